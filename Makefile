@@ -1,0 +1,50 @@
+# Two commands matter: `make demo` and `make test`. Each does all the set-up itself.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed-from-lock
+PORT ?= 8000
+
+.PHONY: install demo demo-bundle test lint bench lock clean help
+
+help:            ## list the commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/  /' | sort
+
+install: $(INSTALLED)  ## the virtual environment in .venv, exactly as requirements.lock says
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "CLAIRO needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 install")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --no-compile --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps --editable .
+	$(BIN)/python -m training.warm_kernels
+	@touch $@
+
+demo: demo-bundle  ## train a small bundle on the built-in demo shop, serve it, print the playground's address
+	$(BIN)/clairo-serve run --bundle bundles/demo --port $(PORT) --data-dir demo/service
+
+demo-bundle: install
+	@test -f demo/shop/dataset.toml || $(BIN)/clairo-train demo-data --out demo/shop
+	@test -f bundles/demo/manifest.json || $(BIN)/clairo-train run --preset clairo --data demo/shop --out bundles/demo
+
+test: install lint  ## everything that CI checks
+	@.ci/browser
+	$(BIN)/python -m pytest
+
+lint: install  ## style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install  ## every benchmark in its short form
+	@for name in $$(ls benchmarks/*.py | xargs -n1 basename | sed 's/\.py$$//' | grep -vE '^(__init__|report)$$'); do \
+	  echo "== $$name"; $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
+
+lock:            ## write requirements.lock anew (needs uv)
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header --output-file requirements.lock
+
+clean:           ## remove what the other commands made
+	rm -rf $(VENV) bundles demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
