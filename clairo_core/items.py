@@ -1,0 +1,55 @@
+"""Items, interactions and user histories: what the whole system is about.
+
+Knows nothing of embeddings, tokens, files' formats or HTTP. Everything here is frozen.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """A product: words, a picture, any further modality as a vector; each of them may be missing."""
+
+    item_id: str
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Text fields in reading order, such as title, then description."""
+    picture: bytes | Path | None = None
+    """An encoded JPEG, PNG or WebP, or the file that holds one."""
+    vectors: Mapping[str, Float[np.ndarray, "dim"]] = field(default_factory=dict)
+    """Modality name -> precomputed modality embedding (audio, video, ...)."""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """What filters and pages show: category, brand, price. Never read by an encoder."""
+
+    @property
+    def text(self) -> str:
+        """All text fields, in order, one a line; empty if there are none."""
+        return "\n".join(text for text in self.texts.values() if text)
+
+    @property
+    def title(self) -> str:
+        """The first text field that says anything, else the id."""
+        return next((text for text in self.texts.values() if text), self.item_id)
+
+    def read_picture(self) -> bytes | None:
+        """The encoded picture, read from its file if need be; None if there is none.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        return self.picture.read_bytes() if isinstance(self.picture, Path) else self.picture
+
+
+@dataclass(frozen=True, slots=True)
+class UserHistory:
+    """What one user did, oldest first."""
+
+    item_ids: tuple[str, ...]
+
+    def latest(self, count: int) -> "UserHistory":
+        """The newest `count` items, still oldest first."""
+        return UserHistory(self.item_ids[-count:] if count > 0 else ())
