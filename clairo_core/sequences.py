@@ -1,0 +1,88 @@
+"""Many users' item sequences as two flat arrays, the form that every numeric stage reads.
+
+Knows rows of an item table and their order; knows nothing of who the users or what the items are.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int, Int32, Int64
+
+from clairo_core.errors import DatasetError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ItemSequences:
+    """Sequences of item rows, oldest first, one after the other (compressed sparse rows).
+
+    >>> sequences = ItemSequences.from_lists([[3, 1], [], [2]])
+    >>> len(sequences), sequences[0].tolist(), sequences.lengths.tolist()
+    (3, [3, 1], [2, 0, 1])
+    """
+
+    items: Int32[np.ndarray, "position"]
+    """Rows of the item table."""
+    offsets: Int64[np.ndarray, "sequence+1"]
+    """Sequence i is items[offsets[i]:offsets[i + 1]]."""
+
+    def __post_init__(self) -> None:
+        """Check that the offsets cut `items` into sequences.
+
+        Raises:
+            DatasetError: offsets that do not rise from 0 to the number of positions, or a negative row.
+        """
+        items, offsets = self.items, self.offsets
+        if items.ndim != 1 or offsets.ndim != 1 or len(offsets) == 0:
+            raise DatasetError(
+                f"item sequences need one-dimensional items and at least one offset; got shapes {items.shape} "
+                f"and {offsets.shape}"
+            )
+        if offsets[0] != 0 or offsets[-1] != len(items) or np.any(np.diff(offsets) < 0):
+            raise DatasetError(
+                f"offsets must rise from 0 to the number of positions, {len(items)}; got {offsets[:3]}...{offsets[-1]}"
+            )
+        if len(items) and items.min() < 0:
+            raise DatasetError(f"position {int(items.argmin())} holds item row {items.min()}; rows start at 0")
+        # Kernels take exactly these types and C order, and no copy is made where they are right already.
+        object.__setattr__(self, "items", np.ascontiguousarray(items, dtype=np.int32))
+        object.__setattr__(self, "offsets", np.ascontiguousarray(offsets, dtype=np.int64))
+
+    @classmethod
+    def from_lists(cls, sequences: Iterable[Sequence[int]]) -> "ItemSequences":
+        """Flatten Python sequences of item rows."""
+        rows = [np.asarray(sequence, dtype=np.int32).reshape(-1) for sequence in sequences]
+        lengths = np.array([len(row) for row in rows], dtype=np.int64)
+        items = np.concatenate(rows) if rows else np.empty(0, dtype=np.int32)
+        return cls.from_lengths(items, lengths)
+
+    @classmethod
+    def from_lengths(
+        cls, items: Int[np.ndarray, "position"], lengths: Int[np.ndarray, "sequence"]
+    ) -> "ItemSequences":
+        """Cut `items` into sequences of these lengths, in order."""
+        return cls(items, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> Int32[np.ndarray, "position"]:
+        """The item rows of one sequence, as a view."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"sequence {index} of {len(self)}")
+        return self.items[self.offsets[index] : self.offsets[index + 1]]
+
+    def __iter__(self) -> Iterator[Int32[np.ndarray, "position"]]:
+        return (self[index] for index in range(len(self)))
+
+    @property
+    def lengths(self) -> Int64[np.ndarray, "sequence"]:
+        """Number of items in each sequence."""
+        return np.diff(self.offsets)
+
+    def select(self, indices: Int[np.ndarray, "chosen"]) -> "ItemSequences":
+        """The sequences at `indices`, in that order; one may be chosen more than once."""
+        lengths = self.lengths[indices]
+        starts = np.repeat(self.offsets[indices], lengths)
+        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return ItemSequences.from_lengths(self.items[starts + within], lengths)

@@ -1,0 +1,130 @@
+"""What a dataset's TOML may say, and how it is told off."""
+
+from pathlib import Path
+
+import pytest
+
+from clairo_core.errors import DatasetError
+from training.datasets.dataset_toml import read_description
+
+WHOLE = """
+name = "shoes"
+[items]
+file = "tables/items.csv"
+item_id = "sku"
+texts = ["title", "story"]
+attributes = ["brand"]
+picture = "photo"
+picture_folder = "photos"
+unreadable_pictures = "drop"
+only_with_picture = true
+[items.vectors]
+audio = "jingle"
+[codes]
+file = "codes.parquet"
+item_id = "row"
+items_column = "number"
+columns = ["a", "b"]
+sizes = [256, 16]
+unique = true
+[interactions]
+file = "/logs/clicks.jsonl"
+user_id = "visitor"
+item_id = "sku"
+timestamp = "at"
+min_interactions = 5
+unknown_items = "drop"
+repeats = "drop"
+"""
+
+SMALLEST = """
+[items]
+file = "items.csv"
+texts = ["title"]
+[interactions]
+file = "interactions.csv"
+position = "position"
+"""
+
+
+def description_of(tmp_path: Path, toml: str):
+    path = tmp_path / "dataset.toml"
+    path.write_text(toml, encoding="utf-8")
+    return read_description(path)
+
+
+def test_a_description_says_where_everything_is(tmp_path):
+    description = description_of(tmp_path, WHOLE)
+    assert description.name == "shoes"
+    assert description.items.file == tmp_path / "tables/items.csv"
+    assert description.items.picture_folder == tmp_path / "photos"
+    assert description.items.vectors == {"audio": "jingle"}
+    assert description.items.only_with_picture
+    assert description.codes is not None
+    assert description.codes.columns == ("a", "b")
+    assert description.codes.sizes == (256, 16)
+    assert description.codes.unique
+    assert description.interactions.file == Path("/logs/clicks.jsonl")
+    assert description.interactions.order == "at"
+    assert description.interactions.repeats == "drop"
+
+
+def test_a_description_needs_only_files_texts_and_an_order(tmp_path):
+    description = description_of(tmp_path, SMALLEST)
+    assert description.name == tmp_path.name
+    assert description.items.item_id == "item_id"
+    assert description.interactions.user_id == "user_id"
+    assert description.interactions.min_interactions == 0
+    assert description.interactions.unknown_items == "error"
+    assert description.codes is None
+
+
+def test_code_columns_of_the_items_table_need_no_section_of_their_own(tmp_path):
+    toml = SMALLEST.replace('texts = ["title"]', 'codes = ["a", "b"]')
+    description = description_of(tmp_path, toml)
+    assert description.codes is not None
+    assert description.codes.file == description.items.file
+    assert description.codes.columns == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (("[items]\n", "[items\n"), "is not TOML"),
+        (('texts = ["title"]', 'text = ["title"]'), r"\[items\] text: got an unknown key; did you mean 'texts'"),
+        (('texts = ["title"]', 'texts = "title"'), r"\[items\] texts: got 'title', expected a list of names"),
+        (('texts = ["title"]', "texts = [1]"), r"\[items\] texts: got \[1\], expected a list of names"),
+        (('texts = ["title"]', 'texts = ["a", "a"]'), "expected every name once"),
+        (('texts = ["title"]', ""), "nothing to tell items apart"),
+        (('file = "items.csv"\n', ""), r"\[items\] file: got nothing, expected text"),
+        (('file = "items.csv"', 'file = ""'), r"\[items\] file: got empty text"),
+        (('position = "position"', ""), "neither of timestamp and position"),
+        (('position = "position"', 'position = "p"\ntimestamp = "t"'), "both of timestamp and position"),
+        (('position = "position"', 'position = "p"\nmin_interactions = -1'), "got -1, expected 0 or more"),
+        (('position = "position"', 'position = "p"\nmin_interactions = true'), "got True, expected a whole number"),
+        (('position = "position"', 'position = "p"\nrepeats = "once"'), "got 'once', expected one of 'keep', 'drop'"),
+        (("[items]\n", "[item]\n"), r"\[?items\]?: got nothing, expected a table"),
+        (("[items]\n", "[extra]\n[items]\n"), "extra: got an unknown key"),
+        (("[items]\n", "[items]\nonly_with_picture = true\n"), "no picture column is named"),
+        (("[items]\n", "[items]\nvectors = {audio = 3}\n"), "vectors.audio: got 3, expected the name of a column"),
+        (("[items]\n", '[codes]\nfile = "c.csv"\nsizes = [0]\n[items]\n'), "expected a list of whole numbers above 0"),
+        (("[items]\n", '[codes]\nfile = "c.csv"\n[items]\ncodes = ["a"]\n'), r"in \[items\] and in \[codes\]"),
+        (
+            ("[items]\n", '[pictures]\nfile = "p.parquet"\npicture = "jpeg"\n[items]\npicture = "a"\n'),
+            r"in \[items\] and in \[pictures\]",
+        ),
+    ],
+)
+def test_a_wrong_description_names_file_and_key(tmp_path, change, complaint):
+    with pytest.raises(DatasetError, match=complaint) as caught:
+        description_of(tmp_path, SMALLEST.replace(*change))
+    assert str(tmp_path / "dataset.toml") in str(caught.value)
+
+
+def test_a_description_that_is_not_there_or_not_utf8_is_refused_by_name(tmp_path):
+    path = tmp_path / "dataset.toml"
+    with pytest.raises(DatasetError, match="cannot be read"):
+        read_description(path)
+    path.write_bytes(b'name = "\xff"')
+    with pytest.raises(DatasetError, match="not UTF-8"):
+        read_description(path)

@@ -1,0 +1,78 @@
+"""Turn a source of items and interactions into a `Dataset`, whatever its format. Start at `load_dataset`.
+
+Knows how to tell the sources apart; each is read in a module of its own.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from clairo_core.errors import DatasetError
+from clairo_core.progress import Progress, silent
+from training.datasets.amazon2018 import is_amazon2018_folder, load_amazon2018
+from training.datasets.code_column_names import expand_code_columns
+from training.datasets.dataset_toml import read_description
+from training.datasets.described_dataset import load_described_dataset
+from training.datasets.description import DatasetDescription
+from training.datasets.picture_check import check_pictures
+from training.datasets.shared_folders import describe_shared_folder, is_shared_folder
+from training.datasets.table_files import column_names
+from training.datasets.tables import Dataset
+
+__all__ = ["Dataset", "check_pictures", "load_dataset"]
+
+DESCRIPTION_NAME = "dataset.toml"
+
+
+def load_dataset(source: Path | str, *, code_columns: Sequence[str] = (), progress: Progress = silent) -> Dataset:
+    """Load a dataset's TOML, a folder with a dataset.toml, Amazon Reviews 2018 as published, or a benchmark folder.
+
+    Args:
+        source: the TOML or the folder.
+        code_columns: precomputed code columns to take, by name or by prefix (`text` for text_0, text_1, ...), instead
+            of those that the description names.
+
+    Raises:
+        DatasetError: the source is none of these, or something in it is wrong; the text names file, row and field.
+    """
+    path = Path(source)
+    if path.is_dir() and not (path / DESCRIPTION_NAME).is_file() and is_amazon2018_folder(path):
+        if code_columns:
+            raise DatasetError(f"{path} has no precomputed codes, but {', '.join(code_columns)} is asked for")
+        return load_amazon2018(path, progress)
+    description = _describe(path)
+    if code_columns:
+        description = _with_code_columns(description, code_columns)
+    return load_described_dataset(description, progress)
+
+
+def _describe(path: Path) -> DatasetDescription:
+    if path.is_file():
+        return read_description(path)
+    if not path.exists():
+        raise DatasetError(f"{path}: there is no such file or folder; name a dataset's TOML or its folder")
+    if (path / DESCRIPTION_NAME).is_file():
+        return read_description(path / DESCRIPTION_NAME)
+    if is_shared_folder(path):
+        return describe_shared_folder(path)
+    found = ", ".join(sorted(entry.name for entry in path.iterdir())[:10]) or "nothing"
+    raise DatasetError(
+        f"{path} holds {found}; expected a {DESCRIPTION_NAME}, or *_5.json.gz and meta_*.json.gz of Amazon Reviews "
+        f"2018; write a {DESCRIPTION_NAME} as docs/datasets.md shows"
+    )
+
+
+def _with_code_columns(description: DatasetDescription, wanted: Sequence[str]) -> DatasetDescription:
+    codes = description.codes
+    if codes is None:
+        raise DatasetError(
+            f"dataset {description.name!r} names no file with codes, but code columns {', '.join(wanted)} are asked "
+            "for; name the file in [codes]"
+        )
+    columns = expand_code_columns(codes.file, column_names(codes.file), wanted)
+    # Sizes and uniqueness were said of other columns.
+    is_as_described = columns == codes.columns
+    return dataclasses.replace(
+        description,
+        codes=codes if is_as_described else dataclasses.replace(codes, columns=columns, sizes=(), unique=False),
+    )

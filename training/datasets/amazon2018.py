@@ -1,0 +1,167 @@
+"""Turn a category of Amazon Reviews 2018, as published, into a dataset.
+
+A folder holds `Category_5.json.gz` (reviews: reviewerID, asin, unixReviewTime), `meta_Category.json.gz` (items: asin,
+title, description, ...) and, if pictures have been downloaded, `images/ASIN.jpg` (or .jpeg, .png, .webp). Knows these
+files' fields and their dirt; knows nothing of training.
+
+Source: Ni, Li and McAuley 2019, "Justifying recommendations using distantly-labeled reviews and fine-grained aspects".
+As in the works that use it, interactions with items that have no metadata are left out, of a user's reviews of one
+item the first counts, and the iterative 5-core is taken. We differ in taking the core last, so that it is one.
+"""
+
+import html
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from clairo_core.errors import DatasetError, EmptyTableError, RowError
+from clairo_core.items import Item
+from clairo_core.progress import Progress, silent
+from training.datasets.column_kinds import ColumnKind
+from training.datasets.columns import id_column
+from training.datasets.interactions_table import build_sequences, find_interactions
+from training.datasets.json_lines import json_records, read_json_lines
+from training.datasets.table_files import SourceTable
+from training.datasets.tables import Dataset, PictureOrigin, build_dataset
+
+_MIN_INTERACTIONS = 5
+_REVIEWS_SUFFIX = "_5.json.gz"
+_PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+_LONGEST_CATEGORY = 60
+"""Longer entries of `category` are sentences of the description that strayed there."""
+_TAG = re.compile(r"<style.*?</style>|<script.*?</script>|<[^<>]*>", re.DOTALL | re.IGNORECASE)
+_PRICE = re.compile(r"\$?\d[\d,]*(\.\d+)?( - \$?\d[\d,]*(\.\d+)?)?")
+
+
+def is_amazon2018_folder(folder: Path) -> bool:
+    """Whether the folder has files named as the release names them."""
+    return any(folder.glob(f"*{_REVIEWS_SUFFIX}")) or any(folder.glob("meta_*.json.gz"))
+
+
+def load_amazon2018(folder: Path, progress: Progress = silent) -> Dataset:
+    """Read reviews and metadata, and take the iterative 5-core.
+
+    Texts are title, brand, categories, features and description, cleaned of HTML; brand, category and price are
+    attributes too. Metadata that repeats an item is read once; a field that is malformed counts as missing.
+
+    Raises:
+        RowError: a line is not JSON, or a review lacks a field or has one of the wrong kind.
+        EmptyTableError: a file has no lines, or no user and item have five interactions.
+        DatasetError: a file is missing, damaged or cut short, or there are several categories.
+    """
+    reviews_path, meta_path = _category_files(folder)
+    kinds: dict[str, ColumnKind] = {"reviewerID": "id", "asin": "id", "unixReviewTime": "order"}
+    reviews = SourceTable(reviews_path, read_json_lines(reviews_path, kinds, progress))
+    if len(reviews) == 0:
+        raise EmptyTableError(f"{reviews_path} has no lines, expected reviews; download it again")
+    reviewed = set(pc.unique(id_column(reviews, "asin")).to_pylist())
+    items = _read_items(meta_path, reviewed, _pictures(folder / "images"), progress)
+    interactions = find_interactions(
+        reviews, "reviewerID", "asin", "unixReviewTime", [item.item_id for item in items], "drop"
+    )
+    user_ids, sequences, is_kept = build_sequences(
+        interactions,
+        np.ones(len(items), dtype=np.bool_),
+        min_interactions=_MIN_INTERACTIONS,
+        repeats="drop",
+        source_name=str(reviews_path),
+    )
+    kept_items = tuple(item for item, keep in zip(items, is_kept, strict=True) if keep)
+    return build_dataset(
+        reviews_path.name.removesuffix(_REVIEWS_SUFFIX),
+        kept_items,
+        user_ids,
+        sequences,
+        picture_origin=PictureOrigin(folder / "images", "file", np.full(len(kept_items), -1), "error"),
+        progress=progress,
+    )
+
+
+def _category_files(folder: Path) -> tuple[Path, Path]:
+    reviews = sorted(folder.glob(f"*{_REVIEWS_SUFFIX}"))
+    if len(reviews) != 1:
+        found = ", ".join(path.name for path in reviews) or "none"
+        raise DatasetError(
+            f"{folder}: expected one file *{_REVIEWS_SUFFIX}, found {found}; "
+            "put every category into a folder of its own"
+        )
+    category = reviews[0].name.removesuffix(_REVIEWS_SUFFIX)
+    meta = folder / f"meta_{category}.json.gz"
+    if not meta.is_file():
+        raise DatasetError(f"{meta} is not there; download it beside {reviews[0].name}")
+    return reviews[0], meta
+
+
+def _pictures(folder: Path) -> dict[str, Path]:
+    """ASIN -> picture file; of several formats the one that sorts first."""
+    if not folder.is_dir():
+        return {}
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _PICTURE_SUFFIXES)
+    return {path.stem: path for path in reversed(files)}
+
+
+def _read_items(path: Path, wanted: set[str], pictures: Mapping[str, Path], progress: Progress) -> list[Item]:
+    items: dict[str, Item] = {}
+    num_records = 0
+    for line_number, record in json_records(path, progress):
+        num_records += 1
+        asin = record.get("asin")
+        if not isinstance(asin, str) or not asin:
+            raise RowError(f"{path} row {line_number}, field 'asin': got {asin!r}, expected an id; download it again")
+        if asin in wanted and asin not in items:
+            items[asin] = _item(asin, record, pictures.get(asin))
+    if num_records == 0:
+        raise EmptyTableError(f"{path} has no lines, expected metadata of items; download it again")
+    if not items:
+        raise EmptyTableError(f"{path}: none of its {num_records:,} items is reviewed; is it of another category?")
+    return list(items.values())
+
+
+def _item(asin: str, record: Mapping[str, Any], picture: Path | None) -> Item:
+    categories = [name for name in _texts(record.get("category")) if len(name) <= _LONGEST_CATEGORY]
+    brand = " ".join(_texts(record.get("brand"))).removeprefix("by").strip()
+    price = _text(record.get("price"))
+    texts = {
+        "title": _title(record.get("title")),
+        "brand": brand,
+        "categories": ", ".join(categories),
+        "features": " ".join(_texts(record.get("feature"))),
+        "description": " ".join(_texts(record.get("description"))),
+    }
+    attributes = {
+        "brand": brand,
+        "category": categories[-1] if categories else "",
+        "price": price if _PRICE.fullmatch(price) else "",
+    }
+    return Item(
+        item_id=asin,
+        texts={name: text for name, text in texts.items() if text},
+        picture=picture,
+        attributes={name: text for name, text in attributes.items() if text},
+    )
+
+
+def _title(value: object) -> str:
+    title = _text(value)
+    # Some pages were scraped as their script instead of their title.
+    return "" if "getTime" in title or "aPageStart" in title else title
+
+
+def _texts(value: object) -> list[str]:
+    """The cleaned texts of a field that should be a list of texts, or a text."""
+    values = value if isinstance(value, list) else [value]
+    return [text for text in map(_text, values) if text]
+
+
+def _text(value: object) -> str:
+    """Text without tags, entities, NULs and runs of white space; empty if the value is no text."""
+    if not isinstance(value, str):
+        return ""
+    without_tags = _TAG.sub(" ", html.unescape(value))
+    # A lone surrogate cannot be written to any file.
+    encodable = without_tags.replace("\0", " ").encode(errors="ignore").decode()
+    return " ".join(encodable.split())

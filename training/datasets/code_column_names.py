@@ -1,0 +1,36 @@
+"""Turn names and prefixes of code columns into the columns that are meant.
+
+Knows column names only.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from clairo_core.errors import MissingColumnError
+
+
+def expand_code_columns(path: Path, available: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
+    """Each name as it is; each prefix as its numbered columns, by number.
+
+    >>> expand_code_columns(Path("codes.csv"), ["id", "text_10", "text_9", "image_0"], ["image_0", "text"])
+    ('image_0', 'text_9', 'text_10')
+
+    Raises:
+        MissingColumnError: a name is neither a column nor the prefix of one.
+    """
+    columns: dict[str, None] = {}
+    for name in wanted:
+        numbered = {
+            int(match[1]): column
+            for column in available
+            if (match := re.fullmatch(rf"{re.escape(name)}_(\d+)", column))
+        }
+        if name not in available and not numbered:
+            raise MissingColumnError(
+                f"{path}: {name!r} is neither a column nor the part before _0, _1, ... of one; "
+                f"it has {', '.join(map(repr, available))}; choose among these"
+            )
+        matching = [name] if name in available else [numbered[number] for number in sorted(numbered)]
+        columns.update(dict.fromkeys(matching))
+    return tuple(columns)

@@ -1,0 +1,142 @@
+"""Turn the columns of a source table into ids, texts, pictures and times, or name the row that is none.
+
+Knows kinds of columns and Arrow's types; knows nothing of files' formats or of what an item is.
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Float64, Int64
+
+from training.datasets.arrow_columns import (
+    first_unlike,
+    is_binary,
+    is_list,
+    is_text,
+    plain_column,
+    refuse_where,
+    safely_cast,
+)
+from training.datasets.column_kinds import text_of
+from training.datasets.table_files import SourceTable
+
+
+def id_column(source: SourceTable, field: str) -> pa.LargeStringArray:
+    """Ids as text, in row order; whole numbers are written in digits.
+
+    Raises:
+        RowError: an id is missing, empty, holds a NUL character, or the column is neither text nor whole numbers.
+    """
+    column = plain_column(source, field)
+    if not (is_text(column.type) or pa.types.is_integer(column.type) or pa.types.is_null(column.type)):
+        raise source.error(
+            0, field, f"the column is {column.type}, expected text or whole numbers; convert it before writing the file"
+        )
+    ids = column.cast(pa.large_string())
+    refuse_where(source, field, pc.is_null(ids), "the id is missing; fill it in, or leave out the row")
+    refuse_where(source, field, pc.equal(ids, ""), "the id is empty; fill it in, or leave out the row")
+    _refuse_nul(source, field, ids)
+    return ids
+
+
+def text_column(source: SourceTable, field: str) -> list[str | None]:
+    """A column as words, in row order; what is missing or blank is None, a list is joined by commas.
+
+    Raises:
+        RowError: a value holds a NUL character, or the column is bytes, a struct or a map.
+    """
+    column = plain_column(source, field)
+    if is_list(column.type):
+        return _joined_lists(source, field, column)
+    if pa.types.is_nested(column.type) or is_binary(column.type):
+        raise source.error(
+            0, field, f"the column is {column.type}, expected text, numbers or lists of these; name another column"
+        )
+    texts = column.cast(pa.large_string())
+    _refuse_nul(source, field, texts)
+    return [text_of(text) for text in texts.to_pylist()]
+
+
+def picture_column(source: SourceTable, field: str) -> list[bytes | str | None]:
+    """Encoded pictures as bytes, or paths of picture files as text, in row order; what is missing or empty is None.
+
+    Raises:
+        RowError: the column is neither bytes nor text.
+    """
+    column = plain_column(source, field)
+    if is_text(column.type):
+        _refuse_nul(source, field, column)
+    elif not (is_binary(column.type) or pa.types.is_null(column.type)):
+        raise source.error(
+            0, field, f"the column is {column.type}, expected a picture's bytes or its path; name another column"
+        )
+    return [picture or None for picture in column.to_pylist()]
+
+
+def order_column(source: SourceTable, field: str) -> Int64[np.ndarray, "row"] | Float64[np.ndarray, "row"]:
+    """Numbers that sort rows by time: positions, seconds since 1970, or microseconds where the source has dates.
+
+    Text is read as whole numbers, else as decimal numbers, else as ISO 8601 dates and times;
+    without a zone they are UTC.
+
+    Raises:
+        RowError: a value is missing, not finite, or is no number or date.
+    """
+    column = plain_column(source, field)
+    if is_text(column.type):
+        column = pc.utf8_trim_whitespace(column)
+        refuse_where(source, field, pc.equal(column, ""), "the value is empty; fill it in, or leave out the row")
+    refuse_where(source, field, pc.is_null(column), "the value is missing; fill it in, or leave out the row")
+    if is_text(column.type):
+        column = _parsed(source, field, column)
+    if pa.types.is_temporal(column.type):
+        if pa.types.is_date(column.type):
+            column = column.cast(pa.timestamp("us"))
+        elif not pa.types.is_timestamp(column.type):
+            raise source.error(0, field, f"the column is {column.type}, expected dates, times with dates, or numbers")
+        # Truncating: nanoseconds become microseconds.
+        zone = column.type.tz
+        column = column.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64())
+    if pa.types.is_integer(column.type):
+        positions: np.ndarray = safely_cast(source, field, column, pa.int64()).to_numpy()
+        return positions
+    if pa.types.is_floating(column.type):
+        column = column.cast(pa.float64())
+        refuse_where(source, field, pc.invert(pc.is_finite(column)), "the value is not finite; correct it")
+        numbers: np.ndarray = column.to_numpy()
+        return numbers
+    raise source.error(0, field, f"the column is {column.type}, expected numbers or dates; name another column")
+
+
+def _refuse_nul(source: SourceTable, field: str, texts: pa.Array) -> None:
+    refuse_where(source, field, pc.match_substring(texts, "\0"), "the text holds a NUL character; remove it")
+
+
+def _joined_lists(source: SourceTable, field: str, column: pa.Array) -> list[str | None]:
+    texts: list[str | None] = []
+    for row, values in enumerate(column.to_pylist()):
+        try:
+            text = text_of(values)
+        except TypeError as error:
+            raise source.error(row, field, f"the list holds {error}, expected text or numbers") from error
+        if text is not None and "\0" in text:
+            raise source.error(row, field, "the text holds a NUL character; remove it")
+        texts.append(text)
+    return texts
+
+
+def _parsed(source: SourceTable, field: str, texts: pa.Array) -> pa.Array:
+    """Texts as whole numbers, decimal numbers, or times; the first of these that all of them are."""
+    readings = (pa.int64(), pa.float64(), pa.timestamp("us"), pa.timestamp("us", "UTC"))
+    furthest = 0
+    for reading in readings:
+        try:
+            return texts.cast(reading)
+        except pa.ArrowInvalid:
+            furthest = max(furthest, first_unlike(texts, reading))
+    raise source.error(
+        furthest,
+        field,
+        f"got {texts[furthest].as_py()!r}, expected a number, or a date and time such as 2024-05-31 17:00:00, "
+        "written as in the rows before; correct it",
+    )

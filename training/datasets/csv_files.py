@@ -1,0 +1,132 @@
+"""Turn a CSV file (comma-separated, UTF-8, a header line) into an Arrow table of text columns, exactly or not at all.
+
+Knows quotes, lines and encodings; knows nothing of what the columns mean. Arrow reads; where it stumbles, or would
+forgive too much, Python's slower reader finds the line that is at fault. Start at `read_csv`.
+"""
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+
+from clairo_core.errors import DatasetError, EmptyTableError, RowError
+from clairo_core.progress import Progress, silent
+from training.datasets.column_kinds import check_column_names
+from training.datasets.line_count import count_lines
+
+_BLOCK_BYTES = 16 * 1024 * 1024
+"""A row must fit into two blocks."""
+_MAX_FIELD_BYTES = 2**31 - 1
+
+
+def read_csv(path: Path, columns: Sequence[str], progress: Progress = silent) -> pa.Table:
+    """Read some columns as text; what is empty is null, blank lines are skipped.
+
+    Raises:
+        MissingColumnError: a column is not in the header.
+        RowError: ragged, not UTF-8, or quoted wrongly; names the line.
+    """
+    header = csv_header(path)
+    check_column_names(path, header, columns)
+    try:
+        table = arrow_csv.read_csv(
+            path,
+            read_options=arrow_csv.ReadOptions(block_size=_BLOCK_BYTES),
+            parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
+            convert_options=arrow_csv.ConvertOptions(
+                include_columns=list(columns),
+                column_types={name: pa.large_string() for name in columns},
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=True,
+            ),
+        )
+    except pa.ArrowException as error:
+        raise_first_fault(path, progress)
+        raise DatasetError(f"{path} cannot be read as CSV ({error}); write it again") from error
+    if count_lines(path) != 1 + table.num_rows or _last_line(path).count(b'"') % 2 == 1:
+        # Where a closing quote is missing, Arrow takes the rest of the file for one value and says nothing.
+        raise_first_fault(path, progress)
+    return table
+
+
+def csv_header(path: Path) -> tuple[str, ...]:
+    """The column names.
+
+    Raises:
+        EmptyTableError: there is no line with anything on it.
+        RowError: the first line is not UTF-8, or quoted wrongly.
+    """
+    for line, record in _records(path):
+        _check_utf8(path, line, record, record)
+        return tuple(record)
+    raise EmptyTableError(f"{path} is empty, expected a header line and rows; write it again")
+
+
+def csv_row_number(path: Path, index: int) -> int:
+    """The line, from 1, at which row `index` (from 0, header not counted) begins."""
+    for count, (line, _) in enumerate(_records(path), start=-1):
+        if count == index:
+            return line
+    return index + 2
+
+
+def raise_first_fault(path: Path, progress: Progress = silent) -> None:
+    """Read everything strictly.
+
+    Raises:
+        RowError: at the first line that is ragged, not UTF-8, or quoted wrongly.
+    """
+    header: list[str] = []
+    for line, record in progress(_records(path), f"checking {path.name}", count_lines(path)):
+        header = header or record
+        _check_utf8(path, line, record, header)
+        if len(record) != len(header):
+            raise RowError(
+                f"{path} row {line} has {len(record)} fields, but the header line has {len(header)}: "
+                f"{', '.join(map(repr, header))}; quote values that hold commas"
+            )
+
+
+def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The lines at which records begin, and the records; bytes that are not UTF-8 come as lone surrogates."""
+    previous_limit = csv.field_size_limit(_MAX_FIELD_BYTES)
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            while True:
+                line = reader.line_num + 1
+                try:
+                    record = next(reader)
+                except StopIteration:
+                    return
+                except csv.Error as error:
+                    raise RowError(
+                        f"{path} row {line} is not CSV ({error}); "
+                        'put values with quotes in them into quotes and double those inside: "12"" vinyl"'
+                    ) from error
+                if record:
+                    yield line, record
+    finally:
+        csv.field_size_limit(previous_limit)
+
+
+def _check_utf8(path: Path, line: int, record: Sequence[str], header: Sequence[str]) -> None:
+    if "".join(record).isascii():
+        return
+    for position, value in enumerate(record):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            field = header[position] if position < len(header) and header is not record else f"column {position + 1}"
+            raise RowError(
+                f"{path} row {line}, field {field!r}: the bytes are not UTF-8; save the file as UTF-8"
+            ) from error
+
+
+def _last_line(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _BLOCK_BYTES))
+        return file.read().rstrip().rpartition(b"\n")[2]

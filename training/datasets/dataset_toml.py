@@ -1,0 +1,209 @@
+"""Turn a dataset's TOML into a `DatasetDescription`.
+
+Knows names, types and defaults of the description; reads no table. Start at `read_description`. The format is
+written up in docs/datasets.md.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from clairo_core.errors import DatasetError
+from training.datasets.description import (
+    CodesDescription,
+    DatasetDescription,
+    InteractionsDescription,
+    ItemsDescription,
+    OnBadPicture,
+    OnRepeat,
+    OnUnknownItem,
+    PicturesDescription,
+)
+
+T = TypeVar("T")
+
+
+def read_description(path: Path) -> DatasetDescription:
+    """Read a dataset's TOML; file names in it are relative to its folder.
+
+    Raises:
+        DatasetError: no such file, no TOML, or a key is missing, unknown, or of the wrong type.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read ({error}); check the path") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path} is not UTF-8 ({error}); save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise DatasetError(f"{path} is not TOML: {error}; correct it there") from error
+    top = _Section(path, "", content)
+    name = top.text("name", default=path.resolve().parent.name)
+    items, items_codes = _items(top.section("items"))
+    description = DatasetDescription(
+        name=name,
+        items=items,
+        pictures=_pictures(top.section("pictures"), items) if "pictures" in content else None,
+        codes=_codes(top.section("codes"), items) if "codes" in content else items_codes,
+        interactions=_interactions(top.section("interactions")),
+    )
+    top.close()
+    if items_codes is not None and "codes" in content:
+        raise DatasetError(f"{path}: codes are named in [items] and in [codes], expected one of them; remove one")
+    if items.picture is not None and description.pictures is not None:
+        raise DatasetError(f"{path}: pictures are named in [items] and in [pictures], expected one; remove one")
+    has_picture = items.picture is not None or description.pictures is not None
+    if items.only_with_picture and not has_picture:
+        raise DatasetError(f"{path}: [items] only_with_picture is true, but no picture column is named; name it")
+    if not (items.texts or items.vectors or has_picture or description.codes):
+        raise DatasetError(
+            f"{path}: [items] names no texts, picture, vectors or codes, expected at least one; "
+            "there is nothing to tell items apart by"
+        )
+    return description
+
+
+def _items(section: "_Section") -> tuple[ItemsDescription, CodesDescription | None]:
+    file = section.file("file")
+    item_id = section.text("item_id", default="item_id")
+    items = ItemsDescription(
+        file=file,
+        item_id=item_id,
+        texts=section.texts("texts"),
+        attributes=section.texts("attributes"),
+        picture=section.text("picture", default="") or None,
+        picture_folder=section.folder / section.text("picture_folder", default="."),
+        vectors=section.text_by_name("vectors"),
+        unreadable_pictures=section.choice("unreadable_pictures", OnBadPicture, "error"),
+        only_with_picture=section.flag("only_with_picture"),
+    )
+    columns = section.texts("codes")
+    codes = CodesDescription(file=file, item_id=item_id, items_column=item_id, columns=columns) if columns else None
+    section.close()
+    return items, codes
+
+
+def _pictures(section: "_Section", items: ItemsDescription) -> PicturesDescription:
+    pictures = PicturesDescription(
+        file=section.file("file"),
+        item_id=section.text("item_id", default="item_id"),
+        items_column=section.text("items_column", default=items.item_id),
+        picture=section.text("picture"),
+    )
+    section.close()
+    return pictures
+
+
+def _codes(section: "_Section", items: ItemsDescription) -> CodesDescription:
+    codes = CodesDescription(
+        file=section.file("file"),
+        item_id=section.text("item_id", default="item_id"),
+        items_column=section.text("items_column", default=items.item_id),
+        columns=section.texts("columns"),
+        sizes=section.counts("sizes"),
+        unique=section.flag("unique"),
+    )
+    section.close()
+    return codes
+
+
+def _interactions(section: "_Section") -> InteractionsDescription:
+    timestamp = section.text("timestamp", default="")
+    position = section.text("position", default="")
+    if bool(timestamp) == bool(position):
+        found = "both" if timestamp else "neither"
+        raise section.error("timestamp", f"{found} of timestamp and position, expected one of them")
+    interactions = InteractionsDescription(
+        file=section.file("file"),
+        user_id=section.text("user_id", default="user_id"),
+        item_id=section.text("item_id", default="item_id"),
+        order=timestamp or position,
+        min_interactions=section.count("min_interactions"),
+        unknown_items=section.choice("unknown_items", OnUnknownItem, "error"),
+        repeats=section.choice("repeats", OnRepeat, "keep"),
+    )
+    section.close()
+    return interactions
+
+
+class _Section:
+    """One table of the TOML; remembers which keys were asked for, so that the others can be told off."""
+
+    def __init__(self, path: Path, name: str, content: Mapping[str, Any]) -> None:
+        self.path = path
+        self.folder = path.parent
+        self._name = name
+        self._content = content
+        self._known: list[str] = []
+
+    def error(self, key: str, problem: str) -> DatasetError:
+        place = f"[{self._name}] {key}" if self._name else key
+        return DatasetError(f"{self.path}, {place}: got {problem}; docs/datasets.md has the format")
+
+    def section(self, key: str) -> "_Section":
+        content = self._get(key, dict, "a table", None)
+        return _Section(self.path, key, content)
+
+    def text(self, key: str, default: str | None = None) -> str:
+        value = self._get(key, str, "text", default)
+        if not value and default is None:
+            raise self.error(key, "empty text, expected a name")
+        return value
+
+    def file(self, key: str) -> Path:
+        return self.folder / self.text(key)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        values = self._get(key, list, "a list of names", [])
+        if not all(isinstance(value, str) and value for value in values):
+            raise self.error(key, f"{values!r}, expected a list of names")
+        if len(set(values)) < len(values):
+            raise self.error(key, f"{values!r}, expected every name once")
+        return tuple(values)
+
+    def counts(self, key: str) -> tuple[int, ...]:
+        values = self._get(key, list, "a list of whole numbers", [])
+        if not all(type(value) is int and value > 0 for value in values):
+            raise self.error(key, f"{values!r}, expected a list of whole numbers above 0")
+        return tuple(values)
+
+    def count(self, key: str) -> int:
+        value = self._get(key, int, "a whole number", 0)
+        if value < 0:
+            raise self.error(key, f"{value}, expected 0 or more")
+        return value
+
+    def flag(self, key: str) -> bool:
+        return self._get(key, bool, "true or false", False)
+
+    def choice(self, key: str, choices: Any, default: Any) -> Any:
+        value = self.text(key, default=default)
+        if value not in get_args(choices):
+            raise self.error(key, f"{value!r}, expected one of {', '.join(map(repr, get_args(choices)))}")
+        return value
+
+    def text_by_name(self, key: str) -> dict[str, str]:
+        values = self._get(key, dict, "a table of names", {})
+        for name, value in values.items():
+            if not isinstance(value, str) or not value:
+                raise self.error(f"{key}.{name}", f"{value!r}, expected the name of a column")
+        return values
+
+    def close(self) -> None:
+        """Raise if there is a key that nobody asked for."""
+        for key in self._content:
+            if key not in self._known:
+                close = difflib.get_close_matches(key, self._known, n=1)
+                hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(self._known)}"
+                raise self.error(key, f"an unknown key; {hint}")
+
+    def _get(self, key: str, value_type: type[T], expected: str, default: T | None) -> T:
+        self._known.append(key)
+        value = self._content.get(key, default)
+        if value is None:
+            raise self.error(key, f"nothing, expected {expected}")
+        if not isinstance(value, value_type) or (isinstance(value, bool) and value_type is not bool):
+            raise self.error(key, f"{value!r}, expected {expected}")
+        return value

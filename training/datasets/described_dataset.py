@@ -1,0 +1,37 @@
+"""Turn a dataset's description into the dataset: read its tables, look up, filter, sort.
+
+Knows in which order the steps go; each step is in a module of its own.
+"""
+
+from clairo_core.progress import Progress, silent
+from training.datasets.description import DatasetDescription
+from training.datasets.interactions_table import build_sequences, read_interactions
+from training.datasets.items_table import read_items
+from training.datasets.tables import Dataset, build_dataset
+
+
+def load_described_dataset(description: DatasetDescription, progress: Progress = silent) -> Dataset:
+    """Read everything that the description names.
+
+    Raises:
+        DatasetError: a file is not what the description says; the text names file, row and field.
+    """
+    tables = read_items(description, progress)
+    described = description.interactions
+    interactions = read_interactions(described, [item.item_id for item in tables.items], progress)
+    user_ids, sequences, is_kept = build_sequences(
+        interactions,
+        tables.is_wanted,
+        min_interactions=described.min_interactions,
+        repeats=described.repeats,
+        source_name=str(described.file),
+    )
+    return build_dataset(
+        description.name,
+        tuple(item for item, keep in zip(tables.items, is_kept, strict=True) if keep),
+        user_ids,
+        sequences,
+        codes=None if tables.codes is None else tables.codes.of_items(is_kept),
+        picture_origin=None if tables.picture_origin is None else tables.picture_origin.of_items(is_kept),
+        progress=progress,
+    )

@@ -1,0 +1,145 @@
+"""Turn a table of interactions into one sequence of item rows a user, oldest first.
+
+Knows users, items and their order in time as columns; knows nothing of what items are made of. There is no Python
+loop over rows: ten million of them take seconds. Start at `read_interactions`, then `build_sequences`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Bool, Float64, Int32, Int64
+
+from clairo_core.errors import EmptyTableError
+from clairo_core.progress import Progress, silent
+from clairo_core.sequences import ItemSequences
+from training.datasets.columns import id_column, order_column
+from training.datasets.description import InteractionsDescription, OnRepeat, OnUnknownItem
+from training.datasets.k_core import k_core
+from training.datasets.table_files import SourceTable, read_table
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Interactions:
+    """Who had what when, in the source's row order."""
+
+    user_ids: pa.LargeStringArray
+    """In the order in which they first occur."""
+    users: Int32[np.ndarray, "interaction"]
+    items: Int32[np.ndarray, "interaction"]
+    order: Int64[np.ndarray, "interaction"] | Float64[np.ndarray, "interaction"]
+
+
+def read_interactions(
+    description: InteractionsDescription, item_ids: Sequence[str], progress: Progress = silent
+) -> Interactions:
+    """Read the table and look up its items' rows.
+
+    Raises:
+        DatasetError: see `read_table`; a RowError too if an item is not among `item_ids`.
+    """
+    source = read_table(
+        description.file,
+        {description.user_id: "id", description.item_id: "id", description.order: "order"},
+        progress,
+    )
+    return find_interactions(
+        source, description.user_id, description.item_id, description.order, item_ids, description.unknown_items
+    )
+
+
+def find_interactions(
+    source: SourceTable,
+    user_field: str,
+    item_field: str,
+    order_field: str,
+    item_ids: Sequence[str],
+    unknown_items: OnUnknownItem,
+) -> Interactions:
+    """Replace ids by row numbers.
+
+    Raises:
+        RowError: a value is missing or of the wrong kind, or an item is unknown and `unknown_items` is "error".
+    """
+    user_column = id_column(source, user_field).dictionary_encode()
+    item_column = id_column(source, item_field)
+    order = order_column(source, order_field)
+    rows = pc.index_in(item_column, value_set=pa.array(item_ids, pa.large_string()))
+    is_known = pc.is_valid(rows).to_numpy(zero_copy_only=False)
+    if not is_known.all() and unknown_items == "error":
+        first = int(np.argmin(is_known))
+        raise source.error(
+            first,
+            item_field,
+            f"item {item_column[first].as_py()!r} is not in the table of items; add it there, or say "
+            'unknown_items = "drop" in [interactions]',
+        )
+    return Interactions(
+        user_ids=user_column.dictionary,
+        users=user_column.indices.to_numpy()[is_known],
+        items=rows.drop_null().to_numpy(),
+        order=order[is_known],
+    )
+
+
+def build_sequences(
+    interactions: Interactions,
+    is_item_wanted: Bool[np.ndarray, "item"],
+    *,
+    min_interactions: int,
+    repeats: OnRepeat,
+    source_name: str,
+) -> tuple[tuple[str, ...], ItemSequences, Bool[np.ndarray, "item"]]:
+    """Sort by user and time, leaving out duplicates and, if asked to, rare users and items.
+
+    Rows that agree in user, item and time count once; at equal times the rows' order decides. Users keep the order
+    in which they first occur. With `min_interactions` 0 an item stays even if nobody had it.
+
+    Returns:
+        The users' ids, their sequences as rows of the items that are kept, and which items are kept.
+
+    Raises:
+        EmptyTableError: nothing is left.
+    """
+    users, items, order = interactions.users, interactions.items, interactions.order
+    kept = np.flatnonzero(is_item_wanted[items])
+    kept = kept[_is_first(users[kept], items[kept], order[kept], same_time=True)]
+    if repeats == "drop":
+        kept = kept[_is_first(users[kept], items[kept], order[kept], same_time=False)]
+    is_item_kept = is_item_wanted
+    if min_interactions > 0:
+        kept = kept[k_core(users[kept], items[kept], min_interactions)]
+        is_item_kept = np.zeros_like(is_item_wanted)
+        is_item_kept[items[kept]] = True
+    if kept.size == 0:
+        raise EmptyTableError(
+            f"{source_name}: no interaction is left of {len(users):,} with known items, after leaving out unwanted "
+            f"items and asking for {min_interactions} interactions a user and item; lower min_interactions"
+        )
+    by_user_and_time = kept[np.lexsort((order[kept], users[kept]))]
+    user_rows, lengths = np.unique(users[kept], return_counts=True)
+    new_item_rows = (np.cumsum(is_item_kept) - 1).astype(np.int32)
+    sequences = ItemSequences.from_lengths(new_item_rows[items[by_user_and_time]], lengths)
+    return tuple(interactions.user_ids.take(pa.array(user_rows)).to_pylist()), sequences, is_item_kept
+
+
+def _is_first(
+    users: np.ndarray, items: np.ndarray, order: np.ndarray, *, same_time: bool
+) -> Bool[np.ndarray, "interaction"]:
+    """Mark each user's first interaction with an item: of every moment, or ever."""
+    pairs = users.astype(np.int64) * (int(items.max(initial=0)) + 1) + items
+    by_pair = np.argsort(pairs, kind="stable")
+    is_same_as_next = np.zeros(len(pairs) + 1, dtype=np.bool_)
+    is_same_as_next[1:-1] = pairs[by_pair[1:]] == pairs[by_pair[:-1]]
+    # Few pairs repeat, and only those need the slower sort by time too.
+    repeated = by_pair[is_same_as_next[1:] | is_same_as_next[:-1]]
+    # Both sorts are stable: of rows that are alike the first in the source stays first.
+    repeated = repeated[np.lexsort((order[repeated], pairs[repeated]))]
+    is_later = pairs[repeated[1:]] == pairs[repeated[:-1]]
+    if same_time:
+        is_later &= order[repeated[1:]] == order[repeated[:-1]]
+    is_first = np.ones(len(pairs), dtype=np.bool_)
+    is_first[repeated[1:]] = ~is_later
+    return is_first

@@ -1,0 +1,213 @@
+"""Turn the table of items, and tables of pictures and codes beside it, into items and semantic ids.
+
+Knows the description's columns; knows nothing of interactions. Start at `read_items`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import Bool, Int32, Int64
+
+from clairo_core.errors import DatasetError
+from clairo_core.items import Item
+from clairo_core.progress import Progress, silent
+from training.datasets.column_kinds import ColumnKind
+from training.datasets.columns import id_column, picture_column, text_column
+from training.datasets.description import (
+    CodesDescription,
+    DatasetDescription,
+    PicturesDescription,
+)
+from training.datasets.number_columns import code_columns, vector_column
+from training.datasets.table_files import SourceTable, read_table, row_number
+from training.datasets.tables import Codes, PictureOrigin
+
+T = TypeVar("T")
+
+_LONGEST_PATH_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ItemTables:
+    """All items of the source, in row order."""
+
+    items: tuple[Item, ...]
+    codes: Codes | None
+    picture_origin: PictureOrigin | None
+    is_wanted: Bool[np.ndarray, "item"]
+
+
+def read_items(description: DatasetDescription, progress: Progress = silent) -> ItemTables:
+    """Read the items and what belongs to them.
+
+    Raises:
+        DatasetError: see `read_table`; RowErrors too for ids that occur twice, picture files that are not there, codes
+            that an item lacks, and values of the wrong kind.
+    """
+    described = description.items
+    source = _read_items_table(description, progress)
+    item_ids = id_column(source, described.item_id).to_pylist()
+    _row_of_each_id(source, described.item_id, item_ids)
+    picture_origin, pictures = _pictures(description, source, progress)
+    texts = {name: text_column(source, name) for name in described.texts}
+    attributes = {name: text_column(source, name) for name in described.attributes}
+    vectors = {modality: vector_column(source, name) for modality, name in described.vectors.items()}
+    items = tuple(
+        Item(
+            item_id=item_id,
+            texts=_present(texts, row),
+            picture=pictures[row],
+            vectors=_present(vectors, row),
+            attributes=_present(attributes, row),
+        )
+        for row, item_id in enumerate(item_ids)
+    )
+    is_wanted = np.array([not described.only_with_picture or picture is not None for picture in pictures])
+    codes = None
+    if description.codes is not None and description.codes.columns:
+        codes = _codes(description.codes, source, progress)
+    return ItemTables(items, codes, picture_origin, is_wanted)
+
+
+def _read_items_table(description: DatasetDescription, progress: Progress) -> SourceTable:
+    described = description.items
+    kinds: dict[str, ColumnKind] = {described.item_id: "id"}
+    # A column may be used twice, an id as an attribute say; the stricter kind comes first and stays.
+    for beside in (description.pictures, description.codes):
+        if beside is not None:
+            kinds.setdefault(beside.items_column, "id")
+    for name in described.vectors.values():
+        kinds.setdefault(name, "numbers")
+    if described.picture is not None:
+        kinds.setdefault(described.picture, "picture")
+    for name in (*described.texts, *described.attributes):
+        kinds.setdefault(name, "text")
+    return read_table(described.file, kinds, progress)
+
+
+def _present(columns: dict[str, list[T | None]], row: int) -> dict[str, T]:
+    return {name: value for name, values in columns.items() if (value := values[row]) is not None}
+
+
+def _row_of_each_id(source: SourceTable, field: str, ids: Sequence[str]) -> dict[str, int]:
+    row_of: dict[str, int] = {}
+    for row, row_id in enumerate(ids):
+        if row_of.setdefault(row_id, row) != row:
+            first = row_number(source.path, row_of[row_id])
+            raise source.error(row, field, f"id {row_id!r} is in row {first} already; leave out one of them")
+    return row_of
+
+
+def _pictures(
+    description: DatasetDescription, source: SourceTable, progress: Progress
+) -> tuple[PictureOrigin | None, list[bytes | Path | None]]:
+    """Where pictures come from, and every item's picture."""
+    described = description.items
+    if description.pictures is not None:
+        picture_source, rows = _rows_beside(source, description.pictures, progress)
+        field = description.pictures.picture
+    elif described.picture is not None:
+        picture_source, rows, field = source, np.arange(len(source)), described.picture
+    else:
+        return None, [None] * len(source)
+    origin = PictureOrigin(picture_source.path, field, rows, described.unreadable_pictures)
+    column = picture_column(picture_source, field)
+    pictures: list[bytes | Path | None] = []
+    for row in rows.tolist():
+        picture = column[row] if row >= 0 else None
+        if not isinstance(picture, str):
+            pictures.append(picture)
+            continue
+        path = described.picture_folder / picture
+        is_there = _is_file(path)
+        if not is_there and described.unreadable_pictures == "error":
+            raise picture_source.error(
+                row,
+                field,
+                f"{_shortened(path)} is no file, expected a picture; correct the path or picture_folder",
+            )
+        pictures.append(path if is_there else None)
+    return origin, pictures
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        # A name that no file system takes, such as a picture written out in base64.
+        return False
+
+
+def _shortened(path: Path) -> str:
+    return str(path) if len(str(path)) <= _LONGEST_PATH_SHOWN else f"{str(path)[:_LONGEST_PATH_SHOWN]}..."
+
+
+def _rows_beside(
+    source: SourceTable, described: PicturesDescription | CodesDescription, progress: Progress
+) -> tuple[SourceTable, Int64[np.ndarray, "item"]]:
+    """A table beside the items, and its row for every item; -1 where it has none."""
+    kinds: dict[str, ColumnKind] = {described.item_id: "id"}
+    if isinstance(described, PicturesDescription):
+        kinds.setdefault(described.picture, "picture")
+    else:
+        kinds.update({name: "numbers" for name in described.columns if name not in kinds})
+    beside = read_table(described.file, kinds, progress)
+    row_of = _row_of_each_id(beside, described.item_id, id_column(beside, described.item_id).to_pylist())
+    references = id_column(source, described.items_column).to_pylist()
+    rows = np.array([row_of.get(reference, -1) for reference in references], dtype=np.int64)
+    if (rows < 0).all():
+        raise source.error(
+            0,
+            described.items_column,
+            f"{references[0]!r} is not in column {described.item_id!r} of {beside.path}, nor is any other row's; "
+            "name the columns that hold the same ids",
+        )
+    return beside, rows
+
+
+def _codes(described: CodesDescription, source: SourceTable, progress: Progress) -> Codes:
+    beside, rows = _rows_beside(source, described, progress)
+    if (rows < 0).any():
+        missing = int(np.argmax(rows < 0))
+        raise source.error(
+            missing, described.items_column, f"the item has no codes in {beside.path}; every item needs them"
+        )
+    all_codes, names = code_columns(beside, described.columns)
+    semantic_ids = all_codes[rows]
+    sizes = described.sizes or tuple((semantic_ids.max(axis=0) + 1).tolist())
+    if len(sizes) != len(names):
+        raise DatasetError(f"{beside.path}: {len(sizes)} sizes are given for {len(names)} codebooks; give one each")
+    too_large = np.argwhere(semantic_ids >= np.array(sizes))
+    if too_large.size:
+        item, codebook = too_large[0].tolist()
+        raise beside.error(
+            int(rows[item]),
+            names[codebook],
+            f"the code is {semantic_ids[item, codebook]}, but the codebook's size is {sizes[codebook]}",
+        )
+    if described.unique:
+        _refuse_shared_codes(beside, described, semantic_ids, rows)
+    return Codes(semantic_ids, names, sizes, described.unique)
+
+
+def _refuse_shared_codes(
+    beside: SourceTable,
+    described: CodesDescription,
+    semantic_ids: Int32[np.ndarray, "item codebook"],
+    rows: Int64[np.ndarray, "item"],
+) -> None:
+    _, first_items, inverse = np.unique(semantic_ids, axis=0, return_index=True, return_inverse=True)
+    earlier = first_items[inverse.ravel()]
+    shared = np.flatnonzero(earlier != np.arange(len(semantic_ids)))
+    if shared.size:
+        item = int(shared[0])
+        first = row_number(beside.path, int(rows[earlier[item]]))
+        raise beside.error(
+            int(rows[item]),
+            described.columns[0],
+            f"row {first} has the same codes {semantic_ids[item].tolist()}, but unique = true says that none do; "
+            "leave that out, and a collision index will tell them apart",
+        )

@@ -1,0 +1,222 @@
+"""Turn a JSON Lines file (one object a line, UTF-8, gzip if it ends in .gz) into an Arrow table.
+
+Knows lines, JSON values and column kinds; knows nothing of items or users. Arrow reads where every column has one
+simple type; else, and where it stumbles, a line is read at a time. Start at `read_json_lines`.
+"""
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.json as arrow_json
+
+from clairo_core.errors import DatasetError, RowError
+from clairo_core.progress import Progress, silent
+from training.datasets.column_kinds import ColumnKind, check_column_names, text_of
+from training.datasets.line_count import count_lines
+
+_BLOCK_BYTES = 16 * 1024 * 1024
+_ROWS_PER_CHUNK = 65_536
+_SIMPLE_TYPES = {str: pa.large_string(), int: pa.int64(), float: pa.float64()}
+
+
+def read_json_lines(path: Path, kinds: Mapping[str, ColumnKind], progress: Progress = silent) -> pa.Table:
+    """Read some fields of every record; blank lines are skipped, a field that a record lacks is null.
+
+    Raises:
+        MissingColumnError: no record has this field; the text lists those that records have.
+        RowError: a line is not a JSON object, or a value is not of its column's kind; names the line.
+        DatasetError: the gzip stream is damaged or cut short.
+    """
+    table = _read_by_arrow(path, kinds)
+    return _read_line_by_line(path, kinds, progress) if table is None else table
+
+
+def json_records(
+    path: Path, progress: Progress = silent, num_lines: int | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The line number, from 1, and the object of every line that is not blank.
+
+    Raises:
+        RowError, DatasetError: as `read_json_lines`.
+    """
+    decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+    for line_number, line in progress(_lines(path), f"reading {path.name}", num_lines):
+        try:
+            record = decoder.decode(line.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise RowError(f"{path} row {line_number}: the bytes are not UTF-8; save the file as UTF-8") from error
+        except (ValueError, RecursionError) as error:
+            raise RowError(
+                f"{path} row {line_number} is not JSON ({error}); it begins {line[:60]!r}; write one object a line"
+            ) from error
+        if not isinstance(record, dict):
+            raise RowError(f"{path} row {line_number} is a JSON {_name(record)}, expected an object; write one a line")
+        yield line_number, record
+
+
+def json_lines_row_number(path: Path, index: int) -> int:
+    """The line, from 1, of record `index` (from 0)."""
+    for count, (line_number, _) in enumerate(_lines(path)):
+        if count == index:
+            return line_number
+    return index + 1
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    try:
+        with _open(path) as file:
+            for line_number, line in enumerate(file, start=1):
+                content = line.removeprefix(b"\xef\xbb\xbf") if line_number == 1 else line
+                if not content.isspace() and content:
+                    yield line_number, content
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DatasetError(
+            f"{path} is no gzip file, or is damaged or cut short ({error}); download it again"
+        ) from error
+
+
+def _open(path: Path) -> gzip.GzipFile | BinaryIO:
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON value; write null")
+
+
+def _name(value: Any) -> str:
+    if value is None:
+        return "null"
+    names = {dict: "object", list: "array", str: "string", bool: "boolean", int: "number", float: "number"}
+    return names[type(value)]
+
+
+def _read_by_arrow(path: Path, kinds: Mapping[str, ColumnKind]) -> pa.Table | None:
+    """The table, if the first record's fields are simple and the types of all records'; else None."""
+    try:
+        first = next((record for _, record in json_records(path)), {})
+        types = {name: _SIMPLE_TYPES.get(type(first.get(name))) for name in kinds}
+        if None in types.values():
+            return None
+        schema = pa.schema(list(types.items()))
+        options = arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+        with pa.input_stream(str(path), compression="detect") as stream:
+            table = arrow_json.read_json(stream, arrow_json.ReadOptions(block_size=_BLOCK_BYTES), options)
+        # Arrow's JSON reader takes any bytes for text.
+        table.validate(full=True)
+    except (pa.ArrowException, OSError):
+        return None
+    return table.select(list(kinds))
+
+
+def _read_line_by_line(path: Path, kinds: Mapping[str, ColumnKind], progress: Progress) -> pa.Table:
+    values: dict[str, list[Any]] = {name: [] for name in kinds}
+    chunks: dict[str, list[pa.Array]] = {name: [] for name in kinds}
+    seen: dict[str, None] = {}
+    row_type: dict[str, type] = {}
+    for line_number, record in json_records(path, progress, count_lines(path)):
+        seen.update(dict.fromkeys(record))
+        for name, kind in kinds.items():
+            value = record.get(name)
+            if value is not None:
+                value = _checked(path, line_number, name, kind, value, row_type)
+            values[name].append(value)
+        if len(next(iter(values.values()))) == _ROWS_PER_CHUNK:
+            _close_chunks(values, kinds, chunks)
+    _close_chunks(values, kinds, chunks)
+    if seen:
+        check_column_names(path, tuple(seen), kinds)
+    tables = [pa.table(dict(zip(kinds, columns, strict=True))) for columns in zip(*chunks.values(), strict=True)]
+    return pa.concat_tables(tables, promote_options="permissive")
+
+
+def _close_chunks(
+    values: Mapping[str, list[Any]], kinds: Mapping[str, ColumnKind], chunks: Mapping[str, list[pa.Array]]
+) -> None:
+    for name, kind in kinds.items():
+        is_text = kind in ("id", "text", "picture")
+        chunks[name].append(pa.array(values[name], pa.large_string() if is_text else None))
+        values[name].clear()
+
+
+def _checked(path: Path, line_number: int, name: str, kind: ColumnKind, value: Any, row_type: dict[str, type]) -> Any:
+    """The value as its column's kind wants it."""
+    try:
+        checked = _CHECKS[kind](value)
+    except (TypeError, ValueError) as error:
+        shown = f"a JSON {_name(value)}" if isinstance(value, dict | list) else repr(value)
+        raise RowError(
+            f"{path} row {line_number}, field {name!r}: got {shown}, expected {error}; correct it"
+        ) from error
+    if kind in ("order", "numbers"):
+        # One Arrow column cannot hold both; the first value says which it is.
+        value_type = float if isinstance(checked, int | float) else type(checked)
+        if row_type.setdefault(name, value_type) is not value_type:
+            raise RowError(
+                f"{path} row {line_number}, field {name!r}: got {value!r}, "
+                f"but the rows before have {_SHOWN_TYPES[row_type[name]]}; write all in one way"
+            )
+    return checked
+
+
+_SHOWN_TYPES = {float: "numbers", str: "text", list: "lists"}
+
+
+def _as_id(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise TypeError("text or a whole number")
+    return _encodable(str(value))
+
+
+def _as_order(value: Any) -> int | float | str:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise TypeError("a number, or a date and time as text")
+    return _encodable(value) if isinstance(value, str) else _bounded(value)
+
+
+def _as_numbers(value: Any) -> Any:
+    numbers = value if isinstance(value, list) else [value]
+    if any(isinstance(number, bool) or not isinstance(number, int | float) for number in numbers):
+        raise TypeError("a number or a list of numbers")
+    return [_bounded(number) for number in numbers] if isinstance(value, list) else _bounded(value)
+
+
+def _as_picture(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("the path of a picture file")
+    return _encodable(value)
+
+
+def _as_text(value: Any) -> str | None:
+    try:
+        text = text_of(value)
+    except TypeError as error:
+        raise TypeError("text, a number, or a list of these") from error
+    return None if text is None else _encodable(text)
+
+
+def _encodable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("text without lone surrogates") from error
+    return text
+
+
+def _bounded(number: float) -> float:
+    if isinstance(number, int) and not -(2**63) <= number < 2**63:
+        raise ValueError("a number of at most 64 bits")
+    return number
+
+
+_CHECKS: dict[ColumnKind, Callable[[Any], Any]] = {
+    "id": _as_id,
+    "order": _as_order,
+    "numbers": _as_numbers,
+    "picture": _as_picture,
+    "text": _as_text,
+}

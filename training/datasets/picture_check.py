@@ -1,0 +1,78 @@
+"""Decode every picture of a dataset once, so that a damaged one is named before hours of training.
+
+Knows items and where their pictures came from; knows nothing of encoders.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from clairo_core.encoders.pictures import decode_picture
+from clairo_core.errors import ContentError, RowError
+from clairo_core.items import Item
+from clairo_core.progress import Progress, silent
+from training.datasets.table_files import row_error
+from training.datasets.tables import Codes, Dataset, PictureOrigin, build_dataset
+
+_SHORTEST_SIDE = 128
+"""Large JPEGs are read to the end, but not decoded in full size."""
+
+
+def check_pictures(dataset: Dataset, progress: Progress = silent) -> Dataset:
+    """Decode every picture; the dataset comes back as it is unless some are to be dropped.
+
+    Where the description says `unreadable_pictures = "drop"`, an item with an unreadable picture goes on without it,
+    and the dataset that comes back has a fingerprint of its own.
+
+    Raises:
+        RowError: a picture cannot be decoded; the text names file, row, field and item.
+    """
+    origin = dataset.picture_origin
+    if origin is None:
+        return dataset
+    items = list(dataset.items)
+    for row, item in enumerate(progress(dataset.items, "checking pictures", len(items))):
+        problem = _picture_problem(item)
+        if problem is None:
+            continue
+        if origin.unreadable_pictures == "error":
+            raise _refusal(origin, row, f"item {item.item_id!r}: {problem}")
+        items[row] = dataclasses.replace(item, picture=None)
+    if all(new is old for new, old in zip(items, dataset.items, strict=True)):
+        return dataset
+    return _with_items(dataset, tuple(items), progress)
+
+
+def _refusal(origin: PictureOrigin, row: int, problem: str) -> RowError:
+    if origin.rows[row] < 0:
+        # Found by its name in a folder: no table and no description speak of it.
+        return RowError(f"{origin.path}, {problem}; or remove it there")
+    hint = 'or say unreadable_pictures = "drop" in [items]'
+    return row_error(origin.path, int(origin.rows[row]), origin.field, f"{problem}; {hint}")
+
+
+def _picture_problem(item: Item) -> str | None:
+    try:
+        content = item.read_picture()
+        if content is not None:
+            decode_picture(content, shortest_side=_SHORTEST_SIDE)
+    except (ContentError, OSError) as error:
+        return str(error)
+    return None
+
+
+def _with_items(dataset: Dataset, items: tuple[Item, ...], progress: Progress) -> Dataset:
+    codes = None
+    if dataset.semantic_ids is not None:
+        codes = Codes(
+            np.asarray(dataset.semantic_ids), dataset.codebook_names, dataset.codebook_sizes, dataset.codes_are_unique
+        )
+    return build_dataset(
+        dataset.name,
+        items,
+        dataset.user_ids,
+        dataset.sequences,
+        codes=codes,
+        picture_origin=dataset.picture_origin,
+        progress=progress,
+    )

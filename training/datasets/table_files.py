@@ -1,0 +1,125 @@
+"""Turn a Parquet, CSV or JSON Lines file into an Arrow table of the columns asked for.
+
+Knows files, columns and row numbers; knows nothing of items, users or what a column means beyond its kind.
+Start at `read_table`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from clairo_core.errors import DatasetError, EmptyTableError, RowError
+from clairo_core.progress import Progress, silent
+from training.datasets.column_kinds import ColumnKind, check_column_names
+from training.datasets.csv_files import csv_header, csv_row_number, read_csv
+from training.datasets.json_lines import json_lines_row_number, json_records, read_json_lines
+
+SUFFIXES = (".parquet", ".csv", ".jsonl")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTable:
+    """Some columns of a file, and the way back from a row to the place in the file."""
+
+    path: Path
+    table: pa.Table
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def error(self, index: int, field: str, problem: str) -> RowError:
+        """What to raise about one value; `index` counts the table's rows from 0."""
+        return row_error(self.path, index, field, problem)
+
+
+def row_error(path: Path, index: int, field: str, problem: str) -> RowError:
+    """A `RowError` that names file, row and field; `index` counts the table's rows from 0."""
+    return RowError(f"{path} row {row_number(path, index)}, field {field!r}: {problem}")
+
+
+def row_number(path: Path, index: int) -> int:
+    """The number, from 1, under which a person finds a row of a file.
+
+    Of text files it is the line at which the row begins, so a CSV's header line counts; of Parquet the place.
+    """
+    if path.suffix == ".csv":
+        return csv_row_number(path, index)
+    if path.suffix == ".parquet":
+        return index + 1
+    return json_lines_row_number(path, index)
+
+
+def read_table(path: Path, kinds: Mapping[str, ColumnKind], progress: Progress = silent) -> SourceTable:
+    """Read the columns named in `kinds`, in the file's row order.
+
+    Raises:
+        MissingColumnError: a column is not there; the text lists those that are.
+        EmptyTableError: the file has no rows.
+        RowError: a text file's line cannot be read.
+        DatasetError: there is no such file, its format is none of the three, or it is damaged.
+    """
+    _check_file(path)
+    if path.suffix == ".parquet":
+        table = _read_parquet(path, tuple(kinds))
+    elif path.suffix == ".csv":
+        table = read_csv(path, tuple(kinds), progress)
+    else:
+        table = read_json_lines(path, kinds, progress)
+    if table.num_rows == 0:
+        raise EmptyTableError(f"{path} has no rows, expected at least one; fill it, or name another file")
+    return SourceTable(path, table)
+
+
+def column_names(path: Path) -> tuple[str, ...]:
+    """The columns of a file; of JSON Lines the fields of its first record.
+
+    Raises:
+        DatasetError: as `read_table`.
+    """
+    _check_file(path)
+    if path.suffix == ".parquet":
+        return tuple(_parquet_file(path).schema_arrow.names)
+    if path.suffix == ".csv":
+        return csv_header(path)
+    return tuple(next((record for _, record in json_records(path)), {}))
+
+
+def _check_file(path: Path) -> None:
+    if path.suffix not in SUFFIXES:
+        raise DatasetError(f"{path}: expected a file that ends in {', '.join(SUFFIXES)}; convert it to one of these")
+    if not path.is_file():
+        raise DatasetError(f"{path}: there is no such file; check the path, which is relative to the dataset's TOML")
+    try:
+        is_empty = path.stat().st_size == 0
+        path.open("rb").close()
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read ({error}); check its permissions") from error
+    if is_empty:
+        raise EmptyTableError(f"{path} is empty, expected a table with at least one row; write it again")
+
+
+def _parquet_file(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged_parquet(path, error) from error
+
+
+def _read_parquet(path: Path, columns: Iterable[str]) -> pa.Table:
+    with _parquet_file(path) as file:
+        check_column_names(path, file.schema_arrow.names, columns)
+        try:
+            table = file.read(columns=list(columns))
+            # Writers that skip the check leave text that would fail later, far from its file.
+            table.validate(full=True)
+        except (pa.ArrowException, OSError) as error:
+            raise _damaged_parquet(path, error) from error
+    # A column named a.b.c would select a struct's field instead: `select` keeps to top-level columns.
+    return table.select(list(columns))
+
+
+def _damaged_parquet(path: Path, error: Exception) -> DatasetError:
+    return DatasetError(f"{path} is no Parquet file, or is damaged or cut short ({error}); write or copy it again")

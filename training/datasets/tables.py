@@ -1,0 +1,144 @@
+"""Join items and interactions to a dataset: the two tables that everything in training starts from.
+
+Knows items, sequences, codes and how to digest them; knows nothing of files' formats. Start at `Dataset`.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Int32, Int64
+
+from clairo_core.errors import RowError
+from clairo_core.items import Item
+from clairo_core.progress import Progress, silent
+from clairo_core.sequences import ItemSequences
+from training.datasets.description import OnBadPicture
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Codes:
+    """Precomputed codes of every item."""
+
+    semantic_ids: Int32[np.ndarray, "item codebook"]
+    names: tuple[str, ...]
+    sizes: tuple[int, ...]
+    are_unique: bool
+
+    def of_items(self, is_kept: Bool[np.ndarray, "item"]) -> "Codes":
+        """The codes of some items; sizes stay."""
+        return Codes(self.semantic_ids[is_kept], self.names, self.sizes, self.are_unique)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PictureOrigin:
+    """Where the items' pictures were read, so that a bad one can be named."""
+
+    path: Path
+    field: str
+    rows: Int64[np.ndarray, "item"]
+    """Row of the file, from 0; -1 for an item without one."""
+    unreadable_pictures: OnBadPicture
+
+    def of_items(self, is_kept: Bool[np.ndarray, "item"]) -> "PictureOrigin":
+        """The origin of some items' pictures."""
+        return PictureOrigin(self.path, self.field, self.rows[is_kept], self.unreadable_pictures)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """Items, and what every user did with them, oldest first."""
+
+    name: str
+    items: tuple[Item, ...]
+    """In the source's row order."""
+    user_ids: tuple[str, ...]
+    """In the order in which they first occur in the interactions."""
+    sequences: ItemSequences
+    """Rows of `items`, one sequence a user."""
+    semantic_ids: Int32[np.ndarray, "item codebook"] | None
+    """Precomputed codes; None if the encoders are to find them."""
+    codebook_names: tuple[str, ...]
+    codebook_sizes: tuple[int, ...]
+    codes_are_unique: bool
+    """Codes are whole feature sets: no two items share theirs, and no collision index is to be added."""
+    picture_origin: PictureOrigin | None
+    fingerprint: str
+    """SHA-256 of all the above but name and origin: the same from every format and on every machine."""
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What any item has: "text", "image", then the names of its vectors."""
+        has_text = any(item.text for item in self.items)
+        has_picture = any(item.picture is not None for item in self.items)
+        named = dict.fromkeys(modality for item in self.items for modality in item.vectors)
+        return ("text",) * has_text + ("image",) * has_picture + tuple(named)
+
+
+def build_dataset(
+    name: str,
+    items: tuple[Item, ...],
+    user_ids: tuple[str, ...],
+    sequences: ItemSequences,
+    *,
+    codes: Codes | None = None,
+    picture_origin: PictureOrigin | None = None,
+    progress: Progress = silent,
+) -> Dataset:
+    """Put the parts together and digest them.
+
+    Raises:
+        RowError: a picture's file cannot be read.
+    """
+    return Dataset(
+        name=name,
+        items=items,
+        user_ids=user_ids,
+        sequences=sequences,
+        semantic_ids=None if codes is None else codes.semantic_ids,
+        codebook_names=() if codes is None else codes.names,
+        codebook_sizes=() if codes is None else codes.sizes,
+        codes_are_unique=codes is not None and codes.are_unique,
+        picture_origin=picture_origin,
+        fingerprint=_fingerprint(items, user_ids, sequences, codes, progress),
+    )
+
+
+def _fingerprint(
+    items: tuple[Item, ...],
+    user_ids: tuple[str, ...],
+    sequences: ItemSequences,
+    codes: Codes | None,
+    progress: Progress,
+) -> str:
+    digest = hashlib.sha256()
+    for item in progress(items, "fingerprinting items", len(items)):
+        digest.update(_item_line(item))
+    digest.update(_json_line(user_ids))
+    # Numbers go in little-endian, whatever the machine.
+    digest.update(np.ascontiguousarray(sequences.items, dtype="<i4").tobytes())
+    digest.update(np.ascontiguousarray(sequences.offsets, dtype="<i8").tobytes())
+    if codes is not None:
+        digest.update(_json_line([codes.names, codes.sizes, codes.are_unique]))
+        digest.update(np.ascontiguousarray(codes.semantic_ids, dtype="<i4").tobytes())
+    return digest.hexdigest()
+
+
+def _item_line(item: Item) -> bytes:
+    try:
+        picture = item.read_picture()
+    except OSError as error:
+        raise RowError(f"item {item.item_id!r}: its picture cannot be read ({error}); check its permissions") from error
+    vectors = {
+        modality: np.ascontiguousarray(vector, dtype="<f4").data.hex() for modality, vector in item.vectors.items()
+    }
+    picture_digest = None if picture is None else hashlib.sha256(picture).hexdigest()
+    attributes = sorted(item.attributes.items())
+    return _json_line([item.item_id, list(item.texts.items()), picture_digest, sorted(vectors.items()), attributes])
+
+
+def _json_line(content: object) -> bytes:
+    # ASCII, and every text in quotes: no two contents give the same line.
+    return json.dumps(content).encode() + b"\n"
