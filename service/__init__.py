@@ -1,0 +1,1 @@
+"""The HTTP service over a `Recommender`; start reading at `service.app.create_app`."""

@@ -1,0 +1,153 @@
+"""Put the service together: `create_app` is the one place where settings become parts and parts become routes.
+
+The lifespan owns every resource. It loads the bundle beside the running server, so that /health/live answers at
+once and everything else says 503 until weights, trie and warm-up are done.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from clairo_core.bundle import Bundle, load_bundle
+from clairo_core.items import UserHistory
+from clairo_core.recommender import RecommendationRequest, Recommender
+from service.batcher import Batcher
+from service.cache import InProcessCache
+from service.ingestion import Ingestion
+from service.openapi import describe_problems
+from service.problems import install_problem_handlers, problem_response
+from service.recommendations import ModelBatcher, ModelRequest, Recommendations, run_model_batch
+from service.request_context import RequestContext
+from service.routes import health, item_body, items, recommend
+from service.routes.parts import Parts, Readiness
+from service.routes.playground import install_playground
+from service.serving import Serving
+from service.settings import Settings
+from service.store.sql_store import SqlStore
+
+logger = logging.getLogger("clairo.app")
+
+MAX_BODY_BYTES = 1024 * 1024
+"""Of every call but POST /items."""
+
+DESCRIPTION = """Recommends by generating: a history in, the items that come next out.
+
+Items posted a moment ago included. Errors are `application/problem+json` (RFC 9457)."""
+
+OnStarted = Callable[[Parts | Exception], None]
+
+
+def create_app(settings: Settings, bundle: Bundle | None = None, on_started: OnStarted | None = None) -> FastAPI:
+    """The service as an ASGI app.
+
+    Args:
+        settings: what the operator chose.
+        bundle: loaded already; else the one that the settings name is loaded once the app runs.
+        on_started: called once, in the event loop, with the parts when they are ready or with what went wrong.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        readiness: Readiness = app.state.readiness
+        may_stop = asyncio.Event()
+        running = asyncio.create_task(_run_parts(settings, bundle, readiness, may_stop, on_started))
+        try:
+            yield
+        finally:
+            readiness.is_draining = True
+            may_stop.set()
+            await running
+
+    app = FastAPI(
+        title="CLAIRO",
+        version=version("clairo"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        # The framework's own documentation pages load scripts from another host.
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.readiness = Readiness()
+    install_problem_handlers(app)
+    for routes in (recommend, items, health):
+        app.include_router(routes.router)
+    install_playground(app)
+    describe_problems(app)
+    app.add_middleware(RequestContext, max_body_bytes=_max_body_bytes, answer=problem_response)
+    return app
+
+
+async def _run_parts(
+    settings: Settings,
+    bundle: Bundle | None,
+    readiness: Readiness,
+    may_stop: asyncio.Event,
+    on_started: OnStarted | None,
+) -> None:
+    """Open the parts, keep them until `may_stop`, close them; a failure to open is told, not raised."""
+    try:
+        async with open_parts(settings, bundle) as parts:
+            readiness.parts = parts
+            if on_started is not None:
+                on_started(parts)
+            await may_stop.wait()
+    except Exception as error:
+        if on_started is None:
+            logger.exception("the service cannot start")
+        else:
+            on_started(error)
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings, bundle: Bundle | None = None) -> AsyncIterator[Parts]:
+    """Every part, ready to work, and closed in the end: those who wait are answered first.
+
+    Raises:
+        BundleError: the bundle cannot be served.
+        StoreError: the database cannot be used.
+    """
+    if bundle is None:
+        bundle = await asyncio.to_thread(load_bundle, settings.bundle)
+    recommender = await asyncio.to_thread(
+        bundle.recommender, settings.device, num_views=settings.num_views, num_beams=settings.num_beams
+    )
+    serving = Serving(bundle, recommender)
+    store = SqlStore(settings.database_path, settings.namespace)
+    batcher: ModelBatcher = Batcher(
+        run_model_batch,
+        max_batch_size=settings.max_batch_size,
+        max_wait_seconds=settings.batch_wait_seconds,
+        max_queue_depth=settings.max_queue_depth,
+    )
+    recommendations = Recommendations(
+        serving,
+        batcher,
+        InProcessCache(settings.cache_max_entries),
+        deadline_seconds=settings.request_deadline_seconds,
+    )
+    ingestion = Ingestion(serving, store, max_queue_depth=settings.max_queue_depth)
+    try:
+        await store.open()
+        await ingestion.catch_up()
+        await batcher.start()
+        await _warm_up(recommender, batcher)
+        yield Parts(serving, recommendations, ingestion, store)
+    finally:
+        await ingestion.finish()
+        await batcher.stop()
+        await store.close()
+
+
+async def _warm_up(recommender: Recommender, batcher: ModelBatcher) -> None:
+    """Recommend once, so that compiling and first allocations are not the first client's wait."""
+    history = UserHistory(recommender.catalogue.item_ids[:2])
+    await batcher.submit(ModelRequest(recommender, RecommendationRequest(history=history, limit=1)))
+
+
+def _max_body_bytes(path: str) -> int:
+    return item_body.MAX_BODY_BYTES if path == "/items" else MAX_BODY_BYTES

@@ -1,0 +1,170 @@
+"""`clairo-serve`: serve a bundle over HTTP.
+
+Knows flags, sockets and exit codes. What is wrong is said in one line on standard error, without a traceback;
+the exit code is 1 then, and 2 for a flag or setting that has no meaning.
+"""
+
+import logging
+import socket
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+import uvicorn
+
+from clairo_core.errors import ClairoError, SettingsError
+from service.app import create_app
+from service.routes.parts import Parts, Readiness
+from service.settings import Settings, load_settings
+
+app = typer.Typer(
+    name="clairo-serve",
+    help="Serve a CLAIRO bundle over HTTP.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+DRAIN_SECONDS = 20
+USAGE_ERROR = 2
+
+
+def _help(name: str) -> str:
+    """What the setting's own description says, so that flags and variables are described once."""
+    field = Settings.model_fields[name]
+    default = "" if field.is_required() or field.default in ("", False) else f" [default: {field.default}]"
+    return f"{field.description}{default}"
+
+
+def _option(name: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(f"--{name.replace('_', '-')}", help=_help(name), show_default=False)
+    return option
+
+
+@app.callback()
+def clairo_serve() -> None:
+    """Serve a CLAIRO bundle over HTTP."""
+
+
+@app.command()
+def run(
+    bundle: Annotated[Path | None, _option("bundle")] = None,
+    host: Annotated[str | None, _option("host")] = None,
+    port: Annotated[int | None, _option("port")] = None,
+    allow_open_network: Annotated[bool | None, _option("allow_open_network")] = None,
+    data_dir: Annotated[Path | None, _option("data_dir")] = None,
+    database_url: Annotated[str | None, _option("database_url")] = None,
+    namespace: Annotated[str | None, _option("namespace")] = None,
+    device: Annotated[str | None, _option("device")] = None,
+    num_views: Annotated[int | None, _option("num_views")] = None,
+    num_beams: Annotated[int | None, _option("num_beams")] = None,
+) -> None:
+    """Serve a bundle until interrupted; the playground is at /, the API as /openapi.json describes it.
+
+    Every option can be given as an environment variable too: CLAIRO_ and its name in capitals, CLAIRO_BUNDLE=... .
+    Posted items are kept in clairo.db under --data-dir.
+    """
+    flags = {
+        "bundle": bundle,
+        "host": host,
+        "port": port,
+        "allow_open_network": allow_open_network,
+        "data_dir": data_dir,
+        "database_url": database_url,
+        "namespace": namespace,
+        "device": device,
+        "num_views": num_views,
+        "num_beams": num_beams,
+    }
+    try:
+        settings = load_settings(flags)
+    except SettingsError as error:
+        _fail(str(error), USAGE_ERROR)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    serve(settings)
+
+
+def serve(settings: Settings) -> None:
+    """Listen and serve until a signal comes; exit with 1 if the service cannot start."""
+    failures: list[Exception] = []
+
+    def tell(outcome: Parts | Exception) -> None:
+        if isinstance(outcome, Exception):
+            failures.append(outcome)
+            server.should_exit = True
+        else:
+            num_items = outcome.serving.recommender.catalogue.num_live
+            typer.echo(f"CLAIRO serves {num_items} items of bundle {outcome.serving.bundle_id}.")
+            typer.echo(f"Playground: {address}/")
+
+    listening = _listening_socket(settings.host, settings.port)
+    address = _address_of(listening)
+    typer.echo(f"CLAIRO loads {settings.bundle}; items are kept in {settings.database_path or 'memory'}.")
+    web_app = create_app(settings, on_started=tell)
+    server = _DrainingServer(
+        web_app.state.readiness,
+        uvicorn.Config(
+            web_app,
+            log_config=None,
+            log_level=logging.WARNING,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+        ),
+    )
+    try:
+        server.run(sockets=[listening])
+    except KeyboardInterrupt:
+        typer.echo("CLAIRO has stopped.")
+    for failure in failures:
+        if not isinstance(failure, ClairoError):
+            raise failure
+        _fail(str(failure), exit_code=1)
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+class _DrainingServer(uvicorn.Server):
+    """Says that the service is not ready from the signal on, while the last requests are answered."""
+
+    def __init__(self, readiness: Readiness, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._readiness = readiness
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """What the server does on SIGINT and SIGTERM."""
+        self._readiness.is_draining = True
+        super().handle_exit(sig, frame)
+
+
+def _listening_socket(host: str, port: int) -> socket.socket:
+    """Bound here and not by the server, which would report a port in use with a log line and exit code of its own."""
+    listening: socket.socket | None = None
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+    except OSError as error:
+        if listening is not None:
+            listening.close()
+        _fail(f"cannot listen on {host} port {port}: {error.strerror}; choose another --port or --host", exit_code=1)
+    return listening
+
+
+def _address_of(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _fail(reason: str, exit_code: int) -> NoReturn:
+    typer.echo(f"clairo-serve: {reason}", err=True)
+    sys.exit(exit_code)
+
+
+if __name__ == "__main__":
+    main()

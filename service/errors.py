@@ -1,0 +1,71 @@
+"""What can go wrong in the service itself, beside the errors of `clairo_core`.
+
+ClairoError
+└── ServiceError
+    ├── MalformedBodyError        the body is not what its content type says
+    ├── InvalidBodyError          well-formed, but a field is wrong
+    ├── UnsupportedBodyError      a content type that the call does not take
+    ├── NoPictureError            the item has none
+    ├── CannotIngestError         the bundle has no encoders
+    ├── NotReadyError             still starting, or draining
+    ├── OverloadedError           the queue for the model is full
+    ├── DeadlineExceededError     the answer took longer than the operator allows
+    └── StoreError                the database cannot be used
+        ├── NewerStoreError       written by a newer CLAIRO
+        └── FeatureSetTakenError  another item has these features already
+"""
+
+from clairo_core.errors import ClairoError
+
+
+class ServiceError(ClairoError):
+    """Whatever the service itself raises on purpose."""
+
+
+class MalformedBodyError(ServiceError):
+    """The body cannot be parsed as what its content type says it is."""
+
+
+class InvalidBodyError(ServiceError):
+    """The body parses, but fields of it are wrong; `errors` says which."""
+
+    def __init__(self, detail: str, errors: list[dict[str, object]]) -> None:
+        super().__init__(detail)
+        self.errors = errors
+        """One `{"loc": [...], "msg": "..."}` a wrong field."""
+
+
+class UnsupportedBodyError(ServiceError):
+    """The call does not take bodies of this content type."""
+
+
+class NoPictureError(ServiceError):
+    """The item has no picture."""
+
+
+class CannotIngestError(ServiceError):
+    """The bundle was trained on ready-made codes and has no encoders to describe a new item with."""
+
+
+class NotReadyError(ServiceError):
+    """Bundle, trie and warm-up are not done yet, or the service is shutting down."""
+
+
+class OverloadedError(ServiceError):
+    """As many requests as allowed wait for the model already."""
+
+
+class DeadlineExceededError(ServiceError):
+    """The answer took longer than the operator allows."""
+
+
+class StoreError(ServiceError):
+    """The database cannot be opened, read or written."""
+
+
+class NewerStoreError(StoreError):
+    """The database was written by a newer CLAIRO than this one."""
+
+
+class FeatureSetTakenError(StoreError):
+    """Another item has this feature set already."""

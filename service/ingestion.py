@@ -1,0 +1,155 @@
+"""The use case of POST /items: picture and words in, an item that the next request can be answered with.
+
+The bundle's frozen encoders, fusion and quantizer describe the item, the store keeps it in one transaction, and
+only then does it enter catalogue and trie: what a client was told is there is there after a kill, and what is
+recommended is in the store. There is one road into the catalogue, `catch_up`, which applies what the store has and
+the catalogue has not; after a restart, under another bundle, or beside another process on the same store, alike.
+
+Knows nothing of HTTP or SQL. Start at `Ingestion.add_item`.
+"""
+
+import asyncio
+import logging
+import random
+
+from clairo_core.catalogue import Catalogue
+from clairo_core.encoders.pictures import decode_picture
+from clairo_core.errors import ClairoError, DuplicateItemError
+from clairo_core.items import Item
+from service.errors import CannotIngestError, FeatureSetTakenError, OverloadedError
+from service.serving import ServedItem, Serving, posted_item
+from service.store.store import CatalogueChange, ChangeKind, Store, StoredFeatures
+
+logger = logging.getLogger("clairo.ingestion")
+
+MAX_ATTEMPTS = 100
+MAX_BACKOFF_SECONDS = 0.05
+
+
+class Ingestion:
+    """Adds items one after the other; reading and recommending go on meanwhile."""
+
+    def __init__(self, serving: Serving, store: Store, *, max_queue_depth: int) -> None:
+        self._serving = serving
+        self._store = store
+        self._max_queue_depth = max_queue_depth
+        self._num_waiting = 0
+        self._one_at_a_time = asyncio.Lock()
+        self._applied_version = 0
+
+    async def add_item(self, item: Item) -> ServedItem:
+        """Keep an item for good and make it recommendable.
+
+        Raises:
+            CannotIngestError: the bundle has no encoders.
+            UnreadablePictureError, ContentTooLargeError: the picture cannot be used.
+            DuplicateItemError: an item of this id exists, be it retired.
+            FeatureSpaceFullError: no feature set is left for it.
+            OverloadedError: too many items wait to be added already.
+            StoreError: nothing was kept.
+        """
+        bundle = self._serving.bundle
+        if not bundle.can_ingest:
+            raise CannotIngestError(
+                f"bundle {self._serving.bundle_id} was trained on ready-made codes and has no encoders to describe "
+                "a new item with; serve a bundle trained on pictures and words"
+            )
+        if self._num_waiting >= self._max_queue_depth:
+            raise OverloadedError(f"{self._num_waiting} items wait to be added already; try again in a second")
+        self._num_waiting += 1
+        # A client that leaves must not stop us between the store's commit and the swap.
+        adding = asyncio.create_task(self._add(item))
+        adding.add_done_callback(self._leave_queue)
+        return await asyncio.shield(adding)
+
+    async def catch_up(self) -> None:
+        """Apply every change that the store has and the catalogue has not.
+
+        Raises:
+            StoreError: the store cannot be read; what is served stays as it is.
+        """
+        async with self._one_at_a_time:
+            await self._apply_new_changes()
+
+    async def finish(self) -> None:
+        """Wait until nobody is adding an item."""
+        while self._num_waiting:
+            await asyncio.sleep(0.01)
+
+    def _leave_queue(self, _: "asyncio.Task[ServedItem]") -> None:
+        self._num_waiting -= 1
+
+    async def _add(self, item: Item) -> ServedItem:
+        picture = item.read_picture()
+        if picture is not None:
+            await asyncio.to_thread(decode_picture, picture)
+        async with self._one_at_a_time:
+            for _ in range(MAX_ATTEMPTS):
+                await self._apply_new_changes()
+                catalogue = self._serving.recommender.catalogue
+                row = catalogue.find_row(item.item_id)
+                if row is not None:
+                    state = "was retired and keeps its id" if catalogue.is_retired[row] else "exists already"
+                    raise DuplicateItemError(f"item {item.item_id!r} {state}; choose another item_id")
+                features = await self._described(item, catalogue)
+                try:
+                    await self._store.add_item(item, features)
+                except FeatureSetTakenError:
+                    # Another process on this store took it since we caught up; not in step with it again.
+                    await asyncio.sleep(random.uniform(0, MAX_BACKOFF_SECONDS))  # noqa: S311
+                    continue
+                await self._apply_new_changes()
+                return self._serving.find(item.item_id)
+        raise OverloadedError("other processes take every feature set first; try again in a second")
+
+    async def _apply_new_changes(self) -> None:
+        changes = await self._store.changes_since(self._applied_version, self._serving.bundle_id)
+        if not changes:
+            return
+        recommender = self._serving.recommender
+        catalogue, new_items = recommender.catalogue, []
+        for change in changes:
+            if change.kind is ChangeKind.RETIRED:
+                if change.item_id in catalogue:
+                    catalogue = catalogue.without_item(change.item_id)
+                continue
+            if catalogue.find_row(change.item_id) is not None or change.item is None:
+                # The bundle was trained with this item since it was posted.
+                continue
+            features = change.features or await self._described_again(change, change.item, catalogue)
+            if features is None:
+                continue
+            catalogue = await asyncio.to_thread(
+                catalogue.with_item, change.item_id, features.feature_set, recommender.tokenizer
+            )
+            new_items.append(posted_item(change.item, change.has_picture, features.missing_modalities))
+        if catalogue is not recommender.catalogue:
+            swapped = await asyncio.to_thread(recommender.with_catalogue, catalogue)
+            self._serving.swap(swapped, new_items)
+        self._applied_version = changes[-1].version
+
+    async def _described(self, item: Item, catalogue: Catalogue) -> StoredFeatures:
+        described = await asyncio.to_thread(self._serving.bundle.describe, item, catalogue.taken)
+        return StoredFeatures(
+            bundle_id=self._serving.bundle_id,
+            feature_set=tuple(int(value) for value in described.feature_set),
+            item_embedding=described.item_embedding,
+            missing_modalities=tuple(described.missing_modalities),
+        )
+
+    async def _described_again(
+        self, change: CatalogueChange, item: Item, catalogue: Catalogue
+    ) -> StoredFeatures | None:
+        """What this bundle makes of an item posted under another; None, and a line in the log, if it cannot."""
+        if not self._serving.bundle.can_ingest:
+            logger.warning("posted item %r is not served: this bundle has no encoders", change.item_id)
+            return None
+        picture = await self._store.read_picture(change.item_id)
+        whole_item = Item(item_id=item.item_id, texts=item.texts, attributes=item.attributes, picture=picture)
+        try:
+            features = await self._described(whole_item, catalogue)
+            await self._store.add_features(change.item_id, features)
+        except ClairoError as error:
+            logger.warning("posted item %r is not served: %s", change.item_id, error)
+            return None
+        return features

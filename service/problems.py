@@ -1,0 +1,166 @@
+"""Turn every error into an RFC 9457 answer, `application/problem+json`; the framework's own included.
+
+Knows status codes, titles and error classes; knows nothing of what raised them. A client never sees a traceback,
+and nothing it sends may end here as a 500: that status means that we are at fault.
+
+Source: RFC 9457, "Problem Details for HTTP APIs". We add `request_id` and, for fields, `errors: [{loc, msg}]`.
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from clairo_core import errors as core
+from service import errors as service
+from service.request_context import request_id_of
+
+logger = logging.getLogger("clairo.problems")
+
+MEDIA_TYPE = "application/problem+json"
+MAX_REPORTED_FIELDS = 20
+MAX_FIELD_NAME_CHARACTERS = 100
+RETRY_AFTER_SECONDS = 1
+STORE_DETAIL = "the store cannot be used now; the service's log has more under this request_id"
+
+
+class ProblemKind(NamedTuple):
+    """What a class of errors looks like to a client."""
+
+    status: int
+    name: str
+    title: str
+
+
+# The first class that an error is an instance of counts, so a class stands above those it derives from.
+KINDS: Mapping[type[core.ClairoError], ProblemKind] = {
+    service.MalformedBodyError: ProblemKind(400, "malformed-body", "The body cannot be parsed"),
+    service.InvalidBodyError: ProblemKind(422, "invalid-fields", "Some fields are wrong"),
+    service.UnsupportedBodyError: ProblemKind(415, "unsupported-body", "This content type is not taken here"),
+    core.UnreadablePictureError: ProblemKind(415, "unreadable-picture", "Not a picture that CLAIRO reads"),
+    core.ContentTooLargeError: ProblemKind(413, "content-too-large", "A picture or body is too large"),
+    core.ContentError: ProblemKind(422, "unusable-content", "The item's content cannot be used"),
+    core.UnknownItemError: ProblemKind(404, "unknown-item", "There is no such item"),
+    service.NoPictureError: ProblemKind(404, "no-picture", "The item has no picture"),
+    core.DuplicateItemError: ProblemKind(409, "item-exists", "An item of this id exists already"),
+    service.CannotIngestError: ProblemKind(409, "cannot-ingest", "This bundle cannot take new items"),
+    core.FeatureSpaceFullError: ProblemKind(409, "feature-space-full", "No feature set is left"),
+    service.OverloadedError: ProblemKind(429, "overloaded", "Too many requests wait already"),
+    service.NotReadyError: ProblemKind(503, "not-ready", "The service is not ready"),
+    service.StoreError: ProblemKind(503, "store-unavailable", "The store cannot be used now"),
+    service.DeadlineExceededError: ProblemKind(504, "deadline-exceeded", "The answer took too long"),
+}
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Answer every error of `app`, its framework's included, as problem+json."""
+    app.add_exception_handler(core.ClairoError, _answer_clairo_error)
+    app.add_exception_handler(RequestValidationError, _answer_validation_error)
+    app.add_exception_handler(HTTPException, _answer_framework_error)
+
+
+def problem_response(  # one argument a member of the document
+    *,
+    status: int,
+    name: str = "",
+    title: str = "",
+    detail: str,
+    instance: str,
+    request_id: str,
+    errors: Sequence[Mapping[str, object]] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """One problem document; an empty `name` means that the status says it all (`about:blank`)."""
+    document: dict[str, object] = {
+        "type": f"urn:clairo:problem:{name}" if name else "about:blank",
+        "title": title or HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "instance": instance,
+        "request_id": request_id,
+    }
+    if errors:
+        document["errors"] = list(errors)
+    # A lone surrogate, which JSON can carry and UTF-8 cannot, comes back as the escape it came as.
+    body = json.dumps(document, ensure_ascii=False).encode("utf-8", errors="backslashreplace")
+    return Response(body, status_code=status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def kind_of(error: core.ClairoError) -> ProblemKind | None:
+    """How an error is answered; None for one that no client can cause."""
+    return next((kind for error_class, kind in KINDS.items() if isinstance(error, error_class)), None)
+
+
+def readable_errors(errors: Sequence[Any]) -> list[dict[str, object]]:
+    """Pydantic's errors as `{loc, msg}`, the first few of them; what the client sent is not sent back."""
+    return [
+        {
+            "loc": [part if isinstance(part, int) else str(part)[:MAX_FIELD_NAME_CHARACTERS] for part in error["loc"]],
+            "msg": error["msg"].removeprefix("Value error, "),
+        }
+        for error in errors[:MAX_REPORTED_FIELDS]
+    ]
+
+
+async def _answer_clairo_error(request: Request, error: Exception) -> Response:
+    kind = kind_of(error) if isinstance(error, core.ClairoError) else None
+    if kind is None:
+        raise error
+    if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.warning("%s request_id=%s: %s", kind.name, request_id_of(request.scope), error)
+    return problem_response(
+        status=kind.status,
+        name=kind.name,
+        title=kind.title,
+        # What a database says names files and statements: that is for the log alone.
+        detail=STORE_DETAIL if isinstance(error, service.StoreError) else str(error),
+        instance=request.url.path,
+        request_id=request_id_of(request.scope),
+        errors=error.errors if isinstance(error, service.InvalidBodyError) else (),
+        headers={"Retry-After": str(RETRY_AFTER_SECONDS)} if kind.status in (429, 503) else None,
+    )
+
+
+async def _answer_validation_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    problems = error.errors()
+    is_malformed = any(problem["type"] == "json_invalid" for problem in problems)
+    kind = KINDS[service.MalformedBodyError if is_malformed else service.InvalidBodyError]
+    first = readable_errors(problems[:1])[0]
+    where = " -> ".join(str(part) for part in first["loc"])  # type: ignore[attr-defined]
+    return problem_response(
+        status=kind.status,
+        name=kind.name,
+        title=kind.title,
+        detail=f"{where}: {first['msg']}",
+        instance=request.url.path,
+        request_id=request_id_of(request.scope),
+        errors=readable_errors(problems),
+    )
+
+
+async def _answer_framework_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    path = request.url.path
+    details = {
+        404: f"there is nothing at {path}; /openapi.json lists every call",
+        405: f"{path} does not take {request.method}; the Allow header says what it takes",
+    }
+    is_too_large = error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    too_large = KINDS[core.ContentTooLargeError]
+    return problem_response(
+        status=error.status_code,
+        name=too_large.name if is_too_large else "",
+        title=too_large.title if is_too_large else "",
+        detail=details.get(error.status_code, str(error.detail)),
+        instance=path,
+        request_id=request_id_of(request.scope),
+        headers=error.headers,
+    )

@@ -1,0 +1,57 @@
+"""GET /health/live, /health/ready and /info: whether the service answers, can recommend, and what it serves."""
+
+from importlib.metadata import version
+
+from fastapi import APIRouter, Request
+
+from service.errors import NotReadyError
+from service.openapi import problem_answers
+from service.routes.parts import Readiness, ReadyParts
+from service.schemas import Info, Live, Ready
+
+router = APIRouter(tags=["health"])
+
+
+@router.get(
+    "/health/live",
+    operation_id="check_live",
+    summary="Does the process answer?",
+    responses={200: {"content": {"application/json": {"example": {"status": "live"}}}}},
+)
+async def check_live() -> Live:
+    """Touches neither store nor model, so a slow database never gets a healthy process killed."""
+    return Live()
+
+
+@router.get(
+    "/health/ready",
+    operation_id="check_ready",
+    summary="Can it recommend?",
+    responses=problem_answers(503),
+)
+async def check_ready(request: Request, parts: ReadyParts) -> Ready:
+    """200 once weights, trie and warm-up are done; 503 before, and again while the service shuts down."""
+    readiness: Readiness = request.app.state.readiness
+    if readiness.is_draining:
+        raise NotReadyError("the service is shutting down; ask another one")
+    return Ready(bundle_id=parts.serving.bundle_id, catalogue_version=parts.serving.catalogue_version)
+
+
+@router.get("/info", operation_id="get_info", summary="What is being served?", responses=problem_answers(503))
+async def get_info(parts: ReadyParts) -> Info:
+    """The bundle, how it was trained and measured, and how large the catalogue is now."""
+    serving = parts.serving
+    manifest = serving.bundle.manifest
+    return Info(
+        version=version("clairo"),
+        bundle_id=manifest.bundle_id,
+        preset=manifest.preset,
+        dataset_name=manifest.dataset_name,
+        dataset_fingerprint=manifest.dataset_fingerprint,
+        encoders=dict(manifest.encoders),
+        metrics=dict(manifest.metrics),
+        catalogue_version=serving.catalogue_version,
+        num_items=serving.recommender.catalogue.num_live,
+        num_posted_items=serving.num_posted_items,
+        can_ingest=serving.bundle.can_ingest,
+    )

@@ -1,0 +1,155 @@
+"""Turn the body of POST /items, JSON or multipart, into an `Item`; say what is wrong with one that is none.
+
+Knows content types and fields; knows nothing of what becomes of the item.
+"""
+
+import json
+from typing import Any
+
+from fastapi import Request
+from pydantic import ValidationError
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+
+from clairo_core.items import Item
+from service.errors import InvalidBodyError, MalformedBodyError, UnsupportedBodyError
+from service.problems import readable_errors
+from service.schemas import MAX_ATTRIBUTES, MAX_TEXT_FIELDS, NewItemBody, decoded_base64
+
+MAX_BODY_BYTES = 16 * 1024 * 1024
+"""A picture of 10 MiB in base64, and words."""
+
+_JSON = "application/json"
+_MULTIPART = "multipart/form-data"
+_JSON_FIELDS = ("texts", "attributes")
+_MAX_FIELDS = MAX_TEXT_FIELDS + MAX_ATTRIBUTES
+
+EXAMPLE_ITEM_ID = "mug-dawn"
+_EXAMPLE_PICTURE = (
+    "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQAQMAAAAlPW0iAAAABlBMVEX0yL7meDxqSlsYAAAAEklEQVR42mNgwAkY/zMwMaAjABSvAQ2eFPUR"
+    "AAAAAElFTkSuQmCC"
+)
+_EXAMPLE = {
+    "item_id": EXAMPLE_ITEM_ID,
+    "title": "Dawn mug",
+    "description": "A stoneware mug with a pink and orange glaze",
+    "attributes": {"brand": "Fjord", "price": "18.00"},
+}
+
+REQUEST_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        _JSON: {
+            "schema": NewItemBody.model_json_schema(),
+            "examples": {
+                "words and a picture": {"value": _EXAMPLE | {"picture": _EXAMPLE_PICTURE}},
+                "words alone": {"value": _EXAMPLE | {"item_id": f"{EXAMPLE_ITEM_ID}-2"}},
+            },
+        },
+        _MULTIPART: {
+            "schema": {
+                "type": "object",
+                "required": ["item_id"],
+                "additionalProperties": False,
+                "properties": {
+                    "item_id": {"type": "string", "minLength": 1, "maxLength": 256},
+                    "title": {"type": "string"},
+                    "description": {"type": "string"},
+                    "texts": {"type": "string", "description": "A JSON object of further text fields."},
+                    "attributes": {"type": "string", "description": "A JSON object of attributes."},
+                    "picture": {
+                        "type": "string",
+                        "format": "binary",
+                        "description": "JPEG, PNG or WebP; at most 10 MiB and 40 megapixels.",
+                    },
+                },
+            }
+        },
+    },
+}
+
+
+async def read_new_item(request: Request) -> Item:
+    """The item that a body describes; its picture is not looked at yet.
+
+    Raises:
+        MalformedBodyError: neither JSON nor multipart, whatever it says it is.
+        UnsupportedBodyError: it says that it is something else.
+        InvalidBodyError: a field is missing, unknown or wrong, or there are neither words nor a picture.
+        BodyTooLargeError: over `MAX_BODY_BYTES`.
+    """
+    content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if content_type == _JSON:
+        fields, picture = await _read_json(request), None
+    elif content_type == _MULTIPART:
+        fields, picture = await _read_multipart(request)
+    else:
+        raise UnsupportedBodyError(
+            f"an item is sent as {_JSON} or {_MULTIPART}, got {content_type[:100] or 'no content type'}"
+        )
+    try:
+        body = NewItemBody.model_validate(fields)
+    except ValidationError as error:
+        raise _invalid(readable_errors(error.errors(include_url=False, include_input=False))) from error
+    if body.picture is not None:
+        try:
+            picture = decoded_base64(body.picture)
+        except ValueError as error:
+            raise _invalid([{"loc": ["picture"], "msg": str(error)}]) from error
+    if picture is None and not body.all_texts():
+        raise _invalid([{"loc": [], "msg": "an item needs a title, a description, another text, or a picture"}])
+    return Item(item_id=body.item_id, texts=body.all_texts(), attributes=body.attributes, picture=picture)
+
+
+async def _read_json(request: Request) -> Any:
+    content = await request.body()
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise MalformedBodyError(f"the body is no JSON: {_first_line(error)}") from error
+
+
+async def _read_multipart(request: Request) -> tuple[dict[str, Any], bytes | None]:
+    """The text fields, and the picture's bytes if a file was chosen."""
+    fields: dict[str, Any] = {}
+    picture: bytes | None = None
+    _, options = parse_options_header(request.headers["content-type"])
+    end = b"--" + options.get(b"boundary", b"") + b"--"
+    # The parser below takes a body that stops anywhere, and would leave out the part that was cut: the picture.
+    if end not in await request.body():
+        raise MalformedBodyError("the form does not end with the boundary that its content type names; send all of it")
+    try:
+        async with request.form(max_files=1, max_fields=_MAX_FIELDS, max_part_size=MAX_BODY_BYTES) as form:
+            for name, value in form.multi_items():
+                if name in fields or (name == "picture" and picture is not None):
+                    raise _invalid([{"loc": [name[:100]], "msg": "this field is there twice"}])
+                if isinstance(value, UploadFile):
+                    if name != "picture":
+                        raise _invalid([{"loc": [name[:100]], "msg": "only picture is a file"}])
+                    # A form in which no file was chosen sends an empty one without a name.
+                    picture = await value.read() if value.size or value.filename else None
+                elif name == "picture":
+                    raise _invalid([{"loc": [name], "msg": "picture is a file; this part has no filename"}])
+                else:
+                    fields[name] = _parsed_object(name, value) if name in _JSON_FIELDS else value
+    except HTTPException as error:
+        raise MalformedBodyError(f"the body is no multipart form: {error.detail}") from error
+    return fields, picture
+
+
+def _parsed_object(name: str, value: str) -> Any:
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise _invalid([{"loc": [name], "msg": f"not a JSON object: {_first_line(error)}"}]) from error
+
+
+def _invalid(errors: list[dict[str, object]]) -> InvalidBodyError:
+    first = errors[0]
+    where = " -> ".join(str(part) for part in first["loc"])  # type: ignore[attr-defined]
+    return InvalidBodyError(f"{where}: {first['msg']}" if where else str(first["msg"]), errors)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

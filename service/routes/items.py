@@ -1,0 +1,183 @@
+"""/items: add a product, look at one, at its picture, or at a page of the catalogue."""
+
+import asyncio
+import hashlib
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.openapi.models import Example
+
+from clairo_core.features import COLLISION_CATEGORY
+from service.errors import NoPictureError
+from service.openapi import problem_answers
+from service.routes.item_body import EXAMPLE_ITEM_ID, REQUEST_BODY, read_new_item
+from service.routes.item_pages import decoded_cursor, encoded_cursor
+from service.routes.parts import Parts, ReadyParts
+from service.schemas import (
+    MAX_PAGE_ITEMS,
+    Feature,
+    ItemDetail,
+    ItemPage,
+    ItemSummary,
+    Token,
+)
+from service.serving import ServedItem, Serving
+
+router = APIRouter(tags=["items"])
+
+PICTURE_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png", b"RIFF": "image/webp"}
+PICTURE_MAX_AGE_SECONDS = 3600
+
+EXAMPLE = {"the item that POST /items gives as an example": Example(value=EXAMPLE_ITEM_ID)}
+ItemIdInPath = Annotated[str, Path(description="Slashes may be written as they are.", openapi_examples=EXAMPLE)]
+
+
+@router.post(
+    "/items",
+    status_code=201,
+    operation_id="create_item",
+    summary="Add a product",
+    responses={
+        201: {"headers": {"Location": {"description": "The item's url.", "schema": {"type": "string"}}}},
+        **problem_answers(400, 409, 413, 415, 422, 429, 503),
+    },
+    openapi_extra={"requestBody": REQUEST_BODY},
+)
+async def create_item(request: Request, response: Response, parts: ReadyParts) -> ItemDetail:
+    """201 once the item is kept for good and can be recommended: the very next request can bring it.
+
+    Send JSON, the picture in base64, or a multipart form, the picture as a file. A product without a picture, or
+    without words, is described by the other; `missing_modalities` says so. An id is given once: 409 for one that
+    exists. Ids may hold slashes, but no empty, `.` or `..` part between them.
+    """
+    item = await read_new_item(request)
+    await parts.ingestion.add_item(item)
+    response.headers["Location"] = item_url(item.item_id)
+    return item_detail(parts.serving, item.item_id)
+
+
+@router.get(
+    "/items",
+    operation_id="list_items",
+    summary="Look through the catalogue",
+    responses=problem_answers(422, 503),
+)
+async def list_items(
+    parts: ReadyParts,
+    cursor: Annotated[str | None, Query(max_length=64, description="next_cursor of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_ITEMS)] = 48,
+    q: Annotated[str, Query(max_length=200, description="Words that id, texts or attributes must hold.")] = "",
+) -> ItemPage:
+    """Newest first, retired items left out; items added meanwhile do not shift the pages that follow."""
+    before_row = None if cursor is None else decoded_cursor(cursor)
+    # A search for what is not there looks at every item: not on the event loop.
+    found, next_row = await asyncio.to_thread(parts.serving.page, q, before_row, limit)
+    return ItemPage(
+        items=[item_summary(served) for served in found],
+        next_cursor=None if next_row is None else encoded_cursor(next_row),
+    )
+
+
+@router.get(
+    "/items/{item_id:path}/picture",
+    operation_id="get_item_picture",
+    summary="An item's picture",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The picture as it was given.",
+            "content": {name: {} for name in PICTURE_TYPES.values()},
+        },
+        304: {"description": "The picture that If-None-Match names is still the item's."},
+        **problem_answers(404, 503),
+    },
+)
+async def get_item_picture(item_id: ItemIdInPath, request: Request, parts: ReadyParts) -> Response:
+    """JPEG, PNG or WebP: of a posted item as it was sent, of the bundle's own at most 512 pixels wide and high."""
+    served = parts.serving.find(item_id)
+    picture = await read_picture(parts, served)
+    media_type = next((name for start, name in PICTURE_TYPES.items() if picture.startswith(start)), None)
+    etag = f'"{hashlib.sha256(picture).hexdigest()[:32]}"'
+    headers = {"ETag": etag, "Cache-Control": f"private, max-age={PICTURE_MAX_AGE_SECONDS}"}
+    if request.headers.get("if-none-match") == etag:
+        return Response(status_code=304, headers=headers)
+    return Response(picture, media_type=media_type or "application/octet-stream", headers=headers)
+
+
+@router.get(
+    "/items/{item_id:path}",
+    operation_id="get_item",
+    summary="An item, and how the bundle sees it",
+    responses=problem_answers(404, 503),
+)
+async def get_item(item_id: ItemIdInPath, parts: ReadyParts) -> ItemDetail:
+    """Words and attributes, semantic id, features and tokens, of an item of the bundle or one that was posted."""
+    return item_detail(parts.serving, item_id)
+
+
+async def read_picture(parts: Parts, served: ServedItem) -> bytes:
+    """An item's encoded picture, from the bundle or the store.
+
+    Raises:
+        NoPictureError: there is none.
+    """
+    picture: bytes | None = None
+    if served.is_posted and served.has_picture:
+        picture = await parts.store.read_picture(served.item.item_id)
+    elif served.has_picture:
+        row = parts.serving.row_of(served.item.item_id)
+        picture = await asyncio.to_thread(parts.serving.bundle.read_picture, row)
+    if picture is None:
+        raise NoPictureError(f"item {served.item.item_id!r} has no picture")
+    return picture
+
+
+def item_url(item_id: str) -> str:
+    """The path under which an item is found."""
+    return f"/items/{quote(item_id, safe='')}"
+
+
+def item_summary(served: ServedItem) -> ItemSummary:
+    """An item as lists show it."""
+    item = served.item
+    return ItemSummary(
+        item_id=item.item_id,
+        title=item.title,
+        attributes=dict(item.attributes),
+        picture_url=f"{item_url(item.item_id)}/picture" if served.has_picture else None,
+        origin="posted" if served.is_posted else "bundle",
+    )
+
+
+def item_detail(serving: Serving, item_id: str) -> ItemDetail:
+    """An item as the bundle sees it.
+
+    Raises:
+        UnknownItemError: the catalogue has never had it.
+    """
+    served, row = serving.find(item_id), serving.row_of(item_id)
+    catalogue, vocabulary = serving.recommender.catalogue, serving.bundle.vocabulary
+    names = vocabulary.category_names
+    feature_set = [int(value) for value in catalogue.feature_sets[row]]
+    tokens = catalogue.canonical.ids[row, : catalogue.canonical.lengths[row]]
+    return ItemDetail(
+        **item_summary(served).model_dump(),
+        texts=dict(served.item.texts),
+        is_retired=bool(catalogue.is_retired[row]),
+        semantic_id=[value for name, value in zip(names, feature_set, strict=True) if name != COLLISION_CATEGORY],
+        feature_set=[Feature(category=name, value=value) for name, value in zip(names, feature_set, strict=True)],
+        tokens=[
+            Token(
+                token=int(token),
+                features=[
+                    Feature(category=names[category], value=value)
+                    for category, value in vocabulary.features_of(int(token))
+                ],
+            )
+            for token in tokens
+        ],
+        missing_modalities=list(served.missing_modalities),
+        bundle_id=serving.bundle_id,
+        catalogue_version=catalogue.version,
+    )

@@ -1,0 +1,248 @@
+"""The JSON that clients send and get: field names, limits, examples. Never passed inward.
+
+Unknown fields are refused, not ignored: a client that asks for what this version cannot do yet is told so.
+"""
+
+import base64
+import binascii
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+MAX_HISTORY_ITEMS = 1000
+MAX_EXCLUDED_ITEMS = 1000
+MAX_RECOMMENDATIONS = 100
+MAX_PAGE_ITEMS = 200
+MAX_ITEM_ID_CHARACTERS = 256
+MAX_TEXT_CHARACTERS = 20_000
+MAX_TEXT_FIELDS = 20
+MAX_ATTRIBUTES = 50
+MAX_SEED = 2**31 - 1
+
+# Paths under /items/{item_id}/ that mean something themselves.
+RESERVED_LAST_SEGMENTS = frozenset({"picture", "similar"})
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+def check_new_item_id(item_id: str) -> str:
+    """An id that can stand in a url's path: printable, no segment that a client or proxy would rewrite.
+
+    >>> check_new_item_id("mugs/blue 12")
+    'mugs/blue 12'
+    """
+    if not item_id.isprintable():
+        raise ValueError("an item_id has printable characters only: no control characters, no line breaks")
+    if item_id != item_id.strip():
+        raise ValueError("an item_id neither begins nor ends with a space")
+    segments = item_id.split("/")
+    if any(segment in ("", ".", "..") for segment in segments):
+        raise ValueError("an item_id has no empty, '.' or '..' part between slashes: urls could not name it")
+    if len(segments) > 1 and segments[-1] in RESERVED_LAST_SEGMENTS:
+        raise ValueError(f"an item_id does not end in /{segments[-1]}: that is another call's path")
+    return item_id
+
+
+def check_text(text: str) -> str:
+    """Words without control characters, which no reader means and not every database can hold."""
+    if CONTROL_CHARACTERS.search(text):
+        raise ValueError("text has no control characters besides tabs and line breaks")
+    return text
+
+
+ItemId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ITEM_ID_CHARACTERS)]
+NewItemId = Annotated[ItemId, AfterValidator(check_new_item_id)]
+FieldName = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(check_text)]
+Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARACTERS), AfterValidator(check_text)]
+AttributeValue = Annotated[str, StringConstraints(max_length=1000), AfterValidator(check_text)]
+
+
+class RequestBody(BaseModel):
+    """What a client sends."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class HistoryEntry(RequestBody):
+    """One thing that a user did."""
+
+    item_id: ItemId
+    timestamp: float | None = Field(default=None, description="Seconds since 1970; entries are put in its order.")
+
+
+class RecommendBody(RequestBody):
+    """A user's history, and what is wanted."""
+
+    history: list[ItemId | HistoryEntry] = Field(
+        max_length=MAX_HISTORY_ITEMS,
+        description="Oldest first. With timestamps, on all or none of the entries, in any order.",
+    )
+    limit: int = Field(default=10, ge=1, le=MAX_RECOMMENDATIONS, description="How many distinct items.")
+    exclude_item_ids: list[ItemId] = Field(
+        default=[], max_length=MAX_EXCLUDED_ITEMS, description="Items never to recommend here."
+    )
+    include_seen: bool = Field(default=False, description="Whether items of the history may come back.")
+    seed: int = Field(default=0, ge=0, le=MAX_SEED, description="The same seed, the same recommendations.")
+
+    @model_validator(mode="after")
+    def _timestamps_on_all_or_none(self) -> Self:
+        have_timestamp = {isinstance(entry, HistoryEntry) and entry.timestamp is not None for entry in self.history}
+        if len(have_timestamp) > 1:
+            raise ValueError("some history entries have a timestamp and some have none; give it on all or none")
+        return self
+
+    def history_item_ids(self) -> tuple[str, ...]:
+        """The history's items, oldest first."""
+        entries = [HistoryEntry(item_id=entry) if isinstance(entry, str) else entry for entry in self.history]
+        return tuple(entry.item_id for entry in sorted(entries, key=lambda entry: entry.timestamp or 0.0))
+
+
+class RecommendedItem(BaseModel):
+    """One item of an answer."""
+
+    item_id: str
+    rank: int = Field(description="1 is best.")
+    score: float = Field(description="Higher is better; comparable within one answer and source only.")
+    source: str = Field(description="`generative`, or `popular` where the generator has no answer.")
+
+
+class RecommendAnswer(BaseModel):
+    """Recommendations, best first."""
+
+    recommendation_id: str
+    bundle_id: str
+    catalogue_version: int
+    fallback_reason: str | None = Field(description="Why these are not, or not only, generated; null if they are.")
+    ignored_item_ids: list[str] = Field(description="Items of the history that the catalogue does not know.")
+    items: list[RecommendedItem]
+
+
+class NewItemBody(RequestBody):
+    """A product to add: words, a picture, or both."""
+
+    item_id: NewItemId
+    title: Text = ""
+    description: Text = ""
+    texts: dict[FieldName, Text] = Field(
+        default={}, max_length=MAX_TEXT_FIELDS, description="Further text fields, read after title and description."
+    )
+    attributes: dict[FieldName, AttributeValue] = Field(
+        default={}, max_length=MAX_ATTRIBUTES, description="Shown, never read by an encoder: brand, price."
+    )
+    picture: str | None = Field(default=None, description="A JPEG, PNG or WebP file in base64.")
+
+    def all_texts(self) -> dict[str, str]:
+        """Every text field that says something, in reading order."""
+        fields = {"title": self.title, "description": self.description, **self.texts}
+        return {name: text for name, text in fields.items() if text.strip()}
+
+    @model_validator(mode="after")
+    def _names_each_text_once(self) -> Self:
+        if repeated := {"title", "description"} & self.texts.keys():
+            raise ValueError(f"{min(repeated)} stands beside texts, not in it")
+        return self
+
+
+def decoded_base64(text: str) -> bytes:
+    """The bytes that a base64 text stands for.
+
+    Raises:
+        ValueError: it is no base64.
+    """
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError(f"not base64 ({error}); send the file's bytes in base64, without a data: prefix") from error
+
+
+class Feature(BaseModel):
+    """A value of one category."""
+
+    category: str
+    value: int
+
+
+class Token(BaseModel):
+    """A token of the learned vocabulary and the features that merged into it."""
+
+    token: int
+    features: list[Feature]
+
+
+class ItemSummary(BaseModel):
+    """An item as lists show it."""
+
+    item_id: str
+    title: str
+    attributes: dict[str, str]
+    picture_url: str | None
+    origin: Literal["bundle", "posted"]
+
+
+class ItemDetail(ItemSummary):
+    """An item, and how the bundle sees it."""
+
+    texts: dict[str, str]
+    is_retired: bool
+    semantic_id: list[int]
+    feature_set: list[Feature]
+    tokens: list[Token] = Field(description="Its canonical tokens: what the generator writes to recommend it.")
+    missing_modalities: list[str] = Field(description="What it came without; the training mean stands in.")
+    bundle_id: str
+    catalogue_version: int
+
+
+class ItemPage(BaseModel):
+    """Some of the catalogue, newest first."""
+
+    items: list[ItemSummary]
+    next_cursor: str | None = Field(description="Give it as `cursor` to get what follows; null at the end.")
+
+
+class Live(BaseModel):
+    """The process answers."""
+
+    status: Literal["live"] = "live"
+
+
+class Ready(BaseModel):
+    """Weights, trie and warm-up are done."""
+
+    status: Literal["ready"] = "ready"
+    bundle_id: str
+    catalogue_version: int
+
+
+class Info(BaseModel):
+    """What is being served."""
+
+    version: str
+    bundle_id: str
+    preset: str
+    dataset_name: str
+    dataset_fingerprint: str
+    encoders: dict[str, str]
+    metrics: dict[str, Any]
+    catalogue_version: int
+    num_items: int = Field(description="Items that can be recommended.")
+    num_posted_items: int
+    can_ingest: bool = Field(description="Whether POST /items works: the bundle has encoders.")
+
+
+class FieldError(BaseModel):
+    """One wrong field."""
+
+    loc: list[str | int]
+    msg: str
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 has it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str
+    errors: list[FieldError] | None = None

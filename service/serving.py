@@ -1,0 +1,113 @@
+"""What is being served at this moment: the bundle, the recommender over its catalogue, and what items look like.
+
+Changed by the event loop's thread alone and between two awaits, so no reader sees half a change. Knows nothing of
+HTTP, stores or encoders.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from clairo_core.bundle import Bundle
+from clairo_core.errors import UnknownItemError
+from clairo_core.items import Item
+from clairo_core.recommender import Recommender
+
+
+@dataclass(frozen=True, slots=True)
+class ServedItem:
+    """One item as pages and searches need it."""
+
+    item: Item
+    """Without its picture: the bundle has it, or, of a posted item, the store."""
+    has_picture: bool
+    is_posted: bool
+    missing_modalities: tuple[str, ...]
+    search_text: str
+    """Id, words and attributes, case folded."""
+
+
+class Serving:
+    """The recommender that answers now, and the items by catalogue row."""
+
+    def __init__(self, bundle: Bundle, recommender: Recommender) -> None:
+        self.bundle = bundle
+        self.recommender = recommender
+        self._items = [
+            _served_item(item, bundle.has_picture(row), bundle.missing_modalities(row), is_posted=False)
+            for row, item in enumerate(bundle.items)
+        ]
+
+    @property
+    def bundle_id(self) -> str:
+        """The bundle's id."""
+        return self.bundle.manifest.bundle_id
+
+    @property
+    def catalogue_version(self) -> int:
+        """The version of the catalogue that the recommender answers from."""
+        return self.recommender.catalogue.version
+
+    @property
+    def num_posted_items(self) -> int:
+        """Items that were posted, those retired included."""
+        return len(self._items) - len(self.bundle.items)
+
+    def swap(self, recommender: Recommender, new_items: Sequence[ServedItem]) -> None:
+        """Answer with `recommender` from now on; `new_items` are the last rows of its catalogue."""
+        self._items.extend(new_items)
+        self.recommender = recommender
+
+    def row_of(self, item_id: str) -> int:
+        """An item's row in the catalogue, retired or not.
+
+        Raises:
+            UnknownItemError: the catalogue has never had it.
+        """
+        row = self.recommender.catalogue.find_row(item_id)
+        if row is None:
+            raise UnknownItemError(
+                f"item {item_id!r} is neither in bundle {self.bundle_id} nor was it posted; POST it to /items first"
+            )
+        return row
+
+    def find(self, item_id: str) -> ServedItem:
+        """An item, retired or not.
+
+        Raises:
+            UnknownItemError: the catalogue has never had it.
+        """
+        return self._items[self.row_of(item_id)]
+
+    def page(self, words: str, before_row: int | None, limit: int) -> tuple[list[ServedItem], int | None]:
+        """Items that hold every one of `words`, newest first, retired ones left out.
+
+        Args:
+            words: looked for in id, texts and attributes, upper and lower case alike; empty finds all.
+            before_row: only items of lower rows; None begins at the newest.
+            limit: how many items at most.
+
+        Returns:
+            The items, and the `before_row` that goes on after them; None at the end.
+        """
+        wanted = words.casefold().split()
+        is_retired = self.recommender.catalogue.is_retired
+        newest = len(is_retired) if before_row is None else min(before_row, len(is_retired))
+        found: list[ServedItem] = []
+        for row in range(newest - 1, -1, -1):
+            candidate = self._items[row]
+            if is_retired[row] or not all(word in candidate.search_text for word in wanted):
+                continue
+            if len(found) == limit:
+                return found, row + 1
+            found.append(candidate)
+        return found, None
+
+
+def posted_item(item: Item, has_picture: bool, missing_modalities: tuple[str, ...]) -> ServedItem:
+    """A posted item as it is served."""
+    return _served_item(item, has_picture, missing_modalities, is_posted=True)
+
+
+def _served_item(item: Item, has_picture: bool, missing_modalities: tuple[str, ...], *, is_posted: bool) -> ServedItem:
+    search_text = "\n".join([item.item_id, *item.texts.values(), *item.attributes.values()]).casefold()
+    return ServedItem(item, has_picture, is_posted, missing_modalities, search_text)

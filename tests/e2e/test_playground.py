@@ -1,0 +1,166 @@
+"""The page at / in a real browser, over a real server: search, history, recommendations, a new product, errors."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, Request, expect, sync_playwright
+
+from tests.running_service import drawn_picture, running_process
+from tests.tiny import tiny_bundle
+
+SYSTEM_CHROMIUM = Path("/usr/bin/chromium")
+BROWSER_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("playground")
+    with running_process(tiny_bundle(folder / "bundle"), folder / "data") as service:
+        yield service.url
+
+
+@pytest.fixture
+def page(url: str) -> Iterator[Page]:
+    """The page, loaded; afterwards no script has failed and no other host was asked for anything."""
+    faults: list[str] = []
+
+    def check_host(request: Request) -> None:
+        if not request.url.startswith((url, "blob:")):
+            faults.append(f"asked {request.url}")
+
+    with sync_playwright() as playwright:
+        system = str(SYSTEM_CHROMIUM) if SYSTEM_CHROMIUM.exists() else None
+        browser = playwright.chromium.launch(executable_path=system, args=BROWSER_FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.on("request", check_host)
+        page.on("pageerror", lambda error: faults.append(f"script: {error}"))
+        page.on("console", lambda line: faults.append(line.text) if "Content Security Policy" in line.text else None)
+        page.goto(url)
+        expect(page.locator("#recommended li")).to_have_count(10)
+        yield page
+        browser.close()
+    assert faults == []
+
+
+def cards(page: Page) -> list[str]:
+    return [card.get_attribute("data-item-id") or "" for card in page.locator("#grid li").all()]
+
+
+def test_it_opens_with_pictures_and_the_popular_products(page: Page) -> None:
+    assert len(cards(page)) == 48
+    expect(page.locator("#fallback")).to_contain_text("most popular")
+    expect(page.locator("#recommended .badge").first).to_have_text("popular")
+    page.wait_for_function("document.querySelector('#grid img').naturalWidth > 0")
+    assert page.locator("#served").inner_text().startswith("60 products")
+
+
+def test_load_more_brings_the_rest_of_the_catalogue(page: Page) -> None:
+    page.get_by_role("button", name="Load more").click()
+    expect(page.locator("#grid li")).to_have_count(60)
+    expect(page.locator("#more")).to_be_hidden()
+    assert len(set(cards(page))) == 60
+
+
+def test_a_click_builds_the_history_and_the_recommendations_follow(page: Page) -> None:
+    first, second = cards(page)[:2]
+    page.locator("#grid .pick").nth(0).click()
+    expect(page.locator("#recommended .badge").first).to_have_text("generated")
+    expect(page.locator("#fallback")).to_be_hidden()
+    expect(page.locator("#recommended .rank")).to_have_text([str(rank) for rank in range(1, 11)])
+    page.locator("#grid .pick").nth(1).click()
+    expect(page.locator("#history li")).to_have_count(2)
+    expect(page.locator("#recommended:not(.is-waiting) li")).to_have_count(10)
+    recommended = {item.get_attribute("data-item-id") for item in page.locator("#recommended li").all()}
+    assert not recommended & {first, second}
+    expect(page.locator(".product.is-chosen")).to_have_count(2)
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator("#history li")).to_have_count(0)
+    expect(page.locator("#recommended .badge").first).to_have_text("popular")
+
+
+def test_a_recommendation_can_be_taken_into_the_history_and_out_again(page: Page) -> None:
+    taken = page.locator("#recommended li").first.get_attribute("data-item-id")
+    page.locator("#recommended button").first.click()
+    expect(page.locator("#history li")).to_have_count(1)
+    expect(page.locator(f"#recommended [data-item-id='{taken}']")).to_have_count(0)
+    page.locator("#history button").click()
+    expect(page.locator("#history li")).to_have_count(0)
+
+
+def test_the_search_narrows_the_grid_and_says_when_nothing_is_left(page: Page) -> None:
+    page.get_by_label("Search the catalogue").fill("item-17")
+    expect(page.locator("#grid li")).to_have_count(1)
+    page.get_by_label("Search the catalogue").fill("no such thing at all")
+    expect(page.locator("#nothing-found")).to_be_visible()
+    page.get_by_label("Search the catalogue").fill("")
+    expect(page.locator("#grid li")).to_have_count(48)
+
+
+def test_all_of_it_works_from_the_keyboard(page: Page) -> None:
+    page.get_by_label("Search the catalogue").focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#history li")).to_have_count(1)
+    page.locator("#open-add").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#add")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#add")).to_be_hidden()
+
+
+def test_a_new_product_is_in_the_grid_and_can_be_recommended(page: Page, tmp_path: Path) -> None:
+    picture = tmp_path / "new.png"
+    picture.write_bytes(drawn_picture(7, size=(120, 120)))
+    page.get_by_role("button", name="Add a product").click()
+    page.get_by_label("Title").fill("A lantern <b>for</b> the garden")
+    page.get_by_label("Description").fill("Warm light, weatherproof")
+    page.locator("#picture").set_input_files(picture)
+    expect(page.locator("#preview")).to_be_visible()
+    item_id = page.get_by_label("Id", exact=True).input_value()
+    assert item_id.startswith("a-lantern-b-for-b-the-garden-")
+    page.get_by_role("button", name="Add it").click()
+    expect(page.locator("#detail")).to_be_visible()
+    expect(page.locator("#detail-heading")).to_have_text("A lantern <b>for</b> the garden")
+    assert page.locator("#detail .token").count() >= 1
+    page.get_by_role("button", name="Add to the history").click()
+    expect(page.locator("#history li")).to_have_count(1)
+    assert cards(page)[0] == item_id
+    expect(page.locator("#recommended .badge").first).to_have_text("generated")
+
+
+def test_what_the_service_refuses_is_said_beside_the_form(page: Page, tmp_path: Path) -> None:
+    page.get_by_role("button", name="Add a product").click()
+    page.get_by_role("button", name="Add it").click()
+    expect(page.locator("#add-problem")).to_contain_text("Some fields are wrong")
+    expect(page.get_by_label("Id", exact=True)).to_have_attribute("aria-invalid", "true")
+    page.get_by_label("Title").fill("Taken")
+    page.get_by_label("Id", exact=True).fill("item-0")
+    page.get_by_role("button", name="Add it").click()
+    expect(page.locator("#add-problem")).to_contain_text("exists already")
+    text = tmp_path / "text.png"
+    text.write_text("no picture")
+    page.locator("#picture").set_input_files(text)
+    page.get_by_label("Id", exact=True).fill("fresh")
+    page.get_by_role("button", name="Add it").click()
+    expect(page.locator("#add-problem")).to_contain_text("Not a picture that CLAIRO reads")
+    large = tmp_path / "large.png"
+    large.write_bytes(bytes(11 * 1024 * 1024))
+    page.locator("#picture").set_input_files(large)
+    page.get_by_role("button", name="Add it").click()
+    expect(page.locator("#add-problem")).to_contain_text("The picture is too large")
+
+
+@pytest.mark.parametrize("width", [360, 768, 1600])
+def test_nothing_hangs_over_the_edge_at_any_width(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -1,0 +1,77 @@
+"""Settings: what is read from where, and how a wrong one is told."""
+
+from pathlib import Path
+
+import pytest
+
+from clairo_core.errors import SettingsError
+from service.settings import check_environment_names, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CLAIRO_BUNDLE", raising=False)
+    monkeypatch.delenv("CLAIRO_SHARED", raising=False)
+
+
+def test_the_service_listens_on_loopback_and_keeps_items_in_a_folder_of_its_own() -> None:
+    settings = load_settings({"bundle": Path("bundles/demo")})
+    assert settings.host == "127.0.0.1"
+    assert settings.database_path == Path("clairo-data/clairo.db")
+
+
+def test_a_flag_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLAIRO_BUNDLE", "from-environment")
+    monkeypatch.setenv("CLAIRO_PORT", "9000")
+    settings = load_settings({"bundle": Path("from-flag"), "port": None})
+    assert (settings.bundle, settings.port) == (Path("from-flag"), 9000)
+
+
+def test_a_misspelt_variable_names_the_nearest_setting() -> None:
+    with pytest.raises(SettingsError, match=r"CLAIRO_NUM_BEAM .* did you mean CLAIRO_NUM_BEAMS\?"):
+        check_environment_names({"CLAIRO_NUM_BEAM": "10", "HOME": "/root"})
+
+
+def test_variables_of_others_are_none_of_our_business() -> None:
+    check_environment_names({"PATH": "/bin", "CLAIROVOYANT": "1", "CLAIRO_PORT": "80"})
+
+
+def test_a_missing_bundle_is_told_with_flag_and_variable() -> None:
+    with pytest.raises(SettingsError, match=r"--bundle \(CLAIRO_BUNDLE\) is missing"):
+        load_settings({})
+
+
+def test_a_value_out_of_range_is_told_with_what_was_got() -> None:
+    with pytest.raises(SettingsError, match=r"--port \(CLAIRO_PORT\): .* 65535, got 99999"):
+        load_settings({"bundle": Path("b"), "port": 99999})
+
+
+def test_an_address_that_others_can_reach_wants_a_clear_word() -> None:
+    with pytest.raises(SettingsError, match="no keys"):
+        load_settings({"bundle": Path("b"), "host": "0.0.0.0"})
+    assert load_settings({"bundle": Path("b"), "host": "0.0.0.0", "allow_open_network": True}).host == "0.0.0.0"
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.2", "::1"])
+def test_loopback_is_open(host: str) -> None:
+    assert load_settings({"bundle": Path("b"), "host": host}).host == host
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:///items.db", Path("items.db")),
+        ("sqlite:////srv/items.db", Path("/srv/items.db")),
+        ("sqlite+aiosqlite:///items.db", Path("items.db")),
+        ("sqlite:///:memory:", None),
+    ],
+)
+def test_a_database_url_names_a_sqlite_file(url: str, path: Path | None) -> None:
+    assert load_settings({"bundle": Path("b"), "database_url": url}).database_path == path
+
+
+def test_another_database_is_refused_without_repeating_its_password() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"bundle": Path("b"), "database_url": "postgresql://shop:hunter2@db/shop"})
+    assert "SQLite only" in str(caught.value)
+    assert "hunter2" not in str(caught.value)

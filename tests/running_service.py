@@ -1,0 +1,118 @@
+"""Run the service for a test: in the test's own process without a network, or as a real process that can be killed."""
+
+import asyncio
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from PIL import Image
+
+from clairo_core.bundle import Bundle
+from service.app import create_app
+from service.routes.parts import Parts
+from service.settings import Settings
+
+START_SECONDS = 120
+
+
+@asynccontextmanager
+async def running_service(bundle: Bundle, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the service, once it is ready; the database is in memory unless `settings` name one."""
+    chosen = {"database_url": "sqlite:///:memory:", "device": "cpu", "num_views": 2, "num_beams": 20} | settings
+    started: asyncio.Future[Parts | Exception] = asyncio.get_running_loop().create_future()
+    app = create_app(Settings(bundle=bundle.folder, **chosen), bundle, on_started=started.set_result)
+    async with app.router.lifespan_context(app):
+        outcome = await started
+        if isinstance(outcome, Exception):
+            raise outcome
+        # Errors that nobody foresaw must come back as an answer, not through the transport.
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            yield client
+
+
+class ServiceProcess:
+    """`clairo-serve run` as a process of its own."""
+
+    def __init__(self, bundle: Path, data_dir: Path, *flags: str) -> None:
+        command = [sys.executable, "-m", "service.cli", "run", "--bundle", str(bundle), "--data-dir", str(data_dir)]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("CLAIRO_")}
+        self.process = subprocess.Popen(
+            [*command, "--port", "0", "--device", "cpu", "--num-views", "2", "--num-beams", "20", *flags],
+            cwd=Path(__file__).resolve().parents[1],
+            env=environment | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.lines: list[str] = []
+        self.url = ""
+        self._is_ready = threading.Event()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def wait_until_ready(self) -> str:
+        """The service's address, without a slash at the end."""
+        is_ready = self._is_ready.wait(START_SECONDS)
+        if not is_ready or not self.url:
+            self.kill()
+            raise RuntimeError("the service did not start:\n" + "".join(self.lines))
+        return self.url
+
+    def kill(self) -> None:
+        """SIGKILL: no goodbye of any kind."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self._close()
+
+    def terminate(self) -> int:
+        """SIGTERM, and the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(timeout=60)
+        self._close()
+        return code
+
+    def _close(self) -> None:
+        self._reader.join()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+    def _read(self) -> None:
+        if self.process.stdout is None:
+            return
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if found := re.search(r"Playground: (http://\S+)/", line):
+                self.url = found[1]
+                self._is_ready.set()
+        self._is_ready.set()
+
+
+@contextmanager
+def running_process(bundle: Path, data_dir: Path, *flags: str) -> Iterator[ServiceProcess]:
+    """A process that is ready, and ended when the test is done with it, if it was not killed before."""
+    service = ServiceProcess(bundle, data_dir, *flags)
+    try:
+        service.wait_until_ready()
+        yield service
+    finally:
+        if service.process.poll() is None:
+            service.terminate()
+
+
+def drawn_picture(seed: int = 0, kind: str = "PNG", size: tuple[int, int] = (48, 48)) -> bytes:
+    """An encoded picture of coloured blocks."""
+    blocks = np.random.default_rng(seed).integers(256, size=(6, 6, 3)).astype(np.uint8)
+    encoded = io.BytesIO()
+    Image.fromarray(blocks).resize(size, Image.Resampling.NEAREST).save(encoded, kind)
+    return encoded.getvalue()
