@@ -1,0 +1,79 @@
+"""What every encoder is: items in, one modality embedding an item out, and whether the item had that modality.
+
+Knows nothing of how an encoder works. Encoders read an `Item`'s words, picture or vectors, never its attributes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from clairo_core.array_folder import load_kind
+from clairo_core.errors import EncoderError
+from clairo_core.items import Item
+from clairo_core.progress import Progress, silent
+
+
+@dataclass(frozen=True)
+class ModalityEmbeddings:
+    """One modality of many items."""
+
+    vectors: Float32[np.ndarray, "item dim"]
+    """Zeros where the modality is missing."""
+    is_present: Bool[np.ndarray, "item"]
+
+    def __post_init__(self) -> None:
+        if self.vectors.ndim != 2 or self.is_present.shape != (len(self.vectors),):
+            raise EncoderError(
+                f"vectors of shape {self.vectors.shape} with flags of shape {self.is_present.shape}, "
+                "expected (items, dim) with (items,)"
+            )
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+
+class ModalityEncoder(Protocol):
+    """Content of one modality -> modality embedding."""
+
+    @property
+    def name(self) -> str:
+        """The kind of encoder, such as "builtin-text"; `load_encoder` reads it back."""
+
+    @property
+    def modality(self) -> str:
+        """What it encodes, such as "text"."""
+
+    @property
+    def dim(self) -> int:
+        """Length of a modality embedding."""
+
+    def encode(self, items: Sequence[Item], progress: Progress = silent) -> ModalityEmbeddings:
+        """One row an item; content that is missing or unreadable gives zeros and is flagged, never an error."""
+
+    def save(self, folder: Path) -> None:
+        """Write all that `load_encoder` needs into `folder`."""
+
+
+def load_encoder(folder: Path) -> ModalityEncoder:
+    """Read an encoder that its `save` wrote.
+
+    Raises:
+        EncoderError: the folder is damaged, or of a kind that this release does not know.
+    """
+    # The encoders import this module.
+    from clairo_core.encoders.builtin_image import BuiltinImageEncoder  # noqa: PLC0415
+    from clairo_core.encoders.builtin_text import BuiltinTextEncoder  # noqa: PLC0415
+
+    kind = load_kind(folder, "encoder", EncoderError)
+    if kind == BuiltinTextEncoder.name:
+        return BuiltinTextEncoder.load(folder)
+    if kind == BuiltinImageEncoder.name:
+        return BuiltinImageEncoder.load(folder)
+    raise EncoderError(
+        f"{folder}: encoder {kind!r} is unknown; known are {BuiltinTextEncoder.name} and {BuiltinImageEncoder.name}; "
+        "update CLAIRO"
+    )

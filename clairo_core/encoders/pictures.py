@@ -1,0 +1,108 @@
+"""Turn the bytes of a JPEG, PNG or WebP file into an upright RGB picture, or say why not.
+
+Knows files' bytes and pixels; knows nothing of items, descriptors, paths or HTTP. What a client calls the
+content is never looked at: only the bytes decide. Start at `decode_picture`.
+"""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from clairo_core.errors import ContentTooLargeError, UnreadablePictureError
+
+MAX_PICTURE_BYTES = 10 * 1024 * 1024
+MAX_PICTURE_PIXELS = 40_000_000
+
+_FORMATS = ("JPEG", "PNG", "WEBP")
+_EXIF_ORIENTATION = 0x0112
+_UPRIGHT_BY_ORIENTATION = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def decode_picture(content: bytes, *, shortest_side: int | None = None) -> Image.Image:
+    """Decode the first frame as upright RGB of 8 bits a channel.
+
+    EXIF rotation is applied, transparency laid on white, CMYK converted; colour profiles are not applied.
+
+    Args:
+        content: the whole file.
+        shortest_side: a hint that no side needs more pixels than this. A large JPEG is then decoded at a
+            half, a quarter or an eighth of its size, several times as fast; sides stay at least this long.
+
+    Raises:
+        ContentTooLargeError: over `MAX_PICTURE_BYTES` or `MAX_PICTURE_PIXELS`; nothing has been decoded then.
+        UnreadablePictureError: not a JPEG, PNG or WebP file, damaged, or cut short.
+    """
+    if len(content) > MAX_PICTURE_BYTES:
+        raise ContentTooLargeError(
+            f"the picture has {len(content):,} bytes, expected at most {MAX_PICTURE_BYTES:,}; send a smaller one"
+        )
+    image = _open(content)
+    width, height = image.size
+    if width * height > MAX_PICTURE_PIXELS:
+        raise _too_many_pixels(f"{width} x {height}")
+    # Pillow's parsers raise whatever they meet (SyntaxError, struct.error, KeyError, ...), and a client's
+    # bytes may end in nothing but a clear error.
+    try:
+        if shortest_side is not None:
+            image.draft(None, (shortest_side, shortest_side))
+        image.load()
+        return _upright(_as_rgb(image), _orientation(image))
+    except Exception as error:
+        raise UnreadablePictureError(
+            f"the {image.format} picture of {width} x {height} pixels is damaged or cut short ({error}); save it anew"
+        ) from error
+
+
+def _open(content: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(content), formats=_FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_many_pixels("far more") from error
+    except Exception as error:
+        raise UnreadablePictureError(
+            f"the {len(content):,} bytes are no JPEG, PNG or WebP picture (they begin with {content[:8]!r}); "
+            "send one of these three"
+        ) from error
+
+
+def _too_many_pixels(size: str) -> ContentTooLargeError:
+    return ContentTooLargeError(
+        f"the picture has {size} pixels, expected at most {MAX_PICTURE_PIXELS:,}; send a smaller one"
+    )
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        # Pillow would clip 16-bit grey at 255 instead of scaling it.
+        grey = np.asarray(image).astype(np.uint32)
+        eight_bits = (grey >> 8).clip(0, 255).astype(np.uint8)
+        if "transparency" in image.info:
+            eight_bits[grey == image.info["transparency"]] = 255
+        return Image.fromarray(eight_bits).convert("RGB")
+    if image.has_transparency_data:
+        with_alpha = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, with_alpha).convert("RGB")
+    return image.convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    # Damaged EXIF does not make a picture unreadable: it is shown as stored.
+    try:
+        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except Exception:
+        return 1
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    transpose = _UPRIGHT_BY_ORIENTATION.get(orientation)
+    return image if transpose is None else image.transpose(transpose)

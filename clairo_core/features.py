@@ -1,0 +1,176 @@
+"""Turn semantic ids into feature sets, one feature a category, no two items alike.
+
+Knows codes and collision indices; knows nothing of embeddings, tokens or files. A catalogue's feature sets
+come from `feature_sets_with_collision_index`, that of an item posted later from `nearest_free_feature_set`.
+"""
+
+import heapq
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int, Int32
+
+from clairo_core.errors import FeatureSetError, FeatureSpaceFullError
+
+COLLISION_CATEGORY = "collision"
+_SMALLEST_CAPACITY = 16
+
+
+@dataclass(frozen=True)
+class FeatureSpace:
+    """The categories of a feature set, in order: one a codebook, then, usually, the collision index."""
+
+    category_names: tuple[str, ...]
+    category_sizes: tuple[int, ...]
+    """How many values each category has; a feature's value is in [0, size)."""
+
+    def __post_init__(self) -> None:
+        if len(self.category_names) != len(self.category_sizes) or not self.category_names:
+            raise FeatureSetError(
+                f"{len(self.category_names)} category names and {len(self.category_sizes)} sizes; "
+                "give each category one of both"
+            )
+        if len(set(self.category_names)) != len(self.category_names):
+            raise FeatureSetError(f"category names repeat: {list(self.category_names)}; rename some")
+        if min(self.category_sizes) < 1:
+            raise FeatureSetError(f"category sizes are {list(self.category_sizes)}; each must be at least 1")
+
+    @property
+    def num_features(self) -> int:
+        """All values of all categories."""
+        return sum(self.category_sizes)
+
+    def check(self, feature_sets: Int[np.ndarray, "item category"]) -> None:
+        """Say which item's feature is none of this space's, if any.
+
+        Raises:
+            FeatureSetError: another number of categories, no integers, or a value outside [0, size).
+        """
+        if feature_sets.ndim != 2 or feature_sets.shape[1] != len(self.category_names):
+            raise FeatureSetError(
+                f"feature sets are of shape {feature_sets.shape}, expected "
+                f"(items, {len(self.category_names)}): one feature for each of {list(self.category_names)}"
+            )
+        if not np.issubdtype(feature_sets.dtype, np.integer):
+            raise FeatureSetError(f"feature sets are {feature_sets.dtype}, expected integers")
+        is_unknown = (feature_sets < 0) | (feature_sets >= np.asarray(self.category_sizes))
+        if is_unknown.any():
+            row, category = np.argwhere(is_unknown)[0]
+            raise FeatureSetError(
+                f"item row {row}, category {self.category_names[category]!r}: got feature "
+                f"{feature_sets[row, category]}, expected 0 to {self.category_sizes[category] - 1}"
+            )
+
+
+def assign_collision_indices(semantic_ids: Int[np.ndarray, "item codebook"]) -> Int32[np.ndarray, "item"]:
+    """Number the items that share their codes, in row order: 0, 1, 2, ...
+
+    >>> assign_collision_indices(np.array([[7, 7], [1, 2], [7, 7]])).tolist()
+    [0, 0, 1]
+    """
+    if len(semantic_ids) == 0:
+        return np.zeros(0, np.int32)
+    _, group_of_item, group_sizes = np.unique(semantic_ids, axis=0, return_inverse=True, return_counts=True)
+    by_group = np.argsort(group_of_item.ravel(), kind="stable")
+    group_starts = np.cumsum(group_sizes) - group_sizes
+    indices = np.empty(len(semantic_ids), np.int32)
+    indices[by_group] = np.arange(len(semantic_ids)) - np.repeat(group_starts, group_sizes)
+    return indices
+
+
+def collision_capacity(semantic_ids: Int[np.ndarray, "item codebook"]) -> int:
+    """How many collision indices to provide: the largest group of equal codes can double; at least 16."""
+    if len(semantic_ids) == 0:
+        return _SMALLEST_CAPACITY
+    return max(_SMALLEST_CAPACITY, 2 * (int(assign_collision_indices(semantic_ids).max()) + 1))
+
+
+def feature_sets_with_collision_index(
+    semantic_ids: Int[np.ndarray, "item codebook"],
+    codebook_sizes: Sequence[int],
+    capacity: int,
+    *,
+    codebook_names: Sequence[str] | None = None,
+) -> tuple[Int32[np.ndarray, "item category"], FeatureSpace]:
+    """Append the collision index, so that no two items are alike.
+
+    Args:
+        semantic_ids: codes, one column a codebook.
+        codebook_sizes: how many codes each codebook has, used or not.
+        capacity: how many collision indices there are; see `collision_capacity`.
+        codebook_names: `code_0`, `code_1`, ... if not given.
+
+    Raises:
+        FeatureSetError: a code is not of its codebook.
+        FeatureSpaceFullError: more than `capacity` items share their codes.
+    """
+    names = tuple(codebook_names or (f"code_{codebook}" for codebook in range(len(codebook_sizes))))
+    FeatureSpace(names, tuple(codebook_sizes)).check(semantic_ids)
+    indices = assign_collision_indices(semantic_ids)
+    if len(indices) and indices.max() >= capacity:
+        raise FeatureSpaceFullError(
+            f"{indices.max() + 1} items share the codes {semantic_ids[indices.argmax()].tolist()}, "
+            f"but there are only {capacity} collision indices; raise the capacity to that number at least"
+        )
+    space = FeatureSpace((*names, COLLISION_CATEGORY), (*codebook_sizes, capacity))
+    return np.column_stack([semantic_ids, indices]).astype(np.int32), space
+
+
+def nearest_free_feature_set(
+    distances: Float[np.ndarray, "codebook centroid"],
+    taken: Container[tuple[int, ...]],
+    space: FeatureSpace,
+) -> tuple[int, ...]:
+    """The item's own codes with the smallest free collision index, or the next nearest codes that have one.
+
+    Codes are nearer the less distance, summed over the codebooks, they add to the nearest ones; ties go to
+    the lower code in the first codebook that differs.
+
+    Args:
+        distances: from the item to every centroid; those of one codebook add to those of another.
+        taken: the catalogue's feature sets, retired items' included.
+        space: one category a codebook, then the collision index; without one, the codes alone must be free.
+
+    Raises:
+        FeatureSetError: the distances are not of this space's codebooks.
+        FeatureSpaceFullError: every feature set is taken.
+    """
+    num_codebooks, num_centroids = distances.shape
+    capacities = space.category_sizes[num_codebooks:]
+    if space.category_sizes[:num_codebooks] != (num_centroids,) * num_codebooks or len(capacities) > 1:
+        raise FeatureSetError(
+            f"distances are to {num_codebooks} codebooks of {num_centroids} centroids, but the categories "
+            f"have {list(space.category_sizes)} features; use the quantizer that the catalogue was made with"
+        )
+    endings = [(index,) for index in range(capacities[0])] if capacities else [()]
+    for codes in _codes_nearest_first(distances):
+        for ending in endings:
+            if codes + ending not in taken:
+                return codes + ending
+    raise FeatureSpaceFullError("every feature set of the space is taken; train a bundle with more codes")
+
+
+def _codes_nearest_first(distances: Float[np.ndarray, "codebook centroid"]) -> Iterator[tuple[int, ...]]:
+    """Every combination of codes, lowest sum of distances first: best-first over ranks."""
+    by_distance = np.argsort(distances, axis=1, kind="stable")
+    added = np.take_along_axis(distances, by_distance, axis=1).astype(np.float64)
+    added -= added[:, :1]
+    nearest_first: list[list[int]] = by_distance.tolist()
+    added_by_rank: list[list[float]] = added.tolist()
+    num_codebooks, num_centroids = distances.shape
+
+    def entry(ranks: tuple[int, ...], first_free: int) -> tuple[float, tuple[int, ...], tuple[int, ...], int]:
+        total = sum(row[rank] for row, rank in zip(added_by_rank, ranks, strict=True))
+        codes = tuple(row[rank] for row, rank in zip(nearest_first, ranks, strict=True))
+        return total, codes, ranks, first_free
+
+    heap = [entry((0,) * num_codebooks, 0)]
+    while heap:
+        _, codes, ranks, first_free = heapq.heappop(heap)
+        yield codes
+        # Only codebooks from the last one raised on may be raised: each combination is reached once.
+        for codebook in range(first_free, num_codebooks):
+            if ranks[codebook] + 1 < num_centroids:
+                raised = (*ranks[:codebook], ranks[codebook] + 1, *ranks[codebook + 1 :])
+                heapq.heappush(heap, entry(raised, codebook))

@@ -1,0 +1,5 @@
+"""Item embedding -> semantic id."""
+
+from clairo_core.quantizers.opq import OpqQuantizer, fit_opq, load_opq
+
+__all__ = ["OpqQuantizer", "fit_opq", "load_opq"]
