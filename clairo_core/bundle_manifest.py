@@ -1,0 +1,198 @@
+"""What a bundle says of itself, and whether its files are those that were written.
+
+Knows manifest.json, digests and folders; knows nothing of what the files hold.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from clairo_core.errors import (
+    BundleDigestError,
+    BundleError,
+    BundleManifestError,
+    BundleNotFoundError,
+    NewerBundleError,
+)
+
+BUNDLE_SCHEMA = 1
+MANIFEST_FILE = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleManifest:
+    """manifest.json: everything that is known of a bundle without opening another file."""
+
+    schema_version: int
+    bundle_id: str
+    """The dataset's name and a digest of the files that recommendations depend on."""
+    preset: str
+    dataset_name: str
+    dataset_fingerprint: str
+    encoders: Mapping[str, str]
+    """Modality -> name of its encoder; empty for precomputed codes."""
+    max_history_items: int
+    """As many of a history's newest items were seen in training."""
+    settings: Mapping[str, Any]
+    """The preset as it was trained."""
+    metrics: Mapping[str, Any]
+    created_at: str
+    """ISO 8601, UTC."""
+    files: Mapping[str, str]
+    """Path within the bundle -> sha256; every file but the manifest."""
+
+
+def write_manifest(folder: Path, manifest: BundleManifest) -> None:
+    """Write manifest.json."""
+    text = json.dumps(asdict(manifest), indent=2, sort_keys=True)
+    (folder / MANIFEST_FILE).write_text(text, encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> BundleManifest:
+    """Read manifest.json, whatever state the other files are in.
+
+    Raises:
+        BundleNotFoundError: there is none.
+        BundleManifestError: it is damaged, or does not say what it must.
+        NewerBundleError: this release cannot know what it means.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        content = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        replaced = set_aside_name(folder)
+        hint = f"a write was cut off: rename {replaced} to {folder.name}" if replaced.exists() else "train one first"
+        raise BundleNotFoundError(f"{folder}: no bundle here, {MANIFEST_FILE} is missing; {hint}") from error
+    except (OSError, ValueError) as error:
+        raise BundleManifestError(f"{path}: cannot be read ({error}); copy the bundle again") from error
+    if not isinstance(content, dict) or not isinstance(content.get("schema_version"), int):
+        raise BundleManifestError(f"{path}: names no schema_version; it is not the manifest of a bundle")
+    if content["schema_version"] > BUNDLE_SCHEMA:
+        raise NewerBundleError(
+            f"{folder}: bundle schema {content['schema_version']}, this CLAIRO reads up to {BUNDLE_SCHEMA}; "
+            "update CLAIRO, or train the bundle anew"
+        )
+    return checked_manifest(path, content)
+
+
+def checked_manifest(path: Path, content: Mapping[str, Any]) -> BundleManifest:
+    """The manifest of this schema that `content` holds; fields of no meaning to us are left out.
+
+    Raises:
+        BundleManifestError: a field is missing or of another type.
+    """
+    kinds = {"int": int, "str": str}
+    known = {}
+    for field in fields(BundleManifest):
+        kind = kinds.get(str(getattr(field.type, "__name__", field.type)), dict)
+        if not isinstance(content.get(field.name), kind):
+            raise BundleManifestError(
+                f"{path}: {field.name} is {content.get(field.name)!r}, expected {kind.__name__}; copy the bundle again"
+            )
+        known[field.name] = content[field.name]
+    for name in known["files"]:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise BundleManifestError(f"{path}: lists {name!r}, which is outside the bundle; do not use this bundle")
+    for name, mapping in (("files", known["files"]), ("encoders", known["encoders"])):
+        if not all(isinstance(value, str) for value in mapping.values()):
+            raise BundleManifestError(f"{path}: {name} must map names to strings; copy the bundle again")
+    return BundleManifest(**known)
+
+
+def digests_of(folder: Path) -> dict[str, str]:
+    """The sha256 of every file in `folder` but the manifest, by path within it."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST_FILE)
+    with ThreadPoolExecutor() as pool:
+        digests = pool.map(sha256_of, paths)
+        return {path.relative_to(folder).as_posix(): digest for path, digest in zip(paths, digests, strict=True)}
+
+
+def verify_files(folder: Path, manifest: BundleManifest) -> None:
+    """Say which file is not the one that the manifest lists, if any.
+
+    Raises:
+        BundleDigestError: a file is missing, truncated or altered.
+    """
+
+    def verify(name: str, expected: str) -> None:
+        try:
+            found = sha256_of(folder / name)
+        except OSError as error:
+            raise BundleDigestError(
+                f"{folder / name}: cannot be read ({error.strerror}), but the manifest lists it; copy the bundle again"
+            ) from error
+        if found != expected:
+            raise BundleDigestError(f"{folder / name}: sha256 {found}, manifest says {expected}; copy the bundle again")
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(verify, manifest.files.keys(), manifest.files.values()))
+
+
+def sha256_of(path: Path) -> str:
+    """The file's sha256 in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def written_aside(folder: Path, is_replaceable: Callable[[Path], bool]) -> Iterator[Path]:
+    """A new, empty folder to fill; it takes the place of `folder` when it is complete and on disk.
+
+    A kill leaves the old folder or the new one. Only between two renames it leaves none, and then the old one is
+    beside it; the next write puts it back first.
+
+    Raises:
+        BundleError: there is something at `folder` that must not be replaced.
+    """
+    aside = folder.with_name(f".{folder.name}.writing")
+    replaced = set_aside_name(folder)
+    if replaced.exists() and not folder.exists():
+        replaced.rename(folder)
+    if folder.exists() and not is_replaceable(folder):
+        raise BundleError(f"{folder} is there and is no bundle; name another folder, or remove it")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    try:
+        yield aside
+        flush_to_disk(aside)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)
+    if folder.exists():
+        folder.rename(replaced)
+    aside.rename(folder)
+    flush_folder(folder.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
+
+
+def set_aside_name(folder: Path) -> Path:
+    """Where the old folder stands while a new one takes its place."""
+    return folder.with_name(f".{folder.name}.replaced")
+
+
+def flush_to_disk(folder: Path) -> None:
+    """Wait until every file below `folder` is on disk."""
+    for path in [*folder.rglob("*"), folder]:
+        if path.is_dir():
+            flush_folder(path)
+        else:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Wait until the folder's own entries are on disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

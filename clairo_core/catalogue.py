@@ -1,0 +1,255 @@
+"""Item ids, feature sets and canonical tokens of all items, as immutable versions that follow each other.
+
+Knows items by row; knows nothing of content, embeddings or the trie. Start at `build_catalogue`.
+
+A row is an item's place for the life of a bundle: items are added at the end, and a retired item keeps its row, its
+feature set and its tokens, so that histories that hold it still say something.
+"""
+
+import dataclasses
+import json
+import struct
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Int, Int32
+
+from clairo_core.array_file import load_arrays, save_arrays
+from clairo_core.errors import CatalogueError, DuplicateItemError, UnknownItemError
+from clairo_core.row_index import RowIndex
+from clairo_core.tokenizer import TokenBatch, Tokenizer
+from clairo_core.vocabulary import PAD
+
+CATALOGUE_SCHEMA = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """One version of the catalogue; every change gives a new one."""
+
+    version: int
+    item_ids: tuple[str, ...]
+    feature_sets: Int32[np.ndarray, "item category"]
+    feature_tokens: Int32[np.ndarray, "item category"]
+    """The feature sets as tokens, unmerged: what a history is encoded from."""
+    canonical: TokenBatch
+    """Each item's own tokens, merged, without EOS; the width is the number of categories."""
+    is_retired: Bool[np.ndarray, "item"]
+    _row_of_item_id: RowIndex[str]
+    _row_of_feature_set: RowIndex[bytes]
+
+    def __len__(self) -> int:
+        """Rows, those of retired items included."""
+        return len(self.item_ids)
+
+    def __contains__(self, item_id: object) -> bool:
+        """Whether the item can be recommended: known and not retired."""
+        row = self.find_row(item_id) if isinstance(item_id, str) else None
+        return row is not None and not self.is_retired[row]
+
+    @property
+    def num_live(self) -> int:
+        """Items that can be recommended."""
+        return len(self) - int(np.count_nonzero(self.is_retired))
+
+    @property
+    def taken(self) -> Container[tuple[int, ...]]:
+        """Feature sets that no further item may have, those of retired items included."""
+        return TakenFeatureSets(self._row_of_feature_set)
+
+    def find_row(self, item_id: str) -> int | None:
+        """The row of an item, retired or not; None if it is unknown."""
+        return self._row_of_item_id.get(item_id)
+
+    def row_of(self, item_id: str) -> int:
+        """The row of an item, retired or not.
+
+        Raises:
+            UnknownItemError: no item has this id.
+        """
+        row = self.find_row(item_id)
+        if row is None:
+            raise UnknownItemError(f"item {item_id!r} is not in version {self.version} of the catalogue; add it first")
+        return row
+
+    def with_item(self, item_id: str, feature_set: Sequence[int], tokenizer: Tokenizer) -> "Catalogue":
+        """The next version, with one more item in the last row.
+
+        Raises:
+            DuplicateItemError: the id or the feature set is in use, be it by a retired item.
+            FeatureSetError: the feature set is not of the vocabulary.
+        """
+        self.check_free(item_id, feature_set)
+        added = np.asarray([feature_set], dtype=np.int32)
+        feature_tokens = tokenizer.vocabulary.feature_tokens(added)
+        canonical = padded_tokens(tokenizer.canonical_item_tokens(feature_tokens), added.shape[1])
+        return Catalogue(
+            version=self.version + 1,
+            item_ids=(*self.item_ids, item_id),
+            feature_sets=np.concatenate([self.feature_sets, added]),
+            feature_tokens=np.concatenate([self.feature_tokens, feature_tokens]),
+            canonical=TokenBatch(
+                np.concatenate([self.canonical.ids, canonical.ids]),
+                np.concatenate([self.canonical.lengths, canonical.lengths]),
+            ),
+            is_retired=np.append(self.is_retired, False),
+            _row_of_item_id=self._row_of_item_id.with_key(item_id),
+            _row_of_feature_set=self._row_of_feature_set.with_key(feature_set_key(feature_set)),
+        )
+
+    def without_item(self, item_id: str) -> "Catalogue":
+        """The next version, in which the item is retired: never recommended, still understood in histories.
+
+        Raises:
+            UnknownItemError: no item has this id.
+        """
+        row = self.row_of(item_id)
+        is_retired = self.is_retired.copy()
+        is_retired[row] = True
+        return dataclasses.replace(self, version=self.version + 1, is_retired=is_retired)
+
+    def check_free(self, item_id: str, feature_set: Sequence[int]) -> None:
+        """Say whether an item of this id and feature set could be added.
+
+        Raises:
+            DuplicateItemError: one of them is in use.
+        """
+        row = self.find_row(item_id)
+        if row is not None:
+            state = "was retired from" if self.is_retired[row] else "is in"
+            raise DuplicateItemError(f"item {item_id!r} {state} the catalogue; choose another id")
+        other = self._row_of_feature_set.get(feature_set_key(feature_set))
+        if other is not None:
+            raise DuplicateItemError(
+                f"item {item_id!r} has the feature set {tuple(feature_set)} of item {self.item_ids[other]!r}; "
+                "choose the nearest free one"
+            )
+
+    def save(self, folder: Path) -> None:
+        """Write item_ids.json and catalogue.npz into `folder`, which must exist."""
+        save_arrays(
+            folder / "catalogue.npz",
+            feature_sets=self.feature_sets,
+            feature_tokens=self.feature_tokens,
+            canonical_ids=self.canonical.ids,
+            canonical_lengths=self.canonical.lengths,
+            is_retired=self.is_retired,
+        )
+        header = {"schema_version": CATALOGUE_SCHEMA, "version": self.version, "item_ids": self.item_ids}
+        aside = folder / "item_ids.json.tmp"
+        aside.write_text(json.dumps(header), encoding="utf-8")
+        aside.replace(folder / "item_ids.json")
+
+
+class TakenFeatureSets:
+    """The feature sets of a catalogue, as a container of tuples."""
+
+    def __init__(self, rows: RowIndex[bytes]) -> None:
+        self._rows = rows
+
+    def __contains__(self, feature_set: object) -> bool:
+        return isinstance(feature_set, tuple) and feature_set_key(feature_set) in self._rows
+
+
+def feature_set_key(feature_set: Sequence[int]) -> bytes:
+    """A feature set as bytes: a quarter of a tuple's memory, and a table's rows can be cut into them."""
+    return struct.pack(f"<{len(feature_set)}i", *feature_set)
+
+
+def build_catalogue(
+    item_ids: Sequence[str], feature_sets: Int[np.ndarray, "item category"], tokenizer: Tokenizer
+) -> Catalogue:
+    """Version 1: item `item_ids[row]` has `feature_sets[row]`.
+
+    Raises:
+        CatalogueError: the lengths differ.
+        DuplicateItemError: two rows have the same id or the same feature set.
+        FeatureSetError: a feature is not of the vocabulary.
+    """
+    if len(item_ids) != len(feature_sets):
+        raise CatalogueError(f"{len(item_ids)} item ids and {len(feature_sets)} feature sets; give as many")
+    feature_sets = np.ascontiguousarray(feature_sets, dtype=np.int32)
+    feature_tokens = tokenizer.vocabulary.feature_tokens(feature_sets)
+    return assembled(
+        1,
+        item_ids,
+        feature_sets,
+        feature_tokens,
+        padded_tokens(tokenizer.canonical_item_tokens(feature_tokens), feature_sets.shape[1]),
+        np.zeros(len(item_ids), dtype=np.bool_),
+    )
+
+
+def load_catalogue(folder: Path) -> Catalogue:
+    """Read what `Catalogue.save` wrote.
+
+    Raises:
+        CatalogueError: a file is missing, damaged, or of another schema.
+    """
+    try:
+        header = json.loads((folder / "item_ids.json").read_text(encoding="utf-8"))
+        if header["schema_version"] != CATALOGUE_SCHEMA:
+            raise CatalogueError(
+                f"{folder}: schema {header['schema_version']}, expected {CATALOGUE_SCHEMA}; "
+                "use the release of CLAIRO that wrote it"
+            )
+        feature_sets, feature_tokens, canonical_ids, canonical_lengths, is_retired = load_arrays(
+            folder / "catalogue.npz",
+            "feature_sets",
+            "feature_tokens",
+            "canonical_ids",
+            "canonical_lengths",
+            "is_retired",
+        )
+        return assembled(
+            int(header["version"]),
+            header["item_ids"],
+            feature_sets,
+            feature_tokens,
+            TokenBatch(canonical_ids, canonical_lengths),
+            is_retired,
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CatalogueError(f"{folder}: cannot be read ({error}); copy the bundle again") from error
+
+
+def assembled(
+    version: int,
+    item_ids: Sequence[str],
+    feature_sets: Int32[np.ndarray, "item category"],
+    feature_tokens: Int32[np.ndarray, "item category"],
+    canonical: TokenBatch,
+    is_retired: Bool[np.ndarray, "item"],
+) -> Catalogue:
+    """A catalogue of these columns, indexed, once no two rows are alike.
+
+    Raises:
+        DuplicateItemError: two rows have the same id or the same feature set.
+    """
+    rows_by_id = RowIndex(item_ids)
+    width = feature_sets.shape[1] * 4
+    packed = np.ascontiguousarray(feature_sets, dtype="<i4").tobytes()
+    keys = [packed[start : start + width] for start in range(0, len(packed), width)]
+    rows_by_features = RowIndex(keys)
+    for kind, keys_in_order, rows in (
+        ("id", item_ids, rows_by_id),
+        ("feature set", keys, rows_by_features),
+    ):
+        if len(rows) < len(item_ids):
+            _, first, count = np.unique(np.asarray(keys_in_order), return_index=True, return_counts=True)
+            repeated = int(first[count > 1].min())
+            raise DuplicateItemError(
+                f"item {item_ids[repeated]!r} in row {repeated} and a later row have the same {kind}; keep one of them"
+            )
+    return Catalogue(
+        version, tuple(item_ids), feature_sets, feature_tokens, canonical, is_retired, rows_by_id, rows_by_features
+    )
+
+
+def padded_tokens(batch: TokenBatch, width: int) -> TokenBatch:
+    """The same sequences in a matrix of `width` columns."""
+    ids = np.full((len(batch.ids), width), PAD, dtype=np.int32)
+    ids[:, : batch.ids.shape[1]] = batch.ids[:, :width]
+    return TokenBatch(ids, batch.lengths)

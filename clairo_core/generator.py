@@ -1,0 +1,293 @@
+"""Run a T5 checkpoint for decoding: encode views once, then score tokens step by step for many beams of each.
+
+Knows weights, attention and caches; knows nothing of items, the trie or training. Start at `load_generator`.
+
+The model is transformers' T5 (Raffel et al. 2020), read from its own files, and gives its logits. We differ in what is
+computed how often: keys and values of the encoded views are computed once for all layers and are never copied for the
+beams, which are further query rows over them; the beams' own keys and values are kept from step to step; and where
+logits are needed of a few tokens only, no others are computed.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from clairo_core.errors import GeneratorError
+from clairo_core.generator_checkpoint import (
+    DecoderBlock,
+    EncoderBlock,
+    GeneratorConfig,
+    GeneratorWeights,
+    load_weights,
+    read_config,
+)
+
+_VOCABULARY_CHUNK = 2048
+_BEAMS_CHUNK = 1024
+"""Logits held at once while the softmax's denominator is summed: few enough to stay near the processor."""
+_MAX_EXPONENT = 70.0
+"""So many terms of e to this are still a float32."""
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedViews:
+    """What the decoder needs of a batch of encoded views."""
+
+    keys_and_values: Float[Tensor, "layer 2 view*head length d_kv"]
+    attention_bias: Float[Tensor, "view*head 1 length"]
+    """0 at tokens, minus infinity at padding."""
+
+
+@dataclass(frozen=True, eq=False)
+class BeamCache:
+    """Keys and values of the tokens that each beam has so far."""
+
+    keys_and_values: Float[Tensor, "step layer*2 beam head d_kv"]
+
+    def extended(self, parents: Int[Tensor, "beam"]) -> "BeamCache":
+        """The cache of beams that go on from `parents`, any of them any number of times, with an empty place more.
+
+        Steps come first in memory, so that the old ones are gathered straight into the new cache.
+        """
+        num_steps, num_parts, _, num_heads, d_kv = self.keys_and_values.shape
+        longer = self.keys_and_values.new_empty(num_steps + 1, num_parts, len(parents), num_heads, d_kv)
+        if num_steps:
+            torch.index_select(self.keys_and_values, 2, parents, out=longer[:num_steps])
+        return BeamCache(longer)
+
+
+class Generator:
+    """A T5 that writes tokens; immutable, and safe to use from several threads."""
+
+    def __init__(self, config: GeneratorConfig, weights: GeneratorWeights) -> None:
+        self.config = config
+        self.weights = weights
+        self._encoder_bias_by_distance = bias_by_distance(config, weights.encoder_position_bias, True)
+        self._decoder_bias_by_distance = bias_by_distance(config, weights.decoder_position_bias, False)
+        # A normed hidden state is no longer than the root of d_model, so no logit is larger than this.
+        longest_row = torch.linalg.vector_norm(weights.output_embeddings.float(), dim=1).max()
+        self._max_logit = float(longest_row) * config.d_model**0.5
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.weights.token_embeddings.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the weights are; log-probabilities are float32 whatever it is."""
+        return self.weights.token_embeddings.dtype
+
+    def encode(self, ids: Int[Tensor, "view length"], lengths: Int[Tensor, "view"]) -> EncodedViews:
+        """Encode views of PAD-filled tokens, each with `lengths` tokens and at least one."""
+        num_views, length = ids.shape
+        num_heads, d_kv = self.config.num_heads, self.config.d_kv
+        positions = torch.arange(length, device=self.device)
+        is_padding: Bool[Tensor, "view length"] = positions[None, :] >= lengths[:, None]
+        padding_bias = torch.zeros(num_views, 1, 1, length, dtype=self.dtype, device=self.device)
+        padding_bias.masked_fill_(is_padding[:, None, None, :], float("-inf"))
+        reach = self.config.relative_attention_max_distance
+        distances = (positions[None, :] - positions[:, None]).clamp(-reach, reach) + reach
+        bias = self._encoder_bias_by_distance[:, distances] + padding_bias
+        hidden = functional.embedding(ids, self.weights.token_embeddings).view(-1, self.config.d_model)
+        for block in self.weights.encoder_blocks:
+            projected = functional.linear(self._normed(hidden), block.query_key_value)
+            query, keys, values = projected.view(num_views, length, 3, num_heads, d_kv).permute(2, 0, 3, 1, 4)
+            # T5 does not scale attention scores.
+            attended = functional.scaled_dot_product_attention(query, keys, values, attn_mask=bias, scale=1.0)
+            hidden.addmm_(attended.transpose(1, 2).reshape(len(hidden), -1), block.output.T)
+            self._add_feed_forward(block, hidden)
+        projected = functional.linear(self._normed(hidden), self.weights.cross_keys_and_values)
+        by_layer = projected.view(num_views, length, -1, 2, num_heads, d_kv).permute(2, 3, 0, 4, 1, 5)
+        return EncodedViews(
+            by_layer.reshape(-1, 2, num_views * num_heads, length, d_kv),
+            padding_bias.expand(-1, num_heads, -1, -1).reshape(num_views * num_heads, 1, length),
+        )
+
+    def start(self) -> BeamCache:
+        """The cache before the first step, without beams."""
+        shape = (0, 2 * self.config.num_decoder_layers, 0, self.config.num_heads, self.config.d_kv)
+        return BeamCache(torch.empty(shape, dtype=self.dtype, device=self.device))
+
+    def step(
+        self,
+        tokens: Int[Tensor, "view beam"],
+        views: EncodedViews,
+        cache: BeamCache,
+        parents: Int[Tensor, "view*beam"] | None = None,
+    ) -> tuple[Float[Tensor, "view beam d_model"], BeamCache]:
+        """Take one token more for each beam; every view has the same number of beams.
+
+        Args:
+            tokens: what each beam takes.
+            views: what `encode` gave.
+            cache: of the step before; it is left as it is.
+            parents: the beam of `cache` that each beam goes on from; without it, each from its own.
+
+        Returns:
+            Hidden states, for `log_normalizer` and the logits, and the cache to go on with. Its beams are those of
+            the first view, then those of the second, and so on.
+        """
+        num_views, num_beams = tokens.shape
+        num_heads, d_kv = self.config.num_heads, self.config.d_kv
+        own = torch.arange(tokens.numel(), device=self.device)
+        longer = cache.extended(own if parents is None else parents)
+        step = len(longer.keys_and_values) - 1
+        distances = torch.arange(step, -1, -1, device=self.device)
+        distances.clamp_(max=self.config.relative_attention_max_distance)
+        bias = self._decoder_bias_by_distance[:, distances].T[:, None, :]
+        hidden = functional.embedding(tokens.reshape(-1), self.weights.token_embeddings)
+        for layer, block in enumerate(self.weights.decoder_blocks):
+            projected = functional.linear(self._normed(hidden), block.query_key_value)
+            query, new_keys, new_values = projected.view(-1, 3, num_heads, d_kv).unbind(1)
+            keys, values = longer.keys_and_values[:, 2 * layer : 2 * layer + 2].unbind(1)
+            keys[step], values[step] = new_keys, new_values
+            # With so few steps, plain products beat thousands of tiny matrix multiplications.
+            attention = torch.softmax(((keys * query).sum(-1) + bias).float(), dim=0).to(self.dtype)
+            attended = (values * attention[..., None]).sum(0)
+            hidden.addmm_(attended.view(len(hidden), -1), block.output.T)
+            self._add_cross_attention(block, hidden, num_views, layer, views)
+            self._add_feed_forward(block, hidden)
+        return self._normed(hidden).view(num_views, num_beams, -1), longer
+
+    def log_normalizer(self, hidden: Float[Tensor, "*beam d_model"]) -> Float[Tensor, "*beam"]:
+        """The logarithm of the softmax's denominator over the whole vocabulary, float32."""
+        flat = hidden.reshape(-1, hidden.shape[-1])
+        sum_up = sum_of_exponentials if self._max_logit < _MAX_EXPONENT else log_sum_of_exponentials
+        chunks = [sum_up(beams, self.weights.output_embeddings) for beams in torch.split(flat, _BEAMS_CHUNK)]
+        return torch.cat(chunks).view(hidden.shape[:-1])
+
+    def output_rows(self, tokens: Int[Tensor, "token"]) -> Float[Tensor, "token d_model"]:
+        """The float32 rows whose products with a hidden state are the tokens' logits."""
+        return self.weights.output_embeddings[tokens].float()
+
+    def logit_of_each(
+        self, hidden: Float[Tensor, "pair d_model"], tokens: Int[Tensor, "pair"]
+    ) -> Float[Tensor, "pair"]:
+        """The logit of one token for each hidden state, float32 whatever the weights are."""
+        logits: Float[Tensor, pair] = torch.linalg.vecdot(hidden.float(), self.output_rows(tokens))
+        return logits
+
+    def _normed(self, hidden: Float[Tensor, "row d_model"]) -> Float[Tensor, "row d_model"]:
+        """Divided by its root mean square; the norm's weights are in the matrix that follows."""
+        length = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True, dtype=torch.float32)
+        mean_square = length.square_().mul_(1.0 / hidden.shape[-1])
+        factor: Float[Tensor, "row 1"] = mean_square.add_(self.config.layer_norm_epsilon).rsqrt_()
+        return hidden * factor.to(self.dtype)
+
+    def _add_cross_attention(
+        self,
+        block: DecoderBlock,
+        hidden: Float[Tensor, "beam d_model"],
+        num_views: int,
+        layer: int,
+        views: EncodedViews,
+    ) -> None:
+        keys, values = views.keys_and_values[layer].unbind(0)
+        by_head = (num_views, -1, self.config.num_heads, self.config.d_kv)
+        query = functional.linear(self._normed(hidden), block.cross_query).view(by_head).transpose(1, 2)
+        # One matrix a view and head: all beams of the view are rows of its query.
+        query = query.reshape(len(keys), -1, self.config.d_kv)
+        scores = torch.baddbmm(views.attention_bias, query, keys.transpose(1, 2))
+        attended = torch.bmm(torch.softmax(scores.float(), dim=-1).to(self.dtype), values)
+        attended = attended.view(num_views, self.config.num_heads, -1, self.config.d_kv).transpose(1, 2)
+        hidden.addmm_(attended.reshape(len(hidden), -1), block.cross_output.T)
+
+    def _add_feed_forward(self, block: EncoderBlock, hidden: Float[Tensor, "row d_model"]) -> None:
+        inner = functional.linear(self._normed(hidden), block.feed_forward_in)
+        if self.config.is_gated:
+            gate, inner = inner.chunk(2, dim=-1)
+            inner = functional.gelu(gate, approximate="tanh") * inner
+        else:
+            inner.relu_()
+        hidden.addmm_(inner, block.feed_forward_out.T)
+
+
+def sum_of_exponentials(
+    hidden: Float[Tensor, "beam d_model"], rows: Float[Tensor, "token d_model"]
+) -> Float[Tensor, "beam"]:
+    """Log of the sum over tokens of e to the logit, for logits that are known to be small."""
+    logits = hidden.new_empty(len(hidden) * _VOCABULARY_CHUNK)
+    total = torch.zeros(len(hidden), device=hidden.device)
+    for chunk in torch.split(rows, _VOCABULARY_CHUNK):
+        part = torch.mm(hidden, chunk.T, out=logits[: len(hidden) * len(chunk)].view(len(hidden), -1))
+        total += part.float().exp_().sum(dim=-1)
+    return total.log_()
+
+
+def log_sum_of_exponentials(
+    hidden: Float[Tensor, "beam d_model"], rows: Float[Tensor, "token d_model"]
+) -> Float[Tensor, "beam"]:
+    """The same for logits of any size, a sixth slower."""
+    parts = [torch.logsumexp((hidden @ chunk.T).float(), dim=-1) for chunk in torch.split(rows, _VOCABULARY_CHUNK)]
+    return torch.logsumexp(torch.stack(parts), dim=0)
+
+
+def load_generator(folder: Path, device: str | torch.device = "auto", *, dtype: str = "float32") -> Generator:
+    """Read a T5 checkpoint in transformers' format: config.json and model.safetensors.
+
+    Args:
+        folder: what `T5ForConditionalGeneration.save_pretrained` wrote; only this folder is read.
+        device: `auto` takes a CUDA GPU if there is one; or a device's name in torch.
+        dtype: `float32`, or `bfloat16` for half the memory and, on hardware that has it, less time.
+
+    Raises:
+        GeneratorError: the folder holds no T5 that this class runs, or there is no such device or dtype.
+    """
+    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    if dtype not in dtypes:
+        raise GeneratorError(f"dtype is {dtype!r}; choose one of {', '.join(dtypes)}")
+    config = read_config(folder)
+    return Generator(config, load_weights(folder, config, choose_device(device), dtypes[dtype]))
+
+
+def choose_device(name: str | torch.device) -> torch.device:
+    """`auto` as a device that is there, a CUDA GPU first; any other name as torch knows it.
+
+    Raises:
+        GeneratorError: torch knows no such device, or it is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise GeneratorError(f"device {name!r} cannot be used ({error}); choose auto or cpu") from error
+    return device
+
+
+def bias_by_distance(
+    config: GeneratorConfig, bias: Float[Tensor, "bucket head"], is_bidirectional: bool
+) -> Float[Tensor, "head distance"]:
+    """T5's attention bias for every distance it tells apart.
+
+    Bidirectional: key minus query position, from -max to max distance. Else: query minus key position, from 0 to max.
+    """
+    reach, num_buckets = config.relative_attention_max_distance, config.relative_attention_num_buckets
+    if is_bidirectional:
+        ahead = torch.arange(-reach, reach + 1, device=bias.device)
+        half = num_buckets // 2
+        buckets = distance_buckets(ahead.abs(), half, reach) + half * (ahead > 0)
+    else:
+        buckets = distance_buckets(torch.arange(reach + 1, device=bias.device), num_buckets, reach)
+    return bias[buckets].T.contiguous()
+
+
+def distance_buckets(
+    distances: Int[Tensor, "distance"], num_buckets: int, max_distance: int
+) -> Int[Tensor, "distance"]:
+    """One bucket for each small distance, then logarithmically wider ones, as T5 numbers them.
+
+    >>> distance_buckets(torch.tensor([0, 1, 7, 8, 16, 127, 128]), 16, 128).tolist()
+    [0, 1, 7, 8, 10, 15, 15]
+    """
+    num_exact = num_buckets // 2
+    logarithms = torch.log(distances.clamp(min=1).float() / num_exact)
+    scale = torch.log(torch.tensor(max_distance / num_exact))
+    wider = num_exact + (logarithms / scale * (num_buckets - num_exact)).long()
+    return torch.where(distances < num_exact, distances, wider.clamp(max=num_buckets - 1))

@@ -1,0 +1,319 @@
+"""Recommend: a user's history in, ranked items out. The main path; start reading at `Recommender.recommend_batch`.
+
+Knows histories, views, beams and popularity; knows nothing of HTTP, files or training.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float64, Int, Int64
+
+from clairo_core.beam_search import DeviceTrie, search
+from clairo_core.catalogue import Catalogue
+from clairo_core.errors import GeneratorError
+from clairo_core.generator import Generator, load_generator
+from clairo_core.items import UserHistory
+from clairo_core.tokenizer import TokenBatch, Tokenizer
+from clairo_core.trie import Trie, build_trie
+from clairo_core.view_fusion import fuse_views
+from clairo_core.vocabulary import PAD
+
+GENERATIVE = "generative"
+POPULAR = "popular"
+
+EMPTY_HISTORY = "empty_history"
+UNKNOWN_HISTORY = "unknown_history"
+CATALOGUE_EXHAUSTED = "catalogue_exhausted"
+
+MAX_BEAMS = 1000
+"""A longer list than this is filled up with popular items."""
+_REQUESTS_AT_ONCE = 64
+"""Bounds the memory of a batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """One recommended item."""
+
+    item_id: str
+    rank: int
+    """From 1."""
+    score: float
+    """Logarithm of the item's probability: the generator's, or, from `popular`, its share of all interactions."""
+    source: str
+    """`generative` or `popular`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecommendationList:
+    """The answer to one request."""
+
+    items: tuple[Recommendation, ...]
+    fallback_reason: str | None = None
+    """Why the list is the popular one (`empty_history`, `unknown_history`) or too short (`catalogue_exhausted`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecommendationRequest:
+    """What is asked for one user."""
+
+    history: UserHistory
+    limit: int
+    include_seen: bool = False
+    """Whether items of the history may be recommended."""
+    exclude: Collection[str] = ()
+    """Item ids that may not; unknown ones do no harm."""
+    is_allowed: Bool[np.ndarray, "item"] | None = None
+    """By row, which items pass the caller's filter; rows past its end, added later, do not."""
+    seed: int = 0
+    """Draws the views: the same request with the same seed has the same answer."""
+
+
+class Recommender:
+    """A catalogue, and a generator that knows its tokens. Immutable: another catalogue makes another recommender."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        tokenizer: Tokenizer,
+        generator: Generator,
+        popularity: Int[np.ndarray, "item"],
+        *,
+        num_views: int = 5,
+        num_beams: int = 50,
+        max_history_items: int = 20,
+        trie: Trie | None = None,
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            catalogue: what can be recommended.
+            tokenizer: of the vocabulary that the generator was trained with.
+            generator: writes items' tokens.
+            popularity: interactions in training, by row; rows past its end have none.
+            num_views: random views of each history, fused.
+            num_beams: kept for each view; a request for more items widens it.
+            max_history_items: older items are left out, as they were in training.
+            trie: that of this catalogue, if it is there already.
+        """
+        self.catalogue = catalogue
+        self.tokenizer = tokenizer
+        self.generator = generator
+        self.num_views = num_views
+        self.num_beams = num_beams
+        self.max_history_items = max_history_items
+        self.trie = build_trie(catalogue) if trie is None else trie
+        self._device_trie = DeviceTrie(self.trie, generator)
+        self._popularity = np.zeros(len(catalogue), dtype=np.int64)
+        self._popularity[: len(popularity)] = popularity
+        self._most_popular_first = np.argsort(-self._popularity, kind="stable")
+
+    def with_catalogue(self, catalogue: Catalogue) -> "Recommender":
+        """A recommender for a later version of the same catalogue; this one goes on serving its own."""
+        return Recommender(
+            catalogue,
+            self.tokenizer,
+            self.generator,
+            self._popularity,
+            num_views=self.num_views,
+            num_beams=self.num_beams,
+            max_history_items=self.max_history_items,
+            trie=self.trie.updated(catalogue),
+        )
+
+    def recommend(
+        self,
+        history: UserHistory,
+        limit: int,
+        *,
+        include_seen: bool = False,
+        exclude: Collection[str] = (),
+        seed: int = 0,
+    ) -> RecommendationList:
+        """The `limit` best items for one user; see `recommend_batch`."""
+        request = RecommendationRequest(
+            history=history, limit=limit, include_seen=include_seen, exclude=exclude, seed=seed
+        )
+        return self.recommend_batch([request])[0]
+
+    def recommend_many(
+        self,
+        histories: Iterable[UserHistory],
+        limit: int,
+        *,
+        include_seen: bool = False,
+        exclude: Collection[str] = (),
+        seed: int = 0,
+    ) -> list[RecommendationList]:
+        """The `limit` best items for each of many users, in their order; see `recommend_batch`."""
+        return self.recommend_batch(
+            [
+                RecommendationRequest(
+                    history=history, limit=limit, include_seen=include_seen, exclude=exclude, seed=seed
+                )
+                for history in histories
+            ]
+        )
+
+    def recommend_batch(self, requests: Sequence[RecommendationRequest]) -> list[RecommendationList]:
+        """Answer many requests, in their order; `limit` distinct items each, as long as there are so many.
+
+        Items of a history that the catalogue does not know are left out. A history without a known item gets the most
+        popular ones. If the generator's beams fall short of `limit`, the most popular of the others follow.
+        """
+        histories = [self.known_rows(request.history) for request in requests]
+        answers: list[RecommendationList | None] = [None] * len(requests)
+        for chunk, num_beams in self.chunks(requests, histories):
+            is_allowed = self.allowed_items([requests[place] for place in chunk], [histories[place] for place in chunk])
+            views = self.encode_views([(histories[place], requests[place].seed) for place in chunk])
+            request_of_view = np.repeat(np.arange(len(chunk)), self.num_views)
+            beams = search(
+                self.generator,
+                self._device_trie,
+                views,
+                num_beams,
+                live_before=None if is_allowed is None else self.trie.live_before(is_allowed),
+                request_of_view=request_of_view,
+            )
+            for place, generated in zip(chunk, fuse_views(beams, request_of_view, len(chunk)), strict=True):
+                answers[place] = self.ranking(requests[place], histories[place], generated)
+        nothing = (np.zeros(0, dtype=np.int64), np.zeros(0))
+        return [
+            self.ranking(request, history, nothing) if answer is None else answer
+            for request, history, answer in zip(requests, histories, answers, strict=True)
+        ]
+
+    def known_rows(self, history: UserHistory) -> Int64[np.ndarray, "position"]:
+        """Rows of the history's items that the catalogue knows, retired ones included, oldest first."""
+        rows = (self.catalogue.find_row(item_id) for item_id in history.item_ids)
+        return np.array([row for row in rows if row is not None], dtype=np.int64)
+
+    def chunks(
+        self, requests: Sequence[RecommendationRequest], histories: Sequence[Int64[np.ndarray, "position"]]
+    ) -> Iterable[tuple[list[int], int]]:
+        """Places of requests to generate for together, and how many beams they need; of similar length, to pad little.
+
+        Requests without history, or for nothing, are in none.
+        """
+        places_of_width: dict[int, list[int]] = {}
+        for place, (request, history) in enumerate(zip(requests, histories, strict=True)):
+            if len(history) and request.limit > 0:
+                # An answer must not depend on what else is in the batch: each is searched as wide as it needs.
+                width = min(max(self.num_beams, request.limit), MAX_BEAMS)
+                places_of_width.setdefault(width, []).append(place)
+        for width, places in places_of_width.items():
+            places.sort(key=lambda place: len(histories[place]))
+            for start in range(0, len(places), _REQUESTS_AT_ONCE):
+                yield places[start : start + _REQUESTS_AT_ONCE], width
+
+    def encode_views(self, histories: Sequence[tuple[Int64[np.ndarray, "position"], int]]) -> TokenBatch:
+        """`num_views` random views of the newest items of each (history, seed), one after the other."""
+        batches = [
+            self.tokenizer.encode_history_views(
+                self.catalogue.feature_tokens[rows[-self.max_history_items :]], self.num_views, seed
+            )
+            for rows, seed in histories
+        ]
+        lengths = np.concatenate([batch.lengths for batch in batches])
+        ids = np.full((len(lengths), int(lengths.max())), PAD, dtype=np.int32)
+        for place, batch in enumerate(batches):
+            width = min(batch.ids.shape[1], ids.shape[1])
+            ids[place * self.num_views : (place + 1) * self.num_views, :width] = batch.ids[:, :width]
+        return TokenBatch(ids, lengths)
+
+    def allowed_items(
+        self, requests: Sequence[RecommendationRequest], histories: Sequence[Int64[np.ndarray, "position"]]
+    ) -> Bool[np.ndarray, "request item"] | None:
+        """Which items each request may be answered with, retired ones aside; None if no request forbids any."""
+        if all(request.include_seen and not request.exclude and request.is_allowed is None for request in requests):
+            return None
+        return np.stack(
+            [self.allowed_items_of(request, rows) for request, rows in zip(requests, histories, strict=True)]
+        )
+
+    def allowed_items_of(
+        self, request: RecommendationRequest, history: Int64[np.ndarray, "position"]
+    ) -> Bool[np.ndarray, "item"]:
+        """Which items one request may be answered with, retired ones aside."""
+        is_allowed = np.ones(len(self.catalogue), dtype=np.bool_)
+        if request.is_allowed is not None:
+            is_allowed[:] = False
+            num_known = min(len(is_allowed), len(request.is_allowed))
+            is_allowed[:num_known] = request.is_allowed[:num_known]
+        if not request.include_seen:
+            is_allowed[history] = False
+        is_allowed[self.known_rows(UserHistory(tuple(request.exclude)))] = False
+        return is_allowed
+
+    def ranking(
+        self,
+        request: RecommendationRequest,
+        history: Int64[np.ndarray, "position"],
+        generated: tuple[Int64[np.ndarray, "item"], Float64[np.ndarray, "item"]],
+    ) -> RecommendationList:
+        """The generated items, best first, then the most popular others, up to the request's limit."""
+        item_rows, scores = (column[: max(request.limit, 0)] for column in generated)
+        items = self.listed(item_rows, scores, GENERATIVE, first_rank=1)
+        num_missing = request.limit - len(items)
+        if num_missing > 0:
+            may_follow = self.allowed_items_of(request, history) & ~self.catalogue.is_retired
+            may_follow[item_rows] = False
+            popular = self._most_popular_first[may_follow[self._most_popular_first]][:num_missing]
+            # One more than was counted for every item, so that a new one has a probability too.
+            counts = self._popularity[popular] + 1
+            shares = np.log(counts / (self._popularity.sum() + len(self._popularity)))
+            items += self.listed(popular, shares, POPULAR, first_rank=len(items) + 1)
+        reason = CATALOGUE_EXHAUSTED if len(items) < request.limit else None
+        if not len(history):
+            reason = UNKNOWN_HISTORY if request.history.item_ids else EMPTY_HISTORY
+        return RecommendationList(tuple(items), reason)
+
+    def listed(
+        self,
+        item_rows: Int64[np.ndarray, "item"],
+        scores: Float64[np.ndarray, "item"],
+        source: str,
+        first_rank: int,
+    ) -> list[Recommendation]:
+        """Rows with scores as recommendations with ids and ranks."""
+        return [
+            Recommendation(self.catalogue.item_ids[row], rank, score, source)
+            for rank, (row, score) in enumerate(zip(item_rows.tolist(), scores.tolist(), strict=True), first_rank)
+        ]
+
+
+def load_recommender(
+    generator_folder: Path,
+    tokenizer: Tokenizer,
+    catalogue: Catalogue,
+    popularity: Int[np.ndarray, "item"],
+    *,
+    device: str | torch.device = "auto",
+    dtype: str = "float32",
+    num_views: int = 5,
+    num_beams: int = 50,
+    max_history_items: int = 20,
+) -> Recommender:
+    """A recommender around a checkpoint; see `load_generator` and `Recommender`.
+
+    Raises:
+        GeneratorError: the checkpoint cannot be used, or was trained with another vocabulary.
+    """
+    generator = load_generator(generator_folder, device, dtype=dtype)
+    if generator.config.vocab_size != tokenizer.vocabulary.size:
+        raise GeneratorError(
+            f"{generator_folder}: writes {generator.config.vocab_size} tokens, the vocabulary has "
+            f"{tokenizer.vocabulary.size}; use the vocabulary that the generator was trained with"
+        )
+    return Recommender(
+        catalogue,
+        tokenizer,
+        generator,
+        popularity,
+        num_views=num_views,
+        num_beams=num_beams,
+        max_history_items=max_history_items,
+    )

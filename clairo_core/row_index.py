@@ -1,0 +1,51 @@
+"""Find the row of a key in a table that only ever grows, cheaply shared by all versions of the table.
+
+Knows keys and rows; knows nothing of what they stand for.
+"""
+
+import threading
+from collections.abc import Hashable, Iterable
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class RowIndex(Generic[Key]):
+    """Key -> row for the first `size` rows of a table without repeated keys.
+
+    Versions of one table share a dictionary: a longer version writes its key there, and an older one does not see
+    rows past its own size. So adding to a million rows copies nothing, and a reader never waits.
+    """
+
+    def __init__(self, keys: Iterable[Key] = ()) -> None:
+        self._row_of: dict[Key, int] = {}
+        for key in keys:
+            # A repeated key keeps its first row; `size` then falls short of the table, which its owner checks.
+            self._row_of.setdefault(key, len(self._row_of))
+        self.size = len(self._row_of)
+        self._growing = threading.Lock()
+
+    def get(self, key: Key) -> int | None:
+        """The key's row, or None."""
+        row = self._row_of.get(key)
+        return row if row is not None and row < self.size else None
+
+    def __contains__(self, key: Key) -> bool:
+        return self.get(key) is not None
+
+    def __len__(self) -> int:
+        return self.size
+
+    def with_key(self, key: Key) -> "RowIndex[Key]":
+        """A version with one row more; `key` must not be in this one."""
+        longer: RowIndex[Key] = RowIndex()
+        longer.size = self.size + 1
+        with self._growing:
+            if len(self._row_of) == self.size:
+                longer._row_of = self._row_of
+                longer._growing = self._growing
+            else:
+                # Another version has grown from this one already: its rows are not ours.
+                longer._row_of = {known: row for known, row in self._row_of.items() if row < self.size}
+            longer._row_of[key] = self.size
+        return longer

@@ -1,0 +1,81 @@
+"""SIGKILL in the middle of training, at three points: the next run ends with the very bundle of an undisturbed one."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from clairo_core.bundle import load_bundle
+from training.datasets.demo_shop import write_demo_shop
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SETTINGS = (
+    "fit.max_epochs=3",
+    "fit.validation_users=40",
+    "generator.d_model=16",
+    "generator.d_ff=32",
+    "generator.num_layers=1",
+    "encode.text_dim=16",
+    "fuse.dim_per_modality=8",
+    "evaluate.num_beams=20",
+)
+
+
+def command(shop: Path, out: Path) -> list[str]:
+    flags = [part for setting in SETTINGS for part in ("--set", setting)]
+    run = [sys.executable, "-m", "training.cli", "run", "--device", "cpu"]
+    return [*run, "--data", str(shop), "--out", str(out), *flags]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shop")
+    write_demo_shop(folder, num_items=100, num_users=200)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("undisturbed") / "bundle"
+    subprocess.run(command(shop, out), check=True, env=environment(), capture_output=True)
+    return out
+
+
+def kill_when(process: "subprocess.Popen[str]", said: str, after_seconds: float) -> None:
+    """Wait until the process has said something, a moment longer, then SIGKILL it."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if said in line:
+            break
+    else:
+        pytest.fail(f"training ended with {process.wait()} before it said {said!r}")
+    time.sleep(after_seconds)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.parametrize(
+    ("said", "after_seconds"),
+    [("stages kept in", 0.3), ("epoch 1:", 0.1), ("epoch 3:", 0.2)],
+    ids=["while-encoding", "between-epochs", "while-evaluating"],
+)
+def test_a_killed_training_goes_on_and_ends_in_the_same_bundle(
+    shop: Path, undisturbed: Path, tmp_path: Path, said: str, after_seconds: float
+) -> None:
+    out = tmp_path / "bundle"
+    process = subprocess.Popen(command(shop, out), stderr=subprocess.PIPE, text=True, env=environment())
+    kill_when(process, said, after_seconds)
+    assert not (out / "manifest.json").exists(), "a bundle is there only when it is whole"
+    subprocess.run(command(shop, out), check=True, env=environment(), capture_output=True)
+    killed, whole = load_bundle(out), load_bundle(undisturbed)
+    # The id is a digest of every file that recommendations depend on, the generator's weights among them.
+    assert killed.manifest.bundle_id == whole.manifest.bundle_id
+    assert not list(tmp_path.glob("*.tmp"))

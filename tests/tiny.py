@@ -1,0 +1,174 @@
+"""Small, valid parts for tests: a vocabulary, a random T5, a catalogue, a whole bundle. All follow from a seed."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int32
+from PIL import Image
+from transformers import T5Config, T5ForConditionalGeneration
+
+from clairo_core.bundle import BundleParts, write_bundle
+from clairo_core.catalogue import build_catalogue
+from clairo_core.encoders import BuiltinImageEncoder, BuiltinTextEncoder, ModalityEncoder, load_encoder
+from clairo_core.features import collision_capacity, feature_sets_with_collision_index
+from clairo_core.fusion import fit_fusion
+from clairo_core.items import Item
+from clairo_core.quantizers import fit_opq
+from clairo_core.sequences import ItemSequences
+from clairo_core.tokenizer import TokenBatch, Tokenizer
+from clairo_core.vocabulary import EOS, PAD, Vocabulary
+from training.learn_vocabulary import learn_vocabulary
+
+# With tensors this small, threads only wait for each other: on a busy machine ten times as long as they work.
+torch.set_num_threads(1)
+
+
+def tiny_vocabulary(category_sizes: Sequence[int] = (8, 8, 8), merges: Sequence[tuple[int, int]] = ()) -> Vocabulary:
+    """A vocabulary of these categories; merge rule i, a pair of older tokens, has the i-th highest count."""
+    parts = np.array(merges, dtype=np.int32).reshape(-1, 2)
+    return Vocabulary(
+        category_names=tuple(f"code_{category}" for category in range(len(category_sizes))),
+        category_sizes=tuple(category_sizes),
+        left=parts[:, 0].copy(),
+        right=parts[:, 1].copy(),
+        scaled_counts=np.arange(len(parts), 0, -1, dtype=np.int64) * 3600,
+    )
+
+
+def random_feature_sets(
+    num_items: int, category_sizes: Sequence[int], seed: int = 0
+) -> Int32[np.ndarray, "item category"]:
+    """Distinct feature sets, drawn without replacement from all that there are."""
+    num_sets = int(np.prod(category_sizes))
+    chosen = np.random.default_rng(seed).permutation(num_sets)[:num_items]
+    return np.stack(np.unravel_index(chosen, tuple(category_sizes)), axis=1).astype(np.int32)
+
+
+def random_sequences(num_items: int, num_sequences: int, seed: int = 0) -> ItemSequences:
+    """Histories of 2 to 8 items."""
+    random = np.random.default_rng(seed)
+    return ItemSequences.from_lists(
+        [random.integers(num_items, size=random.integers(2, 9)).tolist() for _ in range(num_sequences)]
+    )
+
+
+def random_t5(vocab_size: int, seed: int = 0, **settings: object) -> T5ForConditionalGeneration:
+    """A T5 with random weights, in evaluation mode; `settings` replace fields of its configuration."""
+    shape: dict[str, object] = {
+        "vocab_size": vocab_size,
+        "d_model": 24,
+        "d_kv": 8,
+        "d_ff": 40,
+        "num_layers": 2,
+        "num_heads": 3,
+        "decoder_start_token_id": PAD,
+        "pad_token_id": PAD,
+        "eos_token_id": EOS,
+    }
+    random_state = torch.get_rng_state()
+    torch.manual_seed(seed)
+    model = T5ForConditionalGeneration(T5Config(**(shape | settings)))
+    torch.set_rng_state(random_state)
+    return model.eval()
+
+
+def write_random_t5(folder: Path, vocab_size: int, seed: int = 0, **settings: object) -> Path:
+    """`random_t5` as a checkpoint in transformers' format; returns the folder."""
+    random_t5(vocab_size, seed, **settings).save_pretrained(folder)
+    return folder
+
+
+def token_batch(sequences: Sequence[Sequence[int]]) -> TokenBatch:
+    """Sequences below each other, filled up with PAD."""
+    lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int32)
+    ids = np.full((len(sequences), max(map(len, sequences), default=0)), PAD, dtype=np.int32)
+    for row, sequence in enumerate(sequences):
+        ids[row, : len(sequence)] = sequence
+    return TokenBatch(ids, lengths)
+
+
+def tiny_items(num_items: int, seed: int = 0) -> tuple[Item, ...]:
+    """Products with a title, a description, attributes and a small drawn picture; every seventh has no picture."""
+    random = np.random.default_rng(seed)
+    colours = {"red": (210, 40, 40), "green": (40, 170, 60), "blue": (40, 70, 210), "yellow": (240, 210, 40)}
+    kinds = ("mug", "shirt", "poster", "lamp", "bag")
+    items = []
+    for row in range(num_items):
+        colour, kind = random.choice(list(colours)), random.choice(kinds)
+        picture = None if row % 7 == 6 else drawn_picture(colours[colour], random)
+        items.append(
+            Item(
+                item_id=f"item-{row}",
+                texts={"title": f"{colour} {kind} {row}", "description": f"A {kind} for every day, in {colour}."},
+                picture=picture,
+                attributes={"category": str(kind), "price": f"{random.integers(5, 60)}.00"},
+            )
+        )
+    return tuple(items)
+
+
+def drawn_picture(colour: tuple[int, int, int], random: np.random.Generator, side: int = 48) -> bytes:
+    """A PNG: one coloured block on a light ground, somewhere."""
+    pixels = np.full((side, side, 3), 245, dtype=np.uint8)
+    left, top = random.integers(side // 2, size=2)
+    pixels[top : top + side // 2, left : left + side // 2] = colour
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="PNG")
+    return file.getvalue()
+
+
+def saved_and_loaded(encoder: ModalityEncoder) -> ModalityEncoder:
+    """What is served is what was saved: in files, numbers may be shorter."""
+    with TemporaryDirectory() as folder:
+        encoder.save(Path(folder))
+        return load_encoder(Path(folder))
+
+
+def tiny_bundle(folder: Path, *, num_items: int = 60, seed: int = 0, can_ingest: bool = True) -> Path:
+    """Write a small, valid bundle of `tiny_items` with an untrained generator; returns `folder`.
+
+    With `can_ingest`, features come from words and pictures; without, from random precomputed codes.
+    """
+    items = tiny_items(num_items, seed)
+    content: dict[str, Any] = {}
+    if can_ingest:
+        # A few pictures are enough to fit on, and describing them is what takes the time.
+        fitted = (BuiltinTextEncoder.fit(items, dim=16, seed=seed), BuiltinImageEncoder.fit(items[:15], seed=seed))
+        encoders = {encoder.modality: saved_and_loaded(encoder) for encoder in fitted}
+        embeddings = {modality: encoder.encode(items) for modality, encoder in encoders.items()}
+        fusion = fit_fusion(embeddings, 8, seed)
+        fused = fusion.fuse(embeddings)
+        quantizer = fit_opq(fused.item_embeddings, 2, 8, seed=seed, num_iterations=5)
+        semantic_ids, sizes = quantizer.encode(fused.item_embeddings), [quantizer.codebooks.shape[1]] * 2
+        content = {"encoders": encoders, "fusion": fusion, "quantizer": quantizer, "item_embeddings": fused}
+    else:
+        sizes = [12, 12]
+        semantic_ids = np.random.default_rng(seed).integers(12, size=(num_items, 2)).astype(np.int32)
+    feature_sets, space = feature_sets_with_collision_index(semantic_ids, sizes, collision_capacity(semantic_ids))
+    sequences = random_sequences(num_items, 5 * num_items, seed)
+    vocabulary = learn_vocabulary(
+        feature_sets, space.category_names, space.category_sizes, sequences, 2 + space.num_features + 40
+    )
+    with TemporaryDirectory() as checkpoint:
+        write_bundle(
+            folder,
+            BundleParts(
+                preset="tiny",
+                dataset_name="tiny shop",
+                dataset_fingerprint=f"tiny-{num_items}-{seed}",
+                settings={"seed": seed},
+                metrics={"ndcg@10": 0.0},
+                vocabulary=vocabulary,
+                catalogue=build_catalogue([item.item_id for item in items], feature_sets, Tokenizer(vocabulary)),
+                popularity=np.bincount(sequences.items, minlength=num_items),
+                items=items,
+                generator_folder=write_random_t5(Path(checkpoint), vocabulary.size, seed),
+                **content,
+            ),
+        )
+    return folder

@@ -1,0 +1,177 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clairo_core.beam_search import Beams, DeviceTrie, best_places, score_all_items, search
+from clairo_core.errors import GeneratorError
+from clairo_core.generator import Generator, load_generator
+from clairo_core.tokenizer import TokenBatch
+from clairo_core.trie import trie_of_tokens
+from clairo_core.vocabulary import EOS
+from tests.tiny import random_t5, token_batch, write_random_t5
+
+VOCAB_SIZE = 30
+
+item_tokens = st.lists(
+    st.lists(st.integers(2, 9), min_size=1, max_size=4).map(tuple), min_size=1, max_size=25, unique=True
+)
+histories = st.lists(
+    st.lists(st.integers(2, VOCAB_SIZE - 1), min_size=1, max_size=6).map(lambda tokens: [*tokens, EOS]),
+    min_size=1,
+    max_size=3,
+).map(token_batch)
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory) -> Generator:
+    return load_generator(write_random_t5(tmp_path_factory.mktemp("t5"), VOCAB_SIZE, seed=1), "cpu")
+
+
+def searched(
+    generator: Generator,
+    items: TokenBatch,
+    views: TokenBatch,
+    num_beams: int,
+    is_allowed: np.ndarray | None = None,
+    is_retired: np.ndarray | None = None,
+) -> Beams:
+    trie = trie_of_tokens(items, np.zeros(len(items), dtype=np.bool_) if is_retired is None else is_retired)
+    live = None if is_allowed is None else trie.live_before(is_allowed)
+    return search(generator, DeviceTrie(trie, generator), views, num_beams, live_before=live)
+
+
+def ranked(scores: np.ndarray, num_beams: int) -> list[int]:
+    """Item rows by score, best first, those at minus infinity left out."""
+    order = np.lexsort((np.arange(len(scores)), -scores))
+    return [int(row) for row in order if scores[row] > -np.inf][:num_beams]
+
+
+@given(item_tokens, histories)
+@settings(max_examples=40, deadline=None)
+def test_beams_as_wide_as_the_catalogue_equal_the_exhaustive_scores(generator, items, views):
+    canonical = token_batch(items)
+    exact = score_all_items(generator, canonical, views)
+    beams = searched(generator, canonical, views, num_beams=len(items))
+    for view in range(len(views)):
+        assert sorted(beams.item_rows[view].tolist()) == list(range(len(items)))
+        np.testing.assert_allclose(beams.scores[view], exact[view, beams.item_rows[view]], atol=2e-5)
+        assert (np.diff(beams.scores[view]) <= 0).all()
+
+
+@given(item_tokens, histories, st.integers(1, 8), st.data())
+@settings(max_examples=60, deadline=None)
+def test_beams_are_distinct_items_that_may_be_generated_and_as_many_as_there_are(
+    generator, items, views, num_beams, data
+):
+    flags = st.lists(st.booleans(), min_size=len(items), max_size=len(items))
+    is_allowed = np.array(data.draw(st.lists(flags, min_size=len(views), max_size=len(views))))
+    is_retired = np.array(data.draw(flags))
+    canonical = token_batch(items)
+    exact = score_all_items(generator, canonical, views)
+    beams = searched(generator, canonical, views, num_beams, is_allowed, is_retired)
+    for view in range(len(views)):
+        rows = beams.item_rows[view][beams.item_rows[view] >= 0]
+        may_come = np.flatnonzero(is_allowed[view] & ~is_retired)
+        assert len(set(rows.tolist())) == len(rows) == min(num_beams, len(may_come))
+        assert set(rows.tolist()) <= set(may_come.tolist())
+        np.testing.assert_allclose(beams.scores[view, : len(rows)], exact[view, rows], atol=2e-5)
+
+
+@given(item_tokens, histories, st.data())
+@settings(max_examples=40, deadline=None)
+def test_a_restricted_search_equals_a_search_of_a_catalogue_of_the_rest(generator, items, views, data):
+    is_allowed = np.array(data.draw(st.lists(st.booleans(), min_size=len(items), max_size=len(items))))
+    rest = np.flatnonzero(is_allowed)
+    restricted = searched(
+        generator, token_batch(items), views, 4, np.broadcast_to(is_allowed, (len(views), len(items)))
+    )
+    alone = searched(generator, token_batch([items[row] for row in rest]), views, 4)
+    for view in range(len(views)):
+        expected = alone.item_rows[view][alone.item_rows[view] >= 0]
+        found = restricted.item_rows[view][restricted.item_rows[view] >= 0]
+        assert found.tolist() == rest[expected].tolist()
+
+
+def test_exhaustive_scores_are_the_log_probabilities_of_transformers(generator):
+    items, views = token_batch([(4, 5), (6,), (4, 7, 8)]), token_batch([[9, 3, EOS], [12, EOS]])
+    model = random_t5(VOCAB_SIZE, seed=1)
+    scores = score_all_items(generator, items, views)
+    for view in range(len(views)):
+        for row in range(len(items)):
+            labels = torch.tensor([[*items[row].tolist(), EOS]])
+            with torch.no_grad():
+                loss = model(input_ids=torch.from_numpy(views[view][None]).long(), labels=labels).loss
+            assert scores[view, row] == pytest.approx(-float(loss) * labels.shape[1], abs=1e-4)
+
+
+def test_views_of_different_lengths_search_as_if_they_were_alone(generator):
+    items = token_batch([(a, b) for a in range(2, 12) for b in range(12, 20)])
+    views = token_batch([[3, EOS], [4, 5, 6, 7, 8, 9, 10, EOS], [11, 12, EOS]])
+    together = searched(generator, items, views, 10)
+    for view in range(len(views)):
+        alone = searched(generator, items, token_batch([views[view].tolist()]), 10)
+        assert together.item_rows[view].tolist() == alone.item_rows[0].tolist()
+        np.testing.assert_allclose(together.scores[view], alone.scores[0], atol=1e-5)
+
+
+def test_items_of_equal_score_come_in_the_order_of_their_rows(tmp_path):
+    write_random_t5(tmp_path, VOCAB_SIZE, seed=2)
+    generator = load_generator(tmp_path, "cpu")
+    # The same output and input row for every token: all items of one length are alike.
+    for embeddings in (generator.weights.token_embeddings, generator.weights.output_embeddings):
+        embeddings[2:] = embeddings[2].clone()
+    beams = searched(generator, token_batch([(9,), (3,), (7,), (5,)]), token_batch([[4, EOS]]), 4)
+    assert beams.item_rows.tolist() == [[0, 1, 2, 3]]
+
+
+def test_a_filter_that_lets_nothing_through_leaves_no_beam(generator):
+    beams = searched(
+        generator, token_batch([(4,), (5, 6)]), token_batch([[3, EOS]]), 3, np.zeros((1, 2), dtype=np.bool_)
+    )
+    assert (beams.item_rows == -1).all()
+    assert (beams.scores == -np.inf).all()
+
+
+def test_a_catalogue_without_items_leaves_no_beam(generator):
+    beams = searched(generator, token_batch([]), token_batch([[3, EOS]]), 3)
+    assert (beams.item_rows == -1).all()
+
+
+def test_views_of_one_request_share_its_filter(generator):
+    items, views = token_batch([(4,), (5,), (6,)]), token_batch([[3, EOS], [7, EOS], [8, EOS]])
+    trie = trie_of_tokens(items, np.zeros(3, dtype=np.bool_))
+    live = trie.live_before(np.array([[True, False, False], [False, True, True]]))
+    beams = search(
+        generator,
+        DeviceTrie(trie, generator),
+        views,
+        3,
+        live_before=live,
+        request_of_view=np.array([0, 0, 1]),
+    )
+    assert [set(rows.tolist()) - {-1} for rows in beams.item_rows] == [{0}, {0}, {1, 2}]
+
+
+def test_an_empty_view_is_refused(generator):
+    with pytest.raises(GeneratorError, match="each must be at least 1"):
+        searched(generator, token_batch([(4,)]), TokenBatch(np.zeros((1, 1), np.int32), np.zeros(1, np.int32)), 3)
+
+
+@given(
+    st.integers(1, 6).flatmap(
+        lambda width: st.lists(
+            st.lists(st.sampled_from([-np.inf, -2.0, -1.0, 0.5]), min_size=width, max_size=width),
+            min_size=1,
+            max_size=4,
+        )
+    ),
+    st.integers(1, 7),
+)
+def test_best_places_are_the_highest_and_of_equals_the_first(scores, count):
+    places, kept = best_places(torch.tensor(scores), count)
+    for row, values in enumerate(scores):
+        expected = sorted(sorted(range(len(values)), key=lambda place: (-values[place], place))[:count])
+        assert places[row].tolist() == expected
+        assert kept[row].tolist() == [values[place] for place in expected]

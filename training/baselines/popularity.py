@@ -1,0 +1,18 @@
+"""Recommend to everybody what was bought most often in training."""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from clairo_core.sequences import ItemSequences
+
+
+def count_popularity(training: ItemSequences, num_items: int) -> Int[np.ndarray, "item"]:
+    """How often each item occurs in the training sequences."""
+    return np.bincount(training.items, minlength=num_items).astype(np.int64)
+
+
+def popularity_scores(
+    training_counts: Int[np.ndarray, "item"], histories: ItemSequences
+) -> Float[np.ndarray, "user item"]:
+    """The same scores for every user: an item's training count."""
+    return np.broadcast_to(training_counts.astype(np.float64), (len(histories), len(training_counts)))

@@ -1,0 +1,144 @@
+"""The `clairo-train` command: demo data, training, evaluation.
+
+Knows flags and what a person reads; every command calls one function of `training`. Errors that CLAIRO raises on
+purpose are printed as one line and end with exit code 2.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clairo_core.errors import ClairoError, SettingsError
+
+app = typer.Typer(
+    name="clairo-train",
+    help="Turn items and interactions into a bundle that clairo-serve can serve.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+DataOption = Annotated[
+    Path,
+    typer.Option(
+        "--data",
+        help="A dataset TOML, a folder with a dataset.toml, or a folder in a form that CLAIRO knows; "
+        "see docs/datasets.md.",
+    ),
+]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+
+
+def report(message: str) -> None:
+    """One line of news, under any bar that is being drawn."""
+    from tqdm import tqdm  # noqa: PLC0415 - only needed once there is something to say
+
+    tqdm.write(message, file=sys.stderr)
+
+
+@app.command("demo-data")
+def demo_data(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write; must not hold a dataset yet.")],
+    items: Annotated[int, typer.Option(min=50, max=20_000, help="How many products.")] = 1000,
+    users: Annotated[int, typer.Option(min=50, max=1_000_000, help="How many shoppers.")] = 3000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same shop.")] = 0,
+) -> None:
+    """Write the demo shop: products with drawn pictures and written descriptions, and shoppers' histories."""
+    from training.datasets.demo_shop import write_demo_shop  # noqa: PLC0415
+    from training.progress_bar import progress_bar  # noqa: PLC0415
+
+    if out.exists() and any(out.iterdir()):
+        raise SettingsError(f"{out} is not empty; name a new folder or remove it")
+    write_demo_shop(out, num_items=items, num_users=users, seed=seed, progress=progress_bar)
+    report(f"wrote {items} products and {users} shoppers to {out}")
+    report(f"next: clairo-train run --data {out} --out bundles/demo")
+
+
+@app.command()
+def run(
+    data: DataOption,
+    out: Annotated[Path, typer.Option("--out", help="The bundle's folder, such as bundles/NAME.")],
+    preset: Annotated[str, typer.Option(help="A preset's name, or a TOML file of your own.")] = "clairo",
+    device: DeviceOption = "auto",
+    seed: Annotated[int, typer.Option(help="Everything random follows from it.")] = 0,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Override one setting, such as fit.max_epochs=10; repeatable."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
+) -> None:
+    """Train a bundle. A killed run goes on where it stood; stages that have not changed are not run again."""
+    started = time.monotonic()
+    from training.config import load_preset  # noqa: PLC0415
+
+    settings = load_preset(preset, overrides or [])
+    if (out / "manifest.json").exists() and not overwrite:
+        raise SettingsError(f"{out} holds a bundle already; name another folder, or add --overwrite")
+    # torch, transformers and numba take seconds to import: only once the flags are known to be good.
+    from clairo_core.generator import choose_device  # noqa: PLC0415
+    from training.open_dataset import open_dataset  # noqa: PLC0415
+    from training.progress_bar import progress_bar  # noqa: PLC0415
+    from training.run import train_bundle  # noqa: PLC0415
+    from training.stages import StageCache  # noqa: PLC0415
+    from training.workbench import Workbench  # noqa: PLC0415
+
+    dataset = open_dataset(data, settings.dataset.code_columns, settings.encode.modalities, progress_bar)
+    report(
+        f"{dataset.name}: {len(dataset.items)} items, {len(dataset.user_ids)} users, "
+        f"{len(dataset.sequences.items)} interactions"
+    )
+    stages = StageCache(out.parent / ".stages", report)
+    chosen = choose_device(device)
+    report(f"preset {settings.name}, device {chosen}, seed {seed}, stages kept in {stages.folder}")
+    train_bundle(Workbench(dataset, settings, seed, chosen, stages, progress_bar, report), out)
+    report(f"wrote {out} in {time.monotonic() - started:.0f} s")
+    report(f"next: clairo-serve run --bundle {out}")
+
+
+@app.command()
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")],
+    data: DataOption,
+    split: Annotated[str, typer.Option(help="test or validation.")] = "test",
+    device: DeviceOption = "auto",
+    users: Annotated[int, typer.Option(min=0, help="Measure on a seeded sample of this many users; 0 takes all.")] = 0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the table here.")] = None,
+) -> None:
+    """Print Recall and NDCG of a bundle on held-out next items, beside popularity."""
+    if split not in ("test", "validation"):
+        raise SettingsError(f"--split is {split!r}; expected test or validation")
+    from training.evaluate_bundle import evaluate_bundle  # noqa: PLC0415
+    from training.progress_bar import progress_bar  # noqa: PLC0415
+
+    table = evaluate_bundle(bundle, data, split, device, users, json_file, progress_bar, report)
+    typer.echo(table)
+
+
+def main() -> None:
+    """Run the command; say what went wrong in one line."""
+    run_command(app)
+
+
+def run_command(command: Callable[[], None]) -> None:
+    """Turn errors that a person can mend into one line and exit code 2, a full disk or Ctrl-C included."""
+    try:
+        command()
+    except ClairoError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("interrupted; run the same command again to go on where it stood", code=130)
+    except OSError as error:
+        _fail(f"{error.filename or 'file system'}: {error.strerror or error}; free space or mend access, run again")
+
+
+def _fail(message: str, code: int = 2) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

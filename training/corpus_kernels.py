@@ -1,0 +1,208 @@
+"""A corpus of sets and slots: list the pairs in a stretch of it, and apply a merge rule to a stretch; compiled.
+
+Knows sets of tokens, slots between them, and pair weights; knows nothing of counts or of which pair to merge.
+
+Source: Hou et al. 2025, "ActionPiece", section 3.1, and the published code for what happens to emptied sets.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit, types
+
+from clairo_core.compilation import writable
+from clairo_core.pair_kernels import NO_TOKEN, pack_pair
+
+
+class Corpus(NamedTuple):
+    """Every sequence as sets with slots between them, flat; the arrays shrink in place as tokens merge."""
+
+    tokens: np.ndarray  # int32[position, category]: the set at a position, its first `set_sizes` columns
+    set_sizes: np.ndarray  # int32[position]
+    slots: np.ndarray  # int32[position]: the token between this set and the next one, or NO_TOKEN
+    starts: np.ndarray  # int64[sequence]: each sequence's first position
+    num_sets: np.ndarray  # int32[sequence]
+
+
+class Weights(NamedTuple):
+    """What one meeting of two tokens counts, scaled to whole numbers."""
+
+    inside: np.ndarray  # int64[set size]: 2 / m
+    across: np.ndarray  # int64[set size, set size]: 1 / (m1 * m2)
+
+
+CORPUS_TYPE = types.NamedTuple(
+    (
+        writable(types.int32, 2),
+        writable(types.int32, 1),
+        writable(types.int32, 1),
+        writable(types.int64, 1),
+        writable(types.int32, 1),
+    ),
+    Corpus,
+)
+WEIGHTS_TYPE = types.NamedTuple((writable(types.int64, 1), writable(types.int64, 2)), Weights)
+
+
+@njit
+def list_pairs(tokens, set_sizes, slots, start, num_sets, first, last, inside, across, sign, keys, deltas, count):
+    """Append every pair met in sets first..last, on the links between them, and on the links to their neighbours.
+
+    Link i leads from set i to set i + 1. Each pair comes with its weight times `sign`. Returns the new length.
+    """
+    for i in range(max(first - 1, start), last + 1):
+        size = set_sizes[i]
+        if i >= first:
+            delta = sign * inside[size]
+            for p in range(size):
+                for q in range(p + 1, size):
+                    keys[count] = pack_pair(tokens[i, p], tokens[i, q])
+                    deltas[count] = delta
+                    count += 1
+        if i + 1 == start + num_sets:
+            break
+        next_size = set_sizes[i + 1]
+        slot = slots[i]
+        if slot == NO_TOKEN:
+            delta = sign * across[size, next_size]
+            for p in range(size):
+                token = tokens[i, p]
+                for q in range(next_size):
+                    keys[count] = pack_pair(token, tokens[i + 1, q])
+                    deltas[count] = delta
+                    count += 1
+        else:
+            for neighbour in range(i, i + 2):
+                neighbour_size = set_sizes[neighbour]
+                delta = sign * across[neighbour_size, 1]
+                for p in range(neighbour_size):
+                    keys[count] = pack_pair(tokens[neighbour, p], slot)
+                    deltas[count] = delta
+                    count += 1
+    return count
+
+
+@njit
+def _place_in(tokens, set_sizes, i, token):
+    """The column of a token in set i, or -1."""
+    for p in range(set_sizes[i]):
+        if tokens[i, p] == token:
+            return p
+    return -1
+
+
+@njit
+def _remove_at(tokens, set_sizes, i, place):
+    """Take the token in one column out of set i; the others keep their order."""
+    for p in range(place, set_sizes[i] - 1):
+        tokens[i, p] = tokens[i, p + 1]
+    set_sizes[i] -= 1
+
+
+@njit
+def _merge_inside(tokens, set_sizes, i, left, right, token):
+    """Merge left and right where set i holds both; the new token comes first."""
+    left_place = _place_in(tokens, set_sizes, i, left)
+    if left == right or left_place < 0 or _place_in(tokens, set_sizes, i, right) < 0:
+        return
+    _remove_at(tokens, set_sizes, i, left_place)
+    for p in range(_place_in(tokens, set_sizes, i, right), 0, -1):
+        tokens[i, p] = tokens[i, p - 1]
+    tokens[i, 0] = token
+
+
+@njit
+def _merge_with_slot(tokens, set_sizes, slots, i, link, left, right, token):
+    """Merge the token in the slot of `link` with its partner in set i, if that holds it."""
+    if slots[link] == left:
+        partner = right
+    elif slots[link] == right:
+        partner = left
+    else:
+        return
+    place = _place_in(tokens, set_sizes, i, partner)
+    if place >= 0:
+        _remove_at(tokens, set_sizes, i, place)
+        slots[link] = token
+
+
+@njit
+def _merge_across(tokens, set_sizes, slots, i, first, second, token):
+    """Merge `first` from set i and `second` from set i + 1 into the empty slot between; says whether both were there."""
+    first_place, second_place = _place_in(tokens, set_sizes, i, first), _place_in(tokens, set_sizes, i + 1, second)
+    if first_place < 0 or second_place < 0:
+        return False
+    _remove_at(tokens, set_sizes, i, first_place)
+    _remove_at(tokens, set_sizes, i + 1, second_place)
+    slots[i] = token
+    return True
+
+
+@njit
+def _drop_empty_sets(tokens, set_sizes, slots, start, num_sets, first, last):
+    """Let emptied sets among first..last take over the slot before them; drop the others with the slot behind them.
+
+    The very last set stays even if it is empty. Returns how many sets are left in the sequence.
+    """
+    end = start + num_sets
+    kept = first
+    for i in range(first, end):
+        if i > last and kept == i:
+            return num_sets
+        if set_sizes[i] == 0 and kept > start and slots[kept - 1] != NO_TOKEN:
+            tokens[i, 0] = slots[kept - 1]
+            set_sizes[i] = 1
+            slots[kept - 1] = NO_TOKEN
+            # The set before may be empty too, kept until now only because that slot was full.
+            if set_sizes[kept - 1] == 0:
+                kept -= 1
+        if set_sizes[i] == 0 and slots[i] == NO_TOKEN and i < end - 1:
+            continue
+        if kept != i:
+            for p in range(set_sizes[i]):
+                tokens[kept, p] = tokens[i, p]
+            set_sizes[kept] = set_sizes[i]
+            slots[kept] = slots[i]
+        kept += 1
+    return kept - start
+
+
+@njit
+def merge_sequence(tokens, set_sizes, slots, start, num_sets, first, last, left, right, token):
+    """Apply one rule to sets first..last and the links between them, from left to right; returns the sets left."""
+    for i in range(first, last + 1):
+        _merge_inside(tokens, set_sizes, i, left, right, token)
+        if i + 1 == start + num_sets:
+            break
+        if slots[i] != NO_TOKEN:
+            _merge_with_slot(tokens, set_sizes, slots, i, i, left, right, token)
+            _merge_with_slot(tokens, set_sizes, slots, i + 1, i, left, right, token)
+        elif not _merge_across(tokens, set_sizes, slots, i, left, right, token):
+            _merge_across(tokens, set_sizes, slots, i, right, left, token)
+    return _drop_empty_sets(tokens, set_sizes, slots, start, num_sets, first, last)
+
+
+@njit
+def affected_sets(tokens, set_sizes, slots, start, num_sets, left, right):
+    """The first and the last set whose pairs a merge can change, or (-1, -1) if the sequence lacks either token."""
+    first, last = -1, -1
+    has_left, has_right = False, False
+    for i in range(start, start + num_sets):
+        for p in range(set_sizes[i]):
+            token = tokens[i, p]
+            if token == left or token == right:
+                has_left |= token == left
+                has_right |= token == right
+                first = i if first < 0 else first
+                last = max(last, i)
+        if slots[i] != NO_TOKEN and (slots[i] == left or slots[i] == right):
+            has_left |= slots[i] == left
+            has_right |= slots[i] == right
+            first = i if first < 0 else first
+            last = i + 1
+    if not (has_left and has_right):
+        return -1, -1
+    # An empty set just before may go when the slot behind it is emptied.
+    if first > start and set_sizes[first - 1] == 0:
+        first -= 1
+    return first, last

@@ -1,0 +1,152 @@
+"""Turn a dataset's items into feature sets: by their pictures and words, or by codes that came with the data.
+
+    items -> modality embeddings -> item embeddings -> semantic ids -> feature sets
+
+Knows the order of these stages; everything that is fitted sees only items that occur in training.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from clairo_core.fusion import fit_fusion, load_fusion
+from jaxtyping import Int32
+
+from clairo_core.encoders import ModalityEmbeddings
+from clairo_core.errors import SettingsError
+from clairo_core.features import FeatureSpace, collision_capacity, feature_sets_with_collision_index
+from clairo_core.quantizers import fit_opq, load_opq
+from training.config import QuantizeSettings
+from training.datasets.split import training_items
+from training.encode_items import encode_items, load_embeddings
+from training.stages import digest_of
+from training.workbench import Workbench
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedItems:
+    """Every item's feature set, and where the parts that made it lie."""
+
+    feature_sets: Int32[np.ndarray, "item category"]
+    space: FeatureSpace
+    folders: Mapping[str, Path]
+    """`text`, `image`, ... (encoders), `fusion` and `quantizer`; empty for precomputed codes."""
+    digest: str
+
+
+def describe_items(bench: Workbench) -> DescribedItems:
+    """Feature sets from the dataset's own codes if it has any, else from content."""
+    dataset = bench.dataset
+    if dataset.semantic_ids is None:
+        return describe_by_content(bench)
+    sizes = dataset.codebook_sizes
+    if dataset.codes_are_unique:
+        # Given codes that tell all items apart need no further category.
+        feature_sets, space = dataset.semantic_ids, FeatureSpace(dataset.codebook_names, sizes)
+    else:
+        feature_sets, space = feature_sets_with_collision_index(
+            dataset.semantic_ids,
+            sizes,
+            collision_capacity(dataset.semantic_ids),
+            codebook_names=dataset.codebook_names,
+        )
+    bench.report(f"items: {len(feature_sets)} with precomputed codes, categories {', '.join(space.category_names)}")
+    digest = digest_of({"dataset": dataset.fingerprint, "codebooks": dataset.codebook_names})
+    return DescribedItems(feature_sets, space, {}, digest)
+
+
+def describe_by_content(bench: Workbench) -> DescribedItems:
+    """Encode, fuse and quantize; everything is fitted on the items that occur in training."""
+    dataset, preset = bench.dataset, bench.preset
+    is_training = training_items(dataset)
+    folders: dict[str, Path] = {}
+    embeddings: dict[str, ModalityEmbeddings] = {}
+    for modality in preset.encode.modalities:
+        folders[modality] = encode_stage(bench, modality)
+        embeddings[modality] = load_embeddings(folders[modality] / "embeddings.npz")
+        present = int(embeddings[modality].is_present.sum())
+        if present == 0:
+            raise SettingsError(
+                f"no item of {dataset.name} has {modality}; leave it out with --set encode.modalities=..."
+            )
+        bench.report(f"encode: {present} of {len(dataset.items)} items have {modality}")
+
+    def build_fusion(folder: Path) -> None:
+        chosen = {
+            modality: ModalityEmbeddings(parts.vectors[is_training], parts.is_present[is_training])
+            for modality, parts in embeddings.items()
+        }
+        fit_fusion(chosen, preset.fuse.dim_per_modality, bench.seed).save(folder)
+
+    folders["fusion"] = bench.stages.run(
+        "fuse",
+        {
+            "encoded": [folders[name].name for name in preset.encode.modalities],
+            "settings": asdict(preset.fuse),
+        },
+        build_fusion,
+    )
+    fused = load_fusion(folders["fusion"]).fuse(embeddings)
+
+    def build_quantizer(folder: Path) -> None:
+        settings = preset.quantize
+        fit_opq(
+            fused.item_embeddings[is_training],
+            settings.num_codebooks,
+            centroids_for(int(is_training.sum()), settings),
+            seed=bench.seed,
+            num_iterations=settings.num_iterations,
+        ).save(folder)
+
+    folders["quantizer"] = bench.stages.run(
+        "quantize",
+        {"fused": folders["fusion"].name, "settings": asdict(preset.quantize), "seed": bench.seed},
+        build_quantizer,
+    )
+    quantizer = load_opq(folders["quantizer"])
+    semantic_ids = quantizer.encode(fused.item_embeddings)
+    num_codebooks, num_centroids = quantizer.codebooks.shape[:2]
+    feature_sets, space = feature_sets_with_collision_index(
+        semantic_ids, [num_centroids] * num_codebooks, collision_capacity(semantic_ids)
+    )
+    shared = len(semantic_ids) - len(np.unique(semantic_ids, axis=0))
+    bench.report(
+        f"quantize: {num_codebooks} codebooks of {num_centroids} centroids; {shared} items share their codes "
+        "with an earlier one and are told apart by the collision index"
+    )
+    return DescribedItems(feature_sets, space, folders, folders["quantizer"].name)
+
+
+def encode_stage(bench: Workbench, modality: str) -> Path:
+    """One modality's encoder, and every item's embedding by it."""
+    settings = bench.preset.encode
+
+    def build(folder: Path) -> None:
+        encode_items(
+            folder,
+            modality,
+            bench.dataset.items,
+            training_items(bench.dataset),
+            settings,
+            bench.seed,
+            bench.progress,
+        )
+
+    inputs = {
+        "dataset": bench.dataset.fingerprint,
+        "modality": modality,
+        "text_dim": settings.text_dim,
+        "seed": bench.seed,
+    }
+    return bench.stages.run(f"encode-{modality}", inputs, build)
+
+
+def centroids_for(num_items: int, settings: QuantizeSettings) -> int:
+    """The largest power of two that leaves every centroid enough training items, up to the setting.
+
+    >>> [centroids_for(num_items, QuantizeSettings()) for num_items in (20, 1_000, 5_000, 1_000_000)]
+    [2, 64, 256, 256]
+    """
+    enough = max(2, num_items // settings.min_items_per_centroid)
+    return min(settings.num_centroids, 1 << (enough.bit_length() - 1))

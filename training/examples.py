@@ -1,0 +1,100 @@
+"""Turn training sequences into batches for the generator: history views in, canonical tokens of the next item out.
+
+Knows sequences, tokens and lengths; knows nothing of T5. Every prefix of a sequence is one example. Batches hold
+histories of about one length, because padding is the greatest waste in training.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from clairo_core.tokenizer import TokenBatch, Tokenizer
+from clairo_core.vocabulary import EOS, PAD
+from jaxtyping import Int, Int32, Int64
+
+from clairo_core.sequences import ItemSequences
+
+POOL_BATCHES = 64
+"""Examples are sorted by length within a pool of this many batches: near-equal lengths, yet well shuffled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Every (history, next item) pair, as places in the flat array of all sequences."""
+
+    items: Int32[np.ndarray, "position"]
+    starts: Int64[np.ndarray, "example"]
+    ends: Int64[np.ndarray, "example"]
+    """Where the history ends and the target stands: `items[starts:ends]` leads to `items[ends]`."""
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def histories(self, chosen: Int[np.ndarray, "chosen"]) -> ItemSequences:
+        """The histories of the chosen examples."""
+        lengths = self.ends[chosen] - self.starts[chosen]
+        offsets = np.concatenate(([0], np.cumsum(lengths)))
+        positions = np.arange(offsets[-1]) + np.repeat(self.starts[chosen] - offsets[:-1], lengths)
+        return ItemSequences(self.items[positions], offsets)
+
+    def targets(self, chosen: Int[np.ndarray, "chosen"]) -> Int32[np.ndarray, "chosen"]:
+        """The item rows that follow."""
+        rows: Int32[np.ndarray, "chosen"] = self.items[self.ends[chosen]]
+        return rows
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingBatch:
+    """Arrays of one optimizer step; labels are padded with PAD, which is never a label."""
+
+    input_ids: Int32[np.ndarray, "example input"]
+    input_lengths: Int32[np.ndarray, "example"]
+    labels: Int32[np.ndarray, "example output"]
+
+
+def every_prefix(sequences: ItemSequences, max_history_items: int) -> Examples:
+    """One example for each item that has an item before it; histories keep their newest `max_history_items`."""
+    offsets = np.asarray(sequences.offsets)
+    first = np.repeat(offsets[:-1], np.diff(offsets))
+    positions = np.arange(len(sequences.items))
+    ends = positions[positions > first]
+    return Examples(sequences.items, np.maximum(first[ends], ends - max_history_items), ends)
+
+
+def label_table(canonical: TokenBatch) -> Int32[np.ndarray, "item output"]:
+    """Each item's canonical tokens followed by EOS."""
+    table = np.full((len(canonical.ids), canonical.ids.shape[1] + 1), PAD, dtype=np.int32)
+    table[:, :-1] = canonical.ids
+    table[np.arange(len(table)), canonical.lengths] = EOS
+    return table
+
+
+def shuffled_batches(
+    examples: Examples,
+    tokenizer: Tokenizer,
+    feature_tokens: Int32[np.ndarray, "item category"],
+    labels: Int32[np.ndarray, "item output"],
+    *,
+    batch_size: int,
+    num_examples: int,
+    seed: int,
+) -> Iterator[TrainingBatch]:
+    """One epoch of `num_examples` examples in random order, each history in a fresh random view."""
+    random = np.random.default_rng(seed)
+    chosen = random.permutation(len(examples))[:num_examples]
+    for start in range(0, len(chosen), batch_size * POOL_BATCHES):
+        pool = chosen[start : start + batch_size * POOL_BATCHES]
+        views = tokenizer.encode_views(feature_tokens, examples.histories(pool), seed=int(random.integers(2**31)))
+        by_length = np.argsort(views.lengths, kind="stable")
+        batches = [by_length[first : first + batch_size] for first in range(0, len(pool), batch_size)]
+        for batch in (batches[place] for place in random.permutation(len(batches))):
+            lengths = views.lengths[batch]
+            targets = labels[examples.targets(pool[batch])]
+            width = int((targets != PAD).sum(axis=1).max())
+            yield TrainingBatch(views.ids[batch, : lengths.max()], lengths, targets[:, :width])
+
+
+def number_of_batches(num_examples: int, batch_size: int) -> int:
+    """How many batches `shuffled_batches` gives."""
+    whole_pools, rest = divmod(num_examples, batch_size * POOL_BATCHES)
+    return whole_pools * POOL_BATCHES + -(-rest // batch_size)

@@ -1,0 +1,256 @@
+"""Train the T5 to write the next item's canonical tokens; keep the epoch that validates best.
+
+Knows batches, loss and checkpoints; how a checkpoint is judged is passed in. Start at `fit_generator`.
+
+The model is transformers' T5 (Raffel et al. 2020), the task that of ActionPiece (Hou et al. 2025, section 3.3): every
+prefix of a history, in a fresh random view each epoch, to the next item. We differ: batches of near-equal lengths,
+AdamW with a cosine schedule, and the loss is taken at label positions only.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from clairo_core.tokenizer import Tokenizer
+from clairo_core.vocabulary import EOS, PAD, Vocabulary
+from jaxtyping import Float, Int32
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional
+from transformers import T5Config, T5ForConditionalGeneration
+
+from clairo_core.errors import TrainingError
+from clairo_core.progress import Progress
+from training.config import FitSettings, GeneratorSettings
+from training.examples import Examples, TrainingBatch, number_of_batches, shuffled_batches
+
+OWN_SHARE = 0.1
+"""Of a merged token's first embedding, in units of a feature's."""
+
+Validate = Callable[[Path], float]
+"""A checkpoint folder -> validation NDCG@10."""
+
+
+@dataclass(slots=True)
+class FitProgress:
+    """What a killed training needs to go on, and what the report draws."""
+
+    epochs_done: int = 0
+    best_epoch: int = 0
+    best_ndcg: float = -1.0
+    seconds: float = 0.0
+    losses: list[float] = field(default_factory=list)
+    validation_ndcgs: list[float] = field(default_factory=list)
+
+    def should_stop(self, settings: FitSettings) -> bool:
+        """All epochs are done, none of the last `patience` was better, or the time is up."""
+        return (
+            self.epochs_done >= settings.max_epochs
+            or self.epochs_done - self.best_epoch >= settings.patience
+            or 0 < settings.max_minutes * 60 <= self.seconds
+        )
+
+
+def new_generator(settings: GeneratorSettings, vocabulary: Vocabulary, seed: int) -> T5ForConditionalGeneration:
+    """A randomly initialised T5 with tied embeddings; padding starts the decoder, as in T5.
+
+    A merged token starts as the sum of its features' embeddings, at one feature's scale: what is learned of a feature
+    serves all tokens that hold it from the first step. Started at random, as published, merged tokens learn slower
+    than the features they hide.
+    """
+    torch.manual_seed(seed)
+    config = T5Config(
+        vocab_size=vocabulary.size,
+        d_model=settings.d_model,
+        d_kv=settings.d_kv,
+        d_ff=settings.d_ff,
+        num_layers=settings.num_layers,
+        num_decoder_layers=settings.num_layers,
+        num_heads=settings.num_heads,
+        dropout_rate=settings.dropout_rate,
+        pad_token_id=PAD,
+        eos_token_id=EOS,
+        decoder_start_token_id=PAD,
+    )
+    model = T5ForConditionalGeneration(config)
+    embeddings = model.shared.weight.data
+    for token in range(vocabulary.first_merge_token, vocabulary.size):
+        parts = [int(vocabulary.category_offsets[category]) + value for category, value in vocabulary.features_of(token)]
+        # A little of the token's own, so that two tokens of the same features can part.
+        embeddings[token] = OWN_SHARE * embeddings[token] + embeddings[parts].sum(dim=0) / len(parts) ** 0.5
+    return model
+
+
+def next_item_loss(
+    model: T5ForConditionalGeneration, batch: TrainingBatch, device: torch.device, label_smoothing: float
+) -> Float[Tensor, ""]:
+    """Mean cross-entropy of the label tokens over the whole vocabulary."""
+    input_ids = torch.from_numpy(batch.input_ids).to(device, torch.long)
+    lengths = torch.from_numpy(batch.input_lengths).to(device)
+    labels = torch.from_numpy(batch.labels).to(device, torch.long)
+    mask = torch.arange(input_ids.shape[1], device=device)[None, :] < lengths[:, None]
+    encoded = model.encoder(input_ids=input_ids, attention_mask=mask).last_hidden_state
+    hidden = model.decoder(
+        input_ids=functional.pad(labels[:, :-1], (1, 0), value=PAD),
+        encoder_hidden_states=encoded,
+        encoder_attention_mask=mask,
+        use_cache=False,
+    ).last_hidden_state
+    # T5 scales the output by d_model^-0.5 because input and output embeddings are one matrix.
+    at_labels = hidden[labels != PAD] * model.config.d_model**-0.5
+    logits = functional.linear(at_labels, model.shared.weight)
+    return functional.cross_entropy(logits.float(), labels[labels != PAD], label_smoothing=label_smoothing)
+
+
+def learning_rate_share(step: int, total_steps: int, warmup_share: float) -> float:
+    """Linear warm-up, then half a cosine down to a twentieth.
+
+    >>> [round(learning_rate_share(step, 100, 0.1), 2) for step in (0, 9, 55, 99)]
+    [0.1, 1.0, 0.52, 0.05]
+    """
+    warmup_steps = max(1, round(total_steps * warmup_share))
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    done = (step - warmup_steps) / max(1, total_steps - warmup_steps)
+    return 0.05 + 0.95 * 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
+
+
+def fit_generator(
+    folder: Path,
+    examples: Examples,
+    tokenizer: Tokenizer,
+    feature_tokens: Int32[np.ndarray, "item category"],
+    labels: Int32[np.ndarray, "item output"],
+    generator_settings: GeneratorSettings,
+    settings: FitSettings,
+    *,
+    device: torch.device,
+    seed: int,
+    validate: Validate,
+    progress: Progress[TrainingBatch],
+    report: Callable[[str], None],
+) -> FitProgress:
+    """Train in `folder`, going on from what a killed run left there; the best epoch ends up in `folder/generator`.
+
+    Epoch e draws its order, views and dropout from (seed, e), so a resumed run takes the same steps as one that was
+    never killed.
+
+    Raises:
+        TrainingError: there is no example to learn from, or the loss is no number.
+    """
+    if len(examples) == 0:
+        raise TrainingError("no user has two items in training, so there is nothing to learn; add interactions")
+    num_examples = min(len(examples), settings.examples_per_epoch or len(examples))
+    batches_per_epoch = number_of_batches(num_examples, settings.batch_size)
+    model = new_generator(generator_settings, tokenizer.vocabulary, seed).to(device)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+    )
+    done = load_checkpoint(folder, model, optimizer)
+    while not done.should_stop(settings):
+        epoch = done.epochs_done + 1
+        started = time.monotonic()
+        torch.manual_seed(seed * 100_003 + epoch)
+        batches = shuffled_batches(
+            examples,
+            tokenizer,
+            feature_tokens,
+            labels,
+            batch_size=settings.batch_size,
+            num_examples=num_examples,
+            seed=seed * 100_003 + epoch,
+        )
+        model.train()
+        losses = []
+        for number, batch in enumerate(progress(batches, f"epoch {epoch}/{settings.max_epochs}", batches_per_epoch)):
+            share = learning_rate_share(
+                (epoch - 1) * batches_per_epoch + number,
+                settings.max_epochs * batches_per_epoch,
+                settings.warmup_share,
+            )
+            for group in optimizer.param_groups:
+                group["lr"] = settings.learning_rate * share
+            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+                loss = next_item_loss(model, batch, device, settings.label_smoothing)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            losses.append(loss.detach())
+        mean_loss = float(torch.stack(losses).mean())
+        if not math.isfinite(mean_loss):
+            raise TrainingError(f"the loss of epoch {epoch} is {mean_loss}; lower fit.learning_rate and run again")
+        rate = num_examples / (time.monotonic() - started)
+        candidate = folder / f"epoch-{epoch}"
+        model.eval()
+        model.save_pretrained(candidate)
+        ndcg = validate(candidate)
+        done.epochs_done = epoch
+        done.seconds += time.monotonic() - started
+        done.losses.append(mean_loss)
+        done.validation_ndcgs.append(ndcg)
+        if ndcg > done.best_ndcg:
+            done.best_epoch, done.best_ndcg = epoch, ndcg
+        save_checkpoint(folder, model, optimizer, done)
+        report(
+            f"epoch {epoch}: loss {mean_loss:.3f}, validation NDCG@10 {ndcg:.4f} "
+            f"(best {done.best_ndcg:.4f} in epoch {done.best_epoch}), {rate:.0f} examples/s"
+        )
+    best = folder / f"epoch-{done.best_epoch}"
+    if best.is_dir():
+        best.rename(folder / "generator")
+    for state in folder.glob("state-*.safetensors"):
+        state.unlink()
+    return done
+
+
+def save_checkpoint(
+    folder: Path, model: T5ForConditionalGeneration, optimizer: torch.optim.Optimizer, done: FitProgress
+) -> None:
+    """Write weights and optimizer state beside the old ones, then point progress.json at them, then drop the old."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.named_parameters()}
+    for number, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{key}": tensor for key, tensor in state.items()}
+    save_file(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+        folder / f"state-{done.epochs_done}.safetensors",
+    )
+    written = folder / "progress.json.tmp"
+    written.write_text(json.dumps(asdict(done), indent=2), encoding="utf-8")
+    written.replace(folder / "progress.json")
+    for path in folder.glob("state-*.safetensors"):
+        if path.name != f"state-{done.epochs_done}.safetensors":
+            path.unlink()
+    for path in folder.glob("epoch-*"):
+        if path.name != f"epoch-{done.best_epoch}":
+            for file in path.iterdir():
+                file.unlink()
+            path.rmdir()
+
+
+def load_checkpoint(folder: Path, model: T5ForConditionalGeneration, optimizer: torch.optim.Optimizer) -> FitProgress:
+    """Bring model and optimizer to where progress.json says a run stood; a fresh start if there is none."""
+    try:
+        done = FitProgress(**json.loads((folder / "progress.json").read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return FitProgress()
+    state_file = folder / f"state-{done.epochs_done}.safetensors"
+    if not state_file.is_file():
+        # Killed after training ended, while its files were put in their last places: nothing is left to train.
+        return done
+    tensors = load_file(state_file)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(tensors[f"model.{name}"])
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, number, key = name.split(".", 2)
+            state.setdefault(int(number), {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return done

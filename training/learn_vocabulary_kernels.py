@@ -1,0 +1,232 @@
+"""Count pairs of tokens over a corpus of sets and merge the heaviest, again and again: compiled loops.
+
+Knows tokens, weights and counts as integers; knows nothing of features, files or progress bars.
+`learn_vocabulary.py` owns the arrays, lets them grow, and explains the whole.
+
+One merge touches only the sequences that an inverted index names for the pair, and in each of them only the sets
+around the merge: their pairs' weights are taken off the counts before and put back after, nothing is counted again.
+"""
+
+import numpy as np
+from numba import njit, types
+
+from clairo_core.compilation import kernel, writable
+from clairo_core.pair_kernels import NO_TOKEN, add_rule, home_of, larger_of, merged_token, pack_pair, smaller_of
+from training.corpus_kernels import CORPUS_TYPE, WEIGHTS_TYPE, affected_sets, list_pairs, merge_sequence
+from training.pair_count_kernels import (
+    COUNT,
+    CURRENT_ENTRY,
+    CURRENT_KEY,
+    CURRENT_TOKEN,
+    HEAP_SIZE,
+    INDEX_HEAD,
+    KEY,
+    MERGE_FIRST_VISIT,
+    NUM_COUNTED,
+    NUM_ENTRIES,
+    NUM_GIVEN,
+    NUM_PAIRS,
+    NUM_RULES,
+    NUM_RISEN,
+    QUEUED,
+    STAMP,
+    THRESHOLD,
+    VISIT,
+    has_room,
+    queue_pair,
+    row_of,
+    settle_top,
+)
+
+# Columns of the index: for every pair a list of the sequences that it was met in, newest first.
+SEQUENCE, NEXT = 0, 1
+
+# What a kernel comes back with.
+FINISHED, CHOSEN, TABLE_FULL, INDEX_FULL, RISEN_FULL, HEAP_FULL, HEAP_DRY = 0, 1, 2, 3, 4, 5, 6
+
+_INT32_1, _INT32_2 = writable(types.int32, 1), writable(types.int32, 2)
+_INT64_1, _INT64_2 = writable(types.int64, 1), writable(types.int64, 2)
+
+
+@njit
+def _note_sequence(heads, row, index, sequence, counters):
+    """Put a sequence in front of a pair's list."""
+    entry = counters[NUM_ENTRIES]
+    index[entry, SEQUENCE] = sequence
+    index[entry, NEXT] = heads[row, INDEX_HEAD]
+    heads[row, INDEX_HEAD] = entry
+    counters[NUM_ENTRIES] += 1
+
+
+@kernel(CORPUS_TYPE, WEIGHTS_TYPE, _INT64_2, _INT32_2, _INT64_1, _INT64_1, _INT64_1, types.int64)
+def count_sequences(corpus, weights, pairs, index, keys, deltas, counters, until):
+    """Add the pairs of sequences up to `until` to table and index, as far as there is room."""
+    tokens, set_sizes, slots, starts, num_sets = corpus
+    inside, across = weights
+    heads = pairs.view(np.int32)
+    for sequence in range(counters[NUM_COUNTED], until):
+        start = starts[sequence]
+        last = start + num_sets[sequence] - 1
+        count = list_pairs(
+            tokens, set_sizes, slots, start, num_sets[sequence], start, last, inside, across, 1, keys, deltas, 0
+        )
+        if not has_room(pairs, counters[NUM_PAIRS], count):
+            return TABLE_FULL
+        if counters[NUM_ENTRIES] + count > index.shape[0]:
+            return INDEX_FULL
+        counters[VISIT] += 1
+        for i in range(count):
+            row = row_of(pairs, keys[i])
+            if pairs[row, KEY] == 0:
+                pairs[row, KEY] = keys[i]
+                counters[NUM_PAIRS] += 1
+            if heads[row, STAMP] != counters[VISIT]:
+                heads[row, STAMP] = counters[VISIT]
+                _note_sequence(heads, row, index, sequence, counters)
+            pairs[row, COUNT] += deltas[i]
+        counters[NUM_COUNTED] += 1
+    return FINISHED
+
+
+@njit
+def _move_counts(pairs, heads, index, risen, keys, deltas, before, count, sequence, counters):
+    """Add deltas[:count] to the pairs' counts; those from `before` on are met in the sequence after the merge."""
+    counters[VISIT] += 1
+    visit, threshold = counters[VISIT], counters[THRESHOLD]
+    for i in range(count):
+        row = row_of(pairs, keys[i])
+        if pairs[row, KEY] == 0:
+            pairs[row, KEY] = keys[i]
+            counters[NUM_PAIRS] += 1
+        pairs[row, COUNT] += deltas[i]
+        if heads[row, STAMP] != visit:
+            heads[row, STAMP] = visit
+            # A pair that was here before the merge has this sequence in its list already.
+            if i >= before:
+                _note_sequence(heads, row, index, sequence, counters)
+        # Nearly all pairs only fall, or are too rare for the heap: few get this far.
+        if pairs[row, COUNT] > pairs[row, QUEUED] and pairs[row, COUNT] >= threshold:
+            risen[counters[NUM_RISEN]] = keys[i]
+            counters[NUM_RISEN] += 1
+
+
+@njit
+def _begin_merge(pairs, heads, row, token, counters):
+    """Take up the pair in a row for merging."""
+    counters[CURRENT_KEY] = pairs[row, KEY]
+    counters[CURRENT_TOKEN] = token
+    counters[CURRENT_ENTRY] = heads[row, INDEX_HEAD]
+    counters[VISIT] += 1
+    counters[MERGE_FIRST_VISIT] = counters[VISIT]
+    counters[NUM_RISEN] = 0
+    # This merge uses the list up; if the pair is met again later, a new one starts.
+    heads[row, INDEX_HEAD] = 0
+
+
+@njit
+def _choose_merge(pairs, heads, heap, rule_table, left, right, scaled_counts, first_token, counters):
+    """Take up the next merge: a known pair if it is the heaviest, else the next given rule, else a new rule."""
+    row = settle_top(pairs, heap, counters)
+    if row < 0 and counters[THRESHOLD] > 1:
+        return HEAP_DRY
+    if row >= 0:
+        known = merged_token(rule_table, smaller_of(pairs[row, KEY]), larger_of(pairs[row, KEY]))
+        if known != NO_TOKEN:
+            _begin_merge(pairs, heads, row, known, counters)
+            return CHOSEN
+    rule = counters[NUM_RULES]
+    if rule >= counters[NUM_GIVEN]:
+        if row < 0:
+            return FINISHED
+        left[rule], right[rule] = smaller_of(pairs[row, KEY]), larger_of(pairs[row, KEY])
+        scaled_counts[rule] = pairs[row, COUNT]
+    add_rule(rule_table, left[rule], right[rule], first_token + rule)
+    counters[NUM_RULES] += 1
+    key = pack_pair(left[rule], right[rule])
+    row = row_of(pairs, key)
+    # No sequence holds a given rule's pair: nothing to merge.
+    if pairs[row, KEY] == key:
+        _begin_merge(pairs, heads, row, first_token + rule, counters)
+    return CHOSEN
+
+
+@njit
+def _carry_out_merge(corpus, weights, pairs, heads, index, risen, examined, keys, deltas, counters):
+    """Merge the current pair in every sequence of its list, as far as there is room."""
+    tokens, set_sizes, slots, starts, num_sets = corpus
+    inside, across = weights
+    most_pairs_a_set = tokens.shape[1] * (2 * tokens.shape[1] + 1)
+    left, right = smaller_of(counters[CURRENT_KEY]), larger_of(counters[CURRENT_KEY])
+    token = np.int32(counters[CURRENT_TOKEN])
+    current_row = row_of(pairs, counters[CURRENT_KEY])
+    # Once no sequence holds the pair, the rest of the list is stale.
+    while counters[CURRENT_ENTRY] != 0 and pairs[current_row, COUNT] != 0:
+        sequence = index[counters[CURRENT_ENTRY], SEQUENCE]
+        # A list may name a sequence twice, where a pair had gone from it and come back.
+        if examined[sequence] != counters[MERGE_FIRST_VISIT]:
+            start, sets_before = starts[sequence], num_sets[sequence]
+            first, last = affected_sets(tokens, set_sizes, slots, start, sets_before, left, right)
+            if first >= 0:
+                most_pairs = (last - first + 2) * most_pairs_a_set
+                if not has_room(pairs, counters[NUM_PAIRS], most_pairs):
+                    return TABLE_FULL
+                if counters[NUM_ENTRIES] + most_pairs > index.shape[0]:
+                    return INDEX_FULL
+                if counters[NUM_RISEN] + most_pairs > risen.shape[0]:
+                    return RISEN_FULL
+                before = list_pairs(
+                    tokens, set_sizes, slots, start, sets_before, first, last, inside, across, -1, keys, deltas, 0
+                )
+                sets_left = merge_sequence(
+                    tokens, set_sizes, slots, start, sets_before, first, last, left, right, token
+                )
+                num_sets[sequence] = sets_left
+                last -= sets_before - sets_left
+                count = list_pairs(
+                    tokens, set_sizes, slots, start, sets_left, first, last, inside, across, 1, keys, deltas, before
+                )
+                _move_counts(pairs, heads, index, risen, keys, deltas, before, count, sequence, counters)
+            examined[sequence] = counters[MERGE_FIRST_VISIT]
+        counters[CURRENT_ENTRY] = index[counters[CURRENT_ENTRY], NEXT]
+    return FINISHED
+
+
+@njit
+def _end_merge(pairs, heap, risen, counters):
+    """Queue the pairs whose count the merge has raised above the one that they wait under."""
+    if counters[HEAP_SIZE] + counters[NUM_RISEN] > heap.shape[0]:
+        return HEAP_FULL
+    for i in range(counters[NUM_RISEN]):
+        row = row_of(pairs, risen[i])
+        if pairs[row, COUNT] > pairs[row, QUEUED] and pairs[row, COUNT] >= counters[THRESHOLD]:
+            queue_pair(pairs, row, heap, counters)
+    counters[CURRENT_KEY] = 0
+    return FINISHED
+
+
+@kernel(
+    CORPUS_TYPE, WEIGHTS_TYPE, _INT64_2, _INT32_2, _INT64_2, _INT64_1, _INT64_1, _INT64_1,
+    _INT32_1, _INT32_1, _INT64_1, types.int64, _INT64_1, _INT64_1, _INT64_1, types.int64,
+)  # fmt: skip
+def merge_pairs(
+    corpus, weights, pairs, index, heap, risen, examined, rule_table,
+    left, right, scaled_counts, first_token, keys, deltas, counters, until_rule,
+):  # fmt: skip
+    """Merge until there are `until_rule` rules; earlier with a status other than FINISHED if an array must grow.
+
+    Called again after that, it goes on where it stopped, in the middle of a merge too.
+    """
+    heads = pairs.view(np.int32)
+    while True:
+        if counters[CURRENT_KEY] == 0:
+            if counters[NUM_RULES] >= until_rule:
+                return FINISHED
+            status = _choose_merge(pairs, heads, heap, rule_table, left, right, scaled_counts, first_token, counters)
+            if status != CHOSEN:
+                return status
+        else:
+            status = _carry_out_merge(corpus, weights, pairs, heads, index, risen, examined, keys, deltas, counters)
+            if status == FINISHED:
+                status = _end_merge(pairs, heap, risen, counters)
+            if status != FINISHED:
+                return status

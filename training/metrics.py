@@ -1,0 +1,89 @@
+"""Turn the ranks of users' targets into Recall and NDCG with intervals.
+
+Knows ranks and users; knows nothing of models. A rank is 1 for the first place and 0 for "not in the list".
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+RECALL_CUTOFFS = (5, 10, 20, 50)
+NDCG_CUTOFFS = (5, 10, 20)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One figure: the mean over users and its 95% bootstrap interval."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+
+
+def recall_at(ranks: Int[np.ndarray, "user"], cutoff: int) -> Float[np.ndarray, "user"]:
+    """1 where the target is among the first `cutoff`, else 0 (one target a user, so Recall is the hit rate)."""
+    is_hit: Float[np.ndarray, "user"] = ((ranks >= 1) & (ranks <= cutoff)).astype(np.float64)
+    return is_hit
+
+
+def ndcg_at(ranks: Int[np.ndarray, "user"], cutoff: int) -> Float[np.ndarray, "user"]:
+    """1 / log2(1 + rank) where the target is among the first `cutoff`, else 0.
+
+    >>> ndcg_at(np.array([1, 3, 0, 11]), 10).round(3).tolist()
+    [1.0, 0.5, 0.0, 0.0]
+    """
+    hit = recall_at(ranks, cutoff)
+    return hit / np.log2(1.0 + np.maximum(ranks, 1))
+
+
+def rank_in_list(ranked_rows: Int[np.ndarray, "place"], target: int) -> int:
+    """Place of `target` in a best-first list, from 1; 0 if it is not there."""
+    places = np.flatnonzero(ranked_rows == target)
+    return int(places[0]) + 1 if len(places) else 0
+
+
+def rank_by_score(scores: Float[np.ndarray, "item"], target: int, is_allowed: Bool[np.ndarray, "item"]) -> int:
+    """Place of `target` among the allowed items, every tie counted against it; 0 if it is not allowed."""
+    if not is_allowed[target]:
+        return 0
+    return int(np.count_nonzero(is_allowed & (scores >= scores[target])))
+
+
+def summarize(ranks: Int[np.ndarray, "user"], num_resamples: int, seed: int = 0) -> list[Metric]:
+    """Recall and NDCG at every cutoff of the protocol, users resampled with replacement for the intervals."""
+    columns = {f"recall@{cutoff}": recall_at(ranks, cutoff) for cutoff in RECALL_CUTOFFS}
+    columns |= {f"ndcg@{cutoff}": ndcg_at(ranks, cutoff) for cutoff in NDCG_CUTOFFS}
+    lows, highs = bootstrap_interval(np.stack(list(columns.values()), axis=1), num_resamples, seed)
+    return [
+        Metric(name, float(values.mean()), float(low), float(high))
+        for (name, values), low, high in zip(columns.items(), lows, highs, strict=True)
+    ]
+
+
+def bootstrap_interval(
+    values: Float[np.ndarray, "user column"], num_resamples: int, seed: int
+) -> tuple[Float[np.ndarray, "column"], Float[np.ndarray, "column"]]:
+    """The 2.5% and 97.5% points of the columns' means over users resampled with replacement."""
+    random = np.random.default_rng(seed)
+    num_users = len(values)
+    # How often each user is drawn, not which: one matrix product gives every resampled mean.
+    draws = random.multinomial(num_users, np.full(num_users, 1.0 / num_users), size=num_resamples)
+    means = draws @ values / num_users
+    return np.quantile(means, 0.025, axis=0), np.quantile(means, 0.975, axis=0)
+
+
+def paired_difference(
+    better: Float[np.ndarray, "user"], worse: Float[np.ndarray, "user"], num_resamples: int, seed: int = 0
+) -> Metric:
+    """Mean difference over the same users, with its interval: clear of zero means that it is no accident."""
+    difference = better - worse
+    low, high = bootstrap_interval(difference[:, None], num_resamples, seed)
+    return Metric("difference", float(difference.mean()), float(low[0]), float(high[0]))
+
+
+def value_of(metrics: Sequence[Metric], name: str) -> float:
+    """The figure called `name`."""
+    return next(metric.value for metric in metrics if metric.name == name)

@@ -1,0 +1,221 @@
+"""Turn a dataset and a preset into an evaluated bundle, one cached stage after another. Start at `train_bundle`.
+
+    dataset -> feature sets -> vocabulary -> generator -> evaluation -> bundle
+
+Knows the order of the stages and what each one's result depends on; each stage's own module knows the rest.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from clairo_core.fusion import load_fusion
+
+from clairo_core.bundle import BundleParts, write_bundle
+from clairo_core.catalogue import Catalogue, build_catalogue
+from clairo_core.encoders import load_encoder
+from clairo_core.features import FeatureSpace
+from clairo_core.quantizers import load_opq
+from clairo_core.recommender import Recommender, load_recommender
+from clairo_core.sequences import ItemSequences
+from clairo_core.tokenizer import Tokenizer
+from clairo_core.vocabulary import Vocabulary, load_vocabulary
+from training.baselines.popularity import count_popularity
+from training.datasets.split import test_split, training_sequences, validation_split
+from training.describe_items import DescribedItems, describe_items
+from training.encode_items import load_embeddings
+from training.evaluate import Evaluation, evaluate, generated_ranks, some_users, table_of
+from training.examples import every_prefix, label_table
+from training.fit_generator import FitProgress, fit_generator
+from training.learn_vocabulary import learn_vocabulary
+from training.metrics import ndcg_at
+from training.workbench import Workbench
+
+VALIDATION_BEAMS = 20
+"""Enough for a top 10, and the same for every epoch; the test table uses the preset's own number."""
+
+
+def train_bundle(bench: Workbench, out: Path) -> Evaluation:
+    """Run every stage that is not cached, write the bundle to `out`, and return its test table.
+
+    Raises:
+        ClairoError: whatever a stage cannot work with.
+    """
+    training = training_sequences(bench.dataset)
+    described = describe_items(bench)
+    vocabulary, vocabulary_folder = vocabulary_stage(bench, described, training)
+    tokenizer = Tokenizer(vocabulary)
+    catalogue = build_catalogue([item.item_id for item in bench.dataset.items], described.feature_sets, tokenizer)
+    generator_folder = generator_stage(bench, vocabulary_folder.name, tokenizer, catalogue, training)
+    recommender = load_recommender(
+        generator_folder / "generator",
+        tokenizer,
+        catalogue,
+        count_popularity(training, len(catalogue)),
+        device=bench.device,
+        num_views=bench.preset.evaluate.num_views,
+        num_beams=bench.preset.evaluate.num_beams,
+        max_history_items=bench.preset.fit.max_history_items,
+    )
+    evaluation = evaluation_stage(bench, generator_folder.name, recommender, training)
+    bench.report(f"bundle: writing {out}")
+    write_bundle(out, bundle_parts(bench, described, vocabulary, catalogue, training, generator_folder, evaluation))
+    return evaluation
+
+
+def vocabulary_stage(bench: Workbench, described: DescribedItems, training: ItemSequences) -> tuple[Vocabulary, Path]:
+    """Merge rules from the training sequences."""
+    settings = bench.preset.vocabulary
+    size = settings.size or automatic_vocabulary_size(
+        described.space, len(bench.dataset.items), settings.merges_per_item
+    )
+
+    def build(folder: Path) -> None:
+        vocabulary = learn_vocabulary(
+            described.feature_sets,
+            described.space.category_names,
+            described.space.category_sizes,
+            training,
+            size,
+            max_sequences=settings.max_sequences or None,
+            seed=bench.seed,
+            progress=bench.progress,
+        )
+        vocabulary.save(folder)
+
+    folder = bench.stages.run(
+        "vocabulary",
+        {
+            "items": described.digest,
+            "size": size,
+            "max_sequences": settings.max_sequences,
+            "seed": bench.seed,
+        },
+        build,
+    )
+    vocabulary = load_vocabulary(folder)
+    bench.report(
+        f"vocabulary: {vocabulary.size} tokens = {vocabulary.num_features} features, "
+        f"{len(vocabulary.left)} merge rules, padding and end (size asked for: {size})"
+    )
+    return vocabulary, folder
+
+
+def automatic_vocabulary_size(space: FeatureSpace, num_items: int, merges_per_item: float) -> int:
+    """Every feature, and `merges_per_item` merge rules an item of the catalogue, up to 40,000."""
+    return 2 + space.num_features + min(40_000, round(merges_per_item * num_items))
+
+
+def generator_stage(
+    bench: Workbench,
+    vocabulary_stage_name: str,
+    tokenizer: Tokenizer,
+    catalogue: Catalogue,
+    training: ItemSequences,
+) -> Path:
+    """Train the T5; `generator/` and `progress.json` in the folder returned."""
+    preset = bench.preset
+    split = some_users(validation_split(bench.dataset), preset.fit.validation_users, bench.seed)
+    popularity = count_popularity(training, len(catalogue))
+    item_ids = [item.item_id for item in bench.dataset.items]
+
+    def validation_ndcg(checkpoint: Path) -> float:
+        recommender = load_recommender(
+            checkpoint,
+            tokenizer,
+            catalogue,
+            popularity,
+            device=bench.device,
+            num_views=1,
+            num_beams=VALIDATION_BEAMS,
+            max_history_items=preset.fit.max_history_items,
+        )
+        ranks, _ = generated_ranks(recommender, item_ids, split, False, "validation", bench.progress, list_length=10)
+        return float(ndcg_at(ranks, 10).mean())
+
+    def build(folder: Path) -> None:
+        fit_generator(
+            folder,
+            every_prefix(training, preset.fit.max_history_items),
+            tokenizer,
+            catalogue.feature_tokens,
+            label_table(tokenizer.canonical_item_tokens(catalogue.feature_tokens)),
+            preset.generator,
+            preset.fit,
+            device=bench.device,
+            seed=bench.seed,
+            validate=validation_ndcg,
+            progress=bench.progress,
+            report=bench.report,
+        )
+
+    return bench.stages.run(
+        "generator",
+        {
+            "vocabulary": vocabulary_stage_name,
+            "generator": asdict(preset.generator),
+            "fit": asdict(preset.fit),
+            "seed": bench.seed,
+        },
+        build,
+    )
+
+
+def evaluation_stage(
+    bench: Workbench, generator_stage_name: str, recommender: Recommender, training: ItemSequences
+) -> Evaluation:
+    """The test table; opened once for a bundle, after everything is chosen."""
+    evaluation = evaluate(
+        recommender,
+        bench.dataset,
+        training,
+        test_split(bench.dataset),
+        split_name="test",
+        max_users=bench.preset.evaluate.max_users,
+        seed=bench.seed,
+        num_resamples=bench.preset.evaluate.num_resamples,
+        progress=bench.progress,
+    )
+    bench.report(table_of(evaluation))
+    return evaluation
+
+
+def bundle_parts(
+    bench: Workbench,
+    described: DescribedItems,
+    vocabulary: Vocabulary,
+    catalogue: Catalogue,
+    training: ItemSequences,
+    generator_folder: Path,
+    evaluation: Evaluation,
+) -> BundleParts:
+    """Everything that the bundle's folder will hold."""
+    fit_progress = FitProgress(**json.loads((generator_folder / "progress.json").read_text(encoding="utf-8")))
+    encoders, fusion, quantizer, fused = {}, None, None, None
+    if described.folders:
+        encoders = {name: load_encoder(described.folders[name] / "encoder") for name in bench.preset.encode.modalities}
+        fusion = load_fusion(described.folders["fusion"])
+        quantizer = load_opq(described.folders["quantizer"])
+        fused = fusion.fuse(
+            {
+                name: load_embeddings(described.folders[name] / "embeddings.npz")
+                for name in bench.preset.encode.modalities
+            }
+        )
+    return BundleParts(
+        preset=bench.preset.name,
+        max_history_items=bench.preset.fit.max_history_items,
+        dataset_name=bench.dataset.name,
+        dataset_fingerprint=bench.dataset.fingerprint,
+        settings=bench.preset.as_dict() | {"seed": bench.seed},
+        metrics={"evaluation": evaluation.as_dict(), "fit": asdict(fit_progress)},
+        encoders=encoders,
+        fusion=fusion,
+        quantizer=quantizer,
+        vocabulary=vocabulary,
+        catalogue=catalogue,
+        item_embeddings=fused,
+        popularity=count_popularity(training, len(catalogue)),
+        items=bench.dataset.items,
+        generator_folder=generator_folder / "generator",
+    )
