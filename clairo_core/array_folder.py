@@ -5,7 +5,6 @@ arrays; knows nothing of what the part does with them. Start at `save_array_fold
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,11 +78,11 @@ def save_array_folder(
     folder.mkdir(parents=True, exist_ok=True)
     arrays_path = folder / _ARRAYS_FILE
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, _aside(arrays_path))
-    os.replace(_aside(arrays_path), arrays_path)
+    _aside(arrays_path).replace(arrays_path)
     header_path = folder / f"{part}.json"
     content = {"part": part, "kind": kind, "schema_version": SCHEMA_VERSION, **(header or {})}
     _aside(header_path).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(_aside(header_path), header_path)
+    _aside(header_path).replace(header_path)
 
 
 def load_array_folder(folder: Path, part: str, kind: str, error: type[ClairoError]) -> ArrayFolder:

@@ -58,7 +58,7 @@ class VocabularySettings:
     """Feature sets and training sequences to a vocabulary."""
 
     size: int = 0
-    """Tokens in all, padding and end included; 0 takes every feature and `merges_per_item` merge rules for each item."""
+    """Tokens in all, padding and end included; 0 takes every feature and `merges_per_item` rules for each item."""
     merges_per_item: float = 0.1
     """Rules for each item of the catalogue, at most 40,000 in all: many rules need many examples to pay."""
     max_sequences: int = 0

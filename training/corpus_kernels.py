@@ -44,7 +44,7 @@ CORPUS_TYPE = types.NamedTuple(
 WEIGHTS_TYPE = types.NamedTuple((writable(types.int64, 1), writable(types.int64, 2)), Weights)
 
 
-@njit
+@njit(forceinline=True)
 def list_pairs(tokens, set_sizes, slots, start, num_sets, first, last, inside, across, sign, keys, deltas, count):
     """Append every pair met in sets first..last, on the links between them, and on the links to their neighbours.
 
@@ -82,7 +82,7 @@ def list_pairs(tokens, set_sizes, slots, start, num_sets, first, last, inside, a
     return count
 
 
-@njit
+@njit(forceinline=True)
 def _place_in(tokens, set_sizes, i, token):
     """The column of a token in set i, or -1."""
     for p in range(set_sizes[i]):
@@ -91,7 +91,7 @@ def _place_in(tokens, set_sizes, i, token):
     return -1
 
 
-@njit
+@njit(forceinline=True)
 def _remove_at(tokens, set_sizes, i, place):
     """Take the token in one column out of set i; the others keep their order."""
     for p in range(place, set_sizes[i] - 1):
@@ -99,7 +99,7 @@ def _remove_at(tokens, set_sizes, i, place):
     set_sizes[i] -= 1
 
 
-@njit
+@njit(forceinline=True)
 def _merge_inside(tokens, set_sizes, i, left, right, token):
     """Merge left and right where set i holds both; the new token comes first."""
     left_place = _place_in(tokens, set_sizes, i, left)
@@ -111,7 +111,7 @@ def _merge_inside(tokens, set_sizes, i, left, right, token):
     tokens[i, 0] = token
 
 
-@njit
+@njit(forceinline=True)
 def _merge_with_slot(tokens, set_sizes, slots, i, link, left, right, token):
     """Merge the token in the slot of `link` with its partner in set i, if that holds it."""
     if slots[link] == left:
@@ -126,7 +126,7 @@ def _merge_with_slot(tokens, set_sizes, slots, i, link, left, right, token):
         slots[link] = token
 
 
-@njit
+@njit(forceinline=True)
 def _merge_across(tokens, set_sizes, slots, i, first, second, token):
     """Merge `first` from set i and `second` from set i + 1 into the empty slot between; says whether both were there."""
     first_place, second_place = _place_in(tokens, set_sizes, i, first), _place_in(tokens, set_sizes, i + 1, second)
@@ -138,7 +138,7 @@ def _merge_across(tokens, set_sizes, slots, i, first, second, token):
     return True
 
 
-@njit
+@njit(forceinline=True)
 def _drop_empty_sets(tokens, set_sizes, slots, start, num_sets, first, last):
     """Let emptied sets among first..last take over the slot before them; drop the others with the slot behind them.
 
@@ -167,7 +167,7 @@ def _drop_empty_sets(tokens, set_sizes, slots, start, num_sets, first, last):
     return kept - start
 
 
-@njit
+@njit(forceinline=True)
 def merge_sequence(tokens, set_sizes, slots, start, num_sets, first, last, left, right, token):
     """Apply one rule to sets first..last and the links between them, from left to right; returns the sets left."""
     for i in range(first, last + 1):
@@ -182,7 +182,7 @@ def merge_sequence(tokens, set_sizes, slots, start, num_sets, first, last, left,
     return _drop_empty_sets(tokens, set_sizes, slots, start, num_sets, first, last)
 
 
-@njit
+@njit(forceinline=True)
 def affected_sets(tokens, set_sizes, slots, start, num_sets, left, right):
     """The first and the last set whose pairs a merge can change, or (-1, -1) if the sequence lacks either token."""
     first, last = -1, -1

@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from clairo_core.fusion import fit_fusion, load_fusion
 from jaxtyping import Int32
 
 from clairo_core.encoders import ModalityEmbeddings
 from clairo_core.errors import SettingsError
 from clairo_core.features import FeatureSpace, collision_capacity, feature_sets_with_collision_index
+from clairo_core.fusion import fit_fusion, load_fusion
 from clairo_core.quantizers import fit_opq, load_opq
 from training.config import QuantizeSettings
 from training.datasets.split import training_items

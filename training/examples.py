@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from clairo_core.tokenizer import TokenBatch, Tokenizer
-from clairo_core.vocabulary import EOS, PAD
 from jaxtyping import Int, Int32, Int64
 
 from clairo_core.sequences import ItemSequences
+from clairo_core.tokenizer import TokenBatch, Tokenizer
+from clairo_core.vocabulary import EOS, PAD
 
 POOL_BATCHES = 64
 """Examples are sorted by length within a pool of this many batches: near-equal lengths, yet well shuffled."""

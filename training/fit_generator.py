@@ -16,8 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from clairo_core.tokenizer import Tokenizer
-from clairo_core.vocabulary import EOS, PAD, Vocabulary
 from jaxtyping import Float, Int32
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -26,6 +24,8 @@ from transformers import T5Config, T5ForConditionalGeneration
 
 from clairo_core.errors import TrainingError
 from clairo_core.progress import Progress
+from clairo_core.tokenizer import Tokenizer
+from clairo_core.vocabulary import EOS, PAD, Vocabulary
 from training.config import FitSettings, GeneratorSettings
 from training.examples import Examples, TrainingBatch, number_of_batches, shuffled_batches
 
@@ -78,9 +78,9 @@ def new_generator(settings: GeneratorSettings, vocabulary: Vocabulary, seed: int
         decoder_start_token_id=PAD,
     )
     model = T5ForConditionalGeneration(config)
-    embeddings = model.shared.weight.data
+    embeddings, offsets = model.shared.weight.data, vocabulary.category_offsets
     for token in range(vocabulary.first_merge_token, vocabulary.size):
-        parts = [int(vocabulary.category_offsets[category]) + value for category, value in vocabulary.features_of(token)]
+        parts = [int(offsets[category]) + value for category, value in vocabulary.features_of(token)]
         # A little of the token's own, so that two tokens of the same features can part.
         embeddings[token] = OWN_SHARE * embeddings[token] + embeddings[parts].sum(dim=0) / len(parts) ** 0.5
     return model

@@ -29,8 +29,8 @@ from training.pair_count_kernels import (
     NUM_ENTRIES,
     NUM_GIVEN,
     NUM_PAIRS,
-    NUM_RULES,
     NUM_RISEN,
+    NUM_RULES,
     THRESHOLD,
 )
 
@@ -165,6 +165,7 @@ class _Learning:
         most_pairs = 2 * (int(sequences.lengths.max()) + 1) * num_categories * (2 * num_categories + 1)
         self.keys = np.empty(most_pairs, dtype=np.int64)
         self.deltas = np.empty(most_pairs, dtype=np.int64)
+        self.rows = np.empty(most_pairs, dtype=np.int64)
         num_rules = vocabulary_size - given.first_merge_token
         self.rule_table = empty_rule_table(num_rules)
         self.left, self.right = np.zeros(num_rules, dtype=np.int32), np.zeros(num_rules, dtype=np.int32)
@@ -212,6 +213,7 @@ class _Learning:
                 self.given.first_merge_token,
                 self.keys,
                 self.deltas,
+                self.rows,
                 self.counters,
                 until_rule,
             )

@@ -26,8 +26,8 @@ from training.pair_count_kernels import (
     NUM_ENTRIES,
     NUM_GIVEN,
     NUM_PAIRS,
-    NUM_RULES,
     NUM_RISEN,
+    NUM_RULES,
     QUEUED,
     STAMP,
     THRESHOLD,
@@ -41,6 +41,8 @@ from training.pair_count_kernels import (
 # Columns of the index: for every pair a list of the sequences that it was met in, newest first.
 SEQUENCE, NEXT = 0, 1
 
+NOT_FOUND = -1
+
 # What a kernel comes back with.
 FINISHED, CHOSEN, TABLE_FULL, INDEX_FULL, RISEN_FULL, HEAP_FULL, HEAP_DRY = 0, 1, 2, 3, 4, 5, 6
 
@@ -48,7 +50,7 @@ _INT32_1, _INT32_2 = writable(types.int32, 1), writable(types.int32, 2)
 _INT64_1, _INT64_2 = writable(types.int64, 1), writable(types.int64, 2)
 
 
-@njit
+@njit(forceinline=True)
 def _note_sequence(heads, row, index, sequence, counters):
     """Put a sequence in front of a pair's list."""
     entry = counters[NUM_ENTRIES]
@@ -88,16 +90,24 @@ def count_sequences(corpus, weights, pairs, index, keys, deltas, counters, until
     return FINISHED
 
 
-@njit
-def _move_counts(pairs, heads, index, risen, keys, deltas, before, count, sequence, counters):
+@njit(forceinline=True)
+def _move_counts(pairs, heads, index, risen, keys, deltas, rows, before, count, sequence, counters):
     """Add deltas[:count] to the pairs' counts; those from `before` on are met in the sequence after the merge."""
+    mask = pairs.shape[0] - 1
+    for i in range(count):
+        # Most pairs are found at once. Looking all of them up before any is changed lets the memory fetch many rows
+        # at a time; fetching is what learning spends most of its time on.
+        home = home_of(keys[i], mask)
+        rows[i] = home if pairs[home, KEY] == keys[i] else NOT_FOUND
     counters[VISIT] += 1
     visit, threshold = counters[VISIT], counters[THRESHOLD]
     for i in range(count):
-        row = row_of(pairs, keys[i])
-        if pairs[row, KEY] == 0:
-            pairs[row, KEY] = keys[i]
-            counters[NUM_PAIRS] += 1
+        row = rows[i]
+        if row == NOT_FOUND:
+            row = row_of(pairs, keys[i])
+            if pairs[row, KEY] == 0:
+                pairs[row, KEY] = keys[i]
+                counters[NUM_PAIRS] += 1
         pairs[row, COUNT] += deltas[i]
         if heads[row, STAMP] != visit:
             heads[row, STAMP] = visit
@@ -150,8 +160,8 @@ def _choose_merge(pairs, heads, heap, rule_table, left, right, scaled_counts, fi
     return CHOSEN
 
 
-@njit
-def _carry_out_merge(corpus, weights, pairs, heads, index, risen, examined, keys, deltas, counters):
+@njit(forceinline=True)
+def _carry_out_merge(corpus, weights, pairs, heads, index, risen, examined, keys, deltas, rows, counters):
     """Merge the current pair in every sequence of its list, as far as there is room."""
     tokens, set_sizes, slots, starts, num_sets = corpus
     inside, across = weights
@@ -185,7 +195,7 @@ def _carry_out_merge(corpus, weights, pairs, heads, index, risen, examined, keys
                 count = list_pairs(
                     tokens, set_sizes, slots, start, sets_left, first, last, inside, across, 1, keys, deltas, before
                 )
-                _move_counts(pairs, heads, index, risen, keys, deltas, before, count, sequence, counters)
+                _move_counts(pairs, heads, index, risen, keys, deltas, rows, before, count, sequence, counters)
             examined[sequence] = counters[MERGE_FIRST_VISIT]
         counters[CURRENT_ENTRY] = index[counters[CURRENT_ENTRY], NEXT]
     return FINISHED
@@ -206,11 +216,11 @@ def _end_merge(pairs, heap, risen, counters):
 
 @kernel(
     CORPUS_TYPE, WEIGHTS_TYPE, _INT64_2, _INT32_2, _INT64_2, _INT64_1, _INT64_1, _INT64_1,
-    _INT32_1, _INT32_1, _INT64_1, types.int64, _INT64_1, _INT64_1, _INT64_1, types.int64,
+    _INT32_1, _INT32_1, _INT64_1, types.int64, _INT64_1, _INT64_1, _INT64_1, _INT64_1, types.int64,
 )  # fmt: skip
 def merge_pairs(
     corpus, weights, pairs, index, heap, risen, examined, rule_table,
-    left, right, scaled_counts, first_token, keys, deltas, counters, until_rule,
+    left, right, scaled_counts, first_token, keys, deltas, rows, counters, until_rule,
 ):  # fmt: skip
     """Merge until there are `until_rule` rules; earlier with a status other than FINISHED if an array must grow.
 
@@ -225,7 +235,7 @@ def merge_pairs(
             if status != CHOSEN:
                 return status
         else:
-            status = _carry_out_merge(corpus, weights, pairs, heads, index, risen, examined, keys, deltas, counters)
+            status = _carry_out_merge(corpus, weights, pairs, heads, index, risen, examined, keys, deltas, rows, counters)
             if status == FINISHED:
                 status = _end_merge(pairs, heap, risen, counters)
             if status != FINISHED:

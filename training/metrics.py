@@ -36,7 +36,8 @@ def ndcg_at(ranks: Int[np.ndarray, "user"], cutoff: int) -> Float[np.ndarray, "u
     [1.0, 0.5, 0.0, 0.0]
     """
     hit = recall_at(ranks, cutoff)
-    return hit / np.log2(1.0 + np.maximum(ranks, 1))
+    discounted: Float[np.ndarray, "user"] = hit / np.log2(1.0 + np.maximum(ranks, 1))
+    return discounted
 
 
 def rank_in_list(ranked_rows: Int[np.ndarray, "place"], target: int) -> int:

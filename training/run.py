@@ -9,12 +9,11 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from clairo_core.fusion import load_fusion
-
 from clairo_core.bundle import BundleParts, write_bundle
 from clairo_core.catalogue import Catalogue, build_catalogue
 from clairo_core.encoders import load_encoder
 from clairo_core.features import FeatureSpace
+from clairo_core.fusion import load_fusion
 from clairo_core.quantizers import load_opq
 from clairo_core.recommender import Recommender, load_recommender
 from clairo_core.sequences import ItemSequences

@@ -9,7 +9,7 @@ stand beside words, and the first text field (the title) is weighed against all 
 """
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -80,7 +80,7 @@ class BuiltinTextEncoder:
     @property
     def dim(self) -> int:
         """Length of a text embedding."""
-        return self.components.shape[1]
+        return int(self.components.shape[1])
 
     @classmethod
     def fit(
@@ -150,7 +150,7 @@ class BuiltinTextEncoder:
         return cls(term_weights, components.astype(np.float32))
 
 
-def _batches(items: Sequence[Item], label: str, progress: Progress) -> list[Sequence[Item]]:
+def _batches(items: Sequence[Item], label: str, progress: Progress) -> Iterable[Sequence[Item]]:
     starts = range(0, len(items), _ITEMS_AT_ONCE)
     return progress((items[start : start + _ITEMS_AT_ONCE] for start in starts), label, len(starts))
 

@@ -32,7 +32,7 @@ def command(shop: Path, out: Path) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
+    return os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +60,7 @@ def kill_when(process: "subprocess.Popen[str]", said: str, after_seconds: float)
     time.sleep(after_seconds)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    process.stderr.close()
 
 
 @pytest.mark.parametrize(

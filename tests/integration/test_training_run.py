@@ -1,7 +1,6 @@
 """A whole run on a small demo shop: a bundle that loads, measures the same again, and caches its stages."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,11 +37,11 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def bundle_folder(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def bundle_folder(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("bundles") / "small"
     result = CliRunner().invoke(app, arguments(shop, out))
     assert result.exit_code == 0, result.output
-    yield out
+    return out
 
 
 def test_the_bundle_loads_and_recommends(bundle_folder: Path) -> None:
