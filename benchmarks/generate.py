@@ -7,7 +7,7 @@ else a made one of that size. The T5 has random weights, of the published shape:
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,11 +22,11 @@ from benchmarks.report import Row, run_benchmark
 from clairo_core.catalogue import Catalogue, build_catalogue
 from clairo_core.features import FeatureSpace, collision_capacity, feature_sets_with_collision_index
 from clairo_core.generator import load_generator
+from clairo_core.items import UserHistory
 from clairo_core.recommender import RecommendationRequest, Recommender
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokenizer import Tokenizer
 from clairo_core.vocabulary import EOS, PAD
-from clairo_core.items import UserHistory
 from training.datasets import load_dataset
 from training.datasets.split import training_sequences
 from training.learn_vocabulary import learn_vocabulary
@@ -144,7 +144,7 @@ def median_ms(call: Callable[[], object], repeats: int) -> float:
     return float(np.median(seconds)) * 1000
 
 
-def measure(contest: Contest, batch_size: int, repeats: int, goals: dict[str, tuple[float, float]]) -> list[Row]:
+def measure(contest: Contest, batch_size: int, repeats: int, goals: Mapping[str, tuple[float, float]]) -> list[Row]:
     """One batch size: times of all sides in turn, and ratios, for which `goals` has (must, aim)."""
     requests = contest.requests[:batch_size]
     ours = contest.recommender
@@ -167,9 +167,7 @@ def measure(contest: Contest, batch_size: int, repeats: int, goals: dict[str, tu
     for mine in ("ours fp32", "ours bf16"):
         for rival in ("published loop", "transformers generate"):
             must, aim = goals.get(f"{mine} / {rival}", (None, None))
-            rows.append(
-                Row(f"{title}: {mine} against {rival}", times[rival] / times[mine], "x", "higher", must, aim)
-            )
+            rows.append(Row(f"{title}: {mine} against {rival}", times[rival] / times[mine], "x", "higher", must, aim))
     return rows
 
 
@@ -216,8 +214,19 @@ def rows(quick: bool) -> tuple[str, list[Row]]:
             Row(f"{contest.label}: transformers' top 10 found", agreement_with_transformers(contest), "%", "higher")
         )
         table.append(
-            Row(f"{contest.label}: fp32's top 10 kept by bf16", share_of_top_ten_kept(contest), "%", "higher", 99.5, 99.9)
+            Row(
+                f"{contest.label}: fp32's top 10 kept by bf16",
+                share_of_top_ten_kept(contest),
+                "%",
+                "higher",
+                99.5,
+                99.9,
+            )
         )
     if not quick:
         table += measure(contest, BATCH, 3, {"ours fp32 / published loop": (60, 200)})
     return corpus.name, table
+
+
+if __name__ == "__main__":
+    raise SystemExit(run_benchmark(rows))

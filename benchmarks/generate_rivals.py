@@ -1,4 +1,4 @@
-"""What `benchmarks.generate` is measured against: transformers' generate with a prefix function, and the published loop."""
+"""The rivals of `benchmarks.generate`: transformers' generate with a prefix function, and the published loop."""
 
 from collections.abc import Callable
 

@@ -38,8 +38,8 @@ class DeviceTrie:
     """A trie's arrays on the generator's device, and the root's part of the output matrix."""
 
     def __init__(self, trie: Trie, generator: Generator) -> None:
-        def on_device(array: np.ndarray) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(array, dtype=np.int64)).to(generator.device)
+        def on_device(array: Int32[np.ndarray, "..."]) -> Int32[Tensor, "..."]:
+            return torch.from_numpy(array).to(generator.device)
 
         self.trie = trie
         self.tokens = on_device(trie.tokens)
@@ -221,7 +221,7 @@ class _Search:
         if not self.finished_items:
             shape = (self.num_views, self.num_beams)
             return Beams(np.full(shape, -1), np.full(shape, MINUS_INFINITY, dtype=np.float32))
-        item_rows = torch.cat(self.finished_items, dim=1).cpu().numpy()
+        item_rows = torch.cat(self.finished_items, dim=1).cpu().numpy().astype(np.int64)
         scores = torch.cat(self.finished_scores, dim=1).cpu().numpy()
         order = np.lexsort((item_rows, -scores), axis=1)[:, : self.num_beams]
         return Beams(np.take_along_axis(item_rows, order, axis=1), np.take_along_axis(scores, order, axis=1))

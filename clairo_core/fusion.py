@@ -1,10 +1,11 @@
-"""Turn the modality embeddings of items into one item embedding each, whatever the modalities are.
+"""Turn the modality embeddings of items into one item embedding each, however many modalities there are.
 
-Each modality is centred, reduced by PCA to one size and brought to the same energy; then they stand side by side.
-Knows nothing of encoders, codes or how many modalities there are.
+Each modality is centred, reduced by PCA to the same size and brought to the same energy; then they stand side by side.
+Knows names of modalities and their vectors; knows nothing of encoders or codes. Start at `ConcatPcaFusion.fuse`.
 
-Source: PCA 1:1 and concatenation as in the multimodal baselines of MGR. We differ: no final PCA (OPQ rotates anyway),
-and a modality that an item lacks takes the training mean and a flag instead of a zero vector.
+Source: PCA 1:1 and concatenation as in MGR-EF. We differ: no final PCA, since OPQ rotates anyway; a missing modality is
+the training mean, which is the origin here, and a flag. Items are not normalized one by one: on films' posters and
+words that changed what neighbours share by about 1%, and it would blow up an item of which little is known.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float32, Float64
 from sklearn.decomposition import PCA
 
 from clairo_core.array_folder import load_array_folder, save_array_folder
@@ -20,6 +21,8 @@ from clairo_core.encoders.encoder import ModalityEmbeddings
 from clairo_core.errors import FusionError
 
 _KIND = "concat-pca"
+# Below this share of the largest one, a principal component's spread is rounding.
+_LEAST_SPREAD = 1e-5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,104 +36,118 @@ class FusedItems:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ConcatPcaFusion:
-    """Fitted means and projections, one of each a modality."""
+    """Training means and projections, one of each a modality. Make one with `fit_fusion`."""
 
     modalities: tuple[str, ...]
     means: Mapping[str, Float32[np.ndarray, "embedding"]]
     projections: Mapping[str, Float32[np.ndarray, "embedding component"]]
-    """Principal components, scaled so that a training item's part has unit energy on average."""
+    """Principal components, scaled so that the squared length of a training item's part is 1 on average."""
 
     @property
     def dim(self) -> int:
-        """Size of an item embedding."""
+        """Length of an item embedding."""
         return sum(projection.shape[1] for projection in self.projections.values())
 
     def fuse(self, embeddings: Mapping[str, ModalityEmbeddings]) -> FusedItems:
-        """One item embedding for each row of the modality embeddings.
+        """One item embedding for each row of the modality embeddings; other modalities than the fitted are ignored.
 
         Raises:
-            FusionError: a modality is missing as a whole, has another size, or another number of items.
+            FusionError: a modality is not given, its vectors have another length, or the numbers of items differ.
         """
-        parts, flags = [], []
-        for modality in self.modalities:
-            given = self._checked(modality, embeddings)
-            # The training mean projects to the origin of this modality's part.
-            centred = np.where(given.is_present[:, None], given.vectors - self.means[modality], np.float32(0))
-            parts.append(centred @ self.projections[modality])
-            flags.append(given.is_present)
-        if len({len(part) for part in parts}) != 1:
-            sizes = {modality: len(part) for modality, part in zip(self.modalities, parts, strict=True)}
-            raise FusionError(f"modalities have different numbers of items: {sizes}; give the same items for each")
-        return FusedItems(np.concatenate(parts, axis=1).astype(np.float32), np.stack(flags, axis=1))
+        given = [self._checked(modality, embeddings) for modality in self.modalities]
+        if len({len(part) for part in given}) > 1:
+            counts = {modality: len(part) for modality, part in zip(self.modalities, given, strict=True)}
+            raise FusionError(f"modalities have different numbers of items: {counts}; give one row for every item")
+        parts = [
+            # Centring puts the training mean at the origin.
+            np.where(part.is_present[:, None], part.vectors - self.means[modality], 0) @ self.projections[modality]
+            for modality, part in zip(self.modalities, given, strict=True)
+        ]
+        return FusedItems(
+            np.concatenate(parts, axis=1).astype(np.float32), np.stack([part.is_present for part in given], axis=1)
+        )
 
     def save(self, folder: Path) -> None:
-        """Write fusion.json and the arrays into `folder`."""
-        arrays = {f"mean.{modality}": mean for modality, mean in self.means.items()}
-        arrays |= {f"projection.{modality}": projection for modality, projection in self.projections.items()}
-        save_array_folder(folder, "fusion", _KIND, arrays, {"modalities": list(self.modalities)})
+        """Write fusion.json and arrays.npz into `folder`."""
+        arrays = {f"mean_{number}": self.means[modality] for number, modality in enumerate(self.modalities)}
+        arrays |= {f"projection_{number}": self.projections[name] for number, name in enumerate(self.modalities)}
+        save_array_folder(folder, "fusion", _KIND, arrays, modalities=self.modalities)
 
     def _checked(self, modality: str, embeddings: Mapping[str, ModalityEmbeddings]) -> ModalityEmbeddings:
         if modality not in embeddings:
             raise FusionError(
-                f"no embeddings of modality {modality!r}; the fusion was fitted on {list(self.modalities)}; "
-                "give rows that are not present where items lack it"
+                f"got embeddings of {sorted(embeddings)}, expected {modality!r} too; "
+                "where items lack it, give rows that are not present"
             )
         given = embeddings[modality]
-        expected = len(self.means[modality])
-        if given.vectors.ndim != 2 or given.vectors.shape[1] != expected:
+        length = len(self.means[modality])
+        if given.vectors.shape[1] != length:
             raise FusionError(
-                f"{modality} embeddings have shape {given.vectors.shape}, expected (items, {expected}); "
+                f"{modality} embeddings have shape {given.vectors.shape}, expected (items, {length}); "
                 "use the encoder that the fusion was fitted with"
             )
         return given
 
 
 def fit_fusion(embeddings: Mapping[str, ModalityEmbeddings], dim_per_modality: int, seed: int = 0) -> ConcatPcaFusion:
-    """Fit means and principal components on training items; rows that are not present are left out.
+    """Learn means and principal components from training items; rows that are not present are left out.
 
-    Where a modality has fewer items or dimensions than `dim_per_modality`, its part is filled up with zero
-    components, so that all parts have the same size.
+    Where a modality varies in fewer directions than `dim_per_modality` (few items, or all alike), its part is filled up
+    with zeros: an item embedding's length depends on the settings alone.
 
     Raises:
-        FusionError: there is no modality, or one that no item has.
+        FusionError: there is no modality, no item has one of them, a vector is not finite, or `dim_per_modality` is
+            below 1.
     """
     if not embeddings or dim_per_modality < 1:
         raise FusionError(
-            f"{len(embeddings)} modalities at {dim_per_modality} dimensions each; give at least one of both"
+            f"got {len(embeddings)} modalities at {dim_per_modality} dimensions each, expected at least one of both"
         )
     means, projections = {}, {}
     for modality, given in embeddings.items():
         present = given.vectors[given.is_present].astype(np.float64)
         if len(present) == 0:
-            raise FusionError(f"no training item has modality {modality!r}; leave it out")
-        means[modality] = present.mean(axis=0).astype(np.float32)
-        projections[modality] = principal_projection(present, dim_per_modality, seed)
+            raise FusionError(f"none of the {len(given)} training items has the modality {modality!r}; leave it out")
+        if not np.isfinite(present).all():
+            raise FusionError(f"{modality} embeddings hold values that are no finite numbers; check their encoder")
+        mean = present.mean(axis=0)
+        means[modality] = mean.astype(np.float32)
+        projections[modality] = _principal_projection(present - mean, dim_per_modality, seed)
     return ConcatPcaFusion(tuple(embeddings), means, projections)
-
-
-def principal_projection(
-    vectors: Float[np.ndarray, "item embedding"], dim: int, seed: int
-) -> Float32[np.ndarray, "embedding component"]:
-    """The first `dim` principal components as columns, scaled so that a projected item has unit mean energy."""
-    rank = min(dim, *vectors.shape)
-    components = PCA(rank, svd_solver="auto", random_state=seed).fit(vectors).components_.T
-    # A component's sign is arbitrary: the largest entry is positive, so that every machine agrees.
-    largest = np.abs(components).argmax(axis=0)
-    components = components * np.sign(components[largest, np.arange(rank)])
-    energy = np.square((vectors - vectors.mean(axis=0)) @ components).sum(axis=1).mean()
-    if energy > 0:
-        components = components / np.sqrt(energy)
-    return np.pad(components, ((0, 0), (0, dim - rank))).astype(np.float32)
 
 
 def load_fusion(folder: Path) -> ConcatPcaFusion:
     """Read a fusion that `save` wrote.
 
     Raises:
-        FusionError: the folder is damaged or holds something else.
+        FusionError: the folder is damaged, or holds a scheme that this CLAIRO does not know.
     """
     saved = load_array_folder(folder, "fusion", _KIND, FusionError)
     modalities = saved.texts("modalities")
-    means = {name: saved.array(f"mean.{name}", np.float32, (None,)) for name in modalities}
-    projections = {name: saved.array(f"projection.{name}", np.float32, (len(means[name]), None)) for name in modalities}
+    means = {name: saved.array(f"mean_{number}", np.float32, None) for number, name in enumerate(modalities)}
+    projections = {
+        name: saved.array(f"projection_{number}", np.float32, len(means[name]), None)
+        for number, name in enumerate(modalities)
+    }
     return ConcatPcaFusion(modalities, means, projections)
+
+
+def _principal_projection(
+    centred: Float64[np.ndarray, "item embedding"], dim: int, seed: int
+) -> Float32[np.ndarray, "embedding component"]:
+    """The first `dim` principal components as columns, scaled to unit energy; zeros beyond the directions there are."""
+    num_items, length = centred.shape
+    projection = np.zeros((length, dim), np.float32)
+    rank = min(dim, num_items - 1, length)
+    # Identical items differ by the rounding of their mean.
+    if rank < 1 or np.abs(centred).max() < 1e-6:
+        return projection
+    pca = PCA(rank, random_state=seed).fit(centred)
+    spreads = pca.singular_values_
+    components = pca.components_[spreads > _LEAST_SPREAD * spreads[0]].T
+    # A component's sign is arbitrary: with its largest entry positive it is the same wherever it is fitted.
+    largest = np.abs(components).argmax(axis=0)
+    components *= np.sign(components[largest, np.arange(components.shape[1])])
+    energy = np.square(centred @ components).sum(axis=1).mean()
+    projection[:, : components.shape[1]] = components / np.sqrt(energy)
+    return projection

@@ -93,13 +93,13 @@ class Generator:
         reach = self.config.relative_attention_max_distance
         distances = (positions[None, :] - positions[:, None]).clamp(-reach, reach) + reach
         bias = self._encoder_bias_by_distance[:, distances] + padding_bias
-        hidden = functional.embedding(ids, self.weights.token_embeddings).view(-1, self.config.d_model)
+        hidden = functional.embedding(ids.view(-1), self.weights.token_embeddings).float()
         for block in self.weights.encoder_blocks:
             projected = functional.linear(self._normed(hidden), block.query_key_value)
             query, keys, values = projected.view(num_views, length, 3, num_heads, d_kv).permute(2, 0, 3, 1, 4)
             # T5 does not scale attention scores.
             attended = functional.scaled_dot_product_attention(query, keys, values, attn_mask=bias, scale=1.0)
-            hidden.addmm_(attended.transpose(1, 2).reshape(len(hidden), -1), block.output.T)
+            add_product(hidden, attended.transpose(1, 2).reshape(len(hidden), -1), block.output)
             self._add_feed_forward(block, hidden)
         projected = functional.linear(self._normed(hidden), self.weights.cross_keys_and_values)
         by_layer = projected.view(num_views, length, -1, 2, num_heads, d_kv).permute(2, 3, 0, 4, 1, 5)
@@ -140,7 +140,7 @@ class Generator:
         distances = torch.arange(step, -1, -1, device=self.device)
         distances.clamp_(max=self.config.relative_attention_max_distance)
         bias = self._decoder_bias_by_distance[:, distances].T[:, None, :]
-        hidden = functional.embedding(tokens.reshape(-1), self.weights.token_embeddings)
+        hidden = functional.embedding(tokens.reshape(-1), self.weights.token_embeddings).float()
         for layer, block in enumerate(self.weights.decoder_blocks):
             projected = functional.linear(self._normed(hidden), block.query_key_value)
             query, new_keys, new_values = projected.view(-1, 3, num_heads, d_kv).unbind(1)
@@ -149,14 +149,14 @@ class Generator:
             # With so few steps, plain products beat thousands of tiny matrix multiplications.
             attention = torch.softmax(((keys * query).sum(-1) + bias).float(), dim=0).to(self.dtype)
             attended = (values * attention[..., None]).sum(0)
-            hidden.addmm_(attended.view(len(hidden), -1), block.output.T)
+            add_product(hidden, attended.view(len(hidden), -1), block.output)
             self._add_cross_attention(block, hidden, num_views, layer, views)
             self._add_feed_forward(block, hidden)
-        return self._normed(hidden).view(num_views, num_beams, -1), longer
+        return self._normed(hidden, torch.float32).view(num_views, num_beams, -1), longer
 
     def log_normalizer(self, hidden: Float[Tensor, "*beam d_model"]) -> Float[Tensor, "*beam"]:
         """The logarithm of the softmax's denominator over the whole vocabulary, float32."""
-        flat = hidden.reshape(-1, hidden.shape[-1])
+        flat = hidden.reshape(-1, hidden.shape[-1]).to(self.dtype)
         sum_up = sum_of_exponentials if self._max_logit < _MAX_EXPONENT else log_sum_of_exponentials
         chunks = [sum_up(beams, self.weights.output_embeddings) for beams in torch.split(flat, _BEAMS_CHUNK)]
         return torch.cat(chunks).view(hidden.shape[:-1])
@@ -172,12 +172,14 @@ class Generator:
         logits: Float[Tensor, pair] = torch.linalg.vecdot(hidden.float(), self.output_rows(tokens))
         return logits
 
-    def _normed(self, hidden: Float[Tensor, "row d_model"]) -> Float[Tensor, "row d_model"]:
+    def _normed(
+        self, hidden: Float[Tensor, "row d_model"], dtype: torch.dtype | None = None
+    ) -> Float[Tensor, "row d_model"]:
         """Divided by its root mean square; the norm's weights are in the matrix that follows."""
-        length = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True, dtype=torch.float32)
+        length = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True)
         mean_square = length.square_().mul_(1.0 / hidden.shape[-1])
         factor: Float[Tensor, "row 1"] = mean_square.add_(self.config.layer_norm_epsilon).rsqrt_()
-        return hidden * factor.to(self.dtype)
+        return (hidden * factor).to(dtype or self.dtype)
 
     def _add_cross_attention(
         self,
@@ -195,7 +197,7 @@ class Generator:
         scores = torch.baddbmm(views.attention_bias, query, keys.transpose(1, 2))
         attended = torch.bmm(torch.softmax(scores.float(), dim=-1).to(self.dtype), values)
         attended = attended.view(num_views, self.config.num_heads, -1, self.config.d_kv).transpose(1, 2)
-        hidden.addmm_(attended.reshape(len(hidden), -1), block.cross_output.T)
+        add_product(hidden, attended.reshape(len(hidden), -1), block.cross_output)
 
     def _add_feed_forward(self, block: EncoderBlock, hidden: Float[Tensor, "row d_model"]) -> None:
         inner = functional.linear(self._normed(hidden), block.feed_forward_in)
@@ -204,7 +206,17 @@ class Generator:
             inner = functional.gelu(gate, approximate="tanh") * inner
         else:
             inner.relu_()
-        hidden.addmm_(inner, block.feed_forward_out.T)
+        add_product(hidden, inner, block.feed_forward_out)
+
+
+def add_product(
+    hidden: Float[Tensor, "row d_model"], inner: Float[Tensor, "row inner"], matrix: Float[Tensor, "d_model inner"]
+) -> None:
+    """Add to the hidden states, which stay float32 from layer to layer: there bfloat16 would lose the most."""
+    if inner.dtype == hidden.dtype:
+        hidden.addmm_(inner, matrix.T)
+    else:
+        hidden.add_(functional.linear(inner, matrix))
 
 
 def sum_of_exponentials(

@@ -17,7 +17,7 @@ from clairo_core.errors import GeneratorError
 from clairo_core.generator import Generator, load_generator
 from clairo_core.items import UserHistory
 from clairo_core.tokenizer import TokenBatch, Tokenizer
-from clairo_core.trie import Trie, build_trie
+from clairo_core.trie import build_trie
 from clairo_core.view_fusion import fuse_views
 from clairo_core.vocabulary import PAD
 
@@ -85,7 +85,7 @@ class Recommender:
         num_views: int = 5,
         num_beams: int = 50,
         max_history_items: int = 20,
-        trie: Trie | None = None,
+        previous: "Recommender | None" = None,
     ) -> None:
         """Put the parts together.
 
@@ -97,7 +97,7 @@ class Recommender:
             num_views: random views of each history, fused.
             num_beams: kept for each view; a request for more items widens it.
             max_history_items: older items are left out, as they were in training.
-            trie: that of this catalogue, if it is there already.
+            previous: one for an earlier version of the same catalogue, to take over what has not changed.
         """
         self.catalogue = catalogue
         self.tokenizer = tokenizer
@@ -105,11 +105,16 @@ class Recommender:
         self.num_views = num_views
         self.num_beams = num_beams
         self.max_history_items = max_history_items
-        self.trie = build_trie(catalogue) if trie is None else trie
+        self.trie: Trie = build_trie(catalogue) if previous is None else previous.trie.updated(catalogue)
         self._device_trie = DeviceTrie(self.trie, generator)
         self._popularity = np.zeros(len(catalogue), dtype=np.int64)
         self._popularity[: len(popularity)] = popularity
-        self._most_popular_first = np.argsort(-self._popularity, kind="stable")
+        if previous is None:
+            self._most_popular_first = np.argsort(-self._popularity, kind="stable")
+        else:
+            # Items added since have no interactions, so they come last, and in the order of their rows.
+            earlier = previous._most_popular_first
+            self._most_popular_first = np.append(earlier, np.arange(len(earlier), len(catalogue)))
 
     def with_catalogue(self, catalogue: Catalogue) -> "Recommender":
         """A recommender for a later version of the same catalogue; this one goes on serving its own."""
@@ -121,7 +126,7 @@ class Recommender:
             num_views=self.num_views,
             num_beams=self.num_beams,
             max_history_items=self.max_history_items,
-            trie=self.trie.updated(catalogue),
+            previous=self,
         )
 
     def recommend(

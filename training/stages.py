@@ -14,6 +14,9 @@ from pathlib import Path
 
 from clairo_core.errors import TrainingError
 
+FORMAT = 1
+"""Raise it with every change to what a stage computes or writes, so that no run takes an older release's result."""
+
 
 def digest_of(inputs: Mapping[str, object]) -> str:
     """The first 16 hex digits of the sha256 of `inputs` as canonical JSON.
@@ -41,6 +44,7 @@ class StageCache:
         Raises:
             TrainingError: another process is building the same stage.
         """
+        inputs = {**inputs, "format": FORMAT}
         finished = self.folder / f"{name}-{digest_of(inputs)}"
         if finished.is_dir():
             self.report(f"{name}: unchanged, taken from {finished}")

@@ -1,90 +1,101 @@
-"""Turn an item's picture into an image embedding, with no pretrained weights.
+"""Turn an item's picture into an image embedding, with no weights to download: four blocks of classic descriptors.
 
-Four classic descriptors of the picture at 128 pixels: how much of each colour (HSV histogram), which colour where
-(Lab means and spreads on a grid), texture (local binary patterns, Ojala et al. 2002) and edges (histograms of oriented
-gradients, Dalal and Triggs 2005). Fitting only balances them: every block has the same energy on training items.
+How much of each colour, which colour where, texture, and visual words. The words (typical patches of edges) and the
+balance of the blocks are learned from the training items' pictures. Knows pictures and descriptors; knows nothing of
+texts or catalogues. Start at `BuiltinImageEncoder.encode`.
+
+A picture is stretched to a square: on posters that kept more of what viewers share than cutting it or padding it did.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float32, UInt8
 from PIL import Image
-from skimage.color import rgb2lab
-from skimage.feature import hog, local_binary_pattern
 
 from clairo_core.array_folder import load_array_folder, save_array_folder
 from clairo_core.encoders.encoder import ModalityEmbeddings
+from clairo_core.encoders.picture_descriptors import (
+    PATCH_DIM,
+    SIDE_PIXELS,
+    colour_histogram,
+    colour_layout,
+    gradient_patches,
+    texture,
+    visual_word_histogram,
+)
 from clairo_core.encoders.pictures import decode_picture
 from clairo_core.errors import ContentError, EncoderError
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
 
-SIDE_PIXELS = 128
-_COLOUR_BINS = (16, 3, 3)
-_GRID = 4
-_FITTED_ON = 2000
-"""Means and energies do not change with more pictures than this."""
+_NUM_WORDS = 256
+_MAX_FIT_PICTURES = 1_000
+_MAX_FIT_PATCHES = 60_000
+_NUM_BLOCKS = 4
 
 
 @dataclass(frozen=True, eq=False)
 class BuiltinImageEncoder:
-    """Training means and scales of the descriptors."""
+    """Picture -> image embedding. Make one with `fit`."""
 
-    mean: Float32[np.ndarray, "dim"]
-    scale: Float32[np.ndarray, "dim"]
-    """One value for a whole block: one over its root mean energy."""
+    words: Float32[np.ndarray, "word 36"]
+    """Typical patches of oriented gradients."""
+    block_scales: Float32[np.ndarray, "4"]
+    """What each block is multiplied with, so that all vary equally much over the training pictures."""
 
     name: ClassVar[str] = "builtin-image"
     modality: ClassVar[str] = "image"
 
     @property
     def dim(self) -> int:
-        """Size of an embedding."""
-        return len(self.mean)
+        """Length of an image embedding."""
+        return len(self._describe(np.zeros((SIDE_PIXELS, SIDE_PIXELS, 3), np.uint8)))
 
     @classmethod
-    def fit(cls, items: Sequence[Item], seed: int = 0, progress: Progress[Item] = silent) -> "BuiltinImageEncoder":
-        """Learn the balance of the blocks from (a seeded sample of) training items that have a picture.
+    def fit(cls, items: Sequence[Item], seed: int = 0, progress: Progress = silent) -> "BuiltinImageEncoder":
+        """Learn visual words and the balance of the blocks from at most 1,000 items, drawn by seed.
 
         Raises:
-            EncoderError: no item has a picture that can be read.
+            EncoderError: none of these items has a picture that can be read.
         """
-        order = np.random.default_rng(seed).permutation(len(items))[:_FITTED_ON]
-        chosen = [items[row] for row in np.sort(order)]
-        described = [describe_item(item) for item in progress(chosen, "balancing picture descriptors", len(chosen))]
-        readable = [blocks for blocks in described if blocks is not None]
-        if not readable:
+        with_picture = [item for item in items if item.picture is not None]
+        drawn = np.random.default_rng(seed).permutation(len(with_picture))[:_MAX_FIT_PICTURES]
+        chosen = [with_picture[row] for row in np.sort(drawn)]
+        pictures = [
+            pixels
+            for item in progress(chosen, "learning visual words", len(chosen))
+            if (pixels := _square_picture(item)) is not None
+        ]
+        if not pictures:
             raise EncoderError(
-                "no training item has a picture that can be read; leave the image modality out, or name a picture "
-                "column"
+                f"none of the {len(items)} training items has a picture that can be read; leave the image modality out"
             )
-        means, scales = [], []
-        for block in zip(*readable, strict=True):
-            values = np.stack(block)
-            energy = float(np.square(values - values.mean(axis=0)).sum(axis=1).mean())
-            means.append(values.mean(axis=0))
-            scales.append(np.full(values.shape[1], 1.0 / np.sqrt(energy) if energy > 0 else 1.0))
-        return cls(np.concatenate(means).astype(np.float32), np.concatenate(scales).astype(np.float32))
+        unscaled = cls(_learn_words(pictures, seed), np.ones(_NUM_BLOCKS, np.float32))
+        by_block = zip(*(unscaled._blocks(pixels) for pixels in pictures), strict=True)
+        deviations = [np.sqrt(np.var(np.stack(block), axis=0).sum()) for block in by_block]
+        # A block that never varies can be left as it is: no fusion will look at it.
+        scales = [1 / deviation if deviation > 1e-6 else 1.0 for deviation in deviations]
+        return cls(unscaled.words, np.array(scales, np.float32))
 
-    def encode(self, items: Sequence[Item], progress: Progress[Item] = silent) -> ModalityEmbeddings:
-        """Embed items; one without a picture that can be read is not present."""
-        vectors = np.zeros((len(items), self.dim), dtype=np.float32)
-        is_present = np.zeros(len(items), dtype=np.bool_)
-        for row, item in enumerate(progress(items, "looking at pictures", len(items))):
-            blocks = describe_item(item)
-            if blocks is not None:
-                vectors[row] = (np.concatenate(blocks) - self.mean) * self.scale
+    def encode(self, items: Sequence[Item], progress: Progress = silent) -> ModalityEmbeddings:
+        """Embed each item's picture; missing where there is none, or none that can be read."""
+        vectors = np.zeros((len(items), self.dim), np.float32)
+        is_present = np.zeros(len(items), np.bool_)
+        for row, item in enumerate(progress(items, "encoding pictures", len(items))):
+            pixels = _square_picture(item)
+            if pixels is not None:
+                vectors[row] = self._describe(pixels)
                 is_present[row] = True
         return ModalityEmbeddings(vectors, is_present)
 
     def save(self, folder: Path) -> None:
-        """Write encoder.json and the arrays into `folder`."""
-        arrays = {"mean": self.mean, "scale": self.scale}
-        save_array_folder(folder, "encoder", self.name, arrays, {"modality": self.modality, "dim": self.dim})
+        """Write encoder.json and arrays.npz into `folder`."""
+        arrays = {"words": self.words, "block_scales": self.block_scales}
+        save_array_folder(folder, "encoder", self.name, arrays, modality=self.modality, dim=self.dim)
 
     @classmethod
     def load(cls, folder: Path) -> "BuiltinImageEncoder":
@@ -94,55 +105,45 @@ class BuiltinImageEncoder:
             EncoderError: the folder is damaged or holds something else.
         """
         saved = load_array_folder(folder, "encoder", cls.name, EncoderError)
-        mean = saved.array("mean", np.float32, (None,))
-        return cls(mean, saved.array("scale", np.float32, mean.shape))
+        return cls(
+            saved.array("words", np.float32, None, PATCH_DIM), saved.array("block_scales", np.float32, _NUM_BLOCKS)
+        )
+
+    def _describe(self, pixels: UInt8[np.ndarray, "side side 3"]) -> Float32[np.ndarray, "dim"]:
+        return np.concatenate(
+            [block * scale for block, scale in zip(self._blocks(pixels), self.block_scales, strict=True)]
+        )
+
+    def _blocks(self, pixels: UInt8[np.ndarray, "side side 3"]) -> Iterator[Float32[np.ndarray, "descriptor"]]:
+        yield colour_histogram(pixels)
+        yield colour_layout(pixels)
+        yield texture(pixels)
+        yield visual_word_histogram(gradient_patches(pixels), self.words)
 
 
-def describe_item(item: Item) -> tuple[Float[np.ndarray, "block"], ...] | None:
-    """The descriptors of the item's picture, or None if there is none that can be read."""
+def _square_picture(item: Item) -> UInt8[np.ndarray, "side side 3"] | None:
+    """The item's picture stretched to the size of the descriptors; None if there is none that can be read."""
     try:
         content = item.read_picture()
         if content is None:
             return None
         picture = decode_picture(content, shortest_side=SIDE_PIXELS)
-    except (ContentError, OSError):
+    except (OSError, ContentError):
         return None
-    return describe_picture(np.asarray(picture.resize((SIDE_PIXELS, SIDE_PIXELS), Image.Resampling.BILINEAR)))
+    return np.asarray(picture.resize((SIDE_PIXELS, SIDE_PIXELS), Image.Resampling.BILINEAR))
 
 
-def describe_picture(pixels: UInt8[np.ndarray, "side side 3"]) -> tuple[Float[np.ndarray, "block"], ...]:
-    """Colour amounts, colour layout, texture and edges of a square RGB picture."""
-    grey = np.asarray(Image.fromarray(pixels).convert("L"))
-    return colour_amounts(pixels), colour_layout(pixels), texture(grey), edges(grey)
+def _learn_words(pictures: Sequence[UInt8[np.ndarray, "side side 3"]], seed: int) -> Float32[np.ndarray, "word 36"]:
+    """Cluster the pictures' patches; fewer words where there are few patches, one of zeros where there are none."""
+    import faiss  # noqa: PLC0415 - slow to import, and only fitting needs it
 
-
-def colour_amounts(pixels: UInt8[np.ndarray, "side side 3"]) -> Float[np.ndarray, "bin"]:
-    """Square roots of the shares of hue, saturation and value bins: their distance is Hellinger's."""
-    hsv = np.asarray(Image.fromarray(pixels).convert("HSV")).reshape(-1, 3)
-    bins = (hsv.astype(np.int64) * _COLOUR_BINS) >> 8
-    flat = np.ravel_multi_index((bins[:, 0], bins[:, 1], bins[:, 2]), _COLOUR_BINS)
-    return np.sqrt(np.bincount(flat, minlength=int(np.prod(_COLOUR_BINS))) / len(flat))
-
-
-def colour_layout(pixels: UInt8[np.ndarray, "side side 3"]) -> Float[np.ndarray, "cell_colour"]:
-    """Mean and spread of Lab colour in each cell of a grid."""
-    cell = len(pixels) // _GRID
-    cells = (rgb2lab(pixels) / 100.0).reshape(_GRID, cell, _GRID, cell, 3)
-    return np.concatenate([cells.mean(axis=(1, 3)).ravel(), cells.std(axis=(1, 3)).ravel()])
-
-
-def texture(grey: UInt8[np.ndarray, "side side"]) -> Float[np.ndarray, "pattern"]:
-    """Square roots of the shares of uniform local binary patterns, at two radii, over the quarters of the picture."""
-    half = len(grey) // 2
-    histograms = []
-    for radius in (1, 3):
-        patterns = local_binary_pattern(grey, P=8, R=radius, method="uniform").astype(np.int64)
-        quarters = patterns.reshape(2, half, 2, half).swapaxes(1, 2).reshape(4, -1)
-        histograms += [np.sqrt(np.bincount(quarter, minlength=10) / len(quarter)) for quarter in quarters]
-    return np.concatenate(histograms)
-
-
-def edges(grey: UInt8[np.ndarray, "side side"]) -> Float[np.ndarray, "gradient"]:
-    """Histograms of oriented gradients on an 8 by 8 grid, square-rooted."""
-    gradients = hog(grey, orientations=8, pixels_per_cell=(16, 16), cells_per_block=(2, 2), block_norm="L2-Hys")
-    return np.sqrt(np.asarray(gradients, dtype=np.float64))
+    patches = np.concatenate([gradient_patches(pixels) for pixels in pictures])
+    patches = patches[patches.any(axis=1)]
+    patches = patches[np.random.default_rng(seed).permutation(len(patches))[:_MAX_FIT_PATCHES]]
+    if len(patches) == 0:
+        return np.zeros((1, PATCH_DIM), np.float32)
+    num_words = min(_NUM_WORDS, 1 + len(patches) // 10)
+    # Few patches a word is what a small catalogue has: said here, FAISS does not warn of it.
+    clustering = faiss.Kmeans(PATCH_DIM, num_words, niter=15, seed=seed + 1, min_points_per_centroid=1)
+    clustering.train(np.ascontiguousarray(patches))
+    return np.asarray(clustering.centroids, np.float32)

@@ -11,7 +11,6 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from clairo_core.array_folder import load_kind
 from clairo_core.errors import EncoderError
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
@@ -56,24 +55,3 @@ class ModalityEncoder(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write all that `load_encoder` needs into `folder`."""
-
-
-def load_encoder(folder: Path) -> ModalityEncoder:
-    """Read an encoder that its `save` wrote.
-
-    Raises:
-        EncoderError: the folder is damaged, or of a kind that this release does not know.
-    """
-    # The encoders import this module.
-    from clairo_core.encoders.builtin_image import BuiltinImageEncoder  # noqa: PLC0415
-    from clairo_core.encoders.builtin_text import BuiltinTextEncoder  # noqa: PLC0415
-
-    kind = load_kind(folder, "encoder", EncoderError)
-    if kind == BuiltinTextEncoder.name:
-        return BuiltinTextEncoder.load(folder)
-    if kind == BuiltinImageEncoder.name:
-        return BuiltinImageEncoder.load(folder)
-    raise EncoderError(
-        f"{folder}: encoder {kind!r} is unknown; known are {BuiltinTextEncoder.name} and {BuiltinImageEncoder.name}; "
-        "update CLAIRO"
-    )

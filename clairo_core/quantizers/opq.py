@@ -1,25 +1,24 @@
 """Turn item embeddings into semantic ids by optimized product quantization.
 
-Fitting is FAISS's; encoding is plain numpy, so that serving needs no FAISS and every machine agrees.
+The embedding is rotated, cut into as many parts as there are codebooks, and each part takes its nearest centroid's
+number. FAISS fits; encoding is plain numpy, so that whoever serves needs no FAISS. Knows embeddings and codes; knows
+nothing of modalities or collisions. Start at `OpqQuantizer.encode`.
 
 Source: Ge et al. 2013, "Optimized Product Quantization", as FAISS implements it.
 """
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Float, Float32, Float64, Int, Int32
 
 from clairo_core.array_folder import load_array_folder, save_array_folder
 from clairo_core.errors import QuantizerError
 
 _KIND = "opq"
-_ITEMS_AT_ONCE = 4096
-"""Bounds the memory of a distance table."""
+_ITEMS_AT_ONCE = 4096  # bounds the memory of the distances
+_MAX_CENTROIDS = 65_536  # FAISS's codes have at most 16 bits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,123 +31,145 @@ class OpqQuantizer:
 
     @property
     def dim(self) -> int:
-        """Size of an item embedding."""
+        """Length of an item embedding."""
         return len(self.rotation)
 
-    def encode(self, item_embeddings: Float32[np.ndarray, "item dim"]) -> Int32[np.ndarray, "item codebook"]:
+    def encode(self, item_embeddings: Float[np.ndarray, "item dim"]) -> Int32[np.ndarray, "item codebook"]:
         """The nearest centroid of every codebook, by squared Euclidean distance; ties take the lower index.
 
         Raises:
-            QuantizerError: the embeddings have another size.
+            QuantizerError: the embeddings are not of this quantizer's length.
         """
-        codes: Int32[np.ndarray, "item codebook"] = np.empty(
-            (len(item_embeddings), len(self.codebooks)), dtype=np.int32
-        )
+        codes = np.empty((len(item_embeddings), len(self.codebooks)), np.int32)
         for start in range(0, len(item_embeddings), _ITEMS_AT_ONCE):
-            chunk = item_embeddings[start : start + _ITEMS_AT_ONCE]
-            codes[start : start + len(chunk)] = self._distances(chunk).argmin(axis=2)
+            codes[start : start + _ITEMS_AT_ONCE] = self._distances(
+                item_embeddings[start : start + _ITEMS_AT_ONCE]
+            ).argmin(axis=2)
         return codes
 
-    def distances(self, item_embedding: Float32[np.ndarray, "dim"]) -> Float32[np.ndarray, "codebook centroid"]:
+    def distances(self, item_embedding: Float[np.ndarray, "dim"]) -> Float32[np.ndarray, "codebook centroid"]:
         """Squared Euclidean distance from each part of one item's rotated embedding to each centroid.
 
-        Raises:
-            QuantizerError: the embedding has another size.
-        """
-        of_one: Float32[np.ndarray, "codebook centroid"] = self._distances(item_embedding[None, :])[0]
-        return of_one
+        The nearest centroids are those that `encode` takes.
 
-    def decode(self, semantic_ids: Int32[np.ndarray, "item codebook"]) -> Float32[np.ndarray, "item dim"]:
-        """The embeddings that stand for these codes: centroids side by side, rotated back."""
-        centroids = self.codebooks[np.arange(len(self.codebooks)), semantic_ids]
-        decoded: Float32[np.ndarray, "item dim"] = centroids.reshape(len(semantic_ids), -1) @ self.rotation
-        return decoded
+        Raises:
+            QuantizerError: the embedding is not of this quantizer's length.
+        """
+        return np.asarray(self._distances(item_embedding[None, :])[0])
+
+    def decode(self, semantic_ids: Int[np.ndarray, "item codebook"]) -> Float32[np.ndarray, "item dim"]:
+        """The embeddings that these codes stand for: the centroids side by side, rotated back.
+
+        Raises:
+            QuantizerError: another number of codebooks, or a code that its codebook does not have.
+        """
+        num_codebooks, num_centroids, _ = self.codebooks.shape
+        if semantic_ids.ndim != 2 or semantic_ids.shape[1] != num_codebooks:
+            raise QuantizerError(
+                f"semantic ids have shape {semantic_ids.shape}, expected (items, {num_codebooks}); "
+                "leave the collision index out"
+            )
+        if semantic_ids.size and not 0 <= semantic_ids.min() <= semantic_ids.max() < num_centroids:
+            raise QuantizerError(
+                f"codes are {semantic_ids.min()} to {semantic_ids.max()}, expected 0 to {num_centroids - 1}; "
+                "decode with the quantizer that encoded"
+            )
+        centroids = self.codebooks[np.arange(num_codebooks), semantic_ids]
+        return np.asarray(centroids.reshape(len(semantic_ids), self.dim) @ self.rotation)
 
     def save(self, folder: Path) -> None:
-        """Write quantizer.json and the arrays into `folder`."""
+        """Write quantizer.json and arrays.npz into `folder`."""
         save_array_folder(folder, "quantizer", _KIND, {"rotation": self.rotation, "codebooks": self.codebooks})
 
     def _distances(
-        self, item_embeddings: Float32[np.ndarray, "item dim"]
+        self, item_embeddings: Float[np.ndarray, "item dim"]
     ) -> Float32[np.ndarray, "item codebook centroid"]:
         if item_embeddings.ndim != 2 or item_embeddings.shape[1] != self.dim:
             raise QuantizerError(
                 f"item embeddings have shape {item_embeddings.shape}, expected (items, {self.dim}); "
                 "use the fusion that the quantizer was fitted with"
             )
-        num_codebooks, _, subdim = self.codebooks.shape
-        parts = (item_embeddings @ self.rotation.T).reshape(-1, num_codebooks, subdim)
-        squares = np.square(parts).sum(axis=2)[:, :, None] + np.square(self.codebooks).sum(axis=2)[None]
-        products = np.einsum("ims,mks->imk", parts, self.codebooks, optimize=True)
-        distances: Float32[np.ndarray, "item codebook centroid"] = np.maximum(squares - 2 * products, 0)
+        num_codebooks, num_centroids, subdim = self.codebooks.shape
+        # In double precision: |x|^2 - 2xc + |c|^2 is a small difference of large numbers.
+        rotated = item_embeddings.astype(np.float64) @ self.rotation.T.astype(np.float64)
+        parts = rotated.reshape(-1, num_codebooks, subdim)
+        distances = np.empty((len(parts), num_codebooks, num_centroids), np.float32)
+        for number, centroids in enumerate(self.codebooks.astype(np.float64)):
+            distances[:, number] = _squared_distances(parts[:, number], centroids)
         return distances
 
 
+def _squared_distances(
+    parts: Float64[np.ndarray, "item subdim"], centroids: Float64[np.ndarray, "centroid subdim"]
+) -> Float64[np.ndarray, "item centroid"]:
+    squares = np.square(parts).sum(axis=1)[:, None] + np.square(centroids).sum(axis=1)
+    return np.asarray(np.maximum(squares - 2 * parts @ centroids.T, 0))
+
+
 def fit_opq(
-    item_embeddings: Float32[np.ndarray, "item dim"],
+    item_embeddings: Float[np.ndarray, "item dim"],
     num_codebooks: int,
     num_centroids: int,
     *,
     seed: int = 0,
     num_iterations: int = 25,
 ) -> OpqQuantizer:
-    """Learn rotation and codebooks on training items.
+    """Learn rotation and codebooks from training items.
+
+    With fewer items than `num_centroids`, a codebook gets the largest power of two of centroids that is not above the
+    number of items.
 
     Args:
         item_embeddings: `dim` must be a multiple of `num_codebooks`.
-        num_codebooks: parts that are quantized on their own.
-        num_centroids: codes a codebook, a power of two; at most the largest one that is not above the number of items.
-        seed: of the k-means.
-        num_iterations: of rotation and codebooks in turn.
+        num_codebooks: how many parts are quantized, each on its own.
+        num_centroids: of each codebook, a power of two.
+        seed: of the clustering.
+        num_iterations: how often the rotation is improved.
 
     Raises:
-        QuantizerError: a number is off, or there are fewer than two items.
+        QuantizerError: a number is off, an embedding is not finite, or there are fewer than two items.
     """
+    if item_embeddings.ndim != 2 or not np.isfinite(item_embeddings).all():
+        raise QuantizerError(
+            f"item embeddings of shape {item_embeddings.shape} are no rows of finite numbers; check the fusion"
+        )
     num_items, dim = item_embeddings.shape
     if num_codebooks < 1 or dim % num_codebooks:
         raise QuantizerError(
-            f"{dim} dimensions cannot be split into {num_codebooks} codebooks; choose a number that divides {dim}"
+            f"{dim} dimensions cannot be cut into {num_codebooks} equal parts; "
+            f"choose a number of codebooks that divides {dim}"
         )
-    if num_centroids < 2 or num_centroids & (num_centroids - 1):
-        raise QuantizerError(f"{num_centroids} centroids; expected a power of two, such as 64 or 256")
+    if not 2 <= num_centroids <= _MAX_CENTROIDS or num_centroids & (num_centroids - 1):
+        raise QuantizerError(f"{num_centroids} centroids; expected a power of two from 2 to {_MAX_CENTROIDS}")
+    if num_iterations < 1:
+        raise QuantizerError(f"{num_iterations} iterations; expected at least 1")
     if num_items < 2:
-        raise QuantizerError(f"{num_items} training items; codebooks need two at least; add items")
-    num_bits = min(num_centroids, num_items).bit_length() - 1
-    import faiss  # noqa: PLC0415 - slow to import, and serving never needs it
+        raise QuantizerError(f"{num_items} training items; codebooks need at least 2, add items")
+    import faiss  # noqa: PLC0415 - slow to import, and whoever serves does not need it
 
-    vectors = np.ascontiguousarray(item_embeddings, dtype=np.float32)
+    num_bits = min(num_centroids, num_items).bit_length() - 1
+    # With fewer rows than dimensions FAISS writes past its buffers: such a catalogue is shown to it several times over.
+    repeats = max(1, -(-2 * dim // num_items))
+    vectors = np.ascontiguousarray(np.tile(item_embeddings, (repeats, 1)), np.float32)
+    codes = faiss.ProductQuantizer(dim, num_codebooks, num_bits)
+    codes.cp.seed = seed + 1
+    # Few items a centroid is what a small catalogue has: said here, FAISS does not warn of it.
+    codes.cp.min_points_per_centroid = 1
+    rotation = faiss.OPQMatrix(dim, num_codebooks)
+    rotation.niter = num_iterations
+    rotation.pq = codes
     threads = faiss.omp_get_max_threads()
-    # Sums in k-means depend on how rows are split between threads; one thread makes every machine agree.
+    # How sums are split between threads would otherwise decide their last bits, and so the codes.
     faiss.omp_set_num_threads(1)
     try:
-        with silent_standard_error():
-            opq = faiss.OPQMatrix(dim, num_codebooks)
-            opq.niter = num_iterations
-            quantizer = faiss.ProductQuantizer(dim, num_codebooks, num_bits)
-            quantizer.cp.seed = seed + 1
-            # A codebook of few points each is what small catalogues have: say so to FAISS instead of being warned.
-            quantizer.cp.min_points_per_centroid = 1
-            opq.pq = quantizer
-            opq.train(vectors)
-            rotation = faiss.vector_to_array(opq.A).reshape(dim, dim)
-            quantizer.train(np.ascontiguousarray(vectors @ rotation.T))
+        rotation.train(vectors)
+        codes.train(rotation.apply(vectors))
     finally:
         faiss.omp_set_num_threads(threads)
-    codebooks = faiss.vector_to_array(quantizer.centroids).reshape(num_codebooks, 2**num_bits, -1)
-    return OpqQuantizer(rotation.astype(np.float32), codebooks.astype(np.float32))
-
-
-@contextmanager
-def silent_standard_error() -> Iterator[None]:
-    """FAISS's training writes warnings about few points to the process's standard error, past Python."""
-    saved = os.dup(2)
-    with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123 - a device, not a path of ours
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
+    return OpqQuantizer(
+        faiss.vector_to_array(rotation.A).reshape(dim, dim),
+        faiss.vector_to_array(codes.centroids).reshape(num_codebooks, 2**num_bits, dim // num_codebooks),
+    )
 
 
 def load_opq(folder: Path) -> OpqQuantizer:
@@ -158,6 +179,6 @@ def load_opq(folder: Path) -> OpqQuantizer:
         QuantizerError: the folder is damaged or holds something else.
     """
     saved = load_array_folder(folder, "quantizer", _KIND, QuantizerError)
-    codebooks = saved.array("codebooks", np.float32, (None, None, None))
+    codebooks = saved.array("codebooks", np.float32, None, None, None)
     dim = codebooks.shape[0] * codebooks.shape[2]
-    return OpqQuantizer(saved.array("rotation", np.float32, (dim, dim)), codebooks)
+    return OpqQuantizer(saved.array("rotation", np.float32, dim, dim), codebooks)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clairo_core.errors import TrainingError
-from training.stages import StageCache, digest_of, only_one_process
+from training.stages import FORMAT, StageCache, digest_of, only_one_process
 
 
 def test_a_stage_is_built_once_for_the_same_inputs(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_a_stage_that_died_goes_on_from_what_it_left(tmp_path: Path) -> None:
 
 def test_two_runs_do_not_build_one_stage_at_once(tmp_path: Path) -> None:
     stages = StageCache(tmp_path)
-    partial = tmp_path / f"shared-{digest_of({})}.partial"
+    partial = tmp_path / f"shared-{digest_of({'format': FORMAT})}.partial"
     partial.mkdir()
     with (
         only_one_process(partial / "lock", "shared"),
