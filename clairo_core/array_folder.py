@@ -1,7 +1,7 @@
 """Write the state of one fitted part as a folder, and read it back or say what is wrong with it.
 
-A folder holds `<part>.json`, a header that a person can read, and `arrays.npz`. Knows files and arrays; knows
-nothing of what the part does with them. Start at `save_array_folder` and `load_array_folder`.
+A folder holds `<part>.json`, a header that a person can read, and `arrays.safetensors`. Knows files, numbers and
+arrays; knows nothing of what the part does with them. Start at `save_array_folder` and `load_array_folder`.
 """
 
 import json
@@ -10,51 +10,61 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
-from clairo_core.array_file import load_arrays, save_arrays
 from clairo_core.errors import ClairoError
 
 SCHEMA_VERSION = 1
-_ARRAYS_FILE = "arrays.npz"
+_ARRAYS_FILE = "arrays.safetensors"
 
 
 @dataclass(frozen=True)
 class ArrayFolder:
-    """A folder that was read; a value is checked when asked for, with an error that names the file."""
+    """A folder that was read; each value is checked as it is asked for, with an error that names the file."""
 
-    path: Path
+    header_path: Path
     header: Mapping[str, object]
     arrays: Mapping[str, np.ndarray]
     error: type[ClairoError]
+
+    def text(self, key: str) -> str:
+        """A string of the header."""
+        value = self.header.get(key)
+        if not isinstance(value, str):
+            raise self.error(f"{self.header_path}: {key} is {value!r}, expected a string; copy the folder again")
+        return value
 
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of strings of the header."""
         values = self.header.get(key)
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-            raise self.error(f"{self.path}: {key} is {values!r}, expected a list of strings; copy the folder again")
+            raise self.error(
+                f"{self.header_path}: {key} is {values!r}, expected a list of strings; copy the folder again"
+            )
         return tuple(values)
 
-    def array(self, name: str, dtype: type[np.generic], *shape: int | None) -> np.ndarray:
-        """An array of exactly this element type and shape (None: any length), every value of it finite."""
+    def array(self, name: str, dtype: np.dtype | type, shape: Sequence[int | None]) -> np.ndarray:
+        """An array of exactly this element type and shape (None: any length), all of it finite."""
         array = self.arrays.get(name)
         if array is None:
-            raise self.error(f"{self.path}: array {name!r} is missing; copy the folder again")
-        fits = len(array.shape) == len(shape) and all(
-            expected in (None, length) for length, expected in zip(array.shape, shape, strict=True)
-        )
-        if array.dtype != dtype or not fits:
-            lengths = ", ".join("any" if length is None else str(length) for length in shape)
+            raise self.error(f"{self.header_path.parent}: array {name!r} is missing; copy the folder again")
+        fits = array.dtype == dtype and len(array.shape) == len(shape)
+        if not fits or any(want not in (None, got) for got, want in zip(array.shape, shape, strict=True)):
+            wanted = tuple("any" if length is None else length for length in shape)
             raise self.error(
-                f"{self.path}: array {name!r} is {array.dtype} of shape {array.shape}, "
-                f"expected {np.dtype(dtype)} of ({lengths}); copy the folder again"
+                f"{self.header_path.parent}: array {name!r} is {array.dtype} {array.shape}, expected "
+                f"{np.dtype(dtype)} {wanted}; copy the folder again"
             )
         if not np.isfinite(array).all():
-            raise self.error(f"{self.path}: array {name!r} holds no finite numbers; copy the folder again")
+            raise self.error(
+                f"{self.header_path.parent}: array {name!r} has values that are no numbers; copy the folder again"
+            )
         return array
 
 
 def save_array_folder(
-    folder: Path, part: str, kind: str, arrays: Mapping[str, np.ndarray], **header: str | int | Sequence[str]
+    folder: Path, part: str, kind: str, arrays: Mapping[str, np.ndarray], header: Mapping[str, object] | None = None
 ) -> None:
     """Write `<part>.json` and the arrays into `folder`, which is made if need be; each file aside, then renamed.
 
@@ -62,55 +72,68 @@ def save_array_folder(
         folder: where to write.
         part: what this is, such as "encoder".
         kind: which one of its sort, such as "builtin-text".
-        arrays: name -> array.
+        arrays: name -> array of any element type that safetensors knows.
         header: what else the JSON says.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    save_arrays(folder / _ARRAYS_FILE, **arrays)
-    content = {"part": part, "kind": kind, "schema_version": SCHEMA_VERSION, **header, "arrays": list(arrays)}
-    path = folder / f"{part}.json"
-    aside = path.with_name(path.name + ".tmp")
-    aside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    aside.replace(path)
+    arrays_path = folder / _ARRAYS_FILE
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, _aside(arrays_path))
+    _aside(arrays_path).replace(arrays_path)
+    header_path = folder / f"{part}.json"
+    content = {"part": part, "kind": kind, "schema_version": SCHEMA_VERSION, **(header or {})}
+    _aside(header_path).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    _aside(header_path).replace(header_path)
 
 
 def load_array_folder(folder: Path, part: str, kind: str, error: type[ClairoError]) -> ArrayFolder:
     """Read what `save_array_folder` wrote.
 
     Raises:
-        error: a file is missing or damaged, or the folder holds another kind of part, or one of a newer schema.
+        error: a file is missing, damaged, of another kind, or of a newer schema.
     """
-    header = _load_header(folder, part, error)
-    if header["kind"] != kind:
-        raise error(f"{folder} holds the {part} {header['kind']!r}, expected {kind!r}; give another folder")
-    names = ArrayFolder(folder, header, {}, error).texts("arrays")
+    header_path = folder / f"{part}.json"
+    header = _load_header(header_path, error)
+    if header.get("part") != part or header.get("kind") != kind:
+        raise error(
+            f"{header_path} describes the {header.get('part')} {header.get('kind')!r}, expected the {part} {kind!r}; "
+            "give the right folder"
+        )
+    version = header.get("schema_version")
+    if not isinstance(version, int) or version < 1:
+        raise error(f"{header_path}: schema_version is {version!r}, expected a whole number; copy the folder again")
+    if version > SCHEMA_VERSION:
+        raise error(
+            f"{header_path} has schema version {version}, this CLAIRO reads up to {SCHEMA_VERSION}; update CLAIRO"
+        )
+    arrays_path = folder / _ARRAYS_FILE
     try:
-        arrays = dict(zip(names, load_arrays(folder / _ARRAYS_FILE, *names), strict=True))
-    except (OSError, ValueError) as cause:
-        raise error(f"{folder / _ARRAYS_FILE} cannot be read ({cause}); copy the folder again") from cause
-    return ArrayFolder(folder, header, arrays, error)
+        arrays = load_file(arrays_path)
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as cause:
+        raise error(f"{arrays_path} is missing or damaged ({cause}); copy the folder again") from cause
+    return ArrayFolder(header_path, header, arrays, error)
 
 
 def load_kind(folder: Path, part: str, error: type[ClairoError]) -> str:
     """Which kind of `part` the folder holds.
 
     Raises:
-        error: the header is missing or damaged, or of a newer schema.
+        error: the header is missing, damaged, or says no kind.
     """
-    return str(_load_header(folder, part, error)["kind"])
+    header_path = folder / f"{part}.json"
+    return ArrayFolder(header_path, _load_header(header_path, error), {}, error).text("kind")
 
 
-def _load_header(folder: Path, part: str, error: type[ClairoError]) -> dict[str, object]:
-    path = folder / f"{part}.json"
+def _load_header(path: Path, error: type[ClairoError]) -> dict[str, object]:
     try:
         header = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as cause:
+        raise error(f"{path} is missing; give the folder that holds it") from cause
     except (OSError, ValueError, RecursionError) as cause:
-        raise error(f"{path} cannot be read ({cause}); give a folder that holds {part}s, or copy it again") from cause
-    if not isinstance(header, dict) or header.get("part") != part or not isinstance(header.get("kind"), str):
-        raise error(f"{path} does not describe a {part} of some kind; copy the folder again")
-    version = header.get("schema_version")
-    if not isinstance(version, int) or version < 1:
-        raise error(f"{path}: schema_version is {version!r}, expected a whole number; copy the folder again")
-    if version > SCHEMA_VERSION:
-        raise error(f"{path} has schema version {version}, this CLAIRO reads up to {SCHEMA_VERSION}; update CLAIRO")
+        raise error(f"{path} cannot be read as JSON ({cause}); copy the folder again") from cause
+    if not isinstance(header, dict):
+        raise error(f"{path} holds a {type(header).__name__}, expected a JSON object; copy the folder again")
     return header
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(path.name + ".tmp")

@@ -68,10 +68,10 @@ class ConcatPcaFusion:
         )
 
     def save(self, folder: Path) -> None:
-        """Write fusion.json and arrays.npz into `folder`."""
+        """Write fusion.json and the arrays into `folder`."""
         arrays = {f"mean_{number}": self.means[modality] for number, modality in enumerate(self.modalities)}
         arrays |= {f"projection_{number}": self.projections[name] for number, name in enumerate(self.modalities)}
-        save_array_folder(folder, "fusion", _KIND, arrays, modalities=self.modalities)
+        save_array_folder(folder, "fusion", _KIND, arrays, {"modalities": self.modalities})
 
     def _checked(self, modality: str, embeddings: Mapping[str, ModalityEmbeddings]) -> ModalityEmbeddings:
         if modality not in embeddings:
@@ -107,7 +107,7 @@ def fit_fusion(embeddings: Mapping[str, ModalityEmbeddings], dim_per_modality: i
     for modality, given in embeddings.items():
         present = given.vectors[given.is_present].astype(np.float64)
         if len(present) == 0:
-            raise FusionError(f"none of the {len(given)} training items has the modality {modality!r}; leave it out")
+            raise FusionError(f"no training item of {len(given)} has the modality {modality!r}; leave it out")
         if not np.isfinite(present).all():
             raise FusionError(f"{modality} embeddings hold values that are no finite numbers; check their encoder")
         mean = present.mean(axis=0)
@@ -124,9 +124,9 @@ def load_fusion(folder: Path) -> ConcatPcaFusion:
     """
     saved = load_array_folder(folder, "fusion", _KIND, FusionError)
     modalities = saved.texts("modalities")
-    means = {name: saved.array(f"mean_{number}", np.float32, None) for number, name in enumerate(modalities)}
+    means = {name: saved.array(f"mean_{number}", np.float32, (None,)) for number, name in enumerate(modalities)}
     projections = {
-        name: saved.array(f"projection_{number}", np.float32, len(means[name]), None)
+        name: saved.array(f"projection_{number}", np.float32, (len(means[name]), None))
         for number, name in enumerate(modalities)
     }
     return ConcatPcaFusion(modalities, means, projections)

@@ -17,7 +17,7 @@ from clairo_core.errors import GeneratorError
 from clairo_core.generator import Generator, load_generator
 from clairo_core.items import UserHistory
 from clairo_core.tokenizer import TokenBatch, Tokenizer
-from clairo_core.trie import build_trie
+from clairo_core.trie import Trie, build_trie
 from clairo_core.view_fusion import fuse_views
 from clairo_core.vocabulary import PAD
 

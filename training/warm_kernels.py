@@ -1,4 +1,11 @@
-"""Compile the numba kernels into their on-disk cache: `python -m training.warm_kernels`, once at install.
+"""Compile every kernel into the cache on disk: `python -m training.warm_kernels`, once at install or image build.
 
-Compilation takes about half a minute; loading from the cache a fifth of a second. No user should wait for it twice.
+Compilation takes about a minute; reading the cache a fifth of a second. No user should wait for it twice.
 """
+
+import clairo_core.tokenizer  # noqa: F401 - importing a module makes its kernels known
+import training.learn_vocabulary  # noqa: F401
+from clairo_core.compilation import compile_kernels
+
+if __name__ == "__main__":
+    print(f"{compile_kernels()} kernels compiled")

@@ -93,9 +93,9 @@ class BuiltinImageEncoder:
         return ModalityEmbeddings(vectors, is_present)
 
     def save(self, folder: Path) -> None:
-        """Write encoder.json and arrays.npz into `folder`."""
+        """Write encoder.json and the arrays into `folder`."""
         arrays = {"words": self.words, "block_scales": self.block_scales}
-        save_array_folder(folder, "encoder", self.name, arrays, modality=self.modality, dim=self.dim)
+        save_array_folder(folder, "encoder", self.name, arrays, {"modality": self.modality, "dim": self.dim})
 
     @classmethod
     def load(cls, folder: Path) -> "BuiltinImageEncoder":
@@ -106,7 +106,7 @@ class BuiltinImageEncoder:
         """
         saved = load_array_folder(folder, "encoder", cls.name, EncoderError)
         return cls(
-            saved.array("words", np.float32, None, PATCH_DIM), saved.array("block_scales", np.float32, _NUM_BLOCKS)
+            saved.array("words", np.float32, (None, PATCH_DIM)), saved.array("block_scales", np.float32, (_NUM_BLOCKS,))
         )
 
     def _describe(self, pixels: UInt8[np.ndarray, "side side 3"]) -> Float32[np.ndarray, "dim"]:

@@ -104,8 +104,8 @@ class BuiltinTextEncoder:
             with_words = [with_words[row] for row in np.sort(drawn)]
         counts = [_count_terms(batch) for batch in _batches(with_words, "counting terms", progress)]
         term_weights = {
-            sort: _weigh_terms(sparse.vstack([first + others for first, others in fields], format="csr"))
-            for sort, fields in {sort: [batch[sort] for batch in counts] for sort in _TERM_COUNTERS}.items()
+            sort: _weigh_terms(sparse.vstack([sum(batch[sort]) for batch in counts], format="csr"))
+            for sort in _TERM_COUNTERS
         }
         weighted = sparse.vstack([_weighted_terms(batch, term_weights) for batch in counts], format="csr")
         _, _, components = randomized_svd(
@@ -130,7 +130,7 @@ class BuiltinTextEncoder:
         for sort, weights in self.term_weights.items():
             arrays[f"{sort}_hashes"] = weights.hashes
             arrays[f"{sort}_inverse_document_frequencies"] = weights.inverse_document_frequencies
-        save_array_folder(folder, "encoder", self.name, arrays, modality=self.modality, dim=self.dim)
+        save_array_folder(folder, "encoder", self.name, arrays, {"modality": self.modality, "dim": self.dim})
 
     @classmethod
     def load(cls, folder: Path) -> "BuiltinTextEncoder":
@@ -142,11 +142,11 @@ class BuiltinTextEncoder:
         saved = load_array_folder(folder, "encoder", cls.name, EncoderError)
         term_weights = {}
         for sort in _TERM_COUNTERS:
-            hashes = saved.array(f"{sort}_hashes", np.int32, None)
-            frequencies = saved.array(f"{sort}_inverse_document_frequencies", np.float32, len(hashes))
+            hashes = saved.array(f"{sort}_hashes", np.int32, (None,))
+            frequencies = saved.array(f"{sort}_inverse_document_frequencies", np.float32, (len(hashes),))
             term_weights[sort] = TermWeights(hashes, frequencies)
         num_terms = sum(len(weights.hashes) for weights in term_weights.values())
-        components = saved.array("components", np.float16, num_terms, None)
+        components = saved.array("components", np.float16, (num_terms, None))
         return cls(term_weights, components.astype(np.float32))
 
 

@@ -78,7 +78,7 @@ class OpqQuantizer:
         return np.asarray(centroids.reshape(len(semantic_ids), self.dim) @ self.rotation)
 
     def save(self, folder: Path) -> None:
-        """Write quantizer.json and arrays.npz into `folder`."""
+        """Write quantizer.json and the arrays into `folder`."""
         save_array_folder(folder, "quantizer", _KIND, {"rotation": self.rotation, "codebooks": self.codebooks})
 
     def _distances(
@@ -148,9 +148,9 @@ def fit_opq(
     import faiss  # noqa: PLC0415 - slow to import, and whoever serves does not need it
 
     num_bits = min(num_centroids, num_items).bit_length() - 1
-    # With fewer rows than dimensions FAISS writes past its buffers: such a catalogue is shown to it several times over.
-    repeats = max(1, -(-2 * dim // num_items))
-    vectors = np.ascontiguousarray(np.tile(item_embeddings, (repeats, 1)), np.float32)
+    # With fewer rows than dimensions, FAISS writes beyond a buffer of its own; rows repeated alike move no centroid.
+    repeats = -(-dim // num_items)
+    vectors = np.tile(item_embeddings.astype(np.float32), (repeats, 1))
     codes = faiss.ProductQuantizer(dim, num_codebooks, num_bits)
     codes.cp.seed = seed + 1
     # Few items a centroid is what a small catalogue has: said here, FAISS does not warn of it.
@@ -179,6 +179,6 @@ def load_opq(folder: Path) -> OpqQuantizer:
         QuantizerError: the folder is damaged or holds something else.
     """
     saved = load_array_folder(folder, "quantizer", _KIND, QuantizerError)
-    codebooks = saved.array("codebooks", np.float32, None, None, None)
+    codebooks = saved.array("codebooks", np.float32, (None, None, None))
     dim = codebooks.shape[0] * codebooks.shape[2]
-    return OpqQuantizer(saved.array("rotation", np.float32, dim, dim), codebooks)
+    return OpqQuantizer(saved.array("rotation", np.float32, (dim, dim)), codebooks)

@@ -90,14 +90,14 @@ def test_a_loaded_encoder_gives_the_same_numbers(encoder: ModalityEncoder, tmp_p
 @pytest.mark.parametrize("damage", ["truncate", "remove", "rename_kind"])
 def test_a_damaged_encoder_is_refused_by_name(tmp_path: Path, damage: str) -> None:
     IMAGE_ENCODER.save(tmp_path)
-    arrays, header = tmp_path / "arrays.npz", tmp_path / "encoder.json"
+    arrays, header = tmp_path / "arrays.safetensors", tmp_path / "encoder.json"
     if damage == "truncate":
         arrays.write_bytes(arrays.read_bytes()[:-20])
     elif damage == "remove":
         arrays.unlink()
     else:
         header.write_text(header.read_text(encoding="utf-8").replace("builtin-image", "clip"), encoding="utf-8")
-    with pytest.raises(EncoderError, match=r"arrays\.npz|clip"):
+    with pytest.raises(EncoderError, match=r"arrays\.safetensors|clip"):
         load_encoder(tmp_path)
 
 

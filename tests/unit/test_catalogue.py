@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clairo_core.catalogue import Catalogue, build_catalogue, load_catalogue
@@ -130,6 +130,7 @@ def test_an_empty_catalogue_can_grow():
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=40))
+@settings(deadline=None)
 def test_versions_of_an_index_agree_with_plain_dictionaries(steps):
     versions = [(RowIndex[str](), {})]
     for number, (chosen, probe) in enumerate(steps):

@@ -71,7 +71,7 @@ def test_training_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
 def test_a_saved_quantizer_is_the_same_when_loaded(tmp_path: Path) -> None:
     QUANTIZER.save(tmp_path)
     assert np.array_equal(load_opq(tmp_path).encode(VECTORS), QUANTIZER.encode(VECTORS))
-    (tmp_path / "arrays.npz").write_bytes(b"")
+    (tmp_path / "arrays.safetensors").write_bytes(b"")
     with pytest.raises(QuantizerError, match="arrays"):
         load_opq(tmp_path)
 

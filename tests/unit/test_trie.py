@@ -2,7 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clairo_core.catalogue import build_catalogue
@@ -55,11 +55,13 @@ def test_a_trie_of_three_items_worked_by_hand():
 
 
 @given(token_sequences)
+@settings(deadline=None)
 def test_every_item_is_found_at_the_end_of_its_tokens(sequences):
     assert spelled_out(trie_of(sequences)) == {tokens: row for row, tokens in enumerate(sequences)}
 
 
 @given(token_sequences)
+@settings(deadline=None)
 def test_a_node_counts_the_items_at_and_below_it(sequences):
     trie = trie_of(sequences)
     for node in range(trie.num_nodes):
@@ -75,6 +77,7 @@ def test_a_node_counts_the_items_at_and_below_it(sequences):
 
 
 @given(token_sequences)
+@settings(deadline=None)
 def test_adding_items_one_by_one_gives_the_trie_of_all(sequences):
     trie = trie_of(sequences[:1])
     for tokens in sequences[1:]:
@@ -83,6 +86,7 @@ def test_adding_items_one_by_one_gives_the_trie_of_all(sequences):
 
 
 @given(token_sequences, st.data())
+@settings(deadline=None)
 def test_counts_before_a_place_follow_the_filter_and_leave_retired_items_out(sequences, data):
     flags = st.lists(st.booleans(), min_size=len(sequences), max_size=len(sequences))
     is_retired, is_allowed = np.array(data.draw(flags)), np.array(data.draw(flags))

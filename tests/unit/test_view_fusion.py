@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clairo_core.beam_search import Beams
@@ -38,6 +38,7 @@ def test_a_request_without_beams_has_no_items():
         max_size=3,
     )
 )
+@settings(deadline=None)
 def test_fusing_agrees_with_adding_up_dictionaries(requests):
     views = [view for request in requests for view in request]
     request_of_view = np.repeat(np.arange(len(requests)), [len(request) for request in requests])
