@@ -134,8 +134,9 @@ def recommender_of(catalogue: Catalogue, tokenizer: Tokenizer, folder: Path, dty
 
 
 def median_ms(call: Callable[[], object], repeats: int) -> float:
-    """Milliseconds of a call, after one that warms up."""
-    call()
+    """Milliseconds of a call, after one that warms up; a single call is of what takes too long for more."""
+    if repeats > 1:
+        call()
     seconds = []
     for _ in range(repeats):
         started = time.perf_counter()

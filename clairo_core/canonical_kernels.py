@@ -146,8 +146,7 @@ def _heaviest_site(sites, num_sets):
     for site in range(2 * num_sets - 1):
         if sites[site, _TOKEN] != NO_TOKEN and (
             best < 0
-            or sites[site, _NUMERATOR] * sites[best, _DENOMINATOR]
-            > sites[best, _NUMERATOR] * sites[site, _DENOMINATOR]
+            or sites[site, _NUMERATOR] * sites[best, _DENOMINATOR] > sites[best, _NUMERATOR] * sites[site, _DENOMINATOR]
         ):
             best = site
     return best
@@ -213,9 +212,7 @@ def _merge_sets(sets, sizes, slots, sites, num_sets, rules, left, right, token_l
     return count
 
 
-@kernel(
-    _INT32_ROWS, _INT32_ROW, _INT64_ROW, _INT64_ROW, _INT64_ROW, _INT32_ROW, _INT32_ROW, types.int64, _INT64_ROW
-)
+@kernel(_INT32_ROWS, _INT32_ROW, _INT64_ROW, _INT64_ROW, _INT64_ROW, _INT32_ROW, _INT32_ROW, types.int64, _INT64_ROW)
 def encode_canonical(feature_tokens, items, offsets, rule_table, counts, left, right, first_token, token_limits):
     """Canonical tokens of every history; see `Tokenizer.encode_canonical`. Returns (ids, lengths)."""
     num_histories, num_categories = offsets.shape[0] - 1, feature_tokens.shape[1]
@@ -236,7 +233,15 @@ def encode_canonical(feature_tokens, items, offsets, rule_table, counts, left, r
             for category in range(num_categories):
                 sets[i, category] = feature_tokens[items[offsets[history] + i], category]
         lengths[history] = _merge_sets(
-            sets, sizes, slots, sites, num_sets, rules, left, right, token_limits,
+            sets,
+            sizes,
+            slots,
+            sites,
+            num_sets,
+            rules,
+            left,
+            right,
+            token_limits,
             flat[offsets[history] * num_categories :],
         )
     return padded(flat, offsets[:-1] * num_categories, lengths), lengths

@@ -1,33 +1,33 @@
 """Every error that CLAIRO raises on purpose; each says what, got, expected, and the next step.
 
-    ClairoError
-    ├── SettingsError                 a flag, a --set key, a preset or an environment variable
-    ├── DatasetError                  a table or the TOML that describes it: file, row and field
-    │   ├── MissingColumnError
-    │   ├── RowError
-    │   └── EmptyTableError
-    ├── ContentError                  what an item is made of
-    │   ├── UnreadablePictureError
-    │   └── ContentTooLargeError
-    ├── EncoderError
-    ├── FusionError
-    ├── QuantizerError
-    ├── FeatureSetError               ragged, negative or unknown features
-    │   └── FeatureSpaceFullError     no free collision index is left
-    ├── VocabularyError
-    │   ├── VocabularySizeError
-    │   ├── EmptyCorpusError
-    │   └── VocabularyFileError       damaged, or of a newer schema
-    ├── CatalogueError
-    │   ├── UnknownItemError
-    │   └── DuplicateItemError
-    ├── GeneratorError
-    ├── TrainingError
-    └── BundleError
-        ├── BundleNotFoundError
-        ├── BundleDigestError         a file is missing, truncated or altered
-        ├── BundleManifestError
-        └── NewerBundleError          written by a newer CLAIRO than this one
+ClairoError
+├── SettingsError                 a flag, a --set key, a preset or an environment variable
+├── DatasetError                  a table or the TOML that describes it: file, row and field
+│   ├── MissingColumnError
+│   ├── RowError
+│   └── EmptyTableError
+├── ContentError                  what an item is made of
+│   ├── UnreadablePictureError
+│   └── ContentTooLargeError
+├── EncoderError
+├── FusionError
+├── QuantizerError
+├── FeatureSetError               ragged, negative or unknown features
+│   └── FeatureSpaceFullError     no free collision index is left
+├── VocabularyError
+│   ├── VocabularySizeError
+│   ├── EmptyCorpusError
+│   └── VocabularyFileError       damaged, or of a newer schema
+├── CatalogueError
+│   ├── UnknownItemError
+│   └── DuplicateItemError
+├── GeneratorError
+├── TrainingError
+└── BundleError
+    ├── BundleNotFoundError
+    ├── BundleDigestError         a file is missing, truncated or altered
+    ├── BundleManifestError
+    └── NewerBundleError          written by a newer CLAIRO than this one
 """
 
 

@@ -57,9 +57,7 @@ class ItemSequences:
         return cls.from_lengths(items, lengths)
 
     @classmethod
-    def from_lengths(
-        cls, items: Int[np.ndarray, "position"], lengths: Int[np.ndarray, "sequence"]
-    ) -> "ItemSequences":
+    def from_lengths(cls, items: Int[np.ndarray, "position"], lengths: Int[np.ndarray, "sequence"]) -> "ItemSequences":
         """Cut `items` into sequences of these lengths, in order."""
         return cls(items, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
 

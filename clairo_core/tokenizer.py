@@ -43,9 +43,7 @@ class Tokenizer:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
         self._rule_table = pair_kernels.empty_rule_table(len(vocabulary.left))
-        pair_kernels.fill_rule_table(
-            self._rule_table, vocabulary.left, vocabulary.right, vocabulary.first_merge_token
-        )
+        pair_kernels.fill_rule_table(self._rule_table, vocabulary.left, vocabulary.right, vocabulary.first_merge_token)
         self._token_limits = np.array([*vocabulary.expanded_at, vocabulary.size], dtype=np.int64)
 
     def encode_views(

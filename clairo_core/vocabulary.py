@@ -183,7 +183,8 @@ class Vocabulary:
             FeatureSetError: ragged sets, another number of categories, or a value that a category does not have.
         """
         values = checked_feature_sets(feature_sets, self.category_names, self.category_sizes)
-        return (values + self.category_offsets).astype(np.int32)
+        tokens: Int32[np.ndarray, "item category"] = (values + self.category_offsets).astype(np.int32)
+        return tokens
 
     def save(self, folder: Path) -> None:
         """Write vocabulary.json and merges.npz into `folder`, which is made if need be.

@@ -9,6 +9,7 @@ merges into that token.
 """
 
 import heapq
+import itertools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -176,7 +177,7 @@ def without_empty_sets(head: Node) -> Node:
 # ---- Learning --------------------------------------------------------------------------------------------------
 
 
-def learn(
+def learn(  # noqa: PLR0912 - the algorithm in one piece, as the paper has it
     sequences: Sequence[Sequence[Sequence[int]]],
     first_token: int,
     num_rules: int,
@@ -238,7 +239,9 @@ def learn(
 # ---- Encoding --------------------------------------------------------------------------------------------------
 
 
-def encode_canonical(sets: Sequence[Sequence[int]], rules: Sequence[Rule], expanded_at: Sequence[int] = ()) -> list[int]:
+def encode_canonical(
+    sets: Sequence[Sequence[int]], rules: Sequence[Rule], expanded_at: Sequence[int] = ()
+) -> list[int]:
     """Merge where the rule's count times the pair's weight is greatest, the first such place, until nothing merges."""
     if not len(sets):
         return []
@@ -274,7 +277,7 @@ def merge_flat(tokens: Sequence[int], rules: Sequence[Rule]) -> list[int]:
     while True:
         candidates = [
             (token_of[pair_of(*two)], place)
-            for place, two in enumerate(zip(merged, merged[1:], strict=False))
+            for place, two in enumerate(itertools.pairwise(merged))
             if pair_of(*two) in token_of
         ]
         if not candidates:

@@ -89,6 +89,8 @@ class FitSettings:
     max_epochs: int = 30
     examples_per_epoch: int = 0
     """Train on a fresh seeded sample of this many prefixes an epoch; 0 takes every prefix."""
+    balance_users: bool = False
+    """Whether each user counts the same, however long the history: as in the evaluation. Needs examples_per_epoch."""
     patience: int = 3
     """Stop after this many epochs without a better validation NDCG@10."""
     max_minutes: float = 0.0

@@ -128,7 +128,7 @@ def _merge_with_slot(tokens, set_sizes, slots, i, link, left, right, token):
 
 @njit(forceinline=True)
 def _merge_across(tokens, set_sizes, slots, i, first, second, token):
-    """Merge `first` from set i and `second` from set i + 1 into the empty slot between; says whether both were there."""
+    """Merge `first` from set i and `second` from set i + 1 into the slot between; says whether both were there."""
     first_place, second_place = _place_in(tokens, set_sizes, i, first), _place_in(tokens, set_sizes, i + 1, second)
     if first_place < 0 or second_place < 0:
         return False

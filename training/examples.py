@@ -26,6 +26,8 @@ class Examples:
     starts: Int64[np.ndarray, "example"]
     ends: Int64[np.ndarray, "example"]
     """Where the history ends and the target stands: `items[starts:ends]` leads to `items[ends]`."""
+    num_of_user: Int64[np.ndarray, "example"]
+    """How many examples the user of this example has."""
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -58,7 +60,8 @@ def every_prefix(sequences: ItemSequences, max_history_items: int) -> Examples:
     first = np.repeat(offsets[:-1], np.diff(offsets))
     positions = np.arange(len(sequences.items))
     ends = positions[positions > first]
-    return Examples(sequences.items, np.maximum(first[ends], ends - max_history_items), ends)
+    num_of_user = np.repeat(np.diff(offsets) - 1, np.diff(offsets))[ends]
+    return Examples(sequences.items, np.maximum(first[ends], ends - max_history_items), ends, num_of_user)
 
 
 def label_table(canonical: TokenBatch) -> Int32[np.ndarray, "item output"]:
@@ -78,10 +81,18 @@ def shuffled_batches(
     batch_size: int,
     num_examples: int,
     seed: int,
+    balance_users: bool = False,
 ) -> Iterator[TrainingBatch]:
-    """One epoch of `num_examples` examples in random order, each history in a fresh random view."""
+    """One epoch of `num_examples` examples in random order, each history in a fresh random view.
+
+    With `balance_users` an example is drawn the more rarely the more examples its user has.
+    """
     random = np.random.default_rng(seed)
-    chosen = random.permutation(len(examples))[:num_examples]
+    if balance_users:
+        shares = 1.0 / examples.num_of_user
+        chosen = random.choice(len(examples), size=num_examples, replace=False, p=shares / shares.sum())
+    else:
+        chosen = random.permutation(len(examples))[:num_examples]
     for start in range(0, len(chosen), batch_size * POOL_BATCHES):
         pool = chosen[start : start + batch_size * POOL_BATCHES]
         views = tokenizer.encode_views(feature_tokens, examples.histories(pool), seed=int(random.integers(2**31)))

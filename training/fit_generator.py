@@ -164,6 +164,7 @@ def fit_generator(
             batch_size=settings.batch_size,
             num_examples=num_examples,
             seed=seed * 100_003 + epoch,
+            balance_users=settings.balance_users,
         )
         model.train()
         losses = []

@@ -235,7 +235,9 @@ def merge_pairs(
             if status != CHOSEN:
                 return status
         else:
-            status = _carry_out_merge(corpus, weights, pairs, heads, index, risen, examined, keys, deltas, rows, counters)
+            status = _carry_out_merge(
+                corpus, weights, pairs, heads, index, risen, examined, keys, deltas, rows, counters
+            )
             if status == FINISHED:
                 status = _end_merge(pairs, heap, risen, counters)
             if status != FINISHED:

@@ -9,6 +9,7 @@ A picture is stretched to a square: on posters that kept more of what viewers sh
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -50,7 +51,7 @@ class BuiltinImageEncoder:
     name: ClassVar[str] = "builtin-image"
     modality: ClassVar[str] = "image"
 
-    @property
+    @cached_property
     def dim(self) -> int:
         """Length of an image embedding."""
         return len(self._describe(np.zeros((SIDE_PIXELS, SIDE_PIXELS, 3), np.uint8)))

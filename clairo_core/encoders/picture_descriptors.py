@@ -18,6 +18,7 @@ _CELL_PIXELS = 8
 _ORIENTATIONS = 9
 # A patch with less contrast than this, such as a wall, shows nothing that could be a visual word.
 _LEAST_PATCH_CONTRAST = 0.75
+_WORDS_A_PATCH = 3
 _COLOUR_LEVELS = 32  # of red, green and blue, in what follows
 _LIGHTNESS_BINS, _HUE_AXIS_BINS, _HUE_AXIS_RANGE = 4, 7, 80.0
 _LAYOUT_GRID = 4
@@ -81,9 +82,10 @@ def visual_word_histogram(
     """
     drawn = patches[patches.any(axis=1)]
     similarity = drawn @ words.T
-    nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :3]
+    count = min(_WORDS_A_PATCH, len(words))
+    nearest = np.argpartition(-similarity, count - 1, axis=1)[:, :count]
     shares = np.take_along_axis(similarity, nearest, axis=1)
-    shares = np.exp((shares - shares[:, :1]) / 0.05)
+    shares = np.exp((shares - shares.max(axis=1, keepdims=True)) / 0.05)
     shares /= shares.sum(axis=1, keepdims=True)
     counts = np.bincount(nearest.ravel(), shares.ravel(), minlength=len(words))
     # The fourth root, where colours take the square root: a small motif is a few patches among many of a pattern.

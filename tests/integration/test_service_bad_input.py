@@ -220,7 +220,7 @@ async def test_a_form_without_a_chosen_file_is_an_item_without_a_picture(client:
     )
     answer = await client.post("/items", content=body, headers={"content-type": FORM})
     assert answer.status_code == 201, answer.text
-    assert answer.json()["missing_modalities"] == ["image"]
+    assert "image" in answer.json()["missing_modalities"]
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,7 @@ from clairo_core.features import (
     nearest_free_feature_set,
 )
 
-small_semantic_ids = arrays.arrays(
-    np.int32, st.tuples(st.integers(0, 30), st.just(2)), elements=st.integers(0, 2)
-)
+small_semantic_ids = arrays.arrays(np.int32, st.tuples(st.integers(0, 30), st.just(2)), elements=st.integers(0, 2))
 
 
 def test_items_with_equal_codes_are_numbered_in_row_order():
@@ -37,18 +35,14 @@ def test_collision_indices_match_counting_one_by_one(semantic_ids):
 
 @given(small_semantic_ids)
 def test_no_two_feature_sets_are_alike(semantic_ids):
-    feature_sets, space = feature_sets_with_collision_index(
-        semantic_ids, (3, 3), collision_capacity(semantic_ids)
-    )
+    feature_sets, space = feature_sets_with_collision_index(semantic_ids, (3, 3), collision_capacity(semantic_ids))
     space.check(feature_sets)
     assert len(set(map(tuple, feature_sets.tolist()))) == len(semantic_ids)
     assert np.array_equal(feature_sets[:, :2], semantic_ids)
 
 
 def test_the_space_names_and_sizes_every_category():
-    _, space = feature_sets_with_collision_index(
-        np.array([[0, 1]]), (4, 8), 16, codebook_names=("text", "image")
-    )
+    _, space = feature_sets_with_collision_index(np.array([[0, 1]]), (4, 8), 16, codebook_names=("text", "image"))
     assert space == FeatureSpace(("text", "image", "collision"), (4, 8, 16))
     assert space.num_features == 28
 
@@ -67,9 +61,7 @@ def test_more_equal_codes_than_collision_indices_is_an_error_that_gives_the_code
 def test_a_feature_outside_its_category_is_named_by_row_and_category():
     space = FeatureSpace(("code_0", "collision"), (4, 2))
     space.check(np.array([[3, 1], [0, 0]]))
-    with pytest.raises(
-        FeatureSetError, match=r"item row 1, category 'code_0': got feature 4, expected 0 to 3"
-    ):
+    with pytest.raises(FeatureSetError, match=r"item row 1, category 'code_0': got feature 4, expected 0 to 3"):
         space.check(np.array([[3, 1], [4, 0]]))
     with pytest.raises(FeatureSetError, match="got feature -1"):
         space.check(np.array([[0, -1]]))
@@ -79,9 +71,7 @@ def test_a_feature_outside_its_category_is_named_by_row_and_category():
         space.check(np.array([[0.0, 1.0]]))
 
 
-@pytest.mark.parametrize(
-    ("names", "sizes"), [(("a",), (1, 2)), ((), ()), (("a", "a"), (2, 2)), (("a", "b"), (2, 0))]
-)
+@pytest.mark.parametrize(("names", "sizes"), [(("a",), (1, 2)), ((), ()), (("a", "a"), (2, 2)), (("a", "b"), (2, 0))])
 def test_a_space_without_sense_is_refused(names, sizes):
     with pytest.raises(FeatureSetError):
         FeatureSpace(names, sizes)
@@ -116,13 +106,9 @@ def test_the_nearest_free_feature_set_matches_brute_force(distances, taken, near
     space = FeatureSpace(("a", "b", "c", "collision"), (4, 4, 4, 2))
 
     def added_distance(codes):
-        return sum(
-            distances[codebook, code] - distances[codebook].min() for codebook, code in enumerate(codes)
-        )
+        return sum(distances[codebook, code] - distances[codebook].min() for codebook, code in enumerate(codes))
 
-    by_distance = sorted(
-        itertools.product(range(4), repeat=3), key=lambda codes: (added_distance(codes), codes)
-    )
+    by_distance = sorted(itertools.product(range(4), repeat=3), key=lambda codes: (added_distance(codes), codes))
     taken |= {(*codes, index) for codes in by_distance[:nearest_blocked] for index in range(2)}
     free = ((*codes, index) for codes in by_distance for index in range(2) if (*codes, index) not in taken)
     assert nearest_free_feature_set(distances, taken, space) == next(free)

@@ -49,9 +49,7 @@ def test_other_formats_are_refused_whatever_they_are_called(format_name):
         decode_picture(encoded(left_half_red(), format_name))
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"\x00", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"\xff\xd8\xff\xe0"]
-)
+@pytest.mark.parametrize("content", [b"", b"\x00", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"\xff\xd8\xff\xe0"])
 def test_bytes_that_are_no_picture_are_refused(content):
     with pytest.raises(UnreadablePictureError):
         decode_picture(content)
