@@ -22,7 +22,7 @@ from training.stages import StageCache
 from training.workbench import Workbench
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-DEMO_SETTINGS = ("fit.max_epochs=14", "fit.validation_users=500", "evaluate.max_users=1000")
+DEMO_SETTINGS = ("fit.max_epochs=12", "fit.validation_users=500", "evaluate.max_users=1000")
 """The same as `make demo`."""
 
 

@@ -1,6 +1,10 @@
 """The built-in encoders: like is near like, missing is missing, and what is loaded is what was saved."""
 
 import io
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -121,3 +125,93 @@ def test_any_text_at_all_gives_finite_numbers(texts: list[str]) -> None:
     assert np.isfinite(embeddings.vectors).all()
     lengths = np.linalg.norm(embeddings.vectors, axis=1)
     assert np.allclose(lengths[embeddings.is_present], 1.0, atol=1e-5)
+
+
+def test_a_title_is_not_drowned_by_what_follows() -> None:
+    encoder = BuiltinTextEncoder.fit(TEXT_ITEMS, dim=24)
+    rest = " ".join(SUBJECTS[1] for _ in range(50))
+    vectors = encoder.encode(
+        [
+            Item(item_id="a", texts={"title": SUBJECTS[0], "description": rest}),
+            Item(item_id="b", texts={"title": SUBJECTS[1], "description": rest}),
+            Item(item_id="c", texts={"title": SUBJECTS[0]}),
+        ]
+    ).vectors
+    assert vectors[2] @ vectors[0] > vectors[2] @ vectors[1] + 0.2
+
+
+def test_chinese_and_cyrillic_have_words_too() -> None:
+    texts = ["红色的吉他弦", "蓝色的吉他弦", "园艺土壤和种子", "园艺种子", "гитарные струны", "струны для гитары"]
+    items = [Item(item_id=str(row), texts={"title": text}) for row, text in enumerate(texts)]
+    encoder = BuiltinTextEncoder.fit(items, dim=6)
+    vectors = encoder.encode(items).vectors
+    assert [nearest(vectors, row) for row in range(6)] == [1, 0, 3, 2, 5, 4]
+    # Of letters that no training text has, the encoder can say nothing: the item counts as one without words.
+    assert not encoder.encode([Item(item_id="x", texts={"title": "ελληνικά"})]).is_present[0]
+
+
+def test_case_and_width_of_letters_do_not_matter() -> None:
+    vectors = TEXT_ENCODER.encode([text_item(0, "GUITAR Strings"), text_item(0, "ｇｕｉｔａｒ strings")]).vectors
+    assert np.allclose(vectors[0], vectors[1], atol=1e-6)
+
+
+def test_half_a_surrogate_pair_is_passed_over() -> None:
+    items = [text_item(0, "guitar \ud800strings"), text_item(0, "guitar strings")]
+    vectors = TEXT_ENCODER.encode(items).vectors
+    assert np.allclose(vectors[0], vectors[1], atol=1e-6)
+
+
+def test_a_hundred_thousand_characters_take_no_seconds() -> None:
+    endless = Item(item_id="x", texts={"title": "guitar " * 15_000, "description": "ﷺ strings" * 15_000})
+    start = time.process_time()
+    assert TEXT_ENCODER.encode([endless]).is_present[0]
+    assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize("encoder", [TEXT_ENCODER, IMAGE_ENCODER], ids=lambda encoder: encoder.name)
+def test_an_item_alone_gets_the_numbers_that_it_gets_among_others(encoder: ModalityEncoder) -> None:
+    items = [*TEXT_ITEMS[:3], *IMAGE_ITEMS[:3]]
+    together = encoder.encode(items).vectors
+    assert np.array_equal(together, np.concatenate([encoder.encode([item]).vectors for item in items]))
+
+
+def test_fitting_is_the_same_in_every_process() -> None:
+    script = (
+        "import hashlib, test_builtin_encoders as t\n"
+        "for encoder in (t.TEXT_ENCODER, t.IMAGE_ENCODER):\n"
+        "    print(hashlib.sha256(encoder.encode([*t.TEXT_ITEMS, *t.IMAGE_ITEMS]).vectors.tobytes()).hexdigest())\n"
+    )
+    folder = Path(__file__).resolve().parent
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), str(folder.parents[1])])}
+    digests = [
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env=environment | {"PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    ]
+    assert digests[0] == digests[1] != ""
+
+
+def test_a_one_colour_picture_is_present_and_near_its_colour() -> None:
+    plain = [Item(item_id=name, picture=one_colour(name)) for name in ("red", "crimson", "blue")]
+    embeddings = IMAGE_ENCODER.encode(plain)
+    assert embeddings.is_present.all()
+    assert nearest(embeddings.vectors, 0) == 1
+
+
+def test_an_encoder_of_one_colour_pictures_alone_can_be_fitted() -> None:
+    plain = [Item(item_id=name, picture=one_colour(name)) for name in ("red", "red")]
+    encoder = BuiltinImageEncoder.fit(plain)
+    vectors = encoder.encode([*plain, *IMAGE_ITEMS]).vectors
+    assert np.isfinite(vectors).all()
+    assert np.array_equal(vectors[0], vectors[1])
+
+
+def one_colour(name: str) -> bytes:
+    stored = io.BytesIO()
+    Image.new("RGB", (40, 60), name).save(stored, format="PNG")
+    return stored.getvalue()

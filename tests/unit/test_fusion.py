@@ -76,3 +76,45 @@ def test_a_damaged_fusion_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "fusion.json").write_text("{", encoding="utf-8")
     with pytest.raises(FusionError, match=r"fusion\.json"):
         load_fusion(tmp_path)
+
+
+def test_rows_that_are_not_present_do_not_count_in_fitting() -> None:
+    whole = embeddings(60, 6)
+    is_present = np.arange(60) % 3 != 0
+    junk = np.where(is_present[:, None], whole.vectors, np.float32(1e6))
+    fitted = fit_fusion({"text": ModalityEmbeddings(junk, is_present)}, 4)
+    alone = fit_fusion({"text": ModalityEmbeddings(whole.vectors[is_present], np.ones(40, np.bool_))}, 4)
+    assert np.array_equal(fitted.projections["text"], alone.projections["text"])
+    assert np.array_equal(fitted.means["text"], alone.means["text"])
+
+
+def test_components_match_a_plain_singular_value_decomposition() -> None:
+    given_embeddings = {"text": embeddings(80, 12)}
+    fused = fit_fusion(given_embeddings, 5).fuse(given_embeddings).item_embeddings
+    centred = given_embeddings["text"].vectors - given_embeddings["text"].vectors.mean(axis=0)
+    left, spreads, _ = np.linalg.svd(centred, full_matrices=False)
+    expected = left[:, :5] * spreads[:5]
+    expected /= np.sqrt(np.square(expected).sum(axis=1).mean())
+    assert np.allclose(np.abs(fused), np.abs(expected), atol=1e-4)
+
+
+@pytest.mark.parametrize("num_items", [1, 2, 5])
+def test_items_that_are_all_alike_become_the_origin(num_items: int) -> None:
+    alike = ModalityEmbeddings(np.full((num_items, 7), 0.1, np.float32), np.ones(num_items, np.bool_))
+    fusion = fit_fusion({"image": alike}, 4)
+    assert fusion.dim == 4
+    assert not fusion.fuse({"image": alike}).item_embeddings.any()
+
+
+def test_directions_that_training_items_do_not_show_stay_empty() -> None:
+    # 5 items span 4 directions: a fifth component would be rounding, blown up for every item that comes later.
+    fusion = fit_fusion({"image": embeddings(5, 50)}, 8)
+    assert (np.abs(fusion.projections["image"]).max(axis=0) > 0).tolist() == [True] * 4 + [False] * 4
+
+
+def test_a_vector_that_is_not_finite_is_refused() -> None:
+    broken = ModalityEmbeddings(np.array([[1, np.nan], [0, 1]], np.float32), np.ones(2, np.bool_))
+    with pytest.raises(FusionError, match="finite"):
+        fit_fusion({"audio": broken}, 1)
+    with pytest.raises(FusionError, match="0 dimensions"):
+        fit_fusion({"audio": embeddings(4, 4)}, 0)

@@ -5,9 +5,12 @@ from pathlib import Path
 import faiss
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
 from clairo_core.errors import QuantizerError
-from clairo_core.quantizers import fit_opq, load_opq
+from clairo_core.quantizers import OpqQuantizer, fit_opq, load_opq
 
 
 def clustered(num_items: int = 400, dim: int = 16, seed: int = 0) -> np.ndarray:
@@ -87,3 +90,64 @@ def test_sizes_that_do_not_fit_are_refused(num_codebooks: int, num_centroids: in
 def test_embeddings_of_another_size_are_refused() -> None:
     with pytest.raises(QuantizerError, match="expected"):
         QUANTIZER.encode(VECTORS[:, :8])
+
+
+def test_all_codes_of_eight_bits_are_those_of_faiss() -> None:
+    vectors = clustered(3000, 24, seed=1)
+    quantizer = fit_opq(vectors, 4, 256, num_iterations=3)
+    reference = faiss.ProductQuantizer(24, 4, 8)
+    faiss.copy_array_to_vector(quantizer.codebooks.ravel(), reference.centroids)
+    later = clustered(3000, 24, seed=2)
+    assert np.array_equal(
+        quantizer.encode(later), reference.compute_codes(np.ascontiguousarray(later @ quantizer.rotation.T))
+    )
+
+
+@settings(deadline=None, max_examples=50)
+@given(arrays.arrays(np.float32, (3, 16), elements=st.floats(-100, 100, width=32)))
+def test_codes_are_the_nearest_of_the_distances_added(vectors: np.ndarray) -> None:
+    for vector, codes in zip(vectors, QUANTIZER.encode(vectors), strict=True):
+        distances = QUANTIZER.distances(vector)
+        assert np.array_equal(distances.argmin(axis=1), codes)
+        # The rotation keeps lengths, so that the parts' distances add up to that of the whole.
+        error = np.square(vector - QUANTIZER.decode(codes[None])[0]).sum()
+        assert distances.min(axis=1).sum() == pytest.approx(error, rel=1e-3, abs=1e-2)
+
+
+def test_ties_take_the_lower_code() -> None:
+    quantizer = OpqQuantizer(np.eye(2, dtype=np.float32), np.array([[[1.0], [1.0], [3.0]], [[0.0], [2.0], [2.0]]]))
+    assert quantizer.encode(np.array([[1.0, 1.0], [2.0, 2.0]], np.float32)).tolist() == [[0, 0], [0, 1]]
+
+
+def test_another_seed_gives_other_codebooks() -> None:
+    assert not np.array_equal(fit_opq(VECTORS, 4, 16, seed=1).codebooks, QUANTIZER.codebooks)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3])
+def test_items_that_are_all_alike_share_their_codes(value: float) -> None:
+    alike = np.full((30, 8), value, np.float32)
+    quantizer = fit_opq(alike, 2, 16)
+    assert np.isfinite(quantizer.codebooks).all()
+    assert len(np.unique(quantizer.encode(alike), axis=0)) == 1
+
+
+@pytest.mark.parametrize("num_items", [2, 5, 31])
+def test_fewer_items_than_dimensions_are_fitted_without_harm(num_items: int) -> None:
+    # FAISS alone would write beyond its buffers here, and the process would die some time later.
+    few = clustered(num_items, 32, seed=3)
+    quantizer = fit_opq(few, 4, 256, num_iterations=5)
+    assert np.allclose(quantizer.rotation @ quantizer.rotation.T, np.eye(32), atol=1e-4)
+    assert np.isfinite(quantizer.decode(quantizer.encode(few))).all()
+
+
+def test_semantic_ids_of_another_quantizer_are_refused() -> None:
+    with pytest.raises(QuantizerError, match="leave the collision index out"):
+        QUANTIZER.decode(np.zeros((2, 5), np.int32))
+    with pytest.raises(QuantizerError, match="expected 0 to 15"):
+        QUANTIZER.decode(np.full((2, 4), 16, np.int32))
+
+
+@pytest.mark.parametrize("vectors", [np.full((9, 4), np.nan, np.float32), np.zeros(9, np.float32), VECTORS[:1, :4]])
+def test_what_cannot_be_learned_from_is_refused(vectors: np.ndarray) -> None:
+    with pytest.raises(QuantizerError):
+        fit_opq(vectors, 2, 16)
