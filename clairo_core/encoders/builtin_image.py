@@ -4,8 +4,8 @@ How much of each colour, which colour where, texture, and visual words. The word
 balance of the blocks are learned from the training items' pictures. Knows pictures and descriptors; knows nothing of
 texts or catalogues. Start at `BuiltinImageEncoder.encode`.
 
-A picture is stretched to a square: nothing is cut off, and no border is described. On posters it hardly matters: padding
-kept 1% more of what neighbours' viewers share, cutting 2% less.
+A picture is stretched to a square: nothing is cut off, and no border is described. On posters it hardly matters:
+with padding, neighbours' viewers overlap 1% more, with cutting 2% less.
 """
 
 from collections.abc import Iterator, Sequence
