@@ -4,6 +4,7 @@ Knows flags and what a person reads; every command calls one function of `traini
 purpose are printed as one line and end with exit code 2.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +14,10 @@ from typing import Annotated
 import typer
 
 from clairo_core.errors import ClairoError, SettingsError
+
+# Threads that wait must sleep, not spin: with one of two cores taken by other work, spinning made training 20 times
+# slower. OpenMP reads this when torch is loaded, which the commands below do only once they run.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 app = typer.Typer(
     name="clairo-train",
