@@ -65,7 +65,7 @@ def kill_when(process: "subprocess.Popen[str]", said: str, after_seconds: float)
 
 @pytest.mark.parametrize(
     ("said", "after_seconds"),
-    [("stages kept in", 0.3), ("epoch 1:", 0.1), ("epoch 3:", 0.2)],
+    [("stages kept in", 0.3), ("epoch 1:", 0.1), ("epoch 3:", 0.05)],
     ids=["while-encoding", "between-epochs", "while-evaluating"],
 )
 def test_a_killed_training_goes_on_and_ends_in_the_same_bundle(
