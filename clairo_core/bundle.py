@@ -42,7 +42,7 @@ from clairo_core.catalogue import Catalogue, load_catalogue
 from clairo_core.encoders import ModalityEncoder, load_encoder
 from clairo_core.errors import BundleError
 from clairo_core.features import FeatureSpace, nearest_free_feature_set
-from clairo_core.fusion import ConcatPcaFusion, FusedItems, load_fusion
+from clairo_core.fusion import FusedItems, Fusion, load_fusion
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
 from clairo_core.quantizers import OpqQuantizer, load_opq
@@ -73,7 +73,7 @@ class BundleParts:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     encoders: Mapping[str, ModalityEncoder] = field(default_factory=dict)
     """By modality; empty, and the next three None, for precomputed codes."""
-    fusion: ConcatPcaFusion | None = None
+    fusion: Fusion | None = None
     quantizer: OpqQuantizer | None = None
     item_embeddings: FusedItems | None = None
 
@@ -106,7 +106,7 @@ class Bundle:
     """Words and attributes, by row; the pictures are read with `read_picture`."""
     pictures: PackedPictures
     encoders: Mapping[str, ModalityEncoder]
-    fusion: ConcatPcaFusion | None
+    fusion: Fusion | None
     quantizer: OpqQuantizer | None
     item_embeddings: FusedItems | None
 
@@ -287,7 +287,7 @@ def check_parts(parts: BundleParts) -> None:
 def save_content_parts(
     folder: Path,
     encoders: Mapping[str, ModalityEncoder],
-    fusion: ConcatPcaFusion,
+    fusion: Fusion,
     quantizer: OpqQuantizer,
     fused: FusedItems,
 ) -> None:
@@ -309,7 +309,7 @@ def bundle_id_of(dataset_name: str, digests: Mapping[str, str]) -> str:
     return f"{readable}-{digest}".lstrip("-")
 
 
-def names_of_missing(fusion: ConcatPcaFusion, fused: FusedItems, row: int) -> tuple[str, ...]:
+def names_of_missing(fusion: Fusion, fused: FusedItems, row: int) -> tuple[str, ...]:
     """Modalities whose flag is down."""
     return tuple(
         modality

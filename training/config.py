@@ -42,6 +42,18 @@ class FuseSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AlignSettings:
+    """Content and training sequences to item embeddings in which items that follow one another are close."""
+
+    dim: int = 64
+    """Length of an item embedding; 0 leaves items where their content puts them."""
+    window: int = 3
+    """Items of a history that stand so many places apart count as neighbours."""
+    prior_interactions: float = 20.0
+    """An item used so often is placed half by what people did with it, half by its content."""
+
+
+@dataclass(frozen=True, slots=True)
 class QuantizeSettings:
     """Item embeddings to semantic ids."""
 
@@ -81,6 +93,9 @@ class GeneratorSettings:
 class FitSettings:
     """How the generator is trained."""
 
+    softmax: str = "reachable"
+    """`reachable` scores a token against those that can follow it in the catalogue, `vocabulary` against all tokens."""
+
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
     warmup_share: float = 0.05
@@ -119,6 +134,7 @@ class Preset:
     dataset: DatasetSettings = field(default_factory=DatasetSettings)
     encode: EncodeSettings = field(default_factory=EncodeSettings)
     fuse: FuseSettings = field(default_factory=FuseSettings)
+    align: AlignSettings = field(default_factory=AlignSettings)
     quantize: QuantizeSettings = field(default_factory=QuantizeSettings)
     vocabulary: VocabularySettings = field(default_factory=VocabularySettings)
     generator: GeneratorSettings = field(default_factory=GeneratorSettings)
@@ -239,5 +255,12 @@ def check_ranges(preset: Preset) -> None:
         raise SettingsError(f"generator.dropout_rate is {preset.generator.dropout_rate}; expected 0 up to but not 1")
     if not 0 < preset.fit.learning_rate < 1:
         raise SettingsError(f"fit.learning_rate is {preset.fit.learning_rate}; expected more than 0 and less than 1")
+    if preset.align.dim < 0 or preset.align.window < 1 or preset.align.prior_interactions < 0:
+        raise SettingsError(
+            f"align has dim {preset.align.dim}, window {preset.align.window}, prior_interactions "
+            f"{preset.align.prior_interactions}; expected at least 0, 1 and 0"
+        )
+    if preset.fit.softmax not in ("reachable", "vocabulary"):
+        raise SettingsError(f"fit.softmax is {preset.fit.softmax!r}; expected reachable or vocabulary")
     if not preset.encode.modalities:
         raise SettingsError("encode.modalities is empty; expected text, image or both")

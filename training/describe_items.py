@@ -1,24 +1,26 @@
 """Turn a dataset's items into feature sets: by their pictures and words, or by codes that came with the data.
 
-    items -> modality embeddings -> item embeddings -> semantic ids -> feature sets
+    items -> modality embeddings -> content embeddings -> item embeddings -> semantic ids -> feature sets
 
 Knows the order of these stages; everything that is fitted sees only items that occur in training.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int32
 
+from clairo_core.array_file import load_arrays, save_arrays
 from clairo_core.encoders import ModalityEmbeddings
 from clairo_core.errors import SettingsError
 from clairo_core.features import FeatureSpace, collision_capacity, feature_sets_with_collision_index
-from clairo_core.fusion import fit_fusion, load_fusion
+from clairo_core.fusion import AlignedFusion, FusedItems, fit_fusion
 from clairo_core.quantizers import fit_opq, load_opq
+from training.align_items import align_items, can_align
 from training.config import QuantizeSettings
-from training.datasets.split import training_items
+from training.datasets.split import training_items, training_sequences
 from training.encode_items import encode_items, load_embeddings
 from training.stages import digest_of
 from training.workbench import Workbench
@@ -33,6 +35,8 @@ class DescribedItems:
     folders: Mapping[str, Path]
     """`text`, `image`, ... (encoders), `fusion` and `quantizer`; empty for precomputed codes."""
     digest: str
+    fused: FusedItems | None = None
+    """Item embeddings as they were quantized; None for precomputed codes."""
 
 
 def describe_items(bench: Workbench) -> DescribedItems:
@@ -72,22 +76,7 @@ def describe_by_content(bench: Workbench) -> DescribedItems:
             )
         bench.report(f"encode: {present} of {len(dataset.items)} items have {modality}")
 
-    def build_fusion(folder: Path) -> None:
-        chosen = {
-            modality: ModalityEmbeddings(parts.vectors[is_training], parts.is_present[is_training])
-            for modality, parts in embeddings.items()
-        }
-        fit_fusion(chosen, preset.fuse.dim_per_modality, bench.seed).save(folder)
-
-    folders["fusion"] = bench.stages.run(
-        "fuse",
-        {
-            "encoded": [folders[name].name for name in preset.encode.modalities],
-            "settings": asdict(preset.fuse),
-        },
-        build_fusion,
-    )
-    fused = load_fusion(folders["fusion"]).fuse(embeddings)
+    folders["fusion"], fused = fuse_stage(bench, embeddings, [folders[name].name for name in embeddings])
 
     def build_quantizer(folder: Path) -> None:
         settings = preset.quantize
@@ -101,7 +90,7 @@ def describe_by_content(bench: Workbench) -> DescribedItems:
 
     folders["quantizer"] = bench.stages.run(
         "quantize",
-        {"fused": folders["fusion"].name, "settings": asdict(preset.quantize), "seed": bench.seed},
+        {"fused": folders["fusion"].parent.name, "settings": asdict(preset.quantize), "seed": bench.seed},
         build_quantizer,
     )
     quantizer = load_opq(folders["quantizer"])
@@ -115,7 +104,41 @@ def describe_by_content(bench: Workbench) -> DescribedItems:
         f"quantize: {num_codebooks} codebooks of {num_centroids} centroids; {shared} items share their codes "
         "with an earlier one and are told apart by the collision index"
     )
-    return DescribedItems(feature_sets, space, folders, folders["quantizer"].name)
+    return DescribedItems(feature_sets, space, folders, folders["quantizer"].name, fused)
+
+
+def fuse_stage(
+    bench: Workbench, embeddings: Mapping[str, ModalityEmbeddings], encoded: Sequence[str]
+) -> tuple[Path, FusedItems]:
+    """The fusion's folder, and every item's embedding: by content, and by behaviour where there is enough of it."""
+    preset, training = bench.preset, training_sequences(bench.dataset)
+    is_training = training_items(bench.dataset)
+    is_aligned = can_align(np.bincount(training.items, minlength=len(bench.dataset.items)), preset.align)
+
+    def build(folder: Path) -> None:
+        chosen = {
+            modality: ModalityEmbeddings(parts.vectors[is_training], parts.is_present[is_training])
+            for modality, parts in embeddings.items()
+        }
+        content_fusion = fit_fusion(chosen, preset.fuse.dim_per_modality, bench.seed)
+        fused = content_fusion.fuse(embeddings)
+        if is_aligned:
+            aligned = align_items(fused.item_embeddings, is_training, training, preset.align, bench.seed)
+            bench.report(f"align: content predicts {aligned.explained:.0%} of what items are used with")
+            AlignedFusion(content_fusion, aligned.alignment).save(folder / "fusion")
+            fused = FusedItems(aligned.item_embeddings, fused.is_present)
+        else:
+            content_fusion.save(folder / "fusion")
+        save_arrays(folder / "embeddings.npz", item_embeddings=fused.item_embeddings, is_present=fused.is_present)
+
+    if not is_aligned and preset.align.dim:
+        bench.report("align: too few items were used twice or more; items are placed by their content alone")
+    folder = bench.stages.run(
+        "fuse",
+        {"encoded": encoded, "fuse": asdict(preset.fuse), "align": asdict(preset.align), "seed": bench.seed},
+        build,
+    )
+    return folder / "fusion", FusedItems(*load_arrays(folder / "embeddings.npz", "item_embeddings", "is_present"))
 
 
 def encode_stage(bench: Workbench, modality: str) -> Path:

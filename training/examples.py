@@ -52,6 +52,8 @@ class TrainingBatch:
     input_ids: Int32[np.ndarray, "example input"]
     input_lengths: Int32[np.ndarray, "example"]
     labels: Int32[np.ndarray, "example output"]
+    targets: Int32[np.ndarray, "example"]
+    """Rows of the items that the labels spell."""
 
 
 def every_prefix(sequences: ItemSequences, max_history_items: int) -> Examples:
@@ -100,9 +102,10 @@ def shuffled_batches(
         batches = [by_length[first : first + batch_size] for first in range(0, len(pool), batch_size)]
         for batch in (batches[place] for place in random.permutation(len(batches))):
             lengths = views.lengths[batch]
-            targets = labels[examples.targets(pool[batch])]
-            width = int((targets != PAD).sum(axis=1).max())
-            yield TrainingBatch(views.ids[batch, : lengths.max()], lengths, targets[:, :width])
+            targets = examples.targets(pool[batch])
+            spelt = labels[targets]
+            width = int((spelt != PAD).sum(axis=1).max())
+            yield TrainingBatch(views.ids[batch, : lengths.max()], lengths, spelt[:, :width], targets)
 
 
 def number_of_batches(num_examples: int, batch_size: int) -> int:

@@ -4,7 +4,7 @@ Knows batches, loss and checkpoints; how a checkpoint is judged is passed in. St
 
 The model is transformers' T5 (Raffel et al. 2020), the task that of ActionPiece (Hou et al. 2025, section 3.3): every
 prefix of a history, in a fresh random view each epoch, to the next item. We differ: batches of near-equal lengths,
-AdamW with a cosine schedule, and the loss is taken at label positions only.
+AdamW with a cosine schedule, a softmax over the tokens that can follow, and embeddings that start at the centroids.
 """
 
 import json
@@ -16,10 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int32
+from jaxtyping import Float32, Int32
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.nn import functional
 from transformers import T5Config, T5ForConditionalGeneration
 
 from clairo_core.errors import TrainingError
@@ -28,9 +27,9 @@ from clairo_core.tokenizer import Tokenizer
 from clairo_core.vocabulary import EOS, PAD, Vocabulary
 from training.config import FitSettings, GeneratorSettings
 from training.examples import Examples, TrainingBatch, number_of_batches, shuffled_batches
-
-OWN_SHARE = 0.1
-"""Of a merged token's first embedding, in units of a feature's."""
+from training.next_item_loss import NextItemLoss
+from training.start_embeddings import start_embeddings
+from training.token_choices import TokenChoices
 
 Validate = Callable[[Path], float]
 """A checkpoint folder -> validation NDCG@10."""
@@ -56,12 +55,18 @@ class FitProgress:
         )
 
 
-def new_generator(settings: GeneratorSettings, vocabulary: Vocabulary, seed: int) -> T5ForConditionalGeneration:
+def new_generator(
+    settings: GeneratorSettings,
+    vocabulary: Vocabulary,
+    seed: int,
+    *,
+    softmax: str = "vocabulary",
+    feature_vectors: Float32[np.ndarray, "feature dim"] | None = None,
+) -> T5ForConditionalGeneration:
     """A randomly initialised T5 with tied embeddings; padding starts the decoder, as in T5.
 
-    A merged token starts as the sum of its features' embeddings, at one feature's scale: what is learned of a feature
-    serves all tokens that hold it from the first step. Started at random, as published, merged tokens learn slower
-    than the features they hide.
+    Tokens start as `start_embeddings` says. The softmax that it is trained with is written into its config.json,
+    where the service finds it.
     """
     torch.manual_seed(seed)
     config = T5Config(
@@ -76,35 +81,11 @@ def new_generator(settings: GeneratorSettings, vocabulary: Vocabulary, seed: int
         pad_token_id=PAD,
         eos_token_id=EOS,
         decoder_start_token_id=PAD,
+        softmax=softmax,
     )
     model = T5ForConditionalGeneration(config)
-    embeddings, offsets = model.shared.weight.data, vocabulary.category_offsets
-    for token in range(vocabulary.first_merge_token, vocabulary.size):
-        parts = [int(offsets[category]) + value for category, value in vocabulary.features_of(token)]
-        # A little of the token's own, so that two tokens of the same features can part.
-        embeddings[token] = OWN_SHARE * embeddings[token] + embeddings[parts].sum(dim=0) / len(parts) ** 0.5
+    model.shared.weight.data = start_embeddings(model.shared.weight.data, vocabulary, feature_vectors)
     return model
-
-
-def next_item_loss(
-    model: T5ForConditionalGeneration, batch: TrainingBatch, device: torch.device, label_smoothing: float
-) -> Float[Tensor, ""]:
-    """Mean cross-entropy of the label tokens over the whole vocabulary."""
-    input_ids = torch.from_numpy(batch.input_ids).to(device, torch.long)
-    lengths = torch.from_numpy(batch.input_lengths).to(device)
-    labels = torch.from_numpy(batch.labels).to(device, torch.long)
-    mask = torch.arange(input_ids.shape[1], device=device)[None, :] < lengths[:, None]
-    encoded = model.encoder(input_ids=input_ids, attention_mask=mask).last_hidden_state
-    hidden = model.decoder(
-        input_ids=functional.pad(labels[:, :-1], (1, 0), value=PAD),
-        encoder_hidden_states=encoded,
-        encoder_attention_mask=mask,
-        use_cache=False,
-    ).last_hidden_state
-    # T5 scales the output by d_model^-0.5 because input and output embeddings are one matrix.
-    at_labels = hidden[labels != PAD] * model.config.d_model**-0.5
-    logits = functional.linear(at_labels, model.shared.weight)
-    return functional.cross_entropy(logits.float(), labels[labels != PAD], label_smoothing=label_smoothing)
 
 
 def learning_rate_share(step: int, total_steps: int, warmup_share: float) -> float:
@@ -126,9 +107,11 @@ def fit_generator(
     tokenizer: Tokenizer,
     feature_tokens: Int32[np.ndarray, "item category"],
     labels: Int32[np.ndarray, "item output"],
+    choices: TokenChoices,
     generator_settings: GeneratorSettings,
     settings: FitSettings,
     *,
+    feature_vectors: Float32[np.ndarray, "feature dim"] | None = None,
     device: torch.device,
     seed: int,
     validate: Validate,
@@ -147,7 +130,10 @@ def fit_generator(
         raise TrainingError("no user has two items in training, so there is nothing to learn; add interactions")
     num_examples = min(len(examples), settings.examples_per_epoch or len(examples))
     batches_per_epoch = number_of_batches(num_examples, settings.batch_size)
-    model = new_generator(generator_settings, tokenizer.vocabulary, seed).to(device)
+    model = new_generator(
+        generator_settings, tokenizer.vocabulary, seed, softmax=settings.softmax, feature_vectors=feature_vectors
+    ).to(device)
+    next_item_loss = NextItemLoss(settings.softmax, choices, settings.label_smoothing, device)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
@@ -177,7 +163,7 @@ def fit_generator(
             for group in optimizer.param_groups:
                 group["lr"] = settings.learning_rate * share
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                loss = next_item_loss(model, batch, device, settings.label_smoothing)
+                loss = next_item_loss(model, batch)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

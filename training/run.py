@@ -18,16 +18,18 @@ from clairo_core.quantizers import load_opq
 from clairo_core.recommender import Recommender, load_recommender
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokenizer import Tokenizer
+from clairo_core.trie import build_trie
 from clairo_core.vocabulary import Vocabulary, load_vocabulary
 from training.baselines.popularity import count_popularity
 from training.datasets.split import test_split, training_sequences, validation_split
 from training.describe_items import DescribedItems, describe_items
-from training.encode_items import load_embeddings
 from training.evaluate import Evaluation, evaluate, generated_ranks, some_users, table_of
 from training.examples import every_prefix, label_table
 from training.fit_generator import FitProgress, fit_generator
 from training.learn_vocabulary import learn_vocabulary
 from training.metrics import ndcg_at
+from training.start_embeddings import centroid_vectors
+from training.token_choices import token_choices
 from training.workbench import Workbench
 
 VALIDATION_BEAMS = 20
@@ -45,7 +47,7 @@ def train_bundle(bench: Workbench, out: Path) -> Evaluation:
     vocabulary, vocabulary_folder = vocabulary_stage(bench, described, training)
     tokenizer = Tokenizer(vocabulary)
     catalogue = build_catalogue([item.item_id for item in bench.dataset.items], described.feature_sets, tokenizer)
-    generator_folder = generator_stage(bench, vocabulary_folder.name, tokenizer, catalogue, training)
+    generator_folder = generator_stage(bench, described, vocabulary_folder.name, tokenizer, catalogue, training)
     recommender = load_recommender(
         generator_folder / "generator",
         tokenizer,
@@ -107,6 +109,7 @@ def automatic_vocabulary_size(space: FeatureSpace, num_items: int, merges_per_it
 
 def generator_stage(
     bench: Workbench,
+    described: DescribedItems,
     vocabulary_stage_name: str,
     tokenizer: Tokenizer,
     catalogue: Catalogue,
@@ -138,9 +141,11 @@ def generator_stage(
             every_prefix(training, preset.fit.max_history_items),
             tokenizer,
             catalogue.feature_tokens,
-            label_table(tokenizer.canonical_item_tokens(catalogue.feature_tokens)),
+            label_table(catalogue.canonical),
+            token_choices(build_trie(catalogue), catalogue.canonical),
             preset.generator,
             preset.fit,
+            feature_vectors=centroid_vectors(load_opq(described.folders["quantizer"])) if described.folders else None,
             device=bench.device,
             seed=bench.seed,
             validate=validation_ndcg,
@@ -190,17 +195,11 @@ def bundle_parts(
 ) -> BundleParts:
     """Everything that the bundle's folder will hold."""
     fit_progress = FitProgress(**json.loads((generator_folder / "progress.json").read_text(encoding="utf-8")))
-    encoders, fusion, quantizer, fused = {}, None, None, None
+    encoders, fusion, quantizer = {}, None, None
     if described.folders:
         encoders = {name: load_encoder(described.folders[name] / "encoder") for name in bench.preset.encode.modalities}
         fusion = load_fusion(described.folders["fusion"])
         quantizer = load_opq(described.folders["quantizer"])
-        fused = fusion.fuse(
-            {
-                name: load_embeddings(described.folders[name] / "embeddings.npz")
-                for name in bench.preset.encode.modalities
-            }
-        )
     return BundleParts(
         preset=bench.preset.name,
         max_history_items=bench.preset.fit.max_history_items,
@@ -213,7 +212,7 @@ def bundle_parts(
         quantizer=quantizer,
         vocabulary=vocabulary,
         catalogue=catalogue,
-        item_embeddings=fused,
+        item_embeddings=described.fused,
         popularity=count_popularity(training, len(catalogue)),
         items=bench.dataset.items,
         generator_folder=generator_folder / "generator",

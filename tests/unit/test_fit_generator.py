@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -11,16 +12,19 @@ from clairo_core.errors import TrainingError
 from clairo_core.progress import silent
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokenizer import Tokenizer
+from clairo_core.trie import trie_of_tokens
 from tests.tiny import random_feature_sets, random_sequences, tiny_vocabulary
 from training.config import FitSettings, GeneratorSettings
 from training.examples import every_prefix, label_table
 from training.fit_generator import FitProgress, Validate, fit_generator, learning_rate_share
+from training.token_choices import token_choices
 
 SIZES = (4, 4, 4)
 SMALL = GeneratorSettings(d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
 TOKENIZER = Tokenizer(tiny_vocabulary(SIZES))
 FEATURE_TOKENS = TOKENIZER.vocabulary.feature_tokens(random_feature_sets(20, SIZES))
-LABELS = label_table(TOKENIZER.canonical_item_tokens(FEATURE_TOKENS))
+CANONICAL = TOKENIZER.canonical_item_tokens(FEATURE_TOKENS)
+CHOICES = token_choices(trie_of_tokens(CANONICAL, np.zeros(20, dtype=np.bool_)), CANONICAL)
 
 
 def fit(
@@ -35,7 +39,8 @@ def fit(
         every_prefix(random_sequences(20, 30) if sequences is None else sequences, 20),
         TOKENIZER,
         FEATURE_TOKENS,
-        LABELS,
+        label_table(CANONICAL),
+        CHOICES,
         SMALL,
         settings,
         device=torch.device("cpu"),
@@ -51,10 +56,13 @@ def rising() -> Validate:
     return lambda checkpoint: float(next(scores))
 
 
-def test_the_loss_falls_and_the_checkpoint_is_in_transformers_format(tmp_path: Path) -> None:
-    done = fit(tmp_path, FitSettings(max_epochs=4, batch_size=16, learning_rate=0.01), rising())
+@pytest.mark.parametrize("softmax", ["reachable", "vocabulary"])
+def test_the_loss_falls_and_the_checkpoint_is_in_transformers_format(tmp_path: Path, softmax: str) -> None:
+    settings = FitSettings(softmax=softmax, max_epochs=4, batch_size=16, learning_rate=0.01)
+    done = fit(tmp_path, settings, rising())
     assert done.losses[-1] < done.losses[0]
-    assert json.loads((tmp_path / "generator" / "config.json").read_text(encoding="utf-8"))["d_model"] == 16
+    config = json.loads((tmp_path / "generator" / "config.json").read_text(encoding="utf-8"))
+    assert (config["d_model"], config["softmax"]) == (16, softmax), "whoever loads it must score as it was trained"
     assert (tmp_path / "generator" / "model.safetensors").is_file()
     assert not list(tmp_path.glob("state-*")), "the optimizer's state is of no use once training is over"
 

@@ -13,25 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Float32, Float64
 from sklearn.decomposition import PCA
 
 from clairo_core.array_folder import load_array_folder, save_array_folder
 from clairo_core.encoders.encoder import ModalityEmbeddings
 from clairo_core.errors import FusionError
+from clairo_core.fusion.fusion import FusedItems
 
-_KIND = "concat-pca"
+KIND = "concat-pca"
 # Below this share of the largest one, a principal component's spread is rounding.
 _LEAST_SPREAD = 1e-5
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FusedItems:
-    """Item embeddings, and what they were made of."""
-
-    item_embeddings: Float32[np.ndarray, "item dim"]
-    is_present: Bool[np.ndarray, "item modality"]
-    """In the order of the fusion's modalities; False where the training mean stands in."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +63,7 @@ class ConcatPcaFusion:
         """Write fusion.json and the arrays into `folder`."""
         arrays = {f"mean_{number}": self.means[modality] for number, modality in enumerate(self.modalities)}
         arrays |= {f"projection_{number}": self.projections[name] for number, name in enumerate(self.modalities)}
-        save_array_folder(folder, "fusion", _KIND, arrays, {"modalities": self.modalities})
+        save_array_folder(folder, "fusion", KIND, arrays, {"modalities": self.modalities})
 
     def _checked(self, modality: str, embeddings: Mapping[str, ModalityEmbeddings]) -> ModalityEmbeddings:
         if modality not in embeddings:
@@ -116,13 +108,13 @@ def fit_fusion(embeddings: Mapping[str, ModalityEmbeddings], dim_per_modality: i
     return ConcatPcaFusion(tuple(embeddings), means, projections)
 
 
-def load_fusion(folder: Path) -> ConcatPcaFusion:
-    """Read a fusion that `save` wrote.
+def load_concat_pca(folder: Path) -> ConcatPcaFusion:
+    """Read a concatenating fusion that `save` wrote.
 
     Raises:
-        FusionError: the folder is damaged, or holds a scheme that this CLAIRO does not know.
+        FusionError: the folder is damaged, or holds another scheme.
     """
-    saved = load_array_folder(folder, "fusion", _KIND, FusionError)
+    saved = load_array_folder(folder, "fusion", KIND, FusionError)
     modalities = saved.texts("modalities")
     means = {name: saved.array(f"mean_{number}", np.float32, (None,)) for number, name in enumerate(modalities)}
     projections = {

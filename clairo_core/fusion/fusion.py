@@ -1,0 +1,42 @@
+"""What every fusion scheme offers: modality embeddings of items in, one item embedding each out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from clairo_core.encoders.encoder import ModalityEmbeddings
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FusedItems:
+    """Item embeddings, and what they were made of."""
+
+    item_embeddings: Float32[np.ndarray, "item dim"]
+    is_present: Bool[np.ndarray, "item modality"]
+    """In the order of the fusion's modalities; False where the training mean stands in."""
+
+
+class Fusion(Protocol):
+    """A fitted scheme. It is frozen: an item posted later is fused as the training items were."""
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names, in the order in which the scheme was fitted."""
+
+    @property
+    def dim(self) -> int:
+        """Length of an item embedding."""
+
+    def fuse(self, embeddings: Mapping[str, ModalityEmbeddings]) -> FusedItems:
+        """One item embedding for each row of the modality embeddings; other modalities than the fitted are ignored.
+
+        Raises:
+            FusionError: a modality is not given, its vectors have another length, or the numbers of items differ.
+        """
+
+    def save(self, folder: Path) -> None:
+        """Write fusion.json and the arrays into `folder`."""

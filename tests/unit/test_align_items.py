@@ -1,0 +1,125 @@
+"""Items are placed by what people do with them, and by content where nobody has done anything yet."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clairo_core.encoders import ModalityEmbeddings
+from clairo_core.errors import FusionError
+from clairo_core.fusion import AlignedFusion, fit_fusion, load_fusion
+from clairo_core.fusion.aligned import of_unit_length
+from clairo_core.sequences import ItemSequences
+from training.align_items import align_items, can_align
+from training.behaviour import behaviour_vectors, neighbour_counts
+from training.config import AlignSettings
+
+SETTINGS = AlignSettings(dim=8, window=2, prior_interactions=5.0)
+NUM_GROUPS, GROUP = 6, 12
+NUM_ITEMS = NUM_GROUPS * GROUP
+
+
+def group_of(item: np.ndarray) -> np.ndarray:
+    return item // GROUP
+
+
+def sequences_within_groups(num_users: int = 300, seed: int = 0) -> ItemSequences:
+    """Every user stays in one group; the last item of each group is never used."""
+    random = np.random.default_rng(seed)
+    groups = random.integers(NUM_GROUPS, size=num_users)
+    return ItemSequences.from_lists([(group * GROUP + random.permutation(GROUP - 1)[:6]).tolist() for group in groups])
+
+
+def content_with_noise(seed: int = 1) -> np.ndarray:
+    """Content that tells the group by one direction each, drowned in directions that tell nothing."""
+    random = np.random.default_rng(seed)
+    groups = np.eye(NUM_GROUPS)[group_of(np.arange(NUM_ITEMS))]
+    return np.concatenate([groups, 3 * random.normal(size=(NUM_ITEMS, 4))], axis=1).astype(np.float32)
+
+
+def nearest(vectors: np.ndarray) -> np.ndarray:
+    lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    similarity = (vectors / lengths) @ (vectors / lengths).T
+    np.fill_diagonal(similarity, -np.inf)
+    return np.asarray(similarity.argmax(axis=1))
+
+
+def test_neighbours_in_a_history_are_counted_both_ways_and_by_distance() -> None:
+    counts = neighbour_counts(ItemSequences.from_lists([[0, 1, 2], [1, 0], [2, 2]]), 4, window=2).toarray()
+    assert counts[0, 1] == counts[1, 0] == 2.0
+    assert counts[0, 2] == counts[2, 0] == 0.5
+    assert counts[2, 2] == 0.0, "an item is not its own neighbour"
+    assert not counts[3].any()
+
+
+def test_items_used_together_have_vectors_that_are_close() -> None:
+    vectors = behaviour_vectors(sequences_within_groups(), NUM_ITEMS, dim=8, window=2)
+    used = np.arange(NUM_ITEMS) % GROUP != GROUP - 1
+    assert np.linalg.norm(vectors[used], axis=1) == pytest.approx(1.0)
+    assert not vectors[~used].any()
+    assert (group_of(nearest(vectors))[used] == group_of(np.arange(NUM_ITEMS))[used]).all()
+
+
+def test_no_pair_and_few_items_give_zeros_not_an_error() -> None:
+    assert not behaviour_vectors(ItemSequences.from_lists([[0], [1]]), 3, dim=8, window=2).any()
+    assert behaviour_vectors(ItemSequences.from_lists([[0, 1]]), 2, dim=8, window=2).shape == (2, 8)
+
+
+def test_an_unused_item_stands_with_the_items_of_its_kind_though_its_content_is_mostly_noise() -> None:
+    content = content_with_noise()
+    unused = np.arange(GROUP - 1, NUM_ITEMS, GROUP)
+    is_training = np.ones(NUM_ITEMS, dtype=np.bool_)
+    is_training[unused] = False
+    aligned = align_items(content, is_training, sequences_within_groups(), SETTINGS, seed=0)
+    placed = aligned.item_embeddings
+    assert (group_of(nearest(placed))[unused] == group_of(unused)).all()
+    assert (group_of(nearest(content))[unused] == group_of(unused)).mean() < 1.0, "content alone does not do it"
+    assert 0.5 < aligned.explained <= 1.0
+    by_content = of_unit_length(content[unused] @ aligned.alignment)
+    np.testing.assert_allclose(placed[unused], by_content, rtol=1e-4, err_msg="as an item posted later is placed")
+
+
+def test_the_more_an_item_is_used_the_less_its_content_decides() -> None:
+    content = content_with_noise()
+    is_training = np.ones(NUM_ITEMS, dtype=np.bool_)
+    distances = []
+    for prior in (0.5, 5.0, 5000.0):
+        settings = AlignSettings(dim=8, window=2, prior_interactions=prior)
+        aligned = align_items(content, is_training, sequences_within_groups(), settings, seed=0)
+        predicted = of_unit_length(content @ aligned.alignment)
+        distances.append(float(np.linalg.norm(aligned.item_embeddings - predicted)))
+    assert distances == sorted(distances, reverse=True)
+
+
+def test_few_items_used_twice_are_too_few_to_align() -> None:
+    assert can_align(np.full(16, 2), SETTINGS)
+    assert not can_align(np.full(15, 2), SETTINGS)
+    assert not can_align(np.full(1000, 1), SETTINGS)
+    assert not can_align(np.full(1000, 9), AlignSettings(dim=0))
+
+
+def some_embeddings() -> ModalityEmbeddings:
+    vectors = np.random.default_rng(0).normal(size=(30, 10)).astype(np.float32)
+    return ModalityEmbeddings(vectors, np.ones(30, dtype=np.bool_))
+
+
+def test_an_aligned_fusion_comes_back_from_its_folder_as_it_was(tmp_path: Path) -> None:
+    given = {"text": some_embeddings()}
+    content = fit_fusion(given, 4)
+    fusion = AlignedFusion(content, np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32))
+    fusion.save(tmp_path)
+    again = load_fusion(tmp_path)
+    assert (again.dim, again.modalities) == (3, ("text",))
+    np.testing.assert_array_equal(again.fuse(given).item_embeddings, fusion.fuse(given).item_embeddings)
+    expected = of_unit_length(content.fuse(given).item_embeddings @ fusion.alignment)
+    np.testing.assert_array_equal(fusion.fuse(given).item_embeddings, expected)
+
+
+def test_an_item_of_which_nothing_is_known_stays_at_the_origin() -> None:
+    np.testing.assert_array_equal(of_unit_length(np.zeros((2, 3), np.float32)), np.zeros((2, 3)))
+
+
+def test_a_matrix_that_does_not_fit_its_content_is_refused(tmp_path: Path) -> None:
+    AlignedFusion(fit_fusion({"text": some_embeddings()}, 4), np.zeros((5, 3), np.float32)).save(tmp_path)
+    with pytest.raises(FusionError, match="alignment"):
+        load_fusion(tmp_path)
