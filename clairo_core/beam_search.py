@@ -4,8 +4,9 @@ Knows nodes, log-probabilities and item rows; knows nothing of histories, item i
 
 Plain beam search (as in Hou et al. 2025, "ActionPiece", section 3.4). We differ: a beam only ever takes a token that
 leads to an item which may be generated, so none is spent on what is no item; the end token is scored, and a beam that
-took it leaves the batch; and a beam that cannot overtake the finished ones any more is dropped. Scores stay those of
-the whole softmax.
+took it leaves the batch; and a beam that cannot overtake the finished ones any more is dropped. Scores are those of
+the softmax that the generator was trained with. If that is over the tokens which can be reached, a beam that one item
+alone can follow is finished at once, and does not take the place of one that goes on.
 """
 
 from dataclasses import dataclass
@@ -15,10 +16,10 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int, Int32, Int64
 from torch import Tensor
 
+from clairo_core.device_trie import DeviceTrie
 from clairo_core.errors import GeneratorError
 from clairo_core.generator import EncodedViews, Generator
 from clairo_core.tokenizer import TokenBatch
-from clairo_core.trie import Trie
 from clairo_core.vocabulary import EOS, PAD
 
 MINUS_INFINITY = float("-inf")
@@ -32,25 +33,6 @@ class Beams:
     """-1 where there are fewer items than beams."""
     scores: Float32[np.ndarray, "view beam"]
     """Log-probability of all the item's tokens and the end token; minus infinity where there is no item."""
-
-
-class DeviceTrie:
-    """A trie's arrays on the generator's device, and the root's part of the output matrix."""
-
-    def __init__(self, trie: Trie, generator: Generator) -> None:
-        def on_device(array: Int32[np.ndarray, "..."]) -> Int32[Tensor, "..."]:
-            return torch.from_numpy(array).to(generator.device)
-
-        self.trie = trie
-        self.tokens = on_device(trie.tokens)
-        self.first_child = on_device(trie.first_child)
-        self.item_of_node = on_device(trie.item_of_node)
-        self.items_begin = on_device(trie.items_begin)
-        self.items_end = on_device(trie.items_end)
-        self.live_before = on_device(trie.live_before())
-        num_at_root = int(trie.first_child[1]) - 1
-        self.root_children = torch.arange(1, num_at_root + 1, device=generator.device)
-        self.root_output = generator.output_rows(self.tokens[1 : num_at_root + 1])
 
 
 @dataclass(eq=False)
@@ -133,75 +115,88 @@ class _Search:
         frontier = self.from_root(hidden[:, 0])
         while frontier is not None:
             hidden, cache = self.generator.step(self.trie.tokens[frontier.nodes], self.views, cache, frontier.parents)
-            scores = frontier.scores - self.generator.log_normalizer(hidden)
-            self.finish(frontier.nodes, scores, hidden)
-            frontier = self.children(frontier.nodes, scores, hidden)
+            frontier = self.continued(frontier, hidden)
         return self.best()
 
     def from_root(self, hidden: Float[Tensor, "view d_model"]) -> _Frontier | None:
         """The first tokens: the root has many children, the same for every view."""
         nodes = self.trie.root_children
         logits = torch.nn.functional.linear(hidden.float(), self.trie.root_output)
-        scores = logits - self.generator.log_normalizer(hidden)[:, None]
-        views = torch.arange(self.num_views, device=nodes.device)
-        is_live = self.is_live(nodes[None, :], views[:, None])
-        scores = torch.where(is_live, scores, MINUS_INFINITY)
-        chosen, kept = best_places(scores, self.num_beams)
-        if not len(nodes) or not bool((kept > MINUS_INFINITY).any()):
-            return None
-        parents = views.repeat_interleave(chosen.shape[1])
-        return _Frontier(nodes[chosen], kept, parents)
+        if self.trie.is_reachable_softmax:
+            of_options = torch.where(self.trie.is_option[nodes], logits, MINUS_INFINITY)
+            normalizer = torch.logsumexp(of_options, dim=1)
+        else:
+            normalizer = self.generator.log_normalizer(hidden)
+        views = torch.arange(self.num_views, device=nodes.device).repeat_interleave(len(nodes))
+        return self.chosen(nodes.repeat(self.num_views), views, views, (logits - normalizer[:, None]).view(-1))
 
-    def finish(
-        self,
-        nodes: Int[Tensor, "view beam"],
-        scores: Float[Tensor, "view beam"],
-        hidden: Float[Tensor, "view beam d_model"],
-    ) -> None:
-        """Let beams that spell an item take the end token."""
-        views = torch.arange(self.num_views, device=nodes.device)[:, None]
+    def continued(self, frontier: _Frontier, hidden: Float[Tensor, "view beam d_model"]) -> _Frontier | None:
+        """End the beams that spell an item, and go on from all to the best of their children."""
+        nodes, scores = frontier.nodes.reshape(-1), frontier.scores.reshape(-1)
+        is_beam = scores > MINUS_INFINITY
+        begins = self.trie.first_child[nodes]
+        counts = torch.where(is_beam, self.trie.first_child[nodes + 1] - begins, 0)
+        beams = torch.arange(len(nodes), device=nodes.device)
+        parents = torch.repeat_interleave(beams, counts)
+        place = torch.arange(len(parents), device=nodes.device) - (counts.cumsum(0) - counts)[parents]
+        children = begins[parents] + place
+        flat = hidden.view(len(nodes), -1)
+        logits = self.generator.logits_of_pairs(flat, parents, self.trie.tokens[children])
+        end_logits = torch.matmul(flat.float(), self.end_output)
+        if self.trie.is_reachable_softmax:
+            normalizer = log_sum_over_options(
+                torch.where(self.trie.is_option[children], logits, MINUS_INFINITY),
+                counts,
+                torch.where(self.trie.is_end_option[nodes] & is_beam, end_logits, MINUS_INFINITY),
+            )
+        else:
+            normalizer = self.generator.log_normalizer(flat)
+        views = beams // frontier.nodes.shape[1]
+        self.end(nodes, views, scores + (end_logits - normalizer))
+        return self.chosen(children, views[parents], parents, scores[parents] + (logits - normalizer[parents]))
+
+    def end(self, nodes: Int[Tensor, "beam"], views: Int[Tensor, "beam"], scores: Float[Tensor, "beam"]) -> None:
+        """Let beams that spell an item take the end token; as many beams for every view."""
         # The item that ends at a node is the first of those below it.
-        position = self.trie.items_begin[nodes]
-        requests = self.request_of_view[views]
+        position, requests = self.trie.items_begin[nodes], self.request_of_view[views]
         is_live = self.live_before[requests, position + 1] > self.live_before[requests, position]
         ends = (self.trie.item_of_node[nodes] >= 0) & is_live & (scores > MINUS_INFINITY)
-        end_scores = scores + torch.matmul(hidden.float(), self.end_output)
-        self.finished_items.append(torch.where(ends, self.trie.item_of_node[nodes], -1))
-        self.finished_scores.append(torch.where(ends, end_scores, MINUS_INFINITY))
+        by_view = (self.num_views, -1)
+        self.finished_items.append(torch.where(ends, self.trie.item_of_node[nodes], -1).view(by_view))
+        self.finished_scores.append(torch.where(ends, scores, MINUS_INFINITY).view(by_view))
 
-    def children(
+    def chosen(
         self,
-        nodes: Int[Tensor, "view beam"],
-        scores: Float[Tensor, "view beam"],
-        hidden: Float[Tensor, "view beam d_model"],
+        nodes: Int[Tensor, "candidate"],
+        views: Int[Tensor, "candidate"],
+        parents: Int[Tensor, "candidate"],
+        scores: Float[Tensor, "candidate"],
     ) -> _Frontier | None:
-        """The best children of all beams of each view; None if no beam has one that could matter."""
-        flat = nodes.reshape(-1)
-        begins = self.trie.first_child[flat]
-        counts = self.trie.first_child[flat + 1] - begins
-        counts = torch.where(scores.reshape(-1) > MINUS_INFINITY, counts, 0)
-        parents = torch.repeat_interleave(torch.arange(len(flat), device=flat.device), counts)
-        if not len(parents):
+        """The best candidates of each view, in the order of views; None if there is none that could matter."""
+        is_live = self.is_live(nodes, views) & (scores > MINUS_INFINITY)
+        if self.trie.is_reachable_softmax:
+            only_items = self.trie.only_items[nodes]
+            is_certain = is_live & (only_items >= 0)
+            self.finish_certain(only_items[is_certain], views[is_certain], scores[is_certain])
+            is_live &= only_items < 0
+        matters = (is_live & (scores > self.to_beat()[views])).nonzero()[:, 0]
+        if not len(matters):
             return None
-        place = torch.arange(len(parents), device=flat.device) - (counts.cumsum(0) - counts)[parents]
-        child = begins[parents] + place
-        view = parents // nodes.shape[1]
-        logits = self.generator.logit_of_each(hidden.view(len(flat), -1)[parents], self.trie.tokens[child])
-        child_scores = scores.reshape(-1)[parents] + logits
-        matters = self.is_live(child, view) & (child_scores > self.to_beat()[view])
-        child, view, parents, child_scores = child[matters], view[matters], parents[matters], child_scores[matters]
-        if not len(child):
-            return None
-        # Candidates of each view side by side in one table, so that one call ranks them all.
-        num_of_view = torch.bincount(view, minlength=self.num_views)
-        column = torch.arange(len(view), device=view.device) - (num_of_view.cumsum(0) - num_of_view)[view]
-        table = torch.full((self.num_views, int(num_of_view.max())), MINUS_INFINITY, device=view.device)
-        table[view, column] = child_scores
-        candidate = torch.zeros(table.shape, dtype=torch.long, device=view.device)
-        candidate[view, column] = torch.arange(len(view), device=view.device)
-        chosen, kept = best_places(table, self.num_beams)
-        candidates = candidate.gather(1, chosen)
-        return _Frontier(child[candidates], kept, parents[candidates].reshape(-1))
+        table, column_of = side_by_side(scores[matters], views[matters], self.num_views)
+        places, kept = best_places(table, self.num_beams)
+        candidates = matters[column_of.gather(1, places)]
+        return _Frontier(nodes[candidates], kept, parents[candidates].reshape(-1))
+
+    def finish_certain(
+        self, items: Int[Tensor, "candidate"], views: Int[Tensor, "candidate"], scores: Float[Tensor, "candidate"]
+    ) -> None:
+        """Finish candidates that one item alone can follow: its remaining tokens have probability 1."""
+        if not len(items):
+            return
+        table, column_of = side_by_side(scores, views, self.num_views)
+        places, kept = best_places(table, self.num_beams)
+        self.finished_items.append(torch.where(kept > MINUS_INFINITY, items[column_of.gather(1, places)], -1))
+        self.finished_scores.append(kept)
 
     def is_live(self, nodes: Int[Tensor, "*pair"], views: Int[Tensor, "*pair"]) -> Bool[Tensor, "*pair"]:
         """Whether some item at or below the node may be generated for the view."""
@@ -211,9 +206,9 @@ class _Search:
 
     def to_beat(self) -> Float[Tensor, "view"]:
         """The score of each view's last finished beam, once there are enough: probabilities only fall on the way."""
+        if sum(scores.shape[1] for scores in self.finished_scores) < self.num_beams:
+            return torch.full((self.num_views,), MINUS_INFINITY, device=self.generator.device)
         scores = torch.cat(self.finished_scores, dim=1)
-        if scores.shape[1] < self.num_beams:
-            return torch.full((self.num_views,), MINUS_INFINITY, device=scores.device)
         return scores.topk(self.num_beams, dim=1).values[:, -1]
 
     def best(self) -> Beams:
@@ -246,27 +241,39 @@ def best_places(
     return places, scores.gather(1, places)
 
 
-def score_all_items(generator: Generator, canonical: TokenBatch, views: TokenBatch) -> Float32[np.ndarray, "view item"]:
-    """Every item's exact score for every view, each spelt out to its end: what beams approach.
+def side_by_side(
+    scores: Float[Tensor, "candidate"], views: Int[Tensor, "candidate"], num_views: int
+) -> tuple[Float[Tensor, "view column"], Int[Tensor, "view column"]]:
+    """Candidates, in the order of views, in a table with a row a view, so that one call ranks them all.
 
-    It takes a decoder row for every item and view, and is meant for small catalogues and for checking beams.
+    Returns:
+        Scores, minus infinity where a view has fewer candidates than others, and the candidate at each place.
     """
-    num_items, width = canonical.ids.shape
-    tokens = np.full((num_items, width + 1), PAD, dtype=np.int64)
-    tokens[:, :-1] = canonical.ids
-    tokens[np.arange(num_items), canonical.lengths] = EOS
-    with torch.inference_mode():
-        device = generator.device
-        encoded = generator.encode(torch.from_numpy(views.ids).to(device), torch.from_numpy(views.lengths).to(device))
-        targets = torch.from_numpy(tokens).to(device).expand(len(views.ids), -1, -1)
-        is_target = torch.from_numpy(np.arange(width + 1) <= canonical.lengths[:, None]).to(device)
-        scores = torch.zeros(targets.shape[:2], device=device)
-        cache, previous = generator.start(), torch.full_like(targets[:, :, 0], PAD)
-        for position in range(width + 1):
-            hidden, cache = generator.step(previous, encoded, cache)
-            target = targets[:, :, position]
-            logits = generator.logit_of_each(hidden.flatten(0, 1), target.flatten()).view(scores.shape)
-            step_scores = logits - generator.log_normalizer(hidden)
-            scores = scores + torch.where(is_target[:, position], step_scores, 0.0)
-            previous = target
-        return scores.cpu().numpy()
+    counts = torch.bincount(views, minlength=num_views)
+    columns = torch.arange(len(views), device=views.device) - (counts.cumsum(0) - counts)[views]
+    table = torch.full((num_views, int(counts.max())), MINUS_INFINITY, device=views.device)
+    table[views, columns] = scores
+    candidates = torch.zeros(table.shape, dtype=torch.long, device=views.device)
+    candidates[views, columns] = torch.arange(len(views), device=views.device)
+    return table, candidates
+
+
+def log_sum_over_options(
+    child_logits: Float[Tensor, "child"], counts: Int[Tensor, "beam"], end_logits: Float[Tensor, "beam"]
+) -> Float[Tensor, "beam"]:
+    """Log of the sum of e to the logits of each beam's options; 0 for a beam without one.
+
+    Args:
+        child_logits: of the children of all beams, one beam's after another's; minus infinity where it is no option.
+        counts: how many children each beam has.
+        end_logits: minus infinity where the end is no option.
+    """
+    counts = counts.long()
+    highest = torch.segment_reduce(child_logits, "max", lengths=counts, initial=MINUS_INFINITY, unsafe=True)
+    highest = torch.maximum(highest, end_logits)
+    highest = torch.where(highest > MINUS_INFINITY, highest, 0.0)
+    exponentials = (child_logits - torch.repeat_interleave(highest, counts)).exp_()
+    sums = torch.segment_reduce(exponentials, "sum", lengths=counts, initial=0.0, unsafe=True)
+    sums += (end_logits - highest).exp_()
+    # One option: its logit is the sum's logarithm to the last bit, and its probability exactly 1.
+    return torch.where(sums > 0, highest + sums.log(), 0.0)

@@ -29,6 +29,8 @@ from clairo_core.generator_checkpoint import (
 _VOCABULARY_CHUNK = 2048
 _BEAMS_CHUNK = 1024
 """Logits held at once while the softmax's denominator is summed: few enough to stay near the processor."""
+_PAIRS_CHUNK = 1 << 15
+"""Pairs of a beam and a token whose rows are copied at once; of a large catalogue there are millions."""
 _MAX_EXPONENT = 70.0
 """So many terms of e to this are still a float32."""
 
@@ -165,12 +167,17 @@ class Generator:
         """The float32 rows whose products with a hidden state are the tokens' logits."""
         return self.weights.output_embeddings[tokens].float()
 
-    def logit_of_each(
-        self, hidden: Float[Tensor, "pair d_model"], tokens: Int[Tensor, "pair"]
+    def logits_of_pairs(
+        self, hidden: Float[Tensor, "beam d_model"], beams: Int[Tensor, "pair"], tokens: Int[Tensor, "pair"]
     ) -> Float[Tensor, "pair"]:
-        """The logit of one token for each hidden state, float32 whatever the weights are."""
-        logits: Float[Tensor, pair] = torch.linalg.vecdot(hidden.float(), self.output_rows(tokens))
-        return logits
+        """The logit of one token after one beam, for each pair of them; float32 whatever the weights are."""
+        logits = [
+            torch.linalg.vecdot(hidden[some_beams].float(), self.output_rows(some_tokens))
+            for some_beams, some_tokens in zip(
+                torch.split(beams, _PAIRS_CHUNK), torch.split(tokens, _PAIRS_CHUNK), strict=True
+            )
+        ]
+        return torch.cat(logits)
 
     def _normed(
         self, hidden: Float[Tensor, "row d_model"], dtype: torch.dtype | None = None

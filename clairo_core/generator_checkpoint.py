@@ -6,6 +6,7 @@ Knows config.json and model.safetensors; knows nothing of how the matrices are u
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from clairo_core.errors import GeneratorError
+
+
+class Softmax(StrEnum):
+    """Which tokens share the probability of the next one; a checkpoint is served as it was trained."""
+
+    VOCABULARY = "vocabulary"
+    REACHABLE = "reachable"
+    """Those that go on towards an item of the catalogue, and the end token where an item may end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +45,8 @@ class GeneratorConfig:
     """`gated-gelu` instead of `relu`."""
     scales_output: bool
     """Hidden states are scaled by d_model^-0.5 before the output matrix."""
+    softmax: Softmax = Softmax.VOCABULARY
+    """The one field that transformers' T5 does not have; `softmax` in config.json."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +101,12 @@ def read_config(folder: Path) -> GeneratorConfig:
             raise GeneratorError(
                 f"{path}: feed_forward_proj is {feed_forward!r}, expected 'relu' or 'gated-gelu'; train one with either"
             )
+        softmax = fields.get("softmax", Softmax.VOCABULARY)
+        if softmax not in list(Softmax):
+            raise GeneratorError(
+                f"{path}: softmax is {softmax!r}, expected one of {', '.join(Softmax)}; "
+                "use the release of CLAIRO that wrote it"
+            )
         return GeneratorConfig(
             vocab_size=int(fields["vocab_size"]),
             d_model=int(fields["d_model"]),
@@ -103,6 +120,7 @@ def read_config(folder: Path) -> GeneratorConfig:
             layer_norm_epsilon=float(fields.get("layer_norm_epsilon", 1e-6)),
             is_gated=feed_forward == "gated-gelu",
             scales_output=bool(fields.get("scale_decoder_outputs", fields.get("tie_word_embeddings") is not False)),
+            softmax=Softmax(softmax),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise GeneratorError(

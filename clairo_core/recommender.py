@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float64, Int, Int64
 
-from clairo_core.beam_search import DeviceTrie, search
+from clairo_core.beam_search import search
 from clairo_core.catalogue import Catalogue
+from clairo_core.device_trie import DeviceTrie
 from clairo_core.errors import GeneratorError
 from clairo_core.generator import Generator, load_generator
 from clairo_core.items import UserHistory

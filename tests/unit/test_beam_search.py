@@ -4,12 +4,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clairo_core.beam_search import Beams, DeviceTrie, best_places, score_all_items, search
+from clairo_core.beam_search import Beams, best_places, log_sum_over_options, search
+from clairo_core.device_trie import DeviceTrie
 from clairo_core.errors import GeneratorError
+from clairo_core.exhaustive_scores import score_all_items
 from clairo_core.generator import Generator, load_generator
 from clairo_core.tokenizer import TokenBatch
 from clairo_core.trie import trie_of_tokens
-from clairo_core.vocabulary import EOS
+from clairo_core.vocabulary import EOS, PAD
 from tests.tiny import random_t5, token_batch, write_random_t5
 
 VOCAB_SIZE = 30
@@ -24,9 +26,25 @@ histories = st.lists(
 ).map(token_batch)
 
 
+def generator_of(tmp_path_factory, softmax: str) -> Generator:
+    folder = tmp_path_factory.mktemp(softmax)
+    # Larger weights than T5 begins with, so that probabilities are far from equal.
+    return load_generator(write_random_t5(folder, VOCAB_SIZE, seed=1, initializer_factor=1.5, softmax=softmax), "cpu")
+
+
+@pytest.fixture(scope="module", params=["vocabulary", "reachable"])
+def generator(request, tmp_path_factory) -> Generator:
+    return generator_of(tmp_path_factory, request.param)
+
+
 @pytest.fixture(scope="module")
-def generator(tmp_path_factory) -> Generator:
-    return load_generator(write_random_t5(tmp_path_factory.mktemp("t5"), VOCAB_SIZE, seed=1), "cpu")
+def vocabulary_generator(tmp_path_factory) -> Generator:
+    return generator_of(tmp_path_factory, "vocabulary")
+
+
+@pytest.fixture(scope="module")
+def reachable_generator(tmp_path_factory) -> Generator:
+    return generator_of(tmp_path_factory, "reachable")
 
 
 def searched(
@@ -69,7 +87,7 @@ def test_beams_are_distinct_items_that_may_be_generated_and_as_many_as_there_are
     is_allowed = np.array(data.draw(st.lists(flags, min_size=len(views), max_size=len(views))))
     is_retired = np.array(data.draw(flags))
     canonical = token_batch(items)
-    exact = score_all_items(generator, canonical, views)
+    exact = score_all_items(generator, canonical, views, is_retired)
     beams = searched(generator, canonical, views, num_beams, is_allowed, is_retired)
     for view in range(len(views)):
         rows = beams.item_rows[view][beams.item_rows[view] >= 0]
@@ -81,7 +99,10 @@ def test_beams_are_distinct_items_that_may_be_generated_and_as_many_as_there_are
 
 @given(item_tokens, histories, st.data())
 @settings(max_examples=40, deadline=None)
-def test_a_restricted_search_equals_a_search_of_a_catalogue_of_the_rest(generator, items, views, data):
+def test_over_the_vocabulary_a_restricted_search_equals_a_search_of_a_catalogue_of_the_rest(
+    vocabulary_generator, items, views, data
+):
+    generator = vocabulary_generator
     is_allowed = np.array(data.draw(st.lists(st.booleans(), min_size=len(items), max_size=len(items))))
     rest = np.flatnonzero(is_allowed)
     restricted = searched(
@@ -94,9 +115,100 @@ def test_a_restricted_search_equals_a_search_of_a_catalogue_of_the_rest(generato
         assert found.tolist() == rest[expected].tolist()
 
 
-def test_exhaustive_scores_are_the_log_probabilities_of_transformers(generator):
+@given(item_tokens, histories, st.data())
+@settings(max_examples=40, deadline=None)
+def test_reachable_probabilities_sum_to_one_over_the_items_that_are_not_retired(
+    reachable_generator, items, views, data
+):
+    is_retired = np.array(data.draw(st.lists(st.booleans(), min_size=len(items), max_size=len(items))))
+    beams = searched(reachable_generator, token_batch(items), views, len(items), is_retired=is_retired)
+    expected = 0.0 if is_retired.all() else 1.0
+    np.testing.assert_allclose(np.exp(beams.scores).sum(axis=1), expected, atol=1e-5)
+
+
+@given(item_tokens, histories, st.data())
+@settings(max_examples=40, deadline=None)
+def test_a_filter_leaves_reachable_probabilities_as_they_are(reachable_generator, items, views, data):
+    is_allowed = np.array(data.draw(st.lists(st.booleans(), min_size=len(items), max_size=len(items))))
+    canonical = token_batch(items)
+    everything = searched(reachable_generator, canonical, views, len(items))
+    restricted = searched(
+        reachable_generator, canonical, views, len(items), np.broadcast_to(is_allowed, (len(views), len(items)))
+    )
+    for view in range(len(views)):
+        may_come = is_allowed[everything.item_rows[view]]
+        num_left = int(may_come.sum())
+        assert sorted(restricted.item_rows[view, :num_left]) == sorted(everything.item_rows[view, may_come])
+        np.testing.assert_allclose(restricted.scores[view, :num_left], everything.scores[view, may_come], atol=2e-5)
+
+
+@given(item_tokens, histories, st.data())
+@settings(max_examples=40, deadline=None)
+def test_retired_items_leave_reachable_probabilities_as_if_they_had_never_been_there(
+    reachable_generator, items, views, data
+):
+    is_retired = np.array(data.draw(st.lists(st.booleans(), min_size=len(items), max_size=len(items))))
+    rest = np.flatnonzero(~is_retired)
+    retired = searched(reachable_generator, token_batch(items), views, 4, is_retired=is_retired)
+    alone = searched(reachable_generator, token_batch([items[row] for row in rest]), views, 4)
+    for view in range(len(views)):
+        expected = alone.item_rows[view][alone.item_rows[view] >= 0]
+        found = retired.item_rows[view][retired.item_rows[view] >= 0]
+        assert found.tolist() == rest[expected].tolist()
+        np.testing.assert_allclose(retired.scores[view, : len(found)], alone.scores[view, : len(found)], atol=2e-5)
+
+
+def test_an_item_that_was_just_added_takes_its_share_of_reachable_probability(reachable_generator):
+    views = token_batch([[3, EOS]])
+    trie = trie_of_tokens(token_batch([(4, 5), (6, 7)]), np.zeros(2, dtype=np.bool_))
+    longer = trie.with_item(np.array([4, 8], dtype=np.int32))
+    before = search(reachable_generator, DeviceTrie(trie, reachable_generator), views, 3)
+    after = search(reachable_generator, DeviceTrie(longer, reachable_generator), views, 3)
+    share_before = dict(zip(before.item_rows[0].tolist(), np.exp(before.scores[0]), strict=True))
+    share_after = dict(zip(after.item_rows[0].tolist(), np.exp(after.scores[0]), strict=True))
+    assert sorted(share_after) == [0, 1, 2]
+    assert share_after[1] == pytest.approx(share_before[1], abs=1e-6)
+    assert share_after[0] + share_after[2] == pytest.approx(share_before[0], abs=1e-6)
+
+
+def test_an_only_item_is_certain_and_no_token_of_it_is_scored(reachable_generator):
+    beams = searched(reachable_generator, token_batch([(4, 5, 6)]), token_batch([[3, EOS]]), 2)
+    assert beams.item_rows[0].tolist()[0] == 0
+    assert beams.scores[0, 0] == 0.0
+
+
+def test_reachable_scores_are_logits_against_those_of_the_siblings_alone(tmp_path):
+    model = random_t5(VOCAB_SIZE, seed=5, softmax="reachable")
+    model.save_pretrained(tmp_path)
+    generator = load_generator(tmp_path, "cpu")
+    items, view = token_batch([(4, 5), (4, 6), (4,), (9, 7, 8)]), torch.tensor([[9, 3, EOS]])
+    with torch.no_grad():
+        first, second = model(input_ids=view, decoder_input_ids=torch.tensor([[PAD, 4]])).logits[0]
+    first_step = torch.log_softmax(first[[4, 9]], dim=0)
+    second_step = torch.log_softmax(second[[5, 6, EOS]], dim=0)
+    expected = [*(first_step[0] + second_step).tolist(), float(first_step[1])]
+    scores = score_all_items(generator, items, token_batch(view.tolist()))
+    np.testing.assert_allclose(scores[0], expected, atol=1e-5)
+    beams = searched(generator, items, token_batch(view.tolist()), 4)
+    np.testing.assert_allclose(beams.scores[0], np.array(expected)[beams.item_rows[0]], atol=1e-5)
+
+
+@given(st.lists(st.tuples(st.lists(st.floats(-80, 80), max_size=4), st.floats(-80, 80) | st.just(-np.inf))))
+@settings(deadline=None)
+def test_the_sum_over_options_is_that_of_each_beam_alone(beams):
+    logits = [logit for children, _ in beams for logit in children]
+    counts, ends = [len(children) for children, _ in beams], [end for _, end in beams]
+    found = log_sum_over_options(torch.tensor(logits), torch.tensor(counts, dtype=torch.long), torch.tensor(ends))
+    for (children, end), value in zip(beams, found.tolist(), strict=True):
+        options = torch.tensor([*children, end])
+        expected = float(torch.logsumexp(options, dim=0)) if options.max() > -np.inf else 0.0
+        assert value == pytest.approx(expected, abs=1e-4)
+
+
+def test_exhaustive_scores_are_the_log_probabilities_of_transformers(vocabulary_generator):
+    generator = vocabulary_generator
     items, views = token_batch([(4, 5), (6,), (4, 7, 8)]), token_batch([[9, 3, EOS], [12, EOS]])
-    model = random_t5(VOCAB_SIZE, seed=1)
+    model = random_t5(VOCAB_SIZE, seed=1, initializer_factor=1.5)
     scores = score_all_items(generator, items, views)
     for view in range(len(views)):
         for row in range(len(items)):

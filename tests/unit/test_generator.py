@@ -10,6 +10,7 @@ from transformers import T5ForConditionalGeneration
 
 from clairo_core.errors import GeneratorError
 from clairo_core.generator import Generator, choose_device, load_generator
+from clairo_core.generator_checkpoint import Softmax, read_config
 from tests.tiny import random_t5, write_random_t5
 
 VOCAB_SIZE = 60
@@ -157,6 +158,23 @@ def test_weights_of_another_shape_are_refused_by_name(tmp_path):
     config.write_text(json.dumps(json.loads(config.read_text()) | {"d_ff": 41}))
     with pytest.raises(GeneratorError, match=r"wi\.weight is of shape \(40, 24\), config.json says \(41, 24\)"):
         load_generator(tmp_path, "cpu")
+
+
+@pytest.mark.parametrize("softmax", list(Softmax))
+def test_a_checkpoint_says_which_softmax_it_was_trained_with(tmp_path, softmax):
+    assert read_config(write_random_t5(tmp_path, VOCAB_SIZE, softmax=str(softmax))).softmax is softmax
+
+
+def test_a_checkpoint_that_does_not_say_was_trained_over_the_vocabulary(tmp_path):
+    assert read_config(write_random_t5(tmp_path, VOCAB_SIZE)).softmax is Softmax.VOCABULARY
+
+
+@pytest.mark.parametrize("softmax", ["Reachable", "", None, 1, [], {}])
+def test_an_unknown_softmax_is_refused_by_name(tmp_path, softmax):
+    config = write_random_t5(tmp_path, VOCAB_SIZE) / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"softmax": softmax}))
+    with pytest.raises(GeneratorError, match=r"softmax is .*, expected one of vocabulary, reachable"):
+        read_config(tmp_path)
 
 
 def test_a_missing_weight_is_refused_by_name(tmp_path):

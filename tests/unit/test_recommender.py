@@ -27,9 +27,9 @@ IDS = [f"item-{row}" for row in range(NUM_ITEMS)]
 POPULARITY = np.random.default_rng(0).integers(1, 100, size=NUM_ITEMS)
 
 
-@pytest.fixture(scope="module")
-def generator(tmp_path_factory):
-    folder = write_random_t5(tmp_path_factory.mktemp("t5"), TOKENIZER.vocabulary.size, seed=4)
+@pytest.fixture(scope="module", params=["vocabulary", "reachable"])
+def generator(request, tmp_path_factory):
+    folder = write_random_t5(tmp_path_factory.mktemp("t5"), TOKENIZER.vocabulary.size, seed=4, softmax=request.param)
     return load_generator(folder, "cpu")
 
 
