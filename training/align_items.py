@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int
 from sklearn.linear_model import RidgeCV
 
-from clairo_core.fusion.aligned import of_unit_length
 from clairo_core.sequences import ItemSequences
 from training.behaviour import behaviour_vectors
 from training.config import AlignSettings
@@ -23,7 +22,7 @@ class AlignedItems:
     """What `align_items` gives."""
 
     alignment: Float32[np.ndarray, "content dim"]
-    """Content to behaviour, without intercept: both sides are centred."""
+    """What an item of content alone is multiplied by; without intercept, as both sides are centred."""
     item_embeddings: Float32[np.ndarray, "item dim"]
     explained: float
     """Share of the behaviour vectors' spread that content predicts, on the items it was fitted on."""
@@ -44,7 +43,9 @@ def align_items(
     """Place items where their content and, the more often they were used, their behaviour puts them.
 
     An item that occurs n times in training stands n parts of its way at its behaviour vector and
-    `prior_interactions` parts at what its content predicts: a new item moves on as it is used, without a jump.
+    `prior_interactions` parts at what its content predicts: a new item moves on as it is used, without a jump. The
+    content itself stands beside that with `content_weight`, so that items which are used alike still get codes of
+    their own; the principal components of both are the item embedding.
     """
     num_items = len(content)
     counts = np.bincount(training.items, minlength=num_items)
@@ -58,12 +59,29 @@ def align_items(
     regression = RidgeCV(_PENALTIES, fit_intercept=False).fit(
         content[has_behaviour] / scale, behaviour[has_behaviour], sample_weight=trust[has_behaviour]
     )
-    alignment = np.ascontiguousarray(regression.coef_.T / scale, dtype=np.float32)
-    predicted = (content @ alignment).astype(np.float64)
+    prediction = regression.coef_.T / scale
+    predicted = content @ prediction
     placed = trust[:, None] * behaviour + (1 - trust[:, None]) * predicted
+    energy = np.square(content[is_training]).sum(axis=1).mean()
+    weight = settings.content_weight / np.sqrt(energy)
+    components = principal_axes(np.hstack([placed, weight * content])[is_training], settings.dim)
     left_over = np.square(behaviour - predicted)[has_behaviour].sum()
-    explained = 1.0 - float(left_over / np.square(behaviour[has_behaviour]).sum())
-    return AlignedItems(alignment, of_unit_length(placed.astype(np.float32)), explained)
+    return AlignedItems(
+        alignment=(np.hstack([prediction, weight * np.eye(content.shape[1])]) @ components).astype(np.float32),
+        item_embeddings=(np.hstack([placed, weight * content]) @ components).astype(np.float32),
+        explained=1.0 - float(left_over / np.square(behaviour[has_behaviour]).sum()),
+    )
+
+
+def principal_axes(vectors: Float64[np.ndarray, "item dim"], num_axes: int) -> Float64[np.ndarray, "dim axis"]:
+    """The directions of the largest spread around the origin, as columns; zeros beyond the directions there are."""
+    axes = np.zeros((vectors.shape[1], num_axes))
+    _, directions = np.linalg.eigh(vectors.T @ vectors)
+    found = directions[:, ::-1][:, :num_axes]
+    # The sign of a direction is arbitrary: with its largest entry positive it is the same wherever it is fitted.
+    found = found * np.sign(found[np.abs(found).argmax(axis=0), np.arange(found.shape[1])])
+    axes[:, : found.shape[1]] = found
+    return axes
 
 
 def centred(

@@ -51,6 +51,8 @@ class AlignSettings:
     """Items of a history that stand so many places apart count as neighbours."""
     prior_interactions: float = 20.0
     """An item used so often is placed half by what people did with it, half by its content."""
+    content_weight: float = 0.5
+    """Of the content itself beside what it says of behaviour: tells apart what is used alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,10 +257,14 @@ def check_ranges(preset: Preset) -> None:
         raise SettingsError(f"generator.dropout_rate is {preset.generator.dropout_rate}; expected 0 up to but not 1")
     if not 0 < preset.fit.learning_rate < 1:
         raise SettingsError(f"fit.learning_rate is {preset.fit.learning_rate}; expected more than 0 and less than 1")
-    if preset.align.dim < 0 or preset.align.window < 1 or preset.align.prior_interactions < 0:
+    if (
+        preset.align.dim < 0
+        or preset.align.window < 1
+        or min(preset.align.prior_interactions, preset.align.content_weight) < 0
+    ):
         raise SettingsError(
             f"align has dim {preset.align.dim}, window {preset.align.window}, prior_interactions "
-            f"{preset.align.prior_interactions}; expected at least 0, 1 and 0"
+            f"{preset.align.prior_interactions}, content_weight {preset.align.content_weight}; expected at least 0, 1, 0, 0"
         )
     if preset.fit.softmax not in ("reachable", "vocabulary"):
         raise SettingsError(f"fit.softmax is {preset.fit.softmax!r}; expected reachable or vocabulary")

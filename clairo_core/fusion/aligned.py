@@ -1,7 +1,8 @@
 """Turn modality embeddings into item embeddings in which items that follow one another in histories are close.
 
-Pictures and words are fused by PCA and concatenation, and a matrix then keeps of them what tells how an item is used.
-Knows that matrix; how it is fitted to behaviour is training's matter. Start at `AlignedFusion.fuse`.
+Pictures and words are fused by PCA and concatenation; a matrix then turns up what of them tells how an item is used,
+and turns down the rest. Knows that matrix; how it is fitted to behaviour is training's matter. Start at
+`AlignedFusion.fuse`.
 
 An item that nobody has touched is placed by its content alone, where items of such content are placed by what people
 did with them. Close in spirit to DropoutNet (Volkovs et al. 2017), which learns to do without behaviour by leaving it
@@ -49,22 +50,12 @@ class AlignedFusion:
             FusionError: a modality is not given, its vectors have another length, or the numbers of items differ.
         """
         fused = self.content.fuse(embeddings)
-        return FusedItems(of_unit_length(fused.item_embeddings @ self.alignment), fused.is_present)
+        return FusedItems(fused.item_embeddings @ self.alignment, fused.is_present)
 
     def save(self, folder: Path) -> None:
         """Write fusion.json, the matrix, and the content fusion in a folder below."""
         save_array_folder(folder, "fusion", KIND, {"alignment": self.alignment})
         self.content.save(folder / "content")
-
-
-def of_unit_length(vectors: Float32[np.ndarray, "item dim"]) -> Float32[np.ndarray, "item dim"]:
-    """Each row at length 1, rows of zeros as they are.
-
-    A regression is the more timid the less content tells; at one length, items of which little is known still get
-    codes of their own instead of crowding around the origin.
-    """
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(lengths > 0, lengths, 1.0), dtype=np.float32)
 
 
 def load_aligned(folder: Path) -> AlignedFusion:

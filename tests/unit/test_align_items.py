@@ -8,7 +8,6 @@ import pytest
 from clairo_core.encoders import ModalityEmbeddings
 from clairo_core.errors import FusionError
 from clairo_core.fusion import AlignedFusion, fit_fusion, load_fusion
-from clairo_core.fusion.aligned import of_unit_length
 from clairo_core.sequences import ItemSequences
 from training.align_items import align_items, can_align
 from training.behaviour import behaviour_vectors, neighbour_counts
@@ -75,8 +74,8 @@ def test_an_unused_item_stands_with_the_items_of_its_kind_though_its_content_is_
     assert (group_of(nearest(placed))[unused] == group_of(unused)).all()
     assert (group_of(nearest(content))[unused] == group_of(unused)).mean() < 1.0, "content alone does not do it"
     assert 0.5 < aligned.explained <= 1.0
-    by_content = of_unit_length(content[unused] @ aligned.alignment)
-    np.testing.assert_allclose(placed[unused], by_content, rtol=1e-4, err_msg="as an item posted later is placed")
+    by_content = content[unused] @ aligned.alignment
+    np.testing.assert_allclose(placed[unused], by_content, atol=1e-5, err_msg="as an item posted later is placed")
 
 
 def test_the_more_an_item_is_used_the_less_its_content_decides() -> None:
@@ -86,7 +85,7 @@ def test_the_more_an_item_is_used_the_less_its_content_decides() -> None:
     for prior in (0.5, 5.0, 5000.0):
         settings = AlignSettings(dim=8, window=2, prior_interactions=prior)
         aligned = align_items(content, is_training, sequences_within_groups(), settings, seed=0)
-        predicted = of_unit_length(content @ aligned.alignment)
+        predicted = content @ aligned.alignment
         distances.append(float(np.linalg.norm(aligned.item_embeddings - predicted)))
     assert distances == sorted(distances, reverse=True)
 
@@ -111,12 +110,23 @@ def test_an_aligned_fusion_comes_back_from_its_folder_as_it_was(tmp_path: Path) 
     again = load_fusion(tmp_path)
     assert (again.dim, again.modalities) == (3, ("text",))
     np.testing.assert_array_equal(again.fuse(given).item_embeddings, fusion.fuse(given).item_embeddings)
-    expected = of_unit_length(content.fuse(given).item_embeddings @ fusion.alignment)
+    expected = content.fuse(given).item_embeddings @ fusion.alignment
     np.testing.assert_array_equal(fusion.fuse(given).item_embeddings, expected)
 
 
-def test_an_item_of_which_nothing_is_known_stays_at_the_origin() -> None:
-    np.testing.assert_array_equal(of_unit_length(np.zeros((2, 3), np.float32)), np.zeros((2, 3)))
+def test_items_that_are_used_alike_are_told_apart_by_their_content() -> None:
+    content = content_with_noise()
+    is_training = np.ones(NUM_ITEMS, dtype=np.bool_)
+    sequences = sequences_within_groups()
+    spread = {}
+    for weight in (0.0, 1.0):
+        settings = AlignSettings(dim=16, window=2, content_weight=weight)
+        placed = align_items(content, is_training, sequences, settings, seed=0).item_embeddings
+        centres = np.stack(
+            [placed[group_of(np.arange(NUM_ITEMS)) == group].mean(axis=0) for group in range(NUM_GROUPS)]
+        )
+        spread[weight] = np.square(placed - centres[group_of(np.arange(NUM_ITEMS))]).sum()
+    assert spread[1.0] > 2 * spread[0.0]
 
 
 def test_a_matrix_that_does_not_fit_its_content_is_refused(tmp_path: Path) -> None:
