@@ -68,7 +68,7 @@ def test_learned_merges_match_the_slow_twin(corpus: tuple[np.ndarray, list[list[
 def test_encodings_match_the_slow_twin(corpus: tuple[np.ndarray, list[list[int]], int], seed: int) -> None:
     feature_sets, sequences, num_rules = corpus
     vocabulary = learned(feature_sets, sequences, num_rules)
-    tokenizer, rules = Tokenizer(vocabulary), twin_rules(vocabulary)
+    tokenizer, rules = Tokenizer(vocabulary), slow_tokenizer.by_pair(twin_rules(vocabulary))
     table = vocabulary.feature_tokens(feature_sets)
     views = tokenizer.encode_views(table, ItemSequences.from_lists(sequences), seed=seed, eos=False)
     for number, rows in enumerate(sequences):
