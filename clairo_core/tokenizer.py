@@ -43,7 +43,13 @@ class Tokenizer:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
         self._rule_table = pair_kernels.empty_rule_table(len(vocabulary.left))
-        pair_kernels.fill_rule_table(self._rule_table, vocabulary.left, vocabulary.right, vocabulary.first_merge_token)
+        pair_kernels.fill_rule_table(
+            self._rule_table,
+            vocabulary.left,
+            vocabulary.right,
+            vocabulary.scaled_counts,
+            vocabulary.first_merge_token,
+        )
         self._token_limits = np.array([*vocabulary.expanded_at, vocabulary.size], dtype=np.int64)
 
     def encode_views(
@@ -122,7 +128,6 @@ class Tokenizer:
             histories.items,
             histories.offsets,
             self._rule_table,
-            self.vocabulary.scaled_counts,
             self.vocabulary.left,
             self.vocabulary.right,
             self.vocabulary.first_merge_token,

@@ -150,7 +150,7 @@ def _choose_merge(pairs, heads, heap, rule_table, left, right, scaled_counts, fi
             return FINISHED
         left[rule], right[rule] = smaller_of(pairs[row, KEY]), larger_of(pairs[row, KEY])
         scaled_counts[rule] = pairs[row, COUNT]
-    add_rule(rule_table, left[rule], right[rule], first_token + rule)
+    add_rule(rule_table, left[rule], right[rule], first_token + rule, scaled_counts[rule])
     counters[NUM_RULES] += 1
     key = pack_pair(left[rule], right[rule])
     row = row_of(pairs, key)
