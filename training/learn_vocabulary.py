@@ -162,6 +162,7 @@ class _Learning:
         self.heap = np.empty((1 << 12, 2), dtype=np.int64)
         self.risen = np.empty(1 << 12, dtype=np.int64)
         self.examined = np.zeros(len(sequences), dtype=np.int64)
+        self.windows = np.empty((int(sequences.lengths.max()), 2), dtype=np.int64)
         most_pairs = 2 * (int(sequences.lengths.max()) + 1) * num_categories * (2 * num_categories + 1)
         self.keys = np.empty(most_pairs, dtype=np.int64)
         self.deltas = np.empty(most_pairs, dtype=np.int64)
@@ -211,6 +212,7 @@ class _Learning:
                 self.right,
                 self.scaled_counts,
                 self.given.first_merge_token,
+                self.windows,
                 self.keys,
                 self.deltas,
                 self.rows,
