@@ -73,6 +73,7 @@ def learn_vocabulary(
         FeatureSetError: ragged, negative or unknown features, or a sequence with an item row that has none.
         VocabularySizeError: fewer tokens than features, or more than can be numbered.
         EmptyCorpusError: no sequence has an item.
+        VocabularyError: categories that do not belong together, or `max_sequences` below 1.
     """
     features_only = Vocabulary(
         category_names=tuple(category_names),
@@ -88,7 +89,13 @@ def learn_vocabulary(
 
 
 def sample_sequences(sequences: ItemSequences, max_sequences: int | None, seed: int) -> ItemSequences:
-    """A random choice of at most `max_sequences`, in their order; all of them for None."""
+    """A random choice of at most `max_sequences`, in their order; all of them for None.
+
+    Raises:
+        VocabularyError: none is asked for.
+    """
+    if max_sequences is not None and max_sequences < 1:
+        raise VocabularyError(f"max_sequences is {max_sequences}; choose at least 1, or None to learn from all")
     if max_sequences is None or max_sequences >= len(sequences):
         return sequences
     chosen = np.random.default_rng(seed).choice(len(sequences), size=max_sequences, replace=False)
