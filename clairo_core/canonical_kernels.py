@@ -48,7 +48,7 @@ _INT32_ROW, _INT32_ROWS = read_only(types.int32, 1), read_only(types.int32, 2)
 _INT64_ROW = read_only(types.int64, 1)
 
 
-@njit
+@njit(forceinline=True)
 def _update_link(sets, i, column, gone, also_gone, added, rules, token_limit):
     """Weigh the link from set i anew, after the set on one side of it has changed: the left one for FIRST."""
     after = sets[i, FOLLOWING]
@@ -66,7 +66,7 @@ def _update_link(sets, i, column, gone, also_gone, added, rules, token_limit):
     weigh(sets, i, LINK)
 
 
-@njit
+@njit(forceinline=True)
 def _update_set(sets, i, gone, also_gone, added, rules, token_limit):
     """Weigh anew what set i takes part in, after it lost one or two tokens and was given another, or NO_TOKEN."""
     drop_candidates(sets, i, INSIDE, FIRST, gone, also_gone)
@@ -80,7 +80,7 @@ def _update_set(sets, i, gone, also_gone, added, rules, token_limit):
     _update_link(sets, i, FIRST, gone, also_gone, added, rules, token_limit)
 
 
-@njit
+@njit(forceinline=True)
 def _fill_or_unlink(sets, i):
     """Let an empty set take over the slot before it; if that is empty, drop the set with an empty slot behind it.
 
@@ -101,7 +101,7 @@ def _fill_or_unlink(sets, i):
     return NO_SET
 
 
-@njit
+@njit(forceinline=True)
 def _renew_links(sets, i, rules, token_limit):
     """List and weigh anew the links before and behind set i, if it is a set."""
     if i != NO_SET:
@@ -111,7 +111,7 @@ def _renew_links(sets, i, rules, token_limit):
                 weigh(sets, link, LINK)
 
 
-@njit
+@njit(forceinline=True)
 def _merge_sets(sets, num_sets, rules, left, right, first_token, token_limit):
     """Merge by the rules that make tokens below the limit, until none applies."""
     for i in range(num_sets):
@@ -147,7 +147,7 @@ def _merge_sets(sets, num_sets, rules, left, right, first_token, token_limit):
         i, site = heaviest_site(sets, num_sets)
 
 
-@njit
+@njit(forceinline=True)
 def _link_sets(sets, feature_tokens, history):
     """Lay a history's items out as sets with empty slots between them."""
     num_categories = feature_tokens.shape[1]
@@ -162,7 +162,7 @@ def _link_sets(sets, feature_tokens, history):
             sets[i, TOKENS + category] = feature_tokens[history[i], category]
 
 
-@njit
+@njit(forceinline=True)
 def _write_tokens(sets, num_sets, tokens):
     """Write the tokens of sets and slots in order; returns their number."""
     # The first set may have gone; the last one never goes.
