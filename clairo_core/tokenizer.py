@@ -16,7 +16,7 @@ from jaxtyping import Int, Int32
 from clairo_core import canonical_kernels, pair_kernels, tokenizer_kernels
 from clairo_core.errors import FeatureSetError
 from clairo_core.sequences import ItemSequences
-from clairo_core.vocabulary import EOS, PAD, Feature, Vocabulary
+from clairo_core.vocabulary import EOS, FIRST_FEATURE_TOKEN, PAD, Feature, Vocabulary
 
 _SEED_MASK = 2**64 - 1
 
@@ -43,7 +43,13 @@ class Tokenizer:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
         self._rule_table = pair_kernels.empty_rule_table(len(vocabulary.left))
-        pair_kernels.fill_rule_table(self._rule_table, vocabulary.left, vocabulary.right, vocabulary.first_merge_token)
+        pair_kernels.fill_rule_table(
+            self._rule_table,
+            vocabulary.left,
+            vocabulary.right,
+            vocabulary.scaled_counts,
+            vocabulary.first_merge_token,
+        )
         self._token_limits = np.array([*vocabulary.expanded_at, vocabulary.size], dtype=np.int64)
 
     def encode_views(
@@ -122,7 +128,6 @@ class Tokenizer:
             histories.items,
             histories.offsets,
             self._rule_table,
-            self.vocabulary.scaled_counts,
             self.vocabulary.left,
             self.vocabulary.right,
             self.vocabulary.first_merge_token,
@@ -173,7 +178,16 @@ class Tokenizer:
                 f"feature tokens must have shape (items, {num_categories}); got {feature_tokens.shape}; "
                 "make them with Vocabulary.feature_tokens"
             )
-        return np.ascontiguousarray(feature_tokens, dtype=np.int32)
+        table = np.ascontiguousarray(feature_tokens, dtype=np.int32)
+        first, end = FIRST_FEATURE_TOKEN, self.vocabulary.first_merge_token
+        if table.size and not first <= table.min() <= table.max() < end:
+            row, category = (int(index[0]) for index in np.nonzero((table < first) | (table >= end)))
+            raise FeatureSetError(
+                f"item row {row} has feature token {table[row, category]} in category "
+                f"{self.vocabulary.category_names[category]!r}, but features are tokens {first}..{end - 1}; "
+                "make them with Vocabulary.feature_tokens"
+            )
+        return table
 
 
 def check_item_rows(sequences: ItemSequences, num_items: int) -> None:

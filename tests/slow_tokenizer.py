@@ -12,7 +12,7 @@ import heapq
 import itertools
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 Pair = tuple[int, int]
@@ -239,8 +239,12 @@ def learn(  # noqa: PLR0912 - the algorithm in one piece, as the paper has it
 # ---- Encoding --------------------------------------------------------------------------------------------------
 
 
+def by_pair(rules: Iterable[Rule]) -> dict[Pair, Rule]:
+    return {(rule.left, rule.right): rule for rule in rules}
+
+
 def encode_canonical(
-    sets: Sequence[Sequence[int]], rules: Sequence[Rule], expanded_at: Sequence[int] = ()
+    sets: Sequence[Sequence[int]], rules: Mapping[Pair, Rule], expanded_at: Sequence[int] = ()
 ) -> list[int]:
     """Merge where the rule's count times the pair's weight is greatest, the first such place, until nothing merges."""
     if not len(sets):
@@ -248,15 +252,15 @@ def encode_canonical(
     head = linked(sets)
     scale = math.lcm(*range(1, len(sets[0]) + 1)) ** 2
     for limit in (*expanded_at, math.inf):
-        rule_of = {(rule.left, rule.right): rule for rule in rules if rule.token < limit}
         while True:
             best = None
             for one, other in meetings(head):
                 for pair in pairs_between(one, other):
-                    if pair in rule_of:
-                        weight = rule_of[pair].scaled_count * weight_of(one, other, scale)
+                    rule = rules.get(pair)
+                    if rule is not None and rule.token < limit:
+                        weight = rule.scaled_count * weight_of(one, other, scale)
                         if best is None or weight > best[0]:
-                            best = weight, rule_of[pair], one, other
+                            best = weight, rule, one, other
             if best is None:
                 break
             _, rule, one, other = best
@@ -270,15 +274,14 @@ def encode_canonical(
     return [token for node in nodes_from(head) for token in node.tokens]
 
 
-def merge_flat(tokens: Sequence[int], rules: Sequence[Rule]) -> list[int]:
+def merge_flat(tokens: Sequence[int], rules: Mapping[Pair, Rule]) -> list[int]:
     """Byte-pair encoding: the pair with the lowest token first, the leftmost first."""
-    token_of = {(rule.left, rule.right): rule.token for rule in rules}
     merged = list(tokens)
     while True:
         candidates = [
-            (token_of[pair_of(*two)], place)
+            (rules[pair_of(*two)].token, place)
             for place, two in enumerate(itertools.pairwise(merged))
-            if pair_of(*two) in token_of
+            if pair_of(*two) in rules
         ]
         if not candidates:
             return merged
@@ -286,7 +289,7 @@ def merge_flat(tokens: Sequence[int], rules: Sequence[Rule]) -> list[int]:
         merged[place : place + 2] = [token]
 
 
-def encode_view(sets: Sequence[Sequence[int]], rules: Sequence[Rule], *, seed: int, view: int) -> list[int]:
+def encode_view(sets: Sequence[Sequence[int]], rules: Mapping[Pair, Rule], *, seed: int, view: int) -> list[int]:
     """The random view number `view`: every set shuffled by the view's own random stream, then merged flat."""
     stream = random_stream(seed, view)
     flat: list[int] = []

@@ -1,4 +1,4 @@
-"""The `clairo-train` command: demo data, training, evaluation.
+"""The `clairo-train` command: demo data, training, evaluation, a look at the tokens.
 
 Knows flags and what a person reads; every command calls one function of `training`. Errors that CLAIRO raises on
 purpose are printed as one line and end with exit code 2.
@@ -121,6 +121,20 @@ def evaluate(
 
     table = evaluate_bundle(bundle, data, split, device, users, json_file, progress_bar, report)
     typer.echo(table)
+
+
+@app.command()
+def vocabulary(
+    bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")],
+    data: DataOption,
+    tokens: Annotated[int, typer.Option(min=0, help="How many tokens to list of each kind.")] = 15,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write every token here.")] = None,
+) -> None:
+    """Print what a bundle's tokens are made of, how often histories hold them, and in which items."""
+    from training.progress_bar import progress_bar  # noqa: PLC0415
+    from training.vocabulary_of_bundle import report_on_bundle  # noqa: PLC0415
+
+    typer.echo(report_on_bundle(bundle, data, tokens, json_file, progress_bar, report))
 
 
 def main() -> None:

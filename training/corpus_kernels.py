@@ -31,6 +31,9 @@ class Weights(NamedTuple):
     across: np.ndarray  # int64[set size, set size]: 1 / (m1 * m2)
 
 
+# Columns of a window: a stretch of sets, both ends included.
+FIRST_SET, LAST_SET = 0, 1
+
 CORPUS_TYPE = types.NamedTuple(
     (
         writable(types.int32, 2),
@@ -139,16 +142,22 @@ def _merge_across(tokens, set_sizes, slots, i, first, second, token):
 
 
 @njit(forceinline=True)
-def _drop_empty_sets(tokens, set_sizes, slots, start, num_sets, first, last):
-    """Let emptied sets among first..last take over the slot before them; drop the others with the slot behind them.
+def _drop_empty_sets(tokens, set_sizes, slots, start, num_sets, windows, num_windows):
+    """Let emptied sets in the windows take over the slot before them; drop the others with the slot behind them.
 
-    The very last set stays even if it is empty. Returns how many sets are left in the sequence.
+    The very last set stays even if it is empty. Sets move up, and the windows with them; one that has lost all its
+    sets ends before it begins. Returns how many sets are left in the sequence.
     """
     end = start + num_sets
-    kept = first
-    for i in range(first, end):
-        if i > last and kept == i:
+    window = 0
+    kept = windows[0, FIRST_SET]
+    for i in range(kept, end):
+        if window == num_windows and kept == i:
             return num_sets
+        is_first = window < num_windows and i == windows[window, FIRST_SET]
+        is_last = window < num_windows and i == windows[window, LAST_SET]
+        if is_first:
+            windows[window, FIRST_SET] = kept
         if set_sizes[i] == 0 and kept > start and slots[kept - 1] != NO_TOKEN:
             tokens[i, 0] = slots[kept - 1]
             set_sizes[i] = 1
@@ -156,53 +165,72 @@ def _drop_empty_sets(tokens, set_sizes, slots, start, num_sets, first, last):
             # The set before may be empty too, kept until now only because that slot was full.
             if set_sizes[kept - 1] == 0:
                 kept -= 1
-        if set_sizes[i] == 0 and slots[i] == NO_TOKEN and i < end - 1:
-            continue
-        if kept != i:
-            for p in range(set_sizes[i]):
-                tokens[kept, p] = tokens[i, p]
-            set_sizes[kept] = set_sizes[i]
-            slots[kept] = slots[i]
-        kept += 1
+        if set_sizes[i] != 0 or slots[i] != NO_TOKEN or i == end - 1:
+            if kept != i:
+                for p in range(set_sizes[i]):
+                    tokens[kept, p] = tokens[i, p]
+                set_sizes[kept] = set_sizes[i]
+                slots[kept] = slots[i]
+            kept += 1
+        if is_last:
+            windows[window, LAST_SET] = kept - 1
+            window += 1
     return kept - start
 
 
 @njit(forceinline=True)
-def merge_sequence(tokens, set_sizes, slots, start, num_sets, first, last, left, right, token):
-    """Apply one rule to sets first..last and the links between them, from left to right; returns the sets left."""
-    for i in range(first, last + 1):
-        _merge_inside(tokens, set_sizes, i, left, right, token)
-        if i + 1 == start + num_sets:
-            break
-        if slots[i] != NO_TOKEN:
-            _merge_with_slot(tokens, set_sizes, slots, i, i, left, right, token)
-            _merge_with_slot(tokens, set_sizes, slots, i + 1, i, left, right, token)
-        elif not _merge_across(tokens, set_sizes, slots, i, left, right, token):
-            _merge_across(tokens, set_sizes, slots, i, right, left, token)
-    return _drop_empty_sets(tokens, set_sizes, slots, start, num_sets, first, last)
+def merge_windows(tokens, set_sizes, slots, start, num_sets, windows, num_windows, left, right, token):
+    """Apply one rule to all windows of a sequence, from left to right; returns the sets left, and moves the windows."""
+    for window in range(num_windows):
+        for i in range(windows[window, FIRST_SET], windows[window, LAST_SET] + 1):
+            _merge_inside(tokens, set_sizes, i, left, right, token)
+            if i + 1 == start + num_sets:
+                break
+            if slots[i] != NO_TOKEN:
+                _merge_with_slot(tokens, set_sizes, slots, i, i, left, right, token)
+                _merge_with_slot(tokens, set_sizes, slots, i + 1, i, left, right, token)
+            elif not _merge_across(tokens, set_sizes, slots, i, left, right, token):
+                _merge_across(tokens, set_sizes, slots, i, right, left, token)
+    # Only now: a set that goes makes neighbours of others, and these do not merge before the rule comes up again.
+    return _drop_empty_sets(tokens, set_sizes, slots, start, num_sets, windows, num_windows)
 
 
 @njit(forceinline=True)
-def affected_sets(tokens, set_sizes, slots, start, num_sets, left, right):
-    """The first and the last set whose pairs a merge can change, or (-1, -1) if the sequence lacks either token."""
-    first, last = -1, -1
-    has_left, has_right = False, False
+def find_windows(tokens, set_sizes, slots, start, num_sets, left, right, windows):
+    """List the stretches of sets whose pairs a merge can change, one around each place where left and right meet.
+
+    Stretches that touch become one, so that no pair is in two of them. Returns their number.
+    """
+    num_windows = 0
+    held_before, slot_before = 0, NO_TOKEN
     for i in range(start, start + num_sets):
+        held = 0  # 1 if the set holds left, 2 if it holds right, 3 if both
         for p in range(set_sizes[i]):
-            token = tokens[i, p]
-            if token == left or token == right:
-                has_left |= token == left
-                has_right |= token == right
-                first = i if first < 0 else first
-                last = max(last, i)
-        if slots[i] != NO_TOKEN and (slots[i] == left or slots[i] == right):
-            has_left |= slots[i] == left
-            has_right |= slots[i] == right
-            first = i if first < 0 else first
-            last = i + 1
-    if not (has_left and has_right):
-        return -1, -1
-    # An empty set just before may go when the slot behind it is emptied.
-    if first > start and set_sizes[first - 1] == 0:
-        first -= 1
-    return first, last
+            held |= _side_of(tokens[i, p], left, right)
+        first = i + 1
+        if left != right and held == 3:
+            first = i
+        if slot_before == NO_TOKEN:
+            if (held_before & 1 and held & 2) or (held_before & 2 and held & 1):
+                first = i - 1
+        else:
+            in_slot = _side_of(slot_before, left, right)
+            beside = held_before | held
+            if (in_slot & 1 and beside & 2) or (in_slot & 2 and beside & 1):
+                first = i - 1
+        if first <= i:
+            # An empty set just before may go when the slot behind it is emptied.
+            if first > start and set_sizes[first - 1] == 0:
+                first -= 1
+            if num_windows > 0 and first <= windows[num_windows - 1, LAST_SET] + 1:
+                windows[num_windows - 1, LAST_SET] = i
+            else:
+                windows[num_windows, FIRST_SET], windows[num_windows, LAST_SET] = first, i
+                num_windows += 1
+        held_before, slot_before = held, slots[i]
+    return num_windows
+
+
+@njit(forceinline=True)
+def _side_of(token, left, right):
+    return (1 if token == left else 0) | (2 if token == right else 0)

@@ -73,6 +73,7 @@ def learn_vocabulary(
         FeatureSetError: ragged, negative or unknown features, or a sequence with an item row that has none.
         VocabularySizeError: fewer tokens than features, or more than can be numbered.
         EmptyCorpusError: no sequence has an item.
+        VocabularyError: categories that do not belong together, or `max_sequences` below 1.
     """
     features_only = Vocabulary(
         category_names=tuple(category_names),
@@ -88,7 +89,13 @@ def learn_vocabulary(
 
 
 def sample_sequences(sequences: ItemSequences, max_sequences: int | None, seed: int) -> ItemSequences:
-    """A random choice of at most `max_sequences`, in their order; all of them for None."""
+    """A random choice of at most `max_sequences`, in their order; all of them for None.
+
+    Raises:
+        VocabularyError: none is asked for.
+    """
+    if max_sequences is not None and max_sequences < 1:
+        raise VocabularyError(f"max_sequences is {max_sequences}; choose at least 1, or None to learn from all")
     if max_sequences is None or max_sequences >= len(sequences):
         return sequences
     chosen = np.random.default_rng(seed).choice(len(sequences), size=max_sequences, replace=False)
@@ -162,6 +169,7 @@ class _Learning:
         self.heap = np.empty((1 << 12, 2), dtype=np.int64)
         self.risen = np.empty(1 << 12, dtype=np.int64)
         self.examined = np.zeros(len(sequences), dtype=np.int64)
+        self.windows = np.empty((int(sequences.lengths.max()), 2), dtype=np.int64)
         most_pairs = 2 * (int(sequences.lengths.max()) + 1) * num_categories * (2 * num_categories + 1)
         self.keys = np.empty(most_pairs, dtype=np.int64)
         self.deltas = np.empty(most_pairs, dtype=np.int64)
@@ -211,6 +219,7 @@ class _Learning:
                 self.right,
                 self.scaled_counts,
                 self.given.first_merge_token,
+                self.windows,
                 self.keys,
                 self.deltas,
                 self.rows,

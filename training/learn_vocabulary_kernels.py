@@ -4,7 +4,8 @@ Knows tokens, weights and counts as integers; knows nothing of features, files o
 `learn_vocabulary.py` owns the arrays, lets them grow, and explains the whole.
 
 One merge touches only the sequences that an inverted index names for the pair, and in each of them only the sets
-around the merge: their pairs' weights are taken off the counts before and put back after, nothing is counted again.
+around each place where the pair meets: their pairs' weights are taken off the counts before and put back after,
+nothing is counted again.
 """
 
 import numpy as np
@@ -12,7 +13,15 @@ from numba import njit, types
 
 from clairo_core.compilation import kernel, writable
 from clairo_core.pair_kernels import NO_TOKEN, add_rule, home_of, larger_of, merged_token, pack_pair, smaller_of
-from training.corpus_kernels import CORPUS_TYPE, WEIGHTS_TYPE, affected_sets, list_pairs, merge_sequence
+from training.corpus_kernels import (
+    CORPUS_TYPE,
+    FIRST_SET,
+    LAST_SET,
+    WEIGHTS_TYPE,
+    find_windows,
+    list_pairs,
+    merge_windows,
+)
 from training.pair_count_kernels import (
     COUNT,
     CURRENT_ENTRY,
@@ -150,7 +159,7 @@ def _choose_merge(pairs, heads, heap, rule_table, left, right, scaled_counts, fi
             return FINISHED
         left[rule], right[rule] = smaller_of(pairs[row, KEY]), larger_of(pairs[row, KEY])
         scaled_counts[rule] = pairs[row, COUNT]
-    add_rule(rule_table, left[rule], right[rule], first_token + rule)
+    add_rule(rule_table, left[rule], right[rule], first_token + rule, scaled_counts[rule])
     counters[NUM_RULES] += 1
     key = pack_pair(left[rule], right[rule])
     row = row_of(pairs, key)
@@ -161,7 +170,7 @@ def _choose_merge(pairs, heads, heap, rule_table, left, right, scaled_counts, fi
 
 
 @njit(forceinline=True)
-def _carry_out_merge(corpus, weights, pairs, heads, index, risen, examined, keys, deltas, rows, counters):
+def _carry_out_merge(corpus, weights, pairs, heads, index, risen, examined, windows, keys, deltas, rows, counters):
     """Merge the current pair in every sequence of its list, as far as there is room."""
     tokens, set_sizes, slots, starts, num_sets = corpus
     inside, across = weights
@@ -175,26 +184,35 @@ def _carry_out_merge(corpus, weights, pairs, heads, index, risen, examined, keys
         # A list may name a sequence twice, where a pair had gone from it and come back.
         if examined[sequence] != counters[MERGE_FIRST_VISIT]:
             start, sets_before = starts[sequence], num_sets[sequence]
-            first, last = affected_sets(tokens, set_sizes, slots, start, sets_before, left, right)
-            if first >= 0:
-                most_pairs = (last - first + 2) * most_pairs_a_set
+            num_windows = find_windows(tokens, set_sizes, slots, start, sets_before, left, right, windows)
+            if num_windows > 0:
+                num_listed = 0
+                for window in range(num_windows):
+                    num_listed += windows[window, LAST_SET] - windows[window, FIRST_SET] + 2
+                most_pairs = num_listed * most_pairs_a_set
                 if not has_room(pairs, counters[NUM_PAIRS], most_pairs):
                     return TABLE_FULL
                 if counters[NUM_ENTRIES] + most_pairs > index.shape[0]:
                     return INDEX_FULL
                 if counters[NUM_RISEN] + most_pairs > risen.shape[0]:
                     return RISEN_FULL
-                before = list_pairs(
-                    tokens, set_sizes, slots, start, sets_before, first, last, inside, across, -1, keys, deltas, 0
-                )
-                sets_left = merge_sequence(
-                    tokens, set_sizes, slots, start, sets_before, first, last, left, right, token
+                before = 0
+                for window in range(num_windows):
+                    first, last = windows[window, FIRST_SET], windows[window, LAST_SET]
+                    before = list_pairs(
+                        tokens, set_sizes, slots, start, sets_before, first, last, inside, across, -1, keys, deltas,
+                        before,
+                    )  # fmt: skip
+                sets_left = merge_windows(
+                    tokens, set_sizes, slots, start, sets_before, windows, num_windows, left, right, token
                 )
                 num_sets[sequence] = sets_left
-                last -= sets_before - sets_left
-                count = list_pairs(
-                    tokens, set_sizes, slots, start, sets_left, first, last, inside, across, 1, keys, deltas, before
-                )
+                count = before
+                for window in range(num_windows):
+                    first, last = windows[window, FIRST_SET], windows[window, LAST_SET]
+                    count = list_pairs(
+                        tokens, set_sizes, slots, start, sets_left, first, last, inside, across, 1, keys, deltas, count
+                    )
                 _move_counts(pairs, heads, index, risen, keys, deltas, rows, before, count, sequence, counters)
             examined[sequence] = counters[MERGE_FIRST_VISIT]
         counters[CURRENT_ENTRY] = index[counters[CURRENT_ENTRY], NEXT]
@@ -216,11 +234,11 @@ def _end_merge(pairs, heap, risen, counters):
 
 @kernel(
     CORPUS_TYPE, WEIGHTS_TYPE, _INT64_2, _INT32_2, _INT64_2, _INT64_1, _INT64_1, _INT64_1,
-    _INT32_1, _INT32_1, _INT64_1, types.int64, _INT64_1, _INT64_1, _INT64_1, _INT64_1, types.int64,
+    _INT32_1, _INT32_1, _INT64_1, types.int64, _INT64_2, _INT64_1, _INT64_1, _INT64_1, _INT64_1, types.int64,
 )  # fmt: skip
 def merge_pairs(
     corpus, weights, pairs, index, heap, risen, examined, rule_table,
-    left, right, scaled_counts, first_token, keys, deltas, rows, counters, until_rule,
+    left, right, scaled_counts, first_token, windows, keys, deltas, rows, counters, until_rule,
 ):  # fmt: skip
     """Merge until there are `until_rule` rules; earlier with a status other than FINISHED if an array must grow.
 
@@ -236,7 +254,7 @@ def merge_pairs(
                 return status
         else:
             status = _carry_out_merge(
-                corpus, weights, pairs, heads, index, risen, examined, keys, deltas, rows, counters
+                corpus, weights, pairs, heads, index, risen, examined, windows, keys, deltas, rows, counters
             )
             if status == FINISHED:
                 status = _end_merge(pairs, heap, risen, counters)

@@ -26,6 +26,17 @@ def corpora(draw: st.DrawFn) -> tuple[np.ndarray, list[list[int]], int]:
     return feature_sets, sequences, draw(st.integers(0, 25))
 
 
+@st.composite
+def long_corpora(draw: st.DrawFn) -> tuple[np.ndarray, list[list[int]], int]:
+    """Histories so long that one merge changes many places of them, near each other and far apart."""
+    random = np.random.default_rng(draw(st.integers(0, 2**31)))
+    num_items = draw(st.integers(2, 12))
+    feature_sets = random.integers(FEATURES, size=(num_items, draw(st.integers(1, 5)))).astype(np.int32)
+    lengths = draw(st.lists(st.integers(1, 90), min_size=1, max_size=3))
+    sequences = [random.integers(num_items, size=length).tolist() for length in lengths]
+    return feature_sets, sequences, draw(st.integers(0, 60))
+
+
 def learned(feature_sets: np.ndarray, sequences: list[list[int]], num_rules: int) -> Vocabulary:
     num_categories = feature_sets.shape[1]
     return learn_vocabulary(
@@ -63,12 +74,24 @@ def test_learned_merges_match_the_slow_twin(corpus: tuple[np.ndarray, list[list[
     assert twin_rules(vocabulary) == expected
 
 
+@settings(deadline=None, max_examples=100)
+@given(long_corpora())
+def test_merges_of_long_histories_match_the_slow_twin(corpus: tuple[np.ndarray, list[list[int]], int]) -> None:
+    feature_sets, sequences, num_rules = corpus
+    vocabulary = learned(feature_sets, sequences, num_rules)
+    sets = [token_sets(vocabulary, feature_sets, rows) for rows in sequences]
+    expected = slow_tokenizer.learn(sets, vocabulary.first_merge_token, num_rules, num_categories=feature_sets.shape[1])
+    assert twin_rules(vocabulary) == expected
+    canonical = Tokenizer(vocabulary).encode_canonical(vocabulary.feature_tokens(feature_sets)[sequences[0]])
+    assert canonical.tolist() == slow_tokenizer.encode_canonical(sets[0], slow_tokenizer.by_pair(expected))
+
+
 @settings(deadline=None, max_examples=400)
 @given(corpora(), st.integers(0, 2**31))
 def test_encodings_match_the_slow_twin(corpus: tuple[np.ndarray, list[list[int]], int], seed: int) -> None:
     feature_sets, sequences, num_rules = corpus
     vocabulary = learned(feature_sets, sequences, num_rules)
-    tokenizer, rules = Tokenizer(vocabulary), twin_rules(vocabulary)
+    tokenizer, rules = Tokenizer(vocabulary), slow_tokenizer.by_pair(twin_rules(vocabulary))
     table = vocabulary.feature_tokens(feature_sets)
     views = tokenizer.encode_views(table, ItemSequences.from_lists(sequences), seed=seed, eos=False)
     for number, rows in enumerate(sequences):
