@@ -5,7 +5,7 @@ come from `feature_sets_with_collision_index`, that of an item posted later from
 """
 
 import heapq
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from clairo_core.errors import FeatureSetError, FeatureSpaceFullError
 
 COLLISION_CATEGORY = "collision"
 _SMALLEST_CAPACITY = 16
+_MIXING_FACTOR = 31
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class FeatureSpace:
 
 
 def assign_collision_indices(semantic_ids: Int[np.ndarray, "item codebook"]) -> Int32[np.ndarray, "item"]:
-    """Number the items that share their codes, in row order: 0, 1, 2, ...
+    """Number the items that share their codes, in row order: 0, 1, 2, ... places behind `first_collision_index`.
 
     >>> assign_collision_indices(np.array([[7, 7], [1, 2], [7, 7]])).tolist()
     [0, 0, 1]
@@ -77,6 +78,21 @@ def assign_collision_indices(semantic_ids: Int[np.ndarray, "item codebook"]) -> 
     indices = np.empty(len(semantic_ids), np.int32)
     indices[by_group] = np.arange(len(semantic_ids)) - np.repeat(group_starts, group_sizes)
     return indices
+
+
+def first_collision_index(codes: Iterable[int], capacity: int) -> int:
+    """Where the numbering of items with these codes begins: anywhere, so that an index alone says nothing.
+
+    Would every item without a double have index 0, this most frequent of all features would be what merge rules and
+    generator see most of.
+
+    >>> first_collision_index((7, 7), 16), first_collision_index((1, 2), 16)
+    (0, 1)
+    """
+    mixed = 0
+    for code in codes:
+        mixed = (mixed * _MIXING_FACTOR + code) % capacity
+    return mixed
 
 
 def collision_capacity(semantic_ids: Int[np.ndarray, "item codebook"]) -> int:
@@ -113,6 +129,8 @@ def feature_sets_with_collision_index(
             f"{indices.max() + 1} items share the codes {semantic_ids[indices.argmax()].tolist()}, "
             f"but there are only {capacity} collision indices; raise the capacity to that number at least"
         )
+    first = [first_collision_index(codes, capacity) for codes in semantic_ids.tolist()]
+    indices = (np.array(first, dtype=np.int32).reshape(len(indices)) + indices) % capacity
     space = FeatureSpace((*names, COLLISION_CATEGORY), (*codebook_sizes, capacity))
     return np.column_stack([semantic_ids, indices]).astype(np.int32), space
 
@@ -122,7 +140,7 @@ def nearest_free_feature_set(
     taken: Container[tuple[int, ...]],
     space: FeatureSpace,
 ) -> tuple[int, ...]:
-    """The item's own codes with the smallest free collision index, or the next nearest codes that have one.
+    """The item's own codes with the next free collision index, or the next nearest codes that have one.
 
     Codes are nearer the less distance, summed over the codebooks, they add to the nearest ones; ties go to
     the lower code in the first codebook that differs.
@@ -143,8 +161,12 @@ def nearest_free_feature_set(
             f"distances are to {num_codebooks} codebooks of {num_centroids} centroids, but the categories "
             f"have {list(space.category_sizes)} features; use the quantizer that the catalogue was made with"
         )
-    endings = [(index,) for index in range(capacities[0])] if capacities else [()]
     for codes in _codes_nearest_first(distances):
+        if not capacities:
+            endings: list[tuple[int, ...]] = [()]
+        else:
+            first, capacity = first_collision_index(codes, capacities[0]), capacities[0]
+            endings = [((first + place) % capacity,) for place in range(capacity)]
         for ending in endings:
             if codes + ending not in taken:
                 return codes + ending

@@ -112,8 +112,8 @@ class FitSettings:
     """Stop after this many epochs without a better validation NDCG@10."""
     max_minutes: float = 0.0
     """Stop at the end of the epoch that passes this; 0 has no limit."""
-    max_history_items: int = 20
-    validation_users: int = 1000
+    max_history_items: int = 10
+    validation_users: int = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +237,7 @@ def check_ranges(preset: Preset) -> None:
     at_least_one = {
         "encode.text_dim": preset.encode.text_dim,
         "fuse.dim_per_modality": preset.fuse.dim_per_modality,
+        "align.window": preset.align.window,
         "quantize.num_codebooks": preset.quantize.num_codebooks,
         "quantize.num_centroids": preset.quantize.num_centroids,
         "quantize.min_items_per_centroid": preset.quantize.min_items_per_centroid,
@@ -257,15 +258,14 @@ def check_ranges(preset: Preset) -> None:
         raise SettingsError(f"generator.dropout_rate is {preset.generator.dropout_rate}; expected 0 up to but not 1")
     if not 0 < preset.fit.learning_rate < 1:
         raise SettingsError(f"fit.learning_rate is {preset.fit.learning_rate}; expected more than 0 and less than 1")
-    if (
-        preset.align.dim < 0
-        or preset.align.window < 1
-        or min(preset.align.prior_interactions, preset.align.content_weight) < 0
-    ):
-        raise SettingsError(
-            f"align has dim {preset.align.dim}, window {preset.align.window}, prior_interactions "
-            f"{preset.align.prior_interactions}, content_weight {preset.align.content_weight}; expected at least 0, 1, 0, 0"
-        )
+    not_negative = {
+        "align.dim": preset.align.dim,
+        "align.prior_interactions": preset.align.prior_interactions,
+        "align.content_weight": preset.align.content_weight,
+    }
+    for name, size in not_negative.items():
+        if size < 0:
+            raise SettingsError(f"{name} is {size}; expected 0 or more")
     if preset.fit.softmax not in ("reachable", "vocabulary"):
         raise SettingsError(f"fit.softmax is {preset.fit.softmax!r}; expected reachable or vocabulary")
     if not preset.encode.modalities:

@@ -125,7 +125,8 @@ def fuse_stage(
         if is_aligned:
             aligned = align_items(fused.item_embeddings, is_training, training, preset.align, bench.seed)
             bench.report(f"align: content predicts {aligned.explained:.0%} of what items are used with")
-            AlignedFusion(content_fusion, aligned.alignment).save(folder / "fusion")
+            spread = fused.item_embeddings[is_training].std(axis=0)
+            AlignedFusion(content_fusion, aligned.alignment, spread).save(folder / "fusion")
             fused = FusedItems(aligned.item_embeddings, fused.is_present)
         else:
             content_fusion.save(folder / "fusion")

@@ -2,9 +2,9 @@
 
 Knows vocabularies, fusions and quantizers; knows nothing of histories. Start at `modality_shares`.
 
-A code of a fused embedding stands for its centroid. Rotated back, the centroid is an offset from the training mean
-with a part in each modality; the squared lengths of the parts, which add up over the codes of a token, are the
-shares. A code that came with the data belongs to one modality, which its category's name begins with.
+A code of a fused embedding stands for its centroid. Rotated back, the centroid is an offset from the training mean, of
+which the fusion says how much comes from each modality; that adds up over the codes of a token, and gives the shares.
+A code that came with the data belongs to one modality, which its category's name begins with.
 """
 
 import re
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from clairo_core.fusion import ConcatPcaFusion
+from clairo_core.fusion import Fusion
 from clairo_core.quantizers import OpqQuantizer
 from clairo_core.vocabulary import FIRST_FEATURE_TOKEN, Vocabulary
 
@@ -35,9 +35,7 @@ class ModalityShares:
         return dict(zip(self.modalities, shares.tolist(), strict=True)) if shares.any() else {}
 
 
-def modality_shares(
-    vocabulary: Vocabulary, fusion: ConcatPcaFusion | None, quantizer: OpqQuantizer | None
-) -> ModalityShares:
+def modality_shares(vocabulary: Vocabulary, fusion: Fusion | None, quantizer: OpqQuantizer | None) -> ModalityShares:
     """The shares of every token; from the names of the categories where there is no fusion."""
     if fusion is None or quantizer is None:
         modalities, of_features = _of_named_categories(vocabulary)
@@ -59,15 +57,13 @@ def modality_shares(
 
 
 def _of_codes(
-    vocabulary: Vocabulary, fusion: ConcatPcaFusion, quantizer: OpqQuantizer
+    vocabulary: Vocabulary, fusion: Fusion, quantizer: OpqQuantizer
 ) -> Float64[np.ndarray, "feature modality"]:
-    """Squared length of each code's centroid within each modality's part of the item embedding."""
+    """How much of each code's centroid comes from each modality."""
     num_codebooks, num_centroids, subdim = quantizer.codebooks.shape
     axes = quantizer.rotation.reshape(num_codebooks, subdim, quantizer.dim).astype(np.float64)
     centroids = np.einsum("kcs,ksd->kcd", quantizer.codebooks.astype(np.float64), axes)
-    widths = [fusion.projections[modality].shape[1] for modality in fusion.modalities]
-    starts = np.cumsum([0, *widths[:-1]])
-    energies = np.add.reduceat(np.square(centroids), starts, axis=2).reshape(-1, len(widths))
+    energies = fusion.modality_energies(centroids.reshape(-1, quantizer.dim))
     # Behind the codebooks comes the collision index, which says nothing of the item.
     return np.pad(energies, ((0, vocabulary.num_features - num_codebooks * num_centroids), (0, 0)))
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32, Float64
 
 from clairo_core.array_folder import load_array_folder, save_array_folder
 from clairo_core.encoders.encoder import ModalityEmbeddings
@@ -32,6 +32,8 @@ class AlignedFusion:
     content: ConcatPcaFusion
     alignment: Float32[np.ndarray, "content dim"]
     """Without intercept: an item of which nothing is known is at the origin, the training mean of both sides."""
+    content_spread: Float32[np.ndarray, "content"]
+    """Standard deviation of each component of the content embedding over the training items."""
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -52,9 +54,13 @@ class AlignedFusion:
         fused = self.content.fuse(embeddings)
         return FusedItems(fused.item_embeddings @ self.alignment, fused.is_present)
 
+    def modality_energies(self, vectors: Float[np.ndarray, "vector dim"]) -> Float64[np.ndarray, "vector modality"]:
+        """The variance that the training items' content in each modality has along each vector."""
+        return self.content.modality_energies((vectors @ self.alignment.T) * self.content_spread)
+
     def save(self, folder: Path) -> None:
         """Write fusion.json, the matrix, and the content fusion in a folder below."""
-        save_array_folder(folder, "fusion", KIND, {"alignment": self.alignment})
+        save_array_folder(folder, "fusion", KIND, {"alignment": self.alignment, "content_spread": self.content_spread})
         self.content.save(folder / "content")
 
 
@@ -66,4 +72,8 @@ def load_aligned(folder: Path) -> AlignedFusion:
     """
     content = load_concat_pca(folder / "content")
     saved = load_array_folder(folder, "fusion", KIND, FusionError)
-    return AlignedFusion(content, saved.array("alignment", np.float32, (content.dim, None)))
+    return AlignedFusion(
+        content,
+        saved.array("alignment", np.float32, (content.dim, None)),
+        saved.array("content_spread", np.float32, (content.dim,)),
+    )

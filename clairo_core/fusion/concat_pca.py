@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float, Float32, Float64
 from sklearn.decomposition import PCA
 
 from clairo_core.array_folder import load_array_folder, save_array_folder
@@ -58,6 +58,12 @@ class ConcatPcaFusion:
         return FusedItems(
             np.concatenate(parts, axis=1).astype(np.float32), np.stack([part.is_present for part in given], axis=1)
         )
+
+    def modality_energies(self, vectors: Float[np.ndarray, "vector dim"]) -> Float64[np.ndarray, "vector modality"]:
+        """The squared length of each vector's part in each modality."""
+        widths = [self.projections[modality].shape[1] for modality in self.modalities]
+        starts = np.cumsum([0, *widths[:-1]])
+        return np.asarray(np.add.reduceat(np.square(vectors.astype(np.float64)), starts, axis=1))
 
     def save(self, folder: Path) -> None:
         """Write fusion.json and the arrays into `folder`."""

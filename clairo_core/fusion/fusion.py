@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float, Float32, Float64
 
 from clairo_core.encoders.encoder import ModalityEmbeddings
 
@@ -37,6 +37,9 @@ class Fusion(Protocol):
         Raises:
             FusionError: a modality is not given, its vectors have another length, or the numbers of items differ.
         """
+
+    def modality_energies(self, vectors: Float[np.ndarray, "vector dim"]) -> Float64[np.ndarray, "vector modality"]:
+        """How much of each direction in the space of item embeddings comes from each modality, in any unit."""
 
     def save(self, folder: Path) -> None:
         """Write fusion.json and the arrays into `folder`."""

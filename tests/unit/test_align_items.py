@@ -105,7 +105,9 @@ def some_embeddings() -> ModalityEmbeddings:
 def test_an_aligned_fusion_comes_back_from_its_folder_as_it_was(tmp_path: Path) -> None:
     given = {"text": some_embeddings()}
     content = fit_fusion(given, 4)
-    fusion = AlignedFusion(content, np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32))
+    fusion = AlignedFusion(
+        content, np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32), np.ones(4, np.float32)
+    )
     fusion.save(tmp_path)
     again = load_fusion(tmp_path)
     assert (again.dim, again.modalities) == (3, ("text",))
@@ -130,6 +132,16 @@ def test_items_that_are_used_alike_are_told_apart_by_their_content() -> None:
 
 
 def test_a_matrix_that_does_not_fit_its_content_is_refused(tmp_path: Path) -> None:
-    AlignedFusion(fit_fusion({"text": some_embeddings()}, 4), np.zeros((5, 3), np.float32)).save(tmp_path)
+    AlignedFusion(
+        fit_fusion({"text": some_embeddings()}, 4), np.zeros((5, 3), np.float32), np.ones(4, np.float32)
+    ).save(tmp_path)
     with pytest.raises(FusionError, match="alignment"):
         load_fusion(tmp_path)
+
+
+def test_a_direction_belongs_to_the_modality_whose_content_varies_along_it() -> None:
+    given = {"text": some_embeddings(), "image": some_embeddings()}
+    content = fit_fusion(given, 2)
+    alignment = np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 2.0], [0.0, 0.0]], np.float32)
+    energies = AlignedFusion(content, alignment, np.ones(4, np.float32)).modality_energies(np.eye(2))
+    np.testing.assert_allclose(energies, [[1.0, 0.0], [0.0, 4.0]])

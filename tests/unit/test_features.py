@@ -12,6 +12,7 @@ from clairo_core.features import (
     assign_collision_indices,
     collision_capacity,
     feature_sets_with_collision_index,
+    first_collision_index,
     nearest_free_feature_set,
 )
 
@@ -80,15 +81,33 @@ def test_a_space_without_sense_is_refused(names, sizes):
 def test_a_free_item_keeps_its_own_codes():
     distances = np.array([[3.0, 1.0], [0.5, 2.0]], np.float32)
     space = FeatureSpace(("a", "b", "collision"), (2, 2, 2))
-    assert nearest_free_feature_set(distances, set(), space) == (1, 0, 0)
-    assert nearest_free_feature_set(distances, {(1, 0, 0)}, space) == (1, 0, 1)
+    first = first_collision_index((1, 0), 2)
+    assert nearest_free_feature_set(distances, set(), space) == (1, 0, first)
+    assert nearest_free_feature_set(distances, {(1, 0, first)}, space) == (1, 0, 1 - first)
     # 1.5 more on the second codebook is less than 2 more on the first.
-    assert nearest_free_feature_set(distances, {(1, 0, 0), (1, 0, 1)}, space) == (1, 1, 0)
+    assert nearest_free_feature_set(distances, {(1, 0, 0), (1, 0, 1)}, space)[:2] == (1, 1)
 
 
-def test_the_smallest_free_index_is_taken_even_below_taken_ones():
+def test_the_next_free_index_is_taken_even_below_taken_ones():
     space = FeatureSpace(("a", "collision"), (1, 3))
     assert nearest_free_feature_set(np.zeros((1, 1), np.float32), {(0, 0), (0, 2)}, space) == (0, 1)
+
+
+def test_a_posted_twin_gets_the_index_that_it_would_have_got_in_training():
+    semantic_ids = np.array([[2, 1], [2, 1], [2, 1]], np.int32)
+    feature_sets, space = feature_sets_with_collision_index(semantic_ids, (3, 3), 16)
+    distances = np.ones((2, 3), np.float32)
+    distances[0, 2] = distances[1, 1] = 0.0
+    taken = set(map(tuple, feature_sets[:2].tolist()))
+    assert nearest_free_feature_set(distances, taken, space) == tuple(feature_sets[2].tolist())
+
+
+def test_items_without_a_double_have_all_kinds_of_indices():
+    semantic_ids = np.array(list(itertools.product(range(8), repeat=3)), np.int32)
+    feature_sets, _ = feature_sets_with_collision_index(semantic_ids, (8, 8, 8), 16)
+    counts = np.bincount(feature_sets[:, -1], minlength=16)
+    assert counts.min() > 0
+    assert counts.max() < 3 * counts.mean()
 
 
 def test_without_a_collision_category_the_codes_themselves_must_be_free():
@@ -110,7 +129,8 @@ def test_the_nearest_free_feature_set_matches_brute_force(distances, taken, near
 
     by_distance = sorted(itertools.product(range(4), repeat=3), key=lambda codes: (added_distance(codes), codes))
     taken |= {(*codes, index) for codes in by_distance[:nearest_blocked] for index in range(2)}
-    free = ((*codes, index) for codes in by_distance for index in range(2) if (*codes, index) not in taken)
+    in_order = ((*codes, (first_collision_index(codes, 2) + step) % 2) for codes in by_distance for step in range(2))
+    free = (feature_set for feature_set in in_order if feature_set not in taken)
     assert nearest_free_feature_set(distances, taken, space) == next(free)
 
 
