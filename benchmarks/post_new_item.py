@@ -118,9 +118,8 @@ def title_of(bundle: Bundle, item_id: str) -> str:
 def rows(quick: bool) -> tuple[str, list[Row]]:
     """What was measured on, and the table."""
     if not DATA.is_dir() or not (BUNDLE / "manifest.json").is_file():
-        raise SystemExit(
-            f"needs {DATA} and {BUNDLE}; train with: clairo-train run --preset clairo --data {DATA} --out {BUNDLE}"
-        )
+        train = f"clairo-train run --preset clairo --data {DATA} --out {BUNDLE}"
+        return f"nothing measured: it needs {DATA}, and {BUNDLE} as made by: {train}", []
     bundle = load_bundle(BUNDLE)
     items = left_out_items(bundle, 5 if quick else 40)
     histories = {f"new:{item.item_id}": nearest_items(bundle, item) for item in items}

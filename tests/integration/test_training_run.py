@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from clairo_core.bundle import load_bundle
-from clairo_core.items import UserHistory
+from clairo_core.fusion import AlignedFusion, ConcatPcaFusion
+from clairo_core.items import Item, UserHistory
 from training.cli import app, run_command
 from training.datasets.demo_shop import write_demo_shop
 
@@ -19,6 +21,7 @@ FAST = (
     "generator.num_layers=1",
     "encode.text_dim=16",
     "fuse.dim_per_modality=8",
+    "align.dim=16",
     "evaluate.num_beams=20",
     "evaluate.num_resamples=50",
 )
@@ -51,6 +54,23 @@ def test_the_bundle_loads_and_recommends(bundle_folder: Path) -> None:
     answer = recommender.recommend(history, 10)
     assert len({entry.item_id for entry in answer.items}) == 10
     assert not {entry.item_id for entry in answer.items} & set(history.item_ids)
+
+
+def test_what_people_did_placed_the_items_and_a_posted_one_is_placed_by_what_was_learned(bundle_folder: Path) -> None:
+    bundle = load_bundle(bundle_folder)
+    assert isinstance(bundle.fusion, AlignedFusion)
+    posted = Item(item_id="new", texts={"title": bundle.items[0].title}, picture=bundle.read_picture(0))
+    described = bundle.describe(posted, bundle.catalogue.taken)
+    assert described.item_embedding.shape == (16,)
+    assert np.abs(described.item_embedding).max() > 0
+    assert described.feature_set not in bundle.catalogue.taken
+
+
+def test_a_shop_without_repeat_sales_is_placed_by_content_alone(shop: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, arguments(shop, tmp_path / "content", "align.dim=64", "fit.max_epochs=1"))
+    assert result.exit_code == 0, result.output
+    assert "too few items were used twice" in result.stderr
+    assert isinstance(load_bundle(tmp_path / "content").fusion, ConcatPcaFusion)
 
 
 def test_no_two_items_share_a_feature_set(bundle_folder: Path) -> None:
