@@ -31,6 +31,8 @@ CATALOGUE_EXHAUSTED = "catalogue_exhausted"
 
 MAX_BEAMS = 1000
 """A longer list than this is filled up with popular items."""
+_ITEMS_PER_BEAM = 4
+"""Kept of each view where more than beams cost nothing: an item is lost to the fused list less often."""
 _REQUESTS_AT_ONCE = 64
 """Bounds the memory of a batch."""
 
@@ -181,6 +183,7 @@ class Recommender:
                 self._device_trie,
                 views,
                 num_beams,
+                num_items=num_beams * (_ITEMS_PER_BEAM if self._device_trie.is_reachable_softmax else 1),
                 live_before=None if is_allowed is None else self.trie.live_before(is_allowed),
                 request_of_view=request_of_view,
             )
