@@ -19,7 +19,7 @@ from clairo_core.generator import Generator, load_generator
 from clairo_core.items import UserHistory
 from clairo_core.tokenizer import TokenBatch, Tokenizer
 from clairo_core.trie import Trie, build_trie
-from clairo_core.view_fusion import fuse_views
+from clairo_core.view_fusion import ViewFusion, fuse_views
 from clairo_core.vocabulary import PAD
 
 GENERATIVE = "generative"
@@ -45,7 +45,10 @@ class Recommendation:
     rank: int
     """From 1."""
     score: float
-    """Logarithm of the item's probability: the generator's, or, from `popular`, its share of all interactions."""
+    """Logarithm of the item's probability: the generator's, or, from `popular`, its share of all interactions.
+
+    Where views are fused by rank, a generated item's score is the mean discount of its ranks.
+    """
     source: str
     """`generative` or `popular`."""
 
@@ -88,6 +91,7 @@ class Recommender:
         num_views: int = 5,
         num_beams: int = 50,
         max_history_items: int = 20,
+        view_fusion: ViewFusion = ViewFusion.PROBABILITY,
         previous: "Recommender | None" = None,
     ) -> None:
         """Put the parts together.
@@ -100,6 +104,7 @@ class Recommender:
             num_views: random views of each history, fused.
             num_beams: kept for each view; a request for more items widens it.
             max_history_items: older items are left out, as they were in training.
+            view_fusion: by probability or by rank; see `fuse_views`.
             previous: one for an earlier version of the same catalogue, to take over what has not changed.
         """
         self.catalogue = catalogue
@@ -108,8 +113,12 @@ class Recommender:
         self.num_views = num_views
         self.num_beams = num_beams
         self.max_history_items = max_history_items
+        self.view_fusion = view_fusion
         self.trie: Trie = build_trie(catalogue) if previous is None else previous.trie.updated(catalogue)
         self._device_trie = DeviceTrie(self.trie, generator)
+        # By rank, items far down would add nearly as much as those before them.
+        is_cheap = self._device_trie.is_reachable_softmax and view_fusion is ViewFusion.PROBABILITY
+        self._items_per_beam = _ITEMS_PER_BEAM if is_cheap else 1
         self._popularity = np.zeros(len(catalogue), dtype=np.int64)
         self._popularity[: len(popularity)] = popularity
         if previous is None:
@@ -129,6 +138,7 @@ class Recommender:
             num_views=self.num_views,
             num_beams=self.num_beams,
             max_history_items=self.max_history_items,
+            view_fusion=self.view_fusion,
             previous=self,
         )
 
@@ -183,11 +193,12 @@ class Recommender:
                 self._device_trie,
                 views,
                 num_beams,
-                num_items=num_beams * (_ITEMS_PER_BEAM if self._device_trie.is_reachable_softmax else 1),
+                num_items=num_beams * self._items_per_beam,
                 live_before=None if is_allowed is None else self.trie.live_before(is_allowed),
                 request_of_view=request_of_view,
             )
-            for place, generated in zip(chunk, fuse_views(beams, request_of_view, len(chunk)), strict=True):
+            fused = fuse_views(beams, request_of_view, len(chunk), self.view_fusion)
+            for place, generated in zip(chunk, fused, strict=True):
                 answers[place] = self.ranking(requests[place], histories[place], generated)
         nothing = (np.zeros(0, dtype=np.int64), np.zeros(0))
         return [
