@@ -28,6 +28,7 @@ from training.learn_vocabulary import learn_vocabulary
 
 SHARED = Path(os.environ.get("CLAIRO_SHARED", Path(__file__).resolve().parents[1] / ".." / "shared"))
 INSTRUMENTS = SHARED / "data" / "amazon2018_instruments_mql"
+SERVED, HALF, WHOLE = "ours reachable fp32", "ours reachable bf16", "ours vocabulary fp32"
 NUM_BEAMS = 50
 NUM_VIEWS = 5
 MAX_HISTORY_ITEMS = 20
@@ -49,8 +50,8 @@ class Contest:
     """One vocabulary: our recommenders, and the model that the rivals run."""
 
     label: str
-    recommenders: dict[tuple[Softmax, str], Recommender]
-    """By softmax and type of the weights, which are otherwise the same."""
+    recommenders: dict[str, Recommender]
+    """By name: SERVED, HALF and WHOLE; their weights are the same."""
     model: T5ForConditionalGeneration
     requests: list[RecommendationRequest]
 
@@ -100,13 +101,13 @@ def contest_of(corpus: Corpus, vocabulary_size: int, folder: Path) -> Contest:
     tokenizer = Tokenizer(vocabulary)
     item_ids = [str(row) for row in range(len(corpus.feature_sets))]
     catalogue = build_catalogue(item_ids, corpus.feature_sets, tokenizer)
-    generators = {dtype: load_generator(folder, "cpu", dtype=dtype) for dtype in ("float32", "bfloat16")}
+    exact, half = (load_generator(folder, "cpu", dtype=dtype) for dtype in ("float32", "bfloat16"))
     long_enough = [row for row, length in enumerate(corpus.sequences.lengths) if length >= 5]
     histories = [corpus.sequences[row][-MAX_HISTORY_ITEMS:] for row in long_enough[: 2 * BATCH]]
     return Contest(
         f"{vocabulary_size // 1000}k vocabulary",
         {
-            (softmax, dtype): Recommender(
+            name: Recommender(
                 catalogue,
                 tokenizer,
                 Generator(dataclasses.replace(generator.config, softmax=softmax), generator.weights),
@@ -115,8 +116,11 @@ def contest_of(corpus: Corpus, vocabulary_size: int, folder: Path) -> Contest:
                 num_beams=NUM_BEAMS,
                 max_history_items=MAX_HISTORY_ITEMS,
             )
-            for softmax in Softmax
-            for dtype, generator in generators.items()
+            for name, generator, softmax in (
+                (SERVED, exact, Softmax.REACHABLE),
+                (HALF, half, Softmax.REACHABLE),
+                (WHOLE, exact, Softmax.VOCABULARY),
+            )
         },
         model,
         [

@@ -132,7 +132,7 @@ class _Search:
         nodes = self.trie.root_children
         logits = torch.nn.functional.linear(hidden.float(), self.trie.root_output)
         if self.trie.is_reachable_softmax:
-            of_options = torch.where(self.trie.is_option[nodes], logits, MINUS_INFINITY)
+            of_options = torch.where(self.trie.is_option(nodes), logits, MINUS_INFINITY)
             normalizer = torch.logsumexp(of_options, dim=1)
         else:
             normalizer = self.generator.log_normalizer(hidden)
@@ -154,9 +154,9 @@ class _Search:
         end_logits = torch.matmul(flat.float(), self.end_output)
         if self.trie.is_reachable_softmax:
             normalizer = log_sum_over_options(
-                torch.where(self.trie.is_option[children], logits, MINUS_INFINITY),
+                torch.where(self.trie.is_option(children), logits, MINUS_INFINITY),
                 counts,
-                torch.where(self.trie.is_end_option[nodes] & is_beam, end_logits, MINUS_INFINITY),
+                torch.where(self.trie.is_end_option(nodes) & is_beam, end_logits, MINUS_INFINITY),
             )
         else:
             normalizer = self.generator.log_normalizer(flat)
@@ -184,7 +184,7 @@ class _Search:
         """The best candidates of each view, in the order of views; None if there is none that could matter."""
         is_live = self.is_live(nodes, views) & (scores > MINUS_INFINITY)
         if self.trie.is_reachable_softmax:
-            only_items = self.trie.only_items[nodes]
+            only_items = self.trie.only_items(nodes)
             is_certain = is_live & (only_items >= 0)
             self.finish_certain(only_items[is_certain], views[is_certain], scores[is_certain])
             is_live &= only_items < 0

@@ -119,14 +119,16 @@ class Recommender:
         # By rank, items far down would add nearly as much as those before them.
         is_cheap = self._device_trie.is_reachable_softmax and view_fusion is ViewFusion.PROBABILITY
         self._items_per_beam = _ITEMS_PER_BEAM if is_cheap else 1
-        self._popularity = np.zeros(len(catalogue), dtype=np.int64)
-        self._popularity[: len(popularity)] = popularity
+        self._popularity = popularity
         if previous is None:
-            self._most_popular_first = np.argsort(-self._popularity, kind="stable")
+            most_popular_first = np.argsort(-popularity, kind="stable").astype(np.int32)
+            self._most_popular_first = np.append(
+                most_popular_first, np.arange(len(popularity), len(catalogue), dtype=np.int32)
+            )
         else:
             # Items added since have no interactions, so they come last, and in the order of their rows.
             earlier = previous._most_popular_first
-            self._most_popular_first = np.append(earlier, np.arange(len(earlier), len(catalogue)))
+            self._most_popular_first = np.append(earlier, np.arange(len(earlier), len(catalogue), dtype=np.int32))
 
     def with_catalogue(self, catalogue: Catalogue) -> "Recommender":
         """A recommender for a later version of the same catalogue; this one goes on serving its own."""
@@ -283,8 +285,10 @@ class Recommender:
             may_follow[item_rows] = False
             popular = self._most_popular_first[may_follow[self._most_popular_first]][:num_missing]
             # One more than was counted for every item, so that a new one has a probability too.
-            counts = self._popularity[popular] + 1
-            shares = np.log(counts / (self._popularity.sum() + len(self._popularity)))
+            counts = np.ones(len(popular), dtype=np.int64)
+            was_counted = popular < len(self._popularity)
+            counts[was_counted] += self._popularity[popular[was_counted]]
+            shares = np.log(counts / (self._popularity.sum() + len(self.catalogue)))
             items += self.listed(popular, shares, POPULAR, first_rank=len(items) + 1)
         reason = CATALOGUE_EXHAUSTED if len(items) < request.limit else None
         if not len(history):
