@@ -159,7 +159,7 @@ def rows(quick: bool) -> tuple[str, list[Row]]:
         table += quality_rows(contest, 2 if quick else 8)
         agreement = agreement_with_transformers(contest, 2 if quick else 5)
         table.append(Row(f"{contest.label}, vocabulary: transformers' top 10 found", agreement, "%", "higher"))
-    return f"{corpus.name}; {torch.get_num_threads()} torch threads", table
+    return f"{corpus.name}; {torch.get_num_threads()} torch thread(s)", table
 
 
 if __name__ == "__main__":

@@ -84,19 +84,7 @@ def contest_of(corpus: Corpus, vocabulary_size: int, folder: Path) -> Contest:
         corpus.sequences,
         vocabulary_size,
     )
-    torch.manual_seed(0)
-    config = T5Config(
-        vocab_size=vocabulary.size,
-        d_model=128,
-        d_kv=64,
-        d_ff=1024,
-        num_layers=4,
-        num_heads=6,
-        pad_token_id=PAD,
-        eos_token_id=EOS,
-        decoder_start_token_id=PAD,
-    )
-    model = T5ForConditionalGeneration(config).eval()
+    model = random_t5(vocabulary.size)
     model.save_pretrained(folder)
     tokenizer = Tokenizer(vocabulary)
     item_ids = [str(row) for row in range(len(corpus.feature_sets))]
@@ -130,3 +118,20 @@ def contest_of(corpus: Corpus, vocabulary_size: int, folder: Path) -> Contest:
             for history in histories
         ],
     )
+
+
+def random_t5(vocab_size: int) -> T5ForConditionalGeneration:
+    """A T5 of the published shape, with random weights that are always the same."""
+    torch.manual_seed(0)
+    config = T5Config(
+        vocab_size=vocab_size,
+        d_model=128,
+        d_kv=64,
+        d_ff=1024,
+        num_layers=4,
+        num_heads=6,
+        pad_token_id=PAD,
+        eos_token_id=EOS,
+        decoder_start_token_id=PAD,
+    )
+    return T5ForConditionalGeneration(config).eval()
