@@ -51,10 +51,11 @@ def search(
     views: TokenBatch,
     num_beams: int,
     *,
+    num_items: int | None = None,
     live_before: Int32[np.ndarray, "request item+1"] | None = None,
     request_of_view: Int[np.ndarray, "view"] | None = None,
 ) -> Beams:
-    """The `num_beams` most probable items of each view, or all there are.
+    """The most probable items of each view, as many as there are beams, or all there are.
 
     As wide as the catalogue, it is exact. As many items come back as may be generated, up to `num_beams`.
 
@@ -63,14 +64,20 @@ def search(
         trie: all items' tokens, on the generator's device.
         views: tokens of the histories, EOS included; at least one each.
         num_beams: kept for each view at each step.
+        num_items: how many items come back, at least `num_beams`. More cost little where the softmax is over what can
+            be reached, since most come without a step of their own; else there may be fewer.
         live_before: which items may be generated, as `Trie.live_before` counts them; without it, all that live.
         request_of_view: the row of `live_before` for each view; without it, view v has row v.
 
     Raises:
-        GeneratorError: a view is empty, or `num_beams` is not positive.
+        GeneratorError: a view is empty, `num_beams` is not positive, or `num_items` is less.
     """
-    if num_beams < 1 or (len(views.lengths) and views.lengths.min() < 1):
-        raise GeneratorError(f"{num_beams} beams and views of {views.lengths} tokens; each must be at least 1")
+    num_items = num_beams if num_items is None else num_items
+    if not 1 <= num_beams <= num_items or (len(views.lengths) and views.lengths.min() < 1):
+        raise GeneratorError(
+            f"{num_beams} beams for {num_items} items of views of {views.lengths} tokens; each must be at least 1, "
+            "and as many items as beams"
+        )
     with torch.inference_mode():
         live = trie.live_before
         if live_before is not None:
@@ -82,7 +89,7 @@ def search(
         encoded = generator.encode(
             torch.from_numpy(views.ids).to(generator.device), torch.from_numpy(views.lengths).to(generator.device)
         )
-        return _Search(generator, trie, encoded, live, requests, num_beams).run()
+        return _Search(generator, trie, encoded, live, requests, num_beams, num_items).run()
 
 
 class _Search:
@@ -96,6 +103,7 @@ class _Search:
         live_before: Int[Tensor, "request item+1"],
         request_of_view: Int[Tensor, "view"],
         num_beams: int,
+        num_items: int,
     ) -> None:
         self.generator = generator
         self.trie = trie
@@ -103,6 +111,7 @@ class _Search:
         self.live_before = live_before
         self.request_of_view = request_of_view
         self.num_beams = num_beams
+        self.num_items = num_items
         self.num_views = len(request_of_view)
         self.end_output = generator.output_rows(torch.tensor([EOS], device=generator.device))[0]
         self.finished_items: list[Int[Tensor, "view beam"]] = []
@@ -123,7 +132,7 @@ class _Search:
         nodes = self.trie.root_children
         logits = torch.nn.functional.linear(hidden.float(), self.trie.root_output)
         if self.trie.is_reachable_softmax:
-            of_options = torch.where(self.trie.is_option[nodes], logits, MINUS_INFINITY)
+            of_options = torch.where(self.trie.is_option(nodes), logits, MINUS_INFINITY)
             normalizer = torch.logsumexp(of_options, dim=1)
         else:
             normalizer = self.generator.log_normalizer(hidden)
@@ -145,9 +154,9 @@ class _Search:
         end_logits = torch.matmul(flat.float(), self.end_output)
         if self.trie.is_reachable_softmax:
             normalizer = log_sum_over_options(
-                torch.where(self.trie.is_option[children], logits, MINUS_INFINITY),
+                torch.where(self.trie.is_option(children), logits, MINUS_INFINITY),
                 counts,
-                torch.where(self.trie.is_end_option[nodes] & is_beam, end_logits, MINUS_INFINITY),
+                torch.where(self.trie.is_end_option(nodes) & is_beam, end_logits, MINUS_INFINITY),
             )
         else:
             normalizer = self.generator.log_normalizer(flat)
@@ -175,7 +184,7 @@ class _Search:
         """The best candidates of each view, in the order of views; None if there is none that could matter."""
         is_live = self.is_live(nodes, views) & (scores > MINUS_INFINITY)
         if self.trie.is_reachable_softmax:
-            only_items = self.trie.only_items[nodes]
+            only_items = self.trie.only_items(nodes)
             is_certain = is_live & (only_items >= 0)
             self.finish_certain(only_items[is_certain], views[is_certain], scores[is_certain])
             is_live &= only_items < 0
@@ -194,7 +203,7 @@ class _Search:
         if not len(items):
             return
         table, column_of = side_by_side(scores, views, self.num_views)
-        places, kept = best_places(table, self.num_beams)
+        places, kept = best_places(table, self.num_items)
         self.finished_items.append(torch.where(kept > MINUS_INFINITY, items[column_of.gather(1, places)], -1))
         self.finished_scores.append(kept)
 
@@ -206,19 +215,19 @@ class _Search:
 
     def to_beat(self) -> Float[Tensor, "view"]:
         """The score of each view's last finished beam, once there are enough: probabilities only fall on the way."""
-        if sum(scores.shape[1] for scores in self.finished_scores) < self.num_beams:
+        if sum(scores.shape[1] for scores in self.finished_scores) < self.num_items:
             return torch.full((self.num_views,), MINUS_INFINITY, device=self.generator.device)
         scores = torch.cat(self.finished_scores, dim=1)
-        return scores.topk(self.num_beams, dim=1).values[:, -1]
+        return scores.topk(self.num_items, dim=1).values[:, -1]
 
     def best(self) -> Beams:
         """The best finished beams of each view."""
         if not self.finished_items:
-            shape = (self.num_views, self.num_beams)
+            shape = (self.num_views, self.num_items)
             return Beams(np.full(shape, -1), np.full(shape, MINUS_INFINITY, dtype=np.float32))
         item_rows = torch.cat(self.finished_items, dim=1).cpu().numpy().astype(np.int64)
         scores = torch.cat(self.finished_scores, dim=1).cpu().numpy()
-        order = np.lexsort((item_rows, -scores), axis=1)[:, : self.num_beams]
+        order = np.lexsort((item_rows, -scores), axis=1)[:, : self.num_items]
         return Beams(np.take_along_axis(item_rows, order, axis=1), np.take_along_axis(scores, order, axis=1))
 
 

@@ -18,6 +18,7 @@ from jaxtyping import Bool, Int, Int32
 
 from clairo_core.array_file import load_arrays, save_arrays
 from clairo_core.errors import CatalogueError, DuplicateItemError, UnknownItemError
+from clairo_core.growing_rows import GrowingRows
 from clairo_core.row_index import RowIndex
 from clairo_core.tokenizer import TokenBatch, Tokenizer
 from clairo_core.vocabulary import PAD
@@ -37,6 +38,8 @@ class Catalogue:
     canonical: TokenBatch
     """Each item's own tokens, merged, without EOS; the width is the number of categories."""
     is_retired: Bool[np.ndarray, "item"]
+    _columns: Sequence[GrowingRows]
+    """Feature sets, feature tokens, canonical tokens and their lengths, for the next version to go on from."""
     _row_of_item_id: RowIndex[str]
     _row_of_feature_set: RowIndex[bytes]
 
@@ -75,28 +78,37 @@ class Catalogue:
         return row
 
     def with_item(self, item_id: str, feature_set: Sequence[int], tokenizer: Tokenizer) -> "Catalogue":
-        """The next version, with one more item in the last row.
+        """The next version, with one more item in the last row; see `with_items`."""
+        return self.with_items([item_id], [feature_set], tokenizer)
+
+    def with_items(
+        self, item_ids: Sequence[str], feature_sets: Sequence[Sequence[int]], tokenizer: Tokenizer
+    ) -> "Catalogue":
+        """The version after as many additions: items in the last rows, in this order.
 
         Raises:
-            DuplicateItemError: the id or the feature set is in use, be it by a retired item.
-            FeatureSetError: the feature set is not of the vocabulary.
+            DuplicateItemError: an id or a feature set is in use, be it by a retired item or by another of these.
+            FeatureSetError: a feature set is not of the vocabulary.
         """
-        self.check_free(item_id, feature_set)
-        added = np.asarray([feature_set], dtype=np.int32)
+        for item_id, feature_set in zip(item_ids, feature_sets, strict=True):
+            self.check_free(item_id, feature_set)
+        num_categories = self.feature_sets.shape[1]
+        keys = [feature_set_key(feature_set) for feature_set in feature_sets]
+        added = np.asarray(feature_sets, dtype=np.int32).reshape(len(keys), -1 if keys else num_categories)
         feature_tokens = tokenizer.vocabulary.feature_tokens(added)
-        canonical = padded_tokens(tokenizer.canonical_item_tokens(feature_tokens), added.shape[1])
-        return Catalogue(
-            version=self.version + 1,
-            item_ids=(*self.item_ids, item_id),
-            feature_sets=np.concatenate([self.feature_sets, added]),
-            feature_tokens=np.concatenate([self.feature_tokens, feature_tokens]),
-            canonical=TokenBatch(
-                np.concatenate([self.canonical.ids, canonical.ids]),
-                np.concatenate([self.canonical.lengths, canonical.lengths]),
-            ),
-            is_retired=np.append(self.is_retired, False),
-            _row_of_item_id=self._row_of_item_id.with_key(item_id),
-            _row_of_feature_set=self._row_of_feature_set.with_key(feature_set_key(feature_set)),
+        check_distinct("id", item_ids, item_ids)
+        check_distinct("feature set", keys, item_ids)
+        canonical = padded_tokens(tokenizer.canonical_item_tokens(feature_tokens), num_categories)
+        rows = [added, feature_tokens, canonical.ids, canonical.lengths]
+        columns = [column.with_rows(more) for column, more in zip(self._columns, rows, strict=True)]
+        return of_columns(
+            self.version + len(keys),
+            # Not (*a, *b), which makes a list of them all first.
+            self.item_ids + tuple(item_ids),
+            columns,
+            np.append(self.is_retired, np.zeros(len(keys), dtype=np.bool_)),
+            self._row_of_item_id.with_keys(item_ids),
+            self._row_of_feature_set.with_keys(keys),
         )
 
     def without_item(self, item_id: str) -> "Catalogue":
@@ -233,18 +245,50 @@ def assembled(
     packed = np.ascontiguousarray(feature_sets, dtype="<i4").tobytes()
     keys = [packed[start : start + width] for start in range(0, len(packed), width)]
     rows_by_features = RowIndex(keys)
-    for kind, keys_in_order, rows in (
-        ("id", item_ids, rows_by_id),
-        ("feature set", keys, rows_by_features),
-    ):
-        if len(rows) < len(item_ids):
-            _, first, count = np.unique(np.asarray(keys_in_order), return_index=True, return_counts=True)
-            repeated = int(first[count > 1].min())
-            raise DuplicateItemError(
-                f"item {item_ids[repeated]!r} in row {repeated} and a later row have the same {kind}; keep one of them"
-            )
+    if len(rows_by_id) < len(item_ids):
+        check_distinct("id", item_ids, item_ids)
+    if len(rows_by_features) < len(item_ids):
+        check_distinct("feature set", keys, item_ids)
+    columns = [GrowingRows(rows) for rows in (feature_sets, feature_tokens, canonical.ids, canonical.lengths)]
+    return of_columns(version, tuple(item_ids), columns, is_retired, rows_by_id, rows_by_features)
+
+
+def of_columns(
+    version: int,
+    item_ids: tuple[str, ...],
+    columns: Sequence[GrowingRows],
+    is_retired: Bool[np.ndarray, "item"],
+    rows_by_id: RowIndex[str],
+    rows_by_features: RowIndex[bytes],
+) -> Catalogue:
+    """A catalogue whose arrays are the rows of these columns."""
+    feature_sets, feature_tokens, canonical_ids, canonical_lengths = (column.rows for column in columns)
+    canonical = TokenBatch(canonical_ids, canonical_lengths)
     return Catalogue(
-        version, tuple(item_ids), feature_sets, feature_tokens, canonical, is_retired, rows_by_id, rows_by_features
+        version,
+        item_ids,
+        feature_sets,
+        feature_tokens,
+        canonical,
+        is_retired,
+        columns,
+        rows_by_id,
+        rows_by_features,
+    )
+
+
+def check_distinct(kind: str, keys: Sequence[str] | Sequence[bytes], item_ids: Sequence[str]) -> None:
+    """Refuse a key that an earlier item of the same list has.
+
+    Raises:
+        DuplicateItemError: naming the first of both.
+    """
+    if len(set(keys)) == len(keys):
+        return
+    _, first, count = np.unique(np.asarray(keys), return_index=True, return_counts=True)
+    repeated = int(first[count > 1].min())
+    raise DuplicateItemError(
+        f"item {item_ids[repeated]!r} in row {repeated} and a later row have the same {kind}; keep one of them"
     )
 
 

@@ -5,7 +5,7 @@ Knows nodes and item rows; knows nothing of scores, views or beams.
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int32
+from jaxtyping import Bool, Int, Int32
 from torch import Tensor
 
 from clairo_core.generator import Generator
@@ -31,20 +31,29 @@ class DeviceTrie:
         self.item_of_node = on_device(trie.item_of_node)
         self.items_begin = on_device(trie.items_begin)
         self.items_end = on_device(trie.items_end)
-        live_before = trie.live_before()
-        self.live_before = on_device(live_before)
-        num_live = live_before[0, trie.items_end] - live_before[0, trie.items_begin]
-        self.is_option: Bool[Tensor, node] = torch.from_numpy(num_live > 0).to(generator.device)
-        # The end is an option where the first item at or below a node ends at it and is not retired.
-        first = np.minimum(trie.items_begin + 1, trie.num_items)
-        ends = (trie.item_of_node >= 0) & (live_before[0, first] > live_before[0, trie.items_begin])
-        self.is_end_option: Bool[Tensor, node] = torch.from_numpy(ends).to(generator.device)
-        live_items = trie.item_order[~trie.is_retired[trie.item_order]]
-        only_items = np.full(trie.num_nodes, -1, dtype=np.int32)
-        has_one = num_live == 1
-        only_items[has_one] = live_items[live_before[0, trie.items_begin[has_one]]]
-        self.only_items = on_device(only_items)
-        """The one item at or below a node that is not retired, or -1: all tokens that follow are certain."""
+        self.live_before = on_device(trie.live_before())
+        # One place more, so that a node without such an item has a place to look at.
+        live_items = (
+            trie.item_order if not trie.is_retired.any() else trie.item_order[~trie.is_retired[trie.item_order]]
+        )
+        self.live_items = on_device(np.append(live_items, np.int32(-1)))
         num_at_root = int(trie.first_child[1]) - 1
         self.root_children = torch.arange(1, num_at_root + 1, device=generator.device)
         self.root_output = generator.output_rows(self.tokens[1 : num_at_root + 1])
+
+    def is_option(self, nodes: Int[Tensor, "*node"]) -> Bool[Tensor, "*node"]:
+        """Whether the node leads to an item that is not retired."""
+        live = self.live_before[0]
+        return live[self.items_end[nodes]] > live[self.items_begin[nodes]]
+
+    def is_end_option(self, nodes: Int[Tensor, "*node"]) -> Bool[Tensor, "*node"]:
+        """Whether an item that is not retired ends at the node: it would be the first of those below."""
+        live, begins = self.live_before[0], self.items_begin[nodes]
+        has_item = self.item_of_node[nodes] >= 0
+        return has_item & (live[begins + has_item] > live[begins])
+
+    def only_items(self, nodes: Int[Tensor, "*node"]) -> Int[Tensor, "*node"]:
+        """The one item at or below the node that is not retired, or -1: all tokens that follow are certain."""
+        live = self.live_before[0]
+        before = live[self.items_begin[nodes]]
+        return torch.where(live[self.items_end[nodes]] - before == 1, self.live_items[before], -1)

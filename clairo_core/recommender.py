@@ -19,7 +19,7 @@ from clairo_core.generator import Generator, load_generator
 from clairo_core.items import UserHistory
 from clairo_core.tokenizer import TokenBatch, Tokenizer
 from clairo_core.trie import Trie, build_trie
-from clairo_core.view_fusion import fuse_views
+from clairo_core.view_fusion import ViewFusion, fuse_views
 from clairo_core.vocabulary import PAD
 
 GENERATIVE = "generative"
@@ -31,6 +31,8 @@ CATALOGUE_EXHAUSTED = "catalogue_exhausted"
 
 MAX_BEAMS = 1000
 """A longer list than this is filled up with popular items."""
+_ITEMS_PER_BEAM = 4
+"""Kept of each view where more than beams cost nothing: an item is lost to the fused list less often."""
 _REQUESTS_AT_ONCE = 64
 """Bounds the memory of a batch."""
 
@@ -43,7 +45,10 @@ class Recommendation:
     rank: int
     """From 1."""
     score: float
-    """Logarithm of the item's probability: the generator's, or, from `popular`, its share of all interactions."""
+    """Logarithm of the item's probability: the generator's, or, from `popular`, its share of all interactions.
+
+    Where views are fused by rank, a generated item's score is the mean discount of its ranks.
+    """
     source: str
     """`generative` or `popular`."""
 
@@ -86,6 +91,7 @@ class Recommender:
         num_views: int = 5,
         num_beams: int = 50,
         max_history_items: int = 20,
+        view_fusion: ViewFusion = ViewFusion.PROBABILITY,
         previous: "Recommender | None" = None,
     ) -> None:
         """Put the parts together.
@@ -98,6 +104,7 @@ class Recommender:
             num_views: random views of each history, fused.
             num_beams: kept for each view; a request for more items widens it.
             max_history_items: older items are left out, as they were in training.
+            view_fusion: by probability or by rank; see `fuse_views`.
             previous: one for an earlier version of the same catalogue, to take over what has not changed.
         """
         self.catalogue = catalogue
@@ -106,16 +113,22 @@ class Recommender:
         self.num_views = num_views
         self.num_beams = num_beams
         self.max_history_items = max_history_items
+        self.view_fusion = view_fusion
         self.trie: Trie = build_trie(catalogue) if previous is None else previous.trie.updated(catalogue)
         self._device_trie = DeviceTrie(self.trie, generator)
-        self._popularity = np.zeros(len(catalogue), dtype=np.int64)
-        self._popularity[: len(popularity)] = popularity
+        # By rank, items far down would add nearly as much as those before them.
+        is_cheap = self._device_trie.is_reachable_softmax and view_fusion is ViewFusion.PROBABILITY
+        self._items_per_beam = _ITEMS_PER_BEAM if is_cheap else 1
+        self._popularity = popularity
         if previous is None:
-            self._most_popular_first = np.argsort(-self._popularity, kind="stable")
+            most_popular_first = np.argsort(-popularity, kind="stable").astype(np.int32)
+            self._most_popular_first = np.append(
+                most_popular_first, np.arange(len(popularity), len(catalogue), dtype=np.int32)
+            )
         else:
             # Items added since have no interactions, so they come last, and in the order of their rows.
             earlier = previous._most_popular_first
-            self._most_popular_first = np.append(earlier, np.arange(len(earlier), len(catalogue)))
+            self._most_popular_first = np.append(earlier, np.arange(len(earlier), len(catalogue), dtype=np.int32))
 
     def with_catalogue(self, catalogue: Catalogue) -> "Recommender":
         """A recommender for a later version of the same catalogue; this one goes on serving its own."""
@@ -127,6 +140,7 @@ class Recommender:
             num_views=self.num_views,
             num_beams=self.num_beams,
             max_history_items=self.max_history_items,
+            view_fusion=self.view_fusion,
             previous=self,
         )
 
@@ -181,10 +195,12 @@ class Recommender:
                 self._device_trie,
                 views,
                 num_beams,
+                num_items=num_beams * self._items_per_beam,
                 live_before=None if is_allowed is None else self.trie.live_before(is_allowed),
                 request_of_view=request_of_view,
             )
-            for place, generated in zip(chunk, fuse_views(beams, request_of_view, len(chunk)), strict=True):
+            fused = fuse_views(beams, request_of_view, len(chunk), self.view_fusion)
+            for place, generated in zip(chunk, fused, strict=True):
                 answers[place] = self.ranking(requests[place], histories[place], generated)
         nothing = (np.zeros(0, dtype=np.int64), np.zeros(0))
         return [
@@ -269,8 +285,10 @@ class Recommender:
             may_follow[item_rows] = False
             popular = self._most_popular_first[may_follow[self._most_popular_first]][:num_missing]
             # One more than was counted for every item, so that a new one has a probability too.
-            counts = self._popularity[popular] + 1
-            shares = np.log(counts / (self._popularity.sum() + len(self._popularity)))
+            counts = np.ones(len(popular), dtype=np.int64)
+            was_counted = popular < len(self._popularity)
+            counts[was_counted] += self._popularity[popular[was_counted]]
+            shares = np.log(counts / (self._popularity.sum() + len(self.catalogue)))
             items += self.listed(popular, shares, POPULAR, first_rank=len(items) + 1)
         reason = CATALOGUE_EXHAUSTED if len(items) < request.limit else None
         if not len(history):

@@ -4,7 +4,7 @@ Knows keys and rows; knows nothing of what they stand for.
 """
 
 import threading
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -13,7 +13,7 @@ Key = TypeVar("Key", bound=Hashable)
 class RowIndex(Generic[Key]):
     """Key -> row for the first `size` rows of a table without repeated keys.
 
-    Versions of one table share a dictionary: a longer version writes its key there, and an older one does not see
+    Versions of one table share a dictionary: a longer version writes its keys there, and an older one does not see
     rows past its own size. So adding to a million rows copies nothing, and a reader never waits.
     """
 
@@ -36,10 +36,10 @@ class RowIndex(Generic[Key]):
     def __len__(self) -> int:
         return self.size
 
-    def with_key(self, key: Key) -> "RowIndex[Key]":
-        """A version with one row more; `key` must not be in this one."""
+    def with_keys(self, keys: Sequence[Key]) -> "RowIndex[Key]":
+        """A version with a row more for each key; no key may be in this one, or twice among them."""
         longer: RowIndex[Key] = RowIndex()
-        longer.size = self.size + 1
+        longer.size = self.size + len(keys)
         with self._growing:
             if len(self._row_of) == self.size:
                 longer._row_of = self._row_of
@@ -47,5 +47,5 @@ class RowIndex(Generic[Key]):
             else:
                 # Another version has grown from this one already: its rows are not ours.
                 longer._row_of = {known: row for known, row in self._row_of.items() if row < self.size}
-            longer._row_of[key] = self.size
+            longer._row_of.update(zip(keys, range(self.size, longer.size), strict=True))
         return longer

@@ -16,6 +16,7 @@ from clairo_core.catalogue import Catalogue
 from clairo_core.encoders.pictures import decode_picture
 from clairo_core.errors import ClairoError, DuplicateItemError
 from clairo_core.items import Item
+from clairo_core.tokenizer import Tokenizer
 from service.errors import CannotIngestError, FeatureSetTakenError, OverloadedError
 from service.serving import ServedItem, Serving, posted_item
 from service.store.store import CatalogueChange, ChangeKind, Store, StoredFeatures
@@ -24,6 +25,36 @@ logger = logging.getLogger("clairo.ingestion")
 
 MAX_ATTEMPTS = 100
 MAX_BACKOFF_SECONDS = 0.05
+
+
+class _Growth:
+    """Changes to a catalogue, in order; items that follow each other are added at once, which is far cheaper."""
+
+    def __init__(self, catalogue: Catalogue, tokenizer: Tokenizer) -> None:
+        self._catalogue = catalogue
+        self._tokenizer = tokenizer
+        self._feature_set_of: dict[str, tuple[int, ...]] = {}
+
+    def has_row_of(self, item_id: str) -> bool:
+        return item_id in self._feature_set_of or self._catalogue.find_row(item_id) is not None
+
+    def add(self, item_id: str, feature_set: tuple[int, ...]) -> None:
+        self._feature_set_of[item_id] = feature_set
+
+    async def retire(self, item_id: str) -> None:
+        catalogue = await self.catalogue()
+        if item_id in catalogue:
+            self._catalogue = catalogue.without_item(item_id)
+
+    async def catalogue(self) -> Catalogue:
+        """The catalogue after all changes so far."""
+        if self._feature_set_of:
+            item_ids, feature_sets = list(self._feature_set_of), list(self._feature_set_of.values())
+            self._catalogue = await asyncio.to_thread(
+                self._catalogue.with_items, item_ids, feature_sets, self._tokenizer
+            )
+            self._feature_set_of = {}
+        return self._catalogue
 
 
 class Ingestion:
@@ -107,22 +138,21 @@ class Ingestion:
         if not changes:
             return
         recommender = self._serving.recommender
-        catalogue, new_items = recommender.catalogue, []
+        growth = _Growth(recommender.catalogue, recommender.tokenizer)
+        new_items = []
         for change in changes:
             if change.kind is ChangeKind.RETIRED:
-                if change.item_id in catalogue:
-                    catalogue = catalogue.without_item(change.item_id)
+                await growth.retire(change.item_id)
                 continue
-            if catalogue.find_row(change.item_id) is not None or change.item is None:
+            if growth.has_row_of(change.item_id) or change.item is None:
                 # The bundle was trained with this item since it was posted.
                 continue
-            features = change.features or await self._described_again(change, change.item, catalogue)
+            features = change.features or await self._described_again(change, change.item, await growth.catalogue())
             if features is None:
                 continue
-            catalogue = await asyncio.to_thread(
-                catalogue.with_item, change.item_id, features.feature_set, recommender.tokenizer
-            )
+            growth.add(change.item_id, features.feature_set)
             new_items.append(posted_item(change.item, change.has_picture, features.missing_modalities))
+        catalogue = await growth.catalogue()
         if catalogue is not recommender.catalogue:
             swapped = await asyncio.to_thread(recommender.with_catalogue, catalogue)
             self._serving.swap(swapped, new_items)

@@ -171,6 +171,14 @@ def test_an_item_that_was_just_added_takes_its_share_of_reachable_probability(re
     assert share_after[0] + share_after[2] == pytest.approx(share_before[0], abs=1e-6)
 
 
+def test_more_items_than_beams_come_back_where_they_need_no_step(reachable_generator):
+    items, views = token_batch([(token,) for token in range(2, 12)]), token_batch([[3, EOS]])
+    trie = DeviceTrie(trie_of_tokens(items, np.zeros(10, dtype=np.bool_)), reachable_generator)
+    beams = search(reachable_generator, trie, views, 2, num_items=7)
+    exact = score_all_items(reachable_generator, items, views)
+    assert beams.item_rows[0].tolist() == ranked(exact[0], 7)
+
+
 def test_an_only_item_is_certain_and_no_token_of_it_is_scored(reachable_generator):
     beams = searched(reachable_generator, token_batch([(4, 5, 6)]), token_batch([[3, EOS]]), 2)
     assert beams.item_rows[0].tolist()[0] == 0
@@ -269,6 +277,12 @@ def test_views_of_one_request_share_its_filter(generator):
 def test_an_empty_view_is_refused(generator):
     with pytest.raises(GeneratorError, match="each must be at least 1"):
         searched(generator, token_batch([(4,)]), TokenBatch(np.zeros((1, 1), np.int32), np.zeros(1, np.int32)), 3)
+
+
+def test_fewer_items_than_beams_are_refused(generator):
+    trie = DeviceTrie(trie_of_tokens(token_batch([(4,)]), np.zeros(1, dtype=np.bool_)), generator)
+    with pytest.raises(GeneratorError, match="3 beams for 2 items"):
+        search(generator, trie, token_batch([[3, EOS]]), 3, num_items=2)
 
 
 @given(

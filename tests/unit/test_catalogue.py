@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from clairo_core.catalogue import Catalogue, build_catalogue, load_catalogue
 from clairo_core.errors import CatalogueError, DuplicateItemError, FeatureSetError, UnknownItemError
+from clairo_core.growing_rows import GrowingRows
 from clairo_core.row_index import RowIndex
 from clairo_core.tokenizer import Tokenizer
 from tests.tiny import random_feature_sets, tiny_vocabulary
@@ -124,6 +125,60 @@ def test_a_damaged_catalogue_is_refused_by_name(tmp_path, name):
         load_catalogue(tmp_path)
 
 
+def test_adding_many_items_at_once_gives_what_adding_them_one_by_one_would():
+    sets = random_feature_sets(30, SIZES).tolist()
+    start = build_catalogue([str(row) for row in range(10)], sets[:10], TOKENIZER)
+    one_by_one = start
+    for row in range(10, 30):
+        one_by_one = one_by_one.with_item(str(row), sets[row], TOKENIZER)
+    at_once = start.with_items([str(row) for row in range(10, 30)], sets[10:], TOKENIZER)
+    assert (at_once.version, at_once.item_ids) == (one_by_one.version, one_by_one.item_ids)
+    for mine, theirs in (
+        (at_once.feature_sets, one_by_one.feature_sets),
+        (at_once.feature_tokens, one_by_one.feature_tokens),
+        (at_once.canonical.ids, one_by_one.canonical.ids),
+        (at_once.canonical.lengths, one_by_one.canonical.lengths),
+        (at_once.is_retired, one_by_one.is_retired),
+    ):
+        np.testing.assert_array_equal(mine, theirs)
+    assert at_once.row_of("29") == 29
+    assert tuple(sets[29]) in at_once.taken
+    assert start.with_items([], [], TOKENIZER).item_ids == start.item_ids
+
+
+def test_items_that_repeat_among_those_added_at_once_are_refused():
+    catalogue, free = catalogue_of(20), random_feature_sets(22, SIZES)[20:].tolist()
+    with pytest.raises(DuplicateItemError, match="have the same id"):
+        catalogue.with_items(["new", "new"], free, TOKENIZER)
+    with pytest.raises(DuplicateItemError, match="have the same feature set"):
+        catalogue.with_items(["new", "newer"], [free[0], free[0]], TOKENIZER)
+    with pytest.raises(DuplicateItemError, match="is in the catalogue"):
+        catalogue.with_items(["new", "item-3"], free, TOKENIZER)
+    assert catalogue.with_items(["new", "newer"], free, TOKENIZER).row_of("newer") == 21
+
+
+def test_two_versions_that_grow_from_one_do_not_see_each_others_items():
+    catalogue, free = catalogue_of(20), random_feature_sets(23, SIZES)[20:].tolist()
+    one, other = (catalogue.with_item(name, free[place], TOKENIZER) for place, name in enumerate(("one", "other")))
+    later = one.with_item("later", free[2], TOKENIZER)
+    assert [version.feature_sets[20].tolist() for version in (one, other, later)] == [free[0], free[1], free[0]]
+    assert later.feature_sets[21].tolist() == free[2]
+    assert "other" not in later
+    assert len(catalogue.feature_sets) == 20
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 100)), max_size=30))
+@settings(deadline=None)
+def test_versions_of_growing_rows_agree_with_plain_copies(steps):
+    versions = [(GrowingRows(np.arange(3, dtype=np.int32)), list(range(3)))]
+    for number, (chosen, num_added) in enumerate(steps):
+        growing, expected = versions[chosen % len(versions)]
+        added = np.arange(1000 * number, 1000 * number + num_added, dtype=np.int32)
+        versions.append((growing.with_rows(added), expected + added.tolist()))
+    for growing, expected in versions:
+        assert growing.rows.tolist() == expected
+
+
 def test_an_empty_catalogue_can_grow():
     catalogue = build_catalogue([], np.zeros((0, 3), dtype=np.int32), TOKENIZER)
     assert catalogue.with_item("first", (1, 2, 3), TOKENIZER).row_of("first") == 0
@@ -136,7 +191,7 @@ def test_versions_of_an_index_agree_with_plain_dictionaries(steps):
     for number, (chosen, probe) in enumerate(steps):
         index, expected = versions[chosen % len(versions)]
         key = f"key-{probe % 10}-{number}"
-        versions.append((index.with_key(key), expected | {key: len(expected)}))
+        versions.append((index.with_keys([key]), expected | {key: len(expected)}))
     keys = {key for _, expected in versions for key in expected}
     for index, expected in versions:
         assert len(index) == len(expected)

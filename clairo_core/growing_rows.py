@@ -1,0 +1,56 @@
+"""Rows of a table that only ever grows, cheaply shared by all versions of the table.
+
+Knows arrays; knows nothing of what their rows stand for.
+"""
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Shaped
+
+_MIN_SPARE_ROWS = 64
+
+
+@dataclass(eq=False)
+class _Buffer:
+    """Room for more rows than there are; `num_rows` of them belong to some version."""
+
+    array: np.ndarray[Any, Any]
+    num_rows: int
+    growing: threading.Lock = field(default_factory=threading.Lock)
+
+
+class GrowingRows:
+    """One version of a table's rows.
+
+    A longer version writes its rows behind those of this one, into the same memory, where no older version looks. So
+    adding to a million rows copies nothing, until the spare room, an eighth, is used up; and a reader never waits.
+    """
+
+    def __init__(self, rows: Shaped[np.ndarray, "row ..."]) -> None:
+        self._buffer = _Buffer(_with_spare_room(rows), len(rows))
+        self.rows: Shaped[np.ndarray, "row ..."] = self._buffer.array[: len(rows)]
+
+    def with_rows(self, added: Shaped[np.ndarray, "row ..."]) -> "GrowingRows":
+        """A version with these rows behind those of this one."""
+        size = len(self.rows)
+        with self._buffer.growing:
+            is_newest = self._buffer.num_rows == size
+            if not is_newest or size + len(added) > len(self._buffer.array):
+                # The room behind our rows is used up, or holds those of another version.
+                return GrowingRows(np.concatenate([self.rows, added]))
+            self._buffer.array[size : size + len(added)] = added
+            self._buffer.num_rows += len(added)
+        longer = GrowingRows.__new__(GrowingRows)
+        longer._buffer = self._buffer
+        longer.rows = self._buffer.array[: size + len(added)]
+        return longer
+
+
+def _with_spare_room(rows: Shaped[np.ndarray, "row ..."]) -> Shaped[np.ndarray, "capacity ..."]:
+    capacity = len(rows) + max(len(rows) // 8, _MIN_SPARE_ROWS)
+    array = np.empty((capacity, *rows.shape[1:]), dtype=rows.dtype)
+    array[: len(rows)] = rows
+    return array
