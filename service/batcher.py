@@ -20,18 +20,18 @@ Answer = TypeVar("Answer")
 
 WEIGHT_OF_NEWEST = 0.3
 """Of the newest batch, in the running mean of the time that a request takes."""
-SAFE_SHARE = 0.75
-"""Of the deadline that the queue may take: batches differ, and the answer has to be sent."""
+SAFE_SHARE = 0.5
+"""Of the deadline that the queue may take: a machine with other work to do is slower all of a sudden."""
 
 
 class Batcher(Generic[Request, Answer]):
     """Runs `run_batch` on up to `max_batch_size` requests at once, in a thread of its own.
 
-    While more wait than one batch takes, the oldest goes with those nearest to it in length. Once the model is free a
-    request waits at most `max_wait_seconds` for company, and not at all if there was none the last time. A request
-    that fails fails alone, and one whose client has gone is not computed. One that would not be answered within
-    `deadline_seconds`, to judge by the last batches, is refused at once. Belongs to one event loop, from `start` to
-    `stop`.
+    While twice as many wait as one batch takes, the oldest are sorted by length into two batches; so a request is
+    overtaken by one batch at most. Once the model is free a request waits at most `max_wait_seconds` for company, and
+    not at all if there was none the last time. A request that fails fails alone, and one whose client has gone is not
+    computed. One that would not be answered within `deadline_seconds`, to judge by the last batches, is refused at
+    once. Belongs to one event loop, from `start` to `stop`.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Batcher(Generic[Request, Answer]):
         self._seconds_per_request = 0.0
         self._expected_free_at = 0.0
         self._had_company = True
+        self._is_sorted = False
         self._queue: deque[tuple[Request, asyncio.Future[Answer]]] = deque()
         self._has_changed = asyncio.Event()
         self._is_stopping = False
@@ -106,7 +107,8 @@ class Batcher(Generic[Request, Answer]):
     def _expected_wait_seconds(self) -> float:
         """Until a request that comes now is answered, by the mean of the last ones."""
         until_free = max(0.0, self._expected_free_at - asyncio.get_running_loop().time())
-        return until_free + (len(self._queue) + 1) * self._seconds_per_request
+        num_overtaking = self._max_batch_size if len(self._queue) >= self._max_batch_size else 0
+        return until_free + (len(self._queue) + 1 + num_overtaking) * self._seconds_per_request
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
@@ -143,18 +145,20 @@ class Batcher(Generic[Request, Answer]):
                 return self._taken()
 
     def _taken(self) -> list[tuple[Request, "asyncio.Future[Answer]"]]:
-        """A batch out of the queue: the oldest request, so that none waits for ever, and those most like it."""
-        if len(self._queue) <= self._max_batch_size:
-            batch = list(self._queue)
-            self._queue.clear()
-            return batch
-        length = self._length_of(self._queue[0][0])
-        by_likeness = sorted(self._queue, key=lambda entry: abs(self._length_of(entry[0]) - length))
-        # Sorting keeps the order of equals, so the oldest is among the first.
-        chosen = by_likeness[: self._max_batch_size]
-        futures = {id(future) for _, future in chosen}
-        self._queue = deque(entry for entry in self._queue if id(entry[1]) not in futures)
-        return chosen
+        """The next batch, out of the queue."""
+        size = self._max_batch_size
+        if len(self._queue) >= 2 * size and not self._is_sorted:
+            oldest = self._queue[0]
+            window = [self._queue.popleft() for _ in range(2 * size)]
+            window.sort(key=lambda entry: self._length_of(entry[0]))
+            # The batch with the oldest request goes first, the other one next, whatever comes meanwhile.
+            halves = [window[:size], window[size:]]
+            halves.sort(key=lambda half: all(entry is not oldest for entry in half))
+            self._queue.extendleft(reversed(halves[0] + halves[1]))
+            self._is_sorted = True
+        else:
+            self._is_sorted = False
+        return [self._queue.popleft() for _ in range(min(size, len(self._queue)))]
 
     async def _wait_until(self, is_enough: Callable[[], bool]) -> None:
         while not is_enough() and not self._is_stopping:
