@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 import numpy as np
 
 NO_ANSWER = 0
+IDLE_SECONDS = 2.0
+"""A connection that nobody used for longer is not used again: servers close them, ours after 5 seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,12 @@ class Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._last_used_at = time.perf_counter()
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the server will still have it open."""
+        return time.perf_counter() - self._last_used_at < IDLE_SECONDS
 
     @classmethod
     async def open(cls, url: str) -> Self:
@@ -69,6 +77,7 @@ class Connection:
         lines = (await self._reader.readuntil(b"\r\n\r\n")).lower().split(b"\r\n")
         length = next(int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:"))
         await self._reader.readexactly(length)
+        self._last_used_at = time.perf_counter()
         return int(lines[0].split()[1])
 
     async def close(self) -> None:
@@ -104,7 +113,9 @@ async def constant_rate(url: str, bodies: Iterator[bytes], per_second: float, se
     async def ask(due_at: float, body: bytes) -> None:
         status = NO_ANSWER
         try:
-            connection = idle.pop() if idle else await Connection.open(url)
+            # The newest is last: if that is stale, all are.
+            is_one_fresh = bool(idle) and idle[-1].is_fresh
+            connection = idle.pop() if is_one_fresh else await Connection.open(url)
             status = await connection.post("/recommend", body)
             idle.append(connection)
         except (OSError, asyncio.IncompleteReadError):
