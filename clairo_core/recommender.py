@@ -33,7 +33,9 @@ MAX_BEAMS = 1000
 """A longer list than this is filled up with popular items."""
 _ITEMS_PER_BEAM = 4
 """Kept of each view where more than beams cost nothing: an item is lost to the fused list less often."""
-_REQUESTS_AT_ONCE = 64
+_REQUESTS_AT_ONCE = {"cpu": 4}
+"""On a CPU, what fits its cache: of 16 at once, a quarter fewer are answered a second, of 32 nearly half."""
+_REQUESTS_AT_ONCE_ELSEWHERE = 64
 """Bounds the memory of a batch."""
 
 
@@ -220,6 +222,7 @@ class Recommender:
 
         Requests without history, or for nothing, are in none.
         """
+        at_once = _REQUESTS_AT_ONCE.get(self.generator.device.type, _REQUESTS_AT_ONCE_ELSEWHERE)
         places_of_width: dict[int, list[int]] = {}
         for place, (request, history) in enumerate(zip(requests, histories, strict=True)):
             if len(history) and request.limit > 0:
@@ -228,8 +231,8 @@ class Recommender:
                 places_of_width.setdefault(width, []).append(place)
         for width, places in places_of_width.items():
             places.sort(key=lambda place: len(histories[place]))
-            for start in range(0, len(places), _REQUESTS_AT_ONCE):
-                yield places[start : start + _REQUESTS_AT_ONCE], width
+            for start in range(0, len(places), at_once):
+                yield places[start : start + at_once], width
 
     def encode_views(self, histories: Sequence[tuple[Int64[np.ndarray, "position"], int]]) -> TokenBatch:
         """`num_views` random views of the newest items of each (history, seed), one after the other."""

@@ -20,7 +20,7 @@ from service.cache import InProcessCache
 from service.ingestion import Ingestion
 from service.openapi import describe_problems
 from service.problems import install_problem_handlers, problem_response
-from service.recommendations import ModelBatcher, ModelRequest, Recommendations, run_model_batch
+from service.recommendations import ModelBatcher, ModelRequest, Recommendations, history_length, run_model_batch
 from service.request_context import RequestContext
 from service.routes import health, item_body, items, recommend
 from service.routes.parts import Parts, Readiness
@@ -123,6 +123,8 @@ async def open_parts(settings: Settings, bundle: Bundle | None = None) -> AsyncI
         max_batch_size=settings.max_batch_size,
         max_wait_seconds=settings.batch_wait_seconds,
         max_queue_depth=settings.max_queue_depth,
+        deadline_seconds=settings.request_deadline_seconds,
+        length_of=history_length,
     )
     recommendations = Recommendations(
         serving,
@@ -135,7 +137,7 @@ async def open_parts(settings: Settings, bundle: Bundle | None = None) -> AsyncI
         await store.open()
         await ingestion.catch_up()
         await batcher.start()
-        await _warm_up(recommender, batcher)
+        await _warm_up(recommender, batcher, min(settings.max_batch_size, settings.max_queue_depth))
         yield Parts(serving, recommendations, ingestion, store)
     finally:
         await ingestion.finish()
@@ -143,10 +145,16 @@ async def open_parts(settings: Settings, bundle: Bundle | None = None) -> AsyncI
         await store.close()
 
 
-async def _warm_up(recommender: Recommender, batcher: ModelBatcher) -> None:
-    """Recommend once, so that compiling and first allocations are not the first client's wait."""
-    history = UserHistory(recommender.catalogue.item_ids[:2])
-    await batcher.submit(ModelRequest(recommender, RecommendationRequest(history=history, limit=1)))
+async def _warm_up(recommender: Recommender, batcher: ModelBatcher, batch_size: int) -> None:
+    """Recommend alone and in a full batch: compiling and first allocations are not the first client's wait.
+
+    The batcher has then also measured how long a request takes.
+    """
+    history = UserHistory(recommender.catalogue.item_ids[: recommender.max_history_items])
+    request = ModelRequest(recommender, RecommendationRequest(history=history, limit=1))
+    await batcher.submit(request)
+    # Where one batch takes most of the deadline, the batcher refuses some of these already.
+    await asyncio.gather(*(batcher.submit(request) for _ in range(batch_size)), return_exceptions=True)
 
 
 def _max_body_bytes(path: str) -> int:

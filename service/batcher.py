@@ -5,6 +5,7 @@ that runs the model, so the event loop never waits for it. Start at `Batcher.sub
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +18,20 @@ Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 
 
+WEIGHT_OF_NEWEST = 0.3
+"""Of the newest batch, in the running mean of the time that a request takes."""
+SAFE_SHARE = 0.5
+"""Of the deadline that the queue may take: a machine with other work to do is slower all of a sudden."""
+
+
 class Batcher(Generic[Request, Answer]):
     """Runs `run_batch` on up to `max_batch_size` requests at once, in a thread of its own.
 
-    A request waits at most `max_wait_seconds` for company once the model is free. A request that fails fails alone,
-    and one whose client has gone is not computed. Belongs to one event loop, from `start` to `stop`.
+    While twice as many wait as one batch takes, the oldest are sorted by length into two batches; so a request is
+    overtaken by one batch at most. Once the model is free a request waits at most `max_wait_seconds` for company, and
+    not at all if there was none the last time. A request that fails fails alone, and one whose client has gone is not
+    computed. One that would not be answered within `deadline_seconds`, to judge by the last batches, is refused at
+    once. Belongs to one event loop, from `start` to `stop`.
     """
 
     def __init__(
@@ -31,11 +41,19 @@ class Batcher(Generic[Request, Answer]):
         max_batch_size: int,
         max_wait_seconds: float,
         max_queue_depth: int,
+        deadline_seconds: float = math.inf,
+        length_of: Callable[[Request], int] = lambda _request: 0,
     ) -> None:
         self._run_batch = run_batch
         self._max_batch_size = max_batch_size
         self._max_wait_seconds = max_wait_seconds
         self._max_queue_depth = max_queue_depth
+        self._deadline_seconds = deadline_seconds
+        self._length_of = length_of
+        self._seconds_per_request = 0.0
+        self._expected_free_at = 0.0
+        self._had_company = True
+        self._is_sorted = False
         self._queue: deque[tuple[Request, asyncio.Future[Answer]]] = deque()
         self._has_changed = asyncio.Event()
         self._is_stopping = False
@@ -58,7 +76,7 @@ class Batcher(Generic[Request, Answer]):
         """The answer to one request. Cancelling the caller takes the request out of the queue.
 
         Raises:
-            OverloadedError: `max_queue_depth` requests wait already.
+            OverloadedError: `max_queue_depth` requests wait already, or so many that the deadline would pass.
             NotReadyError: `stop` was called, or `start` was not.
             Exception: whatever `run_batch` raised for this request alone.
         """
@@ -67,6 +85,13 @@ class Batcher(Generic[Request, Answer]):
         if len(self._queue) >= self._max_queue_depth:
             raise OverloadedError(
                 f"{len(self._queue)} requests wait for the model, as many as are allowed; try again in a second"
+            )
+        wait_seconds = self._expected_wait_seconds()
+        # One is always let in, and measured: an estimate that is far too high must not close the door for good.
+        if self._queue and wait_seconds > SAFE_SHARE * self._deadline_seconds:
+            raise OverloadedError(
+                f"the {len(self._queue)} requests that wait take about {wait_seconds:.1f} seconds, too long for the "
+                f"deadline of {self._deadline_seconds:g}; try again in a second"
             )
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         entry = (request, future)
@@ -79,14 +104,26 @@ class Batcher(Generic[Request, Answer]):
                 self._queue.remove(entry)
             raise
 
+    def _expected_wait_seconds(self) -> float:
+        """Until a request that comes now is answered, by the mean of the last ones."""
+        until_free = max(0.0, self._expected_free_at - asyncio.get_running_loop().time())
+        num_overtaking = self._max_batch_size if len(self._queue) >= self._max_batch_size else 0
+        return until_free + (len(self._queue) + 1 + num_overtaking) * self._seconds_per_request
+
     async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             batch = await self._next_batch()
             if not batch:
                 return
-            loop = asyncio.get_running_loop()
             requests = [request for request, _ in batch]
+            started_at = loop.time()
+            self._expected_free_at = started_at + len(batch) * self._seconds_per_request
             outcomes = await loop.run_in_executor(self._thread, self._run_each_on_its_own_risk, requests)
+            newest = (loop.time() - started_at) / len(batch)
+            weight = WEIGHT_OF_NEWEST if self._seconds_per_request else 1.0
+            self._seconds_per_request += weight * (newest - self._seconds_per_request)
+            self._had_company = len(batch) > 1
             for (_, future), outcome in zip(batch, outcomes, strict=True):
                 if future.done():
                     continue
@@ -99,13 +136,29 @@ class Batcher(Generic[Request, Answer]):
         """The requests to run next; empty once the batcher is stopped and nothing waits."""
         while True:
             await self._wait_until(lambda: bool(self._queue))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._max_wait_seconds):
-                    await self._wait_until(lambda: len(self._queue) >= self._max_batch_size)
-            size = min(self._max_batch_size, len(self._queue))
+            if self._had_company:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._max_wait_seconds):
+                        await self._wait_until(lambda: len(self._queue) >= self._max_batch_size)
             # The queue is empty here if every client that waited has gone meanwhile.
-            if size or self._is_stopping:
-                return [self._queue.popleft() for _ in range(size)]
+            if self._queue or self._is_stopping:
+                return self._taken()
+
+    def _taken(self) -> list[tuple[Request, "asyncio.Future[Answer]"]]:
+        """The next batch, out of the queue."""
+        size = self._max_batch_size
+        if len(self._queue) >= 2 * size and not self._is_sorted:
+            oldest = self._queue[0]
+            window = [self._queue.popleft() for _ in range(2 * size)]
+            window.sort(key=lambda entry: self._length_of(entry[0]))
+            # The batch with the oldest request goes first, the other one next, whatever comes meanwhile.
+            halves = [window[:size], window[size:]]
+            halves.sort(key=lambda half: all(entry is not oldest for entry in half))
+            self._queue.extendleft(reversed(halves[0] + halves[1]))
+            self._is_sorted = True
+        else:
+            self._is_sorted = False
+        return [self._queue.popleft() for _ in range(min(size, len(self._queue)))]
 
     async def _wait_until(self, is_enough: Callable[[], bool]) -> None:
         while not is_enough() and not self._is_stopping:

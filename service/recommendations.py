@@ -49,6 +49,11 @@ def run_model_batch(requests: Sequence[ModelRequest]) -> list[RecommendationList
     return [answers[place] for place in range(len(requests))]
 
 
+def history_length(request: ModelRequest) -> int:
+    """How many items are encoded: requests of like length fill up little of each other's batch."""
+    return min(len(request.request.history.item_ids), request.recommender.max_history_items)
+
+
 class Recommendations:
     """Answers requests from the cache or by the model, each within the deadline."""
 

@@ -2,10 +2,11 @@
 
 import uuid
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from clairo_core.items import UserHistory
 from clairo_core.recommender import RecommendationRequest
+from service.disconnect import unless_disconnected
 from service.openapi import problem_answers
 from service.routes.parts import ReadyParts
 from service.schemas import RecommendAnswer, RecommendBody, RecommendedItem
@@ -37,22 +38,21 @@ EXAMPLES = {
     responses=problem_answers(400, 413, 422, 429, 503, 504),
     openapi_extra={"requestBody": {"content": {"application/json": {"examples": EXAMPLES}}}},
 )
-async def recommend(body: RecommendBody, parts: ReadyParts) -> RecommendAnswer:
+async def recommend(body: RecommendBody, parts: ReadyParts, request: Request) -> RecommendAnswer:
     """`limit` distinct items, best first, none of them in the history unless `include_seen`.
 
     Items of the history that the catalogue does not know are left out and listed in `ignored_item_ids`. An empty
     history, or one of unknown items alone, gets the most popular items and a `fallback_reason`. The same request to
     the same catalogue version has the same answer, whatever else is asked at that moment.
     """
-    recommended = await parts.recommendations.recommend(
-        RecommendationRequest(
-            history=UserHistory(body.history_item_ids()),
-            limit=body.limit,
-            include_seen=body.include_seen,
-            exclude=tuple(body.exclude_item_ids),
-            seed=body.seed,
-        )
+    asked = RecommendationRequest(
+        history=UserHistory(body.history_item_ids()),
+        limit=body.limit,
+        include_seen=body.include_seen,
+        exclude=tuple(body.exclude_item_ids),
+        seed=body.seed,
     )
+    recommended = await unless_disconnected(request, parts.recommendations.recommend(asked))
     return RecommendAnswer(
         recommendation_id=uuid.uuid4().hex,
         bundle_id=recommended.bundle_id,

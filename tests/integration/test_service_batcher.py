@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
@@ -122,4 +123,75 @@ async def test_a_batch_that_answers_too_little_is_an_error_not_a_hang() -> None:
     await batcher.start()
     with pytest.raises(ValueError, match="0 answers for 1"):
         await batcher.submit(1)
+    await batcher.stop()
+
+
+async def test_while_many_wait_those_of_like_length_run_together_the_oldest_in_the_first(doubler: Doubler) -> None:
+    doubler.may_run.clear()
+    batcher: Batcher[int, int] = Batcher(
+        doubler, max_batch_size=3, max_wait_seconds=0, max_queue_depth=20, length_of=lambda number: number // 100
+    )
+    await batcher.start()
+    running = asyncio.create_task(batcher.submit(0))
+    await asyncio.sleep(0.05)
+    numbers = [501, 101, 502, 102, 503, 103, 901]
+    waiting = [asyncio.create_task(batcher.submit(number)) for number in numbers]
+    await asyncio.sleep(0.01)
+    doubler.may_run.set()
+    assert await asyncio.gather(running, *waiting) == [0, *(2 * number for number in numbers)]
+    assert [set(batch) for batch in doubler.batches] == [{0}, {501, 502, 503}, {101, 102, 103}, {901}]
+    await batcher.stop()
+
+
+class Sleeper:
+    """Takes the same time for every request, as a busy model does."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.num_answered = 0
+
+    def __call__(self, numbers: Sequence[int]) -> list[int]:
+        time.sleep(self.seconds * len(numbers))
+        self.num_answered += len(numbers)
+        return list(numbers)
+
+
+async def test_what_would_not_be_answered_in_time_is_refused_at_once() -> None:
+    sleeper = Sleeper(0.02)
+    batcher: Batcher[int, int] = Batcher(
+        sleeper, max_batch_size=2, max_wait_seconds=0, max_queue_depth=1000, deadline_seconds=0.4
+    )
+    await batcher.start()
+    await batcher.submit(0)
+    started_at = asyncio.get_running_loop().time()
+    submitted = [asyncio.create_task(batcher.submit(number)) for number in range(100)]
+    outcomes = await asyncio.gather(*submitted, return_exceptions=True)
+    seconds = asyncio.get_running_loop().time() - started_at
+    refused = [outcome for outcome in outcomes if isinstance(outcome, OverloadedError)]
+    assert 1 + len(outcomes) - len(refused) == sleeper.num_answered
+    assert 5 <= len(outcomes) - len(refused) <= 15
+    assert seconds < 2 * 0.4
+    await batcher.stop()
+
+
+async def test_after_one_slow_batch_requests_are_let_in_again() -> None:
+    sleeper = Sleeper(0.3)
+    batcher: Batcher[int, int] = Batcher(
+        sleeper, max_batch_size=2, max_wait_seconds=0, max_queue_depth=10, deadline_seconds=0.1
+    )
+    await batcher.start()
+    await batcher.submit(0)
+    sleeper.seconds = 0.0
+    assert await batcher.submit(1) == 1
+    assert await batcher.submit(2) == 2
+    await batcher.stop()
+
+
+async def test_a_lone_client_does_not_wait_for_company_again() -> None:
+    batcher: Batcher[int, int] = Batcher(Doubler(), max_batch_size=4, max_wait_seconds=0.5, max_queue_depth=6)
+    await batcher.start()
+    await batcher.submit(1)
+    started_at = asyncio.get_running_loop().time()
+    await batcher.submit(2)
+    assert asyncio.get_running_loop().time() - started_at < 0.25
     await batcher.stop()

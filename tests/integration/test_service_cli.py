@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from service.cli import app
+from service.cli import _listening_socket, app
 from tests.tiny import tiny_bundle
 
 
@@ -122,3 +122,9 @@ def test_help_says_what_every_option_means() -> None:
     result = CliRunner().invoke(app, ["run", "--help"])
     assert result.exit_code == 0
     assert "--bundle" in result.output
+
+
+def test_answers_on_a_kept_connection_leave_at_once() -> None:
+    with _listening_socket("127.0.0.1", 0) as listening:
+        # What asyncio looks at before it switches Nagle's algorithm off.
+        assert listening.proto == socket.IPPROTO_TCP
