@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from clairo_core.sequences import ItemSequences
+
 RECALL_CUTOFFS = (5, 10, 20, 50)
 NDCG_CUTOFFS = (5, 10, 20)
 
@@ -51,6 +53,19 @@ def rank_by_score(scores: Float[np.ndarray, "item"], target: int, is_allowed: Bo
     if not is_allowed[target]:
         return 0
     return int(np.count_nonzero(is_allowed & (scores >= scores[target])))
+
+
+def ranks_by_scores(
+    scores: Float[np.ndarray, "user item"], targets: Int[np.ndarray, "user"], histories: ItemSequences
+) -> tuple[Int[np.ndarray, "user"], Int[np.ndarray, "user"]]:
+    """`rank_by_score` of every user at once: seen items allowed, then masked."""
+    users = np.arange(len(targets))
+    is_before = scores >= scores[users, targets][:, None]
+    allowed = np.count_nonzero(is_before, axis=1)
+    is_before[np.repeat(users, histories.lengths), histories.items] = False
+    # A target that is masked itself is a miss.
+    masked = np.count_nonzero(is_before, axis=1) * is_before[users, targets]
+    return allowed, masked
 
 
 def summarize(ranks: Int[np.ndarray, "user"], num_resamples: int, seed: int = 0) -> list[Metric]:
