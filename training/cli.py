@@ -133,6 +133,9 @@ def compare(
     bundles: Annotated[
         list[Path] | None, typer.Option("--bundle", help="A bundle's folder, to stand in the table too; repeatable.")
     ] = None,
+    mix: Annotated[
+        bool, typer.Option("--mix", help="Also add Markov and EASE up, alone and with each bundle's probabilities.")
+    ] = False,
     split: Annotated[str, typer.Option(help="test or validation.")] = "test",
     device: DeviceOption = "auto",
     users: Annotated[int, typer.Option(min=0, help="Measure on a seeded sample of this many users; 0 takes all.")] = 0,
@@ -144,7 +147,7 @@ def compare(
     from training.compare import ComparisonPlan, baseline_names, compare_on  # noqa: PLC0415
     from training.progress_bar import progress_bar  # noqa: PLC0415
 
-    plan = ComparisonPlan(baseline_names(baselines), tuple(bundles or []), split, users, resamples, device)
+    plan = ComparisonPlan(baseline_names(baselines), tuple(bundles or []), split, users, resamples, device, mix)
     typer.echo(compare_on(data, plan, out, progress_bar, report))
     report(f"wrote {out / 'report.html'}, results.json and three tables as Parquet")
 

@@ -5,7 +5,8 @@ kept by the digest of what they follow from, so a second call, or one with a ran
 """
 
 import hashlib
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,10 @@ from pathlib import Path
 from clairo_core.errors import SettingsError, TrainingError
 from clairo_core.progress import Progress
 from training.baselines import ease, markov
+from training.baselines.choose_settings import Choice
+from training.baselines.mixture import fit_mixture
 from training.baselines.popularity import Popularity, count_popularity
+from training.baselines.recommender_scorer import RecommenderScorer
 from training.baselines.scorer import ItemScorer
 from training.comparison import Comparison, compare_rankings
 from training.comparison_files import write_comparison
@@ -32,6 +36,8 @@ BASELINES: dict[str, tuple[markov.MarkovSettings | ease.EaseSettings, ...]] = {
     "ease": ease.GRID,
 }
 """By name, with the settings that validation chooses from."""
+PARTS = ("markov", "ease")
+"""What a mixture is made of, beside a bundle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,8 @@ class ComparisonPlan:
     """A seeded sample of so many; 0 takes all."""
     num_resamples: int
     device: str
+    mixes: bool = False
+    """Markov and EASE added up too, alone and with each bundle."""
 
 
 def baseline_names(text: str) -> tuple[str, ...]:
@@ -77,7 +85,11 @@ def compare_on(data: Path, plan: ComparisonPlan, out: Path, progress: Progress, 
     if len(held_out.targets) == 0:
         raise TrainingError(f"{dataset.name}: no user has three items, so none could be held out; add interactions")
     split = some_users(held_out, plan.max_users, seed=0)
-    users = {"dataset": dataset.fingerprint, "split": plan.split, "max_users": plan.max_users}
+    users: dict[str, object] = {
+        "dataset": dataset.fingerprint,
+        "split": plan.split,
+        "max_users": plan.max_users,
+    }
     stages = StageCache(out / ".stages", report)
     folders: dict[str, Path] = {}
     for name in plan.baselines:
@@ -85,9 +97,16 @@ def compare_on(data: Path, plan: ComparisonPlan, out: Path, progress: Progress, 
         build = partial(rank_baseline, name, dataset, split, progress)
         folders[name] = stages.run(f"baseline-{name}", {**users, "grid": grid}, build)
     for name, bundle in bundles.items():
-        manifest = hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
         build = partial(rank_bundle, bundle, data, dataset, split, plan.device, progress, report)
-        folders[name] = stages.run(f"bundle-{name}", {**users, "manifest": manifest}, build)
+        folders[name] = stages.run(f"bundle-{name}", {**users, "manifest": manifest_digest(bundle)}, build)
+    if plan.mixes:
+        parts = {part: folders[part] / "settings.json" for part in PARTS}
+        settings = {part: file.read_text(encoding="utf-8") for part, file in parts.items()}
+        for bundle_name, mixed in {"": None, **bundles}.items():
+            inputs = {**users, "parts": settings, "manifest": "" if mixed is None else manifest_digest(mixed)}
+            build = partial(rank_mixture, mixed, data, dataset, split, parts, plan.device, progress, report)
+            name = " + ".join(filter(None, (bundle_name, *PARTS)))
+            folders[name] = stages.run(f"mixture-{bundle_name or 'alone'}", inputs, build)
     rankings = {name: load_rankings(folder / "rankings.npz") for name, folder in folders.items()}
     training_counts = count_popularity(training_sequences(dataset), len(dataset.items))
     measured = compare_rankings(
@@ -115,6 +134,8 @@ def bundles_by_name(plan: ComparisonPlan) -> dict[str, Path]:
     Raises:
         SettingsError: there is nothing to compare, no bundle in a folder, or one name for two rankers.
     """
+    if plan.mixes and not set(PARTS) <= set(plan.baselines):
+        raise SettingsError(f"--mix adds up {' and '.join(PARTS)}, and prints them too; name both in --baselines")
     if not plan.baselines and not plan.bundles:
         raise SettingsError("there is nothing to compare; name --baselines, or a --bundle, or both")
     bundles: dict[str, Path] = {}
@@ -128,18 +149,26 @@ def bundles_by_name(plan: ComparisonPlan) -> dict[str, Path]:
     return bundles
 
 
+def manifest_digest(bundle: Path) -> str:
+    """SHA-256 of the manifest, which holds the digests of all else."""
+    return hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
+
+
 def rank_baseline(name: str, dataset: Dataset, split: EvaluationSplit, progress: Progress, folder: Path) -> None:
     """Fit the baseline on training sequences, choose its settings on validation, rank, and keep what came out."""
     training, num_items = training_sequences(dataset), len(dataset.items)
     scorer: ItemScorer
+    settings: dict[str, float] = {}
+    note = "training counts"
     if name == "popularity":
-        scorer, note = Popularity(count_popularity(training, num_items)), "training counts"
+        scorer = Popularity(count_popularity(training, num_items))
     elif name == "markov":
         chosen = markov.choose_markov(training, num_items, validation_split(dataset), progress)
-        scorer, note = chosen.scorer, described(asdict(chosen.settings), len(chosen.tried))
+        scorer, settings, note = chosen.scorer, asdict(chosen.settings), described(chosen)
     else:
         choice = ease.choose_ease(training, num_items, validation_split(dataset), progress)
-        scorer, note = choice.scorer, described(asdict(choice.settings), len(choice.tried))
+        scorer, settings, note = choice.scorer, asdict(choice.settings), described(choice)
+    (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
     keep(folder, rank_with_scores(scorer, split, f"{name}: ranking", progress), note)
 
 
@@ -170,10 +199,38 @@ def rank_bundle(
     keep(folder, rank_with_recommender(opened.recommender, item_ids, split, bundle.name, progress), note)
 
 
-def described(settings: dict[str, float], num_tried: int) -> str:
-    """The settings in words: `decay 0.9, regularization 100; chosen from 20 on validation`."""
-    values = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in settings.items())
-    return f"{values}; chosen from {num_tried} on validation"
+def rank_mixture(
+    bundle: Path | None,
+    data: Path,
+    dataset: Dataset,
+    split: EvaluationSplit,
+    parts: Mapping[str, Path],
+    device: str,
+    progress: Progress,
+    report: Callable[[str], None],
+    folder: Path,
+) -> None:
+    """Fit the parts again as they were chosen, weigh them and the bundle on validation, rank, keep what came out."""
+    training, num_items = training_sequences(dataset), len(dataset.items)
+    settings = {part: json.loads(file.read_text(encoding="utf-8")) for part, file in parts.items()}
+    components: list[ItemScorer] = [
+        markov.fit_markov(training, num_items, markov.MarkovSettings(**settings["markov"])),
+        ease.fit_ease(training, num_items, ease.EaseSettings(**settings["ease"])),
+    ]
+    if bundle is not None:
+        opened = open_bundle(bundle, data, device, progress, report)
+        components.append(RecommenderScorer(opened.recommender, tuple(item.item_id for item in dataset.items)))
+    mixture = fit_mixture(
+        components, count_popularity(training, num_items), validation_split(dataset), progress=progress
+    )
+    note = "added in item space; weights by training count and history length, fitted on validation"
+    keep(folder, rank_with_scores(mixture, split, "mixture: ranking", progress), note)
+
+
+def described(choice: Choice) -> str:
+    """The settings in words: `regularization 100, decay 0.9; chosen from 20 on validation`."""
+    values = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in asdict(choice.settings).items())
+    return f"{values}; chosen from {len(choice.tried)} on validation"
 
 
 def keep(folder: Path, rankings: Rankings, note: str) -> None:

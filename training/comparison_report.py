@@ -118,7 +118,7 @@ def _differences(comparison: Comparison, seen_items: str) -> str:
     if not rows:
         return ""
     spans = [_difference_span(comparison, row) for row in rows]
-    chart = dot_plot(spans, title="NDCG@10, paired by user", starts_at_zero=False, left=190)
+    chart = dot_plot(spans, title="NDCG@10, paired by user", starts_at_zero=False)
     return (
         "<section><h2>NDCG@10, paired by user</h2><p>The first minus the second, over the same users. "
         f'An interval clear of the line at zero is no accident.</p><div class="narrow">{chart}</div></section>'

@@ -15,6 +15,7 @@ TOP = 10
 AXIS_HEIGHT = 30
 BAR_CHART_HEIGHT = 260
 MAX_BAR_WIDTH = 24
+LETTER_WIDTH = 6.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +30,12 @@ class Span:
     """Which colour."""
 
 
-def dot_plot(spans: Sequence[Span], *, title: str, starts_at_zero: bool = True, left: int = 128) -> str:
+def dot_plot(spans: Sequence[Span], *, title: str, starts_at_zero: bool = True) -> str:
     """One row for each span: a dot on its interval, over a shared axis; a firm line at zero."""
     lows, highs = [span.low for span in spans], [span.high for span in spans]
     first = 0.0 if starts_at_zero else min(0.0, *lows)
     ticks = nice_ticks(first, max(1e-9 if starts_at_zero else 0.0, *highs))
+    left = min(260.0, 28 + LETTER_WIDTH * max(len(span.label) for span in spans))
     right = WIDTH - 76
     height = TOP + ROW_HEIGHT * len(spans) + AXIS_HEIGHT
     bottom = height - AXIS_HEIGHT
@@ -51,7 +53,7 @@ def dot_plot(spans: Sequence[Span], *, title: str, starts_at_zero: bool = True, 
         parts.append(
             f'<g class="series-{span.series}"><title>{_in_words(span)}</title>'
             f'<rect class="hover" x="0" y="{y - ROW_HEIGHT / 2:.1f}" width="{WIDTH}" height="{ROW_HEIGHT}"/>'
-            f'<text class="label" x="{left - 14}" y="{y + 4:.1f}" text-anchor="end">{escape(span.label)}</text>'
+            f'<text class="label" x="{left - 14:.1f}" y="{y + 4:.1f}" text-anchor="end">{escape(span.label)}</text>'
             f'<line class="interval" x1="{x(span.low):.1f}" x2="{x(span.high):.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
             f'<circle cx="{x(span.value):.1f}" cy="{y:.1f}" r="5.5"/>'
             f'<text class="value" x="{right + 12}" y="{y + 4:.1f}">{signed(span.value, starts_at_zero)}</text></g>'

@@ -138,6 +138,8 @@ def test_what_cannot_be_compared_is_said_in_words(shop: Path, tmp_path: Path) ->
 
     with pytest.raises(SettingsError, match="nothing to compare"):
         compare(plan_of())
+    with pytest.raises(SettingsError, match="--mix adds up markov and ease"):
+        compare(ComparisonPlan(("markov",), (), "test", 0, 50, "cpu", mixes=True))
     with pytest.raises(SettingsError, match=r"manifest\.json"):
         compare(plan_of(bundles=(tmp_path / "empty",)))
     with pytest.raises(SettingsError, match="another ranker is called 'ease'"):
