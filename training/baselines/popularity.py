@@ -1,5 +1,7 @@
 """Recommend to everybody what was bought most often in training."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -16,3 +18,14 @@ def popularity_scores(
 ) -> Float[np.ndarray, "user item"]:
     """The same scores for every user: an item's training count."""
     return np.broadcast_to(training_counts.astype(np.float64), (len(histories), len(training_counts)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Popularity:
+    """Training counts as a scorer."""
+
+    training_counts: Int[np.ndarray, "item"]
+
+    def scores(self, histories: ItemSequences) -> Float[np.ndarray, "user item"]:
+        """The same for everybody."""
+        return popularity_scores(self.training_counts, histories)

@@ -1,0 +1,67 @@
+"""Write a comparison as JSON, Parquet and HTML, each aside and renamed."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Int
+
+from training.comparison import Comparison
+from training.comparison_report import html_of
+from training.datasets import Dataset
+from training.datasets.split import EvaluationSplit
+from training.rankings import SEEN_ITEMS, Rankings
+
+
+def write_comparison(
+    out: Path,
+    comparison: Comparison,
+    rankings: Mapping[str, Rankings],
+    dataset: Dataset,
+    split: EvaluationSplit,
+    training_counts: Int[np.ndarray, "item"],
+) -> None:
+    """`report.html`, `results.json`, `figures.parquet`, `differences.parquet`, and every user's `ranks.parquet`."""
+    out.mkdir(parents=True, exist_ok=True)
+    _write_table(out / "figures.parquet", pa.Table.from_pylist([asdict(figure) for figure in comparison.figures]))
+    if comparison.differences:
+        rows = [asdict(difference) for difference in comparison.differences]
+        _write_table(out / "differences.parquet", pa.Table.from_pylist(rows))
+    _write_table(out / "ranks.parquet", _ranks_table(rankings, dataset, split, training_counts))
+    _write_text(out / "results.json", json.dumps(comparison.as_dict(), indent=1))
+    _write_text(out / "report.html", html_of(comparison))
+
+
+def _ranks_table(
+    rankings: Mapping[str, Rankings],
+    dataset: Dataset,
+    split: EvaluationSplit,
+    training_counts: Int[np.ndarray, "item"],
+) -> pa.Table:
+    """One row a user: who, what was next, and each ranker's rank of it; 0 is a miss."""
+    columns: dict[str, Sequence[str] | np.ndarray] = {
+        "user_id": [dataset.user_ids[row] for row in split.user_rows],
+        "target_item_id": [dataset.items[target].item_id for target in split.targets],
+        "target_training_count": training_counts[split.targets],
+        "history_length": split.histories.lengths,
+    }
+    for ranker, by_mode in rankings.items():
+        for seen_items in SEEN_ITEMS:
+            columns[f"{ranker}, seen {seen_items}"] = by_mode[seen_items].ranks
+    return pa.table(columns)
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    aside = path.with_name(path.name + ".tmp")
+    pq.write_table(table, aside)
+    aside.replace(path)
+
+
+def _write_text(path: Path, text: str) -> None:
+    aside = path.with_name(path.name + ".tmp")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(path)

@@ -1,0 +1,152 @@
+"""Turn a comparison into one HTML page that needs no other host. Start at `html_of`.
+
+Knows what a reader wants to see first; figures come from `comparison`, drawing from `svg_charts`. The page shows one
+seen-item mode at a time and switches without a script.
+"""
+
+from html import escape
+
+from training.comparison import Comparison, Difference, Figure
+from training.comparison_style import SERIES_COLORS, style_sheet
+from training.metrics import METRICS
+from training.rankings import SEEN_ITEMS
+from training.slices import slice_labels
+from training.svg_charts import Span, dot_plot, grouped_bars
+
+
+def html_of(comparison: Comparison) -> str:
+    """The whole page."""
+    modes = "".join(_mode(comparison, seen_items) for seen_items in SEEN_ITEMS)
+    rankers = "".join(f"<dt>{escape(name)}</dt><dd>{escape(note)}</dd>" for name, note in comparison.notes.items())
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(comparison.dataset)}: comparison</title><style>{style_sheet()}</style></head><body>
+<header><h1>{escape(comparison.dataset)}, {escape(comparison.split)} split</h1>
+<p>{_users(comparison)}: guess each user's held-out next item. Every ranker orders all {comparison.num_items:,} items by
+item id, and every tie counts against the target. Ranges are 95% bootstrap intervals over users
+({comparison.num_resamples:,} resamples).</p></header>
+<input type="radio" name="mode" id="masked" checked><input type="radio" name="mode" id="allowed">
+<div class="modes">Items the user has seen <label for="masked">are left out, as in a shop</label>
+<label for="allowed">may be recommended, as in most papers</label></div>
+<main>{modes}
+<section><h2>Rankers</h2><dl>{rankers}</dl></section>
+<footer>The same figures, and every user's ranks, lie beside this page as JSON and Parquet.</footer>
+</main></body></html>
+"""
+
+
+def _users(comparison: Comparison) -> str:
+    if comparison.num_users < comparison.num_users_in_split:
+        return f"A seeded sample of {comparison.num_users:,} of {comparison.num_users_in_split:,} users"
+    return f"{comparison.num_users:,} users"
+
+
+def _mode(comparison: Comparison, seen_items: str) -> str:
+    overall = "".join(
+        f"<section><h2>{name}</h2><p>{meaning}</p>{_overall(comparison, seen_items, metric)}</section>"
+        for name, metric, meaning in (
+            ("NDCG@10", "ndcg@10", "The higher the target stands in the first ten places, the better."),
+            ("Recall@10", "recall@10", "Share of users whose target stands in the first ten places."),
+        )
+    )
+    slices = "".join(
+        f"<section><h2>NDCG@10 by {what}</h2><p>{meaning}</p>{_legend(comparison)}"
+        f"{_slices(comparison, seen_items, kind)}</section>"
+        for kind, what, meaning in (
+            (
+                "training count",
+                "training count of the target",
+                "How often the target was bought in training; square-root scale.",
+            ),
+            ("history length", "length of the history", "How many items the user's history holds."),
+        )
+    )
+    return (
+        f'<div class="{seen_items}"><div class="pair">{overall}</div>'
+        f'<div class="pair" style="margin-top:18px">{slices}</div>{_differences(comparison, seen_items)}'
+        f"<section><h2>All figures</h2><p>The best of each column in bold.</p>"
+        f'<div class="scroll">{_table(comparison, seen_items)}</div></section></div>'
+    )
+
+
+def _series(comparison: Comparison, ranker: str) -> int:
+    return comparison.rankers.index(ranker) % len(SERIES_COLORS)
+
+
+def _span(comparison: Comparison, figure: Figure) -> Span:
+    return Span(figure.ranker, figure.value, figure.low, figure.high, _series(comparison, figure.ranker))
+
+
+def _overall(comparison: Comparison, seen_items: str, metric: str) -> str:
+    spans = [_span(comparison, comparison.figure(ranker, seen_items, metric)) for ranker in comparison.rankers]
+    return dot_plot(spans, title=f"{metric} of every ranker, seen items {seen_items}")
+
+
+def _legend(comparison: Comparison) -> str:
+    names = (
+        f'<span class="series-{_series(comparison, ranker)}"><span class="dot"></span>{escape(ranker)}</span>'
+        for ranker in comparison.rankers
+    )
+    return f'<div class="legend">{"".join(names)}</div>'
+
+
+def _slices(comparison: Comparison, seen_items: str, kind: str) -> str:
+    sizes = {figure.slice_label: figure.num_users for figure in comparison.figures if figure.slice_kind == kind}
+    groups = [
+        (
+            label,
+            f"{sizes[label] / comparison.num_users:.0%} of users",
+            [
+                _span(comparison, comparison.figure(ranker, seen_items, "ndcg@10", label, kind))
+                for ranker in comparison.rankers
+            ],
+        )
+        for label in slice_labels()
+        if label in sizes
+    ]
+    return grouped_bars(
+        groups, title=f"NDCG@10 by {kind}, seen items {seen_items}", shows_small=kind == "training count"
+    )
+
+
+def _differences(comparison: Comparison, seen_items: str) -> str:
+    rows = [
+        row
+        for row in comparison.differences
+        if (row.slice_kind, row.metric, row.seen_items) == ("all", "ndcg@10", seen_items)
+    ]
+    if not rows:
+        return ""
+    spans = [_difference_span(comparison, row) for row in rows]
+    chart = dot_plot(spans, title="NDCG@10, paired by user", starts_at_zero=False)
+    return (
+        "<section><h2>NDCG@10, paired by user</h2><p>The first minus the second, over the same users. "
+        f'An interval clear of the line at zero is no accident.</p><div class="narrow">{chart}</div></section>'
+    )
+
+
+def _difference_span(comparison: Comparison, row: Difference) -> Span:
+    return Span(f"{row.ranker} − {row.other}", row.value, row.low, row.high, _series(comparison, row.ranker))
+
+
+def _table(comparison: Comparison, seen_items: str) -> str:
+    heads = "".join(f"<th>{name}</th>" for name in (*METRICS, "coverage@10", "gini@10", "mean popularity"))
+    best = {
+        metric: max(comparison.figure(ranker, seen_items, metric).value for ranker in comparison.rankers)
+        for metric in METRICS
+    }
+    lines = []
+    for ranker in comparison.rankers:
+        cells = "".join(
+            f"<td{' class=best' if figure.value == best[metric] else ''}>{figure.value:.4f}"
+            f"<small>{figure.low:.4f}–{figure.high:.4f}</small></td>"
+            for metric in METRICS
+            for figure in (comparison.figure(ranker, seen_items, metric),)
+        )
+        breadth = comparison.breadth(ranker, seen_items)
+        lines.append(
+            f'<tr><td class="series-{_series(comparison, ranker)}"><span class="dot"></span>{escape(ranker)}</td>'
+            f"{cells}"
+            f"<td>{breadth.coverage:.3f}</td><td>{breadth.gini:.3f}</td><td>{breadth.mean_popularity:,.1f}</td></tr>"
+        )
+    return f"<table><thead><tr><th>ranker</th>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>"

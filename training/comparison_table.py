@@ -1,0 +1,85 @@
+"""Show a comparison as text, for the terminal."""
+
+from training.comparison import Comparison, Difference
+from training.metrics import METRICS
+from training.rankings import SEEN_ITEMS
+from training.slices import slice_labels
+
+
+def table_of_comparison(comparison: Comparison) -> str:
+    """Figures with 95% intervals, the tail slices, and paired differences."""
+    return "\n\n".join(
+        part
+        for part in (
+            title_of(comparison),
+            _figures(comparison),
+            _slices(comparison, "training count"),
+            _slices(comparison, "history length"),
+            _differences(comparison),
+            "\n".join(f"{name}: {note}" for name, note in comparison.notes.items()),
+        )
+        if part
+    )
+
+
+def title_of(comparison: Comparison) -> str:
+    """What was measured on whom."""
+    users = f"{comparison.num_users:,} users"
+    if comparison.num_users < comparison.num_users_in_split:
+        users = f"{comparison.num_users:,} of {comparison.num_users_in_split:,} users (seeded sample)"
+    return (
+        f"{comparison.dataset}, {comparison.split}: {users}, full ranking over {comparison.num_items:,} items by item "
+        f"id, ties against the target;\n95% bootstrap interval over users ({comparison.num_resamples:,} resamples)"
+    )
+
+
+def _figures(comparison: Comparison) -> str:
+    width = ranker_width(comparison)
+    header = f"{'seen':8} {'ranker':{width}}" + "".join(f"{metric:>15}" for metric in METRICS)
+    lines = [header + f"{'coverage@10':>13}{'gini@10':>9}{'popularity':>12}"]
+    for seen_items in SEEN_ITEMS:
+        for ranker in comparison.rankers:
+            figures = [comparison.figure(ranker, seen_items, metric) for metric in METRICS]
+            breadth = comparison.breadth(ranker, seen_items)
+            lines.append(
+                f"{seen_items:8} {ranker:{width}}"
+                + "".join(f"{figure.value:15.4f}" for figure in figures)
+                + f"{breadth.coverage:13.3f}{breadth.gini:9.3f}{breadth.mean_popularity:12.1f}"
+            )
+            intervals = (f"{figure.low:.4f}-{figure.high:.4f}" for figure in figures)
+            lines.append(" " * (9 + width) + "".join(f"{interval:>15}" for interval in intervals))
+    return "\n".join(lines)
+
+
+def ranker_width(comparison: Comparison) -> int:
+    """Characters that the longest name takes."""
+    return max(10, *map(len, comparison.rankers))
+
+
+def _slices(comparison: Comparison, kind: str) -> str:
+    sizes = {figure.slice_label: figure.num_users for figure in comparison.figures if figure.slice_kind == kind}
+    labels = [label for label in slice_labels() if label in sizes]
+    what = "training count of the target" if kind == "training count" else "length of the history"
+    width = ranker_width(comparison)
+    lines = [f"NDCG@10 by {what}, and the share of users"]
+    shares = (f"{f'{label} ({sizes[label] / comparison.num_users:.0%})':>14}" for label in labels)
+    lines.append(f"{'seen':8} {'ranker':{width}}" + "".join(shares))
+    for seen_items in SEEN_ITEMS:
+        for ranker in comparison.rankers:
+            values = (comparison.figure(ranker, seen_items, "ndcg@10", label, kind).value for label in labels)
+            lines.append(f"{seen_items:8} {ranker:{width}}" + "".join(f"{value:14.4f}" for value in values))
+    return "\n".join(lines)
+
+
+def _differences(comparison: Comparison) -> str:
+    shown = [row for row in comparison.differences if row.slice_kind == "all" and row.metric == "ndcg@10"]
+    if not shown:
+        return ""
+    return "\n".join(["NDCG@10, paired by user", *map(difference_in_words, shown)])
+
+
+def difference_in_words(row: Difference) -> str:
+    """One difference, and whether it is more than chance."""
+    verdict = "" if row.low > 0 or row.high < 0 else "  (may be chance)"
+    pair = f"{row.ranker} - {row.other}"
+    return f"{row.seen_items:8} {pair:44} {row.value:+.4f}  {row.low:+.4f} to {row.high:+.4f}{verdict}"

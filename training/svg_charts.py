@@ -1,0 +1,127 @@
+"""Draw values with intervals as inline SVG: dots on a line, and groups of bars.
+
+Knows numbers, labels and geometry; knows nothing of rankers or metrics. Colours are CSS classes `series-0`,
+`series-1`, ..., so that the page decides them for light and dark.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+WIDTH = 540
+ROW_HEIGHT = 34
+TOP = 10
+AXIS_HEIGHT = 30
+BAR_CHART_HEIGHT = 260
+MAX_BAR_WIDTH = 24
+LETTER_WIDTH = 6.9
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A value and its interval."""
+
+    label: str
+    value: float
+    low: float
+    high: float
+    series: int
+    """Which colour."""
+
+
+def dot_plot(spans: Sequence[Span], *, title: str, starts_at_zero: bool = True) -> str:
+    """One row for each span: a dot on its interval, over a shared axis; a firm line at zero."""
+    lows, highs = [span.low for span in spans], [span.high for span in spans]
+    first = 0.0 if starts_at_zero else min(0.0, *lows)
+    ticks = nice_ticks(first, max(1e-9 if starts_at_zero else 0.0, *highs))
+    left = min(260.0, 28 + LETTER_WIDTH * max(len(span.label) for span in spans))
+    right = WIDTH - 76
+    height = TOP + ROW_HEIGHT * len(spans) + AXIS_HEIGHT
+    bottom = height - AXIS_HEIGHT
+
+    def x(value: float) -> float:
+        return left + (value - ticks[0]) / (ticks[-1] - ticks[0]) * (right - left)
+
+    parts = [_open(height, title)]
+    for tick in ticks:
+        kind = "zero" if abs(tick) < 1e-12 else "grid"
+        parts.append(f'<line class="{kind}" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{TOP}" y2="{bottom}"/>')
+        parts.append(f'<text class="tick" x="{x(tick):.1f}" y="{bottom + 18}" text-anchor="middle">{tick:g}</text>')
+    for row, span in enumerate(spans):
+        y = TOP + ROW_HEIGHT * (row + 0.5)
+        parts.append(
+            f'<g class="series-{span.series}"><title>{_in_words(span)}</title>'
+            f'<rect class="hover" x="0" y="{y - ROW_HEIGHT / 2:.1f}" width="{WIDTH}" height="{ROW_HEIGHT}"/>'
+            f'<text class="label" x="{left - 14:.1f}" y="{y + 4:.1f}" text-anchor="end">{escape(span.label)}</text>'
+            f'<line class="interval" x1="{x(span.low):.1f}" x2="{x(span.high):.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            f'<circle cx="{x(span.value):.1f}" cy="{y:.1f}" r="5.5"/>'
+            f'<text class="value" x="{right + 12}" y="{y + 4:.1f}">{signed(span.value, starts_at_zero)}</text></g>'
+        )
+    return "".join([*parts, "</svg>"])
+
+
+def grouped_bars(groups: Sequence[tuple[str, str, Sequence[Span]]], *, title: str, shows_small: bool = False) -> str:
+    """Groups of bars with intervals; a group is its label, what stands below the label, and its bars.
+
+    With `shows_small` heights follow square roots, so that bars of a hundredth of the highest can still be compared.
+    """
+    highest = max(1e-9, *(span.high for _, _, spans in groups for span in spans))
+    ticks = nice_ticks(0.0, highest)
+    power = 0.5 if shows_small else 1.0
+    if shows_small:
+        ticks = [0.0, *(ticks[1] * share for share in (0.05, 0.25)), *ticks[1:]]
+    left, bottom = 44, BAR_CHART_HEIGHT
+    group_width = (WIDTH - left) / len(groups)
+
+    def y(value: float) -> float:
+        return bottom - math.pow(max(value, 0.0) / ticks[-1], power) * (bottom - TOP)
+
+    parts = [_open(BAR_CHART_HEIGHT + 48, title)]
+    for tick in ticks:
+        kind = "zero" if abs(tick) < 1e-12 else "grid"
+        parts.append(f'<line class="{kind}" x1="{left}" x2="{WIDTH}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
+        parts.append(f'<text class="tick" x="{left - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
+    for group, (label, below, spans) in enumerate(groups):
+        middle = left + group_width * (group + 0.5)
+        width = min(MAX_BAR_WIDTH, group_width * 0.8 / len(spans))
+        for place, span in enumerate(spans):
+            x = middle + (place - len(spans) / 2) * width
+            parts.append(
+                f'<g class="series-{span.series}"><title>{escape(label)}, {_in_words(span)}</title>'
+                f'<rect class="bar" x="{x + 1:.1f}" y="{y(span.value):.1f}" width="{width - 2:.1f}" '
+                f'height="{max(bottom - y(span.value), 0.0):.1f}" rx="2"/>'
+                f'<line class="whisker" x1="{x + width / 2:.1f}" x2="{x + width / 2:.1f}" '
+                f'y1="{y(span.low):.1f}" y2="{y(span.high):.1f}"/></g>'
+            )
+        parts.append(
+            f'<text class="label" x="{middle:.1f}" y="{bottom + 20}" text-anchor="middle">{escape(label)}</text>'
+            f'<text class="tick" x="{middle:.1f}" y="{bottom + 38}" text-anchor="middle">{escape(below)}</text>'
+        )
+    return "".join([*parts, "</svg>"])
+
+
+def nice_ticks(low: float, high: float) -> list[float]:
+    """About five round numbers that enclose both ends.
+
+    >>> nice_ticks(0, 0.13)
+    [0.0, 0.05, 0.1, 0.15]
+    """
+    rough = max((high - low) / 4, 1e-12)
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * (1 - 1e-9))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(place * step, 12) for place in range(first, max(last, first + 1) + 1)]
+
+
+def signed(value: float, is_plain: bool) -> str:
+    """Four decimals, with a plus sign unless plain."""
+    return f"{value:.4f}" if is_plain else f"{value:+.4f}"
+
+
+def _in_words(span: Span) -> str:
+    return escape(f"{span.label}: {span.value:.4f} (95% {span.low:.4f} to {span.high:.4f})")
+
+
+def _open(height: float, title: str) -> str:
+    return f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(title)}">'
