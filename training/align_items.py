@@ -6,11 +6,11 @@ Knows content embeddings and behaviour vectors; knows nothing of encoders, codes
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int
+from jaxtyping import Bool, Float32, Float64
 from sklearn.linear_model import RidgeCV
 
 from clairo_core.sequences import ItemSequences
-from training.behaviour import behaviour_vectors
+from training.behaviour import behaviour_vectors, neighbour_counts
 from training.config import AlignSettings
 
 _PENALTIES = np.logspace(0, 5, 11)
@@ -28,9 +28,13 @@ class AlignedItems:
     """Share of the behaviour vectors' spread that content predicts, on the items it was fitted on."""
 
 
-def can_align(counts: Int[np.ndarray, "item"], settings: AlignSettings) -> bool:
-    """Whether enough items occur twice or more for the regression to say anything."""
-    return settings.dim > 0 and int((counts >= 2).sum()) >= 2 * settings.dim
+def can_align(training: ItemSequences, num_items: int, settings: AlignSettings) -> bool:
+    """Whether enough items occur twice or more, and beside others, for the regression to say anything."""
+    if settings.dim == 0:
+        return False
+    has_neighbour = np.diff(neighbour_counts(training, num_items, settings.window).indptr) > 0
+    is_used = np.bincount(training.items, minlength=num_items) >= 2
+    return int((is_used & has_neighbour).sum()) >= 2 * settings.dim
 
 
 def align_items(
@@ -52,17 +56,16 @@ def align_items(
     behaviour = behaviour_vectors(training, num_items, dim=settings.dim, window=settings.window, seed=seed)
     has_behaviour = is_training & (np.abs(behaviour).max(axis=1) > 0)
     behaviour = centred(behaviour, has_behaviour)
-    trust = counts / (counts + settings.prior_interactions)
-    trust[~has_behaviour] = 0.0
-    # At unit variance the penalties mean the same for any number of components.
-    scale = content[is_training].std()
+    trust = np.where(has_behaviour, counts / np.maximum(counts + settings.prior_interactions, 1.0), 0.0)
+    # At unit variance the penalties mean the same for any number of components; content that is all alike has none.
+    scale = content[is_training].std() or 1.0
     regression = RidgeCV(_PENALTIES, fit_intercept=False).fit(
         content[has_behaviour] / scale, behaviour[has_behaviour], sample_weight=trust[has_behaviour]
     )
     prediction = regression.coef_.T / scale
     predicted = content @ prediction
     placed = trust[:, None] * behaviour + (1 - trust[:, None]) * predicted
-    energy = np.square(content[is_training]).sum(axis=1).mean()
+    energy = np.square(content[is_training]).sum(axis=1).mean() or 1.0
     weight = settings.content_weight / np.sqrt(energy)
     components = principal_axes(np.hstack([placed, weight * content])[is_training], settings.dim)
     left_over = np.square(behaviour - predicted)[has_behaviour].sum()

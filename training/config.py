@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from clairo_core.errors import SettingsError
+from clairo_core.generator_checkpoint import Softmax
 
 PRESETS_FOLDER = Path(__file__).parent / "presets"
 
@@ -266,7 +267,7 @@ def check_ranges(preset: Preset) -> None:
     for name, size in not_negative.items():
         if size < 0:
             raise SettingsError(f"{name} is {size}; expected 0 or more")
-    if preset.fit.softmax not in ("reachable", "vocabulary"):
-        raise SettingsError(f"fit.softmax is {preset.fit.softmax!r}; expected reachable or vocabulary")
+    if preset.fit.softmax not in list(Softmax):
+        raise SettingsError(f"fit.softmax is {preset.fit.softmax!r}; expected one of {', '.join(Softmax)}")
     if not preset.encode.modalities:
         raise SettingsError("encode.modalities is empty; expected text, image or both")

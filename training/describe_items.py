@@ -113,7 +113,7 @@ def fuse_stage(
     """The fusion's folder, and every item's embedding: by content, and by behaviour where there is enough of it."""
     preset, training = bench.preset, training_sequences(bench.dataset)
     is_training = training_items(bench.dataset)
-    is_aligned = can_align(np.bincount(training.items, minlength=len(bench.dataset.items)), preset.align)
+    is_aligned = can_align(training, len(bench.dataset.items), preset.align)
 
     def build(folder: Path) -> None:
         chosen = {
@@ -133,7 +133,9 @@ def fuse_stage(
         save_arrays(folder / "embeddings.npz", item_embeddings=fused.item_embeddings, is_present=fused.is_present)
 
     if not is_aligned and preset.align.dim:
-        bench.report("align: too few items were used twice or more; items are placed by their content alone")
+        bench.report(
+            "align: too few items were used twice or more beside others; items are placed by their content alone"
+        )
     folder = bench.stages.run(
         "fuse",
         {"encoded": encoded, "fuse": asdict(preset.fuse), "align": asdict(preset.align), "seed": bench.seed},

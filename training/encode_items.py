@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
+from clairo_core.array_file import load_arrays, save_arrays
 from clairo_core.encoders import (
     BuiltinImageEncoder,
     BuiltinTextEncoder,
@@ -84,13 +85,9 @@ def encode_items(
 
 def save_embeddings(path: Path, embeddings: ModalityEmbeddings) -> None:
     """Write aside and rename, so that a file that is there is whole."""
-    aside = path.with_name(path.name + ".tmp")
-    with aside.open("wb") as file:
-        np.savez(file, vectors=embeddings.vectors, is_present=embeddings.is_present)
-    aside.replace(path)
+    save_arrays(path, vectors=embeddings.vectors, is_present=embeddings.is_present)
 
 
 def load_embeddings(path: Path) -> ModalityEmbeddings:
     """What `save_embeddings` wrote."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return ModalityEmbeddings(arrays["vectors"], arrays["is_present"])
+    return ModalityEmbeddings(*load_arrays(path, "vectors", "is_present"))

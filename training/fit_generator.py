@@ -22,6 +22,7 @@ from torch import Tensor
 from transformers import T5Config, T5ForConditionalGeneration
 
 from clairo_core.errors import TrainingError
+from clairo_core.generator_checkpoint import Softmax
 from clairo_core.progress import Progress
 from clairo_core.tokenizer import Tokenizer
 from clairo_core.vocabulary import EOS, PAD, Vocabulary
@@ -60,7 +61,7 @@ def new_generator(
     vocabulary: Vocabulary,
     seed: int,
     *,
-    softmax: str = "vocabulary",
+    softmax: Softmax = Softmax.VOCABULARY,
     feature_vectors: Float32[np.ndarray, "feature dim"] | None = None,
 ) -> T5ForConditionalGeneration:
     """A randomly initialised T5 with tied embeddings; padding starts the decoder, as in T5.
@@ -81,7 +82,7 @@ def new_generator(
         pad_token_id=PAD,
         eos_token_id=EOS,
         decoder_start_token_id=PAD,
-        softmax=softmax,
+        softmax=softmax.value,
     )
     model = T5ForConditionalGeneration(config)
     model.shared.weight.data = start_embeddings(model.shared.weight.data, vocabulary, feature_vectors)
@@ -130,10 +131,11 @@ def fit_generator(
         raise TrainingError("no user has two items in training, so there is nothing to learn; add interactions")
     num_examples = min(len(examples), settings.examples_per_epoch or len(examples))
     batches_per_epoch = number_of_batches(num_examples, settings.batch_size)
+    softmax = Softmax(settings.softmax)
     model = new_generator(
-        generator_settings, tokenizer.vocabulary, seed, softmax=settings.softmax, feature_vectors=feature_vectors
+        generator_settings, tokenizer.vocabulary, seed, softmax=softmax, feature_vectors=feature_vectors
     ).to(device)
-    next_item_loss = NextItemLoss(settings.softmax, choices, settings.label_smoothing, device)
+    next_item_loss = NextItemLoss(softmax, choices, settings.label_smoothing, device)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import T5ForConditionalGeneration
 
+from clairo_core.generator_checkpoint import Softmax
 from clairo_core.vocabulary import PAD
 from training.examples import TrainingBatch
 from training.token_choices import TokenChoices
@@ -24,7 +25,7 @@ class NextItemLoss:
 
     def __init__(
         self,
-        softmax: str,
+        softmax: Softmax,
         choices: TokenChoices,
         label_smoothing: float,
         device: torch.device,
@@ -41,11 +42,11 @@ class NextItemLoss:
         """The loss of one batch."""
         targets = torch.from_numpy(batch.targets).to(self.device, torch.long)
         labels = torch.from_numpy(batch.labels).to(self.device, torch.long)
-        if self.softmax == "reachable":
+        if self.softmax is Softmax.REACHABLE:
             labels = labels[:, : int(self.num_steps[targets].max())]
         # T5 scales the output by d_model^-0.5 because input and output embeddings are one matrix.
         hidden = decoded(model, batch, labels, self.device) * model.config.d_model**-0.5
-        if self.softmax == "vocabulary":
+        if self.softmax is Softmax.VOCABULARY:
             is_label = labels != PAD
             logits = functional.linear(hidden[is_label], model.shared.weight)
             total = functional.cross_entropy(

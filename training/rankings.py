@@ -8,22 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int32, Int64
+from jaxtyping import Float, Int, Int32, Int64
 
 from clairo_core.array_file import load_arrays, save_arrays
+from clairo_core.items import UserHistory
 from clairo_core.progress import Progress, silent
 from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
 from training.baselines.choose_settings import USERS_A_BLOCK
 from training.baselines.scorer import ItemScorer
 from training.datasets.split import EvaluationSplit
-from training.evaluate import generated_ranks
-from training.metrics import ranks_by_scores
+from training.metrics import rank_in_list, ranks_by_scores
 
 SEEN_ITEMS = ("allowed", "masked")
 """As published rivals do, and as a shop does."""
 SHOWN = 10
 """First places that are kept: what coverage and its like are measured on."""
+LIST_LENGTH = 50
+"""Places of a recommender's list that are looked at: the widest cutoff of the protocol."""
+USERS_A_BATCH = 32
 NOBODY = -1
 """Stands where a list is shorter, or where an item is not the dataset's."""
 
@@ -74,6 +77,35 @@ def rank_with_recommender(
             shown[user, : len(ranked[:SHOWN])] = ranked[:SHOWN]
         rankings[mode] = Ranking(ranks, shown)
     return rankings
+
+
+def generated_ranks(
+    recommender: Recommender,
+    item_ids: Sequence[str],
+    split: EvaluationSplit,
+    include_seen: bool,
+    label: str,
+    progress: Progress[int] = silent,
+    list_length: int = LIST_LENGTH,
+) -> tuple[Int[np.ndarray, "user"], list[Int32[np.ndarray, "place"]]]:
+    """The rank of each user's target in the recommender's list, and the lists as rows of the dataset's items."""
+    row_of = {item_id: row for row, item_id in enumerate(item_ids)}
+    num_users = len(split.targets)
+    ranks = np.zeros(num_users, dtype=np.int64)
+    # Histories of one length together: a batch is padded to its longest.
+    order = np.argsort(split.histories.lengths, kind="stable")
+    lists_by_user: dict[int, Int32[np.ndarray, place]] = {}
+    starts = range(0, num_users, USERS_A_BATCH)
+    for start in progress(starts, label, len(starts)):
+        users = order[start : start + USERS_A_BATCH]
+        histories = [UserHistory(tuple(item_ids[row] for row in split.histories[user])) for user in users]
+        answers = recommender.recommend_many(histories, list_length, include_seen=include_seen)
+        for user, answer in zip(users, answers, strict=True):
+            # An item posted to the bundle since it was trained is in no dataset: it holds its place as row -1.
+            ranked = np.array([row_of.get(entry.item_id, -1) for entry in answer.items], dtype=np.int32)
+            ranks[user] = rank_in_list(ranked, int(split.targets[user]))
+            lists_by_user[int(user)] = ranked
+    return ranks, [lists_by_user[user] for user in range(num_users)]
 
 
 def first_places(scores: Float[np.ndarray, "user item"]) -> Int32[np.ndarray, "user place"]:

@@ -23,11 +23,12 @@ from clairo_core.vocabulary import Vocabulary, load_vocabulary
 from training.baselines.popularity import count_popularity
 from training.datasets.split import test_split, training_sequences, validation_split
 from training.describe_items import DescribedItems, describe_items
-from training.evaluate import Evaluation, evaluate, generated_ranks, some_users, table_of
+from training.evaluate import Evaluation, evaluate, some_users, table_of
 from training.examples import every_prefix, label_table
 from training.fit_generator import FitProgress, fit_generator
 from training.learn_vocabulary import learn_vocabulary
 from training.metrics import ndcg_at
+from training.rankings import generated_ranks
 from training.start_embeddings import centroid_vectors
 from training.token_choices import token_choices
 from training.workbench import Workbench

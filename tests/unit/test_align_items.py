@@ -90,11 +90,26 @@ def test_the_more_an_item_is_used_the_less_its_content_decides() -> None:
     assert distances == sorted(distances, reverse=True)
 
 
-def test_few_items_used_twice_are_too_few_to_align() -> None:
-    assert can_align(np.full(16, 2), SETTINGS)
-    assert not can_align(np.full(15, 2), SETTINGS)
-    assert not can_align(np.full(1000, 1), SETTINGS)
-    assert not can_align(np.full(1000, 9), AlignSettings(dim=0))
+def test_few_items_used_twice_beside_others_are_too_few_to_align() -> None:
+    def twice_each(num_items: int) -> ItemSequences:
+        return ItemSequences.from_lists([list(range(num_items))] * 2)
+
+    assert can_align(twice_each(16), 16, SETTINGS)
+    assert not can_align(twice_each(15), 20, SETTINGS)
+    assert not can_align(ItemSequences.from_lists([list(range(1000))]), 1000, SETTINGS), "used once each"
+    assert not can_align(ItemSequences.from_lists([[item] for item in range(100)] * 2), 100, SETTINGS), "always alone"
+    assert not can_align(twice_each(1000), 1000, AlignSettings(dim=0))
+
+
+@pytest.mark.parametrize("prior_interactions", [0.0, 20.0])
+def test_content_that_is_all_alike_leaves_behaviour_alone_to_place_items(prior_interactions: float) -> None:
+    is_training = np.arange(NUM_ITEMS) % GROUP != GROUP - 1
+    settings = AlignSettings(dim=8, window=2, prior_interactions=prior_interactions)
+    placed = align_items(np.zeros((NUM_ITEMS, 5), np.float32), is_training, sequences_within_groups(), settings, seed=0)
+    assert np.isfinite(placed.item_embeddings).all()
+    used = np.flatnonzero(is_training)
+    assert (group_of(nearest(placed.item_embeddings))[used] == group_of(used)).all()
+    assert not placed.item_embeddings[~is_training].any(), "of the others nothing is known"
 
 
 def some_embeddings() -> ModalityEmbeddings:

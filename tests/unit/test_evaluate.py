@@ -8,10 +8,14 @@ import pytest
 
 from clairo_core.errors import TrainingError
 from clairo_core.items import Item, UserHistory
+from clairo_core.progress import silent
 from clairo_core.recommender import Recommendation, RecommendationList
 from clairo_core.sequences import ItemSequences
+from training.baselines.popularity import Popularity
 from training.datasets.split import EvaluationSplit
-from training.evaluate import coverage, evaluate, generated_ranks, popularity_ranks, some_users, table_of
+from training.evaluate import evaluate, some_users, table_of
+from training.rankings import generated_ranks, rank_with_recommender, rank_with_scores
+from training.slices import breadth_of
 
 
 @dataclass
@@ -61,14 +65,15 @@ def test_an_item_posted_since_training_holds_its_place_in_the_list() -> None:
     ranks, lists = generated_ranks(FixedRecommender("xb"), list("abcdef"), split_of([[0]], [1]), True, "")
     assert ranks.tolist() == [2]
     assert lists[0].tolist() == [-1, 1]
-    assert coverage(lists, 6) == pytest.approx(1 / 6)
+    rankings = rank_with_recommender(FixedRecommender("xb"), list("abcdef"), split_of([[0]], [1]), "", silent)
+    assert breadth_of(rankings["allowed"].shown, np.zeros(6, np.int64)).coverage == pytest.approx(1 / 6)
 
 
 def test_popularity_counts_ties_against_the_target() -> None:
     popularity = np.array([5, 3, 3, 0, 0, 0])
-    ranks, lists = popularity_ranks(popularity, split_of([[0], [0]], [1, 3]), include_seen=False)
-    assert ranks.tolist() == [2, 5]
-    assert lists[0].tolist()[:2] == [1, 2]
+    ranking = rank_with_scores(Popularity(popularity), split_of([[0], [0]], [1, 3]), "")["masked"]
+    assert ranking.ranks.tolist() == [2, 5]
+    assert ranking.shown[0].tolist()[:2] == [1, 2]
 
 
 def test_a_target_outside_the_catalogue_is_a_miss_and_is_counted() -> None:

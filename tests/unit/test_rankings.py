@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from clairo_core.sequences import ItemSequences
 from training.baselines.popularity import Popularity
 from training.datasets.split import EvaluationSplit
-from training.evaluate import popularity_ranks
 from training.metrics import rank_by_score, ranks_by_scores
 from training.rankings import SHOWN, first_places, load_rankings, rank_with_scores, save_rankings
 from training.slices import breadth_of, gini, slice_labels, user_slices
@@ -35,15 +34,19 @@ def test_ranks_of_many_users_agree_with_the_rank_of_one(data: st.DataObject) -> 
         assert masked[user] == rank_by_score(scores[user], targets[user], is_allowed)
 
 
-def test_popularity_is_ranked_as_evaluate_ranks_it() -> None:
+def test_many_users_are_ranked_and_shown_as_one_by_one() -> None:
     random = np.random.default_rng(0)
     counts = random.integers(0, 9, size=40)
     split = split_of([random.integers(40, size=5).tolist() for _ in range(30)], random.integers(40, size=30).tolist())
     rankings = rank_with_scores(Popularity(counts), split, "")
-    for seen_items in ("allowed", "masked"):
-        ranks, lists = popularity_ranks(counts, split, seen_items == "allowed")
-        assert rankings[seen_items].ranks.tolist() == ranks.tolist()
-        assert sorted(counts[rankings[seen_items].shown].ravel()) == sorted(counts[np.stack(lists)].ravel())
+    for user, target in enumerate(split.targets.tolist()):
+        for seen_items in ("allowed", "masked"):
+            is_allowed = np.ones(40, dtype=np.bool_)
+            if seen_items == "masked":
+                is_allowed[split.histories[user]] = False
+            assert rankings[seen_items].ranks[user] == rank_by_score(counts, target, is_allowed)
+            best = np.sort(counts[is_allowed])[::-1][:SHOWN]
+            assert counts[rankings[seen_items].shown[user]].tolist() == best.tolist()
 
 
 def test_the_first_places_are_the_highest_scores_and_nobody_stands_for_what_is_left_out() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from clairo_core.catalogue import build_catalogue
+from clairo_core.generator_checkpoint import Softmax
 from clairo_core.tokenizer import Tokenizer
 from clairo_core.trie import build_trie
 from clairo_core.vocabulary import EOS, PAD
@@ -59,7 +60,7 @@ def batch_for(targets: np.ndarray, labels: np.ndarray) -> TrainingBatch:
 def test_probabilities_over_the_reachable_tokens_sum_to_one_over_the_catalogue() -> None:
     choices, labels = choices_of(30)
     model = new_generator(SMALL, TOKENIZER.vocabulary, seed=0).eval()
-    loss = NextItemLoss("reachable", choices, 0.0, CPU)
+    loss = NextItemLoss(Softmax.REACHABLE, choices, 0.0, CPU)
     random = np.random.default_rng(2)
     history = random.integers(2, TOKENIZER.vocabulary.size, size=(1, 5)).astype(np.int32)
     total = 0.0
@@ -78,7 +79,7 @@ def test_the_reachable_loss_is_that_of_a_masked_softmax(label_smoothing: float) 
     targets = np.arange(25)
     batch = batch_for(targets, labels)
     with torch.inference_mode():
-        loss = float(NextItemLoss("reachable", choices, label_smoothing, CPU)(model, batch))
+        loss = float(NextItemLoss(Softmax.REACHABLE, choices, label_smoothing, CPU)(model, batch))
         every_label = torch.from_numpy(labels[targets]).long()
         hidden = decoded(model, batch, every_label, CPU) * SMALL.d_model**-0.5
         expected = 0.0
@@ -97,7 +98,7 @@ def test_the_vocabulary_loss_is_cross_entropy_over_all_tokens() -> None:
     model = new_generator(SMALL, TOKENIZER.vocabulary, seed=0).eval()
     batch = batch_for(np.arange(25), labels)
     with torch.inference_mode():
-        loss = float(NextItemLoss("vocabulary", choices, 0.0, CPU)(model, batch))
+        loss = float(NextItemLoss(Softmax.VOCABULARY, choices, 0.0, CPU)(model, batch))
         every_label = torch.from_numpy(batch.labels).long()
         logits = decoded(model, batch, every_label, CPU) * SMALL.d_model**-0.5 @ model.shared.weight.T
         expected = functional.cross_entropy(

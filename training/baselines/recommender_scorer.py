@@ -9,7 +9,7 @@ from jaxtyping import Float64
 from clairo_core.items import UserHistory
 from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
-from training.evaluate import USERS_A_BATCH
+from training.rankings import USERS_A_BATCH
 
 LIST_LENGTH = 100
 """Items that get a score: the further down the list, the less it would count."""
