@@ -8,6 +8,7 @@
     popularity.npz                interactions in training, by item
     items/                        words, attributes and small pictures, for display
     generator/                    the T5 in transformers' format
+    ranking/                      dense head, item weights and how to weigh them   (if the preset has them)
     report/metrics.json           the same metrics as in the manifest, for people
 
 Knows where parts lie; each part's own module knows what is in its files. Start at `load_bundle` and `write_bundle`.
@@ -46,6 +47,7 @@ from clairo_core.fusion import FusedItems, Fusion, load_fusion
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
 from clairo_core.quantizers import OpqQuantizer, load_opq
+from clairo_core.ranking import JointRanking, load_joint_ranking
 from clairo_core.recommender import Recommender, load_recommender
 from clairo_core.tokenizer import Tokenizer
 from clairo_core.vocabulary import Vocabulary, load_vocabulary
@@ -76,6 +78,8 @@ class BundleParts:
     fusion: Fusion | None = None
     quantizer: OpqQuantizer | None = None
     item_embeddings: FusedItems | None = None
+    joint_ranking: JointRanking | None = None
+    """None serves the generator alone."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,7 @@ class Bundle:
     fusion: Fusion | None
     quantizer: OpqQuantizer | None
     item_embeddings: FusedItems | None
+    joint_ranking: JointRanking | None
 
     @property
     def can_ingest(self) -> bool:
@@ -152,6 +157,7 @@ class Bundle:
             num_views=num_views,
             num_beams=num_beams,
             max_history_items=self.manifest.max_history_items,
+            joint_ranking=self.joint_ranking,
         )
 
     def describe(self, item: Item, taken: Container[tuple[int, ...]]) -> DescribedItem:
@@ -203,6 +209,8 @@ def write_bundle(folder: Path, parts: BundleParts, progress: Progress[Item] = si
             save_content_parts(aside, parts.encoders, parts.fusion, parts.quantizer, parts.item_embeddings)
         for name in _GENERATOR_FILES:
             shutil.copyfile(parts.generator_folder / name, aside / "generator" / name)
+        if parts.joint_ranking is not None:
+            parts.joint_ranking.save(aside / "ranking")
         recommending = digests_of(aside)
         (aside / "report" / "metrics.json").write_text(json.dumps(parts.metrics, indent=2), encoding="utf-8")
         manifest = BundleManifest(
@@ -236,12 +244,13 @@ def load_bundle(folder: Path) -> Bundle:
     verify_files(folder, manifest)
     encoders = {modality: load_encoder(folder / "encoders" / modality) for modality in sorted(manifest.encoders)}
     items, pictures = load_items(folder / "items")
+    (popularity,) = read_arrays(folder / "popularity.npz", "counts")
     bundle = Bundle(
         folder=folder,
         manifest=manifest,
         vocabulary=load_vocabulary(folder / "vocabulary"),
         catalogue=load_catalogue(folder / "catalogue"),
-        popularity=read_arrays(folder / "popularity.npz", "counts")[0],
+        popularity=popularity,
         items=items,
         pictures=pictures,
         encoders=encoders,
@@ -250,6 +259,7 @@ def load_bundle(folder: Path) -> Bundle:
         item_embeddings=(
             FusedItems(*read_arrays(folder / "embeddings.npz", "item_embeddings", "is_present")) if encoders else None
         ),
+        joint_ranking=load_joint_ranking(folder / "ranking", popularity) if (folder / "ranking").is_dir() else None,
     )
     if not len(bundle.items) == len(bundle.catalogue) == len(bundle.popularity):
         raise BundleError(

@@ -22,7 +22,7 @@ from clairo_core.errors import (
     NewerBundleError,
 )
 
-BUNDLE_SCHEMA = 1
+BUNDLE_SCHEMA = 2
 MANIFEST_FILE = "manifest.json"
 
 

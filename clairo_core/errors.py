@@ -22,6 +22,10 @@ ClairoError
 │   ├── UnknownItemError
 │   └── DuplicateItemError
 ├── GeneratorError
+├── RankingError                  what ranks beside the generator
+│   ├── DenseHeadError
+│   ├── ItemWeightsError
+│   └── MixtureError
 ├── TrainingError
 └── BundleError
     ├── BundleNotFoundError
@@ -117,6 +121,22 @@ class DuplicateItemError(CatalogueError):
 
 class GeneratorError(ClairoError):
     """The generator's checkpoint cannot be loaded or used."""
+
+
+class RankingError(ClairoError):
+    """Something that ranks beside the generator cannot be used."""
+
+
+class DenseHeadError(RankingError):
+    """The dense head is damaged, or fits another bundle."""
+
+
+class ItemWeightsError(RankingError):
+    """Weights from item to item are damaged."""
+
+
+class MixtureError(RankingError):
+    """The weights of components are damaged, missing, or of other components."""
 
 
 class TrainingError(ClairoError):

@@ -1,6 +1,7 @@
 """Recommend: a user's history in, ranked items out. The main path; start reading at `Recommender.recommend_batch`.
 
-Knows histories, views, beams and popularity; knows nothing of HTTP, files or training.
+Knows histories, views, beams and popularity, and that a joint ranking may have the last word; knows nothing of HTTP,
+files or training.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -9,20 +10,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64, Int, Int64
+from jaxtyping import Bool, Float, Float64, Int, Int64
 
 from clairo_core.beam_search import search
 from clairo_core.catalogue import Catalogue
 from clairo_core.device_trie import DeviceTrie
-from clairo_core.errors import GeneratorError
+from clairo_core.errors import GeneratorError, RankingError
 from clairo_core.generator import Generator, load_generator
 from clairo_core.items import UserHistory
+from clairo_core.ranking import JointRanking
 from clairo_core.tokenizer import TokenBatch, Tokenizer
 from clairo_core.trie import Trie, build_trie
 from clairo_core.view_fusion import ViewFusion, fuse_views
 from clairo_core.vocabulary import PAD
 
 GENERATIVE = "generative"
+DENSE = "dense"
 POPULAR = "popular"
 
 EMPTY_HISTORY = "empty_history"
@@ -47,12 +50,12 @@ class Recommendation:
     rank: int
     """From 1."""
     score: float
-    """Logarithm of the item's probability: the generator's, or, from `popular`, its share of all interactions.
+    """Logarithm of the item's probability, or, from `popular`, of its share of all interactions.
 
     Where views are fused by rank, a generated item's score is the mean discount of its ranks.
     """
     source: str
-    """`generative` or `popular`."""
+    """Who spoke for it most, `generative` or `dense`; or `popular`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ class Recommender:
         num_beams: int = 50,
         max_history_items: int = 20,
         view_fusion: ViewFusion = ViewFusion.PROBABILITY,
+        joint_ranking: JointRanking | None = None,
         previous: "Recommender | None" = None,
     ) -> None:
         """Put the parts together.
@@ -107,6 +111,8 @@ class Recommender:
             num_beams: kept for each view; a request for more items widens it.
             max_history_items: older items are left out, as they were in training.
             view_fusion: by probability or by rank; see `fuse_views`.
+            joint_ranking: ranks generated items together with the dense head's; without it the generator's order
+                stands. It takes probabilities, so views must not be fused by rank.
             previous: one for an earlier version of the same catalogue, to take over what has not changed.
         """
         self.catalogue = catalogue
@@ -116,6 +122,9 @@ class Recommender:
         self.num_beams = num_beams
         self.max_history_items = max_history_items
         self.view_fusion = view_fusion
+        if joint_ranking is not None and view_fusion is not ViewFusion.PROBABILITY:
+            raise GeneratorError("views fused by rank have no probabilities to rank by; fuse them by probability")
+        self.joint_ranking = None if joint_ranking is None else joint_ranking.on(generator.device)
         self.trie: Trie = build_trie(catalogue) if previous is None else previous.trie.updated(catalogue)
         self._device_trie = DeviceTrie(self.trie, generator)
         # By rank, items far down would add nearly as much as those before them.
@@ -132,8 +141,33 @@ class Recommender:
             earlier = previous._most_popular_first
             self._most_popular_first = np.append(earlier, np.arange(len(earlier), len(catalogue), dtype=np.int32))
 
-    def with_catalogue(self, catalogue: Catalogue) -> "Recommender":
-        """A recommender for a later version of the same catalogue; this one goes on serving its own."""
+    def with_catalogue(
+        self, catalogue: Catalogue, item_embeddings: Float[np.ndarray, "new dim"] | None = None
+    ) -> "Recommender":
+        """A recommender for a later version of the same catalogue; this one goes on serving its own.
+
+        Args:
+            catalogue: the later version.
+            item_embeddings: of its new items, in their order; a joint ranking needs them.
+
+        Raises:
+            RankingError: they are of another length, or of another number of items.
+        """
+        joint_ranking, num_new = self.joint_ranking, len(catalogue) - len(self.catalogue)
+        if joint_ranking is not None and num_new:
+            if item_embeddings is None or len(item_embeddings) != num_new:
+                given = 0 if item_embeddings is None else len(item_embeddings)
+                raise RankingError(
+                    f"{given} item embeddings for {num_new} new items; give what `Bundle.describe` made of each"
+                )
+            joint_ranking = joint_ranking.with_items(item_embeddings)
+        return self._like_this(catalogue, joint_ranking)
+
+    def ranked_by(self, joint_ranking: JointRanking | None) -> "Recommender":
+        """The same with another joint ranking; None leaves the generator alone."""
+        return self._like_this(self.catalogue, joint_ranking)
+
+    def _like_this(self, catalogue: Catalogue, joint_ranking: JointRanking | None) -> "Recommender":
         return Recommender(
             catalogue,
             self.tokenizer,
@@ -143,6 +177,7 @@ class Recommender:
             num_beams=self.num_beams,
             max_history_items=self.max_history_items,
             view_fusion=self.view_fusion,
+            joint_ranking=joint_ranking,
             previous=self,
         )
 
@@ -189,26 +224,68 @@ class Recommender:
         histories = [self.known_rows(request.history) for request in requests]
         answers: list[RecommendationList | None] = [None] * len(requests)
         for chunk, num_beams in self.chunks(requests, histories):
-            is_allowed = self.allowed_items([requests[place] for place in chunk], [histories[place] for place in chunk])
-            views = self.encode_views([(histories[place], requests[place].seed) for place in chunk])
-            request_of_view = np.repeat(np.arange(len(chunk)), self.num_views)
-            beams = search(
-                self.generator,
-                self._device_trie,
-                views,
-                num_beams,
-                num_items=num_beams * self._items_per_beam,
-                live_before=None if is_allowed is None else self.trie.live_before(is_allowed),
-                request_of_view=request_of_view,
-            )
-            fused = fuse_views(beams, request_of_view, len(chunk), self.view_fusion)
-            for place, generated in zip(chunk, fused, strict=True):
-                answers[place] = self.ranking(requests[place], histories[place], generated)
-        nothing = (np.zeros(0, dtype=np.int64), np.zeros(0))
+            asked, of_users = [requests[place] for place in chunk], [histories[place] for place in chunk]
+            is_allowed = self.allowed_items(asked, of_users)
+            generated = self.generate(of_users, [request.seed for request in asked], num_beams, is_allowed)
+            for place, ranked in zip(chunk, self.ranked_together(asked, of_users, generated, is_allowed), strict=True):
+                answers[place] = self.filled_up(requests[place], histories[place], ranked)
         return [
-            self.ranking(request, history, nothing) if answer is None else answer
+            self.filled_up(request, history, []) if answer is None else answer
             for request, history, answer in zip(requests, histories, answers, strict=True)
         ]
+
+    def generate(
+        self,
+        histories: Sequence[Int64[np.ndarray, "position"]],
+        seeds: Sequence[int],
+        num_beams: int,
+        is_allowed: Bool[np.ndarray, "request item"] | None = None,
+    ) -> list[tuple[Int64[np.ndarray, "item"], Float64[np.ndarray, "item"]]]:
+        """What the generator writes for each history, best first: rows of items, and their scores.
+
+        Args:
+            histories: rows of items, oldest first; none empty.
+            seeds: draw each history's views.
+            num_beams: of each view.
+            is_allowed: what may be written; None allows every item that is not retired.
+        """
+        views = self.encode_views(list(zip(histories, seeds, strict=True)))
+        request_of_view = np.repeat(np.arange(len(histories)), self.num_views)
+        beams = search(
+            self.generator,
+            self._device_trie,
+            views,
+            num_beams,
+            num_items=num_beams * self._items_per_beam,
+            live_before=None if is_allowed is None else self.trie.live_before(is_allowed),
+            request_of_view=request_of_view,
+        )
+        return fuse_views(beams, request_of_view, len(histories), self.view_fusion)
+
+    def ranked_together(
+        self,
+        requests: Sequence[RecommendationRequest],
+        histories: Sequence[Int64[np.ndarray, "position"]],
+        generated: Sequence[tuple[Int64[np.ndarray, "item"], Float64[np.ndarray, "item"]]],
+        is_allowed: Bool[np.ndarray, "request item"] | None,
+    ) -> list[list[Recommendation]]:
+        """Each request's list, by the joint ranking if there is one, else as it was generated."""
+        if self.joint_ranking is None:
+            return [
+                self.listed(item_rows[: request.limit], scores[: request.limit], [GENERATIVE] * request.limit)
+                for request, (item_rows, scores) in zip(requests, generated, strict=True)
+            ]
+        may_be_listed = np.broadcast_to(~self.catalogue.is_retired, (len(requests), len(self.catalogue)))
+        if is_allowed is not None:
+            may_be_listed = may_be_listed & is_allowed
+        num_places = max(request.limit for request in requests)
+        lists = []
+        for request, ranked in zip(
+            requests, self.joint_ranking.rank(histories, generated, may_be_listed, num_places), strict=True
+        ):
+            sources = [DENSE if is_dense else GENERATIVE for is_dense in ranked.is_dense]
+            lists.append(self.listed(ranked.item_rows[: request.limit], ranked.scores[: request.limit], sources))
+        return lists
 
     def known_rows(self, history: UserHistory) -> Int64[np.ndarray, "position"]:
         """Rows of the history's items that the catalogue knows, retired ones included, oldest first."""
@@ -273,26 +350,22 @@ class Recommender:
         is_allowed[self.known_rows(UserHistory(tuple(request.exclude)))] = False
         return is_allowed
 
-    def ranking(
-        self,
-        request: RecommendationRequest,
-        history: Int64[np.ndarray, "position"],
-        generated: tuple[Int64[np.ndarray, "item"], Float64[np.ndarray, "item"]],
+    def filled_up(
+        self, request: RecommendationRequest, history: Int64[np.ndarray, "position"], ranked: list[Recommendation]
     ) -> RecommendationList:
-        """The generated items, best first, then the most popular others, up to the request's limit."""
-        item_rows, scores = (column[: max(request.limit, 0)] for column in generated)
-        items = self.listed(item_rows, scores, GENERATIVE, first_rank=1)
+        """The ranked items, then the most popular others, up to the request's limit."""
+        items = list(ranked)
         num_missing = request.limit - len(items)
         if num_missing > 0:
             may_follow = self.allowed_items_of(request, history) & ~self.catalogue.is_retired
-            may_follow[item_rows] = False
+            may_follow[[self.catalogue.row_of(item.item_id) for item in items]] = False
             popular = self._most_popular_first[may_follow[self._most_popular_first]][:num_missing]
             # One more than was counted for every item, so that a new one has a probability too.
             counts = np.ones(len(popular), dtype=np.int64)
             was_counted = popular < len(self._popularity)
             counts[was_counted] += self._popularity[popular[was_counted]]
             shares = np.log(counts / (self._popularity.sum() + len(self.catalogue)))
-            items += self.listed(popular, shares, POPULAR, first_rank=len(items) + 1)
+            items += self.listed(popular, shares, [POPULAR] * len(popular), first_rank=len(items) + 1)
         reason = CATALOGUE_EXHAUSTED if len(items) < request.limit else None
         if not len(history):
             reason = UNKNOWN_HISTORY if request.history.item_ids else EMPTY_HISTORY
@@ -300,15 +373,16 @@ class Recommender:
 
     def listed(
         self,
-        item_rows: Int64[np.ndarray, "item"],
+        item_rows: Int[np.ndarray, "item"],
         scores: Float64[np.ndarray, "item"],
-        source: str,
-        first_rank: int,
+        sources: Sequence[str],
+        first_rank: int = 1,
     ) -> list[Recommendation]:
-        """Rows with scores as recommendations with ids and ranks."""
+        """Rows with scores as recommendations with ids and ranks; `sources` may be longer."""
+        ranked = zip(item_rows.tolist(), scores.tolist(), sources, strict=False)
         return [
             Recommendation(self.catalogue.item_ids[row], rank, score, source)
-            for rank, (row, score) in enumerate(zip(item_rows.tolist(), scores.tolist(), strict=True), first_rank)
+            for rank, (row, score, source) in enumerate(ranked, first_rank)
         ]
 
 
@@ -323,6 +397,7 @@ def load_recommender(
     num_views: int = 5,
     num_beams: int = 50,
     max_history_items: int = 20,
+    joint_ranking: JointRanking | None = None,
 ) -> Recommender:
     """A recommender around a checkpoint; see `load_generator` and `Recommender`.
 
@@ -343,4 +418,5 @@ def load_recommender(
         num_views=num_views,
         num_beams=num_beams,
         max_history_items=max_history_items,
+        joint_ranking=joint_ranking,
     )

@@ -12,6 +12,8 @@ import asyncio
 import logging
 import random
 
+import numpy as np
+
 from clairo_core.catalogue import Catalogue
 from clairo_core.encoders.pictures import decode_picture
 from clairo_core.errors import ClairoError, DuplicateItemError
@@ -139,7 +141,7 @@ class Ingestion:
             return
         recommender = self._serving.recommender
         growth = _Growth(recommender.catalogue, recommender.tokenizer)
-        new_items = []
+        new_items, item_embeddings = [], []
         for change in changes:
             if change.kind is ChangeKind.RETIRED:
                 await growth.retire(change.item_id)
@@ -152,9 +154,11 @@ class Ingestion:
                 continue
             growth.add(change.item_id, features.feature_set)
             new_items.append(posted_item(change.item, change.has_picture, features.missing_modalities))
+            item_embeddings.append(features.item_embedding)
         catalogue = await growth.catalogue()
         if catalogue is not recommender.catalogue:
-            swapped = await asyncio.to_thread(recommender.with_catalogue, catalogue)
+            of_new_items = np.stack(item_embeddings) if item_embeddings else None
+            swapped = await asyncio.to_thread(recommender.with_catalogue, catalogue, of_new_items)
             self._serving.swap(swapped, new_items)
         self._applied_version = changes[-1].version
 

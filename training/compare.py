@@ -15,7 +15,7 @@ from clairo_core.errors import SettingsError, TrainingError
 from clairo_core.progress import Progress
 from training.baselines import ease, markov
 from training.baselines.choose_settings import Choice
-from training.baselines.mixture import fit_mixture
+from training.baselines.mixture import fit_scorer_mixture
 from training.baselines.popularity import Popularity, count_popularity
 from training.baselines.recommender_scorer import RecommenderScorer
 from training.baselines.scorer import ItemScorer
@@ -220,7 +220,7 @@ def rank_mixture(
     if bundle is not None:
         opened = open_bundle(bundle, data, device, progress, report)
         components.append(RecommenderScorer(opened.recommender, tuple(item.item_id for item in dataset.items)))
-    mixture = fit_mixture(
+    mixture = fit_scorer_mixture(
         components, count_popularity(training, num_items), validation_split(dataset), progress=progress
     )
     note = "added in item space; weights by training count and history length, fitted on validation"

@@ -118,6 +118,41 @@ class FitSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DenseSettings:
+    """The dense head: all items scored at once from a history."""
+
+    dim: int = 64
+    """Length of an item's vector; 0 leaves out the dense head and all that ranks beside the generator."""
+    num_layers: int = 2
+    num_heads: int = 2
+    dropout_rate: float = 0.3
+    own_dropout: float = 0.1
+    """Share of items that are trained as if they had been posted just now, drawn anew for each batch."""
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.0
+    positions_per_batch: int = 1500
+    max_epochs: int = 14
+    patience: int = 4
+    """Stop after this many epochs without a better validation NDCG@10."""
+    max_history_items: int = 50
+    validation_users: int = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class MixSettings:
+    """How generator, dense head and counts of what goes with what are ranked together."""
+
+    max_users: int = 2000
+    """Validation users that the weights are fitted on; a seeded sample of more."""
+    max_ease_items: int = 20_000
+    """EASE inverts a matrix of items by items: larger catalogues go without."""
+    ease_weights_per_item: int = 300
+    """The strongest that are kept."""
+    new_share: float = 0.1
+    """Share of the items that compete as if they had been posted just now."""
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluateSettings:
     """How recommendations are made when they are measured."""
 
@@ -142,6 +177,8 @@ class Preset:
     vocabulary: VocabularySettings = field(default_factory=VocabularySettings)
     generator: GeneratorSettings = field(default_factory=GeneratorSettings)
     fit: FitSettings = field(default_factory=FitSettings)
+    dense: DenseSettings = field(default_factory=DenseSettings)
+    mix: MixSettings = field(default_factory=MixSettings)
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
 
     def as_dict(self) -> dict[str, Any]:
@@ -249,20 +286,45 @@ def check_ranges(preset: Preset) -> None:
         "fit.max_epochs": preset.fit.max_epochs,
         "fit.max_history_items": preset.fit.max_history_items,
         "fit.validation_users": preset.fit.validation_users,
+        "dense.num_layers": preset.dense.num_layers,
+        "dense.num_heads": preset.dense.num_heads,
+        "dense.positions_per_batch": preset.dense.positions_per_batch,
+        "dense.max_epochs": preset.dense.max_epochs,
+        "dense.patience": preset.dense.patience,
+        "dense.max_history_items": preset.dense.max_history_items,
+        "dense.validation_users": preset.dense.validation_users,
+        "mix.max_users": preset.mix.max_users,
+        "mix.ease_weights_per_item": preset.mix.ease_weights_per_item,
         "evaluate.num_views": preset.evaluate.num_views,
         "evaluate.num_beams": preset.evaluate.num_beams,
     }
     for name, number in at_least_one.items():
         if number < 1:
             raise SettingsError(f"{name} is {number}; expected at least 1")
-    if not 0 <= preset.generator.dropout_rate < 1:
-        raise SettingsError(f"generator.dropout_rate is {preset.generator.dropout_rate}; expected 0 up to but not 1")
-    if not 0 < preset.fit.learning_rate < 1:
-        raise SettingsError(f"fit.learning_rate is {preset.fit.learning_rate}; expected more than 0 and less than 1")
+    shares = {
+        "generator.dropout_rate": preset.generator.dropout_rate,
+        "dense.dropout_rate": preset.dense.dropout_rate,
+        "dense.own_dropout": preset.dense.own_dropout,
+        "mix.new_share": preset.mix.new_share,
+    }
+    for name, share in shares.items():
+        if not 0 <= share < 1:
+            raise SettingsError(f"{name} is {share}; expected 0 up to but not 1")
+    rates = {"fit.learning_rate": preset.fit.learning_rate, "dense.learning_rate": preset.dense.learning_rate}
+    for name, rate in rates.items():
+        if not 0 < rate < 1:
+            raise SettingsError(f"{name} is {rate}; expected more than 0 and less than 1")
+    if preset.dense.dim % preset.dense.num_heads:
+        raise SettingsError(
+            f"dense.dim is {preset.dense.dim}; expected a multiple of dense.num_heads, {preset.dense.num_heads}"
+        )
     not_negative = {
         "align.dim": preset.align.dim,
         "align.prior_interactions": preset.align.prior_interactions,
         "align.content_weight": preset.align.content_weight,
+        "dense.dim": preset.dense.dim,
+        "dense.weight_decay": preset.dense.weight_decay,
+        "mix.max_ease_items": preset.mix.max_ease_items,
     }
     for name, size in not_negative.items():
         if size < 0:

@@ -12,6 +12,7 @@ from clairo_core.errors import TrainingError
 from clairo_core.progress import Progress, silent
 from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
+from training.baselines.dense_head_scorer import DenseHeadScorer
 from training.baselines.popularity import Popularity, count_popularity
 from training.datasets import Dataset
 from training.datasets.split import EvaluationSplit
@@ -67,7 +68,7 @@ def evaluate(
     seed: int = 0,
     progress: Progress[int] = silent,
 ) -> Evaluation:
-    """The bundle's table: generator and popularity, seen items allowed and masked.
+    """The bundle's table: all of it, its parts alone and popularity, seen items allowed and masked.
 
     Raises:
         TrainingError: nobody's next item was held out.
@@ -80,17 +81,21 @@ def evaluate(
     split = some_users(split, max_users, seed)
     item_ids = [item.item_id for item in dataset.items]
     popularity = count_popularity(training, len(item_ids))
-    rankings = {
-        "clairo": rank_with_recommender(recommender, item_ids, split, split_name, progress),
-        "popularity": rank_with_scores(Popularity(popularity), split, f"{split_name}, popularity", progress),
-    }
+    rankings = {"clairo": rank_with_recommender(recommender, item_ids, split, split_name, progress)}
+    if recommender.joint_ranking is not None:
+        alone = recommender.ranked_by(None)
+        rankings["generator"] = rank_with_recommender(alone, item_ids, split, f"{split_name}, generator", progress)
+        if list(recommender.catalogue.item_ids[: len(item_ids)]) == item_ids:
+            dense = DenseHeadScorer(recommender.joint_ranking.dense_head, len(item_ids))
+            rankings["dense head"] = rank_with_scores(dense, split, f"{split_name}, dense head", progress)
+    rankings["popularity"] = rank_with_scores(Popularity(popularity), split, f"{split_name}, popularity", progress)
     rows, gains = [], []
     for seen_items in SEEN_ITEMS:
         for ranker, by_mode in rankings.items():
             ranking = by_mode[seen_items]
             metrics = tuple(summarize(ranking.ranks, num_resamples))
             rows.append(EvaluationRow(ranker, seen_items, metrics, breadth_of(ranking.shown, popularity).coverage))
-        ours, popular = (ndcg_at(by_mode[seen_items].ranks, 10) for by_mode in rankings.values())
+        ours, popular = (ndcg_at(rankings[ranker][seen_items].ranks, 10) for ranker in ("clairo", "popularity"))
         gains.append(paired_difference(ours, popular, num_resamples))
     missing = sum(item_ids[target] not in recommender.catalogue for target in split.targets)
     return Evaluation(

@@ -7,18 +7,14 @@ prefix of a history, in a fresh random view each epoch, to the next item. We dif
 AdamW with a cosine schedule, a softmax over the tokens that can follow, and embeddings that start at the centroids.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float32, Int32
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 from transformers import T5Config, T5ForConditionalGeneration
 
 from clairo_core.errors import TrainingError
@@ -26,6 +22,7 @@ from clairo_core.generator_checkpoint import Softmax
 from clairo_core.progress import Progress
 from clairo_core.tokenizer import Tokenizer
 from clairo_core.vocabulary import EOS, PAD, Vocabulary
+from training.checkpoints import FitProgress, keep_best_epoch, load_checkpoint, save_checkpoint
 from training.config import FitSettings, GeneratorSettings
 from training.examples import Examples, TrainingBatch, number_of_batches, shuffled_batches
 from training.next_item_loss import NextItemLoss
@@ -34,26 +31,6 @@ from training.token_choices import TokenChoices
 
 Validate = Callable[[Path], float]
 """A checkpoint folder -> validation NDCG@10."""
-
-
-@dataclass(slots=True)
-class FitProgress:
-    """What a killed training needs to go on, and what the report draws."""
-
-    epochs_done: int = 0
-    best_epoch: int = 0
-    best_ndcg: float = -1.0
-    seconds: float = 0.0
-    losses: list[float] = field(default_factory=list)
-    validation_ndcgs: list[float] = field(default_factory=list)
-
-    def should_stop(self, settings: FitSettings) -> bool:
-        """All epochs are done, none of the last `patience` was better, or the time is up."""
-        return (
-            self.epochs_done >= settings.max_epochs
-            or self.epochs_done - self.best_epoch >= settings.patience
-            or 0 < settings.max_minutes * 60 <= self.seconds
-        )
 
 
 def new_generator(
@@ -140,7 +117,7 @@ def fit_generator(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
     done = load_checkpoint(folder, model, optimizer)
-    while not done.should_stop(settings):
+    while not done.should_stop(settings.max_epochs, settings.patience, settings.max_minutes):
         epoch = done.epochs_done + 1
         started = time.monotonic()
         torch.manual_seed(seed * 100_003 + epoch)
@@ -179,67 +156,11 @@ def fit_generator(
         model.eval()
         model.save_pretrained(candidate)
         ndcg = validate(candidate)
-        done.epochs_done = epoch
-        done.seconds += time.monotonic() - started
-        done.losses.append(mean_loss)
-        done.validation_ndcgs.append(ndcg)
-        if ndcg > done.best_ndcg:
-            done.best_epoch, done.best_ndcg = epoch, ndcg
+        done.add_epoch(mean_loss, ndcg, time.monotonic() - started)
         save_checkpoint(folder, model, optimizer, done)
         report(
             f"epoch {epoch}: loss {mean_loss:.3f}, validation NDCG@10 {ndcg:.4f} "
             f"(best {done.best_ndcg:.4f} in epoch {done.best_epoch}), {rate:.0f} examples/s"
         )
-    best = folder / f"epoch-{done.best_epoch}"
-    if best.is_dir():
-        best.rename(folder / "generator")
-    for state in folder.glob("state-*.safetensors"):
-        state.unlink()
-    return done
-
-
-def save_checkpoint(
-    folder: Path, model: T5ForConditionalGeneration, optimizer: torch.optim.Optimizer, done: FitProgress
-) -> None:
-    """Write weights and optimizer state beside the old ones, then point progress.json at them, then drop the old."""
-    tensors = {f"model.{name}": tensor for name, tensor in model.named_parameters()}
-    for number, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{number}.{key}": tensor for key, tensor in state.items()}
-    save_file(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-        folder / f"state-{done.epochs_done}.safetensors",
-    )
-    written = folder / "progress.json.tmp"
-    written.write_text(json.dumps(asdict(done), indent=2), encoding="utf-8")
-    written.replace(folder / "progress.json")
-    for path in folder.glob("state-*.safetensors"):
-        if path.name != f"state-{done.epochs_done}.safetensors":
-            path.unlink()
-    for path in folder.glob("epoch-*"):
-        if path.name != f"epoch-{done.best_epoch}":
-            for file in path.iterdir():
-                file.unlink()
-            path.rmdir()
-
-
-def load_checkpoint(folder: Path, model: T5ForConditionalGeneration, optimizer: torch.optim.Optimizer) -> FitProgress:
-    """Bring model and optimizer to where progress.json says a run stood; a fresh start if there is none."""
-    try:
-        done = FitProgress(**json.loads((folder / "progress.json").read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return FitProgress()
-    state_file = folder / f"state-{done.epochs_done}.safetensors"
-    if not state_file.is_file():
-        # Killed after training ended, while its files were put in their last places: nothing is left to train.
-        return done
-    tensors = load_file(state_file)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(tensors[f"model.{name}"])
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, number, key = name.split(".", 2)
-            state.setdefault(int(number), {})[key] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    keep_best_epoch(folder, done, "generator")
     return done

@@ -1,11 +1,10 @@
 """Turn a dataset and a preset into an evaluated bundle, one cached stage after another. Start at `train_bundle`.
 
-    dataset -> feature sets -> vocabulary -> generator -> evaluation -> bundle
+    dataset -> feature sets -> vocabulary -> generator -> joint ranking -> evaluation -> bundle
 
 Knows the order of the stages and what each one's result depends on; each stage's own module knows the rest.
 """
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,11 +20,13 @@ from clairo_core.tokenizer import Tokenizer
 from clairo_core.trie import build_trie
 from clairo_core.vocabulary import Vocabulary, load_vocabulary
 from training.baselines.popularity import count_popularity
+from training.checkpoints import load_progress
 from training.datasets.split import test_split, training_sequences, validation_split
 from training.describe_items import DescribedItems, describe_items
 from training.evaluate import Evaluation, evaluate, some_users, table_of
 from training.examples import every_prefix, label_table
-from training.fit_generator import FitProgress, fit_generator
+from training.fit_generator import fit_generator
+from training.joint_ranking.stages import joint_ranking_stages
 from training.learn_vocabulary import learn_vocabulary
 from training.metrics import ndcg_at
 from training.rankings import generated_ranks
@@ -59,9 +60,16 @@ def train_bundle(bench: Workbench, out: Path) -> Evaluation:
         num_beams=bench.preset.evaluate.num_beams,
         max_history_items=bench.preset.fit.max_history_items,
     )
-    evaluation = evaluation_stage(bench, generator_folder.name, recommender, training)
+    dense_folder = None
+    if bench.preset.dense.dim:
+        joint_ranking, dense_folder = joint_ranking_stages(bench, described, generator_folder.name, recommender)
+        recommender = recommender.ranked_by(joint_ranking)
+    evaluation = evaluation_stage(bench, recommender, training)
     bench.report(f"bundle: writing {out}")
-    write_bundle(out, bundle_parts(bench, described, vocabulary, catalogue, training, generator_folder, evaluation))
+    parts = bundle_parts(
+        bench, described, vocabulary, recommender, training, generator_folder, dense_folder, evaluation
+    )
+    write_bundle(out, parts)
     return evaluation
 
 
@@ -166,9 +174,7 @@ def generator_stage(
     )
 
 
-def evaluation_stage(
-    bench: Workbench, generator_stage_name: str, recommender: Recommender, training: ItemSequences
-) -> Evaluation:
+def evaluation_stage(bench: Workbench, recommender: Recommender, training: ItemSequences) -> Evaluation:
     """The test table; opened once for a bundle, after everything is chosen."""
     evaluation = evaluate(
         recommender,
@@ -189,13 +195,16 @@ def bundle_parts(
     bench: Workbench,
     described: DescribedItems,
     vocabulary: Vocabulary,
-    catalogue: Catalogue,
+    recommender: Recommender,
     training: ItemSequences,
     generator_folder: Path,
+    dense_folder: Path | None,
     evaluation: Evaluation,
 ) -> BundleParts:
     """Everything that the bundle's folder will hold."""
-    fit_progress = FitProgress(**json.loads((generator_folder / "progress.json").read_text(encoding="utf-8")))
+    metrics = {"evaluation": evaluation.as_dict(), "fit": asdict(load_progress(generator_folder))}
+    if dense_folder is not None:
+        metrics["dense"] = asdict(load_progress(dense_folder))
     encoders, fusion, quantizer = {}, None, None
     if described.folders:
         encoders = {name: load_encoder(described.folders[name] / "encoder") for name in bench.preset.encode.modalities}
@@ -207,14 +216,15 @@ def bundle_parts(
         dataset_name=bench.dataset.name,
         dataset_fingerprint=bench.dataset.fingerprint,
         settings=bench.preset.as_dict() | {"seed": bench.seed},
-        metrics={"evaluation": evaluation.as_dict(), "fit": asdict(fit_progress)},
+        metrics=metrics,
         encoders=encoders,
         fusion=fusion,
         quantizer=quantizer,
         vocabulary=vocabulary,
-        catalogue=catalogue,
+        catalogue=recommender.catalogue,
         item_embeddings=described.fused,
-        popularity=count_popularity(training, len(catalogue)),
+        popularity=count_popularity(training, len(recommender.catalogue)),
         items=bench.dataset.items,
         generator_folder=generator_folder / "generator",
+        joint_ranking=recommender.joint_ranking,
     )

@@ -30,6 +30,7 @@ class FixedRecommender:
 
     best_first: str
     catalogue: str = "abcdef"
+    joint_ranking: None = None
 
     def recommend_many(
         self, histories: Sequence[UserHistory], limit: int, *, include_seen: bool

@@ -1,0 +1,128 @@
+"""Score every item at once by the product of its vector with what a history says comes next.
+
+Knows item vectors and the history encoder; knows nothing of tokens, files of other parts, or requests. Start at
+`DenseHead.log_probabilities`.
+
+An item's vector is its content embedding through a matrix, and something of its own that was learned from what people
+did with it. An item posted since has the first part only; in training the second was left out at random, so that the
+first learned to do without it (as in Volkovs et al. 2017, "DropoutNet").
+
+Scores are exact for every item: one matrix product. An approximate index would save nothing below some million items.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int, Int64
+from torch import Tensor
+
+from clairo_core.array_folder import load_array_folder, save_array_folder
+from clairo_core.errors import DenseHeadError
+from clairo_core.growing_rows import GrowingRows
+from clairo_core.ranking.history_encoder import HistoryEncoder
+
+_PART, _KIND = "dense-head", "causal-transformer"
+_ENCODER = "encoder."
+
+
+@dataclass(frozen=True, eq=False)
+class DenseHead:
+    """One version of the items' vectors, and the encoder that all versions share. Immutable."""
+
+    encoder: HistoryEncoder
+    vectors: GrowingRows
+    """Item times dim, float32, by catalogue row."""
+    content_map: Float32[np.ndarray, "content dim"]
+    """Gives a posted item its vector; no rows where items cannot be posted."""
+
+    @property
+    def item_vectors(self) -> Float32[np.ndarray, "item dim"]:
+        """By catalogue row."""
+        return self.vectors.rows
+
+    @property
+    def num_items(self) -> int:
+        """Items that are scored."""
+        return len(self.item_vectors)
+
+    def on(self, device: torch.device) -> "DenseHead":
+        """The same, its encoder on `device`."""
+        return replace(self, encoder=self.encoder.to(device).eval())
+
+    def with_items(self, item_embeddings: Float[np.ndarray, "new content"]) -> "DenseHead":
+        """A version with posted items behind its own, in the order of their catalogue rows.
+
+        Raises:
+            DenseHeadError: the embeddings have another length than those that the head was trained on.
+        """
+        if item_embeddings.shape[1] != len(self.content_map):
+            raise DenseHeadError(
+                f"item embeddings of length {item_embeddings.shape[1]}, the dense head was trained on "
+                f"{len(self.content_map)}; describe items with the bundle that the head came with"
+            )
+        return replace(self, vectors=self.vectors.with_rows((item_embeddings @ self.content_map).astype(np.float32)))
+
+    @torch.inference_mode()
+    def log_probabilities(
+        self, histories: Sequence[Int[np.ndarray, "position"]]
+    ) -> Float32[np.ndarray, "history item"]:
+        """The logarithm of each item's probability to come next, over all items; no history may be empty."""
+        device = self.encoder.positions.device
+        vectors = torch.from_numpy(self.item_vectors).to(device)
+        rows, lengths = self._newest(histories)
+        encoded = self.encoder(vectors[torch.from_numpy(rows).to(device)])
+        last = encoded[torch.arange(len(rows)), torch.from_numpy(lengths - 1)]
+        log_probabilities: Float32[np.ndarray, "history item"] = (
+            torch.log_softmax(last @ vectors.T, dim=1).cpu().numpy()
+        )
+        return log_probabilities
+
+    def _newest(
+        self, histories: Sequence[Int[np.ndarray, "position"]]
+    ) -> tuple[Int64[np.ndarray, "history position"], Int64[np.ndarray, "history"]]:
+        """The newest items of each history in front, then padding, which no earlier position sees."""
+        newest = [np.asarray(history)[-self.encoder.max_history_items :] for history in histories]
+        lengths = np.array([len(history) for history in newest], dtype=np.int64)
+        rows = np.zeros((len(newest), int(lengths.max())), dtype=np.int64)
+        for place, history in enumerate(newest):
+            rows[place, : len(history)] = history
+        return rows, lengths
+
+    def save(self, folder: Path) -> None:
+        """Write dense-head.json and the arrays."""
+        encoder = {_ENCODER + name: array.cpu().numpy() for name, array in self.encoder.state_dict().items()}
+        save_array_folder(
+            folder,
+            _PART,
+            _KIND,
+            {"item_vectors": self.item_vectors, "content_map": self.content_map, **encoder},
+            {
+                "num_layers": self.encoder.num_layers,
+                "num_heads": self.encoder.num_heads,
+                "max_history_items": self.encoder.max_history_items,
+            },
+        )
+
+
+def load_dense_head(folder: Path) -> DenseHead:
+    """Read what `save` wrote.
+
+    Raises:
+        DenseHeadError: a file is missing or damaged.
+    """
+    saved = load_array_folder(folder, _PART, _KIND, DenseHeadError)
+    vectors = saved.array("item_vectors", np.float32, (None, None))
+    dim = vectors.shape[1]
+    content_map = saved.array("content_map", np.float32, (None, dim))
+    sizes = [saved.header.get(name) for name in ("num_layers", "num_heads", "max_history_items")]
+    if not all(isinstance(size, int) and size > 0 for size in sizes) or dim % int(str(sizes[1])):
+        raise DenseHeadError(f"{saved.header_path}: sizes {sizes} fit no encoder of {dim}; copy the folder again")
+    encoder = HistoryEncoder(dim, *(int(str(size)) for size in sizes))
+    weights: dict[str, Tensor] = {}
+    for name, weight in encoder.state_dict().items():
+        weights[name] = torch.from_numpy(saved.array(_ENCODER + name, np.float32, tuple(weight.shape)).copy())
+    encoder.load_state_dict(weights)
+    return DenseHead(encoder.eval(), GrowingRows(vectors), content_map)

@@ -1,0 +1,79 @@
+"""Score items by what stands in the history: each of its items speaks for those that go with it.
+
+Knows a sparse matrix from item to item and how much an item of the history counts by its age; knows nothing of how the
+matrix came about: counts of what follows what, or the strongest weights of EASE.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int
+from scipy import sparse
+
+from clairo_core.array_folder import load_array_folder, save_array_folder
+from clairo_core.errors import ItemWeightsError
+
+_PART, _KIND = "item-weights", "sparse"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ItemWeights:
+    """Row's item in a history speaks for column's. Items posted since are in neither."""
+
+    matrix: sparse.csr_matrix
+    """float32, item times item."""
+    age_weights: Float64[np.ndarray, "age"]
+    """Of the history's last item, of the one before it, ...; what is older counts nothing."""
+
+    def scores(
+        self, histories: Sequence[Int[np.ndarray, "position"]], num_items: int
+    ) -> Float32[np.ndarray, "history item"]:
+        """The weighted sum for each of `num_items` items, 0 for those that no item of the history speaks for."""
+        num_known = self.matrix.shape[0]
+        users, items, weights = [], [], []
+        for user, history in enumerate(histories):
+            newest_first = np.asarray(history)[::-1][: len(self.age_weights)]
+            is_known = newest_first < num_known
+            items.append(newest_first[is_known])
+            weights.append(self.age_weights[: len(newest_first)][is_known])
+            users.append(np.full(len(items[-1]), user))
+        recent = sparse.csr_matrix(
+            (np.concatenate(weights), (np.concatenate(users), np.concatenate(items))),
+            shape=(len(histories), num_known),
+            dtype=np.float32,
+        )
+        scores = np.zeros((len(histories), num_items), dtype=np.float32)
+        scores[:, :num_known] = (recent @ self.matrix).toarray()
+        return scores
+
+    def save(self, folder: Path) -> None:
+        """Write item-weights.json and the arrays."""
+        arrays = {
+            "weights": self.matrix.data.astype(np.float32),
+            "columns": self.matrix.indices.astype(np.int32),
+            "offsets": self.matrix.indptr.astype(np.int64),
+            "age_weights": self.age_weights.astype(np.float64),
+        }
+        save_array_folder(folder, _PART, _KIND, arrays)
+
+
+def load_item_weights(folder: Path) -> ItemWeights:
+    """Read what `save` wrote.
+
+    Raises:
+        ItemWeightsError: a file is missing or damaged.
+    """
+    saved = load_array_folder(folder, _PART, _KIND, ItemWeightsError)
+    weights = saved.array("weights", np.float32, (None,))
+    columns = saved.array("columns", np.int32, (len(weights),))
+    offsets = saved.array("offsets", np.int64, (None,))
+    age_weights = saved.array("age_weights", np.float64, (None,))
+    num_items = len(offsets) - 1
+    is_whole = (
+        num_items >= 0 and offsets[0] == 0 and offsets[-1] == len(weights) and bool(np.all(np.diff(offsets) >= 0))
+    )
+    if not is_whole or (len(columns) and not 0 <= columns.min() <= columns.max() < num_items):
+        raise ItemWeightsError(f"{saved.header_path.parent}: rows and columns do not fit; copy the folder again")
+    return ItemWeights(sparse.csr_matrix((weights, columns, offsets), shape=(num_items, num_items)), age_weights)

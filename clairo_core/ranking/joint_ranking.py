@@ -1,0 +1,189 @@
+"""Rank together what the generator wrote and what the dense head finds near, by everything that is known of each item.
+
+Knows candidates, components and the mixture; knows nothing of requests, tokens or catalogues. Start at
+`JointRanking.rank`.
+
+The generator and the dense head propose; counts of what follows what only help to rank. What training never saw is
+ranked by the dense head alone: the generator's probability of an item that it has never written says nothing yet.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32, Float64, Int, Int64
+from scipy.special import logsumexp
+
+from clairo_core.errors import MixtureError
+from clairo_core.ranking.dense_head import DenseHead, load_dense_head
+from clairo_core.ranking.item_weights import ItemWeights, load_item_weights
+from clairo_core.ranking.mixture import Mixture, load_mixture
+
+GENERATOR = "generator"
+DENSE = "dense"
+NUM_DENSE_CANDIDATES = 200
+"""Of the dense head, beside what was generated; as many as a list is long, if that is more."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Items that compete for one user's list, and what each component says of them."""
+
+    item_rows: Int64[np.ndarray, "item"]
+    """Ascending."""
+    scores: Float64[np.ndarray, "item component"]
+    """None below 0; in the order of the mixture's components."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RankedItems:
+    """One user's list, best first."""
+
+    item_rows: Int64[np.ndarray, "item"]
+    scores: Float64[np.ndarray, "item"]
+    """Logarithms of probabilities, among the candidates."""
+    is_dense: Bool[np.ndarray, "item"]
+    """Whether the dense head spoke for the item more than the generator did."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JointRanking:
+    """Components and how to weigh them. Immutable."""
+
+    dense_head: DenseHead
+    item_weights: Mapping[str, ItemWeights]
+    """By component."""
+    mixture: Mixture | None
+    """None while it is being fitted."""
+    training_counts: Int64[np.ndarray, "item"]
+    """Interactions in training; items past its end have none."""
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """Names, in the order in which candidates' scores stand."""
+        return (GENERATOR, DENSE, *self.item_weights)
+
+    def on(self, device: torch.device) -> "JointRanking":
+        """The same, with the dense head on `device`."""
+        return replace(self, dense_head=self.dense_head.on(device))
+
+    def with_items(self, item_embeddings: Float[np.ndarray, "new content"]) -> "JointRanking":
+        """A version that knows posted items; see `DenseHead.with_items`."""
+        return replace(self, dense_head=self.dense_head.with_items(item_embeddings))
+
+    def counts_of(self, item_rows: Int[np.ndarray, "item"]) -> Int64[np.ndarray, "item"]:
+        """How often each item occurs in training."""
+        counts = np.zeros(len(item_rows), dtype=np.int64)
+        was_there = item_rows < len(self.training_counts)
+        counts[was_there] = self.training_counts[item_rows[was_there]]
+        return counts
+
+    def candidates(
+        self,
+        histories: Sequence[Int[np.ndarray, "position"]],
+        generated: Sequence[tuple[Int64[np.ndarray, "item"], Float64[np.ndarray, "item"]]],
+        is_allowed: Bool[np.ndarray, "history item"],
+        num_places: int = NUM_DENSE_CANDIDATES,
+    ) -> list[Candidates]:
+        """Everybody's candidates.
+
+        Args:
+            histories: rows of items, oldest first; none empty.
+            generated: the generator's items and the logarithms of their probabilities.
+            is_allowed: which items may be in each list.
+            num_places: of the dense head.
+        """
+        dense = self.dense_head.log_probabilities(histories)
+        others = [weights.scores(histories, dense.shape[1]) for weights in self.item_weights.values()]
+        return [
+            self._candidates_of_one(
+                dense[user], [scores[user] for scores in others], generated[user], allowed, num_places
+            )
+            for user, allowed in enumerate(is_allowed)
+        ]
+
+    def _candidates_of_one(
+        self,
+        dense: Float32[np.ndarray, "item"],
+        others: Sequence[Float32[np.ndarray, "item"]],
+        generated: tuple[Int64[np.ndarray, "item"], Float64[np.ndarray, "item"]],
+        is_allowed: Bool[np.ndarray, "item"],
+        num_places: int,
+    ) -> Candidates:
+        allowed = np.flatnonzero(is_allowed)
+        if len(allowed) > num_places:
+            allowed = allowed[np.argpartition(-dense[allowed], num_places - 1)[:num_places]]
+        generated_rows, log_probabilities = generated
+        item_rows = np.union1d(allowed, generated_rows).astype(np.int64)
+        scores = np.zeros((len(item_rows), len(self.components)))
+        scores[np.searchsorted(item_rows, generated_rows), 0] = np.exp(log_probabilities)
+        scores[self.counts_of(item_rows) == 0, 0] = 0.0
+        scores[:, 1] = np.exp(dense[item_rows])
+        for place, of_component in enumerate(others, 2):
+            scores[:, place] = np.maximum(of_component[item_rows], 0.0)
+        return Candidates(item_rows, scores)
+
+    def rank(
+        self,
+        histories: Sequence[Int[np.ndarray, "position"]],
+        generated: Sequence[tuple[Int64[np.ndarray, "item"], Float64[np.ndarray, "item"]]],
+        is_allowed: Bool[np.ndarray, "history item"],
+        num_places: int,
+    ) -> list[RankedItems]:
+        """The `num_places` best of each user's candidates; equals in the order of their rows."""
+        wanted = max(NUM_DENSE_CANDIDATES, num_places)
+        everybody = self.candidates(histories, generated, is_allowed, wanted)
+        return [
+            self._ranked(candidates, len(history), num_places)
+            for candidates, history in zip(everybody, histories, strict=True)
+        ]
+
+    def _ranked(self, candidates: Candidates, history_length: int, num_places: int) -> RankedItems:
+        if self.mixture is None:
+            raise MixtureError("no weights were fitted yet; fit the mixture first")
+        counts = self.counts_of(candidates.item_rows)
+        parts = self.mixture.parts(candidates.scores, counts, history_length)
+        totals = self.mixture.totals(parts, counts)
+        best_first = np.lexsort((candidates.item_rows, -totals))[:num_places]
+        return RankedItems(
+            candidates.item_rows[best_first],
+            (totals - logsumexp(totals) if len(totals) else totals)[best_first],
+            parts[best_first, 1] > parts[best_first, 0],
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the dense head, the item weights and mixture.json."""
+        if self.mixture is None:
+            raise MixtureError("no weights were fitted yet; fit the mixture first")
+        folder.mkdir(parents=True, exist_ok=True)
+        self.dense_head.save(folder / "dense-head")
+        for component, weights in self.item_weights.items():
+            weights.save(folder / component)
+        self.mixture.save(folder / "mixture.json")
+
+
+def load_joint_ranking(folder: Path, training_counts: Int64[np.ndarray, "item"]) -> JointRanking:
+    """Read what `save` wrote.
+
+    Raises:
+        DenseHeadError, ItemWeightsError, MixtureError: a part is damaged or does not fit the others.
+    """
+    mixture = load_mixture(folder / "mixture.json")
+    dense_head = load_dense_head(folder / "dense-head")
+    if mixture.components[:2] != (GENERATOR, DENSE) or dense_head.num_items != len(training_counts):
+        raise MixtureError(
+            f"{folder}: weights of {', '.join(mixture.components)} for {dense_head.num_items} items, expected "
+            f"{GENERATOR} and {DENSE} first and {len(training_counts)} items; copy the bundle again"
+        )
+    item_weights = {}
+    for component in mixture.components[2:]:
+        if component not in COMPONENTS:
+            raise MixtureError(f"{folder}: unknown component {component!r}; update CLAIRO")
+        item_weights[component] = load_item_weights(folder / component)
+    return JointRanking(dense_head, item_weights, mixture, training_counts)
+
+
+COMPONENTS = ("followers", "ease")
+"""Item weights that a mixture may hold, and the folders they lie in."""

@@ -1,0 +1,95 @@
+"""The dense head: probabilities over all items, nothing seen of what comes later, posted items by their content."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clairo_core.errors import DenseHeadError
+from clairo_core.growing_rows import GrowingRows
+from clairo_core.ranking import DenseHead, load_dense_head
+from clairo_core.ranking.history_encoder import HistoryEncoder
+
+NUM_ITEMS, DIM, CONTENT = 20, 8, 3
+
+
+def random_head(seed: int = 0) -> DenseHead:
+    torch.manual_seed(seed)
+    encoder = HistoryEncoder(DIM, num_layers=2, num_heads=2, max_history_items=6).eval()
+    random = np.random.default_rng(seed)
+    vectors = random.normal(size=(NUM_ITEMS, DIM)).astype(np.float32)
+    return DenseHead(encoder, GrowingRows(vectors), random.normal(size=(CONTENT, DIM)).astype(np.float32))
+
+
+HISTORIES = st.lists(st.lists(st.integers(0, NUM_ITEMS - 1), min_size=1, max_size=9), min_size=1, max_size=5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(HISTORIES)
+def test_every_history_has_one_probability_an_item_whatever_stands_beside_it(histories: list[list[int]]) -> None:
+    head = random_head()
+    together = head.log_probabilities([np.array(history) for history in histories])
+    assert together.shape == (len(histories), NUM_ITEMS)
+    assert np.exp(together).sum(axis=1) == pytest.approx(np.ones(len(histories)), abs=1e-5)
+    for history, row in zip(histories, together, strict=True):
+        assert head.log_probabilities([np.array(history)])[0] == pytest.approx(row, abs=1e-4)
+
+
+def test_only_the_newest_items_are_read() -> None:
+    head = random_head()
+    newest = [3, 1, 4, 1, 5, 9]
+    assert np.array_equal(
+        head.log_probabilities([np.array([2, 7, *newest])]), head.log_probabilities([np.array(newest)])
+    )
+
+
+def test_a_position_sees_nothing_of_what_comes_later() -> None:
+    encoder = random_head().encoder
+    vectors = torch.randn(1, 6, DIM)
+    changed = vectors.clone()
+    changed[:, 4:] = 7.0
+    with torch.inference_mode():
+        before, after = encoder(vectors), encoder(changed)
+    assert torch.allclose(before[:, :4], after[:, :4], atol=1e-6)
+    assert not torch.allclose(before[:, 4:], after[:, 4:], atol=1e-3)
+
+
+def test_a_posted_item_is_scored_by_its_content_and_the_earlier_version_stays() -> None:
+    head = random_head()
+    content = np.array([[1.0, -2.0, 0.5]], dtype=np.float32)
+    later = head.with_items(content)
+    assert later.item_vectors[NUM_ITEMS] == pytest.approx((content @ head.content_map)[0])
+    assert (head.num_items, later.num_items) == (NUM_ITEMS, NUM_ITEMS + 1)
+    history = [np.array([NUM_ITEMS, 2])]
+    assert np.isfinite(later.log_probabilities(history)).all()
+    with pytest.raises(DenseHeadError, match="length 2, the dense head was trained on 3"):
+        head.with_items(np.zeros((1, 2)))
+
+
+def test_a_head_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    head = random_head()
+    head.save(tmp_path)
+    again = load_dense_head(tmp_path)
+    history = [np.array([3, 1, 4])]
+    assert np.array_equal(again.log_probabilities(history), head.log_probabilities(history))
+    assert np.array_equal(again.content_map, head.content_map)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('"num_heads": 2', '"num_heads": 3', "fit no encoder"),
+        ('"num_layers": 2', '"num_layers": 3', "is missing"),
+        ('"num_layers": 2', '"num_layers": "many"', "fit no encoder"),
+        ('"max_history_items": 6', '"max_history_items": 5', "expected"),
+    ],
+)
+def test_a_damaged_head_is_refused(tmp_path: Path, old: str, new: str, says: str) -> None:
+    random_head().save(tmp_path)
+    header = tmp_path / "dense-head.json"
+    header.write_text(header.read_text().replace(old, new))
+    with pytest.raises(DenseHeadError, match=says):
+        load_dense_head(tmp_path)

@@ -1,0 +1,225 @@
+"""Make what ranks beside the generator, one cached stage after another. Start at `joint_ranking_stages`.
+
+    content, training sequences -> dense head
+    training sequences -> item weights
+    both, the generator, validation users -> mixture
+
+Knows the order of the stages and what each one's result depends on; each step's own module knows the rest.
+"""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int64
+from scipy import sparse
+
+from clairo_core.features import COLLISION_CATEGORY
+from clairo_core.fusion import load_fusion
+from clairo_core.growing_rows import GrowingRows
+from clairo_core.items import UserHistory
+from clairo_core.ranking import (
+    DenseHead,
+    ItemWeights,
+    JointRanking,
+    load_dense_head,
+    load_item_weights,
+    load_joint_ranking,
+)
+from clairo_core.ranking.joint_ranking import COMPONENTS
+from clairo_core.recommender import Recommender
+from clairo_core.sequences import ItemSequences
+from training.baselines.popularity import count_popularity
+from training.datasets.split import EvaluationSplit, training_sequences, validation_split
+from training.describe_items import DescribedItems
+from training.encode_items import load_embeddings
+from training.evaluate import some_users
+from training.joint_ranking.fit_dense_head import fit_dense_head
+from training.joint_ranking.fit_item_weights import fit_item_weights
+from training.joint_ranking.fit_mixture import MixtureExamples, fit_mixture, join_examples
+from training.rankings import USERS_A_BATCH
+from training.workbench import Workbench
+
+
+def joint_ranking_stages(
+    bench: Workbench, described: DescribedItems, generator_stage_name: str, recommender: Recommender
+) -> tuple[JointRanking, Path]:
+    """The joint ranking, and the folder of the stage that weighed it.
+
+    Args:
+        bench: the run's data and settings.
+        described: what the items look like.
+        generator_stage_name: of the stage that trained the recommender's generator.
+        recommender: the generator alone.
+    """
+    training = training_sequences(bench.dataset)
+    dense_folder = dense_head_stage(bench, described, training)
+    weights_folder = item_weights_stage(bench, training)
+
+    def build(folder: Path) -> None:
+        mixture_inputs = JointRanking(
+            load_dense_head(dense_folder / "dense-head" / "trained"),
+            {name: load_item_weights(weights_folder / name) for name in COMPONENTS if (weights_folder / name).is_dir()},
+            None,
+            count_popularity(training, len(bench.dataset.items)),
+        )
+        as_new = load_dense_head(dense_folder / "dense-head" / "as-new")
+        examples = mixture_examples(bench, mixture_inputs, as_new, recommender)
+        mixture = fit_mixture(mixture_inputs.components, examples)
+        replace(mixture_inputs, mixture=mixture).save(folder / "ranking")
+
+    folder = bench.stages.run(
+        "mixture",
+        {
+            "generator": generator_stage_name,
+            "dense": dense_folder.name,
+            "weights": weights_folder.name,
+            "mix": asdict(bench.preset.mix),
+            "views": bench.preset.evaluate.num_views,
+            "beams": bench.preset.evaluate.num_beams,
+            "seed": bench.seed,
+        },
+        build,
+    )
+    counts = count_popularity(training, len(bench.dataset.items))
+    return load_joint_ranking(folder / "ranking", counts), dense_folder
+
+
+def dense_head_stage(bench: Workbench, described: DescribedItems, training: ItemSequences) -> Path:
+    """The dense head as trained, and with every item as if it had been posted just now."""
+    settings = bench.preset.dense
+
+    def build(folder: Path) -> None:
+        fit_dense_head(
+            folder,
+            training,
+            content_as_posted(described),
+            some_users(validation_split(bench.dataset), settings.validation_users, bench.seed),
+            settings,
+            device=bench.device,
+            seed=bench.seed,
+            progress=bench.progress,
+            report=bench.report,
+        )
+
+    inputs = {
+        "dataset": bench.dataset.fingerprint,
+        "items": described.digest,
+        "dense": asdict(settings),
+        "seed": bench.seed,
+    }
+    return bench.stages.run("dense-head", inputs, build)
+
+
+def content_as_posted(described: DescribedItems) -> Float32[np.ndarray, "item dim"]:
+    """Each item's embedding by its content alone, as a posted item gets it; of precomputed codes, which it has."""
+    if not described.folders:
+        return one_column_a_feature(described)
+    fusion = load_fusion(described.folders["fusion"])
+    embeddings = {name: load_embeddings(described.folders[name] / "embeddings.npz") for name in fusion.modalities}
+    return fusion.fuse(embeddings).item_embeddings.astype(np.float32)
+
+
+def one_column_a_feature(described: DescribedItems) -> Float32[np.ndarray, "item feature"]:
+    """1 where an item has a feature; the collision index says nothing of content and has no columns."""
+    names, sizes = described.space.category_names, described.space.category_sizes
+    blocks = [
+        np.eye(size, dtype=np.float32)[described.feature_sets[:, category]]
+        for category, (name, size) in enumerate(zip(names, sizes, strict=True))
+        if name != COLLISION_CATEGORY
+    ]
+    return np.hstack(blocks)
+
+
+def item_weights_stage(bench: Workbench, training: ItemSequences) -> Path:
+    """What goes with what, a folder a component."""
+    settings = bench.preset.mix
+
+    def build(folder: Path) -> None:
+        weights, chosen = fit_item_weights(
+            training, len(bench.dataset.items), validation_split(bench.dataset), settings, bench.progress
+        )
+        for component, of_component in weights.items():
+            of_component.save(folder / component)
+        (folder / "chosen.json").write_text(json.dumps(chosen, indent=2), encoding="utf-8")
+
+    inputs = {
+        "dataset": bench.dataset.fingerprint,
+        "max_ease_items": settings.max_ease_items,
+        "ease_weights_per_item": settings.ease_weights_per_item,
+    }
+    folder = bench.stages.run("item-weights", inputs, build)
+    chosen = json.loads((folder / "chosen.json").read_text(encoding="utf-8"))
+    for component, of_component in chosen.items():
+        values = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in of_component.items())
+        bench.report(f"{component}: {values}, chosen on validation")
+    return folder
+
+
+def mixture_examples(
+    bench: Workbench, ranking: JointRanking, as_new: DenseHead, recommender: Recommender
+) -> MixtureExamples:
+    """What every component says of what validation users may be shown; some items compete as if posted just now."""
+    num_items = len(bench.dataset.items)
+    validation = some_users(validation_split(bench.dataset), bench.preset.mix.max_users, bench.seed)
+    is_new = np.random.default_rng(bench.seed).random(num_items) < bench.preset.mix.new_share
+    pretended = with_new_items(ranking, as_new, is_new)
+    order = np.argsort(validation.histories.lengths, kind="stable")
+    starts = range(0, len(order), USERS_A_BATCH)
+    parts = []
+    for start in bench.progress(starts, "mixture: candidates", len(starts)):
+        users = order[start : start + USERS_A_BATCH]
+        parts.append(examples_of(bench, pretended, recommender, validation, users))
+    return join_examples(parts)
+
+
+def examples_of(
+    bench: Workbench,
+    ranking: JointRanking,
+    recommender: Recommender,
+    validation: EvaluationSplit,
+    users: Int64[np.ndarray, "user"],
+) -> MixtureExamples:
+    """The candidates of some users, seen items left out, as in a shop."""
+    item_ids = [item.item_id for item in bench.dataset.items]
+    histories = [
+        recommender.known_rows(UserHistory(tuple(item_ids[row] for row in validation.histories[user])))
+        for user in users
+    ]
+    is_allowed = np.ones((len(users), len(item_ids)), dtype=np.bool_)
+    for allowed, history in zip(is_allowed, histories, strict=True):
+        allowed[history] = False
+    generated = recommender.generate(histories, [0] * len(users), recommender.num_beams, is_allowed)
+    everybody = ranking.candidates(histories, generated, is_allowed)
+    width = max(len(candidates.item_rows) for candidates in everybody)
+    shape = (len(users), width)
+    examples = MixtureExamples(
+        np.zeros((*shape, len(ranking.components))),
+        np.zeros(shape, dtype=np.int64),
+        np.zeros(shape, dtype=np.bool_),
+        np.zeros(shape, dtype=np.bool_),
+        np.array([len(history) for history in histories], dtype=np.int64),
+    )
+    for place, (candidates, user) in enumerate(zip(everybody, users, strict=True)):
+        size = len(candidates.item_rows)
+        examples.scores[place, :size] = candidates.scores
+        examples.training_counts[place, :size] = ranking.counts_of(candidates.item_rows)
+        examples.is_item[place, :size] = True
+        examples.is_target[place, :size] = candidates.item_rows == validation.targets[user]
+    return examples
+
+
+def with_new_items(ranking: JointRanking, as_new: DenseHead, is_new: Bool[np.ndarray, "item"]) -> JointRanking:
+    """The ranking as it would be if these items had been posted just now: never used, known by their content alone."""
+    vectors = np.where(is_new[:, None], as_new.item_vectors, ranking.dense_head.item_vectors)
+    keeps = sparse.diags((~is_new).astype(np.float32)).tocsr()
+    return JointRanking(
+        replace(ranking.dense_head, vectors=GrowingRows(vectors)),
+        {
+            component: ItemWeights((keeps @ weights.matrix @ keeps).tocsr(), weights.age_weights)
+            for component, weights in ranking.item_weights.items()
+        },
+        None,
+        np.where(is_new, 0, ranking.training_counts),
+    )

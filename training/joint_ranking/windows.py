@@ -1,0 +1,82 @@
+"""Cut users' sequences into windows that a dense head is trained on, batched by length.
+
+Knows sequences; knows nothing of models. Every position of a window but the last is an input, and every one but the
+first a target; windows of one sequence share one item, so that each interaction is a target once.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from clairo_core.sequences import ItemSequences
+
+NOTHING = -1
+"""The target of padding."""
+_BATCHES_SORTED_TOGETHER = 50
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WindowBatch:
+    """Windows of near-equal length; padding stands behind."""
+
+    inputs: Int64[Tensor, "window position"]
+    targets: Int64[Tensor, "window position"]
+    """`NOTHING` where there is none."""
+
+
+def cut_windows(sequences: ItemSequences, max_inputs: int) -> Int64[np.ndarray, "window bound"]:
+    """First and last position plus one of each window in the flat sequences; the newest window of each is full.
+
+    >>> cut_windows(ItemSequences.from_lists([[7, 8, 9, 7, 8], [1]]), 2).tolist()
+    [[2, 5], [0, 3]]
+    """
+    windows = []
+    for begin, end in zip(sequences.offsets[:-1].tolist(), sequences.offsets[1:].tolist(), strict=True):
+        last = end
+        while last - begin > 1:
+            windows.append((max(begin, last - max_inputs - 1), last))
+            last -= max_inputs
+    return np.array(windows, dtype=np.int64).reshape(-1, 2)
+
+
+def window_batches(
+    sequences: ItemSequences, windows: Int64[np.ndarray, "window bound"], positions_per_batch: int, seed: int
+) -> Iterator[WindowBatch]:
+    """One epoch in random order; a batch has about so many positions, padding included."""
+    rng = np.random.default_rng(seed)
+    lengths = windows[:, 1] - windows[:, 0]
+    order = rng.permutation(len(windows))
+    for batch in _grouped(order, lengths, positions_per_batch, rng):
+        width = int(lengths[batch].max()) - 1
+        inputs = np.zeros((len(batch), width), dtype=np.int64)
+        targets = np.full((len(batch), width), NOTHING, dtype=np.int64)
+        for row, (begin, end) in enumerate(windows[batch]):
+            inputs[row, : end - begin - 1] = sequences.items[begin : end - 1]
+            targets[row, : end - begin - 1] = sequences.items[begin + 1 : end]
+        yield WindowBatch(torch.from_numpy(inputs), torch.from_numpy(targets))
+
+
+def _grouped(
+    order: Int64[np.ndarray, "window"],
+    lengths: Int64[np.ndarray, "window"],
+    positions_per_batch: int,
+    rng: np.random.Generator,
+) -> list[Int64[np.ndarray, "window"]]:
+    """Windows by length within stretches of the random order, cut into batches, those in random order again."""
+    per_batch = max(1, int(positions_per_batch / max(float(lengths.mean()) - 1.0, 1.0)))
+    batches: list[Int64[np.ndarray, "window"]] = []
+    for start in range(0, len(order), per_batch * _BATCHES_SORTED_TOGETHER):
+        stretch = order[start : start + per_batch * _BATCHES_SORTED_TOGETHER]
+        stretch = stretch[np.argsort(lengths[stretch], kind="stable")]
+        begin = 0
+        while begin < len(stretch):
+            # A batch of long windows has fewer of them.
+            width = int(lengths[stretch[min(begin + per_batch, len(stretch)) - 1]]) - 1
+            size = max(1, min(per_batch, positions_per_batch // max(width, 1)))
+            batches.append(stretch[begin : begin + size])
+            begin += size
+    return [batches[place] for place in rng.permutation(len(batches))]
