@@ -1,0 +1,288 @@
+"""Recommend items that nobody has bought: PROTOCOL's cold items, beside warm ones, by each ranker alone and together.
+
+    python -m benchmarks.cold_items [--data NAME] [--draws N] [--set KEY=VALUE ...] [--json FILE] [--quick]
+
+A twentieth of the items is held out of all fitting and training, then described and added by the same code as POST
+/items, and every user's last item is ranked among all items, seen ones masked. Users whose last item was held out are
+cold, the others warm. NAME is a folder of the shared data (amazon2018_industrial_recent unless said otherwise), or
+`demo`. Encoders: the built-in ones. Bundles are kept in bundles/, stages in bundles/.stages.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from benchmarks.report import Row, run_benchmark
+from clairo_core.bundle import Bundle, load_bundle
+from clairo_core.generator import choose_device
+from clairo_core.items import UserHistory
+from clairo_core.recommender import RecommendationRequest, Recommender
+from clairo_core.sequences import ItemSequences
+from training.config import load_preset
+from training.datasets import Dataset
+from training.datasets.demo_shop import write_demo_shop
+from training.datasets.tables import build_dataset
+from training.open_dataset import open_dataset
+from training.progress_bar import progress_bar
+from training.run import train_bundle
+from training.stages import StageCache
+from training.workbench import Workbench
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("CLAIRO_SHARED", REPOSITORY.parent / "shared"))
+COLD_SHARE = 0.05
+TOP = 10
+AT_ONCE = 32
+QUICK = ("fit.max_epochs=1", "fit.examples_per_epoch=5000", "dense.max_epochs=4")
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One bundle that never saw the cold items, and the recommenders before and after they were posted."""
+
+    dataset: Dataset
+    is_cold: Bool[np.ndarray, "item"]
+    before: Recommender
+    after: Recommender
+    seconds_to_add: float
+    """For one item, from its content to a recommender that may answer with it."""
+
+
+def rows_of(name: str, num_draws: int, settings: Sequence[str], quick: bool) -> tuple[str, list[Row]]:
+    """What was measured on, and the table."""
+    folder = shop_folder(name)
+    dataset = open_dataset(folder, (), ("text", "image"), progress_bar)
+    measured: dict[str, list[float]] = {}
+    for seed in range(1 if quick else num_draws):
+        draw = drawn(dataset, seed, [*settings, *(QUICK if quick else ())])
+        for label, value in figures_of(draw).items():
+            measured.setdefault(label, []).append(value)
+    means = {label: float(np.nanmean(values)) for label, values in measured.items()}
+    table = [
+        Row(f"{label}, Recall@10" if "add" not in label else label, mean, unit_of(label), better_of(label))
+        for label, mean in means.items()
+    ]
+    table += [
+        Row(f"{label}: spread over draws", float(np.nanstd(measured[label], ddof=1)), "", "lower")
+        for label in ("cold: together", "cold: dense head alone")
+        if len(measured[label]) > 1
+    ]
+    table += [
+        Row(
+            "cold: together against dense head alone",
+            means["cold: together"] / max(means["cold: dense head alone"], 1e-9),
+            "x",
+            "higher",
+            aim=0.9,
+        ),
+        Row(
+            "warm: with the cold items posted against without",
+            means["warm: together"] / max(means["warm: together, nothing posted"], 1e-9),
+            "x",
+            "higher",
+            aim=0.99,
+        ),
+    ]
+    encoders = ", ".join(f"builtin-{modality}" for modality in modalities_of(dataset))
+    return (
+        f"{dataset.name}, last item of every user, {num_draws if not quick else 1} draws of 5% cold, {encoders}",
+        table,
+    )
+
+
+def unit_of(label: str) -> str:
+    """Milliseconds for times."""
+    return "ms" if "add" in label else ""
+
+
+def better_of(label: str) -> str:
+    """Times are better when low."""
+    return "lower" if "add" in label else "higher"
+
+
+def shop_folder(name: str) -> Path:
+    """The dataset's folder; the demo shop is written if it is not there."""
+    if name != "demo":
+        return SHARED / "data" / name
+    folder = REPOSITORY / "demo" / "shop"
+    if not (folder / "dataset.toml").is_file():
+        write_demo_shop(folder, progress=progress_bar)
+    return folder
+
+
+def modalities_of(dataset: Dataset) -> tuple[str, ...]:
+    """What its items are described by."""
+    return tuple(modality for modality in dataset.modalities if modality in ("text", "image"))
+
+
+def drawn(dataset: Dataset, seed: int, settings: Sequence[str]) -> Draw:
+    """Train without the cold items, then add them as POST /items does."""
+    num_items = len(dataset.items)
+    is_cold = np.zeros(num_items, dtype=np.bool_)
+    is_cold[np.random.default_rng(seed).permutation(num_items)[: round(COLD_SHARE * num_items)]] = True
+    modalities = ",".join(modalities_of(dataset))
+    preset = load_preset("clairo", [f"encode.modalities={modalities}", "evaluate.max_users=200", *settings])
+
+    def report(message: str) -> None:
+        print(f"[draw {seed}] {message}", file=sys.stderr)
+
+    stages = StageCache(REPOSITORY / "bundles" / ".stages", report)
+    bench = Workbench(without(dataset, is_cold), preset, seed, choose_device("cpu"), stages, progress_bar, report)
+    folder = REPOSITORY / "bundles" / f"cold-{dataset.name}-{seed}"
+    train_bundle(bench, folder)
+    bundle = load_bundle(folder)
+    before = bundle.recommender("cpu", num_views=preset.evaluate.num_views, num_beams=preset.evaluate.num_beams)
+    after, seconds = with_posted(bundle, before, dataset, np.flatnonzero(is_cold))
+    return Draw(dataset, is_cold, before, after, seconds)
+
+
+def without(dataset: Dataset, is_cold: Bool[np.ndarray, "item"]) -> Dataset:
+    """The dataset as if the cold items did not exist."""
+    new_row = np.cumsum(~is_cold) - 1
+    sequences = [new_row[sequence[~is_cold[sequence]]] for sequence in dataset.sequences]
+    kept = [place for place, sequence in enumerate(sequences) if len(sequence)]
+    return build_dataset(
+        f"{dataset.name}-without-cold",
+        tuple(item for item, cold in zip(dataset.items, is_cold, strict=True) if not cold),
+        tuple(dataset.user_ids[place] for place in kept),
+        ItemSequences.from_lists([sequences[place] for place in kept]),
+        picture_origin=dataset.picture_origin,
+    )
+
+
+def with_posted(
+    bundle: Bundle, before: Recommender, dataset: Dataset, cold_rows: Int64[np.ndarray, "item"]
+) -> tuple[Recommender, float]:
+    """Describe and add the cold items; the last one alone, and timed."""
+    recommender = before
+    seconds = 0.0
+    for rows in (cold_rows[:-1], cold_rows[-1:]):
+        started = time.perf_counter()
+        described, taken = [], {tuple(features) for features in recommender.catalogue.feature_sets.tolist()}
+        for row in progress_bar(rows, "posting", len(rows)):
+            described.append(bundle.describe(dataset.items[row], taken))
+            taken.add(described[-1].feature_set)
+        catalogue = recommender.catalogue.with_items(
+            [dataset.items[row].item_id for row in rows],
+            [item.feature_set for item in described],
+            recommender.tokenizer,
+        )
+        recommender = recommender.with_catalogue(catalogue, np.stack([item.item_embedding for item in described]))
+        seconds = time.perf_counter() - started
+    return recommender, seconds
+
+
+def figures_of(draw: Draw) -> Mapping[str, float]:
+    """Recall@10 by ranker, cold and warm."""
+    item_ids = [item.item_id for item in draw.dataset.items]
+    sequences = [sequence for sequence in draw.dataset.sequences if len(sequence) >= 3]
+    histories = [UserHistory(tuple(item_ids[row] for row in sequence[:-1])) for sequence in sequences]
+    targets = np.array([sequence[-1] for sequence in sequences])
+    is_cold = draw.is_cold[targets]
+    cold, warm = np.flatnonzero(is_cold), np.flatnonzero(~is_cold)
+    catalogue = draw.after.catalogue
+    only_cold = np.zeros(len(catalogue), dtype=np.bool_)
+    only_cold[len(draw.before.catalogue) :] = True
+    rankers = {
+        "together": draw.after,
+        "generator alone": draw.after.ranked_by(None),
+    }
+    figures = {}
+    for label, ranker in rankers.items():
+        figures[f"cold: {label}"] = recall(ranker, histories, targets, item_ids, cold, None)
+        figures[f"cold, among cold items: {label}"] = recall(ranker, histories, targets, item_ids, cold, only_cold)
+        figures[f"warm: {label}"] = recall(ranker, histories, targets, item_ids, warm, None)
+    for label, users, allowed in (
+        ("cold: dense head alone", cold, None),
+        ("cold, among cold items: dense head alone", cold, only_cold),
+        ("warm: dense head alone", warm, None),
+    ):
+        figures[label] = dense_recall(draw.after, histories, targets, item_ids, users, allowed)
+    figures["warm: together, nothing posted"] = recall(draw.before, histories, targets, item_ids, warm, None)
+    figures["cold: popularity"] = 0.0
+    shown = shares_of_cold(draw, histories)
+    figures["share of cold items among all places: together"] = shown
+    figures["time to describe and add one item"] = 1000 * draw.seconds_to_add
+    return figures
+
+
+def recall(
+    recommender: Recommender,
+    histories: Sequence[UserHistory],
+    targets: Int64[np.ndarray, "user"],
+    item_ids: Sequence[str],
+    users: Int64[np.ndarray, "chosen"],
+    is_allowed: Bool[np.ndarray, "item"] | None,
+) -> float:
+    """Share of these users whose target is in the first ten places."""
+    hits = []
+    order = sorted(users.tolist(), key=lambda user: len(histories[user].item_ids))
+    for start in progress_bar(range(0, len(order), AT_ONCE), "ranking", -(-len(order) // AT_ONCE)):
+        some = order[start : start + AT_ONCE]
+        answers = recommender.recommend_batch(
+            [RecommendationRequest(history=histories[user], limit=TOP, is_allowed=is_allowed) for user in some]
+        )
+        for user, answer in zip(some, answers, strict=True):
+            hits.append(item_ids[targets[user]] in {item.item_id for item in answer.items})
+    return float(np.mean(hits)) if hits else float("nan")
+
+
+def dense_recall(
+    recommender: Recommender,
+    histories: Sequence[UserHistory],
+    targets: Int64[np.ndarray, "user"],
+    item_ids: Sequence[str],
+    users: Int64[np.ndarray, "chosen"],
+    is_allowed: Bool[np.ndarray, "item"] | None,
+) -> float:
+    """The same by the dense head's own order."""
+    ranking = recommender.joint_ranking
+    if ranking is None:
+        return float("nan")
+    hits = []
+    for user in users.tolist():
+        rows = recommender.known_rows(histories[user])
+        if not len(rows):
+            hits.append(False)
+            continue
+        scores = ranking.dense_head.log_probabilities([rows])[0].astype(np.float64)
+        scores[rows] = -np.inf
+        if is_allowed is not None:
+            scores[~is_allowed] = -np.inf
+        target = recommender.catalogue.row_of(item_ids[targets[user]])
+        hits.append(bool(np.isfinite(scores[target])) and int((scores >= scores[target]).sum()) <= TOP)
+    return float(np.mean(hits)) if hits else float("nan")
+
+
+def shares_of_cold(draw: Draw, histories: Sequence[UserHistory]) -> float:
+    """How much of what 500 users are shown was posted just now: about a twentieth is neither a flood nor nothing."""
+    first_cold, places = len(draw.before.catalogue), []
+    for start in range(0, min(500, len(histories)), AT_ONCE):
+        some = [RecommendationRequest(history=history, limit=TOP) for history in histories[start : start + AT_ONCE]]
+        for answer in draw.after.recommend_batch(some):
+            places += [draw.after.catalogue.row_of(item.item_id) >= first_cold for item in answer.items]
+    return float(np.mean(places))
+
+
+def main() -> int:
+    """Take our own flags off the command line; the rest is every benchmark's."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--data", default="amazon2018_industrial_recent")
+    parser.add_argument("--draws", type=int, default=5)
+    parser.add_argument("--set", action="append", default=[], dest="settings")
+    own, rest = parser.parse_known_args()
+    if own.data != "demo" and not (SHARED / "data" / own.data).is_dir():
+        print(f"{SHARED / 'data' / own.data} is not there; set CLAIRO_SHARED to the folder that holds data/")
+        return 1
+    return run_benchmark(lambda quick: rows_of(own.data, own.draws, own.settings, quick), rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
