@@ -106,7 +106,7 @@ def allowed_rows(
             has_it = columns.rows_where(column, np.ones(len(column.numbers), dtype=np.bool_))
             return has_it if is_wanted else ~has_it
         case IsNew(is_wanted):
-            return (np.arange(len(columns)) >= first_new_row) == is_wanted
+            return np.asarray((np.arange(len(columns)) >= first_new_row) == is_wanted)
         case Not(other):
             return ~allowed_rows(other, columns, first_new_row, (*path, "not"))
         case AllOf(filters) | AnyOf(filters):

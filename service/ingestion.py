@@ -151,7 +151,9 @@ class Ingestion:
             if features is None:
                 continue
             growth.add(change.item_id, features.feature_set)
-            new_items.append(posted_item(change.item, change.has_picture, features.missing_modalities))
+            new_items.append(
+                posted_item(change.item, change.has_picture, features.missing_modalities, features.item_embedding)
+            )
         catalogue = await growth.catalogue()
         if catalogue is not recommender.catalogue:
             swapped = await asyncio.to_thread(recommender.with_catalogue, catalogue)
