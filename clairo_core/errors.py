@@ -6,6 +6,7 @@ ClairoError
 │   ├── MissingColumnError
 │   ├── RowError
 │   └── EmptyTableError
+├── ItemFilterError               an attribute that no item has, or of another type
 ├── ContentError                  what an item is made of
 │   ├── UnreadablePictureError
 │   └── ContentTooLargeError
@@ -57,6 +58,15 @@ class RowError(DatasetError):
 
 class EmptyTableError(DatasetError):
     """A table has no rows, or none are left after filtering."""
+
+
+class ItemFilterError(ClairoError):
+    """A filter asks for an attribute that no item has, or compares one with what it cannot be; `path` says where."""
+
+    def __init__(self, message: str, path: tuple[str | int, ...] = ()) -> None:
+        super().__init__(message)
+        self.path = path
+        """From the outermost filter inwards: names of operators, and places in lists."""
 
 
 class ContentError(ClairoError):

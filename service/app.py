@@ -17,17 +17,19 @@ from clairo_core.items import UserHistory
 from clairo_core.recommender import RecommendationRequest, Recommender
 from service.batcher import Batcher
 from service.cache import InProcessCache
+from service.experiments import NoFeedback
 from service.ingestion import Ingestion
 from service.openapi import describe_problems
 from service.problems import install_problem_handlers, problem_response
 from service.recommendations import ModelBatcher, ModelRequest, Recommendations, history_length, run_model_batch
 from service.request_context import RequestContext
-from service.routes import health, item_body, items, recommend
+from service.routes import experiments, health, item_body, items, recommend, similar
 from service.routes.parts import Parts, Readiness
 from service.routes.playground import install_playground
 from service.serving import Serving
 from service.settings import Settings
 from service.store.sql_store import SqlStore
+from service.treatment import open_split
 
 logger = logging.getLogger("clairo.app")
 
@@ -74,7 +76,7 @@ def create_app(settings: Settings, bundle: Bundle | None = None, on_started: OnS
     )
     app.state.readiness = Readiness()
     install_problem_handlers(app)
-    for routes in (recommend, items, health):
+    for routes in (recommend, similar, items, experiments, health):
         app.include_router(routes.router)
     install_playground(app)
     describe_problems(app)
@@ -126,19 +128,23 @@ async def open_parts(settings: Settings, bundle: Bundle | None = None) -> AsyncI
         deadline_seconds=settings.request_deadline_seconds,
         length_of=history_length,
     )
+    cache = InProcessCache(settings.cache_max_entries)
     recommendations = Recommendations(
         serving,
         batcher,
-        InProcessCache(settings.cache_max_entries),
+        cache,
         deadline_seconds=settings.request_deadline_seconds,
+        exploration_temperature=settings.exploration_temperature,
     )
     ingestion = Ingestion(serving, store, max_queue_depth=settings.max_queue_depth)
     try:
         await store.open()
         await ingestion.catch_up()
+        await recommendations.tables.current()
         await batcher.start()
         await _warm_up(recommender, batcher, min(settings.max_batch_size, settings.max_queue_depth))
-        yield Parts(serving, recommendations, ingestion, store)
+        async with open_split(settings, serving.bundle_id, store, batcher, cache, NoFeedback()) as split:
+            yield Parts(serving, recommendations, ingestion, store, split=split)
     finally:
         await ingestion.finish()
         await batcher.stop()

@@ -6,6 +6,7 @@ ClairoError
     ├── InvalidBodyError          well-formed, but a field is wrong
     ├── UnsupportedBodyError      a content type that the call does not take
     ├── NoPictureError            the item has none
+    ├── NoEmbeddingsError         the bundle has no item embeddings
     ├── CannotIngestError         the bundle has no encoders
     ├── NotReadyError             still starting, or draining
     ├── OverloadedError           the queue for the model is full
@@ -41,6 +42,10 @@ class UnsupportedBodyError(ServiceError):
 
 class NoPictureError(ServiceError):
     """The item has no picture."""
+
+
+class NoEmbeddingsError(ServiceError):
+    """The bundle was trained on ready-made codes and has no item embeddings to compare."""
 
 
 class CannotIngestError(ServiceError):

@@ -141,7 +141,7 @@ class Ingestion:
             return
         recommender = self._serving.recommender
         growth = _Growth(recommender.catalogue, recommender.tokenizer)
-        new_items, item_embeddings = [], []
+        new_items = []
         for change in changes:
             if change.kind is ChangeKind.RETIRED:
                 await growth.retire(change.item_id)
@@ -153,12 +153,15 @@ class Ingestion:
             if features is None:
                 continue
             growth.add(change.item_id, features.feature_set)
-            new_items.append(posted_item(change.item, change.has_picture, features.missing_modalities))
-            item_embeddings.append(features.item_embedding)
+            new_items.append(
+                posted_item(change.item, change.has_picture, features.missing_modalities, features.item_embedding)
+            )
         catalogue = await growth.catalogue()
         if catalogue is not recommender.catalogue:
-            of_new_items = np.stack(item_embeddings) if item_embeddings else None
-            swapped = await asyncio.to_thread(recommender.with_catalogue, catalogue, of_new_items)
+            embeddings = [item.item_embedding for item in new_items if item.item_embedding is not None]
+            swapped = await asyncio.to_thread(
+                recommender.with_catalogue, catalogue, np.stack(embeddings) if embeddings else None
+            )
             self._serving.swap(swapped, new_items)
         self._applied_version = changes[-1].version
 

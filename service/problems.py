@@ -48,6 +48,7 @@ KINDS: Mapping[type[core.ClairoError], ProblemKind] = {
     core.UnknownItemError: ProblemKind(404, "unknown-item", "There is no such item"),
     service.NoPictureError: ProblemKind(404, "no-picture", "The item has no picture"),
     core.DuplicateItemError: ProblemKind(409, "item-exists", "An item of this id exists already"),
+    service.NoEmbeddingsError: ProblemKind(409, "no-embeddings", "This bundle cannot compare items"),
     service.CannotIngestError: ProblemKind(409, "cannot-ingest", "This bundle cannot take new items"),
     core.FeatureSpaceFullError: ProblemKind(409, "feature-space-full", "No feature set is left"),
     service.OverloadedError: ProblemKind(429, "overloaded", "Too many requests wait already"),
@@ -75,7 +76,7 @@ def problem_response(  # one argument a member of the document
     errors: Sequence[Mapping[str, object]] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """One problem document; an empty `name` means that the status says it all (`about:blank`)."""
+    """One problem document as an answer; an empty `name` means that the status says it all (`about:blank`)."""
     document: dict[str, object] = {
         "type": f"urn:clairo:problem:{name}" if name else "about:blank",
         "title": title or HTTPStatus(status).phrase,
@@ -89,6 +90,30 @@ def problem_response(  # one argument a member of the document
     # A lone surrogate, which JSON can carry and UTF-8 cannot, comes back as the escape it came as.
     body = json.dumps(document, ensure_ascii=False).encode("utf-8", errors="backslashreplace")
     return Response(body, status_code=status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def problem_of_error(error: core.ClairoError, kind: ProblemKind, instance: str, request_id: str) -> Response:
+    """The answer to an error of this kind."""
+    return problem_response(
+        status=kind.status,
+        name=kind.name,
+        title=kind.title,
+        # What a database says names files and statements: that is for the log alone.
+        detail=STORE_DETAIL if isinstance(error, service.StoreError) else str(error),
+        instance=instance,
+        request_id=request_id,
+        errors=error.errors if isinstance(error, service.InvalidBodyError) else (),
+        headers={"Retry-After": str(RETRY_AFTER_SECONDS)} if kind.status in (429, 503) else None,
+    )
+
+
+def problem_document(error: core.ClairoError, instance: str, request_id: str) -> dict[str, object]:
+    """What one error among other answers is said with: the document that it would have been answered with alone."""
+    kind = kind_of(error)
+    if kind is None:
+        raise error
+    document: dict[str, object] = json.loads(bytes(problem_of_error(error, kind, instance, request_id).body))
+    return document
 
 
 def kind_of(error: core.ClairoError) -> ProblemKind | None:
@@ -109,21 +134,11 @@ def readable_errors(errors: Sequence[Any]) -> list[dict[str, object]]:
 
 async def _answer_clairo_error(request: Request, error: Exception) -> Response:
     kind = kind_of(error) if isinstance(error, core.ClairoError) else None
-    if kind is None:
+    if not isinstance(error, core.ClairoError) or kind is None:
         raise error
     if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.warning("%s request_id=%s: %s", kind.name, request_id_of(request.scope), error)
-    return problem_response(
-        status=kind.status,
-        name=kind.name,
-        title=kind.title,
-        # What a database says names files and statements: that is for the log alone.
-        detail=STORE_DETAIL if isinstance(error, service.StoreError) else str(error),
-        instance=request.url.path,
-        request_id=request_id_of(request.scope),
-        errors=error.errors if isinstance(error, service.InvalidBodyError) else (),
-        headers={"Retry-After": str(RETRY_AFTER_SECONDS)} if kind.status in (429, 503) else None,
-    )
+    return problem_of_error(error, kind, request.url.path, request_id_of(request.scope))
 
 
 async def _answer_validation_error(request: Request, error: Exception) -> Response:

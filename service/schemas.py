@@ -10,15 +10,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-MAX_HISTORY_ITEMS = 1000
-MAX_EXCLUDED_ITEMS = 1000
-MAX_RECOMMENDATIONS = 100
 MAX_PAGE_ITEMS = 200
 MAX_ITEM_ID_CHARACTERS = 256
 MAX_TEXT_CHARACTERS = 20_000
 MAX_TEXT_FIELDS = 20
 MAX_ATTRIBUTES = 50
-MAX_SEED = 2**31 - 1
 
 # Paths under /items/{item_id}/ that mean something themselves.
 RESERVED_LAST_SEGMENTS = frozenset({"picture", "similar"})
@@ -61,60 +57,6 @@ class RequestBody(BaseModel):
     """What a client sends."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class HistoryEntry(RequestBody):
-    """One thing that a user did."""
-
-    item_id: ItemId
-    timestamp: float | None = Field(default=None, description="Seconds since 1970; entries are put in its order.")
-
-
-class RecommendBody(RequestBody):
-    """A user's history, and what is wanted."""
-
-    history: list[ItemId | HistoryEntry] = Field(
-        max_length=MAX_HISTORY_ITEMS,
-        description="Oldest first. With timestamps, on all or none of the entries, in any order.",
-    )
-    limit: int = Field(default=10, ge=1, le=MAX_RECOMMENDATIONS, description="How many distinct items.")
-    exclude_item_ids: list[ItemId] = Field(
-        default=[], max_length=MAX_EXCLUDED_ITEMS, description="Items never to recommend here."
-    )
-    include_seen: bool = Field(default=False, description="Whether items of the history may come back.")
-    seed: int = Field(default=0, ge=0, le=MAX_SEED, description="The same seed, the same recommendations.")
-
-    @model_validator(mode="after")
-    def _timestamps_on_all_or_none(self) -> Self:
-        have_timestamp = {isinstance(entry, HistoryEntry) and entry.timestamp is not None for entry in self.history}
-        if len(have_timestamp) > 1:
-            raise ValueError("some history entries have a timestamp and some have none; give it on all or none")
-        return self
-
-    def history_item_ids(self) -> tuple[str, ...]:
-        """The history's items, oldest first."""
-        entries = [HistoryEntry(item_id=entry) if isinstance(entry, str) else entry for entry in self.history]
-        return tuple(entry.item_id for entry in sorted(entries, key=lambda entry: entry.timestamp or 0.0))
-
-
-class RecommendedItem(BaseModel):
-    """One item of an answer."""
-
-    item_id: str
-    rank: int = Field(description="1 is best.")
-    score: float = Field(description="Higher is better; comparable within one answer and source only.")
-    source: str = Field(description="`generative`, or `popular` where the generator has no answer.")
-
-
-class RecommendAnswer(BaseModel):
-    """Recommendations, best first."""
-
-    recommendation_id: str
-    bundle_id: str
-    catalogue_version: int
-    fallback_reason: str | None = Field(description="Why these are not, or not only, generated; null if they are.")
-    ignored_item_ids: list[str] = Field(description="Items of the history that the catalogue does not know.")
-    items: list[RecommendedItem]
 
 
 class NewItemBody(RequestBody):

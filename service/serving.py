@@ -5,7 +5,10 @@ HTTP, stores or encoders.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from jaxtyping import Float32
 
 from clairo_core.bundle import Bundle
 from clairo_core.errors import UnknownItemError
@@ -24,6 +27,8 @@ class ServedItem:
     missing_modalities: tuple[str, ...]
     search_text: str
     """Id, words and attributes, case folded."""
+    item_embedding: Float32[np.ndarray, "dim"] | None = field(default=None, compare=False)
+    """Of a posted item; the bundle has those of its own."""
 
 
 class Serving:
@@ -32,6 +37,8 @@ class Serving:
     def __init__(self, bundle: Bundle, recommender: Recommender) -> None:
         self.bundle = bundle
         self.recommender = recommender
+        self.num_changes = 0
+        """Counts up whenever an item is added or replaced."""
         self._items = [
             _served_item(item, bundle.has_picture(row), bundle.missing_modalities(row), is_posted=False)
             for row, item in enumerate(bundle.items)
@@ -48,6 +55,11 @@ class Serving:
         return self.recommender.catalogue.version
 
     @property
+    def items(self) -> Sequence[ServedItem]:
+        """Every item by catalogue row, retired ones included."""
+        return self._items
+
+    @property
     def num_posted_items(self) -> int:
         """Items that were posted, those retired included."""
         return len(self._items) - len(self.bundle.items)
@@ -55,6 +67,7 @@ class Serving:
     def swap(self, recommender: Recommender, new_items: Sequence[ServedItem]) -> None:
         """Answer with `recommender` from now on; `new_items` are the last rows of its catalogue."""
         self._items.extend(new_items)
+        self.num_changes += 1
         self.recommender = recommender
 
     def row_of(self, item_id: str) -> int:
@@ -103,9 +116,15 @@ class Serving:
         return found, None
 
 
-def posted_item(item: Item, has_picture: bool, missing_modalities: tuple[str, ...]) -> ServedItem:
+def posted_item(
+    item: Item,
+    has_picture: bool,
+    missing_modalities: tuple[str, ...],
+    item_embedding: Float32[np.ndarray, "dim"] | None = None,
+) -> ServedItem:
     """A posted item as it is served."""
-    return _served_item(item, has_picture, missing_modalities, is_posted=True)
+    served = _served_item(item, has_picture, missing_modalities, is_posted=True)
+    return replace(served, item_embedding=item_embedding)
 
 
 def _served_item(item: Item, has_picture: bool, missing_modalities: tuple[str, ...], *, is_posted: bool) -> ServedItem:

@@ -56,6 +56,16 @@ class Settings(BaseSettings):
     request_deadline_seconds: float = Field(
         default=30.0, gt=0, description="A recommendation that takes longer is answered 504."
     )
+    experiment: str = Field(
+        default="",
+        description="NAME:SHARE:BUNDLE_ID answers this share of users with another bundle beside the one served.",
+    )
+    exploration_temperature: float = Field(
+        default=0.0,
+        ge=0,
+        le=10,
+        description="Draw recommendations by their probability to the power of 1 / this; 0 draws nothing by chance.",
+    )
     cache_max_entries: int = Field(default=10_000, ge=0, description="Answers kept in memory; 0 keeps none.")
 
     @field_validator("database_url")

@@ -43,7 +43,7 @@ class RankedItems:
 
     item_rows: Int64[np.ndarray, "item"]
     scores: Float64[np.ndarray, "item"]
-    """Logarithms of probabilities, among the candidates."""
+    """Logarithms of probabilities, among the candidates and what would be one if everything were allowed."""
     is_dense: Bool[np.ndarray, "item"]
     """Whether the dense head spoke for the item more than the generator did."""
 
@@ -95,19 +95,23 @@ class JointRanking:
             is_allowed: which items may be in each list.
             num_places: of the dense head.
         """
-        dense = self.dense_head.log_probabilities(histories)
-        others = [weights.scores(histories, dense.shape[1]) for weights in self.item_weights.values()]
+        dense, others = self._scores_of_all(histories)
         return [
-            self._candidates_of_one(
-                dense[user], [scores[user] for scores in others], generated[user], allowed, num_places
-            )
+            self._candidates_of_one(dense[user], others[:, user], generated[user], allowed, num_places)
             for user, allowed in enumerate(is_allowed)
         ]
+
+    def _scores_of_all(
+        self, histories: Sequence[Int[np.ndarray, "position"]]
+    ) -> tuple[Float32[np.ndarray, "history item"], Float32[np.ndarray, "component history item"]]:
+        dense = self.dense_head.log_probabilities(histories)
+        others = [weights.scores(histories, dense.shape[1]) for weights in self.item_weights.values()]
+        return dense, np.stack(others) if others else np.zeros((0, *dense.shape), dtype=np.float32)
 
     def _candidates_of_one(
         self,
         dense: Float32[np.ndarray, "item"],
-        others: Sequence[Float32[np.ndarray, "item"]],
+        others: Float32[np.ndarray, "component item"],
         generated: tuple[Int64[np.ndarray, "item"], Float64[np.ndarray, "item"]],
         is_allowed: Bool[np.ndarray, "item"],
         num_places: int,
@@ -133,25 +137,32 @@ class JointRanking:
         num_places: int,
     ) -> list[RankedItems]:
         """The `num_places` best of each user's candidates; equals in the order of their rows."""
-        wanted = max(NUM_DENSE_CANDIDATES, num_places)
-        everybody = self.candidates(histories, generated, is_allowed, wanted)
-        return [
-            self._ranked(candidates, len(history), num_places)
-            for candidates, history in zip(everybody, histories, strict=True)
-        ]
-
-    def _ranked(self, candidates: Candidates, history_length: int, num_places: int) -> RankedItems:
         if self.mixture is None:
             raise MixtureError("no weights were fitted yet; fit the mixture first")
+        wanted = max(NUM_DENSE_CANDIDATES, num_places)
+        dense, others = self._scores_of_all(histories)
+        ranked = []
+        for user, (history, allowed) in enumerate(zip(histories, is_allowed, strict=True)):
+            of_user = (dense[user], others[:, user], generated[user])
+            candidates = self._candidates_of_one(*of_user, allowed, wanted)
+            parts, totals = self._weighed(self.mixture, candidates, len(history))
+            best_first = np.lexsort((candidates.item_rows, -totals))[:num_places]
+            # What is not allowed was as probable: a score must not rise because others are filtered out.
+            unrestricted = self._candidates_of_one(*of_user, np.ones_like(allowed), NUM_DENSE_CANDIDATES)
+            _, of_all = self._weighed(self.mixture, unrestricted, len(history))
+            is_other = ~np.isin(unrestricted.item_rows, candidates.item_rows)
+            scores = totals[best_first] - logsumexp(np.concatenate([totals, of_all[is_other], [-np.inf]]))
+            is_dense = parts[best_first, 1] > parts[best_first, 0]
+            ranked.append(RankedItems(candidates.item_rows[best_first], scores, is_dense))
+        return ranked
+
+    def _weighed(
+        self, mixture: Mixture, candidates: Candidates, history_length: int
+    ) -> tuple[Float64[np.ndarray, "item component"], Float64[np.ndarray, "item"]]:
+        """What each component adds to each candidate's total, and the totals."""
         counts = self.counts_of(candidates.item_rows)
-        parts = self.mixture.parts(candidates.scores, counts, history_length)
-        totals = self.mixture.totals(parts, counts)
-        best_first = np.lexsort((candidates.item_rows, -totals))[:num_places]
-        return RankedItems(
-            candidates.item_rows[best_first],
-            (totals - logsumexp(totals) if len(totals) else totals)[best_first],
-            parts[best_first, 1] > parts[best_first, 0],
-        )
+        parts = mixture.parts(candidates.scores, counts, history_length)
+        return parts, mixture.totals(parts, counts)
 
     def save(self, folder: Path) -> None:
         """Write the dense head, the item weights and mixture.json."""

@@ -1,15 +1,17 @@
 """The parts that routes work with, and how a route gets them: only once all of them are ready."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from service.errors import NotReadyError
+from service.experiments import Split
 from service.ingestion import Ingestion
 from service.recommendations import Recommendations
 from service.serving import Serving
 from service.store.store import Store
+from service.user_histories import NoUserHistories, UserHistories
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,9 @@ class Parts:
     recommendations: Recommendations
     ingestion: Ingestion
     store: Store
+    user_histories: UserHistories = field(default_factory=NoUserHistories)
+    split: Split | None = None
+    """The experiment that runs, if there is one."""
 
 
 @dataclass(slots=True)

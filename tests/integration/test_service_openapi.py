@@ -37,6 +37,9 @@ async def operations(client: httpx.AsyncClient) -> dict[tuple[str, str], dict[st
 async def test_the_calls_are_those_we_promise(client: httpx.AsyncClient) -> None:
     assert set(await operations(client)) == {
         ("post", "/recommend"),
+        ("post", "/recommend/batch"),
+        ("get", "/items/{item_id}/similar"),
+        ("get", "/experiments"),
         ("post", "/items"),
         ("get", "/items"),
         ("get", "/items/{item_id}"),

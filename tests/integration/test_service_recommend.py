@@ -137,9 +137,12 @@ async def test_requests_at_once_are_answered_as_they_are_alone(client: httpx.Asy
         ({"seed": -1}, ["body", "seed"]),
         ({"include_seen": "yes"}, ["body", "include_seen"]),
         ({"exclude_item_ids": "a"}, ["body", "exclude_item_ids"]),
-        ({"user_id": "u1"}, ["body", "user_id"]),
-        ({"filter": {"brand": "x"}}, ["body", "filter"]),
-        ({"history": None}, ["body", "history"]),
+        ({"user_id": ""}, ["body", "user_id"]),
+        ({"history": None}, ["body"]),
+        ({"diversity": -0.1}, ["body", "diversity"]),
+        ({"diversity": 1.1}, ["body", "diversity"]),
+        ({"diversity": True}, ["body", "diversity"]),
+        ({"explain": "yes"}, ["body", "explain"]),
         ({"history": [""]}, ["body", "history", 0]),
         ({"history": ["a"] * 1001}, ["body", "history"]),
         ({"history": [{"item_id": "a", "timestamp": 1}, "b"]}, ["body"]),
@@ -151,6 +154,13 @@ async def test_a_wrong_field_is_named(client: httpx.AsyncClient, change: dict[st
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
     assert any(error["loc"][: len(where)] == where for error in answer.json()["errors"]), answer.text
+
+
+async def test_an_answer_says_the_seed_it_was_given_with(client: httpx.AsyncClient, bundle: Bundle) -> None:
+    history = list(bundle.catalogue.item_ids[:4])
+    assert (await recommend(client, history=history, seed=3))["seed"] == 3
+    # Nothing is left to chance unless the operator says so.
+    assert (await recommend(client, history=history))["seed"] == 0
 
 
 async def test_an_answer_that_takes_too_long_is_a_504(bundle: Bundle) -> None:

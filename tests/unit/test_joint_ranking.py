@@ -54,7 +54,12 @@ def test_nothing_that_is_not_allowed_is_listed_and_every_place_is_filled() -> No
     (ranked,) = random_ranking().rank([HISTORY], generated(7, 5), is_allowed, 100)
     assert sorted(ranked.item_rows.tolist()) == list(range(1, NUM_ITEMS, 2))
     assert np.all(np.diff(ranked.scores) <= 0)
-    assert np.exp(ranked.scores).sum() == pytest.approx(1.0)
+    (of_all,) = random_ranking().rank([HISTORY], generated(7, 5), everything(), 100)
+    assert np.exp(of_all.scores).sum() == pytest.approx(1.0)
+    # Filtering others out makes nothing more probable.
+    score_of = dict(zip(of_all.item_rows.tolist(), of_all.scores.tolist(), strict=True))
+    for row, score in zip(ranked.item_rows.tolist(), ranked.scores.tolist(), strict=True):
+        assert score == pytest.approx(score_of[row])
 
 
 def test_an_item_that_training_never_saw_is_judged_by_the_dense_head_alone() -> None:

@@ -1,0 +1,145 @@
+"""Hold items' attributes by name, so that one comparison answers for every item that has the attribute.
+
+Knows rows, names and values; knows nothing of filters, catalogues or JSON. Every distinct value of an attribute has a
+code, and a column keeps (row, code) for the items that have it: memory follows the number of values that were given,
+however many names there are. Start at `AttributeColumns.rows_where`.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int32
+
+_FIRST_CAPACITY = 8
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_CURRENCY = "$€£¥"
+
+
+class AttributeColumn:
+    """One attribute: which items have it, and which value."""
+
+    def __init__(self) -> None:
+        self._rows = np.empty(_FIRST_CAPACITY, dtype=np.int32)
+        self._codes = np.empty(_FIRST_CAPACITY, dtype=np.int32)
+        self._num_rows = 0
+        self.is_in_order = True
+        """Entry n is of row n: nobody before the last one lacks the attribute, as is the rule in a tidy shop."""
+        self._code_of: dict[str, int] = {}
+        self._numbers: list[float] = []
+        self._numbers_by_code: Float64[np.ndarray, "code"] = np.zeros(0)
+
+    def __len__(self) -> int:
+        """Items that have the attribute."""
+        return self._num_rows
+
+    @property
+    def rows(self) -> Int32[np.ndarray, "entry"]:
+        """The items that have it, each once, in no order."""
+        return self._rows[: self._num_rows]
+
+    @property
+    def codes(self) -> Int32[np.ndarray, "entry"]:
+        """Their values, as codes."""
+        return self._codes[: self._num_rows]
+
+    @property
+    def numbers(self) -> Float64[np.ndarray, "code"]:
+        """The number that each code's value says; NaN where it says none."""
+        if len(self._numbers_by_code) != len(self._numbers):
+            self._numbers_by_code = np.array(self._numbers)
+        return self._numbers_by_code
+
+    @property
+    def holds_numbers(self) -> bool:
+        """Whether at least half of the distinct values are numbers: one odd value does not change what it is."""
+        return bool(2 * np.count_nonzero(~np.isnan(self.numbers)) >= len(self.numbers) > 0)
+
+    @property
+    def an_example(self) -> str:
+        """A value that some item has or had."""
+        return next(iter(self._code_of), "")
+
+    def codes_of(self, values: Iterable[str]) -> list[int]:
+        """The codes of those values that some item has or had."""
+        return [self._code_of[value] for value in values if value in self._code_of]
+
+    def append(self, row: int, value: str) -> None:
+        """Give an item that has none a value."""
+        code = self._code_of.setdefault(value, len(self._numbers))
+        if code == len(self._numbers):
+            self._numbers.append(number_in(value))
+        if self._num_rows == len(self._rows):
+            self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
+            self._codes = np.concatenate([self._codes, np.empty_like(self._codes)])
+        self.is_in_order &= row == self._num_rows
+        self._rows[self._num_rows], self._codes[self._num_rows] = row, code
+        self._num_rows += 1
+
+    def remove(self, row: int) -> None:
+        """Take an item's value away; the last entry moves to its place."""
+        places = np.flatnonzero(self.rows == row)
+        if len(places):
+            self.is_in_order = False
+            self._num_rows -= 1
+            self._rows[places[0]] = self._rows[self._num_rows]
+            self._codes[places[0]] = self._codes[self._num_rows]
+
+
+class AttributeColumns:
+    """The attributes of a table's items; rows are added at the end, and an item's attributes may be replaced."""
+
+    def __init__(self, attributes: Iterable[Mapping[str, str]] = ()) -> None:
+        self._columns: dict[str, AttributeColumn] = {}
+        self._names_of_row: list[tuple[str, ...]] = []
+        for of_item in attributes:
+            self.append(of_item)
+
+    def __len__(self) -> int:
+        """Rows."""
+        return len(self._names_of_row)
+
+    @property
+    def names(self) -> list[str]:
+        """Attributes that some item has, those of most items first."""
+        held = [(name, len(column)) for name, column in self._columns.items() if len(column)]
+        return [name for name, _ in sorted(held, key=lambda entry: (-entry[1], entry[0]))]
+
+    def find(self, name: str) -> AttributeColumn | None:
+        """The attribute's column, or None if no item has it."""
+        column = self._columns.get(name)
+        return column if column is not None and len(column) else None
+
+    def append(self, attributes: Mapping[str, str]) -> None:
+        """Add a row."""
+        row = len(self._names_of_row)
+        self._names_of_row.append(tuple(attributes))
+        for name, value in attributes.items():
+            self._columns.setdefault(name, AttributeColumn()).append(row, value)
+
+    def replace(self, row: int, attributes: Mapping[str, str]) -> None:
+        """Give a row other attributes."""
+        for name in self._names_of_row[row]:
+            self._columns[name].remove(row)
+        self._names_of_row[row] = tuple(attributes)
+        for name, value in attributes.items():
+            self._columns.setdefault(name, AttributeColumn()).append(row, value)
+
+    def rows_where(self, column: AttributeColumn, passes: Bool[np.ndarray, "code"]) -> Bool[np.ndarray, "item"]:
+        """Which items have a value whose code passes."""
+        is_match = np.zeros(len(self), dtype=np.bool_)
+        where = slice(len(column)) if column.is_in_order else column.rows
+        is_match[where] = passes[column.codes]
+        return is_match
+
+
+def number_in(value: str) -> float:
+    """The number that a value says, with or without a currency sign before it; NaN if it says none.
+
+    >>> number_in("$12.50"), number_in("12"), number_in("a dozen")
+    (12.5, 12.0, nan)
+    """
+    text = value.strip().lstrip(_CURRENCY).strip()
+    number = float(text) if _NUMBER.fullmatch(text) else math.nan
+    return number if math.isfinite(number) else math.nan

@@ -1,0 +1,94 @@
+"""GET /items/{item_id}/similar: what is most like an item by its content."""
+
+import json
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, Query
+from pydantic import TypeAdapter, ValidationError
+
+from clairo_core.errors import ItemFilterError
+from service.errors import InvalidBodyError, NoEmbeddingsError
+from service.filter_body import BoundedFilterBody, FilterBody
+from service.openapi import problem_answers
+from service.problems import readable_errors
+from service.recommend_schemas import MAX_RECOMMENDATIONS, SimilarItem, SimilarItems
+from service.routes.items import ItemIdInPath, item_summary
+from service.routes.parts import ReadyParts
+from service.routes.recommend import invalid_filter
+
+router = APIRouter(tags=["recommendations"])
+
+MAX_FILTER_CHARACTERS = 8000
+WHERE = ("query", "filter")
+FILTERS: TypeAdapter[FilterBody] = TypeAdapter(BoundedFilterBody)
+
+
+@router.get(
+    "/items/{item_id:path}/similar",
+    operation_id="list_similar_items",
+    summary="Items like this one",
+    responses=problem_answers(404, 409, 422, 503),
+)
+async def list_similar_items(
+    item_id: ItemIdInPath,
+    parts: ReadyParts,
+    limit: Annotated[int, Query(ge=1, le=MAX_RECOMMENDATIONS, description="How many items at most.")] = 10,
+    item_filter: Annotated[
+        str | None,
+        Query(
+            alias="filter",
+            max_length=MAX_FILTER_CHARACTERS,
+            description="A filter as POST /recommend takes it, as JSON.",
+        ),
+    ] = None,
+) -> SimilarItems:
+    """By what an item is, its picture and words, whatever people did with it; posted items included.
+
+    Retired items are not among them, though they may be asked about.
+    """
+    table, serving = await parts.recommendations.tables.current(), parts.serving
+    row, catalogue, vectors = serving.row_of(item_id), serving.recommender.catalogue, table.vectors
+    if vectors is None:
+        raise NoEmbeddingsError(
+            f"bundle {serving.bundle_id} was trained on ready-made codes and has no item embeddings to compare; "
+            "serve a bundle trained on pictures and words"
+        )
+    is_allowed = ~catalogue.is_retired
+    if item_filter is not None:
+        try:
+            is_allowed &= table.allowed_rows(parsed_filter(item_filter).item_filter())
+        except ItemFilterError as error:
+            raise invalid_filter(error, WHERE) from error
+    rows, similarities = vectors.most_similar(row, limit, np.asarray(is_allowed))
+    found = [table.items[similar] for similar in rows.tolist()]
+    by_modality = table.modality_similarities(row, rows)
+    return SimilarItems(
+        item_id=item_id,
+        bundle_id=serving.bundle_id,
+        catalogue_version=catalogue.version,
+        items=[
+            SimilarItem(
+                item=item_summary(similar), rank=rank, similarity=round(similarity, 6), modality_similarity=of_modality
+            )
+            for rank, (similar, similarity, of_modality) in enumerate(
+                zip(found, similarities.tolist(), by_modality, strict=True), 1
+            )
+        ],
+    )
+
+
+def parsed_filter(text: str) -> FilterBody:
+    """The filter that a query parameter says.
+
+    Raises:
+        InvalidBodyError: it is no JSON, or no filter.
+    """
+    try:
+        return FILTERS.validate_python(json.loads(text))
+    except ValidationError as error:
+        errors = [problem | {"loc": [*WHERE, *problem["loc"]]} for problem in readable_errors(error.errors())]  # type: ignore[misc]
+        raise InvalidBodyError(str(errors[0]["msg"]), errors) from error
+    except (ValueError, RecursionError) as error:
+        message = "not JSON; give a filter as POST /recommend takes it, as JSON"
+        raise InvalidBodyError(message, [{"loc": list(WHERE), "msg": message}]) from error

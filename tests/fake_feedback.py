@@ -1,0 +1,29 @@
+"""Feedback in a list, for tests."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Event:
+    type: str
+    recommendation_id: str | None
+
+
+@dataclass(frozen=True)
+class Kept:
+    sequence: int
+    event: Event
+
+
+class FakeFeedback:
+    """`FeedbackEvents` in a list."""
+
+    def __init__(self) -> None:
+        self.kept: list[Kept] = []
+
+    def tell(self, event_type: str, recommendation_id: str | None) -> None:
+        self.kept.append(Kept(len(self.kept) + 1, Event(event_type, recommendation_id)))
+
+    async def events_after(self, sequence: int, limit: int) -> Sequence[Kept]:
+        return [kept for kept in self.kept if kept.sequence > sequence][:limit]
