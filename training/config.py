@@ -31,8 +31,16 @@ class EncodeSettings:
     """Content to modality embeddings."""
 
     modalities: tuple[str, ...] = ("text", "image")
+    """Any further name is a column of vectors in the items table."""
+    text_encoder: str = "builtin"
+    """Or `sentence-transformers:NAME_OR_FOLDER`; without a name, Sentence-T5."""
+    image_encoder: str = "builtin"
+    """Or `open_clip:NAME/TAG`, `open_clip:FOLDER`, or `learned` from the catalogue's own pictures and words."""
     text_dim: int = 256
     """Size of the built-in text encoder's modality embedding."""
+    learned_dim: int = 128
+    """Size of the learned image encoder's modality embedding."""
+    learned_epochs: int = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +245,8 @@ def check_ranges(preset: Preset) -> None:
     """Refuse numbers that no stage could work with."""
     at_least_one = {
         "encode.text_dim": preset.encode.text_dim,
+        "encode.learned_dim": preset.encode.learned_dim,
+        "encode.learned_epochs": preset.encode.learned_epochs,
         "fuse.dim_per_modality": preset.fuse.dim_per_modality,
         "align.window": preset.align.window,
         "quantize.num_codebooks": preset.quantize.num_codebooks,
@@ -270,4 +280,4 @@ def check_ranges(preset: Preset) -> None:
     if preset.fit.softmax not in list(Softmax):
         raise SettingsError(f"fit.softmax is {preset.fit.softmax!r}; expected one of {', '.join(Softmax)}")
     if not preset.encode.modalities:
-        raise SettingsError("encode.modalities is empty; expected text, image or both")
+        raise SettingsError("encode.modalities is empty; expected text, image, or names of vector columns")

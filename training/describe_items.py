@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Int32
 
 from clairo_core.array_file import load_arrays, save_arrays
-from clairo_core.encoders import ModalityEmbeddings
+from clairo_core.encoders import ModalityEmbeddings, ModalityEncoder
+from clairo_core.encoders.item_content import TEXT
 from clairo_core.errors import SettingsError
 from clairo_core.features import FeatureSpace, collision_capacity, feature_sets_with_collision_index
 from clairo_core.fusion import AlignedFusion, FusedItems, fit_fusion
@@ -21,7 +22,9 @@ from clairo_core.quantizers import fit_opq, load_opq
 from training.align_items import align_items, can_align
 from training.config import QuantizeSettings
 from training.datasets.split import training_items, training_sequences
+from training.choose_encoder import LEARNED, encoder_inputs, encoder_setting, make_encoder
 from training.encode_items import encode_items, load_embeddings
+from training.fit_image_encoder import fit_image_encoder
 from training.stages import digest_of
 from training.workbench import Workbench
 
@@ -146,25 +149,29 @@ def fuse_stage(
 
 def encode_stage(bench: Workbench, modality: str) -> Path:
     """One modality's encoder, and every item's embedding by it."""
-    settings = bench.preset.encode
+    settings, seed = bench.preset.encode, bench.seed
+    items, is_training = bench.dataset.items, training_items(bench.dataset)
+    chosen = [item for item, is_chosen in zip(items, is_training, strict=True) if is_chosen]
+    inputs: dict[str, object] = {"dataset": bench.dataset.fingerprint, "modality": modality, "seed": seed}
+    inputs |= encoder_inputs(modality, settings)
+    is_learned = modality != TEXT and encoder_setting(modality, settings) == LEARNED
+    # Words are what it learns from, whether or not they are fused as well.
+    words_folder = encode_stage(bench, TEXT) if is_learned else None
+    if words_folder is not None:
+        inputs["words"] = words_folder.name
 
     def build(folder: Path) -> None:
-        encode_items(
-            folder,
-            modality,
-            bench.dataset.items,
-            training_items(bench.dataset),
-            settings,
-            bench.seed,
-            bench.progress,
-        )
+        def make() -> ModalityEncoder:
+            if words_folder is None:
+                return make_encoder(modality, chosen, settings, seed, bench.progress)
+            words = load_embeddings(words_folder / "embeddings.npz")
+            words = ModalityEmbeddings(words.vectors[is_training], words.is_present[is_training])
+            return fit_image_encoder(
+                folder, chosen, words, settings, bench.device, seed, progress=bench.progress, report=bench.report
+            )
 
-    inputs = {
-        "dataset": bench.dataset.fingerprint,
-        "modality": modality,
-        "text_dim": settings.text_dim,
-        "seed": bench.seed,
-    }
+        encode_items(folder, modality, items, make, bench.stages.folder / "embeddings", bench.progress)
+
     return bench.stages.run(f"encode-{modality}", inputs, build)
 
 

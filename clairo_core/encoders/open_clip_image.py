@@ -108,7 +108,7 @@ class OpenClipEncoder:
         save_array_folder(folder, "encoder", self.kind, {"dim": np.array([self.dim], np.int64)}, header)
 
     @classmethod
-    def load(cls, folder: Path) -> "OpenClipEncoder":
+    def load(cls, folder: Path, *, use_gpu: bool = True) -> "OpenClipEncoder":
         """Read what `save` wrote; on a GPU, if there is one, in float16.
 
         Raises:
@@ -125,7 +125,7 @@ class OpenClipEncoder:
             visual.load_state_dict(load_file(folder / "visual.safetensors"))
         except (OSError, SafetensorError, RuntimeError, TypeError, ValueError, KeyError) as error:
             raise EncoderError(f"{folder}: weights or shape are damaged ({error}); copy the folder again") from error
-        if torch.cuda.is_available():
+        if use_gpu and torch.cuda.is_available():
             visual = visual.to("cuda", torch.float16)
         return cls(visual, shape, preparation, source)
 

@@ -77,7 +77,7 @@ class SentenceTransformerEncoder:
         save_array_folder(folder, "encoder", self.kind, {"dim": np.array([self.dim], np.int64)}, header)
 
     @classmethod
-    def load(cls, folder: Path) -> "SentenceTransformerEncoder":
+    def load(cls, folder: Path, *, use_gpu: bool = True) -> "SentenceTransformerEncoder":
         """Read what `save` wrote; on a GPU, if there is one, in bfloat16.
 
         Raises:
@@ -85,7 +85,7 @@ class SentenceTransformerEncoder:
         """
         source = load_array_folder(folder, "encoder", cls.kind, EncoderError).text("source")
         model = _loaded(str(folder / "model"), folder / "model")
-        if torch.cuda.is_available():
+        if use_gpu and torch.cuda.is_available():
             # T5 overflows in float16.
             model = model.to("cuda", torch.bfloat16)
         return cls(model, source)
