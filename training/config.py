@@ -48,6 +48,16 @@ class FuseSettings:
     """Modality embeddings to item embeddings."""
 
     dim_per_modality: int = 64
+    scheme: str = "concat_pca"
+    """`gate` and `attention` learn how much of each modality an item needs; `late` gives each codebooks of its own."""
+    weights: tuple[str, ...] = ()
+    """`text=1,image=0.5`, or `auto`: chosen on validation by nearest neighbours. Empty counts all alike."""
+    final_dim: int = 0
+    """Principal components of all modalities together; 0 has no final PCA."""
+    whiten: bool = False
+    """Whether the last principal components there are vary equally much."""
+    contrastive_dim: int = 0
+    """Bring an item's modalities together in a space of this size before they are fused; 0 leaves them be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +280,8 @@ def check_ranges(preset: Preset) -> None:
     if not 0 < preset.fit.learning_rate < 1:
         raise SettingsError(f"fit.learning_rate is {preset.fit.learning_rate}; expected more than 0 and less than 1")
     not_negative = {
+        "fuse.final_dim": preset.fuse.final_dim,
+        "fuse.contrastive_dim": preset.fuse.contrastive_dim,
         "align.dim": preset.align.dim,
         "align.prior_interactions": preset.align.prior_interactions,
         "align.content_weight": preset.align.content_weight,

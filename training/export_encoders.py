@@ -29,8 +29,15 @@ from clairo_core.bundle_manifest import (
     write_manifest,
     written_aside,
 )
-from clairo_core.encoders import LearnedImageEncoder, ModalityEncoder, OpenClipEncoder, load_encoder
-from clairo_core.encoders import OnnxImageEncoder, OnnxTextEncoder, SentenceTransformerEncoder
+from clairo_core.encoders import (
+    LearnedImageEncoder,
+    ModalityEncoder,
+    OnnxImageEncoder,
+    OnnxTextEncoder,
+    OpenClipEncoder,
+    SentenceTransformerEncoder,
+    load_encoder,
+)
 from clairo_core.encoders.onnx_encoder import MODEL_FILE, OUTPUT, TOKENIZER_FILE, write_export_header
 from clairo_core.encoders.optional_library import optional_library
 from clairo_core.errors import EncoderError

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -100,7 +100,9 @@ def fit_image_encoder(
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * (0.02 + 0.98 * share)
         label = f"image encoder, epoch {epoch}/{settings.learned_epochs}"
-        loss = _train_epoch(model, optimizer, pictures[learned], texts[learned], seed * 100_003 + epoch, label, progress)
+        loss = _train_epoch(
+            model, optimizer, pictures[learned], texts[learned], seed * 100_003 + epoch, label, progress
+        )
         score = text_found(model, pictures[held_out], texts[held_out])
         done.epochs_done = epoch
         if score > done.best_score:
@@ -164,9 +166,7 @@ def _train_epoch(
     return float(torch.stack(losses).mean())
 
 
-def augmented(
-    pictures: UInt8[Tensor, "picture 3 72 72"], random: torch.Generator
-) -> Float[Tensor, "picture 3 64 64"]:
+def augmented(pictures: UInt8[Tensor, "picture 3 72 72"], random: torch.Generator) -> Float[Tensor, "picture 3 64 64"]:
     """Cut somewhere, half of them mirrored, brighter or darker, of stronger or weaker contrast and colours."""
     count, room = len(pictures), STORED_SIDE - SIDE_PIXELS
     corners: Int[Tensor, "picture 2"] = torch.randint(room + 1, (count, 2), generator=random)
@@ -228,9 +228,7 @@ def _save(
     aside.replace(path)
 
 
-def _load(
-    path: Path, model: _Matching, optimizer: torch.optim.Optimizer, best: dict[str, Tensor]
-) -> _Progress:
+def _load(path: Path, model: _Matching, optimizer: torch.optim.Optimizer, best: dict[str, Tensor]) -> _Progress:
     """Bring all three to where a run stood; a fresh start if there is no checkpoint."""
     if not path.is_file():
         return _Progress()

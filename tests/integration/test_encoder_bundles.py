@@ -1,4 +1,4 @@
-"""Bundles with a real text encoder and a CLIP: trained, exported to ONNX, and taking POST /items without the libraries."""
+"""Bundles of a real text encoder and a CLIP: trained, exported to ONNX, taking POST /items without the libraries."""
 
 import base64
 import sys
@@ -16,13 +16,14 @@ from tests.running_service import running_service
 from training.cli import app
 from training.datasets.demo_shop import write_demo_shop
 
+SHORT = ("fit.max_epochs=1", "fit.validation_users=5", "evaluate.max_users=5", "evaluate.num_beams=5", "align.dim=8")
 LIBRARIES = ("sentence_transformers", "open_clip", "timm", "torchvision")
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shop")
-    write_demo_shop(folder, num_items=80, num_users=100)
+    write_demo_shop(folder, num_items=50, num_users=50)
     return folder
 
 
@@ -33,9 +34,8 @@ def bundle_folder(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     encoders = (
         f"encode.text_encoder=sentence-transformers:{minilm_folder()}",
         f"encode.image_encoder=open_clip:{clip}",
-        "fit.max_epochs=1",
     )
-    result = CliRunner().invoke(app, arguments(shop, out, *encoders))
+    result = CliRunner().invoke(app, arguments(shop, out, *SHORT, *encoders))
     assert result.exit_code == 0, result.output
     return out
 
@@ -91,10 +91,10 @@ def test_a_bundle_can_be_exported_in_its_own_place(exported_folder: Path) -> Non
 def test_a_learned_image_encoder_alone_makes_a_bundle(shop: Path, tmp_path: Path) -> None:
     out = tmp_path / "learned"
     settings = ("encode.image_encoder=learned", "encode.learned_epochs=1", "encode.modalities=image")
-    result = CliRunner().invoke(app, arguments(shop, out, *settings, "fit.max_epochs=1"))
+    result = CliRunner().invoke(app, arguments(shop, out, *SHORT, *settings))
     assert result.exit_code == 0, result.output
     bundle = load_bundle(out)
     assert dict(bundle.manifest.encoders) == {"image": "learned-image"}
-    assert len({tuple(row) for row in bundle.catalogue.feature_sets.tolist()}) == 80
+    assert len({tuple(row) for row in bundle.catalogue.feature_sets.tolist()}) == 50
     described = bundle.describe(Item(item_id="new", picture=bundle.read_picture(0)), bundle.catalogue.taken)
     assert described.feature_set not in bundle.catalogue.taken
