@@ -166,6 +166,18 @@ def vocabulary(
     typer.echo(report_on_bundle(bundle, data, tokens, json_file, progress_bar, report))
 
 
+@app.command("export-encoders")
+def export_encoders(
+    bundle: Annotated[Path, typer.Argument(help="The bundle's folder.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Write here; without it, the bundle is replaced.")] = None,
+) -> None:
+    """Write a bundle's encoders as ONNX: serving then needs neither sentence-transformers nor open_clip."""
+    from training.export_encoders import export_encoders as export  # noqa: PLC0415
+
+    written = export(bundle, out, report)
+    report(f"wrote {out or bundle} as {written.bundle_id}")
+
+
 def main() -> None:
     """Run the command; say what went wrong in one line."""
     run_command(app)

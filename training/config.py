@@ -31,8 +31,16 @@ class EncodeSettings:
     """Content to modality embeddings."""
 
     modalities: tuple[str, ...] = ("text", "image")
+    """Any further name is a column of vectors in the items table."""
+    text_encoder: str = "builtin"
+    """Or `sentence-transformers:NAME_OR_FOLDER`; without a name, Sentence-T5."""
+    image_encoder: str = "builtin"
+    """Or `open_clip:NAME/TAG`, `open_clip:FOLDER`, or `learned` from the catalogue's own pictures and words."""
     text_dim: int = 256
     """Size of the built-in text encoder's modality embedding."""
+    learned_dim: int = 128
+    """Size of the learned image encoder's modality embedding."""
+    learned_epochs: int = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,16 @@ class FuseSettings:
     """Modality embeddings to item embeddings."""
 
     dim_per_modality: int = 64
+    scheme: str = "concat_pca"
+    """`gate` and `attention` learn how much of each modality an item needs; `late` gives each codebooks of its own."""
+    weights: tuple[str, ...] = ()
+    """`text=1,image=0.5`, or `auto`: chosen on validation by nearest neighbours. Empty counts all alike."""
+    final_dim: int = 0
+    """Principal components of all modalities together; 0 has no final PCA."""
+    whiten: bool = False
+    """Whether the last principal components there are vary equally much."""
+    contrastive_dim: int = 0
+    """Bring an item's modalities together in a space of this size before they are fused; 0 leaves them be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +292,8 @@ def check_ranges(preset: Preset) -> None:
     """Refuse numbers that no stage could work with."""
     at_least_one = {
         "encode.text_dim": preset.encode.text_dim,
+        "encode.learned_dim": preset.encode.learned_dim,
+        "encode.learned_epochs": preset.encode.learned_epochs,
         "fuse.dim_per_modality": preset.fuse.dim_per_modality,
         "align.window": preset.align.window,
         "quantize.num_codebooks": preset.quantize.num_codebooks,
@@ -319,6 +339,8 @@ def check_ranges(preset: Preset) -> None:
             f"dense.dim is {preset.dense.dim}; expected a multiple of dense.num_heads, {preset.dense.num_heads}"
         )
     not_negative = {
+        "fuse.final_dim": preset.fuse.final_dim,
+        "fuse.contrastive_dim": preset.fuse.contrastive_dim,
         "align.dim": preset.align.dim,
         "align.prior_interactions": preset.align.prior_interactions,
         "align.content_weight": preset.align.content_weight,
@@ -332,4 +354,4 @@ def check_ranges(preset: Preset) -> None:
     if preset.fit.softmax not in list(Softmax):
         raise SettingsError(f"fit.softmax is {preset.fit.softmax!r}; expected one of {', '.join(Softmax)}")
     if not preset.encode.modalities:
-        raise SettingsError("encode.modalities is empty; expected text, image or both")
+        raise SettingsError("encode.modalities is empty; expected text, image, or names of vector columns")

@@ -13,15 +13,26 @@ import numpy as np
 from jaxtyping import Int32
 
 from clairo_core.array_file import load_arrays, save_arrays
-from clairo_core.encoders import ModalityEmbeddings
+from clairo_core.encoders import ModalityEmbeddings, ModalityEncoder
+from clairo_core.encoders.item_content import TEXT
 from clairo_core.errors import SettingsError
 from clairo_core.features import FeatureSpace, collision_capacity, feature_sets_with_collision_index
-from clairo_core.fusion import AlignedFusion, FusedItems, fit_fusion
-from clairo_core.quantizers import fit_opq, load_opq
-from training.align_items import align_items, can_align
+from clairo_core.fusion import AlignedFusion, FusedItems
+from clairo_core.quantizers import load_opq
+from training.align_items import can_align
+from training.choose_encoder import LEARNED, encoder_inputs, encoder_setting, make_encoder
 from training.config import QuantizeSettings
-from training.datasets.split import training_items, training_sequences
+from training.datasets.split import training_items, training_sequences, validation_split
 from training.encode_items import encode_items, load_embeddings
+from training.fit_image_encoder import fit_image_encoder
+from training.fuse_content import (
+    LATE,
+    align_by_modality,
+    check_fuse_settings,
+    fit_opq_by_modality,
+    fuse_content,
+    fuse_inputs,
+)
 from training.stages import digest_of
 from training.workbench import Workbench
 
@@ -63,6 +74,7 @@ def describe_items(bench: Workbench) -> DescribedItems:
 def describe_by_content(bench: Workbench) -> DescribedItems:
     """Encode, fuse and quantize; everything is fitted on the items that occur in training."""
     dataset, preset = bench.dataset, bench.preset
+    check_fuse_settings(preset.fuse)
     is_training = training_items(dataset)
     folders: dict[str, Path] = {}
     embeddings: dict[str, ModalityEmbeddings] = {}
@@ -80,8 +92,9 @@ def describe_by_content(bench: Workbench) -> DescribedItems:
 
     def build_quantizer(folder: Path) -> None:
         settings = preset.quantize
-        fit_opq(
+        fit_opq_by_modality(
             fused.item_embeddings[is_training],
+            len(embeddings) if preset.fuse.scheme == LATE else 1,
             settings.num_codebooks,
             centroids_for(int(is_training.sum()), settings),
             seed=bench.seed,
@@ -116,14 +129,17 @@ def fuse_stage(
     is_aligned = can_align(training, len(bench.dataset.items), preset.align)
 
     def build(folder: Path) -> None:
-        chosen = {
-            modality: ModalityEmbeddings(parts.vectors[is_training], parts.is_present[is_training])
-            for modality, parts in embeddings.items()
-        }
-        content_fusion = fit_fusion(chosen, preset.fuse.dim_per_modality, bench.seed)
+        validation = validation_split(bench.dataset)
+        content_fusion = fuse_content(
+            embeddings, is_training, training, validation, preset.fuse, bench.seed, bench.report
+        )
         fused = content_fusion.fuse(embeddings)
         if is_aligned:
-            aligned = align_items(fused.item_embeddings, is_training, training, preset.align, bench.seed)
+            # Early fusion is aligned as one part.
+            num_parts = len(embeddings) if preset.fuse.scheme == LATE else 1
+            aligned = align_by_modality(
+                fused.item_embeddings, num_parts, is_training, training, preset.align, bench.seed
+            )
             bench.report(f"align: content predicts {aligned.explained:.0%} of what items are used with")
             spread = fused.item_embeddings[is_training].std(axis=0)
             AlignedFusion(content_fusion, aligned.alignment, spread).save(folder / "fusion")
@@ -138,7 +154,7 @@ def fuse_stage(
         )
     folder = bench.stages.run(
         "fuse",
-        {"encoded": encoded, "fuse": asdict(preset.fuse), "align": asdict(preset.align), "seed": bench.seed},
+        {"encoded": encoded, "fuse": fuse_inputs(preset.fuse), "align": asdict(preset.align), "seed": bench.seed},
         build,
     )
     return folder / "fusion", FusedItems(*load_arrays(folder / "embeddings.npz", "item_embeddings", "is_present"))
@@ -146,25 +162,29 @@ def fuse_stage(
 
 def encode_stage(bench: Workbench, modality: str) -> Path:
     """One modality's encoder, and every item's embedding by it."""
-    settings = bench.preset.encode
+    settings, seed = bench.preset.encode, bench.seed
+    items, is_training = bench.dataset.items, training_items(bench.dataset)
+    chosen = [item for item, is_chosen in zip(items, is_training, strict=True) if is_chosen]
+    inputs: dict[str, object] = {"dataset": bench.dataset.fingerprint, "modality": modality, "seed": seed}
+    inputs |= encoder_inputs(modality, settings)
+    is_learned = modality != TEXT and encoder_setting(modality, settings) == LEARNED
+    # Words are what it learns from, whether or not they are fused as well.
+    words_folder = encode_stage(bench, TEXT) if is_learned else None
+    if words_folder is not None:
+        inputs["words"] = words_folder.name
 
     def build(folder: Path) -> None:
-        encode_items(
-            folder,
-            modality,
-            bench.dataset.items,
-            training_items(bench.dataset),
-            settings,
-            bench.seed,
-            bench.progress,
-        )
+        def make() -> ModalityEncoder:
+            if words_folder is None:
+                return make_encoder(modality, chosen, settings, seed, bench.progress)
+            words = load_embeddings(words_folder / "embeddings.npz")
+            words = ModalityEmbeddings(words.vectors[is_training], words.is_present[is_training])
+            return fit_image_encoder(
+                folder, chosen, words, settings, bench.device, seed, progress=bench.progress, report=bench.report
+            )
 
-    inputs = {
-        "dataset": bench.dataset.fingerprint,
-        "modality": modality,
-        "text_dim": settings.text_dim,
-        "seed": bench.seed,
-    }
+        encode_items(folder, modality, items, make, bench.stages.folder / "embeddings", bench.progress)
+
     return bench.stages.run(f"encode-{modality}", inputs, build)
 
 

@@ -1,86 +1,60 @@
 """Turn items into modality embeddings, chunk by chunk, so that a killed run goes on where it stood.
 
-Knows encoders, files and chunks; an encoder is fitted on training items only.
+Knows encoders, files and chunks. What an encoder made of a content is kept by the digests of both: items of the same
+content are encoded once, and a dataset that has grown costs only what is new. Start at `encode_items`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import Bool
-
 from clairo_core.array_file import load_arrays, save_arrays
-from clairo_core.encoders import (
-    BuiltinImageEncoder,
-    BuiltinTextEncoder,
-    ModalityEmbeddings,
-    ModalityEncoder,
-    load_encoder,
-)
-from clairo_core.errors import SettingsError
+from clairo_core.bundle_manifest import digests_of
+from clairo_core.encoders import ModalityEmbeddings, ModalityEncoder, load_encoder
+from clairo_core.encoders.item_content import content_digest
 from clairo_core.items import Item
 from clairo_core.progress import Progress
-from training.config import EncodeSettings
+from training.embedding_cache import EmbeddingCache
+from training.stages import digest_of
 
 CHUNK_ITEMS = 512
-
-
-def fit_encoder(
-    modality: str,
-    training_items: Sequence[Item],
-    settings: EncodeSettings,
-    seed: int,
-    progress: Progress[Item],
-) -> ModalityEncoder:
-    """A built-in encoder for `modality`, fitted on the training items.
-
-    Raises:
-        SettingsError: there is no encoder for this modality.
-    """
-    if modality == "text":
-        return BuiltinTextEncoder.fit(training_items, dim=settings.text_dim, seed=seed)
-    if modality == "image":
-        return BuiltinImageEncoder.fit(training_items, seed=seed, progress=progress)
-    raise SettingsError(f"encode.modalities names {modality!r}; the built-in encoders are text and image")
 
 
 def encode_items(
     folder: Path,
     modality: str,
     items: Sequence[Item],
-    is_training: Bool[np.ndarray, "item"],
-    settings: EncodeSettings,
-    seed: int,
+    make_encoder: Callable[[], ModalityEncoder],
+    cache_folder: Path,
     progress: Progress,
 ) -> None:
-    """Fill `folder` with the fitted encoder (`encoder/`) and every item's embedding (`embeddings.npz`)."""
+    """Fill `folder` with the encoder (`encoder/`) and every item's embedding (`embeddings.npz`).
+
+    Args:
+        folder: may hold what a killed run left.
+        modality: what the encoder reads of an item.
+        items: all of them.
+        make_encoder: fits or loads the encoder; not called if a killed run had got so far.
+        cache_folder: a folder in it for each encoder keeps embeddings by content.
+        progress: reports chunks.
+    """
     encoder_folder = folder / "encoder"
     if not encoder_folder.is_dir():
-        training_items = [item for item, chosen in zip(items, is_training, strict=True) if chosen]
-        encoder = fit_encoder(modality, training_items, settings, seed, progress)
+        encoder = make_encoder()
         aside = folder / "encoder.tmp"
         aside.mkdir(exist_ok=True)
         encoder.save(aside)
         aside.rename(encoder_folder)
     # Loaded even when it was fitted just now: what is served is what was saved.
     encoder = load_encoder(encoder_folder)
-    chunk_files = []
-    starts = range(0, len(items), CHUNK_ITEMS)
-    for start in progress(starts, f"{modality}: {len(items)} items, chunks of {CHUNK_ITEMS}", len(starts)):
-        chunk_file = folder / f"chunk-{start}.npz"
-        if not chunk_file.is_file():
-            save_embeddings(chunk_file, encoder.encode(items[start : start + CHUNK_ITEMS]))
-        chunk_files.append(chunk_file)
-    chunks = [load_embeddings(chunk_file) for chunk_file in chunk_files]
-    save_embeddings(
-        folder / "embeddings.npz",
-        ModalityEmbeddings(
-            np.concatenate([chunk.vectors for chunk in chunks]),
-            np.concatenate([chunk.is_present for chunk in chunks]),
-        ),
-    )
-    for chunk_file in chunk_files:
-        chunk_file.unlink()
+    cache = EmbeddingCache(cache_folder / f"{modality}-{digest_of(digests_of(encoder_folder))}")
+    digests = [content_digest(item, modality) for item in items]
+    row_of = {digest: row for row, digest in enumerate(digests) if digest not in cache}
+    left = list(row_of)
+    starts = range(0, len(left), CHUNK_ITEMS)
+    for start in progress(starts, f"{modality}: {len(left)} contents, chunks of {CHUNK_ITEMS}", len(starts)):
+        chunk = left[start : start + CHUNK_ITEMS]
+        cache.add(chunk, encoder.encode([items[row_of[digest]] for digest in chunk]))
+    save_embeddings(folder / "embeddings.npz", cache.rows(digests, encoder.dim))
 
 
 def save_embeddings(path: Path, embeddings: ModalityEmbeddings) -> None:

@@ -40,7 +40,7 @@ class ModalityEncoder(Protocol):
 
     @property
     def name(self) -> str:
-        """The kind of encoder, such as "builtin-text"; `load_encoder` reads it back."""
+        """What the manifest and tables call it, such as "builtin-text" or "open_clip:ViT-L-14/openai"."""
 
     @property
     def modality(self) -> str:

@@ -1,15 +1,32 @@
 """Fusion: the modality embeddings of an item to one item embedding, by the scheme that training fitted."""
 
+from collections.abc import Callable
 from pathlib import Path
 
-from clairo_core.array_folder import load_kind
+import numpy as np
+
+from clairo_core.array_folder import load_array_folder, load_kind
 from clairo_core.errors import FusionError
-from clairo_core.fusion import aligned, concat_pca
+from clairo_core.fusion import concat_pca
 from clairo_core.fusion.aligned import AlignedFusion
+from clairo_core.fusion.attention import AttentionFusion, load_attention
 from clairo_core.fusion.concat_pca import ConcatPcaFusion, fit_fusion
 from clairo_core.fusion.fusion import FusedItems, Fusion
+from clairo_core.fusion.gate import GatedFusion, load_gate
+from clairo_core.fusion.projected import ProjectedFusion, fit_final_pca
 
-__all__ = ["AlignedFusion", "ConcatPcaFusion", "FusedItems", "Fusion", "fit_fusion", "load_fusion"]
+__all__ = [
+    "AlignedFusion",
+    "AttentionFusion",
+    "ConcatPcaFusion",
+    "FusedItems",
+    "Fusion",
+    "GatedFusion",
+    "ProjectedFusion",
+    "fit_final_pca",
+    "fit_fusion",
+    "load_fusion",
+]
 
 
 def load_fusion(folder: Path) -> Fusion:
@@ -18,12 +35,27 @@ def load_fusion(folder: Path) -> Fusion:
     Raises:
         FusionError: the folder is damaged, or holds a scheme that this CLAIRO does not know.
     """
+    loaders: dict[str, Callable[[Path], Fusion]] = {
+        concat_pca.KIND: concat_pca.load_concat_pca,
+        GatedFusion.kind: load_gate,
+        AttentionFusion.kind: load_attention,
+        ProjectedFusion.kind: lambda folder: _load_projected(folder, ProjectedFusion),
+        AlignedFusion.kind: lambda folder: _load_projected(folder, AlignedFusion),
+    }
     kind = load_kind(folder, "fusion", FusionError)
-    if kind == concat_pca.KIND:
-        return concat_pca.load_concat_pca(folder)
-    if kind == aligned.KIND:
-        return aligned.load_aligned(folder)
-    raise FusionError(
-        f"{folder} holds the fusion scheme {kind!r}, this CLAIRO knows {concat_pca.KIND} and {aligned.KIND}; "
-        "update CLAIRO, or fit the fusion again"
+    if kind not in loaders:
+        raise FusionError(
+            f"{folder} holds the fusion scheme {kind!r}, this CLAIRO knows {', '.join(loaders)}; "
+            "update CLAIRO, or fit the fusion again"
+        )
+    return loaders[kind](folder)
+
+
+def _load_projected(folder: Path, scheme: type[ProjectedFusion]) -> ProjectedFusion:
+    content = load_fusion(folder / "content")
+    saved = load_array_folder(folder, "fusion", scheme.kind, FusionError)
+    return scheme(
+        content,
+        saved.array("alignment", np.float32, (content.dim, None)),
+        saved.array("content_spread", np.float32, (content.dim,)),
     )

@@ -3,9 +3,10 @@
 Each modality is centred, reduced by PCA to the same size and brought to the same energy; then they stand side by side.
 Knows names of modalities and their vectors; knows nothing of encoders or codes. Start at `ConcatPcaFusion.fuse`.
 
-Source: PCA 1:1 and concatenation as in MGR-EF. We differ: no final PCA, since OPQ rotates anyway; a missing modality is
-the training mean, which is the origin here, and a flag. Items are not normalized one by one: on films' posters and
-words that changed what neighbours share by about 1%, and it would blow up an item of which little is known.
+Source: PCA 1:1 and concatenation as in MGR-EF. We differ: the final PCA is a scheme of its own, as OPQ rotates anyway;
+a missing modality is the training mean, which is the origin here, and a flag. Items are not normalized one by one: on
+films' posters and words that changed what neighbours share by about 1%, and it would blow up an item of which little
+is known.
 """
 
 from collections.abc import Mapping
@@ -14,16 +15,14 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64
-from sklearn.decomposition import PCA
 
 from clairo_core.array_folder import load_array_folder, save_array_folder
 from clairo_core.encoders.encoder import ModalityEmbeddings
 from clairo_core.errors import FusionError
 from clairo_core.fusion.fusion import FusedItems
+from clairo_core.fusion.principal_components import principal_projection
 
 KIND = "concat-pca"
-# Below this share of the largest one, a principal component's spread is rounding.
-_LEAST_SPREAD = 1e-5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,19 +86,43 @@ class ConcatPcaFusion:
         return given
 
 
-def fit_fusion(embeddings: Mapping[str, ModalityEmbeddings], dim_per_modality: int, seed: int = 0) -> ConcatPcaFusion:
+def fit_fusion(
+    embeddings: Mapping[str, ModalityEmbeddings],
+    dim_per_modality: int,
+    seed: int = 0,
+    *,
+    weights: Mapping[str, float] | None = None,
+    whiten: bool = False,
+    maps: Mapping[str, Float64[np.ndarray, "embedding mapped"]] | None = None,
+) -> ConcatPcaFusion:
     """Learn means and principal components from training items; rows that are not present are left out.
 
     Where a modality varies in fewer directions than `dim_per_modality` (few items, or all alike), its part is filled up
     with zeros: an item embedding's length depends on the settings alone.
 
+    Args:
+        embeddings: of the training items.
+        dim_per_modality: principal components of each.
+        seed: of the decomposition.
+        weights: what each modality's part is multiplied with; 1 where there is none.
+        whiten: whether all components of a modality vary equally much.
+        maps: what each modality's centred embeddings are multiplied with before their components are taken, such as
+            those of `fit_modality_maps`.
+
     Raises:
-        FusionError: there is no modality, no item has one of them, a vector is not finite, or `dim_per_modality` is
-            below 1.
+        FusionError: a weight is of no modality or not positive; there is no modality, no item has one of them, a vector
+            is not finite, or `dim_per_modality` is below 1.
     """
     if not embeddings or dim_per_modality < 1:
         raise FusionError(
             f"got {len(embeddings)} modalities at {dim_per_modality} dimensions each, expected at least one of both"
+        )
+    weights = weights or {}
+    unknown = sorted(set(weights) - set(embeddings))
+    if unknown or not all(np.isfinite(weight) and weight > 0 for weight in weights.values()):
+        raise FusionError(
+            f"weights are {dict(weights)}, expected positive numbers for some of {', '.join(embeddings)}; "
+            "leave a modality out instead of giving it none"
         )
     means, projections = {}, {}
     for modality, given in embeddings.items():
@@ -110,7 +133,14 @@ def fit_fusion(embeddings: Mapping[str, ModalityEmbeddings], dim_per_modality: i
             raise FusionError(f"{modality} embeddings hold values that are no finite numbers; check their encoder")
         mean = present.mean(axis=0)
         means[modality] = mean.astype(np.float32)
-        projections[modality] = _principal_projection(present - mean, dim_per_modality, seed)
+        centred = present - mean
+        if maps is None:
+            components = principal_projection(centred, dim_per_modality, seed, whiten=whiten)
+        else:
+            # One matrix in the end: serving need not know how it came about.
+            mapped = centred @ maps[modality]
+            components = maps[modality] @ principal_projection(mapped, dim_per_modality, seed, whiten=whiten)
+        projections[modality] = (components * weights.get(modality, 1.0)).astype(np.float32)
     return ConcatPcaFusion(tuple(embeddings), means, projections)
 
 
@@ -128,24 +158,3 @@ def load_concat_pca(folder: Path) -> ConcatPcaFusion:
         for number, name in enumerate(modalities)
     }
     return ConcatPcaFusion(modalities, means, projections)
-
-
-def _principal_projection(
-    centred: Float64[np.ndarray, "item embedding"], dim: int, seed: int
-) -> Float32[np.ndarray, "embedding component"]:
-    """The first `dim` principal components as columns, scaled to unit energy; zeros beyond the directions there are."""
-    num_items, length = centred.shape
-    projection = np.zeros((length, dim), np.float32)
-    rank = min(dim, num_items - 1, length)
-    # Identical items differ by the rounding of their mean.
-    if rank < 1 or np.abs(centred).max() < 1e-6:
-        return projection
-    pca = PCA(rank, random_state=seed).fit(centred)
-    spreads = pca.singular_values_
-    components = pca.components_[spreads > _LEAST_SPREAD * spreads[0]].T
-    # A component's sign is arbitrary: with its largest entry positive it is the same wherever it is fitted.
-    largest = np.abs(components).argmax(axis=0)
-    components *= np.sign(components[largest, np.arange(components.shape[1])])
-    energy = np.square(centred @ components).sum(axis=1).mean()
-    projection[:, : components.shape[1]] = components / np.sqrt(energy)
-    return projection

@@ -1,0 +1,102 @@
+"""Turn modality embeddings into item embeddings that attend to each modality as much as the item calls for.
+
+Each modality's part is brought into one space; attention weights, which add up to 1 over what the item has, say how
+much of each goes into the sum. Knows the learned matrices; how they are learned is training's matter. Start at
+`AttentionFusion.fuse`.
+
+Source: additive attention (Bahdanau et al. 2015) over modalities, as in Hori et al. 2017. We differ: the sum is
+multiplied by the number of modalities, so that equal attention with untrained matrices is the plain concatenation.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Float64
+from scipy.special import softmax
+
+from clairo_core.array_folder import load_array_folder, save_array_folder
+from clairo_core.encoders.encoder import ModalityEmbeddings
+from clairo_core.errors import FusionError
+from clairo_core.fusion.concat_pca import ConcatPcaFusion, load_concat_pca
+from clairo_core.fusion.fusion import FusedItems
+
+_NEVER = -1e9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AttentionFusion:
+    """A concatenation, whose parts are weighed by attention and added up in one space."""
+
+    content: ConcatPcaFusion
+    keys: Float32[np.ndarray, "modality component key"]
+    key_bias: Float32[np.ndarray, "modality key"]
+    query: Float32[np.ndarray, "key"]
+    values: Float32[np.ndarray, "modality component dim"]
+    spread: Float32[np.ndarray, "modality component"]
+    """Standard deviation of each component of each part over the training items, at their mean attention."""
+
+    kind: ClassVar[str] = "attention"
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names, in the order in which the concatenation was fitted."""
+        return self.content.modalities
+
+    @property
+    def dim(self) -> int:
+        """Length of an item embedding."""
+        return int(self.values.shape[2])
+
+    def fuse(self, embeddings: Mapping[str, ModalityEmbeddings]) -> FusedItems:
+        """One item embedding for each row of the modality embeddings; zeros for an item that has no modality.
+
+        Raises:
+            FusionError: a modality is not given, its vectors have another length, or the numbers of items differ.
+        """
+        fused = self.content.fuse(embeddings)
+        parts = fused.item_embeddings.reshape(len(fused.item_embeddings), *self.values.shape[:2])
+        shares = self.attention(parts, fused.is_present) * len(self.modalities)
+        item_embeddings = np.einsum("im,imc,mcd->id", shares, parts, self.values, optimize=True)
+        return FusedItems(item_embeddings.astype(np.float32), fused.is_present)
+
+    def attention(
+        self, parts: Float[np.ndarray, "item modality component"], is_present: Bool[np.ndarray, "item modality"]
+    ) -> Float[np.ndarray, "item modality"]:
+        """Shares that add up to 1 over the modalities that an item has."""
+        keys = np.tanh(np.einsum("imc,mck->imk", parts, self.keys) + self.key_bias)
+        return np.asarray(softmax(np.where(is_present, keys @ self.query, _NEVER), axis=1))
+
+    def modality_energies(self, vectors: Float[np.ndarray, "vector dim"]) -> Float64[np.ndarray, "vector modality"]:
+        """The variance that the training items' content in each modality has along each vector, at mean attention."""
+        along = np.einsum("vd,mcd->vmc", vectors.astype(np.float64), self.values) * self.spread
+        return np.asarray(np.square(along).sum(axis=2))
+
+    def save(self, folder: Path) -> None:
+        """Write fusion.json, the matrices, and the concatenation in a folder below."""
+        names = ("keys", "key_bias", "query", "values", "spread")
+        save_array_folder(folder, "fusion", self.kind, {name: getattr(self, name) for name in names})
+        self.content.save(folder / "content")
+
+
+def load_attention(folder: Path) -> AttentionFusion:
+    """Read an attention fusion that `save` wrote.
+
+    Raises:
+        FusionError: the folder is damaged.
+    """
+    content = load_concat_pca(folder / "content")
+    saved = load_array_folder(folder, "fusion", AttentionFusion.kind, FusionError)
+    count = len(content.modalities)
+    width = content.dim // count
+    query = saved.array("query", np.float32, (None,))
+    return AttentionFusion(
+        content,
+        saved.array("keys", np.float32, (count, width, len(query))),
+        saved.array("key_bias", np.float32, (count, len(query))),
+        query,
+        saved.array("values", np.float32, (count, width, None)),
+        saved.array("spread", np.float32, (count, width)),
+    )

@@ -1,0 +1,92 @@
+"""Turn modality embeddings into item embeddings whose parts are turned up or down, item by item.
+
+The parts of a concatenation, each multiplied by a gate that looks at all of them and at what is missing. Knows the
+gates' weights; how they are learned is training's matter. Start at `GatedFusion.fuse`.
+
+Source: the gated multimodal unit of Arevalo et al. 2017. We differ: parts stay side by side instead of being added up,
+any number of them, and a gate of 1 (weights of zero) is the plain concatenation.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Float64
+from scipy.special import expit
+
+from clairo_core.array_folder import load_array_folder, save_array_folder
+from clairo_core.encoders.encoder import ModalityEmbeddings
+from clairo_core.errors import FusionError
+from clairo_core.fusion.concat_pca import ConcatPcaFusion, load_concat_pca
+from clairo_core.fusion.fusion import FusedItems
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GatedFusion:
+    """A concatenation, then one gate from 0 to 2 a modality and item."""
+
+    content: ConcatPcaFusion
+    part_weights: Float32[np.ndarray, "dim modality"]
+    presence_weights: Float32[np.ndarray, "modality modality"]
+    bias: Float32[np.ndarray, "modality"]
+    mean_squares: Float32[np.ndarray, "modality"]
+    """Of the gates, over the training items."""
+
+    kind: ClassVar[str] = "gate"
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names, in the order in which the concatenation was fitted."""
+        return self.content.modalities
+
+    @property
+    def dim(self) -> int:
+        """Length of an item embedding."""
+        return self.content.dim
+
+    def fuse(self, embeddings: Mapping[str, ModalityEmbeddings]) -> FusedItems:
+        """One item embedding for each row of the modality embeddings.
+
+        Raises:
+            FusionError: a modality is not given, its vectors have another length, or the numbers of items differ.
+        """
+        fused = self.content.fuse(embeddings)
+        width = self.dim // len(self.modalities)
+        opened = np.repeat(self.gates(fused.item_embeddings, fused.is_present), width, axis=1)
+        return FusedItems((fused.item_embeddings * opened).astype(np.float32), fused.is_present)
+
+    def gates(
+        self, parts: Float[np.ndarray, "item dim"], is_present: Bool[np.ndarray, "item modality"]
+    ) -> Float[np.ndarray, "item modality"]:
+        """How far each modality of each item is turned up; 1 leaves it as it is."""
+        return np.asarray(2 * expit(parts @ self.part_weights + is_present @ self.presence_weights + self.bias))
+
+    def modality_energies(self, vectors: Float[np.ndarray, "vector dim"]) -> Float64[np.ndarray, "vector modality"]:
+        """The squared length of each vector's part in each modality, by what the gates are on average."""
+        return self.content.modality_energies(vectors) * self.mean_squares
+
+    def save(self, folder: Path) -> None:
+        """Write fusion.json, the gates' weights, and the concatenation in a folder below."""
+        names = ("part_weights", "presence_weights", "bias", "mean_squares")
+        save_array_folder(folder, "fusion", self.kind, {name: getattr(self, name) for name in names})
+        self.content.save(folder / "content")
+
+
+def load_gate(folder: Path) -> GatedFusion:
+    """Read a gated fusion that `save` wrote.
+
+    Raises:
+        FusionError: the folder is damaged.
+    """
+    content = load_concat_pca(folder / "content")
+    saved = load_array_folder(folder, "fusion", GatedFusion.kind, FusionError)
+    count = len(content.modalities)
+    return GatedFusion(
+        content,
+        saved.array("part_weights", np.float32, (content.dim, count)),
+        saved.array("presence_weights", np.float32, (count, count)),
+        saved.array("bias", np.float32, (count,)),
+        saved.array("mean_squares", np.float32, (count,)),
+    )

@@ -1,0 +1,86 @@
+"""Turn another fusion's item embeddings by a matrix: onto the principal components of all modalities together.
+
+Knows a matrix and what it is applied to; how it is fitted is `fit_final_pca`'s and training's matter. Start at
+`ProjectedFusion.fuse`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Float64
+
+from clairo_core.array_folder import save_array_folder
+from clairo_core.encoders.encoder import ModalityEmbeddings
+from clairo_core.errors import FusionError
+from clairo_core.fusion.fusion import FusedItems, Fusion
+from clairo_core.fusion.principal_components import principal_projection
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProjectedFusion:
+    """A content fusion, then a matrix."""
+
+    content: Fusion
+    alignment: Float32[np.ndarray, "content dim"]
+    """Without intercept: an item of which nothing is known stays at the origin, the training mean."""
+    content_spread: Float32[np.ndarray, "content"]
+    """Standard deviation of each component of the content embedding over the training items."""
+
+    kind: ClassVar[str] = "final-pca"
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names, in the order in which the content fusion was fitted."""
+        return self.content.modalities
+
+    @property
+    def dim(self) -> int:
+        """Length of an item embedding."""
+        return int(self.alignment.shape[1])
+
+    def fuse(self, embeddings: Mapping[str, ModalityEmbeddings]) -> FusedItems:
+        """One item embedding for each row of the modality embeddings, by content alone.
+
+        Raises:
+            FusionError: a modality is not given, its vectors have another length, or the numbers of items differ.
+        """
+        fused = self.content.fuse(embeddings)
+        return FusedItems(fused.item_embeddings @ self.alignment, fused.is_present)
+
+    def modality_energies(self, vectors: Float[np.ndarray, "vector dim"]) -> Float64[np.ndarray, "vector modality"]:
+        """The variance that the training items' content in each modality has along each vector."""
+        return self.content.modality_energies((vectors @ self.alignment.T) * self.content_spread)
+
+    def save(self, folder: Path) -> None:
+        """Write fusion.json, the matrix, and the content fusion in a folder below."""
+        save_array_folder(
+            folder, "fusion", self.kind, {"alignment": self.alignment, "content_spread": self.content_spread}
+        )
+        self.content.save(folder / "content")
+
+
+def fit_final_pca(
+    content: Fusion, embeddings: Mapping[str, ModalityEmbeddings], dim: int, *, whiten: bool = False, seed: int = 0
+) -> ProjectedFusion:
+    """The first `dim` principal components of the training items' content embeddings, at a mean squared length of 1.
+
+    Args:
+        content: fitted on the same items.
+        embeddings: of the training items.
+        dim: with fewer directions than that, the rest are zeros.
+        whiten: whether all components vary equally much.
+        seed: of the decomposition.
+
+    Raises:
+        FusionError: `dim` is below 1.
+    """
+    if dim < 1:
+        raise FusionError(f"a final PCA to {dim} dimensions was asked for, expected at least 1")
+    fused = content.fuse(embeddings).item_embeddings.astype(np.float64)
+    is_known: Bool[np.ndarray, "item"] = np.abs(fused).max(axis=1) > 0
+    # Not centred: the origin is the mean of what is present, and where a missing modality stands.
+    matrix = principal_projection(fused[is_known], dim, seed, whiten=whiten)
+    return ProjectedFusion(content, matrix, fused.std(axis=0).astype(np.float32))

@@ -1,0 +1,105 @@
+"""Train a small network so that rows which belong together come to lie together, and keep its best epoch.
+
+Knows pairs of rows and the loss; knows nothing of what the network computes or what the rows are.
+
+Source: InfoNCE (van den Oord et al. 2018), both ways as in CLIP. Equal rows of a batch are no counterexamples.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+BATCH_SIZE = 256
+NUM_EPOCHS = 12
+MIN_STEPS = 150
+"""Small data are gone over more often."""
+MAX_PAIRS_PER_EPOCH = 50_000
+HELD_OUT_SHARE, MAX_HELD_OUT = 0.1, 2_000
+_TEMPERATURE = 0.1
+
+Embed = Callable[[Int[Tensor, "pair"], Int[Tensor, "pair"]], tuple[Tensor, Tensor]]
+"""Rows of both sides -> their embeddings, in which those of a pair should be close."""
+
+
+def symmetric_loss(
+    left: Float[Tensor, "pair dim"],
+    right: Float[Tensor, "pair dim"],
+    left_rows: Int[Tensor, "pair"],
+    right_rows: Int[Tensor, "pair"],
+) -> Float[Tensor, ""]:
+    """The mean cross-entropy of finding each right by its left among all rights, and the other way round."""
+    similarities = nn.functional.normalize(left, dim=1) @ nn.functional.normalize(right, dim=1).T / _TEMPERATURE
+    own = torch.arange(len(left), device=left.device)
+    is_other = own[:, None] != own
+    same_right = (right_rows[:, None] == right_rows) & is_other
+    same_left = (left_rows[:, None] == left_rows) & is_other
+    forward = nn.functional.cross_entropy(similarities.masked_fill(same_right, -1e4), own)
+    backward = nn.functional.cross_entropy(similarities.T.masked_fill(same_left, -1e4), own)
+    return (forward + backward) / 2
+
+
+def fit_contrast(
+    network: nn.Module,
+    embed: Embed,
+    pairs: Int[Tensor, "pair 2"],
+    *,
+    seed: int,
+    learning_rate: float = 3e-3,
+    weight_decay: float = 0.01,
+) -> float:
+    """Train `network` in place; afterwards it is what it was in its best epoch, which may be none.
+
+    Args:
+        network: whose parameters are trained.
+        embed: uses the network; told apart from it, as the two sides may be embedded differently.
+        pairs: rows that belong together.
+        seed: of order and dropout.
+        learning_rate: of AdamW.
+        weight_decay: of AdamW.
+
+    Returns:
+        By how much the loss on held-out pairs fell, as a share of what it was.
+    """
+    random = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    pairs = pairs[torch.randperm(len(pairs), generator=random)]
+    num_held_out = min(MAX_HELD_OUT, round(HELD_OUT_SHARE * len(pairs)))
+    held_out, learned = pairs[:num_held_out], pairs[num_held_out:]
+    if num_held_out < 2 or len(learned) < 2:
+        return 0.0
+    optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
+
+    def held_out_loss() -> float:
+        network.eval()
+        with torch.no_grad():
+            losses = [_loss(embed, batch) for batch in held_out.split(BATCH_SIZE) if len(batch) > 1]
+        return float(torch.stack(losses).mean())
+
+    first = best = held_out_loss()
+    kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    steps_per_epoch = -(-min(len(learned), MAX_PAIRS_PER_EPOCH) // BATCH_SIZE)
+    for _ in range(max(NUM_EPOCHS, -(-MIN_STEPS // steps_per_epoch))):
+        network.train()
+        order = torch.randperm(len(learned), generator=random)[:MAX_PAIRS_PER_EPOCH]
+        for rows in order.split(BATCH_SIZE):
+            if len(rows) < 2:
+                continue
+            loss = _loss(embed, learned[rows])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        found = held_out_loss()
+        if found < best:
+            best = found
+            kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    network.load_state_dict(kept)
+    network.eval()
+    return (first - best) / first if first > 0 else 0.0
+
+
+def _loss(embed: Embed, batch: Int[Tensor, "pair 2"]) -> Float[Tensor, ""]:
+    left_rows, right_rows = batch[:, 0], batch[:, 1]
+    left, right = embed(left_rows, right_rows)
+    return symmetric_loss(left, right, left_rows, right_rows)

@@ -1,0 +1,58 @@
+"""Keep what an encoder made of each content, so that nothing is encoded twice: not after a kill, nor for a new dataset.
+
+Knows digests and vectors; knows nothing of items or encoders. One folder an encoder; shards are only ever added.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from clairo_core.array_file import load_arrays, save_arrays
+from clairo_core.encoders import ModalityEmbeddings
+
+
+class EmbeddingCache:
+    """Content digest -> modality embedding, for one encoder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._shards: list[ModalityEmbeddings] = []
+        self._place: dict[str, tuple[int, int]] = {}
+        for path in sorted(folder.glob("shard-*.npz")):
+            try:
+                digests, vectors, is_present = load_arrays(path, "digests", "vectors", "is_present")
+            except (OSError, ValueError):
+                # A damaged shard costs its encoding again, no more.
+                continue
+            self._remember(digests.astype(str).tolist(), ModalityEmbeddings(vectors, is_present))
+
+    def __contains__(self, digest: str) -> bool:
+        return digest in self._place
+
+    def add(self, digests: Sequence[str], embeddings: ModalityEmbeddings) -> None:
+        """Keep these rows; on disk before it returns."""
+        # Named by what is in it: two processes that encode the same write the same file.
+        path = self.folder / f"shard-{digests[0][:16]}-{len(digests)}.npz"
+        save_arrays(
+            path,
+            digests=np.array(digests, dtype="S64"),
+            vectors=embeddings.vectors,
+            is_present=embeddings.is_present,
+        )
+        self._remember(digests, embeddings)
+
+    def rows(self, digests: Sequence[str], dim: int) -> ModalityEmbeddings:
+        """The embeddings of these contents, each of which was added."""
+        vectors = np.zeros((len(digests), dim), np.float32)
+        is_present = np.zeros(len(digests), np.bool_)
+        for row, digest in enumerate(digests):
+            shard, place = self._place[digest]
+            vectors[row] = self._shards[shard].vectors[place]
+            is_present[row] = self._shards[shard].is_present[place]
+        return ModalityEmbeddings(vectors, is_present)
+
+    def _remember(self, digests: Sequence[str], embeddings: ModalityEmbeddings) -> None:
+        self._place |= {digest: (len(self._shards), place) for place, digest in enumerate(digests)}
+        self._shards.append(embeddings)

@@ -1,0 +1,182 @@
+"""Fit the fusion that the settings name on training items: scheme, weights, alignment of modalities, final PCA.
+
+Knows the settings' spelling and the order of the parts; each scheme's own module knows the rest. Start at
+`fuse_content`. Late fusion is the concatenation whose parts nothing mixes later: `align_by_modality` and
+`fit_opq_by_modality` keep them apart, so that each codebook is of one modality.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+
+import numpy as np
+from jaxtyping import Bool, Float32
+from scipy.linalg import block_diag
+
+from clairo_core.encoders import ModalityEmbeddings
+from clairo_core.errors import SettingsError
+from clairo_core.fusion import Fusion, fit_final_pca, fit_fusion
+from clairo_core.quantizers import OpqQuantizer, fit_opq
+from clairo_core.sequences import ItemSequences
+from training.align_items import AlignedItems, align_items
+from training.config import AlignSettings, FuseSettings
+from training.datasets.split import EvaluationSplit
+from training.fit_learned_fusion import fit_attention, fit_gate
+from training.fit_modality_maps import fit_modality_maps
+from training.fusion_weights import choose_weights
+
+CONCAT_PCA, GATE, ATTENTION, LATE = "concat_pca", "gate", "attention", "late"
+SCHEMES = (CONCAT_PCA, GATE, ATTENTION, LATE)
+AUTO = "auto"
+
+
+def fuse_content(
+    embeddings: Mapping[str, ModalityEmbeddings],
+    is_training: Bool[np.ndarray, "item"],
+    training: ItemSequences,
+    validation: EvaluationSplit,
+    settings: FuseSettings,
+    seed: int,
+    report: Callable[[str], None],
+) -> Fusion:
+    """Fit on the training items and sequences; the validation split chooses weights, if `fuse.weights=auto`.
+
+    Raises:
+        SettingsError: the settings do not fit one another or the modalities.
+        FusionError: the embeddings cannot be fused.
+    """
+    check_fuse_settings(settings)
+    chosen = {
+        modality: ModalityEmbeddings(given.vectors[is_training], given.is_present[is_training])
+        for modality, given in embeddings.items()
+    }
+    maps = None
+    if settings.contrastive_dim:
+        maps, gain = fit_modality_maps(chosen, settings.contrastive_dim, seed)
+        report(f"fuse: modalities aligned, their held-out loss fell by {gain:.0%}")
+    # Whitening is of the last components there are.
+    whiten = settings.whiten and not settings.final_dim
+    content = fit_fusion(chosen, settings.dim_per_modality, seed, whiten=whiten, maps=maps)
+    weights = weights_of(settings, tuple(embeddings))
+    if settings.weights == (AUTO,):
+        parts = dict(
+            zip(embeddings, np.split(content.fuse(embeddings).item_embeddings, len(embeddings), axis=1), strict=True)
+        )
+        weights = choose_weights(parts, validation, seed)
+        said = ", ".join(f"{modality} {weight:g}" for modality, weight in weights.items())
+        report(f"fuse: weights chosen on validation: {said}")
+    if weights:
+        content = fit_fusion(chosen, settings.dim_per_modality, seed, weights=weights, whiten=whiten, maps=maps)
+    fusion: Fusion = content
+    if settings.scheme == GATE:
+        fusion, gain = fit_gate(content, embeddings, training, seed)
+        report(f"fuse: gates learned, their held-out loss fell by {gain:.1%}")
+    elif settings.scheme == ATTENTION:
+        fusion, gain = fit_attention(content, embeddings, training, seed)
+        report(f"fuse: attention learned, its held-out loss fell by {gain:.1%}")
+    if settings.final_dim:
+        fusion = fit_final_pca(fusion, chosen, settings.final_dim, whiten=settings.whiten, seed=seed)
+    return fusion
+
+
+def check_fuse_settings(settings: FuseSettings) -> None:
+    """Refuse settings that mean nothing together.
+
+    Raises:
+        SettingsError: they do.
+    """
+    if settings.scheme not in SCHEMES:
+        raise SettingsError(f"fuse.scheme is {settings.scheme!r}; expected one of {', '.join(SCHEMES)}")
+    if settings.scheme == LATE and settings.final_dim:
+        raise SettingsError("fuse.final_dim mixes modalities, fuse.scheme=late keeps them apart; set one of the two")
+
+
+def weights_of(settings: FuseSettings, modalities: tuple[str, ...]) -> dict[str, float]:
+    """`("text=1", "image=0.5")` as numbers; empty for none, and for `auto`.
+
+    Raises:
+        SettingsError: a weight is of no modality, or not a positive number.
+    """
+    weights = {}
+    for spelled in settings.weights if settings.weights != (AUTO,) else ():
+        modality, _, number = spelled.partition("=")
+        try:
+            weights[modality.strip()] = float(number)
+        except ValueError as error:
+            raise SettingsError(f"fuse.weights has {spelled!r}; expected auto, or modality=number") from error
+    if not set(weights) <= set(modalities) or not all(0 < weight < np.inf for weight in weights.values()):
+        raise SettingsError(
+            f"fuse.weights is {', '.join(settings.weights)}; expected positive numbers for {', '.join(modalities)}"
+        )
+    return weights
+
+
+def fuse_inputs(settings: FuseSettings) -> dict[str, object]:
+    """What the stage depends on; a setting at its default is left out, so that a new one changes no old result."""
+    plain = FuseSettings()
+    given = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    changed = {name: value for name, value in given.items() if value != getattr(plain, name)}
+    return {"dim_per_modality": settings.dim_per_modality, **changed}
+
+
+def align_by_modality(
+    content: Float32[np.ndarray, "item content"],
+    num_modalities: int,
+    is_training: Bool[np.ndarray, "item"],
+    training: ItemSequences,
+    settings: AlignSettings,
+    seed: int,
+) -> AlignedItems:
+    """`align_items` for each modality's part on its own: side by side, `align.dim` in all.
+
+    Raises:
+        SettingsError: `align.dim` cannot be shared equally.
+    """
+    if settings.dim % num_modalities:
+        raise SettingsError(
+            f"align.dim is {settings.dim}; expected a multiple of {num_modalities}, as fuse.scheme=late gives each "
+            "modality the same share"
+        )
+    share = replace(settings, dim=settings.dim // num_modalities)
+    parts = [
+        align_items(part, is_training, training, share, seed) for part in np.split(content, num_modalities, axis=1)
+    ]
+    return AlignedItems(
+        block_diag(*(part.alignment for part in parts)).astype(np.float32),
+        np.concatenate([part.item_embeddings for part in parts], axis=1),
+        float(np.mean([part.explained for part in parts])),
+    )
+
+
+def fit_opq_by_modality(
+    item_embeddings: Float32[np.ndarray, "item dim"],
+    num_modalities: int,
+    num_codebooks: int,
+    num_centroids: int,
+    *,
+    seed: int,
+    num_iterations: int,
+) -> OpqQuantizer:
+    """Codebooks of one modality each, the same number for all; still one quantizer, whose rotation mixes none.
+
+    Raises:
+        SettingsError: the codebooks cannot be shared equally.
+    """
+    if num_codebooks % num_modalities:
+        raise SettingsError(
+            f"quantize.num_codebooks is {num_codebooks}; expected a multiple of {num_modalities}, as fuse.scheme=late "
+            "gives each modality the same number"
+        )
+    parts = [
+        fit_opq(
+            np.ascontiguousarray(part),
+            num_codebooks // num_modalities,
+            num_centroids,
+            seed=seed,
+            num_iterations=num_iterations,
+        )
+        for part in np.split(item_embeddings, num_modalities, axis=1)
+    ]
+    return OpqQuantizer(
+        block_diag(*(part.rotation for part in parts)).astype(np.float32),
+        np.concatenate([part.codebooks for part in parts]),
+    )
