@@ -1,91 +1,33 @@
-// The playground: a page over the public API alone. Builds a history by clicking, shows what comes next.
+// The playground: a page over the public API alone. Builds a history by clicking, shows what comes next, and why.
 // Everything a server sent is put into the page as text, never as HTML.
+
+import { byId, call, element, itemOf, pictureOf, post, priceOf, remember, showError } from "./page.js";
+import { figuresOf, setUpProducts, showDetail } from "./product.js";
+import { clearFilter, loadAttributes, setDiversity, setUpWishes, wishes } from "./wishes.js";
 
 const PAGE_ITEMS = 48;
 const RECOMMENDED_ITEMS = 10;
-const MAX_PICTURE_BYTES = 10 * 1024 * 1024;
+const MOST_RECOMMENDED_ITEMS = 100;
+const PROVING_ITEMS = 2;
 const SEARCH_DELAY_MS = 200;
 const FALLBACKS = {
   empty_history: "No history yet, so these are the most popular products.",
   unknown_history: "No product of this history is known, so these are the most popular ones.",
   catalogue_exhausted: "The catalogue has no more products than these.",
+  filter_exhausted: "No more products than these pass the filter.",
 };
 const SOURCES = { generative: "generated", dense: "similar", popular: "popular" };
 
-const byId = (id) => document.getElementById(id);
-const knownItems = new Map();
 const userHistory = [];
 let nextCursor = null;
 let listing = new AbortController();
 let recommending = new AbortController();
-let pictureFile = null;
-let lastProposedId = "";
-let detailed = null;
-
-// --- the API
-
-class Problem extends Error {
-  constructor(document) {
-    super(document.detail);
-    this.title = document.title;
-    this.errors = document.errors ?? [];
-  }
-}
-
-async function call(path, options = {}) {
-  let answer;
-  try {
-    answer = await fetch(path, options);
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Problem({ title: "The service cannot be reached", detail: "Is it still running?" });
-  }
-  const isJson = (answer.headers.get("content-type") ?? "").includes("json");
-  const document = isJson ? await answer.json() : { title: `Status ${answer.status}`, detail: answer.statusText };
-  if (!answer.ok) throw new Problem(document);
-  return document;
-}
-
-async function itemOf(itemId) {
-  if (!knownItems.has(itemId)) knownItems.set(itemId, await call(`/items/${encodeURIComponent(itemId)}`));
-  return knownItems.get(itemId);
-}
-
-// --- small pieces of page
-
-function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (value !== null && value !== false) made.setAttribute(name, value === true ? "" : value);
-  }
-  made.append(...children.filter((child) => child !== null));
-  return made;
-}
-
-function pictureOf(item) {
-  const frame = element("span", { class: "picture" });
-  const initial = element("span", { class: "initial", "aria-hidden": "true" }, item.title.slice(0, 1).toUpperCase());
-  if (!item.picture_url) {
-    frame.append(initial);
-    return frame;
-  }
-  const picture = element("img", { src: item.picture_url, alt: "", loading: "lazy", decoding: "async" });
-  picture.addEventListener("error", () => picture.replaceWith(initial));
-  frame.append(picture);
-  return frame;
-}
-
-function showError(error) {
-  if (error.name === "AbortError") return;
-  byId("banner-text").textContent = error.title ? `${error.title}: ${error.message}` : `This page has a fault: ${error.message}`;
-  byId("banner").hidden = false;
-}
+let explaining = null;
+let proving = null;
 
 // --- the catalogue
 
 function productOf(item) {
-  const attribute = item.attributes.price ?? Object.values(item.attributes)[0] ?? "";
   const card = element(
     "li",
     { class: "product", "data-item-id": item.item_id },
@@ -99,7 +41,7 @@ function productOf(item) {
     element(
       "span",
       { class: "foot" },
-      element("span", { class: "attribute" }, attribute),
+      element("span", { class: "attribute" }, priceOf(item)),
       element("button", { class: "plain", type: "button", "aria-label": `Details of ${item.title}`, onclick: () => showDetail(item.item_id) }, "Details"),
     ),
   );
@@ -114,8 +56,7 @@ async function loadPage(isFirst) {
   if (!isFirst) parameters.set("cursor", nextCursor);
   try {
     const page = await call(`/items?${parameters}`, { signal: listing.signal });
-    for (const item of page.items) knownItems.set(item.item_id, item);
-    const cards = page.items.map(productOf);
+    const cards = page.items.map(remember).map(productOf);
     if (isFirst) byId("grid").replaceChildren(...cards);
     else byId("grid").append(...cards);
     if (!isFirst) cards[0]?.querySelector("button").focus({ preventScroll: true });
@@ -164,22 +105,25 @@ async function recommend() {
   recommending.abort();
   recommending = new AbortController();
   const { signal } = recommending;
+  const proved = proving;
+  proving = null;
   byId("recommended").classList.add("is-waiting");
   const startedAt = performance.now();
+  const limit = proved ? MOST_RECOMMENDED_ITEMS : RECOMMENDED_ITEMS;
+  const body = { history: userHistory.map((item) => item.item_id), limit, ...wishes() };
+  explaining = null;
   try {
-    const answer = await call("/recommend", {
-      method: "POST",
-      signal,
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ history: userHistory.map((item) => item.item_id), limit: RECOMMENDED_ITEMS }),
-    });
+    const { answer, among } = proved ? await recommendProving(proved, body, signal) : { answer: await post("/recommend", body, { signal }) };
     const milliseconds = Math.round(performance.now() - startedAt);
-    const items = await Promise.all(answer.items.map((recommended) => itemOf(recommended.item_id)));
+    const shown = answer.items.filter((recommended) => recommended.rank <= RECOMMENDED_ITEMS || recommended.item_id === proved?.item_id);
+    const items = await Promise.all(shown.map((recommended) => itemOf(recommended.item_id)));
     if (signal.aborted) return;
-    byId("recommended").replaceChildren(...answer.items.map((recommended, place) => recommendedOf(recommended, items[place])));
+    // One call explains the whole list, the first time that anybody asks.
+    let whole = null;
+    explaining = () => (whole ??= post("/recommend", { ...body, explain: true }, { signal }));
+    byId("recommended").replaceChildren(...shown.map((recommended, place) => recommendedOf(recommended, items[place])));
     byId("recommended-status").textContent = `${milliseconds} ms`;
-    byId("fallback").textContent = FALLBACKS[answer.fallback_reason] ?? answer.fallback_reason ?? "";
-    byId("fallback").hidden = !answer.fallback_reason;
+    showReason(answer, proved, among);
     byId("recommended").classList.remove("is-waiting");
   } catch (error) {
     if (!signal.aborted) byId("recommended").classList.remove("is-waiting");
@@ -187,108 +131,90 @@ async function recommend() {
   }
 }
 
+// Looks for a new product among all, then among its category, then among the new ones: the first list that has it.
+async function recommendProving(proved, body, signal) {
+  const { category } = proved.attributes;
+  const attempts = [
+    ["", {}],
+    ...(category ? [[` in the category “${category}”`, { filter: { attribute: "category", equals: category } }]] : []),
+    [" among the products posted since training", { filter: { only_new: true } }],
+  ];
+  for (const [among, narrowed] of attempts) {
+    Object.assign(body, narrowed);
+    const answer = await post("/recommend", body, { signal });
+    if (answer.items.some((recommended) => recommended.item_id === proved.item_id) || among === attempts.at(-1)[0]) return { answer, among };
+  }
+}
+
+function showReason(answer, proved, among) {
+  let reason = FALLBACKS[answer.fallback_reason] ?? answer.fallback_reason ?? "";
+  if (proved) {
+    const found = answer.items.find((recommended) => recommended.item_id === proved.item_id);
+    const history = userHistory.map((item) => `“${item.title}”`).join(" and ");
+    reason = found
+      ? `To somebody who looked at ${history}, your “${proved.title}” is recommendation number ${found.rank}${among}.`
+      : `To somebody who looked at ${history}, your “${proved.title}” is not recommended.`;
+    byId("recommended").querySelector(`[data-item-id="${CSS.escape(proved.item_id)}"]`)?.classList.add("is-proved");
+    byId("recommendations").focus();
+  }
+  byId("fallback").textContent = reason;
+  byId("fallback").hidden = !reason;
+}
+
 function recommendedOf(recommended, item) {
-  const isGenerated = recommended.source === "generative";
+  const isGenerated = recommended.source !== "popular";
+  const because = element("div", { class: "because", id: `because-${recommended.rank}`, hidden: true });
+  const why = element(
+    "button",
+    { class: "plain why", type: "button", "aria-expanded": "false", "aria-controls": because.id, "aria-label": `Why ${item.title}?` },
+    "Why?",
+  );
+  why.addEventListener("click", () => explain(recommended, why, because));
   return element(
     "li",
     { "data-item-id": recommended.item_id },
     element(
       "button",
-      { type: "button", title: `score ${recommended.score.toFixed(3)}; click to add it to the history`, onclick: () => addToHistory(item) },
+      { class: "take", type: "button", title: `score ${recommended.score.toFixed(3)}; click to add it to the history`, onclick: () => addToHistory(item) },
       element("span", { class: "rank" }, String(recommended.rank)),
       pictureOf(item),
-      element("span", { class: "title" }, item.title),
+      element("span", { class: "words" }, element("span", { class: "title" }, item.title), element("span", { class: "price" }, priceOf(item))),
       element("span", { class: isGenerated ? "badge" : "badge popular" }, SOURCES[recommended.source] ?? recommended.source),
     ),
+    why,
+    because,
   );
 }
 
-// --- details of one product
-
-async function showDetail(itemId) {
+async function explain(recommended, why, because) {
+  const isOpen = why.getAttribute("aria-expanded") === "true";
+  why.setAttribute("aria-expanded", String(!isOpen));
+  because.hidden = isOpen;
+  if (isOpen || because.childElementCount) return;
+  because.replaceChildren(element("p", {}, "Leaving out each product of the history in turn …"));
   try {
-    const item = await call(`/items/${encodeURIComponent(itemId)}`);
-    detailed = item;
-    byId("detail-heading").textContent = item.title;
-    byId("detail-picture").replaceChildren(...pictureOf(item).childNodes);
-    const words = Object.values(item.texts).filter((text) => text !== item.title);
-    const tokens = item.tokens.map((token) =>
-      element("span", { class: "token", title: `token ${token.token}` }, token.features.map((feature) => `${feature.category}=${feature.value}`).join(" + ")),
-    );
-    const rows = [
-      ["Id", item.item_id],
-      ...Object.entries(item.attributes),
-      ["Semantic id", item.semantic_id.join(" · ")],
-      ["Tokens", ...tokens],
-      ["Without", item.missing_modalities.join(", ")],
-    ].filter(([, ...values]) => values.some((value) => value !== ""));
-    byId("detail-body").replaceChildren(
-      ...words.map((text) => element("p", {}, text)),
-      element("dl", {}, ...rows.flatMap(([name, ...values]) => [element("dt", {}, name), element("dd", {}, ...values)])),
-    );
-    byId("detail").showModal();
+    const answer = await explaining();
+    const { explanation } = answer.items.find((item) => item.item_id === recommended.item_id);
+    const reasons = explanation.because_of.map((reason) => {
+      const factor = Math.exp(reason.effect ?? 0);
+      const effect = reason.effect === null ? [] : [`${factor.toFixed(factor < 10 ? 1 : 0)} times as likely with it`];
+      const figures = [...effect, figuresOf(reason.modality_similarity)].filter((figure) => figure);
+      return element("li", {}, element("strong", {}, reason.title), figures.length ? ` ${figures.join(" · ")}` : "");
+    });
+    because.replaceChildren(element("p", {}, explanation.text), ...(reasons.length ? [element("ul", {}, ...reasons)] : []));
   } catch (error) {
+    because.replaceChildren(element("p", {}, "It could not be explained now."));
     showError(error);
   }
 }
 
-// --- adding a product
-
-function choosePicture(file) {
-  pictureFile = file ?? null;
-  const preview = byId("preview");
-  if (preview.src) URL.revokeObjectURL(preview.src);
-  preview.hidden = pictureFile === null;
-  byId("drop-text").hidden = pictureFile !== null;
-  if (pictureFile === null) preview.removeAttribute("src");
-  else preview.src = URL.createObjectURL(pictureFile);
-}
-
-function proposeId() {
-  const { title, item_id: id } = byId("add-form").elements;
-  if (id.value !== lastProposedId) return;
-  const words = title.value.toLowerCase().normalize("NFKD").replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 60);
-  lastProposedId = words && `${words}-${Math.random().toString(36).slice(2, 6)}`;
-  id.value = lastProposedId;
-}
-
-function showAddProblem(problem) {
-  const place = byId("add-problem");
-  const fields = problem.errors.map((error) => element("li", {}, `${error.loc.join(" → ") || "product"}: ${error.msg}`));
-  place.replaceChildren(element("strong", {}, problem.title ?? "This page has a fault"), fields.length ? element("ul", {}, ...fields) : problem.message);
-  place.hidden = false;
-  const wrong = new Set(problem.errors.map((error) => String(error.loc.at(-1))));
-  for (const input of byId("add-form").elements) if (input.name) input.setAttribute("aria-invalid", String(wrong.has(input.name)));
-}
-
-async function addProduct(event) {
-  event.preventDefault();
-  const form = byId("add-form");
-  byId("add-problem").hidden = true;
-  if (pictureFile && pictureFile.size > MAX_PICTURE_BYTES) {
-    showAddProblem(new Problem({ title: "The picture is too large", detail: `It has ${(pictureFile.size / 1024 / 1024).toFixed(1)} MiB; up to 10 MiB are read.` }));
-    return;
-  }
-  const body = new FormData();
-  for (const name of ["item_id", "title", "description"]) body.set(name, form.elements[name].value);
-  if (pictureFile) body.set("picture", pictureFile);
-  byId("add-submit").disabled = true;
-  try {
-    const item = await call("/items", { method: "POST", body });
-    knownItems.set(item.item_id, item);
-    byId("add").close();
-    form.reset();
-    choosePicture(null);
-    byId("query").value = "";
-    await loadPage(true);
-    recommend();
-    showServed();
-    showDetail(item.item_id);
-  } catch (error) {
-    showAddProblem(error);
-  } finally {
-    byId("add-submit").disabled = false;
-  }
+// A posted product, recommended to somebody who looked at what is most like it.
+function prove(item, similarItems) {
+  userHistory.splice(0, userHistory.length, ...similarItems.slice(0, PROVING_ITEMS));
+  clearFilter();
+  setDiversity(0);
+  proving = item;
+  showHistory();
 }
 
 // --- the page as a whole
@@ -317,28 +243,21 @@ byId("clear").addEventListener("click", () => {
   showHistory();
 });
 byId("banner-close").addEventListener("click", () => (byId("banner").hidden = true));
-byId("open-add").addEventListener("click", () => {
-  byId("add-problem").hidden = true;
-  lastProposedId = byId("add-form").elements.item_id.value;
-  byId("add").showModal();
-  byId("add-form").elements.title.focus();
-});
-byId("add-form").addEventListener("submit", addProduct);
-byId("detail-pick").addEventListener("click", () => {
-  byId("detail").close();
-  addToHistory(detailed);
-});
-byId("add-form").elements.title.addEventListener("input", proposeId);
-byId("picture").addEventListener("change", (event) => choosePicture(event.target.files[0]));
 for (const button of document.querySelectorAll("[data-close]")) button.addEventListener("click", () => button.closest("dialog").close());
-for (const kind of ["dragover", "dragleave", "drop"]) {
-  byId("drop").addEventListener(kind, (event) => {
-    event.preventDefault();
-    byId("drop").classList.toggle("is-over", kind === "dragover");
-    if (kind === "drop") choosePicture(event.dataTransfer.files[0]);
-  });
-}
+setUpWishes(recommend);
+setUpProducts({
+  onPick: addToHistory,
+  onProve: prove,
+  onAdded: async () => {
+    byId("query").value = "";
+    await loadPage(true);
+    await loadAttributes();
+    recommend();
+    showServed();
+  },
+});
 
 showServed();
 loadPage(true);
+loadAttributes();
 recommend();

@@ -1,0 +1,103 @@
+// What is wanted of recommendations: how unlike each other they may be, and which products may come.
+// The fields are made from the attributes that the newest products have.
+
+import { byId, element, showError, call, remember } from "./page.js";
+
+const SAMPLED_ITEMS = 200;
+const MAX_CHOICES = 60;
+const fields = [];
+
+// The filter and the diversity, as POST /recommend takes them.
+export function wishes() {
+  const conditions = fields.map((field) => field()).filter((condition) => condition !== null);
+  if (byId("only-new").checked) conditions.push({ only_new: true });
+  return {
+    diversity: Number(byId("diversity").value),
+    include_seen: byId("include-seen").checked,
+    ...(conditions.length ? { filter: conditions.length === 1 ? conditions[0] : { all_of: conditions } } : {}),
+  };
+}
+
+export function clearFilter() {
+  byId("only-new").checked = false;
+  for (const input of byId("attributes").querySelectorAll("[name]")) input.value = "";
+  showCount();
+}
+
+export function setDiversity(diversity) {
+  byId("diversity").value = diversity;
+  byId("diversity-shown").textContent = diversity.toFixed(1);
+}
+
+export function setUpWishes(onChange) {
+  let timer;
+  byId("wishes-form").addEventListener("submit", (event) => event.preventDefault());
+  byId("wishes-form").addEventListener("input", () => {
+    setDiversity(Number(byId("diversity").value));
+    showCount();
+    clearTimeout(timer);
+    timer = setTimeout(onChange, 150);
+  });
+  byId("wishes-clear").addEventListener("click", () => {
+    clearFilter();
+    onChange();
+  });
+}
+
+// Asked for anew when a product was added: it may have attributes that none had before.
+export async function loadAttributes() {
+  try {
+    const page = await call(`/items?limit=${SAMPLED_ITEMS}`);
+    const values = new Map();
+    for (const item of page.items.map(remember)) {
+      for (const [name, value] of Object.entries(item.attributes)) {
+        if (!values.has(name)) values.set(name, new Set());
+        values.get(name).add(value);
+      }
+    }
+    const chosen = new Map([...byId("attributes").querySelectorAll("[name]")].map((input) => [input.name, input.value]));
+    fields.length = 0;
+    const made = [...values].toSorted().map(([name, of]) => fieldOf(name, [...of])).filter((field) => field !== null);
+    byId("attributes").replaceChildren(...made);
+    for (const input of byId("attributes").querySelectorAll("[name]")) input.value = chosen.get(input.name) ?? "";
+  } catch (error) {
+    showError(error);
+  }
+}
+
+function showCount() {
+  const { filter } = wishes();
+  const count = filter === undefined ? 0 : (filter.all_of ?? [filter]).length;
+  byId("wishes-count").textContent = count ? `${count} on` : "";
+  byId("wishes-clear").hidden = count === 0;
+}
+
+function fieldOf(name, values) {
+  const numbers = values.filter((value) => /^[$€£¥]?\s*-?\d+(\.\d+)?$/.test(value.trim()));
+  if (numbers.length * 2 >= values.length) return rangeOf(name);
+  return values.length <= MAX_CHOICES ? choiceOf(name, values) : null;
+}
+
+function choiceOf(name, values) {
+  const choice = element(
+    "select",
+    { name, id: `attribute-${fields.length}` },
+    element("option", { value: "" }, "any"),
+    ...values.toSorted((left, right) => left.localeCompare(right)).map((value) => element("option", { value }, value)),
+  );
+  fields.push(() => (choice.value === "" ? null : { attribute: name, equals: choice.value }));
+  return element("div", { class: "choice" }, element("label", { for: choice.id }, name), choice);
+}
+
+function rangeOf(name) {
+  const bound = (label) =>
+    element("input", { type: "number", step: "any", name: `${name} ${label}`, "aria-label": `${name} ${label}`, placeholder: label });
+  const [least, most] = [bound("from"), bound("to")];
+  fields.push(() => {
+    const range = {};
+    if (least.value !== "" && least.validity.valid) range.gte = Number(least.value);
+    if (most.value !== "" && most.validity.valid) range.lte = Number(most.value);
+    return Object.keys(range).length ? { attribute: name, range } : null;
+  });
+  return element("fieldset", { class: "bounds" }, element("legend", {}, name), least, most);
+}
