@@ -42,7 +42,7 @@ def test_differences_are_paired_by_user_and_by_slice() -> None:
         UserSlice("all", "all", np.array([True] * 4)),
         UserSlice("training count", "<5", np.array([True, True, False, False])),
     )
-    rankings = {"weak": rankings_of([0, 0, 3, 3]), "strong": rankings_of([1, 1, 3, 3])}
+    rankings = {"weak": [rankings_of([0, 0, 3, 3])], "strong": [rankings_of([1, 1, 3, 3])]}
     measured = compare_rankings(rankings, slices, np.array([1, 2]), num_resamples=200)
     overall, tail = (row for row in measured.differences if (row.seen_items, row.metric) == ("masked", "ndcg@10"))
     assert (overall.ranker, overall.other, overall.num_users) == ("strong", "weak", 4)
@@ -51,6 +51,18 @@ def test_differences_are_paired_by_user_and_by_slice() -> None:
     assert (tail.slice_label, tail.num_users, tail.value, tail.low, tail.high) == ("<5", 2, 1.0, 1.0, 1.0)
     metrics = {row.metric for row in measured.figures if row.slice_kind == "all"}
     assert metrics == {"recall@5", "recall@10", "recall@20", "recall@50", "ndcg@5", "ndcg@10", "ndcg@20"}
+
+
+def test_seeds_are_averaged_by_user_and_their_spread_is_told() -> None:
+    everybody = (UserSlice("all", "all", np.array([True] * 2)),)
+    rankings = {"lucky": [rankings_of([1, 0]), rankings_of([1, 1])], "steady": [rankings_of([1, 0])]}
+    measured = compare_rankings(rankings, everybody, np.array([1, 2]), num_resamples=50)
+    lucky, steady = (row for row in measured.figures if (row.seen_items, row.metric) == ("masked", "recall@10"))
+    assert (lucky.value, lucky.num_seeds) == (0.75, 2)
+    assert lucky.spread == pytest.approx(0.5**0.5 / 2)
+    assert (steady.value, steady.num_seeds, steady.spread) == (0.5, 1, 0.0)
+    difference = next(row for row in measured.differences if (row.seen_items, row.metric) == ("masked", "recall@10"))
+    assert difference.value == pytest.approx(-0.25)
 
 
 @pytest.fixture
@@ -126,7 +138,7 @@ def test_a_sample_of_users_is_said_in_the_table(shop: Path, tmp_path: Path) -> N
 
 def test_baselines_are_named_in_the_tables_order() -> None:
     assert baseline_names("ease, popularity") == ("popularity", "ease")
-    assert baseline_names("all") == ("popularity", "markov", "ease")
+    assert baseline_names("all") == ("popularity", "markov", "ease", "sasrec", "gru4rec", "bert4rec")
     assert baseline_names("none") == ()
     with pytest.raises(SettingsError, match="'sasrek'"):
         baseline_names("sasrek")
