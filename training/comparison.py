@@ -5,7 +5,7 @@ Start at `compare_rankings`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -19,6 +19,8 @@ from training.slices import Breadth, UserSlice, breadth_of, mean_breadth
 
 SLICED_METRICS = ("recall@10", "ndcg@10")
 """Shown by slice and as differences; the whole split has all metrics."""
+MANY_RANKERS = 4
+"""From so many on, not every two are compared on the page: the pairs grow with the square."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,10 @@ class Difference:
     value: float
     low: float
     high: float
+
+    def turned(self) -> "Difference":
+        """The same, said of the other."""
+        return replace(self, ranker=self.other, other=self.ranker, value=-self.value, low=-self.high, high=-self.low)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,19 @@ class Comparison:
             for figure in self.figures
             if (figure.ranker, figure.seen_items, figure.metric, figure.slice_kind, figure.slice_label) == wanted
         )
+
+    def shown_differences(self, seen_items: str) -> tuple[Difference, ...]:
+        """NDCG@10 over all users: every pair of a few rankers; of many, the best against each of the others."""
+        rows = tuple(
+            row
+            for row in self.differences
+            if (row.slice_kind, row.metric, row.seen_items) == ("all", "ndcg@10", seen_items)
+        )
+        if len(self.rankers) <= MANY_RANKERS:
+            return rows
+        best = max(self.rankers, key=lambda ranker: self.figure(ranker, seen_items, "ndcg@10").value)
+        turned = (row if row.ranker == best else row.turned() for row in rows if best in (row.ranker, row.other))
+        return tuple(turned)
 
     def breadth(self, ranker: str, seen_items: str) -> Breadth:
         """How widely `ranker` recommends."""

@@ -1,5 +1,7 @@
 """The look of the comparison report: one style sheet for light and dark, no font or script of another host."""
 
+from training.comparison import Comparison
+
 SERIES_COLORS = (
     ("#8b93a1", "#8b93a1"),
     ("#d97b29", "#f0a25c"),
@@ -9,6 +11,10 @@ SERIES_COLORS = (
     ("#cc4478", "#f286ad"),
     ("#7d8a1e", "#bcc95a"),
     ("#2b8fb8", "#6cc3e6"),
+    ("#a5552a", "#d99a78"),
+    ("#4b8a3a", "#8fce7c"),
+    ("#b23a3a", "#f08f8f"),
+    ("#5a5fa8", "#a3a8ec"),
 )
 """On light and on dark ground; the first is quiet, as popularity is what everything is measured against."""
 
@@ -20,7 +26,7 @@ header{padding-top:44px}
 h1{font-size:27px;line-height:1.2;margin:0 0 8px;letter-spacing:-.015em}
 h2{font-size:17px;margin:0 0 2px;letter-spacing:-.005em}
 p{margin:0 0 14px;color:var(--quiet);max-width:90ch}
-.narrow{max-width:680px}
+.narrow{max-width:680px}.top{margin-top:18px}
 section{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:20px 22px 14px;margin:18px 0}
 .pair{display:grid;grid-template-columns:1fr 1fr;gap:18px}.pair section{margin:0}
 @media(max-width:900px){.pair{grid-template-columns:1fr}main,header{padding-left:14px;padding-right:14px}}
@@ -31,6 +37,8 @@ svg .grid{stroke:var(--line)}svg .zero{stroke:var(--quiet)}
 svg circle,svg .bar{fill:var(--series)}
 svg .interval{stroke:var(--series);stroke-width:5;stroke-linecap:round;opacity:.38}
 svg .whisker{stroke:var(--ink);stroke-width:1.4;opacity:.65}
+svg polyline{fill:none;stroke:var(--series);stroke-width:2;stroke-linejoin:round}
+svg .ground{fill:var(--line);opacity:.6}
 svg .hover{fill:transparent}svg g:hover .hover{fill:var(--line);opacity:.5}
 .scroll{overflow-x:auto;margin:0 -22px;padding:0 22px}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;white-space:nowrap}
@@ -53,6 +61,11 @@ outline:2px solid var(--focus);outline-offset:2px}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 20px;margin:8px 0}dt{font-weight:600}dd{margin:0}
 footer{padding:6px 0 48px;color:var(--quiet);font-size:13px}
 """
+
+
+def series_of(comparison: Comparison, ranker: str) -> int:
+    """The ranker's colour, the same in every chart."""
+    return comparison.rankers.index(ranker) % len(SERIES_COLORS)
 
 
 def style_sheet() -> str:

@@ -76,7 +76,7 @@ def _slices(comparison: Comparison, kind: str) -> str:
 
 
 def _differences(comparison: Comparison) -> str:
-    shown = [row for row in comparison.differences if row.slice_kind == "all" and row.metric == "ndcg@10"]
+    shown = [row for seen_items in SEEN_ITEMS for row in comparison.shown_differences(seen_items)]
     if not shown:
         return ""
     return "\n".join(["NDCG@10, paired by user", *map(difference_in_words, shown)])

@@ -68,3 +68,25 @@ def test_a_bundle_stands_beside_the_baselines_with_the_figures_of_evaluate(
     assert news.count("unchanged") == 3
     assert "markov + ease" in mixed
     assert "small + markov + ease" in mixed
+
+
+def test_a_preset_is_trained_once_for_each_seed(shop: Path, tmp_path: Path) -> None:
+    preset = tmp_path / "little.toml"
+    sections: dict[str, list[str]] = {}
+    for setting in SMALL:
+        section, _, line = setting.partition(".")
+        sections.setdefault(section, []).append(line)
+    preset.write_text("\n".join(f"[{name}]\n" + "\n".join(lines) for name, lines in sections.items()), encoding="utf-8")
+    arguments = ("compare", "--data", shop, "--out", tmp_path / "out", "--device", "cpu", "--resamples", "50")
+    arguments += ("--baselines", "popularity", "--presets", preset)
+    run(*arguments, "--seeds", "1")
+    table, news = run(*arguments, "--seeds", "2")
+    assert "2 seeds" in table
+    assert "bundle-little-seed0: unchanged" in news
+    assert "rank-little-seed0: unchanged" in news
+    assert "bundle-little-seed1: unchanged" not in news
+    compared = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    first, second = compared["details"]["little"]
+    assert first["curve"]["losses"] != second["curve"]["losses"]
+    assert first["categories"][0]["num_used"] > 1
+    assert "Use of the codes" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
