@@ -65,7 +65,7 @@ def _mode(comparison: Comparison, seen_items: str) -> str:
     return (
         f'<div class="{seen_items}"><div class="pair">{overall}</div>'
         f'<div class="pair top">{slices}</div>{_differences(comparison, seen_items)}'
-        f"<section><h2>All figures</h2><p>The best of each column in bold.</p>"
+        f"<section><h2>All figures</h2><p>The best of each column in bold; ± is the standard deviation over seeds.</p>"
         f'<div class="scroll">{_table(comparison, seen_items)}</div></section></div>'
     )
 
@@ -102,20 +102,24 @@ def _differences(comparison: Comparison, seen_items: str) -> str:
     rows = comparison.shown_differences(seen_items)
     if not rows:
         return ""
-    spans = [_difference_span(comparison, row) for row in rows]
+    firsts = {row.ranker for row in rows}
+    one = firsts.pop() if len(firsts) == 1 and len(rows) > 1 else ""
+    spans = [_difference_span(comparison, row, bool(one)) for row in rows]
     chart = dot_plot(spans, title="NDCG@10, paired by user", starts_at_zero=False)
+    heading = f"NDCG@10 of {escape(one)} over each other ranker" if one else "NDCG@10, paired by user"
     return (
-        "<section><h2>NDCG@10, paired by user</h2><p>The first minus the second, over the same users. "
+        f"<section><h2>{heading}</h2><p>The first minus the second, over the same users. "
         f'An interval clear of the line at zero is no accident.</p><div class="narrow">{chart}</div></section>'
     )
 
 
-def _difference_span(comparison: Comparison, row: Difference) -> Span:
-    return Span(f"{row.ranker} − {row.other}", row.value, row.low, row.high, series_of(comparison, row.ranker))
+def _difference_span(comparison: Comparison, row: Difference, is_first_said: bool) -> Span:
+    label, ranker = (f"over {row.other}", row.other) if is_first_said else (f"{row.ranker} − {row.other}", row.ranker)
+    return Span(label, row.value, row.low, row.high, series_of(comparison, ranker))
 
 
 def _spread(figure: Figure) -> str:
-    return f"<br>±{figure.spread:.4f} over {figure.num_seeds} seeds" if figure.num_seeds > 1 else ""
+    return f"<br>±{figure.spread:.4f}" if figure.num_seeds > 1 else ""
 
 
 def _table(comparison: Comparison, seen_items: str) -> str:
@@ -133,8 +137,11 @@ def _table(comparison: Comparison, seen_items: str) -> str:
             for figure in (comparison.figure(ranker, seen_items, metric),)
         )
         breadth = comparison.breadth(ranker, seen_items)
+        num_seeds = len(comparison.details[ranker])
+        seeds = f"<small>{num_seeds} seeds</small>" if num_seeds > 1 else ""
         lines.append(
-            f'<tr><td class="series-{series_of(comparison, ranker)}"><span class="dot"></span>{escape(ranker)}</td>'
+            f'<tr><td class="series-{series_of(comparison, ranker)}"><span class="dot"></span>'
+            f"{escape(ranker)}{seeds}</td>"
             f"{cells}"
             f"<td>{breadth.coverage:.3f}</td><td>{breadth.gini:.3f}</td><td>{breadth.mean_popularity:,.1f}</td></tr>"
         )

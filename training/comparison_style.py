@@ -59,6 +59,8 @@ background:var(--ink);color:var(--ground);border-color:var(--ink)}
 outline:2px solid var(--focus);outline-offset:2px}
 #masked:checked~main .allowed,#allowed:checked~main .masked{display:none}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 20px;margin:8px 0}dt{font-weight:600}dd{margin:0}
+@media(max-width:600px){section{overflow-x:auto;padding:16px 16px 12px}.scroll{margin:0 -16px;padding:0 16px}
+svg{min-width:470px}dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:8px;color:var(--quiet)}}
 footer{padding:6px 0 48px;color:var(--quiet);font-size:13px}
 """
 
