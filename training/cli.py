@@ -135,6 +135,10 @@ def compare(
         ),
     ] = "all",
     presets: Annotated[str, typer.Option(help="Presets to train, by name or TOML file, separated by commas.")] = "",
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Override one setting of every preset, such as fit.max_epochs=10; repeatable."),
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Train presets and neural baselines with seeds 0 to N-1.")] = 1,
     bundles: Annotated[
         list[Path] | None, typer.Option("--bundle", help="A bundle's folder, to stand in the table too; repeatable.")
@@ -152,7 +156,7 @@ def compare(
         raise SettingsError(f"--split is {split!r}; expected test or validation")
     from training.config import load_preset  # noqa: PLC0415
 
-    chosen = tuple(load_preset(name.strip()) for name in presets.split(",") if name.strip())
+    chosen = tuple(load_preset(name.strip(), overrides or []) for name in presets.split(",") if name.strip())
     from training.compare import ComparisonPlan, baseline_names, compare_on  # noqa: PLC0415
     from training.progress_bar import progress_bar  # noqa: PLC0415
 

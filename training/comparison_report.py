@@ -123,7 +123,7 @@ def _spread(figure: Figure) -> str:
 
 
 def _table(comparison: Comparison, seen_items: str) -> str:
-    heads = "".join(f"<th>{name}</th>" for name in (*METRICS, "coverage@10", "gini@10", "mean popularity"))
+    heads = "".join(f"<th>{name}</th>" for name in (*METRICS, "coverage@10", "gini@10", "popularity"))
     best = {
         metric: max(comparison.figure(ranker, seen_items, metric).value for ranker in comparison.rankers)
         for metric in METRICS

@@ -21,7 +21,7 @@ SERIES_COLORS = (
 _LAYOUT = """
 *{box-sizing:border-box}
 body{margin:0;background:var(--ground);color:var(--ink);font:15px/1.55 system-ui,-apple-system,"Segoe UI",sans-serif}
-main,header{max-width:1180px;margin:0 auto;padding:0 28px}
+main,header{max-width:1250px;margin:0 auto;padding:0 28px}
 header{padding-top:44px}
 h1{font-size:27px;line-height:1.2;margin:0 0 8px;letter-spacing:-.015em}
 h2{font-size:17px;margin:0 0 2px;letter-spacing:-.005em}
@@ -50,7 +50,7 @@ td.best{font-weight:650}
 .dot{display:inline-block;width:10px;height:10px;border-radius:50%;background:var(--series);margin-right:8px}
 .legend{display:flex;flex-wrap:wrap;gap:4px 20px;margin:0 0 8px;font-size:13px}
 input[name=mode]{position:absolute;opacity:0;pointer-events:none}
-.modes{max-width:1180px;margin:14px auto 18px;padding:0 28px;display:flex;flex-wrap:wrap;gap:8px}
+.modes{max-width:1250px;margin:14px auto 18px;padding:0 28px;display:flex;flex-wrap:wrap;gap:8px}
 .modes{align-items:center;color:var(--quiet)}
 .modes label{border:1px solid var(--line);border-radius:999px;padding:4px 14px;cursor:pointer;background:var(--card)}
 #masked:checked~.modes label[for=masked],#allowed:checked~.modes label[for=allowed]{
