@@ -128,26 +128,40 @@ def compare(
     data: DataOption,
     out: Annotated[Path, typer.Option("--out", help="Folder for the report, the tables, and what need not run again.")],
     baselines: Annotated[
-        str, typer.Option(help="Baselines by name, separated by commas: popularity,markov,ease; or all, or none.")
+        str,
+        typer.Option(
+            help="Baselines by name, separated by commas: popularity, markov, ease, sasrec, gru4rec, bert4rec; "
+            "or all, or none."
+        ),
     ] = "all",
+    presets: Annotated[str, typer.Option(help="Presets to train, by name or TOML file, separated by commas.")] = "",
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Override one setting of every preset, such as fit.max_epochs=10; repeatable."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Train presets and neural baselines with seeds 0 to N-1.")] = 1,
     bundles: Annotated[
         list[Path] | None, typer.Option("--bundle", help="A bundle's folder, to stand in the table too; repeatable.")
     ] = None,
     mix: Annotated[
-        bool, typer.Option("--mix", help="Also add Markov and EASE up, alone and with each bundle's probabilities.")
+        bool, typer.Option("--mix", help="Also add Markov and EASE up, alone and with each bundle and preset.")
     ] = False,
     split: Annotated[str, typer.Option(help="test or validation.")] = "test",
     device: DeviceOption = "auto",
     users: Annotated[int, typer.Option(min=0, help="Measure on a seeded sample of this many users; 0 takes all.")] = 0,
     resamples: Annotated[int, typer.Option(min=10, help="Bootstrap resamples behind each interval.")] = 1000,
 ) -> None:
-    """Print baselines and bundles in one table, and write a report of it. What is done already is not run again."""
+    """Print baselines, presets and bundles in one table, and write a report. What is done is not run again."""
     if split not in ("test", "validation"):
         raise SettingsError(f"--split is {split!r}; expected test or validation")
+    from training.config import load_preset  # noqa: PLC0415
+
+    chosen = tuple(load_preset(name.strip(), overrides or []) for name in presets.split(",") if name.strip())
     from training.compare import ComparisonPlan, baseline_names, compare_on  # noqa: PLC0415
     from training.progress_bar import progress_bar  # noqa: PLC0415
 
-    plan = ComparisonPlan(baseline_names(baselines), tuple(bundles or []), split, users, resamples, device, mix)
+    names = baseline_names(baselines)
+    plan = ComparisonPlan(names, tuple(bundles or []), split, users, resamples, device, mix, chosen, seeds)
     typer.echo(compare_on(data, plan, out, progress_bar, report))
     report(f"wrote {out / 'report.html'}, results.json and three tables as Parquet")
 

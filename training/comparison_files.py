@@ -20,7 +20,7 @@ from training.rankings import SEEN_ITEMS, Rankings
 def write_comparison(
     out: Path,
     comparison: Comparison,
-    rankings: Mapping[str, Rankings],
+    rankings: Mapping[str, Sequence[Rankings]],
     dataset: Dataset,
     split: EvaluationSplit,
     training_counts: Int[np.ndarray, "item"],
@@ -37,21 +37,23 @@ def write_comparison(
 
 
 def _ranks_table(
-    rankings: Mapping[str, Rankings],
+    rankings: Mapping[str, Sequence[Rankings]],
     dataset: Dataset,
     split: EvaluationSplit,
     training_counts: Int[np.ndarray, "item"],
 ) -> pa.Table:
-    """One row a user: who, what was next, and each ranker's rank of it; 0 is a miss."""
+    """One row a user: who, what was next, and each ranker's rank of it with each seed; 0 is a miss."""
     columns: dict[str, Sequence[str] | np.ndarray] = {
         "user_id": [dataset.user_ids[row] for row in split.user_rows],
         "target_item_id": [dataset.items[target].item_id for target in split.targets],
         "target_training_count": training_counts[split.targets],
         "history_length": split.histories.lengths,
     }
-    for ranker, by_mode in rankings.items():
-        for seen_items in SEEN_ITEMS:
-            columns[f"{ranker}, seen {seen_items}"] = by_mode[seen_items].ranks
+    for ranker, runs in rankings.items():
+        for seed, run in enumerate(runs):
+            name = f"{ranker}, seed {seed}" if len(runs) > 1 else ranker
+            for seen_items in SEEN_ITEMS:
+                columns[f"{name}, seen {seen_items}"] = run[seen_items].ranks
     return pa.table(columns)
 
 

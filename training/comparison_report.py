@@ -7,7 +7,8 @@ seen-item mode at a time and switches without a script.
 from html import escape
 
 from training.comparison import Comparison, Difference, Figure
-from training.comparison_style import SERIES_COLORS, style_sheet
+from training.comparison_runs import legend, sections_of_runs
+from training.comparison_style import series_of, style_sheet
 from training.metrics import METRICS
 from training.rankings import SEEN_ITEMS
 from training.slices import slice_labels
@@ -28,7 +29,7 @@ item id, and every tie counts against the target. Ranges are 95% bootstrap inter
 <input type="radio" name="mode" id="masked" checked><input type="radio" name="mode" id="allowed">
 <div class="modes">Items the user has seen <label for="masked">are left out, as in a shop</label>
 <label for="allowed">may be recommended, as in most papers</label></div>
-<main>{modes}
+<main>{modes}{sections_of_runs(comparison)}
 <section><h2>Rankers</h2><dl>{rankers}</dl></section>
 <footer>The same figures, and every user's ranks, lie beside this page as JSON and Parquet.</footer>
 </main></body></html>
@@ -50,7 +51,7 @@ def _mode(comparison: Comparison, seen_items: str) -> str:
         )
     )
     slices = "".join(
-        f"<section><h2>NDCG@10 by {what}</h2><p>{meaning}</p>{_legend(comparison)}"
+        f"<section><h2>NDCG@10 by {what}</h2><p>{meaning}</p>{legend(comparison, comparison.rankers)}"
         f"{_slices(comparison, seen_items, kind)}</section>"
         for kind, what, meaning in (
             (
@@ -63,31 +64,19 @@ def _mode(comparison: Comparison, seen_items: str) -> str:
     )
     return (
         f'<div class="{seen_items}"><div class="pair">{overall}</div>'
-        f'<div class="pair" style="margin-top:18px">{slices}</div>{_differences(comparison, seen_items)}'
-        f"<section><h2>All figures</h2><p>The best of each column in bold.</p>"
+        f'<div class="pair top">{slices}</div>{_differences(comparison, seen_items)}'
+        f"<section><h2>All figures</h2><p>The best of each column in bold; ± is the standard deviation over seeds.</p>"
         f'<div class="scroll">{_table(comparison, seen_items)}</div></section></div>'
     )
 
 
-def _series(comparison: Comparison, ranker: str) -> int:
-    return comparison.rankers.index(ranker) % len(SERIES_COLORS)
-
-
 def _span(comparison: Comparison, figure: Figure) -> Span:
-    return Span(figure.ranker, figure.value, figure.low, figure.high, _series(comparison, figure.ranker))
+    return Span(figure.ranker, figure.value, figure.low, figure.high, series_of(comparison, figure.ranker))
 
 
 def _overall(comparison: Comparison, seen_items: str, metric: str) -> str:
     spans = [_span(comparison, comparison.figure(ranker, seen_items, metric)) for ranker in comparison.rankers]
     return dot_plot(spans, title=f"{metric} of every ranker, seen items {seen_items}")
-
-
-def _legend(comparison: Comparison) -> str:
-    names = (
-        f'<span class="series-{_series(comparison, ranker)}"><span class="dot"></span>{escape(ranker)}</span>'
-        for ranker in comparison.rankers
-    )
-    return f'<div class="legend">{"".join(names)}</div>'
 
 
 def _slices(comparison: Comparison, seen_items: str, kind: str) -> str:
@@ -110,27 +99,31 @@ def _slices(comparison: Comparison, seen_items: str, kind: str) -> str:
 
 
 def _differences(comparison: Comparison, seen_items: str) -> str:
-    rows = [
-        row
-        for row in comparison.differences
-        if (row.slice_kind, row.metric, row.seen_items) == ("all", "ndcg@10", seen_items)
-    ]
+    rows = comparison.shown_differences(seen_items)
     if not rows:
         return ""
-    spans = [_difference_span(comparison, row) for row in rows]
+    firsts = {row.ranker for row in rows}
+    one = firsts.pop() if len(firsts) == 1 and len(rows) > 1 else ""
+    spans = [_difference_span(comparison, row, bool(one)) for row in rows]
     chart = dot_plot(spans, title="NDCG@10, paired by user", starts_at_zero=False)
+    heading = f"NDCG@10 of {escape(one)} over each other ranker" if one else "NDCG@10, paired by user"
     return (
-        "<section><h2>NDCG@10, paired by user</h2><p>The first minus the second, over the same users. "
+        f"<section><h2>{heading}</h2><p>The first minus the second, over the same users. "
         f'An interval clear of the line at zero is no accident.</p><div class="narrow">{chart}</div></section>'
     )
 
 
-def _difference_span(comparison: Comparison, row: Difference) -> Span:
-    return Span(f"{row.ranker} − {row.other}", row.value, row.low, row.high, _series(comparison, row.ranker))
+def _difference_span(comparison: Comparison, row: Difference, is_first_said: bool) -> Span:
+    label, ranker = (f"over {row.other}", row.other) if is_first_said else (f"{row.ranker} − {row.other}", row.ranker)
+    return Span(label, row.value, row.low, row.high, series_of(comparison, ranker))
+
+
+def _spread(figure: Figure) -> str:
+    return f"<br>±{figure.spread:.4f}" if figure.num_seeds > 1 else ""
 
 
 def _table(comparison: Comparison, seen_items: str) -> str:
-    heads = "".join(f"<th>{name}</th>" for name in (*METRICS, "coverage@10", "gini@10", "mean popularity"))
+    heads = "".join(f"<th>{name}</th>" for name in (*METRICS, "coverage@10", "gini@10", "popularity"))
     best = {
         metric: max(comparison.figure(ranker, seen_items, metric).value for ranker in comparison.rankers)
         for metric in METRICS
@@ -139,13 +132,16 @@ def _table(comparison: Comparison, seen_items: str) -> str:
     for ranker in comparison.rankers:
         cells = "".join(
             f"<td{' class=best' if figure.value == best[metric] else ''}>{figure.value:.4f}"
-            f"<small>{figure.low:.4f}–{figure.high:.4f}</small></td>"
+            f"<small>{figure.low:.4f}–{figure.high:.4f}{_spread(figure)}</small></td>"
             for metric in METRICS
             for figure in (comparison.figure(ranker, seen_items, metric),)
         )
         breadth = comparison.breadth(ranker, seen_items)
+        num_seeds = len(comparison.details[ranker])
+        seeds = f"<small>{num_seeds} seeds</small>" if num_seeds > 1 else ""
         lines.append(
-            f'<tr><td class="series-{_series(comparison, ranker)}"><span class="dot"></span>{escape(ranker)}</td>'
+            f'<tr><td class="series-{series_of(comparison, ranker)}"><span class="dot"></span>'
+            f"{escape(ranker)}{seeds}</td>"
             f"{cells}"
             f"<td>{breadth.coverage:.3f}</td><td>{breadth.gini:.3f}</td><td>{breadth.mean_popularity:,.1f}</td></tr>"
         )

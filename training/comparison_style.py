@@ -1,5 +1,7 @@
 """The look of the comparison report: one style sheet for light and dark, no font or script of another host."""
 
+from training.comparison import Comparison
+
 SERIES_COLORS = (
     ("#8b93a1", "#8b93a1"),
     ("#d97b29", "#f0a25c"),
@@ -9,18 +11,22 @@ SERIES_COLORS = (
     ("#cc4478", "#f286ad"),
     ("#7d8a1e", "#bcc95a"),
     ("#2b8fb8", "#6cc3e6"),
+    ("#a5552a", "#d99a78"),
+    ("#4b8a3a", "#8fce7c"),
+    ("#b23a3a", "#f08f8f"),
+    ("#5a5fa8", "#a3a8ec"),
 )
 """On light and on dark ground; the first is quiet, as popularity is what everything is measured against."""
 
 _LAYOUT = """
 *{box-sizing:border-box}
 body{margin:0;background:var(--ground);color:var(--ink);font:15px/1.55 system-ui,-apple-system,"Segoe UI",sans-serif}
-main,header{max-width:1180px;margin:0 auto;padding:0 28px}
+main,header{max-width:1250px;margin:0 auto;padding:0 28px}
 header{padding-top:44px}
 h1{font-size:27px;line-height:1.2;margin:0 0 8px;letter-spacing:-.015em}
 h2{font-size:17px;margin:0 0 2px;letter-spacing:-.005em}
 p{margin:0 0 14px;color:var(--quiet);max-width:90ch}
-.narrow{max-width:680px}
+.narrow{max-width:680px}.top{margin-top:18px}
 section{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:20px 22px 14px;margin:18px 0}
 .pair{display:grid;grid-template-columns:1fr 1fr;gap:18px}.pair section{margin:0}
 @media(max-width:900px){.pair{grid-template-columns:1fr}main,header{padding-left:14px;padding-right:14px}}
@@ -31,6 +37,8 @@ svg .grid{stroke:var(--line)}svg .zero{stroke:var(--quiet)}
 svg circle,svg .bar{fill:var(--series)}
 svg .interval{stroke:var(--series);stroke-width:5;stroke-linecap:round;opacity:.38}
 svg .whisker{stroke:var(--ink);stroke-width:1.4;opacity:.65}
+svg polyline{fill:none;stroke:var(--series);stroke-width:2;stroke-linejoin:round}
+svg .ground{fill:var(--line);opacity:.6}
 svg .hover{fill:transparent}svg g:hover .hover{fill:var(--line);opacity:.5}
 .scroll{overflow-x:auto;margin:0 -22px;padding:0 22px}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;white-space:nowrap}
@@ -42,7 +50,7 @@ td.best{font-weight:650}
 .dot{display:inline-block;width:10px;height:10px;border-radius:50%;background:var(--series);margin-right:8px}
 .legend{display:flex;flex-wrap:wrap;gap:4px 20px;margin:0 0 8px;font-size:13px}
 input[name=mode]{position:absolute;opacity:0;pointer-events:none}
-.modes{max-width:1180px;margin:14px auto 18px;padding:0 28px;display:flex;flex-wrap:wrap;gap:8px}
+.modes{max-width:1250px;margin:14px auto 18px;padding:0 28px;display:flex;flex-wrap:wrap;gap:8px}
 .modes{align-items:center;color:var(--quiet)}
 .modes label{border:1px solid var(--line);border-radius:999px;padding:4px 14px;cursor:pointer;background:var(--card)}
 #masked:checked~.modes label[for=masked],#allowed:checked~.modes label[for=allowed]{
@@ -51,8 +59,15 @@ background:var(--ink);color:var(--ground);border-color:var(--ink)}
 outline:2px solid var(--focus);outline-offset:2px}
 #masked:checked~main .allowed,#allowed:checked~main .masked{display:none}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 20px;margin:8px 0}dt{font-weight:600}dd{margin:0}
+@media(max-width:600px){section{overflow-x:auto;padding:16px 16px 12px}.scroll{margin:0 -16px;padding:0 16px}
+svg{min-width:470px}dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:8px;color:var(--quiet)}}
 footer{padding:6px 0 48px;color:var(--quiet);font-size:13px}
 """
+
+
+def series_of(comparison: Comparison, ranker: str) -> int:
+    """The ranker's colour, the same in every chart."""
+    return comparison.rankers.index(ranker) % len(SERIES_COLORS)
 
 
 def style_sheet() -> str:

@@ -29,7 +29,8 @@ def title_of(comparison: Comparison) -> str:
         users = f"{comparison.num_users:,} of {comparison.num_users_in_split:,} users (seeded sample)"
     return (
         f"{comparison.dataset}, {comparison.split}: {users}, full ranking over {comparison.num_items:,} items by item "
-        f"id, ties against the target;\n95% bootstrap interval over users ({comparison.num_resamples:,} resamples)"
+        f"id, ties against the target;\n95% bootstrap interval over users ({comparison.num_resamples:,} resamples); "
+        "± standard deviation over seeds"
     )
 
 
@@ -48,6 +49,9 @@ def _figures(comparison: Comparison) -> str:
             )
             intervals = (f"{figure.low:.4f}-{figure.high:.4f}" for figure in figures)
             lines.append(" " * (9 + width) + "".join(f"{interval:>15}" for interval in intervals))
+            if figures[0].num_seeds > 1:
+                spreads = "".join(f"{f'±{figure.spread:.4f}':>15}" for figure in figures)
+                lines.append(f"{'':8} {f'{figures[0].num_seeds} seeds':>{width}}{spreads}")
     return "\n".join(lines)
 
 
@@ -72,7 +76,7 @@ def _slices(comparison: Comparison, kind: str) -> str:
 
 
 def _differences(comparison: Comparison) -> str:
-    shown = [row for row in comparison.differences if row.slice_kind == "all" and row.metric == "ndcg@10"]
+    shown = [row for seen_items in SEEN_ITEMS for row in comparison.shown_differences(seen_items)]
     if not shown:
         return ""
     return "\n".join(["NDCG@10, paired by user", *map(difference_in_words, shown)])

@@ -84,6 +84,7 @@ def shuffled_batches(
     num_examples: int,
     seed: int,
     balance_users: bool = False,
+    pool_batches: int = POOL_BATCHES,
 ) -> Iterator[TrainingBatch]:
     """One epoch of `num_examples` examples in random order, each history in a fresh random view.
 
@@ -95,8 +96,8 @@ def shuffled_batches(
         chosen = random.choice(len(examples), size=num_examples, replace=False, p=shares / shares.sum())
     else:
         chosen = random.permutation(len(examples))[:num_examples]
-    for start in range(0, len(chosen), batch_size * POOL_BATCHES):
-        pool = chosen[start : start + batch_size * POOL_BATCHES]
+    for start in range(0, len(chosen), batch_size * pool_batches):
+        pool = chosen[start : start + batch_size * pool_batches]
         views = tokenizer.encode_views(feature_tokens, examples.histories(pool), seed=int(random.integers(2**31)))
         by_length = np.argsort(views.lengths, kind="stable")
         batches = [by_length[first : first + batch_size] for first in range(0, len(pool), batch_size)]

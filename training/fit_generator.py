@@ -24,6 +24,7 @@ from clairo_core.tokenizer import Tokenizer
 from clairo_core.vocabulary import EOS, PAD, Vocabulary
 from training.checkpoints import FitProgress, keep_best_epoch, load_checkpoint, save_checkpoint
 from training.config import FitSettings, GeneratorSettings
+from training.eight_bit_dropout import use_eight_bit_dropout
 from training.examples import Examples, TrainingBatch, number_of_batches, shuffled_batches
 from training.next_item_loss import NextItemLoss
 from training.start_embeddings import start_embeddings
@@ -112,6 +113,8 @@ def fit_generator(
     model = new_generator(
         generator_settings, tokenizer.vocabulary, seed, softmax=softmax, feature_vectors=feature_vectors
     ).to(device)
+    if device.type == "cpu":
+        use_eight_bit_dropout(model)
     next_item_loss = NextItemLoss(softmax, choices, settings.label_smoothing, device)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True

@@ -12,6 +12,7 @@ from transformers import T5ForConditionalGeneration
 from clairo_core.generator_checkpoint import Softmax
 from clairo_core.vocabulary import PAD
 from training.examples import TrainingBatch
+from training.full_softmax_loss import full_softmax_loss
 from training.token_choices import TokenChoices
 
 
@@ -48,10 +49,13 @@ class NextItemLoss:
         hidden = decoded(model, batch, labels, self.device) * model.config.d_model**-0.5
         if self.softmax is Softmax.VOCABULARY:
             is_label = labels != PAD
-            logits = functional.linear(hidden[is_label], model.shared.weight)
-            total = functional.cross_entropy(
-                logits.float(), labels[is_label], label_smoothing=self.label_smoothing, reduction="sum"
-            )
+            if self.device.type == "cpu":
+                total = full_softmax_loss(hidden[is_label], model.shared.weight, labels[is_label], self.label_smoothing)
+            else:
+                logits = functional.linear(hidden[is_label], model.shared.weight)
+                total = functional.cross_entropy(
+                    logits.float(), labels[is_label], label_smoothing=self.label_smoothing, reduction="sum"
+                )
         else:
             # All examples choose among the same first tokens: one product for the whole batch.
             first_tokens = self.options[: int(self.first_option[1])]

@@ -3,6 +3,7 @@
 Knows training counts, history lengths and shown items; knows nothing of rankers.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -65,6 +66,12 @@ def breadth_of(shown: Int[np.ndarray, "user place"], training_counts: Int[np.nda
     times_shown = np.bincount(items, minlength=len(training_counts))
     mean_popularity = float(training_counts[items].mean()) if len(items) else 0.0
     return Breadth(float(np.count_nonzero(times_shown) / len(times_shown)), gini(times_shown), mean_popularity)
+
+
+def mean_breadth(breadths: Sequence[Breadth]) -> Breadth:
+    """Each figure's mean over runs of one ranker."""
+    figures = np.array([(breadth.coverage, breadth.gini, breadth.mean_popularity) for breadth in breadths])
+    return Breadth(*figures.mean(axis=0).tolist())
 
 
 def gini(counts: Int[np.ndarray, "item"]) -> float:

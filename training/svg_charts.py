@@ -1,4 +1,4 @@
-"""Draw values with intervals as inline SVG: dots on a line, and groups of bars.
+"""Draw values as inline SVG: dots with intervals, groups of bars, rows of bars, and lines.
 
 Knows numbers, labels and geometry; knows nothing of rankers or metrics. Colours are CSS classes `series-0`,
 `series-1`, ..., so that the page decides them for light and dark.
@@ -14,6 +14,8 @@ ROW_HEIGHT = 34
 TOP = 10
 AXIS_HEIGHT = 30
 BAR_CHART_HEIGHT = 260
+LINE_CHART_HEIGHT = 240
+BAR_ROW_HEIGHT = 24
 MAX_BAR_WIDTH = 24
 LETTER_WIDTH = 6.9
 
@@ -28,6 +30,29 @@ class Span:
     high: float
     series: int
     """Which colour."""
+    text: str | None = None
+    """What stands behind the row in place of the value."""
+    interval: str = "95%"
+    """What reaches from low to high."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A share of 1, and what is written behind it."""
+
+    label: str
+    share: float
+    series: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A value for each of 1, 2, 3, ..."""
+
+    label: str
+    values: Sequence[float]
+    series: int
 
 
 def dot_plot(spans: Sequence[Span], *, title: str, starts_at_zero: bool = True) -> str:
@@ -50,13 +75,14 @@ def dot_plot(spans: Sequence[Span], *, title: str, starts_at_zero: bool = True) 
         parts.append(f'<text class="tick" x="{x(tick):.1f}" y="{bottom + 18}" text-anchor="middle">{tick:g}</text>')
     for row, span in enumerate(spans):
         y = TOP + ROW_HEIGHT * (row + 0.5)
+        shown = signed(span.value, starts_at_zero) if span.text is None else span.text
         parts.append(
             f'<g class="series-{span.series}"><title>{_in_words(span)}</title>'
             f'<rect class="hover" x="0" y="{y - ROW_HEIGHT / 2:.1f}" width="{WIDTH}" height="{ROW_HEIGHT}"/>'
             f'<text class="label" x="{left - 14:.1f}" y="{y + 4:.1f}" text-anchor="end">{escape(span.label)}</text>'
             f'<line class="interval" x1="{x(span.low):.1f}" x2="{x(span.high):.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
             f'<circle cx="{x(span.value):.1f}" cy="{y:.1f}" r="5.5"/>'
-            f'<text class="value" x="{right + 12}" y="{y + 4:.1f}">{signed(span.value, starts_at_zero)}</text></g>'
+            f'<text class="value" x="{right + 12}" y="{y + 4:.1f}">{escape(shown)}</text></g>'
         )
     return "".join([*parts, "</svg>"])
 
@@ -101,6 +127,59 @@ def grouped_bars(groups: Sequence[tuple[str, str, Sequence[Span]]], *, title: st
     return "".join([*parts, "</svg>"])
 
 
+def bar_rows(bars: Sequence[Bar], *, title: str) -> str:
+    """One row for each bar, which is full at 1."""
+    left = min(260.0, 28 + LETTER_WIDTH * max(len(bar.label) for bar in bars))
+    right = WIDTH - 28 - LETTER_WIDTH * max(len(bar.text) for bar in bars)
+    parts = [_open(TOP + BAR_ROW_HEIGHT * len(bars) + TOP, title)]
+    for row, bar in enumerate(bars):
+        y = TOP + BAR_ROW_HEIGHT * (row + 0.5)
+        width = (right - left) * min(max(bar.share, 0.0), 1.0)
+        parts.append(
+            f'<g class="series-{bar.series}"><title>{escape(f"{bar.label}: {bar.share:.1%}, {bar.text}")}</title>'
+            f'<text class="label" x="{left - 14:.1f}" y="{y + 4:.1f}" text-anchor="end">{escape(bar.label)}</text>'
+            f'<rect class="ground" x="{left:.1f}" y="{y - 6:.1f}" width="{right - left:.1f}" height="12" rx="2"/>'
+            f'<rect class="bar" x="{left:.1f}" y="{y - 6:.1f}" width="{width:.1f}" height="12" rx="2"/>'
+            f'<text class="value" x="{right + 12:.1f}" y="{y + 4:.1f}">{escape(bar.text)}</text></g>'
+        )
+    return "".join([*parts, "</svg>"])
+
+
+def line_chart(lines: Sequence[Line], *, title: str, below: str, starts_at_zero: bool) -> str:
+    """Lines over 1, 2, 3, ...; `below` says of what. At least one line has a value."""
+    values = [value for line in lines for value in line.values]
+    ticks = nice_ticks(0.0 if starts_at_zero else min(values), max(values))
+    longest = max(len(line.values) for line in lines)
+    left, right, bottom = 52, WIDTH - 10, LINE_CHART_HEIGHT
+
+    def x(place: int) -> float:
+        return left + (right - left) * ((place - 1) / (longest - 1) if longest > 1 else 0.5)
+
+    def y(value: float) -> float:
+        return bottom - (value - ticks[0]) / (ticks[-1] - ticks[0]) * (bottom - TOP)
+
+    parts = [_open(LINE_CHART_HEIGHT + 46, title)]
+    for tick in ticks:
+        kind = "zero" if abs(tick) < 1e-12 else "grid"
+        parts.append(f'<line class="{kind}" x1="{left}" x2="{right}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
+        parts.append(f'<text class="tick" x="{left - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
+    for place in sorted({1, longest, *(round(tick) for tick in nice_ticks(1, longest) if 1 < tick < longest)}):
+        # One that stands too near the last would be written over it.
+        if place == longest or x(longest) - x(place) > 24:
+            parts.append(f'<text class="tick" x="{x(place):.1f}" y="{bottom + 18}" text-anchor="middle">{place}</text>')
+    parts.append(f'<text class="tick" x="{(left + right) / 2}" y="{bottom + 38}" text-anchor="middle">{below}</text>')
+    for line in lines:
+        points = [f"{x(place):.1f},{y(value):.1f}" for place, value in enumerate(line.values, 1)]
+        if points:
+            last = f"{line.label}: {line.values[-1]:.4f} after {len(points)} {below}"
+            end_x, end_y = points[-1].split(",")
+            parts.append(
+                f'<g class="series-{line.series}"><title>{escape(last)}</title>'
+                f'<polyline points="{" ".join(points)}"/><circle cx="{end_x}" cy="{end_y}" r="3.5"/></g>'
+            )
+    return "".join([*parts, "</svg>"])
+
+
 def nice_ticks(low: float, high: float) -> list[float]:
     """About five round numbers that enclose both ends.
 
@@ -120,7 +199,7 @@ def signed(value: float, is_plain: bool) -> str:
 
 
 def _in_words(span: Span) -> str:
-    return escape(f"{span.label}: {span.value:.4f} (95% {span.low:.4f} to {span.high:.4f})")
+    return escape(f"{span.label}: {span.value:.4f} ({span.interval} {span.low:.4f} to {span.high:.4f})")
 
 
 def _open(height: float, title: str) -> str:

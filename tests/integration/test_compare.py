@@ -67,7 +67,26 @@ def test_a_bundle_stands_beside_the_baselines_with_the_figures_of_evaluate(
                 == (ranker, row["seen_items"], "all", metric["name"])
             )
             assert figure["value"] == pytest.approx(metric["value"])
-    mixed, news = run(*arguments, "--baselines", "all", "--bundle", bundle, "--mix")
+    mixed, news = run(*arguments, "--baselines", "popularity,markov,ease", "--bundle", bundle, "--mix")
     assert news.count("unchanged") == 3
     assert "markov + ease" in mixed
     assert "small + markov + ease" in mixed
+
+
+def test_a_preset_is_trained_once_for_each_seed(shop: Path, tmp_path: Path) -> None:
+    preset = tmp_path / "little.toml"
+    preset.write_text("[encode]\nmodalities = ['text']\n", encoding="utf-8")
+    overrides = [part for setting in SMALL for part in ("--set", setting)]
+    arguments = ("compare", "--data", shop, "--out", tmp_path / "out", "--device", "cpu", "--resamples", "50")
+    arguments += ("--baselines", "popularity", "--presets", preset, *overrides)
+    run(*arguments, "--seeds", "1")
+    table, news = run(*arguments, "--seeds", "2")
+    assert "2 seeds" in table
+    assert "bundle-little-seed0: unchanged" in news
+    assert "rank-little-seed0: unchanged" in news
+    assert "bundle-little-seed1: unchanged" not in news
+    compared = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    first, second = compared["details"]["little"]
+    assert first["curve"]["losses"] != second["curve"]["losses"]
+    assert first["categories"][0]["num_used"] > 1
+    assert "Use of the codes" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")

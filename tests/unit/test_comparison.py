@@ -6,17 +6,20 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from clairo_core.errors import SettingsError, TrainingError
 from clairo_core.progress import silent
+from training.baselines.fit_sequence_model import FitBudget
 from training.compare import ComparisonPlan, baseline_names, compare_on
-from training.comparison import compare_rankings
+from training.comparison import Comparison, compare_rankings
 from training.metrics import ndcg_at
 from training.rankings import Ranking, Rankings
+from training.run_details import RunDetails
 from training.slices import UserSlice
-from training.svg_charts import Span, dot_plot, nice_ticks
+from training.svg_charts import Bar, Line, Span, bar_rows, dot_plot, line_chart, nice_ticks
 
 SHOP = """
 name = "corner shop"
@@ -42,7 +45,7 @@ def test_differences_are_paired_by_user_and_by_slice() -> None:
         UserSlice("all", "all", np.array([True] * 4)),
         UserSlice("training count", "<5", np.array([True, True, False, False])),
     )
-    rankings = {"weak": rankings_of([0, 0, 3, 3]), "strong": rankings_of([1, 1, 3, 3])}
+    rankings = {"weak": [rankings_of([0, 0, 3, 3])], "strong": [rankings_of([1, 1, 3, 3])]}
     measured = compare_rankings(rankings, slices, np.array([1, 2]), num_resamples=200)
     overall, tail = (row for row in measured.differences if (row.seen_items, row.metric) == ("masked", "ndcg@10"))
     assert (overall.ranker, overall.other, overall.num_users) == ("strong", "weak", 4)
@@ -51,6 +54,18 @@ def test_differences_are_paired_by_user_and_by_slice() -> None:
     assert (tail.slice_label, tail.num_users, tail.value, tail.low, tail.high) == ("<5", 2, 1.0, 1.0, 1.0)
     metrics = {row.metric for row in measured.figures if row.slice_kind == "all"}
     assert metrics == {"recall@5", "recall@10", "recall@20", "recall@50", "ndcg@5", "ndcg@10", "ndcg@20"}
+
+
+def test_seeds_are_averaged_by_user_and_their_spread_is_told() -> None:
+    everybody = (UserSlice("all", "all", np.array([True] * 2)),)
+    rankings = {"lucky": [rankings_of([1, 0]), rankings_of([1, 1])], "steady": [rankings_of([1, 0])]}
+    measured = compare_rankings(rankings, everybody, np.array([1, 2]), num_resamples=50)
+    lucky, steady = (row for row in measured.figures if (row.seen_items, row.metric) == ("masked", "recall@10"))
+    assert (lucky.value, lucky.num_seeds) == (0.75, 2)
+    assert lucky.spread == pytest.approx(0.5**0.5 / 2)
+    assert (steady.value, steady.num_seeds, steady.spread) == (0.5, 1, 0.0)
+    difference = next(row for row in measured.differences if (row.seen_items, row.metric) == ("masked", "recall@10"))
+    assert difference.value == pytest.approx(-0.25)
 
 
 @pytest.fixture
@@ -85,6 +100,37 @@ def test_one_call_writes_every_form_and_the_second_takes_what_is_there(shop: Pat
     assert (out / "results.json").stat().st_size > 0
 
 
+def test_a_neural_baseline_runs_once_for_each_seed_and_is_not_trained_again(shop: Path, tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    budget = FitBudget(batch_size=16, max_epochs=2)
+
+    def compare(num_seeds: int) -> tuple[str, list[str]]:
+        plan = ComparisonPlan(("sasrec",), (), "test", 0, 50, "cpu", num_seeds=num_seeds, budget=budget)
+        news: list[str] = []
+        return compare_on(shop, plan, tmp_path / "out", silent, news.append), news
+
+    alone, _ = compare(1)
+    assert "seeds" not in alone.replace("over seeds", "")
+    both, news = compare(2)
+    assert "2 seeds" in both
+    assert [message.split(":")[0] for message in news] == ["fit-sasrec-seed0", "rank-sasrec-seed0"]
+    columns = pq.read_table(tmp_path / "out" / "ranks.parquet").column_names
+    assert "sasrec, seed 1, seen masked" in columns
+    assert "polyline" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+def test_of_many_rankers_the_best_is_compared_with_each_other() -> None:
+    slices = (UserSlice("all", "all", np.array([True] * 3)),)
+    ranks = {"a": [2, 2, 2], "b": [1, 1, 1], "c": [0, 0, 0], "d": [3, 3, 3], "e": [4, 4, 4]}
+    measured = compare_rankings({name: [rankings_of(row)] for name, row in ranks.items()}, slices, np.array([1, 2]), 20)
+    details = {name: (RunDetails(),) for name in ranks}
+    parts = (measured.figures, measured.differences, measured.breadths, details)
+    comparison = Comparison("shop", "test", 3, 3, 2, 20, dict.fromkeys(ranks, ""), *parts)
+    shown = comparison.shown_differences("masked")
+    assert [(row.ranker, row.other) for row in shown] == [("b", "a"), ("b", "c"), ("b", "d"), ("b", "e")]
+    assert all(0 < row.low <= row.value <= row.high for row in shown)
+
+
 class PageReader(HTMLParser):
     """Collects what the page opens, what it closes, and what it would fetch."""
 
@@ -114,7 +160,7 @@ def test_the_report_is_one_whole_page_that_fetches_nothing(shop: Path, tmp_path:
     reader.feed(page)
     assert reader.open == []
     assert reader.fetched == []
-    assert reader.num_charts == 10
+    assert reader.num_charts == 11
     assert "url(" not in page
     assert "prefers-color-scheme:dark" in page
 
@@ -126,7 +172,7 @@ def test_a_sample_of_users_is_said_in_the_table(shop: Path, tmp_path: Path) -> N
 
 def test_baselines_are_named_in_the_tables_order() -> None:
     assert baseline_names("ease, popularity") == ("popularity", "ease")
-    assert baseline_names("all") == ("popularity", "markov", "ease")
+    assert baseline_names("all") == ("popularity", "markov", "ease", "sasrec", "gru4rec", "bert4rec")
     assert baseline_names("none") == ()
     with pytest.raises(SettingsError, match="'sasrek'"):
         baseline_names("sasrek")
@@ -161,3 +207,18 @@ def test_labels_are_escaped_in_a_chart() -> None:
     chart = dot_plot([Span("<b>", 0.1, 0.05, 0.2, 0)], title='"quoted"')
     assert "<b>" not in chart
     assert "&lt;b&gt;" in chart
+
+
+def test_a_line_goes_through_its_values() -> None:
+    chart = line_chart([Line("a", [0.0, 0.5, 1.0], 0)], title="", below="epochs", starts_at_zero=True)
+    points = [tuple(map(float, point.split(","))) for point in chart.split('points="')[1].split('"')[0].split()]
+    (left, bottom), (middle, half), (right, top) = points
+    assert left < middle < right
+    assert bottom > half > top
+    assert half == pytest.approx((bottom + top) / 2, abs=0.1)
+
+
+def test_a_full_bar_is_as_long_as_its_ground() -> None:
+    chart = bar_rows([Bar("even", 1.0, 0, "4 of 4"), Bar("half", 0.5, 0, "4 of 8")], title="")
+    ground, full, _, half = (float(part.split('"')[0]) for part in chart.split('width="')[1:])
+    assert ground == full == pytest.approx(2 * half, abs=0.1)

@@ -27,6 +27,7 @@ from clairo_core.sequences import ItemSequences
 from training.checkpoints import FitProgress, keep_best_epoch, load_checkpoint, save_checkpoint
 from training.config import DenseSettings
 from training.datasets.split import EvaluationSplit
+from training.full_softmax_loss import full_softmax_loss
 from training.joint_ranking.item_vectors import ItemVectors
 from training.joint_ranking.windows import NOTHING, WindowBatch, cut_windows, window_batches
 from training.metrics import ndcg_at, ranks_by_scores
@@ -59,7 +60,10 @@ class DenseModel(nn.Module):
         is_target = batch.targets != NOTHING
         # Where there is no item, another stands for it; nothing before it sees it.
         encoded = self.encoder(vectors[self.items.places[batch.inputs]])[is_target]
-        return functional.cross_entropy(encoded @ vectors.T, self.items.places[batch.targets[is_target]])
+        targets = self.items.places[batch.targets[is_target]]
+        if encoded.device.type == "cpu":
+            return full_softmax_loss(encoded, vectors, targets) / len(targets)
+        return functional.cross_entropy(encoded @ vectors.T, targets)
 
     def head(self, *, as_new: bool = False) -> DenseHead:
         """What is served; or with every item's vector as if it had been posted just now."""

@@ -1,0 +1,73 @@
+"""BERT4Rec: self-attention both ways over a history in which some items are masked, to guess those.
+
+Source: Sun et al. 2019, "BERT4Rec: Sequential Recommendation with Bidirectional Encoder Representations from
+Transformer". As there, some windows mask their last item alone, because that is what will be asked. We differ: half of
+them do, blocks norm first, each epoch masks anew rather than from a few copies made beforehand, and the output layer
+is the item embeddings alone, without a bias or another matrix.
+"""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.baselines.sequence_model import MAX_LENGTH, SequenceModelSettings
+from training.baselines.transformer_block import TransformerBlock, start_small
+from training.baselines.windows import Windows
+from training.full_softmax_loss import full_softmax_loss
+
+NUM_HEADS = 2
+NUM_BLOCKS = 2
+MASKED_SHARE = 0.3
+MASKINGS = 3
+"""Times that a window is masked in a step, so that a step asks for about as many items as one of SASRec."""
+
+
+class Bert4Rec(nn.Module):
+    """Item and position embeddings, blocks that look both ways, and the item embeddings as the output layer."""
+
+    def __init__(self, num_items: int, settings: SequenceModelSettings) -> None:
+        super().__init__()
+        self.num_items = num_items
+        self.mask = num_items + 1
+        self.items = nn.Embedding(num_items + 2, settings.dim)
+        # One more for the mask behind a full window.
+        self.positions = nn.Embedding(MAX_LENGTH + 1, settings.dim)
+        self.blocks = nn.ModuleList(
+            TransformerBlock(settings.dim, NUM_HEADS, settings.dropout) for _ in range(NUM_BLOCKS)
+        )
+        self.norm, self.dropout = nn.LayerNorm(settings.dim), nn.Dropout(settings.dropout)
+        self.apply(start_small)
+
+    def states(self, items: Int[Tensor, "user place"]) -> Float[Tensor, "user place dim"]:
+        """What each place says of the item that stands there; padding is seen by nobody."""
+        may_attend = (items != self.num_items)[:, None, None, :]
+        states = self.dropout(self.items(items) + self.positions(torch.arange(items.shape[1])))
+        for block in self.blocks:
+            states = block(states, may_attend=may_attend)
+        normed: Float[Tensor, "user place dim"] = self.norm(states)
+        return normed
+
+    def loss(self, windows: Windows) -> Float[Tensor, ""]:
+        """Mean cross-entropy of the masked items, over all items."""
+        items, lengths = windows.items.repeat(MASKINGS, 1), windows.lengths.repeat(MASKINGS)
+        is_masked = places_to_mask(items.shape[1], lengths)
+        states = self.states(items.masked_fill(is_masked, self.mask))
+        targets = items[is_masked]
+        return full_softmax_loss(states[is_masked], self.items.weight[: self.num_items], targets) / len(targets)
+
+    def scores(self, windows: Windows) -> Float[Tensor, "user item"]:
+        """Of every item, at a mask behind the window."""
+        users = torch.arange(len(windows.items))
+        items = functional.pad(windows.items, (0, 1), value=self.num_items)
+        items[users, windows.lengths] = self.mask
+        return self.states(items)[users, windows.lengths] @ self.items.weight[: self.num_items].T
+
+
+def places_to_mask(num_places: int, lengths: Int[Tensor, "window"]) -> Bool[Tensor, "window place"]:
+    """The last item alone in half of the windows, a random share of the items in the others; at least one in each."""
+    places = torch.arange(num_places)
+    drawn = torch.rand(len(lengths), num_places).masked_fill(places >= lengths[:, None], 2.0)
+    is_masked = (drawn < MASKED_SHARE) | (drawn == drawn.min(dim=1, keepdim=True).values)
+    asks_for_last = torch.rand(len(lengths), 1) < 0.5
+    return torch.where(asks_for_last, places == lengths[:, None] - 1, is_masked)

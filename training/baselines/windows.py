@@ -1,0 +1,63 @@
+"""Turn item sequences into padded windows of bounded length, and those into shuffled batches of near-equal lengths.
+
+Knows sequences and padding; knows nothing of models. Padding stands behind a window's items.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Int, Int64
+from torch import Tensor
+
+from clairo_core.sequences import ItemSequences
+
+POOL_BATCHES = 20
+"""Windows are sorted by length within a pool of this many batches."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Windows:
+    """A batch of histories; item rows are filled up with `num_items`, which is no item."""
+
+    items: Int[Tensor, "user place"]
+    lengths: Int[Tensor, "user"]
+
+
+def last_windows(histories: ItemSequences, num_items: int, max_length: int) -> Windows:
+    """Each history's newest `max_length` items."""
+    lengths = np.minimum(histories.lengths, max_length)
+    return _windows(histories, histories.offsets[1:] - lengths, lengths, num_items)
+
+
+def window_batches(
+    training: ItemSequences, num_items: int, *, max_length: int, batch_size: int, random: np.random.Generator
+) -> Iterator[Windows]:
+    """One epoch: every sequence of two items or more once, a longer one than `max_length` by a random part of it."""
+    users = random.permutation(np.flatnonzero(training.lengths >= 2))
+    lengths = np.minimum(training.lengths[users], max_length)
+    starts = training.offsets[users] + random.integers(0, training.lengths[users] - lengths + 1)
+    for first in range(0, len(users), batch_size * POOL_BATCHES):
+        pool = np.arange(first, min(first + batch_size * POOL_BATCHES, len(users)))
+        by_length = pool[np.argsort(lengths[pool], kind="stable")]
+        batches = [by_length[place : place + batch_size] for place in range(0, len(pool), batch_size)]
+        for batch in (batches[place] for place in random.permutation(len(batches))):
+            yield _windows(training, starts[batch], lengths[batch], num_items)
+
+
+def number_of_window_batches(training: ItemSequences, batch_size: int) -> int:
+    """How many batches `window_batches` gives."""
+    num_users = int(np.count_nonzero(training.lengths >= 2))
+    whole_pools, rest = divmod(num_users, batch_size * POOL_BATCHES)
+    return whole_pools * POOL_BATCHES + -(-rest // batch_size)
+
+
+def _windows(
+    sequences: ItemSequences, starts: Int64[np.ndarray, "user"], lengths: Int64[np.ndarray, "user"], num_items: int
+) -> Windows:
+    places = np.arange(max(1, int(lengths.max(initial=0))))
+    is_item = places < lengths[:, None]
+    items = np.full(is_item.shape, num_items, dtype=np.int64)
+    items[is_item] = sequences.items[(starts[:, None] + places)[is_item]]
+    return Windows(torch.from_numpy(items), torch.from_numpy(lengths.astype(np.int64)))

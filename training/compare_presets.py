@@ -1,0 +1,31 @@
+"""Train a preset with a seed, unless its bundle is there already.
+
+Knows presets, seeds and stages; the recipe itself is `training.run`'s.
+"""
+
+from pathlib import Path
+
+from clairo_core.generator import choose_device
+from training.compare_rankers import Contest
+from training.config import Preset
+from training.open_dataset import open_dataset
+from training.run import train_bundle
+from training.workbench import Workbench
+
+
+def train_preset(contest: Contest, preset: Preset, seed: int) -> Path:
+    """The folder of the bundle; a killed training goes on where it stood, stages that presets share run once.
+
+    Raises:
+        ClairoError: whatever a stage of training cannot work with.
+    """
+    dataset = open_dataset(contest.data, preset.dataset.code_columns, preset.encode.modalities, contest.progress)
+    device = choose_device(contest.device)
+
+    def build(folder: Path) -> None:
+        bench = Workbench(dataset, preset, seed, device, contest.stages, contest.progress, contest.report)
+        train_bundle(bench, folder / "bundle")
+
+    settings = {name: part for name, part in preset.as_dict().items() if name != "name"}
+    inputs = {"dataset": dataset.fingerprint, "preset": settings, "seed": seed}
+    return contest.stages.run(f"bundle-{preset.name}-seed{seed}", inputs, build) / "bundle"
