@@ -117,7 +117,7 @@ async def open_parts(settings: Settings, bundle: Bundle | None = None) -> AsyncI
         bundle.recommender, settings.device, num_views=settings.num_views, num_beams=settings.num_beams
     )
     serving = Serving(bundle, recommender)
-    store = SqlStore(settings.database_path, settings.namespace)
+    store = SqlStore(settings.store_location, settings.namespace, may_migrate=settings.migrate or None)
     batcher: ModelBatcher = Batcher(
         run_model_batch,
         max_batch_size=settings.max_batch_size,

@@ -12,6 +12,7 @@ ClairoError
     ├── DeadlineExceededError     the answer took longer than the operator allows
     └── StoreError                the database cannot be used
         ├── NewerStoreError       written by a newer CLAIRO
+        ├── OutdatedStoreError    written by an older CLAIRO, to be migrated first
         └── FeatureSetTakenError  another item has these features already
 """
 
@@ -65,6 +66,10 @@ class StoreError(ServiceError):
 
 class NewerStoreError(StoreError):
     """The database was written by a newer CLAIRO than this one."""
+
+
+class OutdatedStoreError(StoreError):
+    """The database's schema is older than this CLAIRO's, and was not to be changed without being asked."""
 
 
 class FeatureSetTakenError(StoreError):
