@@ -6,6 +6,12 @@ ClairoError
     ├── InvalidBodyError          well-formed, but a field is wrong
     ├── UnsupportedBodyError      a content type that the call does not take
     ├── NoPictureError            the item has none
+    ├── NoKeyError                no API key, or one that is not valid here
+    ├── MissingScopeError         the key may do other things
+    ├── KeyRateError              the key has done too much in the last minute
+    ├── UnknownJobError           there is no such job
+    ├── IdempotencyKeyReusedError the same Idempotency-Key, another body
+    ├── ExportError               the tables cannot be written
     ├── CannotIngestError         the bundle has no encoders
     ├── NotReadyError             still starting, or draining
     ├── OverloadedError           the queue for the model is full
@@ -42,6 +48,34 @@ class UnsupportedBodyError(ServiceError):
 
 class NoPictureError(ServiceError):
     """The item has no picture."""
+
+
+class NoKeyError(ServiceError):
+    """The call needs an API key, and this one is missing, wrong, revoked, or of another namespace."""
+
+
+class MissingScopeError(ServiceError):
+    """The key is valid, but not for this."""
+
+
+class KeyRateError(ServiceError):
+    """The key has made as many calls as it may in a minute."""
+
+    def __init__(self, detail: str, retry_after_seconds: int) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class UnknownJobError(ServiceError):
+    """No job has this id, or it was done so long ago that it is forgotten."""
+
+
+class IdempotencyKeyReusedError(ServiceError):
+    """An Idempotency-Key came again with another body."""
+
+
+class ExportError(ServiceError):
+    """The store's tables cannot be written where they were wanted."""
 
 
 class CannotIngestError(ServiceError):

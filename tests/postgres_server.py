@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests: the wheel's own binaries, in a folder of its own, that can be killed and started again."""
+"""A real PostgreSQL for tests: the wheel's binaries, in a folder of its own, to be killed and started again."""
 
 import itertools
 import os

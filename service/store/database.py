@@ -9,6 +9,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import text
@@ -147,6 +148,11 @@ def store_errors(name: str) -> Iterator[None]:
         raise StoreError(f"{name}: {first_line(error.orig)}") from error
     except SQLAlchemyError as error:
         raise StoreError(f"{name}: {type(error).__name__}") from error
+
+
+def in_utc(moment: datetime) -> datetime:
+    """A moment as PostgreSQL gives it back; SQLite keeps no time zone, and we keep UTC alone."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def first_line(error: BaseException | None) -> str:

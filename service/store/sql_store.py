@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from clairo_core.errors import DuplicateItemError
 from clairo_core.items import Item
 from service.errors import FeatureSetTakenError
-from service.store.database import Database, first_line
+from service.store.database import Database, first_line, in_utc
 from service.store.item_rows import change_from_row, content_values, features_values
 from service.store.store import (
     BundleActivation,
@@ -146,6 +146,26 @@ class SqlStore:
         async with self.database.reading() as connection:
             return (await connection.execute(query)).scalar_one_or_none()
 
+    async def items_after(self, item_id: str, limit: int) -> Sequence[Item]:
+        """Posted items with their pictures, in the order of their ids, those after `item_id`; "" begins."""
+        query = (
+            select(items.c.item_id, items.c.texts, items.c.attributes, items.c.picture)
+            .where(items.c.namespace == self._namespace, items.c.item_id > item_id)
+            .order_by(items.c.item_id)
+            .limit(limit)
+        )
+        async with self.database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return [
+            Item(item_id=row.item_id, texts=dict(row.texts), attributes=row.attributes, picture=row.picture)
+            for row in rows
+        ]
+
+    async def read_content_digest(self, item_id: str) -> str | None:
+        """See `Store.read_content_digest`."""
+        async with self.database.reading() as connection:
+            return (await self._content_digests(connection, [item_id])).get(item_id)
+
     async def record_bundle_activation(self, bundle_id: str, path: str, metrics: Mapping[str, float]) -> None:
         """See `Store.record_bundle_activation`."""
         values = {"bundle_id": bundle_id, "path": path, "metrics": dict(metrics), "activated_at": datetime.now(UTC)}
@@ -161,7 +181,8 @@ class SqlStore:
             .order_by(columns.sequence)
         )
         async with self.database.reading() as connection:
-            return [BundleActivation(*row) for row in (await connection.execute(query)).all()]
+            rows = (await connection.execute(query)).all()
+        return [BundleActivation(row.bundle_id, row.path, row.metrics, in_utc(row.activated_at)) for row in rows]
 
     async def _write_item(
         self, connection: AsyncConnection, write: ItemWrite, stored_digest: str | None, is_retired: bool

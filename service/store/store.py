@@ -1,9 +1,9 @@
 """What the service asks of a store: items posted since training, their features, and the catalogue's versions.
 
 A catalogue version is one change: an item added, changed, retired, or brought back. Versions count up from 1 in a
-namespace and are never reused, so the changes in order rebuild the catalogue after a restart, and a process that knows up to
-version n asks for what came after. Content is kept apart from features: an item has one content and, for every
-bundle that has served it, the features which that bundle's encoders gave it.
+namespace and are never reused, so the changes in order rebuild the catalogue after a restart, and a process that
+knows up to version n asks for what came after. Content is kept apart from features: an item has one content and, for
+every bundle that has served it, the features which that bundle's encoders gave it.
 
 Knows nothing of SQL; `sql_store.SqlStore` is the real one.
 """
@@ -142,6 +142,9 @@ class Store(Protocol):
 
     async def read_picture(self, item_id: str) -> bytes | None:
         """A posted item's encoded picture; None if it has none or was not posted."""
+
+    async def read_content_digest(self, item_id: str) -> str | None:
+        """A posted item's `content_digest`; None if it was not posted."""
 
     async def record_bundle_activation(self, bundle_id: str, path: str, metrics: Mapping[str, float]) -> None:
         """Keep for good that a bundle is served from now on.

@@ -95,6 +95,10 @@ class MemoryStore:
         item = self.items.get(item_id)
         return None if item is None else item.read_picture()
 
+    async def read_content_digest(self, item_id: str) -> str | None:
+        item = self.items.get(item_id)
+        return None if item is None else digest(item)
+
     async def record_bundle_activation(self, bundle_id: str, path: str, metrics: Mapping[str, float]) -> None:
         self.activations.append(BundleActivation(bundle_id, path, metrics, datetime.now(UTC)))
 
@@ -160,6 +164,12 @@ async def test_a_picture_is_read_apart_from_the_item(store: Store) -> None:
     assert change.item is not None
     assert change.item.picture is None
     assert await store.read_picture("lamp/ä") == b"\x89PNG picture"
+
+
+async def test_the_digest_of_an_item_is_that_of_its_content(store: Store) -> None:
+    await store.add_item(LAMP, features(1, 2, 0))
+    assert await store.read_content_digest("lamp/ä") == digest(LAMP)
+    assert await store.read_content_digest("mug") is None
 
 
 async def test_a_picture_that_is_not_there_is_none(store: Store) -> None:

@@ -1,4 +1,4 @@
-"""Feedback, users, jobs, keys, bundles, idempotency records; items that change, or come back after they were retired."""
+"""Feedback, users, jobs, keys, bundles, idempotency records; items that change, or come back."""
 
 import sqlalchemy as sa
 from alembic import op
