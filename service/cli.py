@@ -45,6 +45,8 @@ def _option(name: str) -> typer.models.OptionInfo:
 
 
 app.command()(store_commands.migrate)
+app.command()(store_commands.export)
+app.add_typer(store_commands.keys)
 
 
 @app.callback()

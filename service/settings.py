@@ -8,11 +8,10 @@ Knows nothing of HTTP, stores or bundles' contents.
 import difflib
 import os
 from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from clairo_core.errors import SettingsError
@@ -66,7 +65,7 @@ class Settings(StoreSettings):
     host: str = Field(default="127.0.0.1", min_length=1, description="The address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="The port; 0 takes a free one.")
     allow_open_network: bool = Field(
-        default=False, description="Listen on an address other machines can reach, though no keys are set."
+        default=False, description="Answer clients on other machines even before an API key has been made."
     )
     migrate: bool = Field(
         default=False, description="Bring a PostgreSQL schema up to date at start; SQLite's always is."
@@ -87,24 +86,6 @@ class Settings(StoreSettings):
         default=30.0, gt=0, description="A recommendation that takes longer is answered 504."
     )
     cache_max_entries: int = Field(default=10_000, ge=0, description="Answers kept in memory; 0 keeps none.")
-
-    @model_validator(mode="after")
-    def _open_only_on_loopback(self) -> Self:
-        if not self.allow_open_network and not _is_loopback(self.host):
-            raise ValueError(
-                f"host {self.host} can be reached from other machines and the service has no keys: anyone could "
-                "post items; keep 127.0.0.1, put a proxy with authentication in front, or say --allow-open-network"
-            )
-        return self
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def load_settings(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Settings:

@@ -5,10 +5,15 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from service.answered_once import AnsweredOnce
+from service.bulk import BulkJobs
 from service.errors import NotReadyError
 from service.ingestion import Ingestion
+from service.keys.key_ring import KeyRing
 from service.recommendations import Recommendations
 from service.serving import Serving
+from service.store.feedback import FeedbackStore
+from service.store.jobs import JobStore
 from service.store.store import Store
 
 
@@ -20,6 +25,11 @@ class Parts:
     recommendations: Recommendations
     ingestion: Ingestion
     store: Store
+    feedback: FeedbackStore
+    jobs: JobStore
+    bulk_jobs: BulkJobs
+    answered_once: AnsweredOnce
+    key_ring: KeyRing
 
 
 @dataclass(slots=True)
