@@ -161,34 +161,59 @@ class Bundle:
         )
 
     def describe(self, item: Item, taken: Container[tuple[int, ...]]) -> DescribedItem:
-        """Give an item its embedding, codes, feature set and tokens by the frozen encoders, fusion and quantizer.
+        """Give an item its embedding, codes, feature set and tokens; see `describe_items`."""
+        return self.describe_items([item], taken)[0]
+
+    def describe_items(self, items: Sequence[Item], taken: Container[tuple[int, ...]]) -> list[DescribedItem]:
+        """Give items their embeddings, codes, feature sets and tokens by the frozen encoders, fusion and quantizer.
 
         Args:
-            item: words, picture, vectors; what is missing or unreadable takes the training mean.
-            taken: feature sets in use, `Catalogue.taken`.
+            items: words, picture, vectors; what is missing or unreadable takes the training mean.
+            taken: feature sets in use, `Catalogue.taken`; those that earlier of these items get are in use as well.
 
         Raises:
             BundleError: the bundle was trained on precomputed codes.
             FeatureSpaceFullError: every feature set is in use.
         """
+        if not items:
+            return []
         if self.fusion is None or self.quantizer is None or not self.encoders:
             raise BundleError(
                 f"bundle {self.manifest.bundle_id} was trained on precomputed codes and cannot describe item "
-                f"{item.item_id!r}; train a bundle with encoders"
+                f"{items[0].item_id!r}; train a bundle with encoders"
             )
-        embeddings = {modality: encoder.encode([item]) for modality, encoder in self.encoders.items()}
+        embeddings = {modality: encoder.encode(items) for modality, encoder in self.encoders.items()}
         fused = self.fusion.fuse(embeddings)
-        item_embedding = fused.item_embeddings[0]
+        codes = self.quantizer.encode(fused.item_embeddings)
         space = FeatureSpace(self.vocabulary.category_names, self.vocabulary.category_sizes)
-        feature_set = nearest_free_feature_set(self.quantizer.distances(item_embedding), taken, space)
-        feature_tokens = self.vocabulary.feature_tokens(np.array([feature_set], dtype=np.int32))
-        return DescribedItem(
-            item_embedding,
-            tuple(self.quantizer.encode(fused.item_embeddings)[0].tolist()),
-            feature_set,
-            tuple(Tokenizer(self.vocabulary).encode_canonical(feature_tokens).tolist()),
-            names_of_missing(self.fusion, fused, 0),
-        )
+        tokenizer = Tokenizer(self.vocabulary)
+        in_use = _TakenAlso(taken, set())
+        described = []
+        for place, item_embedding in enumerate(fused.item_embeddings):
+            feature_set = nearest_free_feature_set(self.quantizer.distances(item_embedding), in_use, space)
+            in_use.also.add(feature_set)
+            feature_tokens = self.vocabulary.feature_tokens(np.array([feature_set], dtype=np.int32))
+            described.append(
+                DescribedItem(
+                    item_embedding,
+                    tuple(codes[place].tolist()),
+                    feature_set,
+                    tuple(tokenizer.encode_canonical(feature_tokens).tolist()),
+                    names_of_missing(self.fusion, fused, place),
+                )
+            )
+        return described
+
+
+@dataclass(frozen=True, slots=True)
+class _TakenAlso:
+    """Feature sets in use, and some more."""
+
+    taken: Container[tuple[int, ...]]
+    also: set[tuple[int, ...]]
+
+    def __contains__(self, feature_set: object) -> bool:
+        return feature_set in self.also or feature_set in self.taken
 
 
 def write_bundle(folder: Path, parts: BundleParts, progress: Progress[Item] = silent) -> BundleManifest:

@@ -122,6 +122,21 @@ class Catalogue:
         is_retired[row] = True
         return dataclasses.replace(self, version=self.version + 1, is_retired=is_retired)
 
+    def with_item_restored(self, item_id: str) -> "Catalogue":
+        """The next version, in which a retired item can be recommended again.
+
+        Raises:
+            UnknownItemError: no item has this id.
+        """
+        row = self.row_of(item_id)
+        is_retired = self.is_retired.copy()
+        is_retired[row] = False
+        return dataclasses.replace(self, version=self.version + 1, is_retired=is_retired)
+
+    def with_changed_content(self, num_changes: int = 1) -> "Catalogue":
+        """As many versions later, in which items' content is another: the same items, features and tokens."""
+        return dataclasses.replace(self, version=self.version + num_changes)
+
     def check_free(self, item_id: str, feature_set: Sequence[int]) -> None:
         """Say whether an item of this id and feature set could be added.
 

@@ -11,30 +11,39 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.types import Scope
 
 from clairo_core.bundle import Bundle, load_bundle
 from clairo_core.items import UserHistory
 from clairo_core.recommender import RecommendationRequest, Recommender
+from service import bulk_body
+from service.answered_once import AnsweredOnce
 from service.batcher import Batcher
+from service.bulk import BulkJobs
 from service.cache import InProcessCache
-from service.experiments import NoFeedback
 from service.ingestion import Ingestion
+from service.keys.authentication import Authentication
+from service.keys.key_ring import KeyRing
 from service.openapi import describe_problems
-from service.problems import install_problem_handlers, problem_response
+from service.problems import answer_to, install_problem_handlers, problem_response
 from service.recommendations import ModelBatcher, ModelRequest, Recommendations, history_length, run_model_batch
 from service.request_context import RequestContext
-from service.routes import experiments, health, item_body, items, recommend, similar
+from service.routes import bulk, experiments, feedback, health, item_body, items, recommend, similar, users
 from service.routes.parts import Parts, Readiness
 from service.routes.playground import install_playground
 from service.serving import Serving
 from service.settings import Settings
+from service.store.feedback import FeedbackStore
+from service.store.idempotency import IdempotencyStore
+from service.store.jobs import JobStore
+from service.store.keys import KeyStore
 from service.store.sql_store import SqlStore
 from service.treatment import open_split
 
 logger = logging.getLogger("clairo.app")
 
 MAX_BODY_BYTES = 1024 * 1024
-"""Of every call but POST /items."""
+"""Of every call but those that take items."""
 
 DESCRIPTION = """Recommends by generating: a history in, the items that come next out.
 
@@ -76,10 +85,14 @@ def create_app(settings: Settings, bundle: Bundle | None = None, on_started: OnS
     )
     app.state.readiness = Readiness()
     install_problem_handlers(app)
-    for routes in (recommend, similar, items, experiments, health):
+    # The job of many items before what takes any path behind /items/.
+    for routes in (recommend, similar, bulk, items, feedback, users, experiments, health):
         app.include_router(routes.router)
     install_playground(app)
     describe_problems(app)
+    app.add_middleware(
+        Authentication, key_ring_of=_key_ring_of, problem=answer_to, allow_open_network=settings.allow_open_network
+    )
     app.add_middleware(RequestContext, max_body_bytes=_max_body_bytes, answer=problem_response)
     return app
 
@@ -119,7 +132,7 @@ async def open_parts(settings: Settings, bundle: Bundle | None = None) -> AsyncI
         bundle.recommender, settings.device, num_views=settings.num_views, num_beams=settings.num_beams
     )
     serving = Serving(bundle, recommender)
-    store = SqlStore(settings.database_path, settings.namespace)
+    store = SqlStore(settings.store_location, settings.namespace, may_migrate=settings.migrate or None)
     batcher: ModelBatcher = Batcher(
         run_model_batch,
         max_batch_size=settings.max_batch_size,
@@ -137,15 +150,34 @@ async def open_parts(settings: Settings, bundle: Bundle | None = None) -> AsyncI
         exploration_temperature=settings.exploration_temperature,
     )
     ingestion = Ingestion(serving, store, max_queue_depth=settings.max_queue_depth)
+    feedback = FeedbackStore(store.database)
+    jobs = JobStore(store.database)
+    bulk_jobs = BulkJobs(jobs, ingestion, item_body.item_of_fields)
+    key_ring = KeyRing(KeyStore(store.database))
     try:
         await store.open()
+        await key_ring.refresh()
         await ingestion.catch_up()
         await recommendations.tables.current()
         await batcher.start()
         await _warm_up(recommender, batcher, min(settings.max_batch_size, settings.max_queue_depth))
-        async with open_split(settings, serving.bundle_id, store, batcher, cache, NoFeedback()) as split:
-            yield Parts(serving, recommendations, ingestion, store, split=split)
+        await bulk_jobs.start()
+        async with open_split(settings, serving.bundle_id, store, batcher, cache, feedback) as split:
+            yield Parts(
+                serving,
+                recommendations,
+                ingestion,
+                store,
+                user_histories=feedback,
+                feedback=feedback,
+                jobs=jobs,
+                bulk_jobs=bulk_jobs,
+                answered_once=AnsweredOnce(IdempotencyStore(store.database)),
+                key_ring=key_ring,
+                split=split,
+            )
     finally:
+        await bulk_jobs.stop()
         await ingestion.finish()
         await batcher.stop()
         await store.close()
@@ -163,5 +195,12 @@ async def _warm_up(recommender: Recommender, batcher: ModelBatcher, batch_size: 
     await asyncio.gather(*(batcher.submit(request) for _ in range(batch_size)), return_exceptions=True)
 
 
+def _key_ring_of(scope: Scope) -> KeyRing | None:
+    readiness: Readiness = scope["app"].state.readiness
+    return None if readiness.parts is None else readiness.parts.key_ring
+
+
 def _max_body_bytes(path: str) -> int:
-    return item_body.MAX_BODY_BYTES if path == "/items" else MAX_BODY_BYTES
+    if path == "/items/bulk":
+        return bulk_body.MAX_BODY_BYTES
+    return item_body.MAX_BODY_BYTES if path == "/items" or path.startswith("/items/") else MAX_BODY_BYTES

@@ -15,9 +15,11 @@ import typer
 import uvicorn
 
 from clairo_core.errors import ClairoError, SettingsError
+from service import store_commands
 from service.app import create_app
 from service.routes.parts import Parts, Readiness
 from service.settings import Settings, load_settings
+from service.store.database import location_name
 
 app = typer.Typer(
     name="clairo-serve",
@@ -42,6 +44,11 @@ def _option(name: str) -> typer.models.OptionInfo:
     return option
 
 
+app.command()(store_commands.migrate)
+app.command()(store_commands.export)
+app.add_typer(store_commands.keys)
+
+
 @app.callback()
 def clairo_serve() -> None:
     """Serve a CLAIRO bundle over HTTP."""
@@ -56,6 +63,7 @@ def run(
     data_dir: Annotated[Path | None, _option("data_dir")] = None,
     database_url: Annotated[str | None, _option("database_url")] = None,
     namespace: Annotated[str | None, _option("namespace")] = None,
+    migrate: Annotated[bool | None, _option("migrate")] = None,
     device: Annotated[str | None, _option("device")] = None,
     num_views: Annotated[int | None, _option("num_views")] = None,
     num_beams: Annotated[int | None, _option("num_beams")] = None,
@@ -73,6 +81,7 @@ def run(
         "data_dir": data_dir,
         "database_url": database_url,
         "namespace": namespace,
+        "migrate": migrate,
         "device": device,
         "num_views": num_views,
         "num_beams": num_beams,
@@ -100,7 +109,7 @@ def serve(settings: Settings) -> None:
 
     listening = _listening_socket(settings.host, settings.port)
     address = _address_of(listening)
-    typer.echo(f"CLAIRO loads {settings.bundle}; items are kept in {settings.database_path or 'memory'}.")
+    typer.echo(f"CLAIRO loads {settings.bundle}; items are kept in {location_name(settings.store_location)}.")
     web_app = create_app(settings, on_started=tell)
     server = _DrainingServer(
         web_app.state.readiness,

@@ -7,12 +7,19 @@ ClairoError
     ├── UnsupportedBodyError      a content type that the call does not take
     ├── NoPictureError            the item has none
     ├── NoEmbeddingsError         the bundle has no item embeddings
+    ├── NoKeyError                no API key, or one that is not valid here
+    ├── MissingScopeError         the key may do other things
+    ├── KeyRateError              the key has done too much in the last minute
+    ├── UnknownJobError           there is no such job
+    ├── IdempotencyKeyReusedError the same Idempotency-Key, another body
+    ├── ExportError               the tables cannot be written
     ├── CannotIngestError         the bundle has no encoders
     ├── NotReadyError             still starting, or draining
     ├── OverloadedError           the queue for the model is full
     ├── DeadlineExceededError     the answer took longer than the operator allows
     └── StoreError                the database cannot be used
         ├── NewerStoreError       written by a newer CLAIRO
+        ├── OutdatedStoreError    written by an older CLAIRO, to be migrated first
         └── FeatureSetTakenError  another item has these features already
 """
 
@@ -46,6 +53,32 @@ class NoPictureError(ServiceError):
 
 class NoEmbeddingsError(ServiceError):
     """The bundle was trained on ready-made codes and has no item embeddings to compare."""
+class NoKeyError(ServiceError):
+    """The call needs an API key, and this one is missing, wrong, revoked, or of another namespace."""
+
+
+class MissingScopeError(ServiceError):
+    """The key is valid, but not for this."""
+
+
+class KeyRateError(ServiceError):
+    """The key has made as many calls as it may in a minute."""
+
+    def __init__(self, detail: str, retry_after_seconds: int) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class UnknownJobError(ServiceError):
+    """No job has this id, or it was done so long ago that it is forgotten."""
+
+
+class IdempotencyKeyReusedError(ServiceError):
+    """An Idempotency-Key came again with another body."""
+
+
+class ExportError(ServiceError):
+    """The store's tables cannot be written where they were wanted."""
 
 
 class CannotIngestError(ServiceError):
@@ -70,6 +103,10 @@ class StoreError(ServiceError):
 
 class NewerStoreError(StoreError):
     """The database was written by a newer CLAIRO than this one."""
+
+
+class OutdatedStoreError(StoreError):
+    """The database's schema is older than this CLAIRO's, and was not to be changed without being asked."""
 
 
 class FeatureSetTakenError(StoreError):

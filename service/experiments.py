@@ -117,15 +117,6 @@ class FeedbackEvents(Protocol):
         """
 
 
-class NoFeedback:
-    """`FeedbackEvents` where none are kept."""
-
-    async def events_after(self, sequence: int, limit: int) -> Sequence[KeptEvent]:
-        """See `FeedbackEvents.events_after`."""
-        del sequence, limit
-        return ()
-
-
 @dataclass(slots=True)
 class ArmCounts:
     """What came of the recommendations of one arm."""

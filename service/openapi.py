@@ -7,11 +7,14 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from service.keys.authentication import describe_keys
 from service.problems import MEDIA_TYPE
 from service.schemas import Problem
 
 MEANINGS = {
     400: "The body or the request cannot be parsed.",
+    401: "No API key, or one that is not valid here.",
+    403: "The API key has not the scope that the call needs.",
     404: "There is no such thing.",
     409: "It conflicts with what is there.",
     413: "The body, a picture or a text is too large.",
@@ -43,6 +46,7 @@ def describe_problems(app: FastAPI) -> None:
             schemas.update(definition.pop("$defs", {}))
             schemas[Problem.__name__] = definition
         _forget_framework_errors(document)
+        describe_keys(document, problem_answers)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from clairo_core import errors as core
 from service import errors as service
@@ -47,6 +48,11 @@ KINDS: Mapping[type[core.ClairoError], ProblemKind] = {
     core.ContentError: ProblemKind(422, "unusable-content", "The item's content cannot be used"),
     core.UnknownItemError: ProblemKind(404, "unknown-item", "There is no such item"),
     service.NoPictureError: ProblemKind(404, "no-picture", "The item has no picture"),
+    service.NoKeyError: ProblemKind(401, "no-key", "An API key is needed"),
+    service.MissingScopeError: ProblemKind(403, "missing-scope", "The key may not do this"),
+    service.KeyRateError: ProblemKind(429, "key-rate", "The key has made too many calls"),
+    service.UnknownJobError: ProblemKind(404, "unknown-job", "There is no such job"),
+    service.IdempotencyKeyReusedError: ProblemKind(422, "idempotency-key-reused", "The key came with another body"),
     core.DuplicateItemError: ProblemKind(409, "item-exists", "An item of this id exists already"),
     service.NoEmbeddingsError: ProblemKind(409, "no-embeddings", "This bundle cannot compare items"),
     service.CannotIngestError: ProblemKind(409, "cannot-ingest", "This bundle cannot take new items"),
@@ -103,7 +109,7 @@ def problem_of_error(error: core.ClairoError, kind: ProblemKind, instance: str, 
         instance=instance,
         request_id=request_id,
         errors=error.errors if isinstance(error, service.InvalidBodyError) else (),
-        headers={"Retry-After": str(RETRY_AFTER_SECONDS)} if kind.status in (429, 503) else None,
+        headers=_headers_of(error, kind),
     )
 
 
@@ -133,12 +139,28 @@ def readable_errors(errors: Sequence[Any]) -> list[dict[str, object]]:
 
 
 async def _answer_clairo_error(request: Request, error: Exception) -> Response:
-    kind = kind_of(error) if isinstance(error, core.ClairoError) else None
-    if not isinstance(error, core.ClairoError) or kind is None:
+    if not isinstance(error, core.ClairoError):
+        raise error
+    return answer_to(error, request.scope)
+
+
+def answer_to(error: core.ClairoError, scope: Scope) -> Response:
+    """The answer to an error, in a handler or in middleware; one that no client can cause is raised again."""
+    kind = kind_of(error)
+    if kind is None:
         raise error
     if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.warning("%s request_id=%s: %s", kind.name, request_id_of(request.scope), error)
-    return problem_of_error(error, kind, request.url.path, request_id_of(request.scope))
+        logger.warning("%s request_id=%s: %s", kind.name, request_id_of(scope), error)
+    return problem_of_error(error, kind, scope["path"], request_id_of(scope))
+
+
+def _headers_of(error: core.ClairoError, kind: ProblemKind) -> dict[str, str]:
+    if kind.status == HTTPStatus.UNAUTHORIZED:
+        return {"WWW-Authenticate": "Bearer"}
+    if kind.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        seconds = error.retry_after_seconds if isinstance(error, service.KeyRateError) else RETRY_AFTER_SECONDS
+        return {"Retry-After": str(seconds)}
+    return {}
 
 
 async def _answer_validation_error(request: Request, error: Exception) -> Response:

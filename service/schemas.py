@@ -18,6 +18,8 @@ MAX_ATTRIBUTES = 50
 
 # Paths under /items/{item_id}/ that mean something themselves.
 RESERVED_LAST_SEGMENTS = frozenset({"picture", "similar"})
+# Paths under /items/ that mean something themselves.
+RESERVED_ITEM_IDS = frozenset({"bulk"})
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -36,6 +38,8 @@ def check_new_item_id(item_id: str) -> str:
         raise ValueError("an item_id has no empty, '.' or '..' part between slashes: urls could not name it")
     if len(segments) > 1 and segments[-1] in RESERVED_LAST_SEGMENTS:
         raise ValueError(f"an item_id does not end in /{segments[-1]}: that is another call's path")
+    if item_id in RESERVED_ITEM_IDS:
+        raise ValueError(f"no item has the item_id {item_id!r}: /items/{item_id} is another call's path")
     return item_id
 
 
@@ -132,6 +136,13 @@ class ItemDetail(ItemSummary):
     missing_modalities: list[str] = Field(description="What it came without; the training mean stands in.")
     bundle_id: str
     catalogue_version: int
+
+
+class PutItemAnswer(ItemDetail):
+    """An item, and what putting it did."""
+
+    outcome: Literal["created", "changed", "restored", "unchanged"]
+    features_kept: bool = Field(description="Whether it has the features that it had before; false for a new one.")
 
 
 class ItemPage(BaseModel):

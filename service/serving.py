@@ -4,7 +4,7 @@ Changed by the event loop's thread alone and between two awaits, so no reader se
 HTTP, stores or encoders.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -24,6 +24,7 @@ class ServedItem:
     """Without its picture: the bundle has it, or, of a posted item, the store."""
     has_picture: bool
     is_posted: bool
+    """Whether its content is the store's: it was posted, or put over what the bundle has."""
     missing_modalities: tuple[str, ...]
     search_text: str
     """Id, words and attributes, case folded."""
@@ -64,9 +65,22 @@ class Serving:
         """Items that were posted, those retired included."""
         return len(self._items) - len(self.bundle.items)
 
-    def swap(self, recommender: Recommender, new_items: Sequence[ServedItem]) -> None:
-        """Answer with `recommender` from now on; `new_items` are the last rows of its catalogue."""
+    def swap(
+        self,
+        recommender: Recommender,
+        new_items: Sequence[ServedItem],
+        changed_items: Mapping[int, ServedItem] | None = None,
+    ) -> None:
+        """Answer with `recommender` from now on.
+
+        Args:
+            recommender: over a later version of the same catalogue.
+            new_items: the last rows of its catalogue.
+            changed_items: by row, those whose content is another from now on.
+        """
         self._items.extend(new_items)
+        for row, item in (changed_items or {}).items():
+            self._items[row] = item
         self.num_changes += 1
         self.recommender = recommender
 
@@ -82,6 +96,12 @@ class Serving:
                 f"item {item_id!r} is neither in bundle {self.bundle_id} nor was it posted; POST it to /items first"
             )
         return row
+
+    def with_content(self, row: int, item: Item, has_picture: bool) -> ServedItem:
+        """What the item in this row is once its content is this; its features, and what they missed, stay."""
+        return replace(
+            self._items[row], item=item, has_picture=has_picture, is_posted=True, search_text=_search_text(item)
+        )
 
     def find(self, item_id: str) -> ServedItem:
         """An item, retired or not.
@@ -128,5 +148,8 @@ def posted_item(
 
 
 def _served_item(item: Item, has_picture: bool, missing_modalities: tuple[str, ...], *, is_posted: bool) -> ServedItem:
-    search_text = "\n".join([item.item_id, *item.texts.values(), *item.attributes.values()]).casefold()
-    return ServedItem(item, has_picture, is_posted, missing_modalities, search_text)
+    return ServedItem(item, has_picture, is_posted, missing_modalities, _search_text(item))
+
+
+def _search_text(item: Item) -> str:
+    return "\n".join([item.item_id, *item.texts.values(), *item.attributes.values()]).casefold()

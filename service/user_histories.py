@@ -12,12 +12,3 @@ class UserHistories(Protocol):
         Raises:
             StoreError: they cannot be read now.
         """
-
-
-class NoUserHistories:
-    """`UserHistories` where no feedback is kept: nobody is known."""
-
-    async def user_history(self, user_id: str) -> tuple[str, ...]:
-        """See `UserHistories.user_history`."""
-        del user_id
-        return ()

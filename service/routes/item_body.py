@@ -1,8 +1,9 @@
-"""Turn the body of POST /items, JSON or multipart, into an `Item`; say what is wrong with one that is none.
+"""Turn the body of POST or PUT /items, JSON or multipart, into an `Item`; say what is wrong with one that is none.
 
 Knows content types and fields; knows nothing of what becomes of the item.
 """
 
+import copy
 import json
 from typing import Any
 
@@ -15,7 +16,7 @@ from starlette.exceptions import HTTPException
 from clairo_core.items import Item
 from service.errors import InvalidBodyError, MalformedBodyError, UnsupportedBodyError
 from service.problems import readable_errors
-from service.schemas import MAX_ATTRIBUTES, MAX_TEXT_FIELDS, NewItemBody, decoded_base64
+from service.schemas import MAX_ATTRIBUTES, MAX_TEXT_FIELDS, NewItemBody, check_new_item_id, decoded_base64
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """A picture of 10 MiB in base64, and words."""
@@ -35,6 +36,12 @@ _EXAMPLE = {
     "title": "Dawn mug",
     "description": "A stoneware mug with a pink and orange glaze",
     "attributes": {"brand": "Fjord", "price": "18.00"},
+}
+
+EXAMPLE_CHANGE = {
+    "title": "Dawn mug, second glaze",
+    "description": "A stoneware mug with a red glaze",
+    "attributes": {"brand": "Fjord", "price": "21.00"},
 }
 
 REQUEST_BODY: dict[str, Any] = {
@@ -70,8 +77,21 @@ REQUEST_BODY: dict[str, Any] = {
 }
 
 
-async def read_new_item(request: Request) -> Item:
+def put_request_body() -> dict[str, Any]:
+    """The request body of PUT /items/{item_id}: that of POST /items, but the url says the id."""
+    body = copy.deepcopy(REQUEST_BODY)
+    for media in body["content"].values():
+        media["schema"]["required"] = [name for name in media["schema"].get("required", []) if name != "item_id"]
+    body["content"][_JSON]["examples"] = {"another glaze, another price": {"value": EXAMPLE_CHANGE}}
+    return body
+
+
+async def read_new_item(request: Request, item_id: str | None = None) -> Item:
     """The item that a body describes; its picture is not looked at yet.
+
+    Args:
+        request: with the body.
+        item_id: what the url says; the body need not repeat it.
 
     Raises:
         MalformedBodyError: neither JSON nor multipart, whatever it says it is.
@@ -88,6 +108,29 @@ async def read_new_item(request: Request) -> Item:
         raise UnsupportedBodyError(
             f"an item is sent as {_JSON} or {_MULTIPART}, got {content_type[:100] or 'no content type'}"
         )
+    if item_id is not None and isinstance(fields, dict) and fields.setdefault("item_id", item_id) != item_id:
+        raise _invalid([{"loc": ["item_id"], "msg": "another id than the url's; leave it out, or make them equal"}])
+    return item_of_fields(fields, picture)
+
+
+def check_item_id(item_id: str) -> None:
+    """Let a new item's id pass.
+
+    Raises:
+        InvalidBodyError: no item can have it.
+    """
+    try:
+        check_new_item_id(item_id)
+    except ValueError as error:
+        raise _invalid([{"loc": ["path", "item_id"], "msg": str(error)}]) from error
+
+
+def item_of_fields(fields: Any, picture: bytes | None = None) -> Item:
+    """The item that parsed JSON, or a form's fields, describe; its picture is not looked at yet.
+
+    Raises:
+        InvalidBodyError: a field is missing, unknown or wrong, or there are neither words nor a picture.
+    """
     try:
         body = NewItemBody.model_validate(fields)
     except ValidationError as error:

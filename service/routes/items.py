@@ -1,4 +1,4 @@
-"""/items: add a product, look at one, at its picture, or at a page of the catalogue."""
+"""/items: add, change or retire a product; look at one, at its picture, or at a page of the catalogue."""
 
 import asyncio
 import hashlib
@@ -8,10 +8,12 @@ from urllib.parse import quote
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.openapi.models import Example
 
+from clairo_core.errors import DuplicateItemError
 from clairo_core.features import COLLISION_CATEGORY
+from service.answered_once import PARAMETER, digest_of
 from service.errors import NoPictureError
 from service.openapi import problem_answers
-from service.routes.item_body import EXAMPLE_ITEM_ID, REQUEST_BODY, read_new_item
+from service.routes.item_body import EXAMPLE_ITEM_ID, REQUEST_BODY, check_item_id, put_request_body, read_new_item
 from service.routes.item_pages import decoded_cursor, encoded_cursor
 from service.routes.parts import Parts, ReadyParts
 from service.schemas import (
@@ -20,9 +22,11 @@ from service.schemas import (
     ItemDetail,
     ItemPage,
     ItemSummary,
+    PutItemAnswer,
     Token,
 )
 from service.serving import ServedItem, Serving
+from service.store.store import WriteOutcome, content_digest
 
 router = APIRouter(tags=["items"])
 
@@ -38,13 +42,14 @@ ItemIdInPath = Annotated[str, Path(description="Slashes may be written as they a
     status_code=201,
     operation_id="create_item",
     summary="Add a product",
+    response_model=ItemDetail,
     responses={
         201: {"headers": {"Location": {"description": "The item's url.", "schema": {"type": "string"}}}},
         **problem_answers(400, 409, 413, 415, 422, 429, 503),
     },
-    openapi_extra={"requestBody": REQUEST_BODY},
+    openapi_extra={"requestBody": REQUEST_BODY, "parameters": [PARAMETER]},
 )
-async def create_item(request: Request, response: Response, parts: ReadyParts) -> ItemDetail:
+async def create_item(request: Request, parts: ReadyParts) -> Response:
     """201 once the item is kept for good and can be recommended: the very next request can bring it.
 
     Send JSON, the picture in base64, or a multipart form, the picture as a file. A product without a picture, or
@@ -52,9 +57,66 @@ async def create_item(request: Request, response: Response, parts: ReadyParts) -
     exists. Ids may hold slashes, but no empty, `.` or `..` part between them.
     """
     item = await read_new_item(request)
-    await parts.ingestion.add_item(item)
-    response.headers["Location"] = item_url(item.item_id)
-    return item_detail(parts.serving, item.item_id)
+    digest = content_digest(item, item.read_picture())
+
+    async def add(is_retry: bool) -> Response:
+        try:
+            await parts.ingestion.add_item(item)
+        except DuplicateItemError:
+            # An earlier attempt may have been cut short between the store and the answer.
+            if not is_retry or await parts.store.read_content_digest(item.item_id) != digest:
+                raise
+        body = item_detail(parts.serving, item.item_id).model_dump_json()
+        return Response(body, 201, {"Location": item_url(item.item_id)}, "application/json")
+
+    return await parts.answered_once.answer(request, "create_item", digest_of(item.item_id, digest), add)
+
+
+@router.put(
+    "/items/{item_id:path}",
+    operation_id="put_item",
+    summary="Add a product, or change it",
+    response_model=PutItemAnswer,
+    responses={
+        201: {"model": PutItemAnswer, "description": "The item is new."},
+        **problem_answers(400, 409, 413, 415, 422, 429, 503),
+    },
+    openapi_extra={"requestBody": put_request_body()},
+)
+async def put_item(item_id: ItemIdInPath, request: Request, response: Response, parts: ReadyParts) -> PutItemAnswer:
+    """The item with exactly this content, whatever was there before; sending it twice changes nothing more.
+
+    201 for an item that is new, as POST /items. Else 200, and `outcome` says what happened: `changed` words,
+    attributes or picture are shown, searched and filtered by at once, but the item keeps its features and tokens,
+    which histories hold and the generator has learned (`features_kept`); `restored` was retired, and can be
+    recommended again; `unchanged` was just so. What is left out is gone: a picture too.
+    """
+    check_item_id(item_id)
+    item = await read_new_item(request, item_id)
+    (outcome,) = await parts.ingestion.put_items([item])
+    if outcome is WriteOutcome.CREATED:
+        response.status_code = 201
+        response.headers["Location"] = item_url(item.item_id)
+    return PutItemAnswer(
+        **item_detail(parts.serving, item.item_id).model_dump(),
+        outcome=outcome.value,
+        features_kept=outcome is not WriteOutcome.CREATED,
+    )
+
+
+@router.delete(
+    "/items/{item_id:path}",
+    status_code=204,
+    operation_id="retire_item",
+    summary="Retire an item",
+    responses=problem_answers(404, 429, 503),
+)
+async def retire_item(item_id: ItemIdInPath, parts: ReadyParts) -> None:
+    """It is never recommended again; histories that hold it still say what they said, and its id stays taken.
+
+    An item that was retired before stays so. PUT brings it back.
+    """
+    await parts.ingestion.retire_item(item_id)
 
 
 @router.get(

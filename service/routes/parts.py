@@ -1,17 +1,22 @@
 """The parts that routes work with, and how a route gets them: only once all of them are ready."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from service.answered_once import AnsweredOnce
+from service.bulk import BulkJobs
 from service.errors import NotReadyError
 from service.experiments import Split
 from service.ingestion import Ingestion
+from service.keys.key_ring import KeyRing
 from service.recommendations import Recommendations
 from service.serving import Serving
+from service.store.feedback import FeedbackStore
+from service.store.jobs import JobStore
 from service.store.store import Store
-from service.user_histories import NoUserHistories, UserHistories
+from service.user_histories import UserHistories
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +27,12 @@ class Parts:
     recommendations: Recommendations
     ingestion: Ingestion
     store: Store
-    user_histories: UserHistories = field(default_factory=NoUserHistories)
+    user_histories: UserHistories
+    feedback: FeedbackStore
+    jobs: JobStore
+    bulk_jobs: BulkJobs
+    answered_once: AnsweredOnce
+    key_ring: KeyRing
     split: Split | None = None
     """The experiment that runs, if there is one."""
 

@@ -105,10 +105,6 @@ def test_a_host_that_is_not_ours(bundle: Path, tmp_path: Path) -> None:
     assert "cannot listen on 192.0.2.1" in error
 
 
-def test_a_host_that_others_can_reach(bundle: Path, tmp_path: Path) -> None:
-    assert "--allow-open-network" in error_of(bundle, "--host", "0.0.0.0", data_dir=tmp_path, exit_code=2)
-
-
 def test_a_misspelt_variable(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLAIRO_DEVISE", "cpu")
     assert "did you mean CLAIRO_DEVICE?" in error_of(bundle, data_dir=tmp_path, exit_code=2)

@@ -1,0 +1,79 @@
+"""Turn the body of POST /items/bulk, as it comes in, into rows of a job: a line each, blank ones left out.
+
+Never holds more than a batch of rows, however large the body is. Knows lines; knows nothing of what they mean.
+"""
+
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass, field
+
+from service.store.jobs import JobRow
+
+MAX_BODY_BYTES = 256 * 1024 * 1024
+MAX_LINE_BYTES = 16 * 1024 * 1024
+"""As much as POST /items takes."""
+MAX_ROWS = 100_000
+ROWS_PER_BATCH = 500
+BYTES_PER_BATCH = 4 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class LinesRead:
+    """What has been read of a body so far."""
+
+    num_rows: int = 0
+    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+
+
+async def row_batches(body: AsyncIterator[bytes], read: LinesRead) -> AsyncGenerator[list[JobRow]]:
+    """The body's rows in batches; `read` is kept up to date.
+
+    A line over `MAX_LINE_BYTES` becomes a row without content and with a reason. At most one row more than `MAX_ROWS`
+    is given: whoever asked stops there.
+    """
+    batch: list[JobRow] = []
+    batch_bytes = 0
+    async for line_number, line in _lines(body, read):
+        row = _row(read.num_rows, line_number, line)
+        if row is None:
+            continue
+        read.num_rows += 1
+        batch.append(row)
+        batch_bytes += len(row.content or b"")
+        if len(batch) == ROWS_PER_BATCH or batch_bytes >= BYTES_PER_BATCH or read.num_rows > MAX_ROWS:
+            yield batch
+            batch, batch_bytes = [], 0
+        if read.num_rows > MAX_ROWS:
+            return
+    if batch:
+        yield batch
+
+
+async def _lines(body: AsyncIterator[bytes], read: LinesRead) -> AsyncIterator[tuple[int, bytes | None]]:
+    """Line numbers, from 1, and lines; None for one that is too long."""
+    pending = bytearray()
+    is_too_long = False
+    number = 1
+    async for chunk in body:
+        read.digest.update(chunk)
+        *ended, rest = chunk.split(b"\n")
+        for part in ended:
+            pending += part
+            too_long = is_too_long or len(pending) > MAX_LINE_BYTES
+            yield number, None if too_long else bytes(pending)
+            pending.clear()
+            is_too_long = False
+            number += 1
+        pending += rest
+        if len(pending) > MAX_LINE_BYTES:
+            is_too_long = True
+            pending.clear()
+    if pending or is_too_long:
+        yield number, None if is_too_long else bytes(pending)
+
+
+def _row(position: int, line_number: int, line: bytes | None) -> JobRow | None:
+    if line is None:
+        return JobRow(position, line_number, None, f"the line is longer than {MAX_LINE_BYTES} bytes")
+    content = line.removeprefix(b"\xef\xbb\xbf") if line_number == 1 else line
+    return JobRow(position, line_number, content) if content.strip() else None

@@ -1,0 +1,1 @@
+"""Who may call what: API keys, their scopes and rates, checked in one place; start at `authentication`."""

@@ -1,0 +1,128 @@
+"""Let a request pass if its key opens the call: the one place where that is decided, before its body is read.
+
+Which scope a call needs is said by `required_scope` for the running service and its OpenAPI document alike. Where no
+key has been made, clients on the same machine need none, and others are told how to make one. Pure ASGI; knows
+nothing of what calls do.
+"""
+
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from clairo_core.errors import ClairoError
+from service.errors import NoKeyError
+from service.keys.api_key import Scope as KeyScope
+from service.keys.key_ring import KeyRing
+
+OPEN_PATHS = frozenset({"/", "/openapi.json", "/health/live", "/health/ready", "/metrics", "/info"})
+OPEN_PREFIX = "/playground/"
+READING_POSTS = ("/recommend",)
+ADMIN_PREFIXES = ("/bundles", "/experiments")
+MAX_KEY_CHARACTERS = 200
+SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key: `Authorization: Bearer clairo_...`."},
+    "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key, by itself."},
+}
+
+Problem = Callable[[ClairoError, Scope], Response]
+KeyRingOf = Callable[[Scope], KeyRing | None]
+
+
+def required_scope(method: str, path: str) -> KeyScope | None:
+    """The scope that a call needs; None for one that needs no key. What is not known needs one.
+
+    >>> required_scope("POST", "/recommend/batch")
+    <Scope.READ: 'read'>
+    """
+    if path in OPEN_PATHS or path.startswith(OPEN_PREFIX):
+        return None
+    if any(path == prefix or path.startswith(f"{prefix}/") for prefix in ADMIN_PREFIXES):
+        return KeyScope.ADMIN
+    if method in ("GET", "HEAD", "OPTIONS"):
+        return KeyScope.READ
+    is_reading = any(path == reading or path.startswith(f"{reading}/") for reading in READING_POSTS)
+    return KeyScope.READ if is_reading else KeyScope.WRITE
+
+
+class Authentication:
+    """ASGI middleware; `key_ring_of(scope)` is None until there are any parts, when nothing answers yet anyway."""
+
+    def __init__(self, app: ASGIApp, *, key_ring_of: KeyRingOf, problem: Problem, allow_open_network: bool) -> None:
+        self._app = app
+        self._key_ring_of = key_ring_of
+        self._problem = problem
+        self._allow_open_network = allow_open_network
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer it with what is wrong about its key."""
+        key_scope = required_scope(scope["method"], scope["path"]) if scope["type"] == "http" else None
+        key_ring = None if key_scope is None else self._key_ring_of(scope)
+        if key_scope is None or key_ring is None:
+            await self._app(scope, receive, send)
+            return
+        try:
+            await key_ring.refresh()
+            self._check(key_ring, key_scope, scope)
+        except ClairoError as error:
+            await self._problem(error, scope)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _check(self, key_ring: KeyRing, key_scope: KeyScope, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        if not key_ring.has_keys:
+            if not self._allow_open_network and not is_local(scope, headers):
+                raise NoKeyError(
+                    "this service has no API keys yet, and answers only clients on its own machine: run "
+                    "`clairo-serve keys create --scope read` there, then send the key as Authorization: Bearer"
+                )
+            return
+        key = sent_key(headers)
+        if not key:
+            raise NoKeyError("this call needs an API key: send it as Authorization: Bearer, or as X-API-Key")
+        key_ring.check(key, key_scope)
+
+
+def sent_key(headers: Headers) -> str:
+    """The key that a request carries; empty for none."""
+    kind, _, bearer = headers.get("authorization", "").partition(" ")
+    key = bearer.strip() if kind.lower() == "bearer" else headers.get("x-api-key", "").strip()
+    return key[:MAX_KEY_CHARACTERS]
+
+
+def is_local(scope: Scope, headers: Headers) -> bool:
+    """Whether the request was made on this machine, and not passed on by a proxy that runs here."""
+    if "forwarded" in headers or "x-forwarded-for" in headers:
+        return False
+    client = scope.get("client")
+    if client is None:
+        # A socket in the file system.
+        return True
+    try:
+        return ip_address(client[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def describe_keys(document: dict[str, Any], problem_answers: Callable[..., dict[int | str, dict[str, Any]]]) -> None:
+    """Say in the OpenAPI document which scope each call needs, and how it is answered without."""
+    if "securitySchemes" in document["components"]:
+        # The framework makes the document once, and gives the same one ever after.
+        return
+    document["components"]["securitySchemes"] = SECURITY_SCHEMES
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            scope = required_scope(method.upper(), path)
+            if scope is None:
+                operation["security"] = []
+                continue
+            # Only schemes of OAuth can list scopes there; for ours, words.
+            operation["security"] = [{"bearer": []}, {"api_key": []}]
+            operation["x-required-scope"] = scope.value
+            operation["description"] = f"{operation.get('description', '')}\n\nNeeds a key of scope `{scope}`.".strip()
+            for status, answer in problem_answers(401, 403, 429, 503).items():
+                operation["responses"].setdefault(str(status), answer)

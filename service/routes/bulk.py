@@ -1,0 +1,138 @@
+"""POST /items/bulk and GET /jobs/{job_id}: many items at once, and how far they are."""
+
+import asyncio
+import uuid
+from contextlib import aclosing
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+from starlette.responses import Response
+
+from clairo_core.errors import ContentTooLargeError
+from service.answered_once import PARAMETER, digest_of
+from service.bulk import MAX_UNFINISHED_JOBS
+from service.bulk_body import MAX_ROWS, LinesRead, row_batches
+from service.errors import InvalidBodyError, OverloadedError, UnknownJobError, UnsupportedBodyError
+from service.job_schemas import MAX_PAGE_ROWS, JobAnswer, JobSummary, RejectedRow
+from service.openapi import problem_answers
+from service.routes.cursors import position_cursor, position_of
+from service.routes.parts import Parts, ReadyParts
+from service.store.jobs import Job
+
+router = APIRouter(tags=["items"])
+
+MEDIA_TYPES = ("application/x-ndjson", "application/jsonl", "application/x-jsonlines")
+EXAMPLE_ROWS = """{"item_id": "mug-noon", "title": "Noon mug", "attributes": {"brand": "Fjord"}}
+{"item_id": "mug-dusk", "title": "Dusk mug", "description": "Stoneware, violet glaze"}
+"""
+REQUEST_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        MEDIA_TYPES[0]: {
+            "schema": {"type": "string", "description": "A line an item: the JSON that POST /items takes."},
+            "examples": {"two mugs": {"value": EXAMPLE_ROWS}},
+        }
+    },
+}
+
+
+@router.post(
+    "/items/bulk",
+    status_code=202,
+    operation_id="create_items",
+    summary="Add or change many products",
+    response_model=JobSummary,
+    responses={
+        202: {"headers": {"Location": {"description": "The job's url.", "schema": {"type": "string"}}}},
+        **problem_answers(400, 413, 415, 422, 429, 503),
+    },
+    openapi_extra={"requestBody": REQUEST_BODY, "parameters": [PARAMETER]},
+)
+async def create_items(request: Request, parts: ReadyParts) -> Response:
+    """JSON Lines, a line an item as POST /items takes it in JSON; at most 100,000 lines and 256 MiB.
+
+    202 once all lines are kept; the job goes through them in order, as PUT /items/{item_id} would, and goes on where
+    it was after a restart. A line that is wrong is left out, and the job says why. Jobs are done one after the other.
+    """
+    content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if content_type not in MEDIA_TYPES:
+        raise UnsupportedBodyError(f"items are sent as {MEDIA_TYPES[0]}, got {content_type[:100] or 'no content type'}")
+    if await parts.jobs.num_unfinished() >= MAX_UNFINISHED_JOBS:
+        raise OverloadedError(f"{MAX_UNFINISHED_JOBS} jobs are not done yet; try again when one of them is")
+    job_id = uuid.uuid4().hex
+    await parts.jobs.begin(job_id)
+    is_submitted = False
+    try:
+        read = await _receive(request, parts, job_id)
+
+        async def submit(_: bool) -> Response:
+            nonlocal is_submitted
+            await parts.jobs.submit(job_id, read.num_rows)
+            is_submitted = True
+            parts.bulk_jobs.wake()
+            body = job_summary(await _found(parts, job_id)).model_dump_json()
+            return Response(body, 202, {"Location": f"/jobs/{job_id}"}, "application/json")
+
+        digest = digest_of(read.digest.hexdigest())
+        return await parts.answered_once.answer(request, "create_items", digest, submit)
+    finally:
+        if not is_submitted:
+            # Also when the client has gone: nothing that was half received stays.
+            await asyncio.shield(parts.jobs.discard(job_id))
+
+
+@router.get(
+    "/jobs/{job_id}",
+    operation_id="get_job",
+    summary="How far a job is",
+    responses=problem_answers(404, 422, 503),
+)
+async def get_job(
+    job_id: Annotated[str, Path(max_length=64, description="From the answer of POST /items/bulk.")],
+    parts: ReadyParts,
+    cursor: Annotated[str | None, Query(max_length=64, description="next_cursor of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_ROWS)] = 100,
+) -> JobAnswer:
+    """Rows done, accepted and rejected so far, and why each rejected one was; the last hundred jobs are remembered."""
+    from_position = 0 if cursor is None else position_of(cursor)
+    job = await _found(parts, job_id)
+    rejected = await parts.jobs.rejected_rows(job_id, from_position, limit + 1)
+    return JobAnswer(
+        **job_summary(job).model_dump(),
+        rejected=[RejectedRow(line=row.line, reason=row.reason or "") for row in rejected[:limit]],
+        next_cursor=position_cursor(rejected[limit].position) if len(rejected) > limit else None,
+    )
+
+
+def job_summary(job: Job) -> JobSummary:
+    """A job as answers show it."""
+    return JobSummary(
+        job_id=job.job_id,
+        state=job.state.value,
+        num_rows=job.num_rows,
+        num_done=job.num_done,
+        num_accepted=job.num_accepted,
+        num_rejected=job.num_rejected,
+        created_at=job.created_at,
+        finished_at=job.finished_at,
+    )
+
+
+async def _receive(request: Request, parts: Parts, job_id: str) -> LinesRead:
+    """Keep the body's rows as they come in."""
+    read = LinesRead()
+    async with aclosing(row_batches(request.stream(), read)) as batches:
+        async for rows in batches:
+            if read.num_rows > MAX_ROWS:
+                raise ContentTooLargeError(f"the body has more than {MAX_ROWS} items; send them in several jobs")
+            await parts.jobs.add_rows(job_id, rows)
+    if not read.num_rows:
+        raise InvalidBodyError("the body has no items; send one a line", [{"loc": ["body"], "msg": "no lines"}])
+    return read
+
+
+async def _found(parts: Parts, job_id: str) -> Job:
+    job = await parts.jobs.find(job_id) if job_id.isalnum() and job_id.isascii() else None
+    if job is None:
+        raise UnknownJobError(f"there is no job {job_id!r}; the last hundred that were done are remembered")
+    return job

@@ -1,0 +1,72 @@
+"""Cursors of users' histories and jobs: a place in a list as opaque text, so that clients do not build on it."""
+
+import base64
+import binascii
+import math
+
+from service.errors import InvalidBodyError
+
+MAX_POSITION = 2**31 - 1
+MAX_SEQUENCE = 2**63 - 1
+
+
+def event_cursor(timestamp: float, sequence: int) -> str:
+    """The cursor that goes on after this event.
+
+    >>> place_of_event(event_cursor(1700000000.5, 7))
+    (1700000000.5, 7)
+    """
+    return _encoded(f"event:{timestamp!r}:{sequence}")
+
+
+def place_of_event(cursor: str) -> tuple[float, int]:
+    """The inverse of `event_cursor`.
+
+    Raises:
+        InvalidBodyError: we never gave out this cursor.
+    """
+    kind, *parts = _decoded(cursor).split(":")
+    try:
+        timestamp, sequence = float(parts[0]), int(parts[1])
+    except (ValueError, IndexError):
+        raise _unknown_cursor() from None
+    if kind != "event" or len(parts) != 2 or not math.isfinite(timestamp) or not 0 <= sequence <= MAX_SEQUENCE:
+        raise _unknown_cursor()
+    return timestamp, sequence
+
+
+def position_cursor(position: int) -> str:
+    """The cursor that goes on at this position.
+
+    >>> position_of(position_cursor(48))
+    48
+    """
+    return _encoded(f"at:{position}")
+
+
+def position_of(cursor: str) -> int:
+    """The inverse of `position_cursor`.
+
+    Raises:
+        InvalidBodyError: we never gave out this cursor.
+    """
+    kind, _, position = _decoded(cursor).partition(":")
+    if kind != "at" or not position.isdecimal() or int(position) > MAX_POSITION:
+        raise _unknown_cursor()
+    return int(position)
+
+
+def _encoded(place: str) -> str:
+    return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
+
+
+def _decoded(cursor: str) -> str:
+    try:
+        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
+    except (binascii.Error, ValueError):
+        raise _unknown_cursor() from None
+
+
+def _unknown_cursor() -> InvalidBodyError:
+    message = "not a next_cursor of this call; leave it out to begin at the start"
+    return InvalidBodyError(f"query -> cursor: {message}", [{"loc": ["query", "cursor"], "msg": message}])

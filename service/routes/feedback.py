@@ -1,0 +1,85 @@
+"""POST /feedback: what users did, kept once an event."""
+
+import time
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from service.answered_once import PARAMETER, digest_of
+from service.feedback_schemas import EventResult, FeedbackAnswer, FeedbackBody
+from service.openapi import problem_answers
+from service.routes.parts import ReadyParts
+from service.store.feedback import EventOutcome, FeedbackEvent
+
+router = APIRouter(tags=["users"])
+
+EXAMPLES = {
+    "a purchase": {
+        "value": {
+            "events": [
+                {
+                    "event_id": "order-1-line-1",
+                    "user_id": "u-1",
+                    "item_id": "mug-12",
+                    "type": "purchase",
+                    "timestamp": 1700000000,
+                }
+            ]
+        }
+    }
+}
+
+
+@router.post(
+    "/feedback",
+    operation_id="add_feedback",
+    summary="Say what users did",
+    response_model=FeedbackAnswer,
+    responses=problem_answers(400, 413, 422, 503),
+    openapi_extra={"requestBody": {"content": {"application/json": {"examples": EXAMPLES}}}, "parameters": [PARAMETER]},
+)
+async def add_feedback(body: FeedbackBody, request: Request, parts: ReadyParts) -> Response:
+    """Events are kept for good once this is answered: to be recommended from, and to be trained on.
+
+    An event whose `event_id` was there before is a duplicate, whatever else it says, and changes nothing, so a call
+    whose answer got lost can be sent again. Events about items that the catalogue does not have are kept as well: the
+    item may be about to be posted. A malformed event refuses the whole call, and nothing of it is kept.
+    """
+    catalogue = parts.serving.recommender.catalogue
+
+    async def add(_: bool) -> Response:
+        now = time.time()
+        outcomes = await parts.feedback.add_events(
+            [
+                FeedbackEvent(
+                    event_id=event.event_id,
+                    user_id=event.user_id,
+                    item_id=event.item_id,
+                    type=event.type,
+                    timestamp=now if event.timestamp is None else event.timestamp,
+                    recommendation_id=event.recommendation_id,
+                )
+                for event in body.events
+            ]
+        )
+        results = [
+            EventResult(
+                event_id=event.event_id,
+                status=outcome.value,
+                is_known_item=catalogue.find_row(event.item_id) is not None,
+            )
+            for event, outcome in zip(body.events, outcomes, strict=True)
+        ]
+        answer = FeedbackAnswer(
+            num_accepted=outcomes.count(EventOutcome.ACCEPTED),
+            num_duplicates=outcomes.count(EventOutcome.DUPLICATE),
+            num_forgotten=outcomes.count(EventOutcome.FORGOTTEN),
+            num_unknown_items=sum(
+                outcome is EventOutcome.ACCEPTED and not result.is_known_item
+                for outcome, result in zip(outcomes, results, strict=True)
+            ),
+            results=results,
+        )
+        return Response(answer.model_dump_json(), media_type="application/json")
+
+    return await parts.answered_once.answer(request, "add_feedback", digest_of(body.model_dump_json()), add)

@@ -1,0 +1,75 @@
+"""GET and DELETE /users/{user_id}: what is kept of a user, and forgetting it."""
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from fastapi.openapi.models import Example
+from pydantic import AfterValidator
+
+from service.feedback_schemas import MAX_PAGE_EVENTS, UserAnswer, UserEvent
+from service.openapi import problem_answers
+from service.routes.cursors import event_cursor, place_of_event
+from service.routes.parts import ReadyParts
+from service.schemas import check_text
+
+router = APIRouter(tags=["users"])
+
+UserIdInPath = Annotated[
+    str,
+    Path(
+        min_length=1,
+        max_length=256,
+        description="Slashes may be written as they are.",
+        openapi_examples={"the user of the example of POST /feedback": Example(value="u-1")},
+    ),
+    AfterValidator(check_text),
+]
+
+
+@router.get(
+    "/users/{user_id:path}",
+    operation_id="get_user",
+    summary="What a user did",
+    responses=problem_answers(422, 503),
+)
+async def get_user(
+    user_id: UserIdInPath,
+    parts: ReadyParts,
+    cursor: Annotated[str | None, Query(max_length=100, description="next_cursor of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_EVENTS)] = 100,
+) -> UserAnswer:
+    """The user's events by their timestamps, the newest last; none for a user who is unknown or was forgotten."""
+    after = None if cursor is None else place_of_event(cursor)
+    kept = await parts.feedback.user_events(user_id, after, limit + 1)
+    page = kept[:limit]
+    return UserAnswer(
+        user_id=user_id,
+        events=[
+            UserEvent(
+                event_id=entry.event.event_id,
+                item_id=entry.event.item_id,
+                type=entry.event.type,
+                timestamp=entry.event.timestamp,
+                recommendation_id=entry.event.recommendation_id,
+            )
+            for entry in page
+        ],
+        next_cursor=event_cursor(page[-1].event.timestamp, page[-1].sequence) if len(kept) > limit else None,
+    )
+
+
+@router.delete(
+    "/users/{user_id:path}",
+    status_code=204,
+    operation_id="forget_user",
+    summary="Forget a user",
+    responses=problem_answers(422, 503),
+)
+async def forget_user(user_id: UserIdInPath, parts: ReadyParts) -> None:
+    """Delete every event of the user, at once and for good; none that happened up to now is taken, should it come late.
+
+    A digest of the id is kept to that end, and nothing else. A user who is unknown is forgotten all the same. What a
+    bundle learned in training, it learned from everybody; the next one is trained without them.
+    """
+    await parts.feedback.forget_user(user_id, time.time())

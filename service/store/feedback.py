@@ -1,0 +1,202 @@
+"""Keep what users did, append only: events once each, users' histories, and users who asked to be forgotten.
+
+Knows tables; knows nothing of HTTP or of which items there are.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from sqlalchemy import Select, and_, delete, or_, select
+
+from service.store.database import Database
+from service.store.tables import feedback_events, users
+
+FEEDBACK_LOCK = "feedback"
+MAX_HISTORY_ITEMS = 1000
+# What says nothing, or nothing good, about what a user wants next.
+TYPES_LEFT_OUT = ("impression", "dislike")
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackEvent:
+    """One thing that a user did."""
+
+    event_id: str
+    user_id: str
+    item_id: str
+    type: str
+    timestamp: float
+    """Seconds since 1970."""
+    recommendation_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptEvent:
+    """An event as it is kept; `sequence` counts up in the order in which events came."""
+
+    sequence: int
+    event: FeedbackEvent
+
+
+class EventOutcome(StrEnum):
+    """What became of an event."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    FORGOTTEN = "forgotten"
+    """The user asked to be forgotten after it happened."""
+
+
+class FeedbackStore:
+    """The events of one namespace. Every method that writes is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._namespace = database.namespace
+
+    async def add_events(self, events: Sequence[FeedbackEvent]) -> list[EventOutcome]:
+        """Keep those whose event_id is new; the first one of an id counts, for ever.
+
+        Raises:
+            StoreError: none was kept.
+        """
+        if not events:
+            return []
+        # Beside each other, but never while a user is being forgotten: what came too late would stay.
+        async with self._database.transaction(FEEDBACK_LOCK, is_shared=True) as connection:
+            digests = {user_digest(event.user_id) for event in events}
+            query = select(users.c.user_digest, users.c.forgotten_until).where(
+                users.c.namespace == self._namespace, users.c.user_digest.in_(digests)
+            )
+            forgotten_until = {row.user_digest: row.forgotten_until for row in (await connection.execute(query)).all()}
+            is_forgotten = [
+                event.timestamp <= forgotten_until.get(user_digest(event.user_id), float("-inf")) for event in events
+            ]
+            now = datetime.now(UTC)
+            rows: dict[str, dict[str, object]] = {}
+            for event, forgotten in zip(events, is_forgotten, strict=True):
+                if not forgotten:
+                    rows.setdefault(
+                        event.event_id,
+                        {
+                            "namespace": self._namespace,
+                            "event_id": event.event_id,
+                            "user_id": event.user_id,
+                            "item_id": event.item_id,
+                            "type": event.type,
+                            "timestamp": event.timestamp,
+                            "recommendation_id": event.recommendation_id,
+                            "received_at": now,
+                        },
+                    )
+            new: set[str] = set()
+            if rows:
+                insert = (
+                    self._database.insert(feedback_events)
+                    .values(list(rows.values()))
+                    .on_conflict_do_nothing(index_elements=["namespace", "event_id"])
+                    .returning(feedback_events.c.event_id)
+                )
+                new = set((await connection.execute(insert)).scalars().all())
+        outcomes = []
+        for event, forgotten in zip(events, is_forgotten, strict=True):
+            if forgotten:
+                outcomes.append(EventOutcome.FORGOTTEN)
+            else:
+                outcomes.append(EventOutcome.ACCEPTED if event.event_id in new else EventOutcome.DUPLICATE)
+                new.discard(event.event_id)
+        return outcomes
+
+    async def user_events(self, user_id: str, after: tuple[float, int] | None, limit: int) -> Sequence[KeptEvent]:
+        """A user's events by timestamp, oldest first; those that follow (timestamp, sequence) if `after` names one."""
+        columns = feedback_events.c
+        query = select(feedback_events).where(columns.namespace == self._namespace, columns.user_id == user_id)
+        if after is not None:
+            timestamp, sequence = after
+            query = query.where(
+                or_(
+                    columns.timestamp > timestamp,
+                    and_(columns.timestamp == timestamp, columns.sequence > sequence),
+                )
+            )
+        query = query.order_by(columns.timestamp, columns.sequence).limit(limit)
+        return await self._read(query)
+
+    async def user_history(self, user_id: str, limit: int = MAX_HISTORY_ITEMS) -> tuple[str, ...]:
+        """The newest items that a user had to do with, oldest first; none for a user who is unknown.
+
+        Raises:
+            StoreError: they cannot be read now.
+        """
+        if "\x00" in user_id:
+            # No event has such a user, and PostgreSQL does not take the question.
+            return ()
+        columns = feedback_events.c
+        query = (
+            select(columns.item_id)
+            .where(
+                columns.namespace == self._namespace,
+                columns.user_id == user_id,
+                columns.type.not_in(TYPES_LEFT_OUT),
+            )
+            .order_by(columns.timestamp.desc(), columns.sequence.desc())
+            .limit(limit)
+        )
+        async with self._database.reading() as connection:
+            newest_first = (await connection.execute(query)).scalars().all()
+        return tuple(reversed(newest_first))
+
+    async def events_after(self, sequence: int, limit: int) -> Sequence[KeptEvent]:
+        """Everybody's events in the order in which they came, those after `sequence`."""
+        columns = feedback_events.c
+        query = (
+            select(feedback_events)
+            .where(columns.namespace == self._namespace, columns.sequence > sequence)
+            .order_by(columns.sequence)
+            .limit(limit)
+        )
+        return await self._read(query)
+
+    async def forget_user(self, user_id: str, until: float) -> None:
+        """Delete all that is known of a user, and take no event of theirs that happened up to `until`, ever.
+
+        Raises:
+            StoreError: nothing was deleted.
+        """
+        columns = feedback_events.c
+        mark = {"namespace": self._namespace, "user_digest": user_digest(user_id), "forgotten_until": until}
+        async with self._database.transaction(FEEDBACK_LOCK) as connection:
+            await connection.execute(
+                delete(feedback_events).where(columns.namespace == self._namespace, columns.user_id == user_id)
+            )
+            await connection.execute(
+                self._database.insert(users)
+                .values(mark)
+                .on_conflict_do_update(index_elements=["namespace", "user_digest"], set_={"forgotten_until": until})
+            )
+
+    async def _read(self, query: Select) -> list[KeptEvent]:
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return [
+            KeptEvent(
+                row.sequence,
+                FeedbackEvent(
+                    event_id=row.event_id,
+                    user_id=row.user_id,
+                    item_id=row.item_id,
+                    type=row.type,
+                    timestamp=row.timestamp,
+                    recommendation_id=row.recommendation_id,
+                ),
+            )
+            for row in rows
+        ]
+
+
+def user_digest(user_id: str) -> str:
+    """What is kept of a user who asked to be forgotten."""
+    return hashlib.sha256(user_id.encode()).hexdigest()

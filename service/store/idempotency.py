@@ -1,0 +1,117 @@
+"""Keep the answers of calls that named an Idempotency-Key, for a day, so that a second such call gets the same one.
+
+A record begins as a claim, before the call does anything. One whose call was cut short stays a claim: whoever comes
+again with the same key and body learns that somebody may have got half way before them.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.errors import IdempotencyKeyReusedError
+from service.store.database import Database
+from service.store.tables import idempotency_records as records
+
+LIFETIME = timedelta(days=1)
+MAX_RECORDS = 100_000
+PRUNE_EVERY = 100
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """An answer as it is sent again."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What is known of a key before its call is run."""
+
+    answer: StoredAnswer | None
+    """What the call was answered with before."""
+    is_retry: bool
+    """An earlier call with this key and body may have done its work, or part of it."""
+
+
+class IdempotencyStore:
+    """The records of one namespace."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._namespace = database.namespace
+        self._num_claims = 0
+
+    async def claim(self, call: str, key: str, body_digest: str) -> Claim:
+        """Look up a key; one that is new, or whose day is over, is this call's from now on.
+
+        Raises:
+            IdempotencyKeyReusedError: it came with another body before.
+            StoreError: nothing was written.
+        """
+        now = datetime.now(UTC)
+        async with self._database.transaction("idempotency") as connection:
+            if self._num_claims % PRUNE_EVERY == 0:
+                await self._prune(connection, now)
+            self._num_claims += 1
+            query = select(records).where(self._is_record(call, key), records.c.created_at > now - LIFETIME)
+            row = (await connection.execute(query)).first()
+            if row is None:
+                await connection.execute(delete(records).where(self._is_record(call, key)))
+                await connection.execute(
+                    insert(records).values(
+                        namespace=self._namespace,
+                        call=call,
+                        idempotency_key=key,
+                        body_digest=body_digest,
+                        created_at=now,
+                    )
+                )
+                return Claim(None, is_retry=False)
+        if row.body_digest != body_digest:
+            raise IdempotencyKeyReusedError(
+                "this Idempotency-Key came with another body before; give every new body a key of its own"
+            )
+        if row.status is None:
+            return Claim(None, is_retry=True)
+        return Claim(StoredAnswer(row.status, dict(row.headers), row.body), is_retry=True)
+
+    async def keep_answer(self, call: str, key: str, answer: StoredAnswer) -> None:
+        """Keep what a claimed call was answered with.
+
+        Raises:
+            StoreError: it stays a claim.
+        """
+        async with self._database.transaction() as connection:
+            await connection.execute(
+                update(records)
+                .where(self._is_record(call, key))
+                .values(status=answer.status, headers=answer.headers, body=answer.body)
+            )
+
+    async def release(self, call: str, key: str) -> None:
+        """Give a claim back: its call failed, and did nothing."""
+        async with self._database.transaction() as connection:
+            await connection.execute(delete(records).where(self._is_record(call, key), records.c.status.is_(None)))
+
+    def _is_record(self, call: str, key: str) -> ColumnElement[bool]:
+        return and_(records.c.namespace == self._namespace, records.c.call == call, records.c.idempotency_key == key)
+
+    async def _prune(self, connection: AsyncConnection, now: datetime) -> None:
+        is_ours = records.c.namespace == self._namespace
+        await connection.execute(delete(records).where(is_ours, records.c.created_at <= now - LIFETIME))
+        count = (await connection.execute(select(func.count()).select_from(records).where(is_ours))).scalar_one()
+        if count > MAX_RECORDS:
+            surplus = (
+                select(records.c.created_at)
+                .where(is_ours)
+                .order_by(records.c.created_at)
+                .offset(count - MAX_RECORDS)
+                .limit(1)
+            )
+            oldest_kept = (await connection.execute(surplus)).scalar_one()
+            await connection.execute(delete(records).where(is_ours, records.c.created_at < oldest_kept))

@@ -1,0 +1,259 @@
+"""Keep bulk jobs and their rows, so that a job goes on after a kill where it was.
+
+A job's rows come first, while it is `receiving`; it waits once they are all there. Who works on it says so by a
+heartbeat that counts up: another process takes over when it has seen the count stand still, by no clock but its own.
+Knows tables; knows nothing of what rows hold.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement, Row, Select, and_, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.store.database import Database, in_utc
+from service.store.tables import job_rows, jobs
+
+KEPT_JOBS = 100
+
+
+class JobState(StrEnum):
+    """How far a job is."""
+
+    RECEIVING = "receiving"
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+
+
+UNFINISHED = (JobState.WAITING.value, JobState.RUNNING.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as it stands."""
+
+    job_id: str
+    state: JobState
+    num_rows: int
+    num_done: int
+    num_accepted: int
+    num_rejected: int
+    worker: str | None
+    heartbeat: int
+    created_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """One row of a job."""
+
+    position: int
+    """Among the job's rows, from 0."""
+    line: int
+    """In the body, from 1."""
+    content: bytes | None
+    """None where nothing was kept, because the row is refused whatever it holds."""
+    reason: str | None = None
+    """Why it was rejected."""
+
+
+class JobStore:
+    """The jobs of one namespace."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._namespace = database.namespace
+
+    async def begin(self, job_id: str) -> None:
+        """Make a job that receives rows."""
+        async with self._database.transaction() as connection:
+            await connection.execute(
+                insert(jobs).values(
+                    namespace=self._namespace,
+                    job_id=job_id,
+                    state=JobState.RECEIVING.value,
+                    num_rows=0,
+                    num_done=0,
+                    num_accepted=0,
+                    num_rejected=0,
+                    heartbeat=0,
+                    created_at=datetime.now(UTC),
+                )
+            )
+
+    async def add_rows(self, job_id: str, rows: Sequence[JobRow]) -> None:
+        """Keep further rows of a job that receives."""
+        async with self._database.transaction() as connection:
+            await connection.execute(insert(job_rows), [self._row_values(job_id, row) for row in rows])
+
+    async def submit(self, job_id: str, num_rows: int) -> None:
+        """Let a job wait for its turn; old finished ones go."""
+        async with self._database.transaction() as connection:
+            await connection.execute(
+                update(jobs).where(self._is_job(job_id)).values(state=JobState.WAITING.value, num_rows=num_rows)
+            )
+            await self._prune(connection)
+
+    async def discard(self, job_id: str) -> None:
+        """Forget a job and its rows."""
+        async with self._database.transaction() as connection:
+            await connection.execute(delete(jobs).where(self._is_job(job_id)))
+
+    async def discard_half_received(self, older_than: datetime) -> None:
+        """Forget jobs whose sender, or whose process, went away before all rows were there."""
+        async with self._database.transaction() as connection:
+            await connection.execute(
+                delete(jobs).where(
+                    jobs.c.namespace == self._namespace,
+                    jobs.c.state == JobState.RECEIVING.value,
+                    jobs.c.created_at < older_than,
+                )
+            )
+
+    async def find(self, job_id: str) -> Job | None:
+        """A job; None if there is none of this id."""
+        async with self._database.reading() as connection:
+            row = (await connection.execute(select(jobs).where(self._is_job(job_id)))).first()
+        return None if row is None else _job(row)
+
+    async def next_unfinished(self) -> Job | None:
+        """The oldest job that is not done."""
+        query = (
+            select(jobs)
+            .where(jobs.c.namespace == self._namespace, jobs.c.state.in_(UNFINISHED))
+            .order_by(jobs.c.created_at, jobs.c.job_id)
+            .limit(1)
+        )
+        async with self._database.reading() as connection:
+            row = (await connection.execute(query)).first()
+        return None if row is None else _job(row)
+
+    async def num_unfinished(self) -> int:
+        """Jobs that are not done, those that still receive included."""
+        query = select(func.count()).where(jobs.c.namespace == self._namespace, jobs.c.state != JobState.DONE.value)
+        async with self._database.reading() as connection:
+            return int((await connection.execute(query)).scalar_one())
+
+    async def take(self, job: Job, worker: str) -> bool:
+        """Work on a job from now on, if it stands as it was seen."""
+        return await self._update_if(
+            and_(self._is_job(job.job_id), jobs.c.heartbeat == job.heartbeat),
+            worker=worker,
+            state=JobState.RUNNING.value,
+        )
+
+    async def beat(self, job_id: str, worker: str) -> bool:
+        """Say that the worker lives; False if another has taken the job over."""
+        return await self._update_if(self._is_workers(job_id, worker))
+
+    async def let_go(self, job_id: str, worker: str) -> None:
+        """Leave a job to whoever comes next, at once."""
+        await self._update_if(self._is_workers(job_id, worker), worker=None)
+
+    async def rows_from(self, job_id: str, position: int, limit: int) -> Sequence[JobRow]:
+        """Rows that are not done yet."""
+        query = (
+            select(job_rows)
+            .where(self._is_row(job_id), job_rows.c.position >= position)
+            .order_by(job_rows.c.position)
+            .limit(limit)
+        )
+        return await self._rows(query)
+
+    async def finish_rows(self, job_id: str, worker: str, num_done: int, rejected: Sequence[JobRow]) -> bool:
+        """Mark the next `num_done` rows as done, these of them as rejected; False if the job is another's now."""
+        async with self._database.transaction() as connection:
+            job = (await connection.execute(select(jobs).where(self._is_workers(job_id, worker)))).first()
+            if job is None:
+                return False
+            done = job.num_done + num_done
+            is_last = done >= job.num_rows
+            await connection.execute(
+                delete(job_rows).where(
+                    self._is_row(job_id), job_rows.c.position >= job.num_done, job_rows.c.position < done
+                )
+            )
+            if rejected:
+                await connection.execute(insert(job_rows), [self._row_values(job_id, row) for row in rejected])
+            await connection.execute(
+                update(jobs)
+                .where(self._is_job(job_id))
+                .values(
+                    num_done=done,
+                    num_accepted=job.num_accepted + num_done - len(rejected),
+                    num_rejected=job.num_rejected + len(rejected),
+                    heartbeat=job.heartbeat + 1,
+                    **({"state": JobState.DONE.value, "finished_at": datetime.now(UTC)} if is_last else {}),
+                )
+            )
+            return True
+
+    async def rejected_rows(self, job_id: str, from_position: int, limit: int) -> Sequence[JobRow]:
+        """Rows that are done and were rejected, from a position on."""
+        done = select(jobs.c.num_done).where(self._is_job(job_id)).scalar_subquery()
+        query = (
+            select(job_rows)
+            .where(self._is_row(job_id), job_rows.c.position >= from_position, job_rows.c.position < done)
+            .order_by(job_rows.c.position)
+            .limit(limit)
+        )
+        return await self._rows(query)
+
+    async def _rows(self, query: Select) -> list[JobRow]:
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return [JobRow(row.position, row.line, row.content, row.reason) for row in rows]
+
+    async def _update_if(self, condition: ColumnElement[bool], **values: object) -> bool:
+        statement = update(jobs).where(condition).values(heartbeat=jobs.c.heartbeat + 1, **values)
+        async with self._database.transaction() as connection:
+            return (await connection.execute(statement)).rowcount > 0
+
+    async def _prune(self, connection: AsyncConnection) -> None:
+        is_done = and_(jobs.c.namespace == self._namespace, jobs.c.state == JobState.DONE.value)
+        old = (
+            select(jobs.c.job_id).where(is_done).order_by(jobs.c.finished_at.desc()).offset(KEPT_JOBS).limit(KEPT_JOBS)
+        )
+        job_ids = (await connection.execute(old)).scalars().all()
+        if job_ids:
+            await connection.execute(
+                delete(jobs).where(jobs.c.namespace == self._namespace, jobs.c.job_id.in_(job_ids))
+            )
+
+    def _row_values(self, job_id: str, row: JobRow) -> dict[str, object]:
+        return {
+            "namespace": self._namespace,
+            "job_id": job_id,
+            "position": row.position,
+            "line": row.line,
+            "content": row.content,
+            "reason": row.reason,
+        }
+
+    def _is_job(self, job_id: str) -> ColumnElement[bool]:
+        return and_(jobs.c.namespace == self._namespace, jobs.c.job_id == job_id)
+
+    def _is_workers(self, job_id: str, worker: str) -> ColumnElement[bool]:
+        return and_(jobs.c.namespace == self._namespace, jobs.c.job_id == job_id, jobs.c.worker == worker)
+
+    def _is_row(self, job_id: str) -> ColumnElement[bool]:
+        return and_(job_rows.c.namespace == self._namespace, job_rows.c.job_id == job_id)
+
+
+def _job(row: Row) -> Job:
+    return Job(
+        job_id=row.job_id,
+        state=JobState(row.state),
+        num_rows=row.num_rows,
+        num_done=row.num_done,
+        num_accepted=row.num_accepted,
+        num_rejected=row.num_rejected,
+        worker=row.worker,
+        heartbeat=row.heartbeat,
+        created_at=in_utc(row.created_at),
+        finished_at=None if row.finished_at is None else in_utc(row.finished_at),
+    )

@@ -1,0 +1,84 @@
+"""Keep what is needed to recognise API keys: their SHA-256, what they may do, whose they are. Never a key itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import insert, select, update
+
+from service.store.database import Database, in_utc
+from service.store.tables import api_keys
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """An API key as it is kept."""
+
+    key_id: str
+    name: str
+    key_digest: str
+    scopes: frozenset[str]
+    requests_per_minute: int | None
+    """None: as many as it likes."""
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+
+class KeyStore:
+    """The keys of one namespace."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._namespace = database.namespace
+
+    async def add_key(self, key: KeyRecord) -> None:
+        """Keep a key.
+
+        Raises:
+            StoreError: it was not kept.
+        """
+        async with self._database.transaction("keys") as connection:
+            await connection.execute(
+                insert(api_keys).values(
+                    namespace=self._namespace,
+                    key_id=key.key_id,
+                    name=key.name,
+                    key_digest=key.key_digest,
+                    scopes=sorted(key.scopes),
+                    requests_per_minute=key.requests_per_minute,
+                    created_at=key.created_at,
+                )
+            )
+
+    async def revoke_key(self, key_id: str) -> bool:
+        """Let a key open nothing any more; False if there is no such key, or it was revoked before.
+
+        Raises:
+            StoreError: nothing was changed.
+        """
+        columns = api_keys.c
+        statement = (
+            update(api_keys)
+            .where(columns.namespace == self._namespace, columns.key_id == key_id, columns.revoked_at.is_(None))
+            .values(revoked_at=datetime.now(UTC))
+        )
+        async with self._database.transaction("keys") as connection:
+            return (await connection.execute(statement)).rowcount > 0
+
+    async def list_keys(self) -> Sequence[KeyRecord]:
+        """Every key there ever was, revoked ones included, oldest first."""
+        query = select(api_keys).where(api_keys.c.namespace == self._namespace).order_by(api_keys.c.created_at)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return [
+            KeyRecord(
+                key_id=row.key_id,
+                name=row.name,
+                key_digest=row.key_digest,
+                scopes=frozenset(row.scopes),
+                requests_per_minute=row.requests_per_minute,
+                created_at=in_utc(row.created_at),
+                revoked_at=None if row.revoked_at is None else in_utc(row.revoked_at),
+            )
+            for row in rows
+        ]

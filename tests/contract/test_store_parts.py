@@ -1,0 +1,94 @@
+"""Jobs, keys and idempotency records, in every database that the store may be in."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from service.errors import IdempotencyKeyReusedError
+from service.keys.api_key import Scope, new_key
+from service.store.database import Database
+from service.store.idempotency import IdempotencyStore, StoredAnswer
+from service.store.jobs import JobRow, JobState, JobStore
+from service.store.keys import KeyStore
+from tests.postgres_server import PostgresServer
+
+
+@pytest.fixture(params=["sqlite file", "sqlite in memory", "postgresql"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    location: Path | str | None = tmp_path / "clairo.db" if request.param == "sqlite file" else None
+    if request.param == "postgresql":
+        postgres: PostgresServer = request.getfixturevalue("postgres")
+        location = postgres.new_database()
+    database = Database(location)
+    await database.open()
+    yield database
+    await database.close()
+
+
+async def test_a_job_is_worked_through_by_one_worker(database: Database) -> None:
+    jobs = JobStore(database)
+    await jobs.begin("job")
+    await jobs.add_rows("job", [JobRow(position, position + 1, b"{}") for position in range(5)])
+    assert await jobs.next_unfinished() is None
+    await jobs.submit("job", 5)
+    job = await jobs.next_unfinished()
+    assert job is not None
+    assert (job.state, job.num_rows, job.worker) == (JobState.WAITING, 5, None)
+    assert await jobs.take(job, "one")
+    assert not await jobs.take(job, "two")
+    assert await jobs.beat("job", "one")
+    assert not await jobs.beat("job", "two")
+    assert await jobs.finish_rows("job", "one", 2, [JobRow(1, 2, None, "wrong")])
+    assert [row.reason for row in await jobs.rejected_rows("job", 0, 10)] == ["wrong"]
+    assert [row.position for row in await jobs.rows_from("job", 2, 10)] == [2, 3, 4]
+    assert not await jobs.finish_rows("job", "two", 1, [])
+    await jobs.let_go("job", "one")
+    left = await jobs.next_unfinished()
+    assert left is not None
+    assert (left.worker, left.num_done) == (None, 2)
+    assert await jobs.take(left, "two")
+    assert await jobs.finish_rows("job", "two", 3, [])
+    found = await jobs.find("job")
+    assert found is not None
+    assert (found.state, found.num_accepted, found.num_rejected) == (JobState.DONE, 4, 1)
+    assert await jobs.num_unfinished() == 0
+
+
+async def test_what_was_half_received_goes_with_its_rows(database: Database) -> None:
+    jobs = JobStore(database)
+    for job_id in ("discarded", "abandoned", "submitted"):
+        await jobs.begin(job_id)
+        await jobs.add_rows(job_id, [JobRow(0, 1, b"{}")])
+    await jobs.submit("submitted", 1)
+    await jobs.discard("discarded")
+    await jobs.discard_half_received(datetime.now(UTC))
+    assert await jobs.find("discarded") is None
+    assert await jobs.find("abandoned") is None
+    assert await jobs.rows_from("abandoned", 0, 10) == []
+    assert await jobs.find("submitted") is not None
+
+
+async def test_a_key_comes_back_as_it_went_in_and_is_revoked_once(database: Database) -> None:
+    keys = KeyStore(database)
+    _, record = new_key("shop", [Scope.READ, Scope.WRITE], 60)
+    await keys.add_key(record)
+    assert await keys.list_keys() == [record]
+    assert await keys.revoke_key(record.key_id)
+    assert not await keys.revoke_key(record.key_id)
+    (revoked,) = await keys.list_keys()
+    assert revoked.revoked_at is not None
+
+
+async def test_an_answer_is_kept_under_its_key(database: Database) -> None:
+    records = IdempotencyStore(database)
+    assert not (await records.claim("create_item", "key", "body")).is_retry
+    answer = StoredAnswer(201, {"location": "/items/mug"}, b"{}")
+    await records.keep_answer("create_item", "key", answer)
+    assert (await records.claim("create_item", "key", "body")).answer == answer
+    with pytest.raises(IdempotencyKeyReusedError):
+        await records.claim("create_item", "key", "another body")
+    await records.claim("create_item", "failed", "body")
+    await records.release("create_item", "failed")
+    assert not (await records.claim("create_item", "failed", "another body")).is_retry
