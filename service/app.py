@@ -16,11 +16,13 @@ from clairo_core.bundle import Bundle, load_bundle
 from clairo_core.items import UserHistory
 from clairo_core.recommender import RecommendationRequest, Recommender
 from service.batcher import Batcher
-from service.cache import InProcessCache
+from service.cache import Cache, InProcessCache
 from service.ingestion import Ingestion
 from service.openapi import describe_problems
 from service.problems import install_problem_handlers, problem_response
 from service.recommendations import ModelBatcher, ModelRequest, Recommendations, history_length, run_model_batch
+from service.redis_cache import LayeredCache, RedisCache
+from service.redis_link import RedisLink
 from service.request_context import RequestContext
 from service.routes import health, item_body, items, recommend
 from service.routes.parts import Parts, Readiness
@@ -117,6 +119,7 @@ async def open_parts(settings: Settings, bundle: Bundle | None = None) -> AsyncI
         bundle.recommender, settings.device, num_views=settings.num_views, num_beams=settings.num_beams
     )
     serving = Serving(bundle, recommender)
+    redis = RedisLink(settings.redis_url) if settings.redis_url else None
     store = SqlStore(settings.database_path, settings.namespace)
     batcher: ModelBatcher = Batcher(
         run_model_batch,
@@ -129,7 +132,7 @@ async def open_parts(settings: Settings, bundle: Bundle | None = None) -> AsyncI
     recommendations = Recommendations(
         serving,
         batcher,
-        InProcessCache(settings.cache_max_entries),
+        open_cache(settings, redis),
         deadline_seconds=settings.request_deadline_seconds,
     )
     ingestion = Ingestion(serving, store, max_queue_depth=settings.max_queue_depth)
@@ -138,11 +141,28 @@ async def open_parts(settings: Settings, bundle: Bundle | None = None) -> AsyncI
         await ingestion.catch_up()
         await batcher.start()
         await _warm_up(recommender, batcher, min(settings.max_batch_size, settings.max_queue_depth))
-        yield Parts(serving, recommendations, ingestion, store)
+        yield Parts(serving, recommendations, ingestion, store, redis)
     finally:
         await ingestion.finish()
         await batcher.stop()
         await store.close()
+        if redis is not None:
+            await redis.close()
+
+
+def open_cache(settings: Settings, redis: RedisLink | None) -> Cache:
+    """Answers in this process's memory, and in Redis where there is one."""
+    near = InProcessCache(
+        settings.cache_max_entries,
+        max_bytes=settings.cache_max_mib * 1024 * 1024,
+        ttl_seconds=settings.cache_ttl_seconds,
+    )
+    if redis is None:
+        return near
+    # What the request does not say, but the answer depends on: another shop, other beams, another release.
+    views_and_beams = f"{settings.num_views}x{settings.num_beams}"
+    prefix = f"clairo:{version('clairo')}:{settings.namespace}:{views_and_beams}:answer:"
+    return LayeredCache(near, RedisCache(redis, prefix, ttl_seconds=settings.cache_ttl_seconds))
 
 
 async def _warm_up(recommender: Recommender, batcher: ModelBatcher, batch_size: int) -> None:

@@ -208,9 +208,10 @@ class Live(BaseModel):
 class Ready(BaseModel):
     """Weights, trie and warm-up are done."""
 
-    status: Literal["ready"] = "ready"
+    status: Literal["ready", "degraded"] = Field(description="Both can recommend.")
     bundle_id: str
     catalogue_version: int
+    degraded: list[str] = Field(default=[], description="What is missing, and what that means.")
 
 
 class Info(BaseModel):

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from redis.asyncio.connection import parse_url
 
 from clairo_core.errors import SettingsError
 
@@ -57,6 +58,12 @@ class Settings(BaseSettings):
         default=30.0, gt=0, description="A recommendation that takes longer is answered 504."
     )
     cache_max_entries: int = Field(default=10_000, ge=0, description="Answers kept in memory; 0 keeps none.")
+    cache_max_mib: int = Field(default=64, ge=1, description="Memory that answers kept there may take.")
+    cache_ttl_seconds: float = Field(default=3600.0, gt=0, le=604_800, description="An answer older is forgotten.")
+    redis_url: str = Field(
+        default="",
+        description="redis://[:PASSWORD@]HOST:PORT/DB, to share answers among processes; empty keeps them in memory.",
+    )
 
     @field_validator("database_url")
     @classmethod
@@ -64,6 +71,17 @@ class Settings(BaseSettings):
         if url and not url.startswith(("sqlite:///", "sqlite+aiosqlite:///")):
             scheme = url.split(":", 1)[0]
             raise ValueError(f"this version stores items in SQLite only: expected sqlite:///PATH, got {scheme}:...")
+        return url
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_url_can_be_parsed(cls, url: str) -> str:
+        if url:
+            try:
+                parse_url(url)
+            except ValueError as error:
+                # Without the url: it may hold a password.
+                raise ValueError("expected redis://HOST:PORT/DB, rediss://... or unix://PATH") from error
         return url
 
     @model_validator(mode="after")

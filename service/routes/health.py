@@ -11,6 +11,8 @@ from service.schemas import Info, Live, Ready
 
 router = APIRouter(tags=["health"])
 
+REDIS_IS_AWAY = "Redis does not answer: each process keeps its own answers, and hears of new items by asking the store"
+
 
 @router.get(
     "/health/live",
@@ -30,11 +32,20 @@ async def check_live() -> Live:
     responses=problem_answers(503),
 )
 async def check_ready(request: Request, parts: ReadyParts) -> Ready:
-    """200 once weights, trie and warm-up are done; 503 before, and again while the service shuts down."""
+    """200 once weights, trie and warm-up are done; 503 before, and again while the service shuts down.
+
+    `degraded` is 200 as well: the service answers, but something that it is better off with is away.
+    """
     readiness: Readiness = request.app.state.readiness
     if readiness.is_draining:
         raise NotReadyError("the service is shutting down; ask another one")
-    return Ready(bundle_id=parts.serving.bundle_id, catalogue_version=parts.serving.catalogue_version)
+    degraded = [] if parts.redis is None or await parts.redis.check() else [REDIS_IS_AWAY]
+    return Ready(
+        status="degraded" if degraded else "ready",
+        bundle_id=parts.serving.bundle_id,
+        catalogue_version=parts.serving.catalogue_version,
+        degraded=degraded,
+    )
 
 
 @router.get("/info", operation_id="get_info", summary="What is being served?", responses=problem_answers(503))

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from service.errors import NotReadyError
 from service.ingestion import Ingestion
 from service.recommendations import Recommendations
+from service.redis_link import RedisLink
 from service.serving import Serving
 from service.store.store import Store
 
@@ -20,6 +21,8 @@ class Parts:
     recommendations: Recommendations
     ingestion: Ingestion
     store: Store
+    redis: RedisLink | None = None
+    """Shares answers and news with other processes; None where there is only this one."""
 
 
 @dataclass(slots=True)
