@@ -18,18 +18,22 @@ from clairo_core.recommender import RecommendationRequest, Recommender
 from service.batcher import Batcher
 from service.cache import Cache, InProcessCache
 from service.ingestion import Ingestion
+from service.metrics import CountedCache, Metrics
+from service.observation import Observation
 from service.openapi import describe_problems
 from service.problems import install_problem_handlers, problem_response
 from service.recommendations import ModelBatcher, ModelRequest, Recommendations, history_length, run_model_batch
 from service.redis_cache import LayeredCache, RedisCache
 from service.redis_link import RedisLink
 from service.request_context import RequestContext
-from service.routes import health, item_body, items, recommend
+from service.routes import health, info, item_body, items, recommend
+from service.routes import metrics as metrics_route
 from service.routes.parts import Parts, Readiness
 from service.routes.playground import install_playground
 from service.serving import Serving
 from service.settings import Settings
 from service.store.sql_store import SqlStore
+from service.tracing import flush_spans
 
 logger = logging.getLogger("clairo.app")
 
@@ -43,26 +47,36 @@ Items posted a moment ago included. Errors are `application/problem+json` (RFC 9
 OnStarted = Callable[[Parts | Exception], None]
 
 
-def create_app(settings: Settings, bundle: Bundle | None = None, on_started: OnStarted | None = None) -> FastAPI:
+def create_app(
+    settings: Settings,
+    bundle: Bundle | None = None,
+    on_started: OnStarted | None = None,
+    *,
+    metrics: Metrics | None = None,
+) -> FastAPI:
     """The service as an ASGI app.
 
     Args:
         settings: what the operator chose.
         bundle: loaded already; else the one that the settings name is loaded once the app runs.
         on_started: called once, in the event loop, with the parts when they are ready or with what went wrong.
+        metrics: where the app counts; else numbers of its own.
     """
+    metrics = metrics or Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         readiness: Readiness = app.state.readiness
         may_stop = asyncio.Event()
-        running = asyncio.create_task(_run_parts(settings, bundle, readiness, may_stop, on_started))
+        running = asyncio.create_task(_run_parts(settings, bundle, readiness, may_stop, on_started, metrics))
         try:
             yield
         finally:
             readiness.is_draining = True
             may_stop.set()
             await running
+            # Here and not at exit: the signal that stopped the server ends the process right after this.
+            await asyncio.to_thread(flush_spans)
 
     app = FastAPI(
         title="CLAIRO",
@@ -75,12 +89,15 @@ def create_app(settings: Settings, bundle: Bundle | None = None, on_started: OnS
         redirect_slashes=False,
     )
     app.state.readiness = Readiness()
+    app.state.settings = settings
+    app.state.metrics = metrics
     install_problem_handlers(app)
-    for routes in (recommend, items, health):
+    for routes in (recommend, items, health, info, metrics_route):
         app.include_router(routes.router)
     install_playground(app)
     describe_problems(app)
     app.add_middleware(RequestContext, max_body_bytes=_max_body_bytes, answer=problem_response)
+    app.add_middleware(Observation, metrics=metrics)
     return app
 
 
@@ -90,10 +107,11 @@ async def _run_parts(
     readiness: Readiness,
     may_stop: asyncio.Event,
     on_started: OnStarted | None,
+    metrics: Metrics,
 ) -> None:
     """Open the parts, keep them until `may_stop`, close them; a failure to open is told, not raised."""
     try:
-        async with open_parts(settings, bundle) as parts:
+        async with open_parts(settings, bundle, metrics) as parts:
             readiness.parts = parts
             if on_started is not None:
                 on_started(parts)
@@ -106,13 +124,16 @@ async def _run_parts(
 
 
 @asynccontextmanager
-async def open_parts(settings: Settings, bundle: Bundle | None = None) -> AsyncIterator[Parts]:
+async def open_parts(
+    settings: Settings, bundle: Bundle | None = None, metrics: Metrics | None = None
+) -> AsyncIterator[Parts]:
     """Every part, ready to work, and closed in the end: those who wait are answered first.
 
     Raises:
         BundleError: the bundle cannot be served.
         StoreError: the database cannot be used.
     """
+    metrics = metrics or Metrics()
     if bundle is None:
         bundle = await asyncio.to_thread(load_bundle, settings.bundle)
     recommender = await asyncio.to_thread(
@@ -128,14 +149,16 @@ async def open_parts(settings: Settings, bundle: Bundle | None = None) -> AsyncI
         max_queue_depth=settings.max_queue_depth,
         deadline_seconds=settings.request_deadline_seconds,
         length_of=history_length,
+        observer=metrics,
     )
     recommendations = Recommendations(
         serving,
         batcher,
-        open_cache(settings, redis),
+        CountedCache(open_cache(settings, redis), metrics),
         deadline_seconds=settings.request_deadline_seconds,
+        metrics=metrics,
     )
-    ingestion = Ingestion(serving, store, max_queue_depth=settings.max_queue_depth)
+    ingestion = Ingestion(serving, store, max_queue_depth=settings.max_queue_depth, metrics=metrics)
     try:
         await store.open()
         await ingestion.catch_up()

@@ -5,6 +5,7 @@ the exit code is 1 then, and 2 for a flag or setting that has no meaning.
 """
 
 import logging
+import os
 import socket
 import sys
 from pathlib import Path
@@ -16,8 +17,10 @@ import uvicorn
 
 from clairo_core.errors import ClairoError, SettingsError
 from service.app import create_app
+from service.logs import set_up_logging
 from service.routes.parts import Parts, Readiness
 from service.settings import Settings, load_settings
+from service.tracing import start_tracing
 
 app = typer.Typer(
     name="clairo-serve",
@@ -59,6 +62,8 @@ def run(
     device: Annotated[str | None, _option("device")] = None,
     num_views: Annotated[int | None, _option("num_views")] = None,
     num_beams: Annotated[int | None, _option("num_beams")] = None,
+    redis_url: Annotated[str | None, _option("redis_url")] = None,
+    log_format: Annotated[str | None, _option("log_format")] = None,
 ) -> None:
     """Serve a bundle until interrupted; the playground is at /, the API as /openapi.json describes it.
 
@@ -76,12 +81,15 @@ def run(
         "device": device,
         "num_views": num_views,
         "num_beams": num_beams,
+        "redis_url": redis_url,
+        "log_format": log_format,
     }
     try:
         settings = load_settings(flags)
     except SettingsError as error:
         _fail(str(error), USAGE_ERROR)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    set_up_logging(settings.log_format)
+    start_tracing(os.environ)
     serve(settings)
 
 

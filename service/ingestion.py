@@ -18,8 +18,10 @@ from clairo_core.errors import ClairoError, DuplicateItemError
 from clairo_core.items import Item
 from clairo_core.tokenizer import Tokenizer
 from service.errors import CannotIngestError, FeatureSetTakenError, OverloadedError
+from service.metrics import Metrics
 from service.serving import ServedItem, Serving, posted_item
 from service.store.store import CatalogueChange, ChangeKind, Store, StoredFeatures
+from service.tracing import step
 
 logger = logging.getLogger("clairo.ingestion")
 
@@ -60,10 +62,11 @@ class _Growth:
 class Ingestion:
     """Adds items one after the other; reading and recommending go on meanwhile."""
 
-    def __init__(self, serving: Serving, store: Store, *, max_queue_depth: int) -> None:
+    def __init__(self, serving: Serving, store: Store, *, max_queue_depth: int, metrics: Metrics | None = None) -> None:
         self._serving = serving
         self._store = store
         self._max_queue_depth = max_queue_depth
+        self._metrics = metrics or Metrics()
         self._num_waiting = 0
         self._one_at_a_time = asyncio.Lock()
         self._applied_version = 0
@@ -159,7 +162,8 @@ class Ingestion:
         self._applied_version = changes[-1].version
 
     async def _described(self, item: Item, catalogue: Catalogue) -> StoredFeatures:
-        described = await asyncio.to_thread(self._serving.bundle.describe, item, catalogue.taken)
+        with step("clairo.encode"), self._metrics.timed_encoding():
+            described = await asyncio.to_thread(self._serving.bundle.describe, item, catalogue.taken)
         return StoredFeatures(
             bundle_id=self._serving.bundle_id,
             feature_set=tuple(int(value) for value in described.feature_set),

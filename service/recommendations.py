@@ -14,7 +14,9 @@ from clairo_core.recommender import Recommendation, RecommendationList, Recommen
 from service.batcher import Batcher
 from service.cache import Cache, SingleFlight
 from service.errors import DeadlineExceededError
+from service.metrics import Metrics
 from service.serving import Serving
+from service.tracing import step
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +59,21 @@ def history_length(request: ModelRequest) -> int:
 class Recommendations:
     """Answers requests from the cache or by the model, each within the deadline."""
 
-    def __init__(self, serving: Serving, batcher: ModelBatcher, cache: Cache, *, deadline_seconds: float) -> None:
+    def __init__(
+        self,
+        serving: Serving,
+        batcher: ModelBatcher,
+        cache: Cache,
+        *,
+        deadline_seconds: float,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._serving = serving
         self._batcher = batcher
         self._cache = cache
         self._flights = SingleFlight()
         self._deadline_seconds = deadline_seconds
+        self._metrics = metrics or Metrics()
 
     async def recommend(self, request: RecommendationRequest) -> Recommended:
         """The best items for one history; `request.is_allowed` is not part of the cache's key and must be None.
@@ -87,10 +98,13 @@ class Recommendations:
                 ) from error
         item_ids = dict.fromkeys(request.history.item_ids)
         ignored = tuple(item_id for item_id in item_ids if catalogue.find_row(item_id) is None)
-        return Recommended(bundle_id, catalogue.version, ignored, decoded_answer(answer))
+        recommended = decoded_answer(answer)
+        self._metrics.count_recommended([item.source for item in recommended.items], recommended.fallback_reason)
+        return Recommended(bundle_id, catalogue.version, ignored, recommended)
 
     async def _compute(self, key: str, request: ModelRequest) -> bytes:
-        answer = encoded_answer(await self._batcher.submit(request))
+        with step("clairo.generate"):
+            answer = encoded_answer(await self._batcher.submit(request))
         await self._cache.put(key, answer)
         return answer
 

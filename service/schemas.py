@@ -218,6 +218,11 @@ class Info(BaseModel):
     """What is being served."""
 
     version: str
+    python_version: str
+    releases: dict[str, str] = Field(description="Of the libraries that answers depend on.")
+    device: str = Field(description="Where the generator runs.")
+    uptime_seconds: float
+    settings: dict[str, int | float] = Field(description="Those that name no address, path or secret.")
     bundle_id: str
     preset: str
     dataset_name: str

@@ -65,6 +65,10 @@ class Settings(BaseSettings):
         description="redis://[:PASSWORD@]HOST:PORT/DB, to share answers among processes; empty keeps them in memory.",
     )
 
+    log_format: str = Field(
+        default="text", pattern=r"^(text|json)$", description="Log lines as text for people or as JSON for machines."
+    )
+
     @field_validator("database_url")
     @classmethod
     def _database_url_names_sqlite(cls, url: str) -> str:

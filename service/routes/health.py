@@ -1,13 +1,11 @@
-"""GET /health/live, /health/ready and /info: whether the service answers, can recommend, and what it serves."""
-
-from importlib.metadata import version
+"""GET /health/live and /health/ready: whether the service answers, and whether it can recommend."""
 
 from fastapi import APIRouter, Request
 
 from service.errors import NotReadyError
 from service.openapi import problem_answers
 from service.routes.parts import Readiness, ReadyParts
-from service.schemas import Info, Live, Ready
+from service.schemas import Live, Ready
 
 router = APIRouter(tags=["health"])
 
@@ -45,24 +43,4 @@ async def check_ready(request: Request, parts: ReadyParts) -> Ready:
         bundle_id=parts.serving.bundle_id,
         catalogue_version=parts.serving.catalogue_version,
         degraded=degraded,
-    )
-
-
-@router.get("/info", operation_id="get_info", summary="What is being served?", responses=problem_answers(503))
-async def get_info(parts: ReadyParts) -> Info:
-    """The bundle, how it was trained and measured, and how large the catalogue is now."""
-    serving = parts.serving
-    manifest = serving.bundle.manifest
-    return Info(
-        version=version("clairo"),
-        bundle_id=manifest.bundle_id,
-        preset=manifest.preset,
-        dataset_name=manifest.dataset_name,
-        dataset_fingerprint=manifest.dataset_fingerprint,
-        encoders=dict(manifest.encoders),
-        metrics=dict(manifest.metrics),
-        catalogue_version=serving.catalogue_version,
-        num_items=serving.recommender.catalogue.num_live,
-        num_posted_items=serving.num_posted_items,
-        can_ingest=serving.bundle.can_ingest,
     )

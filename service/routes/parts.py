@@ -1,6 +1,7 @@
 """The parts that routes work with, and how a route gets them: only once all of them are ready."""
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -31,6 +32,7 @@ class Readiness:
 
     parts: Parts | None = None
     is_draining: bool = False
+    created_at: float = field(default_factory=time.monotonic)
 
 
 def ready_parts(request: Request) -> Parts:
