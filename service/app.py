@@ -6,39 +6,45 @@ once and everything else says 503 until weights, trie and warm-up are done.
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
 
 from clairo_core.bundle import Bundle, load_bundle
-from clairo_core.items import UserHistory
-from clairo_core.recommender import RecommendationRequest, Recommender
+from clairo_core.errors import ClairoError
 from service.batcher import Batcher
+from service.bundle_swap import BundleSwap, last_activated, prepared_serving, warm_up
+from service.bundles import ActivationLog, BundleShelf
 from service.cache import Cache, InProcessCache
+from service.catalogue_sync import CatalogueSync
+from service.errors import NewerStoreError, OutdatedStoreError, StoreError
 from service.ingestion import Ingestion
 from service.metrics import CountedCache, Metrics
 from service.observation import Observation
 from service.openapi import describe_problems
 from service.problems import install_problem_handlers, problem_response
-from service.recommendations import ModelBatcher, ModelRequest, Recommendations, history_length, run_model_batch
+from service.recommendations import ModelBatcher, Recommendations, history_length, run_model_batch
 from service.redis_cache import LayeredCache, RedisCache
 from service.redis_link import RedisLink
 from service.request_context import RequestContext
-from service.routes import health, info, item_body, items, recommend
+from service.routes import bundles, health, info, item_body, items, recommend
 from service.routes import metrics as metrics_route
 from service.routes.parts import Parts, Readiness
 from service.routes.playground import install_playground
 from service.serving import Serving
 from service.settings import Settings
 from service.store.sql_store import SqlStore
+from service.store.store import Store
 from service.tracing import flush_spans
 
 logger = logging.getLogger("clairo.app")
 
 MAX_BODY_BYTES = 1024 * 1024
 """Of every call but POST /items."""
+STORE_RETRY_SECONDS = 1.0
 
 DESCRIPTION = """Recommends by generating: a history in, the items that come next out.
 
@@ -92,7 +98,7 @@ def create_app(
     app.state.settings = settings
     app.state.metrics = metrics
     install_problem_handlers(app)
-    for routes in (recommend, items, health, info, metrics_route):
+    for routes in (recommend, items, bundles, health, info, metrics_route):
         app.include_router(routes.router)
     install_playground(app)
     describe_problems(app)
@@ -134,14 +140,9 @@ async def open_parts(
         StoreError: the database cannot be used.
     """
     metrics = metrics or Metrics()
-    if bundle is None:
-        bundle = await asyncio.to_thread(load_bundle, settings.bundle)
-    recommender = await asyncio.to_thread(
-        bundle.recommender, settings.device, num_views=settings.num_views, num_beams=settings.num_beams
-    )
-    serving = Serving(bundle, recommender)
     redis = RedisLink(settings.redis_url) if settings.redis_url else None
-    store = SqlStore(settings.database_path, settings.namespace)
+    store = SqlStore(settings.store_location, settings.namespace, may_migrate=settings.migrate or None)
+    shelf = BundleShelf(settings.bundle, settings.bundles_dir)
     batcher: ModelBatcher = Batcher(
         run_model_batch,
         max_batch_size=settings.max_batch_size,
@@ -151,26 +152,77 @@ async def open_parts(
         length_of=history_length,
         observer=metrics,
     )
-    recommendations = Recommendations(
-        serving,
-        batcher,
-        CountedCache(open_cache(settings, redis), metrics),
-        deadline_seconds=settings.request_deadline_seconds,
-        metrics=metrics,
-    )
-    ingestion = Ingestion(serving, store, max_queue_depth=settings.max_queue_depth, metrics=metrics)
-    try:
-        await store.open()
-        await ingestion.catch_up()
-        await batcher.start()
-        await _warm_up(recommender, batcher, min(settings.max_batch_size, settings.max_queue_depth))
-        yield Parts(serving, recommendations, ingestion, store, redis)
-    finally:
-        await ingestion.finish()
-        await batcher.stop()
-        await store.close()
+    # Closed in reverse: what was opened first is needed longest.
+    async with AsyncExitStack() as opened:
         if redis is not None:
-            await redis.close()
+            opened.push_async_callback(redis.close)
+        opened.push_async_callback(store.close)
+        await open_store(store, settings.database_wait_seconds)
+        # Held by `serving` alone from here on: a bundle that is swapped out must not stay in memory.
+        serving = await first_serving(settings, bundle, shelf, store)
+        sync = CatalogueSync(redis=redis, channel=f"clairo:{settings.namespace}:written")
+        ingestion = Ingestion(
+            serving,
+            store,
+            max_queue_depth=settings.max_queue_depth,
+            metrics=metrics,
+            on_written=sync.tell_others,
+        )
+        swap = BundleSwap(settings, shelf, store, serving, store, ingestion, batcher, metrics)
+        await ingestion.catch_up()
+        opened.push_async_callback(batcher.stop)
+        await batcher.start()
+        await warm_up(serving, batcher, min(settings.max_batch_size, settings.max_queue_depth))
+        opened.push_async_callback(ingestion.finish)
+        opened.push_async_callback(sync.stop)
+        await sync.start((ingestion.catch_up, swap.follow))
+        recommendations = Recommendations(
+            serving,
+            batcher,
+            CountedCache(open_cache(settings, redis), metrics),
+            deadline_seconds=settings.request_deadline_seconds,
+            metrics=metrics,
+        )
+        yield Parts(serving, recommendations, ingestion, store, swap, sync, redis)
+
+
+async def open_store(store: Store, wait_seconds: float) -> None:
+    """Open the store, trying again for a while where the database is not up yet.
+
+    Raises:
+        StoreError: it is not up in time, or cannot be used at all.
+    """
+    give_up_at = time.monotonic() + wait_seconds
+    while True:
+        try:
+            return await store.open()
+        except (NewerStoreError, OutdatedStoreError):
+            raise
+        except StoreError as error:
+            if time.monotonic() >= give_up_at:
+                raise
+            logger.warning("the database cannot be used yet, trying again: %s", error)
+            await asyncio.sleep(STORE_RETRY_SECONDS)
+
+
+async def first_serving(
+    settings: Settings, bundle: Bundle | None, shelf: BundleShelf, activations: ActivationLog
+) -> Serving:
+    """What to begin with: the bundle that was activated last if it is there, else the one that the settings name.
+
+    Raises:
+        BundleError: it cannot be served.
+    """
+    activated = await last_activated(activations) if settings.bundles_dir is not None else None
+    if activated is not None and (bundle is None or bundle.manifest.bundle_id != activated):
+        try:
+            bundle = await asyncio.to_thread(load_bundle, shelf.find(activated).folder)
+            logger.info("bundle %s was activated last and is served, whatever %s is", activated, settings.bundle)
+        except ClairoError as error:
+            logger.warning("bundle %s was activated last, but cannot be served: %s", activated, error)
+    if bundle is None:
+        bundle = await asyncio.to_thread(load_bundle, settings.bundle)
+    return await prepared_serving(bundle, settings)
 
 
 def open_cache(settings: Settings, redis: RedisLink | None) -> Cache:
@@ -186,18 +238,6 @@ def open_cache(settings: Settings, redis: RedisLink | None) -> Cache:
     views_and_beams = f"{settings.num_views}x{settings.num_beams}"
     prefix = f"clairo:{version('clairo')}:{settings.namespace}:{views_and_beams}:answer:"
     return LayeredCache(near, RedisCache(redis, prefix, ttl_seconds=settings.cache_ttl_seconds))
-
-
-async def _warm_up(recommender: Recommender, batcher: ModelBatcher, batch_size: int) -> None:
-    """Recommend alone and in a full batch: compiling and first allocations are not the first client's wait.
-
-    The batcher has then also measured how long a request takes.
-    """
-    history = UserHistory(recommender.catalogue.item_ids[: recommender.max_history_items])
-    request = ModelRequest(recommender, RecommendationRequest(history=history, limit=1))
-    await batcher.submit(request)
-    # Where one batch takes most of the deadline, the batcher refuses some of these already.
-    await asyncio.gather(*(batcher.submit(request) for _ in range(batch_size)), return_exceptions=True)
 
 
 def _max_body_bytes(path: str) -> int:

@@ -7,11 +7,15 @@ ClairoError
     ├── UnsupportedBodyError      a content type that the call does not take
     ├── NoPictureError            the item has none
     ├── CannotIngestError         the bundle has no encoders
+    ├── UnknownBundleError        none of this id can be served
+    ├── WorseBundleError          it measured worse than the serving one
+    ├── SwapInProgressError       another bundle is being activated
     ├── NotReadyError             still starting, or draining
     ├── OverloadedError           the queue for the model is full
     ├── DeadlineExceededError     the answer took longer than the operator allows
     └── StoreError                the database cannot be used
         ├── NewerStoreError       written by a newer CLAIRO
+        ├── OutdatedStoreError    written by an older CLAIRO, to be migrated first
         └── FeatureSetTakenError  another item has these features already
 """
 
@@ -47,6 +51,18 @@ class CannotIngestError(ServiceError):
     """The bundle was trained on ready-made codes and has no encoders to describe a new item with."""
 
 
+class UnknownBundleError(ServiceError):
+    """No bundle of this id can be served."""
+
+
+class WorseBundleError(ServiceError):
+    """The bundle measured worse than the one that is served."""
+
+
+class SwapInProgressError(ServiceError):
+    """Another bundle is being activated."""
+
+
 class NotReadyError(ServiceError):
     """Bundle, trie and warm-up are not done yet, or the service is shutting down."""
 
@@ -65,6 +81,10 @@ class StoreError(ServiceError):
 
 class NewerStoreError(StoreError):
     """The database was written by a newer CLAIRO than this one."""
+
+
+class OutdatedStoreError(StoreError):
+    """The database's schema is older than this CLAIRO's, and was not to be changed without being asked."""
 
 
 class FeatureSetTakenError(StoreError):

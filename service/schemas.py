@@ -235,6 +235,33 @@ class Info(BaseModel):
     can_ingest: bool = Field(description="Whether POST /items works: the bundle has encoders.")
 
 
+class ServableBundle(BaseModel):
+    """A bundle in the operator's folder."""
+
+    name: str = Field(description="Its folder.")
+    bundle_id: str | None = Field(description="null if its manifest cannot be read.")
+    is_serving: bool
+    preset: str | None
+    dataset_name: str | None
+    created_at: str | None = Field(description="ISO 8601, UTC.")
+    ndcg_at_10: float | None = Field(description="As its own evaluation measured it; decides whether it is worse.")
+    problem: str | None = Field(description="Why it cannot be served, as far as its manifest tells.")
+
+
+class BundleList(BaseModel):
+    """What can be served."""
+
+    bundles: list[ServableBundle]
+
+
+class ActivatedBundle(BaseModel):
+    """What is served now, and what was until now."""
+
+    bundle_id: str
+    previous_bundle_id: str = Field(description="Activate it to go back.")
+    catalogue_version: int
+
+
 class FieldError(BaseModel):
     """One wrong field."""
 

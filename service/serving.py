@@ -57,6 +57,10 @@ class Serving:
         self._items.extend(new_items)
         self.recommender = recommender
 
+    def become(self, other: "Serving") -> None:
+        """Serve from now on what `other` does, bundle and posted items alike; `other` is used no more."""
+        self.bundle, self.recommender, self._items = other.bundle, other.recommender, other._items
+
     def row_of(self, item_id: str) -> int:
         """An item's row in the catalogue, retired or not.
 

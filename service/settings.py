@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -19,28 +19,62 @@ from redis.asyncio.connection import parse_url
 from clairo_core.errors import SettingsError
 
 ENVIRONMENT_PREFIX = "CLAIRO_"
+Chosen = TypeVar("Chosen", bound=BaseSettings)
+POSTGRES_SCHEMES = ("postgresql+psycopg", "postgresql", "postgres")
 
 
-class Settings(BaseSettings):
-    """Everything about the service that an operator can choose; the defaults serve one machine."""
+class StoreSettings(BaseSettings):
+    """Which store, and whose: what `migrate`, `keys` and `export` need to know as well."""
 
     model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, frozen=True, extra="forbid")
 
-    bundle: Path = Field(description="The bundle to serve: a folder that `clairo-train run` wrote.")
-    host: str = Field(default="127.0.0.1", min_length=1, description="The address to listen on.")
-    port: int = Field(default=8000, ge=0, le=65535, description="The port; 0 takes a free one.")
-    allow_open_network: bool = Field(
-        default=False, description="Listen on an address other machines can reach, though no keys are set."
-    )
     data_dir: Path = Field(
         default=Path("clairo-data"),
         description="Where posted items are kept unless database_url says otherwise.",
     )
     database_url: str = Field(
-        default="", description="sqlite:///PATH or sqlite:///:memory:; empty for clairo.db in data_dir."
+        default="",
+        description="sqlite:///PATH, sqlite:///:memory: or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE; "
+        "empty for clairo.db in data_dir.",
     )
     namespace: str = Field(
         default="default", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="Whose items these are."
+    )
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_url_is_of_a_known_kind(cls, url: str) -> str:
+        scheme = url.split(":", 1)[0]
+        if url and not url.startswith(("sqlite:///", "sqlite+aiosqlite:///")) and scheme not in POSTGRES_SCHEMES:
+            raise ValueError(f"expected sqlite:///PATH or postgresql+psycopg://..., got {scheme}:...")
+        return url
+
+    @property
+    def store_location(self) -> Path | str | None:
+        """A SQLite file, a PostgreSQL url, or None for a database in memory."""
+        if not self.database_url:
+            return self.data_dir / "clairo.db"
+        if not self.database_url.startswith("sqlite"):
+            return self.database_url
+        path = self.database_url.split(":///", 1)[1]
+        return None if path in ("", ":memory:") else Path(path)
+
+
+class Settings(StoreSettings):
+    """Everything about the service that an operator can choose; the defaults serve one machine."""
+
+    bundle: Path = Field(description="The bundle to serve: a folder that `clairo-train run` wrote.")
+    bundles_dir: Path | None = Field(
+        default=None, description="A folder of bundles that can be activated while the service runs."
+    )
+    host: str = Field(default="127.0.0.1", min_length=1, description="The address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="The port; 0 takes a free one.")
+    workers: int = Field(default=1, ge=1, le=64, description="Processes that serve the port; each loads the bundle.")
+    allow_open_network: bool = Field(
+        default=False, description="Listen on an address other machines can reach, though no keys are set."
+    )
+    migrate: bool = Field(
+        default=False, description="Bring a PostgreSQL schema up to date at start; SQLite's always is."
     )
     device: str = Field(
         default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$", description="Where the generator runs."
@@ -65,17 +99,12 @@ class Settings(BaseSettings):
         description="redis://[:PASSWORD@]HOST:PORT/DB, to share answers among processes; empty keeps them in memory.",
     )
 
+    database_wait_seconds: float = Field(
+        default=0.0, ge=0, le=600, description="How long to wait at the start for a database that is not up yet."
+    )
     log_format: str = Field(
         default="text", pattern=r"^(text|json)$", description="Log lines as text for people or as JSON for machines."
     )
-
-    @field_validator("database_url")
-    @classmethod
-    def _database_url_names_sqlite(cls, url: str) -> str:
-        if url and not url.startswith(("sqlite:///", "sqlite+aiosqlite:///")):
-            scheme = url.split(":", 1)[0]
-            raise ValueError(f"this version stores items in SQLite only: expected sqlite:///PATH, got {scheme}:...")
-        return url
 
     @field_validator("redis_url")
     @classmethod
@@ -89,6 +118,12 @@ class Settings(BaseSettings):
         return url
 
     @model_validator(mode="after")
+    def _workers_share_a_store(self) -> Self:
+        if self.workers > 1 and self.store_location is None:
+            raise ValueError("several workers need a store that they share; sqlite:///:memory: is each worker's own")
+        return self
+
+    @model_validator(mode="after")
     def _open_only_on_loopback(self) -> Self:
         if not self.allow_open_network and not _is_loopback(self.host):
             raise ValueError(
@@ -96,14 +131,6 @@ class Settings(BaseSettings):
                 "post items; keep 127.0.0.1, put a proxy with authentication in front, or say --allow-open-network"
             )
         return self
-
-    @property
-    def database_path(self) -> Path | None:
-        """The SQLite file; None for a database in memory."""
-        if not self.database_url:
-            return self.data_dir / "clairo.db"
-        path = self.database_url.split(":///", 1)[1]
-        return None if path in ("", ":memory:") else Path(path)
 
 
 def _is_loopback(host: str) -> bool:
@@ -121,9 +148,22 @@ def load_settings(flags: Mapping[str, Any], environment: Mapping[str, str] = os.
     Raises:
         SettingsError: an unknown CLAIRO_* name (the nearest known one is named), a wrong type, out of range.
     """
+    return _loaded(Settings, flags, environment)
+
+
+def load_store_settings(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> StoreSettings:
+    """The settings of the store alone, as `load_settings` gives them.
+
+    Raises:
+        SettingsError: as of `load_settings`.
+    """
+    return _loaded(StoreSettings, flags, environment)
+
+
+def _loaded(kind: type[Chosen], flags: Mapping[str, Any], environment: Mapping[str, str]) -> Chosen:
     check_environment_names(environment)
     try:
-        return Settings(**{name: value for name, value in flags.items() if value is not None})
+        return kind(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
         raise SettingsError("; ".join(_readable(problem) for problem in error.errors())) from error
 

@@ -1,6 +1,22 @@
-"""Settings for every test."""
+"""Settings and servers for every test."""
 
+from collections.abc import Iterator
+
+import pytest
 import torch
+
+from tests.postgres_server import PostgresServer
 
 # Models of tests are tiny: a second thread only waits for the first, and eight times as long on a busy machine.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real PostgreSQL, started when the first test asks for it."""
+    server = PostgresServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.delete()

@@ -9,6 +9,7 @@ from service.schemas import Live, Ready
 
 router = APIRouter(tags=["health"])
 
+BUNDLE_IS_ANOTHER = "another bundle was activated that this process cannot serve; its log says why"
 REDIS_IS_AWAY = "Redis does not answer: each process keeps its own answers, and hears of new items by asking the store"
 
 
@@ -38,6 +39,7 @@ async def check_ready(request: Request, parts: ReadyParts) -> Ready:
     if readiness.is_draining:
         raise NotReadyError("the service is shutting down; ask another one")
     degraded = [] if parts.redis is None or await parts.redis.check() else [REDIS_IS_AWAY]
+    degraded += [BUNDLE_IS_ANOTHER] if parts.swap.is_behind else []
     return Ready(
         status="degraded" if degraded else "ready",
         bundle_id=parts.serving.bundle_id,

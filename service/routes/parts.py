@@ -6,6 +6,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from service.bundle_swap import BundleSwap
+from service.catalogue_sync import CatalogueSync
 from service.errors import NotReadyError
 from service.ingestion import Ingestion
 from service.recommendations import Recommendations
@@ -22,6 +24,8 @@ class Parts:
     recommendations: Recommendations
     ingestion: Ingestion
     store: Store
+    swap: BundleSwap
+    sync: CatalogueSync
     redis: RedisLink | None = None
     """Shares answers and news with other processes; None where there is only this one."""
 

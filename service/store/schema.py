@@ -1,52 +1,73 @@
 """Bring a database's schema from whatever version it has to the one this CLAIRO knows.
 
-One function a step, run in order inside the caller's transaction, so that a kill between two steps leaves the
-schema as it was. A database of a newer version is refused, never guessed at.
+The steps stand in `service.store.migrations`; all that are missing are taken in the caller's transaction, so that a
+kill between two of them leaves the schema as it was. A database of a newer version is refused, never guessed at.
 """
 
-from collections.abc import Callable
+from pathlib import Path
 
-from sqlalchemy import Connection, delete, insert, inspect, select
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, inspect, select
 
-from service.errors import NewerStoreError
+from service.errors import NewerStoreError, OutdatedStoreError
 from service.store import tables
 
-
-def _create_first_tables(connection: Connection) -> None:
-    tables.metadata.create_all(
-        connection,
-        tables=[tables.items, tables.item_features, tables.catalogue_changes],
-    )
+FIRST_VERSION = 1
+NEWEST_VERSION = 2
 
 
-# Step n leads from version n to version n + 1. A published step is never edited.
-STEPS: tuple[Callable[[Connection], None], ...] = (_create_first_tables,)
-NEWEST_VERSION = len(STEPS)
-
-
-def bring_up_to_date(connection: Connection) -> None:
-    """Run the steps that the database has not seen.
+def bring_up_to_date(connection: Connection) -> int:
+    """Take the steps that the database has not seen; return the version it had, 0 for an empty one.
 
     Raises:
         NewerStoreError: the database is of a version that this CLAIRO does not know.
     """
     version = read_version(connection)
-    if version > NEWEST_VERSION:
-        raise NewerStoreError(
-            f"the database has schema version {version}, this CLAIRO knows up to {NEWEST_VERSION}; "
-            "upgrade CLAIRO, or name another database with --database-url"
-        )
     if version == NEWEST_VERSION:
-        return
-    tables.schema_version.create(connection, checkfirst=True)
-    for step in STEPS[version:]:
-        step(connection)
-    connection.execute(delete(tables.schema_version))
-    connection.execute(insert(tables.schema_version).values(version=NEWEST_VERSION))
+        return version
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    if version == FIRST_VERSION and not inspect(connection).has_table("alembic_version"):
+        # Made before CLAIRO had Alembic: its tables are those of the first step.
+        command.stamp(config, str(FIRST_VERSION))
+    command.upgrade(config, str(NEWEST_VERSION))
+    return version
+
+
+def check_is_up_to_date(connection: Connection) -> None:
+    """Let a database pass whose schema is the one this CLAIRO knows.
+
+    Raises:
+        NewerStoreError: it is of a version that this CLAIRO does not know.
+        OutdatedStoreError: steps are missing.
+    """
+    version = read_version(connection)
+    if version < NEWEST_VERSION:
+        raise OutdatedStoreError(
+            f"the database has schema version {version}, this CLAIRO needs {NEWEST_VERSION}; run "
+            "`clairo-serve migrate` once, or start with --migrate"
+        )
 
 
 def read_version(connection: Connection) -> int:
-    """The schema version of the database; 0 for one that CLAIRO has never seen."""
-    if not inspect(connection).has_table(tables.schema_version.name):
-        return 0
-    return connection.execute(select(tables.schema_version.c.version)).scalar_one_or_none() or 0
+    """The schema version of the database; 0 for one that CLAIRO has never seen.
+
+    Raises:
+        NewerStoreError: this CLAIRO does not know that version.
+    """
+    known = inspect(connection)
+    found: str | int = 0
+    if known.has_table("alembic_version"):
+        found = MigrationContext.configure(connection).get_current_revision() or 0
+    elif known.has_table(tables.schema_version.name):
+        found = connection.execute(select(tables.schema_version.c.version)).scalar_one_or_none() or 0
+    version = int(found) if str(found).isdecimal() else NEWEST_VERSION + 1
+    if version > NEWEST_VERSION:
+        raise NewerStoreError(
+            f"the database has schema version {found}, this CLAIRO knows up to {NEWEST_VERSION}; "
+            "upgrade CLAIRO, or name another database with --database-url"
+        )
+    return version

@@ -1,87 +1,113 @@
-"""Keep posted items and catalogue versions in a database, through SQLAlchemy.
+"""Keep posted items and catalogue versions in a database, through SQLAlchemy: SQLite or PostgreSQL.
 
-SQLite here: one file, write-ahead log, every commit on disk before it is acknowledged. Knows tables and
-transactions; knows nothing of HTTP, encoders or recommending.
+Every commit is on disk before it is acknowledged. Whoever changes a catalogue holds its lock from before they look
+until they have committed, so no two replicas give two items one feature set, or two changes one version. Knows tables
+and transactions; knows nothing of HTTP, encoders or recommending.
 """
 
-import hashlib
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-from sqlalchemy import ColumnElement, Row, Table, and_, func, insert, select
+from sqlalchemy import ColumnElement, Table, and_, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from clairo_core.errors import DuplicateItemError
 from clairo_core.items import Item
-from service.errors import FeatureSetTakenError, StoreError
-from service.store import schema
-from service.store.sqlite import create_sqlite_engine, store_errors, writer_of
-from service.store.store import CatalogueChange, ChangeKind, StoredFeatures, content_digest
-from service.store.tables import catalogue_changes, item_features, items
+from service.errors import FeatureSetTakenError
+from service.store.database import Database, first_line
+from service.store.item_rows import change_from_row, content_values, features_values
+from service.store.store import (
+    BundleActivation,
+    CatalogueChange,
+    ChangeKind,
+    ItemWrite,
+    StoredFeatures,
+    WriteOutcome,
+)
+from service.store.tables import bundle_activations, catalogue_changes, item_features, items
+
+CATALOGUE_LOCK = "catalogue"
+# The kinds that say whether an item is retired; a change of its content says nothing about it.
+_STATE_KINDS = (ChangeKind.ADDED.value, ChangeKind.RETIRED.value, ChangeKind.RESTORED.value)
+_CHANGE_OF_OUTCOME = {
+    WriteOutcome.CREATED: ChangeKind.ADDED,
+    WriteOutcome.CHANGED: ChangeKind.CHANGED,
+    WriteOutcome.RESTORED: ChangeKind.RESTORED,
+}
 
 
 class SqlStore:
-    """A `Store` in SQLite; `path` None is a database in memory, gone with the process."""
+    """A `Store` in the database at `location`: a SQLite file, a PostgreSQL url, or None for memory.
 
-    def __init__(self, path: Path | None, namespace: str = "default") -> None:
-        self._path = path
+    Args:
+        location: where.
+        namespace: whose.
+        may_migrate: whether `open` brings the schema up to date; by default only that of SQLite, which nobody shares.
+    """
+
+    def __init__(
+        self, location: Path | str | None, namespace: str = "default", *, may_migrate: bool | None = None
+    ) -> None:
+        self.database = Database(location, namespace)
         self._namespace = namespace
-        self._engine = create_sqlite_engine(path)
-        self._writer = writer_of(self._engine)
+        self._may_migrate = not self.database.is_postgres if may_migrate is None else may_migrate
 
     async def open(self) -> None:
         """See `Store.open`."""
-        if self._path is not None:
-            try:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise StoreError(f"{self._path.parent}: cannot make this folder: {error.strerror}") from error
-        async with self._transaction() as connection:
-            await connection.run_sync(schema.bring_up_to_date)
+        await self.database.open(may_migrate=self._may_migrate)
 
     async def close(self) -> None:
         """See `Store.close`."""
-        await self._engine.dispose()
+        await self.database.close()
 
     async def add_item(self, item: Item, features: StoredFeatures) -> int:
         """See `Store.add_item`."""
-        picture = item.read_picture()
-        async with self._transaction() as connection:
+        async with self.database.transaction(CATALOGUE_LOCK) as connection:
             known = select(items.c.item_id).where(self._is_item(items, item.item_id))
             if (await connection.execute(known)).first():
                 raise DuplicateItemError(f"item {item.item_id!r} exists already; choose another item_id")
-            await connection.execute(
-                insert(items).values(
-                    namespace=self._namespace,
-                    item_id=item.item_id,
-                    texts=[[name, text] for name, text in item.texts.items()],
-                    attributes=dict(item.attributes),
-                    picture=picture,
-                    picture_digest=hashlib.sha256(picture).hexdigest() if picture else None,
-                    content_digest=content_digest(item, picture),
-                    created_at=datetime.now(UTC),
-                )
-            )
+            await self._insert_item(connection, item)
             await self._insert_features(connection, item.item_id, features)
-            return await self._insert_change(connection, ChangeKind.ADDED, item.item_id)
+            return await self._insert_changes(connection, [(ChangeKind.ADDED, item.item_id)])
+
+    async def write_items(self, writes: Sequence[ItemWrite]) -> list[WriteOutcome]:
+        """See `Store.write_items`."""
+        async with self.database.transaction(CATALOGUE_LOCK) as connection:
+            item_ids = [write.item.item_id for write in writes]
+            digests = await self._content_digests(connection, item_ids)
+            retired = await self._retired_among(connection, item_ids)
+            outcomes = [
+                await self._write_item(connection, write, digests.get(item_id), item_id in retired)
+                for write, item_id in zip(writes, item_ids, strict=True)
+            ]
+            changes = [
+                (_CHANGE_OF_OUTCOME[outcome], item_id)
+                for outcome, item_id in zip(outcomes, item_ids, strict=True)
+                if outcome in _CHANGE_OF_OUTCOME
+            ]
+            await self._insert_changes(connection, changes)
+        return outcomes
 
     async def add_features(self, item_id: str, features: StoredFeatures) -> None:
         """See `Store.add_features`."""
-        async with self._transaction() as connection:
+        async with self.database.transaction(CATALOGUE_LOCK) as connection:
             await self._insert_features(connection, item_id, features)
 
     async def retire_item(self, item_id: str) -> int:
         """See `Store.retire_item`."""
-        retired = select(catalogue_changes.c.version).where(
-            self._is_item(catalogue_changes, item_id), catalogue_changes.c.kind == ChangeKind.RETIRED.value
+        newest = (
+            select(catalogue_changes.c.version, catalogue_changes.c.kind)
+            .where(self._is_item(catalogue_changes, item_id), catalogue_changes.c.kind.in_(_STATE_KINDS))
+            .order_by(catalogue_changes.c.version.desc())
+            .limit(1)
         )
-        async with self._transaction() as connection:
-            if version := (await connection.execute(retired)).scalar_one_or_none():
-                return int(version)
-            return await self._insert_change(connection, ChangeKind.RETIRED, item_id)
+        async with self.database.transaction(CATALOGUE_LOCK) as connection:
+            state = (await connection.execute(newest)).first()
+            if state is not None and state.kind == ChangeKind.RETIRED.value:
+                return int(state.version)
+            return await self._insert_changes(connection, [(ChangeKind.RETIRED, item_id)])
 
     async def changes_since(self, version: int, bundle_id: str) -> Sequence[CatalogueChange]:
         """See `Store.changes_since`."""
@@ -110,83 +136,100 @@ class SqlStore:
             .where(changes.c.namespace == namespace, changes.c.version > version)
             .order_by(changes.c.version)
         )
-        async with self._reading() as connection:
+        async with self.database.reading() as connection:
             rows = (await connection.execute(query)).all()
-        return [_change_from_row(row, bundle_id) for row in rows]
+        return [change_from_row(row, bundle_id) for row in rows]
 
     async def read_picture(self, item_id: str) -> bytes | None:
         """See `Store.read_picture`."""
         query = select(items.c.picture).where(self._is_item(items, item_id))
-        async with self._reading() as connection:
+        async with self.database.reading() as connection:
             return (await connection.execute(query)).scalar_one_or_none()
 
+    async def record_bundle_activation(self, bundle_id: str, path: str, metrics: Mapping[str, float]) -> None:
+        """See `Store.record_bundle_activation`."""
+        values = {"bundle_id": bundle_id, "path": path, "metrics": dict(metrics), "activated_at": datetime.now(UTC)}
+        async with self.database.transaction("bundles") as connection:
+            await connection.execute(insert(bundle_activations).values(namespace=self._namespace, **values))
+
+    async def bundle_activations(self) -> Sequence[BundleActivation]:
+        """See `Store.bundle_activations`."""
+        columns = bundle_activations.c
+        query = (
+            select(columns.bundle_id, columns.path, columns.metrics, columns.activated_at)
+            .where(columns.namespace == self._namespace)
+            .order_by(columns.sequence)
+        )
+        async with self.database.reading() as connection:
+            return [BundleActivation(*row) for row in (await connection.execute(query)).all()]
+
+    async def _write_item(
+        self, connection: AsyncConnection, write: ItemWrite, stored_digest: str | None, is_retired: bool
+    ) -> WriteOutcome:
+        content = content_values(write.item)
+        if stored_digest is None:
+            await self._insert_item(connection, write.item)
+            if write.features is not None:
+                await self._insert_features(connection, write.item.item_id, write.features)
+            if is_retired:
+                return WriteOutcome.RESTORED
+            return WriteOutcome.CHANGED if write.features is None else WriteOutcome.CREATED
+        if stored_digest != content["content_digest"]:
+            await connection.execute(update(items).where(self._is_item(items, write.item.item_id)).values(**content))
+            return WriteOutcome.RESTORED if is_retired else WriteOutcome.CHANGED
+        return WriteOutcome.RESTORED if is_retired else WriteOutcome.UNCHANGED
+
+    async def _insert_item(self, connection: AsyncConnection, item: Item) -> None:
+        values = {"namespace": self._namespace, "item_id": item.item_id, "created_at": datetime.now(UTC)}
+        await connection.execute(insert(items).values(**values, **content_values(item)))
+
     async def _insert_features(self, connection: AsyncConnection, item_id: str, features: StoredFeatures) -> None:
-        feature_set = ",".join(str(value) for value in features.feature_set)
+        values = features_values(features)
         taken = select(item_features.c.item_id).where(
             item_features.c.namespace == self._namespace,
             item_features.c.bundle_id == features.bundle_id,
-            item_features.c.feature_set == feature_set,
+            item_features.c.feature_set == values["feature_set"],
         )
         if owner := (await connection.execute(taken)).scalar_one_or_none():
-            raise FeatureSetTakenError(f"feature set {feature_set} belongs to item {owner!r}; describe again")
-        await connection.execute(
-            insert(item_features).values(
-                namespace=self._namespace,
-                bundle_id=features.bundle_id,
-                item_id=item_id,
-                feature_set=feature_set,
-                item_embedding=features.item_embedding.astype("<f4").tobytes(),
-                missing_modalities=list(features.missing_modalities),
-            )
-        )
+            raise FeatureSetTakenError(f"feature set {values['feature_set']} belongs to item {owner!r}; describe again")
+        try:
+            await connection.execute(insert(item_features).values(namespace=self._namespace, item_id=item_id, **values))
+        except IntegrityError as error:
+            # The item has features already, or the database was written without our lock: look again, then decide.
+            raise FeatureSetTakenError(f"{first_line(error.orig)}; describe item {item_id!r} again") from error
 
-    async def _insert_change(self, connection: AsyncConnection, kind: ChangeKind, item_id: str) -> int:
+    async def _insert_changes(self, connection: AsyncConnection, changes: Sequence[tuple[ChangeKind, str]]) -> int:
+        """Make a version of each change, in their order; the newest version after them."""
         newest = select(func.max(catalogue_changes.c.version)).where(catalogue_changes.c.namespace == self._namespace)
-        version = ((await connection.execute(newest)).scalar() or 0) + 1
-        await connection.execute(
-            insert(catalogue_changes).values(
-                namespace=self._namespace,
-                version=version,
-                kind=kind.value,
-                item_id=item_id,
-                created_at=datetime.now(UTC),
-            )
+        version = int((await connection.execute(newest)).scalar() or 0)
+        now = datetime.now(UTC)
+        rows = [
+            {"namespace": self._namespace, "version": number, "kind": kind.value, "item_id": item_id, "created_at": now}
+            for number, (kind, item_id) in enumerate(changes, start=version + 1)
+        ]
+        if rows:
+            await connection.execute(insert(catalogue_changes), rows)
+        return version + len(rows)
+
+    async def _content_digests(self, connection: AsyncConnection, item_ids: Collection[str]) -> dict[str, str]:
+        query = select(items.c.item_id, items.c.content_digest).where(
+            items.c.namespace == self._namespace, items.c.item_id.in_(item_ids)
         )
-        return int(version)
+        return {row.item_id: row.content_digest for row in (await connection.execute(query)).all()}
+
+    async def _retired_among(self, connection: AsyncConnection, item_ids: Collection[str]) -> set[str]:
+        changes = catalogue_changes.c
+        query = (
+            select(changes.item_id, changes.kind)
+            .where(
+                changes.namespace == self._namespace,
+                changes.item_id.in_(item_ids),
+                changes.kind.in_(_STATE_KINDS),
+            )
+            .order_by(changes.version)
+        )
+        kind_of = {row.item_id: row.kind for row in (await connection.execute(query)).all()}
+        return {item_id for item_id, kind in kind_of.items() if kind == ChangeKind.RETIRED.value}
 
     def _is_item(self, table: Table, item_id: str) -> ColumnElement[bool]:
         return and_(table.c.namespace == self._namespace, table.c.item_id == item_id)
-
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
-        with store_errors(self._path):
-            async with self._writer.begin() as connection:
-                yield connection
-
-    @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[AsyncConnection]:
-        with store_errors(self._path):
-            async with self._engine.connect() as connection:
-                yield connection
-
-
-def _change_from_row(row: Row, bundle_id: str) -> CatalogueChange:
-    item = None
-    if row.texts is not None:
-        item = Item(item_id=row.item_id, texts=dict(row.texts), attributes=row.attributes)
-    features = None
-    if row.feature_set is not None:
-        features = StoredFeatures(
-            bundle_id=bundle_id,
-            feature_set=tuple(int(value) for value in row.feature_set.split(",")),
-            item_embedding=np.frombuffer(row.item_embedding, dtype="<f4").astype(np.float32),
-            missing_modalities=tuple(row.missing_modalities),
-        )
-    return CatalogueChange(
-        version=row.version,
-        kind=ChangeKind(row.kind),
-        item_id=row.item_id,
-        item=item,
-        has_picture=row.picture_digest is not None,
-        features=features,
-    )

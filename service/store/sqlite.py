@@ -4,16 +4,11 @@ Write-ahead log, every commit synced to disk, foreign keys held, transactions be
 begin one only at the first write, too late for reading a version and writing the next one in the same transaction.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, event
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import URL, Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-
-from service.errors import StoreError
 
 BUSY_TIMEOUT_SECONDS = 10
 WRITER_OPTION = "is_writer"
@@ -21,9 +16,8 @@ WRITER_OPTION = "is_writer"
 
 def create_sqlite_engine(path: Path | None) -> AsyncEngine:
     """An engine on the file, or on memory where `path` is None. Nothing is opened yet."""
-    engine = create_async_engine(
-        f"sqlite+aiosqlite:///{path or ':memory:'}", connect_args={"timeout": BUSY_TIMEOUT_SECONDS}
-    )
+    url = URL.create("sqlite+aiosqlite", database=str(path or ":memory:"))
+    engine = create_async_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
     event.listen(engine.sync_engine, "connect", _configure_connection)
     event.listen(engine.sync_engine, "begin", _begin)
     return engine
@@ -32,18 +26,6 @@ def create_sqlite_engine(path: Path | None) -> AsyncEngine:
 def writer_of(engine: AsyncEngine) -> AsyncEngine:
     """The same engine, its transactions taking the write lock when they begin."""
     return engine.execution_options(**{WRITER_OPTION: True})
-
-
-@contextmanager
-def store_errors(path: Path | None) -> Iterator[None]:
-    """Turn what the database raises into a `StoreError` that names the file."""
-    try:
-        yield
-    except DBAPIError as error:
-        # DBAPIError's own text quotes the statement and its parameters, which hold what clients sent.
-        raise StoreError(f"{path or 'database in memory'}: {error.orig}") from error
-    except SQLAlchemyError as error:
-        raise StoreError(f"{path or 'database in memory'}: {type(error).__name__}") from error
 
 
 def _configure_connection(connection: Any, _record: object) -> None:

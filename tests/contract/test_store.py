@@ -1,6 +1,8 @@
-"""One suite for every store: the fake that tests may use, and SQLite in a file and in memory."""
+"""One suite for every store: the fake that tests may use, SQLite in a file and in memory, and PostgreSQL."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,17 @@ from clairo_core.errors import DuplicateItemError
 from clairo_core.items import Item
 from service.errors import FeatureSetTakenError
 from service.store.sql_store import SqlStore
-from service.store.store import CatalogueChange, ChangeKind, Store, StoredFeatures
+from service.store.store import (
+    BundleActivation,
+    CatalogueChange,
+    ChangeKind,
+    ItemWrite,
+    Store,
+    StoredFeatures,
+    WriteOutcome,
+    content_digest,
+)
+from tests.postgres_server import PostgresServer
 
 
 class MemoryStore:
@@ -20,6 +32,8 @@ class MemoryStore:
         self.items: dict[str, Item] = {}
         self.features: dict[tuple[str, str], StoredFeatures] = {}
         self.changes: list[tuple[ChangeKind, str]] = []
+        self.retired: dict[str, int] = {}
+        self.activations: list[BundleActivation] = []
 
     async def open(self) -> None: ...
 
@@ -38,10 +52,34 @@ class MemoryStore:
         self._check_free(features)
         self.features[features.bundle_id, item_id] = features
 
+    async def write_items(self, writes: Sequence[ItemWrite]) -> list[WriteOutcome]:
+        for write in writes:
+            if write.item.item_id not in self.items and write.features is not None:
+                self._check_free(write.features)
+        return [self._write(write) for write in writes]
+
+    def _write(self, write: ItemWrite) -> WriteOutcome:
+        item_id = write.item.item_id
+        before = self.items.get(item_id)
+        self.items[item_id] = write.item
+        if before is None and write.features is not None:
+            self.features[write.features.bundle_id, item_id] = write.features
+        if self.retired.pop(item_id, None) is not None:
+            kind, outcome = ChangeKind.RESTORED, WriteOutcome.RESTORED
+        elif before is None and write.features is not None:
+            kind, outcome = ChangeKind.ADDED, WriteOutcome.CREATED
+        elif before is None or digest(before) != digest(write.item):
+            kind, outcome = ChangeKind.CHANGED, WriteOutcome.CHANGED
+        else:
+            return WriteOutcome.UNCHANGED
+        self.changes.append((kind, item_id))
+        return outcome
+
     async def retire_item(self, item_id: str) -> int:
-        if (ChangeKind.RETIRED, item_id) not in self.changes:
+        if item_id not in self.retired:
             self.changes.append((ChangeKind.RETIRED, item_id))
-        return self.changes.index((ChangeKind.RETIRED, item_id)) + 1
+            self.retired[item_id] = len(self.changes)
+        return self.retired[item_id]
 
     async def changes_since(self, version: int, bundle_id: str) -> Sequence[CatalogueChange]:
         changes = []
@@ -57,24 +95,35 @@ class MemoryStore:
         item = self.items.get(item_id)
         return None if item is None else item.read_picture()
 
+    async def record_bundle_activation(self, bundle_id: str, path: str, metrics: Mapping[str, float]) -> None:
+        self.activations.append(BundleActivation(bundle_id, path, metrics, datetime.now(UTC)))
+
+    async def bundle_activations(self) -> Sequence[BundleActivation]:
+        return self.activations
+
     def _check_free(self, features: StoredFeatures) -> None:
         for (bundle_id, _), other in self.features.items():
             if bundle_id == features.bundle_id and other.feature_set == features.feature_set:
                 raise FeatureSetTakenError(str(features.feature_set))
 
 
-@pytest.fixture(params=["fake", "sqlite file", "sqlite in memory"])
+def digest(item: Item) -> str:
+    return content_digest(item, item.read_picture())
+
+
+@pytest.fixture(params=["fake", "sqlite file", "sqlite in memory", "postgresql"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    stores: dict[str, Store] = {
-        "fake": MemoryStore(),
-        "sqlite file": SqlStore(tmp_path / "store" / "clairo.db"),
-        "sqlite in memory": SqlStore(None),
-    }
-    store = stores[request.param]
+    store: Store
+    if request.param == "fake":
+        store = MemoryStore()
+    elif request.param == "postgresql":
+        postgres: PostgresServer = request.getfixturevalue("postgres")
+        store = SqlStore(postgres.new_database(), may_migrate=True)
+    else:
+        store = SqlStore(tmp_path / "store" / "clairo.db" if request.param == "sqlite file" else None)
     await store.open()
     yield store
-    for opened in stores.values():
-        await opened.close()
+    await store.close()
 
 
 def features(*feature_set: int, bundle_id: str = "bundle-a") -> StoredFeatures:
@@ -168,3 +217,84 @@ async def test_an_item_of_the_bundle_can_be_retired_and_stays_so(store: Store) -
     assert await store.retire_item("of the bundle") == 1
     (change,) = await store.changes_since(0, "bundle-a")
     assert (change.kind, change.item_id, change.item) == (ChangeKind.RETIRED, "of the bundle", None)
+
+
+async def test_a_written_item_that_is_new_is_added(store: Store) -> None:
+    assert await store.write_items([ItemWrite(MUG, features(1, 2, 0)), ItemWrite(LAMP, features(1, 2, 1))]) == [
+        WriteOutcome.CREATED,
+        WriteOutcome.CREATED,
+    ]
+    changes = await store.changes_since(0, "bundle-a")
+    assert [(change.version, change.kind, change.item_id) for change in changes] == [
+        (1, ChangeKind.ADDED, "mug"),
+        (2, ChangeKind.ADDED, "lamp/ä"),
+    ]
+
+
+async def test_the_same_item_written_again_changes_nothing(store: Store) -> None:
+    await store.add_item(LAMP, features(1, 2, 0))
+    assert await store.write_items([ItemWrite(LAMP, None)]) == [WriteOutcome.UNCHANGED]
+    assert len(await store.changes_since(0, "bundle-a")) == 1
+
+
+async def test_a_changed_item_keeps_its_features(store: Store) -> None:
+    await store.add_item(MUG, features(1, 2, 0))
+    green = Item(item_id="mug", texts={"title": "Green mug"}, attributes={"brand": "Dune"}, picture=b"RIFF")
+    assert await store.write_items([ItemWrite(green, features(7, 7, 7))]) == [WriteOutcome.CHANGED]
+    added, changed = await store.changes_since(0, "bundle-a")
+    assert (added.kind, changed.kind) == (ChangeKind.ADDED, ChangeKind.CHANGED)
+    assert changed.item is not None
+    assert (changed.item.title, changed.item.attributes) == ("Green mug", {"brand": "Dune"})
+    assert changed.has_picture
+    assert await store.read_picture("mug") == b"RIFF"
+    assert changed.features is not None
+    assert changed.features.feature_set == (1, 2, 0)
+
+
+async def test_an_item_of_the_bundle_can_have_its_content_written(store: Store) -> None:
+    assert await store.write_items([ItemWrite(MUG, None)]) == [WriteOutcome.CHANGED]
+    assert await store.write_items([ItemWrite(MUG, None)]) == [WriteOutcome.UNCHANGED]
+    (change,) = await store.changes_since(0, "bundle-a")
+    assert (change.kind, change.item is not None, change.features) == (ChangeKind.CHANGED, True, None)
+
+
+async def test_a_retired_item_comes_back_when_it_is_written_and_can_be_retired_again(store: Store) -> None:
+    await store.add_item(MUG, features(1, 2, 0))
+    assert await store.retire_item("mug") == 2
+    assert await store.write_items([ItemWrite(MUG, None)]) == [WriteOutcome.RESTORED]
+    assert await store.write_items([ItemWrite(MUG, None)]) == [WriteOutcome.UNCHANGED]
+    assert await store.retire_item("mug") == 4
+    kinds = [change.kind for change in await store.changes_since(1, "bundle-a")]
+    assert kinds == [ChangeKind.RETIRED, ChangeKind.RESTORED, ChangeKind.RETIRED]
+
+
+async def test_of_several_written_items_all_are_kept_or_none(store: Store) -> None:
+    await store.add_item(MUG, features(1, 2, 0))
+    vase = Item(item_id="vase", texts={"title": "Vase"})
+    with pytest.raises(FeatureSetTakenError):
+        await store.write_items([ItemWrite(vase, features(3, 3, 0)), ItemWrite(LAMP, features(1, 2, 0))])
+    assert [change.item_id for change in await store.changes_since(0, "bundle-a")] == ["mug"]
+
+
+async def test_writers_at_once_make_versions_that_count_up_by_one(store: Store) -> None:
+    writes = [store.add_item(Item(item_id=f"item-{n}", texts={"title": "A"}), features(n, 0)) for n in range(10)]
+    readers = [store.read_picture("item-0") for _ in range(10)]
+    versions = await asyncio.gather(*writes)
+    await asyncio.gather(*readers)
+    assert sorted(versions) == list(range(1, 11))
+
+
+async def test_of_writers_at_once_one_gets_a_feature_set(store: Store) -> None:
+    writes = [store.add_item(Item(item_id=f"item-{n}"), features(5, 5)) for n in range(5)]
+    outcomes = await asyncio.gather(*writes, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes if outcome != 1] == [FeatureSetTakenError] * 4
+
+
+async def test_bundles_are_listed_in_the_order_in_which_they_were_served(store: Store) -> None:
+    await store.record_bundle_activation("bundle-a", "/bundles/a", {"ndcg@10": 0.25})
+    await store.record_bundle_activation("bundle-b", "/bundles/b", {})
+    await store.record_bundle_activation("bundle-a", "/bundles/a", {"ndcg@10": 0.25})
+    activations = await store.bundle_activations()
+    assert [activation.bundle_id for activation in activations] == ["bundle-a", "bundle-b", "bundle-a"]
+    assert activations[0].metrics == {"ndcg@10": 0.25}
+    assert activations[0].path == "/bundles/a"

@@ -45,6 +45,8 @@ async def test_the_calls_are_those_we_promise(client: httpx.AsyncClient) -> None
         ("get", "/health/ready"),
         ("get", "/info"),
         ("get", "/metrics"),
+        ("get", "/bundles"),
+        ("post", "/bundles/{bundle_id}/activate"),
     }
 
 

@@ -17,7 +17,7 @@ def _no_settings_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_service_listens_on_loopback_and_keeps_items_in_a_folder_of_its_own() -> None:
     settings = load_settings({"bundle": Path("bundles/demo")})
     assert settings.host == "127.0.0.1"
-    assert settings.database_path == Path("clairo-data/clairo.db")
+    assert settings.store_location == Path("clairo-data/clairo.db")
 
 
 def test_a_flag_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +67,7 @@ def test_loopback_is_open(host: str) -> None:
     ],
 )
 def test_a_database_url_names_a_sqlite_file(url: str, path: Path | None) -> None:
-    assert load_settings({"bundle": Path("b"), "database_url": url}).database_path == path
+    assert load_settings({"bundle": Path("b"), "database_url": url}).store_location == path
 
 
 def test_another_database_is_refused_without_repeating_its_password() -> None:

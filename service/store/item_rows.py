@@ -1,0 +1,58 @@
+"""Turn items and features into a row's values, and rows back into what they stand for.
+
+Knows columns; knows nothing of connections.
+"""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Row
+
+from clairo_core.items import Item
+from service.store.store import CatalogueChange, ChangeKind, StoredFeatures, content_digest
+
+
+def content_values(item: Item) -> dict[str, Any]:
+    """An item's content as columns of `items`."""
+    picture = item.read_picture()
+    return {
+        "texts": [[name, text] for name, text in item.texts.items()],
+        "attributes": dict(item.attributes),
+        "picture": picture,
+        "picture_digest": hashlib.sha256(picture).hexdigest() if picture else None,
+        "content_digest": content_digest(item, picture),
+    }
+
+
+def features_values(features: StoredFeatures) -> dict[str, Any]:
+    """Features as columns of `item_features`."""
+    return {
+        "bundle_id": features.bundle_id,
+        "feature_set": ",".join(str(value) for value in features.feature_set),
+        "item_embedding": features.item_embedding.astype("<f4").tobytes(),
+        "missing_modalities": list(features.missing_modalities),
+    }
+
+
+def change_from_row(row: Row, bundle_id: str) -> CatalogueChange:
+    """A row of catalogue_changes, items and item_features joined."""
+    item = None
+    if row.texts is not None:
+        item = Item(item_id=row.item_id, texts=dict(row.texts), attributes=row.attributes)
+    features = None
+    if row.feature_set is not None:
+        features = StoredFeatures(
+            bundle_id=bundle_id,
+            feature_set=tuple(int(value) for value in row.feature_set.split(",")),
+            item_embedding=np.frombuffer(row.item_embedding, dtype="<f4").astype(np.float32),
+            missing_modalities=tuple(row.missing_modalities),
+        )
+    return CatalogueChange(
+        version=row.version,
+        kind=ChangeKind(row.kind),
+        item_id=row.item_id,
+        item=item,
+        has_picture=row.picture_digest is not None,
+        features=features,
+    )

@@ -1,0 +1,1 @@
+"""One module a step. A published step is never edited."""

@@ -1,0 +1,91 @@
+"""What only a server can do to a store: go away and come back, and be shared by replicas."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clairo_core.items import Item
+from service.errors import FeatureSetTakenError, StoreError
+from service.store.sql_store import SqlStore
+from service.store.store import StoredFeatures
+from tests.postgres_server import PostgresServer
+
+
+@pytest.fixture
+def own_postgres() -> AsyncIterator[PostgresServer]:
+    server = PostgresServer()
+    server.start()
+    yield server
+    server.delete()
+
+
+def features(*feature_set: int) -> StoredFeatures:
+    return StoredFeatures("bundle-a", feature_set, np.float32([0.5]), ())
+
+
+async def test_replicas_never_give_two_items_one_feature_set_or_two_changes_one_version(
+    postgres: PostgresServer,
+) -> None:
+    url = postgres.new_database()
+    replicas = [SqlStore(url, may_migrate=True) for _ in range(3)]
+    for replica in replicas:
+        await replica.open()
+
+    async def add(replica: SqlStore, name: str) -> list[int]:
+        versions = []
+        for number in range(12):
+            # Each replica believes that the lowest feature set is free until it is told.
+            for attempt in range(100):
+                try:
+                    versions.append(await replica.add_item(Item(item_id=f"{name}-{number}"), features(attempt)))
+                    break
+                except FeatureSetTakenError:
+                    continue
+        return versions
+
+    versions = await asyncio.gather(*(add(replica, str(n)) for n, replica in enumerate(replicas)))
+    assert sorted(version for own in versions for version in own) == list(range(1, 37))
+    changes = await replicas[0].changes_since(0, "bundle-a")
+    assert len({change.features.feature_set for change in changes if change.features}) == 36
+    for replica in replicas:
+        await replica.close()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT])
+async def test_a_restart_costs_no_call_that_comes_after_it(own_postgres: PostgresServer, how: signal.Signals) -> None:
+    store = SqlStore(own_postgres.new_database(), may_migrate=True)
+    await store.open()
+    await asyncio.gather(*(store.add_item(Item(item_id=f"before-{n}"), features(n, 0)) for n in range(5)))
+    await asyncio.to_thread(own_postgres.restart, how)
+    for number in range(5):
+        await store.add_item(Item(item_id=f"after-{number}"), features(number, 1))
+    assert len(await store.changes_since(0, "bundle-a")) == 10
+    await store.close()
+
+
+async def test_calls_made_while_it_restarts_wait_for_it(own_postgres: PostgresServer) -> None:
+    store = SqlStore(own_postgres.new_database(), may_migrate=True)
+    await store.open()
+    own_postgres.stop()
+    calls = [asyncio.create_task(store.add_item(Item(item_id=f"item-{n}"), features(n))) for n in range(3)]
+    await asyncio.sleep(0.3)
+    await asyncio.to_thread(own_postgres.start)
+    assert sorted(await asyncio.gather(*calls)) == [1, 2, 3]
+    own_postgres.stop()
+    with pytest.raises(StoreError):
+        await store.read_picture("item-0")
+    await store.close()
+
+
+async def test_namespaces_of_one_database_do_not_see_each_other(postgres: PostgresServer, tmp_path: Path) -> None:
+    for location in (postgres.new_database(), tmp_path / "clairo.db"):
+        one, two = (SqlStore(location, name, may_migrate=True) for name in ("one", "two"))
+        for store in (one, two):
+            await store.open()
+            assert await store.add_item(Item(item_id="mug"), features(1)) == 1
+            assert len(await store.changes_since(0, "bundle-a")) == 1
+            await store.close()

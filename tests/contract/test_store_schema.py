@@ -1,0 +1,138 @@
+"""The schema, step by step: from nothing, from the first version, to one that the tables' description knows."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection
+from typer.testing import CliRunner
+
+from clairo_core.items import Item
+from service.cli import app
+from service.errors import NewerStoreError, OutdatedStoreError, StoreError
+from service.store import schema, tables
+from service.store.database import Database
+from service.store.sql_store import SqlStore
+from service.store.store import ChangeKind, ItemWrite, WriteOutcome
+from tests.postgres_server import PostgresServer
+
+VERSION_1 = Path(__file__).resolve().parents[1] / "data" / "store_version_1.sql"
+
+
+@pytest.fixture
+def first_version(tmp_path: Path) -> Path:
+    """A store as CLAIRO wrote it before it had Alembic: a mug, a lamp with a picture, an item retired."""
+    path = tmp_path / "clairo.db"
+    connection = sqlite3.connect(path)
+    connection.executescript(VERSION_1.read_text(encoding="utf-8"))
+    connection.close()
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    location: Path | str = tmp_path / "clairo.db"
+    if request.param == "postgresql":
+        postgres: PostgresServer = request.getfixturevalue("postgres")
+        location = postgres.new_database()
+    database = Database(location)
+    yield database
+    await database.close()
+
+
+def differences(connection: Connection) -> list[object]:
+    return list(compare_metadata(MigrationContext.configure(connection), tables.metadata))
+
+
+async def test_the_steps_lead_to_the_tables_that_are_described(database: Database) -> None:
+    assert await database.open() == 0
+    async with database.reading() as connection:
+        assert await connection.run_sync(differences) == []
+    assert await database.open() == schema.NEWEST_VERSION
+
+
+async def test_services_that_start_at_once_take_the_steps_once(database: Database) -> None:
+    assert sorted(await asyncio.gather(*(database.open() for _ in range(4)))) == [0, 2, 2, 2]
+
+
+async def test_a_store_of_the_first_version_opens_and_has_what_it_had(first_version: Path) -> None:
+    store = SqlStore(first_version)
+    await store.open()
+    changes = await store.changes_since(0, "bundle-a")
+    assert [(change.kind, change.item_id) for change in changes] == [
+        (ChangeKind.ADDED, "mug"),
+        (ChangeKind.ADDED, "lamp/ä"),
+        (ChangeKind.RETIRED, "of the bundle"),
+    ]
+    assert [change.features.feature_set for change in changes if change.features] == [(1, 2, 0), (1, 2, 1)]
+    assert await store.read_picture("lamp/ä") == b"\x89PNG picture"
+    lamp = Item(item_id="lamp/ä", texts={"title": "Lamp"}, picture=b"\x89PNG picture")
+    assert await store.write_items([ItemWrite(lamp, None)]) == [WriteOutcome.UNCHANGED]
+    assert await store.retire_item("of the bundle") == 3
+    assert await store.retire_item("mug") == 4
+    async with store.database.reading() as connection:
+        assert await connection.run_sync(differences) == []
+    await store.close()
+
+
+async def test_a_clairo_of_the_first_version_would_refuse_the_migrated_store(first_version: Path) -> None:
+    store = SqlStore(first_version)
+    await store.open()
+    await store.close()
+    connection = sqlite3.connect(first_version)
+    assert connection.execute("SELECT version FROM clairo_schema_version").fetchall() == [(2,)]
+    connection.close()
+
+
+async def test_a_step_that_fails_leaves_the_schema_as_it_was(
+    first_version: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = sqlite3.connect(first_version)
+    connection.execute("CREATE TABLE jobs (in_the_way INTEGER)")
+    connection.commit()
+    before = connection.execute("SELECT name, sql FROM sqlite_master").fetchall()
+    database = Database(first_version)
+    with pytest.raises(StoreError, match="jobs"):
+        await database.open()
+    await database.close()
+    assert connection.execute("SELECT name, sql FROM sqlite_master").fetchall() == before
+    connection.close()
+
+
+async def test_an_unknown_revision_is_refused(tmp_path: Path) -> None:
+    database = Database(tmp_path / "clairo.db")
+    await database.open()
+    connection = sqlite3.connect(tmp_path / "clairo.db")
+    connection.execute("UPDATE alembic_version SET version_num = '99'")
+    connection.commit()
+    connection.close()
+    with pytest.raises(NewerStoreError, match="schema version 99"):
+        await database.open()
+    await database.close()
+
+
+async def test_postgresql_is_not_changed_unasked(postgres: PostgresServer) -> None:
+    url = postgres.new_database()
+    store = SqlStore(url)
+    with pytest.raises(OutdatedStoreError, match="clairo-serve migrate"):
+        await store.open()
+    migrated = await asyncio.to_thread(CliRunner().invoke, app, ["migrate", "--database-url", url])
+    assert (migrated.exit_code, "schema version 0 is now 2" in migrated.output) == (0, True), migrated.output
+    again = await asyncio.to_thread(CliRunner().invoke, app, ["migrate", "--database-url", url])
+    assert "up to date" in again.output
+    await store.open()
+    assert await store.changes_since(0, "bundle-a") == []
+    await store.close()
+
+
+def test_a_database_that_cannot_be_reached_is_named_without_its_password() -> None:
+    url = "postgresql://shop:secret@127.0.0.1:1/shop"
+    refused = CliRunner().invoke(app, ["migrate", "--database-url", url])
+    assert refused.exit_code == 1
+    assert "secret" not in refused.output
+    assert refused.stderr.startswith("clairo-serve: postgresql+psycopg://shop:***@127.0.0.1:1/shop: ")
+    assert len(refused.stderr.splitlines()) == 1
