@@ -175,7 +175,7 @@ async def open_parts(
         await warm_up(serving, batcher, min(settings.max_batch_size, settings.max_queue_depth))
         opened.push_async_callback(ingestion.finish)
         opened.push_async_callback(sync.stop)
-        await sync.start((ingestion.catch_up, swap.follow))
+        await sync.start((ingestion.catch_up, swap.follow) if settings.bundles_dir else (ingestion.catch_up,))
         recommendations = Recommendations(
             serving,
             batcher,

@@ -11,6 +11,7 @@ Knows bundles, the batcher and ingestion; knows nothing of HTTP. Start at `Bundl
 import asyncio
 import gc
 import logging
+import time
 
 import torch
 
@@ -18,7 +19,7 @@ from clairo_core.bundle import Bundle, load_bundle
 from clairo_core.errors import ClairoError
 from clairo_core.items import UserHistory
 from clairo_core.recommender import RecommendationRequest
-from service.bundles import ActivationLog, BundleShelf, check_not_worse, deciding_metric
+from service.bundles import DECIDING_METRIC, ActivationLog, BundleShelf, check_not_worse, deciding_metric
 from service.errors import SwapInProgressError
 from service.ingestion import Ingestion
 from service.metrics import Metrics
@@ -28,6 +29,8 @@ from service.settings import Settings
 from service.store.store import Store
 
 logger = logging.getLogger("clairo.bundles")
+
+RETRY_SECONDS = 10.0
 
 
 class BundleSwap:
@@ -54,6 +57,7 @@ class BundleSwap:
         self._metrics = metrics
         self._one_at_a_time = asyncio.Lock()
         self._told_of: str | None = None
+        self._may_try_at = 0.0
 
     async def activate(self, bundle_id: str, *, allow_worse: bool = False) -> str:
         """Serve this bundle from now on; the id of the one that was served until now.
@@ -73,6 +77,9 @@ class BundleSwap:
             shelved = await asyncio.to_thread(self.shelf.find, bundle_id)
             before = self._serving.bundle_id
             if bundle_id == before or shelved.manifest is None:
+                # Others may have recorded one that cannot be served here: saying this one again settles it.
+                if await last_activated(self._activations) not in (None, before):
+                    await self._record(self._serving.bundle)
                 return before
             if not allow_worse:
                 check_not_worse(shelved.manifest, self._serving.bundle.manifest)
@@ -84,7 +91,7 @@ class BundleSwap:
     async def follow(self) -> None:
         """Serve what another process activated, if that is another bundle than ours.
 
-        A bundle that cannot be served here is said once and tried again at the next call.
+        A bundle that cannot be served here is said once and tried again from time to time: it may not be copied yet.
 
         Raises:
             StoreError: the store cannot be read.
@@ -96,6 +103,10 @@ class BundleSwap:
             if wanted is None or wanted == self._serving.bundle_id:
                 self._told_of = None
                 return
+            if wanted == self._told_of and time.monotonic() < self._may_try_at:
+                return
+            # Verifying a large bundle takes all cores for a while.
+            self._may_try_at = time.monotonic() + RETRY_SECONDS
             try:
                 shelved = await asyncio.to_thread(self.shelf.find, wanted)
                 bundle = await asyncio.to_thread(load_bundle, shelved.folder)
@@ -110,15 +121,18 @@ class BundleSwap:
         """Whether another bundle was activated that this process cannot serve."""
         return self._told_of is not None
 
+    async def _record(self, bundle: Bundle) -> None:
+        value = deciding_metric(bundle.manifest.metrics)
+        metrics = {} if value is None else {DECIDING_METRIC: value}
+        await self._activations.record_bundle_activation(bundle.manifest.bundle_id, str(bundle.folder), metrics)
+
     async def _swap_to(self, bundle: Bundle, *, is_recorded: bool) -> None:
         candidate = await prepared_serving(bundle, self._settings)
         carrying = Ingestion(candidate, self._store, max_queue_depth=1, metrics=self._metrics)
         await carrying.catch_up()
         await warm_up(candidate, self._batcher, 1)
         if is_recorded:
-            value = deciding_metric(bundle.manifest.metrics)
-            metrics = {} if value is None else {"ndcg@10": value}
-            await self._activations.record_bundle_activation(candidate.bundle_id, str(bundle.folder), metrics)
+            await self._record(bundle)
         before = self._serving.bundle_id
         await self._ingestion.take_over(carrying)
         logger.info("bundle %s is served in place of %s", self._serving.bundle_id, before)

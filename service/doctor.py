@@ -27,6 +27,7 @@ from service.store.database import Database, location_name
 LOW_DISK_BYTES = 1024**3
 NO_DISK_BYTES = 100 * 1024**2
 REDIS_SECONDS = 2.0
+MAX_CHARACTERS = 300
 
 
 class State(StrEnum):
@@ -180,7 +181,9 @@ def as_table(findings: list[Finding]) -> str:
     width = max(len(finding.subject) for finding in findings)
     lines = []
     for finding in findings:
-        lines.append(f"{finding.state.value:<8} {finding.subject:<{width}}  {finding.found}")
+        # A library may say more than a table can hold.
+        found = next(iter(finding.found.splitlines()), "")[:MAX_CHARACTERS]
+        lines.append(f"{finding.state.value:<8} {finding.subject:<{width}}  {found}")
         if finding.next_step:
             lines.append(f"{'':<8} {'':<{width}}  -> {finding.next_step}")
     return "\n".join(lines)

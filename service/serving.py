@@ -94,11 +94,13 @@ class Serving:
             The items, and the `before_row` that goes on after them; None at the end.
         """
         wanted = words.casefold().split()
-        is_retired = self.recommender.catalogue.is_retired
-        newest = len(is_retired) if before_row is None else min(before_row, len(is_retired))
+        # Runs in a thread: what is served may be swapped meanwhile.
+        items, is_retired = self._items, self.recommender.catalogue.is_retired
+        num_rows = min(len(items), len(is_retired))
+        newest = num_rows if before_row is None else min(before_row, num_rows)
         found: list[ServedItem] = []
         for row in range(newest - 1, -1, -1):
-            candidate = self._items[row]
+            candidate = items[row]
             if is_retired[row] or not all(word in candidate.search_text for word in wanted):
                 continue
             if len(found) == limit:
