@@ -172,4 +172,4 @@ def test_the_client_needs_neither_torch_nor_a_server(tmp_path: Path) -> None:
         check=True,
         cwd=Path(__file__).resolve().parents[2],
     )
-    assert ended.stdout.strip() == "set()"
+    assert ended.stdout.strip() == "[]"

@@ -56,7 +56,7 @@ def test_an_item_posted_to_one_process_is_soon_recommendable_on_the_other(
 ) -> None:
     database_url = f"sqlite:///{tmp_path / 'clairo.db'}" if kind == "sqlite" else postgres.new_database()
     with ExitStack() as stack:
-        services = [ServiceProcess(bundle, tmp_path, "--database-url", database_url) for _ in range(2)]
+        services = [ServiceProcess(bundle, tmp_path, "--database-url", database_url, "--migrate") for _ in range(2)]
         for service in services:
             stack.callback(service.terminate)
         one, other = started_together(*services)
