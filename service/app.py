@@ -175,7 +175,13 @@ async def open_parts(
         await warm_up(serving, batcher, min(settings.max_batch_size, settings.max_queue_depth))
         opened.push_async_callback(ingestion.finish)
         opened.push_async_callback(sync.stop)
-        await sync.start((ingestion.catch_up, swap.follow) if settings.bundles_dir else (ingestion.catch_up,))
+
+        async def show_serving() -> None:
+            # Of a worker that nobody scrapes as well: where there are several, one answers for all.
+            metrics.show_serving(serving.bundle_id, serving.recommender.catalogue.num_live)
+
+        follow = (swap.follow,) if settings.bundles_dir else ()
+        await sync.start((ingestion.catch_up, *follow, show_serving))
         recommendations = Recommendations(
             serving,
             batcher,
