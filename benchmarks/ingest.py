@@ -12,10 +12,12 @@ import asyncio
 import io
 import sys
 import time
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import httpx
 import numpy as np
@@ -24,6 +26,7 @@ from PIL import Image
 from benchmarks.report import Row, run_benchmark
 from benchmarks.serve_process import served_bundle
 from clairo_core.bundle import Bundle, load_bundle
+from clairo_core.encoders import ModalityEmbeddings
 from clairo_core.encoders.pictures import decode_picture
 from clairo_core.features import FeatureSpace, nearest_free_feature_set
 from clairo_core.items import Item
@@ -37,6 +40,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 BUNDLE = REPOSITORY / "bundles" / "demo"
 PHOTO_SIDE = 1_000
 CHUNK_ITEMS = 500
+Result = TypeVar("Result")
 PARTS = ("decode", "encode", "quantize", "catalogue and trie", "store")
 
 
@@ -46,7 +50,7 @@ class Stopwatch:
 
     seconds: dict[str, list[float]] = field(default_factory=dict)
 
-    def time(self, name: str, call: Callable[[], object]) -> object:
+    def time(self, name: str, call: Callable[[], Result]) -> Result:
         """Call, and write down how long it took."""
         started = time.perf_counter()
         result = call()
@@ -101,22 +105,21 @@ async def measure_parts(bundle: Bundle, items: Sequence[Item], data_dir: Path) -
         half = len(items) // 2
         for item in items[:half]:
             picture = item.read_picture() or b""
-            watch.time("decode", lambda content=picture: decode_picture(content))
-            embeddings = watch.time(
-                "encode", lambda item=item: {name: each.encode([item]) for name, each in bundle.encoders.items()}
+            watch.time("decode", partial(decode_picture, picture))
+            embeddings = watch.time("encode", partial(encoded, bundle, item))
+            taken = recommender.catalogue.taken
+            feature_set, item_embedding = watch.time(
+                "quantize", partial(quantized, bundle, embeddings, taken, space, tokenizer)
             )
-
-            def quantize(embeddings: object = embeddings, taken: object = recommender.catalogue.taken) -> object:
-                return quantized(bundle, embeddings, taken, space, tokenizer)
-
-            feature_set, item_embedding = watch.time("quantize", quantize)  # type: ignore[misc]
 
             def grow(
                 item_id: str = item.item_id,
                 feature_set: tuple[int, ...] = feature_set,
+                item_embedding: np.ndarray = item_embedding,
                 before: Recommender = recommender,
             ) -> Recommender:
-                return before.with_catalogue(before.catalogue.with_items([item_id], [feature_set], tokenizer))
+                catalogue = before.catalogue.with_items([item_id], [feature_set], tokenizer)
+                return before.with_catalogue(catalogue, item_embedding[None])
 
             grown = watch.time("catalogue and trie", grow)
             features = StoredFeatures(parts.serving.bundle_id, feature_set, item_embedding, ())
@@ -132,15 +135,24 @@ async def measure_parts(bundle: Bundle, items: Sequence[Item], data_dir: Path) -
     return watch
 
 
+def encoded(bundle: Bundle, item: Item) -> dict[str, ModalityEmbeddings]:
+    """One item by every encoder."""
+    return {modality: encoder.encode([item]) for modality, encoder in bundle.encoders.items()}
+
+
 def quantized(
-    bundle: Bundle, embeddings: object, taken: object, space: FeatureSpace, tokenizer: Tokenizer
+    bundle: Bundle,
+    embeddings: Mapping[str, ModalityEmbeddings],
+    taken: Container[tuple[int, ...]],
+    space: FeatureSpace,
+    tokenizer: Tokenizer,
 ) -> tuple[tuple[int, ...], np.ndarray]:
     """What `Bundle.describe` does after encoding."""
-    assert bundle.fusion is not None
-    assert bundle.quantizer is not None
-    fused = bundle.fusion.fuse(embeddings)  # type: ignore[arg-type]
+    if bundle.fusion is None or bundle.quantizer is None:
+        raise SystemExit(f"{bundle.folder} was trained on ready-made codes; make bundles/demo anew")
+    fused = bundle.fusion.fuse(embeddings)
     distances = bundle.quantizer.distances(fused.item_embeddings[0])
-    feature_set = nearest_free_feature_set(distances, taken, space)  # type: ignore[arg-type]
+    feature_set = nearest_free_feature_set(distances, taken, space)
     tokenizer.encode_canonical(bundle.vocabulary.feature_tokens(np.array([feature_set], dtype=np.int32)))
     return feature_set, fused.item_embeddings[0]
 

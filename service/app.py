@@ -6,29 +6,50 @@ once and everything else says 503 until weights, trie and warm-up are done.
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
 from starlette.types import Scope
 
 from clairo_core.bundle import Bundle, load_bundle
-from clairo_core.items import UserHistory
-from clairo_core.recommender import RecommendationRequest, Recommender
+from clairo_core.errors import ClairoError
 from service import bulk_body
 from service.answered_once import AnsweredOnce
 from service.batcher import Batcher
 from service.bulk import BulkJobs
-from service.cache import InProcessCache
+from service.bundle_swap import BundleSwap, last_activated, prepared_serving, warm_up
+from service.bundles import ActivationLog, BundleShelf
+from service.cache import Cache, InProcessCache
+from service.catalogue_sync import CatalogueSync
+from service.errors import NewerStoreError, OutdatedStoreError, StoreError
 from service.ingestion import Ingestion
 from service.keys.authentication import Authentication
 from service.keys.key_ring import KeyRing
+from service.metrics import CountedCache, Metrics
+from service.observation import Observation
 from service.openapi import describe_problems
 from service.problems import answer_to, install_problem_handlers, problem_response
-from service.recommendations import ModelBatcher, ModelRequest, Recommendations, history_length, run_model_batch
+from service.recommendations import ModelBatcher, Recommendations, history_length, run_model_batch
+from service.redis_cache import LayeredCache, RedisCache
+from service.redis_link import RedisLink
 from service.request_context import RequestContext
-from service.routes import bulk, experiments, feedback, health, item_body, items, recommend, similar, users
+from service.routes import (
+    bulk,
+    bundles,
+    experiments,
+    feedback,
+    health,
+    info,
+    item_body,
+    items,
+    recommend,
+    similar,
+    users,
+)
+from service.routes import metrics as metrics_route
 from service.routes.parts import Parts, Readiness
 from service.routes.playground import install_playground
 from service.serving import Serving
@@ -38,12 +59,15 @@ from service.store.idempotency import IdempotencyStore
 from service.store.jobs import JobStore
 from service.store.keys import KeyStore
 from service.store.sql_store import SqlStore
+from service.store.store import Store
+from service.tracing import flush_spans
 from service.treatment import open_split
 
 logger = logging.getLogger("clairo.app")
 
 MAX_BODY_BYTES = 1024 * 1024
 """Of every call but those that take items."""
+STORE_RETRY_SECONDS = 1.0
 
 DESCRIPTION = """Recommends by generating: a history in, the items that come next out.
 
@@ -52,26 +76,36 @@ Items posted a moment ago included. Errors are `application/problem+json` (RFC 9
 OnStarted = Callable[[Parts | Exception], None]
 
 
-def create_app(settings: Settings, bundle: Bundle | None = None, on_started: OnStarted | None = None) -> FastAPI:
+def create_app(
+    settings: Settings,
+    bundle: Bundle | None = None,
+    on_started: OnStarted | None = None,
+    *,
+    metrics: Metrics | None = None,
+) -> FastAPI:
     """The service as an ASGI app.
 
     Args:
         settings: what the operator chose.
         bundle: loaded already; else the one that the settings name is loaded once the app runs.
         on_started: called once, in the event loop, with the parts when they are ready or with what went wrong.
+        metrics: where the app counts; else numbers of its own.
     """
+    metrics = metrics or Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         readiness: Readiness = app.state.readiness
         may_stop = asyncio.Event()
-        running = asyncio.create_task(_run_parts(settings, bundle, readiness, may_stop, on_started))
+        running = asyncio.create_task(_run_parts(settings, bundle, readiness, may_stop, on_started, metrics))
         try:
             yield
         finally:
             readiness.is_draining = True
             may_stop.set()
             await running
+            # Here and not at exit: the signal that stopped the server ends the process right after this.
+            await asyncio.to_thread(flush_spans)
 
     app = FastAPI(
         title="CLAIRO",
@@ -84,9 +118,12 @@ def create_app(settings: Settings, bundle: Bundle | None = None, on_started: OnS
         redirect_slashes=False,
     )
     app.state.readiness = Readiness()
+    app.state.settings = settings
+    app.state.metrics = metrics
     install_problem_handlers(app)
     # The job of many items before what takes any path behind /items/.
-    for routes in (recommend, similar, bulk, items, feedback, users, experiments, health):
+    routers = (recommend, similar, bulk, items, feedback, users, experiments, bundles, health, info, metrics_route)
+    for routes in routers:
         app.include_router(routes.router)
     install_playground(app)
     describe_problems(app)
@@ -94,6 +131,7 @@ def create_app(settings: Settings, bundle: Bundle | None = None, on_started: OnS
         Authentication, key_ring_of=_key_ring_of, problem=answer_to, allow_open_network=settings.allow_open_network
     )
     app.add_middleware(RequestContext, max_body_bytes=_max_body_bytes, answer=problem_response)
+    app.add_middleware(Observation, metrics=metrics)
     return app
 
 
@@ -103,10 +141,11 @@ async def _run_parts(
     readiness: Readiness,
     may_stop: asyncio.Event,
     on_started: OnStarted | None,
+    metrics: Metrics,
 ) -> None:
     """Open the parts, keep them until `may_stop`, close them; a failure to open is told, not raised."""
     try:
-        async with open_parts(settings, bundle) as parts:
+        async with open_parts(settings, bundle, metrics) as parts:
             readiness.parts = parts
             if on_started is not None:
                 on_started(parts)
@@ -119,20 +158,19 @@ async def _run_parts(
 
 
 @asynccontextmanager
-async def open_parts(settings: Settings, bundle: Bundle | None = None) -> AsyncIterator[Parts]:
+async def open_parts(
+    settings: Settings, bundle: Bundle | None = None, metrics: Metrics | None = None
+) -> AsyncIterator[Parts]:
     """Every part, ready to work, and closed in the end: those who wait are answered first.
 
     Raises:
         BundleError: the bundle cannot be served.
         StoreError: the database cannot be used.
     """
-    if bundle is None:
-        bundle = await asyncio.to_thread(load_bundle, settings.bundle)
-    recommender = await asyncio.to_thread(
-        bundle.recommender, settings.device, num_views=settings.num_views, num_beams=settings.num_beams
-    )
-    serving = Serving(bundle, recommender)
+    metrics = metrics or Metrics()
+    redis = RedisLink(settings.redis_url) if settings.redis_url else None
     store = SqlStore(settings.store_location, settings.namespace, may_migrate=settings.migrate or None)
+    shelf = BundleShelf(settings.bundle, settings.bundles_dir)
     batcher: ModelBatcher = Batcher(
         run_model_batch,
         max_batch_size=settings.max_batch_size,
@@ -140,29 +178,56 @@ async def open_parts(settings: Settings, bundle: Bundle | None = None) -> AsyncI
         max_queue_depth=settings.max_queue_depth,
         deadline_seconds=settings.request_deadline_seconds,
         length_of=history_length,
+        observer=metrics,
     )
-    cache = InProcessCache(settings.cache_max_entries)
-    recommendations = Recommendations(
-        serving,
-        batcher,
-        cache,
-        deadline_seconds=settings.request_deadline_seconds,
-        exploration_temperature=settings.exploration_temperature,
-    )
-    ingestion = Ingestion(serving, store, max_queue_depth=settings.max_queue_depth)
-    feedback = FeedbackStore(store.database)
-    jobs = JobStore(store.database)
-    bulk_jobs = BulkJobs(jobs, ingestion, item_body.item_of_fields)
-    key_ring = KeyRing(KeyStore(store.database))
-    try:
-        await store.open()
+    # Closed in reverse: what was opened first is needed longest.
+    async with AsyncExitStack() as opened:
+        if redis is not None:
+            opened.push_async_callback(redis.close)
+        opened.push_async_callback(store.close)
+        await open_store(store, settings.database_wait_seconds)
+        # Held by `serving` alone from here on: a bundle that is swapped out must not stay in memory.
+        serving = await first_serving(settings, bundle, shelf, store)
+        sync = CatalogueSync(redis=redis, channel=f"clairo:{settings.namespace}:written")
+        ingestion = Ingestion(
+            serving,
+            store,
+            max_queue_depth=settings.max_queue_depth,
+            metrics=metrics,
+            on_written=sync.tell_others,
+        )
+        swap = BundleSwap(settings, shelf, store, serving, store, ingestion, batcher, metrics)
+        feedback = FeedbackStore(store.database)
+        jobs = JobStore(store.database)
+        bulk_jobs = BulkJobs(jobs, ingestion, item_body.item_of_fields)
+        key_ring = KeyRing(KeyStore(store.database))
         await key_ring.refresh()
         await ingestion.catch_up()
-        await recommendations.tables.current()
+        opened.push_async_callback(batcher.stop)
         await batcher.start()
-        await _warm_up(recommender, batcher, min(settings.max_batch_size, settings.max_queue_depth))
+        await warm_up(serving, batcher, min(settings.max_batch_size, settings.max_queue_depth))
+        opened.push_async_callback(ingestion.finish)
+        opened.push_async_callback(sync.stop)
+
+        async def show_serving() -> None:
+            # Of a worker that nobody scrapes as well: where there are several, one answers for all.
+            metrics.show_serving(serving.bundle_id, serving.recommender.catalogue.num_live)
+
+        follow = (swap.follow,) if settings.bundles_dir else ()
+        await sync.start((ingestion.catch_up, *follow, show_serving))
+        cache = CountedCache(open_cache(settings, redis), metrics)
+        recommendations = Recommendations(
+            serving,
+            batcher,
+            cache,
+            deadline_seconds=settings.request_deadline_seconds,
+            exploration_temperature=settings.exploration_temperature,
+            metrics=metrics,
+        )
+        await recommendations.tables.current()
+        opened.push_async_callback(bulk_jobs.stop)
         await bulk_jobs.start()
-        async with open_split(settings, serving.bundle_id, store, batcher, cache, feedback) as split:
+        async with open_split(settings, serving.bundle_id, store, batcher, cache, feedback, metrics) as split:
             yield Parts(
                 serving,
                 recommendations,
@@ -174,25 +239,65 @@ async def open_parts(settings: Settings, bundle: Bundle | None = None) -> AsyncI
                 bulk_jobs=bulk_jobs,
                 answered_once=AnsweredOnce(IdempotencyStore(store.database)),
                 key_ring=key_ring,
+                swap=swap,
+                sync=sync,
+                redis=redis,
                 split=split,
             )
-    finally:
-        await bulk_jobs.stop()
-        await ingestion.finish()
-        await batcher.stop()
-        await store.close()
 
 
-async def _warm_up(recommender: Recommender, batcher: ModelBatcher, batch_size: int) -> None:
-    """Recommend alone and in a full batch: compiling and first allocations are not the first client's wait.
+async def open_store(store: Store, wait_seconds: float) -> None:
+    """Open the store, trying again for a while where the database is not up yet.
 
-    The batcher has then also measured how long a request takes.
+    Raises:
+        StoreError: it is not up in time, or cannot be used at all.
     """
-    history = UserHistory(recommender.catalogue.item_ids[: recommender.max_history_items])
-    request = ModelRequest(recommender, RecommendationRequest(history=history, limit=1))
-    await batcher.submit(request)
-    # Where one batch takes most of the deadline, the batcher refuses some of these already.
-    await asyncio.gather(*(batcher.submit(request) for _ in range(batch_size)), return_exceptions=True)
+    give_up_at = time.monotonic() + wait_seconds
+    while True:
+        try:
+            return await store.open()
+        except (NewerStoreError, OutdatedStoreError):
+            raise
+        except StoreError as error:
+            if time.monotonic() >= give_up_at:
+                raise
+            logger.warning("the database cannot be used yet, trying again: %s", error)
+            await asyncio.sleep(STORE_RETRY_SECONDS)
+
+
+async def first_serving(
+    settings: Settings, bundle: Bundle | None, shelf: BundleShelf, activations: ActivationLog
+) -> Serving:
+    """What to begin with: the bundle that was activated last if it is there, else the one that the settings name.
+
+    Raises:
+        BundleError: it cannot be served.
+    """
+    activated = await last_activated(activations) if settings.bundles_dir is not None else None
+    if activated is not None and (bundle is None or bundle.manifest.bundle_id != activated):
+        try:
+            bundle = await asyncio.to_thread(load_bundle, shelf.find(activated).folder)
+            logger.info("bundle %s was activated last and is served, whatever %s is", activated, settings.bundle)
+        except ClairoError as error:
+            logger.warning("bundle %s was activated last, but cannot be served: %s", activated, error)
+    if bundle is None:
+        bundle = await asyncio.to_thread(load_bundle, settings.bundle)
+    return await prepared_serving(bundle, settings)
+
+
+def open_cache(settings: Settings, redis: RedisLink | None) -> Cache:
+    """Answers in this process's memory, and in Redis where there is one."""
+    near = InProcessCache(
+        settings.cache_max_entries,
+        max_bytes=settings.cache_max_mib * 1024 * 1024,
+        ttl_seconds=settings.cache_ttl_seconds,
+    )
+    if redis is None:
+        return near
+    # What the request does not say, but the answer depends on: another shop, other beams, another release.
+    views_and_beams = f"{settings.num_views}x{settings.num_beams}"
+    prefix = f"clairo:{version('clairo')}:{settings.namespace}:{views_and_beams}:answer:"
+    return LayeredCache(near, RedisCache(redis, prefix, ttl_seconds=settings.cache_ttl_seconds))
 
 
 def _key_ring_of(scope: Scope) -> KeyRing | None:

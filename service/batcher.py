@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from service.errors import NotReadyError, OverloadedError
 
@@ -22,6 +22,16 @@ WEIGHT_OF_NEWEST = 0.3
 """Of the newest batch, in the running mean of the time that a request takes."""
 SAFE_SHARE = 0.5
 """Of the deadline that the queue may take: a machine with other work to do is slower all of a sudden."""
+
+
+class BatchObserver(Protocol):
+    """Is told what a batcher does; `metrics.Metrics` is one."""
+
+    def show_queue_depth(self, depth: int) -> None:
+        """As many requests wait."""
+
+    def count_batch(self, waited_seconds: Sequence[float], generate_seconds: float) -> None:
+        """A batch was run, its requests having waited so long."""
 
 
 class Batcher(Generic[Request, Answer]):
@@ -43,6 +53,7 @@ class Batcher(Generic[Request, Answer]):
         max_queue_depth: int,
         deadline_seconds: float = math.inf,
         length_of: Callable[[Request], int] = lambda _request: 0,
+        observer: BatchObserver | None = None,
     ) -> None:
         self._run_batch = run_batch
         self._max_batch_size = max_batch_size
@@ -50,11 +61,12 @@ class Batcher(Generic[Request, Answer]):
         self._max_queue_depth = max_queue_depth
         self._deadline_seconds = deadline_seconds
         self._length_of = length_of
+        self._observer = observer
         self._seconds_per_request = 0.0
         self._expected_free_at = 0.0
         self._had_company = True
         self._is_sorted = False
-        self._queue: deque[tuple[Request, asyncio.Future[Answer]]] = deque()
+        self._queue: deque[_Waiting[Request, Answer]] = deque()
         self._has_changed = asyncio.Event()
         self._is_stopping = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="clairo-model")
@@ -93,16 +105,23 @@ class Batcher(Generic[Request, Answer]):
                 f"the {len(self._queue)} requests that wait take about {wait_seconds:.1f} seconds, too long for the "
                 f"deadline of {self._deadline_seconds:g}; try again in a second"
             )
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        entry = (request, future)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+        entry = _Waiting(request, future, loop.time())
         self._queue.append(entry)
+        self._show_queue_depth()
         self._has_changed.set()
         try:
             return await future
         except asyncio.CancelledError:
             with suppress(ValueError):
                 self._queue.remove(entry)
+            self._show_queue_depth()
             raise
+
+    def _show_queue_depth(self) -> None:
+        if self._observer is not None:
+            self._observer.show_queue_depth(len(self._queue))
 
     def _expected_wait_seconds(self) -> float:
         """Until a request that comes now is answered, by the mean of the last ones."""
@@ -116,23 +135,27 @@ class Batcher(Generic[Request, Answer]):
             batch = await self._next_batch()
             if not batch:
                 return
-            requests = [request for request, _ in batch]
+            self._show_queue_depth()
+            requests = [waiting.request for waiting in batch]
             started_at = loop.time()
             self._expected_free_at = started_at + len(batch) * self._seconds_per_request
             outcomes = await loop.run_in_executor(self._thread, self._run_each_on_its_own_risk, requests)
-            newest = (loop.time() - started_at) / len(batch)
+            generate_seconds = loop.time() - started_at
+            if self._observer is not None:
+                self._observer.count_batch([started_at - waiting.since for waiting in batch], generate_seconds)
+            newest = generate_seconds / len(batch)
             weight = WEIGHT_OF_NEWEST if self._seconds_per_request else 1.0
             self._seconds_per_request += weight * (newest - self._seconds_per_request)
             self._had_company = len(batch) > 1
-            for (_, future), outcome in zip(batch, outcomes, strict=True):
-                if future.done():
+            for waiting, outcome in zip(batch, outcomes, strict=True):
+                if waiting.future.done():
                     continue
                 if isinstance(outcome, Exception):
-                    future.set_exception(outcome)
+                    waiting.future.set_exception(outcome)
                 else:
-                    future.set_result(outcome)
+                    waiting.future.set_result(outcome)
 
-    async def _next_batch(self) -> list[tuple[Request, "asyncio.Future[Answer]"]]:
+    async def _next_batch(self) -> list["_Waiting[Request, Answer]"]:
         """The requests to run next; empty once the batcher is stopped and nothing waits."""
         while True:
             await self._wait_until(lambda: bool(self._queue))
@@ -144,13 +167,13 @@ class Batcher(Generic[Request, Answer]):
             if self._queue or self._is_stopping:
                 return self._taken()
 
-    def _taken(self) -> list[tuple[Request, "asyncio.Future[Answer]"]]:
+    def _taken(self) -> list["_Waiting[Request, Answer]"]:
         """The next batch, out of the queue."""
         size = self._max_batch_size
         if len(self._queue) >= 2 * size and not self._is_sorted:
             oldest = self._queue[0]
             window = [self._queue.popleft() for _ in range(2 * size)]
-            window.sort(key=lambda entry: self._length_of(entry[0]))
+            window.sort(key=lambda entry: self._length_of(entry.request))
             # The batch with the oldest request goes first, the other one next, whatever comes meanwhile.
             halves = [window[:size], window[size:]]
             halves.sort(key=lambda half: all(entry is not oldest for entry in half))
@@ -176,3 +199,10 @@ class Batcher(Generic[Request, Answer]):
             # One of them is to blame: alone, it harms nobody else.
             return [outcome for request in requests for outcome in self._run_each_on_its_own_risk([request])]
         return answers
+
+
+class _Waiting(NamedTuple, Generic[Request, Answer]):
+    request: Request
+    future: "asyncio.Future[Answer]"
+    since: float
+    """By the event loop's clock."""

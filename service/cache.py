@@ -1,14 +1,16 @@
 """Keep computed answers, and compute equal ones that are asked for at the same time only once.
 
 Keys and values are text and bytes. Nothing is ever deleted because it went stale: a key holds bundle and catalogue
-version, so a newer catalogue asks for other keys. Knows nothing of what the answers say.
+version, so a newer catalogue asks for other keys. Knows nothing of what the answers say. `redis_cache.RedisCache`
+is the one that several processes share.
 """
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
 class Cache(Protocol):
@@ -22,25 +24,54 @@ class Cache(Protocol):
 
 
 class InProcessCache:
-    """A `Cache` in this process's memory that forgets the answer that was not asked for longest."""
+    """A `Cache` in this process's memory that forgets the answer that was not asked for longest.
 
-    def __init__(self, max_entries: int) -> None:
+    Bounded by the number of answers, by their bytes, keys included, and by their age.
+    """
+
+    def __init__(
+        self,
+        max_entries: int,
+        *,
+        max_bytes: int = 64 * 1024 * 1024,
+        ttl_seconds: float = 3600.0,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._max_entries = max_entries
-        self._answers: OrderedDict[str, bytes] = OrderedDict()
+        self._max_bytes = max_bytes
+        self._ttl_seconds = ttl_seconds
+        self._now = now
+        self._answers: OrderedDict[str, _KeptAnswer] = OrderedDict()
+        self._num_bytes = 0
 
     async def get(self, key: str) -> bytes | None:
         """See `Cache.get`."""
-        answer = self._answers.get(key)
-        if answer is not None:
-            self._answers.move_to_end(key)
-        return answer
+        kept = self._answers.get(key)
+        if kept is None:
+            return None
+        if kept.expires_at <= self._now():
+            self._forget(key)
+            return None
+        self._answers.move_to_end(key)
+        return kept.answer
 
     async def put(self, key: str, answer: bytes) -> None:
         """See `Cache.put`."""
-        self._answers[key] = answer
-        self._answers.move_to_end(key)
-        while len(self._answers) > self._max_entries:
-            self._answers.popitem(last=False)
+        self._forget(key)
+        self._answers[key] = _KeptAnswer(answer, self._now() + self._ttl_seconds)
+        self._num_bytes += len(key) + len(answer)
+        while self._answers and (len(self._answers) > self._max_entries or self._num_bytes > self._max_bytes):
+            self._forget(next(iter(self._answers)))
+
+    def _forget(self, key: str) -> None:
+        kept = self._answers.pop(key, None)
+        if kept is not None:
+            self._num_bytes -= len(key) + len(kept.answer)
+
+
+class _KeptAnswer(NamedTuple):
+    answer: bytes
+    expires_at: float
 
 
 class SingleFlight:

@@ -4,9 +4,12 @@ Knows flags, sockets and exit codes. What is wrong is said in one line on standa
 the exit code is 1 then, and 2 for a flag or setting that has no meaning.
 """
 
+import asyncio
 import logging
+import os
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -17,9 +20,14 @@ import uvicorn
 from clairo_core.errors import ClairoError, SettingsError
 from service import store_commands
 from service.app import create_app
+from service.doctor import State, as_table, examine
+from service.logs import set_up_logging
+from service.metrics import Metrics
 from service.routes.parts import Parts, Readiness
 from service.settings import Settings, load_settings
 from service.store.database import location_name
+from service.tracing import start_tracing
+from service.workers import Tell, serve_with_workers
 
 app = typer.Typer(
     name="clairo-serve",
@@ -29,6 +37,8 @@ app = typer.Typer(
 )
 
 DRAIN_SECONDS = 20
+BACKLOG = 2048
+"""As uvicorn has it."""
 USAGE_ERROR = 2
 
 
@@ -59,6 +69,7 @@ def run(
     bundle: Annotated[Path | None, _option("bundle")] = None,
     host: Annotated[str | None, _option("host")] = None,
     port: Annotated[int | None, _option("port")] = None,
+    workers: Annotated[int | None, _option("workers")] = None,
     allow_open_network: Annotated[bool | None, _option("allow_open_network")] = None,
     data_dir: Annotated[Path | None, _option("data_dir")] = None,
     database_url: Annotated[str | None, _option("database_url")] = None,
@@ -67,6 +78,9 @@ def run(
     device: Annotated[str | None, _option("device")] = None,
     num_views: Annotated[int | None, _option("num_views")] = None,
     num_beams: Annotated[int | None, _option("num_beams")] = None,
+    bundles_dir: Annotated[Path | None, _option("bundles_dir")] = None,
+    redis_url: Annotated[str | None, _option("redis_url")] = None,
+    log_format: Annotated[str | None, _option("log_format")] = None,
 ) -> None:
     """Serve a bundle until interrupted; the playground is at /, the API as /openapi.json describes it.
 
@@ -77,6 +91,7 @@ def run(
         "bundle": bundle,
         "host": host,
         "port": port,
+        "workers": workers,
         "allow_open_network": allow_open_network,
         "data_dir": data_dir,
         "database_url": database_url,
@@ -85,32 +100,93 @@ def run(
         "device": device,
         "num_views": num_views,
         "num_beams": num_beams,
+        "bundles_dir": bundles_dir,
+        "redis_url": redis_url,
+        "log_format": log_format,
     }
     try:
         settings = load_settings(flags)
     except SettingsError as error:
         _fail(str(error), USAGE_ERROR)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    set_up_logging(settings.log_format)
     serve(settings)
+
+
+@app.command()
+def doctor(
+    bundle: Annotated[Path | None, _option("bundle")] = None,
+    bundles_dir: Annotated[Path | None, _option("bundles_dir")] = None,
+    data_dir: Annotated[Path | None, _option("data_dir")] = None,
+    database_url: Annotated[str | None, _option("database_url")] = None,
+    namespace: Annotated[str | None, _option("namespace")] = None,
+    redis_url: Annotated[str | None, _option("redis_url")] = None,
+    device: Annotated[str | None, _option("device")] = None,
+) -> None:
+    """Check settings, bundle, database, Redis, device and disk, and say what to do; 1 if anything is broken.
+
+    Reads the same flags and CLAIRO_* variables as `clairo-serve run`, and changes nothing.
+    """
+    flags = {
+        "bundle": bundle,
+        "bundles_dir": bundles_dir,
+        "data_dir": data_dir,
+        "database_url": database_url,
+        "namespace": namespace,
+        "redis_url": redis_url,
+        "device": device,
+        # Of no matter to what is looked at.
+        "allow_open_network": True,
+    }
+    try:
+        settings = load_settings(flags)
+    except SettingsError as error:
+        _fail(str(error), USAGE_ERROR)
+    findings = asyncio.run(examine(settings))
+    typer.echo(as_table(findings))
+    if any(finding.state is State.BROKEN for finding in findings):
+        sys.exit(1)
 
 
 def serve(settings: Settings) -> None:
     """Listen and serve until a signal comes; exit with 1 if the service cannot start."""
+    listening = _listening_socket(settings.host, settings.port)
+    address = _address_of(listening)
+    typer.echo(f"CLAIRO loads {settings.bundle}; items are kept in {location_name(settings.store_location)}.")
+
+    def tell(line: str) -> None:
+        typer.echo(line)
+        typer.echo(f"Playground: {address}/")
+
+    try:
+        if settings.workers == 1:
+            failure = serve_alone(settings, listening, tell)
+        else:
+            listening.listen(BACKLOG)
+            failure = serve_with_workers(settings, listening, serve_in_worker, tell)
+    except KeyboardInterrupt:
+        failure = None
+        typer.echo("CLAIRO has stopped.")
+    if failure is not None:
+        _fail(failure, exit_code=1)
+
+
+def serve_alone(
+    settings: Settings, listening: socket.socket, tell: Callable[[str], None], shared_folder: Path | None = None
+) -> str | None:
+    """Serve in this process; `tell` is called with a line once that works. Why it could not start, or None."""
+    set_up_logging(settings.log_format)
+    start_tracing(os.environ)
     failures: list[Exception] = []
 
-    def tell(outcome: Parts | Exception) -> None:
+    def on_started(outcome: Parts | Exception) -> None:
         if isinstance(outcome, Exception):
             failures.append(outcome)
             server.should_exit = True
         else:
             num_items = outcome.serving.recommender.catalogue.num_live
-            typer.echo(f"CLAIRO serves {num_items} items of bundle {outcome.serving.bundle_id}.")
-            typer.echo(f"Playground: {address}/")
+            tell(f"CLAIRO serves {num_items} items of bundle {outcome.serving.bundle_id}.")
 
-    listening = _listening_socket(settings.host, settings.port)
-    address = _address_of(listening)
-    typer.echo(f"CLAIRO loads {settings.bundle}; items are kept in {location_name(settings.store_location)}.")
-    web_app = create_app(settings, on_started=tell)
+    web_app = create_app(settings, on_started=on_started, metrics=Metrics(shared_folder))
     server = _DrainingServer(
         web_app.state.readiness,
         uvicorn.Config(
@@ -122,14 +198,19 @@ def serve(settings: Settings) -> None:
             timeout_graceful_shutdown=DRAIN_SECONDS,
         ),
     )
-    try:
-        server.run(sockets=[listening])
-    except KeyboardInterrupt:
-        typer.echo("CLAIRO has stopped.")
+    server.run(sockets=[listening])
     for failure in failures:
         if not isinstance(failure, ClairoError):
             raise failure
-        _fail(str(failure), exit_code=1)
+        return str(failure)
+    return None
+
+
+def serve_in_worker(settings: Settings, listening: socket.socket, tell: Tell, shared_folder: Path) -> None:
+    """Serve in one of several processes."""
+    failure = serve_alone(settings, listening, tell, shared_folder)
+    if failure is not None:
+        tell(f"!{failure}")
 
 
 def main() -> None:

@@ -14,6 +14,9 @@ ClairoError
     ├── IdempotencyKeyReusedError the same Idempotency-Key, another body
     ├── ExportError               the tables cannot be written
     ├── CannotIngestError         the bundle has no encoders
+    ├── UnknownBundleError        none of this id can be served
+    ├── WorseBundleError          it measured worse than the serving one
+    ├── SwapInProgressError       another bundle is being activated
     ├── NotReadyError             still starting, or draining
     ├── OverloadedError           the queue for the model is full
     ├── DeadlineExceededError     the answer took longer than the operator allows
@@ -53,6 +56,8 @@ class NoPictureError(ServiceError):
 
 class NoEmbeddingsError(ServiceError):
     """The bundle was trained on ready-made codes and has no item embeddings to compare."""
+
+
 class NoKeyError(ServiceError):
     """The call needs an API key, and this one is missing, wrong, revoked, or of another namespace."""
 
@@ -83,6 +88,18 @@ class ExportError(ServiceError):
 
 class CannotIngestError(ServiceError):
     """The bundle was trained on ready-made codes and has no encoders to describe a new item with."""
+
+
+class UnknownBundleError(ServiceError):
+    """No bundle of this id can be served."""
+
+
+class WorseBundleError(ServiceError):
+    """The bundle measured worse than the one that is served."""
+
+
+class SwapInProgressError(ServiceError):
+    """Another bundle is being activated."""
 
 
 class NotReadyError(ServiceError):

@@ -15,7 +15,7 @@ Knows nothing of HTTP or SQL. Start at `Ingestion.add_item`.
 import asyncio
 import logging
 import random
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,9 +25,11 @@ from clairo_core.encoders.pictures import decode_picture
 from clairo_core.errors import ClairoError, DuplicateItemError
 from clairo_core.items import Item
 from clairo_core.tokenizer import Tokenizer
-from service.errors import CannotIngestError, FeatureSetTakenError, OverloadedError
+from service.errors import CannotIngestError, FeatureSetTakenError, OverloadedError, StoreError
+from service.metrics import Metrics
 from service.serving import ServedItem, Serving, posted_item
 from service.store.store import CatalogueChange, ChangeKind, ItemWrite, Store, StoredFeatures, WriteOutcome
+from service.tracing import step
 
 logger = logging.getLogger("clairo.ingestion")
 
@@ -88,10 +90,21 @@ class _Growth:
 class Ingestion:
     """Adds items one after the other; reading and recommending go on meanwhile."""
 
-    def __init__(self, serving: Serving, store: Store, *, max_queue_depth: int) -> None:
+    def __init__(
+        self,
+        serving: Serving,
+        store: Store,
+        *,
+        max_queue_depth: int,
+        metrics: Metrics | None = None,
+        on_written: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_written` is called, in the event loop, after the store has kept something new."""
         self._serving = serving
         self._store = store
         self._max_queue_depth = max_queue_depth
+        self._metrics = metrics or Metrics()
+        self._on_written = on_written
         self._num_waiting = 0
         self._one_at_a_time = asyncio.Lock()
         self._applied_version = 0
@@ -141,6 +154,17 @@ class Ingestion:
         async with self._one_at_a_time:
             await self._apply_new_changes()
 
+    async def take_over(self, candidate: "Ingestion") -> None:
+        """Serve from now on what `candidate` prepared under another bundle; items posted meanwhile come along.
+
+        Raises:
+            StoreError: the store cannot be read; what is served stays as it is.
+        """
+        async with self._one_at_a_time:
+            await candidate.catch_up()
+            self._serving.become(candidate._serving)
+            self._applied_version = candidate._applied_version
+
     async def finish(self) -> None:
         """Wait until nobody is adding an item."""
         while self._num_waiting:
@@ -185,6 +209,7 @@ class Ingestion:
                     # Another process on this store took it since we caught up; not in step with it again.
                     await asyncio.sleep(random.uniform(0, MAX_BACKOFF_SECONDS))  # noqa: S311
                     continue
+                self._on_written()
                 await self._apply_new_changes()
                 return self._serving.find(item.item_id)
         raise OverloadedError("other processes take every feature set first; try again in a second")
@@ -207,6 +232,7 @@ class Ingestion:
                 except FeatureSetTakenError:
                     await asyncio.sleep(random.uniform(0, MAX_BACKOFF_SECONDS))  # noqa: S311
                     continue
+                self._on_written()
                 await self._apply_new_changes()
                 return outcomes
         raise OverloadedError("other processes take every feature set first; try again in a second")
@@ -217,9 +243,19 @@ class Ingestion:
             catalogue = self._serving.recommender.catalogue
             if not catalogue.is_retired[self._serving.row_of(item_id)]:
                 await self._store.retire_item(item_id)
+                self._on_written()
                 await self._apply_new_changes()
 
     async def _apply_new_changes(self) -> None:
+        for _ in range(MAX_ATTEMPTS):
+            try:
+                return await self._apply_changes()
+            except FeatureSetTakenError:
+                # Another process carries the same items into this bundle: what it described, we read.
+                await asyncio.sleep(random.uniform(0, MAX_BACKOFF_SECONDS))  # noqa: S311
+        raise OverloadedError("other processes take every feature set first; try again in a second")
+
+    async def _apply_changes(self) -> None:
         changes = await self._store.changes_since(self._applied_version, self._serving.bundle_id)
         if not changes:
             return
@@ -265,7 +301,8 @@ class Ingestion:
             changed_items[row] = self._serving.with_content(row, change.item, change.has_picture)
 
     async def _described(self, items: Sequence[Item], catalogue: Catalogue) -> list[StoredFeatures]:
-        described = await asyncio.to_thread(self._serving.bundle.describe_items, items, catalogue.taken)
+        with step("clairo.encode"), self._metrics.timed_encoding():
+            described = await asyncio.to_thread(self._serving.bundle.describe_items, items, catalogue.taken)
         return [
             StoredFeatures(
                 bundle_id=self._serving.bundle_id,
@@ -288,6 +325,9 @@ class Ingestion:
         try:
             (features,) = await self._described([whole_item], catalogue)
             await self._store.add_features(change.item_id, features)
+        except StoreError:
+            # Not the item's fault: it is tried again.
+            raise
         except ClairoError as error:
             logger.warning("posted item %r is not served: %s", change.item_id, error)
             return None

@@ -23,8 +23,10 @@ from service.cache import Cache, SingleFlight
 from service.errors import DeadlineExceededError
 from service.explanations import Explained, Reason, explain, requests_without_each
 from service.item_table import ItemTable, ItemTables, digest_of_rows
+from service.metrics import Metrics
 from service.reranking import Reranking, reranked, with_reason_for_filter
 from service.serving import Serving
+from service.tracing import step
 
 SEEDS = 2**31
 """One is drawn from so many where chance has a say and the client leaves it to us."""
@@ -96,6 +98,7 @@ class Recommendations:
         *,
         deadline_seconds: float,
         exploration_temperature: float = 0.0,
+        metrics: Metrics | None = None,
     ) -> None:
         self.tables = ItemTables(serving)
         """What filters and similarity read."""
@@ -105,6 +108,7 @@ class Recommendations:
         self._flights = SingleFlight()
         self._deadline_seconds = deadline_seconds
         self._temperature = exploration_temperature
+        self._metrics = metrics or Metrics()
 
     async def recommend(self, wanted: Wanted) -> Recommended:
         """The best items for one history.
@@ -136,6 +140,7 @@ class Recommendations:
         item_ids = dict.fromkeys(wanted.history.item_ids)
         ignored = tuple(item_id for item_id in item_ids if catalogue.find_row(item_id) is None)
         answer, explanations = decoded_answer(encoded)
+        self._metrics.count_recommended([item.source for item in answer.items], answer.fallback_reason)
         return Recommended(bundle_id, catalogue.version, seed, ignored, answer, explanations)
 
     async def _compute(self, key: str, computation: "_Computation") -> bytes:
@@ -148,7 +153,8 @@ class Recommendations:
             is_allowed=computation.is_allowed,
             seed=reranking.seed,
         )
-        pool = await self._batcher.submit(ModelRequest(recommender, request))
+        with step("clairo.generate"):
+            pool = await self._batcher.submit(ModelRequest(recommender, request))
         answer = reranked(pool, wanted.limit, reranking, computation.similarities)
         if wanted.item_filter is not None:
             answer = with_reason_for_filter(answer, wanted.limit)

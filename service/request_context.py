@@ -16,6 +16,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.logs import REQUEST_ID
+
 logger = logging.getLogger("clairo.requests")
 
 REQUEST_ID_HEADER = "X-Request-ID"
@@ -69,6 +71,8 @@ class RequestContext:
         sent_id = headers.get(REQUEST_ID_HEADER, "")
         request_id = sent_id if REQUEST_ID_PATTERN.fullmatch(sent_id) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
+        # Of this request's task alone: every line logged on its behalf carries the id.
+        REQUEST_ID.set(request_id)
         status: int | None = None
 
         async def send_with_headers(message: Message) -> None:
@@ -79,6 +83,9 @@ class RequestContext:
                 answer_headers[REQUEST_ID_HEADER] = request_id
                 for name, value in SECURITY_HEADERS.items():
                     answer_headers.setdefault(name, value)
+                if "json" in answer_headers.get("content-type", ""):
+                    # Somebody's history, or what came of it: no proxy keeps it.
+                    answer_headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
         limit = self._max_body_bytes(scope["path"])
@@ -103,8 +110,9 @@ class RequestContext:
                 scope["method"],
                 scope["path"],
                 status,
-                time.perf_counter() - started_at,
+                seconds := time.perf_counter() - started_at,
                 request_id,
+                extra={"method": scope["method"], "path": scope["path"], "status": status, "seconds": seconds},
             )
 
     def _too_large(self, scope: Scope, limit: int) -> Response:

@@ -161,15 +161,21 @@ class Live(BaseModel):
 class Ready(BaseModel):
     """Weights, trie and warm-up are done."""
 
-    status: Literal["ready"] = "ready"
+    status: Literal["ready", "degraded"] = Field(description="Both can recommend.")
     bundle_id: str
     catalogue_version: int
+    degraded: list[str] = Field(default=[], description="What is missing, and what that means.")
 
 
 class Info(BaseModel):
     """What is being served."""
 
     version: str
+    python_version: str
+    releases: dict[str, str] = Field(description="Of the libraries that answers depend on.")
+    device: str = Field(description="Where the generator runs.")
+    uptime_seconds: float
+    settings: dict[str, int | float] = Field(description="Those that name no address, path or secret.")
     bundle_id: str
     preset: str
     dataset_name: str
@@ -180,6 +186,33 @@ class Info(BaseModel):
     num_items: int = Field(description="Items that can be recommended.")
     num_posted_items: int
     can_ingest: bool = Field(description="Whether POST /items works: the bundle has encoders.")
+
+
+class ServableBundle(BaseModel):
+    """A bundle in the operator's folder."""
+
+    name: str = Field(description="Its folder.")
+    bundle_id: str | None = Field(description="null if its manifest cannot be read.")
+    is_serving: bool
+    preset: str | None
+    dataset_name: str | None
+    created_at: str | None = Field(description="ISO 8601, UTC.")
+    ndcg_at_10: float | None = Field(description="As its own evaluation measured it; decides whether it is worse.")
+    problem: str | None = Field(description="Why it cannot be served, as far as its manifest tells.")
+
+
+class BundleList(BaseModel):
+    """What can be served."""
+
+    bundles: list[ServableBundle]
+
+
+class ActivatedBundle(BaseModel):
+    """What is served now, and what was until now."""
+
+    bundle_id: str
+    previous_bundle_id: str = Field(description="Activate it to go back.")
+    catalogue_version: int
 
 
 class FieldError(BaseModel):

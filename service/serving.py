@@ -84,6 +84,10 @@ class Serving:
         self.num_changes += 1
         self.recommender = recommender
 
+    def become(self, other: "Serving") -> None:
+        """Serve from now on what `other` does, bundle and posted items alike; `other` is used no more."""
+        self.bundle, self.recommender, self._items = other.bundle, other.recommender, other._items
+
     def row_of(self, item_id: str) -> int:
         """An item's row in the catalogue, retired or not.
 
@@ -123,11 +127,13 @@ class Serving:
             The items, and the `before_row` that goes on after them; None at the end.
         """
         wanted = words.casefold().split()
-        is_retired = self.recommender.catalogue.is_retired
-        newest = len(is_retired) if before_row is None else min(before_row, len(is_retired))
+        # Runs in a thread: what is served may be swapped meanwhile.
+        items, is_retired = self._items, self.recommender.catalogue.is_retired
+        num_rows = min(len(items), len(is_retired))
+        newest = num_rows if before_row is None else min(before_row, num_rows)
         found: list[ServedItem] = []
         for row in range(newest - 1, -1, -1):
-            candidate = self._items[row]
+            candidate = items[row]
             if is_retired[row] or not all(word in candidate.search_text for word in wanted):
                 continue
             if len(found) == limit:

@@ -9,10 +9,11 @@ import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from redis.asyncio.connection import parse_url
 
 from clairo_core.errors import SettingsError
 
@@ -62,8 +63,12 @@ class Settings(StoreSettings):
     """Everything about the service that an operator can choose; the defaults serve one machine."""
 
     bundle: Path = Field(description="The bundle to serve: a folder that `clairo-train run` wrote.")
+    bundles_dir: Path | None = Field(
+        default=None, description="A folder of bundles that can be activated while the service runs."
+    )
     host: str = Field(default="127.0.0.1", min_length=1, description="The address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="The port; 0 takes a free one.")
+    workers: int = Field(default=1, ge=1, le=64, description="Processes that serve the port; each loads the bundle.")
     allow_open_network: bool = Field(
         default=False, description="Answer clients on other machines even before an API key has been made."
     )
@@ -96,6 +101,36 @@ class Settings(StoreSettings):
         description="Draw recommendations by their probability to the power of 1 / this; 0 draws nothing by chance.",
     )
     cache_max_entries: int = Field(default=10_000, ge=0, description="Answers kept in memory; 0 keeps none.")
+    cache_max_mib: int = Field(default=64, ge=1, description="Memory that answers kept there may take.")
+    cache_ttl_seconds: float = Field(default=3600.0, gt=0, le=604_800, description="An answer older is forgotten.")
+    redis_url: str = Field(
+        default="",
+        description="redis://[:PASSWORD@]HOST:PORT/DB, to share answers among processes; empty keeps them in memory.",
+    )
+
+    database_wait_seconds: float = Field(
+        default=0.0, ge=0, le=600, description="How long to wait at the start for a database that is not up yet."
+    )
+    log_format: str = Field(
+        default="text", pattern=r"^(text|json)$", description="Log lines as text for people or as JSON for machines."
+    )
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_url_can_be_parsed(cls, url: str) -> str:
+        if url:
+            try:
+                parse_url(url)
+            except ValueError as error:
+                # Without the url: it may hold a password.
+                raise ValueError("expected redis://HOST:PORT/DB, rediss://... or unix://PATH") from error
+        return url
+
+    @model_validator(mode="after")
+    def _workers_share_a_store(self) -> Self:
+        if self.workers > 1 and self.store_location is None:
+            raise ValueError("several workers need a store that they share; sqlite:///:memory: is each worker's own")
+        return self
 
 
 def load_settings(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Settings:

@@ -17,6 +17,7 @@ from service.cache import Cache
 from service.errors import StoreError
 from service.experiments import FeedbackEvents, Outcomes, Split, parsed_experiment
 from service.ingestion import Ingestion
+from service.metrics import Metrics
 from service.recommendations import ModelBatcher, Recommendations
 from service.serving import Serving
 from service.settings import Settings
@@ -35,6 +36,7 @@ async def open_split(
     batcher: ModelBatcher,
     cache: Cache,
     feedback: FeedbackEvents,
+    metrics: Metrics,
 ) -> AsyncIterator[Split | None]:
     """The experiment that the settings name, ready to answer; None if they name none.
 
@@ -54,7 +56,7 @@ async def open_split(
         bundle.recommender, settings.device, num_views=settings.num_views, num_beams=settings.num_beams
     )
     serving = Serving(bundle, recommender)
-    ingestion = Ingestion(serving, store, max_queue_depth=settings.max_queue_depth)
+    ingestion = Ingestion(serving, store, max_queue_depth=settings.max_queue_depth, metrics=metrics)
     await ingestion.catch_up()
     treatment = Recommendations(
         serving,
@@ -62,6 +64,7 @@ async def open_split(
         cache,
         deadline_seconds=settings.request_deadline_seconds,
         exploration_temperature=settings.exploration_temperature,
+        metrics=metrics,
     )
     await treatment.tables.current()
     keeping_up = asyncio.create_task(_keep_up(ingestion))

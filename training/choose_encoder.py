@@ -71,6 +71,7 @@ def encoder_setting(modality: str, settings: EncodeSettings) -> str:
     Raises:
         SettingsError: they spell none that we know.
     """
+    plain: tuple[str, ...]
     if modality == TEXT:
         spelled, plain, library = settings.text_encoder, (BUILTIN,), _TEXT_LIBRARY
     elif modality == IMAGE:

@@ -74,7 +74,7 @@ def fit_contrast(
     def held_out_loss() -> float:
         network.eval()
         with torch.no_grad():
-            losses = [_loss(embed, batch) for batch in held_out.split(BATCH_SIZE) if len(batch) > 1]
+            losses = [_loss(embed, batch) for batch in held_out.split(BATCH_SIZE) if len(batch) > 1]  # type: ignore[no-untyped-call]
         return float(torch.stack(losses).mean())
 
     first = best = held_out_loss()
@@ -83,7 +83,7 @@ def fit_contrast(
     for _ in range(max(NUM_EPOCHS, -(-MIN_STEPS // steps_per_epoch))):
         network.train()
         order = torch.randperm(len(learned), generator=random)[:MAX_PAIRS_PER_EPOCH]
-        for rows in order.split(BATCH_SIZE):
+        for rows in order.split(BATCH_SIZE):  # type: ignore[no-untyped-call]
             if len(rows) < 2:
                 continue
             loss = _loss(embed, learned[rows])

@@ -147,7 +147,7 @@ def _train_epoch(
     """One pass in a drawn order; returns the mean loss."""
     random = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
-    batches = torch.randperm(len(pictures), generator=random).split(BATCH_SIZE)
+    batches = torch.randperm(len(pictures), generator=random).split(BATCH_SIZE)  # type: ignore[no-untyped-call]
     # One picture alone has nothing to be told apart from.
     batches = tuple(batch for batch in batches if len(batch) > 1)
     device = model.log_scale.device

@@ -1,15 +1,16 @@
-"""GET /health/live, /health/ready and /info: whether the service answers, can recommend, and what it serves."""
-
-from importlib.metadata import version
+"""GET /health/live and /health/ready: whether the service answers, and whether it can recommend."""
 
 from fastapi import APIRouter, Request
 
 from service.errors import NotReadyError
 from service.openapi import problem_answers
 from service.routes.parts import Readiness, ReadyParts
-from service.schemas import Info, Live, Ready
+from service.schemas import Live, Ready
 
 router = APIRouter(tags=["health"])
+
+BUNDLE_IS_ANOTHER = "another bundle was activated that this process cannot serve; its log says why"
+REDIS_IS_AWAY = "Redis does not answer: each process keeps its own answers, and hears of new items by asking the store"
 
 
 @router.get(
@@ -30,28 +31,18 @@ async def check_live() -> Live:
     responses=problem_answers(503),
 )
 async def check_ready(request: Request, parts: ReadyParts) -> Ready:
-    """200 once weights, trie and warm-up are done; 503 before, and again while the service shuts down."""
+    """200 once weights, trie and warm-up are done; 503 before, and again while the service shuts down.
+
+    `degraded` is 200 as well: the service answers, but something that it is better off with is away.
+    """
     readiness: Readiness = request.app.state.readiness
     if readiness.is_draining:
         raise NotReadyError("the service is shutting down; ask another one")
-    return Ready(bundle_id=parts.serving.bundle_id, catalogue_version=parts.serving.catalogue_version)
-
-
-@router.get("/info", operation_id="get_info", summary="What is being served?", responses=problem_answers(503))
-async def get_info(parts: ReadyParts) -> Info:
-    """The bundle, how it was trained and measured, and how large the catalogue is now."""
-    serving = parts.serving
-    manifest = serving.bundle.manifest
-    return Info(
-        version=version("clairo"),
-        bundle_id=manifest.bundle_id,
-        preset=manifest.preset,
-        dataset_name=manifest.dataset_name,
-        dataset_fingerprint=manifest.dataset_fingerprint,
-        encoders=dict(manifest.encoders),
-        metrics=dict(manifest.metrics),
-        catalogue_version=serving.catalogue_version,
-        num_items=serving.recommender.catalogue.num_live,
-        num_posted_items=serving.num_posted_items,
-        can_ingest=serving.bundle.can_ingest,
+    degraded = [] if parts.redis is None or await parts.redis.check() else [REDIS_IS_AWAY]
+    degraded += [BUNDLE_IS_ANOTHER] if parts.swap.is_behind else []
+    return Ready(
+        status="degraded" if degraded else "ready",
+        bundle_id=parts.serving.bundle_id,
+        catalogue_version=parts.serving.catalogue_version,
+        degraded=degraded,
     )

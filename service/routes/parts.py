@@ -1,17 +1,21 @@
 """The parts that routes work with, and how a route gets them: only once all of them are ready."""
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from service.answered_once import AnsweredOnce
 from service.bulk import BulkJobs
+from service.bundle_swap import BundleSwap
+from service.catalogue_sync import CatalogueSync
 from service.errors import NotReadyError
 from service.experiments import Split
 from service.ingestion import Ingestion
 from service.keys.key_ring import KeyRing
 from service.recommendations import Recommendations
+from service.redis_link import RedisLink
 from service.serving import Serving
 from service.store.feedback import FeedbackStore
 from service.store.jobs import JobStore
@@ -33,6 +37,10 @@ class Parts:
     bulk_jobs: BulkJobs
     answered_once: AnsweredOnce
     key_ring: KeyRing
+    swap: BundleSwap
+    sync: CatalogueSync
+    redis: RedisLink | None = None
+    """Shares answers and news with other processes; None where there is only this one."""
     split: Split | None = None
     """The experiment that runs, if there is one."""
 
@@ -43,6 +51,7 @@ class Readiness:
 
     parts: Parts | None = None
     is_draining: bool = False
+    created_at: float = field(default_factory=time.monotonic)
 
 
 def ready_parts(request: Request) -> Parts:

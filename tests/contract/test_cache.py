@@ -1,8 +1,13 @@
-"""One suite for every cache: the fake that tests may use, and the one in the process's memory."""
+"""One suite for every cache: the fake that tests may use, the process's memory, a real Redis, and both in layers."""
+
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from service.cache import Cache, InProcessCache
+from service.redis_cache import LayeredCache, RedisCache
+from service.redis_link import RedisLink
+from tests.redis_server import RedisProcess, running_redis
 
 
 class DictionaryCache:
@@ -18,9 +23,23 @@ class DictionaryCache:
         self.answers[key] = answer
 
 
-@pytest.fixture(params=[DictionaryCache(), InProcessCache(max_entries=100)], ids=["fake", "in process"])
-def cache(request: pytest.FixtureRequest) -> Cache:
-    return request.param  # type: ignore[no-any-return]
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisProcess]:
+    with running_redis(tmp_path_factory.mktemp("redis")) as redis:
+        yield redis
+
+
+@pytest.fixture(params=["fake", "in process", "redis", "in process over redis", "in process over a redis gone"])
+async def cache(request: pytest.FixtureRequest, redis: RedisProcess) -> AsyncIterator[Cache]:
+    link = RedisLink("redis://127.0.0.1:1/0" if request.param.endswith("gone") else redis.url)
+    shared = RedisCache(link, f"{request.node.name}:", ttl_seconds=60)
+    caches: dict[str, Cache] = {
+        "fake": DictionaryCache(),
+        "in process": InProcessCache(max_entries=100),
+        "redis": shared,
+    }
+    yield caches.get(request.param, LayeredCache(InProcessCache(max_entries=100), shared))
+    await link.close()
 
 
 async def test_what_was_never_kept_is_none(cache: Cache) -> None:

@@ -1,0 +1,158 @@
+"""Bring the demo up with compose, use it, break and mend each part, take it down and up again; print what was seen.
+
+    python docker/demo.py                                  # with `docker compose`
+    python docker/demo.py --compose "podman-compose"       # with another
+    python docker/demo.py --no-build --keep                # images are there; leave it running
+
+Exits with 1 at the first thing that is not as promised. Knows compose's commands and the service's client.
+"""
+
+import argparse
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from service.client import CLAIRO, ProblemError
+
+URL = "http://127.0.0.1:8000"
+PROJECT = Path(__file__).resolve().parents[1]
+READY_SECONDS = 60
+PATIENCE_SECONDS = 300
+STARTED_AT = time.monotonic()
+
+
+class Demo:
+    """The demo's containers and a client of its service."""
+
+    def __init__(self, compose: str, url: str) -> None:
+        self._compose = shlex.split(compose)
+        self.client = CLAIRO(url, timeout_seconds=30, max_attempts=1)
+
+    def compose(self, *arguments: str) -> None:
+        """Run one compose command; its output only if it fails."""
+        say(f"$ compose {' '.join(arguments)}")
+        ended = subprocess.run(  # noqa: S603 - the operator says which compose
+            [*self._compose, *arguments], cwd=PROJECT, capture_output=True, text=True, check=False
+        )
+        if ended.returncode:
+            raise SystemExit(f"{ended.stdout[-3000:]}\n{ended.stderr[-3000:]}\nexit code {ended.returncode}")
+
+    def ready(self) -> str | None:
+        """`ready` or `degraded`; None if neither."""
+        try:
+            return self.client.check_ready().status
+        except (httpx.TransportError, ProblemError):
+            return None
+
+    def wait_until(self, what: str, is_so: Callable[[], bool]) -> float:
+        """Seconds until it is so."""
+        started_at = time.monotonic()
+        while not is_so():
+            if time.monotonic() - started_at > PATIENCE_SECONDS:
+                raise SystemExit(f"not {what} after {PATIENCE_SECONDS} seconds")
+            time.sleep(0.5)
+        seconds = time.monotonic() - started_at
+        say(f"  {what} after {seconds:.1f} s")
+        return seconds
+
+    def recommend(self, history: list[str]) -> list[str]:
+        """Item ids, best first."""
+        started_at = time.monotonic()
+        answer = self.client.recommend(history, limit=3)
+        item_ids = [item.item_id for item in answer.items]
+        milliseconds = (time.monotonic() - started_at) * 1000
+        say(f"  recommend {history} -> {item_ids} ({answer.fallback_reason or 'generated'}, {milliseconds:.0f} ms)")
+        expect(len(item_ids) == 3, "three items were asked for")
+        expect(not answer.ignored_item_ids, f"{answer.ignored_item_ids} should be known")
+        return item_ids
+
+
+def run(demo: Demo, *, build: bool, keep: bool) -> None:
+    """The whole demo, in order."""
+    if build:
+        demo.compose("build")
+    demo.compose("up", "-d")
+    seconds = demo.wait_until("ready", lambda: demo.ready() == "ready")
+    expect(seconds < READY_SECONDS, f"ready within {READY_SECONDS} s of the images being there")
+    served = demo.client.get_info()
+    say(f"  {served.num_items} items of bundle {served.bundle_id} on {served.device}")
+
+    bundle_items = [item.item_id for item in demo.client.list_items(limit=3).items if item.origin == "bundle"][:2]
+    demo.recommend(bundle_items)
+    item_id = f"demo-mug-{int(time.time())}"
+    posted = demo.client.create_item(item_id, title="Blue enamel mug", description="Holds tea, survives camping.")
+    say(f"  posted {item_id}: tokens {[token.token for token in posted.tokens]}")
+    demo.recommend([item_id])
+
+    say("Redis killed: answers go on, the service says that it is degraded.")
+    demo.compose("kill", "redis")
+    demo.wait_until("degraded", lambda: demo.ready() == "degraded")
+    demo.recommend([item_id, *bundle_items])
+    demo.compose("start", "redis")
+    demo.wait_until("ready", lambda: demo.ready() == "ready")
+
+    say("PostgreSQL killed: recommending goes on, posting says 503, and works again once it is back.")
+    demo.compose("kill", "postgres")
+    demo.recommend(bundle_items[:1])
+    say(f"  posting now: {outcome_of_posting(demo, f'{item_id}-b')}")
+    demo.compose("start", "postgres")
+    demo.wait_until("posted again", lambda: outcome_of_posting(demo, f"{item_id}-b") in ("201", "409"))
+
+    say("The service killed: what was posted is there when it is back.")
+    demo.compose("kill", "clairo")
+    demo.compose("start", "clairo")
+    demo.wait_until("ready", lambda: demo.ready() == "ready")
+    demo.recommend([item_id, f"{item_id}-b"])
+
+    say("Down and up: the volumes keep the data.")
+    demo.compose("down")
+    demo.compose("up", "-d")
+    demo.wait_until("ready", lambda: demo.ready() == "ready")
+    demo.recommend([item_id, f"{item_id}-b"])
+    if not keep:
+        demo.compose("down")
+    say("Everything was as promised.")
+
+
+def outcome_of_posting(demo: Demo, item_id: str) -> str:
+    """The status that a posted item is answered with."""
+    try:
+        demo.client.create_item(item_id, title="Green enamel mug")
+    except ProblemError as problem:
+        return str(problem.status)
+    except httpx.TransportError as error:
+        return type(error).__name__
+    return "201"
+
+
+def expect(is_so: bool, promise: str) -> None:
+    """End the demo if a promise is not held."""
+    if not is_so:
+        raise SystemExit(f"NOT AS PROMISED: {promise}")
+
+
+def say(line: str) -> None:
+    """One line of the transcript, with the seconds since the start."""
+    print(f"[{time.monotonic() - STARTED_AT:6.1f}] {line}", flush=True)
+
+
+def main() -> None:
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--compose", default="docker compose", help="The compose command.")
+    parser.add_argument("--url", default=URL, help="Where the service is published.")
+    parser.add_argument("--no-build", action="store_true", help="The images are there.")
+    parser.add_argument("--keep", action="store_true", help="Leave it running in the end.")
+    chosen = parser.parse_args()
+    run(Demo(chosen.compose, chosen.url), build=not chosen.no_build, keep=chosen.keep)
+
+
+if __name__ == "__main__":
+    main()

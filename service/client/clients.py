@@ -1,0 +1,219 @@
+"""`CLAIRO` and `AsyncCLAIRO`: send calls, wait as the service asks when it is busy, raise problems as exceptions.
+
+Every operation is a method named as the OpenAPI document names it, with the arguments of the function of that name in
+`service.client.calls`. Knows connections and attempts; knows nothing of paths and fields.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from types import TracebackType
+from typing import Generic, ParamSpec, Self, TypeVar, overload
+
+import httpx
+
+from service.client import calls
+from service.client.calls import Call
+from service.client.problems import problem_of
+
+Answer = TypeVar("Answer")
+Arguments = ParamSpec("Arguments")
+
+TRY_AGAIN = frozenset({429, 503})
+FIRST_WAIT_SECONDS = 0.25
+MAX_WAIT_SECONDS = 30.0
+
+
+class _Attempts:
+    """How often a call is sent, and how long to wait in between."""
+
+    def __init__(self, max_attempts: int) -> None:
+        self._left = max_attempts
+        self._wait_seconds = FIRST_WAIT_SECONDS
+
+    def seconds_before_next(self, outcome: httpx.Response | httpx.TransportError) -> float | None:
+        """None if this outcome is final.
+
+        Of failures to connect only: a request that was sent may have been carried out.
+        """
+        self._left -= 1
+        if isinstance(outcome, httpx.Response):
+            is_worth_it = outcome.status_code in TRY_AGAIN
+            asked = outcome.headers.get("Retry-After", "")
+        else:
+            is_worth_it, asked = isinstance(outcome, httpx.ConnectError | httpx.ConnectTimeout), ""
+        if not is_worth_it or self._left <= 0:
+            return None
+        wait_seconds = max(self._wait_seconds, float(asked) if asked.isdecimal() else 0.0)
+        self._wait_seconds *= 2
+        # Clients that were refused together do not come back together.
+        return min(MAX_WAIT_SECONDS, wait_seconds) * random.uniform(1.0, 1.25)  # noqa: S311
+
+
+class _Client:
+    """What both kinds are told when they are made."""
+
+    def __init__(
+        self, url: str, *, api_key: str | None = None, timeout_seconds: float = 60.0, max_attempts: int = 4
+    ) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            url: where the service is, `http://127.0.0.1:8000`.
+            api_key: sent as `Authorization: Bearer`.
+            timeout_seconds: for one attempt.
+            max_attempts: of a call that is refused with 429 or 503, the first one included.
+        """
+        self._base_url = url.rstrip("/")
+        self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+        self._timeout_seconds = timeout_seconds
+        self._max_attempts = max_attempts
+
+
+class _Method(Generic[Arguments, Answer]):
+    """A function that makes a call, as a method that sends it: at once, or to be awaited."""
+
+    def __init__(self, make: Callable[Arguments, Call[Answer]]) -> None:
+        self._make = make
+        self.__doc__ = make.__doc__
+
+    @overload
+    def __get__(self, client: "CLAIRO", owner: object = None) -> Callable[Arguments, Answer]: ...
+    @overload
+    def __get__(self, client: "AsyncCLAIRO", owner: object = None) -> Callable[Arguments, Awaitable[Answer]]: ...
+    @overload
+    def __get__(self, client: None, owner: object = None) -> Self: ...
+    def __get__(self, client: "CLAIRO | AsyncCLAIRO | None", owner: object = None) -> object:
+        if client is None:
+            return self
+        send, make = client.send, self._make
+
+        @wraps(make)
+        def method(*arguments: Arguments.args, **named: Arguments.kwargs) -> object:
+            return send(make(*arguments, **named))
+
+        return method
+
+
+class _Operations:
+    """Every operation of the service."""
+
+    recommend = _Method(calls.recommend)
+    create_item = _Method(calls.create_item)
+    list_items = _Method(calls.list_items)
+    get_item = _Method(calls.get_item)
+    get_item_picture = _Method(calls.get_item_picture)
+    list_bundles = _Method(calls.list_bundles)
+    activate_bundle = _Method(calls.activate_bundle)
+    check_live = _Method(calls.check_live)
+    check_ready = _Method(calls.check_ready)
+    get_info = _Method(calls.get_info)
+    get_metrics = _Method(calls.get_metrics)
+
+
+class CLAIRO(_Client, _Operations):
+    """A client that waits for each answer; safe to use from several threads. Close it, or use it in a `with`."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        timeout_seconds: float = 60.0,
+        max_attempts: int = 4,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        super().__init__(url, api_key=api_key, timeout_seconds=timeout_seconds, max_attempts=max_attempts)
+        self._http = httpx.Client(
+            base_url=self._base_url, headers=self._headers, timeout=timeout_seconds, transport=transport
+        )
+
+    def send(self, call: Call[Answer]) -> Answer:
+        """Send one call and read its answer.
+
+        Raises:
+            ProblemError: the service refused it; the class says how.
+            httpx.TransportError: the service cannot be reached, or the connection broke.
+        """
+        attempts = _Attempts(self._max_attempts)
+        while True:
+            try:
+                answer = self._http.request(call.method, call.path, params=call.query, json=call.body)
+            except httpx.TransportError as error:
+                wait_seconds = attempts.seconds_before_next(error)
+                if wait_seconds is None:
+                    raise
+            else:
+                if answer.status_code < 400:
+                    return call.read(answer)
+                wait_seconds = attempts.seconds_before_next(answer)
+                if wait_seconds is None:
+                    raise problem_of(answer)
+            time.sleep(wait_seconds)
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncCLAIRO(_Client, _Operations):
+    """A client whose methods are awaited; belongs to one event loop. Close it, or use it in an `async with`."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        timeout_seconds: float = 60.0,
+        max_attempts: int = 4,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        super().__init__(url, api_key=api_key, timeout_seconds=timeout_seconds, max_attempts=max_attempts)
+        self._http = httpx.AsyncClient(
+            base_url=self._base_url, headers=self._headers, timeout=timeout_seconds, transport=transport
+        )
+
+    async def send(self, call: Call[Answer]) -> Answer:
+        """Send one call and read its answer.
+
+        Raises:
+            ProblemError: the service refused it; the class says how.
+            httpx.TransportError: the service cannot be reached, or the connection broke.
+        """
+        attempts = _Attempts(self._max_attempts)
+        while True:
+            try:
+                answer = await self._http.request(call.method, call.path, params=call.query, json=call.body)
+            except httpx.TransportError as error:
+                wait_seconds = attempts.seconds_before_next(error)
+                if wait_seconds is None:
+                    raise
+            else:
+                if answer.status_code < 400:
+                    return call.read(answer)
+                wait_seconds = attempts.seconds_before_next(answer)
+                if wait_seconds is None:
+                    raise problem_of(answer)
+            await asyncio.sleep(wait_seconds)
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

@@ -1,0 +1,79 @@
+"""Write log lines as text for people or as JSON for machines, each with the id of the request it is about.
+
+Whatever a line says, an address's password and a key in a header are blacked out on the way. Knows nothing of who
+logs what.
+"""
+
+import json
+import logging
+import re
+import sys
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import TextIO
+
+REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""Of the request that the running task answers."""
+
+BLACKED_OUT = "***"
+_SECRETS = (
+    re.compile(r"(?P<before>\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?=@)", re.IGNORECASE),
+    re.compile(r"(?P<before>\bbearer\s+)[^\s'\",;]+", re.IGNORECASE),
+    re.compile(r"(?P<before>\b(?:x-api-key|password|passwd)['\"]?\s*[:=]\s*b?['\"]?)[^\s'\",;]+", re.IGNORECASE),
+)
+_OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+
+
+def set_up_logging(log_format: str, stream: TextIO | None = None) -> None:
+    """Write every logger's lines from INFO on to standard error, or to `stream`, as `text` or as `json`."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonLines() if log_format == "json" else TextLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+def without_secrets(text: str) -> str:
+    """`text` with passwords in addresses and keys in headers blacked out.
+
+    >>> without_secrets("postgresql://shop:hidden@db/clairo, Authorization: Bearer abc.def")
+    'postgresql://shop:***@db/clairo, Authorization: Bearer ***'
+    """
+    for pattern in _SECRETS:
+        text = pattern.sub(rf"\g<before>{BLACKED_OUT}", text)
+    return text
+
+
+class TextLines(logging.Formatter):
+    """A line for people: time, level, logger, message."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter.format`."""
+        request_id = REQUEST_ID.get()
+        line = super().format(record)
+        about = "" if request_id is None or request_id in line else f" request_id={request_id}"
+        return without_secrets(f"{line}{about}")
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, request_id and whatever `extra` the logger gave."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter.format`."""
+        fields: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": without_secrets(record.getMessage()),
+        }
+        if (request_id := REQUEST_ID.get()) is not None:
+            fields["request_id"] = request_id
+        fields |= {
+            name: without_secrets(value) if isinstance(value, str) else value
+            for name, value in vars(record).items()
+            if name not in _OF_EVERY_RECORD
+        }
+        if record.exc_info:
+            fields["exception"] = without_secrets(self.formatException(record.exc_info))
+        return json.dumps(fields, default=lambda value: without_secrets(str(value)))

@@ -1,0 +1,30 @@
+"""GET /metrics: what Prometheus reads."""
+
+from fastapi import APIRouter, Request, Response
+
+from service.metrics import METRICS_MEDIA_TYPE, Metrics
+from service.routes.parts import Readiness
+
+router = APIRouter(tags=["health"])
+
+
+@router.get(
+    "/metrics",
+    operation_id="get_metrics",
+    summary="Counts and times, for Prometheus",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "Prometheus's text format.",
+            "content": {"text/plain": {"schema": {"type": "string"}, "example": "clairo_queue_depth 0.0\n"}},
+        }
+    },
+)
+async def get_metrics(request: Request) -> Response:
+    """Needs no key, and answers while the bundle is still being loaded. No number is told apart by user or item."""
+    metrics: Metrics = request.app.state.metrics
+    readiness: Readiness = request.app.state.readiness
+    if readiness.parts is not None:
+        serving = readiness.parts.serving
+        metrics.show_serving(serving.bundle_id, serving.recommender.catalogue.num_live)
+    return Response(metrics.exposition(), media_type=METRICS_MEDIA_TYPE)

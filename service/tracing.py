@@ -1,0 +1,89 @@
+"""Give requests and their costly steps OpenTelemetry spans, sent where the standard OTEL_* variables say.
+
+Off, and nearly free, unless one of them names an exporter or its address. Every other choice, the headers, the
+sampler, the service's name, is read by OpenTelemetry's own SDK. A client's `traceparent` makes our spans part of its
+trace. Knows nothing of routes; a span says method, route and status, never an item, a user or a path.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+DEFAULT_SERVICE_NAME = "clairo"
+FLUSH_MILLISECONDS = 2000
+
+_ADDRESSES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+_PROPAGATOR = TraceContextTextMapPropagator()
+_TRACER = trace.get_tracer("clairo")
+
+
+def is_wanted(environment: Mapping[str, str]) -> bool:
+    """Whether the OTEL_* variables ask for traces.
+
+    >>> is_wanted({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"})
+    True
+    >>> is_wanted({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_TRACES_EXPORTER": "none"})
+    False
+    """
+    if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return False
+    exporter = environment.get("OTEL_TRACES_EXPORTER", "")
+    return exporter == "otlp" or (not exporter and any(environment.get(name) for name in _ADDRESSES))
+
+
+def start_tracing(environment: Mapping[str, str]) -> None:
+    """Send spans from now on, if that is wanted. Once in a process."""
+    if not is_wanted(environment):
+        return
+    # The exporter brings an HTTP library along: only where it is used.
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+
+    has_name = "OTEL_SERVICE_NAME" in environment or "service.name=" in environment.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    provider = TracerProvider(resource=Resource.create({} if has_name else {"service.name": DEFAULT_SERVICE_NAME}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+
+
+def flush_spans() -> None:
+    """Send what is still here; a collector that is away costs two seconds."""
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, TracerProvider):
+        provider.force_flush(FLUSH_MILLISECONDS)
+
+
+@contextmanager
+def request_span(method: str, headers: Mapping[str, str]) -> Iterator[trace.Span]:
+    """The span of one request, below the client's own if `traceparent` names one that makes sense."""
+    parent = _PROPAGATOR.extract({name: headers[name] for name in ("traceparent", "tracestate") if name in headers})
+    with _TRACER.start_as_current_span(
+        method,
+        context=parent,
+        kind=SpanKind.SERVER,
+        attributes={"http.request.method": method},
+        record_exception=False,
+    ) as span:
+        yield span
+
+
+def finish_request_span(span: trace.Span, method: str, route: str, status: int, request_id: str) -> None:
+    """Say on a request's span what became of it."""
+    if not span.is_recording():
+        return
+    span.update_name(f"{method} {route}")
+    span.set_attributes({"http.route": route, "http.response.status_code": status, "clairo.request_id": request_id})
+    if status >= 500:
+        span.set_status(StatusCode.ERROR)
+
+
+@contextmanager
+def step(name: str) -> Iterator[None]:
+    """One costly step of the request at hand, as a span of this name below it."""
+    # What an exception says may hold a client's words.
+    with _TRACER.start_as_current_span(name, record_exception=False, set_status_on_exception=True):
+        yield

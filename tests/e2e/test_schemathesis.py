@@ -1,0 +1,34 @@
+"""Every operation of the OpenAPI document under generated requests: no 500, nothing undeclared, nothing off schema.
+
+`SCHEMATHESIS_CASES` says how many requests an operation gets at most: a few in `make test`, thousands in a soak.
+"""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.specs.openapi.schemas import OpenApiSchema
+
+from tests.running_service import running_process
+from tests.tiny import tiny_bundle
+
+NUM_CASES = int(os.environ.get("SCHEMATHESIS_CASES", "15"))
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenApiSchema]:
+    bundle = tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
+    with running_process(bundle, tmp_path_factory.mktemp("data"), "--bundles-dir", str(bundle.parent)) as service:
+        yield schemathesis.openapi.from_url(f"{service.url}/openapi.json")
+
+
+schema = schemathesis.pytest.from_fixture("api")
+
+
+@pytest.mark.timeout(0 if NUM_CASES > 100 else 300)
+@schema.parametrize()
+@settings(max_examples=NUM_CASES, deadline=None, suppress_health_check=list(HealthCheck))
+def test_no_generated_request_breaks_the_contract(case: schemathesis.Case) -> None:
+    case.call_and_validate(timeout=60)
