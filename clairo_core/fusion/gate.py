@@ -65,7 +65,7 @@ class GatedFusion:
 
     def modality_energies(self, vectors: Float[np.ndarray, "vector dim"]) -> Float64[np.ndarray, "vector modality"]:
         """The squared length of each vector's part in each modality, by what the gates are on average."""
-        return self.content.modality_energies(vectors) * self.mean_squares
+        return np.asarray(self.content.modality_energies(vectors) * self.mean_squares)
 
     def save(self, folder: Path) -> None:
         """Write fusion.json, the gates' weights, and the concatenation in a folder below."""
