@@ -2,9 +2,9 @@
 
 Instruments' histories and text codes, one thread, float32, forward, backward and optimizer of both. Times are of the
 processor, so that other work on the machine counts as little as it can; the two take turns, and the fastest turn of
-each counts. Our batches are taken from short to long over a whole pool, so that their mean width is the pool's: with 16,
-21.4 of 21.0 tokens; the rival's 81.1 of 81.6. "Same loss" is the cross-entropy over the whole vocabulary with the same dropout; "all levers" adds the
-softmax over reachable tokens, which is another loss, and leaves dropout out.
+each counts. Our batches are taken from short to long over a whole pool, so that their mean width is the pool's: with
+16, 21.4 of 21.0 tokens; the rival's 81.1 of 81.6. "Same loss" is the cross-entropy over the whole vocabulary with the
+same dropout; "all levers" adds the softmax over reachable tokens, which is another loss, and leaves dropout out.
 """
 
 import sys
