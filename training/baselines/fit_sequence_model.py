@@ -44,9 +44,20 @@ class FitBudget:
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     batch_size: int = 128
+    """At most; fewer where there are few users, so that an epoch is more than a handful of steps."""
+    min_steps_per_epoch: int = 100
+    min_batch_size: int = 16
     max_epochs: int = 20
     patience: int = 3
     """Stop after this many epochs without a better validation NDCG@10, seen items masked."""
+
+    def batch_size_for(self, num_users: int) -> int:
+        """Of a step, with so many users.
+
+        >>> [FitBudget().batch_size_for(num_users) for num_users in (17_112, 5_000, 1_278)]
+        [128, 50, 16]
+        """
+        return min(self.batch_size, max(self.min_batch_size, num_users // self.min_steps_per_epoch))
 
 
 @dataclass(slots=True)
@@ -125,7 +136,8 @@ def fit_sequence_model(
     Raises:
         TrainingError: no user has two items in training, or the loss is no number.
     """
-    num_batches = number_of_window_batches(training, budget.batch_size)
+    batch_size = budget.batch_size_for(len(training))
+    num_batches = number_of_window_batches(training, batch_size)
     if num_batches == 0:
         raise TrainingError(f"{label}: no user has two items in training, so nothing follows anything; leave it out")
     folder.mkdir(parents=True, exist_ok=True)
@@ -143,7 +155,7 @@ def fit_sequence_model(
             training,
             num_items,
             max_length=MAX_LENGTH,
-            batch_size=budget.batch_size,
+            batch_size=batch_size,
             random=np.random.default_rng([seed, epoch]),
         )
         model.train()
