@@ -168,6 +168,8 @@ class MixSettings:
     """The strongest that are kept."""
     new_share: float = 0.1
     """Share of the items that compete as if they had been posted just now."""
+    most_lost_to_new: float = 0.02
+    """Of the other items' Recall@10, while so many compete: new items are shown as readily as this allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +328,7 @@ def check_ranges(preset: Preset) -> None:
         "dense.dropout_rate": preset.dense.dropout_rate,
         "dense.own_dropout": preset.dense.own_dropout,
         "mix.new_share": preset.mix.new_share,
+        "mix.most_lost_to_new": preset.mix.most_lost_to_new,
     }
     for name, share in shares.items():
         if not 0 <= share < 1:

@@ -35,6 +35,7 @@ from training.datasets.split import EvaluationSplit, training_sequences, validat
 from training.describe_items import DescribedItems
 from training.encode_items import load_embeddings
 from training.evaluate import some_users
+from training.joint_ranking.calibrate_new_items import calibrated
 from training.joint_ranking.fit_dense_head import fit_dense_head
 from training.joint_ranking.fit_item_weights import fit_item_weights
 from training.joint_ranking.fit_mixture import MixtureExamples, fit_mixture, join_examples
@@ -67,6 +68,13 @@ def joint_ranking_stages(
         as_new = load_dense_head(dense_folder / "dense-head" / "as-new")
         examples = mixture_examples(bench, mixture_inputs, as_new, recommender)
         mixture = fit_mixture(mixture_inputs.components, examples)
+        mixture, of_new_items = calibrated(mixture, examples, bench.preset.mix.most_lost_to_new)
+        if of_new_items is not None:
+            bench.report(
+                f"mixture: as if {bench.preset.mix.new_share:.0%} of the items had been posted just now, validation "
+                f"Recall@10 is {of_new_items.warm_recall:.4f} for the others' users "
+                f"({of_new_items.warm_recall_without:.4f} without them) and {of_new_items.cold_recall:.4f} for theirs"
+            )
         replace(mixture_inputs, mixture=mixture).save(folder / "ranking")
 
     folder = bench.stages.run(
