@@ -168,6 +168,9 @@ async def open_parts(
         StoreError: the database cannot be used.
     """
     metrics = metrics or Metrics()
+    if bundle is None and settings.bundles_dir is None:
+        # Before a database is made for it. Where bundles can be swapped, the store says which one to load.
+        bundle = await asyncio.to_thread(load_bundle, settings.bundle)
     redis = RedisLink(settings.redis_url) if settings.redis_url else None
     store = SqlStore(settings.store_location, settings.namespace, may_migrate=settings.migrate or None)
     shelf = BundleShelf(settings.bundle, settings.bundles_dir)
