@@ -32,7 +32,7 @@ from training.workbench import Workbench
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MOVIELENS = SHARED / "data" / "movielens_small_posters"
-DEMO_SETTINGS = ("fit.max_epochs=8", "evaluate.max_users=1000")
+DEMO_SETTINGS = ("fit.max_epochs=6", "mix.max_users=1000", "evaluate.max_users=500")
 """The same as `make demo`."""
 MODALITIES = ("text,image", "text", "image")
 SCHEMES = {

@@ -116,6 +116,8 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # Newer releases would send spans of their own beside ours, with paths and so items in them.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
     )
     app.state.readiness = Readiness()
     app.state.settings = settings
@@ -199,7 +201,27 @@ async def open_parts(
             metrics=metrics,
             on_written=sync.tell_others,
         )
-        swap = BundleSwap(settings, shelf, store, serving, store, ingestion, batcher, metrics)
+        cache = CountedCache(open_cache(settings, redis), metrics)
+        recommendations = Recommendations(
+            serving,
+            batcher,
+            cache,
+            deadline_seconds=settings.request_deadline_seconds,
+            exploration_temperature=settings.exploration_temperature,
+            metrics=metrics,
+        )
+        swap = BundleSwap(
+            settings,
+            shelf,
+            store,
+            serving,
+            store,
+            ingestion,
+            batcher,
+            metrics,
+            # What was read of the bundle before is let go of at once, not at the next request.
+            on_swapped=recommendations.tables.current,
+        )
         feedback = FeedbackStore(store.database)
         jobs = JobStore(store.database)
         bulk_jobs = BulkJobs(jobs, ingestion, item_body.item_of_fields)
@@ -218,15 +240,6 @@ async def open_parts(
 
         follow = (swap.follow,) if settings.bundles_dir else ()
         await sync.start((ingestion.catch_up, *follow, show_serving))
-        cache = CountedCache(open_cache(settings, redis), metrics)
-        recommendations = Recommendations(
-            serving,
-            batcher,
-            cache,
-            deadline_seconds=settings.request_deadline_seconds,
-            exploration_temperature=settings.exploration_temperature,
-            metrics=metrics,
-        )
         await recommendations.tables.current()
         opened.push_async_callback(bulk_jobs.stop)
         await bulk_jobs.start()

@@ -12,6 +12,7 @@ import asyncio
 import gc
 import logging
 import time
+from collections.abc import Awaitable, Callable
 
 import torch
 
@@ -46,7 +47,9 @@ class BundleSwap:
         ingestion: Ingestion,
         batcher: ModelBatcher,
         metrics: Metrics,
+        on_swapped: Callable[[], Awaitable[object]],
     ) -> None:
+        """`on_swapped` is called when another bundle has taken over."""
         self.shelf = shelf
         self._settings = settings
         self._activations = activations
@@ -55,6 +58,7 @@ class BundleSwap:
         self._ingestion = ingestion
         self._batcher = batcher
         self._metrics = metrics
+        self._on_swapped = on_swapped
         self._one_at_a_time = asyncio.Lock()
         self._told_of: str | None = None
         self._may_try_at = 0.0
@@ -136,6 +140,7 @@ class BundleSwap:
         before = self._serving.bundle_id
         await self._ingestion.take_over(carrying)
         logger.info("bundle %s is served in place of %s", self._serving.bundle_id, before)
+        await self._on_swapped()
         # The old generator is part of reference cycles: gone now, not whenever the collector comes round.
         await asyncio.to_thread(_let_memory_go)
 

@@ -62,7 +62,7 @@ async def client(bundle: Bundle, shop: Shop) -> AsyncIterator[httpx.AsyncClient]
 
 
 def expected_scope(method: str, path: str) -> str:
-    if path.startswith("/bundles"):
+    if path.startswith(("/bundles", "/experiments")):
         return "admin"
     return "read" if method == "get" or (method, path) in READ_CALLS else "write"
 
