@@ -5,6 +5,7 @@
 ...     shop.recommend(["mug-12", "mug-7"], limit=5).items[0].item_id
 """
 
+from service.client.calls import FeedbackEvent, HistoryEntry, NewItem, RecommendRequest
 from service.client.clients import CLAIRO, AsyncCLAIRO
 from service.client.problems import (
     ConflictError,
@@ -19,9 +20,13 @@ __all__ = [
     "CLAIRO",
     "AsyncCLAIRO",
     "ConflictError",
+    "FeedbackEvent",
+    "HistoryEntry",
+    "NewItem",
     "NotFoundError",
     "OverloadedError",
     "ProblemError",
+    "RecommendRequest",
     "RefusedError",
     "UnavailableError",
 ]

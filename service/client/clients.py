@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from types import TracebackType
-from typing import Generic, ParamSpec, Self, TypeVar, overload
+from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
 import httpx
 
@@ -72,6 +72,17 @@ class _Client:
         self._max_attempts = max_attempts
 
 
+def _request_of(call: Call[Any]) -> dict[str, Any]:
+    return {
+        "method": call.method,
+        "url": call.path,
+        "params": call.query,
+        "json": call.body,
+        "content": call.content,
+        "headers": call.headers,
+    }
+
+
 class _Method(Generic[Arguments, Answer]):
     """A function that makes a call, as a method that sends it: at once, or to be awaited."""
 
@@ -101,12 +112,22 @@ class _Operations:
     """Every operation of the service."""
 
     recommend = _Method(calls.recommend)
+    recommend_batch = _Method(calls.recommend_batch)
+    list_similar_items = _Method(calls.list_similar_items)
     create_item = _Method(calls.create_item)
+    put_item = _Method(calls.put_item)
+    create_items = _Method(calls.create_items)
+    get_job = _Method(calls.get_job)
+    retire_item = _Method(calls.retire_item)
     list_items = _Method(calls.list_items)
     get_item = _Method(calls.get_item)
     get_item_picture = _Method(calls.get_item_picture)
+    add_feedback = _Method(calls.add_feedback)
+    get_user = _Method(calls.get_user)
+    forget_user = _Method(calls.forget_user)
     list_bundles = _Method(calls.list_bundles)
     activate_bundle = _Method(calls.activate_bundle)
+    list_experiments = _Method(calls.list_experiments)
     check_live = _Method(calls.check_live)
     check_ready = _Method(calls.check_ready)
     get_info = _Method(calls.get_info)
@@ -140,7 +161,7 @@ class CLAIRO(_Client, _Operations):
         attempts = _Attempts(self._max_attempts)
         while True:
             try:
-                answer = self._http.request(call.method, call.path, params=call.query, json=call.body)
+                answer = self._http.request(**_request_of(call))
             except httpx.TransportError as error:
                 wait_seconds = attempts.seconds_before_next(error)
                 if wait_seconds is None:
@@ -193,7 +214,7 @@ class AsyncCLAIRO(_Client, _Operations):
         attempts = _Attempts(self._max_attempts)
         while True:
             try:
-                answer = await self._http.request(call.method, call.path, params=call.query, json=call.body)
+                answer = await self._http.request(**_request_of(call))
             except httpx.TransportError as error:
                 wait_seconds = attempts.seconds_before_next(error)
                 if wait_seconds is None:

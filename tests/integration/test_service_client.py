@@ -11,9 +11,12 @@ from service.client import (
     CLAIRO,
     AsyncCLAIRO,
     ConflictError,
+    FeedbackEvent,
+    NewItem,
     NotFoundError,
     OverloadedError,
     ProblemError,
+    RecommendRequest,
     RefusedError,
     UnavailableError,
 )
@@ -67,6 +70,102 @@ def test_health_info_metrics_and_bundles(client: CLAIRO) -> None:
     assert client.activate_bundle(served.bundle_id).bundle_id == served.bundle_id
 
 
+def test_recommend_says_every_field_of_the_request(client: CLAIRO) -> None:
+    kind = client.get_item("item-1").attributes["category"]
+    answer = client.recommend(
+        ["item-1", "item-2"],
+        user_id="u-new",
+        limit=3,
+        item_filter={"attribute": "category", "equals": kind},
+        exclude_item_ids=["item-3"],
+        include_seen=True,
+        diversity=0.5,
+        explain=True,
+        seed=7,
+    )
+    assert answer.seed == 7
+    assert answer.items
+    for item in answer.items:
+        assert item.explanation is not None
+        assert item.item_id != "item-3"
+        assert client.get_item(item.item_id).attributes["category"] == kind
+    with pytest.raises(RefusedError, match="give a history"):
+        client.recommend()
+
+
+def test_recommend_batch_gives_each_request_its_answer_or_its_problem(client: CLAIRO) -> None:
+    wanted, wrong = RecommendRequest(history=[("item-1", 1.0)], limit=2, seed=3), RecommendRequest(history=[], limit=0)
+    first, second = client.recommend_batch([wanted, wrong]).results
+    assert first.recommendation is not None
+    assert first.recommendation.items == client.recommend([("item-1", 1.0)], limit=2, seed=3).items
+    assert second.problem is not None
+    assert second.problem.status == 422
+
+
+def test_similar_items_pass_the_filter(client: CLAIRO) -> None:
+    kind = client.get_item("item-1").attributes["category"]
+    similar = client.list_similar_items("item-1", limit=3, item_filter={"attribute": "category", "equals": kind})
+    assert [found.rank for found in similar.items] == [1, 2, 3]
+    assert {found.item.attributes["category"] for found in similar.items} == {kind}
+
+
+def test_an_item_is_put_changed_retired_and_brought_back(client: CLAIRO) -> None:
+    assert client.put_item("mugs/put", title="Green mug", picture=drawn_picture(3)).outcome == "created"
+    changed = client.put_item("mugs/put", title="Green mug", texts={"glaze": "matt"}, attributes={"brand": "Fjord"})
+    assert (changed.outcome, changed.texts["glaze"], changed.picture_url) == ("changed", "matt", None)
+    client.retire_item("mugs/put")
+    assert client.get_item("mugs/put").is_retired
+    brought_back = client.put_item(
+        "mugs/put", title="Green mug", texts={"glaze": "matt"}, attributes=changed.attributes
+    )
+    assert brought_back.outcome == "restored"
+
+
+def test_many_items_are_a_job_that_says_what_it_rejected(client: CLAIRO) -> None:
+    items = [
+        NewItem(item_id="many-1", title="First", picture=drawn_picture(4)),
+        NewItem(item_id="many-2", title="Zwölf\nTassen", attributes={"brand": "Fjord"}),
+        *(NewItem(item_id=f"empty-{number}") for number in range(3)),
+    ]
+    submitted = client.create_items(items, idempotency_key="many")
+    assert client.create_items(items, idempotency_key="many").job_id == submitted.job_id
+    give_up_at = time.monotonic() + 60
+    while (job := client.get_job(submitted.job_id, limit=2)).state != "done":
+        assert time.monotonic() < give_up_at
+        time.sleep(0.05)
+    assert (job.num_rows, job.num_accepted, job.num_rejected) == (5, 2, 3)
+    rest = client.get_job(submitted.job_id, cursor=job.next_cursor)
+    assert [row.line for row in (*job.rejected, *rest.rejected)] == [3, 4, 5]
+    assert client.get_item_picture("many-1") == drawn_picture(4)
+    assert client.get_item("many-2").title == "Zwölf\nTassen"
+
+
+def test_feedback_is_a_users_history_until_the_user_is_forgotten(client: CLAIRO) -> None:
+    events = [
+        FeedbackEvent(event_id=f"e-{number}", user_id="u/ä", item_id=f"item-{number}", type="click", timestamp=number)
+        for number in (1, 2)
+    ]
+    added = client.add_feedback(events, idempotency_key="clicks")
+    assert client.add_feedback(events, idempotency_key="clicks") == added
+    assert (added.num_accepted, client.add_feedback(events).num_duplicates) == (2, 2)
+    first = client.get_user("u/ä", limit=1)
+    second = client.get_user("u/ä", cursor=first.next_cursor)
+    assert [event.item_id for event in (*first.events, *second.events)] == ["item-1", "item-2"]
+    of_user = client.recommend(user_id="u/ä", limit=2, seed=1).items
+    assert of_user == client.recommend(["item-1", "item-2"], limit=2, seed=1).items
+    client.forget_user("u/ä")
+    assert client.get_user("u/ä").events == []
+
+
+def test_an_item_with_an_idempotency_key_is_added_once(client: CLAIRO) -> None:
+    first = client.create_item("mugs/once", title="Mug", idempotency_key="mug")
+    assert client.create_item("mugs/once", title="Mug", idempotency_key="mug") == first
+
+
+def test_no_experiment_runs_where_none_was_set_up(client: CLAIRO) -> None:
+    assert client.list_experiments().experiments == []
+
+
 def test_problems_are_exceptions_that_say_what_the_service_said(client: CLAIRO) -> None:
     with pytest.raises(NotFoundError, match="no-such-item") as unknown:
         client.get_item("no-such-item")
@@ -85,6 +184,9 @@ async def test_the_async_client_does_the_same(url: str) -> None:
         assert len(answer.items) == 2
         with pytest.raises(NotFoundError):
             await client.get_item("no-such-item")
+        submitted = await client.create_items([NewItem(item_id="async-1", title="Mug")])
+        assert (await client.get_job(submitted.job_id)).num_rows == 1
+        await client.forget_user("u-nobody")
 
 
 class BusyService:

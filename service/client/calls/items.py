@@ -1,0 +1,109 @@
+"""The catalogue: calls that add, change, retire, list and show items, one or many."""
+
+import base64
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Required, TypedDict
+
+from service.client.calls.call import Call, answered_once, as_model, as_nothing, page, quoted
+from service.job_schemas import JobAnswer, JobSummary
+from service.schemas import ItemDetail, ItemPage, PutItemAnswer
+
+JSON_LINES = "application/x-ndjson"
+
+
+class NewItem(TypedDict, total=False):
+    """One of many: the arguments of `create_item`."""
+
+    item_id: Required[str]
+    title: str
+    description: str
+    texts: Mapping[str, str]
+    attributes: Mapping[str, str]
+    picture: bytes | None
+
+
+def create_item(
+    item_id: str,
+    *,
+    title: str = "",
+    description: str = "",
+    texts: Mapping[str, str] | None = None,
+    attributes: Mapping[str, str] | None = None,
+    picture: bytes | None = None,
+    idempotency_key: str | None = None,
+) -> Call[ItemDetail]:
+    """Add a product; `picture` is a JPEG, PNG or WebP file."""
+    body = _item_body(title, description, texts, attributes, picture) | {"item_id": item_id}
+    return Call("POST", "/items", as_model(ItemDetail), body=body, headers=answered_once(idempotency_key))
+
+
+def put_item(
+    item_id: str,
+    *,
+    title: str = "",
+    description: str = "",
+    texts: Mapping[str, str] | None = None,
+    attributes: Mapping[str, str] | None = None,
+    picture: bytes | None = None,
+) -> Call[PutItemAnswer]:
+    """Add a product, or make it what is said here: what is left out is gone, a picture too."""
+    body = _item_body(title, description, texts, attributes, picture)
+    return Call("PUT", f"/items/{quoted(item_id)}", as_model(PutItemAnswer), body=body)
+
+
+def create_items(items: Iterable[NewItem], *, idempotency_key: str | None = None) -> Call[JobSummary]:
+    """Add or change many products, each as `put_item` would; `get_job` says how far that is."""
+    lines = [json.dumps({"item_id": item["item_id"], **_item_body(**_fields(item))}) for item in items]
+    return Call(
+        "POST",
+        "/items/bulk",
+        as_model(JobSummary),
+        content="\n".join(lines).encode(),
+        headers={"Content-Type": JSON_LINES, **answered_once(idempotency_key)},
+    )
+
+
+def get_job(job_id: str, *, cursor: str | None = None, limit: int = 100) -> Call[JobAnswer]:
+    """How far a job is, and a page of the rows that it rejected."""
+    return Call("GET", f"/jobs/{quoted(job_id)}", as_model(JobAnswer), query=page(cursor, limit))
+
+
+def retire_item(item_id: str) -> Call[None]:
+    """Never recommend an item again; `put_item` brings it back."""
+    return Call("DELETE", f"/items/{quoted(item_id)}", as_nothing)
+
+
+def list_items(*, cursor: str | None = None, limit: int = 48, q: str = "") -> Call[ItemPage]:
+    """A page of the catalogue, newest first; `cursor` is the page before's `next_cursor`."""
+    return Call("GET", "/items", as_model(ItemPage), query={"q": q, **page(cursor, limit)})
+
+
+def get_item(item_id: str) -> Call[ItemDetail]:
+    """An item, and how the bundle sees it."""
+    return Call("GET", f"/items/{quoted(item_id)}", as_model(ItemDetail))
+
+
+def get_item_picture(item_id: str) -> Call[bytes]:
+    """An item's picture as a JPEG, PNG or WebP file."""
+    return Call("GET", f"/items/{quoted(item_id)}/picture", lambda answer: answer.content)
+
+
+def _fields(item: NewItem) -> dict[str, Any]:
+    return {name: value for name, value in item.items() if name != "item_id"}
+
+
+def _item_body(
+    title: str = "",
+    description: str = "",
+    texts: Mapping[str, str] | None = None,
+    attributes: Mapping[str, str] | None = None,
+    picture: bytes | None = None,
+) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "title": title,
+        "description": description,
+        "texts": dict(texts or {}),
+        "attributes": dict(attributes or {}),
+    }
+    return body if picture is None else body | {"picture": base64.b64encode(picture).decode()}

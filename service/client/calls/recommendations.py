@@ -1,0 +1,84 @@
+"""Recommending, for one history or many, and items that are alike: calls, and how they are asked for."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from service.client.calls.call import Call, as_model, quoted
+from service.recommend_schemas import RecommendAnswer, RecommendBatchAnswer, SimilarItems
+
+HistoryEntry = str | tuple[str, float]
+"""An item id, or one with the seconds since 1970."""
+
+ItemFilter = Mapping[str, Any]
+"""Which items are wanted, as the service takes it: `{"attribute": "brand", "equals": "Fjord"}`."""
+
+
+class RecommendRequest(TypedDict, total=False):
+    """One of many: the arguments of `recommend`, a history or a user_id at least."""
+
+    history: Sequence[HistoryEntry] | None
+    user_id: str | None
+    limit: int
+    item_filter: ItemFilter | None
+    exclude_item_ids: Sequence[str]
+    include_seen: bool
+    diversity: float
+    explain: bool
+    seed: int | None
+
+
+def recommend(
+    history: Sequence[HistoryEntry] | None = None,
+    *,
+    user_id: str | None = None,
+    limit: int = 10,
+    item_filter: ItemFilter | None = None,
+    exclude_item_ids: Sequence[str] = (),
+    include_seen: bool = False,
+    diversity: float = 0.0,
+    explain: bool = False,
+    seed: int | None = None,
+) -> Call[RecommendAnswer]:
+    """Items for a history, oldest first, or for a user whose feedback is known; `item_filter` says which."""
+    body = _recommend_body(
+        history=history,
+        user_id=user_id,
+        limit=limit,
+        item_filter=item_filter,
+        exclude_item_ids=exclude_item_ids,
+        include_seen=include_seen,
+        diversity=diversity,
+        explain=explain,
+        seed=seed,
+    )
+    return Call("POST", "/recommend", as_model(RecommendAnswer), body=body)
+
+
+def recommend_batch(requests: Sequence[RecommendRequest]) -> Call[RecommendBatchAnswer]:
+    """Many calls of `recommend` in one: a recommendation or a problem each, in the order of the requests."""
+    body = {"requests": [_recommend_body(**request) for request in requests]}
+    return Call("POST", "/recommend/batch", as_model(RecommendBatchAnswer), body=body)
+
+
+def list_similar_items(item_id: str, *, limit: int = 10, item_filter: ItemFilter | None = None) -> Call[SimilarItems]:
+    """What is most like an item by its picture and words."""
+    query = {"limit": limit} | ({} if item_filter is None else {"filter": json.dumps(item_filter)})
+    return Call("GET", f"/items/{quoted(item_id)}/similar", as_model(SimilarItems), query=query)
+
+
+def _recommend_body(
+    *,
+    history: Sequence[HistoryEntry] | None = None,
+    item_filter: ItemFilter | None = None,
+    exclude_item_ids: Sequence[str] = (),
+    **further: Any,
+) -> dict[str, Any]:
+    body = {name: value for name, value in further.items() if value is not None}
+    if history is not None:
+        body["history"] = [
+            entry if isinstance(entry, str) else {"item_id": entry[0], "timestamp": entry[1]} for entry in history
+        ]
+    if item_filter is not None:
+        body["filter"] = item_filter
+    return body | {"exclude_item_ids": list(exclude_item_ids)}
