@@ -144,7 +144,7 @@ class DenseSettings:
     num_layers: int = 2
     num_heads: int = 2
     dropout_rate: float = 0.3
-    own_dropout: float = 0.1
+    own_dropout: float = 0.3
     """Share of items that are trained as if they had been posted just now, drawn anew for each batch."""
     learning_rate: float = 2e-3
     weight_decay: float = 0.0
