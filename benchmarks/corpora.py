@@ -13,7 +13,7 @@ from jaxtyping import Int32
 from clairo_core.features import collision_capacity, feature_sets_with_collision_index
 from clairo_core.sequences import ItemSequences
 from clairo_core.vocabulary import Vocabulary
-from training.learn_vocabulary import learn_vocabulary
+from training.vocabulary.learn_vocabulary import learn_vocabulary
 
 SHARED = Path(os.environ.get("CLAIRO_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 NUM_CODES = 256

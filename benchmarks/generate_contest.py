@@ -24,7 +24,7 @@ from clairo_core.tokenizer import Tokenizer
 from clairo_core.vocabulary import EOS, PAD
 from training.datasets import load_dataset
 from training.datasets.split import training_sequences
-from training.learn_vocabulary import learn_vocabulary
+from training.vocabulary.learn_vocabulary import learn_vocabulary
 
 SHARED = Path(os.environ.get("CLAIRO_SHARED", Path(__file__).resolve().parents[1] / ".." / "shared"))
 INSTRUMENTS = SHARED / "data" / "amazon2018_instruments_mql"

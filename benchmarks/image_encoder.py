@@ -27,7 +27,7 @@ from clairo_core.items import Item
 from training.config import EncodeSettings
 from training.datasets.described_dataset import load_described_dataset
 from training.datasets.shared_folders import describe_shared_folder
-from training.fit_image_encoder import fit_image_encoder
+from training.items.fit_image_encoder import fit_image_encoder
 from training.progress_bar import progress_bar
 
 DATA = SHARED / "data" / "movielens_small_posters"

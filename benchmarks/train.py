@@ -23,11 +23,11 @@ from clairo_core.tokenizer import Tokenizer
 from clairo_core.trie import trie_of_tokens
 from clairo_core.vocabulary import Vocabulary
 from training.config import GeneratorSettings, load_preset
-from training.eight_bit_dropout import use_eight_bit_dropout
-from training.examples import POOL_BATCHES, TrainingBatch, every_prefix, label_table, shuffled_batches
-from training.fit_generator import new_generator
-from training.next_item_loss import NextItemLoss
-from training.token_choices import TokenChoices, token_choices
+from training.generator.eight_bit_dropout import use_eight_bit_dropout
+from training.generator.examples import POOL_BATCHES, TrainingBatch, every_prefix, label_table, shuffled_batches
+from training.generator.fit_generator import new_generator
+from training.generator.next_item_loss import NextItemLoss
+from training.generator.token_choices import TokenChoices, token_choices
 
 VOCABULARY_SIZE = 10_000
 BATCH_SIZE = 64

@@ -6,7 +6,7 @@ import torch
 from transformers import T5ForConditionalGeneration
 
 from clairo_core.vocabulary import PAD
-from training.examples import TrainingBatch
+from training.generator.examples import TrainingBatch
 
 IGNORED = -100
 """The label that transformers leaves out of its loss."""

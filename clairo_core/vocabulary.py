@@ -1,7 +1,7 @@
 """What the tokens are: features, and the merge rules that build larger tokens from smaller ones. Immutable.
 
 Knows categories, features, rules and the file that they are kept in; knows nothing of histories or of how rules are
-learned (`training.learn_vocabulary`) and applied (`tokenizer.py`).
+learned (`training.vocabulary.learn_vocabulary`) and applied (`tokenizer.py`).
 
     0          PAD, an empty place
     1          EOS, the end of a sequence

@@ -22,7 +22,7 @@ from clairo_core.quantizers import fit_opq
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokenizer import TokenBatch, Tokenizer
 from clairo_core.vocabulary import EOS, PAD, Vocabulary
-from training.learn_vocabulary import learn_vocabulary
+from training.vocabulary.learn_vocabulary import learn_vocabulary
 
 # With tensors this small, threads only wait for each other: on a busy machine ten times as long as they work.
 torch.set_num_threads(1)

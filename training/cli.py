@@ -157,7 +157,7 @@ def compare(
     from training.config import load_preset  # noqa: PLC0415
 
     chosen = tuple(load_preset(name.strip(), overrides or []) for name in presets.split(",") if name.strip())
-    from training.compare import ComparisonPlan, baseline_names, compare_on  # noqa: PLC0415
+    from training.comparison.compare import ComparisonPlan, baseline_names, compare_on  # noqa: PLC0415
     from training.progress_bar import progress_bar  # noqa: PLC0415
 
     names = baseline_names(baselines)
@@ -175,7 +175,7 @@ def vocabulary(
 ) -> None:
     """Print what a bundle's tokens are made of, how often histories hold them, and in which items."""
     from training.progress_bar import progress_bar  # noqa: PLC0415
-    from training.vocabulary_of_bundle import report_on_bundle  # noqa: PLC0415
+    from training.vocabulary.of_bundle import report_on_bundle  # noqa: PLC0415
 
     typer.echo(report_on_bundle(bundle, data, tokens, json_file, progress_bar, report))
 
@@ -186,7 +186,7 @@ def export_encoders(
     out: Annotated[Path | None, typer.Option("--out", help="Write here; without it, the bundle is replaced.")] = None,
 ) -> None:
     """Write a bundle's encoders as ONNX: serving then needs neither sentence-transformers nor open_clip."""
-    from training.export_encoders import export_encoders as export  # noqa: PLC0415
+    from training.items.export_encoders import export_encoders as export  # noqa: PLC0415
 
     written = export(bundle, out, report)
     report(f"wrote {out or bundle} as {written.bundle_id}")

@@ -22,16 +22,16 @@ from clairo_core.vocabulary import Vocabulary, load_vocabulary
 from training.baselines.popularity import count_popularity
 from training.checkpoints import load_progress
 from training.datasets.split import test_split, training_sequences, validation_split
-from training.describe_items import DescribedItems, describe_items
 from training.evaluate import Evaluation, evaluate, some_users, table_of
-from training.examples import every_prefix, label_table
-from training.fit_generator import fit_generator
+from training.generator.examples import every_prefix, label_table
+from training.generator.fit_generator import fit_generator
+from training.generator.start_embeddings import centroid_vectors
+from training.generator.token_choices import token_choices
+from training.items.describe_items import DescribedItems, describe_items
 from training.joint_ranking.stages import joint_ranking_stages
-from training.learn_vocabulary import learn_vocabulary
 from training.metrics import ndcg_at
 from training.rankings import generated_ranks
-from training.start_embeddings import centroid_vectors
-from training.token_choices import token_choices
+from training.vocabulary.learn_vocabulary import learn_vocabulary
 from training.workbench import Workbench
 
 VALIDATION_BEAMS = 20

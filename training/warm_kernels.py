@@ -4,7 +4,7 @@ Compilation takes about a minute; reading the cache a fifth of a second. No user
 """
 
 import clairo_core.tokenizer  # noqa: F401 - importing a module makes its kernels known
-import training.learn_vocabulary  # noqa: F401
+import training.vocabulary.learn_vocabulary  # noqa: F401
 from clairo_core.compilation import compile_kernels
 
 if __name__ == "__main__":

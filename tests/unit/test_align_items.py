@@ -9,9 +9,9 @@ from clairo_core.encoders import ModalityEmbeddings
 from clairo_core.errors import FusionError
 from clairo_core.fusion import AlignedFusion, fit_fusion, load_fusion
 from clairo_core.sequences import ItemSequences
-from training.align_items import align_items, can_align
-from training.behaviour import behaviour_vectors, neighbour_counts
 from training.config import AlignSettings
+from training.items.align_items import align_items, can_align
+from training.items.behaviour import behaviour_vectors, neighbour_counts
 
 SETTINGS = AlignSettings(dim=8, window=2, prior_interactions=5.0)
 NUM_GROUPS, GROUP = 6, 12

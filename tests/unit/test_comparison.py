@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from clairo_core.errors import SettingsError, TrainingError
 from clairo_core.progress import silent
 from training.baselines.fit_sequence_model import FitBudget
-from training.compare import ComparisonPlan, baseline_names, compare_on
-from training.comparison import Comparison, compare_rankings
+from training.comparison.compare import ComparisonPlan, baseline_names, compare_on
+from training.comparison.comparison import Comparison, compare_rankings
+from training.comparison.run_details import RunDetails
+from training.comparison.svg_charts import Bar, Line, Span, bar_rows, dot_plot, line_chart, nice_ticks
 from training.metrics import ndcg_at
 from training.rankings import Ranking, Rankings
-from training.run_details import RunDetails
 from training.slices import UserSlice
-from training.svg_charts import Bar, Line, Span, bar_rows, dot_plot, line_chart, nice_ticks
 
 SHOP = """
 name = "corner shop"

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.eight_bit_dropout import EightBitDropout, use_eight_bit_dropout
+from training.generator.eight_bit_dropout import EightBitDropout, use_eight_bit_dropout
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.1, 0.5])

@@ -8,7 +8,7 @@ from clairo_core.sequences import ItemSequences
 from clairo_core.tokenizer import Tokenizer
 from clairo_core.vocabulary import EOS, PAD
 from tests.tiny import random_feature_sets, tiny_vocabulary
-from training.examples import every_prefix, label_table, number_of_batches, shuffled_batches
+from training.generator.examples import every_prefix, label_table, number_of_batches, shuffled_batches
 
 SIZES = (4, 4, 4)
 TOKENIZER = Tokenizer(tiny_vocabulary(SIZES))

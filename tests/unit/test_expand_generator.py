@@ -10,9 +10,9 @@ from transformers import T5ForConditionalGeneration
 from clairo_core.errors import GeneratorError
 from clairo_core.generator import load_generator
 from tests.tiny import random_feature_sets, random_sequences, tiny_vocabulary, write_random_t5
-from training.expand_generator import expand_generator, expanded_embeddings
-from training.expand_vocabulary import expand_vocabulary
-from training.start_embeddings import start_embeddings
+from training.generator.expand_generator import expand_generator, expanded_embeddings
+from training.generator.start_embeddings import start_embeddings
+from training.vocabulary.expand_vocabulary import expand_vocabulary
 
 SIZES = (4, 4, 4)
 VOCABULARY = tiny_vocabulary(SIZES)

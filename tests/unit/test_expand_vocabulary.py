@@ -13,8 +13,8 @@ from clairo_core.tokenizer import Tokenizer
 from clairo_core.vocabulary import Vocabulary, load_vocabulary
 from tests import slow_tokenizer
 from tests.tiny import random_feature_sets, random_sequences
-from training.expand_vocabulary import expand_vocabulary
-from training.learn_vocabulary import learn_vocabulary
+from training.vocabulary.expand_vocabulary import expand_vocabulary
+from training.vocabulary.learn_vocabulary import learn_vocabulary
 
 SIZES = (6, 6, 6)
 NUM_ITEMS = 40

@@ -15,9 +15,9 @@ from clairo_core.tokenizer import Tokenizer
 from clairo_core.trie import trie_of_tokens
 from tests.tiny import random_feature_sets, random_sequences, tiny_vocabulary
 from training.config import FitSettings, GeneratorSettings
-from training.examples import every_prefix, label_table
-from training.fit_generator import FitProgress, Validate, fit_generator, learning_rate_share
-from training.token_choices import token_choices
+from training.generator.examples import every_prefix, label_table
+from training.generator.fit_generator import FitProgress, Validate, fit_generator, learning_rate_share
+from training.generator.token_choices import token_choices
 
 SIZES = (4, 4, 4)
 SMALL = GeneratorSettings(d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2)

@@ -25,12 +25,12 @@ from clairo_core.fusion import (
     load_fusion,
 )
 from clairo_core.sequences import ItemSequences
-from training import contrast, describe_items, fit_learned_fusion, fit_modality_maps, fuse_content, fusion_weights
 from training.config import AlignSettings, FuseSettings
 from training.datasets.split import EvaluationSplit
-from training.fit_learned_fusion import fit_attention, fit_gate
-from training.fuse_content import align_by_modality, fit_opq_by_modality, fuse_inputs
-from training.fusion_weights import choose_weights, nearest_neighbour_recall
+from training.items import contrast, describe_items, fit_learned_fusion, fit_modality_maps, fuse_content, fusion_weights
+from training.items.fit_learned_fusion import fit_attention, fit_gate
+from training.items.fuse_content import align_by_modality, fit_opq_by_modality, fuse_inputs
+from training.items.fusion_weights import choose_weights, nearest_neighbour_recall
 
 NUM_ITEMS, NUM_KINDS = 240, 12
 KINDS = np.arange(NUM_ITEMS) % NUM_KINDS

@@ -16,7 +16,7 @@ from clairo_core.sequences import ItemSequences
 from clairo_core.vocabulary import Vocabulary
 from tests import slow_tokenizer
 from tests.tiny import random_feature_sets, random_sequences
-from training.learn_vocabulary import learn_vocabulary, sample_sequences
+from training.vocabulary.learn_vocabulary import learn_vocabulary, sample_sequences
 
 NAMES, SIZES = ("a", "b"), (2, 2)
 NUM_FEATURES = 4
@@ -91,7 +91,7 @@ def test_learning_in_several_threads_at_once_gives_the_same() -> None:
 PROGRAM = """
 import numpy as np
 from clairo_core.sequences import ItemSequences
-from training.learn_vocabulary import learn_vocabulary
+from training.vocabulary.learn_vocabulary import learn_vocabulary
 random = np.random.default_rng(0)
 sequences = ItemSequences.from_lengths(random.integers(200, size=2000), np.full(400, 5))
 vocabulary = learn_vocabulary(random.integers(8, size=(200, 3)), ("a", "b", "c"), (8, 8, 8), sequences, 326)

@@ -13,7 +13,7 @@ from clairo_core.items import Item
 from clairo_core.progress import silent
 from tests.tiny import tiny_items
 from training.config import EncodeSettings
-from training.fit_image_encoder import augmented, fit_image_encoder
+from training.items.fit_image_encoder import augmented, fit_image_encoder
 
 SETTINGS = EncodeSettings(learned_dim=8, learned_epochs=3)
 CPU = torch.device("cpu")

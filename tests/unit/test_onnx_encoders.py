@@ -20,7 +20,7 @@ from clairo_core.errors import EncoderError
 from clairo_core.items import Item
 from tests.pretrained import minilm_folder, write_tiny_open_clip, write_tiny_sentence_transformer
 from tests.tiny import tiny_items
-from training.export_encoders import export_encoder
+from training.items.export_encoders import export_encoder
 
 LIBRARIES = ("sentence_transformers", "open_clip", "timm", "torchvision")
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokenizer import Tokenizer
 from clairo_core.vocabulary import Vocabulary
-from training.learn_vocabulary import learn_vocabulary
+from training.vocabulary.learn_vocabulary import learn_vocabulary
 
 SHARED = Path(os.environ.get("CLAIRO_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 PARITY = SHARED / "parity"

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.run_details import RunDetails, details_of_bundle, load_details, time_answers
+from training.comparison.run_details import RunDetails, details_of_bundle, load_details, time_answers
 
 
 def test_use_of_codes_and_collisions_are_counted_by_hand() -> None:

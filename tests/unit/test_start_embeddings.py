@@ -6,7 +6,7 @@ import torch
 
 from clairo_core.quantizers import OpqQuantizer
 from tests.tiny import tiny_vocabulary
-from training.start_embeddings import OWN_SHARE, centroid_vectors, start_embeddings
+from training.generator.start_embeddings import OWN_SHARE, centroid_vectors, start_embeddings
 
 SIZES = (4, 4, 2)
 VOCABULARY = tiny_vocabulary(SIZES)

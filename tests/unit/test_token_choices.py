@@ -14,10 +14,10 @@ from clairo_core.trie import build_trie
 from clairo_core.vocabulary import EOS, PAD
 from tests.tiny import random_feature_sets, tiny_vocabulary
 from training.config import GeneratorSettings
-from training.examples import TrainingBatch, label_table
-from training.fit_generator import new_generator
-from training.next_item_loss import NextItemLoss, decoded
-from training.token_choices import TokenChoices, token_choices
+from training.generator.examples import TrainingBatch, label_table
+from training.generator.fit_generator import new_generator
+from training.generator.next_item_loss import NextItemLoss, decoded
+from training.generator.token_choices import TokenChoices, token_choices
 
 SIZES = (4, 3, 5)
 TOKENIZER = Tokenizer(tiny_vocabulary(SIZES))

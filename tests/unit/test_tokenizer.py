@@ -10,7 +10,7 @@ from clairo_core.sequences import ItemSequences
 from clairo_core.tokenizer import Tokenizer
 from clairo_core.vocabulary import EOS, PAD
 from tests.tiny import random_feature_sets, random_sequences, tiny_vocabulary
-from training.learn_vocabulary import learn_vocabulary
+from training.vocabulary.learn_vocabulary import learn_vocabulary
 
 SIZES = (4, 4, 4)
 FEATURE_SETS = random_feature_sets(30, SIZES)

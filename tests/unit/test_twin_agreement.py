@@ -8,7 +8,7 @@ from clairo_core.sequences import ItemSequences
 from clairo_core.tokenizer import Tokenizer
 from clairo_core.vocabulary import Vocabulary
 from tests import slow_tokenizer
-from training.learn_vocabulary import learn_vocabulary
+from training.vocabulary.learn_vocabulary import learn_vocabulary
 
 FEATURES = 2
 """Values a category: few, so that pairs repeat and counts tie."""

@@ -18,10 +18,10 @@ from clairo_core.tokenizer import Tokenizer
 from clairo_core.vocabulary import Vocabulary
 from tests.tiny import random_feature_sets, random_sequences, tiny_bundle
 from training.cli import app
-from training.learn_vocabulary import learn_vocabulary
-from training.modality_shares import modality_shares
-from training.vocabulary_of_bundle import report_on_bundle
-from training.vocabulary_report import report_on_vocabulary, text_of
+from training.vocabulary.learn_vocabulary import learn_vocabulary
+from training.vocabulary.modality_shares import modality_shares
+from training.vocabulary.of_bundle import report_on_bundle
+from training.vocabulary.report import report_on_vocabulary, text_of
 
 
 def two_modalities(merges: list[tuple[int, int]], counts: list[int]) -> Vocabulary:

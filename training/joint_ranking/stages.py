@@ -32,9 +32,9 @@ from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
 from training.baselines.popularity import count_popularity
 from training.datasets.split import EvaluationSplit, training_sequences, validation_split
-from training.describe_items import DescribedItems
-from training.encode_items import load_embeddings
 from training.evaluate import some_users
+from training.items.describe_items import DescribedItems
+from training.items.encode_items import load_embeddings
 from training.joint_ranking.calibrate_new_items import calibrated
 from training.joint_ranking.fit_dense_head import fit_dense_head
 from training.joint_ranking.fit_item_weights import fit_item_weights

@@ -13,17 +13,17 @@ from clairo_core.errors import SettingsError, TrainingError
 from clairo_core.progress import Progress
 from training.baselines.fit_sequence_model import FitBudget
 from training.baselines.popularity import count_popularity
-from training.compare_presets import train_preset
-from training.compare_rankers import GRIDS, Contest, rank_baseline, rank_bundle, rank_mixture
-from training.comparison import Comparison, compare_rankings
-from training.comparison_files import write_comparison
-from training.comparison_table import table_of_comparison
+from training.comparison.comparison import Comparison, compare_rankings
+from training.comparison.files import write_comparison
+from training.comparison.presets import train_preset
+from training.comparison.rankers import GRIDS, Contest, rank_baseline, rank_bundle, rank_mixture
+from training.comparison.run_details import load_details
+from training.comparison.table import table_of_comparison
 from training.config import Preset
 from training.datasets import load_dataset
 from training.datasets.split import test_split, training_sequences, validation_split
 from training.evaluate import some_users
 from training.rankings import load_rankings
-from training.run_details import load_details
 from training.slices import user_slices
 from training.stages import StageCache
 

@@ -21,8 +21,8 @@ from clairo_core.progress import Progress, silent
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokenizer import check_item_rows
 from clairo_core.vocabulary import MAX_SCALED_COUNT, Vocabulary, check_size, weight_scale
-from training import corpus_kernels, learn_vocabulary_kernels, pair_count_kernels
-from training.pair_count_kernels import (
+from training.vocabulary import corpus_kernels, learn_vocabulary_kernels, pair_count_kernels
+from training.vocabulary.pair_count_kernels import (
     HEAP_SIZE,
     NUM_COUNTED,
     NUM_COUNTERS,

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from clairo_core.encoders import ModalityEmbeddings
 from clairo_core.fusion.principal_components import principal_projection
-from training.contrast import fit_contrast
+from training.items.contrast import fit_contrast
 
 
 def fit_modality_maps(

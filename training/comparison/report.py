@@ -6,13 +6,13 @@ seen-item mode at a time and switches without a script.
 
 from html import escape
 
-from training.comparison import Comparison, Difference, Figure
-from training.comparison_runs import legend, sections_of_runs
-from training.comparison_style import series_of, style_sheet
+from training.comparison.comparison import Comparison, Difference, Figure
+from training.comparison.runs import legend, sections_of_runs
+from training.comparison.style import series_of, style_sheet
+from training.comparison.svg_charts import Span, dot_plot, grouped_bars
 from training.metrics import METRICS
 from training.rankings import SEEN_ITEMS
 from training.slices import slice_labels
-from training.svg_charts import Span, dot_plot, grouped_bars
 
 
 def html_of(comparison: Comparison) -> str:

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Int
 
-from training.comparison import Comparison
-from training.comparison_report import html_of
+from training.comparison.comparison import Comparison
+from training.comparison.report import html_of
 from training.datasets import Dataset
 from training.datasets.split import EvaluationSplit
 from training.rankings import SEEN_ITEMS, Rankings

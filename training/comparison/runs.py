@@ -7,9 +7,9 @@ from html import escape
 
 import numpy as np
 
-from training.comparison import Comparison
-from training.comparison_style import series_of
-from training.svg_charts import Bar, Line, Span, bar_rows, dot_plot, line_chart
+from training.comparison.comparison import Comparison
+from training.comparison.style import series_of
+from training.comparison.svg_charts import Bar, Line, Span, bar_rows, dot_plot, line_chart
 
 
 def sections_of_runs(comparison: Comparison) -> str:

@@ -6,7 +6,7 @@ Knows presets, seeds and stages; the recipe itself is `training.run`'s.
 from pathlib import Path
 
 from clairo_core.generator import choose_device
-from training.compare_rankers import Contest
+from training.comparison.rankers import Contest
 from training.config import Preset
 from training.open_dataset import open_dataset
 from training.run import train_bundle

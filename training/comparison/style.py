@@ -1,6 +1,6 @@
 """The look of the comparison report: one style sheet for light and dark, no font or script of another host."""
 
-from training.comparison import Comparison
+from training.comparison.comparison import Comparison
 
 SERIES_COLORS = (
     ("#8b93a1", "#8b93a1"),

@@ -17,12 +17,12 @@ from clairo_core.errors import SettingsError
 from clairo_core.fusion import Fusion, fit_final_pca, fit_fusion
 from clairo_core.quantizers import OpqQuantizer, fit_opq
 from clairo_core.sequences import ItemSequences
-from training.align_items import AlignedItems, align_items
 from training.config import AlignSettings, FuseSettings
 from training.datasets.split import EvaluationSplit
-from training.fit_learned_fusion import fit_attention, fit_gate
-from training.fit_modality_maps import fit_modality_maps
-from training.fusion_weights import choose_weights
+from training.items.align_items import AlignedItems, align_items
+from training.items.fit_learned_fusion import fit_attention, fit_gate
+from training.items.fit_modality_maps import fit_modality_maps
+from training.items.fusion_weights import choose_weights
 
 CONCAT_PCA, GATE, ATTENTION, LATE = "concat_pca", "gate", "attention", "late"
 SCHEMES = (CONCAT_PCA, GATE, ATTENTION, LATE)

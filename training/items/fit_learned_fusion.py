@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from clairo_core.encoders import ModalityEmbeddings
 from clairo_core.fusion import AttentionFusion, ConcatPcaFusion, GatedFusion
 from clairo_core.sequences import ItemSequences
-from training.contrast import fit_contrast
+from training.items.contrast import fit_contrast
 
 KEY_DIM = 32
 _DROPPED = 0.1

@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Float64, Int
 
 from clairo_core.progress import Progress, silent
+from training.comparison.run_details import RunDetails
 from training.metrics import METRICS, bootstrap_interval
 from training.rankings import SEEN_ITEMS, Rankings
-from training.run_details import RunDetails
 from training.slices import Breadth, UserSlice, breadth_of, mean_breadth
 
 SLICED_METRICS = ("recall@10", "ndcg@10")

@@ -13,7 +13,7 @@ from clairo_core.encoders import ModalityEmbeddings, ModalityEncoder, load_encod
 from clairo_core.encoders.item_content import content_digest
 from clairo_core.items import Item
 from clairo_core.progress import Progress
-from training.embedding_cache import EmbeddingCache
+from training.items.embedding_cache import EmbeddingCache
 from training.stages import digest_of
 
 CHUNK_ITEMS = 512

@@ -16,7 +16,7 @@ from clairo_core.features import COLLISION_CATEGORY
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokenizer import TokenBatch, Tokenizer
 from clairo_core.vocabulary import FIRST_FEATURE_TOKEN, Vocabulary
-from training.modality_shares import ModalityShares
+from training.vocabulary.modality_shares import ModalityShares
 
 EXAMPLES_A_TOKEN = 3
 

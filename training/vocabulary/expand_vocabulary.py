@@ -20,7 +20,7 @@ from clairo_core.progress import Progress, silent
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokenizer import Tokenizer
 from clairo_core.vocabulary import Vocabulary, check_size
-from training.learn_vocabulary import learn_more_rules, sample_sequences
+from training.vocabulary.learn_vocabulary import learn_more_rules, sample_sequences
 
 
 @dataclass(frozen=True, slots=True)

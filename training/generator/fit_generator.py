@@ -24,11 +24,11 @@ from clairo_core.tokenizer import Tokenizer
 from clairo_core.vocabulary import EOS, PAD, Vocabulary
 from training.checkpoints import FitProgress, keep_best_epoch, load_checkpoint, save_checkpoint
 from training.config import FitSettings, GeneratorSettings
-from training.eight_bit_dropout import use_eight_bit_dropout
-from training.examples import Examples, TrainingBatch, number_of_batches, shuffled_batches
-from training.next_item_loss import NextItemLoss
-from training.start_embeddings import start_embeddings
-from training.token_choices import TokenChoices
+from training.generator.eight_bit_dropout import use_eight_bit_dropout
+from training.generator.examples import Examples, TrainingBatch, number_of_batches, shuffled_batches
+from training.generator.next_item_loss import NextItemLoss
+from training.generator.start_embeddings import start_embeddings
+from training.generator.token_choices import TokenChoices
 
 Validate = Callable[[Path], float]
 """A checkpoint folder -> validation NDCG@10."""

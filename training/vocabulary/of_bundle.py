@@ -12,8 +12,8 @@ from clairo_core.progress import Progress
 from clairo_core.sequences import ItemSequences
 from training.datasets import Dataset, load_dataset
 from training.datasets.split import training_sequences
-from training.modality_shares import modality_shares
-from training.vocabulary_report import report_on_vocabulary, text_of
+from training.vocabulary.modality_shares import modality_shares
+from training.vocabulary.report import report_on_vocabulary, text_of
 
 MOST_HISTORIES = 100_000
 """Enough for steady counts; of a longer log a random choice is read."""

@@ -22,12 +22,12 @@ from training.baselines.popularity import Popularity, count_popularity
 from training.baselines.recommender_scorer import RecommenderScorer
 from training.baselines.scorer import ItemScorer
 from training.baselines.sequence_model import SequenceModelSettings
+from training.comparison.run_details import RunDetails, curve_of, details_of_bundle, time_answers
 from training.datasets import Dataset
 from training.datasets.split import EvaluationSplit, training_sequences, validation_split
 from training.evaluate import some_users
 from training.evaluate_bundle import open_bundle
 from training.rankings import Rankings, first_places, rank_with_recommender, rank_with_scores, save_rankings
-from training.run_details import RunDetails, curve_of, details_of_bundle, time_answers
 from training.stages import StageCache
 
 GRIDS: dict[str, Sequence[markov.MarkovSettings | ease.EaseSettings | SequenceModelSettings]] = {

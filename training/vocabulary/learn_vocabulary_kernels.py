@@ -13,7 +13,7 @@ from numba import njit, types
 
 from clairo_core.compilation import kernel, writable
 from clairo_core.pair_kernels import NO_TOKEN, add_rule, home_of, larger_of, merged_token, pack_pair, smaller_of
-from training.corpus_kernels import (
+from training.vocabulary.corpus_kernels import (
     CORPUS_TYPE,
     FIRST_SET,
     LAST_SET,
@@ -22,7 +22,7 @@ from training.corpus_kernels import (
     list_pairs,
     merge_windows,
 )
-from training.pair_count_kernels import (
+from training.vocabulary.pair_count_kernels import (
     COUNT,
     CURRENT_ENTRY,
     CURRENT_KEY,

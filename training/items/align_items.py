@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float32, Float64
 from sklearn.linear_model import RidgeCV
 
 from clairo_core.sequences import ItemSequences
-from training.behaviour import behaviour_vectors, neighbour_counts
 from training.config import AlignSettings
+from training.items.behaviour import behaviour_vectors, neighbour_counts
 
 _PENALTIES = np.logspace(0, 5, 11)
 """Tried for the regression, on inputs of unit variance; chosen by its leave-one-out error."""

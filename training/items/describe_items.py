@@ -19,13 +19,13 @@ from clairo_core.errors import SettingsError
 from clairo_core.features import FeatureSpace, collision_capacity, feature_sets_with_collision_index
 from clairo_core.fusion import AlignedFusion, FusedItems
 from clairo_core.quantizers import load_opq
-from training.align_items import can_align
-from training.choose_encoder import LEARNED, encoder_inputs, encoder_setting, make_encoder
 from training.config import QuantizeSettings
 from training.datasets.split import training_items, training_sequences, validation_split
-from training.encode_items import encode_items, load_embeddings
-from training.fit_image_encoder import fit_image_encoder
-from training.fuse_content import (
+from training.items.align_items import can_align
+from training.items.choose_encoder import LEARNED, encoder_inputs, encoder_setting, make_encoder
+from training.items.encode_items import encode_items, load_embeddings
+from training.items.fit_image_encoder import fit_image_encoder
+from training.items.fuse_content import (
     LATE,
     align_by_modality,
     check_fuse_settings,

@@ -11,9 +11,9 @@ from transformers import T5ForConditionalGeneration
 
 from clairo_core.generator_checkpoint import Softmax
 from clairo_core.vocabulary import PAD
-from training.examples import TrainingBatch
 from training.full_softmax_loss import full_softmax_loss
-from training.token_choices import TokenChoices
+from training.generator.examples import TrainingBatch
+from training.generator.token_choices import TokenChoices
 
 
 class NextItemLoss:

@@ -1,6 +1,6 @@
 """Show a comparison as text, for the terminal."""
 
-from training.comparison import Comparison, Difference
+from training.comparison.comparison import Comparison, Difference
 from training.metrics import METRICS
 from training.rankings import SEEN_ITEMS
 from training.slices import slice_labels

@@ -1,0 +1,1 @@
+"""Baselines, presets and bundles in one table, with a report. Start at `compare`."""

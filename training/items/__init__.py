@@ -1,0 +1,1 @@
+"""Turn items into feature sets: encoders, fusion, behaviour, quantizer. Start at `describe_items`."""
