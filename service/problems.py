@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import Scope
 
 from clairo_core import errors as core
@@ -197,6 +198,9 @@ async def _answer_framework_error(request: Request, error: Exception) -> Respons
         404: f"there is nothing at {path}; /openapi.json lists every call",
         405: f"{path} does not take {request.method}; the Allow header says what it takes",
     }
+    headers = dict(error.headers or {})
+    if methods := "Allow" in headers and _methods_at(request):
+        headers["Allow"] = ", ".join(methods)
     is_too_large = error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     too_large = KINDS[core.ContentTooLargeError]
     return problem_response(
@@ -206,5 +210,17 @@ async def _answer_framework_error(request: Request, error: Exception) -> Respons
         detail=details.get(error.status_code, str(error.detail)),
         instance=path,
         request_id=request_id_of(request.scope),
-        headers=error.headers,
+        headers=headers,
     )
+
+
+def _methods_at(request: Request) -> list[str]:
+    """What is taken at a path, where the framework names only what the first route that fits it takes.
+
+    Empty within a mounted folder, which has named all.
+    """
+    return [
+        method
+        for method in ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    ]

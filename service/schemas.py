@@ -8,7 +8,7 @@ import binascii
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 MAX_PAGE_ITEMS = 200
 MAX_ITEM_ID_CHARACTERS = 256
@@ -20,7 +20,11 @@ MAX_ATTRIBUTES = 50
 RESERVED_LAST_SEGMENTS = frozenset({"picture", "similar"})
 # Paths under /items/ that mean something themselves.
 RESERVED_ITEM_IDS = frozenset({"bulk"})
-CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROL = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f"
+CONTROL_CHARACTERS = re.compile(f"[{_CONTROL}]")
+TEXT_SCHEMA: dict[str, JsonValue] = {"pattern": f"^[^{_CONTROL}]*$"}
+"""What `check_text` lets pass, as the OpenAPI document says it."""
+TEXT_FIELD = Field(json_schema_extra=TEXT_SCHEMA)
 
 
 def check_new_item_id(item_id: str) -> str:
@@ -52,9 +56,9 @@ def check_text(text: str) -> str:
 
 ItemId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ITEM_ID_CHARACTERS)]
 NewItemId = Annotated[ItemId, AfterValidator(check_new_item_id)]
-FieldName = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(check_text)]
-Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARACTERS), AfterValidator(check_text)]
-AttributeValue = Annotated[str, StringConstraints(max_length=1000), AfterValidator(check_text)]
+FieldName = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(check_text), TEXT_FIELD]
+Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARACTERS), AfterValidator(check_text), TEXT_FIELD]
+AttributeValue = Annotated[str, StringConstraints(max_length=1000), AfterValidator(check_text), TEXT_FIELD]
 
 
 class RequestBody(BaseModel):

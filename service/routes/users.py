@@ -11,7 +11,7 @@ from service.feedback_schemas import MAX_PAGE_EVENTS, UserAnswer, UserEvent
 from service.openapi import problem_answers
 from service.routes.cursors import event_cursor, place_of_event
 from service.routes.parts import ReadyParts
-from service.schemas import check_text
+from service.schemas import TEXT_SCHEMA, check_text
 
 router = APIRouter(tags=["users"])
 
@@ -21,6 +21,7 @@ UserIdInPath = Annotated[
         min_length=1,
         max_length=256,
         description="Slashes may be written as they are.",
+        json_schema_extra=TEXT_SCHEMA,
         openapi_examples={"the user of the example of POST /feedback": Example(value="u-1")},
     ),
     AfterValidator(check_text),

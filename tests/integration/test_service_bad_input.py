@@ -255,6 +255,8 @@ async def test_the_framework_answers_in_the_same_manner(
 
 async def test_a_405_says_what_is_taken(client: httpx.AsyncClient) -> None:
     assert "POST" in (await client.delete("/recommend")).headers["allow"]
+    assert (await client.patch("/items/mug")).headers["allow"] == "DELETE, GET, PUT"
+    assert (await client.delete("/playground/playground.js")).headers["allow"] == "GET, HEAD"
 
 
 async def test_a_request_id_is_echoed_and_a_strange_one_replaced(client: httpx.AsyncClient) -> None:
