@@ -23,7 +23,8 @@ from benchmarks.report import Row, run_benchmark
 from clairo_core.bundle import Bundle, load_bundle
 from clairo_core.generator import choose_device
 from clairo_core.items import UserHistory
-from clairo_core.recommender import RecommendationRequest, Recommender
+from clairo_core.recommendation import RecommendationRequest
+from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
 from training.config import load_preset
 from training.datasets import Dataset

@@ -34,7 +34,8 @@ from benchmarks.generate_rivals import generate_with_prefix_function, published_
 from benchmarks.report import Row, run_benchmark
 from clairo_core.beam_search import search
 from clairo_core.device_trie import DeviceTrie
-from clairo_core.recommender import RecommendationRequest, Recommender
+from clairo_core.recommendation import RecommendationRequest
+from clairo_core.recommender import Recommender
 from clairo_core.view_fusion import fuse_views
 from clairo_core.vocabulary import EOS
 

@@ -18,7 +18,8 @@ from clairo_core.features import FeatureSpace, collision_capacity, feature_sets_
 from clairo_core.generator import Generator, load_generator
 from clairo_core.generator_checkpoint import Softmax
 from clairo_core.items import UserHistory
-from clairo_core.recommender import RecommendationRequest, Recommender
+from clairo_core.recommendation import RecommendationRequest
+from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokenizer import Tokenizer
 from clairo_core.vocabulary import EOS, PAD

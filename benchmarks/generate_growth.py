@@ -28,7 +28,8 @@ from clairo_core.catalogue import build_catalogue
 from clairo_core.generator import Generator, load_generator
 from clairo_core.generator_checkpoint import Softmax
 from clairo_core.items import UserHistory
-from clairo_core.recommender import RecommendationRequest, Recommender
+from clairo_core.recommendation import RecommendationRequest
+from clairo_core.recommender import Recommender
 from clairo_core.tokenizer import Tokenizer
 from clairo_core.vocabulary import Vocabulary
 

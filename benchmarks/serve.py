@@ -22,7 +22,7 @@ from benchmarks.serve_load import closed_loop, constant_rate
 from benchmarks.serve_process import served_bundle
 from clairo_core.bundle import load_bundle
 from clairo_core.items import UserHistory
-from clairo_core.recommender import RecommendationRequest
+from clairo_core.recommendation import RecommendationRequest
 
 SIZES = {"num_views": NUM_VIEWS, "num_beams": NUM_BEAMS, "max_batch_size": BATCH}
 NUM_REPEATED = 20

@@ -5,7 +5,6 @@ files or training.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,18 +18,21 @@ from clairo_core.errors import GeneratorError, RankingError
 from clairo_core.generator import Generator, load_generator
 from clairo_core.items import UserHistory
 from clairo_core.ranking import JointRanking
+from clairo_core.recommendation import (
+    CATALOGUE_EXHAUSTED,
+    DENSE,
+    EMPTY_HISTORY,
+    GENERATIVE,
+    POPULAR,
+    UNKNOWN_HISTORY,
+    Recommendation,
+    RecommendationList,
+    RecommendationRequest,
+)
 from clairo_core.tokenizer import TokenBatch, Tokenizer
 from clairo_core.trie import Trie, build_trie
 from clairo_core.view_fusion import ViewFusion, fuse_views
 from clairo_core.vocabulary import PAD
-
-GENERATIVE = "generative"
-DENSE = "dense"
-POPULAR = "popular"
-
-EMPTY_HISTORY = "empty_history"
-UNKNOWN_HISTORY = "unknown_history"
-CATALOGUE_EXHAUSTED = "catalogue_exhausted"
 
 MAX_BEAMS = 1000
 """A longer list than this is filled up with popular items."""
@@ -40,47 +42,6 @@ _REQUESTS_AT_ONCE = {"cpu": 4}
 """On a CPU, what fits its cache: of 16 at once, a quarter fewer are answered a second, of 32 nearly half."""
 _REQUESTS_AT_ONCE_ELSEWHERE = 64
 """Bounds the memory of a batch."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recommendation:
-    """One recommended item."""
-
-    item_id: str
-    rank: int
-    """From 1."""
-    score: float
-    """Logarithm of the item's probability, or, from `popular`, of its share of all interactions.
-
-    Where views are fused by rank, a generated item's score is the mean discount of its ranks.
-    """
-    source: str
-    """Who spoke for it most, `generative` or `dense`; or `popular`."""
-
-
-@dataclass(frozen=True, slots=True)
-class RecommendationList:
-    """The answer to one request."""
-
-    items: tuple[Recommendation, ...]
-    fallback_reason: str | None = None
-    """Why the list is the popular one (`empty_history`, `unknown_history`) or too short (`catalogue_exhausted`)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecommendationRequest:
-    """What is asked for one user."""
-
-    history: UserHistory
-    limit: int
-    include_seen: bool = False
-    """Whether items of the history may be recommended."""
-    exclude: Collection[str] = ()
-    """Item ids that may not; unknown ones do no harm."""
-    is_allowed: Bool[np.ndarray, "item"] | None = None
-    """By row, which items pass the caller's filter; rows past its end, added later, do not."""
-    seed: int = 0
-    """Draws the views: the same request with the same seed has the same answer."""
 
 
 class Recommender:

@@ -19,7 +19,7 @@ import torch
 from clairo_core.bundle import Bundle, load_bundle
 from clairo_core.errors import ClairoError
 from clairo_core.items import UserHistory
-from clairo_core.recommender import RecommendationRequest
+from clairo_core.recommendation import RecommendationRequest
 from service.bundles import DECIDING_METRIC, ActivationLog, BundleShelf, check_not_worse, deciding_metric
 from service.errors import SwapInProgressError
 from service.ingestion import Ingestion

@@ -15,14 +15,8 @@ import numpy as np
 
 from clairo_core.features import COLLISION_CATEGORY
 from clairo_core.items import UserHistory
-from clairo_core.recommender import (
-    EMPTY_HISTORY,
-    POPULAR,
-    Recommendation,
-    RecommendationList,
-    RecommendationRequest,
-    Recommender,
-)
+from clairo_core.recommendation import EMPTY_HISTORY, POPULAR, Recommendation, RecommendationList, RecommendationRequest
+from clairo_core.recommender import Recommender
 from service.item_table import ItemTable
 
 MAX_REASONS = 3

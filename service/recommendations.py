@@ -17,7 +17,8 @@ from jaxtyping import Bool, Float64
 
 from clairo_core.item_filters import ItemFilter
 from clairo_core.items import UserHistory
-from clairo_core.recommender import Recommendation, RecommendationList, RecommendationRequest, Recommender
+from clairo_core.recommendation import Recommendation, RecommendationList, RecommendationRequest
+from clairo_core.recommender import Recommender
 from service.batcher import Batcher
 from service.cache import Cache, SingleFlight
 from service.errors import DeadlineExceededError

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from clairo_core.diversity import explored, rank_diverse
-from clairo_core.recommender import CATALOGUE_EXHAUSTED, POPULAR, Recommendation, RecommendationList
+from clairo_core.recommendation import CATALOGUE_EXHAUSTED, POPULAR, Recommendation, RecommendationList
 
 FILTER_EXHAUSTED = "filter_exhausted"
 POOL_ITEMS = 50

@@ -8,7 +8,7 @@ import pytest
 
 from clairo_core.bundle import Bundle, load_bundle
 from clairo_core.items import UserHistory
-from clairo_core.recommender import RecommendationRequest
+from clairo_core.recommendation import RecommendationRequest
 from tests.running_service import running_service
 from tests.tiny import tiny_bundle
 

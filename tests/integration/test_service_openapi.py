@@ -120,14 +120,11 @@ async def test_every_example_runs(client: httpx.AsyncClient) -> None:
             if "examples" in parameter
         }
         if path == "/bundles/{bundle_id}/activate":
-            # Nor one of a bundle: activating the one that is served changes nothing.
+            # No example can know a bundle's id: activating the one that is served changes nothing.
             parameters["bundle_id"] = (await client.get("/info")).json()["bundle_id"]
         if path == "/jobs/{job_id}":
             # Ids of jobs are the service's own: no example can know one.
             parameters["job_id"] = job_url.removeprefix("/jobs/")
-        if path == "/bundles/{bundle_id}/activate":
-            # Nor can one know a bundle's.
-            parameters["bundle_id"] = (await client.get("/info")).json()["bundle_id"]
         for parameter in operation.get("parameters", []):
             assert parameter["name"] in parameters or not parameter["required"], (path, parameter["name"])
         url = path.format(**parameters)

@@ -9,7 +9,7 @@ import pytest
 from clairo_core.errors import TrainingError
 from clairo_core.items import Item, UserHistory
 from clairo_core.progress import silent
-from clairo_core.recommender import Recommendation, RecommendationList
+from clairo_core.recommendation import Recommendation, RecommendationList
 from clairo_core.sequences import ItemSequences
 from training.baselines.popularity import Popularity
 from training.datasets.split import EvaluationSplit

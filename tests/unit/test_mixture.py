@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from clairo_core.errors import MixtureError, TrainingError
 from clairo_core.ranking.mixture import COUNT_EDGES, LENGTH_EDGES, Mixture, groups_of, load_mixture
-from clairo_core.recommender import Recommendation, RecommendationList
+from clairo_core.recommendation import Recommendation, RecommendationList
 from clairo_core.sequences import ItemSequences
 from training.baselines.choose_settings import masked_ndcg
 from training.baselines.mixture import fit_scorer_mixture

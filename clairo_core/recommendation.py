@@ -1,0 +1,61 @@
+"""What is asked of a recommender, and what it answers.
+
+Knows histories, limits and lists; knows nothing of how a list comes about.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool
+
+from clairo_core.items import UserHistory
+
+GENERATIVE = "generative"
+DENSE = "dense"
+POPULAR = "popular"
+
+EMPTY_HISTORY = "empty_history"
+UNKNOWN_HISTORY = "unknown_history"
+CATALOGUE_EXHAUSTED = "catalogue_exhausted"
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """One recommended item."""
+
+    item_id: str
+    rank: int
+    """From 1."""
+    score: float
+    """Logarithm of the item's probability, or, from `popular`, of its share of all interactions.
+
+    Where views are fused by rank, a generated item's score is the mean discount of its ranks.
+    """
+    source: str
+    """Who spoke for it most, `generative` or `dense`; or `popular`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecommendationList:
+    """The answer to one request."""
+
+    items: tuple[Recommendation, ...]
+    fallback_reason: str | None = None
+    """Why the list is the popular one (`empty_history`, `unknown_history`) or too short (`catalogue_exhausted`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecommendationRequest:
+    """What is asked for one user."""
+
+    history: UserHistory
+    limit: int
+    include_seen: bool = False
+    """Whether items of the history may be recommended."""
+    exclude: Collection[str] = ()
+    """Item ids that may not; unknown ones do no harm."""
+    is_allowed: Bool[np.ndarray, "item"] | None = None
+    """By row, which items pass the caller's filter; rows past its end, added later, do not."""
+    seed: int = 0
+    """Draws the views: the same request with the same seed has the same answer."""
