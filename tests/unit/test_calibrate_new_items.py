@@ -16,7 +16,7 @@ MIXTURE = Mixture(
     np.array([1.0]),
     np.ones((1, len(COUNT_EDGES))),
     np.zeros((1, len(LENGTH_EDGES))),
-    np.array([-6.0, *np.zeros(len(COUNT_EDGES) - 1)]),
+    np.array([5.0, -6.0, *np.zeros(len(COUNT_EDGES) - 2)]),
 )
 
 
@@ -40,11 +40,13 @@ def test_new_items_are_moved_up_until_the_others_would_notice() -> None:
     moved, chosen = calibrated(MIXTURE, examples(), most_lost=0.02)
     assert chosen is not None
     assert chosen.step > 0
-    assert moved.offsets[0] == MIXTURE.offsets[0] + chosen.step
+    # New items start where the rarest are.
+    assert moved.offsets[0] == MIXTURE.offsets[1] + chosen.step
     assert moved.offsets[1:].tolist() == MIXTURE.offsets[1:].tolist()
     assert chosen.warm_recall >= 0.98 * chosen.warm_recall_without
     wants_new = np.arange(NUM_USERS) < 0.1 * NUM_USERS
-    before = recall(totals_of(MIXTURE, examples()), examples().is_target, wants_new)
+    as_the_rarest = replace(MIXTURE, offsets=np.array([-6.0, *MIXTURE.offsets[1:]]))
+    before = recall(totals_of(as_the_rarest, examples()), examples().is_target, wants_new)
     assert chosen.cold_recall == 1.0 > before
 
 
@@ -60,9 +62,9 @@ def test_the_less_may_be_lost_the_less_they_are_moved() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_where_nobody_can_say_what_a_new_item_costs_nothing_is_moved(share: float) -> None:
-    same, chosen = calibrated(MIXTURE, examples(share), most_lost=0.02)
+    moved, chosen = calibrated(MIXTURE, examples(share), most_lost=0.02)
     assert chosen is None
-    assert same is MIXTURE
+    assert moved.offsets[0] == MIXTURE.offsets[1]
 
 
 def test_padding_is_in_no_list() -> None:

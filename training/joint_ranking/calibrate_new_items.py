@@ -1,10 +1,11 @@
 """Decide how readily items that nobody has used are recommended: as much as the others can bear.
 
-Knows a fitted mixture and the examples that it was fitted on, in which some items compete as if posted just now; knows
-nothing of what components look at. Start at `calibrated`.
+Knows a fitted mixture and examples in which some items compete as if posted just now; knows nothing of what components
+look at. Start at `calibrated`.
 
-The likelihood alone would hide new items: each is a worse guess than a bestseller, and it learns nothing from being
-shown. So they are moved up, all by the same amount, until the users who wanted something else would notice.
+New items are weighed as those that were used least. The likelihood would hide them: each is a worse guess than a
+bestseller, and it learns nothing from being shown. So they are moved up, all by the same amount, until the users who
+wanted something else would notice.
 """
 
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from training.joint_ranking.fit_mixture import MixtureExamples
 PLACES = 10
 STEPS = np.arange(-4.0, 8.01, 0.25)
 """Added to new items' totals, which are logarithms of probabilities."""
-NEW_GROUP = 0
+NEW_GROUP, RAREST_GROUP = 0, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +39,16 @@ def calibrated(
     """The mixture with new items moved up as far as it costs at most `most_lost` of the others' Recall@10.
 
     Args:
-        mixture: fitted on these examples.
-        examples: some items of which compete as if posted just now.
+        mixture: fitted where no item was new.
+        examples: of the same users, some items competing as if posted just now.
         most_lost: a share of the recall that the others have where no new item competes.
 
     Returns:
-        The mixture, and what was chosen; None, and the mixture as it was, if no user's target is a new item.
+        The mixture, and what was chosen; None, and new items as the rarest, if no user's target is a new item.
     """
+    by_count, offsets = mixture.by_count.copy(), mixture.offsets.copy()
+    by_count[:, NEW_GROUP], offsets[NEW_GROUP] = by_count[:, RAREST_GROUP], offsets[RAREST_GROUP]
+    mixture = replace(mixture, by_count=by_count, offsets=offsets)
     totals = totals_of(mixture, examples)
     is_new = examples.is_item & (examples.training_counts == 0)
     wants_new = (examples.is_target & is_new).any(axis=1)
@@ -59,7 +63,6 @@ def calibrated(
         cold = recall(moved, examples.is_target, wants_new)
         if step == STEPS[0] or warm >= (1.0 - most_lost) * without:
             chosen = NewItemCalibration(step, without, warm, cold)
-    offsets = mixture.offsets.copy()
     offsets[NEW_GROUP] += chosen.step
     return replace(mixture, offsets=offsets), chosen
 

@@ -2,9 +2,8 @@
 
 Knows candidates, their scores and targets; knows nothing of what components look at. Start at `fit_mixture`.
 
-Multinomial logistic regression among the candidates, pulled slightly towards equal weights. Items that training never
-saw have weights of their own, which only what they will look like can teach: a share of the catalogue is scored as if
-it had been posted just now, and competes with the rest.
+Multinomial logistic regression among the candidates, pulled slightly towards equal weights. Of items that training
+never saw hardly any example tells; `calibrate_new_items` decides on them.
 """
 
 from collections.abc import Sequence

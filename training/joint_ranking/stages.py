@@ -8,11 +8,12 @@ Knows the order of the stages and what each one's result depends on; each step's
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float32, Int32, Int64
 from scipy import sparse
 
 from clairo_core.features import COLLISION_CATEGORY
@@ -27,7 +28,7 @@ from clairo_core.ranking import (
     load_item_weights,
     load_joint_ranking,
 )
-from clairo_core.ranking.joint_ranking import COMPONENTS
+from clairo_core.ranking.joint_ranking import COMPONENTS, Candidates
 from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
 from training.baselines.popularity import count_popularity
@@ -66,9 +67,9 @@ def joint_ranking_stages(
             count_popularity(training, len(bench.dataset.items)),
         )
         as_new = load_dense_head(dense_folder / "dense-head" / "as-new")
-        examples = mixture_examples(bench, mixture_inputs, as_new, recommender)
+        examples, pretended = mixture_examples(bench, mixture_inputs, as_new, recommender)
         mixture = fit_mixture(mixture_inputs.components, examples)
-        mixture, of_new_items = calibrated(mixture, examples, bench.preset.mix.most_lost_to_new)
+        mixture, of_new_items = calibrated(mixture, pretended, bench.preset.mix.most_lost_to_new)
         if of_new_items is not None:
             bench.report(
                 f"mixture: as if {bench.preset.mix.new_share:.0%} of the items had been posted just now, validation "
@@ -167,29 +168,32 @@ def item_weights_stage(bench: Workbench, training: ItemSequences) -> Path:
 
 def mixture_examples(
     bench: Workbench, ranking: JointRanking, as_new: DenseHead, recommender: Recommender
-) -> MixtureExamples:
-    """What every component says of what validation users may be shown; some items compete as if posted just now."""
+) -> tuple[MixtureExamples, MixtureExamples]:
+    """What every component says of what validation users may be shown; and as if some items had just been posted."""
     num_items = len(bench.dataset.items)
     validation = some_users(validation_split(bench.dataset), bench.preset.mix.max_users, bench.seed)
     is_new = np.random.default_rng(bench.seed).random(num_items) < bench.preset.mix.new_share
-    pretended = with_new_items(ranking, as_new, is_new)
+    rankings = (ranking, with_new_items(ranking, as_new, is_new))
     order = np.argsort(validation.histories.lengths, kind="stable")
     starts = range(0, len(order), USERS_A_BATCH)
-    parts = []
+    parts: tuple[list[MixtureExamples], list[MixtureExamples]] = ([], [])
     for start in bench.progress(starts, "mixture: candidates", len(starts)):
         users = order[start : start + USERS_A_BATCH]
-        parts.append(examples_of(bench, pretended, recommender, validation, users))
-    return join_examples(parts)
+        for of_ranking, examples in zip(
+            parts, examples_of(bench, rankings, recommender, validation, users), strict=True
+        ):
+            of_ranking.append(examples)
+    return join_examples(parts[0]), join_examples(parts[1])
 
 
 def examples_of(
     bench: Workbench,
-    ranking: JointRanking,
+    rankings: Sequence[JointRanking],
     recommender: Recommender,
     validation: EvaluationSplit,
     users: Int64[np.ndarray, "user"],
-) -> MixtureExamples:
-    """The candidates of some users, seen items left out, as in a shop."""
+) -> list[MixtureExamples]:
+    """The candidates of some users by each ranking, seen items left out, as in a shop."""
     item_ids = [item.item_id for item in bench.dataset.items]
     histories = [
         recommender.known_rows(UserHistory(tuple(item_ids[row] for row in validation.histories[user])))
@@ -199,22 +203,34 @@ def examples_of(
     for allowed, history in zip(is_allowed, histories, strict=True):
         allowed[history] = False
     generated = recommender.generate(histories, [0] * len(users), recommender.num_beams, is_allowed)
-    everybody = ranking.candidates(histories, generated, is_allowed)
-    width = max(len(candidates.item_rows) for candidates in everybody)
-    shape = (len(users), width)
+    lengths = np.array([len(history) for history in histories], dtype=np.int64)
+    return [
+        examples_from(ranking, ranking.candidates(histories, generated, is_allowed), validation.targets[users], lengths)
+        for ranking in rankings
+    ]
+
+
+def examples_from(
+    ranking: JointRanking,
+    everybody: Sequence[Candidates],
+    targets: Int32[np.ndarray, "user"],
+    history_lengths: Int64[np.ndarray, "user"],
+) -> MixtureExamples:
+    """Candidates side by side, padded."""
+    shape = (len(everybody), max(len(candidates.item_rows) for candidates in everybody))
     examples = MixtureExamples(
         np.zeros((*shape, len(ranking.components))),
         np.zeros(shape, dtype=np.int64),
         np.zeros(shape, dtype=np.bool_),
         np.zeros(shape, dtype=np.bool_),
-        np.array([len(history) for history in histories], dtype=np.int64),
+        history_lengths,
     )
-    for place, (candidates, user) in enumerate(zip(everybody, users, strict=True)):
+    for place, (candidates, target) in enumerate(zip(everybody, targets, strict=True)):
         size = len(candidates.item_rows)
         examples.scores[place, :size] = candidates.scores
         examples.training_counts[place, :size] = ranking.counts_of(candidates.item_rows)
         examples.is_item[place, :size] = True
-        examples.is_target[place, :size] = candidates.item_rows == validation.targets[user]
+        examples.is_target[place, :size] = candidates.item_rows == target
     return examples
 
 
