@@ -93,6 +93,8 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # The framework's own spans would double ours, and name paths and queries, which hold ids of items and users.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.readiness = Readiness()
     app.state.settings = settings
