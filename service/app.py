@@ -116,7 +116,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        # Newer releases would send spans of their own beside ours, with paths and so items in them.
+        # The framework's own spans would double ours, and name paths and queries, which hold ids of items and users.
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
     )
     app.state.readiness = Readiness()

@@ -87,6 +87,7 @@ class Serving:
     def become(self, other: "Serving") -> None:
         """Serve from now on what `other` does, bundle and posted items alike; `other` is used no more."""
         self.bundle, self.recommender, self._items = other.bundle, other.recommender, other._items
+        self.num_changes += 1
 
     def row_of(self, item_id: str) -> int:
         """An item's row in the catalogue, retired or not.

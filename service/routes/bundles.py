@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
+from fastapi.openapi.models import Example
 
 from service.bundles import deciding_metric
 from service.openapi import problem_answers
@@ -10,6 +11,8 @@ from service.routes.parts import Parts, ReadyParts
 from service.schemas import ActivatedBundle, BundleList, ServableBundle
 
 router = APIRouter(tags=["bundles"])
+
+EXAMPLE = {"as GET /bundles lists it": Example(value="demo-shop-dd7c513358c7")}
 
 
 @router.get(
@@ -33,7 +36,7 @@ async def list_bundles(parts: ReadyParts) -> BundleList:
     responses=problem_answers(404, 409, 422, 503),
 )
 async def activate_bundle(
-    bundle_id: Annotated[str, Path(max_length=256, description="As GET /bundles lists it.")],
+    bundle_id: Annotated[str, Path(max_length=256, description="As GET /bundles lists it.", openapi_examples=EXAMPLE)],
     parts: ReadyParts,
     allow_worse: Annotated[bool, Query(description="Take it though it measured worse, or was not measured.")] = False,
 ) -> ActivatedBundle:
