@@ -79,7 +79,8 @@ async def create_item(request: Request, parts: ReadyParts) -> Response:
     response_model=PutItemAnswer,
     responses={
         201: {"model": PutItemAnswer, "description": "The item is new."},
-        **problem_answers(400, 409, 413, 415, 422, 429, 503),
+        # 404 for an id with a line break: no path of ours has one.
+        **problem_answers(400, 404, 409, 413, 415, 422, 429, 503),
     },
     openapi_extra={"requestBody": put_request_body()},
 )

@@ -32,7 +32,8 @@ UserIdInPath = Annotated[
     "/users/{user_id:path}",
     operation_id="get_user",
     summary="What a user did",
-    responses=problem_answers(422, 503),
+    # 404 for an id with a line break: no path of ours has one.
+    responses=problem_answers(404, 422, 503),
 )
 async def get_user(
     user_id: UserIdInPath,
@@ -65,7 +66,8 @@ async def get_user(
     status_code=204,
     operation_id="forget_user",
     summary="Forget a user",
-    responses=problem_answers(422, 503),
+    # 404 for an id with a line break: no path of ours has one.
+    responses=problem_answers(404, 422, 503),
 )
 async def forget_user(user_id: UserIdInPath, parts: ReadyParts) -> None:
     """Delete every event of the user, at once and for good; none that happened up to now is taken, should it come late.

@@ -24,6 +24,7 @@ SETTINGS = DenseSettings(
     dim=16,
     num_layers=1,
     dropout_rate=0.0,
+    own_dropout=0.1,
     positions_per_batch=60,
     max_epochs=4,
     max_history_items=5,
