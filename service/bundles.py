@@ -6,7 +6,7 @@ what training puts there is there. Knows manifests and their metrics; knows noth
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -124,24 +124,3 @@ def check_not_worse(candidate: BundleManifest, serving: BundleManifest) -> None:
         f"bundle {candidate.bundle_id} has {told} {DECIDING_METRIC}, bundle {serving.bundle_id}, which is served, has "
         f"{serving_value:.4f}; say allow_worse=true if that is wanted"
     )
-
-
-class MemoryActivations:
-    """An `ActivationLog` that is gone with the process: for one that keeps nothing, and for tests."""
-
-    def __init__(self) -> None:
-        self._activations: list[_Activation] = []
-
-    async def record_bundle_activation(self, bundle_id: str, path: str, metrics: Mapping[str, float]) -> None:
-        """See `ActivationLog.record_bundle_activation`."""
-        self._activations.append(_Activation(bundle_id, datetime.now(UTC)))
-
-    async def bundle_activations(self) -> Sequence[BundleActivation]:
-        """See `ActivationLog.bundle_activations`."""
-        return list(self._activations)
-
-
-@dataclass(frozen=True, slots=True)
-class _Activation:
-    bundle_id: str
-    activated_at: datetime

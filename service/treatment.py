@@ -8,11 +8,10 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 
 from clairo_core.bundle import load_bundle
-from clairo_core.bundle_manifest import MANIFEST_FILE, read_manifest
-from clairo_core.errors import BundleError, BundleNotFoundError, SettingsError
+from clairo_core.errors import SettingsError
+from service.bundles import BundleShelf
 from service.cache import Cache
 from service.errors import StoreError
 from service.experiments import FeedbackEvents, Outcomes, Split, parsed_experiment
@@ -42,7 +41,8 @@ async def open_split(
 
     Raises:
         SettingsError: it is no experiment, or one of a bundle with itself.
-        BundleError: the second bundle is not beside the first, or cannot be served.
+        UnknownBundleError: the second bundle is neither in bundles_dir nor beside the first.
+        BundleError: it cannot be served.
         StoreError: the database cannot be used.
     """
     if not settings.experiment:
@@ -51,7 +51,8 @@ async def open_split(
     experiment = parsed_experiment(settings.experiment)
     if experiment.bundle_id == served_bundle_id:
         raise SettingsError(f"experiment {experiment.name}: {served_bundle_id} is served already; name another bundle")
-    bundle = await asyncio.to_thread(load_bundle, folder_of(experiment.bundle_id, settings.bundle.parent))
+    shelf = BundleShelf(settings.bundle, settings.bundles_dir or settings.bundle.parent)
+    bundle = await asyncio.to_thread(load_bundle, shelf.find(experiment.bundle_id).folder)
     recommender = await asyncio.to_thread(
         bundle.recommender, settings.device, num_views=settings.num_views, num_beams=settings.num_beams
     )
@@ -74,24 +75,6 @@ async def open_split(
         keeping_up.cancel()
         with suppress(asyncio.CancelledError):
             await keeping_up
-
-
-def folder_of(bundle_id: str, bundles: Path) -> Path:
-    """The folder among `bundles` that holds this bundle.
-
-    Raises:
-        BundleNotFoundError: none of them does.
-    """
-    found = []
-    for manifest in sorted(bundles.glob(f"*/{MANIFEST_FILE}")):
-        # A damaged neighbour is no reason not to serve this one.
-        with suppress(BundleError):
-            found.append(read_manifest(manifest.parent).bundle_id)
-            if found[-1] == bundle_id:
-                return manifest.parent
-    raise BundleNotFoundError(
-        f"there is no bundle {bundle_id} in {bundles}, only {', '.join(found) or 'none'}; put its folder there"
-    )
 
 
 async def _keep_up(ingestion: Ingestion) -> None:

@@ -16,7 +16,7 @@ import pytest
 from clairo_core.bundle import load_bundle
 from clairo_core.bundle_manifest import read_manifest
 from service.app import open_parts
-from service.bundles import BundleShelf, MemoryActivations
+from service.bundles import BundleShelf
 from service.settings import Settings
 from tests.running_service import running_service
 from tests.tiny import tiny_bundle
@@ -232,10 +232,3 @@ async def test_the_bundle_before_leaves_no_memory_behind(bundles: Path) -> None:
 async def test_the_shelf_finds_the_configured_bundle_without_a_folder(made: Path) -> None:
     shelf = BundleShelf(made / "first", None)
     assert [shelved.folder.name for shelved in shelf.bundles()] == ["first"]
-
-
-async def test_the_activations_in_memory_come_back_in_order() -> None:
-    log = MemoryActivations()
-    for bundle_id in ("a", "b", "a"):
-        await log.record_bundle_activation(bundle_id, "path", {})
-    assert [activation.bundle_id for activation in await log.bundle_activations()] == ["a", "b", "a"]

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from clairo_core.bundle import Bundle, load_bundle
-from clairo_core.errors import BundleNotFoundError, SettingsError
+from clairo_core.errors import SettingsError
+from service.errors import UnknownBundleError
 from service.experiments import Arm, Outcomes, Split, parsed_experiment
 from service.routes.parts import Readiness
 from tests.fake_feedback import FakeFeedback
@@ -98,7 +99,7 @@ async def test_without_an_experiment_there_is_none_to_see(bundles: tuple[Bundle,
 async def test_an_experiment_that_cannot_be_is_refused_at_the_start(bundles: tuple[Bundle, Bundle]) -> None:
     first, second = (bundle.manifest.bundle_id for bundle in bundles)
     for experiment, expected in (
-        ("second:0.5:nowhere", BundleNotFoundError),
+        ("second:0.5:nowhere", UnknownBundleError),
         (f"second:2:{second}", SettingsError),
         (f"second:0.5:{first}", SettingsError),
     ):
