@@ -146,6 +146,8 @@ class DenseSettings:
     dropout_rate: float = 0.3
     own_dropout: float = 0.3
     """Share of items that are trained as if they had been posted just now, drawn anew for each batch."""
+    held_out_share: float = 0.1
+    """Share of the items whose content teaches nothing: they show how well items posted later will be placed."""
     learning_rate: float = 2e-3
     weight_decay: float = 0.0
     positions_per_batch: int = 1500
@@ -166,10 +168,8 @@ class MixSettings:
     """EASE inverts a matrix of items by items: larger catalogues go without."""
     ease_weights_per_item: int = 300
     """The strongest that are kept."""
-    new_share: float = 0.1
-    """Share of the items that compete as if they had been posted just now."""
-    most_lost_to_new: float = 0.02
-    """Of the other items' Recall@10, while so many compete: new items are shown as readily as this allows."""
+    most_lost_to_new: float = 0.05
+    """Of the other items' Recall@10, while `dense.held_out_share` of the items compete as if posted just now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +327,7 @@ def check_ranges(preset: Preset) -> None:
         "generator.dropout_rate": preset.generator.dropout_rate,
         "dense.dropout_rate": preset.dense.dropout_rate,
         "dense.own_dropout": preset.dense.own_dropout,
-        "mix.new_share": preset.mix.new_share,
+        "dense.held_out_share": preset.dense.held_out_share,
         "mix.most_lost_to_new": preset.mix.most_lost_to_new,
     }
     for name, share in shares.items():

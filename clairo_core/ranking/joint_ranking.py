@@ -3,13 +3,15 @@
 Knows candidates, components and the mixture; knows nothing of requests, tokens or catalogues. Start at
 `JointRanking.rank`.
 
-The generator and the dense head propose; counts of what follows what only help to rank. What training never saw is
-ranked by the dense head alone: the generator's probability of an item that it has never written says nothing yet.
+The generator and the dense head propose; counts of what follows what only help to rank. What training never saw stands
+where the dense head alone would put it among the others: nobody else has anything to say of it, and weights that were
+found on items with a past would hide it.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -20,11 +22,19 @@ from clairo_core.errors import MixtureError
 from clairo_core.ranking.dense_head import DenseHead, load_dense_head
 from clairo_core.ranking.item_weights import ItemWeights, load_item_weights
 from clairo_core.ranking.mixture import Mixture, load_mixture
+from clairo_core.ranking.quantile_map import QuantileMap, quantile_map
 
 GENERATOR = "generator"
 DENSE = "dense"
 NUM_DENSE_CANDIDATES = 200
 """Of the dense head, beside what was generated; as many as a list is long, if that is more."""
+
+_ScoresOfUser: TypeAlias = tuple[
+    Float32[np.ndarray, "item"],
+    Float32[np.ndarray, "component item"],
+    tuple[Int64[np.ndarray, "item"], Float64[np.ndarray, "item"]],
+]
+"""Of the dense head, of the other components, and what was generated."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +45,19 @@ class Candidates:
     """Ascending."""
     scores: Float64[np.ndarray, "item component"]
     """None below 0; in the order of the mixture's components."""
+    training_counts: Int64[np.ndarray, "item"]
+
+    @property
+    def is_new(self) -> Bool[np.ndarray, "item"]:
+        """What training never saw."""
+        is_new: Bool[np.ndarray, "item"] = self.training_counts == 0
+        return is_new
+
+    @property
+    def dense_logs(self) -> Float64[np.ndarray, "item"]:
+        """Logarithms of what the dense head says."""
+        logs: Float64[np.ndarray, "item"] = np.log(np.maximum(self.scores[:, 1], 1e-300))
+        return logs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,11 +146,12 @@ class JointRanking:
         item_rows = np.union1d(allowed, generated_rows).astype(np.int64)
         scores = np.zeros((len(item_rows), len(self.components)))
         scores[np.searchsorted(item_rows, generated_rows), 0] = np.exp(log_probabilities)
-        scores[self.counts_of(item_rows) == 0, 0] = 0.0
-        scores[:, 1] = np.exp(dense[item_rows])
+        counts = self.counts_of(item_rows)
+        scores[counts == 0, 0] = 0.0
+        scores[:, 1] = np.exp(dense[item_rows].astype(np.float64))
         for place, of_component in enumerate(others, 2):
             scores[:, place] = np.maximum(of_component[item_rows], 0.0)
-        return Candidates(item_rows, scores)
+        return Candidates(item_rows, scores, counts)
 
     def rank(
         self,
@@ -139,30 +163,39 @@ class JointRanking:
         """The `num_places` best of each user's candidates; equals in the order of their rows."""
         if self.mixture is None:
             raise MixtureError("no weights were fitted yet; fit the mixture first")
-        wanted = max(NUM_DENSE_CANDIDATES, num_places)
         dense, others = self._scores_of_all(histories)
-        ranked = []
-        for user, (history, allowed) in enumerate(zip(histories, is_allowed, strict=True)):
-            of_user = (dense[user], others[:, user], generated[user])
-            candidates = self._candidates_of_one(*of_user, allowed, wanted)
-            parts, totals = self._weighed(self.mixture, candidates, len(history))
-            best_first = np.lexsort((candidates.item_rows, -totals))[:num_places]
-            # What is not allowed was as probable: a score must not rise because others are filtered out.
-            unrestricted = self._candidates_of_one(*of_user, np.ones_like(allowed), NUM_DENSE_CANDIDATES)
-            _, of_all = self._weighed(self.mixture, unrestricted, len(history))
-            is_other = ~np.isin(unrestricted.item_rows, candidates.item_rows)
-            scores = totals[best_first] - logsumexp(np.concatenate([totals, of_all[is_other], [-np.inf]]))
-            is_dense = parts[best_first, 1] > parts[best_first, 0]
-            ranked.append(RankedItems(candidates.item_rows[best_first], scores, is_dense))
-        return ranked
+        return [
+            self._ranked_for_one(
+                self.mixture, (dense[user], others[:, user], generated[user]), history, allowed, num_places
+            )
+            for user, (history, allowed) in enumerate(zip(histories, is_allowed, strict=True))
+        ]
 
-    def _weighed(
-        self, mixture: Mixture, candidates: Candidates, history_length: int
-    ) -> tuple[Float64[np.ndarray, "item component"], Float64[np.ndarray, "item"]]:
-        """What each component adds to each candidate's total, and the totals."""
-        counts = self.counts_of(candidates.item_rows)
-        parts = mixture.parts(candidates.scores, counts, history_length)
-        return parts, mixture.totals(parts, counts)
+    def _ranked_for_one(
+        self,
+        mixture: Mixture,
+        scores_of_user: _ScoresOfUser,
+        history: Int[np.ndarray, "position"],
+        is_allowed: Bool[np.ndarray, "item"],
+        num_places: int,
+    ) -> RankedItems:
+        candidates = self._candidates_of_one(*scores_of_user, is_allowed, max(NUM_DENSE_CANDIDATES, num_places))
+        parts = mixture.parts(candidates.scores, candidates.training_counts, len(history))
+        totals = mixture.totals(parts, candidates.training_counts)
+        # What is not allowed was as probable: no item's score may depend on what else is filtered out.
+        everything = self._candidates_of_one(*scores_of_user, np.ones_like(is_allowed), NUM_DENSE_CANDIDATES)
+        of_everything = mixture.totals(
+            mixture.parts(everything.scores, everything.training_counts, len(history)), everything.training_counts
+        )
+        is_reference = ~everything.is_new & ~np.isin(everything.item_rows, history)
+        placing = quantile_map(everything.dense_logs[is_reference], of_everything[is_reference])
+        totals = with_new_placed(candidates, totals, placing, mixture.new_item_lift)
+        of_everything = with_new_placed(everything, of_everything, placing, mixture.new_item_lift)
+        best_first = np.lexsort((candidates.item_rows, -totals))[:num_places]
+        is_other = ~np.isin(everything.item_rows, candidates.item_rows)
+        scores = totals[best_first] - logsumexp(np.concatenate([totals, of_everything[is_other], [-np.inf]]))
+        is_dense = (parts[:, 1] > parts[:, 0]) | candidates.is_new
+        return RankedItems(candidates.item_rows[best_first], scores, is_dense[best_first])
 
     def save(self, folder: Path) -> None:
         """Write the dense head, the item weights and mixture.json."""
@@ -173,6 +206,13 @@ class JointRanking:
         for component, weights in self.item_weights.items():
             weights.save(folder / component)
         self.mixture.save(folder / "mixture.json")
+
+
+def with_new_placed(
+    candidates: Candidates, totals: Float64[np.ndarray, "item"], placing: QuantileMap, lift: float
+) -> Float64[np.ndarray, "item"]:
+    """The totals, new items' as the dense head places them among the others."""
+    return np.where(candidates.is_new, placing(candidates.dense_logs + lift), totals)
 
 
 def load_joint_ranking(folder: Path, training_counts: Int64[np.ndarray, "item"]) -> JointRanking:

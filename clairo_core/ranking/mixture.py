@@ -4,10 +4,12 @@ Knows scores, training counts and history lengths; knows nothing of what a compo
 
 An item's total is the sum over components of weight * log(1 + score / floor), and an offset for how often it was used.
 A component's weight is one of the item's training-count group plus one of the history's length group: what counts what
-was bought is right about bestsellers, what looks at content about what nobody has bought yet.
+was bought is right about bestsellers, what looks at content about what hardly anybody has bought. What nobody has
+bought is not weighed: `JointRanking` places it.
 """
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +33,8 @@ class Mixture:
     by_count: Float64[np.ndarray, "component count_group"]
     by_length: Float64[np.ndarray, "component length_group"]
     offsets: Float64[np.ndarray, "count_group"]
+    new_item_lift: float = 0.0
+    """Added to what the dense head says of items that training never saw, before they are placed among the others."""
 
     def parts(
         self,
@@ -59,6 +63,7 @@ class Mixture:
             "by_count": self.by_count.tolist(),
             "by_length": self.by_length.tolist(),
             "offsets": self.offsets.tolist(),
+            "new_item_lift": self.new_item_lift,
             "count_edges": list(COUNT_EDGES),
             "length_edges": list(LENGTH_EDGES),
         }
@@ -78,17 +83,21 @@ def load_mixture(path: Path) -> Mixture:
         names = tuple(str(name) for name in content["components"])
         arrays = [np.array(content[name], dtype=np.float64) for name in ("floors", "by_count", "by_length", "offsets")]
         edges = (tuple(content["count_edges"]), tuple(content["length_edges"]))
+        new_item_lift = float(content["new_item_lift"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MixtureError(f"{path}: cannot be read ({error}); copy the bundle again") from error
     if edges != (COUNT_EDGES, LENGTH_EDGES):
         raise MixtureError(f"{path} is cut into groups {edges}, expected {(COUNT_EDGES, LENGTH_EDGES)}; train it anew")
     size = len(names)
     shapes = [(size,), (size, len(COUNT_EDGES)), (size, len(LENGTH_EDGES)), (len(COUNT_EDGES),)]
-    if [array.shape for array in arrays] != shapes or not all(np.isfinite(array).all() for array in arrays):
+    if [array.shape for array in arrays] != shapes or not all(np.isfinite([array.sum() for array in arrays])):
         raise MixtureError(f"{path}: weights of other shapes than {shapes}, or no numbers; copy the bundle again")
     if np.any(arrays[0] <= 0):
         raise MixtureError(f"{path}: floors {arrays[0].tolist()}, expected them above 0; copy the bundle again")
-    return Mixture(names, *arrays)
+    if not math.isfinite(new_item_lift):
+        raise MixtureError(f"{path}: a lift of {new_item_lift} for new items, expected a number; copy the bundle again")
+    floors, by_count, by_length, offsets = arrays
+    return Mixture(names, floors, by_count, by_length, offsets, new_item_lift)
 
 
 def groups_of(counts: Int[np.ndarray, "count"], edges: tuple[int, ...]) -> Int64[np.ndarray, "count"]:

@@ -1,4 +1,4 @@
-"""Moving new items up: as far as the others can bear, and not where nobody wants one."""
+"""Lifting new items: into as many places as they have buyers, as far as the others can bear."""
 
 from dataclasses import replace
 
@@ -7,64 +7,80 @@ import pytest
 
 from clairo_core.ranking import Mixture
 from clairo_core.ranking.mixture import COUNT_EDGES, LENGTH_EDGES
-from training.joint_ranking.calibrate_new_items import calibrated, recall, totals_of
+from training.joint_ranking.calibrate_new_items import LIFTS, calibrated, totals_of, with_new_placed
 from training.joint_ranking.fit_mixture import MixtureExamples
 
-NUM_USERS, NUM_OLD = 200, 15
+NUM_USERS, NUM_OLD, NUM_NEW = 200, 30, 4
 MIXTURE = Mixture(
-    ("only",),
-    np.array([1.0]),
-    np.ones((1, len(COUNT_EDGES))),
-    np.zeros((1, len(LENGTH_EDGES))),
-    np.array([5.0, -6.0, *np.zeros(len(COUNT_EDGES) - 2)]),
+    ("other", "dense"),
+    np.array([1.0, 1.0]),
+    np.ones((2, len(COUNT_EDGES))),
+    np.zeros((2, len(LENGTH_EDGES))),
+    np.zeros(len(COUNT_EDGES)),
 )
 
 
 def examples(share_of_new_targets: float = 0.1) -> MixtureExamples:
-    """One new item beside others; those who want it have it scored highest, the rest want one of the best others."""
+    """Some new items in front of others; the dense head says too little of them, most to who wants the first."""
     random = np.random.default_rng(0)
-    scores = random.random((NUM_USERS, NUM_OLD + 1, 1))
-    is_target = np.zeros((NUM_USERS, NUM_OLD + 1), dtype=np.bool_)
+    shape = (NUM_USERS, NUM_NEW + NUM_OLD)
+    scores = random.random((*shape, 2))
+    scores[:, :NUM_NEW] *= 0.1
+    scores[:, :NUM_NEW, 0] = 0.0
+    is_target = np.zeros(shape, dtype=np.bool_)
     wants_new = np.arange(NUM_USERS) < share_of_new_targets * NUM_USERS
-    scores[wants_new, 0] = 3.0
+    scores[wants_new, 0, 1] = 0.3
     is_target[wants_new, 0] = True
-    best = np.argsort(-scores[:, 1:, 0], axis=1)[np.arange(NUM_USERS), np.arange(NUM_USERS) % 10] + 1
+    best = np.argsort(-scores[:, NUM_NEW:, 1], axis=1)[np.arange(NUM_USERS), np.arange(NUM_USERS) % 10] + NUM_NEW
     is_target[~wants_new, best[~wants_new]] = True
-    counts = np.full((NUM_USERS, NUM_OLD + 1), 7)
-    counts[:, 0] = 0
-    lengths = np.ones(NUM_USERS, dtype=np.int64)
-    return MixtureExamples(scores, counts, np.ones_like(is_target), is_target, lengths)
+    counts = np.full(shape, 7)
+    counts[:, :NUM_NEW] = 0
+    return MixtureExamples(
+        scores,
+        counts,
+        np.ones(shape, dtype=np.bool_),
+        is_target,
+        np.ones(NUM_USERS, dtype=np.int64),
+        np.where(wants_new, 0, 7),
+    )
 
 
-def test_new_items_are_moved_up_until_the_others_would_notice() -> None:
-    moved, chosen = calibrated(MIXTURE, examples(), most_lost=0.02)
+def test_new_items_get_as_many_places_as_they_have_buyers() -> None:
+    lifted, chosen = calibrated(MIXTURE, examples(), most_lost=0.5)
     assert chosen is not None
-    assert chosen.step > 0
-    # New items start where the rarest are.
-    assert moved.offsets[0] == MIXTURE.offsets[1] + chosen.step
-    assert moved.offsets[1:].tolist() == MIXTURE.offsets[1:].tolist()
-    assert chosen.warm_recall >= 0.98 * chosen.warm_recall_without
-    wants_new = np.arange(NUM_USERS) < 0.1 * NUM_USERS
-    as_the_rarest = replace(MIXTURE, offsets=np.array([-6.0, *MIXTURE.offsets[1:]]))
-    before = recall(totals_of(as_the_rarest, examples()), examples().is_target, wants_new)
-    assert chosen.cold_recall == 1.0 > before
+    assert chosen.lift == lifted.new_item_lift > 0
+    assert chosen.share_of_targets == 0.1
+    assert 0.07 < chosen.share_of_places <= 0.1
+    assert chosen.cold_recall > 0.9
+    assert chosen.warm_recall <= chosen.warm_recall_without
 
 
-def test_the_less_may_be_lost_the_less_they_are_moved() -> None:
-    steps = []
-    for most_lost in (0.0, 0.05, 0.5):
-        _, chosen = calibrated(MIXTURE, examples(), most_lost)
+def test_the_less_may_be_lost_the_less_they_are_lifted() -> None:
+    lifts = []
+    for most_lost in (0.0, 0.02, 0.5):
+        _, chosen = calibrated(MIXTURE, examples(0.3), most_lost)
         assert chosen is not None
-        steps.append(chosen.step)
-    assert steps == sorted(steps)
-    assert steps[0] < steps[-1]
+        assert chosen.warm_recall >= (1 - most_lost) * chosen.warm_recall_without or chosen.lift == LIFTS[0]
+        lifts.append(chosen.lift)
+    assert lifts == sorted(lifts)
+    assert lifts[0] < lifts[-1]
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
-def test_where_nobody_can_say_what_a_new_item_costs_nothing_is_moved(share: float) -> None:
-    moved, chosen = calibrated(MIXTURE, examples(share), most_lost=0.02)
+def test_where_nobody_can_say_what_a_new_item_costs_nothing_is_lifted(share: float) -> None:
+    lifted, chosen = calibrated(MIXTURE, examples(share), most_lost=0.02)
     assert chosen is None
-    assert moved.offsets[0] == MIXTURE.offsets[1]
+    assert lifted.new_item_lift == 0.0
+
+
+def test_new_items_stand_where_the_dense_head_puts_them_among_the_others() -> None:
+    given = examples()
+    is_new = given.training_counts == 0
+    placed = with_new_placed(given, totals_of(MIXTURE, given), is_new, 0.0)
+    for user in range(20):
+        for new in range(NUM_NEW):
+            by_dense = (given.scores[user, NUM_NEW:, 1] > given.scores[user, new, 1]).sum()
+            assert (placed[user, NUM_NEW:] > placed[user, new]).sum() == by_dense
 
 
 def test_padding_is_in_no_list() -> None:

@@ -17,6 +17,7 @@ from training.checkpoints import load_progress
 from training.config import DenseSettings
 from training.datasets.split import EvaluationSplit
 from training.joint_ranking.fit_dense_head import fit_dense_head, rate_share
+from training.joint_ranking.item_vectors import ItemVectors
 from training.joint_ranking.windows import NOTHING, cut_windows, window_batches
 
 NUM_ITEMS = 12
@@ -39,12 +40,13 @@ def cycles(num_users: int = 60) -> ItemSequences:
     )
 
 
-def held_out() -> EvaluationSplit:
+def last_items() -> EvaluationSplit:
     last = np.arange(NUM_ITEMS - 1)
     histories = ItemSequences.from_lists([[item] for item in last])
     return EvaluationSplit(histories, ((last + 1) % (NUM_ITEMS - 1)).astype(np.int32), last.astype(np.int32))
 
 
+NOTHING_HELD_OUT = np.zeros(NUM_ITEMS, dtype=np.bool_)
 CONTENT = np.random.default_rng(0).normal(size=(NUM_ITEMS, 4)).astype(np.float32)
 
 
@@ -53,7 +55,8 @@ def fit(folder: Path, settings: DenseSettings = SETTINGS, content: np.ndarray = 
         folder,
         cycles(),
         content,
-        held_out(),
+        NOTHING_HELD_OUT,
+        last_items(),
         settings,
         device=torch.device("cpu"),
         seed=1,
@@ -80,8 +83,8 @@ def test_every_interaction_but_the_first_is_a_target_once(
 def test_what_always_follows_is_learned(tmp_path: Path) -> None:
     fit(tmp_path, replace(SETTINGS, max_epochs=12, patience=12))
     head = load_dense_head(tmp_path / "dense-head" / "trained")
-    scores = head.log_probabilities(list(held_out().histories))
-    assert scores.argmax(axis=1).tolist() == held_out().targets.tolist()
+    scores = head.log_probabilities(list(last_items().histories))
+    assert scores.argmax(axis=1).tolist() == last_items().targets.tolist()
     assert load_progress(tmp_path).best_ndcg > 0.9
 
 
@@ -101,6 +104,19 @@ def test_items_without_content_are_learned_too(tmp_path: Path) -> None:
     assert np.array_equal(head.item_vectors[-1], np.zeros(SETTINGS.dim))
 
 
+def test_what_is_held_out_teaches_the_map_nothing_and_keeps_its_own_part() -> None:
+    is_held_out = torch.arange(NUM_ITEMS) == 3
+    items = ItemVectors(torch.from_numpy(CONTENT), torch.ones(NUM_ITEMS, dtype=torch.bool), is_held_out, dim=8)
+    vectors = items.trained(own_dropout=1.0)
+    by_content = items.all(as_new=True)
+    assert torch.equal(vectors[3], by_content[3] + items.own[3])
+    assert torch.equal(vectors[4], by_content[4])
+    vectors[3].sum().backward()  # type: ignore[no-untyped-call]
+    assert items.content_map.grad is None or not items.content_map.grad.any()
+    assert items.own.grad is not None
+    assert items.own.grad[3].all()
+
+
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     fit(tmp_path / "whole")
     stopped = []
@@ -115,7 +131,8 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path: Path) ->
             tmp_path / "resumed",
             cycles(),
             CONTENT,
-            held_out(),
+            NOTHING_HELD_OUT,
+            last_items(),
             SETTINGS,
             device=torch.device("cpu"),
             seed=1,
@@ -135,7 +152,8 @@ def test_nothing_to_learn_from_is_said_in_words(tmp_path: Path) -> None:
             tmp_path,
             ItemSequences.from_lists([[1], [2]]),
             CONTENT,
-            held_out(),
+            NOTHING_HELD_OUT,
+            last_items(),
             SETTINGS,
             device=torch.device("cpu"),
             seed=1,

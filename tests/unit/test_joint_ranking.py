@@ -73,6 +73,27 @@ def test_an_item_that_training_never_saw_is_judged_by_the_dense_head_alone() -> 
     assert set(with_it.item_rows.tolist()) == set(without.item_rows.tolist())
 
 
+def test_a_new_item_stands_where_the_dense_head_puts_it_among_the_others() -> None:
+    ranking = random_ranking((5.0, 0.2, 3.0))
+    (ranked,) = ranking.rank([HISTORY], generated(7, 5), everything(), NUM_ITEMS)
+    dense = ranking.dense_head.log_probabilities([HISTORY])[0]
+    place = ranked.item_rows.tolist().index(0)
+    unseen = ~np.isin(ranked.item_rows, HISTORY)
+    assert unseen[:place].sum() == (dense[ranked.item_rows[unseen]] > dense[0]).sum()
+    assert ranking.mixture is not None
+    lifted = replace(ranking, mixture=replace(ranking.mixture, new_item_lift=50.0))
+    (ranked,) = lifted.rank([HISTORY], generated(7, 5), everything(), NUM_ITEMS)
+    assert ranked.item_rows[0] == 0
+
+
+def test_where_nothing_but_new_items_is_asked_for_there_is_a_list() -> None:
+    only_new = ~everything()
+    only_new[0, 0] = True
+    (ranked,) = random_ranking().rank([HISTORY], generated(), only_new, 3)
+    assert ranked.item_rows.tolist() == [0]
+    assert ranked.scores[0] < 0
+
+
 def test_the_source_is_who_spoke_for_an_item_most() -> None:
     (by_generator,) = random_ranking((9.0, 0.1, 0.0)).rank([HISTORY], generated(7, 5), everything(), 2)
     assert by_generator.item_rows.tolist() == [7, 5]

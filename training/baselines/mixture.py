@@ -91,6 +91,7 @@ def candidates_of(
         np.zeros(shape, dtype=np.bool_),
         np.zeros(shape, dtype=np.bool_),
         histories.lengths,
+        training_counts[validation.targets[users]],
     )
     for place, placed in enumerate(np.concatenate(tops, axis=1)):
         chosen = np.unique(placed)

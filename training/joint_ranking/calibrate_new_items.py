@@ -1,11 +1,11 @@
-"""Decide how readily items that nobody has used are recommended: as much as the others can bear.
+"""Decide how readily items that nobody has used are recommended: in as many places as they have buyers.
 
 Knows a fitted mixture and examples in which some items compete as if posted just now; knows nothing of what components
 look at. Start at `calibrated`.
 
-New items are weighed as those that were used least. The likelihood would hide them: each is a worse guess than a
-bestseller, and it learns nothing from being shown. So they are moved up, all by the same amount, until the users who
-wanted something else would notice.
+A new item stands where the dense head puts it among the others (`JointRanking`), lifted by the same amount for all.
+With too little of it new items vanish, with too much they flood: the share of first places that they take is made the
+share of users who want one, unless the users who want something else would lose too much.
 """
 
 from dataclasses import dataclass, replace
@@ -14,19 +14,24 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from clairo_core.ranking.mixture import COUNT_EDGES, LENGTH_EDGES, Mixture, groups_of, on_log_scale
+from clairo_core.ranking.quantile_map import quantile_map
 from training.joint_ranking.fit_mixture import MixtureExamples
 
 PLACES = 10
-STEPS = np.arange(-4.0, 8.01, 0.25)
-"""Added to new items' totals, which are logarithms of probabilities."""
-NEW_GROUP, RAREST_GROUP = 0, 1
+LIFTS = np.arange(-3.0, 3.01, 0.1)
+"""Added to the dense head's logarithms of probabilities."""
+DENSE_COMPONENT = 1
 
 
 @dataclass(frozen=True, slots=True)
 class NewItemCalibration:
     """What was chosen, and what it brings on the users that it was chosen on."""
 
-    step: float
+    lift: float
+    share_of_places: float
+    """Of the first ten of everybody, those that hold a new item."""
+    share_of_targets: float
+    """Of everybody's next items, those that are new."""
     warm_recall_without: float
     """Recall@10 of targets that were used in training, if no new item competed."""
     warm_recall: float
@@ -36,7 +41,7 @@ class NewItemCalibration:
 def calibrated(
     mixture: Mixture, examples: MixtureExamples, most_lost: float
 ) -> tuple[Mixture, NewItemCalibration | None]:
-    """The mixture with new items moved up as far as it costs at most `most_lost` of the others' Recall@10.
+    """The mixture with the largest lift that is no flood and costs the others at most `most_lost` of their Recall@10.
 
     Args:
         mixture: fitted where no item was new.
@@ -44,37 +49,62 @@ def calibrated(
         most_lost: a share of the recall that the others have where no new item competes.
 
     Returns:
-        The mixture, and what was chosen; None, and new items as the rarest, if no user's target is a new item.
+        The mixture, and what was chosen; None, and no lift, if no user's target is a new item.
     """
-    by_count, offsets = mixture.by_count.copy(), mixture.offsets.copy()
-    by_count[:, NEW_GROUP], offsets[NEW_GROUP] = by_count[:, RAREST_GROUP], offsets[RAREST_GROUP]
-    mixture = replace(mixture, by_count=by_count, offsets=offsets)
-    totals = totals_of(mixture, examples)
     is_new = examples.is_item & (examples.training_counts == 0)
-    wants_new = (examples.is_target & is_new).any(axis=1)
-    wants_other = examples.is_target.any(axis=1) & ~wants_new
-    if not wants_new.any() or not wants_other.any():
-        return mixture, None
-    without = recall(np.where(is_new, -np.inf, totals), examples.is_target, wants_other)
-    chosen = NewItemCalibration(float(STEPS[0]), without, 0.0, 0.0)
-    for step in STEPS.tolist():
-        moved = totals + step * is_new
-        warm = recall(moved, examples.is_target, wants_other)
-        cold = recall(moved, examples.is_target, wants_new)
-        if step == STEPS[0] or warm >= (1.0 - most_lost) * without:
-            chosen = NewItemCalibration(step, without, warm, cold)
-    offsets[NEW_GROUP] += chosen.step
-    return replace(mixture, offsets=offsets), chosen
+    wants_new = examples.target_counts == 0
+    if wants_new.all() or not wants_new.any():
+        return replace(mixture, new_item_lift=0.0), None
+    totals = totals_of(mixture, examples)
+    without = recall(np.where(is_new, -np.inf, totals), examples.is_target, ~wants_new)
+    chosen = None
+    for lift in LIFTS.tolist():
+        placed = with_new_placed(examples, totals, is_new, lift)
+        tried = NewItemCalibration(
+            lift,
+            share_of_places(placed, is_new),
+            float(wants_new.mean()),
+            without,
+            recall(placed, examples.is_target, ~wants_new),
+            recall(placed, examples.is_target, wants_new),
+        )
+        is_flood = tried.share_of_places > tried.share_of_targets
+        if chosen is None or (not is_flood and tried.warm_recall >= (1.0 - most_lost) * without):
+            chosen = tried
+    assert chosen is not None
+    return replace(mixture, new_item_lift=chosen.lift), chosen
 
 
 def totals_of(mixture: Mixture, examples: MixtureExamples) -> Float64[np.ndarray, "user candidate"]:
-    """Every candidate's total; -inf for padding."""
+    """Every candidate's total, of no meaning for new items; -inf for padding."""
     counts = groups_of(examples.training_counts, COUNT_EDGES)
     lengths = groups_of(examples.history_lengths, LENGTH_EDGES)
     weights = mixture.by_count.T[counts] + mixture.by_length.T[lengths][:, None, :]
     totals = (weights * on_log_scale(examples.scores, mixture.floors)).sum(axis=-1) + mixture.offsets[counts]
     padded: Float64[np.ndarray, "user candidate"] = np.where(examples.is_item, totals, -np.inf)
     return padded
+
+
+def with_new_placed(
+    examples: MixtureExamples,
+    totals: Float64[np.ndarray, "user candidate"],
+    is_new: Bool[np.ndarray, "user candidate"],
+    lift: float,
+) -> Float64[np.ndarray, "user candidate"]:
+    """The totals, new items' as `JointRanking` places them among the others."""
+    dense = np.log(np.maximum(examples.scores[..., DENSE_COMPONENT], 1e-300))
+    placed = totals.copy()
+    for user in np.flatnonzero(is_new.any(axis=1)).tolist():
+        is_old = examples.is_item[user] & ~is_new[user]
+        placing = quantile_map(dense[user, is_old], totals[user, is_old])
+        placed[user, is_new[user]] = placing(dense[user, is_new[user]] + lift)
+    return placed
+
+
+def share_of_places(totals: Float64[np.ndarray, "user candidate"], is_new: Bool[np.ndarray, "user candidate"]) -> float:
+    """How much of everybody's first places new items take."""
+    first = np.argsort(-totals, axis=1, kind="stable")[:, :PLACES]
+    return float(np.take_along_axis(is_new, first, axis=1).mean())
 
 
 def recall(

@@ -42,10 +42,13 @@ class DenseModel(nn.Module):
         self,
         content: Float32[np.ndarray, "item content"],
         is_trained: Bool[np.ndarray, "item"],
+        is_held_out: Bool[np.ndarray, "item"],
         settings: DenseSettings,
     ) -> None:
         super().__init__()
-        self.items = ItemVectors(torch.from_numpy(content), torch.from_numpy(is_trained), settings.dim)
+        self.items = ItemVectors(
+            torch.from_numpy(content), torch.from_numpy(is_trained), torch.from_numpy(is_held_out), settings.dim
+        )
         self.encoder = HistoryEncoder(
             settings.dim,
             settings.num_layers,
@@ -77,6 +80,7 @@ def fit_dense_head(
     folder: Path,
     training: ItemSequences,
     content: Float32[np.ndarray, "item content"],
+    is_held_out: Bool[np.ndarray, "item"],
     validation: EvaluationSplit,
     settings: DenseSettings,
     *,
@@ -92,6 +96,7 @@ def fit_dense_head(
             the vector that it would have if it had been posted just now.
         training: sequences of items.
         content: what each item looks like as if it had been posted just now; no columns if nothing can be posted.
+        is_held_out: items whose content teaches nothing; `as-new` shows of them how posted items fare.
         validation: users whose next item chooses the epoch, seen items masked.
         settings: sizes and schedule.
         device: to train on.
@@ -109,7 +114,7 @@ def fit_dense_head(
     is_trained = np.zeros(len(content), dtype=np.bool_)
     is_trained[training.items] = True
     torch.manual_seed(seed)
-    model = DenseModel(content, is_trained, settings).to(device)
+    model = DenseModel(content, is_trained, is_held_out, settings).to(device)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
     )

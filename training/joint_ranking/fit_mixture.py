@@ -2,8 +2,8 @@
 
 Knows candidates, their scores and targets; knows nothing of what components look at. Start at `fit_mixture`.
 
-Multinomial logistic regression among the candidates, pulled slightly towards equal weights. Of items that training
-never saw hardly any example tells; `calibrate_new_items` decides on them.
+Multinomial logistic regression among the candidates, pulled slightly towards equal weights. Items that training never
+saw are not weighed; `calibrate_new_items` decides on them.
 """
 
 from collections.abc import Sequence
@@ -32,6 +32,8 @@ class MixtureExamples:
     is_item: Bool[np.ndarray, "user candidate"]
     is_target: Bool[np.ndarray, "user candidate"]
     history_lengths: Int64[np.ndarray, "user"]
+    target_counts: Int64[np.ndarray, "user"]
+    """Of each user's next item, which need not be among the candidates."""
 
 
 def join_examples(parts: Sequence[MixtureExamples]) -> MixtureExamples:
@@ -47,6 +49,7 @@ def join_examples(parts: Sequence[MixtureExamples]) -> MixtureExamples:
         np.concatenate([wide(part.is_item) for part in parts]),
         np.concatenate([wide(part.is_target) for part in parts]),
         np.concatenate([part.history_lengths for part in parts]),
+        np.concatenate([part.target_counts for part in parts]),
     )
 
 

@@ -16,7 +16,13 @@ _SPARSE_BELOW = 0.1
 class ItemVectors(nn.Module):
     """Vectors of the items of the training sequences, by their place among them; the others have content only."""
 
-    def __init__(self, content: Float[Tensor, "item content"], is_trained: Bool[Tensor, "item"], dim: int) -> None:
+    def __init__(
+        self,
+        content: Float[Tensor, "item content"],
+        is_trained: Bool[Tensor, "item"],
+        is_held_out: Bool[Tensor, "item"],
+        dim: int,
+    ) -> None:
         super().__init__()
         norm = float(content.norm(dim=1).mean()) if content.numel() else 0.0
         self.scale = 1.0 / (norm or 1.0)
@@ -30,13 +36,21 @@ class ItemVectors(nn.Module):
         self.trained_content: Tensor
         trained_content = sparse_if_it_pays(content[is_trained] * self.scale)
         self.register_buffer("trained_content", trained_content, persistent=False)
+        self.is_held_out: Tensor
+        """Of the trained items."""
+        self.register_buffer("is_held_out", is_held_out[is_trained][:, None], persistent=False)
         self.content_map = nn.Parameter(torch.randn(content.shape[1], dim) * _CONTENT_START)
         self.own = nn.Parameter(torch.randn(len(self.rows), dim) * _OWN_START)
 
     def trained(self, own_dropout: float) -> Float[Tensor, "trained dim"]:
-        """Of the trained items; each one's own part is left out with this probability."""
-        is_kept = torch.rand(len(self.own), 1, device=self.own.device) >= own_dropout
-        return torch.mm(self.trained_content, self.content_map) + self.own * is_kept
+        """Of the trained items; each one's own part is left out with this probability.
+
+        What is held out keeps its own part, and no gradient reaches the map by its content: the map knows it as little
+        as an item that is posted later.
+        """
+        is_kept = self.is_held_out | (torch.rand(len(self.own), 1, device=self.own.device) >= own_dropout)
+        by_content = torch.mm(self.trained_content, self.content_map)
+        return torch.where(self.is_held_out, by_content.detach(), by_content) + self.own * is_kept
 
     def all(self, *, as_new: bool) -> Float[Tensor, "item dim"]:
         """Of all items; `as_new` gives each the vector that it would have if it had been posted just now."""

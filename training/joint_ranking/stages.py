@@ -72,9 +72,10 @@ def joint_ranking_stages(
         mixture, of_new_items = calibrated(mixture, pretended, bench.preset.mix.most_lost_to_new)
         if of_new_items is not None:
             bench.report(
-                f"mixture: as if {bench.preset.mix.new_share:.0%} of the items had been posted just now, validation "
-                f"Recall@10 is {of_new_items.warm_recall:.4f} for the others' users "
-                f"({of_new_items.warm_recall_without:.4f} without them) and {of_new_items.cold_recall:.4f} for theirs"
+                f"mixture: as if {bench.preset.dense.held_out_share:.0%} of the items had been posted just now, they "
+                f"take {of_new_items.share_of_places:.1%} of the places for {of_new_items.share_of_targets:.1%} of the "
+                f"next items; validation Recall@10 is {of_new_items.cold_recall:.4f} for their users and "
+                f"{of_new_items.warm_recall:.4f} for the others' ({of_new_items.warm_recall_without:.4f} without them)"
             )
         replace(mixture_inputs, mixture=mixture).save(folder / "ranking")
 
@@ -104,6 +105,7 @@ def dense_head_stage(bench: Workbench, described: DescribedItems, training: Item
             folder,
             training,
             content_as_posted(described),
+            held_out_items(bench),
             some_users(validation_split(bench.dataset), settings.validation_users, bench.seed),
             settings,
             device=bench.device,
@@ -119,6 +121,13 @@ def dense_head_stage(bench: Workbench, described: DescribedItems, training: Item
         "seed": bench.seed,
     }
     return bench.stages.run("dense-head", inputs, build)
+
+
+def held_out_items(bench: Workbench) -> Bool[np.ndarray, "item"]:
+    """Items whose content teaches the dense head nothing, so that they can stand for items posted later."""
+    random = np.random.default_rng(bench.seed)
+    is_held_out: Bool[np.ndarray, "item"] = random.random(len(bench.dataset.items)) < bench.preset.dense.held_out_share
+    return is_held_out
 
 
 def content_as_posted(described: DescribedItems) -> Float32[np.ndarray, "item dim"]:
@@ -170,10 +179,8 @@ def mixture_examples(
     bench: Workbench, ranking: JointRanking, as_new: DenseHead, recommender: Recommender
 ) -> tuple[MixtureExamples, MixtureExamples]:
     """What every component says of what validation users may be shown; and as if some items had just been posted."""
-    num_items = len(bench.dataset.items)
     validation = some_users(validation_split(bench.dataset), bench.preset.mix.max_users, bench.seed)
-    is_new = np.random.default_rng(bench.seed).random(num_items) < bench.preset.mix.new_share
-    rankings = (ranking, with_new_items(ranking, as_new, is_new))
+    rankings = (ranking, with_new_items(ranking, as_new, held_out_items(bench)))
     order = np.argsort(validation.histories.lengths, kind="stable")
     starts = range(0, len(order), USERS_A_BATCH)
     parts: tuple[list[MixtureExamples], list[MixtureExamples]] = ([], [])
@@ -224,11 +231,12 @@ def examples_from(
         np.zeros(shape, dtype=np.bool_),
         np.zeros(shape, dtype=np.bool_),
         history_lengths,
+        ranking.counts_of(targets),
     )
     for place, (candidates, target) in enumerate(zip(everybody, targets, strict=True)):
         size = len(candidates.item_rows)
         examples.scores[place, :size] = candidates.scores
-        examples.training_counts[place, :size] = ranking.counts_of(candidates.item_rows)
+        examples.training_counts[place, :size] = candidates.training_counts
         examples.is_item[place, :size] = True
         examples.is_target[place, :size] = candidates.item_rows == target
     return examples
