@@ -19,6 +19,8 @@ from clairo_core.features import collision_capacity, feature_sets_with_collision
 from clairo_core.fusion import fit_fusion
 from clairo_core.items import Item
 from clairo_core.quantizers import fit_opq
+from clairo_core.ranking import Mixture
+from clairo_core.ranking.candidate_features import num_features
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokenizer import TokenBatch, Tokenizer
 from clairo_core.vocabulary import EOS, PAD, Vocabulary
@@ -172,3 +174,17 @@ def tiny_bundle(folder: Path, *, num_items: int = 60, seed: int = 0, can_ingest:
             ),
         )
     return folder
+
+
+def plain_sum(*components: str, weights: Sequence[float] = ()) -> Mixture:
+    """A mixture whose layers add nothing: logarithms of 1 + score, each times its weight."""
+    width = num_features(len(components))
+    layers = ((np.zeros((1, width), dtype=np.float32), np.zeros(1, dtype=np.float32)),)
+    return Mixture(
+        components,
+        np.ones(len(components)),
+        np.array(weights or [1.0] * len(components), dtype=np.float32),
+        np.zeros(width, dtype=np.float32),
+        np.ones(width, dtype=np.float32),
+        layers,
+    )

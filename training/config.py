@@ -162,7 +162,7 @@ class DenseSettings:
 class MixSettings:
     """How generator, dense head and counts of what goes with what are ranked together."""
 
-    max_users: int = 2000
+    max_users: int = 8000
     """Validation users that the weights are fitted on; a seeded sample of more."""
     max_ease_items: int = 20_000
     """EASE inverts a matrix of items by items: larger catalogues go without."""

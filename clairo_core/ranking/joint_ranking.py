@@ -22,42 +22,31 @@ from clairo_core.errors import MixtureError
 from clairo_core.ranking.dense_head import DenseHead, load_dense_head
 from clairo_core.ranking.item_weights import ItemWeights, load_item_weights
 from clairo_core.ranking.mixture import Mixture, load_mixture
-from clairo_core.ranking.quantile_map import QuantileMap, quantile_map
+from clairo_core.ranking.quantile_map import quantile_map
 
 GENERATOR = "generator"
 DENSE = "dense"
 NUM_DENSE_CANDIDATES = 200
 """Of the dense head, beside what was generated; as many as a list is long, if that is more."""
 
-_ScoresOfUser: TypeAlias = tuple[
-    Float32[np.ndarray, "item"],
-    Float32[np.ndarray, "component item"],
-    tuple[Int64[np.ndarray, "item"], Float64[np.ndarray, "item"]],
-]
-"""Of the dense head, of the other components, and what was generated."""
+Generated: TypeAlias = tuple[Int64[np.ndarray, "item"], Float64[np.ndarray, "item"]]
+"""What the generator wrote for one history, and the logarithms of its probabilities."""
+_LEAST_PROBABILITY = 1e-300
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """Items that compete for one user's list, and what each component says of them."""
+    """Items that compete for one user's list or are compared with those, and what each component says of them."""
 
     item_rows: Int64[np.ndarray, "item"]
     """Ascending."""
     scores: Float64[np.ndarray, "item component"]
     """None below 0; in the order of the mixture's components."""
     training_counts: Int64[np.ndarray, "item"]
-
-    @property
-    def is_new(self) -> Bool[np.ndarray, "item"]:
-        """What training never saw."""
-        is_new: Bool[np.ndarray, "item"] = self.training_counts == 0
-        return is_new
-
-    @property
-    def dense_logs(self) -> Float64[np.ndarray, "item"]:
-        """Logarithms of what the dense head says."""
-        logs: Float64[np.ndarray, "item"] = np.log(np.maximum(self.scores[:, 1], 1e-300))
-        return logs
+    is_allowed: Bool[np.ndarray, "item"]
+    """May be in the list."""
+    is_reference: Bool[np.ndarray, "item"]
+    """What the others are compared with; see `candidate_features`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +57,7 @@ class RankedItems:
     scores: Float64[np.ndarray, "item"]
     """Logarithms of probabilities, among the candidates and what would be one if everything were allowed."""
     is_dense: Bool[np.ndarray, "item"]
-    """Whether the dense head spoke for the item more than the generator did."""
+    """Whether the dense head finds the item more probable than the generator does."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,11 +95,11 @@ class JointRanking:
     def candidates(
         self,
         histories: Sequence[Int[np.ndarray, "position"]],
-        generated: Sequence[tuple[Int64[np.ndarray, "item"], Float64[np.ndarray, "item"]]],
+        generated: Sequence[Generated],
         is_allowed: Bool[np.ndarray, "history item"],
         num_places: int = NUM_DENSE_CANDIDATES,
     ) -> list[Candidates]:
-        """Everybody's candidates.
+        """Everybody's candidates, and what they are compared with.
 
         Args:
             histories: rows of items, oldest first; none empty.
@@ -118,101 +107,96 @@ class JointRanking:
             is_allowed: which items may be in each list.
             num_places: of the dense head.
         """
-        dense, others = self._scores_of_all(histories)
-        return [
-            self._candidates_of_one(dense[user], others[:, user], generated[user], allowed, num_places)
-            for user, allowed in enumerate(is_allowed)
-        ]
-
-    def _scores_of_all(
-        self, histories: Sequence[Int[np.ndarray, "position"]]
-    ) -> tuple[Float32[np.ndarray, "history item"], Float32[np.ndarray, "component history item"]]:
         dense = self.dense_head.log_probabilities(histories)
         others = [weights.scores(histories, dense.shape[1]) for weights in self.item_weights.values()]
-        return dense, np.stack(others) if others else np.zeros((0, *dense.shape), dtype=np.float32)
+        stacked = np.stack(others) if others else np.zeros((0, *dense.shape), dtype=np.float32)
+        return [
+            self._candidates_of_one(dense[user], stacked[:, user], generated[user], history, allowed, num_places)
+            for user, (history, allowed) in enumerate(zip(histories, is_allowed, strict=True))
+        ]
 
     def _candidates_of_one(
         self,
         dense: Float32[np.ndarray, "item"],
         others: Float32[np.ndarray, "component item"],
-        generated: tuple[Int64[np.ndarray, "item"], Float64[np.ndarray, "item"]],
+        generated: Generated,
+        history: Int[np.ndarray, "position"],
         is_allowed: Bool[np.ndarray, "item"],
         num_places: int,
     ) -> Candidates:
-        allowed = np.flatnonzero(is_allowed)
-        if len(allowed) > num_places:
-            allowed = allowed[np.argpartition(-dense[allowed], num_places - 1)[:num_places]]
         generated_rows, log_probabilities = generated
-        item_rows = np.union1d(allowed, generated_rows).astype(np.int64)
+        of_all = np.union1d(best_of(dense, np.arange(len(dense)), NUM_DENSE_CANDIDATES), generated_rows)
+        allowed = best_of(dense, np.flatnonzero(is_allowed), num_places)
+        item_rows = np.union1d(of_all, allowed).astype(np.int64)
+        counts = self.counts_of(item_rows)
         scores = np.zeros((len(item_rows), len(self.components)))
         scores[np.searchsorted(item_rows, generated_rows), 0] = np.exp(log_probabilities)
-        counts = self.counts_of(item_rows)
         scores[counts == 0, 0] = 0.0
         scores[:, 1] = np.exp(dense[item_rows].astype(np.float64))
         for place, of_component in enumerate(others, 2):
             scores[:, place] = np.maximum(of_component[item_rows], 0.0)
-        return Candidates(item_rows, scores, counts)
+        is_reference = np.isin(item_rows, of_all) & ~np.isin(item_rows, history) & (counts > 0)
+        return Candidates(item_rows, scores, counts, is_allowed[item_rows], is_reference)
 
     def rank(
         self,
         histories: Sequence[Int[np.ndarray, "position"]],
-        generated: Sequence[tuple[Int64[np.ndarray, "item"], Float64[np.ndarray, "item"]]],
+        generated: Sequence[Generated],
         is_allowed: Bool[np.ndarray, "history item"],
         num_places: int,
     ) -> list[RankedItems]:
         """The `num_places` best of each user's candidates; equals in the order of their rows."""
         if self.mixture is None:
             raise MixtureError("no weights were fitted yet; fit the mixture first")
-        dense, others = self._scores_of_all(histories)
+        everybody = self.candidates(histories, generated, is_allowed, max(NUM_DENSE_CANDIDATES, num_places))
         return [
-            self._ranked_for_one(
-                self.mixture, (dense[user], others[:, user], generated[user]), history, allowed, num_places
-            )
-            for user, (history, allowed) in enumerate(zip(histories, is_allowed, strict=True))
+            ranked_for_one(self.mixture, candidates, len(history), num_places)
+            for candidates, history in zip(everybody, histories, strict=True)
         ]
 
-    def _ranked_for_one(
-        self,
-        mixture: Mixture,
-        scores_of_user: _ScoresOfUser,
-        history: Int[np.ndarray, "position"],
-        is_allowed: Bool[np.ndarray, "item"],
-        num_places: int,
-    ) -> RankedItems:
-        candidates = self._candidates_of_one(*scores_of_user, is_allowed, max(NUM_DENSE_CANDIDATES, num_places))
-        parts = mixture.parts(candidates.scores, candidates.training_counts, len(history))
-        totals = mixture.totals(parts, candidates.training_counts)
-        # What is not allowed was as probable: no item's score may depend on what else is filtered out.
-        everything = self._candidates_of_one(*scores_of_user, np.ones_like(is_allowed), NUM_DENSE_CANDIDATES)
-        of_everything = mixture.totals(
-            mixture.parts(everything.scores, everything.training_counts, len(history)), everything.training_counts
-        )
-        is_reference = ~everything.is_new & ~np.isin(everything.item_rows, history)
-        placing = quantile_map(everything.dense_logs[is_reference], of_everything[is_reference])
-        totals = with_new_placed(candidates, totals, placing, mixture.new_item_lift)
-        of_everything = with_new_placed(everything, of_everything, placing, mixture.new_item_lift)
-        best_first = np.lexsort((candidates.item_rows, -totals))[:num_places]
-        is_other = ~np.isin(everything.item_rows, candidates.item_rows)
-        scores = totals[best_first] - logsumexp(np.concatenate([totals, of_everything[is_other], [-np.inf]]))
-        is_dense = (parts[:, 1] > parts[:, 0]) | candidates.is_new
-        return RankedItems(candidates.item_rows[best_first], scores, is_dense[best_first])
-
     def save(self, folder: Path) -> None:
-        """Write the dense head, the item weights and mixture.json."""
+        """Write the dense head, the item weights and the mixture."""
         if self.mixture is None:
             raise MixtureError("no weights were fitted yet; fit the mixture first")
         folder.mkdir(parents=True, exist_ok=True)
         self.dense_head.save(folder / "dense-head")
         for component, weights in self.item_weights.items():
             weights.save(folder / component)
-        self.mixture.save(folder / "mixture.json")
+        self.mixture.save(folder / "mixture")
 
 
-def with_new_placed(
-    candidates: Candidates, totals: Float64[np.ndarray, "item"], placing: QuantileMap, lift: float
+def best_of(
+    scores: Float32[np.ndarray, "item"], item_rows: Int64[np.ndarray, "some"], count: int
+) -> Int64[np.ndarray, "best"]:
+    """Those of the given items with the highest scores."""
+    if len(item_rows) <= count:
+        return item_rows
+    return item_rows[np.argpartition(-scores[item_rows], count - 1)[:count]]
+
+
+def ranked_for_one(mixture: Mixture, candidates: Candidates, history_length: int, num_places: int) -> RankedItems:
+    """The `num_places` best that are allowed."""
+    totals = totals_with_new_placed(mixture, candidates, history_length)
+    allowed = np.flatnonzero(candidates.is_allowed)
+    best_first = allowed[np.lexsort((candidates.item_rows[allowed], -totals[allowed]))][:num_places]
+    # What is not allowed was as probable: a score must not rise because others are filtered out.
+    scores = totals[best_first] - logsumexp(totals)
+    is_dense = candidates.scores[best_first, 1] > candidates.scores[best_first, 0]
+    return RankedItems(candidates.item_rows[best_first], scores, is_dense)
+
+
+def totals_with_new_placed(
+    mixture: Mixture, candidates: Candidates, history_length: int
 ) -> Float64[np.ndarray, "item"]:
-    """The totals, new items' as the dense head places them among the others."""
-    return np.where(candidates.is_new, placing(candidates.dense_logs + lift), totals)
+    """What the mixture says of each candidate; of new ones, what the dense head does, among the others."""
+    is_reference = candidates.is_reference
+    totals = mixture.totals(candidates.scores, candidates.training_counts, history_length, is_reference)
+    is_new = candidates.training_counts == 0
+    if not is_new.any():
+        return totals
+    dense = np.log(np.maximum(candidates.scores[:, 1], _LEAST_PROBABILITY))
+    placing = quantile_map(dense[is_reference], totals[is_reference])
+    return np.where(is_new, placing(dense + mixture.new_item_lift), totals)
 
 
 def load_joint_ranking(folder: Path, training_counts: Int64[np.ndarray, "item"]) -> JointRanking:
@@ -221,7 +205,7 @@ def load_joint_ranking(folder: Path, training_counts: Int64[np.ndarray, "item"])
     Raises:
         DenseHeadError, ItemWeightsError, MixtureError: a part is damaged or does not fit the others.
     """
-    mixture = load_mixture(folder / "mixture.json")
+    mixture = load_mixture(folder / "mixture")
     dense_head = load_dense_head(folder / "dense-head")
     if mixture.components[:2] != (GENERATOR, DENSE) or dense_head.num_items != len(training_counts):
         raise MixtureError(

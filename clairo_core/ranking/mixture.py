@@ -1,27 +1,26 @@
-"""Add up what several components say of an item, each weighed by how often it was used and how long the history is.
+"""Weigh what several components say of a user's candidates: a small network that was fitted to put the next item first.
 
-Knows scores, training counts and history lengths; knows nothing of what a component looks at, or how weights are found.
+Knows candidates' features; knows nothing of what a component looks at, or how weights are found. Start at
+`Mixture.totals`.
 
-An item's total is the sum over components of weight * log(1 + score / floor), and an offset for how often it was used.
-A component's weight is one of the item's training-count group plus one of the history's length group: what counts what
-was bought is right about bestsellers, what looks at content about what hardly anybody has bought. What nobody has
-bought is not weighed: `JointRanking` places it.
+A candidate's total is a weighted sum of its components' scores on a logarithmic scale, and what two hidden layers add
+to it: that counts of what follows what are right about bestsellers, say, or that a first place by two components means
+more than twice a first place by one. Fitted listwise, as in Cao et al. 2007, "Learning to Rank: From Pairwise Approach
+to Listwise Approach"; the weighted sum that it starts from is ours, so that few users teach little instead of nonsense.
+What nobody has bought is not weighed: `JointRanking` places it.
 """
 
-import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float64, Int, Int64
+from jaxtyping import Bool, Float, Float32, Float64, Int
 
+from clairo_core.array_folder import load_array_folder, save_array_folder
 from clairo_core.errors import MixtureError
+from clairo_core.ranking.candidate_features import PER_COMPONENT, candidate_features, num_features
 
-COUNT_EDGES = (0, 1, 5, 10, 20, 50)
-"""Where a group of training counts begins; the first holds what training never saw."""
-LENGTH_EDGES = (0, 5, 10, 20, 50)
-"""Where a group of history lengths begins."""
+_PART, _KIND = "mixture", "listwise-network"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,84 +29,82 @@ class Mixture:
 
     components: tuple[str, ...]
     floors: Float64[np.ndarray, "component"]
-    by_count: Float64[np.ndarray, "component count_group"]
-    by_length: Float64[np.ndarray, "component length_group"]
-    offsets: Float64[np.ndarray, "count_group"]
+    score_weights: Float32[np.ndarray, "component"]
+    """Of the scores on a logarithmic scale."""
+    centers: Float32[np.ndarray, "feature"]
+    scales: Float32[np.ndarray, "feature"]
+    """The layers read (feature - center) / scale."""
+    layers: tuple[tuple[Float32[np.ndarray, "out in"], Float32[np.ndarray, "out"]], ...]
+    """Matrix and bias of each; none below 0 between two of them."""
     new_item_lift: float = 0.0
     """Added to what the dense head says of items that training never saw, before they are placed among the others."""
 
-    def parts(
+    def totals(
         self,
         scores: Float[np.ndarray, "item component"],
         training_counts: Int[np.ndarray, "item"],
         history_length: int,
-    ) -> Float64[np.ndarray, "item component"]:
-        """What each component adds to each item's total."""
-        length_group = int(groups_of(np.array([history_length]), LENGTH_EDGES)[0])
-        weights = self.by_count[:, groups_of(training_counts, COUNT_EDGES)].T + self.by_length[:, length_group]
-        parts: Float64[np.ndarray, "item component"] = weights * on_log_scale(scores, self.floors)
-        return parts
-
-    def totals(
-        self, parts: Float64[np.ndarray, "item component"], training_counts: Int[np.ndarray, "item"]
+        is_reference: Bool[np.ndarray, "item"],
     ) -> Float64[np.ndarray, "item"]:
-        """Logarithms of items' probabilities, up to a constant."""
-        totals: Float64[np.ndarray, "item"] = parts.sum(axis=1) + self.offsets[groups_of(training_counts, COUNT_EDGES)]
+        """Logarithms of candidates' probabilities, up to a constant; see `candidate_features` for the arguments."""
+        features = candidate_features(scores, training_counts, history_length, is_reference, self.floors)
+        return self.totals_of(features)
+
+    def totals_of(self, features: Float32[np.ndarray, "*item feature"]) -> Float64[np.ndarray, "*item"]:
+        """The same, of features."""
+        logs = features[..., : PER_COMPONENT * len(self.floors) : PER_COMPONENT]
+        hidden = (features - self.centers) / self.scales
+        for place, (matrix, bias) in enumerate(self.layers):
+            hidden = hidden @ matrix.T + bias
+            if place < len(self.layers) - 1:
+                hidden = np.maximum(hidden, 0.0)
+        totals: Float64[np.ndarray, "*item"] = (logs @ self.score_weights + hidden[..., 0]).astype(np.float64)
         return totals
 
-    def save(self, path: Path) -> None:
-        """Write a JSON that people can read: aside, then renamed."""
-        content = {
-            "components": list(self.components),
-            "floors": self.floors.tolist(),
-            "by_count": self.by_count.tolist(),
-            "by_length": self.by_length.tolist(),
-            "offsets": self.offsets.tolist(),
-            "new_item_lift": self.new_item_lift,
-            "count_edges": list(COUNT_EDGES),
-            "length_edges": list(LENGTH_EDGES),
+    def save(self, folder: Path) -> None:
+        """Write mixture.json and the arrays."""
+        arrays = {
+            "floors": self.floors,
+            "score_weights": self.score_weights,
+            "centers": self.centers,
+            "scales": self.scales,
+            "new_item_lift": np.array([self.new_item_lift]),
         }
-        aside = path.with_name(path.name + ".tmp")
-        aside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        aside.replace(path)
+        for place, (matrix, bias) in enumerate(self.layers):
+            arrays |= {f"matrix_{place}": matrix, f"bias_{place}": bias}
+        header = {"components": list(self.components), "num_layers": len(self.layers)}
+        save_array_folder(folder, _PART, _KIND, arrays, header)
 
 
-def load_mixture(path: Path) -> Mixture:
+def load_mixture(folder: Path) -> Mixture:
     """Read what `save` wrote.
 
     Raises:
-        MixtureError: the file is missing or damaged, or cut into other groups.
+        MixtureError: a file is missing or damaged, or parts do not fit each other.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        names = tuple(str(name) for name in content["components"])
-        arrays = [np.array(content[name], dtype=np.float64) for name in ("floors", "by_count", "by_length", "offsets")]
-        edges = (tuple(content["count_edges"]), tuple(content["length_edges"]))
-        new_item_lift = float(content["new_item_lift"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise MixtureError(f"{path}: cannot be read ({error}); copy the bundle again") from error
-    if edges != (COUNT_EDGES, LENGTH_EDGES):
-        raise MixtureError(f"{path} is cut into groups {edges}, expected {(COUNT_EDGES, LENGTH_EDGES)}; train it anew")
-    size = len(names)
-    shapes = [(size,), (size, len(COUNT_EDGES)), (size, len(LENGTH_EDGES)), (len(COUNT_EDGES),)]
-    if [array.shape for array in arrays] != shapes or not all(np.isfinite([array.sum() for array in arrays])):
-        raise MixtureError(f"{path}: weights of other shapes than {shapes}, or no numbers; copy the bundle again")
-    if np.any(arrays[0] <= 0):
-        raise MixtureError(f"{path}: floors {arrays[0].tolist()}, expected them above 0; copy the bundle again")
-    if not math.isfinite(new_item_lift):
-        raise MixtureError(f"{path}: a lift of {new_item_lift} for new items, expected a number; copy the bundle again")
-    floors, by_count, by_length, offsets = arrays
-    return Mixture(names, floors, by_count, by_length, offsets, new_item_lift)
-
-
-def groups_of(counts: Int[np.ndarray, "count"], edges: tuple[int, ...]) -> Int64[np.ndarray, "count"]:
-    """The group that each count falls into."""
-    return np.searchsorted(edges, counts, side="right") - 1
-
-
-def on_log_scale(
-    scores: Float[np.ndarray, "... component"], floors: Float[np.ndarray, "component"]
-) -> Float64[np.ndarray, "... component"]:
-    """log(1 + score / floor): 0 for what a component has nothing to say of."""
-    logs: Float64[np.ndarray, "... component"] = np.log1p(np.maximum(scores, 0.0) / floors, dtype=np.float64)
-    return logs
+    saved = load_array_folder(folder, _PART, _KIND, MixtureError)
+    components = saved.texts("components")
+    num_layers = saved.header.get("num_layers")
+    if not isinstance(num_layers, int) or num_layers < 1:
+        raise MixtureError(
+            f"{saved.header_path}: num_layers is {num_layers!r}, expected 1 or more; copy the folder again"
+        )
+    size, width = len(components), num_features(len(components))
+    floors, scales = saved.array("floors", np.float64, (size,)), saved.array("scales", np.float32, (width,))
+    if np.any(floors <= 0) or np.any(scales <= 0):
+        raise MixtureError(f"{saved.header_path.parent}: floors and scales must be above 0; copy the folder again")
+    layers, num_inputs = [], width
+    for place in range(num_layers):
+        num_outputs = None if place < num_layers - 1 else 1
+        matrix = saved.array(f"matrix_{place}", np.float32, (num_outputs, num_inputs))
+        layers.append((matrix, saved.array(f"bias_{place}", np.float32, (len(matrix),))))
+        num_inputs = len(matrix)
+    return Mixture(
+        components,
+        floors,
+        saved.array("score_weights", np.float32, (size,)),
+        saved.array("centers", np.float32, (width,)),
+        scales,
+        tuple(layers),
+        float(saved.array("new_item_lift", np.float64, (1,))[0]),
+    )

@@ -1,23 +1,14 @@
 """Lifting new items: into as many places as they have buyers, as far as the others can bear."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from clairo_core.ranking import Mixture
-from clairo_core.ranking.mixture import COUNT_EDGES, LENGTH_EDGES
-from training.joint_ranking.calibrate_new_items import LIFTS, calibrated, totals_of, with_new_placed
+from tests.tiny import plain_sum
+from training.joint_ranking.calibrate_new_items import LEAST_LIFT, calibrated, totals_of, with_new_placed
 from training.joint_ranking.fit_mixture import MixtureExamples
 
 NUM_USERS, NUM_OLD, NUM_NEW = 200, 30, 4
-MIXTURE = Mixture(
-    ("other", "dense"),
-    np.array([1.0, 1.0]),
-    np.ones((2, len(COUNT_EDGES))),
-    np.zeros((2, len(LENGTH_EDGES))),
-    np.zeros(len(COUNT_EDGES)),
-)
+MIXTURE = plain_sum("other", "dense")
 
 
 def examples(share_of_new_targets: float = 0.1) -> MixtureExamples:
@@ -60,7 +51,7 @@ def test_the_less_may_be_lost_the_less_they_are_lifted() -> None:
     for most_lost in (0.0, 0.02, 0.5):
         _, chosen = calibrated(MIXTURE, examples(0.3), most_lost)
         assert chosen is not None
-        assert chosen.warm_recall >= (1 - most_lost) * chosen.warm_recall_without or chosen.lift == LIFTS[0]
+        assert chosen.warm_recall >= (1 - most_lost) * chosen.warm_recall_without or chosen.lift == LEAST_LIFT
         lifts.append(chosen.lift)
     assert lifts == sorted(lifts)
     assert lifts[0] < lifts[-1]
@@ -86,4 +77,4 @@ def test_new_items_stand_where_the_dense_head_puts_them_among_the_others() -> No
 def test_padding_is_in_no_list() -> None:
     padded = examples()
     padded.is_item[:, 5:] = False
-    assert np.isneginf(totals_of(replace(MIXTURE), padded)[:, 5:]).all()
+    assert np.isneginf(totals_of(MIXTURE, padded)[:, 5:]).all()

@@ -8,8 +8,8 @@ import pytest
 from scipy import sparse
 
 from clairo_core.errors import MixtureError
-from clairo_core.ranking import ItemWeights, JointRanking, Mixture, load_joint_ranking
-from clairo_core.ranking.mixture import COUNT_EDGES, LENGTH_EDGES
+from clairo_core.ranking import ItemWeights, JointRanking, load_joint_ranking
+from tests.tiny import plain_sum
 from tests.unit.test_dense_head import NUM_ITEMS, random_head
 
 COUNTS = np.arange(NUM_ITEMS)
@@ -19,13 +19,7 @@ HISTORY = np.array([3, 1, 4])
 
 def random_ranking(weights: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> JointRanking:
     matrix = sparse.random(NUM_ITEMS, NUM_ITEMS, density=0.3, random_state=0, dtype=np.float32, format="csr")
-    mixture = Mixture(
-        ("generator", "dense", "followers"),
-        np.array([0.01, 0.01, 0.1]),
-        np.tile(np.array(weights)[:, None], (1, len(COUNT_EDGES))),
-        np.zeros((3, len(LENGTH_EDGES))),
-        np.zeros(len(COUNT_EDGES)),
-    )
+    mixture = plain_sum("generator", "dense", "followers", weights=weights)
     return JointRanking(random_head(), {"followers": ItemWeights(matrix, np.array([1.0, 0.5]))}, mixture, COUNTS)
 
 
@@ -39,11 +33,11 @@ def everything() -> np.ndarray:
 
 def test_generated_items_and_the_dense_heads_best_compete() -> None:
     ranking = random_ranking()
-    (candidates,) = ranking.candidates([HISTORY], generated(7, 5), everything(), num_places=4)
+    (candidates,) = ranking.candidates([HISTORY], generated(7, 5), everything())
     dense = ranking.dense_head.log_probabilities([HISTORY])[0]
-    best = set(np.argsort(-dense)[:4].tolist())
-    assert set(candidates.item_rows.tolist()) == best | {5, 7}
-    assert candidates.item_rows.tolist() == sorted(candidates.item_rows.tolist())
+    # All of so small a catalogue is compared with.
+    assert candidates.item_rows.tolist() == list(range(NUM_ITEMS))
+    assert candidates.is_reference.tolist() == [row not in {0, *HISTORY} for row in range(NUM_ITEMS)]
     place = candidates.item_rows.tolist().index(7)
     assert candidates.scores[place, :2] == pytest.approx([0.5, np.exp(dense[7])])
 
@@ -95,8 +89,10 @@ def test_where_nothing_but_new_items_is_asked_for_there_is_a_list() -> None:
 
 
 def test_the_source_is_who_spoke_for_an_item_most() -> None:
-    (by_generator,) = random_ranking((9.0, 0.1, 0.0)).rank([HISTORY], generated(7, 5), everything(), 2)
-    assert by_generator.item_rows.tolist() == [7, 5]
+    dense = random_ranking().dense_head.log_probabilities([HISTORY])[0]
+    above = [(np.array([5, 7]), dense[[5, 7]].astype(np.float64) + 0.1)]
+    (by_generator,) = random_ranking((9.0, 0.1, 0.0)).rank([HISTORY], above, everything(), 2)
+    assert sorted(by_generator.item_rows.tolist()) == [5, 7]
     assert not by_generator.is_dense.any()
     (by_head,) = random_ranking((0.1, 9.0, 0.0)).rank([HISTORY], generated(7, 5), everything(), 2)
     assert by_head.is_dense.all()
@@ -127,7 +123,7 @@ def test_parts_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MixtureError, match="19 items"):
         load_joint_ranking(tmp_path, COUNTS[:-1])
     assert ranking.mixture is not None
-    replace(ranking.mixture, components=("generator", "dense", "stars")).save(tmp_path / "mixture.json")
+    replace(ranking.mixture, components=("generator", "dense", "stars")).save(tmp_path / "mixture")
     with pytest.raises(MixtureError, match="unknown component 'stars'"):
         load_joint_ranking(tmp_path, COUNTS)
 

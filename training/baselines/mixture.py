@@ -1,4 +1,4 @@
-"""Add any scorers up in item space, each weighed by how often the item was bought and how long the history is.
+"""Weigh any scorers in item space, by the network that a bundle's own mixture is.
 
 Knows scorers, their candidates and the weights that a bundle's own mixture has too; knows nothing of what a scorer
 looks at. Start at `fit_scorer_mixture`.
@@ -33,13 +33,15 @@ class ScorerMixture:
     training_counts: Int64[np.ndarray, "item"]
 
     def scores(self, histories: ItemSequences) -> Float64[np.ndarray, "user item"]:
-        """The weighted sum; every scorer scores every item."""
+        """Of every item; each is compared with those that any scorer places high."""
         of_scorers = [scorer.scores(histories) for scorer in self.scorers]
         totals = np.zeros((len(histories), len(self.training_counts)))
-        for user, length in enumerate(histories.lengths.tolist()):
+        for user, history in enumerate(histories):
             raw = np.stack([scores[user] for scores in of_scorers], axis=-1)
-            parts = self.mixture.parts(raw, self.training_counts, length)
-            totals[user] = self.mixture.totals(parts, self.training_counts)
+            is_reference = np.zeros(len(raw), dtype=np.bool_)
+            is_reference[candidates_among(raw, history)] = True
+            is_reference &= self.training_counts > 0
+            totals[user] = self.mixture.totals(raw, self.training_counts, len(history), is_reference)
         return totals
 
 
@@ -65,7 +67,7 @@ def fit_scorer_mixture(
             for start in progress(starts, "mixture: candidates", len(starts))
         ]
     )
-    mixture = fit_mixture(tuple(str(place) for place in range(len(scorers))), examples)
+    mixture = fit_mixture(tuple(str(place) for place in range(len(scorers))), examples, seed)
     return ScorerMixture(tuple(scorers), mixture, counts)
 
 
@@ -77,14 +79,9 @@ def candidates_of(
 ) -> MixtureExamples:
     """What every scorer says of the unseen items that any of them places high."""
     histories = validation.histories.select(users)
-    all_scores = [np.array(scorer.scores(histories), dtype=np.float64) for scorer in scorers]
-    seen = (np.repeat(np.arange(len(users)), histories.lengths), histories.items)
-    num_places = min(NUM_CANDIDATES, len(training_counts))
-    tops = []
-    for scores in all_scores:
-        scores[seen] = -np.inf
-        tops.append(np.argpartition(-scores, num_places - 1, axis=1)[:, :num_places])
-    shape = (len(users), num_places * len(scorers))
+    all_scores = np.stack([np.asarray(scorer.scores(histories), dtype=np.float64) for scorer in scorers], axis=-1)
+    of_users = [candidates_among(scores, history) for scores, history in zip(all_scores, histories, strict=True)]
+    shape = (len(users), max(len(candidates) for candidates in of_users))
     examples = MixtureExamples(
         np.zeros((*shape, len(scorers))),
         np.zeros(shape, dtype=np.int64),
@@ -93,11 +90,21 @@ def candidates_of(
         histories.lengths,
         training_counts[validation.targets[users]],
     )
-    for place, placed in enumerate(np.concatenate(tops, axis=1)):
-        chosen = np.unique(placed)
-        chosen = chosen[np.isfinite(all_scores[0][place, chosen])]
-        examples.scores[place, : len(chosen)] = np.stack([scores[place, chosen] for scores in all_scores], axis=-1)
-        examples.training_counts[place, : len(chosen)] = training_counts[chosen]
-        examples.is_item[place, : len(chosen)] = True
-        examples.is_target[place, : len(chosen)] = chosen == validation.targets[users[place]]
+    for place, candidates in enumerate(of_users):
+        examples.scores[place, : len(candidates)] = all_scores[place, candidates]
+        examples.training_counts[place, : len(candidates)] = training_counts[candidates]
+        examples.is_item[place, : len(candidates)] = True
+        examples.is_target[place, : len(candidates)] = candidates == validation.targets[users[place]]
     return examples
+
+
+def candidates_among(
+    scores: Float64[np.ndarray, "item scorer"], history: Int[np.ndarray, "position"]
+) -> Int64[np.ndarray, "candidate"]:
+    """The unseen items that any scorer places high, ascending."""
+    unseen = scores.copy()
+    unseen[history] = -np.inf
+    num_places = min(NUM_CANDIDATES, len(scores))
+    placed = np.unique(np.argpartition(-unseen, num_places - 1, axis=0)[:num_places])
+    candidates: Int64[np.ndarray, "candidate"] = placed[np.isfinite(unseen[placed]).all(axis=1)]
+    return candidates

@@ -13,13 +13,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from clairo_core.ranking.mixture import COUNT_EDGES, LENGTH_EDGES, Mixture, groups_of, on_log_scale
+from clairo_core.ranking import Mixture
 from clairo_core.ranking.quantile_map import quantile_map
-from training.joint_ranking.fit_mixture import MixtureExamples
+from training.joint_ranking.fit_mixture import MixtureExamples, features_of
 
 PLACES = 10
-LIFTS = np.arange(-3.0, 3.01, 0.1)
+LEAST_LIFT, MOST_LIFT = -3.0, 3.0
 """Added to the dense head's logarithms of probabilities."""
+STEPS = (0.5, 0.1, 0.02)
+"""Upwards, the next one from where one of the last would have been too much."""
 DENSE_COMPONENT = 1
 
 
@@ -57,10 +59,10 @@ def calibrated(
         return replace(mixture, new_item_lift=0.0), None
     totals = totals_of(mixture, examples)
     without = recall(np.where(is_new, -np.inf, totals), examples.is_target, ~wants_new)
-    chosen = None
-    for lift in LIFTS.tolist():
+
+    def tried(lift: float) -> NewItemCalibration:
         placed = with_new_placed(examples, totals, is_new, lift)
-        tried = NewItemCalibration(
+        return NewItemCalibration(
             lift,
             share_of_places(placed, is_new),
             float(wants_new.mean()),
@@ -68,19 +70,21 @@ def calibrated(
             recall(placed, examples.is_target, ~wants_new),
             recall(placed, examples.is_target, wants_new),
         )
-        is_flood = tried.share_of_places > tried.share_of_targets
-        if chosen is None or (not is_flood and tried.warm_recall >= (1.0 - most_lost) * without):
-            chosen = tried
-    assert chosen is not None
+
+    def is_too_much(of_lift: NewItemCalibration) -> bool:
+        is_flood = of_lift.share_of_places > of_lift.share_of_targets
+        return is_flood or of_lift.warm_recall < (1.0 - most_lost) * without
+
+    chosen = tried(LEAST_LIFT)
+    for step in STEPS:
+        while chosen.lift < MOST_LIFT and not is_too_much(higher := tried(chosen.lift + step)):
+            chosen = higher
     return replace(mixture, new_item_lift=chosen.lift), chosen
 
 
 def totals_of(mixture: Mixture, examples: MixtureExamples) -> Float64[np.ndarray, "user candidate"]:
     """Every candidate's total, of no meaning for new items; -inf for padding."""
-    counts = groups_of(examples.training_counts, COUNT_EDGES)
-    lengths = groups_of(examples.history_lengths, LENGTH_EDGES)
-    weights = mixture.by_count.T[counts] + mixture.by_length.T[lengths][:, None, :]
-    totals = (weights * on_log_scale(examples.scores, mixture.floors)).sum(axis=-1) + mixture.offsets[counts]
+    totals = mixture.totals_of(features_of(examples, mixture.floors))
     padded: Float64[np.ndarray, "user candidate"] = np.where(examples.is_item, totals, -np.inf)
     return padded
 

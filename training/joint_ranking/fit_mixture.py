@@ -1,26 +1,32 @@
-"""Find how to weigh components: on validation users, by what makes their next items most probable.
+"""Find how to weigh components: on validation users, by what puts their next items first.
 
 Knows candidates, their scores and targets; knows nothing of what components look at. Start at `fit_mixture`.
 
-Multinomial logistic regression among the candidates, pulled slightly towards equal weights. Items that training never
-saw are not weighed; `calibrate_new_items` decides on them.
+A softmax over each user's candidates, the cross-entropy of the next item (listwise, Cao et al. 2007), for a fixed
+number of epochs: what is left to choose here would have to be chosen on the same users. Items that training never saw
+are not weighed; `calibrate_new_items` decides on them.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
-from scipy import optimize
+import torch
+from jaxtyping import Bool, Float, Float32, Float64, Int64
+from torch import Tensor, nn
+from torch.nn import functional
 
 from clairo_core.errors import TrainingError
-from clairo_core.ranking.mixture import COUNT_EDGES, LENGTH_EDGES, Mixture, groups_of, on_log_scale
+from clairo_core.ranking.candidate_features import PER_COMPONENT, candidate_features, num_features
+from clairo_core.ranking.mixture import Mixture
 
 FLOOR_SHARE = 0.2
-"""A component's floor, as a share of its mean score of the candidates: chosen on Instruments' and MovieLens' validation
-users, where anything from 0.1 to 0.3 does as well."""
-PULL = 1.0
-"""Strength of the prior: one user's worth of squared distance from equal weights."""
+"""A component's floor, as a share of its mean score of the candidates."""
+HIDDEN = 64
+DROPOUT_RATE = 0.2
+EPOCHS = 15
+BATCH_SIZE = 64
+LEARNING_RATE, WEIGHT_DECAY, WARMUP_SHARE = 3e-3, 1e-2, 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +40,11 @@ class MixtureExamples:
     history_lengths: Int64[np.ndarray, "user"]
     target_counts: Int64[np.ndarray, "user"]
     """Of each user's next item, which need not be among the candidates."""
+
+    @property
+    def is_known(self) -> Bool[np.ndarray, "user candidate"]:
+        """Candidates that training saw."""
+        return self.is_item & (self.training_counts > 0)
 
 
 def join_examples(parts: Sequence[MixtureExamples]) -> MixtureExamples:
@@ -53,51 +64,97 @@ def join_examples(parts: Sequence[MixtureExamples]) -> MixtureExamples:
     )
 
 
-def fit_mixture(components: tuple[str, ...], examples: MixtureExamples) -> Mixture:
-    """The weights.
+class MixtureNetwork(nn.Module):
+    """What `Mixture` computes, to be fitted: it starts as the plain sum of logarithms."""
+
+    def __init__(self, num_components: int) -> None:
+        super().__init__()
+        self.score_weights = nn.Parameter(torch.ones(num_components))
+        self.layers = nn.ModuleList(
+            [nn.Linear(num_features(num_components), HIDDEN), nn.Linear(HIDDEN, HIDDEN), nn.Linear(HIDDEN, 1)]
+        )
+        self.dropout = nn.Dropout(DROPOUT_RATE)
+        for parameter in self.layers[-1].parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(
+        self, logs: Float[Tensor, "user candidate component"], features: Float[Tensor, "user candidate feature"]
+    ) -> Float[Tensor, "user candidate"]:
+        """Totals, of scores on a logarithmic scale and standardized features."""
+        hidden = features
+        for layer in self.layers[:-1]:
+            hidden = self.dropout(functional.relu(layer(hidden)))
+        totals: Float[Tensor, "user candidate"] = logs @ self.score_weights + self.layers[-1](hidden)[..., 0]
+        return totals
+
+
+def fit_mixture(components: tuple[str, ...], examples: MixtureExamples, seed: int = 0) -> Mixture:
+    """The weights; the same on every call.
 
     Raises:
         TrainingError: nobody's next item is among the candidates.
     """
-    is_told = examples.is_target.any(axis=1)
+    is_known = examples.is_known
+    is_told = (examples.is_target & is_known).any(axis=1)
     if not is_told.any():
         raise TrainingError("no component finds any validation user's next item; there is nothing to weigh them by")
-    mean_scores = np.array([of_one[examples.is_item].mean() for of_one in np.moveaxis(examples.scores, -1, 0)])
+    mean_scores = np.array([of_one[is_known].mean() for of_one in np.moveaxis(examples.scores, -1, 0)])
     floors = np.maximum(FLOOR_SHARE * mean_scores, 1e-12)
-    logs = on_log_scale(examples.scores[is_told], floors)
-    count_groups = groups_of(examples.training_counts[is_told], COUNT_EDGES)
-    length_groups = groups_of(examples.history_lengths[is_told], LENGTH_EDGES)
-    is_item, is_target = examples.is_item[is_told], examples.is_target[is_told]
-    num_components, num_counts, num_lengths = len(components), len(COUNT_EDGES), len(LENGTH_EDGES)
-    cuts = np.cumsum([num_components * num_counts, num_components * num_lengths])
-    prior = np.zeros(cuts[1] + num_counts)
-    prior[: cuts[0]] = 1.0
+    features = features_of(examples, floors)[is_told]
+    is_known = is_known[is_told]
+    centers = features[is_known].mean(axis=0)
+    scales = np.maximum(features[is_known].std(axis=0), 1e-6)
+    logs = torch.from_numpy(features[..., : PER_COMPONENT * len(components) : PER_COMPONENT].copy())
+    standardized = torch.from_numpy((features - centers) / scales)
+    candidates = torch.from_numpy(is_known)
+    targets = torch.from_numpy((examples.is_target[is_told] & is_known).argmax(axis=1))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = trained(MixtureNetwork(len(components)), logs, standardized, candidates, targets)
+    layers = tuple(
+        (layer.weight.detach().numpy().copy(), layer.bias.detach().numpy().copy())
+        for layer in network.layers
+        if isinstance(layer, nn.Linear)
+    )
+    return Mixture(components, floors, network.score_weights.detach().numpy().copy(), centers, scales, layers)
 
-    def parts_of(
-        flat: Float64[np.ndarray, "weight"],
-    ) -> tuple[
-        Float64[np.ndarray, "component group"], Float64[np.ndarray, "component group"], Float64[np.ndarray, "group"]
-    ]:
-        by_count, by_length, offsets = np.split(flat, cuts)
-        return by_count.reshape(num_components, num_counts), by_length.reshape(num_components, num_lengths), offsets
 
-    def loss(flat: Float64[np.ndarray, "weight"]) -> tuple[float, Float64[np.ndarray, "weight"]]:
-        by_count, by_length, offsets = parts_of(flat)
-        weights = by_count.T[count_groups] + by_length.T[length_groups][:, None, :]
-        totals = np.where(is_item, (weights * logs).sum(axis=-1) + offsets[count_groups], -np.inf)
-        totals -= totals.max(axis=1, keepdims=True)
-        chances = np.exp(totals)
-        chances /= chances.sum(axis=1, keepdims=True)
-        surprise = -np.log(np.maximum(chances[is_target], 1e-300)).sum()
-        off = chances - is_target
-        pulled = off[..., None] * logs
-        gradient = PULL * 2 * (flat - prior)
-        of_counts, of_lengths, of_offsets = parts_of(gradient)
-        for component in range(num_components):
-            of_counts[component] += np.bincount(count_groups.ravel(), pulled[..., component].ravel(), num_counts)
-            of_lengths[component] += np.bincount(length_groups, pulled[..., component].sum(axis=1), num_lengths)
-        of_offsets += np.bincount(count_groups.ravel(), off.ravel(), num_counts)
-        return float(surprise + PULL * np.sum((flat - prior) ** 2)), gradient
+def trained(
+    network: MixtureNetwork,
+    logs: Float[Tensor, "user candidate component"],
+    features: Float[Tensor, "user candidate feature"],
+    is_candidate: Bool[Tensor, "user candidate"],
+    targets: Int64[Tensor, "user"],
+) -> MixtureNetwork:
+    """The network after all epochs."""
+    optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    num_steps = EPOCHS * -(-len(targets) // BATCH_SIZE)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, LEARNING_RATE, total_steps=num_steps + 1, pct_start=WARMUP_SHARE, cycle_momentum=False
+    )
+    for _ in range(EPOCHS):
+        for users in torch.split(torch.randperm(len(targets)), BATCH_SIZE):
+            totals = network(logs[users], features[users]).masked_fill(~is_candidate[users], -torch.inf)
+            loss = functional.cross_entropy(totals, targets[users])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+    return network.eval()
 
-    found = optimize.minimize(loss, prior, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x
-    return Mixture(components, floors, *parts_of(found))
+
+def features_of(
+    examples: MixtureExamples, floors: Float64[np.ndarray, "component"]
+) -> Float32[np.ndarray, "user candidate feature"]:
+    """What a mixture reads of each candidate; 0 for padding."""
+    shape = (*examples.is_item.shape, num_features(len(floors)))
+    features = np.zeros(shape, dtype=np.float32)
+    for user, is_item in enumerate(examples.is_item):
+        features[user, is_item] = candidate_features(
+            examples.scores[user, is_item],
+            examples.training_counts[user, is_item],
+            int(examples.history_lengths[user]),
+            examples.is_known[user, is_item],
+            floors,
+        )
+    return features

@@ -68,7 +68,7 @@ def joint_ranking_stages(
         )
         as_new = load_dense_head(dense_folder / "dense-head" / "as-new")
         examples, pretended = mixture_examples(bench, mixture_inputs, as_new, recommender)
-        mixture = fit_mixture(mixture_inputs.components, examples)
+        mixture = fit_mixture(mixture_inputs.components, examples, bench.seed)
         mixture, of_new_items = calibrated(mixture, pretended, bench.preset.mix.most_lost_to_new)
         if of_new_items is not None:
             bench.report(
@@ -234,11 +234,11 @@ def examples_from(
         ranking.counts_of(targets),
     )
     for place, (candidates, target) in enumerate(zip(everybody, targets, strict=True)):
-        size = len(candidates.item_rows)
-        examples.scores[place, :size] = candidates.scores
-        examples.training_counts[place, :size] = candidates.training_counts
-        examples.is_item[place, :size] = True
-        examples.is_target[place, :size] = candidates.item_rows == target
+        allowed = np.flatnonzero(candidates.is_allowed)
+        examples.scores[place, : len(allowed)] = candidates.scores[allowed]
+        examples.training_counts[place, : len(allowed)] = candidates.training_counts[allowed]
+        examples.is_item[place, : len(allowed)] = True
+        examples.is_target[place, : len(allowed)] = candidates.item_rows[allowed] == target
     return examples
 
 
