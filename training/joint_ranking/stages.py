@@ -67,7 +67,10 @@ def joint_ranking_stages(
             count_popularity(training, len(bench.dataset.items)),
         )
         as_new = load_dense_head(dense_folder / "dense-head" / "as-new")
-        examples, pretended = mixture_examples(bench, mixture_inputs, as_new, recommender)
+        is_held_out = held_out_items(bench, described)
+        examples, pretended = mixture_examples(
+            bench, recommender, (mixture_inputs, with_new_items(mixture_inputs, as_new, is_held_out))
+        )
         mixture = fit_mixture(mixture_inputs.components, examples, bench.seed)
         mixture, of_new_items = calibrated(mixture, pretended, bench.preset.mix.most_lost_to_new)
         if of_new_items is not None:
@@ -105,7 +108,7 @@ def dense_head_stage(bench: Workbench, described: DescribedItems, training: Item
             folder,
             training,
             content_as_posted(described),
-            held_out_items(bench),
+            held_out_items(bench, described),
             some_users(validation_split(bench.dataset), settings.validation_users, bench.seed),
             settings,
             device=bench.device,
@@ -123,10 +126,10 @@ def dense_head_stage(bench: Workbench, described: DescribedItems, training: Item
     return bench.stages.run("dense-head", inputs, build)
 
 
-def held_out_items(bench: Workbench) -> Bool[np.ndarray, "item"]:
-    """Items whose content teaches the dense head nothing, so that they can stand for items posted later."""
-    random = np.random.default_rng(bench.seed)
-    is_held_out: Bool[np.ndarray, "item"] = random.random(len(bench.dataset.items)) < bench.preset.dense.held_out_share
+def held_out_items(bench: Workbench, described: DescribedItems) -> Bool[np.ndarray, "item"]:
+    """Items whose content teaches the dense head nothing, so that they can stand for items posted later, if any can."""
+    share = bench.preset.dense.held_out_share if described.folders else 0.0
+    is_held_out: Bool[np.ndarray, "item"] = np.random.default_rng(bench.seed).random(len(bench.dataset.items)) < share
     return is_held_out
 
 
@@ -176,11 +179,10 @@ def item_weights_stage(bench: Workbench, training: ItemSequences) -> Path:
 
 
 def mixture_examples(
-    bench: Workbench, ranking: JointRanking, as_new: DenseHead, recommender: Recommender
+    bench: Workbench, recommender: Recommender, rankings: tuple[JointRanking, JointRanking]
 ) -> tuple[MixtureExamples, MixtureExamples]:
-    """What every component says of what validation users may be shown; and as if some items had just been posted."""
+    """What every component of each ranking says of what validation users may be shown."""
     validation = some_users(validation_split(bench.dataset), bench.preset.mix.max_users, bench.seed)
-    rankings = (ranking, with_new_items(ranking, as_new, held_out_items(bench)))
     order = np.argsort(validation.histories.lengths, kind="stable")
     starts = range(0, len(order), USERS_A_BATCH)
     parts: tuple[list[MixtureExamples], list[MixtureExamples]] = ([], [])
