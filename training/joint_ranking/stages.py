@@ -8,39 +8,33 @@ Knows the order of the stages and what each one's result depends on; each step's
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, Int64
-from scipy import sparse
+from jaxtyping import Bool, Float32
 
 from clairo_core.features import COLLISION_CATEGORY
 from clairo_core.fusion import load_fusion
-from clairo_core.growing_rows import GrowingRows
-from clairo_core.items import UserHistory
 from clairo_core.ranking import (
-    DenseHead,
-    ItemWeights,
     JointRanking,
     load_dense_head,
     load_item_weights,
     load_joint_ranking,
 )
-from clairo_core.ranking.joint_ranking import COMPONENTS, Candidates
+from clairo_core.ranking.joint_ranking import COMPONENTS
 from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
 from training.baselines.popularity import count_popularity
-from training.datasets.split import EvaluationSplit, training_sequences, validation_split
+from training.datasets.split import training_sequences, validation_split
 from training.evaluate import some_users
 from training.items.describe_items import DescribedItems
 from training.items.encode_items import load_embeddings
 from training.joint_ranking.calibrate_new_items import calibrated
 from training.joint_ranking.fit_dense_head import fit_dense_head
 from training.joint_ranking.fit_item_weights import fit_item_weights
-from training.joint_ranking.fit_mixture import MixtureExamples, fit_mixture, join_examples
-from training.rankings import USERS_A_BATCH
+from training.joint_ranking.fit_mixture import fit_mixture
+from training.joint_ranking.mixture_examples import mixture_examples, with_new_items
 from training.workbench import Workbench
 
 
@@ -67,9 +61,13 @@ def joint_ranking_stages(
             count_popularity(training, len(bench.dataset.items)),
         )
         as_new = load_dense_head(dense_folder / "dense-head" / "as-new")
-        is_held_out = held_out_items(bench, described)
+        with_posted = with_new_items(mixture_inputs, as_new, held_out_items(bench, described))
         examples, pretended = mixture_examples(
-            bench, recommender, (mixture_inputs, with_new_items(mixture_inputs, as_new, is_held_out))
+            recommender,
+            (mixture_inputs, with_posted),
+            [item.item_id for item in bench.dataset.items],
+            some_users(validation_split(bench.dataset), bench.preset.mix.max_users, bench.seed),
+            bench.progress,
         )
         mixture = fit_mixture(mixture_inputs.components, examples, bench.seed)
         mixture, of_new_items = calibrated(mixture, pretended, bench.preset.mix.most_lost_to_new)
@@ -176,84 +174,3 @@ def item_weights_stage(bench: Workbench, training: ItemSequences) -> Path:
         values = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in of_component.items())
         bench.report(f"{component}: {values}, chosen on validation")
     return folder
-
-
-def mixture_examples(
-    bench: Workbench, recommender: Recommender, rankings: tuple[JointRanking, JointRanking]
-) -> tuple[MixtureExamples, MixtureExamples]:
-    """What every component of each ranking says of what validation users may be shown."""
-    validation = some_users(validation_split(bench.dataset), bench.preset.mix.max_users, bench.seed)
-    order = np.argsort(validation.histories.lengths, kind="stable")
-    starts = range(0, len(order), USERS_A_BATCH)
-    parts: tuple[list[MixtureExamples], list[MixtureExamples]] = ([], [])
-    for start in bench.progress(starts, "mixture: candidates", len(starts)):
-        users = order[start : start + USERS_A_BATCH]
-        for of_ranking, examples in zip(
-            parts, examples_of(bench, rankings, recommender, validation, users), strict=True
-        ):
-            of_ranking.append(examples)
-    return join_examples(parts[0]), join_examples(parts[1])
-
-
-def examples_of(
-    bench: Workbench,
-    rankings: Sequence[JointRanking],
-    recommender: Recommender,
-    validation: EvaluationSplit,
-    users: Int64[np.ndarray, "user"],
-) -> list[MixtureExamples]:
-    """The candidates of some users by each ranking, seen items left out, as in a shop."""
-    item_ids = [item.item_id for item in bench.dataset.items]
-    histories = [
-        recommender.known_rows(UserHistory(tuple(item_ids[row] for row in validation.histories[user])))
-        for user in users
-    ]
-    is_allowed = np.ones((len(users), len(item_ids)), dtype=np.bool_)
-    for allowed, history in zip(is_allowed, histories, strict=True):
-        allowed[history] = False
-    generated = recommender.generate(histories, [0] * len(users), recommender.num_beams, is_allowed)
-    lengths = np.array([len(history) for history in histories], dtype=np.int64)
-    return [
-        examples_from(ranking, ranking.candidates(histories, generated, is_allowed), validation.targets[users], lengths)
-        for ranking in rankings
-    ]
-
-
-def examples_from(
-    ranking: JointRanking,
-    everybody: Sequence[Candidates],
-    targets: Int32[np.ndarray, "user"],
-    history_lengths: Int64[np.ndarray, "user"],
-) -> MixtureExamples:
-    """Candidates side by side, padded."""
-    shape = (len(everybody), max(len(candidates.item_rows) for candidates in everybody))
-    examples = MixtureExamples(
-        np.zeros((*shape, len(ranking.components))),
-        np.zeros(shape, dtype=np.int64),
-        np.zeros(shape, dtype=np.bool_),
-        np.zeros(shape, dtype=np.bool_),
-        history_lengths,
-        ranking.counts_of(targets),
-    )
-    for place, (candidates, target) in enumerate(zip(everybody, targets, strict=True)):
-        allowed = np.flatnonzero(candidates.is_allowed)
-        examples.scores[place, : len(allowed)] = candidates.scores[allowed]
-        examples.training_counts[place, : len(allowed)] = candidates.training_counts[allowed]
-        examples.is_item[place, : len(allowed)] = True
-        examples.is_target[place, : len(allowed)] = candidates.item_rows[allowed] == target
-    return examples
-
-
-def with_new_items(ranking: JointRanking, as_new: DenseHead, is_new: Bool[np.ndarray, "item"]) -> JointRanking:
-    """The ranking as it would be if these items had been posted just now: never used, known by their content alone."""
-    vectors = np.where(is_new[:, None], as_new.item_vectors, ranking.dense_head.item_vectors)
-    keeps = sparse.diags((~is_new).astype(np.float32)).tocsr()
-    return JointRanking(
-        replace(ranking.dense_head, vectors=GrowingRows(vectors)),
-        {
-            component: ItemWeights((keeps @ weights.matrix @ keeps).tocsr(), weights.age_weights)
-            for component, weights in ranking.item_weights.items()
-        },
-        None,
-        np.where(is_new, 0, ranking.training_counts),
-    )
