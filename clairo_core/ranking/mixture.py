@@ -20,7 +20,9 @@ from clairo_core.array_folder import load_array_folder, save_array_folder
 from clairo_core.errors import MixtureError
 from clairo_core.ranking.candidate_features import PER_COMPONENT, candidate_features, num_features
 
-_PART, _KIND = "mixture", "listwise-network"
+_PART = "mixture"
+KIND = "listwise-network"
+"""Of a mixture; a stage that made another kind is run again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +75,7 @@ class Mixture:
         for place, (matrix, bias) in enumerate(self.layers):
             arrays |= {f"matrix_{place}": matrix, f"bias_{place}": bias}
         header = {"components": list(self.components), "num_layers": len(self.layers)}
-        save_array_folder(folder, _PART, _KIND, arrays, header)
+        save_array_folder(folder, _PART, KIND, arrays, header)
 
 
 def load_mixture(folder: Path) -> Mixture:
@@ -82,7 +84,7 @@ def load_mixture(folder: Path) -> Mixture:
     Raises:
         MixtureError: a file is missing or damaged, or parts do not fit each other.
     """
-    saved = load_array_folder(folder, _PART, _KIND, MixtureError)
+    saved = load_array_folder(folder, _PART, KIND, MixtureError)
     components = saved.texts("components")
     num_layers = saved.header.get("num_layers")
     if not isinstance(num_layers, int) or num_layers < 1:

@@ -23,6 +23,7 @@ from clairo_core.ranking import (
     load_joint_ranking,
 )
 from clairo_core.ranking.joint_ranking import COMPONENTS
+from clairo_core.ranking.mixture import KIND as MIXTURE_KIND
 from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
 from training.baselines.popularity import count_popularity
@@ -87,6 +88,7 @@ def joint_ranking_stages(
             "dense": dense_folder.name,
             "weights": weights_folder.name,
             "mix": asdict(bench.preset.mix),
+            "mixture": MIXTURE_KIND,
             "views": bench.preset.evaluate.num_views,
             "beams": bench.preset.evaluate.num_beams,
             "seed": bench.seed,
