@@ -168,7 +168,7 @@ class MixSettings:
     """EASE inverts a matrix of items by items: larger catalogues go without."""
     ease_weights_per_item: int = 300
     """The strongest that are kept."""
-    most_lost_to_new: float = 0.05
+    most_lost_to_new: float = 0.1
     """Of the other items' Recall@10, while `dense.held_out_share` of the items compete as if posted just now."""
 
 
