@@ -113,7 +113,7 @@ class _Search:
         self.num_beams = num_beams
         self.num_items = num_items
         self.num_views = len(request_of_view)
-        self.end_output = generator.output_rows(torch.tensor([EOS], device=generator.device))[0]
+        self.end_output = generator.weights.output_embeddings[EOS].float()
         self.finished_items: list[Int[Tensor, "view beam"]] = []
         self.finished_scores: list[Float[Tensor, "view beam"]] = []
 
@@ -281,7 +281,9 @@ def log_sum_over_options(
     highest = torch.segment_reduce(child_logits, "max", lengths=counts, initial=MINUS_INFINITY, unsafe=True)
     highest = torch.maximum(highest, end_logits)
     highest = torch.where(highest > MINUS_INFINITY, highest, 0.0)
-    exponentials = (child_logits - torch.repeat_interleave(highest, counts)).exp_()
+    # The number of children is said, since a GPU would have to be waited for to find it.
+    highest_of_child = torch.repeat_interleave(highest, counts, output_size=len(child_logits))
+    exponentials = (child_logits - highest_of_child).exp_()
     sums = torch.segment_reduce(exponentials, "sum", lengths=counts, initial=0.0, unsafe=True)
     sums += (end_logits - highest).exp_()
     # One option: its logit is the sum's logarithm to the last bit, and its probability exactly 1.
