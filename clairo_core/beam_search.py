@@ -81,13 +81,15 @@ def search(
     with torch.inference_mode():
         live = trie.live_before
         if live_before is not None:
-            live = torch.from_numpy(live_before).to(generator.device)
+            live = torch.from_numpy(live_before).to(generator.device, non_blocking=True)
         requests = torch.zeros(len(views.ids), dtype=torch.long, device=generator.device)
         if live_before is not None:
             rows = np.arange(len(views.ids)) if request_of_view is None else request_of_view
-            requests = torch.from_numpy(np.ascontiguousarray(rows, dtype=np.int64)).to(generator.device)
+            requests = torch.from_numpy(np.ascontiguousarray(rows, dtype=np.int64))
+            requests = requests.to(generator.device, non_blocking=True)
+        ids, lengths = (torch.from_numpy(array) for array in (views.ids, views.lengths))
         encoded = generator.encode(
-            torch.from_numpy(views.ids).to(generator.device), torch.from_numpy(views.lengths).to(generator.device)
+            ids.to(generator.device, non_blocking=True), lengths.to(generator.device, non_blocking=True)
         )
         return _Search(generator, trie, encoded, live, requests, num_beams, num_items).run()
 

@@ -49,7 +49,7 @@ class CudaRecorder:
         Other threads may go on using the GPU meanwhile.
         """
         with torch.cuda.device(self._device):
-            stream = torch.cuda.Stream()
+            stream: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
                 for _ in range(_REHEARSALS):

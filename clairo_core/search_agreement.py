@@ -3,8 +3,6 @@
 Knows token ids, item rows and scores; knows nothing of how either search works.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from jaxtyping import Bool, Float64, Int64
@@ -35,7 +33,7 @@ def made_batch(
     return TokenBatch(ids, lengths), random.random((num_requests, num_items)) < _SHARE_ALLOWED
 
 
-def agrees(expected: Fused, found: Fused, is_allowed: Sequence[Bool[np.ndarray, "item"]], tolerance: float) -> bool:
+def agrees(expected: Fused, found: Fused, is_allowed: Bool[np.ndarray, "request item"], tolerance: float) -> bool:
     """Whether both searches give the same answers.
 
     No item may be one that is not allowed, or come twice, and scores must fall. Of the first ten items at least nine

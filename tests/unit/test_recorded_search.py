@@ -160,7 +160,7 @@ def test_a_later_version_of_the_trie_is_loaded_and_one_that_outgrew_the_room_rec
 
 def test_answers_that_hold_a_forbidden_item_one_twice_or_rising_scores_do_not_agree():
     right = [(np.array([3, 1]), np.array([-1.0, -2.0]))]
-    allowed = [np.array([True, True, False, True])]
+    allowed = np.array([[True, True, False, True]])
     assert agrees(right, right, allowed, 1e-3)
     assert agrees(right, [(np.array([3, 1]), np.array([-1.0005, -2.0]))], allowed, 1e-3)
     for rows, scores in (

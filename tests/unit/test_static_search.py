@@ -1,15 +1,20 @@
 """The search in fixed shapes against the search in changing ones: the same items, in the same order."""
 
+import copy
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensorMode
 
 from clairo_core.beam_search import Beams, search
-from clairo_core.device_trie import DeviceTrie
+from clairo_core.device_trie import DeviceTrie, TrieTensors
 from clairo_core.errors import CatalogueError
 from clairo_core.generator import Generator, load_generator
+from clairo_core.generator_checkpoint import EncoderBlock, GeneratorWeights
 from clairo_core.padded_trie import PaddedTrie, TrieShape, needed_shape
 from clairo_core.static_search import StaticSearch, best_places_of_all, ranking_keys, scores_of, tie_breakers_of
 from clairo_core.static_view_fusion import fuse_views_of_all
@@ -149,6 +154,40 @@ def test_a_catalogue_without_items_leaves_no_beam(generator):
     beams = static_beams(generator, padded(generator, trie, 3), token_batch([[3, EOS]]), 3, 3)
     assert (beams.item_rows == -1).all()
     assert (beams.scores == -np.inf).all()
+
+
+def on_a_gpu_that_is_not_there(part: Any) -> Any:
+    """The same with tensors that have no content: torch computes shapes, and raises where a number is asked for."""
+    if isinstance(part, torch.Tensor):
+        return torch.empty(part.shape, dtype=part.dtype, device="cuda")
+    if isinstance(part, tuple):
+        return tuple(map(on_a_gpu_that_is_not_there, part))
+    if not isinstance(part, Generator | TrieTensors | GeneratorWeights | EncoderBlock):
+        return part
+    absent = copy.copy(part)
+    # Past the checks of frozen ones.
+    vars(absent).update({name: on_a_gpu_that_is_not_there(value) for name, value in vars(part).items()})
+    return absent
+
+
+def test_no_step_asks_the_device_for_a_number(generator):
+    items, views = token_batch([(a, b) for a in range(2, 9) for b in range(10, 15)]), token_batch([[3, EOS]] * 4)
+    trie = DeviceTrie(trie_of_tokens(items, np.zeros(len(items), dtype=np.bool_)), generator)
+    room = padded(generator, trie, 4)
+    inputs = (
+        torch.from_numpy(views.ids),
+        torch.from_numpy(views.lengths),
+        torch.ones(2, room.shape.num_items, dtype=torch.bool),
+    )
+    with FakeTensorMode(), torch.inference_mode():
+        absent, absent_trie, absent_room = map(on_a_gpu_that_is_not_there, (generator, trie, room))
+        absent_room.load(absent_trie)
+        found = StaticSearch(absent, absent_room, 4, 6).run(*on_a_gpu_that_is_not_there(inputs))
+        item_rows, fused = fuse_views_of_all(*found, 2)
+        with pytest.raises(DynamicOutputShapeException):
+            search(absent, absent_trie, views, 4)
+    assert (item_rows.shape, fused.shape) == ((2, 12), (2, 12))
+    assert item_rows.device.type == fused.device.type == "cuda"
 
 
 @given(st.lists(st.tuples(scores, st.integers(-1, 2**31 - 1)), min_size=1))
