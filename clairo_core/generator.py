@@ -9,7 +9,6 @@ logits are needed of a few tokens only, no others are computed.
 """
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from clairo_core.decoder_state import BeamCache, EncodedViews
 from clairo_core.errors import GeneratorError
 from clairo_core.generator_checkpoint import (
     DecoderBlock,
@@ -30,33 +30,6 @@ from clairo_core.position_bias import bias_by_distance
 from clairo_core.softmax_sums import at_once_on, log_normalizer
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class EncodedViews:
-    """What the decoder needs of a batch of encoded views."""
-
-    keys_and_values: Float[Tensor, "layer 2 view*head length d_kv"]
-    attention_bias: Float[Tensor, "view*head 1 length"]
-    """0 at tokens, minus infinity at padding."""
-
-
-@dataclass(frozen=True, eq=False)
-class BeamCache:
-    """Keys and values of the tokens that each beam has so far."""
-
-    keys_and_values: Float[Tensor, "step layer*2 beam head d_kv"]
-
-    def extended(self, parents: Int[Tensor, "beam"]) -> "BeamCache":
-        """The cache of beams that go on from `parents`, any of them any number of times, with an empty place more.
-
-        Steps come first in memory, so that the old ones are gathered straight into the new cache.
-        """
-        num_steps, num_parts, _, num_heads, d_kv = self.keys_and_values.shape
-        longer = self.keys_and_values.new_empty(num_steps + 1, num_parts, len(parents), num_heads, d_kv)
-        if num_steps:
-            torch.index_select(self.keys_and_values, 2, parents, out=longer[:num_steps])
-        return BeamCache(longer)
 
 
 class Generator:

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Float32, Int, Int32, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from clairo_core.beam_search import MINUS_INFINITY, log_sum_over_options
+from clairo_core.beam_candidates import MINUS_INFINITY, log_sum_over_options
 from clairo_core.generator import Generator
 from clairo_core.padded_trie import PaddedTrie
 from clairo_core.trie import ROOT
