@@ -22,6 +22,7 @@ import torch
 
 from benchmarks.generate_contest import HALF, NUM_BEAMS, NUM_VIEWS, SERVED, WHOLE, Contest, contest_of, load_corpus
 from benchmarks.report import Row
+from clairo_core.cuda_graphs import CudaRecorder
 from clairo_core.generator import Generator
 from clairo_core.recommendation import RecommendationRequest
 from clairo_core.recommender import Recommender
@@ -42,12 +43,12 @@ def seconds_on(device: torch.device, call: Callable[[], object], repeats: int) -
     times = []
     for _ in range(repeats):
         if device.type == "cuda":
-            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
             begin.record()
             call()
             end.record()
             end.synchronize()
-            times.append(begin.elapsed_time(end) / 1000)
+            times.append(float(begin.elapsed_time(end)) / 1000)
         else:
             started = time.perf_counter()
             call()
@@ -59,13 +60,13 @@ def copy_rate(device: torch.device, num_bytes: int = 1 << 30) -> float:
     """Bytes a second that a large copy on the device reads and writes."""
     source = torch.randint(256, (num_bytes,), dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    return 2 * num_bytes / seconds_on(device, partial(target.copy_, source), 10)
+    return 2.0 * num_bytes / seconds_on(device, partial(target.copy_, source), 10)
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype, size: int = 8192) -> float:
     """Operations a second of a large matrix product."""
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    return 2 * size**3 / seconds_on(device, partial(torch.mm, left, right), 10)
+    return 2.0 * size**3 / seconds_on(device, partial(torch.mm, left, right), 10)
 
 
 def work_of_step(generator: Generator, num_views: int, num_beams: int, length: int, depth: int) -> tuple[float, float]:
@@ -188,7 +189,8 @@ def contest_rows(on_gpu: Contest, on_cpu: Contest, quick: bool) -> list[Row]:
         rows += latency_rows(label, recommender, on_gpu.requests, 50 if quick else 1000)
         rows += throughput_rows(label, recommender, on_gpu.requests, 3 if quick else 11)
     served = on_gpu.recommenders[SERVED]
-    stepwise = Recommender(
+    like_it = partial(
+        Recommender,
         served.catalogue,
         served.tokenizer,
         served.generator,
@@ -197,6 +199,12 @@ def contest_rows(on_gpu: Contest, on_cpu: Contest, quick: bool) -> list[Row]:
         num_beams=NUM_BEAMS,
         max_history_items=served.max_history_items,
     )
+    started = time.perf_counter()
+    recorded = like_it(recorder=CudaRecorder(served.generator.device)).recorded_search
+    took, num_recorded = time.perf_counter() - started, len(recorded.recorded) if recorded else 0
+    rows.append(Row(f"{on_gpu.label}: sizes of batches recorded", num_recorded, "", "higher", must=1))
+    rows.append(Row(f"{on_gpu.label}: recording them", took, "s", "lower"))
+    stepwise = like_it()
     rows += latency_rows(f"{on_gpu.label}, without graphs", stepwise, on_gpu.requests, 10 if quick else 100)
     same = share_of_the_same(served, on_cpu.recommenders[SERVED], on_gpu.requests)
     rows.append(Row(f"{on_gpu.label}: the CPU's top 10 found on the GPU", same, "%", "higher", must=99.0, aim=99.9))
@@ -221,4 +229,5 @@ def rows_on_gpu(quick: bool) -> tuple[str, list[Row]]:
     for name in (SERVED, HALF):
         generator = on_gpu.recommenders[name].generator
         table += step_rows(name, generator, copied=copied, multiplied=rates[generator.dtype])
+    table.append(Row("GPU memory taken at most", torch.cuda.max_memory_reserved() / (1 << 30), "GiB", "lower"))
     return f"{corpus.name}; {torch.cuda.get_device_name()}, torch {torch.__version__}", table

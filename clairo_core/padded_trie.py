@@ -108,16 +108,14 @@ class PaddedTrie(TrieTensors):
     def load(self, trie: DeviceTrie) -> None:
         """Copy a trie that the shape holds; nothing is waited for."""
         num_nodes, num_items = len(trie.tokens), len(trie.item_order)
-        # Places past the trie's are never reached, except those behind the items: no item there is live.
+        # What lies behind, zeros or the rest of another version, is never reached from the root.
         self.tokens[:num_nodes] = trie.tokens
         self.first_child[: num_nodes + 1] = trie.first_child
         self.item_of_node[:num_nodes] = trie.item_of_node
         self.items_begin[:num_nodes] = trie.items_begin
         self.items_end[:num_nodes] = trie.items_end
         self.item_order[:num_items] = trie.item_order
-        self.item_order[num_items:] = 0
         self.live_before[:, : num_items + 1] = trie.live_before
-        self.live_before[:, num_items + 1 :] = trie.live_before[:, -1:]
         self.live_items[: len(trie.live_items)] = trie.live_items
         self.root_output[: len(trie.root_output)] = trie.root_output
 

@@ -90,15 +90,15 @@ class Recommender:
         # By rank, items far down would add nearly as much as those before them.
         is_cheap = self._device_trie.is_reachable_softmax and view_fusion is ViewFusion.PROBABILITY
         self._items_per_beam = _ITEMS_PER_BEAM if is_cheap else 1
-        self._recorded_search: RecordedSearch | None = None
-        if previous is not None and previous._recorded_search is not None:
-            self._recorded_search = previous._recorded_search.for_version(self._device_trie)
+        self.recorded_search: RecordedSearch | None = None
+        if previous is not None and previous.recorded_search is not None:
+            self.recorded_search = previous.recorded_search.for_version(self._device_trie)
         elif recorder is not None and view_fusion is ViewFusion.PROBABILITY:
             longest = max_history_items * len(tokenizer.vocabulary.category_names) + 1
             sizes = SearchSizes(
                 num_views, num_beams, num_beams * self._items_per_beam, REQUESTS_AT_ONCE_ON_GPU, longest
             )
-            self._recorded_search = record_search(generator, self._device_trie, sizes, recorder)
+            self.recorded_search = record_search(generator, self._device_trie, sizes, recorder)
         self._popularity = popularity
         if previous is None:
             most_popular_first = np.argsort(-popularity, kind="stable").astype(np.int32)
@@ -220,8 +220,8 @@ class Recommender:
             is_allowed: what may be written; None allows every item that is not retired.
         """
         views = self.encode_views(list(zip(histories, seeds, strict=True)))
-        if self._recorded_search is not None:
-            fused = self._recorded_search.run(self._device_trie, views, num_beams, is_allowed)
+        if self.recorded_search is not None:
+            fused = self.recorded_search.run(self._device_trie, views, num_beams, is_allowed)
             if fused is not None:
                 return fused
         request_of_view = np.repeat(np.arange(len(histories)), self.num_views)

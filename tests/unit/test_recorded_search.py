@@ -92,6 +92,13 @@ def test_a_few_sizes_are_recorded_and_the_smallest_that_fits_is_repeated(generat
         assert len(fused) == num_requests
 
 
+def test_in_bfloat16_too_the_answers_agree_with_the_plain_search(tmp_path, recorder):
+    write_random_t5(tmp_path, VOCAB_SIZE, seed=1, initializer_factor=1.5, softmax="reachable")
+    generator = load_generator(tmp_path, "cpu", dtype="bfloat16")
+    trie = DeviceTrie(trie_of_tokens(token_batch(ITEMS), np.zeros(len(ITEMS), dtype=np.bool_)), generator)
+    assert len(record_search(generator, trie, SIZES, recorder).recorded) == 9
+
+
 def test_what_no_recorded_size_fits_is_left_to_the_caller(generator, trie, recorder):
     recorded = record_search(generator, trie, SIZES, recorder)
     repeated = recorder.num_repeated

@@ -86,7 +86,7 @@ def assert_same_beams(found: Beams, expected: Beams) -> None:
 
 
 @given(item_tokens, histories, st.integers(1, 50), st.integers(0, 20), st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_fixed_shapes_find_what_changing_ones_find(generator, items, views, num_beams, more_items, data):
     flags = st.lists(st.booleans(), min_size=len(items), max_size=len(items))
     is_retired = np.array(data.draw(flags | st.just([False] * len(items))))
@@ -101,7 +101,7 @@ def test_fixed_shapes_find_what_changing_ones_find(generator, items, views, num_
 
 
 @given(item_tokens, histories, st.integers(1, 10))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_the_smallest_shape_that_is_needed_is_enough(generator, items, views, num_beams):
     trie = trie_of_tokens(token_batch(items), np.zeros(len(items), dtype=np.bool_))
     device_trie = DeviceTrie(trie, generator)
@@ -112,7 +112,7 @@ def test_the_smallest_shape_that_is_needed_is_enough(generator, items, views, nu
 
 
 @given(item_tokens, st.lists(st.lists(st.integers(2, 9), min_size=1, max_size=4).map(tuple), max_size=6), histories)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_one_room_holds_one_version_of_a_catalogue_after_another(generator, items, posted, views):
     versions: list[Trie] = [trie_of_tokens(token_batch(items), np.zeros(len(items), dtype=np.bool_))]
     for tokens in posted:
@@ -170,7 +170,18 @@ def on_a_gpu_that_is_not_there(part: Any) -> Any:
     return absent
 
 
-def test_no_step_asks_the_device_for_a_number(generator):
+@pytest.mark.parametrize(
+    ("softmax", "dtype", "feed_forward"),
+    [
+        ("vocabulary", "float32", "relu"),
+        ("reachable", "float32", "relu"),
+        ("vocabulary", "bfloat16", "gated-gelu"),
+        ("reachable", "bfloat16", "gated-gelu"),
+    ],
+)
+def test_no_step_asks_the_device_for_a_number(tmp_path, softmax, dtype, feed_forward):
+    write_random_t5(tmp_path, VOCAB_SIZE, softmax=softmax, feed_forward_proj=feed_forward)
+    generator = load_generator(tmp_path, "cpu", dtype=dtype)
     items, views = token_batch([(a, b) for a in range(2, 9) for b in range(10, 15)]), token_batch([[3, EOS]] * 4)
     trie = DeviceTrie(trie_of_tokens(items, np.zeros(len(items), dtype=np.bool_)), generator)
     room = padded(generator, trie, 4)
