@@ -26,7 +26,7 @@ class AtOnce(NamedTuple):
 AT_ONCE_ON_CPU = AtOnce(tokens=2048, beams=1024, pairs=1 << 15)
 """What stays near the processor."""
 AT_ONCE_ELSEWHERE = AtOnce(tokens=8192, beams=8192, pairs=1 << 18)
-"""What keeps a GPU busy, within some 300 MiB."""
+"""What keeps a GPU busy, within some 400 MiB."""
 
 
 def at_once_on(device: torch.device) -> AtOnce:
