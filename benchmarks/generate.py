@@ -1,6 +1,9 @@
 """Time a request from history to ranked items, beside transformers' generate and the published loop, in one process.
 
     python -m benchmarks.generate [--json FILE] [--quick]
+    python -m benchmarks.generate --device cuda [--json FILE] [--quick]
+
+With --device cuda, what `benchmarks.generate_gpu` measures, and nothing else.
 
 The catalogue is Instruments (6,250 items, 4 text codes and a collision index) if `data` is in CLAIRO_SHARED or in a
 folder `shared` beside the checkout, else a made one of that size. The T5 has random weights, of the published shape:
@@ -10,6 +13,7 @@ the goals are for the latter in float32. All sides
 run in turn, and each is given its best time. OMP_NUM_THREADS sets the threads of all.
 """
 
+import argparse
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -30,6 +34,7 @@ from benchmarks.generate_contest import (
     contest_of,
     load_corpus,
 )
+from benchmarks.generate_gpu import NOT_MEASURED, rows_on_gpu
 from benchmarks.generate_rivals import generate_with_prefix_function, published_loop
 from benchmarks.report import Row, run_benchmark
 from clairo_core.beam_search import search
@@ -158,8 +163,12 @@ def rows(quick: bool) -> tuple[str, list[Row]]:
         table += quality_rows(contest, 2 if quick else 8)
         agreement = agreement_with_transformers(contest, 2 if quick else 5)
         table.append(Row(f"{contest.label}, vocabulary: transformers' top 10 found", agreement, "%", "higher"))
-    return f"{corpus.name}; {torch.get_num_threads()} torch thread(s)", table
+    gpu = "GPU: see --device cuda" if torch.cuda.is_available() else f"GPU {NOT_MEASURED}"
+    return f"{corpus.name}; {torch.get_num_threads()} torch thread(s); {gpu}", table
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_benchmark(rows))
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--device", choices=["cuda"])
+    own, others = parser.parse_known_args()
+    raise SystemExit(run_benchmark(rows_on_gpu, others) if own.device else run_benchmark(rows))

@@ -14,6 +14,7 @@ from jaxtyping import Int32
 from transformers import T5Config, T5ForConditionalGeneration
 
 from clairo_core.catalogue import build_catalogue
+from clairo_core.cuda_graphs import CudaRecorder
 from clairo_core.features import FeatureSpace, collision_capacity, feature_sets_with_collision_index
 from clairo_core.generator import Generator, load_generator
 from clairo_core.generator_checkpoint import Softmax
@@ -76,8 +77,8 @@ def load_corpus() -> Corpus:
     return Corpus(name, feature_sets, space, sequences)
 
 
-def contest_of(corpus: Corpus, vocabulary_size: int, folder: Path) -> Contest:
-    """Learn a vocabulary, draw a T5, and put both sides together."""
+def contest_of(corpus: Corpus, vocabulary_size: int, folder: Path, device: str = "cpu") -> Contest:
+    """Learn a vocabulary, draw a T5, and put both sides together; on a GPU, ours records its searches now."""
     vocabulary = learn_vocabulary(
         corpus.feature_sets,
         corpus.space.category_names,
@@ -90,7 +91,7 @@ def contest_of(corpus: Corpus, vocabulary_size: int, folder: Path) -> Contest:
     tokenizer = Tokenizer(vocabulary)
     item_ids = [str(row) for row in range(len(corpus.feature_sets))]
     catalogue = build_catalogue(item_ids, corpus.feature_sets, tokenizer)
-    exact, half = (load_generator(folder, "cpu", dtype=dtype) for dtype in ("float32", "bfloat16"))
+    exact, half = (load_generator(folder, device, dtype=dtype) for dtype in ("float32", "bfloat16"))
     long_enough = [row for row, length in enumerate(corpus.sequences.lengths) if length >= 5]
     histories = [corpus.sequences[row][-MAX_HISTORY_ITEMS:] for row in long_enough[: 2 * BATCH]]
     return Contest(
@@ -104,6 +105,7 @@ def contest_of(corpus: Corpus, vocabulary_size: int, folder: Path) -> Contest:
                 num_views=NUM_VIEWS,
                 num_beams=NUM_BEAMS,
                 max_history_items=MAX_HISTORY_ITEMS,
+                recorder=CudaRecorder(generator.device) if generator.device.type == "cuda" else None,
             )
             for name, generator, softmax in (
                 (SERVED, exact, Softmax.REACHABLE),

@@ -16,13 +16,13 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int, Int32, Int64
 from torch import Tensor
 
+from clairo_core.beam_candidates import MINUS_INFINITY, best_places, log_sum_over_options, side_by_side
+from clairo_core.decoder_state import EncodedViews
 from clairo_core.device_trie import DeviceTrie
 from clairo_core.errors import GeneratorError
-from clairo_core.generator import EncodedViews, Generator
+from clairo_core.generator import Generator
 from clairo_core.tokenizer import TokenBatch
 from clairo_core.vocabulary import EOS, PAD
-
-MINUS_INFINITY = float("-inf")
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,13 +81,15 @@ def search(
     with torch.inference_mode():
         live = trie.live_before
         if live_before is not None:
-            live = torch.from_numpy(live_before).to(generator.device)
+            live = torch.from_numpy(live_before).to(generator.device, non_blocking=True)
         requests = torch.zeros(len(views.ids), dtype=torch.long, device=generator.device)
         if live_before is not None:
             rows = np.arange(len(views.ids)) if request_of_view is None else request_of_view
-            requests = torch.from_numpy(np.ascontiguousarray(rows, dtype=np.int64)).to(generator.device)
+            requests = torch.from_numpy(np.ascontiguousarray(rows, dtype=np.int64))
+            requests = requests.to(generator.device, non_blocking=True)
+        ids, lengths = (torch.from_numpy(array) for array in (views.ids, views.lengths))
         encoded = generator.encode(
-            torch.from_numpy(views.ids).to(generator.device), torch.from_numpy(views.lengths).to(generator.device)
+            ids.to(generator.device, non_blocking=True), lengths.to(generator.device, non_blocking=True)
         )
         return _Search(generator, trie, encoded, live, requests, num_beams, num_items).run()
 
@@ -113,7 +115,7 @@ class _Search:
         self.num_beams = num_beams
         self.num_items = num_items
         self.num_views = len(request_of_view)
-        self.end_output = generator.output_rows(torch.tensor([EOS], device=generator.device))[0]
+        self.end_output = generator.weights.output_embeddings[EOS].float()
         self.finished_items: list[Int[Tensor, "view beam"]] = []
         self.finished_scores: list[Float[Tensor, "view beam"]] = []
 
@@ -229,60 +231,3 @@ class _Search:
         scores = torch.cat(self.finished_scores, dim=1).cpu().numpy()
         order = np.lexsort((item_rows, -scores), axis=1)[:, : self.num_items]
         return Beams(np.take_along_axis(item_rows, order, axis=1), np.take_along_axis(scores, order, axis=1))
-
-
-def best_places(
-    scores: Float[Tensor, "row place"], count: int
-) -> tuple[Int[Tensor, "row chosen"], Float[Tensor, "row chosen"]]:
-    """The places of each row's `count` highest scores, in rising order of place; ties take the lower place.
-
-    torch.topk leaves open which of equal scores it takes, and may take others on another device.
-    """
-    if scores.shape[1] <= count:
-        places = torch.arange(scores.shape[1], device=scores.device).expand(scores.shape)
-        return places, scores
-    last = scores.topk(count, dim=1).values[:, -1:]
-    is_above = scores > last
-    num_above = is_above.sum(dim=1, keepdim=True)
-    is_tied = scores == last
-    is_chosen = is_above | (is_tied & (is_tied.cumsum(dim=1) <= count - num_above))
-    places = is_chosen.nonzero()[:, 1].view(-1, count)
-    return places, scores.gather(1, places)
-
-
-def side_by_side(
-    scores: Float[Tensor, "candidate"], views: Int[Tensor, "candidate"], num_views: int
-) -> tuple[Float[Tensor, "view column"], Int[Tensor, "view column"]]:
-    """Candidates, in the order of views, in a table with a row a view, so that one call ranks them all.
-
-    Returns:
-        Scores, minus infinity where a view has fewer candidates than others, and the candidate at each place.
-    """
-    counts = torch.bincount(views, minlength=num_views)
-    columns = torch.arange(len(views), device=views.device) - (counts.cumsum(0) - counts)[views]
-    table = torch.full((num_views, int(counts.max())), MINUS_INFINITY, device=views.device)
-    table[views, columns] = scores
-    candidates = torch.zeros(table.shape, dtype=torch.long, device=views.device)
-    candidates[views, columns] = torch.arange(len(views), device=views.device)
-    return table, candidates
-
-
-def log_sum_over_options(
-    child_logits: Float[Tensor, "child"], counts: Int[Tensor, "beam"], end_logits: Float[Tensor, "beam"]
-) -> Float[Tensor, "beam"]:
-    """Log of the sum of e to the logits of each beam's options; 0 for a beam without one.
-
-    Args:
-        child_logits: of the children of all beams, one beam's after another's; minus infinity where it is no option.
-        counts: how many children each beam has.
-        end_logits: minus infinity where the end is no option.
-    """
-    counts = counts.long()
-    highest = torch.segment_reduce(child_logits, "max", lengths=counts, initial=MINUS_INFINITY, unsafe=True)
-    highest = torch.maximum(highest, end_logits)
-    highest = torch.where(highest > MINUS_INFINITY, highest, 0.0)
-    exponentials = (child_logits - torch.repeat_interleave(highest, counts)).exp_()
-    sums = torch.segment_reduce(exponentials, "sum", lengths=counts, initial=0.0, unsafe=True)
-    sums += (end_logits - highest).exp_()
-    # One option: its logit is the sum's logarithm to the last bit, and its probability exactly 1.
-    return torch.where(sums > 0, highest + sums.log(), 0.0)

@@ -140,9 +140,15 @@ class Bundle:
         return names_of_missing(self.fusion, self.item_embeddings, row)
 
     def recommender(
-        self, device: str = "auto", *, num_views: int = 5, num_beams: int = 50, dtype: str = "float32"
+        self,
+        device: str = "auto",
+        *,
+        num_views: int = 5,
+        num_beams: int = 50,
+        dtype: str = "float32",
+        cuda_graphs: bool = True,
     ) -> Recommender:
-        """Load the generator and make a recommender of the bundle's own catalogue.
+        """Load the generator and make a recommender of the bundle's own catalogue; see `load_recommender`.
 
         Raises:
             GeneratorError: the checkpoint does not fit, or there is no such device or dtype.
@@ -158,6 +164,7 @@ class Bundle:
             num_beams=num_beams,
             max_history_items=self.manifest.max_history_items,
             joint_ranking=self.joint_ranking,
+            cuda_graphs=cuda_graphs,
         )
 
     def describe(self, item: Item, taken: Container[tuple[int, ...]]) -> DescribedItem:

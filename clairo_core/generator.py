@@ -8,7 +8,7 @@ beams, which are further query rows over them; the beams' own keys and values ar
 logits are needed of a few tokens only, no others are computed.
 """
 
-from dataclasses import dataclass
+import logging
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from clairo_core.decoder_state import BeamCache, EncodedViews
 from clairo_core.errors import GeneratorError
 from clairo_core.generator_checkpoint import (
     DecoderBlock,
@@ -25,41 +26,10 @@ from clairo_core.generator_checkpoint import (
     load_weights,
     read_config,
 )
+from clairo_core.position_bias import bias_by_distance
+from clairo_core.softmax_sums import at_once_on, log_normalizer
 
-_VOCABULARY_CHUNK = 2048
-_BEAMS_CHUNK = 1024
-"""Logits held at once while the softmax's denominator is summed: few enough to stay near the processor."""
-_PAIRS_CHUNK = 1 << 15
-"""Pairs of a beam and a token whose rows are copied at once; of a large catalogue there are millions."""
-_MAX_EXPONENT = 70.0
-"""So many terms of e to this are still a float32."""
-
-
-@dataclass(frozen=True, eq=False)
-class EncodedViews:
-    """What the decoder needs of a batch of encoded views."""
-
-    keys_and_values: Float[Tensor, "layer 2 view*head length d_kv"]
-    attention_bias: Float[Tensor, "view*head 1 length"]
-    """0 at tokens, minus infinity at padding."""
-
-
-@dataclass(frozen=True, eq=False)
-class BeamCache:
-    """Keys and values of the tokens that each beam has so far."""
-
-    keys_and_values: Float[Tensor, "step layer*2 beam head d_kv"]
-
-    def extended(self, parents: Int[Tensor, "beam"]) -> "BeamCache":
-        """The cache of beams that go on from `parents`, any of them any number of times, with an empty place more.
-
-        Steps come first in memory, so that the old ones are gathered straight into the new cache.
-        """
-        num_steps, num_parts, _, num_heads, d_kv = self.keys_and_values.shape
-        longer = self.keys_and_values.new_empty(num_steps + 1, num_parts, len(parents), num_heads, d_kv)
-        if num_steps:
-            torch.index_select(self.keys_and_values, 2, parents, out=longer[:num_steps])
-        return BeamCache(longer)
+logger = logging.getLogger(__name__)
 
 
 class Generator:
@@ -159,9 +129,7 @@ class Generator:
     def log_normalizer(self, hidden: Float[Tensor, "*beam d_model"]) -> Float[Tensor, "*beam"]:
         """The logarithm of the softmax's denominator over the whole vocabulary, float32."""
         flat = hidden.reshape(-1, hidden.shape[-1]).to(self.dtype)
-        sum_up = sum_of_exponentials if self._max_logit < _MAX_EXPONENT else log_sum_of_exponentials
-        chunks = [sum_up(beams, self.weights.output_embeddings) for beams in torch.split(flat, _BEAMS_CHUNK)]
-        return torch.cat(chunks).view(hidden.shape[:-1])
+        return log_normalizer(flat, self.weights.output_embeddings, self._max_logit).view(hidden.shape[:-1])
 
     def output_rows(self, tokens: Int[Tensor, "token"]) -> Float[Tensor, "token d_model"]:
         """The float32 rows whose products with a hidden state are the tokens' logits."""
@@ -171,11 +139,10 @@ class Generator:
         self, hidden: Float[Tensor, "beam d_model"], beams: Int[Tensor, "pair"], tokens: Int[Tensor, "pair"]
     ) -> Float[Tensor, "pair"]:
         """The logit of one token after one beam, for each pair of them; float32 whatever the weights are."""
+        at_once = at_once_on(hidden.device).pairs
         logits = [
             torch.linalg.vecdot(hidden[some_beams].float(), self.output_rows(some_tokens))
-            for some_beams, some_tokens in zip(
-                torch.split(beams, _PAIRS_CHUNK), torch.split(tokens, _PAIRS_CHUNK), strict=True
-            )
+            for some_beams, some_tokens in zip(torch.split(beams, at_once), torch.split(tokens, at_once), strict=True)
         ]
         return torch.cat(logits)
 
@@ -226,26 +193,6 @@ def add_product(
         hidden.add_(functional.linear(inner, matrix))
 
 
-def sum_of_exponentials(
-    hidden: Float[Tensor, "beam d_model"], rows: Float[Tensor, "token d_model"]
-) -> Float[Tensor, "beam"]:
-    """Log of the sum over tokens of e to the logit, for logits that are known to be small."""
-    logits = hidden.new_empty(len(hidden) * _VOCABULARY_CHUNK)
-    total = torch.zeros(len(hidden), device=hidden.device)
-    for chunk in torch.split(rows, _VOCABULARY_CHUNK):
-        part = torch.mm(hidden, chunk.T, out=logits[: len(hidden) * len(chunk)].view(len(hidden), -1))
-        total += part.float().exp_().sum(dim=-1)
-    return total.log_()
-
-
-def log_sum_of_exponentials(
-    hidden: Float[Tensor, "beam d_model"], rows: Float[Tensor, "token d_model"]
-) -> Float[Tensor, "beam"]:
-    """The same for logits of any size, a sixth slower."""
-    parts = [torch.logsumexp((hidden @ chunk.T).float(), dim=-1) for chunk in torch.split(rows, _VOCABULARY_CHUNK)]
-    return torch.logsumexp(torch.stack(parts), dim=0)
-
-
 def load_generator(folder: Path, device: str | torch.device = "auto", *, dtype: str = "float32") -> Generator:
     """Read a T5 checkpoint in transformers' format: config.json and model.safetensors.
 
@@ -267,46 +214,24 @@ def load_generator(folder: Path, device: str | torch.device = "auto", *, dtype: 
 def choose_device(name: str | torch.device) -> torch.device:
     """`auto` as a device that is there, a CUDA GPU first; any other name as torch knows it.
 
+    That `auto` falls back to the CPU is logged, with the reason.
+
     Raises:
         GeneratorError: torch knows no such device, or it is not there.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if not torch.cuda.is_available():
+            logger.info("torch finds no CUDA GPU; the CPU computes")
+            return torch.device("cpu")
+        try:
+            torch.zeros(1, device="cuda")
+        except RuntimeError as error:
+            logger.warning("the CUDA GPU cannot be used (%s); the CPU computes", error)
+            return torch.device("cpu")
+        return torch.device("cuda")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise GeneratorError(f"device {name!r} cannot be used ({error}); choose auto or cpu") from error
     return device
-
-
-def bias_by_distance(
-    config: GeneratorConfig, bias: Float[Tensor, "bucket head"], is_bidirectional: bool
-) -> Float[Tensor, "head distance"]:
-    """T5's attention bias for every distance it tells apart.
-
-    Bidirectional: key minus query position, from -max to max distance. Else: query minus key position, from 0 to max.
-    """
-    reach, num_buckets = config.relative_attention_max_distance, config.relative_attention_num_buckets
-    if is_bidirectional:
-        ahead = torch.arange(-reach, reach + 1, device=bias.device)
-        half = num_buckets // 2
-        buckets = distance_buckets(ahead.abs(), half, reach) + half * (ahead > 0)
-    else:
-        buckets = distance_buckets(torch.arange(reach + 1, device=bias.device), num_buckets, reach)
-    return bias[buckets].T.contiguous()
-
-
-def distance_buckets(
-    distances: Int[Tensor, "distance"], num_buckets: int, max_distance: int
-) -> Int[Tensor, "distance"]:
-    """One bucket for each small distance, then logarithmically wider ones, as T5 numbers them.
-
-    >>> distance_buckets(torch.tensor([0, 1, 7, 8, 16, 127, 128]), 16, 128).tolist()
-    [0, 1, 7, 8, 10, 15, 15]
-    """
-    num_exact = num_buckets // 2
-    logarithms = torch.log(distances.clamp(min=1).float() / num_exact)
-    scale = torch.log(torch.tensor(max_distance / num_exact))
-    wider = num_exact + (logarithms / scale * (num_buckets - num_exact)).long()
-    return torch.where(distances < num_exact, distances, wider.clamp(max=num_buckets - 1))

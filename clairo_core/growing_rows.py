@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Shaped
+from torch import Tensor
 
 _MIN_SPARE_ROWS = 64
 
@@ -19,6 +21,7 @@ class _Buffer:
 
     array: np.ndarray[Any, Any]
     num_rows: int
+    copies: "dict[torch.device, DeviceCopy]" = field(default_factory=dict)
     growing: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -47,6 +50,33 @@ class GrowingRows:
         longer._buffer = self._buffer
         longer.rows = self._buffer.array[: size + len(added)]
         return longer
+
+    def on(self, device: torch.device) -> Shaped[Tensor, "row ..."]:
+        """These rows as a tensor, of the same memory on the CPU; elsewhere each row is copied once for all versions."""
+        if device.type == "cpu":
+            return torch.from_numpy(self.rows)
+        with self._buffer.growing:
+            if device not in self._buffer.copies:
+                self._buffer.copies[device] = DeviceCopy(self._buffer.array, device)
+            return self._buffer.copies[device].of(self.rows)
+
+
+class DeviceCopy:
+    """Room on a device for as many rows as a buffer has room for; a longer version's rows follow a shorter one's."""
+
+    def __init__(self, buffer: Shaped[np.ndarray, "capacity ..."], device: torch.device) -> None:
+        """Make room; rows are copied when they are asked for."""
+        # Made in inference mode, it could not be written to outside.
+        with torch.inference_mode(mode=False):
+            self._rows = torch.empty(buffer.shape, dtype=torch.from_numpy(buffer).dtype, device=device)
+        self._num_rows = 0
+
+    def of(self, rows: Shaped[np.ndarray, "row ..."]) -> Shaped[Tensor, "row ..."]:
+        """A version's rows, of which those that no earlier call had are copied now."""
+        if len(rows) > self._num_rows:
+            self._rows[self._num_rows : len(rows)] = torch.from_numpy(rows[self._num_rows :])
+            self._num_rows = len(rows)
+        return self._rows[: len(rows)]
 
 
 def _with_spare_room(rows: Shaped[np.ndarray, "row ..."]) -> Shaped[np.ndarray, "capacity ..."]:

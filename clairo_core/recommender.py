@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Float64, Int, Int64
 
 from clairo_core.beam_search import search
 from clairo_core.catalogue import Catalogue
+from clairo_core.cuda_graphs import CudaRecorder, Recorder
 from clairo_core.device_trie import DeviceTrie
 from clairo_core.errors import GeneratorError, RankingError
 from clairo_core.generator import Generator, load_generator
@@ -29,19 +30,15 @@ from clairo_core.recommendation import (
     RecommendationList,
     RecommendationRequest,
 )
+from clairo_core.recorded_search import RecordedSearch, SearchSizes, record_search
+from clairo_core.request_chunks import REQUESTS_AT_ONCE_ON_GPU, chunks_of_similar_length
 from clairo_core.tokenizer import TokenBatch, Tokenizer
 from clairo_core.trie import Trie, build_trie
 from clairo_core.view_fusion import ViewFusion, fuse_views
 from clairo_core.vocabulary import PAD
 
-MAX_BEAMS = 1000
-"""A longer list than this is filled up with popular items."""
 _ITEMS_PER_BEAM = 4
 """Kept of each view where more than beams cost nothing: an item is lost to the fused list less often."""
-_REQUESTS_AT_ONCE = {"cpu": 4}
-"""On a CPU, what fits its cache: of 16 at once, a quarter fewer are answered a second, of 32 nearly half."""
-_REQUESTS_AT_ONCE_ELSEWHERE = 64
-"""Bounds the memory of a batch."""
 
 
 class Recommender:
@@ -59,6 +56,7 @@ class Recommender:
         max_history_items: int = 20,
         view_fusion: ViewFusion = ViewFusion.PROBABILITY,
         joint_ranking: JointRanking | None = None,
+        recorder: Recorder | None = None,
         previous: "Recommender | None" = None,
     ) -> None:
         """Put the parts together.
@@ -74,6 +72,7 @@ class Recommender:
             view_fusion: by probability or by rank; see `fuse_views`.
             joint_ranking: ranks generated items together with the dense head's; without it the generator's order
                 stands. It takes probabilities, so views must not be fused by rank.
+            recorder: records the search now, so that a GPU repeats it as a whole; without it, it goes step by step.
             previous: one for an earlier version of the same catalogue, to take over what has not changed.
         """
         self.catalogue = catalogue
@@ -91,6 +90,15 @@ class Recommender:
         # By rank, items far down would add nearly as much as those before them.
         is_cheap = self._device_trie.is_reachable_softmax and view_fusion is ViewFusion.PROBABILITY
         self._items_per_beam = _ITEMS_PER_BEAM if is_cheap else 1
+        self.recorded_search: RecordedSearch | None = None
+        if previous is not None and previous.recorded_search is not None:
+            self.recorded_search = previous.recorded_search.for_version(self._device_trie)
+        elif recorder is not None and view_fusion is ViewFusion.PROBABILITY:
+            longest = max_history_items * len(tokenizer.vocabulary.category_names) + 1
+            sizes = SearchSizes(
+                num_views, num_beams, num_beams * self._items_per_beam, REQUESTS_AT_ONCE_ON_GPU, longest
+            )
+            self.recorded_search = record_search(generator, self._device_trie, sizes, recorder)
         self._popularity = popularity
         if previous is None:
             most_popular_first = np.argsort(-popularity, kind="stable").astype(np.int32)
@@ -184,7 +192,8 @@ class Recommender:
         """
         histories = [self.known_rows(request.history) for request in requests]
         answers: list[RecommendationList | None] = [None] * len(requests)
-        for chunk, num_beams in self.chunks(requests, histories):
+        device = self.generator.device
+        for chunk, num_beams in chunks_of_similar_length(requests, histories, self.num_beams, device):
             asked, of_users = [requests[place] for place in chunk], [histories[place] for place in chunk]
             is_allowed = self.allowed_items(asked, of_users)
             generated = self.generate(of_users, [request.seed for request in asked], num_beams, is_allowed)
@@ -211,6 +220,10 @@ class Recommender:
             is_allowed: what may be written; None allows every item that is not retired.
         """
         views = self.encode_views(list(zip(histories, seeds, strict=True)))
+        if self.recorded_search is not None:
+            fused = self.recorded_search.run(self._device_trie, views, num_beams, is_allowed)
+            if fused is not None:
+                return fused
         request_of_view = np.repeat(np.arange(len(histories)), self.num_views)
         beams = search(
             self.generator,
@@ -252,25 +265,6 @@ class Recommender:
         """Rows of the history's items that the catalogue knows, retired ones included, oldest first."""
         rows = (self.catalogue.find_row(item_id) for item_id in history.item_ids)
         return np.array([row for row in rows if row is not None], dtype=np.int64)
-
-    def chunks(
-        self, requests: Sequence[RecommendationRequest], histories: Sequence[Int64[np.ndarray, "position"]]
-    ) -> Iterable[tuple[list[int], int]]:
-        """Places of requests to generate for together, and how many beams they need; of similar length, to pad little.
-
-        Requests without history, or for nothing, are in none.
-        """
-        at_once = _REQUESTS_AT_ONCE.get(self.generator.device.type, _REQUESTS_AT_ONCE_ELSEWHERE)
-        places_of_width: dict[int, list[int]] = {}
-        for place, (request, history) in enumerate(zip(requests, histories, strict=True)):
-            if len(history) and request.limit > 0:
-                # An answer must not depend on what else is in the batch: each is searched as wide as it needs.
-                width = min(max(self.num_beams, request.limit), MAX_BEAMS)
-                places_of_width.setdefault(width, []).append(place)
-        for width, places in places_of_width.items():
-            places.sort(key=lambda place: len(histories[place]))
-            for start in range(0, len(places), at_once):
-                yield places[start : start + at_once], width
 
     def encode_views(self, histories: Sequence[tuple[Int64[np.ndarray, "position"], int]]) -> TokenBatch:
         """`num_views` random views of the newest items of each (history, seed), one after the other."""
@@ -359,8 +353,11 @@ def load_recommender(
     num_beams: int = 50,
     max_history_items: int = 20,
     joint_ranking: JointRanking | None = None,
+    cuda_graphs: bool = True,
 ) -> Recommender:
     """A recommender around a checkpoint; see `load_generator` and `Recommender`.
+
+    On a CUDA GPU the search is recorded as CUDA graphs, and repeated so, unless `cuda_graphs` is false.
 
     Raises:
         GeneratorError: the checkpoint cannot be used, or was trained with another vocabulary.
@@ -380,4 +377,5 @@ def load_recommender(
         num_beams=num_beams,
         max_history_items=max_history_items,
         joint_ranking=joint_ranking,
+        recorder=CudaRecorder(generator.device) if cuda_graphs and generator.device.type == "cuda" else None,
     )

@@ -152,7 +152,11 @@ async def prepared_serving(bundle: Bundle, settings: Settings) -> Serving:
         GeneratorError: the weights do not fit, or there is no such device.
     """
     recommender = await asyncio.to_thread(
-        bundle.recommender, settings.device, num_views=settings.num_views, num_beams=settings.num_beams
+        bundle.recommender,
+        settings.device,
+        num_views=settings.num_views,
+        num_beams=settings.num_beams,
+        cuda_graphs=settings.cuda_graphs,
     )
     return Serving(bundle, recommender)
 

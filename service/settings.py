@@ -78,6 +78,9 @@ class Settings(StoreSettings):
     device: str = Field(
         default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$", description="Where the generator runs."
     )
+    cuda_graphs: bool = Field(
+        default=True, description="On a CUDA GPU, record the search once and repeat it as a whole."
+    )
     num_views: int = Field(default=5, ge=1, le=64, description="Random views of a history, fused.")
     num_beams: int = Field(default=50, ge=1, le=1000, description="Beams a view keeps.")
     max_batch_size: int = Field(default=16, ge=1, le=1024, description="Histories generated for at once.")

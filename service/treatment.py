@@ -54,7 +54,11 @@ async def open_split(
     shelf = BundleShelf(settings.bundle, settings.bundles_dir or settings.bundle.parent)
     bundle = await asyncio.to_thread(load_bundle, shelf.find(experiment.bundle_id).folder)
     recommender = await asyncio.to_thread(
-        bundle.recommender, settings.device, num_views=settings.num_views, num_beams=settings.num_beams
+        bundle.recommender,
+        settings.device,
+        num_views=settings.num_views,
+        num_beams=settings.num_beams,
+        cuda_graphs=settings.cuda_graphs,
     )
     serving = Serving(bundle, recommender)
     ingestion = Ingestion(serving, store, max_queue_depth=settings.max_queue_depth, metrics=metrics)

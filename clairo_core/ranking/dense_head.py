@@ -49,8 +49,14 @@ class DenseHead:
         return len(self.item_vectors)
 
     def on(self, device: torch.device) -> "DenseHead":
-        """The same, its encoder on `device`."""
+        """The same, its encoder and vectors on `device`."""
+        self.vectors.on(device)
         return replace(self, encoder=self.encoder.to(device).eval())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the encoder is."""
+        return self.encoder.positions.device
 
     def with_items(self, item_embeddings: Float[np.ndarray, "new content"]) -> "DenseHead":
         """A version with posted items behind its own, in the order of their catalogue rows.
@@ -63,18 +69,20 @@ class DenseHead:
                 f"item embeddings of length {item_embeddings.shape[1]}, the dense head was trained on "
                 f"{len(self.content_map)}; describe items with the bundle that the head came with"
             )
-        return replace(self, vectors=self.vectors.with_rows((item_embeddings @ self.content_map).astype(np.float32)))
+        longer = self.vectors.with_rows((item_embeddings @ self.content_map).astype(np.float32))
+        longer.on(self.device)  # now, rather than when the first request asks
+        return replace(self, vectors=longer)
 
     @torch.inference_mode()
     def log_probabilities(
         self, histories: Sequence[Int[np.ndarray, "position"]]
     ) -> Float32[np.ndarray, "history item"]:
         """The logarithm of each item's probability to come next, over all items; no history may be empty."""
-        device = self.encoder.positions.device
-        vectors = torch.from_numpy(self.item_vectors).to(device)
+        vectors = self.vectors.on(self.device)
         rows, lengths = self._newest(histories)
-        encoded = self.encoder(vectors[torch.from_numpy(rows).to(device)])
-        last = encoded[torch.arange(len(rows)), torch.from_numpy(lengths - 1)]
+        encoded = self.encoder(vectors[torch.from_numpy(rows).to(self.device, non_blocking=True)])
+        ends = torch.from_numpy(lengths - 1).to(self.device, non_blocking=True)
+        last = encoded[torch.arange(len(rows), device=self.device), ends]
         log_probabilities: Float32[np.ndarray, "history item"] = (
             torch.log_softmax(last @ vectors.T, dim=1).cpu().numpy()
         )

@@ -4,7 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clairo_core.beam_search import Beams, best_places, log_sum_over_options, search
+from clairo_core.beam_candidates import best_places, log_sum_over_options
+from clairo_core.beam_search import Beams, search
 from clairo_core.device_trie import DeviceTrie
 from clairo_core.errors import GeneratorError
 from clairo_core.exhaustive_scores import score_all_items

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clairo_core.errors import DenseHeadError
-from clairo_core.growing_rows import GrowingRows
+from clairo_core.growing_rows import DeviceCopy, GrowingRows
 from clairo_core.ranking import DenseHead, load_dense_head
 from clairo_core.ranking.history_encoder import HistoryEncoder
 
@@ -67,6 +67,31 @@ def test_a_posted_item_is_scored_by_its_content_and_the_earlier_version_stays() 
     assert np.isfinite(later.log_probabilities(history)).all()
     with pytest.raises(DenseHeadError, match="length 2, the dense head was trained on 3"):
         head.with_items(np.zeros((1, 2)))
+
+
+def test_each_row_is_copied_to_a_device_once_for_all_versions() -> None:
+    table = GrowingRows(np.arange(6, dtype=np.float32).reshape(3, 2))
+    longer = table.with_rows(np.array([[7.0, 8.0]], dtype=np.float32))
+    with torch.inference_mode():
+        copy = DeviceCopy(longer.rows.base, torch.device("cpu"))
+        first = copy.of(table.rows)
+    assert first.tolist() == table.rows.tolist()
+    table.rows[0] = -1.0  # it never changes; were it copied again, this would show
+    second = copy.of(longer.rows)
+    assert second.tolist() == [[0.0, 1.0], *longer.rows[1:].tolist()]
+    assert second.data_ptr() == first.data_ptr()
+    assert copy.of(table.rows).shape == (3, 2)
+
+
+def test_vectors_stay_where_the_encoder_is_and_posted_ones_join_them() -> None:
+    vectors, absent = random_head().vectors, torch.device("meta")
+    first = vectors.on(absent)
+    longer = vectors.with_rows(np.zeros((1, DIM), dtype=np.float32)).on(absent)
+    assert (first.device, first.shape, longer.shape) == (absent, (NUM_ITEMS, DIM), (NUM_ITEMS + 1, DIM))
+    assert vectors.on(absent)._base is longer._base
+    head = random_head()
+    assert head.on(torch.device("cpu")).device == torch.device("cpu")
+    assert np.shares_memory(head.vectors.on(head.device).numpy(), head.item_vectors)
 
 
 def test_a_head_is_read_back_as_it_was_written(tmp_path: Path) -> None:
