@@ -27,7 +27,9 @@ class PostgresServer:
             shutil.chown(self.folder, UNPRIVILEGED_USER)
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = itertools.count()
-        self._run("initdb", "--auth=trust", "--no-sync", "--encoding=utf8", "--no-locale", "-U", "clairo", "-D", "data")
+        # Small segments of the write-ahead log: a limit on the size of files may be as small as they are.
+        settings = ("--auth=trust", "--no-sync", "--encoding=utf8", "--no-locale", "--wal-segsize=1")
+        self._run("initdb", *settings, "-U", "clairo", "-D", "data")
 
     def start(self) -> None:
         """Begin to serve what the folder holds."""
