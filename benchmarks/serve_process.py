@@ -65,13 +65,13 @@ def served_bundle(bundle: Path, data_dir: Path, **settings: object) -> Iterator[
 
 @contextmanager
 def serving_module(
-    module: str, bundle: Path, data_dir: Path, settings: Mapping[str, object]
+    module: str, bundle: Path, data_dir: Path, settings: Mapping[str, object], **variables: str
 ) -> Iterator[ServiceProcess]:
-    """As `served_bundle`, where another module runs the command line."""
+    """As `served_bundle`, where another module runs the command line, with further environment variables."""
     data_dir.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", module, "run", "--bundle", str(bundle), "--data-dir", str(data_dir)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CLAIRO_")}
-    environment |= {f"CLAIRO_{name.upper()}": str(value) for name, value in settings.items()}
+    environment |= variables | {f"CLAIRO_{name.upper()}": str(value) for name, value in settings.items()}
     log = data_dir / OUTPUT_FILE
     with log.open("wb") as output:
         process = subprocess.Popen(

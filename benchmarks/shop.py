@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from benchmarks import shifted_clock
 from benchmarks.serve_process import OUTPUT_FILE, ServiceProcess, serving_module
 from benchmarks.shop_bundles import Shelf, fill_shelf
+from service import cli
 from tests.postgres_server import PostgresServer
 from tests.redis_server import RedisProcess, running_redis
 
@@ -33,6 +35,8 @@ class Shop:
     shelf: Shelf
     database: str
     data_dir: Path
+    clock: Path
+    """The file that sets the service's clock: see `benchmarks.shifted_clock`."""
 
     def rows_of(self, query: str) -> list[list[str]]:
         """What the database answers, a list a row."""
@@ -53,9 +57,9 @@ class Shop:
 
 @contextmanager
 def running_shop(
-    folder: Path, bundle: Path | None = None, *, module: str = "service.cli", **settings: object
+    folder: Path, bundle: Path | None = None, *, can_set_clock: bool = False, **settings: object
 ) -> Iterator[Shop]:
-    """Start all of it, with files of its own in `folder`; `module` runs the service's command line.
+    """Start all of it, with files of its own in `folder`; with `can_set_clock`, by a clock of its own too.
 
     `settings` are those of `service.settings`, by name.
     """
@@ -73,8 +77,12 @@ def running_shop(
                 "bundles_dir": shelf.folder,
                 "request_deadline_seconds": DEADLINE_SECONDS,
             }
-            with serving_module(module, shelf.serving_folder, folder / "data", chosen | settings) as service:
-                database = urlsplit(database_url).path.removeprefix("/")
-                yield Shop(name, service, postgres, redis, shelf, database, folder / "data")
+            clock = folder / "clock"
+            shifted_clock.set_clock(clock, 0.0)
+            module = shifted_clock.__name__ if can_set_clock else cli.__name__
+            variables = {shifted_clock.FILE_VARIABLE: str(clock)}
+            data_dir, database = folder / "data", urlsplit(database_url).path.removeprefix("/")
+            with serving_module(module, shelf.serving_folder, data_dir, chosen | settings, **variables) as service:
+                yield Shop(name, service, postgres, redis, shelf, database, data_dir, clock)
     finally:
         postgres.delete()
