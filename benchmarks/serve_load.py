@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -35,11 +35,14 @@ class Answered:
         return 200 <= self.status < 300
 
 
+AnsweredKind = TypeVar("AnsweredKind", bound=Answered)
+
+
 @dataclass(frozen=True)
-class Load:
+class Load(Generic[AnsweredKind]):
     """All requests of one run."""
 
-    answers: Sequence[Answered]
+    answers: Sequence[AnsweredKind]
     seconds: float
 
     def with_status(self, status: int) -> int:
@@ -103,9 +106,10 @@ class Connection:
         return HttpAnswer(int(lines[0].split()[1]), headers.get(b"content-type", b"").decode(), content)
 
     async def close(self) -> None:
-        """Say goodbye."""
+        """Say goodbye, if anybody is there."""
         self._writer.close()
-        await self._writer.wait_closed()
+        with suppress(OSError):
+            await self._writer.wait_closed()
 
 
 class ConnectionPool:
@@ -127,7 +131,11 @@ class ConnectionPool:
         while self._idle and not self._idle[-1].is_fresh:
             await self._idle.pop().close()
         connection = self._idle.pop() if self._idle else await Connection.open(self._url)
-        answer = await connection.ask(method, path, body, content_type)
+        try:
+            answer = await connection.ask(method, path, body, content_type)
+        except BaseException:
+            await connection.close()
+            raise
         self._idle.append(connection)
         return answer
 

@@ -35,11 +35,15 @@ class ServiceProcess:
 
     def worker_ids(self) -> list[int]:
         """The processes that answer, where there are several, from Linux's /proc."""
-        return [
-            process_id
-            for process_id in children_of(self.process_id)
-            if b"spawn_main" in Path(f"/proc/{process_id}/cmdline").read_bytes()
-        ]
+        return [process_id for process_id in children_of(self.process_id) if b"spawn_main" in _command_of(process_id)]
+
+
+def _command_of(process_id: int) -> bytes:
+    """Empty for one that has ended, be it that nobody has asked how yet."""
+    try:
+        return Path(f"/proc/{process_id}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def children_of(process_id: int) -> list[int]:

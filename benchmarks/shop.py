@@ -50,9 +50,19 @@ class Shop:
                 raise SystemExit(f"bulk jobs were not done after {JOBS_DONE_SECONDS} seconds")
             time.sleep(0.2)
 
+    @property
+    def log(self) -> str:
+        """All that the service has printed."""
+        return (self.data_dir / OUTPUT_FILE).read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether another worker serves in place of each that ended."""
+        return self.log.count("another one starts") == self.log.count("serves in place of one that ended")
+
     def num_tracebacks(self) -> int:
         """Errors that nobody foresaw, as the service's log tells."""
-        return (self.data_dir / OUTPUT_FILE).read_text(encoding="utf-8", errors="replace").count("Traceback")
+        return self.log.count("Traceback")
 
 
 @contextmanager

@@ -37,7 +37,8 @@ class ShopAnswered(Answered):
 
     kind: Kind
     sent_at: float
-    """By `time.perf_counter`."""
+    """By `time.perf_counter`, as `ended_at`."""
+    ended_at: float
 
 
 class ShopClients:
@@ -48,7 +49,6 @@ class ShopClients:
         self._traffic = traffic
         self._declared = declared_statuses(httpx.get(f"{url}/openapi.json").json())
         self.answers: list[ShopAnswered] = []
-        self.num_in_flight = 0
         self.undeclared: Counter[str] = Counter()
         """Answers that the OpenAPI document does not know, by call and status."""
 
@@ -57,7 +57,7 @@ class ShopClients:
         """What was acknowledged."""
         return self._traffic.ledger
 
-    async def ask_as_fast_as_answered(self, num_clients: int, seconds: float) -> Load:
+    async def ask_as_fast_as_answered(self, num_clients: int, seconds: float) -> Load[ShopAnswered]:
         """Clients that wait for each answer."""
         first = len(self.answers)
 
@@ -67,7 +67,7 @@ class ShopClients:
         took = await as_fast_as_answered(ask, num_clients, seconds)
         return Load(self.answers[first:], took)
 
-    async def ask_at_constant_rate(self, per_second: float, seconds: float) -> Load:
+    async def ask_at_constant_rate(self, per_second: float, seconds: float) -> Load[ShopAnswered]:
         """Clients that come when they come."""
         first = len(self.answers)
         took = await at_constant_rate(self._ask, per_second, seconds)
@@ -81,18 +81,16 @@ class ShopClients:
         request = self._traffic.next_request()
         sent_at = time.perf_counter()
         answer: HttpAnswer | None = None
-        self.num_in_flight += 1
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 answer = await self._pool.ask(request.method, request.path, request.body, request.content_type)
         except (OSError, asyncio.IncompleteReadError, TimeoutError):
             # What was said of it is kept by `settle`, and counted.
             pass
-        finally:
-            self.num_in_flight -= 1
         request.settle(answer, sent_at)
         status = NO_ANSWER if answer is None else answer.status
-        self.answers.append(ShopAnswered(status, time.perf_counter() - due_at, request.kind, sent_at))
+        ended_at = time.perf_counter()
+        self.answers.append(ShopAnswered(status, ended_at - due_at, request.kind, sent_at, ended_at))
         if answer is not None:
             self._check_declared(request, answer)
 

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 import httpx
 
+from benchmarks.serve_process import children_of
 from benchmarks.shifted_clock import set_clock
-from benchmarks.shop import NUM_WORKERS, Shop
+from benchmarks.shop import Shop
 from benchmarks.shop_bundles import activation_path
+from service.feedback_schemas import MAX_EVENTS
 from tests.postgres_server import WAL_SEGMENT_BYTES
 
 SET_BACK_SECONDS = 3600.0
@@ -23,6 +25,7 @@ WELL_SECONDS = 120
 NUM_PROBES = 12
 """New connections go to any worker: so many meet all of them."""
 BALLAST_NAMESPACE = "ballast"
+FULL_DISK_EVENTS = "full-disk-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class Fault:
 
     name: str
     strike: Callable[[Shop], Awaitable[str]]
-    """Returns what there is to say of it."""
+    """Returns, once it has struck, what there is to say of it."""
     heal: Callable[[Shop], Awaitable[None]] | None = None
     may_answer: frozenset[int] = frozenset()
     """Beside good answers, and 429 where there is too much to do."""
@@ -42,6 +45,9 @@ class Fault:
 async def _kill_worker(shop: Shop) -> str:
     (first, *_) = shop.service.worker_ids()
     os.kill(first, signal.SIGKILL)
+    # Its connections are open until its last thread has ended; only then can the watching process bury it.
+    while first in children_of(shop.service.process_id):
+        await asyncio.sleep(0.001)
     return "killed one of two"
 
 
@@ -75,7 +81,16 @@ async def _fill_disk(shop: Shop) -> str:
     if int(size) < WAL_SEGMENT_BYTES:
         raise SystemExit(f"the smallest table has {size} bytes; put in ballast of {WAL_SEGMENT_BYTES} first")
     await asyncio.to_thread(shop.postgres.fill_disk, int(size))
-    return "full"
+    # More than fits into what is left of the last pages.
+    event = {"user_id": "u" * 200, "item_id": "i" * 200, "type": "impression"}
+    events = [event | {"event_id": f"{FULL_DISK_EVENTS}{number}"} for number in range(MAX_EVENTS)]
+    async with httpx.AsyncClient(base_url=shop.service.url, timeout=CALL_SECONDS) as client:
+        refused = await client.post("/feedback", json={"events": events})
+    kept = f"SELECT count(*) FROM feedback_events WHERE event_id LIKE '{FULL_DISK_EVENTS}%'"
+    ((num_kept,),) = await asyncio.to_thread(shop.rows_of, kept)
+    if refused.status_code != 503 or num_kept != "0":
+        raise SystemExit(f"{MAX_EVENTS} events: expected 503 and none kept, got {refused.text} and {num_kept} kept")
+    return f"{MAX_EVENTS} events in one call answered 503, none kept"
 
 
 async def _free_disk(shop: Shop) -> None:
@@ -171,10 +186,11 @@ async def _is_well(shop: Shop) -> bool:
         "SELECT coalesce((SELECT bundle_id FROM bundle_activations ORDER BY sequence DESC LIMIT 1), '')",
     )
     wanted = newest[0] or shop.shelf.first
-    if len(shop.service.worker_ids()) < NUM_WORKERS:
+    if not shop.is_whole:
         return False
-    for _ in range(NUM_PROBES):
-        async with httpx.AsyncClient(base_url=shop.service.url, timeout=CALL_SECONDS) as client:
+    no_kept = httpx.Limits(max_keepalive_connections=0)
+    async with httpx.AsyncClient(base_url=shop.service.url, timeout=CALL_SECONDS, limits=no_kept) as client:
+        for _ in range(NUM_PROBES):
             ready = await client.get("/health/ready")
             answer = await client.post("/recommend", json={"user_id": "nobody", "limit": 1})
             if ready.status_code != 200 or answer.status_code != 200 or answer.json()["bundle_id"] != wanted:

@@ -11,6 +11,7 @@ may fail that were in flight on the killed process, or that need the store while
 import argparse
 import asyncio
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -49,34 +50,28 @@ async def _seen_of(fault: Fault, shop: Shop, clients: ShopClients, per_second: f
         clients.ledger.stale_seconds = promised + seconds
     loading = asyncio.create_task(clients.ask_at_constant_rate(per_second, seconds))
     await asyncio.sleep(STRIKE_AT * seconds)
-    in_flight = clients.num_in_flight
+    strikes_at = time.perf_counter()
     outcome = await fault.strike(shop)
+    has_struck_at = time.perf_counter()
     if fault.heal is not None:
         await asyncio.sleep((HEAL_AT - STRIKE_AT) * seconds)
         await fault.heal(shop)
     load = await loading
     well_after = await wait_until_well(shop)
     clients.ledger.stale_seconds = promised
+    met_it = [answer for answer in load.answers if answer.sent_at < has_struck_at and answer.ended_at > strikes_at]
     failed = [answer for answer in load.answers if not answer.is_good and answer.status != TOO_MANY]
-    excused = [
-        answer
-        for answer in failed
-        if answer.status in fault.may_answer or (answer.status == NO_ANSWER and fault.may_break_connections)
-    ]
-    broken = load.with_status(NO_ANSWER)
+    broken = [answer for answer in failed if answer.status == NO_ANSWER]
+    excused = [answer for answer in broken if fault.may_break_connections and answer in met_it]
+    others = [answer for answer in failed if answer.status not in (NO_ANSWER, *fault.may_answer)]
     return [
         Row(
             f"{fault.name}: {outcome}; answers {count_of_statuses(load.answers)}", len(load.answers), "asked", "higher"
         ),
-        Row(f"{fault.name}: in flight when it struck", in_flight, "requests", "lower"),
-        Row(
-            f"{fault.name}: connections broken",
-            broken,
-            "requests",
-            "lower",
-            in_flight if fault.may_break_connections else 0,
-        ),
-        Row(f"{fault.name}: failed otherwise", len(failed) - len(excused), "requests", "lower", 0),
+        Row(f"{fault.name}: in flight while it struck", len(met_it), "requests", "lower"),
+        Row(f"{fault.name}: connections broken, of those", len(excused), "requests", "lower"),
+        Row(f"{fault.name}: connections broken else", len(broken) - len(excused), "requests", "lower", 0),
+        Row(f"{fault.name}: failed otherwise", len(others), "requests", "lower", 0),
         Row(f"{fault.name}: p99 of good answers", load.percentile_ms(99), "ms", "lower"),
         Row(f"{fault.name}: all well again, after the load", well_after, "s", "lower"),
     ]

@@ -14,10 +14,14 @@ PROMISED_SECONDS = 2.0
 
 
 class Ledger:
-    """One run's. `stale_seconds` is how long an item that was retired may be recommended yet."""
+    """One run's, whose new items and events have ids that begin with `prefix`.
 
-    def __init__(self, bundle_item_ids: Sequence[str]) -> None:
+    `stale_seconds` is how long an item that was retired may be recommended yet.
+    """
+
+    def __init__(self, bundle_item_ids: Sequence[str], prefix: str = "new") -> None:
         self.bundle_item_ids = tuple(bundle_item_ids)
+        self.prefix = prefix
         self.stale_seconds = PROMISED_SECONDS
         self.prices: dict[str, set[str]] = {}
         """Of every item that is kept for certain, the price; two where nobody knows which."""

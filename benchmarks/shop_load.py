@@ -21,7 +21,7 @@ from benchmarks.report import Row, run_benchmark
 from benchmarks.serve_load import NO_ANSWER, Answered, Load
 from benchmarks.serve_process import ServiceProcess
 from benchmarks.shop import Shop, running_shop
-from benchmarks.shop_clients import ShopClients, catalogue_item_ids, count_of_statuses
+from benchmarks.shop_clients import ShopAnswered, ShopClients, catalogue_item_ids, count_of_statuses
 from benchmarks.shop_ledger import Ledger
 from benchmarks.shop_traffic import Kind, ShopTraffic
 
@@ -31,7 +31,7 @@ LEVELS = {"half": 0.5, "full": 1.0, "twice": 2.0}
 SECONDS, QUICK_SECONDS = 300.0, 15.0
 CAPACITY_SECONDS, QUICK_CAPACITY_SECONDS = 30.0, 8.0
 SAMPLE_SECONDS = 0.5
-SETTLE_SECONDS = 3.0
+SETTLE_SECONDS = 1.0
 MAX_GROWTH_PERCENT = 5.0
 SOAKED_SECONDS = 120.0
 """From so long on, memory must be flat: buffers and caches are full by then."""
@@ -39,9 +39,9 @@ NUM_SERVED_CHECKED = 200
 TOO_MANY = 429
 
 
-def clients_of(shop: Shop) -> ShopClients:
-    """Clients who know the catalogue, and have not asked for anything yet."""
-    return ShopClients(shop.service.url, ShopTraffic(Ledger(catalogue_item_ids(shop.service.url))))
+def clients_of(shop: Shop, prefix: str = "new") -> ShopClients:
+    """Clients who know the catalogue, and have not asked for anything yet; ids of theirs begin with `prefix`."""
+    return ShopClients(shop.service.url, ShopTraffic(Ledger(catalogue_item_ids(shop.service.url), prefix)))
 
 
 async def measured_load(
@@ -67,7 +67,7 @@ async def _watch(service: ServiceProcess, memory: list[float]) -> None:
         await asyncio.sleep(SAMPLE_SECONDS)
 
 
-def load_rows(level: str, load: Load, memory: Sequence[float], seconds: float) -> list[Row]:
+def load_rows(level: str, load: Load[ShopAnswered], memory: Sequence[float], seconds: float) -> list[Row]:
     """What the issue asks of one level."""
     refused = load.with_status(TOO_MANY)
     broken = load.with_status(NO_ANSWER)
@@ -80,7 +80,7 @@ def load_rows(level: str, load: Load, memory: Sequence[float], seconds: float) -
         Row(f"{level}: connections broken", broken, "requests", "lower", 0),
     ]
     for kind in Kind:
-        of_kind = Load([answer for answer in load.answers if answer.kind is kind], load.seconds)  # type: ignore[attr-defined]
+        of_kind = Load([answer for answer in load.answers if answer.kind is kind], load.seconds)
         if any(answer.is_good for answer in of_kind.answers):
             rows += [
                 Row(f"{level}: {kind}, p50", of_kind.percentile_ms(50), "ms", "lower"),
@@ -110,10 +110,13 @@ def kept_rows(shop: Shop, clients: ShopClients) -> list[Row]:
     """What the store and the workers have, against what was acknowledged; and what was wrong with answers."""
     shop.wait_for_jobs()
     ledger = clients.ledger
-    prices = {row[0]: row[1] for row in shop.rows_of(f"SELECT item_id, attributes->>'price' FROM items {OURS}")}
-    newest = f"SELECT DISTINCT ON (item_id) item_id, kind FROM catalogue_changes {OURS} ORDER BY item_id, version DESC"
-    retired = {item_id for item_id, kind in shop.rows_of(newest) if kind == "retired"}
-    events = {event_id for (event_id,) in shop.rows_of(f"SELECT event_id FROM feedback_events {OURS}")}
+    items = f"FROM items WHERE namespace = 'default' AND item_id LIKE '{ledger.prefix}-%'"
+    prices = {row[0]: row[1] for row in shop.rows_of(f"SELECT item_id, attributes->>'price' {items}")}
+    changes = f"FROM catalogue_changes WHERE namespace = 'default' AND item_id LIKE '{ledger.prefix}-%'"
+    newest = shop.rows_of(f"SELECT DISTINCT ON (item_id) item_id, kind {changes} ORDER BY item_id, version DESC")
+    retired = {item_id for item_id, kind in newest if kind == "retired"}
+    feedback = f"FROM feedback_events WHERE namespace = 'default' AND event_id LIKE '{ledger.prefix}-%'"
+    events = {row[0] for row in shop.rows_of(f"SELECT event_id {feedback}")}
     lost = ledger.lost_in(prices, retired, events)
     wrong = ledger.wrong
     acknowledged = {
@@ -131,9 +134,6 @@ def kept_rows(shop: Shop, clients: ShopClients) -> list[Row]:
     ]
 
 
-OURS = "WHERE namespace = 'default'"
-
-
 def _counted(counts: "dict[str, int]") -> str:
     return f" ({', '.join(f'{name}: {count}' for name, count in counts.items())})" if counts else ""
 
@@ -141,7 +141,8 @@ def _counted(counts: "dict[str, int]") -> str:
 def num_unserved(url: str, ledger: Ledger) -> int:
     """Of the newest items that are kept, how many a worker does not know; each is asked for anew, of any worker."""
     newest = list(ledger.prices)[-NUM_SERVED_CHECKED:]
-    return sum(httpx.get(f"{url}/items/{item_id}").status_code != 200 for item_id in newest)
+    with httpx.Client(base_url=url, limits=httpx.Limits(max_keepalive_connections=0)) as client:
+        return sum(client.get(f"/items/{item_id}").status_code != 200 for item_id in newest)
 
 
 def rows_of(bundle: Path | None, seconds: float, capacity_seconds: float) -> tuple[str, list[Row]]:

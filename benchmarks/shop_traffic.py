@@ -55,12 +55,11 @@ class ShopRequest:
 
 
 class ShopTraffic:
-    """Draws requests without end; new ids begin with `prefix`."""
+    """Draws requests without end."""
 
-    def __init__(self, ledger: Ledger, seed: int = 0, prefix: str = "new") -> None:
+    def __init__(self, ledger: Ledger, seed: int = 0) -> None:
         self.ledger = ledger
         self._random = np.random.default_rng(seed)
-        self._prefix = prefix
         self._num_drawn = 0
         self._free_items: list[str] = []
         """Posted, not retired, and no request about them is under way: it is known what they are."""
@@ -99,7 +98,9 @@ class ShopTraffic:
     def _feedback(self) -> ShopRequest:
         user_id = f"user-{self._random.integers(NUM_USERS)}"
         item_ids = self._some(self.ledger.bundle_item_ids, int(self._random.integers(1, 4)))
-        item_ids_of = {f"{self._prefix}-event-{self._num_drawn}-{n}": item_id for n, item_id in enumerate(item_ids)}
+        item_ids_of = {
+            f"{self.ledger.prefix}-event-{self._num_drawn}-{n}": item_id for n, item_id in enumerate(item_ids)
+        }
         events = [
             {"event_id": event_id, "user_id": user_id, "item_id": item_id, "type": "click"}
             for event_id, item_id in item_ids_of.items()
@@ -122,7 +123,7 @@ class ShopTraffic:
         return self._changed_item(item_id) if choice < 0.85 else self._retired_item(item_id)
 
     def _new_item(self) -> ShopRequest:
-        item_id = f"{self._prefix}-{self._num_drawn}"
+        item_id = f"{self.ledger.prefix}-{self._num_drawn}"
         item = self._drawn_item(item_id)
         price = item["attributes"]["price"]  # type: ignore[index]
         self.ledger.attempt_items({item_id: price})
@@ -167,7 +168,7 @@ class ShopTraffic:
         return ShopRequest(Kind.ITEMS, "DELETE", f"/items/{item_id}", "/items/{item_id}", b"", settle)
 
     def _bulk_job(self) -> ShopRequest:
-        rows = [self._drawn_item(f"{self._prefix}-bulk-{self._num_drawn}-{n}") for n in range(BULK_ROWS)]
+        rows = [self._drawn_item(f"{self.ledger.prefix}-bulk-{self._num_drawn}-{n}") for n in range(BULK_ROWS)]
         prices = {str(row["item_id"]): str(row["attributes"]["price"]) for row in rows}  # type: ignore[index]
         self.ledger.attempt_items(prices)
 
