@@ -48,7 +48,7 @@ soak: demo-bundle  ## an hour of load, faults and generated requests: what make 
 	$(BIN)/python -m benchmarks.shop_load
 	$(BIN)/python -m benchmarks.shop_faults
 	$(BIN)/python -m benchmarks.soak
-	SCHEMATHESIS_CASES=400 $(BIN)/python -m pytest tests/e2e/test_schemathesis.py
+	SCHEMATHESIS_CASES=1000 $(BIN)/python -m pytest -rP tests/e2e/test_schemathesis.py
 
 lock:            ## write requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \

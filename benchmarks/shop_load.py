@@ -36,7 +36,9 @@ MAX_GROWTH_PERCENT = 5.0
 SOAKED_SECONDS = 120.0
 """From so long on, memory must be flat: buffers and caches are full by then."""
 NUM_SERVED_CHECKED = 200
-TOO_MANY = 429
+TOO_MANY, TOO_LATE = 429, 504
+MAX_LATE_PERCENT = 1.0
+"""A request that cannot be answered in time is to be refused at once, but what the machine does next nobody knows."""
 
 
 def clients_of(shop: Shop, prefix: str = "new") -> ShopClients:
@@ -71,11 +73,14 @@ def load_rows(level: str, load: Load[ShopAnswered], memory: Sequence[float], sec
     """What the issue asks of one level."""
     refused = load.with_status(TOO_MANY)
     broken = load.with_status(NO_ANSWER)
-    others = [answer for answer in load.answers if not answer.is_good and answer.status not in (TOO_MANY, NO_ANSWER)]
+    late = load.with_status(TOO_LATE)
+    named = (TOO_MANY, TOO_LATE, NO_ANSWER)
+    others = [answer for answer in load.answers if not answer.is_good and answer.status not in named]
     rows = [
         Row(f"{level}: asked", len(load.answers) / load.seconds, "requests/s", "higher"),
         Row(f"{level}: answered well", load.per_second, "requests/s", "higher"),
         Row(f"{level}: refused with 429", 100 * refused / len(load.answers), "%", "lower"),
+        Row(f"{level}: too late, 504", 100 * late / len(load.answers), "%", "lower", MAX_LATE_PERCENT),
         Row(f"{level}: {_named('answered with another status', others)}", len(others), "requests", "lower", 0),
         Row(f"{level}: connections broken", broken, "requests", "lower", 0),
     ]
