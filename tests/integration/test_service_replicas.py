@@ -20,7 +20,7 @@ from service.catalogue_sync import CatalogueSync
 from service.redis_link import RedisLink
 from tests.postgres_server import PostgresServer
 from tests.redis_server import running_redis
-from tests.running_service import ServiceProcess, running_process
+from tests.running_service import START_SECONDS, ServiceProcess, running_process
 from tests.tiny import tiny_bundle
 
 PROMISED_SECONDS = 2.0
@@ -143,7 +143,7 @@ def test_a_killed_worker_is_replaced_and_the_port_answers_meanwhile(two_workers:
             assert answer.status_code == 200, answer.text
         return any("serves in place of one that ended" in line for line in two_workers.lines)
 
-    seconds_until(whole_again, 60)
+    seconds_until(whole_again, START_SECONDS)
     assert killed not in workers_of(two_workers)
     assert len(workers_of(two_workers)) == 2
     # At most what the killed process had taken already.
