@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed-from-lock
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
-.PHONY: install demo demo-bundle test lint bench lock clean help
+.PHONY: install demo demo-bundle test lint bench soak lock clean help
 
 help:            ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/  /' | sort
@@ -43,6 +43,12 @@ lint: install  ## style, types and the direction of imports
 bench: install  ## every benchmark in its short form
 	@for name in $$(grep -l 'run_benchmark(rows)' benchmarks/*.py | xargs -n1 basename | sed 's/\.py$$//'); do \
 	  echo "== $$name"; $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
+
+soak: demo-bundle  ## an hour of load, faults and generated requests: what make test does for seconds
+	$(BIN)/python -m benchmarks.shop_load
+	$(BIN)/python -m benchmarks.shop_faults
+	$(BIN)/python -m benchmarks.soak
+	SCHEMATHESIS_CASES=1000 $(BIN)/python -m pytest -rP tests/e2e/test_schemathesis.py
 
 lock:            ## write requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \

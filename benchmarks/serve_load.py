@@ -7,9 +7,10 @@ would measure itself. Knows nothing of what is asked.
 import asyncio
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Generic, Self, TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -28,12 +29,20 @@ class Answered:
     seconds: float
     """Since it was sent, or since it was to be sent."""
 
+    @property
+    def is_good(self) -> bool:
+        """Whether the service did what it was asked."""
+        return 200 <= self.status < 300
+
+
+AnsweredKind = TypeVar("AnsweredKind", bound=Answered)
+
 
 @dataclass(frozen=True)
-class Load:
+class Load(Generic[AnsweredKind]):
     """All requests of one run."""
 
-    answers: Sequence[Answered]
+    answers: Sequence[AnsweredKind]
     seconds: float
 
     def with_status(self, status: int) -> int:
@@ -43,12 +52,21 @@ class Load:
     @property
     def per_second(self) -> float:
         """Good answers a second."""
-        return self.with_status(200) / self.seconds
+        return sum(answer.is_good for answer in self.answers) / self.seconds
 
     def percentile_ms(self, percent: float) -> float:
         """Of the good answers' times."""
-        seconds = [answer.seconds for answer in self.answers if answer.status == 200]
+        seconds = [answer.seconds for answer in self.answers if answer.is_good]
         return 1000 * float(np.percentile(seconds, percent)) if seconds else float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """What came back."""
+
+    status: int
+    media_type: str
+    body: bytes
 
 
 class Connection:
@@ -62,7 +80,7 @@ class Connection:
     @property
     def is_fresh(self) -> bool:
         """Whether the server will still have it open."""
-        return time.perf_counter() - self._last_used_at < IDLE_SECONDS
+        return time.perf_counter() - self._last_used_at < IDLE_SECONDS and not self._reader.at_eof()
 
     @classmethod
     async def open(cls, url: str) -> Self:
@@ -70,68 +88,126 @@ class Connection:
         address = urlsplit(url)
         return cls(*await asyncio.open_connection(address.hostname, address.port))
 
-    async def post(self, path: str, body: bytes) -> int:
-        """The answer's status; the answer itself is read and forgotten."""
-        head = f"POST {path} HTTP/1.1\r\nHost: service\r\nContent-Type: application/json\r\n"
+    async def ask(
+        self, method: str, path: str, body: bytes = b"", content_type: str = "application/json"
+    ) -> HttpAnswer:
+        """One request and its answer.
+
+        Raises:
+            OSError, IncompleteReadError: the connection broke.
+        """
+        head = f"{method} {path} HTTP/1.1\r\nHost: service\r\nContent-Type: {content_type}\r\n"
         self._writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         lines = (await self._reader.readuntil(b"\r\n\r\n")).lower().split(b"\r\n")
-        length = next(int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:"))
-        await self._reader.readexactly(length)
+        headers = {name: value.strip() for name, _, value in (line.partition(b":") for line in lines[1:])}
+        # An answer without a body, 204, has no length either.
+        content = await self._reader.readexactly(int(headers.get(b"content-length", b"0")))
         self._last_used_at = time.perf_counter()
-        return int(lines[0].split()[1])
+        return HttpAnswer(int(lines[0].split()[1]), headers.get(b"content-type", b"").decode(), content)
 
     async def close(self) -> None:
-        """Say goodbye."""
+        """Say goodbye, if anybody is there."""
         self._writer.close()
-        await self._writer.wait_closed()
+        with suppress(OSError):
+            await self._writer.wait_closed()
 
 
-async def closed_loop(url: str, bodies: Iterator[bytes], num_clients: int, seconds: float) -> Load:
-    """`num_clients` clients, each asking again as soon as it is answered."""
-    answers: list[Answered] = []
+class ConnectionPool:
+    """Connections to one service: the one that was used last is used next, and a new one opened where all are busy."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._idle: list[Connection] = []
+
+    async def ask(
+        self, method: str, path: str, body: bytes = b"", content_type: str = "application/json"
+    ) -> HttpAnswer:
+        """One request and its answer.
+
+        Raises:
+            OSError, IncompleteReadError: no connection could be opened, or it broke; it is not used again.
+        """
+        # The newest is last: if that is stale, all are, but for those whose server was killed.
+        while self._idle and not self._idle[-1].is_fresh:
+            await self._idle.pop().close()
+        connection = self._idle.pop() if self._idle else await Connection.open(self._url)
+        try:
+            answer = await connection.ask(method, path, body, content_type)
+        except BaseException:
+            await connection.close()
+            raise
+        self._idle.append(connection)
+        return answer
+
+    async def close(self) -> None:
+        """Say goodbye on all that nobody uses."""
+        while self._idle:
+            await self._idle.pop().close()
+
+
+async def as_fast_as_answered(ask: Callable[[], Awaitable[None]], num_clients: int, seconds: float) -> float:
+    """`num_clients` clients, each asking again as soon as it is answered; the seconds that it took."""
     started_at = time.perf_counter()
 
     async def client() -> None:
-        connection = await Connection.open(url)
         while time.perf_counter() - started_at < seconds:
-            asked_at = time.perf_counter()
-            status = await connection.post("/recommend", next(bodies))
-            answers.append(Answered(status, time.perf_counter() - asked_at))
-        await connection.close()
+            await ask()
 
     await asyncio.gather(*(client() for _ in range(num_clients)))
-    return Load(answers, time.perf_counter() - started_at)
+    return time.perf_counter() - started_at
 
 
-async def constant_rate(url: str, bodies: Iterator[bytes], per_second: float, seconds: float) -> Load:
-    """A request every 1 / `per_second` seconds, whatever becomes of those before; times count from when it was due."""
-    answers: list[Answered] = []
-    idle: list[Connection] = []
+async def at_constant_rate(
+    ask: Callable[[float], Coroutine[Any, Any, None]], per_second: float, seconds: float
+) -> float:
+    """Ask every 1 / `per_second` seconds, whatever becomes of those before; the seconds until all are answered.
+
+    Args:
+        ask: gets the moment at which it was due, by `time.perf_counter`.
+        per_second: how often.
+        seconds: how long.
+    """
     asking: set[asyncio.Task[None]] = set()
     started_at = time.perf_counter()
-
-    async def ask(due_at: float, body: bytes) -> None:
-        status = NO_ANSWER
-        try:
-            # The newest is last: if that is stale, all are.
-            is_one_fresh = bool(idle) and idle[-1].is_fresh
-            connection = idle.pop() if is_one_fresh else await Connection.open(url)
-            status = await connection.post("/recommend", body)
-            idle.append(connection)
-        except (OSError, asyncio.IncompleteReadError):
-            # What was said is counted; a broken connection is not used again.
-            pass
-        answers.append(Answered(status, time.perf_counter() - due_at))
 
     for number in itertools.count():
         due_at = started_at + number / per_second
         if due_at - started_at >= seconds:
             break
         await asyncio.sleep(max(0.0, due_at - time.perf_counter()))
-        task = asyncio.create_task(ask(due_at, next(bodies)))
+        task = asyncio.create_task(ask(due_at))
         asking.add(task)
         task.add_done_callback(asking.discard)
     await asyncio.gather(*asking)
-    for connection in idle:
-        await connection.close()
-    return Load(answers, time.perf_counter() - started_at)
+    return time.perf_counter() - started_at
+
+
+async def closed_loop(url: str, bodies: Iterator[bytes], num_clients: int, seconds: float) -> Load:
+    """`num_clients` clients who want recommendations, each asking again as soon as it is answered."""
+    answers: list[Answered] = []
+    pool = ConnectionPool(url)
+
+    async def ask() -> None:
+        asked_at = time.perf_counter()
+        answer = await pool.ask("POST", "/recommend", next(bodies))
+        answers.append(Answered(answer.status, time.perf_counter() - asked_at))
+
+    took = await as_fast_as_answered(ask, num_clients, seconds)
+    await pool.close()
+    return Load(answers, took)
+
+
+async def constant_rate(url: str, bodies: Iterator[bytes], per_second: float, seconds: float) -> Load:
+    """Recommendations wanted every 1 / `per_second` seconds; times count from when a request was due."""
+    answers: list[Answered] = []
+    pool = ConnectionPool(url)
+
+    async def ask(due_at: float) -> None:
+        status = NO_ANSWER
+        with suppress(OSError, asyncio.IncompleteReadError):
+            status = (await pool.ask("POST", "/recommend", next(bodies))).status
+        answers.append(Answered(status, time.perf_counter() - due_at))
+
+    took = await at_constant_rate(ask, per_second, seconds)
+    await pool.close()
+    return Load(answers, took)

@@ -8,13 +8,14 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 START_SECONDS = 300
 STOP_SECONDS = 60
+OUTPUT_FILE = "output.txt"
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,35 @@ class ServiceProcess:
     process_id: int
 
     def resident_mib(self) -> float:
-        """The memory that it holds now, from Linux's /proc."""
-        pages = int(Path(f"/proc/{self.process_id}/statm").read_text(encoding="ascii").split()[1])
+        """The memory that it holds now, its workers' included, from Linux's /proc."""
+        pages = 0
+        for process_id in (self.process_id, *children_of(self.process_id)):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                pages += int(Path(f"/proc/{process_id}/statm").read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def worker_ids(self) -> list[int]:
+        """The processes that answer, where there are several, from Linux's /proc."""
+        return [process_id for process_id in children_of(self.process_id) if b"spawn_main" in _command_of(process_id)]
+
+
+def _command_of(process_id: int) -> bytes:
+    """Empty for one that has ended, be it that nobody has asked how yet."""
+    try:
+        return Path(f"/proc/{process_id}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
+def children_of(process_id: int) -> list[int]:
+    """The processes that this one started."""
+    children = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        # The name, in brackets, can hold anything; the parent is the second field behind it. Some have gone already.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if int(stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1]) == process_id:
+                children.append(int(stat.parent.name))
+    return children
 
 
 @contextmanager
@@ -36,11 +63,20 @@ def served_bundle(bundle: Path, data_dir: Path, **settings: object) -> Iterator[
 
     Settings are those of `service.settings`, by name.
     """
+    with serving_module("service.cli", bundle, data_dir, settings) as service:
+        yield service
+
+
+@contextmanager
+def serving_module(
+    module: str, bundle: Path, data_dir: Path, settings: Mapping[str, object], **variables: str
+) -> Iterator[ServiceProcess]:
+    """As `served_bundle`, where another module runs the command line, with further environment variables."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "service.cli", "run", "--bundle", str(bundle), "--data-dir", str(data_dir)]
+    command = [sys.executable, "-m", module, "run", "--bundle", str(bundle), "--data-dir", str(data_dir)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CLAIRO_")}
-    environment |= {f"CLAIRO_{name.upper()}": str(value) for name, value in settings.items()}
-    log = data_dir / "output.txt"
+    environment |= variables | {f"CLAIRO_{name.upper()}": str(value) for name, value in settings.items()}
+    log = data_dir / OUTPUT_FILE
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*command, "--port", "0", "--device", "cpu"],

@@ -1,7 +1,8 @@
 """Put the service together: `create_app` is the one place where settings become parts and parts become routes.
 
 The lifespan owns every resource. It loads the bundle beside the running server, so that /health/live answers at
-once and everything else says 503 until weights, trie and warm-up are done.
+once and everything else says 503 until weights, trie and warm-up are done. Only one that takes another's place lets
+the others answer until then.
 """
 
 import asyncio
@@ -82,6 +83,7 @@ def create_app(
     on_started: OnStarted | None = None,
     *,
     metrics: Metrics | None = None,
+    is_replacement: bool = False,
 ) -> FastAPI:
     """The service as an ASGI app.
 
@@ -90,15 +92,26 @@ def create_app(
         bundle: loaded already; else the one that the settings name is loaded once the app runs.
         on_started: called once, in the event loop, with the parts when they are ready or with what went wrong.
         metrics: where the app counts; else numbers of its own.
+        is_replacement: others answer at this address: the server begins to listen once the parts are ready.
     """
     metrics = metrics or Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         readiness: Readiness = app.state.readiness
-        may_stop = asyncio.Event()
-        running = asyncio.create_task(_run_parts(settings, bundle, readiness, may_stop, on_started, metrics))
+        may_stop, has_started = asyncio.Event(), asyncio.Event()
+
+        def tell(outcome: Parts | Exception) -> None:
+            has_started.set()
+            if on_started is not None:
+                on_started(outcome)
+            elif isinstance(outcome, Exception):
+                logger.error("the service cannot start", exc_info=outcome)
+
+        running = asyncio.create_task(_run_parts(settings, bundle, readiness, may_stop, tell, metrics))
         try:
+            if is_replacement:
+                await has_started.wait()
             yield
         finally:
             readiness.is_draining = True
@@ -142,21 +155,17 @@ async def _run_parts(
     bundle: Bundle | None,
     readiness: Readiness,
     may_stop: asyncio.Event,
-    on_started: OnStarted | None,
+    on_started: OnStarted,
     metrics: Metrics,
 ) -> None:
     """Open the parts, keep them until `may_stop`, close them; a failure to open is told, not raised."""
     try:
         async with open_parts(settings, bundle, metrics) as parts:
             readiness.parts = parts
-            if on_started is not None:
-                on_started(parts)
+            on_started(parts)
             await may_stop.wait()
     except Exception as error:
-        if on_started is None:
-            logger.exception("the service cannot start")
-        else:
-            on_started(error)
+        on_started(error)
 
 
 @asynccontextmanager

@@ -171,7 +171,12 @@ def serve(settings: Settings) -> None:
 
 
 def serve_alone(
-    settings: Settings, listening: socket.socket, tell: Callable[[str], None], shared_folder: Path | None = None
+    settings: Settings,
+    listening: socket.socket,
+    tell: Callable[[str], None],
+    shared_folder: Path | None = None,
+    *,
+    is_replacement: bool = False,
 ) -> str | None:
     """Serve in this process; `tell` is called with a line once that works. Why it could not start, or None."""
     set_up_logging(settings.log_format)
@@ -186,7 +191,7 @@ def serve_alone(
             num_items = outcome.serving.recommender.catalogue.num_live
             tell(f"CLAIRO serves {num_items} items of bundle {outcome.serving.bundle_id}.")
 
-    web_app = create_app(settings, on_started=on_started, metrics=Metrics(shared_folder))
+    web_app = create_app(settings, on_started=on_started, metrics=Metrics(shared_folder), is_replacement=is_replacement)
     server = _DrainingServer(
         web_app.state.readiness,
         uvicorn.Config(
@@ -206,9 +211,11 @@ def serve_alone(
     return None
 
 
-def serve_in_worker(settings: Settings, listening: socket.socket, tell: Tell, shared_folder: Path) -> None:
+def serve_in_worker(
+    settings: Settings, listening: socket.socket, tell: Tell, shared_folder: Path, is_replacement: bool
+) -> None:
     """Serve in one of several processes."""
-    failure = serve_alone(settings, listening, tell, shared_folder)
+    failure = serve_alone(settings, listening, tell, shared_folder, is_replacement=is_replacement)
     if failure is not None:
         tell(f"!{failure}")
 

@@ -36,7 +36,8 @@ STOP_SECONDS = 40
 
 Tell = Callable[[str], None]
 """How a worker says that it serves, or, with a first letter of `!`, why it cannot."""
-WorkerMain = Callable[[Settings, socket.socket, Tell, Path], None]
+WorkerMain = Callable[[Settings, socket.socket, Tell, Path, bool], None]
+"""The last says whether others answer already: then it listens no sooner than it can."""
 
 
 def serve_with_workers(
@@ -93,7 +94,14 @@ class _Workers:
 
     def _start_one(self) -> None:
         ours, theirs = self._context.Pipe(duplex=False)
-        arguments = (self._worker_main, self._settings, self._listening, theirs, self._shared_folder)
+        arguments = (
+            self._worker_main,
+            self._settings,
+            self._listening,
+            theirs,
+            self._shared_folder,
+            self._have_all_served,
+        )
         process = self._context.Process(target=_run_worker, args=arguments, name="clairo-worker")
         process.start()
         theirs.close()
@@ -113,8 +121,11 @@ class _Workers:
             else:
                 logger.error("a worker cannot start, trying again: %s", said[1:])
             return
+        if self._have_all_served:
+            logger.warning("worker %s serves in place of one that ended", self._processes[connection].pid)
+            return
         self._num_ready += 1
-        if self._num_ready == self._settings.workers and not self._have_all_served:
+        if self._num_ready == self._settings.workers:
             self._have_all_served = True
             self._on_ready(said)
 
@@ -149,7 +160,12 @@ class _Workers:
 
 
 def _run_worker(
-    worker_main: WorkerMain, settings: Settings, listening: socket.socket, ours: Any, shared_folder: Path
+    worker_main: WorkerMain,
+    settings: Settings,
+    listening: socket.socket,
+    ours: Any,
+    shared_folder: Path,
+    is_replacement: bool,
 ) -> None:
     """The whole life of one worker process."""
 
@@ -159,7 +175,7 @@ def _run_worker(
     threading.Thread(target=_stop_without_parent, name="clairo-parent-watch", daemon=True).start()
     # Control-C reaches every process of a terminal: the watching one passes it on, once.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    worker_main(settings, listening, tell, shared_folder)
+    worker_main(settings, listening, tell, shared_folder, is_replacement)
 
 
 def _stop_without_parent() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 START_SECONDS = 60
+WAL_SEGMENT_BYTES = 2**20
 # PostgreSQL refuses to run as root.
 UNPRIVILEGED_USER = "nobody"
 
@@ -27,7 +28,9 @@ class PostgresServer:
             shutil.chown(self.folder, UNPRIVILEGED_USER)
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = itertools.count()
-        self._run("initdb", "--auth=trust", "--no-sync", "--encoding=utf8", "--no-locale", "-U", "clairo", "-D", "data")
+        # Small segments of the write-ahead log: a limit on the size of files may be as small as they are.
+        settings = ("--auth=trust", "--no-sync", "--encoding=utf8", "--no-locale", "--wal-segsize=1")
+        self._run("initdb", *settings, "-U", "clairo", "-D", "data")
 
     def start(self) -> None:
         """Begin to serve what the folder holds."""
@@ -53,6 +56,27 @@ class PostgresServer:
         """Stop and start again."""
         self.stop(how)
         self.start()
+
+    def fill_disk(self, max_file_bytes: int) -> None:
+        """From now on no file of the server grows beyond this: to PostgreSQL as to us, a disk that is full.
+
+        Files of the write-ahead log must fit: at least `WAL_SEGMENT_BYTES`.
+        """
+        self._limit_files(str(max_file_bytes))
+
+    def free_disk(self) -> None:
+        """The inverse of `fill_disk`."""
+        self._limit_files("unlimited")
+
+    def _limit_files(self, limit: str) -> None:
+        if self._process is None:
+            raise RuntimeError("PostgreSQL does not run; start it first")
+        # The server's user may change its own processes, as root of a container may not. New ones are its children.
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text(encoding="ascii")
+        for process_id in (self._process.pid, *children.split()):
+            command = ["prlimit", "--pid", str(process_id), f"--fsize={limit}:"]
+            # One that has ended meanwhile writes nothing either.
+            subprocess.run(command, check=False, stderr=subprocess.DEVNULL, **self._as_user)
 
     def delete(self) -> None:
         """Stop, and remove the folder."""

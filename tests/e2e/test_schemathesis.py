@@ -1,7 +1,8 @@
 """Every operation of the OpenAPI document under generated requests: no 500, nothing undeclared, nothing off schema.
 
 Requests carry a key, so that it is seen as well that none is answered without one. `SCHEMATHESIS_CASES` says how many
-requests are drawn for an operation at most: a few in `make test`, thousands in a soak.
+requests are drawn for an operation at most: a few in `make test`, a thousand in `make soak`, ten thousand and more for
+all of them together.
 """
 
 import os
@@ -10,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
+from prometheus_client.parser import text_string_to_metric_families
 from schemathesis.specs.openapi.checks import (
     allow_header_conformance,
     negative_data_rejection,
@@ -94,3 +97,12 @@ def test_no_generated_request_breaks_the_contract(case: schemathesis.Case, servi
         excluded_checks=EXCLUDED_CHECKS.get(case.operation.label),
         timeout=60,
     )
+
+
+def test_ten_operations_at_least_were_asked_as_often_as_was_wanted(service: OpenedService) -> None:
+    """Others take nothing that could be drawn, or little."""
+    families = text_string_to_metric_families(httpx.get(f"{service.url}/metrics", timeout=60).text)
+    samples = [sample for family in families for sample in family.samples]
+    counts = [sample.value for sample in samples if sample.name == "clairo_request_duration_seconds_count"]
+    print(f"{sum(counts):,.0f} requests")
+    assert sum(counts) >= 10 * NUM_CASES

@@ -20,7 +20,7 @@ from service.catalogue_sync import CatalogueSync
 from service.redis_link import RedisLink
 from tests.postgres_server import PostgresServer
 from tests.redis_server import running_redis
-from tests.running_service import ServiceProcess, running_process
+from tests.running_service import START_SECONDS, ServiceProcess, running_process
 from tests.tiny import tiny_bundle
 
 PROMISED_SECONDS = 2.0
@@ -131,19 +131,21 @@ def test_a_killed_worker_is_replaced_and_the_port_answers_meanwhile(two_workers:
     killed = workers_of(two_workers)[0]
     os.kill(killed, signal.SIGKILL)
     failed = 0
-    is_over = False
 
     def whole_again() -> bool:
         nonlocal failed
         try:
-            httpx.get(f"{two_workers.url}/health/live", timeout=10)
+            # A connection of its own each: a worker that is not ready yet would be asked as often as the other.
+            answer = httpx.get(f"{two_workers.url}/health/ready", timeout=10)
         except httpx.TransportError:
             failed += 1
-        now = workers_of(two_workers)
-        return killed not in now and len(now) == 2
+        else:
+            assert answer.status_code == 200, answer.text
+        return any("serves in place of one that ended" in line for line in two_workers.lines)
 
-    seconds_until(whole_again)
-    assert not is_over
+    seconds_until(whole_again, START_SECONDS)
+    assert killed not in workers_of(two_workers)
+    assert len(workers_of(two_workers)) == 2
     # At most what the killed process had taken already.
     assert failed <= 1
 

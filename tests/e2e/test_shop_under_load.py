@@ -1,0 +1,59 @@
+"""A shop's traffic at up to twice of capacity, then one fault after another under it; `make soak` does it for long.
+
+What is asserted is what `benchmarks.shop_load` and `benchmarks.shop_faults` say must hold: nothing that was
+acknowledged is lost, no answer is wrong or undeclared, and no request fails that a fault does not excuse.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from benchmarks.report import Row
+from benchmarks.shop import Shop, running_shop
+from benchmarks.shop_clients import ShopClients
+from benchmarks.shop_fault_kinds import FAULTS
+from benchmarks.shop_faults import measured_faults
+from benchmarks.shop_load import clients_of, kept_rows, measured_load
+from benchmarks.shop_traffic import Kind
+
+CAPACITY_SECONDS = 1.0
+LEVEL_SECONDS = 1.5
+FAULT_SECONDS = 1.0
+
+
+# On a busy machine, late is not wrong.
+SETTINGS = {"num_views": 2, "num_beams": 20, "request_deadline_seconds": 30.0}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with running_shop(tmp_path_factory.mktemp("shop"), can_set_clock=True, **SETTINGS) as shop:
+        yield shop
+
+
+def missed(rows: Sequence[Row]) -> list[str]:
+    return [f"{row.name}: {row.value:g} {row.unit}, must {row.must:g}" for row in rows if row.verdict == "missed"]
+
+
+def test_at_half_full_and_twice_capacity_nothing_fails_and_nothing_accepted_is_lost(shop: Shop) -> None:
+    async def measure() -> tuple[list[Row], ShopClients]:
+        clients = clients_of(shop, "load")
+        rows = await measured_load(shop.service, clients, CAPACITY_SECONDS, LEVEL_SECONDS)
+        await clients.close()
+        return rows, clients
+
+    rows, clients = asyncio.run(measure())
+    assert missed(rows + kept_rows(shop, clients)) == []
+    assert {answer.kind for answer in clients.answers if answer.is_good} == set(Kind)
+
+
+def test_faults_fail_no_more_than_they_must_and_lose_nothing(shop: Shop) -> None:
+    async def measure() -> tuple[list[Row], ShopClients]:
+        clients = clients_of(shop, "faults")
+        rows = await measured_faults(shop, clients, FAULTS, CAPACITY_SECONDS, FAULT_SECONDS)
+        await clients.close()
+        return rows, clients
+
+    rows, clients = asyncio.run(measure())
+    assert missed(rows + kept_rows(shop, clients)) == []
