@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -31,6 +31,8 @@ from service.keys.key_ring import KeyRing
 from service.metrics import CountedCache, Metrics
 from service.observation import Observation
 from service.openapi import describe_problems
+from service.picture_urls.fetch import PictureUrls
+from service.picture_urls.hosts import parsed_hosts
 from service.problems import answer_to, install_problem_handlers, problem_response
 from service.recommendations import ModelBatcher, Recommendations, history_length, run_model_batch
 from service.redis_cache import LayeredCache, RedisCache
@@ -82,6 +84,7 @@ def create_app(
     on_started: OnStarted | None = None,
     *,
     metrics: Metrics | None = None,
+    picture_urls: PictureUrls | None = None,
 ) -> FastAPI:
     """The service as an ASGI app.
 
@@ -90,6 +93,7 @@ def create_app(
         bundle: loaded already; else the one that the settings name is loaded once the app runs.
         on_started: called once, in the event loop, with the parts when they are ready or with what went wrong.
         metrics: where the app counts; else numbers of its own.
+        picture_urls: what fetches pictures; else one that asks the hosts that the settings list.
     """
     metrics = metrics or Metrics()
 
@@ -97,7 +101,8 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         readiness: Readiness = app.state.readiness
         may_stop = asyncio.Event()
-        running = asyncio.create_task(_run_parts(settings, bundle, readiness, may_stop, on_started, metrics))
+        opening = open_parts(settings, bundle, metrics, picture_urls)
+        running = asyncio.create_task(_run_parts(opening, readiness, may_stop, on_started))
         try:
             yield
         finally:
@@ -138,16 +143,14 @@ def create_app(
 
 
 async def _run_parts(
-    settings: Settings,
-    bundle: Bundle | None,
+    opening: AbstractAsyncContextManager[Parts],
     readiness: Readiness,
     may_stop: asyncio.Event,
     on_started: OnStarted | None,
-    metrics: Metrics,
 ) -> None:
     """Open the parts, keep them until `may_stop`, close them; a failure to open is told, not raised."""
     try:
-        async with open_parts(settings, bundle, metrics) as parts:
+        async with opening as parts:
             readiness.parts = parts
             if on_started is not None:
                 on_started(parts)
@@ -161,7 +164,10 @@ async def _run_parts(
 
 @asynccontextmanager
 async def open_parts(
-    settings: Settings, bundle: Bundle | None = None, metrics: Metrics | None = None
+    settings: Settings,
+    bundle: Bundle | None = None,
+    metrics: Metrics | None = None,
+    picture_urls: PictureUrls | None = None,
 ) -> AsyncIterator[Parts]:
     """Every part, ready to work, and closed in the end: those who wait are answered first.
 
@@ -224,7 +230,8 @@ async def open_parts(
         )
         feedback = FeedbackStore(store.database)
         jobs = JobStore(store.database)
-        bulk_jobs = BulkJobs(jobs, ingestion, item_body.item_of_fields)
+        pictures_from = picture_urls or PictureUrls(parsed_hosts(settings.picture_url_hosts))
+        bulk_jobs = BulkJobs(jobs, ingestion, pictures_from, item_body.item_of_fields)
         key_ring = KeyRing(KeyStore(store.database))
         await key_ring.refresh()
         await ingestion.catch_up()
@@ -257,6 +264,7 @@ async def open_parts(
                 key_ring=key_ring,
                 swap=swap,
                 sync=sync,
+                picture_urls=pictures_from,
                 redis=redis,
                 split=split,
             )

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
+from service.picture_urls.hosts import MAX_URL_CHARACTERS
+
 MAX_PAGE_ITEMS = 200
 MAX_ITEM_ID_CHARACTERS = 256
 MAX_TEXT_CHARACTERS = 20_000
@@ -80,11 +82,23 @@ class NewItemBody(RequestBody):
         default={}, max_length=MAX_ATTRIBUTES, description="Shown, never read by an encoder: brand, price."
     )
     picture: str | None = Field(default=None, description="A JPEG, PNG or WebP file in base64.")
+    picture_url: str | None = Field(
+        default=None,
+        max_length=MAX_URL_CHARACTERS,
+        description="Where the picture can be fetched, instead of `picture`: https, on a host that the service's "
+        "operator lists, and not by redirect. Fetched once, now.",
+    )
 
     def all_texts(self) -> dict[str, str]:
         """Every text field that says something, in reading order."""
         fields = {"title": self.title, "description": self.description, **self.texts}
         return {name: text for name, text in fields.items() if text.strip()}
+
+    @model_validator(mode="after")
+    def _has_one_picture(self) -> Self:
+        if self.picture is not None and self.picture_url is not None:
+            raise ValueError("give picture or picture_url, not both")
+        return self
 
     @model_validator(mode="after")
     def _names_each_text_once(self) -> Self:
