@@ -5,7 +5,8 @@
 Knows the order of the stages and what each one's result depends on; each stage's own module knows the rest.
 """
 
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from clairo_core.bundle import BundleParts, write_bundle
@@ -34,12 +35,16 @@ from training.rankings import generated_ranks
 from training.vocabulary.learn_vocabulary import learn_vocabulary
 from training.workbench import Workbench
 
+Measure = Callable[[Recommender], Mapping[str, object]]
+"""The trained recommender -> further metrics, by name."""
 VALIDATION_BEAMS = 20
 """Enough for a top 10, and the same for every epoch; the test table uses the preset's own number."""
 
 
-def train_bundle(bench: Workbench, out: Path) -> Evaluation:
+def train_bundle(bench: Workbench, out: Path, measure: Measure | None = None) -> Evaluation:
     """Run every stage that is not cached, write the bundle to `out`, and return its test table.
+
+    What `measure` makes of the recommender stands among the bundle's metrics.
 
     Raises:
         ClairoError: whatever a stage cannot work with.
@@ -65,10 +70,12 @@ def train_bundle(bench: Workbench, out: Path) -> Evaluation:
         joint_ranking, dense_folder = joint_ranking_stages(bench, described, generator_folder.name, recommender)
         recommender = recommender.ranked_by(joint_ranking)
     evaluation = evaluation_stage(bench, recommender, training)
+    further_metrics = {} if measure is None else measure(recommender)
     bench.report(f"bundle: writing {out}")
     parts = bundle_parts(
         bench, described, vocabulary, recommender, training, generator_folder, dense_folder, evaluation
     )
+    parts = replace(parts, metrics={**parts.metrics, **further_metrics})
     write_bundle(out, parts)
     return evaluation
 
