@@ -28,6 +28,7 @@ from service.errors import NewerStoreError, OutdatedStoreError, StoreError
 from service.ingestion import Ingestion
 from service.keys.authentication import Authentication
 from service.keys.key_ring import KeyRing
+from service.keys.shared_rate import KeyRates
 from service.metrics import CountedCache, Metrics
 from service.observation import Observation
 from service.openapi import describe_problems
@@ -232,7 +233,8 @@ async def open_parts(
         jobs = JobStore(store.database)
         pictures_from = picture_urls or PictureUrls(parsed_hosts(settings.picture_url_hosts))
         bulk_jobs = BulkJobs(jobs, ingestion, pictures_from, item_body.item_of_fields)
-        key_ring = KeyRing(KeyStore(store.database))
+        rates = KeyRates(time.monotonic, redis, f"clairo:{settings.namespace}:rate:")
+        key_ring = KeyRing(KeyStore(store.database), rates=rates)
         await key_ring.refresh()
         await ingestion.catch_up()
         opened.push_async_callback(batcher.stop)

@@ -8,7 +8,16 @@ import binascii
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    model_validator,
+)
 
 from service.picture_urls.hosts import MAX_URL_CHARACTERS
 
@@ -23,6 +32,7 @@ RESERVED_LAST_SEGMENTS = frozenset({"picture", "similar"})
 # Paths under /items/ that mean something themselves.
 RESERVED_ITEM_IDS = frozenset({"bulk"})
 _CONTROL = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f"
+PLAIN_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
 CONTROL_CHARACTERS = re.compile(f"[{_CONTROL}]")
 TEXT_SCHEMA: dict[str, JsonValue] = {"pattern": f"^[^{_CONTROL}]*$"}
 """What `check_text` lets pass, as the OpenAPI document says it."""
@@ -61,6 +71,20 @@ NewItemId = Annotated[ItemId, AfterValidator(check_new_item_id)]
 FieldName = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(check_text), TEXT_FIELD]
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARACTERS), AfterValidator(check_text), TEXT_FIELD]
 AttributeValue = Annotated[str, StringConstraints(max_length=1000), AfterValidator(check_text), TEXT_FIELD]
+
+
+def check_plain_integer(number: object) -> object:
+    """A number in a url as people and JSON write it, 10: not 10.0, +10 or 1_0, which would be taken as well.
+
+    >>> check_plain_integer("10")
+    '10'
+    """
+    if isinstance(number, str) and not PLAIN_INTEGER.fullmatch(number):
+        raise ValueError("expected an integer in decimal digits, such as 10")
+    return number
+
+
+QueryInteger = Annotated[int, BeforeValidator(check_plain_integer)]
 
 
 class RequestBody(BaseModel):

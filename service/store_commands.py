@@ -64,7 +64,12 @@ keys = typer.Typer(name="keys", help="Make, list and revoke API keys.", no_args_
 def create_key(
     name: Annotated[str, typer.Option("--name", help="Whose it is, for the list.")],
     scope: Annotated[list[Scope], typer.Option("--scope", help="What it may do; give it again for more.")],
-    rate: Annotated[int | None, typer.Option("--rate", min=1, help="Calls a minute; as many as it likes.")] = None,
+    rate: Annotated[
+        int | None,
+        typer.Option(
+            "--rate", min=1, help="Calls a minute, of all processes that share a Redis together, else of each."
+        ),
+    ] = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     namespace: Namespace = None,

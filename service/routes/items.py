@@ -23,6 +23,7 @@ from service.schemas import (
     ItemPage,
     ItemSummary,
     PutItemAnswer,
+    QueryInteger,
     Token,
 )
 from service.serving import ServedItem, Serving
@@ -135,7 +136,7 @@ async def retire_item(item_id: ItemIdInPath, parts: ReadyParts) -> None:
 async def list_items(
     parts: ReadyParts,
     cursor: Annotated[str | None, Query(max_length=64, description="next_cursor of the page before.")] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_ITEMS)] = 48,
+    limit: Annotated[QueryInteger, Query(ge=1, le=MAX_PAGE_ITEMS)] = 48,
     q: Annotated[str, Query(max_length=200, description="Words that id, texts or attributes must hold.")] = "",
 ) -> ItemPage:
     """Newest first, retired items left out; items added meanwhile do not shift the pages that follow."""
