@@ -99,6 +99,13 @@ def run(
     promote_key_file: Annotated[
         Path | None, typer.Option(help="A file that holds an API key of scope admin, if the service has keys.")
     ] = None,
+    warm_start: Annotated[
+        bool,
+        typer.Option("--warm-start", help="With --data service: go on from the serving bundle's features and weights."),
+    ] = False,
+    added_tokens: Annotated[
+        int, typer.Option(min=0, help="With --warm-start: tokens that its vocabulary grows by.")
+    ] = 0,
 ) -> None:
     """Train a bundle. A killed run goes on where it stood; stages that have not changed are not run again.
 
@@ -111,12 +118,16 @@ def run(
     settings = load_preset(preset, overrides or [])
     if (out / "manifest.json").exists() and not overwrite:
         raise SettingsError(f"{out} holds a bundle already; name another folder, or add --overwrite")
-    of_service = (service_database, since, serving, promote, promote_key_file)
+    of_service = (service_database, since, serving, promote, promote_key_file, warm_start, added_tokens)
+    if added_tokens and not warm_start:
+        raise SettingsError("--added-tokens goes with --warm-start; without it, the vocabulary is learned anew")
     if data == SERVICE:
         _run_on_service(of_service, settings, out, device, seed)
         return
-    if any(flag is not None for flag in of_service):
-        raise SettingsError("--service-database, --since, --serving and --promote go with --data service alone")
+    if any(flag not in (None, False, 0) for flag in of_service):
+        raise SettingsError(
+            "--service-database, --since, --serving, --promote and --warm-start go with --data service alone"
+        )
     # torch, transformers and numba take seconds to import: only once the flags are known to be good.
     from clairo_core.generator import choose_device  # noqa: PLC0415
     from training.open_dataset import open_dataset  # noqa: PLC0415
@@ -139,7 +150,7 @@ def run(
 
 
 def _run_on_service(
-    of_service: tuple[str | None, str | None, Path | None, str | None, Path | None],
+    of_service: tuple[str | None, str | None, Path | None, str | None, Path | None, bool, int],
     settings: "Preset",
     out: Path,
     device: str,

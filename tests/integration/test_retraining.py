@@ -8,8 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 from click.testing import Result
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+from clairo_core.bundle import load_bundle
 from clairo_core.bundle_manifest import read_manifest
 from clairo_core.errors import ClairoError, DatasetError, SettingsError
 from tests.integration.test_training_run import FAST
@@ -106,8 +108,25 @@ def test_from_feedback_to_a_new_bundle_and_a_worse_one_stays_out(shop: Shop) -> 
     refused = shop.client.post(f"/bundles/{worse.bundle_id}/activate")
     assert refused.status_code == 409
     assert refused.json()["type"] == "urn:clairo:problem:worse-bundle"
+
+    # The same little training, but from the serving bundle's features, tokens and weights.
+    shop.client.put("/items/posted-lamp", json={"title": "Posted lamp"})
+    flags = ("--serving", str(shop.bundles / "second"), "--warm-start", "--added-tokens", "8")
+    result = retrain(shop, "fourth", UNLEARNED, *flags)
+    assert result.exit_code == 0, result.output
+    old, warm = load_bundle(shop.bundles / "second"), load_bundle(shop.bundles / "fourth")
+    weights = [load_file(bundle.generator_folder / "model.safetensors")["shared.weight"] for bundle in (old, warm)]
+    assert (weights[0] - weights[1][: len(weights[0])]).abs().max() < 1e-3
+    assert warm.manifest.metrics["against_serving"]["num_users"] == NUM_USERS
+    assert old.vocabulary.size < warm.vocabulary.size <= old.vocabulary.size + 8
+    assert warm.catalogue.find_row("posted-lamp") is not None
+    for item_id in old.catalogue.item_ids:
+        rows = (old.catalogue.row_of(item_id), warm.catalogue.row_of(item_id))
+        assert (old.catalogue.feature_sets[rows[0]] == warm.catalogue.feature_sets[rows[1]]).all()
+    assert shop.served() == learned.bundle_id
+
     left = {path.name for path in shop.bundles.iterdir()}
-    assert left == {"first", "second", "third", ".stages-of-service", ".tables-of-service"}
+    assert left == {"first", "second", "third", "fourth", ".stages-of-service", ".tables-of-service"}
     kept = {
         path.name for name in (".stages-of-service", ".tables-of-service") for path in (shop.bundles / name).iterdir()
     }
@@ -135,6 +154,13 @@ def test_flags_of_a_service_go_with_a_service_alone(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["run", "--data", str(tmp_path), "--out", str(tmp_path / "new"), "--since", "9d"])
     assert isinstance(result.exception, SettingsError)
     assert "go with --data service" in str(result.exception)
+
+
+def test_more_tokens_are_added_to_a_vocabulary_that_is_there(tmp_path: Path) -> None:
+    flags = ["--data", "service", "--out", str(tmp_path / "new"), "--added-tokens", "8"]
+    result = CliRunner().invoke(app, ["run", *flags])
+    assert isinstance(result.exception, SettingsError)
+    assert "goes with --warm-start" in str(result.exception)
 
 
 def test_the_bundle_that_is_served_is_not_written_over(tmp_path: Path) -> None:

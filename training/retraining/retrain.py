@@ -25,6 +25,7 @@ from training.retraining.promotion import ServiceCalls, bundle_of_id, read_key
 from training.retraining.service_tables import newest_timestamps, write_service_tables
 from training.run import train_bundle
 from training.stages import StageCache
+from training.warm_start import WarmStart, preset_of
 from training.workbench import Workbench
 
 STAGES_FOLDER = ".stages-of-service"
@@ -44,6 +45,10 @@ class ServiceSource:
     """The bundle that is served; None asks the service, and looks beside the new bundle."""
     promote_url: str | None = None
     promote_key_file: Path | None = None
+    warm_start: bool = False
+    """Go on from the serving bundle's features, tokens and weights."""
+    added_tokens: int = 0
+    """By how many the vocabulary grows then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,10 @@ def retrain(
     if out.resolve() == serving_folder.resolve():
         raise SettingsError(f"{out} is the bundle that is served; name another folder, to be able to go back")
     serving = load_bundle(serving_folder)
+    start = None
+    if source.warm_start:
+        start = WarmStart(serving, source.added_tokens)
+        preset = preset_of(start, preset)
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", serving.manifest.dataset_name).strip("-") or "service"
     tables = out.parent / TABLES_FOLDER / name
     report(write_service_tables(tables, serving_folder, source.database, source.since))
@@ -114,7 +123,7 @@ def retrain(
         compared.append(against_serving)
         return {"against_serving": against_serving.as_dict()}
 
-    train_bundle(Workbench(dataset, preset, seed, chosen, stages, progress, report), out, compare)
+    train_bundle(Workbench(dataset, preset, seed, chosen, stages, progress, report), out, compare, start)
     (against_serving,) = compared
     bundle_id = read_manifest(out).bundle_id
     _let_go_of(stages.folder, tables)
