@@ -5,7 +5,7 @@
 The demo shop as it was when every shopper's last three purchases had not been made gives the bundle that is served.
 Then it is trained again on all of it, three times: anew; warm, from the bundle's features, tokens and weights, with a
 third of the epochs; and warm with a larger vocabulary. All rank every shopper's last purchase, seen items masked.
-Seconds are of the whole run; pictures and words are described anew only where the encoders are.
+Seconds are a processor's, of the whole run: other work on the machine does not count.
 """
 
 import argparse
@@ -100,12 +100,12 @@ def as_it_was(dataset: Dataset) -> Dataset:
 def trained(
     folder: Path, name: str, dataset: Dataset, preset: Preset, start: WarmStart | None = None
 ) -> tuple[Recommender, float]:
-    """A bundle's recommender, and the seconds that training took."""
+    """A bundle's recommender, and the processor's seconds that training took."""
     stages = StageCache(folder / ".stages", lambda message: print(f"[{name}] {message}", file=sys.stderr))
     bench = Workbench(dataset, preset, SEED, choose_device("cpu"), stages, progress_bar, stages.report)
-    started = time.perf_counter()
+    started = time.process_time()
     train_bundle(bench, folder / name, start=start)
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     return recommender_of(load_bundle(folder / name), preset), seconds
 
 
