@@ -3,6 +3,7 @@
     python docker/demo.py                                  # with `docker compose`
     python docker/demo.py --compose "podman-compose"       # with another
     python docker/demo.py --no-build --keep                # images are there; leave it running
+    python docker/demo.py --no-build --retrain             # with the train profile, which takes minutes
 
 Exits with 1 at the first thing that is not as promised. Knows compose's commands and the service's client.
 """
@@ -25,6 +26,10 @@ URL = "http://127.0.0.1:8000"
 PROJECT = Path(__file__).resolve().parents[1]
 READY_SECONDS = 60
 PATIENCE_SECONDS = 300
+NUM_SHOPPERS = 400
+SHOPPERS_A_CALL = 100
+NUM_STEPS = 6
+WALKED_ITEMS = 200
 STARTED_AT = time.monotonic()
 
 
@@ -35,14 +40,15 @@ class Demo:
         self._compose = shlex.split(compose)
         self.client = CLAIRO(url, timeout_seconds=30, max_attempts=1)
 
-    def compose(self, *arguments: str) -> None:
-        """Run one compose command; its output only if it fails."""
+    def compose(self, *arguments: str) -> str:
+        """Run one compose command, and what it printed; shown only if it fails."""
         say(f"$ compose {' '.join(arguments)}")
         ended = subprocess.run(  # noqa: S603 - the operator says which compose
             [*self._compose, *arguments], cwd=PROJECT, capture_output=True, text=True, check=False
         )
         if ended.returncode:
             raise SystemExit(f"{ended.stdout[-3000:]}\n{ended.stderr[-3000:]}\nexit code {ended.returncode}")
+        return ended.stdout
 
     def ready(self) -> str | None:
         """`ready` or `degraded`; None if neither."""
@@ -74,7 +80,7 @@ class Demo:
         return item_ids
 
 
-def run(demo: Demo, *, build: bool, keep: bool) -> None:
+def run(demo: Demo, *, build: bool, keep: bool, retrain: bool) -> None:
     """The whole demo, in order."""
     if build:
         demo.compose("build")
@@ -111,6 +117,9 @@ def run(demo: Demo, *, build: bool, keep: bool) -> None:
     demo.wait_until("ready", lambda: demo.ready() == "ready")
     demo.recommend([item_id, f"{item_id}-b"])
 
+    if retrain:
+        retrain_and_promote(demo, served.bundle_id)
+
     say("Down and up: the volumes keep the data.")
     demo.compose("down")
     demo.compose("up", "-d")
@@ -119,6 +128,35 @@ def run(demo: Demo, *, build: bool, keep: bool) -> None:
     if not keep:
         demo.compose("down")
     say("Everything was as promised.")
+
+
+def retrain_and_promote(demo: Demo, served_at_first: str) -> None:
+    """Tell of shoppers with a habit that the bundle has not seen, train the next one, and find it served."""
+    say(f"Retraining: {NUM_SHOPPERS} shoppers go through the catalogue in its own order; the next bundle learns it.")
+    item_ids = [item.item_id for item in demo.client.list_items(limit=WALKED_ITEMS).items if item.origin == "bundle"]
+    now = time.time()
+    for first in range(0, NUM_SHOPPERS, SHOPPERS_A_CALL):
+        events = [
+            {
+                "event_id": f"walk-{shopper}-{step}",
+                "user_id": f"walker-{shopper}",
+                "item_id": item_ids[(shopper + step) % len(item_ids)],
+                "type": "purchase",
+                "timestamp": now + step / 100,
+            }
+            for shopper in range(first, first + SHOPPERS_A_CALL)
+            for step in range(NUM_STEPS)
+        ]
+        demo.client.add_feedback(events)
+    started_at = time.monotonic()
+    for line in demo.compose("--profile", "train", "run", "--rm", "train").splitlines()[-3:]:
+        say(f"  {line}")
+    say(f"  took {time.monotonic() - started_at:.0f} s")
+    served = demo.client.get_info().bundle_id
+    expect(served != served_at_first, "a bundle that is not worse is served")
+    demo.recommend(item_ids[:2])
+    demo.client.activate_bundle(served_at_first, allow_worse=True)
+    say(f"  rolled back to {demo.client.get_info().bundle_id}")
 
 
 def outcome_of_posting(demo: Demo, item_id: str) -> str:
@@ -149,9 +187,12 @@ def main() -> None:
     parser.add_argument("--compose", default="docker compose", help="The compose command.")
     parser.add_argument("--url", default=URL, help="Where the service is published.")
     parser.add_argument("--no-build", action="store_true", help="The images are there.")
+    parser.add_argument(
+        "--retrain", action="store_true", help="Also train the next bundle from feedback, and serve it."
+    )
     parser.add_argument("--keep", action="store_true", help="Leave it running in the end.")
     chosen = parser.parse_args()
-    run(Demo(chosen.compose, chosen.url), build=not chosen.no_build, keep=chosen.keep)
+    run(Demo(chosen.compose, chosen.url), build=not chosen.no_build, keep=chosen.keep, retrain=chosen.retrain)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -29,9 +29,12 @@ from service.errors import NewerStoreError, OutdatedStoreError, StoreError
 from service.ingestion import Ingestion
 from service.keys.authentication import Authentication
 from service.keys.key_ring import KeyRing
+from service.keys.shared_rate import KeyRates
 from service.metrics import CountedCache, Metrics
 from service.observation import Observation
 from service.openapi import describe_problems
+from service.picture_urls.fetch import PictureUrls
+from service.picture_urls.hosts import parsed_hosts
 from service.problems import answer_to, install_problem_handlers, problem_response
 from service.recommendations import ModelBatcher, Recommendations, history_length, run_model_batch
 from service.redis_cache import LayeredCache, RedisCache
@@ -84,6 +87,7 @@ def create_app(
     *,
     metrics: Metrics | None = None,
     is_replacement: bool = False,
+    picture_urls: PictureUrls | None = None,
 ) -> FastAPI:
     """The service as an ASGI app.
 
@@ -93,6 +97,7 @@ def create_app(
         on_started: called once, in the event loop, with the parts when they are ready or with what went wrong.
         metrics: where the app counts; else numbers of its own.
         is_replacement: others answer at this address: the server begins to listen once the parts are ready.
+        picture_urls: what fetches pictures; else one that asks the hosts that the settings list.
     """
     metrics = metrics or Metrics()
 
@@ -108,7 +113,8 @@ def create_app(
             elif isinstance(outcome, Exception):
                 logger.error("the service cannot start", exc_info=outcome)
 
-        running = asyncio.create_task(_run_parts(settings, bundle, readiness, may_stop, tell, metrics))
+        opening = open_parts(settings, bundle, metrics, picture_urls)
+        running = asyncio.create_task(_run_parts(opening, readiness, may_stop, tell))
         try:
             if is_replacement:
                 await has_started.wait()
@@ -151,16 +157,14 @@ def create_app(
 
 
 async def _run_parts(
-    settings: Settings,
-    bundle: Bundle | None,
+    opening: AbstractAsyncContextManager[Parts],
     readiness: Readiness,
     may_stop: asyncio.Event,
     on_started: OnStarted,
-    metrics: Metrics,
 ) -> None:
     """Open the parts, keep them until `may_stop`, close them; a failure to open is told, not raised."""
     try:
-        async with open_parts(settings, bundle, metrics) as parts:
+        async with opening as parts:
             readiness.parts = parts
             on_started(parts)
             await may_stop.wait()
@@ -170,7 +174,10 @@ async def _run_parts(
 
 @asynccontextmanager
 async def open_parts(
-    settings: Settings, bundle: Bundle | None = None, metrics: Metrics | None = None
+    settings: Settings,
+    bundle: Bundle | None = None,
+    metrics: Metrics | None = None,
+    picture_urls: PictureUrls | None = None,
 ) -> AsyncIterator[Parts]:
     """Every part, ready to work, and closed in the end: those who wait are answered first.
 
@@ -233,8 +240,10 @@ async def open_parts(
         )
         feedback = FeedbackStore(store.database)
         jobs = JobStore(store.database)
-        bulk_jobs = BulkJobs(jobs, ingestion, item_body.item_of_fields)
-        key_ring = KeyRing(KeyStore(store.database))
+        pictures_from = picture_urls or PictureUrls(parsed_hosts(settings.picture_url_hosts))
+        bulk_jobs = BulkJobs(jobs, ingestion, pictures_from, item_body.item_of_fields)
+        rates = KeyRates(time.monotonic, redis, f"clairo:{settings.namespace}:rate:")
+        key_ring = KeyRing(KeyStore(store.database), rates=rates)
         await key_ring.refresh()
         await ingestion.catch_up()
         opened.push_async_callback(batcher.stop)
@@ -266,6 +275,7 @@ async def open_parts(
                 key_ring=key_ring,
                 swap=swap,
                 sync=sync,
+                picture_urls=pictures_from,
                 redis=redis,
                 split=split,
             )

@@ -17,8 +17,9 @@ from typing import Any
 
 from clairo_core.errors import ClairoError
 from clairo_core.items import Item
-from service.errors import OverloadedError, StoreError
+from service.errors import OverloadedError, PictureUrlError, StoreError
 from service.ingestion import Ingestion
+from service.picture_urls.fetch import PictureUrls, SentItem
 from service.store.jobs import Job, JobRow, JobStore
 
 logger = logging.getLogger("clairo.bulk")
@@ -31,15 +32,16 @@ TAKE_OVER_SECONDS = 5.0
 RECEIVING_LIFETIME = timedelta(hours=1)
 MAX_REASON_CHARACTERS = 500
 
-ReadItem = Callable[[Any], Item]
+ReadItem = Callable[[Any], SentItem]
 
 
 class BulkJobs:
     """Works on the oldest job that is not done, unless another process on the same store does."""
 
-    def __init__(self, jobs: JobStore, ingestion: Ingestion, read_item: ReadItem) -> None:
+    def __init__(self, jobs: JobStore, ingestion: Ingestion, picture_urls: PictureUrls, read_item: ReadItem) -> None:
         self._jobs = jobs
         self._ingestion = ingestion
+        self._picture_urls = picture_urls
         self._read_item = read_item
         self._worker = uuid.uuid4().hex
         self._wake = asyncio.Event()
@@ -117,6 +119,8 @@ class BulkJobs:
 
     async def _put(self, rows: "Sequence[_Row]") -> list[JobRow]:
         """Put what can be put; the rows that cannot, each with the reason."""
+        for row in rows:
+            await row.fetch_picture(self._picture_urls)
         good = [row for row in rows if row.item is not None]
         try:
             if good:
@@ -139,15 +143,31 @@ class _Row:
     def __init__(self, row: JobRow, read_item: ReadItem) -> None:
         self._row = row
         self.item: Item | None = None
+        self._sent: SentItem | None = None
         self.reason = row.reason or ""
         if row.content is None:
             self.reason = self.reason or "nothing was kept of this line"
             return
         try:
-            self.item = read_item(json.loads(row.content))
+            self._sent = read_item(json.loads(row.content))
+            self.item = self._sent.item
         except (ValueError, RecursionError) as error:
             self.refuse(error, "not JSON: ")
         except ClairoError as error:
+            self.refuse(error)
+
+    async def fetch_picture(self, picture_urls: PictureUrls) -> None:
+        """Have the item's picture, if it came as a url.
+
+        Raises:
+            OverloadedError: others fetch too many now.
+        """
+        sent, self._sent = self._sent, None
+        if sent is None or sent.picture_url is None:
+            return
+        try:
+            self.item = await picture_urls.with_picture(sent)
+        except PictureUrlError as error:
             self.refuse(error)
 
     def refuse(self, error: Exception, prefix: str = "") -> None:

@@ -110,13 +110,39 @@ def deciding_metric(metrics: Mapping[str, Any]) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
+def measured_together(metrics: Mapping[str, Any], serving_bundle_id: str) -> tuple[float, float] | None:
+    """NDCG@10 of the serving bundle and of this one, as retraining measured both on the newest interactions.
+
+    None if it did not, or against another bundle.
+
+    >>> measured_together({"against_serving": {
+    ...     "serving_bundle_id": "old", "serving_ndcg_at_10": 0.2, "ndcg_at_10": 0.25}}, "old")
+    (0.2, 0.25)
+    """
+    try:
+        against = metrics["against_serving"]
+        if against["serving_bundle_id"] != serving_bundle_id:
+            return None
+        values = (against["serving_ndcg_at_10"], against["ndcg_at_10"])
+    except (KeyError, TypeError):
+        return None
+    if not all(isinstance(value, int | float) for value in values):
+        return None
+    return float(values[0]), float(values[1])
+
+
 def check_not_worse(candidate: BundleManifest, serving: BundleManifest) -> None:
     """Refuse a bundle that would be a step back.
+
+    What retraining measured of both on the same interactions counts; else each bundle's own evaluation.
 
     Raises:
         WorseBundleError: its NDCG@10 is lower, or it has none to compare.
     """
-    serving_value, value = deciding_metric(serving.metrics), deciding_metric(candidate.metrics)
+    serving_value, value = measured_together(candidate.metrics, serving.bundle_id) or (
+        deciding_metric(serving.metrics),
+        deciding_metric(candidate.metrics),
+    )
     if serving_value is None or (value is not None and value >= serving_value):
         return
     told = "no measured" if value is None else f"{value:.4f}"

@@ -4,6 +4,7 @@ ClairoError
 └── ServiceError
     ├── MalformedBodyError        the body is not what its content type says
     ├── InvalidBodyError          well-formed, but a field is wrong
+    │   └── PictureUrlError       a picture's url that is not asked, or gives no picture
     ├── UnsupportedBodyError      a content type that the call does not take
     ├── NoPictureError            the item has none
     ├── NoEmbeddingsError         the bundle has no item embeddings
@@ -44,6 +45,13 @@ class InvalidBodyError(ServiceError):
         super().__init__(detail)
         self.errors = errors
         """One `{"loc": [...], "msg": "..."}` a wrong field."""
+
+
+class PictureUrlError(InvalidBodyError):
+    """A picture's url may not be asked, cannot be, or what lies there is no picture."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, [{"loc": ["picture_url"], "msg": detail}])
 
 
 class UnsupportedBodyError(ServiceError):

@@ -8,6 +8,7 @@ nothing of training. The format is written up in docs/datasets.md.
 import asyncio
 import hashlib
 import json
+import math
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from io import TextIOWrapper
@@ -50,12 +51,14 @@ class Exported:
         return self.columns[kind, name]
 
 
-async def export_tables(store: SqlStore, feedback: FeedbackStore, folder: Path, bundle: Bundle | None) -> Exported:
+async def export_tables(
+    store: SqlStore, feedback: FeedbackStore, folder: Path, bundle: Bundle | None, since: float = -math.inf
+) -> Exported:
     """Write items, interactions and dataset.toml into `folder`, in place of an earlier export.
 
     Retired items are among them, since histories hold them: under a new bundle the service retires them again.
-    Impressions and dislikes are left out of the interactions. With a bundle, its items come first, those aside whose
-    content the store has.
+    Left out of the interactions are impressions, dislikes, and what happened before `since`, in seconds since 1970.
+    With a bundle, its items come first, those aside whose content the store has.
 
     Raises:
         ExportError: there is something else at `folder`, or it cannot be written.
@@ -73,7 +76,7 @@ async def export_tables(store: SqlStore, feedback: FeedbackStore, folder: Path, 
             if not exported.num_items:
                 raise ExportError("the store has no items; post some, or name the bundle whose items are served")
             with (aside / INTERACTIONS_FILE).open("w", encoding="utf-8") as file:
-                await _write_interactions(file, feedback, exported)
+                await _write_interactions(file, feedback, exported, since)
             (aside / DESCRIPTION_FILE).write_text(_description(folder.name, exported), encoding="utf-8")
     except OSError as error:
         raise ExportError(f"{folder}: cannot be written ({error.strerror}); free space, or name another") from error
@@ -107,12 +110,12 @@ def _write_item(file: TextIOWrapper, pictures: Path, item: Item, exported: Expor
     exported.num_items += 1
 
 
-async def _write_interactions(file: TextIOWrapper, feedback: FeedbackStore, exported: Exported) -> None:
+async def _write_interactions(file: TextIOWrapper, feedback: FeedbackStore, exported: Exported, since: float) -> None:
     sequence = 0
     while page := await feedback.events_after(sequence, PAGE_EVENTS):
         for kept in page:
             event = kept.event
-            if event.type not in TYPES_LEFT_OUT:
+            if event.type not in TYPES_LEFT_OUT and event.timestamp >= since:
                 record = {"user_id": event.user_id, "item_id": event.item_id, "timestamp": event.timestamp}
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
                 exported.num_interactions += 1

@@ -42,6 +42,7 @@ class ProblemKind(NamedTuple):
 # The first class that an error is an instance of counts, so a class stands above those it derives from.
 KINDS: Mapping[type[core.ClairoError], ProblemKind] = {
     service.MalformedBodyError: ProblemKind(400, "malformed-body", "The body cannot be parsed"),
+    service.PictureUrlError: ProblemKind(422, "picture-url", "The picture at this url cannot be taken"),
     service.InvalidBodyError: ProblemKind(422, "invalid-fields", "Some fields are wrong"),
     service.UnsupportedBodyError: ProblemKind(415, "unsupported-body", "This content type is not taken here"),
     core.UnreadablePictureError: ProblemKind(415, "unreadable-picture", "Not a picture that CLAIRO reads"),

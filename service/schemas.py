@@ -8,7 +8,18 @@ import binascii
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    model_validator,
+)
+
+from service.picture_urls.hosts import MAX_URL_CHARACTERS
 
 MAX_PAGE_ITEMS = 200
 MAX_ITEM_ID_CHARACTERS = 256
@@ -21,6 +32,7 @@ RESERVED_LAST_SEGMENTS = frozenset({"picture", "similar"})
 # Paths under /items/ that mean something themselves.
 RESERVED_ITEM_IDS = frozenset({"bulk"})
 _CONTROL = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f"
+PLAIN_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
 CONTROL_CHARACTERS = re.compile(f"[{_CONTROL}]")
 TEXT_SCHEMA: dict[str, JsonValue] = {"pattern": f"^[^{_CONTROL}]*$"}
 """What `check_text` lets pass, as the OpenAPI document says it."""
@@ -61,6 +73,20 @@ Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARACTERS), AfterVa
 AttributeValue = Annotated[str, StringConstraints(max_length=1000), AfterValidator(check_text), TEXT_FIELD]
 
 
+def check_plain_integer(number: object) -> object:
+    """A number in a url as people and JSON write it, 10: not 10.0, +10 or 1_0, which would be taken as well.
+
+    >>> check_plain_integer("10")
+    '10'
+    """
+    if isinstance(number, str) and not PLAIN_INTEGER.fullmatch(number):
+        raise ValueError("expected an integer in decimal digits, such as 10")
+    return number
+
+
+QueryInteger = Annotated[int, BeforeValidator(check_plain_integer)]
+
+
 class RequestBody(BaseModel):
     """What a client sends."""
 
@@ -80,11 +106,23 @@ class NewItemBody(RequestBody):
         default={}, max_length=MAX_ATTRIBUTES, description="Shown, never read by an encoder: brand, price."
     )
     picture: str | None = Field(default=None, description="A JPEG, PNG or WebP file in base64.")
+    picture_url: str | None = Field(
+        default=None,
+        max_length=MAX_URL_CHARACTERS,
+        description="Where the picture can be fetched, instead of `picture`: https, on a host that the service's "
+        "operator lists, and not by redirect. Fetched once, now.",
+    )
 
     def all_texts(self) -> dict[str, str]:
         """Every text field that says something, in reading order."""
         fields = {"title": self.title, "description": self.description, **self.texts}
         return {name: text for name, text in fields.items() if text.strip()}
+
+    @model_validator(mode="after")
+    def _has_one_picture(self) -> Self:
+        if self.picture is not None and self.picture_url is not None:
+            raise ValueError("give picture or picture_url, not both")
+        return self
 
     @model_validator(mode="after")
     def _names_each_text_once(self) -> Self:

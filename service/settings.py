@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis.asyncio.connection import parse_url
 
 from clairo_core.errors import SettingsError
+from service.picture_urls.hosts import parsed_hosts
 
 ENVIRONMENT_PREFIX = "CLAIRO_"
 Chosen = TypeVar("Chosen", bound=BaseSettings)
@@ -111,6 +112,11 @@ class Settings(StoreSettings):
         description="redis://[:PASSWORD@]HOST:PORT/DB, to share answers among processes; empty keeps them in memory.",
     )
 
+    picture_url_hosts: str = Field(
+        default="",
+        description="Hosts, separated by commas, that pictures are fetched from by url, over https; http://HOST "
+        "allows both; empty fetches none.",
+    )
     database_wait_seconds: float = Field(
         default=0.0, ge=0, le=600, description="How long to wait at the start for a database that is not up yet."
     )
@@ -128,6 +134,12 @@ class Settings(StoreSettings):
                 # Without the url: it may hold a password.
                 raise ValueError("expected redis://HOST:PORT/DB, rediss://... or unix://PATH") from error
         return url
+
+    @field_validator("picture_url_hosts")
+    @classmethod
+    def _picture_url_hosts_can_be_parsed(cls, hosts: str) -> str:
+        parsed_hosts(hosts)
+        return hosts
 
     @model_validator(mode="after")
     def _workers_share_a_store(self) -> Self:

@@ -4,8 +4,10 @@ Knows flags and exit codes; what is wrong is said in one line on standard error.
 """
 
 import asyncio
+import math
 import sys
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -62,7 +64,12 @@ keys = typer.Typer(name="keys", help="Make, list and revoke API keys.", no_args_
 def create_key(
     name: Annotated[str, typer.Option("--name", help="Whose it is, for the list.")],
     scope: Annotated[list[Scope], typer.Option("--scope", help="What it may do; give it again for more.")],
-    rate: Annotated[int | None, typer.Option("--rate", min=1, help="Calls a minute; as many as it likes.")] = None,
+    rate: Annotated[
+        int | None,
+        typer.Option(
+            "--rate", min=1, help="Calls a minute, of all processes that share a Redis together, else of each."
+        ),
+    ] = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     namespace: Namespace = None,
@@ -113,6 +120,9 @@ def export(
     bundle: Annotated[
         Path | None, typer.Option("--bundle", help="The bundle that is served: its items are written as well.")
     ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Feedback from then on: a date (2026-01-31) or an age in days (90d).")
+    ] = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     namespace: Namespace = None,
@@ -122,16 +132,39 @@ def export(
     The service may run meanwhile.
     """
     settings = store_settings(data_dir, database_url, namespace)
+    try:
+        from_then_on = -math.inf if since is None else parsed_since(since, datetime.now(UTC))
+    except SettingsError as error:
+        typer.echo(f"clairo-serve: {error}", err=True)
+        sys.exit(USAGE_ERROR)
 
     async def run(store: SqlStore) -> Exported:
         loaded = None if bundle is None else await asyncio.to_thread(load_bundle, bundle)
-        return await export_tables(store, FeedbackStore(store.database), out, loaded)
+        return await export_tables(store, FeedbackStore(store.database), out, loaded, from_then_on)
 
     exported = with_store(settings, run)
     typer.echo(
         f"{out}: {exported.num_items} items, {exported.num_pictures} pictures, "
         f"{exported.num_interactions} interactions; go on with `clairo-train run --data {out}`"
     )
+
+
+def parsed_since(text: str, now: datetime) -> float:
+    """A date or a time (UTC unless it says otherwise), or an age in days, as seconds since 1970.
+
+    >>> parsed_since("2d", datetime(1970, 1, 4, tzinfo=UTC)), parsed_since("1970-01-02", datetime.now(UTC))
+    (86400.0, 86400.0)
+
+    Raises:
+        SettingsError: it is neither.
+    """
+    try:
+        if text.endswith("d"):
+            return (now - timedelta(days=float(text[:-1]))).timestamp()
+        then = datetime.fromisoformat(text)
+    except (ValueError, OverflowError) as error:
+        raise SettingsError(f"--since {text!r}: expected a date such as 2026-01-31, or an age such as 90d") from error
+    return (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp()
 
 
 def with_store(settings: StoreSettings, work: Callable[[SqlStore], Coroutine[Any, Any, Result]]) -> Result:

@@ -83,10 +83,10 @@ class PostgresServer:
         self.stop()
         shutil.rmtree(self.folder)
 
-    def new_database(self) -> str:
+    def new_database(self, encoding: str = "UTF8") -> str:
         """The url of an empty database that nobody else has."""
         name = f"test_{os.getpid()}_{next(self._numbers)}"
-        self.execute(f"CREATE DATABASE {name}")
+        self.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0")
         return f"postgresql+psycopg://clairo@/{name}?host={self.folder}"
 
     def execute(self, statement: str, database: str = "postgres") -> str:

@@ -19,6 +19,7 @@ from PIL import Image
 
 from clairo_core.bundle import Bundle
 from service.app import create_app
+from service.picture_urls.fetch import PictureUrls
 from service.routes.parts import Parts
 from service.settings import Settings
 
@@ -26,11 +27,15 @@ START_SECONDS = 120
 
 
 @asynccontextmanager
-async def running_service(bundle: Bundle, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+async def running_service(
+    bundle: Bundle, *, picture_urls: PictureUrls | None = None, **settings: Any
+) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the service, once it is ready; the database is in memory unless `settings` name one."""
     chosen = {"database_url": "sqlite:///:memory:", "device": "cpu", "num_views": 2, "num_beams": 20} | settings
     started: asyncio.Future[Parts | Exception] = asyncio.get_running_loop().create_future()
-    app = create_app(Settings(bundle=bundle.folder, **chosen), bundle, on_started=started.set_result)
+    app = create_app(
+        Settings(bundle=bundle.folder, **chosen), bundle, on_started=started.set_result, picture_urls=picture_urls
+    )
     async with app.router.lifespan_context(app):
         outcome = await started
         if isinstance(outcome, Exception):

@@ -9,11 +9,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clairo_core.errors import ClairoError, SettingsError
+
+if TYPE_CHECKING:
+    from training.config import Preset
 
 # Threads that wait must sleep, not spin: with one of two cores taken by other work, spinning made training 20 times
 # slower. OpenMP reads this when torch is loaded, which the commands below do only once they run.
@@ -32,9 +35,11 @@ DataOption = Annotated[
     typer.Option(
         "--data",
         help="A dataset TOML, a folder with a dataset.toml, or a folder in a form that CLAIRO knows; "
-        "see docs/datasets.md.",
+        "see docs/datasets.md. For `run`, also the word service; see docs/retraining.md.",
     ),
 ]
+SERVICE = Path("service")
+"""In place of a dataset: what a running service has. A folder of that name is named by its full path."""
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 
 
@@ -75,14 +80,54 @@ def run(
         typer.Option("--set", help="Override one setting, such as fit.max_epochs=10; repeatable."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
+    service_database: Annotated[
+        str | None,
+        typer.Option(help="With --data service: as of `clairo-serve run --database-url`, or CLAIRO_DATABASE_URL."),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(help="With --data service: feedback from then on, a date (2026-01-31) or an age in days (90d)."),
+    ] = None,
+    serving: Annotated[
+        Path | None,
+        typer.Option(help="With --data service: the folder of the bundle that is served; --promote asks for it."),
+    ] = None,
+    promote: Annotated[
+        str | None,
+        typer.Option(help="With --data service: its address; it is told to serve the new bundle if that is not worse."),
+    ] = None,
+    promote_key_file: Annotated[
+        Path | None, typer.Option(help="A file that holds an API key of scope admin, if the service has keys.")
+    ] = None,
+    warm_start: Annotated[
+        bool,
+        typer.Option("--warm-start", help="With --data service: go on from the serving bundle's features and weights."),
+    ] = False,
+    added_tokens: Annotated[
+        int, typer.Option(min=0, help="With --warm-start: tokens that its vocabulary grows by.")
+    ] = 0,
 ) -> None:
-    """Train a bundle. A killed run goes on where it stood; stages that have not changed are not run again."""
+    """Train a bundle. A killed run goes on where it stood; stages that have not changed are not run again.
+
+    With `--data service`, train on a running service's own items and feedback, beside the bundle that it serves: both
+    rank the newest interactions, and the new one is promoted only if it is not worse. See docs/retraining.md.
+    """
     started = time.monotonic()
     from training.config import load_preset  # noqa: PLC0415
 
     settings = load_preset(preset, overrides or [])
     if (out / "manifest.json").exists() and not overwrite:
         raise SettingsError(f"{out} holds a bundle already; name another folder, or add --overwrite")
+    of_service = (service_database, since, serving, promote, promote_key_file, warm_start, added_tokens)
+    if added_tokens and not warm_start:
+        raise SettingsError("--added-tokens goes with --warm-start; without it, the vocabulary is learned anew")
+    if data == SERVICE:
+        _run_on_service(of_service, settings, out, device, seed)
+        return
+    if any(flag not in (None, False, 0) for flag in of_service):
+        raise SettingsError(
+            "--service-database, --since, --serving, --promote and --warm-start go with --data service alone"
+        )
     # torch, transformers and numba take seconds to import: only once the flags are known to be good.
     from clairo_core.generator import choose_device  # noqa: PLC0415
     from training.open_dataset import open_dataset  # noqa: PLC0415
@@ -102,6 +147,27 @@ def run(
     train_bundle(Workbench(dataset, settings, seed, chosen, stages, progress_bar, report), out)
     report(f"wrote {out} in {time.monotonic() - started:.0f} s")
     report(f"next: clairo-serve run --bundle {out}")
+
+
+def _run_on_service(
+    of_service: tuple[str | None, str | None, Path | None, str | None, Path | None, bool, int],
+    settings: "Preset",
+    out: Path,
+    device: str,
+    seed: int,
+) -> None:
+    from training.progress_bar import progress_bar  # noqa: PLC0415
+    from training.retraining.retrain import ServiceSource, retrain  # noqa: PLC0415
+
+    source = ServiceSource(*of_service)
+    retrained = retrain(source, settings, out, device=device, seed=seed, progress=progress_bar, report=report)
+    typer.echo(str(retrained.against_serving))
+    if retrained.is_promoted:
+        typer.echo(f"bundle {retrained.bundle_id} is served from now on")
+    elif not retrained.against_serving.is_not_worse:
+        typer.echo(f"bundle {retrained.bundle_id} is not promoted; it is in {out}")
+    else:
+        typer.echo(f"bundle {retrained.bundle_id} is not worse; activate it with POST /bundles/ID/activate")
 
 
 @app.command()

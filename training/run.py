@@ -5,7 +5,8 @@
 Knows the order of the stages and what each one's result depends on; each stage's own module knows the rest.
 """
 
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from clairo_core.bundle import BundleParts, write_bundle
@@ -32,24 +33,36 @@ from training.joint_ranking.stages import joint_ranking_stages
 from training.metrics import ndcg_at
 from training.rankings import generated_ranks
 from training.vocabulary.learn_vocabulary import learn_vocabulary
+from training.warm_start import WarmStart, carried_items, grown_vocabulary, start_checkpoint
 from training.workbench import Workbench
 
+Measure = Callable[[Recommender], Mapping[str, object]]
+"""The trained recommender -> further metrics, by name."""
 VALIDATION_BEAMS = 20
 """Enough for a top 10, and the same for every epoch; the test table uses the preset's own number."""
 
 
-def train_bundle(bench: Workbench, out: Path) -> Evaluation:
+def train_bundle(
+    bench: Workbench, out: Path, measure: Measure | None = None, start: WarmStart | None = None
+) -> Evaluation:
     """Run every stage that is not cached, write the bundle to `out`, and return its test table.
+
+    What `measure` makes of the recommender stands among the bundle's metrics. With `start`, items, tokens and weights
+    go on from an earlier bundle's; else everything is learned anew.
 
     Raises:
         ClairoError: whatever a stage cannot work with.
     """
     training = training_sequences(bench.dataset)
-    described = describe_items(bench)
-    vocabulary, vocabulary_folder = vocabulary_stage(bench, described, training)
+    described = describe_items(bench) if start is None else carried_items(bench, start)
+    vocabulary, vocabulary_folder = (
+        vocabulary_stage(bench, described, training)
+        if start is None
+        else grown_vocabulary(bench, start, described, training)
+    )
     tokenizer = Tokenizer(vocabulary)
     catalogue = build_catalogue([item.item_id for item in bench.dataset.items], described.feature_sets, tokenizer)
-    generator_folder = generator_stage(bench, described, vocabulary_folder.name, tokenizer, catalogue, training)
+    generator_folder = generator_stage(bench, described, vocabulary_folder.name, tokenizer, catalogue, training, start)
     recommender = load_recommender(
         generator_folder / "generator",
         tokenizer,
@@ -65,10 +78,12 @@ def train_bundle(bench: Workbench, out: Path) -> Evaluation:
         joint_ranking, dense_folder = joint_ranking_stages(bench, described, generator_folder.name, recommender)
         recommender = recommender.ranked_by(joint_ranking)
     evaluation = evaluation_stage(bench, recommender, training)
+    further_metrics = {} if measure is None else measure(recommender)
     bench.report(f"bundle: writing {out}")
     parts = bundle_parts(
         bench, described, vocabulary, recommender, training, generator_folder, dense_folder, evaluation
     )
+    parts = replace(parts, metrics={**parts.metrics, **further_metrics})
     write_bundle(out, parts)
     return evaluation
 
@@ -123,6 +138,7 @@ def generator_stage(
     tokenizer: Tokenizer,
     catalogue: Catalogue,
     training: ItemSequences,
+    start: WarmStart | None = None,
 ) -> Path:
     """Train the T5; `generator/` and `progress.json` in the folder returned."""
     preset = bench.preset
@@ -155,6 +171,7 @@ def generator_stage(
             preset.generator,
             preset.fit,
             feature_vectors=centroid_vectors(load_opq(described.folders["quantizer"])) if described.folders else None,
+            start_from=None if start is None else start_checkpoint(start, tokenizer.vocabulary, folder),
             device=bench.device,
             seed=bench.seed,
             validate=validation_ndcg,
@@ -169,7 +186,8 @@ def generator_stage(
             "generator": asdict(preset.generator),
             "fit": asdict(preset.fit),
             "seed": bench.seed,
-        },
+        }
+        | ({} if start is None else {"start": start.bundle.manifest.bundle_id}),
         build,
     )
 

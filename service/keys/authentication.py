@@ -66,13 +66,13 @@ class Authentication:
             return
         try:
             await key_ring.refresh()
-            self._check(key_ring, key_scope, scope)
+            await self._check(key_ring, key_scope, scope)
         except ClairoError as error:
             await self._problem(error, scope)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
-    def _check(self, key_ring: KeyRing, key_scope: KeyScope, scope: Scope) -> None:
+    async def _check(self, key_ring: KeyRing, key_scope: KeyScope, scope: Scope) -> None:
         headers = Headers(scope=scope)
         if not key_ring.has_keys:
             if not self._allow_open_network and not is_local(scope, headers):
@@ -84,7 +84,7 @@ class Authentication:
         key = sent_key(headers)
         if not key:
             raise NoKeyError("this call needs an API key: send it as Authorization: Bearer, or as X-API-Key")
-        key_ring.check(key, key_scope)
+        await key_ring.check(key, key_scope)
 
 
 def sent_key(headers: Headers) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from service.errors import KeyRateError, MissingScopeError, NoKeyError, StoreError
 from service.keys.api_key import Scope, id_of_key, is_key_of, may
-from service.keys.rate import TokenBucket
+from service.keys.shared_rate import KeyRates
 from service.store.keys import KeyRecord, KeyStore
 
 logger = logging.getLogger("clairo.keys")
@@ -24,11 +24,14 @@ MAX_WAIT_SECONDS = 0.5
 class KeyRing:
     """Says of a key whether it opens a call."""
 
-    def __init__(self, store: KeyStore, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, store: KeyStore, *, rates: KeyRates | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`rates` counts calls; without it, this process's alone are counted."""
         self._store = store
         self._clock = clock
+        self._rates = rates or KeyRates(clock)
         self._records: dict[str, KeyRecord] = {}
-        self._buckets: dict[str, TokenBucket] = {}
         self._read_at = -math.inf
         self._reading: asyncio.Task[None] | None = None
 
@@ -61,7 +64,7 @@ class KeyRing:
         """Whether a key was ever made: revoking the last one opens nothing."""
         return bool(self._records)
 
-    def check(self, key: str, scope: Scope) -> None:
+    async def check(self, key: str, scope: Scope) -> None:
         """Let a call pass, and count it.
 
         Raises:
@@ -78,10 +81,7 @@ class KeyRing:
             )
         if record.requests_per_minute is None:
             return
-        bucket = self._buckets.get(record.key_id)
-        if bucket is None or bucket.calls_per_minute != record.requests_per_minute:
-            bucket = self._buckets[record.key_id] = TokenBucket(record.requests_per_minute, self._clock)
-        if wait_seconds := bucket.take():
+        if wait_seconds := await self._rates.take(record.key_id, record.requests_per_minute):
             raise KeyRateError(
                 f"this key may call {record.requests_per_minute} times a minute; try again in "
                 f"{math.ceil(wait_seconds)} seconds",

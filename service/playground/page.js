@@ -1,6 +1,8 @@
 // What every part of the playground uses: the API, small pieces of page, the banner for errors.
 // Everything a server sent is put into the page as text, never as HTML.
 
+import { askForKey, keptKey, keyHeaders } from "./key.js";
+
 export const byId = (id) => document.getElementById(id);
 
 export class Problem extends Error {
@@ -12,14 +14,24 @@ export class Problem extends Error {
   }
 }
 
-export async function call(path, options = {}) {
+// The answer, with the key if the service wants one: asked for when it is refused, and then sent again.
+async function send(path, options) {
+  const key = keptKey();
   let answer;
   try {
-    answer = await fetch(path, options);
+    answer = await fetch(path, { ...options, headers: { ...keyHeaders(key), ...options.headers } });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem({ title: "The service cannot be reached", detail: "Is it still running?" });
   }
+  if (answer.status !== 401) return answer;
+  // Another call may have asked meanwhile.
+  const isThereAnother = keptKey() !== key || (await askForKey((await answer.clone().json()).detail));
+  return isThereAnother ? send(path, options) : answer;
+}
+
+export async function call(path, options = {}) {
+  const answer = await send(path, options);
   const isJson = (answer.headers.get("content-type") ?? "").includes("json");
   const document = isJson ? await answer.json() : { title: `Status ${answer.status}`, detail: answer.statusText };
   if (!answer.ok) throw new Problem(document);
@@ -58,10 +70,25 @@ export function pictureOf(item) {
     frame.append(initial);
     return frame;
   }
-  const picture = element("img", { src: item.picture_url, alt: "", loading: "lazy", decoding: "async" });
+  const picture = element("img", { alt: "", loading: "lazy", decoding: "async" });
   picture.addEventListener("error", () => picture.replaceWith(initial));
+  if (keptKey()) showWithKey(picture, item.picture_url);
+  else picture.src = item.picture_url;
   frame.append(picture);
   return frame;
+}
+
+const picturesWithKey = new Map();
+
+// An image's own request has no headers, so the key cannot be sent with it.
+async function showWithKey(picture, url) {
+  if (!picturesWithKey.has(url)) picturesWithKey.set(url, send(url, {}).then(async (answer) => (answer.ok ? URL.createObjectURL(await answer.blob()) : "")));
+  try {
+    picture.src = await picturesWithKey.get(url);
+  } catch {
+    picturesWithKey.delete(url);
+    picture.dispatchEvent(new Event("error"));
+  }
 }
 
 export const priceOf = (item) => item.attributes.price ?? Object.values(item.attributes)[0] ?? "";

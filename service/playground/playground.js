@@ -1,6 +1,7 @@
 // The playground: a page over the public API alone. Builds a history by clicking, shows what comes next, and why.
 // Everything a server sent is put into the page as text, never as HTML.
 
+import { askForKey, keptKey } from "./key.js";
 import { byId, call, element, itemOf, pictureOf, post, priceOf, remember, showError } from "./page.js";
 import { figuresOf, setUpProducts, showDetail } from "./product.js";
 import { clearFilter, loadAttributes, setDiversity, setUpWishes, wishes } from "./wishes.js";
@@ -244,6 +245,10 @@ byId("clear").addEventListener("click", () => {
 });
 byId("banner-close").addEventListener("click", () => (byId("banner").hidden = true));
 for (const button of document.querySelectorAll("[data-close]")) button.addEventListener("click", () => button.closest("dialog").close());
+byId("open-key").hidden = !keptKey();
+byId("open-key").addEventListener("click", async () => {
+  if (await askForKey("Another key may do other things: look (read), add products (write).")) location.reload();
+});
 setUpWishes(recommend);
 setUpProducts({
   onPick: addToHistory,

@@ -17,6 +17,7 @@ from service.job_schemas import MAX_PAGE_ROWS, JobAnswer, JobSummary, RejectedRo
 from service.openapi import problem_answers
 from service.routes.cursors import position_cursor, position_of
 from service.routes.parts import Parts, ReadyParts
+from service.schemas import QueryInteger
 from service.store.jobs import Job
 
 router = APIRouter(tags=["items"])
@@ -91,7 +92,7 @@ async def get_job(
     job_id: Annotated[str, Path(max_length=64, description="From the answer of POST /items/bulk.")],
     parts: ReadyParts,
     cursor: Annotated[str | None, Query(max_length=64, description="next_cursor of the page before.")] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_ROWS)] = 100,
+    limit: Annotated[QueryInteger, Query(ge=1, le=MAX_PAGE_ROWS)] = 100,
 ) -> JobAnswer:
     """Rows done, accepted and rejected so far, and why each rejected one was; the last hundred jobs are remembered."""
     from_position = 0 if cursor is None else position_of(cursor)

@@ -15,6 +15,8 @@ from starlette.exceptions import HTTPException
 
 from clairo_core.items import Item
 from service.errors import InvalidBodyError, MalformedBodyError, UnsupportedBodyError
+from service.picture_urls.fetch import SentItem
+from service.picture_urls.hosts import MAX_URL_CHARACTERS
 from service.problems import readable_errors
 from service.schemas import MAX_ATTRIBUTES, MAX_TEXT_FIELDS, NewItemBody, check_new_item_id, decoded_base64
 
@@ -70,6 +72,11 @@ REQUEST_BODY: dict[str, Any] = {
                         "format": "binary",
                         "description": "JPEG, PNG or WebP; at most 10 MiB and 40 megapixels.",
                     },
+                    "picture_url": {
+                        "type": "string",
+                        "maxLength": MAX_URL_CHARACTERS,
+                        "description": "Where to fetch it instead, on a host that the service's operator lists.",
+                    },
                 },
             }
         },
@@ -86,8 +93,8 @@ def put_request_body() -> dict[str, Any]:
     return body
 
 
-async def read_new_item(request: Request, item_id: str | None = None) -> Item:
-    """The item that a body describes; its picture is not looked at yet.
+async def read_new_item(request: Request, item_id: str | None = None) -> SentItem:
+    """The item that a body describes; its picture is not looked at, or fetched, yet.
 
     Args:
         request: with the body.
@@ -125,8 +132,8 @@ def check_item_id(item_id: str) -> None:
         raise _invalid([{"loc": ["path", "item_id"], "msg": str(error)}]) from error
 
 
-def item_of_fields(fields: Any, picture: bytes | None = None) -> Item:
-    """The item that parsed JSON, or a form's fields, describe; its picture is not looked at yet.
+def item_of_fields(fields: Any, picture: bytes | None = None) -> SentItem:
+    """The item that parsed JSON, or a form's fields, describe; its picture is not looked at, or fetched, yet.
 
     Raises:
         InvalidBodyError: a field is missing, unknown or wrong, or there are neither words nor a picture.
@@ -135,14 +142,17 @@ def item_of_fields(fields: Any, picture: bytes | None = None) -> Item:
         body = NewItemBody.model_validate(fields)
     except ValidationError as error:
         raise _invalid(readable_errors(error.errors(include_url=False, include_input=False))) from error
+    if picture is not None and body.picture_url is not None:
+        raise _invalid([{"loc": ["picture_url"], "msg": "give picture or picture_url, not both"}])
     if body.picture is not None:
         try:
             picture = decoded_base64(body.picture)
         except ValueError as error:
             raise _invalid([{"loc": ["picture"], "msg": str(error)}]) from error
-    if picture is None and not body.all_texts():
+    if picture is None and body.picture_url is None and not body.all_texts():
         raise _invalid([{"loc": [], "msg": "an item needs a title, a description, another text, or a picture"}])
-    return Item(item_id=body.item_id, texts=body.all_texts(), attributes=body.attributes, picture=picture)
+    item = Item(item_id=body.item_id, texts=body.all_texts(), attributes=body.attributes, picture=picture)
+    return SentItem(item, body.picture_url)
 
 
 async def _read_json(request: Request) -> Any:

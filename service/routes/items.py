@@ -23,6 +23,7 @@ from service.schemas import (
     ItemPage,
     ItemSummary,
     PutItemAnswer,
+    QueryInteger,
     Token,
 )
 from service.serving import ServedItem, Serving
@@ -52,24 +53,30 @@ ItemIdInPath = Annotated[str, Path(description="Slashes may be written as they a
 async def create_item(request: Request, parts: ReadyParts) -> Response:
     """201 once the item is kept for good and can be recommended: the very next request can bring it.
 
-    Send JSON, the picture in base64, or a multipart form, the picture as a file. A product without a picture, or
-    without words, is described by the other; `missing_modalities` says so. An id is given once: 409 for one that
-    exists. Ids may hold slashes, but no empty, `.` or `..` part between them.
+    Send JSON, the picture in base64, or a multipart form, the picture as a file. Where the operator lists its host,
+    `picture_url` says instead where to fetch it; a url that is not asked, or gives no picture, is a 422. A product
+    without a picture, or without words, is described by the other; `missing_modalities` says so. An id is given once:
+    409 for one that exists. Ids may hold slashes, but no empty, `.` or `..` part between them.
     """
-    item = await read_new_item(request)
-    digest = content_digest(item, item.read_picture())
+    sent = await read_new_item(request)
+    sent_digest = content_digest(sent.item, sent.item.read_picture())
 
     async def add(is_retry: bool) -> Response:
+        item = await parts.picture_urls.with_picture(sent)
         try:
             await parts.ingestion.add_item(item)
         except DuplicateItemError:
             # An earlier attempt may have been cut short between the store and the answer.
+            digest = content_digest(item, item.read_picture())
             if not is_retry or await parts.store.read_content_digest(item.item_id) != digest:
                 raise
         body = item_detail(parts.serving, item.item_id).model_dump_json()
         return Response(body, 201, {"Location": item_url(item.item_id)}, "application/json")
 
-    return await parts.answered_once.answer(request, "create_item", digest_of(item.item_id, digest), add)
+    # The url as it was sent: what lies there may be another picture by the time that the call is sent again.
+    urls = () if sent.picture_url is None else (sent.picture_url,)
+    body_digest = digest_of(sent.item.item_id, sent_digest, *urls)
+    return await parts.answered_once.answer(request, "create_item", body_digest, add)
 
 
 @router.put(
@@ -93,7 +100,7 @@ async def put_item(item_id: ItemIdInPath, request: Request, response: Response, 
     recommended again; `unchanged` was just so. What is left out is gone: a picture too.
     """
     check_item_id(item_id)
-    item = await read_new_item(request, item_id)
+    item = await parts.picture_urls.with_picture(await read_new_item(request, item_id))
     (outcome,) = await parts.ingestion.put_items([item])
     if outcome is WriteOutcome.CREATED:
         response.status_code = 201
@@ -129,7 +136,7 @@ async def retire_item(item_id: ItemIdInPath, parts: ReadyParts) -> None:
 async def list_items(
     parts: ReadyParts,
     cursor: Annotated[str | None, Query(max_length=64, description="next_cursor of the page before.")] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_ITEMS)] = 48,
+    limit: Annotated[QueryInteger, Query(ge=1, le=MAX_PAGE_ITEMS)] = 48,
     q: Annotated[str, Query(max_length=200, description="Words that id, texts or attributes must hold.")] = "",
 ) -> ItemPage:
     """Newest first, retired items left out; items added meanwhile do not shift the pages that follow."""

@@ -14,6 +14,7 @@ from service.errors import NotReadyError
 from service.experiments import Split
 from service.ingestion import Ingestion
 from service.keys.key_ring import KeyRing
+from service.picture_urls.fetch import PictureUrls
 from service.recommendations import Recommendations
 from service.redis_link import RedisLink
 from service.serving import Serving
@@ -39,6 +40,7 @@ class Parts:
     key_ring: KeyRing
     swap: BundleSwap
     sync: CatalogueSync
+    picture_urls: PictureUrls
     redis: RedisLink | None = None
     """Shares answers and news with other processes; None where there is only this one."""
     split: Split | None = None

@@ -16,6 +16,7 @@ from service.recommend_schemas import MAX_RECOMMENDATIONS, SimilarItem, SimilarI
 from service.routes.items import ItemIdInPath, item_summary
 from service.routes.parts import ReadyParts
 from service.routes.recommend import invalid_filter
+from service.schemas import QueryInteger
 
 router = APIRouter(tags=["recommendations"])
 
@@ -33,7 +34,7 @@ FILTERS: TypeAdapter[FilterBody] = TypeAdapter(BoundedFilterBody)
 async def list_similar_items(
     item_id: ItemIdInPath,
     parts: ReadyParts,
-    limit: Annotated[int, Query(ge=1, le=MAX_RECOMMENDATIONS, description="How many items at most.")] = 10,
+    limit: Annotated[QueryInteger, Query(ge=1, le=MAX_RECOMMENDATIONS, description="How many items at most.")] = 10,
     item_filter: Annotated[
         str | None,
         Query(

@@ -11,7 +11,7 @@ from service.feedback_schemas import MAX_PAGE_EVENTS, UserAnswer, UserEvent
 from service.openapi import problem_answers
 from service.routes.cursors import event_cursor, place_of_event
 from service.routes.parts import ReadyParts
-from service.schemas import TEXT_SCHEMA, check_text
+from service.schemas import TEXT_SCHEMA, QueryInteger, check_text
 
 router = APIRouter(tags=["users"])
 
@@ -39,7 +39,7 @@ async def get_user(
     user_id: UserIdInPath,
     parts: ReadyParts,
     cursor: Annotated[str | None, Query(max_length=100, description="next_cursor of the page before.")] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_EVENTS)] = 100,
+    limit: Annotated[QueryInteger, Query(ge=1, le=MAX_PAGE_EVENTS)] = 100,
 ) -> UserAnswer:
     """The user's events by their timestamps, the newest last; none for a user who is unknown or was forgotten."""
     after = None if cursor is None else place_of_event(cursor)

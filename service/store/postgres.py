@@ -41,7 +41,8 @@ def create_postgres_engine(url: URL) -> AsyncEngine:
         max_overflow=MAX_FURTHER_CONNECTIONS,
         pool_timeout=POOL_TIMEOUT_SECONDS,
         pool_pre_ping=True,
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
+        # A database of SQL_ASCII would hand out bytes, and take them as they come.
+        connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS, "client_encoding": "utf8"},
     )
 
 

@@ -89,3 +89,13 @@ async def test_namespaces_of_one_database_do_not_see_each_other(postgres: Postgr
             assert await store.add_item(Item(item_id="mug"), features(1)) == 1
             assert len(await store.changes_since(0, "bundle-a")) == 1
             await store.close()
+
+
+async def test_a_database_of_no_encoding_gives_back_the_words_that_it_was_given(postgres: PostgresServer) -> None:
+    store = SqlStore(postgres.new_database("SQL_ASCII"), may_migrate=True)
+    await store.open()
+    item = Item(item_id="täße-😀", texts={"title": "Täße 😀"}, attributes={"größe": "zwölf"})
+    await store.add_item(item, features(0))
+    (kept,) = await store.items_after("", 10)
+    assert (kept.item_id, kept.texts, kept.attributes) == (item.item_id, item.texts, item.attributes)
+    await store.close()

@@ -16,6 +16,9 @@ from service.keys.api_key import Scope, id_of_key, is_key_of, new_key
 from service.keys.authentication import required_scope
 from service.keys.key_ring import KeyRing
 from service.keys.rate import TokenBucket
+from service.keys.shared_rate import KeyRates
+from service.redis_link import RedisLink
+from tests.redis_server import running_redis
 from tests.running_service import running_service
 from tests.tiny import tiny_bundle
 
@@ -204,6 +207,41 @@ def test_a_bucket_lets_a_minutes_calls_through_and_then_as_many_as_time_allows()
     assert bucket.take() > 0
 
 
+async def test_processes_that_share_a_redis_count_a_keys_calls_together(tmp_path: Path) -> None:
+    with running_redis(tmp_path) as redis:
+        links = [RedisLink(redis.url) for _ in range(2)]
+        one, other = (KeyRates(lambda: 0.0, link, "test:rate:") for link in links)
+        waits = [await rates.take("shop", 4) for _ in range(2) for rates in (one, other)]
+        assert waits == [0.0] * 4
+        for rates in (one, other):
+            assert await rates.take("shop", 4) == pytest.approx(15, abs=1)
+        assert await one.take("another", 4) == 0.0
+        # A rate that is raised counts at once, and so does one that is lowered.
+        assert await one.take("shop", 6000) < 0.02
+        redis.kill()
+        # Each for itself from now on, rather than nobody at all, or everybody.
+        alone = [await rates.take("shop", 1) for rates in (one, other)]
+        assert alone == [0.0, 0.0]
+        assert await one.take("shop", 1) > 0
+        for link in links:
+            await link.close()
+
+
+async def test_a_bucket_in_redis_fills_up_as_one_here_does(tmp_path: Path) -> None:
+    with running_redis(tmp_path) as redis:
+        link = RedisLink(redis.url)
+        rates = KeyRates(lambda: 0.0, link, "test:rate:")
+        taken = [await rates.take("shop", 600) for _ in range(600)]
+        assert taken.count(0.0) == 600
+        wait = 0.0
+        while not wait:
+            wait = await rates.take("shop", 600)
+        assert 0 < wait <= 0.1
+        await asyncio.sleep(wait + 0.05)
+        assert await rates.take("shop", 600) == 0.0
+        await link.close()
+
+
 async def test_keys_count_on_while_the_store_is_away() -> None:
     from service.errors import StoreError
     from service.store.keys import KeyRecord
@@ -224,7 +262,7 @@ async def test_keys_count_on_while_the_store_is_away() -> None:
     await ring.refresh()
     store.is_away, now = True, 100.0
     await ring.refresh()
-    ring.check(key, Scope.READ)
+    await ring.check(key, Scope.READ)
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,7 @@ def fit_generator(
     settings: FitSettings,
     *,
     feature_vectors: Float32[np.ndarray, "feature dim"] | None = None,
+    start_from: Path | None = None,
     device: torch.device,
     seed: int,
     validate: Validate,
@@ -98,6 +99,8 @@ def fit_generator(
     report: Callable[[str], None],
 ) -> FitProgress:
     """Train in `folder`, going on from what a killed run left there; the best epoch ends up in `folder/generator`.
+
+    With `start_from`, the weights begin as that checkpoint's, which has a row for every token, not at random.
 
     Epoch e draws its order, views and dropout from (seed, e), so a resumed run takes the same steps as one that was
     never killed.
@@ -110,9 +113,14 @@ def fit_generator(
     num_examples = min(len(examples), settings.examples_per_epoch or len(examples))
     batches_per_epoch = number_of_batches(num_examples, settings.batch_size)
     softmax = Softmax(settings.softmax)
-    model = new_generator(
-        generator_settings, tokenizer.vocabulary, seed, softmax=softmax, feature_vectors=feature_vectors
-    ).to(device)
+    if start_from is None:
+        model = new_generator(
+            generator_settings, tokenizer.vocabulary, seed, softmax=softmax, feature_vectors=feature_vectors
+        )
+    else:
+        model = T5ForConditionalGeneration.from_pretrained(start_from, local_files_only=True, dtype=torch.float32)
+        model.config.softmax = softmax.value
+    model.to(device)
     if device.type == "cpu":
         use_eight_bit_dropout(model)
     next_item_loss = NextItemLoss(softmax, choices, settings.label_smoothing, device)

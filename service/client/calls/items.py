@@ -21,6 +21,7 @@ class NewItem(TypedDict, total=False):
     texts: Mapping[str, str]
     attributes: Mapping[str, str]
     picture: bytes | None
+    picture_url: str | None
 
 
 def create_item(
@@ -31,10 +32,11 @@ def create_item(
     texts: Mapping[str, str] | None = None,
     attributes: Mapping[str, str] | None = None,
     picture: bytes | None = None,
+    picture_url: str | None = None,
     idempotency_key: str | None = None,
 ) -> Call[ItemDetail]:
-    """Add a product; `picture` is a JPEG, PNG or WebP file."""
-    body = _item_body(title, description, texts, attributes, picture) | {"item_id": item_id}
+    """Add a product; `picture` is a JPEG, PNG or WebP file, `picture_url` where the service may fetch one."""
+    body = _item_body(title, description, texts, attributes, picture, picture_url) | {"item_id": item_id}
     return Call("POST", "/items", as_model(ItemDetail), body=body, headers=answered_once(idempotency_key))
 
 
@@ -46,9 +48,10 @@ def put_item(
     texts: Mapping[str, str] | None = None,
     attributes: Mapping[str, str] | None = None,
     picture: bytes | None = None,
+    picture_url: str | None = None,
 ) -> Call[PutItemAnswer]:
     """Add a product, or make it what is said here: what is left out is gone, a picture too."""
-    body = _item_body(title, description, texts, attributes, picture)
+    body = _item_body(title, description, texts, attributes, picture, picture_url)
     return Call("PUT", f"/items/{quoted(item_id)}", as_model(PutItemAnswer), body=body)
 
 
@@ -99,6 +102,7 @@ def _item_body(
     texts: Mapping[str, str] | None = None,
     attributes: Mapping[str, str] | None = None,
     picture: bytes | None = None,
+    picture_url: str | None = None,
 ) -> dict[str, Any]:
     body: dict[str, Any] = {
         "title": title,
@@ -106,4 +110,6 @@ def _item_body(
         "texts": dict(texts or {}),
         "attributes": dict(attributes or {}),
     }
+    if picture_url is not None:
+        body["picture_url"] = picture_url
     return body if picture is None else body | {"picture": base64.b64encode(picture).decode()}

@@ -1,0 +1,133 @@
+"""Connect to public addresses alone: the very address that is connected to is the one that was looked at.
+
+A name is resolved once, by us, and the connection is made to an address, never to the name: an answer that is another
+one a moment later leads nowhere. TLS still checks the certificate against the name. Knows addresses and sockets;
+knows nothing of pictures. Start at `PublicNetwork`.
+"""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Self
+
+import httpcore
+
+from service.errors import PictureUrlError
+
+Resolve = Callable[[str, int], Awaitable[list[tuple[str, int]]]]
+"""Host and port -> addresses and ports, best first; raises OSError."""
+MayConnectTo = Callable[[str], bool]
+"""An address, as text -> whether it may be connected to."""
+
+# RFC 6052: an IPv4 address in the last 32 bits, which a gateway takes out again.
+NAT64 = IPv6Network("64:ff9b::/96")
+
+
+class PublicNetwork(httpcore.AsyncNetworkBackend):
+    """TCP connections to addresses that may be connected to, for httpcore; all of them end with its `async with`."""
+
+    def __init__(self, resolve: Resolve, may_connect_to: MayConnectTo) -> None:
+        self._resolve = resolve
+        self._may_connect_to = may_connect_to
+        self._sockets = httpcore.AnyIOBackend()
+        self._opened: list[httpcore.AsyncNetworkStream] = []
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """A connection to the first address that answers.
+
+        Raises:
+            PictureUrlError: the host has no address, or one of them may not be connected to.
+            httpcore.ConnectError, httpcore.ConnectTimeout: none of them answers.
+        """
+        try:
+            addresses = await self._resolve(host.strip("[]"), port)
+        except (OSError, UnicodeError) as error:
+            raise PictureUrlError(f"the host {host} cannot be resolved") from error
+        # One alone among public ones is a sign of somebody who tries.
+        if not addresses or not all(self._may_connect_to(address) for address, _ in addresses):
+            raise self._refused(host)
+        failure: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
+        for address, port_there in addresses:
+            try:
+                stream = await self._sockets.connect_tcp(address, port_there, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+                continue
+            self._opened.append(stream)
+            peer = stream.get_extra_info("server_addr")
+            if peer is None or not self._may_connect_to(str(peer[0])):
+                raise self._refused(host)
+            return stream
+        raise failure or httpcore.ConnectError("no address answers")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        # One that is cut off in its TLS handshake, httpcore leaves open.
+        for stream in self._opened:
+            await stream.aclose()
+
+    async def sleep(self, seconds: float) -> None:
+        """As httpcore asks for between attempts."""
+        await asyncio.sleep(seconds)
+
+    def _refused(self, host: str) -> PictureUrlError:
+        # Without the address: what a name means inside is not for clients.
+        return PictureUrlError(f"the host {host} has an address that is not public, so it is not asked")
+
+
+def is_public(address: str) -> bool:
+    """Whether this is an address of the public internet, and of one machine, also inside of another address.
+
+    >>> [is_public(one) for one in ("93.184.215.14", "10.0.0.1", "::ffff:127.0.0.1", "64:ff9b::7f00:1")]
+    [True, False, False, False]
+    """
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(parsed, IPv6Address) and parsed.scope_id is not None:
+        return False
+    return all(_is_public(one) for one in (parsed, *_inside_of(parsed)))
+
+
+def _is_public(address: IPv4Address | IPv6Address) -> bool:
+    is_site_local = isinstance(address, IPv6Address) and address.is_site_local
+    return (
+        address.is_global
+        and not is_site_local
+        and not address.is_multicast
+        and not address.is_reserved
+        and not address.is_unspecified
+        and not address.is_loopback
+        and not address.is_link_local
+    ) or (isinstance(address, IPv6Address) and (address in NAT64 or address.ipv4_mapped is not None))
+
+
+def _inside_of(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
+    """The IPv4 addresses that an IPv6 address stands for, or is reached through."""
+    if isinstance(address, IPv4Address):
+        return []
+    inside = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    if address in NAT64:
+        inside.append(IPv4Address(int(address) & 0xFFFFFFFF))
+    return [one for one in inside if one is not None]
+
+
+async def resolve_with_system(host: str, port: int) -> list[tuple[str, int]]:
+    """What the machine's own resolver says.
+
+    Raises:
+        OSError: there is no such host.
+    """
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys((str(where[4][0]), int(where[4][1])) for where in found))

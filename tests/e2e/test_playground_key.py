@@ -1,0 +1,112 @@
+"""The page of a service that has keys: it asks for one, sends it with every call, and never puts it into an address."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, Request, expect, sync_playwright
+from typer.testing import CliRunner
+
+from service.cli import app
+from tests.e2e.test_playground import BROWSER_FLAGS, NAMELESS, SYSTEM_CHROMIUM, TOO_FAINT
+from tests.running_service import running_process
+from tests.tiny import tiny_bundle
+
+
+def made_key(data_dir: Path, *scopes: str) -> str:
+    flags = [part for scope in scopes for part in ("--scope", scope)]
+    made = CliRunner().invoke(app, ["keys", "create", "--name", "page", "--data-dir", str(data_dir), *flags])
+    assert made.exit_code == 0, made.output
+    return made.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("playground")
+
+
+@pytest.fixture(scope="module")
+def keys(data_dir: Path) -> dict[str, str]:
+    return {"read": made_key(data_dir, "read"), "write": made_key(data_dir, "read", "write")}
+
+
+@pytest.fixture(scope="module")
+def url(data_dir: Path, keys: dict[str, str]) -> Iterator[str]:
+    with running_process(tiny_bundle(data_dir / "bundle"), data_dir) as service:
+        yield service.url
+
+
+@pytest.fixture
+def page(url: str, keys: dict[str, str]) -> Iterator[Page]:
+    """The page as it is first seen; afterwards no script has failed and no address held a key."""
+    faults: list[str] = []
+
+    def check(request: Request) -> None:
+        if any(key in request.url or key.rsplit("_", 1)[1] in request.url for key in keys.values()):
+            faults.append(f"a key in {request.url}")
+        if not request.url.startswith((url, "blob:")):
+            faults.append(f"asked {request.url}")
+
+    with sync_playwright() as playwright:
+        system = str(SYSTEM_CHROMIUM) if SYSTEM_CHROMIUM.exists() else None
+        browser = playwright.chromium.launch(executable_path=system, args=BROWSER_FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.on("request", check)
+        page.on("pageerror", lambda error: faults.append(f"script: {error}"))
+        page.on("console", lambda line: faults.append(line.text) if "Content Security Policy" in line.text else None)
+        page.goto(url)
+        yield page
+        assert not any(key in page.url for key in keys.values())
+        browser.close()
+    assert faults == []
+
+
+def give(page: Page, key: str) -> None:
+    expect(page.locator("#key")).to_be_visible()
+    page.get_by_label("API key", exact=True).fill(key)
+    page.get_by_role("button", name="Use it").click()
+
+
+def test_the_page_asks_once_and_then_works_pictures_included(page: Page, keys: dict[str, str]) -> None:
+    expect(page.locator("#key-reason")).to_contain_text("needs an API key")
+    assert page.evaluate(NAMELESS) == []
+    assert page.evaluate(TOO_FAINT) == []
+    give(page, keys["read"])
+    expect(page.locator("#recommended li")).to_have_count(10)
+    expect(page.locator("#key")).to_be_hidden()
+    expect(page.locator("#grid li").first).to_be_visible()
+    picture = page.locator("#grid .picture img").first
+    expect(picture).to_have_attribute("src", re.compile("^blob:"))
+    assert picture.evaluate("async (image) => (await image.decode(), image.naturalWidth)") > 0
+    # Kept by the tab, and by nothing else.
+    page.reload()
+    expect(page.locator("#recommended li")).to_have_count(10)
+    expect(page.locator("#key")).to_be_hidden()
+    assert page.evaluate("localStorage.length + document.cookie.length") == 0
+
+
+def test_a_wrong_key_is_asked_for_again_and_cancel_says_what_is_wrong(page: Page, keys: dict[str, str]) -> None:
+    give(page, "clairo_wrong")
+    expect(page.locator("#key-reason")).to_contain_text("not valid here")
+    give(page, keys["read"][:-1] + "~")
+    expect(page.locator("#key-reason")).to_contain_text("not valid here")
+    page.locator("#key").get_by_role("button", name="Cancel").click()
+    expect(page.locator("#banner")).to_contain_text("An API key is needed")
+
+
+def test_a_key_that_may_only_look_can_be_changed_for_one_that_may_add(page: Page, keys: dict[str, str]) -> None:
+    give(page, keys["read"])
+    expect(page.locator("#recommended li")).to_have_count(10)
+    page.get_by_role("button", name="Add a product").click()
+    page.get_by_label("Title").fill("Key ring")
+    page.get_by_role("button", name="Add it").click()
+    expect(page.locator("#add-problem")).to_contain_text("the key has read")
+    page.locator("#add").get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="API key").click()
+    give(page, keys["write"])
+    expect(page.locator("#recommended li")).to_have_count(10)
+    page.get_by_role("button", name="Add a product").click()
+    page.get_by_label("Title").fill("Key ring")
+    page.get_by_role("button", name="Add it").click()
+    expect(page.locator("#detail-heading")).to_have_text("Key ring")

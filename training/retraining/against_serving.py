@@ -1,0 +1,152 @@
+"""Rank the newest interactions by the new bundle and by the one that is served: is the new one worse?
+
+Both are asked the same: the next item of the same users, after the same histories, by item id, among the same items,
+seen ones left out as the service leaves them out. Held out is each user's newest interaction, of those users whose
+newest one came after the serving bundle was made: neither bundle has learned from it.
+
+Items that were posted since the serving bundle was trained are carried into its catalogue, as the running service
+does, so it may rank them as it would. A target that it cannot rank all the same, as its bundle has no encoders, is a
+miss and stays in the mean: left out, the serving bundle would be judged by what it knows alone, and be credited for
+every item that it has never heard of. Nor is it charged for them twice: what it cannot rank fills no place of its list.
+
+Knows recommenders and splits; knows nothing of files or services. Start at `compare_with_serving`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+import numpy as np
+
+from clairo_core.bundle import Bundle
+from clairo_core.items import Item
+from clairo_core.progress import Progress
+from clairo_core.recommender import Recommender
+from training.datasets import Dataset
+from training.datasets.split import EvaluationSplit, test_split
+from training.evaluate import some_users
+from training.metrics import Metric, ndcg_at, paired_difference
+from training.rankings import generated_ranks
+
+LIST_LENGTH = 10
+ITEMS_AT_ONCE = 256
+"""Whose pictures are decoded at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgainstServing:
+    """NDCG@10 of both on the newest interactions; `clairo-serve` reads it when the bundle is to be activated."""
+
+    serving_bundle_id: str
+    num_users: int
+    ndcg_at_10: float | None
+    """None where nobody did anything since the serving bundle was made."""
+    serving_ndcg_at_10: float | None
+    difference: Metric | None
+    """New minus serving, paired by user."""
+    num_unknown_to_serving: int
+    """Targets that the serving bundle cannot rank: misses of its."""
+
+    @property
+    def is_not_worse(self) -> bool:
+        """Whether the new bundle may be served: measured, and at least as good."""
+        return (
+            self.ndcg_at_10 is not None
+            and self.serving_ndcg_at_10 is not None
+            and self.ndcg_at_10 >= self.serving_ndcg_at_10
+        )
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        if self.ndcg_at_10 is None or self.serving_ndcg_at_10 is None or self.difference is None:
+            return (
+                f"nobody with three interactions did anything since bundle {self.serving_bundle_id} was made: there "
+                "is nothing that neither bundle has learned from, so nothing to measure on"
+            )
+        said = (
+            f"newest interactions of {self.num_users:,} users: NDCG@10 {self.ndcg_at_10:.4f}, serving bundle "
+            f"{self.serving_bundle_id} {self.serving_ndcg_at_10:.4f} (difference {self.difference.value:+.4f}, paired "
+            f"bootstrap {self.difference.low:+.4f} to {self.difference.high:+.4f})"
+        )
+        unknown = self.num_unknown_to_serving
+        return f"{said}; {unknown:,} of them the serving bundle cannot rank" if unknown else said
+
+
+def compare_with_serving(
+    candidate: Recommender,
+    serving: Bundle,
+    serving_recommender: Recommender,
+    dataset: Dataset,
+    newest_at: Mapping[str, float],
+    *,
+    max_users: int,
+    num_resamples: int,
+    seed: int,
+    progress: Progress[int],
+) -> AgainstServing:
+    """Both bundles' figures.
+
+    Args:
+        candidate: the new bundle's, with every item of the dataset.
+        serving: the bundle that is served.
+        serving_recommender: of it, the posted items carried in by `with_items_carried`.
+        dataset: what the candidate was trained on, newest interactions held out.
+        newest_at: user id -> when their newest interaction was, in seconds since 1970.
+        max_users: a seeded sample of so many; 0 takes all.
+        num_resamples: behind the interval.
+        seed: of the sample.
+        progress: told about both rankings.
+    """
+    made_at = datetime.fromisoformat(serving.manifest.created_at).timestamp()
+    split = some_users(newest_split(dataset, newest_at, made_at), max_users, seed)
+    num_users = len(split.targets)
+    if not num_users:
+        return AgainstServing(serving.manifest.bundle_id, 0, None, None, None, 0)
+    item_ids = [item.item_id for item in dataset.items]
+
+    def ndcgs(recommender: Recommender, label: str) -> np.ndarray:
+        ranks, _ = generated_ranks(recommender, item_ids, split, False, label, progress, list_length=LIST_LENGTH)
+        return ndcg_at(ranks, LIST_LENGTH)
+
+    ours, theirs = ndcgs(candidate, "newest, new bundle"), ndcgs(serving_recommender, "newest, serving bundle")
+    return AgainstServing(
+        serving.manifest.bundle_id,
+        num_users,
+        float(ours.mean()),
+        float(theirs.mean()),
+        paired_difference(ours, theirs, num_resamples),
+        sum(item_ids[target] not in serving_recommender.catalogue for target in split.targets),
+    )
+
+
+def newest_split(dataset: Dataset, newest_at: Mapping[str, float], made_at: float) -> EvaluationSplit:
+    """The test split's users who did something after `made_at`: their newest item is to be guessed."""
+    split = test_split(dataset)
+    is_newer = [newest_at.get(dataset.user_ids[row], made_at) > made_at for row in split.user_rows]
+    chosen = np.flatnonzero(is_newer)
+    return EvaluationSplit(split.histories.select(chosen), split.targets[chosen], split.user_rows[chosen])
+
+
+def with_items_carried(bundle: Bundle, recommender: Recommender, items: Sequence[Item]) -> Recommender:
+    """The bundle's recommender with the items that it does not have, described by its own encoders.
+
+    In the order of `items`, as the service adds what was posted; a bundle without encoders goes without them.
+
+    Raises:
+        FeatureSpaceFullError: there is no room for all of them.
+    """
+    missing = [item for item in items if recommender.catalogue.find_row(item.item_id) is None]
+    if not bundle.can_ingest:
+        return recommender
+    for start in range(0, len(missing), ITEMS_AT_ONCE):
+        some = missing[start : start + ITEMS_AT_ONCE]
+        catalogue = recommender.catalogue
+        described = bundle.describe_items(some, catalogue.taken)
+        grown = catalogue.with_items(
+            [item.item_id for item in some], [of_item.feature_set for of_item in described], recommender.tokenizer
+        )
+        recommender = recommender.with_catalogue(grown, np.stack([of_item.item_embedding for of_item in described]))
+    return recommender

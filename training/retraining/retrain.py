@@ -1,0 +1,141 @@
+"""Turn a service's own items and feedback into its next bundle, and promote it if it is not worse.
+
+    service -> tables -> bundle -> both bundles on the newest interactions -> activated, or left where it is
+
+Knows the order; each step's own module knows the rest. Start at `retrain`.
+"""
+
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clairo_core.bundle import load_bundle
+from clairo_core.bundle_manifest import read_manifest
+from clairo_core.errors import SettingsError
+from clairo_core.generator import choose_device
+from clairo_core.progress import Progress
+from clairo_core.recommender import Recommender
+from training.config import Preset
+from training.open_dataset import open_dataset
+from training.retraining.against_serving import AgainstServing, compare_with_serving, with_items_carried
+from training.retraining.promotion import ServiceCalls, bundle_of_id, read_key
+from training.retraining.service_tables import newest_timestamps, write_service_tables
+from training.run import train_bundle
+from training.stages import StageCache
+from training.warm_start import WarmStart, preset_of
+from training.workbench import Workbench
+
+STAGES_FOLDER = ".stages-of-service"
+TABLES_FOLDER = ".tables-of-service"
+KEPT_STAGE = "embeddings"
+"""What pretrained encoders made of pictures and words, by content: the same at the next run."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSource:
+    """Where a running service keeps what it has, and whether it is to serve what comes of it."""
+
+    database: str | None = None
+    """As of `clairo-serve run --database-url`; None leaves it to the environment."""
+    since: str | None = None
+    serving: Path | None = None
+    """The bundle that is served; None asks the service, and looks beside the new bundle."""
+    promote_url: str | None = None
+    promote_key_file: Path | None = None
+    warm_start: bool = False
+    """Go on from the serving bundle's features, tokens and weights."""
+    added_tokens: int = 0
+    """By how many the vocabulary grows then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retrained:
+    """What came of it."""
+
+    bundle_id: str
+    against_serving: AgainstServing
+    is_promoted: bool
+
+
+def retrain(
+    source: ServiceSource,
+    preset: Preset,
+    out: Path,
+    *,
+    device: str,
+    seed: int,
+    progress: Progress[Any],
+    report: Callable[[str], None],
+) -> Retrained:
+    """Export, train, compare, promote. The bundle is written whichever way the comparison ends.
+
+    The comparison's figures stand in the bundle's metrics, and the service itself goes by them: it refuses a bundle
+    that measured worse than the one that it serves.
+
+    Raises:
+        SettingsError: nobody says which bundle is served.
+        DatasetError: the service's tables cannot be had.
+        TrainingError: training failed, or the service refused the bundle.
+        BundleError: the serving bundle cannot be read.
+    """
+    calls = None if source.promote_url is None else ServiceCalls(source.promote_url, read_key(source.promote_key_file))
+    serving_folder = source.serving
+    if serving_folder is None:
+        if calls is None:
+            raise SettingsError(
+                "name the bundle that is served with --serving, or the service's address with --promote"
+            )
+        serving_folder = bundle_of_id(out.parent, calls.serving_bundle_id())
+    if out.resolve() == serving_folder.resolve():
+        raise SettingsError(f"{out} is the bundle that is served; name another folder, to be able to go back")
+    serving = load_bundle(serving_folder)
+    start = None
+    if source.warm_start:
+        start = WarmStart(serving, source.added_tokens)
+        preset = preset_of(start, preset)
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", serving.manifest.dataset_name).strip("-") or "service"
+    tables = out.parent / TABLES_FOLDER / name
+    report(write_service_tables(tables, serving_folder, source.database, source.since))
+    dataset = open_dataset(tables, preset.dataset.code_columns, preset.encode.modalities, progress)
+    newest_at = newest_timestamps(tables, {item.item_id for item in dataset.items})
+    stages = StageCache(out.parent / STAGES_FOLDER, report)
+    chosen = choose_device(device)
+    compared: list[AgainstServing] = []
+
+    def compare(candidate: Recommender) -> dict[str, object]:
+        recommender = serving.recommender(
+            str(chosen), num_views=preset.evaluate.num_views, num_beams=preset.evaluate.num_beams
+        )
+        against_serving = compare_with_serving(
+            candidate,
+            serving,
+            with_items_carried(serving, recommender, dataset.items),
+            dataset,
+            newest_at,
+            max_users=preset.evaluate.max_users,
+            num_resamples=preset.evaluate.num_resamples,
+            seed=seed,
+            progress=progress,
+        )
+        compared.append(against_serving)
+        return {"against_serving": against_serving.as_dict()}
+
+    train_bundle(Workbench(dataset, preset, seed, chosen, stages, progress, report), out, compare, start)
+    (against_serving,) = compared
+    bundle_id = read_manifest(out).bundle_id
+    _let_go_of(stages.folder, tables)
+    if calls is None or not against_serving.is_not_worse:
+        return Retrained(bundle_id, against_serving, False)
+    calls.activate(bundle_id)
+    return Retrained(bundle_id, against_serving, True)
+
+
+def _let_go_of(stages: Path, tables: Path) -> None:
+    """Remove what the next run cannot use, as the data will be other data by then: a schedule must not fill a disk."""
+    shutil.rmtree(tables)
+    for folder in stages.iterdir():
+        if folder.name != KEPT_STAGE:
+            shutil.rmtree(folder)
