@@ -21,15 +21,15 @@ from jaxtyping import Bool, Int64
 
 from benchmarks.report import Row, run_benchmark
 from clairo_core.bundle import Bundle, load_bundle
-from clairo_core.generator import choose_device
+from clairo_core.generation.generator import choose_device
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationRequest
 from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
-from training.config import load_preset
 from training.datasets import Dataset
 from training.datasets.demo_shop import write_demo_shop
 from training.datasets.tables import build_dataset
+from training.load_preset import load_preset
 from training.open_dataset import open_dataset
 from training.progress_bar import progress_bar
 from training.run import train_bundle

@@ -37,11 +37,11 @@ from benchmarks.generate_contest import (
 from benchmarks.generate_gpu import NOT_MEASURED, rows_on_gpu
 from benchmarks.generate_rivals import generate_with_prefix_function, published_loop
 from benchmarks.report import Row, run_benchmark
-from clairo_core.beam_search import search
-from clairo_core.device_trie import DeviceTrie
+from clairo_core.generation.beam_search import search
+from clairo_core.generation.device_trie import DeviceTrie
+from clairo_core.generation.view_fusion import fuse_views
 from clairo_core.recommendation import RecommendationRequest
 from clairo_core.recommender import Recommender
-from clairo_core.view_fusion import fuse_views
 from clairo_core.vocabulary import EOS
 
 SMALL, LARGE = "10k vocabulary", "40k vocabulary"

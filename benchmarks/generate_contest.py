@@ -14,10 +14,10 @@ from jaxtyping import Int32
 from transformers import T5Config, T5ForConditionalGeneration
 
 from clairo_core.catalogue import build_catalogue
-from clairo_core.cuda_graphs import CudaRecorder
 from clairo_core.features import FeatureSpace, collision_capacity, feature_sets_with_collision_index
-from clairo_core.generator import Generator, load_generator
-from clairo_core.generator_checkpoint import Softmax
+from clairo_core.generation.cuda_graphs import CudaRecorder
+from clairo_core.generation.generator import Generator, load_generator
+from clairo_core.generation.generator_checkpoint import Softmax
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationRequest
 from clairo_core.recommender import Recommender

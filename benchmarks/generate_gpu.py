@@ -22,8 +22,8 @@ import torch
 
 from benchmarks.generate_contest import HALF, NUM_BEAMS, NUM_VIEWS, SERVED, WHOLE, Contest, contest_of, load_corpus
 from benchmarks.report import Row
-from clairo_core.cuda_graphs import CudaRecorder
-from clairo_core.generator import Generator
+from clairo_core.generation.cuda_graphs import CudaRecorder
+from clairo_core.generation.generator import Generator
 from clairo_core.recommendation import RecommendationRequest
 from clairo_core.recommender import Recommender
 

@@ -25,8 +25,8 @@ from jaxtyping import Int32
 from benchmarks.generate_contest import MAX_HISTORY_ITEMS, NUM_BEAMS, NUM_VIEWS, random_t5
 from benchmarks.report import Row, run_benchmark
 from clairo_core.catalogue import build_catalogue
-from clairo_core.generator import Generator, load_generator
-from clairo_core.generator_checkpoint import Softmax
+from clairo_core.generation.generator import Generator, load_generator
+from clairo_core.generation.generator_checkpoint import Softmax
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationRequest
 from clairo_core.recommender import Recommender

@@ -14,8 +14,7 @@ from pathlib import Path
 from benchmarks.corpora import SHARED
 from benchmarks.report import Row, run_benchmark
 from clairo_core.encoders import ModalityEmbeddings
-from clairo_core.generator import choose_device
-from training.config import load_preset
+from clairo_core.generation.generator import choose_device
 from training.datasets.demo_shop import write_demo_shop
 from training.datasets.split import test_split, training_items, training_sequences, validation_split
 from training.evaluate import Evaluation
@@ -23,6 +22,7 @@ from training.items.describe_items import encode_stage
 from training.items.encode_items import load_embeddings
 from training.items.fuse_content import fuse_content
 from training.items.fusion_weights import nearest_neighbour_recall
+from training.load_preset import load_preset
 from training.metrics import value_of
 from training.open_dataset import open_dataset
 from training.progress_bar import progress_bar

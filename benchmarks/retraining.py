@@ -18,15 +18,16 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.report import Row, run_benchmark
 from clairo_core.bundle import Bundle, load_bundle
-from clairo_core.generator import choose_device
+from clairo_core.generation.generator import choose_device
 from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
-from training.config import Preset, load_preset
+from training.config import Preset
 from training.datasets import Dataset
 from training.datasets.demo_shop import write_demo_shop
 from training.datasets.split import test_split
 from training.datasets.tables import build_dataset
 from training.evaluate import some_users
+from training.load_preset import load_preset
 from training.metrics import ndcg_at
 from training.open_dataset import open_dataset
 from training.progress_bar import progress_bar

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.generate_contest import MAX_HISTORY_ITEMS, SERVED, Corpus, contest_of
 from clairo_core.bundle import BundleParts, write_bundle
-from clairo_core.generator_checkpoint import Softmax
+from clairo_core.generation.generator_checkpoint import Softmax
 from clairo_core.items import Item
 
 VOCABULARY_SIZE = 10_000

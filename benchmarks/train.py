@@ -18,16 +18,17 @@ import torch
 from benchmarks.corpora import Corpus, instruments
 from benchmarks.report import Row, run_benchmark
 from benchmarks.train_rivals import padded_steps
-from clairo_core.generator_checkpoint import Softmax
+from clairo_core.generation.generator_checkpoint import Softmax
+from clairo_core.generation.trie import trie_of_tokens
 from clairo_core.tokenizer import Tokenizer
-from clairo_core.trie import trie_of_tokens
 from clairo_core.vocabulary import Vocabulary
-from training.config import GeneratorSettings, load_preset
+from training.config import GeneratorSettings
 from training.generator.eight_bit_dropout import use_eight_bit_dropout
 from training.generator.examples import POOL_BATCHES, TrainingBatch, every_prefix, label_table, shuffled_batches
 from training.generator.fit_generator import new_generator
 from training.generator.next_item_loss import NextItemLoss
 from training.generator.token_choices import TokenChoices, token_choices
+from training.load_preset import load_preset
 
 VOCABULARY_SIZE = 10_000
 BATCH_SIZE = 64

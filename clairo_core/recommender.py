@@ -11,12 +11,15 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64, Int, Int64
 
-from clairo_core.beam_search import search
 from clairo_core.catalogue import Catalogue
-from clairo_core.cuda_graphs import CudaRecorder, Recorder
-from clairo_core.device_trie import DeviceTrie
 from clairo_core.errors import GeneratorError, RankingError
-from clairo_core.generator import Generator, load_generator
+from clairo_core.generation.beam_search import search
+from clairo_core.generation.cuda_graphs import CudaRecorder, Recorder
+from clairo_core.generation.device_trie import DeviceTrie
+from clairo_core.generation.generator import Generator, load_generator
+from clairo_core.generation.recorded_search import RecordedSearch, SearchSizes, record_search
+from clairo_core.generation.trie import Trie, build_trie
+from clairo_core.generation.view_fusion import ViewFusion, fuse_views
 from clairo_core.items import UserHistory
 from clairo_core.ranking import JointRanking
 from clairo_core.recommendation import (
@@ -30,11 +33,8 @@ from clairo_core.recommendation import (
     RecommendationList,
     RecommendationRequest,
 )
-from clairo_core.recorded_search import RecordedSearch, SearchSizes, record_search
 from clairo_core.request_chunks import REQUESTS_AT_ONCE_ON_GPU, chunks_of_similar_length
 from clairo_core.tokenizer import TokenBatch, Tokenizer
-from clairo_core.trie import Trie, build_trie
-from clairo_core.view_fusion import ViewFusion, fuse_views
 from clairo_core.vocabulary import PAD
 
 _ITEMS_PER_BEAM = 4

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int, Int32
 
-from clairo_core import canonical_kernels, pair_kernels, tokenizer_kernels
 from clairo_core.errors import FeatureSetError
+from clairo_core.kernels import canonical_kernels, pair_kernels, tokenizer_kernels
 from clairo_core.sequences import ItemSequences
 from clairo_core.vocabulary import EOS, FIRST_FEATURE_TOKEN, PAD, Feature, Vocabulary
 

@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import Int, Int32, Int64
 
 from clairo_core.errors import FeatureSetError, VocabularyError, VocabularyFileError, VocabularySizeError
-from clairo_core.pair_kernels import MAX_TOKENS
+from clairo_core.kernels.pair_kernels import MAX_TOKENS
 
 PAD = 0
 EOS = 1

@@ -16,7 +16,7 @@ import torch
 
 from clairo_core.bundle_manifest import read_manifest, verify_files
 from clairo_core.errors import ClairoError
-from clairo_core.generator import choose_device
+from clairo_core.generation.generator import choose_device
 from service.bundles import BundleShelf, deciding_metric
 from service.errors import NewerStoreError, OutdatedStoreError
 from service.logs import without_secrets

@@ -113,7 +113,7 @@ def run(
     rank the newest interactions, and the new one is promoted only if it is not worse. See docs/retraining.md.
     """
     started = time.monotonic()
-    from training.config import load_preset  # noqa: PLC0415
+    from training.load_preset import load_preset  # noqa: PLC0415
 
     settings = load_preset(preset, overrides or [])
     if (out / "manifest.json").exists() and not overwrite:
@@ -129,7 +129,7 @@ def run(
             "--service-database, --since, --serving, --promote and --warm-start go with --data service alone"
         )
     # torch, transformers and numba take seconds to import: only once the flags are known to be good.
-    from clairo_core.generator import choose_device  # noqa: PLC0415
+    from clairo_core.generation.generator import choose_device  # noqa: PLC0415
     from training.open_dataset import open_dataset  # noqa: PLC0415
     from training.progress_bar import progress_bar  # noqa: PLC0415
     from training.run import train_bundle  # noqa: PLC0415
@@ -220,7 +220,7 @@ def compare(
     """Print baselines, presets and bundles in one table, and write a report. What is done is not run again."""
     if split not in ("test", "validation"):
         raise SettingsError(f"--split is {split!r}; expected test or validation")
-    from training.config import load_preset  # noqa: PLC0415
+    from training.load_preset import load_preset  # noqa: PLC0415
 
     chosen = tuple(load_preset(name.strip(), overrides or []) for name in presets.split(",") if name.strip())
     from training.comparison.compare import ComparisonPlan, baseline_names, compare_on  # noqa: PLC0415

@@ -14,11 +14,11 @@ from clairo_core.catalogue import Catalogue, build_catalogue
 from clairo_core.encoders import load_encoder
 from clairo_core.features import FeatureSpace
 from clairo_core.fusion import load_fusion
+from clairo_core.generation.trie import build_trie
 from clairo_core.quantizers import load_opq
 from clairo_core.recommender import Recommender, load_recommender
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokenizer import Tokenizer
-from clairo_core.trie import build_trie
 from clairo_core.vocabulary import Vocabulary, load_vocabulary
 from training.baselines.popularity import count_popularity
 from training.checkpoints import load_progress

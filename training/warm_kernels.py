@@ -5,7 +5,7 @@ Compilation takes about a minute; reading the cache a fifth of a second. No user
 
 import clairo_core.tokenizer  # noqa: F401 - importing a module makes its kernels known
 import training.vocabulary.learn_vocabulary  # noqa: F401
-from clairo_core.compilation import compile_kernels
+from clairo_core.kernels.compilation import compile_kernels
 
 if __name__ == "__main__":
     print(f"{compile_kernels()} kernels compiled")

@@ -18,7 +18,7 @@ from clairo_core.bundle import Bundle
 from clairo_core.errors import TrainingError
 from clairo_core.features import FeatureSpace
 from clairo_core.fusion import FusedItems, Fusion
-from clairo_core.generator_checkpoint import Softmax
+from clairo_core.generation.generator_checkpoint import Softmax
 from clairo_core.quantizers import OpqQuantizer
 from clairo_core.sequences import ItemSequences
 from clairo_core.vocabulary import Vocabulary, load_vocabulary

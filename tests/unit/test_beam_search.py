@@ -4,14 +4,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clairo_core.beam_candidates import best_places, log_sum_over_options
-from clairo_core.beam_search import Beams, search
-from clairo_core.device_trie import DeviceTrie
 from clairo_core.errors import GeneratorError
-from clairo_core.exhaustive_scores import score_all_items
-from clairo_core.generator import Generator, load_generator
+from clairo_core.generation.beam_candidates import best_places, log_sum_over_options
+from clairo_core.generation.beam_search import Beams, search
+from clairo_core.generation.device_trie import DeviceTrie
+from clairo_core.generation.exhaustive_scores import score_all_items
+from clairo_core.generation.generator import Generator, load_generator
+from clairo_core.generation.trie import trie_of_tokens
 from clairo_core.tokenizer import TokenBatch
-from clairo_core.trie import trie_of_tokens
 from clairo_core.vocabulary import EOS, PAD
 from tests.tiny import random_t5, token_batch, write_random_t5
 

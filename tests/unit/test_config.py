@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from clairo_core.errors import SettingsError
-from training.config import PRESETS_FOLDER, load_preset, parse_override
+from training.load_preset import PRESETS_FOLDER, load_preset, parse_override
 
 
 @pytest.mark.parametrize("path", sorted(PRESETS_FOLDER.glob("*.toml")), ids=lambda path: path.stem)

@@ -8,7 +8,7 @@ import torch
 from transformers import T5ForConditionalGeneration
 
 from clairo_core.errors import GeneratorError
-from clairo_core.generator import load_generator
+from clairo_core.generation.generator import load_generator
 from tests.tiny import random_feature_sets, random_sequences, tiny_vocabulary, write_random_t5
 from training.generator.expand_generator import expand_generator, expanded_embeddings
 from training.generator.start_embeddings import start_embeddings

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file
 
 from clairo_core.errors import TrainingError
+from clairo_core.generation.trie import trie_of_tokens
 from clairo_core.progress import silent
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokenizer import Tokenizer
-from clairo_core.trie import trie_of_tokens
 from tests.tiny import random_feature_sets, random_sequences, tiny_vocabulary
 from training.config import FitSettings, GeneratorSettings
 from training.generator.examples import every_prefix, label_table

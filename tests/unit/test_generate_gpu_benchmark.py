@@ -18,7 +18,7 @@ from benchmarks.generate_gpu import (
     work_of_step,
 )
 from clairo_core.catalogue import build_catalogue
-from clairo_core.generator import Generator, load_generator
+from clairo_core.generation.generator import Generator, load_generator
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationRequest
 from clairo_core.recommender import Recommender

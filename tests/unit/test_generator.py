@@ -9,8 +9,8 @@ from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
 from clairo_core.errors import GeneratorError
-from clairo_core.generator import Generator, choose_device, load_generator
-from clairo_core.generator_checkpoint import Softmax, read_config
+from clairo_core.generation.generator import Generator, choose_device, load_generator
+from clairo_core.generation.generator_checkpoint import Softmax, read_config
 from tests.tiny import random_t5, write_random_t5
 
 VOCAB_SIZE = 60

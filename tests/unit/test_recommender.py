@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from clairo_core.catalogue import build_catalogue
 from clairo_core.errors import GeneratorError
-from clairo_core.generator import load_generator
+from clairo_core.generation.generator import load_generator
+from clairo_core.generation.view_fusion import ViewFusion
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationList, RecommendationRequest
 from clairo_core.recommender import Recommender, load_recommender
 from clairo_core.tokenizer import Tokenizer
-from clairo_core.view_fusion import ViewFusion
 from tests.tiny import random_feature_sets, tiny_vocabulary, write_random_t5
 
 SIZES = (8, 8, 4)

@@ -8,17 +8,17 @@ import pytest
 import torch
 
 from clairo_core.catalogue import build_catalogue
-from clairo_core.device_trie import DeviceTrie
 from clairo_core.errors import GeneratorError
-from clairo_core.generator import Generator, choose_device, load_generator
+from clairo_core.generation.device_trie import DeviceTrie
+from clairo_core.generation.generator import Generator, choose_device, load_generator
+from clairo_core.generation.recorded_search import SearchSizes, record_search
+from clairo_core.generation.search_agreement import agrees
+from clairo_core.generation.trie import trie_of_tokens
+from clairo_core.generation.view_fusion import ViewFusion
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationRequest
 from clairo_core.recommender import Recommender
-from clairo_core.recorded_search import SearchSizes, record_search
-from clairo_core.search_agreement import agrees
 from clairo_core.tokenizer import TokenBatch, Tokenizer
-from clairo_core.trie import trie_of_tokens
-from clairo_core.view_fusion import ViewFusion
 from clairo_core.vocabulary import EOS
 from tests.tiny import random_feature_sets, tiny_vocabulary, token_batch, write_random_t5
 
@@ -109,7 +109,7 @@ def test_what_no_recorded_size_fits_is_left_to_the_caller(generator, trie, recor
 
 
 def test_batches_that_would_take_too_much_memory_are_not_recorded(generator, trie, recorder, monkeypatch):
-    monkeypatch.setattr("clairo_core.recorded_search._MAX_BYTES", 1)
+    monkeypatch.setattr("clairo_core.generation.recorded_search._MAX_BYTES", 1)
     recorded = record_search(generator, trie, SIZES, recorder)
     assert recorded.recorded == []
     assert recorder.num_recorded == 0

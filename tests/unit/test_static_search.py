@@ -10,17 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensorMode
 
-from clairo_core.beam_search import Beams, search
-from clairo_core.device_trie import DeviceTrie, TrieTensors
 from clairo_core.errors import CatalogueError
-from clairo_core.generator import Generator, load_generator
-from clairo_core.generator_checkpoint import EncoderBlock, GeneratorWeights
-from clairo_core.padded_trie import PaddedTrie, TrieShape, needed_shape
-from clairo_core.static_search import StaticSearch, best_places_of_all, ranking_keys, scores_of, tie_breakers_of
-from clairo_core.static_view_fusion import fuse_views_of_all
+from clairo_core.generation.beam_search import Beams, search
+from clairo_core.generation.device_trie import DeviceTrie, TrieTensors
+from clairo_core.generation.generator import Generator, load_generator
+from clairo_core.generation.generator_checkpoint import EncoderBlock, GeneratorWeights
+from clairo_core.generation.padded_trie import PaddedTrie, TrieShape, needed_shape
+from clairo_core.generation.static_search import (
+    StaticSearch,
+    best_places_of_all,
+    ranking_keys,
+    scores_of,
+    tie_breakers_of,
+)
+from clairo_core.generation.static_view_fusion import fuse_views_of_all
+from clairo_core.generation.trie import Trie, trie_of_tokens
+from clairo_core.generation.view_fusion import fuse_views
 from clairo_core.tokenizer import TokenBatch
-from clairo_core.trie import Trie, trie_of_tokens
-from clairo_core.view_fusion import fuse_views
 from clairo_core.vocabulary import EOS
 from tests.tiny import token_batch, write_random_t5
 

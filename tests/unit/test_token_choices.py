@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from clairo_core.catalogue import build_catalogue
-from clairo_core.generator_checkpoint import Softmax
+from clairo_core.generation.generator_checkpoint import Softmax
+from clairo_core.generation.trie import build_trie
 from clairo_core.tokenizer import Tokenizer
-from clairo_core.trie import build_trie
 from clairo_core.vocabulary import EOS, PAD
 from tests.tiny import random_feature_sets, tiny_vocabulary
 from training.config import GeneratorSettings

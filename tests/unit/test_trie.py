@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from clairo_core.catalogue import build_catalogue
 from clairo_core.errors import CatalogueError
+from clairo_core.generation.trie import ROOT, Trie, build_trie, trie_of_tokens
 from clairo_core.tokenizer import Tokenizer
-from clairo_core.trie import ROOT, Trie, build_trie, trie_of_tokens
 from tests.tiny import random_feature_sets, tiny_vocabulary, token_batch
 
 token_sequences = st.lists(

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clairo_core.beam_search import Beams
-from clairo_core.view_fusion import ViewFusion, fuse_views
+from clairo_core.generation.beam_search import Beams
+from clairo_core.generation.view_fusion import ViewFusion, fuse_views
 
 
 def test_probabilities_are_averaged_over_views_and_absence_adds_nothing():

@@ -12,9 +12,9 @@ from clairo_core.errors import TrainingError
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokenizer import Tokenizer
 from tests.tiny import tiny_bundle, tiny_items
-from training.config import load_preset
 from training.datasets.split import training_sequences
 from training.datasets.tables import build_dataset
+from training.load_preset import load_preset
 from training.stages import StageCache
 from training.warm_start import WarmStart, carried_items, grown_vocabulary, preset_of, start_checkpoint
 from training.workbench import Workbench

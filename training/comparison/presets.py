@@ -5,7 +5,7 @@ Knows presets, seeds and stages; the recipe itself is `training.run`'s.
 
 from pathlib import Path
 
-from clairo_core.generator import choose_device
+from clairo_core.generation.generator import choose_device
 from training.comparison.rankers import Contest
 from training.config import Preset
 from training.open_dataset import open_dataset

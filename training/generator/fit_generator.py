@@ -18,7 +18,7 @@ from jaxtyping import Float32, Int32
 from transformers import T5Config, T5ForConditionalGeneration
 
 from clairo_core.errors import TrainingError
-from clairo_core.generator_checkpoint import Softmax
+from clairo_core.generation.generator_checkpoint import Softmax
 from clairo_core.progress import Progress
 from clairo_core.tokenizer import Tokenizer
 from clairo_core.vocabulary import EOS, PAD, Vocabulary

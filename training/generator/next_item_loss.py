@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import T5ForConditionalGeneration
 
-from clairo_core.generator_checkpoint import Softmax
+from clairo_core.generation.generator_checkpoint import Softmax
 from clairo_core.vocabulary import PAD
 from training.full_softmax_loss import full_softmax_loss
 from training.generator.examples import TrainingBatch

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int32, Int64
 
+from clairo_core.generation.trie import ROOT, Trie
 from clairo_core.tokenizer import TokenBatch
-from clairo_core.trie import ROOT, Trie
 from clairo_core.vocabulary import EOS
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from clairo_core.bundle import load_bundle
 from clairo_core.bundle_manifest import read_manifest
 from clairo_core.errors import SettingsError
-from clairo_core.generator import choose_device
+from clairo_core.generation.generator import choose_device
 from clairo_core.progress import Progress
 from clairo_core.recommender import Recommender
 from training.config import Preset

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Int, Int32, Int64
 
 from clairo_core.errors import EmptyCorpusError, VocabularyError
-from clairo_core.pair_kernels import empty_rule_table
+from clairo_core.kernels.pair_kernels import empty_rule_table
 from clairo_core.progress import Progress, silent
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokenizer import check_item_rows

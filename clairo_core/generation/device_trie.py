@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Bool, Float, Int, Int32
 from torch import Tensor
 
-from clairo_core.generator import Generator
-from clairo_core.generator_checkpoint import Softmax
-from clairo_core.trie import Trie
+from clairo_core.generation.generator import Generator
+from clairo_core.generation.generator_checkpoint import Softmax
+from clairo_core.generation.trie import Trie
 
 
 @dataclass(eq=False)

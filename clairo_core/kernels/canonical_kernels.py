@@ -10,7 +10,7 @@ exactly, and rules that a vocabulary was expanded by are tried only where none o
 import numpy as np
 from numba import njit, types
 
-from clairo_core.candidate_kernels import (
+from clairo_core.kernels.candidate_kernels import (
     BOTH,
     CANDIDATE_SIZE,
     CANDIDATES,
@@ -40,9 +40,9 @@ from clairo_core.candidate_kernels import (
     unlink,
     weigh,
 )
-from clairo_core.compilation import kernel, read_only
-from clairo_core.pair_kernels import NO_TOKEN
-from clairo_core.tokenizer_kernels import padded
+from clairo_core.kernels.compilation import kernel, read_only
+from clairo_core.kernels.pair_kernels import NO_TOKEN
+from clairo_core.kernels.tokenizer_kernels import padded
 
 _INT32_ROW, _INT32_ROWS = read_only(types.int32, 1), read_only(types.int32, 2)
 _INT64_ROW = read_only(types.int64, 1)

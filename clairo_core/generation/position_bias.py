@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from clairo_core.generator_checkpoint import GeneratorConfig
+from clairo_core.generation.generator_checkpoint import GeneratorConfig
 
 
 def bias_by_distance(

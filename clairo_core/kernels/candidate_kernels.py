@@ -6,7 +6,7 @@ the merges out, and keeps the candidates up to date.
 
 from numba import njit
 
-from clairo_core.pair_kernels import NO_TOKEN, rule_of
+from clairo_core.kernels.pair_kernels import NO_TOKEN, rule_of
 
 # All that changes is in one array, `sets`, a row a set: numba counts references to every array that a function is
 # given, and with several of them the counting takes longer than the work. What is called most is inlined for the same

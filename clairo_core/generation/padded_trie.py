@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from clairo_core.device_trie import DeviceTrie, TrieTensors
-from clairo_core.generator import Generator
-from clairo_core.trie import ROOT, Trie
+from clairo_core.generation.device_trie import DeviceTrie, TrieTensors
+from clairo_core.generation.generator import Generator
+from clairo_core.generation.trie import ROOT, Trie
 
 _MIN_SPARE = 64
 

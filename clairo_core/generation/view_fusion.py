@@ -9,7 +9,7 @@ from enum import StrEnum
 import numpy as np
 from jaxtyping import Float64, Int, Int64
 
-from clairo_core.beam_search import Beams
+from clairo_core.generation.beam_search import Beams
 
 
 class ViewFusion(StrEnum):

@@ -17,16 +17,16 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 
-from clairo_core.beam_search import search
-from clairo_core.cuda_graphs import MirroredBuffer, Recorder
-from clairo_core.device_trie import DeviceTrie
-from clairo_core.generator import Generator
-from clairo_core.padded_trie import PaddedTrie, TrieShape, needed_shape
-from clairo_core.search_agreement import TOLERANCE, Fused, agrees, made_batch
-from clairo_core.static_search import StaticSearch
-from clairo_core.static_view_fusion import fuse_views_of_all
+from clairo_core.generation.beam_search import search
+from clairo_core.generation.cuda_graphs import MirroredBuffer, Recorder
+from clairo_core.generation.device_trie import DeviceTrie
+from clairo_core.generation.generator import Generator
+from clairo_core.generation.padded_trie import PaddedTrie, TrieShape, needed_shape
+from clairo_core.generation.search_agreement import TOLERANCE, Fused, agrees, made_batch
+from clairo_core.generation.static_search import StaticSearch
+from clairo_core.generation.static_view_fusion import fuse_views_of_all
+from clairo_core.generation.view_fusion import fuse_views
 from clairo_core.tokenizer import TokenBatch
-from clairo_core.view_fusion import fuse_views
 
 logger = logging.getLogger(__name__)
 

@@ -16,11 +16,11 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int, Int32, Int64
 from torch import Tensor
 
-from clairo_core.beam_candidates import MINUS_INFINITY, best_places, log_sum_over_options, side_by_side
-from clairo_core.decoder_state import EncodedViews
-from clairo_core.device_trie import DeviceTrie
 from clairo_core.errors import GeneratorError
-from clairo_core.generator import Generator
+from clairo_core.generation.beam_candidates import MINUS_INFINITY, best_places, log_sum_over_options, side_by_side
+from clairo_core.generation.decoder_state import EncodedViews
+from clairo_core.generation.device_trie import DeviceTrie
+from clairo_core.generation.generator import Generator
 from clairo_core.tokenizer import TokenBatch
 from clairo_core.vocabulary import EOS, PAD
 

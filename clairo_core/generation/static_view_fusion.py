@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 
-from clairo_core.beam_candidates import MINUS_INFINITY
+from clairo_core.generation.beam_candidates import MINUS_INFINITY
 
 
 def fuse_views_of_all(

@@ -16,9 +16,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from clairo_core.decoder_state import BeamCache, EncodedViews
 from clairo_core.errors import GeneratorError
-from clairo_core.generator_checkpoint import (
+from clairo_core.generation.decoder_state import BeamCache, EncodedViews
+from clairo_core.generation.generator_checkpoint import (
     DecoderBlock,
     EncoderBlock,
     GeneratorConfig,
@@ -26,8 +26,8 @@ from clairo_core.generator_checkpoint import (
     load_weights,
     read_config,
 )
-from clairo_core.position_bias import bias_by_distance
-from clairo_core.softmax_sums import at_once_on, log_normalizer
+from clairo_core.generation.position_bias import bias_by_distance
+from clairo_core.generation.softmax_sums import at_once_on, log_normalizer
 
 logger = logging.getLogger(__name__)
 

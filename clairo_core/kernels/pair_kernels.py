@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int64
 from numba import njit, types
 
-from clairo_core.compilation import kernel, read_only, writable
+from clairo_core.kernels.compilation import kernel, read_only, writable
 
 NO_TOKEN = 0
 """PAD's number: an empty slot, a pair without a rule, the filling behind a sequence's end."""

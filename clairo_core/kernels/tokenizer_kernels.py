@@ -9,8 +9,8 @@ Source: Hou et al. 2025, "ActionPiece", section 3.2. We differ: every view has a
 import numpy as np
 from numba import njit, types
 
-from clairo_core.compilation import kernel, read_only
-from clairo_core.pair_kernels import NO_TOKEN, merged_token
+from clairo_core.kernels.compilation import kernel, read_only
+from clairo_core.kernels.pair_kernels import NO_TOKEN, merged_token
 
 _NOTHING_TO_MERGE = np.int64(2**63 - 1)
 

@@ -15,10 +15,10 @@ from jaxtyping import Bool, Float, Float32, Int, Int32, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from clairo_core.beam_candidates import MINUS_INFINITY, log_sum_over_options
-from clairo_core.generator import Generator
-from clairo_core.padded_trie import PaddedTrie
-from clairo_core.trie import ROOT
+from clairo_core.generation.beam_candidates import MINUS_INFINITY, log_sum_over_options
+from clairo_core.generation.generator import Generator
+from clairo_core.generation.padded_trie import PaddedTrie
+from clairo_core.generation.trie import ROOT
 from clairo_core.vocabulary import EOS, PAD
 
 _ALL_BUT_SIGN = 0x7FFFFFFF

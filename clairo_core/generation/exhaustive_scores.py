@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
-from clairo_core.generator import Generator
-from clairo_core.generator_checkpoint import Softmax
+from clairo_core.generation.generator import Generator
+from clairo_core.generation.generator_checkpoint import Softmax
 from clairo_core.tokenizer import TokenBatch
 from clairo_core.vocabulary import EOS, PAD
 

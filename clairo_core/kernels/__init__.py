@@ -1,0 +1,1 @@
+"""The compiled inner loops of tokenizing and of learning a vocabulary."""
