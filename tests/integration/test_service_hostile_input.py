@@ -125,8 +125,10 @@ def test_a_hostile_connection_ends_with_400s_or_none(client: httpx.Client, url: 
             connection.shutdown(socket.SHUT_WR)
             while part := connection.recv(65536):
                 received += part
-        except ConnectionError:
-            # Closed while we still wrote: nobody read on.
+        except TimeoutError:
+            raise
+        except OSError:
+            # Closed while we still wrote: nobody read on. Shutting down what is closed is "not connected" then.
             pass
     if received:
         assert 200 <= int(received.split()[1]) < 500, received[:500]
