@@ -22,16 +22,17 @@ from clairo_core.errors import MixtureError
 from clairo_core.ranking.dense_head import DenseHead, load_dense_head
 from clairo_core.ranking.item_weights import ItemWeights, load_item_weights
 from clairo_core.ranking.mixture import Mixture, load_mixture
-from clairo_core.ranking.quantile_map import quantile_map
+from clairo_core.ranking.new_items import with_new_placed
 
 GENERATOR = "generator"
 DENSE = "dense"
+GENERATOR_COLUMN, DENSE_COLUMN = 0, 1
+"""Where their scores stand; those of item weights follow."""
 NUM_DENSE_CANDIDATES = 200
 """Of the dense head, beside what was generated; as many as a list is long, if that is more."""
 
 Generated: TypeAlias = tuple[Int64[np.ndarray, "item"], Float64[np.ndarray, "item"]]
 """What the generator wrote for one history, and the logarithms of its probabilities."""
-_LEAST_PROBABILITY = 1e-300
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,10 +131,10 @@ class JointRanking:
         item_rows = np.union1d(of_all, allowed).astype(np.int64)
         counts = self.counts_of(item_rows)
         scores = np.zeros((len(item_rows), len(self.components)))
-        scores[np.searchsorted(item_rows, generated_rows), 0] = np.exp(log_probabilities)
-        scores[counts == 0, 0] = 0.0
-        scores[:, 1] = np.exp(dense[item_rows].astype(np.float64))
-        for place, of_component in enumerate(others, 2):
+        scores[np.searchsorted(item_rows, generated_rows), GENERATOR_COLUMN] = np.exp(log_probabilities)
+        scores[counts == 0, GENERATOR_COLUMN] = 0.0
+        scores[:, DENSE_COLUMN] = np.exp(dense[item_rows].astype(np.float64))
+        for place, of_component in enumerate(others, DENSE_COLUMN + 1):
             scores[:, place] = np.maximum(of_component[item_rows], 0.0)
         is_reference = np.isin(item_rows, of_all) & ~np.isin(item_rows, history) & (counts > 0)
         return Candidates(item_rows, scores, counts, is_allowed[item_rows], is_reference)
@@ -176,27 +177,16 @@ def best_of(
 
 def ranked_for_one(mixture: Mixture, candidates: Candidates, history_length: int, num_places: int) -> RankedItems:
     """The `num_places` best that are allowed."""
-    totals = totals_with_new_placed(mixture, candidates, history_length)
+    counts, is_reference = candidates.training_counts, candidates.is_reference
+    totals = mixture.totals(candidates.scores, counts, history_length, is_reference)
+    dense = candidates.scores[:, DENSE_COLUMN]
+    totals = with_new_placed(totals, dense, counts == 0, is_reference, mixture.new_item_lift)
     allowed = np.flatnonzero(candidates.is_allowed)
     best_first = allowed[np.lexsort((candidates.item_rows[allowed], -totals[allowed]))][:num_places]
     # What is not allowed was as probable: a score must not rise because others are filtered out.
     scores = totals[best_first] - logsumexp(totals)
-    is_dense = candidates.scores[best_first, 1] > candidates.scores[best_first, 0]
+    is_dense = dense[best_first] > candidates.scores[best_first, GENERATOR_COLUMN]
     return RankedItems(candidates.item_rows[best_first], scores, is_dense)
-
-
-def totals_with_new_placed(
-    mixture: Mixture, candidates: Candidates, history_length: int
-) -> Float64[np.ndarray, "item"]:
-    """What the mixture says of each candidate; of new ones, what the dense head does, among the others."""
-    is_reference = candidates.is_reference
-    totals = mixture.totals(candidates.scores, candidates.training_counts, history_length, is_reference)
-    is_new = candidates.training_counts == 0
-    if not is_new.any():
-        return totals
-    dense = np.log(np.maximum(candidates.scores[:, 1], _LEAST_PROBABILITY))
-    placing = quantile_map(dense[is_reference], totals[is_reference])
-    return np.where(is_new, placing(dense + mixture.new_item_lift), totals)
 
 
 def load_joint_ranking(folder: Path, training_counts: Int64[np.ndarray, "item"]) -> JointRanking:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.tiny import plain_sum
-from training.joint_ranking.calibrate_new_items import LEAST_LIFT, calibrated, totals_of, with_new_placed
+from training.joint_ranking.calibrate_new_items import LEAST_LIFT, calibrated, placed_as_served, totals_of
 from training.joint_ranking.fit_mixture import MixtureExamples
 
 NUM_USERS, NUM_OLD, NUM_NEW = 200, 30, 4
@@ -66,8 +66,7 @@ def test_where_nobody_can_say_what_a_new_item_costs_nothing_is_lifted(share: flo
 
 def test_new_items_stand_where_the_dense_head_puts_them_among_the_others() -> None:
     given = examples()
-    is_new = given.training_counts == 0
-    placed = with_new_placed(given, totals_of(MIXTURE, given), is_new, 0.0)
+    placed = placed_as_served(given, totals_of(MIXTURE, given), 0.0)
     for user in range(20):
         for new in range(NUM_NEW):
             by_dense = (given.scores[user, NUM_NEW:, 1] > given.scores[user, new, 1]).sum()

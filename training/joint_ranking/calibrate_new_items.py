@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from clairo_core.ranking import Mixture
-from clairo_core.ranking.quantile_map import quantile_map
+from clairo_core.ranking.joint_ranking import DENSE_COLUMN
+from clairo_core.ranking.new_items import with_new_placed
 from training.joint_ranking.fit_mixture import MixtureExamples, features_of
 
 PLACES = 10
@@ -22,7 +23,6 @@ LEAST_LIFT, MOST_LIFT = -3.0, 3.0
 """Added to the dense head's logarithms of probabilities."""
 STEPS = (0.5, 0.1, 0.02)
 """Upwards, the next one from where one of the last would have been too much."""
-DENSE_COMPONENT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def calibrated(
     without = recall(np.where(is_new, -np.inf, totals), examples.is_target, ~wants_new)
 
     def tried(lift: float) -> NewItemCalibration:
-        placed = with_new_placed(examples, totals, is_new, lift)
+        placed = placed_as_served(examples, totals, lift)
         return NewItemCalibration(
             lift,
             share_of_places(placed, is_new),
@@ -89,19 +89,15 @@ def totals_of(mixture: Mixture, examples: MixtureExamples) -> Float64[np.ndarray
     return padded
 
 
-def with_new_placed(
-    examples: MixtureExamples,
-    totals: Float64[np.ndarray, "user candidate"],
-    is_new: Bool[np.ndarray, "user candidate"],
-    lift: float,
+def placed_as_served(
+    examples: MixtureExamples, totals: Float64[np.ndarray, "user candidate"], lift: float
 ) -> Float64[np.ndarray, "user candidate"]:
     """The totals, new items' as `JointRanking` places them among the others."""
-    dense = np.log(np.maximum(examples.scores[..., DENSE_COMPONENT], 1e-300))
     placed = totals.copy()
-    for user in np.flatnonzero(is_new.any(axis=1)).tolist():
-        is_old = examples.is_item[user] & ~is_new[user]
-        placing = quantile_map(dense[user, is_old], totals[user, is_old])
-        placed[user, is_new[user]] = placing(dense[user, is_new[user]] + lift)
+    for user, (is_item, is_known_of_all) in enumerate(zip(examples.is_item, examples.is_known, strict=True)):
+        is_known = is_known_of_all[is_item]
+        dense = examples.scores[user, is_item, DENSE_COLUMN]
+        placed[user, is_item] = with_new_placed(totals[user, is_item], dense, ~is_known, is_known, lift)
     return placed
 
 

@@ -149,12 +149,12 @@ def features_of(
     """What a mixture reads of each candidate; 0 for padding."""
     shape = (*examples.is_item.shape, num_features(len(floors)))
     features = np.zeros(shape, dtype=np.float32)
-    for user, is_item in enumerate(examples.is_item):
+    for user, (is_item, is_known) in enumerate(zip(examples.is_item, examples.is_known, strict=True)):
         features[user, is_item] = candidate_features(
             examples.scores[user, is_item],
             examples.training_counts[user, is_item],
             int(examples.history_lengths[user]),
-            examples.is_known[user, is_item],
+            is_known[is_item],
             floors,
         )
     return features
