@@ -156,6 +156,7 @@ async def prepared_serving(bundle: Bundle, settings: Settings) -> Serving:
         settings.device,
         num_views=settings.num_views,
         num_beams=settings.num_beams,
+        dtype=settings.dtype,
         cuda_graphs=settings.cuda_graphs,
     )
     return Serving(bundle, recommender)

@@ -216,6 +216,8 @@ class Info(BaseModel):
     python_version: str
     releases: dict[str, str] = Field(description="Of the libraries that answers depend on.")
     device: str = Field(description="Where the generator runs.")
+    dtype: str = Field(description="Numbers of the generator.")
+    num_threads: int = Field(description="That this process computes with on a CPU.")
     uptime_seconds: float
     settings: dict[str, int | float] = Field(description="Those that name no address, path or secret.")
     bundle_id: str

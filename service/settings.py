@@ -79,6 +79,11 @@ class Settings(StoreSettings):
     device: str = Field(
         default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$", description="Where the generator runs."
     )
+    dtype: str = Field(
+        default="float32",
+        pattern=r"^(float32|bfloat16)$",
+        description="Numbers of the generator; bfloat16 is faster on hardware that has it, and nearly as exact.",
+    )
     cuda_graphs: bool = Field(
         default=True, description="On a CUDA GPU, record the search once and repeat it as a whole."
     )

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 
 from clairo_core.bundle import load_bundle
 from clairo_core.errors import SettingsError
+from service.bundle_swap import prepared_serving
 from service.bundles import BundleShelf
 from service.cache import Cache
 from service.errors import StoreError
@@ -18,7 +19,6 @@ from service.experiments import FeedbackEvents, Outcomes, Split, parsed_experime
 from service.ingestion import Ingestion
 from service.metrics import Metrics
 from service.recommendations import ModelBatcher, Recommendations
-from service.serving import Serving
 from service.settings import Settings
 from service.store.store import Store
 
@@ -53,14 +53,7 @@ async def open_split(
         raise SettingsError(f"experiment {experiment.name}: {served_bundle_id} is served already; name another bundle")
     shelf = BundleShelf(settings.bundle, settings.bundles_dir or settings.bundle.parent)
     bundle = await asyncio.to_thread(load_bundle, shelf.find(experiment.bundle_id).folder)
-    recommender = await asyncio.to_thread(
-        bundle.recommender,
-        settings.device,
-        num_views=settings.num_views,
-        num_beams=settings.num_beams,
-        cuda_graphs=settings.cuda_graphs,
-    )
-    serving = Serving(bundle, recommender)
+    serving = await prepared_serving(bundle, settings)
     ingestion = Ingestion(serving, store, max_queue_depth=settings.max_queue_depth, metrics=metrics)
     await ingestion.catch_up()
     treatment = Recommendations(

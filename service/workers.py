@@ -48,6 +48,8 @@ def serve_with_workers(
     Returns:
         Why a worker could not start; None if all went well.
     """
+    # Read when a worker loads torch; what the operator has set stays.
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads_a_worker(settings.workers)))
     shared_folder = Path(tempfile.mkdtemp(prefix="clairo-metrics-"))
     # prometheus-client reads it when a worker imports it.
     os.environ[SHARED_FOLDER_VARIABLE] = str(shared_folder)
@@ -56,6 +58,13 @@ def serve_with_workers(
     finally:
         del os.environ[SHARED_FOLDER_VARIABLE]
         shutil.rmtree(shared_folder, ignore_errors=True)
+
+
+def threads_a_worker(num_workers: int) -> int:
+    """Each worker's share of the cores: were each to use all of them, they would wait for one another."""
+    # Where the system can say, only those that this process may use.
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, num_cores // num_workers)
 
 
 class _Workers:

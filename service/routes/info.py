@@ -4,6 +4,7 @@ import platform
 import time
 from importlib.metadata import version
 
+import torch
 from fastapi import APIRouter, Request
 
 from service.openapi import problem_answers
@@ -43,6 +44,8 @@ async def get_info(request: Request, parts: ReadyParts) -> Info:
         python_version=platform.python_version(),
         releases={name: version(name) for name in RELEASES_SHOWN},
         device=str(serving.recommender.generator.device),
+        dtype=settings.dtype,
+        num_threads=torch.get_num_threads(),
         uptime_seconds=round(time.monotonic() - readiness.created_at, 3),
         settings={name: getattr(settings, name) for name in SETTINGS_SHOWN},
         bundle_id=manifest.bundle_id,

@@ -197,3 +197,14 @@ async def test_once_ready_it_says_what_it_serves(client: httpx.AsyncClient, bund
     assert served["num_items"] == len(bundle.catalogue)
     assert served["can_ingest"] is True
     assert served["encoders"] == dict(bundle.manifest.encoders)
+
+
+async def test_in_half_precision_it_finds_nearly_the_same_items_and_says_so(
+    client: httpx.AsyncClient, bundle: Bundle
+) -> None:
+    history = list(bundle.catalogue.item_ids[:3])
+    exact = ids_of(await recommend(client, history=history, limit=10))
+    async with running_service(bundle, dtype="bfloat16") as half:
+        assert (await half.get("/info")).json()["dtype"] == "bfloat16"
+        assert len(set(exact) & set(ids_of(await recommend(half, history=history, limit=10)))) >= 8
+    assert (await client.get("/info")).json()["dtype"] == "float32"

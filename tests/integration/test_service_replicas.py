@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.catalogue_sync import CatalogueSync
 from service.redis_link import RedisLink
+from service.workers import threads_a_worker
 from tests.postgres_server import PostgresServer
 from tests.redis_server import running_redis
 from tests.running_service import START_SECONDS, ServiceProcess, running_process
@@ -104,6 +105,8 @@ def workers_of(service: ServiceProcess) -> list[int]:
 
 def test_workers_share_one_port_one_catalogue_and_one_set_of_numbers(two_workers: ServiceProcess) -> None:
     assert len(workers_of(two_workers)) == 2
+    info = httpx.get(f"{two_workers.url}/info", timeout=60).json()
+    assert info["num_threads"] == int(os.environ.get("OMP_NUM_THREADS", threads_a_worker(2)))
     with httpx.Client(timeout=60) as client:
         assert post_mug(client, two_workers.url, "shared-mug").status_code == 201
     posted_at = time.monotonic()
