@@ -8,38 +8,30 @@ may fail that were in flight on the killed process, or that need the store while
 --seconds is for each fault.
 """
 
-import argparse
 import asyncio
 import sys
 import time
-from collections.abc import Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from benchmarks.report import Row, run_benchmark
+from benchmarks.report import Row
 from benchmarks.serve_load import NO_ANSWER
-from benchmarks.shop import Shop, running_shop
+from benchmarks.shop import Shop
+from benchmarks.shop_benchmark import Times, capacity_of, capacity_row, run_shop_benchmark
 from benchmarks.shop_clients import ShopClients, count_of_statuses
 from benchmarks.shop_fault_kinds import FAULTS, Fault, make_ballast, wait_until_well
-from benchmarks.shop_load import CAPACITY_CLIENTS, clients_of, kept_rows
 
 SECONDS, QUICK_SECONDS = 60.0, 12.0
-CAPACITY_SECONDS, QUICK_CAPACITY_SECONDS = 30.0, 8.0
 STRIKE_AT, HEAL_AT = 0.2, 0.5
 """Of a fault's seconds."""
 TOO_MANY = 429
 
 
-async def measured_faults(
-    shop: Shop, clients: ShopClients, faults: Sequence[Fault], capacity_seconds: float, seconds: float
-) -> list[Row]:
+async def measured_faults(shop: Shop, clients: ShopClients, times: Times) -> list[Row]:
     """What clients see of each fault, at half of the capacity that they find first."""
     await asyncio.to_thread(make_ballast, shop)
-    await clients.ask_as_fast_as_answered(CAPACITY_CLIENTS, capacity_seconds / 4)
-    capacity = (await clients.ask_as_fast_as_answered(CAPACITY_CLIENTS, capacity_seconds)).per_second
-    rows = [Row("capacity, as clients that wait for each other find it", capacity, "requests/s", "higher")]
-    for fault in faults:
-        rows += await _seen_of(fault, shop, clients, capacity / 2, seconds)
+    capacity = await capacity_of(clients, times.capacity_seconds)
+    rows = [capacity_row(capacity)]
+    for fault in FAULTS:
+        rows += await _seen_of(fault, shop, clients, capacity / 2, times.seconds)
     return rows
 
 
@@ -77,34 +69,5 @@ async def _seen_of(fault: Fault, shop: Shop, clients: ShopClients, per_second: f
     ]
 
 
-def rows_of(bundle: Path | None, seconds: float, capacity_seconds: float) -> tuple[str, list[Row]]:
-    """What was measured on, and the table."""
-    with TemporaryDirectory() as folder, running_shop(Path(folder), bundle, can_set_clock=True) as shop:
-
-        async def measure() -> tuple[list[Row], ShopClients]:
-            clients = clients_of(shop)
-            rows = await measured_faults(shop, clients, FAULTS, capacity_seconds, seconds)
-            await clients.close()
-            return rows, clients
-
-        rows, clients = asyncio.run(measure())
-        rows += kept_rows(shop, clients)
-        return f"{shop.name}; 2 workers of one thread, PostgreSQL, Redis; {seconds:g} seconds a fault", rows
-
-
-def main() -> int:
-    """Take our own flags off the command line; the rest is every benchmark's."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--bundle", type=Path)
-    parser.add_argument("--seconds", type=float)
-    own, rest = parser.parse_known_args()
-
-    def measure(quick: bool) -> tuple[str, list[Row]]:
-        seconds = own.seconds or (QUICK_SECONDS if quick else SECONDS)
-        return rows_of(own.bundle, seconds, QUICK_CAPACITY_SECONDS if quick else CAPACITY_SECONDS)
-
-    return run_benchmark(measure, rest)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_shop_benchmark(measured_faults, "a fault", SECONDS, QUICK_SECONDS, can_set_clock=True))

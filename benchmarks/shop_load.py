@@ -8,57 +8,41 @@ come at a constant rate. In the end, the store's rows are counted against what w
 of the three; --quick takes a few. The bundle is the demo shop's where `make demo-bundle` has made it.
 """
 
-import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import httpx
-
-from benchmarks.report import Row, run_benchmark
+from benchmarks.report import Row
 from benchmarks.serve_load import NO_ANSWER, Answered, Load
 from benchmarks.serve_process import ServiceProcess
-from benchmarks.shop import Shop, running_shop
-from benchmarks.shop_clients import ShopAnswered, ShopClients, catalogue_item_ids, count_of_statuses
-from benchmarks.shop_ledger import Ledger
-from benchmarks.shop_traffic import Kind, ShopTraffic
+from benchmarks.shop import Shop
+from benchmarks.shop_benchmark import Times, capacity_of, capacity_row, run_shop_benchmark
+from benchmarks.shop_clients import ShopAnswered, ShopClients, count_of_statuses
+from benchmarks.shop_traffic import Kind
 
-CAPACITY_CLIENTS = 32
 LEVELS = {"half": 0.5, "full": 1.0, "twice": 2.0}
 """Of the capacity."""
 SECONDS, QUICK_SECONDS = 300.0, 15.0
-CAPACITY_SECONDS, QUICK_CAPACITY_SECONDS = 30.0, 8.0
 SAMPLE_SECONDS = 0.5
 SETTLE_SECONDS = 1.0
 MAX_GROWTH_PERCENT = 5.0
 SOAKED_SECONDS = 120.0
 """From so long on, memory must be flat: buffers and caches are full by then."""
-NUM_SERVED_CHECKED = 200
 TOO_MANY, TOO_LATE = 429, 504
 MAX_LATE_PERCENT = 1.0
 """A request that cannot be answered in time is to be refused at once, but what the machine does next nobody knows."""
 
 
-def clients_of(shop: Shop, prefix: str = "new") -> ShopClients:
-    """Clients who know the catalogue, and have not asked for anything yet; ids of theirs begin with `prefix`."""
-    return ShopClients(shop.service.url, ShopTraffic(Ledger(catalogue_item_ids(shop.service.url), prefix)))
-
-
-async def measured_load(
-    service: ServiceProcess, clients: ShopClients, capacity_seconds: float, seconds: float
-) -> list[Row]:
+async def measured_load(shop: Shop, clients: ShopClients, times: Times) -> list[Row]:
     """The capacity, and what becomes of the traffic at each level."""
-    await clients.ask_as_fast_as_answered(CAPACITY_CLIENTS, capacity_seconds / 4)
-    capacity = (await clients.ask_as_fast_as_answered(CAPACITY_CLIENTS, capacity_seconds)).per_second
-    rows = [Row("capacity, as clients that wait for each other find it", capacity, "requests/s", "higher")]
+    capacity = await capacity_of(clients, times.capacity_seconds)
+    rows = [capacity_row(capacity)]
     for level, share in LEVELS.items():
         memory: list[float] = []
-        watching = asyncio.create_task(_watch(service, memory))
-        load = await clients.ask_at_constant_rate(share * capacity, seconds)
+        watching = asyncio.create_task(_watch(shop.service, memory))
+        load = await clients.ask_at_constant_rate(share * capacity, times.seconds)
         watching.cancel()
-        rows += load_rows(f"{level} capacity", load, memory, seconds)
+        rows += load_rows(f"{level} capacity", load, memory, times.seconds)
         await asyncio.sleep(SETTLE_SECONDS)
     return rows
 
@@ -111,73 +95,5 @@ def _named(words: str, answers: Sequence[Answered]) -> str:
     return f"{words} ({count_of_statuses(answers)})" if answers else words
 
 
-def kept_rows(shop: Shop, clients: ShopClients) -> list[Row]:
-    """What the store and the workers have, against what was acknowledged; and what was wrong with answers."""
-    shop.wait_for_jobs()
-    ledger = clients.ledger
-    items = f"FROM items WHERE namespace = 'default' AND item_id LIKE '{ledger.prefix}-%'"
-    prices = {row[0]: row[1] for row in shop.rows_of(f"SELECT item_id, attributes->>'price' {items}")}
-    changes = f"FROM catalogue_changes WHERE namespace = 'default' AND item_id LIKE '{ledger.prefix}-%'"
-    newest = shop.rows_of(f"SELECT DISTINCT ON (item_id) item_id, kind {changes} ORDER BY item_id, version DESC")
-    retired = {item_id for item_id, kind in newest if kind == "retired"}
-    feedback = f"FROM feedback_events WHERE namespace = 'default' AND event_id LIKE '{ledger.prefix}-%'"
-    events = {row[0] for row in shop.rows_of(f"SELECT event_id {feedback}")}
-    lost = ledger.lost_in(prices, retired, events)
-    wrong = ledger.wrong
-    acknowledged = {
-        "items": len(ledger.prices),
-        "retirements": len(ledger.retired_at),
-        "events": len(ledger.events),
-    }
-    return [
-        *(Row(f"acknowledged: {name}", count, "rows", "higher") for name, count in acknowledged.items()),
-        *(Row(f"not kept, of those: {name}", count, "rows", "lower", 0) for name, count in lost.items()),
-        Row("kept, but not served", num_unserved(shop.service.url, ledger), "items", "lower", 0),
-        Row(f"wrong answers{_counted(wrong)}", wrong.total(), "answers", "lower", 0),
-        Row(f"undeclared answers{_counted(clients.undeclared)}", clients.undeclared.total(), "answers", "lower", 0),
-        Row("tracebacks in the service's log", shop.num_tracebacks(), "errors", "lower", 0),
-    ]
-
-
-def _counted(counts: "dict[str, int]") -> str:
-    return f" ({', '.join(f'{name}: {count}' for name, count in counts.items())})" if counts else ""
-
-
-def num_unserved(url: str, ledger: Ledger) -> int:
-    """Of the newest items that are kept, how many a worker does not know; each is asked for anew, of any worker."""
-    newest = list(ledger.prices)[-NUM_SERVED_CHECKED:]
-    with httpx.Client(base_url=url, limits=httpx.Limits(max_keepalive_connections=0)) as client:
-        return sum(client.get(f"/items/{item_id}").status_code != 200 for item_id in newest)
-
-
-def rows_of(bundle: Path | None, seconds: float, capacity_seconds: float) -> tuple[str, list[Row]]:
-    """What was measured on, and the table."""
-    with TemporaryDirectory() as folder, running_shop(Path(folder), bundle) as shop:
-
-        async def measure() -> tuple[list[Row], ShopClients]:
-            clients = clients_of(shop)
-            rows = await measured_load(shop.service, clients, capacity_seconds, seconds)
-            await clients.close()
-            return rows, clients
-
-        rows, clients = asyncio.run(measure())
-        rows += kept_rows(shop, clients)
-        return f"{shop.name}; 2 workers of one thread, PostgreSQL, Redis; {seconds:g} seconds a level", rows
-
-
-def main() -> int:
-    """Take our own flags off the command line; the rest is every benchmark's."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--bundle", type=Path)
-    parser.add_argument("--seconds", type=float)
-    own, rest = parser.parse_known_args()
-
-    def measure(quick: bool) -> tuple[str, list[Row]]:
-        seconds = own.seconds or (QUICK_SECONDS if quick else SECONDS)
-        return rows_of(own.bundle, seconds, QUICK_CAPACITY_SECONDS if quick else CAPACITY_SECONDS)
-
-    return run_benchmark(measure, rest)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_shop_benchmark(measured_load, "a level", SECONDS, QUICK_SECONDS))

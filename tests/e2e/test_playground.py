@@ -4,25 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Request, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
+from tests.browser import NAMELESS, TOO_FAINT, opened_page
 from tests.running_service import drawn_picture, running_process
 from tests.tiny import tiny_bundle
-
-SYSTEM_CHROMIUM = Path("/usr/bin/chromium")
-BROWSER_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-# A busy machine takes its time; what passes does not wait for it.
-expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="module")
@@ -34,25 +20,10 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def page(url: str) -> Iterator[Page]:
-    """The page, loaded; afterwards no script has failed and no other host was asked for anything."""
-    faults: list[str] = []
-
-    def check_host(request: Request) -> None:
-        if not request.url.startswith((url, "blob:")):
-            faults.append(f"asked {request.url}")
-
-    with sync_playwright() as playwright:
-        system = str(SYSTEM_CHROMIUM) if SYSTEM_CHROMIUM.exists() else None
-        browser = playwright.chromium.launch(executable_path=system, args=BROWSER_FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.on("request", check_host)
-        page.on("pageerror", lambda error: faults.append(f"script: {error}"))
-        page.on("console", lambda line: faults.append(line.text) if "Content Security Policy" in line.text else None)
-        page.goto(url)
+    """The page, loaded."""
+    with opened_page(url) as page:
         expect(page.locator("#recommended li")).to_have_count(10)
         yield page
-        browser.close()
-    assert faults == []
 
 
 def cards(page: Page) -> list[str]:
@@ -221,35 +192,6 @@ def test_every_control_has_a_name_and_words_stand_out_from_their_ground(page: Pa
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         assert page.evaluate(TOO_FAINT) == []
-
-
-NAMELESS = """() => [...document.querySelectorAll('button, input, select, textarea')]
-  .filter((control) => !(control.getAttribute('aria-label') || control.labels?.length || control.textContent.trim()))
-  .map((control) => control.outerHTML)"""
-
-# WCAG 2.2, contrast (minimum): 4.5 to 1 for words of this size.
-TOO_FAINT = """() => {
-  const linear = (part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
-  const colour = (text) => text.match(/[\\d.]+/g).map(Number);
-  const luminance = ([red, green, blue]) =>
-    0.2126 * linear(red / 255) + 0.7152 * linear(green / 255) + 0.0722 * linear(blue / 255);
-  const ground = (node) => {
-    for (let at = node; at; at = at.parentElement) {
-      const parts = colour(getComputedStyle(at).backgroundColor);
-      if (parts.length < 4 || parts[3] === 1) return parts;
-    }
-    return [255, 255, 255];
-  };
-  const faint = new Set();
-  for (const node of document.querySelectorAll('body *')) {
-    const says = [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
-    if (!says || !node.checkVisibility() || node.closest('noscript, .is-waiting, :disabled')) continue;
-    const [one, other] = [colour(getComputedStyle(node).color), ground(node)].map(luminance);
-    const ratio = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
-    if (ratio < 4.5) faint.add(`${node.tagName}.${node.className}: ${ratio.toFixed(2)}`);
-  }
-  return [...faint];
-}"""
 
 
 @pytest.mark.parametrize("width", [360, 768, 1600])

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Request, expect, sync_playwright
+from playwright.sync_api import Page, expect
 from typer.testing import CliRunner
 
 from service.cli import app
-from tests.e2e.test_playground import BROWSER_FLAGS, NAMELESS, SYSTEM_CHROMIUM, TOO_FAINT
+from tests.browser import NAMELESS, TOO_FAINT, opened_page
 from tests.running_service import running_process
 from tests.tiny import tiny_bundle
 
@@ -39,27 +39,10 @@ def url(data_dir: Path, keys: dict[str, str]) -> Iterator[str]:
 
 @pytest.fixture
 def page(url: str, keys: dict[str, str]) -> Iterator[Page]:
-    """The page as it is first seen; afterwards no script has failed and no address held a key."""
-    faults: list[str] = []
-
-    def check(request: Request) -> None:
-        if any(key in request.url or key.rsplit("_", 1)[1] in request.url for key in keys.values()):
-            faults.append(f"a key in {request.url}")
-        if not request.url.startswith((url, "blob:")):
-            faults.append(f"asked {request.url}")
-
-    with sync_playwright() as playwright:
-        system = str(SYSTEM_CHROMIUM) if SYSTEM_CHROMIUM.exists() else None
-        browser = playwright.chromium.launch(executable_path=system, args=BROWSER_FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.on("request", check)
-        page.on("pageerror", lambda error: faults.append(f"script: {error}"))
-        page.on("console", lambda line: faults.append(line.text) if "Content Security Policy" in line.text else None)
-        page.goto(url)
+    """The page as it is first seen; no address may hold a key, nor a key's secret half."""
+    secrets = [part for key in keys.values() for part in (key, key.rsplit("_", 1)[1])]
+    with opened_page(url, secrets) as page:
         yield page
-        assert not any(key in page.url for key in keys.values())
-        browser.close()
-    assert faults == []
 
 
 def give(page: Page, key: str) -> None:

@@ -4,24 +4,20 @@ What is asserted is what `benchmarks.shop_load` and `benchmarks.shop_faults` say
 acknowledged is lost, no answer is wrong or undeclared, and no request fails that a fault does not excuse.
 """
 
-import asyncio
 from collections.abc import Iterator, Sequence
 
 import pytest
 
 from benchmarks.report import Row
 from benchmarks.shop import Shop, running_shop
-from benchmarks.shop_clients import ShopClients
-from benchmarks.shop_fault_kinds import FAULTS
+from benchmarks.shop_benchmark import Times, measured_on
 from benchmarks.shop_faults import measured_faults
-from benchmarks.shop_load import clients_of, kept_rows, measured_load
+from benchmarks.shop_load import measured_load
 from benchmarks.shop_traffic import Kind
 
 CAPACITY_SECONDS = 1.0
 LEVEL_SECONDS = 1.5
 FAULT_SECONDS = 1.0
-
-
 # On a busy machine, late is not wrong.
 SETTINGS = {"num_views": 2, "num_beams": 20, "request_deadline_seconds": 30.0}
 
@@ -37,23 +33,11 @@ def missed(rows: Sequence[Row]) -> list[str]:
 
 
 def test_at_half_full_and_twice_capacity_nothing_fails_and_nothing_accepted_is_lost(shop: Shop) -> None:
-    async def measure() -> tuple[list[Row], ShopClients]:
-        clients = clients_of(shop, "load")
-        rows = await measured_load(shop.service, clients, CAPACITY_SECONDS, LEVEL_SECONDS)
-        await clients.close()
-        return rows, clients
-
-    rows, clients = asyncio.run(measure())
-    assert missed(rows + kept_rows(shop, clients)) == []
+    rows, clients = measured_on(shop, measured_load, Times(CAPACITY_SECONDS, LEVEL_SECONDS), "load")
+    assert missed(rows) == []
     assert {answer.kind for answer in clients.answers if answer.is_good} == set(Kind)
 
 
 def test_faults_fail_no_more_than_they_must_and_lose_nothing(shop: Shop) -> None:
-    async def measure() -> tuple[list[Row], ShopClients]:
-        clients = clients_of(shop, "faults")
-        rows = await measured_faults(shop, clients, FAULTS, CAPACITY_SECONDS, FAULT_SECONDS)
-        await clients.close()
-        return rows, clients
-
-    rows, clients = asyncio.run(measure())
-    assert missed(rows + kept_rows(shop, clients)) == []
+    rows, _ = measured_on(shop, measured_faults, Times(CAPACITY_SECONDS, FAULT_SECONDS), "faults")
+    assert missed(rows) == []

@@ -1,0 +1,77 @@
+"""A real browser on a page of ours; it notices failing scripts, strange hosts and secrets in addresses."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Page, Request, expect, sync_playwright
+
+SYSTEM_CHROMIUM = Path("/usr/bin/chromium")
+BROWSER_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+NAMELESS = """() => [...document.querySelectorAll('button, input, select, textarea')]
+  .filter((control) => !(control.getAttribute('aria-label') || control.labels?.length || control.textContent.trim()))
+  .map((control) => control.outerHTML)"""
+"""Controls without a name."""
+
+# WCAG 2.2, contrast (minimum): 4.5 to 1 for words of this size.
+TOO_FAINT = """() => {
+  const linear = (part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+  const colour = (text) => text.match(/[\\d.]+/g).map(Number);
+  const luminance = ([red, green, blue]) =>
+    0.2126 * linear(red / 255) + 0.7152 * linear(green / 255) + 0.0722 * linear(blue / 255);
+  const ground = (node) => {
+    for (let at = node; at; at = at.parentElement) {
+      const parts = colour(getComputedStyle(at).backgroundColor);
+      if (parts.length < 4 || parts[3] === 1) return parts;
+    }
+    return [255, 255, 255];
+  };
+  const faint = new Set();
+  for (const node of document.querySelectorAll('body *')) {
+    const says = [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
+    if (!says || !node.checkVisibility() || node.closest('noscript, .is-waiting, :disabled')) continue;
+    const [one, other] = [colour(getComputedStyle(node).color), ground(node)].map(luminance);
+    const ratio = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+    if (ratio < 4.5) faint.add(`${node.tagName}.${node.className}: ${ratio.toFixed(2)}`);
+  }
+  return [...faint];
+}"""
+"""Words that are too little unlike their ground."""
+
+
+# A busy machine takes its time; what passes does not wait for it.
+expect.set_options(timeout=30_000)
+
+
+@contextmanager
+def opened_page(url: str, secrets: Collection[str] = ()) -> Iterator[Page]:
+    """The page; afterwards no script has failed, no other host was asked, and no address held one of `secrets`."""
+    faults: list[str] = []
+
+    def check(request: Request) -> None:
+        if any(secret in request.url for secret in secrets):
+            faults.append(f"a secret in {request.url}")
+        if not request.url.startswith((url, "blob:")):
+            faults.append(f"asked {request.url}")
+
+    with sync_playwright() as playwright:
+        system = str(SYSTEM_CHROMIUM) if SYSTEM_CHROMIUM.exists() else None
+        browser = playwright.chromium.launch(executable_path=system, args=BROWSER_FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.on("request", check)
+        page.on("pageerror", lambda error: faults.append(f"script: {error}"))
+        page.on("console", lambda line: faults.append(line.text) if "Content Security Policy" in line.text else None)
+        page.goto(url)
+        yield page
+        assert not any(secret in page.url for secret in secrets)
+        browser.close()
+    assert faults == []
