@@ -39,6 +39,7 @@ NUM_ADDED = 7
 NUM_REQUESTS = 7
 HISTORY_LENGTHS = (1, 5, 20, 50, 100, 200)
 HISTORY_CATALOGUE = 10_000
+EXACT_SIZES = (100, 300, 1000, 3000, 10_000)
 MIB = 1024 * 1024
 
 
@@ -127,6 +128,29 @@ def catalogue_rows(generator: Generator, tokenizer: Tokenizer, sizes: Sequence[i
     return rows
 
 
+def exact_rows(generator: Generator, tokenizer: Tokenizer) -> list[Row]:
+    """What it takes to score every item exactly, by beams as wide as the catalogue, of small catalogues."""
+    rows = []
+    for num_items in EXACT_SIZES:
+        catalogue = build_catalogue(
+            [f"item-{row}" for row in range(num_items)], made_feature_sets(num_items), tokenizer
+        )
+        requests = requests_of(num_items, MAX_HISTORY_ITEMS)
+        times = []
+        for num_beams in (NUM_BEAMS, num_items):
+            recommender = Recommender(
+                catalogue,
+                tokenizer,
+                generator,
+                np.ones(num_items, dtype=np.int64),
+                num_views=NUM_VIEWS,
+                num_beams=num_beams,
+            )
+            times.append(median_ms([partial(recommender.recommend_batch, [request]) for request in requests]))
+        rows.append(Row(f"{num_items:,} items: every item scored, against beams", times[1] / times[0], "x", "lower"))
+    return rows
+
+
 def history_rows(generator: Generator, tokenizer: Tokenizer) -> list[Row]:
     """A request, by the number of items of its history."""
     recommender = Recommender(
@@ -162,7 +186,11 @@ def rows(quick: bool) -> tuple[str, list[Row]]:
     generator = Generator(dataclasses.replace(generator.config, softmax=Softmax.REACHABLE), generator.weights)
     tokenizer = Tokenizer(vocabulary)
     sizes = [1000, 10_000, 100_000] if quick else [1000, 10_000, 100_000, LARGEST]
-    table = catalogue_rows(generator, tokenizer, sizes) + history_rows(generator, tokenizer)
+    table = [
+        *catalogue_rows(generator, tokenizer, sizes),
+        *exact_rows(generator, tokenizer),
+        *history_rows(generator, tokenizer),
+    ]
     return f"made items; {torch.get_num_threads()} torch thread(s)", table
 
 
