@@ -5,9 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed-from-lock
 PORT ?= 8000
+# Two keep two cores busy; a third would only wait for them.
+TEST_PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: install demo demo-bundle test lint bench soak lock clean help
+.PHONY: install demo demo-bundle test lint bench soak schemathesis lock clean help
 
 help:            ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/  /' | sort
@@ -32,7 +34,7 @@ demo-bundle: install
 
 test: install lint  ## everything that CI checks
 	@.ci/browser
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 lint: install  ## style, types and the direction of imports
 	$(BIN)/ruff check .
@@ -41,13 +43,16 @@ lint: install  ## style, types and the direction of imports
 	$(BIN)/lint-imports
 
 bench: install  ## every benchmark in its short form
-	@for name in $$(grep -l 'run_benchmark(rows)' benchmarks/*.py | xargs -n1 basename | sed 's/\.py$$//'); do \
+	@for name in $$(grep -l 'run_benchmark(rows[,)]' benchmarks/*.py | xargs -n1 basename | sed 's/\.py$$//'); do \
 	  echo "== $$name"; $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
 
 soak: demo-bundle  ## an hour of load, faults and generated requests: what make test does for seconds
 	$(BIN)/python -m benchmarks.shop_load
 	$(BIN)/python -m benchmarks.shop_faults
 	$(BIN)/python -m benchmarks.soak
+	$(MAKE) schemathesis
+
+schemathesis: install  ## ten thousand generated requests at least, all checks on
 	SCHEMATHESIS_CASES=1000 $(BIN)/python -m pytest -rP tests/e2e/test_schemathesis.py
 
 lock:            ## write requirements.lock anew (needs uv)
