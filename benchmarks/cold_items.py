@@ -26,6 +26,7 @@ from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationRequest
 from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
+from training.config import DatasetSettings
 from training.datasets import Dataset
 from training.datasets.demo_shop import write_demo_shop
 from training.datasets.tables import build_dataset
@@ -59,7 +60,7 @@ class Draw:
 def rows_of(name: str, num_draws: int, settings: Sequence[str], quick: bool) -> tuple[str, list[Row]]:
     """What was measured on, and the table."""
     folder = shop_folder(name)
-    dataset = open_dataset(folder, (), ("text", "image"), progress_bar)
+    dataset = open_dataset(folder, DatasetSettings(), ("text", "image"), progress_bar)
     measured: dict[str, list[float]] = {}
     for seed in range(1 if quick else num_draws):
         draw = drawn(dataset, seed, [*settings, *(QUICK if quick else ())])

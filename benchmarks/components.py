@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Float64
 
 from benchmarks.report import Row, run_benchmark
 from clairo_core.bundle import load_bundle
+from training.config import DatasetSettings
 from training.datasets.split import validation_split
 from training.evaluate import some_users
 from training.joint_ranking.calibrate_new_items import totals_of
@@ -40,7 +41,7 @@ def rows_of(bundle_folder: Path, data: Path, quick: bool) -> tuple[str, list[Row
     ranking = recommender.joint_ranking
     if ranking is None:
         sys.exit(f"{bundle_folder} has no joint ranking, so there are no components to compare")
-    dataset = open_dataset(data, (), tuple(bundle.manifest.encoders), progress_bar)
+    dataset = open_dataset(data, DatasetSettings(), tuple(bundle.manifest.encoders), progress_bar)
     split = some_users(validation_split(dataset), QUICK_USERS if quick else MAX_USERS, seed=0)
     item_ids = [item.item_id for item in dataset.items]
     (examples,) = mixture_examples(recommender, (ranking,), item_ids, split, progress_bar)

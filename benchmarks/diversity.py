@@ -15,6 +15,7 @@ from benchmarks.report import Row, run_benchmark
 from clairo_core.bundle import load_bundle
 from clairo_core.diversity import cosine_similarities, intra_list_distance, rank_diverse
 from clairo_core.items import UserHistory
+from training.config import DatasetSettings
 from training.datasets.demo_shop import write_demo_shop
 from training.datasets.split import test_split
 from training.evaluate import some_users
@@ -40,7 +41,7 @@ def rows(quick: bool) -> tuple[str, list[Row]]:
     if bundle.item_embeddings is None:
         sys.exit(f"{BUNDLE} was trained on ready-made codes and has no item embeddings to tell items apart by")
     recommender = bundle.recommender("cpu")
-    dataset = open_dataset(SHOP, (), tuple(bundle.manifest.encoders), progress_bar)
+    dataset = open_dataset(SHOP, DatasetSettings(), tuple(bundle.manifest.encoders), progress_bar)
     split = some_users(test_split(dataset), 100 if quick else 1000, seed=0)
     item_ids = [item.item_id for item in dataset.items]
     histories = [

@@ -21,7 +21,7 @@ from clairo_core.bundle import Bundle, load_bundle
 from clairo_core.generation.generator import choose_device
 from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
-from training.config import Preset
+from training.config import DatasetSettings, Preset
 from training.datasets import Dataset
 from training.datasets.demo_shop import write_demo_shop
 from training.datasets.split import test_split
@@ -54,7 +54,7 @@ def rows_of(num_items: int, num_users: int, settings: Sequence[str], quick: bool
     with TemporaryDirectory() as name:
         folder = Path(name)
         write_demo_shop(folder / "shop", num_items, num_users, SEED, progress=progress_bar)
-        now = open_dataset(folder / "shop", (), preset.encode.modalities, progress_bar)
+        now = open_dataset(folder / "shop", DatasetSettings(), preset.encode.modalities, progress_bar)
         before, _ = trained(folder, "before", as_it_was(now), preset)
         serving = load_bundle(folder / "before")
         figures = {"not trained again": (ndcg(before, now, preset), 0.0)}

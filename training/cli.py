@@ -136,7 +136,7 @@ def run(
     from training.stages import StageCache  # noqa: PLC0415
     from training.workbench import Workbench  # noqa: PLC0415
 
-    dataset = open_dataset(data, settings.dataset.code_columns, settings.encode.modalities, progress_bar)
+    dataset = open_dataset(data, settings.dataset, settings.encode.modalities, progress_bar)
     report(
         f"{dataset.name}: {len(dataset.items)} items, {len(dataset.user_ids)} users, "
         f"{len(dataset.sequences.items)} interactions"

@@ -14,6 +14,9 @@ class DatasetSettings:
 
     code_columns: tuple[str, ...] = ()
     """Precomputed code columns to take as the semantic id, by name or by prefix (`text`); empty takes all there are."""
+    codes: str = "ids"
+    """`ids` takes precomputed codes as the items' semantic ids; `vectors` makes each family of columns a modality
+    (text_0 and text_1 give `text_codes`), to be fused, placed by behaviour and quantized anew."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from clairo_core.bundle import load_bundle
 from clairo_core.progress import Progress
 from clairo_core.recommender import Recommender
+from training.config import DatasetSettings
 from training.datasets import Dataset
 from training.datasets.split import test_split, training_sequences, validation_split
 from training.evaluate import evaluate, table_of
@@ -34,7 +35,7 @@ def open_bundle(
     """
     bundle = load_bundle(bundle_folder)
     settings = bundle.manifest.settings
-    dataset = open_dataset(data, settings["dataset"]["code_columns"], settings["encode"]["modalities"], progress)
+    dataset = open_dataset(data, DatasetSettings(**settings["dataset"]), settings["encode"]["modalities"], progress)
     if dataset.fingerprint != bundle.manifest.dataset_fingerprint:
         report(
             f"note: {bundle_folder} was trained on {bundle.manifest.dataset_name!r} in another state; "

@@ -19,7 +19,7 @@ def train_preset(contest: Contest, preset: Preset, seed: int) -> Path:
     Raises:
         ClairoError: whatever a stage of training cannot work with.
     """
-    dataset = open_dataset(contest.data, preset.dataset.code_columns, preset.encode.modalities, contest.progress)
+    dataset = open_dataset(contest.data, preset.dataset, preset.encode.modalities, contest.progress)
     device = choose_device(contest.device)
 
     def build(folder: Path) -> None:

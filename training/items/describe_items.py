@@ -84,7 +84,8 @@ def describe_by_content(bench: Workbench) -> DescribedItems:
         present = int(embeddings[modality].is_present.sum())
         if present == 0:
             raise SettingsError(
-                f"no item of {dataset.name} has {modality}; leave it out with --set encode.modalities=..."
+                f"no item of {dataset.name} has {modality}; name what they have with "
+                f"--set encode.modalities={','.join(dataset.modalities) or '...'}"
             )
         bench.report(f"encode: {present} of {len(dataset.items)} items have {modality}")
 

@@ -99,7 +99,7 @@ def retrain(
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", serving.manifest.dataset_name).strip("-") or "service"
     tables = out.parent / TABLES_FOLDER / name
     report(write_service_tables(tables, serving_folder, source.database, source.since))
-    dataset = open_dataset(tables, preset.dataset.code_columns, preset.encode.modalities, progress)
+    dataset = open_dataset(tables, preset.dataset, preset.encode.modalities, progress)
     newest_at = newest_timestamps(tables, {item.item_id for item in dataset.items})
     stages = StageCache(out.parent / STAGES_FOLDER, report)
     chosen = choose_device(device)
