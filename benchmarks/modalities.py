@@ -13,7 +13,7 @@ With --quick, nothing is trained: how often is the next item among the 50 neares
 import argparse
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +93,7 @@ SCHEMES = {
 class Measured:
     """Each ranker's ranks of the users' next items, from 1; 0 is a miss."""
 
-    ranks: Mapping[str, Int64[np.ndarray, "user"]] = field(default_factory=dict)
+    ranks: Mapping[str, Int64[np.ndarray, "user"]]
 
     def recall(self, ranker: str) -> float:
         """Recall@10."""
