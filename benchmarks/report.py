@@ -81,7 +81,7 @@ def shortened(value: float) -> str:
     """Four significant digits, thousands grouped.
 
     >>> [shortened(value) for value in (123456.0, 0.012345, 12.0)]
-    ['123,456', '0.01234', '12']
+    ['123,456', '0.01235', '12']
     """
     if not math.isfinite(value):
         return str(value)

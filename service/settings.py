@@ -82,7 +82,7 @@ class Settings(StoreSettings):
     dtype: str = Field(
         default="float32",
         pattern=r"^(float32|bfloat16)$",
-        description="Numbers of the generator; bfloat16 is faster on hardware that has it, and nearly as exact.",
+        description="Numbers of the generator; bfloat16 is for hardware that has it, and changes a few places.",
     )
     cuda_graphs: bool = Field(
         default=True, description="On a CUDA GPU, record the search once and repeat it as a whole."

@@ -49,7 +49,7 @@ def serve_with_workers(
         Why a worker could not start; None if all went well.
     """
     # Read when a worker loads torch; what the operator has set stays.
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads_a_worker(settings.workers)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads_a_worker(settings.workers, usable_cores())))
     shared_folder = Path(tempfile.mkdtemp(prefix="clairo-metrics-"))
     # prometheus-client reads it when a worker imports it.
     os.environ[SHARED_FOLDER_VARIABLE] = str(shared_folder)
@@ -60,11 +60,18 @@ def serve_with_workers(
         shutil.rmtree(shared_folder, ignore_errors=True)
 
 
-def threads_a_worker(num_workers: int) -> int:
-    """Each worker's share of the cores: were each to use all of them, they would wait for one another."""
-    # Where the system can say, only those that this process may use.
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def threads_a_worker(num_workers: int, num_cores: int) -> int:
+    """Each worker's share of the cores: were each to use all of them, they would wait for one another.
+
+    >>> [threads_a_worker(num_workers, 8) for num_workers in (1, 3, 16)]
+    [8, 2, 1]
+    """
     return max(1, num_cores // num_workers)
+
+
+def usable_cores() -> int:
+    """Those that this process may use, where the system can say; else all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Workers:

@@ -49,13 +49,20 @@ async def running_service(
 class ServiceProcess:
     """`clairo-serve run` as a process of its own."""
 
-    def __init__(self, bundle: Path, data_dir: Path, *flags: str) -> None:
+    def __init__(self, bundle: Path, data_dir: Path, *flags: str, threads: int | None = 1) -> None:
+        """`threads` of torch; with None the service is left to choose."""
         command = [sys.executable, "-m", "service.cli", "run", "--bundle", str(bundle), "--data-dir", str(data_dir)]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("CLAIRO_")}
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("CLAIRO_") and name != "OMP_NUM_THREADS"
+        }
+        if threads is not None:
+            environment["OMP_NUM_THREADS"] = str(threads)
         self.process = subprocess.Popen(
             [*command, "--port", "0", "--device", "cpu", "--num-views", "2", "--num-beams", "20", *flags],
             cwd=Path(__file__).resolve().parents[1],
-            env=environment | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+            env=environment | {"PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -104,9 +111,9 @@ class ServiceProcess:
 
 
 @contextmanager
-def running_process(bundle: Path, data_dir: Path, *flags: str) -> Iterator[ServiceProcess]:
+def running_process(bundle: Path, data_dir: Path, *flags: str, threads: int | None = 1) -> Iterator[ServiceProcess]:
     """A process that is ready, and ended when the test is done with it, if it was not killed before."""
-    service = ServiceProcess(bundle, data_dir, *flags)
+    service = ServiceProcess(bundle, data_dir, *flags, threads=threads)
     try:
         service.wait_until_ready()
         yield service

@@ -44,7 +44,7 @@ async def get_info(request: Request, parts: ReadyParts) -> Info:
         python_version=platform.python_version(),
         releases={name: version(name) for name in RELEASES_SHOWN},
         device=str(serving.recommender.generator.device),
-        dtype=settings.dtype,
+        dtype=str(serving.recommender.generator.dtype).removeprefix("torch."),
         num_threads=torch.get_num_threads(),
         uptime_seconds=round(time.monotonic() - readiness.created_at, 3),
         settings={name: getattr(settings, name) for name in SETTINGS_SHOWN},

@@ -99,10 +99,10 @@ def test_no_generated_request_breaks_the_contract(case: schemathesis.Case, servi
     )
 
 
-def test_ten_operations_at_least_were_asked_as_often_as_was_wanted(service: OpenedService) -> None:
-    """Others take nothing that could be drawn, or little."""
+def test_thirty_times_as_many_requests_were_made_as_were_drawn_for_an_operation(service: OpenedService) -> None:
+    """Of 22 operations, some with more than one kind of request: ten thousand at least in CI, with 350."""
     families = text_string_to_metric_families(httpx.get(f"{service.url}/metrics", timeout=60).text)
     samples = [sample for family in families for sample in family.samples]
     counts = [sample.value for sample in samples if sample.name == "clairo_request_duration_seconds_count"]
     print(f"{sum(counts):,.0f} requests")
-    assert sum(counts) >= 10 * NUM_CASES
+    assert sum(counts) >= 30 * NUM_CASES

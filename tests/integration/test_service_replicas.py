@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.catalogue_sync import CatalogueSync
 from service.redis_link import RedisLink
-from service.workers import threads_a_worker
+from service.workers import threads_a_worker, usable_cores
 from tests.postgres_server import PostgresServer
 from tests.redis_server import running_redis
 from tests.running_service import START_SECONDS, ServiceProcess, running_process
@@ -93,7 +93,9 @@ def test_an_item_posted_to_one_process_is_soon_recommendable_on_the_other(
 
 @pytest.fixture(scope="module")
 def two_workers(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
-    with running_process(bundle, tmp_path_factory.mktemp("data"), "--workers", "2", "--log-format", "json") as service:
+    with running_process(
+        bundle, tmp_path_factory.mktemp("data"), "--workers", "2", "--log-format", "json", threads=None
+    ) as service:
         yield service
 
 
@@ -106,7 +108,7 @@ def workers_of(service: ServiceProcess) -> list[int]:
 def test_workers_share_one_port_one_catalogue_and_one_set_of_numbers(two_workers: ServiceProcess) -> None:
     assert len(workers_of(two_workers)) == 2
     info = httpx.get(f"{two_workers.url}/info", timeout=60).json()
-    assert info["num_threads"] == int(os.environ.get("OMP_NUM_THREADS", threads_a_worker(2)))
+    assert info["num_threads"] == threads_a_worker(2, usable_cores())
     with httpx.Client(timeout=60) as client:
         assert post_mug(client, two_workers.url, "shared-mug").status_code == 201
     posted_at = time.monotonic()

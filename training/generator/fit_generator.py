@@ -71,7 +71,7 @@ def learning_rate_share(step: int, total_steps: int, warmup_share: float) -> flo
     """Linear warm-up, then half a cosine down to a twentieth.
 
     >>> [round(learning_rate_share(step, 100, 0.1), 2) for step in (0, 9, 55, 99)]
-    [0.1, 1.0, 0.52, 0.05]
+    [0.1, 1.0, 0.53, 0.05]
     """
     warmup_steps = max(1, round(total_steps * warmup_share))
     if step < warmup_steps:
