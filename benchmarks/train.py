@@ -23,7 +23,6 @@ from clairo_core.generation.trie import trie_of_tokens
 from clairo_core.tokenizer import Tokenizer
 from clairo_core.vocabulary import Vocabulary
 from training.config import GeneratorSettings
-from training.generator.eight_bit_dropout import use_eight_bit_dropout
 from training.generator.examples import POOL_BATCHES, TrainingBatch, every_prefix, label_table, shuffled_batches
 from training.generator.fit_generator import new_generator
 from training.generator.next_item_loss import NextItemLoss
@@ -100,7 +99,6 @@ def our_steps(
 ) -> Callable[[], None]:
     """A call that takes one step for each batch, as `fit_generator` takes them."""
     model = new_generator(settings, vocabulary, seed=0, softmax=softmax)
-    use_eight_bit_dropout(model)
     loss_of = NextItemLoss(softmax, choices, 0.0, torch.device("cpu"))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01, fused=True)
     model.train()

@@ -5,7 +5,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 from torch.nn import functional
+from transformers import T5ForConditionalGeneration
 
 from clairo_core.catalogue import build_catalogue
 from clairo_core.generation.generator_checkpoint import Softmax
@@ -16,7 +18,8 @@ from tests.tiny import random_feature_sets, tiny_vocabulary
 from training.config import GeneratorSettings
 from training.generator.examples import TrainingBatch, label_table
 from training.generator.fit_generator import new_generator
-from training.generator.next_item_loss import NextItemLoss, decoded
+from training.generator.lean_t5 import ToDecode
+from training.generator.next_item_loss import NextItemLoss, plainly_decoded
 from training.generator.token_choices import TokenChoices, token_choices
 
 SIZES = (4, 3, 5)
@@ -57,6 +60,15 @@ def batch_for(targets: np.ndarray, labels: np.ndarray) -> TrainingBatch:
     return TrainingBatch(input_ids, lengths, labels[targets], targets.astype(np.int32))
 
 
+def states_before(model: T5ForConditionalGeneration, batch: TrainingBatch, labels: Tensor) -> Tensor:
+    """The hidden state before each label, as transformers computes it, scaled as T5 scales its output."""
+    ids = torch.from_numpy(batch.input_ids).long()
+    is_input = torch.arange(ids.shape[1])[None, :] < torch.from_numpy(batch.input_lengths)[:, None]
+    is_step = torch.ones(labels.shape, dtype=torch.bool)
+    states, _ = plainly_decoded(model, ToDecode(ids, is_input, labels, is_step, labels.new_empty(0)))
+    return states.view(*labels.shape, -1) * SMALL.d_model**-0.5
+
+
 def test_probabilities_over_the_reachable_tokens_sum_to_one_over_the_catalogue() -> None:
     choices, labels = choices_of(30)
     model = new_generator(SMALL, TOKENIZER.vocabulary, seed=0).eval()
@@ -81,7 +93,7 @@ def test_the_reachable_loss_is_that_of_a_masked_softmax(label_smoothing: float) 
     with torch.inference_mode():
         loss = float(NextItemLoss(Softmax.REACHABLE, choices, label_smoothing, CPU)(model, batch))
         every_label = torch.from_numpy(labels[targets]).long()
-        hidden = decoded(model, batch, every_label, CPU) * SMALL.d_model**-0.5
+        hidden = states_before(model, batch, every_label)
         expected = 0.0
         for row in range(25):
             for step in range(int(choices.num_steps[row])):
@@ -100,7 +112,7 @@ def test_the_vocabulary_loss_is_cross_entropy_over_all_tokens() -> None:
     with torch.inference_mode():
         loss = float(NextItemLoss(Softmax.VOCABULARY, choices, 0.0, CPU)(model, batch))
         every_label = torch.from_numpy(batch.labels).long()
-        logits = decoded(model, batch, every_label, CPU) * SMALL.d_model**-0.5 @ model.shared.weight.T
+        logits = states_before(model, batch, every_label) @ model.shared.weight.T
         expected = functional.cross_entropy(
             logits.transpose(1, 2), every_label, ignore_index=PAD, reduction="sum"
         ) / len(labels)

@@ -34,11 +34,3 @@ class EightBitDropout(nn.Module):
     def extra_repr(self) -> str:
         """The rate as it was rounded."""
         return f"rate={self.num_dropped_levels / _LEVELS}"
-
-
-def use_eight_bit_dropout(model: nn.Module) -> None:
-    """Put `EightBitDropout` of the same rate in the place of every `nn.Dropout` inside `model`."""
-    for module in list(model.modules()):
-        for name, child in module.named_children():
-            if type(child) is nn.Dropout and child.p < 1:
-                setattr(module, name, EightBitDropout(child.p).train(child.training))

@@ -24,7 +24,6 @@ from clairo_core.tokenizer import Tokenizer
 from clairo_core.vocabulary import EOS, PAD, Vocabulary
 from training.checkpoints import FitProgress, keep_best_epoch, load_checkpoint, save_checkpoint
 from training.config import FitSettings, GeneratorSettings
-from training.generator.eight_bit_dropout import use_eight_bit_dropout
 from training.generator.examples import Examples, TrainingBatch, number_of_batches, shuffled_batches
 from training.generator.next_item_loss import NextItemLoss
 from training.generator.start_embeddings import start_embeddings
@@ -121,8 +120,6 @@ def fit_generator(
         model = T5ForConditionalGeneration.from_pretrained(start_from, local_files_only=True, dtype=torch.float32)
         model.config.softmax = softmax.value
     model.to(device)
-    if device.type == "cpu":
-        use_eight_bit_dropout(model)
     next_item_loss = NextItemLoss(softmax, choices, settings.label_smoothing, device)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True

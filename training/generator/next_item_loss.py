@@ -4,7 +4,7 @@ Knows T5's layers, labels and choices; knows nothing of optimizers, epochs or fi
 """
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 from transformers import T5ForConditionalGeneration
@@ -13,6 +13,7 @@ from clairo_core.generation.generator_checkpoint import Softmax
 from clairo_core.vocabulary import PAD
 from training.full_softmax_loss import full_softmax_loss
 from training.generator.examples import TrainingBatch
+from training.generator.lean_t5 import Decoded, LeanT5, ToDecode
 from training.generator.token_choices import TokenChoices
 
 
@@ -43,74 +44,109 @@ class NextItemLoss:
         """The loss of one batch."""
         targets = torch.from_numpy(batch.targets).to(self.device, torch.long)
         labels = torch.from_numpy(batch.labels).to(self.device, torch.long)
-        if self.softmax is Softmax.REACHABLE:
-            labels = labels[:, : int(self.num_steps[targets].max())]
-        # T5 scales the output by d_model^-0.5 because input and output embeddings are one matrix.
-        hidden = decoded(model, batch, labels, self.device) * model.config.d_model**-0.5
-        if self.softmax is Softmax.VOCABULARY:
-            is_label = labels != PAD
-            if self.device.type == "cpu":
-                total = full_softmax_loss(hidden[is_label], model.shared.weight, labels[is_label], self.label_smoothing)
-            else:
-                logits = functional.linear(hidden[is_label], model.shared.weight)
-                total = functional.cross_entropy(
-                    logits.float(), labels[is_label], label_smoothing=self.label_smoothing, reduction="sum"
-                )
-        else:
-            # All examples choose among the same first tokens: one product for the whole batch.
-            first_tokens = self.options[: int(self.first_option[1])]
-            total = functional.cross_entropy(
-                functional.linear(hidden[:, 0], model.shared.weight[first_tokens]).float(),
-                torch.searchsorted(first_tokens, labels[:, 0].contiguous()),
-                label_smoothing=self.label_smoothing,
-                reduction="sum",
-            )
-            nodes = self.nodes[targets, : labels.shape[1]]
-            is_choice = nodes >= 0
-            is_choice[:, 0] = False
-            if labels.shape[1] > 1:
-                total = total + self.choices_loss(
-                    hidden[is_choice], nodes[is_choice], labels[is_choice], model.shared.weight
-                )
+        total = (
+            self.reachable_loss(model, batch, targets, labels)
+            if self.softmax is Softmax.REACHABLE
+            else self.vocabulary_loss(model, batch, labels)
+        )
         return total / len(labels)
 
-    def choices_loss(
-        self,
-        hidden: Float[Tensor, "choice d_model"],
-        nodes: Int[Tensor, "choice"],
-        labels: Int[Tensor, "choice"],
-        embeddings: Float[Tensor, "token d_model"],
+    def vocabulary_loss(
+        self, model: T5ForConditionalGeneration, batch: TrainingBatch, labels: Int[Tensor, "example step"]
     ) -> Float[Tensor, ""]:
-        """The sum over choices of the cross-entropy among each one's own options."""
+        """The sum over labels of the cross-entropy among all tokens."""
+        is_label = labels != PAD
+        hidden, _ = self.decoded(model, batch, labels, is_label, labels.new_empty(0))
+        if self.device.type == "cpu":
+            return full_softmax_loss(hidden, model.shared.weight, labels[is_label], self.label_smoothing)
+        logits = functional.linear(hidden, model.shared.weight)
+        return functional.cross_entropy(
+            logits.float(), labels[is_label], label_smoothing=self.label_smoothing, reduction="sum"
+        )
+
+    def reachable_loss(
+        self,
+        model: T5ForConditionalGeneration,
+        batch: TrainingBatch,
+        targets: Int[Tensor, "example"],
+        labels: Int[Tensor, "example step"],
+    ) -> Float[Tensor, ""]:
+        """The sum over labels of the cross-entropy among the tokens that can stand in their place."""
+        num_steps = self.num_steps[targets]
+        labels = labels[:, : int(num_steps.max())]
+        is_step = torch.arange(labels.shape[1], device=self.device)[None, :] < num_steps[:, None]
+        # All examples choose among the same first tokens: one product for the whole batch.
+        first_tokens = self.options[: int(self.first_option[1])]
+        nodes = self.nodes[targets, : labels.shape[1]]
+        is_choice = nodes >= 0
+        is_choice[:, 0] = False
+        choice, tokens = self.options_of(nodes[is_choice])
+        hidden, embeddings = self.decoded(model, batch, labels, is_step, torch.cat([first_tokens, tokens]))
+        total = functional.cross_entropy(
+            functional.linear(hidden[num_steps.cumsum(0) - num_steps], embeddings[: len(first_tokens)]).float(),
+            torch.searchsorted(first_tokens, labels[:, 0].contiguous()),
+            label_smoothing=self.label_smoothing,
+            reduction="sum",
+        )
+        if not len(tokens):
+            return total
+        before_choices = hidden[is_choice[is_step]]
+        logits = torch.linalg.vecdot(before_choices[choice], embeddings[len(first_tokens) :]).float()
+        return total + self.choices_loss(logits, choice, tokens == labels[is_choice][choice], int(is_choice.sum()))
+
+    def options_of(self, nodes: Int[Tensor, "choice"]) -> tuple[Int[Tensor, "option"], Int[Tensor, "option"]]:
+        """Which choice each option belongs to, and its token."""
         begins = self.first_option[nodes]
         num_options = self.first_option[nodes + 1] - begins
         choice = torch.repeat_interleave(torch.arange(len(nodes), device=self.device), num_options)
         place = torch.arange(len(choice), device=self.device) - (num_options.cumsum(0) - num_options)[choice]
-        tokens = self.options[begins[choice] + place]
-        logits = torch.linalg.vecdot(hidden[choice], embeddings[tokens]).float()
-        highest = torch.full((len(nodes),), float("-inf"), device=self.device)
+        return choice, self.options[begins[choice] + place]
+
+    def choices_loss(
+        self,
+        logits: Float[Tensor, "option"],
+        choice: Int[Tensor, "option"],
+        is_label: Bool[Tensor, "option"],
+        num_choices: int,
+    ) -> Float[Tensor, ""]:
+        """The sum over choices of the cross-entropy among each one's own options."""
+        highest = torch.full((num_choices,), float("-inf"), device=self.device)
         highest.scatter_reduce_(0, choice, logits.detach(), "amax")
         sums = torch.zeros_like(highest).index_add(0, choice, (logits - highest[choice]).exp())
-        is_label = tokens == labels[choice]
         wanted = torch.zeros_like(highest).index_add(0, choice, torch.where(is_label, logits, 0.0))
         if self.label_smoothing:
-            means = torch.zeros_like(highest).index_add(0, choice, logits) / num_options
+            means = torch.zeros_like(highest).index_add(0, choice, logits) / torch.bincount(choice)
             wanted = (1 - self.label_smoothing) * wanted + self.label_smoothing * means
         return (sums.log() + highest - wanted).sum()
 
+    def decoded(
+        self,
+        model: T5ForConditionalGeneration,
+        batch: TrainingBatch,
+        labels: Int[Tensor, "example step"],
+        is_step: Bool[Tensor, "example step"],
+        tokens: Int[Tensor, "token"],
+    ) -> Decoded:
+        """The decoder's hidden states before the labels that are steps, and the embeddings of further tokens.
 
-def decoded(
-    model: T5ForConditionalGeneration, batch: TrainingBatch, labels: Int[Tensor, "example step"], device: torch.device
-) -> Float[Tensor, "example step d_model"]:
-    """The decoder's hidden states before each label token."""
-    input_ids = torch.from_numpy(batch.input_ids).to(device, torch.long)
-    lengths = torch.from_numpy(batch.input_lengths).to(device)
-    mask = torch.arange(input_ids.shape[1], device=device)[None, :] < lengths[:, None]
-    encoded = model.encoder(input_ids=input_ids, attention_mask=mask).last_hidden_state
+        T5 scales its output by d_model^-0.5 because input and output embeddings are one matrix.
+        """
+        input_ids = torch.from_numpy(batch.input_ids).to(self.device, torch.long)
+        lengths = torch.from_numpy(batch.input_lengths).to(self.device)
+        is_input = torch.arange(input_ids.shape[1], device=self.device)[None, :] < lengths[:, None]
+        wanted = ToDecode(input_ids, is_input, labels, is_step, tokens)
+        is_lean = self.device.type == "cpu"
+        hidden, embeddings = LeanT5(model).decoded(wanted) if is_lean else plainly_decoded(model, wanted)
+        return hidden * model.config.d_model**-0.5, embeddings
+
+
+def plainly_decoded(model: T5ForConditionalGeneration, wanted: ToDecode) -> Decoded:
+    """What `LeanT5.decoded` gives, as transformers computes it."""
+    encoded = model.encoder(input_ids=wanted.input_ids, attention_mask=wanted.is_input).last_hidden_state
     states: Float[Tensor, "example step d_model"] = model.decoder(
-        input_ids=functional.pad(labels[:, :-1], (1, 0), value=PAD),
+        input_ids=functional.pad(wanted.labels[:, :-1], (1, 0), value=PAD),
         encoder_hidden_states=encoded,
-        encoder_attention_mask=mask,
+        encoder_attention_mask=wanted.is_input,
         use_cache=False,
     ).last_hidden_state
-    return states
+    return states[wanted.is_step], functional.embedding(wanted.tokens, model.shared.weight)
