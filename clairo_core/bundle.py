@@ -6,6 +6,7 @@
     vocabulary/  catalogue/       features, merge rules; items, their feature sets and tokens
     embeddings.npz                item embeddings, and which modalities each item has   (not for precomputed codes)
     popularity.npz                interactions in training, by item
+    repeats.json                  how much likelier items of the history are than rankers think
     items/                        words, attributes and small pictures, for display
     generator/                    the T5 in transformers' format
     ranking/                      dense head, item weights and how to weigh them   (if the preset has them)
@@ -47,11 +48,12 @@ from clairo_core.fusion import FusedItems, Fusion, load_fusion
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
 from clairo_core.quantizers import OpqQuantizer, load_opq
-from clairo_core.ranking import JointRanking, load_joint_ranking
+from clairo_core.ranking import NO_LIFTS, JointRanking, RepeatLifts, load_joint_ranking, load_repeat_lifts
 from clairo_core.recommender import Recommender, load_recommender
 from clairo_core.tokenizer import Tokenizer
 from clairo_core.vocabulary import Vocabulary, load_vocabulary
 
+_REPEATS_FILE = "repeats.json"
 _GENERATOR_FILES = ("config.json", "model.safetensors")
 
 
@@ -80,6 +82,7 @@ class BundleParts:
     item_embeddings: FusedItems | None = None
     joint_ranking: JointRanking | None = None
     """None serves the generator alone."""
+    repeat_lifts: RepeatLifts = NO_LIFTS
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,7 @@ class Bundle:
     quantizer: OpqQuantizer | None
     item_embeddings: FusedItems | None
     joint_ranking: JointRanking | None
+    repeat_lifts: RepeatLifts
 
     @property
     def can_ingest(self) -> bool:
@@ -164,6 +168,7 @@ class Bundle:
             num_beams=num_beams,
             max_history_items=self.manifest.max_history_items,
             joint_ranking=self.joint_ranking,
+            repeat_lifts=self.repeat_lifts,
             cuda_graphs=cuda_graphs,
         )
 
@@ -243,6 +248,7 @@ def write_bundle(folder: Path, parts: BundleParts, progress: Progress[Item] = si
             shutil.copyfile(parts.generator_folder / name, aside / "generator" / name)
         if parts.joint_ranking is not None:
             parts.joint_ranking.save(aside / "ranking")
+        parts.repeat_lifts.save(aside / _REPEATS_FILE)
         recommending = digests_of(aside)
         (aside / "report" / "metrics.json").write_text(json.dumps(parts.metrics, indent=2), encoding="utf-8")
         manifest = BundleManifest(
@@ -292,6 +298,7 @@ def load_bundle(folder: Path) -> Bundle:
             FusedItems(*read_arrays(folder / "embeddings.npz", "item_embeddings", "is_present")) if encoders else None
         ),
         joint_ranking=load_joint_ranking(folder / "ranking", popularity) if (folder / "ranking").is_dir() else None,
+        repeat_lifts=load_repeat_lifts(folder / _REPEATS_FILE),
     )
     if not len(bundle.items) == len(bundle.catalogue) == len(bundle.popularity):
         raise BundleError(

@@ -21,7 +21,7 @@ from clairo_core.generation.recorded_search import RecordedSearch, SearchSizes, 
 from clairo_core.generation.trie import Trie, build_trie
 from clairo_core.generation.view_fusion import ViewFusion, fuse_views
 from clairo_core.items import UserHistory
-from clairo_core.ranking import JointRanking
+from clairo_core.ranking import NO_LIFTS, JointRanking, RankedItems, RepeatLifts, placed_with_repeats
 from clairo_core.recommendation import (
     CATALOGUE_EXHAUSTED,
     DENSE,
@@ -56,6 +56,7 @@ class Recommender:
         max_history_items: int = 20,
         view_fusion: ViewFusion = ViewFusion.PROBABILITY,
         joint_ranking: JointRanking | None = None,
+        repeat_lifts: RepeatLifts = NO_LIFTS,
         recorder: Recorder | None = None,
         previous: "Recommender | None" = None,
     ) -> None:
@@ -72,6 +73,7 @@ class Recommender:
             view_fusion: by probability or by rank; see `fuse_views`.
             joint_ranking: ranks generated items together with the dense head's; without it the generator's order
                 stands. It takes probabilities, so views must not be fused by rank.
+            repeat_lifts: for items of the history, where they may be recommended.
             recorder: records the search now, so that a GPU repeats it as a whole; without it, it goes step by step.
             previous: one for an earlier version of the same catalogue, to take over what has not changed.
         """
@@ -82,6 +84,8 @@ class Recommender:
         self.num_beams = num_beams
         self.max_history_items = max_history_items
         self.view_fusion = view_fusion
+        # Of ranks there are no odds.
+        self.repeat_lifts = repeat_lifts if view_fusion is ViewFusion.PROBABILITY else NO_LIFTS
         if joint_ranking is not None and view_fusion is not ViewFusion.PROBABILITY:
             raise GeneratorError("views fused by rank have no probabilities to rank by; fuse them by probability")
         self.joint_ranking = None if joint_ranking is None else joint_ranking.on(generator.device)
@@ -136,7 +140,13 @@ class Recommender:
         """The same with another joint ranking; None leaves the generator alone."""
         return self._like_this(self.catalogue, joint_ranking)
 
-    def _like_this(self, catalogue: Catalogue, joint_ranking: JointRanking | None) -> "Recommender":
+    def with_repeat_lifts(self, repeat_lifts: RepeatLifts) -> "Recommender":
+        """The same with other lifts for what a user has already."""
+        return self._like_this(self.catalogue, self.joint_ranking, repeat_lifts)
+
+    def _like_this(
+        self, catalogue: Catalogue, joint_ranking: JointRanking | None, repeat_lifts: RepeatLifts | None = None
+    ) -> "Recommender":
         return Recommender(
             catalogue,
             self.tokenizer,
@@ -147,6 +157,7 @@ class Recommender:
             max_history_items=self.max_history_items,
             view_fusion=self.view_fusion,
             joint_ranking=joint_ranking,
+            repeat_lifts=self.repeat_lifts if repeat_lifts is None else repeat_lifts,
             previous=self,
         )
 
@@ -160,10 +171,7 @@ class Recommender:
         seed: int = 0,
     ) -> RecommendationList:
         """The `limit` best items for one user; see `recommend_batch`."""
-        request = RecommendationRequest(
-            history=history, limit=limit, include_seen=include_seen, exclude=exclude, seed=seed
-        )
-        return self.recommend_batch([request])[0]
+        return self.recommend_many([history], limit, include_seen=include_seen, exclude=exclude, seed=seed)[0]
 
     def recommend_many(
         self,
@@ -245,20 +253,24 @@ class Recommender:
     ) -> list[list[Recommendation]]:
         """Each request's list, by the joint ranking if there is one, else as it was generated."""
         if self.joint_ranking is None:
-            return [
-                self.listed(item_rows[: request.limit], scores[: request.limit], [GENERATIVE] * request.limit)
-                for request, (item_rows, scores) in zip(requests, generated, strict=True)
-            ]
-        may_be_listed = np.broadcast_to(~self.catalogue.is_retired, (len(requests), len(self.catalogue)))
-        if is_allowed is not None:
-            may_be_listed = may_be_listed & is_allowed
-        num_places = max(request.limit for request in requests)
+            lift = self.repeat_lifts.generator
+            everybody = [RankedItems(rows, scores, np.zeros(len(rows), dtype=np.bool_)) for rows, scores in generated]
+        else:
+            may_be_listed = np.broadcast_to(~self.catalogue.is_retired, (len(requests), len(self.catalogue)))
+            if is_allowed is not None:
+                may_be_listed = may_be_listed & is_allowed
+            # Items of the history may leave their places to as many others.
+            num_places = max(
+                request.limit + len(history) * request.include_seen
+                for request, history in zip(requests, histories, strict=True)
+            )
+            lift = self.repeat_lifts.together
+            everybody = self.joint_ranking.rank(histories, generated, may_be_listed, num_places)
         lists = []
-        for request, ranked in zip(
-            requests, self.joint_ranking.rank(histories, generated, may_be_listed, num_places), strict=True
-        ):
-            sources = [DENSE if is_dense else GENERATIVE for is_dense in ranked.is_dense]
-            lists.append(self.listed(ranked.item_rows[: request.limit], ranked.scores[: request.limit], sources))
+        for request, history, ranked in zip(requests, histories, everybody, strict=True):
+            placed = placed_with_repeats(ranked, history, lift) if request.include_seen and lift else ranked
+            sources = [DENSE if is_dense else GENERATIVE for is_dense in placed.is_dense]
+            lists.append(self.listed(placed.item_rows[: request.limit], placed.scores[: request.limit], sources))
         return lists
 
     def known_rows(self, history: UserHistory) -> Int64[np.ndarray, "position"]:
@@ -353,6 +365,7 @@ def load_recommender(
     num_beams: int = 50,
     max_history_items: int = 20,
     joint_ranking: JointRanking | None = None,
+    repeat_lifts: RepeatLifts = NO_LIFTS,
     cuda_graphs: bool = True,
 ) -> Recommender:
     """A recommender around a checkpoint; see `load_generator` and `Recommender`.
@@ -377,5 +390,6 @@ def load_recommender(
         num_beams=num_beams,
         max_history_items=max_history_items,
         joint_ranking=joint_ranking,
+        repeat_lifts=repeat_lifts,
         recorder=CudaRecorder(generator.device) if cuda_graphs and generator.device.type == "cuda" else None,
     )

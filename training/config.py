@@ -7,6 +7,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+RECURRENT, TRANSFORMER = "recurrent", "transformer"
+
 
 @dataclass(frozen=True, slots=True)
 class DatasetSettings:
@@ -61,9 +63,9 @@ class AlignSettings:
     """Length of an item embedding; 0 leaves items where their content puts them."""
     window: int = 3
     """Items of a history that stand so many places apart count as neighbours."""
-    prior_interactions: float = 20.0
+    prior_interactions: float = 5.0
     """An item used so often is placed half by what people did with it, half by its content."""
-    content_weight: float = 0.5
+    content_weight: float = 0.2
     """Of the content itself beside what it says of behaviour: tells apart what is used alike."""
 
 
@@ -134,6 +136,9 @@ class DenseSettings:
 
     dim: int = 64
     """Length of an item's vector; 0 leaves out the dense head and all that ranks beside the generator."""
+    encoder: str = RECURRENT
+    """What reads a history: `recurrent`, of `width` units, or `transformer`, of `num_layers` with `num_heads`."""
+    width: int = 128
     num_layers: int = 2
     num_heads: int = 2
     dropout_rate: float = 0.3
@@ -144,7 +149,7 @@ class DenseSettings:
     learning_rate: float = 2e-3
     weight_decay: float = 0.0
     positions_per_batch: int = 1500
-    max_epochs: int = 14
+    max_epochs: int = 20
     patience: int = 4
     """Stop after this many epochs without a better validation NDCG@10."""
     max_history_items: int = 50

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from clairo_core.errors import SettingsError
 from clairo_core.generation.generator_checkpoint import Softmax
-from training.config import Preset
+from training.config import RECURRENT, TRANSFORMER, Preset
 
 PRESETS_FOLDER = Path(__file__).parent / "presets"
 
@@ -118,6 +118,7 @@ def check_ranges(preset: Preset) -> None:
         "fit.max_epochs": preset.fit.max_epochs,
         "fit.max_history_items": preset.fit.max_history_items,
         "fit.validation_users": preset.fit.validation_users,
+        "dense.width": preset.dense.width,
         "dense.num_layers": preset.dense.num_layers,
         "dense.num_heads": preset.dense.num_heads,
         "dense.positions_per_batch": preset.dense.positions_per_batch,
@@ -147,7 +148,9 @@ def check_ranges(preset: Preset) -> None:
     for name, rate in rates.items():
         if not 0 < rate < 1:
             raise SettingsError(f"{name} is {rate}; expected more than 0 and less than 1")
-    if preset.dense.dim % preset.dense.num_heads:
+    if preset.dense.encoder not in (RECURRENT, TRANSFORMER):
+        raise SettingsError(f"dense.encoder is {preset.dense.encoder!r}; expected {RECURRENT} or {TRANSFORMER}")
+    if preset.dense.encoder == TRANSFORMER and preset.dense.dim % preset.dense.num_heads:
         raise SettingsError(
             f"dense.dim is {preset.dense.dim}; expected a multiple of dense.num_heads, {preset.dense.num_heads}"
         )

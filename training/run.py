@@ -1,6 +1,6 @@
 """Turn a dataset and a preset into an evaluated bundle, one cached stage after another. Start at `train_bundle`.
 
-    dataset -> feature sets -> vocabulary -> generator -> joint ranking -> evaluation -> bundle
+    dataset -> feature sets -> vocabulary -> generator -> joint ranking -> repeats -> evaluation -> bundle
 
 Knows the order of the stages and what each one's result depends on; each stage's own module knows the rest.
 """
@@ -16,6 +16,7 @@ from clairo_core.features import FeatureSpace
 from clairo_core.fusion import load_fusion
 from clairo_core.generation.trie import build_trie
 from clairo_core.quantizers import load_opq
+from clairo_core.ranking import RepeatLifts, load_repeat_lifts
 from clairo_core.recommender import Recommender, load_recommender
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokenizer import Tokenizer
@@ -32,6 +33,7 @@ from training.items.describe_items import DescribedItems, describe_items
 from training.joint_ranking.stages import joint_ranking_stages
 from training.metrics import ndcg_at
 from training.rankings import generated_ranks
+from training.repeats import fit_repeat_lifts, repeat_share
 from training.vocabulary.learn_vocabulary import learn_vocabulary
 from training.warm_start import WarmStart, carried_items, grown_vocabulary, start_checkpoint
 from training.workbench import Workbench
@@ -40,6 +42,8 @@ Measure = Callable[[Recommender], Mapping[str, object]]
 """The trained recommender -> further metrics, by name."""
 VALIDATION_BEAMS = 20
 """Enough for a top 10, and the same for every epoch; the test table uses the preset's own number."""
+REPEAT_USERS = 300
+"""Asked for, to see what probability they are given of what they have already: a mean needs no more."""
 
 
 def train_bundle(
@@ -73,10 +77,14 @@ def train_bundle(
         num_beams=bench.preset.evaluate.num_beams,
         max_history_items=bench.preset.fit.max_history_items,
     )
-    dense_folder = None
+    mixture_folder, dense_folder = None, None
     if bench.preset.dense.dim:
-        joint_ranking, dense_folder = joint_ranking_stages(bench, described, generator_folder.name, recommender)
+        joint_ranking, mixture_folder, dense_folder = joint_ranking_stages(
+            bench, described, generator_folder.name, recommender
+        )
         recommender = recommender.ranked_by(joint_ranking)
+    ranked_by = generator_folder.name if mixture_folder is None else mixture_folder.name
+    recommender = recommender.with_repeat_lifts(repeats_stage(bench, recommender, ranked_by, training))
     evaluation = evaluation_stage(bench, recommender, training)
     further_metrics = {} if measure is None else measure(recommender)
     bench.report(f"bundle: writing {out}")
@@ -192,6 +200,28 @@ def generator_stage(
     )
 
 
+def repeats_stage(bench: Workbench, recommender: Recommender, ranked_by: str, training: ItemSequences) -> RepeatLifts:
+    """How to weigh what users have already, where seen items may be recommended; `ranked_by` names the stage before."""
+
+    def build(folder: Path) -> None:
+        split = some_users(validation_split(bench.dataset), REPEAT_USERS, bench.seed)
+        item_ids = [item.item_id for item in bench.dataset.items]
+        fit_repeat_lifts(recommender, item_ids, training, split.histories, bench.progress).save(folder / "repeats.json")
+
+    inputs = {
+        "ranked_by": ranked_by,
+        "views": bench.preset.evaluate.num_views,
+        "beams": bench.preset.evaluate.num_beams,
+        "seed": bench.seed,
+    }
+    lifts = load_repeat_lifts(bench.stages.run("repeats", inputs, build) / "repeats.json")
+    bench.report(
+        f"repeats: {repeat_share(training):.2%} of the next items in training; log-probabilities of what a user has "
+        f"are changed by {lifts.generator:+.2f} (generator alone) and {lifts.together:+.2f}"
+    )
+    return lifts
+
+
 def evaluation_stage(bench: Workbench, recommender: Recommender, training: ItemSequences) -> Evaluation:
     """The test table; opened once for a bundle, after everything is chosen."""
     evaluation = evaluate(
@@ -245,4 +275,5 @@ def bundle_parts(
         items=bench.dataset.items,
         generator_folder=generator_folder / "generator",
         joint_ranking=recommender.joint_ranking,
+        repeat_lifts=recommender.repeat_lifts,
     )

@@ -2,16 +2,22 @@
 
 from clairo_core.ranking.dense_head import DenseHead, load_dense_head
 from clairo_core.ranking.item_weights import ItemWeights, load_item_weights
-from clairo_core.ranking.joint_ranking import JointRanking, load_joint_ranking
+from clairo_core.ranking.joint_ranking import JointRanking, RankedItems, load_joint_ranking
 from clairo_core.ranking.mixture import Mixture, load_mixture
+from clairo_core.ranking.repeats import NO_LIFTS, RepeatLifts, load_repeat_lifts, placed_with_repeats
 
 __all__ = [
+    "NO_LIFTS",
     "DenseHead",
     "ItemWeights",
     "JointRanking",
     "Mixture",
+    "RankedItems",
+    "RepeatLifts",
     "load_dense_head",
     "load_item_weights",
     "load_joint_ranking",
     "load_mixture",
+    "load_repeat_lifts",
+    "placed_with_repeats",
 ]

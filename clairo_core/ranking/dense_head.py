@@ -19,12 +19,12 @@ import torch
 from jaxtyping import Float, Float32, Int, Int64
 from torch import Tensor
 
-from clairo_core.array_folder import load_array_folder, save_array_folder
+from clairo_core.array_folder import load_array_folder, load_kind, save_array_folder
 from clairo_core.errors import DenseHeadError
 from clairo_core.growing_rows import GrowingRows
-from clairo_core.ranking.history_encoder import HistoryEncoder
+from clairo_core.ranking.history_encoder import HISTORY_ENCODERS, HistoryEncoder
 
-_PART, _KIND = "dense-head", "causal-transformer"
+_PART = "dense-head"
 _ENCODER = "encoder."
 
 
@@ -56,7 +56,7 @@ class DenseHead:
     @property
     def device(self) -> torch.device:
         """Where the encoder is."""
-        return self.encoder.positions.device
+        return self.encoder.norm.weight.device
 
     def with_items(self, item_embeddings: Float[np.ndarray, "new content"]) -> "DenseHead":
         """A version with posted items behind its own, in the order of their catalogue rows.
@@ -105,13 +105,9 @@ class DenseHead:
         save_array_folder(
             folder,
             _PART,
-            _KIND,
+            self.encoder.kind,
             {"item_vectors": self.item_vectors, "content_map": self.content_map, **encoder},
-            {
-                "num_layers": self.encoder.num_layers,
-                "num_heads": self.encoder.num_heads,
-                "max_history_items": self.encoder.max_history_items,
-            },
+            self.encoder.sizes,
         )
 
 
@@ -121,14 +117,20 @@ def load_dense_head(folder: Path) -> DenseHead:
     Raises:
         DenseHeadError: a file is missing or damaged.
     """
-    saved = load_array_folder(folder, _PART, _KIND, DenseHeadError)
+    kind = load_kind(folder, _PART, DenseHeadError)
+    if kind not in HISTORY_ENCODERS:
+        known = ", ".join(HISTORY_ENCODERS)
+        raise DenseHeadError(f"{folder}: a dense head of kind {kind!r}, this CLAIRO knows {known}; update CLAIRO")
+    saved = load_array_folder(folder, _PART, kind, DenseHeadError)
     vectors = saved.array("item_vectors", np.float32, (None, None))
     dim = vectors.shape[1]
     content_map = saved.array("content_map", np.float32, (None, dim))
-    sizes = [saved.header.get(name) for name in ("num_layers", "num_heads", "max_history_items")]
-    if not all(isinstance(size, int) and size > 0 for size in sizes) or dim % int(str(sizes[1])):
-        raise DenseHeadError(f"{saved.header_path}: sizes {sizes} fit no encoder of {dim}; copy the folder again")
-    encoder = HistoryEncoder(dim, *(int(str(size)) for size in sizes))
+    wanted = HISTORY_ENCODERS[kind].size_names
+    found = {name: saved.header.get(name) for name in wanted}
+    sizes = {name: size for name, size in found.items() if isinstance(size, int) and size > 0}
+    if len(sizes) < len(wanted) or dim % sizes.get("num_heads", 1):
+        raise DenseHeadError(f"{saved.header_path}: sizes {found} fit no encoder of {dim}; copy the folder again")
+    encoder = HISTORY_ENCODERS[kind](dim, **sizes)
     weights: dict[str, Tensor] = {}
     for name, weight in encoder.state_dict().items():
         weights[name] = torch.from_numpy(saved.array(_ENCODER + name, np.float32, tuple(weight.shape)).copy())

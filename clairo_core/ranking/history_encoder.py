@@ -1,8 +1,13 @@
 """Read vectors of a history's items and say, at every position, what the next item's vector is like.
 
-Knows vectors and positions; knows nothing of items. A causal transformer as in Kang & McAuley 2018, "Self-Attentive
-Sequential Recommendation" (SASRec). We differ: norms come first, GELU, and a norm at the end.
+Knows vectors and positions; knows nothing of items. Either of two networks: a recurrent one as in Hidasi et al. 2016,
+"Session-based Recommendations with Recurrent Neural Networks" (GRU4Rec), or a causal transformer as in Kang & McAuley
+2018, "Self-Attentive Sequential Recommendation" (SASRec). We differ: the recurrent state is wider than an item's vector
+and brought back by a matrix; in the transformer norms come first, GELU, and a norm at the end.
 """
+
+from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -12,14 +17,56 @@ from torch import Tensor, nn
 class HistoryEncoder(nn.Module):
     """Position t of the output has seen positions 0 to t of the input; padding therefore goes behind a history."""
 
-    def __init__(
-        self, dim: int, num_layers: int, num_heads: int, max_history_items: int, dropout_rate: float = 0.0
-    ) -> None:
+    kind: ClassVar[str]
+    size_names: ClassVar[tuple[str, ...]]
+    """Attributes, and keyword arguments, that make another encoder of this shape, beside `dim`."""
+    norm: nn.LayerNorm
+    """Of what comes out."""
+
+    def __init__(self, dim: int, max_history_items: int) -> None:
         super().__init__()
         self.dim = dim
+        self.max_history_items = max_history_items
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """By name."""
+        return {name: getattr(self, name) for name in self.size_names}
+
+
+class RecurrentHistoryEncoder(HistoryEncoder):
+    """One layer of gated recurrent units."""
+
+    kind = "gated-recurrent"
+    size_names = ("width", "max_history_items")
+
+    def __init__(self, dim: int, *, width: int, max_history_items: int, dropout_rate: float = 0.0) -> None:
+        super().__init__(dim, max_history_items)
+        self.width = width
+        self.input_norm, self.norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout_rate)
+        self.recurrent = nn.GRU(dim, width, batch_first=True)
+        self.projection = nn.Linear(width, dim, bias=False)
+
+    def forward(self, vectors: Float[Tensor, "history position dim"]) -> Float[Tensor, "history position dim"]:
+        """What comes next after each position; at most `max_history_items` positions."""
+        states, _ = self.recurrent(self.dropout(self.input_norm(vectors)))
+        encoded: Float[Tensor, "history position dim"] = self.norm(self.projection(self.dropout(states)))
+        return encoded
+
+
+class TransformerHistoryEncoder(HistoryEncoder):
+    """Layers of causal self-attention."""
+
+    kind = "causal-transformer"
+    size_names = ("num_layers", "num_heads", "max_history_items")
+
+    def __init__(
+        self, dim: int, *, num_layers: int, num_heads: int, max_history_items: int, dropout_rate: float = 0.0
+    ) -> None:
+        super().__init__(dim, max_history_items)
         self.num_layers = num_layers
         self.num_heads = num_heads
-        self.max_history_items = max_history_items
         self.positions = nn.Parameter(torch.randn(max_history_items, dim) * 0.02)
         self.dropout = nn.Dropout(dropout_rate)
         self.layers = nn.ModuleList(
@@ -39,3 +86,9 @@ class HistoryEncoder(nn.Module):
             hidden = layer(hidden, src_mask=mask, is_causal=True)
         encoded: Float[Tensor, "history position dim"] = self.norm(hidden)
         return encoded
+
+
+HISTORY_ENCODERS: Mapping[str, type[HistoryEncoder]] = {
+    encoder.kind: encoder for encoder in (RecurrentHistoryEncoder, TransformerHistoryEncoder)
+}
+"""By kind."""

@@ -1,5 +1,6 @@
 """The dense head: probabilities over all items, nothing seen of what comes later, posted items by their content."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,26 +12,39 @@ from hypothesis import strategies as st
 from clairo_core.errors import DenseHeadError
 from clairo_core.growing_rows import DeviceCopy, GrowingRows
 from clairo_core.ranking import DenseHead, load_dense_head
-from clairo_core.ranking.history_encoder import HistoryEncoder
+from clairo_core.ranking.history_encoder import HistoryEncoder, RecurrentHistoryEncoder, TransformerHistoryEncoder
 
 NUM_ITEMS, DIM, CONTENT = 20, 8, 3
 
 
-def random_head(seed: int = 0) -> DenseHead:
+def recurrent() -> HistoryEncoder:
+    return RecurrentHistoryEncoder(DIM, width=10, max_history_items=6)
+
+
+def transformer() -> HistoryEncoder:
+    return TransformerHistoryEncoder(DIM, num_layers=2, num_heads=2, max_history_items=6)
+
+
+both_encoders = pytest.mark.parametrize("new_encoder", [recurrent, transformer])
+
+
+def random_head(seed: int = 0, new_encoder: Callable[[], HistoryEncoder] = transformer) -> DenseHead:
     torch.manual_seed(seed)
-    encoder = HistoryEncoder(DIM, num_layers=2, num_heads=2, max_history_items=6).eval()
     random = np.random.default_rng(seed)
     vectors = random.normal(size=(NUM_ITEMS, DIM)).astype(np.float32)
-    return DenseHead(encoder, GrowingRows(vectors), random.normal(size=(CONTENT, DIM)).astype(np.float32))
+    return DenseHead(new_encoder().eval(), GrowingRows(vectors), random.normal(size=(CONTENT, DIM)).astype(np.float32))
 
 
 HISTORIES = st.lists(st.lists(st.integers(0, NUM_ITEMS - 1), min_size=1, max_size=9), min_size=1, max_size=5)
 
 
+@both_encoders
 @settings(max_examples=25, deadline=None)
-@given(HISTORIES)
-def test_every_history_has_one_probability_an_item_whatever_stands_beside_it(histories: list[list[int]]) -> None:
-    head = random_head()
+@given(histories=HISTORIES)
+def test_every_history_has_one_probability_an_item_whatever_stands_beside_it(
+    new_encoder: Callable[[], HistoryEncoder], histories: list[list[int]]
+) -> None:
+    head = random_head(new_encoder=new_encoder)
     together = head.log_probabilities([np.array(history) for history in histories])
     assert together.shape == (len(histories), NUM_ITEMS)
     assert np.exp(together).sum(axis=1) == pytest.approx(np.ones(len(histories)), abs=1e-5)
@@ -38,16 +52,18 @@ def test_every_history_has_one_probability_an_item_whatever_stands_beside_it(his
         assert head.log_probabilities([np.array(history)])[0] == pytest.approx(row, abs=1e-4)
 
 
-def test_only_the_newest_items_are_read() -> None:
-    head = random_head()
+@both_encoders
+def test_only_the_newest_items_are_read(new_encoder: Callable[[], HistoryEncoder]) -> None:
+    head = random_head(new_encoder=new_encoder)
     newest = [3, 1, 4, 1, 5, 9]
     assert np.array_equal(
         head.log_probabilities([np.array([2, 7, *newest])]), head.log_probabilities([np.array(newest)])
     )
 
 
-def test_a_position_sees_nothing_of_what_comes_later() -> None:
-    encoder = random_head().encoder
+@both_encoders
+def test_a_position_sees_nothing_of_what_comes_later(new_encoder: Callable[[], HistoryEncoder]) -> None:
+    encoder = random_head(new_encoder=new_encoder).encoder
     vectors = torch.randn(1, 6, DIM)
     changed = vectors.clone()
     changed[:, 4:] = 7.0
@@ -94,8 +110,9 @@ def test_vectors_stay_where_the_encoder_is_and_posted_ones_join_them() -> None:
     assert np.shares_memory(head.vectors.on(head.device).numpy(), head.item_vectors)
 
 
-def test_a_head_is_read_back_as_it_was_written(tmp_path: Path) -> None:
-    head = random_head()
+@both_encoders
+def test_a_head_is_read_back_as_it_was_written(new_encoder: Callable[[], HistoryEncoder], tmp_path: Path) -> None:
+    head = random_head(new_encoder=new_encoder)
     head.save(tmp_path)
     again = load_dense_head(tmp_path)
     history = [np.array([3, 1, 4])]
@@ -110,6 +127,8 @@ def test_a_head_is_read_back_as_it_was_written(tmp_path: Path) -> None:
         ('"num_layers": 2', '"num_layers": 3', "is missing"),
         ('"num_layers": 2', '"num_layers": "many"', "fit no encoder"),
         ('"max_history_items": 6', '"max_history_items": 5', "expected"),
+        ('"causal-transformer"', '"gated-recurrent"', "fit no encoder"),
+        ('"causal-transformer"', '"of-next-year"', "update CLAIRO"),
     ],
 )
 def test_a_damaged_head_is_refused(tmp_path: Path, old: str, new: str, says: str) -> None:

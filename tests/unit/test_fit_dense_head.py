@@ -80,8 +80,9 @@ def test_every_interaction_but_the_first_is_a_target_once(
     assert all(batch.inputs.shape[1] <= max_inputs for batch in batches)
 
 
-def test_what_always_follows_is_learned(tmp_path: Path) -> None:
-    fit(tmp_path, replace(SETTINGS, max_epochs=12, patience=12))
+@pytest.mark.parametrize("encoder", ["recurrent", "transformer"])
+def test_what_always_follows_is_learned(encoder: str, tmp_path: Path) -> None:
+    fit(tmp_path, replace(SETTINGS, encoder=encoder, width=24, max_epochs=12, patience=12))
     head = load_dense_head(tmp_path / "dense-head" / "trained")
     scores = head.log_probabilities(list(last_items().histories))
     assert scores.argmax(axis=1).tolist() == last_items().targets.tolist()

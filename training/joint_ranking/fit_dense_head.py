@@ -3,8 +3,9 @@
 Knows windows, the history encoder and the loss; knows nothing of tokens or of other components. Start at
 `fit_dense_head`.
 
-SASRec (Kang & McAuley 2018) with a softmax over the whole catalogue, as in Klenitskiy & Vasilev 2023, "Turning Dross
-into Gold Loss". We differ: an item's vector is its content through a matrix and an own part that is left out at random.
+GRU4Rec (Hidasi et al. 2016) or SASRec (Kang & McAuley 2018) with a softmax over the whole catalogue, as in Klenitskiy &
+Vasilev 2023, "Turning Dross into Gold Loss". We differ: an item's vector is its content through a matrix and an own
+part that is left out at random.
 """
 
 import math
@@ -22,10 +23,10 @@ from clairo_core.errors import TrainingError
 from clairo_core.growing_rows import GrowingRows
 from clairo_core.progress import Progress
 from clairo_core.ranking import DenseHead
-from clairo_core.ranking.history_encoder import HistoryEncoder
+from clairo_core.ranking.history_encoder import HistoryEncoder, RecurrentHistoryEncoder, TransformerHistoryEncoder
 from clairo_core.sequences import ItemSequences
 from training.checkpoints import FitProgress, keep_best_epoch, load_checkpoint, save_checkpoint
-from training.config import DenseSettings
+from training.config import RECURRENT, DenseSettings
 from training.datasets.split import EvaluationSplit
 from training.full_softmax_loss import full_softmax_loss
 from training.joint_ranking.item_vectors import ItemVectors
@@ -33,6 +34,24 @@ from training.joint_ranking.windows import NOTHING, WindowBatch, cut_windows, wi
 from training.metrics import ndcg_at, ranks_by_scores
 
 USERS_A_BLOCK = 256
+
+
+def new_history_encoder(settings: DenseSettings) -> HistoryEncoder:
+    """As the settings name it, with random weights."""
+    if settings.encoder == RECURRENT:
+        return RecurrentHistoryEncoder(
+            settings.dim,
+            width=settings.width,
+            max_history_items=settings.max_history_items,
+            dropout_rate=settings.dropout_rate,
+        )
+    return TransformerHistoryEncoder(
+        settings.dim,
+        num_layers=settings.num_layers,
+        num_heads=settings.num_heads,
+        max_history_items=settings.max_history_items,
+        dropout_rate=settings.dropout_rate,
+    )
 
 
 class DenseModel(nn.Module):
@@ -49,13 +68,7 @@ class DenseModel(nn.Module):
         self.items = ItemVectors(
             torch.from_numpy(content), torch.from_numpy(is_trained), torch.from_numpy(is_held_out), settings.dim
         )
-        self.encoder = HistoryEncoder(
-            settings.dim,
-            settings.num_layers,
-            settings.num_heads,
-            settings.max_history_items,
-            settings.dropout_rate,
-        )
+        self.encoder = new_history_encoder(settings)
 
     def loss(self, batch: WindowBatch, own_dropout: float) -> torch.Tensor:
         """Cross-entropy over all items of the training sequences, mean over the targets."""

@@ -41,8 +41,8 @@ from training.workbench import Workbench
 
 def joint_ranking_stages(
     bench: Workbench, described: DescribedItems, generator_stage_name: str, recommender: Recommender
-) -> tuple[JointRanking, Path]:
-    """The joint ranking, and the folder of the stage that weighed it.
+) -> tuple[JointRanking, Path, Path]:
+    """The joint ranking, and the folders of the stages that weighed it and that trained the dense head.
 
     Args:
         bench: the run's data and settings.
@@ -96,7 +96,7 @@ def joint_ranking_stages(
         build,
     )
     counts = count_popularity(training, len(bench.dataset.items))
-    return load_joint_ranking(folder / "ranking", counts), dense_folder
+    return load_joint_ranking(folder / "ranking", counts), folder, dense_folder
 
 
 def dense_head_stage(bench: Workbench, described: DescribedItems, training: ItemSequences) -> Path:
