@@ -14,7 +14,7 @@ from pathlib import Path
 
 from clairo_core.errors import TrainingError
 
-FORMAT = 3
+FORMAT = 4
 """Raise it with every change to what a stage computes or writes, so that no run takes an older release's result."""
 
 

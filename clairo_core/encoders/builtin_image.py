@@ -20,6 +20,7 @@ from PIL import Image
 
 from clairo_core.array_folder import load_array_folder, save_array_folder
 from clairo_core.encoders.encoder import ModalityEmbeddings
+from clairo_core.encoders.item_content import picture_of
 from clairo_core.encoders.picture_descriptors import (
     PATCH_DIM,
     SIDE_PIXELS,
@@ -29,8 +30,7 @@ from clairo_core.encoders.picture_descriptors import (
     texture,
     visual_word_histogram,
 )
-from clairo_core.encoders.pictures import decode_picture
-from clairo_core.errors import ContentError, EncoderError
+from clairo_core.errors import EncoderError
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
 
@@ -124,13 +124,9 @@ class BuiltinImageEncoder:
 
 
 def _square_picture(item: Item) -> UInt8[np.ndarray, "side side 3"] | None:
-    """The item's picture stretched to the size of the descriptors; None if there is none that can be read."""
-    try:
-        content = item.read_picture()
-        if content is None:
-            return None
-        picture = decode_picture(content, shortest_side=SIDE_PIXELS)
-    except (OSError, ContentError):
+    """The item's picture stretched to the size of the descriptors; None if there is none that shows anything."""
+    picture = picture_of(item, SIDE_PIXELS)
+    if picture is None:
         return None
     return np.asarray(picture.resize((SIDE_PIXELS, SIDE_PIXELS), Image.Resampling.BILINEAR))
 

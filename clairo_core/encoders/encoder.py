@@ -34,6 +34,10 @@ class ModalityEmbeddings:
     def __len__(self) -> int:
         return len(self.vectors)
 
+    def select(self, is_chosen: Bool[np.ndarray, "item"]) -> "ModalityEmbeddings":
+        """Those of some items, in their order."""
+        return ModalityEmbeddings(self.vectors[is_chosen], self.is_present[is_chosen])
+
 
 class ModalityEncoder(Protocol):
     """Content of one modality -> modality embedding."""

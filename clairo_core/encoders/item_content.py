@@ -12,7 +12,7 @@ from itertools import islice
 import numpy as np
 from PIL import Image
 
-from clairo_core.encoders.pictures import decode_picture
+from clairo_core.encoders.pictures import decode_picture, shows_nothing
 from clairo_core.errors import ContentError
 from clairo_core.items import Item
 from clairo_core.progress import Progress
@@ -29,12 +29,16 @@ def text_of(item: Item) -> str:
 
 
 def picture_of(item: Item, shortest_side: int) -> Image.Image | None:
-    """The picture as upright RGB, or None; large JPEGs may come smaller, no side below `shortest_side` for it."""
+    """The picture as upright RGB; large JPEGs may come smaller, no side below `shortest_side` for it.
+
+    None if there is none, or none that can be read, or one that shows nothing.
+    """
     try:
         content = item.read_picture()
-        return None if content is None else decode_picture(content, shortest_side=shortest_side)
+        picture = None if content is None else decode_picture(content, shortest_side=shortest_side)
     except (OSError, ContentError):
         return None
+    return None if picture is None or shows_nothing(picture) else picture
 
 
 def content_digest(item: Item, modality: str) -> str:

@@ -5,6 +5,7 @@ content is never looked at: only the bytes decide. Start at `decode_picture`.
 """
 
 import io
+from typing import cast
 
 import numpy as np
 from PIL import Image
@@ -16,6 +17,8 @@ MAX_PICTURE_PIXELS = 40_000_000
 
 _FORMATS = ("JPEG", "PNG", "WEBP")
 _EXIF_ORIENTATION = 0x0112
+_SAME_GREY = 3
+"""Steps of 256 between the brightest and the darkest: what JPEG makes of one shade."""
 _UPRIGHT_BY_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -60,6 +63,18 @@ def decode_picture(content: bytes, *, shortest_side: int | None = None) -> Image
         raise UnreadablePictureError(
             f"the {image.format} picture of {width} x {height} pixels is damaged or cut short ({error}); save it anew"
         ) from error
+
+
+def shows_nothing(picture: Image.Image) -> bool:
+    """Whether it is of one shade of grey, white and black among them: what stands where there is no picture.
+
+    A picture of one colour is a picture, such as that of a paint.
+
+    >>> [shows_nothing(Image.new("RGB", (9, 9), colour)) for colour in ("white", "#eee", "red")]
+    [True, True, False]
+    """
+    channels = cast("tuple[tuple[int, int], ...]", picture.getextrema())
+    return max(most for _, most in channels) - min(least for least, _ in channels) <= _SAME_GREY
 
 
 def _open(content: bytes) -> Image.Image:

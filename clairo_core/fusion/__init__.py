@@ -11,6 +11,7 @@ from clairo_core.fusion import concat_pca
 from clairo_core.fusion.aligned import AlignedFusion
 from clairo_core.fusion.attention import AttentionFusion, load_attention
 from clairo_core.fusion.concat_pca import ConcatPcaFusion, fit_fusion
+from clairo_core.fusion.evened import EvenedFusion, evened, load_evened
 from clairo_core.fusion.fusion import FusedItems, Fusion
 from clairo_core.fusion.gate import GatedFusion, load_gate
 from clairo_core.fusion.projected import ProjectedFusion, fit_final_pca
@@ -19,10 +20,12 @@ __all__ = [
     "AlignedFusion",
     "AttentionFusion",
     "ConcatPcaFusion",
+    "EvenedFusion",
     "FusedItems",
     "Fusion",
     "GatedFusion",
     "ProjectedFusion",
+    "evened",
     "fit_final_pca",
     "fit_fusion",
     "load_fusion",
@@ -41,6 +44,7 @@ def load_fusion(folder: Path) -> Fusion:
         AttentionFusion.kind: load_attention,
         ProjectedFusion.kind: lambda folder: _load_projected(folder, ProjectedFusion),
         AlignedFusion.kind: lambda folder: _load_projected(folder, AlignedFusion),
+        EvenedFusion.kind: lambda folder: load_evened(folder, load_fusion(folder / "content")),
     }
     kind = load_kind(folder, "fusion", FusionError)
     if kind not in loaders:

@@ -4,9 +4,9 @@ Each modality is centred, reduced by PCA to the same size and brought to the sam
 Knows names of modalities and their vectors; knows nothing of encoders or codes. Start at `ConcatPcaFusion.fuse`.
 
 Source: PCA 1:1 and concatenation as in MGR-EF. We differ: the final PCA is a scheme of its own, as OPQ rotates anyway;
-a missing modality is the training mean, which is the origin here, and a flag. Items are not normalized one by one: on
-films' posters and words that changed what neighbours share by about 1%, and it would blow up an item of which little
-is known.
+a missing modality is the training mean, which is the origin here, and a flag (`EvenedFusion` makes up for the length
+that is missing with it). Items are not normalized one by one: on films' posters and words that changed what neighbours
+share by about 1%, and it would blow up an item of which little is known.
 """
 
 from collections.abc import Mapping

@@ -2,7 +2,6 @@
 
 import numpy as np
 from jaxtyping import Float32, Float64
-from sklearn.decomposition import PCA
 
 # Below this share of the largest one, a principal component's spread is rounding.
 _LEAST_SPREAD = 1e-5
@@ -15,6 +14,8 @@ def principal_projection(
 
     Where there are fewer directions than `dim`, the rest are zeros. With `whiten` all components vary equally much.
     """
+    from sklearn.decomposition import PCA  # noqa: PLC0415 - slow to import, and whoever serves does not need it
+
     num_items, length = centred.shape
     projection = np.zeros((length, dim), np.float32)
     rank = min(dim, num_items - 1, length)

@@ -20,7 +20,8 @@ from service.schemas import QueryInteger
 
 router = APIRouter(tags=["recommendations"])
 
-MAX_FILTER_CHARACTERS = 8000
+MAX_FILTER_CHARACTERS = 2000
+"""Each may take 12 bytes of a URL, and what a server reads before the app does is bounded (`MAX_HEAD_BYTES`)."""
 WHERE = ("query", "filter")
 FILTERS: TypeAdapter[FilterBody] = TypeAdapter(BoundedFilterBody)
 

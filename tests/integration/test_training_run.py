@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from clairo_core.bundle import load_bundle
-from clairo_core.fusion import AlignedFusion, ConcatPcaFusion
+from clairo_core.fusion import AlignedFusion, ConcatPcaFusion, EvenedFusion
 from clairo_core.items import Item, UserHistory
 from training.cli import app, run_command
 from training.datasets.demo_shop import write_demo_shop
@@ -58,7 +58,8 @@ def test_the_bundle_loads_and_recommends(bundle_folder: Path) -> None:
 
 def test_what_people_did_placed_the_items_and_a_posted_one_is_placed_by_what_was_learned(bundle_folder: Path) -> None:
     bundle = load_bundle(bundle_folder)
-    assert isinstance(bundle.fusion, AlignedFusion)
+    assert isinstance(bundle.fusion, EvenedFusion)
+    assert isinstance(bundle.fusion.content, AlignedFusion)
     posted = Item(item_id="new", texts={"title": bundle.items[0].title}, picture=bundle.read_picture(0))
     described = bundle.describe(posted, bundle.catalogue.taken)
     assert described.item_embedding.shape == (16,)
@@ -70,7 +71,9 @@ def test_a_shop_without_repeat_sales_is_placed_by_content_alone(shop: Path, tmp_
     result = CliRunner().invoke(app, arguments(shop, tmp_path / "content", "align.dim=64", "fit.max_epochs=1"))
     assert result.exit_code == 0, result.output
     assert "too few items were used twice" in result.stderr
-    assert isinstance(load_bundle(tmp_path / "content").fusion, ConcatPcaFusion)
+    fusion = load_bundle(tmp_path / "content").fusion
+    assert isinstance(fusion, EvenedFusion)
+    assert isinstance(fusion.content, ConcatPcaFusion)
 
 
 def test_no_two_items_share_a_feature_set(bundle_folder: Path) -> None:

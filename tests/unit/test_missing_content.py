@@ -70,11 +70,31 @@ def test_items_of_the_same_content_get_feature_sets_of_their_own(bundle: Bundle)
     assert len(set(found)) == 20
 
 
-@pytest.mark.parametrize("colour", ["white", "black", "red"])
-def test_a_one_colour_picture_is_a_picture(bundle: Bundle, colour: str) -> None:
+@pytest.mark.parametrize("colour", ["white", "black", "#808080"])
+@pytest.mark.parametrize("format_name", ["PNG", "JPEG"])
+def test_a_picture_of_one_shade_of_grey_shows_nothing_and_is_told(
+    bundle: Bundle, colour: str, format_name: str
+) -> None:
+    placeholder = picture(Image.new("RGB", (40, 40), colour), format_name)
+    described = bundle.describe(whole_item(bundle, picture=placeholder), bundle.catalogue.taken)
+    without = bundle.describe(whole_item(bundle, picture=None), bundle.catalogue.taken)
+    assert described.missing_modalities == ("image",)
+    assert np.array_equal(described.item_embedding, without.item_embedding)
+
+
+@pytest.mark.parametrize("colour", ["red", "#80807c"])
+def test_a_picture_of_one_colour_is_a_picture(bundle: Bundle, colour: str) -> None:
     described = bundle.describe(whole_item(bundle, picture=one_colour(colour)), bundle.catalogue.taken)
     assert described.missing_modalities == ()
     assert np.isfinite(described.item_embedding).all()
+
+
+def test_words_in_an_alphabet_that_training_never_saw_are_missing_and_misspelt_ones_are_not(bundle: Bundle) -> None:
+    title = bundle.items[0].texts["title"]
+    foreign = whole_item(bundle, texts={"title": "красная кружка для чая, 2 штуки"})
+    misspelt = whole_item(bundle, texts={"title": title[:-1]})
+    assert bundle.describe(foreign, bundle.catalogue.taken).missing_modalities == ("text",)
+    assert bundle.describe(misspelt, bundle.catalogue.taken).missing_modalities == ()
 
 
 def test_text_in_another_language_is_described_and_never_an_error(bundle: Bundle) -> None:
@@ -125,7 +145,7 @@ def test_every_form_of_a_picture_is_seen_as_the_same_picture(image_encoder) -> N
 def test_a_catalogue_of_pictures_alone_has_no_collisions() -> None:
     """Even where half of the pictures are the same, or one colour."""
     items = [
-        Item(item_id=str(row), picture=one_colour("white") if row % 2 else item.picture)
+        Item(item_id=str(row), picture=one_colour("red") if row % 2 else item.picture)
         for row, item in enumerate(tiny_items(60))
     ]
     embeddings = {"image": BuiltinImageEncoder.fit(items[:20]).encode(items)}

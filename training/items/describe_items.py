@@ -17,7 +17,7 @@ from clairo_core.encoders import ModalityEmbeddings, ModalityEncoder
 from clairo_core.encoders.item_content import TEXT
 from clairo_core.errors import SettingsError
 from clairo_core.features import FeatureSpace, collision_capacity, feature_sets_with_collision_index
-from clairo_core.fusion import AlignedFusion, FusedItems
+from clairo_core.fusion import AlignedFusion, FusedItems, Fusion, evened
 from clairo_core.quantizers import load_opq
 from training.config import QuantizeSettings
 from training.datasets.split import training_items, training_sequences, validation_split
@@ -131,33 +131,33 @@ def fuse_stage(
 
     def build(folder: Path) -> None:
         validation = validation_split(bench.dataset)
-        content_fusion = fuse_content(
+        fusion: Fusion = fuse_content(
             embeddings, is_training, training, validation, preset.fuse, bench.seed, bench.report
         )
-        fused = content_fusion.fuse(embeddings)
+        chosen = {modality: given.select(is_training) for modality, given in embeddings.items()}
         if is_aligned:
+            content = fusion.fuse(embeddings)
             # Early fusion is aligned as one part.
             num_parts = len(embeddings) if preset.fuse.scheme == LATE else 1
             aligned = align_by_modality(
-                fused.item_embeddings, num_parts, is_training, training, preset.align, bench.seed
+                content.item_embeddings, num_parts, is_training, training, preset.align, bench.seed
             )
             bench.report(f"align: content predicts {aligned.explained:.0%} of what items are used with")
-            spread = fused.item_embeddings[is_training].std(axis=0)
-            AlignedFusion(content_fusion, aligned.alignment, spread).save(folder / "fusion")
-            fused = FusedItems(aligned.item_embeddings, fused.is_present)
+            spread = content.item_embeddings[is_training].std(axis=0)
+            fusion = evened(AlignedFusion(fusion, aligned.alignment, spread), chosen)
+            fused = FusedItems(aligned.item_embeddings, content.is_present)
         else:
-            content_fusion.save(folder / "fusion")
+            fusion = evened(fusion, chosen)
+            fused = fusion.fuse(embeddings)
+        fusion.save(folder / "fusion")
         save_arrays(folder / "embeddings.npz", item_embeddings=fused.item_embeddings, is_present=fused.is_present)
 
     if not is_aligned and preset.align.dim:
         bench.report(
             "align: too few items were used twice or more beside others; items are placed by their content alone"
         )
-    folder = bench.stages.run(
-        "fuse",
-        {"encoded": encoded, "fuse": fuse_inputs(preset.fuse), "align": asdict(preset.align), "seed": bench.seed},
-        build,
-    )
+    inputs = {"encoded": encoded, "fuse": fuse_inputs(preset.fuse), "align": asdict(preset.align), "seed": bench.seed}
+    folder = bench.stages.run("fuse", inputs, build)
     return folder / "fusion", FusedItems(*load_arrays(folder / "embeddings.npz", "item_embeddings", "is_present"))
 
 
@@ -179,9 +179,15 @@ def encode_stage(bench: Workbench, modality: str) -> Path:
             if words_folder is None:
                 return make_encoder(modality, chosen, settings, seed, bench.progress)
             words = load_embeddings(words_folder / "embeddings.npz")
-            words = ModalityEmbeddings(words.vectors[is_training], words.is_present[is_training])
             return fit_image_encoder(
-                folder, chosen, words, settings, bench.device, seed, progress=bench.progress, report=bench.report
+                folder,
+                chosen,
+                words.select(is_training),
+                settings,
+                bench.device,
+                seed,
+                progress=bench.progress,
+                report=bench.report,
             )
 
         encode_items(folder, modality, items, make, bench.stages.folder / "embeddings", bench.progress)

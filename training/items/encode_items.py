@@ -14,7 +14,7 @@ from clairo_core.encoders.item_content import content_digest
 from clairo_core.items import Item
 from clairo_core.progress import Progress
 from training.items.embedding_cache import EmbeddingCache
-from training.stages import digest_of
+from training.stages import FORMAT, digest_of
 
 CHUNK_ITEMS = 512
 
@@ -46,7 +46,9 @@ def encode_items(
         aside.rename(encoder_folder)
     # Loaded even when it was fitted just now: what is served is what was saved.
     encoder = load_encoder(encoder_folder)
-    cache = EmbeddingCache(cache_folder / f"{modality}-{digest_of(digests_of(encoder_folder))}")
+    cache = EmbeddingCache(
+        cache_folder / f"{modality}-{digest_of({'encoder': digests_of(encoder_folder), 'format': FORMAT})}"
+    )
     digests = [content_digest(item, modality) for item in items]
     row_of = {digest: row for row, digest in enumerate(digests) if digest not in cache}
     left = list(row_of)

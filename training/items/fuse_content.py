@@ -45,10 +45,7 @@ def fuse_content(
         FusionError: the embeddings cannot be fused.
     """
     check_fuse_settings(settings)
-    chosen = {
-        modality: ModalityEmbeddings(given.vectors[is_training], given.is_present[is_training])
-        for modality, given in embeddings.items()
-    }
+    chosen = {modality: given.select(is_training) for modality, given in embeddings.items()}
     maps = None
     if settings.contrastive_dim:
         maps, gain = fit_modality_maps(chosen, settings.contrastive_dim, seed)
