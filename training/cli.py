@@ -209,6 +209,9 @@ def compare(
     bundles: Annotated[
         list[Path] | None, typer.Option("--bundle", help="A bundle's folder, to stand in the table too; repeatable.")
     ] = None,
+    parts: Annotated[
+        bool, typer.Option("--parts", help="Also each bundle's and preset's generator and dense head alone.")
+    ] = False,
     mix: Annotated[
         bool, typer.Option("--mix", help="Also add Markov and EASE up, alone and with each bundle and preset.")
     ] = False,
@@ -227,7 +230,7 @@ def compare(
     from training.progress_bar import progress_bar  # noqa: PLC0415
 
     names = baseline_names(baselines)
-    plan = ComparisonPlan(names, tuple(bundles or []), split, users, resamples, device, mix, chosen, seeds)
+    plan = ComparisonPlan(names, tuple(bundles or []), split, users, resamples, device, parts, mix, chosen, seeds)
     typer.echo(compare_on(data, plan, out, progress_bar, report))
     report(f"wrote {out / 'report.html'}, results.json and three tables as Parquet")
 

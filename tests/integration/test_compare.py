@@ -50,15 +50,15 @@ def test_a_bundle_stands_beside_the_baselines_with_the_figures_of_evaluate(
 ) -> None:
     run("evaluate", bundle, "--data", shop, "--device", "cpu", "--json", tmp_path / "evaluated.json")
     arguments = ("compare", "--data", shop, "--out", tmp_path / "out", "--device", "cpu", "--resamples", "50")
-    first, _ = run(*arguments, "--baselines", "popularity,markov", "--bundle", bundle)
+    first, _ = run(*arguments, "--baselines", "popularity,markov", "--bundle", bundle, "--parts")
     assert "small - markov" in first
     evaluated = json.loads((tmp_path / "evaluated.json").read_text(encoding="utf-8"))
     compared = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    names = {"clairo": "small", "popularity": "popularity"}
+    names |= {part: f"small, {part}" for part in ("generator", "dense head")}
+    assert {row["ranker"] for row in evaluated["rows"]} == set(names)
     for row in evaluated["rows"]:
-        if row["ranker"] not in ("clairo", "popularity"):
-            # A bundle's parts alone stand in its own table only.
-            continue
-        ranker = "small" if row["ranker"] == "clairo" else row["ranker"]
+        ranker = names[row["ranker"]]
         for metric in row["metrics"]:
             figure = next(
                 figure

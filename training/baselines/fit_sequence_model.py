@@ -47,8 +47,8 @@ class FitBudget:
     """At most; fewer where there are few users, so that an epoch is more than a handful of steps."""
     min_steps_per_epoch: int = 100
     min_batch_size: int = 16
-    max_epochs: int = 20
-    patience: int = 3
+    max_epochs: int = 60
+    patience: int = 10
     """Stop after this many epochs without a better validation NDCG@10, seen items masked."""
 
     def batch_size_for(self, num_users: int) -> int:

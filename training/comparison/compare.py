@@ -16,7 +16,15 @@ from training.baselines.popularity import count_popularity
 from training.comparison.comparison import Comparison, compare_rankings
 from training.comparison.files import write_comparison
 from training.comparison.presets import train_preset
-from training.comparison.rankers import GRIDS, Contest, rank_baseline, rank_bundle, rank_mixture
+from training.comparison.rankers import (
+    GRIDS,
+    Contest,
+    parts_of,
+    rank_baseline,
+    rank_bundle,
+    rank_mixture,
+    rank_part,
+)
 from training.comparison.run_details import load_details
 from training.comparison.table import table_of_comparison
 from training.config import Preset
@@ -27,7 +35,7 @@ from training.rankings import load_rankings
 from training.slices import user_slices
 from training.stages import StageCache
 
-PARTS = ("markov", "ease")
+MIXED = ("markov", "ease")
 """What a mixture is made of, beside a bundle."""
 
 
@@ -42,6 +50,8 @@ class ComparisonPlan:
     """A seeded sample of so many; 0 takes all."""
     num_resamples: int
     device: str
+    parts: bool = False
+    """Each bundle's and preset's generator and dense head alone, too."""
     mixes: bool = False
     """Markov and EASE added up too, alone and with each bundle and preset."""
     presets: tuple[Preset, ...] = ()
@@ -119,11 +129,15 @@ def rank_all(contest: Contest, plan: ComparisonPlan, bundles: dict[str, Path]) -
             trained[preset.name].append(train_preset(contest, preset, seed))
     for name, of_ranker in trained.items():
         runs[name] = [rank_bundle(contest, name, bundle, seed) for seed, bundle in enumerate(of_ranker)]
+        for part in parts_of(of_ranker[0]) if plan.parts else ():
+            runs[f"{name}, {part}"] = [
+                rank_part(contest, name, bundle, part, seed) for seed, bundle in enumerate(of_ranker)
+            ]
     if plan.mixes:
-        parts = {part: runs[part][0] / "settings.json" for part in PARTS}
-        runs[" + ".join(PARTS)] = [rank_mixture(contest, "alone", None, parts)]
+        parts = {part: runs[part][0] / "settings.json" for part in MIXED}
+        runs[" + ".join(MIXED)] = [rank_mixture(contest, "alone", None, parts)]
         for name, of_ranker in trained.items():
-            runs[" + ".join((name, *PARTS))] = [
+            runs[" + ".join((name, *MIXED))] = [
                 rank_mixture(contest, name, bundle, parts, seed) for seed, bundle in enumerate(of_ranker)
             ]
     return runs
@@ -135,8 +149,8 @@ def bundles_by_name(plan: ComparisonPlan) -> dict[str, Path]:
     Raises:
         SettingsError: there is nothing to compare, no bundle in a folder, or one name for two rankers.
     """
-    if plan.mixes and not set(PARTS) <= set(plan.baselines):
-        raise SettingsError(f"--mix adds up {' and '.join(PARTS)}, and prints them too; name both in --baselines")
+    if plan.mixes and not set(MIXED) <= set(plan.baselines):
+        raise SettingsError(f"--mix adds up {' and '.join(MIXED)}, and prints them too; name both in --baselines")
     if not plan.baselines and not plan.bundles and not plan.presets:
         raise SettingsError("there is nothing to compare; name --baselines, --presets, or a --bundle")
     if plan.num_seeds < 1:

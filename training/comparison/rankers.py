@@ -15,8 +15,10 @@ import numpy as np
 from clairo_core.errors import TrainingError
 from clairo_core.items import UserHistory
 from clairo_core.progress import Progress
+from clairo_core.recommender import Recommender
 from training.baselines import ease, fit_sequence_model, markov
 from training.baselines.choose_settings import Choice
+from training.baselines.dense_head_scorer import DenseHeadScorer
 from training.baselines.mixture import fit_scorer_mixture
 from training.baselines.popularity import Popularity, count_popularity
 from training.baselines.recommender_scorer import RecommenderScorer
@@ -37,6 +39,8 @@ GRIDS: dict[str, Sequence[markov.MarkovSettings | ease.EaseSettings | SequenceMo
     **dict.fromkeys(fit_sequence_model.SEQUENCE_MODELS, fit_sequence_model.GRID),
 }
 """The baselines by name, with the settings that validation chooses from."""
+GENERATOR, DENSE_HEAD = "generator", "dense head"
+"""The parts of a bundle that rank every user's items alone."""
 VALIDATION_USERS = 4000
 """What ends a neural baseline's training is measured on a seeded sample of so many."""
 
@@ -139,15 +143,54 @@ def rank_bundle(contest: Contest, name: str, bundle: Path, seed: int = 0) -> Pat
     return contest.stages.run(f"rank-{name}-seed{seed}", inputs, build)
 
 
+def rank_part(contest: Contest, name: str, bundle: Path, part: str, seed: int = 0) -> Path:
+    """Let one of `parts_of` the bundle rank for everybody, alone."""
+    build = partial(_rank_generator if part == GENERATOR else _rank_dense_head, contest, bundle)
+    inputs = {**contest.users, "manifest": manifest_digest(bundle), "part": part}
+    return contest.stages.run(f"rank-{name}-{part.replace(' ', '-')}-seed{seed}", inputs, build)
+
+
+def parts_of(bundle: Path) -> tuple[str, ...]:
+    """What the bundle ranks together, and can rank alone; nothing for a bundle that is a generator alone."""
+    files = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))["files"]
+    return (GENERATOR, DENSE_HEAD) if any(file.startswith("ranking/") for file in files) else ()
+
+
 def _rank_bundle(contest: Contest, bundle: Path, folder: Path) -> None:
+    keep_recommended(contest, folder, bundle, open_recommender(contest, bundle), "bundle")
+
+
+def _rank_generator(contest: Contest, bundle: Path, folder: Path) -> None:
+    recommender = open_recommender(contest, bundle).ranked_by(None)
+    keep_recommended(contest, folder, bundle, recommender, "the bundle's generator alone")
+
+
+def _rank_dense_head(contest: Contest, bundle: Path, folder: Path) -> None:
+    ranking, num_items = open_recommender(contest, bundle).joint_ranking, len(contest.dataset.items)
+    assert ranking is not None
+    scorer = DenseHeadScorer(ranking.dense_head, num_items)
+    keep_scored(contest, folder, scorer, f"{bundle.name}, {DENSE_HEAD}", "the bundle's dense head alone")
+
+
+def open_recommender(contest: Contest, bundle: Path) -> Recommender:
+    """The bundle's, whose first items are the contest's.
+
+    Raises:
+        TrainingError: it leaves out some of the dataset's items.
+    """
     opened = open_bundle(bundle, contest.data, contest.device, contest.progress, contest.report)
-    recommender, split = opened.recommender, contest.split
-    item_ids = [item.item_id for item in contest.dataset.items]
-    if [item.item_id for item in opened.dataset.items] != item_ids:
+    if [item.item_id for item in opened.dataset.items] != [item.item_id for item in contest.dataset.items]:
         raise TrainingError(
             f"{bundle} leaves out items of {contest.dataset.name} that cannot be used as it is set; "
             "one table ranks one catalogue, so compare it alone with clairo-train evaluate"
         )
+    return opened.recommender
+
+
+def keep_recommended(contest: Contest, folder: Path, bundle: Path, recommender: Recommender, note: str) -> None:
+    """Rank everybody by a recommender's lists, time some answers, and keep both."""
+    split = contest.split
+    item_ids = [item.item_id for item in contest.dataset.items]
 
     def answer(user: int) -> object:
         history = UserHistory(tuple(item_ids[row] for row in split.histories[user]))
@@ -162,7 +205,7 @@ def _rank_bundle(contest: Contest, bundle: Path, folder: Path) -> None:
         time_answers(answer, len(split.targets)),
     )
     missing = sum(item_ids[target] not in recommender.catalogue for target in split.targets)
-    note = "bundle" + (f"; {missing} targets are not in its catalogue and count as misses" if missing else "")
+    note += f"; {missing} targets are not in its catalogue and count as misses" if missing else ""
     keep(folder, rank_with_recommender(recommender, item_ids, split, bundle.name, contest.progress), note, details)
 
 
