@@ -23,6 +23,8 @@ MAX_REASONS = 3
 MAX_SAID_CHARACTERS = 80
 ALIKE = 0.3
 """A cosine within a modality from which on two items are said to be alike in it."""
+LEAST_EFFECT = 0.05
+"""In log-probability: what makes an item less than 5% more likely is no reason for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +114,15 @@ def explain(
 def _strongest_effects(
     item_id: str, history: Sequence[str], scores: Sequence[Mapping[str, float]]
 ) -> list[tuple[str, float]]:
-    """The history's items whose absence lowers the item's score most, and by how much; none that raise it."""
+    """The history's items whose absence lowers the item's score most, and by how much; none that hardly do."""
     whole, *without_each = scores
     effects = [
         (left_out, whole[item_id] - without[item_id])
         for left_out, without in zip(history, without_each, strict=True)
         if item_id in whole and item_id in without
     ]
-    return sorted((effect for effect in effects if effect[1] > 0), key=lambda effect: -effect[1])[:MAX_REASONS]
+    strongest = sorted((effect for effect in effects if effect[1] >= LEAST_EFFECT), key=lambda effect: -effect[1])
+    return strongest[:MAX_REASONS]
 
 
 def _reason(table: ItemTable, recommender: Recommender, item_id: str, seen_id: str, effect: float | None) -> Reason:
@@ -157,7 +160,7 @@ def _text_of_popular(fallback_reason: str | None) -> str:
 def _text(reasons: Sequence[Reason], *, was_measured: bool) -> str:
     """One or two sentences; nothing is said that the figures beside it do not say."""
     if not reasons:
-        return "The history as a whole brought it: it is no less likely without any single product of it."
+        return "The history as a whole brought it: it is hardly less likely without any single product of it."
     names = [_quoted(reason.title) for reason in reasons]
     listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     beginning = f"Mostly because of {listed}." if was_measured else f"Because of {listed}, the only one in the history."

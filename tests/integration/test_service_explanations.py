@@ -9,6 +9,7 @@ import pytest
 from clairo_core.bundle import Bundle, load_bundle
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationRequest
+from service.explanations import LEAST_EFFECT
 from tests.running_service import running_service
 from tests.tiny import tiny_bundle
 
@@ -53,8 +54,8 @@ async def test_the_effect_of_an_item_is_what_the_score_loses_without_it(
     without = {left_out: scores_of([kept for kept in HISTORY if kept != left_out]) for left_out in set(HISTORY)}
     for item in (await explained(client))["items"]:
         lost = {left_out: whole[item["item_id"]] - scores[item["item_id"]] for left_out, scores in without.items()}
-        expected = sorted(((loss, left_out) for left_out, loss in lost.items() if loss > 1e-4), reverse=True)[:3]
-        reasons = [reason for reason in item["explanation"]["because_of"] if reason["effect"] > 1e-4]
+        expected = sorted(((loss, left_out) for left_out, loss in lost.items() if loss >= LEAST_EFFECT), reverse=True)[:3]
+        reasons = item["explanation"]["because_of"]
         assert [reason["item_id"] for reason in reasons] == [left_out for _, left_out in expected]
         assert [reason["effect"] for reason in reasons] == pytest.approx([loss for loss, _ in expected], abs=1e-3)
 
