@@ -1,32 +1,23 @@
 """`clairo-serve`: serve a bundle over HTTP.
 
 Knows flags, sockets and exit codes. What is wrong is said in one line on standard error, without a traceback;
-the exit code is 1 then, and 2 for a flag or setting that has no meaning.
+the exit code is 1 then, and 2 for a flag or setting that has no meaning. What a command needs is imported when it runs:
+`--help`, and the process that only watches workers, wait for no torch.
 """
 
 import asyncio
-import logging
-import os
 import socket
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
-import uvicorn
 
-from clairo_core.errors import ClairoError, SettingsError
+from clairo_core.errors import SettingsError
 from service import store_commands
-from service.app import create_app
-from service.doctor import State, as_table, examine
 from service.logs import set_up_logging
-from service.metrics import Metrics
-from service.routes.parts import Parts, Readiness
 from service.settings import Settings, load_settings
 from service.store.database import location_name
-from service.tracing import start_tracing
 from service.workers import Tell, serve_with_workers
 
 app = typer.Typer(
@@ -36,7 +27,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-DRAIN_SECONDS = 20
 BACKLOG = 2048
 """As uvicorn has it."""
 USAGE_ERROR = 2
@@ -141,6 +131,8 @@ def doctor(
         settings = load_settings(flags)
     except SettingsError as error:
         _fail(str(error), USAGE_ERROR)
+    from service.doctor import State, as_table, examine  # noqa: PLC0415 - slow to import
+
     findings = asyncio.run(examine(settings))
     typer.echo(as_table(findings))
     if any(finding.state is State.BROKEN for finding in findings):
@@ -159,6 +151,8 @@ def serve(settings: Settings) -> None:
 
     try:
         if settings.workers == 1:
+            from service.server import serve_alone  # noqa: PLC0415 - slow to import
+
             failure = serve_alone(settings, listening, tell)
         else:
             listening.listen(BACKLOG)
@@ -170,51 +164,12 @@ def serve(settings: Settings) -> None:
         _fail(failure, exit_code=1)
 
 
-def serve_alone(
-    settings: Settings,
-    listening: socket.socket,
-    tell: Callable[[str], None],
-    shared_folder: Path | None = None,
-    *,
-    is_replacement: bool = False,
-) -> str | None:
-    """Serve in this process; `tell` is called with a line once that works. Why it could not start, or None."""
-    set_up_logging(settings.log_format)
-    start_tracing(os.environ)
-    failures: list[Exception] = []
-
-    def on_started(outcome: Parts | Exception) -> None:
-        if isinstance(outcome, Exception):
-            failures.append(outcome)
-            server.should_exit = True
-        else:
-            num_items = outcome.serving.recommender.catalogue.num_live
-            tell(f"CLAIRO serves {num_items} items of bundle {outcome.serving.bundle_id}.")
-
-    web_app = create_app(settings, on_started=on_started, metrics=Metrics(shared_folder), is_replacement=is_replacement)
-    server = _DrainingServer(
-        web_app.state.readiness,
-        uvicorn.Config(
-            web_app,
-            log_config=None,
-            log_level=logging.WARNING,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=DRAIN_SECONDS,
-        ),
-    )
-    server.run(sockets=[listening])
-    for failure in failures:
-        if not isinstance(failure, ClairoError):
-            raise failure
-        return str(failure)
-    return None
-
-
 def serve_in_worker(
     settings: Settings, listening: socket.socket, tell: Tell, shared_folder: Path, is_replacement: bool
 ) -> None:
     """Serve in one of several processes."""
+    from service.server import serve_alone  # noqa: PLC0415 - not in the process that watches
+
     failure = serve_alone(settings, listening, tell, shared_folder, is_replacement=is_replacement)
     if failure is not None:
         tell(f"!{failure}")
@@ -223,19 +178,6 @@ def serve_in_worker(
 def main() -> None:
     """The console script."""
     app()
-
-
-class _DrainingServer(uvicorn.Server):
-    """Says that the service is not ready from the signal on, while the last requests are answered."""
-
-    def __init__(self, readiness: Readiness, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self._readiness = readiness
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """What the server does on SIGINT and SIGTERM."""
-        self._readiness.is_draining = True
-        super().handle_exit(sig, frame)
 
 
 def _listening_socket(host: str, port: int) -> socket.socket:

@@ -13,13 +13,16 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from io import TextIOWrapper
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from clairo_core.bundle import Bundle
 from clairo_core.bundle_manifest import written_aside
 from clairo_core.items import Item
 from service.errors import ExportError
 from service.store.feedback import TYPES_LEFT_OUT, FeedbackStore
 from service.store.sql_store import SqlStore
+
+if TYPE_CHECKING:
+    from clairo_core.bundle import Bundle
 
 PAGE_ITEMS = 200
 PAGE_EVENTS = 5000
@@ -52,7 +55,7 @@ class Exported:
 
 
 async def export_tables(
-    store: SqlStore, feedback: FeedbackStore, folder: Path, bundle: Bundle | None, since: float = -math.inf
+    store: SqlStore, feedback: FeedbackStore, folder: Path, bundle: "Bundle | None", since: float = -math.inf
 ) -> Exported:
     """Write items, interactions and dataset.toml into `folder`, in place of an earlier export.
 
@@ -83,7 +86,7 @@ async def export_tables(
     return exported
 
 
-async def _items(store: SqlStore, bundle: Bundle | None) -> AsyncIterator[Item]:
+async def _items(store: SqlStore, bundle: "Bundle | None") -> AsyncIterator[Item]:
     for row, item in enumerate(bundle.items if bundle else []):
         if bundle is not None and await store.read_content_digest(item.item_id) is None:
             picture = bundle.read_picture(row)

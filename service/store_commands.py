@@ -13,7 +13,6 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from clairo_core.bundle import load_bundle
 from clairo_core.errors import ClairoError, SettingsError
 from service.export import Exported, export_tables
 from service.keys.api_key import Scope, new_key
@@ -139,7 +138,11 @@ def export(
         sys.exit(USAGE_ERROR)
 
     async def run(store: SqlStore) -> Exported:
-        loaded = None if bundle is None else await asyncio.to_thread(load_bundle, bundle)
+        loaded = None
+        if bundle is not None:
+            from clairo_core.bundle import load_bundle  # noqa: PLC0415 - slow to import
+
+            loaded = await asyncio.to_thread(load_bundle, bundle)
         return await export_tables(store, FeedbackStore(store.database), out, loaded, from_then_on)
 
     exported = with_store(settings, run)

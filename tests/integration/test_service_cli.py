@@ -4,6 +4,8 @@ import json
 import os
 import socket
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -124,3 +126,17 @@ def test_answers_on_a_kept_connection_leave_at_once() -> None:
     with _listening_socket("127.0.0.1", 0) as listening:
         # What asyncio looks at before it switches Nagle's algorithm off.
         assert listening.proto == socket.IPPROTO_TCP
+
+
+@pytest.mark.parametrize(
+    ("module", "left_out"),
+    [
+        ("service.cli", ("torch", "fastapi", "numba")),
+        ("service.server", ("sklearn", "transformers", "faiss")),
+    ],
+)
+def test_what_is_slow_to_import_waits_until_it_is_needed(module: str, left_out: tuple[str, ...]) -> None:
+    program = f"import sys, {module}; print([name for name in {left_out!r} if name in sys.modules])"
+    root = Path(__file__).resolve().parents[2]
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)
+    assert ended.stdout.strip() == "[]"

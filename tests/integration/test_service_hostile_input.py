@@ -6,6 +6,7 @@ Over a real network, since much of it never gets as far as the app. What a shop'
 
 import base64
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
@@ -136,6 +137,19 @@ def test_a_hostile_connection_ends_with_400s_or_none(client: httpx.Client, url: 
     assert_is_alive(client)
 
 
+def test_a_long_filter_is_read_by_the_app_in_however_many_pieces_it_comes(url: str) -> None:
+    address = urlsplit(url)
+    line = b"GET /items/item-1/similar?filter=" + b"%F0%9F%90%9D" * 2000 + b" HTTP/1.1\r\n"
+    with socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=30) as connection:
+        for start in range(0, len(line), 4000):
+            connection.sendall(line[start : start + 4000])
+            time.sleep(0.05)
+        connection.sendall(b"Host: x\r\nConnection: close\r\n\r\n")
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert b"application/problem+json" in received
+    assert b"Invalid HTTP request" not in received
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -156,6 +170,8 @@ def test_a_hostile_connection_ends_with_400s_or_none(client: httpx.Client, url: 
         "/items?cursor=" + "A" * 64,
         "/items?limit=9999999999999999999999",
         "/items?q=%00",
+        "/items/item-1/similar?filter=" + "%F0%9F%90%9D" * 2000,
+        "/items/item-1/similar?filter=" + "%F0%9F%90%9D" * 4000,
     ],
 )
 def test_a_hostile_path_names_nothing(client: httpx.Client, path: str) -> None:
