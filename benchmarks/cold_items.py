@@ -12,17 +12,18 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Int64
 
 from benchmarks.report import Row, run_benchmark
-from clairo_core.bundle import Bundle, load_bundle
+from clairo_core.bundle import Bundle, DescribedItem, load_bundle
 from clairo_core.generation.generator import choose_device
-from clairo_core.items import UserHistory
+from clairo_core.items import Item, UserHistory
 from clairo_core.recommendation import RecommendationRequest
 from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
@@ -51,6 +52,7 @@ class Draw:
 
     dataset: Dataset
     is_cold: Bool[np.ndarray, "item"]
+    bundle: Bundle
     before: Recommender
     after: Recommender
     seconds_to_add: float
@@ -141,8 +143,8 @@ def drawn(dataset: Dataset, seed: int, settings: Sequence[str]) -> Draw:
     train_bundle(bench, folder)
     bundle = load_bundle(folder)
     before = bundle.recommender("cpu", num_views=preset.evaluate.num_views, num_beams=preset.evaluate.num_beams)
-    after, seconds = with_posted(bundle, before, dataset, np.flatnonzero(is_cold))
-    return Draw(dataset, is_cold, before, after, seconds)
+    after, _, seconds = with_posted(bundle, before, [dataset.items[row] for row in np.flatnonzero(is_cold)])
+    return Draw(dataset, is_cold, bundle, before, after, seconds)
 
 
 def without(dataset: Dataset, is_cold: Bool[np.ndarray, "item"]) -> Dataset:
@@ -160,35 +162,54 @@ def without(dataset: Dataset, is_cold: Bool[np.ndarray, "item"]) -> Dataset:
 
 
 def with_posted(
-    bundle: Bundle, before: Recommender, dataset: Dataset, cold_rows: Int64[np.ndarray, "item"]
-) -> tuple[Recommender, float]:
-    """Describe and add the cold items; the last one alone, and timed."""
-    recommender = before
+    bundle: Bundle, before: Recommender, items: Sequence[Item]
+) -> tuple[Recommender, list[DescribedItem], float]:
+    """Describe and add new items; the last one alone, and timed."""
+    recommender, all_described = before, []
     seconds = 0.0
-    for rows in (cold_rows[:-1], cold_rows[-1:]):
+    for some in (items[:-1], items[-1:]):
         started = time.perf_counter()
         described, taken = [], {tuple(features) for features in recommender.catalogue.feature_sets.tolist()}
-        for row in progress_bar(rows, "posting", len(rows)):
-            described.append(bundle.describe(dataset.items[row], taken))
+        for item in progress_bar(some, "posting", len(some)):
+            described.append(bundle.describe(item, taken))
             taken.add(described[-1].feature_set)
         catalogue = recommender.catalogue.with_items(
-            [dataset.items[row].item_id for row in rows],
+            [item.item_id for item in some],
             [item.feature_set for item in described],
             recommender.tokenizer,
         )
         recommender = recommender.with_catalogue(catalogue, np.stack([item.item_embedding for item in described]))
         seconds = time.perf_counter() - started
-    return recommender, seconds
+        all_described += described
+    return recommender, all_described, seconds
 
 
-def figures_of(draw: Draw) -> Mapping[str, float]:
-    """Recall@10 by ranker, cold and warm."""
+@dataclass(frozen=True)
+class Questions:
+    """The last item of every user who has three or more."""
+
+    histories: Sequence[UserHistory]
+    targets: Int64[np.ndarray, "user"]
+    cold: Int64[np.ndarray, "cold"]
+    """Users whose last item was held out."""
+    warm: Int64[np.ndarray, "warm"]
+
+
+def questions_of(draw: Draw) -> Questions:
+    """What is asked of every ranker."""
     item_ids = [item.item_id for item in draw.dataset.items]
     sequences = [sequence for sequence in draw.dataset.sequences if len(sequence) >= 3]
     histories = [UserHistory(tuple(item_ids[row] for row in sequence[:-1])) for sequence in sequences]
     targets = np.array([sequence[-1] for sequence in sequences])
     is_cold = draw.is_cold[targets]
-    cold, warm = np.flatnonzero(is_cold), np.flatnonzero(~is_cold)
+    return Questions(histories, targets, np.flatnonzero(is_cold), np.flatnonzero(~is_cold))
+
+
+def figures_of(draw: Draw) -> Mapping[str, float]:
+    """Recall@10 by ranker, cold and warm."""
+    item_ids = [item.item_id for item in draw.dataset.items]
+    asked = questions_of(draw)
+    histories, targets, cold, warm = asked.histories, asked.targets, asked.cold, asked.warm
     catalogue = draw.after.catalogue
     only_cold = np.zeros(len(catalogue), dtype=np.bool_)
     only_cold[len(draw.before.catalogue) :] = True
@@ -209,7 +230,7 @@ def figures_of(draw: Draw) -> Mapping[str, float]:
         figures[label] = dense_recall(draw.after, histories, targets, item_ids, users, allowed)
     figures["warm: together, nothing posted"] = recall(draw.before, histories, targets, item_ids, warm, None)
     figures["cold: popularity"] = 0.0
-    shown = shares_of_cold(draw, histories)
+    shown = share_of_new(draw.before, draw.after, histories)
     figures["share of cold items among all places: together"] = shown
     figures["time to describe and add one item"] = 1000 * draw.seconds_to_add
     return figures
@@ -263,28 +284,41 @@ def dense_recall(
     return float(np.mean(hits)) if hits else float("nan")
 
 
-def shares_of_cold(draw: Draw, histories: Sequence[UserHistory]) -> float:
+def share_of_new(before: Recommender, after: Recommender, histories: Sequence[UserHistory]) -> float:
     """How much of what 500 users are shown was posted just now: about a twentieth is neither a flood nor nothing."""
-    first_cold, places = len(draw.before.catalogue), []
+    first_new, places = len(before.catalogue), []
     for start in range(0, min(500, len(histories)), AT_ONCE):
         some = [RecommendationRequest(history=history, limit=TOP) for history in histories[start : start + AT_ONCE]]
-        for answer in draw.after.recommend_batch(some):
-            places += [draw.after.catalogue.row_of(item.item_id) >= first_cold for item in answer.items]
+        for answer in after.recommend_batch(some):
+            places += [after.catalogue.row_of(item.item_id) >= first_new for item in answer.items]
     return float(np.mean(places))
 
 
-def main() -> int:
-    """Take our own flags off the command line; the rest is every benchmark's."""
+def run_on_draws(
+    rows_of: Callable[[str, int, Sequence[str], bool], tuple[str, list[Row]]], data: str, num_draws: int
+) -> int:
+    """Take our own flags off the command line; the rest is every benchmark's.
+
+    Args:
+        rows_of: takes the dataset's name, the number of draws, settings, and whether to be quick.
+        data: unless the command line names another.
+        num_draws: likewise.
+    """
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--data", default="amazon2018_industrial_recent")
-    parser.add_argument("--draws", type=int, default=5)
+    parser.add_argument("--data", default=data)
+    parser.add_argument("--draws", type=int, default=num_draws)
     parser.add_argument("--set", action="append", default=[], dest="settings")
     own, rest = parser.parse_known_args()
     if own.data != "demo" and not (SHARED / "data" / own.data).is_dir():
         print(f"{SHARED / 'data' / own.data} is not there; set CLAIRO_SHARED to the folder that holds data/")
         return 1
-    return run_benchmark(lambda quick: rows_of(own.data, own.draws, own.settings, quick), rest)
+
+    @wraps(rows_of)  # whose module says what --help prints
+    def measure(quick: bool) -> tuple[str, list[Row]]:
+        return rows_of(own.data, own.draws, own.settings, quick)
+
+    return run_benchmark(measure, rest)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_on_draws(rows_of, "amazon2018_industrial_recent", 5))

@@ -7,7 +7,6 @@ items masked, over all; every row beside the whole mixture, paired by user. DATA
 component alone ranks by its own score, with nothing fitted.
 """
 
-import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,16 +14,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Float64
 
-from benchmarks.report import Row, run_benchmark
-from clairo_core.bundle import load_bundle
-from training.config import DatasetSettings
+from benchmarks.report import Row, run_on_bundle
 from training.datasets.split import validation_split
 from training.evaluate import some_users
+from training.evaluate_bundle import open_bundle
 from training.joint_ranking.calibrate_new_items import totals_of
 from training.joint_ranking.fit_mixture import MixtureExamples, fit_mixture
 from training.joint_ranking.mixture_examples import mixture_examples
 from training.metrics import ndcg_at, paired_difference
-from training.open_dataset import open_dataset
 from training.progress_bar import progress_bar
 
 NUM_PARTS = 5
@@ -36,12 +33,11 @@ NOWHERE = 1_000_000
 
 def rows_of(bundle_folder: Path, data: Path, quick: bool) -> tuple[str, list[Row]]:
     """What was measured on, and the table."""
-    bundle = load_bundle(bundle_folder)
-    recommender = bundle.recommender("cpu")
+    opened = open_bundle(bundle_folder, data, "cpu", progress_bar, lambda line: print(line, file=sys.stderr))
+    recommender, dataset = opened.recommender, opened.dataset
     ranking = recommender.joint_ranking
     if ranking is None:
         sys.exit(f"{bundle_folder} has no joint ranking, so there are no components to compare")
-    dataset = open_dataset(data, DatasetSettings(), tuple(bundle.manifest.encoders), progress_bar)
     split = some_users(validation_split(dataset), QUICK_USERS if quick else MAX_USERS, seed=0)
     item_ids = [item.item_id for item in dataset.items]
     (examples,) = mixture_examples(recommender, (ranking,), item_ids, split, progress_bar)
@@ -101,14 +97,5 @@ def ndcg(
     return ndcg_at(ranks, 10)
 
 
-def main() -> int:
-    """Take our own flags off the command line; the rest is every benchmark's."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--bundle", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True)
-    own, rest = parser.parse_known_args()
-    return run_benchmark(lambda quick: rows_of(own.bundle, own.data, quick), rest)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_on_bundle(rows_of))

@@ -181,13 +181,14 @@ def measure_bulk(bundle: Bundle, count: int) -> tuple[float, float, float]:
         embeddings = {name: encoder.encode(items) for name, encoder in bundle.encoders.items()}
         encoded = time.perf_counter()
         feature_sets = []
-        for embedding in bundle.fusion.fuse(embeddings).item_embeddings:
+        item_embeddings = bundle.fusion.fuse(embeddings).item_embeddings
+        for embedding in item_embeddings:
             feature_sets.append(nearest_free_feature_set(bundle.quantizer.distances(embedding), taken, space))
             taken.added.add(feature_sets[-1])
         catalogue = recommender.catalogue.with_items(
             [item.item_id for item in items], feature_sets, recommender.tokenizer
         )
-        recommender = recommender.with_catalogue(catalogue)
+        recommender = recommender.with_catalogue(catalogue, item_embeddings)
         encoding += encoded - started
         growing += time.perf_counter() - encoded
     return count / (encoding + growing), count / encoding, count / growing

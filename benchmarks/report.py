@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import wraps
 from pathlib import Path
 
 
@@ -64,6 +65,24 @@ def run_benchmark(measure: Callable[[bool], tuple[str, Sequence[Row]]], argument
         aside.write_text(json.dumps(document, indent=2), encoding="utf-8")
         aside.replace(flags.json)
     return 1 if any(row.verdict == "missed" for row in rows) else 0
+
+
+def run_on_bundle(rows_of: Callable[[Path, Path, bool], tuple[str, Sequence[Row]]]) -> int:
+    """`run_benchmark` with the flags --bundle and --data, both required.
+
+    Args:
+        rows_of: takes both, and whether to be quick.
+    """
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    own, rest = parser.parse_known_args()
+
+    @wraps(rows_of)  # whose module says what --help prints
+    def measure(quick: bool) -> tuple[str, Sequence[Row]]:
+        return rows_of(own.bundle, own.data, quick)
+
+    return run_benchmark(measure, rest)
 
 
 def table_of(data: str, rows: Sequence[Row]) -> str:

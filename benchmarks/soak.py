@@ -19,15 +19,20 @@ from benchmarks.serve_process import ServiceProcess, served_bundle
 
 DEADLINE_SECONDS = 5.0
 CAPACITY_CLIENTS = 32
+TIMES_CAPACITY = 2.0
 SAMPLE_SECONDS = 0.5
 MAX_GROWTH_PERCENT = 5.0
 OK, TOO_MANY = 200, 429
 
 
 async def soaked(
-    service: ServiceProcess, bodies: Iterator[bytes], capacity_seconds: float, soak_seconds: float
+    service: ServiceProcess,
+    bodies: Iterator[bytes],
+    capacity_seconds: float,
+    soak_seconds: float,
+    times_capacity: float = TIMES_CAPACITY,
 ) -> tuple[float, Load, list[float]]:
-    """Good answers a second at most, what became of twice as many requests, and the memory meanwhile, in MiB."""
+    """Good answers a second at most, what became of a multiple of such requests, and the memory meanwhile, in MiB."""
     capacity = (await closed_loop(service.url, bodies, CAPACITY_CLIENTS, capacity_seconds)).per_second
     memory: list[float] = []
 
@@ -37,7 +42,7 @@ async def soaked(
             await asyncio.sleep(SAMPLE_SECONDS)
 
     watching = asyncio.create_task(watch())
-    load = await constant_rate(service.url, bodies, 2 * capacity, soak_seconds)
+    load = await constant_rate(service.url, bodies, times_capacity * capacity, soak_seconds)
     watching.cancel()
     return capacity, load, memory
 
