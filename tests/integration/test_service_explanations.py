@@ -54,10 +54,12 @@ async def test_the_effect_of_an_item_is_what_the_score_loses_without_it(
     without = {left_out: scores_of([kept for kept in HISTORY if kept != left_out]) for left_out in set(HISTORY)}
     for item in (await explained(client))["items"]:
         lost = {left_out: whole[item["item_id"]] - scores[item["item_id"]] for left_out, scores in without.items()}
-        expected = sorted(((loss, left_out) for left_out, loss in lost.items() if loss >= LEAST_EFFECT), reverse=True)[:3]
-        reasons = item["explanation"]["because_of"]
-        assert [reason["item_id"] for reason in reasons] == [left_out for _, left_out in expected]
-        assert [reason["effect"] for reason in reasons] == pytest.approx([loss for loss, _ in expected], abs=1e-3)
+        effects = {reason["item_id"]: reason["effect"] for reason in item["explanation"]["because_of"]}
+        assert effects == pytest.approx({left_out: lost[left_out] for left_out in effects}, abs=1e-3)
+        assert list(effects.values()) == sorted(effects.values(), reverse=True)
+        # Nothing is left out that makes the item clearly more likely, and nothing named that hardly does.
+        assert {left_out for left_out, loss in lost.items() if loss > LEAST_EFFECT + 1e-3} <= set(effects)
+        assert all(effect >= LEAST_EFFECT for effect in effects.values())
 
 
 async def test_what_both_items_share_is_what_the_catalogue_says(client: httpx.AsyncClient, bundle: Bundle) -> None:
