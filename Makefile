@@ -32,7 +32,7 @@ demo: demo-bundle  ## train a small bundle on the built-in demo shop, serve it, 
 demo-bundle: install
 	@test -f demo/shop/dataset.toml || $(BIN)/clairo-train demo-data --out demo/shop
 	@test -f bundles/demo/manifest.json || $(BIN)/clairo-train run --preset clairo --data demo/shop --out bundles/demo \
-	  --set fit.max_epochs=6 --set mix.max_users=1000 --set evaluate.max_users=500
+	  --set fit.max_epochs=6 --set mix.max_users=1000 --set dense.encoder=recurrent --set evaluate.max_users=500
 
 test: install  ## everything that CI checks
 	@.ci/browser

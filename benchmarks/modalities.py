@@ -1,4 +1,4 @@
-"""Words, pictures, both, and by fusion scheme: the same recipe and budget, paired by user.
+"""Words, pictures, both, by image encoder and by fusion scheme: the same recipe and budget, paired by user.
 
     python -m benchmarks.modalities [--json FILE] [--quick] [--sources demo,movielens,instruments] [--seed 0]
 
@@ -123,19 +123,23 @@ def table_of_sources(names: tuple[str, ...], seed: int, quick: bool) -> tuple[st
 
 
 def by_modality(name: str, source: Source, seed: int) -> list[Row]:
-    """Words, pictures and both; what both give beyond the better one, paired by user."""
+    """Words, pictures and both, by each image encoder; what both give beyond the better one, paired by user."""
     words, pictures = source.modalities
-    measured = {
-        label: measure(
-            f"{name}-{label.replace(' ', '-')}", source, (*source.budget, f"encode.modalities={chosen}"), seed
-        )
-        for label, chosen in {
-            "words and pictures": f"{words},{pictures}",
-            "words": words,
-            "pictures": pictures,
-        }.items()
+    chosen: dict[str, tuple[str, ...]] = {
+        "words and pictures": (f"encode.modalities={words},{pictures}",),
+        "words": (f"encode.modalities={words}",),
+        "pictures": (f"encode.modalities={pictures}",),
     }
-    both, *alone = measured.values()
+    if pictures == "image":
+        chosen |= {
+            f"{label}, learned encoder": (*chosen[label], "encode.image_encoder=learned")
+            for label in ("words and pictures", "pictures")
+        }
+    measured = {
+        label: measure(f"{name}-{folder_name(label)}", source, (*source.budget, *settings), seed)
+        for label, settings in chosen.items()
+    }
+    both, alone = measured["words and pictures"], (measured["words"], measured["pictures"])
     table = [Row(f"{name}: popularity, Recall@10", both.recall("popularity"), "", "higher")]
     for ranker in (ranker for ranker in both.ranks if ranker != "popularity"):
         for label, of_label in measured.items():
@@ -158,7 +162,7 @@ def by_scheme(name: str, source: Source, seed: int) -> list[Row]:
     """A generator for each scheme."""
     table = []
     for scheme, settings in SCHEMES.items():
-        label = f"{name}-{scheme.replace(',', '').replace(' ', '-')}"
+        label = f"{name}-{folder_name(scheme)}"
         chosen = (*SCHEME_BUDGET, f"encode.modalities={','.join(source.modalities)}", *settings)
         measured = measure(label, source, chosen, seed)
         table += [
@@ -216,6 +220,15 @@ def measure(label: str, source: Source, settings: tuple[str, ...], seed: int) ->
     for ranker, by_ranker in rankers.items():
         ranks[ranker], _ = generated_ranks(by_ranker, item_ids, split, False, f"{label}, {ranker}", progress_bar)
     return Measured(ranks)
+
+
+def folder_name(label: str) -> str:
+    """A label as part of a folder's name.
+
+    >>> folder_name("final PCA to 64, whitened")
+    'final-PCA-to-64-whitened'
+    """
+    return label.replace(",", "").replace(" ", "-")
 
 
 def workbench(label: str, source: Source, settings: tuple[str, ...], seed: int) -> Workbench:

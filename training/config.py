@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 RECURRENT, TRANSFORMER = "recurrent", "transformer"
+AUTO = "auto"
+"""Each is tried, and what ranks validation targets best is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,8 @@ class DenseSettings:
     dim: int = 64
     """Length of an item's vector; 0 leaves out the dense head and all that ranks beside the generator."""
     encoder: str = RECURRENT
-    """What reads a history: `recurrent`, of `width` units, or `transformer`, of `num_layers` with `num_heads`."""
+    """What reads a history: `recurrent`, of `width` units, `transformer`, of `num_layers` with `num_heads`, or `auto`:
+    both are trained, and the better one on validation is kept."""
     width: int = 128
     num_layers: int = 2
     num_heads: int = 2

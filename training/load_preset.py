@@ -11,7 +11,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from clairo_core.errors import SettingsError
 from clairo_core.generation.generator_checkpoint import Softmax
-from training.config import RECURRENT, TRANSFORMER, Preset
+from training.config import AUTO, RECURRENT, TRANSFORMER, Preset
 
 PRESETS_FOLDER = Path(__file__).parent / "presets"
 
@@ -148,9 +148,9 @@ def check_ranges(preset: Preset) -> None:
     for name, rate in rates.items():
         if not 0 < rate < 1:
             raise SettingsError(f"{name} is {rate}; expected more than 0 and less than 1")
-    if preset.dense.encoder not in (RECURRENT, TRANSFORMER):
-        raise SettingsError(f"dense.encoder is {preset.dense.encoder!r}; expected {RECURRENT} or {TRANSFORMER}")
-    if preset.dense.encoder == TRANSFORMER and preset.dense.dim % preset.dense.num_heads:
+    if preset.dense.encoder not in (RECURRENT, TRANSFORMER, AUTO):
+        raise SettingsError(f"dense.encoder is {preset.dense.encoder!r}; expected {RECURRENT}, {TRANSFORMER} or {AUTO}")
+    if preset.dense.encoder != RECURRENT and preset.dense.dim % preset.dense.num_heads:
         raise SettingsError(
             f"dense.dim is {preset.dense.dim}; expected a multiple of dense.num_heads, {preset.dense.num_heads}"
         )

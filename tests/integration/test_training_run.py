@@ -1,6 +1,7 @@
 """A whole run on a small demo shop: a bundle that loads, measures the same again, and caches its stages."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,20 @@ def test_a_second_run_takes_its_stages_from_the_cache(bundle_folder: Path, shop:
         assert f"{stage}: unchanged" in result.stderr
     first, second = load_bundle(bundle_folder), load_bundle(out)
     assert first.manifest.bundle_id == second.manifest.bundle_id
+
+
+def test_histories_are_read_by_what_does_better_on_validation(bundle_folder: Path, shop: Path) -> None:
+    result = CliRunner().invoke(app, arguments(shop, bundle_folder.parent / "read", "dense.encoder=auto"))
+    assert result.exit_code == 0, result.output
+    said = re.search(
+        r"dense head: (\w+), by validation NDCG@10 .*: recurrent ([.\d]+), transformer ([.\d]+)", result.stderr
+    )
+    assert said is not None
+    kept, of_each = said[1], {"recurrent": float(said[2]), "transformer": float(said[3])}
+    assert of_each[kept] == max(of_each.values())
+    ranking = load_bundle(bundle_folder.parent / "read").joint_ranking
+    assert ranking is not None
+    assert kept in ranking.dense_head.encoder.kind
 
 
 def test_another_setting_runs_only_the_stages_that_depend_on_it(bundle_folder: Path, shop: Path) -> None:

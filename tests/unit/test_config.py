@@ -42,7 +42,7 @@ def test_a_list_may_be_written_as_toml() -> None:
         ("fit.learning_rate", "section.key=value"),
         ("max_epochs=3", "section.key=value"),
         ("generator.dropout_rate=1.0", "up to but not 1"),
-        ("dense.encoder=lstm", "recurrent or transformer"),
+        ("dense.encoder=lstm", "recurrent, transformer or auto"),
         ("encode.modalities=", "empty"),
         ("encode.modalities=[1]", "list of str"),
     ],

@@ -27,6 +27,8 @@ from clairo_core.ranking.mixture import KIND as MIXTURE_KIND
 from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
 from training.baselines.popularity import count_popularity
+from training.checkpoints import load_progress
+from training.config import AUTO, RECURRENT, TRANSFORMER
 from training.datasets.split import training_sequences, validation_split
 from training.evaluate import some_users
 from training.items.describe_items import DescribedItems
@@ -100,10 +102,27 @@ def joint_ranking_stages(
 
 
 def dense_head_stage(bench: Workbench, described: DescribedItems, training: ItemSequences) -> Path:
-    """The dense head as trained, and with every item as if it had been posted just now."""
-    settings = bench.preset.dense
+    """The dense head as trained, and with every item as if it had been posted just now.
+
+    Of several history encoders, the one with the best NDCG@10 on validation.
+    """
+    encoder = bench.preset.dense.encoder
+    if encoder != AUTO:
+        return one_dense_head_stage(bench, described, training, encoder)
+    folders = {name: one_dense_head_stage(bench, described, training, name) for name in (RECURRENT, TRANSFORMER)}
+    ndcgs = {name: load_progress(folder).best_ndcg for name, folder in folders.items()}
+    best = max(ndcgs, key=lambda name: ndcgs[name])
+    listed = ", ".join(f"{name} {ndcg:.4f}" for name, ndcg in ndcgs.items())
+    bench.report(f"dense head: {best}, by validation NDCG@10 of what reads histories: {listed}")
+    return folders[best]
+
+
+def one_dense_head_stage(bench: Workbench, described: DescribedItems, training: ItemSequences, encoder: str) -> Path:
+    """The same with one history encoder, `recurrent` or `transformer`."""
+    settings = replace(bench.preset.dense, encoder=encoder)
 
     def build(folder: Path) -> None:
+        bench.report(f"dense head: {encoder}")
         fit_dense_head(
             folder,
             training,
