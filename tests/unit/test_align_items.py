@@ -16,6 +16,7 @@ from training.items.behaviour import behaviour_vectors, neighbour_counts
 SETTINGS = AlignSettings(dim=8, window=2, prior_interactions=5.0)
 NUM_GROUPS, GROUP = 6, 12
 NUM_ITEMS = NUM_GROUPS * GROUP
+NOBODY = np.zeros(NUM_ITEMS, dtype=np.bool_)
 
 
 def group_of(item: np.ndarray) -> np.ndarray:
@@ -69,7 +70,7 @@ def test_an_unused_item_stands_with_the_items_of_its_kind_though_its_content_is_
     unused = np.arange(GROUP - 1, NUM_ITEMS, GROUP)
     is_training = np.ones(NUM_ITEMS, dtype=np.bool_)
     is_training[unused] = False
-    aligned = align_items(content, is_training, sequences_within_groups(), SETTINGS, seed=0)
+    aligned = align_items(content, is_training, sequences_within_groups(), SETTINGS, 0, NOBODY)
     placed = aligned.item_embeddings
     assert (group_of(nearest(placed))[unused] == group_of(unused)).all()
     assert (group_of(nearest(content))[unused] == group_of(unused)).mean() < 1.0, "content alone does not do it"
@@ -78,13 +79,26 @@ def test_an_unused_item_stands_with_the_items_of_its_kind_though_its_content_is_
     np.testing.assert_allclose(placed[unused], by_content, atol=1e-5, err_msg="as an item posted later is placed")
 
 
+def test_held_out_items_are_placed_like_all_others_but_teach_nothing() -> None:
+    content = content_with_noise()
+    is_training = np.ones(NUM_ITEMS, dtype=np.bool_)
+    is_held_out = np.arange(NUM_ITEMS) % GROUP == 0
+    errors = []
+    for held_out in (NOBODY, is_held_out):
+        aligned = align_items(content, is_training, sequences_within_groups(), SETTINGS, 0, held_out)
+        assert (group_of(nearest(aligned.item_embeddings)) == group_of(np.arange(NUM_ITEMS))).all()
+        placed_as_posted = content @ aligned.alignment
+        errors.append(np.square(placed_as_posted - aligned.item_embeddings)[is_held_out].sum())
+    assert errors[0] < errors[1], "what was fitted on an item places it better than a posted one is placed"
+
+
 def test_the_more_an_item_is_used_the_less_its_content_decides() -> None:
     content = content_with_noise()
     is_training = np.ones(NUM_ITEMS, dtype=np.bool_)
     distances = []
     for prior in (0.5, 5.0, 5000.0):
         settings = AlignSettings(dim=8, window=2, prior_interactions=prior)
-        aligned = align_items(content, is_training, sequences_within_groups(), settings, seed=0)
+        aligned = align_items(content, is_training, sequences_within_groups(), settings, 0, NOBODY)
         predicted = content @ aligned.alignment
         distances.append(float(np.linalg.norm(aligned.item_embeddings - predicted)))
     assert distances == sorted(distances, reverse=True)
@@ -105,7 +119,9 @@ def test_few_items_used_twice_beside_others_are_too_few_to_align() -> None:
 def test_content_that_is_all_alike_leaves_behaviour_alone_to_place_items(prior_interactions: float) -> None:
     is_training = np.arange(NUM_ITEMS) % GROUP != GROUP - 1
     settings = AlignSettings(dim=8, window=2, prior_interactions=prior_interactions)
-    placed = align_items(np.zeros((NUM_ITEMS, 5), np.float32), is_training, sequences_within_groups(), settings, seed=0)
+    placed = align_items(
+        np.zeros((NUM_ITEMS, 5), np.float32), is_training, sequences_within_groups(), settings, 0, NOBODY
+    )
     assert np.isfinite(placed.item_embeddings).all()
     used = np.flatnonzero(is_training)
     assert (group_of(nearest(placed.item_embeddings))[used] == group_of(used)).all()
@@ -138,7 +154,7 @@ def test_items_that_are_used_alike_are_told_apart_by_their_content() -> None:
     spread = {}
     for weight in (0.0, 1.0):
         settings = AlignSettings(dim=16, window=2, content_weight=weight)
-        placed = align_items(content, is_training, sequences, settings, seed=0).item_embeddings
+        placed = align_items(content, is_training, sequences, settings, 0, NOBODY).item_embeddings
         centres = np.stack(
             [placed[group_of(np.arange(NUM_ITEMS)) == group].mean(axis=0) for group in range(NUM_GROUPS)]
         )

@@ -43,8 +43,11 @@ def align_items(
     training: ItemSequences,
     settings: AlignSettings,
     seed: int,
+    is_held_out: Bool[np.ndarray, "item"],
 ) -> AlignedItems:
     """Place items where their content and, the more often they were used, their behaviour puts them.
+
+    Held-out items are placed as all others, but what content says of behaviour is learned without them.
 
     An item that occurs n times in training stands n parts of its way at its behaviour vector and
     `prior_interactions` parts at what its content predicts: a new item moves on as it is used, without a jump. The
@@ -59,8 +62,9 @@ def align_items(
     trust = np.where(has_behaviour, counts / np.maximum(counts + settings.prior_interactions, 1.0), 0.0)
     # At unit variance the penalties mean the same for any number of components; content that is all alike has none.
     scale = content[is_training].std() or 1.0
+    teaches = has_behaviour & ~is_held_out
     regression = RidgeCV(_PENALTIES, fit_intercept=False).fit(
-        content[has_behaviour] / scale, behaviour[has_behaviour], sample_weight=trust[has_behaviour]
+        content[teaches] / scale, behaviour[teaches], sample_weight=trust[teaches]
     )
     prediction = regression.coef_.T / scale
     predicted = content @ prediction
@@ -68,11 +72,11 @@ def align_items(
     energy = np.square(content[is_training]).sum(axis=1).mean() or 1.0
     weight = settings.content_weight / np.sqrt(energy)
     components = principal_axes(np.hstack([placed, weight * content])[is_training], settings.dim)
-    left_over = np.square(behaviour - predicted)[has_behaviour].sum()
+    left_over = np.square(behaviour - predicted)[teaches].sum()
     return AlignedItems(
         alignment=(np.hstack([prediction, weight * np.eye(content.shape[1])]) @ components).astype(np.float32),
         item_embeddings=(np.hstack([placed, weight * content]) @ components).astype(np.float32),
-        explained=1.0 - float(left_over / np.square(behaviour[has_behaviour]).sum()),
+        explained=1.0 - float(left_over / np.square(behaviour[teaches]).sum()),
     )
 
 

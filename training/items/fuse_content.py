@@ -122,6 +122,7 @@ def align_by_modality(
     training: ItemSequences,
     settings: AlignSettings,
     seed: int,
+    is_held_out: Bool[np.ndarray, "item"],
 ) -> AlignedItems:
     """`align_items` for each modality's part on its own: side by side, `align.dim` in all.
 
@@ -135,7 +136,8 @@ def align_by_modality(
         )
     share = replace(settings, dim=settings.dim // num_modalities)
     parts = [
-        align_items(part, is_training, training, share, seed) for part in np.split(content, num_modalities, axis=1)
+        align_items(part, is_training, training, share, seed, is_held_out)
+        for part in np.split(content, num_modalities, axis=1)
     ]
     return AlignedItems(
         block_diag(*(part.alignment for part in parts)).astype(np.float32),

@@ -31,7 +31,7 @@ from training.checkpoints import load_progress
 from training.config import AUTO, RECURRENT, TRANSFORMER
 from training.datasets.split import training_sequences, validation_split
 from training.evaluate import some_users
-from training.items.describe_items import DescribedItems
+from training.items.describe_items import DescribedItems, held_out_items
 from training.items.encode_items import load_embeddings
 from training.joint_ranking.calibrate_new_items import calibrated
 from training.joint_ranking.fit_dense_head import fit_dense_head
@@ -64,7 +64,7 @@ def joint_ranking_stages(
             count_popularity(training, len(bench.dataset.items)),
         )
         as_new = load_dense_head(dense_folder / "dense-head" / "as-new")
-        with_posted = with_new_items(mixture_inputs, as_new, held_out_items(bench, described))
+        with_posted = with_new_items(mixture_inputs, as_new, playing_new(bench, described))
         examples, pretended = mixture_examples(
             recommender,
             (mixture_inputs, with_posted),
@@ -127,7 +127,7 @@ def one_dense_head_stage(bench: Workbench, described: DescribedItems, training: 
             folder,
             training,
             content_as_posted(described),
-            held_out_items(bench, described),
+            playing_new(bench, described),
             some_users(validation_split(bench.dataset), settings.validation_users, bench.seed),
             settings,
             device=bench.device,
@@ -145,11 +145,11 @@ def one_dense_head_stage(bench: Workbench, described: DescribedItems, training: 
     return bench.stages.run("dense-head", inputs, build)
 
 
-def held_out_items(bench: Workbench, described: DescribedItems) -> Bool[np.ndarray, "item"]:
-    """Items whose content teaches the dense head nothing, so that they can stand for items posted later, if any can."""
-    share = bench.preset.dense.held_out_share if described.folders else 0.0
-    is_held_out: Bool[np.ndarray, "item"] = np.random.default_rng(bench.seed).random(len(bench.dataset.items)) < share
-    return is_held_out
+def playing_new(bench: Workbench, described: DescribedItems) -> Bool[np.ndarray, "item"]:
+    """The held-out items; none where nothing can be posted."""
+    if described.folders:
+        return held_out_items(bench)
+    return np.zeros(len(bench.dataset.items), dtype=np.bool_)
 
 
 def content_as_posted(described: DescribedItems) -> Float32[np.ndarray, "item dim"]:
