@@ -148,7 +148,7 @@ class DenseSettings:
     own_dropout: float = 0.3
     """Share of items that are trained as if they had been posted just now, drawn anew for each batch."""
     held_out_share: float = 0.1
-    """Share of the items whose content teaches nothing: they show how well items posted later will be placed."""
+    """Share of the items that play new: nothing learns from their content, so they show how posted items will do."""
     learning_rate: float = 2e-3
     weight_decay: float = 0.0
     positions_per_batch: int = 1500

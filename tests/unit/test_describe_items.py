@@ -57,6 +57,11 @@ def test_an_item_plays_new_in_every_run_with_the_same_seed_whatever_else_is_in_t
     assert held_out_items(replace(bench, seed=4)).tolist() != held_out_items(bench).tolist()
 
 
+def test_where_nothing_is_calibrated_every_item_teaches(bench: Workbench, tmp_path: Path) -> None:
+    preset = replace(bench.preset, dense=replace(bench.preset.dense, dim=0))
+    assert not held_out_items(workbench(bench.dataset, preset, 3, tmp_path)).any()
+
+
 def test_of_a_handful_of_items_every_one_is_needed(tmp_path: Path) -> None:
     write_demo_shop(tmp_path, num_items=12, num_users=20)
     dataset = open_dataset(tmp_path, DatasetSettings(), ("text",), silent)

@@ -76,7 +76,7 @@ def describe_items(bench: Workbench) -> DescribedItems:
 
 
 def describe_by_content(bench: Workbench) -> DescribedItems:
-    """Encode, fuse and quantize; all is fitted on items that occur in training, codes excepted not on held-out ones."""
+    """Encode, fuse and quantize, fitted on items that occur in training; only the quantizer sees held-out ones."""
     dataset, preset = bench.dataset, bench.preset
     check_fuse_settings(preset.fuse)
     is_training = training_items(dataset)
@@ -163,7 +163,7 @@ def fuse_stage(
         "encoded": encoded,
         "fuse": fuse_inputs(preset.fuse),
         "align": asdict(preset.align),
-        "held_out_share": preset.dense.held_out_share,
+        "num_held_out": int(is_held_out.sum()),
         "seed": bench.seed,
     }
     folder = bench.stages.run("fuse", inputs, build)
@@ -178,7 +178,8 @@ def held_out_items(bench: Workbench) -> Bool[np.ndarray, "item"]:
     encoders over from an earlier one with the same seed holds out what they have not seen.
     """
     share = bench.preset.dense.held_out_share
-    if training_items(bench.dataset).sum() < FEWEST_ITEMS_TO_HOLD_OUT_OF:
+    # Without a dense head there is nothing to calibrate.
+    if not bench.preset.dense.dim or training_items(bench.dataset).sum() < FEWEST_ITEMS_TO_HOLD_OUT_OF:
         share = 0.0
     drawn = [sha256(f"{bench.seed} {item.item_id}".encode()).digest()[:8] for item in bench.dataset.items]
     return np.array([int.from_bytes(number, "big") < share * 2**64 for number in drawn], dtype=np.bool_)
@@ -190,7 +191,7 @@ def encode_stage(bench: Workbench, modality: str) -> Path:
     items, teaches = bench.dataset.items, training_items(bench.dataset) & ~held_out_items(bench)
     chosen = [item for item, is_chosen in zip(items, teaches, strict=True) if is_chosen]
     inputs: dict[str, object] = {"dataset": bench.dataset.fingerprint, "modality": modality, "seed": seed}
-    inputs["held_out_share"] = bench.preset.dense.held_out_share
+    inputs["num_held_out"] = int(held_out_items(bench).sum())
     inputs |= encoder_inputs(modality, settings)
     is_learned = modality != TEXT and encoder_setting(modality, settings) == LEARNED
     # Words are what it learns from, whether or not they are fused as well.
