@@ -284,7 +284,7 @@ def test_late_fusion_gives_every_codebook_one_modality(
     content = fit_fusion(modalities, 8)
     everything = np.ones(NUM_ITEMS, np.bool_)
     fused = content.fuse(modalities).item_embeddings
-    aligned = align_by_modality(fused, 3, everything, training, AlignSettings(dim=12), 0)
+    aligned = align_by_modality(fused, 3, everything, training, AlignSettings(dim=12), 0, ~everything)
     assert aligned.alignment.shape == (24, 12)
     quantizer = fit_opq_by_modality(aligned.item_embeddings, 3, 6, 8, seed=0, num_iterations=5)
     codes = quantizer.encode(aligned.item_embeddings)
@@ -301,7 +301,7 @@ def test_what_cannot_be_shared_equally_is_told(
     fused = fit_fusion(modalities, 8).fuse(modalities).item_embeddings
     everything = np.ones(NUM_ITEMS, np.bool_)
     with pytest.raises(SettingsError, match=r"align\.dim is 64; expected a multiple of 3"):
-        align_by_modality(fused, 3, everything, training, AlignSettings(), 0)
+        align_by_modality(fused, 3, everything, training, AlignSettings(), 0, ~everything)
     with pytest.raises(SettingsError, match=r"num_codebooks is 4; expected a multiple of 3"):
         fit_opq_by_modality(fused, 3, 4, 8, seed=0, num_iterations=5)
 
