@@ -16,18 +16,16 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from benchmarks.cold_items import QUICK, REPOSITORY, shop_folder
+from benchmarks.cold_items import QUICK, REPOSITORY, shop_with_pictures
 from benchmarks.report import Row, run_benchmark
 from clairo_core.bundle import load_bundle
 from clairo_core.generation.generator import choose_device
 from training.baselines.dense_head_scorer import DenseHeadScorer
-from training.config import DatasetSettings
 from training.datasets import Dataset
 from training.datasets.split import EvaluationSplit, test_split, validation_split
 from training.datasets.tables import build_dataset
 from training.load_preset import load_preset
 from training.metrics import paired_difference, recall_at
-from training.open_dataset import open_dataset
 from training.progress_bar import progress_bar
 from training.rankings import generated_ranks, rank_with_scores
 from training.run import train_bundle
@@ -63,7 +61,7 @@ def with_gaps(dataset: Dataset, lacks: Mapping[str, Bool[np.ndarray, "item"]]) -
     )
 
 
-def hits_of(
+def ranks_of(
     dataset: Dataset, split: EvaluationSplit, seed: int, settings: Sequence[str]
 ) -> Mapping[str, Int64[np.ndarray, "user"]]:
     """Train, and say of every ranker at which place it has each target; 0 is a miss."""
@@ -91,11 +89,14 @@ def hits_of(
 
 def rows_of(name: str, split_name: str, seed: int, settings: Sequence[str], quick: bool) -> tuple[str, list[Row]]:
     """What was measured on, and the table."""
-    dataset = open_dataset(shop_folder(name), DatasetSettings(), ("text", "image"), progress_bar)
+    dataset = shop_with_pictures(name)
     lacks = lacking(len(dataset.items), seed)
     split = SPLITS[split_name](dataset)
     settings = [*settings, *(QUICK if quick else ())]
-    without, whole = hits_of(with_gaps(dataset, lacks), split, seed, settings), hits_of(dataset, split, seed, settings)
+    without, whole = (
+        ranks_of(with_gaps(dataset, lacks), split, seed, settings),
+        ranks_of(dataset, split, seed, settings),
+    )
     table = []
     for lack, rows in lacks.items():
         is_asked = rows[split.targets]

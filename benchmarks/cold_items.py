@@ -112,9 +112,12 @@ def better_of(label: str) -> str:
 
 
 def shop_folder(name: str) -> Path:
-    """The dataset's folder; the demo shop is written if it is not there."""
+    """The dataset's folder; the demo shop is written if it is not there, nothing goes on without another one."""
     if name != "demo":
-        return SHARED / "data" / name
+        folder = SHARED / "data" / name
+        if not folder.is_dir():
+            sys.exit(f"{folder} is not there; set CLAIRO_SHARED to the folder that holds data/")
+        return folder
     folder = REPOSITORY / "demo" / "shop"
     if not (folder / "dataset.toml").is_file():
         write_demo_shop(folder, progress=progress_bar)
@@ -124,6 +127,14 @@ def shop_folder(name: str) -> Path:
 def modalities_of(dataset: Dataset) -> tuple[str, ...]:
     """What its items are described by."""
     return tuple(modality for modality in dataset.modalities if modality in ("text", "image"))
+
+
+def shop_with_pictures(name: str) -> Dataset:
+    """A dataset whose items have pictures beside their words; nothing goes on without them."""
+    dataset = open_dataset(shop_folder(name), DatasetSettings(), ("text", "image"), progress_bar)
+    if set(modalities_of(dataset)) != {"text", "image"}:
+        sys.exit(f"{name} has no pictures beside its words, so neither can be taken away; choose another --data")
+    return dataset
 
 
 def drawn(dataset: Dataset, seed: int, settings: Sequence[str]) -> Draw:
@@ -309,9 +320,6 @@ def run_on_draws(
     parser.add_argument("--draws", type=int, default=num_draws)
     parser.add_argument("--set", action="append", default=[], dest="settings")
     own, rest = parser.parse_known_args()
-    if own.data != "demo" and not (SHARED / "data" / own.data).is_dir():
-        print(f"{SHARED / 'data' / own.data} is not there; set CLAIRO_SHARED to the folder that holds data/")
-        return 1
 
     @wraps(rows_of)  # whose module says what --help prints
     def measure(quick: bool) -> tuple[str, list[Row]]:

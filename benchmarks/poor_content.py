@@ -22,19 +22,15 @@ from benchmarks.cold_items import (
     Questions,
     dense_recall,
     drawn,
-    modalities_of,
     questions_of,
     recall,
     run_on_draws,
     share_of_new,
-    shop_folder,
+    shop_with_pictures,
     with_posted,
 )
 from benchmarks.report import Row
 from clairo_core.items import Item
-from training.config import DatasetSettings
-from training.open_dataset import open_dataset
-from training.progress_bar import progress_bar
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 OTHER_ALPHABET = "тлавнкузиджршпосыебяфцхмгч"
@@ -95,9 +91,7 @@ def figures_of(draw: Draw, items: Sequence[Item], asked: Questions) -> dict[str,
 
 def rows_of(name: str, num_draws: int, settings: Sequence[str], quick: bool) -> tuple[str, list[Row]]:
     """What was measured on, and the table."""
-    dataset = open_dataset(shop_folder(name), DatasetSettings(), ("text", "image"), progress_bar)
-    if set(modalities_of(dataset)) != {"text", "image"}:
-        sys.exit(f"{name} has no pictures beside its words, so neither can be taken away; choose another --data")
+    dataset = shop_with_pictures(name)
     measured: dict[str, list[dict[str, float]]] = {}
     num_users = 0
     for seed in range(1 if quick else num_draws):
