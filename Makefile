@@ -20,7 +20,6 @@ install: $(INSTALLED)  ## the virtual environment in .venv, exactly as requireme
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "CLAIRO needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 install")'
-	@test -d $(VENV) || $(PYTHON) -c 'import shutil, sys; needed, free = (8 if sys.platform == "linux" else 3), shutil.disk_usage(".").free / 1e9; sys.exit(0 if free > needed else f"The packages need {needed} GB of disk here, and {free:.1f} GB are free. Make room, then run make again.")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --no-compile --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --no-deps --editable .

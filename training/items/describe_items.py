@@ -188,10 +188,12 @@ def held_out_items(bench: Workbench) -> Bool[np.ndarray, "item"]:
 def encode_stage(bench: Workbench, modality: str) -> Path:
     """One modality's encoder, and every item's embedding by it."""
     settings, seed = bench.preset.encode, bench.seed
-    items, teaches = bench.dataset.items, training_items(bench.dataset) & ~held_out_items(bench)
+    items, is_held_out = bench.dataset.items, held_out_items(bench)
+    teaches = training_items(bench.dataset) & ~is_held_out
     chosen = [item for item, is_chosen in zip(items, teaches, strict=True) if is_chosen]
     inputs: dict[str, object] = {"dataset": bench.dataset.fingerprint, "modality": modality, "seed": seed}
-    inputs["num_held_out"] = int(held_out_items(bench).sum())
+    # Fewer of the same seed and dataset are a part of more, so the number says which.
+    inputs["num_held_out"] = int(is_held_out.sum())
     inputs |= encoder_inputs(modality, settings)
     is_learned = modality != TEXT and encoder_setting(modality, settings) == LEARNED
     # Words are what it learns from, whether or not they are fused as well.
