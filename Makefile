@@ -23,7 +23,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --no-compile --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --no-deps --editable .
-	$(BIN)/python -m training.warm_kernels
+	$(BIN)/python -m training.vocabulary.compile_kernels
 	@touch $@
 
 demo: demo-bundle  ## train a small bundle on the built-in demo shop, serve it, print the playground's address
@@ -48,13 +48,13 @@ lint: install  ## style, types and the direction of imports
 	$(BIN)/lint-imports
 
 bench: install  ## every benchmark in its short form
-	@for name in $$(grep -l 'run_benchmark(rows[,)]' benchmarks/*.py | xargs -n1 basename | sed 's/\.py$$//'); do \
-	  echo "== $$name"; $(BIN)/python -m benchmarks.$$name --quick || exit 1; done
+	@for name in $$(grep -rl 'run_benchmark(rows[,)]' benchmarks/*/ --include=*.py | sed 's/\.py$$//; s#/#.#g'); do \
+	  echo "== $$name"; $(BIN)/python -m $$name --quick || exit 1; done
 
 soak: demo-bundle  ## an hour of load, faults and generated requests: what make test does for seconds
-	$(BIN)/python -m benchmarks.shop_load
-	$(BIN)/python -m benchmarks.shop_faults
-	$(BIN)/python -m benchmarks.soak
+	$(BIN)/python -m benchmarks.shop.load
+	$(BIN)/python -m benchmarks.shop.faults
+	$(BIN)/python -m benchmarks.shop.soak
 	$(MAKE) schemathesis
 
 schemathesis: install  ## ten thousand generated requests at least, all checks on

@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass
 from functools import wraps
 from pathlib import Path
 
+from benchmarks.repository import REPOSITORY
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -55,7 +57,13 @@ def run_benchmark(measure: Callable[[bool], tuple[str, Sequence[Row]]], argument
     print(table_of(data, rows))
     if flags.json is not None:
         document = {
-            "command": " ".join(["python -m", Path(sys.argv[0]).stem, *sys.argv[1:]]),
+            "command": " ".join(
+                [
+                    "python -m",
+                    Path(sys.argv[0]).relative_to(REPOSITORY).with_suffix("").as_posix().replace("/", "."),
+                    *sys.argv[1:],
+                ]
+            ),
             "commit": commit(),
             "machine": machine(),
             "data": data,

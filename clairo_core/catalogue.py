@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int, Int32
 
-from clairo_core.array_file import load_arrays, save_arrays
 from clairo_core.errors import CatalogueError, DuplicateItemError, UnknownItemError
-from clairo_core.growing_rows import GrowingRows
-from clairo_core.row_index import RowIndex
-from clairo_core.tokenizer import TokenBatch, Tokenizer
-from clairo_core.vocabulary import PAD
+from clairo_core.storage.array_file import load_arrays, save_arrays
+from clairo_core.storage.growing_rows import GrowingRows
+from clairo_core.storage.row_index import RowIndex
+from clairo_core.tokens.tokenizer import TokenBatch, Tokenizer
+from clairo_core.tokens.vocabulary import PAD
 
 CATALOGUE_SCHEMA = 1
 

@@ -13,13 +13,13 @@ from jaxtyping import Bool, Float, Float64, Int, Int64
 
 from clairo_core.catalogue import Catalogue
 from clairo_core.errors import GeneratorError, RankingError
-from clairo_core.generation.beam_search import search
-from clairo_core.generation.cuda_graphs import CudaRecorder, Recorder
-from clairo_core.generation.device_trie import DeviceTrie
-from clairo_core.generation.generator import Generator, load_generator
-from clairo_core.generation.recorded_search import RecordedSearch, SearchSizes, record_search
-from clairo_core.generation.trie import Trie, build_trie
-from clairo_core.generation.view_fusion import ViewFusion, fuse_views
+from clairo_core.generation.recorded.cuda_graphs import CudaRecorder, Recorder
+from clairo_core.generation.recorded.recorded_search import RecordedSearch, SearchSizes, record_search
+from clairo_core.generation.search.beam_search import search
+from clairo_core.generation.search.view_fusion import ViewFusion, fuse_views
+from clairo_core.generation.t5.generator import Generator, load_generator
+from clairo_core.generation.trie.device_trie import DeviceTrie
+from clairo_core.generation.trie.trie import Trie, build_trie
 from clairo_core.items import UserHistory
 from clairo_core.ranking import NO_LIFTS, JointRanking, RankedItems, RepeatLifts, placed_with_repeats
 from clairo_core.recommendation import (
@@ -34,8 +34,8 @@ from clairo_core.recommendation import (
     RecommendationRequest,
 )
 from clairo_core.request_chunks import REQUESTS_AT_ONCE_ON_GPU, chunks_of_similar_length
-from clairo_core.tokenizer import TokenBatch, Tokenizer
-from clairo_core.vocabulary import PAD
+from clairo_core.tokens.tokenizer import TokenBatch, Tokenizer
+from clairo_core.tokens.vocabulary import PAD
 
 _ITEMS_PER_BEAM = 4
 """Kept of each view where more than beams cost nothing: an item is lost to the fused list less often."""

@@ -15,31 +15,32 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.types import Scope
 
-from clairo_core.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle, load_bundle
 from clairo_core.errors import ClairoError
-from service import bulk_body
-from service.answered_once import AnsweredOnce
-from service.batcher import Batcher
-from service.bulk import BulkJobs
-from service.bundle_swap import BundleSwap, last_activated, prepared_serving, warm_up
-from service.bundles import ActivationLog, BundleShelf
-from service.cache import Cache, InProcessCache
-from service.catalogue_sync import CatalogueSync
+from service.bundles.shelf import ActivationLog, BundleShelf
+from service.bundles.swap import BundleSwap, last_activated, prepared_serving, warm_up
+from service.bundles.treatment import open_split
 from service.errors import NewerStoreError, OutdatedStoreError, StoreError
-from service.ingestion import Ingestion
+from service.http.idempotency import AnsweredOnce
+from service.http.observation import Observation
+from service.http.openapi import describe_problems
+from service.http.problems import answer_to, install_problem_handlers, problem_response
+from service.http.request_context import RequestContext
+from service.items import bulk_body
+from service.items.bulk import BulkJobs
+from service.items.ingestion import Ingestion
 from service.keys.authentication import Authentication
 from service.keys.key_ring import KeyRing
 from service.keys.shared_rate import KeyRates
-from service.metrics import CountedCache, Metrics
-from service.observation import Observation
-from service.openapi import describe_problems
 from service.picture_urls.fetch import PictureUrls
 from service.picture_urls.hosts import parsed_hosts
-from service.problems import answer_to, install_problem_handlers, problem_response
-from service.recommendations import ModelBatcher, Recommendations, history_length, run_model_batch
-from service.redis_cache import LayeredCache, RedisCache
-from service.redis_link import RedisLink
-from service.request_context import RequestContext
+from service.recommend.batcher import Batcher
+from service.recommend.cache import Cache, InProcessCache
+from service.recommend.counted_cache import CountedCache
+from service.recommend.recommendations import ModelBatcher, Recommendations, history_length, run_model_batch
+from service.recommend.redis_cache import LayeredCache, RedisCache
+from service.replicas.catalogue_sync import CatalogueSync
+from service.replicas.redis_link import RedisLink
 from service.routes import (
     bulk,
     bundles,
@@ -64,8 +65,8 @@ from service.store.jobs import JobStore
 from service.store.keys import KeyStore
 from service.store.sql_store import SqlStore
 from service.store.store import Store
-from service.tracing import flush_spans
-from service.treatment import open_split
+from service.telemetry.metrics import Metrics
+from service.telemetry.tracing import flush_spans
 
 logger = logging.getLogger("clairo.app")
 

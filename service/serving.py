@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Float32
 
-from clairo_core.bundle import Bundle
+from clairo_core.bundle.bundle import Bundle
 from clairo_core.errors import UnknownItemError
 from clairo_core.items import Item
 from clairo_core.recommender import Recommender

@@ -17,11 +17,12 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from clairo_core.bundle import Bundle
+from clairo_core.bundle.bundle import Bundle
 from service.app import create_app
 from service.picture_urls.fetch import PictureUrls
 from service.routes.parts import Parts
 from service.settings import Settings
+from tests.repository import REPOSITORY
 
 START_SECONDS = 120
 
@@ -61,7 +62,7 @@ class ServiceProcess:
             environment["OMP_NUM_THREADS"] = str(threads)
         self.process = subprocess.Popen(
             [*command, "--port", "0", "--device", "cpu", "--num-views", "2", "--num-beams", "20", *flags],
-            cwd=Path(__file__).resolve().parents[1],
+            cwd=REPOSITORY,
             env=environment | {"PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

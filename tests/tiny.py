@@ -12,7 +12,7 @@ from jaxtyping import Int32
 from PIL import Image
 from transformers import T5Config, T5ForConditionalGeneration
 
-from clairo_core.bundle import BundleParts, write_bundle
+from clairo_core.bundle.bundle import BundleParts, write_bundle
 from clairo_core.catalogue import build_catalogue
 from clairo_core.encoders import BuiltinImageEncoder, BuiltinTextEncoder, ModalityEncoder, load_encoder
 from clairo_core.features import collision_capacity, feature_sets_with_collision_index
@@ -22,8 +22,8 @@ from clairo_core.quantizers import fit_opq
 from clairo_core.ranking import Mixture
 from clairo_core.ranking.candidate_features import num_features
 from clairo_core.sequences import ItemSequences
-from clairo_core.tokenizer import TokenBatch, Tokenizer
-from clairo_core.vocabulary import EOS, PAD, Vocabulary
+from clairo_core.tokens.tokenizer import TokenBatch, Tokenizer
+from clairo_core.tokens.vocabulary import EOS, PAD, Vocabulary
 from training.vocabulary.learn_vocabulary import learn_vocabulary
 
 # With tensors this small, threads only wait for each other: on a busy machine ten times as long as they work.

@@ -1,0 +1,1 @@
+"""Offline: a dataset in, an evaluated bundle out. Start at `pipeline.run.train_bundle`."""

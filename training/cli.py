@@ -16,7 +16,7 @@ import typer
 from clairo_core.errors import ClairoError, SettingsError
 
 if TYPE_CHECKING:
-    from training.config import Preset
+    from training.config.preset import Preset
 
 # Threads that wait must sleep, not spin: with one of two cores taken by other work, spinning made training 20 times
 # slower. OpenMP reads this when torch is loaded, which the commands below do only once they run.
@@ -58,8 +58,8 @@ def demo_data(
     seed: Annotated[int, typer.Option(help="The same seed gives the same shop.")] = 0,
 ) -> None:
     """Write the demo shop: products with drawn pictures and written descriptions, and shoppers' histories."""
-    from training.datasets.demo_shop import write_demo_shop  # noqa: PLC0415
-    from training.progress_bar import progress_bar  # noqa: PLC0415
+    from training.demo_shop import write_demo_shop  # noqa: PLC0415
+    from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
 
     if out.exists() and any(out.iterdir()):
         raise SettingsError(f"{out} is not empty; name a new folder or remove it")
@@ -113,7 +113,7 @@ def run(
     rank the newest interactions, and the new one is promoted only if it is not worse. See docs/retraining.md.
     """
     started = time.monotonic()
-    from training.load_preset import load_preset  # noqa: PLC0415
+    from training.config.load_preset import load_preset  # noqa: PLC0415
 
     settings = load_preset(preset, overrides or [])
     if (out / "manifest.json").exists() and not overwrite:
@@ -129,12 +129,12 @@ def run(
             "--service-database, --since, --serving, --promote and --warm-start go with --data service alone"
         )
     # torch, transformers and numba take seconds to import: only once the flags are known to be good.
-    from clairo_core.generation.generator import choose_device  # noqa: PLC0415
-    from training.open_dataset import open_dataset  # noqa: PLC0415
-    from training.progress_bar import progress_bar  # noqa: PLC0415
-    from training.run import train_bundle  # noqa: PLC0415
-    from training.stages import StageCache  # noqa: PLC0415
-    from training.workbench import Workbench  # noqa: PLC0415
+    from clairo_core.generation.t5.generator import choose_device  # noqa: PLC0415
+    from training.datasets.open_dataset import open_dataset  # noqa: PLC0415
+    from training.pipeline.run import train_bundle  # noqa: PLC0415
+    from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
+    from training.workbench.stage_cache import StageCache  # noqa: PLC0415
+    from training.workbench.workbench import Workbench  # noqa: PLC0415
 
     dataset = open_dataset(data, settings.dataset, settings.encode.modalities, progress_bar)
     report(
@@ -156,8 +156,8 @@ def _run_on_service(
     device: str,
     seed: int,
 ) -> None:
-    from training.progress_bar import progress_bar  # noqa: PLC0415
     from training.retraining.retrain import ServiceSource, retrain  # noqa: PLC0415
+    from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
 
     source = ServiceSource(*of_service)
     retrained = retrain(source, settings, out, device=device, seed=seed, progress=progress_bar, report=report)
@@ -182,8 +182,8 @@ def evaluate(
     """Print Recall and NDCG of a bundle on held-out next items, beside popularity."""
     if split not in ("test", "validation"):
         raise SettingsError(f"--split is {split!r}; expected test or validation")
-    from training.evaluate_bundle import evaluate_bundle  # noqa: PLC0415
-    from training.progress_bar import progress_bar  # noqa: PLC0415
+    from training.pipeline.evaluate_bundle import evaluate_bundle  # noqa: PLC0415
+    from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
 
     table = evaluate_bundle(bundle, data, split, device, users, json_file, progress_bar, report)
     typer.echo(table)
@@ -223,11 +223,11 @@ def compare(
     """Print baselines, presets and bundles in one table, and write a report. What is done is not run again."""
     if split not in ("test", "validation"):
         raise SettingsError(f"--split is {split!r}; expected test or validation")
-    from training.load_preset import load_preset  # noqa: PLC0415
+    from training.config.load_preset import load_preset  # noqa: PLC0415
 
     chosen = tuple(load_preset(name.strip(), overrides or []) for name in presets.split(",") if name.strip())
     from training.comparison.compare import ComparisonPlan, baseline_names, compare_on  # noqa: PLC0415
-    from training.progress_bar import progress_bar  # noqa: PLC0415
+    from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
 
     names = baseline_names(baselines)
     plan = ComparisonPlan(names, tuple(bundles or []), split, users, resamples, device, parts, mix, chosen, seeds)
@@ -243,8 +243,8 @@ def vocabulary(
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write every token here.")] = None,
 ) -> None:
     """Print what a bundle's tokens are made of, how often histories hold them, and in which items."""
-    from training.progress_bar import progress_bar  # noqa: PLC0415
     from training.vocabulary.of_bundle import report_on_bundle  # noqa: PLC0415
+    from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
 
     typer.echo(report_on_bundle(bundle, data, tokens, json_file, progress_bar, report))
 

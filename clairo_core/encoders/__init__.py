@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from clairo_core.array_folder import load_kind
 from clairo_core.encoders.builtin_image import BuiltinImageEncoder
 from clairo_core.encoders.builtin_text import BuiltinTextEncoder
 from clairo_core.encoders.encoder import ModalityEmbeddings, ModalityEncoder
@@ -13,6 +12,7 @@ from clairo_core.encoders.open_clip_image import OpenClipEncoder
 from clairo_core.encoders.precomputed import PrecomputedEncoder
 from clairo_core.encoders.sentence_transformer import SentenceTransformerEncoder
 from clairo_core.errors import EncoderError
+from clairo_core.storage.array_folder import load_kind
 
 __all__ = [
     "BuiltinImageEncoder",

@@ -18,7 +18,6 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
-from clairo_core.array_folder import load_array_folder, save_array_folder
 from clairo_core.encoders.encoder import ModalityEmbeddings
 from clairo_core.encoders.item_content import picture_of
 from clairo_core.encoders.picture_descriptors import (
@@ -33,6 +32,7 @@ from clairo_core.encoders.picture_descriptors import (
 from clairo_core.errors import EncoderError
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
+from clairo_core.storage.array_folder import load_array_folder, save_array_folder
 
 _NUM_WORDS = 256
 _MAX_FIT_PICTURES = 1_000

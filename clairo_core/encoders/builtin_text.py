@@ -19,11 +19,11 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int32
 from scipy import sparse
 
-from clairo_core.array_folder import load_array_folder, save_array_folder
 from clairo_core.encoders.encoder import ModalityEmbeddings
 from clairo_core.errors import EncoderError
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
+from clairo_core.storage.array_folder import load_array_folder, save_array_folder
 
 if TYPE_CHECKING:
     from sklearn.feature_extraction.text import HashingVectorizer

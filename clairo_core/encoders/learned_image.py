@@ -14,7 +14,6 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
-from clairo_core.array_folder import load_array_folder, save_array_folder
 from clairo_core.encoders.encoder import ModalityEmbeddings
 from clairo_core.encoders.item_content import IMAGE
 from clairo_core.encoders.open_clip_image import encode_pictures
@@ -22,6 +21,7 @@ from clairo_core.encoders.picture_preparation import PicturePreparation
 from clairo_core.errors import EncoderError
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
+from clairo_core.storage.array_folder import load_array_folder, save_array_folder
 
 SIDE_PIXELS = 64
 PREPARATION = PicturePreparation(

@@ -19,7 +19,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from clairo_core.array_folder import load_array_folder, save_array_folder
 from clairo_core.encoders.encoder import ModalityEmbeddings
 from clairo_core.encoders.item_content import IMAGE, batches_of, picture_of
 from clairo_core.encoders.optional_library import optional_library, quiet_transformers
@@ -27,6 +26,7 @@ from clairo_core.encoders.picture_preparation import PicturePreparation
 from clairo_core.errors import EncoderError
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
+from clairo_core.storage.array_folder import load_array_folder, save_array_folder
 
 DEFAULT_MODEL = "ViT-L-14/openai"
 BATCH_SIZE = 32

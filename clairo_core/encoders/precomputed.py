@@ -10,11 +10,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from clairo_core.array_folder import load_array_folder, save_array_folder
 from clairo_core.encoders.encoder import ModalityEmbeddings
 from clairo_core.errors import EncoderError
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
+from clairo_core.storage.array_folder import load_array_folder, save_array_folder
 
 
 @dataclass(frozen=True)

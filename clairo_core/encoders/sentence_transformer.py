@@ -14,13 +14,13 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from clairo_core.array_folder import load_array_folder, save_array_folder
 from clairo_core.encoders.encoder import ModalityEmbeddings
 from clairo_core.encoders.item_content import TEXT, batches_of, text_of
 from clairo_core.encoders.optional_library import optional_library, quiet_transformers
 from clairo_core.errors import EncoderError
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
+from clairo_core.storage.array_folder import load_array_folder, save_array_folder
 
 DEFAULT_MODEL = "sentence-transformers/sentence-t5-base"
 BATCH_SIZE = 64

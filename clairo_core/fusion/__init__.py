@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from clairo_core.array_folder import load_array_folder, load_kind
 from clairo_core.errors import FusionError
 from clairo_core.fusion import concat_pca
 from clairo_core.fusion.aligned import AlignedFusion
@@ -15,6 +14,7 @@ from clairo_core.fusion.evened import EvenedFusion, evened, load_evened
 from clairo_core.fusion.fusion import FusedItems, Fusion
 from clairo_core.fusion.gate import GatedFusion, load_gate
 from clairo_core.fusion.projected import ProjectedFusion, fit_final_pca
+from clairo_core.storage.array_folder import load_array_folder, load_kind
 
 __all__ = [
     "AlignedFusion",

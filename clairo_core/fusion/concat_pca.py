@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Float32, Float64
 
-from clairo_core.array_folder import load_array_folder, save_array_folder
 from clairo_core.encoders.encoder import ModalityEmbeddings
 from clairo_core.errors import FusionError
 from clairo_core.fusion.fusion import FusedItems
 from clairo_core.fusion.principal_components import principal_projection
+from clairo_core.storage.array_folder import load_array_folder, save_array_folder
 
 KIND = "concat-pca"
 

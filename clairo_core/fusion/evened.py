@@ -17,10 +17,10 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int64
 
-from clairo_core.array_folder import load_array_folder, save_array_folder
 from clairo_core.encoders.encoder import ModalityEmbeddings
 from clairo_core.errors import FusionError
 from clairo_core.fusion.fusion import FusedItems, Fusion
+from clairo_core.storage.array_folder import load_array_folder, save_array_folder
 
 MOST_MODALITIES = 8
 """With more, sets are too many to measure, and nothing is evened."""

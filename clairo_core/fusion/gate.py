@@ -16,11 +16,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64
 from scipy.special import expit
 
-from clairo_core.array_folder import load_array_folder, save_array_folder
 from clairo_core.encoders.encoder import ModalityEmbeddings
 from clairo_core.errors import FusionError
 from clairo_core.fusion.concat_pca import ConcatPcaFusion, load_concat_pca
 from clairo_core.fusion.fusion import FusedItems
+from clairo_core.storage.array_folder import load_array_folder, save_array_folder
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,11 +12,11 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64
 
-from clairo_core.array_folder import save_array_folder
 from clairo_core.encoders.encoder import ModalityEmbeddings
 from clairo_core.errors import FusionError
 from clairo_core.fusion.fusion import FusedItems, Fusion
 from clairo_core.fusion.principal_components import principal_projection
+from clairo_core.storage.array_folder import save_array_folder
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,1 +1,5 @@
-"""From a history's tokens to the most probable items: the T5, the trie, and the search over both."""
+"""From the tokens of a history to the most probable items. Start at `search.beam_search.search`.
+
+`t5` computes, `trie` says which tokens can follow, `search` keeps the best beams and fuses views; `recorded` is the
+same search as CUDA graphs.
+"""

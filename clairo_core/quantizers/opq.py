@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Int, Int32
 
-from clairo_core.array_folder import load_array_folder, save_array_folder
 from clairo_core.errors import QuantizerError
+from clairo_core.storage.array_folder import load_array_folder, save_array_folder
 
 _KIND = "opq"
 _ITEMS_AT_ONCE = 4096  # bounds the memory of the distances

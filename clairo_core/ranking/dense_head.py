@@ -19,10 +19,10 @@ import torch
 from jaxtyping import Float, Float32, Int, Int64
 from torch import Tensor
 
-from clairo_core.array_folder import load_array_folder, load_kind, save_array_folder
 from clairo_core.errors import DenseHeadError
-from clairo_core.growing_rows import GrowingRows
 from clairo_core.ranking.history_encoder import HISTORY_ENCODERS, HistoryEncoder
+from clairo_core.storage.array_folder import load_array_folder, load_kind, save_array_folder
+from clairo_core.storage.growing_rows import GrowingRows
 
 _PART = "dense-head"
 _ENCODER = "encoder."

@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int
 from scipy import sparse
 
-from clairo_core.array_folder import load_array_folder, save_array_folder
 from clairo_core.errors import ItemWeightsError
+from clairo_core.storage.array_folder import load_array_folder, save_array_folder
 
 _PART, _KIND = "item-weights", "sparse"
 

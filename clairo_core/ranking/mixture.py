@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int
 
-from clairo_core.array_folder import load_array_folder, save_array_folder
 from clairo_core.errors import MixtureError
 from clairo_core.ranking.candidate_features import PER_COMPONENT, candidate_features, num_features
+from clairo_core.storage.array_folder import load_array_folder, save_array_folder
 
 _PART = "mixture"
 KIND = "listwise-network"

@@ -9,15 +9,15 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from clairo_core.errors import ContentTooLargeError
-from service.answered_once import PARAMETER, digest_of
-from service.bulk import MAX_UNFINISHED_JOBS
-from service.bulk_body import MAX_ROWS, LinesRead, row_batches
 from service.errors import InvalidBodyError, OverloadedError, UnknownJobError, UnsupportedBodyError
-from service.job_schemas import MAX_PAGE_ROWS, JobAnswer, JobSummary, RejectedRow
-from service.openapi import problem_answers
+from service.http.idempotency import PARAMETER, digest_of
+from service.http.openapi import problem_answers
+from service.items.bulk import MAX_UNFINISHED_JOBS
+from service.items.bulk_body import MAX_ROWS, LinesRead, row_batches
 from service.routes.cursors import position_cursor, position_of
 from service.routes.parts import Parts, ReadyParts
-from service.schemas import QueryInteger
+from service.schemas.items import QueryInteger
+from service.schemas.jobs import MAX_PAGE_ROWS, JobAnswer, JobSummary, RejectedRow
 from service.store.jobs import Job
 
 router = APIRouter(tags=["items"])

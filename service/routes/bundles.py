@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from fastapi.openapi.models import Example
 
-from service.bundles import deciding_metric
-from service.openapi import problem_answers
+from service.bundles.shelf import deciding_metric
+from service.http.openapi import problem_answers
 from service.routes.parts import Parts, ReadyParts
-from service.schemas import ActivatedBundle, BundleList, ServableBundle
+from service.schemas.items import ActivatedBundle, BundleList, ServableBundle
 
 router = APIRouter(tags=["bundles"])
 

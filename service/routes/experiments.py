@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter
 
-from service.experiments import Arm
-from service.openapi import problem_answers
-from service.recommend_schemas import ExperimentAnswer, ExperimentArm, ExperimentList
+from service.bundles.experiments import Arm
+from service.http.openapi import problem_answers
 from service.routes.parts import ReadyParts
+from service.schemas.recommend import ExperimentAnswer, ExperimentArm, ExperimentList
 
 router = APIRouter(tags=["experiments"])
 

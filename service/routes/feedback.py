@@ -5,10 +5,10 @@ import time
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from service.answered_once import PARAMETER, digest_of
-from service.feedback_schemas import EventResult, FeedbackAnswer, FeedbackBody
-from service.openapi import problem_answers
+from service.http.idempotency import PARAMETER, digest_of
+from service.http.openapi import problem_answers
 from service.routes.parts import ReadyParts
+from service.schemas.feedback import EventResult, FeedbackAnswer, FeedbackBody
 from service.store.feedback import EventOutcome, FeedbackEvent
 
 router = APIRouter(tags=["users"])

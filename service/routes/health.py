@@ -3,9 +3,9 @@
 from fastapi import APIRouter, Request
 
 from service.errors import NotReadyError
-from service.openapi import problem_answers
+from service.http.openapi import problem_answers
 from service.routes.parts import Readiness, ReadyParts
-from service.schemas import Live, Ready
+from service.schemas.items import Live, Ready
 
 router = APIRouter(tags=["health"])
 

@@ -7,9 +7,9 @@ from importlib.metadata import version
 import torch
 from fastapi import APIRouter, Request
 
-from service.openapi import problem_answers
+from service.http.openapi import problem_answers
 from service.routes.parts import Readiness, ReadyParts
-from service.schemas import Info
+from service.schemas.items import Info
 from service.settings import Settings
 
 router = APIRouter(tags=["health"])

@@ -15,10 +15,10 @@ from starlette.exceptions import HTTPException
 
 from clairo_core.items import Item
 from service.errors import InvalidBodyError, MalformedBodyError, UnsupportedBodyError
+from service.http.problems import readable_errors
 from service.picture_urls.fetch import SentItem
 from service.picture_urls.hosts import MAX_URL_CHARACTERS
-from service.problems import readable_errors
-from service.schemas import MAX_ATTRIBUTES, MAX_TEXT_FIELDS, NewItemBody, check_new_item_id, decoded_base64
+from service.schemas.items import MAX_ATTRIBUTES, MAX_TEXT_FIELDS, NewItemBody, check_new_item_id, decoded_base64
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """A picture of 10 MiB in base64, and words."""

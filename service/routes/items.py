@@ -10,13 +10,13 @@ from fastapi.openapi.models import Example
 
 from clairo_core.errors import DuplicateItemError
 from clairo_core.features import COLLISION_CATEGORY
-from service.answered_once import PARAMETER, digest_of
 from service.errors import NoPictureError
-from service.openapi import problem_answers
+from service.http.idempotency import PARAMETER, digest_of
+from service.http.openapi import problem_answers
 from service.routes.item_body import EXAMPLE_ITEM_ID, REQUEST_BODY, check_item_id, put_request_body, read_new_item
 from service.routes.item_pages import decoded_cursor, encoded_cursor
 from service.routes.parts import Parts, ReadyParts
-from service.schemas import (
+from service.schemas.items import (
     MAX_PAGE_ITEMS,
     Feature,
     ItemDetail,

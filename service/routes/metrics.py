@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter, Request, Response
 
-from service.metrics import METRICS_MEDIA_TYPE, Metrics
 from service.routes.parts import Readiness
+from service.telemetry.metrics import METRICS_MEDIA_TYPE, Metrics
 
 router = APIRouter(tags=["health"])
 

@@ -6,22 +6,22 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from service.answered_once import AnsweredOnce
-from service.bulk import BulkJobs
-from service.bundle_swap import BundleSwap
-from service.catalogue_sync import CatalogueSync
+from service.bundles.experiments import Split
+from service.bundles.swap import BundleSwap
 from service.errors import NotReadyError
-from service.experiments import Split
-from service.ingestion import Ingestion
+from service.http.idempotency import AnsweredOnce
+from service.items.bulk import BulkJobs
+from service.items.ingestion import Ingestion
 from service.keys.key_ring import KeyRing
 from service.picture_urls.fetch import PictureUrls
-from service.recommendations import Recommendations
-from service.redis_link import RedisLink
+from service.recommend.recommendations import Recommendations
+from service.recommend.user_histories import UserHistories
+from service.replicas.catalogue_sync import CatalogueSync
+from service.replicas.redis_link import RedisLink
 from service.serving import Serving
 from service.store.feedback import FeedbackStore
 from service.store.jobs import JobStore
 from service.store.store import Store
-from service.user_histories import UserHistories
 
 
 @dataclass(frozen=True, slots=True)

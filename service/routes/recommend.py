@@ -9,12 +9,16 @@ from pydantic import ValidationError
 
 from clairo_core.errors import ClairoError, ItemFilterError
 from clairo_core.items import UserHistory
-from service.disconnect import unless_disconnected
 from service.errors import InvalidBodyError, OverloadedError
-from service.explanations import Explained
-from service.openapi import problem_answers
-from service.problems import kind_of, problem_document, readable_errors
-from service.recommend_schemas import (
+from service.http.disconnect import unless_disconnected
+from service.http.openapi import problem_answers
+from service.http.problems import kind_of, problem_document, readable_errors
+from service.http.request_context import request_id_of
+from service.recommend.explanations import Explained
+from service.recommend.recommendations import Recommended, Wanted
+from service.routes.parts import Parts, ReadyParts
+from service.schemas.items import Feature, Problem
+from service.schemas.recommend import (
     MAX_HISTORY_ITEMS,
     BatchResult,
     ExplainedBy,
@@ -25,10 +29,6 @@ from service.recommend_schemas import (
     RecommendBody,
     RecommendedItem,
 )
-from service.recommendations import Recommended, Wanted
-from service.request_context import request_id_of
-from service.routes.parts import Parts, ReadyParts
-from service.schemas import Feature, Problem
 
 router = APIRouter(tags=["recommendations"])
 

@@ -9,14 +9,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from clairo_core.errors import ItemFilterError
 from service.errors import InvalidBodyError, NoEmbeddingsError
-from service.filter_body import BoundedFilterBody, FilterBody
-from service.openapi import problem_answers
-from service.problems import readable_errors
-from service.recommend_schemas import MAX_RECOMMENDATIONS, SimilarItem, SimilarItems
+from service.http.openapi import problem_answers
+from service.http.problems import readable_errors
 from service.routes.items import ItemIdInPath, item_summary
 from service.routes.parts import ReadyParts
 from service.routes.recommend import invalid_filter
-from service.schemas import QueryInteger
+from service.schemas.filters import BoundedFilterBody, FilterBody
+from service.schemas.items import QueryInteger
+from service.schemas.recommend import MAX_RECOMMENDATIONS, SimilarItem, SimilarItems
 
 router = APIRouter(tags=["recommendations"])
 

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from service.cache import Cache, InProcessCache
-from service.redis_cache import LayeredCache, RedisCache
-from service.redis_link import RedisLink
+from service.recommend.cache import Cache, InProcessCache
+from service.recommend.redis_cache import LayeredCache, RedisCache
+from service.replicas.redis_link import RedisLink
 from tests.redis_server import RedisProcess, running_redis
 
 

@@ -12,15 +12,16 @@ from sqlalchemy import Connection
 from typer.testing import CliRunner
 
 from clairo_core.items import Item
-from service.cli import app
+from service.cli.commands import app
 from service.errors import NewerStoreError, OutdatedStoreError, StoreError
 from service.store import schema, tables
 from service.store.database import Database
 from service.store.sql_store import SqlStore
 from service.store.store import ChangeKind, ItemWrite, WriteOutcome
 from tests.postgres_server import PostgresServer
+from tests.repository import REPOSITORY
 
-VERSION_1 = Path(__file__).resolve().parents[1] / "data" / "store_version_1.sql"
+VERSION_1 = REPOSITORY / "tests" / "data" / "store_version_1.sql"
 
 
 @pytest.fixture

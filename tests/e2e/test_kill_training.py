@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from clairo_core.bundle import load_bundle
-from training.datasets.demo_shop import write_demo_shop
+from clairo_core.bundle.bundle import load_bundle
+from tests.repository import REPOSITORY
+from training.demo_shop import write_demo_shop
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 SETTINGS = (
     "fit.max_epochs=3",
     "fit.validation_users=40",

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from typer.testing import CliRunner
 
-from service.cli import app
+from service.cli.commands import app
 from tests.browser import NAMELESS, TOO_FAINT, opened_page
 from tests.running_service import running_process
 from tests.tiny import tiny_bundle

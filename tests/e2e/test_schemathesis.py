@@ -25,7 +25,7 @@ from schemathesis.specs.openapi.checks import (
 from typer.testing import CliRunner
 
 from service.app import create_app
-from service.cli import app as command_line
+from service.cli.commands import app as command_line
 from service.settings import Settings
 from tests.running_service import running_process
 from tests.tiny import tiny_bundle

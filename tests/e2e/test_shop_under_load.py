@@ -1,6 +1,6 @@
 """A shop's traffic at up to twice of capacity, then one fault after another under it; `make soak` does it for long.
 
-What is asserted is what `benchmarks.shop_load` and `benchmarks.shop_faults` say must hold: nothing that was
+What is asserted is what `benchmarks.shop.load` and `benchmarks.shop.faults` say must hold: nothing that was
 acknowledged is lost, no answer is wrong or undeclared, and no request fails that a fault does not excuse.
 """
 
@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from benchmarks.report import Row
-from benchmarks.shop import Shop, running_shop
-from benchmarks.shop_benchmark import Times, measured_on
-from benchmarks.shop_faults import measured_faults
-from benchmarks.shop_load import measured_load
-from benchmarks.shop_traffic import Kind
+from benchmarks.shop.faults import measured_faults
+from benchmarks.shop.load import measured_load
+from benchmarks.shop.shop import Shop, running_shop
+from benchmarks.shop.shop_benchmark import Times, measured_on
+from benchmarks.shop.traffic import Kind
 
 CAPACITY_SECONDS = 1.0
 LEVEL_SECONDS = 1.5

@@ -1,11 +1,11 @@
-"""More than the service can do, for a few seconds; `python -m benchmarks.soak` does it for minutes."""
+"""More than the service can do, for a few seconds; `python -m benchmarks.shop.soak` does it for minutes."""
 
 import asyncio
 from pathlib import Path
 
-from benchmarks.serve_bundle import different_bodies
-from benchmarks.serve_process import served_bundle
-from benchmarks.soak import OK, TOO_MANY, soaked
+from benchmarks.shop.soak import OK, TOO_MANY, soaked
+from benchmarks.speed.serve_bundle import different_bodies
+from benchmarks.speed.serve_process import served_bundle
 from tests.tiny import tiny_bundle
 
 DEADLINE_SECONDS = 20.0

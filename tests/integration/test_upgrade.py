@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from clairo_core.bundle import Bundle, load_bundle
-from clairo_core.bundle_manifest import BUNDLE_SCHEMA
+from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.manifest import BUNDLE_SCHEMA
 from clairo_core.items import UserHistory
+from tests.repository import REPOSITORY
 from tests.running_service import running_service
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = REPOSITORY / "tests" / "data"
 HISTORY = ("item-1", "item-2", "item-9")
 RECOMMENDED_THEN = ["item-18", "item-0", "item-11", "item-17", "item-10"]
 MUG = {"item_id": "posted-mug", "title": "blue mug 99", "description": "A mug for every day, in blue."}

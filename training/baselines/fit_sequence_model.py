@@ -19,12 +19,12 @@ from clairo_core.errors import TrainingError
 from clairo_core.progress import Progress, silent
 from clairo_core.sequences import ItemSequences
 from training.baselines.bert4rec import Bert4Rec
-from training.baselines.choose_settings import Choice, masked_ndcg
 from training.baselines.gru4rec import Gru4Rec
 from training.baselines.sasrec import SasRec
 from training.baselines.sequence_model import MAX_LENGTH, SequenceModelSettings, SequenceScorer
 from training.baselines.windows import Windows, number_of_window_batches, window_batches
-from training.datasets.split import EvaluationSplit
+from training.evaluation.choose_settings import Choice, masked_ndcg
+from training.evaluation.split import EvaluationSplit
 
 NewModel = Callable[[int, SequenceModelSettings], SasRec | Gru4Rec | Bert4Rec]
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from training.baselines.sequence_model import SequenceModelSettings
 from training.baselines.windows import Windows
-from training.full_softmax_loss import full_softmax_loss
+from training.losses.full_softmax_loss import full_softmax_loss
 
 
 class Gru4Rec(nn.Module):

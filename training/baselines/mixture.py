@@ -13,10 +13,10 @@ from jaxtyping import Float64, Int, Int64
 from clairo_core.progress import Progress, silent
 from clairo_core.ranking import Mixture
 from clairo_core.sequences import ItemSequences
-from training.baselines.choose_settings import USERS_A_BLOCK
-from training.baselines.scorer import ItemScorer
-from training.datasets.split import EvaluationSplit
-from training.joint_ranking.fit_mixture import MixtureExamples, fit_mixture, join_examples
+from training.evaluation.choose_settings import USERS_A_BLOCK
+from training.evaluation.item_scorer import ItemScorer
+from training.evaluation.split import EvaluationSplit
+from training.ranking.fit_mixture import MixtureExamples, fit_mixture, join_examples
 
 NUM_CANDIDATES = 50
 """Places of each component that compete in fitting."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from training.baselines.sequence_model import MAX_LENGTH, SequenceModelSettings
 from training.baselines.transformer_block import TransformerBlock, start_small
 from training.baselines.windows import Windows
-from training.full_softmax_loss import full_softmax_loss
+from training.losses.full_softmax_loss import full_softmax_loss
 
 NUM_HEADS = 2
 NUM_BLOCKS = 2

@@ -12,7 +12,6 @@ from pathlib import Path
 from clairo_core.errors import SettingsError, TrainingError
 from clairo_core.progress import Progress
 from training.baselines.fit_sequence_model import FitBudget
-from training.baselines.popularity import count_popularity
 from training.comparison.comparison import Comparison, compare_rankings
 from training.comparison.files import write_comparison
 from training.comparison.presets import train_preset
@@ -27,13 +26,13 @@ from training.comparison.rankers import (
 )
 from training.comparison.run_details import load_details
 from training.comparison.table import table_of_comparison
-from training.config import Preset
+from training.config.preset import Preset
+from training.counts.popularity import count_popularity
 from training.datasets import load_dataset
-from training.datasets.split import test_split, training_sequences, validation_split
-from training.evaluate import some_users
-from training.rankings import load_rankings
-from training.slices import user_slices
-from training.stages import StageCache
+from training.evaluation.rankings import load_rankings
+from training.evaluation.slices import user_slices
+from training.evaluation.split import some_users, test_split, training_sequences, validation_split
+from training.workbench.stage_cache import StageCache
 
 MIXED = ("markov", "ease")
 """What a mixture is made of, beside a bundle."""

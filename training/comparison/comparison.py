@@ -13,9 +13,9 @@ from jaxtyping import Float64, Int
 
 from clairo_core.progress import Progress, silent
 from training.comparison.run_details import RunDetails
-from training.metrics import METRICS, bootstrap_interval
-from training.rankings import SEEN_ITEMS, Rankings
-from training.slices import Breadth, UserSlice, breadth_of, mean_breadth
+from training.evaluation.metrics import METRICS, bootstrap_interval
+from training.evaluation.rankings import SEEN_ITEMS, Rankings
+from training.evaluation.slices import Breadth, UserSlice, breadth_of, mean_breadth
 
 SLICED_METRICS = ("recall@10", "ndcg@10")
 """Shown by slice and as differences; the whole split has all metrics."""

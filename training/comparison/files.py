@@ -13,8 +13,8 @@ from jaxtyping import Int
 from training.comparison.comparison import Comparison
 from training.comparison.report import html_of
 from training.datasets import Dataset
-from training.datasets.split import EvaluationSplit
-from training.rankings import SEEN_ITEMS, Rankings
+from training.evaluation.rankings import SEEN_ITEMS, Rankings
+from training.evaluation.split import EvaluationSplit
 
 
 def write_comparison(

@@ -1,16 +1,16 @@
 """Train a preset with a seed, unless its bundle is there already.
 
-Knows presets, seeds and stages; the recipe itself is `training.run`'s.
+Knows presets, seeds and stages; the recipe itself is `training.pipeline.run`'s.
 """
 
 from pathlib import Path
 
-from clairo_core.generation.generator import choose_device
+from clairo_core.generation.t5.generator import choose_device
 from training.comparison.rankers import Contest
-from training.config import Preset
-from training.open_dataset import open_dataset
-from training.run import train_bundle
-from training.workbench import Workbench
+from training.config.preset import Preset
+from training.datasets.open_dataset import open_dataset
+from training.pipeline.run import train_bundle
+from training.workbench.workbench import Workbench
 
 
 def train_preset(contest: Contest, preset: Preset, seed: int) -> Path:

@@ -16,21 +16,21 @@ from clairo_core.errors import TrainingError
 from clairo_core.items import UserHistory
 from clairo_core.progress import Progress
 from clairo_core.recommender import Recommender
-from training.baselines import ease, fit_sequence_model, markov
-from training.baselines.choose_settings import Choice
-from training.baselines.dense_head_scorer import DenseHeadScorer
+from training.baselines import fit_sequence_model
 from training.baselines.mixture import fit_scorer_mixture
-from training.baselines.popularity import Popularity, count_popularity
-from training.baselines.recommender_scorer import RecommenderScorer
-from training.baselines.scorer import ItemScorer
 from training.baselines.sequence_model import SequenceModelSettings
+from training.comparison.recommender_scorer import RecommenderScorer
 from training.comparison.run_details import RunDetails, curve_of, details_of_bundle, time_answers
+from training.counts import ease, markov
+from training.counts.popularity import Popularity, count_popularity
 from training.datasets import Dataset
-from training.datasets.split import EvaluationSplit, training_sequences, validation_split
-from training.evaluate import some_users
-from training.evaluate_bundle import open_bundle
-from training.rankings import Rankings, first_places, rank_with_recommender, rank_with_scores, save_rankings
-from training.stages import StageCache
+from training.evaluation.choose_settings import Choice
+from training.evaluation.item_scorer import ItemScorer
+from training.evaluation.rankings import Rankings, first_places, rank_with_recommender, rank_with_scores, save_rankings
+from training.evaluation.split import EvaluationSplit, some_users, training_sequences, validation_split
+from training.pipeline.evaluate_bundle import open_bundle
+from training.ranking.dense_head_scorer import DenseHeadScorer
+from training.workbench.stage_cache import StageCache
 
 GRIDS: dict[str, Sequence[markov.MarkovSettings | ease.EaseSettings | SequenceModelSettings]] = {
     "popularity": (),

@@ -10,9 +10,9 @@ from training.comparison.comparison import Comparison, Difference, Figure
 from training.comparison.runs import legend, sections_of_runs
 from training.comparison.style import series_of, style_sheet
 from training.comparison.svg_charts import Span, dot_plot, grouped_bars
-from training.metrics import METRICS
-from training.rankings import SEEN_ITEMS
-from training.slices import slice_labels
+from training.evaluation.metrics import METRICS
+from training.evaluation.rankings import SEEN_ITEMS
+from training.evaluation.slices import slice_labels
 
 
 def html_of(comparison: Comparison) -> str:

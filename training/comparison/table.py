@@ -1,9 +1,9 @@
 """Show a comparison as text, for the terminal."""
 
 from training.comparison.comparison import Comparison, Difference
-from training.metrics import METRICS
-from training.rankings import SEEN_ITEMS
-from training.slices import slice_labels
+from training.evaluation.metrics import METRICS
+from training.evaluation.rankings import SEEN_ITEMS
+from training.evaluation.slices import slice_labels
 
 
 def table_of_comparison(comparison: Comparison) -> str:

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Int, Int32, Int64
 
 from clairo_core.sequences import ItemSequences
-from clairo_core.tokenizer import TokenBatch, Tokenizer
-from clairo_core.vocabulary import EOS, PAD
+from clairo_core.tokens.tokenizer import TokenBatch, Tokenizer
+from clairo_core.tokens.vocabulary import EOS, PAD
 
 POOL_BATCHES = 64
 """Examples are sorted by length within a pool of this many batches: near-equal lengths, yet well shuffled."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import T5ForConditionalGeneration
 
 from clairo_core.errors import GeneratorError
-from clairo_core.vocabulary import Vocabulary
+from clairo_core.tokens.vocabulary import Vocabulary
 
 
 def expand_generator(checkpoint: Path, out: Path, vocabulary: Vocabulary) -> None:

@@ -18,16 +18,16 @@ from jaxtyping import Float32, Int32
 from transformers import T5Config, T5ForConditionalGeneration
 
 from clairo_core.errors import TrainingError
-from clairo_core.generation.generator_checkpoint import Softmax
+from clairo_core.generation.t5.generator_checkpoint import Softmax
 from clairo_core.progress import Progress
-from clairo_core.tokenizer import Tokenizer
-from clairo_core.vocabulary import EOS, PAD, Vocabulary
-from training.checkpoints import FitProgress, keep_best_epoch, load_checkpoint, save_checkpoint
-from training.config import FitSettings, GeneratorSettings
+from clairo_core.tokens.tokenizer import Tokenizer
+from clairo_core.tokens.vocabulary import EOS, PAD, Vocabulary
+from training.config.preset import FitSettings, GeneratorSettings
 from training.generator.examples import Examples, TrainingBatch, number_of_batches, shuffled_batches
 from training.generator.next_item_loss import NextItemLoss
 from training.generator.start_embeddings import start_embeddings
 from training.generator.token_choices import TokenChoices
+from training.workbench.checkpoints import FitProgress, keep_best_epoch, load_checkpoint, save_checkpoint
 
 Validate = Callable[[Path], float]
 """A checkpoint folder -> validation NDCG@10."""

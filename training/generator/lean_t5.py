@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import T5ForConditionalGeneration
 
-from clairo_core.generation.position_bias import distance_buckets
-from clairo_core.vocabulary import PAD
+from clairo_core.generation.t5.position_bias import distance_buckets
+from clairo_core.tokens.vocabulary import PAD
 from training.generator.eight_bit_dropout import EightBitDropout
 
 

@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import T5ForConditionalGeneration
 
-from clairo_core.generation.generator_checkpoint import Softmax
-from clairo_core.vocabulary import PAD
-from training.full_softmax_loss import full_softmax_loss
+from clairo_core.generation.t5.generator_checkpoint import Softmax
+from clairo_core.tokens.vocabulary import PAD
 from training.generator.examples import TrainingBatch
 from training.generator.lean_t5 import Decoded, LeanT5, ToDecode
 from training.generator.token_choices import TokenChoices
+from training.losses.full_softmax_loss import full_softmax_loss
 
 
 class NextItemLoss:

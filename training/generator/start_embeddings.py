@@ -12,7 +12,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from clairo_core.quantizers import OpqQuantizer
-from clairo_core.vocabulary import Vocabulary
+from clairo_core.tokens.vocabulary import Vocabulary
 
 OWN_SHARE = 0.1
 """Of a token's own random start, beside what it is made of: two tokens of one centroid can still part."""

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int32, Int64
 
-from clairo_core.generation.trie import ROOT, Trie
-from clairo_core.tokenizer import TokenBatch
-from clairo_core.vocabulary import EOS
+from clairo_core.generation.trie.trie import ROOT, Trie
+from clairo_core.tokens.tokenizer import TokenBatch
+from clairo_core.tokens.vocabulary import EOS
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float32, Float64
 from sklearn.linear_model import RidgeCV
 
 from clairo_core.sequences import ItemSequences
-from training.config import AlignSettings
+from training.config.preset import AlignSettings
 from training.items.behaviour import behaviour_vectors, neighbour_counts
 
 _PENALTIES = np.logspace(0, 5, 11)

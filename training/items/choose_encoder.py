@@ -12,7 +12,7 @@ Any other modality than text and image is a column of vectors in the items table
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from clairo_core.bundle_manifest import digests_of
+from clairo_core.bundle.manifest import digests_of
 from clairo_core.encoders import (
     BuiltinImageEncoder,
     BuiltinTextEncoder,
@@ -27,7 +27,7 @@ from clairo_core.encoders.item_content import IMAGE, TEXT
 from clairo_core.errors import SettingsError
 from clairo_core.items import Item
 from clairo_core.progress import Progress
-from training.config import EncodeSettings
+from training.config.preset import EncodeSettings
 
 BUILTIN, LEARNED = "builtin", "learned"
 _TEXT_LIBRARY, _IMAGE_LIBRARY = SentenceTransformerEncoder.kind, OpenClipEncoder.kind

@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int32
 
-from clairo_core.array_file import load_arrays, save_arrays
 from clairo_core.encoders import ModalityEmbeddings, ModalityEncoder
 from clairo_core.encoders.item_content import TEXT
 from clairo_core.errors import SettingsError
 from clairo_core.features import FeatureSpace, collision_capacity, feature_sets_with_collision_index
 from clairo_core.fusion import AlignedFusion, FusedItems, Fusion, evened
 from clairo_core.quantizers import load_opq
-from training.config import QuantizeSettings
-from training.datasets.split import training_items, training_sequences, validation_split
+from clairo_core.storage.array_file import load_arrays, save_arrays
+from training.config.preset import QuantizeSettings
+from training.evaluation.split import training_items, training_sequences, validation_split
 from training.items.align_items import can_align
 from training.items.choose_encoder import LEARNED, encoder_inputs, encoder_setting, make_encoder
 from training.items.encode_items import encode_items, load_embeddings
@@ -34,8 +34,8 @@ from training.items.fuse_content import (
     fuse_content,
     fuse_inputs,
 )
-from training.stages import digest_of
-from training.workbench import Workbench
+from training.workbench.stage_cache import digest_of
+from training.workbench.workbench import Workbench
 
 FEWEST_ITEMS_TO_HOLD_OUT_OF = 20
 """Of fewer training items, every one is needed."""

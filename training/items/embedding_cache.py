@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from clairo_core.array_file import load_arrays, save_arrays
 from clairo_core.encoders import ModalityEmbeddings
+from clairo_core.storage.array_file import load_arrays, save_arrays
 
 
 class EmbeddingCache:

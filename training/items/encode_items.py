@@ -7,14 +7,14 @@ content are encoded once, and a dataset that has grown costs only what is new. S
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from clairo_core.array_file import load_arrays, save_arrays
-from clairo_core.bundle_manifest import digests_of
+from clairo_core.bundle.manifest import digests_of
 from clairo_core.encoders import ModalityEmbeddings, ModalityEncoder, load_encoder
 from clairo_core.encoders.item_content import content_digest
 from clairo_core.items import Item
 from clairo_core.progress import Progress
+from clairo_core.storage.array_file import load_arrays, save_arrays
 from training.items.embedding_cache import EmbeddingCache
-from training.stages import FORMAT, digest_of
+from training.workbench.stage_cache import FORMAT, digest_of
 
 CHUNK_ITEMS = 512
 

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clairo_core.bundle import bundle_id_of
-from clairo_core.bundle_manifest import (
+from clairo_core.bundle.bundle import bundle_id_of
+from clairo_core.bundle.manifest import (
     MANIFEST_FILE,
     BundleManifest,
     digests_of,

@@ -26,7 +26,7 @@ from clairo_core.encoders.learned_image import PREPARATION, SIDE_PIXELS, Learned
 from clairo_core.errors import TrainingError
 from clairo_core.items import Item
 from clairo_core.progress import Progress
-from training.config import EncodeSettings
+from training.config.preset import EncodeSettings
 
 STORED_SIDE = 72
 """Pictures are kept at this size, and cut to 64 pixels somewhere else each time."""

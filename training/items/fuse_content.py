@@ -17,8 +17,8 @@ from clairo_core.errors import SettingsError
 from clairo_core.fusion import Fusion, fit_final_pca, fit_fusion
 from clairo_core.quantizers import OpqQuantizer, fit_opq
 from clairo_core.sequences import ItemSequences
-from training.config import AlignSettings, FuseSettings
-from training.datasets.split import EvaluationSplit
+from training.config.preset import AlignSettings, FuseSettings
+from training.evaluation.split import EvaluationSplit
 from training.items.align_items import AlignedItems, align_items
 from training.items.fit_learned_fusion import fit_attention, fit_gate
 from training.items.fit_modality_maps import fit_modality_maps

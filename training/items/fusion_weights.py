@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from clairo_core.sequences import ItemSequences
-from training.datasets.split import EvaluationSplit
+from training.evaluation.split import EvaluationSplit
 
 WEIGHTS = (0.25, 0.5, 1.0, 2.0, 4.0)
 NEWEST_ITEMS = 5

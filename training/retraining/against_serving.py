@@ -18,15 +18,14 @@ from datetime import datetime
 
 import numpy as np
 
-from clairo_core.bundle import Bundle
+from clairo_core.bundle.bundle import Bundle
 from clairo_core.items import Item
 from clairo_core.progress import Progress
 from clairo_core.recommender import Recommender
 from training.datasets import Dataset
-from training.datasets.split import EvaluationSplit, test_split
-from training.evaluate import some_users
-from training.metrics import Metric, ndcg_at, paired_difference
-from training.rankings import generated_ranks
+from training.evaluation.metrics import Metric, ndcg_at, paired_difference
+from training.evaluation.rankings import generated_ranks
+from training.evaluation.split import EvaluationSplit, some_users, test_split
 
 LIST_LENGTH = 10
 ITEMS_AT_ONCE = 256

@@ -10,7 +10,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
-from clairo_core.bundle_manifest import MANIFEST_FILE, read_manifest
+from clairo_core.bundle.manifest import MANIFEST_FILE, read_manifest
 from clairo_core.errors import BundleError, SettingsError, TrainingError
 
 TIMEOUT_SECONDS = 30

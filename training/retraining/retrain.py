@@ -12,21 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clairo_core.bundle import load_bundle
-from clairo_core.bundle_manifest import read_manifest
+from clairo_core.bundle.bundle import load_bundle
+from clairo_core.bundle.manifest import read_manifest
 from clairo_core.errors import SettingsError
-from clairo_core.generation.generator import choose_device
+from clairo_core.generation.t5.generator import choose_device
 from clairo_core.progress import Progress
 from clairo_core.recommender import Recommender
-from training.config import Preset
-from training.open_dataset import open_dataset
+from training.config.preset import Preset
+from training.datasets.open_dataset import open_dataset
+from training.pipeline.run import train_bundle
+from training.pipeline.warm_start import WarmStart, preset_of
 from training.retraining.against_serving import AgainstServing, compare_with_serving, with_items_carried
 from training.retraining.promotion import ServiceCalls, bundle_of_id, read_key
 from training.retraining.service_tables import newest_timestamps, write_service_tables
-from training.run import train_bundle
-from training.stages import StageCache
-from training.warm_start import WarmStart, preset_of
-from training.workbench import Workbench
+from training.workbench.stage_cache import StageCache
+from training.workbench.workbench import Workbench
 
 STAGES_FOLDER = ".stages-of-service"
 TABLES_FOLDER = ".tables-of-service"

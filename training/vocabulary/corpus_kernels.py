@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, types
 
-from clairo_core.kernels.compilation import writable
-from clairo_core.kernels.pair_kernels import NO_TOKEN, pack_pair
+from clairo_core.tokens.kernels.compilation import writable
+from clairo_core.tokens.kernels.pair_kernels import NO_TOKEN, pack_pair
 
 
 class Corpus(NamedTuple):

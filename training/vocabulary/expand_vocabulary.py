@@ -18,8 +18,8 @@ from jaxtyping import Int
 from clairo_core.errors import VocabularySizeError
 from clairo_core.progress import Progress, silent
 from clairo_core.sequences import ItemSequences
-from clairo_core.tokenizer import Tokenizer
-from clairo_core.vocabulary import Vocabulary, check_size
+from clairo_core.tokens.tokenizer import Tokenizer
+from clairo_core.tokens.vocabulary import Vocabulary, check_size
 from training.vocabulary.learn_vocabulary import learn_more_rules, sample_sequences
 
 

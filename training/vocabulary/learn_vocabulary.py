@@ -16,11 +16,11 @@ import numpy as np
 from jaxtyping import Int, Int32, Int64
 
 from clairo_core.errors import EmptyCorpusError, VocabularyError
-from clairo_core.kernels.pair_kernels import empty_rule_table
 from clairo_core.progress import Progress, silent
 from clairo_core.sequences import ItemSequences
-from clairo_core.tokenizer import check_item_rows
-from clairo_core.vocabulary import MAX_SCALED_COUNT, Vocabulary, check_size, weight_scale
+from clairo_core.tokens.kernels.pair_kernels import empty_rule_table
+from clairo_core.tokens.tokenizer import check_item_rows
+from clairo_core.tokens.vocabulary import MAX_SCALED_COUNT, Vocabulary, check_size, weight_scale
 from training.vocabulary import corpus_kernels, learn_vocabulary_kernels, pair_count_kernels
 from training.vocabulary.pair_count_kernels import (
     HEAP_SIZE,

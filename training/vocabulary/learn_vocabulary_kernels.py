@@ -11,8 +11,16 @@ nothing is counted again.
 import numpy as np
 from numba import njit, types
 
-from clairo_core.kernels.compilation import kernel, writable
-from clairo_core.kernels.pair_kernels import NO_TOKEN, add_rule, home_of, larger_of, merged_token, pack_pair, smaller_of
+from clairo_core.tokens.kernels.compilation import kernel, writable
+from clairo_core.tokens.kernels.pair_kernels import (
+    NO_TOKEN,
+    add_rule,
+    home_of,
+    larger_of,
+    merged_token,
+    pack_pair,
+    smaller_of,
+)
 from training.vocabulary.corpus_kernels import (
     CORPUS_TYPE,
     FIRST_SET,

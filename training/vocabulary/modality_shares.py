@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float64
 
 from clairo_core.fusion import Fusion
 from clairo_core.quantizers import OpqQuantizer
-from clairo_core.vocabulary import FIRST_FEATURE_TOKEN, Vocabulary
+from clairo_core.tokens.vocabulary import FIRST_FEATURE_TOKEN, Vocabulary
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from clairo_core.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle, load_bundle
 from clairo_core.errors import DatasetError
 from clairo_core.progress import Progress
 from clairo_core.sequences import ItemSequences
 from training.datasets import Dataset, load_dataset
-from training.datasets.split import training_sequences
+from training.evaluation.split import training_sequences
 from training.vocabulary.modality_shares import modality_shares
 from training.vocabulary.report import report_on_vocabulary, text_of
 

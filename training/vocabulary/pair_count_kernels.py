@@ -6,8 +6,8 @@ them grow; the numbers that change from call to call lie in one array, `counters
 
 from numba import njit, types
 
-from clairo_core.kernels.compilation import kernel, writable
-from clairo_core.kernels.pair_kernels import home_of
+from clairo_core.tokens.kernels.compilation import kernel, writable
+from clairo_core.tokens.kernels.pair_kernels import home_of
 
 # Columns of the pair table: an open-addressing hash table, a row of 32 bytes a pair, half a cache line. The last
 # column holds two 32-bit numbers, reached through a view of the same memory as 32-bit columns.

@@ -14,8 +14,8 @@ from jaxtyping import Int32, Int64
 
 from clairo_core.features import COLLISION_CATEGORY
 from clairo_core.sequences import ItemSequences
-from clairo_core.tokenizer import TokenBatch, Tokenizer
-from clairo_core.vocabulary import FIRST_FEATURE_TOKEN, Vocabulary
+from clairo_core.tokens.tokenizer import TokenBatch, Tokenizer
+from clairo_core.tokens.vocabulary import FIRST_FEATURE_TOKEN, Vocabulary
 from training.vocabulary.modality_shares import ModalityShares
 
 EXAMPLES_A_TOKEN = 3

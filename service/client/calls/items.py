@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Required, TypedDict
 
 from service.client.calls.call import Call, answered_once, as_model, as_nothing, page, quoted
-from service.job_schemas import JobAnswer, JobSummary
-from service.schemas import ItemDetail, ItemPage, PutItemAnswer
+from service.schemas.items import ItemDetail, ItemPage, PutItemAnswer
+from service.schemas.jobs import JobAnswer, JobSummary
 
 JSON_LINES = "application/x-ndjson"
 

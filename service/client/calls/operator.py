@@ -1,8 +1,8 @@
 """What an operator asks: bundles, experiments, health, numbers."""
 
 from service.client.calls.call import Call, as_model, quoted
-from service.recommend_schemas import ExperimentList
-from service.schemas import ActivatedBundle, BundleList, Info, Live, Ready
+from service.schemas.items import ActivatedBundle, BundleList, Info, Live, Ready
+from service.schemas.recommend import ExperimentList
 
 
 def list_bundles() -> Call[BundleList]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from service.client.calls.call import Call, as_model, quoted
-from service.recommend_schemas import RecommendAnswer, RecommendBatchAnswer, SimilarItems
+from service.schemas.recommend import RecommendAnswer, RecommendBatchAnswer, SimilarItems
 
 HistoryEntry = str | tuple[str, float]
 """An item id, or one with the seconds since 1970."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Required, TypedDict
 
 from service.client.calls.call import Call, answered_once, as_model, as_nothing, page, quoted
-from service.feedback_schemas import FeedbackAnswer, UserAnswer
+from service.schemas.feedback import FeedbackAnswer, UserAnswer
 
 
 class FeedbackEvent(TypedDict, total=False):

@@ -1,0 +1,1 @@
+"""What is recommended: accuracy on held-out items."""

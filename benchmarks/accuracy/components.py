@@ -1,0 +1,100 @@
+"""What each component adds to the ranking, on validation users that no weight was fitted on.
+
+    python -m benchmarks.accuracy.components --bundle BUNDLE --data DATA [--json FILE] [--quick]
+
+The users are cut into five; the mixture of some components is fitted on four parts and ranks the fifth. NDCG@10, seen
+items masked, over all; every row beside the whole mixture, paired by user. DATA is what BUNDLE was trained on. A
+component alone ranks by its own score, with nothing fitted.
+"""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, Float64
+
+from benchmarks.report import Row, run_on_bundle
+from training.evaluation.metrics import ndcg_at, paired_difference
+from training.evaluation.split import some_users, validation_split
+from training.pipeline.evaluate_bundle import open_bundle
+from training.ranking.calibrate_new_items import totals_of
+from training.ranking.fit_mixture import MixtureExamples, fit_mixture
+from training.ranking.mixture_examples import mixture_examples
+from training.workbench.progress_bar import progress_bar
+
+NUM_PARTS = 5
+MAX_USERS, QUICK_USERS = 8000, 400
+NUM_RESAMPLES = 1000
+NOWHERE = 1_000_000
+"""The rank of what is not among the candidates."""
+
+
+def rows_of(bundle_folder: Path, data: Path, quick: bool) -> tuple[str, list[Row]]:
+    """What was measured on, and the table."""
+    opened = open_bundle(bundle_folder, data, "cpu", progress_bar, lambda line: print(line, file=sys.stderr))
+    recommender, dataset = opened.recommender, opened.dataset
+    ranking = recommender.joint_ranking
+    if ranking is None:
+        sys.exit(f"{bundle_folder} has no joint ranking, so there are no components to compare")
+    split = some_users(validation_split(dataset), QUICK_USERS if quick else MAX_USERS, seed=0)
+    item_ids = [item.item_id for item in dataset.items]
+    (examples,) = mixture_examples(recommender, (ranking,), item_ids, split, progress_bar)
+    components = ranking.components
+    gains = {f"{name} alone": ndcg(alone(examples, place), examples.is_target) for place, name in enumerate(components)}
+    subsets = {"all": components} | {
+        f"all but {left_out}": tuple(name for name in components if name != left_out) for left_out in components
+    }
+    for label, kept in progress_bar(subsets.items(), "fitting", len(subsets)):
+        gains[label] = ndcg(left_out_totals(examples, [components.index(name) for name in kept]), examples.is_target)
+    table = []
+    for label, of_users in gains.items():
+        table.append(Row(f"{label}: NDCG@10", float(of_users.mean()), "", "higher"))
+        if label != "all":
+            gain = paired_difference(gains["all"], of_users, NUM_RESAMPLES)
+            table.append(Row(f"all over {label}", gain.value, "", "higher"))
+            table.append(Row(f"all over {label}, lower end of 95%", gain.low, "", "higher"))
+    return f"{dataset.name}, {len(split.targets)} validation users, {NUM_PARTS} parts, bundle {bundle_folder}", table
+
+
+def alone(examples: MixtureExamples, component: int) -> Float64[np.ndarray, "user candidate"]:
+    """A component's own scores."""
+    return np.where(examples.is_item, examples.scores[..., component], -np.inf)
+
+
+def left_out_totals(examples: MixtureExamples, components: list[int]) -> Float64[np.ndarray, "user candidate"]:
+    """Of every user, by weights that were fitted on the other parts' users."""
+    examples = replace(examples, scores=examples.scores[..., components])
+    part_of_user = np.random.default_rng(0).permutation(len(examples.is_item)) % NUM_PARTS
+    totals = np.empty(examples.is_item.shape)
+    for part in range(NUM_PARTS):
+        mixture = fit_mixture(
+            tuple(str(component) for component in components), of_users(examples, part_of_user != part)
+        )
+        totals[part_of_user == part] = totals_of(mixture, of_users(examples, part_of_user == part))
+    return totals
+
+
+def of_users(examples: MixtureExamples, users: Bool[np.ndarray, "user"]) -> MixtureExamples:
+    """Some users' examples."""
+    return MixtureExamples(
+        examples.scores[users],
+        examples.training_counts[users],
+        examples.is_item[users],
+        examples.is_target[users],
+        examples.history_lengths[users],
+        examples.target_counts[users],
+    )
+
+
+def ndcg(
+    totals: Float64[np.ndarray, "user candidate"], is_target: Bool[np.ndarray, "user candidate"]
+) -> Float[np.ndarray, "user"]:
+    """Of each user; ties count against the target."""
+    of_target = np.where(is_target, totals, -np.inf).max(axis=1, keepdims=True)
+    ranks = np.where(np.isfinite(of_target[:, 0]), (totals >= of_target).sum(axis=1), NOWHERE)
+    return ndcg_at(ranks, 10)
+
+
+if __name__ == "__main__":
+    sys.exit(run_on_bundle(rows_of))

@@ -1,0 +1,1 @@
+"""A shop under load and faults: processes, traffic, and what clients saw."""

@@ -1,0 +1,1 @@
+"""How fast: one part timed beside its rival."""

@@ -1,0 +1,96 @@
+"""A bundle's items as pages show them: words and attributes as JSON Lines, pictures side by side in one file.
+
+Knows items and their files; knows nothing of embeddings or the catalogue. Rows are those of the catalogue.
+"""
+
+import io
+import json
+import mmap
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64
+from PIL import Image
+
+from clairo_core.encoders.pictures import decode_picture
+from clairo_core.errors import BundleError, ContentError
+from clairo_core.items import Item
+from clairo_core.progress import Progress, silent
+from clairo_core.storage.array_file import load_arrays, save_arrays
+
+MAX_SHOWN_SIDE = 512
+"""Longest side, in pixels, of a picture in a bundle: it is shown, never encoded again."""
+MAX_SHOWN_BYTES = 128 * 1024
+
+
+class PackedPictures:
+    """The pictures of all items, read one at a time; some items have none. Safe to read from several threads."""
+
+    def __init__(self, content: bytes | mmap.mmap, offsets: Int64[np.ndarray, "item+1"]) -> None:
+        self._content = content
+        self._offsets = offsets
+
+    def has(self, row: int) -> bool:
+        """Whether the item in this row has a picture; rows of items added later have none."""
+        return 0 <= row < len(self._offsets) - 1 and bool(self._offsets[row + 1] > self._offsets[row])
+
+    def read(self, row: int) -> bytes | None:
+        """An encoded picture, or None."""
+        return self._content[self._offsets[row] : self._offsets[row + 1]] if self.has(row) else None
+
+
+def save_items(folder: Path, items: Sequence[Item], progress: Progress[Item] = silent) -> None:
+    """Write items.jsonl, pictures.bin and pictures.npz into `folder`, which must exist.
+
+    Raises:
+        OSError: a picture's file cannot be read.
+    """
+    offsets = np.zeros(len(items) + 1, dtype=np.int64)
+    with (
+        (folder / "items.jsonl").open("w", encoding="utf-8") as lines,
+        (folder / "pictures.bin").open("wb") as pictures,
+    ):
+        for row, item in enumerate(progress(items, "bundle: items and pictures", len(items))):
+            record = {"item_id": item.item_id, "texts": dict(item.texts), "attributes": dict(item.attributes)}
+            lines.write(json.dumps(record) + "\n")
+            offsets[row + 1] = offsets[row] + pictures.write(shown_picture(item.read_picture()))
+    save_arrays(folder / "pictures.npz", offsets=offsets)
+
+
+def load_items(folder: Path) -> tuple[tuple[Item, ...], PackedPictures]:
+    """Read what `save_items` wrote; the items are without their pictures.
+
+    Raises:
+        BundleError: a file is damaged, though its digest is right.
+    """
+    try:
+        with (folder / "items.jsonl").open(encoding="utf-8") as lines:
+            records = [json.loads(line) for line in lines]
+        items = tuple(
+            Item(item_id=record["item_id"], texts=record["texts"], attributes=record["attributes"])
+            for record in records
+        )
+        (offsets,) = load_arrays(folder / "pictures.npz", "offsets")
+        with (folder / "pictures.bin").open("rb") as file:
+            # Mapped, not opened anew for each picture: the folder may be replaced by a newer bundle meanwhile.
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if offsets[-1] else b""
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{folder}: items cannot be read ({error}); copy the bundle again") from error
+    return items, PackedPictures(content, offsets)
+
+
+def shown_picture(content: bytes | None) -> bytes:
+    """The picture as it is if it is small, else as a smaller JPEG; nothing if there is none that can be read."""
+    if content is None:
+        return b""
+    try:
+        picture = decode_picture(content, shortest_side=MAX_SHOWN_SIDE)
+    except ContentError:
+        return b""
+    if len(content) <= MAX_SHOWN_BYTES and max(picture.size) <= MAX_SHOWN_SIDE:
+        return content
+    picture.thumbnail((MAX_SHOWN_SIDE, MAX_SHOWN_SIDE), Image.Resampling.LANCZOS)
+    smaller = io.BytesIO()
+    picture.save(smaller, format="JPEG", quality=85)
+    return smaller.getvalue()

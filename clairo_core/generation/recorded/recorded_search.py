@@ -1,0 +1,234 @@
+"""Beam searches recorded once for a few sizes of batch, and repeated: one wait for the device a batch.
+
+Knows sizes, buffers and item rows; knows nothing of histories, item ids or how work is recorded. Start at
+`record_search`.
+
+Before a recorded search answers anybody, its answers are held against those of `beam_search.search`. If they differ,
+if recording fails, or for a batch that no recorded size fits, `run` gives None, and the caller searches plainly.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+
+from clairo_core.generation.recorded.cuda_graphs import MirroredBuffer, Recorder
+from clairo_core.generation.recorded.padded_trie import PaddedTrie, TrieShape, needed_shape
+from clairo_core.generation.recorded.search_agreement import TOLERANCE, Fused, agrees, made_batch
+from clairo_core.generation.recorded.static_search import StaticSearch
+from clairo_core.generation.recorded.static_view_fusion import fuse_views_of_all
+from clairo_core.generation.search.beam_search import search
+from clairo_core.generation.search.view_fusion import fuse_views
+from clairo_core.generation.t5.generator import Generator
+from clairo_core.generation.trie.device_trie import DeviceTrie
+from clairo_core.tokens.tokenizer import TokenBatch
+
+logger = logging.getLogger(__name__)
+
+_BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
+_LENGTH_STEP = 8
+_MAX_BYTES = 4 << 30
+"""Of memory that one batch may take; larger ones are searched plainly."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSizes:
+    """What is the same for all batches, and how large they get."""
+
+    num_views: int
+    """Of each request."""
+    num_beams: int
+    num_items: int
+    """Kept of each view."""
+    max_requests: int
+    max_length: int
+    """Tokens of a view."""
+
+    @property
+    def batches(self) -> list[tuple[int, int]]:
+        """Sizes to record, each a number of requests and a length, the smallest first."""
+        requests = [size for size in _BATCH_SIZES if size < self.max_requests] + [self.max_requests]
+        lengths = {-(-self.max_length // (part * _LENGTH_STEP)) * _LENGTH_STEP for part in (4, 2, 1)}
+        return [(size, length) for size in requests for length in sorted(lengths)]
+
+    def bytes_of_batch(self, num_requests: int, shape: TrieShape) -> int:
+        """About what lies between input and output at once."""
+        num_views = num_requests * self.num_views
+        num_places = num_views * (max(shape.num_at_root, *shape.child_widths, 1) + 2 * self.num_items)
+        # A place is a node, its parent, score and key, and what is computed on the way; an item a flag and a count.
+        return 96 * num_places + 24 * num_requests * shape.num_items
+
+
+class RecordedSearch:
+    """Recorded searches of one trie and its later versions; safe to use from several threads, one after another."""
+
+    def __init__(self, generator: Generator, trie: DeviceTrie, sizes: SearchSizes, recorder: Recorder) -> None:
+        """Make room; `record` comes before the first `run`."""
+        self.sizes = sizes
+        is_reachable = trie.is_reachable_softmax
+        self._shape = needed_shape(trie.trie, sizes.num_beams, is_reachable_softmax=is_reachable).with_spare_room()
+        self._generator = generator
+        self._recorder = recorder
+        self._lock = threading.Lock()
+        self._replays: dict[tuple[int, int], Callable[[], None]] = {}
+        self._loaded: DeviceTrie | None = None
+
+        def buffer(dtype: torch.dtype, *buffer_shape: int) -> MirroredBuffer:
+            return MirroredBuffer(buffer_shape, dtype, generator.device, is_pinned=recorder.uses_pinned_memory)
+
+        most, num_views = sizes.max_requests, sizes.max_requests * sizes.num_views
+        longest = max(length for _, length in sizes.batches)
+        with torch.inference_mode():
+            self._room = PaddedTrie(self._shape, generator, is_reachable_softmax=is_reachable)
+            self._ids = buffer(torch.int32, num_views * longest)
+            self._lengths = buffer(torch.int32, num_views)
+            self._lengths.device.fill_(1)
+            self._is_allowed = buffer(torch.bool, most, self._shape.num_items)
+            self._item_rows = buffer(torch.int64, most, sizes.num_views * sizes.num_items)
+            self._scores = buffer(torch.float64, most, sizes.num_views * sizes.num_items)
+        self._search = StaticSearch(generator, self._room, sizes.num_beams, sizes.num_items)
+
+    @property
+    def recorded(self) -> list[tuple[int, int]]:
+        """The sizes that are searched as recorded."""
+        return list(self._replays)
+
+    def record(self, trie: DeviceTrie) -> None:
+        """Record all sizes, and keep them if each then answers as a plain search does."""
+        replays = {}
+        try:
+            for size in self.sizes.batches:
+                if self.sizes.bytes_of_batch(size[0], self._shape) > _MAX_BYTES:
+                    continue
+                with torch.inference_mode():
+                    self._load(trie)
+                    replays[size] = self._recorder.record(partial(self._compute, *size))
+                if not self._answers_as_a_plain_search(trie, size, replays[size]):
+                    logger.warning("recorded, the search of %d requests of %d tokens differs; no GPU graphs", *size)
+                    return
+        except RuntimeError as error:
+            logger.warning("the search cannot be recorded (%s); no GPU graphs", error)
+            return
+        self._replays = replays
+        logger.info("the search is recorded for %d sizes of batches, %s", len(replays), self.sizes)
+
+    def for_version(self, trie: DeviceTrie) -> "RecordedSearch":
+        """This one if the later version fits in its room, or nothing could be recorded; else one recorded anew."""
+        is_reachable = trie.is_reachable_softmax
+        needed = needed_shape(trie.trie, self.sizes.num_beams, is_reachable_softmax=is_reachable)
+        if not self._replays or self._shape.holds(needed):
+            return self
+        return record_search(self._generator, trie, self.sizes, self._recorder.apart())
+
+    def run(
+        self,
+        trie: DeviceTrie,
+        views: TokenBatch,
+        num_beams: int,
+        is_allowed: Bool[np.ndarray, "request item"] | None = None,
+    ) -> Fused | None:
+        """What `search` finds and `fuse_views` makes of it; None if no recorded size fits, or the device failed.
+
+        Args:
+            trie: one that `for_version` was given.
+            views: as many for each request, one after another.
+            num_beams: of each view.
+            is_allowed: as `Trie.live_before` takes it; None allows everything.
+        """
+        num_requests, length, replays = len(views.ids) // self.sizes.num_views, views.ids.shape[1], self._replays
+        fitting = [size for size in replays if size[0] >= num_requests and size[1] >= length]
+        if not fitting or num_beams != self.sizes.num_beams:
+            return None
+        size = min(fitting)
+        with self._lock:
+            try:
+                return self._repeated(trie, size, replays[size], views, is_allowed)
+            except RuntimeError as error:
+                logger.warning("a recorded search failed (%s); no GPU graphs from now on", error)
+                self._replays = {}
+                return None
+
+    @torch.inference_mode()
+    def _repeated(
+        self,
+        trie: DeviceTrie,
+        size: tuple[int, int],
+        replay: Callable[[], None],
+        views: TokenBatch,
+        is_allowed: Bool[np.ndarray, "request item"] | None,
+    ) -> Fused:
+        num_requests, num_places = len(views.ids) // self.sizes.num_views, size[0] * self.sizes.num_views
+        if self._loaded is not trie:
+            self._load(trie)
+        ids = self._ids.host[: num_places * size[1]].view(num_places, size[1])
+        ids.zero_()
+        ids[: len(views.ids), : views.ids.shape[1]] = torch.from_numpy(views.ids)
+        # Places without a view hold one of a single token, which nobody reads.
+        self._lengths.host.fill_(1)
+        self._lengths.host[: len(views.lengths)] = torch.from_numpy(views.lengths)
+        self._is_allowed.host[: size[0]] = True
+        if is_allowed is not None:
+            self._is_allowed.host[:num_requests, : is_allowed.shape[1]] = torch.from_numpy(is_allowed)
+        self._ids.send(num_places * size[1])
+        self._lengths.send(num_places)
+        self._is_allowed.send(size[0])
+        replay()
+        self._item_rows.fetch(num_requests)
+        self._scores.fetch(num_requests)
+        self._recorder.wait()
+        # Copied, since the next batch writes to the same place.
+        item_rows = self._item_rows.host[:num_requests].numpy().copy()
+        scores = self._scores.host[:num_requests].numpy().copy()
+        counts = (item_rows >= 0).sum(axis=1).tolist()
+        return [(item_rows[place, :count], scores[place, :count]) for place, count in enumerate(counts)]
+
+    def _load(self, trie: DeviceTrie) -> None:
+        self._room.load(trie)
+        self._loaded = trie
+
+    @torch.inference_mode()
+    def _compute(self, num_requests: int, length: int) -> None:
+        """What is recorded: from the buffers, to the buffers."""
+        num_views = num_requests * self.sizes.num_views
+        found = self._search.run(
+            self._ids.device[: num_views * length].view(num_views, length),
+            self._lengths.device[:num_views],
+            self._is_allowed.device[:num_requests],
+        )
+        item_rows, scores = fuse_views_of_all(*found, self.sizes.num_views)
+        self._item_rows.device[:num_requests] = item_rows
+        self._scores.device[:num_requests] = scores
+
+    def _answers_as_a_plain_search(self, trie: DeviceTrie, size: tuple[int, int], replay: Callable[[], None]) -> bool:
+        """Tried with a full batch, then with a smaller one: what the first left behind must not show."""
+        for seed, num_requests, length in ((0, *size), (1, (size[0] + 1) // 2, size[1] // 2)):
+            request_of_view = np.repeat(np.arange(num_requests), self.sizes.num_views)
+            vocab_size, num_items = self._generator.config.vocab_size, trie.trie.num_items
+            views, is_allowed = made_batch(len(request_of_view), num_requests, length, vocab_size, num_items, seed)
+            beams = search(
+                self._generator,
+                trie,
+                views,
+                self.sizes.num_beams,
+                num_items=self.sizes.num_items,
+                live_before=trie.trie.live_before(is_allowed),
+                request_of_view=request_of_view,
+            )
+            expected = fuse_views(beams, request_of_view, num_requests)
+            with self._lock:
+                found = self._repeated(trie, size, replay, views, is_allowed)
+            if not agrees(expected, found, is_allowed, TOLERANCE[self._generator.dtype]):
+                return False
+        return True
+
+
+def record_search(generator: Generator, trie: DeviceTrie, sizes: SearchSizes, recorder: Recorder) -> RecordedSearch:
+    """A recorded search of a trie; where it cannot be recorded that is logged, and `run` always gives None."""
+    recorded = RecordedSearch(generator, trie, sizes, recorder)
+    recorded.record(trie)
+    return recorded

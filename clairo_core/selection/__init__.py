@@ -1,0 +1,1 @@
+"""Choose among items: filters on attributes, diversity, nearest items by embedding."""

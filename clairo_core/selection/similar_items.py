@@ -1,0 +1,83 @@
+"""Find the items that are most like one, by item embedding, and say how alike two are in each modality.
+
+Knows item embeddings by row; knows nothing of ids, attributes or HTTP. Start at `ItemVectors.most_similar`.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Float64, Int, Int64
+
+from clairo_core.fusion import Fusion
+from clairo_core.storage.growing_rows import GrowingRows
+
+
+class ItemVectors:
+    """Item embeddings of a table whose rows are added at the end. Not copied: those of a bundle stay where they are."""
+
+    def __init__(self, vectors: Float32[np.ndarray, "item dim"]) -> None:
+        self._first = vectors
+        self._added = GrowingRows(np.zeros((0, vectors.shape[1]), dtype=np.float32))
+        self._lengths = GrowingRows(np.linalg.norm(vectors, axis=1).astype(np.float32))
+
+    def __len__(self) -> int:
+        """Rows."""
+        return len(self._first) + len(self._added.rows)
+
+    @property
+    def dim(self) -> int:
+        """Length of an item embedding."""
+        return int(self._first.shape[1])
+
+    def append(self, vector: Float[np.ndarray, "dim"] | None) -> None:
+        """Add a row; None where nothing is known of the item, which then is like no other."""
+        row = np.zeros((1, self.dim), dtype=np.float32) if vector is None else vector.astype(np.float32)[None]
+        self._added = self._added.with_rows(row)
+        self._lengths = self._lengths.with_rows(np.linalg.norm(row, axis=1).astype(np.float32))
+
+    def of_rows(self, rows: Int[np.ndarray, "row"]) -> Float32[np.ndarray, "row dim"]:
+        """The embeddings of these rows."""
+        found = np.empty((len(rows), self.dim), dtype=np.float32)
+        is_first = rows < len(self._first)
+        found[is_first] = self._first[rows[is_first]]
+        found[~is_first] = self._added.rows[rows[~is_first] - len(self._first)]
+        return found
+
+    def cosines_with(self, row: int) -> Float32[np.ndarray, "item"]:
+        """Each item's cosine with this one; 0 where nothing is known of one of them."""
+        vector = self.of_rows(np.array([row]))[0]
+        products = np.concatenate([self._first @ vector, self._added.rows @ vector])
+        lengths = self._lengths.rows * self._lengths.rows[row]
+        return np.asarray(np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0))
+
+    def most_similar(
+        self, row: int, count: int, is_allowed: Bool[np.ndarray, "item"]
+    ) -> tuple[Int64[np.ndarray, "found"], Float32[np.ndarray, "found"]]:
+        """The `count` allowed items most like this one, itself left out, and their cosines; ties by row.
+
+        Items of which nothing is known are never among them.
+        """
+        cosines = self.cosines_with(row)
+        may_be_found = is_allowed & (self._lengths.rows > 0)
+        may_be_found[row] = False
+        candidates = np.flatnonzero(may_be_found)
+        if self._lengths.rows[row] == 0:
+            candidates = candidates[:0]
+        if len(candidates) > count:
+            last = -np.partition(-cosines[candidates], count - 1)[count - 1]
+            candidates = candidates[cosines[candidates] >= last]
+        best_first = candidates[np.argsort(-cosines[candidates], kind="stable")][:count]
+        return best_first, cosines[best_first]
+
+
+def modality_similarities(
+    fusion: Fusion, vector: Float[np.ndarray, "dim"], others: Float[np.ndarray, "other dim"]
+) -> Float64[np.ndarray, "other modality"]:
+    """The cosine of one item embedding with each of the others within what each modality says of it.
+
+    A fusion tells the energy of a vector in each modality, the square of some length; of such squares every inner
+    product follows: <a, b> = (|a + b|^2 - |a - b|^2) / 4. NaN where a modality says nothing of one of the items.
+    """
+    vector, others = vector.astype(np.float64)[None], others.astype(np.float64)
+    products = (fusion.modality_energies(others + vector) - fusion.modality_energies(others - vector)) / 4
+    lengths = np.sqrt(fusion.modality_energies(vector) * fusion.modality_energies(others))
+    cosines = np.divide(products, lengths, out=np.full(products.shape, np.nan), where=lengths > 0)
+    return np.asarray(np.clip(cosines, -1, 1))

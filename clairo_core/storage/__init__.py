@@ -1,0 +1,1 @@
+"""Arrays on disk, and rows that grow in memory without copying what is there."""

@@ -1,0 +1,209 @@
+"""A history as sets of tokens with slots between them, and what can merge in it: the candidates, compiled.
+
+Knows tokens, rules and counts as integers; knows nothing of features, items or files. `canonical_kernels.py` carries
+the merges out, and keeps the candidates up to date.
+"""
+
+from numba import njit
+
+from clairo_core.tokens.kernels.pair_kernels import NO_TOKEN, rule_of
+
+# All that changes is in one array, `sets`, a row a set: numba counts references to every array that a function is
+# given, and with several of them the counting takes longer than the work. What is called most is inlined for the same
+# reason: it made encoding a quarter faster.
+SIZE = 0
+SLOT = 1  # the token between this set and the one that follows, or NO_TOKEN
+PRECEDING, FOLLOWING = 2, 3  # rows of the neighbours, or NO_SET: a set that has gone is passed over
+INSIDE, LINK = 4, 10  # where merges happen: two sites a set, inside it and on the link to the set that follows
+TOKENS = 16  # the set's tokens in order; behind them lie the candidates of both sites
+
+NO_SET = -1
+
+# Columns of a site, counted from INSIDE or LINK: its heaviest merge, whose weight is a fraction of whole numbers,
+# 0/1 if nothing merges; and the candidates among which it was chosen.
+TOKEN, NUMERATOR, DENOMINATOR, SIDE, NUM_CANDIDATES, CANDIDATES = 0, 1, 2, 3, 4, 5
+
+LEFT, RIGHT, BOTH = 0, 1, 2
+"""Where a merge takes its tokens: a full slot and the set to its left or right; or the one set, or both sets."""
+
+# Columns of a candidate, from where CANDIDATES points to: two tokens, for a link the left set's first; what they
+# become; the count of their rule; and their side. Looking rules up is the costly part, so candidates are kept from
+# one merge to the next.
+FIRST, SECOND, MERGED, COUNT, FROM, CANDIDATE_SIZE = 0, 1, 2, 3, 4, 5
+
+
+# ---- Sets ------------------------------------------------------------------------------------------------------
+
+
+@njit(forceinline=True)
+def place_of(sets, i, token):
+    """The place of a token in set i, or -1."""
+    for p in range(sets[i, SIZE]):
+        if sets[i, TOKENS + p] == token:
+            return p
+    return -1
+
+
+@njit(forceinline=True)
+def take(sets, i, token):
+    """Take a token out of set i; the others stay in order."""
+    for p in range(TOKENS + place_of(sets, i, token), TOKENS + sets[i, SIZE] - 1):
+        sets[i, p] = sets[i, p + 1]
+    sets[i, SIZE] -= 1
+
+
+@njit
+def put_first(sets, i, token):
+    """Put a token before the others of set i."""
+    for p in range(TOKENS + sets[i, SIZE], TOKENS, -1):
+        sets[i, p] = sets[i, p - 1]
+    sets[i, TOKENS] = token
+    sets[i, SIZE] += 1
+
+
+@njit
+def unlink(sets, i):
+    """Drop an empty set and the empty slot behind it; the slot before it now leads to the set that follows."""
+    before, after = sets[i, PRECEDING], sets[i, FOLLOWING]
+    if before != NO_SET:
+        sets[before, FOLLOWING] = after
+    sets[after, PRECEDING] = before
+    for site in (INSIDE, LINK):
+        sets[i, site + NUM_CANDIDATES] = 0
+        set_heaviest(sets, i, site, NO_TOKEN, 0, 1, BOTH)
+
+
+# ---- What can merge --------------------------------------------------------------------------------------------
+
+
+@njit(forceinline=True)
+def rule_below(rules, first, second, token_limit):
+    """The token that two tokens merge into and the count of their rule; NO_TOKEN and 0 if it is not below the limit."""
+    token, count = rule_of(rules, first, second)
+    return (token, count) if token < token_limit else (NO_TOKEN, 0)
+
+
+@njit(forceinline=True)
+def add_candidate(sets, i, site, first, second, token, count, side):
+    """Note that two tokens merge at a site of set i, if there is a rule for them."""
+    if token != NO_TOKEN:
+        c = sets[i, site + CANDIDATES] + CANDIDATE_SIZE * sets[i, site + NUM_CANDIDATES]
+        sets[i, c + FIRST] = first
+        sets[i, c + SECOND] = second
+        sets[i, c + MERGED] = token
+        sets[i, c + COUNT] = count
+        sets[i, c + FROM] = side
+        sets[i, site + NUM_CANDIDATES] += 1
+
+
+@njit(forceinline=True)
+def drop_candidates(sets, i, site, column, gone, also_gone):
+    """Forget the candidates whose token in a column is gone."""
+    kept = c = sets[i, site + CANDIDATES]
+    end = c + CANDIDATE_SIZE * sets[i, site + NUM_CANDIDATES]
+    while c < end:
+        if sets[i, c + column] != gone and sets[i, c + column] != also_gone:
+            if kept != c:
+                for k in range(CANDIDATE_SIZE):
+                    sets[i, kept + k] = sets[i, c + k]
+            kept += CANDIDATE_SIZE
+        c += CANDIDATE_SIZE
+    sets[i, site + NUM_CANDIDATES] -= (end - kept) // CANDIDATE_SIZE
+
+
+@njit
+def list_inside(sets, i, rules, token_limit):
+    """List anew what can merge inside set i."""
+    sets[i, INSIDE + NUM_CANDIDATES] = 0
+    end = TOKENS + sets[i, SIZE]
+    for p in range(TOKENS, end):
+        for q in range(p + 1, end):
+            token, count = rule_below(rules, sets[i, p], sets[i, q], token_limit)
+            add_candidate(sets, i, INSIDE, sets[i, p], sets[i, q], token, count, BOTH)
+
+
+@njit
+def list_empty_slot(sets, i, rules, token_limit):
+    """List anew what can merge between set i and the set that follows."""
+    after = sets[i, FOLLOWING]
+    for p in range(TOKENS, TOKENS + sets[i, SIZE]):
+        for q in range(TOKENS, TOKENS + sets[after, SIZE]):
+            token, count = rule_below(rules, sets[i, p], sets[after, q], token_limit)
+            add_candidate(sets, i, LINK, sets[i, p], sets[after, q], token, count, BOTH)
+
+
+@njit
+def list_full_slot(sets, i, rules, token_limit):
+    """List anew what the token in set i's slot can merge with in the sets before and behind it."""
+    for side in range(2):
+        neighbour = i if side == LEFT else sets[i, FOLLOWING]
+        for p in range(TOKENS, TOKENS + sets[neighbour, SIZE]):
+            token, count = rule_below(rules, sets[neighbour, p], sets[i, SLOT], token_limit)
+            add_candidate(sets, i, LINK, sets[neighbour, p], sets[i, SLOT], token, count, side)
+
+
+@njit
+def list_link(sets, i, rules, token_limit):
+    """List anew what can merge over the link from set i."""
+    sets[i, LINK + NUM_CANDIDATES] = 0
+    if sets[i, FOLLOWING] != NO_SET:
+        if sets[i, SLOT] == NO_TOKEN:
+            list_empty_slot(sets, i, rules, token_limit)
+        else:
+            list_full_slot(sets, i, rules, token_limit)
+
+
+# ---- What weighs most ------------------------------------------------------------------------------------------
+
+
+@njit(forceinline=True)
+def set_heaviest(sets, i, site, token, numerator, denominator, side):
+    """Keep a merge as the heaviest of a site; its weight is numerator / denominator."""
+    sets[i, site + TOKEN] = token
+    sets[i, site + NUMERATOR] = numerator
+    sets[i, site + DENOMINATOR] = denominator
+    sets[i, site + SIDE] = side
+
+
+@njit
+def order_of(sets, i, j, candidate):
+    """Where a candidate stands in the order of the tokens in set i and set j."""
+    first = place_of(sets, i, sets[i, candidate + FIRST])
+    second = place_of(sets, j, sets[i, candidate + SECOND])
+    if i == j and first > second:
+        first, second = second, first
+    return first * sets[j, SIZE] + second
+
+
+@njit(forceinline=True)
+def weigh(sets, i, site):
+    """Find the heaviest merge among the candidates at a site of set i."""
+    j = i if site == INSIDE else sets[i, FOLLOWING]
+    times, heaviest = 2 if site == INSIDE else 1, 0
+    set_heaviest(sets, i, site, NO_TOKEN, 0, 1, BOTH)
+    c = sets[i, site + CANDIDATES]
+    for _ in range(sets[i, site + NUM_CANDIDATES]):
+        side = sets[i, c + FROM]
+        if site == INSIDE or side == LEFT:
+            divisor = sets[i, SIZE]
+        else:
+            divisor = sets[j, SIZE] if side == RIGHT else sets[i, SIZE] * sets[j, SIZE]
+        # Fractions compared crosswise: exact, where quotients would make ties by rounding.
+        more = times * sets[i, c + COUNT] * sets[i, site + DENOMINATOR] - sets[i, site + NUMERATOR] * divisor
+        # A full slot's candidates are in order; others lose theirs as new ones are added.
+        if more > 0 or (more == 0 and side == BOTH and order_of(sets, i, j, c) < order_of(sets, i, j, heaviest)):
+            heaviest = c
+            set_heaviest(sets, i, site, sets[i, c + MERGED], times * sets[i, c + COUNT], divisor, side)
+        c += CANDIDATE_SIZE
+
+
+@njit(forceinline=True)
+def heaviest_site(sets, num_sets):
+    """The set and site of the heaviest merge, the first of equals; NO_SET if nothing merges."""
+    heaviest, heaviest_site, numerator, denominator = NO_SET, INSIDE, 0, 1
+    for i in range(num_sets):
+        for site in (INSIDE, LINK):
+            if sets[i, site + NUMERATOR] * denominator > numerator * sets[i, site + DENOMINATOR]:
+                heaviest, heaviest_site = i, site
+                numerator, denominator = sets[i, site + NUMERATOR], sets[i, site + DENOMINATOR]
+    return heaviest, heaviest_site

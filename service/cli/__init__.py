@@ -1,0 +1,1 @@
+"""`clairo-serve` and its processes. Start at `commands`."""

@@ -1,0 +1,206 @@
+"""`clairo-serve`: serve a bundle over HTTP.
+
+Knows flags, sockets and exit codes. What is wrong is said in one line on standard error, without a traceback;
+the exit code is 1 then, and 2 for a flag or setting that has no meaning. What a command needs is imported when it runs:
+`--help`, and the process that only watches workers, wait for no torch.
+"""
+
+import asyncio
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from clairo_core.errors import SettingsError
+from service.cli import store_commands
+from service.cli.workers import Tell, serve_with_workers
+from service.settings import Settings, load_settings
+from service.store.database import location_name
+from service.telemetry.logs import set_up_logging
+
+app = typer.Typer(
+    name="clairo-serve",
+    help="Serve a CLAIRO bundle over HTTP.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+BACKLOG = 2048
+"""As uvicorn has it."""
+USAGE_ERROR = 2
+
+
+def _help(name: str) -> str:
+    """What the setting's own description says, so that flags and variables are described once."""
+    field = Settings.model_fields[name]
+    default = "" if field.is_required() or field.default in ("", False) else f" [default: {field.default}]"
+    return f"{field.description}{default}"
+
+
+def _option(name: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(f"--{name.replace('_', '-')}", help=_help(name), show_default=False)
+    return option
+
+
+app.command()(store_commands.migrate)
+app.command()(store_commands.export)
+app.add_typer(store_commands.keys)
+
+
+@app.callback()
+def clairo_serve() -> None:
+    """Serve a CLAIRO bundle over HTTP."""
+
+
+@app.command()
+def run(
+    bundle: Annotated[Path | None, _option("bundle")] = None,
+    host: Annotated[str | None, _option("host")] = None,
+    port: Annotated[int | None, _option("port")] = None,
+    workers: Annotated[int | None, _option("workers")] = None,
+    allow_open_network: Annotated[bool | None, _option("allow_open_network")] = None,
+    data_dir: Annotated[Path | None, _option("data_dir")] = None,
+    database_url: Annotated[str | None, _option("database_url")] = None,
+    namespace: Annotated[str | None, _option("namespace")] = None,
+    migrate: Annotated[bool | None, _option("migrate")] = None,
+    device: Annotated[str | None, _option("device")] = None,
+    num_views: Annotated[int | None, _option("num_views")] = None,
+    num_beams: Annotated[int | None, _option("num_beams")] = None,
+    bundles_dir: Annotated[Path | None, _option("bundles_dir")] = None,
+    redis_url: Annotated[str | None, _option("redis_url")] = None,
+    log_format: Annotated[str | None, _option("log_format")] = None,
+) -> None:
+    """Serve a bundle until interrupted; the playground is at /, the API as /openapi.json describes it.
+
+    Every option can be given as an environment variable too: CLAIRO_ and its name in capitals, CLAIRO_BUNDLE=... .
+    Posted items are kept in clairo.db under --data-dir.
+    """
+    flags = {
+        "bundle": bundle,
+        "host": host,
+        "port": port,
+        "workers": workers,
+        "allow_open_network": allow_open_network,
+        "data_dir": data_dir,
+        "database_url": database_url,
+        "namespace": namespace,
+        "migrate": migrate,
+        "device": device,
+        "num_views": num_views,
+        "num_beams": num_beams,
+        "bundles_dir": bundles_dir,
+        "redis_url": redis_url,
+        "log_format": log_format,
+    }
+    try:
+        settings = load_settings(flags)
+    except SettingsError as error:
+        _fail(str(error), USAGE_ERROR)
+    set_up_logging(settings.log_format)
+    serve(settings)
+
+
+@app.command()
+def doctor(
+    bundle: Annotated[Path | None, _option("bundle")] = None,
+    bundles_dir: Annotated[Path | None, _option("bundles_dir")] = None,
+    data_dir: Annotated[Path | None, _option("data_dir")] = None,
+    database_url: Annotated[str | None, _option("database_url")] = None,
+    namespace: Annotated[str | None, _option("namespace")] = None,
+    redis_url: Annotated[str | None, _option("redis_url")] = None,
+    device: Annotated[str | None, _option("device")] = None,
+) -> None:
+    """Check settings, bundle, database, Redis, device and disk, and say what to do; 1 if anything is broken.
+
+    Reads the same flags and CLAIRO_* variables as `clairo-serve run`, and changes nothing.
+    """
+    flags = {
+        "bundle": bundle,
+        "bundles_dir": bundles_dir,
+        "data_dir": data_dir,
+        "database_url": database_url,
+        "namespace": namespace,
+        "redis_url": redis_url,
+        "device": device,
+        # Of no matter to what is looked at.
+        "allow_open_network": True,
+    }
+    try:
+        settings = load_settings(flags)
+    except SettingsError as error:
+        _fail(str(error), USAGE_ERROR)
+    from service.cli.doctor import State, as_table, examine  # noqa: PLC0415 - slow to import
+
+    findings = asyncio.run(examine(settings))
+    typer.echo(as_table(findings))
+    if any(finding.state is State.BROKEN for finding in findings):
+        sys.exit(1)
+
+
+def serve(settings: Settings) -> None:
+    """Listen and serve until a signal comes; exit with 1 if the service cannot start."""
+    listening = _listening_socket(settings.host, settings.port)
+    address = _address_of(listening)
+    typer.echo(f"CLAIRO loads {settings.bundle}; items are kept in {location_name(settings.store_location)}.")
+
+    def tell(line: str) -> None:
+        typer.echo(line)
+        typer.echo(f"Playground: {address}/")
+
+    try:
+        if settings.workers == 1:
+            from service.cli.server import serve_alone  # noqa: PLC0415 - slow to import
+
+            failure = serve_alone(settings, listening, tell)
+        else:
+            listening.listen(BACKLOG)
+            failure = serve_with_workers(settings, listening, serve_in_worker, tell)
+    except KeyboardInterrupt:
+        failure = None
+        typer.echo("CLAIRO has stopped.")
+    if failure is not None:
+        _fail(failure, exit_code=1)
+
+
+def serve_in_worker(
+    settings: Settings, listening: socket.socket, tell: Tell, shared_folder: Path, is_replacement: bool
+) -> None:
+    """Serve in one of several processes."""
+    from service.cli.server import serve_alone  # noqa: PLC0415 - not in the process that watches
+
+    failure = serve_alone(settings, listening, tell, shared_folder, is_replacement=is_replacement)
+    if failure is not None:
+        tell(f"!{failure}")
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+def _listening_socket(host: str, port: int) -> socket.socket:
+    """Bound here and not by the server, which would report a port in use with a log line and exit code of its own."""
+    listening: socket.socket | None = None
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        # Only of sockets that name TCP does asyncio take Nagle's delay away: 40 ms an answer on a kept connection.
+        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+    except OSError as error:
+        if listening is not None:
+            listening.close()
+        _fail(f"cannot listen on {host} port {port}: {error.strerror}; choose another --port or --host", exit_code=1)
+    return listening
+
+
+def _address_of(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _fail(reason: str, exit_code: int) -> NoReturn:
+    typer.echo(f"clairo-serve: {reason}", err=True)
+    sys.exit(exit_code)

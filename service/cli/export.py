@@ -1,0 +1,155 @@
+"""Write the store's items and feedback as the two tables that training reads: JSON Lines, pictures, dataset.toml.
+
+Reads a page at a time, so a store of any size is written in little memory; written aside and renamed, so a folder
+under the name is whole. Knows the store and, if one is given, the bundle whose items the store's go on from; knows
+nothing of training. The format is written up in docs/datasets.md.
+"""
+
+import asyncio
+import hashlib
+import json
+import math
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from io import TextIOWrapper
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clairo_core.bundle.manifest import written_aside
+from clairo_core.items import Item
+from service.errors import ExportError
+from service.store.feedback import TYPES_LEFT_OUT, FeedbackStore
+from service.store.sql_store import SqlStore
+
+if TYPE_CHECKING:
+    from clairo_core.bundle.bundle import Bundle
+
+PAGE_ITEMS = 200
+PAGE_EVENTS = 5000
+ITEMS_FILE = "items.jsonl"
+INTERACTIONS_FILE = "interactions.jsonl"
+DESCRIPTION_FILE = "dataset.toml"
+PICTURES_FOLDER = "pictures"
+SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"RIFF": ".webp"}
+
+
+@dataclass(slots=True)
+class Exported:
+    """What was written."""
+
+    num_items: int = 0
+    num_pictures: int = 0
+    num_interactions: int = 0
+    columns: dict[tuple[str, str], str] = field(default_factory=dict)
+    """("text" or "attribute", name) -> the name of its column."""
+
+    def column(self, kind: str, name: str) -> str:
+        """The column for a text field or an attribute: its name, unless another has it."""
+        if (kind, name) not in self.columns:
+            taken = {"item_id", "picture", *self.columns.values()}
+            column = name
+            while column in taken:
+                column = f"{kind}_{column}"
+            self.columns[kind, name] = column
+        return self.columns[kind, name]
+
+
+async def export_tables(
+    store: SqlStore, feedback: FeedbackStore, folder: Path, bundle: "Bundle | None", since: float = -math.inf
+) -> Exported:
+    """Write items, interactions and dataset.toml into `folder`, in place of an earlier export.
+
+    Retired items are among them, since histories hold them: under a new bundle the service retires them again.
+    Left out of the interactions are impressions, dislikes, and what happened before `since`, in seconds since 1970.
+    With a bundle, its items come first, those aside whose content the store has.
+
+    Raises:
+        ExportError: there is something else at `folder`, or it cannot be written.
+        StoreError: the store cannot be read.
+    """
+    if folder.exists() and not (folder / INTERACTIONS_FILE).is_file():
+        raise ExportError(f"{folder} is there and is no export; name another folder")
+    exported = Exported()
+    try:
+        with written_aside(folder, lambda there: (there / INTERACTIONS_FILE).is_file()) as aside:
+            (aside / PICTURES_FOLDER).mkdir()
+            with (aside / ITEMS_FILE).open("w", encoding="utf-8") as file:
+                async for item in _items(store, bundle):
+                    await asyncio.to_thread(_write_item, file, aside / PICTURES_FOLDER, item, exported)
+            if not exported.num_items:
+                raise ExportError("the store has no items; post some, or name the bundle whose items are served")
+            with (aside / INTERACTIONS_FILE).open("w", encoding="utf-8") as file:
+                await _write_interactions(file, feedback, exported, since)
+            (aside / DESCRIPTION_FILE).write_text(_description(folder.name, exported), encoding="utf-8")
+    except OSError as error:
+        raise ExportError(f"{folder}: cannot be written ({error.strerror}); free space, or name another") from error
+    return exported
+
+
+async def _items(store: SqlStore, bundle: "Bundle | None") -> AsyncIterator[Item]:
+    for row, item in enumerate(bundle.items if bundle else []):
+        if bundle is not None and await store.read_content_digest(item.item_id) is None:
+            picture = bundle.read_picture(row)
+            yield Item(item_id=item.item_id, texts=item.texts, attributes=item.attributes, picture=picture)
+    after = ""
+    while page := await store.items_after(after, PAGE_ITEMS):
+        for item in page:
+            yield item
+        after = page[-1].item_id
+
+
+def _write_item(file: TextIOWrapper, pictures: Path, item: Item, exported: Exported) -> None:
+    record = {"item_id": item.item_id}
+    record |= {exported.column("text", name): text for name, text in item.texts.items()}
+    record |= {exported.column("attribute", name): value for name, value in item.attributes.items()}
+    picture = item.read_picture()
+    if picture is not None:
+        suffix = next((suffix for start, suffix in SUFFIXES.items() if picture.startswith(start)), ".bin")
+        name = hashlib.sha256(picture).hexdigest() + suffix
+        (pictures / name).write_bytes(picture)
+        record["picture"] = f"{PICTURES_FOLDER}/{name}"
+        exported.num_pictures += 1
+    file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    exported.num_items += 1
+
+
+async def _write_interactions(file: TextIOWrapper, feedback: FeedbackStore, exported: Exported, since: float) -> None:
+    sequence = 0
+    while page := await feedback.events_after(sequence, PAGE_EVENTS):
+        for kept in page:
+            event = kept.event
+            if event.type not in TYPES_LEFT_OUT and event.timestamp >= since:
+                record = {"user_id": event.user_id, "item_id": event.item_id, "timestamp": event.timestamp}
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+                exported.num_interactions += 1
+        sequence = page[-1].sequence
+
+
+def _description(name: str, exported: Exported) -> str:
+    texts = [column for (kind, _), column in exported.columns.items() if kind == "text"]
+    attributes = [column for (kind, _), column in exported.columns.items() if kind == "attribute"]
+    lines = [
+        f"name = {_quoted(name)}",
+        "",
+        "[items]",
+        f'file = "{ITEMS_FILE}"',
+        f"texts = {_list(texts)}",
+        f"attributes = {_list(attributes)}",
+        *(['picture = "picture"'] if exported.num_pictures else []),
+        "",
+        "[interactions]",
+        f'file = "{INTERACTIONS_FILE}"',
+        'timestamp = "timestamp"',
+        "# Feedback on items that the store does not have, or not yet.",
+        'unknown_items = "drop"',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _list(names: Sequence[str]) -> str:
+    return f"[{', '.join(_quoted(name) for name in names)}]"
+
+
+def _quoted(text: str) -> str:
+    """A TOML basic string: JSON's escapes are among TOML's, but for surrogate pairs, which are written as they are."""
+    return json.dumps(text, ensure_ascii=False)

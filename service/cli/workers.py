@@ -1,0 +1,202 @@
+"""Serve one port from several processes: each loads the bundle, all share the listening socket and the store.
+
+The first process only watches. A worker that dies is replaced; what it was answering is lost, what it had accepted
+for good is in the store. One that cannot even start ends all of them, as one alone would end. Knows processes and
+signals; knows nothing of what is served. Start at `serve_with_workers`.
+"""
+
+import logging
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from prometheus_client.multiprocess import mark_process_dead
+
+from service.settings import Settings
+from service.telemetry.metrics import SHARED_FOLDER_VARIABLE
+
+logger = logging.getLogger("clairo.workers")
+
+LOOK_SECONDS = 0.5
+RESTART_SECONDS = 1.0
+"""Between the deaths of two workers at least so long passes before a new one starts."""
+STOP_SECONDS = 40
+"""A worker that drains longer is killed."""
+
+Tell = Callable[[str], None]
+"""How a worker says that it serves, or, with a first letter of `!`, why it cannot."""
+WorkerMain = Callable[[Settings, socket.socket, Tell, Path, bool], None]
+"""The last says whether others answer already: then it listens no sooner than it can."""
+
+
+def serve_with_workers(
+    settings: Settings, listening: socket.socket, worker_main: WorkerMain, on_ready: Callable[[str], None]
+) -> str | None:
+    """Run `settings.workers` processes until SIGINT or SIGTERM; call `on_ready` once all of them serve.
+
+    Returns:
+        Why a worker could not start; None if all went well.
+    """
+    # Read when a worker loads torch; what the operator has set stays.
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads_a_worker(settings.workers, usable_cores())))
+    shared_folder = Path(tempfile.mkdtemp(prefix="clairo-metrics-"))
+    # prometheus-client reads it when a worker imports it.
+    os.environ[SHARED_FOLDER_VARIABLE] = str(shared_folder)
+    try:
+        return _Workers(settings, listening, worker_main, shared_folder, on_ready).run()
+    finally:
+        del os.environ[SHARED_FOLDER_VARIABLE]
+        shutil.rmtree(shared_folder, ignore_errors=True)
+
+
+def threads_a_worker(num_workers: int, num_cores: int) -> int:
+    """Each worker's share of the cores: were each to use all of them, they would wait for one another.
+
+    >>> [threads_a_worker(num_workers, 8) for num_workers in (1, 3, 16)]
+    [8, 2, 1]
+    """
+    return max(1, num_cores // num_workers)
+
+
+def usable_cores() -> int:
+    """Those that this process may use, where the system can say; else all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _Workers:
+    def __init__(
+        self,
+        settings: Settings,
+        listening: socket.socket,
+        worker_main: WorkerMain,
+        shared_folder: Path,
+        on_ready: Callable[[str], None],
+    ) -> None:
+        self._settings = settings
+        self._listening = listening
+        self._worker_main = worker_main
+        self._shared_folder = shared_folder
+        self._on_ready = on_ready
+        self._processes: dict[Connection, SpawnProcess] = {}
+        self._context = multiprocessing.get_context("spawn")
+        self._num_ready = 0
+        self._have_all_served = False
+        self._is_stopping = False
+        self._failure: str | None = None
+
+    def run(self) -> str | None:
+        for kind in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(kind, self._on_signal)
+        for _ in range(self._settings.workers):
+            self._start_one()
+        while self._processes and not self._is_stopping:
+            # A signal handler's note is seen within half a second.
+            for connection in wait(list(self._processes), timeout=LOOK_SECONDS):
+                if isinstance(connection, Connection):
+                    self._hear(connection)
+        self._stop_all()
+        return self._failure
+
+    def _start_one(self) -> None:
+        ours, theirs = self._context.Pipe(duplex=False)
+        arguments = (
+            self._worker_main,
+            self._settings,
+            self._listening,
+            theirs,
+            self._shared_folder,
+            self._have_all_served,
+        )
+        process = self._context.Process(target=_run_worker, args=arguments, name="clairo-worker")
+        process.start()
+        theirs.close()
+        self._processes[ours] = process
+
+    def _hear(self, connection: Connection) -> None:
+        """What a worker says, or that it has died."""
+        try:
+            said = connection.recv_bytes().decode()
+        except EOFError:
+            self._bury(connection)
+            return
+        if said.startswith("!"):
+            if not self._have_all_served:
+                self._failure = said[1:]
+                self._is_stopping = True
+            else:
+                logger.error("a worker cannot start, trying again: %s", said[1:])
+            return
+        if self._have_all_served:
+            logger.warning("worker %s serves in place of one that ended", self._processes[connection].pid)
+            return
+        self._num_ready += 1
+        if self._num_ready == self._settings.workers:
+            self._have_all_served = True
+            self._on_ready(said)
+
+    def _bury(self, connection: Connection) -> None:
+        process = self._processes.pop(connection)
+        connection.close()
+        process.join()
+        if process.pid is not None:
+            mark_process_dead(process.pid, str(self._shared_folder))  # type: ignore[no-untyped-call]
+        if self._is_stopping:
+            return
+        if not self._have_all_served:
+            self._failure = f"a worker process ended with exit code {process.exitcode} before it served; see the log"
+            self._is_stopping = True
+            return
+        logger.error("worker %s ended with exit code %s; another one starts", process.pid, process.exitcode)
+        time.sleep(RESTART_SECONDS)
+        self._start_one()
+
+    def _stop_all(self) -> None:
+        for process in self._processes.values():
+            process.terminate()
+        give_up_at = time.monotonic() + STOP_SECONDS
+        for process in self._processes.values():
+            process.join(max(0.1, give_up_at - time.monotonic()))
+            if process.is_alive():
+                process.kill()
+                process.join()
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._is_stopping = True
+
+
+def _run_worker(
+    worker_main: WorkerMain,
+    settings: Settings,
+    listening: socket.socket,
+    ours: Any,
+    shared_folder: Path,
+    is_replacement: bool,
+) -> None:
+    """The whole life of one worker process."""
+
+    def tell(text: str) -> None:
+        ours.send_bytes(text.encode())
+
+    threading.Thread(target=_stop_without_parent, name="clairo-parent-watch", daemon=True).start()
+    # Control-C reaches every process of a terminal: the watching one passes it on, once.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    worker_main(settings, listening, tell, shared_folder, is_replacement)
+
+
+def _stop_without_parent() -> None:
+    """End this worker in order if the process that watches it was killed: nobody else would ever stop it."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,1 @@
+"""What every HTTP call shares: problems, OpenAPI, request context, observation, idempotency, disconnects."""

@@ -1,0 +1,49 @@
+"""Time every request and give it a span, by its route's template and its status.
+
+Pure ASGI, outside of everything else in the app, so that an answer given before any route was reached is counted
+too. Knows nothing of what routes do.
+"""
+
+import time
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.telemetry.metrics import Metrics
+from service.telemetry.tracing import finish_request_span, request_span
+
+NO_ROUTE = "none"
+CLIENT_WENT = 499
+"""Of a request whose client left before an answer began; nginx's number for it."""
+
+
+class Observation:
+    """ASGI middleware."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass an HTTP request on, observed; anything else as it is."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started_at = time.perf_counter()
+        status = CLIENT_WENT
+        method = scope["method"]
+
+        async def send_observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        with request_span(method, Headers(scope=scope)) as span:
+            try:
+                await self._app(scope, receive, send_observed)
+            finally:
+                route = str(getattr(scope.get("route"), "path", NO_ROUTE)).replace(":path}", "}")
+                seconds = time.perf_counter() - started_at
+                self._metrics.count_request(method, route, status, seconds)
+                finish_request_span(span, method, route, status, scope.get("state", {}).get("request_id", ""))

@@ -1,0 +1,155 @@
+"""Wrap every request: give it an id, bound its body, put security headers on its answer, write one log line.
+
+Pure ASGI, outermost in the app, so that it sees what the framework itself answers and can turn an error that
+nobody foresaw into a problem document. Knows nothing of routes beyond the limits it is given.
+"""
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.telemetry.logs import REQUEST_ID
+
+logger = logging.getLogger("clairo.requests")
+
+REQUEST_ID_HEADER = "X-Request-ID"
+MAX_LENGTH_DIGITS = 20
+REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+SECURITY_HEADERS = {
+    # The page is one file of each kind from this host; blob: is the preview of a picture about to be posted.
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; base-uri 'none'; object-src 'none'; "
+    "form-action 'self'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+ProblemAnswer = Callable[..., Response]
+
+
+class BodyTooLargeError(HTTPException):
+    """More bytes came, or were announced, than the call takes.
+
+    An HTTPException because that is the one error the framework passes on from the reading of a body as it is.
+    """
+
+    def __init__(self, path: str, limit: int) -> None:
+        super().__init__(413, f"the body is larger than the {limit} bytes that {path} takes; send less")
+
+
+def request_id_of(scope: Scope) -> str:
+    """The id that `RequestContext` gave this request."""
+    return str(scope["state"]["request_id"])
+
+
+class RequestContext:
+    """ASGI middleware; `max_body_bytes(path)` says how large a body may be, `answer` writes a problem document."""
+
+    def __init__(self, app: ASGIApp, *, max_body_bytes: Callable[[str], int], answer: ProblemAnswer) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass an HTTP request on, wrapped; anything else as it is."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started_at = time.perf_counter()
+        headers = Headers(scope=scope)
+        sent_id = headers.get(REQUEST_ID_HEADER, "")
+        request_id = sent_id if REQUEST_ID_PATTERN.fullmatch(sent_id) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        # Of this request's task alone: every line logged on its behalf carries the id.
+        REQUEST_ID.set(request_id)
+        status: int | None = None
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                answer_headers = MutableHeaders(scope=message)
+                answer_headers[REQUEST_ID_HEADER] = request_id
+                for name, value in SECURITY_HEADERS.items():
+                    answer_headers.setdefault(name, value)
+                if "json" in answer_headers.get("content-type", ""):
+                    # Somebody's history, or what came of it: no proxy keeps it.
+                    answer_headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        limit = self._max_body_bytes(scope["path"])
+        declared = headers.get("content-length", "")
+        try:
+            if declared.isdecimal() and int(declared[:MAX_LENGTH_DIGITS]) > limit:
+                # Answered before the first byte of the body is read.
+                await self._too_large(scope, limit)(scope, receive, send_with_headers)
+                return
+            await self._app(scope, bounded_receive(receive, scope["path"], limit), send_with_headers)
+        except ClientDisconnect:
+            # Nobody is there to be answered; the line below says so by having no status.
+            pass
+        except Exception:
+            logger.exception("request %s failed: %s %r", request_id, scope["method"], scope["path"])
+            if status is not None:
+                raise
+            await self._at_fault(scope)(scope, receive, send_with_headers)
+        finally:
+            logger.info(
+                "%s %r status=%s seconds=%.4f request_id=%s",
+                scope["method"],
+                scope["path"],
+                status,
+                seconds := time.perf_counter() - started_at,
+                request_id,
+                extra={"method": scope["method"], "path": scope["path"], "status": status, "seconds": seconds},
+            )
+
+    def _too_large(self, scope: Scope, limit: int) -> Response:
+        return self._answer(
+            status=413,
+            name="content-too-large",
+            title="A picture or body is too large",
+            detail=BodyTooLargeError(scope["path"], limit).detail,
+            instance=scope["path"],
+            request_id=request_id_of(scope),
+        )
+
+    def _at_fault(self, scope: Scope) -> Response:
+        return self._answer(
+            status=500,
+            name="internal-error",
+            title="CLAIRO is at fault",
+            detail="something went wrong that the request did not cause; the log has more under this request_id",
+            instance=scope["path"],
+            request_id=request_id_of(scope),
+        )
+
+
+def bounded_receive(receive: Receive, path: str, limit: int) -> Receive:
+    """`receive`, counted: a missing or false Content-Length lets no more than `limit` bytes through.
+
+    Raises, when called:
+        BodyTooLargeError: more than `limit` bytes have come.
+    """
+    count = 0
+
+    async def receive_counted() -> Message:
+        nonlocal count
+        message = await receive()
+        count += len(message.get("body", b""))
+        if count > limit:
+            raise BodyTooLargeError(path, limit)
+        return message
+
+    return receive_counted

@@ -1,0 +1,196 @@
+"""The use case of POST /items/bulk: work through jobs in the background, one at a time, a batch of rows at once.
+
+Every row is put: an item that is there with this content counts as accepted. So a job that is taken up again after a
+kill, at the first row that is not marked as done, adds nothing twice. Knows jobs and items; knows nothing of HTTP.
+Start at `BulkJobs.run`.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from clairo_core.errors import ClairoError
+from clairo_core.items import Item
+from service.errors import OverloadedError, PictureUrlError, StoreError
+from service.items.ingestion import Ingestion
+from service.picture_urls.fetch import PictureUrls, SentItem
+from service.store.jobs import Job, JobRow, JobStore
+
+logger = logging.getLogger("clairo.bulk")
+
+BATCH_ROWS = 32
+MAX_UNFINISHED_JOBS = 20
+POLL_SECONDS = 1.0
+BEAT_SECONDS = 1.0
+TAKE_OVER_SECONDS = 5.0
+RECEIVING_LIFETIME = timedelta(hours=1)
+MAX_REASON_CHARACTERS = 500
+
+ReadItem = Callable[[Any], SentItem]
+
+
+class BulkJobs:
+    """Works on the oldest job that is not done, unless another process on the same store does."""
+
+    def __init__(self, jobs: JobStore, ingestion: Ingestion, picture_urls: PictureUrls, read_item: ReadItem) -> None:
+        self._jobs = jobs
+        self._ingestion = ingestion
+        self._picture_urls = picture_urls
+        self._read_item = read_item
+        self._worker = uuid.uuid4().hex
+        self._wake = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+        self._seen: tuple[str, int] | None = None
+        self._seen_at = 0.0
+
+    async def start(self) -> None:
+        """Begin to work in the background."""
+        await self._jobs.discard_half_received(datetime.now(UTC) - RECEIVING_LIFETIME)
+        self._running = asyncio.create_task(self.run())
+
+    async def stop(self) -> None:
+        """Stop after the rows at hand, and leave the rest to whoever starts next."""
+        if self._running is not None:
+            self._running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._running
+
+    def wake(self) -> None:
+        """A job has come: do not wait until it is time to look again."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work on one job after the other, until cancelled."""
+        while True:
+            self._wake.clear()
+            try:
+                job = await self._jobs.next_unfinished()
+                if job is not None and self._may_take(job) and await self._jobs.take(job, self._worker):
+                    await self._work_on(job)
+                    continue
+            except StoreError as error:
+                logger.warning("bulk jobs wait: %s", error)
+            except Exception:
+                logger.exception("a bulk job waits")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+
+    def _may_take(self, job: Job) -> bool:
+        """Whether nobody works on it: its heartbeat has stood still for as long as we have looked."""
+        if job.worker in (None, self._worker):
+            return True
+        seen = (job.job_id, job.heartbeat)
+        if seen != self._seen:
+            self._seen, self._seen_at = seen, time.monotonic()
+        return time.monotonic() - self._seen_at >= TAKE_OVER_SECONDS
+
+    async def _work_on(self, job: Job) -> None:
+        logger.info("bulk job %s: from row %d of %d", job.job_id, job.num_done, job.num_rows)
+        beating = asyncio.create_task(self._beat(job.job_id))
+        try:
+            position = job.num_done
+            while position < job.num_rows:
+                rows = _with_distinct_ids(await self._read(job.job_id, position))
+                rejected = await self._put(rows)
+                if not await self._jobs.finish_rows(job.job_id, self._worker, len(rows), rejected):
+                    logger.warning("bulk job %s is another process's now", job.job_id)
+                    return
+                position += len(rows)
+        finally:
+            beating.cancel()
+            with contextlib.suppress(ClairoError):
+                await self._jobs.let_go(job.job_id, self._worker)
+
+    async def _beat(self, job_id: str) -> None:
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            with contextlib.suppress(StoreError):
+                await self._jobs.beat(job_id, self._worker)
+
+    async def _read(self, job_id: str, position: int) -> "list[_Row]":
+        rows = await self._jobs.rows_from(job_id, position, BATCH_ROWS)
+        return await asyncio.to_thread(lambda: [_Row(row, self._read_item) for row in rows])
+
+    async def _put(self, rows: "Sequence[_Row]") -> list[JobRow]:
+        """Put what can be put; the rows that cannot, each with the reason."""
+        for row in rows:
+            await row.fetch_picture(self._picture_urls)
+        good = [row for row in rows if row.item is not None]
+        try:
+            if good:
+                await self._ingestion.put_items([row.item for row in good if row.item is not None])
+        except (StoreError, OverloadedError):
+            # Nothing is wrong with the rows: the batch is tried again.
+            raise
+        except Exception as error:
+            if len(good) == 1:
+                good[0].refuse(error)
+            else:
+                for row in good:
+                    await self._put([row])
+        return [row.rejected() for row in rows if row.reason]
+
+
+class _Row:
+    """A row, and the item in it or the reason why there is none."""
+
+    def __init__(self, row: JobRow, read_item: ReadItem) -> None:
+        self._row = row
+        self.item: Item | None = None
+        self._sent: SentItem | None = None
+        self.reason = row.reason or ""
+        if row.content is None:
+            self.reason = self.reason or "nothing was kept of this line"
+            return
+        try:
+            self._sent = read_item(json.loads(row.content))
+            self.item = self._sent.item
+        except (ValueError, RecursionError) as error:
+            self.refuse(error, "not JSON: ")
+        except ClairoError as error:
+            self.refuse(error)
+
+    async def fetch_picture(self, picture_urls: PictureUrls) -> None:
+        """Have the item's picture, if it came as a url.
+
+        Raises:
+            OverloadedError: others fetch too many now.
+        """
+        sent, self._sent = self._sent, None
+        if sent is None or sent.picture_url is None:
+            return
+        try:
+            self.item = await picture_urls.with_picture(sent)
+        except PictureUrlError as error:
+            self.refuse(error)
+
+    def refuse(self, error: Exception, prefix: str = "") -> None:
+        """Say why there is no item."""
+        if not isinstance(error, ClairoError | ValueError | RecursionError):
+            logger.error("bulk row in line %d", self._row.line, exc_info=error)
+            error = ClairoError("CLAIRO is at fault; the log has more")
+        self.item = None
+        reason = prefix + (str(error).splitlines() or ["no reason given"])[0]
+        # It may quote a field's name, in which there can be what no database takes.
+        self.reason = "".join(letter if letter.isprintable() else "?" for letter in reason[:MAX_REASON_CHARACTERS])
+
+    def rejected(self) -> JobRow:
+        """The row as it is kept once it was rejected."""
+        return JobRow(self._row.position, self._row.line, None, self.reason)
+
+
+def _with_distinct_ids(rows: list[_Row]) -> list[_Row]:
+    """The first rows, up to one that names an item again: that is for the next batch, so that the last one wins."""
+    item_ids: set[str] = set()
+    for place, row in enumerate(rows):
+        if row.item is not None:
+            if row.item.item_id in item_ids:
+                return rows[:place]
+            item_ids.add(row.item.item_id)
+    return rows

@@ -1,0 +1,4 @@
+"""Answer POST /recommend: cache, batcher, recommender, reranking, explanations.
+
+Start at `recommendations.Recommendations.recommend`.
+"""

@@ -1,0 +1,185 @@
+"""Say why items are recommended: which items of the history brought each, and what both share.
+
+An item of the history has as much effect as the recommended item's log-probability falls when it is left out. The
+generator is asked for the recommended items alone, once with the whole history and once without each item of it, so
+every figure is exact and none depends on which beams survived. What both items share is said beside it and is no
+part of the effect.
+
+Knows recommenders and tables of items; knows nothing of HTTP or queues. Start at `requests_without_each` and `explain`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from clairo_core.features import COLLISION_CATEGORY
+from clairo_core.items import UserHistory
+from clairo_core.recommendation import EMPTY_HISTORY, POPULAR, Recommendation, RecommendationList, RecommendationRequest
+from clairo_core.recommender import Recommender
+from service.recommend.item_table import ItemTable
+
+MAX_REASONS = 3
+MAX_SAID_CHARACTERS = 80
+ALIKE = 0.3
+"""A cosine within a modality from which on two items are said to be alike in it."""
+LEAST_EFFECT = 0.05
+"""In log-probability: what makes an item less than 5% more likely is no reason for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """An item of the history that brought a recommendation."""
+
+    item_id: str
+    title: str
+    effect: float | None
+    """None where it is the only one: the generator says nothing of an empty history."""
+    shared_attributes: Mapping[str, str]
+    shared_features: tuple[tuple[str, int], ...]
+    """(category, value), the collision index left out."""
+    modality_similarity: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Why one item is recommended."""
+
+    text: str
+    because_of: tuple[Reason, ...] = ()
+
+
+def explained_history(recommender: Recommender, history: UserHistory) -> tuple[str, ...]:
+    """The items that the generator reads of a history: the newest that the catalogue knows, oldest first."""
+    known = tuple(item_id for item_id in history.item_ids if recommender.catalogue.find_row(item_id) is not None)
+    return known[-recommender.max_history_items :]
+
+
+def requests_without_each(
+    recommender: Recommender, history: UserHistory, items: Sequence[Recommendation], seed: int
+) -> list[RecommendationRequest]:
+    """What to ask the recommender: the items with the whole history, then without each of its distinct items.
+
+    Nothing if the history has fewer than two distinct items, or none of the items was generated.
+    """
+    item_ids = explained_history(recommender, history)
+    distinct = list(dict.fromkeys(item_ids))
+    if len(distinct) < 2 or all(item.source == POPULAR for item in items):
+        return []
+    is_asked = np.zeros(len(recommender.catalogue), dtype=np.bool_)
+    is_asked[[recommender.catalogue.row_of(item.item_id) for item in items]] = True
+    histories = [item_ids, *(tuple(kept for kept in item_ids if kept != left_out) for left_out in distinct)]
+    return [
+        RecommendationRequest(
+            history=UserHistory(of_some), limit=len(items), include_seen=True, is_allowed=is_asked, seed=seed
+        )
+        for of_some in histories
+    ]
+
+
+def explain(
+    table: ItemTable,
+    recommender: Recommender,
+    history: UserHistory,
+    answer: RecommendationList,
+    answers: Sequence[RecommendationList],
+) -> list[Explained]:
+    """One explanation for each item of an answer.
+
+    Args:
+        table: of the recommender's items.
+        recommender: gave the answer.
+        history: that it was given for.
+        answer: the recommended items.
+        answers: those to `requests_without_each`, in order.
+    """
+    distinct = list(dict.fromkeys(explained_history(recommender, history)))
+    scores = [{item.item_id: item.score for item in answered.items if item.source != POPULAR} for answered in answers]
+    explained = []
+    for item in answer.items:
+        if item.source == POPULAR:
+            explained.append(Explained(_text_of_popular(answer.fallback_reason)))
+            continue
+        if scores:
+            reasons = [
+                _reason(table, recommender, item.item_id, of, effect)
+                for of, effect in _strongest_effects(item.item_id, distinct, scores)
+            ]
+        else:
+            reasons = [_reason(table, recommender, item.item_id, of, None) for of in distinct]
+        explained.append(Explained(_text(reasons, was_measured=bool(scores)), tuple(reasons)))
+    return explained
+
+
+def _strongest_effects(
+    item_id: str, history: Sequence[str], scores: Sequence[Mapping[str, float]]
+) -> list[tuple[str, float]]:
+    """The history's items whose absence lowers the item's score most, and by how much; none that hardly do."""
+    whole, *without_each = scores
+    effects = [
+        (left_out, whole[item_id] - without[item_id])
+        for left_out, without in zip(history, without_each, strict=True)
+        if item_id in whole and item_id in without
+    ]
+    strongest = sorted((effect for effect in effects if effect[1] >= LEAST_EFFECT), key=lambda effect: -effect[1])
+    return strongest[:MAX_REASONS]
+
+
+def _reason(table: ItemTable, recommender: Recommender, item_id: str, seen_id: str, effect: float | None) -> Reason:
+    catalogue = recommender.catalogue
+    row, seen_row = catalogue.row_of(item_id), catalogue.row_of(seen_id)
+    item, seen = table.items[row].item, table.items[seen_row].item
+    codes = zip(
+        recommender.tokenizer.vocabulary.category_names,
+        catalogue.feature_sets[row].tolist(),
+        catalogue.feature_sets[seen_row].tolist(),
+        strict=True,
+    )
+    return Reason(
+        item_id=seen_id,
+        title=seen.title,
+        effect=None if effect is None else round(effect, 6),
+        shared_attributes={
+            name: value for name, value in item.attributes.items() if seen.attributes.get(name) == value
+        },
+        shared_features=tuple(
+            (name, value) for name, value, of_seen in codes if value == of_seen and name != COLLISION_CATEGORY
+        ),
+        modality_similarity=table.modality_similarities(row, np.array([seen_row]))[0],
+    )
+
+
+def _text_of_popular(fallback_reason: str | None) -> str:
+    if fallback_reason == EMPTY_HISTORY:
+        return "One of the most popular products: there is no history to go by."
+    if fallback_reason is None:
+        return "A popular product, to fill the list up: no more could be generated for this history."
+    return "One of the most popular products: the history did not bring enough others."
+
+
+def _text(reasons: Sequence[Reason], *, was_measured: bool) -> str:
+    """One or two sentences; nothing is said that the figures beside it do not say."""
+    if not reasons:
+        return "The history as a whole brought it: it is hardly less likely without any single product of it."
+    names = [_quoted(reason.title) for reason in reasons]
+    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    beginning = f"Mostly because of {listed}." if was_measured else f"Because of {listed}, the only one in the history."
+    strongest = reasons[0]
+    shared = [f"{name} {_quoted(value)}" for name, value in strongest.shared_attributes.items()]
+    alike = [
+        f"{modality} ({cosine:.2f})"
+        for modality, cosine in strongest.modality_similarity.items()
+        if cosine is not None and cosine >= ALIKE
+    ]
+    said = [f"share {', '.join(shared)}"] if shared else []
+    said += [f"are alike in {' and '.join(alike)}"] if alike else []
+    if not said:
+        return (
+            f"{beginning} The two have no attribute in common: what links them is what people chose one after another."
+        )
+    return f"{beginning} It and {names[0]} {' and '.join(said)}."
+
+
+def _quoted(text: str) -> str:
+    shortened = text if len(text) <= MAX_SAID_CHARACTERS else f"{text[: MAX_SAID_CHARACTERS - 1]}…"
+    return f"“{shortened}”"

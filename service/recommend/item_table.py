@@ -1,0 +1,121 @@
+"""What filters, diversity and similarity read of one bundle's items: attributes in columns, item embeddings by row.
+
+A table is in step with what is served as long as its bundle is: items added, and items whose content changed, are
+taken over before each use, on the event loop's thread, between two awaits. Another bundle gets another table, and
+who began with the old one goes on with it. Knows nothing of HTTP or of how items are recommended. Start at
+`ItemTables.current`.
+"""
+
+import asyncio
+import hashlib
+import operator
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int, Int64
+
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.catalogue import Catalogue
+from clairo_core.selection.attribute_columns import AttributeColumns
+from clairo_core.selection.diversity import cosine_similarities, shared_code_similarities
+from clairo_core.selection.item_filters import ItemFilter, allowed_rows
+from clairo_core.selection.similar_items import ItemVectors, modality_similarities
+from service.serving import ServedItem, Serving
+
+_CHUNK = 4096
+
+
+class ItemTable:
+    """Attributes and embeddings of a bundle's items and those posted since, retired ones included."""
+
+    def __init__(self, bundle: Bundle, items: Sequence[ServedItem]) -> None:
+        self.bundle = bundle
+        self.items: list[ServedItem] = []
+        self.columns = AttributeColumns()
+        fused = bundle.item_embeddings
+        self.vectors = None if fused is None else ItemVectors(fused.item_embeddings)
+        """None if the bundle was trained on ready-made codes."""
+        self._num_changes = -1
+        self._append(items)
+
+    def allowed_rows(self, item_filter: ItemFilter) -> Bool[np.ndarray, "item"]:
+        """Which rows pass.
+
+        Raises:
+            ItemFilterError: no item has the attribute, or it is of another type.
+        """
+        return allowed_rows(item_filter, self.columns, len(self.bundle.items))
+
+    def similarities(self, catalogue: Catalogue, rows: Int64[np.ndarray, "row"]) -> Float64[np.ndarray, "row row"]:
+        """How alike these items are, by embedding, or by shared codes where there are no embeddings."""
+        if self.vectors is not None:
+            return cosine_similarities(self.vectors.of_rows(rows))
+        return shared_code_similarities(catalogue.feature_sets[rows])
+
+    def modality_similarities(self, row: int, others: Int[np.ndarray, "other"]) -> list[dict[str, float | None]]:
+        """How alike an item and each of the others are in each modality; None where one of both has nothing of it."""
+        fusion = self.bundle.fusion
+        if fusion is None or self.vectors is None or not len(others):
+            return [{} for _ in others]
+        vector, of_others = self.vectors.of_rows(np.array([row]))[0], self.vectors.of_rows(others)
+        found = []
+        for other, cosines in zip(others, modality_similarities(fusion, vector, of_others), strict=True):
+            missing = {*self.items[row].missing_modalities, *self.items[other].missing_modalities}
+            found.append(
+                {
+                    modality: None if modality in missing or np.isnan(cosine) else round(float(cosine), 4)
+                    for modality, cosine in zip(fusion.modalities, cosines, strict=True)
+                }
+            )
+        return found
+
+    def take_over(self, serving: Serving) -> None:
+        """Bring columns and embeddings in step with what is served, which must be of the same bundle."""
+        if serving.num_changes == self._num_changes:
+            return
+        served = serving.items
+        for start in range(0, len(self.items), _CHUNK):
+            chunk = slice(start, min(start + _CHUNK, len(self.items)))
+            # By identity, in compiled code: a hundred thousand unchanged items take a few milliseconds.
+            if any(map(operator.is_not, self.items[chunk], served[chunk])):
+                self._replace(chunk.start, served[chunk])
+        self._append(served[len(self.items) :])
+        self._num_changes = serving.num_changes
+
+    def _append(self, items: Sequence[ServedItem]) -> None:
+        for served in items:
+            self.items.append(served)
+            self.columns.append(served.item.attributes)
+            if self.vectors is not None and len(self.items) > len(self.vectors):
+                self.vectors.append(served.item_embedding)
+
+    def _replace(self, first_row: int, items: Sequence[ServedItem]) -> None:
+        for row, served in enumerate(items, first_row):
+            if served is not self.items[row]:
+                self.items[row] = served
+                self.columns.replace(row, served.item.attributes)
+
+
+class ItemTables:
+    """The table of whatever bundle is served."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+        self._newest: ItemTable | None = None
+        self._one_at_a_time = asyncio.Lock()
+
+    async def current(self) -> ItemTable:
+        """The table of what is served now, in step with it until the caller's next await."""
+        while self._newest is None or self._newest.bundle is not self._serving.bundle:
+            async with self._one_at_a_time:
+                bundle = self._serving.bundle
+                if self._newest is None or self._newest.bundle is not bundle:
+                    # Of many items it takes seconds: not on the event loop.
+                    self._newest = await asyncio.to_thread(ItemTable, bundle, list(self._serving.items))
+        self._newest.take_over(self._serving)
+        return self._newest
+
+
+def digest_of_rows(is_allowed: Bool[np.ndarray, "item"]) -> str:
+    """Equal only for equal masks: what a filter means may change while its words stay the same."""
+    return hashlib.sha256(np.packbits(is_allowed).tobytes()).hexdigest()

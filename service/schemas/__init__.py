@@ -1,0 +1,1 @@
+"""The JSON of the HTTP API: request bodies and answers. Never passed inward."""

@@ -1,0 +1,234 @@
+"""Another bundle in the place of the one that is served: verified, warmed up, carried over, and back again."""
+
+import asyncio
+import gc
+import json
+import shutil
+import weakref
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from clairo_core.bundle.bundle import load_bundle
+from clairo_core.bundle.manifest import read_manifest
+from service.app import open_parts
+from service.bundles.shelf import BundleShelf
+from service.settings import Settings
+from tests.running_service import running_service
+from tests.tiny import tiny_bundle
+
+MUG = {"item_id": "posted-mug", "title": "blue mug 99", "description": "A mug for every day, in blue."}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two bundles of one shop."""
+    folder = tmp_path_factory.mktemp("bundles")
+    tiny_bundle(folder / "first", num_items=40)
+    tiny_bundle(folder / "second", num_items=40, seed=1)
+    return folder
+
+
+@pytest.fixture
+def bundles(made: Path, tmp_path: Path) -> Path:
+    """Copies that a test may damage."""
+    return Path(shutil.copytree(made, tmp_path / "bundles"))
+
+
+def id_of(folder: Path) -> str:
+    return read_manifest(folder).bundle_id
+
+
+def measured(folder: Path, ndcg: float | None) -> None:
+    """Give a bundle another evaluation; the manifest has no digest of itself."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["metrics"] = {} if ndcg is None else {"ndcg@10": ndcg}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def serving(bundles: Path, **settings: Any) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+    database = f"sqlite:///{bundles.parent / 'clairo.db'}"
+    return running_service(
+        load_bundle(bundles / "first"), **{"bundles_dir": bundles, "database_url": database} | settings
+    )
+
+
+@pytest.fixture
+async def client(bundles: Path) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(bundles) as client:
+        yield client
+
+
+async def activate(client: httpx.AsyncClient, bundle_id: str, **query: Any) -> httpx.Response:
+    return await client.post(f"/bundles/{bundle_id}/activate", params=query, timeout=60)
+
+
+async def test_the_list_says_which_is_served_and_which_cannot_be_read(client: httpx.AsyncClient, bundles: Path) -> None:
+    (bundles / "no-bundle").mkdir()
+    (bundles / ".second.writing").mkdir()
+    listed = (await client.get("/bundles")).json()["bundles"]
+    assert [(bundle["name"], bundle["is_serving"]) for bundle in listed] == [
+        ("first", True),
+        ("no-bundle", False),
+        ("second", False),
+    ]
+    assert "no bundle here" in listed[1]["problem"]
+    assert str(bundles) not in str(listed)
+
+
+async def test_posted_items_come_along_and_going_back_is_activating_the_one_before(
+    client: httpx.AsyncClient, bundles: Path
+) -> None:
+    first, second = id_of(bundles / "first"), id_of(bundles / "second")
+    assert (await client.post("/items", json=MUG)).status_code == 201
+    under_first = (await client.get("/items/posted-mug")).json()
+    answer = await activate(client, second)
+    assert answer.json() == {"bundle_id": second, "previous_bundle_id": first, "catalogue_version": 2}
+    under_second = (await client.get("/items/posted-mug")).json()
+    assert under_second["bundle_id"] == second
+    recommended = (await client.post("/recommend", json={"history": ["posted-mug"], "limit": 40})).json()
+    assert recommended["bundle_id"] == second
+    assert recommended["ignored_item_ids"] == []
+    # Items posted under one bundle are there under the other, whichever was served when they came.
+    assert (await client.post("/items", json=MUG | {"item_id": "second-mug"})).status_code == 201
+    back = await activate(client, first)
+    assert back.json()["catalogue_version"] == 3
+    assert (await client.get("/items/posted-mug")).json()["feature_set"] == under_first["feature_set"]
+    assert (await client.get("/items/second-mug")).json()["bundle_id"] == first
+
+
+async def test_no_request_fails_while_bundles_are_swapped(client: httpx.AsyncClient, bundles: Path) -> None:
+    ids = id_of(bundles / "first"), id_of(bundles / "second")
+    is_over = False
+    seen: set[str] = set()
+
+    async def keep_asking(number: int) -> int:
+        count = 0
+        while not is_over:
+            body = {"history": [f"item-{(number + count) % 40}"], "limit": 5, "seed": count}
+            answer = await client.post("/recommend", json=body)
+            assert answer.status_code == 200, answer.text
+            assert len(answer.json()["items"]) == 5
+            seen.add(answer.json()["bundle_id"])
+            count += 1
+        return count
+
+    asking = [asyncio.create_task(keep_asking(number)) for number in range(4)]
+    for bundle_id in (ids[1], ids[0], ids[1]):
+        assert (await activate(client, bundle_id)).status_code == 200
+        posted = await client.post("/items", json=MUG | {"item_id": f"mug-of-{len(seen)}-{bundle_id}-{id(seen)}"[:60]})
+        assert posted.status_code in (201, 409)
+    is_over = True
+    assert min(await asyncio.gather(*asking)) > 0
+    assert seen == set(ids)
+
+
+async def test_a_damaged_bundle_is_refused_by_the_file_s_name_and_the_serving_one_stays(
+    client: httpx.AsyncClient, bundles: Path
+) -> None:
+    weights = bundles / "second" / "generator" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-7])
+    answer = await activate(client, id_of(bundles / "second"))
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:clairo:problem:damaged-bundle")
+    assert "model.safetensors" in answer.json()["detail"]
+    assert (await client.get("/info")).json()["bundle_id"] == id_of(bundles / "first")
+
+
+@pytest.mark.parametrize("ndcg", [0.19, None])
+async def test_a_bundle_that_measured_worse_or_not_at_all_is_refused_unless_told(
+    bundles: Path, ndcg: float | None
+) -> None:
+    measured(bundles / "first", 0.2)
+    measured(bundles / "second", ndcg)
+    second = id_of(bundles / "second")
+    async with serving(bundles) as client:
+        refused = await activate(client, second)
+        assert (refused.status_code, refused.json()["type"]) == (409, "urn:clairo:problem:worse-bundle")
+        assert "allow_worse" in refused.json()["detail"]
+        assert (await activate(client, second, allow_worse="true")).status_code == 200
+
+
+async def test_an_unknown_bundle_is_404_and_the_serving_one_again_is_no_change(
+    client: httpx.AsyncClient, bundles: Path
+) -> None:
+    assert (await activate(client, "no-such-bundle")).json()["type"] == "urn:clairo:problem:unknown-bundle"
+    first = id_of(bundles / "first")
+    assert (await activate(client, first)).json()["previous_bundle_id"] == first
+
+
+async def test_two_activations_at_once_end_with_one_of_them_refused(client: httpx.AsyncClient, bundles: Path) -> None:
+    second = id_of(bundles / "second")
+    answers = await asyncio.gather(activate(client, second), activate(client, second))
+    assert sorted(answer.status_code for answer in answers) == [200, 409]
+    (refused,) = [answer for answer in answers if answer.status_code == 409]
+    assert refused.json()["type"] == "urn:clairo:problem:activation-in-progress"
+
+
+async def test_after_a_restart_the_bundle_activated_last_is_served(bundles: Path) -> None:
+    second = id_of(bundles / "second")
+    async with serving(bundles) as client:
+        await client.post("/items", json=MUG)
+        await activate(client, second)
+    async with serving(bundles) as client:
+        assert (await client.get("/info")).json()["bundle_id"] == second
+        assert (await client.get("/items/posted-mug")).status_code == 200
+    shutil.rmtree(bundles / "second")
+    async with serving(bundles) as client:
+        assert (await client.get("/info")).json()["bundle_id"] == id_of(bundles / "first")
+
+
+async def test_a_process_follows_what_another_one_activated_and_says_if_it_cannot(bundles: Path) -> None:
+    second = id_of(bundles / "second")
+    elsewhere = Path(shutil.copytree(bundles, bundles.parent / "elsewhere"))
+    shutil.move(elsewhere / "second", elsewhere.parent / "not-there-yet")
+    async with serving(bundles) as one, serving(bundles) as other, serving(bundles, bundles_dir=elsewhere) as third:
+        assert (await activate(one, second)).status_code == 200
+        async with asyncio.timeout(30):
+            while (await other.get("/info")).json()["bundle_id"] != second:
+                await asyncio.sleep(0.1)
+            while (await third.get("/health/ready")).json()["status"] != "degraded":
+                await asyncio.sleep(0.1)
+        shutil.move(elsewhere.parent / "not-there-yet", elsewhere / "second")
+        async with asyncio.timeout(30):
+            while (await third.get("/health/ready")).json() | {"catalogue_version": 0} != {
+                "status": "ready",
+                "bundle_id": second,
+                "catalogue_version": 0,
+                "degraded": [],
+            }:
+                await asyncio.sleep(0.1)
+
+
+async def test_two_processes_that_swap_at_once_give_posted_items_the_same_features(bundles: Path) -> None:
+    async with serving(bundles) as one, serving(bundles) as other:
+        for number in range(6):
+            await one.post("/items", json=MUG | {"item_id": f"mug-{number}"})
+        second = id_of(bundles / "second")
+        answers = await asyncio.gather(activate(one, second), activate(other, second))
+        assert [answer.status_code for answer in answers] == [200, 200]
+        sets = set()
+        for number in range(6):
+            seen = [(await client.get(f"/items/mug-{number}")).json()["feature_set"] for client in (one, other)]
+            assert seen[0] == seen[1]
+            sets.add(str(seen[0]))
+        assert len(sets) == 6
+
+
+async def test_the_bundle_before_leaves_no_memory_behind(bundles: Path) -> None:
+    settings = Settings(
+        bundle=bundles / "first", bundles_dir=bundles, database_url="sqlite:///:memory:", device="cpu", num_views=1
+    )
+    async with open_parts(settings) as parts:
+        before = weakref.ref(parts.serving.recommender), weakref.ref(parts.serving.bundle)
+        await parts.swap.activate(id_of(bundles / "second"))
+        gc.collect()
+        assert [reference() for reference in before] == [None, None]
+
+
+async def test_the_shelf_finds_the_configured_bundle_without_a_folder(made: Path) -> None:
+    shelf = BundleShelf(made / "first", None)
+    assert [shelved.folder.name for shelved in shelf.bundles()] == ["first"]

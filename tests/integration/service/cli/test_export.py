@@ -1,0 +1,104 @@
+"""`clairo-serve export`: what the service has, as tables that training reads."""
+
+import base64
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from clairo_core.bundle.bundle import Bundle, load_bundle
+from service.cli.commands import app
+from tests.running_service import drawn_picture, running_service
+from tests.tiny import tiny_bundle
+from training.datasets import load_dataset
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
+
+
+@pytest.fixture
+async def data_dir(bundle: Bundle, tmp_path: Path) -> Path:
+    """A store with two posted items, one of the bundle's changed, and some feedback."""
+    data_dir = tmp_path / "store"
+    async with running_service(bundle, data_dir=data_dir, database_url="") as client:
+        await fill(client, bundle)
+    return data_dir
+
+
+async def fill(client: httpx.AsyncClient, bundle: Bundle) -> None:
+    picture = base64.b64encode(drawn_picture()).decode()
+    mug = {"title": 'Mug "ü" \\ 😀', "attributes": {"brand": "Fjord", "title": "shown"}, "picture": picture}
+    assert (await client.put("/items/mugs/1", json=mug)).status_code == 201
+    lamp = {"title": "Lamp", "texts": {"care notes": "Dust it"}}
+    assert (await client.put("/items/lamp", json=lamp)).status_code == 201
+    changed = {"title": "Of the bundle, changed"}
+    assert (await client.put(f"/items/{bundle.catalogue.item_ids[0]}", json=changed)).status_code == 200
+    assert (await client.delete("/items/lamp")).status_code == 204
+    events = [
+        {"event_id": "1", "user_id": "ann", "item_id": "mugs/1", "type": "click", "timestamp": 10.5},
+        {"event_id": "2", "user_id": "ann", "item_id": "lamp", "type": "purchase", "timestamp": 20},
+        {"event_id": "3", "user_id": "ann", "item_id": "nowhere", "type": "click", "timestamp": 30},
+        {"event_id": "4", "user_id": "bob", "item_id": "lamp", "type": "dislike", "timestamp": 30},
+        {"event_id": "5", "user_id": "bob", "item_id": bundle.catalogue.item_ids[1], "type": "view", "timestamp": 40},
+        {"event_id": "6", "user_id": "eve", "item_id": "lamp", "type": "view", "timestamp": 40},
+    ]
+    assert (await client.post("/feedback", json={"events": events})).json()["num_accepted"] == 6
+    assert (await client.delete("/users/eve")).status_code == 204
+
+
+def export(data_dir: Path, out: Path, *flags: str) -> str:
+    ran = CliRunner().invoke(app, ["export", "--out", str(out), "--data-dir", str(data_dir), *flags])
+    assert ran.exit_code == 0, ran.output
+    return ran.output
+
+
+def test_training_reads_what_was_exported(data_dir: Path, tmp_path: Path) -> None:
+    out = tmp_path / "export"
+    assert "3 items, 1 pictures, 4 interactions" in export(data_dir, out)
+    dataset = load_dataset(out)
+    items = {item.item_id: item for item in dataset.items}
+    assert len(items) == 3
+    mug = items["mugs/1"]
+    assert mug.texts["title"] == 'Mug "ü" \\ 😀'
+    assert mug.read_picture() == drawn_picture()
+    assert mug.attributes["brand"] == "Fjord"
+    assert mug.attributes["attribute_title"] == "shown"
+    assert items["lamp"].texts["care notes"] == "Dust it"
+    assert dataset.user_ids == ("ann",)
+    assert [dataset.items[row].item_id for row in dataset.sequences.items] == ["mugs/1", "lamp"]
+
+
+def test_with_the_bundle_its_items_are_there_and_the_stores_content_counts(
+    data_dir: Path, tmp_path: Path, bundle: Bundle
+) -> None:
+    out = tmp_path / "export"
+    export(data_dir, out, "--bundle", str(bundle.folder))
+    export(data_dir, out, "--bundle", str(bundle.folder))
+    items = {item.item_id: item for item in load_dataset(out).items}
+    assert len(items) == len(bundle.items) + 2
+    assert items[bundle.catalogue.item_ids[0]].title == "Of the bundle, changed"
+    row = next(row for row in range(1, len(bundle.items)) if bundle.has_picture(row))
+    assert items[bundle.catalogue.item_ids[row]].read_picture() == bundle.read_picture(row)
+    rows = [json.loads(line) for line in (out / "interactions.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {row["user_id"] for row in rows} == {"ann", "bob"}
+
+
+def test_another_folder_is_never_replaced(data_dir: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / "letter.txt").write_text("dear")
+    ran = CliRunner().invoke(app, ["export", "--out", str(out), "--data-dir", str(data_dir)])
+    assert ran.exit_code == 1
+    assert "is no export" in ran.stderr
+    assert (out / "letter.txt").read_text() == "dear"
+
+
+def test_a_store_without_items_says_so(tmp_path: Path) -> None:
+    ran = CliRunner().invoke(app, ["export", "--out", str(tmp_path / "out"), "--data-dir", str(tmp_path / "store")])
+    assert ran.exit_code == 1
+    assert "no items" in ran.stderr
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,278 @@
+"""The Python client against a real server, and against the OpenAPI document."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.client import (
+    CLAIRO,
+    AsyncCLAIRO,
+    ConflictError,
+    FeedbackEvent,
+    NewItem,
+    NotFoundError,
+    OverloadedError,
+    ProblemError,
+    RecommendRequest,
+    RefusedError,
+    UnavailableError,
+)
+from tests.repository import REPOSITORY
+from tests.running_service import drawn_picture, running_process
+from tests.tiny import tiny_bundle
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    bundle = tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
+    with running_process(bundle, tmp_path_factory.mktemp("data"), "--bundles-dir", str(bundle.parent)) as service:
+        yield service.url
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[CLAIRO]:
+    with CLAIRO(url) as client:
+        yield client
+
+
+def test_every_operation_of_the_service_is_a_method_of_both_clients(url: str) -> None:
+    document = httpx.get(f"{url}/openapi.json").json()
+    operation_ids = {
+        operation["operationId"] for methods in document["paths"].values() for operation in methods.values()
+    }
+    for kind in (CLAIRO, AsyncCLAIRO):
+        methods = {name for name in dir(kind) if not name.startswith("_")} - {"send", "close"}
+        assert methods == operation_ids
+
+
+def test_recommend_post_and_look(client: CLAIRO) -> None:
+    answer = client.recommend(["item-1", "item-2"], limit=4)
+    assert [item.rank for item in answer.items] == [1, 2, 3, 4]
+    timed = client.recommend([("item-2", 2.0), ("item-1", 1.0)], limit=4)
+    assert [item.item_id for item in timed.items] == [item.item_id for item in answer.items]
+    picture = drawn_picture()
+    posted = client.create_item("mugs/ä 1", title="Blue mug", picture=picture, attributes={"brand": "Fjord"})
+    assert posted.item_id == "mugs/ä 1"
+    assert client.get_item("mugs/ä 1").attributes == {"brand": "Fjord"}
+    assert client.get_item_picture("mugs/ä 1") == picture
+    assert client.list_items(limit=1).items[0].item_id == "mugs/ä 1"
+
+
+def test_health_info_metrics_and_bundles(client: CLAIRO) -> None:
+    assert client.check_live().status == "live"
+    assert client.check_ready().status == "ready"
+    served = client.get_info()
+    assert "clairo_bundle_info" in client.get_metrics()
+    (bundle,) = client.list_bundles().bundles
+    assert (bundle.bundle_id, bundle.is_serving) == (served.bundle_id, True)
+    assert client.activate_bundle(served.bundle_id).bundle_id == served.bundle_id
+
+
+def test_recommend_says_every_field_of_the_request(client: CLAIRO) -> None:
+    kind = client.get_item("item-1").attributes["category"]
+    answer = client.recommend(
+        ["item-1", "item-2"],
+        user_id="u-new",
+        limit=3,
+        item_filter={"attribute": "category", "equals": kind},
+        exclude_item_ids=["item-3"],
+        include_seen=True,
+        diversity=0.5,
+        explain=True,
+        seed=7,
+    )
+    assert answer.seed == 7
+    assert answer.items
+    for item in answer.items:
+        assert item.explanation is not None
+        assert item.item_id != "item-3"
+        assert client.get_item(item.item_id).attributes["category"] == kind
+    with pytest.raises(RefusedError, match="give a history"):
+        client.recommend()
+
+
+def test_recommend_batch_gives_each_request_its_answer_or_its_problem(client: CLAIRO) -> None:
+    wanted, wrong = RecommendRequest(history=[("item-1", 1.0)], limit=2, seed=3), RecommendRequest(history=[], limit=0)
+    first, second = client.recommend_batch([wanted, wrong]).results
+    assert first.recommendation is not None
+    assert first.recommendation.items == client.recommend([("item-1", 1.0)], limit=2, seed=3).items
+    assert second.problem is not None
+    assert second.problem.status == 422
+
+
+def test_similar_items_pass_the_filter(client: CLAIRO) -> None:
+    kind = client.get_item("item-1").attributes["category"]
+    similar = client.list_similar_items("item-1", limit=3, item_filter={"attribute": "category", "equals": kind})
+    assert [found.rank for found in similar.items] == [1, 2, 3]
+    assert {found.item.attributes["category"] for found in similar.items} == {kind}
+
+
+def test_an_item_is_put_changed_retired_and_brought_back(client: CLAIRO) -> None:
+    assert client.put_item("mugs/put", title="Green mug", picture=drawn_picture(3)).outcome == "created"
+    changed = client.put_item("mugs/put", title="Green mug", texts={"glaze": "matt"}, attributes={"brand": "Fjord"})
+    assert (changed.outcome, changed.texts["glaze"], changed.picture_url) == ("changed", "matt", None)
+    client.retire_item("mugs/put")
+    assert client.get_item("mugs/put").is_retired
+    brought_back = client.put_item(
+        "mugs/put", title="Green mug", texts={"glaze": "matt"}, attributes=changed.attributes
+    )
+    assert brought_back.outcome == "restored"
+
+
+def test_many_items_are_a_job_that_says_what_it_rejected(client: CLAIRO) -> None:
+    items = [
+        NewItem(item_id="many-1", title="First", picture=drawn_picture(4)),
+        NewItem(item_id="many-2", title="Zwölf\nTassen", attributes={"brand": "Fjord"}),
+        *(NewItem(item_id=f"empty-{number}") for number in range(3)),
+    ]
+    submitted = client.create_items(items, idempotency_key="many")
+    assert client.create_items(items, idempotency_key="many").job_id == submitted.job_id
+    give_up_at = time.monotonic() + 60
+    while (job := client.get_job(submitted.job_id, limit=2)).state != "done":
+        assert time.monotonic() < give_up_at
+        time.sleep(0.05)
+    assert (job.num_rows, job.num_accepted, job.num_rejected) == (5, 2, 3)
+    rest = client.get_job(submitted.job_id, cursor=job.next_cursor)
+    assert [row.line for row in (*job.rejected, *rest.rejected)] == [3, 4, 5]
+    assert client.get_item_picture("many-1") == drawn_picture(4)
+    assert client.get_item("many-2").title == "Zwölf\nTassen"
+
+
+def test_feedback_is_a_users_history_until_the_user_is_forgotten(client: CLAIRO) -> None:
+    events = [
+        FeedbackEvent(event_id=f"e-{number}", user_id="u/ä", item_id=f"item-{number}", type="click", timestamp=number)
+        for number in (1, 2)
+    ]
+    added = client.add_feedback(events, idempotency_key="clicks")
+    assert client.add_feedback(events, idempotency_key="clicks") == added
+    assert (added.num_accepted, client.add_feedback(events).num_duplicates) == (2, 2)
+    first = client.get_user("u/ä", limit=1)
+    second = client.get_user("u/ä", cursor=first.next_cursor)
+    assert [event.item_id for event in (*first.events, *second.events)] == ["item-1", "item-2"]
+    of_user = client.recommend(user_id="u/ä", limit=2, seed=1).items
+    assert of_user == client.recommend(["item-1", "item-2"], limit=2, seed=1).items
+    client.forget_user("u/ä")
+    assert client.get_user("u/ä").events == []
+
+
+def test_an_item_with_an_idempotency_key_is_added_once(client: CLAIRO) -> None:
+    first = client.create_item("mugs/once", title="Mug", idempotency_key="mug")
+    assert client.create_item("mugs/once", title="Mug", idempotency_key="mug") == first
+
+
+def test_no_experiment_runs_where_none_was_set_up(client: CLAIRO) -> None:
+    assert client.list_experiments().experiments == []
+
+
+def test_problems_are_exceptions_that_say_what_the_service_said(client: CLAIRO) -> None:
+    with pytest.raises(NotFoundError, match="no-such-item") as unknown:
+        client.get_item("no-such-item")
+    assert (unknown.value.status, unknown.value.kind) == (404, "unknown-item")
+    assert unknown.value.request_id
+    with pytest.raises(RefusedError) as refused:
+        client.recommend([], limit=0)
+    assert refused.value.errors[0].loc == ["body", "limit"]
+    with pytest.raises(ConflictError):
+        client.create_item("item-1", title="again")
+
+
+async def test_the_async_client_does_the_same(url: str) -> None:
+    async with AsyncCLAIRO(url) as client:
+        answer = await client.recommend(["item-1"], limit=2)
+        assert len(answer.items) == 2
+        with pytest.raises(NotFoundError):
+            await client.get_item("no-such-item")
+        submitted = await client.create_items([NewItem(item_id="async-1", title="Mug")])
+        assert (await client.get_job(submitted.job_id)).num_rows == 1
+        await client.forget_user("u-nobody")
+
+
+class BusyService:
+    """Refuses as often as told, then answers; keeps when it was asked."""
+
+    def __init__(self, refusals: int, status: int = 429, retry_after: str | None = "1") -> None:
+        self.refusals = refusals
+        self.status = status
+        self.retry_after = retry_after
+        self.asked_at: list[float] = []
+        self.headers = httpx.Headers()
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked_at.append(time.monotonic())
+        self.headers = request.headers
+        if len(self.asked_at) <= self.refusals:
+            headers = {} if self.retry_after is None else {"Retry-After": self.retry_after}
+            return httpx.Response(self.status, headers=headers, text="busy")
+        return httpx.Response(200, json={"status": "live"})
+
+
+def test_a_busy_service_is_asked_again_when_it_says_so() -> None:
+    service = BusyService(refusals=1)
+    with CLAIRO("http://service", api_key="key-1", transport=httpx.MockTransport(service)) as client:
+        assert client.check_live().status == "live"
+    assert service.asked_at[1] - service.asked_at[0] >= 1.0
+    assert service.headers["Authorization"] == "Bearer key-1"
+
+
+def test_a_service_that_stays_busy_or_away_is_an_exception_after_all_attempts() -> None:
+    for status, error_class in ((429, OverloadedError), (503, UnavailableError)):
+        service = BusyService(refusals=99, status=status, retry_after=None)
+        transport = httpx.MockTransport(service)
+        with CLAIRO("http://service", max_attempts=2, transport=transport) as client, pytest.raises(error_class):
+            client.check_live()
+        assert len(service.asked_at) == 2
+
+
+def test_an_error_that_is_no_problem_document_is_told_as_well() -> None:
+    def break_down(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(502, text="<html>Bad gateway</html>")
+
+    transport = httpx.MockTransport(break_down)
+    told = pytest.raises(ProblemError, match="502 Bad Gateway: <html>")
+    with CLAIRO("http://service", transport=transport) as client, told as error:
+        client.check_live()
+    assert error.value.kind == "about:blank"
+
+
+def test_only_a_failure_to_connect_is_tried_again() -> None:
+    failures: list[type[httpx.TransportError]] = []
+
+    def fail_with(error_class: type[httpx.TransportError]) -> httpx.MockTransport:
+        def fail(_: httpx.Request) -> httpx.Response:
+            failures.append(error_class)
+            raise error_class("broken")
+
+        return httpx.MockTransport(fail)
+
+    for error_class in (httpx.ConnectError, httpx.ReadError):
+        client = CLAIRO("http://service", max_attempts=2, transport=fail_with(error_class))
+        with client, pytest.raises(error_class):
+            client.create_item("mug", title="mug")
+    assert failures == [httpx.ConnectError, httpx.ConnectError, httpx.ReadError]
+
+
+async def test_the_async_client_waits_as_well() -> None:
+    service = BusyService(refusals=1, status=503, retry_after=None)
+    async with AsyncCLAIRO("http://service", transport=httpx.MockTransport(service)) as client:
+        assert (await client.check_live()).status == "live"
+    assert len(service.asked_at) == 2
+
+
+def test_the_client_needs_neither_torch_nor_a_server(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    program = (
+        "import sys, service.client; print([name for name in ('torch', 'fastapi', 'redis') if name in sys.modules])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=REPOSITORY,
+    )
+    assert ended.stdout.strip() == "[]"

@@ -1,0 +1,317 @@
+"""Whatever a client sends, the answer is a problem document that says what is wrong; never a 500."""
+
+import base64
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from clairo_core.bundle.bundle import Bundle, load_bundle
+from tests.running_service import drawn_picture, running_service
+from tests.tiny import tiny_bundle
+
+MEBIBYTE = 1024 * 1024
+JSON = "application/json"
+FORM = "multipart/form-data; boundary=cut"
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
+
+
+@pytest.fixture
+async def client(bundle: Bundle) -> AsyncIterator[httpx.AsyncClient]:
+    async with running_service(bundle) as client:
+        yield client
+
+
+def problem_of(answer: httpx.Response, status: int) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert {"type", "title", "status", "detail", "instance", "request_id"} <= problem.keys()
+    assert problem["status"] == status
+    assert problem["request_id"] == answer.headers["x-request-id"]
+    assert "Traceback" not in answer.text
+    return problem  # type: ignore[no-any-return]
+
+
+def item(**fields: Any) -> bytes:
+    return json.dumps({"item_id": "x", "title": "X"} | fields).encode()
+
+
+BROKEN_BODIES = {
+    "nothing": b"",
+    "half a document": b'{"item_id": "x", "ti',
+    "no UTF-8": b'{"item_id": "\xff\xfe"}',
+    "nested beyond reason": b'{"item_id": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+    "a number of 10,000 digits": b'{"item_id": ' + b"9" * 10_000 + b"}",
+}
+
+
+@pytest.mark.parametrize("body", BROKEN_BODIES.values(), ids=BROKEN_BODIES.keys())
+@pytest.mark.parametrize("path", ["/items", "/recommend"])
+async def test_what_cannot_be_parsed_is_malformed(client: httpx.AsyncClient, path: str, body: bytes) -> None:
+    answer = await client.post(path, content=body, headers={"content-type": JSON})
+    problem_of(answer, 422 if not body and path == "/recommend" else 400)
+
+
+WRONG_ITEMS = {
+    "a list": b"[]",
+    "a text": b'"x"',
+    "null": b"null",
+    "no id": b'{"title": "X"}',
+    "an id of nothing": item(item_id=""),
+    "an id too long": item(item_id="x" * 257),
+    "an id with a zero byte": item(item_id="a\x00b"),
+    "an id with a line break": item(item_id="a\nb"),
+    "an id with half a surrogate pair": b'{"item_id": "\\ud800", "title": "X"}',
+    "an id that is a path": item(item_id="../etc/passwd"),
+    "an id of a dot": item(item_id="."),
+    "an id with an empty part": item(item_id="a//b"),
+    "an id that ends like a call": item(item_id="a/picture"),
+    "an id with a space at the end": item(item_id="a "),
+    "an id that is a number": item(item_id=7),
+    "a field that is unknown": item(colour="blue"),
+    "a field whose name is half a surrogate pair": b'{"item_id": "x", "title": "X", "\\udfff": 1}',
+    "NaN": b'{"item_id": "x", "title": NaN}',
+    "a title of 100,000 characters": item(title="x" * 100_000),
+    "a title with a zero byte": item(title="a\x00b"),
+    "half a surrogate pair in a text": b'{"item_id": "x", "title": "\\udc00"}',
+    "texts nested": item(texts={"a": {"b": "c"}}),
+    "title twice": item(texts={"title": "Y"}),
+    "attributes that are numbers": item(attributes={"price": 18}),
+    "too many attributes": item(attributes={str(n): "x" for n in range(51)}),
+    "neither words nor a picture": b'{"item_id": "x"}',
+    "blank words alone": b'{"item_id": "x", "title": "  "}',
+    "a picture that is no base64": item(picture="%%%"),
+    "a picture as a data url": item(picture="data:image/png;base64,AAAA"),
+}
+
+
+@pytest.mark.parametrize("body", WRONG_ITEMS.values(), ids=WRONG_ITEMS.keys())
+async def test_an_item_with_a_wrong_field_is_refused_by_name(client: httpx.AsyncClient, body: bytes) -> None:
+    answer = await client.post("/items", content=body, headers={"content-type": JSON})
+    assert problem_of(answer, 422)["errors"]
+    assert (await client.get("/items/x")).status_code == 404
+
+
+PICTURES = {
+    "words": b"this is no picture",
+    "nothing": b"",
+    "a gif": b"GIF89a" + bytes(100),
+    "an svg": b'<svg xmlns="http://www.w3.org/2000/svg"/>',
+    "half a png": drawn_picture(size=(400, 400))[:300],
+    "half a jpeg": drawn_picture(kind="JPEG", size=(400, 400))[:600],
+    "a png's first bytes": b"\x89PNG\r\n\x1a\n",
+}
+
+
+@pytest.mark.parametrize("picture", PICTURES.values(), ids=PICTURES.keys())
+async def test_what_is_no_picture_is_a_415_and_nothing_is_kept(client: httpx.AsyncClient, picture: bytes) -> None:
+    as_json = await client.post("/items", json={"item_id": "x", "picture": base64.b64encode(picture).decode()})
+    problem_of(as_json, 415)
+    form = await client.post("/items", data={"item_id": "x", "title": "X"}, files={"picture": ("x.png", picture)})
+    problem_of(form, 415)
+    assert (await client.get("/items/x")).status_code == 404
+
+
+async def test_a_picture_of_too_many_pixels_is_a_413(client: httpx.AsyncClient) -> None:
+    huge = drawn_picture(size=(8000, 6000))
+    problem_of(await client.post("/items", data={"item_id": "x"}, files={"picture": ("x.png", huge)}), 413)
+
+
+async def test_a_picture_of_too_many_bytes_is_a_413(client: httpx.AsyncClient) -> None:
+    padded = drawn_picture() + bytes(11 * MEBIBYTE)
+    problem_of(await client.post("/items", data={"item_id": "x"}, files={"picture": ("x.png", padded)}), 413)
+
+
+async def test_50_mebibytes_are_refused_by_their_announced_length(client: httpx.AsyncClient) -> None:
+    read = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal read
+        for _ in range(50):
+            read += MEBIBYTE
+            yield bytes(MEBIBYTE)
+
+    headers = {"content-type": FORM, "content-length": str(50 * MEBIBYTE)}
+    problem_of(await client.post("/items", content=body(), headers=headers), 413)
+    assert read == 0
+
+
+@pytest.mark.parametrize("content_type", [JSON, FORM])
+@pytest.mark.parametrize(("path", "most_read"), [("/items", 18 * MEBIBYTE), ("/recommend", 3 * MEBIBYTE)])
+async def test_50_mebibytes_of_no_announced_length_are_cut_off(
+    client: httpx.AsyncClient, path: str, most_read: int, content_type: str
+) -> None:
+    read = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal read
+        start = b'--cut\r\nContent-Disposition: form-data; name="picture"; filename="x.png"\r\n\r\n'
+        yield start if content_type == FORM else b'{"item_id": "'
+        for _ in range(50):
+            read += MEBIBYTE
+            yield b"x" * MEBIBYTE
+
+    problem_of(await client.post(path, content=body(), headers={"content-type": content_type}), 413)
+    assert read <= most_read
+
+
+FORMS = {
+    "no boundary": ("multipart/form-data", b"x", 400),
+    "no end": (FORM, b'--cut\r\nContent-Disposition: form-data; name="item_id"\r\n\r\nx', 400),
+    "no parts at all": (FORM, b"--cut--\r\n", 422),
+    "not a form": (FORM, b"hello", 400),
+    "a field twice": (
+        FORM,
+        b'--cut\r\nContent-Disposition: form-data; name="item_id"\r\n\r\nx\r\n' * 2 + b"--cut--\r\n",
+        422,
+    ),
+    "a picture that is a field": (
+        FORM,
+        b'--cut\r\nContent-Disposition: form-data; name="picture"\r\n\r\nx\r\n--cut--\r\n',
+        422,
+    ),
+    "a file of another name": (
+        FORM,
+        b'--cut\r\nContent-Disposition: form-data; name="virus"; filename="v"\r\n\r\nx\r\n--cut--\r\n',
+        422,
+    ),
+    "attributes that are no JSON": (
+        FORM,
+        b'--cut\r\nContent-Disposition: form-data; name="attributes"\r\n\r\n{x\r\n--cut--\r\n',
+        422,
+    ),
+    "too many fields": (
+        FORM,
+        b"".join(b'--cut\r\nContent-Disposition: form-data; name="f%d"\r\n\r\nx\r\n' % number for number in range(200))
+        + b"--cut--\r\n",
+        400,
+    ),
+    "no UTF-8": (
+        FORM,
+        b'--cut\r\nContent-Disposition: form-data; name="title"\r\n\r\n\xff\xfe\r\n--cut--\r\n',
+        422,
+    ),
+    "an ordinary form": ("application/x-www-form-urlencoded", b"item_id=x&title=X", 415),
+    "no content type": ("", b'{"item_id": "x", "title": "X"}', 415),
+}
+
+
+@pytest.mark.parametrize(("content_type", "body", "status"), FORMS.values(), ids=FORMS.keys())
+async def test_a_form_that_is_wrong_is_told_how(
+    client: httpx.AsyncClient, content_type: str, body: bytes, status: int
+) -> None:
+    headers = {"content-type": content_type} if content_type else {}
+    problem_of(await client.post("/items", content=body, headers=headers), status)
+
+
+async def test_a_form_without_a_chosen_file_is_an_item_without_a_picture(client: httpx.AsyncClient) -> None:
+    body = (
+        b'--cut\r\nContent-Disposition: form-data; name="item_id"\r\n\r\nx\r\n'
+        b'--cut\r\nContent-Disposition: form-data; name="title"\r\n\r\nX\r\n'
+        b'--cut\r\nContent-Disposition: form-data; name="picture"; filename=""\r\n'
+        b"Content-Type: application/octet-stream\r\n\r\n\r\n--cut--\r\n"
+    )
+    answer = await client.post("/items", content=body, headers={"content-type": FORM})
+    assert answer.status_code == 201, answer.text
+    assert "image" in answer.json()["missing_modalities"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nowhere", 404),
+        ("GET", "/playground/nowhere.js", 404),
+        ("GET", "/playground/../settings.py", 404),
+        ("GET", "/playground/%2e%2e/settings.py", 404),
+        ("GET", "/docs", 404),
+        ("DELETE", "/recommend", 405),
+        ("PATCH", "/items", 405),
+        ("GET", "/items/unheard%20of", 404),
+        ("GET", "/items/%00", 404),
+        ("GET", "/items/%ff", 404),
+        ("GET", "/items/", 404),
+        ("GET", "/items/" + "x" * 5000, 404),
+        ("GET", "/items/unheard/picture", 404),
+        ("GET", "/items?limit=0", 422),
+        ("GET", "/items?limit=many", 422),
+        ("GET", "/items?cursor=made-up", 422),
+        ("GET", "/items?cursor=%C3%A4%00", 422),
+        ("GET", "/items?q=" + "x" * 201, 422),
+    ],
+)
+async def test_the_framework_answers_in_the_same_manner(
+    client: httpx.AsyncClient, method: str, path: str, status: int
+) -> None:
+    problem = problem_of(await client.request(method, path), status)
+    assert problem["detail"]
+
+
+async def test_a_405_says_what_is_taken(client: httpx.AsyncClient) -> None:
+    assert "POST" in (await client.delete("/recommend")).headers["allow"]
+    assert (await client.patch("/items/mug")).headers["allow"] == "DELETE, GET, PUT"
+    assert (await client.delete("/playground/playground.js")).headers["allow"] == "GET, HEAD"
+
+
+async def test_a_request_id_is_echoed_and_a_strange_one_replaced(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/health/live", headers={"X-Request-ID": "shop-42.a:b"})
+    assert answer.headers["x-request-id"] == "shop-42.a:b"
+    for strange in ("a b", "x" * 129, "a\tb", "é"):
+        answer = await client.get("/health/live", headers={"X-Request-ID": strange.encode()})
+        assert answer.headers["x-request-id"] != strange
+        assert len(answer.headers["x-request-id"]) == 32
+
+
+async def test_every_answer_carries_the_security_headers(client: httpx.AsyncClient) -> None:
+    for path in ("/", "/health/live", "/nowhere", "/openapi.json"):
+        headers = (await client.get(path)).headers
+        assert "default-src 'self'" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+
+
+async def test_our_own_fault_is_a_500_without_a_traceback(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a secret detail")
+
+    monkeypatch.setattr("service.serving.Serving.page", fail)
+    answer = await client.get("/items")
+    problem = problem_of(answer, 500)
+    assert "secret" not in answer.text
+    assert problem["title"] == "CLAIRO is at fault"
+
+
+async def test_a_client_that_leaves_amid_its_body_is_no_error_of_ours(
+    client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = client._transport.app  # type: ignore[attr-defined]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/items",
+        "raw_path": b"/items",
+        "root_path": "",
+        "scheme": "http",
+        "http_version": "1.1",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json")],
+    }
+    messages = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+    sent: list[object] = []
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    async def send(message: object) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    assert sent == []
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

@@ -1,0 +1,135 @@
+"""Idempotency-Key: one call, one answer, however often it is sent."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import func, select, update
+
+from clairo_core.bundle.bundle import Bundle, load_bundle
+from service.errors import IdempotencyKeyReusedError
+from service.store import idempotency
+from service.store.database import Database
+from service.store.idempotency import IdempotencyStore, StoredAnswer
+from service.store.tables import idempotency_records
+from tests.running_service import drawn_picture, running_service
+from tests.tiny import tiny_bundle
+
+KEY = {"Idempotency-Key": "order-17"}
+MUG = {"item_id": "mug", "title": "Dawn mug"}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
+
+
+@pytest.fixture
+async def client(bundle: Bundle) -> AsyncIterator[httpx.AsyncClient]:
+    async with running_service(bundle) as client:
+        yield client
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    database = Database(tmp_path / "clairo.db")
+    await database.open()
+    yield database
+    await database.close()
+
+
+async def test_an_item_that_is_posted_again_gets_the_same_answer(client: httpx.AsyncClient) -> None:
+    first = await client.post("/items", json=MUG, headers=KEY)
+    again = await client.post("/items", json=MUG, headers=KEY)
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.content == first.content
+    assert again.headers["location"] == first.headers["location"]
+    assert again.headers["idempotency-replayed"] == "true"
+    assert (await client.post("/items", json=MUG)).status_code == 409
+    other = await client.post("/items", json=MUG | {"title": "Dusk mug"}, headers=KEY)
+    assert other.status_code == 422
+    assert other.json()["type"] == "urn:clairo:problem:idempotency-key-reused"
+
+
+async def test_a_form_sent_again_is_the_same_body_under_another_boundary(client: httpx.AsyncClient) -> None:
+    for _ in range(2):
+        files = {"picture": ("mug.png", drawn_picture(), "image/png")}
+        answer = await client.post("/items", data={"item_id": "mug"}, files=files, headers=KEY)
+        assert answer.status_code == 201, answer.text
+
+
+async def test_calls_at_once_are_run_once(client: httpx.AsyncClient) -> None:
+    answers = await asyncio.gather(*(client.post("/items", json=MUG, headers=KEY) for _ in range(5)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.content for answer in answers}) == 1
+
+
+async def test_a_call_that_failed_leaves_its_key_free(client: httpx.AsyncClient) -> None:
+    await client.post("/items", json=MUG)
+    assert (await client.post("/items", json=MUG, headers=KEY)).status_code == 409
+    assert (await client.post("/items", json=MUG | {"item_id": "jug"}, headers=KEY)).status_code == 201
+
+
+async def test_an_attempt_that_was_cut_short_after_its_work_is_answered_as_if_it_had_not_been(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    data_dir = tmp_path / "store"
+    async with running_service(bundle, data_dir=data_dir, database_url="") as client:
+        first = await client.post("/items", json=MUG, headers=KEY)
+        database = Database(data_dir / "clairo.db")
+        async with database.transaction() as connection:
+            await connection.execute(update(idempotency_records).values(status=None, body=None))
+        await database.close()
+        again = await client.post("/items", json=MUG, headers=KEY)
+        assert (again.status_code, again.content) == (201, first.content)
+
+
+async def test_feedback_and_bulk_jobs_are_answered_once(client: httpx.AsyncClient) -> None:
+    event = {"event_id": "e", "user_id": "ann", "item_id": "x", "type": "click"}
+    feedback = [await client.post("/feedback", json={"events": [event]}, headers=KEY) for _ in range(2)]
+    assert [answer.json()["num_accepted"] for answer in feedback] == [1, 1]
+    headers = KEY | {"Content-Type": "application/jsonl"}
+    body = b'{"item_id": "a", "title": "A"}\n'
+    jobs = [await client.post("/items/bulk", content=body, headers=headers) for _ in range(2)]
+    assert jobs[0].json() == jobs[1].json()
+    assert jobs[0].headers["location"] == jobs[1].headers["location"]
+    other = await client.post("/items/bulk", content=body * 2, headers=headers)
+    assert other.status_code == 422
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 256, "\x7f"])
+async def test_a_header_that_is_no_key_is_refused(client: httpx.AsyncClient, key: str) -> None:
+    answer = await client.post("/items", json=MUG, headers={"Idempotency-Key": key})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["loc"] == ["header", "Idempotency-Key"]
+
+
+async def test_records_are_of_one_call_and_end_after_a_day(database: Database) -> None:
+    store = IdempotencyStore(database)
+    assert not (await store.claim("create_item", "k", "one")).is_retry
+    assert (await store.claim("create_item", "k", "one")).is_retry
+    assert not (await store.claim("add_feedback", "k", "two")).is_retry
+    with pytest.raises(IdempotencyKeyReusedError):
+        await store.claim("create_item", "k", "two")
+    answer = StoredAnswer(201, {"location": "/items/x"}, b"{}")
+    await store.keep_answer("create_item", "k", answer)
+    assert (await store.claim("create_item", "k", "one")).answer == answer
+    async with database.transaction() as connection:
+        await connection.execute(update(idempotency_records).values(created_at=datetime.now(UTC) - timedelta(days=2)))
+    assert not (await store.claim("create_item", "k", "two")).is_retry
+
+
+async def test_records_are_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idempotency, "MAX_RECORDS", 5)
+    monkeypatch.setattr(idempotency, "PRUNE_EVERY", 1)
+    store = IdempotencyStore(database)
+    for number in range(20):
+        await store.claim("create_item", f"k{number}", "body")
+    async with database.reading() as connection:
+        count: Any = (await connection.execute(select(func.count()).select_from(idempotency_records))).scalar_one()
+    assert count <= 6
+    assert (await store.claim("create_item", "k19", "body")).is_retry

@@ -1,0 +1,54 @@
+"""Numbers as JSON and urls write them, and nothing that would have to be guessed."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from clairo_core.bundle.bundle import Bundle, load_bundle
+from tests.running_service import running_service
+from tests.tiny import tiny_bundle
+
+WRONG: list[dict[str, Any]] = [
+    {"seed": 1349.0},
+    {"seed": "12"},
+    {"seed": True},
+    {"limit": 10.0},
+    {"limit": "10"},
+    {"limit": True},
+    {"include_seen": 1},
+    {"include_seen": "true"},
+    {"diversity": "0.5"},
+    {"history": [{"item_id": "a", "timestamp": "3"}]},
+    {"filter": {"attribute": "price", "range": {"gte": "3"}}},
+]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
+
+
+@pytest.fixture
+async def client(bundle: Bundle) -> AsyncIterator[httpx.AsyncClient]:
+    async with running_service(bundle) as client:
+        yield client
+
+
+async def test_a_body_takes_no_number_of_another_kind(client: httpx.AsyncClient) -> None:
+    for wrong in WRONG:
+        body = {"history": []} | wrong
+        assert (await client.post("/recommend", json=body)).status_code == 422, wrong
+        batch = (await client.post("/recommend/batch", json={"requests": [body]})).json()
+        assert batch["results"][0]["problem"]["status"] == 422, wrong
+
+
+async def test_a_url_takes_decimal_digits_alone(client: httpx.AsyncClient) -> None:
+    for path in ("/items", "/items/item-0/similar", "/users/ann", "/jobs/abc"):
+        for limit in ("10.0", "%2B10", "%2010", "1_0", "010", "1e1", "true", "", "٣", "9" * 30):
+            answer = await client.get(f"{path}?limit={limit}")
+            assert answer.status_code == 422, (path, limit)
+            assert answer.json()["errors"][0]["loc"] == ["query", "limit"]
+    for path in ("/items", "/items/item-0/similar", "/users/ann"):
+        assert (await client.get(f"{path}?limit=10")).status_code == 200

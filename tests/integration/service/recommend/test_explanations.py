@@ -1,0 +1,111 @@
+"""`explain` in POST /recommend: what is said is what leaving items out shows."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.items import UserHistory
+from clairo_core.recommendation import RecommendationRequest
+from service.recommend.explanations import LEAST_EFFECT
+from tests.running_service import running_service
+from tests.tiny import tiny_bundle
+
+HISTORY = ["item-3", "item-8", "item-20", "item-3"]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
+
+
+@pytest.fixture
+async def client(bundle: Bundle) -> AsyncIterator[httpx.AsyncClient]:
+    async with running_service(bundle) as client:
+        yield client
+
+
+async def explained(client: httpx.AsyncClient, **request: Any) -> dict[str, Any]:
+    answer = await client.post("/recommend", json={"history": HISTORY, "limit": 6, "explain": True} | request)
+    assert answer.status_code == 200, answer.text
+    return answer.json()  # type: ignore[no-any-return]
+
+
+async def test_explaining_changes_nothing_but_the_explanation(client: httpx.AsyncClient) -> None:
+    answer, plain = await explained(client), await explained(client, explain=False)
+    assert [item | {"explanation": None} for item in answer["items"]] == plain["items"]
+    assert all(item["explanation"]["text"] for item in answer["items"])
+    assert (await explained(client))["items"] == answer["items"]
+
+
+async def test_the_effect_of_an_item_is_what_the_score_loses_without_it(
+    client: httpx.AsyncClient, bundle: Bundle
+) -> None:
+    recommender = bundle.recommender("cpu", num_views=2, num_beams=len(bundle.catalogue))
+
+    def scores_of(item_ids: list[str]) -> dict[str, float]:
+        # As wide as the catalogue, the search is exact: the slow twin of asking for the recommended items alone.
+        request = RecommendationRequest(history=UserHistory(tuple(item_ids)), limit=60, include_seen=True)
+        return {item.item_id: item.score for item in recommender.recommend_batch([request])[0].items}
+
+    whole = scores_of(HISTORY)
+    without = {left_out: scores_of([kept for kept in HISTORY if kept != left_out]) for left_out in set(HISTORY)}
+    for item in (await explained(client))["items"]:
+        lost = {left_out: whole[item["item_id"]] - scores[item["item_id"]] for left_out, scores in without.items()}
+        effects = {reason["item_id"]: reason["effect"] for reason in item["explanation"]["because_of"]}
+        assert effects == pytest.approx({left_out: lost[left_out] for left_out in effects}, abs=1e-3)
+        assert list(effects.values()) == sorted(effects.values(), reverse=True)
+        # Nothing is left out that makes the item clearly more likely, and nothing named that hardly does.
+        assert {left_out for left_out, loss in lost.items() if loss > LEAST_EFFECT + 1e-3} <= set(effects)
+        assert all(effect >= LEAST_EFFECT for effect in effects.values())
+
+
+async def test_what_both_items_share_is_what_the_catalogue_says(client: httpx.AsyncClient, bundle: Bundle) -> None:
+    items = {item.item_id: item for item in bundle.items}
+    names = bundle.vocabulary.category_names
+    for recommended in (await explained(client, limit=20))["items"]:
+        feature_set = bundle.catalogue.feature_sets[bundle.catalogue.row_of(recommended["item_id"])]
+        for reason in recommended["explanation"]["because_of"]:
+            ours, theirs = items[recommended["item_id"]].attributes, items[reason["item_id"]].attributes
+            assert reason["shared_attributes"] == dict(set(ours.items()) & set(theirs.items()))
+            assert reason["title"] == items[reason["item_id"]].title
+            seen = bundle.catalogue.feature_sets[bundle.catalogue.row_of(reason["item_id"])]
+            codes = {(feature["category"], feature["value"]) for feature in reason["shared_features"]}
+            assert codes == {
+                (name, value)
+                for name, value, of_seen in zip(names, feature_set.tolist(), seen.tolist(), strict=True)
+                if value == of_seen and name != "collision"
+            }
+            assert set(reason["modality_similarity"]) == {"text", "image"}
+
+
+async def test_the_only_item_of_a_history_is_named_without_a_figure(client: httpx.AsyncClient) -> None:
+    for history in (["item-5"], ["item-5", "unheard of", "item-5"]):
+        for item in (await explained(client, history=history))["items"]:
+            (reason,) = item["explanation"]["because_of"]
+            assert reason["item_id"] == "item-5"
+            assert reason["effect"] is None
+            assert "the only one in the history" in item["explanation"]["text"]
+
+
+async def test_popular_items_say_that_the_history_said_nothing(client: httpx.AsyncClient) -> None:
+    for item in (await explained(client, history=[]))["items"]:
+        assert item["explanation"]["because_of"] == []
+        assert "no history to go by" in item["explanation"]["text"]
+
+
+async def test_every_wish_at_once_is_granted(client: httpx.AsyncClient) -> None:
+    mugs = {"attribute": "category", "equals": "mug"}
+    answer = await explained(client, filter=mugs, diversity=0.4, include_seen=True, seed=5, limit=4)
+    assert len(answer["items"]) == 4
+    assert all(item["explanation"]["text"] for item in answer["items"])
+
+
+async def test_a_queue_too_short_for_all_that_explaining_asks_is_overloaded(bundle: Bundle) -> None:
+    async with running_service(bundle, max_queue_depth=1, max_batch_size=1) as client:
+        answer = await client.post("/recommend", json={"history": HISTORY, "explain": True})
+        assert answer.status_code in (200, 429)
+        # What was refused holds no place in the queue.
+        assert (await client.post("/recommend", json={"history": HISTORY})).status_code == 200

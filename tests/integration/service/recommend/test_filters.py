@@ -1,0 +1,165 @@
+"""Filters in POST /recommend: who passes, what is said of those that make no sense, posted items included."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from clairo_core.bundle.bundle import Bundle, load_bundle
+from service.schemas.filters import MAX_FILTER_CONDITIONS, MAX_FILTER_DEPTH
+from tests.running_service import running_service
+from tests.tiny import tiny_bundle
+
+MUGS = {"attribute": "category", "equals": "mug"}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
+
+
+@pytest.fixture
+async def client(bundle: Bundle) -> AsyncIterator[httpx.AsyncClient]:
+    async with running_service(bundle) as client:
+        yield client
+
+
+async def recommended(client: httpx.AsyncClient, item_filter: dict[str, Any], **request: Any) -> dict[str, Any]:
+    answer = await client.post("/recommend", json={"history": ["item-0"], "filter": item_filter} | request)
+    assert answer.status_code == 200, answer.text
+    return answer.json()  # type: ignore[no-any-return]
+
+
+def ids_of(answer: dict[str, Any]) -> set[str]:
+    return {item["item_id"] for item in answer["items"]}
+
+
+def attributes_of(bundle: Bundle) -> dict[str, Any]:
+    return {item.item_id: item.attributes for item in bundle.items}
+
+
+async def test_every_item_passes_the_filter_and_none_that_does_is_lost(
+    client: httpx.AsyncClient, bundle: Bundle
+) -> None:
+    attributes = attributes_of(bundle)
+    cheap = {"attribute": "price", "range": {"gte": 10, "lt": 40}}
+    answer = await recommended(client, {"all_of": [MUGS, cheap]}, limit=100)
+    expected = {
+        item_id
+        for item_id, of_item in attributes.items()
+        if of_item["category"] == "mug" and 10 <= float(of_item["price"]) < 40 and item_id != "item-0"
+    }
+    assert ids_of(answer) == expected
+    assert answer["fallback_reason"] == "filter_exhausted"
+
+
+async def test_as_many_come_back_as_were_asked_for(client: httpx.AsyncClient, bundle: Bundle) -> None:
+    attributes = attributes_of(bundle)
+    answer = await recommended(client, {"not": MUGS}, limit=10)
+    assert len(ids_of(answer)) == 10
+    assert all(attributes[item_id]["category"] != "mug" for item_id in ids_of(answer))
+    assert answer["fallback_reason"] is None
+    assert {item["source"] for item in answer["items"]} == {"generative"}
+
+
+async def test_somebody_new_gets_popular_items_that_pass(client: httpx.AsyncClient, bundle: Bundle) -> None:
+    answer = await recommended(client, MUGS, history=[], limit=3)
+    assert all(attributes_of(bundle)[item_id]["category"] == "mug" for item_id in ids_of(answer))
+    assert len(ids_of(answer)) == 3
+    assert answer["fallback_reason"] == "empty_history"
+    everything = await recommended(client, MUGS, history=[], limit=100)
+    assert everything["fallback_reason"] == "filter_exhausted"
+
+
+async def test_a_filter_that_nothing_passes_gives_nothing_and_says_so(client: httpx.AsyncClient) -> None:
+    answer = await recommended(client, {"attribute": "category", "equals": "boat"})
+    assert answer["items"] == []
+    assert answer["fallback_reason"] == "filter_exhausted"
+
+
+async def test_a_posted_item_passes_by_its_own_attributes(client: httpx.AsyncClient) -> None:
+    assert (await recommended(client, {"only_new": True}))["items"] == []
+    unheard_of = await client.post(
+        "/recommend", json={"history": [], "filter": {"attribute": "colour", "equals": "teal"}}
+    )
+    assert unheard_of.status_code == 422
+    posted = {"item_id": "new", "title": "A teal mug", "attributes": {"category": "mug", "colour": "teal"}}
+    assert (await client.post("/items", json=posted)).status_code == 201
+    assert ids_of(await recommended(client, {"attribute": "colour", "equals": "teal"})) == {"new"}
+    assert ids_of(await recommended(client, {"only_new": True})) == {"new"}
+    assert "new" in ids_of(await recommended(client, MUGS, limit=100))
+    assert "new" not in ids_of(await recommended(client, {"only_new": False}, limit=100))
+    has_no_price = {"attribute": "price", "exists": False}
+    assert ids_of(await recommended(client, has_no_price)) == {"new"}
+
+
+async def test_another_filter_is_another_answer(client: httpx.AsyncClient) -> None:
+    lamps = {"attribute": "category", "in": ["lamp"]}
+    mugs = await recommended(client, MUGS, limit=5)
+    assert not ids_of(mugs) & ids_of(await recommended(client, lamps, limit=5))
+    assert (await recommended(client, MUGS, limit=5))["items"] == mugs["items"]
+
+
+def nested(depth: int) -> dict[str, Any]:
+    innermost: dict[str, Any] = {"only_new": True}
+    for _ in range(depth - 1):
+        innermost = {"not": innermost}
+    return innermost
+
+
+@pytest.mark.parametrize(
+    ("item_filter", "where"),
+    [
+        ({}, []),
+        ("mug", []),
+        ({"brand": "x"}, []),
+        ({"equals": "mug"}, []),
+        ({"attribute": "category"}, []),
+        ({"attribute": "category", "only_new": True}, []),
+        (MUGS | {"exists": True}, []),
+        ({"attribute": "category", "equals": None}, []),
+        ({"attribute": "category", "equals": True}, ["equals"]),
+        ({"attribute": "category", "equals": ["mug"]}, ["equals"]),
+        ({"attribute": "category", "in": "mug"}, ["in"]),
+        ({"attribute": "category", "in": ["x"] * 1001}, ["in"]),
+        ({"attribute": "price", "range": {}}, ["range"]),
+        ({"attribute": "price", "range": {"gte": "5"}}, ["range", "gte"]),
+        ({"attribute": "price", "range": {"min": 5}}, ["range", "min"]),
+        ({"attribute": "price", "equals": 10**400}, []),
+        ({"all_of": [MUGS, {"any_of": [{"exists": 1}]}]}, ["all_of", 1, "any_of", 0]),
+        (nested(MAX_FILTER_DEPTH + 1), []),
+        ({"any_of": [MUGS] * MAX_FILTER_CONDITIONS}, []),
+        ({"attribute": "colour", "exists": True}, ["attribute"]),
+        ({"all_of": [MUGS, {"not": {"attribute": "colour", "exists": True}}]}, ["all_of", 1, "not", "attribute"]),
+        ({"attribute": "category", "range": {"gte": 5}}, ["range"]),
+        ({"attribute": "category", "equals": 5}, ["equals"]),
+        ({"attribute": "\ud800", "exists": True}, []),
+    ],
+)
+async def test_a_filter_that_makes_no_sense_is_named(
+    client: httpx.AsyncClient, item_filter: Any, where: list[Any]
+) -> None:
+    body = json.dumps({"history": ["item-0"], "filter": item_filter})
+    answer = await client.post("/recommend", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422, answer.text
+    expected = ["body", "filter", *where]
+    assert any(error["loc"][: len(expected)] == expected for error in answer.json()["errors"]), answer.text
+
+
+async def test_the_attributes_that_there_are_are_said(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/recommend", json={"history": [], "filter": {"attribute": "colour", "exists": True}})
+    assert "there are category, price" in answer.json()["detail"]
+
+
+async def test_a_filter_as_deep_and_as_large_as_allowed_is_taken(client: httpx.AsyncClient) -> None:
+    assert (await recommended(client, nested(MAX_FILTER_DEPTH)))["items"] is not None
+    many = {"any_of": [MUGS] * (MAX_FILTER_CONDITIONS - 1)}
+    assert (await recommended(client, many, limit=2))["fallback_reason"] is None
+
+
+async def test_nesting_beyond_reason_is_refused_without_harm(client: httpx.AsyncClient) -> None:
+    body = '{"history": [], "filter": ' + '{"not": ' * 900 + '{"only_new": true}' + "}" * 901
+    answer = await client.post("/recommend", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422, answer.text

@@ -1,0 +1,92 @@
+"""`clairo-train compare` with a trained bundle: the same figures as `evaluate`, and a cache that keeps them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from training.cli import app
+from training.demo_shop import write_demo_shop
+
+SMALL = (
+    "fit.max_epochs=1",
+    "fit.validation_users=20",
+    "generator.d_model=16",
+    "generator.d_ff=32",
+    "generator.num_layers=1",
+    "encode.modalities=['text']",
+    "encode.text_dim=16",
+    "fuse.dim_per_modality=8",
+    "align.dim=16",
+    "evaluate.num_beams=20",
+    "evaluate.num_resamples=50",
+)
+
+
+def run(*arguments: str | Path) -> tuple[str, str]:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout, result.stderr
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shop")
+    write_demo_shop(folder, num_items=80, num_users=60)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("bundles") / "small"
+    overrides = [part for setting in SMALL for part in ("--set", setting)]
+    run("run", "--data", shop, "--out", out, "--device", "cpu", *overrides)
+    return out
+
+
+def test_a_bundle_stands_beside_the_baselines_with_the_figures_of_evaluate(
+    shop: Path, bundle: Path, tmp_path: Path
+) -> None:
+    run("evaluate", bundle, "--data", shop, "--device", "cpu", "--json", tmp_path / "evaluated.json")
+    arguments = ("compare", "--data", shop, "--out", tmp_path / "out", "--device", "cpu", "--resamples", "50")
+    first, _ = run(*arguments, "--baselines", "popularity,markov", "--bundle", bundle, "--parts")
+    assert "small - markov" in first
+    evaluated = json.loads((tmp_path / "evaluated.json").read_text(encoding="utf-8"))
+    compared = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    names = {"clairo": "small", "popularity": "popularity"}
+    names |= {part: f"small, {part}" for part in ("generator", "dense head")}
+    assert {row["ranker"] for row in evaluated["rows"]} == set(names)
+    for row in evaluated["rows"]:
+        ranker = names[row["ranker"]]
+        for metric in row["metrics"]:
+            figure = next(
+                figure
+                for figure in compared["figures"]
+                if (figure["ranker"], figure["seen_items"], figure["slice_kind"], figure["metric"])
+                == (ranker, row["seen_items"], "all", metric["name"])
+            )
+            assert figure["value"] == pytest.approx(metric["value"])
+    mixed, news = run(*arguments, "--baselines", "popularity,markov,ease", "--bundle", bundle, "--mix")
+    assert news.count("unchanged") == 3
+    assert "markov + ease" in mixed
+    assert "small + markov + ease" in mixed
+
+
+def test_a_preset_is_trained_once_for_each_seed(shop: Path, tmp_path: Path) -> None:
+    preset = tmp_path / "little.toml"
+    preset.write_text("[encode]\nmodalities = ['text']\n", encoding="utf-8")
+    overrides = [part for setting in SMALL for part in ("--set", setting)]
+    arguments = ("compare", "--data", shop, "--out", tmp_path / "out", "--device", "cpu", "--resamples", "50")
+    arguments += ("--baselines", "popularity", "--presets", preset, *overrides)
+    run(*arguments, "--seeds", "1")
+    table, news = run(*arguments, "--seeds", "2")
+    assert "2 seeds" in table
+    assert "bundle-little-seed0: unchanged" in news
+    assert "rank-little-seed0: unchanged" in news
+    assert "bundle-little-seed1: unchanged" not in news
+    compared = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    first, second = compared["details"]["little"]
+    assert first["curve"]["losses"] != second["curve"]["losses"]
+    assert first["categories"][0]["num_used"] > 1
+    assert "Use of the codes" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")

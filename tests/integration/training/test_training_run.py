@@ -1,0 +1,152 @@
+"""A whole run on a small demo shop: a bundle that loads, measures the same again, and caches its stages."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from clairo_core.bundle.bundle import load_bundle
+from clairo_core.fusion import AlignedFusion, ConcatPcaFusion, EvenedFusion
+from clairo_core.items import Item, UserHistory
+from training.cli import app, run_command
+from training.demo_shop import write_demo_shop
+
+FAST = (
+    "fit.max_epochs=2",
+    "fit.validation_users=30",
+    "generator.d_model=16",
+    "generator.d_ff=32",
+    "generator.num_layers=1",
+    "encode.text_dim=16",
+    "fuse.dim_per_modality=8",
+    "align.dim=16",
+    "evaluate.num_beams=20",
+    "evaluate.num_resamples=50",
+)
+
+
+def arguments(shop: Path, out: Path, *overrides: str) -> list[str]:
+    flags = [part for override in (*FAST, *overrides) for part in ("--set", override)]
+    return ["run", "--data", str(shop), "--out", str(out), "--device", "cpu", *flags]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shop")
+    write_demo_shop(folder, num_items=80, num_users=100)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle_folder(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("bundles") / "small"
+    result = CliRunner().invoke(app, arguments(shop, out))
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def test_the_bundle_loads_and_recommends(bundle_folder: Path) -> None:
+    bundle = load_bundle(bundle_folder)
+    recommender = bundle.recommender("cpu")
+    history = UserHistory(bundle.catalogue.item_ids[:3])
+    answer = recommender.recommend(history, 10)
+    assert len({entry.item_id for entry in answer.items}) == 10
+    assert not {entry.item_id for entry in answer.items} & set(history.item_ids)
+
+
+def test_what_people_did_placed_the_items_and_a_posted_one_is_placed_by_what_was_learned(bundle_folder: Path) -> None:
+    bundle = load_bundle(bundle_folder)
+    assert isinstance(bundle.fusion, EvenedFusion)
+    assert isinstance(bundle.fusion.content, AlignedFusion)
+    posted = Item(item_id="new", texts={"title": bundle.items[0].title}, picture=bundle.read_picture(0))
+    described = bundle.describe(posted, bundle.catalogue.taken)
+    assert described.item_embedding.shape == (16,)
+    assert np.abs(described.item_embedding).max() > 0
+    assert described.feature_set not in bundle.catalogue.taken
+
+
+def test_a_shop_without_repeat_sales_is_placed_by_content_alone(shop: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, arguments(shop, tmp_path / "content", "align.dim=64", "fit.max_epochs=1"))
+    assert result.exit_code == 0, result.output
+    assert "too few items were used twice" in result.stderr
+    fusion = load_bundle(tmp_path / "content").fusion
+    assert isinstance(fusion, EvenedFusion)
+    assert isinstance(fusion.content, ConcatPcaFusion)
+
+
+def test_no_two_items_share_a_feature_set(bundle_folder: Path) -> None:
+    feature_sets = load_bundle(bundle_folder).catalogue.feature_sets.tolist()
+    assert len({tuple(feature_set) for feature_set in feature_sets}) == len(feature_sets)
+
+
+def test_evaluate_gives_the_figures_that_training_gave(bundle_folder: Path, shop: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        app, ["evaluate", str(bundle_folder), "--data", str(shop), "--json", str(tmp_path / "table.json")]
+    )
+    assert result.exit_code == 0, result.output
+    assert "recall@10" in result.output
+    again = json.loads((tmp_path / "table.json").read_text(encoding="utf-8"))
+    trained = load_bundle(bundle_folder).manifest.metrics["evaluation"]
+    assert again["rows"] == json.loads(json.dumps(trained["rows"]))
+
+
+def test_a_second_run_takes_its_stages_from_the_cache(bundle_folder: Path, shop: Path) -> None:
+    out = bundle_folder.parent / "again"
+    result = CliRunner().invoke(app, arguments(shop, out))
+    assert result.exit_code == 0, result.output
+    for stage in ("encode-text", "encode-image", "fuse", "quantize", "vocabulary", "generator"):
+        assert f"{stage}: unchanged" in result.stderr
+    first, second = load_bundle(bundle_folder), load_bundle(out)
+    assert first.manifest.bundle_id == second.manifest.bundle_id
+
+
+def test_histories_are_read_by_what_does_better_on_validation(bundle_folder: Path, shop: Path) -> None:
+    result = CliRunner().invoke(app, arguments(shop, bundle_folder.parent / "read", "dense.encoder=auto"))
+    assert result.exit_code == 0, result.output
+    said = re.search(
+        r"dense head: (\w+), by validation NDCG@10 .*: recurrent ([.\d]+), transformer ([.\d]+)", result.stderr
+    )
+    assert said is not None
+    kept, of_each = said[1], {"recurrent": float(said[2]), "transformer": float(said[3])}
+    assert of_each[kept] == max(of_each.values())
+    ranking = load_bundle(bundle_folder.parent / "read").joint_ranking
+    assert ranking is not None
+    assert kept in ranking.dense_head.encoder.kind
+
+
+def test_another_setting_runs_only_the_stages_that_depend_on_it(bundle_folder: Path, shop: Path) -> None:
+    result = CliRunner().invoke(app, arguments(shop, bundle_folder.parent / "other", "fit.max_epochs=1"))
+    assert result.exit_code == 0, result.output
+    assert "vocabulary: unchanged" in result.stderr
+    assert "generator: unchanged" not in result.stderr
+
+
+@pytest.mark.parametrize("modality", ["text", "image"])
+def test_one_modality_alone_is_enough(bundle_folder: Path, shop: Path, modality: str) -> None:
+    out = bundle_folder.parent / modality
+    result = CliRunner().invoke(app, arguments(shop, out, f"encode.modalities={modality}", "fit.max_epochs=1"))
+    assert result.exit_code == 0, result.output
+    bundle = load_bundle(out)
+    assert set(bundle.encoders) == {modality}
+    assert len({tuple(row) for row in bundle.catalogue.feature_sets.tolist()}) == 80
+
+
+def test_a_bundle_that_is_there_is_not_overwritten_unasked(
+    bundle_folder: Path, shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run_command(lambda: app(arguments(shop, bundle_folder), standalone_mode=False))
+    assert stopped.value.code == 2
+    assert "add --overwrite" in capsys.readouterr().err
+
+
+def test_bad_data_is_one_line_on_standard_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run_command(lambda: app(arguments(tmp_path / "nowhere", tmp_path / "out"), standalone_mode=False))
+    assert stopped.value.code == 2
+    message = capsys.readouterr().err
+    assert "nowhere" in message
+    assert "Traceback" not in message

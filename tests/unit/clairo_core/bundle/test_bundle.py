@@ -1,0 +1,260 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clairo_core.bundle.bundle import Bundle, BundleParts, load_bundle, write_bundle
+from clairo_core.bundle.bundle_items import MAX_SHOWN_SIDE
+from clairo_core.bundle.manifest import BUNDLE_SCHEMA, set_aside_name
+from clairo_core.encoders.pictures import decode_picture
+from clairo_core.errors import (
+    BundleDigestError,
+    BundleError,
+    BundleManifestError,
+    BundleNotFoundError,
+    NewerBundleError,
+)
+from clairo_core.items import Item, UserHistory
+from tests.tiny import drawn_picture, tiny_bundle, tiny_items, write_random_t5
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory) -> Path:
+    return tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
+
+
+@pytest.fixture
+def folder(tmp_path, written) -> Path:
+    """A bundle that the test may break."""
+    copy = tmp_path / "bundle"
+    for path in written.rglob("*"):
+        if path.is_file():
+            (copy / path.relative_to(written)).parent.mkdir(parents=True, exist_ok=True)
+            (copy / path.relative_to(written)).write_bytes(path.read_bytes())
+    return copy
+
+
+@pytest.fixture(scope="module")
+def bundle(written) -> Bundle:
+    return load_bundle(written)
+
+
+def parts_of(bundle: Bundle) -> BundleParts:
+    items = [dataclasses.replace(item, picture=bundle.read_picture(row)) for row, item in enumerate(bundle.items)]
+    return BundleParts(
+        preset=bundle.manifest.preset,
+        dataset_name=bundle.manifest.dataset_name,
+        dataset_fingerprint=bundle.manifest.dataset_fingerprint,
+        settings=bundle.manifest.settings,
+        metrics=bundle.manifest.metrics,
+        vocabulary=bundle.vocabulary,
+        catalogue=bundle.catalogue,
+        popularity=bundle.popularity,
+        items=items,
+        generator_folder=bundle.generator_folder,
+        encoders=bundle.encoders,
+        fusion=bundle.fusion,
+        quantizer=bundle.quantizer,
+        item_embeddings=bundle.item_embeddings,
+    )
+
+
+def change_manifest(folder: Path, **fields: object) -> None:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def test_a_loaded_bundle_holds_what_was_written(bundle):
+    items = tiny_items(60)
+    assert [item.item_id for item in bundle.items] == [item.item_id for item in items]
+    assert bundle.items[3].texts == items[3].texts
+    assert bundle.items[3].attributes == items[3].attributes
+    assert bundle.read_picture(3) == items[3].picture
+    assert (bundle.has_picture(3), bundle.has_picture(6), bundle.read_picture(6)) == (True, False, None)
+    assert bundle.read_picture(60) is None
+    assert bundle.missing_modalities(3) == ()
+    assert bundle.missing_modalities(6) == ("image",)
+    assert bundle.manifest.schema_version == BUNDLE_SCHEMA
+    assert bundle.manifest.bundle_id.startswith("tiny-shop-")
+    assert bundle.manifest.encoders == {"text": "builtin-text", "image": "builtin-image"}
+    assert len(bundle.popularity) == len(bundle.catalogue) == 60
+
+
+def test_a_loaded_bundle_recommends(bundle):
+    answer = bundle.recommender("cpu", num_views=2, num_beams=10).recommend(UserHistory(("item-1", "item-2")), 10)
+    assert len({entry.item_id for entry in answer.items}) == 10
+    assert {entry.source for entry in answer.items} == {"generative"}
+
+
+def test_writing_the_same_parts_gives_the_same_id(bundle, tmp_path):
+    again = write_bundle(tmp_path / "again", parts_of(bundle))
+    assert again.bundle_id == bundle.manifest.bundle_id
+    other = write_bundle(tmp_path / "other", dataclasses.replace(parts_of(bundle), popularity=np.zeros(60)))
+    assert other.bundle_id != bundle.manifest.bundle_id
+    renamed = write_bundle(tmp_path / "renamed", dataclasses.replace(parts_of(bundle), metrics={"ndcg@10": 0.5}))
+    assert renamed.bundle_id == bundle.manifest.bundle_id
+
+
+def test_describing_a_bundles_own_item_gives_its_codes_and_a_free_feature_set(bundle):
+    item, row = tiny_items(60)[3], 3
+    described = bundle.describe(item, bundle.catalogue.taken)
+    np.testing.assert_allclose(described.item_embedding, bundle.item_embeddings.item_embeddings[row], atol=1e-5)
+    assert described.semantic_id == tuple(bundle.catalogue.feature_sets[row][:-1].tolist())
+    assert described.feature_set not in bundle.catalogue.taken
+    assert described.missing_modalities == ()
+    own = bundle.describe(item, ())
+    assert own.feature_set[:-1] == described.semantic_id
+
+
+def test_a_described_item_can_be_generated_at_once(bundle):
+    recommender = bundle.recommender("cpu", num_views=1, num_beams=100)
+    item = Item(item_id="posted", texts={"title": "a green lamp"})
+    described = bundle.describe(item, recommender.catalogue.taken)
+    assert described.missing_modalities == ("image",)
+    catalogue = recommender.catalogue.with_item("posted", described.feature_set, recommender.tokenizer)
+    assert tuple(catalogue.canonical[60].tolist()) == described.tokens
+    answer = recommender.with_catalogue(catalogue).recommend(UserHistory(("item-0",)), 100)
+    assert ("posted", "generative") in {(entry.item_id, entry.source) for entry in answer.items}
+
+
+def test_an_item_without_content_takes_the_training_mean(bundle):
+    described = bundle.describe(Item(item_id="bare"), ())
+    assert set(described.missing_modalities) == {"text", "image"}
+
+
+def test_a_bundle_of_precomputed_codes_cannot_describe_items(tmp_path):
+    bundle = load_bundle(tiny_bundle(tmp_path / "codes", num_items=20, can_ingest=False))
+    assert not bundle.can_ingest
+    assert bundle.missing_modalities(0) == ()
+    assert len(bundle.recommender("cpu").recommend(UserHistory(("item-1",)), 5).items) == 5
+    with pytest.raises(BundleError, match="precomputed codes and cannot describe item 'new'"):
+        bundle.describe(Item(item_id="new"), ())
+
+
+def test_every_file_that_is_missing_truncated_or_altered_is_named(folder):
+    names = list(json.loads((folder / "manifest.json").read_text())["files"])
+    assert "generator/model.safetensors" in names
+    for name in names:
+        path, content = folder / name, (folder / name).read_bytes()
+        for damaged in (None, content[:-1], content[:-1] + bytes([content[-1] ^ 1])):
+            path.unlink()
+            if damaged is not None:
+                path.write_bytes(damaged)
+            with pytest.raises(BundleDigestError, match=name):
+                load_bundle(folder)
+            path.write_bytes(content)
+    load_bundle(folder)
+
+
+def test_a_newer_bundle_is_refused_by_its_schema(folder):
+    change_manifest(folder, schema_version=BUNDLE_SCHEMA + 1, files="in another form")
+    with pytest.raises(NewerBundleError, match=f"schema {BUNDLE_SCHEMA + 1}, this CLAIRO reads up to {BUNDLE_SCHEMA}"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[1]", "{}", '{"schema_version": "1"}', '{"schema_version": 1}', "\x00\xff"]
+)
+def test_a_damaged_manifest_is_refused_by_name(folder, content):
+    (folder / "manifest.json").write_bytes(content.encode("latin-1"))
+    with pytest.raises(BundleManifestError, match=r"manifest\.json"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("files", {"a": 1}), ("bundle_id", 7), ("encoders", []), ("max_history_items", "20")]
+)
+def test_a_manifest_field_of_another_type_is_named(folder, name, value):
+    change_manifest(folder, **{name: value})
+    with pytest.raises(BundleManifestError, match=name):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "items/../../outside"])
+def test_a_manifest_that_points_outside_the_bundle_is_refused(folder, name):
+    change_manifest(folder, files={name: "0" * 64})
+    with pytest.raises(BundleManifestError, match="outside the bundle"):
+        load_bundle(folder)
+
+
+def test_a_folder_without_a_bundle_is_refused_by_name(tmp_path):
+    with pytest.raises(BundleNotFoundError, match="nowhere: no bundle here"):
+        load_bundle(tmp_path / "nowhere")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BundleNotFoundError):
+        load_bundle(tmp_path / "file")
+
+
+def test_writing_replaces_a_bundle_and_leaves_nothing_beside_it(bundle, folder):
+    before = load_bundle(folder)
+    write_bundle(folder, dataclasses.replace(parts_of(bundle), popularity=np.arange(60)))
+    assert load_bundle(folder).popularity.tolist() == list(range(60))
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    # The one that is being served still shows its pictures.
+    assert before.read_picture(3) == bundle.read_picture(3)
+
+
+def test_what_is_no_bundle_is_never_replaced(bundle, tmp_path):
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "thesis.txt").write_text("years of work")
+    with pytest.raises(BundleError, match="precious is there and is no bundle"):
+        write_bundle(tmp_path / "precious", parts_of(bundle))
+    assert (tmp_path / "precious" / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_write_that_fails_leaves_the_old_bundle(bundle, folder):
+    def fail_at_once(steps, label, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_bundle(folder, parts_of(bundle), progress=fail_at_once)
+    assert load_bundle(folder).manifest.bundle_id == bundle.manifest.bundle_id
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_after_a_kill_between_the_two_renames_the_next_write_finds_the_old_bundle(bundle, folder):
+    folder.rename(set_aside_name(folder))
+    with pytest.raises(BundleNotFoundError, match="a write was cut off: rename"):
+        load_bundle(folder)
+
+    def fail_at_once(steps, label, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_bundle(folder, parts_of(bundle), progress=fail_at_once)
+    load_bundle(folder)
+
+
+def test_parts_that_do_not_belong_together_are_refused(bundle, tmp_path):
+    parts = parts_of(bundle)
+    for wrong, message in (
+        (dataclasses.replace(parts, items=parts.items[::-1]), "same items in the same order"),
+        (dataclasses.replace(parts, popularity=np.zeros(3)), "same items in the same order"),
+        (dataclasses.replace(parts, fusion=None), "or none of them"),
+        (dataclasses.replace(parts, encoders={"text": bundle.encoders["text"]}), "one encoder for each modality"),
+        (dataclasses.replace(parts, generator_folder=tmp_path), r"config\.json is missing"),
+    ):
+        with pytest.raises(BundleError, match=message):
+            write_bundle(tmp_path / "refused", wrong)
+    assert not (tmp_path / "refused").exists()
+
+
+def test_large_pictures_are_stored_smaller_and_unreadable_ones_not_at_all(bundle, tmp_path):
+    parts = parts_of(bundle)
+    items = list(parts.items)
+    noise = np.random.default_rng(0)
+    items[0] = dataclasses.replace(items[0], picture=drawn_picture((200, 30, 30), noise, side=1300))
+    items[1] = dataclasses.replace(items[1], picture=b"no picture at all")
+    write_bundle(tmp_path / "pictures", dataclasses.replace(parts, items=items))
+    stored = load_bundle(tmp_path / "pictures")
+    assert max(decode_picture(stored.read_picture(0)).size) == MAX_SHOWN_SIDE
+    assert not stored.has_picture(1)
+
+
+def test_a_checkpoint_of_another_vocabulary_is_refused_when_a_recommender_is_made(bundle, tmp_path):
+    checkpoint = write_random_t5(tmp_path / "t5", bundle.vocabulary.size + 1)
+    write_bundle(tmp_path / "mixed", dataclasses.replace(parts_of(bundle), generator_folder=checkpoint))
+    with pytest.raises(Exception, match="use the vocabulary that the generator was trained with"):
+        load_bundle(tmp_path / "mixed").recommender("cpu")

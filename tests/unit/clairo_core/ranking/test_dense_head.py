@@ -1,0 +1,139 @@
+"""The dense head: probabilities over all items, nothing seen of what comes later, posted items by their content."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clairo_core.errors import DenseHeadError
+from clairo_core.ranking import DenseHead, load_dense_head
+from clairo_core.ranking.history_encoder import HistoryEncoder, RecurrentHistoryEncoder, TransformerHistoryEncoder
+from clairo_core.storage.growing_rows import DeviceCopy, GrowingRows
+
+NUM_ITEMS, DIM, CONTENT = 20, 8, 3
+
+
+def recurrent() -> HistoryEncoder:
+    return RecurrentHistoryEncoder(DIM, width=10, max_history_items=6)
+
+
+def transformer() -> HistoryEncoder:
+    return TransformerHistoryEncoder(DIM, num_layers=2, num_heads=2, max_history_items=6)
+
+
+both_encoders = pytest.mark.parametrize("new_encoder", [recurrent, transformer])
+
+
+def random_head(seed: int = 0, new_encoder: Callable[[], HistoryEncoder] = transformer) -> DenseHead:
+    torch.manual_seed(seed)
+    random = np.random.default_rng(seed)
+    vectors = random.normal(size=(NUM_ITEMS, DIM)).astype(np.float32)
+    return DenseHead(new_encoder().eval(), GrowingRows(vectors), random.normal(size=(CONTENT, DIM)).astype(np.float32))
+
+
+HISTORIES = st.lists(st.lists(st.integers(0, NUM_ITEMS - 1), min_size=1, max_size=9), min_size=1, max_size=5)
+
+
+@both_encoders
+@settings(max_examples=25, deadline=None)
+@given(histories=HISTORIES)
+def test_every_history_has_one_probability_an_item_whatever_stands_beside_it(
+    new_encoder: Callable[[], HistoryEncoder], histories: list[list[int]]
+) -> None:
+    head = random_head(new_encoder=new_encoder)
+    together = head.log_probabilities([np.array(history) for history in histories])
+    assert together.shape == (len(histories), NUM_ITEMS)
+    assert np.exp(together).sum(axis=1) == pytest.approx(np.ones(len(histories)), abs=1e-5)
+    for history, row in zip(histories, together, strict=True):
+        assert head.log_probabilities([np.array(history)])[0] == pytest.approx(row, abs=1e-4)
+
+
+@both_encoders
+def test_only_the_newest_items_are_read(new_encoder: Callable[[], HistoryEncoder]) -> None:
+    head = random_head(new_encoder=new_encoder)
+    newest = [3, 1, 4, 1, 5, 9]
+    assert np.array_equal(
+        head.log_probabilities([np.array([2, 7, *newest])]), head.log_probabilities([np.array(newest)])
+    )
+
+
+@both_encoders
+def test_a_position_sees_nothing_of_what_comes_later(new_encoder: Callable[[], HistoryEncoder]) -> None:
+    encoder = random_head(new_encoder=new_encoder).encoder
+    vectors = torch.randn(1, 6, DIM)
+    changed = vectors.clone()
+    changed[:, 4:] = 7.0
+    with torch.inference_mode():
+        before, after = encoder(vectors), encoder(changed)
+    assert torch.allclose(before[:, :4], after[:, :4], atol=1e-6)
+    assert not torch.allclose(before[:, 4:], after[:, 4:], atol=1e-3)
+
+
+def test_a_posted_item_is_scored_by_its_content_and_the_earlier_version_stays() -> None:
+    head = random_head()
+    content = np.array([[1.0, -2.0, 0.5]], dtype=np.float32)
+    later = head.with_items(content)
+    assert later.item_vectors[NUM_ITEMS] == pytest.approx((content @ head.content_map)[0])
+    assert (head.num_items, later.num_items) == (NUM_ITEMS, NUM_ITEMS + 1)
+    history = [np.array([NUM_ITEMS, 2])]
+    assert np.isfinite(later.log_probabilities(history)).all()
+    with pytest.raises(DenseHeadError, match="length 2, the dense head was trained on 3"):
+        head.with_items(np.zeros((1, 2)))
+
+
+def test_each_row_is_copied_to_a_device_once_for_all_versions() -> None:
+    table = GrowingRows(np.arange(6, dtype=np.float32).reshape(3, 2))
+    longer = table.with_rows(np.array([[7.0, 8.0]], dtype=np.float32))
+    with torch.inference_mode():
+        copy = DeviceCopy(longer.rows.base, torch.device("cpu"))
+        first = copy.of(table.rows)
+    assert first.tolist() == table.rows.tolist()
+    table.rows[0] = -1.0  # it never changes; were it copied again, this would show
+    second = copy.of(longer.rows)
+    assert second.tolist() == [[0.0, 1.0], *longer.rows[1:].tolist()]
+    assert second.data_ptr() == first.data_ptr()
+    assert copy.of(table.rows).shape == (3, 2)
+
+
+def test_vectors_stay_where_the_encoder_is_and_posted_ones_join_them() -> None:
+    vectors, absent = random_head().vectors, torch.device("meta")
+    first = vectors.on(absent)
+    longer = vectors.with_rows(np.zeros((1, DIM), dtype=np.float32)).on(absent)
+    assert (first.device, first.shape, longer.shape) == (absent, (NUM_ITEMS, DIM), (NUM_ITEMS + 1, DIM))
+    assert vectors.on(absent)._base is longer._base
+    head = random_head()
+    assert head.on(torch.device("cpu")).device == torch.device("cpu")
+    assert np.shares_memory(head.vectors.on(head.device).numpy(), head.item_vectors)
+
+
+@both_encoders
+def test_a_head_is_read_back_as_it_was_written(new_encoder: Callable[[], HistoryEncoder], tmp_path: Path) -> None:
+    head = random_head(new_encoder=new_encoder)
+    head.save(tmp_path)
+    again = load_dense_head(tmp_path)
+    history = [np.array([3, 1, 4])]
+    assert np.array_equal(again.log_probabilities(history), head.log_probabilities(history))
+    assert np.array_equal(again.content_map, head.content_map)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('"num_heads": 2', '"num_heads": 3', "fit no encoder"),
+        ('"num_layers": 2', '"num_layers": 3', "is missing"),
+        ('"num_layers": 2', '"num_layers": "many"', "fit no encoder"),
+        ('"max_history_items": 6', '"max_history_items": 5', "expected"),
+        ('"causal-transformer"', '"gated-recurrent"', "fit no encoder"),
+        ('"causal-transformer"', '"of-next-year"', "update CLAIRO"),
+    ],
+)
+def test_a_damaged_head_is_refused(tmp_path: Path, old: str, new: str, says: str) -> None:
+    random_head().save(tmp_path)
+    header = tmp_path / "dense-head.json"
+    header.write_text(header.read_text().replace(old, new))
+    with pytest.raises(DenseHeadError, match=says):
+        load_dense_head(tmp_path)

@@ -1,0 +1,136 @@
+"""Ranking together: who competes, what new items are judged by, and who is named as the source."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from clairo_core.errors import MixtureError
+from clairo_core.ranking import ItemWeights, JointRanking, load_joint_ranking
+from tests.tiny import plain_sum
+from tests.unit.clairo_core.ranking.test_dense_head import NUM_ITEMS, random_head
+
+COUNTS = np.arange(NUM_ITEMS)
+"""Item 0 was never seen in training."""
+HISTORY = np.array([3, 1, 4])
+
+
+def random_ranking(weights: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> JointRanking:
+    matrix = sparse.random(NUM_ITEMS, NUM_ITEMS, density=0.3, random_state=0, dtype=np.float32, format="csr")
+    mixture = plain_sum("generator", "dense", "followers", weights=weights)
+    return JointRanking(random_head(), {"followers": ItemWeights(matrix, np.array([1.0, 0.5]))}, mixture, COUNTS)
+
+
+def generated(*rows: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [(np.array(rows, dtype=np.int64), np.log(np.linspace(0.5, 0.1, len(rows))))]
+
+
+def everything() -> np.ndarray:
+    return np.ones((1, NUM_ITEMS), dtype=np.bool_)
+
+
+def test_generated_items_and_the_dense_heads_best_compete() -> None:
+    ranking = random_ranking()
+    (candidates,) = ranking.candidates([HISTORY], generated(7, 5), everything())
+    dense = ranking.dense_head.log_probabilities([HISTORY])[0]
+    # All of so small a catalogue is compared with.
+    assert candidates.item_rows.tolist() == list(range(NUM_ITEMS))
+    assert candidates.is_reference.tolist() == [row not in {0, *HISTORY} for row in range(NUM_ITEMS)]
+    place = candidates.item_rows.tolist().index(7)
+    assert candidates.scores[place, :2] == pytest.approx([0.5, np.exp(dense[7])])
+
+
+def test_nothing_that_is_not_allowed_is_listed_and_every_place_is_filled() -> None:
+    is_allowed = everything()
+    is_allowed[0, ::2] = False
+    (ranked,) = random_ranking().rank([HISTORY], generated(7, 5), is_allowed, 100)
+    assert sorted(ranked.item_rows.tolist()) == list(range(1, NUM_ITEMS, 2))
+    assert np.all(np.diff(ranked.scores) <= 0)
+    (of_all,) = random_ranking().rank([HISTORY], generated(7, 5), everything(), 100)
+    assert np.exp(of_all.scores).sum() == pytest.approx(1.0)
+    # Filtering others out makes nothing more probable.
+    score_of = dict(zip(of_all.item_rows.tolist(), of_all.scores.tolist(), strict=True))
+    for row, score in zip(ranked.item_rows.tolist(), ranked.scores.tolist(), strict=True):
+        assert score == pytest.approx(score_of[row])
+
+
+def test_an_item_that_training_never_saw_is_judged_by_the_dense_head_alone() -> None:
+    ranking = random_ranking()
+    (with_it,) = ranking.rank([HISTORY], generated(0, 7), everything(), NUM_ITEMS)
+    (without,) = ranking.rank([HISTORY], generated(7), everything(), NUM_ITEMS)
+    place = with_it.item_rows.tolist().index(0)
+    assert with_it.is_dense[place]
+    (alone,) = ranking.candidates([HISTORY], generated(0), everything())
+    assert alone.scores[0, 0] == 0.0
+    assert set(with_it.item_rows.tolist()) == set(without.item_rows.tolist())
+
+
+def test_a_new_item_stands_where_the_dense_head_puts_it_among_the_others() -> None:
+    ranking = random_ranking((5.0, 0.2, 3.0))
+    (ranked,) = ranking.rank([HISTORY], generated(7, 5), everything(), NUM_ITEMS)
+    dense = ranking.dense_head.log_probabilities([HISTORY])[0]
+    place = ranked.item_rows.tolist().index(0)
+    unseen = ~np.isin(ranked.item_rows, HISTORY)
+    assert unseen[:place].sum() == (dense[ranked.item_rows[unseen]] > dense[0]).sum()
+    assert ranking.mixture is not None
+    lifted = replace(ranking, mixture=replace(ranking.mixture, new_item_lift=50.0))
+    (ranked,) = lifted.rank([HISTORY], generated(7, 5), everything(), NUM_ITEMS)
+    assert ranked.item_rows[0] == 0
+
+
+def test_where_nothing_but_new_items_is_asked_for_there_is_a_list() -> None:
+    only_new = ~everything()
+    only_new[0, 0] = True
+    (ranked,) = random_ranking().rank([HISTORY], generated(), only_new, 3)
+    assert ranked.item_rows.tolist() == [0]
+    assert ranked.scores[0] < 0
+
+
+def test_the_source_is_who_spoke_for_an_item_most() -> None:
+    dense = random_ranking().dense_head.log_probabilities([HISTORY])[0]
+    above = [(np.array([5, 7]), dense[[5, 7]].astype(np.float64) + 0.1)]
+    (by_generator,) = random_ranking((9.0, 0.1, 0.0)).rank([HISTORY], above, everything(), 2)
+    assert sorted(by_generator.item_rows.tolist()) == [5, 7]
+    assert not by_generator.is_dense.any()
+    (by_head,) = random_ranking((0.1, 9.0, 0.0)).rank([HISTORY], generated(7, 5), everything(), 2)
+    assert by_head.is_dense.all()
+
+
+def test_posted_items_are_ranked_at_once() -> None:
+    ranking = random_ranking()
+    like_the_best = ranking.dense_head.encoder
+    assert like_the_best is ranking.with_items(np.zeros((1, 3))).dense_head.encoder
+    later = ranking.with_items(np.full((2, 3), 0.1, dtype=np.float32))
+    (ranked,) = later.rank([HISTORY], generated(7), np.ones((1, NUM_ITEMS + 2), dtype=np.bool_), NUM_ITEMS + 2)
+    assert {NUM_ITEMS, NUM_ITEMS + 1} <= set(ranked.item_rows.tolist())
+
+
+def test_a_ranking_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    ranking = random_ranking()
+    ranking.save(tmp_path / "ranking")
+    again = load_joint_ranking(tmp_path / "ranking", COUNTS)
+    (before,) = ranking.rank([HISTORY], generated(7, 5), everything(), 10)
+    (after,) = again.rank([HISTORY], generated(7, 5), everything(), 10)
+    assert np.array_equal(before.item_rows, after.item_rows)
+    assert np.array_equal(before.scores, after.scores)
+
+
+def test_parts_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    ranking = random_ranking()
+    ranking.save(tmp_path)
+    with pytest.raises(MixtureError, match="19 items"):
+        load_joint_ranking(tmp_path, COUNTS[:-1])
+    assert ranking.mixture is not None
+    replace(ranking.mixture, components=("generator", "dense", "stars")).save(tmp_path / "mixture")
+    with pytest.raises(MixtureError, match="unknown component 'stars'"):
+        load_joint_ranking(tmp_path, COUNTS)
+
+
+def test_without_weights_there_is_nothing_to_rank_by(tmp_path: Path) -> None:
+    unfitted = replace(random_ranking(), mixture=None)
+    with pytest.raises(MixtureError, match="fit the mixture first"):
+        unfitted.rank([HISTORY], generated(7), everything(), 3)
+    with pytest.raises(MixtureError, match="fit the mixture first"):
+        unfitted.save(tmp_path)

@@ -1,0 +1,161 @@
+"""Mixing in item space: what is fitted helps, by hand where it can be, and a recommender joins as a scorer."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jaxtyping import Float
+from safetensors.numpy import load, save
+
+from clairo_core.errors import MixtureError, TrainingError
+from clairo_core.ranking import Mixture, load_mixture
+from clairo_core.ranking.candidate_features import candidate_features, num_features
+from clairo_core.recommendation import Recommendation, RecommendationList
+from clairo_core.sequences import ItemSequences
+from tests.tiny import plain_sum
+from training.baselines.mixture import fit_scorer_mixture
+from training.comparison.recommender_scorer import RecommenderScorer
+from training.evaluation.choose_settings import masked_ndcg
+from training.evaluation.split import EvaluationSplit
+
+NUM_ITEMS = 30
+POPULAR = np.where(np.arange(NUM_ITEMS) < NUM_ITEMS // 2, 60, 2)
+"""The first half of the items are bought often, the others hardly."""
+
+
+@dataclass
+class NextOf:
+    """Knows what follows among some of the items, and says noise of the others."""
+
+    is_known: np.ndarray
+
+    def scores(self, histories: ItemSequences) -> Float[np.ndarray, "user item"]:
+        noise = np.random.default_rng(7).random((len(histories), NUM_ITEMS))
+        noise[:, self.is_known] = 0.0
+        following = (np.array([history[-1] for history in histories]) + 1) % NUM_ITEMS
+        for user, item in enumerate(following):
+            if self.is_known[item]:
+                noise[user, item] = 0.8
+        return noise
+
+
+def everybody() -> EvaluationSplit:
+    """Users whose next item is the one behind their last."""
+    last = np.arange(300) % NUM_ITEMS
+    histories = ItemSequences.from_lists([[item] for item in last])
+    return EvaluationSplit(histories, ((last + 1) % NUM_ITEMS).astype(np.int32), np.arange(300, dtype=np.int32))
+
+
+def test_each_component_is_trusted_where_it_is_right() -> None:
+    head, tail = NextOf(POPULAR == 60), NextOf(POPULAR == 2)
+    fitted = fit_scorer_mixture((head, tail), POPULAR, everybody())
+    alone = max(masked_ndcg(head, everybody()), masked_ndcg(tail, everybody()))
+    assert masked_ndcg(fitted, everybody()) > alone + 0.2
+
+
+def test_a_mixture_before_its_layers_have_learned_is_a_sum_of_logarithms() -> None:
+    scores, counts = np.array([[3.0, 0.0], [1.0, 7.0], [-4.0, 0.0]]), np.array([1, 7, 1])
+    totals = plain_sum("one", "other", weights=(2.0, 1.0)).totals(scores, counts, 1, np.ones(3, dtype=np.bool_))
+    assert totals == pytest.approx([2 * math.log(4), 2 * math.log(2) + math.log(8), 0.0], rel=1e-6)
+
+
+def test_a_candidate_is_compared_with_what_the_user_has_not_seen() -> None:
+    scores = np.array([[0.5, 0.0], [0.2, 1.0], [0.8, 3.0], [0.2, 0.0]])
+    is_reference = np.array([True, True, False, True])
+    features = candidate_features(scores, np.array([0, 1, 2, 3]), 4, is_reference, np.array([0.1, 1.0]))
+    assert features.shape == (4, num_features(2))
+    assert features[:, 0] == pytest.approx(np.log1p([5, 2, 8, 2]))
+    assert features[:, 1] == pytest.approx(np.log1p([0, 1, 0, 1]))
+    assert features[:, 2] == pytest.approx([1.0, 0.4, 1.0, 0.4])
+    assert features[:, 4] == pytest.approx(np.log1p([1, 0, 0, 1]))
+    assert features[:, -2] == pytest.approx(np.log1p([0, 1, 2, 3]))
+    assert features[:, -1] == pytest.approx(np.log(5.0))
+
+
+def test_with_nothing_to_be_compared_with_there_are_numbers_still() -> None:
+    nothing = np.zeros(2, dtype=np.bool_)
+    features = candidate_features(np.array([[1.0], [2.0]]), np.array([0, 0]), 1, nothing, np.array([1.0]))
+    assert np.isfinite(features).all()
+
+
+def random_mixture() -> Mixture:
+    random = np.random.default_rng(0)
+    width = num_features(2)
+    layers = [random.normal(size=shape).astype(np.float32) for shape in ((5, width), (5,), (1, 5), (1,))]
+    return Mixture(
+        ("one", "other"),
+        np.array([0.1, 2.0]),
+        np.array([1.0, 0.5], dtype=np.float32),
+        random.normal(size=width).astype(np.float32),
+        np.ones(width, dtype=np.float32),
+        ((layers[0], layers[1]), (layers[2], layers[3])),
+        -0.5,
+    )
+
+
+def test_a_mixture_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    mixture = random_mixture()
+    mixture.save(tmp_path)
+    again = load_mixture(tmp_path)
+    assert (again.components, again.new_item_lift) == (("one", "other"), -0.5)
+    arguments = (np.random.default_rng(1).random((4, 2)), np.arange(4), 3, np.ones(4, dtype=np.bool_))
+    assert np.array_equal(again.totals(*arguments), mixture.totals(*arguments))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"floors": np.array([0.0, 1.0])}, "above 0"),
+        ({"scales": np.zeros(8, dtype=np.float32)}, "above 0"),
+        ({"floors": np.array([1.0])}, r"expected float64 \(2,\)"),
+        ({"matrix_1": np.zeros((1, 4), dtype=np.float32)}, "matrix_1"),
+        ({"new_item_lift": np.array([np.nan])}, "new_item_lift"),
+    ],
+)
+def test_a_damaged_mixture_is_refused(tmp_path: Path, change: dict[str, np.ndarray], says: str) -> None:
+    random_mixture().save(tmp_path)
+    path = tmp_path / "arrays.safetensors"
+    path.write_bytes(save(load(path.read_bytes()) | change))
+    with pytest.raises(MixtureError, match=says):
+        load_mixture(tmp_path)
+
+
+def test_a_mixture_without_layers_is_refused(tmp_path: Path) -> None:
+    random_mixture().save(tmp_path)
+    header = json.loads((tmp_path / "mixture.json").read_text())
+    (tmp_path / "mixture.json").write_text(json.dumps(header | {"num_layers": 0}))
+    with pytest.raises(MixtureError, match="num_layers is 0"):
+        load_mixture(tmp_path)
+    (tmp_path / "mixture.json").write_text("{")
+    with pytest.raises(MixtureError, match="copy the folder again"):
+        load_mixture(tmp_path)
+
+
+def test_fitting_twice_gives_the_same() -> None:
+    head, tail = NextOf(POPULAR == 60), NextOf(POPULAR == 2)
+    once, twice = (fit_scorer_mixture((head, tail), POPULAR, everybody()).scores(everybody().histories) for _ in "ab")
+    assert np.array_equal(once, twice)
+
+
+def test_nothing_to_fit_on_is_said_in_words() -> None:
+    seen_again = EvaluationSplit(ItemSequences.from_lists([[1]]), np.array([1], np.int32), np.zeros(1, np.int32))
+    with pytest.raises(TrainingError, match="nothing to weigh"):
+        fit_scorer_mixture((NextOf(POPULAR == 60),), POPULAR, seen_again)
+
+
+def test_a_recommenders_list_becomes_probabilities_of_items() -> None:
+    class FixedRecommender:
+        def recommend_many(self, histories: list, limit: int, *, include_seen: bool) -> list[RecommendationList]:
+            listed = (
+                Recommendation("b", 1, math.log(0.5), "generative"),
+                Recommendation("posted", 2, math.log(0.3), "generative"),
+                Recommendation("a", 3, math.log(0.2), "generative"),
+            )
+            return [RecommendationList(listed) for _ in histories]
+
+    scorer = RecommenderScorer(FixedRecommender(), ("a", "b", "c"))
+    expected = np.array([[0.2, 0.5, 0.0]] * 2)
+    assert scorer.scores(ItemSequences.from_lists([[2, 0], [1]])) == pytest.approx(expected)

@@ -1,0 +1,198 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clairo_core.catalogue import Catalogue, build_catalogue, load_catalogue
+from clairo_core.errors import CatalogueError, DuplicateItemError, FeatureSetError, UnknownItemError
+from clairo_core.storage.growing_rows import GrowingRows
+from clairo_core.storage.row_index import RowIndex
+from clairo_core.tokens.tokenizer import Tokenizer
+from tests.tiny import random_feature_sets, tiny_vocabulary
+
+SIZES = (8, 8, 4)
+# Tokens: 2..9 are the first category's values, 10..17 the second's, 18..21 the third's.
+TOKENIZER = Tokenizer(tiny_vocabulary(SIZES, merges=[(2, 10), (18, 22), (3, 11)]))
+
+
+def catalogue_of(num_items: int) -> Catalogue:
+    return build_catalogue(
+        [f"item-{row}" for row in range(num_items)], random_feature_sets(num_items, SIZES), TOKENIZER
+    )
+
+
+def test_an_item_has_its_features_as_tokens_and_its_canonical_tokens():
+    catalogue = build_catalogue(["a", "b"], np.array([[0, 0, 0], [1, 1, 3]]), TOKENIZER)
+    assert catalogue.feature_tokens.tolist() == [[2, 10, 18], [3, 11, 21]]
+    assert [sorted(catalogue.canonical[row].tolist()) for row in range(2)] == [[23], [21, 24]]
+    assert TOKENIZER.decode(catalogue.canonical[0].tolist()) is not None
+
+
+def test_rows_are_found_by_id_and_unknown_ids_are_named():
+    catalogue = catalogue_of(20)
+    assert catalogue.row_of("item-7") == 7
+    assert "item-7" in catalogue
+    assert "item-70" not in catalogue
+    assert 7 not in catalogue
+    with pytest.raises(UnknownItemError, match="'item-70' is not in version 1"):
+        catalogue.row_of("item-70")
+
+
+def test_adding_an_item_gives_a_new_version_and_leaves_the_old_one():
+    catalogue = catalogue_of(20)
+    feature_set = tuple(random_feature_sets(21, SIZES)[20].tolist())
+    later = catalogue.with_item("new", feature_set, TOKENIZER)
+    assert (catalogue.version, len(catalogue), "new" in catalogue) == (1, 20, False)
+    assert (later.version, len(later), later.row_of("new")) == (2, 21, 20)
+    assert feature_set not in catalogue.taken
+    assert feature_set in later.taken
+
+
+def test_a_grown_catalogue_equals_one_built_at_once():
+    sets = random_feature_sets(30, SIZES)
+    grown = build_catalogue([str(row) for row in range(10)], sets[:10], TOKENIZER)
+    for row in range(10, 30):
+        grown = grown.with_item(str(row), sets[row].tolist(), TOKENIZER)
+    whole = build_catalogue([str(row) for row in range(30)], sets, TOKENIZER)
+    assert grown.item_ids == whole.item_ids
+    np.testing.assert_array_equal(grown.feature_sets, whole.feature_sets)
+    np.testing.assert_array_equal(grown.feature_tokens, whole.feature_tokens)
+    np.testing.assert_array_equal(grown.canonical.ids, whole.canonical.ids)
+    np.testing.assert_array_equal(grown.canonical.lengths, whole.canonical.lengths)
+
+
+def test_two_versions_grown_from_the_same_one_do_not_see_each_other():
+    catalogue, sets = catalogue_of(10), random_feature_sets(12, SIZES)
+    one = catalogue.with_item("one", sets[10].tolist(), TOKENIZER)
+    other = catalogue.with_item("other", sets[11].tolist(), TOKENIZER)
+    assert (one.find_row("one"), one.find_row("other")) == (10, None)
+    assert (other.find_row("one"), other.find_row("other")) == (None, 10)
+
+
+def test_a_retired_item_cannot_be_recommended_but_keeps_its_row_and_feature_set():
+    catalogue = catalogue_of(10)
+    later = catalogue.without_item("item-3")
+    assert "item-3" in catalogue
+    assert "item-3" not in later
+    assert (later.version, later.num_live, len(later), later.row_of("item-3")) == (2, 9, 10, 3)
+    assert tuple(catalogue.feature_sets[3].tolist()) in later.taken
+    with pytest.raises(DuplicateItemError, match="was retired from the catalogue"):
+        later.with_item("item-3", (7, 7, 3), TOKENIZER)
+    with pytest.raises(UnknownItemError):
+        catalogue.without_item("nobody")
+
+
+def test_a_repeated_id_or_feature_set_is_refused():
+    catalogue = catalogue_of(10)
+    with pytest.raises(DuplicateItemError, match="'item-4' is in the catalogue"):
+        catalogue.with_item("item-4", (7, 7, 3), TOKENIZER)
+    with pytest.raises(DuplicateItemError, match="of item 'item-4'"):
+        catalogue.with_item("new", tuple(catalogue.feature_sets[4].tolist()), TOKENIZER)
+    with pytest.raises(DuplicateItemError, match="'b' in row 1 and a later row have the same id"):
+        build_catalogue(["a", "b", "c", "b"], random_feature_sets(4, SIZES), TOKENIZER)
+    with pytest.raises(DuplicateItemError, match="'a' in row 0 and a later row have the same feature set"):
+        build_catalogue(["a", "b"], np.array([[0, 0, 0], [0, 0, 0]]), TOKENIZER)
+
+
+def test_features_outside_the_vocabulary_are_refused():
+    with pytest.raises(FeatureSetError):
+        catalogue_of(3).with_item("new", (8, 0, 0), TOKENIZER)
+    with pytest.raises(CatalogueError, match="2 item ids and 3 feature sets"):
+        build_catalogue(["a", "b"], random_feature_sets(3, SIZES), TOKENIZER)
+
+
+def test_a_loaded_catalogue_is_the_saved_one(tmp_path):
+    saved = catalogue_of(12).without_item("item-2")
+    saved.save(tmp_path)
+    loaded = load_catalogue(tmp_path)
+    assert (loaded.version, loaded.item_ids) == (saved.version, saved.item_ids)
+    np.testing.assert_array_equal(loaded.feature_sets, saved.feature_sets)
+    np.testing.assert_array_equal(loaded.canonical.ids, saved.canonical.ids)
+    np.testing.assert_array_equal(loaded.is_retired, saved.is_retired)
+    assert loaded.row_of("item-11") == 11
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+@pytest.mark.parametrize("name", ["item_ids.json", "catalogue.npz"])
+def test_a_damaged_catalogue_is_refused_by_name(tmp_path, name):
+    catalogue_of(12).save(tmp_path)
+    path = tmp_path / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(CatalogueError, match="copy the bundle again"):
+        load_catalogue(tmp_path)
+    path.unlink()
+    with pytest.raises(CatalogueError, match="copy the bundle again"):
+        load_catalogue(tmp_path)
+
+
+def test_adding_many_items_at_once_gives_what_adding_them_one_by_one_would():
+    sets = random_feature_sets(30, SIZES).tolist()
+    start = build_catalogue([str(row) for row in range(10)], sets[:10], TOKENIZER)
+    one_by_one = start
+    for row in range(10, 30):
+        one_by_one = one_by_one.with_item(str(row), sets[row], TOKENIZER)
+    at_once = start.with_items([str(row) for row in range(10, 30)], sets[10:], TOKENIZER)
+    assert (at_once.version, at_once.item_ids) == (one_by_one.version, one_by_one.item_ids)
+    for mine, theirs in (
+        (at_once.feature_sets, one_by_one.feature_sets),
+        (at_once.feature_tokens, one_by_one.feature_tokens),
+        (at_once.canonical.ids, one_by_one.canonical.ids),
+        (at_once.canonical.lengths, one_by_one.canonical.lengths),
+        (at_once.is_retired, one_by_one.is_retired),
+    ):
+        np.testing.assert_array_equal(mine, theirs)
+    assert at_once.row_of("29") == 29
+    assert tuple(sets[29]) in at_once.taken
+    assert start.with_items([], [], TOKENIZER).item_ids == start.item_ids
+
+
+def test_items_that_repeat_among_those_added_at_once_are_refused():
+    catalogue, free = catalogue_of(20), random_feature_sets(22, SIZES)[20:].tolist()
+    with pytest.raises(DuplicateItemError, match="have the same id"):
+        catalogue.with_items(["new", "new"], free, TOKENIZER)
+    with pytest.raises(DuplicateItemError, match="have the same feature set"):
+        catalogue.with_items(["new", "newer"], [free[0], free[0]], TOKENIZER)
+    with pytest.raises(DuplicateItemError, match="is in the catalogue"):
+        catalogue.with_items(["new", "item-3"], free, TOKENIZER)
+    assert catalogue.with_items(["new", "newer"], free, TOKENIZER).row_of("newer") == 21
+
+
+def test_two_versions_that_grow_from_one_do_not_see_each_others_items():
+    catalogue, free = catalogue_of(20), random_feature_sets(23, SIZES)[20:].tolist()
+    one, other = (catalogue.with_item(name, free[place], TOKENIZER) for place, name in enumerate(("one", "other")))
+    later = one.with_item("later", free[2], TOKENIZER)
+    assert [version.feature_sets[20].tolist() for version in (one, other, later)] == [free[0], free[1], free[0]]
+    assert later.feature_sets[21].tolist() == free[2]
+    assert "other" not in later
+    assert len(catalogue.feature_sets) == 20
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 100)), max_size=30))
+@settings(deadline=None)
+def test_versions_of_growing_rows_agree_with_plain_copies(steps):
+    versions = [(GrowingRows(np.arange(3, dtype=np.int32)), list(range(3)))]
+    for number, (chosen, num_added) in enumerate(steps):
+        growing, expected = versions[chosen % len(versions)]
+        added = np.arange(1000 * number, 1000 * number + num_added, dtype=np.int32)
+        versions.append((growing.with_rows(added), expected + added.tolist()))
+    for growing, expected in versions:
+        assert growing.rows.tolist() == expected
+
+
+def test_an_empty_catalogue_can_grow():
+    catalogue = build_catalogue([], np.zeros((0, 3), dtype=np.int32), TOKENIZER)
+    assert catalogue.with_item("first", (1, 2, 3), TOKENIZER).row_of("first") == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=40))
+@settings(deadline=None)
+def test_versions_of_an_index_agree_with_plain_dictionaries(steps):
+    versions = [(RowIndex[str](), {})]
+    for number, (chosen, probe) in enumerate(steps):
+        index, expected = versions[chosen % len(versions)]
+        key = f"key-{probe % 10}-{number}"
+        versions.append((index.with_keys([key]), expected | {key: len(expected)}))
+    keys = {key for _, expected in versions for key in expected}
+    for index, expected in versions:
+        assert len(index) == len(expected)
+        assert {key: index.get(key) for key in keys if key in index} == expected

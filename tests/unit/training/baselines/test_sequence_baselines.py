@@ -1,0 +1,175 @@
+"""SASRec, GRU4Rec and BERT4Rec: what they may look at, that they learn, and that a kill costs nothing."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clairo_core.errors import TrainingError
+from clairo_core.sequences import ItemSequences
+from training.baselines.bert4rec import Bert4Rec, places_to_mask
+from training.baselines.fit_sequence_model import (
+    SEQUENCE_MODELS,
+    FitBudget,
+    choose_sequence_model,
+    fit_sequence_model,
+    load_sequence_model,
+)
+from training.baselines.gru4rec import Gru4Rec
+from training.baselines.sasrec import SasRec
+from training.baselines.sequence_model import SequenceModelSettings, SequenceScorer
+from training.baselines.windows import Windows, last_windows, number_of_window_batches, window_batches
+from training.evaluation.metrics import ranks_by_scores
+from training.evaluation.split import EvaluationSplit
+
+NUM_ITEMS = 9
+SMALL = SequenceModelSettings(dim=16, dropout=0.1)
+CYCLE = ItemSequences.from_lists([[(start + step) % NUM_ITEMS for step in range(6)] for start in range(NUM_ITEMS)] * 6)
+
+torch.set_num_threads(1)
+
+
+def cycle_split() -> EvaluationSplit:
+    """What comes next in the cycle behind four items."""
+    histories = [[(start + step) % NUM_ITEMS for step in range(4)] for start in range(NUM_ITEMS)]
+    targets = np.array([(start + 4) % NUM_ITEMS for start in range(NUM_ITEMS)], dtype=np.int32)
+    return EvaluationSplit(ItemSequences.from_lists(histories), targets, np.arange(NUM_ITEMS, dtype=np.int32))
+
+
+def windows_of(*histories: list[int]) -> Windows:
+    return last_windows(ItemSequences.from_lists(histories), NUM_ITEMS, 50)
+
+
+def test_windows_are_filled_up_behind_and_keep_the_newest_items() -> None:
+    windows = last_windows(ItemSequences.from_lists([[1, 2, 3, 4], [5], []]), NUM_ITEMS, 3)
+    assert windows.items.tolist() == [[2, 3, 4], [5, 9, 9], [9, 9, 9]]
+    assert windows.lengths.tolist() == [3, 1, 0]
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 8), max_size=9), min_size=1, max_size=70),
+    st.integers(1, 3),
+    st.integers(2, 6),
+    st.integers(0, 5),
+)
+def test_an_epoch_holds_a_part_of_every_sequence_once(
+    sequences: list[list[int]], batch_size: int, max_length: int, seed: int
+) -> None:
+    training, random = ItemSequences.from_lists(sequences), np.random.default_rng(seed)
+    batches = list(window_batches(training, 9, max_length=max_length, batch_size=batch_size, random=random))
+    assert len(batches) == number_of_window_batches(training, batch_size)
+    lengths = sorted(length for batch in batches for length in batch.lengths.tolist())
+    assert lengths == sorted(min(len(sequence), max_length) for sequence in sequences if len(sequence) >= 2)
+    parts = {
+        tuple(sequence[start : start + max_length])
+        for sequence in sequences
+        for start in range(max(1, len(sequence) - max_length + 1))
+    }
+    for batch in batches:
+        for row, length in zip(batch.items.tolist(), batch.lengths.tolist(), strict=True):
+            assert tuple(row[:length]) in parts
+            assert set(row[length:]) <= {9}
+
+
+@pytest.mark.parametrize("new_model", [SasRec, Gru4Rec])
+def test_no_place_sees_the_items_behind_it(new_model: type[SasRec] | type[Gru4Rec]) -> None:
+    torch.manual_seed(0)
+    model = new_model(NUM_ITEMS, SMALL).eval()
+    before, after = model.states(windows_of([1, 2, 3, 4, 5])), model.states(windows_of([1, 2, 3, 8, 0]))
+    assert torch.allclose(before[:, :3], after[:, :3], atol=1e-6)
+    assert not torch.allclose(before[:, 3:], after[:, 3:], atol=1e-3)
+
+
+def test_bert4rec_sees_both_ways_but_never_what_is_masked() -> None:
+    torch.manual_seed(0)
+    model = Bert4Rec(NUM_ITEMS, SMALL).eval()
+    behind = model.states(torch.tensor([[1, model.mask, 3], [1, model.mask, 8]]))[:, 1]
+    assert not torch.allclose(behind[0], behind[1], atol=1e-4)
+    padded = model.states(torch.tensor([[1, model.mask, NUM_ITEMS]]))[0, :2]
+    assert torch.allclose(padded, model.states(torch.tensor([[1, model.mask]]))[0], atol=1e-6)
+
+
+def test_half_of_the_windows_mask_their_last_item_alone() -> None:
+    torch.manual_seed(0)
+    lengths = torch.full((4000,), 8)
+    is_masked = places_to_mask(10, lengths)
+    assert not is_masked[:, 8:].any()
+    assert is_masked.any(dim=1).all()
+    is_last_alone = is_masked[:, 7] & (is_masked.sum(dim=1) == 1)
+    assert 0.48 < float(is_last_alone.float().mean()) < 0.56
+    assert 0.28 < float(is_masked[~is_last_alone].float()[:, :8].mean()) < 0.36
+
+
+@pytest.mark.parametrize("name", SEQUENCE_MODELS)
+def test_padding_and_other_users_change_no_score(name: str) -> None:
+    torch.manual_seed(0)
+    model = SEQUENCE_MODELS[name](NUM_ITEMS, SMALL)
+    scorer = SequenceScorer(model, model, NUM_ITEMS)
+    alone = scorer.scores(ItemSequences.from_lists([[3, 1]]))
+    among = scorer.scores(ItemSequences.from_lists([[3, 1], [1, 2, 3, 4, 5, 6], []]))
+    assert among.shape == (3, NUM_ITEMS)
+    assert np.isfinite(among).all()
+    assert among[0] == pytest.approx(alone[0], abs=1e-5)
+
+
+@pytest.mark.parametrize(("name", "num_epochs"), [("sasrec", 8), ("gru4rec", 12), ("bert4rec", 60)])
+def test_what_always_comes_next_is_learned(name: str, num_epochs: int, tmp_path: Path) -> None:
+    settings = SequenceModelSettings(dim=32, dropout=0.0)
+    budget = FitBudget(learning_rate=0.003, batch_size=16, max_epochs=num_epochs, patience=num_epochs)
+    split = cycle_split()
+    scorer, state = fit_sequence_model(
+        SEQUENCE_MODELS[name], tmp_path, CYCLE, NUM_ITEMS, split, settings, budget, 0, name
+    )
+    assert state.best_ndcg == 1.0
+    assert state.losses[-1] < state.losses[0]
+    # What is returned is the best epoch's model, not the last one's.
+    _, masked = ranks_by_scores(scorer.scores(split.histories), split.targets, split.histories)
+    assert masked.tolist() == [1] * NUM_ITEMS
+
+
+@pytest.mark.parametrize("name", SEQUENCE_MODELS)
+def test_a_killed_training_ends_where_an_undisturbed_one_does(name: str, tmp_path: Path) -> None:
+    budget = FitBudget(learning_rate=0.01, batch_size=16, max_epochs=3)
+
+    def dies_in_epoch_three(steps: Iterable[Windows], label: str, total: int | None = None) -> Iterator[Windows]:
+        for number, step in enumerate(steps):
+            if label.endswith("epoch 3") and number == 1:
+                raise KeyboardInterrupt
+            yield step
+
+    def fit(folder: Path, seed: int = 0, **progress: object) -> np.ndarray:
+        scorer, _ = fit_sequence_model(
+            SEQUENCE_MODELS[name], folder, CYCLE, NUM_ITEMS, cycle_split(), SMALL, budget, seed, name, **progress
+        )
+        return scorer.scores(CYCLE)
+
+    whole = fit(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "killed", progress=dies_in_epoch_three)
+    assert np.array_equal(fit(tmp_path / "killed"), whole)
+    assert np.array_equal(fit(tmp_path / "killed"), whole), "a finished training is only read"
+    assert not np.array_equal(fit(tmp_path / "other", seed=1), whole)
+
+
+def test_validation_chooses_among_the_candidates(tmp_path: Path) -> None:
+    grid = (SequenceModelSettings(dim=2, dropout=0.9), SMALL)
+    budget = FitBudget(learning_rate=0.01, batch_size=16, max_epochs=12)
+    choice = choose_sequence_model("sasrec", tmp_path, CYCLE, NUM_ITEMS, cycle_split(), grid=grid, budget=budget)
+    assert choice.settings == SMALL
+    assert [settings for settings, _ in choice.tried] == list(grid)
+    assert choice.tried[1][1] > choice.tried[0][1]
+    loaded, state = load_sequence_model("sasrec", tmp_path, NUM_ITEMS)
+    assert np.array_equal(loaded.scores(CYCLE), choice.scorer.scores(CYCLE))
+    assert state.best_ndcg == choice.tried[1][1]
+
+
+def test_nothing_to_learn_from_is_said_in_words(tmp_path: Path) -> None:
+    single = ItemSequences.from_lists([[1], [2]])
+    with pytest.raises(TrainingError, match="two items"):
+        choose_sequence_model("sasrec", tmp_path, single, NUM_ITEMS, cycle_split())
+    with pytest.raises(TrainingError, match="no settings"):
+        choose_sequence_model("sasrec", tmp_path, CYCLE, NUM_ITEMS, cycle_split(), grid=())

@@ -1,0 +1,224 @@
+"""The table of several rankers, its files, its page and its charts."""
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clairo_core.errors import SettingsError, TrainingError
+from clairo_core.progress import silent
+from training.baselines.fit_sequence_model import FitBudget
+from training.comparison.compare import ComparisonPlan, baseline_names, compare_on
+from training.comparison.comparison import Comparison, compare_rankings
+from training.comparison.run_details import RunDetails
+from training.comparison.svg_charts import Bar, Line, Span, bar_rows, dot_plot, line_chart, nice_ticks
+from training.evaluation.metrics import ndcg_at
+from training.evaluation.rankings import Ranking, Rankings
+from training.evaluation.slices import UserSlice
+
+SHOP = """
+name = "corner shop"
+[items]
+file = "items.csv"
+item_id = "item"
+texts = ["title"]
+[interactions]
+file = "interactions.csv"
+user_id = "user"
+item_id = "item"
+timestamp = "time"
+"""
+
+
+def rankings_of(ranks: list[int]) -> Rankings:
+    shown = np.zeros((len(ranks), 10), dtype=np.int32)
+    return {mode: Ranking(np.array(ranks), shown) for mode in ("allowed", "masked")}
+
+
+def test_differences_are_paired_by_user_and_by_slice() -> None:
+    slices = (
+        UserSlice("all", "all", np.array([True] * 4)),
+        UserSlice("training count", "<5", np.array([True, True, False, False])),
+    )
+    rankings = {"weak": [rankings_of([0, 0, 3, 3])], "strong": [rankings_of([1, 1, 3, 3])]}
+    measured = compare_rankings(rankings, slices, np.array([1, 2]), num_resamples=200)
+    overall, tail = (row for row in measured.differences if (row.seen_items, row.metric) == ("masked", "ndcg@10"))
+    assert (overall.ranker, overall.other, overall.num_users) == ("strong", "weak", 4)
+    assert overall.value == pytest.approx((ndcg_at(np.array([1, 1, 3, 3]), 10)).mean() - 0.25)
+    assert overall.low <= overall.value <= overall.high
+    assert (tail.slice_label, tail.num_users, tail.value, tail.low, tail.high) == ("<5", 2, 1.0, 1.0, 1.0)
+    metrics = {row.metric for row in measured.figures if row.slice_kind == "all"}
+    assert metrics == {"recall@5", "recall@10", "recall@20", "recall@50", "ndcg@5", "ndcg@10", "ndcg@20"}
+
+
+def test_seeds_are_averaged_by_user_and_their_spread_is_told() -> None:
+    everybody = (UserSlice("all", "all", np.array([True] * 2)),)
+    rankings = {"lucky": [rankings_of([1, 0]), rankings_of([1, 1])], "steady": [rankings_of([1, 0])]}
+    measured = compare_rankings(rankings, everybody, np.array([1, 2]), num_resamples=50)
+    lucky, steady = (row for row in measured.figures if (row.seen_items, row.metric) == ("masked", "recall@10"))
+    assert (lucky.value, lucky.num_seeds) == (0.75, 2)
+    assert lucky.spread == pytest.approx(0.5**0.5 / 2)
+    assert (steady.value, steady.num_seeds, steady.spread) == (0.5, 1, 0.0)
+    difference = next(row for row in measured.differences if (row.seen_items, row.metric) == ("masked", "recall@10"))
+    assert difference.value == pytest.approx(-0.25)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """Forty users who go round the same eight items, so that what comes next is certain."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "dataset.toml").write_text(SHOP, encoding="utf-8")
+    items = [f"i{item},thing {item}" for item in range(8)]
+    (folder / "items.csv").write_text("\n".join(["item,title", *items]), encoding="utf-8")
+    bought = [f"u{user},i{(user + step) % 8},{step}" for user in range(40) for step in range(6)]
+    (folder / "interactions.csv").write_text("\n".join(["user,item,time", *bought]), encoding="utf-8")
+    return folder
+
+
+def plan_of(*baselines: str, bundles: tuple[Path, ...] = (), max_users: int = 0) -> ComparisonPlan:
+    return ComparisonPlan(baselines, bundles, "test", max_users, 50, "cpu")
+
+
+def test_one_call_writes_every_form_and_the_second_takes_what_is_there(shop: Path, tmp_path: Path) -> None:
+    out, news = tmp_path / "out", []
+    table = compare_on(shop, plan_of("popularity", "markov", "ease"), out, silent, news.append)
+    assert "corner shop, test: 40 users, full ranking over 8 items" in table
+    assert not news
+    assert compare_on(shop, plan_of("popularity", "markov", "ease"), out, silent, news.append) == table
+    assert len([message for message in news if "unchanged" in message]) == 3
+    figures = pq.read_table(out / "figures.parquet").to_pylist()
+    markov = next(row for row in figures if (row["ranker"], row["metric"]) == ("markov", "ndcg@10"))
+    assert markov["value"] == 1.0
+    assert pq.read_table(out / "ranks.parquet").num_rows == 40
+    assert pq.read_table(out / "differences.parquet").num_rows > 0
+    assert (out / "results.json").stat().st_size > 0
+
+
+def test_a_neural_baseline_runs_once_for_each_seed_and_is_not_trained_again(shop: Path, tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    budget = FitBudget(batch_size=16, max_epochs=2)
+
+    def compare(num_seeds: int) -> tuple[str, list[str]]:
+        plan = ComparisonPlan(("sasrec",), (), "test", 0, 50, "cpu", num_seeds=num_seeds, budget=budget)
+        news: list[str] = []
+        return compare_on(shop, plan, tmp_path / "out", silent, news.append), news
+
+    alone, _ = compare(1)
+    assert "seeds" not in alone.replace("over seeds", "")
+    both, news = compare(2)
+    assert "2 seeds" in both
+    assert [message.split(":")[0] for message in news] == ["fit-sasrec-seed0", "rank-sasrec-seed0"]
+    columns = pq.read_table(tmp_path / "out" / "ranks.parquet").column_names
+    assert "sasrec, seed 1, seen masked" in columns
+    assert "polyline" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+def test_of_many_rankers_the_best_is_compared_with_each_other() -> None:
+    slices = (UserSlice("all", "all", np.array([True] * 3)),)
+    ranks = {"a": [2, 2, 2], "b": [1, 1, 1], "c": [0, 0, 0], "d": [3, 3, 3], "e": [4, 4, 4]}
+    measured = compare_rankings({name: [rankings_of(row)] for name, row in ranks.items()}, slices, np.array([1, 2]), 20)
+    details = {name: (RunDetails(),) for name in ranks}
+    parts = (measured.figures, measured.differences, measured.breadths, details)
+    comparison = Comparison("shop", "test", 3, 3, 2, 20, dict.fromkeys(ranks, ""), *parts)
+    shown = comparison.shown_differences("masked")
+    assert [(row.ranker, row.other) for row in shown] == [("b", "a"), ("b", "c"), ("b", "d"), ("b", "e")]
+    assert all(0 < row.low <= row.value <= row.high for row in shown)
+
+
+class PageReader(HTMLParser):
+    """Collects what the page opens, what it closes, and what it would fetch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.fetched: list[str] = []
+        self.num_charts = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.fetched += [value or "" for name, value in attrs if name in ("src", "href")]
+        self.num_charts += tag == "svg"
+        if tag not in ("meta", "input"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Nothing stays open."""
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_report_is_one_whole_page_that_fetches_nothing(shop: Path, tmp_path: Path) -> None:
+    compare_on(shop, plan_of("popularity", "markov"), tmp_path / "out", silent, lambda news: None)
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    reader = PageReader()
+    reader.feed(page)
+    assert reader.open == []
+    assert reader.fetched == []
+    assert reader.num_charts == 11
+    assert "url(" not in page
+    assert "prefers-color-scheme:dark" in page
+
+
+def test_a_sample_of_users_is_said_in_the_table(shop: Path, tmp_path: Path) -> None:
+    table = compare_on(shop, plan_of("popularity", max_users=7), tmp_path / "out", silent, lambda news: None)
+    assert "7 of 40 users (seeded sample)" in table
+
+
+def test_baselines_are_named_in_the_tables_order() -> None:
+    assert baseline_names("ease, popularity") == ("popularity", "ease")
+    assert baseline_names("all") == ("popularity", "markov", "ease", "sasrec", "gru4rec", "bert4rec")
+    assert baseline_names("none") == ()
+    with pytest.raises(SettingsError, match="'sasrek'"):
+        baseline_names("sasrek")
+
+
+def test_what_cannot_be_compared_is_said_in_words(shop: Path, tmp_path: Path) -> None:
+    def compare(plan: ComparisonPlan) -> None:
+        compare_on(shop, plan, tmp_path / "out", silent, lambda news: None)
+
+    with pytest.raises(SettingsError, match="nothing to compare"):
+        compare(plan_of())
+    with pytest.raises(SettingsError, match="--mix adds up markov and ease"):
+        compare(ComparisonPlan(("markov",), (), "test", 0, 50, "cpu", mixes=True))
+    with pytest.raises(SettingsError, match=r"manifest\.json"):
+        compare(plan_of(bundles=(tmp_path / "empty",)))
+    with pytest.raises(SettingsError, match="another ranker is called 'ease'"):
+        compare(plan_of("popularity", bundles=(tmp_path / "ease",)))
+    (shop / "interactions.csv").write_text("user,item,time\nu0,i0,0\nu0,i1,1\n", encoding="utf-8")
+    with pytest.raises(TrainingError, match="three items"):
+        compare(plan_of("popularity"))
+
+
+@given(st.floats(-1, 1), st.floats(1e-6, 1))
+def test_ticks_enclose_what_is_drawn_and_are_few(low: float, span: float) -> None:
+    ticks = nice_ticks(low, low + span)
+    assert ticks[0] <= low + 1e-6 * span
+    assert ticks[-1] >= low + span * (1 - 1e-6)
+    assert 2 <= len(ticks) <= 7
+
+
+def test_labels_are_escaped_in_a_chart() -> None:
+    chart = dot_plot([Span("<b>", 0.1, 0.05, 0.2, 0)], title='"quoted"')
+    assert "<b>" not in chart
+    assert "&lt;b&gt;" in chart
+
+
+def test_a_line_goes_through_its_values() -> None:
+    chart = line_chart([Line("a", [0.0, 0.5, 1.0], 0)], title="", below="epochs", starts_at_zero=True)
+    points = [tuple(map(float, point.split(","))) for point in chart.split('points="')[1].split('"')[0].split()]
+    (left, bottom), (middle, half), (right, top) = points
+    assert left < middle < right
+    assert bottom > half > top
+    assert half == pytest.approx((bottom + top) / 2, abs=0.1)
+
+
+def test_a_full_bar_is_as_long_as_its_ground() -> None:
+    chart = bar_rows([Bar("even", 1.0, 0, "4 of 4"), Bar("half", 0.5, 0, "4 of 8")], title="")
+    ground, full, _, half = (float(part.split('"')[0]) for part in chart.split('width="')[1:])
+    assert ground == full == pytest.approx(2 * half, abs=0.1)

@@ -1,0 +1,175 @@
+"""Baselines: each against a case worked by hand, and a slow reading of its definition."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clairo_core.errors import TrainingError
+from clairo_core.sequences import ItemSequences
+from tests.repository import SHARED
+from training.counts.ease import EaseSettings, choose_ease, count_together, ease_weights, fit_ease
+from training.counts.markov import MarkovSettings, choose_markov, count_followers, fit_markov
+from training.counts.popularity import Popularity, count_popularity
+from training.datasets import load_dataset
+from training.evaluation.choose_settings import best_on_validation, masked_ndcg
+from training.evaluation.item_scorer import ItemScorer
+from training.evaluation.metrics import ndcg_at, ranks_by_scores, recall_at
+from training.evaluation.split import EvaluationSplit, test_split, training_sequences
+
+INSTRUMENTS = SHARED / "data" / "amazon2018_instruments_mql"
+MOVIELENS = SHARED / "data" / "movielens_small_posters"
+
+sequences_of_items = st.lists(st.lists(st.integers(0, 5), max_size=14), min_size=1, max_size=8)
+
+
+def split_of(histories: list[list[int]], targets: list[int]) -> EvaluationSplit:
+    return EvaluationSplit(
+        ItemSequences.from_lists(histories), np.array(targets, np.int32), np.arange(len(targets), dtype=np.int32)
+    )
+
+
+def test_popularity_is_the_training_count_for_everybody() -> None:
+    popularity = Popularity(count_popularity(ItemSequences.from_lists([[0, 1], [1]]), 3))
+    assert popularity.scores(ItemSequences.from_lists([[0], []])).tolist() == [[1, 2, 0], [1, 2, 0]]
+
+
+def test_markov_counts_what_follows_by_distance() -> None:
+    followers = count_followers(ItemSequences.from_lists([[0, 1, 2], [0, 1]]), 3).toarray()
+    assert followers.tolist() == [[0, 2, 0.5], [0, 0, 1], [0, 0, 0]]
+
+
+def test_markov_scores_a_case_worked_by_hand() -> None:
+    # 0 is followed by 1 twice and by 2 at distance two: 2.5 in all; 1 is followed by 2 once.
+    training = ItemSequences.from_lists([[0, 1, 2], [0, 1]])
+    markov = fit_markov(training, 3, MarkovSettings(num_recent=3, shrinkage=1.0, power=1.0))
+    scores = markov.scores(ItemSequences.from_lists([[0, 1], [1, 0], [2]]))
+    assert scores[0] == pytest.approx([0, 0.5 * 2 / 3.5, 1 / 2 + 0.5 * 0.5 / 3.5], abs=1e-6)
+    assert scores[1] == pytest.approx([0, 2 / 3.5, 0.5 / 3.5 + 0.5 * 1 / 2], abs=1e-6)
+    # Nothing ever followed item 2: popularity decides, and there are two of 0 and 1 each.
+    assert scores[2, 0] == scores[2, 1] > scores[2, 2] > 0
+
+
+def test_markov_forgets_what_lies_further_back_than_its_recent_items() -> None:
+    training = ItemSequences.from_lists([[0, 1], [2, 3]])
+    markov = fit_markov(training, 4, MarkovSettings(num_recent=1, shrinkage=0.0, power=0.0))
+    scores = markov.scores(ItemSequences.from_lists([[0, 2]]))
+    assert scores[0].round(3).tolist() == [0, 0, 0, 1]
+
+
+@given(sequences_of_items, sequences_of_items, st.sampled_from([0.0, 0.5, 1.0]), st.integers(1, 4))
+def test_markov_agrees_with_a_slow_reading_of_its_definition(
+    training: list[list[int]], histories: list[list[int]], power: float, num_recent: int
+) -> None:
+    counts = np.zeros((6, 6))
+    for sequence in training:
+        for i, earlier in enumerate(sequence):
+            for distance, later in enumerate(sequence[i + 1 : i + 11], 1):
+                counts[earlier, later] += 1 / distance
+    expected = np.zeros((len(histories), 6))
+    for user, history in enumerate(histories):
+        for age, item in enumerate(history[::-1][:num_recent]):
+            expected[user] += counts[item] / (counts[item].sum() + 2.0) ** power / (1 + age)
+    settings = MarkovSettings(num_recent=num_recent, shrinkage=2.0, power=power)
+    markov = fit_markov(ItemSequences.from_lists(training), 6, settings)
+    assert markov.scores(ItemSequences.from_lists(histories)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_ease_solves_a_case_worked_by_hand() -> None:
+    # G = [[2, 1], [1, 1]], lambda 1: (G + I)^-1 = [[2, -1], [-1, 3]] / 5, so B[0, 1] = 1/3 and B[1, 0] = 1/2.
+    together = count_together(ItemSequences.from_lists([[0, 1], [0]]), 2)
+    assert together.tolist() == [[2, 1], [1, 1]]
+    assert ease_weights(together, 1.0) == pytest.approx(np.array([[0, 1 / 3], [1 / 2, 0]]), abs=1e-6)
+
+
+def test_ease_weighs_old_items_less() -> None:
+    ease = fit_ease(ItemSequences.from_lists([[0, 1], [0]]), 2, EaseSettings(regularization=1.0, decay=0.5))
+    # In [1, 0] the last item is 0 with weight 1, and 1 has weight a half.
+    assert ease.scores(ItemSequences.from_lists([[1, 0]])) == pytest.approx(np.array([[0.25, 1 / 3]]), abs=1e-6)
+
+
+def test_an_item_bought_twice_by_one_user_counts_once_in_ease() -> None:
+    assert count_together(ItemSequences.from_lists([[0, 0, 1]]), 2).tolist() == [[1, 1], [1, 1]]
+
+
+@given(sequences_of_items, st.sampled_from([0.5, 10.0]))
+def test_ease_is_the_regression_that_it_claims_to_be(training: list[list[int]], regularization: float) -> None:
+    """Column j solves ridge regression of item j on the other items."""
+    has = np.zeros((len(training), 6))
+    for user, sequence in enumerate(training):
+        has[user, sequence] = 1
+    weights = ease_weights(count_together(ItemSequences.from_lists(training), 6), regularization)
+    for item in range(6):
+        others = np.arange(6) != item
+        gram = has[:, others].T @ has[:, others] + regularization * np.eye(5)
+        expected = np.linalg.solve(gram, has[:, others].T @ has[:, item])
+        assert weights[others, item] == pytest.approx(expected, abs=1e-3)
+
+
+def test_validation_chooses_the_settings_that_rank_best() -> None:
+    # What follows 3 was seen so often that 3 drowns 0, unless the last item alone has a say.
+    training = ItemSequences.from_lists([[0, 1]] * 2 + [[3, 2]] * 5)
+    validation = split_of([[3, 0], [0, 3]], [1, 2])
+    grid = (MarkovSettings(30, 0.0, 0.0), MarkovSettings(1, 0.0, 0.0))
+    choice = choose_markov(training, 4, validation, grid=grid)
+    assert choice.settings == grid[1]
+    assert [settings for settings, _ in choice.tried] == list(grid)
+    assert choice.tried[1][1] == 1.0
+    assert masked_ndcg(choice.scorer, validation) == 1.0
+
+
+def test_the_first_of_equal_candidates_is_chosen() -> None:
+    training, validation = ItemSequences.from_lists([[0, 1]]), split_of([[0]], [1])
+    grid = (EaseSettings(5.0, 0.9), EaseSettings(1.0, 0.9))
+    assert choose_ease(training, 2, validation, grid=grid).settings == grid[0]
+
+
+def test_choosing_from_nothing_is_said_in_words() -> None:
+    with pytest.raises(TrainingError, match="no settings"):
+        best_on_validation([], 0, split_of([[0]], [1]), "ease")
+
+
+def measured(scorer: ItemScorer, split: EvaluationSplit) -> list[float]:
+    """R@10 and N@10 allowed, then masked."""
+    ranks: list[list[np.ndarray]] = [[], []]
+    for start in range(0, len(split.targets), 512):
+        users = np.arange(start, min(start + 512, len(split.targets)))
+        histories = split.histories.select(users)
+        both = ranks_by_scores(scorer.scores(histories), split.targets[users], histories)
+        for mode, of_mode in zip(ranks, both, strict=True):
+            mode.append(of_mode)
+    return [float(metric(np.concatenate(mode), 10).mean()) for mode in ranks for metric in (recall_at, ndcg_at)]
+
+
+def is_here(folder: Path) -> bool:
+    """Whether the benchmark's data lie beside the checkout; says so plainly if not."""
+    if not folder.is_dir():
+        print(f"no data at {folder}: the protocol's figures were NOT compared")
+    return folder.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("folder", "shrinkage", "figures"),
+    [
+        (INSTRUMENTS, 10.0, [0.1175, 0.0893, 0.1207, 0.0994]),
+        (MOVIELENS, 1.0, [0.1174, 0.0659, 0.1354, 0.0767]),
+    ],
+    ids=["instruments", "movielens"],
+)
+def test_markov_reaches_the_protocols_figures_on_real_data(
+    folder: Path, shrinkage: float, figures: list[float]
+) -> None:
+    if is_here(folder):
+        dataset = load_dataset(folder)
+        markov = fit_markov(training_sequences(dataset), len(dataset.items), MarkovSettings(3, shrinkage, 1.0))
+        assert measured(markov, test_split(dataset)) == pytest.approx(figures, abs=1e-3)
+
+
+def test_ease_reaches_the_protocols_figures_on_real_data() -> None:
+    if is_here(INSTRUMENTS):
+        dataset = load_dataset(INSTRUMENTS)
+        ease = fit_ease(training_sequences(dataset), len(dataset.items), EaseSettings(100.0, 0.9))
+        figures = [0.1390, 0.1021, 0.1521, 0.1197]
+        assert measured(ease, test_split(dataset)) == pytest.approx(figures, abs=1e-3)

@@ -1,0 +1,75 @@
+"""Recall, NDCG and their intervals: by hand, by law, and against a slow reading of the definition."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training.evaluation.metrics import (
+    ndcg_at,
+    paired_difference,
+    rank_by_score,
+    rank_in_list,
+    recall_at,
+    summarize,
+    value_of,
+)
+
+
+def test_a_worked_example() -> None:
+    ranks = np.array([1, 2, 10, 11, 0])
+    assert recall_at(ranks, 10).tolist() == [1, 1, 1, 0, 0]
+    expected = [1.0, 1 / math.log2(3), 1 / math.log2(11), 0, 0]
+    assert ndcg_at(ranks, 10) == pytest.approx(expected)
+
+
+def test_a_tie_counts_against_the_target() -> None:
+    scores = np.array([3.0, 1.0, 3.0, 3.0])
+    everything = np.ones(4, dtype=np.bool_)
+    assert rank_by_score(scores, 2, everything) == 3
+    assert rank_by_score(scores, 1, everything) == 4
+
+
+def test_a_target_that_may_not_be_shown_is_a_miss() -> None:
+    assert rank_by_score(np.array([1.0, 2.0]), 1, np.array([True, False])) == 0
+
+
+def test_a_target_that_is_not_in_the_list_has_rank_zero() -> None:
+    assert rank_in_list(np.array([5, 3, 8]), 8) == 3
+    assert rank_in_list(np.array([5, 3, 8]), 9) == 0
+
+
+ranks_of_users = st.lists(st.integers(0, 60), min_size=1, max_size=50).map(np.array)
+
+
+@given(ranks_of_users, st.sampled_from([1, 5, 10, 50]))
+def test_ndcg_is_between_zero_and_recall(ranks: np.ndarray, cutoff: int) -> None:
+    ndcgs = ndcg_at(ranks, cutoff)
+    assert (ndcgs >= 0).all()
+    assert (ndcgs <= recall_at(ranks, cutoff)).all()
+
+
+@given(ranks_of_users)
+def test_intervals_hold_the_mean_and_wider_cutoffs_find_more(ranks: np.ndarray) -> None:
+    metrics = summarize(ranks, num_resamples=200)
+    for metric in metrics:
+        assert metric.low - 1e-9 <= metric.value <= metric.high + 1e-9 or len(set(ranks.tolist())) > 1
+    recalls = [value_of(metrics, f"recall@{cutoff}") for cutoff in (5, 10, 20, 50)]
+    assert recalls == sorted(recalls)
+
+
+def test_the_paired_interval_is_narrow_where_users_agree() -> None:
+    random = np.random.default_rng(0)
+    worse = random.random(1000)
+    gain = paired_difference(worse + 0.01, worse, num_resamples=500)
+    assert gain.low == pytest.approx(0.01)
+    assert gain.high == pytest.approx(0.01)
+
+
+def test_the_interval_covers_a_known_spread() -> None:
+    # 1000 users, half of them hits: the standard error is sqrt(.25 / 1000), the interval about 1.96 of it.
+    metrics = summarize(np.array([1, 0] * 500), num_resamples=2000)
+    recall = next(metric for metric in metrics if metric.name == "recall@10")
+    assert (recall.high - recall.low) / 2 == pytest.approx(1.96 * math.sqrt(0.25 / 1000), rel=0.1)

@@ -1,0 +1,94 @@
+"""Rankings in both modes: by hand, against a slow reading, and through a file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clairo_core.sequences import ItemSequences
+from training.counts.popularity import Popularity
+from training.evaluation.metrics import rank_by_score, ranks_by_scores
+from training.evaluation.rankings import SHOWN, first_places, load_rankings, rank_with_scores, save_rankings
+from training.evaluation.slices import breadth_of, gini, slice_labels, user_slices
+from training.evaluation.split import EvaluationSplit
+
+
+def split_of(histories: list[list[int]], targets: list[int]) -> EvaluationSplit:
+    return EvaluationSplit(
+        ItemSequences.from_lists(histories), np.array(targets, np.int32), np.arange(len(targets), dtype=np.int32)
+    )
+
+
+@given(st.data())
+def test_ranks_of_many_users_agree_with_the_rank_of_one(data: st.DataObject) -> None:
+    histories = data.draw(st.lists(st.lists(st.integers(0, 6), max_size=5), min_size=1, max_size=6))
+    targets = np.array([data.draw(st.integers(0, 6)) for _ in histories])
+    scores = np.array([[data.draw(st.integers(0, 3)) for _ in range(7)] for _ in histories], dtype=float)
+    allowed, masked = ranks_by_scores(scores, targets, ItemSequences.from_lists(histories))
+    for user, history in enumerate(histories):
+        is_allowed = np.ones(7, dtype=np.bool_)
+        assert allowed[user] == rank_by_score(scores[user], targets[user], is_allowed)
+        is_allowed[history] = False
+        assert masked[user] == rank_by_score(scores[user], targets[user], is_allowed)
+
+
+def test_many_users_are_ranked_and_shown_as_one_by_one() -> None:
+    random = np.random.default_rng(0)
+    counts = random.integers(0, 9, size=40)
+    split = split_of([random.integers(40, size=5).tolist() for _ in range(30)], random.integers(40, size=30).tolist())
+    rankings = rank_with_scores(Popularity(counts), split, "")
+    for user, target in enumerate(split.targets.tolist()):
+        for seen_items in ("allowed", "masked"):
+            is_allowed = np.ones(40, dtype=np.bool_)
+            if seen_items == "masked":
+                is_allowed[split.histories[user]] = False
+            assert rankings[seen_items].ranks[user] == rank_by_score(counts, target, is_allowed)
+            best = np.sort(counts[is_allowed])[::-1][:SHOWN]
+            assert counts[rankings[seen_items].shown[user]].tolist() == best.tolist()
+
+
+def test_the_first_places_are_the_highest_scores_and_nobody_stands_for_what_is_left_out() -> None:
+    scores = np.array([[1.0, 5.0, -np.inf, 5.0]])
+    assert first_places(scores).tolist() == [[1, 3, 0] + [-1] * (SHOWN - 3)]
+
+
+def test_rankings_come_back_from_their_file(tmp_path: Path) -> None:
+    rankings = rank_with_scores(Popularity(np.array([3, 1, 2])), split_of([[0], [1]], [2, 0]), "")
+    save_rankings(tmp_path / "rankings.npz", rankings)
+    loaded = load_rankings(tmp_path / "rankings.npz")
+    assert loaded["masked"].ranks.tolist() == rankings["masked"].ranks.tolist() == [1, 1]
+    assert loaded["allowed"].shown.tolist() == rankings["allowed"].shown.tolist()
+
+
+def test_users_are_cut_by_the_targets_count_and_by_the_historys_length() -> None:
+    counts = np.array([0, 4, 5, 19, 50])
+    slices = user_slices(split_of([[0] * 4, [0] * 5, [0] * 60, [0], [0]], [0, 2, 3, 4, 1]), counts)
+    members = {(part.kind, part.label): np.flatnonzero(part.is_in).tolist() for part in slices}
+    assert members == {
+        ("all", "all"): [0, 1, 2, 3, 4],
+        ("training count", "<5"): [0, 4],
+        ("training count", "5-9"): [1],
+        ("training count", "10-19"): [2],
+        ("training count", "50+"): [3],
+        ("history length", "<5"): [0, 3, 4],
+        ("history length", "5-9"): [1],
+        ("history length", "50+"): [2],
+    }
+    assert len(slice_labels()) == 5
+
+
+def test_breadth_of_a_case_worked_by_hand() -> None:
+    # Item 0 twice, item 1 once, items 2 and 3 never; one place is held by no item of the dataset.
+    breadth = breadth_of(np.array([[0, 1], [0, -1]]), np.array([8, 2, 5, 5]))
+    assert breadth.coverage == 0.5
+    assert breadth.mean_popularity == 6.0
+    # Sorted 0, 0, 1, 2: (-3*0 - 1*0 + 1*1 + 3*2) / (4 * 3).
+    assert breadth.gini == pytest.approx(7 / 12)
+
+
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=12).map(np.array))
+def test_gini_is_the_mean_difference_over_twice_the_mean(counts: np.ndarray) -> None:
+    expected = np.abs(counts[:, None] - counts).mean() / (2 * counts.mean()) if counts.any() else 0.0
+    assert gini(counts) == pytest.approx(expected)

@@ -1,0 +1,79 @@
+"""Training examples and batches: every prefix once an epoch, nothing but padding beside it."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clairo_core.sequences import ItemSequences
+from clairo_core.tokens.tokenizer import Tokenizer
+from clairo_core.tokens.vocabulary import EOS, PAD
+from tests.tiny import random_feature_sets, tiny_vocabulary
+from training.generator.examples import every_prefix, label_table, number_of_batches, shuffled_batches
+
+SIZES = (4, 4, 4)
+TOKENIZER = Tokenizer(tiny_vocabulary(SIZES))
+FEATURE_TOKENS = TOKENIZER.vocabulary.feature_tokens(random_feature_sets(20, SIZES))
+LABELS = label_table(TOKENIZER.canonical_item_tokens(FEATURE_TOKENS))
+
+sequences_of_items = st.lists(st.lists(st.integers(0, 19), max_size=7), min_size=1, max_size=12)
+
+
+def test_each_item_after_the_first_is_a_target_once() -> None:
+    examples = every_prefix(ItemSequences.from_lists([[1, 2, 3], [4], [], [5, 6]]), max_history_items=20)
+    everything = np.arange(len(examples))
+    assert [history.tolist() for history in examples.histories(everything)] == [[1], [1, 2], [5]]
+    assert examples.targets(everything).tolist() == [2, 3, 6]
+
+
+def test_a_long_history_keeps_its_newest_items() -> None:
+    examples = every_prefix(ItemSequences.from_lists([[1, 2, 3, 4]]), max_history_items=2)
+    assert [history.tolist() for history in examples.histories(np.arange(3))] == [[1], [1, 2], [2, 3]]
+
+
+def test_labels_are_canonical_tokens_and_the_end() -> None:
+    for item, row in enumerate(LABELS):
+        tokens = row[row != PAD].tolist()
+        assert tokens[-1] == EOS
+        assert tokens[:-1] == TOKENIZER.encode_canonical(FEATURE_TOKENS[item : item + 1]).tolist()
+
+
+@settings(deadline=None)
+@given(sequences_of_items, st.integers(1, 5), st.integers(0, 3))
+def test_an_epoch_holds_every_example_exactly_once(sequences: list[list[int]], batch_size: int, seed: int) -> None:
+    examples = every_prefix(ItemSequences.from_lists(sequences), max_history_items=20)
+    batches = list(
+        shuffled_batches(
+            examples,
+            TOKENIZER,
+            FEATURE_TOKENS,
+            LABELS,
+            batch_size=batch_size,
+            num_examples=len(examples),
+            seed=seed,
+        )
+    )
+    assert len(batches) == number_of_batches(len(examples), batch_size)
+    found = sorted(
+        (int(length), tuple(label[label != PAD].tolist()))
+        for batch in batches
+        for length, label in zip(batch.input_lengths, batch.labels, strict=True)
+    )
+    # Without merge rules a view has one token a feature, and the end.
+    everything = np.arange(len(examples))
+    expected = sorted(
+        (3 * len(history) + 1, tuple(LABELS[target][LABELS[target] != PAD].tolist()))
+        for history, target in zip(examples.histories(everything), examples.targets(everything), strict=True)
+    )
+    assert found == expected
+
+
+def test_the_same_seed_gives_the_same_batches() -> None:
+    examples = every_prefix(ItemSequences.from_lists([[1, 2, 3, 4, 5], [6, 7, 8]]), max_history_items=20)
+
+    def inputs(seed: int) -> list[list[list[int]]]:
+        batches = shuffled_batches(
+            examples, TOKENIZER, FEATURE_TOKENS, LABELS, batch_size=2, num_examples=len(examples), seed=seed
+        )
+        return [batch.input_ids.tolist() for batch in batches]
+
+    assert inputs(1) == inputs(1) != inputs(2)

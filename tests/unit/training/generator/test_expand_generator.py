@@ -1,0 +1,52 @@
+"""A generator goes on with an expanded vocabulary where it stood."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import T5ForConditionalGeneration
+
+from clairo_core.errors import GeneratorError
+from clairo_core.generation.t5.generator import load_generator
+from tests.tiny import random_feature_sets, random_sequences, tiny_vocabulary, write_random_t5
+from training.generator.expand_generator import expand_generator, expanded_embeddings
+from training.generator.start_embeddings import start_embeddings
+from training.vocabulary.expand_vocabulary import expand_vocabulary
+
+SIZES = (4, 4, 4)
+VOCABULARY = tiny_vocabulary(SIZES)
+EXPANSION = expand_vocabulary(VOCABULARY, random_feature_sets(20, SIZES), random_sequences(20, 60, seed=5), 12)
+
+
+def test_old_tokens_score_as_before_and_new_ones_have_rows(tmp_path: Path) -> None:
+    old = write_random_t5(tmp_path / "old", VOCABULARY.size, softmax="reachable")
+    expand_generator(old, tmp_path / "new", EXPANSION.vocabulary)
+    before = T5ForConditionalGeneration.from_pretrained(old).eval()
+    after = T5ForConditionalGeneration.from_pretrained(tmp_path / "new").eval()
+    history, labels = torch.tensor([[3, 7, 9, 1]]), torch.tensor([[4, 8, 1]])
+    with torch.inference_mode():
+        expected = before(input_ids=history, labels=labels).logits
+        found = after(input_ids=history, labels=labels).logits
+    assert found.shape[-1] == EXPANSION.vocabulary.size
+    torch.testing.assert_close(found[..., : VOCABULARY.size], expected)
+    generator = load_generator(tmp_path / "new", "cpu")
+    assert generator.config.vocab_size == EXPANSION.vocabulary.size
+    assert generator.config.softmax == "reachable", "it still scores as it was trained"
+
+
+def test_a_new_token_is_made_of_its_parts_as_a_token_that_was_there_from_the_start() -> None:
+    torch.manual_seed(0)
+    random_start = torch.zeros(VOCABULARY.size, 8)
+    random_start[: VOCABULARY.first_merge_token] = torch.randn(VOCABULARY.first_merge_token, 8)
+    old = start_embeddings(random_start, VOCABULARY, None)
+    grown = torch.zeros(EXPANSION.vocabulary.size, 8)
+    grown[: VOCABULARY.first_merge_token] = random_start[: VOCABULARY.first_merge_token]
+    from_the_start = start_embeddings(grown, EXPANSION.vocabulary, None)
+    np.testing.assert_allclose(expanded_embeddings(old, EXPANSION.vocabulary), from_the_start, atol=1e-5)
+
+
+def test_a_checkpoint_of_another_vocabulary_is_refused(tmp_path: Path) -> None:
+    folder = write_random_t5(tmp_path / "other", EXPANSION.vocabulary.size + 1)
+    with pytest.raises(GeneratorError, match="expand the vocabulary"):
+        expand_generator(folder, tmp_path / "new", EXPANSION.vocabulary)

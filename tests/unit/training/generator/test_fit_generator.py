@@ -1,0 +1,111 @@
+"""Training the T5: it learns, it stops, and a killed run ends where an undisturbed one does."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from clairo_core.errors import TrainingError
+from clairo_core.generation.trie.trie import trie_of_tokens
+from clairo_core.progress import silent
+from clairo_core.sequences import ItemSequences
+from clairo_core.tokens.tokenizer import Tokenizer
+from tests.tiny import random_feature_sets, random_sequences, tiny_vocabulary
+from training.config.preset import FitSettings, GeneratorSettings
+from training.generator.examples import every_prefix, label_table
+from training.generator.fit_generator import FitProgress, Validate, fit_generator, learning_rate_share
+from training.generator.token_choices import token_choices
+
+SIZES = (4, 4, 4)
+SMALL = GeneratorSettings(d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
+TOKENIZER = Tokenizer(tiny_vocabulary(SIZES))
+FEATURE_TOKENS = TOKENIZER.vocabulary.feature_tokens(random_feature_sets(20, SIZES))
+CANONICAL = TOKENIZER.canonical_item_tokens(FEATURE_TOKENS)
+CHOICES = token_choices(trie_of_tokens(CANONICAL, np.zeros(20, dtype=np.bool_)), CANONICAL)
+
+
+def fit(
+    folder: Path,
+    settings: FitSettings,
+    validate: Validate = lambda checkpoint: 0.0,
+    sequences: ItemSequences | None = None,
+) -> FitProgress:
+    folder.mkdir(exist_ok=True)
+    return fit_generator(
+        folder,
+        every_prefix(random_sequences(20, 30) if sequences is None else sequences, 20),
+        TOKENIZER,
+        FEATURE_TOKENS,
+        label_table(CANONICAL),
+        CHOICES,
+        SMALL,
+        settings,
+        device=torch.device("cpu"),
+        seed=3,
+        validate=validate,
+        progress=silent,
+        report=lambda message: None,
+    )
+
+
+def rising() -> Validate:
+    scores = iter(range(1, 100))
+    return lambda checkpoint: float(next(scores))
+
+
+@pytest.mark.parametrize("softmax", ["reachable", "vocabulary"])
+def test_the_loss_falls_and_the_checkpoint_is_in_transformers_format(tmp_path: Path, softmax: str) -> None:
+    settings = FitSettings(softmax=softmax, max_epochs=4, batch_size=16, learning_rate=0.01)
+    done = fit(tmp_path, settings, rising())
+    assert done.losses[-1] < done.losses[0]
+    config = json.loads((tmp_path / "generator" / "config.json").read_text(encoding="utf-8"))
+    assert (config["d_model"], config["softmax"]) == (16, softmax), "whoever loads it must score as it was trained"
+    assert (tmp_path / "generator" / "model.safetensors").is_file()
+    assert not list(tmp_path.glob("state-*")), "the optimizer's state is of no use once training is over"
+
+
+def test_the_best_epoch_is_kept_and_patience_ends_the_training(tmp_path: Path) -> None:
+    scores = iter([0.1, 0.3, 0.2, 0.2, 0.9])
+    done = fit(tmp_path, FitSettings(max_epochs=9, patience=2, batch_size=64), lambda checkpoint: next(scores))
+    assert (done.best_epoch, done.epochs_done) == (2, 4)
+    assert (tmp_path / "generator").is_dir()
+    assert not list(tmp_path.glob("epoch-*"))
+
+
+@pytest.mark.parametrize("dies_in_epoch", [1, 2, 3])
+def test_a_killed_training_ends_where_an_undisturbed_one_does(tmp_path: Path, dies_in_epoch: int) -> None:
+    settings = FitSettings(max_epochs=3, batch_size=16)
+    fit(tmp_path / "whole", settings, rising())
+    calls = 0
+
+    def dies_once(checkpoint: Path) -> float:
+        nonlocal calls
+        calls += 1
+        if calls == dies_in_epoch:
+            raise KeyboardInterrupt
+        return float(checkpoint.name.removeprefix("epoch-"))
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "killed", settings, dies_once)
+    fit(tmp_path / "killed", settings, dies_once)
+    whole = load_file(tmp_path / "whole" / "generator" / "model.safetensors")
+    killed = load_file(tmp_path / "killed" / "generator" / "model.safetensors")
+    assert whole.keys() == killed.keys()
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, killed[name]), name
+
+
+def test_nothing_to_learn_from_is_said_before_training(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="two items"):
+        fit(tmp_path, FitSettings(), sequences=ItemSequences.from_lists([[1], [2]]))
+
+
+def test_the_learning_rate_rises_then_falls() -> None:
+    shares = [learning_rate_share(step, 200, 0.1) for step in range(200)]
+    peak = shares.index(max(shares))
+    assert shares[: peak + 1] == sorted(shares[: peak + 1])
+    assert shares[peak:] == sorted(shares[peak:], reverse=True)
+    assert max(shares) == 1.0

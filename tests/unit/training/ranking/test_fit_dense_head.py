@@ -1,0 +1,168 @@
+"""Training the dense head: windows, what it learns, and going on after a kill."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clairo_core.errors import TrainingError
+from clairo_core.progress import silent
+from clairo_core.ranking import load_dense_head
+from clairo_core.sequences import ItemSequences
+from training.config.preset import DenseSettings
+from training.evaluation.split import EvaluationSplit
+from training.ranking.fit_dense_head import fit_dense_head, rate_share
+from training.ranking.history_windows import NOTHING, cut_windows, window_batches
+from training.ranking.item_vectors import ItemVectors
+from training.workbench.checkpoints import load_progress
+
+NUM_ITEMS = 12
+SETTINGS = DenseSettings(
+    dim=16,
+    num_layers=1,
+    dropout_rate=0.0,
+    own_dropout=0.1,
+    positions_per_batch=60,
+    max_epochs=4,
+    max_history_items=5,
+    learning_rate=0.02,
+)
+
+
+def cycles(num_users: int = 60) -> ItemSequences:
+    """Each item is followed by the next but the last, which nobody has."""
+    return ItemSequences.from_lists(
+        [[(user + step) % (NUM_ITEMS - 1) for step in range(2 + user % 9)] for user in range(num_users)]
+    )
+
+
+def last_items() -> EvaluationSplit:
+    last = np.arange(NUM_ITEMS - 1)
+    histories = ItemSequences.from_lists([[item] for item in last])
+    return EvaluationSplit(histories, ((last + 1) % (NUM_ITEMS - 1)).astype(np.int32), last.astype(np.int32))
+
+
+NOTHING_HELD_OUT = np.zeros(NUM_ITEMS, dtype=np.bool_)
+CONTENT = np.random.default_rng(0).normal(size=(NUM_ITEMS, 4)).astype(np.float32)
+
+
+def fit(folder: Path, settings: DenseSettings = SETTINGS, content: np.ndarray = CONTENT) -> None:
+    fit_dense_head(
+        folder,
+        cycles(),
+        content,
+        NOTHING_HELD_OUT,
+        last_items(),
+        settings,
+        device=torch.device("cpu"),
+        seed=1,
+        progress=silent,
+        report=lambda message: None,
+    )
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.lists(st.integers(0, 30), max_size=12), min_size=1, max_size=8), st.integers(1, 5), st.integers(1, 40)
+)
+def test_every_interaction_but_the_first_is_a_target_once(
+    sequences: list[list[int]], max_inputs: int, positions_per_batch: int
+) -> None:
+    flat = ItemSequences.from_lists(sequences)
+    windows = cut_windows(flat, max_inputs)
+    batches = list(window_batches(flat, windows, positions_per_batch, seed=3)) if len(windows) else []
+    targets = [int(target) for batch in batches for target in batch.targets.flatten() if target != NOTHING]
+    assert sorted(targets) == sorted(item for sequence in sequences for item in sequence[1:])
+    assert all(batch.inputs.shape[1] <= max_inputs for batch in batches)
+
+
+@pytest.mark.parametrize("encoder", ["recurrent", "transformer"])
+def test_what_always_follows_is_learned(encoder: str, tmp_path: Path) -> None:
+    fit(tmp_path, replace(SETTINGS, encoder=encoder, width=24, max_epochs=12, patience=12))
+    head = load_dense_head(tmp_path / "dense-head" / "trained")
+    scores = head.log_probabilities(list(last_items().histories))
+    assert scores.argmax(axis=1).tolist() == last_items().targets.tolist()
+    assert load_progress(tmp_path).best_ndcg > 0.9
+
+
+def test_an_item_that_training_never_saw_has_the_vector_of_its_content(tmp_path: Path) -> None:
+    fit(tmp_path)
+    trained = load_dense_head(tmp_path / "dense-head" / "trained")
+    as_new = load_dense_head(tmp_path / "dense-head" / "as-new")
+    assert np.array_equal(trained.item_vectors[-1], as_new.item_vectors[-1])
+    assert not np.allclose(trained.item_vectors[0], as_new.item_vectors[0])
+    assert as_new.item_vectors == pytest.approx(CONTENT @ as_new.content_map, abs=1e-5)
+
+
+def test_items_without_content_are_learned_too(tmp_path: Path) -> None:
+    fit(tmp_path, content=np.zeros((NUM_ITEMS, 0), dtype=np.float32))
+    head = load_dense_head(tmp_path / "dense-head" / "trained")
+    assert head.content_map.shape == (0, SETTINGS.dim)
+    assert np.array_equal(head.item_vectors[-1], np.zeros(SETTINGS.dim))
+
+
+def test_what_is_held_out_teaches_the_map_nothing_and_keeps_its_own_part() -> None:
+    is_held_out = torch.arange(NUM_ITEMS) == 3
+    items = ItemVectors(torch.from_numpy(CONTENT), torch.ones(NUM_ITEMS, dtype=torch.bool), is_held_out, dim=8)
+    vectors = items.trained(own_dropout=1.0)
+    by_content = items.all(as_new=True)
+    assert torch.equal(vectors[3], by_content[3] + items.own[3])
+    assert torch.equal(vectors[4], by_content[4])
+    vectors[3].sum().backward()  # type: ignore[no-untyped-call]
+    assert items.content_map.grad is None or not items.content_map.grad.any()
+    assert items.own.grad is not None
+    assert items.own.grad[3].all()
+
+
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    fit(tmp_path / "whole")
+    stopped = []
+
+    def stop_in_third_epoch(message: str) -> None:
+        stopped.append(message)
+        if len(stopped) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_dense_head(
+            tmp_path / "resumed",
+            cycles(),
+            CONTENT,
+            NOTHING_HELD_OUT,
+            last_items(),
+            SETTINGS,
+            device=torch.device("cpu"),
+            seed=1,
+            progress=silent,
+            report=stop_in_third_epoch,
+        )
+    fit(tmp_path / "resumed")
+    whole, resumed = (
+        load_dense_head(tmp_path / name / "dense-head" / "trained").item_vectors for name in ("whole", "resumed")
+    )
+    assert np.array_equal(whole, resumed)
+
+
+def test_nothing_to_learn_from_is_said_in_words(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="two items in training"):
+        fit_dense_head(
+            tmp_path,
+            ItemSequences.from_lists([[1], [2]]),
+            CONTENT,
+            NOTHING_HELD_OUT,
+            last_items(),
+            SETTINGS,
+            device=torch.device("cpu"),
+            seed=1,
+            progress=silent,
+            report=lambda message: None,
+        )
+
+
+def test_the_learning_rate_rises_then_falls() -> None:
+    shares = [rate_share(epochs, SETTINGS) for epochs in (0.0, 0.05, 0.1, 2.0, 4.0)]
+    assert shares == pytest.approx([0.05, 0.5, 0.9986, 0.55, 0.1], abs=1e-3)

@@ -1,0 +1,196 @@
+"""Learning merge rules: a worked example, what never changes the result, and what is refused."""
+
+import logging
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+from clairo_core.errors import EmptyCorpusError, FeatureSetError, VocabularyError, VocabularySizeError
+from clairo_core.sequences import ItemSequences
+from clairo_core.tokens.vocabulary import Vocabulary
+from tests import slow_tokenizer
+from tests.repository import REPOSITORY
+from tests.tiny import random_feature_sets, random_sequences
+from training.vocabulary.learn_vocabulary import learn_vocabulary, sample_sequences
+
+NAMES, SIZES = ("a", "b"), (2, 2)
+NUM_FEATURES = 4
+
+
+def learned(feature_sets: Any, sequences: list[list[int]], num_rules: int, **options: Any) -> Vocabulary:
+    size = 2 + NUM_FEATURES + num_rules
+    return learn_vocabulary(feature_sets, NAMES, SIZES, ItemSequences.from_lists(sequences), size, **options)
+
+
+def rules_of(vocabulary: Vocabulary) -> list[tuple[int, int, int]]:
+    return [(rule.left, rule.right, rule.scaled_count) for rule in vocabulary.rules()]
+
+
+def large_vocabulary() -> Vocabulary:
+    sequences = random_sequences(200, 400)
+    return learn_vocabulary(random_feature_sets(200, (8, 8, 8)), ("a", "b", "c"), (8, 8, 8), sequences, 2 + 24 + 300)
+
+
+def test_a_worked_example() -> None:
+    """Item 0 is {2, 4}, item 1 is {3, 5}. Weights are times 4: 4 in a set of two, 1 across two such sets.
+
+    2+4 meets twice, 8, and becomes 6. Then 3+5 weighs 4, 3+6 and 5+6 weigh 2 each; 3+5 becomes 7. Then 6+7, across two
+    sets of one, weighs 4 and becomes 8. Then nothing is left.
+    """
+    vocabulary = learned([[0, 0], [1, 1]], [[0, 1], [0]], 5)
+    assert rules_of(vocabulary) == [(2, 4, 8), (3, 5, 4), (6, 7, 4)]
+    assert vocabulary.weight_scale == 4
+
+
+def test_ties_go_to_the_smallest_pair() -> None:
+    vocabulary = learned([[0, 0], [0, 1], [1, 0], [1, 1]], [[3], [2], [1], [0]], 4)
+    assert rules_of(vocabulary) == [(2, 4, 4), (2, 5, 4), (3, 4, 4), (3, 5, 4)]
+
+
+def test_running_out_of_pairs_ends_early_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        vocabulary = learned([[0, 0], [1, 1]], [[0, 1], [0]], 5)
+    assert vocabulary.size == 9
+    assert "the vocabulary has 9 tokens instead of 11: no pair is left to merge" in caplog.text
+
+
+def test_a_vocabulary_of_features_only_is_one() -> None:
+    assert learned([[0, 0]], [[0]], 0).size == 2 + NUM_FEATURES
+
+
+def test_a_rule_that_is_met_again_is_applied_and_not_learned_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    feature_sets, sequences = [[1, 0], [0, 1], [0, 0]], [[0, 0, 1, 0], [0, 0, 2, 0, 0]]
+    vocabulary = learned(feature_sets, sequences, 8)
+    applied: list[int] = []
+    apply_rule = slow_tokenizer.apply_rule
+
+    def apply_and_note(head: slow_tokenizer.Node, rule: slow_tokenizer.Rule) -> slow_tokenizer.Node:
+        applied.append(rule.token)
+        return apply_rule(head, rule)
+
+    monkeypatch.setattr(slow_tokenizer, "apply_rule", apply_and_note)
+    table = vocabulary.feature_tokens(feature_sets)
+    expected = slow_tokenizer.learn([table[rows].tolist() for rows in sequences], 6, 8, num_categories=2)
+    # Token 8 is made again after token 10: the corpus does hold what this test is about.
+    assert 8 in applied[applied.index(10) :]
+    assert rules_of(vocabulary) == [(rule.left, rule.right, rule.scaled_count) for rule in expected]
+    assert len({(left, right) for left, right, _ in rules_of(vocabulary)}) == 8
+
+
+def test_learning_in_several_threads_at_once_gives_the_same() -> None:
+    with ThreadPoolExecutor(4) as threads:
+        vocabularies = list(threads.map(lambda _: large_vocabulary(), range(8)))
+    assert len({tuple(rules_of(vocabulary)) for vocabulary in vocabularies}) == 1
+
+
+PROGRAM = """
+import numpy as np
+from clairo_core.sequences import ItemSequences
+from training.vocabulary.learn_vocabulary import learn_vocabulary
+random = np.random.default_rng(0)
+sequences = ItemSequences.from_lengths(random.integers(200, size=2000), np.full(400, 5))
+vocabulary = learn_vocabulary(random.integers(8, size=(200, 3)), ("a", "b", "c"), (8, 8, 8), sequences, 326)
+print(list(vocabulary.rules()))
+"""
+
+
+def test_the_number_of_threads_changes_nothing() -> None:
+    results = [
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM],
+            env={"NUMBA_NUM_THREADS": threads, "OMP_NUM_THREADS": threads, "PYTHONHASHSEED": threads},
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for threads in ("1", "3")
+    ]
+    assert results[0] == results[1]
+    assert results[0].count("MergeRule") == 300
+
+
+def test_a_sample_is_a_seeded_choice_in_order() -> None:
+    sequences = ItemSequences.from_lists([[number] for number in range(100)])
+    chosen = sample_sequences(sequences, 10, seed=1).items.tolist()
+    assert len(chosen) == 10
+    assert chosen == sorted(set(chosen))
+    assert chosen == sample_sequences(sequences, 10, seed=1).items.tolist()
+    assert chosen != sample_sequences(sequences, 10, seed=2).items.tolist()
+    assert sample_sequences(sequences, None, 0) is sequences
+    assert sample_sequences(sequences, 100, 0) is sequences
+
+
+def test_learning_from_a_sample_is_learning_from_those_sequences_alone() -> None:
+    feature_sets, sequences = [[0, 0], [0, 1], [1, 0]], [[0, 1], [1, 2], [2, 0], [2, 2], [1]]
+    sample = sample_sequences(ItemSequences.from_lists(sequences), 2, 5)
+    expected = learned(feature_sets, [rows.tolist() for rows in sample], 6)
+    assert rules_of(learned(feature_sets, sequences, 6, max_sequences=2, seed=5)) == rules_of(expected)
+
+
+def test_progress_hears_of_counting_and_merging() -> None:
+    heard: dict[str, tuple[int, int | None]] = {}
+
+    def progress(things: Iterable[Any], name: str, total: int | None) -> Iterator[Any]:
+        count = 0
+        for count, thing in enumerate(things, 1):  # noqa: B007
+            yield thing
+        heard[name] = (count, total)
+
+    learned([[0, 0], [1, 1]], [[0, 1], [0]], 3, progress=progress)
+    assert heard == {"counting pairs": (1, 1), "merging pairs": (3, 3)}
+
+
+@pytest.mark.parametrize(
+    ("feature_sets", "message"),
+    [
+        ([[0, 0], [1]], "ragged; every item needs 2 features"),
+        ([[0, 0], [0, -1]], "row 1 has feature -1 in category 'b', which has values 0..1; encode the item again"),
+        ([[0, 0], [2, 0]], "row 1 has feature 2 in category 'a'"),
+        ([[0, 0, 0]], r"shape \(items, 2\), one a category .* got shape \(1, 3\)"),
+        ([[0.5, 0.0]], "whole numbers"),
+        ([], "sequence 0 holds item row 1, but feature sets were given for 0 items; give one for every item"),
+    ],
+)
+def test_feature_sets_that_cannot_be_used_are_refused(feature_sets: Any, message: str) -> None:
+    with pytest.raises(FeatureSetError, match=message):
+        learned(feature_sets, [[0, 1]], 2)
+
+
+def test_a_sequence_with_an_unknown_item_is_named() -> None:
+    with pytest.raises(FeatureSetError, match="sequence 1 holds item row 7, but feature sets were given for 1 items"):
+        learned([[0, 0]], [[0], [0, 7]], 2)
+
+
+@pytest.mark.parametrize("size", [-1, 0, 5, 2**21])
+def test_a_size_that_cannot_be_is_refused(size: int) -> None:
+    with pytest.raises(VocabularySizeError, match="4 features come first; choose a size of at least 6"):
+        learn_vocabulary(np.zeros((1, 2), np.int32), NAMES, SIZES, ItemSequences.from_lists([[0]]), size)
+
+
+@pytest.mark.parametrize("sequences", [[], [[]], [[], []]])
+def test_an_empty_corpus_is_refused(sequences: list[list[int]]) -> None:
+    with pytest.raises(EmptyCorpusError, match="nothing to learn from; check the dataset's interactions"):
+        learned([[0, 0]], sequences, 2)
+
+
+def test_a_sample_of_nothing_is_refused() -> None:
+    with pytest.raises(VocabularyError, match="max_sequences is 0; choose at least 1"):
+        learned([[0, 0]], [[0]], 2, max_sequences=0)
+
+
+def test_more_interactions_than_counts_can_hold_are_refused() -> None:
+    num_categories = 24
+    with pytest.raises(VocabularyError, match="use fewer categories, or learn from a sample with max_sequences"):
+        learn_vocabulary(
+            np.zeros((1, num_categories), np.int32),
+            [f"code_{category}" for category in range(num_categories)],
+            [1] * num_categories,
+            ItemSequences.from_lists([[0]]),
+            2 + num_categories + 1,
+        )

@@ -1,0 +1,1 @@
+"""The settings of every stage, and the presets that fill them. Start at `load_preset.load_preset`."""

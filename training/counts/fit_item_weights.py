@@ -1,0 +1,67 @@
+"""Turn training sequences into what goes with what: counts of followers, and the strongest weights of EASE.
+
+Knows the two count models and how validation chooses their settings; knows nothing of how their scores are used.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import numpy as np
+from jaxtyping import Float32
+from scipy import sparse
+
+from clairo_core.progress import Progress
+from clairo_core.ranking import ItemWeights
+from clairo_core.sequences import ItemSequences
+from training.config.preset import MixSettings
+from training.counts import ease, markov
+from training.evaluation.split import EvaluationSplit
+
+_LEAST_AGE_WEIGHT = 1e-3
+"""An older item of the history would change no ranking."""
+
+
+def fit_item_weights(
+    training: ItemSequences, num_items: int, validation: EvaluationSplit, settings: MixSettings, progress: Progress
+) -> tuple[Mapping[str, ItemWeights], Mapping[str, Mapping[str, float]]]:
+    """Item weights by component, and the settings that were chosen; EASE only for catalogues that it can be had for."""
+    chosen_markov = markov.choose_markov(training, num_items, validation, progress).settings
+    weights = {"followers": of_markov(markov.fit_markov(training, num_items, chosen_markov))}
+    chosen = {"followers": asdict(chosen_markov)}
+    if num_items <= settings.max_ease_items:
+        choice = ease.choose_ease(training, num_items, validation, progress, grid=EASE_GRID)
+        fitted = ease.fit_ease(training, num_items, choice.settings)
+        weights["ease"] = of_ease(fitted, settings.ease_weights_per_item)
+        chosen["ease"] = asdict(choice.settings)
+    return weights, chosen
+
+
+EASE_GRID = tuple(
+    ease.EaseSettings(regularization, decay) for regularization in (100.0, 300.0) for decay in (0.7, 0.8, 0.9)
+)
+"""Smaller than the baseline's: the mixture makes up for what a finer one would bring."""
+
+
+def of_markov(fitted: markov.Markov) -> ItemWeights:
+    """Followers of the last items, each by one over how far back it stands."""
+    return ItemWeights(fitted.followers.astype(np.float32).tocsr(), 1.0 / (1.0 + np.arange(fitted.num_recent)))
+
+
+def of_ease(fitted: ease.Ease, weights_per_item: int) -> ItemWeights:
+    """Each item's strongest weights, those below 0 left out; the history fades by the decay."""
+    num_ages = 1000 if fitted.decay >= 1 else int(np.ceil(np.log(_LEAST_AGE_WEIGHT) / np.log(fitted.decay)))
+    return ItemWeights(
+        strongest(fitted.weights, weights_per_item), fitted.decay ** np.arange(num_ages, dtype=np.float64)
+    )
+
+
+def strongest(weights: Float32[np.ndarray, "item item"], per_row: int) -> sparse.csr_matrix:
+    """The `per_row` highest of each row that are above 0."""
+    per_row = min(per_row, weights.shape[1])
+    columns = np.argpartition(-weights, per_row - 1, axis=1)[:, :per_row]
+    kept = np.take_along_axis(weights, columns, axis=1)
+    rows = np.repeat(np.arange(len(weights)), per_row)
+    is_kept = kept.ravel() > 0
+    return sparse.csr_matrix(
+        (kept.ravel()[is_kept], (rows[is_kept], columns.ravel()[is_kept])), shape=weights.shape, dtype=np.float32
+    )

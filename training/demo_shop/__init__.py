@@ -1,0 +1,103 @@
+"""Write the demo shop: drawn products, written words, and shoppers with a taste, as a dataset to train on.
+
+Start at `write_demo_shop`. Everything follows from one seed: the same tables and the same pixels on every machine.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from clairo_core.errors import SettingsError
+from clairo_core.progress import Progress, silent
+from training.demo_shop.pictures import encode_png, paint_picture
+from training.demo_shop.products import Product, invent_products
+from training.demo_shop.shoppers import Purchase, go_shopping
+from training.demo_shop.words import write_words
+
+DATASET_TOML = """\
+name = "demo-shop"
+
+[items]
+file = "items.parquet"
+item_id = "item_id"
+texts = ["title", "description"]
+picture = "picture"
+attributes = ["category", "brand", "price"]
+
+[interactions]
+file = "interactions.parquet"
+user_id = "user_id"
+item_id = "item_id"
+timestamp = "timestamp"
+"""
+
+
+def write_demo_shop(
+    folder: Path, num_items: int = 1000, num_users: int = 3000, seed: int = 0, progress: Progress = silent
+) -> Path:
+    """Write items.parquet, interactions.parquet and dataset.toml into `folder`, which is made if need be.
+
+    The same arguments give the same table values and picture pixels; a file's bytes may differ with the versions
+    of Parquet and zlib. dataset.toml is written last: where it stands, the tables are whole.
+
+    Returns:
+        The dataset.toml, which is what training takes.
+
+    Raises:
+        SettingsError: no items or no users were asked for.
+    """
+    if num_items < 1 or num_users < 1:
+        raise SettingsError(
+            f"a shop of {num_items} items and {num_users} users cannot be made; ask for at least 1 of each"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    # One stream of randomness each: a change to the words leaves looks and purchases alone.
+    for_products, for_words, for_shoppers = (
+        np.random.Generator(np.random.PCG64(stream)) for stream in np.random.SeedSequence(seed).spawn(3)
+    )
+    products = invent_products(num_items, for_products)
+    words = [write_words(product, for_words) for product in products]
+    pictures = [encode_png(paint_picture(product)) for product in progress(products, "drawing pictures", len(products))]
+    purchases = go_shopping(products, num_users, for_shoppers)
+    _write_table(folder / "items.parquet", _items_table(products, words, pictures))
+    _write_table(folder / "interactions.parquet", _interactions_table(purchases))
+    description = folder / "dataset.toml"
+    aside = description.with_name(description.name + ".tmp")
+    aside.write_text(DATASET_TOML, encoding="utf-8")
+    aside.replace(description)
+    return description
+
+
+def _items_table(products: Sequence[Product], words: Sequence[tuple[str, str]], pictures: Sequence[bytes]) -> pa.Table:
+    return pa.table(
+        {
+            "item_id": [product.item_id for product in products],
+            "title": [title for title, _ in words],
+            "description": [description for _, description in words],
+            "category": [product.kind for product in products],
+            "brand": [product.brand for product in products],
+            "price": pa.array([Decimal(product.price_cents) / 100 for product in products], pa.decimal128(8, 2)),
+            "picture": pa.array(pictures, pa.binary()),
+        }
+    )
+
+
+def _interactions_table(purchases: Sequence[Purchase]) -> pa.Table:
+    return pa.table(
+        {
+            "user_id": [purchase.user_id for purchase in purchases],
+            "item_id": [purchase.item_id for purchase in purchases],
+            "timestamp": pa.array([purchase.timestamp for purchase in purchases], pa.int64()),
+        }
+    )
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    """Write aside and rename, so that a killed run leaves no half-written table."""
+    aside = path.with_name(path.name + ".tmp")
+    pq.write_table(table, aside)
+    aside.replace(path)

@@ -1,0 +1,67 @@
+"""Choose a baseline's settings on validation users.
+
+Knows scorers and held-out items; knows nothing of how a scorer works. Start at `best_on_validation`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from clairo_core.errors import TrainingError
+from clairo_core.progress import Progress, silent
+from training.evaluation.item_scorer import ItemScorer
+from training.evaluation.metrics import ndcg_at, ranks_by_scores
+from training.evaluation.split import EvaluationSplit
+
+USERS_A_BLOCK = 512
+"""Users whose scores of all items are held at once: 26 MB with 6,250 items."""
+
+Settings = TypeVar("Settings")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice(Generic[Settings]):
+    """What was chosen, and how every candidate did."""
+
+    settings: Settings
+    scorer: ItemScorer
+    tried: tuple[tuple[Settings, float], ...]
+    """Settings and their NDCG@10, seen items masked."""
+
+
+def best_on_validation(
+    candidates: Iterable[tuple[Settings, ItemScorer]],
+    num_candidates: int,
+    validation: EvaluationSplit,
+    label: str,
+    progress: Progress[tuple[Settings, ItemScorer]] = silent,
+) -> Choice[Settings]:
+    """The candidate with the highest NDCG@10, seen items masked as in a shop; the first of equals.
+
+    Raises:
+        TrainingError: there is no candidate.
+    """
+    tried: list[tuple[Settings, float]] = []
+    best: tuple[Settings, ItemScorer] | None = None
+    best_value = -1.0
+    for settings, scorer in progress(candidates, label, num_candidates):
+        value = masked_ndcg(scorer, validation)
+        tried.append((settings, value))
+        if value > best_value:
+            best, best_value = (settings, scorer), value
+    if best is None:
+        raise TrainingError(f"{label}: there are no settings to choose from; name at least one of each")
+    return Choice(*best, tuple(tried))
+
+
+def masked_ndcg(scorer: ItemScorer, split: EvaluationSplit) -> float:
+    """NDCG@10 over the users of `split`, seen items masked; 0 if there are none."""
+    gains = []
+    for start in range(0, len(split.targets), USERS_A_BLOCK):
+        users = np.arange(start, min(start + USERS_A_BLOCK, len(split.targets)))
+        histories = split.histories.select(users)
+        _, masked = ranks_by_scores(scorer.scores(histories), split.targets[users], histories)
+        gains.append(ndcg_at(masked, 10))
+    return float(np.concatenate(gains).mean()) if gains else 0.0

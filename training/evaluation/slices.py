@@ -1,0 +1,88 @@
+"""Cut users into groups that a mean hides, and say how widely a ranker recommends.
+
+Knows training counts, history lengths and shown items; knows nothing of rankers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from training.evaluation.split import EvaluationSplit
+
+EDGES = (0, 5, 10, 20, 50)
+"""Where a group of training counts, or of history lengths, begins."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UserSlice:
+    """Some of the users."""
+
+    kind: str
+    """`all`, `training count` of the target, or `history length`."""
+    label: str
+    is_in: Bool[np.ndarray, "user"]
+
+
+def user_slices(split: EvaluationSplit, training_counts: Int[np.ndarray, "item"]) -> tuple[UserSlice, ...]:
+    """Everybody, then by how often the target was bought in training, then by length of history; none is empty."""
+    slices = [UserSlice("all", "all", np.ones(len(split.targets), dtype=np.bool_))]
+    for kind, values in (
+        ("training count", training_counts[split.targets]),
+        ("history length", split.histories.lengths),
+    ):
+        group_of = np.searchsorted(EDGES, values, side="right") - 1
+        slices += [UserSlice(kind, label, group_of == group) for group, label in enumerate(slice_labels())]
+    return tuple(part for part in slices if part.is_in.any())
+
+
+def slice_labels() -> tuple[str, ...]:
+    """What the groups are called.
+
+    >>> slice_labels()
+    ('<5', '5-9', '10-19', '20-49', '50+')
+    """
+    between = [f"{low}-{high - 1}" for low, high in pairwise(EDGES[1:])]
+    return (f"<{EDGES[1]}", *between, f"{EDGES[-1]}+")
+
+
+@dataclass(frozen=True, slots=True)
+class Breadth:
+    """How widely a ranker recommends, by everybody's first ten places."""
+
+    coverage: float
+    """Share of the catalogue that somebody is shown."""
+    gini: float
+    """Of how often each item is shown: 0 if all are shown as often, near 1 if a few take all places."""
+    mean_popularity: float
+    """Mean training count over all places."""
+
+
+def breadth_of(shown: Int[np.ndarray, "user place"], training_counts: Int[np.ndarray, "item"]) -> Breadth:
+    """Breadth over the whole catalogue; places that no item of it holds (-1) count nowhere."""
+    items = shown[shown >= 0]
+    times_shown = np.bincount(items, minlength=len(training_counts))
+    mean_popularity = float(training_counts[items].mean()) if len(items) else 0.0
+    return Breadth(float(np.count_nonzero(times_shown) / len(times_shown)), gini(times_shown), mean_popularity)
+
+
+def mean_breadth(breadths: Sequence[Breadth]) -> Breadth:
+    """Each figure's mean over runs of one ranker."""
+    figures = np.array([(breadth.coverage, breadth.gini, breadth.mean_popularity) for breadth in breadths])
+    return Breadth(*figures.mean(axis=0).tolist())
+
+
+def gini(counts: Int[np.ndarray, "item"]) -> float:
+    """The Gini coefficient.
+
+    >>> gini(np.array([2, 2, 2])), gini(np.array([0, 0, 0, 8]))
+    (0.0, 0.75)
+    """
+    total = counts.sum()
+    if total == 0:
+        return 0.0
+    ascending = np.sort(counts)
+    place = np.arange(1, len(counts) + 1)
+    return float(np.sum((2 * place - len(counts) - 1) * ascending) / (len(counts) * total))

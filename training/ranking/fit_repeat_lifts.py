@@ -1,0 +1,90 @@
+"""Find how much likelier, or less likely, a user's own items are to be next than a recommender thinks.
+
+Knows sequences and recommenders' lists; knows nothing of how they come about. Start at `fit_repeat_lifts`.
+
+The lift is the difference of two log odds: of the share of next items in training that were repeats, and of the mean
+probability that the recommender gives to what users have already. One number for everybody keeps what it knows of each.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import logit
+
+from clairo_core.items import UserHistory
+from clairo_core.progress import Progress
+from clairo_core.ranking import RepeatLifts
+from clairo_core.recommendation import POPULAR
+from clairo_core.recommender import Recommender
+from clairo_core.sequences import ItemSequences
+from training.evaluation.rankings import USERS_A_BATCH
+
+LIST_LENGTH = 100
+_LEAST_SHARE = 1e-6
+
+
+def fit_repeat_lifts(
+    recommender: Recommender,
+    item_ids: Sequence[str],
+    training: ItemSequences,
+    histories: ItemSequences,
+    progress: Progress[int],
+) -> RepeatLifts:
+    """The lifts of the recommender, if it has a joint ranking, and of its generator alone.
+
+    Args:
+        recommender: as trained.
+        item_ids: of the rows in the sequences.
+        training: tells how often the next item is a repeat.
+        histories: of users that the recommender is asked for.
+        progress: over batches of users.
+    """
+    wanted = repeat_share(training)
+    generator = lift_of(recommender.ranked_by(None), item_ids, histories, wanted, "repeats, generator", progress)
+    if recommender.joint_ranking is None:
+        return RepeatLifts(generator=generator)
+    return RepeatLifts(generator, lift_of(recommender, item_ids, histories, wanted, "repeats", progress))
+
+
+def repeat_share(sequences: ItemSequences) -> float:
+    """The share of items with one before them that stand somewhere before themselves; above 0 and below 1.
+
+    >>> round(repeat_share(ItemSequences.from_lists([[1, 2, 1, 1], [3, 4]])), 2)
+    0.5
+    """
+    lengths = np.asarray(sequences.lengths)
+    num_next = int(np.maximum(lengths - 1, 0).sum())
+    users = np.repeat(np.arange(len(lengths)), lengths)
+    num_distinct = len(np.unique(np.stack([users, sequences.items]), axis=1).T)
+    return (len(users) - num_distinct + 0.5) / (num_next + 1)
+
+
+def lift_of(
+    recommender: Recommender,
+    item_ids: Sequence[str],
+    histories: ItemSequences,
+    wanted: float,
+    label: str,
+    progress: Progress[int],
+) -> float:
+    """What makes the mean probability of users' own items `wanted`; 0 if there is nobody to ask for."""
+    shares = []
+    order = np.argsort(histories.lengths, kind="stable")
+    starts = range(0, len(order), USERS_A_BATCH)
+    for start in progress(starts, label, len(starts)):
+        users = [
+            UserHistory(tuple(item_ids[row] for row in histories[user]))
+            for user in order[start : start + USERS_A_BATCH]
+            if len(histories[user])
+        ]
+        answers = recommender.recommend_many(users, LIST_LENGTH, include_seen=True)
+        for history, answer in zip(users, answers, strict=True):
+            ranked = [item for item in answer.items if item.source != POPULAR]
+            probabilities = np.exp([item.score for item in ranked])
+            is_seen = np.isin([item.item_id for item in ranked], history.item_ids)
+            if ranked:
+                shares.append(float(probabilities[is_seen].sum() / probabilities.sum()))
+    if not shares:
+        return 0.0
+    given = float(np.clip(np.mean(shares), _LEAST_SHARE, 1 - _LEAST_SHARE))
+    return float(logit(wanted) - logit(given))

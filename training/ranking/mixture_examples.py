@@ -1,0 +1,111 @@
+"""Make the examples that a mixture is fitted and calibrated on: validation users, and what each may be shown.
+
+Knows rankings, histories and held-out items; knows nothing of how examples are learned from. Start at
+`mixture_examples`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Bool, Int32, Int64
+from scipy import sparse
+
+from clairo_core.items import UserHistory
+from clairo_core.progress import Progress
+from clairo_core.ranking import DenseHead, ItemWeights, JointRanking
+from clairo_core.ranking.joint_ranking import Candidates
+from clairo_core.recommender import Recommender
+from clairo_core.storage.growing_rows import GrowingRows
+from training.evaluation.rankings import USERS_A_BATCH
+from training.evaluation.split import EvaluationSplit
+from training.ranking.fit_mixture import MixtureExamples, join_examples
+
+
+def mixture_examples(
+    recommender: Recommender,
+    rankings: Sequence[JointRanking],
+    item_ids: Sequence[str],
+    split: EvaluationSplit,
+    progress: Progress[int],
+) -> list[MixtureExamples]:
+    """What every component of each ranking says of what users may be shown: anything that they have not seen.
+
+    Args:
+        recommender: generates, the same for every ranking.
+        rankings: whose candidates are wanted.
+        item_ids: of the rows of the split's items.
+        split: the users. Theirs are sorted by the length of their history in what is returned.
+        progress: over batches of users.
+    """
+    order = np.argsort(split.histories.lengths, kind="stable")
+    starts = range(0, len(order), USERS_A_BATCH)
+    parts: list[list[MixtureExamples]] = [[] for _ in rankings]
+    for start in progress(starts, "mixture: candidates", len(starts)):
+        users = order[start : start + USERS_A_BATCH]
+        of_users = examples_of(recommender, rankings, item_ids, split, users)
+        for of_ranking, examples in zip(parts, of_users, strict=True):
+            of_ranking.append(examples)
+    return [join_examples(of_ranking) for of_ranking in parts]
+
+
+def examples_of(
+    recommender: Recommender,
+    rankings: Sequence[JointRanking],
+    item_ids: Sequence[str],
+    split: EvaluationSplit,
+    users: Int64[np.ndarray, "user"],
+) -> list[MixtureExamples]:
+    """The candidates of some users by each ranking, seen items left out, as in a shop."""
+    histories = [
+        recommender.known_rows(UserHistory(tuple(item_ids[row] for row in split.histories[user]))) for user in users
+    ]
+    is_allowed = np.ones((len(users), len(item_ids)), dtype=np.bool_)
+    for allowed, history in zip(is_allowed, histories, strict=True):
+        allowed[history] = False
+    generated = recommender.generate(histories, [0] * len(users), recommender.num_beams, is_allowed)
+    lengths = np.array([len(history) for history in histories], dtype=np.int64)
+    return [
+        examples_from(ranking, ranking.candidates(histories, generated, is_allowed), split.targets[users], lengths)
+        for ranking in rankings
+    ]
+
+
+def examples_from(
+    ranking: JointRanking,
+    everybody: Sequence[Candidates],
+    targets: Int32[np.ndarray, "user"],
+    history_lengths: Int64[np.ndarray, "user"],
+) -> MixtureExamples:
+    """Candidates side by side, padded."""
+    shape = (len(everybody), max(len(candidates.item_rows) for candidates in everybody))
+    examples = MixtureExamples(
+        np.zeros((*shape, len(ranking.components))),
+        np.zeros(shape, dtype=np.int64),
+        np.zeros(shape, dtype=np.bool_),
+        np.zeros(shape, dtype=np.bool_),
+        history_lengths,
+        ranking.counts_of(targets),
+    )
+    for place, (candidates, target) in enumerate(zip(everybody, targets, strict=True)):
+        allowed = np.flatnonzero(candidates.is_allowed)
+        examples.scores[place, : len(allowed)] = candidates.scores[allowed]
+        examples.training_counts[place, : len(allowed)] = candidates.training_counts[allowed]
+        examples.is_item[place, : len(allowed)] = True
+        examples.is_target[place, : len(allowed)] = candidates.item_rows[allowed] == target
+    return examples
+
+
+def with_new_items(ranking: JointRanking, as_new: DenseHead, is_new: Bool[np.ndarray, "item"]) -> JointRanking:
+    """The ranking as it would be if these items had been posted just now: never used, known by their content alone."""
+    vectors = np.where(is_new[:, None], as_new.item_vectors, ranking.dense_head.item_vectors)
+    keeps = sparse.diags((~is_new).astype(np.float32)).tocsr()
+    return JointRanking(
+        replace(ranking.dense_head, vectors=GrowingRows(vectors)),
+        {
+            component: ItemWeights((keeps @ weights.matrix @ keeps).tocsr(), weights.age_weights)
+            for component, weights in ranking.item_weights.items()
+        },
+        None,
+        np.where(is_new, 0, ranking.training_counts),
+    )

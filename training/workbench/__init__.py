@@ -1,0 +1,1 @@
+"""What every stage works with: dataset, settings, device, cached stages, checkpoints, progress."""
