@@ -16,6 +16,7 @@ from functools import wraps
 from pathlib import Path
 
 from benchmarks.repository import REPOSITORY
+from clairo_core.storage.replaced_file import replace_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,7 @@ def run_benchmark(measure: Callable[[bool], tuple[str, Sequence[Row]]], argument
             "data": data,
             "rows": [asdict(row) for row in rows],
         }
-        aside = flags.json.with_name(flags.json.name + ".tmp")
-        aside.write_text(json.dumps(document, indent=2), encoding="utf-8")
-        aside.replace(flags.json)
+        replace_text(flags.json, json.dumps(document, indent=2))
     return 1 if any(row.verdict == "missed" for row in rows) else 0
 
 

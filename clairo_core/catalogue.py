@@ -19,6 +19,7 @@ from jaxtyping import Bool, Int, Int32
 from clairo_core.errors import CatalogueError, DuplicateItemError, UnknownItemError
 from clairo_core.storage.array_file import load_arrays, save_arrays
 from clairo_core.storage.growing_rows import GrowingRows
+from clairo_core.storage.replaced_file import replace_text
 from clairo_core.storage.row_index import RowIndex
 from clairo_core.tokens.tokenizer import TokenBatch, Tokenizer
 from clairo_core.tokens.vocabulary import PAD
@@ -165,9 +166,7 @@ class Catalogue:
             is_retired=self.is_retired,
         )
         header = {"schema_version": CATALOGUE_SCHEMA, "version": self.version, "item_ids": self.item_ids}
-        aside = folder / "item_ids.json.tmp"
-        aside.write_text(json.dumps(header), encoding="utf-8")
-        aside.replace(folder / "item_ids.json")
+        replace_text(folder / "item_ids.json", json.dumps(header))
 
 
 class TakenFeatureSets:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Self
 
+from clairo_core.storage.replaced_file import replace_text
 from service.cli.commands import main
 
 FILE_VARIABLE = "SHIFTED_CLOCK"
@@ -39,9 +40,7 @@ class ShiftedDatetime(datetime.datetime):
 
 def set_clock(path: Path, seconds: float) -> None:
     """Set the clock of the services that read this file."""
-    aside = path.with_name(path.name + ".new")
-    aside.write_text(str(seconds), encoding="ascii")
-    aside.replace(path)
+    replace_text(path, str(seconds))
 
 
 def shift_this_process() -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from clairo_core.storage.replaced_file import replaced_file
+
 
 def save_arrays(path: Path, **arrays: np.ndarray) -> None:
     """Write the arrays, uncompressed, under their names."""
-    aside = path.with_name(path.name + ".tmp")
-    with aside.open("wb") as file:
+    with replaced_file(path) as aside, aside.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
-    aside.replace(path)
 
 
 def load_arrays(path: Path, *names: str) -> tuple[np.ndarray, ...]:

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from clairo_core.errors import ClairoError
+from clairo_core.storage.replaced_file import replace_text, replaced_file
 
 SCHEMA_VERSION = 1
 _ARRAYS_FILE = "arrays.safetensors"
@@ -76,13 +77,10 @@ def save_array_folder(
         header: what else the JSON says.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    arrays_path = folder / _ARRAYS_FILE
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, _aside(arrays_path))
-    _aside(arrays_path).replace(arrays_path)
-    header_path = folder / f"{part}.json"
+    with replaced_file(folder / _ARRAYS_FILE) as aside:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, aside)
     content = {"part": part, "kind": kind, "schema_version": SCHEMA_VERSION, **(header or {})}
-    _aside(header_path).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    _aside(header_path).replace(header_path)
+    replace_text(folder / f"{part}.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def load_array_folder(folder: Path, part: str, kind: str, error: type[ClairoError]) -> ArrayFolder:
@@ -133,7 +131,3 @@ def _load_header(path: Path, error: type[ClairoError]) -> dict[str, object]:
     if not isinstance(header, dict):
         raise error(f"{path} holds a {type(header).__name__}, expected a JSON object; copy the folder again")
     return header
-
-
-def _aside(path: Path) -> Path:
-    return path.with_name(path.name + ".tmp")

@@ -26,6 +26,7 @@ import numpy as np
 from jaxtyping import Int, Int32, Int64
 
 from clairo_core.errors import FeatureSetError, VocabularyError, VocabularyFileError, VocabularySizeError
+from clairo_core.storage.replaced_file import replace_text, replaced_file
 from clairo_core.tokens.kernels.pair_kernels import MAX_TOKENS
 
 PAD = 0
@@ -204,8 +205,9 @@ class Vocabulary:
         }
         header["sha256"] = _file_digest(header, arrays.getvalue())
         # The header is written last: whoever finds it with a digest that fits has both files whole.
-        _write_aside(folder / MERGES_FILE, arrays.getvalue())
-        _write_aside(folder / HEADER_FILE, json.dumps(header, indent=1).encode())
+        with replaced_file(folder / MERGES_FILE) as aside:
+            aside.write_bytes(arrays.getvalue())
+        replace_text(folder / HEADER_FILE, json.dumps(header, indent=1))
 
 
 def load_vocabulary(folder: Path) -> Vocabulary:
@@ -248,13 +250,6 @@ def load_vocabulary(folder: Path) -> Vocabulary:
 def _file_digest(header: Mapping[str, object], merges: bytes) -> str:
     """Digest of the header's fields and the array file together, so that neither changes unseen."""
     return hashlib.sha256(json.dumps(header, sort_keys=True).encode() + merges).hexdigest()
-
-
-def _write_aside(path: Path, content: bytes) -> None:
-    """Write a file under another name and rename it, so that no reader ever meets half of it."""
-    aside = path.with_name(path.name + ".tmp")
-    aside.write_bytes(content)
-    aside.replace(path)
 
 
 def weight_scale(num_categories: int) -> int:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from clairo_core.errors import TrainingError
 from clairo_core.progress import Progress, silent
 from clairo_core.sequences import ItemSequences
+from clairo_core.storage.replaced_file import replace_text
 from training.baselines.bert4rec import Bert4Rec
 from training.baselines.gru4rec import Gru4Rec
 from training.baselines.sasrec import SasRec
@@ -191,9 +192,7 @@ def save_state(
         tensors |= {f"optimizer.{number}.{key}": tensor for key, tensor in moments.items()}
     current = folder / f"state-{state.epochs_done}.safetensors"
     save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, current)
-    aside = folder / "progress.json.tmp"
-    aside.write_text(json.dumps(asdict(state), indent=2), encoding="utf-8")
-    aside.replace(folder / "progress.json")
+    replace_text(folder / "progress.json", json.dumps(asdict(state), indent=2))
     for file in folder.glob("state-*.safetensors"):
         if file != current:
             file.unlink()

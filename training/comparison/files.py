@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Int
 
+from clairo_core.storage.replaced_file import replace_text, replaced_file
 from training.comparison.comparison import Comparison
 from training.comparison.report import html_of
 from training.datasets import Dataset
@@ -32,8 +33,8 @@ def write_comparison(
         rows = [asdict(difference) for difference in comparison.differences]
         _write_table(out / "differences.parquet", pa.Table.from_pylist(rows))
     _write_table(out / "ranks.parquet", _ranks_table(rankings, dataset, split, training_counts))
-    _write_text(out / "results.json", json.dumps(comparison.as_dict(), indent=1))
-    _write_text(out / "report.html", html_of(comparison))
+    replace_text(out / "results.json", json.dumps(comparison.as_dict(), indent=1))
+    replace_text(out / "report.html", html_of(comparison))
 
 
 def _ranks_table(
@@ -58,12 +59,5 @@ def _ranks_table(
 
 
 def _write_table(path: Path, table: pa.Table) -> None:
-    aside = path.with_name(path.name + ".tmp")
-    pq.write_table(table, aside)
-    aside.replace(path)
-
-
-def _write_text(path: Path, text: str) -> None:
-    aside = path.with_name(path.name + ".tmp")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
+    with replaced_file(path) as aside:
+        pq.write_table(table, aside)

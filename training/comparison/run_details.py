@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Int
 
 from clairo_core.features import COLLISION_CATEGORY
+from clairo_core.storage.replaced_file import replace_text
 
 ANSWERS_TIMED = 40
 ANSWERS_UNTIMED = 5
@@ -53,9 +54,7 @@ class RunDetails:
 
     def save(self, path: Path) -> None:
         """Write JSON, aside and renamed."""
-        aside = path.with_name(path.name + ".tmp")
-        aside.write_text(json.dumps(asdict(self)), encoding="utf-8")
-        aside.replace(path)
+        replace_text(path, json.dumps(asdict(self)))
 
 
 def load_details(path: Path) -> RunDetails:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from clairo_core.errors import SettingsError
 from clairo_core.progress import Progress, silent
+from clairo_core.storage.replaced_file import replace_text, replaced_file
 from training.demo_shop.pictures import encode_png, paint_picture
 from training.demo_shop.products import Product, invent_products
 from training.demo_shop.shoppers import Purchase, go_shopping
@@ -66,9 +67,7 @@ def write_demo_shop(
     _write_table(folder / "items.parquet", _items_table(products, words, pictures))
     _write_table(folder / "interactions.parquet", _interactions_table(purchases))
     description = folder / "dataset.toml"
-    aside = description.with_name(description.name + ".tmp")
-    aside.write_text(DATASET_TOML, encoding="utf-8")
-    aside.replace(description)
+    replace_text(description, DATASET_TOML)
     return description
 
 
@@ -97,7 +96,5 @@ def _interactions_table(purchases: Sequence[Purchase]) -> pa.Table:
 
 
 def _write_table(path: Path, table: pa.Table) -> None:
-    """Write aside and rename, so that a killed run leaves no half-written table."""
-    aside = path.with_name(path.name + ".tmp")
-    pq.write_table(table, aside)
-    aside.replace(path)
+    with replaced_file(path) as aside:
+        pq.write_table(table, aside)

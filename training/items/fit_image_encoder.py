@@ -26,6 +26,7 @@ from clairo_core.encoders.learned_image import PREPARATION, SIDE_PIXELS, Learned
 from clairo_core.errors import TrainingError
 from clairo_core.items import Item
 from clairo_core.progress import Progress
+from clairo_core.storage.replaced_file import replaced_file
 from training.config.preset import EncodeSettings
 
 STORED_SIDE = 72
@@ -223,9 +224,8 @@ def _save(
     for number, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{key}": tensor for key, tensor in state.items()}
     said = {name: repr(getattr(done, name)) for name in done.__dataclass_fields__}
-    aside = path.with_name(path.name + ".tmp")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, aside, said)
-    aside.replace(path)
+    with replaced_file(path) as aside:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, aside, said)
 
 
 def _load(path: Path, model: _Matching, optimizer: torch.optim.Optimizer, best: dict[str, Tensor]) -> _Progress:

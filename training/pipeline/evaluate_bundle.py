@@ -8,6 +8,7 @@ from pathlib import Path
 from clairo_core.bundle.bundle import load_bundle
 from clairo_core.progress import Progress
 from clairo_core.recommender import Recommender
+from clairo_core.storage.replaced_file import replace_text
 from training.config.preset import DatasetSettings
 from training.datasets import Dataset
 from training.datasets.open_dataset import open_dataset
@@ -79,7 +80,5 @@ def evaluate_bundle(
         progress=progress,
     )
     if json_file is not None:
-        aside = json_file.with_name(json_file.name + ".tmp")
-        aside.write_text(json.dumps(evaluation.as_dict(), indent=2), encoding="utf-8")
-        aside.replace(json_file)
+        replace_text(json_file, json.dumps(evaluation.as_dict(), indent=2))
     return table_of(evaluation)

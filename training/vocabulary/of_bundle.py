@@ -10,6 +10,7 @@ from clairo_core.bundle.bundle import Bundle, load_bundle
 from clairo_core.errors import DatasetError
 from clairo_core.progress import Progress
 from clairo_core.sequences import ItemSequences
+from clairo_core.storage.replaced_file import replace_text
 from training.datasets import Dataset, load_dataset
 from training.evaluation.split import training_sequences
 from training.vocabulary.modality_shares import modality_shares
@@ -51,9 +52,7 @@ def report_on_bundle(
     )
     if json_file is not None:
         document = described.as_dict() | {"item_ids": bundle.catalogue.item_ids}
-        aside = json_file.with_name(json_file.name + ".tmp")
-        aside.write_text(json.dumps(document, indent=1), encoding="utf-8")
-        aside.replace(json_file)
+        replace_text(json_file, json.dumps(document, indent=1))
     return text_of(described, [item.title for item in bundle.items], num_tokens)
 
 

@@ -13,6 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from clairo_core.storage.replaced_file import replace_text
+
 
 @dataclass(slots=True)
 class FitProgress:
@@ -56,9 +58,7 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
         folder / f"state-{done.epochs_done}.safetensors",
     )
-    written = folder / "progress.json.tmp"
-    written.write_text(json.dumps(asdict(done), indent=2), encoding="utf-8")
-    written.replace(folder / "progress.json")
+    replace_text(folder / "progress.json", json.dumps(asdict(done), indent=2))
     for path in folder.glob("state-*.safetensors"):
         if path.name != f"state-{done.epochs_done}.safetensors":
             path.unlink()

@@ -1,0 +1,23 @@
+"""Write a file aside and rename it: after a kill there is the old file or the new one, never half of one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replaced_file(path: Path) -> Iterator[Path]:
+    """Give a path to write to. It takes the place of `path` when the block ends, and is removed if the block raises."""
+    aside = path.with_name(path.name + ".tmp")
+    try:
+        yield aside
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    aside.replace(path)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a whole file of UTF-8 text."""
+    with replaced_file(path) as aside:
+        aside.write_text(text, encoding="utf-8")
