@@ -31,6 +31,7 @@ from training.vocabulary.pair_count_kernels import (
     NUM_PAIRS,
     NUM_RISEN,
     NUM_RULES,
+    NUM_WANTED,
     THRESHOLD,
 )
 
@@ -245,9 +246,13 @@ class _Learning:
     def _make_room(self, status: int) -> None:
         """Let the array grow that a kernel found full."""
         if status == learn_vocabulary_kernels.TABLE_FULL:
-            # Dropping the pairs that have gone may be all the room that is needed.
+            # Dropping the pairs that have gone may be all the room that is needed. With room for twice what was
+            # missing, the next sequence does not find the table full again.
             live = int(np.count_nonzero(self.pairs[:, pair_count_kernels.COUNT]))
-            larger = _empty_pair_table(len(self.pairs) * (2 if 3 * live > len(self.pairs) else 1))
+            num_rows = len(self.pairs) * (2 if 3 * live > len(self.pairs) else 1)
+            while not pair_count_kernels.has_room(num_rows, live, 2 * int(self.counters[NUM_WANTED])):
+                num_rows *= 2
+            larger = _empty_pair_table(num_rows)
             self.counters[NUM_PAIRS] = pair_count_kernels.move_pairs(self.pairs, larger)
             self.pairs = larger
         elif status == learn_vocabulary_kernels.INDEX_FULL:

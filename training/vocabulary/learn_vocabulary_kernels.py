@@ -45,6 +45,7 @@ from training.vocabulary.pair_count_kernels import (
     NUM_PAIRS,
     NUM_RISEN,
     NUM_RULES,
+    NUM_WANTED,
     QUEUED,
     STAMP,
     THRESHOLD,
@@ -89,7 +90,8 @@ def count_sequences(corpus, weights, pairs, index, keys, deltas, counters, until
         count = list_pairs(
             tokens, set_sizes, slots, start, num_sets[sequence], start, last, inside, across, 1, keys, deltas, 0
         )
-        if not has_room(pairs, counters[NUM_PAIRS], count):
+        if not has_room(pairs.shape[0], counters[NUM_PAIRS], count):
+            counters[NUM_WANTED] = count
             return TABLE_FULL
         if counters[NUM_ENTRIES] + count > index.shape[0]:
             return INDEX_FULL
@@ -198,7 +200,8 @@ def _carry_out_merge(corpus, weights, pairs, heads, index, risen, examined, wind
                 for window in range(num_windows):
                     num_listed += windows[window, LAST_SET] - windows[window, FIRST_SET] + 2
                 most_pairs = num_listed * most_pairs_a_set
-                if not has_room(pairs, counters[NUM_PAIRS], most_pairs):
+                if not has_room(pairs.shape[0], counters[NUM_PAIRS], most_pairs):
+                    counters[NUM_WANTED] = most_pairs
                     return TABLE_FULL
                 if counters[NUM_ENTRIES] + most_pairs > index.shape[0]:
                     return INDEX_FULL

@@ -34,7 +34,8 @@ CURRENT_ENTRY = 9  # where in the pair's list the merge has got to
 NUM_RULES = 10
 NUM_GIVEN = 11  # rules at the front of the rule arrays that are applied before any is learned
 NUM_COUNTED = 12  # sequences whose pairs are in the table
-NUM_COUNTERS = 13
+NUM_WANTED = 13  # rows of the pair table that a kernel found missing
+NUM_COUNTERS = 14
 
 _INT64_1, _INT64_2 = writable(types.int64, 1), writable(types.int64, 2)
 
@@ -50,9 +51,9 @@ def row_of(pairs, key):
 
 
 @njit
-def has_room(pairs, num_pairs, more):
-    """Whether the table stays under 0.6 full with `more` pairs, so that searches stay short."""
-    return 10 * (num_pairs + more) <= 6 * pairs.shape[0]
+def has_room(num_rows, num_pairs, more):
+    """Whether a table of `num_rows` stays under 0.6 full with `more` pairs, so that searches stay short."""
+    return 10 * (num_pairs + more) <= 6 * num_rows
 
 
 @kernel(_INT64_2, _INT64_2)

@@ -15,7 +15,8 @@ SIZE = 0
 SLOT = 1  # the token between this set and the one that follows, or NO_TOKEN
 PRECEDING, FOLLOWING = 2, 3  # rows of the neighbours, or NO_SET: a set that has gone is passed over
 INSIDE, LINK = 4, 10  # where merges happen: two sites a set, inside it and on the link to the set that follows
-TOKENS = 16  # the set's tokens in order; behind them lie the candidates of both sites
+HEAVIEST = 16  # node k of a tournament over all sets: the one with the heaviest merge; row 0 has the number of sets
+TOKENS = 17  # the set's tokens in order; behind them lie the candidates of both sites
 
 NO_SET = -1
 
@@ -71,6 +72,7 @@ def unlink(sets, i):
     for site in (INSIDE, LINK):
         sets[i, site + NUM_CANDIDATES] = 0
         set_heaviest(sets, i, site, NO_TOKEN, 0, 1, BOTH)
+    renew_tournament(sets, i)
 
 
 # ---- What can merge --------------------------------------------------------------------------------------------
@@ -198,12 +200,56 @@ def weigh(sets, i, site):
 
 
 @njit(forceinline=True)
-def heaviest_site(sets, num_sets):
-    """The set and site of the heaviest merge, the first of equals; NO_SET if nothing merges."""
-    heaviest, heaviest_site, numerator, denominator = NO_SET, INSIDE, 0, 1
-    for i in range(num_sets):
-        for site in (INSIDE, LINK):
-            if sets[i, site + NUMERATOR] * denominator > numerator * sets[i, site + DENOMINATOR]:
-                heaviest, heaviest_site = i, site
-                numerator, denominator = sets[i, site + NUMERATOR], sets[i, site + DENOMINATOR]
-    return heaviest, heaviest_site
+def weigh_again(sets, i, site):
+    """Find the heaviest merge at a site of set i, and of all sites, after the site's candidates have changed."""
+    weigh(sets, i, site)
+    renew_tournament(sets, i)
+
+
+# ---- Which site weighs most: a tournament, so that a merge in a history of n sets takes log n, not n ----------------
+
+
+@njit(forceinline=True)
+def heaviest_site_of(sets, i):
+    """The site of set i with the heavier merge, the inside of equals."""
+    inside = sets[i, INSIDE + NUMERATOR] * sets[i, LINK + DENOMINATOR]
+    return LINK if sets[i, LINK + NUMERATOR] * sets[i, INSIDE + DENOMINATOR] > inside else INSIDE
+
+
+@njit
+def _play(sets, node, num_sets):
+    """Let the winners of both nodes below a node meet: the heavier merge wins, the set further left of equals."""
+    left, right = 2 * node, 2 * node + 1
+    i = left - num_sets if left >= num_sets else sets[left, HEAVIEST]
+    j = right - num_sets if right >= num_sets else sets[right, HEAVIEST]
+    first, second = heaviest_site_of(sets, i), heaviest_site_of(sets, j)
+    ahead = (
+        sets[i, first + NUMERATOR] * sets[j, second + DENOMINATOR]
+        - sets[j, second + NUMERATOR] * sets[i, first + DENOMINATOR]
+    )
+    sets[node, HEAVIEST] = i if ahead > 0 or (ahead == 0 and i < j) else j
+
+
+@njit
+def start_tournament(sets, num_sets):
+    """Play all matches among the first `num_sets` sets."""
+    sets[0, HEAVIEST] = num_sets
+    for node in range(num_sets - 1, 0, -1):
+        _play(sets, node, num_sets)
+
+
+@njit
+def renew_tournament(sets, i):
+    """Play set i's matches again, up to the final."""
+    num_sets = sets[0, HEAVIEST]
+    node = (i + num_sets) >> 1
+    while node > 0:
+        _play(sets, node, num_sets)
+        node >>= 1
+
+
+@njit(forceinline=True)
+def heaviest_set(sets):
+    """The set with the heaviest merge, the first of equals; NO_SET if nothing merges."""
+    i = sets[1, HEAVIEST] if sets[0, HEAVIEST] > 1 else 0
+    return i if sets[i, heaviest_site_of(sets, i) + NUMERATOR] > 0 else NO_SET

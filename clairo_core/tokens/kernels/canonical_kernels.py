@@ -30,15 +30,18 @@ from clairo_core.tokens.kernels.candidate_kernels import (
     TOKENS,
     add_candidate,
     drop_candidates,
-    heaviest_site,
+    heaviest_set,
+    heaviest_site_of,
     list_inside,
     list_link,
     place_of,
     put_first,
     rule_below,
+    start_tournament,
     take,
     unlink,
     weigh,
+    weigh_again,
 )
 from clairo_core.tokens.kernels.compilation import kernel, read_only
 from clairo_core.tokens.kernels.pair_kernels import NO_TOKEN
@@ -63,7 +66,7 @@ def _update_link(sets, i, column, gone, also_gone, added, rules, token_limit):
                 add_candidate(sets, i, LINK, added, sets[other, p], token, count, BOTH)
             else:
                 add_candidate(sets, i, LINK, sets[other, p], added, token, count, BOTH)
-    weigh(sets, i, LINK)
+    weigh_again(sets, i, LINK)
 
 
 @njit(forceinline=True)
@@ -74,7 +77,7 @@ def _update_set(sets, i, gone, also_gone, added, rules, token_limit):
     for p in range(TOKENS + 1, TOKENS + (sets[i, SIZE] if added != NO_TOKEN else 0)):
         token, count = rule_below(rules, added, sets[i, p], token_limit)
         add_candidate(sets, i, INSIDE, added, sets[i, p], token, count, BOTH)
-    weigh(sets, i, INSIDE)
+    weigh_again(sets, i, INSIDE)
     if sets[i, PRECEDING] != NO_SET:
         _update_link(sets, sets[i, PRECEDING], SECOND, gone, also_gone, added, rules, token_limit)
     _update_link(sets, i, FIRST, gone, also_gone, added, rules, token_limit)
@@ -108,7 +111,7 @@ def _renew_links(sets, i, rules, token_limit):
         for link in (i, sets[i, PRECEDING]):
             if link != NO_SET:
                 list_link(sets, link, rules, token_limit)
-                weigh(sets, link, LINK)
+                weigh_again(sets, link, LINK)
 
 
 @njit(forceinline=True)
@@ -119,8 +122,10 @@ def _merge_sets(sets, num_sets, rules, left, right, first_token, token_limit):
         weigh(sets, i, INSIDE)
         list_link(sets, i, rules, token_limit)
         weigh(sets, i, LINK)
-    i, site = heaviest_site(sets, num_sets)
+    start_tournament(sets, num_sets)
+    i = heaviest_set(sets)
     while i != NO_SET:
+        site = heaviest_site_of(sets, i)
         token, side, after = sets[i, site + TOKEN], sets[i, site + SIDE], sets[i, FOLLOWING]
         first, second = np.int64(left[token - first_token]), np.int64(right[token - first_token])
         if site == INSIDE:
@@ -144,7 +149,7 @@ def _merge_sets(sets, num_sets, rules, left, right, first_token, token_limit):
             for changed in (i, after):
                 if sets[changed, SIZE] == 0:
                     _renew_links(sets, _fill_or_unlink(sets, changed), rules, token_limit)
-        i, site = heaviest_site(sets, num_sets)
+        i = heaviest_set(sets)
 
 
 @njit(forceinline=True)

@@ -53,23 +53,44 @@ def _shuffle(tokens, start, count, stream):
     return stream
 
 
+@njit(forceinline=True)
+def _merge_at(rule_table, tokens, left, right):
+    """The token that two neighbours make, with the place of the left one behind it in one number."""
+    token = merged_token(rule_table, tokens[left], tokens[right])
+    return (np.int64(token) << 32) | left if token != NO_TOKEN else _NOTHING_TO_MERGE
+
+
+@njit(forceinline=True)
+def _set_merge(merges, places, place, merge):
+    """Change the merge at a place, and the least ones above it as far as that changes them."""
+    node = places + place
+    merges[node] = merge
+    while node > 1:
+        node >>= 1
+        least = min(merges[2 * node], merges[2 * node + 1])
+        if merges[node] == least:
+            break
+        merges[node] = least
+
+
 @njit
 def _merge_flat(tokens, count, rule_table, merges, following, preceding):
     """Byte-pair encoding of tokens[:count] in place, lowest token first, leftmost first; returns the new count.
 
-    `merges`, `following` and `preceding` are scratch of at least `count`.
+    `merges` is scratch of at least twice `count`, `following` and `preceding` of at least `count`.
     """
-    # merges[i] is (token that i and its right neighbour make, i) in one number: the least of them all is the merge
-    # to do next, and finding it is a plain minimum that the compiler turns into vector instructions.
+    # merges[places + i] is (token that i and its right neighbour make, i) in one number, and merges[node] the least of
+    # merges[2 * node] and merges[2 * node + 1]: so merges[1] is the merge to do next, and a change takes log n.
+    places = max(count - 1, 1)
+    merges[1] = _NOTHING_TO_MERGE
     for i in range(count - 1):
-        token = merged_token(rule_table, tokens[i], tokens[i + 1])
-        merges[i] = (np.int64(token) << 32) | i if token != NO_TOKEN else _NOTHING_TO_MERGE
+        merges[places + i] = _merge_at(rule_table, tokens, i, i + 1)
         following[i] = i + 1
         preceding[i + 1] = i
+    for node in range(places - 1, 0, -1):
+        merges[node] = min(merges[2 * node], merges[2 * node + 1])
     while True:
-        least = _NOTHING_TO_MERGE
-        for i in range(count - 1):
-            least = min(least, merges[i])
+        least = merges[1]
         if least == _NOTHING_TO_MERGE:
             break
         left = least & 0xFFFFFFFF
@@ -78,17 +99,16 @@ def _merge_flat(tokens, count, rule_table, merges, following, preceding):
         tokens[gone] = NO_TOKEN
         if gone == count - 1:
             count = left + 1
+            _set_merge(merges, places, left, _NOTHING_TO_MERGE)
         else:
-            merges[gone] = _NOTHING_TO_MERGE
+            _set_merge(merges, places, gone, _NOTHING_TO_MERGE)
             right = following[gone]
             following[left] = right
             preceding[right] = left
-            token = merged_token(rule_table, tokens[left], tokens[right])
-            merges[left] = (np.int64(token) << 32) | left if token != NO_TOKEN else _NOTHING_TO_MERGE
+            _set_merge(merges, places, left, _merge_at(rule_table, tokens, left, right))
         if left > 0:
             before = preceding[left]
-            token = merged_token(rule_table, tokens[before], tokens[left])
-            merges[before] = (np.int64(token) << 32) | before if token != NO_TOKEN else _NOTHING_TO_MERGE
+            _set_merge(merges, places, before, _merge_at(rule_table, tokens, before, left))
     kept = 0
     for i in range(count):
         if tokens[i] != NO_TOKEN:
@@ -100,7 +120,7 @@ def _merge_flat(tokens, count, rule_table, merges, following, preceding):
 @njit
 def _view_scratch(num_tokens):
     """What `_merge_flat` needs for sequences of up to `num_tokens`: merges, following, preceding."""
-    return np.empty(num_tokens, np.int64), np.empty(num_tokens, np.int32), np.empty(num_tokens, np.int32)
+    return np.empty(2 * num_tokens + 2, np.int64), np.empty(num_tokens, np.int32), np.empty(num_tokens, np.int32)
 
 
 @njit
