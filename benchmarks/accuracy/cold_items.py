@@ -13,12 +13,21 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Int64
 
 from benchmarks.accuracy.datasets import modalities_of, open_shop
-from benchmarks.accuracy.training_runs import BUNDLES, QUICK, load_trained, workbench
+from benchmarks.accuracy.training_runs import (
+    BUNDLES,
+    DENSE_HEAD,
+    GENERATOR,
+    QUICK,
+    TOGETHER,
+    load_trained,
+    workbench,
+)
 from benchmarks.report import Row, add_settings_flag, run_benchmark
 from clairo_core.bundle.bundle import Bundle, DescribedItem
 from clairo_core.items import Item, UserHistory
@@ -136,7 +145,7 @@ class LastItems:
     """The last item of every user with three or more."""
 
     histories: Sequence[UserHistory]
-    targets: Int64[np.ndarray, "user"]
+    target_ids: Sequence[str]
     cold: Int64[np.ndarray, "cold"]
     """Users whose last item was held out."""
     warm: Int64[np.ndarray, "warm"]
@@ -149,75 +158,61 @@ def last_items(draw: Draw) -> LastItems:
     histories = [UserHistory(tuple(item_ids[row] for row in sequence[:-1])) for sequence in sequences]
     targets = np.array([sequence[-1] for sequence in sequences])
     is_cold = draw.is_cold[targets]
-    return LastItems(histories, targets, np.flatnonzero(is_cold), np.flatnonzero(~is_cold))
+    return LastItems(histories, [item_ids[row] for row in targets], np.flatnonzero(is_cold), np.flatnonzero(~is_cold))
 
 
 def figures_of(draw: Draw) -> Mapping[str, float]:
     """Recall@10 by ranker, for cold and warm users."""
-    item_ids = [item.item_id for item in draw.dataset.items]
     asked = last_items(draw)
-    histories, targets, cold, warm = asked.histories, asked.targets, asked.cold, asked.warm
-    catalogue = draw.after.catalogue
-    only_cold = np.zeros(len(catalogue), dtype=np.bool_)
-    only_cold[len(draw.before.catalogue) :] = True
-    rankers = {
-        "together": draw.after,
-        "generator alone": draw.after.ranked_by(None),
-    }
+    only_cold = np.arange(len(draw.after.catalogue)) >= len(draw.before.catalogue)
     figures = {}
-    for label, ranker in rankers.items():
-        figures[f"cold: {label}"] = recall(ranker, histories, targets, item_ids, cold, None)
-        figures[f"cold, among cold items: {label}"] = recall(ranker, histories, targets, item_ids, cold, only_cold)
-        figures[f"warm: {label}"] = recall(ranker, histories, targets, item_ids, warm, None)
-    for label, users, allowed in (
-        ("cold: dense head alone", cold, None),
-        ("cold, among cold items: dense head alone", cold, only_cold),
-        ("warm: dense head alone", warm, None),
-    ):
-        figures[label] = dense_recall(draw.after, histories, targets, item_ids, users, allowed)
-    figures["warm: together, nothing posted"] = recall(draw.before, histories, targets, item_ids, warm, None)
+    for ranker, recall_of in {
+        TOGETHER: partial(recall, draw.after),
+        GENERATOR: partial(recall, draw.after.ranked_by(None)),
+        DENSE_HEAD: partial(dense_recall, draw.after),
+    }.items():
+        figures[f"cold: {ranker}"] = recall_of(asked, asked.cold)
+        figures[f"cold, among cold items: {ranker}"] = recall_of(asked, asked.cold, only_cold)
+        figures[f"warm: {ranker}"] = recall_of(asked, asked.warm)
+    figures["warm: together, nothing posted"] = recall(draw.before, asked, asked.warm)
     figures["cold: popularity"] = 0.0
-    figures[SHARE_SHOWN] = share_of_new(draw.before, draw.after, histories)
+    figures[SHARE_SHOWN] = share_of_new(draw.before, draw.after, asked.histories)
     figures[TIME_TO_ADD] = 1000 * draw.seconds_to_add
     return figures
 
 
 def recall(
     recommender: Recommender,
-    histories: Sequence[UserHistory],
-    targets: Int64[np.ndarray, "user"],
-    item_ids: Sequence[str],
+    asked: LastItems,
     users: Int64[np.ndarray, "chosen"],
-    is_allowed: Bool[np.ndarray, "item"] | None,
+    is_allowed: Bool[np.ndarray, "item"] | None = None,
 ) -> float:
-    """Share of these users whose target is in the top 10."""
+    """Share of these users whose target is in the top 10; NaN without users."""
     hits = []
-    order = sorted(users.tolist(), key=lambda user: len(histories[user].item_ids))
+    order = sorted(users.tolist(), key=lambda user: len(asked.histories[user].item_ids))
     for start in progress_bar(range(0, len(order), USERS_PER_BATCH), "ranking", -(-len(order) // USERS_PER_BATCH)):
         some = order[start : start + USERS_PER_BATCH]
         answers = recommender.recommend_batch(
-            [RecommendationRequest(history=histories[user], limit=TOP, is_allowed=is_allowed) for user in some]
+            [RecommendationRequest(history=asked.histories[user], limit=TOP, is_allowed=is_allowed) for user in some]
         )
         for user, answer in zip(some, answers, strict=True):
-            hits.append(item_ids[targets[user]] in {item.item_id for item in answer.items})
+            hits.append(asked.target_ids[user] in {item.item_id for item in answer.items})
     return float(np.mean(hits)) if hits else float("nan")
 
 
 def dense_recall(
     recommender: Recommender,
-    histories: Sequence[UserHistory],
-    targets: Int64[np.ndarray, "user"],
-    item_ids: Sequence[str],
+    asked: LastItems,
     users: Int64[np.ndarray, "chosen"],
-    is_allowed: Bool[np.ndarray, "item"] | None,
+    is_allowed: Bool[np.ndarray, "item"] | None = None,
 ) -> float:
-    """As `recall`, by the dense head alone."""
+    """As `recall`, by the dense head alone; NaN also without a dense head."""
     ranking = recommender.joint_ranking
     if ranking is None:
         return float("nan")
     hits = []
     for user in users.tolist():
-        rows = recommender.known_rows(histories[user])
+        rows = recommender.known_rows(asked.histories[user])
         if not len(rows):
             hits.append(False)
             continue
@@ -225,7 +220,7 @@ def dense_recall(
         scores[rows] = -np.inf
         if is_allowed is not None:
             scores[~is_allowed] = -np.inf
-        target = recommender.catalogue.row_of(item_ids[targets[user]])
+        target = recommender.catalogue.row_of(asked.target_ids[user])
         hits.append(bool(np.isfinite(scores[target])) and int((scores >= scores[target]).sum()) <= TOP)
     return float(np.mean(hits)) if hits else float("nan")
 

@@ -77,12 +77,11 @@ def posted_in_every_way(draw: Draw) -> dict[str, Sequence[Item]]:
 def figures_of(draw: Draw, items: Sequence[Item], asked: LastItems) -> dict[str, float]:
     """Figures of one kind of content."""
     after, described, _ = with_posted(draw.bundle, draw.before, items)
-    item_ids = [item.item_id for item in draw.dataset.items]
     feature_sets = {tuple(row) for row in after.catalogue.feature_sets.tolist()}
     missing = [bool(item.missing_modalities) for item in described]
     return {
-        "cold Recall@10, together": recall(after, asked.histories, asked.targets, item_ids, asked.cold, None),
-        "cold Recall@10, dense head": dense_recall(after, asked.histories, asked.targets, item_ids, asked.cold, None),
+        "cold Recall@10, together": recall(after, asked, asked.cold),
+        "cold Recall@10, dense head": dense_recall(after, asked, asked.cold),
         "share of new items among all places": share_of_new(draw.before, after, asked.histories),
         "items flagged as lacking a modality": float(np.mean(missing)),
         "feature sets that two items share": float(len(after.catalogue) - len(feature_sets)),
