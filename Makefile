@@ -1,14 +1,15 @@
-# Two commands matter: `make demo` and `make test`. Each does all the set-up itself.
+# Two commands matter: `make demo` and `make test`. Each sets up all that it needs.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed-from-lock
 PORT ?= 8000
-# With the type checker beside them, two keep two cores busy.
+# Two, with the type checker beside them, keep two cores busy.
 TEST_PROCESSES ?= 2
-# Where it forbids bytecode, every one of a hundred processes would compile torch's sources anew.
+# If the environment forbids bytecode, each of a hundred processes compiles torch's sources again.
 export PYTHONDONTWRITEBYTECODE :=
+BENCHMARKS = $(shell grep -rl --include='*.py' 'run_benchmark.rows' benchmarks/*/ | sort | sed 's/\.py$$//; s|/|.|g')
 
 .DEFAULT_GOAL := help
 .PHONY: install demo demo-bundle test pytest lint bench soak schemathesis lock clean help
@@ -16,7 +17,7 @@ export PYTHONDONTWRITEBYTECODE :=
 help:            ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/  /' | sort
 
-install: $(INSTALLED)  ## the virtual environment in .venv, exactly as requirements.lock says
+install: $(INSTALLED)  ## create .venv, exactly as in requirements.lock
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "CLAIRO needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 install")'
@@ -26,43 +27,44 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/python -m training.vocabulary.compile_kernels
 	@touch $@
 
-demo: demo-bundle  ## train a small bundle on the built-in demo shop, serve it, print the playground's address
+demo: demo-bundle  ## train a bundle on the built-in demo shop, serve it, print the playground's address
 	$(BIN)/clairo-serve run --bundle bundles/demo --port $(PORT) --data-dir demo/service
 
-demo-bundle: install
+demo-bundle: install  ## train that bundle, unless bundles/demo exists
 	@test -f demo/shop/dataset.toml || $(BIN)/clairo-train demo-data --out demo/shop
 	@test -f bundles/demo/manifest.json || $(BIN)/clairo-train run --preset clairo --data demo/shop --out bundles/demo \
 	  --set fit.max_epochs=6 --set mix.max_users=1000 --set dense.encoder=recurrent --set evaluate.max_users=500
 
-test: install  ## everything that CI checks
+test: install  ## run lint and all tests
 	@.ci/browser
 	@$(MAKE) --no-print-directory -j 2 lint pytest
 
-pytest: install  ## the tests alone
+pytest: install  ## run the tests alone
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
-lint: install  ## style, types and the direction of imports
+lint: install  ## check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: install  ## every benchmark in its short form
-	@for name in $$(grep -rl 'run_benchmark(rows[,)]' benchmarks/*/ --include=*.py | sed 's/\.py$$//; s#/#.#g'); do \
-	  echo "== $$name"; $(BIN)/python -m $$name --quick || exit 1; done
+bench: demo-bundle  ## run every benchmark in its short form
+	@failed=; for name in $(BENCHMARKS); do \
+	  echo "== $$name"; $(BIN)/python -m $$name --quick || failed="$$failed $$name"; done; \
+	  test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 
-soak: demo-bundle  ## an hour of load, faults and generated requests: what make test does for seconds
+soak: demo-bundle  ## run load, faults and generated requests for an hour; make test runs seconds of each
 	$(BIN)/python -m benchmarks.shop.load
 	$(BIN)/python -m benchmarks.shop.faults
-	$(BIN)/python -m benchmarks.shop.soak
+	$(BIN)/python -m benchmarks.speed.soak
 	$(MAKE) schemathesis
 
-schemathesis: install  ## ten thousand generated requests at least, all checks on
+schemathesis: install  ## send at least ten thousand generated requests, with all checks
 	SCHEMATHESIS_CASES=350 $(BIN)/python -m pytest -rP tests/e2e/test_schemathesis.py
 
-lock:            ## write requirements.lock anew (needs uv)
+lock:            ## write requirements.lock again (needs uv)
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header --output-file requirements.lock
 
-clean:           ## remove what the other commands made
+clean:           ## remove everything that the other commands write
 	rm -rf $(VENV) bundles demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

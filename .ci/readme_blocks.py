@@ -1,7 +1,7 @@
-"""Run the README's `sh` blocks, one after another, in a clean clone of this commit.
+"""Run the README's `sh` blocks in order, in a clean clone of this commit.
 
-A block that serves (`make demo`, `clairo-serve run`) goes on running beside the later ones until all are done.
-Other blocks must end with exit code 0. Standard library only: it runs before anything is installed.
+A block that serves (`make demo`, `clairo-serve run`) keeps running until all blocks are done. Every other block must
+exit with code 0. Standard library only: this runs before anything is installed.
 """
 
 import os
@@ -20,7 +20,7 @@ ADDRESS = re.compile(r"https?://(?:127\.0\.0\.1|localhost):\d+")
 
 
 def main() -> int:
-    """Clone, run, and say which block failed."""
+    """Clone, run the blocks, and name the block that fails."""
     repository = Path(__file__).resolve().parents[1]
     blocks = re.findall(r"^```sh\n(.*?)^```", (repository / "README.md").read_text(encoding="utf-8"), re.M | re.S)
     servers: list[subprocess.Popen[bytes]] = []
@@ -50,7 +50,7 @@ def main() -> int:
 
 
 def start_server(block: str, clone: Path) -> "subprocess.Popen[bytes]":
-    """Start the block in the background; return once the address that the README names answers."""
+    """Start a block in the background; return once the address in it (default: port 8000) is ready."""
     server = subprocess.Popen(["bash", "-euo", "pipefail", "-c", block], cwd=clone, start_new_session=True)
     address = (ADDRESS.search(block) or ADDRESS.search("http://127.0.0.1:8000")).group(0)
     deadline = time.monotonic() + READY_WITHIN_SECONDS

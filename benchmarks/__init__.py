@@ -1,6 +1,10 @@
-"""Measure CLAIRO, beside rivals where there are any; `python -m benchmarks.NAME`."""
+"""Measure CLAIRO, beside rivals where there are any: `python -m benchmarks.ROOM.NAME`.
+
+Rooms: `accuracy`, `speed` and `shop` hold the benchmarks and do not import each other; `service` starts and loads a
+service for all three. `report` runs a benchmark and prints its table.
+"""
 
 import os
 
-# As in the programs that are measured: threads that wait sleep.
+# As in the measured programs: waiting threads sleep.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

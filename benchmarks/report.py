@@ -1,21 +1,22 @@
-"""What every benchmark prints and writes: a table of rows, each with what it must reach and what it aims at.
+"""Run a benchmark: parse its flags, print its table, write its JSON.
 
-A benchmark is `python -m benchmarks.NAME [--json FILE] [--quick]`; it exits with 1 if a row misses its `must`.
+A benchmark is `python -m benchmarks.ROOM.NAME [--json FILE] [--quick]`; it exits with 1 if a row misses its `must`.
 """
 
-import argparse
 import json
 import math
 import os
 import platform
+import shlex
 import subprocess
 import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import wraps
 from pathlib import Path
 
-from benchmarks.repository import REPOSITORY
+from benchmarks.repository import DEMO_BUNDLE, DEMO_SHOP
+from clairo_core.errors import ClairoError
 from clairo_core.storage.replaced_file import replace_text
 
 
@@ -29,12 +30,12 @@ class Row:
     better: str
     """`higher` or `lower`."""
     must: float | None = None
-    """Where the issue sets one: the benchmark fails if the value is on the wrong side."""
+    """Limit that the issue sets; the benchmark fails beyond it."""
     aim: float | None = None
 
     @property
     def verdict(self) -> str:
-        """`missed`, `must`, `aim`, or nothing where nothing was set."""
+        """`missed`, `must` or `aim`; empty without limits."""
         sign = 1 if self.better == "higher" else -1
         if self.must is not None and not sign * self.value >= sign * self.must:
             return "missed"
@@ -43,63 +44,72 @@ class Row:
         return "" if self.must is None else "must"
 
 
-def run_benchmark(measure: Callable[[bool], tuple[str, Sequence[Row]]], arguments: Sequence[str] | None = None) -> int:
-    """Parse the flags, measure, print the table, write the JSON; returns the exit code.
+def run_benchmark(rows: Callable[..., tuple[str, Sequence[Row]]], flags: ArgumentParser | None = None) -> int:
+    """Parse the command line, measure, print the table, write the JSON. Returns the exit code.
 
     Args:
-        measure: takes whether to be quick; returns what was measured on, and the rows.
-        arguments: the command line, without the program's name.
+        rows: gets `quick` and each of `flags` by keyword; returns a description of the data, and the rows.
+        flags: the benchmark's own, made with `add_help=False`.
     """
-    parser = argparse.ArgumentParser(description=sys.modules[measure.__module__].__doc__)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows here")
-    parser.add_argument("--quick", action="store_true", help="fewer repetitions, smaller sizes")
-    flags = parser.parse_args(arguments)
-    data, rows = measure(flags.quick)
-    print(table_of(data, rows))
-    if flags.json is not None:
+    command = f"python -m {module_name()}"
+    parser = ArgumentParser(
+        prog=command,
+        description=sys.modules[rows.__module__].__doc__,
+        formatter_class=RawDescriptionHelpFormatter,
+        parents=[flags] if flags else [],
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows to this file")
+    parser.add_argument("--quick", action="store_true", help="fewer repeats, smaller sizes")
+    chosen = vars(parser.parse_args())
+    json_file = chosen.pop("json")
+    try:
+        data, table = rows(**chosen)
+    except ClairoError as error:
+        sys.exit(str(error))
+    print(table_of(data, table))
+    if json_file is not None:
         document = {
-            "command": " ".join(
-                [
-                    "python -m",
-                    Path(sys.argv[0]).relative_to(REPOSITORY).with_suffix("").as_posix().replace("/", "."),
-                    *sys.argv[1:],
-                ]
-            ),
+            "command": f"{command} {shlex.join(sys.argv[1:])}",
             "commit": commit(),
             "machine": machine(),
             "data": data,
-            "rows": [asdict(row) for row in rows],
+            "rows": [asdict(row) for row in table],
         }
-        replace_text(flags.json, json.dumps(document, indent=2))
-    return 1 if any(row.verdict == "missed" for row in rows) else 0
+        replace_text(json_file, json.dumps(document, indent=2))
+    return 1 if any(row.verdict == "missed" for row in table) else 0
 
 
-def run_on_bundle(rows_of: Callable[[Path, Path, bool], tuple[str, Sequence[Row]]]) -> int:
-    """`run_benchmark` with the flags --bundle and --data, both required.
+def module_name() -> str:
+    """Name of the module that `python -m` runs."""
+    spec = sys.modules["__main__"].__spec__
+    if spec is None:
+        sys.exit(f"{sys.argv[0]} runs as a file; run it as a module: python -m benchmarks.ROOM.NAME")
+    return spec.name
 
-    Args:
-        rows_of: takes both, and whether to be quick.
-    """
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--bundle", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True)
-    own, rest = parser.parse_known_args()
 
-    @wraps(rows_of)  # whose module says what --help prints
-    def measure(quick: bool) -> tuple[str, Sequence[Row]]:
-        return rows_of(own.bundle, own.data, quick)
+def bundle_flags() -> ArgumentParser:
+    """Flags of a benchmark of one bundle: --bundle and --data, by default the demo's."""
+    parser = ArgumentParser(add_help=False)
+    parser.add_argument("--bundle", type=Path, default=DEMO_BUNDLE, help="bundle to measure (default: bundles/demo)")
+    parser.add_argument("--data", type=Path, default=DEMO_SHOP, help="its training data (default: demo/shop)")
+    return parser
 
-    return run_benchmark(measure, rest)
+
+def add_settings_flag(parser: ArgumentParser) -> None:
+    """Add --set, which changes settings of the trained preset."""
+    parser.add_argument(
+        "--set", action="append", default=[], dest="settings", metavar="KEY=VALUE", help="change a preset setting"
+    )
 
 
 def table_of(data: str, rows: Sequence[Row]) -> str:
-    """The rows as aligned text."""
+    """Rows as aligned text."""
     width = max((len(row.name) for row in rows), default=0)
     lines = [f"{data}; {machine()}; commit {commit()}", ""]
     for row in rows:
         limits = [("must", row.must), ("aim", row.aim)]
-        said = "".join(f"  {label} {shortened(limit)}" for label, limit in limits if limit is not None)
-        lines.append(f"{row.name:{width}}  {shortened(row.value):>10} {row.unit:10}{said}  {row.verdict}".rstrip())
+        shown = "".join(f"  {label} {shortened(limit)}" for label, limit in limits if limit is not None)
+        lines.append(f"{row.name:{width}}  {shortened(row.value):>10} {row.unit:10}{shown}  {row.verdict}".rstrip())
     return "\n".join(lines)
 
 
@@ -115,12 +125,12 @@ def shortened(value: float) -> str:
 
 
 def machine() -> str:
-    """Processor kind, cores and Python: enough to tell figures of two machines apart."""
+    """Processor kind, cores and Python: enough to tell two machines' figures apart."""
     return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
 def commit() -> str:
-    """The short commit, with a plus if the tree has changes."""
+    """Short commit id, with a plus if the tree has changes."""
     described = subprocess.run(
         ["git", "describe", "--always", "--dirty=+"], capture_output=True, text=True, check=False
     )

@@ -1,7 +1,9 @@
-"""Where the project's files lie, and the real data beside them."""
+"""Paths of the repository, of the real data beside it, and of what `make demo-bundle` writes."""
 
 import os
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("CLAIRO_SHARED", REPOSITORY.parent / "shared"))
+DEMO_BUNDLE = REPOSITORY / "bundles" / "demo"
+DEMO_SHOP = REPOSITORY / "demo" / "shop"

@@ -1,1 +1,1 @@
-"""What is recommended: accuracy on held-out items."""
+"""Accuracy on held-out items: which content, ranker or training finds them."""

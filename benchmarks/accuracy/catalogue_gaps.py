@@ -1,11 +1,12 @@
-"""A catalogue of which many products have no picture, or no words: what does training on it lose, and for whom?
+"""Train on a catalogue that lacks many pictures and words: how much recall is lost, and on which targets?
 
     python -m benchmarks.accuracy.catalogue_gaps [--data NAME] [--seed N] [--split SPLIT] [--set KEY=VALUE ...]
-                                        [--json FILE] [--quick]
+                                                 [--json FILE] [--quick]
 
-A fifth of the items (seeded) loses its picture, another fifth its words; a bundle is trained on that, and one on the
-whole. Recall@10 of each split's targets, seen items masked, by what the target lacks: the same users for both bundles.
-New items with gaps are `accuracy.poor_content`. Encoders: the built-in ones. Bundles are kept in bundles/.
+A fifth of the items (seeded) loses its picture, another fifth its words. One bundle is trained on these items, one on
+the whole ones. Recall@10 of each split's targets, seen items masked, by what the target lacks, for the same users by
+both bundles. `accuracy.poor_content` measures new items with gaps. Encoders: the built-in ones. Bundles stay in
+bundles/.
 """
 
 import argparse
@@ -16,39 +17,32 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from benchmarks.accuracy.cold_items import QUICK, shop_with_pictures
-from benchmarks.report import Row, run_benchmark
-from benchmarks.repository import REPOSITORY
-from clairo_core.bundle.bundle import load_bundle
-from clairo_core.generation.t5.generator import choose_device
+from benchmarks.accuracy.datasets import open_pictured_shop
+from benchmarks.accuracy.paired_rows import paired_rows
+from benchmarks.accuracy.training_runs import BUNDLES, QUICK, load_trained, ranks_by_part, workbench
+from benchmarks.report import Row, add_settings_flag, run_benchmark
 from training.config.load_preset import load_preset
 from training.datasets import Dataset
 from training.datasets.tables import build_dataset
-from training.evaluation.metrics import paired_difference, recall_at
-from training.evaluation.rankings import generated_ranks, rank_with_scores
+from training.evaluation.metrics import recall_at
 from training.evaluation.split import EvaluationSplit, test_split, validation_split
 from training.pipeline.run import train_bundle
-from training.ranking.dense_head_scorer import DenseHeadScorer
-from training.workbench.progress_bar import progress_bar
-from training.workbench.stage_cache import StageCache
-from training.workbench.workbench import Workbench
 
 SHARE = 0.2
 TOP = 10
-NUM_RESAMPLES = 1000
 SPLITS = {"validation": validation_split, "test": test_split}
 WHOLE, NO_PICTURE, NO_WORDS = "nothing", "its picture", "its words"
 
 
 def lacking(num_items: int, seed: int) -> Mapping[str, Bool[np.ndarray, "item"]]:
-    """Which items lose what."""
+    """Draw which items lose their picture, their words, or nothing."""
     order, count = np.random.default_rng(seed).permutation(num_items), round(SHARE * num_items)
     chosen = {NO_PICTURE: order[:count], NO_WORDS: order[count : 2 * count], WHOLE: order[2 * count :]}
     return {name: np.isin(np.arange(num_items), rows) for name, rows in chosen.items()}
 
 
 def with_gaps(dataset: Dataset, lacks: Mapping[str, Bool[np.ndarray, "item"]]) -> Dataset:
-    """The dataset after its items lost what they lack."""
+    """The dataset without the pictures and words that its items lack."""
     items = [
         replace(item, picture=None) if no_picture else replace(item, texts={}) if no_words else item
         for item, no_picture, no_words in zip(dataset.items, lacks[NO_PICTURE], lacks[NO_WORDS], strict=True)
@@ -65,70 +59,47 @@ def with_gaps(dataset: Dataset, lacks: Mapping[str, Bool[np.ndarray, "item"]]) -
 def ranks_of(
     dataset: Dataset, split: EvaluationSplit, seed: int, settings: Sequence[str]
 ) -> Mapping[str, Int64[np.ndarray, "user"]]:
-    """Train, and say of every ranker at which place it has each target; 0 is a miss."""
-
-    def report(message: str) -> None:
-        print(f"[{dataset.name}] {message}", file=sys.stderr)
-
+    """Train a bundle, and rank each target by it and by each of its parts."""
     preset = load_preset("clairo", ["encode.modalities=text,image", "evaluate.max_users=200", *settings])
-    stages = StageCache(REPOSITORY / "bundles" / ".stages", report)
-    folder = REPOSITORY / "bundles" / f"gaps-{dataset.name}-{seed}"
-    train_bundle(Workbench(dataset, preset, seed, choose_device("cpu"), stages, progress_bar, report), folder)
-    whole = load_bundle(folder).recommender(
-        "cpu", num_views=preset.evaluate.num_views, num_beams=preset.evaluate.num_beams
-    )
-    item_ids = [item.item_id for item in dataset.items]
-    ranks = {
-        label: generated_ranks(ranker, item_ids, split, False, f"{dataset.name}, {label}", progress_bar)[0]
-        for label, ranker in {"together": whole, "generator alone": whole.ranked_by(None)}.items()
-    }
-    if whole.joint_ranking is not None:
-        dense_head = DenseHeadScorer(whole.joint_ranking.dense_head, len(item_ids))
-        ranks["dense head alone"] = rank_with_scores(dense_head, split, dataset.name, progress_bar)["masked"].ranks
-    return ranks
+    bench = workbench(dataset.name, dataset, preset, seed)
+    folder = BUNDLES / f"gaps-{dataset.name}-{seed}"
+    train_bundle(bench, folder)
+    _, recommender = load_trained(bench, folder)
+    return ranks_by_part(recommender, dataset, split, dataset.name)
 
 
-def rows_of(name: str, split_name: str, seed: int, settings: Sequence[str], quick: bool) -> tuple[str, list[Row]]:
-    """What was measured on, and the table."""
-    dataset = shop_with_pictures(name)
+def rows(*, data: str, split: str, seed: int, settings: Sequence[str], quick: bool) -> tuple[str, list[Row]]:
+    """Describe the data, and compare both bundles."""
+    dataset = open_pictured_shop(data)
     lacks = lacking(len(dataset.items), seed)
-    split = SPLITS[split_name](dataset)
+    targets = SPLITS[split](dataset)
     settings = [*settings, *(QUICK if quick else ())]
-    without, whole = (
-        ranks_of(with_gaps(dataset, lacks), split, seed, settings),
-        ranks_of(dataset, split, seed, settings),
-    )
+    with_gap_ranks = ranks_of(with_gaps(dataset, lacks), targets, seed, settings)
+    whole_ranks = ranks_of(dataset, targets, seed, settings)
     table = []
-    for lack, rows in lacks.items():
-        is_asked = rows[split.targets]
-        for ranker in whole:
-            before, now = (recall_at(ranks[ranker][is_asked], TOP) for ranks in (whole, without))
-            what = f"{int(is_asked.sum())} users whose target lost {lack}: {ranker}"
-            lost = paired_difference(now, before, NUM_RESAMPLES)
+    for lack, items in lacks.items():
+        is_asked = items[targets.targets]
+        for ranker in whole_ranks:
+            before, now = (recall_at(ranks[ranker][is_asked], TOP) for ranks in (whole_ranks, with_gap_ranks))
+            name = f"{int(is_asked.sum())} users whose target lost {lack}: {ranker}"
             table += [
-                Row(f"{what}, trained on all of it, Recall@10", float(before.mean()), "", "higher"),
-                Row(f"{what}, trained with gaps, Recall@10", float(now.mean()), "", "higher"),
-                Row(f"{what}, difference, low end", lost.low, "", "higher"),
-                Row(f"{what}, difference, high end", lost.high, "", "higher"),
+                Row(f"{name}, trained on whole items, Recall@10", float(before.mean()), "", "higher"),
+                Row(f"{name}, trained with gaps, Recall@10", float(now.mean()), "", "higher"),
+                *paired_rows(f"{name}, difference", now, before),
             ]
     encoders = "builtin-text, builtin-image"
-    return f"{dataset.name}, {split_name} split, a fifth without pictures, a fifth without words, {encoders}", table
+    return f"{dataset.name}, {split} split, a fifth without pictures, a fifth without words, {encoders}", table
 
 
-def main() -> int:
-    """Take our own flags off the command line; the rest is every benchmark's."""
+def flags() -> argparse.ArgumentParser:
+    """The dataset, split, seed and settings."""
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--data", default="demo")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--split", choices=SPLITS, default="test")
-    parser.add_argument("--set", action="append", default=[], dest="settings")
-    own, rest = parser.parse_known_args()
-
-    def rows(quick: bool) -> tuple[str, list[Row]]:
-        return rows_of(own.data, own.split, own.seed, own.settings, quick)
-
-    return run_benchmark(rows, rest)
+    parser.add_argument("--data", default="demo", help="folder of the shared data, or demo (the default)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of gaps and training")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="split to rank (default: test)")
+    add_settings_flag(parser)
+    return parser
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_benchmark(rows, flags()))

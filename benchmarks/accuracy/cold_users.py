@@ -1,11 +1,11 @@
-"""How good recommendations are for somebody of whom little is known: by the number of items in the history.
+"""Recommend to users with short histories: accuracy by the number of known items.
 
-    python -m benchmarks.accuracy.cold_users --bundle BUNDLE --data DATA [--json FILE] [--quick]
+    python -m benchmarks.accuracy.cold_users [--bundle BUNDLE] [--data DATA] [--json FILE] [--quick]
 
-Test users with at least ten items before their last one, each of whom we know only the newest 0, 1, 2, 3, 5 or 10 items
-of; the last item is ranked among all others, those that we know masked. The users are the same in every row, so rows
-differ in nothing but what is known. Beside the bundle: popularity, and what follows what (settings chosen on
-validation). Intervals of differences are paired by user. DATA is what BUNDLE was trained on.
+Test users with at least ten items before the last, cut to their newest 0, 1, 2, 3, 5 or 10 items. The last item is
+ranked among all items, known ones masked. All rows have the same users, so only the histories differ. Baselines:
+popularity and item-to-item Markov (settings chosen on validation). Intervals of differences are paired by user. BUNDLE
+was trained on DATA; by default they are those of `make demo-bundle`.
 """
 
 import sys
@@ -15,14 +15,15 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
-from benchmarks.report import Row, run_on_bundle
+from benchmarks.accuracy.paired_rows import paired_rows
+from benchmarks.report import Row, bundle_flags, run_benchmark
 from clairo_core.items import UserHistory
 from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
 from training.counts.markov import choose_markov
 from training.counts.popularity import Popularity, count_popularity
 from training.evaluation.item_scorer import ItemScorer
-from training.evaluation.metrics import ndcg_at, paired_difference, recall_at
+from training.evaluation.metrics import ndcg_at, recall_at
 from training.evaluation.rankings import generated_ranks, rank_with_scores
 from training.evaluation.split import EvaluationSplit, some_users, test_split, training_sequences, validation_split
 from training.pipeline.evaluate_bundle import open_bundle
@@ -31,19 +32,18 @@ from training.workbench.progress_bar import progress_bar
 KNOWN = (0, 1, 2, 3, 5, 10)
 MAX_USERS, QUICK_USERS = 2000, 100
 CUTOFF = 10
-NUM_RESAMPLES = 1000
 
 
-def rows_of(bundle_folder: Path, data: Path, quick: bool) -> tuple[str, list[Row]]:
-    """What was measured on, and the table."""
-    opened = open_bundle(bundle_folder, data, "cpu", progress_bar, lambda line: print(line, file=sys.stderr))
+def rows(*, bundle: Path, data: Path, quick: bool) -> tuple[str, list[Row]]:
+    """Describe the data, and compare the bundle with both baselines."""
+    opened = open_bundle(bundle, data, "cpu", progress_bar, lambda line: print(line, file=sys.stderr))
     recommender, dataset = opened.recommender, opened.dataset
     training, num_items = training_sequences(dataset), len(dataset.items)
     split = long_enough(test_split(dataset), QUICK_USERS if quick else MAX_USERS)
     item_ids = [item.item_id for item in dataset.items]
     baselines: dict[str, ItemScorer] = {
         "popularity": Popularity(count_popularity(training, num_items)),
-        "what follows what": choose_markov(training, num_items, validation_split(dataset), progress_bar).scorer,
+        "Markov": choose_markov(training, num_items, validation_split(dataset), progress_bar).scorer,
     }
     table = []
     for count in KNOWN:
@@ -55,25 +55,25 @@ def rows_of(bundle_folder: Path, data: Path, quick: bool) -> tuple[str, list[Row
             gains[name] = ndcg_at(rank_with_scores(scorer, known, name, progress_bar)["masked"].ranks, CUTOFF)
         table += [Row(f"{count} known: {name}, NDCG@10", float(of.mean()), "", "higher") for name, of in gains.items()]
         table += differences(count, gains)
-        table.append(Row(f"{count} known: different items in all top tens", num_different(lists), "", "higher"))
+        table.append(Row(f"{count} known: distinct items in all top 10s", num_different(lists), "items", "higher"))
         table += [
             Row(f"{count} known: places whose source is {source}", 100 * share, "%", "higher")
             for source, share in sources_of(recommender, item_ids, known.histories).items()
         ]
-    return f"{dataset.name}, {len(split.targets)} test users with {max(KNOWN)} items or more, {bundle_folder}", table
+    return f"{dataset.name}, {len(split.targets)} test users with {max(KNOWN)} items or more, {bundle}", table
 
 
 def long_enough(split: EvaluationSplit, max_users: int) -> EvaluationSplit:
-    """The users of whom as much is known as the longest row asks for; a seeded sample."""
+    """A seeded sample of users whose history is long enough for every row."""
     users = np.flatnonzero(split.histories.lengths >= max(KNOWN))
     if not len(users):
-        sys.exit(f"no test user has {max(KNOWN)} items before the last one; nothing can be measured on such histories")
+        sys.exit(f"no test user has {max(KNOWN)} items before the last one; choose a dataset with longer histories")
     chosen = EvaluationSplit(split.histories.select(users), split.targets[users], split.user_rows[users])
     return some_users(chosen, max_users, seed=0)
 
 
 def newest(split: EvaluationSplit, count: int) -> EvaluationSplit:
-    """As if nothing but the newest `count` items of each history had happened."""
+    """The split with only the newest `count` items of each history."""
     histories = [split.histories[user].tolist()[-count:] if count else [] for user in range(len(split.targets))]
     return EvaluationSplit(ItemSequences.from_lists(histories), split.targets, split.user_rows)
 
@@ -82,25 +82,18 @@ def differences(count: int, gains: dict[str, Float64[np.ndarray, "user"]]) -> li
     """The bundle over each baseline, with its interval."""
     table = []
     for name, of_baseline in gains.items():
-        if name == "clairo":
-            continue
-        gain = paired_difference(gains["clairo"], of_baseline, NUM_RESAMPLES)
-        what = f"{count} known: clairo over {name}, NDCG@10"
-        table += [
-            Row(what, gain.value, "", "higher"),
-            Row(f"{what}, low end of the interval", gain.low, "", "higher"),
-            Row(f"{what}, high end", gain.high, "", "higher"),
-        ]
+        if name != "clairo":
+            table += paired_rows(f"{count} known: clairo over {name}, NDCG@10", gains["clairo"], of_baseline)
     return table
 
 
 def num_different(lists: list[np.ndarray]) -> int:
-    """Items that anybody is shown."""
+    """Number of distinct items in all lists."""
     return len({int(row) for shown in lists for row in shown[:CUTOFF]})
 
 
 def sources_of(recommender: Recommender, item_ids: list[str], histories: ItemSequences) -> dict[str, float]:
-    """Which share of the first places each source filled, for a hundred users."""
+    """Share of places by source, for a hundred users."""
     some = [UserHistory(tuple(item_ids[row] for row in histories[user])) for user in range(min(100, len(histories)))]
     answers = recommender.recommend_many(some, CUTOFF)
     counts = Counter(item.source for answer in answers for item in answer.items)
@@ -108,4 +101,4 @@ def sources_of(recommender: Recommender, item_ids: list[str], histories: ItemSeq
 
 
 if __name__ == "__main__":
-    sys.exit(run_on_bundle(rows_of))
+    sys.exit(run_benchmark(rows, bundle_flags()))

@@ -1,10 +1,10 @@
-"""What each component adds to the ranking, on validation users that no weight was fitted on.
+"""Measure the gain of each ranking component, on validation users held out of the mixture's fit.
 
-    python -m benchmarks.accuracy.components --bundle BUNDLE --data DATA [--json FILE] [--quick]
+    python -m benchmarks.accuracy.components [--bundle BUNDLE] [--data DATA] [--json FILE] [--quick]
 
-The users are cut into five; the mixture of some components is fitted on four parts and ranks the fifth. NDCG@10, seen
-items masked, over all; every row beside the whole mixture, paired by user. DATA is what BUNDLE was trained on. A
-component alone ranks by its own score, with nothing fitted.
+Users are split into five parts. A mixture of some components is fitted on four parts and ranks the fifth. NDCG@10 over
+all users, seen items masked; every row beside the whole mixture, paired by user. A component alone ranks by its own
+score, without a fit. BUNDLE was trained on DATA; by default they are those of `make demo-bundle`.
 """
 
 import sys
@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Float64
 
-from benchmarks.report import Row, run_on_bundle
-from training.evaluation.metrics import ndcg_at, paired_difference
+from benchmarks.accuracy.paired_rows import paired_rows
+from benchmarks.report import Row, bundle_flags, run_benchmark
+from training.evaluation.metrics import ndcg_at
 from training.evaluation.split import some_users, validation_split
 from training.pipeline.evaluate_bundle import open_bundle
 from training.ranking.calibrate_new_items import totals_of
@@ -25,18 +26,17 @@ from training.workbench.progress_bar import progress_bar
 
 NUM_PARTS = 5
 MAX_USERS, QUICK_USERS = 8000, 400
-NUM_RESAMPLES = 1000
 NOWHERE = 1_000_000
-"""The rank of what is not among the candidates."""
+"""Rank of a target that is not a candidate."""
 
 
-def rows_of(bundle_folder: Path, data: Path, quick: bool) -> tuple[str, list[Row]]:
-    """What was measured on, and the table."""
-    opened = open_bundle(bundle_folder, data, "cpu", progress_bar, lambda line: print(line, file=sys.stderr))
+def rows(*, bundle: Path, data: Path, quick: bool) -> tuple[str, list[Row]]:
+    """Describe the data, and compare every subset of components with the whole."""
+    opened = open_bundle(bundle, data, "cpu", progress_bar, lambda line: print(line, file=sys.stderr))
     recommender, dataset = opened.recommender, opened.dataset
     ranking = recommender.joint_ranking
     if ranking is None:
-        sys.exit(f"{bundle_folder} has no joint ranking, so there are no components to compare")
+        sys.exit(f"{bundle} has no joint ranking, so no components to compare; train it with dense.dim above 0")
     split = some_users(validation_split(dataset), QUICK_USERS if quick else MAX_USERS, seed=0)
     item_ids = [item.item_id for item in dataset.items]
     (examples,) = mixture_examples(recommender, (ranking,), item_ids, split, progress_bar)
@@ -51,10 +51,8 @@ def rows_of(bundle_folder: Path, data: Path, quick: bool) -> tuple[str, list[Row
     for label, of_users in gains.items():
         table.append(Row(f"{label}: NDCG@10", float(of_users.mean()), "", "higher"))
         if label != "all":
-            gain = paired_difference(gains["all"], of_users, NUM_RESAMPLES)
-            table.append(Row(f"all over {label}", gain.value, "", "higher"))
-            table.append(Row(f"all over {label}, lower end of 95%", gain.low, "", "higher"))
-    return f"{dataset.name}, {len(split.targets)} validation users, {NUM_PARTS} parts, bundle {bundle_folder}", table
+            table += paired_rows(f"all over {label}, NDCG@10", gains["all"], of_users)
+    return f"{dataset.name}, {len(split.targets)} validation users, {NUM_PARTS} parts, bundle {bundle}", table
 
 
 def alone(examples: MixtureExamples, component: int) -> Float64[np.ndarray, "user candidate"]:
@@ -63,7 +61,7 @@ def alone(examples: MixtureExamples, component: int) -> Float64[np.ndarray, "use
 
 
 def left_out_totals(examples: MixtureExamples, components: list[int]) -> Float64[np.ndarray, "user candidate"]:
-    """Of every user, by weights that were fitted on the other parts' users."""
+    """Each user's totals, by weights fitted on the other parts."""
     examples = replace(examples, scores=examples.scores[..., components])
     part_of_user = np.random.default_rng(0).permutation(len(examples.is_item)) % NUM_PARTS
     totals = np.empty(examples.is_item.shape)
@@ -76,7 +74,7 @@ def left_out_totals(examples: MixtureExamples, components: list[int]) -> Float64
 
 
 def of_users(examples: MixtureExamples, users: Bool[np.ndarray, "user"]) -> MixtureExamples:
-    """Some users' examples."""
+    """Examples of these users."""
     return MixtureExamples(
         examples.scores[users],
         examples.training_counts[users],
@@ -90,11 +88,11 @@ def of_users(examples: MixtureExamples, users: Bool[np.ndarray, "user"]) -> Mixt
 def ndcg(
     totals: Float64[np.ndarray, "user candidate"], is_target: Bool[np.ndarray, "user candidate"]
 ) -> Float[np.ndarray, "user"]:
-    """Of each user; ties count against the target."""
+    """NDCG@10 of each user; ties count against the target."""
     of_target = np.where(is_target, totals, -np.inf).max(axis=1, keepdims=True)
     ranks = np.where(np.isfinite(of_target[:, 0]), (totals >= of_target).sum(axis=1), NOWHERE)
     return ndcg_at(ranks, 10)
 
 
 if __name__ == "__main__":
-    sys.exit(run_on_bundle(rows_of))
+    sys.exit(run_benchmark(rows, bundle_flags()))

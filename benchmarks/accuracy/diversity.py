@@ -1,45 +1,43 @@
-"""What diversity costs: NDCG@10 on held-out items against the distance within the lists, for several settings.
+"""Measure the price of diversity: NDCG@10 on held-out items beside the distance within lists, by setting.
 
     python -m benchmarks.accuracy.diversity [--json FILE] [--quick]
 
-On the demo bundle of `make demo-bundle` and the demo shop that it was trained on, which is written anew if it is not
-there. Lists are what POST /recommend gives: the best 10 of the 50 generated items, seen items masked.
+On the demo bundle of `make demo-bundle` and the demo shop that it was trained on, written again if missing. Lists are
+those of POST /recommend: the best 10 of 50 generated items, seen items masked.
 """
 
 import sys
 
 import numpy as np
 
+from benchmarks.accuracy.datasets import demo_shop
 from benchmarks.report import Row, run_benchmark
-from benchmarks.repository import REPOSITORY
+from benchmarks.repository import DEMO_BUNDLE
 from clairo_core.bundle.bundle import load_bundle
 from clairo_core.items import UserHistory
 from clairo_core.selection.diversity import cosine_similarities, intra_list_distance, rank_diverse
 from training.config.preset import DatasetSettings
 from training.datasets.open_dataset import open_dataset
-from training.demo_shop import write_demo_shop
 from training.evaluation.metrics import bootstrap_interval, ndcg_at, rank_in_list, recall_at
 from training.evaluation.split import some_users, test_split
 from training.workbench.progress_bar import progress_bar
 
-BUNDLE = REPOSITORY / "bundles" / "demo"
-SHOP = REPOSITORY / "demo" / "shop"
 DIVERSITIES = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 POOL_ITEMS = 50
 LIST_ITEMS = 10
 
 
 def rows(quick: bool) -> tuple[str, list[Row]]:
-    """What was measured on, and the table."""
-    if not (BUNDLE / "manifest.json").is_file():
-        sys.exit(f"there is no bundle at {BUNDLE}; run `make demo-bundle` first")
-    if not (SHOP / "dataset.toml").is_file():
-        write_demo_shop(SHOP, progress=progress_bar)
-    bundle = load_bundle(BUNDLE)
+    """Describe the data, and measure each setting."""
+    if not (DEMO_BUNDLE / "manifest.json").is_file():
+        sys.exit(f"no bundle at {DEMO_BUNDLE}; run `make demo-bundle` first")
+    bundle = load_bundle(DEMO_BUNDLE)
     if bundle.item_embeddings is None:
-        sys.exit(f"{BUNDLE} was trained on ready-made codes and has no item embeddings to tell items apart by")
+        sys.exit(
+            f"{DEMO_BUNDLE} was trained on precomputed codes, without item embeddings; run `make demo-bundle` again"
+        )
     recommender = bundle.recommender("cpu")
-    dataset = open_dataset(SHOP, DatasetSettings(), tuple(bundle.manifest.encoders), progress_bar)
+    dataset = open_dataset(demo_shop(), DatasetSettings(), tuple(bundle.manifest.encoders), progress_bar)
     split = some_users(test_split(dataset), 100 if quick else 1000, seed=0)
     item_ids = [item.item_id for item in dataset.items]
     histories = [

@@ -1,12 +1,12 @@
-"""Which image encoder finds a held-out poster's words: learned on the catalogue, or built-in descriptors.
+"""Match held-out posters to their films' words: by the image encoder learned on the catalogue, or the built-in one.
 
     python -m benchmarks.accuracy.image_encoder [--json FILE] [--quick]
 
-MovieLens posters and their films' words, a tenth of the films held out of everything that is fitted. Words are the
-built-in text encoder's. For the held-out films, each poster is to find its own words among 100 (its group of a seeded
-order); reading by chance is 1%. Every image encoder is brought onto the text embeddings by a ridge regression fitted
-on the other films, penalty chosen by leave-one-out error; both encoders together are their embeddings side by side.
-Needs `shared/data/movielens_small_posters` beside the checkout (or CLAIRO_SHARED). One thread, about five minutes.
+MovieLens posters and their films' words; a tenth of the films is held out of every fit. Words are embedded by the
+built-in text encoder. Each held-out poster ranks its own words among those of 100 films (its group of a seeded order);
+chance is 1%. A ridge regression fitted on the other films maps image to text embeddings, its penalty chosen by
+leave-one-out error. Both encoders together are their embeddings side by side. Needs
+`shared/data/movielens_small_posters` beside the checkout (or CLAIRO_SHARED). One thread, about five minutes.
 """
 
 import sys
@@ -20,8 +20,8 @@ from jaxtyping import Float
 from sklearn.linear_model import RidgeCV
 from sklearn.preprocessing import normalize
 
+from benchmarks.accuracy.datasets import MOVIELENS
 from benchmarks.report import Row, run_benchmark
-from benchmarks.repository import SHARED
 from clairo_core.encoders import BuiltinImageEncoder, BuiltinTextEncoder, ModalityEmbeddings
 from clairo_core.items import Item
 from training.config.preset import EncodeSettings
@@ -30,7 +30,6 @@ from training.datasets.shared_folders import describe_shared_folder
 from training.items.fit_image_encoder import fit_image_encoder
 from training.workbench.progress_bar import progress_bar
 
-DATA = SHARED / "data" / "movielens_small_posters"
 AMONG = 100
 HELD_OUT_SHARE = 0.1
 _PENALTIES = np.logspace(-3, 4, 15)
@@ -39,7 +38,7 @@ _PENALTIES = np.logspace(-3, 4, 15)
 def found_words(
     pictures: Float[np.ndarray, "item dim"], words: Float[np.ndarray, "item text"], is_held_out: np.ndarray
 ) -> tuple[float, float]:
-    """The share of held-out pictures whose own words are first, and in the first ten, among 100."""
+    """Shares of held-out pictures whose own words rank first, and in the top 10, among 100."""
     mean, word_mean = pictures[~is_held_out].mean(axis=0), words[~is_held_out].mean(axis=0)
     scale = pictures[~is_held_out].std() or 1.0
     ridge = RidgeCV(_PENALTIES, fit_intercept=False)
@@ -57,27 +56,24 @@ def found_words(
 
 
 def rows(quick: bool) -> tuple[str, list[Row]]:
-    """What was measured on, and the table."""
-    if not DATA.is_dir():
-        return (
-            "nothing measured: it needs shared/data/movielens_small_posters beside the checkout, or CLAIRO_SHARED",
-            [],
-        )
+    """Describe the data, and measure each encoder."""
+    if not MOVIELENS.is_dir():
+        return f"nothing measured: {MOVIELENS} is missing; set CLAIRO_SHARED to the folder that holds data/", []
     torch.set_num_threads(1)
     items = [
         item
-        for item in load_described_dataset(describe_shared_folder(DATA)).items
+        for item in load_described_dataset(describe_shared_folder(MOVIELENS)).items
         if item.picture is not None and item.text
     ]
     if quick:
         items = items[:1_500]
     is_held_out = np.random.default_rng(0).random(len(items)) < HELD_OUT_SHARE
-    learned_from = [item for item, held_out in zip(items, is_held_out, strict=True) if not held_out]
-    text_encoder = BuiltinTextEncoder.fit(learned_from, dim=128)
+    training_items = [item for item, held_out in zip(items, is_held_out, strict=True) if not held_out]
+    text_encoder = BuiltinTextEncoder.fit(training_items, dim=128)
     words = text_encoder.encode(items)
-    builtin, builtin_seconds = encoded_by_builtin(learned_from, items)
+    builtin, builtin_seconds = encoded_by_builtin(training_items, items)
     epochs = 4 if quick else EncodeSettings().learned_epochs
-    learned, learned_seconds = encoded_by_learned(learned_from, items, words, is_held_out, epochs)
+    learned, learned_seconds = encoded_by_learned(training_items, items, words, is_held_out, epochs)
     usable = builtin.is_present & learned.is_present & words.is_present
     table = []
     for name, vectors in (
@@ -88,11 +84,11 @@ def rows(quick: bool) -> tuple[str, list[Row]]:
         first, in_ten = found_words(vectors[usable], words.vectors[usable], is_held_out[usable])
         table += [
             Row(f"{name}: own words first among {AMONG}", first, "", "higher"),
-            Row(f"{name}: own words in the first 10 of {AMONG}", in_ten, "", "higher"),
+            Row(f"{name}: own words in the top 10 of {AMONG}", in_ten, "", "higher"),
         ]
     table += [
-        Row("builtin-image: fitting and encoding all", builtin_seconds, "s", "lower"),
-        Row(f"learned-image: training {epochs} epochs and encoding all", learned_seconds, "s", "lower"),
+        Row("builtin-image: fit and encode all", builtin_seconds, "s", "lower"),
+        Row(f"learned-image: train {epochs} epochs and encode all", learned_seconds, "s", "lower"),
     ]
     held_out_count = int(is_held_out[usable].sum())
     data = f"MovieLens, {len(items):,} films with poster and words, {held_out_count} held out; words: builtin-text"
@@ -100,27 +96,27 @@ def rows(quick: bool) -> tuple[str, list[Row]]:
 
 
 def balanced(vectors: Float[np.ndarray, "item dim"]) -> Float[np.ndarray, "item dim"]:
-    """Around the mean, at a mean squared length of 1."""
+    """Centre, and scale to a mean squared length of 1."""
     centred = vectors - vectors.mean(axis=0)
     return np.asarray(centred / np.sqrt(np.square(centred).sum(axis=1).mean()))
 
 
-def encoded_by_builtin(learned_from: list[Item], items: list[Item]) -> tuple[ModalityEmbeddings, float]:
-    """Every item's descriptors, and how long that took."""
+def encoded_by_builtin(training_items: list[Item], items: list[Item]) -> tuple[ModalityEmbeddings, float]:
+    """Descriptors of every item, and the seconds to fit and encode."""
     started = time.perf_counter()
-    encoder = BuiltinImageEncoder.fit(learned_from, progress=progress_bar)
+    encoder = BuiltinImageEncoder.fit(training_items, progress=progress_bar)
     return encoder.encode(items, progress_bar), time.perf_counter() - started
 
 
 def encoded_by_learned(
-    learned_from: list[Item], items: list[Item], words: ModalityEmbeddings, is_held_out: np.ndarray, epochs: int
+    training_items: list[Item], items: list[Item], words: ModalityEmbeddings, is_held_out: np.ndarray, epochs: int
 ) -> tuple[ModalityEmbeddings, float]:
-    """Every item's embedding by a network trained on those that are not held out, and how long that took."""
+    """Embeddings of every item by a network trained on those not held out, and the seconds to train and encode."""
     started = time.perf_counter()
     with TemporaryDirectory() as folder:
         encoder = fit_image_encoder(
             Path(folder),
-            learned_from,
+            training_items,
             ModalityEmbeddings(words.vectors[~is_held_out], words.is_present[~is_held_out]),
             EncodeSettings(learned_epochs=epochs),
             torch.device("cpu"),

@@ -1,17 +1,17 @@
-"""Words, pictures, both, by image encoder and by fusion scheme: the same recipe and budget, paired by user.
+"""Compare words, pictures and both, by image encoder and fusion scheme: same recipe and budget, paired by user.
 
     python -m benchmarks.accuracy.modalities [--json FILE] [--quick] [--sources demo,movielens,instruments] [--seed 0]
 
-Encoders: the built-in ones, which need no weights; on Instruments the published codes of texts and pictures, as
-vectors. For each modality a whole product is trained, for each scheme a generator alone, minutes each on two cores;
-finished stages are kept in bundles/.stages and used again. Figures are of the test split, seen items masked. MovieLens
-and Instruments are measured where `shared` (or CLAIRO_SHARED) has them.
+Encoders: the built-in ones, without weights; on Instruments the published codes of texts and pictures, as vectors.
+Each modality gets a whole bundle, each scheme a generator alone: minutes each on two cores. Finished stages stay in
+bundles/.stages and are reused. Figures are of the test split, seen items masked. MovieLens and Instruments are
+measured if `shared` (or CLAIRO_SHARED) has them.
 
-With --quick, nothing is trained: how often is the next item among the 50 nearest to a history's newest?
+--quick trains nothing: how often is the next item among the 50 nearest to the newest item of the history?
 """
 
-import argparse
 import sys
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,51 +19,49 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from benchmarks.accuracy.datasets import MOVIELENS, demo_shop
+from benchmarks.accuracy.paired_rows import paired_rows
+from benchmarks.accuracy.training_runs import BUNDLES, GENERATOR, load_trained, ranks_by_part, workbench
 from benchmarks.report import Row, run_benchmark
-from benchmarks.repository import REPOSITORY, SHARED
-from clairo_core.bundle.bundle import load_bundle
+from benchmarks.repository import DEMO_SHOP, SHARED
 from clairo_core.encoders import ModalityEmbeddings
-from clairo_core.generation.t5.generator import choose_device
 from training.config.load_preset import load_preset
 from training.counts.popularity import Popularity, count_popularity
 from training.datasets.open_dataset import open_dataset
-from training.demo_shop import write_demo_shop
-from training.evaluation.metrics import ndcg_at, paired_difference, recall_at
-from training.evaluation.rankings import generated_ranks, rank_with_scores
+from training.evaluation.metrics import ndcg_at, recall_at
+from training.evaluation.rankings import rank_with_scores
 from training.evaluation.split import some_users, test_split, training_items, training_sequences, validation_split
 from training.items.describe_items import encode_stage
 from training.items.encode_items import load_embeddings
 from training.items.fuse_content import fuse_content
 from training.items.fusion_weights import nearest_neighbour_recall
 from training.pipeline.run import train_bundle
-from training.ranking.dense_head_scorer import DenseHeadScorer
 from training.workbench.progress_bar import progress_bar
-from training.workbench.stage_cache import StageCache
 from training.workbench.workbench import Workbench
 
-NUM_RESAMPLES = 1000
+POPULARITY = "popularity"
 CUTOFF = 10
 OWN_TABLE = "evaluate.max_users=50"
-"""Every bundle makes a table of its own; here it is not read."""
+"""Keeps small the table that every bundle brings and nobody reads here."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A dataset, and how much is spent on a bundle of it."""
+    """A dataset, and the training budget of a bundle of it."""
 
     folder: Path
     budget: tuple[str, ...]
     modalities: tuple[str, str] = ("text", "image")
     settings: tuple[str, ...] = ()
     max_users: int = 0
-    """Of the test split, a seeded sample; 0 takes all."""
+    """Size of a seeded sample of the test split; 0 takes all."""
 
 
 SMALL_BUDGET = ("fit.max_epochs=4", "fit.examples_per_epoch=25000", "dense.max_epochs=6", "mix.max_users=1000")
 SOURCES = {
     # The same as `make demo`.
-    "demo": Source(REPOSITORY / "demo" / "shop", ("fit.max_epochs=6", "mix.max_users=1000"), max_users=1000),
-    "movielens": Source(SHARED / "data" / "movielens_small_posters", SMALL_BUDGET),
+    "demo": Source(DEMO_SHOP, ("fit.max_epochs=6", "mix.max_users=1000"), max_users=1000),
+    "movielens": Source(MOVIELENS, SMALL_BUDGET),
     "instruments": Source(
         SHARED / "data" / "amazon2018_instruments_mql",
         SMALL_BUDGET,
@@ -84,12 +82,12 @@ SCHEMES = {
     "late": ("fuse.scheme=late",),
     "modalities aligned": ("fuse.contrastive_dim=64",),
 }
-"""All of text and image."""
+"""Settings of each fusion scheme, all of words and pictures."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Each ranker's ranks of the users' next items, from 1; 0 is a miss."""
+    """Ranks of the users' next items by ranker, from 1; 0 is a miss."""
 
     ranks: Mapping[str, Int64[np.ndarray, "user"]]
 
@@ -102,26 +100,29 @@ class Measured:
         return ndcg_at(self.ranks[ranker], CUTOFF)
 
 
-def table_of_sources(names: tuple[str, ...], seed: int, quick: bool) -> tuple[str, list[Row]]:
-    """What was measured on, and the table."""
-    table, said = [], []
-    for name in names:
+def rows(*, sources: tuple[str, ...], seed: int, quick: bool) -> tuple[str, list[Row]]:
+    """Describe the data, and measure each source."""
+    table, names = [], []
+    for name in sources:
         source = SOURCES[name]
-        if name == "demo" and not (source.folder / "dataset.toml").is_file():
-            write_demo_shop(source.folder, progress=progress_bar)
+        if name == "demo":
+            demo_shop()
         if not source.folder.is_dir():
-            said.append(f"{name} (not there)")
+            names.append(f"{name} (missing)")
             continue
-        said.append(name)
+        names.append(name)
         if quick:
             table += by_scheme_without_training(name, source, seed)
         else:
             table += by_modality(name, source, seed) + by_scheme(name, source, seed)
-    return f"{', '.join(said)}; test split, seen items masked, built-in encoders or published codes, seed {seed}", table
+    return (
+        f"{', '.join(names)}; test split, seen items masked, built-in encoders or published codes, seed {seed}",
+        table,
+    )
 
 
 def by_modality(name: str, source: Source, seed: int) -> list[Row]:
-    """Words, pictures and both, by each image encoder; what both give beyond the better one, paired by user."""
+    """Words, pictures and both, by each image encoder; the gain of both over the better one, paired by user."""
     words, pictures = source.modalities
     chosen: dict[str, tuple[str, ...]] = {
         "words and pictures": (f"encode.modalities={words},{pictures}",),
@@ -138,21 +139,16 @@ def by_modality(name: str, source: Source, seed: int) -> list[Row]:
         for label, settings in chosen.items()
     }
     both, alone = measured["words and pictures"], (measured["words"], measured["pictures"])
-    table = [Row(f"{name}: popularity, Recall@10", both.recall("popularity"), "", "higher")]
-    for ranker in (ranker for ranker in both.ranks if ranker != "popularity"):
+    table = [Row(f"{name}: popularity, Recall@10", both.recall(POPULARITY), "", "higher")]
+    for ranker in (ranker for ranker in both.ranks if ranker != POPULARITY):
         for label, of_label in measured.items():
             table += [
                 Row(f"{name}: {ranker}, {label}, Recall@10", of_label.recall(ranker), "", "higher"),
                 Row(f"{name}: {ranker}, {label}, NDCG@10", float(of_label.ndcg(ranker).mean()), "", "higher"),
             ]
         better = max(alone, key=lambda one: float(one.ndcg(ranker).mean()))
-        gain = paired_difference(both.ndcg(ranker), better.ndcg(ranker), NUM_RESAMPLES)
-        what = f"{name}: {ranker}, both over the better one, NDCG@10"
-        table += [
-            Row(what, gain.value, "", "higher"),
-            Row(f"{what}, low end of the interval", gain.low, "", "higher", aim=0.0),
-            Row(f"{what}, high end", gain.high, "", "higher"),
-        ]
+        gain = f"{name}: {ranker}, both over the better one, NDCG@10"
+        table += paired_rows(gain, both.ndcg(ranker), better.ndcg(ranker), low_aim=0.0)
     return table
 
 
@@ -164,19 +160,19 @@ def by_scheme(name: str, source: Source, seed: int) -> list[Row]:
         chosen = (*SCHEME_BUDGET, f"encode.modalities={','.join(source.modalities)}", *settings)
         measured = measure(label, source, chosen, seed)
         table += [
-            Row(f"{name}: generator alone, {scheme}, Recall@10", measured.recall("generator"), "", "higher"),
-            Row(f"{name}: generator alone, {scheme}, NDCG@10", float(measured.ndcg("generator").mean()), "", "higher"),
+            Row(f"{name}: {GENERATOR}, {scheme}, Recall@10", measured.recall(GENERATOR), "", "higher"),
+            Row(f"{name}: {GENERATOR}, {scheme}, NDCG@10", float(measured.ndcg(GENERATOR).mean()), "", "higher"),
         ]
     return table
 
 
 def by_scheme_without_training(name: str, source: Source, seed: int) -> list[Row]:
-    """How well content alone guesses the next item, by scheme; late fusion differs only in its codes."""
+    """Recall of the next item by content alone, by scheme; late fusion differs only in its codes, so it is left out."""
     table = []
     for scheme, settings in SCHEMES.items():
         if scheme == "late":
             continue
-        bench = workbench(scheme, source, (f"encode.modalities={','.join(source.modalities)}", *settings), seed)
+        bench = source_workbench(scheme, source, (f"encode.modalities={','.join(source.modalities)}", *settings), seed)
         embeddings: dict[str, ModalityEmbeddings] = {
             modality: load_embeddings(encode_stage(bench, modality) / "embeddings.npz")
             for modality in bench.preset.encode.modalities
@@ -196,32 +192,19 @@ def by_scheme_without_training(name: str, source: Source, seed: int) -> list[Row
 
 
 def measure(label: str, source: Source, settings: tuple[str, ...], seed: int) -> Measured:
-    """Train a bundle, and rank the test targets by all of it and by its parts."""
-    bench = workbench(label, source, (*settings, OWN_TABLE), seed)
-    out = REPOSITORY / "bundles" / "modalities" / label
-    train_bundle(bench, out)
-    recommender = load_bundle(out).recommender(
-        num_views=bench.preset.evaluate.num_views, num_beams=bench.preset.evaluate.num_beams
-    )
+    """Train a bundle, and rank the test targets by popularity, by the bundle and by each of its parts."""
+    bench = source_workbench(label, source, (*settings, OWN_TABLE), seed)
+    folder = BUNDLES / "modalities" / label
+    train_bundle(bench, folder)
+    _, recommender = load_trained(bench, folder)
     split = some_users(test_split(bench.dataset), source.max_users, seed)
-    item_ids = [item.item_id for item in bench.dataset.items]
-
-    def ranks_of(scorer: DenseHeadScorer | Popularity) -> Int64[np.ndarray, "user"]:
-        return rank_with_scores(scorer, split, label, progress_bar)["masked"].ranks
-
-    popularity = count_popularity(training_sequences(bench.dataset), len(item_ids))
-    ranks = {"popularity": ranks_of(Popularity(popularity))}
-    rankers = {"generator": recommender.ranked_by(None)}
-    if recommender.joint_ranking is not None:
-        ranks["dense head"] = ranks_of(DenseHeadScorer(recommender.joint_ranking.dense_head, len(item_ids)))
-        rankers["whole"] = recommender
-    for ranker, by_ranker in rankers.items():
-        ranks[ranker], _ = generated_ranks(by_ranker, item_ids, split, False, f"{label}, {ranker}", progress_bar)
-    return Measured(ranks)
+    popularity = Popularity(count_popularity(training_sequences(bench.dataset), len(bench.dataset.items)))
+    by_popularity = rank_with_scores(popularity, split, label, progress_bar)["masked"].ranks
+    return Measured({POPULARITY: by_popularity, **ranks_by_part(recommender, bench.dataset, split, label)})
 
 
 def folder_name(label: str) -> str:
-    """A label as part of a folder's name.
+    """A label as a folder name.
 
     >>> folder_name("final PCA to 64, whitened")
     'final-PCA-to-64-whitened'
@@ -229,33 +212,28 @@ def folder_name(label: str) -> str:
     return label.replace(",", "").replace(" ", "-")
 
 
-def workbench(label: str, source: Source, settings: tuple[str, ...], seed: int) -> Workbench:
-    """What stages work with; news are headed by `label`."""
+def source_workbench(label: str, source: Source, settings: tuple[str, ...], seed: int) -> Workbench:
+    """Open the source, and set up a training run that reports under `label`."""
     preset = load_preset("clairo", [*source.settings, *settings])
-
-    def report(message: str) -> None:
-        print(f"[{label}] {message}", file=sys.stderr)
-
     dataset = open_dataset(source.folder, preset.dataset, preset.encode.modalities, progress_bar)
-    stages = StageCache(REPOSITORY / "bundles" / ".stages", report)
-    return Workbench(dataset, preset, seed, choose_device("auto"), stages, progress_bar, report)
+    return workbench(label, dataset, preset, seed, device="auto")
 
 
-def main() -> int:
-    """Take our own flags off the command line; the rest is every benchmark's."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--sources", type=lambda text: tuple(text.split(",")), default=tuple(SOURCES))
-    parser.add_argument("--seed", type=int, default=0)
-    own, rest = parser.parse_known_args()
-    unknown = set(own.sources) - set(SOURCES)
-    if unknown:
-        parser.error(f"--sources names {', '.join(sorted(unknown))}; choose of {', '.join(SOURCES)}")
+def source_names(text: str) -> tuple[str, ...]:
+    """Names of sources, separated by commas."""
+    names = tuple(text.split(","))
+    if unknown := sorted(set(names) - set(SOURCES)):
+        raise ArgumentTypeError(f"unknown source {', '.join(unknown)}; choose from {', '.join(SOURCES)}")
+    return names
 
-    def rows(quick: bool) -> tuple[str, list[Row]]:
-        return table_of_sources(own.sources, own.seed, quick)
 
-    return run_benchmark(rows, rest)
+def flags() -> ArgumentParser:
+    """The sources and the seed."""
+    parser = ArgumentParser(add_help=False)
+    parser.add_argument("--sources", type=source_names, default=tuple(SOURCES), help="datasets, separated by commas")
+    parser.add_argument("--seed", type=int, default=0, help="seed of training and sample")
+    return parser
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_benchmark(rows, flags()))

@@ -1,11 +1,11 @@
-"""New items whose picture or words are missing, poor or misleading: how many are found all the same?
+"""Post new items whose picture or words are missing, poor or misleading: how many are still found?
 
     python -m benchmarks.accuracy.poor_content [--data NAME] [--draws N] [--set KEY=VALUE ...] [--json FILE] [--quick]
 
-The same protocol as `accuracy.cold_items`: a twentieth of the items is held out of all fitting and training, then
-added by the code of POST /items; here once with their whole content, and once for each way in which it can be poor.
-Recall@10 is of the users whose last item was held out, seen items masked. Items with neither picture nor words can
-be found by nothing but chance: that row says how much of the others is more than chance.
+The protocol of `accuracy.cold_items`: a twentieth of the items is held out of all training, then added by the code of
+POST /items, once with their whole content and once for each kind of poor content. Recall@10 of the users whose last
+item was held out, seen items masked. Items with neither picture nor words are found by chance alone: compare the other
+rows with that one.
 """
 
 import io
@@ -17,24 +17,24 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.accuracy.cold_items import (
-    QUICK,
     Draw,
-    Questions,
+    LastItems,
     dense_recall,
+    draw_flags,
     drawn,
-    questions_of,
+    last_items,
     recall,
-    run_on_draws,
     share_of_new,
-    shop_with_pictures,
     with_posted,
 )
-from benchmarks.report import Row
+from benchmarks.accuracy.datasets import open_pictured_shop
+from benchmarks.accuracy.training_runs import QUICK
+from benchmarks.report import Row, run_benchmark
 from clairo_core.items import Item
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 OTHER_ALPHABET = "тлавнкузиджршпосыебяфцхмгч"
-"""The same letters in another order and another alphabet: a language of which no word was in training."""
+"""Other letters in another order: a language without a single word of training."""
 
 
 def one_colour() -> bytes:
@@ -45,7 +45,7 @@ def one_colour() -> bytes:
 
 
 def in_another_language(item: Item) -> Item:
-    """The same words, none of which training has seen."""
+    """The same words in an alphabet that training never saw."""
     table = str.maketrans(LETTERS + LETTERS.upper(), OTHER_ALPHABET + OTHER_ALPHABET.upper())
     return replace(item, texts={name: text.translate(table) for name, text in item.texts.items()})
 
@@ -65,7 +65,7 @@ TWO_ITEMS: dict[str, Callable[[Item, Item], Item]] = {
 
 
 def posted_in_every_way(draw: Draw) -> dict[str, Sequence[Item]]:
-    """The held-out items, by what is done to them."""
+    """The held-out items in each kind of poor content, by its name."""
     whole = [draw.dataset.items[row] for row in np.flatnonzero(draw.is_cold)]
     others = [*whole[1:], whole[0]]
     ways: dict[str, Sequence[Item]] = {name: [change(item) for item in whole] for name, change in ONE_ITEM.items()}
@@ -74,39 +74,39 @@ def posted_in_every_way(draw: Draw) -> dict[str, Sequence[Item]]:
     return ways | {"whole, and a twin of each": [item for pair in zip(twins, whole, strict=True) for item in pair]}
 
 
-def figures_of(draw: Draw, items: Sequence[Item], asked: Questions) -> dict[str, float]:
-    """What one way of posting gives."""
+def figures_of(draw: Draw, items: Sequence[Item], asked: LastItems) -> dict[str, float]:
+    """Figures of one kind of content."""
     after, described, _ = with_posted(draw.bundle, draw.before, items)
-    item_ids = [item.item_id for item in draw.dataset.items]
     feature_sets = {tuple(row) for row in after.catalogue.feature_sets.tolist()}
     missing = [bool(item.missing_modalities) for item in described]
     return {
-        "cold Recall@10, together": recall(after, asked.histories, asked.targets, item_ids, asked.cold, None),
-        "cold Recall@10, dense head": dense_recall(after, asked.histories, asked.targets, item_ids, asked.cold, None),
+        "cold Recall@10, together": recall(after, asked, asked.cold),
+        "cold Recall@10, dense head": dense_recall(after, asked, asked.cold),
         "share of new items among all places": share_of_new(draw.before, after, asked.histories),
-        "items flagged as lacking something": float(np.mean(missing)),
+        "items flagged as lacking a modality": float(np.mean(missing)),
         "feature sets that two items share": float(len(after.catalogue) - len(feature_sets)),
     }
 
 
-def rows_of(name: str, num_draws: int, settings: Sequence[str], quick: bool) -> tuple[str, list[Row]]:
-    """What was measured on, and the table."""
-    dataset = shop_with_pictures(name)
+def rows(*, data: str, draws: int, settings: Sequence[str], quick: bool) -> tuple[str, list[Row]]:
+    """Describe the data, and average the figures over draws."""
+    dataset = open_pictured_shop(data)
     measured: dict[str, list[dict[str, float]]] = {}
     num_users = 0
-    for seed in range(1 if quick else num_draws):
+    for seed in range(1 if quick else draws):
         draw = drawn(dataset, seed, [*settings, *(QUICK if quick else ())])
-        asked = questions_of(draw)
+        asked = last_items(draw)
         num_users += len(asked.cold)
-        for way, items in posted_in_every_way(draw).items():
-            measured.setdefault(way, []).append(figures_of(draw, items, asked))
+        for content, items in posted_in_every_way(draw).items():
+            measured.setdefault(content, []).append(figures_of(draw, items, asked))
     table = []
-    for way, draws in measured.items():
-        for label in draws[0]:
+    for content, of_draws in measured.items():
+        for label in of_draws[0]:
             better = "lower" if "share" in label else "higher"
-            table.append(Row(f"{way}: {label}", float(np.mean([figures[label] for figures in draws])), "", better))
+            mean = float(np.mean([figures[label] for figures in of_draws]))
+            table.append(Row(f"{content}: {label}", mean, "", better))
     return f"{dataset.name}, {num_users} users whose last item was held out, builtin-text and builtin-image", table
 
 
 if __name__ == "__main__":
-    sys.exit(run_on_draws(rows_of, "demo", 2))
+    sys.exit(run_benchmark(rows, draw_flags("demo", 2)))

@@ -1,77 +1,41 @@
-"""Serve a bundle, recommend for real histories, post items that training never saw, and see who gets them.
+"""Post items that training never saw to a running service, and count how many are recommended.
 
     python -m benchmarks.accuracy.post_new_item [--json FILE] [--quick]
 
-The items are MovieLens films with a poster that too few people rated to be trained on. Each is posted over HTTP with
-its words and its poster; then recommendations are asked for a history of its nearest neighbours among the bundle's
-own items. The service is stopped and started again in between: what was posted must still be there. Needs a bundle
-that `clairo-train run` made of the same data.
+The items are MovieLens films with a poster and too few ratings to be trained on. Each is posted over HTTP with words
+and poster. Then the service recommends for a history of the film's nearest neighbours among the bundle's own items. A
+restart of the service in between must lose nothing. Needs a bundle that `clairo-train run` made from the same data.
 """
 
 import dataclasses
 import json
-import os
-import re
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx
 import numpy as np
 
+from benchmarks.accuracy.datasets import MOVIELENS
+from benchmarks.accuracy.training_runs import BUNDLES
 from benchmarks.report import Row, run_benchmark
-from benchmarks.repository import REPOSITORY
+from benchmarks.service.service_process import served_bundle
 from clairo_core.bundle.bundle import Bundle, load_bundle
 from clairo_core.items import Item
 from training.datasets.described_dataset import load_described_dataset
 from training.datasets.shared_folders import describe_shared_folder
 
-SHARED = Path(os.environ.get("CLAIRO_SHARED", REPOSITORY.parent / "shared"))
-DATA = SHARED / "data" / "movielens_small_posters"
-BUNDLE = REPOSITORY / "bundles" / "movielens"
+BUNDLE = BUNDLES / "movielens"
 NUM_NEIGHBOURS = 10
 TOP, LIST = 10, 50
-
-
-@contextmanager
-def served(bundle: Path, data_dir: Path) -> Iterator[httpx.Client]:
-    """A client of `clairo-serve run`, as a process of its own."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CLAIRO_")}
-    command = [sys.executable, "-m", "service.cli", "run", "--bundle", str(bundle), "--data-dir", str(data_dir)]
-    # Into a file: a pipe that nobody reads would stop the service once it is full.
-    log_file = data_dir / "service.log"
-    with log_file.open("w") as log:
-        process = subprocess.Popen(
-            [*command, "--port", "0"],
-            cwd=REPOSITORY,
-            env=environment | {"PYTHONUNBUFFERED": "1"},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        with httpx.Client(base_url=address_of(process, log_file), timeout=120) as client:
-            yield client
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def address_of(process: subprocess.Popen[bytes], log_file: Path) -> str:
-    """The address that the service prints once it is ready."""
-    while process.poll() is None:
-        if found := re.search(r"Playground: (http://\S+)/", log_file.read_text(encoding="utf-8")):
-            return found[1]
-        time.sleep(0.1)
-    raise RuntimeError("the service did not start:\n" + log_file.read_text(encoding="utf-8"))
+CALL_SECONDS = 120
 
 
 def left_out_items(bundle: Bundle, count: int) -> list[Item]:
-    """Items with a picture and words that the bundle does not know: a seeded sample."""
-    described = describe_shared_folder(DATA)
+    """A seeded sample of items with picture and words that the bundle lacks."""
+    described = describe_shared_folder(MOVIELENS)
     everything = dataclasses.replace(
         described, interactions=dataclasses.replace(described.interactions, min_interactions=0)
     )
@@ -85,16 +49,16 @@ def left_out_items(bundle: Bundle, count: int) -> list[Item]:
 
 
 def nearest_items(bundle: Bundle, item: Item) -> list[str]:
-    """Ids of the bundle's items nearest to the item's embedding, the nearest last, as in a history."""
+    """Ids of the bundle's items nearest to the item, nearest last, as a history."""
     if bundle.item_embeddings is None:
-        raise SystemExit(f"{bundle.folder} was trained on precomputed codes; train it on pictures and words")
+        raise SystemExit(f"{bundle.folder} was trained on precomputed codes; train it again on pictures and words")
     embedding = bundle.describe(item, frozenset()).item_embedding
     similarity = bundle.item_embeddings.item_embeddings @ embedding
     return [bundle.catalogue.item_ids[row] for row in np.argsort(similarity)[-NUM_NEIGHBOURS:]]
 
 
 def recommended(client: httpx.Client, history: Sequence[str]) -> list[str]:
-    """The ids of the first places."""
+    """Ids of the recommended items, best first."""
     answer = client.post("/recommend", json={"history": list(history), "limit": LIST})
     answer.raise_for_status()
     return [entry["item_id"] for entry in answer.json()["items"]]
@@ -112,7 +76,7 @@ def post(client: httpx.Client, item: Item, item_id: str) -> None:
 
 
 def in_top(found: Mapping[str, int]) -> list[str]:
-    """Those that stand in the first ten places."""
+    """Ids of the items found in the top 10."""
     return [item_id for item_id, rank in found.items() if rank <= TOP]
 
 
@@ -121,16 +85,20 @@ def title_of(bundle: Bundle, item_id: str) -> str:
     return bundle.items[bundle.catalogue.row_of(item_id)].title or item_id
 
 
-def rows(quick: bool) -> tuple[str, list[Row]]:
-    """What was measured on, and the table."""
-    if not DATA.is_dir() or not (BUNDLE / "manifest.json").is_file():
-        train = f"clairo-train run --preset clairo --data {DATA} --out {BUNDLE}"
-        return f"nothing measured: it needs {DATA}, and {BUNDLE} as made by: {train}", []
+def rows(*, quick: bool) -> tuple[str, list[Row]]:
+    """Describe the data, and post the items."""
+    if not MOVIELENS.is_dir() or not (BUNDLE / "manifest.json").is_file():
+        train = f"clairo-train run --preset clairo --data {MOVIELENS} --out {BUNDLE}"
+        return f"nothing measured: it needs {MOVIELENS}, and {BUNDLE} as made by: {train}", []
     bundle = load_bundle(BUNDLE)
     items = left_out_items(bundle, 40 if quick else 300)
     histories = {f"new:{item.item_id}": nearest_items(bundle, item) for item in items}
-    with TemporaryDirectory() as data_dir:
-        with served(BUNDLE, Path(data_dir)) as client:
+    with TemporaryDirectory() as name:
+        data_dir = Path(name)
+        with (
+            served_bundle(BUNDLE, data_dir) as service,
+            httpx.Client(base_url=service.url, timeout=CALL_SECONDS) as client,
+        ):
             show_real_histories(client, bundle)
             seconds, found = [], {}
             for item in items:
@@ -146,25 +114,33 @@ def rows(quick: bool) -> tuple[str, list[Row]]:
                 if rank <= TOP:
                     titles = ", ".join(title_of(bundle, near) for near in histories[f"new:{item.item_id}"][-3:])
                     print(f"place {rank:2}: {item.texts.get('title')}  after  {titles}")
-        with served(BUNDLE, Path(data_dir)) as client:
+        with (
+            served_bundle(BUNDLE, data_dir) as service,
+            httpx.Client(base_url=service.url, timeout=CALL_SECONDS) as client,
+        ):
             kept = sum(client.get(f"/items/new:{item.item_id}").status_code == httpx.codes.OK for item in items)
             again = sum(item_id in recommended(client, histories[item_id])[:TOP] for item_id in in_top(found))
     by_chance = TOP / (len(bundle.catalogue) + len(items))
     table = [
         Row("new items in the top 10 of a history of their neighbours", len(in_top(found)), "items", "higher", 1),
-        Row("their share", len(in_top(found)) / len(items), "", "higher"),
-        Row("their share by chance", by_chance, "", "higher"),
+        Row("share of new items in the top 10", len(in_top(found)) / len(items), "", "higher"),
+        Row("the same by chance", by_chance, "", "higher"),
         Row("share of new items in the top 50", len(found) / len(items), "", "higher"),
         Row("from POST /items to the answer of POST /recommend, median", float(np.median(seconds)), "s", "lower"),
-        Row("there after a restart", kept / len(items), "", "higher", 1.0),
-        Row("of those in a top 10: there again after a restart", again / max(1, len(in_top(found))), "", "higher"),
+        Row("share of posted items kept after a restart", kept / len(items), "", "higher", 1.0),
+        Row(
+            "share of items in a top 10 that are there again after a restart",
+            again / max(1, len(in_top(found))),
+            "",
+            "higher",
+        ),
     ]
-    return f"{bundle.manifest.bundle_id}, {len(items)} items that were left out of training", table
+    return f"{bundle.manifest.bundle_id}, {len(items)} items held out of training", table
 
 
 def show_real_histories(client: httpx.Client, bundle: Bundle) -> None:
-    """Print what three people of the data are recommended."""
-    sequences = load_described_dataset(describe_shared_folder(DATA))
+    """Print recommendations for three users of the data."""
+    sequences = load_described_dataset(describe_shared_folder(MOVIELENS))
     for user in (0, len(sequences.user_ids) // 2, len(sequences.user_ids) - 1):
         history = [sequences.items[row].item_id for row in sequences.sequences[user]][-20:]
         print(f"user {sequences.user_ids[user]}, last: {', '.join(title_of(bundle, item) for item in history[-4:])}")

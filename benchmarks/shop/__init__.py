@@ -1,1 +1,1 @@
-"""A shop under load and faults: processes, traffic, and what clients saw."""
+"""A shop under load and faults: its processes, its traffic, and a ledger of every acknowledged write."""

@@ -1,6 +1,6 @@
-"""Send a shop's traffic at a service, and keep how each request ended.
+"""Send a shop's traffic to a service, and record the outcome of each request.
 
-Knows time, statuses and what an error must look like; knows nothing of what is asked.
+Checks statuses and the form of errors; `traffic` draws the requests and checks the content of answers.
 """
 
 import asyncio
@@ -13,9 +13,7 @@ from typing import Any
 
 import httpx
 
-from benchmarks.shop.ledger import Ledger
-from benchmarks.shop.traffic import Kind, ShopRequest, ShopTraffic
-from benchmarks.speed.serve_load import (
+from benchmarks.service.http_load import (
     NO_ANSWER,
     Answered,
     ConnectionPool,
@@ -24,16 +22,18 @@ from benchmarks.speed.serve_load import (
     as_fast_as_answered,
     at_constant_rate,
 )
+from benchmarks.shop.ledger import Ledger
+from benchmarks.shop.traffic import Kind, ShopRequest, ShopTraffic
 
 PATIENCE_SECONDS = 60
-"""A request that is not answered then counts as one that never was."""
+"""Time after which a request counts as unanswered."""
 PAGE_ITEMS = 200
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 
 
 @dataclass(frozen=True, slots=True)
 class ShopAnswered(Answered):
-    """One request's end, and what it was."""
+    """Outcome of one request of a kind."""
 
     kind: Kind
     sent_at: float
@@ -42,7 +42,7 @@ class ShopAnswered(Answered):
 
 
 class ShopClients:
-    """Everybody who asks one service. Belongs to one event loop."""
+    """All clients of one service. Belongs to one event loop."""
 
     def __init__(self, url: str, traffic: ShopTraffic) -> None:
         self._pool = ConnectionPool(url)
@@ -50,15 +50,15 @@ class ShopClients:
         self._declared = declared_statuses(httpx.get(f"{url}/openapi.json").json())
         self.answers: list[ShopAnswered] = []
         self.undeclared: Counter[str] = Counter()
-        """Answers that the OpenAPI document does not know, by call and status."""
+        """Answers that the OpenAPI document does not declare, by call and status."""
 
     @property
     def ledger(self) -> Ledger:
-        """What was acknowledged."""
+        """Ledger of acknowledged writes."""
         return self._traffic.ledger
 
     async def ask_as_fast_as_answered(self, num_clients: int, seconds: float) -> Load[ShopAnswered]:
-        """Clients that wait for each answer."""
+        """Closed loop: each client waits for its answer."""
         first = len(self.answers)
 
         async def ask() -> None:
@@ -68,13 +68,13 @@ class ShopClients:
         return Load(self.answers[first:], took)
 
     async def ask_at_constant_rate(self, per_second: float, seconds: float) -> Load[ShopAnswered]:
-        """Clients that come when they come."""
+        """Constant rate: no client waits."""
         first = len(self.answers)
         took = await at_constant_rate(self._ask, per_second, seconds)
         return Load(self.answers[first:], took)
 
     async def close(self) -> None:
-        """Nobody asks any more."""
+        """Close all connections."""
         await self._pool.close()
 
     async def _ask(self, due_at: float) -> None:
@@ -85,7 +85,7 @@ class ShopClients:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 answer = await self._pool.ask(request.method, request.path, request.body, request.content_type)
         except (OSError, asyncio.IncompleteReadError, TimeoutError):
-            # What was said of it is kept by `settle`, and counted.
+            # `settle` records the missing answer.
             pass
         request.settle(answer, sent_at)
         status = NO_ANSWER if answer is None else answer.status
@@ -104,7 +104,7 @@ class ShopClients:
 
 
 def declared_statuses(document: dict[str, Any]) -> dict[str, set[int]]:
-    """By method and path, the statuses that the OpenAPI document declares."""
+    """Statuses that the OpenAPI document declares, by method and path."""
     return {
         f"{method.upper()} {template}": {int(status) for status in operation["responses"] if status.isdecimal()}
         for template, operations in document["paths"].items()
@@ -113,7 +113,7 @@ def declared_statuses(document: dict[str, Any]) -> dict[str, set[int]]:
 
 
 def catalogue_item_ids(url: str) -> list[str]:
-    """Every item that a service has."""
+    """Ids of all items of a service."""
     item_ids: list[str] = []
     query: dict[str, str | int] = {"limit": PAGE_ITEMS}
     while True:
@@ -125,6 +125,6 @@ def catalogue_item_ids(url: str) -> list[str]:
 
 
 def count_of_statuses(answers: Sequence[Answered]) -> str:
-    """How requests ended, in words: `200: 17, 429: 3, no answer: 1`."""
+    """Count answers by status, as text: `200: 17, 429: 3, no answer: 1`."""
     counts = Counter(answer.status for answer in answers)
     return ", ".join(f"{status or 'no answer'}: {counts[status]:,}" for status in sorted(counts))

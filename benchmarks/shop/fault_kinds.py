@@ -1,7 +1,4 @@
-"""What can go wrong with a shop's back end, done on purpose: how each fault strikes, and how it is healed.
-
-Knows the shop's processes and its operator's calls; knows nothing of load.
-"""
+"""Faults of a shop's back end, made on purpose: strike and heal each."""
 
 import asyncio
 import os
@@ -12,10 +9,10 @@ from dataclasses import dataclass
 
 import httpx
 
-from benchmarks.shop.bundles import activation_path
+from benchmarks.service.service_process import children_of
+from benchmarks.shop.running_shop import Shop
+from benchmarks.shop.shelf import activation_path
 from benchmarks.shop.shifted_clock import set_clock
-from benchmarks.shop.shop import Shop
-from benchmarks.speed.serve_process import children_of
 from service.schemas.feedback import MAX_EVENTS
 from tests.postgres_server import WAL_SEGMENT_BYTES
 
@@ -23,29 +20,29 @@ SET_BACK_SECONDS = 3600.0
 CALL_SECONDS = 120
 WELL_SECONDS = 120
 NUM_PROBES = 12
-"""New connections go to any worker: so many meet all of them."""
+"""Each new connection goes to a random worker; this many reach all of them."""
 BALLAST_NAMESPACE = "ballast"
 FULL_DISK_EVENTS = "full-disk-"
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that goes wrong."""
+    """One fault."""
 
     name: str
     strike: Callable[[Shop], Awaitable[str]]
-    """Returns, once it has struck, what there is to say of it."""
+    """Returns its outcome in words, once it has struck."""
     heal: Callable[[Shop], Awaitable[None]] | None = None
     may_answer: frozenset[int] = frozenset()
-    """Beside good answers, and 429 where there is too much to do."""
+    """Statuses excused beside 2xx and 429."""
     may_break_connections: bool = False
-    is_store_away: bool = False
+    is_store_down: bool = False
 
 
 async def _kill_worker(shop: Shop) -> str:
     (first, *_) = shop.service.worker_ids()
     os.kill(first, signal.SIGKILL)
-    # Its connections are open until its last thread has ended; only then can the watching process bury it.
+    # Connections stay open until its last thread ends; only then does its parent reap it.
     while first in children_of(shop.service.process_id):
         await asyncio.sleep(0.001)
     return "killed one of two"
@@ -79,9 +76,9 @@ async def _fill_disk(shop: Shop) -> str:
     query = "SELECT min(pg_relation_size(name::regclass)) FROM (VALUES ('items'), ('feedback_events')) AS t (name)"
     ((size,),) = await asyncio.to_thread(shop.rows_of, query)
     if int(size) < WAL_SEGMENT_BYTES:
-        raise SystemExit(f"the smallest table has {size} bytes; put in ballast of {WAL_SEGMENT_BYTES} first")
+        raise SystemExit(f"the smallest table holds {size} bytes; make_ballast must add {WAL_SEGMENT_BYTES} first")
     await asyncio.to_thread(shop.postgres.fill_disk, int(size))
-    # More than fits into what is left of the last pages.
+    # More than the rest of the last pages can hold.
     event = {"user_id": "u" * 200, "item_id": "i" * 200, "type": "impression"}
     events = [event | {"event_id": f"{FULL_DISK_EVENTS}{number}"} for number in range(MAX_EVENTS)]
     async with httpx.AsyncClient(base_url=shop.service.url, timeout=CALL_SECONDS) as client:
@@ -129,7 +126,7 @@ async def _set_clock_right(shop: Shop) -> None:
 
 
 async def _service_time(shop: Shop, name: str) -> float:
-    """The time at which the service says that an event came."""
+    """The service's clock: the timestamp that it gives a new event."""
     event = {"event_id": f"clock-{name}", "user_id": f"clock-{name}", "item_id": "clock", "type": "impression"}
     async with httpx.AsyncClient(base_url=shop.service.url, timeout=CALL_SECONDS) as client:
         (await client.post("/feedback", json={"events": [event]})).raise_for_status()
@@ -141,19 +138,19 @@ async def _service_time(shop: Shop, name: str) -> float:
 UNAVAILABLE = frozenset({503})
 FAULTS = (
     Fault("a worker killed", _kill_worker, may_break_connections=True),
-    Fault("Redis gone", _kill_redis, _start_redis),
-    Fault("PostgreSQL crashed", _crash_postgres, may_answer=UNAVAILABLE, is_store_away=True),
-    Fault("PostgreSQL away", _stop_postgres, _start_postgres, may_answer=UNAVAILABLE, is_store_away=True),
+    Fault("Redis down", _kill_redis, _start_redis),
+    Fault("PostgreSQL crashed", _crash_postgres, may_answer=UNAVAILABLE, is_store_down=True),
+    Fault("PostgreSQL down", _stop_postgres, _start_postgres, may_answer=UNAVAILABLE, is_store_down=True),
     Fault("the store's disk full", _fill_disk, _free_disk, may_answer=UNAVAILABLE),
-    Fault("another bundle", _swap_bundle),
-    Fault("the bundle before", _roll_back),
-    Fault("a damaged bundle", _offer_damaged),
+    Fault("a bundle swapped", _swap_bundle),
+    Fault("a bundle rolled back", _roll_back),
+    Fault("a damaged bundle offered", _offer_damaged),
     Fault("the clock set back", _set_clock_back, _set_clock_right),
 )
 
 
 def make_ballast(shop: Shop) -> None:
-    """Rows of nobody's, so that the tables are as large as a limit on files can be."""
+    """Add rows of an unused namespace, until the tables are as large as the smallest file limit."""
     now = "now()"
     many = "FROM generate_series(1, 10000) AS n"
     shop.rows_of(
@@ -167,15 +164,15 @@ def make_ballast(shop: Shop) -> None:
 
 
 async def wait_until_well(shop: Shop) -> float:
-    """The seconds until both workers serve the bundle that is to be served, and keep what they are told.
+    """Wait until both workers serve the active bundle. Returns the seconds.
 
     Raises:
-        SystemExit: they do not.
+        SystemExit: they do not within WELL_SECONDS.
     """
     started_at = time.perf_counter()
     while not await _is_well(shop):
         if time.perf_counter() - started_at > WELL_SECONDS:
-            raise SystemExit(f"the service was not well again after {WELL_SECONDS} seconds")
+            raise SystemExit(f"the service is not well after {WELL_SECONDS} seconds; read its log")
         await asyncio.sleep(0.2)
     return time.perf_counter() - started_at
 

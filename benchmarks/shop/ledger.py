@@ -1,7 +1,7 @@
-"""Remember what clients were told, and see whether the store kept it and the answers fit it.
+"""Record acknowledged writes, and check answers and the store against them.
 
-A write that was acknowledged must be there; one that was refused with 4xx must not; of one that got no answer, or a
-5xx, nobody knows. Knows items, events and recommendations; knows nothing of connections or load.
+An acknowledged write must be in the store, one refused with 4xx must not. A write without an answer, or with a 5xx, may
+be either. Independent of HTTP.
 """
 
 import time
@@ -9,14 +9,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+REFUSED = "refused, but stored"
 PROMISED_SECONDS = 2.0
-"""What one worker has acknowledged, the others know by then."""
+"""Time within which every worker serves a write that one acknowledged."""
 
 
 class Ledger:
-    """One run's, whose new items and events have ids that begin with `prefix`.
+    """Ledger of one run; ids of its new items and events begin with `prefix`.
 
-    `stale_seconds` is how long an item that was retired may be recommended yet.
+    A retired item may still be recommended for `stale_seconds`.
     """
 
     def __init__(self, bundle_item_ids: Sequence[str], prefix: str = "new") -> None:
@@ -24,67 +25,65 @@ class Ledger:
         self.prefix = prefix
         self.stale_seconds = PROMISED_SECONDS
         self.prices: dict[str, set[str]] = {}
-        """Of every item that is kept for certain, the price; two where nobody knows which."""
+        """Price of every acknowledged item; two while a change is unconfirmed."""
         self.unsure_items: dict[str, str] = {}
-        """With the price that each has if it is there."""
+        """Price of each item whose write is unconfirmed."""
         self.retired_at: dict[str, float] = {}
         self.unsure_retired: set[str] = set()
         self.events: set[str] = set()
         self.unsure_events: set[str] = set()
         self.seen_by: dict[str, set[str]] = {}
-        """By user, the items of acknowledged events."""
+        """Items of acknowledged events, by user."""
         self.wrong: Counter[str] = Counter()
-        """What was wrong with answers, and how often."""
+        """Faults of answers, counted by name."""
         self._known = set(bundle_item_ids)
 
     def attempt_items(self, prices: Mapping[str, str]) -> None:
-        """Clients begin to post these; from now on they may be recommended."""
+        """Record items about to be posted; they may be recommended from now on."""
         self._known |= prices.keys()
         self.unsure_items |= prices
 
     def keep_items(self, prices: Mapping[str, str]) -> None:
-        """They were acknowledged."""
+        """Record acknowledged items."""
         for item_id, price in prices.items():
             self.unsure_items.pop(item_id, None)
             self.prices[item_id] = {price}
 
     def refuse_items(self, item_ids: Iterable[str]) -> None:
-        """They were refused."""
+        """Record refused items."""
         for item_id in item_ids:
             self.unsure_items.pop(item_id, None)
 
     def retire(self, item_id: str) -> None:
-        """Acknowledged just now."""
+        """Record an acknowledged retirement, now."""
         self.retired_at[item_id] = time.perf_counter()
 
     def keep_events(self, user_id: str, item_ids_of: Mapping[str, str]) -> None:
-        """Events, by their ids the items, were acknowledged."""
+        """Record a user's acknowledged events: their items by event id."""
         self.events |= item_ids_of.keys()
         self.seen_by.setdefault(user_id, set()).update(item_ids_of.values())
 
     def check_list(self, answer: Mapping[str, Any], limit: int, seen: frozenset[str], sent_at: float) -> None:
-        """Count what is wrong with the answer to a request for recommendations."""
+        """Count the faults of an answer to POST /recommend."""
         item_ids = [item["item_id"] for item in answer["items"]]
         allowed_until = sent_at - self.stale_seconds
         problems = {
             "an item twice": len(set(item_ids)) < len(item_ids),
-            "too few items, and no reason": len(item_ids) < limit and answer["fallback_reason"] is None,
+            "too few items without a reason": len(item_ids) < limit and answer["fallback_reason"] is None,
             "too many items": len(item_ids) > limit,
             "ranks not in order": [item["rank"] for item in answer["items"]] != list(range(1, len(item_ids) + 1)),
-            "an item that was seen": not seen.isdisjoint(item_ids),
-            "an item that nobody posted": not self._known.issuperset(item_ids),
-            "an item that was retired": any(
-                self.retired_at.get(item_id, sent_at) < allowed_until for item_id in item_ids
-            ),
+            "a seen item": not seen.isdisjoint(item_ids),
+            "an unknown item": not self._known.issuperset(item_ids),
+            "a retired item": any(self.retired_at.get(item_id, sent_at) < allowed_until for item_id in item_ids),
         }
         self.wrong.update(problem for problem, is_so in problems.items() if is_so)
 
     def lost_in(self, items: Mapping[str, str], retired: set[str], events: set[str]) -> Counter[str]:
-        """What of all that was acknowledged the store does not have, and what it has that was refused.
+        """Count acknowledged rows that the store lacks, and refused ones that it has.
 
         Args:
             items: the store's items, with their prices.
-            retired: those of them that are retired.
+            retired: ids of the retired ones.
             events: ids of the store's feedback.
         """
         return Counter(
@@ -95,7 +94,7 @@ class Ledger:
                 ),
                 "retirements": len(self.retired_at.keys() - retired),
                 "events": len(self.events - events),
-                "refused, but there": len(items.keys() - self.prices.keys() - self.unsure_items.keys())
+                REFUSED: len(items.keys() - self.prices.keys() - self.unsure_items.keys())
                 + len(events - self.events - self.unsure_events)
                 + len(retired - self.retired_at.keys() - self.unsure_retired),
             }

@@ -1,8 +1,8 @@
-"""Run the service by a clock that can be set while it runs: `python -m benchmarks.shop.shifted_clock run ...`.
+"""Run the service with a clock that can be set while it runs: `python -m benchmarks.shop.shifted_clock run ...`.
 
-What the service reads as the time is off by the seconds that stand in the file that SHIFTED_CLOCK names: `time.time`,
-and `datetime.now` of the service's own modules. A worker process imports the module that its parent was started from,
-this one, before anything else, so all workers have the same clock. Knows nothing of what the service does with it.
+`time.time`, and `datetime.now` of the service's own modules, are shifted by the seconds in the file that SHIFTED_CLOCK
+names. A worker process first imports the module that its parent was started from, this one, so all workers share the
+clock.
 """
 
 import datetime
@@ -20,7 +20,7 @@ true_time = time.time
 
 
 def shift_seconds() -> float:
-    """How far the clock is ahead of the true one."""
+    """Seconds by which the clock is ahead of the true one."""
     return float(Path(os.environ[FILE_VARIABLE]).read_text(encoding="ascii"))
 
 
@@ -30,7 +30,7 @@ def shifted_time() -> float:
 
 
 class ShiftedDatetime(datetime.datetime):
-    """As `datetime.datetime`, but for what it says is now."""
+    """As `datetime.datetime`, with a shifted `now`."""
 
     @classmethod
     def now(cls, tz: datetime.tzinfo | None = None) -> Self:
@@ -44,7 +44,7 @@ def set_clock(path: Path, seconds: float) -> None:
 
 
 def shift_this_process() -> None:
-    """From now on, this process reads the shifted clock."""
+    """Make this process read the shifted clock."""
     time.time = shifted_time
     for name, module in list(sys.modules.items()):
         if name.startswith("service.") and getattr(module, "datetime", None) is datetime.datetime:

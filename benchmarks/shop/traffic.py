@@ -1,7 +1,6 @@
-"""What a shop's clients send: recommendations, feedback, items with pictures, bulk jobs; what they make of the answers.
+"""Draw a shop's requests: recommendations, feedback, items with pictures, and bulk jobs.
 
-Each request is drawn at random, seeded, and says itself what an answer means to the ledger. Knows bodies; knows nothing
-of when they are sent.
+Requests are seeded random draws. Each records its answer in the ledger by its own `settle`.
 """
 
 import base64
@@ -14,8 +13,8 @@ from enum import StrEnum
 import numpy as np
 from PIL import Image
 
+from benchmarks.service.http_load import HttpAnswer
 from benchmarks.shop.ledger import Ledger
-from benchmarks.speed.serve_load import HttpAnswer
 
 LIMIT = 10
 NUM_USERS = 500
@@ -23,13 +22,13 @@ BULK_ROWS = 5
 NUM_PICTURES = 20
 PICTURE_SIDE = 64
 SHARE_OF_USERS = 0.25
-"""Of requests for recommendations, those that name a user instead of a history."""
+"""Share of recommendation requests that name a user instead of a history."""
 KINDS = ("mug", "poster", "lamp", "bag", "teapot", "shirt")
 COLOURS = ("red", "green", "blue", "yellow", "black", "white")
 
 
 class Kind(StrEnum):
-    """What a client wants."""
+    """Kind of request."""
 
     RECOMMEND = "recommend"
     FEEDBACK = "feedback"
@@ -42,31 +41,31 @@ SHARES = {Kind.RECOMMEND: 0.90, Kind.FEEDBACK: 0.05, Kind.ITEMS: 0.04, Kind.BULK
 
 @dataclass(frozen=True, slots=True)
 class ShopRequest:
-    """One call; `settle` is told the answer, or None where none came, and when the request was sent."""
+    """One call. `settle` gets the answer, or None without one, and the time of sending."""
 
     kind: Kind
     method: str
     path: str
     template: str
-    """The path as the OpenAPI document has it."""
+    """Path as in the OpenAPI document."""
     body: bytes
     settle: Callable[[HttpAnswer | None, float], None]
     content_type: str = "application/json"
 
 
 class ShopTraffic:
-    """Draws requests without end."""
+    """An endless stream of requests."""
 
     def __init__(self, ledger: Ledger, seed: int = 0) -> None:
         self.ledger = ledger
         self._random = np.random.default_rng(seed)
         self._num_drawn = 0
         self._free_items: list[str] = []
-        """Posted, not retired, and no request about them is under way: it is known what they are."""
+        """Posted items in a known state: not retired, and no request about them in flight."""
         self._pictures = [_picture(self._random) for _ in range(NUM_PICTURES)]
 
     def next_request(self) -> ShopRequest:
-        """The next of any kind, by their shares."""
+        """Draw the next request; kinds are drawn by their shares."""
         self._num_drawn += 1
         kind = str(self._random.choice([kind.value for kind in SHARES], p=list(SHARES.values())))
         draw = {
@@ -198,7 +197,7 @@ class ShopTraffic:
 
 
 def is_known_outcome(answer: HttpAnswer | None) -> bool:
-    """Whether the client can know what became of its write: it was done, or refused."""
+    """Whether the write is known to be done or refused."""
     return answer is not None and answer.status < 500
 
 

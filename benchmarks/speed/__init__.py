@@ -1,1 +1,1 @@
-"""How fast: one part timed beside its rival."""
+"""Speed and memory of one part or of the whole service, beside a rival where there is one."""

@@ -1,16 +1,16 @@
-"""What the benchmarks of vocabulary and tokenizer measure on: real items and histories where they are, made ones else.
+"""Items and histories to measure speed on: real ones if the shared data is there, else made ones.
 
-A folder `shared` beside the checkout, or CLAIRO_SHARED, holds the real ones; a name says which were taken.
+The real ones are in CLAIRO_SHARED, or in a folder `shared` beside the checkout. A corpus's name tells which it is.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int32
 
 from benchmarks.repository import SHARED
-from clairo_core.features import collision_capacity, feature_sets_with_collision_index
+from clairo_core.features import FeatureSpace, collision_capacity, feature_sets_with_collision_index
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokens.vocabulary import Vocabulary
 from training.vocabulary.learn_vocabulary import learn_vocabulary
@@ -20,36 +20,36 @@ NUM_CODES = 256
 
 @dataclass(frozen=True)
 class Corpus:
-    """Items as feature sets, and what users did with them."""
+    """Items as feature sets, and users' histories of them."""
 
     name: str
     feature_sets: Int32[np.ndarray, "item category"]
-    category_sizes: tuple[int, ...]
+    space: FeatureSpace
     sequences: ItemSequences
 
     @property
-    def category_names(self) -> tuple[str, ...]:
-        """One for each category."""
-        return tuple(f"category_{category}" for category in range(len(self.category_sizes)))
+    def num_categories(self) -> int:
+        """Features per item."""
+        return len(self.space.category_sizes)
 
     def learn(self, vocabulary_size: int) -> Vocabulary:
-        """A vocabulary of this corpus."""
+        """Learn a vocabulary of this corpus."""
         return learn_vocabulary(
-            self.feature_sets, self.category_names, self.category_sizes, self.sequences, vocabulary_size
+            self.feature_sets, self.space.category_names, self.space.category_sizes, self.sequences, vocabulary_size
         )
 
     def learn_rules(self, num_rules: int) -> Vocabulary:
-        """A vocabulary with so many merge rules."""
-        return self.learn(2 + sum(self.category_sizes) + num_rules)
+        """Learn a vocabulary with this many merge rules."""
+        return self.learn(2 + self.space.num_features + num_rules)
 
     def part(self, num_sequences: int) -> "Corpus":
-        """The corpus with its first sequences only."""
+        """The corpus with only its first sequences."""
         part = self.sequences.select(np.arange(min(num_sequences, len(self.sequences))))
-        return Corpus(f"{self.name}, {len(part):,} histories", self.feature_sets, self.category_sizes, part)
+        return replace(self, name=f"{self.name}, {len(part):,} histories", sequences=part)
 
 
 def instruments(modalities: tuple[str, ...]) -> Corpus:
-    """Instruments' training sequences, with four codes a modality and a collision index; a made corpus of its size."""
+    """Instruments' training sequences, with four codes per modality and a collision index; else a made corpus."""
     folder = SHARED / "data" / "amazon2018_instruments_mql"
     if not folder.is_dir():
         return made_corpus(102_000, num_items=6250, num_codebooks=4 * len(modalities))
@@ -60,7 +60,7 @@ def instruments(modalities: tuple[str, ...]) -> Corpus:
 
 
 def long_histories() -> Corpus:
-    """MovieLens' histories, up to 2,368 items long, with made codes; made histories like them where it is not there."""
+    """MovieLens' histories, up to 2,368 items long, with made codes; else made histories of such lengths."""
     folder = SHARED / "data" / "movielens_small_posters"
     if folder.is_dir():
         _, sequences = dataset_of(folder, ())
@@ -70,8 +70,8 @@ def long_histories() -> Corpus:
 
 
 def dataset_of(folder: Path, code_columns: tuple[str, ...]) -> tuple[np.ndarray | None, ItemSequences]:
-    """A dataset's codes and training sequences."""
-    # Only here, so that a process that measures the memory of learning does not hold what reads tables.
+    """Load a dataset's codes and training sequences."""
+    # Imported here: a process that measures the memory of learning must not hold table readers.
     from training.datasets import load_dataset  # noqa: PLC0415
     from training.evaluation.split import training_sequences  # noqa: PLC0415
 
@@ -87,20 +87,20 @@ def made_corpus(num_interactions: int, num_items: int, num_codebooks: int) -> Co
 
 
 def zipf_sequences(lengths: np.ndarray, num_items: int) -> ItemSequences:
-    """Sequences of these lengths; item r is met in proportion to 1 / (r + 1)."""
+    """Draw sequences of these lengths, item r in proportion to 1 / (r + 1)."""
     cumulative = np.cumsum(1 / np.arange(1, num_items + 1))
     drawn = np.random.default_rng(2).random(int(lengths.sum())) * cumulative[-1]
     return ItemSequences.from_lengths(np.searchsorted(cumulative, drawn), lengths)
 
 
 def made_codes(num_items: int, num_codebooks: int) -> np.ndarray:
-    """Codes of which some are far more frequent than others, as those of real items are."""
+    """Draw codes with skewed frequencies, as those of real items."""
     return np.random.default_rng(3).zipf(1.2, size=(num_items, num_codebooks)) % NUM_CODES
 
 
 def coded_corpus(name: str, semantic_ids: np.ndarray, sequences: ItemSequences) -> Corpus:
-    """The codes and a collision index as feature sets."""
+    """A corpus whose feature sets are the codes and a collision index."""
     feature_sets, space = feature_sets_with_collision_index(
         semantic_ids, [NUM_CODES] * semantic_ids.shape[1], collision_capacity(semantic_ids)
     )
-    return Corpus(name, feature_sets, space.category_sizes, sequences)
+    return Corpus(name, feature_sets, space, sequences)

@@ -1,18 +1,19 @@
-"""How long a filter takes to become a mask over the catalogue, by number of items.
+"""Time a filter's evaluation to a mask over the catalogue, by number of items.
 
     python -m benchmarks.speed.filters [--json FILE] [--quick]
 
-Made shops with a category, a brand and a price each; the filter asks for two categories, a range of prices and not
-one brand. The best of many runs: a busy machine says nothing of the code.
+Items of made shops have a category, a brand and a price. The filter allows two categories and a price range, and
+excludes one brand. A time is the fastest of many runs: other work on the machine only ever adds to it.
 """
 
 import sys
-import time
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
 from benchmarks.report import Row, run_benchmark
+from benchmarks.speed.timing import fastest
 from clairo_core.selection.attribute_columns import AttributeColumns
 from clairo_core.selection.item_filters import AllOf, IsBetween, IsOneOf, Not, allowed_rows
 
@@ -27,22 +28,18 @@ RUNS = 40
 
 
 def rows(quick: bool) -> tuple[str, list[Row]]:
-    """What was measured on, and the table."""
+    """Describe the data, and time each size."""
     table = []
     for num_items in (10_000, 100_000) if quick else (10_000, 100_000, 1_000_000):
         columns = AttributeColumns(made_attributes(num_items))
-        seconds = []
-        for _ in range(RUNS):
-            started_at = time.perf_counter()
-            allowed_rows(WANTED, columns, num_items)
-            seconds.append(time.perf_counter() - started_at)
+        seconds = fastest(partial(allowed_rows, WANTED, columns, num_items), RUNS)
         must = 5.0 if num_items == 100_000 else None
-        table.append(Row(f"mask of {num_items:,} items, three conditions", min(seconds) * 1000, "ms", "lower", must))
+        table.append(Row(f"mask of {num_items:,} items, three conditions", seconds * 1000, "ms", "lower", must))
     return "made shops, 50 categories, 2,000 brands, 9,900 prices", table
 
 
 def made_attributes(num_items: int) -> Iterator[dict[str, str]]:
-    """Attributes of so many items, drawn at random."""
+    """Draw the attributes of `num_items` items."""
     random = np.random.default_rng(0)
     for category, brand, cents in zip(
         random.integers(50, size=num_items).tolist(),

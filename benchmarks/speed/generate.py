@@ -3,19 +3,18 @@
     python -m benchmarks.speed.generate [--json FILE] [--quick]
     python -m benchmarks.speed.generate --device cuda [--json FILE] [--quick]
 
-With --device cuda, what `speed.generate_gpu` measures, and nothing else.
+--device cuda runs `speed.generate_gpu` instead.
 
-The catalogue is Instruments (6,250 items, 4 text codes and a collision index) if `data` is in CLAIRO_SHARED or in a
-folder `shared` beside the checkout, else a made one of that size. The T5 has random weights, of the published shape:
-d_model 128, 4 + 4 layers; its probabilities are nearly equal, which is hard on beams and on bfloat16. Ours runs with
-both softmaxes: over the vocabulary, as the rivals, and over the tokens that can be reached, as we train and serve;
-the goals are for the latter in float32. All sides
-run in turn, and each is given its best time. OMP_NUM_THREADS sets the threads of all.
+The catalogue is Instruments (6,250 items, 4 text codes and a collision index) if CLAIRO_SHARED, or a folder `shared`
+beside the checkout, has it, else a made one of that size. The T5 has random weights and the published shape: d_model
+128, 4 + 4 layers. Its nearly equal probabilities are hard on beams and on bfloat16. Ours runs with both softmaxes: over
+the vocabulary, as the rivals, and over the reachable tokens, as we train and serve; the goals are for the latter in
+float32. All sides take turns, and each counts its fastest. OMP_NUM_THREADS sets the threads of all.
 """
 
-import argparse
-import time
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +23,7 @@ import numpy as np
 import torch
 
 from benchmarks.report import Row, run_benchmark
+from benchmarks.speed.corpora import instruments
 from benchmarks.speed.generate_contest import (
     BATCH,
     HALF,
@@ -33,10 +33,12 @@ from benchmarks.speed.generate_contest import (
     WHOLE,
     Contest,
     contest_of,
-    load_corpus,
+    share_kept,
+    top_tens,
 )
 from benchmarks.speed.generate_gpu import NOT_MEASURED, rows_on_gpu
 from benchmarks.speed.generate_rivals import generate_with_prefix_function, published_loop
+from benchmarks.speed.timing import fastest_in_turn
 from clairo_core.generation.search.beam_search import search
 from clairo_core.generation.search.view_fusion import fuse_views
 from clairo_core.generation.trie.device_trie import DeviceTrie
@@ -47,7 +49,7 @@ from clairo_core.tokens.vocabulary import EOS
 SMALL, LARGE = "10k vocabulary", "40k vocabulary"
 RIVALS = ("published loop", "transformers generate")
 GOALS = {
-    # The issue's table: must and aim.
+    # Must and aim, as the issue sets them.
     (SMALL, 1, "published loop"): (8, 20),
     (SMALL, 1, "transformers generate"): (5, 15),
     (LARGE, 1, "published loop"): (25, 80),
@@ -55,24 +57,12 @@ GOALS = {
 }
 
 
-def best_ms(sides: Mapping[str, tuple[Callable[[], object], int]]) -> dict[str, float]:
-    """Milliseconds of each side's fastest call; the sides take turns, each as often as it says."""
-    times: dict[str, float] = {}
-    for turn in range(max(repeats for _, repeats in sides.values())):
-        for name, (call, repeats) in sides.items():
-            if turn < repeats:
-                started = time.perf_counter()
-                call()
-                times[name] = min(times.get(name, np.inf), (time.perf_counter() - started) * 1000)
-    return times
-
-
 def time_rows(contest: Contest, batch_size: int, repeats: int, *, with_rivals: bool = True) -> list[Row]:
-    """One batch size: times of all sides, and how many times faster ours is than each rival."""
+    """Times of all sides at one batch size, and the speedup of ours over each rival."""
     requests = contest.requests[:batch_size]
-    one_of_ours = contest.recommenders[SERVED]
-    views = one_of_ours.encode_views([(one_of_ours.known_rows(request.history), request.seed) for request in requests])
-    canonical = one_of_ours.catalogue.canonical
+    served = contest.recommenders[SERVED]
+    views = served.encode_views([(served.known_rows(request.history), request.seed) for request in requests])
+    canonical = served.catalogue.canonical
     sides: dict[str, tuple[Callable[[], object], int]] = {}
     for name, recommender in contest.recommenders.items():
         sides[name] = (partial(recommender.recommend_batch, requests), repeats)
@@ -81,8 +71,8 @@ def time_rows(contest: Contest, batch_size: int, repeats: int, *, with_rivals: b
         loop = published_loop(contest.model, views, int(canonical.lengths.max()) + 1, NUM_BEAMS)
         sides |= {RIVALS[0]: (loop, 1 + repeats // 10), RIVALS[1]: (generate, 1 + repeats // 5)}
     title = f"{contest.label}, batch {batch_size}"
-    times = best_ms(sides)
-    rows = [Row(f"{title}: {name}", value, "ms", "lower") for name, value in times.items()]
+    times = fastest_in_turn(sides)
+    rows = [Row(f"{title}: {name}", 1000 * value, "ms", "lower") for name, value in times.items()]
     for mine in (name for name in sides if name not in RIVALS):
         for rival in RIVALS if with_rivals else ():
             goals = GOALS if mine == SERVED else {}
@@ -91,13 +81,8 @@ def time_rows(contest: Contest, batch_size: int, repeats: int, *, with_rivals: b
     return sorted(rows, key=lambda row: row.unit)
 
 
-def top_tens(recommender: Recommender, requests: Sequence[RecommendationRequest]) -> list[set[str]]:
-    """The ids of each request's first 10 items."""
-    return [{entry.item_id for entry in answer.items[:10]} for answer in recommender.recommend_batch(requests)]
-
-
 def exhaustive_top_tens(recommender: Recommender, requests: Sequence[RecommendationRequest]) -> list[set[str]]:
-    """The same of beams as wide as the catalogue, which score every item exactly, fused over all items."""
+    """As `top_tens`, with beams as wide as the catalogue, which score every item exactly, fused over all items."""
     trie = DeviceTrie(recommender.trie, recommender.generator)
     found = []
     for request in requests:
@@ -108,19 +93,14 @@ def exhaustive_top_tens(recommender: Recommender, requests: Sequence[Recommendat
     return found
 
 
-def share_kept(exact: Sequence[set[str]], found: Sequence[set[str]]) -> float:
-    """How much of the exact lists was found, in percent."""
-    return 100 * float(np.mean([len(one & other) / len(one) for one, other in zip(exact, found, strict=True)]))
-
-
 def quality_rows(contest: Contest, num_exhaustive: int) -> list[Row]:
-    """What bfloat16 and beams cost, in items of the first 10, and what scoring every item would cost, in time."""
+    """Top-10 items lost to bfloat16 and to beams, and the time of scoring every item."""
     exact, half = contest.recommenders[SERVED], contest.recommenders[HALF]
     requests = contest.requests[:BATCH]
     kept = share_kept(top_tens(exact, requests), top_tens(half, requests))
     rows = [Row(f"{contest.label}: fp32's top 10 kept by bf16", kept, "%", "higher", aim=99.9)]
     few = contest.requests[:num_exhaustive]
-    times = best_ms(
+    times = fastest_in_turn(
         {"beams": (lambda: top_tens(exact, few[:1]), 3), "all": (lambda: exhaustive_top_tens(exact, few[:1]), 1)}
     )
     share = share_kept(exhaustive_top_tens(exact, few), top_tens(exact, few))
@@ -132,7 +112,7 @@ def quality_rows(contest: Contest, num_exhaustive: int) -> list[Row]:
 
 
 def agreement_with_transformers(contest: Contest, num_requests: int) -> float:
-    """How much of transformers' top 10 of a single view ours finds, in percent."""
+    """Share of transformers' top 10 of a single view that ours finds, in percent."""
     ours = contest.recommenders[WHOLE]
     one_view = Recommender(
         ours.catalogue, ours.tokenizer, ours.generator, np.zeros(0), num_views=1, num_beams=NUM_BEAMS
@@ -149,16 +129,18 @@ def agreement_with_transformers(contest: Contest, num_requests: int) -> float:
     return share_kept(theirs, top_tens(one_view, contest.requests[:num_requests]))
 
 
-def rows(quick: bool) -> tuple[str, list[Row]]:
-    """What was measured on, and the table."""
-    corpus = load_corpus()
+def rows(*, device: str | None, quick: bool) -> tuple[str, list[Row]]:
+    """Describe the data, and time both vocabularies."""
+    if device == "cuda":
+        return rows_on_gpu(quick)
+    corpus = instruments(("text",))
     table = []
     for vocabulary_size in (10_000, 40_000):
         with TemporaryDirectory() as folder:
             contest = contest_of(corpus, vocabulary_size, Path(folder))
         table += time_rows(contest, 1, 3 if quick else 11)
         if not quick:
-            # The rivals take minutes: only where the issue asks for them.
+            # The rivals take minutes, so they run only where the issue asks for them.
             table += time_rows(contest, BATCH, 2, with_rivals=contest.label == LARGE)
         table += quality_rows(contest, 2 if quick else 8)
         agreement = agreement_with_transformers(contest, 2 if quick else 5)
@@ -167,8 +149,12 @@ def rows(quick: bool) -> tuple[str, list[Row]]:
     return f"{corpus.name}; {torch.get_num_threads()} torch thread(s); {gpu}", table
 
 
+def flags() -> ArgumentParser:
+    """The device."""
+    parser = ArgumentParser(add_help=False)
+    parser.add_argument("--device", choices=["cuda"], help="measure on a GPU (default: on the CPU)")
+    return parser
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--device", choices=["cuda"])
-    own, others = parser.parse_known_args()
-    raise SystemExit(run_benchmark(rows_on_gpu, others) if own.device else run_benchmark(rows))
+    sys.exit(run_benchmark(rows, flags()))

@@ -1,34 +1,25 @@
-"""What `speed.generate` measures on: a catalogue with histories, a random T5, and our recommenders around it.
-
-Knows data sets, vocabularies and checkpoints; knows nothing of clocks or rivals.
-"""
+"""Set up a generation contest: requests, a random T5, and our recommenders around it. Times nothing itself."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Int32
 from transformers import T5Config, T5ForConditionalGeneration
 
-from benchmarks.repository import SHARED
+from benchmarks.speed.corpora import Corpus
 from clairo_core.catalogue import build_catalogue
-from clairo_core.features import FeatureSpace, collision_capacity, feature_sets_with_collision_index
 from clairo_core.generation.recorded.cuda_graphs import CudaRecorder
 from clairo_core.generation.t5.generator import Generator, load_generator
 from clairo_core.generation.t5.generator_checkpoint import Softmax
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationRequest
 from clairo_core.recommender import Recommender
-from clairo_core.sequences import ItemSequences
 from clairo_core.tokens.tokenizer import Tokenizer
 from clairo_core.tokens.vocabulary import EOS, PAD
-from training.datasets import load_dataset
-from training.evaluation.split import training_sequences
-from training.vocabulary.learn_vocabulary import learn_vocabulary
 
-INSTRUMENTS = SHARED / "data" / "amazon2018_instruments_mql"
 SERVED, HALF, WHOLE = "ours reachable fp32", "ours reachable bf16", "ours vocabulary fp32"
 NUM_BEAMS = 50
 NUM_VIEWS = 5
@@ -37,62 +28,31 @@ BATCH = 16
 
 
 @dataclass(frozen=True)
-class Corpus:
-    """Items and histories to measure on."""
-
-    name: str
-    feature_sets: Int32[np.ndarray, "item category"]
-    space: FeatureSpace
-    sequences: ItemSequences
-
-
-@dataclass(frozen=True)
 class Contest:
-    """One vocabulary: our recommenders, and the model that the rivals run."""
+    """Our recommenders of one vocabulary, and the model that the rivals run."""
 
     label: str
     recommenders: dict[str, Recommender]
-    """By name: SERVED, HALF and WHOLE; their weights are the same."""
+    """By name: SERVED, HALF and WHOLE; they share their weights."""
     model: T5ForConditionalGeneration
     requests: list[RecommendationRequest]
 
 
-def load_corpus() -> Corpus:
-    """Instruments, or made codes with popular and rare items."""
-    if INSTRUMENTS.is_dir():
-        dataset = load_dataset(INSTRUMENTS, code_columns=["text"])
-        name, semantic_ids, sequences = dataset.name, dataset.semantic_ids, training_sequences(dataset)
-    else:
-        random = np.random.default_rng(0)
-        name = "made: 6,250 items, 17,000 histories"
-        semantic_ids = random.integers(256, size=(6250, 4)).astype(np.int32)
-        lengths = random.integers(3, 12, size=17_000)
-        sequences = ItemSequences.from_lengths(random.zipf(1.3, size=lengths.sum()) % 6250, lengths)
-    if semantic_ids is None:
-        raise SystemExit(f"{INSTRUMENTS} has no text codes; remove it to measure on a made catalogue")
-    feature_sets, space = feature_sets_with_collision_index(
-        semantic_ids, [256] * semantic_ids.shape[1], collision_capacity(semantic_ids)
-    )
-    return Corpus(name, feature_sets, space, sequences)
+def histories_of(corpus: Corpus) -> list[list[str]]:
+    """Item ids of the newest items of every history of at least 5 items."""
+    rows = [row for row, length in enumerate(corpus.sequences.lengths) if length >= 5]
+    return [[str(item) for item in corpus.sequences[row][-MAX_HISTORY_ITEMS:]] for row in rows]
 
 
 def contest_of(corpus: Corpus, vocabulary_size: int, folder: Path, device: str = "cpu") -> Contest:
-    """Learn a vocabulary, draw a T5, and put both sides together; on a GPU, ours records its searches now."""
-    vocabulary = learn_vocabulary(
-        corpus.feature_sets,
-        corpus.space.category_names,
-        corpus.space.category_sizes,
-        corpus.sequences,
-        vocabulary_size,
-    )
+    """Learn a vocabulary, draw a T5, and build both sides; on a GPU, ours records its searches here."""
+    vocabulary = corpus.learn(vocabulary_size)
     model = random_t5(vocabulary.size)
     model.save_pretrained(folder)
     tokenizer = Tokenizer(vocabulary)
     item_ids = [str(row) for row in range(len(corpus.feature_sets))]
     catalogue = build_catalogue(item_ids, corpus.feature_sets, tokenizer)
     exact, half = (load_generator(folder, device, dtype=dtype) for dtype in ("float32", "bfloat16"))
-    long_enough = [row for row, length in enumerate(corpus.sequences.lengths) if length >= 5]
-    histories = [corpus.sequences[row][-MAX_HISTORY_ITEMS:] for row in long_enough[: 2 * BATCH]]
     return Contest(
         f"{vocabulary_size // 1000}k vocabulary",
         {
@@ -114,16 +74,14 @@ def contest_of(corpus: Corpus, vocabulary_size: int, folder: Path, device: str =
         },
         model,
         [
-            RecommendationRequest(
-                history=UserHistory(tuple(item_ids[row] for row in history)), limit=10, include_seen=True
-            )
-            for history in histories
+            RecommendationRequest(history=UserHistory(tuple(history)), limit=10, include_seen=True)
+            for history in histories_of(corpus)[: 2 * BATCH]
         ],
     )
 
 
 def random_t5(vocab_size: int) -> T5ForConditionalGeneration:
-    """A T5 of the published shape, with random weights that are always the same."""
+    """A T5 of the published shape, with fixed random weights."""
     torch.manual_seed(0)
     config = T5Config(
         vocab_size=vocab_size,
@@ -137,3 +95,13 @@ def random_t5(vocab_size: int) -> T5ForConditionalGeneration:
         decoder_start_token_id=PAD,
     )
     return T5ForConditionalGeneration(config).eval()
+
+
+def top_tens(recommender: Recommender, requests: Sequence[RecommendationRequest]) -> list[set[str]]:
+    """Item ids of each request's top 10."""
+    return [{entry.item_id for entry in answer.items[:10]} for answer in recommender.recommend_batch(requests)]
+
+
+def share_kept(expected: Sequence[set[str]], found: Sequence[set[str]]) -> float:
+    """Share of the expected items that were found, in percent, averaged over requests."""
+    return 100 * float(np.mean([len(one & other) / len(one) for one, other in zip(expected, found, strict=True)]))

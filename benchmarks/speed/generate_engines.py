@@ -1,14 +1,15 @@
-"""What runs the T5 fastest on a CPU, end to end: torch's operators, torch.compile's, or ONNX Runtime's.
+"""Compare engines that run the T5 on a CPU, end to end: torch's operators, torch.compile, and ONNX Runtime.
 
     python -m benchmarks.speed.generate_engines [--json FILE] [--quick]
 
-The same requests, trie, beams and weights as `speed.generate` (fp32, reachable softmax, 10k vocabulary); only
-encoding and the decoder's steps are done by another engine. All are warm, run in turn, and are given their best time.
-torch.compile needs a C++ compiler, and makes code for shapes that change from step to step; ONNX Runtime runs a graph
-without changes in place, and its caches are copied at each step. OMP_NUM_THREADS sets the threads of all.
+Requests, trie, beams and weights are those of `speed.generate` (fp32, reachable softmax, 10k vocabulary). Only
+encoding and decoder steps differ by engine. All are warm and take turns, and each counts its fastest. torch.compile
+needs a C++ compiler, and compiles for shapes that change from step to step. ONNX Runtime's graph has no in-place
+updates, so it copies its caches at each step. OMP_NUM_THREADS sets the threads of all.
 """
 
 import os
+import sys
 import warnings
 from collections.abc import Mapping
 from functools import partial
@@ -24,8 +25,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.report import Row, run_benchmark
-from benchmarks.speed.generate import best_ms, share_kept, top_tens
-from benchmarks.speed.generate_contest import BATCH, NUM_BEAMS, NUM_VIEWS, SERVED, Contest, contest_of, load_corpus
+from benchmarks.speed.corpora import instruments
+from benchmarks.speed.generate_contest import (
+    BATCH,
+    NUM_BEAMS,
+    NUM_VIEWS,
+    SERVED,
+    Contest,
+    contest_of,
+    share_kept,
+    top_tens,
+)
+from benchmarks.speed.timing import fastest_in_turn
 from clairo_core.generation.t5.decoder_state import BeamCache, EncodedViews
 from clairo_core.generation.t5.generator import Generator
 from clairo_core.recommender import Recommender
@@ -38,7 +49,7 @@ _OPSET = 17
 
 
 class CompiledGenerator(Generator):
-    """torch.compile makes one function of an encoding, and one of a step, for any shapes."""
+    """Generator whose encoding and step are compiled by torch.compile, for any shapes."""
 
     def __init__(self, original: Generator) -> None:
         super().__init__(original.config, original.weights)
@@ -61,7 +72,7 @@ class CompiledGenerator(Generator):
 
 
 class OnnxGenerator(Generator):
-    """ONNX Runtime runs encodings and steps; the first step, of one beam a view, stays with torch."""
+    """Generator whose encoding and steps run in ONNX Runtime; torch runs the first step, of one beam per view."""
 
     def __init__(self, original: Generator, example: tuple[Int[Tensor, "view length"], Int[Tensor, "view"]]) -> None:
         super().__init__(original.config, original.weights)
@@ -107,7 +118,7 @@ class OnnxGenerator(Generator):
 
 
 class _Encoder(torch.nn.Module):
-    """The arithmetic of `Generator.encode`; every size is read from a shape, as the exporter needs it."""
+    """The arithmetic of `Generator.encode`; the exporter needs every size read from a shape."""
 
     def __init__(self, original: Generator) -> None:
         super().__init__()
@@ -139,7 +150,7 @@ class _Encoder(torch.nn.Module):
 
 
 class _Stepper(torch.nn.Module):
-    """The arithmetic of `Generator.step`, with nothing changed in place, as a graph has to be."""
+    """The arithmetic of `Generator.step`, without in-place updates, as a graph requires."""
 
     def __init__(self, original: Generator) -> None:
         super().__init__()
@@ -179,10 +190,10 @@ class _Stepper(torch.nn.Module):
 
 
 def _session(network: torch.nn.Module, example: Mapping[str, Tensor], num_outputs: int) -> Any:
-    """An ONNX Runtime session of the network; every size but those of weights may change."""
+    """An ONNX Runtime session of the network; all sizes except the weights' are dynamic."""
     outputs = [f"output_{number}" for number in range(num_outputs)]
     with TemporaryDirectory() as folder, warnings.catch_warnings(), torch.inference_mode():
-        # The exporter announces its successor, and warns of what it takes for constant: results are compared below.
+        # The exporter warns of its deprecation and of assumed constants; results are compared below.
         warnings.simplefilter("ignore")
         file = str(Path(folder) / "network.onnx")
         torch.onnx.export(
@@ -208,7 +219,7 @@ def _run(session: Any, inputs: Mapping[str, Tensor]) -> list[Tensor]:
 
 
 def like(recommender: Recommender, generator: Generator) -> Recommender:
-    """The same recommender, whose generator is another one."""
+    """The recommender with another generator."""
     return Recommender(
         recommender.catalogue,
         recommender.tokenizer,
@@ -220,7 +231,7 @@ def like(recommender: Recommender, generator: Generator) -> Recommender:
 
 
 def engines_of(contest: Contest) -> dict[str, Recommender]:
-    """A recommender an engine, by the engine's name."""
+    """One recommender per engine, by the engine's name."""
     ours = contest.recommenders[SERVED]
     request = contest.requests[0]
     views = ours.encode_views([(ours.known_rows(request.history), request.seed)])
@@ -233,8 +244,8 @@ def engines_of(contest: Contest) -> dict[str, Recommender]:
 
 
 def rows(quick: bool) -> tuple[str, list[Row]]:
-    """What was measured on, and the table."""
-    corpus = load_corpus()
+    """Describe the data, and time each engine."""
+    corpus = instruments(("text",))
     with TemporaryDirectory() as folder:
         contest = contest_of(corpus, VOCABULARY_SIZE, Path(folder))
     engines = engines_of(contest)
@@ -242,16 +253,16 @@ def rows(quick: bool) -> tuple[str, list[Row]]:
     expected = top_tens(engines[OURS], contest.requests[:NUM_COMPARED])
     for name, recommender in engines.items():
         if name != OURS:
-            # The first answers compile; what they say must be what ours says.
+            # The first answers compile, and must agree with ours.
             kept = share_kept(expected, top_tens(recommender, contest.requests[:NUM_COMPARED]))
             table.append(Row(f"{name}: top 10 of {OURS}, kept", kept, "%", "higher", must=99.5))
     for batch_size in (1, BATCH):
         requests = contest.requests[:batch_size]
         repeats = QUICK_REPEATS if quick else REPEATS
-        times = best_ms(
+        times = fastest_in_turn(
             {name: (partial(recommender.recommend_batch, requests), repeats) for name, recommender in engines.items()}
         )
-        table += [Row(f"batch {batch_size}: {name}", value, "ms", "lower") for name, value in times.items()]
+        table += [Row(f"batch {batch_size}: {name}", 1000 * value, "ms", "lower") for name, value in times.items()]
         table += [
             Row(f"batch {batch_size}: {OURS}, against {name}", value / times[OURS], "x", "higher")
             for name, value in times.items()
@@ -262,4 +273,4 @@ def rows(quick: bool) -> tuple[str, list[Row]]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_benchmark(rows))
+    sys.exit(run_benchmark(rows))

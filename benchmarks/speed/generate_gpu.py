@@ -1,16 +1,14 @@
-"""Time requests on a CUDA GPU: one alone, and many at once; and one decoder step beside what the device could do.
+"""Time requests on a CUDA GPU, one alone and many at once, and one decoder step beside the device's limit.
 
     python -m benchmarks.speed.generate --device cuda [--json FILE] [--quick]
 
-The parts are those of `speed.generate`, on the GPU. A request is timed from history to ranked items, by the
-host's clock, since its answer is on the host. A step is timed by the device's own events, recorded as a graph, so
-that nothing but the device counts. Its floor is the larger of two times: the bytes that it must move over the rate of
-a large copy, and its operations over the rate of a large matrix product of the same type, both measured here. The
-CPU's answers are the reference for the GPU's.
+The setup is that of `speed.generate`, on the GPU. A request is timed from history to ranked items by the host's clock,
+as its answer is on the host. A step is recorded as a graph and timed by the device's events, so only the device counts.
+Its floor is the larger of two times: its bytes over the rate of a large copy, and its operations over the rate of a
+large matrix product of the same type, both measured here. The CPU's answers are the reference for the GPU's.
 """
 
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,6 +19,7 @@ import numpy as np
 import torch
 
 from benchmarks.report import Row
+from benchmarks.speed.corpora import instruments
 from benchmarks.speed.generate_contest import (
     HALF,
     NUM_BEAMS,
@@ -29,8 +28,10 @@ from benchmarks.speed.generate_contest import (
     WHOLE,
     Contest,
     contest_of,
-    load_corpus,
+    share_kept,
+    top_tens,
 )
+from benchmarks.speed.timing import timed
 from clairo_core.generation.recorded.cuda_graphs import CudaRecorder
 from clairo_core.generation.t5.generator import Generator
 from clairo_core.recommendation import RecommendationRequest
@@ -41,13 +42,13 @@ BATCHES = (64, 512)
 STEP_VIEWS = 64 * NUM_VIEWS
 STEP_LENGTH = 32
 STEP_DEPTH = 2
-"""Tokens that the beams of the timed step have already."""
+"""Tokens of each beam before the timed step."""
 GOALS: dict[str, tuple[float, float]] = {"one request, p50": (5.0, 2.0), "512 at once": (5_000.0, 20_000.0)}
-"""The issue's must and aim, for what is served."""
+"""Must and aim, as the issue sets them for the served mode."""
 
 
 def seconds_on(device: torch.device, call: Callable[[], object], repeats: int) -> float:
-    """The median time of a call on the device, by its own events; by the host's clock where it has none."""
+    """Median time of a call by the device's events, or by the host's clock if it has none."""
     call()
     times = []
     for _ in range(repeats):
@@ -59,30 +60,28 @@ def seconds_on(device: torch.device, call: Callable[[], object], repeats: int) -
             end.synchronize()
             times.append(float(begin.elapsed_time(end)) / 1000)
         else:
-            started = time.perf_counter()
-            call()
-            times.append(time.perf_counter() - started)
+            times.append(timed(call)[1])
     return statistics.median(times)
 
 
 def copy_rate(device: torch.device, num_bytes: int = 1 << 30) -> float:
-    """Bytes a second that a large copy on the device reads and writes."""
+    """Bytes per second that a large copy on the device reads and writes."""
     source = torch.randint(256, (num_bytes,), dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     return 2.0 * num_bytes / seconds_on(device, partial(target.copy_, source), 10)
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype, size: int = 8192) -> float:
-    """Operations a second of a large matrix product."""
+    """Operations per second of a large matrix product."""
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     return 2.0 * size**3 / seconds_on(device, partial(torch.mm, left, right), 10)
 
 
 def work_of_step(generator: Generator, num_views: int, num_beams: int, length: int, depth: int) -> tuple[float, float]:
-    """The fewest operations and bytes of one decoder step, scores of tokens left out.
+    """Minimal operations and bytes of one decoder step, without the scores of tokens.
 
-    Weights, the views' keys and values and the beams' are read once, the beams' are written once, in the step's cache
-    too, and hidden states are read and written once.
+    Weights, and keys and values of views and beams, are read once. The beams' keys and values are written once, also to
+    the step's cache. Hidden states are read and written once.
     """
     config, size = generator.config, generator.weights.token_embeddings.element_size()
     num_rows, inner = num_views * num_beams, config.num_heads * config.d_kv
@@ -109,7 +108,7 @@ def work_of_step(generator: Generator, num_views: int, num_beams: int, length: i
 def step_rows(
     label: str, generator: Generator, num_views: int = STEP_VIEWS, *, copied: float, multiplied: float
 ) -> list[Row]:
-    """One decoder step's time beside its floor, for rates of bytes and of operations a second."""
+    """Time of one decoder step beside its floor; `copied` is in bytes per second, `multiplied` in operations."""
     device, config = generator.device, generator.config
     with torch.inference_mode():
         ids = torch.randint(2, config.vocab_size, (num_views, STEP_LENGTH), device=device)
@@ -147,13 +146,11 @@ def step_rows(
 def latency_rows(
     label: str, recommender: Recommender, requests: Sequence[RecommendationRequest], repeats: int
 ) -> list[Row]:
-    """One request alone."""
+    """Latency of one request alone."""
     recommender.recommend_batch(requests[:1])
     times = []
     for turn in range(repeats):
-        started = time.perf_counter()
-        recommender.recommend_batch([requests[turn % len(requests)]])
-        times.append((time.perf_counter() - started) * 1000)
+        times.append(1000 * timed(partial(recommender.recommend_batch, [requests[turn % len(requests)]]))[1])
     must, aim = GOALS["one request, p50"] if SERVED in label else (None, None)
     p50, p99 = np.percentile(times, [50, 99])
     return [
@@ -165,33 +162,20 @@ def latency_rows(
 def throughput_rows(
     label: str, recommender: Recommender, requests: Sequence[RecommendationRequest], repeats: int
 ) -> list[Row]:
-    """Many requests at once, each with views of its own."""
+    """Throughput of many requests at once, each with its own views."""
     rows = []
     for size in BATCHES:
         batch = [replace(requests[place % len(requests)], seed=place) for place in range(size)]
         recommender.recommend_batch(batch)
-        times = []
-        for _ in range(repeats):
-            started = time.perf_counter()
-            recommender.recommend_batch(batch)
-            times.append(time.perf_counter() - started)
+        times = [timed(partial(recommender.recommend_batch, batch))[1] for _ in range(repeats)]
         must, aim = GOALS.get(f"{size} at once", (None, None)) if SERVED in label else (None, None)
         rate = size / statistics.median(times)
         rows.append(Row(f"{label}: {size} at once", rate, "requests/s", "higher", must, aim))
     return rows
 
 
-def share_of_the_same(ours: Recommender, reference: Recommender, requests: Sequence[RecommendationRequest]) -> float:
-    """How much of the reference's top 10 the other finds, in percent."""
-    shares = []
-    for one, other in zip(reference.recommend_batch(requests), ours.recommend_batch(requests), strict=True):
-        expected = {entry.item_id for entry in one.items}
-        shares.append(len(expected & {entry.item_id for entry in other.items}) / len(expected))
-    return 100 * float(np.mean(shares))
-
-
 def contest_rows(on_gpu: Contest, on_cpu: Contest, quick: bool) -> list[Row]:
-    """One vocabulary: latency and throughput of each mode, and how far the answers are those of the CPU."""
+    """Latency and throughput of each mode of one vocabulary, and its agreement with the CPU."""
     rows: list[Row] = []
     for name in (SERVED, HALF, WHOLE):
         recommender, label = on_gpu.recommenders[name], f"{on_gpu.label}, {name}"
@@ -208,23 +192,22 @@ def contest_rows(on_gpu: Contest, on_cpu: Contest, quick: bool) -> list[Row]:
         num_beams=NUM_BEAMS,
         max_history_items=served.max_history_items,
     )
-    started = time.perf_counter()
-    recorded = like_it(recorder=CudaRecorder(served.generator.device)).recorded_search
-    took, num_recorded = time.perf_counter() - started, len(recorded.recorded) if recorded else 0
-    rows.append(Row(f"{on_gpu.label}: sizes of batches recorded", num_recorded, "", "higher", must=1))
-    rows.append(Row(f"{on_gpu.label}: recording them", took, "s", "lower"))
+    recording, took = timed(lambda: like_it(recorder=CudaRecorder(served.generator.device)).recorded_search)
+    num_recorded = len(recording.recorded) if recording else 0
+    rows.append(Row(f"{on_gpu.label}: recorded batch sizes", num_recorded, "", "higher", must=1))
+    rows.append(Row(f"{on_gpu.label}: time to record them", took, "s", "lower"))
     stepwise = like_it()
     rows += latency_rows(f"{on_gpu.label}, without graphs", stepwise, on_gpu.requests, 10 if quick else 100)
-    same = share_of_the_same(served, on_cpu.recommenders[SERVED], on_gpu.requests)
+    same = share_kept(top_tens(on_cpu.recommenders[SERVED], on_gpu.requests), top_tens(served, on_gpu.requests))
     rows.append(Row(f"{on_gpu.label}: the CPU's top 10 found on the GPU", same, "%", "higher", must=99.0, aim=99.9))
     return rows
 
 
 def rows_on_gpu(quick: bool) -> tuple[str, list[Row]]:
-    """What was measured on, and the table; without a GPU there is none."""
+    """Describe the data, and measure; without a GPU there are no rows."""
     if not torch.cuda.is_available():
         return NOT_MEASURED, []
-    device, corpus = torch.device("cuda"), load_corpus()
+    device, corpus = torch.device("cuda"), instruments(("text",))
     rates = {dtype: matmul_rate(device, dtype) for dtype in (torch.float32, torch.bfloat16)}
     copied = copy_rate(device)
     table = [Row("large copy", copied / 1e9, "GB/s", "higher")]
@@ -238,5 +221,5 @@ def rows_on_gpu(quick: bool) -> tuple[str, list[Row]]:
     for name in (SERVED, HALF):
         generator = on_gpu.recommenders[name].generator
         table += step_rows(name, generator, copied=copied, multiplied=rates[generator.dtype])
-    table.append(Row("GPU memory taken at most", torch.cuda.max_memory_reserved() / (1 << 30), "GiB", "lower"))
+    table.append(Row("peak GPU memory", torch.cuda.max_memory_reserved() / (1 << 30), "GiB", "lower"))
     return f"{corpus.name}; {torch.cuda.get_device_name()}, torch {torch.__version__}", table

@@ -1,18 +1,17 @@
-"""Time and memory as the catalogue grows from a thousand to a million items, and as histories grow to 200 items.
+"""Measure time and memory as the catalogue grows from a thousand to a million items, and histories to 200 items.
 
     python -m benchmarks.speed.generate_growth [--json FILE] [--quick]
 
-Items are made: four random codes of 256 values each, without merges, so that tries are as bushy as they get. The T5
-is of the published shape, with random weights. Exponents are slopes of a line through the logarithms: 0 is a cost
-that does not grow, 1 one that grows with the size. Memory is what the process has more, from Linux's /proc. --quick
-stops at 100,000 items.
+Made items have four random codes of 256 values each and no merges, which gives the widest tries. The T5 has the
+published shape and random weights. Exponents are slopes in log-log scale: 0 is constant cost, 1 linear growth. Memory
+is the process's increase, from Linux's /proc. --quick stops at 100,000 items.
 """
 
 import dataclasses
 import gc
 import os
 import statistics
-import time
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,8 +21,10 @@ import numpy as np
 import torch
 from jaxtyping import Int32
 
+from benchmarks.memory import resident_mib
 from benchmarks.report import Row, run_benchmark
 from benchmarks.speed.generate_contest import MAX_HISTORY_ITEMS, NUM_BEAMS, NUM_VIEWS, random_t5
+from benchmarks.speed.timing import timed
 from clairo_core.catalogue import build_catalogue
 from clairo_core.generation.t5.generator import Generator, load_generator
 from clairo_core.generation.t5.generator_checkpoint import Softmax
@@ -40,43 +41,36 @@ NUM_REQUESTS = 7
 HISTORY_LENGTHS = (1, 5, 20, 50, 100, 200)
 HISTORY_CATALOGUE = 10_000
 EXACT_SIZES = (100, 300, 1000, 3000, 10_000)
-MIB = 1024 * 1024
 
 
 def made_vocabulary() -> Vocabulary:
-    """Every value of every category a token, and no merges."""
+    """A vocabulary of single features, without merges."""
     nothing = np.zeros(0, dtype=np.int32)
     names = tuple(f"code_{category}" for category in range(len(CATEGORY_SIZES)))
     return Vocabulary(names, CATEGORY_SIZES, nothing, nothing, np.zeros(0, dtype=np.int64))
 
 
 def made_feature_sets(num_items: int) -> Int32[np.ndarray, "item category"]:
-    """Distinct ones, in random order."""
+    """Draw distinct feature sets, in random order."""
     random = np.random.default_rng(0)
     feature_sets = np.unique(random.integers(256, size=(num_items + num_items // 10, 4), dtype=np.int32), axis=0)
     return random.permutation(feature_sets)[:num_items]
 
 
-def resident_mib() -> float:
-    """What the process holds in memory now."""
+def collected_mib() -> float:
+    """Resident memory of this process after garbage collection."""
     gc.collect()
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / MIB
+    return resident_mib([os.getpid()])
 
 
 def median_ms(calls: Sequence[Callable[[], object]]) -> float:
-    """Milliseconds of the calls, after one that warms up."""
+    """Median milliseconds of the calls, after a warm-up."""
     calls[0]()
-    times = []
-    for call in calls:
-        started = time.perf_counter()
-        call()
-        times.append((time.perf_counter() - started) * 1000)
-    return statistics.median(times)
+    return 1000 * statistics.median(timed(call)[1] for call in calls)
 
 
 def requests_of(num_items: int, length: int) -> list[RecommendationRequest]:
-    """Histories of random items."""
+    """Requests with histories of random items."""
     rows = np.random.default_rng(1).integers(num_items, size=(NUM_REQUESTS, length))
     return [
         RecommendationRequest(history=UserHistory(tuple(f"item-{row}" for row in history)), limit=10)
@@ -85,16 +79,16 @@ def requests_of(num_items: int, length: int) -> list[RecommendationRequest]:
 
 
 def exponent_row(name: str, sizes: Sequence[int], values: Sequence[float]) -> Row:
-    """The slope of the line through the logarithms."""
+    """Slope of values by sizes in log-log scale."""
     return Row(f"{name}: exponent", float(np.polyfit(np.log(sizes), np.log(values), 1)[0]), "", "lower")
 
 
 def catalogue_rows(generator: Generator, tokenizer: Tokenizer, sizes: Sequence[int]) -> list[Row]:
-    """A request, memory, and adding an item, by the number of items."""
+    """Time of a request and of adding an item, and memory, by the number of items."""
     rows, request_ms, added_ms, memory = [], [], [], []
     for num_items in sizes:
         feature_sets = made_feature_sets(num_items + NUM_ADDED)
-        before = resident_mib()
+        before = collected_mib()
         item_ids = [f"item-{row}" for row in range(num_items)]
         recommender = Recommender(
             build_catalogue(item_ids, feature_sets[:num_items], tokenizer),
@@ -104,32 +98,35 @@ def catalogue_rows(generator: Generator, tokenizer: Tokenizer, sizes: Sequence[i
             num_views=NUM_VIEWS,
             num_beams=NUM_BEAMS,
         )
-        memory.append(resident_mib() - before)
+        memory.append(collected_mib() - before)
         requests = requests_of(num_items, MAX_HISTORY_ITEMS)
         calls = [partial(recommender.recommend_batch, [request]) for request in requests]
         request_ms.append(median_ms(calls))
         times = []
         for row in range(num_items, num_items + NUM_ADDED):
-            started = time.perf_counter()
-            catalogue = recommender.catalogue.with_item(f"item-{row}", feature_sets[row].tolist(), tokenizer)
-            recommender = recommender.with_catalogue(catalogue)
-            times.append((time.perf_counter() - started) * 1000)
-        added_ms.append(statistics.median(times))
+            recommender, seconds = timed(partial(with_item, recommender, f"item-{row}", feature_sets[row].tolist()))
+            times.append(seconds)
+        added_ms.append(1000 * statistics.median(times))
         goal = 50.0 if num_items == LARGEST else None
         rows += [
             Row(f"{num_items:,} items: one request", request_ms[-1], "ms", "lower"),
-            Row(f"{num_items:,} items: adding one", added_ms[-1], "ms", "lower", goal),
+            Row(f"{num_items:,} items: adding an item", added_ms[-1], "ms", "lower", goal),
             Row(f"{num_items:,} items: catalogue and trie", memory[-1], "MiB", "lower"),
         ]
     rows.append(exponent_row("one request by items", sizes, request_ms))
-    # A few thousand items take less memory than the allocator asks for at a time.
+    # A thousand items take less memory than one step of the allocator.
     rows.append(exponent_row("memory by items", sizes[1:], memory[1:]))
-    rows.append(exponent_row("adding one by items", sizes, added_ms))
+    rows.append(exponent_row("adding an item by items", sizes, added_ms))
     return rows
 
 
+def with_item(recommender: Recommender, item_id: str, feature_set: Sequence[int]) -> Recommender:
+    """Add one item."""
+    return recommender.with_catalogue(recommender.catalogue.with_item(item_id, feature_set, recommender.tokenizer))
+
+
 def exact_rows(generator: Generator, tokenizer: Tokenizer) -> list[Row]:
-    """What it takes to score every item exactly, by beams as wide as the catalogue, of small catalogues."""
+    """Cost of scoring every item of a small catalogue exactly, by beams as wide as the catalogue."""
     rows = []
     for num_items in EXACT_SIZES:
         catalogue = build_catalogue(
@@ -152,7 +149,7 @@ def exact_rows(generator: Generator, tokenizer: Tokenizer) -> list[Row]:
 
 
 def history_rows(generator: Generator, tokenizer: Tokenizer) -> list[Row]:
-    """A request, by the number of items of its history."""
+    """Time of a request by the length of its history."""
     recommender = Recommender(
         build_catalogue(
             [f"item-{row}" for row in range(HISTORY_CATALOGUE)], made_feature_sets(HISTORY_CATALOGUE), tokenizer
@@ -178,7 +175,7 @@ def history_rows(generator: Generator, tokenizer: Tokenizer) -> list[Row]:
 
 
 def rows(quick: bool) -> tuple[str, list[Row]]:
-    """What was measured on, and the table."""
+    """Describe the data, and measure all three growths."""
     vocabulary = made_vocabulary()
     with TemporaryDirectory() as folder:
         random_t5(vocabulary.size).save_pretrained(folder)
@@ -195,4 +192,4 @@ def rows(quick: bool) -> tuple[str, list[Row]]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_benchmark(rows))
+    sys.exit(run_benchmark(rows))

@@ -14,7 +14,7 @@ from clairo_core.tokens.vocabulary import EOS, PAD
 def generate_with_prefix_function(
     model: T5ForConditionalGeneration, views: TokenBatch, canonical: TokenBatch, num_beams: int
 ) -> Callable[[], Int[Tensor, "view*beam output"]]:
-    """A call of transformers' constrained beam search; its trie is built now, outside the measurement."""
+    """Build transformers' constrained beam search as a call; its trie is built here, outside the measurement."""
     next_tokens: dict[tuple[int, ...], list[int]] = {}
     for row in range(len(canonical)):
         tokens = [*canonical[row].tolist(), EOS]
@@ -24,7 +24,7 @@ def generate_with_prefix_function(
                 following.append(token)
 
     def allowed(_: int, written: Tensor) -> list[int]:
-        # The first token starts the decoder; a finished beam is filled up with padding.
+        # The first token starts the decoder; finished beams are padded.
         return next_tokens.get(tuple(written[1:].tolist()), [PAD])
 
     ids, mask = inputs_of(views)
@@ -51,14 +51,14 @@ def generate_with_prefix_function(
 def published_loop(
     model: T5ForConditionalGeneration, views: TokenBatch, num_tokens: int, num_beams: int
 ) -> Callable[[], Int[Tensor, "view beam output"]]:
-    """ActionPiece's own beam search, restated: every beam is encoded anew, nothing is cached, nothing constrained."""
+    """Build ActionPiece's own beam search as a call: every beam is encoded again, without cache or constraint."""
     ids, mask = inputs_of(views)
 
     def call() -> Int[Tensor, "view beam output"]:
         num_views = len(ids)
         rows, row_mask = ids.repeat_interleave(num_beams, dim=0), mask.repeat_interleave(num_beams, dim=0)
         written = torch.full((num_views * num_beams, 1), PAD)
-        # All beams of a view start alike: only the first may be continued in the first step.
+        # All beams of a view start alike, so only the first may continue in the first step.
         scores = torch.full((num_views, num_beams), float("-inf"))
         scores[:, 0] = 0.0
         with torch.inference_mode():
@@ -81,7 +81,7 @@ def published_loop(
 
 
 def inputs_of(views: TokenBatch) -> tuple[Int[Tensor, "view length"], Int[Tensor, "view length"]]:
-    """Token ids and attention mask as transformers takes them."""
+    """Token ids and attention mask in transformers' form."""
     ids = torch.from_numpy(views.ids).long()
     mask = torch.arange(ids.shape[1])[None, :] < torch.from_numpy(views.lengths)[:, None]
     return ids, mask.long()

@@ -1,11 +1,11 @@
-"""POST /items with a picture: wall time by part, in bulk, and until the item can first be recommended.
+"""Time POST /items with a picture: by part, in bulk, and until the item can be recommended.
 
     python -m benchmarks.speed.ingest [--json FILE] [--quick]
 
-Needs bundles/demo, as `make demo` makes it. Parts are timed in this process, one after the other, on the parts that
-the service itself is made of; the whole is a POST over HTTP to a service of its own. The picture is a JPEG of 1,000 x
-1,000 pixels. Of each time the fastest and the median of many items are given. The musts are held against the fastest:
-other work on the machine only ever adds, and with it the median says how busy the machine was.
+Needs bundles/demo of `make demo-bundle`. The service's parts are timed in this process, one after the other; the whole
+is a POST over HTTP to a service in its own process. The picture is a JPEG of 1,000 x 1,000 pixels. Each time has the
+fastest and the median of many items. Musts apply to the fastest: other work on the machine only ever adds to a time,
+and the median shows how busy the machine was.
 """
 
 import asyncio
@@ -24,8 +24,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.report import Row, run_benchmark
-from benchmarks.repository import REPOSITORY
-from benchmarks.speed.serve_process import served_bundle
+from benchmarks.repository import DEMO_BUNDLE
+from benchmarks.service.service_process import served_bundle
 from clairo_core.bundle.bundle import Bundle, load_bundle
 from clairo_core.encoders import ModalityEmbeddings
 from clairo_core.encoders.pictures import decode_picture
@@ -37,7 +37,6 @@ from service.app import open_parts
 from service.settings import Settings
 from service.store.store import StoredFeatures
 
-BUNDLE = REPOSITORY / "bundles" / "demo"
 PHOTO_SIDE = 1_000
 CHUNK_ITEMS = 500
 Result = TypeVar("Result")
@@ -46,19 +45,19 @@ PARTS = ("decode", "encode", "quantize", "catalogue and trie", "store")
 
 @dataclass
 class Stopwatch:
-    """Seconds by name, one entry a call."""
+    """Seconds by name, one entry per call."""
 
     seconds: dict[str, list[float]] = field(default_factory=dict)
 
     def time(self, name: str, call: Callable[[], Result]) -> Result:
-        """Call, and write down how long it took."""
+        """Call, and record the seconds."""
         started = time.perf_counter()
         result = call()
         self.seconds.setdefault(name, []).append(time.perf_counter() - started)
         return result
 
     def median_ms(self, name: str) -> float:
-        """Milliseconds in the middle of all calls."""
+        """Median milliseconds of all calls."""
         return 1e3 * float(np.median(self.seconds[name]))
 
     def least_ms(self, name: str) -> float:
@@ -68,7 +67,7 @@ class Stopwatch:
 
 @dataclass
 class _Taken:
-    """Feature sets of a catalogue, and those that are about to be added to it."""
+    """Feature sets of a catalogue, and those about to be added to it."""
 
     of_catalogue: Container[tuple[int, ...]]
     added: set[tuple[int, ...]] = field(default_factory=set)
@@ -78,14 +77,14 @@ class _Taken:
 
 
 def new_items(bundle: Bundle, count: int, prefix: str, side: int) -> list[Item]:
-    """Items that look like the bundle's own and are none of them, each with a photo of `side` pixels."""
+    """Make new items like the bundle's own, each with a photo of `side` pixels."""
     random = np.random.default_rng(0)
     found = []
     for number in range(count):
         row = number % len(bundle.items)
         with Image.open(io.BytesIO(bundle.read_picture(row) or b"")) as picture:
             pixels = np.asarray(picture.convert("RGB").resize((side, side), Image.Resampling.BICUBIC), np.int16)
-        # Grain, as a camera has it: without it JPEG would be faster to read than a photo is.
+        # Camera grain: without it the JPEG would decode faster than a photo.
         noisy = (pixels + random.integers(-8, 9, pixels.shape)).clip(0, 255).astype(np.uint8)
         file = io.BytesIO()
         Image.fromarray(noisy).save(file, "JPEG", quality=88)
@@ -95,7 +94,7 @@ def new_items(bundle: Bundle, count: int, prefix: str, side: int) -> list[Item]:
 
 
 async def measure_parts(bundle: Bundle, items: Sequence[Item], data_dir: Path) -> Stopwatch:
-    """Each part by itself, then all as the service puts them together, on a database in a file."""
+    """Time each part alone, then all as the service combines them, on a database in a file."""
     watch = Stopwatch()
     settings = Settings(bundle=bundle.folder, data_dir=data_dir, device="cpu", num_views=1, num_beams=10)
     space = FeatureSpace(bundle.vocabulary.category_names, bundle.vocabulary.category_sizes)
@@ -136,7 +135,7 @@ async def measure_parts(bundle: Bundle, items: Sequence[Item], data_dir: Path) -
 
 
 def encoded(bundle: Bundle, item: Item) -> dict[str, ModalityEmbeddings]:
-    """One item by every encoder."""
+    """Encode one item by every encoder."""
     return {modality: encoder.encode([item]) for modality, encoder in bundle.encoders.items()}
 
 
@@ -147,9 +146,9 @@ def quantized(
     space: FeatureSpace,
     tokenizer: Tokenizer,
 ) -> tuple[tuple[int, ...], np.ndarray]:
-    """What `Bundle.describe` does after encoding."""
+    """Fuse and quantize, as `Bundle.describe` does after encoding."""
     if bundle.fusion is None or bundle.quantizer is None:
-        raise SystemExit(f"{bundle.folder} was trained on ready-made codes; make bundles/demo anew")
+        raise SystemExit(f"{bundle.folder} was trained on precomputed codes; remove it and run make demo-bundle")
     fused = bundle.fusion.fuse(embeddings)
     distances = bundle.quantizer.distances(fused.item_embeddings[0])
     feature_set = nearest_free_feature_set(distances, taken, space)
@@ -158,8 +157,8 @@ def quantized(
 
 
 def measure_bulk(bundle: Bundle, count: int) -> tuple[float, float, float]:
-    """Items a second from content to catalogue and trie, encoding and the rest; chunk by chunk, without a store."""
-    # A hundred pictures, told apart by their words: drawing ten thousand would take longer than reading them.
+    """Items per second from content to catalogue and trie, in chunks without a store: overall, encoding, the rest."""
+    # A hundred pictures with different words: drawing ten thousand would take longer than reading them.
     pictures = [item.picture for item in new_items(bundle, min(count, 100), "bulk", 256)]
     recommender = bundle.recommender("cpu", num_views=1, num_beams=10)
     space = FeatureSpace(bundle.vocabulary.category_names, bundle.vocabulary.category_sizes)
@@ -195,10 +194,10 @@ def measure_bulk(bundle: Bundle, count: int) -> tuple[float, float, float]:
 
 
 def measure_http(bundle: Bundle, items: Sequence[Item], data_dir: Path) -> Stopwatch:
-    """POST /items, and POST /recommend right after it, on a service in a process of its own."""
+    """Time POST /items, and POST /recommend right after it, on a service in its own process."""
     watch = Stopwatch()
     history = list(bundle.catalogue.item_ids[:5])
-    with served_bundle(BUNDLE, data_dir) as service, httpx.Client(base_url=service.url, timeout=120) as client:
+    with served_bundle(DEMO_BUNDLE, data_dir) as service, httpx.Client(base_url=service.url, timeout=120) as client:
         for item in items:
             started = time.perf_counter()
             answer = client.post(
@@ -208,17 +207,17 @@ def measure_http(bundle: Bundle, items: Sequence[Item], data_dir: Path) -> Stopw
             )
             answer.raise_for_status()
             watch.seconds.setdefault("post", []).append(time.perf_counter() - started)
-            # In the trie now: the next request scores it with all others.
+            # The item is in the trie now, so this request can return it.
             client.post("/recommend", json={"history": history, "limit": 10}).raise_for_status()
             watch.seconds.setdefault("recommend", []).append(time.perf_counter() - started)
     return watch
 
 
 def rows(quick: bool) -> tuple[str, list[Row]]:
-    """What was measured on, and the table."""
-    if not (BUNDLE / "manifest.json").is_file():
-        return f"nothing measured: it needs {BUNDLE.relative_to(REPOSITORY)}, as made by: make demo", []
-    bundle = load_bundle(BUNDLE)
+    """Describe the data, and time parts, service and bulk."""
+    if not (DEMO_BUNDLE / "manifest.json").is_file():
+        return f"nothing measured: {DEMO_BUNDLE} is missing; run: make demo-bundle", []
+    bundle = load_bundle(DEMO_BUNDLE)
     count = 20 if quick else 60
     with TemporaryDirectory() as folder:
         items = new_items(bundle, count, "part", PHOTO_SIDE)
@@ -234,13 +233,13 @@ def rows(quick: bool) -> tuple[str, list[Row]]:
         ]
     rest = [watch.least_ms(part) for part in PARTS[2:]]
     table += [
-        Row("beyond decoding and encoding: the other three parts, fastest added up", sum(rest), "ms", "lower", 20.0),
+        Row("beyond decoding and encoding: fastest of the other three parts, summed", sum(rest), "ms", "lower", 20.0),
         Row("all parts together, as the service runs them, fastest", watch.least_ms("all parts"), "ms", "lower", 150.0),
         Row("all parts together, median", watch.median_ms("all parts"), "ms", "lower"),
         Row("POST /items over HTTP, fastest", posted.least_ms("post"), "ms", "lower", 150.0),
         Row("POST /items over HTTP, median", posted.median_ms("post"), "ms", "lower"),
-        Row("from POST to the first answer that could bring it, fastest", posted.least_ms("recommend"), "ms", "lower"),
-        Row("from POST to the first answer that could bring it, median", posted.median_ms("recommend"), "ms", "lower"),
+        Row("from POST to the first answer that can return it, fastest", posted.least_ms("recommend"), "ms", "lower"),
+        Row("from POST to the first answer that can return it, median", posted.median_ms("recommend"), "ms", "lower"),
         Row(f"bulk, {bulk_count:,} items of 256 pixels, no store", bulk, "items/s", "higher"),
         Row("bulk: encoding alone", bulk_encoding, "items/s", "higher"),
         Row("bulk: fuse, quantize, catalogue and trie alone", bulk_growing, "items/s", "higher"),

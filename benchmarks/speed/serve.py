@@ -1,14 +1,15 @@
-"""Time requests over HTTP, with a real server in a process of its own, beside the engine called directly.
+"""Time requests over HTTP to a service in its own process, beside direct calls of the engine.
 
     python -m benchmarks.speed.serve [--json FILE] [--quick]
 
-Catalogue, model and histories are those of `speed.generate`, 10k vocabulary, 5 views and 50 beams, float32. The
-engine's own rate is that of batches of 16 in this process, measured before and after, the better one. Both have one
-thread, and the clients run on the other core. What is not generation is the median, over histories, of what one
-history takes longer over HTTP than by the engine, asked one right after the other.
+Catalogue, model and histories are those of `speed.generate`: 10k vocabulary, 5 views, 50 beams, float32. The engine's
+rate is that of batches of 16 in this process, the better of one run before and one after. Both have one thread, and the
+clients run on the other core. "Not generation" is the median over histories of the extra time over HTTP, each history
+being sent to the engine and right after over HTTP.
 """
 
 import asyncio
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,10 +20,12 @@ import torch
 from jaxtyping import Float64
 
 from benchmarks.report import Row, run_benchmark
-from benchmarks.speed.generate_contest import BATCH, NUM_BEAMS, NUM_VIEWS, load_corpus
-from benchmarks.speed.serve_bundle import different_bodies, histories_of, repeated_bodies, write_random_bundle
-from benchmarks.speed.serve_load import ConnectionPool, closed_loop, constant_rate
-from benchmarks.speed.serve_process import served_bundle
+from benchmarks.service.http_load import ConnectionPool, closed_loop, constant_rate
+from benchmarks.service.service_process import served_bundle
+from benchmarks.speed.corpora import instruments
+from benchmarks.speed.generate_contest import BATCH, NUM_BEAMS, NUM_VIEWS, histories_of
+from benchmarks.speed.random_bundle import different_bodies, repeated_bodies, write_random_bundle
+from benchmarks.speed.timing import timed
 from clairo_core.bundle.bundle import load_bundle
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationRequest
@@ -33,7 +36,7 @@ NUM_PAIRED, QUICK_NUM_PAIRED = 200, 40
 
 
 class Engine:
-    """The recommender that the service serves, without the service."""
+    """The service's recommender, called directly."""
 
     def __init__(self, bundle: Path, histories: Sequence[Sequence[str]]) -> None:
         self._recommender = load_bundle(bundle).recommender("cpu", num_views=NUM_VIEWS, num_beams=NUM_BEAMS)
@@ -43,13 +46,11 @@ class Engine:
         ]
 
     def seconds_of(self, number: int) -> float:
-        """Of one request alone."""
-        started = time.perf_counter()
-        self._recommender.recommend_batch([self._requests[number]])
-        return time.perf_counter() - started
+        """Seconds of one request alone."""
+        return timed(lambda: self._recommender.recommend_batch([self._requests[number]]))[1]
 
     def seconds(self, batch_size: int, num_batches: int) -> float:
-        """Of a request, on average over different batches; the first is not counted."""
+        """Mean seconds per request over different batches, after a warm-up batch."""
         self._recommender.recommend_batch(self._requests[:batch_size])
         started = time.perf_counter()
         for start in range(0, num_batches * batch_size, batch_size):
@@ -60,7 +61,7 @@ class Engine:
 async def paired_seconds(
     url: str, engine: Engine, histories: Sequence[Sequence[str]], num_requests: int
 ) -> Float64[np.ndarray, "request 2"]:
-    """What each request takes by the engine, and right after over HTTP; the first of either is not counted."""
+    """Seconds of each request by the engine, and right after over HTTP, after a warm-up pair."""
     pool, bodies, pairs = ConnectionPool(url), different_bodies(histories), []
     for number in range(num_requests + 1):
         by_engine = engine.seconds_of(number)
@@ -74,7 +75,11 @@ async def paired_seconds(
 def load_rows(
     url: str, title: str, histories: Sequence[Sequence[str]], seconds: float
 ) -> tuple[list[Row], float, float]:
-    """One client, as many as fill two batches, and a constant rate; also one client's mean seconds, and the rate."""
+    """Measure one client, as many as fill two batches, and a constant rate.
+
+    Returns:
+        The rows, one client's mean seconds, and the rate of the many clients.
+    """
     bodies = different_bodies(histories) if title == "cache off" else repeated_bodies(histories, NUM_REPEATED)
     lone = asyncio.run(closed_loop(url, bodies, 1, seconds))
     full = asyncio.run(closed_loop(url, bodies, 2 * BATCH, 2 * seconds))
@@ -91,10 +96,10 @@ def load_rows(
 
 
 def rows(quick: bool) -> tuple[str, list[Row]]:
-    """What was measured on, and the table."""
+    """Describe the data, and measure engine and service."""
     seconds, num_batches, num_paired = (5.0, 2, QUICK_NUM_PAIRED) if quick else (15.0, 6, NUM_PAIRED)
     torch.set_num_threads(1)
-    corpus = load_corpus()
+    corpus = instruments(("text",))
     histories = histories_of(corpus)
     with TemporaryDirectory() as folder:
         bundle = Path(folder) / "bundle"
@@ -118,10 +123,10 @@ def rows(quick: bool) -> tuple[str, list[Row]]:
         *table,
         Row(f"cache off, {2 * BATCH} clients: of the engine's rate", 100 * rate * full, "%", "higher", aim=80),
         *cached,
-        Row("cache on, 1 client: a request that is in the cache", 1000 * cached_seconds, "ms", "lower"),
+        Row("cache on, 1 client: a cached request", 1000 * cached_seconds, "ms", "lower"),
     ]
     return f"{corpus.name}; one thread", table
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_benchmark(rows))
+    sys.exit(run_benchmark(rows))

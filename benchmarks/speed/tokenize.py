@@ -1,19 +1,19 @@
-"""Time of turning histories into tokens, beside the slow twin of the tests on fewer of the same histories.
+"""Time the encoding of histories as tokens, beside the tests' slow twin on a few of the same histories.
 
     python -m benchmarks.speed.tokenize [--json FILE] [--quick]
 
-One core; 20-item windows of the longest histories; a vocabulary of 40,000 tokens learned from the same corpus. A time
-is the fastest of several runs: other work on the machine only ever adds to it.
+One core, all 20-item windows of the corpus, and a vocabulary of 40,000 tokens learned from it. A time is the fastest of
+several runs: other work on the machine only ever adds to it.
 """
 
-import time
+import sys
 from collections.abc import Callable
 
 import numpy as np
 
 from benchmarks.report import Row, run_benchmark
 from benchmarks.speed.corpora import Corpus, instruments
-from benchmarks.speed.measure import fastest
+from benchmarks.speed.timing import fastest, timed
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokens.tokenizer import Tokenizer
 from tests import slow_tokenizer
@@ -25,7 +25,7 @@ TWIN_HISTORIES = 10
 
 
 def rows(quick: bool) -> tuple[str, list[Row]]:
-    """What was measured on, and the table."""
+    """Describe the data, and time both corpora."""
     text, both = instruments(("text",)), instruments(("text", "image"))
     repeats = 5 if quick else 15
     table = [
@@ -43,12 +43,12 @@ def encoding_rows(
     canonical: tuple[float | None, float | None] = (None, None),
     one: tuple[float | None, float | None] = (None, None),
 ) -> list[Row]:
-    """The rows of one corpus; `views`, `canonical` and `one` are (must, aim)."""
+    """Rows of one corpus; `views`, `canonical` and `one` are (must, aim)."""
     vocabulary = corpus.learn(VOCABULARY_SIZE)
     tokenizer, table = Tokenizer(vocabulary), vocabulary.feature_tokens(corpus.feature_sets)
     histories = history_windows(corpus.sequences)
     history = table[histories[0]]
-    title = f"{len(corpus.category_sizes)} features an item"
+    title = f"{corpus.num_categories} features per item"
     times = {
         "views": fastest(lambda: tokenizer.encode_views(table, histories, seed=0), repeats) / len(histories),
         "canonical": fastest(lambda: tokenizer.encode_canonical_batch(table, histories), repeats) / len(histories),
@@ -74,13 +74,13 @@ def encoding_rows(
         Row(f"{title}: views against the slow twin", views_took / len(few) / times["views"], "x", "higher"),
         Row(f"{title}: canonical", 1 / times["canonical"], "histories/s", "higher", *canonical),
         Row(f"{title}: canonical against the slow twin", canonical_took / len(few) / times["canonical"], "x", "higher"),
-        Row(f"{title}: one history, {NUM_VIEWS} views, a call", times["one"] * 1e6, "us", "lower", *one),
+        Row(f"{title}: one history, {NUM_VIEWS} views, per call", times["one"] * 1e6, "us", "lower", *one),
         Row(f"{title}: canonical tokens of every item", 1 / items, "items/s", "higher"),
     ]
 
 
 def history_windows(sequences: ItemSequences) -> ItemSequences:
-    """Every stretch of so many items; pieces of all items in a row if no history is that long."""
+    """All windows of HISTORY_ITEMS items; if no history is that long, pieces of all histories joined."""
     lengths = sequences.lengths
     first = np.concatenate(
         [
@@ -94,18 +94,11 @@ def history_windows(sequences: ItemSequences) -> ItemSequences:
     return ItemSequences.from_lengths(windows.ravel(), np.full(len(windows), HISTORY_ITEMS))
 
 
-def timed(call: Callable[[], list[list[int]]]) -> tuple[list[list[int]], float]:
-    """The result of one run, and its seconds."""
-    started = time.perf_counter()
-    result = call()
-    return result, time.perf_counter() - started
-
-
 def calls(count: int, call: Callable[[], object]) -> None:
-    """The same call, again and again."""
+    """Repeat a call."""
     for _ in range(count):
         call()
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_benchmark(rows))
+    sys.exit(run_benchmark(rows))

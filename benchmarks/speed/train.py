@@ -2,11 +2,11 @@
 
     python -m benchmarks.speed.train [--json FILE] [--quick]
 
-Instruments' histories and text codes, one thread, float32, forward, backward and optimizer of both. Times are of the
-processor, so that other work on the machine counts as little as it can; the two take turns, and the fastest turn of
-each counts. Our batches are taken from short to long over a whole pool, so that their mean width is the pool's: with
-16, 21.4 of 21.0 tokens; the rival's 81.1 of 81.6. "Same loss" is the cross-entropy over the whole vocabulary with the
-same dropout; "all levers" adds the softmax over reachable tokens, which is another loss, and leaves dropout out.
+Instruments' histories and text codes, one thread, float32; both sides run forward, backward and optimizer. Times are
+processor seconds, which other work on the machine affects least. Sides take turns, and each counts its fastest. Our
+batches are spread from short to long over a whole pool, which keeps their mean width at the pool's: with 16, 21.4 of
+21.0 tokens (the rival: 81.1 of 81.6). "Same loss" is the cross-entropy over the whole vocabulary with the same dropout.
+"All levers" uses the softmax over reachable tokens, which is another loss, and no dropout.
 """
 
 import sys
@@ -19,6 +19,7 @@ import torch
 
 from benchmarks.report import Row, run_benchmark
 from benchmarks.speed.corpora import Corpus, instruments
+from benchmarks.speed.timing import fastest_in_turn
 from benchmarks.speed.train_rivals import padded_steps
 from clairo_core.generation.t5.generator_checkpoint import Softmax
 from clairo_core.generation.trie.trie import trie_of_tokens
@@ -33,25 +34,26 @@ from training.generator.token_choices import TokenChoices, token_choices
 
 VOCABULARY_SIZE = 10_000
 BATCH_SIZE = 64
+RIVAL, SAME_LOSS, ALL_LEVERS = "transformers' T5, padded", "ours, same loss", "ours, all levers"
 PUBLISHED = GeneratorSettings(d_model=128, d_kv=64, d_ff=1024, num_layers=4, num_heads=6, dropout_rate=0.1)
 
 
-def measure(is_quick: bool) -> tuple[str, Sequence[Row]]:
-    """Both shapes."""
+def rows(quick: bool) -> tuple[str, list[Row]]:
+    """Describe the data, and time both shapes."""
     torch.set_num_threads(1)
     corpus = instruments(("text",))
     vocabulary = corpus.learn(VOCABULARY_SIZE)
-    rows: list[Row] = []
+    table: list[Row] = []
     for shape, settings in (("4+4 layers of 128", PUBLISHED), ("preset clairo", load_preset("clairo").generator)):
-        num_batches, repeats = (4, 2) if is_quick else (16, 4)
-        rows += rows_of(corpus, vocabulary, shape, settings, num_batches, repeats)
-    return f"{corpus.name}, {VOCABULARY_SIZE:,} tokens, batches of {BATCH_SIZE}, one thread", rows
+        num_batches, repeats = (4, 2) if quick else (16, 4)
+        table += shape_rows(corpus, vocabulary, shape, settings, num_batches, repeats)
+    return f"{corpus.name}, {VOCABULARY_SIZE:,} tokens, batches of {BATCH_SIZE}, one thread", table
 
 
-def rows_of(
+def shape_rows(
     corpus: Corpus, vocabulary: Vocabulary, shape: str, settings: GeneratorSettings, num_batches: int, repeats: int
 ) -> list[Row]:
-    """Rival, same loss, all levers, and how many times as fast."""
+    """Examples per second of the rival, of the same loss and of all levers, and both speedups."""
     tokenizer = Tokenizer(vocabulary)
     feature_tokens = vocabulary.feature_tokens(corpus.feature_sets)
     canonical = tokenizer.canonical_item_tokens(feature_tokens)
@@ -59,8 +61,8 @@ def rows_of(
     prefixes, labels = every_prefix(corpus.sequences, 20), label_table(canonical)
     num_examples = num_batches * BATCH_SIZE
 
-    # The same pool of examples: sorted by length as in training, and as they come.
-    by_length, as_they_come = (
+    # One pool of examples, in both orders: by length as in training, and unsorted.
+    by_length, unsorted = (
         list(
             shuffled_batches(
                 prefixes,
@@ -75,20 +77,19 @@ def rows_of(
         )
         for pool_batches in (POOL_BATCHES, 1)
     )
-    # Of the sorted ones every so many, from short to long, so that a few batches stand for the pool.
+    # Evenly spaced from short to long, so a few batches represent the pool.
     by_length.sort(key=lambda batch: batch.input_ids.shape[1])
     apart = POOL_BATCHES // num_batches
     by_length = by_length[apart // 2 :: apart][:num_batches]
-    rival = padded_steps(new_generator(settings, vocabulary, seed=0), as_they_come[:num_batches])
+    rival = padded_steps(new_generator(settings, vocabulary, seed=0), unsorted[:num_batches])
     same = our_steps(Softmax.VOCABULARY, settings, vocabulary, choices, by_length)
-    fastest = our_steps(Softmax.REACHABLE, replace(settings, dropout_rate=0.0), vocabulary, choices, by_length)
-    rates = [num_examples / seconds for seconds in fastest_turns((rival, same, fastest), repeats)]
+    all_levers = our_steps(Softmax.REACHABLE, replace(settings, dropout_rate=0.0), vocabulary, choices, by_length)
+    sides = {RIVAL: (rival, repeats), SAME_LOSS: (same, repeats), ALL_LEVERS: (all_levers, repeats)}
+    seconds = fastest_in_turn(sides, time.process_time)
     return [
-        Row(f"{shape}: transformers' T5, padded", rates[0], "examples/s", "higher"),
-        Row(f"{shape}: ours, same loss", rates[1], "examples/s", "higher"),
-        Row(f"{shape}: ours, all levers", rates[2], "examples/s", "higher"),
-        Row(f"{shape}: same loss, times as fast", rates[1] / rates[0], "x", "higher", must=3),
-        Row(f"{shape}: all levers, times as fast", rates[2] / rates[0], "x", "higher", must=6, aim=12),
+        *(Row(f"{shape}: {name}", num_examples / seconds[name], "examples/s", "higher") for name in sides),
+        Row(f"{shape}: same loss, times as fast", seconds[RIVAL] / seconds[SAME_LOSS], "x", "higher", must=3),
+        Row(f"{shape}: all levers, times as fast", seconds[RIVAL] / seconds[ALL_LEVERS], "x", "higher", must=6, aim=12),
     ]
 
 
@@ -99,7 +100,7 @@ def our_steps(
     choices: TokenChoices,
     batches: Sequence[TrainingBatch],
 ) -> Callable[[], None]:
-    """A call that takes one step for each batch, as `fit_generator` takes them."""
+    """Build a call of one step per batch, as in `fit_generator`."""
     model = new_generator(settings, vocabulary, seed=0, softmax=softmax)
     loss_of = NextItemLoss(softmax, choices, 0.0, torch.device("cpu"))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01, fused=True)
@@ -116,16 +117,5 @@ def our_steps(
     return call
 
 
-def fastest_turns(calls: Sequence[Callable[[], None]], repeats: int) -> list[float]:
-    """Processor seconds of each call's fastest turn."""
-    seconds = [float("inf")] * len(calls)
-    for _ in range(repeats):
-        for place, call in enumerate(calls):
-            started = time.process_time()
-            call()
-            seconds[place] = min(seconds[place], time.process_time() - started)
-    return seconds
-
-
 if __name__ == "__main__":
-    sys.exit(run_benchmark(measure))
+    sys.exit(run_benchmark(rows))

@@ -1,4 +1,4 @@
-"""The rival of `speed.train`: transformers' T5 as a training loop is usually written around it."""
+"""The rival of `speed.train`: transformers' T5 in a usual training loop."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,11 +9,11 @@ from clairo_core.tokens.vocabulary import PAD
 from training.generator.examples import TrainingBatch
 
 IGNORED = -100
-"""The label that transformers leaves out of its loss."""
+"""Label that transformers leaves out of its loss."""
 
 
 def padded_steps(model: T5ForConditionalGeneration, batches: Sequence[TrainingBatch]) -> Callable[[], None]:
-    """A call that takes one step for each batch: the model's own loss, AdamW as torch makes it, gradients clipped."""
+    """Build a call of one step per batch: the model's own loss, torch's default AdamW, gradients clipped."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
     inputs = []
     for batch in batches:

@@ -1,21 +1,22 @@
-"""Time and memory of learning a vocabulary, beside the slow twin of the tests, and their growth with the corpus.
+"""Measure time and memory of learning a vocabulary, beside the tests' slow twin, and as the corpus grows.
 
     python -m benchmarks.speed.vocabulary [--json FILE] [--quick]
 
-Everything runs on one core. A time is the fastest of several runs of the compiled, warm kernels: other work on the
-machine only ever adds to it. Memory is the peak of a process that does nothing else, Python and numba included.
+One core. A time is the fastest of several runs of the compiled, warm kernels: other work on the machine only ever adds
+to it. Memory is the peak of a process that does nothing else, Python and numba included.
 """
 
 import itertools
-import time
+import sys
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
+from benchmarks.memory import in_own_process, peak_bytes
 from benchmarks.report import Row, run_benchmark
 from benchmarks.speed.corpora import Corpus, instruments, long_histories, made_corpus
-from benchmarks.speed.measure import fastest, in_own_process, peak_bytes
+from benchmarks.speed.timing import fastest, timed
 from clairo_core.sequences import ItemSequences
 from tests import slow_tokenizer
 
@@ -28,7 +29,7 @@ MOST_EXPONENT = 1.15
 
 
 def rows(quick: bool) -> tuple[str, list[Row]]:
-    """What was measured on, and the table."""
+    """Describe the data, and measure learning and its growth."""
     text, both = instruments(("text",)), instruments(("text", "image"))
     repeats = 2 if quick else 5
     table = [
@@ -42,18 +43,18 @@ def rows(quick: bool) -> tuple[str, list[Row]]:
 
 
 def learning_rows(corpus: Corpus, repeats: int, seconds: tuple[float, float], gigabytes: float) -> list[Row]:
-    """Time and peak memory of the whole vocabulary; `seconds` is (must, aim)."""
-    given = partial(Corpus, corpus.name, corpus.feature_sets, corpus.category_sizes, corpus.sequences)
+    """Time and peak memory of learning the whole vocabulary; `seconds` is (must, aim)."""
+    given = partial(Corpus, corpus.name, corpus.feature_sets, corpus.space, corpus.sequences)
     took, peak, _ = in_own_process(partial(timed_learning, given, VOCABULARY_SIZE, repeats))
-    title = f"{VOCABULARY_SIZE // 1000}k vocabulary, {len(corpus.category_sizes)} features an item"
+    title = f"{VOCABULARY_SIZE // 1000}k vocabulary, {corpus.num_categories} features per item"
     return [
         Row(title, took, "s", "lower", *seconds),
-        Row(f"{title}: peak memory in all", peak / 1e9, "GB", "lower", gigabytes),
+        Row(f"{title}: peak memory", peak / 1e9, "GB", "lower", gigabytes),
     ]
 
 
 def timed_learning(make_corpus: Callable[[], Corpus], vocabulary_size: int, repeats: int) -> tuple[float, int, int]:
-    """Seconds of the fastest run, the process's peak bytes, and interactions."""
+    """Seconds of the fastest run, peak bytes of the process, and number of interactions."""
     corpus = make_corpus()
     corpus.part(10).learn_rules(10)  # loads the kernels
     took = fastest(lambda: corpus.learn(vocabulary_size), repeats)
@@ -61,14 +62,14 @@ def timed_learning(make_corpus: Callable[[], Corpus], vocabulary_size: int, repe
 
 
 def twin_rows(corpus: Corpus, num_rules: int) -> list[Row]:
-    """Our time beside that of the slow twin, on a piece that it can finish, after a look that both agree."""
+    """Our time beside the slow twin's, on a part that it can finish; exits if their rules differ."""
     ours = corpus.learn_rules(num_rules)
     took = fastest(lambda: corpus.learn_rules(num_rules), 5)
     table = ours.feature_tokens(corpus.feature_sets)
     sets = [table[rows].tolist() for rows in corpus.sequences]
-    started = time.perf_counter()
-    theirs = slow_tokenizer.learn(sets, ours.first_merge_token, num_rules, num_categories=table.shape[1])
-    twin_took = time.perf_counter() - started
+    theirs, twin_took = timed(
+        lambda: slow_tokenizer.learn(sets, ours.first_merge_token, num_rules, num_categories=table.shape[1])
+    )
     if [(rule.left, rule.right) for rule in theirs] != list(zip(ours.left.tolist(), ours.right.tolist(), strict=True)):
         raise SystemExit("the compiled kernels and the slow twin learned different rules; run tests/unit first")
     title = f"{len(sets):,} histories, {num_rules:,} rules"
@@ -80,13 +81,13 @@ def twin_rows(corpus: Corpus, num_rules: int) -> list[Row]:
 
 
 def long_history_rows(repeats: int) -> list[Row]:
-    """Whole long histories beside the same ones cut into short pieces."""
+    """Time on long histories, beside the same histories cut into short pieces."""
     whole = long_histories()
-    cut = Corpus(whole.name, whole.feature_sets, whole.category_sizes, in_pieces(whole.sequences))
+    cut = Corpus(whole.name, whole.feature_sets, whole.space, in_pieces(whole.sequences))
     cut_took = fastest(lambda: cut.learn_rules(LONG_RULES), repeats)
     whole_took = fastest(lambda: whole.learn_rules(LONG_RULES), repeats)
     mean = len(whole.sequences.items) / len(whole.sequences)
-    title = f"{whole.name}, {mean:.0f} items a history, {LONG_RULES:,} rules"
+    title = f"{whole.name}, {mean:.0f} items per history, {LONG_RULES:,} rules"
     return [
         Row(title, whole_took, "s", "lower"),
         Row(f"{title}: in pieces of {CHUNK} items", cut_took, "s", "lower"),
@@ -95,19 +96,19 @@ def long_history_rows(repeats: int) -> list[Row]:
 
 
 def in_pieces(sequences: ItemSequences) -> ItemSequences:
-    """The sequences cut after every so many items."""
+    """The sequences cut into pieces of CHUNK items."""
     starts = [np.arange(start, end, CHUNK) for start, end in itertools.pairwise(sequences.offsets)]
     return ItemSequences(sequences.items, np.append(np.concatenate(starts), len(sequences.items)))
 
 
 def growth_rows(sizes: tuple[int, ...]) -> list[Row]:
-    """Time and memory as a Zipf corpus grows, and the exponent that fits the times."""
+    """Time and memory as a Zipf corpus grows, and the fitted exponent of time."""
     table, seconds, peaks, counts = [], [], [], []
     for size in sizes:
         call = partial(made_corpus, size, num_items=20_000, num_codebooks=4)
         took, peak, count = in_own_process(partial(timed_learning, call, GROWTH_SIZE, 1))
         title = f"made Zipf corpus, {count:,} interactions"
-        table += [Row(title, took, "s", "lower"), Row(f"{title}: peak memory in all", peak / 1e9, "GB", "lower")]
+        table += [Row(title, took, "s", "lower"), Row(f"{title}: peak memory", peak / 1e9, "GB", "lower")]
         seconds.append(took)
         peaks.append(peak)
         counts.append(count)
@@ -121,4 +122,4 @@ def growth_rows(sizes: tuple[int, ...]) -> list[Row]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run_benchmark(rows))
+    sys.exit(run_benchmark(rows))

@@ -11,8 +11,8 @@ import pytest
 from benchmarks.report import Row
 from benchmarks.shop.faults import measured_faults
 from benchmarks.shop.load import measured_load
-from benchmarks.shop.shop import Shop, running_shop
-from benchmarks.shop.shop_benchmark import Times, measured_on
+from benchmarks.shop.run_on_shop import Times, measured_on
+from benchmarks.shop.running_shop import Shop, running_shop
 from benchmarks.shop.traffic import Kind
 
 CAPACITY_SECONDS = 1.0

@@ -1,11 +1,11 @@
-"""More than the service can do, for a few seconds; `python -m benchmarks.shop.soak` does it for minutes."""
+"""More than the service can do, for a few seconds; `python -m benchmarks.speed.soak` does it for minutes."""
 
 import asyncio
 from pathlib import Path
 
-from benchmarks.shop.soak import OK, TOO_MANY, soaked
-from benchmarks.speed.serve_bundle import different_bodies
-from benchmarks.speed.serve_process import served_bundle
+from benchmarks.service.service_process import served_bundle
+from benchmarks.speed.random_bundle import different_bodies
+from benchmarks.speed.soak import OK, TOO_MANY, soaked
 from tests.tiny import tiny_bundle
 
 DEADLINE_SECONDS = 20.0

@@ -1,7 +1,4 @@
-"""A shop's back end as an operator runs it: two workers, PostgreSQL and Redis, each a process that can be killed.
-
-Knows processes and what the store holds; knows nothing of what clients ask.
-"""
+"""Run a shop's back end as an operator does: two workers, PostgreSQL and Redis, each a process that can be killed."""
 
 import time
 from collections.abc import Iterator
@@ -10,24 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from benchmarks.service.service_process import OUTPUT_FILE, ServiceProcess, serving_module
 from benchmarks.shop import shifted_clock
-from benchmarks.shop.bundles import Shelf, fill_shelf
-from benchmarks.speed.serve_process import OUTPUT_FILE, ServiceProcess, serving_module
+from benchmarks.shop.shelf import Shelf, fill_shelf
 from tests.postgres_server import PostgresServer
 from tests.redis_server import RedisProcess, running_redis
 
 NUM_WORKERS = 2
 DEADLINE_SECONDS = 5.0
-"""More than a shop's page would wait."""
+"""Longer than a shop's page would wait."""
 JOBS_DONE_SECONDS = 120
 
 
 @dataclass(frozen=True)
 class Shop:
-    """Everything that runs."""
+    """All running parts of a shop."""
 
     name: str
-    """What is served, in words."""
+    """Description of the served bundle."""
     service: ServiceProcess
     postgres: PostgresServer
     redis: RedisProcess
@@ -35,32 +32,32 @@ class Shop:
     database: str
     data_dir: Path
     clock: Path
-    """The file that sets the service's clock: see `shop.shifted_clock`."""
+    """File that sets the service's clock; see `shifted_clock`."""
 
     def rows_of(self, query: str) -> list[list[str]]:
-        """What the database answers, a list a row."""
+        """Rows that the database answers, as text."""
         return [line.split("|") for line in self.postgres.execute(query, self.database).splitlines()]
 
     def wait_for_jobs(self) -> None:
-        """Until no bulk job is left to be worked on."""
+        """Wait until no bulk job is waiting or running."""
         give_up_at = time.monotonic() + JOBS_DONE_SECONDS
         while self.rows_of("SELECT 1 FROM jobs WHERE state IN ('waiting', 'running') LIMIT 1"):
             if time.monotonic() > give_up_at:
-                raise SystemExit(f"bulk jobs were not done after {JOBS_DONE_SECONDS} seconds")
+                raise SystemExit(f"bulk jobs are not done after {JOBS_DONE_SECONDS} seconds")
             time.sleep(0.2)
 
     @property
     def log(self) -> str:
-        """All that the service has printed."""
+        """Output of the service so far."""
         return (self.data_dir / OUTPUT_FILE).read_text(encoding="utf-8", errors="replace")
 
     @property
     def is_whole(self) -> bool:
-        """Whether another worker serves in place of each that ended."""
+        """Whether every ended worker has been replaced."""
         return self.log.count("another one starts") == self.log.count("serves in place of one that ended")
 
     def num_tracebacks(self) -> int:
-        """Errors that nobody foresaw, as the service's log tells."""
+        """Number of unhandled errors in the service's log."""
         return self.log.count("Traceback")
 
 
@@ -68,7 +65,7 @@ class Shop:
 def running_shop(
     folder: Path, bundle: Path | None = None, *, can_set_clock: bool = False, **settings: object
 ) -> Iterator[Shop]:
-    """Start all of it, with files of its own in `folder`; with `can_set_clock`, by a clock of its own too.
+    """Start a shop with its files in `folder`, and with its own clock if `can_set_clock`.
 
     `settings` are those of `service.settings`, by name.
     """

@@ -1,7 +1,6 @@
-"""Ask a service as many clients do: each again once it is answered, or at a constant rate whatever the answers take.
+"""Load a service over HTTP: closed loop (each client waits for its answer), or at a constant rate.
 
-Knows HTTP/1.1 on kept connections, as little of it as our service needs: a client that costs more than the service
-would measure itself. Knows nothing of what is asked.
+The client speaks only the HTTP/1.1 that our service needs, on kept connections: a costlier client would measure itself.
 """
 
 import asyncio
@@ -17,21 +16,21 @@ import numpy as np
 
 NO_ANSWER = 0
 IDLE_SECONDS = 2.0
-"""A connection that nobody used for longer is not used again: servers close them, ours after 5 seconds."""
+"""Idle connections older than this are not reused: servers close them, ours after 5 seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One request's end."""
+    """Outcome of one request."""
 
     status: int
-    """The HTTP status; NO_ANSWER if the connection broke."""
+    """HTTP status; NO_ANSWER if the connection broke."""
     seconds: float
-    """Since it was sent, or since it was to be sent."""
+    """Since it was sent; at a constant rate, since it was due."""
 
     @property
     def is_good(self) -> bool:
-        """Whether the service did what it was asked."""
+        """Whether the status is 2xx."""
         return 200 <= self.status < 300
 
 
@@ -46,23 +45,23 @@ class Load(Generic[AnsweredKind]):
     seconds: float
 
     def with_status(self, status: int) -> int:
-        """How many were answered so."""
+        """Number of answers with this status."""
         return sum(answer.status == status for answer in self.answers)
 
     @property
     def per_second(self) -> float:
-        """Good answers a second."""
+        """Good answers per second."""
         return sum(answer.is_good for answer in self.answers) / self.seconds
 
     def percentile_ms(self, percent: float) -> float:
-        """Of the good answers' times."""
+        """Percentile of the good answers' times; infinite if there is none."""
         seconds = [answer.seconds for answer in self.answers if answer.is_good]
         return 1000 * float(np.percentile(seconds, percent)) if seconds else float("inf")
 
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """What came back."""
+    """Status, media type and body of an answer."""
 
     status: int
     media_type: str
@@ -79,7 +78,7 @@ class Connection:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether the server will still have it open."""
+        """Whether the server still keeps it open."""
         return time.perf_counter() - self._last_used_at < IDLE_SECONDS and not self._reader.at_eof()
 
     @classmethod
@@ -91,7 +90,7 @@ class Connection:
     async def ask(
         self, method: str, path: str, body: bytes = b"", content_type: str = "application/json"
     ) -> HttpAnswer:
-        """One request and its answer.
+        """Send a request, and read its answer.
 
         Raises:
             OSError, IncompleteReadError: the connection broke.
@@ -100,20 +99,20 @@ class Connection:
         self._writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         lines = (await self._reader.readuntil(b"\r\n\r\n")).lower().split(b"\r\n")
         headers = {name: value.strip() for name, _, value in (line.partition(b":") for line in lines[1:])}
-        # An answer without a body, 204, has no length either.
+        # A 204 has neither body nor length.
         content = await self._reader.readexactly(int(headers.get(b"content-length", b"0")))
         self._last_used_at = time.perf_counter()
         return HttpAnswer(int(lines[0].split()[1]), headers.get(b"content-type", b"").decode(), content)
 
     async def close(self) -> None:
-        """Say goodbye, if anybody is there."""
+        """Close it; a broken connection is fine."""
         self._writer.close()
         with suppress(OSError):
             await self._writer.wait_closed()
 
 
 class ConnectionPool:
-    """Connections to one service: the one that was used last is used next, and a new one opened where all are busy."""
+    """Connections to one service: reuse the most recent idle one, else open another."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -122,12 +121,12 @@ class ConnectionPool:
     async def ask(
         self, method: str, path: str, body: bytes = b"", content_type: str = "application/json"
     ) -> HttpAnswer:
-        """One request and its answer.
+        """Send a request, and read its answer.
 
         Raises:
-            OSError, IncompleteReadError: no connection could be opened, or it broke; it is not used again.
+            OSError, IncompleteReadError: no connection could be opened, or it broke and is dropped.
         """
-        # The newest is last: if that is stale, all are, but for those whose server was killed.
+        # The newest is last: if it is stale, so are the others, except those whose server was killed.
         while self._idle and not self._idle[-1].is_fresh:
             await self._idle.pop().close()
         connection = self._idle.pop() if self._idle else await Connection.open(self._url)
@@ -140,13 +139,13 @@ class ConnectionPool:
         return answer
 
     async def close(self) -> None:
-        """Say goodbye on all that nobody uses."""
+        """Close all idle connections."""
         while self._idle:
             await self._idle.pop().close()
 
 
 async def as_fast_as_answered(ask: Callable[[], Awaitable[None]], num_clients: int, seconds: float) -> float:
-    """`num_clients` clients, each asking again as soon as it is answered; the seconds that it took."""
+    """Run a closed loop of `num_clients` clients. Returns the seconds until all have their last answer."""
     started_at = time.perf_counter()
 
     async def client() -> None:
@@ -160,12 +159,15 @@ async def as_fast_as_answered(ask: Callable[[], Awaitable[None]], num_clients: i
 async def at_constant_rate(
     ask: Callable[[float], Coroutine[Any, Any, None]], per_second: float, seconds: float
 ) -> float:
-    """Ask every 1 / `per_second` seconds, whatever becomes of those before; the seconds until all are answered.
+    """Send a request every 1 / `per_second` seconds for `seconds`, answered or not.
 
     Args:
-        ask: gets the moment at which it was due, by `time.perf_counter`.
-        per_second: how often.
-        seconds: how long.
+        ask: gets the due time of its request, by `time.perf_counter`.
+        per_second: rate.
+        seconds: duration.
+
+    Returns:
+        The seconds until the last answer.
     """
     asking: set[asyncio.Task[None]] = set()
     started_at = time.perf_counter()
@@ -183,7 +185,7 @@ async def at_constant_rate(
 
 
 async def closed_loop(url: str, bodies: Iterator[bytes], num_clients: int, seconds: float) -> Load:
-    """`num_clients` clients who want recommendations, each asking again as soon as it is answered."""
+    """Request recommendations in a closed loop of `num_clients` clients."""
     answers: list[Answered] = []
     pool = ConnectionPool(url)
 
@@ -198,7 +200,7 @@ async def closed_loop(url: str, bodies: Iterator[bytes], num_clients: int, secon
 
 
 async def constant_rate(url: str, bodies: Iterator[bytes], per_second: float, seconds: float) -> Load:
-    """Recommendations wanted every 1 / `per_second` seconds; times count from when a request was due."""
+    """Request recommendations at a constant rate; times count from the due time."""
     answers: list[Answered] = []
     pool = ConnectionPool(url)
 

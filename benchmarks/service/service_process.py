@@ -1,7 +1,4 @@
-"""Run the service to be measured in a process of its own, as an operator would.
-
-Knows processes; knows nothing of what is asked of the service.
-"""
+"""Run the service in its own process, as an operator would."""
 
 import os
 import re
@@ -13,6 +10,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.memory import resident_mib
+
 START_SECONDS = 300
 STOP_SECONDS = 60
 OUTPUT_FILE = "output.txt"
@@ -20,26 +19,22 @@ OUTPUT_FILE = "output.txt"
 
 @dataclass(frozen=True)
 class ServiceProcess:
-    """A service that is ready."""
+    """A ready service."""
 
     url: str
     process_id: int
 
     def resident_mib(self) -> float:
-        """The memory that it holds now, its workers' included, from Linux's /proc."""
-        pages = 0
-        for process_id in (self.process_id, *children_of(self.process_id)):
-            with suppress(FileNotFoundError, ProcessLookupError):
-                pages += int(Path(f"/proc/{process_id}/statm").read_text(encoding="ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+        """Resident memory, its workers' included."""
+        return resident_mib((self.process_id, *children_of(self.process_id)))
 
     def worker_ids(self) -> list[int]:
-        """The processes that answer, where there are several, from Linux's /proc."""
+        """Process ids of the workers of a multi-process service, from Linux's /proc."""
         return [process_id for process_id in children_of(self.process_id) if b"spawn_main" in _command_of(process_id)]
 
 
 def _command_of(process_id: int) -> bytes:
-    """Empty for one that has ended, be it that nobody has asked how yet."""
+    """Command line of a process; empty once it has ended, waited for or not."""
     try:
         return Path(f"/proc/{process_id}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
@@ -47,10 +42,10 @@ def _command_of(process_id: int) -> bytes:
 
 
 def children_of(process_id: int) -> list[int]:
-    """The processes that this one started."""
+    """Process ids of the direct children, from Linux's /proc."""
     children = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        # The name, in brackets, can hold anything; the parent is the second field behind it. Some have gone already.
+        # The name, in brackets, can hold anything; the parent is the second field after it. Processes end meanwhile.
         with suppress(FileNotFoundError, ProcessLookupError):
             if int(stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1]) == process_id:
                 children.append(int(stat.parent.name))
@@ -59,7 +54,7 @@ def children_of(process_id: int) -> list[int]:
 
 @contextmanager
 def served_bundle(bundle: Path, data_dir: Path, **settings: object) -> Iterator[ServiceProcess]:
-    """`clairo-serve run` on one thread and a free port, until the caller is done; its output goes into `data_dir`.
+    """Run `clairo-serve run` on one thread and a free port; its output goes into `data_dir`.
 
     Settings are those of `service.settings`, by name.
     """
@@ -71,7 +66,7 @@ def served_bundle(bundle: Path, data_dir: Path, **settings: object) -> Iterator[
 def serving_module(
     module: str, bundle: Path, data_dir: Path, settings: Mapping[str, object], **variables: str
 ) -> Iterator[ServiceProcess]:
-    """As `served_bundle`, where another module runs the command line, with further environment variables."""
+    """As `served_bundle`, with another module as the command line, and further environment variables."""
     data_dir.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", module, "run", "--bundle", str(bundle), "--data-dir", str(data_dir)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CLAIRO_")}
@@ -97,10 +92,10 @@ def serving_module(
 
 def _url_once_ready(process: "subprocess.Popen[bytes]", log: Path) -> str:
     for _ in range(10 * START_SECONDS):
-        said = log.read_text(encoding="utf-8", errors="replace")
-        if found := re.search(r"Playground: (http://\S+)/", said):
+        output = log.read_text(encoding="utf-8", errors="replace")
+        if found := re.search(r"Playground: (http://\S+)/", output):
             return found[1]
         if process.poll() is not None:
-            raise SystemExit(f"the service did not start:\n{said}")
+            raise SystemExit(f"the service did not start:\n{output}")
         time.sleep(0.1)
     raise SystemExit(f"the service was not ready after {START_SECONDS} seconds:\n{log.read_text(encoding='utf-8')}")

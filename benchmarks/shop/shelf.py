@@ -1,19 +1,14 @@
-"""From one bundle, what a shop's shelf can hold: it, another that recommends otherwise, and one that is damaged.
-
-Knows bundle folders; knows nothing of services.
-"""
+"""Fill a shop's shelf from one bundle: the bundle, another with other recommendations, and a damaged one."""
 
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks.repository import DEMO_BUNDLE
 from clairo_core.bundle.bundle import bundle_id_of
 from clairo_core.bundle.manifest import digests_of, read_manifest, write_manifest
 from clairo_core.storage.array_file import load_arrays, save_arrays
 from tests.tiny import tiny_bundle
-
-TRAINED = Path("bundles/demo")
-"""What `make demo-bundle` makes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +22,17 @@ class Shelf:
 
     @property
     def serving_folder(self) -> Path:
-        """Of the first, which is served at the start."""
+        """Folder of the bundle that is served first."""
         return self.folder / "first"
 
 
 def fill_shelf(folder: Path, bundle: Path | None) -> tuple[str, Shelf]:
-    """Copy `bundle`, or the trained demo bundle if that is there, or else a small untrained one.
+    """Copy `bundle`, else the demo bundle, else a small untrained one.
 
     Returns:
-        What was taken, in words, and the shelf.
+        A description of the copied bundle, and the shelf.
     """
-    taken = bundle or (TRAINED if (TRAINED / "manifest.json").is_file() else None)
+    taken = bundle or (DEMO_BUNDLE if (DEMO_BUNDLE / "manifest.json").is_file() else None)
     folder.mkdir(parents=True)
     if taken is None:
         tiny_bundle(folder / "first", num_items=200)
@@ -56,7 +51,7 @@ def fill_shelf(folder: Path, bundle: Path | None) -> tuple[str, Shelf]:
 
 
 def _with_other_popularity(bundle: Path, target: Path, shift: int) -> str:
-    """A bundle whose items are popular otherwise, with files, digests and an id of its own."""
+    """Copy the bundle with other item counts, and so other digests and another id. Returns the id."""
     shutil.copytree(bundle, target)
     (counts,) = load_arrays(target / "popularity.npz", "counts")
     save_arrays(target / "popularity.npz", counts=counts + shift)
@@ -69,5 +64,5 @@ def _with_other_popularity(bundle: Path, target: Path, shift: int) -> str:
 
 
 def activation_path(bundle_id: str) -> str:
-    """Where a bundle is activated, whatever it measured."""
+    """Path that activates a bundle even if its metrics are worse."""
     return f"/bundles/{bundle_id}/activate?allow_worse=true"

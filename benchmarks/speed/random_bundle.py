@@ -1,7 +1,4 @@
-"""Write a bundle for `speed.serve` and `shop.soak`: the catalogue of `speed.generate`, a random T5.
-
-Knows bundles and request bodies; knows nothing of processes or clocks.
-"""
+"""Write a bundle to serve, and its requests: the catalogue of `speed.generate`, a random T5."""
 
 import itertools
 import json
@@ -11,7 +8,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from benchmarks.speed.generate_contest import MAX_HISTORY_ITEMS, SERVED, Corpus, contest_of
+from benchmarks.speed.corpora import Corpus
+from benchmarks.speed.generate_contest import SERVED, contest_of
 from clairo_core.bundle.bundle import BundleParts, write_bundle
 from clairo_core.generation.t5.generator_checkpoint import Softmax
 from clairo_core.items import Item
@@ -20,7 +18,7 @@ VOCABULARY_SIZE = 10_000
 
 
 def write_random_bundle(corpus: Corpus, folder: Path) -> None:
-    """A bundle without encoders, whose generator is of the published shape and scores what can be reached."""
+    """Write a bundle without encoders; its generator has the published shape and the softmax over reachable tokens."""
     with TemporaryDirectory() as checkpoint:
         contest = contest_of(corpus, VOCABULARY_SIZE, Path(checkpoint))
         config = Path(checkpoint) / "config.json"
@@ -45,19 +43,13 @@ def write_random_bundle(corpus: Corpus, folder: Path) -> None:
         )
 
 
-def histories_of(corpus: Corpus) -> list[list[str]]:
-    """Item ids of the newest items of every history of five and more."""
-    rows = [row for row, length in enumerate(corpus.sequences.lengths) if length >= 5]
-    return [[str(item) for item in corpus.sequences[row][-MAX_HISTORY_ITEMS:]] for row in rows]
-
-
 def different_bodies(histories: Sequence[Sequence[str]]) -> Iterator[bytes]:
-    """Requests without end, no two alike."""
+    """Bodies of requests without end, no two alike."""
     for seed in itertools.count():
         for history in histories:
             yield json.dumps({"history": history, "limit": 10, "include_seen": True, "seed": seed}).encode()
 
 
 def repeated_bodies(histories: Sequence[Sequence[str]], num_different: int) -> Iterator[bytes]:
-    """The same few requests over and over."""
+    """The same few bodies over and over."""
     return itertools.cycle(itertools.islice(different_bodies(histories), num_different))

@@ -1,0 +1,1 @@
+"""Start the service in its own process, and load it over HTTP."""
