@@ -13,9 +13,9 @@ from jaxtyping import Float64, Int, Int64
 from clairo_core.progress import Progress, silent
 from clairo_core.ranking import Mixture
 from clairo_core.sequences import ItemSequences
-from training.evaluation.choose_settings import USERS_A_BLOCK
 from training.evaluation.item_scorer import ItemScorer
 from training.evaluation.split import EvaluationSplit
+from training.evaluation.user_batches import USERS_PER_BLOCK
 from training.ranking.fit_mixture import MixtureExamples, fit_mixture, join_examples
 
 NUM_CANDIDATES = 50
@@ -60,10 +60,10 @@ def fit_scorer_mixture(
     counts = np.asarray(training_counts, dtype=np.int64)
     num_users = min(MAX_USERS, len(validation.targets))
     users = np.sort(np.random.default_rng(seed).permutation(len(validation.targets))[:num_users])
-    starts = range(0, len(users), USERS_A_BLOCK)
+    starts = range(0, len(users), USERS_PER_BLOCK)
     examples = join_examples(
         [
-            candidates_of(scorers, counts, validation, users[start : start + USERS_A_BLOCK])
+            candidates_of(scorers, counts, validation, users[start : start + USERS_PER_BLOCK])
             for start in progress(starts, "mixture: candidates", len(starts))
         ]
     )
