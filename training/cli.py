@@ -226,7 +226,7 @@ def compare(
     from training.config.load_preset import load_preset  # noqa: PLC0415
 
     chosen = tuple(load_preset(name.strip(), overrides or []) for name in presets.split(",") if name.strip())
-    from training.comparison.compare import ComparisonPlan, baseline_names, compare_on  # noqa: PLC0415
+    from training.comparison.run_comparison import ComparisonPlan, baseline_names, compare_on  # noqa: PLC0415
     from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
 
     names = baseline_names(baselines)

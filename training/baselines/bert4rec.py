@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.baselines.padded_windows import Windows
 from training.baselines.sequence_model import MAX_LENGTH, SequenceModelSettings
 from training.baselines.transformer_block import TransformerBlock, start_small
-from training.baselines.windows import Windows
 from training.losses.full_softmax_loss import full_softmax_loss
 
 NUM_HEADS = 2

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from training.baselines.padded_windows import Windows
 from training.baselines.sequence_model import SequenceModelSettings
-from training.baselines.windows import Windows
 from training.losses.full_softmax_loss import full_softmax_loss
 
 

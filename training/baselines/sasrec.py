@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from training.baselines.padded_windows import Windows
 from training.baselines.sequence_model import MAX_LENGTH, SequenceModelSettings
 from training.baselines.transformer_block import TransformerBlock, start_small
-from training.baselines.windows import Windows
 from training.losses.full_softmax_loss import full_softmax_loss
 
 NUM_HEADS = 2

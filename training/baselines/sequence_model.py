@@ -9,7 +9,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
 from clairo_core.sequences import ItemSequences
-from training.baselines.windows import Windows, last_windows
+from training.baselines.padded_windows import Windows, last_windows
 
 MAX_LENGTH = 50
 """Items of a history that are looked at."""

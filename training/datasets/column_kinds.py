@@ -30,10 +30,10 @@ def check_column_names(path: Path, found: Sequence[str], wanted: Iterable[str]) 
             raise DatasetError(f"{path}: {found.count(name)} columns are named {name!r}, expected one; rename them")
 
 
-def text_of(value: Any) -> str | None:
+def value_as_text(value: Any) -> str | None:
     """A value as words; a list's parts are joined by commas, what is missing or blank is None.
 
-    >>> text_of(["Comedy", None, 7.0])
+    >>> value_as_text(["Comedy", None, 7.0])
     'Comedy, 7'
 
     Raises:
@@ -49,5 +49,5 @@ def text_of(value: Any) -> str | None:
         # Arrow writes 7.0 as 7; the same number gives the same words from every format.
         return repr(value).removesuffix(".0")
     if isinstance(value, list):
-        return ", ".join(part for part in map(text_of, value) if part is not None) or None
+        return ", ".join(part for part in map(value_as_text, value) if part is not None) or None
     raise TypeError(type(value).__name__)

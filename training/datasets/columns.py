@@ -17,7 +17,7 @@ from training.datasets.arrow_columns import (
     refuse_where,
     safely_cast,
 )
-from training.datasets.column_kinds import text_of
+from training.datasets.column_kinds import value_as_text
 from training.datasets.table_files import SourceTable
 
 
@@ -54,7 +54,7 @@ def text_column(source: SourceTable, field: str) -> list[str | None]:
         )
     texts = column.cast(pa.large_string())
     _refuse_nul(source, field, texts)
-    return [text_of(text) for text in texts.to_pylist()]
+    return [value_as_text(text) for text in texts.to_pylist()]
 
 
 def picture_column(source: SourceTable, field: str) -> list[bytes | str | None]:
@@ -116,7 +116,7 @@ def _joined_lists(source: SourceTable, field: str, column: pa.Array) -> list[str
     texts: list[str | None] = []
     for row, values in enumerate(column.to_pylist()):
         try:
-            text = text_of(values)
+            text = value_as_text(values)
         except TypeError as error:
             raise source.error(row, field, f"the list holds {error}, expected text or numbers") from error
         if text is not None and "\0" in text:

@@ -31,7 +31,7 @@ _LONGEST_PATH_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ItemTables:
+class LoadedItems:
     """All items of the source, in row order."""
 
     items: tuple[Item, ...]
@@ -40,7 +40,7 @@ class ItemTables:
     is_wanted: Bool[np.ndarray, "item"]
 
 
-def read_items(description: DatasetDescription, progress: Progress = silent) -> ItemTables:
+def read_items(description: DatasetDescription, progress: Progress = silent) -> LoadedItems:
     """Read the items and what belongs to them.
 
     Raises:
@@ -69,7 +69,7 @@ def read_items(description: DatasetDescription, progress: Progress = silent) -> 
     codes = None
     if description.codes is not None and description.codes.columns:
         codes = _codes(description.codes, source, progress)
-    return ItemTables(items, codes, picture_origin, is_wanted)
+    return LoadedItems(items, codes, picture_origin, is_wanted)
 
 
 def _read_items_table(description: DatasetDescription, progress: Progress) -> SourceTable:

@@ -16,7 +16,7 @@ import pyarrow.json as arrow_json
 
 from clairo_core.errors import DatasetError, RowError
 from clairo_core.progress import Progress, silent
-from training.datasets.column_kinds import ColumnKind, check_column_names, text_of
+from training.datasets.column_kinds import ColumnKind, check_column_names, value_as_text
 from training.datasets.line_count import count_lines
 
 _BLOCK_BYTES = 16 * 1024 * 1024
@@ -193,7 +193,7 @@ def _as_picture(value: Any) -> str:
 
 def _as_text(value: Any) -> str | None:
     try:
-        text = text_of(value)
+        text = value_as_text(value)
     except TypeError as error:
         raise TypeError("text, a number, or a list of these") from error
     return None if text is None else _encodable(text)

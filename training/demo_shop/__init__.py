@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from clairo_core.errors import SettingsError
 from clairo_core.progress import Progress, silent
 from clairo_core.storage.replaced_file import replace_text, replaced_file
-from training.demo_shop.pictures import encode_png, paint_picture
+from training.demo_shop.product_pictures import encode_png, paint_picture
 from training.demo_shop.products import Product, invent_products
 from training.demo_shop.shoppers import Purchase, go_shopping
 from training.demo_shop.words import write_words

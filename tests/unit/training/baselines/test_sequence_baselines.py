@@ -20,9 +20,9 @@ from training.baselines.fit_sequence_model import (
     load_sequence_model,
 )
 from training.baselines.gru4rec import Gru4Rec
+from training.baselines.padded_windows import Windows, last_windows, number_of_window_batches, window_batches
 from training.baselines.sasrec import SasRec
 from training.baselines.sequence_model import SequenceModelSettings, SequenceScorer
-from training.baselines.windows import Windows, last_windows, number_of_window_batches, window_batches
 from training.evaluation.metrics import ranks_by_scores
 from training.evaluation.split import EvaluationSplit
 

@@ -22,7 +22,7 @@ from training.demo_shop import phrases, shoppers, words, write_demo_shop
 from training.demo_shop.motifs import MOTIF_DRAWINGS
 from training.demo_shop.patterns import PATTERN_DRAWINGS
 from training.demo_shop.pen import SIDE
-from training.demo_shop.pictures import PALETTE_COLOURS, SILHOUETTES, paint_picture
+from training.demo_shop.product_pictures import PALETTE_COLOURS, SILHOUETTES, paint_picture
 from training.demo_shop.products import (
     KINDS,
     MAKES,
