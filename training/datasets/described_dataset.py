@@ -1,7 +1,4 @@
-"""Turn a dataset's description into the dataset: read its tables, look up, filter, sort.
-
-Knows in which order the steps go; each step is in a module of its own.
-"""
+"""Turn a dataset's description into the dataset: read its tables, look up ids, filter, sort."""
 
 from clairo_core.progress import Progress, silent
 from training.datasets.description import DatasetDescription
@@ -11,10 +8,10 @@ from training.datasets.tables import Dataset, build_dataset
 
 
 def load_described_dataset(description: DatasetDescription, progress: Progress = silent) -> Dataset:
-    """Read everything that the description names.
+    """Read the described tables.
 
     Raises:
-        DatasetError: a file is not what the description says; the text names file, row and field.
+        DatasetError: a file does not match the description; the text names file, row and field.
     """
     tables = read_items(description, progress)
     described = description.interactions

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from clairo_core.errors import DatasetError
 from clairo_core.items import Item
 from clairo_core.sequences import ItemSequences
-from training.datasets.code_vectors import one_for_each_code, with_codes_as_vectors
+from training.datasets.code_vectors import one_hot_codes, with_codes_as_vectors
 from training.datasets.tables import Codes, Dataset, build_dataset
 
 NAMES, SIZES = ("text_0", "text_1", "image_0", "rq"), (3, 2, 4, 2)
@@ -32,7 +32,7 @@ def test_each_family_of_columns_becomes_a_modality_and_replaces_the_codes() -> N
 @given(st.lists(st.tuples(*(st.integers(0, size - 1) for size in SIZES)), min_size=1, max_size=8))
 def test_the_codes_can_be_read_back_from_the_vectors(codes: list[tuple[int, ...]]) -> None:
     table = np.array(codes, dtype=np.int32)
-    vectors = one_for_each_code(table, list(SIZES))
+    vectors = one_hot_codes(table, list(SIZES))
     ends = np.cumsum(SIZES)
     found = [part.argmax(axis=1) for part in np.split(vectors, ends[:-1], axis=1)]
     assert np.stack(found, axis=1).tolist() == table.tolist()
