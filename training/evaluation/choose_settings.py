@@ -47,7 +47,7 @@ def best_on_validation(
         if value > best_value:
             best, best_value = (settings, scorer), value
     if best is None:
-        raise TrainingError(f"{label}: there are no settings to choose from; name at least one of each")
+        raise TrainingError(f"{label}: got no candidate settings, expected at least one; name some")
     return Choice(*best, tuple(tried))
 
 

@@ -126,7 +126,7 @@ def test_a_deterministic_cycle_is_learned(name: str, num_epochs: int, tmp_path: 
     )
     assert state.best_ndcg == 1.0
     assert state.losses[-1] < state.losses[0]
-    # What is returned is the best epoch's model, not the last one's.
+    # The best epoch's model is returned, not the last one's.
     _, masked = ranks_by_scores(scorer.scores(split.histories), split.targets, split.histories)
     assert masked.tolist() == [1] * NUM_ITEMS
 
