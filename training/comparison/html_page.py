@@ -22,7 +22,7 @@ def html_of(comparison: Comparison) -> str:
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(comparison.dataset)}: comparison</title><style>{style_sheet()}</style></head><body>
 <header><h1>{escape(comparison.dataset)}, {escape(comparison.split)} split</h1>
-<p>Predict the held-out next item of each user: {_users(comparison)}. Full ranking over
+<p>{_users(comparison)}, each with one held-out next item to predict. Full ranking over
 {comparison.num_items:,} items by item id; ties count against the target. Ranges are 95% bootstrap intervals over users
 ({comparison.num_resamples:,} resamples).</p></header>
 <input type="radio" name="mode" id="masked" checked><input type="radio" name="mode" id="allowed">
@@ -38,7 +38,7 @@ each user's ranks.</footer>
 
 def _users(comparison: Comparison) -> str:
     if comparison.num_users < comparison.num_users_in_split:
-        return f"a seeded sample of {comparison.num_users:,} of {comparison.num_users_in_split:,} users"
+        return f"A seeded sample of {comparison.num_users:,} of {comparison.num_users_in_split:,} users"
     return f"{comparison.num_users:,} users"
 
 

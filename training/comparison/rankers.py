@@ -226,7 +226,7 @@ def _rank_mixture(
     mixture = fit_scorer_mixture(
         components, count_popularity(training, num_items), validation_split(dataset), progress=setup.progress
     )
-    note = "scores added per item; weights by training count and history length, fitted on validation"
+    note = "added in item space; weights by training count and history length, fitted on validation"
     keep_scored(setup, folder, mixture, "mixture", note)
 
 

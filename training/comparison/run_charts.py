@@ -32,7 +32,7 @@ def _latency(comparison: Comparison) -> str:
         milliseconds = [figure for run in comparison.details[ranker] for figure in run.milliseconds]
         if milliseconds:
             low, middle, high = np.quantile(milliseconds, (0.05, 0.5, 0.95)).tolist()
-            text = f"{middle:.3g} ms"
+            text = f"{middle:.{2 if middle < 1 else 3}g} ms"
             spans.append(Span(ranker, middle, low, high, series_of(comparison, ranker), text, "5th to 95th percentile"))
     if not spans:
         return ""
