@@ -23,7 +23,7 @@ from clairo_core.bundle.bundle import load_bundle
 from clairo_core.generation.t5.generator import choose_device
 from training.config.load_preset import load_preset
 from training.datasets import Dataset
-from training.datasets.tables import build_dataset
+from training.datasets.dataset import build_dataset
 from training.evaluation.metrics import paired_difference, recall_at
 from training.evaluation.rankings import generated_ranks, rank_with_scores
 from training.evaluation.split import EvaluationSplit, test_split, validation_split

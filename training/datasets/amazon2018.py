@@ -22,10 +22,10 @@ from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
 from training.datasets.column_kinds import ColumnKind
 from training.datasets.columns import id_column
+from training.datasets.dataset import Dataset, PictureOrigin, build_dataset
 from training.datasets.interactions_table import build_sequences, find_interactions
 from training.datasets.json_lines import json_records, read_json_lines
 from training.datasets.table_files import SourceTable
-from training.datasets.tables import Dataset, PictureOrigin, build_dataset
 
 _MIN_INTERACTIONS = 5
 _REVIEWS_SUFFIX = "_5.json.gz"

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32, Int
 
 from clairo_core.errors import DatasetError
-from training.datasets.tables import Dataset
+from training.datasets.dataset import Dataset
 
 SUFFIX = "_codes"
 _NUMBER = re.compile(r"_?\d+$")

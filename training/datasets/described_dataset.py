@@ -1,10 +1,10 @@
 """Turn a dataset's description into the dataset: read its tables, look up ids, filter, sort."""
 
 from clairo_core.progress import Progress, silent
+from training.datasets.dataset import Dataset, build_dataset
 from training.datasets.description import DatasetDescription
 from training.datasets.interactions_table import build_sequences, read_interactions
 from training.datasets.items_table import read_items
-from training.datasets.tables import Dataset, build_dataset
 
 
 def load_described_dataset(description: DatasetDescription, progress: Progress = silent) -> Dataset:

@@ -16,6 +16,7 @@ from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
 from training.datasets.column_kinds import ColumnKind
 from training.datasets.columns import id_column, picture_column, text_column
+from training.datasets.dataset import Codes, PictureOrigin
 from training.datasets.description import (
     CodesDescription,
     DatasetDescription,
@@ -23,7 +24,6 @@ from training.datasets.description import (
 )
 from training.datasets.number_columns import code_columns, vector_column
 from training.datasets.table_files import SourceTable, read_table, row_number
-from training.datasets.tables import Codes, PictureOrigin
 
 T = TypeVar("T")
 

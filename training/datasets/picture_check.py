@@ -8,8 +8,8 @@ from clairo_core.encoders.pictures import decode_picture
 from clairo_core.errors import ContentError, RowError
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
+from training.datasets.dataset import Codes, Dataset, PictureOrigin, build_dataset
 from training.datasets.table_files import row_error
-from training.datasets.tables import Codes, Dataset, PictureOrigin, build_dataset
 
 _SHORTEST_SIDE = 128
 """Large JPEGs are read to the end, but decoded at reduced size."""

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Int32
 
 from clairo_core.sequences import ItemSequences
-from training.datasets.tables import Dataset
+from training.datasets.dataset import Dataset
 
 MIN_ITEMS_TO_EVALUATE = 3
 

@@ -9,7 +9,7 @@ from clairo_core.errors import DatasetError
 from clairo_core.items import Item
 from clairo_core.sequences import ItemSequences
 from training.datasets.code_vectors import one_hot_codes, with_codes_as_vectors
-from training.datasets.tables import Codes, Dataset, build_dataset
+from training.datasets.dataset import Codes, Dataset, build_dataset
 
 NAMES, SIZES = ("text_0", "text_1", "image_0", "rq"), (3, 2, 4, 2)
 

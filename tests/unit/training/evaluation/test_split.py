@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from clairo_core.items import Item
 from clairo_core.sequences import ItemSequences
 from training.datasets import Dataset
-from training.datasets.tables import build_dataset
+from training.datasets.dataset import build_dataset
 from training.evaluation import split as splits
 
 NUM_ITEMS = 6
