@@ -205,7 +205,7 @@ def compare(
     presets: Annotated[str, typer.Option(help="Presets to train: names or TOML files, comma-separated.")] = "",
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Override a setting of all presets, such as fit.max_epochs=10."),
+        typer.Option("--set", help="Override a setting of every preset; repeatable."),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds of presets and neural baselines.")] = 1,
     bundles: Annotated[
