@@ -47,7 +47,7 @@ def best_on_validation(
         if value > best_value:
             best, best_value = (settings, scorer), value
     if best is None:
-        raise TrainingError(f"{label}: got no candidate settings, expected at least one; name some")
+        raise TrainingError(f"{label}: got no settings to choose from, expected at least one; name some")
     return Choice(*best, tuple(tried))
 
 
