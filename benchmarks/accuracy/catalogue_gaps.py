@@ -23,7 +23,7 @@ from benchmarks.accuracy.training_runs import BUNDLES, QUICK, load_trained, rank
 from benchmarks.report import Row, add_settings_flag, run_benchmark
 from training.config.load_preset import load_preset
 from training.datasets import Dataset
-from training.datasets.tables import build_dataset
+from training.datasets.dataset import build_dataset
 from training.evaluation.metrics import recall_at
 from training.evaluation.split import EvaluationSplit, test_split, validation_split
 from training.pipeline.run import train_bundle

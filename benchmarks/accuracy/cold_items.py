@@ -36,7 +36,7 @@ from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
 from training.config.load_preset import load_preset
 from training.datasets import Dataset
-from training.datasets.tables import build_dataset
+from training.datasets.dataset import build_dataset
 from training.pipeline.run import train_bundle
 from training.workbench.progress_bar import progress_bar
 

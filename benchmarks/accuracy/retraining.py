@@ -24,8 +24,8 @@ from clairo_core.sequences import ItemSequences
 from training.config.load_preset import load_preset
 from training.config.preset import DatasetSettings, Preset
 from training.datasets import Dataset
+from training.datasets.dataset import build_dataset
 from training.datasets.open_dataset import open_dataset
-from training.datasets.tables import build_dataset
 from training.demo_shop import write_demo_shop
 from training.evaluation.metrics import ndcg_at
 from training.evaluation.rankings import generated_ranks

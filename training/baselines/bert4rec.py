@@ -1,8 +1,8 @@
-"""BERT4Rec: self-attention both ways over a history in which some items are masked, to guess those.
+"""BERT4Rec: bidirectional self-attention over a history, trained to predict masked items.
 
 Source: Sun et al. 2019, "BERT4Rec: Sequential Recommendation with Bidirectional Encoder Representations from
-Transformer". As there, some windows mask their last item alone, because that is what will be asked. We differ: half of
-them do, blocks norm first, each epoch masks anew rather than from a few copies made beforehand, and the output layer
+Transformer". As there, some windows mask only their last item, the task of inference. We differ: half of the windows
+do, blocks are pre-norm, masks are drawn again each epoch instead of from a few prepared copies, and the output layer
 is the item embeddings alone, without a bias or another matrix.
 """
 
@@ -11,27 +11,27 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.baselines.padded_windows import Windows
 from training.baselines.sequence_model import MAX_LENGTH, SequenceModelSettings
 from training.baselines.transformer_block import TransformerBlock, start_small
-from training.baselines.windows import Windows
 from training.losses.full_softmax_loss import full_softmax_loss
 
 NUM_HEADS = 2
 NUM_BLOCKS = 2
 MASKED_SHARE = 0.3
 MASKINGS = 3
-"""Times that a window is masked in a step, so that a step asks for about as many items as one of SASRec."""
+"""Maskings per window and step: a step then predicts about as many items as one of SASRec."""
 
 
 class Bert4Rec(nn.Module):
-    """Item and position embeddings, blocks that look both ways, and the item embeddings as the output layer."""
+    """Item and position embeddings, bidirectional blocks, and the item embeddings as the output layer."""
 
     def __init__(self, num_items: int, settings: SequenceModelSettings) -> None:
         super().__init__()
         self.num_items = num_items
         self.mask = num_items + 1
         self.items = nn.Embedding(num_items + 2, settings.dim)
-        # One more for the mask behind a full window.
+        # One more position for the mask after a full window.
         self.positions = nn.Embedding(MAX_LENGTH + 1, settings.dim)
         self.blocks = nn.ModuleList(
             TransformerBlock(settings.dim, NUM_HEADS, settings.dropout) for _ in range(NUM_BLOCKS)
@@ -40,7 +40,7 @@ class Bert4Rec(nn.Module):
         self.apply(start_small)
 
     def states(self, items: Int[Tensor, "user place"]) -> Float[Tensor, "user place dim"]:
-        """What each place says of the item that stands there; padding is seen by nobody."""
+        """Encode each place, to predict its own item; padding is never attended to."""
         may_attend = (items != self.num_items)[:, None, None, :]
         states = self.dropout(self.items(items) + self.positions(torch.arange(items.shape[1])))
         for block in self.blocks:
@@ -49,7 +49,7 @@ class Bert4Rec(nn.Module):
         return normed
 
     def loss(self, windows: Windows) -> Float[Tensor, ""]:
-        """Mean cross-entropy of the masked items, over all items."""
+        """Mean cross-entropy, over all items, of the masked items."""
         items, lengths = windows.items.repeat(MASKINGS, 1), windows.lengths.repeat(MASKINGS)
         is_masked = places_to_mask(items.shape[1], lengths)
         states = self.states(items.masked_fill(is_masked, self.mask))
@@ -57,7 +57,7 @@ class Bert4Rec(nn.Module):
         return full_softmax_loss(states[is_masked], self.items.weight[: self.num_items], targets) / len(targets)
 
     def scores(self, windows: Windows) -> Float[Tensor, "user item"]:
-        """Of every item, at a mask behind the window."""
+        """Score every item at a mask after the window."""
         users = torch.arange(len(windows.items))
         items = functional.pad(windows.items, (0, 1), value=self.num_items)
         items[users, windows.lengths] = self.mask
@@ -65,7 +65,7 @@ class Bert4Rec(nn.Module):
 
 
 def places_to_mask(num_places: int, lengths: Int[Tensor, "window"]) -> Bool[Tensor, "window place"]:
-    """The last item alone in half of the windows, a random share of the items in the others; at least one in each."""
+    """Mask only the last item in half of the windows, a random share in the others; at least one in each."""
     places = torch.arange(num_places)
     drawn = torch.rand(len(lengths), num_places).masked_fill(places >= lengths[:, None], 2.0)
     is_masked = (drawn < MASKED_SHARE) | (drawn == drawn.min(dim=1, keepdim=True).values)

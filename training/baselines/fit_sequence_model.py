@@ -21,9 +21,9 @@ from clairo_core.sequences import ItemSequences
 from clairo_core.storage.replaced_file import replace_text
 from training.baselines.bert4rec import Bert4Rec
 from training.baselines.gru4rec import Gru4Rec
+from training.baselines.padded_windows import Windows, number_of_window_batches, window_batches
 from training.baselines.sasrec import SasRec
 from training.baselines.sequence_model import MAX_LENGTH, SequenceModelSettings, SequenceScorer
-from training.baselines.windows import Windows, number_of_window_batches, window_batches
 from training.evaluation.choose_settings import Choice, masked_ndcg
 from training.evaluation.split import EvaluationSplit
 

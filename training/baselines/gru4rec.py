@@ -1,7 +1,7 @@
-"""GRU4Rec: a recurrent network reads a history, each place guessing the item that follows it.
+"""GRU4Rec: a recurrent network over a history, each place predicting the next item.
 
 Source: Hidasi et al. 2016, "Session-based Recommendations with Recurrent Neural Networks", with the shared item
-embeddings of Hidasi and Karatzoglou 2018. We differ: a softmax over all items in place of sampled ones, and whole
+embeddings of Hidasi and Karatzoglou 2018. We differ: a softmax over all items instead of sampled ones, and whole
 histories as sessions.
 """
 
@@ -9,13 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from training.baselines.padded_windows import Windows
 from training.baselines.sequence_model import SequenceModelSettings
-from training.baselines.windows import Windows
 from training.losses.full_softmax_loss import full_softmax_loss
 
 
 class Gru4Rec(nn.Module):
-    """Item embeddings, one layer of gated recurrent units, and the item embeddings once more as the output layer."""
+    """Item embeddings, one layer of gated recurrent units, and the item embeddings as the output layer."""
 
     def __init__(self, num_items: int, settings: SequenceModelSettings) -> None:
         super().__init__()
@@ -27,19 +27,19 @@ class Gru4Rec(nn.Module):
         self.dropout = nn.Dropout(settings.dropout)
 
     def states(self, windows: Windows) -> Float[Tensor, "user place dim"]:
-        """What each place says of the item that follows."""
+        """Encode each place, to predict the next item."""
         states, _ = self.recurrent(self.dropout(self.input_norm(self.items(windows.items))))
         normed: Float[Tensor, "user place dim"] = self.output_norm(self.dropout(states))
         return normed
 
     def loss(self, windows: Windows) -> Float[Tensor, ""]:
-        """Mean cross-entropy of every item but a window's first, over all items."""
+        """Mean cross-entropy, over all items, of every item but a window's first."""
         followers = windows.items[:, 1:]
         is_item = followers < self.num_items
         states, targets = self.states(windows)[:, :-1][is_item], followers[is_item]
         return full_softmax_loss(states, self.items.weight[: self.num_items], targets) / len(targets)
 
     def scores(self, windows: Windows) -> Float[Tensor, "user item"]:
-        """Of every item, as what follows the window; the first place speaks for an empty one."""
+        """Score every item as the next one; an empty window is scored from the padding in its first place."""
         last = self.states(windows)[torch.arange(len(windows.items)), (windows.lengths - 1).clamp(min=0)]
         return last @ self.items.weight[: self.num_items].T

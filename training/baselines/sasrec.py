@@ -1,17 +1,17 @@
-"""SASRec: self-attention over a history, each place guessing the item that follows it.
+"""SASRec: causal self-attention over a history, each place predicting the next item.
 
 Source: Kang and McAuley 2018, "Self-Attentive Sequential Recommendation". We differ: the softmax runs over all items
-(Klenitskiy and Vasilev 2023 show that this, not the architecture, was what SASRec lacked beside BERT4Rec), blocks norm
-first, and positions count from a window's start.
+(Klenitskiy and Vasilev 2023 show that this, not the architecture, explains BERT4Rec's lead), blocks are pre-norm, and
+positions count from a window's start.
 """
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from training.baselines.padded_windows import Windows
 from training.baselines.sequence_model import MAX_LENGTH, SequenceModelSettings
 from training.baselines.transformer_block import TransformerBlock, start_small
-from training.baselines.windows import Windows
 from training.losses.full_softmax_loss import full_softmax_loss
 
 NUM_HEADS = 2
@@ -19,7 +19,7 @@ NUM_BLOCKS = 2
 
 
 class SasRec(nn.Module):
-    """Item and position embeddings, causal blocks, and the item embeddings once more as the output layer."""
+    """Item and position embeddings, causal blocks, and the item embeddings as the output layer."""
 
     def __init__(self, num_items: int, settings: SequenceModelSettings) -> None:
         super().__init__()
@@ -33,23 +33,23 @@ class SasRec(nn.Module):
         self.apply(start_small)
 
     def states(self, windows: Windows) -> Float[Tensor, "user place dim"]:
-        """What each place says of the item that follows; places before it are all that it knows."""
+        """Encode each place, from itself and earlier places, to predict the next item."""
         positions = self.positions(torch.arange(windows.items.shape[1]))
         states = self.dropout(self.items(windows.items) + positions)
         for block in self.blocks:
-            # Padding stands behind the items, so no item ever looks at it.
+            # Padding follows the items: with causal attention no item attends to it.
             states = block(states, is_causal=True)
         normed: Float[Tensor, "user place dim"] = self.norm(states)
         return normed
 
     def loss(self, windows: Windows) -> Float[Tensor, ""]:
-        """Mean cross-entropy of every item but a window's first, over all items."""
+        """Mean cross-entropy, over all items, of every item but a window's first."""
         followers = windows.items[:, 1:]
         is_item = followers < self.num_items
         states, targets = self.states(windows)[:, :-1][is_item], followers[is_item]
         return full_softmax_loss(states, self.items.weight[: self.num_items], targets) / len(targets)
 
     def scores(self, windows: Windows) -> Float[Tensor, "user item"]:
-        """Of every item, as what follows the window; the first place speaks for an empty one."""
+        """Score every item as the next one; an empty window is scored from the padding in its first place."""
         last = self.states(windows)[torch.arange(len(windows.items)), (windows.lengths - 1).clamp(min=0)]
         return last @ self.items.weight[: self.num_items].T

@@ -1,4 +1,4 @@
-"""What a neural baseline is: a loss over windows of histories, and scores of every item behind a window."""
+"""The protocol of neural baselines: a loss over windows of histories, and scores of all items after a window."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,42 +9,42 @@ from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
 from clairo_core.sequences import ItemSequences
-from training.baselines.windows import Windows, last_windows
+from training.baselines.padded_windows import Windows, last_windows
 
 MAX_LENGTH = 50
-"""Items of a history that are looked at."""
+"""Newest items of a history that are used."""
 
 
 @dataclass(frozen=True, slots=True)
 class SequenceModelSettings:
-    """What validation chooses."""
+    """Settings chosen on validation."""
 
     dim: int
     dropout: float
 
 
 class SequenceModel(Protocol):
-    """A torch module beside that; dropout and masks are drawn from torch's own random state."""
+    """Also a torch module; dropout and masks use torch's random state."""
 
     def loss(self, windows: Windows) -> Float[Tensor, ""]:
-        """Of one step; every window holds two items or more."""
+        """Loss of one step; every window holds two or more items."""
         ...
 
     def scores(self, windows: Windows) -> Float[Tensor, "user item"]:
-        """The higher, the sooner recommended."""
+        """Score all items; higher ranks first."""
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SequenceScorer:
-    """A fitted model as a scorer."""
+    """A fitted model as an `ItemScorer`."""
 
     module: nn.Module
     model: SequenceModel
     num_items: int
 
     def scores(self, histories: ItemSequences) -> Float32[np.ndarray, "user item"]:
-        """By each history's newest items."""
+        """Score all items from each history's newest items."""
         self.module.eval()
         with torch.inference_mode():
             scores: Float32[np.ndarray, "user item"] = self.model.scores(

@@ -1,7 +1,7 @@
-"""One block of self-attention and feed-forward, as SASRec and BERT4Rec stack it.
+"""One block of self-attention and feed-forward, stacked by SASRec and BERT4Rec.
 
-Normed before each part (Xiong et al. 2020), where both papers norm behind it: that needs no warm-up. Dropout is on what
-each part adds, not on attention weights: on a processor those would cost as much as the rest of the block.
+Pre-norm (Xiong et al. 2020), where both papers use post-norm: it needs no warm-up. Dropout is on the output of each
+part, not on attention weights: on a CPU that would cost as much as the rest of the block.
 """
 
 import torch
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 
 class TransformerBlock(nn.Module):
-    """Attention over a window's places, then a feed-forward of four times the width."""
+    """Attention over a window's places, then a feed-forward layer of four times the width."""
 
     def __init__(self, dim: int, num_heads: int, dropout: float) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class TransformerBlock(nn.Module):
         is_causal: bool = False,
         may_attend: Bool[Tensor, "user 1 1 place"] | None = None,
     ) -> Float[Tensor, "user place dim"]:
-        """New states; each place looks at those before it and itself if causal, else where `may_attend` says."""
+        """Update the states; places attend to themselves and earlier ones if causal, else by `may_attend`."""
         users, places, dim = states.shape
         projected = self.query_key_value(self.attention_norm(states))
         query, key, value = projected.view(users, places, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
@@ -41,7 +41,7 @@ class TransformerBlock(nn.Module):
 
 
 def start_small(module: nn.Module) -> None:
-    """Matrices from a normal distribution of width 0.02, biases zero; for `nn.Module.apply`."""
+    """Initialize matrices from a normal distribution of deviation 0.02, biases to zero; for `nn.Module.apply`."""
     if isinstance(module, nn.Linear | nn.Embedding):
         torch.nn.init.normal_(module.weight, std=0.02)
     if isinstance(module, nn.Linear):

@@ -1,1 +1,1 @@
-"""Baselines, presets and bundles in one table, with a report. Start at `compare`."""
+"""Baselines, presets and bundles in one table, with an HTML report. Start at `run_comparison`."""

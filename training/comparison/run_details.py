@@ -1,7 +1,4 @@
-"""What is to be said of one trained run beside its ranks: how it learned, what its codes hold, how fast it answers.
-
-Knows numbers and one JSON file; knows nothing of charts. `details_of_bundle` reads them off a bundle.
-"""
+"""Details of one ranker's run beside its ranks: training curve, use of codes, answering times."""
 
 import json
 import time
@@ -18,12 +15,12 @@ from clairo_core.storage.replaced_file import replace_text
 
 ANSWERS_TIMED = 40
 ANSWERS_UNTIMED = 5
-"""Answers before those, in which code is compiled and caches fill."""
+"""Warm-up answers: code is compiled, caches fill."""
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Training and validation, epoch by epoch."""
+    """Training loss and validation NDCG@10 by epoch."""
 
     losses: tuple[float, ...]
     validation_ndcgs: tuple[float, ...]
@@ -31,34 +28,34 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class CategoryUse:
-    """How a catalogue uses one category of its feature sets."""
+    """Use of one feature category in a catalogue."""
 
     name: str
     size: int
     num_used: int
     perplexity: float
-    """So many codes used equally often would tell items apart as well."""
+    """Effective number of codes: e to the entropy of code use."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunDetails:
-    """One run of a ranker."""
+    """Details of one run."""
 
     milliseconds: tuple[float, ...] = ()
-    """How long one user's first ten items took, for some users one after the other."""
+    """Time of the first ten items for one user, measured user by user."""
     curve: Curve | None = None
     categories: tuple[CategoryUse, ...] = ()
-    """Of the codes, without the collision index; none where a ranker has no codes."""
+    """Codebooks, without the collision index; empty for rankers without codes."""
     share_colliding: float = 0.0
-    """Share of items whose codes another item has too, so that the collision index tells them apart."""
+    """Share of items that share all codes with another item, distinguished only by the collision index."""
 
     def save(self, path: Path) -> None:
-        """Write JSON, aside and renamed."""
+        """Write JSON, replacing the file whole."""
         replace_text(path, json.dumps(asdict(self)))
 
 
 def load_details(path: Path) -> RunDetails:
-    """Read what `RunDetails.save` wrote."""
+    """Read a file of `RunDetails.save`."""
     read = json.loads(path.read_text(encoding="utf-8"))
     curve = read["curve"] and curve_of(read["curve"])
     categories = tuple(CategoryUse(**category) for category in read["categories"])
@@ -66,7 +63,7 @@ def load_details(path: Path) -> RunDetails:
 
 
 def curve_of(fit: Mapping[str, Any]) -> Curve:
-    """The curve in what a training wrote of itself; empty where it says nothing."""
+    """Read the curve from a fit's saved state; empty without losses."""
     return Curve(tuple(fit.get("losses", ())), tuple(fit.get("validation_ndcgs", ())))
 
 
@@ -77,7 +74,7 @@ def details_of_bundle(
     category_sizes: tuple[int, ...],
     milliseconds: tuple[float, ...],
 ) -> RunDetails:
-    """What a bundle's manifest and catalogue say."""
+    """Collect details from a bundle's manifest and catalogue."""
     is_code = np.array([name != COLLISION_CATEGORY for name in category_names])
     counts = [np.bincount(column) for column in feature_sets.T]
     categories = tuple(
@@ -91,7 +88,7 @@ def details_of_bundle(
 
 
 def perplexity(counts: Int[np.ndarray, "code"]) -> float:
-    """e to the entropy of how often each code is used.
+    """e to the entropy of code use.
 
     >>> round(perplexity(np.array([3, 3, 0])), 9)
     2.0
@@ -101,7 +98,7 @@ def perplexity(counts: Int[np.ndarray, "code"]) -> float:
 
 
 def time_answers(answer: Callable[[int], object], num_users: int) -> tuple[float, ...]:
-    """Milliseconds of `answer(user)` for the first users, after a few that do not count."""
+    """Measure the milliseconds of `answer(user)` for the first users, after a few warm-up answers."""
     milliseconds = []
     for number in range(min(ANSWERS_UNTIMED + ANSWERS_TIMED, num_users)):
         started = time.perf_counter()

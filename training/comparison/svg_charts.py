@@ -1,7 +1,7 @@
 """Draw values as inline SVG: dots with intervals, groups of bars, rows of bars, and lines.
 
-Knows numbers, labels and geometry; knows nothing of rankers or metrics. Colours are CSS classes `series-0`,
-`series-1`, ..., so that the page decides them for light and dark.
+Independent of rankers and metrics. Colours are the CSS classes `series-0`, `series-1`, ..., which the page sets for
+light and dark.
 """
 
 import math
@@ -29,16 +29,16 @@ class Span:
     low: float
     high: float
     series: int
-    """Which colour."""
+    """Index of the colour."""
     text: str | None = None
-    """What stands behind the row in place of the value."""
+    """Shown behind the row instead of the value."""
     interval: str = "95%"
-    """What reaches from low to high."""
+    """Meaning of low to high."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A share of 1, and what is written behind it."""
+    """A share of 1, with a text behind it."""
 
     label: str
     share: float
@@ -48,7 +48,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A value for each of 1, 2, 3, ..."""
+    """Values at 1, 2, 3, ..."""
 
     label: str
     values: Sequence[float]
@@ -56,7 +56,7 @@ class Line:
 
 
 def dot_plot(spans: Sequence[Span], *, title: str, starts_at_zero: bool = True) -> str:
-    """One row for each span: a dot on its interval, over a shared axis; a firm line at zero."""
+    """Draw one row per span: a dot on its interval, over a shared axis with a firm line at zero."""
     lows, highs = [span.low for span in spans], [span.high for span in spans]
     first = 0.0 if starts_at_zero else min(0.0, *lows)
     ticks = nice_ticks(first, max(1e-9 if starts_at_zero else 0.0, *highs))
@@ -88,9 +88,9 @@ def dot_plot(spans: Sequence[Span], *, title: str, starts_at_zero: bool = True) 
 
 
 def grouped_bars(groups: Sequence[tuple[str, str, Sequence[Span]]], *, title: str, shows_small: bool = False) -> str:
-    """Groups of bars with intervals; a group is its label, what stands below the label, and its bars.
+    """Draw groups of bars with intervals; a group is its label, a second line, and its bars.
 
-    With `shows_small` heights follow square roots, so that bars of a hundredth of the highest can still be compared.
+    With `shows_small` the scale is a square root, to compare bars of a hundredth of the highest.
     """
     highest = max(1e-9, *(span.high for _, _, spans in groups for span in spans))
     ticks = nice_ticks(0.0, highest)
@@ -128,7 +128,7 @@ def grouped_bars(groups: Sequence[tuple[str, str, Sequence[Span]]], *, title: st
 
 
 def bar_rows(bars: Sequence[Bar], *, title: str) -> str:
-    """One row for each bar, which is full at 1."""
+    """Draw one row per bar, full at 1."""
     left = min(260.0, 28 + LETTER_WIDTH * max(len(bar.label) for bar in bars))
     right = WIDTH - 28 - LETTER_WIDTH * max(len(bar.text) for bar in bars)
     parts = [_open(TOP + BAR_ROW_HEIGHT * len(bars) + TOP, title)]
@@ -146,7 +146,7 @@ def bar_rows(bars: Sequence[Bar], *, title: str) -> str:
 
 
 def line_chart(lines: Sequence[Line], *, title: str, below: str, starts_at_zero: bool) -> str:
-    """Lines over 1, 2, 3, ...; `below` says of what. At least one line has a value."""
+    """Draw lines over 1, 2, 3, ...; `below` labels that axis. At least one line has a value."""
     values = [value for line in lines for value in line.values]
     ticks = nice_ticks(0.0 if starts_at_zero else min(values), max(values))
     longest = max(len(line.values) for line in lines)
@@ -164,7 +164,7 @@ def line_chart(lines: Sequence[Line], *, title: str, below: str, starts_at_zero:
         parts.append(f'<line class="{kind}" x1="{left}" x2="{right}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
         parts.append(f'<text class="tick" x="{left - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
     for place in sorted({1, longest, *(round(tick) for tick in nice_ticks(1, longest) if 1 < tick < longest)}):
-        # One that stands too near the last would be written over it.
+        # A tick too near the last would overlap it.
         if place == longest or x(longest) - x(place) > 24:
             parts.append(f'<text class="tick" x="{x(place):.1f}" y="{bottom + 18}" text-anchor="middle">{place}</text>')
     parts.append(f'<text class="tick" x="{(left + right) / 2}" y="{bottom + 38}" text-anchor="middle">{below}</text>')
@@ -181,7 +181,7 @@ def line_chart(lines: Sequence[Line], *, title: str, below: str, starts_at_zero:
 
 
 def nice_ticks(low: float, high: float) -> list[float]:
-    """About five round numbers that enclose both ends.
+    """Find about five round numbers that enclose both ends.
 
     >>> nice_ticks(0, 0.13)
     [0.0, 0.05, 0.1, 0.15]

@@ -1,1 +1,1 @@
-"""The settings of every stage, and the presets that fill them. Start at `load_preset.load_preset`."""
+"""The settings of every stage with their ranges, and presets. Start at `load_preset.load_preset`."""

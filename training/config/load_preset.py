@@ -1,17 +1,17 @@
-"""Turn a preset's TOML and `--set key=value` overrides into one frozen settings object a stage.
+"""Turn a preset's TOML and `--set section.key=value` overrides into one frozen settings object per stage.
 
-Knows where presets lie, and which numbers no stage could work with. Start at `load_preset`.
+Start at `load_preset`.
 """
 
 import difflib
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from clairo_core.errors import SettingsError
-from clairo_core.generation.t5.generator_checkpoint import Softmax
-from training.config.preset import AUTO, RECURRENT, TRANSFORMER, Preset
+from training.config.preset import LATE, RECURRENT, Preset
+from training.config.ranges import AllowedValues
 
 PRESETS_FOLDER = Path(__file__).parents[1] / "presets"
 
@@ -20,7 +20,7 @@ def load_preset(name_or_path: str, overrides: Sequence[str] = ()) -> Preset:
     """Read a preset by name (`clairo`) or from a TOML file, then apply `section.key=value` overrides in order.
 
     Raises:
-        SettingsError: no such preset, an unknown section or key, a value of another type, or one out of range.
+        SettingsError: the preset does not exist, or a section, key, type or value is not allowed.
     """
     path = Path(name_or_path)
     if path.suffix != ".toml":
@@ -36,15 +36,13 @@ def load_preset(name_or_path: str, overrides: Sequence[str] = ()) -> Preset:
         section, key, value = parse_override(override)
         table = sections.setdefault(section, {})
         if not isinstance(table, dict):
-            raise SettingsError(f"--set {override}: {section} is no section of a preset")
+            raise SettingsError(f"--set {override}: {section} is a plain value in {path}; write it as [{section}]")
         table[key] = value
-    preset = preset_from_sections(path.stem, sections, str(path))
-    check_ranges(preset)
-    return preset
+    return preset_from_sections(path.stem, sections, f"{path.name} with --set" if overrides else str(path))
 
 
 def parse_override(override: str) -> tuple[str, str, object]:
-    """Split `section.key=value`; the value is read as TOML, or taken as a string where it is none.
+    """Split `section.key=value`; the value is parsed as TOML, or kept as a string if it is not TOML.
 
     >>> parse_override("fit.max_epochs=3")
     ('fit', 'max_epochs', 3)
@@ -63,30 +61,59 @@ def parse_override(override: str) -> tuple[str, str, object]:
 
 
 def preset_from_sections(name: str, sections: dict[str, Any], source: str) -> Preset:
-    """Build the settings objects, refusing unknown names and wrong types."""
-    types = {key: kind for key, kind in get_type_hints(Preset).items() if key != "name"}
+    """Build the settings objects.
+
+    Raises:
+        SettingsError: a section or key is unknown, or a value has the wrong type or is out of range.
+    """
+    types = {section: kind for section, kind in get_type_hints(Preset).items() if section != "name"}
     parts = {}
     for section, table in sections.items():
         if section not in types:
             raise SettingsError(f"{source}: unknown section {section!r}; {nearest(section, types)}")
-        hints = get_type_hints(types[section])
+        if not isinstance(table, dict):
+            raise SettingsError(f"{source}: {section} is {table!r}; expected a section, written as [{section}]")
+        hints = get_type_hints(types[section], include_extras=True)
         values = {}
         for key, value in table.items():
             if key not in hints:
                 raise SettingsError(f"{source}: unknown setting {section}.{key}; {nearest(key, hints)}")
-            values[key] = coerced(value, hints[key], f"{source}: {section}.{key}")
+            values[key] = checked(value, hints[key], f"{source}: {section}.{key}")
         parts[section] = types[section](**values)
-    return Preset(name=name, **parts)
+    preset = Preset(name=name, **parts)
+    check_together(preset)
+    return preset
 
 
-def nearest(name: str, known: Sequence[str] | dict[str, Any]) -> str:
-    """What an error offers instead of `name`."""
-    close = difflib.get_close_matches(name, known, n=1)
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Suggest the known name closest to `name`, or list them all."""
+    close = difflib.get_close_matches(name, list(known), n=1)
     return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known))}"
 
 
+def checked(value: object, hint: Any, where: str) -> object:
+    """`value` as the type of `hint`, inside its range.
+
+    Raises:
+        SettingsError: another type, or out of range.
+    """
+    kind, allowed = type_and_range(hint)
+    typed = coerced(value, kind, where)
+    if allowed is not None and typed not in allowed:
+        raise SettingsError(f"{where} is {value!r}; expected {allowed}")
+    return typed
+
+
+def type_and_range(hint: Any) -> tuple[Any, AllowedValues | None]:
+    """Split `Annotated[int, AtLeast(1)]`; a plain type, such as bool, has no range."""
+    if get_origin(hint) is Annotated:
+        kind, allowed = get_args(hint)
+        return kind, allowed
+    return hint, None
+
+
 def coerced(value: object, kind: Any, where: str) -> object:
-    """The value as `kind`; an integer is a float too, and a comma-separated string is a list."""
+    """`value` as `kind`; an integer is also a float, and a comma-separated string is also a list."""
     if get_origin(kind) is tuple:
         parts = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
         element = get_args(kind)[0]
@@ -100,74 +127,14 @@ def coerced(value: object, kind: Any, where: str) -> object:
     return value
 
 
-def check_ranges(preset: Preset) -> None:
-    """Refuse numbers that no stage could work with."""
-    at_least_one = {
-        "encode.text_dim": preset.encode.text_dim,
-        "encode.learned_dim": preset.encode.learned_dim,
-        "encode.learned_epochs": preset.encode.learned_epochs,
-        "fuse.dim_per_modality": preset.fuse.dim_per_modality,
-        "align.window": preset.align.window,
-        "quantize.num_codebooks": preset.quantize.num_codebooks,
-        "quantize.num_centroids": preset.quantize.num_centroids,
-        "quantize.min_items_per_centroid": preset.quantize.min_items_per_centroid,
-        "generator.d_model": preset.generator.d_model,
-        "generator.num_layers": preset.generator.num_layers,
-        "generator.num_heads": preset.generator.num_heads,
-        "fit.batch_size": preset.fit.batch_size,
-        "fit.max_epochs": preset.fit.max_epochs,
-        "fit.max_history_items": preset.fit.max_history_items,
-        "fit.validation_users": preset.fit.validation_users,
-        "dense.width": preset.dense.width,
-        "dense.num_layers": preset.dense.num_layers,
-        "dense.num_heads": preset.dense.num_heads,
-        "dense.positions_per_batch": preset.dense.positions_per_batch,
-        "dense.max_epochs": preset.dense.max_epochs,
-        "dense.patience": preset.dense.patience,
-        "dense.max_history_items": preset.dense.max_history_items,
-        "dense.validation_users": preset.dense.validation_users,
-        "mix.max_users": preset.mix.max_users,
-        "mix.ease_weights_per_item": preset.mix.ease_weights_per_item,
-        "evaluate.num_views": preset.evaluate.num_views,
-        "evaluate.num_beams": preset.evaluate.num_beams,
-    }
-    for name, number in at_least_one.items():
-        if number < 1:
-            raise SettingsError(f"{name} is {number}; expected at least 1")
-    shares = {
-        "generator.dropout_rate": preset.generator.dropout_rate,
-        "dense.dropout_rate": preset.dense.dropout_rate,
-        "dense.own_dropout": preset.dense.own_dropout,
-        "dense.held_out_share": preset.dense.held_out_share,
-        "mix.most_lost_to_new": preset.mix.most_lost_to_new,
-    }
-    for name, share in shares.items():
-        if not 0 <= share < 1:
-            raise SettingsError(f"{name} is {share}; expected 0 up to but not 1")
-    rates = {"fit.learning_rate": preset.fit.learning_rate, "dense.learning_rate": preset.dense.learning_rate}
-    for name, rate in rates.items():
-        if not 0 < rate < 1:
-            raise SettingsError(f"{name} is {rate}; expected more than 0 and less than 1")
-    if preset.dense.encoder not in (RECURRENT, TRANSFORMER, AUTO):
-        raise SettingsError(f"dense.encoder is {preset.dense.encoder!r}; expected {RECURRENT}, {TRANSFORMER} or {AUTO}")
-    if preset.dense.encoder != RECURRENT and preset.dense.dim % preset.dense.num_heads:
-        raise SettingsError(
-            f"dense.dim is {preset.dense.dim}; expected a multiple of dense.num_heads, {preset.dense.num_heads}"
-        )
-    not_negative = {
-        "fuse.final_dim": preset.fuse.final_dim,
-        "fuse.contrastive_dim": preset.fuse.contrastive_dim,
-        "align.dim": preset.align.dim,
-        "align.prior_interactions": preset.align.prior_interactions,
-        "align.content_weight": preset.align.content_weight,
-        "dense.dim": preset.dense.dim,
-        "dense.weight_decay": preset.dense.weight_decay,
-        "mix.max_ease_items": preset.mix.max_ease_items,
-    }
-    for name, size in not_negative.items():
-        if size < 0:
-            raise SettingsError(f"{name} is {size}; expected 0 or more")
-    if preset.fit.softmax not in list(Softmax):
-        raise SettingsError(f"fit.softmax is {preset.fit.softmax!r}; expected one of {', '.join(Softmax)}")
-    if not preset.encode.modalities:
-        raise SettingsError("encode.modalities is empty; expected text, image, or names of vector columns")
+def check_together(preset: Preset) -> None:
+    """Check settings whose range depends on another setting.
+
+    Raises:
+        SettingsError: `dense.dim` cannot be split between heads, or `fuse.final_dim` would mix late-fused modalities.
+    """
+    dense, fuse = preset.dense, preset.fuse
+    if fuse.scheme == LATE and fuse.final_dim:
+        raise SettingsError(f"fuse.final_dim is {fuse.final_dim}; expected 0, as fuse.scheme=late mixes no modalities")
+    if dense.encoder != RECURRENT and dense.dim % dense.num_heads:
+        raise SettingsError(f"dense.dim is {dense.dim}; expected a multiple of dense.num_heads, {dense.num_heads}")

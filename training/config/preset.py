@@ -1,193 +1,217 @@
-"""What can be set: one frozen settings object a stage, and a preset of them all.
+"""The settings of every stage: one frozen object per stage, each field with its type, range and default.
 
-Knows names, types and defaults; knows nothing of what the stages do with them, or of files. Start at `Preset`.
+Independent of the stages and of files. Start at `Preset`.
 """
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
+from clairo_core.generation.t5.generator_checkpoint import Softmax
+from training.config.ranges import (
+    Amount,
+    LearningRate,
+    ListOf,
+    NotNegative,
+    OneOf,
+    Positive,
+    Share,
+    Spelled,
+)
+
+IDS, VECTORS = "ids", "vectors"
+CONCAT_PCA, GATE, ATTENTION, LATE = "concat_pca", "gate", "attention", "late"
 RECURRENT, TRANSFORMER = "recurrent", "transformer"
 AUTO = "auto"
-"""Each is tried, and what ranks validation targets best is kept."""
+"""Choose on validation."""
+
+_NAME = Spelled(r".*\S.*", "a name")
+_WEIGHT = Spelled(
+    rf"{AUTO}|[^=]*[^=\s]\s*=\s*(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", f"modality=NUMBER, or {AUTO} on its own"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetSettings:
-    """Which part of the dataset is used."""
+    """How precomputed codes of a dataset are used."""
 
-    code_columns: tuple[str, ...] = ()
-    """Precomputed code columns to take as the semantic id, by name or by prefix (`text`); empty takes all there are."""
-    codes: str = "ids"
-    """`ids` takes precomputed codes as the items' semantic ids; `vectors` makes each family of columns a modality
-    (text_0 and text_1 give `text_codes`), to be fused, placed by behaviour and quantized anew."""
+    code_columns: Annotated[tuple[str, ...], ListOf(_NAME)] = ()
+    """Code columns that form the semantic id, by name or by prefix (`text`); empty uses all."""
+    codes: Annotated[str, OneOf((IDS, VECTORS))] = IDS
+    """`ids` uses precomputed codes as semantic ids. `vectors` turns each family of columns into a modality (text_0 and
+    text_1 become `text_codes`), to be fused, aligned and quantized again."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodeSettings:
-    """Content to modality embeddings."""
+    """Item content to modality embeddings."""
 
-    modalities: tuple[str, ...] = ("text", "image")
-    """Any further name is a column of vectors in the items table."""
-    text_encoder: str = "builtin"
-    """Or `sentence-transformers:NAME_OR_FOLDER`; without a name, Sentence-T5."""
-    image_encoder: str = "builtin"
-    """Or `open_clip:NAME/TAG`, `open_clip:FOLDER`, or `learned` from the catalogue's own pictures and words."""
-    text_dim: int = 256
+    modalities: Annotated[tuple[str, ...], ListOf(_NAME, fewest=1)] = ("text", "image")
+    """text, image, or the names of vector columns in the items table."""
+    text_encoder: Annotated[
+        str, Spelled(r"builtin|sentence-transformers(:.*)?", "builtin or sentence-transformers:NAME_OR_FOLDER")
+    ] = "builtin"
+    """`sentence-transformers` without a name loads Sentence-T5."""
+    image_encoder: Annotated[
+        str, Spelled(r"builtin|learned|open_clip(:.*)?", "builtin, learned, open_clip:NAME/TAG or open_clip:FOLDER")
+    ] = "builtin"
+    """`learned` is trained on the catalogue's own pictures and words."""
+    text_dim: Positive = 256
     """Size of the built-in text encoder's modality embedding."""
-    learned_dim: int = 128
+    learned_dim: Positive = 128
     """Size of the learned image encoder's modality embedding."""
-    learned_epochs: int = 25
+    learned_epochs: Positive = 25
 
 
 @dataclass(frozen=True, slots=True)
 class FuseSettings:
     """Modality embeddings to item embeddings."""
 
-    dim_per_modality: int = 64
-    scheme: str = "concat_pca"
-    """`gate` and `attention` learn how much of each modality an item needs; `late` gives each codebooks of its own."""
-    weights: tuple[str, ...] = ()
-    """`text=1,image=0.5`, or `auto`: chosen on validation by nearest neighbours. Empty counts all alike."""
-    final_dim: int = 0
-    """Principal components of all modalities together; 0 has no final PCA."""
+    dim_per_modality: Positive = 64
+    scheme: Annotated[str, OneOf((CONCAT_PCA, GATE, ATTENTION, LATE))] = CONCAT_PCA
+    """`gate` and `attention` learn a weight per item and modality. `late` gives each modality its own codebooks."""
+    weights: Annotated[tuple[str, ...], ListOf(_WEIGHT)] = ()
+    """`text=1,image=0.5`, or `auto`: chosen on validation by nearest neighbours. Empty weighs all equally."""
+    final_dim: NotNegative = 0
+    """Principal components over all modalities together; 0 skips the final PCA."""
     whiten: bool = False
-    """Whether the last principal components there are vary equally much."""
-    contrastive_dim: int = 0
-    """Bring an item's modalities together in a space of this size before they are fused; 0 leaves them be."""
+    """Scale the components of the last PCA to equal variance."""
+    contrastive_dim: NotNegative = 0
+    """Align an item's modalities in a shared space of this size before fusion; 0 skips the alignment."""
 
 
 @dataclass(frozen=True, slots=True)
 class AlignSettings:
-    """Content and training sequences to item embeddings in which items that follow one another are close."""
+    """Content and training sequences to item embeddings: items that follow one another lie close together."""
 
-    dim: int = 64
-    """Length of an item embedding; 0 leaves items where their content puts them."""
-    window: int = 3
-    """Items of a history that stand so many places apart count as neighbours."""
-    prior_interactions: float = 5.0
-    """An item used so often is placed half by what people did with it, half by its content."""
-    content_weight: float = 0.2
-    """Of the content itself beside what it says of behaviour: tells apart what is used alike."""
+    dim: NotNegative = 64
+    """Length of an item embedding; 0 uses content alone."""
+    window: Positive = 3
+    """Items at most this many places apart in a history count as neighbours."""
+    prior_interactions: Amount = 5.0
+    """Number of interactions at which behaviour and content weigh equally."""
+    content_weight: Amount = 0.2
+    """Weight of the content itself beside the behaviour it predicts; separates items that are used alike."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuantizeSettings:
     """Item embeddings to semantic ids."""
 
-    num_codebooks: int = 4
-    num_centroids: int = 256
-    """At most; fewer where the catalogue is small."""
-    min_items_per_centroid: int = 15
-    """Codes that hardly any items share say nothing: small catalogues get the largest power of two that keeps this."""
-    num_iterations: int = 25
+    num_codebooks: Positive = 4
+    num_centroids: Positive = 256
+    """Upper bound per codebook; small catalogues get fewer."""
+    min_items_per_centroid: Positive = 15
+    """A codebook gets the largest power of two of centroids that keeps this mean: codes shared by few items carry
+    little information."""
+    num_iterations: Positive = 25
 
 
 @dataclass(frozen=True, slots=True)
 class VocabularySettings:
     """Feature sets and training sequences to a vocabulary."""
 
-    size: int = 0
-    """Tokens in all, padding and end included; 0 takes every feature and `merges_per_item` rules for each item."""
-    merges_per_item: float = 0.1
-    """Rules for each item of the catalogue, at most 40,000 in all: many rules need many examples to pay."""
-    max_sequences: int = 0
-    """Learn from a seeded sample of this many sequences; 0 takes all."""
+    size: NotNegative = 0
+    """Number of tokens, padding and end included; 0 means all features and `merges_per_item` rules per item."""
+    merges_per_item: Amount = 0.1
+    """Merge rules per catalogue item, at most 40,000 in total: more rules need more training examples to pay off."""
+    max_sequences: NotNegative = 0
+    """Learn from a seeded sample of this many sequences; 0 uses all."""
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratorSettings:
-    """The T5's shape."""
+    """The shape of the T5."""
 
-    d_model: int = 64
-    d_kv: int = 16
-    d_ff: int = 256
-    num_layers: int = 2
-    num_heads: int = 4
-    dropout_rate: float = 0.05
+    d_model: Positive = 64
+    d_kv: Positive = 16
+    d_ff: Positive = 256
+    num_layers: Positive = 2
+    num_heads: Positive = 4
+    dropout_rate: Share = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class FitSettings:
-    """How the generator is trained."""
+    """Training of the generator."""
 
-    softmax: str = "reachable"
+    softmax: Annotated[str, OneOf(tuple(Softmax))] = "reachable"
     """`reachable` scores a token against those that can follow it in the catalogue, `vocabulary` against all tokens."""
 
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.01
-    warmup_share: float = 0.05
-    label_smoothing: float = 0.0
-    batch_size: int = 64
-    max_epochs: int = 30
-    examples_per_epoch: int = 0
-    """Train on a fresh seeded sample of this many prefixes an epoch; 0 takes every prefix."""
+    learning_rate: LearningRate = 3e-3
+    weight_decay: Amount = 0.01
+    warmup_share: Share = 0.05
+    label_smoothing: Share = 0.0
+    batch_size: Positive = 64
+    max_epochs: Positive = 30
+    examples_per_epoch: NotNegative = 0
+    """Train on a fresh seeded sample of this many prefixes per epoch; 0 uses every prefix."""
     balance_users: bool = False
-    """Whether each user counts the same, however long the history: as in the evaluation. Needs examples_per_epoch."""
-    patience: int = 3
+    """Weigh users equally, however long their histories, as the evaluation does. Needs examples_per_epoch."""
+    patience: Positive = 3
     """Stop after this many epochs without a better validation NDCG@10."""
-    max_minutes: float = 0.0
-    """Stop at the end of the epoch that passes this; 0 has no limit."""
-    max_history_items: int = 10
-    validation_users: int = 500
+    max_minutes: Amount = 0.0
+    """Stop at the end of the epoch that exceeds this; 0 is no limit."""
+    max_history_items: Positive = 10
+    validation_users: Positive = 500
 
 
 @dataclass(frozen=True, slots=True)
 class DenseSettings:
-    """The dense head: all items scored at once from a history."""
+    """The dense head: scores all items at once from a history."""
 
-    dim: int = 64
-    """Length of an item's vector; 0 leaves out the dense head and all that ranks beside the generator."""
-    encoder: str = RECURRENT
-    """What reads a history: `recurrent`, of `width` units, `transformer`, of `num_layers` with `num_heads`, or `auto`:
-    both are trained, and the better one on validation is kept."""
-    width: int = 128
-    num_layers: int = 2
-    num_heads: int = 2
-    dropout_rate: float = 0.3
-    own_dropout: float = 0.3
-    """Share of items that are trained as if they had been posted just now, drawn anew for each batch."""
-    held_out_share: float = 0.1
-    """Share of the items that play new: nothing learns from their content, so they show how posted items will do."""
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.0
-    positions_per_batch: int = 1500
-    max_epochs: int = 20
-    patience: int = 4
+    dim: NotNegative = 64
+    """Length of an item vector; 0 leaves out the dense head and all that is ranked together with the generator."""
+    encoder: Annotated[str, OneOf((RECURRENT, TRANSFORMER, AUTO))] = RECURRENT
+    """History encoder: `recurrent` of `width` units, `transformer` of `num_layers` with `num_heads`, or `auto`, which
+    trains both and keeps the better one on validation."""
+    width: Positive = 128
+    num_layers: Positive = 2
+    num_heads: Positive = 2
+    dropout_rate: Share = 0.3
+    own_dropout: Share = 0.3
+    """Share of items trained as if just posted, drawn again for each batch."""
+    held_out_share: Share = 0.1
+    """Share of items whose content no model is fitted on: they measure how posted items will rank."""
+    learning_rate: LearningRate = 2e-3
+    weight_decay: Amount = 0.0
+    positions_per_batch: Positive = 1500
+    max_epochs: Positive = 20
+    patience: Positive = 4
     """Stop after this many epochs without a better validation NDCG@10."""
-    max_history_items: int = 50
-    validation_users: int = 2000
+    max_history_items: Positive = 50
+    validation_users: Positive = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class MixSettings:
-    """How generator, dense head and counts of what goes with what are ranked together."""
+    """Joint ranking of generator, dense head and co-occurrence counts."""
 
-    max_users: int = 8000
-    """Validation users that the weights are fitted on; a seeded sample of more."""
-    max_ease_items: int = 20_000
-    """EASE inverts a matrix of items by items: larger catalogues go without."""
-    ease_weights_per_item: int = 300
-    """The strongest that are kept."""
-    most_lost_to_new: float = 0.1
-    """Of the other items' Recall@10, while `dense.held_out_share` of the items compete as if posted just now."""
+    max_users: Positive = 8000
+    """Fit the weights on a seeded sample of at most this many validation users."""
+    max_ease_items: NotNegative = 20_000
+    """Larger catalogues go without EASE, which inverts an item-by-item matrix."""
+    ease_weights_per_item: Positive = 300
+    """Keep this many of the strongest weights per item."""
+    most_lost_to_new: Share = 0.1
+    """Share of the other items' Recall@10 that may be lost while `dense.held_out_share` of the items compete as new."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluateSettings:
-    """How recommendations are made when they are measured."""
+    """How recommendations are made for measurement."""
 
-    num_views: int = 3
-    num_beams: int = 50
-    max_users: int = 0
-    """Measure on a seeded sample of this many users; 0 takes all."""
-    num_resamples: int = 1000
+    num_views: Positive = 3
+    num_beams: Positive = 50
+    max_users: NotNegative = 0
+    """Measure on a seeded sample of this many users; 0 uses all."""
+    num_resamples: Positive = 1000
     """Bootstrap resamples over users behind each interval."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """All settings of one recipe; each stage reads its own part."""
+    """The settings of all stages under one name; each stage reads its own section."""
 
     name: str
     dataset: DatasetSettings = field(default_factory=DatasetSettings)

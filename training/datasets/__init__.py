@@ -1,6 +1,6 @@
-"""Turn a source of items and interactions into a `Dataset`, whatever its format. Start at `load_dataset`.
+"""Turn a source of items and interactions in any supported format into a `Dataset`. Start at `load_dataset`.
 
-Knows how to tell the sources apart; each is read in a module of its own.
+Each source is read in its own module.
 """
 
 import dataclasses
@@ -11,13 +11,13 @@ from clairo_core.errors import DatasetError
 from clairo_core.progress import Progress, silent
 from training.datasets.amazon2018 import is_amazon2018_folder, load_amazon2018
 from training.datasets.code_column_names import expand_code_columns
+from training.datasets.dataset import Dataset
 from training.datasets.dataset_toml import read_description
 from training.datasets.described_dataset import load_described_dataset
 from training.datasets.description import DatasetDescription
 from training.datasets.picture_check import check_pictures
 from training.datasets.shared_folders import describe_shared_folder, is_shared_folder
 from training.datasets.table_files import column_names
-from training.datasets.tables import Dataset
 
 __all__ = ["Dataset", "check_pictures", "load_dataset"]
 
@@ -29,16 +29,18 @@ def load_dataset(source: Path | str, *, code_columns: Sequence[str] = (), progre
 
     Args:
         source: the TOML or the folder.
-        code_columns: precomputed code columns to take, by name or by prefix (`text` for text_0, text_1, ...), instead
-            of those that the description names.
+        code_columns: precomputed code columns to use, by name or by prefix (`text` for text_0, text_1, ...), instead
+            of the columns in the description.
 
     Raises:
-        DatasetError: the source is none of these, or something in it is wrong; the text names file, row and field.
+        DatasetError: the source is not recognized or has an error; the text names file, row and field.
     """
     path = Path(source)
     if path.is_dir() and not (path / DESCRIPTION_NAME).is_file() and is_amazon2018_folder(path):
         if code_columns:
-            raise DatasetError(f"{path} has no precomputed codes, but {', '.join(code_columns)} is asked for")
+            raise DatasetError(
+                f"{path} has no precomputed codes; leave out dataset.code_columns={','.join(code_columns)}"
+            )
         return load_amazon2018(path, progress)
     description = _describe(path)
     if code_columns:
@@ -50,7 +52,7 @@ def _describe(path: Path) -> DatasetDescription:
     if path.is_file():
         return read_description(path)
     if not path.exists():
-        raise DatasetError(f"{path}: there is no such file or folder; name a dataset's TOML or its folder")
+        raise DatasetError(f"{path} does not exist; name a dataset's TOML or its folder")
     if (path / DESCRIPTION_NAME).is_file():
         return read_description(path / DESCRIPTION_NAME)
     if is_shared_folder(path):
@@ -66,11 +68,11 @@ def _with_code_columns(description: DatasetDescription, wanted: Sequence[str]) -
     codes = description.codes
     if codes is None:
         raise DatasetError(
-            f"dataset {description.name!r} names no file with codes, but code columns {', '.join(wanted)} are asked "
-            "for; name the file in [codes]"
+            f"dataset {description.name!r} has no file of codes for dataset.code_columns={','.join(wanted)}; "
+            "name the file in [codes]"
         )
     columns = expand_code_columns(codes.file, column_names(codes.file), wanted)
-    # Sizes and uniqueness were said of other columns.
+    # Sizes and uniqueness were declared for other columns.
     is_as_described = columns == codes.columns
     return dataclasses.replace(
         description,

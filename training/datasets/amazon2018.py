@@ -1,12 +1,11 @@
 """Turn a category of Amazon Reviews 2018, as published, into a dataset.
 
 A folder holds `Category_5.json.gz` (reviews: reviewerID, asin, unixReviewTime), `meta_Category.json.gz` (items: asin,
-title, description, ...) and, if pictures have been downloaded, `images/ASIN.jpg` (or .jpeg, .png, .webp). Knows these
-files' fields and their dirt; knows nothing of training.
+title, description, ...) and, if pictures have been downloaded, `images/ASIN.jpg` (or .jpeg, .png, .webp).
 
 Source: Ni, Li and McAuley 2019, "Justifying recommendations using distantly-labeled reviews and fine-grained aspects".
-As in the works that use it, interactions with items that have no metadata are left out, of a user's reviews of one
-item the first counts, and the iterative 5-core is taken. We differ in taking the core last, so that it is one.
+As in the works that use it, interactions with items without metadata are left out, only a user's first review of an
+item counts, and the iterative 5-core is taken. We differ: the core is taken last, after all other filters.
 """
 
 import html
@@ -23,33 +22,33 @@ from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
 from training.datasets.column_kinds import ColumnKind
 from training.datasets.columns import id_column
+from training.datasets.dataset import Dataset, PictureOrigin, build_dataset
 from training.datasets.interactions_table import build_sequences, find_interactions
 from training.datasets.json_lines import json_records, read_json_lines
 from training.datasets.table_files import SourceTable
-from training.datasets.tables import Dataset, PictureOrigin, build_dataset
 
 _MIN_INTERACTIONS = 5
 _REVIEWS_SUFFIX = "_5.json.gz"
 _PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 _LONGEST_CATEGORY = 60
-"""Longer entries of `category` are sentences of the description that strayed there."""
+"""Longer entries of `category` are misplaced sentences of the description."""
 _TAG = re.compile(r"<style.*?</style>|<script.*?</script>|<[^<>]*>", re.DOTALL | re.IGNORECASE)
 _PRICE = re.compile(r"\$?\d[\d,]*(\.\d+)?( - \$?\d[\d,]*(\.\d+)?)?")
 
 
 def is_amazon2018_folder(folder: Path) -> bool:
-    """Whether the folder has files named as the release names them."""
+    """Whether the folder has files with the names of the release."""
     return any(folder.glob(f"*{_REVIEWS_SUFFIX}")) or any(folder.glob("meta_*.json.gz"))
 
 
 def load_amazon2018(folder: Path, progress: Progress = silent) -> Dataset:
     """Read reviews and metadata, and take the iterative 5-core.
 
-    Texts are title, brand, categories, features and description, cleaned of HTML; brand, category and price are
-    attributes too. Metadata that repeats an item is read once; a field that is malformed counts as missing.
+    Texts are title, brand, categories, features and description, cleaned of HTML; brand, category and price are also
+    attributes. Only the first metadata of an item counts; a malformed field counts as missing.
 
     Raises:
-        RowError: a line is not JSON, or a review lacks a field or has one of the wrong kind.
+        RowError: a line is not JSON, or a field of a review is missing or malformed.
         EmptyTableError: a file has no lines, or no user and item have five interactions.
         DatasetError: a file is missing, damaged or cut short, or there are several categories.
     """
@@ -86,18 +85,17 @@ def _category_files(folder: Path) -> tuple[Path, Path]:
     if len(reviews) != 1:
         found = ", ".join(path.name for path in reviews) or "none"
         raise DatasetError(
-            f"{folder}: expected one file *{_REVIEWS_SUFFIX}, found {found}; "
-            "put every category into a folder of its own"
+            f"{folder}: expected one file *{_REVIEWS_SUFFIX}, found {found}; put each category into its own folder"
         )
     category = reviews[0].name.removesuffix(_REVIEWS_SUFFIX)
     meta = folder / f"meta_{category}.json.gz"
     if not meta.is_file():
-        raise DatasetError(f"{meta} is not there; download it beside {reviews[0].name}")
+        raise DatasetError(f"{meta} does not exist; download it beside {reviews[0].name}")
     return reviews[0], meta
 
 
 def _pictures(folder: Path) -> dict[str, Path]:
-    """ASIN -> picture file; of several formats the one that sorts first."""
+    """Map ASIN to picture file; of several formats, the first in alphabetical order."""
     if not folder.is_dir():
         return {}
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _PICTURE_SUFFIXES)
@@ -117,7 +115,9 @@ def _read_items(path: Path, wanted: set[str], pictures: Mapping[str, Path], prog
     if num_records == 0:
         raise EmptyTableError(f"{path} has no lines, expected metadata of items; download it again")
     if not items:
-        raise EmptyTableError(f"{path}: none of its {num_records:,} items is reviewed; is it of another category?")
+        raise EmptyTableError(
+            f"{path}: none of its {num_records:,} items is reviewed; download the metadata of the same category"
+        )
     return list(items.values())
 
 
@@ -147,21 +147,21 @@ def _item(asin: str, record: Mapping[str, Any], picture: Path | None) -> Item:
 
 def _title(value: object) -> str:
     title = _text(value)
-    # Some pages were scraped as their script instead of their title.
+    # Some scraped titles are the page's script.
     return "" if "getTime" in title or "aPageStart" in title else title
 
 
 def _texts(value: object) -> list[str]:
-    """The cleaned texts of a field that should be a list of texts, or a text."""
+    """Cleaned texts of a field that should be a list of texts or one text."""
     values = value if isinstance(value, list) else [value]
     return [text for text in map(_text, values) if text]
 
 
 def _text(value: object) -> str:
-    """Text without tags, entities, NULs and runs of white space; empty if the value is no text."""
+    """Remove tags, entities, NULs and runs of white space; empty if the value is not text."""
     if not isinstance(value, str):
         return ""
     without_tags = _TAG.sub(" ", html.unescape(value))
-    # A lone surrogate cannot be written to any file.
+    # A lone surrogate cannot be encoded as UTF-8.
     encodable = without_tags.replace("\0", " ").encode(errors="ignore").decode()
     return " ".join(encodable.split())

@@ -1,7 +1,4 @@
-"""Ask an Arrow column what it is, and name the row where it is not what was promised.
-
-Knows Arrow's types; knows nothing of what a column is for.
-"""
+"""Test and convert the types of Arrow columns, with errors that name the row."""
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,7 +7,7 @@ from training.datasets.table_files import SourceTable
 
 
 def plain_column(source: SourceTable, field: str) -> pa.Array:
-    """A column as one array, without dictionary encoding, its text and bytes of the large kind."""
+    """Convert a column to one array without dictionary encoding, text and bytes to Arrow's large types."""
     column = source.table[field]
     arrow_type = column.type
     if pa.types.is_dictionary(arrow_type):
@@ -18,7 +15,7 @@ def plain_column(source: SourceTable, field: str) -> pa.Array:
     if pa.types.is_string(arrow_type) or pa.types.is_string_view(arrow_type):
         arrow_type = pa.large_string()
     if pa.types.is_binary(arrow_type) or pa.types.is_binary_view(arrow_type):
-        # One array of the small kind ends at 2 GiB, and pictures get there.
+        # Arrow's plain binary arrays end at 2 GiB, less than many pictures take.
         arrow_type = pa.large_binary()
     return column.cast(arrow_type).combine_chunks()
 
@@ -40,17 +37,17 @@ def is_binary(arrow_type: pa.DataType) -> bool:
 
 
 def refuse_where(source: SourceTable, field: str, is_wrong: pa.Array, problem: str) -> None:
-    """Raise a `RowError` about the first row that is marked."""
+    """Raise a `RowError` for the first marked row."""
     first = pc.index(is_wrong, True).as_py()
     if first >= 0:
         raise source.error(first, field, problem)
 
 
 def safely_cast(source: SourceTable, field: str, column: pa.Array, arrow_type: pa.DataType) -> pa.Array:
-    """Whole numbers of another type.
+    """Convert to another type of whole numbers.
 
     Raises:
-        RowError: at the first row that is no whole number of this type.
+        RowError: a value is not a whole number of this type; names the first such row.
     """
     try:
         return column.cast(arrow_type)
@@ -61,7 +58,7 @@ def safely_cast(source: SourceTable, field: str, column: pa.Array, arrow_type: p
 
 
 def first_unlike(column: pa.Array, arrow_type: pa.DataType) -> int:
-    """The first row that cannot be cast, by halving: Arrow says only that there is one."""
+    """Find the first row that cannot be cast by bisection: Arrow's error does not name it."""
     good, bad = 0, len(column)
     while good < bad - 1:
         middle = (good + bad) // 2

@@ -1,7 +1,4 @@
-"""Turn names and prefixes of code columns into the columns that are meant.
-
-Knows column names only.
-"""
+"""Expand names and prefixes of code columns to column names."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +8,7 @@ from clairo_core.errors import MissingColumnError
 
 
 def expand_code_columns(path: Path, available: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
-    """Each name as it is; each prefix as its numbered columns, by number.
+    """Keep each column name, and replace each prefix by its numbered columns in order.
 
     >>> expand_code_columns(Path("codes.csv"), ["id", "text_10", "text_9", "image_0"], ["image_0", "text"])
     ('image_0', 'text_9', 'text_10')
@@ -28,8 +25,8 @@ def expand_code_columns(path: Path, available: Sequence[str], wanted: Sequence[s
         }
         if name not in available and not numbered:
             raise MissingColumnError(
-                f"{path}: {name!r} is neither a column nor the part before _0, _1, ... of one; "
-                f"it has {', '.join(map(repr, available))}; choose among these"
+                f"{path}: got {name!r}, expected a column or the part before _0, _1, ... of columns; "
+                f"choose among {', '.join(map(repr, available))}"
             )
         matching = [name] if name in available else [numbered[number] for number in sorted(numbered)]
         columns.update(dict.fromkeys(matching))

@@ -1,9 +1,6 @@
-"""Turn precomputed codes into vectors, so that items are fused, placed by behaviour and quantized anew.
+"""Turn precomputed codes into vectors, to fuse, align and quantize the items again. Start at `with_codes_as_vectors`.
 
-Knows code columns; knows nothing of how vectors are used. Start at `with_codes_as_vectors`.
-
-Codes that were made of content alone stay as they are when two items with different codes are used alike. As vectors
-with a one for each code, they are a modality like any other.
+Codes of content alone ignore that two items are used alike. As one-hot vectors, they are a modality like any other.
 """
 
 import hashlib
@@ -14,19 +11,19 @@ import numpy as np
 from jaxtyping import Float32, Int
 
 from clairo_core.errors import DatasetError
-from training.datasets.tables import Dataset
+from training.datasets.dataset import Dataset
 
 SUFFIX = "_codes"
 _NUMBER = re.compile(r"_?\d+$")
 
 
 def with_codes_as_vectors(dataset: Dataset) -> Dataset:
-    """The same items with a vector for each family of code columns, and without codes of their own.
+    """Replace the items' codes by one vector per family of code columns.
 
     The columns text_0, text_1, image_0 give the modalities `text_codes` and `image_codes`.
 
     Raises:
-        DatasetError: there are no codes.
+        DatasetError: the dataset has no codes.
     """
     if dataset.semantic_ids is None:
         raise DatasetError(f"{dataset.name} has no precomputed codes; leave dataset.codes at ids")
@@ -34,7 +31,7 @@ def with_codes_as_vectors(dataset: Dataset) -> Dataset:
     for column, name in enumerate(dataset.codebook_names):
         families.setdefault(_NUMBER.sub("", name) + SUFFIX, []).append(column)
     vectors = {
-        modality: one_for_each_code(dataset.semantic_ids[:, columns], [dataset.codebook_sizes[at] for at in columns])
+        modality: one_hot_codes(dataset.semantic_ids[:, columns], [dataset.codebook_sizes[at] for at in columns])
         for modality, columns in families.items()
     }
     return replace(
@@ -51,10 +48,10 @@ def with_codes_as_vectors(dataset: Dataset) -> Dataset:
     )
 
 
-def one_for_each_code(codes: Int[np.ndarray, "item column"], sizes: list[int]) -> Float32[np.ndarray, "item code"]:
-    """Zeros, and a one at each column's code.
+def one_hot_codes(codes: Int[np.ndarray, "item column"], sizes: list[int]) -> Float32[np.ndarray, "item code"]:
+    """Concatenate a one-hot vector per column.
 
-    >>> one_for_each_code(np.array([[1, 0]]), [2, 3]).tolist()
+    >>> one_hot_codes(np.array([[1, 0]]), [2, 3]).tolist()
     [[0.0, 1.0, 1.0, 0.0, 0.0]]
     """
     starts = np.concatenate([[0], np.cumsum(sizes)])

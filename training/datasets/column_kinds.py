@@ -1,7 +1,4 @@
-"""What a column is used for, and whether a file has the columns that are asked for.
-
-Knows column names and kinds; knows nothing of files' formats.
-"""
+"""Kinds of columns, and checks of column names. Independent of file formats."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,34 +7,34 @@ from typing import Any, Literal
 from clairo_core.errors import DatasetError, MissingColumnError
 
 ColumnKind = Literal["id", "order", "numbers", "picture", "text"]
-"""id: text or whole numbers. order: numbers or times. numbers: one or a list of them. picture: bytes or a path."""
+"""id: text or whole numbers. order: numbers or times. numbers: a number or a list. picture: bytes or a path."""
 
 
 def check_column_names(path: Path, found: Sequence[str], wanted: Iterable[str]) -> None:
-    """Raise unless every wanted column is there exactly once.
+    """Check that every wanted column exists exactly once.
 
     Raises:
-        MissingColumnError: a column is not there.
-        DatasetError: a column is there twice.
+        MissingColumnError: a column does not exist.
+        DatasetError: a column exists twice.
     """
     for name in wanted:
         if name not in found:
             raise MissingColumnError(
-                f"{path}: there is no column {name!r}; it has {', '.join(map(repr, found))}; "
-                "name one of these in the dataset's description"
+                f"{path}: there is no column {name!r}; the columns are {', '.join(map(repr, found))}; "
+                "correct the name in dataset.toml"
             )
         if found.count(name) > 1:
             raise DatasetError(f"{path}: {found.count(name)} columns are named {name!r}, expected one; rename them")
 
 
-def text_of(value: Any) -> str | None:
-    """A value as words; a list's parts are joined by commas, what is missing or blank is None.
+def value_as_text(value: Any) -> str | None:
+    """Convert a value to text: lists are joined by commas, missing and blank values are None.
 
-    >>> text_of(["Comedy", None, 7.0])
+    >>> value_as_text(["Comedy", None, 7.0])
     'Comedy, 7'
 
     Raises:
-        TypeError: the value, or a part of it, is neither text nor number; the text says which type.
+        TypeError: the value, or a part of it, is neither text nor number; the message is its type.
     """
     if value is None:
         return None
@@ -46,8 +43,8 @@ def text_of(value: Any) -> str | None:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
-        # Arrow writes 7.0 as 7; the same number gives the same words from every format.
+        # Arrow writes 7.0 as 7: the same number gives the same text from every format.
         return repr(value).removesuffix(".0")
     if isinstance(value, list):
-        return ", ".join(part for part in map(text_of, value) if part is not None) or None
+        return ", ".join(part for part in map(value_as_text, value) if part is not None) or None
     raise TypeError(type(value).__name__)

@@ -1,6 +1,6 @@
-"""Turn the columns of a source table into ids, texts, pictures and times, or name the row that is none.
+"""Turn the columns of a source table into ids, texts, pictures and times, with errors that name the row.
 
-Knows kinds of columns and Arrow's types; knows nothing of files' formats or of what an item is.
+Independent of file formats.
 """
 
 import numpy as np
@@ -17,15 +17,15 @@ from training.datasets.arrow_columns import (
     refuse_where,
     safely_cast,
 )
-from training.datasets.column_kinds import text_of
+from training.datasets.column_kinds import value_as_text
 from training.datasets.table_files import SourceTable
 
 
 def id_column(source: SourceTable, field: str) -> pa.LargeStringArray:
-    """Ids as text, in row order; whole numbers are written in digits.
+    """Read ids as text, in row order; whole numbers are written in digits.
 
     Raises:
-        RowError: an id is missing, empty, holds a NUL character, or the column is neither text nor whole numbers.
+        RowError: an id is missing, empty or contains NUL, or the column is neither text nor whole numbers.
     """
     column = plain_column(source, field)
     if not (is_text(column.type) or pa.types.is_integer(column.type) or pa.types.is_null(column.type)):
@@ -40,25 +40,25 @@ def id_column(source: SourceTable, field: str) -> pa.LargeStringArray:
 
 
 def text_column(source: SourceTable, field: str) -> list[str | None]:
-    """A column as words, in row order; what is missing or blank is None, a list is joined by commas.
+    """Read a column as text, in row order; missing and blank values are None, lists are joined by commas.
 
     Raises:
-        RowError: a value holds a NUL character, or the column is bytes, a struct or a map.
+        RowError: a value contains NUL, or the column is bytes, a struct or a map.
     """
     column = plain_column(source, field)
     if is_list(column.type):
         return _joined_lists(source, field, column)
     if pa.types.is_nested(column.type) or is_binary(column.type):
         raise source.error(
-            0, field, f"the column is {column.type}, expected text, numbers or lists of these; name another column"
+            0, field, f"the column is {column.type}, expected text, numbers, or lists of them; name another column"
         )
     texts = column.cast(pa.large_string())
     _refuse_nul(source, field, texts)
-    return [text_of(text) for text in texts.to_pylist()]
+    return [value_as_text(text) for text in texts.to_pylist()]
 
 
 def picture_column(source: SourceTable, field: str) -> list[bytes | str | None]:
-    """Encoded pictures as bytes, or paths of picture files as text, in row order; what is missing or empty is None.
+    """Read encoded pictures as bytes or file paths as text, in row order; missing and empty values are None.
 
     Raises:
         RowError: the column is neither bytes nor text.
@@ -74,13 +74,12 @@ def picture_column(source: SourceTable, field: str) -> list[bytes | str | None]:
 
 
 def order_column(source: SourceTable, field: str) -> Int64[np.ndarray, "row"] | Float64[np.ndarray, "row"]:
-    """Numbers that sort rows by time: positions, seconds since 1970, or microseconds where the source has dates.
+    """Read numbers that sort rows by time: positions, seconds since 1970, or microseconds for dates.
 
-    Text is read as whole numbers, else as decimal numbers, else as ISO 8601 dates and times;
-    without a zone they are UTC.
+    Text is read as whole numbers, else as decimal numbers, else as ISO 8601 dates and times, UTC without a zone.
 
     Raises:
-        RowError: a value is missing, not finite, or is no number or date.
+        RowError: a value is missing, not finite, or neither a number nor a date.
     """
     column = plain_column(source, field)
     if is_text(column.type):
@@ -109,24 +108,26 @@ def order_column(source: SourceTable, field: str) -> Int64[np.ndarray, "row"] | 
 
 
 def _refuse_nul(source: SourceTable, field: str, texts: pa.Array) -> None:
-    refuse_where(source, field, pc.match_substring(texts, "\0"), "the text holds a NUL character; remove it")
+    refuse_where(source, field, pc.match_substring(texts, "\0"), "the text contains a NUL character; remove it")
 
 
 def _joined_lists(source: SourceTable, field: str, column: pa.Array) -> list[str | None]:
     texts: list[str | None] = []
     for row, values in enumerate(column.to_pylist()):
         try:
-            text = text_of(values)
+            text = value_as_text(values)
         except TypeError as error:
-            raise source.error(row, field, f"the list holds {error}, expected text or numbers") from error
+            raise source.error(
+                row, field, f"the list contains {error}, expected text or numbers; correct it"
+            ) from error
         if text is not None and "\0" in text:
-            raise source.error(row, field, "the text holds a NUL character; remove it")
+            raise source.error(row, field, "the text contains a NUL character; remove it")
         texts.append(text)
     return texts
 
 
 def _parsed(source: SourceTable, field: str, texts: pa.Array) -> pa.Array:
-    """Texts as whole numbers, decimal numbers, or times; the first of these that all of them are."""
+    """Parse all texts as whole numbers, else as decimal numbers, else as times."""
     readings = (pa.int64(), pa.float64(), pa.timestamp("us"), pa.timestamp("us", "UTC"))
     furthest = 0
     for reading in readings:

@@ -1,7 +1,7 @@
 """Turn a CSV file (comma-separated, UTF-8, a header line) into an Arrow table of text columns, exactly or not at all.
 
-Knows quotes, lines and encodings; knows nothing of what the columns mean. Arrow reads; where it stumbles, or would
-forgive too much, Python's slower reader finds the line that is at fault. Start at `read_csv`.
+Arrow reads the file. Where it fails or is too lenient, Python's slower reader finds the faulty line. Start at
+`read_csv`.
 """
 
 import csv
@@ -22,7 +22,7 @@ _MAX_FIELD_BYTES = 2**31 - 1
 
 
 def read_csv(path: Path, columns: Sequence[str], progress: Progress = silent) -> pa.Table:
-    """Read some columns as text; what is empty is null, blank lines are skipped.
+    """Read some columns as text; empty values are null, blank lines are skipped.
 
     Raises:
         MissingColumnError: a column is not in the header.
@@ -45,28 +45,28 @@ def read_csv(path: Path, columns: Sequence[str], progress: Progress = silent) ->
         )
     except pa.ArrowException as error:
         raise_first_fault(path, progress)
-        raise DatasetError(f"{path} cannot be read as CSV ({error}); write it again") from error
+        raise DatasetError(f"{path} cannot be read as CSV ({error}); save it again as comma-separated UTF-8") from error
     if count_lines(path) != 1 + table.num_rows or _last_line(path).count(b'"') % 2 == 1:
-        # Where a closing quote is missing, Arrow takes the rest of the file for one value and says nothing.
+        # Without a closing quote, Arrow reads the rest of the file as one value, without an error.
         raise_first_fault(path, progress)
     return table
 
 
 def csv_header(path: Path) -> tuple[str, ...]:
-    """The column names.
+    """Read the column names.
 
     Raises:
-        EmptyTableError: there is no line with anything on it.
+        EmptyTableError: all lines are blank.
         RowError: the first line is not UTF-8, or quoted wrongly.
     """
     for line, record in _records(path):
         _check_utf8(path, line, record, record)
         return tuple(record)
-    raise EmptyTableError(f"{path} is empty, expected a header line and rows; write it again")
+    raise EmptyTableError(f"{path} is empty, expected a header line and rows; export the table again")
 
 
 def csv_row_number(path: Path, index: int) -> int:
-    """The line, from 1, at which row `index` (from 0, header not counted) begins."""
+    """First line, counted from 1, of row `index`, counted from 0 after the header."""
     for count, (line, _) in enumerate(_records(path), start=-1):
         if count == index:
             return line
@@ -74,10 +74,10 @@ def csv_row_number(path: Path, index: int) -> int:
 
 
 def raise_first_fault(path: Path, progress: Progress = silent) -> None:
-    """Read everything strictly.
+    """Read the whole file strictly.
 
     Raises:
-        RowError: at the first line that is ragged, not UTF-8, or quoted wrongly.
+        RowError: names the first line that is ragged, not UTF-8, or quoted wrongly.
     """
     header: list[str] = []
     for line, record in progress(_records(path), f"checking {path.name}", count_lines(path)):
@@ -86,12 +86,12 @@ def raise_first_fault(path: Path, progress: Progress = silent) -> None:
         if len(record) != len(header):
             raise RowError(
                 f"{path} row {line} has {len(record)} fields, but the header line has {len(header)}: "
-                f"{', '.join(map(repr, header))}; quote values that hold commas"
+                f"{', '.join(map(repr, header))}; quote values that contain commas"
             )
 
 
 def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The lines at which records begin, and the records; bytes that are not UTF-8 come as lone surrogates."""
+    """Yield the first line and the values of each record; bytes that are not UTF-8 become lone surrogates."""
     previous_limit = csv.field_size_limit(_MAX_FIELD_BYTES)
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
@@ -105,7 +105,7 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
                 except csv.Error as error:
                     raise RowError(
                         f"{path} row {line} is not CSV ({error}); "
-                        'put values with quotes in them into quotes and double those inside: "12"" vinyl"'
+                        'put values that contain quotes into quotes and double the inner ones: "12"" vinyl"'
                     ) from error
                 if record:
                     yield line, record

@@ -1,7 +1,6 @@
-"""Turn a dataset's TOML into a `DatasetDescription`.
+"""Turn a dataset's TOML into a `DatasetDescription`. Start at `read_description`; docs/datasets.md has the format.
 
-Knows names, types and defaults of the description; reads no table. Start at `read_description`. The format is
-written up in docs/datasets.md.
+No table is read.
 """
 
 import difflib
@@ -29,7 +28,7 @@ def read_description(path: Path) -> DatasetDescription:
     """Read a dataset's TOML; file names in it are relative to its folder.
 
     Raises:
-        DatasetError: no such file, no TOML, or a key is missing, unknown, or of the wrong type.
+        DatasetError: the file does not exist or is not TOML, or a key is missing, unknown, or of the wrong type.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -38,7 +37,7 @@ def read_description(path: Path) -> DatasetDescription:
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path} is not UTF-8 ({error}); save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
-        raise DatasetError(f"{path} is not TOML: {error}; correct it there") from error
+        raise DatasetError(f"{path} is not TOML ({error}); correct that line") from error
     top = _Section(path, "", content)
     name = top.text("name", default=path.resolve().parent.name)
     items, items_codes = _items(top.section("items"))
@@ -51,16 +50,17 @@ def read_description(path: Path) -> DatasetDescription:
     )
     top.close()
     if items_codes is not None and "codes" in content:
-        raise DatasetError(f"{path}: codes are named in [items] and in [codes], expected one of them; remove one")
+        raise DatasetError(f"{path}: codes are set in [items] and in [codes], expected one; remove the other")
     if items.picture is not None and description.pictures is not None:
-        raise DatasetError(f"{path}: pictures are named in [items] and in [pictures], expected one; remove one")
+        raise DatasetError(f"{path}: pictures are set in [items] and in [pictures], expected one; remove the other")
     has_picture = items.picture is not None or description.pictures is not None
     if items.only_with_picture and not has_picture:
-        raise DatasetError(f"{path}: [items] only_with_picture is true, but no picture column is named; name it")
+        raise DatasetError(
+            f"{path}: [items] only_with_picture is true without a picture column; set picture, or add [pictures]"
+        )
     if not (items.texts or items.vectors or has_picture or description.codes):
         raise DatasetError(
-            f"{path}: [items] names no texts, picture, vectors or codes, expected at least one; "
-            "there is nothing to tell items apart by"
+            f"{path}: [items] has no texts, picture, vectors or codes; set at least one, to tell items apart"
         )
     return description
 
@@ -114,7 +114,7 @@ def _interactions(section: "_Section") -> InteractionsDescription:
     position = section.text("position", default="")
     if bool(timestamp) == bool(position):
         found = "both" if timestamp else "neither"
-        raise section.error("timestamp", f"{found} of timestamp and position, expected one of them")
+        raise section.error("timestamp", f"{found} of timestamp and position, expected one")
     interactions = InteractionsDescription(
         file=section.file("file"),
         user_id=section.text("user_id", default="user_id"),
@@ -129,7 +129,7 @@ def _interactions(section: "_Section") -> InteractionsDescription:
 
 
 class _Section:
-    """One table of the TOML; remembers which keys were asked for, so that the others can be told off."""
+    """One table of the TOML; remembers the keys that were read, to refuse the others."""
 
     def __init__(self, path: Path, name: str, content: Mapping[str, Any]) -> None:
         self.path = path
@@ -160,19 +160,19 @@ class _Section:
         if not all(isinstance(value, str) and value for value in values):
             raise self.error(key, f"{values!r}, expected a list of names")
         if len(set(values)) < len(values):
-            raise self.error(key, f"{values!r}, expected every name once")
+            raise self.error(key, f"{values!r}, expected each name once")
         return tuple(values)
 
     def counts(self, key: str) -> tuple[int, ...]:
         values = self._get(key, list, "a list of whole numbers", [])
         if not all(type(value) is int and value > 0 for value in values):
-            raise self.error(key, f"{values!r}, expected a list of whole numbers above 0")
+            raise self.error(key, f"{values!r}, expected a list of whole numbers of at least 1")
         return tuple(values)
 
     def count(self, key: str) -> int:
         value = self._get(key, int, "a whole number", 0)
         if value < 0:
-            raise self.error(key, f"{value}, expected 0 or more")
+            raise self.error(key, f"{value}, expected at least 0")
         return value
 
     def flag(self, key: str) -> bool:
@@ -192,7 +192,7 @@ class _Section:
         return values
 
     def close(self) -> None:
-        """Raise if there is a key that nobody asked for."""
+        """Refuse keys that were not read."""
         for key in self._content:
             if key not in self._known:
                 close = difflib.get_close_matches(key, self._known, n=1)

@@ -1,20 +1,17 @@
-"""Turn a dataset's description into the dataset: read its tables, look up, filter, sort.
-
-Knows in which order the steps go; each step is in a module of its own.
-"""
+"""Turn a dataset's description into the dataset: read its tables, look up ids, filter, sort."""
 
 from clairo_core.progress import Progress, silent
+from training.datasets.dataset import Dataset, build_dataset
 from training.datasets.description import DatasetDescription
 from training.datasets.interactions_table import build_sequences, read_interactions
 from training.datasets.items_table import read_items
-from training.datasets.tables import Dataset, build_dataset
 
 
 def load_described_dataset(description: DatasetDescription, progress: Progress = silent) -> Dataset:
-    """Read everything that the description names.
+    """Read the described tables.
 
     Raises:
-        DatasetError: a file is not what the description says; the text names file, row and field.
+        DatasetError: a file does not match the description; the text names file, row and field.
     """
     tables = read_items(description, progress)
     described = description.interactions

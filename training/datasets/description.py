@@ -1,7 +1,4 @@
-"""What a dataset consists of: which file and which column is what, and which rows count.
-
-Knows names of files and columns; reads none of them.
-"""
+"""The description of a dataset: its files, the meaning of their columns, and filters of rows. Reads no file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,52 +12,52 @@ OnRepeat = Literal["keep", "drop"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemsDescription:
-    """The table of items, and what to do with those that lack a picture."""
+    """The table of items, and the treatment of items without a picture."""
 
     file: Path
     item_id: str = "item_id"
     texts: tuple[str, ...] = ()
-    """Columns with words, in reading order; the first one is the title."""
+    """Text columns in reading order; the first is the title."""
     attributes: tuple[str, ...] = ()
     picture: str | None = None
     picture_folder: Path
-    """What picture paths are relative to."""
+    """Base of relative picture paths."""
     vectors: Mapping[str, str] = field(default_factory=dict)
-    """Modality name -> column of lists of numbers."""
+    """Modality name to column of lists of numbers."""
     unreadable_pictures: OnBadPicture = "error"
     only_with_picture: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PicturesDescription:
-    """A table of its own for the pictures' bytes or paths, at most one row an item."""
+    """A separate table of picture bytes or paths, at most one row per item."""
 
     file: Path
     item_id: str = "item_id"
     items_column: str
-    """The column of the items table that `item_id` refers to."""
+    """Column of the items table that `item_id` refers to."""
     picture: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodesDescription:
-    """Precomputed codes, one row an item."""
+    """Precomputed codes, one row per item."""
 
     file: Path
     item_id: str = "item_id"
     items_column: str
-    """The column of the items table that `item_id` refers to."""
+    """Column of the items table that `item_id` refers to."""
     columns: tuple[str, ...] = ()
-    """One column a codebook, or a single column of lists; none: the codes are there, but not used unless asked for."""
+    """One column per codebook, or a single column of lists. Empty: codes are used only with dataset.code_columns."""
     sizes: tuple[int, ...] = ()
-    """Codes of every codebook; empty: the largest code that occurs, plus one."""
+    """Size of every codebook; empty: the largest code that occurs, plus one."""
     unique: bool = False
-    """No two items share all codes, and no collision index is to be added."""
+    """No two items share all codes, and no collision index is added."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InteractionsDescription:
-    """The table of interactions, and which of them count."""
+    """The table of interactions, and filters of its rows."""
 
     file: Path
     user_id: str = "user_id"
@@ -74,7 +71,7 @@ class InteractionsDescription:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetDescription:
-    """A dataset as two tables, perhaps with pictures and codes in tables of their own."""
+    """A dataset as two tables, with pictures and codes optionally in separate tables."""
 
     name: str
     items: ItemsDescription

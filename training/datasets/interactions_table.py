@@ -1,7 +1,6 @@
-"""Turn a table of interactions into one sequence of item rows a user, oldest first.
+"""Turn a table of interactions into one sequence of item rows per user, oldest first.
 
-Knows users, items and their order in time as columns; knows nothing of what items are made of. There is no Python
-loop over rows: ten million of them take seconds. Start at `read_interactions`, then `build_sequences`.
+No Python loop over rows: ten million take seconds. Start at `read_interactions`, then `build_sequences`.
 """
 
 from collections.abc import Sequence
@@ -23,10 +22,10 @@ from training.datasets.table_files import SourceTable, read_table
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Interactions:
-    """Who had what when, in the source's row order."""
+    """User, item and time of each interaction, in the source's row order."""
 
     user_ids: pa.LargeStringArray
-    """In the order in which they first occur."""
+    """In order of first occurrence."""
     users: Int32[np.ndarray, "interaction"]
     items: Int32[np.ndarray, "interaction"]
     order: Int64[np.ndarray, "interaction"] | Float64[np.ndarray, "interaction"]
@@ -35,10 +34,10 @@ class Interactions:
 def read_interactions(
     description: InteractionsDescription, item_ids: Sequence[str], progress: Progress = silent
 ) -> Interactions:
-    """Read the table and look up its items' rows.
+    """Read the table and look up item rows.
 
     Raises:
-        DatasetError: see `read_table`; a RowError too if an item is not among `item_ids`.
+        DatasetError: see `read_table`; also a RowError if an item is not in `item_ids`.
     """
     source = read_table(
         description.file,
@@ -73,7 +72,7 @@ def find_interactions(
         raise source.error(
             first,
             item_field,
-            f"item {item_column[first].as_py()!r} is not in the table of items; add it there, or say "
+            f"item {item_column[first].as_py()!r} is not in the items table; add it there, or set "
             'unknown_items = "drop" in [interactions]',
         )
     return Interactions(
@@ -92,16 +91,16 @@ def build_sequences(
     repeats: OnRepeat,
     source_name: str,
 ) -> tuple[tuple[str, ...], ItemSequences, Bool[np.ndarray, "item"]]:
-    """Sort by user and time, leaving out duplicates and, if asked to, rare users and items.
+    """Sort by user and time, without duplicates and, with `min_interactions`, without rare users and items.
 
-    Rows that agree in user, item and time count once; at equal times the rows' order decides. Users keep the order
-    in which they first occur. With `min_interactions` 0 an item stays even if nobody had it.
+    Rows equal in user, item and time count once; row order breaks ties in time. Users keep their order of first
+    occurrence. With `min_interactions` 0, items without interactions are kept.
 
     Returns:
-        The users' ids, their sequences as rows of the items that are kept, and which items are kept.
+        User ids, their sequences as rows of the kept items, and a mask of the kept items.
 
     Raises:
-        EmptyTableError: nothing is left.
+        EmptyTableError: no interaction is left.
     """
     users, items, order = interactions.users, interactions.items, interactions.order
     kept = np.flatnonzero(is_item_wanted[items])
@@ -115,8 +114,8 @@ def build_sequences(
         is_item_kept[items[kept]] = True
     if kept.size == 0:
         raise EmptyTableError(
-            f"{source_name}: no interaction is left of {len(users):,} with known items, after leaving out unwanted "
-            f"items and asking for {min_interactions} interactions a user and item; lower min_interactions"
+            f"{source_name}: none of {len(users):,} interactions with known items is left after filtering items and "
+            f"requiring {min_interactions} interactions per user and item; lower min_interactions"
         )
     by_user_and_time = kept[np.lexsort((order[kept], users[kept]))]
     user_rows, lengths = np.unique(users[kept], return_counts=True)
@@ -128,14 +127,14 @@ def build_sequences(
 def _is_first(
     users: np.ndarray, items: np.ndarray, order: np.ndarray, *, same_time: bool
 ) -> Bool[np.ndarray, "interaction"]:
-    """Mark each user's first interaction with an item: of every moment, or ever."""
+    """Mark each user's first interaction with an item, or with `same_time` the first at each time."""
     pairs = users.astype(np.int64) * (int(items.max(initial=0)) + 1) + items
     by_pair = np.argsort(pairs, kind="stable")
     is_same_as_next = np.zeros(len(pairs) + 1, dtype=np.bool_)
     is_same_as_next[1:-1] = pairs[by_pair[1:]] == pairs[by_pair[:-1]]
-    # Few pairs repeat, and only those need the slower sort by time too.
+    # Few pairs repeat, and only those need the slower sort by time.
     repeated = by_pair[is_same_as_next[1:] | is_same_as_next[:-1]]
-    # Both sorts are stable: of rows that are alike the first in the source stays first.
+    # Both sorts are stable: equal rows keep their order in the source.
     repeated = repeated[np.lexsort((order[repeated], pairs[repeated]))]
     is_later = pairs[repeated[1:]] == pairs[repeated[:-1]]
     if same_time:

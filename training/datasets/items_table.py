@@ -1,6 +1,6 @@
-"""Turn the table of items, and tables of pictures and codes beside it, into items and semantic ids.
+"""Turn the items table, and separate tables of pictures and codes, into items and semantic ids.
 
-Knows the description's columns; knows nothing of interactions. Start at `read_items`.
+Start at `read_items`.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
 from training.datasets.column_kinds import ColumnKind
 from training.datasets.columns import id_column, picture_column, text_column
+from training.datasets.dataset import Codes, PictureOrigin
 from training.datasets.description import (
     CodesDescription,
     DatasetDescription,
@@ -23,7 +24,6 @@ from training.datasets.description import (
 )
 from training.datasets.number_columns import code_columns, vector_column
 from training.datasets.table_files import SourceTable, read_table, row_number
-from training.datasets.tables import Codes, PictureOrigin
 
 T = TypeVar("T")
 
@@ -31,8 +31,8 @@ _LONGEST_PATH_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ItemTables:
-    """All items of the source, in row order."""
+class LoadedItems:
+    """All items of the source in row order, with their codes and pictures."""
 
     items: tuple[Item, ...]
     codes: Codes | None
@@ -40,12 +40,12 @@ class ItemTables:
     is_wanted: Bool[np.ndarray, "item"]
 
 
-def read_items(description: DatasetDescription, progress: Progress = silent) -> ItemTables:
-    """Read the items and what belongs to them.
+def read_items(description: DatasetDescription, progress: Progress = silent) -> LoadedItems:
+    """Read the items with their texts, pictures, vectors, attributes and codes.
 
     Raises:
-        DatasetError: see `read_table`; RowErrors too for ids that occur twice, picture files that are not there, codes
-            that an item lacks, and values of the wrong kind.
+        DatasetError: see `read_table`; also a RowError for a duplicate id, a missing picture file, an item without
+            codes, and a value of the wrong kind.
     """
     described = description.items
     source = _read_items_table(description, progress)
@@ -69,13 +69,13 @@ def read_items(description: DatasetDescription, progress: Progress = silent) -> 
     codes = None
     if description.codes is not None and description.codes.columns:
         codes = _codes(description.codes, source, progress)
-    return ItemTables(items, codes, picture_origin, is_wanted)
+    return LoadedItems(items, codes, picture_origin, is_wanted)
 
 
 def _read_items_table(description: DatasetDescription, progress: Progress) -> SourceTable:
     described = description.items
     kinds: dict[str, ColumnKind] = {described.item_id: "id"}
-    # A column may be used twice, an id as an attribute say; the stricter kind comes first and stays.
+    # A column may be used twice, such as an id that is also an attribute; the stricter kind comes first and stays.
     for beside in (description.pictures, description.codes):
         if beside is not None:
             kinds.setdefault(beside.items_column, "id")
@@ -97,14 +97,14 @@ def _row_of_each_id(source: SourceTable, field: str, ids: Sequence[str]) -> dict
     for row, row_id in enumerate(ids):
         if row_of.setdefault(row_id, row) != row:
             first = row_number(source.path, row_of[row_id])
-            raise source.error(row, field, f"id {row_id!r} is in row {first} already; leave out one of them")
+            raise source.error(row, field, f"id {row_id!r} is also in row {first}; remove one row")
     return row_of
 
 
 def _pictures(
     description: DatasetDescription, source: SourceTable, progress: Progress
 ) -> tuple[PictureOrigin | None, list[bytes | Path | None]]:
-    """Where pictures come from, and every item's picture."""
+    """Read the origin of the pictures, and every item's picture."""
     described = description.items
     if description.pictures is not None:
         picture_source, rows = _rows_beside(source, description.pictures, progress)
@@ -127,7 +127,7 @@ def _pictures(
             raise picture_source.error(
                 row,
                 field,
-                f"{_shortened(path)} is no file, expected a picture; correct the path or picture_folder",
+                f"{_shortened(path)} does not exist, expected a picture; correct the path or picture_folder",
             )
         pictures.append(path if is_there else None)
     return origin, pictures
@@ -137,7 +137,7 @@ def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
     except OSError:
-        # A name that no file system takes, such as a picture written out in base64.
+        # Too long or invalid as a path, such as a picture in base64.
         return False
 
 
@@ -148,7 +148,7 @@ def _shortened(path: Path) -> str:
 def _rows_beside(
     source: SourceTable, described: PicturesDescription | CodesDescription, progress: Progress
 ) -> tuple[SourceTable, Int64[np.ndarray, "item"]]:
-    """A table beside the items, and its row for every item; -1 where it has none."""
+    """Read a separate table. Returns it with its row for every item, -1 where it has none."""
     kinds: dict[str, ColumnKind] = {described.item_id: "id"}
     if isinstance(described, PicturesDescription):
         kinds.setdefault(described.picture, "picture")
@@ -162,8 +162,8 @@ def _rows_beside(
         raise source.error(
             0,
             described.items_column,
-            f"{references[0]!r} is not in column {described.item_id!r} of {beside.path}, nor is any other row's; "
-            "name the columns that hold the same ids",
+            f"neither {references[0]!r} nor any other row's value is in column {described.item_id!r} of {beside.path}; "
+            "name two columns with the same ids",
         )
     return beside, rows
 
@@ -173,20 +173,23 @@ def _codes(described: CodesDescription, source: SourceTable, progress: Progress)
     if (rows < 0).any():
         missing = int(np.argmax(rows < 0))
         raise source.error(
-            missing, described.items_column, f"the item has no codes in {beside.path}; every item needs them"
+            missing,
+            described.items_column,
+            f"the item has no codes in {beside.path}; add its row, every item needs codes",
         )
     all_codes, names = code_columns(beside, described.columns)
     semantic_ids = all_codes[rows]
     sizes = described.sizes or tuple((semantic_ids.max(axis=0) + 1).tolist())
     if len(sizes) != len(names):
-        raise DatasetError(f"{beside.path}: {len(sizes)} sizes are given for {len(names)} codebooks; give one each")
+        raise DatasetError(f"{beside.path}: got {len(sizes)} sizes for {len(names)} codebooks; set one per codebook")
     too_large = np.argwhere(semantic_ids >= np.array(sizes))
     if too_large.size:
         item, codebook = too_large[0].tolist()
         raise beside.error(
             int(rows[item]),
             names[codebook],
-            f"the code is {semantic_ids[item, codebook]}, but the codebook's size is {sizes[codebook]}",
+            f"the code is {semantic_ids[item, codebook]}, expected less than the codebook's size, {sizes[codebook]}; "
+            "correct sizes or the code",
         )
     if described.unique:
         _refuse_shared_codes(beside, described, semantic_ids, rows)
@@ -208,6 +211,6 @@ def _refuse_shared_codes(
         raise beside.error(
             int(rows[item]),
             described.columns[0],
-            f"row {first} has the same codes {semantic_ids[item].tolist()}, but unique = true says that none do; "
-            "leave that out, and a collision index will tell them apart",
+            f"row {first} has the same codes {semantic_ids[item].tolist()}, despite unique = true; remove unique, "
+            "and a collision index distinguishes the items",
         )

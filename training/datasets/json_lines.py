@@ -1,7 +1,7 @@
-"""Turn a JSON Lines file (one object a line, UTF-8, gzip if it ends in .gz) into an Arrow table.
+"""Turn a JSON Lines file (one object per line, UTF-8, gzip if it ends in .gz) into an Arrow table.
 
-Knows lines, JSON values and column kinds; knows nothing of items or users. Arrow reads where every column has one
-simple type; else, and where it stumbles, a line is read at a time. Start at `read_json_lines`.
+Arrow reads files whose columns each have one simple type. All others, and those where Arrow fails, are read line by
+line. Start at `read_json_lines`.
 """
 
 import gzip
@@ -16,7 +16,7 @@ import pyarrow.json as arrow_json
 
 from clairo_core.errors import DatasetError, RowError
 from clairo_core.progress import Progress, silent
-from training.datasets.column_kinds import ColumnKind, check_column_names, text_of
+from training.datasets.column_kinds import ColumnKind, check_column_names, value_as_text
 from training.datasets.line_count import count_lines
 
 _BLOCK_BYTES = 16 * 1024 * 1024
@@ -25,10 +25,10 @@ _SIMPLE_TYPES = {str: pa.large_string(), int: pa.int64(), float: pa.float64()}
 
 
 def read_json_lines(path: Path, kinds: Mapping[str, ColumnKind], progress: Progress = silent) -> pa.Table:
-    """Read some fields of every record; blank lines are skipped, a field that a record lacks is null.
+    """Read some fields of every record; blank lines are skipped, missing fields are null.
 
     Raises:
-        MissingColumnError: no record has this field; the text lists those that records have.
+        MissingColumnError: no record has this field; the text lists the fields of all records.
         RowError: a line is not a JSON object, or a value is not of its column's kind; names the line.
         DatasetError: the gzip stream is damaged or cut short.
     """
@@ -39,7 +39,7 @@ def read_json_lines(path: Path, kinds: Mapping[str, ColumnKind], progress: Progr
 def json_records(
     path: Path, progress: Progress = silent, num_lines: int | None = None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The line number, from 1, and the object of every line that is not blank.
+    """Yield the line number, from 1, and the object of every line that is not blank.
 
     Raises:
         RowError, DatasetError: as `read_json_lines`.
@@ -52,15 +52,17 @@ def json_records(
             raise RowError(f"{path} row {line_number}: the bytes are not UTF-8; save the file as UTF-8") from error
         except (ValueError, RecursionError) as error:
             raise RowError(
-                f"{path} row {line_number} is not JSON ({error}); it begins {line[:60]!r}; write one object a line"
+                f"{path} row {line_number} is not JSON ({error}); it begins {line[:60]!r}; write one object per line"
             ) from error
         if not isinstance(record, dict):
-            raise RowError(f"{path} row {line_number} is a JSON {_name(record)}, expected an object; write one a line")
+            raise RowError(
+                f"{path} row {line_number} is a JSON {_name(record)}, expected an object; write one per line"
+            )
         yield line_number, record
 
 
 def json_lines_row_number(path: Path, index: int) -> int:
-    """The line, from 1, of record `index` (from 0)."""
+    """Line, counted from 1, of record `index`, counted from 0."""
     for count, (line_number, _) in enumerate(_lines(path)):
         if count == index:
             return line_number
@@ -76,7 +78,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
                     yield line_number, content
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DatasetError(
-            f"{path} is no gzip file, or is damaged or cut short ({error}); download it again"
+            f"{path} is not a gzip file, or is damaged or cut short ({error}); download it again"
         ) from error
 
 
@@ -85,7 +87,7 @@ def _open(path: Path) -> gzip.GzipFile | BinaryIO:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON value; write null")
+    raise ValueError(f"{name} is not a JSON value; write null")
 
 
 def _name(value: Any) -> str:
@@ -96,7 +98,7 @@ def _name(value: Any) -> str:
 
 
 def _read_by_arrow(path: Path, kinds: Mapping[str, ColumnKind]) -> pa.Table | None:
-    """The table, if the first record's fields are simple and the types of all records'; else None."""
+    """Read with Arrow; None unless all records have the simple types of the first."""
     try:
         first = next((record for _, record in json_records(path)), {})
         types = {name: _SIMPLE_TYPES.get(type(first.get(name))) for name in kinds}
@@ -106,7 +108,7 @@ def _read_by_arrow(path: Path, kinds: Mapping[str, ColumnKind]) -> pa.Table | No
         options = arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
         with pa.input_stream(str(path), compression="detect") as stream:
             table = arrow_json.read_json(stream, arrow_json.ReadOptions(block_size=_BLOCK_BYTES), options)
-        # Arrow's JSON reader takes any bytes for text.
+        # Arrow's JSON reader accepts any bytes as text.
         table.validate(full=True)
     except (pa.ArrowException, OSError):
         return None
@@ -144,7 +146,7 @@ def _close_chunks(
 
 
 def _checked(path: Path, line_number: int, name: str, kind: ColumnKind, value: Any, row_type: dict[str, type]) -> Any:
-    """The value as its column's kind wants it."""
+    """Convert the value to its column's kind."""
     try:
         checked = _CHECKS[kind](value)
     except (TypeError, ValueError) as error:
@@ -153,12 +155,12 @@ def _checked(path: Path, line_number: int, name: str, kind: ColumnKind, value: A
             f"{path} row {line_number}, field {name!r}: got {shown}, expected {error}; correct it"
         ) from error
     if kind in ("order", "numbers"):
-        # One Arrow column cannot hold both; the first value says which it is.
+        # An Arrow column has one type; the first value decides.
         value_type = float if isinstance(checked, int | float) else type(checked)
         if row_type.setdefault(name, value_type) is not value_type:
             raise RowError(
                 f"{path} row {line_number}, field {name!r}: got {value!r}, "
-                f"but the rows before have {_SHOWN_TYPES[row_type[name]]}; write all in one way"
+                f"but earlier rows have {_SHOWN_TYPES[row_type[name]]}; use one type"
             )
     return checked
 
@@ -193,9 +195,9 @@ def _as_picture(value: Any) -> str:
 
 def _as_text(value: Any) -> str | None:
     try:
-        text = text_of(value)
+        text = value_as_text(value)
     except TypeError as error:
-        raise TypeError("text, a number, or a list of these") from error
+        raise TypeError("text, a number, or a list of them") from error
     return None if text is None else _encodable(text)
 
 

@@ -1,7 +1,4 @@
-"""Keep only users and items with enough interactions, however often that has to be asked again.
-
-Knows counts of row numbers; knows nothing of tables or time.
-"""
+"""Keep only users and items with enough interactions, repeated until none falls below."""
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -10,9 +7,9 @@ from jaxtyping import Bool, Int
 def k_core(
     users: Int[np.ndarray, "interaction"], items: Int[np.ndarray, "interaction"], min_interactions: int
 ) -> Bool[np.ndarray, "interaction"]:
-    """Mark the interactions of the largest part in which every user and every item has `min_interactions`.
+    """Mark the interactions of the largest subset in which every user and every item has `min_interactions`.
 
-    Users and items are numbered from 0. A repeated interaction counts every time.
+    Users and items are numbered from 0. Repeated interactions all count.
 
     >>> k_core(np.array([0, 0, 1, 1, 2]), np.array([0, 1, 0, 1, 1]), 2).tolist()
     [True, True, True, True, False]

@@ -1,4 +1,4 @@
-"""How many lines a text file has: the end of a progress bar."""
+"""Count the lines of a text file, for progress bars."""
 
 from pathlib import Path
 
@@ -6,10 +6,7 @@ _BLOCK_BYTES = 16 * 1024 * 1024
 
 
 def count_lines(path: Path) -> int | None:
-    """The number of lines, the last one with or without a line end.
-
-    None for a gzip file, which would have to be unpacked for it.
-    """
+    """Count lines, a last line without line end included. None for gzip files, which would have to be unpacked."""
     if path.suffix == ".gz":
         return None
     num_line_ends, last_block = 0, b"\n"

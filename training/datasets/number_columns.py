@@ -1,6 +1,6 @@
-"""Turn the columns of a source table into vectors and codes, or name the row that has none.
+"""Turn the columns of a source table into vectors and codes, with errors that name the row.
 
-Knows numbers and lists of them; knows nothing of files' formats or of what an item is.
+Independent of file formats.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from training.datasets.arrow_columns import first_unlike, is_list, is_text, plai
 from training.datasets.table_files import SourceTable
 
 MAX_CODE = 2**20 - 1
-"""Every code up to the largest becomes a token, so a stray large number would fill the vocabulary."""
+"""Every code up to the largest becomes a token: one stray large number would fill the vocabulary."""
 
 
 def vector_column(source: SourceTable, field: str) -> list[Float32[np.ndarray, "dim"] | None]:
-    """Lists of numbers of one length, in row order; what is missing is None.
+    """Read lists of numbers of one length, in row order; missing lists are None.
 
     Raises:
-        RowError: lengths differ, a number is missing or not finite, or the column has no lists.
+        RowError: lengths differ, a number is missing or not finite, or the column does not contain lists.
     """
     column = plain_column(source, field)
     if pa.types.is_null(column.type):
@@ -30,7 +30,7 @@ def vector_column(source: SourceTable, field: str) -> list[Float32[np.ndarray, "
         raise source.error(
             0,
             field,
-            f"the column is {column.type}, expected a list of numbers; CSV has none, use Parquet or JSON Lines",
+            f"the column is {column.type}, expected lists of numbers; use Parquet or JSON Lines, as CSV has no lists",
         )
     is_present = pc.is_valid(column).to_numpy(zero_copy_only=False)
     vectors = iter(_numbers_of_lists(source, field, column, pa.float32()) if is_present.any() else ())
@@ -40,12 +40,12 @@ def vector_column(source: SourceTable, field: str) -> list[Float32[np.ndarray, "
 def code_columns(
     source: SourceTable, fields: Sequence[str]
 ) -> tuple[Int32[np.ndarray, "item codebook"], tuple[str, ...]]:
-    """Semantic ids and the codebooks' names, from a column a codebook or from one column of lists.
+    """Read semantic ids and codebook names, from one column per codebook or from one column of lists.
 
-    A list column `features` names its codebooks `features_0`, `features_1`, ...
+    A list column `features` gives the codebooks `features_0`, `features_1`, ...
 
     Raises:
-        RowError: a code is missing, no whole number, negative or above `MAX_CODE`; or lists differ in length.
+        RowError: a code is missing, not a whole number, negative or above `MAX_CODE`, or lists differ in length.
     """
     if len(fields) == 1 and is_list(plain_column(source, fields[0]).type):
         codes = _list_codes(source, fields[0])
@@ -55,20 +55,24 @@ def code_columns(
 
 
 def _numbers_of_lists(source: SourceTable, field: str, column: pa.Array, arrow_type: pa.DataType) -> np.ndarray:
-    """The lists that are not null, as rows of a matrix."""
+    """Stack the lists that are not null into a matrix."""
     lengths = pc.list_value_length(column)
     length = lengths.drop_null()[0].as_py()
     if length == 0:
-        raise source.error(pc.index(lengths, 0).as_py(), field, "the list is empty, expected numbers")
+        raise source.error(
+            pc.index(lengths, 0).as_py(), field, "the list is empty, expected numbers; fill it, or make it null"
+        )
     differs = pc.not_equal(lengths, length)
     first = pc.index(differs, True).as_py()
     if first >= 0:
         found = lengths[first].as_py()
-        raise source.error(first, field, f"the list has {found} numbers, but the rows before have {length}")
+        raise source.error(
+            first, field, f"the list has {found} numbers, but earlier rows have {length}; use one length"
+        )
     rows = np.flatnonzero(pc.is_valid(column).to_numpy(zero_copy_only=False))
     values = column.drop_null().flatten()
     if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
-        raise source.error(0, field, f"the lists are of {values.type}, expected numbers")
+        raise source.error(0, field, f"the lists contain {values.type}, expected numbers; name another column")
     first = pc.index(pc.is_null(values), True).as_py()
     if first < 0 and pa.types.is_floating(arrow_type):
         values = values.cast(arrow_type, safe=False)
@@ -87,18 +91,18 @@ def _numbers_of_lists(source: SourceTable, field: str, column: pa.Array, arrow_t
 
 def _list_codes(source: SourceTable, field: str) -> Int32[np.ndarray, "item codebook"]:
     column = plain_column(source, field)
-    refuse_where(source, field, pc.is_null(column), "the codes are missing; every item needs all of them")
+    refuse_where(source, field, pc.is_null(column), "the codes are missing; add them, every item needs all codes")
     codes = _numbers_of_lists(source, field, column, pa.int64())
     wrong_rows = np.flatnonzero(((codes < 0) | (codes > MAX_CODE)).any(axis=1))
     if wrong_rows.size:
         row = int(wrong_rows[0])
-        raise source.error(row, field, f"the codes are {codes[row].tolist()}, expected 0 to {MAX_CODE}")
+        raise source.error(row, field, f"the codes are {codes[row].tolist()}, expected 0 to {MAX_CODE}; correct them")
     return codes.astype(np.int32)
 
 
 def _code_column(source: SourceTable, field: str) -> Int32[np.ndarray, "item"]:
     column = plain_column(source, field)
-    refuse_where(source, field, pc.is_null(column), "the code is missing; every item needs one of every codebook")
+    refuse_where(source, field, pc.is_null(column), "the code is missing; add it, every item needs one per codebook")
     if is_text(column.type):
         column = safely_cast(source, field, pc.utf8_trim_whitespace(column), pa.int64())
     if not pa.types.is_integer(column.type):
@@ -107,5 +111,5 @@ def _code_column(source: SourceTable, field: str) -> Int32[np.ndarray, "item"]:
     wrong_rows = np.flatnonzero((codes < 0) | (codes > MAX_CODE))
     if wrong_rows.size:
         row = int(wrong_rows[0])
-        raise source.error(row, field, f"the code is {codes[row]}, expected 0 to {MAX_CODE}")
+        raise source.error(row, field, f"the code is {codes[row]}, expected 0 to {MAX_CODE}; correct it")
     return codes.astype(np.int32)

@@ -1,7 +1,4 @@
-"""Decode every picture of a dataset once, so that a damaged one is named before hours of training.
-
-Knows items and where their pictures came from; knows nothing of encoders.
-"""
+"""Decode every picture of a dataset once, to find damaged ones before hours of training."""
 
 import dataclasses
 
@@ -11,18 +8,18 @@ from clairo_core.encoders.pictures import decode_picture
 from clairo_core.errors import ContentError, RowError
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
+from training.datasets.dataset import Codes, Dataset, PictureOrigin, build_dataset
 from training.datasets.table_files import row_error
-from training.datasets.tables import Codes, Dataset, PictureOrigin, build_dataset
 
 _SHORTEST_SIDE = 128
-"""Large JPEGs are read to the end, but not decoded in full size."""
+"""Large JPEGs are read to the end, but decoded at reduced size."""
 
 
 def check_pictures(dataset: Dataset, progress: Progress = silent) -> Dataset:
-    """Decode every picture; the dataset comes back as it is unless some are to be dropped.
+    """Decode every picture.
 
-    Where the description says `unreadable_pictures = "drop"`, an item with an unreadable picture goes on without it,
-    and the dataset that comes back has a fingerprint of its own.
+    With `unreadable_pictures = "drop"`, items lose pictures that cannot be decoded, and the returned dataset has
+    another fingerprint. Otherwise the dataset is returned unchanged.
 
     Raises:
         RowError: a picture cannot be decoded; the text names file, row, field and item.
@@ -45,9 +42,9 @@ def check_pictures(dataset: Dataset, progress: Progress = silent) -> Dataset:
 
 def _refusal(origin: PictureOrigin, row: int, problem: str) -> RowError:
     if origin.rows[row] < 0:
-        # Found by its name in a folder: no table and no description speak of it.
-        return RowError(f"{origin.path}, {problem}; or remove it there")
-    hint = 'or say unreadable_pictures = "drop" in [items]'
+        # Found by name in a folder: neither a table nor a description lists it.
+        return RowError(f"{origin.path}, {problem}; or remove the file")
+    hint = 'or set unreadable_pictures = "drop" in [items]'
     return row_error(origin.path, int(origin.rows[row]), origin.field, f"{problem}; {hint}")
 
 

@@ -1,7 +1,7 @@
-"""Describe the benchmark folders (`movielens_small_posters`, `amazon2018_*`, `amazon2014_*`) by the columns they have.
+"""Describe the benchmark folders (`movielens_small_posters`, `amazon2018_*`, `amazon2014_*`) by their columns.
 
-A folder holds items.parquet, interactions.parquet (user_id, position, split, ...), and perhaps images.parquet and
-codes.parquet or codes_letter.parquet. Knows these names; the reading is that of every described dataset.
+A folder holds items.parquet, interactions.parquet (user_id, position, split, ...), and optionally images.parquet and
+codes.parquet or codes_letter.parquet.
 """
 
 from pathlib import Path
@@ -28,16 +28,16 @@ _TEXTS = (
     "actors",
     "plot_keywords",
 )
-"""In reading order; what a folder lacks is left out."""
+"""In reading order; missing columns are left out."""
 _ATTRIBUTES = ("brand", "genres", "year", "language", "country", "content_rating")
 _CODE_FILES = ("codes.parquet", "codes_letter.parquet")
 _CODES_BY_DEFAULT = ("letter", "text", "image", "rq")
-"""Prefixes of code columns, for folders with no words or pictures; one quantizer of the same words is enough."""
+"""Prefixes of code columns, for folders without words or pictures; one quantizer of the same words is enough."""
 _MIN_INTERACTIONS_WITH_POSTER = 5
 
 
 def is_shared_folder(folder: Path) -> bool:
-    """Whether the folder has the benchmark folders' files and columns."""
+    """Whether the folder has the files and columns of a benchmark folder."""
     interactions = folder / "interactions.parquet"
     if not ((folder / "items.parquet").is_file() and interactions.is_file()):
         return False
@@ -45,10 +45,10 @@ def is_shared_folder(folder: Path) -> bool:
 
 
 def describe_shared_folder(folder: Path) -> DatasetDescription:
-    """The description that a dataset.toml in the folder would give.
+    """Describe the folder as a dataset.toml would.
 
-    Where there are posters, only films with one count, and of those the iterative 5-core: the working set. Codes are
-    used by default only where there are no words and no pictures.
+    With posters, the dataset is the working set: films with a poster, and of them the iterative 5-core. Codes are used
+    by default only in folders without words and pictures.
 
     Raises:
         DatasetError: a file is damaged.

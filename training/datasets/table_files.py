@@ -1,8 +1,4 @@
-"""Turn a Parquet, CSV or JSON Lines file into an Arrow table of the columns asked for.
-
-Knows files, columns and row numbers; knows nothing of items, users or what a column means beyond its kind.
-Start at `read_table`.
-"""
+"""Turn a Parquet, CSV or JSON Lines file into an Arrow table of the columns asked for. Start at `read_table`."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -22,7 +18,7 @@ SUFFIXES = (".parquet", ".csv", ".jsonl")
 
 @dataclass(frozen=True, slots=True)
 class SourceTable:
-    """Some columns of a file, and the way back from a row to the place in the file."""
+    """Some columns of a file, with errors that name the row in the file."""
 
     path: Path
     table: pa.Table
@@ -31,19 +27,19 @@ class SourceTable:
         return int(self.table.num_rows)
 
     def error(self, index: int, field: str, problem: str) -> RowError:
-        """What to raise about one value; `index` counts the table's rows from 0."""
+        """Make a `RowError` about one value; `index` counts the table's rows from 0."""
         return row_error(self.path, index, field, problem)
 
 
 def row_error(path: Path, index: int, field: str, problem: str) -> RowError:
-    """A `RowError` that names file, row and field; `index` counts the table's rows from 0."""
+    """Make a `RowError` that names file, row and field; `index` counts the table's rows from 0."""
     return RowError(f"{path} row {row_number(path, index)}, field {field!r}: {problem}")
 
 
 def row_number(path: Path, index: int) -> int:
-    """The number, from 1, under which a person finds a row of a file.
+    """Number of a row for error messages, from 1.
 
-    Of text files it is the line at which the row begins, so a CSV's header line counts; of Parquet the place.
+    In text files the line at which the row begins, so a CSV's header counts; in Parquet the position.
     """
     if path.suffix == ".csv":
         return csv_row_number(path, index)
@@ -56,10 +52,10 @@ def read_table(path: Path, kinds: Mapping[str, ColumnKind], progress: Progress =
     """Read the columns named in `kinds`, in the file's row order.
 
     Raises:
-        MissingColumnError: a column is not there; the text lists those that are.
+        MissingColumnError: a column does not exist; the text lists the existing ones.
         EmptyTableError: the file has no rows.
         RowError: a text file's line cannot be read.
-        DatasetError: there is no such file, its format is none of the three, or it is damaged.
+        DatasetError: the file does not exist, has another format, or is damaged.
     """
     _check_file(path)
     if path.suffix == ".parquet":
@@ -74,7 +70,7 @@ def read_table(path: Path, kinds: Mapping[str, ColumnKind], progress: Progress =
 
 
 def column_names(path: Path) -> tuple[str, ...]:
-    """The columns of a file; of JSON Lines the fields of its first record.
+    """List the columns of a file; for JSON Lines the fields of the first record.
 
     Raises:
         DatasetError: as `read_table`.
@@ -89,16 +85,16 @@ def column_names(path: Path) -> tuple[str, ...]:
 
 def _check_file(path: Path) -> None:
     if path.suffix not in SUFFIXES:
-        raise DatasetError(f"{path}: expected a file that ends in {', '.join(SUFFIXES)}; convert it to one of these")
+        raise DatasetError(f"{path}: expected a file that ends in {', '.join(SUFFIXES)}; convert it")
     if not path.is_file():
-        raise DatasetError(f"{path}: there is no such file; check the path, which is relative to the dataset's TOML")
+        raise DatasetError(f"{path} does not exist; correct the path, which is relative to the dataset's TOML")
     try:
         is_empty = path.stat().st_size == 0
         path.open("rb").close()
     except OSError as error:
         raise DatasetError(f"{path} cannot be read ({error}); check its permissions") from error
     if is_empty:
-        raise EmptyTableError(f"{path} is empty, expected a table with at least one row; write it again")
+        raise EmptyTableError(f"{path} is empty, expected a table with at least one row; export it again")
 
 
 def _parquet_file(path: Path) -> pq.ParquetFile:
@@ -113,13 +109,13 @@ def _read_parquet(path: Path, columns: Iterable[str]) -> pa.Table:
         check_column_names(path, file.schema_arrow.names, columns)
         try:
             table = file.read(columns=list(columns))
-            # Writers that skip the check leave text that would fail later, far from its file.
+            # Some writers skip this check; invalid text would fail later, far from its file.
             table.validate(full=True)
         except (pa.ArrowException, OSError) as error:
             raise _damaged_parquet(path, error) from error
-    # A column named a.b.c would select a struct's field instead: `select` keeps to top-level columns.
+    # `read` takes a.b.c as a struct's field; `select` only takes top-level columns.
     return table.select(list(columns))
 
 
 def _damaged_parquet(path: Path, error: Exception) -> DatasetError:
-    return DatasetError(f"{path} is no Parquet file, or is damaged or cut short ({error}); write or copy it again")
+    return DatasetError(f"{path} is not a Parquet file, or is damaged or cut short ({error}); write or copy it again")

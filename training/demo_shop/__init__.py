@@ -1,6 +1,6 @@
-"""Write the demo shop: drawn products, written words, and shoppers with a taste, as a dataset to train on.
+"""Write the demo shop, a synthetic dataset: products with pictures and texts, and shoppers with tastes.
 
-Start at `write_demo_shop`. Everything follows from one seed: the same tables and the same pixels on every machine.
+Start at `write_demo_shop`. One seed determines the tables and the pixels on every machine.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from clairo_core.errors import SettingsError
 from clairo_core.progress import Progress, silent
 from clairo_core.storage.replaced_file import replace_text, replaced_file
-from training.demo_shop.pictures import encode_png, paint_picture
+from training.demo_shop.product_pictures import encode_png, paint_picture
 from training.demo_shop.products import Product, invent_products
 from training.demo_shop.shoppers import Purchase, go_shopping
 from training.demo_shop.words import write_words
@@ -40,23 +40,23 @@ timestamp = "timestamp"
 def write_demo_shop(
     folder: Path, num_items: int = 1000, num_users: int = 3000, seed: int = 0, progress: Progress = silent
 ) -> Path:
-    """Write items.parquet, interactions.parquet and dataset.toml into `folder`, which is made if need be.
+    """Write items.parquet, interactions.parquet and dataset.toml into `folder`, created if missing.
 
     The same arguments give the same table values and picture pixels; a file's bytes may differ with the versions
-    of Parquet and zlib. dataset.toml is written last: where it stands, the tables are whole.
+    of Parquet and zlib. dataset.toml is written last: if it exists, the tables are complete.
 
     Returns:
-        The dataset.toml, which is what training takes.
+        Path of dataset.toml, the `--data` of training.
 
     Raises:
-        SettingsError: no items or no users were asked for.
+        SettingsError: `num_items` or `num_users` is below 1.
     """
     if num_items < 1 or num_users < 1:
         raise SettingsError(
-            f"a shop of {num_items} items and {num_users} users cannot be made; ask for at least 1 of each"
+            f"got {num_items} items and {num_users} users for the demo shop; expected at least 1 of each"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    # One stream of randomness each: a change to the words leaves looks and purchases alone.
+    # One random stream each: a change to the words leaves looks and purchases unchanged.
     for_products, for_words, for_shoppers = (
         np.random.Generator(np.random.PCG64(stream)) for stream in np.random.SeedSequence(seed).spawn(3)
     )

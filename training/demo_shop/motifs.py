@@ -1,6 +1,6 @@
 """Draw a motif, such as a leaf or a cat, inside a circle.
 
-Every motif fills the circle of `radius` around (x, y) and leaves a little air. Knows nothing of colours.
+Every motif fills the circle of `radius` around (x, y) with a small margin. Independent of colours.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from training.demo_shop.pen import ERASER, Pen, Point
 
 
 def _placed(points: Sequence[Point], x: float, y: float, radius: float) -> list[Point]:
-    """Points of the unit circle, moved and enlarged to this one."""
+    """Map points of the unit circle to the circle of `radius` around (x, y)."""
     return [(x + radius * right, y + radius * down) for right, down in points]
 
 

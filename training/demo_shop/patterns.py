@@ -1,6 +1,6 @@
-"""Cover a layer with a surface pattern: stripes, dots, checks, waves and their kin.
+"""Cover a layer with a surface pattern: stripes, dots, checks, waves and others.
 
-Knows nothing of the product it will be printed on: the silhouette cuts it out afterwards.
+Independent of the product: its silhouette cuts the pattern out afterwards.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,12 +9,12 @@ from training.demo_shop.pen import SIDE, Pen
 
 
 def _every(step: float) -> Iterator[float]:
-    """0, step, 2 step ... until the picture's far side is covered."""
+    """Yield 0, step, 2 step, ... up to the far side of the picture."""
     return (count * step for count in range(int(SIDE // step) + 2))
 
 
 def draw_plain(pen: Pen) -> None:
-    """Nothing at all."""
+    """Leave the layer empty."""
 
 
 def draw_stripes(pen: Pen) -> None:

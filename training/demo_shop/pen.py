@@ -1,7 +1,7 @@
-"""Draw shapes as antialiased masks: a pen that works in picture pixels on a larger layer.
+"""Draw shapes as antialiased masks, in picture pixels on a larger layer.
 
-Everything is drawn four times too large with whole-number coordinates and no smoothing, then averaged down; so
-every machine with the same Pillow draws the same pixels. Knows nothing of products or colours.
+Shapes are drawn at four times the size with integer coordinates and no smoothing, then averaged down: every machine
+with the same Pillow draws the same pixels. Independent of products and colours.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Pen:
         self._draw = ImageDraw.Draw(self._layer)
 
     def mask(self) -> Image.Image:
-        """What was drawn, smoothed down to SIDE x SIDE: 255 where there is ink, 0 where there is none."""
+        """The drawing averaged down to SIDE x SIDE: 255 for ink, 0 for none."""
         return self._layer.reduce(SUPERSAMPLING)
 
     def polygon(self, points: Sequence[Point], ink: int = INK) -> None:

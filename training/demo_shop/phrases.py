@@ -1,8 +1,7 @@
-"""The phrases that titles and descriptions are made of, by kind, theme and make.
+"""The phrases of titles and descriptions, by kind, theme and make.
 
-No phrase names a colour, a pattern or a motif: those are for the pictures to show. In a phrase, {noun} stands for
-what the product is called, {a_noun} for the same with its article, and {brand} for who sells it. Several phrases
-say the same thing, and the same words turn up in several of them, as they do when people write.
+No phrase names a colour, a pattern or a motif: only pictures show those. {noun} is the product's noun, {a_noun} the
+noun with its article, and {brand} the brand. As in human writing, several phrases share a meaning, and words recur.
 """
 
 KIND_NOUNS: dict[str, tuple[str, ...]] = {

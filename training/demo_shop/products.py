@@ -1,8 +1,7 @@
-"""Invent the demo shop's products: which kinds exist, how each one looks, and what it is made for.
+"""Generate the demo shop's products: kind, look, purpose and price.
 
-A product's look (palette, pattern, motif) is shown in its picture alone; its purpose (theme, make) is told in its
-words alone; its kind is in both. So a recommender that reads only words, or only pictures, knows half of a taste.
-Knows nothing of drawing, sentences or shoppers.
+A product's look (palette, pattern, motif) shows only in its picture, its purpose (theme, make) only in its text, its
+kind in both. A recommender that uses only text or only pictures therefore learns half of a taste.
 """
 
 from collections.abc import Sequence
@@ -24,13 +23,13 @@ KINDS: dict[str, tuple[int, int]] = {
     "t-shirt": (18, 39),
     "umbrella": (22, 49),
 }
-"""Kind -> the lowest and the highest price."""
+"""Lowest and highest price by kind."""
 
 NUM_SHAPES = 3
-"""Every kind is drawn in this many shapes: a straight, a tapered and a round mug."""
+"""Shapes per kind, such as a straight, a tapered and a round mug."""
 
 NUM_SCENES = 3
-"""A product stands on a floor, before a disc, or under an arch."""
+"""Scenes: a floor, a disc, an arch."""
 
 PALETTES = (
     "fjord",
@@ -59,7 +58,7 @@ THEMES: dict[str, tuple[str, ...]] = {
     "gardeners": ("Potting Shed", "Seed & Spade", "Allotment 7"),
     "music": ("Side B", "Encore Works", "Backline"),
 }
-"""Theme -> the brands that sell to it."""
+"""Brands by theme."""
 
 MAKES: dict[str, int] = {
     "handmade": 12,
@@ -69,12 +68,12 @@ MAKES: dict[str, int] = {
     "limited run": 15,
     "everyday value": -15,
 }
-"""How a product is made -> what that adds to its price, in percent."""
+"""Surcharge in percent by make."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Product:
-    """One product: all that its picture shows, all that its words tell, and its price."""
+    """One product: the attributes of its picture, the attributes of its text, and its price."""
 
     item_id: str
     kind: str
@@ -86,16 +85,16 @@ class Product:
     brand: str
     price_cents: int
     shape: int
-    """Which of the kind's shapes, in [0, NUM_SHAPES)."""
+    """Index of the kind's shape, in [0, NUM_SHAPES)."""
     scene: int
-    """What it stands in front of, in [0, NUM_SCENES)."""
+    """Index of the scene, in [0, NUM_SCENES)."""
     is_mirrored: bool
     tint: int
-    """How much lighter (or darker) than its palette it came out, in steps of a colour channel."""
+    """Offset from the palette in steps of a colour channel; positive is lighter."""
 
 
 def invent_products(num_items: int, rng: np.random.Generator) -> list[Product]:
-    """Invent `num_items` products in which every attribute's values are about equally frequent, and independent."""
+    """Generate `num_items` products; attributes are independent, their values about equally frequent."""
     kinds = _shuffled_evenly(tuple(KINDS), num_items, rng)
     palettes = _shuffled_evenly(PALETTES, num_items, rng)
     patterns = _shuffled_evenly(PATTERNS, num_items, rng)
@@ -123,7 +122,7 @@ def invent_products(num_items: int, rng: np.random.Generator) -> list[Product]:
 
 
 def _shuffled_evenly(values: Sequence[str], count: int, rng: np.random.Generator) -> list[str]:
-    """Every value about equally often, in random order."""
+    """Draw every value about equally often, in random order."""
     return [values[index] for index in rng.permutation(np.arange(count) % len(values))]
 
 

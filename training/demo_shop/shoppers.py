@@ -1,9 +1,9 @@
-"""Invent shoppers with a taste of their own, and let each of them buy a few products, one after another.
+"""Generate shoppers with individual tastes, and their purchases in order.
 
-A taste has a half for the eyes (palettes, a pattern, a motif) and a half for the words (themes, a make). For a
-quarter of the shoppers the eyes decide, for a quarter the words, for the others both. What is bought next depends
-on the taste, on the last purchase (a teapot goes with a mug; a collection is continued), on what is popular, and
-now and then on chance. Knows nothing of how a look is drawn or a theme is put into words.
+A taste has a visual half (palettes, a pattern, a motif) and a textual half (themes, a make). For a quarter of the
+shoppers only the visual half matters, for a quarter only the textual one, for the others both. The next purchase
+depends on the taste, on the last purchase (a teapot goes with a mug; a collection is continued), on popularity, and
+sometimes on chance.
 """
 
 from collections.abc import Sequence
@@ -28,10 +28,10 @@ NEXT_KINDS: dict[str, tuple[str, str]] = {
     "t-shirt": ("tote bag", "sneaker"),
     "umbrella": ("backpack", "mug"),
 }
-"""Kind -> what is often bought after it."""
+"""Kinds often bought next, by kind."""
 
 LENGTH_SHARES = (14, 14, 14, 14, 12, 10, 8, 6, 5, 3)
-"""Shoppers, in percent, who buy 3, 4, ... 12 products: 6.4 on average."""
+"""Percentage of shoppers who buy 3, 4, ... 12 products; the mean is 6.4."""
 
 SHORTEST_HISTORY = 3
 
@@ -43,20 +43,20 @@ DAYS_OPEN = 540
 LONGEST_PAUSE_DAYS = 45
 
 GIFT_PROBABILITY = 0.06
-"""A purchase for somebody else: only popularity decides."""
+"""Probability that a purchase is a gift, drawn by popularity alone."""
 
-# How many times likelier a product becomes by what speaks for it.
+# Factors on a product's probability.
 EYES_AND_WORDS_PULLS = ((150.0, 25.0), (25.0, 150.0), (100.0, 100.0), (100.0, 100.0))
-"""Four equally frequent shoppers: what (the favourite palette, the favourite theme) does for a product."""
+"""Factors of (the favourite palette, the favourite theme), by four equally frequent types of shopper."""
 SECOND_CHOICE_SHARE = 0.25
-"""The second palette or theme pulls with this share of the first one's pull."""
+"""Pull of the second palette or theme, as a share of the first one's."""
 PATTERN_PULL = 5.0
 MOTIF_PULL = 1.5
 MAKE_PULL = 4.0
 NEXT_KIND_PULL = 6.0
 SAME_KIND_PULL = 0.4
 SAME_COLLECTION_PULL = 4.0
-"""The palette, or the theme, of the last purchase once more."""
+"""Factor of the last purchase's palette, and of its theme."""
 
 POPULARITY_EXPONENT = 1.0
 POPULARITY_OFFSET = 50
@@ -75,7 +75,7 @@ class Purchase:
 
 @dataclass(frozen=True, slots=True)
 class _Assortment:
-    """The products' attributes as columns of whole numbers, how popular each product is, and what goes with what."""
+    """The products' attributes as integer columns, their popularity, and transitions between kinds."""
 
     kind: Int[np.ndarray, "item"]
     palette: Int[np.ndarray, "item"]
@@ -85,14 +85,14 @@ class _Assortment:
     make: Int[np.ndarray, "item"]
     popularity: Float[np.ndarray, "item"]
     kind_pull: Float[np.ndarray, "last next"]
-    """How much a purchase of one kind speaks for the next one to be of another."""
+    """Factor of the next kind, given the last one."""
 
 
 def go_shopping(products: Sequence[Product], num_users: int, rng: np.random.Generator) -> list[Purchase]:
-    """Let `num_users` shoppers buy; nobody buys a product twice.
+    """Generate the purchases of `num_users` shoppers; no shopper buys a product twice.
 
     Returns:
-        Purchases by shopper, each shopper's oldest first with rising timestamps.
+        Purchases by shopper, oldest first, with increasing timestamps.
     """
     assortment = _lay_out(products, rng)
     purchases = []
@@ -107,7 +107,7 @@ def go_shopping(products: Sequence[Product], num_users: int, rng: np.random.Gene
 
 
 def _lay_out(products: Sequence[Product], rng: np.random.Generator) -> _Assortment:
-    """Turn attributes into columns, and give every product a rank of popularity that its attributes do not tell."""
+    """Turn attributes into columns, and draw every product's popularity rank independently of them."""
     ranks = rng.permutation(len(products))
     return _Assortment(
         kind=_column([product.kind for product in products], tuple(KINDS)),
@@ -138,7 +138,7 @@ def _history_length(rng: np.random.Generator) -> int:
 
 
 def _appeal_to_one_shopper(assortment: _Assortment, rng: np.random.Generator) -> Float[np.ndarray, "item"]:
-    """Draw a taste, and say how much every product appeals to it, popularity included."""
+    """Draw a taste, and compute every product's appeal, popularity included."""
     eyes_pull, words_pull = EYES_AND_WORDS_PULLS[rng.integers(len(EYES_AND_WORDS_PULLS))]
     appeal: np.ndarray = (
         assortment.popularity
@@ -156,7 +156,7 @@ def _pull_of_two_choices(
 ) -> Float[np.ndarray, "item"]:
     """Pull towards a favourite value, and less towards its companion.
 
-    The companion is the same for all who share the favourite: that is what shoppers teach about each other.
+    All shoppers with the same favourite share the companion: the signal that collaborative filtering can learn.
     """
     favourite = int(rng.integers(num_values))
     companion = (favourite + 1) % num_values
@@ -166,7 +166,7 @@ def _pull_of_two_choices(
 def _buy(
     assortment: _Assortment, appeal: Float[np.ndarray, "item"], length: int, rng: np.random.Generator
 ) -> list[int]:
-    """Rows of at most `length` different products, in the order in which they are bought."""
+    """Draw rows of at most `length` different products, in order of purchase."""
     bought: list[int] = []
     is_left = np.ones(len(appeal), dtype=bool)
     for _ in range(min(length, len(appeal))):
@@ -182,7 +182,7 @@ def _buy(
 
 
 def _pull_of_last_purchase(assortment: _Assortment, last: int) -> Float[np.ndarray, "item"]:
-    """Towards what goes with the last purchase or continues its collection; away from another one of its kind."""
+    """Pull towards complements of the last purchase and its collection, and away from its own kind."""
     pull: np.ndarray = assortment.kind_pull[assortment.kind[last]][assortment.kind]
     pull[assortment.palette == assortment.palette[last]] *= SAME_COLLECTION_PULL
     pull[assortment.theme == assortment.theme[last]] *= SAME_COLLECTION_PULL

@@ -1,7 +1,7 @@
-"""The layers of a product's picture, and which drawing belongs to which kind.
+"""The layers of a product's picture, and the drawing of each kind.
 
-A drawing fills three layers (what is behind the body, the body that carries the pattern, what is in front of it)
-and says where the motif's badge goes. Knows nothing of colours.
+A drawing fills three layers (behind the body, the body with the pattern, in front of it) and returns the place of the
+motif's badge. Independent of colours.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ FLOOR = 150.0
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """What a product is drawn on, back to front."""
+    """The layers of a product, back to front."""
 
     behind: Pen = field(default_factory=Pen)
     body: Pen = field(default_factory=Pen)
@@ -24,14 +24,14 @@ class Layers:
 
 @dataclass(frozen=True, slots=True)
 class Badge:
-    """The circle on the body that carries the motif, and how wide a shadow the product throws."""
+    """The circle on the body for the motif, and the width of the product's shadow."""
 
     x: float
     y: float
     radius: float
     shadow: float = 46
-    """Half the shadow's width; 0 for what hangs on a wall."""
+    """Half the shadow's width; 0 for products on a wall."""
 
 
 DrawSilhouette = Callable[[Layers, int], Badge]
-"""(empty layers, shape in [0, NUM_SHAPES)) -> where the badge goes."""
+"""Fill empty layers with a shape in [0, NUM_SHAPES), and return the badge."""

@@ -1,4 +1,4 @@
-"""Draw what stands, lies or hangs at home: mug, teapot, vase, lamp, cushion and poster, each in three shapes."""
+"""Draw products for the home: mug, teapot, vase, lamp, cushion and poster, in three shapes."""
 
 from training.demo_shop.pen import ERASER
 from training.demo_shop.silhouettes import FLOOR, Badge, Layers

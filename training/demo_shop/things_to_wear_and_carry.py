@@ -1,4 +1,4 @@
-"""Draw what goes out with you: notebook, tote bag, backpack, sneaker, t-shirt and umbrella, each in three shapes."""
+"""Draw products to wear and carry: notebook, tote bag, backpack, sneaker, t-shirt and umbrella, in three shapes."""
 
 from training.demo_shop.pen import ERASER
 from training.demo_shop.silhouettes import FLOOR, Badge, Layers

@@ -1,6 +1,6 @@
 """Write a product's title and description from its kind, its theme and its make.
 
-What the picture shows (palette, pattern, motif) is never told. Knows nothing of drawing or shoppers.
+The text never names anything in the picture (palette, pattern, motif).
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def _one_of(phrases: Sequence[str], rng: np.random.Generator) -> str:
 
 
 def _with_article(noun: str) -> str:
-    """Give the noun its article.
+    """Prefix the noun with its article.
 
     >>> _with_article("umbrella")
     'an umbrella'
@@ -50,7 +50,7 @@ def _with_article(noun: str) -> str:
 
 
 def _as_in_a_title(noun: str) -> str:
-    """Give every word a capital.
+    """Capitalize every word.
 
     >>> _as_in_a_title("pair of sneakers"), _as_in_a_title("t-shirt")
     ('Sneakers', 'T-shirt')

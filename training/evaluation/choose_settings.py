@@ -1,7 +1,4 @@
-"""Choose a baseline's settings on validation users.
-
-Knows scorers and held-out items; knows nothing of how a scorer works. Start at `best_on_validation`.
-"""
+"""Choose a baseline's settings on validation users. Start at `best_on_validation`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,16 +11,14 @@ from clairo_core.progress import Progress, silent
 from training.evaluation.item_scorer import ItemScorer
 from training.evaluation.metrics import ndcg_at, ranks_by_scores
 from training.evaluation.split import EvaluationSplit
-
-USERS_A_BLOCK = 512
-"""Users whose scores of all items are held at once: 26 MB with 6,250 items."""
+from training.evaluation.user_batches import scored_blocks
 
 Settings = TypeVar("Settings")
 
 
 @dataclass(frozen=True, slots=True)
 class Choice(Generic[Settings]):
-    """What was chosen, and how every candidate did."""
+    """The best candidate, and the validation results of all."""
 
     settings: Settings
     scorer: ItemScorer
@@ -38,7 +33,7 @@ def best_on_validation(
     label: str,
     progress: Progress[tuple[Settings, ItemScorer]] = silent,
 ) -> Choice[Settings]:
-    """The candidate with the highest NDCG@10, seen items masked as in a shop; the first of equals.
+    """Find the candidate with the highest NDCG@10, seen items masked; ties take the first.
 
     Raises:
         TrainingError: there is no candidate.
@@ -52,16 +47,14 @@ def best_on_validation(
         if value > best_value:
             best, best_value = (settings, scorer), value
     if best is None:
-        raise TrainingError(f"{label}: there are no settings to choose from; name at least one of each")
+        raise TrainingError(f"{label}: got no settings to choose from, expected at least one; name some")
     return Choice(*best, tuple(tried))
 
 
 def masked_ndcg(scorer: ItemScorer, split: EvaluationSplit) -> float:
-    """NDCG@10 over the users of `split`, seen items masked; 0 if there are none."""
+    """NDCG@10 over the users of `split`, seen items masked; 0 without users."""
     gains = []
-    for start in range(0, len(split.targets), USERS_A_BLOCK):
-        users = np.arange(start, min(start + USERS_A_BLOCK, len(split.targets)))
-        histories = split.histories.select(users)
-        _, masked = ranks_by_scores(scorer.scores(histories), split.targets[users], histories)
+    for users, histories, scores in scored_blocks(scorer, split.histories):
+        _, masked = ranks_by_scores(scores, split.targets[users], histories)
         gains.append(ndcg_at(masked, 10))
     return float(np.concatenate(gains).mean()) if gains else 0.0

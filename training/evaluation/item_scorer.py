@@ -1,4 +1,4 @@
-"""What every baseline is: a score for every item, given nothing of a user but the history that is passed in."""
+"""The protocol of all baselines: score every item from the history alone."""
 
 from typing import Protocol
 
@@ -12,5 +12,5 @@ class ItemScorer(Protocol):
     """Fitted on training sequences only."""
 
     def scores(self, histories: ItemSequences) -> Float[np.ndarray, "user item"]:
-        """The higher, the sooner recommended; seen items are scored like all others."""
+        """Score all items, seen ones included; higher ranks first."""
         ...

@@ -1,21 +1,21 @@
-"""Turn the ranks of users' targets into Recall and NDCG with intervals.
+"""Turn the ranks of users' targets into Recall and NDCG with bootstrap intervals.
 
-Knows ranks and users; knows nothing of models. A rank is 1 for the first place and 0 for "not in the list".
+A rank is 1 for the first place, and 0 for a target that is not in the list. Independent of models.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from clairo_core.sequences import ItemSequences
 
 RECALL_CUTOFFS = (5, 10, 20, 50)
 NDCG_CUTOFFS = (5, 10, 20)
-RESAMPLES_A_BLOCK = 100
-"""Resamples whose draws are held at once: 14 MB with 17,000 users."""
+RESAMPLES_PER_BLOCK = 100
+"""Bounds the memory of the draws: 14 MB with 17,000 users."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Metric:
 
 
 def recall_at(ranks: Int[np.ndarray, "user"], cutoff: int) -> Float[np.ndarray, "user"]:
-    """1 where the target is among the first `cutoff`, else 0 (one target a user, so Recall is the hit rate)."""
+    """1 where the target is among the first `cutoff`, else 0; with one target per user, Recall is the hit rate."""
     is_hit: Float[np.ndarray, "user"] = ((ranks >= 1) & (ranks <= cutoff)).astype(np.float64)
     return is_hit
 
@@ -49,7 +49,7 @@ METRICS: dict[str, Callable[[Int[np.ndarray, "user"]], Float[np.ndarray, "user"]
     **{f"recall@{cutoff}": partial(recall_at, cutoff=cutoff) for cutoff in RECALL_CUTOFFS},
     **{f"ndcg@{cutoff}": partial(ndcg_at, cutoff=cutoff) for cutoff in NDCG_CUTOFFS},
 }
-"""Every metric of the protocol, from ranks to a value for each user."""
+"""Every metric of the protocol: ranks to one value per user."""
 
 
 def rank_in_list(ranked_rows: Int[np.ndarray, "place"], target: int) -> int:
@@ -58,28 +58,23 @@ def rank_in_list(ranked_rows: Int[np.ndarray, "place"], target: int) -> int:
     return int(places[0]) + 1 if len(places) else 0
 
 
-def rank_by_score(scores: Float[np.ndarray, "item"], target: int, is_allowed: Bool[np.ndarray, "item"]) -> int:
-    """Place of `target` among the allowed items, every tie counted against it; 0 if it is not allowed."""
-    if not is_allowed[target]:
-        return 0
-    return int(np.count_nonzero(is_allowed & (scores >= scores[target])))
-
-
 def ranks_by_scores(
     scores: Float[np.ndarray, "user item"], targets: Int[np.ndarray, "user"], histories: ItemSequences
 ) -> tuple[Int[np.ndarray, "user"], Int[np.ndarray, "user"]]:
-    """`rank_by_score` of every user at once: seen items allowed, then masked."""
+    """Rank each user's target among all items, seen items allowed, then masked.
+
+    Every tie counts against the target; a masked target has rank 0.
+    """
     users = np.arange(len(targets))
     is_before = scores >= scores[users, targets][:, None]
     allowed = np.count_nonzero(is_before, axis=1)
     is_before[np.repeat(users, histories.lengths), histories.items] = False
-    # A target that is masked itself is a miss.
     masked = np.count_nonzero(is_before, axis=1) * is_before[users, targets]
     return allowed, masked
 
 
 def summarize(ranks: Int[np.ndarray, "user"], num_resamples: int, seed: int = 0) -> list[Metric]:
-    """Recall and NDCG at every cutoff of the protocol, users resampled with replacement for the intervals."""
+    """Recall and NDCG at every cutoff of the protocol, with bootstrap intervals over users."""
     columns = {name: metric(ranks) for name, metric in METRICS.items()}
     lows, highs = bootstrap_interval(np.stack(list(columns.values()), axis=1), num_resamples, seed)
     return [
@@ -91,13 +86,13 @@ def summarize(ranks: Int[np.ndarray, "user"], num_resamples: int, seed: int = 0)
 def bootstrap_interval(
     values: Float[np.ndarray, "user column"], num_resamples: int, seed: int
 ) -> tuple[Float[np.ndarray, "column"], Float[np.ndarray, "column"]]:
-    """The 2.5% and 97.5% points of the columns' means over users resampled with replacement."""
+    """The 2.5% and 97.5% quantiles of the column means, users resampled with replacement."""
     random = np.random.default_rng(seed)
     num_users = len(values)
     means = np.empty((num_resamples, values.shape[1]))
-    for start in range(0, num_resamples, RESAMPLES_A_BLOCK):
-        block = means[start : start + RESAMPLES_A_BLOCK]
-        # How often each user is drawn, not which: one matrix product gives every resampled mean.
+    for start in range(0, num_resamples, RESAMPLES_PER_BLOCK):
+        block = means[start : start + RESAMPLES_PER_BLOCK]
+        # Draw counts per user instead of users: one matrix product then gives all resampled means.
         draws = random.multinomial(num_users, np.full(num_users, 1.0 / num_users), size=len(block))
         block[:] = draws.astype(np.float64) @ values / num_users
     return np.quantile(means, 0.025, axis=0), np.quantile(means, 0.975, axis=0)
@@ -106,12 +101,7 @@ def bootstrap_interval(
 def paired_difference(
     better: Float[np.ndarray, "user"], worse: Float[np.ndarray, "user"], num_resamples: int, seed: int = 0
 ) -> Metric:
-    """Mean difference over the same users, with its interval: clear of zero means that it is no accident."""
+    """Mean difference over the same users, with its interval: significant if the interval excludes zero."""
     difference = better - worse
     low, high = bootstrap_interval(difference[:, None], num_resamples, seed)
     return Metric("difference", float(difference.mean()), float(low[0]), float(high[0]))
-
-
-def value_of(metrics: Sequence[Metric], name: str) -> float:
-    """The figure called `name`."""
-    return next(metric.value for metric in metrics if metric.name == name)

@@ -1,6 +1,6 @@
-"""Cut users into groups that a mean hides, and say how widely a ranker recommends.
+"""Slice users by target popularity and history length, and measure how widely a ranker recommends.
 
-Knows training counts, history lengths and shown items; knows nothing of rankers.
+Independent of rankers.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from jaxtyping import Bool, Int
 from training.evaluation.split import EvaluationSplit
 
 EDGES = (0, 5, 10, 20, 50)
-"""Where a group of training counts, or of history lengths, begins."""
+"""Lower bounds of the groups of training counts, and of history lengths."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UserSlice:
-    """Some of the users."""
+    """A named group of users."""
 
     kind: str
     """`all`, `training count` of the target, or `history length`."""
@@ -27,7 +27,7 @@ class UserSlice:
 
 
 def user_slices(split: EvaluationSplit, training_counts: Int[np.ndarray, "item"]) -> tuple[UserSlice, ...]:
-    """Everybody, then by how often the target was bought in training, then by length of history; none is empty."""
+    """Slice into all users, by training count of the target, and by history length; empty slices are left out."""
     slices = [UserSlice("all", "all", np.ones(len(split.targets), dtype=np.bool_))]
     for kind, values in (
         ("training count", training_counts[split.targets]),
@@ -39,7 +39,7 @@ def user_slices(split: EvaluationSplit, training_counts: Int[np.ndarray, "item"]
 
 
 def slice_labels() -> tuple[str, ...]:
-    """What the groups are called.
+    """Names of the groups, in ascending order.
 
     >>> slice_labels()
     ('<5', '5-9', '10-19', '20-49', '50+')
@@ -50,18 +50,18 @@ def slice_labels() -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Breadth:
-    """How widely a ranker recommends, by everybody's first ten places."""
+    """How widely a ranker recommends, over the first ten places of all users."""
 
     coverage: float
-    """Share of the catalogue that somebody is shown."""
+    """Share of the catalogue that at least one user is shown."""
     gini: float
-    """Of how often each item is shown: 0 if all are shown as often, near 1 if a few take all places."""
+    """Gini coefficient of times shown per item: 0 if all are shown equally often, near 1 if a few take all places."""
     mean_popularity: float
     """Mean training count over all places."""
 
 
 def breadth_of(shown: Int[np.ndarray, "user place"], training_counts: Int[np.ndarray, "item"]) -> Breadth:
-    """Breadth over the whole catalogue; places that no item of it holds (-1) count nowhere."""
+    """Measure breadth over the whole catalogue; places without an item (-1) are ignored."""
     items = shown[shown >= 0]
     times_shown = np.bincount(items, minlength=len(training_counts))
     mean_popularity = float(training_counts[items].mean()) if len(items) else 0.0
@@ -69,7 +69,7 @@ def breadth_of(shown: Int[np.ndarray, "user place"], training_counts: Int[np.nda
 
 
 def mean_breadth(breadths: Sequence[Breadth]) -> Breadth:
-    """Each figure's mean over runs of one ranker."""
+    """Mean of each figure over the runs of one ranker."""
     figures = np.array([(breadth.coverage, breadth.gini, breadth.mean_popularity) for breadth in breadths])
     return Breadth(*figures.mean(axis=0).tolist())
 

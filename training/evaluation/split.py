@@ -1,6 +1,6 @@
 """Split every user's sequence leave-last-out: the last item tests, the one before validates, the rest trains.
 
-Knows sequences of item rows; knows nothing of files or models. A user with fewer than three items trains only.
+Users with fewer than three items only train.
 """
 
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ import numpy as np
 from jaxtyping import Bool, Int32
 
 from clairo_core.sequences import ItemSequences
-from training.datasets.tables import Dataset
+from training.datasets.dataset import Dataset
 
 MIN_ITEMS_TO_EVALUATE = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EvaluationSplit:
-    """One next item to guess for each user who has enough items."""
+    """One next item to predict per user with enough items."""
 
     histories: ItemSequences
-    """What came before the target, oldest first."""
+    """Items before the target, oldest first."""
     targets: Int32[np.ndarray, "user"]
     user_rows: Int32[np.ndarray, "user"]
     """The users' rows in the dataset, ascending."""
@@ -36,28 +36,28 @@ def training_sequences(dataset: Dataset) -> ItemSequences:
 
 
 def validation_split(dataset: Dataset) -> EvaluationSplit:
-    """Guess the second to last item from those before it."""
+    """Predict each second to last item from those before it."""
     return _evaluation_split(dataset.sequences, items_left_out=2)
 
 
 def test_split(dataset: Dataset) -> EvaluationSplit:
-    """Guess the last item from all before it."""
+    """Predict each last item from all before it."""
     return _evaluation_split(dataset.sequences, items_left_out=1)
 
 
-# The name says what it is; pytest would take it for a test wherever it is imported.
+# pytest would collect it as a test wherever it is imported.
 test_split.__test__ = False  # type: ignore[attr-defined]
 
 
 def training_items(dataset: Dataset) -> Bool[np.ndarray, "item"]:
-    """Which items occur in a training sequence."""
+    """Mark the items that occur in a training sequence."""
     is_training_item = np.zeros(len(dataset.items), dtype=np.bool_)
     is_training_item[training_sequences(dataset).items] = True
     return is_training_item
 
 
 def some_users(split: EvaluationSplit, count: int, seed: int) -> EvaluationSplit:
-    """A seeded sample of at most `count` users, in their order; all of them if `count` is 0."""
+    """Draw a seeded sample of at most `count` users, in order; 0 keeps all."""
     if count == 0 or len(split.targets) <= count:
         return split
     chosen = np.sort(np.random.default_rng(seed).permutation(len(split.targets))[:count])

@@ -16,7 +16,7 @@ from clairo_core.ranking.candidate_features import candidate_features, num_featu
 from clairo_core.recommendation import Recommendation, RecommendationList
 from clairo_core.sequences import ItemSequences
 from tests.tiny import plain_sum
-from training.baselines.mixture import fit_scorer_mixture
+from training.baselines.scorer_mixture import fit_scorer_mixture
 from training.comparison.recommender_scorer import RecommenderScorer
 from training.evaluation.choose_settings import masked_ndcg
 from training.evaluation.split import EvaluationSplit

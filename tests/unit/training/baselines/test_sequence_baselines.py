@@ -1,4 +1,4 @@
-"""SASRec, GRU4Rec and BERT4Rec: what they may look at, that they learn, and that a kill costs nothing."""
+"""SASRec, GRU4Rec and BERT4Rec: attention masks, learning, and resuming after an interruption."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,9 +20,9 @@ from training.baselines.fit_sequence_model import (
     load_sequence_model,
 )
 from training.baselines.gru4rec import Gru4Rec
+from training.baselines.padded_windows import Windows, last_windows, number_of_window_batches, window_batches
 from training.baselines.sasrec import SasRec
 from training.baselines.sequence_model import SequenceModelSettings, SequenceScorer
-from training.baselines.windows import Windows, last_windows, number_of_window_batches, window_batches
 from training.evaluation.metrics import ranks_by_scores
 from training.evaluation.split import EvaluationSplit
 
@@ -34,7 +34,7 @@ torch.set_num_threads(1)
 
 
 def cycle_split() -> EvaluationSplit:
-    """What comes next in the cycle behind four items."""
+    """Next item of a cycle, after four items."""
     histories = [[(start + step) % NUM_ITEMS for step in range(4)] for start in range(NUM_ITEMS)]
     targets = np.array([(start + 4) % NUM_ITEMS for start in range(NUM_ITEMS)], dtype=np.int32)
     return EvaluationSplit(ItemSequences.from_lists(histories), targets, np.arange(NUM_ITEMS, dtype=np.int32))
@@ -44,7 +44,7 @@ def windows_of(*histories: list[int]) -> Windows:
     return last_windows(ItemSequences.from_lists(histories), NUM_ITEMS, 50)
 
 
-def test_windows_are_filled_up_behind_and_keep_the_newest_items() -> None:
+def test_windows_are_padded_at_the_end_and_keep_the_newest_items() -> None:
     windows = last_windows(ItemSequences.from_lists([[1, 2, 3, 4], [5], []]), NUM_ITEMS, 3)
     assert windows.items.tolist() == [[2, 3, 4], [5, 9, 9], [9, 9, 9]]
     assert windows.lengths.tolist() == [3, 1, 0]
@@ -56,7 +56,7 @@ def test_windows_are_filled_up_behind_and_keep_the_newest_items() -> None:
     st.integers(2, 6),
     st.integers(0, 5),
 )
-def test_an_epoch_holds_a_part_of_every_sequence_once(
+def test_an_epoch_holds_one_part_of_every_sequence(
     sequences: list[list[int]], batch_size: int, max_length: int, seed: int
 ) -> None:
     training, random = ItemSequences.from_lists(sequences), np.random.default_rng(seed)
@@ -76,7 +76,7 @@ def test_an_epoch_holds_a_part_of_every_sequence_once(
 
 
 @pytest.mark.parametrize("new_model", [SasRec, Gru4Rec])
-def test_no_place_sees_the_items_behind_it(new_model: type[SasRec] | type[Gru4Rec]) -> None:
+def test_states_do_not_depend_on_later_items(new_model: type[SasRec] | type[Gru4Rec]) -> None:
     torch.manual_seed(0)
     model = new_model(NUM_ITEMS, SMALL).eval()
     before, after = model.states(windows_of([1, 2, 3, 4, 5])), model.states(windows_of([1, 2, 3, 8, 0]))
@@ -84,7 +84,7 @@ def test_no_place_sees_the_items_behind_it(new_model: type[SasRec] | type[Gru4Re
     assert not torch.allclose(before[:, 3:], after[:, 3:], atol=1e-3)
 
 
-def test_bert4rec_sees_both_ways_but_never_what_is_masked() -> None:
+def test_bert4rec_attends_both_ways_but_never_to_masked_items() -> None:
     torch.manual_seed(0)
     model = Bert4Rec(NUM_ITEMS, SMALL).eval()
     behind = model.states(torch.tensor([[1, model.mask, 3], [1, model.mask, 8]]))[:, 1]
@@ -93,7 +93,7 @@ def test_bert4rec_sees_both_ways_but_never_what_is_masked() -> None:
     assert torch.allclose(padded, model.states(torch.tensor([[1, model.mask]]))[0], atol=1e-6)
 
 
-def test_half_of_the_windows_mask_their_last_item_alone() -> None:
+def test_half_of_the_windows_mask_only_their_last_item() -> None:
     torch.manual_seed(0)
     lengths = torch.full((4000,), 8)
     is_masked = places_to_mask(10, lengths)
@@ -105,7 +105,7 @@ def test_half_of_the_windows_mask_their_last_item_alone() -> None:
 
 
 @pytest.mark.parametrize("name", SEQUENCE_MODELS)
-def test_padding_and_other_users_change_no_score(name: str) -> None:
+def test_scores_do_not_depend_on_padding_or_other_users(name: str) -> None:
     torch.manual_seed(0)
     model = SEQUENCE_MODELS[name](NUM_ITEMS, SMALL)
     scorer = SequenceScorer(model, model, NUM_ITEMS)
@@ -117,7 +117,7 @@ def test_padding_and_other_users_change_no_score(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "num_epochs"), [("sasrec", 8), ("gru4rec", 12), ("bert4rec", 60)])
-def test_what_always_comes_next_is_learned(name: str, num_epochs: int, tmp_path: Path) -> None:
+def test_a_deterministic_cycle_is_learned(name: str, num_epochs: int, tmp_path: Path) -> None:
     settings = SequenceModelSettings(dim=32, dropout=0.0)
     budget = FitBudget(learning_rate=0.003, batch_size=16, max_epochs=num_epochs, patience=num_epochs)
     split = cycle_split()
@@ -126,13 +126,13 @@ def test_what_always_comes_next_is_learned(name: str, num_epochs: int, tmp_path:
     )
     assert state.best_ndcg == 1.0
     assert state.losses[-1] < state.losses[0]
-    # What is returned is the best epoch's model, not the last one's.
+    # The best epoch's model is returned, not the last one's.
     _, masked = ranks_by_scores(scorer.scores(split.histories), split.targets, split.histories)
     assert masked.tolist() == [1] * NUM_ITEMS
 
 
 @pytest.mark.parametrize("name", SEQUENCE_MODELS)
-def test_a_killed_training_ends_where_an_undisturbed_one_does(name: str, tmp_path: Path) -> None:
+def test_an_interrupted_training_resumes_to_the_same_result(name: str, tmp_path: Path) -> None:
     budget = FitBudget(learning_rate=0.01, batch_size=16, max_epochs=3)
 
     def dies_in_epoch_three(steps: Iterable[Windows], label: str, total: int | None = None) -> Iterator[Windows]:
@@ -167,7 +167,7 @@ def test_validation_chooses_among_the_candidates(tmp_path: Path) -> None:
     assert state.best_ndcg == choice.tried[1][1]
 
 
-def test_nothing_to_learn_from_is_said_in_words(tmp_path: Path) -> None:
+def test_training_without_pairs_is_refused(tmp_path: Path) -> None:
     single = ItemSequences.from_lists([[1], [2]])
     with pytest.raises(TrainingError, match="two items"):
         choose_sequence_model("sasrec", tmp_path, single, NUM_ITEMS, cycle_split())

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from clairo_core.errors import SettingsError, TrainingError
 from clairo_core.progress import silent
 from training.baselines.fit_sequence_model import FitBudget
-from training.comparison.compare import ComparisonPlan, baseline_names, compare_on
-from training.comparison.comparison import Comparison, compare_rankings
+from training.comparison.figures import Comparison, compare_rankings
+from training.comparison.run_comparison import ComparisonPlan, baseline_names, compare_on
 from training.comparison.run_details import RunDetails
 from training.comparison.svg_charts import Bar, Line, Span, bar_rows, dot_plot, line_chart, nice_ticks
 from training.evaluation.metrics import ndcg_at
@@ -56,7 +56,7 @@ def test_differences_are_paired_by_user_and_by_slice() -> None:
     assert metrics == {"recall@5", "recall@10", "recall@20", "recall@50", "ndcg@5", "ndcg@10", "ndcg@20"}
 
 
-def test_seeds_are_averaged_by_user_and_their_spread_is_told() -> None:
+def test_seeds_are_averaged_by_user_and_their_spread_is_reported() -> None:
     everybody = (UserSlice("all", "all", np.array([True] * 2)),)
     rankings = {"lucky": [rankings_of([1, 0]), rankings_of([1, 1])], "steady": [rankings_of([1, 0])]}
     measured = compare_rankings(rankings, everybody, np.array([1, 2]), num_resamples=50)
@@ -70,7 +70,7 @@ def test_seeds_are_averaged_by_user_and_their_spread_is_told() -> None:
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
-    """Forty users who go round the same eight items, so that what comes next is certain."""
+    """Forty users who cycle through the same eight items: the next item is certain."""
     folder = tmp_path / "shop"
     folder.mkdir()
     (folder / "dataset.toml").write_text(SHOP, encoding="utf-8")
@@ -85,7 +85,7 @@ def plan_of(*baselines: str, bundles: tuple[Path, ...] = (), max_users: int = 0)
     return ComparisonPlan(baselines, bundles, "test", max_users, 50, "cpu")
 
 
-def test_one_call_writes_every_form_and_the_second_takes_what_is_there(shop: Path, tmp_path: Path) -> None:
+def test_one_call_writes_every_file_and_a_second_reuses_the_results(shop: Path, tmp_path: Path) -> None:
     out, news = tmp_path / "out", []
     table = compare_on(shop, plan_of("popularity", "markov", "ease"), out, silent, news.append)
     assert "corner shop, test: 40 users, full ranking over 8 items" in table
@@ -100,7 +100,7 @@ def test_one_call_writes_every_form_and_the_second_takes_what_is_there(shop: Pat
     assert (out / "results.json").stat().st_size > 0
 
 
-def test_a_neural_baseline_runs_once_for_each_seed_and_is_not_trained_again(shop: Path, tmp_path: Path) -> None:
+def test_a_neural_baseline_is_trained_once_per_seed(shop: Path, tmp_path: Path) -> None:
     torch.set_num_threads(1)
     budget = FitBudget(batch_size=16, max_epochs=2)
 
@@ -119,7 +119,7 @@ def test_a_neural_baseline_runs_once_for_each_seed_and_is_not_trained_again(shop
     assert "polyline" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
-def test_of_many_rankers_the_best_is_compared_with_each_other() -> None:
+def test_of_many_rankers_the_best_is_compared_with_every_other() -> None:
     slices = (UserSlice("all", "all", np.array([True] * 3)),)
     ranks = {"a": [2, 2, 2], "b": [1, 1, 1], "c": [0, 0, 0], "d": [3, 3, 3], "e": [4, 4, 4]}
     measured = compare_rankings({name: [rankings_of(row)] for name, row in ranks.items()}, slices, np.array([1, 2]), 20)
@@ -132,7 +132,7 @@ def test_of_many_rankers_the_best_is_compared_with_each_other() -> None:
 
 
 class PageReader(HTMLParser):
-    """Collects what the page opens, what it closes, and what it would fetch."""
+    """Collects open tags, fetched addresses and the number of charts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -153,7 +153,7 @@ class PageReader(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_report_is_one_whole_page_that_fetches_nothing(shop: Path, tmp_path: Path) -> None:
+def test_the_report_is_one_well_formed_page_that_fetches_nothing(shop: Path, tmp_path: Path) -> None:
     compare_on(shop, plan_of("popularity", "markov"), tmp_path / "out", silent, lambda news: None)
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     reader = PageReader()
@@ -165,12 +165,12 @@ def test_the_report_is_one_whole_page_that_fetches_nothing(shop: Path, tmp_path:
     assert "prefers-color-scheme:dark" in page
 
 
-def test_a_sample_of_users_is_said_in_the_table(shop: Path, tmp_path: Path) -> None:
+def test_the_table_states_the_sample_of_users(shop: Path, tmp_path: Path) -> None:
     table = compare_on(shop, plan_of("popularity", max_users=7), tmp_path / "out", silent, lambda news: None)
     assert "7 of 40 users (seeded sample)" in table
 
 
-def test_baselines_are_named_in_the_tables_order() -> None:
+def test_baselines_follow_the_order_of_the_table() -> None:
     assert baseline_names("ease, popularity") == ("popularity", "ease")
     assert baseline_names("all") == ("popularity", "markov", "ease", "sasrec", "gru4rec", "bert4rec")
     assert baseline_names("none") == ()
@@ -178,13 +178,13 @@ def test_baselines_are_named_in_the_tables_order() -> None:
         baseline_names("sasrek")
 
 
-def test_what_cannot_be_compared_is_said_in_words(shop: Path, tmp_path: Path) -> None:
+def test_a_plan_that_cannot_run_is_refused_with_the_next_step(shop: Path, tmp_path: Path) -> None:
     def compare(plan: ComparisonPlan) -> None:
         compare_on(shop, plan, tmp_path / "out", silent, lambda news: None)
 
     with pytest.raises(SettingsError, match="nothing to compare"):
         compare(plan_of())
-    with pytest.raises(SettingsError, match="--mix adds up markov and ease"):
+    with pytest.raises(SettingsError, match="--mix needs markov and ease, --baselines is markov; name both"):
         compare(ComparisonPlan(("markov",), (), "test", 0, 50, "cpu", mixes=True))
     with pytest.raises(SettingsError, match=r"manifest\.json"):
         compare(plan_of(bundles=(tmp_path / "empty",)))
@@ -196,7 +196,7 @@ def test_what_cannot_be_compared_is_said_in_words(shop: Path, tmp_path: Path) ->
 
 
 @given(st.floats(-1, 1), st.floats(1e-6, 1))
-def test_ticks_enclose_what_is_drawn_and_are_few(low: float, span: float) -> None:
+def test_ticks_are_few_and_enclose_the_values(low: float, span: float) -> None:
     ticks = nice_ticks(low, low + span)
     assert ticks[0] <= low + 1e-6 * span
     assert ticks[-1] >= low + span * (1 - 1e-6)
@@ -209,7 +209,7 @@ def test_labels_are_escaped_in_a_chart() -> None:
     assert "&lt;b&gt;" in chart
 
 
-def test_a_line_goes_through_its_values() -> None:
+def test_a_line_passes_through_its_values() -> None:
     chart = line_chart([Line("a", [0.0, 0.5, 1.0], 0)], title="", below="epochs", starts_at_zero=True)
     points = [tuple(map(float, point.split(","))) for point in chart.split('points="')[1].split('"')[0].split()]
     (left, bottom), (middle, half), (right, top) = points
@@ -218,7 +218,7 @@ def test_a_line_goes_through_its_values() -> None:
     assert half == pytest.approx((bottom + top) / 2, abs=0.1)
 
 
-def test_a_full_bar_is_as_long_as_its_ground() -> None:
+def test_a_full_bar_covers_its_ground() -> None:
     chart = bar_rows([Bar("even", 1.0, 0, "4 of 4"), Bar("half", 0.5, 0, "4 of 8")], title="")
     ground, full, _, half = (float(part.split('"')[0]) for part in chart.split('width="')[1:])
     assert ground == full == pytest.approx(2 * half, abs=0.1)

@@ -1,4 +1,4 @@
-"""What is said of a run beside its ranks: codes in use, collisions, curves, answering times."""
+"""Details of a run: codes in use, collisions, training curves, answering times."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pytest
 from training.comparison.run_details import RunDetails, details_of_bundle, load_details, time_answers
 
 
-def test_use_of_codes_and_collisions_are_counted_by_hand() -> None:
+def test_use_of_codes_and_collisions_worked_by_hand() -> None:
     # Two of three codes in the first codebook, equally often; items 0 and 2 share all their codes.
     feature_sets = np.array([[0, 1, 0], [2, 1, 0], [0, 1, 1], [2, 0, 0]])
     fit = {"losses": [2.0, 1.0], "validation_ndcgs": [0.1, 0.2]}
@@ -23,15 +23,15 @@ def test_use_of_codes_and_collisions_are_counted_by_hand() -> None:
     assert details.curve.validation_ndcgs == (0.1, 0.2)
 
 
-def test_details_are_read_as_they_were_written(tmp_path: Path) -> None:
+def test_details_survive_a_round_trip_through_a_file(tmp_path: Path) -> None:
     details = details_of_bundle({}, np.array([[0, 0]]), ("a", "collision"), (3, 2), (1.5, 2.5))
     for written in (details, RunDetails()):
         written.save(tmp_path / "details.json")
         assert load_details(tmp_path / "details.json") == written
 
 
-def test_the_first_answers_are_not_timed() -> None:
+def test_warm_up_answers_are_not_timed() -> None:
     asked: list[int] = []
     assert len(time_answers(asked.append, 8)) == 3
     assert asked == list(range(8))
-    assert len(time_answers(asked.append, 2)) == 2, "with few users, rather slow figures than none"
+    assert len(time_answers(asked.append, 2)) == 2, "with too few users, warm-up answers are timed"

@@ -1,16 +1,79 @@
-"""Presets and overrides: what is read, and what is refused in which words."""
+"""Presets, overrides and the ranges of settings."""
 
 import json
+import math
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from clairo_core.errors import SettingsError
-from training.config.load_preset import PRESETS_FOLDER, load_preset, parse_override
+from training.config.load_preset import (
+    PRESETS_FOLDER,
+    check_together,
+    load_preset,
+    parse_override,
+    preset_from_sections,
+    type_and_range,
+)
+from training.config.preset import Preset
+from training.config.ranges import AllowedValues, AtLeast, BelowOne, ListOf, OneOf
+
+SETTINGS = {
+    f"{section}.{key}": type_and_range(hint)
+    for section, kind in get_type_hints(Preset).items()
+    if section != "name"
+    for key, hint in get_type_hints(kind, include_extras=True).items()
+}
+
+
+def out_of_range(kind: Any, allowed: AllowedValues) -> st.SearchStrategy[Any]:
+    if isinstance(allowed, AtLeast) and kind is int:
+        return st.integers(max_value=allowed.low - 1)
+    if isinstance(allowed, AtLeast):
+        return st.floats(max_value=allowed.low, exclude_max=True) | st.sampled_from([math.nan, math.inf])
+    if isinstance(allowed, BelowOne):
+        return st.floats(min_value=1) | st.floats(max_value=0, exclude_max=True) | st.just(math.nan)
+    if isinstance(allowed, ListOf):
+        return st.sampled_from([["", "a"], [" "], *([[]] if allowed.fewest else [])])
+    return st.text().filter(lambda text: text not in allowed)
+
+
+@pytest.mark.parametrize("name", [name for name, (kind, _) in SETTINGS.items() if kind is not bool])
+def test_every_setting_declares_its_range(name: str) -> None:
+    kind, allowed = SETTINGS[name]
+    assert allowed is not None, f"{name}: {kind} has no range; annotate it as the other fields of its section"
+
+
+@given(st.data())
+def test_a_value_out_of_range_is_refused_by_name_and_range(data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from([name for name, (_, allowed) in SETTINGS.items() if allowed is not None]))
+    kind, allowed = SETTINGS[name]
+    assert allowed is not None
+    value = data.draw(out_of_range(kind, allowed))
+    section, _, key = name.partition(".")
+    with pytest.raises(SettingsError) as refused:
+        preset_from_sections("mine", {section: {key: value}}, "mine.toml")
+    assert str(refused.value) == f"mine.toml: {name} is {value!r}; expected {allowed}"
+
+
+@pytest.mark.parametrize("allowed", [allowed for _, allowed in SETTINGS.values() if isinstance(allowed, OneOf)])
+def test_every_choice_is_allowed(allowed: OneOf) -> None:
+    assert all(choice in allowed for choice in allowed.choices)
+
+
+def test_every_default_is_in_range() -> None:
+    preset = Preset(name="defaults")
+    for name, (_, allowed) in SETTINGS.items():
+        section, _, key = name.partition(".")
+        assert allowed is None or getattr(getattr(preset, section), key) in allowed, name
+    check_together(preset)
 
 
 @pytest.mark.parametrize("path", sorted(PRESETS_FOLDER.glob("*.toml")), ids=lambda path: path.stem)
-def test_every_preset_loads_and_goes_into_json(path: Path) -> None:
+def test_every_preset_loads_and_converts_to_json(path: Path) -> None:
     preset = load_preset(path.stem)
     assert preset.name == path.stem
     assert json.loads(json.dumps(preset.as_dict()))["name"] == path.stem
@@ -22,12 +85,17 @@ def test_overrides_are_applied_in_order() -> None:
     assert preset.encode.modalities == ("text",)
 
 
-def test_an_integer_is_good_for_a_float() -> None:
+def test_an_integer_is_accepted_for_a_float() -> None:
     assert load_preset("clairo", ["fit.max_minutes=10"]).fit.max_minutes == 10.0
 
 
 def test_a_list_may_be_written_as_toml() -> None:
     assert parse_override('encode.modalities=["text", "image"]')[2] == ["text", "image"]
+
+
+@pytest.mark.parametrize("weights", ["auto", "text=1,image=0.5", "text=1e-3", "text = 1.", "text=.5"])
+def test_fusion_weights_may_be_chosen_or_given(weights: str) -> None:
+    assert load_preset("clairo", [f"fuse.weights={weights}"]).fuse.weights == tuple(weights.split(","))
 
 
 @pytest.mark.parametrize(
@@ -38,12 +106,24 @@ def test_a_list_may_be_written_as_toml() -> None:
         ("fit.max_epochs=many", "expected int"),
         ("fit.max_epochs=true", "expected int"),
         ("fit.max_epochs=0", "at least 1"),
+        ("fit.patience=0", "fit.patience is 0; expected at least 1"),
+        ("generator.d_ff=0", "generator.d_ff is 0; expected at least 1"),
+        ("evaluate.num_resamples=0", "evaluate.num_resamples is 0; expected at least 1"),
+        ("fit.label_smoothing=7", "fit.label_smoothing is 7; expected at least 0 and less than 1"),
+        ("fit.weight_decay=nan", "fit.weight_decay is nan; expected at least 0"),
         ("fit.learning_rate=2.0", "less than 1"),
+        ("fit.learning_rate=0", "more than 0"),
         ("fit.learning_rate", "section.key=value"),
         ("max_epochs=3", "section.key=value"),
-        ("generator.dropout_rate=1.0", "up to but not 1"),
-        ("dense.encoder=lstm", "recurrent, transformer or auto"),
-        ("encode.modalities=", "empty"),
+        ("fit.softmax=hierarchical", "one of vocabulary, reachable"),
+        ("generator.dropout_rate=1.0", "less than 1"),
+        ("dense.encoder=lstm", "recurrent, transformer, auto"),
+        ("dataset.codes=tokens", "one of ids, vectors"),
+        ("fuse.scheme=sum", "one of concat_pca, gate, attention, late"),
+        ("fuse.weights=text:1", "modality=NUMBER, or auto"),
+        ("fuse.weights=text=-1", "modality=NUMBER, or auto"),
+        ("encode.image_encoder=clip", "builtin, learned, open_clip:NAME/TAG"),
+        ("encode.modalities=", "1 or more of: a name"),
         ("encode.modalities=[1]", "list of str"),
     ],
 )
@@ -52,20 +132,39 @@ def test_a_bad_override_is_refused_with_the_next_step(override: str, words: str)
         load_preset("clairo", [override])
 
 
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["dense.encoder=transformer", "dense.num_heads=3"], "expected a multiple of dense.num_heads, 3"),
+        (["fuse.scheme=late", "fuse.final_dim=8"], "expected 0, as fuse.scheme=late"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(overrides: list[str], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        load_preset("clairo", overrides)
+
+
 def test_an_unknown_preset_lists_the_known() -> None:
     with pytest.raises(SettingsError, match="clairo"):
         load_preset("claro")
 
 
-def test_a_preset_of_ones_own_is_named_after_its_file(tmp_path: Path) -> None:
+def test_a_preset_file_gives_its_name_to_the_preset(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text("[fit]\nmax_epochs = 2\n", encoding="utf-8")
     preset = load_preset(str(path))
     assert (preset.name, preset.fit.max_epochs) == ("mine", 2)
 
 
-def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
+def test_a_preset_that_is_not_toml_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(SettingsError, match=r"mine\.toml: not TOML"):
+        load_preset(str(path))
+
+
+def test_a_value_in_place_of_a_section_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("fit = 2\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"fit is 2; expected a section, written as \[fit\]"):
         load_preset(str(path))

@@ -1,4 +1,4 @@
-"""Amazon Reviews 2018 as published: dirt, duplicates, and the 5-core."""
+"""Amazon Reviews 2018 as published: malformed fields, duplicates, and the 5-core."""
 
 import gzip
 import json
@@ -61,14 +61,14 @@ def test_duplicates_and_rare_users_and_items_are_left_out(tmp_path):
     assert [dataset.items[row].item_id for row in dataset.sequences[0]] == ASINS[::-1]
 
 
-def test_a_duplicate_does_not_help_an_item_into_the_core(tmp_path):
+def test_duplicates_do_not_count_towards_the_core(tmp_path):
     reviews = [*REVIEWS[:-1], REVIEWS[0]]
     write_category(tmp_path, reviews)
-    with pytest.raises(EmptyTableError, match="no interaction is left of 25"):
+    with pytest.raises(EmptyTableError, match="none of 25 interactions"):
         load_dataset(tmp_path)
 
 
-def test_metadata_is_cleaned_and_what_is_malformed_counts_as_missing(tmp_path):
+def test_metadata_is_cleaned_and_malformed_fields_count_as_missing(tmp_path):
     (tmp_path / "images").mkdir()
     for name in ("B1.jpg", "B1.png", "B3.webp", "notes.txt"):
         (tmp_path / "images" / name).touch()
@@ -112,11 +112,11 @@ def test_pictures_are_found_beside_the_tables_by_asin(tmp_path):
     write_category(tmp_path)
     pictures = [item.picture for item in load_dataset(tmp_path).items]
     assert pictures == [tmp_path / "images/B1.jpg", None, tmp_path / "images/B3.webp", None, None]
-    with pytest.raises(RowError, match=r"images, item 'B1': the 18 bytes are no JPEG.*; or remove it there"):
+    with pytest.raises(RowError, match=r"images, item 'B1': the 18 bytes are no JPEG.*; or remove the file"):
         check_pictures(load_dataset(tmp_path))
 
 
-def test_a_bad_line_is_named(tmp_path):
+def test_a_bad_line_is_refused_by_number(tmp_path):
     _, meta = write_category(tmp_path, meta=[META[0], "{'asin': 'B2'}"])
     with pytest.raises(RowError, match=f"{meta.name} row 2 is not JSON"):
         load_dataset(tmp_path)
@@ -135,7 +135,7 @@ def test_a_truncated_or_empty_download_is_refused_by_name(tmp_path):
     for path in write_category(tmp_path):
         whole = path.read_bytes()
         path.write_bytes(whole[:-20])
-        with pytest.raises(DatasetError, match=f"{path.name} is no gzip file, or is damaged or cut short"):
+        with pytest.raises(DatasetError, match=f"{path.name} is not a gzip file, or is damaged or cut short"):
             load_dataset(tmp_path)
         path.write_bytes(gzip.compress(b""))
         with pytest.raises(EmptyTableError, match=f"{path.name} has no lines"):
@@ -143,19 +143,19 @@ def test_a_truncated_or_empty_download_is_refused_by_name(tmp_path):
         path.write_bytes(whole)
 
 
-def test_missing_or_several_categories_are_told(tmp_path):
+def test_missing_or_several_categories_are_refused(tmp_path):
     _, meta = write_category(tmp_path)
     meta.unlink()
-    with pytest.raises(DatasetError, match=r"meta_Musical_Instruments.json.gz is not there; download it"):
+    with pytest.raises(DatasetError, match=r"meta_Musical_Instruments.json.gz does not exist; download it"):
         load_dataset(tmp_path)
     (tmp_path / "Books_5.json.gz").touch()
-    with pytest.raises(DatasetError, match=r"found Books_5.json.gz, Musical_Instruments_5.json.gz; put every"):
+    with pytest.raises(DatasetError, match=r"found Books_5.json.gz, Musical_Instruments_5.json.gz; put each"):
         load_dataset(tmp_path)
 
 
-def test_metadata_of_another_category_is_told(tmp_path):
+def test_metadata_of_another_category_is_refused(tmp_path):
     write_category(tmp_path, meta=[{"asin": "0001", "title": "A book"}])
-    with pytest.raises(EmptyTableError, match="none of its 1 items is reviewed; is it of another category"):
+    with pytest.raises(EmptyTableError, match="none of its 1 items is reviewed; download the metadata"):
         load_dataset(tmp_path)
     with pytest.raises(DatasetError, match="has no precomputed codes"):
         load_dataset(tmp_path, code_columns=["text"])

@@ -1,4 +1,4 @@
-"""Files that are not what they should be: each is refused with its name, the row and the field."""
+"""Bad files: each is refused by name, row and field."""
 
 import io
 import json
@@ -48,12 +48,12 @@ def line(**record: object) -> str:
         (INTERACTIONS + "eve,b,NaN\n", "row 5, field 'timestamp': the value is not finite"),
         (INTERACTIONS + ",b,4\n", "row 5, field 'user_id': the id is missing"),
         (INTERACTIONS + "eve,,4\n", "row 5, field 'item_id': the id is missing"),
-        (INTERACTIONS + "eve,c,4\n", "row 5, field 'item_id': item 'c' is not in the table of items"),
-        (INTERACTIONS + "\n\neve,c,4\n", "row 7, field 'item_id': item 'c' is not in the table of items"),
+        (INTERACTIONS + "eve,c,4\n", "row 5, field 'item_id': item 'c' is not in the items table"),
+        (INTERACTIONS + "\n\neve,c,4\n", "row 7, field 'item_id': item 'c' is not in the items table"),
         (INTERACTIONS + '"e\nve",b,4\neve,c,5\n', "row 7, field 'item_id': item 'c'"),
         (INTERACTIONS + "eve,b,4,5\n", "row 5 has 4 fields, but the header line has 3: 'user_id', 'item_id', 'timest"),
         (INTERACTIONS + "eve,b\nann,b,4\n", "row 5 has 2 fields"),
-        (INTERACTIONS + "eve,b\0,4\n", "row 5, field 'item_id': the text holds a NUL character"),
+        (INTERACTIONS + "eve,b\0,4\n", "row 5, field 'item_id': the text contains a NUL character"),
         ((INTERACTIONS + "eve,é,4\n").encode("latin-1"), "row 5, field 'item_id': the bytes are not UTF-8"),
         (INTERACTIONS.encode("utf-16"), "row 1, field 'column 1': the bytes are not UTF-8"),
         (INTERACTIONS.replace("user_id", "usér").encode("latin-1"), "row 1, field 'column 1': the bytes are not UTF-8"),
@@ -62,7 +62,7 @@ def line(**record: object) -> str:
         (INTERACTIONS + 'eve,b,"4\nann,b,5', "row 5 is not CSV"),
     ],
 )
-def test_a_bad_line_of_csv_is_named(tmp_path, interactions, complaint):
+def test_a_bad_line_of_csv_is_refused_by_number(tmp_path, interactions, complaint):
     _, path = write_shop(tmp_path, interactions=interactions)
     message = refusal(tmp_path)
     assert complaint in message
@@ -75,7 +75,7 @@ def test_a_bad_line_of_csv_is_named(tmp_path, interactions, complaint):
         (f"{line()}\n{line()[:-5]}\n{line()}", "row 2 is not JSON"),
         (f"{line()}\n\n[1, 2]", "row 3 is a JSON array, expected an object"),
         (f"{line()}\nnull", "row 2, field 'user_id': the id is missing"),
-        (f"{line()}\n{line(timestamp='yesterday')}", "row 2, field 'timestamp': got 'yesterday', but the rows before"),
+        (f"{line()}\n{line(timestamp='yesterday')}", "row 2, field 'timestamp': got 'yesterday', but earlier rows"),
         (f"{line(timestamp='yesterday')}\n{line(timestamp='2')}", "row 1, field 'timestamp': got 'yesterday'"),
         (f"{line()}\n{line(timestamp=None)}", "row 2, field 'timestamp': the value is missing"),
         (
@@ -83,21 +83,21 @@ def test_a_bad_line_of_csv_is_named(tmp_path, interactions, complaint):
             "row 2, field 'timestamp': got a JSON array, expected a number, or a date",
         ),
         (f"{line()}\n{line(timestamp=2**70)}", "row 2, field 'timestamp': got 1180591620717411303424, expected"),
-        (f"{line()}\n{line(timestamp=float('nan'))}", "row 2 is not JSON (NaN is no JSON value; write null)"),
+        (f"{line()}\n{line(timestamp=float('nan'))}", "row 2 is not JSON (NaN is not a JSON value; write null)"),
         (f"{line()}\n{line(user_id=None)}", "row 2, field 'user_id': the id is missing"),
         (f"{line()}\n{line(user_id='')}", "row 2, field 'user_id': the id is empty"),
         (f"{line()}\n{line(user_id=1.5)}", "row 2, field 'user_id': got 1.5, expected text or a whole number"),
         (f"{line(user_id=1.5)}\n{line(user_id=2.5)}", "row 1, field 'user_id': the column is double, expected text or"),
         (f"{line()}\n{line(user_id=True)}", "row 2, field 'user_id': got True, expected text or a whole number"),
-        (f"{line()}\n{line(user_id=chr(0))}", "row 2, field 'user_id': the text holds a NUL"),
+        (f"{line()}\n{line(user_id=chr(0))}", "row 2, field 'user_id': the text contains a NUL"),
         (f"{line()}\n{line(user_id=chr(0xD800))}", "row 2, field 'user_id': got '\\ud800', expected text without lone"),
-        (f"{line()}\n{line(item_id='c')}", "row 2, field 'item_id': item 'c' is not in the table of items"),
+        (f"{line()}\n{line(item_id='c')}", "row 2, field 'item_id': item 'c' is not in the items table"),
         (f"{line()}\n\n".encode() + b'{"user_id": "\xff"}', "row 3: the bytes are not UTF-8"),
         (f"{line()}\n" + "[" * 100_000, "row 2 is not JSON"),
         (f"{line()}\n" + '{"timestamp": ' + "9" * 5000 + "}", "row 2 is not JSON"),
     ],
 )
-def test_a_bad_line_of_json_is_named(tmp_path, interactions, complaint):
+def test_a_bad_line_of_json_is_refused_by_number(tmp_path, interactions, complaint):
     _, path = write_shop(tmp_path, interactions=interactions, suffix="jsonl")
     message = refusal(tmp_path)
     assert complaint in message
@@ -111,7 +111,7 @@ def test_a_bad_line_of_json_is_named(tmp_path, interactions, complaint):
         ({"user_id": [1.0, 2.0]}, "row 1, field 'user_id': the column is double"),
         ({"user_id": [True, False]}, "row 1, field 'user_id': the column is bool"),
         ({"user_id": [None, None]}, "row 1, field 'user_id': the id is missing"),
-        ({"user_id": ["u", "v\0"]}, "row 2, field 'user_id': the text holds a NUL"),
+        ({"user_id": ["u", "v\0"]}, "row 2, field 'user_id': the text contains a NUL"),
         ({"timestamp": [1.0, float("inf")]}, "row 2, field 'timestamp': the value is not finite"),
         ({"timestamp": [1, None]}, "row 2, field 'timestamp': the value is missing"),
         ({"timestamp": [True, False]}, "row 1, field 'timestamp': the column is bool"),
@@ -119,7 +119,7 @@ def test_a_bad_line_of_json_is_named(tmp_path, interactions, complaint):
         ({"timestamp": pa.array([1, 2], pa.duration("s"))}, "row 1, field 'timestamp': the column is duration"),
     ],
 )
-def test_a_bad_row_of_parquet_is_named(tmp_path, columns, complaint):
+def test_a_bad_row_of_parquet_is_refused_by_number(tmp_path, columns, complaint):
     _, path = write_shop(tmp_path, suffix="parquet")
     pq.write_table(pa.table({"user_id": ["u", "v"], "item_id": ["a", "b"], "timestamp": [1, 2]} | columns), path)
     message = refusal(tmp_path)
@@ -127,7 +127,7 @@ def test_a_bad_row_of_parquet_is_named(tmp_path, columns, complaint):
     assert message.startswith(str(path))
 
 
-def test_categories_of_a_data_frame_are_ids_like_others(tmp_path):
+def test_dictionary_encoded_ids_are_read(tmp_path):
     _, path = write_shop(tmp_path, suffix="parquet")
     users = pa.array(["u", "v", "u"]).dictionary_encode()
     pq.write_table(pa.table({"user_id": users, "item_id": ["a", "b", "b"], "timestamp": [1, 2, 3]}), path)
@@ -137,14 +137,14 @@ def test_categories_of_a_data_frame_are_ids_like_others(tmp_path):
 @pytest.mark.parametrize(
     ("items", "complaint"),
     [
-        (ITEMS + "a,Red shoe again,\n", "row 4, field 'item_id': id 'a' is in row 2 already"),
+        (ITEMS + "a,Red shoe again,\n", "row 4, field 'item_id': id 'a' is also in row 2"),
         (ITEMS + "c,Cup,cup.png\n", "row 4, field 'picture': "),
         (ITEMS + f"c,Cup,{'QUJD' * 2000}\n", "row 4, field 'picture': "),
-        (ITEMS + "c,Cu\0p,\n", "row 4, field 'title': the text holds a NUL"),
+        (ITEMS + "c,Cu\0p,\n", "row 4, field 'title': the text contains a NUL"),
         (ITEMS + ",Cup,\n", "row 4, field 'item_id': the id is missing"),
     ],
 )
-def test_a_bad_item_is_named(tmp_path, items, complaint):
+def test_a_bad_item_is_refused_by_row(tmp_path, items, complaint):
     path, _ = write_shop(tmp_path, items=items)
     message = refusal(tmp_path)
     assert complaint in message
@@ -188,13 +188,13 @@ def one_row_of_parquet() -> bytes:
         ("parquet", one_row_of_parquet()),
     ],
 )
-def test_a_missing_column_is_named_beside_those_that_are_there(tmp_path, suffix, content):
+def test_a_missing_column_is_refused_with_a_list_of_the_columns(tmp_path, suffix, content):
     _, path = write_shop(tmp_path, interactions=content, suffix=suffix)
     message = refusal(tmp_path, MissingColumnError)
-    assert message.startswith(f"{path}: there is no column 'user_id'; it has 'user', 'item_id', 'timestamp'")
+    assert message.startswith(f"{path}: there is no column 'user_id'; the columns are 'user', 'item_id', 'timestamp'")
 
 
-def test_a_column_that_is_there_twice_is_refused(tmp_path):
+def test_a_duplicate_column_is_refused(tmp_path):
     write_shop(tmp_path, interactions="user_id,item_id,timestamp,user_id\nu,a,1,v\n")
     assert "2 columns are named 'user_id'" in refusal(tmp_path, DatasetError)
 
@@ -204,19 +204,19 @@ def test_a_truncated_parquet_file_is_refused_by_name(tmp_path, share):
     _, path = write_shop(tmp_path, suffix="parquet")
     whole = one_row_of_parquet()
     path.write_bytes(whole[: int(len(whole) * share)])
-    assert refusal(tmp_path, DatasetError).startswith(f"{path} is no Parquet file, or is damaged or cut short")
+    assert refusal(tmp_path, DatasetError).startswith(f"{path} is not a Parquet file, or is damaged or cut short")
 
 
-def test_a_file_that_is_not_there_or_of_another_format_is_refused_by_name(tmp_path):
+def test_a_missing_file_or_another_format_is_refused_by_name(tmp_path):
     items, _ = write_shop(tmp_path)
     items.unlink()
-    assert refusal(tmp_path, DatasetError).startswith(f"{items}: there is no such file")
+    assert refusal(tmp_path, DatasetError).startswith(f"{items} does not exist")
     toml = tmp_path / "dataset.toml"
     toml.write_text(toml.read_text().replace("items.csv", "items.xlsx"))
     assert "expected a file that ends in .parquet, .csv, .jsonl" in refusal(tmp_path, DatasetError)
 
 
-def test_a_very_long_text_is_read_whole(tmp_path):
+def test_a_very_long_text_is_read_completely(tmp_path):
     story = "word " * 200_000
     write_shop(tmp_path, items=f'item_id,title,picture\na,{story},\nb,"{story}\n""end""",\n')
     dataset = load_dataset(tmp_path)

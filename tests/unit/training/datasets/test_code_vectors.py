@@ -1,18 +1,15 @@
-"""Precomputed codes as vectors: each family of columns a modality, nothing lost, everything else as it was."""
+"""Precomputed codes as vectors: one modality per family of columns, no code lost, everything else unchanged."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clairo_core.errors import DatasetError, SettingsError
+from clairo_core.errors import DatasetError
 from clairo_core.items import Item
-from clairo_core.progress import silent
 from clairo_core.sequences import ItemSequences
-from training.config.preset import DatasetSettings
-from training.datasets.code_vectors import one_for_each_code, with_codes_as_vectors
-from training.datasets.open_dataset import open_dataset
-from training.datasets.tables import Codes, Dataset, build_dataset
+from training.datasets.code_vectors import one_hot_codes, with_codes_as_vectors
+from training.datasets.dataset import Codes, Dataset, build_dataset
 
 NAMES, SIZES = ("text_0", "text_1", "image_0", "rq"), (3, 2, 4, 2)
 
@@ -23,7 +20,7 @@ def dataset_of(codes: list[list[int]]) -> Dataset:
     return build_dataset("coded", items, ("anna",), ItemSequences.from_lists([[0]]), codes=table)
 
 
-def test_each_family_of_columns_becomes_a_modality_and_the_codes_go() -> None:
+def test_each_family_of_columns_becomes_a_modality_and_replaces_the_codes() -> None:
     dataset = with_codes_as_vectors(dataset_of([[2, 1, 0, 1], [0, 0, 3, 0]]))
     assert dataset.semantic_ids is None
     assert dataset.modalities == ("text", "text_codes", "image_codes", "rq_codes")
@@ -33,23 +30,21 @@ def test_each_family_of_columns_becomes_a_modality_and_the_codes_go() -> None:
 
 
 @given(st.lists(st.tuples(*(st.integers(0, size - 1) for size in SIZES)), min_size=1, max_size=8))
-def test_the_vectors_say_what_the_codes_said(codes: list[tuple[int, ...]]) -> None:
+def test_the_codes_can_be_read_back_from_the_vectors(codes: list[tuple[int, ...]]) -> None:
     table = np.array(codes, dtype=np.int32)
-    vectors = one_for_each_code(table, list(SIZES))
+    vectors = one_hot_codes(table, list(SIZES))
     ends = np.cumsum(SIZES)
     found = [part.argmax(axis=1) for part in np.split(vectors, ends[:-1], axis=1)]
     assert np.stack(found, axis=1).tolist() == table.tolist()
     assert (vectors.sum(axis=1) == len(SIZES)).all()
 
 
-def test_what_was_made_of_the_codes_is_not_taken_for_what_is_made_of_the_vectors() -> None:
+def test_codes_as_vectors_change_the_fingerprint() -> None:
     dataset = dataset_of([[0, 0, 0, 0]])
     assert with_codes_as_vectors(dataset).fingerprint != dataset.fingerprint
 
 
-def test_a_dataset_without_codes_and_another_way_to_take_them_are_told(tmp_path) -> None:
+def test_a_dataset_without_codes_is_refused() -> None:
     plain = build_dataset("plain", (Item(item_id="a"),), ("anna",), ItemSequences.from_lists([[0]]))
     with pytest.raises(DatasetError, match=r"plain has no precomputed codes; leave dataset\.codes at ids"):
         with_codes_as_vectors(plain)
-    with pytest.raises(SettingsError, match=r"dataset\.codes is 'tokens'; choose ids or vectors"):
-        open_dataset(tmp_path, DatasetSettings(codes="tokens"), (), silent)

@@ -1,4 +1,4 @@
-"""The example of docs/datasets.md, taken from the page, does what the page says."""
+"""The example in docs/datasets.md loads."""
 
 import re
 

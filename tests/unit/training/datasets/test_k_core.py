@@ -1,4 +1,4 @@
-"""The iterative k-core, by hand, by law, and beside a slow twin."""
+"""The iterative k-core: worked by hand, by law, and against a slow reference."""
 
 from collections import Counter
 
@@ -29,7 +29,7 @@ def slow_k_core(pairs: list[tuple[int, int]], min_interactions: int) -> list[tup
         pairs = kept
 
 
-def test_removing_an_item_can_cost_a_user_and_then_another_item():
+def test_removing_an_item_can_remove_a_user_and_then_another_item():
     # Item 2 is rare; without it user 1 has one item left; without user 1 item 1 is rare; and so on.
     chain = [(0, 0), (0, 1), (1, 1), (1, 2)]
     assert kept_pairs(chain, 2) == []
@@ -39,7 +39,7 @@ def test_removing_an_item_can_cost_a_user_and_then_another_item():
 
 @settings(deadline=None)
 @given(interactions, minimum)
-def test_every_user_and_item_that_remains_has_enough_interactions(pairs, min_interactions):
+def test_every_remaining_user_and_item_has_enough_interactions(pairs, min_interactions):
     kept = kept_pairs(pairs, min_interactions)
     for counts in (Counter(user for user, _ in kept), Counter(item for _, item in kept)):
         assert all(count >= min_interactions for count in counts.values())
@@ -47,5 +47,5 @@ def test_every_user_and_item_that_remains_has_enough_interactions(pairs, min_int
 
 @settings(deadline=None)
 @given(interactions, minimum)
-def test_the_core_agrees_with_the_slow_twin(pairs, min_interactions):
+def test_the_core_matches_the_slow_reference(pairs, min_interactions):
     assert kept_pairs(pairs, min_interactions) == slow_k_core(pairs, min_interactions)

@@ -1,4 +1,4 @@
-"""The same tables give the same dataset, whatever their format."""
+"""The same tables give the same dataset in every format."""
 
 import csv
 import json

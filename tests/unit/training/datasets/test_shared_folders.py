@@ -1,4 +1,4 @@
-"""The benchmark folders: how they are recognised, and, where they are, the numbers that their READMEs promise."""
+"""The benchmark folders: how they are recognized, and, if installed, the numbers of their READMEs."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def test_a_folder_without_words_gives_its_codes(tmp_path):
     assert load_dataset(folder, code_columns=["image"]).codebook_names == ("image_0", "image_1")
 
 
-def test_a_folder_with_words_gives_codes_only_when_asked(tmp_path):
+def test_a_folder_with_words_gives_codes_only_on_request(tmp_path):
     folder = write_folder(
         tmp_path,
         items=pa.table({"item_idx": [0, 1, 2], "title": ["a", "b", "c"], "brand": ["x", None, "y"]}),
@@ -103,7 +103,7 @@ def test_films_of_the_working_set_have_words_and_a_poster():
     assert dataset.sequences.lengths.min() >= 5
 
 
-def test_given_feature_sets_can_be_taken_exactly(tmp_path):
+def test_given_feature_sets_are_used_exactly(tmp_path):
     features = SHARED / "parity" / "instruments_text.item_features.parquet"
     instruments = SHARED / "data" / "amazon2018_instruments_mql"
     if not (features.is_file() and instruments.is_dir()):

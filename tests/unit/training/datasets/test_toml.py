@@ -1,4 +1,4 @@
-"""What a dataset's TOML may say, and how it is told off."""
+"""A dataset's TOML: valid forms and errors."""
 
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def description_of(tmp_path: Path, toml: str):
     return read_description(path)
 
 
-def test_a_description_says_where_everything_is(tmp_path):
+def test_a_description_names_every_table_and_column(tmp_path):
     description = description_of(tmp_path, WHOLE)
     assert description.name == "shoes"
     assert description.items.file == tmp_path / "tables/items.csv"
@@ -79,7 +79,7 @@ def test_a_description_needs_only_files_texts_and_an_order(tmp_path):
     assert description.codes is None
 
 
-def test_code_columns_of_the_items_table_need_no_section_of_their_own(tmp_path):
+def test_code_columns_may_be_in_the_items_table(tmp_path):
     toml = SMALLEST.replace('texts = ["title"]', 'codes = ["a", "b"]')
     description = description_of(tmp_path, toml)
     assert description.codes is not None
@@ -94,20 +94,23 @@ def test_code_columns_of_the_items_table_need_no_section_of_their_own(tmp_path):
         (('texts = ["title"]', 'text = ["title"]'), r"\[items\] text: got an unknown key; did you mean 'texts'"),
         (('texts = ["title"]', 'texts = "title"'), r"\[items\] texts: got 'title', expected a list of names"),
         (('texts = ["title"]', "texts = [1]"), r"\[items\] texts: got \[1\], expected a list of names"),
-        (('texts = ["title"]', 'texts = ["a", "a"]'), "expected every name once"),
-        (('texts = ["title"]', ""), "nothing to tell items apart"),
+        (('texts = ["title"]', 'texts = ["a", "a"]'), "expected each name once"),
+        (('texts = ["title"]', ""), "set at least one, to tell items apart"),
         (('file = "items.csv"\n', ""), r"\[items\] file: got nothing, expected text"),
         (('file = "items.csv"', 'file = ""'), r"\[items\] file: got empty text"),
         (('position = "position"', ""), "neither of timestamp and position"),
         (('position = "position"', 'position = "p"\ntimestamp = "t"'), "both of timestamp and position"),
-        (('position = "position"', 'position = "p"\nmin_interactions = -1'), "got -1, expected 0 or more"),
+        (('position = "position"', 'position = "p"\nmin_interactions = -1'), "got -1, expected at least 0"),
         (('position = "position"', 'position = "p"\nmin_interactions = true'), "got True, expected a whole number"),
         (('position = "position"', 'position = "p"\nrepeats = "once"'), "got 'once', expected one of 'keep', 'drop'"),
         (("[items]\n", "[item]\n"), r"\[?items\]?: got nothing, expected a table"),
         (("[items]\n", "[extra]\n[items]\n"), "extra: got an unknown key"),
-        (("[items]\n", "[items]\nonly_with_picture = true\n"), "no picture column is named"),
+        (("[items]\n", "[items]\nonly_with_picture = true\n"), "without a picture column"),
         (("[items]\n", "[items]\nvectors = {audio = 3}\n"), "vectors.audio: got 3, expected the name of a column"),
-        (("[items]\n", '[codes]\nfile = "c.csv"\nsizes = [0]\n[items]\n'), "expected a list of whole numbers above 0"),
+        (
+            ("[items]\n", '[codes]\nfile = "c.csv"\nsizes = [0]\n[items]\n'),
+            "expected a list of whole numbers of at least 1",
+        ),
         (("[items]\n", '[codes]\nfile = "c.csv"\n[items]\ncodes = ["a"]\n'), r"in \[items\] and in \[codes\]"),
         (
             ("[items]\n", '[pictures]\nfile = "p.parquet"\npicture = "jpeg"\n[items]\npicture = "a"\n'),
@@ -115,13 +118,13 @@ def test_code_columns_of_the_items_table_need_no_section_of_their_own(tmp_path):
         ),
     ],
 )
-def test_a_wrong_description_names_file_and_key(tmp_path, change, complaint):
+def test_a_wrong_description_is_refused_by_file_and_key(tmp_path, change, complaint):
     with pytest.raises(DatasetError, match=complaint) as caught:
         description_of(tmp_path, SMALLEST.replace(*change))
     assert str(tmp_path / "dataset.toml") in str(caught.value)
 
 
-def test_a_description_that_is_not_there_or_not_utf8_is_refused_by_name(tmp_path):
+def test_a_missing_or_undecodable_description_is_refused_by_name(tmp_path):
     path = tmp_path / "dataset.toml"
     with pytest.raises(DatasetError, match="cannot be read"):
         read_description(path)

@@ -1,4 +1,4 @@
-"""The demo shop: drawn, written, bought; and a taste split between what is seen and what is read."""
+"""The demo shop: pictures, texts and purchases; half of a taste shows in the picture, half in the words."""
 
 import doctest
 import hashlib
@@ -22,7 +22,7 @@ from training.demo_shop import phrases, shoppers, words, write_demo_shop
 from training.demo_shop.motifs import MOTIF_DRAWINGS
 from training.demo_shop.patterns import PATTERN_DRAWINGS
 from training.demo_shop.pen import SIDE
-from training.demo_shop.pictures import PALETTE_COLOURS, SILHOUETTES, paint_picture
+from training.demo_shop.product_pictures import PALETTE_COLOURS, SILHOUETTES, paint_picture
 from training.demo_shop.products import (
     KINDS,
     MAKES,
@@ -91,11 +91,11 @@ def test_the_description_names_the_tables_and_their_columns(small_shop: Path):
     assert {interactions[column] for column in ("user_id", "item_id", "timestamp")} == interaction_columns
 
 
-def test_only_the_three_files_are_left_in_the_folder(small_shop: Path):
+def test_the_folder_holds_exactly_three_files(small_shop: Path):
     assert {path.name for path in small_shop.iterdir()} == {"dataset.toml", "interactions.parquet", "items.parquet"}
 
 
-def test_every_item_has_an_id_of_its_own_words_a_price_and_a_square_picture(small_shop: Path):
+def test_every_item_has_a_unique_id_words_a_price_and_a_square_picture(small_shop: Path):
     items = rows_of(small_shop / "items.parquet")
     assert len(items) == len({item["item_id"] for item in items}) == 40
     for item in items:
@@ -107,14 +107,14 @@ def test_every_item_has_an_id_of_its_own_words_a_price_and_a_square_picture(smal
         assert (picture.format, picture.mode, picture.size) == ("PNG", "RGB", (SIDE, SIDE))
 
 
-def test_every_purchase_is_of_an_item_that_exists(small_shop: Path):
+def test_every_purchase_is_of_an_existing_item(small_shop: Path):
     item_ids = {item["item_id"] for item in rows_of(small_shop / "items.parquet")}
     interactions = rows_of(small_shop / "interactions.parquet")
     assert {row["item_id"] for row in interactions} <= item_ids
     assert len({row["user_id"] for row in interactions}) == 30
 
 
-def test_the_same_seed_gives_the_same_shop_and_another_seed_another(small_shop: Path, tmp_path: Path):
+def test_the_seed_determines_the_shop(small_shop: Path, tmp_path: Path):
     def contents(folder: Path) -> tuple[Rows, Rows]:
         items = [{**item, "picture": pixels(item["picture"])} for item in rows_of(folder / "items.parquet")]
         return items, rows_of(folder / "interactions.parquet")
@@ -136,7 +136,7 @@ def test_words_and_purchases_are_the_same_on_every_machine(small_shop: Path):
     )
 
 
-def test_drawing_reports_a_step_for_every_picture(tmp_path: Path):
+def test_progress_has_a_step_per_picture(tmp_path: Path):
     reports: list[tuple[str, int | None, int]] = []
 
     def count_steps(steps: Iterable[Product], label: str, total: int | None = None) -> Iterable[Product]:
@@ -155,7 +155,7 @@ def test_a_shop_without_items_or_users_is_refused(tmp_path: Path, num_items: int
     assert not (tmp_path / "none").exists()
 
 
-def test_a_shop_of_one_item_sells_it_once_to_everybody(tmp_path: Path):
+def test_a_shop_of_one_item_sells_it_once_to_every_user(tmp_path: Path):
     write_demo_shop(tmp_path, num_items=1, num_users=4)
     assert len(rows_of(tmp_path / "interactions.parquet")) == 4
 
@@ -184,12 +184,12 @@ def test_no_two_looks_have_the_same_picture(a_product: Product):
     assert len(set(pictures_of.values())) == len(pictures_of)
 
 
-def test_theme_make_brand_and_price_leave_no_trace_in_the_picture(a_product: Product):
+def test_the_picture_is_independent_of_theme_make_brand_and_price(a_product: Product):
     retold = replace(a_product, theme="music", make="recycled", brand="Side B", price_cents=1)
     assert paint_picture(retold).tobytes() == paint_picture(a_product).tobytes()
 
 
-def test_the_look_leaves_no_trace_in_the_words(a_product: Product):
+def test_the_words_are_independent_of_the_look(a_product: Product):
     redrawn = replace(a_product, palette="plum", pattern="zigzag", motif="cat", shape=2, scene=1, tint=5)
     assert write_words(redrawn, rng()) == write_words(a_product, rng())
 
@@ -200,7 +200,7 @@ def test_no_word_names_a_colour_a_pattern_or_a_motif():
         assert not told & SEEN_NOT_TOLD
 
 
-def test_words_tell_kind_and_theme_in_full_sentences():
+def test_words_state_kind_and_theme_in_full_sentences():
     for seed, product in enumerate(invent_products(600, rng(3))):
         title, description = write_words(product, rng(seed))
         nouns = phrases.KIND_NOUNS[product.kind]
@@ -211,7 +211,7 @@ def test_words_tell_kind_and_theme_in_full_sentences():
         assert all(sentence[0].isupper() or sentence[0].isdigit() for sentence in re.split(r"(?<=\.) ", description))
 
 
-def test_attributes_are_evenly_spread_and_tell_nothing_of_each_other(full_shop):
+def test_attributes_are_evenly_spread_and_independent(full_shop):
     products, _ = full_shop
     palettes = Counter(product.palette for product in products)
     assert max(palettes.values()) - min(palettes.values()) <= 1
@@ -226,7 +226,7 @@ def histories_of(purchases: list[Purchase]) -> list[list[Purchase]]:
     return list(histories.values())
 
 
-def test_histories_are_short_rise_in_time_and_repeat_no_item(full_shop):
+def test_histories_are_short_ordered_in_time_and_without_repeats(full_shop):
     histories = histories_of(full_shop[1])
     lengths = [len(history) for history in histories]
     assert (min(lengths), max(lengths)) == (3, 12)
@@ -257,7 +257,7 @@ def test_the_next_purchase_shares_palette_and_theme_with_the_last_far_beyond_cha
     assert np.mean([b.kind in shoppers.NEXT_KINDS[a.kind] for a, b in pairs]) > 0.35
 
 
-def test_looks_and_words_together_say_more_about_the_next_purchase_than_either(full_shop):
+def test_looks_and_words_together_predict_the_next_purchase_better_than_either(full_shop):
     """Rank by how often a shopper bought the same attribute values; the last purchase is held out."""
     products, purchases = full_shop
     row_of = {product.item_id: row for row, product in enumerate(products)}

@@ -1,4 +1,4 @@
-"""Rankings in both modes: by hand, against a slow reading, and through a file."""
+"""Rankings in both modes: worked by hand, against a slow reference, and through a file."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from clairo_core.sequences import ItemSequences
 from training.counts.popularity import Popularity
-from training.evaluation.metrics import rank_by_score, ranks_by_scores
+from training.evaluation.metrics import ranks_by_scores
 from training.evaluation.rankings import SHOWN, first_places, load_rankings, rank_with_scores, save_rankings
 from training.evaluation.slices import breadth_of, gini, slice_labels, user_slices
 from training.evaluation.split import EvaluationSplit
@@ -21,8 +21,13 @@ def split_of(histories: list[list[int]], targets: list[int]) -> EvaluationSplit:
     )
 
 
+def rank_by_score(scores: np.ndarray, target: int, is_allowed: np.ndarray) -> int:
+    """The slow reference: one user's target among the allowed items, every tie counted against it."""
+    return int(np.count_nonzero(is_allowed & (scores >= scores[target]))) if is_allowed[target] else 0
+
+
 @given(st.data())
-def test_ranks_of_many_users_agree_with_the_rank_of_one(data: st.DataObject) -> None:
+def test_ranks_of_many_users_match_the_slow_reference(data: st.DataObject) -> None:
     histories = data.draw(st.lists(st.lists(st.integers(0, 6), max_size=5), min_size=1, max_size=6))
     targets = np.array([data.draw(st.integers(0, 6)) for _ in histories])
     scores = np.array([[data.draw(st.integers(0, 3)) for _ in range(7)] for _ in histories], dtype=float)
@@ -34,7 +39,7 @@ def test_ranks_of_many_users_agree_with_the_rank_of_one(data: st.DataObject) -> 
         assert masked[user] == rank_by_score(scores[user], targets[user], is_allowed)
 
 
-def test_many_users_are_ranked_and_shown_as_one_by_one() -> None:
+def test_ranks_and_first_places_match_the_slow_reference() -> None:
     random = np.random.default_rng(0)
     counts = random.integers(0, 9, size=40)
     split = split_of([random.integers(40, size=5).tolist() for _ in range(30)], random.integers(40, size=30).tolist())
@@ -49,12 +54,12 @@ def test_many_users_are_ranked_and_shown_as_one_by_one() -> None:
             assert counts[rankings[seen_items].shown[user]].tolist() == best.tolist()
 
 
-def test_the_first_places_are_the_highest_scores_and_nobody_stands_for_what_is_left_out() -> None:
+def test_first_places_are_the_highest_scores_padded_with_no_item() -> None:
     scores = np.array([[1.0, 5.0, -np.inf, 5.0]])
     assert first_places(scores).tolist() == [[1, 3, 0] + [-1] * (SHOWN - 3)]
 
 
-def test_rankings_come_back_from_their_file(tmp_path: Path) -> None:
+def test_rankings_survive_a_round_trip_through_a_file(tmp_path: Path) -> None:
     rankings = rank_with_scores(Popularity(np.array([3, 1, 2])), split_of([[0], [1]], [2, 0]), "")
     save_rankings(tmp_path / "rankings.npz", rankings)
     loaded = load_rankings(tmp_path / "rankings.npz")
@@ -62,7 +67,7 @@ def test_rankings_come_back_from_their_file(tmp_path: Path) -> None:
     assert loaded["allowed"].shown.tolist() == rankings["allowed"].shown.tolist()
 
 
-def test_users_are_cut_by_the_targets_count_and_by_the_historys_length() -> None:
+def test_users_are_sliced_by_target_count_and_history_length() -> None:
     counts = np.array([0, 4, 5, 19, 50])
     slices = user_slices(split_of([[0] * 4, [0] * 5, [0] * 60, [0], [0]], [0, 2, 3, 4, 1]), counts)
     members = {(part.kind, part.label): np.flatnonzero(part.is_in).tolist() for part in slices}
@@ -79,8 +84,8 @@ def test_users_are_cut_by_the_targets_count_and_by_the_historys_length() -> None
     assert len(slice_labels()) == 5
 
 
-def test_breadth_of_a_case_worked_by_hand() -> None:
-    # Item 0 twice, item 1 once, items 2 and 3 never; one place is held by no item of the dataset.
+def test_breadth_worked_by_hand() -> None:
+    # Item 0 twice, item 1 once, items 2 and 3 never; one place holds no item of the dataset.
     breadth = breadth_of(np.array([[0, 1], [0, -1]]), np.array([8, 2, 5, 5]))
     assert breadth.coverage == 0.5
     assert breadth.mean_popularity == 6.0

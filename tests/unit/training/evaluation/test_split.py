@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from clairo_core.items import Item
 from clairo_core.sequences import ItemSequences
 from training.datasets import Dataset
-from training.datasets.tables import build_dataset
+from training.datasets.dataset import build_dataset
 from training.evaluation import split as splits
 
 NUM_ITEMS = 6
@@ -42,7 +42,7 @@ def test_training_items_are_those_that_occur_before_the_last_two():
     assert np.flatnonzero(splits.training_items(dataset)).tolist() == [0, 1, 4, 5]
 
 
-def test_a_dataset_of_one_item_users_has_nobody_to_evaluate():
+def test_users_with_one_item_are_not_evaluated():
     dataset = dataset_of([[3], [2]])
     assert len(splits.test_split(dataset).targets) == 0
     assert lists_of(splits.validation_split(dataset).histories) == []
@@ -51,7 +51,7 @@ def test_a_dataset_of_one_item_users_has_nobody_to_evaluate():
 
 @settings(deadline=None)
 @given(histories)
-def test_training_validation_and_test_put_together_are_the_whole_sequence(lists):
+def test_training_validation_and_test_together_are_the_whole_sequence(lists):
     dataset = dataset_of(lists)
     training = lists_of(splits.training_sequences(dataset))
     validation, test = splits.validation_split(dataset), splits.test_split(dataset)

@@ -13,7 +13,7 @@ from clairo_core.sequences import ItemSequences
 from clairo_core.tokens.tokenizer import Tokenizer
 from tests.tiny import tiny_bundle, tiny_items
 from training.config.load_preset import load_preset
-from training.datasets.tables import build_dataset
+from training.datasets.dataset import build_dataset
 from training.evaluation.split import training_sequences
 from training.pipeline.warm_start import WarmStart, carried_items, grown_vocabulary, preset_of, start_checkpoint
 from training.workbench.stage_cache import StageCache

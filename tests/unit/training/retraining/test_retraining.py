@@ -21,7 +21,7 @@ from service.bundles.shelf import check_not_worse, measured_together
 from service.cli.store_commands import parsed_since
 from service.errors import WorseBundleError
 from tests.tiny import tiny_bundle, tiny_items
-from training.datasets.tables import Dataset, build_dataset
+from training.datasets.dataset import Dataset, build_dataset
 from training.evaluation.metrics import Metric
 from training.retraining.against_serving import AgainstServing, compare_with_serving, newest_split, with_items_carried
 from training.retraining.promotion import ServiceCalls, bundle_of_id, read_key

@@ -1,24 +1,24 @@
-"""Turn what is known of the runs behind a comparison into the report's charts: curves, codes, answering times.
+"""Turn run details into the report's sections on training curves, use of codes and answering times.
 
-Knows run details and where a chart stands on the page; drawing is `svg_charts`'. Start at `sections_of_runs`.
+Start at `sections_of_runs`.
 """
 
 from html import escape
 
 import numpy as np
 
-from training.comparison.comparison import Comparison
-from training.comparison.style import series_of
+from training.comparison.figures import Comparison
+from training.comparison.page_style import series_of
 from training.comparison.svg_charts import Bar, Line, Span, bar_rows, dot_plot, line_chart
 
 
 def sections_of_runs(comparison: Comparison) -> str:
-    """Answering times of all rankers; curves of those that were trained in epochs; codes of those that have codes."""
+    """Training curves of rankers trained in epochs, answering times of all, use of codes of those with codes."""
     return _curves(comparison) + f'<div class="pair top">{_latency(comparison)}{_codes(comparison)}</div>'
 
 
 def legend(comparison: Comparison, rankers: tuple[str, ...]) -> str:
-    """A dot and a name for each."""
+    """A coloured dot and the name of each ranker."""
     names = (
         f'<span class="series-{series_of(comparison, ranker)}"><span class="dot"></span>{escape(ranker)}</span>'
         for ranker in rankers
@@ -32,14 +32,14 @@ def _latency(comparison: Comparison) -> str:
         milliseconds = [figure for run in comparison.details[ranker] for figure in run.milliseconds]
         if milliseconds:
             low, middle, high = np.quantile(milliseconds, (0.05, 0.5, 0.95)).tolist()
-            text = f"{middle:.3g} ms"
+            text = f"{middle:.{2 if middle < 1 else 3}g} ms"
             spans.append(Span(ranker, middle, low, high, series_of(comparison, ranker), text, "5th to 95th percentile"))
     if not spans:
         return ""
-    chart = dot_plot(spans, title="Milliseconds for one user's first ten items")
+    chart = dot_plot(spans, title="Milliseconds per recommendation of ten items")
     return (
-        "<section><h2>Time of one recommendation</h2><p>Milliseconds for one user's first ten items, on the machine "
-        f"that made this table: the median, and from the 5th to the 95th percentile.</p>{chart}</section>"
+        "<section><h2>Latency</h2><p>Milliseconds to recommend ten items to one user, on the machine that ran this "
+        f"comparison: median, and 5th to 95th percentile.</p>{chart}</section>"
     )
 
 
@@ -53,8 +53,12 @@ def _curves(comparison: Comparison) -> str:
         return ""
     sections = ""
     for title, meaning, is_loss in (
-        ("Validation NDCG@10", "After each epoch; a line for each seed. The best epoch is the one kept.", False),
-        ("Training loss", "Mean over an epoch, in nats; what a step asks for differs from model to model.", True),
+        ("Validation NDCG@10", "After each epoch, one line per seed. The best epoch is kept.", False),
+        (
+            "Training loss",
+            "Mean over an epoch, in nats. Not comparable between models: their training tasks differ.",
+            True,
+        ),
     ):
         lines = [
             Line(
@@ -72,9 +76,9 @@ def _curves(comparison: Comparison) -> str:
 
 
 def _codes(comparison: Comparison) -> str:
-    bars, said = [], []
+    bars, colliding = [], []
     for ranker in comparison.rankers:
-        # Codes hardly differ from seed to seed: the first stands for all.
+        # Codes hardly differ between seeds: show the first.
         first = comparison.details[ranker][0]
         bars += [
             Bar(
@@ -86,12 +90,12 @@ def _codes(comparison: Comparison) -> str:
             for category in first.categories
         ]
         if first.categories:
-            said.append(f"{escape(ranker)}: {first.share_colliding:.1%}")
+            colliding.append(f"{escape(ranker)}: {first.share_colliding:.1%}")
     if not bars:
         return ""
     return (
-        "<section><h2>Use of the codes</h2><p>How evenly each codebook is used: the number of codes that would tell "
-        "items apart as well if all were used equally often, as a share of all; beside it the codes in use. Items that "
-        f"share all codes with another, told apart by a collision index: {'; '.join(said)}.</p>"
-        f"{bar_rows(bars, title='Evenness of code use')}</section>"
+        "<section><h2>Use of the codes</h2><p>Perplexity of each codebook as a share of its size (1 if all codes are "
+        "used equally often), and the number of codes in use. Share of items that only the collision index "
+        f"distinguishes: {'; '.join(colliding)}.</p>"
+        f"{bar_rows(bars, title='Perplexity of each codebook as a share of its size')}</section>"
     )

@@ -1,6 +1,6 @@
-"""Join items and interactions to a dataset: the two tables that everything in training starts from.
+"""A dataset: items and interactions, the input of all training. Start at `Dataset`.
 
-Knows items, sequences, codes and how to digest them; knows nothing of files' formats. Start at `Dataset`.
+Independent of file formats.
 """
 
 import hashlib
@@ -28,13 +28,13 @@ class Codes:
     are_unique: bool
 
     def of_items(self, is_kept: Bool[np.ndarray, "item"]) -> "Codes":
-        """The codes of some items; sizes stay."""
+        """Codes of some items; sizes stay."""
         return Codes(self.semantic_ids[is_kept], self.names, self.sizes, self.are_unique)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PictureOrigin:
-    """Where the items' pictures were read, so that a bad one can be named."""
+    """File, field and rows of the items' pictures, for errors about them."""
 
     path: Path
     field: str
@@ -43,34 +43,34 @@ class PictureOrigin:
     unreadable_pictures: OnBadPicture
 
     def of_items(self, is_kept: Bool[np.ndarray, "item"]) -> "PictureOrigin":
-        """The origin of some items' pictures."""
+        """Origin of some items' pictures."""
         return PictureOrigin(self.path, self.field, self.rows[is_kept], self.unreadable_pictures)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """Items, and what every user did with them, oldest first."""
+    """Items, and each user's interactions with them, oldest first."""
 
     name: str
     items: tuple[Item, ...]
     """In the source's row order."""
     user_ids: tuple[str, ...]
-    """In the order in which they first occur in the interactions."""
+    """In order of first occurrence in the interactions."""
     sequences: ItemSequences
-    """Rows of `items`, one sequence a user."""
+    """Rows of `items`, one sequence per user."""
     semantic_ids: Int32[np.ndarray, "item codebook"] | None
-    """Precomputed codes; None if the encoders are to find them."""
+    """Precomputed codes; None if training computes them."""
     codebook_names: tuple[str, ...]
     codebook_sizes: tuple[int, ...]
     codes_are_unique: bool
-    """Codes are whole feature sets: no two items share theirs, and no collision index is to be added."""
+    """Codes are whole feature sets: no two items share theirs, and no collision index is added."""
     picture_origin: PictureOrigin | None
     fingerprint: str
-    """SHA-256 of all the above but name and origin: the same from every format and on every machine."""
+    """SHA-256 of all fields but name and picture origin: the same for every format and on every machine."""
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """What any item has: "text", "image", then the names of its vectors."""
+        """Modalities of the items: "text", "image", then the names of vectors."""
         has_text = any(item.text for item in self.items)
         has_picture = any(item.picture is not None for item in self.items)
         named = dict.fromkeys(modality for item in self.items for modality in item.vectors)
@@ -87,10 +87,10 @@ def build_dataset(
     picture_origin: PictureOrigin | None = None,
     progress: Progress = silent,
 ) -> Dataset:
-    """Put the parts together and digest them.
+    """Combine the parts and compute the fingerprint.
 
     Raises:
-        RowError: a picture's file cannot be read.
+        RowError: a picture file cannot be read.
     """
     return Dataset(
         name=name,
@@ -117,7 +117,7 @@ def _fingerprint(
     for item in progress(items, "fingerprinting items", len(items)):
         digest.update(_item_line(item))
     digest.update(_json_line(user_ids))
-    # Numbers go in little-endian, whatever the machine.
+    # Little-endian on every machine.
     digest.update(np.ascontiguousarray(sequences.items, dtype="<i4").tobytes())
     digest.update(np.ascontiguousarray(sequences.offsets, dtype="<i8").tobytes())
     if codes is not None:
@@ -140,5 +140,5 @@ def _item_line(item: Item) -> bytes:
 
 
 def _json_line(content: object) -> bytes:
-    # ASCII, and every text in quotes: no two contents give the same line.
+    # ASCII with every text in quotes: different contents give different lines.
     return json.dumps(content).encode() + b"\n"

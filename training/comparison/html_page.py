@@ -1,14 +1,13 @@
-"""Turn a comparison into one HTML page that needs no other host. Start at `html_of`.
+"""Turn a comparison into one self-contained HTML page. Start at `html_of`.
 
-Knows what a reader wants to see first; figures come from `comparison`, drawing from `svg_charts`. The page shows one
-seen-item mode at a time and switches without a script.
+The page shows one seen-item mode at a time and switches without a script.
 """
 
 from html import escape
 
-from training.comparison.comparison import Comparison, Difference, Figure
-from training.comparison.runs import legend, sections_of_runs
-from training.comparison.style import series_of, style_sheet
+from training.comparison.figures import Comparison, Difference, Figure
+from training.comparison.page_style import series_of, style_sheet
+from training.comparison.run_charts import legend, sections_of_runs
 from training.comparison.svg_charts import Span, dot_plot, grouped_bars
 from training.evaluation.metrics import METRICS
 from training.evaluation.rankings import SEEN_ITEMS
@@ -16,22 +15,23 @@ from training.evaluation.slices import slice_labels
 
 
 def html_of(comparison: Comparison) -> str:
-    """The whole page."""
+    """The report as one HTML document."""
     modes = "".join(_mode(comparison, seen_items) for seen_items in SEEN_ITEMS)
     rankers = "".join(f"<dt>{escape(name)}</dt><dd>{escape(note)}</dd>" for name, note in comparison.notes.items())
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(comparison.dataset)}: comparison</title><style>{style_sheet()}</style></head><body>
 <header><h1>{escape(comparison.dataset)}, {escape(comparison.split)} split</h1>
-<p>{_users(comparison)}: guess each user's held-out next item. Every ranker orders all {comparison.num_items:,} items by
-item id, and every tie counts against the target. Ranges are 95% bootstrap intervals over users
+<p>{_users(comparison)}, each with one held-out next item to predict. Full ranking over
+{comparison.num_items:,} items by item id; ties count against the target. Ranges are 95% bootstrap intervals over users
 ({comparison.num_resamples:,} resamples).</p></header>
 <input type="radio" name="mode" id="masked" checked><input type="radio" name="mode" id="allowed">
 <div class="modes">Items the user has seen <label for="masked">are left out, as in a shop</label>
 <label for="allowed">may be recommended, as in most papers</label></div>
 <main>{modes}{sections_of_runs(comparison)}
 <section><h2>Rankers</h2><dl>{rankers}</dl></section>
-<footer>The same figures, and every user's ranks, lie beside this page as JSON and Parquet.</footer>
+<footer>results.json, figures.parquet, differences.parquet and ranks.parquet beside this page hold the same figures and
+each user's ranks.</footer>
 </main></body></html>
 """
 
@@ -46,8 +46,8 @@ def _mode(comparison: Comparison, seen_items: str) -> str:
     overall = "".join(
         f"<section><h2>{name}</h2><p>{meaning}</p>{_overall(comparison, seen_items, metric)}</section>"
         for name, metric, meaning in (
-            ("NDCG@10", "ndcg@10", "The higher the target stands in the first ten places, the better."),
-            ("Recall@10", "recall@10", "Share of users whose target stands in the first ten places."),
+            ("NDCG@10", "ndcg@10", "1 for a target in first place, falling with its rank to 0 beyond the tenth."),
+            ("Recall@10", "recall@10", "Share of users whose target is among the first ten items."),
         )
     )
     slices = "".join(
@@ -57,15 +57,15 @@ def _mode(comparison: Comparison, seen_items: str) -> str:
             (
                 "training count",
                 "training count of the target",
-                "How often the target was bought in training; square-root scale.",
+                "Interactions with the target in training. Square-root scale.",
             ),
-            ("history length", "length of the history", "How many items the user's history holds."),
+            ("history length", "length of the history", "Number of items in the user's history."),
         )
     )
     return (
         f'<div class="{seen_items}"><div class="pair">{overall}</div>'
         f'<div class="pair top">{slices}</div>{_differences(comparison, seen_items)}'
-        f"<section><h2>All figures</h2><p>The best of each column in bold; ± is the standard deviation over seeds.</p>"
+        f"<section><h2>All figures</h2><p>Best of each column in bold. ± is the standard deviation over seeds.</p>"
         f'<div class="scroll">{_table(comparison, seen_items)}</div></section></div>'
     )
 
@@ -106,10 +106,10 @@ def _differences(comparison: Comparison, seen_items: str) -> str:
     one = firsts.pop() if len(firsts) == 1 and len(rows) > 1 else ""
     spans = [_difference_span(comparison, row, bool(one)) for row in rows]
     chart = dot_plot(spans, title="NDCG@10, paired by user", starts_at_zero=False)
-    heading = f"NDCG@10 of {escape(one)} over each other ranker" if one else "NDCG@10, paired by user"
+    heading = f"Gain of {escape(one)} in NDCG@10" if one else "Differences in NDCG@10"
     return (
-        f"<section><h2>{heading}</h2><p>The first minus the second, over the same users. "
-        f'An interval clear of the line at zero is no accident.</p><div class="narrow">{chart}</div></section>'
+        f"<section><h2>{heading}</h2><p>First ranker minus second, paired by user. "
+        f'Significant if the interval excludes zero.</p><div class="narrow">{chart}</div></section>'
     )
 
 

@@ -1,4 +1,4 @@
-"""Write a comparison as JSON, Parquet and HTML, each aside and renamed."""
+"""Write a comparison as JSON, Parquet and HTML."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from jaxtyping import Int
 
 from clairo_core.storage.replaced_file import replace_text, replaced_file
-from training.comparison.comparison import Comparison
-from training.comparison.report import html_of
+from training.comparison.figures import Comparison
+from training.comparison.html_page import html_of
 from training.datasets import Dataset
 from training.evaluation.rankings import SEEN_ITEMS, Rankings
 from training.evaluation.split import EvaluationSplit
@@ -26,7 +26,10 @@ def write_comparison(
     split: EvaluationSplit,
     training_counts: Int[np.ndarray, "item"],
 ) -> None:
-    """`report.html`, `results.json`, `figures.parquet`, `differences.parquet`, and every user's `ranks.parquet`."""
+    """Write `report.html`, `results.json`, `figures.parquet`, `differences.parquet` and `ranks.parquet` (per user).
+
+    Each file is replaced whole.
+    """
     out.mkdir(parents=True, exist_ok=True)
     _write_table(out / "figures.parquet", pa.Table.from_pylist([asdict(figure) for figure in comparison.figures]))
     if comparison.differences:
@@ -43,7 +46,7 @@ def _ranks_table(
     split: EvaluationSplit,
     training_counts: Int[np.ndarray, "item"],
 ) -> pa.Table:
-    """One row a user: who, what was next, and each ranker's rank of it with each seed; 0 is a miss."""
+    """One row per user: user, target, and its rank by each ranker and seed; 0 is a miss."""
     columns: dict[str, Sequence[str] | np.ndarray] = {
         "user_id": [dataset.user_ids[row] for row in split.user_rows],
         "target_item_id": [dataset.items[target].item_id for target in split.targets],

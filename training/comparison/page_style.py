@@ -1,6 +1,6 @@
-"""The look of the comparison report: one style sheet for light and dark, no font or script of another host."""
+"""The style sheet of the comparison report: light and dark, without external fonts or scripts."""
 
-from training.comparison.comparison import Comparison
+from training.comparison.figures import Comparison
 
 SERIES_COLORS = (
     ("#8b93a1", "#8b93a1"),
@@ -16,7 +16,7 @@ SERIES_COLORS = (
     ("#b23a3a", "#f08f8f"),
     ("#5a5fa8", "#a3a8ec"),
 )
-"""On light and on dark ground; the first is quiet, as popularity is what everything is measured against."""
+"""Colours on light and on dark ground; the first is muted, for popularity, the reference."""
 
 _LAYOUT = """
 *{box-sizing:border-box}
@@ -66,12 +66,12 @@ footer{padding:6px 0 48px;color:var(--quiet);font-size:13px}
 
 
 def series_of(comparison: Comparison, ranker: str) -> int:
-    """The ranker's colour, the same in every chart."""
+    """Index of the ranker's colour, the same in every chart."""
     return comparison.rankers.index(ranker) % len(SERIES_COLORS)
 
 
 def style_sheet() -> str:
-    """The CSS of the page."""
+    """CSS of the page."""
     light = ":root{--ground:#f6f7f9;--card:#fff;--ink:#1b2129;--quiet:#636d7b;--line:#e3e6eb;--focus:#3566d6}"
     dark = ":root{--ground:#12151a;--card:#1a1e25;--ink:#e9ecf1;--quiet:#99a3b2;--line:#2c323c;--focus:#7aa5ff}"
     on_light = "".join(f".series-{place}{{--series:{pair[0]}}}" for place, pair in enumerate(SERIES_COLORS))

@@ -1,6 +1,6 @@
-"""Turn item sequences into padded windows of bounded length, and those into shuffled batches of near-equal lengths.
+"""Turn item sequences into padded windows of bounded length, in shuffled batches of near-equal lengths.
 
-Knows sequences and padding; knows nothing of models. Padding stands behind a window's items.
+Padding follows a window's items.
 """
 
 from collections.abc import Iterator
@@ -19,14 +19,14 @@ POOL_BATCHES = 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Windows:
-    """A batch of histories; item rows are filled up with `num_items`, which is no item."""
+    """A batch of histories; item rows are padded with `num_items`, which is not an item."""
 
     items: Int[Tensor, "user place"]
     lengths: Int[Tensor, "user"]
 
 
 def last_windows(histories: ItemSequences, num_items: int, max_length: int) -> Windows:
-    """Each history's newest `max_length` items."""
+    """Take each history's newest `max_length` items."""
     lengths = np.minimum(histories.lengths, max_length)
     return _windows(histories, histories.offsets[1:] - lengths, lengths, num_items)
 
@@ -34,7 +34,7 @@ def last_windows(histories: ItemSequences, num_items: int, max_length: int) -> W
 def window_batches(
     training: ItemSequences, num_items: int, *, max_length: int, batch_size: int, random: np.random.Generator
 ) -> Iterator[Windows]:
-    """One epoch: every sequence of two items or more once, a longer one than `max_length` by a random part of it."""
+    """Yield one epoch: every sequence of two or more items once, of longer than `max_length` a random part."""
     users = random.permutation(np.flatnonzero(training.lengths >= 2))
     lengths = np.minimum(training.lengths[users], max_length)
     starts = training.offsets[users] + random.integers(0, training.lengths[users] - lengths + 1)
@@ -47,7 +47,7 @@ def window_batches(
 
 
 def number_of_window_batches(training: ItemSequences, batch_size: int) -> int:
-    """How many batches `window_batches` gives."""
+    """Number of batches of `window_batches`."""
     num_users = int(np.count_nonzero(training.lengths >= 2))
     whole_pools, rest = divmod(num_users, batch_size * POOL_BATCHES)
     return whole_pools * POOL_BATCHES + -(-rest // batch_size)

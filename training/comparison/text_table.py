@@ -1,17 +1,17 @@
-"""Show a comparison as text, for the terminal."""
+"""Format a comparison as text for the terminal."""
 
-from training.comparison.comparison import Comparison, Difference
+from training.comparison.figures import Comparison, Difference
 from training.evaluation.metrics import METRICS
 from training.evaluation.rankings import SEEN_ITEMS
 from training.evaluation.slices import slice_labels
 
 
 def table_of_comparison(comparison: Comparison) -> str:
-    """Figures with 95% intervals, the tail slices, and paired differences."""
+    """Figures with 95% intervals, slices, paired differences, and notes."""
     return "\n\n".join(
         part
         for part in (
-            title_of(comparison),
+            table_title(comparison),
             _figures(comparison),
             _slices(comparison, "training count"),
             _slices(comparison, "history length"),
@@ -22,8 +22,8 @@ def table_of_comparison(comparison: Comparison) -> str:
     )
 
 
-def title_of(comparison: Comparison) -> str:
-    """What was measured on whom."""
+def table_title(comparison: Comparison) -> str:
+    """Dataset, users, protocol and intervals, in two lines."""
     users = f"{comparison.num_users:,} users"
     if comparison.num_users < comparison.num_users_in_split:
         users = f"{comparison.num_users:,} of {comparison.num_users_in_split:,} users (seeded sample)"
@@ -56,7 +56,7 @@ def _figures(comparison: Comparison) -> str:
 
 
 def ranker_width(comparison: Comparison) -> int:
-    """Characters that the longest name takes."""
+    """Width of the longest name in characters."""
     return max(10, *map(len, comparison.rankers))
 
 
@@ -65,7 +65,7 @@ def _slices(comparison: Comparison, kind: str) -> str:
     labels = [label for label in slice_labels() if label in sizes]
     what = "training count of the target" if kind == "training count" else "length of the history"
     width = ranker_width(comparison)
-    lines = [f"NDCG@10 by {what}, and the share of users"]
+    lines = [f"NDCG@10 by {what} (share of users)"]
     shares = (f"{f'{label} ({sizes[label] / comparison.num_users:.0%})':>14}" for label in labels)
     lines.append(f"{'seen':8} {'ranker':{width}}" + "".join(shares))
     for seen_items in SEEN_ITEMS:
@@ -83,7 +83,7 @@ def _differences(comparison: Comparison) -> str:
 
 
 def difference_in_words(row: Difference) -> str:
-    """One difference, and whether it is more than chance."""
-    verdict = "" if row.low > 0 or row.high < 0 else "  (may be chance)"
+    """One difference on one line, marked if its interval includes zero."""
+    verdict = "" if row.low > 0 or row.high < 0 else "  (not significant)"
     pair = f"{row.ranker} - {row.other}"
     return f"{row.seen_items:8} {pair:44} {row.value:+.4f}  {row.low:+.4f} to {row.high:+.4f}{verdict}"

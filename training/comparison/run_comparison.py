@@ -1,8 +1,7 @@
-"""Fit baselines, train presets, open bundles, rank everybody with each, and write the table. Start at `compare_on`.
+"""Fit baselines, train presets, open bundles, rank all users with each, and write the table. Start at `compare_on`.
 
-Knows names of rankers and what a plan may hold; each ranker, figure and chart is made elsewhere. Everything is kept by
-the digest of what it follows from, so a second call, or one with a ranker or a seed more, runs only what is new, and a
-kill loses at most the training in progress, which goes on behind its last epoch.
+Every result is cached by the digest of its inputs: a second call, or one with another ranker or seed, runs only the
+new parts. An interrupted training resumes after its last epoch.
 """
 
 from collections.abc import Callable
@@ -10,62 +9,64 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clairo_core.errors import SettingsError, TrainingError
+from clairo_core.generation.t5.generator import choose_device
 from clairo_core.progress import Progress
 from training.baselines.fit_sequence_model import FitBudget
-from training.comparison.comparison import Comparison, compare_rankings
-from training.comparison.files import write_comparison
-from training.comparison.presets import train_preset
+from training.comparison.figures import Comparison, compare_rankings
 from training.comparison.rankers import (
     GRIDS,
-    Contest,
+    ComparisonSetup,
     parts_of,
     rank_baseline,
     rank_bundle,
     rank_mixture,
-    rank_part,
 )
+from training.comparison.result_files import write_comparison
 from training.comparison.run_details import load_details
-from training.comparison.table import table_of_comparison
+from training.comparison.text_table import table_of_comparison
 from training.config.preset import Preset
 from training.counts.popularity import count_popularity
 from training.datasets import load_dataset
+from training.datasets.open_dataset import open_dataset
 from training.evaluation.rankings import load_rankings
 from training.evaluation.slices import user_slices
 from training.evaluation.split import some_users, test_split, training_sequences, validation_split
+from training.pipeline.run import train_bundle
 from training.workbench.stage_cache import StageCache
+from training.workbench.workbench import Workbench
 
 MIXED = ("markov", "ease")
-"""What a mixture is made of, beside a bundle."""
+"""The baselines of a mixture, alone or with a bundle."""
 
 
 @dataclass(frozen=True, slots=True)
 class ComparisonPlan:
-    """What is to stand in the table, and on which users."""
+    """The rankers of the table, and the users they are measured on."""
 
     baselines: tuple[str, ...]
     bundles: tuple[Path, ...]
     split: str
     max_users: int
-    """A seeded sample of so many; 0 takes all."""
+    """Size of a seeded sample; 0 takes all users."""
     num_resamples: int
     device: str
     parts: bool = False
-    """Each bundle's and preset's generator and dense head alone, too."""
+    """Add each bundle's and preset's generator and dense head alone."""
     mixes: bool = False
-    """Markov and EASE added up too, alone and with each bundle and preset."""
+    """Add Markov and EASE mixed, alone and with each bundle and preset."""
     presets: tuple[Preset, ...] = ()
-    """Each trained once for each seed."""
+    """Each trained once per seed."""
     num_seeds: int = 1
-    """Of presets and neural baselines: 0, 1, and so on."""
+    """Seeds of presets and neural baselines: 0, 1, and so on."""
     budget: FitBudget = field(default_factory=FitBudget)
-    """What each candidate of a neural baseline may cost."""
+    """Training budget per candidate of a neural baseline."""
 
 
 def baseline_names(text: str) -> tuple[str, ...]:
-    """Names separated by commas, in the table's order; `all` and `none` are words too.
+    """Parse `all`, `none`, or names separated by commas, into the order of the table.
 
     Raises:
-        SettingsError: there is no such baseline.
+        SettingsError: a name is unknown.
     """
     if text in ("all", "none"):
         return tuple(GRIDS) if text == "all" else ()
@@ -77,23 +78,24 @@ def baseline_names(text: str) -> tuple[str, ...]:
 
 
 def compare_on(data: Path, plan: ComparisonPlan, out: Path, progress: Progress, report: Callable[[str], None]) -> str:
-    """Write `report.html`, `results.json` and the Parquet tables to `out`; the table as text.
+    """Write `report.html`, `results.json` and the Parquet tables to `out`. Returns the table as text.
 
     Raises:
-        SettingsError: there is nothing to compare, or two rankers have one name.
+        SettingsError: the plan is empty, or two rankers have one name.
         DatasetError: the dataset cannot be read.
         BundleError: a bundle cannot be loaded.
-        TrainingError: nobody's next item was held out, or a bundle takes other items of the dataset.
+        TrainingError: no user has a held-out item, or a bundle uses other items of the dataset.
     """
     bundles = bundles_by_name(plan)
     dataset = load_dataset(data, progress=progress)
     held_out = test_split(dataset) if plan.split == "test" else validation_split(dataset)
     if len(held_out.targets) == 0:
-        raise TrainingError(f"{dataset.name}: no user has three items, so none could be held out; add interactions")
+        raise TrainingError(f"{dataset.name}: no user has three items, so none can be held out; add interactions")
     split = some_users(held_out, plan.max_users, seed=0)
     users = {"dataset": dataset.fingerprint, "split": plan.split, "max_users": plan.max_users}
-    contest = Contest(data, dataset, split, users, StageCache(out / ".stages", report), plan.device, progress, report)
-    runs = rank_all(contest, plan, bundles)
+    stages = StageCache(out / ".stages", report)
+    setup = ComparisonSetup(data, dataset, split, users, stages, plan.device, progress, report)
+    runs = rank_all(setup, plan, bundles)
     rankings = {name: [load_rankings(run / "rankings.npz") for run in of_ranker] for name, of_ranker in runs.items()}
     training_counts = count_popularity(training_sequences(dataset), len(dataset.items))
     measured = compare_rankings(
@@ -118,38 +120,54 @@ def compare_on(data: Path, plan: ComparisonPlan, out: Path, progress: Progress, 
     return table_of_comparison(comparison)
 
 
-def rank_all(contest: Contest, plan: ComparisonPlan, bundles: dict[str, Path]) -> dict[str, list[Path]]:
-    """Every ranker's finished stages, one for each seed, in the order of the table; presets are trained here."""
-    runs = {name: rank_baseline(contest, name, plan.budget, plan.num_seeds) for name in plan.baselines}
+def rank_all(setup: ComparisonSetup, plan: ComparisonPlan, bundles: dict[str, Path]) -> dict[str, list[Path]]:
+    """Run every ranker. Returns its finished stages, one per seed, in the order of the table."""
+    runs = {name: rank_baseline(setup, name, plan.budget, plan.num_seeds) for name in plan.baselines}
     trained = {name: [bundle] for name, bundle in bundles.items()}
     for preset in plan.presets:
-        trained[preset.name] = []
-        for seed in range(plan.num_seeds):
-            trained[preset.name].append(train_preset(contest, preset, seed))
+        trained[preset.name] = [train_preset(setup, preset, seed) for seed in range(plan.num_seeds)]
     for name, of_ranker in trained.items():
-        runs[name] = [rank_bundle(contest, name, bundle, seed) for seed, bundle in enumerate(of_ranker)]
-        for part in parts_of(of_ranker[0]) if plan.parts else ():
-            runs[f"{name}, {part}"] = [
-                rank_part(contest, name, bundle, part, seed) for seed, bundle in enumerate(of_ranker)
+        for part in ("", *(parts_of(of_ranker[0]) if plan.parts else ())):
+            runs[f"{name}, {part}" if part else name] = [
+                rank_bundle(setup, name, bundle, seed, part) for seed, bundle in enumerate(of_ranker)
             ]
     if plan.mixes:
-        parts = {part: runs[part][0] / "settings.json" for part in MIXED}
-        runs[" + ".join(MIXED)] = [rank_mixture(contest, "alone", None, parts)]
+        settings = {baseline: runs[baseline][0] / "settings.json" for baseline in MIXED}
+        runs[" + ".join(MIXED)] = [rank_mixture(setup, "alone", None, settings)]
         for name, of_ranker in trained.items():
             runs[" + ".join((name, *MIXED))] = [
-                rank_mixture(contest, name, bundle, parts, seed) for seed, bundle in enumerate(of_ranker)
+                rank_mixture(setup, name, bundle, settings, seed) for seed, bundle in enumerate(of_ranker)
             ]
     return runs
 
 
-def bundles_by_name(plan: ComparisonPlan) -> dict[str, Path]:
-    """The bundles by the names of their folders.
+def train_preset(setup: ComparisonSetup, preset: Preset, seed: int) -> Path:
+    """Train a preset, unless its bundle exists. Returns the bundle's folder; presets share equal stages.
 
     Raises:
-        SettingsError: there is nothing to compare, no bundle in a folder, or one name for two rankers.
+        ClairoError: a training stage failed.
+    """
+    dataset = open_dataset(setup.data, preset.dataset, preset.encode.modalities, setup.progress)
+    device = choose_device(setup.device)
+
+    def build(folder: Path) -> None:
+        bench = Workbench(dataset, preset, seed, device, setup.stages, setup.progress, setup.report)
+        train_bundle(bench, folder / "bundle")
+
+    settings = {name: part for name, part in preset.as_dict().items() if name != "name"}
+    inputs = {"dataset": dataset.fingerprint, "preset": settings, "seed": seed}
+    return setup.stages.run(f"bundle-{preset.name}-seed{seed}", inputs, build) / "bundle"
+
+
+def bundles_by_name(plan: ComparisonPlan) -> dict[str, Path]:
+    """Name each bundle after its folder.
+
+    Raises:
+        SettingsError: the plan is empty, a folder holds no bundle, or two rankers have one name.
     """
     if plan.mixes and not set(MIXED) <= set(plan.baselines):
-        raise SettingsError(f"--mix adds up {' and '.join(MIXED)}, and prints them too; name both in --baselines")
+        named = ", ".join(plan.baselines) or "none"
+        raise SettingsError(f"--mix needs {' and '.join(MIXED)}, --baselines is {named}; name both")
     if not plan.baselines and not plan.bundles and not plan.presets:
         raise SettingsError("there is nothing to compare; name --baselines, --presets, or a --bundle")
     if plan.num_seeds < 1:

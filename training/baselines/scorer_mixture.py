@@ -1,8 +1,4 @@
-"""Weigh any scorers in item space, by the network that a bundle's own mixture is.
-
-Knows scorers, their candidates and the weights that a bundle's own mixture has too; knows nothing of what a scorer
-looks at. Start at `fit_scorer_mixture`.
-"""
+"""Mix any scorers per item with the network of a bundle's own mixture. Start at `fit_scorer_mixture`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,27 +9,27 @@ from jaxtyping import Float64, Int, Int64
 from clairo_core.progress import Progress, silent
 from clairo_core.ranking import Mixture
 from clairo_core.sequences import ItemSequences
-from training.evaluation.choose_settings import USERS_A_BLOCK
 from training.evaluation.item_scorer import ItemScorer
 from training.evaluation.split import EvaluationSplit
+from training.evaluation.user_batches import USERS_PER_BLOCK
 from training.ranking.fit_mixture import MixtureExamples, fit_mixture, join_examples
 
 NUM_CANDIDATES = 50
-"""Places of each component that compete in fitting."""
+"""First places of each scorer that are candidates in fitting."""
 MAX_USERS = 4000
-"""Validation users that weights are fitted on; a seeded sample of more."""
+"""The weights are fitted on a seeded sample of at most this many validation users."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScorerMixture:
-    """Scorers and how to weigh them."""
+    """Scorers and their weights."""
 
     scorers: tuple[ItemScorer, ...]
     mixture: Mixture
     training_counts: Int64[np.ndarray, "item"]
 
     def scores(self, histories: ItemSequences) -> Float64[np.ndarray, "user item"]:
-        """Of every item; each is compared with those that any scorer places high."""
+        """Score every item, normalized over the items that any scorer ranks high."""
         of_scorers = [scorer.scores(histories) for scorer in self.scorers]
         totals = np.zeros((len(histories), len(self.training_counts)))
         for user, history in enumerate(histories):
@@ -52,7 +48,7 @@ def fit_scorer_mixture(
     seed: int = 0,
     progress: Progress[int] = silent,
 ) -> ScorerMixture:
-    """Find weights on validation users; scorers must have been fitted without them.
+    """Fit weights on validation users; the scorers must have been fitted without them.
 
     Raises:
         TrainingError: no validation user's next item is among the candidates.
@@ -60,10 +56,10 @@ def fit_scorer_mixture(
     counts = np.asarray(training_counts, dtype=np.int64)
     num_users = min(MAX_USERS, len(validation.targets))
     users = np.sort(np.random.default_rng(seed).permutation(len(validation.targets))[:num_users])
-    starts = range(0, len(users), USERS_A_BLOCK)
+    starts = range(0, len(users), USERS_PER_BLOCK)
     examples = join_examples(
         [
-            candidates_of(scorers, counts, validation, users[start : start + USERS_A_BLOCK])
+            candidates_of(scorers, counts, validation, users[start : start + USERS_PER_BLOCK])
             for start in progress(starts, "mixture: candidates", len(starts))
         ]
     )
@@ -77,7 +73,7 @@ def candidates_of(
     validation: EvaluationSplit,
     users: Int[np.ndarray, "user"],
 ) -> MixtureExamples:
-    """What every scorer says of the unseen items that any of them places high."""
+    """Collect all scores of the unseen items that any scorer ranks high."""
     histories = validation.histories.select(users)
     all_scores = np.stack([np.asarray(scorer.scores(histories), dtype=np.float64) for scorer in scorers], axis=-1)
     of_users = [candidates_among(scores, history) for scores, history in zip(all_scores, histories, strict=True)]
@@ -101,7 +97,7 @@ def candidates_of(
 def candidates_among(
     scores: Float64[np.ndarray, "item scorer"], history: Int[np.ndarray, "position"]
 ) -> Int64[np.ndarray, "candidate"]:
-    """The unseen items that any scorer places high, ascending."""
+    """Rows of the unseen items that any scorer ranks high, ascending."""
     unseen = scores.copy()
     unseen[history] = -np.inf
     num_places = min(NUM_CANDIDATES, len(scores))

@@ -1,6 +1,5 @@
 """Turn several rankers' rankings of the same users into one table: figures, slices, paired differences.
 
-Knows ranks, slices and intervals; knows nothing of where rankings come from or how a table is shown.
 Start at `compare_rankings`.
 """
 
@@ -18,14 +17,14 @@ from training.evaluation.rankings import SEEN_ITEMS, Rankings
 from training.evaluation.slices import Breadth, UserSlice, breadth_of, mean_breadth
 
 SLICED_METRICS = ("recall@10", "ndcg@10")
-"""Shown by slice and as differences; the whole split has all metrics."""
+"""Metrics of slices and differences; the whole split has all metrics."""
 MANY_RANKERS = 4
-"""From so many on, not every two are compared on the page: the pairs grow with the square."""
+"""Up to this many rankers, every pair is shown; of more, the best against each other one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A metric's mean over some users and all seeds, with its 95% bootstrap interval over the users."""
+    """Mean of a metric over the users of a slice and all seeds, with its 95% bootstrap interval over users."""
 
     ranker: str
     seen_items: str
@@ -38,14 +37,14 @@ class Figure:
     high: float
     num_seeds: int
     spread: float
-    """Standard deviation of the mean over users from seed to seed; 0 for a ranker that ran once."""
+    """Standard deviation over seeds of the mean over users; 0 with one seed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """`ranker` minus `other` over the same users: an interval clear of zero is no accident.
+    """`ranker` minus `other` over the same users, significant if the interval excludes zero.
 
-    A ranker with several seeds stands for each user with the mean over them.
+    Each user counts with the mean over a ranker's seeds.
     """
 
     ranker: str
@@ -60,13 +59,13 @@ class Difference:
     high: float
 
     def turned(self) -> "Difference":
-        """The same, said of the other."""
+        """The difference with both rankers exchanged."""
         return replace(self, ranker=self.other, other=self.ranker, value=-self.value, low=-self.high, high=-self.low)
 
 
 @dataclass(frozen=True, slots=True)
 class BreadthRow:
-    """How widely a ranker recommends in one seen-item mode: the mean over its seeds."""
+    """Breadth of a ranker in one seen-item mode, averaged over its seeds."""
 
     ranker: str
     seen_items: str
@@ -75,7 +74,7 @@ class BreadthRow:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Everything that the report shows."""
+    """All contents of the report."""
 
     dataset: str
     split: str
@@ -84,12 +83,12 @@ class Comparison:
     num_items: int
     num_resamples: int
     notes: Mapping[str, str]
-    """What is to be said of each ranker, such as the settings chosen; in the order of the table."""
+    """Remarks by ranker, such as the chosen settings; in the order of the table."""
     figures: tuple[Figure, ...]
     differences: tuple[Difference, ...]
     breadths: tuple[BreadthRow, ...]
     details: Mapping[str, tuple[RunDetails, ...]]
-    """How each ranker learned and how fast it answers, one for each seed."""
+    """Training curves, code use and answering times by ranker, one entry per seed."""
 
     def as_dict(self) -> dict[str, object]:
         """Plain values, ready for JSON."""
@@ -97,7 +96,7 @@ class Comparison:
 
     @property
     def rankers(self) -> tuple[str, ...]:
-        """In the order of the table."""
+        """Names of the rankers in the order of the table."""
         return tuple(self.notes)
 
     def figure(self, ranker: str, seen_items: str, metric: str, slice_label: str = "all", kind: str = "all") -> Figure:
@@ -110,7 +109,7 @@ class Comparison:
         )
 
     def shown_differences(self, seen_items: str) -> tuple[Difference, ...]:
-        """NDCG@10 over all users: every pair of a few rankers; of many, the best against each of the others."""
+        """Differences in NDCG@10 over all users: every pair of few rankers; of many, the best against each other."""
         rows = tuple(
             row
             for row in self.differences
@@ -123,13 +122,13 @@ class Comparison:
         return tuple(turned)
 
     def breadth(self, ranker: str, seen_items: str) -> Breadth:
-        """How widely `ranker` recommends."""
+        """Breadth of `ranker`."""
         return next(row.breadth for row in self.breadths if (row.ranker, row.seen_items) == (ranker, seen_items))
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """Figures and differences of the rankers, in the order in which they were given."""
+class RankerFigures:
+    """Figures, differences and breadths of all rankers, in the order given."""
 
     figures: tuple[Figure, ...]
     differences: tuple[Difference, ...]
@@ -142,10 +141,10 @@ def compare_rankings(
     training_counts: Int[np.ndarray, "item"],
     num_resamples: int,
     progress: Progress[UserSlice] = silent,
-) -> Measured:
-    """Every ranker in both modes on every slice, and every two rankers against one another.
+) -> RankerFigures:
+    """Measure every ranker in both modes on every slice, and compare every pair of rankers.
 
-    Users are resampled within a slice, the same draws for all rankers. `rankings` holds one for each seed.
+    Users are resampled within a slice, with the same draws for all rankers. `rankings` holds one entry per seed.
     """
     figures: list[Figure] = []
     differences: list[Difference] = []
@@ -184,4 +183,4 @@ def compare_rankings(
         for seen_items in SEEN_ITEMS
         for ranker, runs in rankings.items()
     )
-    return Measured(tuple(figures), tuple(differences), breadths)
+    return RankerFigures(tuple(figures), tuple(differences), breadths)

@@ -1,6 +1,6 @@
 """Paint a product as a PNG: scene, shadow, silhouette, pattern and motif in the colours of its palette.
 
-The words never say what is painted here. Knows nothing of shoppers.
+The texts never name anything painted here.
 """
 
 import io
@@ -85,7 +85,7 @@ SHADOW_OPACITY = 44
 
 
 def paint_picture(product: Product) -> Image.Image:
-    """The product's picture, RGB, SIDE x SIDE pixels."""
+    """Paint the product, RGB, SIDE x SIDE pixels."""
     layers, badge_disc, motif = Layers(), Pen(), Pen()
     badge = SILHOUETTES[product.kind](layers, product.shape)
     badge_disc.ellipse(badge.x, badge.y, badge.radius, badge.radius)
@@ -111,7 +111,7 @@ def paint_picture(product: Product) -> Image.Image:
 
 
 def encode_png(picture: Image.Image) -> bytes:
-    """The picture as a PNG file. Pixels are the same on every machine; bytes may differ with zlib's version."""
+    """Encode the picture as PNG. Pixels are the same on every machine; bytes may differ with zlib's version."""
     file = io.BytesIO()
     picture.save(file, format="PNG")
     return file.getvalue()
@@ -144,7 +144,7 @@ def _scene(scene: int) -> Image.Image:
 
 
 def _shadow(half_width: float) -> Image.Image:
-    """A faint flat shadow on the floor, or none for what hangs on the wall."""
+    """A faint flat shadow on the floor; none for products on the wall."""
     pen = Pen()
     if half_width:
         pen.ellipse(SIDE / 2, FLOOR + 1, half_width + 8, 6, ink=SHADOW_OPACITY)
@@ -152,7 +152,7 @@ def _shadow(half_width: float) -> Image.Image:
 
 
 def _rim(body: Image.Image, shift: int, opacity: int) -> Image.Image:
-    """What of the body a copy of it, moved sideways by `shift` pixels, leaves bare; at this opacity."""
+    """The part of the body not covered by a copy of it shifted sideways by `shift` pixels, at this opacity."""
     moved = Image.new("L", body.size, 0)
     moved.paste(body, (shift, 0))
     bare = ImageChops.subtract(body, moved)
