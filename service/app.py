@@ -36,8 +36,8 @@ from service.picture_urls.fetch import PictureUrls
 from service.picture_urls.hosts import parsed_hosts
 from service.recommend.batcher import Batcher
 from service.recommend.cache import Cache, InProcessCache
-from service.recommend.counted_cache import CountedCache
 from service.recommend.recommendations import ModelBatcher, Recommendations, history_length, run_model_batch
+from service.recommend.recommended import ENCODING, Recommended, decoded, encoded, size_in_memory
 from service.recommend.redis_cache import LayeredCache, RedisCache
 from service.replicas.catalogue_sync import CatalogueSync
 from service.replicas.redis_link import RedisLink
@@ -218,7 +218,7 @@ async def open_parts(
             metrics=metrics,
             on_written=sync.tell_others,
         )
-        cache = CountedCache(open_cache(settings, redis), metrics)
+        cache = open_cache(settings, redis)
         recommendations = Recommendations(
             serving,
             batcher,
@@ -237,7 +237,7 @@ async def open_parts(
             batcher,
             metrics,
             # What was read of the bundle before is let go of at once, not at the next request.
-            on_swapped=recommendations.tables.current,
+            on_swapped=recommendations.item_table.current,
         )
         feedback = FeedbackStore(store.database)
         jobs = JobStore(store.database)
@@ -259,7 +259,7 @@ async def open_parts(
 
         follow = (swap.follow,) if settings.bundles_dir else ()
         await sync.start((ingestion.catch_up, *follow, show_serving))
-        await recommendations.tables.current()
+        await recommendations.item_table.current()
         opened.push_async_callback(bulk_jobs.stop)
         await bulk_jobs.start()
         async with open_split(settings, serving.bundle_id, store, batcher, cache, feedback, metrics) as split:
@@ -321,10 +321,11 @@ async def first_serving(
     return await prepared_serving(bundle, settings)
 
 
-def open_cache(settings: Settings, redis: RedisLink | None) -> Cache:
+def open_cache(settings: Settings, redis: RedisLink | None) -> Cache[Recommended]:
     """Answers in this process's memory, and in Redis where there is one."""
-    near = InProcessCache(
+    near: InProcessCache[Recommended] = InProcessCache(
         settings.cache_max_entries,
+        size_of=size_in_memory,
         max_bytes=settings.cache_max_mib * 1024 * 1024,
         ttl_seconds=settings.cache_ttl_seconds,
     )
@@ -332,8 +333,9 @@ def open_cache(settings: Settings, redis: RedisLink | None) -> Cache:
         return near
     # What the request does not say, but the answer depends on: another shop, other beams, another release.
     views_and_beams = f"{settings.num_views}x{settings.num_beams}"
-    prefix = f"clairo:{version('clairo')}:{settings.namespace}:{views_and_beams}:answer:"
-    return LayeredCache(near, RedisCache(redis, prefix, ttl_seconds=settings.cache_ttl_seconds))
+    prefix = f"clairo:{version('clairo')}:{settings.namespace}:{views_and_beams}:answer-{ENCODING}:"
+    far = RedisCache(redis, prefix, ttl_seconds=settings.cache_ttl_seconds, encode=encoded, decode=decoded)
+    return LayeredCache(near, far)
 
 
 def _key_ring_of(scope: Scope) -> KeyRing | None:

@@ -18,6 +18,7 @@ from service.errors import StoreError
 from service.items.ingestion import Ingestion
 from service.recommend.cache import Cache
 from service.recommend.recommendations import ModelBatcher, Recommendations
+from service.recommend.recommended import Recommended
 from service.settings import Settings
 from service.store.store import Store
 from service.telemetry.metrics import Metrics
@@ -33,7 +34,7 @@ async def open_split(
     served_bundle_id: str,
     store: Store,
     batcher: ModelBatcher,
-    cache: Cache,
+    cache: Cache[Recommended],
     feedback: FeedbackEvents,
     metrics: Metrics,
 ) -> AsyncIterator[Split | None]:
@@ -64,7 +65,7 @@ async def open_split(
         exploration_temperature=settings.exploration_temperature,
         metrics=metrics,
     )
-    await treatment.tables.current()
+    await treatment.item_table.current()
     keeping_up = asyncio.create_task(_keep_up(ingestion))
     try:
         yield Split(experiment, treatment, Outcomes(experiment, feedback))

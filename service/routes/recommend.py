@@ -15,7 +15,8 @@ from service.http.openapi import problem_answers
 from service.http.problems import kind_of, problem_document, readable_errors
 from service.http.request_context import request_id_of
 from service.recommend.explanations import Explained
-from service.recommend.recommendations import Recommended, Wanted
+from service.recommend.recommended import Recommended
+from service.recommend.wanted import Wanted
 from service.routes.parts import Parts, ReadyParts
 from service.schemas.items import Feature, Problem
 from service.schemas.recommend import (
@@ -76,7 +77,7 @@ async def recommend(body: RecommendBody, parts: ReadyParts, request: Request) ->
     whom no feedback is known. Where fewer than `limit` items pass the filter, `fallback_reason` says so. The same
     request with the same `seed` to the same catalogue version has the same answer, whatever else is asked.
     """
-    return await unless_disconnected(request, answer_to(body, parts))
+    return await unless_disconnected(request, recommend_one(body, parts))
 
 
 @router.post(
@@ -92,7 +93,7 @@ async def recommend_batch(body: RecommendBatchBody, parts: ReadyParts, request: 
     What is wrong with one request is said in its place, and the others are answered. 429 where the service is too
     busy for any of them.
     """
-    answered = await unless_disconnected(request, answers_to_all(body.requests, parts))
+    answered = await unless_disconnected(request, recommend_each(body.requests, parts))
     refused = [outcome for outcome in answered if isinstance(outcome, OverloadedError)]
     if len(refused) == len(answered):
         raise refused[0]
@@ -106,7 +107,7 @@ async def recommend_batch(body: RecommendBatchBody, parts: ReadyParts, request: 
     )
 
 
-async def answers_to_all(requests: list[dict[str, Any]], parts: Parts) -> list[RecommendAnswer | ClairoError]:
+async def recommend_each(requests: list[dict[str, Any]], parts: Parts) -> list[RecommendAnswer | ClairoError]:
     """An answer each, or what was wrong, in order; some at once, so that one call does not fill the queue."""
     turnstile = asyncio.Semaphore(MAX_REQUESTS_AT_ONCE)
 
@@ -118,7 +119,7 @@ async def answers_to_all(requests: list[dict[str, Any]], parts: Parts) -> list[R
             return InvalidBodyError(str(errors[0]["msg"]), errors)
         async with turnstile:
             try:
-                return await answer_to(body, parts, where=("filter",))
+                return await recommend_one(body, parts, where=("filter",))
             except ClairoError as error:
                 if kind_of(error) is None:
                     raise
@@ -129,7 +130,9 @@ async def answers_to_all(requests: list[dict[str, Any]], parts: Parts) -> list[R
     return [task.result() for task in tasks]
 
 
-async def answer_to(body: RecommendBody, parts: Parts, where: tuple[str, ...] = ("body", "filter")) -> RecommendAnswer:
+async def recommend_one(
+    body: RecommendBody, parts: Parts, where: tuple[str, ...] = ("body", "filter")
+) -> RecommendAnswer:
     """The recommendations that a body asks for; `where` its filter stands, for errors.
 
     Raises:
@@ -139,6 +142,9 @@ async def answer_to(body: RecommendBody, parts: Parts, where: tuple[str, ...] = 
     item_ids = body.history_item_ids()
     if item_ids is None and body.user_id is not None:
         item_ids = (await parts.user_histories.user_history(body.user_id))[-MAX_HISTORY_ITEMS:]
+    recommendations, arm = parts.recommendations, None
+    if parts.split is not None:
+        recommendations, arm = parts.split.recommendations_for(body.user_id, recommendations)
     wanted = Wanted(
         history=UserHistory(item_ids or ()),
         limit=body.limit,
@@ -147,11 +153,8 @@ async def answer_to(body: RecommendBody, parts: Parts, where: tuple[str, ...] = 
         item_filter=None if body.filter is None else body.filter.item_filter(),
         diversity=body.diversity,
         explain=body.explain,
-        seed=body.seed,
+        seed=recommendations.default_seed() if body.seed is None else body.seed,
     )
-    recommendations, arm = parts.recommendations, None
-    if parts.split is not None:
-        recommendations, arm = parts.split.recommendations_for(body.user_id, recommendations)
     try:
         recommended = await recommendations.recommend(wanted)
     except ItemFilterError as error:

@@ -49,7 +49,7 @@ async def list_similar_items(
 
     Retired items are not among them, though they may be asked about.
     """
-    table, serving = await parts.recommendations.tables.current(), parts.serving
+    table, serving = await parts.recommendations.item_table.current(), parts.serving
     row, catalogue, vectors = serving.row_of(item_id), serving.recommender.catalogue, table.vectors
     if vectors is None:
         raise NoEmbeddingsError(

@@ -29,6 +29,10 @@ class Clock:
         return self.seconds
 
 
+def bytes_cache(link: RedisLink, prefix: str, *, ttl_seconds: float = 60) -> RedisCache[bytes]:
+    return RedisCache(link, prefix, ttl_seconds=ttl_seconds, encode=bytes, decode=bytes)
+
+
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[RedisProcess]:
     with running_redis(tmp_path) as redis:
@@ -42,7 +46,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 async def test_what_one_process_computed_another_one_finds(redis: RedisProcess) -> None:
     links = RedisLink(redis.url), RedisLink(redis.url)
-    one, other = (LayeredCache(InProcessCache(10), RedisCache(link, "shop:", ttl_seconds=60)) for link in links)
+    one, other = (LayeredCache(InProcessCache(10, size_of=len), bytes_cache(link, "shop:")) for link in links)
     await one.put("key", b"answer")
     assert await other.get("key") == b"answer"
     for link in links:
@@ -51,14 +55,14 @@ async def test_what_one_process_computed_another_one_finds(redis: RedisProcess) 
 
 async def test_another_prefix_finds_nothing(redis: RedisProcess) -> None:
     link = RedisLink(redis.url)
-    await RedisCache(link, "shop-a:", ttl_seconds=60).put("key", b"answer")
-    assert await RedisCache(link, "shop-b:", ttl_seconds=60).get("key") is None
+    await bytes_cache(link, "shop-a:").put("key", b"answer")
+    assert await bytes_cache(link, "shop-b:").get("key") is None
     await link.close()
 
 
 async def test_an_answer_is_forgotten_after_its_time_and_one_too_large_is_not_sent(redis: RedisProcess) -> None:
     link = RedisLink(redis.url)
-    cache = RedisCache(link, "", ttl_seconds=0.05)
+    cache = bytes_cache(link, "", ttl_seconds=0.05)
     await cache.put("short", b"answer")
     await cache.put("large", b" " * (MAX_ANSWER_BYTES + 1))
     assert await cache.get("short") == b"answer"
@@ -70,7 +74,7 @@ async def test_an_answer_is_forgotten_after_its_time_and_one_too_large_is_not_se
 
 async def test_memory_forgets_by_age_and_by_bytes() -> None:
     clock = Clock()
-    cache = InProcessCache(100, max_bytes=10, ttl_seconds=60, now=clock)
+    cache = InProcessCache(100, size_of=len, max_bytes=10, ttl_seconds=60, now=clock)
     await cache.put("a", b"1234")
     await cache.put("b", b"1234")
     await cache.put("c", b"1234")
@@ -88,7 +92,7 @@ async def test_a_redis_that_is_gone_is_told_once_left_alone_and_found_again(
 ) -> None:
     clock = Clock()
     link = RedisLink(redis.url, now=clock)
-    cache = RedisCache(link, "", ttl_seconds=60)
+    cache = bytes_cache(link, "")
     caplog.set_level(logging.INFO, "clairo.redis")
     await cache.put("key", b"answer")
     redis.kill()
@@ -133,7 +137,7 @@ async def test_a_redis_that_accepts_and_says_nothing_costs_a_short_timeout() -> 
     port = server.sockets[0].getsockname()[1]
     link = RedisLink(f"redis://127.0.0.1:{port}/0", timeout_seconds=0.05)
     async with asyncio.timeout(2):
-        assert await RedisCache(link, "", ttl_seconds=60).get("key") is None
+        assert await bytes_cache(link, "").get("key") is None
     assert not link.is_up
     await link.close()
     server.close()

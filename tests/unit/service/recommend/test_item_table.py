@@ -10,7 +10,7 @@ import pytest
 from clairo_core.bundle.bundle import Bundle, load_bundle
 from clairo_core.items import Item
 from clairo_core.selection.item_filters import Exists, IsOneOf
-from service.recommend.item_table import ItemTable, ItemTables, digest_of_rows
+from service.recommend.item_table import CurrentItemTable, ItemTable, digest_of_rows
 from service.serving import ServedItem, Serving, posted_item
 from tests.tiny import tiny_bundle
 
@@ -36,11 +36,11 @@ def serving(bundle: Bundle) -> FakeServing:
     return FakeServing(bundle, [posted_item(item, False, ()) for item in bundle.items])
 
 
-def tables_of(serving: FakeServing) -> ItemTables:
-    return ItemTables(cast(Serving, serving))
+def tables_of(serving: FakeServing) -> CurrentItemTable:
+    return CurrentItemTable(cast(Serving, serving))
 
 
-async def mugs(tables: ItemTables) -> list[int]:
+async def mugs(tables: CurrentItemTable) -> list[int]:
     return np.flatnonzero((await tables.current()).allowed_rows(MUGS)).tolist()
 
 
