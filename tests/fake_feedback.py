@@ -17,7 +17,7 @@ class Kept:
 
 
 class FakeFeedback:
-    """`FeedbackEvents` in a list."""
+    """A `FeedbackLog` in a list."""
 
     def __init__(self) -> None:
         self.kept: list[Kept] = []

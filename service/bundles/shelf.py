@@ -4,11 +4,10 @@ A shelf is a folder of bundle folders and the bundle that the settings name. It 
 what training puts there is there. Knows manifests and their metrics; knows nothing of how a bundle is swapped in.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from clairo_core.bundle.manifest import BundleManifest, read_manifest
 from clairo_core.errors import BundleError
@@ -25,32 +24,6 @@ class ShelvedBundle:
     manifest: BundleManifest | None
     problem: str | None
     """Why it cannot be served, as far as its manifest tells; its files are checked when it is activated."""
-
-
-class BundleActivation(Protocol):
-    """A bundle began to be served."""
-
-    @property
-    def bundle_id(self) -> str:
-        """Which one."""
-
-    @property
-    def activated_at(self) -> datetime:
-        """When."""
-
-
-class ActivationLog(Protocol):
-    """Remembers which bundle is to be served, for after a restart and for the other processes."""
-
-    async def record_bundle_activation(self, bundle_id: str, path: str, metrics: Mapping[str, float]) -> None:
-        """Keep for good that a bundle is served from now on.
-
-        Raises:
-            StoreError: nothing was written.
-        """
-
-    async def bundle_activations(self) -> Sequence[BundleActivation]:
-        """Every activation, oldest first: the last one is of the bundle that is to be served."""
 
 
 class BundleShelf:

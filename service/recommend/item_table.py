@@ -19,7 +19,7 @@ from clairo_core.selection.attribute_columns import AttributeColumns
 from clairo_core.selection.diversity import cosine_similarities, shared_code_similarities
 from clairo_core.selection.item_filters import ItemFilter, allowed_rows
 from clairo_core.selection.similar_items import ItemVectors, modality_similarities
-from service.serving import ServedItem, Serving
+from service.live_catalogue import LiveCatalogue, ServedItem
 
 _CHUNK = 4096
 
@@ -73,18 +73,18 @@ class ItemTable:
             )
         return found
 
-    def take_over(self, serving: Serving) -> None:
-        """Bring columns and embeddings in step with `serving`, which must hold the same bundle."""
-        if serving.num_changes == self._num_changes:
+    def take_over(self, live: LiveCatalogue) -> None:
+        """Bring columns and embeddings in step with `live`, which must hold the same bundle."""
+        if live.num_changes == self._num_changes:
             return
-        served = serving.items
+        served = live.items
         for start in range(0, len(self.items), _CHUNK):
             chunk = slice(start, min(start + _CHUNK, len(self.items)))
             # By identity, in compiled code: a hundred thousand unchanged items take a few milliseconds.
             if any(map(operator.is_not, self.items[chunk], served[chunk])):
                 self._replace(chunk.start, served[chunk])
         self._append(served[len(self.items) :])
-        self._num_changes = serving.num_changes
+        self._num_changes = live.num_changes
 
     def _append(self, items: Sequence[ServedItem]) -> None:
         for served in items:
@@ -103,21 +103,25 @@ class ItemTable:
 class CurrentItemTable:
     """The table of the served bundle."""
 
-    def __init__(self, serving: Serving) -> None:
-        self._serving = serving
+    def __init__(self, live: LiveCatalogue) -> None:
+        self._live = live
         self._newest: ItemTable | None = None
         self._one_at_a_time = asyncio.Lock()
 
     async def current(self) -> ItemTable:
         """The table of the served bundle, in step with it until the caller's next await."""
-        while self._newest is None or self._newest.bundle is not self._serving.bundle:
+        while self._newest is None or self._newest.bundle is not self._live.bundle:
             async with self._one_at_a_time:
-                bundle = self._serving.bundle
+                bundle = self._live.bundle
                 if self._newest is None or self._newest.bundle is not bundle:
                     # Many items take seconds: not on the event loop.
-                    self._newest = await asyncio.to_thread(ItemTable, bundle, list(self._serving.items))
-        self._newest.take_over(self._serving)
+                    self._newest = await asyncio.to_thread(ItemTable, bundle, list(self._live.items))
+        self._newest.take_over(self._live)
         return self._newest
+
+    def become(self, other: "CurrentItemTable") -> None:
+        """Take over the table of a bundle that was swapped in, instead of building it again."""
+        self._newest = other._newest
 
 
 def digest_of_rows(is_allowed: Bool[np.ndarray, "item"]) -> str:

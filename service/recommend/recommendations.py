@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float64
 from clairo_core.recommendation import RecommendationList, RecommendationRequest
 from clairo_core.recommender import Recommender
 from service.errors import DeadlineExceededError
+from service.live_catalogue import LiveCatalogue
 from service.recommend.batcher import Batcher
 from service.recommend.cache import Cache, SingleFlight
 from service.recommend.explanations import Explained, explain, requests_without_each
@@ -24,7 +25,6 @@ from service.recommend.item_table import CurrentItemTable, ItemTable, digest_of_
 from service.recommend.recommended import Recommended
 from service.recommend.reranking import pool_size, ranked
 from service.recommend.wanted import Wanted
-from service.serving import Serving
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import step
 
@@ -62,7 +62,7 @@ class Recommendations:
 
     def __init__(
         self,
-        serving: Serving,
+        live: LiveCatalogue,
         batcher: ModelBatcher,
         cache: Cache[Recommended],
         *,
@@ -70,9 +70,9 @@ class Recommendations:
         exploration_temperature: float = 0.0,
         metrics: Metrics | None = None,
     ) -> None:
-        self.item_table = CurrentItemTable(serving)
+        self.item_table = CurrentItemTable(live)
         """Read by filters and similarity."""
-        self._serving = serving
+        self._live = live
         self._batcher = batcher
         self._cache = cache
         self._flights: SingleFlight[Recommended] = SingleFlight()
@@ -94,7 +94,7 @@ class Recommendations:
         """
         table = await self.item_table.current()
         # Taken at one moment, before the next await: a swap of bundles never mixes two catalogues in one answer.
-        recommender = self._serving.recommender
+        recommender = self._live.recommender
         is_allowed = None if wanted.item_filter is None else table.allowed_rows(wanted.item_filter)
         key = cache_key(table.bundle_id, recommender.catalogue.version, wanted, self._temperature, is_allowed)
         recommended = await self._cache.get(key)

@@ -48,11 +48,10 @@ async def activate_bundle(
     follow within seconds. Activating the bundle before is the rollback.
     """
     before = await parts.swap.activate(bundle_id, allow_worse=allow_worse)
-    parts.sync.tell_others()
     return ActivatedBundle(
-        bundle_id=parts.serving.bundle_id,
+        bundle_id=parts.served.live.bundle_id,
         previous_bundle_id=before,
-        catalogue_version=parts.serving.catalogue_version,
+        catalogue_version=parts.served.live.catalogue_version,
     )
 
 
@@ -65,7 +64,7 @@ def listed_bundles(parts: Parts) -> list[ServableBundle]:
             ServableBundle(
                 name=shelved.folder.name,
                 bundle_id=None if manifest is None else manifest.bundle_id,
-                is_serving=manifest is not None and manifest.bundle_id == parts.serving.bundle_id,
+                is_serving=manifest is not None and manifest.bundle_id == parts.served.live.bundle_id,
                 preset=None if manifest is None else manifest.preset,
                 dataset_name=None if manifest is None else manifest.dataset_name,
                 created_at=None if manifest is None else manifest.created_at,

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from service.bundles.experiments import Arm
+from service.bundles.experiment import Arm
 from service.http.openapi import problem_answers
 from service.routes.parts import ReadyParts
 from service.schemas.recommend import ExperimentAnswer, ExperimentArm, ExperimentList
@@ -26,7 +26,7 @@ async def list_experiments(parts: ReadyParts) -> ExperimentList:
     if split is None:
         return ExperimentList(experiments=[])
     await split.outcomes.catch_up()
-    bundle_ids = {Arm.CONTROL: parts.serving.bundle_id, Arm.TREATMENT: split.experiment.bundle_id}
+    bundle_ids = {Arm.CONTROL: split.control_bundle_id, Arm.TREATMENT: split.experiment.bundle_id}
     arms = [
         ExperimentArm(
             arm=arm,
@@ -40,5 +40,12 @@ async def list_experiments(parts: ReadyParts) -> ExperimentList:
         for arm, counts in split.outcomes.counts.items()
     ]
     return ExperimentList(
-        experiments=[ExperimentAnswer(name=split.experiment.name, share=split.experiment.share, arms=arms)]
+        experiments=[
+            ExperimentAnswer(
+                name=split.experiment.name,
+                share=split.experiment.share,
+                is_running=split.treatment is not None,
+                arms=arms,
+            )
+        ]
     )

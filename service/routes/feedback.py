@@ -45,7 +45,7 @@ async def add_feedback(body: FeedbackBody, request: Request, parts: ReadyParts) 
     whose answer got lost can be sent again. Events about items that the catalogue does not have are kept as well: the
     item may be about to be posted. A malformed event refuses the whole call, and nothing of it is kept.
     """
-    catalogue = parts.serving.recommender.catalogue
+    catalogue = parts.served.live.recommender.catalogue
 
     async def add(_: bool) -> Response:
         now = time.time()

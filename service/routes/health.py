@@ -42,7 +42,7 @@ async def check_ready(request: Request, parts: ReadyParts) -> Ready:
     degraded += [BUNDLE_IS_ANOTHER] if parts.swap.is_behind else []
     return Ready(
         status="degraded" if degraded else "ready",
-        bundle_id=parts.serving.bundle_id,
-        catalogue_version=parts.serving.catalogue_version,
+        bundle_id=parts.served.live.bundle_id,
+        catalogue_version=parts.served.live.catalogue_version,
         degraded=degraded,
     )

@@ -35,7 +35,7 @@ async def get_info(request: Request, parts: ReadyParts) -> Info:
 
     Of the settings only those that name no address, path or secret: this call needs no key.
     """
-    serving = parts.serving
+    serving = parts.served.live
     manifest = serving.bundle.manifest
     settings: Settings = request.app.state.settings
     readiness: Readiness = request.app.state.readiness

@@ -25,6 +25,6 @@ async def get_metrics(request: Request) -> Response:
     metrics: Metrics = request.app.state.metrics
     readiness: Readiness = request.app.state.readiness
     if readiness.parts is not None:
-        serving = readiness.parts.serving
+        serving = readiness.parts.served.live
         metrics.show_serving(serving.bundle_id, serving.recommender.catalogue.num_live)
     return Response(metrics.exposition(), media_type=METRICS_MEDIA_TYPE)

@@ -141,10 +141,10 @@ async def recommend_one(
     """
     item_ids = body.history_item_ids()
     if item_ids is None and body.user_id is not None:
-        item_ids = (await parts.user_histories.user_history(body.user_id))[-MAX_HISTORY_ITEMS:]
-    recommendations, arm = parts.recommendations, None
+        item_ids = (await parts.feedback.user_history(body.user_id))[-MAX_HISTORY_ITEMS:]
+    recommendations, arm = parts.served.recommendations, None
     if parts.split is not None:
-        recommendations, arm = parts.split.recommendations_for(body.user_id, recommendations)
+        recommendations, arm = parts.split.recommendations_for(body.user_id)
     wanted = Wanted(
         history=UserHistory(item_ids or ()),
         limit=body.limit,

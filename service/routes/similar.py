@@ -49,11 +49,11 @@ async def list_similar_items(
 
     Retired items are not among them, though they may be asked about.
     """
-    table, serving = await parts.recommendations.item_table.current(), parts.serving
-    row, catalogue, vectors = serving.row_of(item_id), serving.recommender.catalogue, table.vectors
+    table, live = await parts.served.recommendations.item_table.current(), parts.served.live
+    row, catalogue, vectors = live.row_of(item_id), live.recommender.catalogue, table.vectors
     if vectors is None:
         raise NoEmbeddingsError(
-            f"bundle {serving.bundle_id} was trained on ready-made codes and has no item embeddings to compare; "
+            f"bundle {live.bundle_id} was trained on ready-made codes and has no item embeddings to compare; "
             "serve a bundle trained on pictures and words"
         )
     is_allowed = ~catalogue.is_retired
@@ -67,7 +67,7 @@ async def list_similar_items(
     by_modality = table.modality_similarities(row, rows)
     return SimilarItems(
         item_id=item_id,
-        bundle_id=serving.bundle_id,
+        bundle_id=live.bundle_id,
         catalogue_version=catalogue.version,
         items=[
             SimilarItem(

@@ -178,6 +178,7 @@ class ExperimentAnswer(BaseModel):
 
     name: str
     share: float = Field(description="Of users in the treatment arm.")
+    is_running: bool = Field(description="False once the treatment's bundle was activated: it answers everybody.")
     arms: list[ExperimentArm]
 
 

@@ -223,7 +223,7 @@ async def test_the_bundle_before_leaves_no_memory_behind(bundles: Path) -> None:
         bundle=bundles / "first", bundles_dir=bundles, database_url="sqlite:///:memory:", device="cpu", num_views=1
     )
     async with open_parts(settings) as parts:
-        before = weakref.ref(parts.serving.recommender), weakref.ref(parts.serving.bundle)
+        before = weakref.ref(parts.served.live.recommender), weakref.ref(parts.served.live.bundle)
         await parts.swap.activate(id_of(bundles / "second"))
         gc.collect()
         assert [reference() for reference in before] == [None, None]

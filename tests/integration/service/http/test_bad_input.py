@@ -281,7 +281,7 @@ async def test_our_own_fault_is_a_500_without_a_traceback(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("a secret detail")
 
-    monkeypatch.setattr("service.serving.Serving.page", fail)
+    monkeypatch.setattr("service.live_catalogue.LiveCatalogue.page", fail)
     answer = await client.get("/items")
     problem = problem_of(answer, 500)
     assert "secret" not in answer.text

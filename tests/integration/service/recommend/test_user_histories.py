@@ -14,7 +14,7 @@ from tests.tiny import tiny_bundle
 
 
 class FakeUserHistories:
-    """`UserHistories` in a dictionary; `broken` has none to read."""
+    """User histories in a dictionary; those of `broken` cannot be read."""
 
     def __init__(self, histories: dict[str, tuple[str, ...]]) -> None:
         self._histories = histories
@@ -35,7 +35,7 @@ async def client(bundle: Bundle) -> AsyncIterator[httpx.AsyncClient]:
     async with running_service(bundle) as client:
         readiness = client._transport.app.state.readiness  # type: ignore[attr-defined]
         histories = FakeUserHistories({"ann": ("item-1", "item-2", "gone"), "bob": ("gone",)})
-        readiness.parts = dataclasses.replace(readiness.parts, user_histories=histories)
+        readiness.parts = dataclasses.replace(readiness.parts, feedback=histories)
         yield client
 
 

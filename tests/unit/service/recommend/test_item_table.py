@@ -10,16 +10,16 @@ import pytest
 from clairo_core.bundle.bundle import Bundle, load_bundle
 from clairo_core.items import Item
 from clairo_core.selection.item_filters import Exists, IsOneOf
+from service.live_catalogue import LiveCatalogue, ServedItem, posted_item
 from service.recommend.item_table import CurrentItemTable, ItemTable, digest_of_rows
-from service.serving import ServedItem, Serving, posted_item
 from tests.tiny import tiny_bundle
 
 MUGS = IsOneOf("category", ("mug",))
 
 
 @dataclass
-class FakeServing:
-    """What a table reads of `Serving`."""
+class FakeLiveCatalogue:
+    """The part of `LiveCatalogue` that a table reads."""
 
     bundle: Bundle
     items: Sequence[ServedItem]
@@ -32,40 +32,40 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @pytest.fixture
-def serving(bundle: Bundle) -> FakeServing:
-    return FakeServing(bundle, [posted_item(item, False, ()) for item in bundle.items])
+def live(bundle: Bundle) -> FakeLiveCatalogue:
+    return FakeLiveCatalogue(bundle, [posted_item(item, False, ()) for item in bundle.items])
 
 
-def tables_of(serving: FakeServing) -> CurrentItemTable:
-    return CurrentItemTable(cast(Serving, serving))
+def tables_of(live: FakeLiveCatalogue) -> CurrentItemTable:
+    return CurrentItemTable(cast(LiveCatalogue, live))
 
 
 async def mugs(tables: CurrentItemTable) -> list[int]:
     return np.flatnonzero((await tables.current()).allowed_rows(MUGS)).tolist()
 
 
-async def test_an_item_whose_attributes_change_passes_by_the_new_ones(serving: FakeServing) -> None:
-    tables = tables_of(serving)
+async def test_an_item_whose_attributes_change_passes_by_the_new_ones(live: FakeLiveCatalogue) -> None:
+    tables = tables_of(live)
     before = await mugs(tables)
     other = next(row for row in range(20) if row not in before)
-    changed = replace(serving.items[other].item, attributes={"category": "mug", "made in": "Delft"})
-    serving.items = [*serving.items]
-    serving.items[other] = replace(serving.items[other], item=changed)
+    changed = replace(live.items[other].item, attributes={"category": "mug", "made in": "Delft"})
+    live.items = [*live.items]
+    live.items[other] = replace(live.items[other], item=changed)
     assert await mugs(tables) == before
-    serving.num_changes += 1
+    live.num_changes += 1
     assert await mugs(tables) == sorted([*before, other])
     made_in = (await tables.current()).allowed_rows(Exists("made in"))
     assert np.flatnonzero(made_in).tolist() == [other]
 
 
-async def test_an_item_that_is_added_is_there_with_what_is_known_of_it(serving: FakeServing, bundle: Bundle) -> None:
-    tables = tables_of(serving)
+async def test_an_item_that_is_added_is_there_with_what_is_known_of_it(live: FakeLiveCatalogue, bundle: Bundle) -> None:
+    tables = tables_of(live)
     before = await mugs(tables)
     assert bundle.item_embeddings is not None
     new = Item(item_id="new", attributes={"category": "mug"})
     twin = posted_item(new, False, ("image",), bundle.item_embeddings.item_embeddings[3])
-    serving.items = [*serving.items, twin, posted_item(replace(new, item_id="blank"), False, ())]
-    serving.num_changes += 1
+    live.items = [*live.items, twin, posted_item(replace(new, item_id="blank"), False, ())]
+    live.num_changes += 1
     assert await mugs(tables) == [*before, 20, 21]
     table = await tables.current()
     assert table.vectors is not None
@@ -78,15 +78,15 @@ async def test_an_item_that_is_added_is_there_with_what_is_known_of_it(serving: 
 
 
 async def test_another_bundle_gets_another_table_and_the_old_one_stays_as_it_was(
-    serving: FakeServing, bundle: Bundle
+    live: FakeLiveCatalogue, bundle: Bundle
 ) -> None:
-    tables = tables_of(serving)
+    tables = tables_of(live)
     old = await tables.current()
-    serving.bundle, serving.items = replace(bundle), serving.items[:5]
+    live.bundle, live.items = replace(bundle), live.items[:5]
     new = await tables.current()
     assert new is not old
     assert (len(old.items), len(new.items)) == (20, 5)
-    assert new.bundle is serving.bundle
+    assert new.bundle is live.bundle
     assert len(old.allowed_rows(MUGS)) == 20
 
 
