@@ -5,7 +5,7 @@ import time
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from service.http.idempotency import PARAMETER, digest_of
+from service.http.idempotency import PARAMETER, digest_of_texts
 from service.http.openapi import problem_answers
 from service.routes.parts import ReadyParts
 from service.schemas.feedback import EventResult, FeedbackAnswer, FeedbackBody
@@ -82,4 +82,4 @@ async def add_feedback(body: FeedbackBody, request: Request, parts: ReadyParts) 
         )
         return Response(answer.model_dump_json(), media_type="application/json")
 
-    return await parts.answered_once.answer(request, "add_feedback", digest_of(body.model_dump_json()), add)
+    return await parts.answered_once.answer(request, "add_feedback", digest_of_texts(body.model_dump_json()), add)

@@ -11,7 +11,7 @@ from fastapi.openapi.models import Example
 from clairo_core.errors import DuplicateItemError
 from clairo_core.features import COLLISION_CATEGORY
 from service.errors import NoPictureError
-from service.http.idempotency import PARAMETER, digest_of
+from service.http.idempotency import PARAMETER, digest_of_texts
 from service.http.openapi import problem_answers
 from service.live_catalogue import LiveCatalogue, ServedItem
 from service.routes.item_body import EXAMPLE_ITEM_ID, REQUEST_BODY, check_item_id, put_request_body, read_new_item
@@ -75,7 +75,7 @@ async def create_item(request: Request, parts: ReadyParts) -> Response:
 
     # The url as it was sent: what lies there may be another picture by the time that the call is sent again.
     urls = () if sent.picture_url is None else (sent.picture_url,)
-    body_digest = digest_of(sent.item.item_id, sent_digest, *urls)
+    body_digest = digest_of_texts(sent.item.item_id, sent_digest, *urls)
     return await parts.answered_once.answer(request, "create_item", body_digest, add)
 
 

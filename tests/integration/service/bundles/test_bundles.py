@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import shutil
+import sys
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
@@ -14,7 +15,9 @@ import httpx
 import pytest
 
 from clairo_core.bundle.bundle import load_bundle
-from clairo_core.bundle.manifest import read_manifest
+from clairo_core.bundle.manifest import digests_of, read_manifest
+from clairo_core.encoders.onnx_encoder import OnnxImageEncoder, write_export_header
+from clairo_core.encoders.picture_preparation import PicturePreparation
 from service.app import open_parts
 from service.bundles.shelf import BundleShelf
 from service.settings import Settings
@@ -135,6 +138,27 @@ async def test_a_damaged_bundle_is_refused_by_the_file_s_name_and_the_serving_on
     answer = await activate(client, id_of(bundles / "second"))
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:clairo:problem:damaged-bundle")
     assert "model.safetensors" in answer.json()["detail"]
+    assert (await client.get("/info")).json()["bundle_id"] == id_of(bundles / "first")
+
+
+async def test_a_bundle_whose_encoder_library_is_missing_is_refused_and_the_served_one_stays(
+    client: httpx.AsyncClient, bundles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(bundles / "second" / "encoders" / "image")
+    write_export_header(
+        bundles / "second" / "encoders" / "image",
+        OnnxImageEncoder.kind,
+        "some-model",
+        dim=8,
+        preparation=PicturePreparation(8, 8, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)).as_header(),
+    )
+    manifest = json.loads((bundles / "second" / "manifest.json").read_text())
+    manifest["files"] = digests_of(bundles / "second")
+    (bundles / "second" / "manifest.json").write_text(json.dumps(manifest))
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    answer = await activate(client, id_of(bundles / "second"))
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:clairo:problem:unusable-bundle")
+    assert "pip install 'clairo[encoders]'" in answer.json()["detail"]
     assert (await client.get("/info")).json()["bundle_id"] == id_of(bundles / "first")
 
 

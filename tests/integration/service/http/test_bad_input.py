@@ -285,7 +285,7 @@ async def test_our_own_fault_is_a_500_without_a_traceback(
     answer = await client.get("/items")
     problem = problem_of(answer, 500)
     assert "secret" not in answer.text
-    assert problem["title"] == "CLAIRO is at fault"
+    assert problem["title"] == "Internal error"
 
 
 async def test_a_client_that_leaves_amid_its_body_is_no_error_of_ours(
