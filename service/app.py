@@ -1,8 +1,7 @@
-"""Put the service together: `create_app` is the one place where settings become parts and parts become routes.
+"""Wire the service: settings become parts, parts become routes. Start at `create_app`.
 
-The lifespan owns every resource. It loads the bundle beside the running server, so that /health/live answers at
-once and everything else says 503 until weights, trie and warm-up are done. Only one that takes another's place lets
-the others answer until then.
+The lifespan owns every resource and loads the bundle beside the running server: /health/live answers at once, all else
+is 503 until weights, trie and warm-up are done. A replacement process listens only then, since others still answer.
 """
 
 import asyncio
@@ -66,12 +65,12 @@ from service.telemetry.tracing import flush_spans
 logger = logging.getLogger("clairo.app")
 
 MAX_BODY_BYTES = 1024 * 1024
-"""Of every call but those that take items."""
+"""Bounds the body of each call that does not receive items."""
 STORE_RETRY_SECONDS = 1.0
 
-DESCRIPTION = """Recommends by generating: a history in, the items that come next out.
+DESCRIPTION = """Send a history, get the items most likely to come next, newly posted ones included.
 
-Items posted a moment ago included. Errors are `application/problem+json` (RFC 9457)."""
+Errors are `application/problem+json` (RFC 9457)."""
 
 OnStarted = Callable[[Parts | Exception], None]
 
@@ -85,15 +84,15 @@ def create_app(
     is_replacement: bool = False,
     picture_urls: PictureUrls | None = None,
 ) -> FastAPI:
-    """The service as an ASGI app.
+    """Create the service as an ASGI app.
 
     Args:
-        settings: what the operator chose.
-        bundle: loaded already; else the one that the settings name is loaded once the app runs.
-        on_started: called once, in the event loop, with the parts when they are ready or with what went wrong.
-        metrics: where the app counts; else numbers of its own.
-        is_replacement: others answer at this address: the server begins to listen once the parts are ready.
-        picture_urls: what fetches pictures; else one that asks the hosts that the settings list.
+        settings: of the operator.
+        bundle: already loaded; by default, the one in the settings is loaded once the app runs.
+        on_started: called once, in the event loop, with the parts when they are ready, or with the error.
+        metrics: by default, new ones.
+        is_replacement: other processes answer at this address; listen once the parts are ready.
+        picture_urls: by default, fetches from the hosts in the settings.
     """
     metrics = metrics or Metrics()
 
@@ -102,7 +101,7 @@ def create_app(
         readiness: Readiness = app.state.readiness
         may_stop, has_started = asyncio.Event(), asyncio.Event()
 
-        def tell(outcome: Parts | Exception) -> None:
+        def report(outcome: Parts | Exception) -> None:
             has_started.set()
             if on_started is not None:
                 on_started(outcome)
@@ -110,7 +109,7 @@ def create_app(
                 logger.error("the service cannot start", exc_info=outcome)
 
         opening = open_parts(settings, bundle, metrics, picture_urls)
-        running = asyncio.create_task(_run_parts(opening, readiness, may_stop, tell))
+        running = asyncio.create_task(_run_parts(opening, readiness, may_stop, report))
         try:
             if is_replacement:
                 await has_started.wait()
@@ -119,7 +118,7 @@ def create_app(
             readiness.is_draining = True
             may_stop.set()
             await running
-            # Here and not at exit: the signal that stopped the server ends the process right after this.
+            # Not at exit: the signal that stopped the server ends the process right after this.
             await asyncio.to_thread(flush_spans)
 
     app = FastAPI(
@@ -127,18 +126,18 @@ def create_app(
         version=version("clairo"),
         description=DESCRIPTION,
         lifespan=lifespan,
-        # The framework's own documentation pages load scripts from another host.
+        # The framework's documentation pages load scripts from another host.
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        # The framework's own spans would double ours, and name paths and queries, which hold ids of items and users.
+        # The framework's spans would duplicate ours, and show paths and queries, which hold ids of items and users.
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
     )
     app.state.readiness = Readiness()
     app.state.settings = settings
     app.state.metrics = metrics
     install_problem_handlers(app)
-    # The job of many items before what takes any path behind /items/.
+    # /items/bulk must precede the routes that match any path below /items/.
     routers = (recommend, similar, bulk, items, feedback, users, experiments, bundles, health, info, metrics_route)
     for routes in routers:
         app.include_router(routes.router)
@@ -158,7 +157,7 @@ async def _run_parts(
     may_stop: asyncio.Event,
     on_started: OnStarted,
 ) -> None:
-    """Open the parts, keep them until `may_stop`, close them; a failure to open is told, not raised."""
+    """Open the parts, keep them until `may_stop`, close them; report a failure to open instead of raising it."""
     try:
         async with opening as parts:
             readiness.parts = parts
@@ -175,7 +174,7 @@ async def open_parts(
     metrics: Metrics | None = None,
     picture_urls: PictureUrls | None = None,
 ) -> AsyncIterator[Parts]:
-    """Every part, ready to work, and closed in the end: those who wait are answered first.
+    """Open every part, ready to work; answer waiting requests, then close them.
 
     Raises:
         BundleError: the bundle cannot be served.
@@ -197,7 +196,7 @@ async def open_parts(
         length_of=history_length,
         observer=metrics,
     )
-    shared = SharedParts(settings, store, batcher, open_cache(settings, redis), metrics, on_written=sync.tell_others)
+    shared = SharedParts(settings, store, batcher, open_cache(settings, redis), metrics, on_written=sync.publish_write)
     # Closed in reverse: parts opened first are needed longest.
     async with AsyncExitStack() as opened:
         if redis is not None:
@@ -215,7 +214,7 @@ async def open_parts(
             # Held by `served` alone: a bundle that is swapped out must not stay in memory.
             await first_bundle(settings, bundle, shelf, store),
             shared,
-            num_warm_up=min(settings.max_batch_size, settings.max_queue_depth),
+            num_warm_up=shared.full_batch,
         )
         opened.push_async_callback(served.ingestion.finish)
         split = await open_split(shared, served, feedback)
@@ -223,7 +222,7 @@ async def open_parts(
         opened.push_async_callback(sync.stop)
 
         async def show_serving() -> None:
-            # Of a worker that nobody scrapes as well: where there are several, one answers for all.
+            # Also in a worker that is never scraped: with several, one exposes the numbers of all.
             metrics.show_serving(served.live.bundle_id, served.live.recommender.catalogue.num_live)
 
         follow = (swap.follow,) if settings.bundles_dir else ()
@@ -249,10 +248,10 @@ async def open_parts(
 
 
 async def open_store(store: Store, wait_seconds: float) -> None:
-    """Open the store, trying again for a while where the database is not up yet.
+    """Open the store, retrying while the database is not up yet.
 
     Raises:
-        StoreError: it is not up in time, or cannot be used at all.
+        StoreError: it is not up in time, or cannot be used.
     """
     give_up_at = time.monotonic() + wait_seconds
     while True:
@@ -263,7 +262,7 @@ async def open_store(store: Store, wait_seconds: float) -> None:
         except StoreError as error:
             if time.monotonic() >= give_up_at:
                 raise
-            logger.warning("the database cannot be used yet, trying again: %s", error)
+            logger.warning("the database cannot be used yet, retrying: %s", error)
             await asyncio.sleep(STORE_RETRY_SECONDS)
 
 

@@ -37,6 +37,11 @@ class SharedParts:
     on_written: Callable[[], None] = lambda: None
     """Called after the store has kept something new."""
 
+    @property
+    def full_batch(self) -> int:
+        """Number of requests in a full batch."""
+        return min(self.settings.max_batch_size, self.settings.max_queue_depth)
+
 
 @dataclass(frozen=True, slots=True)
 class ServedBundle:

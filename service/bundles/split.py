@@ -93,8 +93,7 @@ async def open_split(shared: SharedParts, served: ServedBundle, feedback: Feedba
     if experiment.bundle_id != control_id:
         shelf = BundleShelf(settings.bundle, settings.bundles_dir or settings.bundle.parent)
         bundle = await asyncio.to_thread(load_bundle, shelf.find(experiment.bundle_id).folder)
-        num_warm_up = min(settings.max_batch_size, settings.max_queue_depth)
-        treatment = await serve_bundle(bundle, shared, num_warm_up=num_warm_up)
+        treatment = await serve_bundle(bundle, shared, num_warm_up=shared.full_batch)
     else:
         control_id = await _bundle_before(experiment, shared)
     split = Split(experiment, Outcomes(experiment, feedback), served, control_id, treatment)

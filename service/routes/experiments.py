@@ -1,4 +1,4 @@
-"""GET /experiments: which experiment runs, and what came of each arm."""
+"""GET /experiments: the configured experiment, and the outcome of each arm."""
 
 from fastapi import APIRouter
 
@@ -13,14 +13,15 @@ router = APIRouter(tags=["experiments"])
 @router.get(
     "/experiments",
     operation_id="list_experiments",
-    summary="What came of an experiment",
+    summary="Show the outcome of an experiment",
     responses=problem_answers(503),
 )
 async def list_experiments(parts: ReadyParts) -> ExperimentList:
-    """The arms of the experiment that the operator set up, with the share of recommendations that were followed.
+    """Compare both arms of the configured experiment by the share of shown recommendations that were followed.
 
-    A recommendation is shown once feedback of type `impression` carries its `recommendation_id`, and followed once
-    other feedback does, `dislike` aside. Only requests that name a user take part.
+    A recommendation counts as shown once feedback of type `impression` carries its `recommendation_id`, and as
+    followed once other feedback does, except `dislike`. Only requests with a `user_id` take part. The experiment ends
+    when its bundle is activated.
     """
     split = parts.split
     if split is None:

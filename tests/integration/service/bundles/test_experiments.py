@@ -73,9 +73,9 @@ async def test_feedback_with_a_recommendation_id_counts_for_its_arm(client: http
     body = {"requests": [{"history": ["item-1"], "user_id": user} for user in USERS]}
     results = (await client.post("/recommend/batch", json=body)).json()["results"]
     for place, result in enumerate(results):
-        feedback.tell("impression", result["recommendation"]["recommendation_id"])
+        feedback.add("impression", result["recommendation"]["recommendation_id"])
         if place < 6:
-            feedback.tell("click", result["recommendation"]["recommendation_id"])
+            feedback.add("click", result["recommendation"]["recommendation_id"])
     arms = (await client.get("/experiments")).json()["experiments"][0]["arms"]
     assert sum(arm["num_shown"] for arm in arms) == 12
     assert sum(arm["num_hit"] for arm in arms) == 6

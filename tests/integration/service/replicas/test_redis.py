@@ -20,7 +20,7 @@ from tests.tiny import tiny_bundle
 
 
 class Clock:
-    """Seconds that pass when told."""
+    """Seconds that a test sets."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -44,7 +44,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
 
 
-async def test_what_one_process_computed_another_one_finds(redis: RedisProcess) -> None:
+async def test_another_process_finds_a_computed_answer(redis: RedisProcess) -> None:
     links = RedisLink(redis.url), RedisLink(redis.url)
     one, other = (LayeredCache(InProcessCache(10, size_of=len), bytes_cache(link, "shop:")) for link in links)
     await one.put("key", b"answer")
@@ -60,7 +60,7 @@ async def test_another_prefix_finds_nothing(redis: RedisProcess) -> None:
     await link.close()
 
 
-async def test_an_answer_is_forgotten_after_its_time_and_one_too_large_is_not_sent(redis: RedisProcess) -> None:
+async def test_an_answer_expires_and_one_too_large_is_not_sent(redis: RedisProcess) -> None:
     link = RedisLink(redis.url)
     cache = bytes_cache(link, "", ttl_seconds=0.05)
     await cache.put("short", b"answer")
@@ -87,7 +87,7 @@ async def test_memory_forgets_by_age_and_by_bytes() -> None:
     assert await cache.get("d") is None
 
 
-async def test_a_redis_that_is_gone_is_told_once_left_alone_and_found_again(
+async def test_a_lost_redis_is_logged_once_skipped_and_used_again(
     redis: RedisProcess, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = Clock()
@@ -101,7 +101,7 @@ async def test_a_redis_that_is_gone_is_told_once_left_alone_and_found_again(
         clock.seconds += MAX_BACKOFF_SECONDS
     assert not link.is_up
     redis.start()
-    # The last failure was ten seconds ago: the next call tries, and puts everything right.
+    # The last failure was ten seconds ago: the next call tries, and succeeds.
     await cache.put("key", b"newer")
     assert link.is_up
     assert await cache.get("key") == b"newer"
@@ -109,7 +109,7 @@ async def test_a_redis_that_is_gone_is_told_once_left_alone_and_found_again(
     await link.close()
 
 
-async def test_while_redis_is_away_nobody_waits_for_it() -> None:
+async def test_calls_skip_a_redis_that_is_away() -> None:
     clock = Clock()
     link = RedisLink("redis://127.0.0.1:1/0", now=clock)
     attempts = 0
@@ -128,7 +128,7 @@ async def test_while_redis_is_away_nobody_waits_for_it() -> None:
     await link.close()
 
 
-async def test_a_redis_that_accepts_and_says_nothing_costs_a_short_timeout() -> None:
+async def test_a_silent_redis_costs_a_short_timeout() -> None:
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         writer.close()
@@ -143,7 +143,7 @@ async def test_a_redis_that_accepts_and_says_nothing_costs_a_short_timeout() -> 
     server.close()
 
 
-async def test_the_service_lives_on_without_redis_and_says_so(bundle: Bundle, redis: RedisProcess) -> None:
+async def test_without_redis_the_service_answers_and_is_degraded(bundle: Bundle, redis: RedisProcess) -> None:
     async with running_service(bundle, redis_url=redis.url) as client:
         first = await recommend(client, "item-1")
         assert (await client.get("/health/ready")).json()["status"] == "ready"
@@ -173,7 +173,7 @@ async def test_two_services_share_answers(bundle: Bundle, redis: RedisProcess) -
     await link.close()
 
 
-def test_an_address_that_is_no_redis_is_refused_without_showing_its_password() -> None:
+def test_a_malformed_redis_url_is_refused_without_showing_its_password() -> None:
     with pytest.raises(SettingsError, match="expected redis://HOST:PORT/DB") as refused:
         load_settings({"bundle": Path("bundle"), "redis_url": "http://:hidden-word@cache:6379"}, {})
     assert "hidden-word" not in str(refused.value)

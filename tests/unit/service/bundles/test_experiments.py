@@ -20,7 +20,7 @@ def test_a_user_stays_in_one_arm_and_the_share_is_kept() -> None:
         assert arms.count(Arm.TREATMENT) / len(USERS) == pytest.approx(share, abs=0.03)
 
 
-def test_raising_the_share_moves_nobody_out_of_the_treatment() -> None:
+def test_raising_the_share_moves_no_user_out_of_the_treatment() -> None:
     tenth = Experiment("grow", 0.1, "shop-2")
     third = Experiment("grow", 0.3, "shop-2")
     for user in USERS:
@@ -72,12 +72,12 @@ async def test_a_hit_counts_once_and_only_for_a_shown_recommendation() -> None:
         ("click", None),
         ("click", "of nobody"),
     ]:
-        feedback.tell(event_type, recommendation_id)
+        feedback.add(event_type, recommendation_id)
     await outcomes.catch_up()
     assert outcomes.counts[Arm.TREATMENT] == ArmCounts(0, num_shown=2, num_hit=1)
     # The click came before its impression: order does not matter.
     assert outcomes.counts[Arm.CONTROL] == ArmCounts(0, num_shown=1, num_hit=1)
-    feedback.tell("impression", unshown)
+    feedback.add("impression", unshown)
     await outcomes.catch_up()
     assert outcomes.counts[Arm.TREATMENT] == ArmCounts(0, num_shown=3, num_hit=2)
 
@@ -88,7 +88,7 @@ async def test_remembered_recommendations_are_bounded(monkeypatch: pytest.Monkey
     feedback = FakeFeedback()
     outcomes = Outcomes(HALF, feedback)
     for number in range(100):
-        feedback.tell("impression", HALF.mark(str(number), Arm.CONTROL))
+        feedback.add("impression", HALF.mark(str(number), Arm.CONTROL))
     await outcomes.catch_up()
     assert outcomes.counts[Arm.CONTROL].num_shown == 100
     assert len(outcomes._tracked) == 10

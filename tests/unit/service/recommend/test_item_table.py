@@ -1,4 +1,4 @@
-"""The table that filters and similarity read stays in step: items added, items changed, another bundle."""
+"""The item table stays in step: items added, items changed, another bundle."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -44,7 +44,7 @@ async def mugs(tables: CurrentItemTable) -> list[int]:
     return np.flatnonzero((await tables.current()).allowed_rows(MUGS)).tolist()
 
 
-async def test_an_item_whose_attributes_change_passes_by_the_new_ones(live: FakeLiveCatalogue) -> None:
+async def test_an_item_with_changed_attributes_passes_by_the_new_ones(live: FakeLiveCatalogue) -> None:
     tables = tables_of(live)
     before = await mugs(tables)
     other = next(row for row in range(20) if row not in before)
@@ -58,7 +58,7 @@ async def test_an_item_whose_attributes_change_passes_by_the_new_ones(live: Fake
     assert np.flatnonzero(made_in).tolist() == [other]
 
 
-async def test_an_item_that_is_added_is_there_with_what_is_known_of_it(live: FakeLiveCatalogue, bundle: Bundle) -> None:
+async def test_an_added_item_enters_with_its_attributes_and_embedding(live: FakeLiveCatalogue, bundle: Bundle) -> None:
     tables = tables_of(live)
     before = await mugs(tables)
     assert bundle.item_embeddings is not None
@@ -90,7 +90,25 @@ async def test_another_bundle_gets_another_table_and_the_old_one_stays_as_it_was
     assert len(old.allowed_rows(MUGS)) == 20
 
 
-def test_a_digest_tells_masks_apart() -> None:
+async def test_a_table_that_is_swapped_in_takes_over_items_that_came_during_the_swap(bundle: Bundle) -> None:
+    recommender = bundle.recommender("cpu", num_views=1)
+    served, candidate = LiveCatalogue(bundle, recommender), LiveCatalogue(replace(bundle), recommender)
+    table, prepared = CurrentItemTable(served), CurrentItemTable(candidate)
+    before = await mugs(table)
+
+    def post(item_id: str) -> None:
+        mug = posted_item(Item(item_id=item_id, attributes={"category": "mug"}), False, ())
+        candidate.swap(recommender, [mug])
+
+    post("before the warm-up")
+    await prepared.current()
+    post("during the swap")
+    served.become(candidate)
+    table.become(prepared)
+    assert await mugs(table) == [*before, 20, 21]
+
+
+def test_different_masks_have_different_digests() -> None:
     masks = [np.zeros(9, dtype=np.bool_), np.ones(9, dtype=np.bool_), np.arange(9) == 3]
     assert len({digest_of_rows(mask) for mask in masks}) == 3
     assert digest_of_rows(masks[2]) == digest_of_rows(np.arange(9) == 3)
