@@ -1,8 +1,7 @@
-"""Put the service together: `create_app` is the one place where settings become parts and parts become routes.
+"""Wire the service: settings become parts, parts become routes. Start at `create_app`.
 
-The lifespan owns every resource. It loads the bundle beside the running server, so that /health/live answers at
-once and everything else says 503 until weights, trie and warm-up are done. Only one that takes another's place lets
-the others answer until then.
+The lifespan owns every resource and loads the bundle beside the running server: /health/live answers at once, all else
+is 503 until weights, trie and warm-up are done. A replacement process listens only then, since others still answer.
 """
 
 import asyncio
@@ -16,10 +15,9 @@ from fastapi import FastAPI
 from starlette.types import Scope
 
 from clairo_core.bundle.bundle import Bundle, load_bundle
-from clairo_core.errors import ClairoError
-from service.bundles.shelf import ActivationLog, BundleShelf
-from service.bundles.swap import BundleSwap, last_activated, prepared_serving, warm_up
-from service.bundles.treatment import open_split
+from service.bundles.shelf import BundleShelf
+from service.bundles.split import open_split
+from service.bundles.swap import BundleSwap, first_bundle
 from service.errors import NewerStoreError, OutdatedStoreError, StoreError
 from service.http.idempotency import AnsweredOnce
 from service.http.observation import Observation
@@ -28,17 +26,13 @@ from service.http.problems import answer_to, install_problem_handlers, problem_r
 from service.http.request_context import RequestContext
 from service.items import bulk_body
 from service.items.bulk import BulkJobs
-from service.items.ingestion import Ingestion
 from service.keys.authentication import Authentication
 from service.keys.key_ring import KeyRing
 from service.keys.shared_rate import KeyRates
 from service.picture_urls.fetch import PictureUrls
 from service.picture_urls.hosts import parsed_hosts
 from service.recommend.batcher import Batcher
-from service.recommend.cache import Cache, InProcessCache
-from service.recommend.counted_cache import CountedCache
-from service.recommend.recommendations import ModelBatcher, Recommendations, history_length, run_model_batch
-from service.recommend.redis_cache import LayeredCache, RedisCache
+from service.recommend.recommendations import ModelBatcher, history_length, run_model_batch
 from service.replicas.catalogue_sync import CatalogueSync
 from service.replicas.redis_link import RedisLink
 from service.routes import (
@@ -57,7 +51,7 @@ from service.routes import (
 from service.routes import metrics as metrics_route
 from service.routes.parts import Parts, Readiness
 from service.routes.playground import install_playground
-from service.serving import Serving
+from service.serving import SharedParts, open_cache, serve_bundle
 from service.settings import Settings
 from service.store.feedback import FeedbackStore
 from service.store.idempotency import IdempotencyStore
@@ -71,12 +65,12 @@ from service.telemetry.tracing import flush_spans
 logger = logging.getLogger("clairo.app")
 
 MAX_BODY_BYTES = 1024 * 1024
-"""Of every call but those that take items."""
+"""Bounds the body of each call that does not receive items."""
 STORE_RETRY_SECONDS = 1.0
 
-DESCRIPTION = """Recommends by generating: a history in, the items that come next out.
+DESCRIPTION = """Send a history, get the items most likely to come next, newly posted ones included.
 
-Items posted a moment ago included. Errors are `application/problem+json` (RFC 9457)."""
+Errors are `application/problem+json` (RFC 9457)."""
 
 OnStarted = Callable[[Parts | Exception], None]
 
@@ -90,15 +84,15 @@ def create_app(
     is_replacement: bool = False,
     picture_urls: PictureUrls | None = None,
 ) -> FastAPI:
-    """The service as an ASGI app.
+    """Create the service as an ASGI app.
 
     Args:
-        settings: what the operator chose.
-        bundle: loaded already; else the one that the settings name is loaded once the app runs.
-        on_started: called once, in the event loop, with the parts when they are ready or with what went wrong.
-        metrics: where the app counts; else numbers of its own.
-        is_replacement: others answer at this address: the server begins to listen once the parts are ready.
-        picture_urls: what fetches pictures; else one that asks the hosts that the settings list.
+        settings: of the operator.
+        bundle: already loaded; by default, the one in the settings is loaded once the app runs.
+        on_started: called once, in the event loop, with the parts when they are ready, or with the error.
+        metrics: by default, new ones.
+        is_replacement: other processes answer at this address; listen once the parts are ready.
+        picture_urls: by default, fetches from the hosts in the settings.
     """
     metrics = metrics or Metrics()
 
@@ -107,7 +101,7 @@ def create_app(
         readiness: Readiness = app.state.readiness
         may_stop, has_started = asyncio.Event(), asyncio.Event()
 
-        def tell(outcome: Parts | Exception) -> None:
+        def report(outcome: Parts | Exception) -> None:
             has_started.set()
             if on_started is not None:
                 on_started(outcome)
@@ -115,7 +109,7 @@ def create_app(
                 logger.error("the service cannot start", exc_info=outcome)
 
         opening = open_parts(settings, bundle, metrics, picture_urls)
-        running = asyncio.create_task(_run_parts(opening, readiness, may_stop, tell))
+        running = asyncio.create_task(_run_parts(opening, readiness, may_stop, report))
         try:
             if is_replacement:
                 await has_started.wait()
@@ -124,7 +118,7 @@ def create_app(
             readiness.is_draining = True
             may_stop.set()
             await running
-            # Here and not at exit: the signal that stopped the server ends the process right after this.
+            # Not at exit: the signal that stopped the server ends the process right after this.
             await asyncio.to_thread(flush_spans)
 
     app = FastAPI(
@@ -132,18 +126,18 @@ def create_app(
         version=version("clairo"),
         description=DESCRIPTION,
         lifespan=lifespan,
-        # The framework's own documentation pages load scripts from another host.
+        # The framework's documentation pages load scripts from another host.
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        # The framework's own spans would double ours, and name paths and queries, which hold ids of items and users.
+        # The framework's spans would duplicate ours, and show paths and queries, which hold ids of items and users.
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
     )
     app.state.readiness = Readiness()
     app.state.settings = settings
     app.state.metrics = metrics
     install_problem_handlers(app)
-    # The job of many items before what takes any path behind /items/.
+    # /items/bulk must precede the routes that match any path below /items/.
     routers = (recommend, similar, bulk, items, feedback, users, experiments, bundles, health, info, metrics_route)
     for routes in routers:
         app.include_router(routes.router)
@@ -163,7 +157,7 @@ async def _run_parts(
     may_stop: asyncio.Event,
     on_started: OnStarted,
 ) -> None:
-    """Open the parts, keep them until `may_stop`, close them; a failure to open is told, not raised."""
+    """Open the parts, keep them until `may_stop`, close them; report a failure to open instead of raising it."""
     try:
         async with opening as parts:
             readiness.parts = parts
@@ -180,7 +174,7 @@ async def open_parts(
     metrics: Metrics | None = None,
     picture_urls: PictureUrls | None = None,
 ) -> AsyncIterator[Parts]:
-    """Every part, ready to work, and closed in the end: those who wait are answered first.
+    """Open every part, ready to work; answer waiting requests, then close them.
 
     Raises:
         BundleError: the bundle cannot be served.
@@ -188,11 +182,11 @@ async def open_parts(
     """
     metrics = metrics or Metrics()
     if bundle is None and settings.bundles_dir is None:
-        # Before a database is made for it. Where bundles can be swapped, the store says which one to load.
+        # Before a database is created for it. Where bundles can be swapped, the store decides which one to load.
         bundle = await asyncio.to_thread(load_bundle, settings.bundle)
     redis = RedisLink(settings.redis_url) if settings.redis_url else None
+    sync = CatalogueSync(redis=redis, channel=f"clairo:{settings.namespace}:written")
     store = SqlStore(settings.store_location, settings.namespace, may_migrate=settings.migrate or None)
-    shelf = BundleShelf(settings.bundle, settings.bundles_dir)
     batcher: ModelBatcher = Batcher(
         run_model_batch,
         max_batch_size=settings.max_batch_size,
@@ -202,91 +196,62 @@ async def open_parts(
         length_of=history_length,
         observer=metrics,
     )
-    # Closed in reverse: what was opened first is needed longest.
+    shared = SharedParts(settings, store, batcher, open_cache(settings, redis), metrics, on_written=sync.publish_write)
+    # Closed in reverse: parts opened first are needed longest.
     async with AsyncExitStack() as opened:
         if redis is not None:
             opened.push_async_callback(redis.close)
         opened.push_async_callback(store.close)
         await open_store(store, settings.database_wait_seconds)
-        # Held by `serving` alone from here on: a bundle that is swapped out must not stay in memory.
-        serving = await first_serving(settings, bundle, shelf, store)
-        sync = CatalogueSync(redis=redis, channel=f"clairo:{settings.namespace}:written")
-        ingestion = Ingestion(
-            serving,
-            store,
-            max_queue_depth=settings.max_queue_depth,
-            metrics=metrics,
-            on_written=sync.tell_others,
-        )
-        cache = CountedCache(open_cache(settings, redis), metrics)
-        recommendations = Recommendations(
-            serving,
-            batcher,
-            cache,
-            deadline_seconds=settings.request_deadline_seconds,
-            exploration_temperature=settings.exploration_temperature,
-            metrics=metrics,
-        )
-        swap = BundleSwap(
-            settings,
-            shelf,
-            store,
-            serving,
-            store,
-            ingestion,
-            batcher,
-            metrics,
-            # What was read of the bundle before is let go of at once, not at the next request.
-            on_swapped=recommendations.tables.current,
-        )
-        feedback = FeedbackStore(store.database)
-        jobs = JobStore(store.database)
-        pictures_from = picture_urls or PictureUrls(parsed_hosts(settings.picture_url_hosts))
-        bulk_jobs = BulkJobs(jobs, ingestion, pictures_from, item_body.item_of_fields)
+        feedback, jobs = FeedbackStore(store.database), JobStore(store.database)
         rates = KeyRates(time.monotonic, redis, f"clairo:{settings.namespace}:rate:")
         key_ring = KeyRing(KeyStore(store.database), rates=rates)
         await key_ring.refresh()
-        await ingestion.catch_up()
         opened.push_async_callback(batcher.stop)
         await batcher.start()
-        await warm_up(serving, batcher, min(settings.max_batch_size, settings.max_queue_depth))
-        opened.push_async_callback(ingestion.finish)
+        shelf = BundleShelf(settings.bundle, settings.bundles_dir)
+        served = await serve_bundle(
+            # Held by `served` alone: a bundle that is swapped out must not stay in memory.
+            await first_bundle(settings, bundle, shelf, store),
+            shared,
+            num_warm_up=shared.full_batch,
+        )
+        opened.push_async_callback(served.ingestion.finish)
+        split = await open_split(shared, served, feedback)
+        swap = BundleSwap(shelf, shared, served, on_swapped=split.follow_swap if split else lambda: None)
         opened.push_async_callback(sync.stop)
 
         async def show_serving() -> None:
-            # Of a worker that nobody scrapes as well: where there are several, one answers for all.
-            metrics.show_serving(serving.bundle_id, serving.recommender.catalogue.num_live)
+            # Also in a worker that is never scraped: with several, one exposes the numbers of all.
+            metrics.show_serving(served.live.bundle_id, served.live.recommender.catalogue.num_live)
 
         follow = (swap.follow,) if settings.bundles_dir else ()
-        await sync.start((ingestion.catch_up, *follow, show_serving))
-        await recommendations.tables.current()
+        catch_up = (served.ingestion.catch_up, split.catch_up) if split else (served.ingestion.catch_up,)
+        await sync.start((*catch_up, *follow, show_serving))
+        picture_urls = picture_urls or PictureUrls(parsed_hosts(settings.picture_url_hosts))
+        bulk_jobs = BulkJobs(jobs, served.ingestion, picture_urls, item_body.item_of_fields)
         opened.push_async_callback(bulk_jobs.stop)
         await bulk_jobs.start()
-        async with open_split(settings, serving.bundle_id, store, batcher, cache, feedback, metrics) as split:
-            yield Parts(
-                serving,
-                recommendations,
-                ingestion,
-                store,
-                user_histories=feedback,
-                feedback=feedback,
-                jobs=jobs,
-                bulk_jobs=bulk_jobs,
-                answered_once=AnsweredOnce(IdempotencyStore(store.database)),
-                key_ring=key_ring,
-                swap=swap,
-                sync=sync,
-                picture_urls=pictures_from,
-                redis=redis,
-                split=split,
-            )
+        yield Parts(
+            served=served,
+            swap=swap,
+            split=split,
+            store=store,
+            feedback=feedback,
+            jobs=jobs,
+            bulk_jobs=bulk_jobs,
+            answered_once=AnsweredOnce(IdempotencyStore(store.database)),
+            key_ring=key_ring,
+            picture_urls=picture_urls,
+            redis=redis,
+        )
 
 
 async def open_store(store: Store, wait_seconds: float) -> None:
-    """Open the store, trying again for a while where the database is not up yet.
+    """Open the store, retrying while the database is not up yet.
 
     Raises:
-        StoreError: it is not up in time, or cannot be used at all.
+        StoreError: it is not up in time, or cannot be used.
     """
     give_up_at = time.monotonic() + wait_seconds
     while True:
@@ -297,43 +262,8 @@ async def open_store(store: Store, wait_seconds: float) -> None:
         except StoreError as error:
             if time.monotonic() >= give_up_at:
                 raise
-            logger.warning("the database cannot be used yet, trying again: %s", error)
+            logger.warning("the database cannot be used yet, retrying: %s", error)
             await asyncio.sleep(STORE_RETRY_SECONDS)
-
-
-async def first_serving(
-    settings: Settings, bundle: Bundle | None, shelf: BundleShelf, activations: ActivationLog
-) -> Serving:
-    """What to begin with: the bundle that was activated last if it is there, else the one that the settings name.
-
-    Raises:
-        BundleError: it cannot be served.
-    """
-    activated = await last_activated(activations) if settings.bundles_dir is not None else None
-    if activated is not None and (bundle is None or bundle.manifest.bundle_id != activated):
-        try:
-            bundle = await asyncio.to_thread(load_bundle, shelf.find(activated).folder)
-            logger.info("bundle %s was activated last and is served, whatever %s is", activated, settings.bundle)
-        except ClairoError as error:
-            logger.warning("bundle %s was activated last, but cannot be served: %s", activated, error)
-    if bundle is None:
-        bundle = await asyncio.to_thread(load_bundle, settings.bundle)
-    return await prepared_serving(bundle, settings)
-
-
-def open_cache(settings: Settings, redis: RedisLink | None) -> Cache:
-    """Answers in this process's memory, and in Redis where there is one."""
-    near = InProcessCache(
-        settings.cache_max_entries,
-        max_bytes=settings.cache_max_mib * 1024 * 1024,
-        ttl_seconds=settings.cache_ttl_seconds,
-    )
-    if redis is None:
-        return near
-    # What the request does not say, but the answer depends on: another shop, other beams, another release.
-    views_and_beams = f"{settings.num_views}x{settings.num_beams}"
-    prefix = f"clairo:{version('clairo')}:{settings.namespace}:{views_and_beams}:answer:"
-    return LayeredCache(near, RedisCache(redis, prefix, ttl_seconds=settings.cache_ttl_seconds))
 
 
 def _key_ring_of(scope: Scope) -> KeyRing | None:

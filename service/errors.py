@@ -1,29 +1,29 @@
-"""What can go wrong in the service itself, beside the errors of `clairo_core`.
+"""Errors of the service, beside those of `clairo_core`.
 
 ClairoError
 └── ServiceError
-    ├── MalformedBodyError        the body is not what its content type says
+    ├── MalformedBodyError        the body cannot be parsed as its content type
     ├── InvalidBodyError          well-formed, but a field is wrong
-    │   └── PictureUrlError       a picture's url that is not asked, or gives no picture
-    ├── UnsupportedBodyError      a content type that the call does not take
-    ├── NoPictureError            the item has none
+    │   └── PictureUrlError       a picture cannot be fetched from its url
+    ├── UnsupportedBodyError      unsupported content type
+    ├── NoPictureError            the item has no picture
     ├── NoEmbeddingsError         the bundle has no item embeddings
-    ├── NoKeyError                no API key, or one that is not valid here
-    ├── MissingScopeError         the key may do other things
-    ├── KeyRateError              the key has done too much in the last minute
-    ├── UnknownJobError           there is no such job
-    ├── IdempotencyKeyReusedError the same Idempotency-Key, another body
+    ├── NoKeyError                API key missing or invalid
+    ├── MissingScopeError         the API key lacks the required scope
+    ├── KeyRateError              the API key exceeded its rate limit
+    ├── UnknownJobError           job not found
+    ├── IdempotencyKeyReusedError the same Idempotency-Key with another body
     ├── ExportError               the tables cannot be written
     ├── CannotIngestError         the bundle has no encoders
-    ├── UnknownBundleError        none of this id can be served
-    ├── WorseBundleError          it measured worse than the serving one
+    ├── UnknownBundleError        bundle not found
+    ├── WorseBundleError          it measured worse than the served one
     ├── SwapInProgressError       another bundle is being activated
-    ├── NotReadyError             still starting, or draining
+    ├── NotReadyError             starting or draining
     ├── OverloadedError           the queue for the model is full
     ├── DeadlineExceededError     the answer took longer than the operator allows
     └── StoreError                the database cannot be used
         ├── NewerStoreError       written by a newer CLAIRO
-        ├── OutdatedStoreError    written by an older CLAIRO, to be migrated first
+        ├── OutdatedStoreError    written by an older CLAIRO; migrate first
         └── FeatureSetTakenError  another item has these features already
 """
 
@@ -31,31 +31,31 @@ from clairo_core.errors import ClairoError
 
 
 class ServiceError(ClairoError):
-    """Whatever the service itself raises on purpose."""
+    """An error that the service raises on purpose."""
 
 
 class MalformedBodyError(ServiceError):
-    """The body cannot be parsed as what its content type says it is."""
+    """The body cannot be parsed as its content type."""
 
 
 class InvalidBodyError(ServiceError):
-    """The body parses, but fields of it are wrong; `errors` says which."""
+    """The body parses, but some of its fields are wrong."""
 
     def __init__(self, detail: str, errors: list[dict[str, object]]) -> None:
         super().__init__(detail)
         self.errors = errors
-        """One `{"loc": [...], "msg": "..."}` a wrong field."""
+        """One `{"loc": [...], "msg": "..."}` per wrong field."""
 
 
 class PictureUrlError(InvalidBodyError):
-    """A picture's url may not be asked, cannot be, or what lies there is no picture."""
+    """A picture's url is not allowed, does not answer, or is not a picture."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, [{"loc": ["picture_url"], "msg": detail}])
 
 
 class UnsupportedBodyError(ServiceError):
-    """The call does not take bodies of this content type."""
+    """The call does not support this content type."""
 
 
 class NoPictureError(ServiceError):
@@ -71,11 +71,11 @@ class NoKeyError(ServiceError):
 
 
 class MissingScopeError(ServiceError):
-    """The key is valid, but not for this."""
+    """The key lacks the scope that the call requires."""
 
 
 class KeyRateError(ServiceError):
-    """The key has made as many calls as it may in a minute."""
+    """The key exceeded its calls per minute."""
 
     def __init__(self, detail: str, retry_after_seconds: int) -> None:
         super().__init__(detail)
@@ -83,7 +83,7 @@ class KeyRateError(ServiceError):
 
 
 class UnknownJobError(ServiceError):
-    """No job has this id, or it was done so long ago that it is forgotten."""
+    """No job has this id, or it ended so long ago that its record is deleted."""
 
 
 class IdempotencyKeyReusedError(ServiceError):
@@ -91,19 +91,19 @@ class IdempotencyKeyReusedError(ServiceError):
 
 
 class ExportError(ServiceError):
-    """The store's tables cannot be written where they were wanted."""
+    """The store's tables cannot be written to this folder."""
 
 
 class CannotIngestError(ServiceError):
-    """The bundle was trained on ready-made codes and has no encoders to describe a new item with."""
+    """The bundle was trained on ready-made codes and has no encoders for new items."""
 
 
 class UnknownBundleError(ServiceError):
-    """No bundle of this id can be served."""
+    """No bundle has this id."""
 
 
 class WorseBundleError(ServiceError):
-    """The bundle measured worse than the one that is served."""
+    """The bundle measured worse than the served one."""
 
 
 class SwapInProgressError(ServiceError):
@@ -111,11 +111,11 @@ class SwapInProgressError(ServiceError):
 
 
 class NotReadyError(ServiceError):
-    """Bundle, trie and warm-up are not done yet, or the service is shutting down."""
+    """The service is starting or shutting down."""
 
 
 class OverloadedError(ServiceError):
-    """As many requests as allowed wait for the model already."""
+    """The queue is full."""
 
 
 class DeadlineExceededError(ServiceError):
@@ -131,7 +131,7 @@ class NewerStoreError(StoreError):
 
 
 class OutdatedStoreError(StoreError):
-    """The database's schema is older than this CLAIRO's, and was not to be changed without being asked."""
+    """The database's schema is older than this CLAIRO's, and may not be migrated unasked."""
 
 
 class FeatureSetTakenError(StoreError):

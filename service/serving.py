@@ -1,162 +1,133 @@
-"""What is being served at this moment: the bundle, the recommender over its catalogue, and what items look like.
+"""Serve a bundle: its live catalogue, its ingestion and its recommendations, assembled here for every bundle alike.
 
-Changed by the event loop's thread alone and between two awaits, so no reader sees half a change. Knows nothing of
-HTTP, stores or encoders.
+The first bundle, the next one of a swap and the treatment of an experiment come out of `serve_bundle`.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-
-import numpy as np
-from jaxtyping import Float32
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
 
 from clairo_core.bundle.bundle import Bundle
-from clairo_core.errors import UnknownItemError
-from clairo_core.items import Item
+from clairo_core.items import UserHistory
+from clairo_core.recommendation import RecommendationRequest
 from clairo_core.recommender import Recommender
+from service.items.ingestion import Ingestion
+from service.live_catalogue import LiveCatalogue
+from service.recommend.cache import Cache, InProcessCache
+from service.recommend.recommendations import ModelBatcher, ModelRequest, Recommendations
+from service.recommend.recommended import ENCODING, Recommended, decoded, encoded, size_in_memory
+from service.recommend.redis_cache import LayeredCache, RedisCache
+from service.replicas.redis_link import RedisLink
+from service.settings import Settings
+from service.store.store import Store
+from service.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
-class ServedItem:
-    """One item as pages and searches need it."""
+class SharedParts:
+    """Parts that all bundles served by one process share."""
 
-    item: Item
-    """Without its picture: the bundle has it, or, of a posted item, the store."""
-    has_picture: bool
-    is_posted: bool
-    """Whether its content is the store's: it was posted, or put over what the bundle has."""
-    missing_modalities: tuple[str, ...]
-    search_text: str
-    """Id, words and attributes, case folded."""
-    item_embedding: Float32[np.ndarray, "dim"] | None = field(default=None, compare=False)
-    """Of a posted item; the bundle has those of its own."""
-
-
-class Serving:
-    """The recommender that answers now, and the items by catalogue row."""
-
-    def __init__(self, bundle: Bundle, recommender: Recommender) -> None:
-        self.bundle = bundle
-        self.recommender = recommender
-        self.num_changes = 0
-        """Counts up whenever an item is added or replaced."""
-        self._items = [
-            _served_item(item, bundle.has_picture(row), bundle.missing_modalities(row), is_posted=False)
-            for row, item in enumerate(bundle.items)
-        ]
+    settings: Settings
+    store: Store
+    batcher: ModelBatcher
+    cache: Cache[Recommended]
+    """Its keys hold the bundle's id."""
+    metrics: Metrics
+    on_written: Callable[[], None] = lambda: None
+    """Called after the store has kept something new."""
 
     @property
-    def bundle_id(self) -> str:
-        """The bundle's id."""
-        return self.bundle.manifest.bundle_id
+    def full_batch(self) -> int:
+        """Number of requests in a full batch."""
+        return min(self.settings.max_batch_size, self.settings.max_queue_depth)
 
-    @property
-    def catalogue_version(self) -> int:
-        """The version of the catalogue that the recommender answers from."""
-        return self.recommender.catalogue.version
 
-    @property
-    def items(self) -> Sequence[ServedItem]:
-        """Every item by catalogue row, retired ones included."""
-        return self._items
+@dataclass(frozen=True, slots=True)
+class ServedBundle:
+    """A bundle ready to answer."""
 
-    @property
-    def num_posted_items(self) -> int:
-        """Items that were posted, those retired included."""
-        return len(self._items) - len(self.bundle.items)
+    live: LiveCatalogue
+    ingestion: Ingestion
+    recommendations: Recommendations
 
-    def swap(
-        self,
-        recommender: Recommender,
-        new_items: Sequence[ServedItem],
-        changed_items: Mapping[int, ServedItem] | None = None,
-    ) -> None:
-        """Answer with `recommender` from now on.
-
-        Args:
-            recommender: over a later version of the same catalogue.
-            new_items: the last rows of its catalogue.
-            changed_items: by row, those whose content is another from now on.
-        """
-        self._items.extend(new_items)
-        for row, item in (changed_items or {}).items():
-            self._items[row] = item
-        self.num_changes += 1
-        self.recommender = recommender
-
-    def become(self, other: "Serving") -> None:
-        """Serve from now on what `other` does, bundle and posted items alike; `other` is used no more."""
-        self.bundle, self.recommender, self._items = other.bundle, other.recommender, other._items
-        self.num_changes += 1
-
-    def row_of(self, item_id: str) -> int:
-        """An item's row in the catalogue, retired or not.
+    async def take_over(self, candidate: "ServedBundle") -> None:
+        """Serve the candidate's bundle from now on; items posted meanwhile come along. Discard `candidate` then.
 
         Raises:
-            UnknownItemError: the catalogue has never had it.
+            StoreError: the store cannot be read; the bundle stays.
         """
-        row = self.recommender.catalogue.find_row(item_id)
-        if row is None:
-            raise UnknownItemError(
-                f"item {item_id!r} is neither in bundle {self.bundle_id} nor was it posted; POST it to /items first"
-            )
-        return row
-
-    def with_content(self, row: int, item: Item, has_picture: bool) -> ServedItem:
-        """What the item in this row is once its content is this; its features, and what they missed, stay."""
-        return replace(
-            self._items[row], item=item, has_picture=has_picture, is_posted=True, search_text=_search_text(item)
-        )
-
-    def find(self, item_id: str) -> ServedItem:
-        """An item, retired or not.
-
-        Raises:
-            UnknownItemError: the catalogue has never had it.
-        """
-        return self._items[self.row_of(item_id)]
-
-    def page(self, words: str, before_row: int | None, limit: int) -> tuple[list[ServedItem], int | None]:
-        """Items that hold every one of `words`, newest first, retired ones left out.
-
-        Args:
-            words: looked for in id, texts and attributes, upper and lower case alike; empty finds all.
-            before_row: only items of lower rows; None begins at the newest.
-            limit: how many items at most.
-
-        Returns:
-            The items, and the `before_row` that goes on after them; None at the end.
-        """
-        wanted = words.casefold().split()
-        # Runs in a thread: what is served may be swapped meanwhile.
-        items, is_retired = self._items, self.recommender.catalogue.is_retired
-        num_rows = min(len(items), len(is_retired))
-        newest = num_rows if before_row is None else min(before_row, num_rows)
-        found: list[ServedItem] = []
-        for row in range(newest - 1, -1, -1):
-            candidate = items[row]
-            if is_retired[row] or not all(word in candidate.search_text for word in wanted):
-                continue
-            if len(found) == limit:
-                return found, row + 1
-            found.append(candidate)
-        return found, None
+        await self.ingestion.take_over(candidate.ingestion)
+        self.recommendations.item_table.become(candidate.recommendations.item_table)
 
 
-def posted_item(
-    item: Item,
-    has_picture: bool,
-    missing_modalities: tuple[str, ...],
-    item_embedding: Float32[np.ndarray, "dim"] | None = None,
-) -> ServedItem:
-    """A posted item as it is served."""
-    served = _served_item(item, has_picture, missing_modalities, is_posted=True)
-    return replace(served, item_embedding=item_embedding)
+async def serve_bundle(bundle: Bundle, shared: SharedParts, *, num_warm_up: int) -> ServedBundle:
+    """Load the weights, build the trie, carry posted items into the catalogue, and warm up.
+
+    `num_warm_up` requests are answered at once: a full batch before clients come, one beside a serving bundle.
+
+    Raises:
+        GeneratorError: the weights do not fit, or the device does not exist.
+        StoreError: the store cannot be read.
+    """
+    settings = shared.settings
+    recommender = await asyncio.to_thread(
+        bundle.recommender,
+        settings.device,
+        num_views=settings.num_views,
+        num_beams=settings.num_beams,
+        dtype=settings.dtype,
+        cuda_graphs=settings.cuda_graphs,
+    )
+    live = LiveCatalogue(bundle, recommender)
+    ingestion = Ingestion(
+        live,
+        shared.store,
+        max_queue_depth=settings.max_queue_depth,
+        metrics=shared.metrics,
+        on_written=shared.on_written,
+    )
+    recommendations = Recommendations(
+        live,
+        shared.batcher,
+        shared.cache,
+        deadline_seconds=settings.request_deadline_seconds,
+        exploration_temperature=settings.exploration_temperature,
+        metrics=shared.metrics,
+    )
+    await ingestion.catch_up()
+    await recommendations.item_table.current()
+    await _warm_up(live.recommender, shared.batcher, num_warm_up)
+    return ServedBundle(live, ingestion, recommendations)
 
 
-def _served_item(item: Item, has_picture: bool, missing_modalities: tuple[str, ...], *, is_posted: bool) -> ServedItem:
-    return ServedItem(item, has_picture, is_posted, missing_modalities, _search_text(item))
+async def _warm_up(recommender: Recommender, batcher: ModelBatcher, num_requests: int) -> None:
+    """Recommend alone, then in a batch: the first client does not wait for compiling and first allocations.
+
+    The batcher also measures how long a request takes.
+    """
+    history = UserHistory(recommender.catalogue.item_ids[: recommender.max_history_items])
+    request = ModelRequest(recommender, RecommendationRequest(history=history, limit=1))
+    # The batcher refuses some of them where one batch takes most of the deadline.
+    alone = await asyncio.gather(batcher.submit(request), return_exceptions=True)
+    others = await asyncio.gather(*(batcher.submit(request) for _ in range(num_requests)), return_exceptions=True)
+    failures = [outcome for outcome in (*alone, *others) if isinstance(outcome, BaseException)]
+    if len(failures) == 1 + num_requests:
+        raise failures[0]
 
 
-def _search_text(item: Item) -> str:
-    return "\n".join([item.item_id, *item.texts.values(), *item.attributes.values()]).casefold()
+def open_cache(settings: Settings, redis: RedisLink | None) -> Cache[Recommended]:
+    """Answers in this process's memory, and in Redis where there is one."""
+    near: InProcessCache[Recommended] = InProcessCache(
+        settings.cache_max_entries,
+        size_of=size_in_memory,
+        max_bytes=settings.cache_max_mib * 1024 * 1024,
+        ttl_seconds=settings.cache_ttl_seconds,
+    )
+    if redis is None:
+        return near
+    # Answers also depend on these, which no key holds: release, shop, views and beams.
+    views_and_beams = f"{settings.num_views}x{settings.num_beams}"
+    prefix = f"clairo:{version('clairo')}:{settings.namespace}:{views_and_beams}:answer-{ENCODING}:"
+    far = RedisCache(redis, prefix, ttl_seconds=settings.cache_ttl_seconds, encode=encoded, decode=decoded)
+    return LayeredCache(near, far)

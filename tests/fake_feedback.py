@@ -17,12 +17,12 @@ class Kept:
 
 
 class FakeFeedback:
-    """`FeedbackEvents` in a list."""
+    """A `FeedbackLog` in a list."""
 
     def __init__(self) -> None:
         self.kept: list[Kept] = []
 
-    def tell(self, event_type: str, recommendation_id: str | None) -> None:
+    def add(self, event_type: str, recommendation_id: str | None) -> None:
         self.kept.append(Kept(len(self.kept) + 1, Event(event_type, recommendation_id)))
 
     async def events_after(self, sequence: int, limit: int) -> Sequence[Kept]:

@@ -99,7 +99,7 @@ async def measure_parts(bundle: Bundle, items: Sequence[Item], data_dir: Path) -
     settings = Settings(bundle=bundle.folder, data_dir=data_dir, device="cpu", num_views=1, num_beams=10)
     space = FeatureSpace(bundle.vocabulary.category_names, bundle.vocabulary.category_sizes)
     async with open_parts(settings, bundle) as parts:
-        recommender = parts.serving.recommender
+        recommender = parts.served.live.recommender
         tokenizer = recommender.tokenizer
         half = len(items) // 2
         for item in items[:half]:
@@ -121,15 +121,15 @@ async def measure_parts(bundle: Bundle, items: Sequence[Item], data_dir: Path) -
                 return before.with_catalogue(catalogue, item_embedding[None])
 
             grown = watch.time("catalogue and trie", grow)
-            features = StoredFeatures(parts.serving.bundle_id, feature_set, item_embedding, ())
+            features = StoredFeatures(parts.served.live.bundle_id, feature_set, item_embedding, ())
             started = time.perf_counter()
             await parts.store.add_item(item, features)
             watch.seconds.setdefault("store", []).append(time.perf_counter() - started)
             recommender = grown  # type: ignore[assignment]
-        await parts.ingestion.catch_up()
+        await parts.served.ingestion.catch_up()
         for item in items[half:]:
             started = time.perf_counter()
-            await parts.ingestion.add_item(item)
+            await parts.served.ingestion.add_item(item)
             watch.seconds.setdefault("all parts", []).append(time.perf_counter() - started)
     return watch
 

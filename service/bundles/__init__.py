@@ -1,1 +1,1 @@
-"""Which bundle answers: the shelf, the swap, and experiments over two of them. Start at `swap.BundleSwap`."""
+"""Choose the bundle that answers: shelf, swap, experiments over two bundles. Start at `swap.BundleSwap`."""

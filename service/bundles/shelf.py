@@ -1,14 +1,13 @@
-"""Which bundles can be served, and whether one may take the place of another.
+"""List the bundles that can be served, and compare their metrics.
 
-A shelf is a folder of bundle folders and the bundle that the settings name. It is looked through anew each time, so
-what training puts there is there. Knows manifests and their metrics; knows nothing of how a bundle is swapped in.
+A shelf is a folder of bundle folders, and the bundle in the settings. Each look reads the folder again, so a bundle
+that training has just written is found.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from clairo_core.bundle.manifest import BundleManifest, read_manifest
 from clairo_core.errors import BundleError
@@ -19,55 +18,29 @@ DECIDING_METRIC = "ndcg@10"
 
 @dataclass(frozen=True, slots=True)
 class ShelvedBundle:
-    """A bundle that lies there, or a folder that ought to be one."""
+    """A bundle on the shelf, or a folder that cannot be read as one."""
 
     folder: Path
     manifest: BundleManifest | None
     problem: str | None
-    """Why it cannot be served, as far as its manifest tells; its files are checked when it is activated."""
-
-
-class BundleActivation(Protocol):
-    """A bundle began to be served."""
-
-    @property
-    def bundle_id(self) -> str:
-        """Which one."""
-
-    @property
-    def activated_at(self) -> datetime:
-        """When."""
-
-
-class ActivationLog(Protocol):
-    """Remembers which bundle is to be served, for after a restart and for the other processes."""
-
-    async def record_bundle_activation(self, bundle_id: str, path: str, metrics: Mapping[str, float]) -> None:
-        """Keep for good that a bundle is served from now on.
-
-        Raises:
-            StoreError: nothing was written.
-        """
-
-    async def bundle_activations(self) -> Sequence[BundleActivation]:
-        """Every activation, oldest first: the last one is of the bundle that is to be served."""
+    """Why its manifest cannot be read; activation verifies the other files."""
 
 
 class BundleShelf:
-    """The bundles below `folder`, if it is given, and the one at `configured`."""
+    """The bundles in `folder`, if given, and the one at `configured`."""
 
     def __init__(self, configured: Path, folder: Path | None) -> None:
         self._configured = configured
         self._folder = folder
 
     def bundles(self) -> list[ShelvedBundle]:
-        """Each bundle once, by folder name; those that cannot be read say why."""
+        """Each bundle once, by folder name, with the reason if it cannot be read."""
         found: dict[str, ShelvedBundle] = {}
         for folder in self._folders():
             try:
                 shelved = ShelvedBundle(folder, read_manifest(folder), None)
             except BundleError as error:
-                # Without the path: whoever may list bundles need not know where this machine keeps them.
+                # Without the path, which clients that list bundles need not learn.
                 shelved = ShelvedBundle(folder, None, str(error).replace(str(folder), folder.name))
             found.setdefault(shelved.manifest.bundle_id if shelved.manifest else f"/{folder}", shelved)
         return list(found.values())
@@ -76,24 +49,24 @@ class BundleShelf:
         """The bundle of this id.
 
         Raises:
-            UnknownBundleError: none has it.
+            UnknownBundleError: no bundle has it.
         """
         bundles = self.bundles()
         for shelved in bundles:
             if shelved.manifest is not None and shelved.manifest.bundle_id == bundle_id:
                 return shelved
         known = ", ".join(sorted(shelved.manifest.bundle_id for shelved in bundles if shelved.manifest)) or "none"
-        raise UnknownBundleError(f"no bundle {bundle_id!r} can be served; there is {known}; copy it to bundles_dir")
+        raise UnknownBundleError(f"bundle {bundle_id!r} not found, only {known}; copy it to bundles_dir")
 
     def _folders(self) -> Iterator[Path]:
         if self._folder is not None and self._folder.is_dir():
-            # A name that begins with a dot is a bundle being written, or one set aside.
+            # A name with a leading dot is a bundle being written, or one set aside.
             yield from sorted(path for path in self._folder.iterdir() if path.is_dir() and path.name[0] != ".")
         yield self._configured
 
 
 def deciding_metric(metrics: Mapping[str, Any]) -> float | None:
-    """NDCG@10 as the bundle's evaluation measured it, the bundle's own row first; None if it did not.
+    """NDCG@10 in the bundle's evaluation, where the bundle's own row is the first; None if not measured.
 
     >>> deciding_metric({"evaluation": {"rows": [{"metrics": [{"name": "ndcg@10", "value": 0.25}]}]}})
     0.25
@@ -111,9 +84,9 @@ def deciding_metric(metrics: Mapping[str, Any]) -> float | None:
 
 
 def measured_together(metrics: Mapping[str, Any], serving_bundle_id: str) -> tuple[float, float] | None:
-    """NDCG@10 of the serving bundle and of this one, as retraining measured both on the newest interactions.
+    """NDCG@10 of the served bundle and of this one, as retraining measured both on the newest interactions.
 
-    None if it did not, or against another bundle.
+    None if not measured, or measured against another bundle.
 
     >>> measured_together({"against_serving": {
     ...     "serving_bundle_id": "old", "serving_ndcg_at_10": 0.2, "ndcg_at_10": 0.25}}, "old")
@@ -132,12 +105,12 @@ def measured_together(metrics: Mapping[str, Any], serving_bundle_id: str) -> tup
 
 
 def check_not_worse(candidate: BundleManifest, serving: BundleManifest) -> None:
-    """Refuse a bundle that would be a step back.
+    """Refuse a bundle that measured worse.
 
-    What retraining measured of both on the same interactions counts; else each bundle's own evaluation.
+    Retraining's measurement of both bundles on the same interactions decides, else each bundle's own evaluation.
 
     Raises:
-        WorseBundleError: its NDCG@10 is lower, or it has none to compare.
+        WorseBundleError: its NDCG@10 is lower, or missing.
     """
     serving_value, value = measured_together(candidate.metrics, serving.bundle_id) or (
         deciding_metric(serving.metrics),
@@ -145,8 +118,8 @@ def check_not_worse(candidate: BundleManifest, serving: BundleManifest) -> None:
     )
     if serving_value is None or (value is not None and value >= serving_value):
         return
-    told = "no measured" if value is None else f"{value:.4f}"
+    measured = "no measured" if value is None else f"{value:.4f}"
     raise WorseBundleError(
-        f"bundle {candidate.bundle_id} has {told} {DECIDING_METRIC}, bundle {serving.bundle_id}, which is served, has "
-        f"{serving_value:.4f}; say allow_worse=true if that is wanted"
+        f"bundle {candidate.bundle_id} has {measured} {DECIDING_METRIC}, the served bundle {serving.bundle_id} has "
+        f"{serving_value:.4f}; activate with allow_worse=true to serve it all the same"
     )

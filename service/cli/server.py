@@ -43,8 +43,8 @@ def serve_alone(
             failures.append(outcome)
             server.should_exit = True
         else:
-            num_items = outcome.serving.recommender.catalogue.num_live
-            tell(f"CLAIRO serves {num_items} items of bundle {outcome.serving.bundle_id}.")
+            num_items = outcome.served.live.recommender.catalogue.num_live
+            tell(f"CLAIRO serves {num_items} items of bundle {outcome.served.live.bundle_id}.")
 
     web_app = create_app(settings, on_started=on_started, metrics=Metrics(shared_folder), is_replacement=is_replacement)
     server = _DrainingServer(

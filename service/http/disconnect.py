@@ -1,7 +1,7 @@
-"""Stop working on an answer when the client that asked for it has gone.
+"""Cancel the work on an answer when its client disconnects.
 
-Knows ASGI messages; knows nothing of what is being worked on. The server says once, and only to who listens, that a
-client has gone; frameworks listen while they stream an answer, not while it is being made.
+The server sends one disconnect message per client. Frameworks receive it while they stream an answer, not while it is
+computed.
 """
 
 import asyncio
@@ -15,10 +15,10 @@ Answer = TypeVar("Answer")
 
 
 async def unless_disconnected(request: Request, work: Coroutine[Any, Any, Answer]) -> Answer:
-    """What `work` returns or raises; its body must have been read.
+    """Return or raise the outcome of `work`; call it after the body was read.
 
     Raises:
-        ClientDisconnect: the client went first, and `work` was cancelled.
+        ClientDisconnect: the client left first, and `work` was cancelled.
     """
     working = asyncio.create_task(work)
     listening = asyncio.create_task(_disconnected(request))

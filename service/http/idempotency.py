@@ -1,7 +1,6 @@
-"""Answer a call that names an Idempotency-Key once, and every repetition of it with the same answer.
+"""Run a call with an Idempotency-Key once, and answer each repetition with the same answer.
 
-Knows keys, digests and answers; knows nothing of what calls do. A call that fails leaves no record, unless it may have
-done its work all the same.
+Independent of what calls do. A failed call leaves no record, unless its work may have been done.
 """
 
 import asyncio
@@ -26,25 +25,25 @@ PARAMETER = {
     "in": "header",
     "required": False,
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
-    "description": "Any text of your own, one a call. For a day, the same key and body get the same answer, and the "
-    "call is not run again; another body under the same key is a 422.",
+    "description": "Any text, unique per call. For a day, the same key and body get the same answer without a second "
+    "run; the same key with another body is a 422.",
 }
 
 Work = Callable[[bool], Awaitable[Response]]
 
 
 class AnsweredOnce:
-    """Runs calls, or sends again what they were answered with."""
+    """Runs calls, or repeats their answers."""
 
     def __init__(self, store: IdempotencyStore) -> None:
         self._store = store
         self._running: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def answer(self, request: Request, call: str, body_digest: str, work: Work) -> Response:
-        """What `work` answers, or answered before; it is told whether an earlier attempt may have done its work.
+        """Answer with `work(is_retry)`, or with its earlier answer; a retry follows an attempt that may have succeeded.
 
         Raises:
-            InvalidBodyError: the header is no key.
+            InvalidBodyError: the header is not a valid key.
             IdempotencyKeyReusedError: the key came with another body before.
             StoreError: the key cannot be looked up.
         """
@@ -63,7 +62,7 @@ class AnsweredOnce:
             try:
                 answer = await work(claim.is_retry)
             except ClairoError as error:
-                # Of a database that breaks at the commit, nobody can say whether it was made.
+                # If the database fails at the commit, the commit may have been made.
                 if not claim.is_retry and not isinstance(error, StoreError):
                     await self._store.release(call, key)
                 raise
@@ -72,10 +71,10 @@ class AnsweredOnce:
             return answer
 
 
-def digest_of(*parts: str) -> str:
-    """SHA-256 over texts, and over where one ends and the next begins."""
+def digest_of_texts(*texts: str) -> str:
+    """SHA-256 over texts and their boundaries."""
     digest = hashlib.sha256()
-    for part in parts:
-        encoded = part.encode("utf-8", errors="surrogatepass")
+    for text in texts:
+        encoded = text.encode("utf-8", errors="surrogatepass")
         digest.update(len(encoded).to_bytes(8, "big") + encoded)
     return digest.hexdigest()

@@ -1,7 +1,6 @@
 """Time every request and give it a span, by its route's template and its status.
 
-Pure ASGI, outside of everything else in the app, so that an answer given before any route was reached is counted
-too. Knows nothing of what routes do.
+Pure ASGI, outermost in the app: answers given before any route was reached count too.
 """
 
 import time
@@ -14,7 +13,7 @@ from service.telemetry.tracing import finish_request_span, request_span
 
 NO_ROUTE = "none"
 CLIENT_WENT = 499
-"""Of a request whose client left before an answer began; nginx's number for it."""
+"""Status of a request whose client left before an answer began, as in nginx."""
 
 
 class Observation:
@@ -25,7 +24,7 @@ class Observation:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass an HTTP request on, observed; anything else as it is."""
+        """Observe an HTTP request; pass anything else on unchanged."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

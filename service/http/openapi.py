@@ -1,7 +1,4 @@
-"""Say in the OpenAPI document how errors look: which statuses a call has, each as problem+json.
-
-Knows the document's format; knows nothing of what calls do.
-"""
+"""Document errors in OpenAPI: the statuses of each call, as problem+json."""
 
 from typing import Any
 
@@ -12,22 +9,22 @@ from service.keys.authentication import describe_keys
 from service.schemas.items import Problem
 
 MEANINGS = {
-    400: "The body or the request cannot be parsed.",
-    401: "No API key, or one that is not valid here.",
-    403: "The API key has not the scope that the call needs.",
-    404: "There is no such thing.",
-    409: "It conflicts with what is there.",
-    413: "The body, a picture or a text is too large.",
-    415: "Not a content type or picture that is read here.",
-    422: "Understood, but a field is wrong.",
-    429: "Too many requests wait already; Retry-After says when to come back.",
-    503: "Not ready, or the store cannot be used now.",
+    400: "Malformed body or request.",
+    401: "API key missing or invalid.",
+    403: "The API key lacks the required scope.",
+    404: "Not found.",
+    409: "Conflict with the current state.",
+    413: "Body, picture or text too large.",
+    415: "Unsupported content type, or unreadable picture.",
+    422: "Invalid fields.",
+    429: "Too many requests; Retry-After gives the seconds to wait.",
+    503: "Service not ready, or store unavailable.",
     504: "No answer within the deadline.",
 }
 
 
 def problem_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a call that can end in these statuses."""
+    """OpenAPI `responses` of a call that can end in these statuses."""
     schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
     return {
         status: {"description": MEANINGS[status], "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses
@@ -35,7 +32,7 @@ def problem_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def describe_problems(app: FastAPI) -> None:
-    """Add the problem document's schema to what `app.openapi()` gives."""
+    """Add the problem document's schema to `app.openapi()`."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -53,7 +50,7 @@ def describe_problems(app: FastAPI) -> None:
 
 
 def _forget_framework_errors(document: dict[str, Any]) -> None:
-    """Take out the 422 that the framework declares in a shape of its own wherever a call does not say 422 itself."""
+    """Remove the 422 that the framework declares, in another shape, for calls that do not declare one themselves."""
     for name in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(name, None)
     for operations in document["paths"].values():

@@ -1,7 +1,6 @@
-"""Turn every error into an RFC 9457 answer, `application/problem+json`; the framework's own included.
+"""Turn every error, the framework's own included, into an RFC 9457 answer: `application/problem+json`.
 
-Knows status codes, titles and error classes; knows nothing of what raised them. A client never sees a traceback,
-and nothing it sends may end here as a 500: that status means that we are at fault.
+A client never gets a traceback, and nothing it sends may end as a 500, which means that we are at fault.
 
 Source: RFC 9457, "Problem Details for HTTP APIs". We add `request_id` and, for fields, `errors: [{loc, msg}]`.
 """
@@ -28,49 +27,71 @@ MEDIA_TYPE = "application/problem+json"
 MAX_REPORTED_FIELDS = 20
 MAX_FIELD_NAME_CHARACTERS = 100
 RETRY_AFTER_SECONDS = 1
-STORE_DETAIL = "the store cannot be used now; the service's log has more under this request_id"
+STORE_DETAIL = "the store is unavailable; the service's log has the reason under this request_id"
 
 
 class ProblemKind(NamedTuple):
-    """What a class of errors looks like to a client."""
+    """A class of errors as clients get it."""
 
     status: int
     name: str
     title: str
 
 
-# The first class that an error is an instance of counts, so a class stands above those it derives from.
+UNUSABLE_BUNDLE = ProblemKind(409, "unusable-bundle", "Bundle cannot be used")
+
+# The first class that an error is an instance of decides, so subclasses stand above their bases.
 KINDS: Mapping[type[core.ClairoError], ProblemKind] = {
-    service.MalformedBodyError: ProblemKind(400, "malformed-body", "The body cannot be parsed"),
-    service.PictureUrlError: ProblemKind(422, "picture-url", "The picture at this url cannot be taken"),
-    service.InvalidBodyError: ProblemKind(422, "invalid-fields", "Some fields are wrong"),
-    service.UnsupportedBodyError: ProblemKind(415, "unsupported-body", "This content type is not taken here"),
-    core.UnreadablePictureError: ProblemKind(415, "unreadable-picture", "Not a picture that CLAIRO reads"),
-    core.ContentTooLargeError: ProblemKind(413, "content-too-large", "A picture or body is too large"),
-    core.ContentError: ProblemKind(422, "unusable-content", "The item's content cannot be used"),
-    core.UnknownItemError: ProblemKind(404, "unknown-item", "There is no such item"),
-    service.NoPictureError: ProblemKind(404, "no-picture", "The item has no picture"),
-    service.NoKeyError: ProblemKind(401, "no-key", "An API key is needed"),
-    service.MissingScopeError: ProblemKind(403, "missing-scope", "The key may not do this"),
-    service.KeyRateError: ProblemKind(429, "key-rate", "The key has made too many calls"),
-    service.UnknownJobError: ProblemKind(404, "unknown-job", "There is no such job"),
-    service.IdempotencyKeyReusedError: ProblemKind(422, "idempotency-key-reused", "The key came with another body"),
-    core.DuplicateItemError: ProblemKind(409, "item-exists", "An item of this id exists already"),
-    service.NoEmbeddingsError: ProblemKind(409, "no-embeddings", "This bundle cannot compare items"),
-    service.CannotIngestError: ProblemKind(409, "cannot-ingest", "This bundle cannot take new items"),
-    core.FeatureSpaceFullError: ProblemKind(409, "feature-space-full", "No feature set is left"),
-    service.UnknownBundleError: ProblemKind(404, "unknown-bundle", "There is no such bundle"),
-    service.WorseBundleError: ProblemKind(409, "worse-bundle", "The bundle measured worse than the serving one"),
-    service.SwapInProgressError: ProblemKind(409, "activation-in-progress", "Another bundle is being activated"),
-    core.NewerBundleError: ProblemKind(409, "newer-bundle", "The bundle was written by a newer CLAIRO"),
-    core.BundleDigestError: ProblemKind(409, "damaged-bundle", "The bundle's files are not those that were written"),
-    core.BundleError: ProblemKind(409, "unusable-bundle", "The bundle cannot be served"),
-    core.GeneratorError: ProblemKind(409, "unusable-bundle", "The bundle cannot be served"),
-    service.OverloadedError: ProblemKind(429, "overloaded", "Too many requests wait already"),
-    service.NotReadyError: ProblemKind(503, "not-ready", "The service is not ready"),
-    service.StoreError: ProblemKind(503, "store-unavailable", "The store cannot be used now"),
-    service.DeadlineExceededError: ProblemKind(504, "deadline-exceeded", "The answer took too long"),
+    service.MalformedBodyError: ProblemKind(400, "malformed-body", "Malformed body"),
+    service.PictureUrlError: ProblemKind(422, "picture-url", "Picture cannot be fetched from this url"),
+    service.InvalidBodyError: ProblemKind(422, "invalid-fields", "Invalid fields"),
+    core.ItemFilterError: ProblemKind(422, "invalid-fields", "Invalid fields"),
+    service.UnsupportedBodyError: ProblemKind(415, "unsupported-body", "Unsupported content type"),
+    core.UnreadablePictureError: ProblemKind(415, "unreadable-picture", "Unreadable picture"),
+    core.ContentTooLargeError: ProblemKind(413, "content-too-large", "Picture, text or body too large"),
+    core.ContentError: ProblemKind(422, "unusable-content", "Item content cannot be used"),
+    core.UnknownItemError: ProblemKind(404, "unknown-item", "Item not found"),
+    service.NoPictureError: ProblemKind(404, "no-picture", "Item has no picture"),
+    service.NoKeyError: ProblemKind(401, "no-key", "API key missing or invalid"),
+    service.MissingScopeError: ProblemKind(403, "missing-scope", "API key lacks the required scope"),
+    service.KeyRateError: ProblemKind(429, "key-rate", "API key exceeded its rate limit"),
+    service.UnknownJobError: ProblemKind(404, "unknown-job", "Job not found"),
+    service.IdempotencyKeyReusedError: ProblemKind(
+        422, "idempotency-key-reused", "Idempotency-Key reused with another body"
+    ),
+    core.DuplicateItemError: ProblemKind(409, "item-exists", "Item already exists"),
+    service.NoEmbeddingsError: ProblemKind(409, "no-embeddings", "Bundle has no item embeddings"),
+    service.CannotIngestError: ProblemKind(409, "cannot-ingest", "Bundle has no encoders for new items"),
+    core.FeatureSpaceFullError: ProblemKind(409, "feature-space-full", "No free feature set left"),
+    service.UnknownBundleError: ProblemKind(404, "unknown-bundle", "Bundle not found"),
+    service.WorseBundleError: ProblemKind(409, "worse-bundle", "Bundle measured worse than the served one"),
+    service.SwapInProgressError: ProblemKind(409, "activation-in-progress", "Another activation is in progress"),
+    core.NewerBundleError: ProblemKind(409, "newer-bundle", "Bundle was written by a newer CLAIRO"),
+    core.BundleDigestError: ProblemKind(409, "damaged-bundle", "Bundle is damaged"),
+    core.BundleError: UNUSABLE_BUNDLE,
+    # A part of a bundle: damaged, of another bundle, or without its library. Activation meets them, and ingestion.
+    core.CatalogueError: UNUSABLE_BUNDLE,
+    core.EncoderError: UNUSABLE_BUNDLE,
+    core.FeatureSetError: UNUSABLE_BUNDLE,
+    core.FusionError: UNUSABLE_BUNDLE,
+    core.GeneratorError: UNUSABLE_BUNDLE,
+    core.QuantizerError: UNUSABLE_BUNDLE,
+    core.RankingError: UNUSABLE_BUNDLE,
+    core.VocabularyError: UNUSABLE_BUNDLE,
+    service.OverloadedError: ProblemKind(429, "overloaded", "Too many waiting requests"),
+    service.NotReadyError: ProblemKind(503, "not-ready", "Service is not ready"),
+    service.StoreError: ProblemKind(503, "store-unavailable", "Store is unavailable"),
+    service.DeadlineExceededError: ProblemKind(504, "deadline-exceeded", "Deadline exceeded"),
 }
+
+NEVER_ANSWERED: Mapping[type[core.ClairoError], str] = {
+    core.SettingsError: "settings are read before the service listens",
+    core.DatasetError: "only training reads tables",
+    core.TrainingError: "only training trains",
+    service.ExportError: "only `clairo-serve export` writes tables",
+    service.ServiceError: "a base class; each subclass has its own kind",
+}
+"""Classes without a kind, and why no client meets them: one that is answered all the same is our fault, a 500."""
 
 
 def install_problem_handlers(app: FastAPI) -> None:
@@ -80,7 +101,7 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _answer_framework_error)
 
 
-def problem_response(  # one argument a member of the document
+def problem_response(
     *,
     status: int,
     name: str = "",
@@ -91,7 +112,7 @@ def problem_response(  # one argument a member of the document
     errors: Sequence[Mapping[str, object]] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """One problem document as an answer; an empty `name` means that the status says it all (`about:blank`)."""
+    """Answer with one problem document; without a `name` its type is `about:blank` and the status explains it."""
     document: dict[str, object] = {
         "type": f"urn:clairo:problem:{name}" if name else "about:blank",
         "title": title or HTTPStatus(status).phrase,
@@ -102,18 +123,18 @@ def problem_response(  # one argument a member of the document
     }
     if errors:
         document["errors"] = list(errors)
-    # A lone surrogate, which JSON can carry and UTF-8 cannot, comes back as the escape it came as.
+    # JSON can carry a lone surrogate, UTF-8 cannot: it goes back as the escape it came as.
     body = json.dumps(document, ensure_ascii=False).encode("utf-8", errors="backslashreplace")
     return Response(body, status_code=status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
 
 def problem_of_error(error: core.ClairoError, kind: ProblemKind, instance: str, request_id: str) -> Response:
-    """The answer to an error of this kind."""
+    """Answer an error of this kind."""
     return problem_response(
         status=kind.status,
         name=kind.name,
         title=kind.title,
-        # What a database says names files and statements: that is for the log alone.
+        # Database errors name files and statements: for the log only.
         detail=STORE_DETAIL if isinstance(error, service.StoreError) else str(error),
         instance=instance,
         request_id=request_id,
@@ -123,7 +144,7 @@ def problem_of_error(error: core.ClairoError, kind: ProblemKind, instance: str, 
 
 
 def problem_document(error: core.ClairoError, instance: str, request_id: str) -> dict[str, object]:
-    """What one error among other answers is said with: the document that it would have been answered with alone."""
+    """The document that an error would be answered with, for an error among other answers."""
     kind = kind_of(error)
     if kind is None:
         raise error
@@ -132,12 +153,12 @@ def problem_document(error: core.ClairoError, instance: str, request_id: str) ->
 
 
 def kind_of(error: core.ClairoError) -> ProblemKind | None:
-    """How an error is answered; None for one that no client can cause."""
+    """The kind of an error; None for one of `NEVER_ANSWERED`."""
     return next((kind for error_class, kind in KINDS.items() if isinstance(error, error_class)), None)
 
 
 def readable_errors(errors: Sequence[Any]) -> list[dict[str, object]]:
-    """Pydantic's errors as `{loc, msg}`, the first few of them; what the client sent is not sent back."""
+    """The first few of Pydantic's errors as `{loc, msg}`, without the input that caused them."""
     return [
         {
             "loc": [part if isinstance(part, int) else str(part)[:MAX_FIELD_NAME_CHARACTERS] for part in error["loc"]],
@@ -154,7 +175,7 @@ async def _answer_clairo_error(request: Request, error: Exception) -> Response:
 
 
 def answer_to(error: core.ClairoError, scope: Scope) -> Response:
-    """The answer to an error, in a handler or in middleware; one that no client can cause is raised again."""
+    """Answer an error, in a handler or in middleware; one without a kind is raised again."""
     kind = kind_of(error)
     if kind is None:
         raise error
@@ -196,8 +217,8 @@ async def _answer_framework_error(request: Request, error: Exception) -> Respons
         raise error
     path = request.url.path
     details = {
-        404: f"there is nothing at {path}; /openapi.json lists every call",
-        405: f"{path} does not take {request.method}; the Allow header says what it takes",
+        404: f"nothing at {path}; /openapi.json lists every call",
+        405: f"{path} does not allow {request.method}; the Allow header lists the methods it allows",
     }
     headers = dict(error.headers or {})
     if methods := "Allow" in headers and _methods_at(request):
@@ -216,9 +237,9 @@ async def _answer_framework_error(request: Request, error: Exception) -> Respons
 
 
 def _methods_at(request: Request) -> list[str]:
-    """What is taken at a path, where the framework names only what the first route that fits it takes.
+    """Methods allowed at a path by all its routes, since the framework names those of the first one only.
 
-    Empty within a mounted folder, which has named all.
+    Empty within a mounted folder, which names all of its own.
     """
     return [
         method

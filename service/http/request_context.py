@@ -1,7 +1,7 @@
-"""Wrap every request: give it an id, bound its body, put security headers on its answer, write one log line.
+"""Give every request an id, bound its body, set security headers on its answer, and log one line.
 
-Pure ASGI, outermost in the app, so that it sees what the framework itself answers and can turn an error that
-nobody foresaw into a problem document. Knows nothing of routes beyond the limits it is given.
+Pure ASGI, around everything but `Observation`: answers of the framework itself pass through here, and an unforeseen
+error becomes a problem document that `Observation` can count.
 """
 
 import logging
@@ -25,7 +25,7 @@ MAX_LENGTH_DIGITS = 20
 REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 SECURITY_HEADERS = {
-    # The page is one file of each kind from this host; blob: is the preview of a picture about to be posted.
+    # The playground loads its files from this host; blob: is the preview of a picture before it is posted.
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; base-uri 'none'; object-src 'none'; "
     "form-action 'self'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -39,22 +39,22 @@ ProblemAnswer = Callable[..., Response]
 
 
 class BodyTooLargeError(HTTPException):
-    """More bytes came, or were announced, than the call takes.
+    """The body is, or is announced as, larger than the call accepts.
 
-    An HTTPException because that is the one error the framework passes on from the reading of a body as it is.
+    An HTTPException: the framework passes no other error on unchanged while it reads a body.
     """
 
     def __init__(self, path: str, limit: int) -> None:
-        super().__init__(413, f"the body is larger than the {limit} bytes that {path} takes; send less")
+        super().__init__(413, f"the body exceeds the {limit} bytes that {path} accepts; send less")
 
 
 def request_id_of(scope: Scope) -> str:
-    """The id that `RequestContext` gave this request."""
+    """The request's id, set by `RequestContext`."""
     return str(scope["state"]["request_id"])
 
 
 class RequestContext:
-    """ASGI middleware; `max_body_bytes(path)` says how large a body may be, `answer` writes a problem document."""
+    """ASGI middleware; `max_body_bytes(path)` bounds the body, `answer` builds a problem document."""
 
     def __init__(self, app: ASGIApp, *, max_body_bytes: Callable[[str], int], answer: ProblemAnswer) -> None:
         self._app = app
@@ -62,7 +62,7 @@ class RequestContext:
         self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass an HTTP request on, wrapped; anything else as it is."""
+        """Wrap an HTTP request; pass anything else on unchanged."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -71,7 +71,7 @@ class RequestContext:
         sent_id = headers.get(REQUEST_ID_HEADER, "")
         request_id = sent_id if REQUEST_ID_PATTERN.fullmatch(sent_id) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
-        # Of this request's task alone: every line logged on its behalf carries the id.
+        # A context variable of this request's task: each of its log lines carries the id.
         REQUEST_ID.set(request_id)
         status: int | None = None
 
@@ -84,7 +84,7 @@ class RequestContext:
                 for name, value in SECURITY_HEADERS.items():
                     answer_headers.setdefault(name, value)
                 if "json" in answer_headers.get("content-type", ""):
-                    # Somebody's history, or what came of it: no proxy keeps it.
+                    # A user's history or recommendations: no proxy may keep them.
                     answer_headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
@@ -97,7 +97,7 @@ class RequestContext:
                 return
             await self._app(scope, bounded_receive(receive, scope["path"], limit), send_with_headers)
         except ClientDisconnect:
-            # Nobody is there to be answered; the line below says so by having no status.
+            # The client is gone; the line below has no status.
             pass
         except Exception:
             logger.exception("request %s failed: %s %r", request_id, scope["method"], scope["path"])
@@ -119,7 +119,7 @@ class RequestContext:
         return self._answer(
             status=413,
             name="content-too-large",
-            title="A picture or body is too large",
+            title="Picture, text or body too large",
             detail=BodyTooLargeError(scope["path"], limit).detail,
             instance=scope["path"],
             request_id=request_id_of(scope),
@@ -129,15 +129,15 @@ class RequestContext:
         return self._answer(
             status=500,
             name="internal-error",
-            title="CLAIRO is at fault",
-            detail="something went wrong that the request did not cause; the log has more under this request_id",
+            title="Internal error",
+            detail="an error that the request did not cause; the log has the reason under this request_id",
             instance=scope["path"],
             request_id=request_id_of(scope),
         )
 
 
 def bounded_receive(receive: Receive, path: str, limit: int) -> Receive:
-    """`receive`, counted: a missing or false Content-Length lets no more than `limit` bytes through.
+    """Bound `receive` to `limit` bytes, also under a missing or false Content-Length.
 
     Raises, when called:
         BodyTooLargeError: more than `limit` bytes have come.

@@ -26,7 +26,7 @@ from clairo_core.errors import ClairoError, DuplicateItemError
 from clairo_core.items import Item
 from clairo_core.tokens.tokenizer import Tokenizer
 from service.errors import CannotIngestError, FeatureSetTakenError, OverloadedError, StoreError
-from service.serving import ServedItem, Serving, posted_item
+from service.live_catalogue import LiveCatalogue, ServedItem, posted_item
 from service.store.store import CatalogueChange, ChangeKind, ItemWrite, Store, StoredFeatures, WriteOutcome
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import step
@@ -92,7 +92,7 @@ class Ingestion:
 
     def __init__(
         self,
-        serving: Serving,
+        serving: LiveCatalogue,
         store: Store,
         *,
         max_queue_depth: int,

@@ -1,7 +1,7 @@
-"""Gather requests that arrive together into batches for one worker thread.
+"""Gather concurrent requests into batches for one worker thread.
 
-Knows queues, futures and one thread; knows nothing of histories, recommenders or HTTP. The thread is the only one
-that runs the model, so the event loop never waits for it. Start at `Batcher.submit`.
+Only this thread runs the model, so the event loop never waits for it. Independent of histories and recommenders. Start
+at `Batcher.submit`.
 """
 
 import asyncio
@@ -19,29 +19,29 @@ Answer = TypeVar("Answer")
 
 
 WEIGHT_OF_NEWEST = 0.3
-"""Of the newest batch, in the running mean of the time that a request takes."""
+"""Weight of the newest batch in the running mean of seconds per request."""
 SAFE_SHARE = 0.5
-"""Of the deadline that the queue may take: a machine with other work to do is slower all of a sudden."""
+"""Share of the deadline that the queue may take: a machine may slow down suddenly."""
 
 
 class BatchObserver(Protocol):
-    """Is told what a batcher does; `metrics.Metrics` is one."""
+    """Observes a batcher; `metrics.Metrics` is one."""
 
     def show_queue_depth(self, depth: int) -> None:
-        """As many requests wait."""
+        """Record how many requests wait."""
 
     def count_batch(self, waited_seconds: Sequence[float], generate_seconds: float) -> None:
-        """A batch was run, its requests having waited so long."""
+        """Record a finished batch, and how long each of its requests waited."""
 
 
 class Batcher(Generic[Request, Answer]):
     """Runs `run_batch` on up to `max_batch_size` requests at once, in a thread of its own.
 
-    While twice as many wait as one batch takes, the oldest are sorted by length into two batches; so a request is
-    overtaken by one batch at most. Once the model is free a request waits at most `max_wait_seconds` for company, and
-    not at all if there was none the last time. A request that fails fails alone, and one whose client has gone is not
-    computed. One that would not be answered within `deadline_seconds`, to judge by the last batches, is refused at
-    once. Belongs to one event loop, from `start` to `stop`.
+    While two batches' worth of requests wait, the oldest are sorted by length into two batches, so at most one batch
+    overtakes a request. Once the model is free, a request waits at most `max_wait_seconds` for others, and not at all
+    if none came the last time. A failing request fails alone, and one whose client has left is not computed. A request
+    that would miss `deadline_seconds`, judging by the last batches, is refused at once. Belongs to one event loop,
+    from `start` to `stop`.
     """
 
     def __init__(
@@ -73,11 +73,11 @@ class Batcher(Generic[Request, Answer]):
         self._worker: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to take requests."""
+        """Accept requests."""
         self._worker = asyncio.create_task(self._work(), name="batcher")
 
     async def stop(self) -> None:
-        """Take no more requests, answer those that wait, and let the thread go."""
+        """Accept no more requests, answer the waiting ones, and end the thread."""
         self._is_stopping = True
         self._has_changed.set()
         if self._worker is not None:
@@ -85,25 +85,23 @@ class Batcher(Generic[Request, Answer]):
         self._thread.shutdown(wait=True)
 
     async def submit(self, request: Request) -> Answer:
-        """The answer to one request. Cancelling the caller takes the request out of the queue.
+        """Answer one request. Cancelling the caller takes it out of the queue.
 
         Raises:
-            OverloadedError: `max_queue_depth` requests wait already, or so many that the deadline would pass.
+            OverloadedError: `max_queue_depth` requests wait, or too many for the deadline.
             NotReadyError: `stop` was called, or `start` was not.
-            Exception: whatever `run_batch` raised for this request alone.
+            Exception: raised by `run_batch` for this request alone.
         """
         if self._is_stopping or self._worker is None:
-            raise NotReadyError("the service is starting or shutting down; try again in a moment")
+            raise NotReadyError("the service is starting or shutting down; retry in a second")
         if len(self._queue) >= self._max_queue_depth:
-            raise OverloadedError(
-                f"{len(self._queue)} requests wait for the model, as many as are allowed; try again in a second"
-            )
+            raise OverloadedError(f"{len(self._queue)} requests wait for the model, the maximum; retry in a second")
         wait_seconds = self._expected_wait_seconds()
-        # One is always let in, and measured: an estimate that is far too high must not close the door for good.
+        # One is always accepted and measured: an estimate far too high must not refuse all requests forever.
         if self._queue and wait_seconds > SAFE_SHARE * self._deadline_seconds:
             raise OverloadedError(
-                f"the {len(self._queue)} requests that wait take about {wait_seconds:.1f} seconds, too long for the "
-                f"deadline of {self._deadline_seconds:g}; try again in a second"
+                f"the queue takes about {wait_seconds:.1f} seconds, too long for the deadline of "
+                f"{self._deadline_seconds:g} seconds; retry in a second"
             )
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
@@ -124,7 +122,7 @@ class Batcher(Generic[Request, Answer]):
             self._observer.show_queue_depth(len(self._queue))
 
     def _expected_wait_seconds(self) -> float:
-        """Until a request that comes now is answered, by the mean of the last ones."""
+        """Seconds until a request made now is answered, by the running mean."""
         until_free = max(0.0, self._expected_free_at - asyncio.get_running_loop().time())
         num_overtaking = self._max_batch_size if len(self._queue) >= self._max_batch_size else 0
         return until_free + (len(self._queue) + 1 + num_overtaking) * self._seconds_per_request
@@ -139,7 +137,7 @@ class Batcher(Generic[Request, Answer]):
             requests = [waiting.request for waiting in batch]
             started_at = loop.time()
             self._expected_free_at = started_at + len(batch) * self._seconds_per_request
-            outcomes = await loop.run_in_executor(self._thread, self._run_each_on_its_own_risk, requests)
+            outcomes = await loop.run_in_executor(self._thread, self._run_isolating_failures, requests)
             generate_seconds = loop.time() - started_at
             if self._observer is not None:
                 self._observer.count_batch([started_at - waiting.since for waiting in batch], generate_seconds)
@@ -156,25 +154,25 @@ class Batcher(Generic[Request, Answer]):
                     waiting.future.set_result(outcome)
 
     async def _next_batch(self) -> list["_Waiting[Request, Answer]"]:
-        """The requests to run next; empty once the batcher is stopped and nothing waits."""
+        """Requests to run next; empty once the batcher is stopped and the queue is empty."""
         while True:
             await self._wait_until(lambda: bool(self._queue))
             if self._had_company:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._max_wait_seconds):
                         await self._wait_until(lambda: len(self._queue) >= self._max_batch_size)
-            # The queue is empty here if every client that waited has gone meanwhile.
+            # The queue is empty here if every waiting client has left.
             if self._queue or self._is_stopping:
                 return self._taken()
 
     def _taken(self) -> list["_Waiting[Request, Answer]"]:
-        """The next batch, out of the queue."""
+        """Take the next batch out of the queue."""
         size = self._max_batch_size
         if len(self._queue) >= 2 * size and not self._is_sorted:
             oldest = self._queue[0]
             window = [self._queue.popleft() for _ in range(2 * size)]
             window.sort(key=lambda entry: self._length_of(entry.request))
-            # The batch with the oldest request goes first, the other one next, whatever comes meanwhile.
+            # The batch with the oldest request runs first, the other one next, before any newer request.
             halves = [window[:size], window[size:]]
             halves.sort(key=lambda half: all(entry is not oldest for entry in half))
             self._queue.extendleft(reversed(halves[0] + halves[1]))
@@ -188,7 +186,7 @@ class Batcher(Generic[Request, Answer]):
             self._has_changed.clear()
             await self._has_changed.wait()
 
-    def _run_each_on_its_own_risk(self, requests: Sequence[Request]) -> Sequence[Answer | Exception]:
+    def _run_isolating_failures(self, requests: Sequence[Request]) -> Sequence[Answer | Exception]:
         try:
             answers = self._run_batch(requests)
             if len(answers) != len(requests):
@@ -196,8 +194,8 @@ class Batcher(Generic[Request, Answer]):
         except Exception as error:
             if len(requests) == 1:
                 return [error]
-            # One of them is to blame: alone, it harms nobody else.
-            return [outcome for request in requests for outcome in self._run_each_on_its_own_risk([request])]
+            # One of them failed: run alone, it fails alone.
+            return [outcome for request in requests for outcome in self._run_isolating_failures([request])]
         return answers
 
 

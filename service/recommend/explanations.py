@@ -1,11 +1,10 @@
-"""Say why items are recommended: which items of the history brought each, and what both share.
+"""Explain which history items led to each recommendation, and what both items share.
 
-An item of the history has as much effect as the recommended item's log-probability falls when it is left out. The
-generator is asked for the recommended items alone, once with the whole history and once without each item of it, so
-every figure is exact and none depends on which beams survived. What both items share is said beside it and is no
-part of the effect.
+The effect of a history item is the drop of the recommended item's log-probability when it is left out. The whole
+recommender, joint ranking included, ranks only the recommended items: once for the whole history, once without each
+of its items. So effects are exact and independent of surviving beams. Shared features are no part of the effect.
 
-Knows recommenders and tables of items; knows nothing of HTTP or queues. Start at `requests_without_each` and `explain`.
+Start at `requests_without_each` and `explain`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,24 +19,24 @@ from clairo_core.recommender import Recommender
 from service.recommend.item_table import ItemTable
 
 MAX_REASONS = 3
-MAX_SAID_CHARACTERS = 80
+MAX_QUOTED_CHARACTERS = 80
 ALIKE = 0.3
-"""A cosine within a modality from which on two items are said to be alike in it."""
+"""Least cosine within a modality for two items to be called alike in it."""
 LEAST_EFFECT = 0.05
-"""In log-probability: what makes an item less than 5% more likely is no reason for it."""
+"""In log-probability: an item that makes another less than 5% more likely is not a reason for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """An item of the history that brought a recommendation."""
+    """A history item that led to a recommendation."""
 
     item_id: str
     title: str
     effect: float | None
-    """None where it is the only one: the generator says nothing of an empty history."""
+    """None for the only item of a history: an empty history has no generated items to compare with."""
     shared_attributes: Mapping[str, str]
     shared_features: tuple[tuple[str, int], ...]
-    """(category, value), the collision index left out."""
+    """(category, value), without the collision index."""
     modality_similarity: Mapping[str, float | None]
 
 
@@ -50,7 +49,7 @@ class Explained:
 
 
 def explained_history(recommender: Recommender, history: UserHistory) -> tuple[str, ...]:
-    """The items that the generator reads of a history: the newest that the catalogue knows, oldest first."""
+    """Items of a history that reach the model: the newest in the catalogue, oldest first."""
     known = tuple(item_id for item_id in history.item_ids if recommender.catalogue.find_row(item_id) is not None)
     return known[-recommender.max_history_items :]
 
@@ -58,20 +57,20 @@ def explained_history(recommender: Recommender, history: UserHistory) -> tuple[s
 def requests_without_each(
     recommender: Recommender, history: UserHistory, items: Sequence[Recommendation], seed: int
 ) -> list[RecommendationRequest]:
-    """What to ask the recommender: the items with the whole history, then without each of its distinct items.
+    """Requests that rank `items` for the whole history, then without each of its distinct items.
 
-    Nothing if the history has fewer than two distinct items, or none of the items was generated.
+    Empty if the history has fewer than two distinct items, or every item is a popular one.
     """
     item_ids = explained_history(recommender, history)
     distinct = list(dict.fromkeys(item_ids))
     if len(distinct) < 2 or all(item.source == POPULAR for item in items):
         return []
-    is_asked = np.zeros(len(recommender.catalogue), dtype=np.bool_)
-    is_asked[[recommender.catalogue.row_of(item.item_id) for item in items]] = True
+    is_recommended = np.zeros(len(recommender.catalogue), dtype=np.bool_)
+    is_recommended[[recommender.catalogue.row_of(item.item_id) for item in items]] = True
     histories = [item_ids, *(tuple(kept for kept in item_ids if kept != left_out) for left_out in distinct)]
     return [
         RecommendationRequest(
-            history=UserHistory(of_some), limit=len(items), include_seen=True, is_allowed=is_asked, seed=seed
+            history=UserHistory(of_some), limit=len(items), include_seen=True, is_allowed=is_recommended, seed=seed
         )
         for of_some in histories
     ]
@@ -84,14 +83,14 @@ def explain(
     answer: RecommendationList,
     answers: Sequence[RecommendationList],
 ) -> list[Explained]:
-    """One explanation for each item of an answer.
+    """Explain each item of an answer.
 
     Args:
         table: of the recommender's items.
-        recommender: gave the answer.
-        history: that it was given for.
+        recommender: that gave the answer.
+        history: that the answer is for.
         answer: the recommended items.
-        answers: those to `requests_without_each`, in order.
+        answers: to `requests_without_each`, in order.
     """
     distinct = list(dict.fromkeys(explained_history(recommender, history)))
     scores = [{item.item_id: item.score for item in answered.items if item.source != POPULAR} for answered in answers]
@@ -114,7 +113,7 @@ def explain(
 def _strongest_effects(
     item_id: str, history: Sequence[str], scores: Sequence[Mapping[str, float]]
 ) -> list[tuple[str, float]]:
-    """The history's items whose absence lowers the item's score most, and by how much; none that hardly do."""
+    """History items whose absence lowers the score most, strongest first, with the drop; at least `LEAST_EFFECT`."""
     whole, *without_each = scores
     effects = [
         (left_out, whole[item_id] - without[item_id])
@@ -153,14 +152,14 @@ def _text_of_popular(fallback_reason: str | None) -> str:
     if fallback_reason == EMPTY_HISTORY:
         return "One of the most popular products: there is no history to go by."
     if fallback_reason is None:
-        return "A popular product, to fill the list up: no more could be generated for this history."
-    return "One of the most popular products: the history did not bring enough others."
+        return "A popular product that fills the list: this history led to no further ones."
+    return "One of the most popular products: the history led to too few others."
 
 
 def _text(reasons: Sequence[Reason], *, was_measured: bool) -> str:
-    """One or two sentences; nothing is said that the figures beside it do not say."""
+    """Put the figures beside it into one or two sentences."""
     if not reasons:
-        return "The history as a whole brought it: it is hardly less likely without any single product of it."
+        return "The history as a whole led to it: leaving out any single product hardly changes its probability."
     names = [_quoted(reason.title) for reason in reasons]
     listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     beginning = f"Mostly because of {listed}." if was_measured else f"Because of {listed}, the only one in the history."
@@ -171,15 +170,13 @@ def _text(reasons: Sequence[Reason], *, was_measured: bool) -> str:
         for modality, cosine in strongest.modality_similarity.items()
         if cosine is not None and cosine >= ALIKE
     ]
-    said = [f"share {', '.join(shared)}"] if shared else []
-    said += [f"are alike in {' and '.join(alike)}"] if alike else []
-    if not said:
-        return (
-            f"{beginning} The two have no attribute in common: what links them is what people chose one after another."
-        )
-    return f"{beginning} It and {names[0]} {' and '.join(said)}."
+    links = [f"share {', '.join(shared)}"] if shared else []
+    links += [f"are alike in {' and '.join(alike)}"] if alike else []
+    if not links:
+        return f"{beginning} The two have no attribute in common; people's histories link them."
+    return f"{beginning} It and {names[0]} {' and '.join(links)}."
 
 
 def _quoted(text: str) -> str:
-    shortened = text if len(text) <= MAX_SAID_CHARACTERS else f"{text[: MAX_SAID_CHARACTERS - 1]}…"
+    shortened = text if len(text) <= MAX_QUOTED_CHARACTERS else f"{text[: MAX_QUOTED_CHARACTERS - 1]}…"
     return f"“{shortened}”"

@@ -1,9 +1,8 @@
-"""What filters, diversity and similarity read of one bundle's items: attributes in columns, item embeddings by row.
+"""Columns of attributes and rows of item embeddings, for filters, diversity and similarity.
 
-A table is in step with what is served as long as its bundle is: items added, and items whose content changed, are
-taken over before each use, on the event loop's thread, between two awaits. Another bundle gets another table, and
-who began with the old one goes on with it. Knows nothing of HTTP or of how items are recommended. Start at
-`ItemTables.current`.
+Before each use a table takes over added and changed items, on the event loop's thread, between two awaits. Another
+bundle gets another table; a request that began with the old one finishes with it. Start at
+`CurrentItemTable.current`.
 """
 
 import asyncio
@@ -20,7 +19,7 @@ from clairo_core.selection.attribute_columns import AttributeColumns
 from clairo_core.selection.diversity import cosine_similarities, shared_code_similarities
 from clairo_core.selection.item_filters import ItemFilter, allowed_rows
 from clairo_core.selection.similar_items import ItemVectors, modality_similarities
-from service.serving import ServedItem, Serving
+from service.live_catalogue import LiveCatalogue, ServedItem
 
 _CHUNK = 4096
 
@@ -38,8 +37,13 @@ class ItemTable:
         self._num_changes = -1
         self._append(items)
 
+    @property
+    def bundle_id(self) -> str:
+        """Id of the bundle."""
+        return self.bundle.manifest.bundle_id
+
     def allowed_rows(self, item_filter: ItemFilter) -> Bool[np.ndarray, "item"]:
-        """Which rows pass.
+        """Mask of the rows that pass.
 
         Raises:
             ItemFilterError: no item has the attribute, or it is of another type.
@@ -47,13 +51,13 @@ class ItemTable:
         return allowed_rows(item_filter, self.columns, len(self.bundle.items))
 
     def similarities(self, catalogue: Catalogue, rows: Int64[np.ndarray, "row"]) -> Float64[np.ndarray, "row row"]:
-        """How alike these items are, by embedding, or by shared codes where there are no embeddings."""
+        """Cosines of item embeddings, or shares of equal codes where there are no embeddings."""
         if self.vectors is not None:
             return cosine_similarities(self.vectors.of_rows(rows))
         return shared_code_similarities(catalogue.feature_sets[rows])
 
     def modality_similarities(self, row: int, others: Int[np.ndarray, "other"]) -> list[dict[str, float | None]]:
-        """How alike an item and each of the others are in each modality; None where one of both has nothing of it."""
+        """Cosines of an item and each of the others within each modality; None where either item lacks it."""
         fusion = self.bundle.fusion
         if fusion is None or self.vectors is None or not len(others):
             return [{} for _ in others]
@@ -69,18 +73,18 @@ class ItemTable:
             )
         return found
 
-    def take_over(self, serving: Serving) -> None:
-        """Bring columns and embeddings in step with what is served, which must be of the same bundle."""
-        if serving.num_changes == self._num_changes:
+    def take_over(self, live: LiveCatalogue) -> None:
+        """Bring columns and embeddings in step with `live`, which must hold the same bundle."""
+        if live.num_changes == self._num_changes:
             return
-        served = serving.items
+        served = live.items
         for start in range(0, len(self.items), _CHUNK):
             chunk = slice(start, min(start + _CHUNK, len(self.items)))
             # By identity, in compiled code: a hundred thousand unchanged items take a few milliseconds.
             if any(map(operator.is_not, self.items[chunk], served[chunk])):
                 self._replace(chunk.start, served[chunk])
         self._append(served[len(self.items) :])
-        self._num_changes = serving.num_changes
+        self._num_changes = live.num_changes
 
     def _append(self, items: Sequence[ServedItem]) -> None:
         for served in items:
@@ -96,26 +100,30 @@ class ItemTable:
                 self.columns.replace(row, served.item.attributes)
 
 
-class ItemTables:
-    """The table of whatever bundle is served."""
+class CurrentItemTable:
+    """The table of the served bundle."""
 
-    def __init__(self, serving: Serving) -> None:
-        self._serving = serving
+    def __init__(self, live: LiveCatalogue) -> None:
+        self._live = live
         self._newest: ItemTable | None = None
         self._one_at_a_time = asyncio.Lock()
 
     async def current(self) -> ItemTable:
-        """The table of what is served now, in step with it until the caller's next await."""
-        while self._newest is None or self._newest.bundle is not self._serving.bundle:
+        """The table of the served bundle, in step with it until the caller's next await."""
+        while self._newest is None or self._newest.bundle is not self._live.bundle:
             async with self._one_at_a_time:
-                bundle = self._serving.bundle
+                bundle = self._live.bundle
                 if self._newest is None or self._newest.bundle is not bundle:
-                    # Of many items it takes seconds: not on the event loop.
-                    self._newest = await asyncio.to_thread(ItemTable, bundle, list(self._serving.items))
-        self._newest.take_over(self._serving)
+                    # Many items take seconds: not on the event loop.
+                    self._newest = await asyncio.to_thread(ItemTable, bundle, list(self._live.items))
+        self._newest.take_over(self._live)
         return self._newest
+
+    def become(self, other: "CurrentItemTable") -> None:
+        """Take over the table of a bundle that was swapped in, instead of building it again."""
+        self._newest = other._newest
 
 
 def digest_of_rows(is_allowed: Bool[np.ndarray, "item"]) -> str:
-    """Equal only for equal masks: what a filter means may change while its words stay the same."""
+    """Digest a mask: what a filter selects may change while its words stay the same."""
     return hashlib.sha256(np.packbits(is_allowed).tobytes()).hexdigest()

@@ -1,43 +1,57 @@
-"""Keep answers in Redis, for all processes, and beside it in this process's memory, for when Redis is away.
+"""Keep answers in Redis, for all processes, and in this process's memory, for when Redis is away.
 
-Knows keys, lifetimes and two caches; knows nothing of what the answers say. The total size is Redis's own to bound:
-its `maxmemory` with `allkeys-lru`, as docker-compose.yml has it.
+Redis bounds its own total size: `maxmemory` with `allkeys-lru`, as in docker-compose.yml.
 """
 
-from service.recommend.cache import Cache
+from collections.abc import Callable
+from typing import Generic
+
+from service.recommend.cache import Answer, Cache
 from service.replicas.redis_link import RedisLink
 
 MAX_ANSWER_BYTES = 256 * 1024
-"""A larger answer is kept in this process alone."""
+"""A larger answer stays in this process."""
 
 
-class RedisCache:
-    """A `Cache` in one Redis. `prefix` says whose keys these are; nothing is kept while Redis is away."""
+class RedisCache(Generic[Answer]):
+    """A `Cache` in one Redis, encoded only here; nothing is kept while Redis is away."""
 
-    def __init__(self, link: RedisLink, prefix: str, *, ttl_seconds: float) -> None:
+    def __init__(
+        self,
+        link: RedisLink,
+        prefix: str,
+        *,
+        ttl_seconds: float,
+        encode: Callable[[Answer], bytes],
+        decode: Callable[[bytes], Answer],
+    ) -> None:
+        """`prefix` marks our keys; `decode` inverts `encode`."""
         self._link = link
         self._prefix = prefix
         self._ttl_milliseconds = max(1, round(ttl_seconds * 1000))
+        self._encode = encode
+        self._decode = decode
 
-    async def get(self, key: str) -> bytes | None:
+    async def get(self, key: str) -> Answer | None:
         """See `Cache.get`."""
-        answer = await self._link.attempt(lambda redis: redis.get(self._prefix + key))
-        return answer if isinstance(answer, bytes) else None
+        encoded = await self._link.attempt(lambda redis: redis.get(self._prefix + key))
+        return self._decode(encoded) if isinstance(encoded, bytes) else None
 
-    async def put(self, key: str, answer: bytes) -> None:
+    async def put(self, key: str, answer: Answer) -> None:
         """See `Cache.put`."""
-        if len(answer) <= MAX_ANSWER_BYTES:
-            await self._link.attempt(lambda redis: redis.set(self._prefix + key, answer, px=self._ttl_milliseconds))
+        encoded = self._encode(answer)
+        if len(encoded) <= MAX_ANSWER_BYTES:
+            await self._link.attempt(lambda redis: redis.set(self._prefix + key, encoded, px=self._ttl_milliseconds))
 
 
-class LayeredCache:
-    """A `Cache` that asks a near one first and keeps there what a far one knows."""
+class LayeredCache(Generic[Answer]):
+    """A `Cache` that looks in a near cache first and copies there answers found in a far one."""
 
-    def __init__(self, near: Cache, far: Cache) -> None:
+    def __init__(self, near: Cache[Answer], far: Cache[Answer]) -> None:
         self._near = near
         self._far = far
 
-    async def get(self, key: str) -> bytes | None:
+    async def get(self, key: str) -> Answer | None:
         """See `Cache.get`."""
         answer = await self._near.get(key)
         if answer is None:
@@ -46,7 +60,7 @@ class LayeredCache:
                 await self._near.put(key, answer)
         return answer
 
-    async def put(self, key: str, answer: bytes) -> None:
+    async def put(self, key: str, answer: Answer) -> None:
         """See `Cache.put`."""
         await self._near.put(key, answer)
         await self._far.put(key, answer)

@@ -1,77 +1,66 @@
-"""Cut a longer generated list down to what was asked for: by chance, by diversity, or as it stands.
+"""Cut a longer generated list down to the requested length: by exploration, by diversity, or unchanged.
 
-Knows recommendations and what is wanted of them; knows nothing of how they came about. Start at `reranked`.
+Start at `ranked`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float64
 
 from clairo_core.recommendation import CATALOGUE_EXHAUSTED, POPULAR, Recommendation, RecommendationList
 from clairo_core.selection.diversity import explored, rank_diverse
+from service.recommend.wanted import Wanted
 
 FILTER_EXHAUSTED = "filter_exhausted"
 POOL_ITEMS = 50
-"""Among so many, at least, another order is looked for: as many as are generated without more effort."""
+"""Least number of items to reorder: as many as are generated without more effort."""
 
 Similarities = Callable[[Sequence[str]], Float64[np.ndarray, "item item"]]
 
 
-@dataclass(frozen=True, slots=True)
-class Reranking:
-    """How a list is to be drawn from a longer one; not at all if both are 0."""
-
-    diversity: float = 0.0
-    temperature: float = 0.0
-    seed: int = 0
-
-    @property
-    def is_needed(self) -> bool:
-        """Whether the order may change."""
-        return self.diversity > 0 or self.temperature > 0
-
-    def pool_size(self, limit: int) -> int:
-        """How many items to generate so that `limit` can be chosen among them."""
-        return max(POOL_ITEMS, 2 * limit) if self.is_needed else limit
+def pool_size(wanted: Wanted, temperature: float) -> int:
+    """How many items to generate so that `wanted.limit` can be chosen among them."""
+    return max(POOL_ITEMS, 2 * wanted.limit) if _is_reordered(wanted, temperature) else wanted.limit
 
 
-def reranked(
-    pool: RecommendationList, limit: int, reranking: Reranking, similarities: Similarities
+def ranked(
+    pool: RecommendationList, wanted: Wanted, temperature: float, similarities: Similarities
 ) -> RecommendationList:
-    """The `limit` items to recommend, ranked; scores stay those of the model.
+    """Choose and rank `wanted.limit` items of the pool; scores stay those of the model.
 
-    What was generated and what merely fills the list up are ranked apart, the former first: their scores do not
-    compare.
+    Generated items are ranked first and apart from popular ones, which fill the list up: their scores do not compare.
     """
-    if not reranking.is_needed:
-        return pool
-    generated = [item for item in pool.items if item.source != POPULAR]
-    popular = [item for item in pool.items if item.source == POPULAR]
-    chosen: list[Recommendation] = []
-    for items in (generated, popular):
-        chosen += _chosen_among(items, limit - len(chosen), reranking, similarities)
-    ranked = tuple(replace(item, rank=rank) for rank, item in enumerate(chosen, 1))
-    # The pool may fall short of its own size while the list that was asked for does not.
-    is_short = len(ranked) < limit
-    reason = None if pool.fallback_reason == CATALOGUE_EXHAUSTED and not is_short else pool.fallback_reason
-    return RecommendationList(ranked, reason)
+    items, reason = pool.items, pool.fallback_reason
+    if _is_reordered(wanted, temperature):
+        generated = [item for item in pool.items if item.source != POPULAR]
+        popular = [item for item in pool.items if item.source == POPULAR]
+        chosen: list[Recommendation] = []
+        for candidates in (generated, popular):
+            chosen += _chosen(candidates, wanted.limit - len(chosen), wanted, temperature, similarities)
+        items = tuple(replace(item, rank=rank) for rank, item in enumerate(chosen, 1))
+    is_short = len(items) < wanted.limit
+    if is_short and wanted.item_filter is not None:
+        reason = FILTER_EXHAUSTED
+    elif not is_short and reason == CATALOGUE_EXHAUSTED:
+        # The pool fell short of its own size, the requested list did not.
+        reason = None
+    return RecommendationList(items, reason)
 
 
-def with_reason_for_filter(answer: RecommendationList, limit: int) -> RecommendationList:
-    """The same list; if it is short, because no more items pass the filter."""
-    return replace(answer, fallback_reason=FILTER_EXHAUSTED) if len(answer.items) < limit else answer
+def _is_reordered(wanted: Wanted, temperature: float) -> bool:
+    return wanted.diversity > 0 or temperature > 0
 
 
-def _chosen_among(
-    items: Sequence[Recommendation], count: int, reranking: Reranking, similarities: Similarities
+def _chosen(
+    items: Sequence[Recommendation], count: int, wanted: Wanted, temperature: float, similarities: Similarities
 ) -> list[Recommendation]:
     if count < 1 or not items:
         return []
-    scores = explored(np.array([item.score for item in items]), reranking.temperature, reranking.seed)
-    if reranking.diversity == 0:
+    scores = explored(np.array([item.score for item in items]), temperature, wanted.seed)
+    if wanted.diversity == 0:
         places = np.argsort(-scores, kind="stable")[:count]
     else:
-        places = rank_diverse(scores, similarities([item.item_id for item in items]), count, reranking.diversity)
+        places = rank_diverse(scores, similarities([item.item_id for item in items]), count, wanted.diversity)
     return [items[place] for place in places.tolist()]

@@ -1,1 +1,1 @@
-"""Bring what one process writes to all others: through Redis at once, through the store within two seconds."""
+"""Propagate writes to all processes: through Redis at once, through the store within two seconds."""

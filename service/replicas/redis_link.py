@@ -1,8 +1,7 @@
-"""One Redis, and whether it answers: every call to it goes through here and none of them can fail.
+"""Call Redis so that no call can fail.
 
-What Redis gives is a convenience, shared answers and early news, so a Redis that is slow, full, restarted or gone
-costs a short timeout once and is then left alone for a while. Knows connections and backoff; knows nothing of what is
-asked. Start at `RedisLink.attempt`.
+Redis is optional: it shares answers and announces writes early. One that is slow, full, restarted or gone costs a
+short timeout once and is then left alone for a while. Start at `RedisLink.attempt`.
 """
 
 import asyncio
@@ -27,17 +26,17 @@ MAX_BACKOFF_SECONDS = 10.0
 
 
 class RedisLink:
-    """Asks one Redis; belongs to one event loop.
+    """A connection to one Redis; belongs to one event loop.
 
-    After a failure nobody asks for a while: half a second at first, twice as long after each further failure, ten
-    seconds at most. Then one caller tries while the others still go without.
+    After a failure calls are skipped: for half a second at first, twice as long after each further failure, at most
+    ten seconds. Then one caller tries while the others still skip.
     """
 
     def __init__(self, url: str, *, timeout_seconds: float = 0.25, now: Callable[[], float] = time.monotonic) -> None:
-        """Nothing is opened yet.
+        """Connect lazily.
 
         Raises:
-            ValueError: `url` is no redis://, rediss:// or unix:// address.
+            ValueError: `url` is not a redis://, rediss:// or unix:// address.
         """
         self._timeout_seconds = timeout_seconds
         self._now = now
@@ -53,20 +52,20 @@ class RedisLink:
         return self._num_failures == 0
 
     def new_client(self, *, max_connections: int) -> Redis:
-        """A client with connections of its own and our short timeouts."""
+        """A client with its own connections and our short timeouts."""
         pool = BlockingConnectionPool.from_url(
             self._url,
             max_connections=max_connections,
             timeout=self._timeout_seconds,
             socket_timeout=self._timeout_seconds,
             socket_connect_timeout=self._timeout_seconds,
-            # A connection kept from before Redis was restarted fails once, though Redis is there.
+            # A connection from before a restart of Redis fails once.
             retry=Retry(NoBackoff(), 1),
         )
         return Redis.from_pool(pool)
 
     async def attempt(self, call: Callable[[Redis], Awaitable[Answer]]) -> Answer | None:
-        """What Redis answers; None if it does not, or did not a moment ago."""
+        """The answer of Redis; None if it fails now, or failed a moment ago."""
         if self._num_failures and self._now() < self._may_try_at:
             return None
         self._may_try_at = self._now() + self._backoff_seconds()
@@ -82,7 +81,7 @@ class RedisLink:
         return answer
 
     def note_failure(self, error: Exception) -> None:
-        """Leave Redis alone for a while; said once, until it answers again."""
+        """Skip calls for a while; logged once until Redis answers again."""
         if not self._num_failures:
             logger.warning(
                 "Redis at %s does not answer (%s): answers are kept in this process until it does",
@@ -93,22 +92,22 @@ class RedisLink:
         self._may_try_at = self._now() + self._backoff_seconds()
 
     async def check(self) -> bool:
-        """Whether Redis answers now; asked no more often than `attempt` would."""
+        """Whether Redis answers now; calls it no more often than `attempt` would."""
         await self.attempt(lambda redis: redis.ping())
         return self.is_up
 
     async def close(self) -> None:
-        """Let go of every connection."""
+        """Close every connection."""
         await self._redis.aclose()
         await self._redis.connection_pool.disconnect()
 
     def _backoff_seconds(self) -> float:
-        # The exponent is bounded as well: after a night without Redis it would not fit a float.
+        # The exponent is bounded too: after a night without Redis it would overflow a float.
         return min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** min(max(self._num_failures - 1, 0), 10))
 
 
 def _without_password(url: str) -> str:
-    """The address as a log may show it.
+    """The address for logs.
 
     >>> _without_password("redis://app:secret@cache:6379/0")
     'redis://cache:6379/0'

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from clairo_core.errors import ContentTooLargeError
 from service.errors import InvalidBodyError, OverloadedError, UnknownJobError, UnsupportedBodyError
-from service.http.idempotency import PARAMETER, digest_of
+from service.http.idempotency import PARAMETER, digest_of_texts
 from service.http.openapi import problem_answers
 from service.items.bulk import MAX_UNFINISHED_JOBS
 from service.items.bulk_body import MAX_ROWS, LinesRead, row_batches
@@ -74,7 +74,7 @@ async def create_items(request: Request, parts: ReadyParts) -> Response:
             body = job_summary(await _found(parts, job_id)).model_dump_json()
             return Response(body, 202, {"Location": f"/jobs/{job_id}"}, "application/json")
 
-        digest = digest_of(read.digest.hexdigest())
+        digest = digest_of_texts(read.digest.hexdigest())
         return await parts.answered_once.answer(request, "create_items", digest, submit)
     finally:
         if not is_submitted:

@@ -1,4 +1,4 @@
-"""/bundles: what can be served, and which of it is."""
+"""/bundles: list bundles, and activate one."""
 
 from typing import Annotated
 
@@ -18,13 +18,13 @@ EXAMPLE = {"as GET /bundles lists it": Example(value="demo-shop-dd7c513358c7")}
 @router.get(
     "/bundles",
     operation_id="list_bundles",
-    summary="What can be served?",
+    summary="List bundles",
     responses=problem_answers(503),
 )
 async def list_bundles(parts: ReadyParts) -> BundleList:
-    """Every bundle in the operator's folder, with what it measured; one that cannot be read says why.
+    """List every bundle in the operator's folder with its metrics, or the reason why it cannot be read.
 
-    The folder is looked through anew at each call, so a bundle that training has just written is there.
+    Each call reads the folder again, so a bundle that training has just written is listed.
     """
     return BundleList(bundles=listed_bundles(parts))
 
@@ -32,32 +32,31 @@ async def list_bundles(parts: ReadyParts) -> BundleList:
 @router.post(
     "/bundles/{bundle_id}/activate",
     operation_id="activate_bundle",
-    summary="Serve another bundle, or the one before",
+    summary="Serve another bundle, or roll back",
     responses=problem_answers(404, 409, 422, 503),
 )
 async def activate_bundle(
     bundle_id: Annotated[str, Path(max_length=256, description="As GET /bundles lists it.", openapi_examples=EXAMPLE)],
     parts: ReadyParts,
-    allow_worse: Annotated[bool, Query(description="Take it though it measured worse, or was not measured.")] = False,
+    allow_worse: Annotated[bool, Query(description="Serve it even if it measured worse, or was not measured.")] = False,
 ) -> ActivatedBundle:
-    """Answers once the bundle is served; until then the one before is, and no request fails.
+    """Serve another bundle; answers once it has taken over, and no request fails meanwhile.
 
-    Its files are verified, items posted since it was trained are carried into its catalogue, and it is warmed up,
-    all beside the serving one. 409 if it is damaged, or if its NDCG@10 is lower than the serving one's and
-    `allow_worse` was not said. What is activated is remembered over a restart, and other processes on the same store
-    follow within seconds. Activating the bundle before is the rollback.
+    Beside the served bundle, its files are verified, items posted since its training enter its catalogue, and it is
+    warmed up. 409 if it is damaged or cannot be used here, or if its NDCG@10 is lower than that of the served bundle
+    without `allow_worse`. The activation survives restarts, and other processes on the same store follow within
+    seconds. To roll back, activate the previous bundle. Activating the bundle of an experiment ends the experiment.
     """
     before = await parts.swap.activate(bundle_id, allow_worse=allow_worse)
-    parts.sync.tell_others()
     return ActivatedBundle(
-        bundle_id=parts.serving.bundle_id,
+        bundle_id=parts.served.live.bundle_id,
         previous_bundle_id=before,
-        catalogue_version=parts.serving.catalogue_version,
+        catalogue_version=parts.served.live.catalogue_version,
     )
 
 
 def listed_bundles(parts: Parts) -> list[ServableBundle]:
-    """The shelf as clients see it."""
+    """The shelf as JSON for clients."""
     listed = []
     for shelved in parts.swap.shelf.bundles():
         manifest = shelved.manifest
@@ -65,7 +64,7 @@ def listed_bundles(parts: Parts) -> list[ServableBundle]:
             ServableBundle(
                 name=shelved.folder.name,
                 bundle_id=None if manifest is None else manifest.bundle_id,
-                is_serving=manifest is not None and manifest.bundle_id == parts.serving.bundle_id,
+                is_serving=manifest is not None and manifest.bundle_id == parts.served.live.bundle_id,
                 preset=None if manifest is None else manifest.preset,
                 dataset_name=None if manifest is None else manifest.dataset_name,
                 created_at=None if manifest is None else manifest.created_at,

@@ -1,8 +1,8 @@
-"""GET /experiments: which experiment runs, and what came of each arm."""
+"""GET /experiments: the configured experiment, and the outcome of each arm."""
 
 from fastapi import APIRouter
 
-from service.bundles.experiments import Arm
+from service.bundles.experiment import Arm
 from service.http.openapi import problem_answers
 from service.routes.parts import ReadyParts
 from service.schemas.recommend import ExperimentAnswer, ExperimentArm, ExperimentList
@@ -13,20 +13,21 @@ router = APIRouter(tags=["experiments"])
 @router.get(
     "/experiments",
     operation_id="list_experiments",
-    summary="What came of an experiment",
+    summary="Show the outcome of an experiment",
     responses=problem_answers(503),
 )
 async def list_experiments(parts: ReadyParts) -> ExperimentList:
-    """The arms of the experiment that the operator set up, with the share of recommendations that were followed.
+    """Compare both arms of the configured experiment by the share of shown recommendations that were followed.
 
-    A recommendation is shown once feedback of type `impression` carries its `recommendation_id`, and followed once
-    other feedback does, `dislike` aside. Only requests that name a user take part.
+    A recommendation counts as shown once feedback of type `impression` carries its `recommendation_id`, and as
+    followed once other feedback does, except `dislike`. Only requests with a `user_id` take part. The experiment ends
+    when its bundle is activated.
     """
     split = parts.split
     if split is None:
         return ExperimentList(experiments=[])
     await split.outcomes.catch_up()
-    bundle_ids = {Arm.CONTROL: parts.serving.bundle_id, Arm.TREATMENT: split.experiment.bundle_id}
+    bundle_ids = {Arm.CONTROL: split.control_bundle_id, Arm.TREATMENT: split.experiment.bundle_id}
     arms = [
         ExperimentArm(
             arm=arm,
@@ -40,5 +41,12 @@ async def list_experiments(parts: ReadyParts) -> ExperimentList:
         for arm, counts in split.outcomes.counts.items()
     ]
     return ExperimentList(
-        experiments=[ExperimentAnswer(name=split.experiment.name, share=split.experiment.share, arms=arms)]
+        experiments=[
+            ExperimentAnswer(
+                name=split.experiment.name,
+                share=split.experiment.share,
+                is_running=split.treatment is not None,
+                arms=arms,
+            )
+        ]
     )

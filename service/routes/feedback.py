@@ -5,7 +5,7 @@ import time
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from service.http.idempotency import PARAMETER, digest_of
+from service.http.idempotency import PARAMETER, digest_of_texts
 from service.http.openapi import problem_answers
 from service.routes.parts import ReadyParts
 from service.schemas.feedback import EventResult, FeedbackAnswer, FeedbackBody
@@ -45,7 +45,7 @@ async def add_feedback(body: FeedbackBody, request: Request, parts: ReadyParts) 
     whose answer got lost can be sent again. Events about items that the catalogue does not have are kept as well: the
     item may be about to be posted. A malformed event refuses the whole call, and nothing of it is kept.
     """
-    catalogue = parts.serving.recommender.catalogue
+    catalogue = parts.served.live.recommender.catalogue
 
     async def add(_: bool) -> Response:
         now = time.time()
@@ -82,4 +82,4 @@ async def add_feedback(body: FeedbackBody, request: Request, parts: ReadyParts) 
         )
         return Response(answer.model_dump_json(), media_type="application/json")
 
-    return await parts.answered_once.answer(request, "add_feedback", digest_of(body.model_dump_json()), add)
+    return await parts.answered_once.answer(request, "add_feedback", digest_of_texts(body.model_dump_json()), add)

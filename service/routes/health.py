@@ -1,4 +1,4 @@
-"""GET /health/live and /health/ready: whether the service answers, and whether it can recommend."""
+"""GET /health/live and /health/ready: does the process answer, and can it recommend?"""
 
 from fastapi import APIRouter, Request
 
@@ -9,8 +9,8 @@ from service.schemas.items import Live, Ready
 
 router = APIRouter(tags=["health"])
 
-BUNDLE_IS_ANOTHER = "another bundle was activated that this process cannot serve; its log says why"
-REDIS_IS_AWAY = "Redis does not answer: each process keeps its own answers, and hears of new items by asking the store"
+BUNDLE_IS_ANOTHER = "another bundle was activated that this process cannot serve; its log has the reason"
+REDIS_IS_AWAY = "Redis does not answer: each process caches its own answers, and polls the store for new items"
 
 
 @router.get(
@@ -20,7 +20,7 @@ REDIS_IS_AWAY = "Redis does not answer: each process keeps its own answers, and 
     responses={200: {"content": {"application/json": {"example": {"status": "live"}}}}},
 )
 async def check_live() -> Live:
-    """Touches neither store nor model, so a slow database never gets a healthy process killed."""
+    """Use neither store nor model, so that a slow database never kills a healthy process."""
     return Live()
 
 
@@ -31,18 +31,18 @@ async def check_live() -> Live:
     responses=problem_answers(503),
 )
 async def check_ready(request: Request, parts: ReadyParts) -> Ready:
-    """200 once weights, trie and warm-up are done; 503 before, and again while the service shuts down.
+    """200 once weights, trie and warm-up are done; 503 before, and while the service shuts down.
 
-    `degraded` is 200 as well: the service answers, but something that it is better off with is away.
+    `degraded` is 200 too: the service answers, but Redis or the activated bundle is missing.
     """
     readiness: Readiness = request.app.state.readiness
     if readiness.is_draining:
-        raise NotReadyError("the service is shutting down; ask another one")
+        raise NotReadyError("the service is shutting down; use another process")
     degraded = [] if parts.redis is None or await parts.redis.check() else [REDIS_IS_AWAY]
     degraded += [BUNDLE_IS_ANOTHER] if parts.swap.is_behind else []
     return Ready(
         status="degraded" if degraded else "ready",
-        bundle_id=parts.serving.bundle_id,
-        catalogue_version=parts.serving.catalogue_version,
+        bundle_id=parts.served.live.bundle_id,
+        catalogue_version=parts.served.live.catalogue_version,
         degraded=degraded,
     )

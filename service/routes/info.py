@@ -1,4 +1,4 @@
-"""GET /info: what is being served, by what, on what."""
+"""GET /info: the served bundle, and the software and device that serve it."""
 
 import platform
 import time
@@ -16,7 +16,7 @@ router = APIRouter(tags=["health"])
 
 RELEASES_SHOWN = ("clairo", "torch", "transformers", "numpy", "faiss-cpu", "fastapi")
 SETTINGS_SHOWN = (
-    # Listed one by one: a setting that is added later stays hidden until somebody has thought about it.
+    # Listed one by one, so that a new setting stays hidden until somebody decides to show it.
     "num_views",
     "num_beams",
     "max_batch_size",
@@ -29,13 +29,13 @@ SETTINGS_SHOWN = (
 )
 
 
-@router.get("/info", operation_id="get_info", summary="What is being served?", responses=problem_answers(503))
+@router.get("/info", operation_id="get_info", summary="Describe what is served", responses=problem_answers(503))
 async def get_info(request: Request, parts: ReadyParts) -> Info:
-    """The bundle, how it was trained and measured, how large the catalogue is now, and what runs it.
+    """Describe the bundle, its training and metrics, the catalogue's size, and the software and device in use.
 
-    Of the settings only those that name no address, path or secret: this call needs no key.
+    Shows only settings without addresses, paths or secrets, since this call needs no key.
     """
-    serving = parts.serving
+    serving = parts.served.live
     manifest = serving.bundle.manifest
     settings: Settings = request.app.state.settings
     readiness: Readiness = request.app.state.readiness

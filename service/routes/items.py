@@ -11,8 +11,9 @@ from fastapi.openapi.models import Example
 from clairo_core.errors import DuplicateItemError
 from clairo_core.features import COLLISION_CATEGORY
 from service.errors import NoPictureError
-from service.http.idempotency import PARAMETER, digest_of
+from service.http.idempotency import PARAMETER, digest_of_texts
 from service.http.openapi import problem_answers
+from service.live_catalogue import LiveCatalogue, ServedItem
 from service.routes.item_body import EXAMPLE_ITEM_ID, REQUEST_BODY, check_item_id, put_request_body, read_new_item
 from service.routes.item_pages import decoded_cursor, encoded_cursor
 from service.routes.parts import Parts, ReadyParts
@@ -26,7 +27,6 @@ from service.schemas.items import (
     QueryInteger,
     Token,
 )
-from service.serving import ServedItem, Serving
 from service.store.store import WriteOutcome, content_digest
 
 router = APIRouter(tags=["items"])
@@ -64,18 +64,18 @@ async def create_item(request: Request, parts: ReadyParts) -> Response:
     async def add(is_retry: bool) -> Response:
         item = await parts.picture_urls.with_picture(sent)
         try:
-            await parts.ingestion.add_item(item)
+            await parts.served.ingestion.add_item(item)
         except DuplicateItemError:
             # An earlier attempt may have been cut short between the store and the answer.
             digest = content_digest(item, item.read_picture())
             if not is_retry or await parts.store.read_content_digest(item.item_id) != digest:
                 raise
-        body = item_detail(parts.serving, item.item_id).model_dump_json()
+        body = item_detail(parts.served.live, item.item_id).model_dump_json()
         return Response(body, 201, {"Location": item_url(item.item_id)}, "application/json")
 
     # The url as it was sent: what lies there may be another picture by the time that the call is sent again.
     urls = () if sent.picture_url is None else (sent.picture_url,)
-    body_digest = digest_of(sent.item.item_id, sent_digest, *urls)
+    body_digest = digest_of_texts(sent.item.item_id, sent_digest, *urls)
     return await parts.answered_once.answer(request, "create_item", body_digest, add)
 
 
@@ -101,12 +101,12 @@ async def put_item(item_id: ItemIdInPath, request: Request, response: Response, 
     """
     check_item_id(item_id)
     item = await parts.picture_urls.with_picture(await read_new_item(request, item_id))
-    (outcome,) = await parts.ingestion.put_items([item])
+    (outcome,) = await parts.served.ingestion.put_items([item])
     if outcome is WriteOutcome.CREATED:
         response.status_code = 201
         response.headers["Location"] = item_url(item.item_id)
     return PutItemAnswer(
-        **item_detail(parts.serving, item.item_id).model_dump(),
+        **item_detail(parts.served.live, item.item_id).model_dump(),
         outcome=outcome.value,
         features_kept=outcome is not WriteOutcome.CREATED,
     )
@@ -124,7 +124,7 @@ async def retire_item(item_id: ItemIdInPath, parts: ReadyParts) -> None:
 
     An item that was retired before stays so. PUT brings it back.
     """
-    await parts.ingestion.retire_item(item_id)
+    await parts.served.ingestion.retire_item(item_id)
 
 
 @router.get(
@@ -142,7 +142,7 @@ async def list_items(
     """Newest first, retired items left out; items added meanwhile do not shift the pages that follow."""
     before_row = None if cursor is None else decoded_cursor(cursor)
     # A search for what is not there looks at every item: not on the event loop.
-    found, next_row = await asyncio.to_thread(parts.serving.page, q, before_row, limit)
+    found, next_row = await asyncio.to_thread(parts.served.live.page, q, before_row, limit)
     return ItemPage(
         items=[item_summary(served) for served in found],
         next_cursor=None if next_row is None else encoded_cursor(next_row),
@@ -165,7 +165,7 @@ async def list_items(
 )
 async def get_item_picture(item_id: ItemIdInPath, request: Request, parts: ReadyParts) -> Response:
     """JPEG, PNG or WebP: of a posted item as it was sent, of the bundle's own at most 512 pixels wide and high."""
-    served = parts.serving.find(item_id)
+    served = parts.served.live.find(item_id)
     picture = await read_picture(parts, served)
     media_type = next((name for start, name in PICTURE_TYPES.items() if picture.startswith(start)), None)
     etag = f'"{hashlib.sha256(picture).hexdigest()[:32]}"'
@@ -183,7 +183,7 @@ async def get_item_picture(item_id: ItemIdInPath, request: Request, parts: Ready
 )
 async def get_item(item_id: ItemIdInPath, parts: ReadyParts) -> ItemDetail:
     """Words and attributes, semantic id, features and tokens, of an item of the bundle or one that was posted."""
-    return item_detail(parts.serving, item_id)
+    return item_detail(parts.served.live, item_id)
 
 
 async def read_picture(parts: Parts, served: ServedItem) -> bytes:
@@ -196,8 +196,8 @@ async def read_picture(parts: Parts, served: ServedItem) -> bytes:
     if served.is_posted and served.has_picture:
         picture = await parts.store.read_picture(served.item.item_id)
     elif served.has_picture:
-        row = parts.serving.row_of(served.item.item_id)
-        picture = await asyncio.to_thread(parts.serving.bundle.read_picture, row)
+        row = parts.served.live.row_of(served.item.item_id)
+        picture = await asyncio.to_thread(parts.served.live.bundle.read_picture, row)
     if picture is None:
         raise NoPictureError(f"item {served.item.item_id!r} has no picture")
     return picture
@@ -220,7 +220,7 @@ def item_summary(served: ServedItem) -> ItemSummary:
     )
 
 
-def item_detail(serving: Serving, item_id: str) -> ItemDetail:
+def item_detail(serving: LiveCatalogue, item_id: str) -> ItemDetail:
     """An item as the bundle sees it.
 
     Raises:

@@ -1,4 +1,4 @@
-"""GET /metrics: what Prometheus reads."""
+"""GET /metrics: numbers for Prometheus."""
 
 from fastapi import APIRouter, Request, Response
 
@@ -11,7 +11,7 @@ router = APIRouter(tags=["health"])
 @router.get(
     "/metrics",
     operation_id="get_metrics",
-    summary="Counts and times, for Prometheus",
+    summary="Export metrics for Prometheus",
     response_class=Response,
     responses={
         200: {
@@ -21,10 +21,10 @@ router = APIRouter(tags=["health"])
     },
 )
 async def get_metrics(request: Request) -> Response:
-    """Needs no key, and answers while the bundle is still being loaded. No number is told apart by user or item."""
+    """Export counts and times. Needs no key, answers while the bundle is loading, and has no labels by user or item."""
     metrics: Metrics = request.app.state.metrics
     readiness: Readiness = request.app.state.readiness
     if readiness.parts is not None:
-        serving = readiness.parts.serving
+        serving = readiness.parts.served.live
         metrics.show_serving(serving.bundle_id, serving.recommender.catalogue.num_live)
     return Response(metrics.exposition(), media_type=METRICS_MEDIA_TYPE)

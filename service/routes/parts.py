@@ -1,4 +1,4 @@
-"""The parts that routes work with, and how a route gets them: only once all of them are ready."""
+"""The parts that routes work with, available once all of them are ready."""
 
 import time
 from dataclasses import dataclass, field
@@ -6,19 +6,15 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from service.bundles.experiments import Split
+from service.bundles.split import Split
 from service.bundles.swap import BundleSwap
 from service.errors import NotReadyError
 from service.http.idempotency import AnsweredOnce
 from service.items.bulk import BulkJobs
-from service.items.ingestion import Ingestion
 from service.keys.key_ring import KeyRing
 from service.picture_urls.fetch import PictureUrls
-from service.recommend.recommendations import Recommendations
-from service.recommend.user_histories import UserHistories
-from service.replicas.catalogue_sync import CatalogueSync
 from service.replicas.redis_link import RedisLink
-from service.serving import Serving
+from service.serving import ServedBundle
 from service.store.feedback import FeedbackStore
 from service.store.jobs import JobStore
 from service.store.store import Store
@@ -26,30 +22,26 @@ from service.store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Everything that `service.app` put together."""
+    """Everything that routes work with, put together by `service.app`."""
 
-    serving: Serving
-    recommendations: Recommendations
-    ingestion: Ingestion
+    served: ServedBundle
+    swap: BundleSwap
+    split: Split | None
+    """The experiment in the settings, if any."""
     store: Store
-    user_histories: UserHistories
     feedback: FeedbackStore
     jobs: JobStore
     bulk_jobs: BulkJobs
     answered_once: AnsweredOnce
     key_ring: KeyRing
-    swap: BundleSwap
-    sync: CatalogueSync
     picture_urls: PictureUrls
-    redis: RedisLink | None = None
-    """Shares answers and news with other processes; None where there is only this one."""
-    split: Split | None = None
-    """The experiment that runs, if there is one."""
+    redis: RedisLink | None
+    """Shares answers and news with other processes; None for a single process."""
 
 
 @dataclass(slots=True)
 class Readiness:
-    """Whether the service can answer; belongs to the app's lifespan."""
+    """Whether the service can answer; owned by the app's lifespan."""
 
     parts: Parts | None = None
     is_draining: bool = False
@@ -60,11 +52,11 @@ def ready_parts(request: Request) -> Parts:
     """The parts.
 
     Raises:
-        NotReadyError: bundle, trie or warm-up are not done yet.
+        NotReadyError: loading and warm-up are not done yet.
     """
     readiness: Readiness = request.app.state.readiness
     if readiness.parts is None:
-        raise NotReadyError("the bundle is being loaded; /health/ready answers 200 once it is served")
+        raise NotReadyError("the bundle is being loaded; retry once /health/ready answers 200")
     return readiness.parts
 
 

@@ -11,7 +11,7 @@ PLAYGROUND_FOLDER = Path(__file__).resolve().parent.parent / "playground"
 
 
 def install_playground(app: FastAPI) -> None:
-    """Serve the page at / and its script and style under /playground/; none of them is in the OpenAPI document."""
+    """Serve the page at / and its files under /playground/, outside the OpenAPI document."""
 
     @app.get("/", include_in_schema=False)
     async def show_playground() -> FileResponse:
@@ -21,7 +21,7 @@ def install_playground(app: FastAPI) -> None:
 
 
 class _FreshFiles(StaticFiles):
-    """Files that a browser asks for again each time, so that a page never meets another release's script."""
+    """Files that browsers revalidate each time, so that a page never runs another release's script."""
 
     def file_response(self, *arguments: Any, **options: Any) -> Response:
         response = super().file_response(*arguments, **options)

@@ -15,7 +15,8 @@ from service.http.openapi import problem_answers
 from service.http.problems import kind_of, problem_document, readable_errors
 from service.http.request_context import request_id_of
 from service.recommend.explanations import Explained
-from service.recommend.recommendations import Recommended, Wanted
+from service.recommend.recommended import Recommended
+from service.recommend.wanted import Wanted
 from service.routes.parts import Parts, ReadyParts
 from service.schemas.items import Feature, Problem
 from service.schemas.recommend import (
@@ -33,9 +34,9 @@ from service.schemas.recommend import (
 router = APIRouter(tags=["recommendations"])
 
 MAX_REQUESTS_AT_ONCE = 32
-"""Of one batch: the others' requests are not kept waiting behind all of it."""
+"""Bounds one call, so that other clients' requests do not wait behind a whole batch."""
 
-# Ids that no catalogue needs to know: unknown items are left out and the popular ones come back.
+# Unknown ids do no harm: they are left out, and popular items come back.
 EXAMPLES = {
     "from a history": {"value": {"history": ["mug-12", "mug-7"], "limit": 5}},
     "with timestamps": {
@@ -49,12 +50,10 @@ EXAMPLES = {
             "seed": 7,
         }
     },
-    "for somebody new": {"value": {"history": []}},
-    "for a user whose feedback is known": {"value": {"user_id": "u-1", "limit": 5}},
-    "unlike each other, and why": {
-        "value": {"history": ["mug-12", "mug-7"], "limit": 5, "diversity": 0.3, "explain": True}
-    },
-    "nothing that was posted since training": {"value": {"history": ["mug-12"], "filter": {"only_new": False}}},
+    "for a new user": {"value": {"history": []}},
+    "for a user with feedback": {"value": {"user_id": "u-1", "limit": 5}},
+    "diverse and explained": {"value": {"history": ["mug-12", "mug-7"], "limit": 5, "diversity": 0.3, "explain": True}},
+    "only items of the bundle": {"value": {"history": ["mug-12"], "filter": {"only_new": False}}},
 }
 BATCH_EXAMPLES = {
     "two users": {"value": {"requests": [{"history": ["mug-12"], "limit": 5}, {"user_id": "u-1", "limit": 3}]}}
@@ -69,14 +68,14 @@ BATCH_EXAMPLES = {
     openapi_extra={"requestBody": {"content": {"application/json": {"examples": EXAMPLES}}}},
 )
 async def recommend(body: RecommendBody, parts: ReadyParts, request: Request) -> RecommendAnswer:
-    """`limit` distinct items, best first, none of them in the history unless `include_seen`.
+    """Recommend `limit` distinct items, best first, without those of the history unless `include_seen`.
 
-    Items of the history that the catalogue does not know are left out and listed in `ignored_item_ids`. An empty
-    history, or one of unknown items alone, gets the most popular items and a `fallback_reason`; so does a user of
-    whom no feedback is known. Where fewer than `limit` items pass the filter, `fallback_reason` says so. The same
-    request with the same `seed` to the same catalogue version has the same answer, whatever else is asked.
+    History items missing from the catalogue are ignored and listed in `ignored_item_ids`. An empty history, one of
+    unknown items only, or a user without feedback gets the most popular items and a `fallback_reason`. If fewer than
+    `limit` items pass the filter, `fallback_reason` is `filter_exhausted`. The same request with the same `seed` gets
+    the same answer from the same catalogue version, regardless of other requests.
     """
-    return await unless_disconnected(request, answer_to(body, parts))
+    return await unless_disconnected(request, recommend_one(body, parts))
 
 
 @router.post(
@@ -87,12 +86,11 @@ async def recommend(body: RecommendBody, parts: ReadyParts, request: Request) ->
     openapi_extra={"requestBody": {"content": {"application/json": {"examples": BATCH_EXAMPLES}}}},
 )
 async def recommend_batch(body: RecommendBatchBody, parts: ReadyParts, request: Request) -> RecommendBatchAnswer:
-    """As many calls of POST /recommend in one: a recommendation or a problem each, in the order of the requests.
+    """Run many POST /recommend requests in one call: one recommendation or problem per request, in order.
 
-    What is wrong with one request is said in its place, and the others are answered. 429 where the service is too
-    busy for any of them.
+    A failing request gets its own problem and the others are answered. 429 if the service is too busy for all of them.
     """
-    answered = await unless_disconnected(request, answers_to_all(body.requests, parts))
+    answered = await unless_disconnected(request, recommend_each(body.requests, parts))
     refused = [outcome for outcome in answered if isinstance(outcome, OverloadedError)]
     if len(refused) == len(answered):
         raise refused[0]
@@ -106,8 +104,8 @@ async def recommend_batch(body: RecommendBatchBody, parts: ReadyParts, request: 
     )
 
 
-async def answers_to_all(requests: list[dict[str, Any]], parts: Parts) -> list[RecommendAnswer | ClairoError]:
-    """An answer each, or what was wrong, in order; some at once, so that one call does not fill the queue."""
+async def recommend_each(requests: list[dict[str, Any]], parts: Parts) -> list[RecommendAnswer | ClairoError]:
+    """Answer each request, or say why not, in order; a bounded number at once, so one call cannot fill the queue."""
     turnstile = asyncio.Semaphore(MAX_REQUESTS_AT_ONCE)
 
     async def answer_or_error(sent: dict[str, Any]) -> RecommendAnswer | ClairoError:
@@ -118,7 +116,7 @@ async def answers_to_all(requests: list[dict[str, Any]], parts: Parts) -> list[R
             return InvalidBodyError(str(errors[0]["msg"]), errors)
         async with turnstile:
             try:
-                return await answer_to(body, parts, where=("filter",))
+                return await recommend_one(body, parts, where=("filter",))
             except ClairoError as error:
                 if kind_of(error) is None:
                     raise
@@ -129,16 +127,21 @@ async def answers_to_all(requests: list[dict[str, Any]], parts: Parts) -> list[R
     return [task.result() for task in tasks]
 
 
-async def answer_to(body: RecommendBody, parts: Parts, where: tuple[str, ...] = ("body", "filter")) -> RecommendAnswer:
-    """The recommendations that a body asks for; `where` its filter stands, for errors.
+async def recommend_one(
+    body: RecommendBody, parts: Parts, where: tuple[str, ...] = ("body", "filter")
+) -> RecommendAnswer:
+    """Answer one body; `where` is the path of its filter in errors.
 
     Raises:
-        InvalidBodyError: its filter asks for what the catalogue's items do not have.
-        ServiceError: the model is too busy, or users' histories cannot be read.
+        InvalidBodyError: its filter names an attribute that no item has, or one of another type.
+        ServiceError: the model is too busy, or the user's history cannot be read.
     """
     item_ids = body.history_item_ids()
     if item_ids is None and body.user_id is not None:
-        item_ids = (await parts.user_histories.user_history(body.user_id))[-MAX_HISTORY_ITEMS:]
+        item_ids = (await parts.feedback.user_history(body.user_id))[-MAX_HISTORY_ITEMS:]
+    recommendations, arm = parts.served.recommendations, None
+    if parts.split is not None:
+        recommendations, arm = parts.split.recommendations_for(body.user_id)
     wanted = Wanted(
         history=UserHistory(item_ids or ()),
         limit=body.limit,
@@ -147,11 +150,8 @@ async def answer_to(body: RecommendBody, parts: Parts, where: tuple[str, ...] = 
         item_filter=None if body.filter is None else body.filter.item_filter(),
         diversity=body.diversity,
         explain=body.explain,
-        seed=body.seed,
+        seed=recommendations.default_seed() if body.seed is None else body.seed,
     )
-    recommendations, arm = parts.recommendations, None
-    if parts.split is not None:
-        recommendations, arm = parts.split.recommendations_for(body.user_id, recommendations)
     try:
         recommended = await recommendations.recommend(wanted)
     except ItemFilterError as error:
@@ -163,12 +163,12 @@ async def answer_to(body: RecommendBody, parts: Parts, where: tuple[str, ...] = 
 
 
 def invalid_filter(error: ItemFilterError, where: tuple[str, ...]) -> InvalidBodyError:
-    """What is wrong with a filter, as the field that it is in."""
+    """A filter error as an error of the field that holds the filter."""
     return InvalidBodyError(str(error), [{"loc": [*where, *error.path], "msg": str(error)}])
 
 
 def recommend_answer(recommended: Recommended, recommendation_id: str) -> RecommendAnswer:
-    """An answer as clients get it."""
+    """An answer as JSON for clients."""
     items = recommended.answer.items
     explanations = recommended.explanations or [None] * len(items)
     return RecommendAnswer(

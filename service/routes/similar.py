@@ -1,4 +1,4 @@
-"""GET /items/{item_id}/similar: what is most like an item by its content."""
+"""GET /items/{item_id}/similar: items most similar by content."""
 
 import json
 from typing import Annotated
@@ -21,7 +21,7 @@ from service.schemas.recommend import MAX_RECOMMENDATIONS, SimilarItem, SimilarI
 router = APIRouter(tags=["recommendations"])
 
 MAX_FILTER_CHARACTERS = 2000
-"""Each may take 12 bytes of a URL, and what a server reads before the app does is bounded (`MAX_HEAD_BYTES`)."""
+"""Each may take 12 bytes of a URL, and the server bounds a request's head (`MAX_HEAD_BYTES`)."""
 WHERE = ("query", "filter")
 FILTERS: TypeAdapter[FilterBody] = TypeAdapter(BoundedFilterBody)
 
@@ -29,31 +29,31 @@ FILTERS: TypeAdapter[FilterBody] = TypeAdapter(BoundedFilterBody)
 @router.get(
     "/items/{item_id:path}/similar",
     operation_id="list_similar_items",
-    summary="Items like this one",
+    summary="List similar items",
     responses=problem_answers(404, 409, 422, 503),
 )
 async def list_similar_items(
     item_id: ItemIdInPath,
     parts: ReadyParts,
-    limit: Annotated[QueryInteger, Query(ge=1, le=MAX_RECOMMENDATIONS, description="How many items at most.")] = 10,
+    limit: Annotated[QueryInteger, Query(ge=1, le=MAX_RECOMMENDATIONS, description="Maximum number of items.")] = 10,
     item_filter: Annotated[
         str | None,
         Query(
             alias="filter",
             max_length=MAX_FILTER_CHARACTERS,
-            description="A filter as POST /recommend takes it, as JSON.",
+            description="A filter of POST /recommend, as JSON.",
         ),
     ] = None,
 ) -> SimilarItems:
-    """By what an item is, its picture and words, whatever people did with it; posted items included.
+    """List items most similar in picture and words, independent of interactions; posted items included.
 
-    Retired items are not among them, though they may be asked about.
+    Retired items are not listed, but may be the item in the path.
     """
-    table, serving = await parts.recommendations.tables.current(), parts.serving
-    row, catalogue, vectors = serving.row_of(item_id), serving.recommender.catalogue, table.vectors
+    table, live = await parts.served.recommendations.item_table.current(), parts.served.live
+    row, catalogue, vectors = live.row_of(item_id), live.recommender.catalogue, table.vectors
     if vectors is None:
         raise NoEmbeddingsError(
-            f"bundle {serving.bundle_id} was trained on ready-made codes and has no item embeddings to compare; "
+            f"bundle {live.bundle_id} was trained on ready-made codes and has no item embeddings to compare; "
             "serve a bundle trained on pictures and words"
         )
     is_allowed = ~catalogue.is_retired
@@ -67,7 +67,7 @@ async def list_similar_items(
     by_modality = table.modality_similarities(row, rows)
     return SimilarItems(
         item_id=item_id,
-        bundle_id=serving.bundle_id,
+        bundle_id=live.bundle_id,
         catalogue_version=catalogue.version,
         items=[
             SimilarItem(
@@ -81,10 +81,10 @@ async def list_similar_items(
 
 
 def parsed_filter(text: str) -> FilterBody:
-    """The filter that a query parameter says.
+    """Parse the filter in a query parameter.
 
     Raises:
-        InvalidBodyError: it is no JSON, or no filter.
+        InvalidBodyError: it is not JSON, or not a filter.
     """
     try:
         return FILTERS.validate_python(json.loads(text))
@@ -92,5 +92,5 @@ def parsed_filter(text: str) -> FilterBody:
         errors = [problem | {"loc": [*WHERE, *problem["loc"]]} for problem in readable_errors(error.errors())]  # type: ignore[misc]
         raise InvalidBodyError(str(errors[0]["msg"]), errors) from error
     except (ValueError, RecursionError) as error:
-        message = "not JSON; give a filter as POST /recommend takes it, as JSON"
+        message = "not JSON; expected a filter of POST /recommend, as JSON"
         raise InvalidBodyError(message, [{"loc": list(WHERE), "msg": message}]) from error

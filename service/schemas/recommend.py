@@ -1,6 +1,6 @@
-"""The JSON of recommending: what clients ask for, one or many, and what they get. Never passed inward.
+"""JSON of recommendations, similar items and experiments. Never passed inward.
 
-Unknown fields are refused, not ignored, as in `schemas`.
+Unknown fields are refused, not ignored.
 """
 
 from typing import Annotated, Any, Self
@@ -20,40 +20,38 @@ UserId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
 class HistoryEntry(RequestBody):
-    """One thing that a user did."""
+    """One interaction of a user."""
 
     item_id: ItemId
-    timestamp: float | None = Field(default=None, description="Seconds since 1970; entries are put in its order.")
+    timestamp: float | None = Field(default=None, description="Seconds since 1970; sorts the entries.")
 
 
 class RecommendBody(RequestBody):
-    """A user's history, or whose it is, and what is wanted."""
+    """A history or a user, and options."""
 
     history: list[ItemId | HistoryEntry] | None = Field(
         default=None,
         max_length=MAX_HISTORY_ITEMS,
-        description="Oldest first. With timestamps, on all or none of the entries, in any order.",
+        description="Oldest first; in any order if every entry has a timestamp.",
     )
     user_id: UserId | None = Field(
         default=None,
-        description="Whose history to take, as POST /feedback told it. Beside a history, it only says who is asking.",
+        description="Use this user's history from POST /feedback. Beside `history`, only assigns an experiment's arm.",
     )
-    limit: int = Field(default=10, ge=1, le=MAX_RECOMMENDATIONS, description="How many distinct items.")
-    filter: BoundedFilterBody | None = Field(default=None, description="Which items may be recommended.")
-    exclude_item_ids: list[ItemId] = Field(
-        default=[], max_length=MAX_EXCLUDED_ITEMS, description="Items never to recommend here."
-    )
-    include_seen: bool = Field(default=False, description="Whether items of the history may come back.")
+    limit: int = Field(default=10, ge=1, le=MAX_RECOMMENDATIONS, description="Number of distinct items.")
+    filter: BoundedFilterBody | None = Field(default=None, description="Recommend only items that pass.")
+    exclude_item_ids: list[ItemId] = Field(default=[], max_length=MAX_EXCLUDED_ITEMS, description="Items to leave out.")
+    include_seen: bool = Field(default=False, description="Allow items of the history.")
     diversity: float = Field(
-        default=0.0, ge=0, le=1, description="0 ranks by what fits best; the higher, the less alike the items."
+        default=0.0, ge=0, le=1, description="0 ranks by score; higher values prefer items unlike each other."
     )
-    explain: bool = Field(default=False, description="Whether to say of each item what of the history brought it.")
-    seed: int | None = Field(default=None, ge=0, le=MAX_SEED, description="The same seed, the same recommendations.")
+    explain: bool = Field(default=False, description="Explain which history items led to each recommendation.")
+    seed: int | None = Field(default=None, ge=0, le=MAX_SEED, description="Same seed, same recommendations.")
 
     @model_validator(mode="after")
-    def _says_whose_history(self) -> Self:
+    def _has_history_or_user(self) -> Self:
         if self.history is None and self.user_id is None:
-            raise ValueError("give a history, [] for somebody new, or a user_id")
+            raise ValueError("expected a history, [] for a new user, or a user_id")
         return self
 
     @model_validator(mode="after")
@@ -62,11 +60,11 @@ class RecommendBody(RequestBody):
             isinstance(entry, HistoryEntry) and entry.timestamp is not None for entry in self.history or []
         }
         if len(have_timestamp) > 1:
-            raise ValueError("some history entries have a timestamp and some have none; give it on all or none")
+            raise ValueError("only some history entries have a timestamp; set it on all or none")
         return self
 
     def history_item_ids(self) -> tuple[str, ...] | None:
-        """The history's items, oldest first; None if the user's own is wanted."""
+        """The history's items, oldest first; None without `history`."""
         if self.history is None:
             return None
         entries = [HistoryEntry(item_id=entry) if isinstance(entry, str) else entry for entry in self.history]
@@ -74,18 +72,18 @@ class RecommendBody(RequestBody):
 
 
 class ExplainedBy(BaseModel):
-    """An item of the history that brought a recommendation, and what both share."""
+    """A history item that led to a recommendation, and what both share."""
 
     item_id: str
     title: str
     effect: float | None = Field(
-        description="The recommended item's log-probability, less what it is without this item in the history; "
-        "null where the history has no other item."
+        description="Drop of the recommended item's log-probability if this item is left out of the history; "
+        "null for the only item of a history."
     )
     shared_attributes: dict[str, str]
-    shared_features: list[Feature] = Field(description="Codes of the semantic id that both have.")
+    shared_features: list[Feature] = Field(description="Codes of the semantic id that both share.")
     modality_similarity: dict[str, float | None] = Field(
-        description="Cosine within each modality; null where one of both has nothing of it."
+        description="Cosine within each modality; null where either item lacks it."
     )
 
 
@@ -93,17 +91,17 @@ class Explanation(BaseModel):
     """Why an item is recommended."""
 
     text: str
-    because_of: list[ExplainedBy] = Field(description="Strongest first; empty if no single item brought it.")
+    because_of: list[ExplainedBy] = Field(description="Strongest first; empty if no single item led to it.")
 
 
 class RecommendedItem(BaseModel):
-    """One item of an answer."""
+    """One recommended item."""
 
     item_id: str
     rank: int = Field(description="1 is best.")
-    score: float = Field(description="Higher is better; comparable within one answer and source only.")
-    source: str = Field(description="`generative` or `dense`, or `popular` where neither has an answer.")
-    explanation: Explanation | None = Field(description="Null unless it was asked for.")
+    score: float = Field(description="Higher is better; comparable only within one answer and source.")
+    source: str = Field(description="Model that scored it higher, `generative` or `dense`; `popular` fills the list.")
+    explanation: Explanation | None = Field(description="Null unless requested.")
 
 
 class RecommendAnswer(BaseModel):
@@ -112,11 +110,11 @@ class RecommendAnswer(BaseModel):
     recommendation_id: str = Field(description="Send it with feedback on these items.")
     bundle_id: str
     catalogue_version: int
-    seed: int = Field(description="Send it to be given the same again.")
+    seed: int = Field(description="Send it to get the same answer again.")
     fallback_reason: str | None = Field(
-        description="Why these are not, or not only, generated, or fewer than asked for; null if neither."
+        description="Why items are popular ones, or fewer than `limit`; null otherwise."
     )
-    ignored_item_ids: list[str] = Field(description="Items of the history that the catalogue does not know.")
+    ignored_item_ids: list[str] = Field(description="History items missing from the catalogue.")
     items: list[RecommendedItem]
 
 
@@ -124,36 +122,36 @@ class RecommendBatchBody(RequestBody):
     """Many requests in one call."""
 
     requests: list[dict[str, Any]] = Field(
-        min_length=1, max_length=MAX_BATCH_REQUESTS, description="Each as the body of POST /recommend."
+        min_length=1, max_length=MAX_BATCH_REQUESTS, description="Bodies of POST /recommend."
     )
 
 
 class BatchResult(BaseModel):
-    """The answer to one of many requests, or what was wrong with it; the other is null."""
+    """The recommendation for one request, or its problem; the other is null."""
 
     recommendation: RecommendAnswer | None = None
     problem: Problem | None = None
 
 
 class RecommendBatchAnswer(BaseModel):
-    """One result each, in the order of the requests."""
+    """One result per request, in order."""
 
     results: list[BatchResult]
 
 
 class SimilarItem(BaseModel):
-    """An item that is like the one asked about."""
+    """A similar item."""
 
     item: ItemSummary
-    rank: int = Field(description="1 is most alike.")
-    similarity: float = Field(description="Cosine of both item embeddings.")
+    rank: int = Field(description="1 is most similar.")
+    similarity: float = Field(description="Cosine of the item embeddings.")
     modality_similarity: dict[str, float | None] = Field(
-        description="Cosine within each modality; null where one of both has nothing of it."
+        description="Cosine within each modality; null where either item lacks it."
     )
 
 
 class SimilarItems(BaseModel):
-    """What is most like an item by its content."""
+    """Items most similar by content."""
 
     item_id: str
     bundle_id: str
@@ -162,26 +160,27 @@ class SimilarItems(BaseModel):
 
 
 class ExperimentArm(BaseModel):
-    """One arm, and what came of it."""
+    """One arm and its outcome."""
 
-    arm: str = Field(description="`control`, the bundle that everybody else gets, or `treatment`.")
+    arm: str = Field(description="`control`, the served bundle, or `treatment`.")
     bundle_id: str
-    num_served: int = Field(description="Recommendations given by this process since it started.")
-    num_shown: int = Field(description="Recommendations that feedback tells an impression of.")
-    num_hit: int = Field(description="Of those shown, the ones that somebody followed.")
-    hit_rate: float | None = Field(description="Followed of shown; null where none was shown.")
-    hit_rate_interval: tuple[float, float] | None = Field(description="Where it lies with 95% confidence.")
+    num_served: int = Field(description="Recommendations given by this process since its start.")
+    num_shown: int = Field(description="Recommendations with an impression in feedback.")
+    num_hit: int = Field(description="Shown recommendations that somebody followed.")
+    hit_rate: float | None = Field(description="Followed share of shown recommendations; null if none was shown.")
+    hit_rate_interval: tuple[float, float] | None = Field(description="95% confidence interval.")
 
 
 class ExperimentAnswer(BaseModel):
-    """An experiment that runs."""
+    """The configured experiment."""
 
     name: str
-    share: float = Field(description="Of users in the treatment arm.")
+    share: float = Field(description="Share of users in the treatment arm.")
+    is_running: bool = Field(description="False once the treatment's bundle was activated and answers everybody.")
     arms: list[ExperimentArm]
 
 
 class ExperimentList(BaseModel):
-    """The experiments that run: none or one."""
+    """The configured experiment, if any."""
 
     experiments: list[ExperimentAnswer]

@@ -122,7 +122,7 @@ def test_a_new_product_is_in_the_grid_and_can_be_recommended(page: Page, tmp_pat
 def test_what_the_service_refuses_is_said_beside_the_form(page: Page, tmp_path: Path) -> None:
     page.get_by_role("button", name="Add a product").click()
     page.get_by_role("button", name="Add it").click()
-    expect(page.locator("#add-problem")).to_contain_text("Some fields are wrong")
+    expect(page.locator("#add-problem")).to_contain_text("Invalid fields")
     expect(page.get_by_label("Id", exact=True)).to_have_attribute("aria-invalid", "true")
     page.get_by_label("Title").fill("Taken")
     page.get_by_label("Id", exact=True).fill("item-0")
@@ -133,7 +133,7 @@ def test_what_the_service_refuses_is_said_beside_the_form(page: Page, tmp_path: 
     page.locator("#picture").set_input_files(text)
     page.get_by_label("Id", exact=True).fill("fresh")
     page.get_by_role("button", name="Add it").click()
-    expect(page.locator("#add-problem")).to_contain_text("Not a picture that CLAIRO reads")
+    expect(page.locator("#add-problem")).to_contain_text("Unreadable picture")
     large = tmp_path / "large.png"
     large.write_bytes(bytes(11 * 1024 * 1024))
     page.locator("#picture").set_input_files(large)

@@ -75,7 +75,7 @@ def test_a_wrong_key_is_asked_for_again_and_cancel_says_what_is_wrong(page: Page
     give(page, keys["read"][:-1] + "~")
     expect(page.locator("#key-reason")).to_contain_text("not valid here")
     page.locator("#key").get_by_role("button", name="Cancel").click()
-    expect(page.locator("#banner")).to_contain_text("An API key is needed")
+    expect(page.locator("#banner")).to_contain_text("API key missing or invalid")
 
 
 def test_a_key_that_may_only_look_can_be_changed_for_one_that_may_add(page: Page, keys: dict[str, str]) -> None:

@@ -1,9 +1,10 @@
-"""Another bundle in the place of the one that is served: verified, warmed up, carried over, and back again."""
+"""Swap the served bundle: verified, warmed up, with posted items, and back again."""
 
 import asyncio
 import gc
 import json
 import shutil
+import sys
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
@@ -14,7 +15,9 @@ import httpx
 import pytest
 
 from clairo_core.bundle.bundle import load_bundle
-from clairo_core.bundle.manifest import read_manifest
+from clairo_core.bundle.manifest import digests_of, read_manifest
+from clairo_core.encoders.onnx_encoder import OnnxImageEncoder, write_export_header
+from clairo_core.encoders.picture_preparation import PicturePreparation
 from service.app import open_parts
 from service.bundles.shelf import BundleShelf
 from service.settings import Settings
@@ -35,7 +38,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def bundles(made: Path, tmp_path: Path) -> Path:
-    """Copies that a test may damage."""
+    """Copies for a test to damage."""
     return Path(shutil.copytree(made, tmp_path / "bundles"))
 
 
@@ -67,7 +70,7 @@ async def activate(client: httpx.AsyncClient, bundle_id: str, **query: Any) -> h
     return await client.post(f"/bundles/{bundle_id}/activate", params=query, timeout=60)
 
 
-async def test_the_list_says_which_is_served_and_which_cannot_be_read(client: httpx.AsyncClient, bundles: Path) -> None:
+async def test_the_list_marks_the_served_bundle_and_unreadable_ones(client: httpx.AsyncClient, bundles: Path) -> None:
     (bundles / "no-bundle").mkdir()
     (bundles / ".second.writing").mkdir()
     listed = (await client.get("/bundles")).json()["bundles"]
@@ -80,7 +83,7 @@ async def test_the_list_says_which_is_served_and_which_cannot_be_read(client: ht
     assert str(bundles) not in str(listed)
 
 
-async def test_posted_items_come_along_and_going_back_is_activating_the_one_before(
+async def test_posted_items_come_along_and_activating_the_previous_bundle_rolls_back(
     client: httpx.AsyncClient, bundles: Path
 ) -> None:
     first, second = id_of(bundles / "first"), id_of(bundles / "second")
@@ -93,7 +96,7 @@ async def test_posted_items_come_along_and_going_back_is_activating_the_one_befo
     recommended = (await client.post("/recommend", json={"history": ["posted-mug"], "limit": 40})).json()
     assert recommended["bundle_id"] == second
     assert recommended["ignored_item_ids"] == []
-    # Items posted under one bundle are there under the other, whichever was served when they came.
+    # Items posted under either bundle are there under both.
     assert (await client.post("/items", json=MUG | {"item_id": "second-mug"})).status_code == 201
     back = await activate(client, first)
     assert back.json()["catalogue_version"] == 3
@@ -127,7 +130,7 @@ async def test_no_request_fails_while_bundles_are_swapped(client: httpx.AsyncCli
     assert seen == set(ids)
 
 
-async def test_a_damaged_bundle_is_refused_by_the_file_s_name_and_the_serving_one_stays(
+async def test_a_damaged_bundle_is_refused_by_the_name_of_its_file_and_the_served_one_stays(
     client: httpx.AsyncClient, bundles: Path
 ) -> None:
     weights = bundles / "second" / "generator" / "model.safetensors"
@@ -138,8 +141,29 @@ async def test_a_damaged_bundle_is_refused_by_the_file_s_name_and_the_serving_on
     assert (await client.get("/info")).json()["bundle_id"] == id_of(bundles / "first")
 
 
+async def test_a_bundle_whose_encoder_library_is_missing_is_refused_and_the_served_one_stays(
+    client: httpx.AsyncClient, bundles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(bundles / "second" / "encoders" / "image")
+    write_export_header(
+        bundles / "second" / "encoders" / "image",
+        OnnxImageEncoder.kind,
+        "some-model",
+        dim=8,
+        preparation=PicturePreparation(8, 8, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)).as_header(),
+    )
+    manifest = json.loads((bundles / "second" / "manifest.json").read_text())
+    manifest["files"] = digests_of(bundles / "second")
+    (bundles / "second" / "manifest.json").write_text(json.dumps(manifest))
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    answer = await activate(client, id_of(bundles / "second"))
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:clairo:problem:unusable-bundle")
+    assert "pip install 'clairo[encoders]'" in answer.json()["detail"]
+    assert (await client.get("/info")).json()["bundle_id"] == id_of(bundles / "first")
+
+
 @pytest.mark.parametrize("ndcg", [0.19, None])
-async def test_a_bundle_that_measured_worse_or_not_at_all_is_refused_unless_told(
+async def test_a_bundle_that_measured_worse_or_not_at_all_is_refused_without_allow_worse(
     bundles: Path, ndcg: float | None
 ) -> None:
     measured(bundles / "first", 0.2)
@@ -152,7 +176,7 @@ async def test_a_bundle_that_measured_worse_or_not_at_all_is_refused_unless_told
         assert (await activate(client, second, allow_worse="true")).status_code == 200
 
 
-async def test_an_unknown_bundle_is_404_and_the_serving_one_again_is_no_change(
+async def test_an_unknown_bundle_is_a_404_and_activating_the_served_one_changes_nothing(
     client: httpx.AsyncClient, bundles: Path
 ) -> None:
     assert (await activate(client, "no-such-bundle")).json()["type"] == "urn:clairo:problem:unknown-bundle"
@@ -160,7 +184,7 @@ async def test_an_unknown_bundle_is_404_and_the_serving_one_again_is_no_change(
     assert (await activate(client, first)).json()["previous_bundle_id"] == first
 
 
-async def test_two_activations_at_once_end_with_one_of_them_refused(client: httpx.AsyncClient, bundles: Path) -> None:
+async def test_the_second_of_two_concurrent_activations_is_refused(client: httpx.AsyncClient, bundles: Path) -> None:
     second = id_of(bundles / "second")
     answers = await asyncio.gather(activate(client, second), activate(client, second))
     assert sorted(answer.status_code for answer in answers) == [200, 409]
@@ -181,7 +205,7 @@ async def test_after_a_restart_the_bundle_activated_last_is_served(bundles: Path
         assert (await client.get("/info")).json()["bundle_id"] == id_of(bundles / "first")
 
 
-async def test_a_process_follows_what_another_one_activated_and_says_if_it_cannot(bundles: Path) -> None:
+async def test_a_process_follows_the_activation_of_another_one_or_is_degraded(bundles: Path) -> None:
     second = id_of(bundles / "second")
     elsewhere = Path(shutil.copytree(bundles, bundles.parent / "elsewhere"))
     shutil.move(elsewhere / "second", elsewhere.parent / "not-there-yet")
@@ -203,7 +227,7 @@ async def test_a_process_follows_what_another_one_activated_and_says_if_it_canno
                 await asyncio.sleep(0.1)
 
 
-async def test_two_processes_that_swap_at_once_give_posted_items_the_same_features(bundles: Path) -> None:
+async def test_two_processes_that_swap_concurrently_give_posted_items_the_same_features(bundles: Path) -> None:
     async with serving(bundles) as one, serving(bundles) as other:
         for number in range(6):
             await one.post("/items", json=MUG | {"item_id": f"mug-{number}"})
@@ -218,12 +242,12 @@ async def test_two_processes_that_swap_at_once_give_posted_items_the_same_featur
         assert len(sets) == 6
 
 
-async def test_the_bundle_before_leaves_no_memory_behind(bundles: Path) -> None:
+async def test_the_previous_bundle_leaves_no_memory_behind(bundles: Path) -> None:
     settings = Settings(
         bundle=bundles / "first", bundles_dir=bundles, database_url="sqlite:///:memory:", device="cpu", num_views=1
     )
     async with open_parts(settings) as parts:
-        before = weakref.ref(parts.serving.recommender), weakref.ref(parts.serving.bundle)
+        before = weakref.ref(parts.served.live.recommender), weakref.ref(parts.served.live.bundle)
         await parts.swap.activate(id_of(bundles / "second"))
         gc.collect()
         assert [reference() for reference in before] == [None, None]

@@ -1,18 +1,25 @@
-"""An experiment over two bundles, through the whole service: who is answered by which, and what came of it."""
+"""An experiment over two bundles, through the whole service: arms, outcomes, and its end."""
 
 import asyncio
-import dataclasses
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.manifest import read_manifest
 from clairo_core.errors import SettingsError
-from service.bundles.experiments import Arm, Outcomes, Split, parsed_experiment
+from service.app import open_parts
+from service.bundles.experiment import Arm, parsed_experiment
+from service.bundles.outcomes import Outcomes
 from service.errors import UnknownBundleError
 from service.routes.parts import Readiness
+from service.settings import Settings
+from service.telemetry.metrics import Metrics
 from tests.fake_feedback import FakeFeedback
 from tests.running_service import running_service
 from tests.tiny import tiny_bundle
@@ -50,26 +57,25 @@ async def test_each_user_is_answered_by_the_bundle_of_their_arm(
     nobody = (await client.post("/recommend", json={"history": ["item-1"]})).json()
     assert nobody["bundle_id"] == ids[Arm.CONTROL]
     assert "." not in nobody["recommendation_id"]
-    (told,) = (await client.get("/experiments")).json()["experiments"]
-    served = {arm["arm"]: arm["num_served"] for arm in told["arms"]}
+    (shown,) = (await client.get("/experiments")).json()["experiments"]
+    served = {arm["arm"]: arm["num_served"] for arm in shown["arms"]}
     assert served == {arm: [experiment.arm_of(user) for user in USERS].count(arm) for arm in Arm}
-    assert {arm["arm"]: arm["bundle_id"] for arm in told["arms"]} == ids
-    assert all(arm["hit_rate"] is None for arm in told["arms"])
+    assert {arm["arm"]: arm["bundle_id"] for arm in shown["arms"]} == ids
+    assert all(arm["hit_rate"] is None for arm in shown["arms"])
 
 
-async def test_feedback_with_a_recommendation_id_moves_its_arm(client: httpx.AsyncClient) -> None:
+async def test_feedback_with_a_recommendation_id_counts_for_its_arm(client: httpx.AsyncClient) -> None:
     readiness, feedback = readiness_of(client), FakeFeedback()
     assert readiness.parts is not None
     assert readiness.parts.split is not None
     split = readiness.parts.split
-    told_of = Split(split.experiment, split.treatment, Outcomes(split.experiment, feedback))
-    readiness.parts = dataclasses.replace(readiness.parts, split=told_of)
+    split.outcomes = Outcomes(split.experiment, feedback)
     body = {"requests": [{"history": ["item-1"], "user_id": user} for user in USERS]}
     results = (await client.post("/recommend/batch", json=body)).json()["results"]
     for place, result in enumerate(results):
-        feedback.tell("impression", result["recommendation"]["recommendation_id"])
+        feedback.add("impression", result["recommendation"]["recommendation_id"])
         if place < 6:
-            feedback.tell("click", result["recommendation"]["recommendation_id"])
+            feedback.add("click", result["recommendation"]["recommendation_id"])
     arms = (await client.get("/experiments")).json()["experiments"][0]["arms"]
     assert sum(arm["num_shown"] for arm in arms) == 12
     assert sum(arm["num_hit"] for arm in arms) == 6
@@ -89,14 +95,14 @@ async def test_a_posted_item_reaches_both_arms(client: httpx.AsyncClient) -> Non
         assert [item["item_id"] for item in answer["items"]] == ["new"], answer
 
 
-async def test_without_an_experiment_there_is_none_to_see(bundles: tuple[Bundle, Bundle]) -> None:
+async def test_without_an_experiment_the_list_is_empty(bundles: tuple[Bundle, Bundle]) -> None:
     async with running_service(bundles[0]) as client:
         assert (await client.get("/experiments")).json() == {"experiments": []}
         answer = (await client.post("/recommend", json={"history": [], "user_id": "u"})).json()
         assert "." not in answer["recommendation_id"]
 
 
-async def test_an_experiment_that_cannot_be_is_refused_at_the_start(bundles: tuple[Bundle, Bundle]) -> None:
+async def test_an_impossible_experiment_is_refused_at_the_start(bundles: tuple[Bundle, Bundle]) -> None:
     first, second = (bundle.manifest.bundle_id for bundle in bundles)
     for experiment, expected in (
         ("second:0.5:nowhere", UnknownBundleError),
@@ -106,3 +112,91 @@ async def test_an_experiment_that_cannot_be_is_refused_at_the_start(bundles: tup
         with pytest.raises(expected):
             async with running_service(bundles[0], experiment=experiment):
                 pass
+
+
+@pytest.fixture
+def folder(bundles: tuple[Bundle, Bundle], tmp_path: Path) -> Path:
+    """A shelf with both bundles, and a database beside it that outlives the service."""
+    return Path(shutil.copytree(bundles[0].folder.parent, tmp_path / "bundles"))
+
+
+def serving(folder: Path, **settings: Any) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+    second = read_manifest(folder / "second").bundle_id
+    chosen = {
+        "bundles_dir": folder,
+        "database_url": f"sqlite:///{folder.parent / 'clairo.db'}",
+        "experiment": f"second:0.5:{second}",
+    }
+    return running_service(load_bundle(folder / "first"), **chosen | settings)
+
+
+async def experiment_of(client: httpx.AsyncClient) -> dict[str, Any]:
+    (experiment,) = (await client.get("/experiments")).json()["experiments"]
+    return experiment  # type: ignore[no-any-return]
+
+
+async def answered_by(client: httpx.AsyncClient) -> dict[str, bool]:
+    """Bundles that answer users, and whether the recommendation id names an arm."""
+    bodies = [{"history": ["item-1"], "user_id": user} for user in USERS]
+    answers = [(await client.post("/recommend", json=body)).json() for body in bodies]
+    return {answer["bundle_id"]: "." in answer["recommendation_id"] for answer in answers}
+
+
+async def test_activating_the_treatments_bundle_ends_the_experiment_in_every_process_and_after_a_restart(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = (read_manifest(folder / name).bundle_id for name in ("first", "second"))
+    async with serving(folder) as one, serving(folder) as other:
+        assert (await experiment_of(one))["is_running"] is True
+        assert await answered_by(one) == {first: True, second: True}
+        activated = await one.post(f"/bundles/{second}/activate", params={"allow_worse": True}, timeout=60)
+        assert activated.status_code == 200, activated.text
+        assert await answered_by(one) == {second: False}
+        ended = await experiment_of(one)
+        assert ended["is_running"] is False
+        assert [arm["bundle_id"] for arm in ended["arms"]] == [first, second]
+        assert sum(arm["num_served"] for arm in ended["arms"]) == len(USERS)
+        async with asyncio.timeout(30):
+            while (await experiment_of(other))["is_running"]:
+                await asyncio.sleep(0.1)
+        assert await answered_by(other) == {second: False}
+        # Back to the control: an experiment that has ended stays so until the service restarts.
+        await one.post(f"/bundles/{first}/activate", params={"allow_worse": True}, timeout=60)
+        assert await answered_by(one) == {first: False}
+        await one.post(f"/bundles/{second}/activate", params={"allow_worse": True}, timeout=60)
+    caplog.clear()
+    async with serving(folder) as restarted:
+        assert await answered_by(restarted) == {second: False}
+        ended = await experiment_of(restarted)
+        assert (ended["is_running"], [arm["bundle_id"] for arm in ended["arms"]]) == (False, [first, second])
+    assert "experiment second has ended" in caplog.text
+
+
+async def test_activating_a_third_bundle_replaces_the_control(folder: Path) -> None:
+    third = read_manifest(tiny_bundle(folder / "third", seed=2)).bundle_id
+    second = read_manifest(folder / "second").bundle_id
+    async with serving(folder) as client:
+        await client.post(f"/bundles/{third}/activate", params={"allow_worse": True}, timeout=60)
+        assert await answered_by(client) == {third: True, second: True}
+        experiment = await experiment_of(client)
+        assert [arm["bundle_id"] for arm in experiment["arms"]] == [third, second]
+
+
+class CountingMetrics(Metrics):
+    """Counts the requests that went through the model."""
+
+    num_generated = 0
+
+    def count_batch(self, waited_seconds: Sequence[float], generate_seconds: float) -> None:
+        self.num_generated += len(waited_seconds)
+
+
+async def test_the_treatment_is_warmed_up_like_the_served_bundle(bundles: tuple[Bundle, Bundle]) -> None:
+    settings = {"database_url": "sqlite:///:memory:", "device": "cpu", "num_views": 1, "max_batch_size": 3}
+    experiment = f"second:0.5:{bundles[1].manifest.bundle_id}"
+    counted = []
+    for chosen in ("", experiment):
+        metrics = CountingMetrics()
+        async with open_parts(Settings(bundle=bundles[0].folder, experiment=chosen, **settings), metrics=metrics):
+            counted.append(metrics.num_generated)
+    assert counted == [4, 8]

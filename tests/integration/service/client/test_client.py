@@ -90,7 +90,7 @@ def test_recommend_says_every_field_of_the_request(client: CLAIRO) -> None:
         assert item.explanation is not None
         assert item.item_id != "item-3"
         assert client.get_item(item.item_id).attributes["category"] == kind
-    with pytest.raises(RefusedError, match="give a history"):
+    with pytest.raises(RefusedError, match="expected a history"):
         client.recommend()
 
 

@@ -1,4 +1,4 @@
-"""Whatever a client sends, the answer is a problem document that says what is wrong; never a 500."""
+"""Every bad input gets a problem document that names the fault, never a 500."""
 
 import base64
 import json
@@ -46,15 +46,15 @@ def item(**fields: Any) -> bytes:
 BROKEN_BODIES = {
     "nothing": b"",
     "half a document": b'{"item_id": "x", "ti',
-    "no UTF-8": b'{"item_id": "\xff\xfe"}',
-    "nested beyond reason": b'{"item_id": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+    "not UTF-8": b'{"item_id": "\xff\xfe"}',
+    "extreme nesting": b'{"item_id": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
     "a number of 10,000 digits": b'{"item_id": ' + b"9" * 10_000 + b"}",
 }
 
 
 @pytest.mark.parametrize("body", BROKEN_BODIES.values(), ids=BROKEN_BODIES.keys())
 @pytest.mark.parametrize("path", ["/items", "/recommend"])
-async def test_what_cannot_be_parsed_is_malformed(client: httpx.AsyncClient, path: str, body: bytes) -> None:
+async def test_an_unparsable_body_is_malformed(client: httpx.AsyncClient, path: str, body: bytes) -> None:
     answer = await client.post(path, content=body, headers={"content-type": JSON})
     problem_of(answer, 422 if not body and path == "/recommend" else 400)
 
@@ -64,7 +64,7 @@ WRONG_ITEMS = {
     "a text": b'"x"',
     "null": b"null",
     "no id": b'{"title": "X"}',
-    "an id of nothing": item(item_id=""),
+    "an empty id": item(item_id=""),
     "an id too long": item(item_id="x" * 257),
     "an id with a zero byte": item(item_id="a\x00b"),
     "an id with a line break": item(item_id="a\nb"),
@@ -75,7 +75,7 @@ WRONG_ITEMS = {
     "an id that ends like a call": item(item_id="a/picture"),
     "an id with a space at the end": item(item_id="a "),
     "an id that is a number": item(item_id=7),
-    "a field that is unknown": item(colour="blue"),
+    "an unknown field": item(colour="blue"),
     "a field whose name is half a surrogate pair": b'{"item_id": "x", "title": "X", "\\udfff": 1}',
     "NaN": b'{"item_id": "x", "title": NaN}',
     "a title of 100,000 characters": item(title="x" * 100_000),
@@ -87,7 +87,7 @@ WRONG_ITEMS = {
     "too many attributes": item(attributes={str(n): "x" for n in range(51)}),
     "neither words nor a picture": b'{"item_id": "x"}',
     "blank words alone": b'{"item_id": "x", "title": "  "}',
-    "a picture that is no base64": item(picture="%%%"),
+    "a picture that is not base64": item(picture="%%%"),
     "a picture as a data url": item(picture="data:image/png;base64,AAAA"),
 }
 
@@ -111,7 +111,7 @@ PICTURES = {
 
 
 @pytest.mark.parametrize("picture", PICTURES.values(), ids=PICTURES.keys())
-async def test_what_is_no_picture_is_a_415_and_nothing_is_kept(client: httpx.AsyncClient, picture: bytes) -> None:
+async def test_an_unreadable_picture_is_a_415_and_nothing_is_stored(client: httpx.AsyncClient, picture: bytes) -> None:
     as_json = await client.post("/items", json={"item_id": "x", "picture": base64.b64encode(picture).decode()})
     problem_of(as_json, 415)
     form = await client.post("/items", data={"item_id": "x", "title": "X"}, files={"picture": ("x.png", picture)})
@@ -129,7 +129,7 @@ async def test_a_picture_of_too_many_bytes_is_a_413(client: httpx.AsyncClient) -
     problem_of(await client.post("/items", data={"item_id": "x"}, files={"picture": ("x.png", padded)}), 413)
 
 
-async def test_50_mebibytes_are_refused_by_their_announced_length(client: httpx.AsyncClient) -> None:
+async def test_50_mebibytes_are_refused_by_content_length(client: httpx.AsyncClient) -> None:
     read = 0
 
     async def body() -> AsyncIterator[bytes]:
@@ -145,7 +145,7 @@ async def test_50_mebibytes_are_refused_by_their_announced_length(client: httpx.
 
 @pytest.mark.parametrize("content_type", [JSON, FORM])
 @pytest.mark.parametrize(("path", "most_read"), [("/items", 18 * MEBIBYTE), ("/recommend", 3 * MEBIBYTE)])
-async def test_50_mebibytes_of_no_announced_length_are_cut_off(
+async def test_50_mebibytes_without_content_length_are_cut_off(
     client: httpx.AsyncClient, path: str, most_read: int, content_type: str
 ) -> None:
     read = 0
@@ -182,7 +182,7 @@ FORMS = {
         b'--cut\r\nContent-Disposition: form-data; name="virus"; filename="v"\r\n\r\nx\r\n--cut--\r\n',
         422,
     ),
-    "attributes that are no JSON": (
+    "attributes that are not JSON": (
         FORM,
         b'--cut\r\nContent-Disposition: form-data; name="attributes"\r\n\r\n{x\r\n--cut--\r\n',
         422,
@@ -204,9 +204,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize(("content_type", "body", "status"), FORMS.values(), ids=FORMS.keys())
-async def test_a_form_that_is_wrong_is_told_how(
-    client: httpx.AsyncClient, content_type: str, body: bytes, status: int
-) -> None:
+async def test_a_wrong_form_is_refused(client: httpx.AsyncClient, content_type: str, body: bytes, status: int) -> None:
     headers = {"content-type": content_type} if content_type else {}
     problem_of(await client.post("/items", content=body, headers=headers), status)
 
@@ -246,14 +244,14 @@ async def test_a_form_without_a_chosen_file_is_an_item_without_a_picture(client:
         ("GET", "/items?q=" + "x" * 201, 422),
     ],
 )
-async def test_the_framework_answers_in_the_same_manner(
+async def test_errors_of_the_framework_are_problems_too(
     client: httpx.AsyncClient, method: str, path: str, status: int
 ) -> None:
     problem = problem_of(await client.request(method, path), status)
     assert problem["detail"]
 
 
-async def test_a_405_says_what_is_taken(client: httpx.AsyncClient) -> None:
+async def test_a_405_lists_the_allowed_methods(client: httpx.AsyncClient) -> None:
     assert "POST" in (await client.delete("/recommend")).headers["allow"]
     assert (await client.patch("/items/mug")).headers["allow"] == "DELETE, GET, PUT"
     assert (await client.delete("/playground/playground.js")).headers["allow"] == "GET, HEAD"
@@ -275,20 +273,20 @@ async def test_every_answer_carries_the_security_headers(client: httpx.AsyncClie
         assert headers["x-content-type-options"] == "nosniff"
 
 
-async def test_our_own_fault_is_a_500_without_a_traceback(
+async def test_an_internal_error_is_a_500_without_a_traceback(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise ZeroDivisionError("a secret detail")
 
-    monkeypatch.setattr("service.serving.Serving.page", fail)
+    monkeypatch.setattr("service.live_catalogue.LiveCatalogue.page", fail)
     answer = await client.get("/items")
     problem = problem_of(answer, 500)
     assert "secret" not in answer.text
-    assert problem["title"] == "CLAIRO is at fault"
+    assert problem["title"] == "Internal error"
 
 
-async def test_a_client_that_leaves_amid_its_body_is_no_error_of_ours(
+async def test_a_client_that_leaves_amid_its_body_is_not_logged_as_an_error(
     client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = client._transport.app  # type: ignore[attr-defined]

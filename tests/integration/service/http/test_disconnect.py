@@ -1,4 +1,4 @@
-"""A client that leaves: what was being made for it is not made."""
+"""A client that leaves cancels the work on its answer."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,7 +20,7 @@ async def messages() -> "asyncio.Queue[Message]":
 
 
 class Work:
-    """Takes until it is told, and knows whether it was cancelled."""
+    """Ends once released, and records whether it was cancelled."""
 
     def __init__(self) -> None:
         self.may_end = asyncio.Event()
@@ -51,7 +51,7 @@ async def test_a_client_that_leaves_cancels_the_work(messages: "asyncio.Queue[Me
     assert work.was_cancelled
 
 
-async def test_what_the_work_raises_is_raised(messages: "asyncio.Queue[Message]") -> None:
+async def test_an_error_of_the_work_is_raised(messages: "asyncio.Queue[Message]") -> None:
     work = Work()
     work.may_end.set()
 

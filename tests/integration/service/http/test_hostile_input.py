@@ -1,7 +1,6 @@
-"""Bodies, pictures and connections as strangers make them: answered as declared, never with 5xx, and life goes on.
+"""Hostile bodies, pictures and connections are answered as declared, never with 5xx, and the service stays up.
 
-Over a real network, since much of it never gets as far as the app. What a shop's own clients get wrong is in
-`test_service_bad_input`.
+Over a real network, since much of it never reaches the app. Mistakes of a shop's own clients are in `test_bad_input`.
 """
 
 import base64
@@ -68,13 +67,13 @@ def test_a_hostile_body_is_answered_as_declared(
     ("name", "picture", "status"),
     [pytest.param(name, *of, id=name) for name, of in HOSTILE_PICTURES.items()],
 )
-def test_a_hostile_picture_is_refused_by_what_it_is_or_shown_as_a_picture(
+def test_a_hostile_picture_is_refused_by_its_content_or_shown_as_a_picture(
     client: httpx.Client, declared: Mapping[str, set[int]], name: str, picture: bytes, status: int
 ) -> None:
     item_id = name.replace(" ", "-").replace(",", "").replace("*", "")
     sent = client.post("/items", json={"item_id": item_id, "picture": base64.b64encode(picture).decode()})
     assert_is_as_declared(sent, status, declared)
-    # What the client calls it is of no account, nor is the name of the file.
+    # The declared content type and the file name do not matter.
     files = {"picture": ("../x.svg", picture, "image/svg+xml")}
     form = client.post("/items", data={"item_id": f"{item_id}-form"}, files=files)
     assert_is_as_declared(form, status, declared)
@@ -91,25 +90,25 @@ def test_a_hostile_picture_is_refused_by_what_it_is_or_shown_as_a_picture(
 HEAD = b"POST /recommend HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
 CONNECTIONS = {
-    "no HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500),
+    "not HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500),
     "a chunk of no size": HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
     "a chunk below zero": HEAD + b"Transfer-Encoding: chunked\r\n\r\n-5\r\n{}\r\n0\r\n\r\n",
-    "a chunk beyond all bounds": HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"f" * 40 + b"\r\n{}\r\n0\r\n\r\n",
+    "a huge chunk": HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"f" * 40 + b"\r\n{}\r\n0\r\n\r\n",
     "a chunk longer than it says": HEAD + b'Transfer-Encoding: chunked\r\n\r\n2\r\n{"history": []}\r\n0\r\n\r\n',
     "a length below zero": HEAD + b"Content-Length: -5\r\n\r\n{}",
-    "a length that is none": HEAD + b"Content-Length: 1e3\r\n\r\n{}",
+    "a length that is not a number": HEAD + b"Content-Length: 1e3\r\n\r\n{}",
     "two lengths": HEAD + b"Content-Length: 2\r\nContent-Length: 9\r\n\r\n{}",
     "a length and chunks": HEAD
     + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
-    "an encoding of transfer that nobody knows": HEAD + b"Transfer-Encoding: evil\r\n\r\n{}",
+    "an unknown transfer encoding": HEAD + b"Transfer-Encoding: evil\r\n\r\n{}",
     "a header of 1 MiB": HEAD + b"X-Long: " + b"x" * MEBIBYTE + b"\r\n\r\n",
     "ten thousand headers": HEAD + b"X-A: b\r\n" * 10_000 + b"Content-Length: 2\r\n\r\n{}",
     "a header that is folded": HEAD + b"X-A: b\r\n  c: d\r\nContent-Length: 2\r\n\r\n{}",
     "a header with a zero byte": HEAD + b"X-A: \x00\r\nContent-Length: 2\r\n\r\n{}",
-    "a path that is no path": b"GET http:\\\\evil HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a path that is not one": b"GET http:\\\\evil HTTP/1.1\r\nHost: x\r\n\r\n",
     "a path of bytes": b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
     "a path with dots": b"GET /playground/../../../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n",
-    "a method that nobody knows": b"BREW /recommend HTTP/1.1\r\nHost: x\r\n\r\n",
+    "an unknown method": b"BREW /recommend HTTP/1.1\r\nHost: x\r\n\r\n",
     "no host": b"GET /items HTTP/1.1\r\n\r\n",
     "an older HTTP": b"GET /items HTTP/0.9\r\n\r\n",
     "a newer HTTP": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -129,7 +128,7 @@ def test_a_hostile_connection_ends_with_400s_or_none(client: httpx.Client, url: 
         except TimeoutError:
             raise
         except OSError:
-            # Closed while we still wrote: nobody read on. Shutting down what is closed is "not connected" then.
+            # The server closed while we still wrote; shutting down a closed socket is "not connected" then.
             pass
     if received:
         assert 200 <= int(received.split()[1]) < 500, received[:500]
@@ -137,7 +136,7 @@ def test_a_hostile_connection_ends_with_400s_or_none(client: httpx.Client, url: 
     assert_is_alive(client)
 
 
-def test_a_long_filter_is_read_by_the_app_in_however_many_pieces_it_comes(url: str) -> None:
+def test_a_long_filter_in_many_pieces_reaches_the_app(url: str) -> None:
     address = urlsplit(url)
     line = b"GET /items/item-1/similar?filter=" + b"%F0%9F%90%9D" * 2000 + b" HTTP/1.1\r\n"
     with socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=30) as connection:
@@ -183,5 +182,5 @@ def test_a_hostile_path_names_nothing(client: httpx.Client, path: str) -> None:
     assert_is_alive(client)
 
 
-def test_there_are_sixty_of_bodies_and_pictures_at_least() -> None:
+def test_there_are_at_least_sixty_bodies_and_pictures() -> None:
     assert len(BODIES) + len(HOSTILE_PICTURES) >= 60

@@ -1,4 +1,4 @@
-"""Idempotency-Key: one call, one answer, however often it is sent."""
+"""Idempotency-Key: one run and one answer for any number of repetitions."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -62,7 +62,7 @@ async def test_a_form_sent_again_is_the_same_body_under_another_boundary(client:
         assert answer.status_code == 201, answer.text
 
 
-async def test_calls_at_once_are_run_once(client: httpx.AsyncClient) -> None:
+async def test_concurrent_calls_run_once(client: httpx.AsyncClient) -> None:
     answers = await asyncio.gather(*(client.post("/items", json=MUG, headers=KEY) for _ in range(5)))
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.content for answer in answers}) == 1
@@ -74,7 +74,7 @@ async def test_a_call_that_failed_leaves_its_key_free(client: httpx.AsyncClient)
     assert (await client.post("/items", json=MUG | {"item_id": "jug"}, headers=KEY)).status_code == 201
 
 
-async def test_an_attempt_that_was_cut_short_after_its_work_is_answered_as_if_it_had_not_been(
+async def test_an_attempt_cut_short_after_its_work_is_answered_like_a_complete_one(
     bundle: Bundle, tmp_path: Path
 ) -> None:
     data_dir = tmp_path / "store"
@@ -102,13 +102,13 @@ async def test_feedback_and_bulk_jobs_are_answered_once(client: httpx.AsyncClien
 
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "\x7f"])
-async def test_a_header_that_is_no_key_is_refused(client: httpx.AsyncClient, key: str) -> None:
+async def test_an_invalid_key_is_refused(client: httpx.AsyncClient, key: str) -> None:
     answer = await client.post("/items", json=MUG, headers={"Idempotency-Key": key})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["loc"] == ["header", "Idempotency-Key"]
 
 
-async def test_records_are_of_one_call_and_end_after_a_day(database: Database) -> None:
+async def test_records_belong_to_one_call_and_expire_after_a_day(database: Database) -> None:
     store = IdempotencyStore(database)
     assert not (await store.claim("create_item", "k", "one")).is_retry
     assert (await store.claim("create_item", "k", "one")).is_retry

@@ -1,4 +1,4 @@
-"""Numbers as JSON and urls write them, and nothing that would have to be guessed."""
+"""Numbers are accepted as JSON and urls write them, without coercion."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -36,7 +36,7 @@ async def client(bundle: Bundle) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def test_a_body_takes_no_number_of_another_kind(client: httpx.AsyncClient) -> None:
+async def test_a_body_accepts_no_number_of_another_type(client: httpx.AsyncClient) -> None:
     for wrong in WRONG:
         body = {"history": []} | wrong
         assert (await client.post("/recommend", json=body)).status_code == 422, wrong
@@ -44,7 +44,7 @@ async def test_a_body_takes_no_number_of_another_kind(client: httpx.AsyncClient)
         assert batch["results"][0]["problem"]["status"] == 422, wrong
 
 
-async def test_a_url_takes_decimal_digits_alone(client: httpx.AsyncClient) -> None:
+async def test_a_url_accepts_decimal_digits_only(client: httpx.AsyncClient) -> None:
     for path in ("/items", "/items/item-0/similar", "/users/ann", "/jobs/abc"):
         for limit in ("10.0", "%2B10", "%2010", "1_0", "010", "1e1", "true", "", "٣", "9" * 30):
             answer = await client.get(f"{path}?limit={limit}")

@@ -35,7 +35,7 @@ async def operations(client: httpx.AsyncClient) -> dict[tuple[str, str], dict[st
     }
 
 
-async def test_the_calls_are_those_we_promise(client: httpx.AsyncClient) -> None:
+async def test_the_document_lists_exactly_the_promised_calls(client: httpx.AsyncClient) -> None:
     assert set(await operations(client)) == {
         ("post", "/recommend"),
         ("post", "/recommend/batch"),
@@ -97,7 +97,7 @@ async def test_every_reference_leads_somewhere(client: httpx.AsyncClient) -> Non
 
 
 def example_bodies(operation: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Content types and bodies: of a form there are none, since examples cannot show a file."""
+    """Content types and bodies; forms have none, since examples cannot show a file."""
     content = operation.get("requestBody", {}).get("content", {})
     return [
         (media_type, example["value"])
@@ -109,7 +109,7 @@ def example_bodies(operation: dict[str, Any]) -> list[tuple[str, Any]]:
 async def test_every_example_runs(client: httpx.AsyncClient) -> None:
     found = await operations(client)
     job_url = ""
-    # The item that POST /items makes is the one that the other examples name; what takes away comes last.
+    # POST /items creates the item that the other examples name; deletions come last.
     order = ["post", "get", "put", "delete"]
     for (method, path), operation in sorted(
         found.items(), key=lambda entry: (entry[0] != ("post", "/items"), order.index(entry[0][0]))
@@ -120,10 +120,10 @@ async def test_every_example_runs(client: httpx.AsyncClient) -> None:
             if "examples" in parameter
         }
         if path == "/bundles/{bundle_id}/activate":
-            # No example can know a bundle's id: activating the one that is served changes nothing.
+            # Examples cannot know a bundle's id: activating the served one changes nothing.
             parameters["bundle_id"] = (await client.get("/info")).json()["bundle_id"]
         if path == "/jobs/{job_id}":
-            # Ids of jobs are the service's own: no example can know one.
+            # Examples cannot know the id of a job.
             parameters["job_id"] = job_url.removeprefix("/jobs/")
         for parameter in operation.get("parameters", []):
             assert parameter["name"] in parameters or not parameter["required"], (path, parameter["name"])

@@ -1,4 +1,4 @@
-"""The batcher: company, limits, failures and clients that leave."""
+"""The batcher: batches, limits, failures and clients that leave."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ from service.recommend.batcher import Batcher
 
 
 class Doubler:
-    """Doubles numbers, remembers its batches, refuses 13, and waits where it is told to."""
+    """Doubles numbers, records its batches, refuses 13, and can be held up."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -53,7 +53,7 @@ async def test_a_batch_never_grows_past_its_limit(batcher: Batcher[int, int], do
     assert [len(batch) for batch in doubler.batches] == [4, 2]
 
 
-async def test_one_thread_that_is_not_ours_runs_every_batch(batcher: Batcher[int, int], doubler: Doubler) -> None:
+async def test_one_other_thread_runs_every_batch(batcher: Batcher[int, int], doubler: Doubler) -> None:
     await batcher.submit(1)
     await batcher.submit(2)
     assert len(doubler.threads) == 1
@@ -80,7 +80,7 @@ async def test_one_request_too_many_is_refused(batcher: Batcher[int, int], doubl
     assert await asyncio.gather(*waiting) == [2, 4, 6, 8, 10, 12]
 
 
-async def test_a_client_that_left_is_not_computed_for(batcher: Batcher[int, int], doubler: Doubler) -> None:
+async def test_the_request_of_a_client_that_left_is_not_computed(batcher: Batcher[int, int], doubler: Doubler) -> None:
     doubler.may_run.clear()
     running = asyncio.create_task(batcher.submit(0))
     await asyncio.sleep(0.1)
@@ -94,7 +94,7 @@ async def test_a_client_that_left_is_not_computed_for(batcher: Batcher[int, int]
     assert doubler.batches == [[0], [2]]
 
 
-async def test_a_client_that_leaves_while_its_batch_runs_harms_nobody(
+async def test_a_client_that_leaves_during_its_batch_does_not_affect_the_others(
     batcher: Batcher[int, int], doubler: Doubler
 ) -> None:
     doubler.may_run.clear()
@@ -107,7 +107,7 @@ async def test_a_client_that_leaves_while_its_batch_runs_harms_nobody(
     assert await batcher.submit(5) == 10
 
 
-async def test_stopping_answers_those_who_wait_and_refuses_the_next(doubler: Doubler) -> None:
+async def test_stopping_answers_waiting_requests_and_refuses_new_ones(doubler: Doubler) -> None:
     batcher: Batcher[int, int] = Batcher(doubler, max_batch_size=2, max_wait_seconds=0.01, max_queue_depth=10)
     await batcher.start()
     waiting = [asyncio.create_task(batcher.submit(number)) for number in range(5)]
@@ -118,7 +118,7 @@ async def test_stopping_answers_those_who_wait_and_refuses_the_next(doubler: Dou
         await batcher.submit(1)
 
 
-async def test_a_batch_that_answers_too_little_is_an_error_not_a_hang() -> None:
+async def test_a_batch_with_missing_answers_is_an_error_not_a_hang() -> None:
     batcher: Batcher[int, int] = Batcher(lambda _numbers: [], max_batch_size=2, max_wait_seconds=0, max_queue_depth=10)
     await batcher.start()
     with pytest.raises(ValueError, match="0 answers for 1"):
@@ -126,7 +126,7 @@ async def test_a_batch_that_answers_too_little_is_an_error_not_a_hang() -> None:
     await batcher.stop()
 
 
-async def test_while_many_wait_those_of_like_length_run_together_the_oldest_in_the_first(doubler: Doubler) -> None:
+async def test_waiting_requests_of_similar_length_run_together_and_the_oldest_runs_first(doubler: Doubler) -> None:
     doubler.may_run.clear()
     batcher: Batcher[int, int] = Batcher(
         doubler, max_batch_size=3, max_wait_seconds=0, max_queue_depth=20, length_of=lambda number: number // 100
@@ -144,7 +144,7 @@ async def test_while_many_wait_those_of_like_length_run_together_the_oldest_in_t
 
 
 class Sleeper:
-    """Takes the same time for every request, as a busy model does."""
+    """Takes the same time per request, like a busy model."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -156,9 +156,9 @@ class Sleeper:
         return list(numbers)
 
 
-async def test_what_would_not_be_answered_in_time_is_refused_at_once() -> None:
+async def test_a_request_that_would_miss_the_deadline_is_refused_at_once() -> None:
     deadline_seconds = 2.0
-    # A machine that stands still for as long as one request takes still lets in half as many.
+    # Even if the machine stalls for the time of one request, half as many are accepted.
     sleeper = Sleeper(deadline_seconds / 20)
     batcher: Batcher[int, int] = Batcher(
         sleeper, max_batch_size=2, max_wait_seconds=0, max_queue_depth=1000, deadline_seconds=deadline_seconds
@@ -176,7 +176,7 @@ async def test_what_would_not_be_answered_in_time_is_refused_at_once() -> None:
     await batcher.stop()
 
 
-async def test_after_one_slow_batch_requests_are_let_in_again() -> None:
+async def test_after_one_slow_batch_requests_are_accepted_again() -> None:
     sleeper = Sleeper(0.3)
     batcher: Batcher[int, int] = Batcher(
         sleeper, max_batch_size=2, max_wait_seconds=0, max_queue_depth=10, deadline_seconds=0.1
@@ -189,7 +189,7 @@ async def test_after_one_slow_batch_requests_are_let_in_again() -> None:
     await batcher.stop()
 
 
-async def test_a_lone_client_does_not_wait_for_company_again() -> None:
+async def test_a_lone_client_does_not_wait_for_others_again() -> None:
     batcher: Batcher[int, int] = Batcher(Doubler(), max_batch_size=4, max_wait_seconds=0.5, max_queue_depth=6)
     await batcher.start()
     await batcher.submit(1)

@@ -1,4 +1,4 @@
-"""`explain` in POST /recommend: what is said is what leaving items out shows."""
+"""`explain` in POST /recommend: explanations agree with leaving items out."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -40,13 +40,13 @@ async def test_explaining_changes_nothing_but_the_explanation(client: httpx.Asyn
     assert (await explained(client))["items"] == answer["items"]
 
 
-async def test_the_effect_of_an_item_is_what_the_score_loses_without_it(
+async def test_the_effect_of_an_item_is_the_drop_of_the_score_without_it(
     client: httpx.AsyncClient, bundle: Bundle
 ) -> None:
     recommender = bundle.recommender("cpu", num_views=2, num_beams=len(bundle.catalogue))
 
     def scores_of(item_ids: list[str]) -> dict[str, float]:
-        # As wide as the catalogue, the search is exact: the slow twin of asking for the recommended items alone.
+        # As wide as the catalogue, the search is exact: the slow twin of ranking the recommended items alone.
         request = RecommendationRequest(history=UserHistory(tuple(item_ids)), limit=60, include_seen=True)
         return {item.item_id: item.score for item in recommender.recommend_batch([request])[0].items}
 
@@ -57,12 +57,12 @@ async def test_the_effect_of_an_item_is_what_the_score_loses_without_it(
         effects = {reason["item_id"]: reason["effect"] for reason in item["explanation"]["because_of"]}
         assert effects == pytest.approx({left_out: lost[left_out] for left_out in effects}, abs=1e-3)
         assert list(effects.values()) == sorted(effects.values(), reverse=True)
-        # Nothing is left out that makes the item clearly more likely, and nothing named that hardly does.
+        # Every item with a clear effect is named, and none without.
         assert {left_out for left_out, loss in lost.items() if loss > LEAST_EFFECT + 1e-3} <= set(effects)
         assert all(effect >= LEAST_EFFECT for effect in effects.values())
 
 
-async def test_what_both_items_share_is_what_the_catalogue_says(client: httpx.AsyncClient, bundle: Bundle) -> None:
+async def test_shared_attributes_and_codes_agree_with_the_catalogue(client: httpx.AsyncClient, bundle: Bundle) -> None:
     items = {item.item_id: item for item in bundle.items}
     names = bundle.vocabulary.category_names
     for recommended in (await explained(client, limit=20))["items"]:
@@ -81,7 +81,7 @@ async def test_what_both_items_share_is_what_the_catalogue_says(client: httpx.As
             assert set(reason["modality_similarity"]) == {"text", "image"}
 
 
-async def test_the_only_item_of_a_history_is_named_without_a_figure(client: httpx.AsyncClient) -> None:
+async def test_the_only_item_of_a_history_is_named_without_an_effect(client: httpx.AsyncClient) -> None:
     for history in (["item-5"], ["item-5", "unheard of", "item-5"]):
         for item in (await explained(client, history=history))["items"]:
             (reason,) = item["explanation"]["because_of"]
@@ -90,22 +90,22 @@ async def test_the_only_item_of_a_history_is_named_without_a_figure(client: http
             assert "the only one in the history" in item["explanation"]["text"]
 
 
-async def test_popular_items_say_that_the_history_said_nothing(client: httpx.AsyncClient) -> None:
+async def test_popular_items_are_explained_by_the_empty_history(client: httpx.AsyncClient) -> None:
     for item in (await explained(client, history=[]))["items"]:
         assert item["explanation"]["because_of"] == []
         assert "no history to go by" in item["explanation"]["text"]
 
 
-async def test_every_wish_at_once_is_granted(client: httpx.AsyncClient) -> None:
+async def test_explanations_work_with_all_other_options(client: httpx.AsyncClient) -> None:
     mugs = {"attribute": "category", "equals": "mug"}
     answer = await explained(client, filter=mugs, diversity=0.4, include_seen=True, seed=5, limit=4)
     assert len(answer["items"]) == 4
     assert all(item["explanation"]["text"] for item in answer["items"])
 
 
-async def test_a_queue_too_short_for_all_that_explaining_asks_is_overloaded(bundle: Bundle) -> None:
+async def test_a_queue_too_short_for_an_explanation_is_overloaded(bundle: Bundle) -> None:
     async with running_service(bundle, max_queue_depth=1, max_batch_size=1) as client:
         answer = await client.post("/recommend", json={"history": HISTORY, "explain": True})
         assert answer.status_code in (200, 429)
-        # What was refused holds no place in the queue.
+        # Refused requests leave the queue.
         assert (await client.post("/recommend", json={"history": HISTORY})).status_code == 200

@@ -1,4 +1,4 @@
-"""Filters in POST /recommend: who passes, what is said of those that make no sense, posted items included."""
+"""Filters in POST /recommend: which items pass, posted ones included, and errors of invalid filters."""
 
 import json
 from collections.abc import AsyncIterator
@@ -40,7 +40,7 @@ def attributes_of(bundle: Bundle) -> dict[str, Any]:
     return {item.item_id: item.attributes for item in bundle.items}
 
 
-async def test_every_item_passes_the_filter_and_none_that_does_is_lost(
+async def test_exactly_the_items_that_pass_the_filter_are_recommended(
     client: httpx.AsyncClient, bundle: Bundle
 ) -> None:
     attributes = attributes_of(bundle)
@@ -55,7 +55,7 @@ async def test_every_item_passes_the_filter_and_none_that_does_is_lost(
     assert answer["fallback_reason"] == "filter_exhausted"
 
 
-async def test_as_many_come_back_as_were_asked_for(client: httpx.AsyncClient, bundle: Bundle) -> None:
+async def test_a_filter_still_gives_limit_items(client: httpx.AsyncClient, bundle: Bundle) -> None:
     attributes = attributes_of(bundle)
     answer = await recommended(client, {"not": MUGS}, limit=10)
     assert len(ids_of(answer)) == 10
@@ -64,7 +64,7 @@ async def test_as_many_come_back_as_were_asked_for(client: httpx.AsyncClient, bu
     assert {item["source"] for item in answer["items"]} == {"generative"}
 
 
-async def test_somebody_new_gets_popular_items_that_pass(client: httpx.AsyncClient, bundle: Bundle) -> None:
+async def test_a_new_user_gets_popular_items_that_pass(client: httpx.AsyncClient, bundle: Bundle) -> None:
     answer = await recommended(client, MUGS, history=[], limit=3)
     assert all(attributes_of(bundle)[item_id]["category"] == "mug" for item_id in ids_of(answer))
     assert len(ids_of(answer)) == 3
@@ -73,7 +73,7 @@ async def test_somebody_new_gets_popular_items_that_pass(client: httpx.AsyncClie
     assert everything["fallback_reason"] == "filter_exhausted"
 
 
-async def test_a_filter_that_nothing_passes_gives_nothing_and_says_so(client: httpx.AsyncClient) -> None:
+async def test_a_filter_that_no_item_passes_gives_an_empty_list_and_a_reason(client: httpx.AsyncClient) -> None:
     answer = await recommended(client, {"attribute": "category", "equals": "boat"})
     assert answer["items"] == []
     assert answer["fallback_reason"] == "filter_exhausted"
@@ -95,7 +95,7 @@ async def test_a_posted_item_passes_by_its_own_attributes(client: httpx.AsyncCli
     assert ids_of(await recommended(client, has_no_price)) == {"new"}
 
 
-async def test_another_filter_is_another_answer(client: httpx.AsyncClient) -> None:
+async def test_another_filter_gets_another_answer(client: httpx.AsyncClient) -> None:
     lamps = {"attribute": "category", "in": ["lamp"]}
     mugs = await recommended(client, MUGS, limit=5)
     assert not ids_of(mugs) & ids_of(await recommended(client, lamps, limit=5))
@@ -138,7 +138,7 @@ def nested(depth: int) -> dict[str, Any]:
         ({"attribute": "\ud800", "exists": True}, []),
     ],
 )
-async def test_a_filter_that_makes_no_sense_is_named(
+async def test_an_invalid_filter_is_refused_by_name(
     client: httpx.AsyncClient, item_filter: Any, where: list[Any]
 ) -> None:
     body = json.dumps({"history": ["item-0"], "filter": item_filter})
@@ -148,18 +148,18 @@ async def test_a_filter_that_makes_no_sense_is_named(
     assert any(error["loc"][: len(expected)] == expected for error in answer.json()["errors"]), answer.text
 
 
-async def test_the_attributes_that_there_are_are_said(client: httpx.AsyncClient) -> None:
+async def test_an_unknown_attribute_error_lists_the_known_ones(client: httpx.AsyncClient) -> None:
     answer = await client.post("/recommend", json={"history": [], "filter": {"attribute": "colour", "exists": True}})
     assert "there are category, price" in answer.json()["detail"]
 
 
-async def test_a_filter_as_deep_and_as_large_as_allowed_is_taken(client: httpx.AsyncClient) -> None:
+async def test_a_filter_of_the_greatest_depth_and_size_is_accepted(client: httpx.AsyncClient) -> None:
     assert (await recommended(client, nested(MAX_FILTER_DEPTH)))["items"] is not None
     many = {"any_of": [MUGS] * (MAX_FILTER_CONDITIONS - 1)}
     assert (await recommended(client, many, limit=2))["fallback_reason"] is None
 
 
-async def test_nesting_beyond_reason_is_refused_without_harm(client: httpx.AsyncClient) -> None:
+async def test_extreme_nesting_is_refused(client: httpx.AsyncClient) -> None:
     body = '{"history": [], "filter": ' + '{"not": ' * 900 + '{"only_new": true}' + "}" * 901
     answer = await client.post("/recommend", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 422, answer.text

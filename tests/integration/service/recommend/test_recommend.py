@@ -36,9 +36,7 @@ def ids_of(answer: dict[str, Any]) -> list[str]:
     return [item["item_id"] for item in answer["items"]]
 
 
-async def test_a_history_gets_as_many_distinct_generated_items_as_asked_for(
-    client: httpx.AsyncClient, bundle: Bundle
-) -> None:
+async def test_a_history_gets_limit_distinct_generated_items(client: httpx.AsyncClient, bundle: Bundle) -> None:
     history = list(bundle.catalogue.item_ids[:3])
     answer = await recommend(client, history=history, limit=10)
     assert len(set(ids_of(answer))) == 10
@@ -51,7 +49,7 @@ async def test_a_history_gets_as_many_distinct_generated_items_as_asked_for(
     assert answer["catalogue_version"] == bundle.catalogue.version
 
 
-async def test_seen_items_come_back_only_if_wanted(client: httpx.AsyncClient, bundle: Bundle) -> None:
+async def test_seen_items_come_back_only_with_include_seen(client: httpx.AsyncClient, bundle: Bundle) -> None:
     history = list(bundle.catalogue.item_ids[:3])
     everything = await recommend(client, history=history, limit=100, include_seen=True)
     unseen = await recommend(client, history=history, limit=100)
@@ -76,7 +74,7 @@ async def test_the_same_request_has_the_same_items_and_an_id_of_its_own(
     assert first["recommendation_id"] != second["recommendation_id"]
 
 
-async def test_an_empty_history_gets_the_popular_items_and_is_told_why(client: httpx.AsyncClient) -> None:
+async def test_an_empty_history_gets_the_popular_items_and_a_reason(client: httpx.AsyncClient) -> None:
     answer = await recommend(client, history=[], limit=5)
     assert answer["fallback_reason"] == "empty_history"
     assert {item["source"] for item in answer["items"]} == {"popular"}
@@ -90,9 +88,7 @@ async def test_a_history_of_unknown_items_gets_the_popular_ones(client: httpx.As
     assert ids_of(answer) == ids_of(await recommend(client, history=[], limit=5))
 
 
-async def test_unknown_items_among_known_ones_are_left_out_and_listed(
-    client: httpx.AsyncClient, bundle: Bundle
-) -> None:
+async def test_unknown_items_among_known_ones_are_ignored_and_listed(client: httpx.AsyncClient, bundle: Bundle) -> None:
     known = list(bundle.catalogue.item_ids[:2])
     answer = await recommend(client, history=[known[0], "nobody", known[1]])
     assert answer["ignored_item_ids"] == ["nobody"]
@@ -111,13 +107,13 @@ async def test_timestamps_put_a_history_in_order(client: httpx.AsyncClient, bund
     assert answer["items"] == (await recommend(client, history=[first, second, third]))["items"]
 
 
-async def test_more_than_the_catalogue_has_is_told(client: httpx.AsyncClient, bundle: Bundle) -> None:
+async def test_a_limit_beyond_the_catalogue_is_reported(client: httpx.AsyncClient, bundle: Bundle) -> None:
     answer = await recommend(client, history=[bundle.catalogue.item_ids[0]], limit=100)
     assert len(set(ids_of(answer))) == len(bundle.catalogue) - 1
     assert answer["fallback_reason"] == "catalogue_exhausted"
 
 
-async def test_requests_at_once_are_answered_as_they_are_alone(client: httpx.AsyncClient, bundle: Bundle) -> None:
+async def test_concurrent_requests_get_the_same_answers_as_alone(client: httpx.AsyncClient, bundle: Bundle) -> None:
     item_ids = bundle.catalogue.item_ids
     requests = [{"history": list(item_ids[n : n + 1 + n % 4]), "limit": 3 + n % 5, "seed": n} for n in range(12)]
     together = await asyncio.gather(*(recommend(client, **request) for request in requests))
@@ -156,10 +152,10 @@ async def test_a_wrong_field_is_named(client: httpx.AsyncClient, change: dict[st
     assert any(error["loc"][: len(where)] == where for error in answer.json()["errors"]), answer.text
 
 
-async def test_an_answer_says_the_seed_it_was_given_with(client: httpx.AsyncClient, bundle: Bundle) -> None:
+async def test_an_answer_holds_its_seed(client: httpx.AsyncClient, bundle: Bundle) -> None:
     history = list(bundle.catalogue.item_ids[:4])
     assert (await recommend(client, history=history, seed=3))["seed"] == 3
-    # Nothing is left to chance unless the operator says so.
+    # Without exploration the default seed is fixed.
     assert (await recommend(client, history=history))["seed"] == 0
 
 
@@ -170,7 +166,7 @@ async def test_an_answer_that_takes_too_long_is_a_504(bundle: Bundle) -> None:
     assert answer.json()["type"] == "urn:clairo:problem:deadline-exceeded"
 
 
-async def test_too_many_requests_at_once_are_told_to_come_back(bundle: Bundle) -> None:
+async def test_too_many_concurrent_requests_get_a_retry_after(bundle: Bundle) -> None:
     async with running_service(bundle, max_queue_depth=1, max_batch_size=1) as client:
         answers = await asyncio.gather(
             *(client.post("/recommend", json={"history": [bundle.catalogue.item_ids[n]]}) for n in range(10))
@@ -181,7 +177,7 @@ async def test_too_many_requests_at_once_are_told_to_come_back(bundle: Bundle) -
     assert refused.json()["type"] == "urn:clairo:problem:overloaded"
 
 
-async def test_before_it_is_ready_the_service_says_so(tmp_path: Path) -> None:
+async def test_before_it_is_ready_the_service_answers_503(tmp_path: Path) -> None:
     app = create_app(Settings(bundle=tmp_path))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
         assert (await client.get("/health/live")).json() == {"status": "live"}
@@ -191,7 +187,7 @@ async def test_before_it_is_ready_the_service_says_so(tmp_path: Path) -> None:
             assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_once_ready_it_says_what_it_serves(client: httpx.AsyncClient, bundle: Bundle) -> None:
+async def test_once_ready_the_service_describes_its_bundle(client: httpx.AsyncClient, bundle: Bundle) -> None:
     assert (await client.get("/health/ready")).json()["bundle_id"] == bundle.manifest.bundle_id
     served = (await client.get("/info")).json()
     assert served["num_items"] == len(bundle.catalogue)
@@ -199,7 +195,7 @@ async def test_once_ready_it_says_what_it_serves(client: httpx.AsyncClient, bund
     assert served["encoders"] == dict(bundle.manifest.encoders)
 
 
-async def test_in_half_precision_it_finds_nearly_the_same_items_and_says_so(
+async def test_half_precision_finds_nearly_the_same_items_and_is_reported(
     client: httpx.AsyncClient, bundle: Bundle
 ) -> None:
     history = list(bundle.catalogue.item_ids[:3])

@@ -1,4 +1,4 @@
-"""POST /recommend/batch: one result or one problem each, in order; never more than a service can bear."""
+"""POST /recommend/batch: one result or problem per request, in order, without overloading the service."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ async def results_of(client: httpx.AsyncClient, requests: list[Any]) -> list[dic
     return answer.json()["results"]  # type: ignore[no-any-return]
 
 
-async def test_every_request_is_answered_as_it_is_alone_and_in_its_place(client: httpx.AsyncClient) -> None:
+async def test_every_request_gets_the_same_answer_as_alone_in_order(client: httpx.AsyncClient) -> None:
     requests: list[dict[str, Any]] = [
         {"history": [f"item-{n}"], "limit": 2 + n % 3, "diversity": 0.5 * (n % 2)} for n in range(9)
     ]
@@ -41,7 +41,7 @@ async def test_every_request_is_answered_as_it_is_alone_and_in_its_place(client:
     assert len({result["recommendation"]["recommendation_id"] for result in results}) == 9
 
 
-async def test_what_is_wrong_with_one_is_said_in_its_place_and_harms_no_other(client: httpx.AsyncClient) -> None:
+async def test_a_failing_request_gets_its_own_problem_and_the_others_are_answered(client: httpx.AsyncClient) -> None:
     good = {"history": ["item-1"], "limit": 3}
     unknown = {"history": [], "filter": {"attribute": "colour", "exists": True}}
     results = await results_of(client, [good, {"history": [], "limit": 0}, unknown, {}, good])
@@ -69,13 +69,13 @@ async def test_what_is_wrong_with_one_is_said_in_its_place_and_harms_no_other(cl
         {"requests": [{"history": []}], "limit": 3},
     ],
 )
-async def test_what_is_no_batch_is_refused_as_a_whole(client: httpx.AsyncClient, body: dict[str, Any]) -> None:
+async def test_a_malformed_batch_is_refused_as_a_whole(client: httpx.AsyncClient, body: dict[str, Any]) -> None:
     answer = await client.post("/recommend/batch", json=body)
     assert answer.status_code == 422, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_strange_requests_never_break_the_others(client: httpx.AsyncClient) -> None:
+async def test_strange_requests_never_affect_the_others(client: httpx.AsyncClient) -> None:
     strange = rb'{"history": ["\ud800"]}, {"\udfff": 1}, {"history": [], "filter": %s}'
     body = b'{"requests": [{"history": [], "limit": 1}, ' + strange + b"]}"
     deep = b'{"not": ' * 400 + b'{"only_new": true}' + b"}" * 400
@@ -84,7 +84,7 @@ async def test_strange_requests_never_break_the_others(client: httpx.AsyncClient
     assert [result["problem"] is None for result in answer.json()["results"]][0::3] == [True, False]
 
 
-async def test_where_none_can_be_answered_the_whole_call_is_told_to_come_back(bundle: Bundle) -> None:
+async def test_a_batch_without_any_answer_is_overloaded_as_a_whole(bundle: Bundle) -> None:
     async with running_service(bundle, max_queue_depth=1, max_batch_size=1) as client:
         many = [{"history": [f"item-{n}"]} for n in range(12)]
         whole = await asyncio.gather(*(client.post("/recommend/batch", json={"requests": many[:1]}) for _ in range(20)))

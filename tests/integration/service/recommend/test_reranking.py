@@ -42,7 +42,7 @@ def distance_of(bundle: Bundle, answer: dict[str, Any]) -> float:
     return intra_list_distance(cosine_similarities(bundle.item_embeddings.item_embeddings[rows]))
 
 
-async def test_no_diversity_leaves_the_list_as_it_is(client: httpx.AsyncClient) -> None:
+async def test_no_diversity_leaves_the_list_unchanged(client: httpx.AsyncClient) -> None:
     plain = await recommended(client)
     assert (await recommended(client, diversity=0))["items"] == plain["items"]
     scores = [item["score"] for item in plain["items"]]
@@ -67,7 +67,7 @@ async def test_scores_stay_those_of_the_model(client: httpx.AsyncClient) -> None
         assert item["score"] == pytest.approx(of_model[item["item_id"]], abs=1e-5)
 
 
-async def test_a_list_longer_than_the_catalogue_is_told_with_diversity_too(client: httpx.AsyncClient) -> None:
+async def test_a_limit_beyond_the_catalogue_is_reported_with_diversity_too(client: httpx.AsyncClient) -> None:
     answer = await recommended(client, diversity=0.5, limit=100)
     assert len(set(ids_of(answer))) == 58
     assert answer["fallback_reason"] == "catalogue_exhausted"
@@ -81,18 +81,18 @@ async def test_the_popular_items_can_be_diverse_too(client: httpx.AsyncClient, b
     assert diverse["fallback_reason"] == "empty_history"
 
 
-async def test_without_a_temperature_nothing_is_left_to_chance(client: httpx.AsyncClient) -> None:
+async def test_without_a_temperature_answers_are_deterministic(client: httpx.AsyncClient) -> None:
     assert (await recommended(client))["items"] == (await recommended(client))["items"]
 
 
-async def test_exploring_draws_other_items_and_the_same_again_for_the_same_seed(bundle: Bundle) -> None:
+async def test_exploration_draws_other_items_per_seed_and_the_same_for_the_same_seed(bundle: Bundle) -> None:
     async with running_service(bundle, exploration_temperature=1.0) as client:
         first = await recommended(client, seed=1)
         assert (await recommended(client, seed=1))["items"] == first["items"]
         drawn = [tuple(ids_of(await recommended(client, seed=seed))) for seed in range(8)]
         assert len(set(drawn)) > 1
         assert all(len(set(items)) == 10 and not set(items) & set(HISTORY) for items in drawn)
-        # Nobody chose a seed: each answer draws one and says which.
+        # Without a seed each answer draws one and reports it.
         answers = [await recommended(client) for _ in range(4)]
         assert len({answer["seed"] for answer in answers}) == 4
         again = await recommended(client, seed=answers[0]["seed"])

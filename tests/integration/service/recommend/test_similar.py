@@ -1,4 +1,4 @@
-"""GET /items/{item_id}/similar: by content, posted items included, with what each modality says."""
+"""GET /items/{item_id}/similar: by content, per modality, posted items included."""
 
 import json
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ async def similar_to(client: httpx.AsyncClient, item_id: str, **query: Any) -> d
     return answer.json()  # type: ignore[no-any-return]
 
 
-async def test_the_most_alike_come_first(client: httpx.AsyncClient, bundle: Bundle) -> None:
+async def test_the_most_similar_items_come_first(client: httpx.AsyncClient, bundle: Bundle) -> None:
     assert bundle.item_embeddings is not None
     vectors = bundle.item_embeddings.item_embeddings
     directions = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -44,14 +44,14 @@ async def test_the_most_alike_come_first(client: httpx.AsyncClient, bundle: Bund
     assert set(answer["items"][0]["modality_similarity"]) == {"text", "image"}
 
 
-async def test_a_modality_that_one_of_both_lacks_says_nothing(client: httpx.AsyncClient) -> None:
+async def test_a_modality_that_either_item_lacks_has_no_similarity(client: httpx.AsyncClient) -> None:
     # Every seventh item of the tiny shop has no picture.
     for similar in (await similar_to(client, "item-6", limit=100))["items"]:
         assert similar["modality_similarity"]["image"] is None
         assert similar["modality_similarity"]["text"] is not None
 
 
-async def test_a_filter_narrows_what_is_found(client: httpx.AsyncClient) -> None:
+async def test_a_filter_narrows_the_list(client: httpx.AsyncClient) -> None:
     mugs = {"attribute": "category", "equals": "mug"}
     answer = await similar_to(client, "item-4", limit=100, filter=json.dumps(mugs))
     assert {similar["item"]["attributes"]["category"] for similar in answer["items"]} == {"mug"}
@@ -85,7 +85,7 @@ async def test_a_posted_item_finds_and_is_found(client: httpx.AsyncClient, bundl
         ({"filter": '{"only_new": NaN}'}, ["query", "filter"]),
     ],
 )
-async def test_a_query_that_makes_no_sense_is_named(
+async def test_an_invalid_query_is_refused_by_name(
     client: httpx.AsyncClient, query: dict[str, Any], where: list[str]
 ) -> None:
     answer = await client.get("/items/item-1/similar", params=query)
@@ -99,7 +99,7 @@ async def test_an_unknown_item_is_a_404(client: httpx.AsyncClient) -> None:
     assert answer.json()["type"] == "urn:clairo:problem:unknown-item"
 
 
-async def test_a_bundle_of_ready_made_codes_says_that_it_cannot(tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_a_bundle_of_ready_made_codes_has_no_similar_items(tmp_path_factory: pytest.TempPathFactory) -> None:
     codes = load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "codes", num_items=20, can_ingest=False))
     async with running_service(codes) as client:
         answer = await client.get("/items/item-1/similar")

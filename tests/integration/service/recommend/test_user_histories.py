@@ -1,4 +1,4 @@
-"""POST /recommend for a user whose history the service keeps."""
+"""POST /recommend with a stored history."""
 
 import dataclasses
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from tests.tiny import tiny_bundle
 
 
 class FakeUserHistories:
-    """`UserHistories` in a dictionary; `broken` has none to read."""
+    """User histories in a dictionary; those of `broken` cannot be read."""
 
     def __init__(self, histories: dict[str, tuple[str, ...]]) -> None:
         self._histories = histories
@@ -35,7 +35,7 @@ async def client(bundle: Bundle) -> AsyncIterator[httpx.AsyncClient]:
     async with running_service(bundle) as client:
         readiness = client._transport.app.state.readiness  # type: ignore[attr-defined]
         histories = FakeUserHistories({"ann": ("item-1", "item-2", "gone"), "bob": ("gone",)})
-        readiness.parts = dataclasses.replace(readiness.parts, user_histories=histories)
+        readiness.parts = dataclasses.replace(readiness.parts, feedback=histories)
         yield client
 
 
@@ -45,19 +45,19 @@ async def items_of(client: httpx.AsyncClient, **request: Any) -> list[dict[str, 
     return answer.json()["items"]  # type: ignore[no-any-return]
 
 
-async def test_a_users_history_is_taken_as_if_it_had_been_sent(client: httpx.AsyncClient) -> None:
+async def test_a_stored_history_gets_the_same_answer_as_a_sent_one(client: httpx.AsyncClient) -> None:
     answer = (await client.post("/recommend", json={"user_id": "ann"})).json()
     assert answer["ignored_item_ids"] == ["gone"]
     assert answer["fallback_reason"] is None
     assert answer["items"] == await items_of(client, history=["item-1", "item-2"])
 
 
-async def test_a_history_that_is_sent_counts_more(client: httpx.AsyncClient) -> None:
+async def test_a_sent_history_overrides_the_stored_one(client: httpx.AsyncClient) -> None:
     assert await items_of(client, user_id="ann", history=["item-5"]) == await items_of(client, history=["item-5"])
 
 
 @pytest.mark.parametrize(("user_id", "reason"), [("nobody", "empty_history"), ("bob", "unknown_history")])
-async def test_a_user_of_whom_nothing_is_known_gets_the_popular_items(
+async def test_a_user_without_a_known_history_gets_the_popular_items(
     client: httpx.AsyncClient, user_id: str, reason: str
 ) -> None:
     answer = (await client.post("/recommend", json={"user_id": user_id, "limit": 4})).json()
@@ -74,4 +74,4 @@ async def test_a_store_that_cannot_be_read_is_a_503(client: httpx.AsyncClient) -
 async def test_neither_history_nor_user_is_an_error(client: httpx.AsyncClient) -> None:
     answer = await client.post("/recommend", json={"limit": 3})
     assert answer.status_code == 422
-    assert "give a history" in answer.json()["detail"]
+    assert "expected a history" in answer.json()["detail"]

@@ -1,4 +1,4 @@
-"""Two services in one process, one store: what one is told the other serves soon, and both describe it alike."""
+"""Two services in one process on one store: each soon serves the other's items, with the same features."""
 
 import asyncio
 import time

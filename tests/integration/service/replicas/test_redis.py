@@ -20,13 +20,17 @@ from tests.tiny import tiny_bundle
 
 
 class Clock:
-    """Seconds that pass when told."""
+    """Seconds that a test sets."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
 
     def __call__(self) -> float:
         return self.seconds
+
+
+def bytes_cache(link: RedisLink, prefix: str, *, ttl_seconds: float = 60) -> RedisCache[bytes]:
+    return RedisCache(link, prefix, ttl_seconds=ttl_seconds, encode=bytes, decode=bytes)
 
 
 @pytest.fixture
@@ -40,9 +44,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
 
 
-async def test_what_one_process_computed_another_one_finds(redis: RedisProcess) -> None:
+async def test_another_process_finds_a_computed_answer(redis: RedisProcess) -> None:
     links = RedisLink(redis.url), RedisLink(redis.url)
-    one, other = (LayeredCache(InProcessCache(10), RedisCache(link, "shop:", ttl_seconds=60)) for link in links)
+    one, other = (LayeredCache(InProcessCache(10, size_of=len), bytes_cache(link, "shop:")) for link in links)
     await one.put("key", b"answer")
     assert await other.get("key") == b"answer"
     for link in links:
@@ -51,14 +55,14 @@ async def test_what_one_process_computed_another_one_finds(redis: RedisProcess) 
 
 async def test_another_prefix_finds_nothing(redis: RedisProcess) -> None:
     link = RedisLink(redis.url)
-    await RedisCache(link, "shop-a:", ttl_seconds=60).put("key", b"answer")
-    assert await RedisCache(link, "shop-b:", ttl_seconds=60).get("key") is None
+    await bytes_cache(link, "shop-a:").put("key", b"answer")
+    assert await bytes_cache(link, "shop-b:").get("key") is None
     await link.close()
 
 
-async def test_an_answer_is_forgotten_after_its_time_and_one_too_large_is_not_sent(redis: RedisProcess) -> None:
+async def test_an_answer_expires_and_one_too_large_is_not_sent(redis: RedisProcess) -> None:
     link = RedisLink(redis.url)
-    cache = RedisCache(link, "", ttl_seconds=0.05)
+    cache = bytes_cache(link, "", ttl_seconds=0.05)
     await cache.put("short", b"answer")
     await cache.put("large", b" " * (MAX_ANSWER_BYTES + 1))
     assert await cache.get("short") == b"answer"
@@ -70,7 +74,7 @@ async def test_an_answer_is_forgotten_after_its_time_and_one_too_large_is_not_se
 
 async def test_memory_forgets_by_age_and_by_bytes() -> None:
     clock = Clock()
-    cache = InProcessCache(100, max_bytes=10, ttl_seconds=60, now=clock)
+    cache = InProcessCache(100, size_of=len, max_bytes=10, ttl_seconds=60, now=clock)
     await cache.put("a", b"1234")
     await cache.put("b", b"1234")
     await cache.put("c", b"1234")
@@ -83,12 +87,12 @@ async def test_memory_forgets_by_age_and_by_bytes() -> None:
     assert await cache.get("d") is None
 
 
-async def test_a_redis_that_is_gone_is_told_once_left_alone_and_found_again(
+async def test_a_lost_redis_is_logged_once_skipped_and_used_again(
     redis: RedisProcess, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = Clock()
     link = RedisLink(redis.url, now=clock)
-    cache = RedisCache(link, "", ttl_seconds=60)
+    cache = bytes_cache(link, "")
     caplog.set_level(logging.INFO, "clairo.redis")
     await cache.put("key", b"answer")
     redis.kill()
@@ -97,7 +101,7 @@ async def test_a_redis_that_is_gone_is_told_once_left_alone_and_found_again(
         clock.seconds += MAX_BACKOFF_SECONDS
     assert not link.is_up
     redis.start()
-    # The last failure was ten seconds ago: the next call tries, and puts everything right.
+    # The last failure was ten seconds ago: the next call tries, and succeeds.
     await cache.put("key", b"newer")
     assert link.is_up
     assert await cache.get("key") == b"newer"
@@ -105,7 +109,7 @@ async def test_a_redis_that_is_gone_is_told_once_left_alone_and_found_again(
     await link.close()
 
 
-async def test_while_redis_is_away_nobody_waits_for_it() -> None:
+async def test_calls_skip_a_redis_that_is_away() -> None:
     clock = Clock()
     link = RedisLink("redis://127.0.0.1:1/0", now=clock)
     attempts = 0
@@ -124,7 +128,7 @@ async def test_while_redis_is_away_nobody_waits_for_it() -> None:
     await link.close()
 
 
-async def test_a_redis_that_accepts_and_says_nothing_costs_a_short_timeout() -> None:
+async def test_a_silent_redis_costs_a_short_timeout() -> None:
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         writer.close()
@@ -133,13 +137,13 @@ async def test_a_redis_that_accepts_and_says_nothing_costs_a_short_timeout() -> 
     port = server.sockets[0].getsockname()[1]
     link = RedisLink(f"redis://127.0.0.1:{port}/0", timeout_seconds=0.05)
     async with asyncio.timeout(2):
-        assert await RedisCache(link, "", ttl_seconds=60).get("key") is None
+        assert await bytes_cache(link, "").get("key") is None
     assert not link.is_up
     await link.close()
     server.close()
 
 
-async def test_the_service_lives_on_without_redis_and_says_so(bundle: Bundle, redis: RedisProcess) -> None:
+async def test_without_redis_the_service_answers_and_is_degraded(bundle: Bundle, redis: RedisProcess) -> None:
     async with running_service(bundle, redis_url=redis.url) as client:
         first = await recommend(client, "item-1")
         assert (await client.get("/health/ready")).json()["status"] == "ready"
@@ -169,7 +173,7 @@ async def test_two_services_share_answers(bundle: Bundle, redis: RedisProcess) -
     await link.close()
 
 
-def test_an_address_that_is_no_redis_is_refused_without_showing_its_password() -> None:
+def test_a_malformed_redis_url_is_refused_without_showing_its_password() -> None:
     with pytest.raises(SettingsError, match="expected redis://HOST:PORT/DB") as refused:
         load_settings({"bundle": Path("bundle"), "redis_url": "http://:hidden-word@cache:6379"}, {})
     assert "hidden-word" not in str(refused.value)

@@ -1,4 +1,4 @@
-"""Several processes, one store: an item posted to one is recommendable on all of them within two seconds."""
+"""Several processes on one store: an item posted to one is recommendable on all within two seconds."""
 
 import asyncio
 import os
@@ -34,7 +34,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def started_together(*services: ServiceProcess) -> list[str]:
-    """Loading takes most of a test's time: side by side."""
+    """Start in parallel, since loading takes most of a test's time."""
     return [service.wait_until_ready() for service in services]
 
 
@@ -72,7 +72,7 @@ def test_an_item_posted_to_one_process_is_soon_recommendable_on_the_other(
             )
         assert max(waits) < PROMISED_SECONDS
 
-        # Both at once, the same words: no two items have the same features, and both processes agree.
+        # The same words posted to both at once: features differ per item, and both processes agree.
         with ExitStack() as posting:
             threads = [
                 threading.Thread(target=post_mug, args=(client, url, f"twin-{number}-{place}"))
@@ -101,7 +101,7 @@ def two_workers(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def workers_of(service: ServiceProcess) -> list[int]:
-    """The worker processes; the watching one has a helper of Python's own as well."""
+    """The worker processes, without the helper of Python's own beside them."""
     children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text().split()
     return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
@@ -115,7 +115,7 @@ def test_workers_share_one_port_one_catalogue_and_one_set_of_numbers(two_workers
     posted_at = time.monotonic()
     answers = 0
     while time.monotonic() - posted_at < PROMISED_SECONDS + 1:
-        # A connection of its own each: either worker may take it.
+        # One connection per request: either worker may accept it.
         answer = httpx.get(f"{two_workers.url}/items/shared-mug", timeout=60)
         is_late = time.monotonic() - posted_at > PROMISED_SECONDS
         assert answer.status_code == 200 or not is_late
@@ -141,7 +141,7 @@ def test_a_killed_worker_is_replaced_and_the_port_answers_meanwhile(two_workers:
     def whole_again() -> bool:
         nonlocal failed
         try:
-            # A connection of its own each: a worker that is not ready yet would be asked as often as the other.
+            # One connection per request: a worker that is not ready yet would get half of them.
             answer = httpx.get(f"{two_workers.url}/health/ready", timeout=10)
         except httpx.TransportError:
             failed += 1
@@ -152,11 +152,11 @@ def test_a_killed_worker_is_replaced_and_the_port_answers_meanwhile(two_workers:
     seconds_until(whole_again, START_SECONDS)
     assert killed not in workers_of(two_workers)
     assert len(workers_of(two_workers)) == 2
-    # At most what the killed process had taken already.
+    # At most the requests that the killed process had accepted.
     assert failed <= 1
 
 
-def test_workers_end_when_the_watching_process_is_killed(bundle: Path, tmp_path: Path) -> None:
+def test_workers_end_when_the_supervisor_is_killed(bundle: Path, tmp_path: Path) -> None:
     service = ServiceProcess(bundle, tmp_path, "--workers", "2")
     service.wait_until_ready()
     workers = workers_of(service)
@@ -166,7 +166,7 @@ def test_workers_end_when_the_watching_process_is_killed(bundle: Path, tmp_path:
     service.kill()
 
 
-def test_a_worker_that_cannot_start_says_why_once_and_ends_all(tmp_path: Path) -> None:
+def test_a_worker_that_cannot_start_reports_why_once_and_ends_all(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "service.cli", "run", "--bundle", str(tmp_path / "nowhere")]
     ended = subprocess.run(
         [*command, "--data-dir", str(tmp_path), "--port", "0", "--workers", "2"],
@@ -181,7 +181,7 @@ def test_a_worker_that_cannot_start_says_why_once_and_ends_all(tmp_path: Path) -
     assert "Traceback" not in ended.stderr
 
 
-async def test_a_word_on_redis_comes_at_once_and_without_redis_the_store_is_asked(tmp_path: Path) -> None:
+async def test_a_message_on_redis_wakes_others_at_once_and_without_redis_the_store_is_polled(tmp_path: Path) -> None:
     asked = asyncio.Event()
 
     async def ask() -> None:
@@ -191,21 +191,21 @@ async def test_a_word_on_redis_comes_at_once_and_without_redis_the_store_is_aske
 
     with running_redis(tmp_path) as redis:
         links = RedisLink(redis.url), RedisLink(redis.url)
-        # An interval so long that only the word can be what wakes it.
-        hearing, telling = (CatalogueSync(redis=link, channel="written", interval_seconds=30) for link in links)
-        await hearing.start([ask])
-        await telling.start([nothing])
+        # With an interval this long, only the message can wake it.
+        listening, publishing = (CatalogueSync(redis=link, channel="written", interval_seconds=30) for link in links)
+        await listening.start([ask])
+        await publishing.start([nothing])
         await asyncio.sleep(0.3)
-        telling.tell_others()
+        publishing.publish_write()
         async with asyncio.timeout(1):
             await asked.wait()
-        # Its own word is no news.
+        # Its own message does not wake it.
         asked.clear()
-        hearing.tell_others()
+        listening.publish_write()
         await asyncio.sleep(0.3)
         assert not asked.is_set()
-        await hearing.stop()
-        await telling.stop()
+        await listening.stop()
+        await publishing.stop()
         redis.kill()
         alone = CatalogueSync(redis=links[0], channel="written", interval_seconds=0.05)
         await alone.start([ask])
@@ -216,7 +216,7 @@ async def test_a_word_on_redis_comes_at_once_and_without_redis_the_store_is_aske
             await link.close()
 
 
-async def test_a_step_that_fails_is_told_once_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failing_step_is_logged_once_and_retried(caplog: pytest.LogCaptureFixture) -> None:
     calls = 0
 
     async def fail_three_times() -> None:
@@ -234,7 +234,7 @@ async def test_a_step_that_fails_is_told_once_and_tried_again(caplog: pytest.Log
     assert len([record for record in caplog.records if "cannot follow" in record.message]) == 1
 
 
-def test_a_port_in_use_is_told_before_any_worker_starts(bundle: Path, tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_before_any_worker_starts(bundle: Path, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -1,10 +1,11 @@
-"""A/B splits: stable, by share, independent of each other; counts that each event moves once."""
+"""Experiments: stable arms by share, independent of each other; each event counts once."""
 
 import pytest
 
 from clairo_core.errors import SettingsError
-from service.bundles import experiments
-from service.bundles.experiments import Arm, ArmCounts, Experiment, Outcomes, parsed_experiment
+from service.bundles import outcomes as outcomes_module
+from service.bundles.experiment import Arm, Experiment, parsed_experiment
+from service.bundles.outcomes import ArmCounts, Outcomes
 from tests.fake_feedback import FakeFeedback
 
 HALF = Experiment("half", 0.5, "shop-2")
@@ -19,7 +20,7 @@ def test_a_user_stays_in_one_arm_and_the_share_is_kept() -> None:
         assert arms.count(Arm.TREATMENT) / len(USERS) == pytest.approx(share, abs=0.03)
 
 
-def test_raising_the_share_moves_nobody_out_of_the_treatment() -> None:
+def test_raising_the_share_moves_no_user_out_of_the_treatment() -> None:
     tenth = Experiment("grow", 0.1, "shop-2")
     third = Experiment("grow", 0.3, "shop-2")
     for user in USERS:
@@ -32,7 +33,7 @@ def test_experiments_of_other_names_split_independently() -> None:
     assert both / len(USERS) == pytest.approx(0.25, abs=0.03)
 
 
-def test_a_recommendation_says_its_arm_and_no_other_experiments() -> None:
+def test_a_recommendation_id_names_the_arm_of_its_own_experiment_only() -> None:
     marked = HALF.mark("0123abcd", Arm.TREATMENT)
     assert HALF.arm_of_recommendation(marked) is Arm.TREATMENT
     assert Experiment("other", 0.5, "shop-2").arm_of_recommendation(marked) is None
@@ -43,17 +44,17 @@ def test_a_recommendation_says_its_arm_and_no_other_experiments() -> None:
 @pytest.mark.parametrize(
     "text", ["", "name", "name:0.5", "name:2:shop", "name:-0.1:shop", "Name:0.5:shop", "a.b:0.5:shop", "name:0.5:"]
 )
-def test_a_setting_that_says_no_experiment_is_refused(text: str) -> None:
+def test_a_malformed_experiment_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="name:share:bundle_id"):
         parsed_experiment(text)
 
 
 @pytest.mark.parametrize(("share", "number"), [("0", 0), ("1", 1), ("0.25", 0.25), (".5", 0.5), ("1.0", 1)])
-def test_a_setting_that_says_one_is_read(share: str, number: float) -> None:
+def test_a_well_formed_experiment_is_read(share: str, number: float) -> None:
     assert parsed_experiment(f"new_bundle-2:{share}:shop-0123") == Experiment("new_bundle-2", number, "shop-0123")
 
 
-async def test_a_hit_counts_once_and_only_of_what_was_shown() -> None:
+async def test_a_hit_counts_once_and_only_for_a_shown_recommendation() -> None:
     feedback = FakeFeedback()
     outcomes = Outcomes(HALF, feedback)
     shown, ignored, unshown = (HALF.mark(name, Arm.TREATMENT) for name in ("a", "b", "c"))
@@ -71,29 +72,29 @@ async def test_a_hit_counts_once_and_only_of_what_was_shown() -> None:
         ("click", None),
         ("click", "of nobody"),
     ]:
-        feedback.tell(event_type, recommendation_id)
+        feedback.add(event_type, recommendation_id)
     await outcomes.catch_up()
     assert outcomes.counts[Arm.TREATMENT] == ArmCounts(0, num_shown=2, num_hit=1)
     # The click came before its impression: order does not matter.
     assert outcomes.counts[Arm.CONTROL] == ArmCounts(0, num_shown=1, num_hit=1)
-    feedback.tell("impression", unshown)
+    feedback.add("impression", unshown)
     await outcomes.catch_up()
     assert outcomes.counts[Arm.TREATMENT] == ArmCounts(0, num_shown=3, num_hit=2)
 
 
-async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(experiments, "MAX_TRACKED", 10)
-    monkeypatch.setattr(experiments, "EVENTS_AT_ONCE", 7)
+async def test_remembered_recommendations_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outcomes_module, "MAX_TRACKED", 10)
+    monkeypatch.setattr(outcomes_module, "EVENTS_AT_ONCE", 7)
     feedback = FakeFeedback()
     outcomes = Outcomes(HALF, feedback)
     for number in range(100):
-        feedback.tell("impression", HALF.mark(str(number), Arm.CONTROL))
+        feedback.add("impression", HALF.mark(str(number), Arm.CONTROL))
     await outcomes.catch_up()
     assert outcomes.counts[Arm.CONTROL].num_shown == 100
     assert len(outcomes._tracked) == 10
 
 
-def test_the_interval_holds_the_rate_and_narrows_with_more_users() -> None:
+def test_the_interval_contains_the_rate_and_narrows_with_more_users() -> None:
     assert ArmCounts().interval is None
     assert ArmCounts().hit_rate is None
     few, many = ArmCounts(0, 20, 4).interval, ArmCounts(0, 2000, 400).interval

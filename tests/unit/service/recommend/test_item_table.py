@@ -1,4 +1,4 @@
-"""The table that filters and similarity read stays in step: items added, items changed, another bundle."""
+"""The item table stays in step: items added, items changed, another bundle."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,16 +10,16 @@ import pytest
 from clairo_core.bundle.bundle import Bundle, load_bundle
 from clairo_core.items import Item
 from clairo_core.selection.item_filters import Exists, IsOneOf
-from service.recommend.item_table import ItemTable, ItemTables, digest_of_rows
-from service.serving import ServedItem, Serving, posted_item
+from service.live_catalogue import LiveCatalogue, ServedItem, posted_item
+from service.recommend.item_table import CurrentItemTable, ItemTable, digest_of_rows
 from tests.tiny import tiny_bundle
 
 MUGS = IsOneOf("category", ("mug",))
 
 
 @dataclass
-class FakeServing:
-    """What a table reads of `Serving`."""
+class FakeLiveCatalogue:
+    """The part of `LiveCatalogue` that a table reads."""
 
     bundle: Bundle
     items: Sequence[ServedItem]
@@ -32,40 +32,40 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @pytest.fixture
-def serving(bundle: Bundle) -> FakeServing:
-    return FakeServing(bundle, [posted_item(item, False, ()) for item in bundle.items])
+def live(bundle: Bundle) -> FakeLiveCatalogue:
+    return FakeLiveCatalogue(bundle, [posted_item(item, False, ()) for item in bundle.items])
 
 
-def tables_of(serving: FakeServing) -> ItemTables:
-    return ItemTables(cast(Serving, serving))
+def tables_of(live: FakeLiveCatalogue) -> CurrentItemTable:
+    return CurrentItemTable(cast(LiveCatalogue, live))
 
 
-async def mugs(tables: ItemTables) -> list[int]:
+async def mugs(tables: CurrentItemTable) -> list[int]:
     return np.flatnonzero((await tables.current()).allowed_rows(MUGS)).tolist()
 
 
-async def test_an_item_whose_attributes_change_passes_by_the_new_ones(serving: FakeServing) -> None:
-    tables = tables_of(serving)
+async def test_an_item_with_changed_attributes_passes_by_the_new_ones(live: FakeLiveCatalogue) -> None:
+    tables = tables_of(live)
     before = await mugs(tables)
     other = next(row for row in range(20) if row not in before)
-    changed = replace(serving.items[other].item, attributes={"category": "mug", "made in": "Delft"})
-    serving.items = [*serving.items]
-    serving.items[other] = replace(serving.items[other], item=changed)
+    changed = replace(live.items[other].item, attributes={"category": "mug", "made in": "Delft"})
+    live.items = [*live.items]
+    live.items[other] = replace(live.items[other], item=changed)
     assert await mugs(tables) == before
-    serving.num_changes += 1
+    live.num_changes += 1
     assert await mugs(tables) == sorted([*before, other])
     made_in = (await tables.current()).allowed_rows(Exists("made in"))
     assert np.flatnonzero(made_in).tolist() == [other]
 
 
-async def test_an_item_that_is_added_is_there_with_what_is_known_of_it(serving: FakeServing, bundle: Bundle) -> None:
-    tables = tables_of(serving)
+async def test_an_added_item_enters_with_its_attributes_and_embedding(live: FakeLiveCatalogue, bundle: Bundle) -> None:
+    tables = tables_of(live)
     before = await mugs(tables)
     assert bundle.item_embeddings is not None
     new = Item(item_id="new", attributes={"category": "mug"})
     twin = posted_item(new, False, ("image",), bundle.item_embeddings.item_embeddings[3])
-    serving.items = [*serving.items, twin, posted_item(replace(new, item_id="blank"), False, ())]
-    serving.num_changes += 1
+    live.items = [*live.items, twin, posted_item(replace(new, item_id="blank"), False, ())]
+    live.num_changes += 1
     assert await mugs(tables) == [*before, 20, 21]
     table = await tables.current()
     assert table.vectors is not None
@@ -78,19 +78,37 @@ async def test_an_item_that_is_added_is_there_with_what_is_known_of_it(serving: 
 
 
 async def test_another_bundle_gets_another_table_and_the_old_one_stays_as_it_was(
-    serving: FakeServing, bundle: Bundle
+    live: FakeLiveCatalogue, bundle: Bundle
 ) -> None:
-    tables = tables_of(serving)
+    tables = tables_of(live)
     old = await tables.current()
-    serving.bundle, serving.items = replace(bundle), serving.items[:5]
+    live.bundle, live.items = replace(bundle), live.items[:5]
     new = await tables.current()
     assert new is not old
     assert (len(old.items), len(new.items)) == (20, 5)
-    assert new.bundle is serving.bundle
+    assert new.bundle is live.bundle
     assert len(old.allowed_rows(MUGS)) == 20
 
 
-def test_a_digest_tells_masks_apart() -> None:
+async def test_a_table_that_is_swapped_in_takes_over_items_that_came_during_the_swap(bundle: Bundle) -> None:
+    recommender = bundle.recommender("cpu", num_views=1)
+    served, candidate = LiveCatalogue(bundle, recommender), LiveCatalogue(replace(bundle), recommender)
+    table, prepared = CurrentItemTable(served), CurrentItemTable(candidate)
+    before = await mugs(table)
+
+    def post(item_id: str) -> None:
+        mug = posted_item(Item(item_id=item_id, attributes={"category": "mug"}), False, ())
+        candidate.swap(recommender, [mug])
+
+    post("before the warm-up")
+    await prepared.current()
+    post("during the swap")
+    served.become(candidate)
+    table.become(prepared)
+    assert await mugs(table) == [*before, 20, 21]
+
+
+def test_different_masks_have_different_digests() -> None:
     masks = [np.zeros(9, dtype=np.bool_), np.ones(9, dtype=np.bool_), np.arange(9) == 3]
     assert len({digest_of_rows(mask) for mask in masks}) == 3
     assert digest_of_rows(masks[2]) == digest_of_rows(np.arange(9) == 3)

@@ -1,0 +1,129 @@
+"""Count the outcome of each arm of an experiment from feedback. Start at `Outcomes.catch_up`."""
+
+import asyncio
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from service.bundles.experiment import Arm, Experiment
+
+IMPRESSION = "impression"
+NO_HIT_TYPES = frozenset({IMPRESSION, "dislike"})
+MAX_TRACKED = 200_000
+"""Recommendations remembered, so that two events of one count once; the one whose last event is oldest goes first."""
+EVENTS_AT_ONCE = 5000
+_CONFIDENCE = 1.96
+
+
+class CountedEvent(Protocol):
+    """One event, as far as counting reads it."""
+
+    @property
+    def type(self) -> str:
+        """`impression`, `dislike`, or a kind of interest."""
+
+    @property
+    def recommendation_id(self) -> str | None:
+        """Recommendation that the event is about, if any."""
+
+
+class NumberedEvent(Protocol):
+    """An event and its place among all events."""
+
+    @property
+    def sequence(self) -> int:
+        """Place in order of arrival, ascending."""
+
+    @property
+    def event(self) -> CountedEvent:
+        """The event."""
+
+
+class FeedbackLog(Protocol):
+    """Feedback of all users, append only."""
+
+    async def events_after(self, sequence: int, limit: int) -> Sequence[NumberedEvent]:
+        """Events after `sequence`, in order of arrival.
+
+        Raises:
+            StoreError: they cannot be read now.
+        """
+
+
+@dataclass(slots=True)
+class ArmCounts:
+    """Outcome of one arm's recommendations."""
+
+    num_served: int = 0
+    """Recommendations given by this process since it started."""
+    num_shown: int = 0
+    """Recommendations with an impression."""
+    num_hit: int = 0
+    """Shown recommendations that somebody followed."""
+
+    @property
+    def hit_rate(self) -> float | None:
+        """Share of shown recommendations that were followed; None if none was shown."""
+        return self.num_hit / self.num_shown if self.num_shown else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95% confidence interval of the hit rate (Wilson's score interval)."""
+        if self.hit_rate is None:
+            return None
+        count, rate, squared = self.num_shown, self.hit_rate, _CONFIDENCE**2
+        middle = (rate + squared / (2 * count)) / (1 + squared / count)
+        half = _CONFIDENCE * math.sqrt(rate * (1 - rate) / count + squared / (4 * count**2)) / (1 + squared / count)
+        return max(0.0, middle - half), min(1.0, middle + half)
+
+
+@dataclass(slots=True)
+class _Tracked:
+    arm: Arm
+    is_shown: bool = False
+    is_followed: bool = False
+
+
+class Outcomes:
+    """Counts by arm, from feedback so far, in bounded memory."""
+
+    def __init__(self, experiment: Experiment, feedback: FeedbackLog) -> None:
+        self.counts = {arm: ArmCounts() for arm in Arm}
+        self._experiment = experiment
+        self._feedback = feedback
+        self._read_up_to = 0
+        self._tracked: OrderedDict[str, _Tracked] = OrderedDict()
+        self._one_at_a_time = asyncio.Lock()
+
+    async def catch_up(self) -> None:
+        """Count the events since the last call.
+
+        Raises:
+            StoreError: they cannot be read now; earlier counts stay.
+        """
+        async with self._one_at_a_time:
+            while kept := await self._feedback.events_after(self._read_up_to, EVENTS_AT_ONCE):
+                for event in kept:
+                    self._count(event.event)
+                self._read_up_to = kept[-1].sequence
+
+    def _count(self, event: CountedEvent) -> None:
+        recommendation_id = event.recommendation_id
+        if recommendation_id is None:
+            return
+        arm = self._experiment.arm_of_recommendation(recommendation_id)
+        if arm is None:
+            return
+        tracked = self._tracked.setdefault(recommendation_id, _Tracked(arm))
+        self._tracked.move_to_end(recommendation_id)
+        was_hit = tracked.is_shown and tracked.is_followed
+        if event.type == IMPRESSION and not tracked.is_shown:
+            tracked.is_shown = True
+            self.counts[arm].num_shown += 1
+        tracked.is_followed |= event.type not in NO_HIT_TYPES
+        # Events may come in any order: a hit counts once both the impression and the click are known.
+        self.counts[arm].num_hit += (tracked.is_shown and tracked.is_followed) - was_hit
+        while len(self._tracked) > MAX_TRACKED:
+            self._tracked.popitem(last=False)
