@@ -49,7 +49,3 @@ class UserHistory:
     """What one user did, oldest first."""
 
     item_ids: tuple[str, ...]
-
-    def latest(self, count: int) -> "UserHistory":
-        """The newest `count` items, still oldest first."""
-        return UserHistory(self.item_ids[-count:] if count > 0 else ())

@@ -28,10 +28,7 @@ class Recommendation:
     rank: int
     """From 1."""
     score: float
-    """Logarithm of the item's probability, or, from `popular`, of its share of all interactions.
-
-    Where views are fused by rank, a generated item's score is the mean discount of its ranks.
-    """
+    """Logarithm of the item's probability, or, from `popular`, of its share of all interactions."""
     source: str
     """Who spoke for it most, `generative` or `dense`; or `popular`."""
 

@@ -16,7 +16,7 @@ from clairo_core.errors import GeneratorError, RankingError
 from clairo_core.generation.recorded.cuda_graphs import CudaRecorder, Recorder
 from clairo_core.generation.recorded.recorded_search import RecordedSearch, SearchSizes, record_search
 from clairo_core.generation.search.beam_search import search
-from clairo_core.generation.search.view_fusion import ViewFusion, fuse_views
+from clairo_core.generation.search.view_fusion import fuse_views
 from clairo_core.generation.t5.generator import Generator, load_generator
 from clairo_core.generation.trie.device_trie import DeviceTrie
 from clairo_core.generation.trie.trie import Trie, build_trie
@@ -54,7 +54,6 @@ class Recommender:
         num_views: int = 5,
         num_beams: int = 50,
         max_history_items: int = 20,
-        view_fusion: ViewFusion = ViewFusion.PROBABILITY,
         joint_ranking: JointRanking | None = None,
         repeat_lifts: RepeatLifts = NO_LIFTS,
         recorder: Recorder | None = None,
@@ -70,9 +69,8 @@ class Recommender:
             num_views: random views of each history, fused.
             num_beams: kept for each view; a request for more items widens it.
             max_history_items: older items are left out, as they were in training.
-            view_fusion: by probability or by rank; see `fuse_views`.
             joint_ranking: ranks generated items together with the dense head's; without it the generator's order
-                stands. It takes probabilities, so views must not be fused by rank.
+                stands.
             repeat_lifts: for items of the history, where they may be recommended.
             recorder: records the search now, so that a GPU repeats it as a whole; without it, it goes step by step.
             previous: one for an earlier version of the same catalogue, to take over what has not changed.
@@ -83,21 +81,15 @@ class Recommender:
         self.num_views = num_views
         self.num_beams = num_beams
         self.max_history_items = max_history_items
-        self.view_fusion = view_fusion
-        # Of ranks there are no odds.
-        self.repeat_lifts = repeat_lifts if view_fusion is ViewFusion.PROBABILITY else NO_LIFTS
-        if joint_ranking is not None and view_fusion is not ViewFusion.PROBABILITY:
-            raise GeneratorError("views fused by rank have no probabilities to rank by; fuse them by probability")
+        self.repeat_lifts = repeat_lifts
         self.joint_ranking = None if joint_ranking is None else joint_ranking.on(generator.device)
         self.trie: Trie = build_trie(catalogue) if previous is None else previous.trie.updated(catalogue)
         self._device_trie = DeviceTrie(self.trie, generator)
-        # By rank, items far down would add nearly as much as those before them.
-        is_cheap = self._device_trie.is_reachable_softmax and view_fusion is ViewFusion.PROBABILITY
-        self._items_per_beam = _ITEMS_PER_BEAM if is_cheap else 1
+        self._items_per_beam = _ITEMS_PER_BEAM if self._device_trie.is_reachable_softmax else 1
         self.recorded_search: RecordedSearch | None = None
         if previous is not None and previous.recorded_search is not None:
             self.recorded_search = previous.recorded_search.for_version(self._device_trie)
-        elif recorder is not None and view_fusion is ViewFusion.PROBABILITY:
+        elif recorder is not None:
             longest = max_history_items * len(tokenizer.vocabulary.category_names) + 1
             sizes = SearchSizes(
                 num_views, num_beams, num_beams * self._items_per_beam, REQUESTS_AT_ONCE_ON_GPU, longest
@@ -155,7 +147,6 @@ class Recommender:
             num_views=self.num_views,
             num_beams=self.num_beams,
             max_history_items=self.max_history_items,
-            view_fusion=self.view_fusion,
             joint_ranking=joint_ranking,
             repeat_lifts=self.repeat_lifts if repeat_lifts is None else repeat_lifts,
             previous=self,
@@ -242,7 +233,7 @@ class Recommender:
             live_before=None if is_allowed is None else self.trie.live_before(is_allowed),
             request_of_view=request_of_view,
         )
-        return fuse_views(beams, request_of_view, len(histories), self.view_fusion)
+        return fuse_views(beams, request_of_view, len(histories))
 
     def ranked_together(
         self,

@@ -145,13 +145,6 @@ class Tokenizer:
         each_alone = ItemSequences(np.arange(num_items), np.arange(num_items + 1))
         return self.encode_canonical_batch(feature_tokens, each_alone)
 
-    def merge_flat_tokens(self, tokens: Int32[np.ndarray, "token"]) -> Int32[np.ndarray, "merged"]:
-        """Merge a row of tokens in the order given: byte-pair encoding, lowest token first, leftmost first."""
-        merged: Int32[np.ndarray, merged] = tokenizer_kernels.merge_flat_tokens(
-            np.ascontiguousarray(tokens, dtype=np.int32), self._rule_table
-        )
-        return merged
-
     def decode(self, tokens: Iterable[int]) -> tuple[Feature, ...]:
         """The features that tokens stand for, in order; PAD and EOS stand for none.
 
@@ -159,16 +152,6 @@ class Tokenizer:
             VocabularyError: a token is not in the vocabulary.
         """
         return tuple(feature for token in tokens for feature in self.vocabulary.features_of(int(token)))
-
-    def item_positions(self, views: TokenBatch) -> Int32[np.ndarray, "sequence length"]:
-        """For each token of a view, the position in the history of the item that its first feature belongs to.
-
-        Where it rises is an item boundary. A token that spans items counts for the first; EOS and PAD have the
-        number of items in the history.
-        """
-        features_up_to = np.cumsum(self.vocabulary.feature_counts[views.ids], axis=1)
-        features_before = np.pad(features_up_to[:, :-1], ((0, 0), (1, 0)))
-        return (features_before // len(self.vocabulary.category_sizes)).astype(np.int32)
 
     def _checked(self, feature_tokens: Int[np.ndarray, "item category"]) -> Int32[np.ndarray, "item category"]:
         """The feature tokens in the form that the kernels take; copied only where they are not in it."""

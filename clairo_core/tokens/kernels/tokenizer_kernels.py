@@ -170,11 +170,3 @@ def encode_history_views(feature_tokens, num_views, rule_table, seed, end_token)
             feature_tokens, history, rule_table, stream, end_token, scratch, flat[starts[view] :]
         )
     return padded(flat, starts, lengths), lengths
-
-
-@kernel(_INT32_ROW, _INT64_ROW)
-def merge_flat_tokens(tokens, rule_table):
-    """Byte-pair encoding of one given order of tokens; see `Tokenizer.merge_flat_tokens`."""
-    merged = tokens.copy()
-    merges, following, preceding = _view_scratch(tokens.shape[0])
-    return merged[: _merge_flat(merged, tokens.shape[0], rule_table, merges, following, preceding)].copy()

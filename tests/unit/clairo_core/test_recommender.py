@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from clairo_core.catalogue import build_catalogue
 from clairo_core.errors import GeneratorError
-from clairo_core.generation.search.view_fusion import ViewFusion
 from clairo_core.generation.t5.generator import load_generator
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationList, RecommendationRequest
@@ -47,23 +46,6 @@ def history(*rows: int) -> UserHistory:
 def by_popularity(*left_out: int) -> list[str]:
     rows = [row for row in np.argsort(-POPULARITY, kind="stable") if row not in left_out]
     return [f"item-{row}" for row in rows]
-
-
-def test_views_fused_by_rank_have_mean_discounts_as_scores_and_stay_so_in_later_catalogues(recommender):
-    by_rank = Recommender(
-        recommender.catalogue,
-        TOKENIZER,
-        recommender.generator,
-        POPULARITY,
-        num_views=3,
-        num_beams=20,
-        view_fusion=ViewFusion.RANK,
-    )
-    for one in (by_rank, by_rank.with_catalogue(recommender.catalogue)):
-        scores = [entry.score for entry in one.recommend(history(3, 1, 4), 10).items]
-        assert scores == sorted(scores, reverse=True)
-        assert 0 < scores[-1] <= scores[0] <= 1
-    assert set(ids_of(by_rank.recommend(history(3, 1, 4), 1))) <= set(IDS)
 
 
 def test_a_history_is_answered_with_ranked_generated_items(recommender):

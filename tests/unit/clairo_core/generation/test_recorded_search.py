@@ -11,7 +11,6 @@ from clairo_core.catalogue import build_catalogue
 from clairo_core.errors import GeneratorError
 from clairo_core.generation.recorded.recorded_search import SearchSizes, record_search
 from clairo_core.generation.recorded.search_agreement import agrees
-from clairo_core.generation.search.view_fusion import ViewFusion
 from clairo_core.generation.t5.generator import Generator, choose_device, load_generator
 from clairo_core.generation.trie.device_trie import DeviceTrie
 from clairo_core.generation.trie.trie import trie_of_tokens
@@ -234,22 +233,6 @@ def test_so_do_the_recommenders_of_a_later_catalogue(recommenders):
     )
     assert_same_answers(plain, recorded, made_requests())
     assert_same_answers(*recommenders, made_requests())
-
-
-def test_views_fused_by_rank_are_searched_plainly(recommenders):
-    plain, recorder = recommenders[0], AsItIs()
-    by_rank = Recommender(
-        plain.catalogue,
-        TOKENIZER,
-        plain.generator,
-        np.ones(40, dtype=np.int64),
-        num_views=2,
-        num_beams=6,
-        view_fusion=ViewFusion.RANK,
-        recorder=recorder,
-    )
-    assert by_rank.recommend_batch(made_requests())
-    assert recorder.num_recorded == 0
 
 
 def test_that_there_is_no_gpu_is_said_once_and_the_cpu_computes(caplog, monkeypatch):
