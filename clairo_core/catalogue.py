@@ -9,12 +9,12 @@ feature set and its tokens, so that histories that hold it still say something.
 import dataclasses
 import json
 import struct
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Int, Int32
+from jaxtyping import Bool, Int, Int32, Int64
 
 from clairo_core.errors import CatalogueError, DuplicateItemError, UnknownItemError
 from clairo_core.storage.array_file import load_arrays, save_arrays
@@ -66,6 +66,11 @@ class Catalogue:
     def find_row(self, item_id: str) -> int | None:
         """The row of an item, retired or not; None if it is unknown."""
         return self._row_of_item_id.get(item_id)
+
+    def known_rows(self, item_ids: Iterable[str]) -> Int64[np.ndarray, "known"]:
+        """The rows of the known items among these, retired ones included, in their order."""
+        rows = map(self.find_row, item_ids)
+        return np.array([row for row in rows if row is not None], dtype=np.int64)
 
     def row_of(self, item_id: str) -> int:
         """The row of an item, retired or not.

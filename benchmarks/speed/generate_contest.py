@@ -20,7 +20,7 @@ from clairo_core.generation.t5.generator import Generator, load_generator
 from clairo_core.generation.t5.generator_checkpoint import Softmax
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationRequest
-from clairo_core.recommender import Recommender
+from clairo_core.recommender import Recommender, build_recommender
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokens.tokenizer import Tokenizer
 from clairo_core.tokens.vocabulary import EOS, PAD
@@ -96,7 +96,7 @@ def contest_of(corpus: Corpus, vocabulary_size: int, folder: Path, device: str =
     return Contest(
         f"{vocabulary_size // 1000}k vocabulary",
         {
-            name: Recommender(
+            name: build_recommender(
                 catalogue,
                 tokenizer,
                 Generator(dataclasses.replace(generator.config, softmax=softmax), generator.weights),

@@ -28,7 +28,7 @@ from benchmarks.speed.generate import best_ms, share_kept, top_tens
 from benchmarks.speed.generate_contest import BATCH, NUM_BEAMS, NUM_VIEWS, SERVED, Contest, contest_of, load_corpus
 from clairo_core.generation.t5.decoder_state import BeamCache, EncodedViews
 from clairo_core.generation.t5.generator import Generator
-from clairo_core.recommender import Recommender
+from clairo_core.recommender import Recommender, build_recommender
 
 OURS = "torch, as it is served"
 VOCABULARY_SIZE = 10_000
@@ -209,7 +209,7 @@ def _run(session: Any, inputs: Mapping[str, Tensor]) -> list[Tensor]:
 
 def like(recommender: Recommender, generator: Generator) -> Recommender:
     """The same recommender, whose generator is another one."""
-    return Recommender(
+    return build_recommender(
         recommender.catalogue,
         recommender.tokenizer,
         generator,

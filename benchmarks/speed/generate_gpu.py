@@ -34,7 +34,7 @@ from benchmarks.speed.generate_contest import (
 from clairo_core.generation.recorded.cuda_graphs import CudaRecorder
 from clairo_core.generation.t5.generator import Generator
 from clairo_core.recommendation import RecommendationRequest
-from clairo_core.recommender import Recommender
+from clairo_core.recommender import Recommender, build_recommender
 
 NOT_MEASURED = "not measured: no GPU"
 BATCHES = (64, 512)
@@ -199,7 +199,7 @@ def contest_rows(on_gpu: Contest, on_cpu: Contest, quick: bool) -> list[Row]:
         rows += throughput_rows(label, recommender, on_gpu.requests, 3 if quick else 11)
     served = on_gpu.recommenders[SERVED]
     like_it = partial(
-        Recommender,
+        build_recommender,
         served.catalogue,
         served.tokenizer,
         served.generator,

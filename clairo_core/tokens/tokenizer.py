@@ -7,7 +7,7 @@ Source: Hou et al. 2025, "ActionPiece", section 3.2 (set permutation regularizat
 in, as a seed, and the same seed gives the same views whether they are asked for one by one or in a batch.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -171,6 +171,18 @@ class Tokenizer:
                 "make them with Vocabulary.feature_tokens"
             )
         return table
+
+
+def stacked(batches: Sequence[TokenBatch]) -> TokenBatch:
+    """One batch of the sequences of several, one batch after another."""
+    lengths = np.concatenate([batch.lengths for batch in batches])
+    ids = np.full((len(lengths), int(lengths.max())), PAD, dtype=np.int32)
+    start = 0
+    for batch in batches:
+        width = min(batch.ids.shape[1], ids.shape[1])
+        ids[start : start + len(batch), :width] = batch.ids[:, :width]
+        start += len(batch)
+    return TokenBatch(ids, lengths)
 
 
 def check_item_rows(sequences: ItemSequences, num_items: int) -> None:

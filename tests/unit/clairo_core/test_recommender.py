@@ -10,7 +10,7 @@ from clairo_core.errors import GeneratorError
 from clairo_core.generation.t5.generator import load_generator
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationList, RecommendationRequest
-from clairo_core.recommender import Recommender, load_recommender
+from clairo_core.recommender import Recommender, build_recommender, load_recommender
 from clairo_core.tokens.tokenizer import Tokenizer
 from tests.tiny import random_feature_sets, tiny_vocabulary, write_random_t5
 
@@ -32,7 +32,7 @@ def generator(request, tmp_path_factory):
 @pytest.fixture(scope="module")
 def recommender(generator) -> Recommender:
     catalogue = build_catalogue(IDS, FEATURE_SETS[:NUM_ITEMS], TOKENIZER)
-    return Recommender(catalogue, TOKENIZER, generator, POPULARITY, num_views=3, num_beams=20)
+    return build_recommender(catalogue, TOKENIZER, generator, POPULARITY, num_views=3, num_beams=20)
 
 
 def ids_of(answer: RecommendationList) -> list[str]:
@@ -202,5 +202,5 @@ def test_a_filter_made_before_an_item_was_added_leaves_it_out(recommender):
 
 def test_a_generator_of_another_vocabulary_is_refused(tmp_path, recommender):
     write_random_t5(tmp_path, 77)
-    with pytest.raises(GeneratorError, match="writes 77 tokens, the vocabulary has"):
+    with pytest.raises(GeneratorError, match="the generator has 77 tokens, expected"):
         load_recommender(tmp_path, TOKENIZER, recommender.catalogue, POPULARITY, device="cpu")

@@ -16,7 +16,7 @@ from clairo_core.generation.trie.device_trie import DeviceTrie
 from clairo_core.generation.trie.trie import trie_of_tokens
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationRequest
-from clairo_core.recommender import Recommender
+from clairo_core.recommender import Recommender, build_recommender
 from clairo_core.tokens.tokenizer import TokenBatch, Tokenizer
 from clairo_core.tokens.vocabulary import EOS
 from tests.tiny import random_feature_sets, tiny_vocabulary, token_batch, write_random_t5
@@ -192,7 +192,7 @@ def recommenders(request, tmp_path_factory) -> tuple[Recommender, Recommender]:
     catalogue = build_catalogue([f"item-{row}" for row in range(40)], FEATURE_SETS[:40], TOKENIZER)
     popularity = np.ones(40, dtype=np.int64)
     plain, recorded = (
-        Recommender(catalogue, TOKENIZER, generator, popularity, num_views=2, num_beams=6, recorder=recorder)
+        build_recommender(catalogue, TOKENIZER, generator, popularity, num_views=2, num_beams=6, recorder=recorder)
         for recorder in (None, AsItIs())
     )
     return plain, recorded
