@@ -15,7 +15,8 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.types import Scope
 
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.errors import ClairoError
 from service.bundles.shelf import ActivationLog, BundleShelf
 from service.bundles.swap import BundleSwap, last_activated, prepared_serving, warm_up

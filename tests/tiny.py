@@ -12,7 +12,7 @@ from jaxtyping import Int32
 from PIL import Image
 from transformers import T5Config, T5ForConditionalGeneration
 
-from clairo_core.bundle.bundle import BundleParts, write_bundle
+from clairo_core.bundle.write_bundle import BundleParts, write_bundle
 from clairo_core.catalogue import build_catalogue
 from clairo_core.encoders import BuiltinImageEncoder, BuiltinTextEncoder, ModalityEncoder, load_encoder
 from clairo_core.features import collision_capacity, feature_sets_with_collision_index

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Int64
 from benchmarks.accuracy.cold_items import QUICK, shop_with_pictures
 from benchmarks.report import Row, run_benchmark
 from benchmarks.repository import REPOSITORY
-from clairo_core.bundle.bundle import load_bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.generation.t5.generator import choose_device
 from training.config.load_preset import load_preset
 from training.datasets import Dataset

@@ -22,7 +22,9 @@ from jaxtyping import Bool, Int64
 
 from benchmarks.report import Row, run_benchmark
 from benchmarks.repository import REPOSITORY
-from clairo_core.bundle.bundle import Bundle, DescribedItem, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.described_items import DescribedItem
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.generation.t5.generator import choose_device
 from clairo_core.items import Item, UserHistory
 from clairo_core.recommendation import RecommendationRequest

@@ -21,7 +21,7 @@ from jaxtyping import Float64, Int64
 
 from benchmarks.report import Row, run_benchmark
 from benchmarks.repository import REPOSITORY, SHARED
-from clairo_core.bundle.bundle import load_bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.encoders import ModalityEmbeddings
 from clairo_core.generation.t5.generator import choose_device
 from training.config.load_preset import load_preset

@@ -25,7 +25,8 @@ import numpy as np
 
 from benchmarks.report import Row, run_benchmark
 from benchmarks.repository import REPOSITORY
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.items import Item
 from training.datasets.described_dataset import load_described_dataset
 from training.datasets.shared_folders import describe_shared_folder

@@ -23,7 +23,7 @@ from benchmarks.speed.generate_contest import BATCH, NUM_BEAMS, NUM_VIEWS, load_
 from benchmarks.speed.serve_bundle import different_bodies, histories_of, repeated_bodies, write_random_bundle
 from benchmarks.speed.serve_load import ConnectionPool, closed_loop, constant_rate
 from benchmarks.speed.serve_process import served_bundle
-from clairo_core.bundle.bundle import load_bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationRequest
 

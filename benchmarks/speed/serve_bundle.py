@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks.speed.generate_contest import MAX_HISTORY_ITEMS, SERVED, Corpus, contest_of
-from clairo_core.bundle.bundle import BundleParts, write_bundle
+from clairo_core.bundle.write_bundle import BundleParts, write_bundle
 from clairo_core.generation.t5.generator_checkpoint import Softmax
 from clairo_core.items import Item
 

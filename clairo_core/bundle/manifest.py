@@ -5,25 +5,24 @@ Knows manifest.json, digests and folders; knows nothing of what the files hold.
 
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from clairo_core.errors import (
     BundleDigestError,
-    BundleError,
     BundleManifestError,
     BundleNotFoundError,
     NewerBundleError,
 )
+from clairo_core.storage.replaced_folder import set_aside_name
 
 BUNDLE_SCHEMA = 2
 MANIFEST_FILE = "manifest.json"
+REPEATS_FILE = "repeats.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +105,13 @@ def checked_manifest(path: Path, content: Mapping[str, Any]) -> BundleManifest:
     return BundleManifest(**known)
 
 
+def bundle_id_of(dataset_name: str, digests: Mapping[str, str]) -> str:
+    """A name that two bundles share only if they recommend alike: `demo-shop-0123456789ab`."""
+    readable = re.sub(r"[^a-z0-9]+", "-", dataset_name.lower()).strip("-")
+    digest = hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()[:12]
+    return f"{readable}-{digest}".lstrip("-")
+
+
 def digests_of(folder: Path) -> dict[str, str]:
     """The sha256 of every file in `folder` but the manifest, by path within it."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST_FILE)
@@ -139,60 +145,3 @@ def sha256_of(path: Path) -> str:
     """The file's sha256 in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def written_aside(folder: Path, is_replaceable: Callable[[Path], bool]) -> Iterator[Path]:
-    """A new, empty folder to fill; it takes the place of `folder` when it is complete and on disk.
-
-    A kill leaves the old folder or the new one. Only between two renames it leaves none, and then the old one is
-    beside it; the next write puts it back first.
-
-    Raises:
-        BundleError: there is something at `folder` that must not be replaced.
-    """
-    aside = folder.with_name(f".{folder.name}.writing")
-    replaced = set_aside_name(folder)
-    if replaced.exists() and not folder.exists():
-        replaced.rename(folder)
-    if folder.exists() and not is_replaceable(folder):
-        raise BundleError(f"{folder} is there and is no bundle; name another folder, or remove it")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
-    try:
-        yield aside
-        flush_to_disk(aside)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-    shutil.rmtree(replaced, ignore_errors=True)
-    if folder.exists():
-        folder.rename(replaced)
-    aside.rename(folder)
-    flush_folder(folder.parent)
-    shutil.rmtree(replaced, ignore_errors=True)
-
-
-def set_aside_name(folder: Path) -> Path:
-    """Where the old folder stands while a new one takes its place."""
-    return folder.with_name(f".{folder.name}.replaced")
-
-
-def flush_to_disk(folder: Path) -> None:
-    """Wait until every file below `folder` is on disk."""
-    for path in [*folder.rglob("*"), folder]:
-        if path.is_dir():
-            flush_folder(path)
-        else:
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-
-
-def flush_folder(folder: Path) -> None:
-    """Wait until the folder's own entries are on disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -16,7 +16,8 @@ from collections.abc import Awaitable, Callable
 
 import torch
 
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.errors import ClairoError
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationRequest

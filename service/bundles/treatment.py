@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from clairo_core.bundle.bundle import load_bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.errors import SettingsError
 from service.bundles.experiments import FeedbackEvents, Outcomes, Split, parsed_experiment
 from service.bundles.shelf import BundleShelf

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from clairo_core.bundle.bundle import BundleParts, write_bundle
+from clairo_core.bundle.write_bundle import BundleParts, write_bundle
 from clairo_core.catalogue import Catalogue, build_catalogue
 from clairo_core.encoders import load_encoder
 from clairo_core.features import FeatureSpace

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from clairo_core.bundle.bundle import load_bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.bundle.manifest import read_manifest
 from service.app import open_parts
 from service.bundles.shelf import BundleShelf

@@ -8,7 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.errors import SettingsError
 from service.bundles.experiments import Arm, Outcomes, Split, parsed_experiment
 from service.errors import UnknownBundleError

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.encoders import BuiltinImageEncoder, OpenClipEncoder, load_encoder
 from clairo_core.features import collision_capacity, feature_sets_with_collision_index
 from clairo_core.fusion import fit_fusion
