@@ -24,7 +24,7 @@ from clairo_core.tokens.vocabulary import Vocabulary
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """A bundle's parts in memory; the generator's weights are read when a recommender is made."""
+    """A bundle's parts in memory. The generator's weights are read when a recommender is made."""
 
     folder: Path
     manifest: BundleManifest
@@ -32,7 +32,7 @@ class Bundle:
     catalogue: Catalogue
     popularity: Int64[np.ndarray, "item"]
     items: tuple[Item, ...]
-    """Words and attributes, by row; the pictures are read with `read_picture`."""
+    """Words and attributes, by row; `read_picture` reads the pictures."""
     pictures: PackedPictures
     encoders: Mapping[str, ModalityEncoder]
     fusion: Fusion | None
@@ -43,7 +43,7 @@ class Bundle:
 
     @property
     def can_ingest(self) -> bool:
-        """Whether items can be described from their content; a bundle of precomputed codes cannot."""
+        """Whether items can be described from their content; a bundle of precomputed codes has no encoders."""
         return bool(self.encoders) and self.fusion is not None and self.quantizer is not None
 
     @property
@@ -52,7 +52,7 @@ class Bundle:
         return self.folder / "generator"
 
     def has_picture(self, row: int) -> bool:
-        """Whether the item in this row has a picture that can be shown."""
+        """Whether a picture of the item in this row can be shown."""
         return self.pictures.has(row)
 
     def read_picture(self, row: int) -> bytes | None:
@@ -60,7 +60,7 @@ class Bundle:
         return self.pictures.read(row)
 
     def missing_modalities(self, row: int) -> tuple[str, ...]:
-        """Modalities that the item in this row came without."""
+        """Modalities that the item in this row lacks."""
         if self.fusion is None or self.item_embeddings is None:
             return ()
         return missing_modalities(self.fusion, self.item_embeddings, row)
@@ -74,10 +74,10 @@ class Bundle:
         dtype: str = "float32",
         cuda_graphs: bool = True,
     ) -> Recommender:
-        """Load the generator and make a recommender of the bundle's own catalogue; see `load_recommender`.
+        """Load the generator and build a recommender of the bundle's own catalogue; see `load_recommender`.
 
         Raises:
-            GeneratorError: the checkpoint does not fit, or there is no such device or dtype.
+            GeneratorError: the checkpoint does not fit, or the device or dtype is unavailable.
         """
         return load_recommender(
             self.generator_folder,
@@ -95,15 +95,15 @@ class Bundle:
         )
 
     def describe(self, item: Item, taken: Container[tuple[int, ...]]) -> DescribedItem:
-        """Give an item its embedding, codes, feature set and tokens; see `describe_items`."""
+        """Describe one item; see `describe_items`."""
         return self.describe_items([item], taken)[0]
 
     def describe_items(self, items: Sequence[Item], taken: Container[tuple[int, ...]]) -> list[DescribedItem]:
-        """Give items their embeddings, codes, feature sets and tokens by the frozen encoders, fusion and quantizer.
+        """Describe items by the frozen encoders, fusion and quantizer: embedding, codes, feature set and tokens.
 
         Args:
-            items: words, picture, vectors; what is missing or unreadable takes the training mean.
-            taken: feature sets in use, `Catalogue.taken`; those that earlier of these items get are in use as well.
+            items: words, picture, vectors; a missing or unreadable modality takes the training mean.
+            taken: feature sets in use, such as `Catalogue.taken`; earlier items' own feature sets are added to them.
 
         Raises:
             BundleError: the bundle was trained on precomputed codes.

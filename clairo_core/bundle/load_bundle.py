@@ -18,14 +18,14 @@ from clairo_core.tokens.vocabulary import load_vocabulary
 
 
 def load_bundle(folder: Path) -> Bundle:
-    """Read a bundle, once every file's sha256 is what the manifest says.
+    """Load a bundle after verifying every file's sha256 against the manifest.
 
     Raises:
-        BundleNotFoundError: there is none at `folder`.
+        BundleNotFoundError: `folder` holds no bundle.
         BundleManifestError: the manifest is damaged.
-        BundleDigestError: a file is missing, truncated or altered; the text names it.
+        BundleDigestError: a file is missing, truncated or altered; the message names it.
         NewerBundleError: a newer release wrote it.
-        ClairoError: a part cannot be read although its digest is right.
+        ClairoError: a part cannot be read although its digest is correct.
     """
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
@@ -52,7 +52,7 @@ def load_bundle(folder: Path) -> Bundle:
     if not len(bundle.items) == len(bundle.catalogue) == len(bundle.popularity):
         raise BundleError(
             f"{folder}: {len(bundle.items)} items, {len(bundle.catalogue)} in the catalogue, "
-            f"{len(bundle.popularity)} with a popularity; train the bundle anew"
+            f"{len(bundle.popularity)} with a popularity; train the bundle again"
         )
     return bundle
 
@@ -61,9 +61,9 @@ def _load_arrays(path: Path, *names: str) -> tuple[np.ndarray, ...]:
     """Load arrays, with the bundle's own error.
 
     Raises:
-        BundleError: the file is damaged, though its digest is right.
+        BundleError: the file is damaged although its digest is correct.
     """
     try:
         return load_arrays(path, *names)
     except (OSError, ValueError) as error:
-        raise BundleError(f"{path}: cannot be read ({error}); train the bundle anew") from error
+        raise BundleError(f"{path}: cannot be read ({error}); train the bundle again") from error

@@ -1,16 +1,16 @@
 """Write a bundle's parts as one folder, aside, and then put it in its place.
 
-    manifest.json                 what it is, and the sha256 of every other file
+    manifest.json                 metadata, and the sha256 of every other file
     encoders/MODALITY/            content -> modality embedding   (not for precomputed codes)
     fusion/  quantizer/           modality embeddings -> item embedding -> semantic id   (not for precomputed codes)
     vocabulary/  catalogue/       features, merge rules; items, their feature sets and tokens
     embeddings.npz                item embeddings, and which modalities each item has   (not for precomputed codes)
     popularity.npz                interactions in training, by item
-    repeats.json                  how much likelier items of the history are than rankers think
+    repeats.json                  added to the log-probabilities of items that the user already has
     items/                        words, attributes and small pictures, for display
     generator/                    the T5 in transformers' format
-    ranking/                      dense head, item weights and how to weigh them   (if the preset has them)
-    report/metrics.json           the same metrics as in the manifest, for people
+    ranking/                      dense head, item weights and their mixture   (if the preset has them)
+    report/metrics.json           the metrics of the manifest, for people
 
 Each part's own module defines the content of its files.
 """
@@ -120,10 +120,10 @@ def write_bundle(folder: Path, parts: BundleParts, progress: Progress[Item] = si
 
 
 def check_parts(parts: BundleParts) -> None:
-    """Refuse parts that do not belong together.
+    """Check that the parts belong together.
 
     Raises:
-        BundleError: they do not.
+        BundleError: they do not; the message names the parts.
     """
     item_ids = tuple(item.item_id for item in parts.items)
     if item_ids != parts.catalogue.item_ids or len(parts.popularity) != len(item_ids):
@@ -133,10 +133,12 @@ def check_parts(parts: BundleParts) -> None:
         )
     content_parts = (parts.fusion, parts.quantizer, parts.item_embeddings)
     if any((part is not None) != bool(parts.encoders) for part in content_parts):
-        raise BundleError("give encoders, fusion, quantizer and item embeddings, or none of them")
+        raise BundleError(
+            "some of encoders, fusion, quantizer and item embeddings are missing; give all or none of them"
+        )
     if parts.fusion is not None and set(parts.fusion.modalities) != set(parts.encoders):
         raise BundleError(
-            f"the fusion is of {list(parts.fusion.modalities)}, the encoders of {sorted(parts.encoders)}; "
+            f"the fusion has the modalities {list(parts.fusion.modalities)}, the encoders {sorted(parts.encoders)}; "
             "give one encoder for each modality"
         )
     for name in _GENERATOR_FILES:
@@ -151,7 +153,7 @@ def save_content_parts(
     quantizer: OpqQuantizer,
     fused: FusedItems,
 ) -> None:
-    """Write what turns content into semantic ids, and what it made of the bundle's own items."""
+    """Write encoders, fusion and quantizer, and the embeddings of the bundle's own items."""
     for modality, encoder in encoders.items():
         (folder / "encoders" / modality).mkdir(parents=True)
         encoder.save(folder / "encoders" / modality)

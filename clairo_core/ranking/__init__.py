@@ -1,4 +1,7 @@
-"""Rank items by several signals at once: what the generator writes, a dense head, and what follows what."""
+"""Rank items by several models at once: the generator, a dense head, and item weights.
+
+Histories and generated items come in, ranked items come out. Start at `JointRanking.rank`.
+"""
 
 from clairo_core.ranking.dense_head import DenseHead, load_dense_head
 from clairo_core.ranking.item_weights import ItemWeights, load_item_weights

@@ -11,7 +11,7 @@ from clairo_core.errors import ClairoError
 
 @contextmanager
 def replaced_folder(folder: Path, *, marker: str, expected: str, error: type[ClairoError]) -> Iterator[Path]:
-    """Give a new, empty folder to fill. It takes the place of `folder`, on disk, when the block ends.
+    """Give a new, empty folder to fill. It replaces `folder` when the block ends and everything is on disk.
 
     The new folder is removed if the block raises. Only a kill between two renames leaves nothing at `folder`; the old
     one is then beside it, and the next write restores it first.

@@ -151,7 +151,7 @@ async def test_a_filter_that_makes_no_sense_is_named(
 
 async def test_the_attributes_that_there_are_are_said(client: httpx.AsyncClient) -> None:
     answer = await client.post("/recommend", json={"history": [], "filter": {"attribute": "colour", "exists": True}})
-    assert "there are category, price" in answer.json()["detail"]
+    assert "known attributes: category, price" in answer.json()["detail"]
 
 
 async def test_a_filter_as_deep_and_as_large_as_allowed_is_taken(client: httpx.AsyncClient) -> None:

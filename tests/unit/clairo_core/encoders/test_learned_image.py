@@ -82,7 +82,7 @@ def test_a_loaded_encoder_gives_the_same_numbers(tmp_path: Path, items: list[Ite
 
 
 def test_weights_of_another_network_are_refused() -> None:
-    with pytest.raises(EncoderError, match="no weights of a picture network"):
+    with pytest.raises(EncoderError, match="do not fit a picture network"):
         LearnedImageEncoder.from_weights({"projection.bias": torch.zeros(3)})
 
 

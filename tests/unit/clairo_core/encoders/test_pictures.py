@@ -45,7 +45,7 @@ def test_every_png_mode_decodes_to_rgb(mode):
 
 @pytest.mark.parametrize("format_name", ["GIF", "BMP", "TIFF", "ICO"])
 def test_other_formats_are_refused_whatever_they_are_called(format_name):
-    with pytest.raises(UnreadablePictureError, match="no JPEG, PNG or WebP"):
+    with pytest.raises(UnreadablePictureError, match="expected a JPEG, PNG or WebP"):
         decode_picture(encoded(left_half_red(), format_name))
 
 

@@ -275,13 +275,13 @@ def test_views_of_one_request_share_its_filter(generator):
 
 
 def test_an_empty_view_is_refused(generator):
-    with pytest.raises(GeneratorError, match="each must be at least 1"):
+    with pytest.raises(GeneratorError, match="expected at least 1 of each"):
         searched(generator, token_batch([(4,)]), TokenBatch(np.zeros((1, 1), np.int32), np.zeros(1, np.int32)), 3)
 
 
 def test_fewer_items_than_beams_are_refused(generator):
     trie = DeviceTrie(trie_of_tokens(token_batch([(4,)]), np.zeros(1, dtype=np.bool_)), generator)
-    with pytest.raises(GeneratorError, match="3 beams for 2 items"):
+    with pytest.raises(GeneratorError, match="got 3 beams and 2 items"):
         search(generator, trie, token_batch([[3, EOS]]), 3, num_items=2)
 
 

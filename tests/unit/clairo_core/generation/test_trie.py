@@ -119,7 +119,7 @@ def test_items_with_the_same_tokens_are_refused_with_their_rows():
 
 
 def test_an_item_without_tokens_is_refused():
-    with pytest.raises(CatalogueError, match="row 1 has no token"):
+    with pytest.raises(CatalogueError, match="row 1 has no tokens"):
         trie_of([(3,), ()])
 
 

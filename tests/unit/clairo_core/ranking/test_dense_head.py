@@ -81,7 +81,7 @@ def test_a_posted_item_is_scored_by_its_content_and_the_earlier_version_stays() 
     assert (head.num_items, later.num_items) == (NUM_ITEMS, NUM_ITEMS + 1)
     history = [np.array([NUM_ITEMS, 2])]
     assert np.isfinite(later.log_probabilities(history)).all()
-    with pytest.raises(DenseHeadError, match="length 2, the dense head was trained on 3"):
+    with pytest.raises(DenseHeadError, match="have length 2, expected 3 as in training"):
         head.with_items(np.zeros((1, 2)))
 
 
@@ -121,19 +121,19 @@ def test_a_head_is_read_back_as_it_was_written(new_encoder: Callable[[], History
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "says"),
+    ("old", "new", "words"),
     [
-        ('"num_heads": 2', '"num_heads": 3', "fit no encoder"),
+        ('"num_heads": 2', '"num_heads": 3', "do not fit an encoder"),
         ('"num_layers": 2', '"num_layers": 3', "is missing"),
-        ('"num_layers": 2', '"num_layers": "many"', "fit no encoder"),
+        ('"num_layers": 2', '"num_layers": "many"', "do not fit an encoder"),
         ('"max_history_items": 6', '"max_history_items": 5', "expected"),
-        ('"causal-transformer"', '"gated-recurrent"', "fit no encoder"),
+        ('"causal-transformer"', '"gated-recurrent"', "do not fit an encoder"),
         ('"causal-transformer"', '"of-next-year"', "update CLAIRO"),
     ],
 )
-def test_a_damaged_head_is_refused(tmp_path: Path, old: str, new: str, says: str) -> None:
+def test_a_damaged_head_is_refused(tmp_path: Path, old: str, new: str, words: str) -> None:
     random_head().save(tmp_path)
     header = tmp_path / "dense-head.json"
     header.write_text(header.read_text().replace(old, new))
-    with pytest.raises(DenseHeadError, match=says):
+    with pytest.raises(DenseHeadError, match=words):
         load_dense_head(tmp_path)

@@ -63,7 +63,7 @@ def test_a_filter_lets_these_through(item_filter: ItemFilter, rows: list[int]) -
 
 
 def test_an_attribute_that_no_item_has_is_an_error_that_names_those_there_are() -> None:
-    with pytest.raises(ItemFilterError, match="'colour'; there are category, price, brand") as error:
+    with pytest.raises(ItemFilterError, match="'colour'; known attributes: category, price, brand") as error:
         passing(AllOf((Exists("brand"), Not(Exists("colour")))))
     assert error.value.path == ("all_of", 1, "not", "attribute")
 

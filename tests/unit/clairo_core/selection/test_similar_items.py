@@ -5,7 +5,7 @@ import pytest
 
 from clairo_core.encoders.encoder import ModalityEmbeddings
 from clairo_core.fusion import fit_fusion
-from clairo_core.selection.similar_items import ItemVectors, modality_similarities
+from clairo_core.selection.similar_items import EmbeddingTable, modality_similarities
 
 
 def cosine(left: np.ndarray, right: np.ndarray) -> float:
@@ -14,7 +14,7 @@ def cosine(left: np.ndarray, right: np.ndarray) -> float:
 
 def test_the_most_similar_are_what_comparing_with_each_says() -> None:
     vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
-    table = ItemVectors(vectors[:30])
+    table = EmbeddingTable(vectors[:30])
     for vector in vectors[30:]:
         table.append(vector)
     is_allowed = np.arange(40) % 3 != 0
@@ -28,7 +28,7 @@ def test_the_most_similar_are_what_comparing_with_each_says() -> None:
 
 
 def test_an_item_of_which_nothing_is_known_is_neither_found_nor_finds() -> None:
-    table = ItemVectors(np.eye(3, dtype=np.float32))
+    table = EmbeddingTable(np.eye(3, dtype=np.float32))
     table.append(None)
     assert len(table) == 4
     assert table.most_similar(0, 10, np.ones(4, dtype=np.bool_))[0].tolist() == [1, 2]
@@ -36,7 +36,7 @@ def test_an_item_of_which_nothing_is_known_is_neither_found_nor_finds() -> None:
 
 
 def test_ties_are_in_the_order_of_rows_and_a_short_list_is_all_there_is() -> None:
-    table = ItemVectors(np.ones((5, 2), dtype=np.float32))
+    table = EmbeddingTable(np.ones((5, 2), dtype=np.float32))
     assert table.most_similar(2, 3, np.ones(5, dtype=np.bool_))[0].tolist() == [0, 1, 3]
     assert table.most_similar(2, 3, np.zeros(5, dtype=np.bool_))[0].tolist() == []
 

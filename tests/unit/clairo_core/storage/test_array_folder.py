@@ -93,10 +93,10 @@ def test_an_array_that_is_not_as_expected_is_named(folder: Path) -> None:
         saved.texts("kind")
 
 
-def test_values_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     save_array_folder(tmp_path, "quantizer", "opq", {"numbers": np.array([1, np.nan], np.float32)})
     saved = load_array_folder(tmp_path, "quantizer", "opq", QuantizerError)
-    with pytest.raises(QuantizerError, match="no numbers"):
+    with pytest.raises(QuantizerError, match="not finite"):
         saved.array("numbers", np.float32, (2,))
 
 
