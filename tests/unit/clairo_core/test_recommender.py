@@ -58,14 +58,14 @@ def test_a_history_is_answered_with_ranked_generated_items(recommender):
     assert scores[0] < 0
 
 
-def test_the_same_request_has_the_same_answer_and_another_seed_may_not(recommender):
+def test_equal_requests_have_equal_answers_and_another_seed_may_differ(recommender):
     request = history(3, 1, 4, 20, 30)
     assert recommender.recommend(request, 10, seed=5) == recommender.recommend(request, 10, seed=5)
     scores = {recommender.recommend(request, 1, seed=seed).items[0].score for seed in range(5)}
     assert len(scores) > 1
 
 
-def test_seen_and_excluded_items_are_not_recommended_unless_asked_for(recommender):
+def test_seen_items_are_recommended_only_on_request_and_excluded_ones_never(recommender):
     seen = history(*range(40))
     assert not set(ids_of(recommender.recommend(seen, 20))) & set(seen.item_ids)
     assert len(ids_of(recommender.recommend(seen, 60, include_seen=True))) == 60
@@ -86,7 +86,7 @@ def test_only_the_newest_items_of_a_history_are_read(recommender):
 
 
 @pytest.mark.parametrize(("item_ids", "reason"), [((), "empty_history"), (("nobody", "no-one"), "unknown_history")])
-def test_without_a_known_item_the_popular_list_comes_and_says_why(recommender, item_ids, reason):
+def test_a_history_without_a_known_item_gets_the_popular_list_and_a_reason(recommender, item_ids, reason):
     answer = recommender.recommend(UserHistory(item_ids), 10)
     assert answer.fallback_reason == reason
     assert ids_of(answer) == by_popularity()[:10]
@@ -106,14 +106,14 @@ def test_the_popular_list_leaves_excluded_and_retired_items_out(recommender):
     assert ids_of(retired.recommend(UserHistory(()), 5, exclude=[by_popularity()[1]])) == expected
 
 
-def test_more_than_there_is_gives_all_and_says_so(recommender):
+def test_a_limit_above_the_catalogue_gives_all_items_and_a_reason(recommender):
     answer = recommender.recommend(history(0, 1), 1000)
     assert answer.fallback_reason == "catalogue_exhausted"
     assert sorted(ids_of(answer)) == sorted(f"item-{row}" for row in range(2, 60))
     assert {entry.source for entry in answer.items} == {"generative"}
 
 
-def test_nothing_asked_for_is_nothing_given(recommender):
+def test_a_limit_of_zero_gives_an_empty_list(recommender):
     assert recommender.recommend(history(3), 0) == RecommendationList(())
 
 
@@ -125,7 +125,7 @@ def test_nothing_asked_for_is_nothing_given(recommender):
     st.one_of(st.none(), st.lists(st.booleans(), min_size=NUM_ITEMS - 5, max_size=NUM_ITEMS)),
 )
 @settings(max_examples=40, deadline=None)
-def test_as_many_distinct_allowed_items_come_as_there_are(recommender, seen, excluded, limit, include_seen, flags):
+def test_every_allowed_item_up_to_the_limit_is_listed_once(recommender, seen, excluded, limit, include_seen, flags):
     request = RecommendationRequest(
         history=history(*seen),
         limit=limit,
@@ -142,7 +142,7 @@ def test_as_many_distinct_allowed_items_come_as_there_are(recommender, seen, exc
     assert set(rows) <= allowed
 
 
-def test_an_answer_does_not_depend_on_what_else_is_in_the_batch(recommender):
+def test_an_answer_does_not_depend_on_the_rest_of_the_batch(recommender):
     random = np.random.default_rng(1)
     requests = [
         RecommendationRequest(
@@ -180,7 +180,7 @@ def test_a_new_item_can_be_generated_by_the_next_request(recommender):
     assert later.generator is recommender.generator
     answer = later.recommend(UserHistory(("new",)), 5)
     assert answer.fallback_reason is None
-    # Nobody has bought it: it is the last of the popular ones, and it is among them.
+    # Without interactions it is the last of the popular items.
     assert ids_of(later.recommend(UserHistory(()), 100))[-1] == "new"
 
 

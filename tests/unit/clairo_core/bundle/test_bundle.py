@@ -215,11 +215,11 @@ def test_writing_replaces_a_bundle_and_leaves_nothing_beside_it(bundle, folder):
     write_bundle(folder, dataclasses.replace(parts_of(bundle), popularity=np.arange(60)))
     assert load_bundle(folder).popularity.tolist() == list(range(60))
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
-    # The one that is being served still shows its pictures.
+    # The bundle being served still reads its pictures.
     assert before.read_picture(3) == bundle.read_picture(3)
 
 
-def test_what_is_no_bundle_is_never_replaced(bundle, tmp_path):
+def test_a_folder_that_is_not_a_bundle_is_never_replaced(bundle, tmp_path):
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "thesis.txt").write_text("years of work")
     with pytest.raises(BundleError, match="precious exists and is not a bundle"):
@@ -276,7 +276,7 @@ def test_large_pictures_are_stored_smaller_and_unreadable_ones_not_at_all(bundle
     assert not stored.has_picture(1)
 
 
-def test_a_checkpoint_of_another_vocabulary_is_refused_when_a_recommender_is_made(bundle, tmp_path):
+def test_a_checkpoint_of_another_vocabulary_is_refused_when_a_recommender_is_built(bundle, tmp_path):
     checkpoint = write_random_t5(tmp_path / "t5", bundle.vocabulary.size + 1)
     write_bundle(tmp_path / "mixed", dataclasses.replace(parts_of(bundle), generator_folder=checkpoint))
     with pytest.raises(Exception, match="use the vocabulary that the generator was trained with"):

@@ -90,7 +90,7 @@ def test_pictures_are_prepared_as_open_clip_does(
     assert np.allclose(prepared, expected, atol=1e-5)
 
 
-def test_a_real_text_encoder_knows_what_words_mean() -> None:
+def test_a_real_text_encoder_embeds_synonyms_close_together() -> None:
     items = [
         Item(item_id=str(row), texts={"title": title})
         for row, title in enumerate(("acoustic guitar strings", "steel wires for a six-string", "frying pan", "wok"))

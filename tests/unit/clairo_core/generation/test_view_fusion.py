@@ -7,7 +7,7 @@ from clairo_core.generation.search.beam_search import Beams
 from clairo_core.generation.search.view_fusion import fuse_views
 
 
-def test_probabilities_are_averaged_over_views_and_absence_adds_nothing():
+def test_probabilities_are_averaged_over_views_and_absence_counts_as_zero():
     beams = Beams(
         np.array([[4, 7], [7, 9], [1, -1]]),
         np.log(np.array([[0.5, 0.2], [0.4, 0.1], [0.3, 0.0]], dtype=np.float32) + 1e-30),

@@ -1,4 +1,4 @@
-"""The dense head: probabilities over all items, nothing seen of what comes later, posted items by their content."""
+"""The dense head: probabilities over all items, causality, posted items scored by content."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -41,7 +41,7 @@ HISTORIES = st.lists(st.lists(st.integers(0, NUM_ITEMS - 1), min_size=1, max_siz
 @both_encoders
 @settings(max_examples=25, deadline=None)
 @given(histories=HISTORIES)
-def test_every_history_has_one_probability_an_item_whatever_stands_beside_it(
+def test_probabilities_of_a_history_do_not_depend_on_the_batch(
     new_encoder: Callable[[], HistoryEncoder], histories: list[list[int]]
 ) -> None:
     head = random_head(new_encoder=new_encoder)
@@ -62,7 +62,7 @@ def test_only_the_newest_items_are_read(new_encoder: Callable[[], HistoryEncoder
 
 
 @both_encoders
-def test_a_position_sees_nothing_of_what_comes_later(new_encoder: Callable[[], HistoryEncoder]) -> None:
+def test_a_position_does_not_depend_on_later_ones(new_encoder: Callable[[], HistoryEncoder]) -> None:
     encoder = random_head(new_encoder=new_encoder).encoder
     vectors = torch.randn(1, 6, DIM)
     changed = vectors.clone()
@@ -92,14 +92,14 @@ def test_each_row_is_copied_to_a_device_once_for_all_versions() -> None:
         copy = DeviceCopy(longer.rows.base, torch.device("cpu"))
         first = copy.of(table.rows)
     assert first.tolist() == table.rows.tolist()
-    table.rows[0] = -1.0  # it never changes; were it copied again, this would show
+    table.rows[0] = -1.0  # the table never changes: a second copy would show this
     second = copy.of(longer.rows)
     assert second.tolist() == [[0.0, 1.0], *longer.rows[1:].tolist()]
     assert second.data_ptr() == first.data_ptr()
     assert copy.of(table.rows).shape == (3, 2)
 
 
-def test_vectors_stay_where_the_encoder_is_and_posted_ones_join_them() -> None:
+def test_vectors_stay_on_the_encoders_device_and_posted_ones_join_them() -> None:
     vectors, absent = random_head().vectors, torch.device("meta")
     first = vectors.on(absent)
     longer = vectors.with_rows(np.zeros((1, DIM), dtype=np.float32)).on(absent)
@@ -111,7 +111,7 @@ def test_vectors_stay_where_the_encoder_is_and_posted_ones_join_them() -> None:
 
 
 @both_encoders
-def test_a_head_is_read_back_as_it_was_written(new_encoder: Callable[[], HistoryEncoder], tmp_path: Path) -> None:
+def test_a_loaded_head_equals_the_saved_one(new_encoder: Callable[[], HistoryEncoder], tmp_path: Path) -> None:
     head = random_head(new_encoder=new_encoder)
     head.save(tmp_path)
     again = load_dense_head(tmp_path)

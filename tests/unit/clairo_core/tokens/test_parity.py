@@ -1,7 +1,7 @@
 """Our vocabulary and encodings are exactly those of the published algorithm, corrected, on real input.
 
-The expected outputs lie in a folder `shared` beside the checkout (or in CLAIRO_SHARED). Where they do not, the worked
-example in test_learn_vocabulary still checks the same semantics, and this module says that it had nothing to compare.
+The expected outputs lie in a folder `shared` beside the checkout (or in CLAIRO_SHARED). Without them, the worked
+example in test_learn_vocabulary still checks the same semantics, and this module prints that it compared nothing.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ CATEGORY_SIZES = (256, 256, 256, 256, 128)
 
 
 def is_here() -> bool:
-    """Whether the expected outputs can be read; says so plainly if not."""
+    """Whether the expected outputs exist; prints a line if not."""
     if PARITY.is_dir() and DATA.is_dir():
         return True
     print(f"no expected outputs at {PARITY}: parity was NOT compared")
@@ -41,14 +41,14 @@ def training_sequences() -> ItemSequences:
 
 
 def learn(feature_sets: np.ndarray, num_tokens: int) -> Vocabulary:
-    """Theirs has one special token and the features that occur; ours has two and every feature there could be."""
+    """The published vocabulary has one special token and the occurring features; ours has two and every feature."""
     size = 2 + sum(CATEGORY_SIZES) + num_tokens - NUM_INITIAL_TOKENS
     names = ("text_0", "text_1", "text_2", "text_3", "hash")
     return learn_vocabulary(feature_sets, names, CATEGORY_SIZES, training_sequences(), size)
 
 
 def ours_of_theirs(vocabulary: Vocabulary) -> np.ndarray:
-    """Our token for each of theirs: the order is kept, so only the numbers differ."""
+    """Our token for each published one: the order is the same, only the numbers differ."""
     initial = pq.read_table(PARITY / "instruments_text.initial_tokens.parquet").to_pylist()
     merges = len(vocabulary.left)
     ours = np.zeros(NUM_INITIAL_TOKENS + merges + 1, dtype=np.int64)

@@ -19,10 +19,10 @@ TABLE = VOCABULARY.feature_tokens(FEATURE_SETS)
 
 
 def test_the_heaviest_merge_comes_first() -> None:
-    # 4+7 counts more, but across two sets of two it weighs a quarter, and 2+4 inside a set all of its count.
+    # 4+7 counts more, but weighs a quarter across two sets of two; 2+4 inside a set weighs its whole count.
     tokenizer = Tokenizer(tiny_vocabulary((2, 4), [(4, 7), (2, 4)]))
     assert tokenizer.encode_canonical(np.array([[2, 4], [3, 7]])).tolist() == [9, 3, 7]
-    # In sets of one there is nothing but the link.
+    # Sets of one have only the link.
     alone = Tokenizer(tiny_vocabulary((6,), [(4, 7), (2, 4)]))
     assert alone.encode_canonical(np.array([[2], [4], [7]])).tolist() == [2, 8]
 
@@ -50,7 +50,7 @@ def test_any_whole_number_is_a_seed(seed: int) -> None:
     assert ids.tolist() == TOKENIZER.encode_views(TABLE, SEQUENCES, seed=seed % 2**64).ids.tolist()
 
 
-def test_views_end_with_eos_and_are_filled_up_with_pad() -> None:
+def test_views_end_with_eos_and_are_filled_with_pad() -> None:
     views = TOKENIZER.encode_views(TABLE, SEQUENCES, seed=0)
     for number in range(len(views)):
         length = views.lengths[number]

@@ -1,4 +1,4 @@
-"""Vocabularies as objects and as files: what holds of all of them, and what is refused by name."""
+"""Vocabularies in memory and in files: invariants, and refused inputs."""
 
 import json
 from pathlib import Path
@@ -64,7 +64,7 @@ def test_rules_that_do_not_fit_are_refused() -> None:
         Vocabulary(("a",), (2,), nothing, nothing, nothing, expanded_at=(3,))
 
 
-def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+def test_a_loaded_vocabulary_equals_the_saved_one(tmp_path: Path) -> None:
     VOCABULARY.save(tmp_path / "deep" / "folder")
     loaded = load_vocabulary(tmp_path / "deep" / "folder")
     assert list(loaded.rules()) == list(VOCABULARY.rules())
@@ -100,14 +100,14 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
         load_vocabulary(tmp_path)
 
 
-def test_a_changed_header_is_noticed(tmp_path: Path) -> None:
+def test_a_changed_header_is_refused(tmp_path: Path) -> None:
     VOCABULARY.save(tmp_path)
     header_changed(tmp_path, category_sizes=[3, 2])
     with pytest.raises(VocabularyFileError, match=r"sha256 .* expected .*; copy the folder again"):
         load_vocabulary(tmp_path)
 
 
-def test_no_single_damaged_or_missing_byte_goes_unnoticed(tmp_path: Path) -> None:
+def test_every_damaged_or_missing_byte_is_detected(tmp_path: Path) -> None:
     VOCABULARY.save(tmp_path)
     for name in (HEADER_FILE, MERGES_FILE):
         path, whole = tmp_path / name, (tmp_path / name).read_bytes()
@@ -121,6 +121,6 @@ def test_no_single_damaged_or_missing_byte_goes_unnoticed(tmp_path: Path) -> Non
                     loaded = load_vocabulary(tmp_path)
                 except VocabularyFileError:
                     continue
-                # White space between the header's fields says nothing.
+                # White space between the header's fields does not matter.
                 assert list(loaded.rules()) == list(VOCABULARY.rules())
         path.write_bytes(whole)
