@@ -35,7 +35,9 @@ class FeatureSpace:
         if len(set(self.category_names)) != len(self.category_names):
             raise FeatureSetError(f"category names repeat: {list(self.category_names)}; rename some")
         if min(self.category_sizes) < 1:
-            raise FeatureSetError(f"category sizes are {list(self.category_sizes)}; each must be at least 1")
+            raise FeatureSetError(
+                f"category sizes are {list(self.category_sizes)}, expected at least 1 each; drop empty ones"
+            )
 
     @property
     def num_features(self) -> int:

@@ -37,10 +37,11 @@ from benchmarks.speed.generate_contest import (
 )
 from benchmarks.speed.generate_gpu import NOT_MEASURED, rows_on_gpu
 from benchmarks.speed.generate_rivals import generate_with_prefix_function, published_loop
+from clairo_core.build_recommender import build_recommender
 from clairo_core.generation.search.beam_search import search
 from clairo_core.generation.search.view_fusion import fuse_views
 from clairo_core.recommendation import RecommendationRequest
-from clairo_core.recommender import Recommender, build_recommender
+from clairo_core.recommender import Recommender
 from clairo_core.tokens.vocabulary import EOS
 
 SMALL, LARGE = "10k vocabulary", "40k vocabulary"

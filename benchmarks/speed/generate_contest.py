@@ -13,6 +13,7 @@ from jaxtyping import Int32
 from transformers import T5Config, T5ForConditionalGeneration
 
 from benchmarks.repository import SHARED
+from clairo_core.build_recommender import build_recommender
 from clairo_core.catalogue import build_catalogue
 from clairo_core.features import FeatureSpace, collision_capacity, feature_sets_with_collision_index
 from clairo_core.generation.recorded.cuda_graphs import CudaRecorder
@@ -20,7 +21,7 @@ from clairo_core.generation.t5.generator import Generator, load_generator
 from clairo_core.generation.t5.generator_checkpoint import Softmax
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationRequest
-from clairo_core.recommender import Recommender, build_recommender
+from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokens.tokenizer import Tokenizer
 from clairo_core.tokens.vocabulary import EOS, PAD

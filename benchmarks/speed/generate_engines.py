@@ -26,9 +26,10 @@ from torch.nn import functional
 from benchmarks.report import Row, run_benchmark
 from benchmarks.speed.generate import best_ms, share_kept, top_tens
 from benchmarks.speed.generate_contest import BATCH, NUM_BEAMS, NUM_VIEWS, SERVED, Contest, contest_of, load_corpus
+from clairo_core.build_recommender import build_recommender
 from clairo_core.generation.t5.decoder_state import BeamCache, EncodedViews
 from clairo_core.generation.t5.generator import Generator
-from clairo_core.recommender import Recommender, build_recommender
+from clairo_core.recommender import Recommender
 
 OURS = "torch, as it is served"
 VOCABULARY_SIZE = 10_000

@@ -31,10 +31,11 @@ from benchmarks.speed.generate_contest import (
     contest_of,
     load_corpus,
 )
+from clairo_core.build_recommender import build_recommender
 from clairo_core.generation.recorded.cuda_graphs import CudaRecorder
 from clairo_core.generation.t5.generator import Generator
 from clairo_core.recommendation import RecommendationRequest
-from clairo_core.recommender import Recommender, build_recommender
+from clairo_core.recommender import Recommender
 
 NOT_MEASURED = "not measured: no GPU"
 BATCHES = (64, 512)

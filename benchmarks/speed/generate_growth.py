@@ -24,12 +24,12 @@ from jaxtyping import Int32
 
 from benchmarks.report import Row, run_benchmark
 from benchmarks.speed.generate_contest import MAX_HISTORY_ITEMS, NUM_BEAMS, NUM_VIEWS, random_t5
+from clairo_core.build_recommender import build_recommender
 from clairo_core.catalogue import build_catalogue
 from clairo_core.generation.t5.generator import Generator, load_generator
 from clairo_core.generation.t5.generator_checkpoint import Softmax
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationRequest
-from clairo_core.recommender import build_recommender
 from clairo_core.tokens.tokenizer import Tokenizer
 from clairo_core.tokens.vocabulary import Vocabulary
 

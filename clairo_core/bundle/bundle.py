@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
+from clairo_core.build_recommender import load_recommender
 from clairo_core.bundle.bundle_items import PackedPictures
 from clairo_core.bundle.described_items import DescribedItem, describe_content, missing_modalities
 from clairo_core.bundle.manifest import BundleManifest
@@ -17,7 +18,7 @@ from clairo_core.fusion import FusedItems, Fusion
 from clairo_core.items import Item
 from clairo_core.quantizers import OpqQuantizer
 from clairo_core.ranking import JointRanking, RepeatLifts
-from clairo_core.recommender import Recommender, load_recommender
+from clairo_core.recommender import Recommender
 from clairo_core.tokens.tokenizer import Tokenizer
 from clairo_core.tokens.vocabulary import Vocabulary
 

@@ -9,7 +9,7 @@ Views come in, fused items go out, as from `search.beam_search.search` and `sear
     cuda_graphs          record and replay work on a GPU; buffers on host and device
     search_agreement     test batches, and when two searches agree
 
-`Recommender` holds the result and calls it in `generate`; if a size is not recorded, it searches plainly.
+`build_recommender` records the search, and `Recommender.generate` calls it; it searches plainly if no size fits.
 
 No GPU has run this yet. Tests replay it on the CPU with a fake recorder. On a CUDA machine one command records the
 search, compares its answers with the CPU's, and times both:

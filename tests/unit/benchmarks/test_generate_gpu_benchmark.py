@@ -17,11 +17,11 @@ from benchmarks.speed.generate_gpu import (
     throughput_rows,
     work_of_step,
 )
+from clairo_core.build_recommender import build_recommender
 from clairo_core.catalogue import build_catalogue
 from clairo_core.generation.t5.generator import Generator, load_generator
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationRequest
-from clairo_core.recommender import build_recommender
 from clairo_core.tokens.tokenizer import Tokenizer
 from tests.tiny import random_feature_sets, tiny_vocabulary, write_random_t5
 

@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clairo_core.build_recommender import build_recommender, load_recommender
 from clairo_core.catalogue import build_catalogue
 from clairo_core.errors import GeneratorError
 from clairo_core.generation.t5.generator import load_generator
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationList, RecommendationRequest
-from clairo_core.recommender import Recommender, build_recommender, load_recommender
+from clairo_core.recommender import Recommender
 from clairo_core.tokens.tokenizer import Tokenizer
 from tests.tiny import random_feature_sets, tiny_vocabulary, write_random_t5
 

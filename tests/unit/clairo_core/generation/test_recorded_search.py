@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from clairo_core.build_recommender import build_recommender
 from clairo_core.catalogue import build_catalogue
 from clairo_core.errors import GeneratorError
 from clairo_core.generation.recorded.recorded_search import SearchSizes, record_search
@@ -16,7 +17,7 @@ from clairo_core.generation.trie.device_trie import DeviceTrie
 from clairo_core.generation.trie.trie import trie_of_tokens
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationRequest
-from clairo_core.recommender import Recommender, build_recommender
+from clairo_core.recommender import Recommender
 from clairo_core.tokens.tokenizer import TokenBatch, Tokenizer
 from clairo_core.tokens.vocabulary import EOS
 from tests.tiny import random_feature_sets, tiny_vocabulary, token_batch, write_random_t5
