@@ -4,8 +4,7 @@ Each modality is centred, reduced by PCA to the same size and scaled to the same
 
 Source: PCA 1:1 and concatenation as in MGR-EF. We differ: the final PCA is a separate scheme, as OPQ rotates anyway; a
 missing modality is the training mean, the origin here, and a flag (`EvenedFusion` restores the missing length). Items
-are
-not normalized one by one: on films' posters and words that changed neighbours' overlap by about 1%, and it would
+are not normalized one by one: on films' posters and words that changed neighbours' overlap by about 1%, and it would
 inflate items with little content.
 """
 

@@ -1,9 +1,8 @@
 """Scale item embeddings with missing modalities to the average length of complete ones. Start at `EvenedFusion.fuse`.
 
 A missing modality leaves its part of the item embedding at the origin. Such items are shorter, and rankers that score
-by
-a product never recommend them: in our demo shop nobody was recommended a new item without a picture or without words,
-although they were ranked well among each other. The fusion has one factor per set of modalities.
+by a product never recommend them: in our demo shop nobody was recommended a new item without a picture or without
+words, although they were ranked well among each other. The fusion has one factor per set of modalities.
 
 Similar to the scaling of dropout (Srivastava et al. 2014), but measured on training items, because modalities weigh
 differently and, under attention, do not simply add up.

@@ -1,9 +1,9 @@
 """Encode the item vectors of a history: at every position, predict the next item's vector.
 
-Two networks are available: a recurrent one as in Hidasi et al. 2016,
-"Session-based Recommendations with Recurrent Neural Networks" (GRU4Rec), or a causal transformer as in Kang & McAuley
-2018, "Self-Attentive Sequential Recommendation" (SASRec). We differ: the recurrent state is wider than an item's vector
-and projected back; the transformer is pre-norm, with GELU and a final norm.
+Two networks are available: a recurrent one as in Hidasi et al. 2016, "Session-based Recommendations with Recurrent
+Neural Networks" (GRU4Rec), or a causal transformer as in Kang & McAuley 2018, "Self-Attentive Sequential
+Recommendation" (SASRec). We differ: the recurrent state is wider than an item's vector and projected back; the
+transformer is pre-norm, with GELU and a final norm.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """T5's attention bias by the distance of two positions, tabulated for all distances that it distinguishes.
 
-As in Raffel et al. 2020, "Exploring the Limits of
-Transfer Learning with a Unified Text-to-Text Transformer", section 2.1, and in transformers' T5.
+As in Raffel et al. 2020, "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer", section
+2.1, and in transformers' T5.
 """
 
 import torch

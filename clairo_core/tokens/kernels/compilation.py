@@ -3,8 +3,7 @@
 Numba's own `cache=True` has three faults for an installed package, which this module avoids:
 
 - It watches a kernel's own file only: a changed helper in another file leaves stale code. Our cache folder's name holds
-a
-  digest of all kernel files.
+  a digest of all kernel files.
 - With a read-only site-packages it ignores the code compiled there at installation, and without any writable folder the
   import fails. We copy that code into a folder of the process, or compile without a cache.
 - It compiles again for every combination of argument types: a read-only array would cost a user seconds, and two
