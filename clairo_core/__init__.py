@@ -1,4 +1,4 @@
-"""Recommend by generating: from a user history to ranked items. No HTTP, no environment variables, no downloads.
+"""Recommend by generating: a user history in, ranked items out. No HTTP, no environment variables, no downloads.
 
-Start at `recommender.Recommender.recommend_batch`.
+Start at `recommender.Recommender.recommend_batch`; `build_recommender` puts the parts together.
 """

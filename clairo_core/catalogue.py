@@ -1,20 +1,18 @@
-"""Item ids, feature sets and canonical tokens of all items, as immutable versions that follow each other.
+"""Item ids, feature sets and canonical tokens of all items, as immutable versions. Start at `build_catalogue`.
 
-Knows items by row; knows nothing of content, embeddings or the trie. Start at `build_catalogue`.
-
-A row is an item's place for the life of a bundle: items are added at the end, and a retired item keeps its row, its
-feature set and its tokens, so that histories that hold it still say something.
+An item keeps its row for the life of a bundle: new items are appended, and a retired item keeps its row, feature set
+and tokens because histories still contain it.
 """
 
 import dataclasses
 import json
 import struct
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Int, Int32
+from jaxtyping import Bool, Int, Int32, Int64
 
 from clairo_core.errors import CatalogueError, DuplicateItemError, UnknownItemError
 from clairo_core.storage.array_file import load_arrays, save_arrays
@@ -29,18 +27,18 @@ CATALOGUE_SCHEMA = 1
 
 @dataclass(frozen=True, eq=False)
 class Catalogue:
-    """One version of the catalogue; every change gives a new one."""
+    """One version of the catalogue. Every change returns a new one."""
 
     version: int
     item_ids: tuple[str, ...]
     feature_sets: Int32[np.ndarray, "item category"]
     feature_tokens: Int32[np.ndarray, "item category"]
-    """The feature sets as tokens, unmerged: what a history is encoded from."""
+    """The feature sets as unmerged tokens: histories are encoded from these."""
     canonical: TokenBatch
     """Each item's own tokens, merged, without EOS; the width is the number of categories."""
     is_retired: Bool[np.ndarray, "item"]
     _columns: Sequence[GrowingRows]
-    """Feature sets, feature tokens, canonical tokens and their lengths, for the next version to go on from."""
+    """Feature sets, feature tokens, canonical tokens and their lengths; the next version extends them."""
     _row_of_item_id: RowIndex[str]
     _row_of_feature_set: RowIndex[bytes]
 
@@ -49,7 +47,7 @@ class Catalogue:
         return len(self.item_ids)
 
     def __contains__(self, item_id: object) -> bool:
-        """Whether the item can be recommended: known and not retired."""
+        """Whether the item can be recommended: it is known and not retired."""
         row = self.find_row(item_id) if isinstance(item_id, str) else None
         return row is not None and not self.is_retired[row]
 
@@ -67,6 +65,11 @@ class Catalogue:
         """The row of an item, retired or not; None if it is unknown."""
         return self._row_of_item_id.get(item_id)
 
+    def known_rows(self, item_ids: Iterable[str]) -> Int64[np.ndarray, "known"]:
+        """The rows of the known items among these, retired ones included, in their order."""
+        rows = map(self.find_row, item_ids)
+        return np.array([row for row in rows if row is not None], dtype=np.int64)
+
     def row_of(self, item_id: str) -> int:
         """The row of an item, retired or not.
 
@@ -75,21 +78,23 @@ class Catalogue:
         """
         row = self.find_row(item_id)
         if row is None:
-            raise UnknownItemError(f"item {item_id!r} is not in version {self.version} of the catalogue; add it first")
+            raise UnknownItemError(
+                f"item {item_id!r} is not in version {self.version} of the catalogue; add the item first"
+            )
         return row
 
     def with_item(self, item_id: str, feature_set: Sequence[int], tokenizer: Tokenizer) -> "Catalogue":
-        """The next version, with one more item in the last row; see `with_items`."""
+        """The next version with one more item, in the last row; see `with_items`."""
         return self.with_items([item_id], [feature_set], tokenizer)
 
     def with_items(
         self, item_ids: Sequence[str], feature_sets: Sequence[Sequence[int]], tokenizer: Tokenizer
     ) -> "Catalogue":
-        """The version after as many additions: items in the last rows, in this order.
+        """The version after adding these items, in the last rows, in this order.
 
         Raises:
-            DuplicateItemError: an id or a feature set is in use, be it by a retired item or by another of these.
-            FeatureSetError: a feature set is not of the vocabulary.
+            DuplicateItemError: an id or a feature set is in use, by a retired item or by another new one too.
+            FeatureSetError: a feature is not in the vocabulary.
         """
         for item_id, feature_set in zip(item_ids, feature_sets, strict=True):
             self.check_free(item_id, feature_set)
@@ -97,14 +102,14 @@ class Catalogue:
         keys = [feature_set_key(feature_set) for feature_set in feature_sets]
         added = np.asarray(feature_sets, dtype=np.int32).reshape(len(keys), -1 if keys else num_categories)
         feature_tokens = tokenizer.vocabulary.feature_tokens(added)
-        check_distinct("id", item_ids, item_ids)
-        check_distinct("feature set", keys, item_ids)
+        check_keys_distinct("id", item_ids, item_ids)
+        check_keys_distinct("feature set", keys, item_ids)
         canonical = padded_tokens(tokenizer.canonical_item_tokens(feature_tokens), num_categories)
         rows = [added, feature_tokens, canonical.ids, canonical.lengths]
         columns = [column.with_rows(more) for column, more in zip(self._columns, rows, strict=True)]
         return of_columns(
             self.version + len(keys),
-            # Not (*a, *b), which makes a list of them all first.
+            # Not (*a, *b), which builds a list of all ids first.
             self.item_ids + tuple(item_ids),
             columns,
             np.append(self.is_retired, np.zeros(len(keys), dtype=np.bool_)),
@@ -113,7 +118,7 @@ class Catalogue:
         )
 
     def without_item(self, item_id: str) -> "Catalogue":
-        """The next version, in which the item is retired: never recommended, still understood in histories.
+        """The next version, with the item retired: never recommended, still read in histories.
 
         Raises:
             UnknownItemError: no item has this id.
@@ -124,7 +129,7 @@ class Catalogue:
         return dataclasses.replace(self, version=self.version + 1, is_retired=is_retired)
 
     def with_item_restored(self, item_id: str) -> "Catalogue":
-        """The next version, in which a retired item can be recommended again.
+        """The next version, with a retired item recommendable again.
 
         Raises:
             UnknownItemError: no item has this id.
@@ -135,11 +140,11 @@ class Catalogue:
         return dataclasses.replace(self, version=self.version + 1, is_retired=is_retired)
 
     def with_changed_content(self, num_changes: int = 1) -> "Catalogue":
-        """As many versions later, in which items' content is another: the same items, features and tokens."""
+        """A version `num_changes` later: the content of items changed, their features and tokens did not."""
         return dataclasses.replace(self, version=self.version + num_changes)
 
     def check_free(self, item_id: str, feature_set: Sequence[int]) -> None:
-        """Say whether an item of this id and feature set could be added.
+        """Check that an item with this id and feature set can be added.
 
         Raises:
             DuplicateItemError: one of them is in use.
@@ -170,7 +175,7 @@ class Catalogue:
 
 
 class TakenFeatureSets:
-    """The feature sets of a catalogue, as a container of tuples."""
+    """A catalogue's feature sets as a container of tuples."""
 
     def __init__(self, rows: RowIndex[bytes]) -> None:
         self._rows = rows
@@ -180,22 +185,22 @@ class TakenFeatureSets:
 
 
 def feature_set_key(feature_set: Sequence[int]) -> bytes:
-    """A feature set as bytes: a quarter of a tuple's memory, and a table's rows can be cut into them."""
+    """A feature set as bytes: a quarter of a tuple's memory, and a table splits into them at once."""
     return struct.pack(f"<{len(feature_set)}i", *feature_set)
 
 
 def build_catalogue(
     item_ids: Sequence[str], feature_sets: Int[np.ndarray, "item category"], tokenizer: Tokenizer
 ) -> Catalogue:
-    """Version 1: item `item_ids[row]` has `feature_sets[row]`.
+    """Build version 1: item `item_ids[row]` has `feature_sets[row]`.
 
     Raises:
         CatalogueError: the lengths differ.
         DuplicateItemError: two rows have the same id or the same feature set.
-        FeatureSetError: a feature is not of the vocabulary.
+        FeatureSetError: a feature is not in the vocabulary.
     """
     if len(item_ids) != len(feature_sets):
-        raise CatalogueError(f"{len(item_ids)} item ids and {len(feature_sets)} feature sets; give as many")
+        raise CatalogueError(f"{len(item_ids)} item ids and {len(feature_sets)} feature sets; give one per item")
     feature_sets = np.ascontiguousarray(feature_sets, dtype=np.int32)
     feature_tokens = tokenizer.vocabulary.feature_tokens(feature_sets)
     return assembled(
@@ -209,7 +214,7 @@ def build_catalogue(
 
 
 def load_catalogue(folder: Path) -> Catalogue:
-    """Read what `Catalogue.save` wrote.
+    """Load a saved catalogue.
 
     Raises:
         CatalogueError: a file is missing, damaged, or of another schema.
@@ -218,7 +223,7 @@ def load_catalogue(folder: Path) -> Catalogue:
         header = json.loads((folder / "item_ids.json").read_text(encoding="utf-8"))
         if header["schema_version"] != CATALOGUE_SCHEMA:
             raise CatalogueError(
-                f"{folder}: schema {header['schema_version']}, expected {CATALOGUE_SCHEMA}; "
+                f"{folder}: catalogue schema {header['schema_version']}, expected {CATALOGUE_SCHEMA}; "
                 "use the release of CLAIRO that wrote it"
             )
         feature_sets, feature_tokens, canonical_ids, canonical_lengths, is_retired = load_arrays(
@@ -249,7 +254,7 @@ def assembled(
     canonical: TokenBatch,
     is_retired: Bool[np.ndarray, "item"],
 ) -> Catalogue:
-    """A catalogue of these columns, indexed, once no two rows are alike.
+    """Assemble and index a catalogue, after checking that no two rows are alike.
 
     Raises:
         DuplicateItemError: two rows have the same id or the same feature set.
@@ -260,9 +265,9 @@ def assembled(
     keys = [packed[start : start + width] for start in range(0, len(packed), width)]
     rows_by_features = RowIndex(keys)
     if len(rows_by_id) < len(item_ids):
-        check_distinct("id", item_ids, item_ids)
+        check_keys_distinct("id", item_ids, item_ids)
     if len(rows_by_features) < len(item_ids):
-        check_distinct("feature set", keys, item_ids)
+        check_keys_distinct("feature set", keys, item_ids)
     columns = [GrowingRows(rows) for rows in (feature_sets, feature_tokens, canonical.ids, canonical.lengths)]
     return of_columns(version, tuple(item_ids), columns, is_retired, rows_by_id, rows_by_features)
 
@@ -275,7 +280,7 @@ def of_columns(
     rows_by_id: RowIndex[str],
     rows_by_features: RowIndex[bytes],
 ) -> Catalogue:
-    """A catalogue whose arrays are the rows of these columns."""
+    """Make a catalogue whose arrays are the rows of these columns."""
     feature_sets, feature_tokens, canonical_ids, canonical_lengths = (column.rows for column in columns)
     canonical = TokenBatch(canonical_ids, canonical_lengths)
     return Catalogue(
@@ -291,23 +296,23 @@ def of_columns(
     )
 
 
-def check_distinct(kind: str, keys: Sequence[str] | Sequence[bytes], item_ids: Sequence[str]) -> None:
-    """Refuse a key that an earlier item of the same list has.
+def check_keys_distinct(kind: str, keys: Sequence[str] | Sequence[bytes], item_ids: Sequence[str]) -> None:
+    """Check that no two items have the same key.
 
     Raises:
-        DuplicateItemError: naming the first of both.
+        DuplicateItemError: two have; the message names the first.
     """
     if len(set(keys)) == len(keys):
         return
     _, first, count = np.unique(np.asarray(keys), return_index=True, return_counts=True)
     repeated = int(first[count > 1].min())
     raise DuplicateItemError(
-        f"item {item_ids[repeated]!r} in row {repeated} and a later row have the same {kind}; keep one of them"
+        f"item {item_ids[repeated]!r} in row {repeated} and a later row have the same {kind}; keep only one"
     )
 
 
 def padded_tokens(batch: TokenBatch, width: int) -> TokenBatch:
-    """The same sequences in a matrix of `width` columns."""
+    """The same sequences in a matrix of `width` columns, filled with PAD."""
     ids = np.full((len(batch.ids), width), PAD, dtype=np.int32)
     ids[:, : batch.ids.shape[1]] = batch.ids[:, :width]
     return TokenBatch(ids, batch.lengths)

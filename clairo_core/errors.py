@@ -1,4 +1,4 @@
-"""Every error that CLAIRO raises on purpose; each says what, got, expected, and the next step.
+"""Every error that CLAIRO raises on purpose. Each message states what, got, expected, and the next step.
 
 ClairoError
 ├── SettingsError                 a flag, a --set key, a preset or an environment variable
@@ -6,15 +6,15 @@ ClairoError
 │   ├── MissingColumnError
 │   ├── RowError
 │   └── EmptyTableError
-├── ItemFilterError               an attribute that no item has, or of another type
-├── ContentError                  what an item is made of
+├── ItemFilterError               an unknown attribute, or a comparison that it does not support
+├── ContentError                  an item's picture or words
 │   ├── UnreadablePictureError
 │   └── ContentTooLargeError
-├── EncoderError
+├── EncoderError                  cannot be fitted, loaded or used
 ├── FusionError
 ├── QuantizerError
 ├── FeatureSetError               ragged, negative or unknown features
-│   └── FeatureSpaceFullError     no free collision index is left
+│   └── FeatureSpaceFullError     every collision index, or every feature set, is taken
 ├── VocabularyError
 │   ├── VocabularySizeError
 │   ├── EmptyCorpusError
@@ -23,7 +23,7 @@ ClairoError
 │   ├── UnknownItemError
 │   └── DuplicateItemError
 ├── GeneratorError
-├── RankingError                  what ranks beside the generator
+├── RankingError                  a ranker beside the generator
 │   ├── DenseHeadError
 │   ├── ItemWeightsError
 │   └── MixtureError
@@ -37,23 +37,23 @@ ClairoError
 
 
 class ClairoError(Exception):
-    """Whatever CLAIRO raises on purpose; its text is fit for the person who caused it."""
+    """Base of all errors below. Its message is written for the person who caused it."""
 
 
 class SettingsError(ClairoError):
-    """A setting has no meaning: unknown name, wrong type, or out of range."""
+    """A setting is unknown, of the wrong type, or out of range."""
 
 
 class DatasetError(ClairoError):
-    """The tables, or the TOML that describes them, are not what was promised."""
+    """The tables, or the TOML that describes them, cannot be used."""
 
 
 class MissingColumnError(DatasetError):
-    """A column that the dataset description names is not in the file."""
+    """A column of the dataset description is not in the file."""
 
 
 class RowError(DatasetError):
-    """One row of a table cannot be used; the text names file, row and field."""
+    """One row of a table cannot be used; the message names file, row and field."""
 
 
 class EmptyTableError(DatasetError):
@@ -61,12 +61,12 @@ class EmptyTableError(DatasetError):
 
 
 class ItemFilterError(ClairoError):
-    """A filter asks for an attribute that no item has, or compares one with what it cannot be; `path` says where."""
+    """A filter names an attribute that no item has, or a comparison that it does not support; `path` locates it."""
 
     def __init__(self, message: str, path: tuple[str | int, ...] = ()) -> None:
         super().__init__(message)
         self.path = path
-        """From the outermost filter inwards: names of operators, and places in lists."""
+        """From the outermost filter inwards: names of operators, and indices in lists."""
 
 
 class ContentError(ClairoError):
@@ -74,11 +74,11 @@ class ContentError(ClairoError):
 
 
 class UnreadablePictureError(ContentError):
-    """The bytes are no JPEG, PNG or WebP picture that can be decoded."""
+    """The bytes cannot be decoded as a JPEG, PNG or WebP picture."""
 
 
 class ContentTooLargeError(ContentError):
-    """A picture or a text is beyond the limits."""
+    """A picture or text exceeds the limits."""
 
 
 class EncoderError(ClairoError):
@@ -98,7 +98,7 @@ class FeatureSetError(ClairoError):
 
 
 class FeatureSpaceFullError(FeatureSetError):
-    """No free collision index is left for these codes."""
+    """Every collision index of these codes, or every feature set, is taken."""
 
 
 class VocabularyError(ClairoError):
@@ -106,59 +106,59 @@ class VocabularyError(ClairoError):
 
 
 class VocabularySizeError(VocabularyError):
-    """The size asked for is below the number of features and special tokens."""
+    """The requested size cannot hold all features and special tokens, or exceeds the limit."""
 
 
 class EmptyCorpusError(VocabularyError):
-    """There is no sequence to learn from."""
+    """A corpus has no sequence to learn from."""
 
 
 class VocabularyFileError(VocabularyError):
-    """The vocabulary's file is damaged, or of a newer schema."""
+    """A vocabulary's file is damaged, or of a newer schema."""
 
 
 class CatalogueError(ClairoError):
-    """The catalogue cannot do what was asked of it."""
+    """A catalogue cannot be built, loaded or changed."""
 
 
 class UnknownItemError(CatalogueError):
-    """No item of this id is in the catalogue."""
+    """The catalogue has no item with this id."""
 
 
 class DuplicateItemError(CatalogueError):
-    """An item of this id, or with this feature set, is in the catalogue already."""
+    """The catalogue already has an item with this id or feature set."""
 
 
 class GeneratorError(ClairoError):
-    """The generator's checkpoint cannot be loaded or used."""
+    """A generator's checkpoint cannot be loaded or used."""
 
 
 class RankingError(ClairoError):
-    """Something that ranks beside the generator cannot be used."""
+    """A ranker beside the generator cannot be used."""
 
 
 class DenseHeadError(RankingError):
-    """The dense head is damaged, or fits another bundle."""
+    """A dense head is damaged, or belongs to another bundle."""
 
 
 class ItemWeightsError(RankingError):
-    """Weights from item to item are damaged."""
+    """Item weights are damaged."""
 
 
 class MixtureError(RankingError):
-    """The weights of components are damaged, missing, or of other components."""
+    """A mixture is damaged, not fitted, or of other components."""
 
 
 class TrainingError(ClairoError):
-    """Training cannot start or go on."""
+    """Training cannot start or continue."""
 
 
 class BundleError(ClairoError):
-    """A bundle cannot be used; the classes below say why."""
+    """A bundle cannot be used."""
 
 
 class BundleNotFoundError(BundleError):
-    """There is no bundle at this place."""
+    """The folder holds no bundle."""
 
 
 class BundleDigestError(BundleError):
@@ -166,8 +166,8 @@ class BundleDigestError(BundleError):
 
 
 class BundleManifestError(BundleError):
-    """The manifest is not JSON, or lacks what a manifest must say."""
+    """The manifest is not JSON, or a field is missing or of the wrong type."""
 
 
 class NewerBundleError(BundleError):
-    """The bundle was written by a newer CLAIRO than this one."""
+    """A newer CLAIRO wrote the bundle."""

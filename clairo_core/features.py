@@ -1,7 +1,7 @@
-"""Turn semantic ids into feature sets, one feature a category, no two items alike.
+"""Turn semantic ids into feature sets, one feature per category, no two items alike.
 
-Knows codes and collision indices; knows nothing of embeddings, tokens or files. A catalogue's feature sets
-come from `feature_sets_with_collision_index`, that of an item posted later from `nearest_free_feature_set`.
+`feature_sets_with_collision_index` makes a catalogue's feature sets, `nearest_free_feature_set` that of an item posted
+later.
 """
 
 import heapq
@@ -20,52 +20,55 @@ _MIXING_FACTOR = 31
 
 @dataclass(frozen=True)
 class FeatureSpace:
-    """The categories of a feature set, in order: one a codebook, then, usually, the collision index."""
+    """The categories of a feature set, in order: one per codebook, then usually the collision index."""
 
     category_names: tuple[str, ...]
     category_sizes: tuple[int, ...]
-    """How many values each category has; a feature's value is in [0, size)."""
+    """Number of values of each category; a feature's value is in [0, size)."""
 
     def __post_init__(self) -> None:
         if len(self.category_names) != len(self.category_sizes) or not self.category_names:
             raise FeatureSetError(
                 f"{len(self.category_names)} category names and {len(self.category_sizes)} sizes; "
-                "give each category one of both"
+                "give each category one name and one size"
             )
         if len(set(self.category_names)) != len(self.category_names):
             raise FeatureSetError(f"category names repeat: {list(self.category_names)}; rename some")
         if min(self.category_sizes) < 1:
-            raise FeatureSetError(f"category sizes are {list(self.category_sizes)}; each must be at least 1")
+            raise FeatureSetError(
+                f"category sizes are {list(self.category_sizes)}, expected at least 1 each; drop empty ones"
+            )
 
     @property
     def num_features(self) -> int:
-        """All values of all categories."""
+        """Number of values over all categories."""
         return sum(self.category_sizes)
 
     def check(self, feature_sets: Int[np.ndarray, "item category"]) -> None:
-        """Say which item's feature is none of this space's, if any.
+        """Check that every feature belongs to this space.
 
         Raises:
-            FeatureSetError: another number of categories, no integers, or a value outside [0, size).
+            FeatureSetError: another number of categories, non-integers, or a value outside [0, size).
         """
         if feature_sets.ndim != 2 or feature_sets.shape[1] != len(self.category_names):
             raise FeatureSetError(
-                f"feature sets are of shape {feature_sets.shape}, expected "
-                f"(items, {len(self.category_names)}): one feature for each of {list(self.category_names)}"
+                f"feature sets have shape {feature_sets.shape}, expected (items, {len(self.category_names)}); "
+                f"give one feature for each of {list(self.category_names)}"
             )
         if not np.issubdtype(feature_sets.dtype, np.integer):
-            raise FeatureSetError(f"feature sets are {feature_sets.dtype}, expected integers")
+            raise FeatureSetError(f"feature sets are {feature_sets.dtype}, expected integers; convert them")
         is_unknown = (feature_sets < 0) | (feature_sets >= np.asarray(self.category_sizes))
         if is_unknown.any():
             row, category = np.argwhere(is_unknown)[0]
             raise FeatureSetError(
                 f"item row {row}, category {self.category_names[category]!r}: got feature "
-                f"{feature_sets[row, category]}, expected 0 to {self.category_sizes[category] - 1}"
+                f"{feature_sets[row, category]}, expected 0 to {self.category_sizes[category] - 1}; "
+                "use the quantizer of this feature space"
             )
 
 
 def assign_collision_indices(semantic_ids: Int[np.ndarray, "item codebook"]) -> Int32[np.ndarray, "item"]:
-    """Number the items that share their codes, in row order: 0, 1, 2, ... places behind `first_collision_index`.
+    """Number the items that share their codes, in row order: 0, 1, 2, ... places after `first_collision_index`.
 
     >>> assign_collision_indices(np.array([[7, 7], [1, 2], [7, 7]])).tolist()
     [0, 0, 1]
@@ -81,10 +84,10 @@ def assign_collision_indices(semantic_ids: Int[np.ndarray, "item codebook"]) -> 
 
 
 def first_collision_index(codes: Iterable[int], capacity: int) -> int:
-    """Where the numbering of items with these codes begins: anywhere, so that an index alone says nothing.
+    """The collision index at which items with these codes start: a hash of the codes.
 
-    Would every item without a double have index 0, this most frequent of all features would be what merge rules and
-    generator see most of.
+    If every item with unique codes had index 0, this most frequent of all features would dominate merge rules and
+    generator.
 
     >>> first_collision_index((7, 7), 16), first_collision_index((1, 2), 16)
     (0, 1)
@@ -96,7 +99,7 @@ def first_collision_index(codes: Iterable[int], capacity: int) -> int:
 
 
 def collision_capacity(semantic_ids: Int[np.ndarray, "item codebook"]) -> int:
-    """How many collision indices to provide: the largest group of equal codes can double; at least 16."""
+    """Number of collision indices to provide: the largest group of equal codes can double; at least 16."""
     if len(semantic_ids) == 0:
         return _SMALLEST_CAPACITY
     return max(_SMALLEST_CAPACITY, 2 * (int(assign_collision_indices(semantic_ids).max()) + 1))
@@ -109,16 +112,16 @@ def feature_sets_with_collision_index(
     *,
     codebook_names: Sequence[str] | None = None,
 ) -> tuple[Int32[np.ndarray, "item category"], FeatureSpace]:
-    """Append the collision index, so that no two items are alike.
+    """Append the collision index, which makes every item's feature set unique.
 
     Args:
-        semantic_ids: codes, one column a codebook.
-        codebook_sizes: how many codes each codebook has, used or not.
-        capacity: how many collision indices there are; see `collision_capacity`.
-        codebook_names: `code_0`, `code_1`, ... if not given.
+        semantic_ids: codes, one column per codebook.
+        codebook_sizes: number of codes of each codebook, used or not.
+        capacity: number of collision indices; see `collision_capacity`.
+        codebook_names: `code_0`, `code_1`, ... by default.
 
     Raises:
-        FeatureSetError: a code is not of its codebook.
+        FeatureSetError: a code is outside its codebook.
         FeatureSpaceFullError: more than `capacity` items share their codes.
     """
     names = tuple(codebook_names or (f"code_{codebook}" for codebook in range(len(codebook_sizes))))
@@ -127,7 +130,7 @@ def feature_sets_with_collision_index(
     if len(indices) and indices.max() >= capacity:
         raise FeatureSpaceFullError(
             f"{indices.max() + 1} items share the codes {semantic_ids[indices.argmax()].tolist()}, "
-            f"but there are only {capacity} collision indices; raise the capacity to that number at least"
+            f"but there are only {capacity} collision indices; raise the capacity to at least {indices.max() + 1}"
         )
     first = [first_collision_index(codes, capacity) for codes in semantic_ids.tolist()]
     indices = (np.array(first, dtype=np.int32).reshape(len(indices)) + indices) % capacity
@@ -140,26 +143,26 @@ def nearest_free_feature_set(
     taken: Container[tuple[int, ...]],
     space: FeatureSpace,
 ) -> tuple[int, ...]:
-    """The item's own codes with the next free collision index, or the next nearest codes that have one.
+    """Find the nearest codes that have a free collision index, and the first such index.
 
-    Codes are nearer the less distance, summed over the codebooks, they add to the nearest ones; ties go to
-    the lower code in the first codebook that differs.
+    Codes are ordered by their distance, summed over the codebooks; ties go to the lower code in the first codebook that
+    differs.
 
     Args:
-        distances: from the item to every centroid; those of one codebook add to those of another.
-        taken: the catalogue's feature sets, retired items' included.
-        space: one category a codebook, then the collision index; without one, the codes alone must be free.
+        distances: from the item to every centroid, additive over codebooks.
+        taken: the catalogue's feature sets, those of retired items included.
+        space: one category per codebook, then the collision index; without one, the codes alone must be free.
 
     Raises:
-        FeatureSetError: the distances are not of this space's codebooks.
+        FeatureSetError: the distances do not fit the codebooks of `space`.
         FeatureSpaceFullError: every feature set is taken.
     """
     num_codebooks, num_centroids = distances.shape
     capacities = space.category_sizes[num_codebooks:]
     if space.category_sizes[:num_codebooks] != (num_centroids,) * num_codebooks or len(capacities) > 1:
         raise FeatureSetError(
-            f"distances are to {num_codebooks} codebooks of {num_centroids} centroids, but the categories "
-            f"have {list(space.category_sizes)} features; use the quantizer that the catalogue was made with"
+            f"distances to {num_codebooks} codebooks of {num_centroids} centroids, but the categories have "
+            f"{list(space.category_sizes)} values; use the quantizer that the catalogue was made with"
         )
     for codes in _codes_nearest_first(distances):
         if not capacities:
@@ -174,7 +177,7 @@ def nearest_free_feature_set(
 
 
 def _codes_nearest_first(distances: Float[np.ndarray, "codebook centroid"]) -> Iterator[tuple[int, ...]]:
-    """Every combination of codes, lowest sum of distances first: best-first over ranks."""
+    """Yield every combination of codes, lowest sum of distances first: best-first search over ranks."""
     by_distance = np.argsort(distances, axis=1, kind="stable")
     added = np.take_along_axis(distances, by_distance, axis=1).astype(np.float64)
     added -= added[:, :1]
@@ -191,7 +194,7 @@ def _codes_nearest_first(distances: Float[np.ndarray, "codebook centroid"]) -> I
     while heap:
         _, codes, ranks, first_free = heapq.heappop(heap)
         yield codes
-        # Only codebooks from the last one raised on may be raised: each combination is reached once.
+        # Only the last raised codebook and later ones may be raised: each combination is reached once.
         for codebook in range(first_free, num_codebooks):
             if ranks[codebook] + 1 < num_centroids:
                 raised = (*ranks[:codebook], ranks[codebook] + 1, *ranks[codebook + 1 :])

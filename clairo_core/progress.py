@@ -1,6 +1,6 @@
-"""How long work reports its progress, without knowing where the report goes.
+"""Report the progress of long work.
 
-`clairo_core` never prints. Long-running functions take a `Progress`; the command line passes one that draws a bar.
+`clairo_core` never prints: long-running functions take a `Progress`, and the command line passes one that draws a bar.
 """
 
 from collections.abc import Callable, Iterable
@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 Progress = Callable[[Iterable[T], str, int | None], Iterable[T]]
-"""(steps, what is being done, how many steps there are if known) -> the same steps."""
+"""(steps, label, number of steps if known) -> the same steps."""
 
 
 def silent(steps: Iterable[T], label: str, total: int | None = None) -> Iterable[T]:

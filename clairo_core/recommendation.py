@@ -1,7 +1,4 @@
-"""What is asked of a recommender, and what it answers.
-
-Knows histories, limits and lists; knows nothing of how a list comes about.
-"""
+"""A request for recommendations, and its answer."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -28,12 +25,9 @@ class Recommendation:
     rank: int
     """From 1."""
     score: float
-    """Logarithm of the item's probability, or, from `popular`, of its share of all interactions.
-
-    Where views are fused by rank, a generated item's score is the mean discount of its ranks.
-    """
+    """Logarithm of the item's probability, or for `popular` of its share of all interactions."""
     source: str
-    """Who spoke for it most, `generative` or `dense`; or `popular`."""
+    """The model that scored it higher, `generative` or `dense`; or `popular`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +36,20 @@ class RecommendationList:
 
     items: tuple[Recommendation, ...]
     fallback_reason: str | None = None
-    """Why the list is the popular one (`empty_history`, `unknown_history`) or too short (`catalogue_exhausted`)."""
+    """Why the list is popular (`empty_history`, `unknown_history`) or too short (`catalogue_exhausted`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecommendationRequest:
-    """What is asked for one user."""
+    """A request for one user."""
 
     history: UserHistory
     limit: int
     include_seen: bool = False
     """Whether items of the history may be recommended."""
     exclude: Collection[str] = ()
-    """Item ids that may not; unknown ones do no harm."""
+    """Item ids that must not be recommended; unknown ones are ignored."""
     is_allowed: Bool[np.ndarray, "item"] | None = None
-    """By row, which items pass the caller's filter; rows past its end, added later, do not."""
+    """By row, whether an item passes the caller's filter; rows past its end, added later, fail."""
     seed: int = 0
-    """Draws the views: the same request with the same seed has the same answer."""
+    """Draws the views: equal requests with equal seeds get equal answers."""

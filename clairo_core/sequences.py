@@ -1,7 +1,4 @@
-"""Many users' item sequences as two flat arrays, the form that every numeric stage reads.
-
-Knows rows of an item table and their order; knows nothing of who the users or what the items are.
-"""
+"""Many users' item sequences as two flat arrays, the form that every numeric stage reads."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +11,7 @@ from clairo_core.errors import DatasetError
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ItemSequences:
-    """Sequences of item rows, oldest first, one after the other (compressed sparse rows).
+    """Sequences of item rows, oldest first, one after another (compressed sparse rows).
 
     >>> sequences = ItemSequences.from_lists([[3, 1], [], [2]])
     >>> len(sequences), sequences[0].tolist(), sequences.lengths.tolist()
@@ -27,24 +24,27 @@ class ItemSequences:
     """Sequence i is items[offsets[i]:offsets[i + 1]]."""
 
     def __post_init__(self) -> None:
-        """Check that the offsets cut `items` into sequences.
+        """Check that the offsets split `items` into sequences.
 
         Raises:
-            DatasetError: offsets that do not rise from 0 to the number of positions, or a negative row.
+            DatasetError: the offsets do not rise from 0 to the number of positions, or a row is negative.
         """
         items, offsets = self.items, self.offsets
         if items.ndim != 1 or offsets.ndim != 1 or len(offsets) == 0:
             raise DatasetError(
-                f"item sequences need one-dimensional items and at least one offset; got shapes {items.shape} "
-                f"and {offsets.shape}"
+                f"got items of shape {items.shape} and offsets of shape {offsets.shape}, expected one dimension each "
+                "and at least one offset; use ItemSequences.from_lists"
             )
         if offsets[0] != 0 or offsets[-1] != len(items) or np.any(np.diff(offsets) < 0):
             raise DatasetError(
-                f"offsets must rise from 0 to the number of positions, {len(items)}; got {offsets[:3]}...{offsets[-1]}"
+                f"got offsets {offsets[:3]}...{offsets[-1]}, expected them to rise from 0 to the number of positions, "
+                f"{len(items)}; use ItemSequences.from_lengths"
             )
         if len(items) and items.min() < 0:
-            raise DatasetError(f"position {int(items.argmin())} holds item row {items.min()}; rows start at 0")
-        # Kernels take exactly these types and C order, and no copy is made where they are right already.
+            raise DatasetError(
+                f"position {int(items.argmin())} has item row {items.min()}, expected 0 or more; check the rows"
+            )
+        # Kernels take exactly these types in C order. No copy is made where they are right already.
         object.__setattr__(self, "items", np.ascontiguousarray(items, dtype=np.int32))
         object.__setattr__(self, "offsets", np.ascontiguousarray(offsets, dtype=np.int64))
 
@@ -58,7 +58,7 @@ class ItemSequences:
 
     @classmethod
     def from_lengths(cls, items: Int[np.ndarray, "position"], lengths: Int[np.ndarray, "sequence"]) -> "ItemSequences":
-        """Cut `items` into sequences of these lengths, in order."""
+        """Split `items` into sequences of these lengths, in order."""
         return cls(items, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
 
     def __len__(self) -> int:
@@ -79,7 +79,7 @@ class ItemSequences:
         return np.diff(self.offsets)
 
     def select(self, indices: Int[np.ndarray, "chosen"]) -> "ItemSequences":
-        """The sequences at `indices`, in that order; one may be chosen more than once."""
+        """The sequences at `indices`, in that order; repeats are allowed."""
         lengths = self.lengths[indices]
         starts = np.repeat(self.offsets[indices], lengths)
         within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)

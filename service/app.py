@@ -14,7 +14,8 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.types import Scope
 
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from service.bundles.shelf import BundleShelf
 from service.bundles.split import open_split
 from service.bundles.swap import BundleSwap, first_bundle

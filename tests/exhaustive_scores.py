@@ -1,7 +1,6 @@
-"""Score every item of a catalogue exactly, each spelt out to its end: what beams approach.
+"""Score every item of a catalogue exactly, token by token: the oracle for beam search.
 
-Knows tokens and log-probabilities; knows nothing of tries or beams, which are checked against it. It takes a decoder
-row for every item and view, and is meant for small catalogues.
+Independent of tries and beams. It takes one decoder row per item and view, so it suits small catalogues only.
 """
 
 import numpy as np
@@ -21,10 +20,9 @@ def score_all_items(
     views: TokenBatch,
     is_retired: Bool[np.ndarray, "item"] | None = None,
 ) -> Float32[np.ndarray, "view item"]:
-    """Every item's log-probability for every view; minus infinity for retired ones.
+    """Every item's log-probability for every view; minus infinity for retired items.
 
-    The softmax is the one that the generator was trained with: over the vocabulary, or over the tokens that lead on
-    to an item that is not retired.
+    The softmax is the generator's: over the vocabulary, or over the tokens that lead to an item that is not retired.
     """
     num_items, width = canonical.ids.shape
     live = np.arange(num_items) if is_retired is None else np.flatnonzero(~is_retired)
@@ -61,12 +59,12 @@ def log_sum_over_followers(
     prefixes: Int64[np.ndarray, "item position"],
     followers: Int64[np.ndarray, "item"],
 ) -> Float[Tensor, "view item"]:
-    """For each item the log of the sum of e to the logit, over the distinct tokens that follow its prefix."""
+    """For each item, the log-sum-exp of the logits of the distinct tokens that follow its prefix."""
     prefix_of_item = np.unique(prefixes, axis=0, return_inverse=True)[1].reshape(-1)
     pairs = np.stack([prefix_of_item, followers], axis=1)
     distinct, one_of_each = np.unique(pairs, axis=0, return_index=True)
     sums = torch.zeros(len(logits), len(pairs), dtype=torch.float64, device=logits.device)
-    # Logits of one view are near enough to each other for float64 without a maximum per prefix.
+    # One view's logits are close enough for float64 without a maximum per prefix.
     highest = logits.double().amax(dim=1, keepdim=True)
     exponentials = (logits[:, torch.from_numpy(one_of_each).to(logits.device)].double() - highest).exp()
     sums.index_add_(1, torch.from_numpy(distinct[:, 0]).to(logits.device), exponentials)

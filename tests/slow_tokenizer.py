@@ -1,4 +1,4 @@
-"""Vocabulary learning and tokenizing once more: slow, plain Python, written to be read beside the paper.
+"""A slow twin of vocabulary learning and tokenizing: plain Python, to be read beside the paper.
 
 The compiled kernels must agree with this to the last token and count. A sequence of sets is a linked list in which
 sets and slots take turns; a slot holds at most one token and counts as a set of one.
@@ -21,7 +21,7 @@ Pair = tuple[int, int]
 
 @dataclass(eq=False)
 class Node:
-    """A set of tokens, in the order in which they are written out, or the slot between two sets."""
+    """A set of tokens, in output order, or the slot between two sets."""
 
     tokens: list[int]
     is_slot: bool
@@ -65,7 +65,7 @@ def pair_of(one: int, other: int) -> Pair:
 
 
 def meetings(head: Node) -> Iterator[tuple[Node, Node]]:
-    """Every two nodes whose tokens meet, in the order in which ties are settled; a set meets itself first.
+    """Pairs of nodes whose tokens can merge, in the order that resolves ties; a set with itself first.
 
     Neighbouring sets meet each other while the slot between them is empty; a full slot stands between them, and
     meets both.
@@ -152,7 +152,7 @@ def apply_rule(head: Node, rule: Rule) -> Node:
 
 
 def without_empty_sets(head: Node) -> Node:
-    """Let empty sets take over the slot before them; drop the others with the slot behind them, until all is still."""
+    """Let empty sets take over the slot before them, or drop them with the slot behind; repeat until stable."""
     changed = True
     while changed:
         changed = False
@@ -186,7 +186,7 @@ def learn(  # noqa: PLR0912 - the algorithm in one piece, as the paper has it
     given: Sequence[Pair] = (),
     given_counts: Sequence[int] = (),
 ) -> list[Rule]:
-    """Merge the heaviest pair, again and again, until there are `num_rules` rules or no pair is left.
+    """Merge the heaviest pair until there are `num_rules` rules or no pair is left.
 
     Given rules come before any that is learned. A pair that has a rule and is the heaviest again is merged again.
     """
@@ -246,7 +246,7 @@ def by_pair(rules: Iterable[Rule]) -> dict[Pair, Rule]:
 def encode_canonical(
     sets: Sequence[Sequence[int]], rules: Mapping[Pair, Rule], expanded_at: Sequence[int] = ()
 ) -> list[int]:
-    """Merge where the rule's count times the pair's weight is greatest, the first such place, until nothing merges."""
+    """Merge the pair with the greatest rule count times weight, the first of ties, until nothing merges."""
     if not len(sets):
         return []
     head = linked(sets)
@@ -290,7 +290,7 @@ def merge_flat(tokens: Sequence[int], rules: Mapping[Pair, Rule]) -> list[int]:
 
 
 def encode_view(sets: Sequence[Sequence[int]], rules: Mapping[Pair, Rule], *, seed: int, view: int) -> list[int]:
-    """The random view number `view`: every set shuffled by the view's own random stream, then merged flat."""
+    """Random view number `view`: shuffle every set by the view's own random stream, then merge flat."""
     stream = random_stream(seed, view)
     flat: list[int] = []
     for tokens in sets:
@@ -303,7 +303,7 @@ def encode_view(sets: Sequence[Sequence[int]], rules: Mapping[Pair, Rule], *, se
 
 
 def splitmix(state: int) -> int:
-    """One number of splitmix64 (Steele et al. 2014), whose state goes up by a constant from number to number."""
+    """One number of splitmix64 (Steele et al. 2014); its state rises by a constant per number."""
     mixed = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
     mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB % 2**64
     return mixed ^ (mixed >> 31)

@@ -1,4 +1,4 @@
-"""Small, valid parts for tests: a vocabulary, a random T5, a catalogue, a whole bundle. All follow from a seed."""
+"""Small, valid parts for tests: a vocabulary, a random T5, a catalogue, a whole bundle. All deterministic by seed."""
 
 import io
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from jaxtyping import Int32
 from PIL import Image
 from transformers import T5Config, T5ForConditionalGeneration
 
-from clairo_core.bundle.bundle import BundleParts, write_bundle
+from clairo_core.bundle.write_bundle import BundleParts, write_bundle
 from clairo_core.catalogue import build_catalogue
 from clairo_core.encoders import BuiltinImageEncoder, BuiltinTextEncoder, ModalityEncoder, load_encoder
 from clairo_core.features import collision_capacity, feature_sets_with_collision_index
@@ -26,7 +26,7 @@ from clairo_core.tokens.tokenizer import TokenBatch, Tokenizer
 from clairo_core.tokens.vocabulary import EOS, PAD, Vocabulary
 from training.vocabulary.learn_vocabulary import learn_vocabulary
 
-# With tensors this small, threads only wait for each other: on a busy machine ten times as long as they work.
+# With tensors this small, threads spend up to ten times their work on waiting for each other.
 torch.set_num_threads(1)
 
 
@@ -45,7 +45,7 @@ def tiny_vocabulary(category_sizes: Sequence[int] = (8, 8, 8), merges: Sequence[
 def random_feature_sets(
     num_items: int, category_sizes: Sequence[int], seed: int = 0
 ) -> Int32[np.ndarray, "item category"]:
-    """Distinct feature sets, drawn without replacement from all that there are."""
+    """Distinct feature sets, drawn without replacement from all combinations."""
     num_sets = int(np.prod(category_sizes))
     chosen = np.random.default_rng(seed).permutation(num_sets)[:num_items]
     return np.stack(np.unravel_index(chosen, tuple(category_sizes)), axis=1).astype(np.int32)
@@ -86,7 +86,7 @@ def write_random_t5(folder: Path, vocab_size: int, seed: int = 0, **settings: ob
 
 
 def token_batch(sequences: Sequence[Sequence[int]]) -> TokenBatch:
-    """Sequences below each other, filled up with PAD."""
+    """Sequences as rows, filled with PAD."""
     lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int32)
     ids = np.full((len(sequences), max(map(len, sequences), default=0)), PAD, dtype=np.int32)
     for row, sequence in enumerate(sequences):
@@ -125,7 +125,7 @@ def drawn_picture(colour: tuple[int, int, int], random: np.random.Generator, sid
 
 
 def saved_and_loaded(encoder: ModalityEncoder) -> ModalityEncoder:
-    """What is served is what was saved: in files, numbers may be shorter."""
+    """Save and load an encoder, as serving does: stored numbers may be rounded."""
     with TemporaryDirectory() as folder:
         encoder.save(Path(folder))
         return load_encoder(Path(folder))
@@ -139,7 +139,7 @@ def tiny_bundle(folder: Path, *, num_items: int = 60, seed: int = 0, can_ingest:
     items = tiny_items(num_items, seed)
     content: dict[str, Any] = {}
     if can_ingest:
-        # A few pictures are enough to fit on, and describing them is what takes the time.
+        # A few pictures suffice for fitting, and encoding them takes most of the time.
         fitted = (BuiltinTextEncoder.fit(items, dim=16, seed=seed), BuiltinImageEncoder.fit(items[:15], seed=seed))
         encoders = {encoder.modality: saved_and_loaded(encoder) for encoder in fitted}
         embeddings = {modality: encoder.encode(items) for modality, encoder in encoders.items()}
@@ -177,7 +177,7 @@ def tiny_bundle(folder: Path, *, num_items: int = 60, seed: int = 0, can_ingest:
 
 
 def plain_sum(*components: str, weights: Sequence[float] = ()) -> Mixture:
-    """A mixture whose layers add nothing: logarithms of 1 + score, each times its weight."""
+    """A mixture with zero layers: the weighted sum of log(1 + score)."""
     width = num_features(len(components))
     layers = ((np.zeros((1, width), dtype=np.float32), np.zeros(1, dtype=np.float32)),)
     return Mixture(

@@ -29,7 +29,8 @@ from benchmarks.accuracy.training_runs import (
     workbench,
 )
 from benchmarks.report import Row, add_settings_flag, run_benchmark
-from clairo_core.bundle.bundle import Bundle, DescribedItem
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.described_items import DescribedItem
 from clairo_core.items import Item, UserHistory
 from clairo_core.recommendation import RecommendationRequest
 from clairo_core.recommender import Recommender

@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.accuracy.datasets import demo_shop
 from benchmarks.report import Row, run_benchmark
 from benchmarks.repository import DEMO_BUNDLE
-from clairo_core.bundle.bundle import load_bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.items import UserHistory
 from clairo_core.selection.diversity import cosine_similarities, intra_list_distance, rank_diverse
 from training.config.preset import DatasetSettings

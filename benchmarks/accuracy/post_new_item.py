@@ -22,7 +22,8 @@ from benchmarks.accuracy.datasets import MOVIELENS
 from benchmarks.accuracy.training_runs import BUNDLES
 from benchmarks.report import Row, run_benchmark
 from benchmarks.service.service_process import served_bundle
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.items import Item
 from training.datasets.described_dataset import load_described_dataset
 from training.datasets.shared_folders import describe_shared_folder

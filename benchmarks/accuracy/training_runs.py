@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Int64
 
 from benchmarks.repository import REPOSITORY
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.generation.t5.generator import choose_device
 from clairo_core.recommender import Recommender
 from training.config.preset import Preset

@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.repository import DEMO_BUNDLE
-from clairo_core.bundle.bundle import bundle_id_of
-from clairo_core.bundle.manifest import digests_of, read_manifest, write_manifest
+from clairo_core.bundle.manifest import bundle_id_of, digests_of, read_manifest, write_manifest
 from clairo_core.storage.array_file import load_arrays, save_arrays
 from tests.tiny import tiny_bundle
 

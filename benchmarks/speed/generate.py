@@ -39,9 +39,9 @@ from benchmarks.speed.generate_contest import (
 from benchmarks.speed.generate_gpu import NOT_MEASURED, rows_on_gpu
 from benchmarks.speed.generate_rivals import generate_with_prefix_function, published_loop
 from benchmarks.speed.timing import fastest_in_turn
+from clairo_core.build_recommender import build_recommender
 from clairo_core.generation.search.beam_search import search
 from clairo_core.generation.search.view_fusion import fuse_views
-from clairo_core.generation.trie.device_trie import DeviceTrie
 from clairo_core.recommendation import RecommendationRequest
 from clairo_core.recommender import Recommender
 from clairo_core.tokens.vocabulary import EOS
@@ -83,11 +83,10 @@ def time_rows(contest: Contest, batch_size: int, repeats: int, *, with_rivals: b
 
 def exhaustive_top_tens(recommender: Recommender, requests: Sequence[RecommendationRequest]) -> list[set[str]]:
     """As `top_tens`, with beams as wide as the catalogue, which score every item exactly, fused over all items."""
-    trie = DeviceTrie(recommender.trie, recommender.generator)
     found = []
     for request in requests:
         views = recommender.encode_views([(recommender.known_rows(request.history), request.seed)])
-        beams = search(recommender.generator, trie, views, len(recommender.catalogue))
+        beams = search(recommender.generator, recommender.trie, views, len(recommender.catalogue))
         rows, _ = fuse_views(beams, np.zeros(NUM_VIEWS, dtype=np.int64), 1)[0]
         found.append({recommender.catalogue.item_ids[row] for row in rows[:10]})
     return found
@@ -114,7 +113,7 @@ def quality_rows(contest: Contest, num_exhaustive: int) -> list[Row]:
 def agreement_with_transformers(contest: Contest, num_requests: int) -> float:
     """Share of transformers' top 10 of a single view that ours finds, in percent."""
     ours = contest.recommenders[WHOLE]
-    one_view = Recommender(
+    one_view = build_recommender(
         ours.catalogue, ours.tokenizer, ours.generator, np.zeros(0), num_views=1, num_beams=NUM_BEAMS
     )
     item_of = {

@@ -10,6 +10,7 @@ import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
 from benchmarks.speed.corpora import Corpus
+from clairo_core.build_recommender import build_recommender
 from clairo_core.catalogue import build_catalogue
 from clairo_core.generation.recorded.cuda_graphs import CudaRecorder
 from clairo_core.generation.t5.generator import Generator, load_generator
@@ -56,7 +57,7 @@ def contest_of(corpus: Corpus, vocabulary_size: int, folder: Path, device: str =
     return Contest(
         f"{vocabulary_size // 1000}k vocabulary",
         {
-            name: Recommender(
+            name: build_recommender(
                 catalogue,
                 tokenizer,
                 Generator(dataclasses.replace(generator.config, softmax=softmax), generator.weights),

@@ -37,6 +37,7 @@ from benchmarks.speed.generate_contest import (
     top_tens,
 )
 from benchmarks.speed.timing import fastest_in_turn
+from clairo_core.build_recommender import build_recommender
 from clairo_core.generation.t5.decoder_state import BeamCache, EncodedViews
 from clairo_core.generation.t5.generator import Generator
 from clairo_core.recommender import Recommender
@@ -220,7 +221,7 @@ def _run(session: Any, inputs: Mapping[str, Tensor]) -> list[Tensor]:
 
 def like(recommender: Recommender, generator: Generator) -> Recommender:
     """The recommender with another generator."""
-    return Recommender(
+    return build_recommender(
         recommender.catalogue,
         recommender.tokenizer,
         generator,

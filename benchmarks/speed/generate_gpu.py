@@ -32,6 +32,7 @@ from benchmarks.speed.generate_contest import (
     top_tens,
 )
 from benchmarks.speed.timing import timed
+from clairo_core.build_recommender import build_recommender
 from clairo_core.generation.recorded.cuda_graphs import CudaRecorder
 from clairo_core.generation.t5.generator import Generator
 from clairo_core.recommendation import RecommendationRequest
@@ -183,7 +184,7 @@ def contest_rows(on_gpu: Contest, on_cpu: Contest, quick: bool) -> list[Row]:
         rows += throughput_rows(label, recommender, on_gpu.requests, 3 if quick else 11)
     served = on_gpu.recommenders[SERVED]
     like_it = partial(
-        Recommender,
+        build_recommender,
         served.catalogue,
         served.tokenizer,
         served.generator,

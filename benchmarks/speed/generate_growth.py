@@ -25,12 +25,12 @@ from benchmarks.memory import resident_mib
 from benchmarks.report import Row, run_benchmark
 from benchmarks.speed.generate_contest import MAX_HISTORY_ITEMS, NUM_BEAMS, NUM_VIEWS, random_t5
 from benchmarks.speed.timing import timed
+from clairo_core.build_recommender import build_recommender
 from clairo_core.catalogue import build_catalogue
 from clairo_core.generation.t5.generator import Generator, load_generator
 from clairo_core.generation.t5.generator_checkpoint import Softmax
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationRequest
-from clairo_core.recommender import Recommender
 from clairo_core.tokens.tokenizer import Tokenizer
 from clairo_core.tokens.vocabulary import Vocabulary
 
@@ -90,7 +90,7 @@ def catalogue_rows(generator: Generator, tokenizer: Tokenizer, sizes: Sequence[i
         feature_sets = made_feature_sets(num_items + NUM_ADDED)
         before = collected_mib()
         item_ids = [f"item-{row}" for row in range(num_items)]
-        recommender = Recommender(
+        recommender = build_recommender(
             build_catalogue(item_ids, feature_sets[:num_items], tokenizer),
             tokenizer,
             generator,
@@ -135,7 +135,7 @@ def exact_rows(generator: Generator, tokenizer: Tokenizer) -> list[Row]:
         requests = requests_of(num_items, MAX_HISTORY_ITEMS)
         times = []
         for num_beams in (NUM_BEAMS, num_items):
-            recommender = Recommender(
+            recommender = build_recommender(
                 catalogue,
                 tokenizer,
                 generator,
@@ -150,7 +150,7 @@ def exact_rows(generator: Generator, tokenizer: Tokenizer) -> list[Row]:
 
 def history_rows(generator: Generator, tokenizer: Tokenizer) -> list[Row]:
     """Time of a request by the length of its history."""
-    recommender = Recommender(
+    recommender = build_recommender(
         build_catalogue(
             [f"item-{row}" for row in range(HISTORY_CATALOGUE)], made_feature_sets(HISTORY_CATALOGUE), tokenizer
         ),

@@ -26,7 +26,8 @@ from PIL import Image
 from benchmarks.report import Row, run_benchmark
 from benchmarks.repository import DEMO_BUNDLE
 from benchmarks.service.service_process import served_bundle
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.encoders import ModalityEmbeddings
 from clairo_core.encoders.pictures import decode_picture
 from clairo_core.features import FeatureSpace, nearest_free_feature_set

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.speed.corpora import Corpus
 from benchmarks.speed.generate_contest import SERVED, contest_of
-from clairo_core.bundle.bundle import BundleParts, write_bundle
+from clairo_core.bundle.write_bundle import BundleParts, write_bundle
 from clairo_core.generation.t5.generator_checkpoint import Softmax
 from clairo_core.items import Item
 

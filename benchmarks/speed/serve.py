@@ -26,7 +26,7 @@ from benchmarks.speed.corpora import instruments
 from benchmarks.speed.generate_contest import BATCH, NUM_BEAMS, NUM_VIEWS, histories_of
 from benchmarks.speed.random_bundle import different_bodies, repeated_bodies, write_random_bundle
 from benchmarks.speed.timing import timed
-from clairo_core.bundle.bundle import load_bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationRequest
 

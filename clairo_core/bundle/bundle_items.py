@@ -1,6 +1,6 @@
-"""A bundle's items as pages show them: words and attributes as JSON Lines, pictures side by side in one file.
+"""Save a bundle's items for display: words and attributes as JSON Lines, all pictures in one file.
 
-Knows items and their files; knows nothing of embeddings or the catalogue. Rows are those of the catalogue.
+Rows are those of the catalogue.
 """
 
 import io
@@ -20,12 +20,12 @@ from clairo_core.progress import Progress, silent
 from clairo_core.storage.array_file import load_arrays, save_arrays
 
 MAX_SHOWN_SIDE = 512
-"""Longest side, in pixels, of a picture in a bundle: it is shown, never encoded again."""
+"""Longest side, in pixels, of a stored picture: it is displayed, never encoded again."""
 MAX_SHOWN_BYTES = 128 * 1024
 
 
 class PackedPictures:
-    """The pictures of all items, read one at a time; some items have none. Safe to read from several threads."""
+    """The pictures of all items, read one at a time; some items have none. Thread-safe."""
 
     def __init__(self, content: bytes | mmap.mmap, offsets: Int64[np.ndarray, "item+1"]) -> None:
         self._content = content
@@ -59,10 +59,10 @@ def save_items(folder: Path, items: Sequence[Item], progress: Progress[Item] = s
 
 
 def load_items(folder: Path) -> tuple[tuple[Item, ...], PackedPictures]:
-    """Read what `save_items` wrote; the items are without their pictures.
+    """Load saved items, without their pictures, and the pictures apart.
 
     Raises:
-        BundleError: a file is damaged, though its digest is right.
+        BundleError: a file is damaged although its digest is correct.
     """
     try:
         with (folder / "items.jsonl").open(encoding="utf-8") as lines:
@@ -73,7 +73,7 @@ def load_items(folder: Path) -> tuple[tuple[Item, ...], PackedPictures]:
         )
         (offsets,) = load_arrays(folder / "pictures.npz", "offsets")
         with (folder / "pictures.bin").open("rb") as file:
-            # Mapped, not opened anew for each picture: the folder may be replaced by a newer bundle meanwhile.
+            # Mapped once, not opened for each picture: a newer bundle may replace the folder meanwhile.
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if offsets[-1] else b""
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{folder}: items cannot be read ({error}); copy the bundle again") from error
@@ -81,7 +81,7 @@ def load_items(folder: Path) -> tuple[tuple[Item, ...], PackedPictures]:
 
 
 def shown_picture(content: bytes | None) -> bytes:
-    """The picture as it is if it is small, else as a smaller JPEG; nothing if there is none that can be read."""
+    """A small picture unchanged, a large one as a smaller JPEG; empty if missing or unreadable."""
     if content is None:
         return b""
     try:

@@ -1,52 +1,48 @@
-"""What a bundle says of itself, and whether its files are those that were written.
-
-Knows manifest.json, digests and folders; knows nothing of what the files hold.
-"""
+"""Read and write a bundle's manifest.json, and verify the bundle's files against it. Imports no torch."""
 
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from clairo_core.errors import (
     BundleDigestError,
-    BundleError,
     BundleManifestError,
     BundleNotFoundError,
     NewerBundleError,
 )
+from clairo_core.storage.replaced_folder import set_aside_name
 
 BUNDLE_SCHEMA = 2
 MANIFEST_FILE = "manifest.json"
+REPEATS_FILE = "repeats.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BundleManifest:
-    """manifest.json: everything that is known of a bundle without opening another file."""
+    """manifest.json: a bundle's metadata."""
 
     schema_version: int
     bundle_id: str
-    """The dataset's name and a digest of the files that recommendations depend on."""
+    """The dataset's name and a digest of all files that recommendations depend on."""
     preset: str
     dataset_name: str
     dataset_fingerprint: str
     encoders: Mapping[str, str]
-    """Modality -> name of its encoder; empty for precomputed codes."""
+    """Modality -> encoder name; empty for precomputed codes."""
     max_history_items: int
-    """As many of a history's newest items were seen in training."""
+    """Number of a history's newest items that training read."""
     settings: Mapping[str, Any]
-    """The preset as it was trained."""
+    """The preset as trained."""
     metrics: Mapping[str, Any]
     created_at: str
     """ISO 8601, UTC."""
     files: Mapping[str, str]
-    """Path within the bundle -> sha256; every file but the manifest."""
+    """Path within the bundle -> sha256, for every file but the manifest."""
 
 
 def write_manifest(folder: Path, manifest: BundleManifest) -> None:
@@ -56,12 +52,12 @@ def write_manifest(folder: Path, manifest: BundleManifest) -> None:
 
 
 def read_manifest(folder: Path) -> BundleManifest:
-    """Read manifest.json, whatever state the other files are in.
+    """Read manifest.json without looking at other files.
 
     Raises:
-        BundleNotFoundError: there is none.
-        BundleManifestError: it is damaged, or does not say what it must.
-        NewerBundleError: this release cannot know what it means.
+        BundleNotFoundError: `folder` holds no manifest.
+        BundleManifestError: it is damaged, or a field is missing.
+        NewerBundleError: a newer release wrote it.
     """
     path = folder / MANIFEST_FILE
     try:
@@ -73,17 +69,17 @@ def read_manifest(folder: Path) -> BundleManifest:
     except (OSError, ValueError) as error:
         raise BundleManifestError(f"{path}: cannot be read ({error}); copy the bundle again") from error
     if not isinstance(content, dict) or not isinstance(content.get("schema_version"), int):
-        raise BundleManifestError(f"{path}: names no schema_version; it is not the manifest of a bundle")
+        raise BundleManifestError(f"{path}: schema_version is missing; give the folder of a bundle")
     if content["schema_version"] > BUNDLE_SCHEMA:
         raise NewerBundleError(
             f"{folder}: bundle schema {content['schema_version']}, this CLAIRO reads up to {BUNDLE_SCHEMA}; "
-            "update CLAIRO, or train the bundle anew"
+            "update CLAIRO, or train the bundle again"
         )
     return checked_manifest(path, content)
 
 
 def checked_manifest(path: Path, content: Mapping[str, Any]) -> BundleManifest:
-    """The manifest of this schema that `content` holds; fields of no meaning to us are left out.
+    """Check the fields of a manifest; unknown fields are dropped.
 
     Raises:
         BundleManifestError: a field is missing or of another type.
@@ -99,15 +95,22 @@ def checked_manifest(path: Path, content: Mapping[str, Any]) -> BundleManifest:
         known[field.name] = content[field.name]
     for name in known["files"]:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise BundleManifestError(f"{path}: lists {name!r}, which is outside the bundle; do not use this bundle")
+            raise BundleManifestError(f"{path}: lists {name!r}, which is outside the bundle; do not use it")
     for name, mapping in (("files", known["files"]), ("encoders", known["encoders"])):
         if not all(isinstance(value, str) for value in mapping.values()):
-            raise BundleManifestError(f"{path}: {name} must map names to strings; copy the bundle again")
+            raise BundleManifestError(f"{path}: {name} has values that are not strings; copy the bundle again")
     return BundleManifest(**known)
 
 
+def bundle_id_of(dataset_name: str, digests: Mapping[str, str]) -> str:
+    """An id that two bundles share only if they recommend alike, such as `demo-shop-0123456789ab`."""
+    readable = re.sub(r"[^a-z0-9]+", "-", dataset_name.lower()).strip("-")
+    digest = hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()[:12]
+    return f"{readable}-{digest}".lstrip("-")
+
+
 def digests_of(folder: Path) -> dict[str, str]:
-    """The sha256 of every file in `folder` but the manifest, by path within it."""
+    """The sha256 of every file in `folder` but the manifest, by relative path."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST_FILE)
     with ThreadPoolExecutor() as pool:
         digests = pool.map(sha256_of, paths)
@@ -115,7 +118,7 @@ def digests_of(folder: Path) -> dict[str, str]:
 
 
 def verify_files(folder: Path, manifest: BundleManifest) -> None:
-    """Say which file is not the one that the manifest lists, if any.
+    """Check that every file is the one that the manifest lists.
 
     Raises:
         BundleDigestError: a file is missing, truncated or altered.
@@ -139,60 +142,3 @@ def sha256_of(path: Path) -> str:
     """The file's sha256 in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def written_aside(folder: Path, is_replaceable: Callable[[Path], bool]) -> Iterator[Path]:
-    """A new, empty folder to fill; it takes the place of `folder` when it is complete and on disk.
-
-    A kill leaves the old folder or the new one. Only between two renames it leaves none, and then the old one is
-    beside it; the next write puts it back first.
-
-    Raises:
-        BundleError: there is something at `folder` that must not be replaced.
-    """
-    aside = folder.with_name(f".{folder.name}.writing")
-    replaced = set_aside_name(folder)
-    if replaced.exists() and not folder.exists():
-        replaced.rename(folder)
-    if folder.exists() and not is_replaceable(folder):
-        raise BundleError(f"{folder} is there and is no bundle; name another folder, or remove it")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
-    try:
-        yield aside
-        flush_to_disk(aside)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-    shutil.rmtree(replaced, ignore_errors=True)
-    if folder.exists():
-        folder.rename(replaced)
-    aside.rename(folder)
-    flush_folder(folder.parent)
-    shutil.rmtree(replaced, ignore_errors=True)
-
-
-def set_aside_name(folder: Path) -> Path:
-    """Where the old folder stands while a new one takes its place."""
-    return folder.with_name(f".{folder.name}.replaced")
-
-
-def flush_to_disk(folder: Path) -> None:
-    """Wait until every file below `folder` is on disk."""
-    for path in [*folder.rglob("*"), folder]:
-        if path.is_dir():
-            flush_folder(path)
-        else:
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-
-
-def flush_folder(folder: Path) -> None:
-    """Wait until the folder's own entries are on disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,4 +1,7 @@
-"""Content -> modality embedding. The built-in encoders need no weights from anywhere."""
+"""Item content in, modality embeddings out. The built-in encoders need no pretrained weights.
+
+Start at `encoder.ModalityEncoder`, the protocol, and `load_encoder`.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -30,15 +33,14 @@ __all__ = [
 
 
 def load_encoder(folder: Path, *, use_gpu: bool = True) -> ModalityEncoder:
-    """Read an encoder that its `save` wrote.
+    """Load a saved encoder of any kind.
 
     Args:
-        folder: where it lies.
-        use_gpu: whether a model of a library may go to a GPU, in half precision, where there is one.
+        folder: written by the encoder's `save`.
+        use_gpu: run library models on a GPU, if available, in half precision.
 
     Raises:
-        EncoderError: the folder is damaged, holds a kind of encoder that this CLAIRO does not know, or needs a library
-            that is not installed.
+        EncoderError: the folder is damaged, its kind of encoder is unknown, or a library is not installed.
     """
     loaders: dict[str, Callable[[], ModalityEncoder]] = {
         BuiltinTextEncoder.name: lambda: BuiltinTextEncoder.load(folder),
@@ -52,5 +54,5 @@ def load_encoder(folder: Path, *, use_gpu: bool = True) -> ModalityEncoder:
     }
     kind = load_kind(folder, "encoder", EncoderError)
     if kind not in loaders:
-        raise EncoderError(f"{folder} holds the encoder {kind!r}, which this CLAIRO does not know; update CLAIRO")
+        raise EncoderError(f"{folder} holds the encoder {kind!r}, expected one of {', '.join(loaders)}; update CLAIRO")
     return loaders[kind]()

@@ -1,11 +1,10 @@
-"""Turn an item's picture into an image embedding, with no weights to download: four blocks of classic descriptors.
+"""Encode an item's picture without pretrained weights: four blocks of classic descriptors.
 
-How much of each colour, which colour where, texture, and visual words. The words (typical patches of edges) and the
-balance of the blocks are learned from the training items' pictures. Knows pictures and descriptors; knows nothing of
-texts or catalogues. Start at `BuiltinImageEncoder.encode`.
+The blocks are colour histogram, colour layout, texture, and visual words. The words (typical edge patches) and the
+scales of the blocks are learned from the training items' pictures. Start at `BuiltinImageEncoder.encode`.
 
-A picture is stretched to a square: nothing is cut off, and no border is described. On posters it hardly matters:
-with padding, neighbours' viewers overlap 1% more, with cutting 2% less.
+A picture is stretched to a square: nothing is cropped, and no border is described. On posters it hardly matters: with
+padding, neighbours' viewers overlap 1% more, with cropping 2% less.
 """
 
 from collections.abc import Iterator, Sequence
@@ -47,7 +46,7 @@ class BuiltinImageEncoder:
     words: Float32[np.ndarray, "word 36"]
     """Typical patches of oriented gradients."""
     block_scales: Float32[np.ndarray, "4"]
-    """What each block is multiplied with, so that all vary equally much over the training pictures."""
+    """Factor of each block, for equal variance over the training pictures."""
 
     name: ClassVar[str] = "builtin-image"
     modality: ClassVar[str] = "image"
@@ -62,7 +61,7 @@ class BuiltinImageEncoder:
         """Learn visual words and the balance of the blocks from at most 1,000 items, drawn by seed.
 
         Raises:
-            EncoderError: none of these items has a picture that can be read.
+            EncoderError: no item has a readable picture.
         """
         with_picture = [item for item in items if item.picture is not None]
         drawn = np.random.default_rng(seed).permutation(len(with_picture))[:_MAX_FIT_PICTURES]
@@ -79,12 +78,12 @@ class BuiltinImageEncoder:
         unscaled = cls(_learn_words(pictures, seed), np.ones(_NUM_BLOCKS, np.float32))
         by_block = zip(*(unscaled._blocks(pixels) for pixels in pictures), strict=True)
         deviations = [np.sqrt(np.var(np.stack(block), axis=0).sum()) for block in by_block]
-        # A block that never varies can be left as it is: no fusion will look at it.
+        # A block without variance stays unscaled: fusion ignores it.
         scales = [1 / deviation if deviation > 1e-6 else 1.0 for deviation in deviations]
         return cls(unscaled.words, np.array(scales, np.float32))
 
     def encode(self, items: Sequence[Item], progress: Progress = silent) -> ModalityEmbeddings:
-        """Embed each item's picture; missing where there is none, or none that can be read."""
+        """Embed each item's picture; missing if there is none, or it is unreadable."""
         vectors = np.zeros((len(items), self.dim), np.float32)
         is_present = np.zeros(len(items), np.bool_)
         for row, item in enumerate(progress(items, "encoding pictures", len(items))):
@@ -101,7 +100,7 @@ class BuiltinImageEncoder:
 
     @classmethod
     def load(cls, folder: Path) -> "BuiltinImageEncoder":
-        """Read what `save` wrote.
+        """Load a saved encoder.
 
         Raises:
             EncoderError: the folder is damaged or holds something else.
@@ -124,7 +123,7 @@ class BuiltinImageEncoder:
 
 
 def _square_picture(item: Item) -> UInt8[np.ndarray, "side side 3"] | None:
-    """The item's picture stretched to the size of the descriptors; None if there is none that shows anything."""
+    """The item's picture stretched to the descriptors' size; None if missing, unreadable or blank."""
     picture = picture_of(item, SIDE_PIXELS)
     if picture is None:
         return None
@@ -132,7 +131,7 @@ def _square_picture(item: Item) -> UInt8[np.ndarray, "side side 3"] | None:
 
 
 def _learn_words(pictures: Sequence[UInt8[np.ndarray, "side side 3"]], seed: int) -> Float32[np.ndarray, "word 36"]:
-    """Cluster the pictures' patches; fewer words where there are few patches, one of zeros where there are none."""
+    """Cluster the pictures' patches into words; few patches give fewer words, none a single word of zeros."""
     import faiss  # noqa: PLC0415 - slow to import, and only fitting needs it
 
     patches = np.concatenate([gradient_patches(pixels) for pixels in pictures])
@@ -141,7 +140,7 @@ def _learn_words(pictures: Sequence[UInt8[np.ndarray, "side side 3"]], seed: int
     if len(patches) == 0:
         return np.zeros((1, PATCH_DIM), np.float32)
     num_words = min(_NUM_WORDS, 1 + len(patches) // 10)
-    # Few patches a word is what a small catalogue has: said here, FAISS does not warn of it.
+    # Small catalogues have few patches per word; this silences FAISS's warning.
     clustering = faiss.Kmeans(PATCH_DIM, num_words, niter=15, seed=seed + 1, min_points_per_centroid=1)
     clustering.train(np.ascontiguousarray(patches))
     return np.asarray(clustering.centroids, np.float32)

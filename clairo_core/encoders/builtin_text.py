@@ -1,11 +1,10 @@
-"""Turn an item's words into a text embedding, with no weights to download: weighted terms, then latent semantics.
+"""Encode an item's words without pretrained weights: weighted terms, then latent semantics.
 
-Terms are words and character n-grams, hashed, so that any language and any misspelling has some; their weights (tf-idf)
-and the latent dimensions (truncated SVD) are learned from the training items' texts. Knows texts and sparse matrices;
-knows nothing of pictures or catalogues. Start at `BuiltinTextEncoder.encode`.
+Terms are hashed words and character n-grams, so any language and any misspelling has some. Their weights (tf-idf) and
+the latent dimensions (truncated SVD) are learned from the training items' texts. Start at `BuiltinTextEncoder.encode`.
 
 Source: Deerwester et al. 1990, "Indexing by latent semantic analysis". We differ: terms are hashed, character n-grams
-stand beside words, and the first text field (the title) is weighed against all others together.
+complement words, and the first text field (the title) is weighted against all others together.
 """
 
 import unicodedata
@@ -29,17 +28,17 @@ if TYPE_CHECKING:
     from sklearn.feature_extraction.text import HashingVectorizer
 
 MAX_FIELD_CHARACTERS = 8_000
-"""Read of the first text field, and again of all others together; what comes after is left out."""
+"""Read from the first text field, and again from all others together; the rest is ignored."""
 
-# Of an item's energy the first field has a third, however long the others are. On MovieLens' films, neighbours share
-# more viewers so than with all fields in one; more weight than that costs them common genres.
+# The first field has a third of an item's energy, however long the others are. On MovieLens' films, neighbours share
+# more viewers than with all fields in one; a larger weight costs common genres.
 _FIRST_FIELD_WEIGHT = 0.7
 _MAX_FIT_ITEMS = 20_000
-_MAX_COLUMNS = 16_384  # of words, and of n-grams: keeps a 128-dimensional encoder at 8 MB
+_MAX_COLUMNS = 16_384  # words, and as many n-grams: a 128-dimensional encoder has 8 MB
 _ITEMS_AT_ONCE = 500
 _NUM_HASHES = 2**20
-# Of films' and the demo shop's texts, half of them unseen, every one has .81 known terms or more; in another alphabet
-# .26 at most, by numbers and punctuation: an embedding of those would be no guess but a mistake.
+# Texts of films and of the demo shop, half of them unseen, have at least .81 known terms; those in another alphabet at
+# most .26, numbers and punctuation, whose embedding would be wrong rather than vague.
 _LEAST_KNOWN = 0.25
 
 
@@ -48,7 +47,7 @@ _SORTS = ("word", "ngram")
 
 @dataclass(frozen=True)
 class TermWeights:
-    """The terms of one sort that are known, by hash, and how much each says."""
+    """The known terms of one sort, by hash, and their weights."""
 
     hashes: Int32[np.ndarray, "term"]
     """Ascending."""
@@ -60,9 +59,9 @@ class BuiltinTextEncoder:
     """Words -> text embedding of unit length. Make one with `fit`."""
 
     term_weights: dict[str, TermWeights]
-    """Sort of term ("word", "ngram") -> its weights."""
+    """Sort of term ("word", "ngram") -> weights."""
     components: Float32[np.ndarray, "term dim"]
-    """Latent dimensions over the terms of all sorts, one after the other; exact in float16."""
+    """Latent dimensions over the terms of all sorts, concatenated; exact in float16."""
 
     name: ClassVar[str] = "builtin-text"
     modality: ClassVar[str] = "text"
@@ -78,8 +77,8 @@ class BuiltinTextEncoder:
     ) -> "BuiltinTextEncoder":
         """Learn term weights and latent dimensions from the items' texts (of at most 20,000 items, drawn by seed).
 
-        The most frequent terms are kept, 16,384 of each sort. With fewer texts or terms than `dim`, the encoder has as
-        many dimensions as there are.
+        The 16,384 most frequent terms of each sort are kept. With fewer texts or terms than `dim`, the encoder has as
+        many dimensions as there are texts or terms.
 
         Raises:
             EncoderError: `dim` is below 1, or no item has any words.
@@ -87,7 +86,7 @@ class BuiltinTextEncoder:
         from sklearn.utils.extmath import randomized_svd  # noqa: PLC0415 - slow to import
 
         if dim < 1:
-            raise EncoderError(f"a text encoder of {dim} dimensions was asked for, expected at least 1")
+            raise EncoderError(f"the text encoder has {dim} dimensions, expected at least 1; raise dim")
         with_words = [item for item in items if any(_fields(item))]
         if not with_words:
             raise EncoderError(f"none of the {len(items)} training items has any words; leave the text modality out")
@@ -102,11 +101,11 @@ class BuiltinTextEncoder:
         _, _, components = randomized_svd(
             weighted, min(dim, *weighted.shape), n_iter=4, random_state=seed, flip_sign=True
         )
-        # Rounded as it is stored, so that a loaded encoder gives the very numbers that the fitted one gave.
+        # Rounded as stored: a loaded encoder returns the same numbers as the fitted one.
         return cls(term_weights, components.T.astype(np.float16).astype(np.float32))
 
     def encode(self, items: Sequence[Item], progress: Progress = silent) -> ModalityEmbeddings:
-        """Embed each item's text fields; missing where there are none, or hardly any of their terms is known."""
+        """Embed each item's text fields; missing if empty, or if hardly any term is known."""
         vectors = np.zeros((len(items), self.dim), np.float32)
         for row, batch in enumerate(_batches(items, "encoding texts", progress)):
             counts = _count_terms(batch)
@@ -127,7 +126,7 @@ class BuiltinTextEncoder:
 
     @classmethod
     def load(cls, folder: Path) -> "BuiltinTextEncoder":
-        """Read what `save` wrote.
+        """Load a saved encoder.
 
         Raises:
             EncoderError: the folder is damaged or holds something else.
@@ -149,20 +148,20 @@ def _batches(items: Sequence[Item], label: str, progress: Progress) -> Iterable[
 
 
 def _fields(item: Item) -> tuple[str, str]:
-    """The first text field that says anything, and the others as one; normalized, caseless, cut to what is read."""
+    """The first non-empty text field, and the others joined; normalized, casefolded and truncated."""
     texts = [text for text in item.texts.values() if text and not text.isspace()]
     return _normalized(texts[0] if texts else ""), _normalized("\n".join(texts[1:]))
 
 
 def _normalized(text: str) -> str:
-    # Half a surrogate pair is a legal JSON string, but no text that could be hashed.
+    # Half a surrogate pair is a legal JSON string, but cannot be hashed.
     readable = text[:MAX_FIELD_CHARACTERS].encode("utf-8", "ignore").decode("utf-8")
     return unicodedata.normalize("NFKC", readable).casefold()[:MAX_FIELD_CHARACTERS]
 
 
 @cache
 def _term_counters() -> "dict[str, HashingVectorizer]":
-    # scikit-learn takes a second to import: whoever serves waits for it with the first item posted, not at every start.
+    # scikit-learn takes a second to import: the first posted item waits for it, not every start.
     from sklearn.feature_extraction.text import HashingVectorizer  # noqa: PLC0415
 
     vectorizer = partial(
@@ -170,13 +169,13 @@ def _term_counters() -> "dict[str, HashingVectorizer]":
     )
     return {
         "word": vectorizer(analyzer="word", token_pattern=r"\w+"),  # noqa: S106 - no password
-        # Bigrams of characters are the words of Chinese and Japanese, which put no spaces between theirs.
+        # Character bigrams are the words of Chinese and Japanese, which have no spaces.
         "ngram": vectorizer(analyzer="char_wb", ngram_range=(2, 4), token_pattern=None),
     }
 
 
 def _count_terms(items: Sequence[Item]) -> dict[str, tuple[sparse.csr_matrix, sparse.csr_matrix]]:
-    """Sort of term -> how often each hash occurs in the first field, and in the others."""
+    """Sort of term -> counts of each hash in the first field, and in the others."""
     first, others = zip(*(_fields(item) for item in items), strict=True)
     return {sort: (count.transform(first), count.transform(others)) for sort, count in _term_counters().items()}
 
@@ -193,7 +192,7 @@ def _weigh_terms(counts: sparse.csr_matrix) -> TermWeights:
 def _known_share(
     counts: dict[str, tuple[sparse.csr_matrix, sparse.csr_matrix]], term_weights: dict[str, TermWeights]
 ) -> Float64[np.ndarray, "item"]:
-    """Which share of an item's different terms is known, of the sort of which more are."""
+    """Share of an item's distinct terms that is known, for the sort with the larger share."""
     shares = []
     for sort, weights in term_weights.items():
         terms = sum(counts[sort])

@@ -1,6 +1,6 @@
-"""What every encoder is: items in, one modality embedding an item out, and whether the item had that modality.
+"""The protocol of all encoders: items in, one modality embedding per item out, with a flag for missing content.
 
-Knows nothing of how an encoder works. Encoders read an `Item`'s words, picture or vectors, never its attributes.
+Encoders read an `Item`'s words, picture or vectors, never its attributes.
 """
 
 from collections.abc import Sequence
@@ -28,14 +28,14 @@ class ModalityEmbeddings:
         if self.vectors.ndim != 2 or self.is_present.shape != (len(self.vectors),):
             raise EncoderError(
                 f"vectors of shape {self.vectors.shape} with flags of shape {self.is_present.shape}, "
-                "expected (items, dim) with (items,)"
+                "expected (items, dim) with (items,); give one flag per row"
             )
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def select(self, is_chosen: Bool[np.ndarray, "item"]) -> "ModalityEmbeddings":
-        """Those of some items, in their order."""
+        """The embeddings of some items, in their order."""
         return ModalityEmbeddings(self.vectors[is_chosen], self.is_present[is_chosen])
 
 
@@ -44,18 +44,18 @@ class ModalityEncoder(Protocol):
 
     @property
     def name(self) -> str:
-        """What the manifest and tables call it, such as "builtin-text" or "open_clip:ViT-L-14/openai"."""
+        """Name in manifest and tables, such as "builtin-text" or "open_clip:ViT-L-14/openai"."""
 
     @property
     def modality(self) -> str:
-        """What it encodes, such as "text"."""
+        """Modality, such as "text"."""
 
     @property
     def dim(self) -> int:
         """Length of a modality embedding."""
 
     def encode(self, items: Sequence[Item], progress: Progress = silent) -> ModalityEmbeddings:
-        """One row an item; content that is missing or unreadable gives zeros and is flagged, never an error."""
+        """Encode one row per item. Missing or unreadable content gives zeros and a flag, never an error."""
 
     def save(self, folder: Path) -> None:
-        """Write all that `load_encoder` needs into `folder`."""
+        """Write the encoder into `folder`, for `load_encoder`."""

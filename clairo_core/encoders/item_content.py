@@ -1,6 +1,6 @@
-"""What of an item an encoder of each modality reads: words as one text, a picture's pixels, a digest of the content.
+"""Read an item's content for an encoder: words as one text, a decoded picture, a digest of either.
 
-Knows items; knows nothing of models. Content that cannot be read counts as missing, never as an error.
+Unreadable content counts as missing, never as an error.
 """
 
 import hashlib
@@ -19,19 +19,19 @@ from clairo_core.progress import Progress
 
 TEXT, IMAGE = "text", "image"
 MAX_TEXT_CHARACTERS = 16_000
-"""Given to a tokenizer; every model we know of reads less."""
+"""Passed to a tokenizer; every model we know reads less."""
 
 
-def text_of(item: Item) -> str:
-    """All text fields in order, one a line; empty if there are none. Half surrogate pairs become question marks."""
+def normalized_text(item: Item) -> str:
+    """All text fields in order, one per line; empty if there are none. Half surrogate pairs become question marks."""
     text = item.text[:MAX_TEXT_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
     return unicodedata.normalize("NFC", text).strip()
 
 
 def picture_of(item: Item, shortest_side: int) -> Image.Image | None:
-    """The picture as upright RGB; large JPEGs may come smaller, no side below `shortest_side` for it.
+    """Decode the picture as upright RGB; None if missing, unreadable or blank.
 
-    None if there is none, or none that can be read, or one that shows nothing.
+    Large JPEGs may be decoded smaller, with no side below `shortest_side`.
     """
     try:
         content = item.read_picture()
@@ -41,8 +41,8 @@ def picture_of(item: Item, shortest_side: int) -> Image.Image | None:
     return None if picture is None or shows_nothing(picture) else picture
 
 
-def content_digest(item: Item, modality: str) -> str:
-    """A hexadecimal digest of all that an encoder of this modality reads of an item; equal content, equal digest."""
+def encoder_input_digest(item: Item, modality: str) -> str:
+    """Hexadecimal digest of the content that an encoder of this modality reads from an item."""
     if modality == TEXT:
         content = json.dumps(list(item.texts.items())).encode()
     elif modality == IMAGE:
@@ -59,7 +59,7 @@ def content_digest(item: Item, modality: str) -> str:
 def batches_of(
     items: Sequence[Item], batch_size: int, label: str, progress: Progress
 ) -> Iterator[tuple[int, Sequence[Item]]]:
-    """Each batch and the row of its first item, reported one by one."""
+    """Yield each batch with the row of its first item, and report progress."""
     starts = range(0, len(items), batch_size)
     for start in progress(starts, label, len(starts)):
         yield start, list(islice(items, start, start + batch_size))

@@ -1,8 +1,6 @@
-"""Turn an item's picture into an image embedding by a small network that was trained on the catalogue's own pictures.
+"""Encode an item's picture by a small network trained on the catalogue's own pictures: five convolutions on 64 pixels.
 
-Knows the network's shape and weights; how it is trained is training's matter. Start at `LearnedImageEncoder.encode`.
-
-For catalogues that no pretrained model knows, or where none may be downloaded: five convolutions on 64 pixels.
+For catalogues unlike any pretrained model's data, or without downloads. Start at `LearnedImageEncoder.encode`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +29,7 @@ _WIDTHS = (24, 48, 96, 192, 192)
 
 
 class PictureNetwork(nn.Module):
-    """Five convolutions, the last two at a sixteenth of the size; mean and largest value of each channel; a matrix."""
+    """Five convolutions, the last two at a sixteenth of the size; mean and maximum per channel; a matrix."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -72,29 +70,29 @@ class LearnedImageEncoder:
 
     @classmethod
     def from_weights(cls, weights: Mapping[str, Tensor]) -> "LearnedImageEncoder":
-        """The encoder of these weights, by the names of `PictureNetwork.state_dict`.
+        """Make an encoder of weights with the names of `PictureNetwork.state_dict`.
 
         Raises:
-            EncoderError: they are not such weights.
+            EncoderError: the weights do not fit the network.
         """
         try:
             network = PictureNetwork(len(weights["projection.bias"]))
             network.load_state_dict(dict(weights))
         except (KeyError, RuntimeError, TypeError) as error:
-            raise EncoderError(f"these are no weights of a picture network ({error}); train it again") from error
+            raise EncoderError(f"the weights do not fit a picture network ({error}); train it again") from error
         return cls(network)
 
     def encode(self, items: Sequence[Item], progress: Progress = silent) -> ModalityEmbeddings:
-        """Embed each item's picture; missing where there is none, or none that can be read."""
+        """Embed each item's picture; missing if there is none, or it is unreadable."""
         return encode_pictures(self, items, progress)
 
     def embed(self, prepared: Float32[np.ndarray, "picture 3 64 64"]) -> Float32[np.ndarray, "picture dim"]:
-        """Prepared pictures through the network."""
+        """Embed prepared pictures."""
         with torch.inference_mode():
             return np.asarray(self.forward(torch.from_numpy(prepared)).numpy(), np.float32)
 
     def forward(self, prepared: Float[Tensor, "picture 3 64 64"]) -> Float[Tensor, "picture dim"]:
-        """The same as tensors."""
+        """Embed prepared pictures, as tensors."""
         embedded: Tensor = self.network(prepared)
         return embedded
 
@@ -105,7 +103,7 @@ class LearnedImageEncoder:
 
     @classmethod
     def load(cls, folder: Path) -> "LearnedImageEncoder":
-        """Read what `save` wrote.
+        """Load a saved encoder.
 
         Raises:
             EncoderError: the folder is damaged or holds something else.

@@ -1,7 +1,6 @@
-"""Run an exported text or image encoder by ONNX Runtime: without the library, and often the code, that it came from.
+"""Run an exported text or image encoder by ONNX Runtime, without its original library.
 
-Knows ONNX files, tokenizer.json and how pictures are prepared; knows nothing of torch models. An export is one folder:
-encoder.json, model.onnx (and model.onnx.data beside it if it is large), and for texts tokenizer.json.
+An export is one folder: encoder.json, model.onnx (with model.onnx.data if large), and for texts tokenizer.json.
 """
 
 import shutil
@@ -14,7 +13,7 @@ import torch
 from jaxtyping import Float32
 
 from clairo_core.encoders.encoder import ModalityEmbeddings
-from clairo_core.encoders.item_content import IMAGE, TEXT, batches_of, text_of
+from clairo_core.encoders.item_content import IMAGE, TEXT, batches_of, normalized_text
 from clairo_core.encoders.open_clip_image import encode_pictures
 from clairo_core.encoders.optional_library import optional_library
 from clairo_core.encoders.picture_preparation import PicturePreparation
@@ -54,12 +53,12 @@ class OnnxTextEncoder:
 
     @property
     def name(self) -> str:
-        """`onnx:` and the name of what was exported."""
+        """`onnx:` and the name of the exported encoder."""
         return f"onnx:{self.source}"
 
     def encode(self, items: Sequence[Item], progress: Progress = silent) -> ModalityEmbeddings:
-        """Embed each item's words; missing where there are none."""
-        texts = [text_of(item) for item in items]
+        """Embed each item's words; missing if there are none."""
+        texts = [normalized_text(item) for item in items]
         vectors = np.zeros((len(items), self.dim), np.float32)
         is_present = np.array([bool(text) for text in texts], np.bool_)
         for start, batch in batches_of(items, _BATCH_SIZE, f"encoding texts by {self.source}", progress):
@@ -103,15 +102,15 @@ class OnnxImageEncoder:
 
     @property
     def name(self) -> str:
-        """`onnx:` and the name of what was exported."""
+        """`onnx:` and the name of the exported encoder."""
         return f"onnx:{self.source}"
 
     def encode(self, items: Sequence[Item], progress: Progress = silent) -> ModalityEmbeddings:
-        """Embed each item's picture; missing where there is none, or none that can be read."""
+        """Embed each item's picture; missing if there is none, or it is unreadable."""
         return encode_pictures(self, items, progress)
 
     def embed(self, prepared: Float32[np.ndarray, "picture 3 height width"]) -> Float32[np.ndarray, "picture dim"]:
-        """Prepared pictures through the network."""
+        """Embed prepared pictures."""
         return np.asarray(self._session.run([OUTPUT], {"pictures": prepared})[0], np.float32)
 
     def save(self, folder: Path) -> None:
@@ -122,12 +121,12 @@ class OnnxImageEncoder:
 def write_export_header(folder: Path, kind: str, source: str, dim: int, **header: object) -> None:
     """Write encoder.json beside an exported model."""
     modality = {OnnxTextEncoder.kind: TEXT, OnnxImageEncoder.kind: IMAGE}[kind]
-    said = {"modality": modality, "source": source, **header}
-    save_array_folder(folder, "encoder", kind, {"dim": np.array([dim], np.int64)}, said)
+    header_fields = {"modality": modality, "source": source, **header}
+    save_array_folder(folder, "encoder", kind, {"dim": np.array([dim], np.int64)}, header_fields)
 
 
 def onnx_session(path: Path) -> Any:
-    """The model in ONNX Runtime: on a GPU where torch sees one, else on as many cores as torch takes.
+    """Open a model in ONNX Runtime: on a GPU if torch finds one, else on as many cores as torch uses.
 
     Raises:
         EncoderError: ONNX Runtime is not installed, or cannot read the file.
@@ -135,7 +134,7 @@ def onnx_session(path: Path) -> Any:
     runtime = optional_library("onnxruntime", "onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    # Threads that wait must sleep: beside other work, spinning takes the core from it.
+    # Waiting threads must sleep: spinning takes cores from other work.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     wanted = ["CUDAExecutionProvider"] if torch.cuda.is_available() else []
@@ -143,7 +142,7 @@ def onnx_session(path: Path) -> Any:
     try:
         return runtime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:
-        # The runtime's own classes derive from nothing narrower.
+        # The runtime's own error classes have no narrower base.
         raise EncoderError(f"{path} cannot be run by ONNX Runtime ({error}); export the encoder again") from error
 
 

@@ -1,7 +1,6 @@
-"""Turn an item's picture into an image embedding by any model that open_clip reads.
+"""Encode an item's picture by any open_clip model. Start at `OpenClipEncoder.encode`.
 
-Knows that library's models and files; knows nothing of texts or catalogues. Nothing is downloaded but a model that is
-named by its name and tag, or on the hub. Start at `OpenClipEncoder.encode`.
+Only a model given by name and tag, or by its name on the hub, is downloaded.
 
 Source: Radford et al. 2021, "Learning Transferable Visual Models From Natural Language Supervision"; the default is
 CLIP ViT-L/14. We differ: pictures are first decoded upright, transparency on white, large JPEGs at a fraction of
@@ -32,7 +31,7 @@ DEFAULT_MODEL = "ViT-L-14/openai"
 BATCH_SIZE = 32
 _CONFIG_FILE = "open_clip_config.json"
 _NO_TEXT = {"context_length": 2, "vocab_size": 4, "width": 8, "heads": 1, "layers": 1}
-"""open_clip builds both halves of a model; this other one is thrown away."""
+"""open_clip builds both halves of a model; this text half is discarded."""
 
 
 class OpenClipEncoder:
@@ -42,7 +41,7 @@ class OpenClipEncoder:
     modality: ClassVar[str] = IMAGE
 
     def __init__(self, visual: Any, shape: Mapping[str, Any], preparation: PicturePreparation, source: str) -> None:
-        """`visual`: the model's image half; `shape`: of open_clip's model_cfg what it takes to build that again."""
+        """`visual`: the model's image half; `shape`: the part of open_clip's model_cfg that rebuilds it."""
         self.visual = visual.eval()
         self.shape = dict(shape)
         self.preparation = preparation
@@ -56,17 +55,17 @@ class OpenClipEncoder:
 
     @classmethod
     def from_pretrained(cls, name: str = DEFAULT_MODEL) -> "OpenClipEncoder":
-        """A model by `NAME/TAG` (a file of weights may stand for the tag), `hf-hub:OWNER/NAME`, or a local folder.
+        """Load a model by `NAME/TAG` (or a file of weights as tag), `hf-hub:OWNER/NAME`, or a local folder.
 
         Raises:
-            EncoderError: the library is not installed, there is no such model, or a name comes without tag: its
-                weights would be random.
+            EncoderError: the library is not installed, the model is unknown, or the tag is missing (the weights would
+                be random).
         """
         library = optional_library("open_clip", "open_clip_torch")
         folder = Path(name.removeprefix("local-dir:")).expanduser()
         if name.startswith("local-dir:") or folder.is_dir():
             if not (folder / _CONFIG_FILE).is_file():
-                raise EncoderError(f"{folder} holds no {_CONFIG_FILE}; give a folder in open_clip's format")
+                raise EncoderError(f"{folder / _CONFIG_FILE} is missing; give a folder in open_clip's format")
             return cls(*_pretrained(library, f"local-dir:{folder}", None), folder.name)
         if name.startswith("hf-hub:"):
             return cls(*_pretrained(library, name, None), name.removeprefix("hf-hub:"))
@@ -74,24 +73,24 @@ class OpenClipEncoder:
         tags = library.list_pretrained_tags_by_model(model)
         if tag not in tags and not Path(tag).is_file():
             known = f"one of {', '.join(tags)}" if tags else f"a model such as {DEFAULT_MODEL}, or a folder"
-            raise EncoderError(f"open_clip has no weights {tag!r} of a model {model!r}; expected {known}")
+            raise EncoderError(f"open_clip has no weights {tag!r} of a model {model!r}; choose {known}")
         return cls(*_pretrained(library, model, tag), name if tag in tags else f"{model}/{Path(tag).stem}")
 
     def encode(self, items: Sequence[Item], progress: Progress = silent) -> ModalityEmbeddings:
-        """Embed each item's picture; missing where there is none, or none that can be read."""
+        """Embed each item's picture; missing if there is none, or it is unreadable."""
         return encode_pictures(self, items, progress)
 
     def embed(self, prepared: Float32[np.ndarray, "picture 3 height width"]) -> Float32[np.ndarray, "picture dim"]:
-        """Prepared pictures through the network."""
+        """Embed prepared pictures."""
         weight = next(self.visual.parameters())
         with torch.inference_mode():
             embedded = self.forward(torch.from_numpy(prepared).to(weight.device, weight.dtype))
         return np.asarray(embedded.float().cpu().numpy(), np.float32)
 
     def forward(self, prepared: Float[Tensor, "picture 3 height width"]) -> Float[Tensor, "picture dim"]:
-        """The same as tensors, on the network's device."""
+        """Embed prepared pictures, as tensors on the network's device."""
         embedded = self.visual(prepared)
-        # Models that also caption give their patches as well.
+        # Captioning models also return their patches.
         return torch.nn.functional.normalize(embedded[0] if isinstance(embedded, tuple) else embedded, dim=-1)
 
     def save(self, folder: Path) -> None:
@@ -109,7 +108,7 @@ class OpenClipEncoder:
 
     @classmethod
     def load(cls, folder: Path, *, use_gpu: bool = True) -> "OpenClipEncoder":
-        """Read what `save` wrote; on a GPU, if there is one, in float16.
+        """Load a saved encoder; on a GPU, if available, in float16.
 
         Raises:
             EncoderError: the folder is damaged or holds something else, or the library is not installed.
@@ -131,7 +130,7 @@ class OpenClipEncoder:
 
 
 def encode_pictures(encoder: Any, items: Sequence[Item], progress: Progress) -> ModalityEmbeddings:
-    """Decode, prepare and embed batch by batch, for an encoder that has `preparation`, `embed`, `dim` and `source`."""
+    """Decode, prepare and embed in batches, for an encoder with `preparation`, `embed`, `dim` and `source`."""
     vectors = np.zeros((len(items), encoder.dim), np.float32)
     is_present = np.zeros(len(items), np.bool_)
     for start, batch in batches_of(items, BATCH_SIZE, f"encoding pictures by {encoder.source}", progress):
@@ -148,7 +147,7 @@ def encode_pictures(encoder: Any, items: Sequence[Item], progress: Progress) -> 
 
 
 def _pretrained(library: Any, name: str, tag: str | None) -> tuple[Any, dict[str, Any], PicturePreparation]:
-    """The model's image half with its weights, what builds it again, and how pictures are prepared for it."""
+    """The model's image half, the shape that rebuilds it, and its picture preparation."""
     try:
         with quiet_transformers():
             model = library.create_model(
@@ -156,11 +155,11 @@ def _pretrained(library: Any, name: str, tag: str | None) -> tuple[Any, dict[str
             )
         settings = library.get_model_config(name)
     except Exception as error:
-        # open_clip, timm, torch and the hub's client each raise whatever they meet.
+        # open_clip, timm, torch and the hub's client raise many kinds of errors.
         raise EncoderError(f"open_clip cannot load {name!r}: {error}; check the name, or copy the folder again") from (
             error
         )
-    # A tag may want the activation of the first models, whatever the model's own settings say.
+    # A tag may require the first models' activation, against the model's own settings.
     quick_gelu = any(type(module).__name__ == "QuickGELU" for module in model.visual.modules())
     shape = {"embed_dim": settings["embed_dim"], "vision_cfg": settings["vision_cfg"], "quick_gelu": quick_gelu}
     return model.visual, shape, PicturePreparation.from_open_clip(model.visual.preprocess_cfg)

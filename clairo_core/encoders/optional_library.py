@@ -1,4 +1,4 @@
-"""Import a library that only some encoders need, or say how to install it."""
+"""Import a library that only some encoders need."""
 
 import importlib
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ from clairo_core.errors import EncoderError
 
 
 def optional_library(module: str, distribution: str) -> ModuleType:
-    """The module.
+    """Import the module.
 
     Raises:
-        EncoderError: it is not installed.
+        EncoderError: it is not installed; the message gives the command.
     """
     try:
         return importlib.import_module(module)
@@ -25,7 +25,7 @@ def optional_library(module: str, distribution: str) -> ModuleType:
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """No bars of transformers' own while weights are read or written: who reports progress is passed in."""
+    """Silence transformers' own progress bars while weights are read or written."""
     from transformers.utils import logging  # noqa: PLC0415 - slow to import
 
     if not logging.is_progress_bar_enabled():

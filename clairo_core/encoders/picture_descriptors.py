@@ -1,7 +1,6 @@
-"""Turn a square RGB picture into blocks of descriptors: how much of each colour, which where, texture, edges.
+"""Compute descriptors of a square RGB picture: colour histogram, colour layout, texture, edges.
 
-Knows pixels and histograms; knows nothing of items, files or training. Histograms are power-normalized and of unit
-length, so that a large even area does not drown what little is drawn on it.
+Histograms are power-normalized and of unit length, so that a large plain area does not drown a small motif.
 """
 
 from functools import cache
@@ -16,17 +15,17 @@ SIDE_PIXELS = 128
 PATCH_DIM = 36
 _CELL_PIXELS = 8
 _ORIENTATIONS = 9
-# A patch with less contrast than this, such as a wall, shows nothing that could be a visual word.
+# A patch with less contrast, such as a wall, has no visual word.
 _LEAST_PATCH_CONTRAST = 0.75
-_WORDS_A_PATCH = 3
-_COLOUR_LEVELS = 32  # of red, green and blue, in what follows
+_WORDS_PER_PATCH = 3
+_COLOUR_LEVELS = 32  # of red, green and blue
 _LIGHTNESS_BINS, _HUE_AXIS_BINS, _HUE_AXIS_RANGE = 4, 7, 80.0
 _LAYOUT_GRID = 4
-_TEXTURE_THRESHOLD = 3.0  # grey levels; noise of JPEG stays below
+_TEXTURE_THRESHOLD = 3.0  # grey levels; JPEG noise stays below
 
 
 def colour_histogram(pixels: UInt8[np.ndarray, "side side 3"]) -> Float32[np.ndarray, "colour"]:
-    """How much of the picture has each colour; bins overlap, so that a slight tint moves a colour only a little."""
+    """Share of each colour; bins overlap, so a slight tint changes little."""
     _, membership = _colour_tables()
     counts = np.bincount(_colour_codes(pixels).ravel(), minlength=_COLOUR_LEVELS**3).astype(np.float32)
     return _unit_length(np.sqrt(membership @ counts))
@@ -41,10 +40,10 @@ def colour_layout(pixels: UInt8[np.ndarray, "side side 3"]) -> Float32[np.ndarra
 
 
 def texture(pixels: UInt8[np.ndarray, "side side 3"]) -> Float32[np.ndarray, "pattern"]:
-    """How often each uniform local binary pattern occurs, at full and at half size.
+    """Histogram of uniform local binary patterns, at full and half size.
 
     Source: Ojala et al. 2002, "Multiresolution gray-scale and rotation invariant texture classification". We differ:
-    orientation is kept (stripes are not dots), and a neighbour must be brighter by more than noise is.
+    orientation is kept (stripes are not dots), and a neighbour must be brighter by more than noise.
     """
     grey = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
     histograms = [
@@ -57,7 +56,7 @@ def texture(pixels: UInt8[np.ndarray, "side side 3"]) -> Float32[np.ndarray, "pa
 def gradient_patches(
     pixels: UInt8[np.ndarray, "side side 3"],
 ) -> Float32[np.ndarray, "patch 36"]:
-    """What edges each overlapping patch of 16 x 16 pixels shows: four cells of oriented gradients, of unit length.
+    """Oriented gradients of each overlapping patch of 16 x 16 pixels: four cells, of unit length.
 
     A patch without contrast is a row of zeros.
 
@@ -68,7 +67,7 @@ def gradient_patches(
     patches = patches.reshape(-1, PATCH_DIM)
     contrast = np.linalg.norm(patches, axis=1, keepdims=True)
     patches /= np.maximum(contrast, _LEAST_PATCH_CONTRAST)
-    # One strong edge must not hide the weaker ones beside it.
+    # One strong edge must not hide weaker ones.
     patches = np.minimum(patches, 0.25) * (contrast > _LEAST_PATCH_CONTRAST)
     return np.asarray(patches / np.maximum(np.linalg.norm(patches, axis=1, keepdims=True), 1e-6))
 
@@ -76,24 +75,24 @@ def gradient_patches(
 def visual_word_histogram(
     patches: Float32[np.ndarray, "patch 36"], words: Float32[np.ndarray, "word 36"]
 ) -> Float32[np.ndarray, "word"]:
-    """How often each visual word occurs; a patch counts for its three nearest words, the nearest most.
+    """Histogram of visual words; a patch counts for its three nearest words, the nearest most.
 
     Source: Csurka et al. 2004, "Visual categorization with bags of keypoints"; soft assignment as Philbin et al. 2008.
     """
     drawn = patches[patches.any(axis=1)]
     similarity = drawn @ words.T
-    count = min(_WORDS_A_PATCH, len(words))
+    count = min(_WORDS_PER_PATCH, len(words))
     nearest = np.argpartition(-similarity, count - 1, axis=1)[:, :count]
     shares = np.take_along_axis(similarity, nearest, axis=1)
     shares = np.exp((shares - shares.max(axis=1, keepdims=True)) / 0.05)
     shares /= shares.sum(axis=1, keepdims=True)
     counts = np.bincount(nearest.ravel(), shares.ravel(), minlength=len(words))
-    # The fourth root, where colours take the square root: a small motif is a few patches among many of a pattern.
+    # Fourth root instead of the colours' square root: a small motif has few patches among many of a pattern.
     return _unit_length((counts**0.25).astype(np.float32))
 
 
 def local_binary_patterns(grey: Float32[np.ndarray, "height width"]) -> Int64[np.ndarray, "inner_height inner_width"]:
-    """Which neighbours of each inner pixel are brighter than it, as the number of a uniform pattern.
+    """Number of the uniform pattern of brighter neighbours, for each inner pixel.
 
     Patterns with at most two changes around the circle are numbered 0 to 57; all others are 58.
     """
@@ -117,7 +116,7 @@ def _uniform_pattern_numbers() -> Int64[np.ndarray, "256"]:
 
 @cache
 def _colour_tables() -> tuple[Float32[np.ndarray, "code 3"], sparse.csr_matrix]:
-    """For each of the 32 x 32 x 32 colours its Lab colour, and its shares in the overlapping bins of Lab space."""
+    """The Lab colour of each of the 32 x 32 x 32 colours, and its shares in the overlapping bins of Lab space."""
     levels = (np.arange(_COLOUR_LEVELS) + 0.5) / _COLOUR_LEVELS
     rgb = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
     lab = rgb2lab(rgb).astype(np.float32)
@@ -142,8 +141,8 @@ def _colour_codes(pixels: UInt8[np.ndarray, "side side 3"]) -> Int64[np.ndarray,
 
 
 def _oriented_gradients(pixels: UInt8[np.ndarray, "side side 3"]) -> Float32[np.ndarray, "row column orientation"]:
-    """Gradient strength by orientation in each cell of 8 x 8 pixels, of the channel where the gradient is strongest."""
-    # Square roots even out light and shade.
+    """Gradient strength by orientation in each cell of 8 x 8 pixels, of the strongest channel."""
+    # Square roots reduce the effect of light and shade.
     channels = np.moveaxis(np.sqrt(pixels.astype(np.float32) / 255), -1, 0)
     down, right = np.zeros_like(channels), np.zeros_like(channels)
     down[:, 1:-1] = channels[:, 2:] - channels[:, :-2]
@@ -152,7 +151,7 @@ def _oriented_gradients(pixels: UInt8[np.ndarray, "side side 3"]) -> Float32[np.
     strongest = squares.argmax(axis=0)[None]
     down, right = (np.take_along_axis(part, strongest, axis=0)[0] for part in (down, right))
     strength = np.sqrt(np.take_along_axis(squares, strongest, axis=0)[0])
-    # An edge and its reverse are one orientation. Its strength is shared between the two nearest bins.
+    # An edge and its reverse have one orientation. Its strength is shared between the two nearest bins.
     position = (np.arctan2(down, right) / np.float32(np.pi)) % 1 * _ORIENTATIONS
     lower = np.minimum(position.astype(np.int64), _ORIENTATIONS - 1)
     upper_share = position - lower

@@ -1,7 +1,6 @@
-"""Turn a decoded picture into the numbers that a network reads: resized, cut or padded, scaled, channels first.
+"""Prepare a decoded picture for a network: resize, crop or pad, normalize, channels first.
 
-Restates open_clip's inference transform with Pillow and numpy, so that serving needs no torchvision. Knows pixels;
-knows nothing of networks.
+Reimplements open_clip's inference transform with Pillow and numpy, so serving needs no torchvision.
 """
 
 from collections.abc import Mapping
@@ -28,24 +27,24 @@ class PicturePreparation:
     std: tuple[float, float, float]
     interpolation: str = "bicubic"
     resize_mode: str = "shortest"
-    """`shortest` cuts what overhangs, `longest` pads, `squash` stretches."""
+    """`shortest` crops, `longest` pads, `squash` stretches."""
     fill_color: int = 0
 
     def __post_init__(self) -> None:
         if self.interpolation not in _RESAMPLING or self.resize_mode not in _RESIZE_MODES:
             raise EncoderError(
-                f"a picture is to be resized by {self.interpolation!r} and {self.resize_mode!r}, expected "
+                f"pictures are resized by {self.interpolation!r} and {self.resize_mode!r}, expected "
                 f"{' or '.join(_RESAMPLING)} and {', '.join(_RESIZE_MODES)}; use another model"
             )
         if min(self.height, self.width) < 1 or len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
-            raise EncoderError(f"{self} cannot be; copy the encoder again")
+            raise EncoderError(f"{self} has a size, mean or std out of range; copy the encoder again")
 
     @classmethod
     def from_open_clip(cls, settings: Mapping[str, Any]) -> "PicturePreparation":
         """From open_clip's preprocess_cfg.
 
         Raises:
-            EncoderError: a field is missing, or says what we do not know.
+            EncoderError: a field is missing or unsupported.
         """
         try:
             size = settings["size"]
@@ -60,11 +59,13 @@ class PicturePreparation:
                 int(settings["fill_color"]),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise EncoderError(f"the model's preprocess_cfg {settings} cannot be used ({error!r})") from error
+            raise EncoderError(
+                f"the model's preprocess_cfg {settings} cannot be used ({error!r}); use another model"
+            ) from error
 
     @classmethod
     def from_header(cls, header: object) -> "PicturePreparation":
-        """From what `as_header` gave.
+        """From `as_header`.
 
         Raises:
             EncoderError: a field is missing or unknown.
@@ -83,11 +84,11 @@ class PicturePreparation:
 
     @property
     def decoded_side(self) -> int:
-        """Sides of this many pixels are enough: twice what is used, so that resizing still averages."""
+        """Sufficient side of a decoded picture: twice the network's, so that resizing still averages."""
         return 2 * max(self.height, self.width)
 
     def __call__(self, picture: Image.Image) -> Float32[np.ndarray, "3 height width"]:
-        """Of an RGB picture."""
+        """Prepare an RGB picture."""
         pixels = np.asarray(self._resized(picture), np.float32) / 255
         normalized = (pixels - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return np.ascontiguousarray(normalized.transpose(2, 0, 1))
@@ -103,18 +104,18 @@ class PicturePreparation:
             fitted = picture.resize((max(1, round(width / ratio)), max(1, round(height / ratio))), resampling)
             return self._centred(fitted)
         if self.height == self.width:
-            # The longer side is rounded down, as torchvision does.
+            # The longer side is rounded down, as in torchvision.
             shortest = min(width, height)
             size = (int(self.width * width / shortest), int(self.height * height / shortest))
         else:
             ratio = min(by_width, by_height)
             size = (round(width / ratio), round(height / ratio))
-            # Here open_clip does not pass the interpolation on.
+            # open_clip ignores the interpolation here.
             resampling = Image.Resampling.BICUBIC
         return self._centred(picture.resize(size, resampling))
 
     def _centred(self, picture: Image.Image) -> Image.Image:
-        """Padded at the sides that are too short, then cut at those that are too long."""
+        """Pad the sides that are too short, then crop those that are too long."""
         missing_x, missing_y = max(0, self.width - picture.width), max(0, self.height - picture.height)
         if missing_x or missing_y:
             border = (missing_x // 2, missing_y // 2, (missing_x + 1) // 2, (missing_y + 1) // 2)

@@ -1,7 +1,6 @@
-"""Turn the bytes of a JPEG, PNG or WebP file into an upright RGB picture, or say why not.
+"""Decode the bytes of a JPEG, PNG or WebP file into an upright RGB picture. Start at `decode_picture`.
 
-Knows files' bytes and pixels; knows nothing of items, descriptors, paths or HTTP. What a client calls the
-content is never looked at: only the bytes decide. Start at `decode_picture`.
+The bytes alone decide the format; file names and content types are ignored.
 """
 
 import io
@@ -18,7 +17,7 @@ MAX_PICTURE_PIXELS = 40_000_000
 _FORMATS = ("JPEG", "PNG", "WEBP")
 _EXIF_ORIENTATION = 0x0112
 _SAME_GREY = 3
-"""Steps of 256 between the brightest and the darkest: what JPEG makes of one shade."""
+"""Difference, in steps of 256, between brightest and darkest that JPEG makes of one shade."""
 _UPRIGHT_BY_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -33,15 +32,15 @@ _UPRIGHT_BY_ORIENTATION = {
 def decode_picture(content: bytes, *, shortest_side: int | None = None) -> Image.Image:
     """Decode the first frame as upright RGB of 8 bits a channel.
 
-    EXIF rotation is applied, transparency laid on white, CMYK converted; colour profiles are not applied.
+    EXIF rotation is applied, transparency laid on white, CMYK converted; colour profiles are ignored.
 
     Args:
         content: the whole file.
-        shortest_side: a hint that no side needs more pixels than this. A large JPEG is then decoded at a
-            half, a quarter or an eighth of its size, several times as fast; sides stay at least this long.
+        shortest_side: no side needs more pixels than this. A large JPEG is then decoded at a half, a quarter or an
+            eighth of its size, several times as fast; sides stay at least this long.
 
     Raises:
-        ContentTooLargeError: over `MAX_PICTURE_BYTES` or `MAX_PICTURE_PIXELS`; nothing has been decoded then.
+        ContentTooLargeError: over `MAX_PICTURE_BYTES` or `MAX_PICTURE_PIXELS`; nothing was decoded.
         UnreadablePictureError: not a JPEG, PNG or WebP file, damaged, or cut short.
     """
     if len(content) > MAX_PICTURE_BYTES:
@@ -52,8 +51,8 @@ def decode_picture(content: bytes, *, shortest_side: int | None = None) -> Image
     width, height = image.size
     if width * height > MAX_PICTURE_PIXELS:
         raise _too_many_pixels(f"{width} x {height}")
-    # Pillow's parsers raise whatever they meet (SyntaxError, struct.error, KeyError, ...), and a client's
-    # bytes may end in nothing but a clear error.
+    # Pillow's parsers raise many kinds of errors (SyntaxError, struct.error, KeyError, ...), and a client's bytes must
+    # end in a clear one.
     try:
         if shortest_side is not None:
             image.draft(None, (shortest_side, shortest_side))
@@ -61,14 +60,14 @@ def decode_picture(content: bytes, *, shortest_side: int | None = None) -> Image
         return _upright(_as_rgb(image), _orientation(image))
     except Exception as error:
         raise UnreadablePictureError(
-            f"the {image.format} picture of {width} x {height} pixels is damaged or cut short ({error}); save it anew"
+            f"the {image.format} picture of {width} x {height} pixels is damaged or cut short ({error}); save it again"
         ) from error
 
 
 def shows_nothing(picture: Image.Image) -> bool:
-    """Whether it is of one shade of grey, white and black among them: what stands where there is no picture.
+    """Whether a picture is one shade of grey, white or black, as placeholders are.
 
-    A picture of one colour is a picture, such as that of a paint.
+    A picture of one colour counts as a picture, such as that of a paint.
 
     >>> [shows_nothing(Image.new("RGB", (9, 9), colour)) for colour in ("white", "#eee", "red")]
     [True, True, False]
@@ -84,7 +83,7 @@ def _open(content: bytes) -> Image.Image:
         raise _too_many_pixels("far more") from error
     except Exception as error:
         raise UnreadablePictureError(
-            f"the {len(content):,} bytes are no JPEG, PNG or WebP picture (they begin with {content[:8]!r}); "
+            f"got {len(content):,} bytes that begin with {content[:8]!r}, expected a JPEG, PNG or WebP picture; "
             "send one of these three"
         ) from error
 
@@ -111,7 +110,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    # Damaged EXIF does not make a picture unreadable: it is shown as stored.
+    # A picture with damaged EXIF is readable: it is shown as stored.
     try:
         return int(image.getexif().get(_EXIF_ORIENTATION, 1))
     except Exception:

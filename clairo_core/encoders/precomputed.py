@@ -1,7 +1,4 @@
-"""Take an item's modality embedding as it came with the data: audio, video, or whatever else was computed elsewhere.
-
-Knows the modality's name and length; knows nothing of what the numbers mean.
-"""
+"""Pass an item's precomputed modality embedding through: audio, video, or any other."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,10 +30,10 @@ class PrecomputedEncoder:
 
     @classmethod
     def fit(cls, items: Sequence[Item], modality: str) -> "PrecomputedEncoder":
-        """Learn how long the vectors are.
+        """Learn the length of the vectors.
 
         Raises:
-            EncoderError: no item has one, or they are of several lengths.
+            EncoderError: no item has a vector, or their lengths differ.
         """
         lengths = {len(item.vectors[modality]) for item in items if modality in item.vectors}
         if len(lengths) != 1:
@@ -48,7 +45,7 @@ class PrecomputedEncoder:
         return cls(modality, lengths.pop())
 
     def encode(self, items: Sequence[Item], progress: Progress = silent) -> ModalityEmbeddings:
-        """Each item's vector; missing where there is none, it has another length, or a value that is no number."""
+        """Return each item's vector; missing if absent, of another length, or not finite."""
         vectors = np.zeros((len(items), self.dim), np.float32)
         is_present = np.zeros(len(items), np.bool_)
         for row, item in enumerate(items):
@@ -64,7 +61,7 @@ class PrecomputedEncoder:
 
     @classmethod
     def load(cls, folder: Path) -> "PrecomputedEncoder":
-        """Read what `save` wrote.
+        """Load a saved encoder.
 
         Raises:
             EncoderError: the folder is damaged or holds something else.

@@ -1,10 +1,9 @@
-"""Turn an item's words into a text embedding by any model that sentence-transformers reads.
+"""Encode an item's words by any sentence-transformers model. Start at `SentenceTransformerEncoder.encode`.
 
-Knows that library's models and files; knows nothing of catalogues. Nothing is downloaded but a model that is named by
-its name on the hub. Start at `SentenceTransformerEncoder.encode`.
+Only a model given by its name on the hub is downloaded.
 
-Source: Reimers and Gurevych 2019, "Sentence-BERT"; Ni et al. 2022, "Sentence-T5", is the default. We differ: all of an
-item's text fields are one text, without prompts.
+Source: Reimers and Gurevych 2019, "Sentence-BERT"; Ni et al. 2022, "Sentence-T5", is the default. We differ: an
+item's text fields are joined to one text, without prompts.
 """
 
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ import numpy as np
 import torch
 
 from clairo_core.encoders.encoder import ModalityEmbeddings
-from clairo_core.encoders.item_content import TEXT, batches_of, text_of
+from clairo_core.encoders.item_content import TEXT, batches_of, normalized_text
 from clairo_core.encoders.optional_library import optional_library, quiet_transformers
 from clairo_core.errors import EncoderError
 from clairo_core.items import Item
@@ -35,7 +34,7 @@ class SentenceTransformerEncoder:
     def __init__(self, model: Any, source: str) -> None:
         self.model = model.eval()
         self.source = source
-        # Asking the model for its length is named otherwise in every other release of the library.
+        # The method that returns the dimension has different names across releases.
         self.dim = int(self._embed(["length"]).shape[1])
 
     @property
@@ -45,23 +44,23 @@ class SentenceTransformerEncoder:
 
     @classmethod
     def from_pretrained(cls, name_or_folder: str = DEFAULT_MODEL) -> "SentenceTransformerEncoder":
-        """A model from a local folder, else, by its name, from the hub or what was downloaded from there before.
+        """Load a model from a local folder, or by its name from the hub or its cache.
 
         Raises:
-            EncoderError: the library is not installed, or there is no such model.
+            EncoderError: the library is not installed, or the model does not exist.
         """
         folder = Path(name_or_folder).expanduser()
         if not folder.is_dir() and not is_hub_name(name_or_folder):
             raise EncoderError(
-                f"{name_or_folder!r} is no folder, expected one that sentence-transformers wrote, "
+                f"{name_or_folder!r} is not a folder; give one that sentence-transformers wrote, "
                 f"or a model's name on the hub such as {DEFAULT_MODEL}"
             )
         return cls(_loaded(name_or_folder, folder), folder.name)
 
     def encode(self, items: Sequence[Item], progress: Progress = silent) -> ModalityEmbeddings:
-        """Embed each item's words; missing where there are none."""
+        """Embed each item's words; missing if there are none."""
         vectors = np.zeros((len(items), self.dim), np.float32)
-        texts = [text_of(item) for item in items]
+        texts = [normalized_text(item) for item in items]
         is_present = np.array([bool(text) for text in texts], np.bool_)
         for start, batch in batches_of(items, BATCH_SIZE, f"encoding texts by {self.source}", progress):
             rows = [row for row in range(start, start + len(batch)) if is_present[row]]
@@ -70,7 +69,7 @@ class SentenceTransformerEncoder:
         return ModalityEmbeddings(vectors, is_present)
 
     def save(self, folder: Path) -> None:
-        """Write encoder.json, and the model in the library's own format below."""
+        """Write encoder.json, and the model in the library's own format into a subfolder."""
         with quiet_transformers():
             self.model.save_pretrained(str(folder / "model"), create_model_card=False)
         header = {"modality": self.modality, "source": self.source}
@@ -78,7 +77,7 @@ class SentenceTransformerEncoder:
 
     @classmethod
     def load(cls, folder: Path, *, use_gpu: bool = True) -> "SentenceTransformerEncoder":
-        """Read what `save` wrote; on a GPU, if there is one, in bfloat16.
+        """Load a saved encoder; on a GPU, if available, in bfloat16.
 
         Raises:
             EncoderError: the folder is damaged or holds something else, or the library is not installed.
@@ -99,7 +98,7 @@ class SentenceTransformerEncoder:
 
 
 def is_hub_name(name: str) -> bool:
-    """Whether this can be a model's name on the hub: `model` or `owner/model`.
+    """Whether `name` can be a model's name on the hub: `model` or `owner/model`.
 
     >>> [is_hub_name(name) for name in ("sentence-t5-base", "owner/model", "./model", "/models/mine", "a/b/c")]
     [True, True, False, False, False]
@@ -116,8 +115,8 @@ def _loaded(name: str, folder: Path) -> Any:
                 str(folder) if is_local else name, device="cpu", local_files_only=is_local, trust_remote_code=False
             )
     except Exception as error:
-        # The library, transformers and the hub's client each raise whatever they meet.
-        where = f"the folder {folder}" if is_local else f"{name} (no folder of this name, so looked for on the hub)"
+        # The library, transformers and the hub's client raise many kinds of errors.
+        where = f"the folder {folder}" if is_local else f"{name} (not a folder, so looked up on the hub)"
         raise EncoderError(
             f"sentence-transformers cannot load {where}: {error}; check the name, or give a folder"
         ) from error

@@ -1,4 +1,4 @@
-"""Fusion: the modality embeddings of an item to one item embedding, by the scheme that training fitted."""
+"""Modality embeddings in, item embeddings out, by the scheme that training fitted. Start at `fusion.Fusion`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,10 +33,10 @@ __all__ = [
 
 
 def load_fusion(folder: Path) -> Fusion:
-    """Read a fusion that `save` wrote.
+    """Load a saved fusion of any scheme.
 
     Raises:
-        FusionError: the folder is damaged, or holds a scheme that this CLAIRO does not know.
+        FusionError: the folder is damaged, or its scheme is unknown.
     """
     loaders: dict[str, Callable[[Path], Fusion]] = {
         concat_pca.KIND: concat_pca.load_concat_pca,
@@ -49,7 +49,7 @@ def load_fusion(folder: Path) -> Fusion:
     kind = load_kind(folder, "fusion", FusionError)
     if kind not in loaders:
         raise FusionError(
-            f"{folder} holds the fusion scheme {kind!r}, this CLAIRO knows {', '.join(loaders)}; "
+            f"{folder} holds the fusion scheme {kind!r}, expected one of {', '.join(loaders)}; "
             "update CLAIRO, or fit the fusion again"
         )
     return loaders[kind](folder)

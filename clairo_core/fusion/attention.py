@@ -1,11 +1,10 @@
-"""Turn modality embeddings into item embeddings that attend to each modality as much as the item calls for.
+"""Turn modality embeddings into item embeddings by attention over modalities. Start at `AttentionFusion.fuse`.
 
-Each modality's part is brought into one space; attention weights, which add up to 1 over what the item has, say how
-much of each goes into the sum. Knows the learned matrices; how they are learned is training's matter. Start at
-`AttentionFusion.fuse`.
+Each modality's part is projected into one space, and the parts are summed by attention weights, which add up to 1 over
+the item's modalities. Training learns the matrices.
 
 Source: additive attention (Bahdanau et al. 2015) over modalities, as in Hori et al. 2017. We differ: the sum is
-multiplied by the number of modalities, so that equal attention with untrained matrices is the plain concatenation.
+multiplied by the number of modalities, so equal attention with untrained matrices is the plain concatenation.
 """
 
 from collections.abc import Mapping
@@ -28,7 +27,7 @@ _NEVER = -1e9
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AttentionFusion:
-    """A concatenation, whose parts are weighed by attention and added up in one space."""
+    """A concatenation whose parts are weighted by attention and summed in one space."""
 
     content: ConcatPcaFusion
     keys: Float32[np.ndarray, "modality component key"]
@@ -42,7 +41,7 @@ class AttentionFusion:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Names, in the order in which the concatenation was fitted."""
+        """Names, in fitted order."""
         return self.content.modalities
 
     @property
@@ -51,10 +50,10 @@ class AttentionFusion:
         return int(self.values.shape[2])
 
     def fuse(self, embeddings: Mapping[str, ModalityEmbeddings]) -> FusedItems:
-        """One item embedding for each row of the modality embeddings; zeros for an item that has no modality.
+        """Fuse each row of the modality embeddings; zeros for an item without modalities.
 
         Raises:
-            FusionError: a modality is not given, its vectors have another length, or the numbers of items differ.
+            FusionError: a modality is missing, its vectors have another length, or the numbers of items differ.
         """
         fused = self.content.fuse(embeddings)
         parts = fused.item_embeddings.reshape(len(fused.item_embeddings), *self.values.shape[:2])
@@ -65,7 +64,7 @@ class AttentionFusion:
     def attention(
         self, parts: Float[np.ndarray, "item modality component"], is_present: Bool[np.ndarray, "item modality"]
     ) -> Float[np.ndarray, "item modality"]:
-        """Shares that add up to 1 over the modalities that an item has."""
+        """Attention weights; they add up to 1 over an item's modalities."""
         keys = np.tanh(np.einsum("imc,mck->imk", parts, self.keys) + self.key_bias)
         return np.asarray(softmax(np.where(is_present, keys @ self.query, _NEVER), axis=1))
 
@@ -75,14 +74,14 @@ class AttentionFusion:
         return np.asarray(np.square(along).sum(axis=2))
 
     def save(self, folder: Path) -> None:
-        """Write fusion.json, the matrices, and the concatenation in a folder below."""
+        """Write fusion.json and the matrices, and the concatenation into a subfolder."""
         names = ("keys", "key_bias", "query", "values", "spread")
         save_array_folder(folder, "fusion", self.kind, {name: getattr(self, name) for name in names})
         self.content.save(folder / "content")
 
 
 def load_attention(folder: Path) -> AttentionFusion:
-    """Read an attention fusion that `save` wrote.
+    """Load a saved attention fusion.
 
     Raises:
         FusionError: the folder is damaged.

@@ -1,12 +1,11 @@
-"""Turn the modality embeddings of items into one item embedding each, however many modalities there are.
+"""Turn any number of modality embeddings per item into one item embedding. Start at `ConcatPcaFusion.fuse`.
 
-Each modality is centred, reduced by PCA to the same size and brought to the same energy; then they stand side by side.
-Knows names of modalities and their vectors; knows nothing of encoders or codes. Start at `ConcatPcaFusion.fuse`.
+Each modality is centred, reduced by PCA to the same size and scaled to the same energy; then all are concatenated.
 
-Source: PCA 1:1 and concatenation as in MGR-EF. We differ: the final PCA is a scheme of its own, as OPQ rotates anyway;
-a missing modality is the training mean, which is the origin here, and a flag (`EvenedFusion` makes up for the length
-that is missing with it). Items are not normalized one by one: on films' posters and words that changed what neighbours
-share by about 1%, and it would blow up an item of which little is known.
+Source: PCA 1:1 and concatenation as in MGR-EF. We differ: the final PCA is a separate scheme, as OPQ rotates anyway; a
+missing modality is the training mean, the origin here, and a flag (`EvenedFusion` restores the missing length). Items
+are not normalized one by one: on films' posters and words that changed neighbours' overlap by about 1%, and it would
+inflate items with little content.
 """
 
 from collections.abc import Mapping
@@ -27,7 +26,7 @@ KIND = "concat-pca"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ConcatPcaFusion:
-    """Training means and projections, one of each a modality. Make one with `fit_fusion`."""
+    """One training mean and one projection per modality. Make one with `fit_fusion`."""
 
     modalities: tuple[str, ...]
     means: Mapping[str, Float32[np.ndarray, "embedding"]]
@@ -40,17 +39,17 @@ class ConcatPcaFusion:
         return sum(projection.shape[1] for projection in self.projections.values())
 
     def fuse(self, embeddings: Mapping[str, ModalityEmbeddings]) -> FusedItems:
-        """One item embedding for each row of the modality embeddings; other modalities than the fitted are ignored.
+        """Fuse each row of the modality embeddings; modalities that were not fitted are ignored.
 
         Raises:
-            FusionError: a modality is not given, its vectors have another length, or the numbers of items differ.
+            FusionError: a modality is missing, its vectors have another length, or the numbers of items differ.
         """
         given = [self._checked(modality, embeddings) for modality in self.modalities]
         if len({len(part) for part in given}) > 1:
             counts = {modality: len(part) for modality, part in zip(self.modalities, given, strict=True)}
-            raise FusionError(f"modalities have different numbers of items: {counts}; give one row for every item")
+            raise FusionError(f"modalities have different numbers of items, {counts}; give one row per item")
         parts = [
-            # Centring puts the training mean at the origin.
+            # Centring moves the training mean to the origin.
             np.where(part.is_present[:, None], part.vectors - self.means[modality], 0) @ self.projections[modality]
             for modality, part in zip(self.modalities, given, strict=True)
         ]
@@ -74,7 +73,7 @@ class ConcatPcaFusion:
         if modality not in embeddings:
             raise FusionError(
                 f"got embeddings of {sorted(embeddings)}, expected {modality!r} too; "
-                "where items lack it, give rows that are not present"
+                "give rows that are not present for items that lack it"
             )
         given = embeddings[modality]
         length = len(self.means[modality])
@@ -95,34 +94,35 @@ def fit_fusion(
     whiten: bool = False,
     maps: Mapping[str, Float64[np.ndarray, "embedding mapped"]] | None = None,
 ) -> ConcatPcaFusion:
-    """Learn means and principal components from training items; rows that are not present are left out.
+    """Fit means and principal components on training items; rows that are not present are left out.
 
-    Where a modality varies in fewer directions than `dim_per_modality` (few items, or all alike), its part is filled up
-    with zeros: an item embedding's length depends on the settings alone.
+    A modality with fewer directions than `dim_per_modality` (few items, or identical ones) is padded with zeros, so
+    that an item embedding's length depends on the settings alone.
 
     Args:
         embeddings: of the training items.
-        dim_per_modality: principal components of each.
+        dim_per_modality: principal components per modality.
         seed: of the decomposition.
-        weights: what each modality's part is multiplied with; 1 where there is none.
-        whiten: whether all components of a modality vary equally much.
-        maps: what each modality's centred embeddings are multiplied with before their components are taken, such as
-            those of `fit_modality_maps`.
+        weights: factor of each modality's part; 1 by default.
+        whiten: whether all components of a modality have equal variance.
+        maps: a matrix per modality, applied to its centred embeddings before the PCA, such as those of
+            `fit_modality_maps`.
 
     Raises:
-        FusionError: a weight is of no modality or not positive; there is no modality, no item has one of them, a vector
-            is not finite, or `dim_per_modality` is below 1.
+        FusionError: a weight is not positive or of an unknown modality; there is no modality, or no item has one of
+            them; a vector is not finite; `dim_per_modality` is below 1.
     """
     if not embeddings or dim_per_modality < 1:
         raise FusionError(
-            f"got {len(embeddings)} modalities at {dim_per_modality} dimensions each, expected at least one of both"
+            f"got {len(embeddings)} modalities of {dim_per_modality} dimensions each, expected at least one of each; "
+            "give embeddings, or raise dim_per_modality"
         )
     weights = weights or {}
     unknown = sorted(set(weights) - set(embeddings))
     if unknown or not all(np.isfinite(weight) and weight > 0 for weight in weights.values()):
         raise FusionError(
             f"weights are {dict(weights)}, expected positive numbers for some of {', '.join(embeddings)}; "
-            "leave a modality out instead of giving it none"
+            "leave a modality out instead of weighting it 0"
         )
     means, projections = {}, {}
     for modality, given in embeddings.items():
@@ -130,14 +130,14 @@ def fit_fusion(
         if len(present) == 0:
             raise FusionError(f"no training item of {len(given)} has the modality {modality!r}; leave it out")
         if not np.isfinite(present).all():
-            raise FusionError(f"{modality} embeddings hold values that are no finite numbers; check their encoder")
+            raise FusionError(f"{modality} embeddings have values that are not finite; check their encoder")
         mean = present.mean(axis=0)
         means[modality] = mean.astype(np.float32)
         centred = present - mean
         if maps is None:
             components = principal_projection(centred, dim_per_modality, seed, whiten=whiten)
         else:
-            # One matrix in the end: serving need not know how it came about.
+            # Both matrices become one, for serving.
             mapped = centred @ maps[modality]
             components = maps[modality] @ principal_projection(mapped, dim_per_modality, seed, whiten=whiten)
         projections[modality] = (components * weights.get(modality, 1.0)).astype(np.float32)
@@ -145,7 +145,7 @@ def fit_fusion(
 
 
 def load_concat_pca(folder: Path) -> ConcatPcaFusion:
-    """Read a concatenating fusion that `save` wrote.
+    """Load a saved concatenating fusion.
 
     Raises:
         FusionError: the folder is damaged, or holds another scheme.

@@ -1,12 +1,11 @@
-"""Make item embeddings as long on average where modalities are missing as where all are there.
+"""Scale item embeddings with missing modalities to the average length of complete ones. Start at `EvenedFusion.fuse`.
 
-A missing modality leaves its part of the item embedding at the origin, so such items are shorter, and whatever scores
-items by a product never recommends them: in our demo shop no new item without a picture, or without words, was found
-by anybody, though among each other they were ranked well. Knows one number for each set of modalities that an item can
-have; knows nothing of how items are fused. Start at `EvenedFusion.fuse`.
+A missing modality leaves its part of the item embedding at the origin. Such items are shorter, and rankers that score
+by a product never recommend them: in our demo shop nobody was recommended a new item without a picture or without
+words, although they were ranked well among each other. The fusion has one factor per set of modalities.
 
-Close in spirit to the scaling of dropout (Srivastava et al. 2014), but measured on training items, because modalities
-neither weigh the same nor, where fusion attends to them, simply add up.
+Similar to the scaling of dropout (Srivastava et al. 2014), but measured on training items, because modalities weigh
+differently and, under attention, do not simply add up.
 """
 
 from collections.abc import Mapping
@@ -23,24 +22,24 @@ from clairo_core.fusion.fusion import FusedItems, Fusion
 from clairo_core.storage.array_folder import load_array_folder, save_array_folder
 
 MOST_MODALITIES = 8
-"""With more, sets are too many to measure, and nothing is evened."""
+"""With more there are too many sets to measure, and nothing is scaled."""
 MOST_FACTOR = 4.0
-"""Where what is there says less than a sixteenth of what all would, the item stays short: it would be mostly chance."""
+"""Bounds the scaling: items with less than a sixteenth of the energy are mostly noise, and stay short."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EvenedFusion:
-    """Another fusion, then one factor for each set of modalities. Make one with `evened`."""
+    """Another fusion, then one factor per set of modalities. Make one with `evened`."""
 
     content: Fusion
     factors: Float32[np.ndarray, "set"]
-    """Of each set of modalities, the first modality counting 1, the second 2, the third 4, ...; 1 for all of them."""
+    """By number of the set of modalities (see `set_numbers`); 1 for the complete set."""
 
     kind: ClassVar[str] = "evened"
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Names, in the order in which the inner fusion was fitted."""
+        """Names, in fitted order."""
         return self.content.modalities
 
     @property
@@ -49,27 +48,27 @@ class EvenedFusion:
         return self.content.dim
 
     def fuse(self, embeddings: Mapping[str, ModalityEmbeddings]) -> FusedItems:
-        """One item embedding for each row of the modality embeddings; zeros for an item that has no modality.
+        """Fuse each row of the modality embeddings; zeros for an item without modalities.
 
         Raises:
-            FusionError: a modality is not given, its vectors have another length, or the numbers of items differ.
+            FusionError: a modality is missing, its vectors have another length, or the numbers of items differ.
         """
         fused = self.content.fuse(embeddings)
         factors = self.factors[set_numbers(fused.is_present)]
         return FusedItems(fused.item_embeddings * factors[:, None], fused.is_present)
 
     def modality_energies(self, vectors: Float[np.ndarray, "vector dim"]) -> Float64[np.ndarray, "vector modality"]:
-        """As the inner fusion has them: factors are of items, not of directions."""
+        """The inner fusion's energies: factors scale items, not directions."""
         return self.content.modality_energies(vectors)
 
     def save(self, folder: Path) -> None:
-        """Write fusion.json, the factors, and the inner fusion in a folder below."""
+        """Write fusion.json and the factors, and the inner fusion into a subfolder."""
         save_array_folder(folder, "fusion", self.kind, {"factors": self.factors})
         self.content.save(folder / "content")
 
 
 def set_numbers(is_present: Bool[np.ndarray, "item modality"]) -> Int64[np.ndarray, "item"]:
-    """Each item's set of modalities as the number that `EvenedFusion.factors` is indexed by.
+    """Number each item's set of modalities, the index into `EvenedFusion.factors`: bit i is modality i.
 
     >>> set_numbers(np.array([[True, False], [False, True], [True, True]])).tolist()
     [1, 2, 3]
@@ -79,17 +78,17 @@ def set_numbers(is_present: Bool[np.ndarray, "item modality"]) -> Int64[np.ndarr
 
 
 def evened(content: Fusion, embeddings: Mapping[str, ModalityEmbeddings]) -> Fusion:
-    """The fusion with factors measured on those of the given items that have all modalities.
+    """Measure factors on the items that have all modalities, and wrap the fusion.
 
-    It is returned as it is where there is nothing to even: one modality, more than `MOST_MODALITIES`, no item that has
-    all, or items that are all alike.
+    The fusion is returned unchanged with one modality, more than `MOST_MODALITIES`, no complete item, or identical
+    items.
 
     Args:
         content: fitted.
         embeddings: of the training items.
 
     Raises:
-        FusionError: a modality is not given, its vectors have another length, or the numbers of items differ.
+        FusionError: a modality is missing, its vectors have another length, or the numbers of items differ.
     """
     count = len(content.modalities)
     is_whole = np.asarray(content.fuse(embeddings).is_present.all(axis=1))
@@ -108,13 +107,13 @@ def evened(content: Fusion, embeddings: Mapping[str, ModalityEmbeddings]) -> Fus
     if energies[-1] == 0:
         return content
     factors = np.sqrt(energies[-1] / np.maximum(energies, energies[-1] / MOST_FACTOR**2))
-    # Nothing is known of items without any modality, and there is nothing to make longer.
+    # Items without any modality are zero.
     factors[0] = 1.0
     return EvenedFusion(content, factors.astype(np.float32))
 
 
 def load_evened(folder: Path, content: Fusion) -> EvenedFusion:
-    """Read what `save` wrote; `content` was read from the folder below.
+    """Load a saved fusion; `content` was loaded from the subfolder.
 
     Raises:
         FusionError: the folder is damaged.

@@ -1,10 +1,10 @@
-"""Turn modality embeddings into item embeddings whose parts are turned up or down, item by item.
+"""Turn modality embeddings into item embeddings with one gate per modality and item. Start at `GatedFusion.fuse`.
 
-The parts of a concatenation, each multiplied by a gate that looks at all of them and at what is missing. Knows the
-gates' weights; how they are learned is training's matter. Start at `GatedFusion.fuse`.
+Each part of a concatenation is multiplied by a gate computed from all parts and from the missing modalities. Training
+learns the gates' weights.
 
-Source: the gated multimodal unit of Arevalo et al. 2017. We differ: parts stay side by side instead of being added up,
-any number of them, and a gate of 1 (weights of zero) is the plain concatenation.
+Source: the gated multimodal unit of Arevalo et al. 2017. We differ: parts stay side by side instead of being summed, in
+any number, and a gate of 1 (zero weights) is the plain concatenation.
 """
 
 from collections.abc import Mapping
@@ -25,20 +25,20 @@ from clairo_core.storage.array_folder import load_array_folder, save_array_folde
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GatedFusion:
-    """A concatenation, then one gate from 0 to 2 a modality and item."""
+    """A concatenation, then one gate from 0 to 2 per modality and item."""
 
     content: ConcatPcaFusion
     part_weights: Float32[np.ndarray, "dim modality"]
     presence_weights: Float32[np.ndarray, "modality modality"]
     bias: Float32[np.ndarray, "modality"]
     mean_squares: Float32[np.ndarray, "modality"]
-    """Of the gates, over the training items."""
+    """Mean squared gates over the training items."""
 
     kind: ClassVar[str] = "gate"
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Names, in the order in which the concatenation was fitted."""
+        """Names, in fitted order."""
         return self.content.modalities
 
     @property
@@ -47,10 +47,10 @@ class GatedFusion:
         return self.content.dim
 
     def fuse(self, embeddings: Mapping[str, ModalityEmbeddings]) -> FusedItems:
-        """One item embedding for each row of the modality embeddings.
+        """Fuse each row of the modality embeddings.
 
         Raises:
-            FusionError: a modality is not given, its vectors have another length, or the numbers of items differ.
+            FusionError: a modality is missing, its vectors have another length, or the numbers of items differ.
         """
         fused = self.content.fuse(embeddings)
         width = self.dim // len(self.modalities)
@@ -60,22 +60,22 @@ class GatedFusion:
     def gates(
         self, parts: Float[np.ndarray, "item dim"], is_present: Bool[np.ndarray, "item modality"]
     ) -> Float[np.ndarray, "item modality"]:
-        """How far each modality of each item is turned up; 1 leaves it as it is."""
+        """The factor of each modality of each item; 1 leaves it unchanged."""
         return np.asarray(2 * expit(parts @ self.part_weights + is_present @ self.presence_weights + self.bias))
 
     def modality_energies(self, vectors: Float[np.ndarray, "vector dim"]) -> Float64[np.ndarray, "vector modality"]:
-        """The squared length of each vector's part in each modality, by what the gates are on average."""
+        """The squared length of each vector's part in each modality, times the mean squared gate."""
         return np.asarray(self.content.modality_energies(vectors) * self.mean_squares)
 
     def save(self, folder: Path) -> None:
-        """Write fusion.json, the gates' weights, and the concatenation in a folder below."""
+        """Write fusion.json and the gates' weights, and the concatenation into a subfolder."""
         names = ("part_weights", "presence_weights", "bias", "mean_squares")
         save_array_folder(folder, "fusion", self.kind, {name: getattr(self, name) for name in names})
         self.content.save(folder / "content")
 
 
 def load_gate(folder: Path) -> GatedFusion:
-    """Read a gated fusion that `save` wrote.
+    """Load a saved gated fusion.
 
     Raises:
         FusionError: the folder is damaged.

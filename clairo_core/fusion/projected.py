@@ -1,7 +1,6 @@
-"""Turn another fusion's item embeddings by a matrix: onto the principal components of all modalities together.
+"""Project another fusion's item embeddings by a matrix, such as the principal components of all modalities together.
 
-Knows a matrix and what it is applied to; how it is fitted is `fit_final_pca`'s and training's matter. Start at
-`ProjectedFusion.fuse`.
+Start at `ProjectedFusion.fuse`; `fit_final_pca` fits one.
 """
 
 from collections.abc import Mapping
@@ -25,7 +24,7 @@ class ProjectedFusion:
 
     content: Fusion
     alignment: Float32[np.ndarray, "content dim"]
-    """Without intercept: an item of which nothing is known stays at the origin, the training mean."""
+    """Without intercept: an item without content stays at the origin, the training mean."""
     content_spread: Float32[np.ndarray, "content"]
     """Standard deviation of each component of the content embedding over the training items."""
 
@@ -33,7 +32,7 @@ class ProjectedFusion:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Names, in the order in which the content fusion was fitted."""
+        """Names, in fitted order."""
         return self.content.modalities
 
     @property
@@ -42,10 +41,10 @@ class ProjectedFusion:
         return int(self.alignment.shape[1])
 
     def fuse(self, embeddings: Mapping[str, ModalityEmbeddings]) -> FusedItems:
-        """One item embedding for each row of the modality embeddings, by content alone.
+        """Fuse each row of the modality embeddings.
 
         Raises:
-            FusionError: a modality is not given, its vectors have another length, or the numbers of items differ.
+            FusionError: a modality is missing, its vectors have another length, or the numbers of items differ.
         """
         fused = self.content.fuse(embeddings)
         return FusedItems(fused.item_embeddings @ self.alignment, fused.is_present)
@@ -55,7 +54,7 @@ class ProjectedFusion:
         return self.content.modality_energies((vectors @ self.alignment.T) * self.content_spread)
 
     def save(self, folder: Path) -> None:
-        """Write fusion.json, the matrix, and the content fusion in a folder below."""
+        """Write fusion.json and the matrix, and the content fusion into a subfolder."""
         save_array_folder(
             folder, "fusion", self.kind, {"alignment": self.alignment, "content_spread": self.content_spread}
         )
@@ -65,22 +64,22 @@ class ProjectedFusion:
 def fit_final_pca(
     content: Fusion, embeddings: Mapping[str, ModalityEmbeddings], dim: int, *, whiten: bool = False, seed: int = 0
 ) -> ProjectedFusion:
-    """The first `dim` principal components of the training items' content embeddings, at a mean squared length of 1.
+    """Fit the first `dim` principal components of the training items' content, at a mean squared length of 1.
 
     Args:
         content: fitted on the same items.
         embeddings: of the training items.
-        dim: with fewer directions than that, the rest are zeros.
-        whiten: whether all components vary equally much.
+        dim: of the item embedding; with fewer directions the rest are zeros.
+        whiten: whether all components have equal variance.
         seed: of the decomposition.
 
     Raises:
         FusionError: `dim` is below 1.
     """
     if dim < 1:
-        raise FusionError(f"a final PCA to {dim} dimensions was asked for, expected at least 1")
+        raise FusionError(f"the final PCA has {dim} dimensions, expected at least 1; raise it")
     fused = content.fuse(embeddings).item_embeddings.astype(np.float64)
     is_known: Bool[np.ndarray, "item"] = np.abs(fused).max(axis=1) > 0
-    # Not centred: the origin is the mean of what is present, and where a missing modality stands.
+    # Not centred: the origin is the mean of present items, and the place of missing modalities.
     matrix = principal_projection(fused[is_known], dim, seed, whiten=whiten)
     return ProjectedFusion(content, matrix, fused.std(axis=0).astype(np.float32))

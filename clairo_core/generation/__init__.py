@@ -1,5 +1,5 @@
-"""From the tokens of a history to the most probable items. Start at `search.beam_search.search`.
+"""Turn encoded views of a history into the most probable items. Start at `search.beam_search.search`.
 
-`t5` computes, `trie` says which tokens can follow, `search` keeps the best beams and fuses views; `recorded` is the
+`t5` scores tokens, `trie` restricts them to items, `search` keeps the best beams and fuses views. `recorded` is the
 same search as CUDA graphs.
 """

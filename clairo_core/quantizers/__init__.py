@@ -1,4 +1,4 @@
-"""Item embedding -> semantic id."""
+"""Item embeddings in, semantic ids out. Start at `OpqQuantizer.encode`."""
 
 from clairo_core.quantizers.opq import OpqQuantizer, fit_opq, load_opq
 

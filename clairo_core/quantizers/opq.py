@@ -1,8 +1,7 @@
 """Turn item embeddings into semantic ids by optimized product quantization.
 
-The embedding is rotated, cut into as many parts as there are codebooks, and each part takes its nearest centroid's
-number. FAISS fits; encoding is plain numpy, so that whoever serves needs no FAISS. Knows embeddings and codes; knows
-nothing of modalities or collisions. Start at `OpqQuantizer.encode`.
+The embedding is rotated and split into one part per codebook; each part takes the index of its nearest centroid. FAISS
+fits; encoding is plain numpy, so serving needs no FAISS. Start at `OpqQuantizer.encode`.
 
 Source: Ge et al. 2013, "Optimized Product Quantization", as FAISS implements it.
 """
@@ -23,7 +22,7 @@ _MAX_CENTROIDS = 65_536  # FAISS's codes have at most 16 bits
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpqQuantizer:
-    """A rotation, then one codebook for each part of the rotated embedding."""
+    """A rotation, and one codebook per part of the rotated embedding."""
 
     rotation: Float32[np.ndarray, "dim dim"]
     """Rows are the new axes: rotated = embedding @ rotation.T"""
@@ -35,10 +34,10 @@ class OpqQuantizer:
         return len(self.rotation)
 
     def encode(self, item_embeddings: Float[np.ndarray, "item dim"]) -> Int32[np.ndarray, "item codebook"]:
-        """The nearest centroid of every codebook, by squared Euclidean distance; ties take the lower index.
+        """Find the nearest centroid of every codebook, by squared Euclidean distance; ties take the lower index.
 
         Raises:
-            QuantizerError: the embeddings are not of this quantizer's length.
+            QuantizerError: the embeddings have another length.
         """
         codes = np.empty((len(item_embeddings), len(self.codebooks)), np.int32)
         for start in range(0, len(item_embeddings), _ITEMS_AT_ONCE):
@@ -50,18 +49,18 @@ class OpqQuantizer:
     def distances(self, item_embedding: Float[np.ndarray, "dim"]) -> Float32[np.ndarray, "codebook centroid"]:
         """Squared Euclidean distance from each part of one item's rotated embedding to each centroid.
 
-        The nearest centroids are those that `encode` takes.
+        The least distances are at the codes that `encode` returns.
 
         Raises:
-            QuantizerError: the embedding is not of this quantizer's length.
+            QuantizerError: the embedding has another length.
         """
         return np.asarray(self._distances(item_embedding[None, :])[0])
 
     def decode(self, semantic_ids: Int[np.ndarray, "item codebook"]) -> Float32[np.ndarray, "item dim"]:
-        """The embeddings that these codes stand for: the centroids side by side, rotated back.
+        """Reconstruct embeddings from codes: the centroids side by side, rotated back.
 
         Raises:
-            QuantizerError: another number of codebooks, or a code that its codebook does not have.
+            QuantizerError: another number of codebooks, or a code outside its codebook.
         """
         num_codebooks, num_centroids, _ = self.codebooks.shape
         if semantic_ids.ndim != 2 or semantic_ids.shape[1] != num_codebooks:
@@ -121,45 +120,48 @@ def fit_opq(
 
     Args:
         item_embeddings: `dim` must be a multiple of `num_codebooks`.
-        num_codebooks: how many parts are quantized, each on its own.
+        num_codebooks: number of parts, each quantized on its own.
         num_centroids: of each codebook, a power of two.
         seed: of the clustering.
-        num_iterations: how often the rotation is improved.
+        num_iterations: updates of the rotation.
 
     Raises:
-        QuantizerError: a number is off, an embedding is not finite, or there are fewer than two items.
+        QuantizerError: a number is out of range, an embedding is not finite, or there are fewer than two items.
     """
     if item_embeddings.ndim != 2 or not np.isfinite(item_embeddings).all():
         raise QuantizerError(
-            f"item embeddings of shape {item_embeddings.shape} are no rows of finite numbers; check the fusion"
+            f"item embeddings of shape {item_embeddings.shape} have values that are not finite, or are not rows; "
+            "check the fusion"
         )
     num_items, dim = item_embeddings.shape
     if num_codebooks < 1 or dim % num_codebooks:
         raise QuantizerError(
-            f"{dim} dimensions cannot be cut into {num_codebooks} equal parts; "
+            f"{dim} dimensions cannot be split into {num_codebooks} equal parts; "
             f"choose a number of codebooks that divides {dim}"
         )
     if not 2 <= num_centroids <= _MAX_CENTROIDS or num_centroids & (num_centroids - 1):
-        raise QuantizerError(f"{num_centroids} centroids; expected a power of two from 2 to {_MAX_CENTROIDS}")
+        raise QuantizerError(
+            f"got {num_centroids} centroids, expected a power of two from 2 to {_MAX_CENTROIDS}; change it"
+        )
     if num_iterations < 1:
-        raise QuantizerError(f"{num_iterations} iterations; expected at least 1")
+        raise QuantizerError(f"got {num_iterations} iterations, expected at least 1; change it")
     if num_items < 2:
-        raise QuantizerError(f"{num_items} training items; codebooks need at least 2, add items")
-    import faiss  # noqa: PLC0415 - slow to import, and whoever serves does not need it
+        raise QuantizerError(f"got {num_items} training items, expected at least 2; add items")
+    import faiss  # noqa: PLC0415 - slow to import, and serving does not need it
 
     num_bits = min(num_centroids, num_items).bit_length() - 1
-    # With fewer rows than dimensions, FAISS writes beyond a buffer of its own; rows repeated alike move no centroid.
+    # With fewer rows than dimensions, FAISS writes beyond its own buffer. Repeating all rows equally moves no centroid.
     repeats = -(-dim // num_items)
     vectors = np.tile(item_embeddings.astype(np.float32), (repeats, 1))
     codes = faiss.ProductQuantizer(dim, num_codebooks, num_bits)
     codes.cp.seed = seed + 1
-    # Few items a centroid is what a small catalogue has: said here, FAISS does not warn of it.
+    # Small catalogues have few items per centroid; this silences FAISS's warning.
     codes.cp.min_points_per_centroid = 1
     rotation = faiss.OPQMatrix(dim, num_codebooks)
     rotation.niter = num_iterations
     rotation.pq = codes
     threads = faiss.omp_get_max_threads()
-    # How sums are split between threads would otherwise decide their last bits, and so the codes.
+    # Splitting sums between threads changes their last bits, and so the codes.
     faiss.omp_set_num_threads(1)
     try:
         rotation.train(vectors)
@@ -173,7 +175,7 @@ def fit_opq(
 
 
 def load_opq(folder: Path) -> OpqQuantizer:
-    """Read a quantizer that `save` wrote.
+    """Load a saved quantizer.
 
     Raises:
         QuantizerError: the folder is damaged or holds something else.

@@ -1,14 +1,18 @@
-"""Rank items by several signals at once: what the generator writes, a dense head, and what follows what."""
+"""Rank items by several models at once: the generator, a dense head, and item weights.
+
+Histories and generated items come in, ranked items come out. Start at `JointRanking.rank`.
+"""
 
 from clairo_core.ranking.dense_head import DenseHead, load_dense_head
 from clairo_core.ranking.item_weights import ItemWeights, load_item_weights
-from clairo_core.ranking.joint_ranking import JointRanking, RankedItems, load_joint_ranking
+from clairo_core.ranking.joint_ranking import Generated, JointRanking, RankedItems, load_joint_ranking
 from clairo_core.ranking.mixture import Mixture, load_mixture
 from clairo_core.ranking.repeats import NO_LIFTS, RepeatLifts, load_repeat_lifts, placed_with_repeats
 
 __all__ = [
     "NO_LIFTS",
     "DenseHead",
+    "Generated",
     "ItemWeights",
     "JointRanking",
     "Mixture",

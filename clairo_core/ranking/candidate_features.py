@@ -1,10 +1,7 @@
-"""Turn what several components say of a user's candidates into the numbers that a mixture reads.
+"""Turn several components' scores of a user's candidates into a mixture's input. Start at `candidate_features`.
 
-Knows scores, training counts and history lengths; knows nothing of what a component looks at or how the numbers are
-weighed. Start at `candidate_features`.
-
-Of each component a candidate has three numbers: how high its score is, how many others score higher, and how near it
-comes to the highest. The first alone misleads: one user's second best may score what another's fiftieth does.
+Per component a candidate has three features: its score, the number of others that score higher, and its ratio to the
+highest score. The score alone misleads: one user's second best may score as low as another's fiftieth.
 """
 
 import numpy as np
@@ -12,11 +9,11 @@ from jaxtyping import Bool, Float, Float32, Float64, Int
 
 PER_COMPONENT = 3
 NUM_OTHERS = 2
-"""How often the candidate was used in training, and how long the history is."""
+"""The candidate's training count, and the length of the history."""
 
 
 def num_features(num_components: int) -> int:
-    """How many numbers a candidate has."""
+    """Number of features of a candidate."""
     return PER_COMPONENT * num_components + NUM_OTHERS
 
 
@@ -27,15 +24,15 @@ def candidate_features(
     is_reference: Bool[np.ndarray, "item"],
     floors: Float64[np.ndarray, "component"],
 ) -> Float32[np.ndarray, "item feature"]:
-    """The numbers of every candidate.
+    """Compute the features of every candidate.
 
     Args:
         scores: none below 0.
         training_counts: of the candidates.
         history_length: items in the user's history.
-        is_reference: the candidates that the others are compared with: those that the user has not seen and that
-            training knows, whatever else is asked for; so that no filter changes what is said of an item.
-        floors: of each component, scores far below which tell nothing.
+        is_reference: the candidates that ranks and ratios refer to: unseen by the user, seen in training. Independent
+            of the request's filter, so a filter never changes an item's features.
+        floors: per component; scores far below it count as 0.
     """
     features = np.empty((len(scores), num_features(len(floors))), dtype=np.float32)
     for component, floor in enumerate(floors.tolist()):

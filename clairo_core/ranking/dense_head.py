@@ -1,13 +1,10 @@
-"""Score every item at once by the product of its vector with what a history says comes next.
+"""Score every item by the product of its vector with an encoded history. Start at `DenseHead.log_probabilities`.
 
-Knows item vectors and the history encoder; knows nothing of tokens, files of other parts, or requests. Start at
-`DenseHead.log_probabilities`.
+An item's vector is its content embedding through a matrix, plus a part learned from interactions. A posted item has the
+first part only; training drops the second part at random, so that the first suffices (as in Volkovs et al. 2017,
+"DropoutNet").
 
-An item's vector is its content embedding through a matrix, and something of its own that was learned from what people
-did with it. An item posted since has the first part only; in training the second was left out at random, so that the
-first learned to do without it (as in Volkovs et al. 2017, "DropoutNet").
-
-Scores are exact for every item: one matrix product. An approximate index would save nothing below some million items.
+Scores are exact for every item: one matrix product. An approximate index would save nothing below a million items.
 """
 
 from collections.abc import Sequence
@@ -30,13 +27,13 @@ _ENCODER = "encoder."
 
 @dataclass(frozen=True, eq=False)
 class DenseHead:
-    """One version of the items' vectors, and the encoder that all versions share. Immutable."""
+    """One version of the item vectors, and the encoder that all versions share. Immutable."""
 
     encoder: HistoryEncoder
     vectors: GrowingRows
     """Item times dim, float32, by catalogue row."""
     content_map: Float32[np.ndarray, "content dim"]
-    """Gives a posted item its vector; no rows where items cannot be posted."""
+    """Maps a posted item's embedding to its vector; no rows where items cannot be posted."""
 
     @property
     def item_vectors(self) -> Float32[np.ndarray, "item dim"]:
@@ -45,11 +42,11 @@ class DenseHead:
 
     @property
     def num_items(self) -> int:
-        """Items that are scored."""
+        """Number of scored items."""
         return len(self.item_vectors)
 
     def on(self, device: torch.device) -> "DenseHead":
-        """The same, its encoder and vectors on `device`."""
+        """This head with its encoder and vectors on `device`."""
         self.vectors.on(device)
         return replace(self, encoder=self.encoder.to(device).eval())
 
@@ -59,15 +56,15 @@ class DenseHead:
         return self.encoder.norm.weight.device
 
     def with_items(self, item_embeddings: Float[np.ndarray, "new content"]) -> "DenseHead":
-        """A version with posted items behind its own, in the order of their catalogue rows.
+        """A version with posted items appended, in the order of their catalogue rows.
 
         Raises:
-            DenseHeadError: the embeddings have another length than those that the head was trained on.
+            DenseHeadError: the embeddings have another length than in training.
         """
         if item_embeddings.shape[1] != len(self.content_map):
             raise DenseHeadError(
-                f"item embeddings of length {item_embeddings.shape[1]}, the dense head was trained on "
-                f"{len(self.content_map)}; describe items with the bundle that the head came with"
+                f"item embeddings have length {item_embeddings.shape[1]}, expected {len(self.content_map)} as in "
+                "training; describe items with the bundle of this dense head"
             )
         longer = self.vectors.with_rows((item_embeddings @ self.content_map).astype(np.float32))
         longer.on(self.device)  # now, rather than when the first request asks
@@ -77,7 +74,7 @@ class DenseHead:
     def log_probabilities(
         self, histories: Sequence[Int[np.ndarray, "position"]]
     ) -> Float32[np.ndarray, "history item"]:
-        """The logarithm of each item's probability to come next, over all items; no history may be empty."""
+        """Log-probability that each item comes next, over all items; no history may be empty."""
         vectors = self.vectors.on(self.device)
         rows, lengths = self._newest(histories)
         encoded = self.encoder(vectors[torch.from_numpy(rows).to(self.device, non_blocking=True)])
@@ -91,7 +88,7 @@ class DenseHead:
     def _newest(
         self, histories: Sequence[Int[np.ndarray, "position"]]
     ) -> tuple[Int64[np.ndarray, "history position"], Int64[np.ndarray, "history"]]:
-        """The newest items of each history in front, then padding, which no earlier position sees."""
+        """The newest items of each history, then padding, which no earlier position attends to."""
         newest = [np.asarray(history)[-self.encoder.max_history_items :] for history in histories]
         lengths = np.array([len(history) for history in newest], dtype=np.int64)
         rows = np.zeros((len(newest), int(lengths.max())), dtype=np.int64)
@@ -112,7 +109,7 @@ class DenseHead:
 
 
 def load_dense_head(folder: Path) -> DenseHead:
-    """Read what `save` wrote.
+    """Load a saved dense head.
 
     Raises:
         DenseHeadError: a file is missing or damaged.
@@ -120,7 +117,7 @@ def load_dense_head(folder: Path) -> DenseHead:
     kind = load_kind(folder, _PART, DenseHeadError)
     if kind not in HISTORY_ENCODERS:
         known = ", ".join(HISTORY_ENCODERS)
-        raise DenseHeadError(f"{folder}: a dense head of kind {kind!r}, this CLAIRO knows {known}; update CLAIRO")
+        raise DenseHeadError(f"{folder}: dense head of kind {kind!r}, expected one of {known}; update CLAIRO")
     saved = load_array_folder(folder, _PART, kind, DenseHeadError)
     vectors = saved.array("item_vectors", np.float32, (None, None))
     dim = vectors.shape[1]
@@ -129,7 +126,9 @@ def load_dense_head(folder: Path) -> DenseHead:
     found = {name: saved.header.get(name) for name in wanted}
     sizes = {name: size for name, size in found.items() if isinstance(size, int) and size > 0}
     if len(sizes) < len(wanted) or dim % sizes.get("num_heads", 1):
-        raise DenseHeadError(f"{saved.header_path}: sizes {found} fit no encoder of {dim}; copy the folder again")
+        raise DenseHeadError(
+            f"{saved.header_path}: sizes {found} do not fit an encoder of {dim} dimensions; copy the folder again"
+        )
     encoder = HISTORY_ENCODERS[kind](dim, **sizes)
     weights: dict[str, Tensor] = {}
     for name, weight in encoder.state_dict().items():

@@ -1,9 +1,9 @@
-"""Read vectors of a history's items and say, at every position, what the next item's vector is like.
+"""Encode the item vectors of a history: at every position, predict the next item's vector.
 
-Knows vectors and positions; knows nothing of items. Either of two networks: a recurrent one as in Hidasi et al. 2016,
-"Session-based Recommendations with Recurrent Neural Networks" (GRU4Rec), or a causal transformer as in Kang & McAuley
-2018, "Self-Attentive Sequential Recommendation" (SASRec). We differ: the recurrent state is wider than an item's vector
-and brought back by a matrix; in the transformer norms come first, GELU, and a norm at the end.
+Two networks are available: a recurrent one as in Hidasi et al. 2016, "Session-based Recommendations with Recurrent
+Neural Networks" (GRU4Rec), or a causal transformer as in Kang & McAuley 2018, "Self-Attentive Sequential
+Recommendation" (SASRec). We differ: the recurrent state is wider than an item's vector and projected back; the
+transformer is pre-norm, with GELU and a final norm.
 """
 
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 
 class HistoryEncoder(nn.Module):
-    """Position t of the output has seen positions 0 to t of the input; padding therefore goes behind a history."""
+    """Output position t depends on input positions 0 to t, so padding belongs behind a history."""
 
     kind: ClassVar[str]
     size_names: ClassVar[tuple[str, ...]]
-    """Attributes, and keyword arguments, that make another encoder of this shape, beside `dim`."""
+    """Attributes, and keyword arguments, that define the shape besides `dim`."""
     norm: nn.LayerNorm
-    """Of what comes out."""
+    """Of the output."""
 
     def __init__(self, dim: int, max_history_items: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class HistoryEncoder(nn.Module):
 
     @property
     def sizes(self) -> dict[str, int]:
-        """By name."""
+        """Sizes by name."""
         return {name: getattr(self, name) for name in self.size_names}
 
 
@@ -49,7 +49,7 @@ class RecurrentHistoryEncoder(HistoryEncoder):
         self.projection = nn.Linear(width, dim, bias=False)
 
     def forward(self, vectors: Float[Tensor, "history position dim"]) -> Float[Tensor, "history position dim"]:
-        """What comes next after each position; at most `max_history_items` positions."""
+        """Predict the next vector after each position; at most `max_history_items` positions."""
         states, _ = self.recurrent(self.dropout(self.input_norm(vectors)))
         encoded: Float[Tensor, "history position dim"] = self.norm(self.projection(self.dropout(states)))
         return encoded
@@ -78,7 +78,7 @@ class TransformerHistoryEncoder(HistoryEncoder):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, vectors: Float[Tensor, "history position dim"]) -> Float[Tensor, "history position dim"]:
-        """What comes next after each position; at most `max_history_items` positions."""
+        """Predict the next vector after each position; at most `max_history_items` positions."""
         length = vectors.shape[1]
         hidden = self.dropout(vectors * self.dim**0.5 + self.positions[:length])
         mask = nn.Transformer.generate_square_subsequent_mask(length, device=vectors.device, dtype=vectors.dtype)

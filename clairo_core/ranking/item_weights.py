@@ -1,7 +1,6 @@
-"""Score items by what stands in the history: each of its items speaks for those that go with it.
+"""Score items by a sparse item-to-item matrix, summed over the history and weighted by age.
 
-Knows a sparse matrix from item to item and how much an item of the history counts by its age; knows nothing of how the
-matrix came about: counts of what follows what, or the strongest weights of EASE.
+The matrix holds counts of which item follows which, or the strongest weights of EASE.
 """
 
 from collections.abc import Sequence
@@ -20,17 +19,17 @@ _PART, _KIND = "item-weights", "sparse"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ItemWeights:
-    """Row's item in a history speaks for column's. Items posted since are in neither."""
+    """An item of the history (row) adds to the score of another (column). Posted items are in neither."""
 
     matrix: sparse.csr_matrix
-    """float32, item times item."""
+    """float32, item x item."""
     age_weights: Float64[np.ndarray, "age"]
-    """Of the history's last item, of the one before it, ...; what is older counts nothing."""
+    """Of the history's last item, the one before it, ...; older items count nothing."""
 
     def scores(
         self, histories: Sequence[Int[np.ndarray, "position"]], num_items: int
     ) -> Float32[np.ndarray, "history item"]:
-        """The weighted sum for each of `num_items` items, 0 for those that no item of the history speaks for."""
+        """The weighted sum for each of `num_items` items; 0 without a weight from the history."""
         num_known = self.matrix.shape[0]
         users, items, weights = [], [], []
         for user, history in enumerate(histories):
@@ -60,7 +59,7 @@ class ItemWeights:
 
 
 def load_item_weights(folder: Path) -> ItemWeights:
-    """Read what `save` wrote.
+    """Load saved item weights.
 
     Raises:
         ItemWeightsError: a file is missing or damaged.
@@ -75,5 +74,7 @@ def load_item_weights(folder: Path) -> ItemWeights:
         num_items >= 0 and offsets[0] == 0 and offsets[-1] == len(weights) and bool(np.all(np.diff(offsets) >= 0))
     )
     if not is_whole or (len(columns) and not 0 <= columns.min() <= columns.max() < num_items):
-        raise ItemWeightsError(f"{saved.header_path.parent}: rows and columns do not fit; copy the folder again")
+        raise ItemWeightsError(
+            f"{saved.header_path.parent}: rows and columns do not fit each other; copy the folder again"
+        )
     return ItemWeights(sparse.csr_matrix((weights, columns, offsets), shape=(num_items, num_items)), age_weights)

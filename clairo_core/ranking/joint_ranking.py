@@ -1,11 +1,8 @@
-"""Rank together what the generator wrote and what the dense head finds near, by everything that is known of each item.
+"""Rank generated items together with the dense head's, by the scores of all components. Start at `JointRanking.rank`.
 
-Knows candidates, components and the mixture; knows nothing of requests, tokens or catalogues. Start at
-`JointRanking.rank`.
-
-The generator and the dense head propose; counts of what follows what only help to rank. What training never saw stands
-where the dense head alone would put it among the others: nobody else has anything to say of it, and weights that were
-found on items with a past would hide it.
+The generator and the dense head propose candidates; item weights only help to rank them. Items that training never saw
+are placed where the dense head alone would put them: no other component scores them, and weights fitted on items with
+interactions would bury them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,27 +24,27 @@ from clairo_core.ranking.new_items import with_new_placed
 GENERATOR = "generator"
 DENSE = "dense"
 GENERATOR_COLUMN, DENSE_COLUMN = 0, 1
-"""Where their scores stand; those of item weights follow."""
+"""Columns of their scores; those of item weights follow."""
 NUM_DENSE_CANDIDATES = 200
-"""Of the dense head, beside what was generated; as many as a list is long, if that is more."""
+"""Of the dense head, besides generated items; a longer list takes as many as it has places."""
 
 Generated: TypeAlias = tuple[Int64[np.ndarray, "item"], Float64[np.ndarray, "item"]]
-"""What the generator wrote for one history, and the logarithms of its probabilities."""
+"""Generated item rows of one history, and their log-probabilities."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """Items that compete for one user's list or are compared with those, and what each component says of them."""
+    """Items that compete for one user's list or serve as reference, and each component's scores of them."""
 
     item_rows: Int64[np.ndarray, "item"]
     """Ascending."""
     scores: Float64[np.ndarray, "item component"]
-    """None below 0; in the order of the mixture's components."""
+    """0 or more; in the order of the mixture's components."""
     training_counts: Int64[np.ndarray, "item"]
     is_allowed: Bool[np.ndarray, "item"]
-    """May be in the list."""
+    """Whether the item may be listed."""
     is_reference: Bool[np.ndarray, "item"]
-    """What the others are compared with; see `candidate_features`."""
+    """See `candidate_features`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,38 +53,38 @@ class RankedItems:
 
     item_rows: Int64[np.ndarray, "item"]
     scores: Float64[np.ndarray, "item"]
-    """Logarithms of probabilities, among the candidates and what would be one if everything were allowed."""
+    """Log-probabilities among all candidates, those that are not allowed included."""
     is_dense: Bool[np.ndarray, "item"]
-    """Whether the dense head finds the item more probable than the generator does."""
+    """Whether the dense head scored the item higher than the generator."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JointRanking:
-    """Components and how to weigh them. Immutable."""
+    """Components and their mixture. Immutable."""
 
     dense_head: DenseHead
     item_weights: Mapping[str, ItemWeights]
     """By component."""
     mixture: Mixture | None
-    """None while it is being fitted."""
+    """None until it is fitted."""
     training_counts: Int64[np.ndarray, "item"]
     """Interactions in training; items past its end have none."""
 
     @property
     def components(self) -> tuple[str, ...]:
-        """Names, in the order in which candidates' scores stand."""
+        """Names, in the order of the score columns."""
         return (GENERATOR, DENSE, *self.item_weights)
 
     def on(self, device: torch.device) -> "JointRanking":
-        """The same, with the dense head on `device`."""
+        """This ranking with the dense head on `device`."""
         return replace(self, dense_head=self.dense_head.on(device))
 
     def with_items(self, item_embeddings: Float[np.ndarray, "new content"]) -> "JointRanking":
-        """A version that knows posted items; see `DenseHead.with_items`."""
+        """A version with posted items; see `DenseHead.with_items`."""
         return replace(self, dense_head=self.dense_head.with_items(item_embeddings))
 
     def counts_of(self, item_rows: Int[np.ndarray, "item"]) -> Int64[np.ndarray, "item"]:
-        """How often each item occurs in training."""
+        """Training counts of these items."""
         counts = np.zeros(len(item_rows), dtype=np.int64)
         was_there = item_rows < len(self.training_counts)
         counts[was_there] = self.training_counts[item_rows[was_there]]
@@ -100,13 +97,13 @@ class JointRanking:
         is_allowed: Bool[np.ndarray, "history item"],
         num_places: int = NUM_DENSE_CANDIDATES,
     ) -> list[Candidates]:
-        """Everybody's candidates, and what they are compared with.
+        """Collect each user's candidates and reference items.
 
         Args:
             histories: rows of items, oldest first; none empty.
-            generated: the generator's items and the logarithms of their probabilities.
-            is_allowed: which items may be in each list.
-            num_places: of the dense head.
+            generated: the generator's items and their log-probabilities.
+            is_allowed: whether each item may be listed.
+            num_places: candidates of the dense head.
         """
         dense = self.dense_head.log_probabilities(histories)
         others = [weights.scores(histories, dense.shape[1]) for weights in self.item_weights.values()]
@@ -146,19 +143,19 @@ class JointRanking:
         is_allowed: Bool[np.ndarray, "history item"],
         num_places: int,
     ) -> list[RankedItems]:
-        """The `num_places` best of each user's candidates; equals in the order of their rows."""
+        """Rank each user's `num_places` best candidates; ties are in the order of item rows."""
         if self.mixture is None:
-            raise MixtureError("no weights were fitted yet; fit the mixture first")
-        everybody = self.candidates(histories, generated, is_allowed, max(NUM_DENSE_CANDIDATES, num_places))
+            raise MixtureError("the mixture is not fitted; fit it first")
+        candidates_of_users = self.candidates(histories, generated, is_allowed, max(NUM_DENSE_CANDIDATES, num_places))
         return [
             ranked_for_one(self.mixture, candidates, len(history), num_places)
-            for candidates, history in zip(everybody, histories, strict=True)
+            for candidates, history in zip(candidates_of_users, histories, strict=True)
         ]
 
     def save(self, folder: Path) -> None:
         """Write the dense head, the item weights and the mixture."""
         if self.mixture is None:
-            raise MixtureError("no weights were fitted yet; fit the mixture first")
+            raise MixtureError("the mixture is not fitted; fit it first")
         folder.mkdir(parents=True, exist_ok=True)
         self.dense_head.save(folder / "dense-head")
         for component, weights in self.item_weights.items():
@@ -169,28 +166,28 @@ class JointRanking:
 def best_of(
     scores: Float32[np.ndarray, "item"], item_rows: Int64[np.ndarray, "some"], count: int
 ) -> Int64[np.ndarray, "best"]:
-    """Those of the given items with the highest scores."""
+    """The `count` given items with the highest scores, in any order."""
     if len(item_rows) <= count:
         return item_rows
     return item_rows[np.argpartition(-scores[item_rows], count - 1)[:count]]
 
 
 def ranked_for_one(mixture: Mixture, candidates: Candidates, history_length: int, num_places: int) -> RankedItems:
-    """The `num_places` best that are allowed."""
+    """Rank one user's `num_places` best allowed candidates."""
     counts, is_reference = candidates.training_counts, candidates.is_reference
     totals = mixture.totals(candidates.scores, counts, history_length, is_reference)
     dense = candidates.scores[:, DENSE_COLUMN]
     totals = with_new_placed(totals, dense, counts == 0, is_reference, mixture.new_item_lift)
     allowed = np.flatnonzero(candidates.is_allowed)
     best_first = allowed[np.lexsort((candidates.item_rows[allowed], -totals[allowed]))][:num_places]
-    # What is not allowed was as probable: a score must not rise because others are filtered out.
+    # Normalized over all candidates: a score must not rise because a filter removes others.
     scores = totals[best_first] - logsumexp(totals)
     is_dense = dense[best_first] > candidates.scores[best_first, GENERATOR_COLUMN]
     return RankedItems(candidates.item_rows[best_first], scores, is_dense)
 
 
 def load_joint_ranking(folder: Path, training_counts: Int64[np.ndarray, "item"]) -> JointRanking:
-    """Read what `save` wrote.
+    """Load a saved joint ranking.
 
     Raises:
         DenseHeadError, ItemWeightsError, MixtureError: a part is damaged or does not fit the others.
@@ -199,16 +196,18 @@ def load_joint_ranking(folder: Path, training_counts: Int64[np.ndarray, "item"])
     dense_head = load_dense_head(folder / "dense-head")
     if mixture.components[:2] != (GENERATOR, DENSE) or dense_head.num_items != len(training_counts):
         raise MixtureError(
-            f"{folder}: weights of {', '.join(mixture.components)} for {dense_head.num_items} items, expected "
-            f"{GENERATOR} and {DENSE} first and {len(training_counts)} items; copy the bundle again"
+            f"{folder}: a mixture of {', '.join(mixture.components)} for {dense_head.num_items} items, expected "
+            f"{GENERATOR} and {DENSE} first, and {len(training_counts)} items; copy the bundle again"
         )
     item_weights = {}
     for component in mixture.components[2:]:
         if component not in COMPONENTS:
-            raise MixtureError(f"{folder}: unknown component {component!r}; update CLAIRO")
+            raise MixtureError(
+                f"{folder}: component {component!r}, expected one of {', '.join(COMPONENTS)}; update CLAIRO"
+            )
         item_weights[component] = load_item_weights(folder / component)
     return JointRanking(dense_head, item_weights, mixture, training_counts)
 
 
 COMPONENTS = ("followers", "ease")
-"""Item weights that a mixture may hold, and the folders they lie in."""
+"""Item weights that a mixture may hold, and their folders."""

@@ -1,13 +1,10 @@
-"""Weigh what several components say of a user's candidates: a small network that was fitted to put the next item first.
+"""Combine several components' scores of a user's candidates by a small network. Start at `Mixture.totals`.
 
-Knows candidates' features; knows nothing of what a component looks at, or how weights are found. Start at
-`Mixture.totals`.
-
-A candidate's total is a weighted sum of its components' scores on a logarithmic scale, and what two hidden layers add
-to it: that counts of what follows what are right about bestsellers, say, or that a first place by two components means
-more than twice a first place by one. Fitted listwise, as in Cao et al. 2007, "Learning to Rank: From Pairwise Approach
-to Listwise Approach"; the weighted sum that it starts from is ours, so that few users teach little instead of nonsense.
-What nobody has bought is not weighed: `JointRanking` places it.
+A candidate's total is a weighted sum of its log-scaled scores plus the output of two hidden layers, which learn
+interactions: that item weights are right about bestsellers, say, or that a first place by two components means more
+than twice a first place by one. Fitted listwise, as in Cao et al. 2007, "Learning to Rank: From Pairwise Approach to
+Listwise Approach". We differ: fitting starts from the weighted sum, so few users change it little. Items without
+interactions are placed by `JointRanking` instead.
 """
 
 from dataclasses import dataclass
@@ -22,7 +19,7 @@ from clairo_core.storage.array_folder import load_array_folder, save_array_folde
 
 _PART = "mixture"
 KIND = "listwise-network"
-"""Of a mixture; a stage that made another kind is run again."""
+"""A stage that made another kind runs again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,14 +29,14 @@ class Mixture:
     components: tuple[str, ...]
     floors: Float64[np.ndarray, "component"]
     score_weights: Float32[np.ndarray, "component"]
-    """Of the scores on a logarithmic scale."""
+    """Of the log-scaled scores."""
     centers: Float32[np.ndarray, "feature"]
     scales: Float32[np.ndarray, "feature"]
     """The layers read (feature - center) / scale."""
     layers: tuple[tuple[Float32[np.ndarray, "out in"], Float32[np.ndarray, "out"]], ...]
-    """Matrix and bias of each; none below 0 between two of them."""
+    """Matrix and bias of each, with a ReLU between two of them."""
     new_item_lift: float = 0.0
-    """Added to what the dense head says of items that training never saw, before they are placed among the others."""
+    """Added to the dense head's log-probabilities of items that training never saw, before they are placed."""
 
     def totals(
         self,
@@ -48,12 +45,12 @@ class Mixture:
         history_length: int,
         is_reference: Bool[np.ndarray, "item"],
     ) -> Float64[np.ndarray, "item"]:
-        """Logarithms of candidates' probabilities, up to a constant; see `candidate_features` for the arguments."""
+        """Log-probabilities of candidates, up to a constant; see `candidate_features` for the arguments."""
         features = candidate_features(scores, training_counts, history_length, is_reference, self.floors)
         return self.totals_of(features)
 
     def totals_of(self, features: Float32[np.ndarray, "*item feature"]) -> Float64[np.ndarray, "*item"]:
-        """The same, of features."""
+        """Log-probabilities from features, up to a constant."""
         logs = features[..., : PER_COMPONENT * len(self.floors) : PER_COMPONENT]
         hidden = (features - self.centers) / self.scales
         for place, (matrix, bias) in enumerate(self.layers):
@@ -79,7 +76,7 @@ class Mixture:
 
 
 def load_mixture(folder: Path) -> Mixture:
-    """Read what `save` wrote.
+    """Load a saved mixture.
 
     Raises:
         MixtureError: a file is missing or damaged, or parts do not fit each other.

@@ -1,7 +1,4 @@
-"""Place items that training never saw among the others: where the dense head alone would put them.
-
-Knows totals and the dense head's probabilities; knows nothing of how totals came about. Start at `with_new_placed`.
-"""
+"""Place items that training never saw among the others, where the dense head alone would put them."""
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -18,14 +15,14 @@ def with_new_placed(
     is_reference: Bool[np.ndarray, "item"],
     lift: float,
 ) -> Float64[np.ndarray, "item"]:
-    """The totals of one user's candidates, new items' by their place in the dense head's order of the reference.
+    """Replace new items' totals by those of the reference items at the same place of the dense head's order.
 
     Args:
-        totals: of no meaning for new items.
-        dense_probabilities: by the dense head, of all candidates.
+        totals: of one user's candidates; those of new items are ignored.
+        dense_probabilities: of all candidates.
         is_new: never seen in training.
-        is_reference: among which new items are placed; none of them new.
-        lift: added to the logarithms of new items' probabilities.
+        is_reference: candidates among which new items are placed; none of them new.
+        lift: added to new items' log-probabilities.
     """
     if not is_new.any():
         return totals

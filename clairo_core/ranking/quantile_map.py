@@ -1,7 +1,4 @@
-"""Carry scores of one ranker over to another's scale by quantiles: the best to the best, the second best to the second.
-
-Knows two rankers' scores of the same items; knows nothing of what they score. Start at `QuantileMap`.
-"""
+"""Map one ranker's scores to another's scale by quantiles: best to best, second best to second best."""
 
 from dataclasses import dataclass
 
@@ -11,13 +8,13 @@ from jaxtyping import Float, Float64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QuantileMap:
-    """What one ranker scores, in its own order, beside what the other scores, in its own order: both ascending."""
+    """Two rankers' scores of the same items, each ascending."""
 
     from_scores: Float64[np.ndarray, "item"]
     to_scores: Float64[np.ndarray, "item"]
 
     def __call__(self, scores: Float[np.ndarray, "other"]) -> Float64[np.ndarray, "other"]:
-        """Each score between the neighbours that it has in its own ranker's order; beyond the ends, as far beyond.
+        """Interpolate between a score's neighbours; beyond the ends, keep the distance to the end.
 
         >>> QuantileMap(np.array([0.0, 1.0, 2.0]), np.array([10.0, 20.0, 40.0]))(np.array([1.5, 3.0]))
         array([30., 41.])
@@ -33,5 +30,5 @@ class QuantileMap:
 
 
 def quantile_map(from_scores: Float[np.ndarray, "item"], to_scores: Float[np.ndarray, "item"]) -> QuantileMap:
-    """From two rankers' scores of the same items."""
+    """Build the map from two rankers' scores of the same items."""
     return QuantileMap(np.sort(from_scores.astype(np.float64)), np.sort(to_scores.astype(np.float64)))

@@ -1,10 +1,8 @@
-"""Weigh what a user already has against what is new to them, where both may be recommended.
+"""Weigh items of the history against new ones, where both may be recommended. Start at `RepeatLifts`.
 
-Models of sequences think that people want again what they had far more often than they do: what is like the last item
-is likely, and nothing is as like it as itself. How often people do is plain from training, and differs: a grocer's
-customers come back for the same, a film club's never do. One number a ranker makes up the difference.
-
-Knows lists and histories; knows nothing of what ranked them, or of how the number is found. Start at `RepeatLifts`.
+Sequence models overestimate repeats: items similar to the last one are likely, and none is as similar as itself. The
+true rate is known from training and differs: customers of a grocer buy the same again, those of a film club never do.
+One number per ranker corrects for it.
 """
 
 import json
@@ -21,15 +19,15 @@ from clairo_core.ranking.joint_ranking import RankedItems
 
 @dataclass(frozen=True, slots=True)
 class RepeatLifts:
-    """Added to the log-probability of items of the history. With 0, as from bundles that have none, nothing changes."""
+    """Added to the log-probabilities of items of the history. 0, as in bundles without lifts, changes nothing."""
 
     generator: float = 0.0
-    """Where the generator alone ranks."""
+    """For the generator alone."""
     together: float = 0.0
-    """Where a joint ranking has the last word."""
+    """For a joint ranking."""
 
     def save(self, path: Path) -> None:
-        """Write them as JSON."""
+        """Write the lifts as JSON."""
         path.write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
 
 
@@ -37,7 +35,7 @@ NO_LIFTS = RepeatLifts()
 
 
 def load_repeat_lifts(path: Path) -> RepeatLifts:
-    """Read what `save` wrote; none where there is no such file, as in bundles from before they were measured.
+    """Load saved lifts; zeros if the file is missing, as in older bundles.
 
     Raises:
         RankingError: the file is damaged.
@@ -51,13 +49,13 @@ def load_repeat_lifts(path: Path) -> RepeatLifts:
         raise RankingError(f"{path}: cannot be read ({error}); copy the bundle again") from error
     if not are_finite:
         raise RankingError(
-            f"{path}: {lifts.generator!r} and {lifts.together!r}, expected numbers; train the bundle anew"
+            f"{path}: got {lifts.generator!r} and {lifts.together!r}, expected finite numbers; train the bundle again"
         )
     return lifts
 
 
 def placed_with_repeats(ranked: RankedItems, history: Int[np.ndarray, "position"], lift: float) -> RankedItems:
-    """The list with `lift` added to the scores of what stands in the history, in its new order."""
+    """Add `lift` to the scores of items of the history, and sort again."""
     scores = ranked.scores + lift * np.isin(ranked.item_rows, history)
     order = np.argsort(-scores, kind="stable")
     return RankedItems(ranked.item_rows[order], scores[order], ranked.is_dense[order])

@@ -1,1 +1,4 @@
-"""Choose among items: filters on attributes, diversity, nearest items by embedding."""
+"""Choose among items: allowed, popular, filtered by attributes, diverse, or similar by embedding.
+
+Start at `allowed_items` for what a request permits, at `item_filters.allowed_rows` for filters.
+"""

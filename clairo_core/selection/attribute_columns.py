@@ -1,8 +1,9 @@
-"""Hold items' attributes by name, so that one comparison answers for every item that has the attribute.
+"""Items' attributes in columns: one comparison per distinct value covers every item.
 
-Knows rows, names and values; knows nothing of filters, catalogues or JSON. Every distinct value of an attribute has a
-code, and a column keeps (row, code) for the items that have it: memory follows the number of values that were given,
-however many names there are. Start at `AttributeColumns.rows_where`.
+Start at `AttributeColumns.rows_where`.
+
+Every distinct value of an attribute has a code, and a column holds (row, code) for the items that have the attribute.
+Memory grows with the number of given values, however many attributes there are.
 """
 
 import math
@@ -18,25 +19,25 @@ _CURRENCY = "$€£¥"
 
 
 class AttributeColumn:
-    """One attribute: which items have it, and which value."""
+    """One attribute: the items that have it, and their values."""
 
     def __init__(self) -> None:
         self._rows = np.empty(_FIRST_CAPACITY, dtype=np.int32)
         self._codes = np.empty(_FIRST_CAPACITY, dtype=np.int32)
         self._num_rows = 0
         self.is_in_order = True
-        """Entry n is of row n: nobody before the last one lacks the attribute, as is the rule in a tidy shop."""
+        """Entry n is of row n: no row up to the last entry lacks the attribute, the usual case."""
         self._code_of: dict[str, int] = {}
         self._numbers: list[float] = []
         self._numbers_by_code: Float64[np.ndarray, "code"] = np.zeros(0)
 
     def __len__(self) -> int:
-        """Items that have the attribute."""
+        """Number of items that have the attribute."""
         return self._num_rows
 
     @property
     def rows(self) -> Int32[np.ndarray, "entry"]:
-        """The items that have it, each once, in no order."""
+        """Rows of the items that have it, each once, unordered."""
         return self._rows[: self._num_rows]
 
     @property
@@ -46,14 +47,14 @@ class AttributeColumn:
 
     @property
     def numbers(self) -> Float64[np.ndarray, "code"]:
-        """The number that each code's value says; NaN where it says none."""
+        """Each code's value as a number; NaN if it is not one."""
         if len(self._numbers_by_code) != len(self._numbers):
             self._numbers_by_code = np.array(self._numbers)
         return self._numbers_by_code
 
     @property
     def holds_numbers(self) -> bool:
-        """Whether at least half of the distinct values are numbers: one odd value does not change what it is."""
+        """Whether at least half of the distinct values are numbers; single odd values do not matter."""
         return bool(2 * np.count_nonzero(~np.isnan(self.numbers)) >= len(self.numbers) > 0)
 
     @property
@@ -62,11 +63,11 @@ class AttributeColumn:
         return next(iter(self._code_of), "")
 
     def codes_of(self, values: Iterable[str]) -> list[int]:
-        """The codes of those values that some item has or had."""
+        """Codes of the values that some item has or had; others are dropped."""
         return [self._code_of[value] for value in values if value in self._code_of]
 
     def append(self, row: int, value: str) -> None:
-        """Give an item that has none a value."""
+        """Give a value to an item without one."""
         code = self._code_of.setdefault(value, len(self._numbers))
         if code == len(self._numbers):
             self._numbers.append(number_in(value))
@@ -78,7 +79,7 @@ class AttributeColumn:
         self._num_rows += 1
 
     def remove(self, row: int) -> None:
-        """Take an item's value away; the last entry moves to its place."""
+        """Remove an item's value; the last entry moves to its place."""
         places = np.flatnonzero(self.rows == row)
         if len(places):
             self.is_in_order = False
@@ -88,7 +89,7 @@ class AttributeColumn:
 
 
 class AttributeColumns:
-    """The attributes of a table's items; rows are added at the end, and an item's attributes may be replaced."""
+    """The attributes of a table's items. Rows are appended; an item's attributes may be replaced."""
 
     def __init__(self, attributes: Iterable[Mapping[str, str]] = ()) -> None:
         self._columns: dict[str, AttributeColumn] = {}
@@ -97,12 +98,12 @@ class AttributeColumns:
             self.append(of_item)
 
     def __len__(self) -> int:
-        """Rows."""
+        """Number of rows."""
         return len(self._names_of_row)
 
     @property
     def names(self) -> list[str]:
-        """Attributes that some item has, those of most items first."""
+        """Attributes that some item has, most frequent first."""
         held = [(name, len(column)) for name, column in self._columns.items() if len(column)]
         return [name for name, _ in sorted(held, key=lambda entry: (-entry[1], entry[0]))]
 
@@ -119,7 +120,7 @@ class AttributeColumns:
             self._columns.setdefault(name, AttributeColumn()).append(row, value)
 
     def replace(self, row: int, attributes: Mapping[str, str]) -> None:
-        """Give a row other attributes."""
+        """Replace a row's attributes."""
         for name in self._names_of_row[row]:
             self._columns[name].remove(row)
         self._names_of_row[row] = tuple(attributes)
@@ -127,7 +128,7 @@ class AttributeColumns:
             self._columns.setdefault(name, AttributeColumn()).append(row, value)
 
     def rows_where(self, column: AttributeColumn, passes: Bool[np.ndarray, "code"]) -> Bool[np.ndarray, "item"]:
-        """Which items have a value whose code passes."""
+        """Mark the items whose value's code passes."""
         is_match = np.zeros(len(self), dtype=np.bool_)
         where = slice(len(column)) if column.is_in_order else column.rows
         is_match[where] = passes[column.codes]
@@ -135,7 +136,7 @@ class AttributeColumns:
 
 
 def number_in(value: str) -> float:
-    """The number that a value says, with or without a currency sign before it; NaN if it says none.
+    """Parse a value as a number, with or without a leading currency sign; NaN if it is not one.
 
     >>> number_in("$12.50"), number_in("12"), number_in("a dozen")
     (12.5, 12.0, nan)

@@ -1,7 +1,4 @@
-"""Re-rank a generated list so that its items are less alike, or so that chance has a say in it.
-
-Knows scores and how alike items are; knows nothing of what the items are. Start at `rank_diverse`.
-"""
+"""Rerank a list for diversity, or perturb its scores for exploration. Start at `rank_diverse`."""
 
 import numpy as np
 from jaxtyping import Float, Float64, Int, Int64
@@ -10,18 +7,18 @@ from jaxtyping import Float, Float64, Int, Int64
 def rank_diverse(
     relevances: Float[np.ndarray, "item"], similarities: Float[np.ndarray, "item item"], count: int, diversity: float
 ) -> Int64[np.ndarray, "chosen"]:
-    """Choose `count` items, each the best of (1 - diversity) * relevance - diversity * similarity to one chosen.
+    """Choose `count` items, each maximizing (1 - diversity) * relevance - diversity * similarity to the chosen ones.
 
-    The similarity that counts is the one to the most similar item that was chosen before. The first is the most
-    relevant whatever `diversity`; at 0 the list is in the order of relevance; ties take the lower place.
+    Similarity is to the most similar item chosen before. The first item is always the most relevant; at diversity 0 the
+    list is in the order of relevance; ties take the lower place.
 
     Source: Carbonell and Goldstein 1998, "The Use of MMR", equation 1, with its lambda as 1 - diversity. We differ:
-    relevances, which may be log-probabilities, are first brought to [0, 1] over the items given.
+    relevances, which may be log-probabilities, are first scaled to [0, 1] over the given items.
 
     Args:
         relevances: higher is better; finite.
-        similarities: 1 for items that are alike, 0 or less for those that share nothing.
-        count: how many at most.
+        similarities: 1 for identical items, 0 or less for unrelated ones.
+        count: at most.
         diversity: from 0 to 1.
     """
     scaled = (1.0 - diversity) * unit_scale(relevances)
@@ -30,7 +27,7 @@ def rank_diverse(
     chosen: list[int] = []
     while len(chosen) < min(count, len(scaled)):
         gains = np.where(is_left, scaled - diversity * to_chosen, -np.inf)
-        # With diversity 1 relevance says nothing any more, but the first must be the best all the same.
+        # At diversity 1 relevance has no weight, but the first item must still be the most relevant.
         best = int(np.argmax(gains)) if chosen else int(np.argmax(relevances))
         is_left[best] = False
         to_chosen = similarities[best].astype(np.float64) if not chosen else np.maximum(to_chosen, similarities[best])
@@ -39,7 +36,7 @@ def rank_diverse(
 
 
 def unit_scale(relevances: Float[np.ndarray, "item"]) -> Float64[np.ndarray, "item"]:
-    """The same order and proportions, from 0 for the lowest to 1 for the highest; all 1 if they are equal."""
+    """Scale linearly: 0 for the lowest, 1 for the highest; all 1 if equal."""
     if not len(relevances):
         return np.zeros(0)
     lowest, highest = float(relevances.min()), float(relevances.max())
@@ -49,10 +46,10 @@ def unit_scale(relevances: Float[np.ndarray, "item"]) -> Float64[np.ndarray, "it
 
 
 def explored(scores: Float[np.ndarray, "item"], temperature: float, seed: int) -> Float64[np.ndarray, "item"]:
-    """Log-probabilities with noise, so that the best `n` of them are a sample of `n` items without replacement.
+    """Add noise to log-probabilities: the best `n` are then a sample of `n` items without replacement.
 
-    Drawn one after the other, the next item in proportion to its probability to the power of 1 / temperature. The
-    same seed draws the same; at temperature 0 the scores stay as they are.
+    Each draw is proportional to probability ** (1 / temperature). Equal seeds draw equally; temperature 0 is
+    deterministic and leaves the scores unchanged.
 
     Source: Kool et al. 2019, "Stochastic Beams and Where to Find Them", section 2.3 (Gumbel-top-k).
     """
@@ -62,19 +59,19 @@ def explored(scores: Float[np.ndarray, "item"], temperature: float, seed: int) -
 
 
 def cosine_similarities(vectors: Float[np.ndarray, "item dim"]) -> Float64[np.ndarray, "item item"]:
-    """Of each item with each; 0 with one whose vector is zero, of which nothing is known."""
+    """Cosine of each pair of items; 0 if a vector is zero, as for items without content."""
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     directions = np.divide(vectors, lengths, out=np.zeros(vectors.shape), where=lengths > 0)
     return np.asarray(directions @ directions.T)
 
 
 def shared_code_similarities(feature_sets: Int[np.ndarray, "item category"]) -> Float64[np.ndarray, "item item"]:
-    """The share of categories in which two items have the same code: what is known where there are no embeddings."""
+    """Share of categories in which two items have the same code: a similarity without embeddings."""
     return np.asarray((feature_sets[:, None] == feature_sets[None, :]).mean(axis=2))
 
 
 def intra_list_distance(similarities: Float[np.ndarray, "item item"]) -> float:
-    """1 less the mean similarity of the pairs of a list; 0 for a list of fewer than two items."""
+    """1 minus the mean pairwise similarity of a list; 0 for fewer than two items."""
     num_items = len(similarities)
     if num_items < 2:
         return 0.0

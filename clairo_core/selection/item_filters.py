@@ -1,9 +1,7 @@
-"""Say which items may be recommended, by their attributes: a small language, and its meaning as one mask over rows.
+"""Filter items by attributes: a small language, evaluated to one mask over rows. Start at `allowed_rows`.
 
-Knows attributes by name; knows nothing of JSON, histories or tries. Start at `allowed_rows`.
-
-Attributes are text. One whose values are mostly numbers can be compared as numbers; an item whose own value says no
-number, and one without the attribute, passes no condition on it, and so passes the `Not` of each.
+Attributes are text. An attribute whose values are mostly numbers can be compared as numbers. An item without the
+attribute, or with a value that is not a number, fails every condition on it, and passes the `Not` of each.
 """
 
 from collections.abc import Sequence
@@ -16,7 +14,7 @@ from jaxtyping import Bool
 from clairo_core.errors import ItemFilterError
 from clairo_core.selection.attribute_columns import AttributeColumn, AttributeColumns
 
-MAX_NAMES_SAID = 20
+MAX_NAMES_LISTED = 20
 
 Value: TypeAlias = str | int | float
 Path: TypeAlias = tuple[str | int, ...]
@@ -24,17 +22,17 @@ Path: TypeAlias = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class IsOneOf:
-    """The attribute has one of these values: text letter by letter, numbers as numbers."""
+    """The attribute has one of these values: text compared exactly, numbers as numbers."""
 
     attribute: str
     values: tuple[Value, ...]
     operator: str = "in"
-    """`in` or `equals`: where an error lies."""
+    """`in` or `equals`; names the place of an error."""
 
 
 @dataclass(frozen=True, slots=True)
 class IsBetween:
-    """The attribute is a number within bounds; None bounds nothing."""
+    """The attribute is a number within the bounds that are not None."""
 
     attribute: str
     at_least: float | None = None
@@ -45,7 +43,7 @@ class IsBetween:
 
 @dataclass(frozen=True, slots=True)
 class Exists:
-    """The item has the attribute, or with `is_wanted` false has it not."""
+    """The item has the attribute, or lacks it if `is_wanted` is false."""
 
     attribute: str
     is_wanted: bool = True
@@ -53,28 +51,28 @@ class Exists:
 
 @dataclass(frozen=True, slots=True)
 class IsNew:
-    """The item was added after the bundle was trained, or with `is_wanted` false was not."""
+    """The item was added after the bundle was trained, or was not if `is_wanted` is false."""
 
     is_wanted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """What does not pass the other filter."""
+    """The item fails the other filter."""
 
     other: "ItemFilter"
 
 
 @dataclass(frozen=True, slots=True)
 class AllOf:
-    """What passes every one; everything passes none at all."""
+    """The item passes every filter; an empty list passes all."""
 
     filters: tuple["ItemFilter", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
-    """What passes at least one."""
+    """The item passes at least one filter; an empty list passes none."""
 
     filters: tuple["ItemFilter", ...]
 
@@ -85,16 +83,16 @@ ItemFilter: TypeAlias = IsOneOf | IsBetween | Exists | IsNew | Not | AllOf | Any
 def allowed_rows(
     item_filter: ItemFilter, columns: AttributeColumns, first_new_row: int, path: Path = ()
 ) -> Bool[np.ndarray, "item"]:
-    """Which rows pass.
+    """Evaluate a filter for every row.
 
     Args:
-        item_filter: nested as deep as the caller let it be.
+        item_filter: of any depth; the caller limits it.
         columns: every item's attributes.
-        first_new_row: of the items added after the bundle was trained.
-        path: where the filter stands, for errors.
+        first_new_row: first of the items added after the bundle was trained.
+        path: of the filter within the outermost one, for errors.
 
     Raises:
-        ItemFilterError: an attribute that no item has, or a number compared with what holds words.
+        ItemFilterError: no item has an attribute, or a number is compared with an attribute of words.
     """
     match item_filter:
         case IsOneOf():
@@ -136,7 +134,7 @@ def _between(item_filter: IsBetween, columns: AttributeColumns, path: Path) -> B
     shown = next((bound for bound in bounds if bound is not None), 0.0)
     _check_holds_numbers(column, item_filter.attribute, shown, (*path, "range"))
     numbers = column.numbers
-    # NaN, a value that says no number, is never within bounds.
+    # NaN, for values that are not numbers, is never within bounds.
     passes = ~np.isnan(numbers)
     if item_filter.at_least is not None:
         passes &= numbers >= item_filter.at_least
@@ -152,7 +150,7 @@ def _between(item_filter: IsBetween, columns: AttributeColumns, path: Path) -> B
 def _column(columns: AttributeColumns, attribute: str, path: Path) -> AttributeColumn:
     column = columns.find(attribute)
     if column is None:
-        raise ItemFilterError(f"no item has an attribute {attribute!r}; {_said(columns.names)}", (*path, "attribute"))
+        raise ItemFilterError(f"no item has an attribute {attribute!r}; {_known(columns.names)}", (*path, "attribute"))
     return column
 
 
@@ -160,13 +158,13 @@ def _check_holds_numbers(column: AttributeColumn, attribute: str, number: Value,
     if not column.holds_numbers:
         raise ItemFilterError(
             f"attribute {attribute!r} holds words such as {column.an_example[:60]!r}, got the number {number}; "
-            "compare it with text by equals or in",
+            "compare it with text, by equals or in",
             path,
         )
 
 
-def _said(names: Sequence[str]) -> str:
+def _known(names: Sequence[str]) -> str:
     if not names:
         return "the catalogue's items have no attributes"
-    more = f" and {len(names) - MAX_NAMES_SAID} more" if len(names) > MAX_NAMES_SAID else ""
-    return f"there are {', '.join(name[:60] for name in names[:MAX_NAMES_SAID])}{more}"
+    more = f" and {len(names) - MAX_NAMES_LISTED} more" if len(names) > MAX_NAMES_LISTED else ""
+    return f"known attributes: {', '.join(name[:60] for name in names[:MAX_NAMES_LISTED])}{more}"

@@ -1,6 +1,6 @@
-"""Find the items that are most like one, by item embedding, and say how alike two are in each modality.
+"""Find the items most similar to one by item embedding, and their similarity in each modality.
 
-Knows item embeddings by row; knows nothing of ids, attributes or HTTP. Start at `ItemVectors.most_similar`.
+Start at `EmbeddingTable.most_similar`.
 """
 
 import numpy as np
@@ -10,8 +10,8 @@ from clairo_core.fusion import Fusion
 from clairo_core.storage.growing_rows import GrowingRows
 
 
-class ItemVectors:
-    """Item embeddings of a table whose rows are added at the end. Not copied: those of a bundle stay where they are."""
+class EmbeddingTable:
+    """Item embeddings by row; new rows are appended. A bundle's own embeddings are not copied."""
 
     def __init__(self, vectors: Float32[np.ndarray, "item dim"]) -> None:
         self._first = vectors
@@ -19,7 +19,7 @@ class ItemVectors:
         self._lengths = GrowingRows(np.linalg.norm(vectors, axis=1).astype(np.float32))
 
     def __len__(self) -> int:
-        """Rows."""
+        """Number of rows."""
         return len(self._first) + len(self._added.rows)
 
     @property
@@ -28,7 +28,7 @@ class ItemVectors:
         return int(self._first.shape[1])
 
     def append(self, vector: Float[np.ndarray, "dim"] | None) -> None:
-        """Add a row; None where nothing is known of the item, which then is like no other."""
+        """Append a row; None for an item without content, which is similar to no other."""
         row = np.zeros((1, self.dim), dtype=np.float32) if vector is None else vector.astype(np.float32)[None]
         self._added = self._added.with_rows(row)
         self._lengths = self._lengths.with_rows(np.linalg.norm(row, axis=1).astype(np.float32))
@@ -42,7 +42,7 @@ class ItemVectors:
         return found
 
     def cosines_with(self, row: int) -> Float32[np.ndarray, "item"]:
-        """Each item's cosine with this one; 0 where nothing is known of one of them."""
+        """Each item's cosine with this one; 0 if either has no content."""
         vector = self.of_rows(np.array([row]))[0]
         products = np.concatenate([self._first @ vector, self._added.rows @ vector])
         lengths = self._lengths.rows * self._lengths.rows[row]
@@ -51,9 +51,9 @@ class ItemVectors:
     def most_similar(
         self, row: int, count: int, is_allowed: Bool[np.ndarray, "item"]
     ) -> tuple[Int64[np.ndarray, "found"], Float32[np.ndarray, "found"]]:
-        """The `count` allowed items most like this one, itself left out, and their cosines; ties by row.
+        """Find the `count` allowed items most similar to this one, without itself, and their cosines; ties by row.
 
-        Items of which nothing is known are never among them.
+        Items without content are never found.
         """
         cosines = self.cosines_with(row)
         may_be_found = is_allowed & (self._lengths.rows > 0)
@@ -71,10 +71,10 @@ class ItemVectors:
 def modality_similarities(
     fusion: Fusion, vector: Float[np.ndarray, "dim"], others: Float[np.ndarray, "other dim"]
 ) -> Float64[np.ndarray, "other modality"]:
-    """The cosine of one item embedding with each of the others within what each modality says of it.
+    """Cosine of one item embedding with each of the others, by modality.
 
-    A fusion tells the energy of a vector in each modality, the square of some length; of such squares every inner
-    product follows: <a, b> = (|a + b|^2 - |a - b|^2) / 4. NaN where a modality says nothing of one of the items.
+    A fusion gives a vector's energy in each modality, a squared length, from which inner products follow:
+    <a, b> = (|a + b|^2 - |a - b|^2) / 4. NaN if one of the items has no energy in the modality.
     """
     vector, others = vector.astype(np.float64)[None], others.astype(np.float64)
     products = (fusion.modality_energies(others + vector) - fusion.modality_energies(others - vector)) / 4

@@ -1,7 +1,4 @@
-"""Named arrays in one .npz file, written aside and renamed, read whole. No pickle.
-
-Knows arrays and files; knows nothing of what the arrays mean.
-"""
+"""Named arrays in one .npz file, written aside and renamed. No pickle."""
 
 import zipfile
 import zlib
@@ -31,6 +28,6 @@ def load_arrays(path: Path, *names: str) -> tuple[np.ndarray, ...]:
             with np.load(file, allow_pickle=False) as arrays:
                 return tuple(arrays[name] for name in names)
         except (zipfile.BadZipFile, zlib.error, EOFError, AttributeError, TypeError) as error:
-            raise ValueError(f"{path.name} is no whole .npz file: {error}") from error
+            raise ValueError(f"{path.name} is not a whole .npz file: {error}") from error
         except KeyError as error:
             raise ValueError(f"{path.name} lacks an array: {error}") from error

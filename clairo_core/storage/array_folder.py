@@ -1,7 +1,7 @@
-"""Write the state of one fitted part as a folder, and read it back or say what is wrong with it.
+"""Save the state of one fitted part as a folder, and load it with a check of every value.
 
-A folder holds `<part>.json`, a header that a person can read, and `arrays.safetensors`. Knows files, numbers and
-arrays; knows nothing of what the part does with them. Start at `save_array_folder` and `load_array_folder`.
+A folder holds `<part>.json`, a readable header, and `arrays.safetensors`. Start at `save_array_folder` and
+`load_array_folder`.
 """
 
 import json
@@ -22,7 +22,7 @@ _ARRAYS_FILE = "arrays.safetensors"
 
 @dataclass(frozen=True)
 class ArrayFolder:
-    """A folder that was read; each value is checked as it is asked for, with an error that names the file."""
+    """A loaded folder. Each value is checked when it is read; errors name the file."""
 
     header_path: Path
     header: Mapping[str, object]
@@ -59,7 +59,7 @@ class ArrayFolder:
             )
         if not np.isfinite(array).all():
             raise self.error(
-                f"{self.header_path.parent}: array {name!r} has values that are no numbers; copy the folder again"
+                f"{self.header_path.parent}: array {name!r} has values that are not finite; copy the folder again"
             )
         return array
 
@@ -67,14 +67,14 @@ class ArrayFolder:
 def save_array_folder(
     folder: Path, part: str, kind: str, arrays: Mapping[str, np.ndarray], header: Mapping[str, object] | None = None
 ) -> None:
-    """Write `<part>.json` and the arrays into `folder`, which is made if need be; each file aside, then renamed.
+    """Write `<part>.json` and the arrays into `folder`, created if missing; each file aside, then renamed.
 
     Args:
         folder: where to write.
-        part: what this is, such as "encoder".
-        kind: which one of its sort, such as "builtin-text".
+        part: such as "encoder".
+        kind: of that part, such as "builtin-text".
         arrays: name -> array of any element type that safetensors knows.
-        header: what else the JSON says.
+        header: further fields of the JSON.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with replaced_file(folder / _ARRAYS_FILE) as aside:
@@ -84,7 +84,7 @@ def save_array_folder(
 
 
 def load_array_folder(folder: Path, part: str, kind: str, error: type[ClairoError]) -> ArrayFolder:
-    """Read what `save_array_folder` wrote.
+    """Load a folder that `save_array_folder` wrote.
 
     Raises:
         error: a file is missing, damaged, of another kind, or of a newer schema.
@@ -93,7 +93,7 @@ def load_array_folder(folder: Path, part: str, kind: str, error: type[ClairoErro
     header = _load_header(header_path, error)
     if header.get("part") != part or header.get("kind") != kind:
         raise error(
-            f"{header_path} describes the {header.get('part')} {header.get('kind')!r}, expected the {part} {kind!r}; "
+            f"{header_path} holds the {header.get('part')} {header.get('kind')!r}, expected the {part} {kind!r}; "
             "give the right folder"
         )
     version = header.get("schema_version")
@@ -112,10 +112,10 @@ def load_array_folder(folder: Path, part: str, kind: str, error: type[ClairoErro
 
 
 def load_kind(folder: Path, part: str, error: type[ClairoError]) -> str:
-    """Which kind of `part` the folder holds.
+    """The kind of `part` that the folder holds.
 
     Raises:
-        error: the header is missing, damaged, or says no kind.
+        error: the header is missing or damaged, or has no kind.
     """
     header_path = folder / f"{part}.json"
     return ArrayFolder(header_path, _load_header(header_path, error), {}, error).text("kind")

@@ -1,7 +1,4 @@
-"""Rows of a table that only ever grows, cheaply shared by all versions of the table.
-
-Knows arrays; knows nothing of what their rows stand for.
-"""
+"""Rows of a table that only grows, shared by all versions of the table."""
 
 import threading
 from dataclasses import dataclass, field
@@ -17,7 +14,7 @@ _MIN_SPARE_ROWS = 64
 
 @dataclass(eq=False)
 class _Buffer:
-    """Room for more rows than there are; `num_rows` of them belong to some version."""
+    """Memory with spare rows; the first `num_rows` belong to some version."""
 
     array: np.ndarray[Any, Any]
     num_rows: int
@@ -28,8 +25,8 @@ class _Buffer:
 class GrowingRows:
     """One version of a table's rows.
 
-    A longer version writes its rows behind those of this one, into the same memory, where no older version looks. So
-    adding to a million rows copies nothing, until the spare room, an eighth, is used up; and a reader never waits.
+    A longer version writes its rows behind those of this one, into the same memory, where no older version reads.
+    Adding to a million rows copies nothing until the spare room, an eighth, is used up; readers never wait.
     """
 
     def __init__(self, rows: Shaped[np.ndarray, "row ..."]) -> None:
@@ -42,7 +39,7 @@ class GrowingRows:
         with self._buffer.growing:
             is_newest = self._buffer.num_rows == size
             if not is_newest or size + len(added) > len(self._buffer.array):
-                # The room behind our rows is used up, or holds those of another version.
+                # The spare room is used up, or holds rows of another version.
                 return GrowingRows(np.concatenate([self.rows, added]))
             self._buffer.array[size : size + len(added)] = added
             self._buffer.num_rows += len(added)
@@ -52,7 +49,7 @@ class GrowingRows:
         return longer
 
     def on(self, device: torch.device) -> Shaped[Tensor, "row ..."]:
-        """These rows as a tensor, of the same memory on the CPU; elsewhere each row is copied once for all versions."""
+        """These rows as a tensor: shared memory on the CPU; elsewhere each row is copied once for all versions."""
         if device.type == "cpu":
             return torch.from_numpy(self.rows)
         with self._buffer.growing:
@@ -62,17 +59,17 @@ class GrowingRows:
 
 
 class DeviceCopy:
-    """Room on a device for as many rows as a buffer has room for; a longer version's rows follow a shorter one's."""
+    """A buffer's rows on a device; a longer version's rows follow a shorter one's."""
 
     def __init__(self, buffer: Shaped[np.ndarray, "capacity ..."], device: torch.device) -> None:
-        """Make room; rows are copied when they are asked for."""
-        # Made in inference mode, it could not be written to outside.
+        """Allocate; rows are copied when first read."""
+        # A tensor made in inference mode could not be written outside it.
         with torch.inference_mode(mode=False):
             self._rows = torch.empty(buffer.shape, dtype=torch.from_numpy(buffer).dtype, device=device)
         self._num_rows = 0
 
     def of(self, rows: Shaped[np.ndarray, "row ..."]) -> Shaped[Tensor, "row ..."]:
-        """A version's rows, of which those that no earlier call had are copied now."""
+        """A version's rows; rows that no earlier call read are copied now."""
         if len(rows) > self._num_rows:
             self._rows[self._num_rows : len(rows)] = torch.from_numpy(rows[self._num_rows :])
             self._num_rows = len(rows)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 @contextmanager
 def replaced_file(path: Path) -> Iterator[Path]:
-    """Give a path to write to. It takes the place of `path` when the block ends, and is removed if the block raises."""
+    """Give a path to write to. It replaces `path` when the block ends, and is removed if the block raises."""
     aside = path.with_name(path.name + ".tmp")
     try:
         yield aside
@@ -18,6 +18,6 @@ def replaced_file(path: Path) -> Iterator[Path]:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write a whole file of UTF-8 text."""
+    """Replace a file by UTF-8 text."""
     with replaced_file(path) as aside:
         aside.write_text(text, encoding="utf-8")

@@ -1,7 +1,4 @@
-"""Find the row of a key in a table that only ever grows, cheaply shared by all versions of the table.
-
-Knows keys and rows; knows nothing of what they stand for.
-"""
+"""Find the row of a key in a table that only grows, shared by all versions of the table."""
 
 import threading
 from collections.abc import Hashable, Iterable, Sequence
@@ -13,14 +10,14 @@ Key = TypeVar("Key", bound=Hashable)
 class RowIndex(Generic[Key]):
     """Key -> row for the first `size` rows of a table without repeated keys.
 
-    Versions of one table share a dictionary: a longer version writes its keys there, and an older one does not see
-    rows past its own size. So adding to a million rows copies nothing, and a reader never waits.
+    Versions of one table share a dictionary: a longer version writes its keys there, and an older one ignores rows past
+    its own size. Adding to a million rows copies nothing, and readers never wait.
     """
 
     def __init__(self, keys: Iterable[Key] = ()) -> None:
         self._row_of: dict[Key, int] = {}
         for key in keys:
-            # A repeated key keeps its first row; `size` then falls short of the table, which its owner checks.
+            # A repeated key keeps its first row; the owner sees `size` fall short of the table.
             self._row_of.setdefault(key, len(self._row_of))
         self.size = len(self._row_of)
         self._growing = threading.Lock()
@@ -37,7 +34,7 @@ class RowIndex(Generic[Key]):
         return self.size
 
     def with_keys(self, keys: Sequence[Key]) -> "RowIndex[Key]":
-        """A version with a row more for each key; no key may be in this one, or twice among them."""
+        """A version with one more row per key; keys must be new and distinct."""
         longer: RowIndex[Key] = RowIndex()
         longer.size = self.size + len(keys)
         with self._growing:
@@ -45,7 +42,7 @@ class RowIndex(Generic[Key]):
                 longer._row_of = self._row_of
                 longer._growing = self._growing
             else:
-                # Another version has grown from this one already: its rows are not ours.
+                # Another version has already grown from this one: its rows are not ours.
                 longer._row_of = {known: row for known, row in self._row_of.items() if row < self.size}
             longer._row_of.update(zip(keys, range(self.size, longer.size), strict=True))
         return longer

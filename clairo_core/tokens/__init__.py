@@ -1,4 +1,4 @@
-"""Feature sets <-> tokens: the vocabulary, the tokenizer, and their compiled kernels.
+"""The vocabulary, the tokenizer, and their compiled kernels: feature sets in, tokens out, and back.
 
-Feature sets come in, token ids go out, and back. Start at `tokenizer.Tokenizer`.
+Start at `tokenizer.Tokenizer`.
 """

@@ -1,13 +1,12 @@
-"""Turn histories and items, given as feature tokens, into the vocabulary's tokens, and tokens back into features.
+"""Encode histories and items, given as feature tokens, into the vocabulary's tokens, and decode tokens into features.
 
-Knows feature tokens, merge rules and random views; knows nothing of the T5, of HTTP or of item ids.
 Start at `Tokenizer.encode_views`.
 
-Source: Hou et al. 2025, "ActionPiece", section 3.2 (set permutation regularization). We differ: randomness is passed
-in, as a seed, and the same seed gives the same views whether they are asked for one by one or in a batch.
+Source: Hou et al. 2025, "ActionPiece", section 3.2 (set permutation regularization). We differ: randomness is passed in
+as a seed, and equal seeds give equal views, one by one or in a batch.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +22,7 @@ _SEED_MASK = 2**64 - 1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenBatch:
-    """Token sequences of different lengths below each other, filled up with PAD."""
+    """Token sequences of different lengths, one per row, filled with PAD."""
 
     ids: Int32[np.ndarray, "sequence length"]
     lengths: Int32[np.ndarray, "sequence"]
@@ -32,13 +31,13 @@ class TokenBatch:
         return len(self.lengths)
 
     def __getitem__(self, index: int) -> Int32[np.ndarray, "length"]:
-        """One sequence without its filling."""
+        """One sequence without PAD."""
         row: Int32[np.ndarray, length] = self.ids[index, : self.lengths[index]]
         return row
 
 
 class Tokenizer:
-    """Applies a vocabulary's rules. Holds no state that a call changes: threads may share one."""
+    """Applies a vocabulary's merge rules. Immutable and thread-safe."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
@@ -60,13 +59,13 @@ class Tokenizer:
         seed: int,
         eos: bool = True,
     ) -> TokenBatch:
-        """Tokenize one random view of every history: each item's features in a random order, then merged.
+        """Encode one random view of every history: each item's features in random order, then merged.
 
-        Row i depends on the seed, on i and on history i alone. For several views of a history, repeat it.
+        Row i depends only on the seed, on i and on history i. For several views of a history, repeat it.
 
         Raises:
-            FeatureSetError: a history names an item row that `feature_tokens` does not have, or a feature that is
-                not in the vocabulary.
+            FeatureSetError: a history holds an item row outside `feature_tokens`, or a feature is not in the
+                vocabulary.
         """
         table = self._checked(feature_tokens)
         check_item_rows(histories, len(table))
@@ -88,9 +87,9 @@ class Tokenizer:
         *,
         eos: bool = True,
     ) -> TokenBatch:
-        """Tokenize `num_views` random views of one history, given as its items' feature tokens, oldest first.
+        """Encode `num_views` random views of one history, given as its items' feature tokens, oldest first.
 
-        View i is the one that `encode_views` gives at row i, for the same seed. Takes microseconds.
+        View i equals row i of `encode_views` for the same seed. Takes microseconds.
 
         Raises:
             FeatureSetError: a feature is not in the vocabulary.
@@ -105,7 +104,7 @@ class Tokenizer:
         return TokenBatch(ids, lengths)
 
     def encode_canonical(self, feature_tokens: Int32[np.ndarray, "position category"]) -> Int32[np.ndarray, "token"]:
-        """Tokenize one history without chance: the heaviest merge first, by the count of its rule times pair weight.
+        """Encode one history deterministically: the heaviest merge first, by its rule's count times pair weight.
 
         Raises:
             FeatureSetError: a feature is not in the vocabulary.
@@ -116,7 +115,7 @@ class Tokenizer:
     def encode_canonical_batch(
         self, feature_tokens: Int32[np.ndarray, "item category"], histories: ItemSequences
     ) -> TokenBatch:
-        """Tokenize every history without chance, as `encode_canonical` does with one; no EOS.
+        """Encode every history deterministically, as `encode_canonical` does one; without EOS.
 
         Raises:
             FeatureSetError: as in `encode_views`.
@@ -136,7 +135,7 @@ class Tokenizer:
         return TokenBatch(ids, lengths)
 
     def canonical_item_tokens(self, feature_tokens: Int32[np.ndarray, "item category"]) -> TokenBatch:
-        """The canonical tokens of each item alone: the generator's target and the item's path in the trie; no EOS.
+        """Encode each item alone: the generator's target, and the item's path in the trie; without EOS.
 
         Raises:
             FeatureSetError: a feature is not in the vocabulary.
@@ -145,37 +144,20 @@ class Tokenizer:
         each_alone = ItemSequences(np.arange(num_items), np.arange(num_items + 1))
         return self.encode_canonical_batch(feature_tokens, each_alone)
 
-    def merge_flat_tokens(self, tokens: Int32[np.ndarray, "token"]) -> Int32[np.ndarray, "merged"]:
-        """Merge a row of tokens in the order given: byte-pair encoding, lowest token first, leftmost first."""
-        merged: Int32[np.ndarray, merged] = tokenizer_kernels.merge_flat_tokens(
-            np.ascontiguousarray(tokens, dtype=np.int32), self._rule_table
-        )
-        return merged
-
     def decode(self, tokens: Iterable[int]) -> tuple[Feature, ...]:
-        """The features that tokens stand for, in order; PAD and EOS stand for none.
+        """Decode tokens into features, in order; PAD and EOS have none.
 
         Raises:
             VocabularyError: a token is not in the vocabulary.
         """
         return tuple(feature for token in tokens for feature in self.vocabulary.features_of(int(token)))
 
-    def item_positions(self, views: TokenBatch) -> Int32[np.ndarray, "sequence length"]:
-        """For each token of a view, the position in the history of the item that its first feature belongs to.
-
-        Where it rises is an item boundary. A token that spans items counts for the first; EOS and PAD have the
-        number of items in the history.
-        """
-        features_up_to = np.cumsum(self.vocabulary.feature_counts[views.ids], axis=1)
-        features_before = np.pad(features_up_to[:, :-1], ((0, 0), (1, 0)))
-        return (features_before // len(self.vocabulary.category_sizes)).astype(np.int32)
-
     def _checked(self, feature_tokens: Int[np.ndarray, "item category"]) -> Int32[np.ndarray, "item category"]:
-        """The feature tokens in the form that the kernels take; copied only where they are not in it."""
+        """Check feature tokens, and convert them to the kernels' type if necessary."""
         num_categories = len(self.vocabulary.category_sizes)
         if feature_tokens.ndim != 2 or feature_tokens.shape[1] != num_categories:
             raise FeatureSetError(
-                f"feature tokens must have shape (items, {num_categories}); got {feature_tokens.shape}; "
+                f"feature tokens have shape {feature_tokens.shape}, expected (items, {num_categories}); "
                 "make them with Vocabulary.feature_tokens"
             )
         table = np.ascontiguousarray(feature_tokens, dtype=np.int32)
@@ -184,22 +166,34 @@ class Tokenizer:
             row, category = (int(index[0]) for index in np.nonzero((table < first) | (table >= end)))
             raise FeatureSetError(
                 f"item row {row} has feature token {table[row, category]} in category "
-                f"{self.vocabulary.category_names[category]!r}, but features are tokens {first}..{end - 1}; "
+                f"{self.vocabulary.category_names[category]!r}, expected {first} to {end - 1}; "
                 "make them with Vocabulary.feature_tokens"
             )
         return table
 
 
+def stacked(batches: Sequence[TokenBatch]) -> TokenBatch:
+    """Stack batches into one, with the width of the longest sequence."""
+    lengths = np.concatenate([batch.lengths for batch in batches])
+    ids = np.full((len(lengths), int(lengths.max())), PAD, dtype=np.int32)
+    start = 0
+    for batch in batches:
+        width = min(batch.ids.shape[1], ids.shape[1])
+        ids[start : start + len(batch), :width] = batch.ids[:, :width]
+        start += len(batch)
+    return TokenBatch(ids, lengths)
+
+
 def check_item_rows(sequences: ItemSequences, num_items: int) -> None:
-    """Check that sequences name only rows of a table of `num_items`.
+    """Check that sequences hold only rows of a table of `num_items`.
 
     Raises:
-        FeatureSetError: one does not.
+        FeatureSetError: a row is outside the table.
     """
     if len(sequences.items) and sequences.items.max() >= num_items:
         position = int(sequences.items.argmax())
         sequence = int(np.searchsorted(sequences.offsets, position, side="right")) - 1
         raise FeatureSetError(
-            f"sequence {sequence} holds item row {sequences.items[position]}, but feature sets were given for "
-            f"{num_items:,} items; give one for every item"
+            f"sequence {sequence} holds item row {sequences.items[position]}, but there are feature sets of "
+            f"{num_items:,} items; give one per item"
         )

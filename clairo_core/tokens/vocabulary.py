@@ -1,16 +1,15 @@
-"""What the tokens are: features, and the merge rules that build larger tokens from smaller ones. Immutable.
-
-Knows categories, features, rules and the file that they are kept in; knows nothing of histories or of how rules are
-learned (`training.vocabulary.learn_vocabulary`) and applied (`tokenizer.py`).
+"""The vocabulary: features, and the merge rules that build larger tokens from smaller ones. Immutable.
 
     0          PAD, an empty place
     1          EOS, the end of a sequence
-    2 ...      one token a feature, ordered by (category, value), whether any item has the feature or not
-    then       one token a merge rule, in the order in which they were learned
+    2 ...      one token per feature, ordered by (category, value), used by an item or not
+    then       one token per merge rule, in the order of learning
+
+`training.vocabulary.learn_vocabulary` learns the rules, `tokenizer` applies them.
 
 Source: Hou et al. 2025, "ActionPiece: Contextually Tokenizing Action Sequences for Generative Recommendation". We
-differ: counts are exact integers, and every code of every codebook is in from the start, so that an item posted
-later always has tokens.
+differ: counts are exact integers, and every code of every codebook is in from the start, so a posted item always has
+tokens.
 """
 
 import functools
@@ -38,7 +37,7 @@ HEADER_FILE = "vocabulary.json"
 MERGES_FILE = "merges.npz"
 
 MAX_SCALED_COUNT = 2**55
-"""Counts above this could overflow where the tokenizer compares weights exactly."""
+"""Larger counts could overflow where the tokenizer compares weights exactly."""
 
 Feature = tuple[int, int]
 """(category, value)"""
@@ -46,19 +45,19 @@ Feature = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class MergeRule:
-    """Two tokens that, met inside one set or in neighbouring sets, become one."""
+    """Two tokens, inside one set or in neighbouring sets, that merge into one."""
 
     left: int
     right: int
     """Never less than `left`."""
     token: int
     scaled_count: int
-    """Weighted count when the rule was learned, times the vocabulary's weight scale."""
+    """Weighted count at learning, times the vocabulary's weight scale."""
 
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """All tokens. The arrays hold one entry a rule; rule i makes token `first_merge_token + i`."""
+    """All tokens. The arrays hold one entry per rule; rule i makes token `first_merge_token + i`."""
 
     category_names: tuple[str, ...]
     category_sizes: tuple[int, ...]
@@ -66,23 +65,26 @@ class Vocabulary:
     right: Int32[np.ndarray, "rule"]
     scaled_counts: Int64[np.ndarray, "rule"]
     expanded_at: tuple[int, ...] = ()
-    """First token of each expansion; rules of an expansion are tried only where no older rule applies."""
+    """First token of each expansion; its rules are tried only where no older rule applies."""
 
     def __post_init__(self) -> None:
-        """Check what every user of a vocabulary relies on.
+        """Check that categories, rules and counts belong together.
 
         Raises:
-            VocabularyError: categories, rules or counts that do not belong together.
+            VocabularyError: they do not.
         """
         if len(self.category_names) != len(self.category_sizes) or not self.category_sizes:
             raise VocabularyError(
-                f"{len(self.category_names)} category names for {len(self.category_sizes)} sizes; "
-                "a vocabulary needs one name and one size a category, and at least one category"
+                f"got {len(self.category_names)} category names and {len(self.category_sizes)} sizes; "
+                "give one name and one size per category, and at least one category"
             )
         if min(self.category_sizes) < 1:
-            raise VocabularyError(f"every category needs at least one value; sizes are {self.category_sizes}")
+            raise VocabularyError(f"category sizes are {self.category_sizes}; give every category at least one value")
         if not len(self.left) == len(self.right) == len(self.scaled_counts):
-            raise VocabularyError("left, right and scaled_counts need one entry a rule each")
+            raise VocabularyError(
+                f"got {len(self.left)} left and {len(self.right)} right tokens and {len(self.scaled_counts)} counts; "
+                "give one of each per rule"
+            )
         check_size(self.size, self.num_features)
         made = np.arange(self.first_merge_token, self.size)
         wrong = (self.left < FIRST_FEATURE_TOKEN) | (self.left > self.right) | (self.right >= made)
@@ -90,37 +92,43 @@ class Vocabulary:
             rule = int(wrong.argmax())
             raise VocabularyError(
                 f"rule {rule} makes token {made[rule]} from {self.left[rule]} and {self.right[rule]}; "
-                f"parts must be older tokens from {FIRST_FEATURE_TOKEN} up, the smaller one first"
+                f"use older tokens from {FIRST_FEATURE_TOKEN} up, the smaller one first"
             )
         if len(self.left) and not 0 < self.scaled_counts.min() <= self.scaled_counts.max() <= MAX_SCALED_COUNT:
-            raise VocabularyError(f"scaled counts must lie in 1..2^55; got up to {self.scaled_counts.max()}")
+            raise VocabularyError(
+                f"scaled counts are {self.scaled_counts.min()} to {self.scaled_counts.max()}, expected 1 to 2^55; "
+                "count fewer sequences"
+            )
         pairs = np.stack([self.left, self.right], axis=1)
         if len(np.unique(pairs, axis=0)) < len(pairs):
-            raise VocabularyError("two rules merge the same pair; each pair may have one rule")
+            raise VocabularyError("two rules merge the same pair; give each pair one rule")
         limits = [self.first_merge_token, *self.expanded_at, self.size]
         if limits != sorted(limits):
-            raise VocabularyError(f"expansions must start within the merge rules, in order; got {self.expanded_at}")
+            raise VocabularyError(
+                f"expansions start at tokens {self.expanded_at}, expected ascending merge tokens below {self.size}; "
+                "expand one vocabulary after another"
+            )
         for array in (self.left, self.right, self.scaled_counts):
             array.setflags(write=False)
 
     @property
     def num_features(self) -> int:
-        """Features of all categories together."""
+        """Number of features over all categories."""
         return sum(self.category_sizes)
 
     @property
     def first_merge_token(self) -> int:
-        """The token of the first rule; smaller ones are PAD, EOS and features."""
+        """The token of the first rule; smaller tokens are PAD, EOS and features."""
         return FIRST_FEATURE_TOKEN + self.num_features
 
     @property
     def size(self) -> int:
-        """Tokens in all, PAD and EOS included: the generator's embedding rows."""
+        """Number of tokens, PAD and EOS included: the generator's embedding rows."""
         return self.first_merge_token + len(self.left)
 
     @property
     def weight_scale(self) -> int:
-        """What a count of 1 is in `scaled_counts`."""
+        """The value of a count of 1 in `scaled_counts`."""
         return weight_scale(len(self.category_sizes))
 
     @functools.cached_property
@@ -133,28 +141,30 @@ class Vocabulary:
         """The rule that makes a token.
 
         Raises:
-            VocabularyError: no rule makes it, as it is no token, a feature, PAD or EOS.
+            VocabularyError: no rule makes it: it is PAD, EOS, a feature, or not a token.
         """
         rule = token - self.first_merge_token
         if not 0 <= rule < len(self.left):
             raise VocabularyError(
-                f"token {token} is not made by a rule; those of this vocabulary are "
-                f"{self.first_merge_token}..{self.size - 1}"
+                f"token {token} is not made by a rule, expected {self.first_merge_token} to {self.size - 1}; "
+                "use the vocabulary that the token came from"
             )
         return MergeRule(int(self.left[rule]), int(self.right[rule]), token, int(self.scaled_counts[rule]))
 
     def rules(self) -> Iterator[MergeRule]:
-        """All rules in the order in which they were learned."""
+        """All rules, in the order of learning."""
         return map(self.rule_of, range(self.first_merge_token, self.size))
 
     def features_of(self, token: int) -> tuple[Feature, ...]:
-        """The features that a token stands for, left part before right part; none for PAD and EOS.
+        """The features of a token, left part before right part; none for PAD and EOS.
 
         Raises:
-            VocabularyError: there is no such token.
+            VocabularyError: the token is outside the vocabulary.
         """
         if not 0 <= token < self.size:
-            raise VocabularyError(f"token {token} is unknown; this vocabulary has tokens 0..{self.size - 1}")
+            raise VocabularyError(
+                f"token {token} is unknown, expected 0 to {self.size - 1}; use the vocabulary that the token came from"
+            )
         features: list[Feature] = []
         waiting = [token]
         while waiting:
@@ -169,7 +179,7 @@ class Vocabulary:
 
     @functools.cached_property
     def feature_counts(self) -> Int32[np.ndarray, "token"]:
-        """How many features each token stands for; 0 for PAD and EOS."""
+        """Number of features per token; 0 for PAD and EOS."""
         counts = [0] * FIRST_FEATURE_TOKEN + [1] * self.num_features
         for left, right in zip(self.left.tolist(), self.right.tolist(), strict=True):
             counts.append(counts[left] + counts[right])
@@ -178,17 +188,17 @@ class Vocabulary:
     def feature_tokens(
         self, feature_sets: Int[np.ndarray, "item category"] | Sequence[Sequence[int]]
     ) -> Int32[np.ndarray, "item category"]:
-        """The token of each feature.
+        """Map each feature to its token.
 
         Raises:
-            FeatureSetError: ragged sets, another number of categories, or a value that a category does not have.
+            FeatureSetError: ragged sets, another number of categories, or a value outside its category.
         """
         values = checked_feature_sets(feature_sets, self.category_names, self.category_sizes)
         tokens: Int32[np.ndarray, "item category"] = (values + self.category_offsets).astype(np.int32)
         return tokens
 
     def save(self, folder: Path) -> None:
-        """Write vocabulary.json and merges.npz into `folder`, which is made if need be.
+        """Write vocabulary.json and merges.npz into `folder`, created if missing.
 
         Raises:
             OSError: the folder cannot be written.
@@ -204,28 +214,30 @@ class Vocabulary:
             "num_rules": len(self.left),
         }
         header["sha256"] = _file_digest(header, arrays.getvalue())
-        # The header is written last: whoever finds it with a digest that fits has both files whole.
+        # The header is written last: a matching digest proves that both files are whole.
         with replaced_file(folder / MERGES_FILE) as aside:
             aside.write_bytes(arrays.getvalue())
         replace_text(folder / HEADER_FILE, json.dumps(header, indent=1))
 
 
 def load_vocabulary(folder: Path) -> Vocabulary:
-    """Read what `Vocabulary.save` wrote.
+    """Load a saved vocabulary.
 
     Raises:
-        VocabularyFileError: a file is missing, damaged, truncated, or of a newer schema than this code knows.
+        VocabularyFileError: a file is missing, damaged, truncated, or of a newer schema.
     """
     try:
         header = json.loads((folder / HEADER_FILE).read_bytes())
         merges = (folder / MERGES_FILE).read_bytes()
     except OSError as error:
-        raise VocabularyFileError(f"{folder} holds no whole vocabulary ({error}); copy the folder again") from error
+        raise VocabularyFileError(
+            f"{folder} does not hold a whole vocabulary ({error}); copy the folder again"
+        ) from error
     except ValueError as error:
         raise VocabularyFileError(f"{folder / HEADER_FILE} is not JSON ({error}); copy the folder again") from error
     version = header.get("schema_version") if isinstance(header, dict) else None
     if not isinstance(version, int) or version < 1:
-        raise VocabularyFileError(f"{folder / HEADER_FILE} names no schema version; copy the folder again")
+        raise VocabularyFileError(f"{folder / HEADER_FILE} has no schema version; copy the folder again")
     if version > SCHEMA_VERSION:
         raise VocabularyFileError(
             f"{folder / HEADER_FILE} has schema version {version}, this CLAIRO reads up to {SCHEMA_VERSION}; "
@@ -234,7 +246,7 @@ def load_vocabulary(folder: Path) -> Vocabulary:
     expected, found = header.pop("sha256", None), _file_digest(header, merges)
     if expected != found:
         raise VocabularyFileError(
-            f"{folder}: sha256 of header and merges is {found}, the header says {expected}; copy the folder again"
+            f"{folder}: sha256 of header and merges is {found}, expected {expected}; copy the folder again"
         )
     with np.load(io.BytesIO(merges), allow_pickle=False) as arrays:
         return Vocabulary(
@@ -248,12 +260,12 @@ def load_vocabulary(folder: Path) -> Vocabulary:
 
 
 def _file_digest(header: Mapping[str, object], merges: bytes) -> str:
-    """Digest of the header's fields and the array file together, so that neither changes unseen."""
+    """Digest of the header's fields and the array file together: a change in either is detected."""
     return hashlib.sha256(json.dumps(header, sort_keys=True).encode() + merges).hexdigest()
 
 
 def weight_scale(num_categories: int) -> int:
-    """Least common multiple that makes all pair weights whole: 2/m in a set of m, 1/(m1*m2) across two sets.
+    """Scale that makes all pair weights whole: 2/m in a set of m, 1/(m1*m2) across two sets.
 
     >>> weight_scale(5)
     3600
@@ -262,16 +274,16 @@ def weight_scale(num_categories: int) -> int:
 
 
 def check_size(size: int, num_features: int) -> None:
-    """Check that a vocabulary of `size` tokens can hold all features and be indexed.
+    """Check that a vocabulary of `size` tokens holds all features and can be indexed.
 
     Raises:
-        VocabularySizeError: it cannot.
+        VocabularySizeError: it does not, or cannot.
     """
     least = FIRST_FEATURE_TOKEN + num_features
     if not least <= size < MAX_TOKENS:
         raise VocabularySizeError(
-            f"vocabulary size {size:,} is outside {least:,}..{MAX_TOKENS - 1:,}: PAD, EOS and {num_features:,} "
-            f"features come first; choose a size of at least {least:,}"
+            f"vocabulary size {size:,}, expected {least:,} to {MAX_TOKENS - 1:,}, with PAD, EOS and {num_features:,} "
+            f"features; choose a size of at least {least:,}"
         )
 
 
@@ -280,29 +292,28 @@ def checked_feature_sets(
     category_names: Sequence[str],
     category_sizes: Sequence[int],
 ) -> Int[np.ndarray, "item category"]:
-    """The feature sets as an array, if every value is one that its category has.
+    """Convert feature sets to an array, after checking every value against its category.
 
     Raises:
-        FeatureSetError: ragged sets, another number of categories, or a value that a category does not have.
+        FeatureSetError: ragged sets, another number of categories, or a value outside its category.
     """
     num_categories = len(category_sizes)
     try:
         values = np.asarray(feature_sets)
     except ValueError as error:
-        raise FeatureSetError(f"feature sets are ragged; every item needs {num_categories} features") from error
+        raise FeatureSetError(f"feature sets are ragged; give every item {num_categories} features") from error
     if values.size == 0:
         values = np.empty((0, num_categories), dtype=np.int32)
     if values.ndim != 2 or values.shape[1] != num_categories or not np.issubdtype(values.dtype, np.integer):
         raise FeatureSetError(
-            f"feature sets must be whole numbers of shape (items, {num_categories}), one a category "
-            f"{tuple(category_names)}; got shape {values.shape} of {values.dtype}"
+            f"feature sets are {values.dtype} of shape {values.shape}, expected integers of shape (items, "
+            f"{num_categories}); give one feature for each category of {tuple(category_names)}"
         )
     wrong = (values < 0) | (values >= np.asarray(category_sizes))
     if wrong.any():
         item, category = (int(index[0]) for index in np.nonzero(wrong))
         raise FeatureSetError(
-            f"item row {item} has feature {values[item, category]} in category {category_names[category]!r}, "
-            f"which has values 0..{category_sizes[category] - 1}; encode the item again with this vocabulary's "
-            "quantizer"
+            f"item row {item} has feature {values[item, category]} in category {category_names[category]!r}, expected "
+            f"0 to {category_sizes[category] - 1}; encode the item again with this vocabulary's quantizer"
         )
     return values

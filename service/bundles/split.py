@@ -9,7 +9,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from clairo_core.bundle.bundle import load_bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.bundle.manifest import read_manifest
 from clairo_core.errors import SettingsError
 from service.bundles.experiment import Arm, Experiment, parsed_experiment

@@ -15,7 +15,8 @@ from collections.abc import Callable
 
 import torch
 
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.errors import ClairoError
 from service.bundles.shelf import DECIDING_METRIC, BundleShelf, check_not_worse, deciding_metric
 from service.errors import SwapInProgressError

@@ -15,8 +15,8 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clairo_core.bundle.manifest import written_aside
 from clairo_core.items import Item
+from clairo_core.storage.replaced_folder import replaced_folder
 from service.errors import ExportError
 from service.store.feedback import TYPES_LEFT_OUT, FeedbackStore
 from service.store.sql_store import SqlStore
@@ -67,11 +67,9 @@ async def export_tables(
         ExportError: there is something else at `folder`, or it cannot be written.
         StoreError: the store cannot be read.
     """
-    if folder.exists() and not (folder / INTERACTIONS_FILE).is_file():
-        raise ExportError(f"{folder} is there and is no export; name another folder")
     exported = Exported()
     try:
-        with written_aside(folder, lambda there: (there / INTERACTIONS_FILE).is_file()) as aside:
+        with replaced_folder(folder, marker=INTERACTIONS_FILE, expected="an export", error=ExportError) as aside:
             (aside / PICTURES_FOLDER).mkdir()
             with (aside / ITEMS_FILE).open("w", encoding="utf-8") as file:
                 async for item in _items(store, bundle):

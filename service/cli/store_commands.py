@@ -140,7 +140,7 @@ def export(
     async def run(store: SqlStore) -> Exported:
         loaded = None
         if bundle is not None:
-            from clairo_core.bundle.bundle import load_bundle  # noqa: PLC0415 - slow to import
+            from clairo_core.bundle.load_bundle import load_bundle  # noqa: PLC0415 - slow to import
 
             loaded = await asyncio.to_thread(load_bundle, bundle)
         return await export_tables(store, FeedbackStore(store.database), out, loaded, from_then_on)

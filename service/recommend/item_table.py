@@ -18,7 +18,7 @@ from clairo_core.catalogue import Catalogue
 from clairo_core.selection.attribute_columns import AttributeColumns
 from clairo_core.selection.diversity import cosine_similarities, shared_code_similarities
 from clairo_core.selection.item_filters import ItemFilter, allowed_rows
-from clairo_core.selection.similar_items import ItemVectors, modality_similarities
+from clairo_core.selection.similar_items import EmbeddingTable, modality_similarities
 from service.live_catalogue import LiveCatalogue, ServedItem
 
 _CHUNK = 4096
@@ -32,7 +32,7 @@ class ItemTable:
         self.items: list[ServedItem] = []
         self.columns = AttributeColumns()
         fused = bundle.item_embeddings
-        self.vectors = None if fused is None else ItemVectors(fused.item_embeddings)
+        self.vectors = None if fused is None else EmbeddingTable(fused.item_embeddings)
         """None if the bundle was trained on ready-made codes."""
         self._num_changes = -1
         self._append(items)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from clairo_core.bundle.bundle import load_bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from tests.repository import REPOSITORY
 from training.demo_shop import write_demo_shop
 

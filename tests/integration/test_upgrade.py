@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.bundle.manifest import BUNDLE_SCHEMA
 from clairo_core.items import UserHistory
 from tests.repository import REPOSITORY

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from clairo_core.bundle.manifest import digests_of
 from clairo_core.encoders import ModalityEmbeddings, ModalityEncoder, load_encoder
-from clairo_core.encoders.item_content import content_digest
+from clairo_core.encoders.item_content import encoder_input_digest
 from clairo_core.items import Item
 from clairo_core.progress import Progress
 from clairo_core.storage.array_file import load_arrays, save_arrays
@@ -49,7 +49,7 @@ def encode_items(
     cache = EmbeddingCache(
         cache_folder / f"{modality}-{digest_of({'encoder': digests_of(encoder_folder), 'format': FORMAT})}"
     )
-    digests = [content_digest(item, modality) for item in items]
+    digests = [encoder_input_digest(item, modality) for item in items]
     row_of = {digest: row for row, digest in enumerate(digests) if digest not in cache}
     left = list(row_of)
     starts = range(0, len(left), CHUNK_ITEMS)

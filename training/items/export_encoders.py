@@ -19,15 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clairo_core.bundle.bundle import bundle_id_of
 from clairo_core.bundle.manifest import (
     MANIFEST_FILE,
     BundleManifest,
+    bundle_id_of,
     digests_of,
     read_manifest,
     verify_files,
     write_manifest,
-    written_aside,
 )
 from clairo_core.encoders import (
     LearnedImageEncoder,
@@ -40,8 +39,9 @@ from clairo_core.encoders import (
 )
 from clairo_core.encoders.onnx_encoder import MODEL_FILE, OUTPUT, TOKENIZER_FILE, write_export_header
 from clairo_core.encoders.optional_library import optional_library
-from clairo_core.errors import EncoderError
+from clairo_core.errors import BundleError, EncoderError
 from clairo_core.items import Item
+from clairo_core.storage.replaced_folder import replaced_folder
 
 MIN_COSINE = 0.999
 _OPSET = 18
@@ -58,7 +58,7 @@ def export_encoders(bundle: Path, out: Path | None, report: Callable[[str], None
     """
     manifest = read_manifest(bundle)
     verify_files(bundle, manifest)
-    with written_aside(out or bundle, lambda there: (there / MANIFEST_FILE).is_file()) as aside:
+    with replaced_folder(out or bundle, marker=MANIFEST_FILE, expected="a bundle", error=BundleError) as aside:
         for name in manifest.files:
             if not name.startswith(("encoders/", "report/")):
                 _copy(bundle / name, aside / name)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from clairo_core.bundle.bundle import load_bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.progress import Progress
 from clairo_core.recommender import Recommender
 from clairo_core.storage.replaced_file import replace_text

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from clairo_core.bundle.bundle import BundleParts, write_bundle
+from clairo_core.build_recommender import load_recommender
+from clairo_core.bundle.write_bundle import BundleParts, write_bundle
 from clairo_core.catalogue import Catalogue, build_catalogue
 from clairo_core.encoders import load_encoder
 from clairo_core.features import FeatureSpace
@@ -17,7 +18,7 @@ from clairo_core.fusion import load_fusion
 from clairo_core.generation.trie.trie import build_trie
 from clairo_core.quantizers import load_opq
 from clairo_core.ranking import RepeatLifts, load_repeat_lifts
-from clairo_core.recommender import Recommender, load_recommender
+from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokens.tokenizer import Tokenizer
 from clairo_core.tokens.vocabulary import Vocabulary, load_vocabulary

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.errors import DatasetError
 from clairo_core.progress import Progress
 from clairo_core.sequences import ItemSequences

@@ -1,10 +1,8 @@
-"""Record work on a CUDA GPU as a graph, to be launched as a whole again and again.
+"""Record work on a CUDA GPU as a graph, and replay it as a whole. Start at `CudaRecorder.record`.
 
-Knows streams, graphs and their memory; knows nothing of what the work is. Start at `CudaRecorder.record`.
-
-A recorded graph runs the same kernels on the same addresses as the work did: its inputs are what lies there by then.
-All graphs of a recorder share one pool of memory for what is between input and output, as large as the largest of
-them needs; so no two of them may run at once, and none may leave an output there.
+A graph runs the same kernels on the same addresses as the recorded work: new inputs are copied to the old addresses.
+All graphs of a recorder share one memory pool for intermediate results, as large as the largest graph needs. So no two
+of them may run at once, and outputs must not lie in the pool.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,27 +13,31 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 _REHEARSALS = 2
-"""Libraries set themselves up in the first calls, which cannot be recorded."""
+"""First calls initialize libraries, which cannot be recorded."""
 
 
 class Recorder(Protocol):
-    """Makes work that can be repeated."""
+    """Records work for replay."""
 
     uses_pinned_memory: bool
-    """Whether the host's side of copies must stay in memory for them to go on by themselves."""
+    """Whether host buffers must be pinned, for asynchronous copies."""
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """What does the work again with what then lies in its inputs; RuntimeError if it cannot be recorded."""
+        """Return a call that repeats the work on the current content of its inputs.
+
+        Raises:
+            RuntimeError: the work cannot be recorded.
+        """
 
     def wait(self) -> None:
-        """Until all that was asked for so far is done."""
+        """Wait until all work launched so far is done."""
 
     def apart(self) -> "Recorder":
-        """Another recorder of the same device, whose work may run beside this one's."""
+        """Another recorder of the same device; its work may run beside this one's."""
 
 
 class CudaRecorder:
-    """Records work on one GPU."""
+    """Records work on one CUDA GPU."""
 
     uses_pinned_memory = True
 
@@ -44,10 +46,7 @@ class CudaRecorder:
         self._pool = torch.cuda.graph_pool_handle()
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Do the work twice, on a stream of its own, then record it there.
-
-        Other threads may go on using the GPU meanwhile.
-        """
+        """Run the work twice on its own stream, then record it there. Other threads may use the GPU meanwhile."""
         with torch.cuda.device(self._device):
             stream: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             stream.wait_stream(torch.cuda.current_stream())
@@ -66,16 +65,16 @@ class CudaRecorder:
         return replay
 
     def wait(self) -> None:
-        """Until the device has done what the current stream was given."""
+        """Wait until the current stream is done."""
         torch.cuda.current_stream(self._device).synchronize()
 
     def apart(self) -> "CudaRecorder":
-        """Another one, with a pool of its own."""
+        """Another recorder, with its own memory pool."""
         return CudaRecorder(self._device)
 
 
 class MirroredBuffer:
-    """The same array on the host and on the device, at addresses that stay; no copy is waited for."""
+    """One array on the host and on the device, at fixed addresses. Copies are asynchronous."""
 
     def __init__(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device, *, is_pinned: bool) -> None:
         self.host: Shaped[Tensor, "row ..."] = torch.zeros(*shape, dtype=dtype, pin_memory=is_pinned)
@@ -86,5 +85,5 @@ class MirroredBuffer:
         self.device[:num_rows].copy_(self.host[:num_rows], non_blocking=True)
 
     def fetch(self, num_rows: int) -> None:
-        """Copy the first rows to the host; they are there once the recorder has waited."""
+        """Copy the first rows to the host; they are valid after `Recorder.wait`."""
         self.host[:num_rows].copy_(self.device[:num_rows], non_blocking=True)

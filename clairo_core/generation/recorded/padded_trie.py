@@ -1,10 +1,7 @@
-"""A trie in tensors whose sizes stay as they are while the catalogue grows: what a recorded search reads.
+"""A trie in tensors of fixed size and address while the catalogue grows, for a recorded search. Start at `PaddedTrie`.
 
-Knows nodes, items and sizes; knows nothing of scores, views or how work is recorded. Start at `padded_shape`.
-
-A CUDA graph reads the addresses that it was recorded with. So a later version of the trie is copied to where the
-earlier one was, on the device, in some microseconds, rather than the search recorded anew, which takes seconds. Only
-what has outgrown the spare room is recorded anew.
+A CUDA graph reads the addresses that it was recorded with. A later version of the trie is copied over the earlier one
+on the device, in microseconds; recording again would take seconds, and is needed only when the spare room is used up.
 """
 
 from dataclasses import dataclass
@@ -21,17 +18,17 @@ _MIN_SPARE = 64
 
 @dataclass(frozen=True, slots=True)
 class TrieShape:
-    """Sizes that hold a trie, and how many children the beams of one view may have at each step."""
+    """Sizes that hold a trie, and the most children that the beams of one view can have at each step."""
 
     num_nodes: int
     num_items: int
     num_at_root: int
     """Children of the root."""
     child_widths: tuple[int, ...]
-    """Of the beams at each level below the root, as far as beams go on there."""
+    """For the beams at each level below the root, as far as beams continue."""
 
     def holds(self, other: "TrieShape") -> bool:
-        """Whether a trie that needs `other` has room."""
+        """Whether a trie that needs `other` fits."""
         return (
             self.num_nodes >= other.num_nodes
             and self.num_items >= other.num_items
@@ -41,7 +38,7 @@ class TrieShape:
         )
 
     def with_spare_room(self) -> "TrieShape":
-        """An eighth more of everything; a level without children stays the last one, since a step more costs time."""
+        """An eighth more of everything; a level without children stays the last: another step costs time."""
         return TrieShape(
             roomier(self.num_nodes),
             roomier(self.num_items),
@@ -51,7 +48,7 @@ class TrieShape:
 
 
 def roomier(size: int) -> int:
-    """An eighth more, and no less than 64.
+    """An eighth more, at least 64.
 
     >>> [roomier(size) for size in (0, 8, 8000)]
     [64, 72, 9000]
@@ -60,9 +57,9 @@ def roomier(size: int) -> int:
 
 
 def needed_shape(trie: Trie, num_beams: int, *, is_reachable_softmax: bool) -> TrieShape:
-    """What a trie needs: the beams of a view are different nodes, so those with the most children are the worst case.
+    """The shape that a trie needs: beams of a view are distinct nodes, so those with most children are the worst case.
 
-    With a softmax over what can be reached, a node that one item alone can follow is never a beam.
+    With a softmax over reachable tokens, a node with a single item below is never a beam.
     """
     num_children = np.diff(trie.first_child)
     goes_on = np.ones(trie.num_nodes, dtype=np.bool_)
@@ -81,7 +78,7 @@ def needed_shape(trie: Trie, num_beams: int, *, is_reachable_softmax: bool) -> T
 
 
 class PaddedTrie(TrieTensors):
-    """Tensors of one shape that hold one trie after another; `load` comes before the first search."""
+    """Tensors of one shape that hold one trie after another; call `load` before the first search."""
 
     def __init__(self, shape: TrieShape, generator: Generator, *, is_reachable_softmax: bool) -> None:
         def room(size: int) -> torch.Tensor:
@@ -98,7 +95,7 @@ class PaddedTrie(TrieTensors):
             item_order=room(shape.num_items),
             live_before=room(shape.num_items + 1)[None],
             live_items=room(shape.num_items + 1),
-            # Places past the root's children are other nodes, or none: whoever reads them looks at `first_child`.
+            # Places past the root's children are other nodes or none; `is_root_child` tells them apart.
             root_children=torch.arange(1, shape.num_at_root + 1, device=generator.device).clamp_(
                 max=shape.num_nodes - 1
             ),
@@ -106,9 +103,9 @@ class PaddedTrie(TrieTensors):
         )
 
     def load(self, trie: DeviceTrie) -> None:
-        """Copy a trie that the shape holds; nothing is waited for."""
+        """Copy a trie that fits the shape, asynchronously."""
         num_nodes, num_items = len(trie.tokens), len(trie.item_order)
-        # What lies behind, zeros or the rest of another version, is never reached from the root.
+        # Zeros or leftovers behind the copied part are never reached from the root.
         self.tokens[:num_nodes] = trie.tokens
         self.first_child[: num_nodes + 1] = trie.first_child
         self.item_of_node[:num_nodes] = trie.item_of_node
@@ -120,5 +117,5 @@ class PaddedTrie(TrieTensors):
         self.root_output[: len(trie.root_output)] = trie.root_output
 
     def is_root_child(self) -> torch.Tensor:
-        """Which of `root_children` are."""
+        """Which of `root_children` are children of the loaded trie's root."""
         return torch.arange(1, self.shape.num_at_root + 1, device=self.tokens.device) < self.first_child[ROOT + 1]

@@ -1,10 +1,8 @@
-"""Beam searches recorded once for a few sizes of batch, and repeated: one wait for the device a batch.
+"""Record the beam search for a few batch sizes, and replay it: one wait for the device per batch.
 
-Knows sizes, buffers and item rows; knows nothing of histories, item ids or how work is recorded. Start at
-`record_search`.
-
-Before a recorded search answers anybody, its answers are held against those of `beam_search.search`. If they differ,
-if recording fails, or for a batch that no recorded size fits, `run` gives None, and the caller searches plainly.
+Start at `record_search`. Before a recorded search serves, its answers are compared with those of `beam_search.search`.
+If they differ, if recording fails, or if a batch fits no recorded size, `run` returns None and the caller searches
+plainly.
 """
 
 import logging
@@ -33,42 +31,42 @@ logger = logging.getLogger(__name__)
 _BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
 _LENGTH_STEP = 8
 _MAX_BYTES = 4 << 30
-"""Of memory that one batch may take; larger ones are searched plainly."""
+"""Memory that one batch may take; larger batches are searched plainly."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchSizes:
-    """What is the same for all batches, and how large they get."""
+    """The search's fixed sizes, and the largest batch."""
 
     num_views: int
-    """Of each request."""
+    """Per request."""
     num_beams: int
     num_items: int
-    """Kept of each view."""
+    """Kept per view."""
     max_requests: int
     max_length: int
-    """Tokens of a view."""
+    """Tokens per view."""
 
     @property
     def batches(self) -> list[tuple[int, int]]:
-        """Sizes to record, each a number of requests and a length, the smallest first."""
+        """Sizes to record, each a number of requests and a length, smallest first."""
         requests = [size for size in _BATCH_SIZES if size < self.max_requests] + [self.max_requests]
         lengths = {-(-self.max_length // (part * _LENGTH_STEP)) * _LENGTH_STEP for part in (4, 2, 1)}
         return [(size, length) for size in requests for length in sorted(lengths)]
 
     def bytes_of_batch(self, num_requests: int, shape: TrieShape) -> int:
-        """About what lies between input and output at once."""
+        """Approximate memory of a batch's intermediate results."""
         num_views = num_requests * self.num_views
         num_places = num_views * (max(shape.num_at_root, *shape.child_widths, 1) + 2 * self.num_items)
-        # A place is a node, its parent, score and key, and what is computed on the way; an item a flag and a count.
+        # A place takes a node, its parent, score, key and temporaries; an item takes a flag and a count.
         return 96 * num_places + 24 * num_requests * shape.num_items
 
 
 class RecordedSearch:
-    """Recorded searches of one trie and its later versions; safe to use from several threads, one after another."""
+    """Recorded searches of one trie and its later versions. Thread-safe; threads take turns."""
 
     def __init__(self, generator: Generator, trie: DeviceTrie, sizes: SearchSizes, recorder: Recorder) -> None:
-        """Make room; `record` comes before the first `run`."""
+        """Allocate buffers; call `record` before the first `run`."""
         self.sizes = sizes
         is_reachable = trie.is_reachable_softmax
         self._shape = needed_shape(trie.trie, sizes.num_beams, is_reachable_softmax=is_reachable).with_spare_room()
@@ -95,11 +93,11 @@ class RecordedSearch:
 
     @property
     def recorded(self) -> list[tuple[int, int]]:
-        """The sizes that are searched as recorded."""
+        """The recorded sizes."""
         return list(self._replays)
 
     def record(self, trie: DeviceTrie) -> None:
-        """Record all sizes, and keep them if each then answers as a plain search does."""
+        """Record all sizes, and keep them if each agrees with a plain search."""
         replays = {}
         try:
             for size in self.sizes.batches:
@@ -118,7 +116,7 @@ class RecordedSearch:
         logger.info("the search is recorded for %d sizes of batches, %s", len(replays), self.sizes)
 
     def for_version(self, trie: DeviceTrie) -> "RecordedSearch":
-        """This one if the later version fits in its room, or nothing could be recorded; else one recorded anew."""
+        """This search if the later version fits its buffers, or nothing was recorded; else a new recording."""
         is_reachable = trie.is_reachable_softmax
         needed = needed_shape(trie.trie, self.sizes.num_beams, is_reachable_softmax=is_reachable)
         if not self._replays or self._shape.holds(needed):
@@ -132,12 +130,12 @@ class RecordedSearch:
         num_beams: int,
         is_allowed: Bool[np.ndarray, "request item"] | None = None,
     ) -> Fused | None:
-        """What `search` finds and `fuse_views` makes of it; None if no recorded size fits, or the device failed.
+        """Search and fuse; None if no recorded size fits, or the device failed.
 
         Args:
-            trie: one that `for_version` was given.
-            views: as many for each request, one after another.
-            num_beams: of each view.
+            trie: the recorded one, or one passed to `for_version`.
+            views: equally many per request, adjacent.
+            num_beams: per view.
             is_allowed: as `Trie.live_before` takes it; None allows everything.
         """
         num_requests, length, replays = len(views.ids) // self.sizes.num_views, views.ids.shape[1], self._replays
@@ -168,7 +166,7 @@ class RecordedSearch:
         ids = self._ids.host[: num_places * size[1]].view(num_places, size[1])
         ids.zero_()
         ids[: len(views.ids), : views.ids.shape[1]] = torch.from_numpy(views.ids)
-        # Places without a view hold one of a single token, which nobody reads.
+        # Unused places hold a view of one token; its result is never read.
         self._lengths.host.fill_(1)
         self._lengths.host[: len(views.lengths)] = torch.from_numpy(views.lengths)
         self._is_allowed.host[: size[0]] = True
@@ -181,7 +179,7 @@ class RecordedSearch:
         self._item_rows.fetch(num_requests)
         self._scores.fetch(num_requests)
         self._recorder.wait()
-        # Copied, since the next batch writes to the same place.
+        # Copied: the next batch writes to the same addresses.
         item_rows = self._item_rows.host[:num_requests].numpy().copy()
         scores = self._scores.host[:num_requests].numpy().copy()
         counts = (item_rows >= 0).sum(axis=1).tolist()
@@ -193,7 +191,7 @@ class RecordedSearch:
 
     @torch.inference_mode()
     def _compute(self, num_requests: int, length: int) -> None:
-        """What is recorded: from the buffers, to the buffers."""
+        """The recorded work, from buffers to buffers."""
         num_views = num_requests * self.sizes.num_views
         found = self._search.run(
             self._ids.device[: num_views * length].view(num_views, length),
@@ -205,7 +203,7 @@ class RecordedSearch:
         self._scores.device[:num_requests] = scores
 
     def _answers_as_a_plain_search(self, trie: DeviceTrie, size: tuple[int, int], replay: Callable[[], None]) -> bool:
-        """Tried with a full batch, then with a smaller one: what the first left behind must not show."""
+        """Compare a full batch, then a smaller one: leftovers of the first must not show."""
         for seed, num_requests, length in ((0, *size), (1, (size[0] + 1) // 2, size[1] // 2)):
             request_of_view = np.repeat(np.arange(num_requests), self.sizes.num_views)
             vocab_size, num_items = self._generator.config.vocab_size, trie.trie.num_items
@@ -228,7 +226,7 @@ class RecordedSearch:
 
 
 def record_search(generator: Generator, trie: DeviceTrie, sizes: SearchSizes, recorder: Recorder) -> RecordedSearch:
-    """A recorded search of a trie; where it cannot be recorded that is logged, and `run` always gives None."""
+    """Record the search of a trie. A failure is logged, and `run` then always returns None."""
     recorded = RecordedSearch(generator, trie, sizes, recorder)
     recorded.record(trie)
     return recorded

@@ -1,7 +1,4 @@
-"""Whether a faster search answers as the plain one does: batches to try both with, and what counts as the same.
-
-Knows token ids, item rows and scores; knows nothing of how either search works.
-"""
+"""Check that a faster search agrees with the plain one: test batches, and a tolerance for equal answers."""
 
 import numpy as np
 import torch
@@ -14,7 +11,7 @@ Fused = list[tuple[Int64[np.ndarray, "item"], Float64[np.ndarray, "item"]]]
 """Each request's items, best first, and their scores."""
 
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.25}
-"""Of a score, the logarithm of a probability: what another order of summing changes, and more."""
+"""Of a log-probability: more than another order of summation changes."""
 _NUM_COMPARED = 10
 _SHARE_TO_AGREE = 0.9
 _SHARE_ALLOWED = 0.9
@@ -23,7 +20,7 @@ _SHARE_ALLOWED = 0.9
 def made_batch(
     num_views: int, num_requests: int, max_length: int, vocab_size: int, num_items: int, seed: int
 ) -> tuple[TokenBatch, Bool[np.ndarray, "request item"]]:
-    """Views of random tokens, one of them of `max_length`, and which items each request allows, most of them."""
+    """Draw views of random tokens, the first of `max_length`, and the items that each request allows (most)."""
     random = np.random.default_rng(seed)
     lengths = random.integers(1, max_length + 1, size=num_views).astype(np.int32)
     lengths[0] = max_length
@@ -36,9 +33,9 @@ def made_batch(
 def agrees(expected: Fused, found: Fused, is_allowed: Bool[np.ndarray, "request item"], tolerance: float) -> bool:
     """Whether both searches give the same answers.
 
-    No item may be one that is not allowed, or come twice, and scores must fall. Of the first ten items at least nine
-    in ten must be found with the same score: where two beams are as good as each other to the last bits, rounding
-    decides which goes on, and neither answer is wrong. A search gone astray finds next to none.
+    Every item must be allowed and occur once, and scores must not rise. At least nine in ten of the first ten items
+    must be found with the same score: rounding decides between beams that are equal to the last bits, and neither
+    answer is wrong. A faulty search finds almost none.
     """
     if len(expected) != len(found):
         return False

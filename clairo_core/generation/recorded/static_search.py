@@ -1,11 +1,8 @@
-"""`beam_search.search` in steps of fixed number and fixed shapes: what a CUDA graph can record, and nothing waited for.
+"""`beam_search.search` in a fixed number of steps of fixed shapes, for CUDA graphs. Start at `StaticSearch.run`.
 
-Knows nodes, log-probabilities and item rows; knows nothing of graphs, histories or item ids. Start at
-`StaticSearch.run`.
-
-The search is the same, and so are the scores. We differ in what is computed: a step for every level of the trie,
-whether or not beams are left; as many places for children as the beams of any view could have, those that have none
-at minus infinity; and the best finished items in one table from step to step. Nothing here depends on the device.
+Items and scores are the same. We differ in the computation: one step per level of the trie, whether or not beams are
+left; places for as many children as the beams of any view could have, unused ones at minus infinity; the best finished
+items in one table. Nothing here depends on the device.
 """
 
 from dataclasses import dataclass
@@ -27,16 +24,16 @@ _LOW_BITS = 0xFFFFFFFF
 
 @dataclass(eq=False)
 class _Frontier:
-    """Beams that are not finished; places without one have a score of minus infinity."""
+    """Unfinished beams; unused places have a score of minus infinity."""
 
     nodes: Int[Tensor, "view beam"]
     scores: Float[Tensor, "view beam"]
     parents: Int[Tensor, "view*beam"]
-    """The beam that each went on from, in the order of the cache."""
+    """The beam that each extends, in the order of the cache."""
 
 
 class StaticSearch:
-    """A search of a trie that may be loaded anew between two runs."""
+    """A search of a trie that may be reloaded between two runs."""
 
     def __init__(self, generator: Generator, trie: PaddedTrie, num_beams: int, num_items: int) -> None:
         self.generator = generator
@@ -50,12 +47,12 @@ class StaticSearch:
         lengths: Int32[Tensor, "view"],
         is_allowed: Bool[Tensor, "request item"],
     ) -> tuple[Int64[Tensor, "view beam"], Float32[Tensor, "view beam"]]:
-        """The `num_items` most probable items of each view, as `Beams` has them.
+        """Find the `num_items` most probable items of each view, as in `Beams`.
 
         Args:
-            ids: tokens, PAD-filled; every request has as many views, one after the other.
+            ids: tokens, filled with PAD; every request has equally many views, adjacent.
             lengths: of each view, at least 1.
-            is_allowed: by item row, as many as the trie has room for; retired items are left out whatever it says.
+            is_allowed: by item row, as many as the trie holds; retired items are always left out.
         """
         return _Run(self, ids, lengths, is_allowed).best()
 
@@ -84,7 +81,7 @@ class _Run:
         self.finished = ranking_keys(nothing, torch.full_like(nothing, -1, dtype=torch.long))
 
     def best(self) -> tuple[Int64[Tensor, "view beam"], Float32[Tensor, "view beam"]]:
-        """Step through all levels; then the finished items, best first."""
+        """Step through all levels, and return the finished items, best first."""
         widths = self.trie.shape.child_widths
         tokens = torch.full((self.num_views, 1), PAD, device=self.device)
         hidden, cache = self.generator.step(tokens, self.encoded, self.generator.start())
@@ -96,7 +93,7 @@ class _Run:
         return tie_breakers_of(self.finished), scores_of(self.finished)
 
     def from_root(self, hidden: Float[Tensor, "view d_model"], *, is_last: bool) -> _Frontier:
-        """The first tokens: the root has many children, the same for every view."""
+        """Choose the first tokens: the root has many children, the same for every view."""
         nodes, is_child = self.trie.root_children, self.trie.is_root_child()
         logits = functional.linear(hidden.float(), self.trie.root_output)
         if self.trie.is_reachable_softmax:
@@ -112,12 +109,12 @@ class _Run:
     def continued(
         self, frontier: _Frontier, hidden: Float[Tensor, "view beam d_model"], width: int, *, is_last: bool
     ) -> _Frontier:
-        """End the beams that spell an item, and go on from all to the best of their children."""
+        """Finish the beams that spell an item, and extend all to their best children."""
         nodes, scores = frontier.nodes, frontier.scores
         is_beam = scores > MINUS_INFINITY
         begins = self.trie.first_child[nodes].long()
         counts = torch.where(is_beam, self.trie.first_child[nodes + 1] - begins, 0)
-        # All children of a view's beams side by side, then places that none is left for.
+        # All children of a view's beams side by side, then unused places.
         upto = counts.cumsum(1)
         places = torch.arange(width, device=self.device).repeat(self.num_views, 1)
         is_child = places < upto[:, -1:]
@@ -146,7 +143,7 @@ class _Run:
         is_child: Bool[Tensor, "view child"],
         logits: Float[Tensor, "view child"],
     ) -> Float[Tensor, "view beam"]:
-        """The softmax's denominators; the places without a child are, in each view, those of a beam more."""
+        """The softmax's log-denominators; unused places count as one more beam per view."""
         num_places = counts.new_full((self.num_views, 1), children.shape[1])
         all_counts = torch.cat([counts, num_places - counts.sum(1, keepdim=True)], dim=1)
         ends = torch.where(self.trie.is_end_option(nodes) & is_beam, end_logits, MINUS_INFINITY)
@@ -158,9 +155,9 @@ class _Run:
         return sums.view(all_counts.shape)[:, :-1]
 
     def end(self, nodes: Int[Tensor, "view beam"], scores: Float[Tensor, "view beam"]) -> None:
-        """Let beams that spell an item take the end token."""
+        """Finish beams that spell an item with the end token."""
         position, items = self.trie.items_begin[nodes], self.trie.item_of_node[nodes]
-        # The item that ends at a node is the first of those below it.
+        # The item that ends at a node is the first item at or below it.
         is_live = self.live_at(position + 1) > self.live_at(position)
         self.finish(items, scores, (items >= 0) & is_live & (scores > MINUS_INFINITY))
 
@@ -173,11 +170,11 @@ class _Run:
         *,
         is_last: bool,
     ) -> _Frontier:
-        """The best candidates of each view, in their order; none where no step follows."""
+        """Choose the best candidates of each view, in their order; none after the last step."""
         is_live = self.live_at(self.trie.items_end[nodes]) > self.live_at(self.trie.items_begin[nodes])
         is_live &= is_candidate & (scores > MINUS_INFINITY)
         if self.trie.is_reachable_softmax:
-            # Candidates that one item alone can follow are finished: its remaining tokens have probability 1.
+            # A candidate with a single item below is finished: the remaining tokens have probability 1.
             only_items = self.trie.only_items(nodes)
             self.finish(only_items, scores, is_live & (only_items >= 0))
             is_live &= only_items < 0
@@ -194,41 +191,40 @@ class _Run:
         scores: Float[Tensor, "view candidate"],
         is_finished: Bool[Tensor, "view candidate"],
     ) -> None:
-        """Take candidates among the finished ones, of which the best stay."""
+        """Add candidates to the finished items, and keep the best."""
         keys = ranking_keys(torch.where(is_finished, scores, MINUS_INFINITY), torch.where(is_finished, items, -1))
         num_kept = self.finished.shape[1]
         self.finished = torch.cat([self.finished, keys], dim=1).topk(num_kept, dim=1).values
 
     def live_at(self, positions: Int[Tensor, "view node"]) -> Int[Tensor, "view node"]:
-        """How many of the first items of the trie's order may be generated for each view."""
+        """Number of items before each position of the trie's order that may be generated for the view."""
         return self.live_before[self.request_of_view, positions]
 
 
 def best_places_of_all(scores: Float[Tensor, "row place"], count: int) -> Int64[Tensor, "row chosen"]:
-    """The places of each row's `count` highest scores, in rising order of place; ties take the lower place."""
+    """Places of each row's `count` highest scores, ascending; ties take the lower place."""
     places = torch.arange(scores.shape[1], device=scores.device).expand(scores.shape)
     best = ranking_keys(scores, places).topk(count, dim=1).values
     return tie_breakers_of(best).sort(dim=1).values
 
 
 def ranking_keys(scores: Float32[Tensor, "*row"], tie_breakers: Int[Tensor, "*row"]) -> Int64[Tensor, "*row"]:
-    """One whole number for each score and tie breaker, higher for a higher score, then for a lower tie breaker.
+    """One integer per score and tie breaker, ordered by score, then by lower tie breaker.
 
-    torch.topk leaves open which of equal scores it takes; no two of these numbers are equal. Tie breakers are -1 to
-    2^31 - 1.
+    torch.topk leaves ties undefined; these integers are distinct. Tie breakers are -1 to 2^31 - 1.
     """
-    # The bits of a float32 are in its order, but for those below 0, which are in reverse; and there is one 0.
+    # A float32's bits sort as its value, negative ones in reverse; adding 0.0 turns -0.0 into 0.0.
     bits = (scores + 0.0).view(torch.int32)
     in_order = torch.where(bits < 0, bits ^ _ALL_BUT_SIGN, bits)
     return (in_order.long() << 32) + (_ALL_BUT_SIGN - tie_breakers)
 
 
 def scores_of(keys: Int64[Tensor, "*row"]) -> Float32[Tensor, "*row"]:
-    """The scores that `ranking_keys` was given."""
+    """The scores in ranking keys."""
     in_order = (keys >> 32).to(torch.int32)
     return torch.where(in_order < 0, in_order ^ _ALL_BUT_SIGN, in_order).view(torch.float32)
 
 
 def tie_breakers_of(keys: Int64[Tensor, "*row"]) -> Int64[Tensor, "*row"]:
-    """The tie breakers that `ranking_keys` was given."""
+    """The tie breakers in ranking keys."""
     return _ALL_BUT_SIGN - (keys & _LOW_BITS)

@@ -1,7 +1,4 @@
-"""`view_fusion.fuse_views` by probability, in fixed shapes: the last part of a recorded search.
-
-Knows item rows and log-probabilities; knows nothing of how they came about.
-"""
+"""`view_fusion.fuse_views` in fixed shapes: the last part of a recorded search."""
 
 import math
 
@@ -15,18 +12,18 @@ from clairo_core.generation.search.beam_candidates import MINUS_INFINITY
 def fuse_views_of_all(
     item_rows: Int64[Tensor, "view beam"], scores: Float32[Tensor, "view beam"], views_per_request: int
 ) -> tuple[Int64[Tensor, "request place"], Float64[Tensor, "request place"]]:
-    """Each request's items, best first, ties in the order of item rows; -1 and minus infinity behind them.
+    """Fuse each request's items, best first, ties in the order of item rows; filled with -1 and minus infinity.
 
     Args:
-        item_rows: -1 where there is none; no view has an item twice. A request's views follow one another.
+        item_rows: -1 where a view has fewer items; distinct within a view. A request's views are adjacent.
         scores: log-probabilities.
-        views_per_request: over which an item's probability is averaged.
+        views_per_request: number of views over which an item's probability is averaged.
     """
     by_request = (len(item_rows) // views_per_request, -1)
     rows, order = item_rows.reshape(by_request).sort(dim=1, stable=True)
     fused = scores.reshape(by_request).gather(1, order).double()
     alone = fused
-    # An item's places follow one another, one for each view that found it; the first gathers all.
+    # An item's places are adjacent, one per view that found it; the first collects their sum.
     for ahead in range(1, min(views_per_request, rows.shape[1])):
         is_same = rows[:, ahead:] == rows[:, :-ahead]
         sums = torch.where(is_same, torch.logaddexp(fused[:, :-ahead], alone[:, ahead:]), fused[:, :-ahead])

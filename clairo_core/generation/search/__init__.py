@@ -1,1 +1,1 @@
-"""Beam search over the trie, and the fusion of the beams of several views. Start at `beam_search.search`."""
+"""Beam search over the trie, and fusion of several views' beams. Start at `beam_search.search`."""

@@ -1,7 +1,4 @@
-"""What the beams of many views may go on to, ranked and summed up for all of them at once.
-
-Knows scores, views and places; knows nothing of tries, tokens or items.
-"""
+"""Rank and normalize the candidates of many views' beams at once."""
 
 import torch
 from jaxtyping import Float, Int
@@ -13,9 +10,9 @@ MINUS_INFINITY = float("-inf")
 def best_places(
     scores: Float[Tensor, "row place"], count: int
 ) -> tuple[Int[Tensor, "row chosen"], Float[Tensor, "row chosen"]]:
-    """The places of each row's `count` highest scores, in rising order of place; ties take the lower place.
+    """Places of each row's `count` highest scores, ascending, and those scores; ties take the lower place.
 
-    torch.topk leaves open which of equal scores it takes, and may take others on another device.
+    torch.topk leaves ties undefined, and may resolve them differently on another device.
     """
     if scores.shape[1] <= count:
         places = torch.arange(scores.shape[1], device=scores.device).expand(scores.shape)
@@ -32,10 +29,10 @@ def best_places(
 def side_by_side(
     scores: Float[Tensor, "candidate"], views: Int[Tensor, "candidate"], num_views: int
 ) -> tuple[Float[Tensor, "view column"], Int[Tensor, "view column"]]:
-    """Candidates, in the order of views, in a table with a row a view, so that one call ranks them all.
+    """Lay candidates, in the order of views, out in a table with one row per view, to rank them in one call.
 
     Returns:
-        Scores, minus infinity where a view has fewer candidates than others, and the candidate at each place.
+        Scores, minus infinity at unused places, and the candidate at each place.
     """
     counts = torch.bincount(views, minlength=num_views)
     columns = torch.arange(len(views), device=views.device) - (counts.cumsum(0) - counts)[views]
@@ -49,21 +46,21 @@ def side_by_side(
 def log_sum_over_options(
     child_logits: Float[Tensor, "child"], counts: Int[Tensor, "beam"], end_logits: Float[Tensor, "beam"]
 ) -> Float[Tensor, "beam"]:
-    """Log of the sum of e to the logits of each beam's options; 0 for a beam without one.
+    """Log-sum-exp of the logits of each beam's options; 0 for a beam without options.
 
     Args:
-        child_logits: of the children of all beams, one beam's after another's; minus infinity where it is no option.
-        counts: how many children each beam has.
-        end_logits: minus infinity where the end is no option.
+        child_logits: of the children of all beams, beam by beam; minus infinity if not an option.
+        counts: number of children per beam.
+        end_logits: minus infinity if the end is not an option.
     """
     counts = counts.long()
     highest = torch.segment_reduce(child_logits, "max", lengths=counts, initial=MINUS_INFINITY, unsafe=True)
     highest = torch.maximum(highest, end_logits)
     highest = torch.where(highest > MINUS_INFINITY, highest, 0.0)
-    # The number of children is said, since a GPU would have to be waited for to find it.
+    # Passing the number of children saves waiting for a GPU to count them.
     highest_of_child = torch.repeat_interleave(highest, counts, output_size=len(child_logits))
     exponentials = (child_logits - highest_of_child).exp_()
     sums = torch.segment_reduce(exponentials, "sum", lengths=counts, initial=0.0, unsafe=True)
     sums += (end_logits - highest).exp_()
-    # One option: its logit is the sum's logarithm to the last bit, and its probability exactly 1.
+    # A single option: its logit equals the log-sum to the last bit, and its probability is exactly 1.
     return torch.where(sums > 0, highest + sums.log(), 0.0)

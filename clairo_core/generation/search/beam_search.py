@@ -1,12 +1,10 @@
-"""Generate the most probable items of a trie for a batch of encoded views; every beam is an item.
+"""Generate the most probable items of a trie for a batch of encoded views. Start at `search`.
 
-Knows nodes, log-probabilities and item rows; knows nothing of histories, item ids or files. Start at `search`.
-
-Plain beam search (as in Hou et al. 2025, "ActionPiece", section 3.4). We differ: a beam only ever takes a token that
-leads to an item which may be generated, so none is spent on what is no item; the end token is scored, and a beam that
-took it leaves the batch; and a beam that cannot overtake the finished ones any more is dropped. Scores are those of
-the softmax that the generator was trained with. If that is over the tokens which can be reached, a beam that one item
-alone can follow is finished at once, and does not take the place of one that goes on.
+Plain beam search (as in Hou et al. 2025, "ActionPiece", section 3.4). We differ: a beam takes only tokens that lead to
+an allowed item, so every finished beam is a catalogue item; the end token is scored, and a beam that took it leaves the
+batch; a beam that can no longer overtake the finished ones is dropped. Scores are those of the softmax that the
+generator was trained with. If that is over reachable tokens, a beam with a single item below is finished at once, and
+frees its place.
 """
 
 from dataclasses import dataclass
@@ -32,22 +30,22 @@ from clairo_core.tokens.vocabulary import EOS, PAD
 
 @dataclass(frozen=True, eq=False)
 class Beams:
-    """For each view its most probable items, best first; ties are in the order of item rows."""
+    """The most probable items of each view, best first; ties are in the order of item rows."""
 
     item_rows: Int64[np.ndarray, "view beam"]
-    """-1 where there are fewer items than beams."""
+    """-1 where a view has fewer items."""
     scores: Float32[np.ndarray, "view beam"]
-    """Log-probability of all the item's tokens and the end token; minus infinity where there is no item."""
+    """Log-probability of all tokens of the item and the end token; minus infinity without an item."""
 
 
 @dataclass(eq=False)
 class _Frontier:
-    """Beams that are not finished: as many places for every view, those without a beam at minus infinity."""
+    """Unfinished beams: equally many places per view, unused ones at minus infinity."""
 
     nodes: Int[Tensor, "view beam"]
     scores: Float[Tensor, "view beam"]
     parents: Int[Tensor, "view*beam"]
-    """The beam that each went on from, in the order of the cache."""
+    """The beam that each extends, in the order of the cache."""
 
 
 def search(
@@ -60,28 +58,28 @@ def search(
     live_before: Int32[np.ndarray, "request item+1"] | None = None,
     request_of_view: Int[np.ndarray, "view"] | None = None,
 ) -> Beams:
-    """The most probable items of each view, as many as there are beams, or all there are.
+    """Find the `num_beams` most probable items of each view, or all that may be generated if fewer.
 
-    As wide as the catalogue, it is exact. As many items come back as may be generated, up to `num_beams`.
+    With as many beams as the catalogue has items, the search is exact.
 
     Args:
         generator: scores tokens.
-        trie: all items' tokens, on the generator's device.
-        views: tokens of the histories, EOS included; at least one each.
-        num_beams: kept for each view at each step.
-        num_items: how many items come back, at least `num_beams`. More cost little where the softmax is over what can
-            be reached, since most come without a step of their own; else there may be fewer.
-        live_before: which items may be generated, as `Trie.live_before` counts them; without it, all that live.
-        request_of_view: the row of `live_before` for each view; without it, view v has row v.
+        trie: tokens of all items, on the generator's device.
+        views: tokens of the histories, EOS included; none empty.
+        num_beams: kept per view at each step.
+        num_items: items to return per view, at least `num_beams`, which is the default. With a softmax over reachable
+            tokens more cost little, since most need no step of their own; otherwise fewer may come back.
+        live_before: items that may be generated, as counted by `Trie.live_before`; None allows all but retired ones.
+        request_of_view: the row of `live_before` for each view; None pairs view v with row v.
 
     Raises:
-        GeneratorError: a view is empty, `num_beams` is not positive, or `num_items` is less.
+        GeneratorError: a view is empty, `num_beams` is below 1, or `num_items` is below `num_beams`.
     """
     num_items = num_beams if num_items is None else num_items
     if not 1 <= num_beams <= num_items or (len(views.lengths) and views.lengths.min() < 1):
         raise GeneratorError(
-            f"{num_beams} beams for {num_items} items of views of {views.lengths} tokens; each must be at least 1, "
-            "and as many items as beams"
+            f"got {num_beams} beams and {num_items} items for views of {views.lengths} tokens, expected at least 1 of "
+            "each, and no fewer items than beams; widen num_items, or leave empty views out"
         )
     with torch.inference_mode():
         live = trie.live_before
@@ -100,7 +98,7 @@ def search(
 
 
 class _Search:
-    """One batch's search: what stays the same from step to step."""
+    """One batch's search: its state across steps."""
 
     def __init__(
         self,
@@ -125,7 +123,7 @@ class _Search:
         self.finished_scores: list[Float[Tensor, "view beam"]] = []
 
     def run(self) -> Beams:
-        """Step until no beam is left that could still enter the best."""
+        """Step until no beam can enter the best items."""
         tokens = torch.full((self.num_views, 1), PAD, device=self.generator.device)
         hidden, cache = self.generator.step(tokens, self.views, self.generator.start())
         frontier = self.from_root(hidden[:, 0])
@@ -135,7 +133,7 @@ class _Search:
         return self.best()
 
     def from_root(self, hidden: Float[Tensor, "view d_model"]) -> _Frontier | None:
-        """The first tokens: the root has many children, the same for every view."""
+        """Choose the first tokens: the root has many children, the same for every view."""
         nodes = self.trie.root_children
         logits = torch.nn.functional.linear(hidden.float(), self.trie.root_output)
         if self.trie.is_reachable_softmax:
@@ -147,7 +145,7 @@ class _Search:
         return self.chosen(nodes.repeat(self.num_views), views, views, (logits - normalizer[:, None]).view(-1))
 
     def continued(self, frontier: _Frontier, hidden: Float[Tensor, "view beam d_model"]) -> _Frontier | None:
-        """End the beams that spell an item, and go on from all to the best of their children."""
+        """Finish the beams that spell an item, and extend all to their best children."""
         nodes, scores = frontier.nodes.reshape(-1), frontier.scores.reshape(-1)
         is_beam = scores > MINUS_INFINITY
         begins = self.trie.first_child[nodes]
@@ -172,8 +170,8 @@ class _Search:
         return self.chosen(children, views[parents], parents, scores[parents] + (logits - normalizer[parents]))
 
     def end(self, nodes: Int[Tensor, "beam"], views: Int[Tensor, "beam"], scores: Float[Tensor, "beam"]) -> None:
-        """Let beams that spell an item take the end token; as many beams for every view."""
-        # The item that ends at a node is the first of those below it.
+        """Finish beams that spell an item with the end token; equally many beams per view."""
+        # The item that ends at a node is the first item at or below it.
         position, requests = self.trie.items_begin[nodes], self.request_of_view[views]
         is_live = self.live_before[requests, position + 1] > self.live_before[requests, position]
         ends = (self.trie.item_of_node[nodes] >= 0) & is_live & (scores > MINUS_INFINITY)
@@ -188,7 +186,7 @@ class _Search:
         parents: Int[Tensor, "candidate"],
         scores: Float[Tensor, "candidate"],
     ) -> _Frontier | None:
-        """The best candidates of each view, in the order of views; None if there is none that could matter."""
+        """Choose the best candidates of each view, in the order of views; None if none can enter the best."""
         is_live = self.is_live(nodes, views) & (scores > MINUS_INFINITY)
         if self.trie.is_reachable_softmax:
             only_items = self.trie.only_items(nodes)
@@ -206,7 +204,7 @@ class _Search:
     def finish_certain(
         self, items: Int[Tensor, "candidate"], views: Int[Tensor, "candidate"], scores: Float[Tensor, "candidate"]
     ) -> None:
-        """Finish candidates that one item alone can follow: its remaining tokens have probability 1."""
+        """Finish candidates with a single item below: the remaining tokens have probability 1."""
         if not len(items):
             return
         table, column_of = side_by_side(scores, views, self.num_views)
@@ -215,20 +213,20 @@ class _Search:
         self.finished_scores.append(kept)
 
     def is_live(self, nodes: Int[Tensor, "*pair"], views: Int[Tensor, "*pair"]) -> Bool[Tensor, "*pair"]:
-        """Whether some item at or below the node may be generated for the view."""
+        """Whether an item at or below the node may be generated for the view."""
         requests = self.request_of_view[views]
         ends, begins = self.trie.items_end[nodes], self.trie.items_begin[nodes]
         return self.live_before[requests, ends] > self.live_before[requests, begins]
 
     def to_beat(self) -> Float[Tensor, "view"]:
-        """The score of each view's last finished beam, once there are enough: probabilities only fall on the way."""
+        """The score of each view's last kept item, once enough are finished: log-probabilities only fall."""
         if sum(scores.shape[1] for scores in self.finished_scores) < self.num_items:
             return torch.full((self.num_views,), MINUS_INFINITY, device=self.generator.device)
         scores = torch.cat(self.finished_scores, dim=1)
         return scores.topk(self.num_items, dim=1).values[:, -1]
 
     def best(self) -> Beams:
-        """The best finished beams of each view."""
+        """Sort the finished beams of each view, and keep the best."""
         if not self.finished_items:
             shape = (self.num_views, self.num_items)
             return Beams(np.full(shape, -1), np.full(shape, MINUS_INFINITY, dtype=np.float32))

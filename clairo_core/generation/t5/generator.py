@@ -1,11 +1,9 @@
-"""Run a T5 checkpoint for decoding: encode views once, then score tokens step by step for many beams of each.
+"""Run a T5 checkpoint for decoding: encode views once, then score tokens step by step for many beams per view.
 
-Knows weights, attention and caches; knows nothing of items, the trie or training. Start at `load_generator`.
-
-The model is transformers' T5 (Raffel et al. 2020), read from its own files, and gives its logits. We differ in what is
-computed how often: keys and values of the encoded views are computed once for all layers and are never copied for the
-beams, which are further query rows over them; the beams' own keys and values are kept from step to step; and where
-logits are needed of a few tokens only, no others are computed.
+Start at `load_generator`. The model is transformers' T5 (Raffel et al. 2020), read from its own files, with the same
+logits. We differ in the computation: keys and values of the encoded views are computed once for all layers and never
+copied per beam, as beams are further query rows over them; the beams' own keys and values are cached from step to step;
+logits are computed only for the tokens that need them.
 """
 
 import logging
@@ -33,14 +31,14 @@ logger = logging.getLogger(__name__)
 
 
 class Generator:
-    """A T5 that writes tokens; immutable, and safe to use from several threads."""
+    """A T5 that scores tokens. Immutable and thread-safe."""
 
     def __init__(self, config: GeneratorConfig, weights: GeneratorWeights) -> None:
         self.config = config
         self.weights = weights
         self._encoder_bias_by_distance = bias_by_distance(config, weights.encoder_position_bias, True)
         self._decoder_bias_by_distance = bias_by_distance(config, weights.decoder_position_bias, False)
-        # A normed hidden state is no longer than the root of d_model, so no logit is larger than this.
+        # A normed hidden state is at most sqrt(d_model) long, which bounds every logit.
         longest_row = torch.linalg.vector_norm(weights.output_embeddings.float(), dim=1).max()
         self._max_logit = float(longest_row) * config.d_model**0.5
 
@@ -51,11 +49,11 @@ class Generator:
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the weights are; log-probabilities are float32 whatever it is."""
+        """Type of the weights; log-probabilities are always float32."""
         return self.weights.token_embeddings.dtype
 
     def encode(self, ids: Int[Tensor, "view length"], lengths: Int[Tensor, "view"]) -> EncodedViews:
-        """Encode views of PAD-filled tokens, each with `lengths` tokens and at least one."""
+        """Encode views of `lengths` tokens each, at least one, filled with PAD."""
         num_views, length = ids.shape
         num_heads, d_kv = self.config.num_heads, self.config.d_kv
         positions = torch.arange(length, device=self.device)
@@ -81,7 +79,7 @@ class Generator:
         )
 
     def start(self) -> BeamCache:
-        """The cache before the first step, without beams."""
+        """The empty cache before the first step."""
         shape = (0, 2 * self.config.num_decoder_layers, 0, self.config.num_heads, self.config.d_kv)
         return BeamCache(torch.empty(shape, dtype=self.dtype, device=self.device))
 
@@ -92,17 +90,17 @@ class Generator:
         cache: BeamCache,
         parents: Int[Tensor, "view*beam"] | None = None,
     ) -> tuple[Float[Tensor, "view beam d_model"], BeamCache]:
-        """Take one token more for each beam; every view has the same number of beams.
+        """Append one token to each beam; every view has the same number of beams.
 
         Args:
-            tokens: what each beam takes.
-            views: what `encode` gave.
-            cache: of the step before; it is left as it is.
-            parents: the beam of `cache` that each beam goes on from; without it, each from its own.
+            tokens: one per beam.
+            views: from `encode`.
+            cache: of the previous step; it is not changed.
+            parents: the beam of `cache` that each beam extends; by default its own.
 
         Returns:
-            Hidden states, for `log_normalizer` and the logits, and the cache to go on with. Its beams are those of
-            the first view, then those of the second, and so on.
+            Hidden states, for `log_normalizer` and the logits, and the next cache. Its beams are those of the first
+            view, then those of the second, and so on.
         """
         num_views, num_beams = tokens.shape
         num_heads, d_kv = self.config.num_heads, self.config.d_kv
@@ -127,7 +125,7 @@ class Generator:
         return self._normed(hidden, torch.float32).view(num_views, num_beams, -1), longer
 
     def log_normalizer(self, hidden: Float[Tensor, "*beam d_model"]) -> Float[Tensor, "*beam"]:
-        """The logarithm of the softmax's denominator over the whole vocabulary, float32."""
+        """The softmax's log-denominator over the whole vocabulary, float32."""
         flat = hidden.reshape(-1, hidden.shape[-1]).to(self.dtype)
         return log_normalizer(flat, self.weights.output_embeddings, self._max_logit).view(hidden.shape[:-1])
 
@@ -138,7 +136,7 @@ class Generator:
     def logits_of_pairs(
         self, hidden: Float[Tensor, "beam d_model"], beams: Int[Tensor, "pair"], tokens: Int[Tensor, "pair"]
     ) -> Float[Tensor, "pair"]:
-        """The logit of one token after one beam, for each pair of them; float32 whatever the weights are."""
+        """The logit of one token after one beam, for each pair; always float32."""
         at_once = at_once_on(hidden.device).pairs
         logits = [
             torch.linalg.vecdot(hidden[some_beams].float(), self.output_rows(some_tokens))
@@ -149,7 +147,7 @@ class Generator:
     def _normed(
         self, hidden: Float[Tensor, "row d_model"], dtype: torch.dtype | None = None
     ) -> Float[Tensor, "row d_model"]:
-        """Divided by its root mean square; the norm's weights are in the matrix that follows."""
+        """Divide by the root mean square; the norm's weights are folded into the next matrix."""
         length = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True)
         mean_square = length.square_().mul_(1.0 / hidden.shape[-1])
         factor: Float[Tensor, "row 1"] = mean_square.add_(self.config.layer_norm_epsilon).rsqrt_()
@@ -166,7 +164,7 @@ class Generator:
         keys, values = views.keys_and_values[layer].unbind(0)
         by_head = (num_views, -1, self.config.num_heads, self.config.d_kv)
         query = functional.linear(self._normed(hidden), block.cross_query).view(by_head).transpose(1, 2)
-        # One matrix a view and head: all beams of the view are rows of its query.
+        # One matrix per view and head: all beams of the view are rows of its query.
         query = query.reshape(len(keys), -1, self.config.d_kv)
         scores = torch.baddbmm(views.attention_bias, query, keys.transpose(1, 2))
         attended = torch.bmm(torch.softmax(scores.float(), dim=-1).to(self.dtype), values)
@@ -186,7 +184,7 @@ class Generator:
 def add_product(
     hidden: Float[Tensor, "row d_model"], inner: Float[Tensor, "row inner"], matrix: Float[Tensor, "d_model inner"]
 ) -> None:
-    """Add to the hidden states, which stay float32 from layer to layer: there bfloat16 would lose the most."""
+    """Add to the hidden states, which stay float32 across layers: bfloat16 would lose most there."""
     if inner.dtype == hidden.dtype:
         hidden.addmm_(inner, matrix.T)
     else:
@@ -197,27 +195,25 @@ def load_generator(folder: Path, device: str | torch.device = "auto", *, dtype: 
     """Read a T5 checkpoint in transformers' format: config.json and model.safetensors.
 
     Args:
-        folder: what `T5ForConditionalGeneration.save_pretrained` wrote; only this folder is read.
-        device: `auto` takes a CUDA GPU if there is one; or a device's name in torch.
-        dtype: `float32`, or `bfloat16` for half the memory and, on hardware that has it, less time.
+        folder: written by `T5ForConditionalGeneration.save_pretrained`; nothing else is read.
+        device: `auto` for a CUDA GPU if available, or a device's name in torch.
+        dtype: `float32`, or `bfloat16` for half the memory and, where hardware supports it, less time.
 
     Raises:
-        GeneratorError: the folder holds no T5 that this class runs, or there is no such device or dtype.
+        GeneratorError: the folder does not hold a supported T5, or the device or dtype is unavailable.
     """
     dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
     if dtype not in dtypes:
-        raise GeneratorError(f"dtype is {dtype!r}; choose one of {', '.join(dtypes)}")
+        raise GeneratorError(f"dtype is {dtype!r}, expected one of {', '.join(dtypes)}; choose one of them")
     config = read_config(folder)
     return Generator(config, load_weights(folder, config, choose_device(device), dtypes[dtype]))
 
 
 def choose_device(name: str | torch.device) -> torch.device:
-    """`auto` as a device that is there, a CUDA GPU first; any other name as torch knows it.
-
-    That `auto` falls back to the CPU is logged, with the reason.
+    """Resolve `auto` to a CUDA GPU, else the CPU; any other name is torch's. A fallback is logged with its reason.
 
     Raises:
-        GeneratorError: torch knows no such device, or it is not there.
+        GeneratorError: the device is unknown to torch, or unavailable.
     """
     if name == "auto":
         if not torch.cuda.is_available():

@@ -1,7 +1,4 @@
-"""Read a T5 checkpoint in transformers' format into the few fused matrices that decoding uses.
-
-Knows config.json and model.safetensors; knows nothing of how the matrices are used. Nothing but the folder is read.
-"""
+"""Read a T5 checkpoint in transformers' format, config.json and model.safetensors, into fused matrices for decoding."""
 
 import json
 from collections.abc import Mapping
@@ -20,16 +17,16 @@ from clairo_core.errors import GeneratorError
 
 
 class Softmax(StrEnum):
-    """Which tokens share the probability of the next one; a checkpoint is served as it was trained."""
+    """The tokens that the next one's softmax is over; a checkpoint is served as it was trained."""
 
     VOCABULARY = "vocabulary"
     REACHABLE = "reachable"
-    """Those that go on towards an item of the catalogue, and the end token where an item may end."""
+    """Tokens that lead to a catalogue item, and the end token where an item ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratorConfig:
-    """A T5's shape, under transformers' names where there are any."""
+    """A T5's shape, with transformers' names where they exist."""
 
     vocab_size: int
     d_model: int
@@ -46,26 +43,26 @@ class GeneratorConfig:
     scales_output: bool
     """Hidden states are scaled by d_model^-0.5 before the output matrix."""
     softmax: Softmax = Softmax.VOCABULARY
-    """The one field that transformers' T5 does not have; `softmax` in config.json."""
+    """The one field that transformers' T5 lacks; `softmax` in config.json."""
 
 
 @dataclass(frozen=True, eq=False)
 class EncoderBlock:
     """One layer of the encoder.
 
-    A norm's weights are multiplied into the matrix that follows it, so that the norm itself has none.
+    A norm's weights are multiplied into the next matrix.
     """
 
     query_key_value: Float[Tensor, "3*head*d_kv d_model"]
     output: Float[Tensor, "d_model head*d_kv"]
     feed_forward_in: Float[Tensor, "inner d_model"]
-    """With gates, their rows come first: inner is twice d_ff."""
+    """If gated, the gates' rows come first and inner is twice d_ff."""
     feed_forward_out: Float[Tensor, "d_model d_ff"]
 
 
 @dataclass(frozen=True, eq=False)
 class DecoderBlock(EncoderBlock):
-    """One layer of the decoder; its cross-attention's keys and values are with those of all layers."""
+    """One layer of the decoder; cross-attention keys and values are in one matrix for all layers."""
 
     cross_query: Float[Tensor, "head*d_kv d_model"]
     cross_output: Float[Tensor, "d_model head*d_kv"]
@@ -73,11 +70,11 @@ class DecoderBlock(EncoderBlock):
 
 @dataclass(frozen=True, eq=False)
 class GeneratorWeights:
-    """All weights, on one device and of one type."""
+    """All weights, on one device, of one type."""
 
     token_embeddings: Float[Tensor, "token d_model"]
     output_embeddings: Float[Tensor, "token d_model"]
-    """Scaled already, if the config says so: logits are plain products with these."""
+    """Already scaled if configured: logits are plain products with these rows."""
     encoder_blocks: tuple[EncoderBlock, ...]
     encoder_position_bias: Float[Tensor, "bucket head"]
     decoder_blocks: tuple[DecoderBlock, ...]
@@ -86,16 +83,16 @@ class GeneratorWeights:
 
 
 def read_config(folder: Path) -> GeneratorConfig:
-    """The shape that config.json gives; what it leaves out is as in transformers.
+    """Read the shape from config.json; missing fields default as in transformers.
 
     Raises:
-        GeneratorError: there is no config.json, it is damaged, or the model is none that we run.
+        GeneratorError: config.json is missing or damaged, or the model is unsupported.
     """
     path = folder / "config.json"
     try:
         fields: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if fields["model_type"] != "t5":
-            raise GeneratorError(f"{path}: model_type is {fields['model_type']!r}, expected 't5'")
+            raise GeneratorError(f"{path}: model_type is {fields['model_type']!r}, expected 't5'; give a T5 checkpoint")
         feed_forward = fields.get("feed_forward_proj", "relu")
         if feed_forward not in ("relu", "gated-gelu"):
             raise GeneratorError(
@@ -129,7 +126,7 @@ def read_config(folder: Path) -> GeneratorConfig:
 
 
 def load_weights(folder: Path, config: GeneratorConfig, device: torch.device, dtype: torch.dtype) -> GeneratorWeights:
-    """The matrices of model.safetensors, fused.
+    """Read and fuse the matrices of model.safetensors.
 
     Raises:
         GeneratorError: the file is missing, damaged, or lacks a matrix, or one is not of the configured shape.
@@ -143,10 +140,10 @@ def load_weights(folder: Path, config: GeneratorConfig, device: torch.device, dt
 
     def take(name: str, *shape: int) -> Tensor:
         if name not in tensors:
-            raise GeneratorError(f"{path}: has no {name}; it is not the checkpoint that config.json describes")
+            raise GeneratorError(f"{path}: {name} is missing; copy it and config.json from the same checkpoint")
         if tensors[name].shape != shape:
             raise GeneratorError(
-                f"{path}: {name} is of shape {tuple(tensors[name].shape)}, config.json says {shape}; "
+                f"{path}: {name} has shape {tuple(tensors[name].shape)}, expected {shape} by config.json; "
                 "copy both files from the same checkpoint"
             )
         weight: Tensor = tensors[name].float()
@@ -170,7 +167,7 @@ def load_weights(folder: Path, config: GeneratorConfig, device: torch.device, dt
         }
 
     decoder_blocks = [f"decoder.block.{layer}" for layer in range(config.num_decoder_layers)]
-    # An output matrix of its own is stored as lm_head; as a rule it is the input's.
+    # A separate output matrix is stored as lm_head; usually it is the input's.
     output = "lm_head.weight" if "lm_head.weight" in tensors else "shared.weight"
     output_scale = take("decoder.final_layer_norm.weight", config.d_model) * (
         config.d_model**-0.5 if config.scales_output else 1.0

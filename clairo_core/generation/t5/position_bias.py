@@ -1,7 +1,7 @@
-"""T5's attention bias by the distance of two positions, spelt out once for all distances that it tells apart.
+"""T5's attention bias by the distance of two positions, tabulated for all distances that it distinguishes.
 
-Knows buckets and distances; knows nothing of layers or tokens. As in Raffel et al. 2020, "Exploring the Limits of
-Transfer Learning with a Unified Text-to-Text Transformer", section 2.1, and in transformers' T5.
+As in Raffel et al. 2020, "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer", section
+2.1, and in transformers' T5.
 """
 
 import torch
@@ -14,7 +14,7 @@ from clairo_core.generation.t5.generator_checkpoint import GeneratorConfig
 def bias_by_distance(
     config: GeneratorConfig, bias: Float[Tensor, "bucket head"], is_bidirectional: bool
 ) -> Float[Tensor, "head distance"]:
-    """T5's attention bias for every distance it tells apart.
+    """Tabulate T5's attention bias for every distance that it distinguishes.
 
     Bidirectional: key minus query position, from -max to max distance. Else: query minus key position, from 0 to max.
     """

@@ -1,8 +1,4 @@
-"""The logarithm of a softmax's denominator over a whole vocabulary, a part of the logits at a time.
-
-Knows hidden states and the output matrix's rows; knows nothing of layers, beams' tokens or tries. Start at
-`log_normalizer`.
-"""
+"""A softmax's log-denominator over a whole vocabulary, in chunks of logits. Start at `log_normalizer`."""
 
 from typing import NamedTuple
 
@@ -11,38 +7,38 @@ from jaxtyping import Float
 from torch import Tensor
 
 _MAX_EXPONENT = 70.0
-"""So many terms of e to this are still a float32."""
+"""Sums of e to this over a whole vocabulary still fit a float32."""
 
 
 class AtOnce(NamedTuple):
-    """How much is computed in one operation, so that what lies between two of them is small."""
+    """Chunk sizes of one operation; they bound intermediate results."""
 
     tokens: int
     beams: int
     pairs: int
-    """Of a beam and a token, whose rows are copied: of a large catalogue there are millions."""
+    """Of a beam and a token, whose rows are copied; a large catalogue has millions."""
 
 
 AT_ONCE_ON_CPU = AtOnce(tokens=2048, beams=1024, pairs=1 << 15)
-"""What stays near the processor."""
+"""Fits the cache."""
 AT_ONCE_ELSEWHERE = AtOnce(tokens=8192, beams=8192, pairs=1 << 18)
-"""What keeps a GPU busy, within some 400 MiB."""
+"""Keeps a GPU busy, within about 400 MiB."""
 
 
 def at_once_on(device: torch.device) -> AtOnce:
-    """For tensors on this device."""
+    """Chunk sizes for tensors on this device."""
     return AT_ONCE_ON_CPU if device.type == "cpu" else AT_ONCE_ELSEWHERE
 
 
 def log_normalizer(
     hidden: Float[Tensor, "beam d_model"], rows: Float[Tensor, "token d_model"], max_logit: float
 ) -> Float[Tensor, "beam"]:
-    """The logarithm of the sum over all tokens of e to the logit, float32.
+    """Log-sum-exp of the logits over all tokens, float32.
 
     Args:
-        hidden: of the rows' type.
+        hidden: of the same type as `rows`.
         rows: the output matrix.
-        max_logit: no logit is larger.
+        max_logit: an upper bound of all logits.
     """
     sum_up = sum_of_exponentials if max_logit < _MAX_EXPONENT else log_sum_of_exponentials
     at_once = at_once_on(hidden.device)
@@ -52,7 +48,7 @@ def log_normalizer(
 def sum_of_exponentials(
     hidden: Float[Tensor, "beam d_model"], rows: Float[Tensor, "token d_model"], num_at_once: int
 ) -> Float[Tensor, "beam"]:
-    """Log of the sum over tokens of e to the logit, for logits that are known to be small."""
+    """Log-sum-exp over tokens, for logits that are known to be small."""
     logits = hidden.new_empty(len(hidden) * num_at_once)
     total = torch.zeros(len(hidden), device=hidden.device)
     for chunk in torch.split(rows, num_at_once):
@@ -64,6 +60,6 @@ def sum_of_exponentials(
 def log_sum_of_exponentials(
     hidden: Float[Tensor, "beam d_model"], rows: Float[Tensor, "token d_model"], num_at_once: int
 ) -> Float[Tensor, "beam"]:
-    """The same for logits of any size, a sixth slower."""
+    """Log-sum-exp over tokens for logits of any size; a sixth slower."""
     parts = [torch.logsumexp((hidden @ chunk.T).float(), dim=-1) for chunk in torch.split(rows, num_at_once)]
     return torch.logsumexp(torch.stack(parts), dim=0)

@@ -1,7 +1,4 @@
-"""A trie's arrays where the generator is, with what its softmax needs to know of every node.
-
-Knows nodes and item rows; knows nothing of scores, views or beams.
-"""
+"""A trie's arrays on the generator's device, and the options of every node for its softmax."""
 
 from dataclasses import dataclass
 
@@ -19,8 +16,8 @@ from clairo_core.generation.trie.trie import Trie
 class TrieTensors:
     """`Trie`'s arrays as tensors, and the root's part of the output matrix.
 
-    A node's options are its children with an item below that is not retired, and its end if such an item ends there.
-    Where the generator's softmax is over what can be reached, it is over the options: no filter changes it.
+    A node's options are its children with an item at or below that is not retired, and its end if such an item ends
+    there. A softmax over reachable tokens is over the options, independent of any filter.
     """
 
     is_reachable_softmax: bool
@@ -32,23 +29,23 @@ class TrieTensors:
     item_order: Int32[Tensor, "item"]
     live_before: Int32[Tensor, "1 item+1"]
     live_items: Int32[Tensor, "live+1"]
-    """Items that are not retired, in the order of the trie, and a place more for a node without such an item."""
+    """Items that are not retired, in the trie's order, then -1 for nodes without such an item."""
     root_children: Int[Tensor, "child"]
     root_output: Float[Tensor, "child d_model"]
 
     def is_option(self, nodes: Int[Tensor, "*node"]) -> Bool[Tensor, "*node"]:
-        """Whether the node leads to an item that is not retired."""
+        """Whether an item at or below the node is not retired."""
         live = self.live_before[0]
         return live[self.items_end[nodes]] > live[self.items_begin[nodes]]
 
     def is_end_option(self, nodes: Int[Tensor, "*node"]) -> Bool[Tensor, "*node"]:
-        """Whether an item that is not retired ends at the node: it would be the first of those below."""
+        """Whether an item that is not retired ends at the node; it is the first at or below."""
         live, begins = self.live_before[0], self.items_begin[nodes]
         has_item = self.item_of_node[nodes] >= 0
         return has_item & (live[begins + has_item] > live[begins])
 
     def only_items(self, nodes: Int[Tensor, "*node"]) -> Int[Tensor, "*node"]:
-        """The one item at or below the node that is not retired, or -1: all tokens that follow are certain."""
+        """The only item at or below the node that is not retired, or -1; its remaining tokens are certain."""
         live = self.live_before[0]
         before = live[self.items_begin[nodes]]
         return torch.where(live[self.items_end[nodes]] - before == 1, self.live_items[before], -1)

@@ -1,10 +1,8 @@
-"""All items' canonical tokens as one flat trie, in which every node knows which items lie below it.
+"""The canonical tokens of all items as one flat trie. Start at `build_trie`.
 
-Knows tokens and item rows; knows nothing of ids, scores or torch. Start at `build_trie`.
-
-Nodes are numbered level by level, in lexicographic order within a level. So the children of a node are a run of
-nodes, and with the items themselves in lexicographic order, the items below a node are a run of items: how many of
-them a filter lets through is one subtraction of running counts.
+Nodes are numbered level by level, in lexicographic order within a level, so the children of a node are a range of
+nodes. Items are in lexicographic order too, so the items at or below a node are a range of items: one subtraction of
+running counts gives how many of them a filter passes.
 """
 
 import itertools
@@ -21,7 +19,7 @@ from clairo_core.tokens.vocabulary import PAD
 
 ROOT = 0
 _REBUILD_FROM = 64
-"""From so many new items on, sorting them all in at once is cheaper than inserting one by one."""
+"""From this many new items on, rebuilding is cheaper than inserting one by one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +33,11 @@ class Trie:
     """Row of the item whose tokens end here, or -1."""
     items_begin: Int32[np.ndarray, "node"]
     items_end: Int32[np.ndarray, "node"]
-    """The items at or below a node are `item_order[items_begin:items_end]`; one that ends at the node comes first."""
+    """The items at or below a node are `item_order[items_begin:items_end]`; an item that ends at the node is first."""
     item_order: Int32[np.ndarray, "item"]
     """Item rows in lexicographic order of their tokens."""
     is_retired: Bool[np.ndarray, "item"]
-    """By item row; nodes with retired items alone below them are never entered."""
+    """By item row; nodes with only retired items below are never entered."""
 
     @property
     def num_nodes(self) -> int:
@@ -53,7 +51,7 @@ class Trie:
 
     @property
     def level_starts(self) -> Int64[np.ndarray, "level+1"]:
-        """The first node of each level, and the number of nodes: the children of a level are the next one."""
+        """The first node of each level, then the number of nodes; the children of a level are the next level."""
         starts = [ROOT, 1]
         while starts[-1] < self.num_nodes:
             starts.append(int(self.first_child[starts[-1]]))
@@ -62,9 +60,9 @@ class Trie:
     def live_before(
         self, is_allowed: Bool[np.ndarray, "request item"] | None = None
     ) -> Int32[np.ndarray, "request item+1"]:
-        """How many of the first items of `item_order` may be generated; one row for all if there is no filter.
+        """Running counts of the items of `item_order` that may be generated; one row for all without a filter.
 
-        The count at or below a node is `live[items_end[node]] - live[items_begin[node]]`.
+        The number at or below a node is `live[items_end[node]] - live[items_begin[node]]`.
         """
         if is_allowed is None and not self.is_retired.any():
             return np.arange(self.num_items + 1, dtype=np.int32)[None]
@@ -76,7 +74,7 @@ class Trie:
         return counts
 
     def updated(self, catalogue: Catalogue) -> "Trie":
-        """The trie of a later version of the same catalogue: items were added at the end or retired."""
+        """The trie of a later version of the same catalogue, with items appended or retired."""
         num_added = len(catalogue) - self.num_items
         if num_added < 0 or num_added >= _REBUILD_FROM:
             return build_trie(catalogue)
@@ -94,16 +92,16 @@ class Trie:
         )
 
     def with_item(self, item_tokens: Int32[np.ndarray, "token"]) -> "Trie":
-        """The trie with one more item, in row `num_items`: what building it anew would give, without sorting.
+        """The trie with one more item, in row `num_items`; equal to a rebuild, without sorting.
 
         Raises:
-            CatalogueError: there is no token, or another item has the same ones.
+            CatalogueError: `item_tokens` is empty, or another item has the same tokens.
         """
         row, num_tokens = self.num_items, len(item_tokens)
         path, child = self._walk(item_tokens)
         if num_tokens == 0 or (len(path) > num_tokens and self.item_of_node[path[-1]] >= 0):
             raise CatalogueError(
-                f"item row {row} has the tokens {item_tokens.tolist()}, none or those of another item; "
+                f"item row {row} has the tokens {item_tokens.tolist()}, expected some that no other item has; "
                 "give every item a feature set of its own"
             )
         position = int(
@@ -113,19 +111,19 @@ class Trie:
             if child < self.first_child[path[-1] + 1]
             else self.items_end[path[-1]]
         )
-        # Where the new nodes go, in old numbers: each before the first child of the node that its parent precedes.
+        # Places of the new nodes, in old numbers: each before the first child of the node that its parent precedes.
         inserted = []
         for _ in range(num_tokens + 1 - len(path)):
             inserted.append(child)
             child = int(self.first_child[child])
-        # A node's children move by one for each new node whose parent comes before it.
+        # A node's children move by one per new node whose parent precedes it.
         first_child = self.first_child.copy()
         for parent in [path[-1] + 1, *inserted[:-1]][: len(inserted)]:
             first_child[parent:] += 1
         numbers = [place + order for order, place in enumerate([*inserted, child])]
         begins, ends = self.items_begin.copy(), self.items_end.copy()
         for level in range(len(self.level_starts) - 1):
-            # Runs of items are in order within a level, so those that move are its last.
+            # Item ranges ascend within a level, so those that move are its last.
             nodes = slice(int(self.level_starts[level]), int(self.level_starts[level + 1]))
             begins[nodes][np.searchsorted(begins[nodes], np.int32(position)) :] += 1
             ends[nodes][np.searchsorted(ends[nodes], np.int32(position), side="right") :] += 1
@@ -146,7 +144,7 @@ class Trie:
         )
 
     def _walk(self, item_tokens: Int32[np.ndarray, "token"]) -> tuple[list[int], int]:
-        """The nodes from the root along the tokens as far as there are any, and where the next one would go."""
+        """The nodes from the root along the tokens as far as they exist, and the place of the next one."""
         path = [ROOT]
         for token in item_tokens.tolist():
             begin, end = int(self.first_child[path[-1]]), int(self.first_child[path[-1] + 1])
@@ -158,23 +156,23 @@ class Trie:
 
 
 def build_trie(catalogue: Catalogue) -> Trie:
-    """The trie of all items of the catalogue."""
+    """Build the trie of all items of the catalogue."""
     return trie_of_tokens(catalogue.canonical, catalogue.is_retired)
 
 
 def trie_of_tokens(canonical: TokenBatch, is_retired: Bool[np.ndarray, "item"]) -> Trie:
-    """The trie of token sequences, item by item; they are sorted once, then each level is a few array operations.
+    """Build the trie of one token sequence per item: sort once, then a few array operations per level.
 
     Raises:
-        CatalogueError: an item has no token, or two have the same.
+        CatalogueError: an item has no tokens, or two items have the same.
     """
     num_items, width = canonical.ids.shape
-    # PAD is the lowest token: an item whose tokens begin another's comes before it.
+    # PAD is the lowest token: a prefix sorts before its extensions.
     order = np.lexsort(canonical.ids.T[::-1]) if width else np.arange(num_items)
     tokens, lengths = canonical.ids[order], canonical.lengths[order]
     is_new = np.ones((num_items, width), dtype=np.bool_)
     is_new[1:] = np.logical_or.accumulate(tokens[1:] != tokens[:-1], axis=1)
-    check_distinct(order, lengths, is_new)
+    check_item_tokens(order, lengths, is_new)
 
     node_tokens = [np.array([PAD], dtype=np.int32)]
     item_of_node = [np.array([-1])]
@@ -208,7 +206,7 @@ def trie_of_tokens(canonical: TokenBatch, is_retired: Bool[np.ndarray, "item"]) 
 def with_inserted(
     array: Int32[np.ndarray, "place"], places: Sequence[int], values: Int[np.ndarray, "inserted"]
 ) -> Int32[np.ndarray, "longer"]:
-    """A copy with a value before each of the rising places; of few values, faster than numpy's own insert."""
+    """A copy with a value inserted before each ascending place; for few values, faster than numpy's insert."""
     longer = np.empty(len(array) + len(places), dtype=np.int32)
     for order, (begin, end) in enumerate(itertools.pairwise([0, *places, len(array)])):
         longer[begin + order : end + order] = array[begin:end]
@@ -224,16 +222,16 @@ def first_children(num_children: Int[np.ndarray, "node"]) -> Int32[np.ndarray, "
     return offsets
 
 
-def check_distinct(
+def check_item_tokens(
     order: Int[np.ndarray, "item"], lengths: Int[np.ndarray, "item"], is_new: Bool[np.ndarray, "item depth"]
 ) -> None:
-    """Refuse items without tokens and items with the same tokens; rows are in lexicographic order.
+    """Check that every item has tokens, and that no two have the same; rows are in lexicographic order.
 
     Raises:
-        CatalogueError: there is one.
+        CatalogueError: an item has none, or two have the same.
     """
     if len(lengths) and lengths.min() < 1:
-        raise CatalogueError(f"item row {order[lengths.argmin()]} has no token; give it a feature set")
+        raise CatalogueError(f"item row {order[lengths.argmin()]} has no tokens; give it a feature set")
     repeats = np.flatnonzero(~is_new[:, -1]) if len(lengths) else np.zeros(0, dtype=np.int64)
     if len(repeats):
         first, second = order[repeats[0] - 1], order[repeats[0]]

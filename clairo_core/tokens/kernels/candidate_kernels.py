@@ -1,35 +1,33 @@
-"""A history as sets of tokens with slots between them, and what can merge in it: the candidates, compiled.
+"""A history as sets of tokens with slots between them, and its candidate merges, compiled.
 
-Knows tokens, rules and counts as integers; knows nothing of features, items or files. `canonical_kernels.py` carries
-the merges out, and keeps the candidates up to date.
+`canonical_kernels.py` applies the merges and updates the candidates.
 """
 
 from numba import njit
 
 from clairo_core.tokens.kernels.pair_kernels import NO_TOKEN, rule_of
 
-# All that changes is in one array, `sets`, a row a set: numba counts references to every array that a function is
-# given, and with several of them the counting takes longer than the work. What is called most is inlined for the same
-# reason: it made encoding a quarter faster.
+# All state is in one array, `sets`, one row per set: numba counts references to every array argument, and with several
+# the counting takes longer than the work. The most frequent calls are inlined for the same reason: encoding became a
+# quarter faster.
 SIZE = 0
 SLOT = 1  # the token between this set and the one that follows, or NO_TOKEN
-PRECEDING, FOLLOWING = 2, 3  # rows of the neighbours, or NO_SET: a set that has gone is passed over
-INSIDE, LINK = 4, 10  # where merges happen: two sites a set, inside it and on the link to the set that follows
-HEAVIEST = 16  # node k of a tournament over all sets: the one with the heaviest merge; row 0 has the number of sets
-TOKENS = 17  # the set's tokens in order; behind them lie the candidates of both sites
+PRECEDING, FOLLOWING = 2, 3  # rows of the neighbours, or NO_SET; dropped sets are skipped
+INSIDE, LINK = 4, 10  # two sites of merges per set: inside it, and on the link to the next set
+HEAVIEST = 16  # node k of a tournament over all sets: its winner; row 0 holds the number of sets
+TOKENS = 17  # the set's tokens in order, then the candidates of both sites
 
 NO_SET = -1
 
-# Columns of a site, counted from INSIDE or LINK: its heaviest merge, whose weight is a fraction of whole numbers,
-# 0/1 if nothing merges; and the candidates among which it was chosen.
+# Columns of a site, counted from INSIDE or LINK: its heaviest merge, whose weight is a fraction of integers, 0/1 if
+# nothing merges; and its candidates.
 TOKEN, NUMERATOR, DENOMINATOR, SIDE, NUM_CANDIDATES, CANDIDATES = 0, 1, 2, 3, 4, 5
 
 LEFT, RIGHT, BOTH = 0, 1, 2
-"""Where a merge takes its tokens: a full slot and the set to its left or right; or the one set, or both sets."""
+"""Source of a merge's tokens: a full slot and the set to its left or right; or one set, or both sets."""
 
-# Columns of a candidate, from where CANDIDATES points to: two tokens, for a link the left set's first; what they
-# become; the count of their rule; and their side. Looking rules up is the costly part, so candidates are kept from
-# one merge to the next.
+# Columns of a candidate, from CANDIDATES on: two tokens, for a link the left set's first; their merged token; the count
+# of their rule; and their side. Rule lookups are the costly part, so candidates are kept across merges.
 FIRST, SECOND, MERGED, COUNT, FROM, CANDIDATE_SIZE = 0, 1, 2, 3, 4, 5
 
 
@@ -38,7 +36,7 @@ FIRST, SECOND, MERGED, COUNT, FROM, CANDIDATE_SIZE = 0, 1, 2, 3, 4, 5
 
 @njit(forceinline=True)
 def place_of(sets, i, token):
-    """The place of a token in set i, or -1."""
+    """Index of a token in set i, or -1."""
     for p in range(sets[i, SIZE]):
         if sets[i, TOKENS + p] == token:
             return p
@@ -47,7 +45,7 @@ def place_of(sets, i, token):
 
 @njit(forceinline=True)
 def take(sets, i, token):
-    """Take a token out of set i; the others stay in order."""
+    """Remove a token from set i; the others stay in order."""
     for p in range(TOKENS + place_of(sets, i, token), TOKENS + sets[i, SIZE] - 1):
         sets[i, p] = sets[i, p + 1]
     sets[i, SIZE] -= 1
@@ -55,7 +53,7 @@ def take(sets, i, token):
 
 @njit
 def put_first(sets, i, token):
-    """Put a token before the others of set i."""
+    """Insert a token before the others of set i."""
     for p in range(TOKENS + sets[i, SIZE], TOKENS, -1):
         sets[i, p] = sets[i, p - 1]
     sets[i, TOKENS] = token
@@ -64,7 +62,7 @@ def put_first(sets, i, token):
 
 @njit
 def unlink(sets, i):
-    """Drop an empty set and the empty slot behind it; the slot before it now leads to the set that follows."""
+    """Drop an empty set and the empty slot behind it; the slot before it then links to the next set."""
     before, after = sets[i, PRECEDING], sets[i, FOLLOWING]
     if before != NO_SET:
         sets[before, FOLLOWING] = after
@@ -75,19 +73,19 @@ def unlink(sets, i):
     renew_tournament(sets, i)
 
 
-# ---- What can merge --------------------------------------------------------------------------------------------
+# ---- Candidates ------------------------------------------------------------------------------------------------
 
 
 @njit(forceinline=True)
 def rule_below(rules, first, second, token_limit):
-    """The token that two tokens merge into and the count of their rule; NO_TOKEN and 0 if it is not below the limit."""
+    """The token that two tokens merge into, and its rule's count; NO_TOKEN and 0 unless below the limit."""
     token, count = rule_of(rules, first, second)
     return (token, count) if token < token_limit else (NO_TOKEN, 0)
 
 
 @njit(forceinline=True)
 def add_candidate(sets, i, site, first, second, token, count, side):
-    """Note that two tokens merge at a site of set i, if there is a rule for them."""
+    """Add a merge of two tokens at a site of set i, if a rule exists."""
     if token != NO_TOKEN:
         c = sets[i, site + CANDIDATES] + CANDIDATE_SIZE * sets[i, site + NUM_CANDIDATES]
         sets[i, c + FIRST] = first
@@ -100,7 +98,7 @@ def add_candidate(sets, i, site, first, second, token, count, side):
 
 @njit(forceinline=True)
 def drop_candidates(sets, i, site, column, gone, also_gone):
-    """Forget the candidates whose token in a column is gone."""
+    """Drop the candidates whose token in a column is gone."""
     kept = c = sets[i, site + CANDIDATES]
     end = c + CANDIDATE_SIZE * sets[i, site + NUM_CANDIDATES]
     while c < end:
@@ -115,7 +113,7 @@ def drop_candidates(sets, i, site, column, gone, also_gone):
 
 @njit
 def list_inside(sets, i, rules, token_limit):
-    """List anew what can merge inside set i."""
+    """List the candidates inside set i again."""
     sets[i, INSIDE + NUM_CANDIDATES] = 0
     end = TOKENS + sets[i, SIZE]
     for p in range(TOKENS, end):
@@ -126,7 +124,7 @@ def list_inside(sets, i, rules, token_limit):
 
 @njit
 def list_empty_slot(sets, i, rules, token_limit):
-    """List anew what can merge between set i and the set that follows."""
+    """List the candidates between set i and the next set again."""
     after = sets[i, FOLLOWING]
     for p in range(TOKENS, TOKENS + sets[i, SIZE]):
         for q in range(TOKENS, TOKENS + sets[after, SIZE]):
@@ -136,7 +134,7 @@ def list_empty_slot(sets, i, rules, token_limit):
 
 @njit
 def list_full_slot(sets, i, rules, token_limit):
-    """List anew what the token in set i's slot can merge with in the sets before and behind it."""
+    """List the candidates of the token in set i's slot with the sets on both sides again."""
     for side in range(2):
         neighbour = i if side == LEFT else sets[i, FOLLOWING]
         for p in range(TOKENS, TOKENS + sets[neighbour, SIZE]):
@@ -146,7 +144,7 @@ def list_full_slot(sets, i, rules, token_limit):
 
 @njit
 def list_link(sets, i, rules, token_limit):
-    """List anew what can merge over the link from set i."""
+    """List the candidates on the link from set i again."""
     sets[i, LINK + NUM_CANDIDATES] = 0
     if sets[i, FOLLOWING] != NO_SET:
         if sets[i, SLOT] == NO_TOKEN:
@@ -155,12 +153,12 @@ def list_link(sets, i, rules, token_limit):
             list_full_slot(sets, i, rules, token_limit)
 
 
-# ---- What weighs most ------------------------------------------------------------------------------------------
+# ---- Heaviest merges ---------------------------------------------------------------------------------------------
 
 
 @njit(forceinline=True)
 def set_heaviest(sets, i, site, token, numerator, denominator, side):
-    """Keep a merge as the heaviest of a site; its weight is numerator / denominator."""
+    """Set the heaviest merge of a site; its weight is numerator / denominator."""
     sets[i, site + TOKEN] = token
     sets[i, site + NUMERATOR] = numerator
     sets[i, site + DENOMINATOR] = denominator
@@ -169,7 +167,7 @@ def set_heaviest(sets, i, site, token, numerator, denominator, side):
 
 @njit
 def order_of(sets, i, j, candidate):
-    """Where a candidate stands in the order of the tokens in set i and set j."""
+    """Rank of a candidate by the order of its tokens in set i and set j."""
     first = place_of(sets, i, sets[i, candidate + FIRST])
     second = place_of(sets, j, sets[i, candidate + SECOND])
     if i == j and first > second:
@@ -190,9 +188,9 @@ def weigh(sets, i, site):
             divisor = sets[i, SIZE]
         else:
             divisor = sets[j, SIZE] if side == RIGHT else sets[i, SIZE] * sets[j, SIZE]
-        # Fractions compared crosswise: exact, where quotients would make ties by rounding.
+        # Cross-multiplied fractions are exact; quotients would tie by rounding.
         more = times * sets[i, c + COUNT] * sets[i, site + DENOMINATOR] - sets[i, site + NUMERATOR] * divisor
-        # A full slot's candidates are in order; others lose theirs as new ones are added.
+        # A full slot's candidates are in order; others lose their order as new ones are added.
         if more > 0 or (more == 0 and side == BOTH and order_of(sets, i, j, c) < order_of(sets, i, j, heaviest)):
             heaviest = c
             set_heaviest(sets, i, site, sets[i, c + MERGED], times * sets[i, c + COUNT], divisor, side)

@@ -1,10 +1,10 @@
-"""Merge sets of tokens, and the slots between them, heaviest merge first: the encoding without chance, compiled.
+"""Merge sets of tokens, and the slots between them, heaviest merge first: the deterministic encoding, compiled.
 
-Knows tokens, rules and counts as integers; knows nothing of features, items or files. A history is a row of sets,
-one an item, with a slot between neighbours that holds at most one token and counts as a set of one.
+A history is a row of sets, one per item, with a slot between neighbours that holds at most one token and counts as a
+set of one.
 
 Source: Hou et al. 2025, "ActionPiece", and its published `encode(shuffle="none")`. We differ: weights are compared
-exactly, and rules that a vocabulary was expanded by are tried only where none of the older ones applies.
+exactly, and rules of a vocabulary's expansion are tried only where no older rule applies.
 """
 
 import numpy as np
@@ -53,7 +53,7 @@ _INT64_ROW = read_only(types.int64, 1)
 
 @njit(forceinline=True)
 def _update_link(sets, i, column, gone, also_gone, added, rules, token_limit):
-    """Weigh the link from set i anew, after the set on one side of it has changed: the left one for FIRST."""
+    """Weigh the link from set i again, after a change of the set on one side: the left one for FIRST."""
     after = sets[i, FOLLOWING]
     if after == NO_SET or sets[i, SLOT] != NO_TOKEN:
         list_link(sets, i, rules, token_limit)
@@ -71,7 +71,7 @@ def _update_link(sets, i, column, gone, also_gone, added, rules, token_limit):
 
 @njit(forceinline=True)
 def _update_set(sets, i, gone, also_gone, added, rules, token_limit):
-    """Weigh anew what set i takes part in, after it lost one or two tokens and was given another, or NO_TOKEN."""
+    """Weigh the sites of set i again, after it lost one or two tokens and gained `added`, unless NO_TOKEN."""
     drop_candidates(sets, i, INSIDE, FIRST, gone, also_gone)
     drop_candidates(sets, i, INSIDE, SECOND, gone, also_gone)
     for p in range(TOKENS + 1, TOKENS + (sets[i, SIZE] if added != NO_TOKEN else 0)):
@@ -85,7 +85,7 @@ def _update_set(sets, i, gone, also_gone, added, rules, token_limit):
 
 @njit(forceinline=True)
 def _fill_or_unlink(sets, i):
-    """Let an empty set take over the slot before it; if that is empty, drop the set with an empty slot behind it.
+    """Let an empty set take over the slot before it; if that is empty, drop the set and an empty slot behind it.
 
     Returns the set whose links have changed, or NO_SET.
     """
@@ -94,7 +94,7 @@ def _fill_or_unlink(sets, i):
         sets[i, TOKENS] = sets[before, SLOT]
         sets[i, SIZE] = 1
         sets[before, SLOT] = NO_TOKEN
-        # The set before may be empty too, kept until now only because that slot was full.
+        # The set before may be empty too, kept only because that slot was full.
         if sets[before, SIZE] == 0:
             unlink(sets, before)
         return i
@@ -106,7 +106,7 @@ def _fill_or_unlink(sets, i):
 
 @njit(forceinline=True)
 def _renew_links(sets, i, rules, token_limit):
-    """List and weigh anew the links before and behind set i, if it is a set."""
+    """List and weigh again the links before and behind set i, unless it is NO_SET."""
     if i != NO_SET:
         for link in (i, sets[i, PRECEDING]):
             if link != NO_SET:
@@ -137,7 +137,7 @@ def _merge_sets(sets, num_sets, rules, left, right, first_token, token_limit):
             if side != BOTH:
                 first = second = second if sets[i, SLOT] == first else first
             elif place_of(sets, i, first) < 0 or place_of(sets, after, second) < 0:
-                # The rule's left token comes from the left set wherever that is possible.
+                # The rule's left token comes from the left set if possible.
                 first, second = second, first
             sets[i, SLOT] = token
             if side != RIGHT:
@@ -170,7 +170,7 @@ def _link_sets(sets, feature_tokens, history):
 @njit(forceinline=True)
 def _write_tokens(sets, num_sets, tokens):
     """Write the tokens of sets and slots in order; returns their number."""
-    # The first set may have gone; the last one never goes.
+    # The first set may be dropped; the last one never is.
     i = num_sets - 1
     while sets[i, PRECEDING] != NO_SET:
         i = sets[i, PRECEDING]

@@ -1,15 +1,13 @@
-"""Compile numeric kernels once, at installation, and find their machine code again in every later process.
+"""Compile numeric kernels once, at installation, and load their machine code in later processes. Start at `kernel`.
 
-Knows numba and its cache on disk; knows nothing of what the kernels compute. Start at `kernel`.
+Numba's own `cache=True` has three faults for an installed package, which this module avoids:
 
-What numba's own `cache=True` gets wrong for an installed package, and what is done about it here:
-
-- It watches a kernel's own file only: a change in a helper that lives in another file leaves stale code behind.
-  Our folder's name holds a digest of every kernel file around.
-- Where site-packages is read-only it ignores the code that was compiled there at installation, and where no folder
-  can be written at all the import fails. We copy that code into a folder of the process, or compile without a cache.
-- It compiles anew for every combination of argument types: a read-only array would cost a user seconds, and two
-  processes that compile different combinations at once may take each other's files. Our kernels have one signature.
+- It watches a kernel's own file only: a changed helper in another file leaves stale code. Our cache folder's name holds
+  a digest of all kernel files.
+- With a read-only site-packages it ignores the code compiled there at installation, and without any writable folder the
+  import fails. We copy that code into a folder of the process, or compile without a cache.
+- It compiles again for every combination of argument types: a read-only array would cost a user seconds, and two
+  processes that compile different combinations may take each other's files. Our kernels have one signature.
 """
 
 import contextlib
@@ -36,7 +34,7 @@ _compiling = threading.Lock()
 
 
 def read_only(element: Any, num_dimensions: int) -> Any:
-    """The type of a kernel's input array in C order; arrays that can be written are accepted too."""
+    """The type of an input array in C order; writable arrays are accepted too."""
     return types.Array(element, num_dimensions, "C", readonly=True)
 
 
@@ -46,10 +44,10 @@ def writable(element: Any, num_dimensions: int) -> Any:
 
 
 def kernel(*argument_types: Any) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
-    """Compile a function for exactly these argument types, at its first call or by `compile_kernels`.
+    """Compile a function for exactly these argument types, at its first call or in `compile_kernels`.
 
-    A kernel runs without the interpreter's lock, so that threads do not wait for each other. Arguments of other
-    types are a TypeError. Helpers that kernels call are plain `numba.njit` functions.
+    A kernel runs without the interpreter's lock, so threads run in parallel. Arguments of other types raise TypeError.
+    Helpers that kernels call are plain `numba.njit` functions.
     """
 
     def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
@@ -75,26 +73,26 @@ def kernel(*argument_types: Any) -> Callable[[Callable[Parameters, Result]], Cal
 
 
 def compile_kernels() -> int:
-    """Compile every kernel of the modules imported so far, or load it from the cache; returns how many there are."""
+    """Compile every kernel of the modules imported so far, or load it from the cache; returns their number."""
     for ensure_compiled in _registered:
         ensure_compiled()
     return len(_registered)
 
 
 def _cached_dispatcher(function: Callable[..., Any]) -> Any:
-    """The function ready to be compiled, with its machine code kept on disk wherever that can be had."""
+    """The function ready to compile, with its machine code cached on disk if possible."""
     source_folder = Path(function.__code__.co_filename).parent
     try:
         with _numba_cache_in(_cache_folder(source_folder)):
             return numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError:  # how numba says that no folder can be written
+    except RuntimeError:  # numba found no writable folder
         logger.warning("no folder for compiled kernels can be written; compiling %s anew", function.__name__)
         return numba.njit(nogil=True)(function)
 
 
 @contextlib.contextmanager
 def _numba_cache_in(folder: Path) -> Iterator[None]:
-    """Let numba cache in `folder` whatever is decorated inside; a NUMBA_CACHE_DIR set by the user goes first."""
+    """Let numba cache functions decorated inside the block in `folder`; a user's NUMBA_CACHE_DIR has precedence."""
     previous = numba.config.CACHE_DIR
     if not previous:
         numba.config.CACHE_DIR = str(folder)
@@ -106,7 +104,7 @@ def _numba_cache_in(folder: Path) -> Iterator[None]:
 
 @functools.cache
 def _cache_folder(source_folder: Path) -> Path:
-    """Where the machine code of `source_folder`'s kernels lies; the folder can be written if any can."""
+    """The cache folder of `source_folder`'s kernels; writable if any folder is."""
     folder = source_folder / "__pycache__" / f"kernels-{_source_digest(source_folder)}"
     if _can_write(folder) or not folder.is_dir():
         return folder
@@ -116,7 +114,7 @@ def _cache_folder(source_folder: Path) -> Path:
 
 
 def _source_digest(source_folder: Path) -> str:
-    """Digest of every file whose code may end up inside a kernel of `source_folder`."""
+    """Digest of every file whose code may be compiled into a kernel of `source_folder`."""
     digest = hashlib.sha256()
     for folder in sorted({source_folder, Path(__file__).parent}):
         for path in sorted(folder.glob("*_kernels.py")):
@@ -135,5 +133,5 @@ def _can_write(folder: Path) -> bool:
 
 @functools.cache
 def _process_folder() -> tempfile.TemporaryDirectory[str]:
-    """A folder of this process alone, removed when it ends; numba's cache files must never be shared blindly."""
+    """A folder of this process alone, removed at its end; numba's cache files must not be shared blindly."""
     return tempfile.TemporaryDirectory(prefix="clairo-kernels-")

@@ -1,7 +1,4 @@
-"""Pairs of tokens as keys, and the table of merge rules: what learning and encoding share, compiled.
-
-Knows nothing of what a token stands for.
-"""
+"""Pairs of tokens as keys, and the table of merge rules, compiled; shared by learning and encoding."""
 
 import numpy as np
 from jaxtyping import Int64
@@ -10,12 +7,12 @@ from numba import njit, types
 from clairo_core.tokens.kernels.compilation import kernel, read_only, writable
 
 NO_TOKEN = 0
-"""PAD's number: an empty slot, a pair without a rule, the filling behind a sequence's end."""
+"""PAD: an empty slot, a pair without a rule, the filling behind a sequence."""
 
 TOKEN_BITS = 21
 """A key holds two tokens, and a rule table's entry three, in 63 bits."""
 MAX_TOKENS = 1 << TOKEN_BITS
-"""No vocabulary may hold more tokens than this: 2,097,152."""
+"""Exclusive limit of a vocabulary's size: 2,097,152."""
 
 NO_RULE = -1
 
@@ -25,7 +22,7 @@ _HASH_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: Fibonac
 
 @njit
 def pack_pair(left, right):
-    """One key for a pair in either order; keys sort as (smaller, larger) do, and none is 0, for tokens from 1 up."""
+    """One key for a pair in either order; keys sort as (smaller, larger), and are above 0 for tokens above 0."""
     if left > right:
         left, right = right, left
     return (np.int64(left) << TOKEN_BITS) | np.int64(right)
@@ -50,7 +47,7 @@ def _hash_of(key):
 
 @njit
 def home_of(key, mask):
-    """Where the search for a key starts in a table of `mask` + 1 rows, a power of two."""
+    """First row to probe for a key in a table of `mask` + 1 rows, a power of two."""
     mixed = _hash_of(key)
     # The product's high bits depend on every bit of the key, its low bits only on lower ones.
     return np.int64((mixed ^ (mixed >> np.uint64(32))) & np.uint64(mask))
@@ -58,8 +55,8 @@ def home_of(key, mask):
 
 # ---- Merge rules -----------------------------------------------------------------------------------------------
 
-# A rule table is one array in three parts: a filter of 8 bits a row, the rows, and the rules' counts. Most pairs
-# have no rule, and the filter, small enough for the fast memory, turns nearly all of them away at once.
+# A rule table is one array in three parts: a filter of 8 bits per row, the rows, and the rules' counts. Most pairs have
+# no rule, and the filter, which fits the cache, rejects nearly all of them at once.
 
 
 @njit
@@ -69,14 +66,14 @@ def _num_rows(rule_table):
 
 @njit
 def _filter_bit(key, num_rows):
-    """The word of the filter and the bit in it that are set if the pair may have a rule."""
+    """The filter's word and bit that are set if the pair may have a rule."""
     bit = np.int64(_hash_of(key) >> np.uint64(39)) & (8 * num_rows - 1)
     return bit >> 6, np.int64(1) << (bit & 63)
 
 
 @njit
 def add_rule(rule_table, left, right, token, count):
-    """Let a pair merge into `token` from now on. The table is open-addressed and must have room."""
+    """Add the rule that merges a pair into `token`. The table is open-addressed and must have room."""
     key, num_rows = pack_pair(left, right), _num_rows(rule_table)
     word, bit = _filter_bit(key, num_rows)
     rule_table[word] |= bit
@@ -84,14 +81,14 @@ def add_rule(rule_table, left, right, token, count):
     row = home_of(key, mask)
     while rule_table[first_row + row] != 0:
         row = (row + 1) & mask
-    # Smaller, larger and merged token side by side in one number, so that a search reads one cache line.
+    # Smaller, larger and merged token packed into one number: a lookup reads one cache line.
     rule_table[first_row + row] = (key << TOKEN_BITS) | np.int64(token)
     rule_table[first_row + num_rows + row] = count
 
 
 @njit
 def find_rule(rule_table, left, right):
-    """The place of a pair's rule in the table, or NO_RULE."""
+    """Index of a pair's rule in the table, or NO_RULE."""
     key, num_rows = pack_pair(left, right), _num_rows(rule_table)
     word, bit = _filter_bit(key, num_rows)
     if rule_table[word] & bit == 0:
@@ -132,6 +129,6 @@ def fill_rule_table(rule_table, left, right, counts, first_token):
 
 
 def empty_rule_table(num_rules: int) -> Int64[np.ndarray, "place"]:
-    """A table with room for so many rules, half full at most, so that a search soon meets an empty place."""
+    """A table for `num_rules` rules, at most half full, so lookups soon reach an empty row."""
     num_rows = max(1 << (2 * num_rules).bit_length(), 8)
     return np.zeros(num_rows // 8 * 17, dtype=np.int64)

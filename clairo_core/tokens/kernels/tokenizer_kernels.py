@@ -1,9 +1,8 @@
-"""Random views: every item's features in a random order, flattened, then byte-pair encoding; compiled.
+"""Random views: every item's features in random order, flattened, then byte-pair encoding; compiled.
 
-Knows tokens and rules as integers; knows nothing of features, items or files. `tokenizer.py` gives these loops a
-face; `canonical_kernels.py` has the encoding without chance.
+`tokenizer.py` wraps these loops; `canonical_kernels.py` has the deterministic encoding.
 
-Source: Hou et al. 2025, "ActionPiece", section 3.2. We differ: every view has a random stream of its own.
+Source: Hou et al. 2025, "ActionPiece", section 3.2. We differ: every view has its own random stream.
 """
 
 import numpy as np
@@ -14,7 +13,7 @@ from clairo_core.tokens.kernels.pair_kernels import NO_TOKEN, merged_token
 
 _NOTHING_TO_MERGE = np.int64(2**63 - 1)
 
-# splitmix64, Steele et al. 2014: one multiply-shift chain a number, and any 64-bit seed starts a good stream.
+# splitmix64, Steele et al. 2014: one multiply-shift chain per number, and any 64-bit seed starts a good stream.
 _SPLITMIX_STEP = np.uint64(0x9E3779B97F4A7C15)
 _SPLITMIX_FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SPLITMIX_SECOND = np.uint64(0x94D049BB133111EB)
@@ -25,7 +24,7 @@ _INT64_ROW = read_only(types.int64, 1)
 
 @njit
 def _splitmix(state):
-    """The next state of a random stream and the number it gives."""
+    """The next state and number of a random stream."""
     state += _SPLITMIX_STEP
     mixed = (state ^ (state >> np.uint64(30))) * _SPLITMIX_FIRST
     mixed = (mixed ^ (mixed >> np.uint64(27))) * _SPLITMIX_SECOND
@@ -34,7 +33,7 @@ def _splitmix(state):
 
 @njit
 def _stream_of(seed, index):
-    """The random stream of the view at `index`: its own, whatever the views before it have used."""
+    """The random stream of the view at `index`, independent of other views."""
     _, mixed = _splitmix(np.uint64(seed))
     _, mixed = _splitmix(mixed ^ np.uint64(index))
     return mixed
@@ -42,10 +41,10 @@ def _stream_of(seed, index):
 
 @njit
 def _shuffle(tokens, start, count, stream):
-    """Put tokens[start:start + count] into a random order (Fisher and Yates); returns the stream's next state."""
+    """Shuffle tokens[start:start + count] (Fisher and Yates); returns the stream's next state."""
     for last in range(count - 1, 0, -1):
         stream, number = _splitmix(stream)
-        # The high 32 bits times the range, shifted back: even to within 2^-32, and no division.
+        # The high 32 bits times the range, shifted back: uniform to within 2^-32, without a division.
         chosen = np.int64(((number >> np.uint64(32)) * np.uint64(last + 1)) >> np.uint64(32))
         swapped = tokens[start + last]
         tokens[start + last] = tokens[start + chosen]
@@ -79,8 +78,8 @@ def _merge_flat(tokens, count, rule_table, merges, following, preceding):
 
     `merges` is scratch of at least twice `count`, `following` and `preceding` of at least `count`.
     """
-    # merges[places + i] is (token that i and its right neighbour make, i) in one number, and merges[node] the least of
-    # merges[2 * node] and merges[2 * node + 1]: so merges[1] is the merge to do next, and a change takes log n.
+    # merges[places + i] packs (merged token of i and its right neighbour, i) into one number, and merges[node] is
+    # the minimum of merges[2 * node] and merges[2 * node + 1]: merges[1] is the next merge, a change takes log n.
     places = max(count - 1, 1)
     merges[1] = _NOTHING_TO_MERGE
     for i in range(count - 1):
@@ -119,13 +118,13 @@ def _merge_flat(tokens, count, rule_table, merges, following, preceding):
 
 @njit
 def _view_scratch(num_tokens):
-    """What `_merge_flat` needs for sequences of up to `num_tokens`: merges, following, preceding."""
+    """Scratch of `_merge_flat` for up to `num_tokens`: merges, following, preceding."""
     return np.empty(2 * num_tokens + 2, np.int64), np.empty(num_tokens, np.int32), np.empty(num_tokens, np.int32)
 
 
 @njit
 def _encode_view(feature_tokens, items, rule_table, stream, end_token, scratch, tokens):
-    """Write one view of the items' features into `tokens`, closed by `end_token`; returns its length."""
+    """Write one view of the items' features into `tokens`, then `end_token`; returns its length."""
     merges, following, preceding = scratch
     num_categories = feature_tokens.shape[1]
     count = 0
@@ -143,7 +142,7 @@ def _encode_view(feature_tokens, items, rule_table, stream, end_token, scratch, 
 
 @njit
 def padded(flat, starts, lengths):
-    """The ragged rows of `flat` below each other in one array, NO_TOKEN behind each row's end."""
+    """Lay the ragged rows of `flat` out as one array, filled with NO_TOKEN."""
     longest = 0
     for row in range(lengths.shape[0]):
         longest = max(longest, lengths[row])
@@ -158,7 +157,7 @@ def padded(flat, starts, lengths):
 def encode_views(feature_tokens, items, offsets, rule_table, seed, end_token):
     """One random view of every history; see `Tokenizer.encode_views`. Returns (ids, lengths)."""
     num_views, num_categories = offsets.shape[0] - 1, feature_tokens.shape[1]
-    # One more for the end token; the longest history sizes the scratch, the sum of all the ragged result.
+    # One more token each for the end; the longest history sizes the scratch, their sum the ragged result.
     starts = offsets[:-1] * num_categories + np.arange(num_views)
     flat = np.empty(items.shape[0] * num_categories + num_views, np.int32)
     lengths = np.empty(num_views, np.int32)
@@ -190,11 +189,3 @@ def encode_history_views(feature_tokens, num_views, rule_table, seed, end_token)
             feature_tokens, history, rule_table, stream, end_token, scratch, flat[starts[view] :]
         )
     return padded(flat, starts, lengths), lengths
-
-
-@kernel(_INT32_ROW, _INT64_ROW)
-def merge_flat_tokens(tokens, rule_table):
-    """Byte-pair encoding of one given order of tokens; see `Tokenizer.merge_flat_tokens`."""
-    merged = tokens.copy()
-    merges, following, preceding = _view_scratch(tokens.shape[0])
-    return merged[: _merge_flat(merged, tokens.shape[0], rule_table, merges, following, preceding)].copy()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from clairo_core.bundle.bundle import load_bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.bundle.manifest import read_manifest
 from clairo_core.items import Item
 from tests.integration.training.test_training_run import arguments

@@ -11,7 +11,7 @@ from click.testing import Result
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from clairo_core.bundle.bundle import load_bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.bundle.manifest import read_manifest
 from clairo_core.errors import ClairoError, DatasetError, SettingsError
 from tests.integration.training.test_training_run import FAST

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from clairo_core.bundle.bundle import load_bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.fusion import AlignedFusion, ConcatPcaFusion, EvenedFusion
 from clairo_core.items import Item, UserHistory
 from training.cli import app, run_command

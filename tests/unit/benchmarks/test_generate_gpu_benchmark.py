@@ -16,11 +16,11 @@ from benchmarks.speed.generate_gpu import (
     throughput_rows,
     work_of_step,
 )
+from clairo_core.build_recommender import build_recommender
 from clairo_core.catalogue import build_catalogue
 from clairo_core.generation.t5.generator import Generator, load_generator
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationRequest
-from clairo_core.recommender import Recommender
 from clairo_core.tokens.tokenizer import Tokenizer
 from tests.tiny import random_feature_sets, tiny_vocabulary, write_random_t5
 
@@ -59,7 +59,7 @@ def test_a_step_is_compared_with_the_larger_of_its_floors(generator):
 def test_only_the_served_mode_has_goals_for_latency_and_throughput(generator, monkeypatch):
     monkeypatch.setattr(generate_gpu, "BATCHES", (4, 512))
     catalogue = build_catalogue([str(row) for row in range(30)], random_feature_sets(30, (8, 8, 8)), TOKENIZER)
-    recommender = Recommender(
+    recommender = build_recommender(
         catalogue, TOKENIZER, generator, np.zeros(30, dtype=np.int64), num_views=1, num_beams=2, max_history_items=2
     )
     requests = [RecommendationRequest(history=UserHistory((str(row),)), limit=3) for row in range(3)]

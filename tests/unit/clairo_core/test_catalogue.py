@@ -61,7 +61,7 @@ def test_a_grown_catalogue_equals_one_built_at_once():
     np.testing.assert_array_equal(grown.canonical.lengths, whole.canonical.lengths)
 
 
-def test_two_versions_grown_from_the_same_one_do_not_see_each_other():
+def test_two_versions_grown_from_the_same_one_are_independent():
     catalogue, sets = catalogue_of(10), random_feature_sets(12, SIZES)
     one = catalogue.with_item("one", sets[10].tolist(), TOKENIZER)
     other = catalogue.with_item("other", sets[11].tolist(), TOKENIZER)
@@ -101,7 +101,7 @@ def test_features_outside_the_vocabulary_are_refused():
         build_catalogue(["a", "b"], random_feature_sets(3, SIZES), TOKENIZER)
 
 
-def test_a_loaded_catalogue_is_the_saved_one(tmp_path):
+def test_a_loaded_catalogue_equals_the_saved_one(tmp_path):
     saved = catalogue_of(12).without_item("item-2")
     saved.save(tmp_path)
     loaded = load_catalogue(tmp_path)
@@ -125,7 +125,7 @@ def test_a_damaged_catalogue_is_refused_by_name(tmp_path, name):
         load_catalogue(tmp_path)
 
 
-def test_adding_many_items_at_once_gives_what_adding_them_one_by_one_would():
+def test_adding_items_at_once_equals_adding_them_one_by_one():
     sets = random_feature_sets(30, SIZES).tolist()
     start = build_catalogue([str(row) for row in range(10)], sets[:10], TOKENIZER)
     one_by_one = start
@@ -146,7 +146,7 @@ def test_adding_many_items_at_once_gives_what_adding_them_one_by_one_would():
     assert start.with_items([], [], TOKENIZER).item_ids == start.item_ids
 
 
-def test_items_that_repeat_among_those_added_at_once_are_refused():
+def test_repeats_among_items_added_at_once_are_refused():
     catalogue, free = catalogue_of(20), random_feature_sets(22, SIZES)[20:].tolist()
     with pytest.raises(DuplicateItemError, match="have the same id"):
         catalogue.with_items(["new", "new"], free, TOKENIZER)
@@ -157,7 +157,7 @@ def test_items_that_repeat_among_those_added_at_once_are_refused():
     assert catalogue.with_items(["new", "newer"], free, TOKENIZER).row_of("newer") == 21
 
 
-def test_two_versions_that_grow_from_one_do_not_see_each_others_items():
+def test_two_versions_grown_by_many_items_are_independent():
     catalogue, free = catalogue_of(20), random_feature_sets(23, SIZES)[20:].tolist()
     one, other = (catalogue.with_item(name, free[place], TOKENIZER) for place, name in enumerate(("one", "other")))
     later = one.with_item("later", free[2], TOKENIZER)

@@ -54,7 +54,7 @@ def test_the_capacity_lets_the_largest_group_double():
     assert collision_capacity(np.zeros((0, 2), np.int32)) == 16
 
 
-def test_more_equal_codes_than_collision_indices_is_an_error_that_gives_the_codes():
+def test_more_equal_codes_than_collision_indices_is_an_error_with_the_codes():
     with pytest.raises(FeatureSpaceFullError, match=r"5 items share the codes \[7, 7\].*only 4"):
         feature_sets_with_collision_index(np.full((5, 2), 7), (8, 8), 4)
 
@@ -73,7 +73,7 @@ def test_a_feature_outside_its_category_is_named_by_row_and_category():
 
 
 @pytest.mark.parametrize(("names", "sizes"), [(("a",), (1, 2)), ((), ()), (("a", "a"), (2, 2)), (("a", "b"), (2, 0))])
-def test_a_space_without_sense_is_refused(names, sizes):
+def test_an_invalid_space_is_refused(names, sizes):
     with pytest.raises(FeatureSetError):
         FeatureSpace(names, sizes)
 
@@ -93,7 +93,7 @@ def test_the_next_free_index_is_taken_even_below_taken_ones():
     assert nearest_free_feature_set(np.zeros((1, 1), np.float32), {(0, 0), (0, 2)}, space) == (0, 1)
 
 
-def test_a_posted_twin_gets_the_index_that_it_would_have_got_in_training():
+def test_a_posted_duplicate_gets_the_index_that_training_would_give_it():
     semantic_ids = np.array([[2, 1], [2, 1], [2, 1]], np.int32)
     feature_sets, space = feature_sets_with_collision_index(semantic_ids, (3, 3), 16)
     distances = np.ones((2, 3), np.float32)
@@ -102,7 +102,7 @@ def test_a_posted_twin_gets_the_index_that_it_would_have_got_in_training():
     assert nearest_free_feature_set(distances, taken, space) == tuple(feature_sets[2].tolist())
 
 
-def test_items_without_a_double_have_all_kinds_of_indices():
+def test_items_with_unique_codes_have_varied_indices():
     semantic_ids = np.array(list(itertools.product(range(8), repeat=3)), np.int32)
     feature_sets, _ = feature_sets_with_collision_index(semantic_ids, (8, 8, 8), 16)
     counts = np.bincount(feature_sets[:, -1], minlength=16)

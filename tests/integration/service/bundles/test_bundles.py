@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from clairo_core.bundle.bundle import load_bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.bundle.manifest import digests_of, read_manifest
 from clairo_core.encoders.onnx_encoder import OnnxImageEncoder, write_export_header
 from clairo_core.encoders.picture_preparation import PicturePreparation

@@ -8,7 +8,8 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from service.cli.commands import app
 from tests.running_service import drawn_picture, running_service
 from tests.tiny import tiny_bundle
@@ -93,7 +94,7 @@ def test_another_folder_is_never_replaced(data_dir: Path, tmp_path: Path) -> Non
     (out / "letter.txt").write_text("dear")
     ran = CliRunner().invoke(app, ["export", "--out", str(out), "--data-dir", str(data_dir)])
     assert ran.exit_code == 1
-    assert "is no export" in ran.stderr
+    assert "is not an export" in ran.stderr
     assert (out / "letter.txt").read_text() == "dear"
 
 

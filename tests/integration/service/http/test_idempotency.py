@@ -10,7 +10,8 @@ import httpx
 import pytest
 from sqlalchemy import func, select, update
 
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from service.errors import IdempotencyKeyReusedError
 from service.store import idempotency
 from service.store.database import Database

@@ -10,7 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from service.items import bulk, bulk_body
 from service.items.bulk_body import LinesRead, row_batches
 from service.store.database import Database

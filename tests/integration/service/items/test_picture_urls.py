@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.errors import SettingsError
 from service.picture_urls.fetch import PictureUrls
 from service.picture_urls.hosts import parsed_hosts

@@ -9,7 +9,8 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from service.cli.commands import app
 from service.keys import key_ring
 from service.keys.api_key import Scope, id_of_key, is_key_of, new_key

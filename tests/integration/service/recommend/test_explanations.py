@@ -6,7 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationRequest
 from service.recommend.explanations import LEAST_EFFECT

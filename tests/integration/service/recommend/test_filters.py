@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from service.schemas.filters import MAX_FILTER_CONDITIONS, MAX_FILTER_DEPTH
 from tests.running_service import running_service
 from tests.tiny import tiny_bundle
@@ -150,7 +151,7 @@ async def test_an_invalid_filter_is_refused_by_name(
 
 async def test_an_unknown_attribute_error_lists_the_known_ones(client: httpx.AsyncClient) -> None:
     answer = await client.post("/recommend", json={"history": [], "filter": {"attribute": "colour", "exists": True}})
-    assert "there are category, price" in answer.json()["detail"]
+    assert "known attributes: category, price" in answer.json()["detail"]
 
 
 async def test_a_filter_of_the_greatest_depth_and_size_is_accepted(client: httpx.AsyncClient) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from service.app import create_app
 from service.settings import Settings
 from tests.running_service import running_service

@@ -7,7 +7,8 @@ import httpx
 import numpy as np
 import pytest
 
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.selection.diversity import cosine_similarities, intra_list_distance
 from tests.running_service import running_service
 from tests.tiny import tiny_bundle

@@ -8,7 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.errors import SettingsError
 from service.recommend.cache import InProcessCache
 from service.recommend.redis_cache import MAX_ANSWER_BYTES, LayeredCache, RedisCache

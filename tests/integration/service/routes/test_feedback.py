@@ -9,7 +9,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from tests.postgres_server import PostgresServer
 from tests.running_service import running_service
 from tests.tiny import tiny_bundle

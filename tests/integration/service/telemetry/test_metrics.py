@@ -14,7 +14,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.parser import text_string_to_metric_families
 
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from service.telemetry.logs import REQUEST_ID, JsonLines, TextLines, without_secrets
 from service.telemetry.tracing import is_wanted
 from tests.running_service import running_process, running_service

@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clairo_core.bundle.bundle import Bundle, BundleParts, load_bundle, write_bundle
+from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.bundle_items import MAX_SHOWN_SIDE
-from clairo_core.bundle.manifest import BUNDLE_SCHEMA, set_aside_name
+from clairo_core.bundle.load_bundle import load_bundle
+from clairo_core.bundle.manifest import BUNDLE_SCHEMA
+from clairo_core.bundle.write_bundle import BundleParts, write_bundle
 from clairo_core.encoders.pictures import decode_picture
 from clairo_core.errors import (
     BundleDigestError,
@@ -17,6 +19,8 @@ from clairo_core.errors import (
     NewerBundleError,
 )
 from clairo_core.items import Item, UserHistory
+from clairo_core.quantizers import OpqQuantizer
+from clairo_core.storage.replaced_folder import set_aside_name
 from tests.tiny import drawn_picture, tiny_bundle, tiny_items, write_random_t5
 
 
@@ -108,6 +112,25 @@ def test_describing_a_bundles_own_item_gives_its_codes_and_a_free_feature_set(bu
     assert own.feature_set[:-1] == described.semantic_id
 
 
+class CountingQuantizer(OpqQuantizer):
+    """Counts the embeddings whose distances were computed."""
+
+    num_computed = 0
+
+    def _distances(self, item_embeddings):
+        type(self).num_computed += len(item_embeddings)
+        return super()._distances(item_embeddings)
+
+
+def test_describing_an_item_computes_its_distances_once(bundle):
+    counting = CountingQuantizer(bundle.quantizer.rotation, bundle.quantizer.codebooks)
+    items = tiny_items(60)[:7]
+    described = dataclasses.replace(bundle, quantizer=counting).describe_items(items, ())
+    assert CountingQuantizer.num_computed == len(items)
+    codes = bundle.quantizer.encode(np.stack([item.item_embedding for item in described]))
+    assert [item.semantic_id for item in described] == [tuple(row) for row in codes.tolist()]
+
+
 def test_a_described_item_can_be_generated_at_once(bundle):
     recommender = bundle.recommender("cpu", num_views=1, num_beams=100)
     item = Item(item_id="posted", texts={"title": "a green lamp"})
@@ -192,14 +215,14 @@ def test_writing_replaces_a_bundle_and_leaves_nothing_beside_it(bundle, folder):
     write_bundle(folder, dataclasses.replace(parts_of(bundle), popularity=np.arange(60)))
     assert load_bundle(folder).popularity.tolist() == list(range(60))
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
-    # The one that is being served still shows its pictures.
+    # The bundle being served still reads its pictures.
     assert before.read_picture(3) == bundle.read_picture(3)
 
 
-def test_what_is_no_bundle_is_never_replaced(bundle, tmp_path):
+def test_a_folder_that_is_not_a_bundle_is_never_replaced(bundle, tmp_path):
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "thesis.txt").write_text("years of work")
-    with pytest.raises(BundleError, match="precious is there and is no bundle"):
+    with pytest.raises(BundleError, match="precious exists and is not a bundle"):
         write_bundle(tmp_path / "precious", parts_of(bundle))
     assert (tmp_path / "precious" / "thesis.txt").read_text() == "years of work"
 
@@ -253,7 +276,7 @@ def test_large_pictures_are_stored_smaller_and_unreadable_ones_not_at_all(bundle
     assert not stored.has_picture(1)
 
 
-def test_a_checkpoint_of_another_vocabulary_is_refused_when_a_recommender_is_made(bundle, tmp_path):
+def test_a_checkpoint_of_another_vocabulary_is_refused_when_a_recommender_is_built(bundle, tmp_path):
     checkpoint = write_random_t5(tmp_path / "t5", bundle.vocabulary.size + 1)
     write_bundle(tmp_path / "mixed", dataclasses.replace(parts_of(bundle), generator_folder=checkpoint))
     with pytest.raises(Exception, match="use the vocabulary that the generator was trained with"):

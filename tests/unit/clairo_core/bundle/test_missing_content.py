@@ -1,4 +1,4 @@
-"""Missing, poor and repeated content: the training mean and a flag, feature sets of their own, and never an error."""
+"""Missing, poor and repeated content: the training mean and a flag, distinct feature sets, and never an error."""
 
 import io
 from pathlib import Path
@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.encoders import BuiltinImageEncoder, OpenClipEncoder, load_encoder
 from clairo_core.features import collision_capacity, feature_sets_with_collision_index
 from clairo_core.fusion import fit_fusion
@@ -49,7 +50,7 @@ def whole_item(bundle: Bundle, **changed: object) -> Item:
         ({"picture": None, "texts": {}}, ("text", "image")),
     ],
 )
-def test_what_is_missing_takes_the_training_mean_and_is_told(
+def test_missing_content_takes_the_training_mean_and_is_reported(
     bundle: Bundle, changed: dict[str, object], missing: tuple[str, ...]
 ) -> None:
     described = bundle.describe(whole_item(bundle, **changed), bundle.catalogue.taken)
@@ -72,9 +73,7 @@ def test_items_of_the_same_content_get_feature_sets_of_their_own(bundle: Bundle)
 
 @pytest.mark.parametrize("colour", ["white", "black", "#808080"])
 @pytest.mark.parametrize("format_name", ["PNG", "JPEG"])
-def test_a_picture_of_one_shade_of_grey_shows_nothing_and_is_told(
-    bundle: Bundle, colour: str, format_name: str
-) -> None:
+def test_a_picture_of_one_shade_of_grey_counts_as_missing(bundle: Bundle, colour: str, format_name: str) -> None:
     placeholder = picture(Image.new("RGB", (40, 40), colour), format_name)
     described = bundle.describe(whole_item(bundle, picture=placeholder), bundle.catalogue.taken)
     without = bundle.describe(whole_item(bundle, picture=None), bundle.catalogue.taken)
@@ -105,7 +104,7 @@ def test_text_in_another_language_is_described_and_never_an_error(bundle: Bundle
 
 
 def odd_pictures() -> dict[str, bytes]:
-    """One picture, in every form that API.md names."""
+    """One picture in every supported form."""
     upright = Image.new("RGB", (60, 40), "white")
     upright.paste("red", (0, 0, 30, 40))
     exif = Image.Exif()
@@ -131,7 +130,7 @@ def image_encoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
     return load_encoder(folder)
 
 
-def test_every_form_of_a_picture_is_seen_as_the_same_picture(image_encoder) -> None:
+def test_every_form_of_a_picture_has_a_similar_embedding(image_encoder) -> None:
     pictures = odd_pictures()
     items = [Item(item_id=name, picture=content) for name, content in pictures.items()]
     encoded = image_encoder.encode(items)
@@ -143,7 +142,7 @@ def test_every_form_of_a_picture_is_seen_as_the_same_picture(image_encoder) -> N
 
 
 def test_a_catalogue_of_pictures_alone_has_no_collisions() -> None:
-    """Even where half of the pictures are the same, or one colour."""
+    """Even if half of the pictures are equal, or of one colour."""
     items = [
         Item(item_id=str(row), picture=one_colour("red") if row % 2 else item.picture)
         for row, item in enumerate(tiny_items(60))

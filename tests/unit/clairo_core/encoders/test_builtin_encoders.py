@@ -1,4 +1,4 @@
-"""The built-in encoders: like is near like, missing is missing, and what is loaded is what was saved."""
+"""The built-in encoders: similar content is close, missing content is flagged, and loading restores saved encoders."""
 
 import hashlib
 import io
@@ -72,7 +72,7 @@ def test_pictures_of_one_colour_and_shape_are_neighbours() -> None:
 
 
 @pytest.mark.parametrize("encoder", [TEXT_ENCODER, IMAGE_ENCODER], ids=lambda encoder: encoder.name)
-def test_what_is_missing_or_unreadable_is_flagged_and_never_an_error(encoder: ModalityEncoder) -> None:
+def test_missing_or_unreadable_content_is_flagged_and_never_an_error(encoder: ModalityEncoder) -> None:
     items = [
         Item(item_id="nothing"),
         Item(item_id="blank", texts={"title": " \n"}, picture=b""),
@@ -107,14 +107,14 @@ def test_a_damaged_encoder_is_refused_by_name(tmp_path: Path, damage: str) -> No
         load_encoder(tmp_path)
 
 
-def test_fitting_on_nothing_says_what_to_leave_out() -> None:
+def test_fitting_without_content_names_the_modality_to_leave_out() -> None:
     with pytest.raises(EncoderError, match="leave the text modality out"):
         BuiltinTextEncoder.fit([Item(item_id="a")])
     with pytest.raises(EncoderError, match="leave the image modality out"):
         BuiltinImageEncoder.fit([Item(item_id="a")])
 
 
-def test_a_very_long_text_is_read_only_so_far() -> None:
+def test_a_very_long_text_is_truncated() -> None:
     long = TEXT_ENCODER.encode([text_item(0, SUBJECTS[0] + " " + "x " * 60_000)])
     assert long.is_present[0]
     assert np.isfinite(long.vectors).all()
@@ -122,14 +122,14 @@ def test_a_very_long_text_is_read_only_so_far() -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.text(max_size=60), min_size=1, max_size=4))
-def test_any_text_at_all_gives_finite_numbers(texts: list[str]) -> None:
+def test_any_text_gives_finite_numbers(texts: list[str]) -> None:
     embeddings = TEXT_ENCODER.encode([Item(item_id=str(row), texts={"title": text}) for row, text in enumerate(texts)])
     assert np.isfinite(embeddings.vectors).all()
     lengths = np.linalg.norm(embeddings.vectors, axis=1)
     assert np.allclose(lengths[embeddings.is_present], 1.0, atol=1e-5)
 
 
-def test_a_title_is_not_drowned_by_what_follows() -> None:
+def test_a_title_is_not_drowned_by_other_fields() -> None:
     encoder = BuiltinTextEncoder.fit(TEXT_ITEMS, dim=24)
     rest = " ".join(SUBJECTS[1] for _ in range(50))
     vectors = encoder.encode(
@@ -148,7 +148,7 @@ def test_chinese_and_cyrillic_have_words_too() -> None:
     encoder = BuiltinTextEncoder.fit(items, dim=6)
     vectors = encoder.encode(items).vectors
     assert [nearest(vectors, row) for row in range(6)] == [1, 0, 3, 2, 5, 4]
-    # Of letters that no training text has, the encoder can say nothing: the item counts as one without words.
+    # No training text has these letters: the item counts as one without words.
     assert not encoder.encode([Item(item_id="x", texts={"title": "ελληνικά"})]).is_present[0]
 
 
@@ -157,13 +157,13 @@ def test_case_and_width_of_letters_do_not_matter() -> None:
     assert np.allclose(vectors[0], vectors[1], atol=1e-6)
 
 
-def test_half_a_surrogate_pair_is_passed_over() -> None:
+def test_half_a_surrogate_pair_is_ignored() -> None:
     items = [text_item(0, "guitar \ud800strings"), text_item(0, "guitar strings")]
     vectors = TEXT_ENCODER.encode(items).vectors
     assert np.allclose(vectors[0], vectors[1], atol=1e-6)
 
 
-def test_a_hundred_thousand_characters_take_no_seconds() -> None:
+def test_a_hundred_thousand_characters_take_under_a_second() -> None:
     endless = Item(item_id="x", texts={"title": "guitar " * 15_000, "description": "ﷺ strings" * 15_000})
     start = time.process_time()
     assert TEXT_ENCODER.encode([endless]).is_present[0]
@@ -171,7 +171,7 @@ def test_a_hundred_thousand_characters_take_no_seconds() -> None:
 
 
 @pytest.mark.parametrize("encoder", [TEXT_ENCODER, IMAGE_ENCODER], ids=lambda encoder: encoder.name)
-def test_an_item_alone_gets_the_numbers_that_it_gets_among_others(encoder: ModalityEncoder) -> None:
+def test_an_embedding_does_not_depend_on_the_batch(encoder: ModalityEncoder) -> None:
     items = [*TEXT_ITEMS[:3], *IMAGE_ITEMS[:3]]
     together = encoder.encode(items).vectors
     assert np.array_equal(together, np.concatenate([encoder.encode([item]).vectors for item in items]))
@@ -201,7 +201,7 @@ def test_a_one_colour_picture_is_present_and_near_its_colour() -> None:
     assert nearest(embeddings.vectors, 0) == 1
 
 
-def test_an_encoder_of_one_colour_pictures_alone_can_be_fitted() -> None:
+def test_an_encoder_can_be_fitted_on_one_colour_pictures_alone() -> None:
     plain = [Item(item_id=name, picture=one_colour(name)) for name in ("red", "red")]
     encoder = BuiltinImageEncoder.fit(plain)
     vectors = encoder.encode([*plain, *IMAGE_ITEMS]).vectors

@@ -1,4 +1,4 @@
-"""The learned image encoder: it learns what pictures say of words, survives a kill, and is saved without pickle."""
+"""The learned image encoder: training aligns pictures with words, resumes after a kill, and saves without pickle."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +34,7 @@ def fitted(folder: Path, items: list[Item], words: ModalityEmbeddings, epochs: i
     return fit_image_encoder(folder, items, words, settings, CPU, 0, progress=silent, report=lambda message: None)
 
 
-def test_pictures_of_one_colour_come_to_lie_together(
+def test_pictures_of_one_colour_have_similar_embeddings(
     tmp_path: Path, items: list[Item], words: ModalityEmbeddings
 ) -> None:
     encoded = fitted(tmp_path, items, words, epochs=8).encode(items)
@@ -47,7 +47,7 @@ def test_pictures_of_one_colour_come_to_lie_together(
     assert encoded.is_present.tolist() == [item.picture is not None for item in items]
 
 
-def test_a_killed_run_goes_on_and_ends_where_it_would_have(
+def test_an_interrupted_run_resumes_and_ends_the_same(
     tmp_path: Path, items: list[Item], words: ModalityEmbeddings
 ) -> None:
     whole = fitted(tmp_path, items, words)
@@ -82,11 +82,11 @@ def test_a_loaded_encoder_gives_the_same_numbers(tmp_path: Path, items: list[Ite
 
 
 def test_weights_of_another_network_are_refused() -> None:
-    with pytest.raises(EncoderError, match="no weights of a picture network"):
+    with pytest.raises(EncoderError, match="do not fit a picture network"):
         LearnedImageEncoder.from_weights({"projection.bias": torch.zeros(3)})
 
 
-def test_too_few_pictures_to_learn_from_are_told(tmp_path: Path, items: list[Item], words: ModalityEmbeddings) -> None:
+def test_too_few_pictures_are_refused(tmp_path: Path, items: list[Item], words: ModalityEmbeddings) -> None:
     with pytest.raises(TrainingError, match="image_encoder=builtin"):
         fitted(tmp_path, items[:20], ModalityEmbeddings(words.vectors[:20], words.is_present[:20]))
     without = [replace(item, picture=None) for item in items]

@@ -90,7 +90,7 @@ def test_pictures_are_prepared_as_open_clip_does(
     assert np.allclose(prepared, expected, atol=1e-5)
 
 
-def test_a_real_text_encoder_knows_what_words_mean() -> None:
+def test_a_real_text_encoder_embeds_synonyms_close_together() -> None:
     items = [
         Item(item_id=str(row), texts={"title": title})
         for row, title in enumerate(("acoustic guitar strings", "steel wires for a six-string", "frying pan", "wok"))
@@ -121,29 +121,29 @@ def test_precomputed_vectors_pass_through_and_missing_ones_are_flagged(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "words"),
     [
-        ("./nowhere", "no folder"),
-        ("/nowhere/at/all", "no folder"),
-        ("a/b/c", "no folder"),
+        ("./nowhere", "is not a folder"),
+        ("/nowhere/at/all", "is not a folder"),
+        ("a/b/c", "is not a folder"),
     ],
 )
-def test_a_text_model_that_is_no_folder_is_not_looked_for_elsewhere(name: str, told: str) -> None:
-    with pytest.raises(EncoderError, match=told):
+def test_a_text_model_by_a_missing_folder_is_refused_without_a_download(name: str, words: str) -> None:
+    with pytest.raises(EncoderError, match=words):
         SentenceTransformerEncoder.from_pretrained(name)
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "words"),
     [
-        ("ViT-B-32", "expected one of openai"),
-        ("ViT-B-32/no-such-tag", "expected one of openai"),
+        ("ViT-B-32", "choose one of openai"),
+        ("ViT-B-32/no-such-tag", "choose one of openai"),
         ("no-such-model/openai", "no weights"),
         ("local-dir:nowhere", "open_clip_config"),
     ],
 )
-def test_an_image_model_without_weights_is_refused(name: str, told: str) -> None:
-    with pytest.raises(EncoderError, match=told):
+def test_an_image_model_without_weights_is_refused(name: str, words: str) -> None:
+    with pytest.raises(EncoderError, match=words):
         OpenClipEncoder.from_pretrained(name)
 
 

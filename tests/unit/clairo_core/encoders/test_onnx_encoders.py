@@ -1,4 +1,4 @@
-"""Exports to ONNX: they agree with what they came from, and run without its library."""
+"""Exports to ONNX agree with their originals, and run without the original library."""
 
 import sys
 from pathlib import Path
@@ -41,7 +41,7 @@ def original(kind: str, folder: Path) -> ModalityEncoder:
 
 
 @pytest.mark.parametrize("kind", ["t5", "bert", "minilm", "open_clip", "learned"])
-def test_an_export_agrees_with_its_original_and_needs_no_library(
+def test_an_export_agrees_with_its_original_without_its_library(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = original(kind, tmp_path / "original")
@@ -77,7 +77,7 @@ def test_an_export_can_be_saved_again(tmp_path: Path) -> None:
     assert np.array_equal(load_encoder(tmp_path / "again").encode(items).vectors, exported.encode(items).vectors)
 
 
-def test_a_built_in_encoder_is_copied_as_it_is(tmp_path: Path) -> None:
+def test_a_built_in_encoder_is_copied_unchanged(tmp_path: Path) -> None:
     items = tiny_items(30)
     encoder = BuiltinTextEncoder.fit(items, dim=8)
     assert export_encoder(encoder, tmp_path) is encoder

@@ -1,4 +1,4 @@
-"""Descriptors of a picture: each sees what it is for, and the fast ones agree with slow readable twins."""
+"""Descriptors of a picture: each responds to its own property, and fast ones agree with slow readable twins."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def test_a_slight_tint_moves_the_colours_less_than_another_colour_does() -> None
     assert np.linalg.norm(red - tinted) < 0.4 * np.linalg.norm(red - blue)
 
 
-def test_colours_count_wherever_they_are_and_the_layout_says_where() -> None:
+def test_the_histogram_ignores_position_and_the_layout_does_not() -> None:
     above = plain(200, 30, 40)
     above[SIDE_PIXELS // 2 :] = (40, 30, 200)
     below = above[::-1].copy()
@@ -64,12 +64,12 @@ def test_the_layout_of_white_is_lightness_100_without_colour() -> None:
     assert cells[:, 1:] == pytest.approx(0.0, abs=0.02)
 
 
-def test_texture_and_patches_tell_upright_from_lying_stripes() -> None:
+def test_texture_and_patches_distinguish_vertical_from_horizontal_stripes() -> None:
     for describe in (texture, lambda pixels: gradient_patches(pixels).mean(axis=0)):
         assert np.linalg.norm(describe(stripes()) - describe(stripes(is_upright=False))) > 0.3
 
 
-def test_a_wall_has_no_patches_to_show() -> None:
+def test_a_plain_wall_has_no_patches() -> None:
     assert not gradient_patches(plain(120, 90, 60)).any()
     assert not visual_word_histogram(gradient_patches(plain(120, 90, 60)), np.ones((3, PATCH_DIM), np.float32)).any()
 

@@ -44,13 +44,13 @@ def test_every_png_mode_decodes_to_rgb(mode):
 
 
 @pytest.mark.parametrize("format_name", ["GIF", "BMP", "TIFF", "ICO"])
-def test_other_formats_are_refused_whatever_they_are_called(format_name):
-    with pytest.raises(UnreadablePictureError, match="no JPEG, PNG or WebP"):
+def test_other_formats_are_refused_by_content(format_name):
+    with pytest.raises(UnreadablePictureError, match="expected a JPEG, PNG or WebP"):
         decode_picture(encoded(left_half_red(), format_name))
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"\xff\xd8\xff\xe0"])
-def test_bytes_that_are_no_picture_are_refused(content):
+def test_bytes_that_are_not_a_picture_are_refused(content):
     with pytest.raises(UnreadablePictureError):
         decode_picture(content)
 
@@ -64,7 +64,7 @@ def test_a_picture_cut_short_is_refused(format_name):
 
 
 @given(st.sampled_from(["JPEG", "PNG", "WEBP"]), st.data())
-def test_damaged_bytes_end_in_a_picture_or_in_our_own_error(format_name, data):
+def test_damaged_bytes_give_a_picture_or_our_own_error(format_name, data):
     content = bytearray(encoded(left_half_red(), format_name))
     for _ in range(data.draw(st.integers(1, 20))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
@@ -74,7 +74,7 @@ def test_damaged_bytes_end_in_a_picture_or_in_our_own_error(format_name, data):
 
 def test_exif_rotation_is_applied():
     exif = Image.Exif()
-    exif[0x0112] = 6  # stored on its side: to be turned a quarter clockwise
+    exif[0x0112] = 6  # stored on its side: turn a quarter clockwise
     picture = decode_picture(encoded(left_half_red(), "JPEG", exif=exif, quality=95))
     assert picture.size == (32, 64)
     assert is_close(picture.getpixel((16, 8)), RED)
@@ -135,20 +135,20 @@ def test_cmyk_is_converted():
 
 
 @pytest.mark.parametrize("format_name", ["WEBP", "PNG"])
-def test_of_an_animation_the_first_frame_is_taken(format_name):
+def test_the_first_frame_of_an_animation_is_decoded(format_name):
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue", "green")]
     content = encoded(frames[0], format_name, save_all=True, append_images=frames[1:], duration=50)
     assert is_close(decode_picture(content).getpixel((8, 8)), RED)
 
 
-def test_too_many_bytes_are_refused_unread():
+def test_too_many_bytes_are_refused_before_decoding():
     with pytest.raises(ContentTooLargeError, match="expected at most 10,485,760"):
         decode_picture(b"\xff" * (MAX_PICTURE_BYTES + 1))
 
 
 @pytest.mark.parametrize("size", [(8001, 5000), (13_000, 13_000), (30_000, 30_000)])
 def test_a_picture_bomb_is_refused_before_it_is_decoded(size):
-    # A PNG's header says its size; nothing behind it need exist for the bomb to be refused.
+    # A PNG's header has its size; the bomb is refused even without any content.
     header = encoded(Image.new("L", (1, 1)), "PNG")
     sizes = size[0].to_bytes(4, "big") + size[1].to_bytes(4, "big")
     chunk = b"IHDR" + sizes + header[24:29]
@@ -159,7 +159,7 @@ def test_a_picture_bomb_is_refused_before_it_is_decoded(size):
     assert time.perf_counter() - start < 0.5
 
 
-def test_a_picture_just_within_the_limit_is_read():
+def test_a_picture_at_the_limit_is_decoded():
     assert decode_picture(encoded(Image.new("L", (8000, 5000)), "PNG", compress_level=1)).size == (8000, 5000)
 
 

@@ -1,4 +1,4 @@
-"""Items that lack a modality are as long on average as whole ones, by every scheme; whole items stay as they are."""
+"""Items that lack a modality are on average as long as complete ones, by every scheme; complete items are unchanged."""
 
 from collections.abc import Mapping
 from itertools import product
@@ -50,7 +50,7 @@ SCHEMES = {
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_whatever_is_missing_the_rest_is_as_long_as_a_whole_item(scheme: str, tmp_path: Path) -> None:
+def test_an_item_with_missing_modalities_is_as_long_as_a_complete_one(scheme: str, tmp_path: Path) -> None:
     inner = SCHEMES[scheme]()
     fusion = evened(inner, MODALITIES)
     fusion.save(tmp_path)
@@ -64,7 +64,7 @@ def test_whatever_is_missing_the_rest_is_as_long_as_a_whole_item(scheme: str, tm
             assert mean_square(fusion, given) == pytest.approx(whole, rel=1e-4), present
 
 
-def test_whole_items_and_those_of_which_nothing_is_known_stay_as_they_were() -> None:
+def test_complete_items_and_empty_ones_are_not_scaled() -> None:
     inner = fit_fusion(MODALITIES, 5)
     fusion = evened(inner, MODALITIES)
     assert np.array_equal(fusion.fuse(MODALITIES).item_embeddings, inner.fuse(MODALITIES).item_embeddings)
@@ -73,14 +73,14 @@ def test_whole_items_and_those_of_which_nothing_is_known_stay_as_they_were() -> 
     assert np.array_equal(fusion.modality_energies(np.eye(15)), inner.modality_energies(np.eye(15)))
 
 
-def test_what_says_next_to_nothing_stays_short() -> None:
+def test_a_modality_with_almost_no_energy_stays_short() -> None:
     inner = fit_fusion(MODALITIES, 5, weights={"sound": 0.01})
     fusion = evened(inner, MODALITIES)
     sound = having({"words": False, "shape": False})
     assert mean_square(fusion, sound) == pytest.approx(MOST_FACTOR**2 * mean_square(inner, sound), rel=1e-4)
 
 
-def test_items_that_lack_something_already_are_not_measured_on() -> None:
+def test_factors_are_measured_on_complete_items_only() -> None:
     lacking = having({})
     lacking["sound"].is_present[50:] = False
     fusion = evened(fit_fusion(MODALITIES, 5), lacking)
@@ -91,7 +91,7 @@ def test_items_that_lack_something_already_are_not_measured_on() -> None:
     assert np.array_equal(fusion.factors, expected.factors)
 
 
-def test_there_is_nothing_to_even_in_one_modality_in_too_many_or_where_no_item_has_all() -> None:
+def test_nothing_is_scaled_with_one_modality_with_too_many_or_without_a_complete_item() -> None:
     one = {"words": MODALITIES["words"]}
     never_together = having({})
     never_together["words"].is_present[::2] = False

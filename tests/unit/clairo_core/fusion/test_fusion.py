@@ -58,7 +58,7 @@ def test_any_small_catalogue_can_be_fused_and_reloaded(
     assert np.array_equal(load_fusion(folder).fuse(given_embeddings).item_embeddings, fused)
 
 
-def test_what_does_not_fit_is_named() -> None:
+def test_a_modality_that_does_not_fit_is_named() -> None:
     given_embeddings = {"text": embeddings(10, 4), "image": embeddings(10, 5)}
     fusion = fit_fusion(given_embeddings, 2)
     with pytest.raises(FusionError, match="'image'"):
@@ -99,15 +99,15 @@ def test_components_match_a_plain_singular_value_decomposition() -> None:
 
 
 @pytest.mark.parametrize("num_items", [1, 2, 5])
-def test_items_that_are_all_alike_become_the_origin(num_items: int) -> None:
+def test_identical_items_are_the_origin(num_items: int) -> None:
     alike = ModalityEmbeddings(np.full((num_items, 7), 0.1, np.float32), np.ones(num_items, np.bool_))
     fusion = fit_fusion({"image": alike}, 4)
     assert fusion.dim == 4
     assert not fusion.fuse({"image": alike}).item_embeddings.any()
 
 
-def test_directions_that_training_items_do_not_show_stay_empty() -> None:
-    # 5 items span 4 directions: a fifth component would be rounding, blown up for every item that comes later.
+def test_directions_without_training_variance_stay_empty() -> None:
+    # 5 items span 4 directions: a fifth component would be rounding, amplified for every later item.
     fusion = fit_fusion({"image": embeddings(5, 50)}, 8)
     assert (np.abs(fusion.projections["image"]).max(axis=0) > 0).tolist() == [True] * 4 + [False] * 4
 

@@ -35,13 +35,13 @@ def test_the_rotation_keeps_distances() -> None:
     assert np.allclose(QUANTIZER.rotation @ QUANTIZER.rotation.T, np.eye(16), atol=1e-4)
 
 
-def test_decoding_comes_nearer_than_the_mean() -> None:
+def test_decoding_is_closer_than_the_mean() -> None:
     decoded = QUANTIZER.decode(QUANTIZER.encode(VECTORS))
     error = np.square(VECTORS - decoded).sum(axis=1).mean()
     assert error < 0.5 * np.square(VECTORS - VECTORS.mean(axis=0)).sum(axis=1).mean()
 
 
-def test_encoding_what_was_decoded_gives_the_codes_back() -> None:
+def test_encoding_decoded_codes_returns_the_codes() -> None:
     codes = QUANTIZER.encode(VECTORS)
     assert np.array_equal(QUANTIZER.encode(QUANTIZER.decode(codes)), codes)
 
@@ -109,7 +109,7 @@ def test_codes_are_the_nearest_of_the_distances_added(vectors: np.ndarray) -> No
     for vector, codes in zip(vectors, QUANTIZER.encode(vectors), strict=True):
         distances = QUANTIZER.distances(vector)
         assert np.array_equal(distances.argmin(axis=1), codes)
-        # The rotation keeps lengths, so that the parts' distances add up to that of the whole.
+        # The rotation keeps lengths, so the parts' distances add up to that of the whole.
         error = np.square(vector - QUANTIZER.decode(codes[None])[0]).sum()
         assert distances.min(axis=1).sum() == pytest.approx(error, rel=1e-3, abs=1e-2)
 
@@ -124,7 +124,7 @@ def test_another_seed_gives_other_codebooks() -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, 0.3])
-def test_items_that_are_all_alike_share_their_codes(value: float) -> None:
+def test_identical_items_share_their_codes(value: float) -> None:
     alike = np.full((30, 8), value, np.float32)
     quantizer = fit_opq(alike, 2, 16)
     assert np.isfinite(quantizer.codebooks).all()
@@ -132,8 +132,8 @@ def test_items_that_are_all_alike_share_their_codes(value: float) -> None:
 
 
 @pytest.mark.parametrize("num_items", [2, 5, 31])
-def test_fewer_items_than_dimensions_are_fitted_without_harm(num_items: int) -> None:
-    # FAISS alone would write beyond its buffers here, and the process would die some time later.
+def test_fewer_items_than_dimensions_are_fitted_safely(num_items: int) -> None:
+    # FAISS alone would write beyond its buffers here, and the process would crash later.
     few = clustered(num_items, 32, seed=3)
     quantizer = fit_opq(few, 4, 256, num_iterations=5)
     assert np.allclose(quantizer.rotation @ quantizer.rotation.T, np.eye(32), atol=1e-4)
@@ -148,6 +148,6 @@ def test_semantic_ids_of_another_quantizer_are_refused() -> None:
 
 
 @pytest.mark.parametrize("vectors", [np.full((9, 4), np.nan, np.float32), np.zeros(9, np.float32), VECTORS[:1, :4]])
-def test_what_cannot_be_learned_from_is_refused(vectors: np.ndarray) -> None:
+def test_embeddings_that_cannot_be_fitted_are_refused(vectors: np.ndarray) -> None:
     with pytest.raises(QuantizerError):
         fit_opq(vectors, 2, 16)

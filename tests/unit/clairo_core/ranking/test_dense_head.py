@@ -1,4 +1,4 @@
-"""The dense head: probabilities over all items, nothing seen of what comes later, posted items by their content."""
+"""The dense head: probabilities over all items, causality, posted items scored by content."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -41,7 +41,7 @@ HISTORIES = st.lists(st.lists(st.integers(0, NUM_ITEMS - 1), min_size=1, max_siz
 @both_encoders
 @settings(max_examples=25, deadline=None)
 @given(histories=HISTORIES)
-def test_every_history_has_one_probability_an_item_whatever_stands_beside_it(
+def test_probabilities_of_a_history_do_not_depend_on_the_batch(
     new_encoder: Callable[[], HistoryEncoder], histories: list[list[int]]
 ) -> None:
     head = random_head(new_encoder=new_encoder)
@@ -62,7 +62,7 @@ def test_only_the_newest_items_are_read(new_encoder: Callable[[], HistoryEncoder
 
 
 @both_encoders
-def test_a_position_sees_nothing_of_what_comes_later(new_encoder: Callable[[], HistoryEncoder]) -> None:
+def test_a_position_does_not_depend_on_later_ones(new_encoder: Callable[[], HistoryEncoder]) -> None:
     encoder = random_head(new_encoder=new_encoder).encoder
     vectors = torch.randn(1, 6, DIM)
     changed = vectors.clone()
@@ -81,7 +81,7 @@ def test_a_posted_item_is_scored_by_its_content_and_the_earlier_version_stays() 
     assert (head.num_items, later.num_items) == (NUM_ITEMS, NUM_ITEMS + 1)
     history = [np.array([NUM_ITEMS, 2])]
     assert np.isfinite(later.log_probabilities(history)).all()
-    with pytest.raises(DenseHeadError, match="length 2, the dense head was trained on 3"):
+    with pytest.raises(DenseHeadError, match="have length 2, expected 3 as in training"):
         head.with_items(np.zeros((1, 2)))
 
 
@@ -92,14 +92,14 @@ def test_each_row_is_copied_to_a_device_once_for_all_versions() -> None:
         copy = DeviceCopy(longer.rows.base, torch.device("cpu"))
         first = copy.of(table.rows)
     assert first.tolist() == table.rows.tolist()
-    table.rows[0] = -1.0  # it never changes; were it copied again, this would show
+    table.rows[0] = -1.0  # the table never changes: a second copy would show this
     second = copy.of(longer.rows)
     assert second.tolist() == [[0.0, 1.0], *longer.rows[1:].tolist()]
     assert second.data_ptr() == first.data_ptr()
     assert copy.of(table.rows).shape == (3, 2)
 
 
-def test_vectors_stay_where_the_encoder_is_and_posted_ones_join_them() -> None:
+def test_vectors_stay_on_the_encoders_device_and_posted_ones_join_them() -> None:
     vectors, absent = random_head().vectors, torch.device("meta")
     first = vectors.on(absent)
     longer = vectors.with_rows(np.zeros((1, DIM), dtype=np.float32)).on(absent)
@@ -111,7 +111,7 @@ def test_vectors_stay_where_the_encoder_is_and_posted_ones_join_them() -> None:
 
 
 @both_encoders
-def test_a_head_is_read_back_as_it_was_written(new_encoder: Callable[[], HistoryEncoder], tmp_path: Path) -> None:
+def test_a_loaded_head_equals_the_saved_one(new_encoder: Callable[[], HistoryEncoder], tmp_path: Path) -> None:
     head = random_head(new_encoder=new_encoder)
     head.save(tmp_path)
     again = load_dense_head(tmp_path)
@@ -121,19 +121,19 @@ def test_a_head_is_read_back_as_it_was_written(new_encoder: Callable[[], History
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "says"),
+    ("old", "new", "words"),
     [
-        ('"num_heads": 2', '"num_heads": 3', "fit no encoder"),
+        ('"num_heads": 2', '"num_heads": 3', "do not fit an encoder"),
         ('"num_layers": 2', '"num_layers": 3', "is missing"),
-        ('"num_layers": 2', '"num_layers": "many"', "fit no encoder"),
+        ('"num_layers": 2', '"num_layers": "many"', "do not fit an encoder"),
         ('"max_history_items": 6', '"max_history_items": 5', "expected"),
-        ('"causal-transformer"', '"gated-recurrent"', "fit no encoder"),
+        ('"causal-transformer"', '"gated-recurrent"', "do not fit an encoder"),
         ('"causal-transformer"', '"of-next-year"', "update CLAIRO"),
     ],
 )
-def test_a_damaged_head_is_refused(tmp_path: Path, old: str, new: str, says: str) -> None:
+def test_a_damaged_head_is_refused(tmp_path: Path, old: str, new: str, words: str) -> None:
     random_head().save(tmp_path)
     header = tmp_path / "dense-head.json"
     header.write_text(header.read_text().replace(old, new))
-    with pytest.raises(DenseHeadError, match=says):
+    with pytest.raises(DenseHeadError, match=words):
         load_dense_head(tmp_path)

@@ -1,4 +1,4 @@
-"""Item weights: by hand, against a slow twin, and with items that came later."""
+"""Item weights: a worked example, agreement with a slow twin, and items added later."""
 
 from pathlib import Path
 
@@ -24,13 +24,13 @@ def by_hand() -> ItemWeights:
 
 def test_the_scores_of_a_case_worked_by_hand() -> None:
     scores = by_hand().scores([np.array([2, 0, 1]), np.array([0])], 4)
-    # The last item counts 1, the one before it a half, the third nothing; the fourth item came later.
+    # The last item counts 1, the one before it a half, the third nothing; the fourth was added later.
     assert scores.tolist() == [[0.5, 1.0, 1.0, 0.0], [0.0, 2.0, 0.0, 0.0]]
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=6), min_size=1, max_size=4))
-def test_any_history_scores_as_a_plain_loop_says(histories: list[list[int]]) -> None:
+def test_any_history_scores_as_in_a_plain_loop(histories: list[list[int]]) -> None:
     scores = by_hand().scores([np.array(history) for history in histories], 6)
     expected = np.zeros((len(histories), 6))
     for user, history in enumerate(histories):
@@ -40,7 +40,7 @@ def test_any_history_scores_as_a_plain_loop_says(histories: list[list[int]]) -> 
     assert scores == pytest.approx(expected)
 
 
-def test_weights_are_read_back_as_they_were_written(tmp_path: Path) -> None:
+def test_loaded_weights_equal_the_saved_ones(tmp_path: Path) -> None:
     by_hand().save(tmp_path)
     again = load_item_weights(tmp_path)
     assert np.array_equal(again.matrix.toarray(), MATRIX.astype(np.float32))
@@ -55,7 +55,7 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
         load_item_weights(tmp_path)
 
 
-def test_followers_score_as_the_baseline_does_but_for_its_tie_break() -> None:
+def test_followers_score_as_the_baseline_without_its_tie_break() -> None:
     training = ItemSequences.from_lists([[0, 1, 2], [1, 2, 0], [2, 0]])
     baseline = fit_markov(training, 3, MarkovSettings(2, 1.0, 1.0))
     histories = [np.array([0, 1]), np.array([2])]

@@ -1,4 +1,4 @@
-"""Ranking together: who competes, what new items are judged by, and who is named as the source."""
+"""Joint ranking: candidates, the place of new items, and the source of each item."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -35,14 +35,14 @@ def test_generated_items_and_the_dense_heads_best_compete() -> None:
     ranking = random_ranking()
     (candidates,) = ranking.candidates([HISTORY], generated(7, 5), everything())
     dense = ranking.dense_head.log_probabilities([HISTORY])[0]
-    # All of so small a catalogue is compared with.
+    # In so small a catalogue every item is a reference.
     assert candidates.item_rows.tolist() == list(range(NUM_ITEMS))
     assert candidates.is_reference.tolist() == [row not in {0, *HISTORY} for row in range(NUM_ITEMS)]
     place = candidates.item_rows.tolist().index(7)
     assert candidates.scores[place, :2] == pytest.approx([0.5, np.exp(dense[7])])
 
 
-def test_nothing_that_is_not_allowed_is_listed_and_every_place_is_filled() -> None:
+def test_only_allowed_items_are_listed_and_every_place_is_filled() -> None:
     is_allowed = everything()
     is_allowed[0, ::2] = False
     (ranked,) = random_ranking().rank([HISTORY], generated(7, 5), is_allowed, 100)
@@ -50,13 +50,13 @@ def test_nothing_that_is_not_allowed_is_listed_and_every_place_is_filled() -> No
     assert np.all(np.diff(ranked.scores) <= 0)
     (of_all,) = random_ranking().rank([HISTORY], generated(7, 5), everything(), 100)
     assert np.exp(of_all.scores).sum() == pytest.approx(1.0)
-    # Filtering others out makes nothing more probable.
+    # Filtering others out does not raise probabilities.
     score_of = dict(zip(of_all.item_rows.tolist(), of_all.scores.tolist(), strict=True))
     for row, score in zip(ranked.item_rows.tolist(), ranked.scores.tolist(), strict=True):
         assert score == pytest.approx(score_of[row])
 
 
-def test_an_item_that_training_never_saw_is_judged_by_the_dense_head_alone() -> None:
+def test_an_item_unseen_in_training_is_scored_by_the_dense_head_alone() -> None:
     ranking = random_ranking()
     (with_it,) = ranking.rank([HISTORY], generated(0, 7), everything(), NUM_ITEMS)
     (without,) = ranking.rank([HISTORY], generated(7), everything(), NUM_ITEMS)
@@ -67,7 +67,7 @@ def test_an_item_that_training_never_saw_is_judged_by_the_dense_head_alone() -> 
     assert set(with_it.item_rows.tolist()) == set(without.item_rows.tolist())
 
 
-def test_a_new_item_stands_where_the_dense_head_puts_it_among_the_others() -> None:
+def test_a_new_item_is_placed_where_the_dense_head_ranks_it() -> None:
     ranking = random_ranking((5.0, 0.2, 3.0))
     (ranked,) = ranking.rank([HISTORY], generated(7, 5), everything(), NUM_ITEMS)
     dense = ranking.dense_head.log_probabilities([HISTORY])[0]
@@ -80,7 +80,7 @@ def test_a_new_item_stands_where_the_dense_head_puts_it_among_the_others() -> No
     assert ranked.item_rows[0] == 0
 
 
-def test_where_nothing_but_new_items_is_asked_for_there_is_a_list() -> None:
+def test_a_filter_of_new_items_alone_gives_a_list() -> None:
     only_new = ~everything()
     only_new[0, 0] = True
     (ranked,) = random_ranking().rank([HISTORY], generated(), only_new, 3)
@@ -88,7 +88,7 @@ def test_where_nothing_but_new_items_is_asked_for_there_is_a_list() -> None:
     assert ranked.scores[0] < 0
 
 
-def test_the_source_is_who_spoke_for_an_item_most() -> None:
+def test_the_source_is_the_model_that_scored_an_item_higher() -> None:
     dense = random_ranking().dense_head.log_probabilities([HISTORY])[0]
     above = [(np.array([5, 7]), dense[[5, 7]].astype(np.float64) + 0.1)]
     (by_generator,) = random_ranking((9.0, 0.1, 0.0)).rank([HISTORY], above, everything(), 2)
@@ -107,7 +107,7 @@ def test_posted_items_are_ranked_at_once() -> None:
     assert {NUM_ITEMS, NUM_ITEMS + 1} <= set(ranked.item_rows.tolist())
 
 
-def test_a_ranking_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+def test_a_loaded_ranking_equals_the_saved_one(tmp_path: Path) -> None:
     ranking = random_ranking()
     ranking.save(tmp_path / "ranking")
     again = load_joint_ranking(tmp_path / "ranking", COUNTS)
@@ -124,13 +124,13 @@ def test_parts_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         load_joint_ranking(tmp_path, COUNTS[:-1])
     assert ranking.mixture is not None
     replace(ranking.mixture, components=("generator", "dense", "stars")).save(tmp_path / "mixture")
-    with pytest.raises(MixtureError, match="unknown component 'stars'"):
+    with pytest.raises(MixtureError, match="component 'stars', expected one of"):
         load_joint_ranking(tmp_path, COUNTS)
 
 
-def test_without_weights_there_is_nothing_to_rank_by(tmp_path: Path) -> None:
+def test_a_ranking_without_a_mixture_is_refused(tmp_path: Path) -> None:
     unfitted = replace(random_ranking(), mixture=None)
-    with pytest.raises(MixtureError, match="fit the mixture first"):
+    with pytest.raises(MixtureError, match="the mixture is not fitted"):
         unfitted.rank([HISTORY], generated(7), everything(), 3)
-    with pytest.raises(MixtureError, match="fit the mixture first"):
+    with pytest.raises(MixtureError, match="the mixture is not fitted"):
         unfitted.save(tmp_path)

@@ -1,4 +1,4 @@
-"""Mixing in item space: what is fitted helps, by hand where it can be, and a recommender joins as a scorer."""
+"""Mixtures: fitted weights help, worked examples, and a recommender as a component."""
 
 import json
 import math
@@ -23,12 +23,12 @@ from training.evaluation.split import EvaluationSplit
 
 NUM_ITEMS = 30
 POPULAR = np.where(np.arange(NUM_ITEMS) < NUM_ITEMS // 2, 60, 2)
-"""The first half of the items are bought often, the others hardly."""
+"""The first half of the items are popular, the others rare."""
 
 
 @dataclass
 class NextOf:
-    """Knows what follows among some of the items, and says noise of the others."""
+    """Predicts the next item among some items, and scores the others by noise."""
 
     is_known: np.ndarray
 
@@ -43,26 +43,26 @@ class NextOf:
 
 
 def everybody() -> EvaluationSplit:
-    """Users whose next item is the one behind their last."""
+    """Users whose next item is the one after their last."""
     last = np.arange(300) % NUM_ITEMS
     histories = ItemSequences.from_lists([[item] for item in last])
     return EvaluationSplit(histories, ((last + 1) % NUM_ITEMS).astype(np.int32), np.arange(300, dtype=np.int32))
 
 
-def test_each_component_is_trusted_where_it_is_right() -> None:
+def test_each_component_is_weighted_where_it_is_right() -> None:
     head, tail = NextOf(POPULAR == 60), NextOf(POPULAR == 2)
     fitted = fit_scorer_mixture((head, tail), POPULAR, everybody())
     alone = max(masked_ndcg(head, everybody()), masked_ndcg(tail, everybody()))
     assert masked_ndcg(fitted, everybody()) > alone + 0.2
 
 
-def test_a_mixture_before_its_layers_have_learned_is_a_sum_of_logarithms() -> None:
+def test_an_untrained_mixture_is_a_sum_of_logarithms() -> None:
     scores, counts = np.array([[3.0, 0.0], [1.0, 7.0], [-4.0, 0.0]]), np.array([1, 7, 1])
     totals = plain_sum("one", "other", weights=(2.0, 1.0)).totals(scores, counts, 1, np.ones(3, dtype=np.bool_))
     assert totals == pytest.approx([2 * math.log(4), 2 * math.log(2) + math.log(8), 0.0], rel=1e-6)
 
 
-def test_a_candidate_is_compared_with_what_the_user_has_not_seen() -> None:
+def test_a_candidate_is_compared_with_unseen_items() -> None:
     scores = np.array([[0.5, 0.0], [0.2, 1.0], [0.8, 3.0], [0.2, 0.0]])
     is_reference = np.array([True, True, False, True])
     features = candidate_features(scores, np.array([0, 1, 2, 3]), 4, is_reference, np.array([0.1, 1.0]))
@@ -75,7 +75,7 @@ def test_a_candidate_is_compared_with_what_the_user_has_not_seen() -> None:
     assert features[:, -1] == pytest.approx(np.log(5.0))
 
 
-def test_with_nothing_to_be_compared_with_there_are_numbers_still() -> None:
+def test_without_reference_items_features_are_finite() -> None:
     nothing = np.zeros(2, dtype=np.bool_)
     features = candidate_features(np.array([[1.0], [2.0]]), np.array([0, 0]), 1, nothing, np.array([1.0]))
     assert np.isfinite(features).all()
@@ -96,7 +96,7 @@ def random_mixture() -> Mixture:
     )
 
 
-def test_a_mixture_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+def test_a_loaded_mixture_equals_the_saved_one(tmp_path: Path) -> None:
     mixture = random_mixture()
     mixture.save(tmp_path)
     again = load_mixture(tmp_path)
@@ -106,7 +106,7 @@ def test_a_mixture_is_read_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "words"),
     [
         ({"floors": np.array([0.0, 1.0])}, "above 0"),
         ({"scales": np.zeros(8, dtype=np.float32)}, "above 0"),
@@ -115,11 +115,11 @@ def test_a_mixture_is_read_back_as_it_was_written(tmp_path: Path) -> None:
         ({"new_item_lift": np.array([np.nan])}, "new_item_lift"),
     ],
 )
-def test_a_damaged_mixture_is_refused(tmp_path: Path, change: dict[str, np.ndarray], says: str) -> None:
+def test_a_damaged_mixture_is_refused(tmp_path: Path, change: dict[str, np.ndarray], words: str) -> None:
     random_mixture().save(tmp_path)
     path = tmp_path / "arrays.safetensors"
     path.write_bytes(save(load(path.read_bytes()) | change))
-    with pytest.raises(MixtureError, match=says):
+    with pytest.raises(MixtureError, match=words):
         load_mixture(tmp_path)
 
 
@@ -134,13 +134,13 @@ def test_a_mixture_without_layers_is_refused(tmp_path: Path) -> None:
         load_mixture(tmp_path)
 
 
-def test_fitting_twice_gives_the_same() -> None:
+def test_fitting_is_deterministic() -> None:
     head, tail = NextOf(POPULAR == 60), NextOf(POPULAR == 2)
     once, twice = (fit_scorer_mixture((head, tail), POPULAR, everybody()).scores(everybody().histories) for _ in "ab")
     assert np.array_equal(once, twice)
 
 
-def test_nothing_to_fit_on_is_said_in_words() -> None:
+def test_an_empty_training_set_is_refused() -> None:
     seen_again = EvaluationSplit(ItemSequences.from_lists([[1]]), np.array([1], np.int32), np.zeros(1, np.int32))
     with pytest.raises(TrainingError, match="nothing to weigh"):
         fit_scorer_mixture((NextOf(POPULAR == 60),), POPULAR, seen_again)

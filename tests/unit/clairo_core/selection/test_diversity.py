@@ -1,4 +1,4 @@
-"""Re-ranking: an example by hand, laws, and what chance draws."""
+"""Reranking: a worked example, laws, and exploration."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from clairo_core.selection.diversity import (
 )
 
 
-def test_an_item_like_the_first_gives_way_to_one_that_is_not() -> None:
+def test_an_item_similar_to_the_first_gives_way_to_a_different_one() -> None:
     relevances = np.array([1.0, 0.9, 0.5, 0.0])
     alike = np.eye(4)
     alike[0, 1] = alike[1, 0] = 1.0
@@ -26,7 +26,7 @@ def test_an_item_like_the_first_gives_way_to_one_that_is_not() -> None:
 
 
 @given(st.integers(0, 12), st.integers(0, 15), st.integers(0, 2**32 - 1), st.floats(0, 1))
-def test_it_chooses_distinct_items_and_begins_with_the_best(
+def test_the_chosen_items_are_distinct_and_begin_with_the_best(
     num_items: int, count: int, seed: int, diversity: float
 ) -> None:
     random = np.random.default_rng(seed)
@@ -56,12 +56,12 @@ def test_relevances_that_are_equal_are_all_one() -> None:
     assert unit_scale(np.zeros(0)).tolist() == []
 
 
-def test_an_item_of_which_nothing_is_known_is_like_no_other() -> None:
+def test_an_item_without_content_is_similar_to_no_other() -> None:
     similarities = cosine_similarities(np.array([[3.0, 4.0], [0.0, 0.0], [6.0, 8.0]]))
     assert similarities.round(6).tolist() == [[1, 0, 1], [0, 0, 0], [1, 0, 1]]
 
 
-def test_where_there_are_no_embeddings_items_that_share_codes_are_alike() -> None:
+def test_without_embeddings_items_that_share_codes_are_similar() -> None:
     assert shared_code_similarities(np.array([[1, 2], [1, 3], [4, 5]])).tolist() == [
         [1, 0.5, 0],
         [0.5, 1, 0],
@@ -69,19 +69,19 @@ def test_where_there_are_no_embeddings_items_that_share_codes_are_alike() -> Non
     ]
 
 
-def test_the_distance_of_a_list_is_one_less_the_mean_similarity_of_its_pairs() -> None:
+def test_the_distance_of_a_list_is_one_minus_its_mean_pairwise_similarity() -> None:
     assert intra_list_distance(np.array([[1.0, 0.25], [0.25, 1.0]])) == pytest.approx(0.75)
     assert intra_list_distance(np.ones((1, 1))) == 0.0
 
 
-def test_the_same_seed_explores_alike_and_no_temperature_explores_nothing() -> None:
+def test_equal_seeds_explore_equally_and_temperature_zero_not_at_all() -> None:
     scores = np.log(np.array([0.5, 0.3, 0.2]))
     assert np.array_equal(explored(scores, 1.0, 7), explored(scores, 1.0, 7))
     assert not np.array_equal(explored(scores, 1.0, 7), explored(scores, 1.0, 8))
     assert np.array_equal(explored(scores, 0.0, 7), scores)
 
 
-def test_items_come_first_as_often_as_they_are_probable() -> None:
+def test_an_item_comes_first_with_its_probability() -> None:
     probabilities = np.array([0.6, 0.3, 0.1])
     firsts = [int(explored(np.log(probabilities), 1.0, seed).argmax()) for seed in range(4000)]
     assert np.bincount(firsts) / 4000 == pytest.approx(probabilities, abs=0.03)

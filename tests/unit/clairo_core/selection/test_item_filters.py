@@ -1,4 +1,4 @@
-"""Filters over attributes: examples by hand, laws, agreement with a slow reading item by item, and how fast it is."""
+"""Filters over attributes: worked examples, laws, agreement with a slow twin, and speed."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -58,12 +58,12 @@ def passing(item_filter: ItemFilter, shop: Sequence[Mapping[str, str]] = SHOP) -
         (AnyOf(()), []),
     ],
 )
-def test_a_filter_lets_these_through(item_filter: ItemFilter, rows: list[int]) -> None:
+def test_a_filter_passes_these_rows(item_filter: ItemFilter, rows: list[int]) -> None:
     assert passing(item_filter) == rows
 
 
-def test_an_attribute_that_no_item_has_is_an_error_that_names_those_there_are() -> None:
-    with pytest.raises(ItemFilterError, match="'colour'; there are category, price, brand") as error:
+def test_an_unknown_attribute_is_an_error_that_names_the_known_ones() -> None:
+    with pytest.raises(ItemFilterError, match="'colour'; known attributes: category, price, brand") as error:
         passing(AllOf((Exists("brand"), Not(Exists("colour")))))
     assert error.value.path == ("all_of", 1, "not", "attribute")
 
@@ -77,18 +77,18 @@ def test_words_are_not_compared_with_numbers() -> None:
     assert error.value.path == ("equals",)
 
 
-def test_without_any_attribute_the_error_says_so() -> None:
+def test_without_any_attribute_the_error_states_it() -> None:
     with pytest.raises(ItemFilterError, match="have no attributes"):
         passing(Exists("brand"), [{}])
 
 
 @pytest.mark.parametrize("value", ["", "a dozen", "1e400", "nan", "inf", "1_000", "12 EUR", "٣", "--1", "."])
-def test_what_says_no_number_is_none(value: str) -> None:
+def test_a_value_that_is_not_a_number_is_nan(value: str) -> None:
     assert np.isnan(number_in(value))
 
 
 @pytest.mark.parametrize(("value", "number"), [("12", 12), (" 1.5 ", 1.5), ("$3", 3), ("€ .5", 0.5), ("-2e1", -20)])
-def test_what_says_a_number_is_read(value: str, number: float) -> None:
+def test_a_number_is_parsed_with_or_without_currency(value: str, number: float) -> None:
     assert number_in(value) == number
 
 
@@ -136,10 +136,10 @@ def passes(item_filter: ItemFilter, row: int, item: Mapping[str, str]) -> bool: 
 
 
 @given(st.lists(attributes, max_size=12), filters, st.dictionaries(st.integers(0, 11), attributes, max_size=4))
-def test_the_mask_is_what_reading_item_by_item_says(
+def test_the_mask_agrees_with_evaluating_item_by_item(
     shop: list[dict[str, str]], item_filter: ItemFilter, changes: dict[int, dict[str, str]]
 ) -> None:
-    # Something of every name and type is there, so that no condition is refused.
+    # Every attribute and type occurs, so no condition is refused.
     shop = [*shop, {"a": "1", "b": "1", "c": "1"}, {"a": "2", "b": "2", "c": "2"}, {"a": "2.0", "b": "3", "c": "3"}]
     columns = AttributeColumns(shop)
     for row, changed in changes.items():
@@ -150,7 +150,7 @@ def test_the_mask_is_what_reading_item_by_item_says(
     assert allowed_rows(item_filter, columns, FIRST_NEW_ROW).tolist() == expected
 
 
-def test_names_that_few_items_have_cost_what_they_hold() -> None:
+def test_memory_grows_with_given_values_not_with_attribute_names() -> None:
     columns = AttributeColumns({f"name-{row}": "x", f"other-{row}": "y"} for row in range(5000))
     assert passing_of(columns, Exists("name-4999")) == [4999]
 

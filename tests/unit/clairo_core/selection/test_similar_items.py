@@ -1,20 +1,20 @@
-"""Similar items: agreement with a slow reading, rows added later, and what each modality says."""
+"""Similar items: agreement with a slow twin, rows added later, and similarity per modality."""
 
 import numpy as np
 import pytest
 
 from clairo_core.encoders.encoder import ModalityEmbeddings
 from clairo_core.fusion import fit_fusion
-from clairo_core.selection.similar_items import ItemVectors, modality_similarities
+from clairo_core.selection.similar_items import EmbeddingTable, modality_similarities
 
 
 def cosine(left: np.ndarray, right: np.ndarray) -> float:
     return float(left @ right / np.linalg.norm(left) / np.linalg.norm(right))
 
 
-def test_the_most_similar_are_what_comparing_with_each_says() -> None:
+def test_the_most_similar_agree_with_comparing_one_by_one() -> None:
     vectors = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
-    table = ItemVectors(vectors[:30])
+    table = EmbeddingTable(vectors[:30])
     for vector in vectors[30:]:
         table.append(vector)
     is_allowed = np.arange(40) % 3 != 0
@@ -27,24 +27,24 @@ def test_the_most_similar_are_what_comparing_with_each_says() -> None:
     assert np.array_equal(table.of_rows(np.array([35, 2])), vectors[[35, 2]])
 
 
-def test_an_item_of_which_nothing_is_known_is_neither_found_nor_finds() -> None:
-    table = ItemVectors(np.eye(3, dtype=np.float32))
+def test_an_item_without_content_is_not_found_and_finds_none() -> None:
+    table = EmbeddingTable(np.eye(3, dtype=np.float32))
     table.append(None)
     assert len(table) == 4
     assert table.most_similar(0, 10, np.ones(4, dtype=np.bool_))[0].tolist() == [1, 2]
     assert table.most_similar(3, 10, np.ones(4, dtype=np.bool_))[0].tolist() == []
 
 
-def test_ties_are_in_the_order_of_rows_and_a_short_list_is_all_there_is() -> None:
-    table = ItemVectors(np.ones((5, 2), dtype=np.float32))
+def test_ties_are_in_the_order_of_rows_and_a_short_list_has_all_items() -> None:
+    table = EmbeddingTable(np.ones((5, 2), dtype=np.float32))
     assert table.most_similar(2, 3, np.ones(5, dtype=np.bool_))[0].tolist() == [0, 1, 3]
     assert table.most_similar(2, 3, np.zeros(5, dtype=np.bool_))[0].tolist() == []
 
 
-def test_each_modality_says_how_alike_items_are_in_it() -> None:
+def test_similarity_is_computed_per_modality() -> None:
     random = np.random.default_rng(1)
     text, image = random.normal(size=(30, 5)), random.normal(size=(30, 7))
-    # Items 0 and 1 have the same words and unlike pictures; item 2 has no picture.
+    # Items 0 and 1 have the same words and different pictures; item 2 has no picture.
     text[1] = text[0]
     is_present = np.arange(30) != 2
     embeddings = {

@@ -1,4 +1,4 @@
-"""The folders that fitted parts are kept in: what was saved is what is read, and damage is named."""
+"""Folders of fitted parts: saved values are loaded unchanged, and damage is named."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "part"
 
 
-def test_what_was_saved_is_what_is_read(folder: Path) -> None:
+def test_a_loaded_folder_equals_the_saved_one(folder: Path) -> None:
     saved = load_array_folder(folder, "quantizer", "opq", QuantizerError)
     assert load_kind(folder, "quantizer", QuantizerError) == "opq"
     assert saved.texts("names") == ("a", "b")
@@ -34,7 +34,7 @@ def test_what_was_saved_is_what_is_read(folder: Path) -> None:
         arrays.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=4),
     )
 )
-def test_every_array_comes_back_bit_by_bit(tmp_path_factory: pytest.TempPathFactory, array: np.ndarray) -> None:
+def test_every_array_is_restored_bit_by_bit(tmp_path_factory: pytest.TempPathFactory, array: np.ndarray) -> None:
     array = np.nan_to_num(array)
     folder = tmp_path_factory.mktemp("folder")
     save_array_folder(folder, "quantizer", "opq", {"turned": array.T})
@@ -93,14 +93,14 @@ def test_an_array_that_is_not_as_expected_is_named(folder: Path) -> None:
         saved.texts("kind")
 
 
-def test_values_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     save_array_folder(tmp_path, "quantizer", "opq", {"numbers": np.array([1, np.nan], np.float32)})
     saved = load_array_folder(tmp_path, "quantizer", "opq", QuantizerError)
-    with pytest.raises(QuantizerError, match="no numbers"):
+    with pytest.raises(QuantizerError, match="not finite"):
         saved.array("numbers", np.float32, (2,))
 
 
-def test_saving_again_replaces_and_leaves_nothing_aside(folder: Path) -> None:
+def test_saving_again_replaces_the_files_and_leaves_no_others(folder: Path) -> None:
     save_array_folder(folder, "quantizer", "opq", {"numbers": NUMBERS + 1})
     saved = load_array_folder(folder, "quantizer", "opq", QuantizerError)
     assert np.array_equal(saved.array("numbers", np.float32, (2, 3)), NUMBERS + 1)

@@ -30,7 +30,7 @@ def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(tmp_path: 
     assert [file.name for file in tmp_path.iterdir()] == ["table.json"]
 
 
-def test_a_half_written_file_of_a_killed_run_is_written_over(tmp_path: Path) -> None:
+def test_a_half_written_file_of_a_killed_run_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "table.json.tmp").write_text("what a kill left", encoding="utf-8")
     replace_text(tmp_path / "table.json", "new")
     assert (tmp_path / "table.json").read_text(encoding="utf-8") == "new"

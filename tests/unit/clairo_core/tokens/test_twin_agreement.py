@@ -1,4 +1,4 @@
-"""The compiled kernels and the slow twin agree, to the last token and count, on corpora that nobody chose."""
+"""The compiled kernels and the slow twin agree, to the last token and count, on random corpora."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -11,12 +11,12 @@ from tests import slow_tokenizer
 from training.vocabulary.learn_vocabulary import learn_vocabulary
 
 FEATURES = 2
-"""Values a category: few, so that pairs repeat and counts tie."""
+"""Values per category: few, so pairs repeat and counts tie."""
 
 
 @st.composite
 def corpora(draw: st.DrawFn) -> tuple[np.ndarray, list[list[int]], int]:
-    """Feature sets of 1 to 9 categories, sequences of their rows (repeats and single items included), rules wanted."""
+    """Draw feature sets of 1 to 9 categories, sequences of rows (repeats and single items too), number of rules."""
     num_categories = draw(st.integers(1, 9))
     num_items = draw(st.integers(1, 6))
     row = st.lists(st.integers(0, FEATURES - 1), min_size=num_categories, max_size=num_categories)
@@ -28,7 +28,7 @@ def corpora(draw: st.DrawFn) -> tuple[np.ndarray, list[list[int]], int]:
 
 @st.composite
 def long_corpora(draw: st.DrawFn) -> tuple[np.ndarray, list[list[int]], int]:
-    """Histories so long that one merge changes many places of them, near each other and far apart."""
+    """Draw histories so long that one merge changes many places, close together and far apart."""
     random = np.random.default_rng(draw(st.integers(0, 2**31)))
     num_items = draw(st.integers(2, 12))
     feature_sets = random.integers(FEATURES, size=(num_items, draw(st.integers(1, 5)))).astype(np.int32)

@@ -1,4 +1,4 @@
-"""Vocabularies as objects and as files: what holds of all of them, and what is refused by name."""
+"""Vocabularies in memory and in files: invariants, and refused inputs."""
 
 import json
 from pathlib import Path
@@ -36,35 +36,35 @@ def test_every_pair_weight_is_whole_in_the_scale() -> None:
 
 @pytest.mark.parametrize("token", [-1, 9])
 def test_an_unknown_token_has_no_features(token: int) -> None:
-    with pytest.raises(VocabularyError, match=r"this vocabulary has tokens 0\.\.7"):
+    with pytest.raises(VocabularyError, match=r"is unknown, expected 0 to 7"):
         VOCABULARY.features_of(token)
 
 
 @pytest.mark.parametrize("token", [0, 6, 8])
 def test_only_merges_have_a_rule(token: int) -> None:
-    with pytest.raises(VocabularyError, match=r"is not made by a rule; those of this vocabulary are 7\.\.7"):
+    with pytest.raises(VocabularyError, match=r"is not made by a rule, expected 7 to 7"):
         VOCABULARY.rule_of(token)
 
 
 def test_rules_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(VocabularyError, match="parts must be older tokens"):
+    with pytest.raises(VocabularyError, match="use older tokens"):
         tiny_vocabulary((2, 3), [(2, 7)])
     with pytest.raises(VocabularyError, match="the smaller one first"):
         tiny_vocabulary((2, 3), [(4, 2)])
-    with pytest.raises(VocabularyError, match="each pair may have one rule"):
+    with pytest.raises(VocabularyError, match="give each pair one rule"):
         tiny_vocabulary((2, 3), [(2, 4), (2, 4)])
     with pytest.raises(VocabularySizeError, match="choose a size of at least"):
         tiny_vocabulary((2**21,))
     nothing = np.empty(0, np.int32)
-    with pytest.raises(VocabularyError, match="one name and one size a category"):
+    with pytest.raises(VocabularyError, match="one name and one size per category"):
         Vocabulary(("a",), (2, 2), nothing, nothing, nothing)
     with pytest.raises(VocabularyError, match="at least one value"):
         Vocabulary(("a",), (0,), nothing, nothing, nothing)
-    with pytest.raises(VocabularyError, match="expansions must start within the merge rules"):
+    with pytest.raises(VocabularyError, match="expected ascending merge tokens"):
         Vocabulary(("a",), (2,), nothing, nothing, nothing, expanded_at=(3,))
 
 
-def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+def test_a_loaded_vocabulary_equals_the_saved_one(tmp_path: Path) -> None:
     VOCABULARY.save(tmp_path / "deep" / "folder")
     loaded = load_vocabulary(tmp_path / "deep" / "folder")
     assert list(loaded.rules()) == list(VOCABULARY.rules())
@@ -88,7 +88,7 @@ def test_a_newer_file_is_refused_by_version(tmp_path: Path) -> None:
 def test_a_file_without_a_version_is_refused(tmp_path: Path, version: object) -> None:
     VOCABULARY.save(tmp_path)
     header_changed(tmp_path, schema_version=version)
-    with pytest.raises(VocabularyFileError, match="names no schema version"):
+    with pytest.raises(VocabularyFileError, match="has no schema version"):
         load_vocabulary(tmp_path)
 
 
@@ -96,18 +96,18 @@ def test_a_file_without_a_version_is_refused(tmp_path: Path, version: object) ->
 def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     VOCABULARY.save(tmp_path)
     (tmp_path / name).unlink()
-    with pytest.raises(VocabularyFileError, match=rf"no whole vocabulary .*{name}.*; copy the folder again"):
+    with pytest.raises(VocabularyFileError, match=rf"not hold a whole vocabulary .*{name}.*; copy the folder again"):
         load_vocabulary(tmp_path)
 
 
-def test_a_changed_header_is_noticed(tmp_path: Path) -> None:
+def test_a_changed_header_is_refused(tmp_path: Path) -> None:
     VOCABULARY.save(tmp_path)
     header_changed(tmp_path, category_sizes=[3, 2])
-    with pytest.raises(VocabularyFileError, match=r"sha256 .* the header says .*; copy the folder again"):
+    with pytest.raises(VocabularyFileError, match=r"sha256 .* expected .*; copy the folder again"):
         load_vocabulary(tmp_path)
 
 
-def test_no_single_damaged_or_missing_byte_goes_unnoticed(tmp_path: Path) -> None:
+def test_every_damaged_or_missing_byte_is_detected(tmp_path: Path) -> None:
     VOCABULARY.save(tmp_path)
     for name in (HEADER_FILE, MERGES_FILE):
         path, whole = tmp_path / name, (tmp_path / name).read_bytes()
@@ -121,6 +121,6 @@ def test_no_single_damaged_or_missing_byte_goes_unnoticed(tmp_path: Path) -> Non
                     loaded = load_vocabulary(tmp_path)
                 except VocabularyFileError:
                     continue
-                # White space between the header's fields says nothing.
+                # White space between the header's fields does not matter.
                 assert list(loaded.rules()) == list(VOCABULARY.rules())
         path.write_bytes(whole)

@@ -7,7 +7,8 @@ from typing import cast
 import numpy as np
 import pytest
 
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.items import Item
 from clairo_core.selection.item_filters import Exists, IsOneOf
 from service.live_catalogue import LiveCatalogue, ServedItem, posted_item

@@ -112,7 +112,7 @@ def test_pictures_are_found_beside_the_tables_by_asin(tmp_path):
     write_category(tmp_path)
     pictures = [item.picture for item in load_dataset(tmp_path).items]
     assert pictures == [tmp_path / "images/B1.jpg", None, tmp_path / "images/B3.webp", None, None]
-    with pytest.raises(RowError, match=r"images, item 'B1': the 18 bytes are no JPEG.*; or remove the file"):
+    with pytest.raises(RowError, match=r"images, item 'B1': got 18 bytes .*, expected a JPEG.*; or remove the file"):
         check_pictures(load_dataset(tmp_path))
 
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.errors import TrainingError
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokens.tokenizer import Tokenizer

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.bundle.manifest import BundleManifest, read_manifest
 from clairo_core.errors import SettingsError, TrainingError
 from clairo_core.items import Item, UserHistory

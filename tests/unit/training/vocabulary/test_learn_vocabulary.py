@@ -149,12 +149,12 @@ def test_progress_hears_of_counting_and_merging() -> None:
 @pytest.mark.parametrize(
     ("feature_sets", "message"),
     [
-        ([[0, 0], [1]], "ragged; every item needs 2 features"),
-        ([[0, 0], [0, -1]], "row 1 has feature -1 in category 'b', which has values 0..1; encode the item again"),
+        ([[0, 0], [1]], "ragged; give every item 2 features"),
+        ([[0, 0], [0, -1]], "row 1 has feature -1 in category 'b', expected 0 to 1; encode the item again"),
         ([[0, 0], [2, 0]], "row 1 has feature 2 in category 'a'"),
-        ([[0, 0, 0]], r"shape \(items, 2\), one a category .* got shape \(1, 3\)"),
-        ([[0.5, 0.0]], "whole numbers"),
-        ([], "sequence 0 holds item row 1, but feature sets were given for 0 items; give one for every item"),
+        ([[0, 0, 0]], r"shape \(1, 3\), expected integers of shape \(items, 2\)"),
+        ([[0.5, 0.0]], "expected integers"),
+        ([], "sequence 0 holds item row 1, but there are feature sets of 0 items; give one per item"),
     ],
 )
 def test_feature_sets_that_cannot_be_used_are_refused(feature_sets: Any, message: str) -> None:
@@ -163,13 +163,13 @@ def test_feature_sets_that_cannot_be_used_are_refused(feature_sets: Any, message
 
 
 def test_a_sequence_with_an_unknown_item_is_named() -> None:
-    with pytest.raises(FeatureSetError, match="sequence 1 holds item row 7, but feature sets were given for 1 items"):
+    with pytest.raises(FeatureSetError, match="sequence 1 holds item row 7, but there are feature sets of 1 items"):
         learned([[0, 0]], [[0], [0, 7]], 2)
 
 
 @pytest.mark.parametrize("size", [-1, 0, 5, 2**21])
 def test_a_size_that_cannot_be_is_refused(size: int) -> None:
-    with pytest.raises(VocabularySizeError, match="4 features come first; choose a size of at least 6"):
+    with pytest.raises(VocabularySizeError, match="4 features; choose a size of at least 6"):
         learn_vocabulary(np.zeros((1, 2), np.int32), NAMES, SIZES, ItemSequences.from_lists([[0]]), size)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from clairo_core.bundle.bundle import load_bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.errors import DatasetError
 from clairo_core.fusion import ConcatPcaFusion
 from clairo_core.quantizers import OpqQuantizer

@@ -1,4 +1,4 @@
-"""Recorded searches, with a recorder that repeats work as it is: what is recorded, what is checked, what falls back."""
+"""Recorded searches, with a fake recorder: recorded sizes, the check against the plain search, and fallbacks."""
 
 import logging
 from collections.abc import Callable
@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from clairo_core.build_recommender import build_recommender
 from clairo_core.catalogue import build_catalogue
 from clairo_core.errors import GeneratorError
 from clairo_core.generation.recorded.recorded_search import SearchSizes, record_search
 from clairo_core.generation.recorded.search_agreement import agrees
-from clairo_core.generation.search.view_fusion import ViewFusion
 from clairo_core.generation.t5.generator import Generator, choose_device, load_generator
 from clairo_core.generation.trie.device_trie import DeviceTrie
 from clairo_core.generation.trie.trie import trie_of_tokens
@@ -28,7 +28,7 @@ SIZES = SearchSizes(num_views=NUM_VIEWS, num_beams=4, num_items=6, max_requests=
 
 
 class AsItIs:
-    """Repeats work by doing it; counts how often, and can be told to fail, or to do nothing."""
+    """Replays work by running it; counts calls, and fails or does nothing on request."""
 
     uses_pinned_memory = False
 
@@ -52,7 +52,7 @@ class AsItIs:
         return replay
 
     def wait(self) -> None:
-        """Nothing is left to be done."""
+        """Return at once: work is never asynchronous."""
 
     def apart(self) -> "AsItIs":
         self.num_apart += 1
@@ -83,7 +83,7 @@ def views_of(num_requests: int, length: int = 5) -> TokenBatch:
     )
 
 
-def test_a_few_sizes_are_recorded_and_the_smallest_that_fits_is_repeated(generator, trie, recorder):
+def test_a_few_sizes_are_recorded_and_the_smallest_that_fits_is_replayed(generator, trie, recorder):
     recorded = record_search(generator, trie, SIZES, recorder)
     assert recorded.recorded == [(1, 8), (1, 16), (1, 24), (2, 8), (2, 16), (2, 24), (3, 8), (3, 16), (3, 24)]
     for num_requests, length in ((1, 5), (2, 8), (3, 24)):
@@ -92,14 +92,14 @@ def test_a_few_sizes_are_recorded_and_the_smallest_that_fits_is_repeated(generat
         assert len(fused) == num_requests
 
 
-def test_in_bfloat16_too_the_answers_agree_with_the_plain_search(tmp_path, recorder):
+def test_answers_in_bfloat16_agree_with_the_plain_search(tmp_path, recorder):
     write_random_t5(tmp_path, VOCAB_SIZE, seed=1, initializer_factor=1.5, softmax="reachable")
     generator = load_generator(tmp_path, "cpu", dtype="bfloat16")
     trie = DeviceTrie(trie_of_tokens(token_batch(ITEMS), np.zeros(len(ITEMS), dtype=np.bool_)), generator)
     assert len(record_search(generator, trie, SIZES, recorder).recorded) == 9
 
 
-def test_what_no_recorded_size_fits_is_left_to_the_caller(generator, trie, recorder):
+def test_a_batch_that_fits_no_recorded_size_is_left_to_the_caller(generator, trie, recorder):
     recorded = record_search(generator, trie, SIZES, recorder)
     repeated = recorder.num_repeated
     assert recorded.run(trie, views_of(4), 4) is None
@@ -108,7 +108,7 @@ def test_what_no_recorded_size_fits_is_left_to_the_caller(generator, trie, recor
     assert recorder.num_repeated == repeated
 
 
-def test_batches_that_would_take_too_much_memory_are_not_recorded(generator, trie, recorder, monkeypatch):
+def test_batches_above_the_memory_limit_are_not_recorded(generator, trie, recorder, monkeypatch):
     monkeypatch.setattr("clairo_core.generation.recorded.recorded_search._MAX_BYTES", 1)
     recorded = record_search(generator, trie, SIZES, recorder)
     assert recorded.recorded == []
@@ -116,7 +116,7 @@ def test_batches_that_would_take_too_much_memory_are_not_recorded(generator, tri
     assert recorded.run(trie, views_of(1), 4) is None
 
 
-def test_where_recording_fails_one_line_says_so_and_nothing_is_answered(generator, trie, recorder, caplog):
+def test_a_failed_recording_is_logged_once_and_answers_nothing(generator, trie, recorder, caplog):
     recorder.fails_to_record = True
     with caplog.at_level(logging.WARNING):
         recorded = record_search(generator, trie, SIZES, recorder)
@@ -127,7 +127,7 @@ def test_where_recording_fails_one_line_says_so_and_nothing_is_answered(generato
     assert recorded.for_version(trie) is recorded
 
 
-def test_a_recorded_search_that_answers_differently_is_never_asked(generator, trie, recorder, caplog):
+def test_a_recorded_search_that_answers_differently_is_never_used(generator, trie, recorder, caplog):
     recorder.repeats_nothing = True
     with caplog.at_level(logging.WARNING):
         recorded = record_search(generator, trie, SIZES, recorder)
@@ -137,7 +137,7 @@ def test_a_recorded_search_that_answers_differently_is_never_asked(generator, tr
     assert recorded.run(trie, views_of(1), 4) is None
 
 
-def test_a_repetition_that_fails_is_the_last_and_one_line_says_so(generator, trie, recorder, caplog):
+def test_a_failed_replay_is_logged_once_and_is_the_last(generator, trie, recorder, caplog):
     recorded = record_search(generator, trie, SIZES, recorder)
     recorder.fails_to_repeat = True
     with caplog.at_level(logging.WARNING):
@@ -148,7 +148,7 @@ def test_a_repetition_that_fails_is_the_last_and_one_line_says_so(generator, tri
     ]
 
 
-def test_a_later_version_of_the_trie_is_loaded_and_one_that_outgrew_the_room_recorded_anew(generator, trie, recorder):
+def test_a_later_trie_is_loaded_and_one_that_outgrew_the_buffers_is_recorded_again(generator, trie, recorder):
     recorded = record_search(generator, trie, SIZES, recorder)
     num_recorded = recorder.num_recorded
     later = DeviceTrie(trie.trie.with_item(np.array([2, 20], dtype=np.int32)), generator)
@@ -165,7 +165,7 @@ def test_a_later_version_of_the_trie_is_loaded_and_one_that_outgrew_the_room_rec
     assert len(anew.run(outgrown, views_of(1), 4)[0][0])
 
 
-def test_answers_that_hold_a_forbidden_item_one_twice_or_rising_scores_do_not_agree():
+def test_answers_with_a_forbidden_item_a_repeat_or_rising_scores_do_not_agree():
     right = [(np.array([3, 1]), np.array([-1.0, -2.0]))]
     allowed = np.array([[True, True, False, True]])
     assert agrees(right, right, allowed, 1e-3)
@@ -193,7 +193,7 @@ def recommenders(request, tmp_path_factory) -> tuple[Recommender, Recommender]:
     catalogue = build_catalogue([f"item-{row}" for row in range(40)], FEATURE_SETS[:40], TOKENIZER)
     popularity = np.ones(40, dtype=np.int64)
     plain, recorded = (
-        Recommender(catalogue, TOKENIZER, generator, popularity, num_views=2, num_beams=6, recorder=recorder)
+        build_recommender(catalogue, TOKENIZER, generator, popularity, num_views=2, num_beams=6, recorder=recorder)
         for recorder in (None, AsItIs())
     )
     return plain, recorded
@@ -220,12 +220,12 @@ def made_requests() -> list[RecommendationRequest]:
     ]
 
 
-def test_a_recommender_that_repeats_recorded_searches_answers_as_one_that_does_not(recommenders):
+def test_a_recommender_with_a_recorded_search_answers_as_one_without(recommenders):
     plain, recorded = recommenders
     assert_same_answers(plain, recorded, made_requests())
 
 
-def test_so_do_the_recommenders_of_a_later_catalogue(recommenders):
+def test_recommenders_of_a_later_catalogue_answer_alike_too(recommenders):
     plain, recorded = (
         recommender.with_catalogue(
             recommender.catalogue.with_item("item-40", FEATURE_SETS[40].tolist(), TOKENIZER).without_item("item-7")
@@ -236,23 +236,7 @@ def test_so_do_the_recommenders_of_a_later_catalogue(recommenders):
     assert_same_answers(*recommenders, made_requests())
 
 
-def test_views_fused_by_rank_are_searched_plainly(recommenders):
-    plain, recorder = recommenders[0], AsItIs()
-    by_rank = Recommender(
-        plain.catalogue,
-        TOKENIZER,
-        plain.generator,
-        np.ones(40, dtype=np.int64),
-        num_views=2,
-        num_beams=6,
-        view_fusion=ViewFusion.RANK,
-        recorder=recorder,
-    )
-    assert by_rank.recommend_batch(made_requests())
-    assert recorder.num_recorded == 0
-
-
-def test_that_there_is_no_gpu_is_said_once_and_the_cpu_computes(caplog, monkeypatch):
+def test_a_missing_gpu_is_logged_once_and_the_cpu_computes(caplog, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with caplog.at_level(logging.INFO):
         assert choose_device("auto").type == "cpu"

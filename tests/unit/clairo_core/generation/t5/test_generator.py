@@ -62,7 +62,7 @@ def test_logits_agree_with_transformers(tmp_path, settings, length):
     generator = load_generator(tmp_path, "cpu")
     found = logits_of_ours(generator, ids, lengths, outputs)
     assert (found - expected).abs().max() < 1e-4
-    # As spread as they are in use, so that agreement means something.
+    # As spread as in use, which makes agreement meaningful.
     assert expected.std() > 0.1
 
 
@@ -77,7 +77,7 @@ def test_the_normalizer_is_that_of_the_whole_softmax(tmp_path, size_of_logits):
         torch.testing.assert_close(generator.log_normalizer(hidden), torch.logsumexp(logits, dim=-1))
 
 
-def test_beams_of_a_view_step_as_if_they_were_alone(tmp_path):
+def test_beams_of_a_view_step_as_if_alone(tmp_path):
     generator = load_generator(write_random_t5(tmp_path, VOCAB_SIZE, seed=5), "cpu")
     ids, lengths = random_tokens(2, 7), torch.tensor([7, 4])
     beams = random_tokens(2, 3, 4, seed=2)
@@ -92,7 +92,7 @@ def test_beams_of_a_view_step_as_if_they_were_alone(tmp_path):
             torch.testing.assert_close(together[:, beam], alone[:, 0], atol=1e-5, rtol=1e-5)
 
 
-def test_a_beam_goes_on_from_the_beam_that_was_selected(tmp_path):
+def test_a_beam_extends_its_selected_parent(tmp_path):
     generator = load_generator(write_random_t5(tmp_path, VOCAB_SIZE, seed=6), "cpu")
     ids, lengths = random_tokens(1, 5), torch.tensor([5])
     with torch.inference_mode():
@@ -113,7 +113,7 @@ def test_bfloat16_stays_near_float32(tmp_path):
     assert (exact - rounded).abs().max() < 0.05 * exact.std()
 
 
-def test_automatic_device_is_one_that_is_there():
+def test_the_automatic_device_is_available():
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     assert choose_device(torch.device("cpu")).type == "cpu"
     with pytest.raises(GeneratorError, match="choose auto or cpu"):
@@ -121,7 +121,7 @@ def test_automatic_device_is_one_that_is_there():
 
 
 def test_an_unknown_dtype_is_refused_by_name(tmp_path):
-    with pytest.raises(GeneratorError, match="'int3'; choose one of float32, bfloat16"):
+    with pytest.raises(GeneratorError, match="'int3', expected one of float32, bfloat16"):
         load_generator(tmp_path, "cpu", dtype="int3")
 
 
@@ -156,16 +156,16 @@ def test_a_damaged_configuration_is_refused_by_name(tmp_path, content):
 def test_weights_of_another_shape_are_refused_by_name(tmp_path):
     config = write_random_t5(tmp_path, VOCAB_SIZE) / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"d_ff": 41}))
-    with pytest.raises(GeneratorError, match=r"wi\.weight is of shape \(40, 24\), config.json says \(41, 24\)"):
+    with pytest.raises(GeneratorError, match=r"wi\.weight has shape \(40, 24\), expected \(41, 24\)"):
         load_generator(tmp_path, "cpu")
 
 
 @pytest.mark.parametrize("softmax", list(Softmax))
-def test_a_checkpoint_says_which_softmax_it_was_trained_with(tmp_path, softmax):
+def test_a_checkpoint_names_its_softmax(tmp_path, softmax):
     assert read_config(write_random_t5(tmp_path, VOCAB_SIZE, softmax=str(softmax))).softmax is softmax
 
 
-def test_a_checkpoint_that_does_not_say_was_trained_over_the_vocabulary(tmp_path):
+def test_the_default_softmax_is_over_the_vocabulary(tmp_path):
     assert read_config(write_random_t5(tmp_path, VOCAB_SIZE)).softmax is Softmax.VOCABULARY
 
 
@@ -182,11 +182,11 @@ def test_a_missing_weight_is_refused_by_name(tmp_path):
     tensors = load_file(path)
     del tensors["decoder.final_layer_norm.weight"]
     save_file(tensors, path)
-    with pytest.raises(GeneratorError, match=r"has no decoder\.final_layer_norm\.weight"):
+    with pytest.raises(GeneratorError, match=r"decoder\.final_layer_norm\.weight is missing"):
         load_generator(tmp_path, "cpu")
 
 
-def test_the_tiny_t5_leaves_the_callers_random_numbers_alone():
+def test_the_tiny_t5_does_not_change_the_callers_random_state():
     torch.manual_seed(1)
     expected = torch.rand(1)
     torch.manual_seed(1)

@@ -1,4 +1,4 @@
-"""The search in fixed shapes against the search in changing ones: the same items, in the same order."""
+"""The static search finds the same items as the plain one, in the same order."""
 
 import copy
 from typing import Any
@@ -46,7 +46,7 @@ scores = st.sampled_from([-np.inf, -3.5, -1.0, -1e-30, -0.0, 0.0, 0.25]) | st.fl
 @pytest.fixture(scope="module", params=["vocabulary", "reachable"])
 def generator(request, tmp_path_factory) -> Generator:
     folder = tmp_path_factory.mktemp(request.param)
-    # Larger weights than T5 begins with, so that probabilities are far from equal.
+    # Larger weights than T5's initial ones, for unequal probabilities.
     write_random_t5(folder, VOCAB_SIZE, seed=1, initializer_factor=1.5, softmax=request.param)
     return load_generator(folder, "cpu")
 
@@ -80,12 +80,12 @@ def static_beams(
 
 
 def assert_same_beams(found: Beams, expected: Beams) -> None:
-    # A search in changing shapes may have fewer places than were asked for.
+    # The plain search may return fewer places than requested.
     num_missing = found.scores.shape[1] - expected.scores.shape[1]
     scores = np.pad(expected.scores, ((0, 0), (0, num_missing)), constant_values=-np.inf)
     item_rows = np.pad(expected.item_rows, ((0, 0), (0, num_missing)), constant_values=-1)
     np.testing.assert_allclose(found.scores, scores, atol=2e-5)
-    # Scores that are nearer to each other than rounding may stand either way round; none are in most examples.
+    # Scores closer than rounding may be in either order; most examples have none.
     gaps = np.diff(np.maximum(scores, -1e30), axis=1, prepend=np.inf, append=-np.inf)
     is_apart = (np.minimum(-gaps[:, :-1], -gaps[:, 1:]) > 1e-4) | (scores == -np.inf)
     assert (found.item_rows == item_rows)[is_apart].all()
@@ -93,7 +93,7 @@ def assert_same_beams(found: Beams, expected: Beams) -> None:
 
 @given(item_tokens, histories, st.integers(1, 50), st.integers(0, 20), st.data())
 @settings(max_examples=30, deadline=None)
-def test_fixed_shapes_find_what_changing_ones_find(generator, items, views, num_beams, more_items, data):
+def test_the_static_search_finds_what_the_plain_one_finds(generator, items, views, num_beams, more_items, data):
     flags = st.lists(st.booleans(), min_size=len(items), max_size=len(items))
     is_retired = np.array(data.draw(flags | st.just([False] * len(items))))
     is_allowed = data.draw(st.none() | st.lists(flags, min_size=len(views), max_size=len(views)).map(np.array))
@@ -108,7 +108,7 @@ def test_fixed_shapes_find_what_changing_ones_find(generator, items, views, num_
 
 @given(item_tokens, histories, st.integers(1, 10))
 @settings(max_examples=15, deadline=None)
-def test_the_smallest_shape_that_is_needed_is_enough(generator, items, views, num_beams):
+def test_the_needed_shape_is_sufficient(generator, items, views, num_beams):
     trie = trie_of_tokens(token_batch(items), np.zeros(len(items), dtype=np.bool_))
     device_trie = DeviceTrie(trie, generator)
     shape = needed_shape(trie, num_beams, is_reachable_softmax=device_trie.is_reachable_softmax)
@@ -119,13 +119,13 @@ def test_the_smallest_shape_that_is_needed_is_enough(generator, items, views, nu
 
 @given(item_tokens, st.lists(st.lists(st.integers(2, 9), min_size=1, max_size=4).map(tuple), max_size=6), histories)
 @settings(max_examples=15, deadline=None)
-def test_one_room_holds_one_version_of_a_catalogue_after_another(generator, items, posted, views):
+def test_one_padded_trie_holds_one_version_after_another(generator, items, posted, views):
     versions: list[Trie] = [trie_of_tokens(token_batch(items), np.zeros(len(items), dtype=np.bool_))]
     for tokens in posted:
         try:
             versions.append(versions[-1].with_item(np.array(tokens, dtype=np.int32)))
         except CatalogueError:
-            continue  # there was one like it
+            continue  # an equal item exists
     tries = [DeviceTrie(trie, generator) for trie in versions]
     is_reachable = tries[0].is_reachable_softmax
     shape = needed_shape(versions[-1], 4, is_reachable_softmax=is_reachable).with_spare_room()
@@ -163,7 +163,7 @@ def test_a_catalogue_without_items_leaves_no_beam(generator):
 
 
 def on_a_gpu_that_is_not_there(part: Any) -> Any:
-    """The same with tensors that have no content: torch computes shapes, and raises where a number is asked for."""
+    """The same with meta tensors: torch computes shapes, and raises when a number is read."""
     if isinstance(part, torch.Tensor):
         return torch.empty(part.shape, dtype=part.dtype, device="cuda")
     if isinstance(part, tuple):
@@ -171,7 +171,7 @@ def on_a_gpu_that_is_not_there(part: Any) -> Any:
     if not isinstance(part, Generator | TrieTensors | GeneratorWeights | EncoderBlock):
         return part
     absent = copy.copy(part)
-    # Past the checks of frozen ones.
+    # Bypasses the checks of frozen dataclasses.
     vars(absent).update({name: on_a_gpu_that_is_not_there(value) for name, value in vars(part).items()})
     return absent
 
@@ -185,7 +185,7 @@ def on_a_gpu_that_is_not_there(part: Any) -> Any:
         ("reachable", "bfloat16", "gated-gelu"),
     ],
 )
-def test_no_step_asks_the_device_for_a_number(tmp_path, softmax, dtype, feed_forward):
+def test_no_step_waits_for_a_number_from_the_device(tmp_path, softmax, dtype, feed_forward):
     write_random_t5(tmp_path, VOCAB_SIZE, softmax=softmax, feed_forward_proj=feed_forward)
     generator = load_generator(tmp_path, "cpu", dtype=dtype)
     items, views = token_batch([(a, b) for a in range(2, 9) for b in range(10, 15)]), token_batch([[3, EOS]] * 4)
@@ -221,7 +221,7 @@ def test_ranking_keys_are_in_the_order_of_scores_then_of_tie_breakers_and_give_b
 
 @given(st.lists(st.sampled_from([-np.inf, -2.0, -1.0, 0.5]), min_size=1, max_size=8), st.data())
 @settings(deadline=None)
-def test_best_places_are_the_highest_and_of_equals_the_first(values, data):
+def test_best_places_are_the_highest_and_the_first_of_ties(values, data):
     count = data.draw(st.integers(1, len(values)))
     places = best_places_of_all(torch.tensor([values]), count)
     assert places.tolist() == [sorted(sorted(range(len(values)), key=lambda place: (-values[place], place))[:count])]
@@ -229,7 +229,7 @@ def test_best_places_are_the_highest_and_of_equals_the_first(values, data):
 
 @given(st.integers(1, 4), st.integers(1, 5), st.integers(1, 6), st.integers(0, 2**32 - 1))
 @settings(deadline=None)
-def test_views_fused_in_fixed_shapes_are_fused_as_ever(num_requests, num_views, num_beams, seed):
+def test_fusion_in_fixed_shapes_agrees_with_plain_fusion(num_requests, num_views, num_beams, seed):
     random = np.random.default_rng(seed)
     rows = np.stack([random.permutation(8)[:num_beams] for _ in range(num_requests * num_views)])
     kept = np.sort(random.choice([-0.5, -1.0, -2.25, -7.0], size=rows.shape).astype(np.float32))[:, ::-1]

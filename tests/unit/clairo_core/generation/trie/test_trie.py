@@ -21,7 +21,7 @@ def trie_of(sequences: list[tuple[int, ...]]) -> Trie:
 
 
 def spelled_out(trie: Trie) -> dict[tuple[int, ...], int]:
-    """Every node that is an item: the tokens that lead there, by walking the children."""
+    """The tokens that lead to each item, found by walking the children."""
     items, waiting = {}, [(ROOT, ())]
     while waiting:
         node, tokens = waiting.pop()
@@ -87,7 +87,7 @@ def test_adding_items_one_by_one_gives_the_trie_of_all(sequences):
 
 @given(token_sequences, st.data())
 @settings(deadline=None)
-def test_counts_before_a_place_follow_the_filter_and_leave_retired_items_out(sequences, data):
+def test_running_counts_follow_the_filter_and_skip_retired_items(sequences, data):
     flags = st.lists(st.booleans(), min_size=len(sequences), max_size=len(sequences))
     is_retired, is_allowed = np.array(data.draw(flags)), np.array(data.draw(flags))
     trie = trie_of_tokens(token_batch(sequences), is_retired)
@@ -99,7 +99,7 @@ def test_counts_before_a_place_follow_the_filter_and_leave_retired_items_out(seq
 
 
 @pytest.mark.parametrize("num_added", [3, 100])
-def test_a_later_version_of_the_catalogue_gives_the_trie_that_building_it_anew_would(num_added):
+def test_an_updated_trie_equals_a_rebuilt_one(num_added):
     sizes = (12, 12, 4)
     tokenizer = Tokenizer(tiny_vocabulary(sizes, merges=[(2, 14), (3, 15), (26, 30)]))
     feature_sets = random_feature_sets(300, sizes)
@@ -119,11 +119,11 @@ def test_items_with_the_same_tokens_are_refused_with_their_rows():
 
 
 def test_an_item_without_tokens_is_refused():
-    with pytest.raises(CatalogueError, match="row 1 has no token"):
+    with pytest.raises(CatalogueError, match="row 1 has no tokens"):
         trie_of([(3,), ()])
 
 
-def test_a_catalogue_without_items_has_a_trie_of_a_root_alone():
+def test_a_catalogue_without_items_has_a_trie_of_only_a_root():
     trie = trie_of_tokens(token_batch([]), np.zeros(0, dtype=np.bool_))
     assert trie.num_nodes == 1
     assert trie.first_child.tolist() == [1, 1]

@@ -29,7 +29,7 @@ histories = st.lists(
 
 def generator_of(tmp_path_factory, softmax: str) -> Generator:
     folder = tmp_path_factory.mktemp(softmax)
-    # Larger weights than T5 begins with, so that probabilities are far from equal.
+    # Larger weights than T5's initial ones, for unequal probabilities.
     return load_generator(write_random_t5(folder, VOCAB_SIZE, seed=1, initializer_factor=1.5, softmax=softmax), "cpu")
 
 
@@ -62,7 +62,7 @@ def searched(
 
 
 def ranked(scores: np.ndarray, num_beams: int) -> list[int]:
-    """Item rows by score, best first, those at minus infinity left out."""
+    """Item rows by score, best first, without those at minus infinity."""
     order = np.lexsort((np.arange(len(scores)), -scores))
     return [int(row) for row in order if scores[row] > -np.inf][:num_beams]
 
@@ -81,9 +81,7 @@ def test_beams_as_wide_as_the_catalogue_equal_the_exhaustive_scores(generator, i
 
 @given(item_tokens, histories, st.integers(1, 8), st.data())
 @settings(max_examples=60, deadline=None)
-def test_beams_are_distinct_items_that_may_be_generated_and_as_many_as_there_are(
-    generator, items, views, num_beams, data
-):
+def test_beams_are_distinct_allowed_items_and_as_many_as_exist(generator, items, views, num_beams, data):
     flags = st.lists(st.booleans(), min_size=len(items), max_size=len(items))
     is_allowed = np.array(data.draw(st.lists(flags, min_size=len(views), max_size=len(views))))
     is_retired = np.array(data.draw(flags))
@@ -129,7 +127,7 @@ def test_reachable_probabilities_sum_to_one_over_the_items_that_are_not_retired(
 
 @given(item_tokens, histories, st.data())
 @settings(max_examples=40, deadline=None)
-def test_a_filter_leaves_reachable_probabilities_as_they_are(reachable_generator, items, views, data):
+def test_a_filter_does_not_change_reachable_probabilities(reachable_generator, items, views, data):
     is_allowed = np.array(data.draw(st.lists(st.booleans(), min_size=len(items), max_size=len(items))))
     canonical = token_batch(items)
     everything = searched(reachable_generator, canonical, views, len(items))
@@ -145,9 +143,7 @@ def test_a_filter_leaves_reachable_probabilities_as_they_are(reachable_generator
 
 @given(item_tokens, histories, st.data())
 @settings(max_examples=40, deadline=None)
-def test_retired_items_leave_reachable_probabilities_as_if_they_had_never_been_there(
-    reachable_generator, items, views, data
-):
+def test_retired_items_do_not_affect_reachable_probabilities(reachable_generator, items, views, data):
     is_retired = np.array(data.draw(st.lists(st.booleans(), min_size=len(items), max_size=len(items))))
     rest = np.flatnonzero(~is_retired)
     retired = searched(reachable_generator, token_batch(items), views, 4, is_retired=is_retired)
@@ -159,7 +155,7 @@ def test_retired_items_leave_reachable_probabilities_as_if_they_had_never_been_t
         np.testing.assert_allclose(retired.scores[view, : len(found)], alone.scores[view, : len(found)], atol=2e-5)
 
 
-def test_an_item_that_was_just_added_takes_its_share_of_reachable_probability(reachable_generator):
+def test_an_added_item_takes_its_share_of_reachable_probability(reachable_generator):
     views = token_batch([[3, EOS]])
     trie = trie_of_tokens(token_batch([(4, 5), (6, 7)]), np.zeros(2, dtype=np.bool_))
     longer = trie.with_item(np.array([4, 8], dtype=np.int32))
@@ -172,7 +168,7 @@ def test_an_item_that_was_just_added_takes_its_share_of_reachable_probability(re
     assert share_after[0] + share_after[2] == pytest.approx(share_before[0], abs=1e-6)
 
 
-def test_more_items_than_beams_come_back_where_they_need_no_step(reachable_generator):
+def test_more_items_than_beams_are_found_where_they_need_no_step(reachable_generator):
     items, views = token_batch([(token,) for token in range(2, 12)]), token_batch([[3, EOS]])
     trie = DeviceTrie(trie_of_tokens(items, np.zeros(10, dtype=np.bool_)), reachable_generator)
     beams = search(reachable_generator, trie, views, 2, num_items=7)
@@ -180,7 +176,7 @@ def test_more_items_than_beams_come_back_where_they_need_no_step(reachable_gener
     assert beams.item_rows[0].tolist() == ranked(exact[0], 7)
 
 
-def test_an_only_item_is_certain_and_no_token_of_it_is_scored(reachable_generator):
+def test_a_single_item_is_certain_and_none_of_its_tokens_is_scored(reachable_generator):
     beams = searched(reachable_generator, token_batch([(4, 5, 6)]), token_batch([[3, EOS]]), 2)
     assert beams.item_rows[0].tolist()[0] == 0
     assert beams.scores[0, 0] == 0.0
@@ -227,7 +223,7 @@ def test_exhaustive_scores_are_the_log_probabilities_of_transformers(vocabulary_
             assert scores[view, row] == pytest.approx(-float(loss) * labels.shape[1], abs=1e-4)
 
 
-def test_views_of_different_lengths_search_as_if_they_were_alone(generator):
+def test_views_of_different_lengths_search_as_if_alone(generator):
     items = token_batch([(a, b) for a in range(2, 12) for b in range(12, 20)])
     views = token_batch([[3, EOS], [4, 5, 6, 7, 8, 9, 10, EOS], [11, 12, EOS]])
     together = searched(generator, items, views, 10)
@@ -240,13 +236,13 @@ def test_views_of_different_lengths_search_as_if_they_were_alone(generator):
 def test_items_of_equal_score_come_in_the_order_of_their_rows(tmp_path):
     write_random_t5(tmp_path, VOCAB_SIZE, seed=2)
     generator = load_generator(tmp_path, "cpu")
-    # Nothing speaks for any token, so all items of one length are alike, to the last bit and on every processor.
+    # All tokens are equally probable, so items of one length tie to the last bit on every processor.
     generator.weights.output_embeddings.zero_()
     beams = searched(generator, token_batch([(9,), (3,), (7,), (5,)]), token_batch([[4, EOS]]), 4)
     assert beams.item_rows.tolist() == [[0, 1, 2, 3]]
 
 
-def test_a_filter_that_lets_nothing_through_leaves_no_beam(generator):
+def test_a_filter_that_passes_nothing_leaves_no_beam(generator):
     beams = searched(
         generator, token_batch([(4,), (5, 6)]), token_batch([[3, EOS]]), 3, np.zeros((1, 2), dtype=np.bool_)
     )
@@ -275,13 +271,13 @@ def test_views_of_one_request_share_its_filter(generator):
 
 
 def test_an_empty_view_is_refused(generator):
-    with pytest.raises(GeneratorError, match="each must be at least 1"):
+    with pytest.raises(GeneratorError, match="expected at least 1 of each"):
         searched(generator, token_batch([(4,)]), TokenBatch(np.zeros((1, 1), np.int32), np.zeros(1, np.int32)), 3)
 
 
 def test_fewer_items_than_beams_are_refused(generator):
     trie = DeviceTrie(trie_of_tokens(token_batch([(4,)]), np.zeros(1, dtype=np.bool_)), generator)
-    with pytest.raises(GeneratorError, match="3 beams for 2 items"):
+    with pytest.raises(GeneratorError, match="got 3 beams and 2 items"):
         search(generator, trie, token_batch([[3, EOS]]), 3, num_items=2)
 
 
@@ -296,7 +292,7 @@ def test_fewer_items_than_beams_are_refused(generator):
     st.integers(1, 7),
 )
 @settings(deadline=None)
-def test_best_places_are_the_highest_and_of_equals_the_first(scores, count):
+def test_best_places_are_the_highest_and_the_first_of_ties(scores, count):
     places, kept = best_places(torch.tensor(scores), count)
     for row, values in enumerate(scores):
         expected = sorted(sorted(range(len(values)), key=lambda place: (-values[place], place))[:count])

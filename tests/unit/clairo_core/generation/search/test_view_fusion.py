@@ -4,10 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clairo_core.generation.search.beam_search import Beams
-from clairo_core.generation.search.view_fusion import ViewFusion, fuse_views
+from clairo_core.generation.search.view_fusion import fuse_views
 
 
-def test_probabilities_are_averaged_over_views_and_absence_adds_nothing():
+def test_probabilities_are_averaged_over_views_and_absence_counts_as_zero():
     beams = Beams(
         np.array([[4, 7], [7, 9], [1, -1]]),
         np.log(np.array([[0.5, 0.2], [0.4, 0.1], [0.3, 0.0]], dtype=np.float32) + 1e-30),
@@ -17,14 +17,6 @@ def test_probabilities_are_averaged_over_views_and_absence_adds_nothing():
     np.testing.assert_allclose(np.exp(first[1]), [0.3, 0.25, 0.05], rtol=1e-5)
     assert second[0].tolist() == [1]
     np.testing.assert_allclose(np.exp(second[1]), [0.3], rtol=1e-5)
-
-
-def test_by_rank_a_view_adds_the_discount_of_the_rank_that_it_gives_an_item():
-    beams = Beams(np.array([[4, 7, 9], [7, 9, -1]]), np.array([[-1, -2, -3], [-9, -9, -np.inf]], dtype=np.float32))
-    (rows, scores), *_ = fuse_views(beams, np.array([0, 0]), 1, ViewFusion.RANK)
-    assert rows.tolist() == [7, 9, 4]
-    second, third = 1 / np.log2(3), 1 / np.log2(4)
-    np.testing.assert_allclose(scores, np.array([1 + second, second + third, 1.0]) / 2)
 
 
 def test_equal_scores_come_in_the_order_of_item_rows():
@@ -46,22 +38,19 @@ def test_a_request_without_beams_has_no_items():
         max_size=3,
     )
 )
-@pytest.mark.parametrize("fusion", list(ViewFusion))
 @settings(deadline=None)
-def test_fusing_agrees_with_adding_up_dictionaries(fusion, requests):
+def test_fusing_agrees_with_adding_up_dictionaries(requests):
     views = [view for request in requests for view in request]
     request_of_view = np.repeat(np.arange(len(requests)), [len(request) for request in requests])
     width = max(1, *(len(view) for view in views))
     item_rows, scores = np.full((len(views), width), -1), np.full((len(views), width), -np.inf, dtype=np.float32)
     for place, view in enumerate(views):
         item_rows[place, : len(view)], scores[place, : len(view)] = list(view), list(view.values())
-    fused = fuse_views(Beams(item_rows, scores), request_of_view, len(requests), fusion)
+    fused = fuse_views(Beams(item_rows, scores), request_of_view, len(requests))
     for request, (rows, found) in zip(requests, fused, strict=True):
         expected = {row: 0.0 for view in request for row in view}
         for view in request:
-            for rank, (row, score) in enumerate(view.items(), 1):
-                probability = np.exp(np.float64(np.float32(score)))
-                expected[row] += (1 / np.log2(rank + 1) if fusion is ViewFusion.RANK else probability) / len(request)
-        means = found if fusion is ViewFusion.RANK else np.exp(found)
-        assert dict(zip(rows.tolist(), means.tolist(), strict=True)) == pytest.approx(expected)
+            for row, score in view.items():
+                expected[row] += np.exp(np.float64(np.float32(score))) / len(request)
+        assert dict(zip(rows.tolist(), np.exp(found).tolist(), strict=True)) == pytest.approx(expected)
         assert (np.diff(found) <= 0).all()

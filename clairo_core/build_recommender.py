@@ -1,0 +1,111 @@
+"""Build the first recommender of a catalogue, from a checkpoint or from parts. Start at `load_recommender`."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int
+
+from clairo_core.catalogue import Catalogue
+from clairo_core.errors import GeneratorError
+from clairo_core.generation.recorded.cuda_graphs import CudaRecorder, Recorder
+from clairo_core.generation.recorded.recorded_search import SearchSizes, record_search
+from clairo_core.generation.t5.generator import Generator, load_generator
+from clairo_core.generation.trie.device_trie import DeviceTrie
+from clairo_core.generation.trie.trie import build_trie
+from clairo_core.ranking import NO_LIFTS, JointRanking, RepeatLifts
+from clairo_core.recommender import Recommender, num_items_kept
+from clairo_core.request_chunks import REQUESTS_AT_ONCE_ON_GPU
+from clairo_core.selection.popular_items import popular_items
+from clairo_core.tokens.tokenizer import Tokenizer
+
+
+def load_recommender(
+    generator_folder: Path,
+    tokenizer: Tokenizer,
+    catalogue: Catalogue,
+    popularity: Int[np.ndarray, "item"],
+    *,
+    device: str | torch.device = "auto",
+    dtype: str = "float32",
+    num_views: int = 5,
+    num_beams: int = 50,
+    max_history_items: int = 20,
+    joint_ranking: JointRanking | None = None,
+    repeat_lifts: RepeatLifts = NO_LIFTS,
+    cuda_graphs: bool = True,
+) -> Recommender:
+    """Load a checkpoint and build a recommender around it; see `load_generator` and `build_recommender`.
+
+    On a CUDA GPU the search is recorded as CUDA graphs and replayed, unless `cuda_graphs` is false.
+
+    Raises:
+        GeneratorError: the checkpoint cannot be used, or was trained with another vocabulary.
+    """
+    generator = load_generator(generator_folder, device, dtype=dtype)
+    if generator.config.vocab_size != tokenizer.vocabulary.size:
+        raise GeneratorError(
+            f"{generator_folder}: the generator has {generator.config.vocab_size} tokens, expected the vocabulary's "
+            f"{tokenizer.vocabulary.size}; use the vocabulary that the generator was trained with"
+        )
+    return build_recommender(
+        catalogue,
+        tokenizer,
+        generator,
+        popularity,
+        num_views=num_views,
+        num_beams=num_beams,
+        max_history_items=max_history_items,
+        joint_ranking=joint_ranking,
+        repeat_lifts=repeat_lifts,
+        recorder=CudaRecorder(generator.device) if cuda_graphs and generator.device.type == "cuda" else None,
+    )
+
+
+def build_recommender(
+    catalogue: Catalogue,
+    tokenizer: Tokenizer,
+    generator: Generator,
+    popularity: Int[np.ndarray, "item"],
+    *,
+    num_views: int = 5,
+    num_beams: int = 50,
+    max_history_items: int = 20,
+    joint_ranking: JointRanking | None = None,
+    repeat_lifts: RepeatLifts = NO_LIFTS,
+    recorder: Recorder | None = None,
+) -> Recommender:
+    """Build the first recommender of a catalogue; `Recommender` documents the parts.
+
+    Args:
+        catalogue: items that can be recommended.
+        tokenizer: of the vocabulary that the generator was trained with.
+        generator: generates items' tokens.
+        popularity: interactions in training, by row; rows past its end have none.
+        num_views: per history.
+        num_beams: per view.
+        max_history_items: as in training.
+        joint_ranking: on any device; it is moved to the generator's.
+        repeat_lifts: for items of the history.
+        recorder: records the search now, for replay on a GPU; None searches step by step.
+    """
+    trie = DeviceTrie(build_trie(catalogue), generator)
+    recorded_search = None
+    if recorder is not None:
+        longest_view = max_history_items * len(tokenizer.vocabulary.category_names) + 1
+        num_items = num_items_kept(trie, num_beams)
+        sizes = SearchSizes(num_views, num_beams, num_items, REQUESTS_AT_ONCE_ON_GPU, longest_view)
+        recorded_search = record_search(generator, trie, sizes, recorder)
+    return Recommender(
+        catalogue=catalogue,
+        tokenizer=tokenizer,
+        generator=generator,
+        trie=trie,
+        popular=popular_items(popularity, len(catalogue)),
+        num_views=num_views,
+        num_beams=num_beams,
+        max_history_items=max_history_items,
+        joint_ranking=joint_ranking and joint_ranking.on(generator.device),
+        repeat_lifts=repeat_lifts,
+        recorded_search=recorded_search,
+    )

@@ -1,0 +1,85 @@
+"""Describe items from their content by a bundle's frozen parts: embedding, codes, feature set and tokens."""
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float32
+
+from clairo_core.encoders import ModalityEncoder
+from clairo_core.features import FeatureSpace, nearest_free_feature_set
+from clairo_core.fusion import FusedItems, Fusion
+from clairo_core.items import Item
+from clairo_core.quantizers import OpqQuantizer
+from clairo_core.tokens.tokenizer import Tokenizer
+from clairo_core.tokens.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class DescribedItem:
+    """An item's content in a bundle's terms."""
+
+    item_embedding: Float32[np.ndarray, "dim"]
+    semantic_id: tuple[int, ...]
+    """The nearest codes."""
+    feature_set: tuple[int, ...]
+    """The nearest free one; as a rule the semantic id and a collision index."""
+    tokens: tuple[int, ...]
+    """The canonical tokens of the feature set."""
+    missing_modalities: tuple[str, ...]
+    """Replaced by the training mean, because the item lacks them or they are unreadable."""
+
+
+def describe_content(
+    items: Sequence[Item],
+    taken: Container[tuple[int, ...]],
+    encoders: Mapping[str, ModalityEncoder],
+    fusion: Fusion,
+    quantizer: OpqQuantizer,
+    vocabulary: Vocabulary,
+) -> list[DescribedItem]:
+    """Describe items, each with the nearest feature set that neither `taken` nor an earlier item has.
+
+    Raises:
+        FeatureSpaceFullError: every feature set is in use.
+    """
+    fused = fusion.fuse({modality: encoder.encode(items) for modality, encoder in encoders.items()})
+    space = FeatureSpace(vocabulary.category_names, vocabulary.category_sizes)
+    tokenizer = Tokenizer(vocabulary)
+    in_use = _InUse(taken)
+    described = []
+    for row, item_embedding in enumerate(fused.item_embeddings):
+        distances = quantizer.distances(item_embedding)
+        feature_set = nearest_free_feature_set(distances, in_use, space)
+        in_use.added.add(feature_set)
+        feature_tokens = vocabulary.feature_tokens(np.array([feature_set], dtype=np.int32))
+        described.append(
+            DescribedItem(
+                item_embedding,
+                tuple(distances.argmin(axis=1).tolist()),
+                feature_set,
+                tuple(tokenizer.encode_canonical(feature_tokens).tolist()),
+                missing_modalities(fusion, fused, row),
+            )
+        )
+    return described
+
+
+def missing_modalities(fusion: Fusion, fused: FusedItems, row: int) -> tuple[str, ...]:
+    """Names of the modalities that one item lacks."""
+    return tuple(
+        modality
+        for modality, is_present in zip(fusion.modalities, fused.is_present[row], strict=True)
+        if not is_present
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _InUse:
+    """Feature sets that are taken, and those given out since."""
+
+    taken: Container[tuple[int, ...]]
+    added: set[tuple[int, ...]] = field(default_factory=set)
+
+    def __contains__(self, feature_set: object) -> bool:
+        return feature_set in self.added or feature_set in self.taken

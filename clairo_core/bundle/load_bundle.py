@@ -1,0 +1,69 @@
+"""Load a bundle into memory once every file is verified against the manifest. Start at `load_bundle`."""
+
+from pathlib import Path
+
+import numpy as np
+
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.bundle_items import load_items
+from clairo_core.bundle.manifest import REPEATS_FILE, read_manifest, verify_files
+from clairo_core.catalogue import load_catalogue
+from clairo_core.encoders import load_encoder
+from clairo_core.errors import BundleError
+from clairo_core.fusion import FusedItems, load_fusion
+from clairo_core.quantizers import load_opq
+from clairo_core.ranking import load_joint_ranking, load_repeat_lifts
+from clairo_core.storage.array_file import load_arrays
+from clairo_core.tokens.vocabulary import load_vocabulary
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Load a bundle after verifying every file's sha256 against the manifest.
+
+    Raises:
+        BundleNotFoundError: `folder` holds no bundle.
+        BundleManifestError: the manifest is damaged.
+        BundleDigestError: a file is missing, truncated or altered; the message names it.
+        NewerBundleError: a newer release wrote it.
+        ClairoError: a part cannot be read although its digest is correct.
+    """
+    manifest = read_manifest(folder)
+    verify_files(folder, manifest)
+    encoders = {modality: load_encoder(folder / "encoders" / modality) for modality in sorted(manifest.encoders)}
+    items, pictures = load_items(folder / "items")
+    (popularity,) = _load_arrays(folder / "popularity.npz", "counts")
+    bundle = Bundle(
+        folder=folder,
+        manifest=manifest,
+        vocabulary=load_vocabulary(folder / "vocabulary"),
+        catalogue=load_catalogue(folder / "catalogue"),
+        popularity=popularity,
+        items=items,
+        pictures=pictures,
+        encoders=encoders,
+        fusion=load_fusion(folder / "fusion") if encoders else None,
+        quantizer=load_opq(folder / "quantizer") if encoders else None,
+        item_embeddings=(
+            FusedItems(*_load_arrays(folder / "embeddings.npz", "item_embeddings", "is_present")) if encoders else None
+        ),
+        joint_ranking=load_joint_ranking(folder / "ranking", popularity) if (folder / "ranking").is_dir() else None,
+        repeat_lifts=load_repeat_lifts(folder / REPEATS_FILE),
+    )
+    if not len(bundle.items) == len(bundle.catalogue) == len(bundle.popularity):
+        raise BundleError(
+            f"{folder}: {len(bundle.items)} items, {len(bundle.catalogue)} in the catalogue, "
+            f"{len(bundle.popularity)} with a popularity; train the bundle again"
+        )
+    return bundle
+
+
+def _load_arrays(path: Path, *names: str) -> tuple[np.ndarray, ...]:
+    """Load arrays, with the bundle's own error.
+
+    Raises:
+        BundleError: the file is damaged although its digest is correct.
+    """
+    try:
+        return load_arrays(path, *names)
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path}: cannot be read ({error}); train the bundle again") from error

@@ -1,0 +1,164 @@
+"""Write a bundle's parts as one folder, aside, and then put it in its place.
+
+    manifest.json                 metadata, and the sha256 of every other file
+    encoders/MODALITY/            content -> modality embedding   (not for precomputed codes)
+    fusion/  quantizer/           modality embeddings -> item embedding -> semantic id   (not for precomputed codes)
+    vocabulary/  catalogue/       features, merge rules; items, their feature sets and tokens
+    embeddings.npz                item embeddings, and which modalities each item has   (not for precomputed codes)
+    popularity.npz                interactions in training, by item
+    repeats.json                  added to the log-probabilities of items that the user already has
+    items/                        words, attributes and small pictures, for display
+    generator/                    the T5 in transformers' format
+    ranking/                      dense head, item weights and their mixture   (if the preset has them)
+    report/metrics.json           the metrics of the manifest, for people
+
+Each part's own module defines the content of its files.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from clairo_core.bundle.bundle_items import save_items
+from clairo_core.bundle.manifest import (
+    BUNDLE_SCHEMA,
+    MANIFEST_FILE,
+    REPEATS_FILE,
+    BundleManifest,
+    bundle_id_of,
+    digests_of,
+    write_manifest,
+)
+from clairo_core.catalogue import Catalogue
+from clairo_core.encoders import ModalityEncoder
+from clairo_core.errors import BundleError
+from clairo_core.fusion import FusedItems, Fusion
+from clairo_core.items import Item
+from clairo_core.progress import Progress, silent
+from clairo_core.quantizers import OpqQuantizer
+from clairo_core.ranking import NO_LIFTS, JointRanking, RepeatLifts
+from clairo_core.storage.array_file import save_arrays
+from clairo_core.storage.replaced_folder import replaced_folder
+from clairo_core.tokens.vocabulary import Vocabulary
+
+_GENERATOR_FILES = ("config.json", "model.safetensors")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleParts:
+    """A trained bundle before it is written."""
+
+    preset: str
+    dataset_name: str
+    dataset_fingerprint: str
+    vocabulary: Vocabulary
+    catalogue: Catalogue
+    popularity: Int[np.ndarray, "item"]
+    """Interactions in training."""
+    items: Sequence[Item]
+    """In the catalogue's order."""
+    generator_folder: Path
+    """Copied: config.json and model.safetensors."""
+    max_history_items: int = 20
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    encoders: Mapping[str, ModalityEncoder] = field(default_factory=dict)
+    """By modality; empty, and the next three None, for precomputed codes."""
+    fusion: Fusion | None = None
+    quantizer: OpqQuantizer | None = None
+    item_embeddings: FusedItems | None = None
+    joint_ranking: JointRanking | None = None
+    """None serves the generator alone."""
+    repeat_lifts: RepeatLifts = NO_LIFTS
+
+
+def write_bundle(folder: Path, parts: BundleParts, progress: Progress[Item] = silent) -> BundleManifest:
+    """Write all parts aside, then put the folder in place, replacing an earlier bundle.
+
+    Raises:
+        BundleError: the parts do not fit each other, or `folder` holds something else.
+    """
+    check_parts(parts)
+    with replaced_folder(folder, marker=MANIFEST_FILE, expected="a bundle", error=BundleError) as aside:
+        for name in ("vocabulary", "catalogue", "items", "generator", "report"):
+            (aside / name).mkdir()
+        parts.vocabulary.save(aside / "vocabulary")
+        parts.catalogue.save(aside / "catalogue")
+        save_items(aside / "items", parts.items, progress)
+        save_arrays(aside / "popularity.npz", counts=np.asarray(parts.popularity, dtype=np.int64))
+        if parts.fusion is not None and parts.quantizer is not None and parts.item_embeddings is not None:
+            save_content_parts(aside, parts.encoders, parts.fusion, parts.quantizer, parts.item_embeddings)
+        for name in _GENERATOR_FILES:
+            shutil.copyfile(parts.generator_folder / name, aside / "generator" / name)
+        if parts.joint_ranking is not None:
+            parts.joint_ranking.save(aside / "ranking")
+        parts.repeat_lifts.save(aside / REPEATS_FILE)
+        recommending = digests_of(aside)
+        (aside / "report" / "metrics.json").write_text(json.dumps(parts.metrics, indent=2), encoding="utf-8")
+        manifest = BundleManifest(
+            schema_version=BUNDLE_SCHEMA,
+            bundle_id=bundle_id_of(parts.dataset_name, recommending),
+            preset=parts.preset,
+            dataset_name=parts.dataset_name,
+            dataset_fingerprint=parts.dataset_fingerprint,
+            encoders={modality: encoder.name for modality, encoder in parts.encoders.items()},
+            max_history_items=parts.max_history_items,
+            settings=parts.settings,
+            metrics=parts.metrics,
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            files=digests_of(aside),
+        )
+        write_manifest(aside, manifest)
+    return manifest
+
+
+def check_parts(parts: BundleParts) -> None:
+    """Check that the parts belong together.
+
+    Raises:
+        BundleError: they do not; the message names the parts.
+    """
+    item_ids = tuple(item.item_id for item in parts.items)
+    if item_ids != parts.catalogue.item_ids or len(parts.popularity) != len(item_ids):
+        raise BundleError(
+            f"{len(item_ids)} items, {len(parts.catalogue)} in the catalogue, {len(parts.popularity)} with a "
+            "popularity; give the same items in the same order"
+        )
+    content_parts = (parts.fusion, parts.quantizer, parts.item_embeddings)
+    if any((part is not None) != bool(parts.encoders) for part in content_parts):
+        raise BundleError(
+            "some of encoders, fusion, quantizer and item embeddings are missing; give all or none of them"
+        )
+    if parts.fusion is not None and set(parts.fusion.modalities) != set(parts.encoders):
+        raise BundleError(
+            f"the fusion has the modalities {list(parts.fusion.modalities)}, the encoders {sorted(parts.encoders)}; "
+            "give one encoder for each modality"
+        )
+    for name in _GENERATOR_FILES:
+        if not (parts.generator_folder / name).is_file():
+            raise BundleError(f"{parts.generator_folder / name} is missing; train the generator first")
+
+
+def save_content_parts(
+    folder: Path,
+    encoders: Mapping[str, ModalityEncoder],
+    fusion: Fusion,
+    quantizer: OpqQuantizer,
+    fused: FusedItems,
+) -> None:
+    """Write encoders, fusion and quantizer, and the embeddings of the bundle's own items."""
+    for modality, encoder in encoders.items():
+        (folder / "encoders" / modality).mkdir(parents=True)
+        encoder.save(folder / "encoders" / modality)
+    (folder / "fusion").mkdir()
+    fusion.save(folder / "fusion")
+    (folder / "quantizer").mkdir()
+    quantizer.save(folder / "quantizer")
+    save_arrays(folder / "embeddings.npz", item_embeddings=fused.item_embeddings, is_present=fused.is_present)

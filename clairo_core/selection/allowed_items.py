@@ -1,0 +1,37 @@
+"""Decide which items each request may be answered with: its filter, its exclusions, and whether seen items count."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from clairo_core.catalogue import Catalogue
+from clairo_core.recommendation import RecommendationRequest
+
+
+def allowed_items(
+    catalogue: Catalogue,
+    requests: Sequence[RecommendationRequest],
+    histories: Sequence[Int64[np.ndarray, "position"]],
+) -> Bool[np.ndarray, "request item"] | None:
+    """Mark the items that each request allows, retired ones included; None if every request allows all."""
+    if all(request.include_seen and not request.exclude and request.is_allowed is None for request in requests):
+        return None
+    return np.stack(
+        [allowed_items_of(catalogue, request, rows) for request, rows in zip(requests, histories, strict=True)]
+    )
+
+
+def allowed_items_of(
+    catalogue: Catalogue, request: RecommendationRequest, history: Int64[np.ndarray, "position"]
+) -> Bool[np.ndarray, "item"]:
+    """Mark the items that one request allows, retired ones included; `history` holds the rows of its known items."""
+    is_allowed = np.ones(len(catalogue), dtype=np.bool_)
+    if request.is_allowed is not None:
+        num_known = min(len(is_allowed), len(request.is_allowed))
+        is_allowed[:num_known] = request.is_allowed[:num_known]
+        is_allowed[num_known:] = False
+    if not request.include_seen:
+        is_allowed[history] = False
+    is_allowed[catalogue.known_rows(request.exclude)] = False
+    return is_allowed
