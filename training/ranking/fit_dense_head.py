@@ -9,7 +9,6 @@ part that is left out at random.
 """
 
 import math
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,7 +30,8 @@ from training.evaluation.split import EvaluationSplit
 from training.losses.full_softmax_loss import full_softmax_loss
 from training.ranking.history_windows import NOTHING, WindowBatch, cut_windows, window_batches
 from training.ranking.item_vectors import ItemVectors
-from training.workbench.checkpoints import FitProgress, keep_best_epoch, load_checkpoint, save_checkpoint
+from training.workbench.checkpoints import FitProgress
+from training.workbench.fit_epochs import FitLimits, epoch_seed, fit_epochs
 
 USERS_A_BLOCK = 256
 
@@ -120,7 +120,6 @@ def fit_dense_head(
     Raises:
         TrainingError: no sequence has two items, or the loss is no number.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     windows = cut_windows(training, settings.max_history_items)
     if not len(windows):
         raise TrainingError("no user has two items in training, so there is nothing to learn; add interactions")
@@ -128,42 +127,43 @@ def fit_dense_head(
     is_trained[training.items] = True
     torch.manual_seed(seed)
     model = DenseModel(content, is_trained, is_held_out, settings).to(device)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
-    )
-    done = load_checkpoint(folder, model, optimizer)
-    while not done.should_stop(settings.max_epochs, settings.patience):
-        epoch, started = done.epochs_done + 1, time.monotonic()
-        torch.manual_seed(seed * 100_003 + epoch)
-        batches = list(window_batches(training, windows, settings.positions_per_batch, seed * 100_003 + epoch))
-        model.train()
-        losses = []
-        for number, batch in enumerate(
-            progress(batches, f"dense head, epoch {epoch}/{settings.max_epochs}", len(batches))
-        ):
-            for group in optimizer.param_groups:
-                group["lr"] = settings.learning_rate * rate_share(epoch - 1 + number / len(batches), settings)
-            on_device = WindowBatch(batch.inputs.to(device), batch.targets.to(device))
-            loss = model.loss(on_device, settings.own_dropout)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            losses.append(loss.detach())
-        mean_loss = float(torch.stack(losses).mean())
-        if not math.isfinite(mean_loss):
-            raise TrainingError(f"the loss of epoch {epoch} is {mean_loss}; lower dense.learning_rate and run again")
-        ndcg = validation_ndcg(model.head(), validation)
-        if done.is_best(ndcg):
-            model.head().save(folder / f"epoch-{epoch}" / "trained")
-            model.head(as_new=True).save(folder / f"epoch-{epoch}" / "as-new")
-        done.add_epoch(mean_loss, ndcg, time.monotonic() - started)
-        save_checkpoint(folder, model, optimizer, done)
+
+    def batches(epoch: int) -> tuple[list[WindowBatch], int]:
+        of_epoch = list(window_batches(training, windows, settings.positions_per_batch, epoch_seed(seed, epoch)))
+        return of_epoch, len(of_epoch)
+
+    def save(folder: Path) -> None:
+        model.head().save(folder / "trained")
+        model.head(as_new=True).save(folder / "as-new")
+
+    def report_epoch(done: FitProgress, _step_seconds: float) -> None:
         report(
-            f"dense head, epoch {epoch}: loss {mean_loss:.3f}, validation NDCG@10 {ndcg:.4f} "
+            f"dense head, epoch {done.epochs_done}: loss {done.losses[-1]:.3f}, "
+            f"validation NDCG@10 {done.validation_ndcgs[-1]:.4f} "
             f"(best {done.best_ndcg:.4f} in epoch {done.best_epoch})"
         )
-    keep_best_epoch(folder, done, "dense-head")
-    return done
+
+    return fit_epochs(
+        folder,
+        model,
+        torch.optim.AdamW(
+            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
+        ),
+        FitLimits(settings.max_epochs, settings.patience),
+        label="dense head",
+        best="dense-head",
+        seed=seed,
+        batches=batches,
+        loss_of=lambda batch: model.loss(
+            WindowBatch(batch.inputs.to(device), batch.targets.to(device)), settings.own_dropout
+        ),
+        learning_rate=lambda epochs_done: settings.learning_rate * rate_share(epochs_done, settings),
+        learning_rate_setting="dense.learning_rate",
+        validate=lambda _folder: validation_ndcg(model.head(), validation),
+        save=save,
+        progress=progress,
+        report=report_epoch,
+    )
 
 
 def rate_share(epochs_done: float, settings: DenseSettings) -> float:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from clairo_core.errors import TrainingError
+from clairo_core.errors import SettingsError, TrainingError
 from clairo_core.generation.trie.trie import trie_of_tokens
 from clairo_core.progress import silent
 from clairo_core.sequences import ItemSequences
@@ -101,6 +101,11 @@ def test_a_killed_training_ends_where_an_undisturbed_one_does(tmp_path: Path, di
 def test_nothing_to_learn_from_is_said_before_training(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="two items"):
         fit(tmp_path, FitSettings(), sequences=ItemSequences.from_lists([[1], [2]]))
+
+
+def test_a_patience_that_ends_before_the_first_epoch_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="patience is 0; expected at least 1"):
+        fit(tmp_path, FitSettings(patience=0))
 
 
 def test_the_learning_rate_rises_then_falls() -> None:
