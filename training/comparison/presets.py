@@ -5,6 +5,7 @@ Knows presets, seeds and stages; the recipe itself is `training.pipeline.run`'s.
 
 from pathlib import Path
 
+from clairo_core.bundle.manifest import read_manifest
 from clairo_core.generation.t5.generator import choose_device
 from training.comparison.rankers import Contest
 from training.config.preset import Preset
@@ -28,4 +29,5 @@ def train_preset(contest: Contest, preset: Preset, seed: int) -> Path:
 
     settings = {name: part for name, part in preset.as_dict().items() if name != "name"}
     inputs = {"dataset": dataset.fingerprint, "preset": settings, "seed": seed}
-    return contest.stages.run(f"bundle-{preset.name}-seed{seed}", inputs, build) / "bundle"
+    stage = f"bundle-{preset.name}-seed{seed}"
+    return contest.stages.run(stage, inputs, build, lambda folder: read_manifest(folder / "bundle")).folder / "bundle"

@@ -20,13 +20,20 @@ from training.baselines import fit_sequence_model
 from training.baselines.mixture import fit_scorer_mixture
 from training.baselines.sequence_model import SequenceModelSettings
 from training.comparison.recommender_scorer import RecommenderScorer
-from training.comparison.run_details import RunDetails, curve_of, details_of_bundle, time_answers
+from training.comparison.run_details import RunDetails, curve_of, details_of_bundle, load_details, time_answers
 from training.counts import ease, markov
 from training.counts.popularity import Popularity, count_popularity
 from training.datasets import Dataset
 from training.evaluation.choose_settings import Choice
 from training.evaluation.item_scorer import ItemScorer
-from training.evaluation.rankings import Rankings, first_places, rank_with_recommender, rank_with_scores, save_rankings
+from training.evaluation.rankings import (
+    Rankings,
+    first_places,
+    load_rankings,
+    rank_with_recommender,
+    rank_with_scores,
+    save_rankings,
+)
 from training.evaluation.split import EvaluationSplit, some_users, training_sequences, validation_split
 from training.pipeline.evaluate_bundle import open_bundle
 from training.ranking.dense_head_scorer import DenseHeadScorer
@@ -69,13 +76,16 @@ def rank_baseline(contest: Contest, name: str, budget: fit_sequence_model.FitBud
         fits += [fit_neural(contest, name, budget, settings, seed) for seed in range(1, num_seeds)]
         return [
             contest.stages.run(
-                f"rank-{name}-seed{seed}", {**contest.users, "fit": fit.name}, partial(_rank_neural, contest, name, fit)
-            )
+                f"rank-{name}-seed{seed}",
+                {**contest.users, "fit": fit.name},
+                partial(_rank_neural, contest, name, fit),
+                read_kept,
+            ).folder
             for seed, fit in enumerate(fits)
         ]
     grid = [asdict(settings) for settings in GRIDS[name]]
     build = partial(_rank_counts, contest, name)
-    return [contest.stages.run(f"rank-{name}", {**contest.users, "grid": grid}, build)]
+    return [contest.stages.run(f"rank-{name}", {**contest.users, "grid": grid}, build, read_kept).folder]
 
 
 def fit_neural(
@@ -108,7 +118,8 @@ def fit_neural(
         "budget": asdict(budget),
         "seed": seed,
     }
-    return contest.stages.run(f"fit-{name}-seed{seed}", inputs, build)
+    load = partial(fit_sequence_model.load_sequence_model, name, num_items=len(contest.dataset.items))
+    return contest.stages.run(f"fit-{name}-seed{seed}", inputs, build, load).folder
 
 
 def _rank_neural(contest: Contest, name: str, fit: Path, folder: Path) -> None:
@@ -140,14 +151,14 @@ def rank_bundle(contest: Contest, name: str, bundle: Path, seed: int = 0) -> Pat
     """Let the bundle recommend to everybody."""
     build = partial(_rank_bundle, contest, bundle)
     inputs = {**contest.users, "manifest": manifest_digest(bundle)}
-    return contest.stages.run(f"rank-{name}-seed{seed}", inputs, build)
+    return contest.stages.run(f"rank-{name}-seed{seed}", inputs, build, read_kept).folder
 
 
 def rank_part(contest: Contest, name: str, bundle: Path, part: str, seed: int = 0) -> Path:
     """Let one of `parts_of` the bundle rank for everybody, alone."""
     build = partial(_rank_generator if part == GENERATOR else _rank_dense_head, contest, bundle)
     inputs = {**contest.users, "manifest": manifest_digest(bundle), "part": part}
-    return contest.stages.run(f"rank-{name}-{part.replace(' ', '-')}-seed{seed}", inputs, build)
+    return contest.stages.run(f"rank-{name}-{part.replace(' ', '-')}-seed{seed}", inputs, build, read_kept).folder
 
 
 def parts_of(bundle: Path) -> tuple[str, ...]:
@@ -214,7 +225,8 @@ def rank_mixture(contest: Contest, name: str, bundle: Path | None, parts: Mappin
     settings = {part: json.loads(file.read_text(encoding="utf-8")) for part, file in parts.items()}
     manifest = "" if bundle is None else manifest_digest(bundle)
     inputs = {**contest.users, "parts": settings, "manifest": manifest}
-    return contest.stages.run(f"mix-{name}-seed{seed}", inputs, partial(_rank_mixture, contest, bundle, settings))
+    build = partial(_rank_mixture, contest, bundle, settings)
+    return contest.stages.run(f"mix-{name}-seed{seed}", inputs, build, read_kept).folder
 
 
 def _rank_mixture(
@@ -267,3 +279,9 @@ def keep(folder: Path, rankings: Rankings, note: str, details: RunDetails) -> No
     save_rankings(folder / "rankings.npz", rankings)
     (folder / "note.txt").write_text(note, encoding="utf-8")
     details.save(folder / "details.json")
+
+
+def read_kept(folder: Path) -> tuple[Rankings, str, RunDetails]:
+    """Read what `keep` wrote."""
+    note = (folder / "note.txt").read_text(encoding="utf-8")
+    return load_rankings(folder / "rankings.npz"), note, load_details(folder / "details.json")

@@ -107,6 +107,11 @@ def weights_of(settings: FuseSettings, modalities: tuple[str, ...]) -> dict[str,
     return weights
 
 
+def num_separate_parts(settings: FuseSettings, num_modalities: int) -> int:
+    """How many parts of an item embedding are aligned and quantized on their own."""
+    return num_modalities if settings.scheme == LATE else 1
+
+
 def fuse_inputs(settings: FuseSettings) -> dict[str, object]:
     """What the stage depends on; a setting at its default is left out, so that a new one changes no old result."""
     plain = FuseSettings()

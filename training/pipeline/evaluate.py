@@ -6,11 +6,13 @@ catalogue by item id; a target that is not in the returned list is a miss.
 
 from dataclasses import asdict, dataclass
 
+import numpy as np
+from jaxtyping import Int
+
 from clairo_core.errors import TrainingError
 from clairo_core.progress import Progress, silent
 from clairo_core.recommender import Recommender
-from clairo_core.sequences import ItemSequences
-from training.counts.popularity import Popularity, count_popularity
+from training.counts.popularity import Popularity
 from training.datasets import Dataset
 from training.evaluation.metrics import Metric, ndcg_at, paired_difference, summarize
 from training.evaluation.rankings import SEEN_ITEMS, rank_with_recommender, rank_with_scores
@@ -57,7 +59,7 @@ class Evaluation:
 def evaluate(
     recommender: Recommender,
     dataset: Dataset,
-    training: ItemSequences,
+    training_counts: Int[np.ndarray, "item"],
     split: EvaluationSplit,
     *,
     split_name: str,
@@ -78,7 +80,6 @@ def evaluate(
         )
     split = some_users(split, max_users, seed)
     item_ids = [item.item_id for item in dataset.items]
-    popularity = count_popularity(training, len(item_ids))
     rankings = {"clairo": rank_with_recommender(recommender, item_ids, split, split_name, progress)}
     if recommender.joint_ranking is not None:
         alone = recommender.ranked_by(None)
@@ -86,13 +87,13 @@ def evaluate(
         if list(recommender.catalogue.item_ids[: len(item_ids)]) == item_ids:
             dense = DenseHeadScorer(recommender.joint_ranking.dense_head, len(item_ids))
             rankings["dense head"] = rank_with_scores(dense, split, f"{split_name}, dense head", progress)
-    rankings["popularity"] = rank_with_scores(Popularity(popularity), split, f"{split_name}, popularity", progress)
+    rankings["popularity"] = rank_with_scores(Popularity(training_counts), split, f"{split_name}, popularity", progress)
     rows, gains = [], []
     for seen_items in SEEN_ITEMS:
         for ranker, by_mode in rankings.items():
             ranking = by_mode[seen_items]
             metrics = tuple(summarize(ranking.ranks, num_resamples))
-            rows.append(EvaluationRow(ranker, seen_items, metrics, breadth_of(ranking.shown, popularity).coverage))
+            rows.append(EvaluationRow(ranker, seen_items, metrics, breadth_of(ranking.shown, training_counts).coverage))
         ours, popular = (ndcg_at(rankings[ranker][seen_items].ranks, 10) for ranker in ("clairo", "popularity"))
         gains.append(paired_difference(ours, popular, num_resamples))
     missing = sum(item_ids[target] not in recommender.catalogue for target in split.targets)

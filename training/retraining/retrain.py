@@ -97,7 +97,8 @@ def retrain(
         start = WarmStart(serving, source.added_tokens)
         preset = preset_of(start, preset)
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", serving.manifest.dataset_name).strip("-") or "service"
-    tables = out.parent / TABLES_FOLDER / name
+    # The last part becomes the dataset's name. Two runs at once must not share a folder.
+    tables = out.parent / TABLES_FOLDER / out.name / name
     report(write_service_tables(tables, serving_folder, source.database, source.since))
     dataset = open_dataset(tables, preset.dataset, preset.encode.modalities, progress)
     newest_at = newest_timestamps(tables, {item.item_id for item in dataset.items})
@@ -126,16 +127,10 @@ def retrain(
     train_bundle(Workbench(dataset, preset, seed, chosen, stages, progress, report), out, compare, start)
     (against_serving,) = compared
     bundle_id = read_manifest(out).bundle_id
-    _let_go_of(stages.folder, tables)
+    # The next run will have other data: a schedule must not fill the disk.
+    stages.remove_unused(keep=(KEPT_STAGE,))
+    shutil.rmtree(tables.parent)
     if calls is None or not against_serving.is_not_worse:
         return Retrained(bundle_id, against_serving, False)
     calls.activate(bundle_id)
     return Retrained(bundle_id, against_serving, True)
-
-
-def _let_go_of(stages: Path, tables: Path) -> None:
-    """Remove what the next run cannot use, as the data will be other data by then: a schedule must not fill a disk."""
-    shutil.rmtree(tables)
-    for folder in stages.iterdir():
-        if folder.name != KEPT_STAGE:
-            shutil.rmtree(folder)

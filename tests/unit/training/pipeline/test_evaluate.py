@@ -81,7 +81,7 @@ def test_a_target_outside_the_catalogue_is_a_miss_and_is_counted() -> None:
     result = evaluate(
         FixedRecommender("abcde", catalogue="abcde"),
         FakeDataset(),
-        ItemSequences.from_lists([[0, 1], [0]]),
+        np.array([2, 1, 0, 0, 0, 0]),
         split_of([[0], [1]], [5, 2]),
         split_name="test",
         max_users=0,
@@ -100,7 +100,7 @@ def test_a_sample_of_users_is_seeded_and_said_in_the_table() -> None:
     result = evaluate(
         FixedRecommender("abcdef"),
         FakeDataset(),
-        ItemSequences.from_lists([[0, 1]]),
+        np.array([1, 1, 0, 0, 0, 0]),
         split,
         split_name="test",
         max_users=3,
@@ -114,7 +114,7 @@ def test_nobody_to_measure_on_is_said_in_words() -> None:
         evaluate(
             FixedRecommender("a"),
             FakeDataset(),
-            ItemSequences.from_lists([[0]]),
+            np.array([1, 0, 0, 0, 0, 0]),
             split_of([], []),
             split_name="test",
             max_users=0,
