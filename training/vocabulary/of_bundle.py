@@ -11,10 +11,11 @@ from clairo_core.errors import DatasetError
 from clairo_core.progress import Progress
 from clairo_core.sequences import ItemSequences
 from clairo_core.storage.replaced_file import replace_text
-from training.datasets import Dataset, load_dataset
+from training.datasets import Dataset
 from training.evaluation.split import training_sequences
 from training.vocabulary.modality_shares import modality_shares
 from training.vocabulary.report import report_on_vocabulary, text_of
+from training.workbench.bundle_dataset import open_bundle_dataset
 
 MOST_HISTORIES = 100_000
 """Enough for steady counts; of a longer log a random choice is read."""
@@ -35,10 +36,7 @@ def report_on_bundle(
         DatasetError: the dataset cannot be read, or has none of the bundle's items.
     """
     bundle = load_bundle(bundle_folder)
-    settings = bundle.manifest.settings.get("dataset", {})
-    dataset = load_dataset(data, code_columns=settings.get("code_columns", ()), progress=progress)
-    if dataset.fingerprint != bundle.manifest.dataset_fingerprint:
-        report(f"note: {bundle_folder} was trained on {bundle.manifest.dataset_name!r} in another state")
+    dataset = open_bundle_dataset(bundle, data, progress, report)
     histories = known_histories(bundle, dataset)
     if len(histories) > MOST_HISTORIES:
         chosen = np.random.default_rng(0).choice(len(histories), MOST_HISTORIES, replace=False)
