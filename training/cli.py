@@ -243,7 +243,7 @@ def vocabulary(
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write every token here.")] = None,
 ) -> None:
     """Print what a bundle's tokens are made of, how often histories hold them, and in which items."""
-    from training.vocabulary.of_bundle import report_on_bundle  # noqa: PLC0415
+    from training.vocabulary.report_on_bundle import report_on_bundle  # noqa: PLC0415
     from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
 
     typer.echo(report_on_bundle(bundle, data, tokens, json_file, progress_bar, report))

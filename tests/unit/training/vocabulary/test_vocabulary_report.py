@@ -1,4 +1,4 @@
-"""What the report says of tokens, by hand, by law, and from a bundle at the command line."""
+"""The vocabulary report: by hand, by law, and from a bundle at the command line."""
 
 import json
 import shutil
@@ -25,8 +25,8 @@ from training.config.preset import DatasetSettings
 from training.datasets.open_dataset import open_dataset
 from training.vocabulary.learn_vocabulary import learn_vocabulary
 from training.vocabulary.modality_shares import modality_shares
-from training.vocabulary.of_bundle import report_on_bundle
-from training.vocabulary.report import report_on_vocabulary, text_of
+from training.vocabulary.report_on_bundle import report_on_bundle
+from training.vocabulary.vocabulary_report import report_as_text, report_on_vocabulary
 
 
 def two_modalities(merges: list[tuple[int, int]], counts: list[int]) -> Vocabulary:
@@ -48,7 +48,7 @@ def test_a_worked_example() -> None:
         BY_HAND, modality_shares(BY_HAND, None, None), BY_HAND.feature_tokens(HAND_ITEMS), histories
     )
     of = {token.token: token for token in report.tokens}
-    # Item 0 is 2 4 6 and becomes 10 wherever it stands; item 1 is 3 4 6, and no rule merges any of these.
+    # Item 0 is 2 4 6 and always becomes 10. Item 1 is 3 4 6, which no rule merges.
     assert [(token, of[token].uses, of[token].items) for token in (10, 8, 9, 3, 4, 6)] == [
         (10, 3, 1), (8, 0, 0), (9, 0, 0), (3, 1, 1), (4, 1, 1), (6, 1, 1),
     ]  # fmt: skip
@@ -200,4 +200,4 @@ def test_a_vocabulary_without_merges_or_uses_still_has_a_report() -> None:
         vocabulary, modality_shares(vocabulary, None, None), vocabulary.feature_tokens(HAND_ITEMS), nothing
     )
     assert report.merges == []
-    assert "0 merges" in text_of(report, ["a", "b"], 5)
+    assert "0 merges" in report_as_text(report, ["a", "b"], 5)
