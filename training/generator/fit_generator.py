@@ -1,9 +1,7 @@
-"""Train the T5 to write the next item's canonical tokens; keep the epoch that validates best.
+"""Train the T5 to generate the next item's canonical tokens. Start at `fit_generator`.
 
-Knows batches, loss and checkpoints; how a checkpoint is judged is passed in. Start at `fit_generator`.
-
-The model is transformers' T5 (Raffel et al. 2020), the task that of ActionPiece (Hou et al. 2025, section 3.3): every
-prefix of a history, in a fresh random view each epoch, to the next item. We differ: batches of near-equal lengths,
+The model is transformers' T5 (Raffel et al. 2020), the task that of ActionPiece (Hou et al. 2025, section 3.3): from
+every prefix of a history, in a new random view each epoch, to the next item. We differ: batches of similar lengths,
 AdamW with a cosine schedule, a softmax over the tokens that can follow, and embeddings that start at the centroids.
 """
 
@@ -42,10 +40,9 @@ def new_generator(
     softmax: Softmax = Softmax.VOCABULARY,
     feature_vectors: Float32[np.ndarray, "feature dim"] | None = None,
 ) -> T5ForConditionalGeneration:
-    """A randomly initialised T5 with tied embeddings; padding starts the decoder, as in T5.
+    """A T5 with tied embeddings and random weights, but for `start_embeddings`. Padding starts the decoder, as in T5.
 
-    Tokens start as `start_embeddings` says. The softmax that it is trained with is written into its config.json,
-    where the service finds it.
+    The softmax goes into config.json, from which the service reads it.
     """
     torch.manual_seed(seed)
     config = T5Config(
@@ -98,15 +95,12 @@ def fit_generator(
     progress: Progress[TrainingBatch],
     report: Callable[[str], None],
 ) -> FitProgress:
-    """Train in `folder`, going on from what a killed run left there; the best epoch ends up in `folder/generator`.
+    """Train in `folder`, resuming from the checkpoint there. The best epoch ends up in `folder/generator`.
 
-    With `start_from`, the weights begin as that checkpoint's, which has a row for every token, not at random.
-
-    Epoch e draws its order, views and dropout from (seed, e), so a resumed run takes the same steps as one that was
-    never killed.
+    With `start_from`, the weights begin as that checkpoint's, which needs a row for every token.
 
     Raises:
-        TrainingError: there is no example to learn from, or the loss is no number.
+        TrainingError: there is no example to learn from, or the loss diverges.
     """
     if len(examples) == 0:
         raise TrainingError("no user has two items in training, so there is nothing to learn; add interactions")

@@ -1,4 +1,4 @@
-"""Items that play new are described as posted ones will be: by parts that learned nothing from them."""
+"""Held-out items are described like posted ones: by parts that were not fitted on them."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -44,12 +44,12 @@ def test_encoders_are_fitted_without_the_held_out_items(bench: Workbench) -> Non
     np.testing.assert_array_equal(encoder.components, fitted.components)
 
 
-def test_every_item_has_codes_of_its_own_held_out_or_not(bench: Workbench) -> None:
+def test_every_item_has_a_feature_set_of_its_own(bench: Workbench) -> None:
     feature_sets = describe_items(bench).feature_sets
     assert len({tuple(row) for row in feature_sets.tolist()}) == 80
 
 
-def test_an_item_plays_new_in_every_run_with_the_same_seed_whatever_else_is_in_the_shop(bench: Workbench) -> None:
+def test_whether_an_item_is_held_out_depends_on_its_id_and_the_seed_alone(bench: Workbench) -> None:
     items = bench.dataset.items
     of_id = dict(zip((item.item_id for item in items), bench.is_held_out, strict=True))
     turned = replace(bench, dataset=replace(bench.dataset, items=items[::-1]))
@@ -57,12 +57,12 @@ def test_an_item_plays_new_in_every_run_with_the_same_seed_whatever_else_is_in_t
     assert replace(bench, seed=4).is_held_out.tolist() != bench.is_held_out.tolist()
 
 
-def test_where_nothing_is_calibrated_every_item_teaches(bench: Workbench, tmp_path: Path) -> None:
+def test_no_item_is_held_out_without_a_dense_head(bench: Workbench, tmp_path: Path) -> None:
     preset = replace(bench.preset, dense=replace(bench.preset.dense, dim=0))
     assert not workbench(bench.dataset, preset, 3, tmp_path).is_held_out.any()
 
 
-def test_of_a_handful_of_items_every_one_is_needed(tmp_path: Path) -> None:
+def test_no_item_is_held_out_from_a_small_catalogue(tmp_path: Path) -> None:
     write_demo_shop(tmp_path, num_items=12, num_users=20)
     dataset = open_dataset(tmp_path, DatasetSettings(), ("text",), silent)
     preset = load_preset("clairo", ["encode.modalities=text", "dense.held_out_share=0.9"])
