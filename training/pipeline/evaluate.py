@@ -1,7 +1,6 @@
 """Measure a recommender on held-out next items, beside popularity, in both seen-item modes.
 
-Knows splits, rankings and figures; knows nothing of how recommendations come about. Ranking is over the whole
-catalogue by item id; a target that is not in the returned list is a miss.
+Ranking is over the whole catalogue by item id. A target that is not in the returned list is a miss.
 """
 
 from dataclasses import asdict, dataclass
@@ -23,29 +22,29 @@ from training.ranking.dense_head_scorer import DenseHeadScorer
 
 @dataclass(frozen=True, slots=True)
 class EvaluationRow:
-    """One ranker in one seen-item mode."""
+    """A ranker in one seen-item mode."""
 
     ranker: str
     seen_items: str
-    """`allowed` as published rivals do, or `masked` as a shop does."""
+    """`allowed` as in publications, or `masked` as in a shop."""
     metrics: tuple[Metric, ...]
     coverage_at_10: float
-    """Share of the catalogue that stands in some user's first ten places."""
+    """Share of the catalogue that is in some user's first ten places."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A table of one split."""
+    """The table of a split."""
 
     dataset: str
     split: str
     num_users: int
     num_users_in_split: int
     num_missing_targets: int
-    """Users whose target is not in the bundle's catalogue: counted as misses."""
+    """Users whose target is not in the bundle's catalogue, counted as misses."""
     rows: tuple[EvaluationRow, ...]
     gain_over_popularity: tuple[Metric, ...]
-    """NDCG@10 minus popularity's, paired by user: seen allowed, then masked."""
+    """NDCG@10 minus popularity's, paired by user: seen items allowed, then masked."""
 
     def as_dict(self) -> dict[str, object]:
         """Plain values, ready for JSON."""
@@ -68,16 +67,14 @@ def evaluate(
     seed: int = 0,
     progress: Progress[int] = silent,
 ) -> Evaluation:
-    """The bundle's table: all of it, its parts alone and popularity, seen items allowed and masked.
+    """Measure the whole bundle, its parts alone and popularity, with seen items allowed and masked.
 
     Raises:
-        TrainingError: nobody's next item was held out.
+        TrainingError: no user has enough items to hold one out.
     """
     num_users_in_split = len(split.targets)
     if num_users_in_split == 0:
-        raise TrainingError(
-            f"{dataset.name}: no user has three items, so none could be held out to measure on; add interactions"
-        )
+        raise TrainingError(f"{dataset.name}: no user has three items, so none could be held out; add interactions")
     split = some_users(split, max_users, seed)
     item_ids = [item.item_id for item in dataset.items]
     rankings = {"clairo": rank_with_recommender(recommender, item_ids, split, split_name, progress)}
@@ -103,7 +100,7 @@ def evaluate(
 
 
 def table_of(evaluation: Evaluation) -> str:
-    """The table as text: figures with 95% intervals over users."""
+    """The table as text, with 95% intervals over users."""
     users = f"{evaluation.num_users:,} users"
     if evaluation.num_users < evaluation.num_users_in_split:
         users = f"{evaluation.num_users:,} of {evaluation.num_users_in_split:,} users (seeded sample)"

@@ -1,4 +1,4 @@
-"""Evaluation: both seen-item modes, misses, popularity, and the table that a person reads."""
+"""Evaluation: both seen-item modes, misses, popularity, and the printed table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ class FakeDataset:
 
 @dataclass
 class FixedRecommender:
-    """Recommends the same items to everybody, leaving out what they have seen if asked to."""
+    """Recommends the same items to everybody, with seen items masked on request."""
 
     best_first: str
     catalogue: str = "abcdef"
@@ -62,7 +62,7 @@ def test_the_rank_is_the_place_in_the_list_in_each_mode() -> None:
     assert lists[1].tolist() == [2, 3]
 
 
-def test_an_item_posted_since_training_holds_its_place_in_the_list() -> None:
+def test_an_item_posted_since_training_keeps_its_place_in_the_list() -> None:
     ranks, lists = generated_ranks(FixedRecommender("xb"), list("abcdef"), split_of([[0]], [1]), True, "")
     assert ranks.tolist() == [2]
     assert lists[0].tolist() == [-1, 1]
@@ -94,7 +94,7 @@ def test_a_target_outside_the_catalogue_is_a_miss_and_is_counted() -> None:
     assert "popularity" in table
 
 
-def test_a_sample_of_users_is_seeded_and_said_in_the_table() -> None:
+def test_a_sample_of_users_is_seeded_and_named_in_the_table() -> None:
     split = split_of([[0]] * 10, list(range(5)) * 2)
     assert some_users(split, 3, seed=1).user_rows.tolist() == some_users(split, 3, seed=1).user_rows.tolist()
     result = evaluate(
@@ -109,7 +109,7 @@ def test_a_sample_of_users_is_seeded_and_said_in_the_table() -> None:
     assert "3 of 10 users (seeded sample)" in table_of(result)
 
 
-def test_nobody_to_measure_on_is_said_in_words() -> None:
+def test_a_split_without_users_is_refused() -> None:
     with pytest.raises(TrainingError, match="three items"):
         evaluate(
             FixedRecommender("a"),

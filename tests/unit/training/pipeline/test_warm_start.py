@@ -1,4 +1,4 @@
-"""Going on from a bundle: what it knew stays, what came since is described by it."""
+"""A warm start from a bundle: known items keep their features, new ones are described by it."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def bench_of(folder: Path, start: WarmStart) -> Workbench:
     )
 
 
-def test_items_that_the_bundle_knows_keep_their_features_and_others_are_described_by_it(
+def test_known_items_keep_their_features_and_new_ones_are_described_by_the_bundle(
     bundle: Bundle, tmp_path: Path
 ) -> None:
     bench = bench_of(tmp_path, WarmStart(bundle))
@@ -75,7 +75,7 @@ def test_the_vocabulary_stays_or_grows_and_the_generator_has_a_row_for_every_tok
         assert Tokenizer(vocabulary).vocabulary.num_features == bundle.vocabulary.num_features
 
 
-def test_the_preset_takes_over_what_the_bundle_has_settled(bundle: Bundle) -> None:
+def test_the_preset_takes_over_the_bundles_modalities_and_shape(bundle: Bundle) -> None:
     preset = preset_of(WarmStart(bundle), load_preset("clairo", ["encode.modalities=text", "fit.max_epochs=2"]))
     assert set(preset.encode.modalities) == {"text", "image"}
     assert (preset.generator.d_model, preset.generator.num_heads) == (24, 3)
@@ -83,7 +83,7 @@ def test_the_preset_takes_over_what_the_bundle_has_settled(bundle: Bundle) -> No
     assert preset.fit.max_epochs == 2
 
 
-def test_a_bundle_of_ready_made_codes_cannot_be_gone_on_from(tmp_path: Path) -> None:
+def test_a_bundle_of_precomputed_codes_cannot_be_continued(tmp_path: Path) -> None:
     blind = load_bundle(tiny_bundle(tmp_path / "blind", num_items=NUM_ITEMS, can_ingest=False))
     with pytest.raises(TrainingError, match="without --warm-start"):
         carry_items(bench_of(tmp_path / "stages", WarmStart(blind)), blind)

@@ -59,7 +59,7 @@ def trained_on(bundle: Bundle, dataset: Dataset, settings: dict[str, Any]) -> Bu
         (DatasetSettings(codes="vectors"), ("text_codes", "image")),
     ],
 )
-def test_unchanged_data_is_recognized_whatever_the_bundles_options(
+def test_unchanged_data_is_recognized_under_any_options_of_the_bundle(
     bundle: Bundle, shop: Path, settings: DatasetSettings, modalities: tuple[str, ...]
 ) -> None:
     dataset = open_dataset(shop, settings, modalities, silent)

@@ -86,7 +86,7 @@ def test_time_that_is_up_ends_the_training_after_a_whole_epoch(tmp_path: Path) -
     assert (tmp_path / "best" / "weights.safetensors").is_file()
 
 
-def test_the_first_epoch_is_the_best_so_far_even_if_it_finds_nothing(tmp_path: Path) -> None:
+def test_the_first_epoch_is_the_best_so_far_even_at_zero(tmp_path: Path) -> None:
     done, _ = fit(tmp_path, lambda _epoch: 0.0, FitLimits(max_epochs=4, patience=1))
     assert (done.best_epoch, done.epochs_done) == (1, 2)
     assert (tmp_path / "best").is_dir()
@@ -144,7 +144,7 @@ def test_a_loss_that_diverges_names_the_setting_to_lower(tmp_path: Path) -> None
         fit(tmp_path, loss_factor=float("nan"))
 
 
-def test_validation_on_nobody_is_an_error_and_not_an_epoch(tmp_path: Path) -> None:
+def test_validation_without_users_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="validation of epoch 1 gives nan"):
         fit(tmp_path, lambda _epoch: float("nan"))
     assert not (tmp_path / "best").exists()

@@ -109,7 +109,7 @@ def test_two_runs_do_not_build_one_stage_at_once(tmp_path: Path) -> None:
         StageCache(tmp_path).run("shared", {}, writes("ours"), result)
 
 
-def test_a_stage_that_another_run_finishes_meanwhile_is_taken_and_not_built_again(tmp_path: Path) -> None:
+def test_a_stage_that_another_run_finishes_meanwhile_is_not_built_again(tmp_path: Path) -> None:
     class LooksTooEarly(StageCache):
         def _use(self, finished: Path) -> bool:
             found = super()._use(finished)
