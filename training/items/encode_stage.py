@@ -26,7 +26,7 @@ class EncodedItems:
         return load_embeddings(self.folder / "embeddings.npz")
 
     def encoder(self) -> ModalityEncoder:
-        """The encoder as it will be served."""
+        """The encoder, as saved."""
         return load_encoder(self.folder / "encoder")
 
 

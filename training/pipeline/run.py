@@ -1,6 +1,8 @@
 """Turn a dataset and a preset into an evaluated bundle, stage by stage. Start at `train_bundle`.
 
-Every stage has a file in its room, ROOM/NAME_stage.py: inputs, build, typed result.
+    dataset -> feature sets -> vocabulary -> generator -> joint ranking -> repeat lifts -> evaluation -> bundle
+
+Every stage has a file in its room, ROOM/NAME_stage.py, with its inputs, its build and its typed result.
 """
 
 from collections.abc import Callable, Mapping

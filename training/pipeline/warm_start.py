@@ -24,7 +24,7 @@ class WarmStart:
 
 
 def preset_of(start: WarmStart, preset: Preset) -> Preset:
-    """The preset with what the bundle has settled: modalities, and the generator's shape and softmax."""
+    """The preset with the bundle's modalities, generator shape and softmax."""
     config = json.loads((start.bundle.generator_folder / "config.json").read_text(encoding="utf-8"))
     shape = {field.name: config[field.name] for field in dataclasses.fields(GeneratorSettings)}
     return dataclasses.replace(

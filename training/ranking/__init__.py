@@ -1,1 +1,1 @@
-"""Train what ranks beside the generator. Start at the stages: dense head, mixture, repeat lifts."""
+"""Rank all items beside the generator. Start at the stages: dense head, mixture, repeat lifts."""

@@ -32,7 +32,7 @@ from training.ranking.next_item_windows import NOTHING, NextItemBatch, cut_windo
 from training.workbench.checkpoints import FitProgress
 from training.workbench.fit_epochs import FitLimits, epoch_seed, fit_epochs
 
-USERS_A_BLOCK = 256
+USERS_PER_BLOCK = 256
 
 
 def new_history_encoder(settings: DenseSettings) -> HistoryEncoder:
@@ -175,8 +175,8 @@ def rate_share(epochs_done: float, settings: DenseSettings) -> float:
 def validation_ndcg(head: DenseHead, validation: EvaluationSplit) -> float:
     """NDCG@10, seen items masked."""
     gains = []
-    for start in range(0, len(validation.targets), USERS_A_BLOCK):
-        users = np.arange(start, min(start + USERS_A_BLOCK, len(validation.targets)))
+    for start in range(0, len(validation.targets), USERS_PER_BLOCK):
+        users = np.arange(start, min(start + USERS_PER_BLOCK, len(validation.targets)))
         histories = validation.histories.select(users)
         scores = head.log_probabilities(list(histories))
         _, masked = ranks_by_scores(scores, validation.targets[users], histories)

@@ -36,7 +36,7 @@ KEPT_STAGE = "embeddings"
 
 @dataclass(frozen=True, slots=True)
 class ServiceSource:
-    """A running service: where its data are, and whether to promote the new bundle."""
+    """A running service: its data, its bundle, and where to promote the new one."""
 
     database: str | None = None
     """As in `clairo-serve run --database-url`. None takes it from the environment."""

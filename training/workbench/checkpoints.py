@@ -63,7 +63,7 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
 
 
 def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> FitProgress:
-    """Restore model, optimizer and progress from the last finished epoch; start afresh if there is none."""
+    """Restore model, optimizer and progress from the last finished epoch; a new `FitProgress` if there is none."""
     try:
         done = load_progress(folder)
     except FileNotFoundError:
