@@ -242,7 +242,7 @@ def vocabulary(
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write all tokens to this file.")] = None,
 ) -> None:
     """Print the features of a bundle's tokens, and how often histories and items contain them."""
-    from training.vocabulary.of_bundle import report_on_bundle  # noqa: PLC0415
+    from training.vocabulary.report_on_bundle import report_on_bundle  # noqa: PLC0415
     from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
 
     typer.echo(report_on_bundle(bundle, data, tokens, json_file, progress_bar, report))

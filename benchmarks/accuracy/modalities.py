@@ -31,8 +31,7 @@ from training.datasets.open_dataset import open_dataset
 from training.evaluation.metrics import ndcg_at, recall_at
 from training.evaluation.rankings import rank_with_scores
 from training.evaluation.split import some_users, test_split, training_items, training_sequences, validation_split
-from training.items.describe_items import encode_stage
-from training.items.encode_items import load_embeddings
+from training.items.encode_stage import encode_stage
 from training.items.fuse_content import fuse_content
 from training.items.fusion_weights import nearest_neighbour_recall
 from training.pipeline.run import train_bundle
@@ -174,8 +173,7 @@ def by_scheme_without_training(name: str, source: Source, seed: int) -> list[Row
             continue
         bench = source_workbench(scheme, source, (f"encode.modalities={','.join(source.modalities)}", *settings), seed)
         embeddings: dict[str, ModalityEmbeddings] = {
-            modality: load_embeddings(encode_stage(bench, modality) / "embeddings.npz")
-            for modality in bench.preset.encode.modalities
+            modality: encode_stage(bench, modality).embeddings() for modality in bench.preset.encode.modalities
         }
         fusion = fuse_content(
             embeddings,

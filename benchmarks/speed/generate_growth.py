@@ -31,6 +31,7 @@ from clairo_core.generation.t5.generator import Generator, load_generator
 from clairo_core.generation.t5.generator_checkpoint import Softmax
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationRequest
+from clairo_core.recommender import Recommender
 from clairo_core.tokens.tokenizer import Tokenizer
 from clairo_core.tokens.vocabulary import Vocabulary
 

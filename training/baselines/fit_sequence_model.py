@@ -1,24 +1,20 @@
-"""Train SASRec, GRU4Rec or BERT4Rec until validation stops getting better. Start at `choose_sequence_model`.
+"""Train SASRec, GRU4Rec or BERT4Rec until validation stops improving. Start at `choose_sequence_model`.
 
-Knows steps, epochs and checkpoints; knows nothing of what a model does with a window. All three have the same grid,
-the same number of epochs and the same stopping rule. A killed training goes on behind its last whole epoch.
+All three share one grid, one budget and one stopping rule.
 """
 
 import json
-import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
 
 from clairo_core.errors import TrainingError
 from clairo_core.progress import Progress, silent
 from clairo_core.sequences import ItemSequences
-from clairo_core.storage.replaced_file import replace_text
 from training.baselines.bert4rec import Bert4Rec
 from training.baselines.gru4rec import Gru4Rec
 from training.baselines.padded_windows import Windows, number_of_window_batches, window_batches
@@ -26,6 +22,8 @@ from training.baselines.sasrec import SasRec
 from training.baselines.sequence_model import MAX_LENGTH, SequenceModelSettings, SequenceScorer
 from training.evaluation.choose_settings import Choice, masked_ndcg
 from training.evaluation.split import EvaluationSplit
+from training.workbench.checkpoints import FitProgress
+from training.workbench.fit_epochs import FitLimits, fit_epochs
 
 NewModel = Callable[[int, SequenceModelSettings], SasRec | Gru4Rec | Bert4Rec]
 
@@ -38,14 +36,17 @@ GRID = (
 )
 
 
+MODEL_FILE = "model.safetensors"
+
+
 @dataclass(frozen=True, slots=True)
 class FitBudget:
-    """How long one candidate is trained; the same for all."""
+    """How long each candidate is trained."""
 
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     batch_size: int = 128
-    """At most; fewer where there are few users, so that an epoch is more than a handful of steps."""
+    """Upper bound. It shrinks with the number of users, so that an epoch has about `min_steps_per_epoch` steps."""
     min_steps_per_epoch: int = 100
     min_batch_size: int = 16
     max_epochs: int = 60
@@ -53,23 +54,12 @@ class FitBudget:
     """Stop after this many epochs without a better validation NDCG@10, seen items masked."""
 
     def batch_size_for(self, num_users: int) -> int:
-        """Of a step, with so many users.
+        """Batch size for this many users.
 
         >>> [FitBudget().batch_size_for(num_users) for num_users in (17_112, 5_000, 1_278)]
         [128, 50, 16]
         """
         return min(self.batch_size, max(self.min_batch_size, num_users // self.min_steps_per_epoch))
-
-
-@dataclass(slots=True)
-class FitState:
-    """Where a training stands."""
-
-    epochs_done: int = 0
-    best_epoch: int = 0
-    best_ndcg: float = -1.0
-    losses: list[float] = field(default_factory=list)
-    validation_ndcgs: list[float] = field(default_factory=list)
 
 
 def choose_sequence_model(
@@ -84,12 +74,12 @@ def choose_sequence_model(
     seed: int = 0,
     progress: Progress[Windows] = silent,
 ) -> Choice[SequenceModelSettings]:
-    """Train every candidate of `grid`; the one whose best epoch ranks validation users' next items best.
+    """Train every candidate of `grid` and choose the one whose best epoch ranks validation users' next items best.
 
-    All is kept in `folder`, where `load_sequence_model` finds what was chosen.
+    The result is saved in `folder` for `load_sequence_model`.
 
     Raises:
-        TrainingError: there is no candidate, no user has two items in training, or the loss is no number.
+        TrainingError: `grid` is empty, no user has two items in training, or the loss diverges.
     """
     fitted = []
     for number, settings in enumerate(grid, 1):
@@ -102,22 +92,22 @@ def choose_sequence_model(
         )
     if not fitted:
         raise TrainingError(f"{name}: there are no settings to choose from; name at least one")
-    ndcgs = [state.best_ndcg for _, state in fitted]
+    ndcgs = [done.best_ndcg for _, done in fitted]
     best = int(np.argmax(ndcgs))
-    scorer, state = fitted[best]
-    save_file(scorer.module.state_dict(), folder / "model.safetensors")
+    scorer, done = fitted[best]
+    save_file(scorer.module.state_dict(), folder / MODEL_FILE)
     (folder / "settings.json").write_text(json.dumps(asdict(grid[best])), encoding="utf-8")
-    (folder / "fit.json").write_text(json.dumps(asdict(state)), encoding="utf-8")
+    (folder / "fit.json").write_text(json.dumps(asdict(done)), encoding="utf-8")
     return Choice(grid[best], scorer, tuple(zip(grid, ndcgs, strict=True)))
 
 
-def load_sequence_model(name: str, folder: Path, num_items: int) -> tuple[SequenceScorer, FitState]:
-    """What `choose_sequence_model` chose, and how its training went."""
+def load_sequence_model(name: str, folder: Path, num_items: int) -> tuple[SequenceScorer, FitProgress]:
+    """Load the model that `choose_sequence_model` chose, and the progress of its training."""
     settings = SequenceModelSettings(**json.loads((folder / "settings.json").read_text(encoding="utf-8")))
     model = SEQUENCE_MODELS[name](num_items, settings)
-    model.load_state_dict(load_file(folder / "model.safetensors"))
-    state = FitState(**json.loads((folder / "fit.json").read_text(encoding="utf-8")))
-    return SequenceScorer(model, model, num_items), state
+    model.load_state_dict(load_file(folder / MODEL_FILE))
+    done = FitProgress(**json.loads((folder / "fit.json").read_text(encoding="utf-8")))
+    return SequenceScorer(model, model, num_items), done
 
 
 def fit_sequence_model(
@@ -131,86 +121,46 @@ def fit_sequence_model(
     seed: int,
     label: str,
     progress: Progress[Windows] = silent,
-) -> tuple[SequenceScorer, FitState]:
-    """The model as it was in its best epoch. Epoch e draws all that is random from (seed, e).
+) -> tuple[SequenceScorer, FitProgress]:
+    """Train the model and return it as it was in its best epoch.
 
     Raises:
-        TrainingError: no user has two items in training, or the loss is no number.
+        TrainingError: no user has two items in training, or the loss diverges.
     """
     batch_size = budget.batch_size_for(len(training))
     num_batches = number_of_window_batches(training, batch_size)
     if num_batches == 0:
         raise TrainingError(f"{label}: no user has two items in training, so nothing follows anything; leave it out")
-    folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     model = new_model(num_items, settings)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=budget.learning_rate, weight_decay=budget.weight_decay, fused=True
-    )
     scorer = SequenceScorer(model, model, num_items)
-    state, best = load_state(folder, model, optimizer)
-    while state.epochs_done < budget.max_epochs and state.epochs_done - state.best_epoch < budget.patience:
-        epoch = state.epochs_done + 1
-        torch.manual_seed(seed * 100_003 + epoch)
-        batches = window_batches(
-            training,
-            num_items,
-            max_length=MAX_LENGTH,
-            batch_size=batch_size,
-            random=np.random.default_rng([seed, epoch]),
-        )
-        model.train()
-        losses = []
-        for windows in progress(batches, f"{label}, epoch {epoch}", num_batches):
-            optimizer.zero_grad(set_to_none=True)
-            loss = model.loss(windows)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            losses.append(float(loss.detach()))
-        if not math.isfinite(sum(losses)):
-            raise TrainingError(f"{label}: the loss of epoch {epoch} is no number; lower the learning rate")
-        ndcg = masked_ndcg(scorer, validation)
-        state.epochs_done = epoch
-        state.losses.append(sum(losses) / len(losses))
-        state.validation_ndcgs.append(ndcg)
-        if ndcg > state.best_ndcg:
-            state.best_epoch, state.best_ndcg = epoch, ndcg
-            best = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-        save_state(folder, model, optimizer, best, state)
-    model.load_state_dict(best)
-    return scorer, state
 
+    def batches(epoch: int) -> tuple[Iterator[Windows], int]:
+        random = np.random.default_rng([seed, epoch])
+        of_epoch = window_batches(training, num_items, max_length=MAX_LENGTH, batch_size=batch_size, random=random)
+        return of_epoch, num_batches
 
-def save_state(
-    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, best: dict[str, Tensor], state: FitState
-) -> None:
-    """Write the weights and what the optimizer knows, then point progress.json at them, then drop the old."""
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
-    for number, moments in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{number}.{key}": tensor for key, tensor in moments.items()}
-    current = folder / f"state-{state.epochs_done}.safetensors"
-    save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, current)
-    replace_text(folder / "progress.json", json.dumps(asdict(state), indent=2))
-    for file in folder.glob("state-*.safetensors"):
-        if file != current:
-            file.unlink()
+    def save(epoch: Path) -> None:
+        epoch.mkdir(exist_ok=True)
+        save_file(model.state_dict(), epoch / MODEL_FILE)
 
-
-def load_state(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[FitState, dict[str, Tensor]]:
-    """Bring both to where a killed training stood; a fresh start if there is none. Also the best epoch's weights."""
-    if not (folder / "progress.json").is_file():
-        return FitState(), {}
-    state = FitState(**json.loads((folder / "progress.json").read_text(encoding="utf-8")))
-    parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}}
-    for name, tensor in load_file(folder / f"state-{state.epochs_done}.safetensors").items():
-        part, _, rest = name.partition(".")
-        parts[part][rest] = tensor
-    model.load_state_dict(parts["model"])
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in parts["optimizer"].items():
-        number, _, key = name.partition(".")
-        moments.setdefault(int(number), {})[key] = tensor
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    return state, parts["best"]
+    done = fit_epochs(
+        folder,
+        model,
+        torch.optim.AdamW(model.parameters(), lr=budget.learning_rate, weight_decay=budget.weight_decay, fused=True),
+        FitLimits(budget.max_epochs, budget.patience),
+        label=label,
+        best="best",
+        seed=seed,
+        batches=batches,
+        loss_of=model.loss,
+        learning_rate=lambda _epochs_done: budget.learning_rate,
+        learning_rate_setting="FitBudget.learning_rate",
+        validate=lambda _epoch: masked_ndcg(scorer, validation),
+        save=save,
+        max_gradient_norm=1.0,
+        progress=progress,
+        report=lambda _done, _step_seconds: None,
+    )
+    model.load_state_dict(load_file(folder / "best" / MODEL_FILE))
+    return scorer, done

@@ -17,13 +17,20 @@ from training.baselines import fit_sequence_model
 from training.baselines.scorer_mixture import fit_scorer_mixture
 from training.baselines.sequence_model import SequenceModelSettings
 from training.comparison.recommender_scorer import RecommenderScorer
-from training.comparison.run_details import RunDetails, curve_of, details_of_bundle, time_answers
+from training.comparison.run_details import RunDetails, curve_of, details_of_bundle, load_details, time_answers
 from training.counts import ease, markov
 from training.counts.popularity import Popularity, count_popularity
 from training.datasets import Dataset
 from training.evaluation.choose_settings import Choice
 from training.evaluation.item_scorer import ItemScorer
-from training.evaluation.rankings import Rankings, first_places, rank_with_recommender, rank_with_scores, save_rankings
+from training.evaluation.rankings import (
+    Rankings,
+    first_places,
+    load_rankings,
+    rank_with_recommender,
+    rank_with_scores,
+    save_rankings,
+)
 from training.evaluation.split import EvaluationSplit, some_users, training_sequences, validation_split
 from training.pipeline.evaluate_bundle import open_bundle
 from training.ranking.dense_head_scorer import DenseHeadScorer
@@ -68,13 +75,16 @@ def rank_baseline(
         fits += [fit_neural(setup, name, budget, settings, seed) for seed in range(1, num_seeds)]
         return [
             setup.stages.run(
-                f"rank-{name}-seed{seed}", {**setup.users, "fit": fit.name}, partial(_rank_neural, setup, name, fit)
-            )
+                f"rank-{name}-seed{seed}",
+                {**setup.users, "fit": fit.name},
+                partial(_rank_neural, setup, name, fit),
+                read_kept,
+            ).folder
             for seed, fit in enumerate(fits)
         ]
     grid = [asdict(settings) for settings in GRIDS[name]]
     build = partial(_rank_counts, setup, name)
-    return [setup.stages.run(f"rank-{name}", {**setup.users, "grid": grid}, build)]
+    return [setup.stages.run(f"rank-{name}", {**setup.users, "grid": grid}, build, read_kept).folder]
 
 
 def fit_neural(
@@ -107,7 +117,8 @@ def fit_neural(
         "budget": asdict(budget),
         "seed": seed,
     }
-    return setup.stages.run(f"fit-{name}-seed{seed}", inputs, build)
+    load = partial(fit_sequence_model.load_sequence_model, name, num_items=len(setup.dataset.items))
+    return setup.stages.run(f"fit-{name}-seed{seed}", inputs, build, load).folder
 
 
 def _rank_neural(setup: ComparisonSetup, name: str, fit: Path, folder: Path) -> None:
@@ -141,7 +152,7 @@ def rank_bundle(setup: ComparisonSetup, name: str, bundle: Path, seed: int = 0, 
     if part:
         inputs["part"] = part
         stage = f"rank-{name}-{part.replace(' ', '-')}-seed{seed}"
-    return setup.stages.run(stage, inputs, partial(_rank_bundle, setup, bundle, part))
+    return setup.stages.run(stage, inputs, partial(_rank_bundle, setup, bundle, part), read_kept).folder
 
 
 def parts_of(bundle: Path) -> tuple[str, ...]:
@@ -207,7 +218,8 @@ def rank_mixture(
     settings = {baseline: json.loads(file.read_text(encoding="utf-8")) for baseline, file in settings_files.items()}
     manifest = "" if bundle is None else manifest_digest(bundle)
     inputs = {**setup.users, "parts": settings, "manifest": manifest}
-    return setup.stages.run(f"mix-{name}-seed{seed}", inputs, partial(_rank_mixture, setup, bundle, settings))
+    build = partial(_rank_mixture, setup, bundle, settings)
+    return setup.stages.run(f"mix-{name}-seed{seed}", inputs, build, read_kept).folder
 
 
 def _rank_mixture(
@@ -260,3 +272,9 @@ def keep(folder: Path, rankings: Rankings, note: str, details: RunDetails) -> No
     save_rankings(folder / "rankings.npz", rankings)
     (folder / "note.txt").write_text(note, encoding="utf-8")
     details.save(folder / "details.json")
+
+
+def read_kept(folder: Path) -> tuple[Rankings, str, RunDetails]:
+    """Read what `keep` wrote."""
+    note = (folder / "note.txt").read_text(encoding="utf-8")
+    return load_rankings(folder / "rankings.npz"), note, load_details(folder / "details.json")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clairo_core.bundle.manifest import read_manifest
 from clairo_core.errors import SettingsError, TrainingError
 from clairo_core.generation.t5.generator import choose_device
 from clairo_core.progress import Progress
@@ -156,7 +157,8 @@ def train_preset(setup: ComparisonSetup, preset: Preset, seed: int) -> Path:
 
     settings = {name: part for name, part in preset.as_dict().items() if name != "name"}
     inputs = {"dataset": dataset.fingerprint, "preset": settings, "seed": seed}
-    return setup.stages.run(f"bundle-{preset.name}-seed{seed}", inputs, build) / "bundle"
+    stage = f"bundle-{preset.name}-seed{seed}"
+    return setup.stages.run(stage, inputs, build, lambda folder: read_manifest(folder / "bundle")).folder / "bundle"
 
 
 def bundles_by_name(plan: ComparisonPlan) -> dict[str, Path]:

@@ -1,1 +1,1 @@
-"""Rank by counting: popularity, item-to-item Markov, EASE. Product parts and baselines alike."""
+"""Rank by counting: popularity, item-to-item Markov, EASE. Parts of every bundle, and baselines."""

@@ -1,4 +1,4 @@
-"""Recommend by the best linear map from a history to itself that may not copy. Start at `fit_ease`.
+"""Rank by the best linear map from a history to itself with a zero diagonal. Start at `fit_ease`.
 
 Source: Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data": with the Gram matrix G of users' training
 items, P = (G + lambda I)^-1 and B = I - P / diag(P). We differ in scoring: the histories are weighted, decay^age,
@@ -23,7 +23,7 @@ from training.evaluation.split import EvaluationSplit
 
 @dataclass(frozen=True, slots=True)
 class EaseSettings:
-    """What validation chooses."""
+    """Settings that validation chooses."""
 
     regularization: float
     decay: float
@@ -41,18 +41,18 @@ class Ease:
     """A fitted EASE scorer."""
 
     weights: Float32[np.ndarray, "item item"]
-    """Row's item in the history speaks for column's."""
+    """Rows are items of the history, columns the items that they recommend."""
     decay: float
 
     def scores(self, histories: ItemSequences) -> Float32[np.ndarray, "user item"]:
-        """The recency-weighted history through the item weights."""
+        """The recency-weighted history times the item weights."""
         recent = weigh_history(histories, len(self.weights), lambda age: self.decay ** age.astype(np.float64))
         scores: Float32[np.ndarray, "user item"] = recent.astype(np.float32) @ self.weights
         return scores
 
 
 def fit_ease(training: ItemSequences, num_items: int, settings: EaseSettings) -> Ease:
-    """The closed form, from who has which items in training."""
+    """The closed form, from the users' items in training."""
     return Ease(ease_weights(count_together(training, num_items), settings.regularization), settings.decay)
 
 
@@ -63,7 +63,7 @@ def choose_ease(
     progress: Progress = silent,
     grid: tuple[EaseSettings, ...] = GRID,
 ) -> Choice[EaseSettings]:
-    """The settings of `grid` that rank validation users' next items best; one inversion for each regularization."""
+    """Choose the settings that rank validation users' next items best, with one inversion per regularization."""
     together = count_together(training, num_items)
 
     def candidates() -> Iterator[tuple[EaseSettings, Ease]]:
@@ -77,12 +77,12 @@ def choose_ease(
 
 
 def count_together(training: ItemSequences, num_items: int) -> Float32[np.ndarray, "item item"]:
-    """How many users have both items in training; on the diagonal, how many have the item."""
+    """The number of users with both items in training; on the diagonal, with the item."""
     users = np.repeat(np.arange(len(training)), training.lengths)
     has = sparse.csr_matrix(
         (np.ones(len(users), dtype=np.float32), (users, training.items)), shape=(len(training), num_items)
     )
-    # Whoever bought an item twice has it once.
+    # Repeated purchases count once.
     has.data[:] = 1.0
     together: Float32[np.ndarray, "item item"] = (has.T @ has).toarray()
     return together

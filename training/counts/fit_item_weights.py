@@ -1,7 +1,4 @@
-"""Turn training sequences into what goes with what: counts of followers, and the strongest weights of EASE.
-
-Knows the two count models and how validation chooses their settings; knows nothing of how their scores are used.
-"""
+"""Turn training sequences into item weights: counts of followers, and the strongest weights of EASE."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -18,13 +15,13 @@ from training.counts import ease, markov
 from training.evaluation.split import EvaluationSplit
 
 _LEAST_AGE_WEIGHT = 1e-3
-"""An older item of the history would change no ranking."""
+"""Below this weight, an item of the history changes no ranking."""
 
 
 def fit_item_weights(
     training: ItemSequences, num_items: int, validation: EvaluationSplit, settings: MixSettings, progress: Progress
 ) -> tuple[Mapping[str, ItemWeights], Mapping[str, Mapping[str, float]]]:
-    """Item weights by component, and the settings that were chosen; EASE only for catalogues that it can be had for."""
+    """Item weights and chosen settings by component. EASE is left out above `settings.max_ease_items`."""
     chosen_markov = markov.choose_markov(training, num_items, validation, progress).settings
     weights = {"followers": of_markov(markov.fit_markov(training, num_items, chosen_markov))}
     chosen = {"followers": asdict(chosen_markov)}
@@ -39,16 +36,16 @@ def fit_item_weights(
 EASE_GRID = tuple(
     ease.EaseSettings(regularization, decay) for regularization in (100.0, 300.0) for decay in (0.7, 0.8, 0.9)
 )
-"""Smaller than the baseline's: the mixture makes up for what a finer one would bring."""
+"""Smaller than the baseline's: the mixture makes up for the difference."""
 
 
 def of_markov(fitted: markov.Markov) -> ItemWeights:
-    """Followers of the last items, each by one over how far back it stands."""
+    """Followers of the last items; the r-th last item weighs 1/r."""
     return ItemWeights(fitted.followers.astype(np.float32).tocsr(), 1.0 / (1.0 + np.arange(fitted.num_recent)))
 
 
 def of_ease(fitted: ease.Ease, weights_per_item: int) -> ItemWeights:
-    """Each item's strongest weights, those below 0 left out; the history fades by the decay."""
+    """Each item's strongest positive weights; an item of the history weighs decay^age."""
     num_ages = 1000 if fitted.decay >= 1 else int(np.ceil(np.log(_LEAST_AGE_WEIGHT) / np.log(fitted.decay)))
     return ItemWeights(
         strongest(fitted.weights, weights_per_item), fitted.decay ** np.arange(num_ages, dtype=np.float64)
@@ -56,7 +53,7 @@ def of_ease(fitted: ease.Ease, weights_per_item: int) -> ItemWeights:
 
 
 def strongest(weights: Float32[np.ndarray, "item item"], per_row: int) -> sparse.csr_matrix:
-    """The `per_row` highest of each row that are above 0."""
+    """The `per_row` highest positive weights of each row."""
     per_row = min(per_row, weights.shape[1])
     columns = np.argpartition(-weights, per_row - 1, axis=1)[:, :per_row]
     kept = np.take_along_axis(weights, columns, axis=1)

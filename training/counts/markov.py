@@ -1,9 +1,9 @@
-"""Recommend what followed the user's last items in other users' histories. Start at `fit_markov`.
+"""Rank by what followed the user's last items in other users' histories. Start at `fit_markov`.
 
-Counts, no more; and the strongest cheap baseline wherever order matters. d places apart counts 1/d, up to `WINDOW`
-places. What followed item i scores count(i, j) / (count(i, any) + shrinkage)^power, so that an item met once or twice
-cannot outvote one whose followers are known well. The last `num_recent` items of a history have a say, the r-th last
-with weight 1/r. Popularity breaks ties, and ranks what never followed.
+Counts alone, and the strongest cheap baseline wherever order matters. Two items d places apart count 1/d, up to
+`WINDOW` places. A follower j of item i scores count(i, j) / (count(i, any) + shrinkage)^power, so rare items cannot
+outvote items with well-known followers. The last `num_recent` items of a history count, the r-th last with weight 1/r.
+Popularity breaks ties and ranks items that never followed.
 
 PROTOCOL's figures for the Markov baseline are num_recent 3, power 1, shrinkage 10 on Instruments and 1 on MovieLens.
 """
@@ -23,14 +23,14 @@ from training.evaluation.choose_settings import Choice, best_on_validation
 from training.evaluation.split import EvaluationSplit
 
 WINDOW = 10
-"""Places apart at which one item still counts as following another."""
+"""The largest distance at which an item counts as a follower."""
 TIE_BREAK = 1e-9
-"""Weight of the share of all purchases beside the scores: too little to do more than break ties."""
+"""Weight of an item's share of all purchases: small enough to break ties only."""
 
 
 @dataclass(frozen=True, slots=True)
 class MarkovSettings:
-    """What validation chooses."""
+    """Settings that validation chooses."""
 
     num_recent: int
     shrinkage: float
@@ -49,12 +49,12 @@ class Markov:
     """A fitted Markov scorer."""
 
     followers: sparse.csr_matrix
-    """Item times item: what row's item says for column's."""
+    """Rows are items of the history, columns their followers."""
     tie_break: Float64[np.ndarray, "item"]
     num_recent: int
 
     def scores(self, histories: ItemSequences) -> Float64[np.ndarray, "user item"]:
-        """What followed the last items, the last weighing most."""
+        """Scores of followers; the last item weighs most."""
         recent = weigh_history(
             histories,
             self.followers.shape[0],
@@ -66,7 +66,7 @@ class Markov:
 
 
 def fit_markov(training: ItemSequences, num_items: int, settings: MarkovSettings) -> Markov:
-    """Count what follows what in the training sequences."""
+    """Count followers in the training sequences."""
     return _markov(count_followers(training, num_items), popularity_shares(training, num_items), settings)
 
 
@@ -77,7 +77,7 @@ def choose_markov(
     progress: Progress = silent,
     grid: tuple[MarkovSettings, ...] = GRID,
 ) -> Choice[MarkovSettings]:
-    """The settings of `grid` that rank validation users' next items best."""
+    """Choose the settings that rank validation users' next items best."""
     followers, shares = count_followers(training, num_items), popularity_shares(training, num_items)
 
     def candidates() -> Iterator[tuple[MarkovSettings, Markov]]:
@@ -88,7 +88,7 @@ def choose_markov(
 
 
 def count_followers(training: ItemSequences, num_items: int) -> sparse.csr_matrix:
-    """How often column's item stood behind row's in a sequence; d places apart counts 1/d."""
+    """How often the column's item followed the row's; d places apart counts 1/d."""
     items, offsets = training.items, training.offsets
     sequence_of = np.repeat(np.arange(len(training)), np.diff(offsets))
     total = sparse.csr_matrix((num_items, num_items), dtype=np.float64)
@@ -102,7 +102,7 @@ def count_followers(training: ItemSequences, num_items: int) -> sparse.csr_matri
 
 
 def popularity_shares(training: ItemSequences, num_items: int) -> Float64[np.ndarray, "item"]:
-    """Each item's share of all that was bought in training."""
+    """Each item's share of all training interactions."""
     counts = count_popularity(training, num_items)
     shares: Float64[np.ndarray, "item"] = counts / max(int(counts.sum()), 1)
     return shares
@@ -110,6 +110,6 @@ def popularity_shares(training: ItemSequences, num_items: int) -> Float64[np.nda
 
 def _markov(followers: sparse.csr_matrix, shares: Float64[np.ndarray, "item"], settings: MarkovSettings) -> Markov:
     totals = np.asarray(followers.sum(axis=1)).ravel()
-    # An item that nothing follows has no row to divide, whatever this says.
+    # The row of an item without followers is empty.
     divisors = np.where(totals > 0, totals + settings.shrinkage, 1.0) ** settings.power
     return Markov((sparse.diags(1.0 / divisors) @ followers).tocsr(), TIE_BREAK * shares, settings.num_recent)

@@ -1,4 +1,4 @@
-"""Recommend to everybody what was bought most often in training."""
+"""Rank by training counts, the same for every user."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ def count_popularity(training: ItemSequences, num_items: int) -> Int[np.ndarray,
 def popularity_scores(
     training_counts: Int[np.ndarray, "item"], histories: ItemSequences
 ) -> Float[np.ndarray, "user item"]:
-    """The same scores for every user: an item's training count."""
+    """Each item's training count, once per user."""
     return np.broadcast_to(training_counts.astype(np.float64), (len(histories), len(training_counts)))
 
 
@@ -27,5 +27,5 @@ class Popularity:
     training_counts: Int[np.ndarray, "item"]
 
     def scores(self, histories: ItemSequences) -> Float[np.ndarray, "user item"]:
-        """The same for everybody."""
+        """The same for every user."""
         return popularity_scores(self.training_counts, histories)

@@ -1,4 +1,4 @@
-"""Turn histories into weights of items, the most recent first among them."""
+"""Turn histories into item weights by recency."""
 
 from collections.abc import Callable
 
@@ -14,9 +14,12 @@ def weigh_history(
     num_items: int,
     weight_of_age: Callable[[Int64[np.ndarray, "position"]], Float64[np.ndarray, "position"]],
 ) -> sparse.csr_matrix:
-    """User times item: what `weight_of_age` says, an item met again counting again.
+    """Weights by user and item. Repeated items add up.
 
-    The age of a position is 0 for a history's last item, 1 for the one before it, and so on.
+    Args:
+        histories: oldest item first.
+        num_items: number of columns.
+        weight_of_age: age -> weight. A history's last item has age 0, the one before it 1, and so on.
     """
     lengths = histories.lengths
     user_of = np.repeat(np.arange(len(histories)), lengths)

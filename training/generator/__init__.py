@@ -1,1 +1,1 @@
-"""Train the T5 that writes the next item's tokens. Start at `fit_generator`."""
+"""Train the T5 that generates the next item's tokens. Start at `generator_stage`."""

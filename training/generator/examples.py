@@ -1,7 +1,7 @@
-"""Turn training sequences into batches for the generator: history views in, canonical tokens of the next item out.
+"""Turn training sequences into the generator's batches: history views in, canonical tokens of the next item out.
 
-Knows sequences, tokens and lengths; knows nothing of T5. Every prefix of a sequence is one example. Batches hold
-histories of about one length, because padding is the greatest waste in training.
+Every prefix of a sequence is an example. Batches hold histories of similar length: padding is the greatest waste in
+training.
 """
 
 from collections.abc import Iterator
@@ -15,19 +15,19 @@ from clairo_core.tokens.tokenizer import TokenBatch, Tokenizer
 from clairo_core.tokens.vocabulary import EOS, PAD
 
 POOL_BATCHES = 64
-"""Examples are sorted by length within a pool of this many batches: near-equal lengths, yet well shuffled."""
+"""Examples are sorted by length within a pool of this many batches: similar lengths, yet well shuffled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Every (history, next item) pair, as places in the flat array of all sequences."""
+    """Every (history, next item) pair, as positions in the flat array of all sequences."""
 
     items: Int32[np.ndarray, "position"]
     starts: Int64[np.ndarray, "example"]
     ends: Int64[np.ndarray, "example"]
-    """Where the history ends and the target stands: `items[starts:ends]` leads to `items[ends]`."""
+    """The target's position: history `items[starts:ends]`, target `items[ends]`."""
     num_of_user: Int64[np.ndarray, "example"]
-    """How many examples the user of this example has."""
+    """The number of examples of the same user."""
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -40,24 +40,24 @@ class Examples:
         return ItemSequences(self.items[positions], offsets)
 
     def targets(self, chosen: Int[np.ndarray, "chosen"]) -> Int32[np.ndarray, "chosen"]:
-        """The item rows that follow."""
+        """The item rows to predict."""
         rows: Int32[np.ndarray, "chosen"] = self.items[self.ends[chosen]]
         return rows
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingBatch:
-    """Arrays of one optimizer step; labels are padded with PAD, which is never a label."""
+    """Arrays of one optimizer step. Labels are padded with PAD, which is never a label."""
 
     input_ids: Int32[np.ndarray, "example input"]
     input_lengths: Int32[np.ndarray, "example"]
     labels: Int32[np.ndarray, "example output"]
     targets: Int32[np.ndarray, "example"]
-    """Rows of the items that the labels spell."""
+    """Item rows of the labels."""
 
 
 def every_prefix(sequences: ItemSequences, max_history_items: int) -> Examples:
-    """One example for each item that has an item before it; histories keep their newest `max_history_items`."""
+    """One example per item with a predecessor. Histories keep their newest `max_history_items`."""
     offsets = np.asarray(sequences.offsets)
     first = np.repeat(offsets[:-1], np.diff(offsets))
     positions = np.arange(len(sequences.items))
@@ -86,9 +86,9 @@ def shuffled_batches(
     balance_users: bool = False,
     pool_batches: int = POOL_BATCHES,
 ) -> Iterator[TrainingBatch]:
-    """One epoch of `num_examples` examples in random order, each history in a fresh random view.
+    """One epoch of `num_examples` examples in random order, each history in a new random view.
 
-    With `balance_users` an example is drawn the more rarely the more examples its user has.
+    With `balance_users`, an example's chance is one over the number of its user's examples.
     """
     random = np.random.default_rng(seed)
     if balance_users:
@@ -110,6 +110,6 @@ def shuffled_batches(
 
 
 def number_of_batches(num_examples: int, batch_size: int) -> int:
-    """How many batches `shuffled_batches` gives."""
+    """The number of batches that `shuffled_batches` yields."""
     whole_pools, rest = divmod(num_examples, batch_size * POOL_BATCHES)
     return whole_pools * POOL_BATCHES + -(-rest // batch_size)

@@ -1,7 +1,4 @@
-"""Give a trained generator rows for the tokens that an expansion added to its vocabulary.
-
-Knows checkpoints and merge rules; knows nothing of how either was learned. Start at `expand_generator`.
-"""
+"""Add embedding rows to a trained generator for the tokens of an expanded vocabulary. Start at `expand_generator`."""
 
 from pathlib import Path
 
@@ -15,20 +12,19 @@ from clairo_core.tokens.vocabulary import Vocabulary
 
 
 def expand_generator(checkpoint: Path, out: Path, vocabulary: Vocabulary) -> None:
-    """Write the checkpoint anew with a row for every token of the expanded vocabulary; the old rows stay as they are.
+    """Write the checkpoint to `out` with a row for every token of the expanded vocabulary. Old rows stay as they are.
 
-    A new token starts from its two parts, so that a history says to the generator what it said before; training on
-    from there is what makes it better.
+    A new token starts from its two parts, so histories mean at first what they meant before.
 
     Raises:
-        GeneratorError: the checkpoint has more tokens than the vocabulary, so it is not one of an earlier state of it.
+        GeneratorError: the checkpoint's number of tokens is not that of an earlier state of the vocabulary.
     """
     model = T5ForConditionalGeneration.from_pretrained(checkpoint, local_files_only=True)
     old = model.shared.weight.detach()
     if len(old) > vocabulary.size or len(old) < vocabulary.first_merge_token:
         raise GeneratorError(
-            f"{checkpoint} has {len(old)} tokens, the vocabulary {vocabulary.size} of which "
-            f"{vocabulary.first_merge_token} are no merges; expand the vocabulary that the checkpoint was trained with"
+            f"{checkpoint} has {len(old)} tokens, expected {vocabulary.first_merge_token} to {vocabulary.size}; "
+            "expand the vocabulary that the checkpoint was trained with"
         )
     model.resize_token_embeddings(vocabulary.size, mean_resizing=False)
     with torch.no_grad():
@@ -37,10 +33,10 @@ def expand_generator(checkpoint: Path, out: Path, vocabulary: Vocabulary) -> Non
 
 
 def expanded_embeddings(old: Float[Tensor, "old d_model"], vocabulary: Vocabulary) -> Float[Tensor, "token d_model"]:
-    """The old rows, and for each later token what its parts make.
+    """The old rows, and for each later token the sum of its parts.
 
-    A token of n features is about as long as one of them, as `start_embeddings` makes them: parts count by the root
-    of how many features they have.
+    As in `start_embeddings`, a token of n features is about as long as one feature: each part weighs the square root of
+    its number of features.
     """
     embeddings = torch.empty(vocabulary.size, old.shape[1], dtype=old.dtype)
     embeddings[: len(old)] = old

@@ -1,20 +1,18 @@
-"""Train the T5 to write the next item's canonical tokens; keep the epoch that validates best.
+"""Train the T5 to generate the next item's canonical tokens. Start at `fit_generator`.
 
-Knows batches, loss and checkpoints; how a checkpoint is judged is passed in. Start at `fit_generator`.
-
-The model is transformers' T5 (Raffel et al. 2020), the task that of ActionPiece (Hou et al. 2025, section 3.3): every
-prefix of a history, in a fresh random view each epoch, to the next item. We differ: batches of near-equal lengths,
+The model is transformers' T5 (Raffel et al. 2020), the task that of ActionPiece (Hou et al. 2025, section 3.3): from
+every prefix of a history, in a new random view each epoch, to the next item. We differ: batches of similar lengths,
 AdamW with a cosine schedule, a softmax over the tokens that can follow, and embeddings that start at the centroids.
 """
 
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float32, Int32
+from torch import Tensor
 from transformers import T5Config, T5ForConditionalGeneration
 
 from clairo_core.errors import TrainingError
@@ -27,7 +25,8 @@ from training.generator.examples import Examples, TrainingBatch, number_of_batch
 from training.generator.next_item_loss import NextItemLoss
 from training.generator.start_embeddings import start_embeddings
 from training.generator.token_choices import TokenChoices
-from training.workbench.checkpoints import FitProgress, keep_best_epoch, load_checkpoint, save_checkpoint
+from training.workbench.checkpoints import FitProgress
+from training.workbench.fit_epochs import FitLimits, epoch_seed, fit_epochs
 
 Validate = Callable[[Path], float]
 """A checkpoint folder -> validation NDCG@10."""
@@ -41,10 +40,9 @@ def new_generator(
     softmax: Softmax = Softmax.VOCABULARY,
     feature_vectors: Float32[np.ndarray, "feature dim"] | None = None,
 ) -> T5ForConditionalGeneration:
-    """A randomly initialised T5 with tied embeddings; padding starts the decoder, as in T5.
+    """A T5 with tied embeddings and random weights, but for `start_embeddings`. Padding starts the decoder, as in T5.
 
-    Tokens start as `start_embeddings` says. The softmax that it is trained with is written into its config.json,
-    where the service finds it.
+    The softmax goes into config.json, from which the service reads it.
     """
     torch.manual_seed(seed)
     config = T5Config(
@@ -97,15 +95,12 @@ def fit_generator(
     progress: Progress[TrainingBatch],
     report: Callable[[str], None],
 ) -> FitProgress:
-    """Train in `folder`, going on from what a killed run left there; the best epoch ends up in `folder/generator`.
+    """Train in `folder`, resuming from the checkpoint there. The best epoch ends up in `folder/generator`.
 
-    With `start_from`, the weights begin as that checkpoint's, which has a row for every token, not at random.
-
-    Epoch e draws its order, views and dropout from (seed, e), so a resumed run takes the same steps as one that was
-    never killed.
+    With `start_from`, the weights begin as that checkpoint's, which needs a row for every token.
 
     Raises:
-        TrainingError: there is no example to learn from, or the loss is no number.
+        TrainingError: there is no example to learn from, or the loss diverges.
     """
     if len(examples) == 0:
         raise TrainingError("no user has two items in training, so there is nothing to learn; add interactions")
@@ -121,54 +116,55 @@ def fit_generator(
         model.config.softmax = softmax.value
     model.to(device)
     next_item_loss = NextItemLoss(softmax, choices, settings.label_smoothing, device)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-    )
-    done = load_checkpoint(folder, model, optimizer)
-    while not done.should_stop(settings.max_epochs, settings.patience, settings.max_minutes):
-        epoch = done.epochs_done + 1
-        started = time.monotonic()
-        torch.manual_seed(seed * 100_003 + epoch)
-        batches = shuffled_batches(
+
+    def batches(epoch: int) -> tuple[Iterator[TrainingBatch], int]:
+        shuffled = shuffled_batches(
             examples,
             tokenizer,
             feature_tokens,
             labels,
             batch_size=settings.batch_size,
             num_examples=num_examples,
-            seed=seed * 100_003 + epoch,
+            seed=epoch_seed(seed, epoch),
             balance_users=settings.balance_users,
         )
-        model.train()
-        losses = []
-        for number, batch in enumerate(progress(batches, f"epoch {epoch}/{settings.max_epochs}", batches_per_epoch)):
-            share = learning_rate_share(
-                (epoch - 1) * batches_per_epoch + number,
-                settings.max_epochs * batches_per_epoch,
-                settings.warmup_share,
-            )
-            for group in optimizer.param_groups:
-                group["lr"] = settings.learning_rate * share
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                loss = next_item_loss(model, batch)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            losses.append(loss.detach())
-        mean_loss = float(torch.stack(losses).mean())
-        if not math.isfinite(mean_loss):
-            raise TrainingError(f"the loss of epoch {epoch} is {mean_loss}; lower fit.learning_rate and run again")
-        rate = num_examples / (time.monotonic() - started)
-        candidate = folder / f"epoch-{epoch}"
-        model.eval()
-        model.save_pretrained(candidate)
-        ndcg = validate(candidate)
-        done.add_epoch(mean_loss, ndcg, time.monotonic() - started)
-        save_checkpoint(folder, model, optimizer, done)
+        return shuffled, batches_per_epoch
+
+    def loss_of(batch: TrainingBatch) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            return next_item_loss(model, batch)
+
+    def learning_rate(epochs_done: float) -> float:
+        step, num_steps = round(epochs_done * batches_per_epoch), settings.max_epochs * batches_per_epoch
+        return settings.learning_rate * learning_rate_share(step, num_steps, settings.warmup_share)
+
+    def validate_as_served(checkpoint: Path) -> float:
+        model.save_pretrained(checkpoint)
+        return validate(checkpoint)
+
+    def report_epoch(done: FitProgress, step_seconds: float) -> None:
         report(
-            f"epoch {epoch}: loss {mean_loss:.3f}, validation NDCG@10 {ndcg:.4f} "
-            f"(best {done.best_ndcg:.4f} in epoch {done.best_epoch}), {rate:.0f} examples/s"
+            f"epoch {done.epochs_done}: loss {done.losses[-1]:.3f}, validation NDCG@10 {done.validation_ndcgs[-1]:.4f} "
+            f"(best {done.best_ndcg:.4f} in epoch {done.best_epoch}), {num_examples / step_seconds:.0f} examples/s"
         )
-    keep_best_epoch(folder, done, "generator")
-    return done
+
+    return fit_epochs(
+        folder,
+        model,
+        torch.optim.AdamW(
+            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        ),
+        FitLimits(settings.max_epochs, settings.patience, settings.max_minutes),
+        label="generator",
+        best="generator",
+        seed=seed,
+        batches=batches,
+        loss_of=loss_of,
+        learning_rate=learning_rate,
+        learning_rate_setting="fit.learning_rate",
+        validate=validate_as_served,
+        save=lambda checkpoint: None,
+        max_gradient_norm=1.0,
+        progress=progress,
+        report=report_epoch,
+    )

@@ -1,15 +1,11 @@
-"""T5's hidden states in training, from the same weights as transformers' T5 and in half as many operations.
+"""T5's hidden states in training: transformers' weights, half the operations. Start at `LeanT5.decoded`.
 
-Batches of a catalogue are small, so what a step takes is less products of matrices than all that stands around them:
-masks, biases, norms, gradients of embeddings. Knows a T5's parameters and its arithmetic (Raffel et al. 2020, with the
-ReLU of its first version); knows nothing of losses. Start at `LeanT5.decoded`.
-
-The numbers are transformers' own, up to rounding. What differs: the norms' weights are multiplied into the matrix that
-follows; queries, keys and values come of one product; attention is masked only where something is padded; every
-token's embedding is fetched at once, so that there is one gradient of the table and not one for each place where it is
-read. Nothing is computed for steps of the decoder that the loss does not read. They are few beside the inputs, so their
-queries are taken to the space of the encoder's states, instead of those states to keys and values
-(as DeepSeek-AI 2024, "DeepSeek-V2", section 2.1, does when it decodes).
+Batches are small, so masks, biases, norms and embedding gradients take more time than the matrix products. The
+arithmetic is T5's (Raffel et al. 2020, with the ReLU of its first version), equal to transformers' up to rounding. We
+differ: norm weights are multiplied into the next matrix; queries, keys and values are one product; attention is masked
+only where something is padded; all embeddings are fetched at once, so the table has a single gradient. Decoder steps
+that the loss does not read are skipped. The rest are few beside the inputs, so their queries are mapped to the space of
+the encoder's states instead of those states to keys and values (DeepSeek-AI 2024, "DeepSeek-V2", section 2.1).
 """
 
 from dataclasses import dataclass
@@ -28,26 +24,26 @@ from training.generator.eight_bit_dropout import EightBitDropout
 
 @dataclass(frozen=True, slots=True)
 class ToDecode:
-    """What a step reads, and what is wanted of it."""
+    """Inputs of a training step, and the outputs that its loss needs."""
 
     input_ids: Int[Tensor, "example input"]
     """History views, padded."""
     is_input: Bool[Tensor, "example input"]
     """False for padding."""
     labels: Int[Tensor, "example step"]
-    """What is to be written."""
+    """Tokens to generate."""
     is_step: Bool[Tensor, "example step"]
-    """Which labels' hidden states are wanted; before one that is, all of an example's are."""
+    """Labels whose hidden states are needed: a prefix of each example."""
     tokens: Int[Tensor, "token"]
-    """Whose embeddings the loss needs."""
+    """Further tokens whose embeddings the loss needs."""
 
 
 Decoded = tuple[Float[Tensor, "row d_model"], Float[Tensor, "token d_model"]]
-"""Hidden states before the wanted labels, example by example and step by step; the embeddings of further tokens."""
+"""Hidden states before the needed labels, ordered by example and step, and the embeddings of the further tokens."""
 
 
 class LeanT5:
-    """One step of a T5, in training mode or not, on a processor in float32; made anew for each."""
+    """A T5 for one step, on a CPU in float32, in training or evaluation mode."""
 
     def __init__(self, model: T5ForConditionalGeneration) -> None:
         self.model = model
@@ -102,7 +98,7 @@ class LeanT5:
         places: Int[Tensor, "row"] | None = None,
         num_places: int = 0,
     ) -> Float[Tensor, "row d_model"]:
-        """What self-attention adds. `places` says where the rows stand among `num_places`, if some are left out."""
+        """The output of self-attention. With skipped rows, `places` maps the others into `num_places`."""
         attention = layer.SelfAttention
         matrix = torch.cat([attention.q.weight, attention.k.weight, attention.v.weight]) * layer.layer_norm.weight
         projected = functional.linear(root_mean_square_norm(hidden, self.epsilon), matrix)
@@ -122,7 +118,7 @@ class LeanT5:
         places: Int[Tensor, "row"] | None,
         num_places: int,
     ) -> Float[Tensor, "row d_model"]:
-        """What attention to the history adds."""
+        """The output of attention to the history."""
         attention, (num_examples, _, d_model) = layer.EncDecAttention, encoded.shape
         to_keys, to_values = (
             part.weight.view(self.num_heads, self.d_kv, d_model) for part in (attention.k, attention.v)
@@ -131,7 +127,7 @@ class LeanT5:
         projected = functional.linear(root_mean_square_norm(hidden, self.epsilon), matrix)
         query = projected.view(-1, self.num_heads, self.d_kv).transpose(0, 1) @ to_keys
         padded = spread(query.transpose(0, 1).reshape(len(hidden), -1), places, num_places)
-        # One row for each step and head.
+        # A row per step and head.
         scores = padded.view(num_examples, -1, d_model) @ encoded.transpose(1, 2)
         if padding is not None:
             scores = scores + padding[:, 0]
@@ -142,12 +138,12 @@ class LeanT5:
         return self.projected(attention.o, values.transpose(0, 1).reshape(len(hidden), -1))
 
     def projected(self, output: nn.Linear, rows: Float[Tensor, "row inner"]) -> Float[Tensor, "row d_model"]:
-        """What comes out of attention."""
+        """The output projection of attention, with dropout."""
         added: Float[Tensor, "row d_model"] = self.dropout(functional.linear(rows, output.weight))
         return added
 
     def fed_forward(self, layer: Any, hidden: Float[Tensor, "row d_model"]) -> Float[Tensor, "row d_model"]:
-        """What the feed-forward network adds."""
+        """The output of the feed-forward network."""
         dense = layer.DenseReluDense
         inner = functional.linear(
             root_mean_square_norm(hidden, self.epsilon), dense.wi.weight * layer.layer_norm.weight
@@ -158,7 +154,7 @@ class LeanT5:
         return added
 
     def position_bias(self, stack: Any, length: int) -> Float[Tensor, "1 head query input"]:
-        """By relative position; a decoder sees nothing that comes after."""
+        """Bias by relative position. A decoder attends to no later position."""
         attention = stack.block[0].layer[0].SelfAttention
         num_buckets, reach = attention.relative_attention_num_buckets, attention.relative_attention_max_distance
         positions = torch.arange(length)
@@ -173,7 +169,7 @@ class LeanT5:
 
     @staticmethod
     def padding_bias(is_input: Bool[Tensor, "example input"]) -> Float[Tensor, "example 1 1 input"]:
-        """Minus infinity where an input is padding."""
+        """-inf for padding."""
         bias = torch.zeros(is_input.shape).masked_fill_(~is_input, -torch.inf)
         return bias[:, None, None, :]
 
@@ -181,7 +177,7 @@ class LeanT5:
 def spread(
     rows: Float[Tensor, "row width"], places: Int[Tensor, "row"] | None, num_places: int
 ) -> Float[Tensor, "place width"]:
-    """Each row in its place, zeros in the others."""
+    """Each row at its place, zeros elsewhere."""
     if places is None:
         return rows
     return rows.new_zeros(num_places, rows.shape[1]).index_copy(0, places, rows)
@@ -207,6 +203,6 @@ class _RootMeanSquareNorm(torch.autograd.Function):
 
 
 def root_mean_square_norm(rows: Float[Tensor, "row dim"], epsilon: float) -> Float[Tensor, "row dim"]:
-    """T5's norm without its weights (Zhang and Sennrich 2019)."""
+    """T5's norm (Zhang and Sennrich 2019) without its weights."""
     normed: Float[Tensor, "row dim"] = _RootMeanSquareNorm.apply(rows, epsilon)  # type: ignore[no-untyped-call]
     return normed

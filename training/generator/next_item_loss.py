@@ -1,6 +1,6 @@
-"""Score the next item's tokens: against those that can follow in the catalogue, or against the whole vocabulary.
+"""Loss of the next item's tokens, against those that can follow in the catalogue or against the whole vocabulary.
 
-Knows T5's layers, labels and choices; knows nothing of optimizers, epochs or files. Start at `NextItemLoss`.
+Start at `NextItemLoss`.
 """
 
 import torch
@@ -18,11 +18,11 @@ from training.losses.full_softmax_loss import full_softmax_loss
 
 
 class NextItemLoss:
-    """The mean over examples of minus the log-probability of the target's tokens, in nats an item.
+    """The mean over examples of minus the log-probability of the target's tokens, in nats per item.
 
-    `reachable` is our own: the softmax runs over the tokens that lead on to an item, as when the beam search scores,
-    so that the probabilities of all items sum to 1 and what is certain costs nothing. `vocabulary` is ActionPiece's
-    (Hou et al. 2025): every token counts against the whole vocabulary.
+    `reachable` is our own: the softmax runs over the tokens that lead to an item, as in the beam search. The
+    probabilities of all items sum to 1, and tokens without an alternative cost nothing. `vocabulary` is ActionPiece's
+    (Hou et al. 2025): every token competes with the whole vocabulary.
     """
 
     def __init__(
@@ -71,11 +71,11 @@ class NextItemLoss:
         targets: Int[Tensor, "example"],
         labels: Int[Tensor, "example step"],
     ) -> Float[Tensor, ""]:
-        """The sum over labels of the cross-entropy among the tokens that can stand in their place."""
+        """The sum over labels of the cross-entropy among the tokens possible in their place."""
         num_steps = self.num_steps[targets]
         labels = labels[:, : int(num_steps.max())]
         is_step = torch.arange(labels.shape[1], device=self.device)[None, :] < num_steps[:, None]
-        # All examples choose among the same first tokens: one product for the whole batch.
+        # All examples share the first tokens: one product for the whole batch.
         first_tokens = self.options[: int(self.first_option[1])]
         nodes = self.nodes[targets, : labels.shape[1]]
         is_choice = nodes >= 0
@@ -95,7 +95,7 @@ class NextItemLoss:
         return total + self.choices_loss(logits, choice, tokens == labels[is_choice][choice], int(is_choice.sum()))
 
     def options_of(self, nodes: Int[Tensor, "choice"]) -> tuple[Int[Tensor, "option"], Int[Tensor, "option"]]:
-        """Which choice each option belongs to, and its token."""
+        """Each option's choice and token."""
         begins = self.first_option[nodes]
         num_options = self.first_option[nodes + 1] - begins
         choice = torch.repeat_interleave(torch.arange(len(nodes), device=self.device), num_options)
@@ -109,7 +109,7 @@ class NextItemLoss:
         is_label: Bool[Tensor, "option"],
         num_choices: int,
     ) -> Float[Tensor, ""]:
-        """The sum over choices of the cross-entropy among each one's own options."""
+        """The sum over choices of the cross-entropy among their options."""
         highest = torch.full((num_choices,), float("-inf"), device=self.device)
         highest.scatter_reduce_(0, choice, logits.detach(), "amax")
         sums = torch.zeros_like(highest).index_add(0, choice, (logits - highest[choice]).exp())
@@ -127,9 +127,9 @@ class NextItemLoss:
         is_step: Bool[Tensor, "example step"],
         tokens: Int[Tensor, "token"],
     ) -> Decoded:
-        """The decoder's hidden states before the labels that are steps, and the embeddings of further tokens.
+        """The decoder's hidden states before the labels in `is_step`, and the embeddings of further tokens.
 
-        T5 scales its output by d_model^-0.5 because input and output embeddings are one matrix.
+        T5 scales its output by d_model^-0.5 because input and output embeddings share a matrix.
         """
         input_ids = torch.from_numpy(batch.input_ids).to(self.device, torch.long)
         lengths = torch.from_numpy(batch.input_lengths).to(self.device)
@@ -141,7 +141,7 @@ class NextItemLoss:
 
 
 def plainly_decoded(model: T5ForConditionalGeneration, wanted: ToDecode) -> Decoded:
-    """What `LeanT5.decoded` gives, as transformers computes it."""
+    """`LeanT5.decoded` as transformers computes it."""
     encoded = model.encoder(input_ids=wanted.input_ids, attention_mask=wanted.is_input).last_hidden_state
     states: Float[Tensor, "example step d_model"] = model.decoder(
         input_ids=functional.pad(wanted.labels[:, :-1], (1, 0), value=PAD),

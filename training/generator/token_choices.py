@@ -1,9 +1,7 @@
-"""For every item of a catalogue, the choices that spell it: at each token, which others could have stood there.
+"""For every token of every catalogue item, the alternatives in its place. Start at `token_choices`.
 
-Knows the trie and its nodes; knows nothing of weights or losses. Start at `token_choices`.
-
-Most of an item's tokens are no choice: once the first two or three are known, only one item is left. A model that is
-asked for choices alone need not learn the catalogue by heart.
+Most tokens of an item have none: two or three tokens identify it. A model that is trained on choices alone need not
+memorize the catalogue.
 """
 
 from dataclasses import dataclass
@@ -22,19 +20,19 @@ class TokenChoices:
 
     first_option: Int64[np.ndarray, "node+1"]
     options: Int32[np.ndarray, "option"]
-    """Tokens that lead to a child; EOS where an item ends at the node."""
+    """Tokens that lead to a child, and EOS where an item ends at the node."""
     nodes: Int32[np.ndarray, "item step"]
-    """Where each token of an item, and its EOS, is chosen; -1 behind an item's last real choice."""
+    """The node at which each token of an item, and its EOS, is chosen; -1 after the item's last real choice."""
 
     @property
     def num_steps(self) -> Int64[np.ndarray, "item"]:
-        """How many tokens of each item have to be known until it is the only one left; at least 1."""
+        """How many tokens identify each item; at least 1."""
         num_steps: Int64[np.ndarray, "item"] = np.maximum((self.nodes >= 0).sum(axis=1), 1)
         return num_steps
 
 
 def token_choices(trie: Trie, canonical: TokenBatch) -> TokenChoices:
-    """The choices of all items, in the order of `canonical`; every item must be in the trie."""
+    """The choices of all items, in the order of `canonical`. Every item must be in the trie."""
     num_items, width = canonical.ids.shape
     ends_here = trie.item_of_node >= 0
     num_children = np.diff(trie.first_child)

@@ -1,1 +1,1 @@
-"""Turn items into feature sets: encoders, fusion, behaviour, quantizer. Start at `describe_items`."""
+"""Turn items into feature sets: encode, fuse, quantize. Start at `describe_items`."""

@@ -1,7 +1,4 @@
-"""Fit the matrix that turns content into behaviour, and place every item by both.
-
-Knows content embeddings and behaviour vectors; knows nothing of encoders, codes or files. Start at `align_items`.
-"""
+"""Fit the matrix from content to behaviour, and embed every item by both. Start at `align_items`."""
 
 from dataclasses import dataclass
 
@@ -14,22 +11,22 @@ from training.config.preset import AlignSettings
 from training.items.behaviour import behaviour_vectors, neighbour_counts
 
 _PENALTIES = np.logspace(0, 5, 11)
-"""Tried for the regression, on inputs of unit variance; chosen by its leave-one-out error."""
+"""Ridge penalties for inputs of unit variance, chosen by leave-one-out error."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AlignedItems:
-    """What `align_items` gives."""
+    """Item embeddings, and the matrix that gives new items theirs."""
 
     alignment: Float32[np.ndarray, "content dim"]
-    """What an item of content alone is multiplied by; without intercept, as both sides are centred."""
+    """Maps content to the embedding of an item without behaviour. No intercept: both sides are centred."""
     item_embeddings: Float32[np.ndarray, "item dim"]
     explained: float
-    """Share of the behaviour vectors' spread that content predicts, on the items it was fitted on."""
+    """Share of the behaviour vectors' variance that content predicts, on the items it was fitted on."""
 
 
 def can_align(training: ItemSequences, num_items: int, settings: AlignSettings) -> bool:
-    """Whether enough items occur twice or more, and beside others, for the regression to say anything."""
+    """Whether enough items occur twice or more, and beside others, to fit the regression."""
     if settings.dim == 0:
         return False
     has_neighbour = np.diff(neighbour_counts(training, num_items, settings.window).indptr) > 0
@@ -45,14 +42,14 @@ def align_items(
     seed: int,
     is_held_out: Bool[np.ndarray, "item"],
 ) -> AlignedItems:
-    """Place items where their content and, the more often they were used, their behaviour puts them.
+    """Embed items by content and, the more often they were used, by behaviour.
 
-    Held-out items are placed as all others, but what content says of behaviour is learned without them.
+    An item that occurs n times in training is the mean of its behaviour vector, with weight n, and the prediction from
+    its content, with weight `prior_interactions`: a new item moves without a jump as it is used. Its content is
+    appended with `content_weight`, so items that are used alike still get codes of their own. The principal components
+    of both are the item embedding.
 
-    An item that occurs n times in training stands n parts of its way at its behaviour vector and
-    `prior_interactions` parts at what its content predicts: a new item moves on as it is used, without a jump. The
-    content itself stands beside that with `content_weight`, so that items which are used alike still get codes of
-    their own; the principal components of both are the item embedding.
+    Held-out items are embedded like all others, but the regression is fitted without them.
     """
     num_items = len(content)
     counts = np.bincount(training.items, minlength=num_items)
@@ -60,7 +57,7 @@ def align_items(
     has_behaviour = is_training & (np.abs(behaviour).max(axis=1) > 0)
     behaviour = centred(behaviour, has_behaviour)
     trust = np.where(has_behaviour, counts / np.maximum(counts + settings.prior_interactions, 1.0), 0.0)
-    # At unit variance the penalties mean the same for any number of components; content that is all alike has none.
+    # Unit variance makes the penalties independent of the number of components. Constant content has no variance.
     scale = content[is_training].std() or 1.0
     teaches = has_behaviour & ~is_held_out
     regression = RidgeCV(_PENALTIES, fit_intercept=False).fit(
@@ -81,11 +78,11 @@ def align_items(
 
 
 def principal_axes(vectors: Float64[np.ndarray, "item dim"], num_axes: int) -> Float64[np.ndarray, "dim axis"]:
-    """The directions of the largest spread around the origin, as columns; zeros beyond the directions there are."""
+    """The directions of the largest spread around the origin, as columns, padded with zeros."""
     axes = np.zeros((vectors.shape[1], num_axes))
     _, directions = np.linalg.eigh(vectors.T @ vectors)
     found = directions[:, ::-1][:, :num_axes]
-    # The sign of a direction is arbitrary: with its largest entry positive it is the same wherever it is fitted.
+    # The sign of a direction is arbitrary. A positive largest entry makes it the same on every machine.
     found = found * np.sign(found[np.abs(found).argmax(axis=0), np.arange(found.shape[1])])
     axes[:, : found.shape[1]] = found
     return axes
@@ -94,7 +91,7 @@ def principal_axes(vectors: Float64[np.ndarray, "item dim"], num_axes: int) -> F
 def centred(
     vectors: Float64[np.ndarray, "item dim"], counted: Bool[np.ndarray, "item"]
 ) -> Float64[np.ndarray, "item dim"]:
-    """The counted rows around their mean, at a mean squared length of 1; the others stay zeros."""
+    """Centre the counted rows and scale them to a mean squared length of 1. The others become zeros."""
     moved = np.where(counted[:, None], vectors - vectors[counted].mean(axis=0), 0.0)
     energy = np.square(moved[counted]).sum(axis=1).mean()
     return np.asarray(moved / np.sqrt(energy))

@@ -1,6 +1,6 @@
-"""Turn training sequences into one vector for each item, so that items which follow one another are close.
+"""Turn training sequences into a vector per item. Items that follow one another are close.
 
-Knows item rows and what stands near what in a history; knows nothing of content. Start at `behaviour_vectors`.
+Start at `behaviour_vectors`.
 
 Source: Levy and Goldberg 2014, "Neural Word Embedding as Implicit Matrix Factorization": a truncated singular value
 decomposition of shifted positive pointwise mutual information, here of items near one another in a history.
@@ -14,21 +14,19 @@ from sklearn.utils.extmath import randomized_svd
 from clairo_core.sequences import ItemSequences
 
 _CONTEXT_POWER = 0.75
-"""As in word2vec: without it the rarest neighbours would seem the most telling."""
+"""As in word2vec: discounts rare neighbours."""
 
 
 def behaviour_vectors(
     training: ItemSequences, num_items: int, *, dim: int, window: int, seed: int = 0
 ) -> Float64[np.ndarray, "item dim"]:
-    """Vectors of length 1; zeros for items that stand beside no other item in training.
-
-    Where there are fewer than `dim` directions, the rest are zeros.
+    """Vectors of length 1, zeros for items without neighbours. With fewer than `dim` directions, the rest are zeros.
 
     Args:
         training: sequences, oldest item first.
         num_items: rows of the result.
         dim: length of a vector.
-        window: how many places apart two items of a sequence may stand to count as neighbours.
+        window: largest distance of two neighbours in a sequence.
         seed: of the decomposition.
     """
     pairs = neighbour_counts(training, num_items, window)
@@ -40,19 +38,19 @@ def behaviour_vectors(
     left, singular_values, _ = randomized_svd(information, rank, n_iter=7, random_state=seed)
     vectors[:, :rank] = left * np.sqrt(singular_values)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    # A row of zeros comes out of the decomposition as rounding.
+    # The decomposition turns a row of zeros into rounding errors.
     return np.where(lengths > 1e-9, vectors / np.maximum(lengths, 1e-9), 0.0)
 
 
 def neighbour_counts(training: ItemSequences, num_items: int, window: int) -> sparse.csr_matrix:
-    """How often two items stand near one another, in either order; d places apart counts 1/d."""
+    """How often two items are neighbours, in either order; d places apart counts 1/d."""
     items, offsets = np.asarray(training.items), np.asarray(training.offsets)
     sequence_of = np.repeat(np.arange(len(training)), np.diff(offsets))
     total = sparse.csr_matrix((num_items, num_items), dtype=np.float64)
     for distance in range(1, min(window, len(items) - 1) + 1):
         is_pair = sequence_of[:-distance] == sequence_of[distance:]
         earlier, later = items[:-distance][is_pair], items[distance:][is_pair]
-        # An item bought twice in a row says nothing of others.
+        # An item is not its own neighbour.
         differ = earlier != later
         weights = np.full(int(differ.sum()), 1.0 / distance)
         total = total + sparse.csr_matrix((weights, (earlier[differ], later[differ])), shape=total.shape)
@@ -61,7 +59,7 @@ def neighbour_counts(training: ItemSequences, num_items: int, window: int) -> sp
 
 
 def positive_mutual_information(pairs: sparse.csr_matrix) -> sparse.csr_matrix:
-    """The logarithm of how much more often than by chance each pair occurs, where it is more often."""
+    """The logarithm of the ratio of each pair's count to chance, where it is positive."""
     entries = pairs.tocoo()
     if entries.nnz == 0:
         return pairs

@@ -1,7 +1,4 @@
-"""Make the encoder that the settings name: a built-in one, one of a library, or ready-made vectors.
-
-Knows the settings' spelling; each encoder's own module knows the rest, and `fit_image_encoder` how one is learned.
-Start at `make_encoder`.
+"""Make the encoder that the settings name: built-in, from a library, or precomputed vectors. Start at `make_encoder`.
 
     encode.text_encoder    builtin | sentence-transformers[:NAME_OR_FOLDER]
     encode.image_encoder   builtin | open_clip[:NAME/TAG or FOLDER] | learned
@@ -40,17 +37,17 @@ def make_encoder(
     seed: int,
     progress: Progress[Item],
 ) -> ModalityEncoder:
-    """An encoder for `modality`, but a learned one; what is fitted is fitted on the training items.
+    """Make the encoder of `modality`, fitted on training items if need be. `fit_image_encoder` makes `learned`.
 
     Args:
         modality: "text", "image", or the name of precomputed vectors.
-        training_items: whatever occurs in training.
+        training_items: the items to fit on.
         settings: which encoder.
-        seed: of what is fitted.
-        progress: reports fitting.
+        seed: of the fit.
+        progress: over items.
 
     Raises:
-        SettingsError: the setting is no encoder's name.
+        SettingsError: the setting does not name an encoder.
         EncoderError: it cannot be loaded or fitted.
     """
     spelled = encoder_setting(modality, settings)
@@ -66,10 +63,10 @@ def make_encoder(
 
 
 def encoder_setting(modality: str, settings: EncodeSettings) -> str:
-    """How the settings spell the encoder of this modality.
+    """The setting that names the encoder of this modality.
 
     Raises:
-        SettingsError: they spell none that we know.
+        SettingsError: it does not name an encoder.
     """
     plain: tuple[str, ...]
     if modality == TEXT:
@@ -86,7 +83,7 @@ def encoder_setting(modality: str, settings: EncodeSettings) -> str:
 
 
 def model_name(spelled: str) -> str:
-    """What stands after the library's name; empty if nothing does.
+    """The part after the library's name; empty without one.
 
     >>> model_name("open_clip:local-dir:models/mine"), model_name("open_clip")
     ('local-dir:models/mine', '')
@@ -95,7 +92,7 @@ def model_name(spelled: str) -> str:
 
 
 def encoder_inputs(modality: str, settings: EncodeSettings) -> Mapping[str, object]:
-    """What the encoder's stage depends on beside the data, the contents of a local folder included."""
+    """Inputs of the encoder's stage beside the data. A local model counts by the contents of its folder."""
     spelled = encoder_setting(modality, settings)
     if spelled in (BUILTIN, PrecomputedEncoder.kind):
         return {"text_dim": settings.text_dim}
@@ -103,5 +100,5 @@ def encoder_inputs(modality: str, settings: EncodeSettings) -> Mapping[str, obje
         return {"encoder": spelled, "epochs": settings.learned_epochs, "dim": settings.learned_dim}
     folder = Path(model_name(spelled).removeprefix("local-dir:")).expanduser()
     is_local = bool(model_name(spelled)) and folder.is_dir()
-    # By content, not by place: the same model in another folder is the same model.
+    # The same model in another folder is the same model.
     return {"encoder": digests_of(folder) if is_local else spelled}

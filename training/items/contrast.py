@@ -1,8 +1,6 @@
-"""Train a small network so that rows which belong together come to lie together, and keep its best epoch.
+"""Train a small network to bring paired rows together, and keep its best epoch. Start at `fit_contrast`.
 
-Knows pairs of rows and the loss; knows nothing of what the network computes or what the rows are.
-
-Source: InfoNCE (van den Oord et al. 2018), both ways as in CLIP. Equal rows of a batch are no counterexamples.
+Source: InfoNCE (van den Oord et al. 2018), both ways as in CLIP. Equal rows of a batch are not negatives.
 """
 
 from collections.abc import Callable
@@ -14,13 +12,13 @@ from torch import Tensor, nn
 BATCH_SIZE = 256
 NUM_EPOCHS = 12
 MIN_STEPS = 150
-"""Small data are gone over more often."""
+"""Small data get more epochs."""
 MAX_PAIRS_PER_EPOCH = 50_000
 HELD_OUT_SHARE, MAX_HELD_OUT = 0.1, 2_000
 _TEMPERATURE = 0.1
 
 Embed = Callable[[Int[Tensor, "pair"], Int[Tensor, "pair"]], tuple[Tensor, Tensor]]
-"""Rows of both sides -> their embeddings, in which those of a pair should be close."""
+"""Rows of both sides -> their embeddings. Those of a pair should be close."""
 
 
 def symmetric_loss(
@@ -29,7 +27,7 @@ def symmetric_loss(
     left_rows: Int[Tensor, "pair"],
     right_rows: Int[Tensor, "pair"],
 ) -> Float[Tensor, ""]:
-    """The mean cross-entropy of finding each right by its left among all rights, and the other way round."""
+    """Mean cross-entropy of finding each right by its left among all rights, and the reverse."""
     similarities = nn.functional.normalize(left, dim=1) @ nn.functional.normalize(right, dim=1).T / _TEMPERATURE
     own = torch.arange(len(left), device=left.device)
     is_other = own[:, None] != own
@@ -49,18 +47,18 @@ def fit_contrast(
     learning_rate: float = 3e-3,
     weight_decay: float = 0.01,
 ) -> float:
-    """Train `network` in place; afterwards it is what it was in its best epoch, which may be none.
+    """Train `network` in place and restore its best epoch, which may be the start.
 
     Args:
         network: whose parameters are trained.
-        embed: uses the network; told apart from it, as the two sides may be embedded differently.
+        embed: uses the network, perhaps differently for each side.
         pairs: rows that belong together.
         seed: of order and dropout.
         learning_rate: of AdamW.
         weight_decay: of AdamW.
 
     Returns:
-        By how much the loss on held-out pairs fell, as a share of what it was.
+        The relative decrease of the loss on held-out pairs.
     """
     random = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)

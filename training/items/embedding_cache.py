@@ -1,6 +1,6 @@
-"""Keep what an encoder made of each content, so that nothing is encoded twice: not after a kill, nor for a new dataset.
+"""Keep modality embeddings by content digest, so that no run and no dataset encodes a content twice.
 
-Knows digests and vectors; knows nothing of items or encoders. One folder an encoder; shards are only ever added.
+One folder per encoder. Shards are added and never changed.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class EmbeddingCache:
             try:
                 digests, vectors, is_present = load_arrays(path, "digests", "vectors", "is_present")
             except (OSError, ValueError):
-                # A damaged shard costs its encoding again, no more.
+                # The contents of a damaged shard are encoded again.
                 continue
             self._remember(digests.astype(str).tolist(), ModalityEmbeddings(vectors, is_present))
 
@@ -32,8 +32,8 @@ class EmbeddingCache:
         return digest in self._place
 
     def add(self, digests: Sequence[str], embeddings: ModalityEmbeddings) -> None:
-        """Keep these rows; on disk before it returns."""
-        # Named by what is in it: two processes that encode the same write the same file.
+        """Write these rows to disk."""
+        # Named by content: two processes that encode the same items write the same file.
         path = self.folder / f"shard-{digests[0][:16]}-{len(digests)}.npz"
         save_arrays(
             path,
@@ -44,7 +44,7 @@ class EmbeddingCache:
         self._remember(digests, embeddings)
 
     def rows(self, digests: Sequence[str], dim: int) -> ModalityEmbeddings:
-        """The embeddings of these contents, each of which was added."""
+        """The embeddings of these contents, all of them added before."""
         vectors = np.zeros((len(digests), dim), np.float32)
         is_present = np.zeros(len(digests), np.bool_)
         for row, digest in enumerate(digests):

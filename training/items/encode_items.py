@@ -1,7 +1,7 @@
-"""Turn items into modality embeddings, chunk by chunk, so that a killed run goes on where it stood.
+"""Turn items into modality embeddings, in chunks, so that interrupted runs resume. Start at `encode_items`.
 
-Knows encoders, files and chunks. What an encoder made of a content is kept by the digests of both: items of the same
-content are encoded once, and a dataset that has grown costs only what is new. Start at `encode_items`.
+Embeddings are cached by the digests of encoder and content: equal contents are encoded once, and a grown dataset costs
+only its new items.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,12 +30,12 @@ def encode_items(
     """Fill `folder` with the encoder (`encoder/`) and every item's embedding (`embeddings.npz`).
 
     Args:
-        folder: may hold what a killed run left.
-        modality: what the encoder reads of an item.
+        folder: may hold the results of a killed run.
+        modality: the encoder's.
         items: all of them.
-        make_encoder: fits or loads the encoder; not called if a killed run had got so far.
-        cache_folder: a folder in it for each encoder keeps embeddings by content.
-        progress: reports chunks.
+        make_encoder: fits or loads the encoder; not called if a killed run had finished that.
+        cache_folder: holds an embedding cache per encoder.
+        progress: over chunks.
     """
     encoder_folder = folder / "encoder"
     if not encoder_folder.is_dir():
@@ -44,7 +44,7 @@ def encode_items(
         aside.mkdir(exist_ok=True)
         encoder.save(aside)
         aside.rename(encoder_folder)
-    # Loaded even when it was fitted just now: what is served is what was saved.
+    # Loaded even if it was fitted just now: saved numbers may be shorter, and they are served.
     encoder = load_encoder(encoder_folder)
     cache = EmbeddingCache(
         cache_folder / f"{modality}-{digest_of({'encoder': digests_of(encoder_folder), 'format': FORMAT})}"
@@ -60,10 +60,10 @@ def encode_items(
 
 
 def save_embeddings(path: Path, embeddings: ModalityEmbeddings) -> None:
-    """Write aside and rename, so that a file that is there is whole."""
+    """Write a whole file or none."""
     save_arrays(path, vectors=embeddings.vectors, is_present=embeddings.is_present)
 
 
 def load_embeddings(path: Path) -> ModalityEmbeddings:
-    """What `save_embeddings` wrote."""
+    """Read the file of `save_embeddings`."""
     return ModalityEmbeddings(*load_arrays(path, "vectors", "is_present"))

@@ -1,9 +1,7 @@
-"""Write a bundle's encoders as ONNX, so that serving needs none of the libraries that they came from.
+"""Write a bundle's encoders as ONNX, so that serving needs none of their libraries. Start at `export_encoders`.
 
-Knows bundles' files, torch's exporter and what each encoder is made of. Start at `export_encoders`.
-
-A new bundle is written aside and renamed; it has an id of its own, since an export agrees with its original closely,
-not exactly. What ONNX cannot improve on (built-in encoders, ready-made vectors, exports) is copied.
+The new bundle is written aside and renamed. It has an id of its own: an export agrees with its original closely, not
+exactly. Built-in encoders, precomputed vectors and earlier exports are copied.
 """
 
 import shutil
@@ -53,8 +51,8 @@ def export_encoders(bundle: Path, out: Path | None, report: Callable[[str], None
     """Write the bundle again with its encoders as ONNX, to `out` or in its own place.
 
     Raises:
-        BundleError: there is no bundle, it is damaged, or `out` is something else.
-        EncoderError: an encoder cannot be exported, or its export does not agree with it.
+        BundleError: the bundle is missing or damaged, or `out` is not a bundle.
+        EncoderError: an encoder cannot be exported, or its export disagrees with it.
     """
     manifest = read_manifest(bundle)
     verify_files(bundle, manifest)
@@ -86,10 +84,10 @@ def export_encoders(bundle: Path, out: Path | None, report: Callable[[str], None
 
 
 def export_encoder(encoder: ModalityEncoder, folder: Path) -> ModalityEncoder:
-    """Fill `folder` with the encoder as ONNX, or with a copy of what has no use for that; returns what was written.
+    """Fill `folder` with the encoder as ONNX, or with a copy if that has no use. Returns the written encoder.
 
     Raises:
-        EncoderError: it cannot be exported, or the export does not agree with it to a cosine of 0.999.
+        EncoderError: it cannot be exported, or the export's cosine to it is below 0.999.
     """
     if isinstance(encoder, SentenceTransformerEncoder):
         _export_text(encoder, folder)
@@ -109,7 +107,7 @@ def export_encoder(encoder: ModalityEncoder, folder: Path) -> ModalityEncoder:
 
 
 class _TextNetwork(nn.Module):
-    """All modules of a sentence-transformer, from tokens to the embedding."""
+    """A sentence-transformer from tokens to the embedding."""
 
     def __init__(self, model: Any, inputs: Sequence[str]) -> None:
         super().__init__()
@@ -121,7 +119,7 @@ class _TextNetwork(nn.Module):
 
 
 class _PictureNetwork(nn.Module):
-    """An image encoder's own `forward`, where the exporter sees its weights."""
+    """An image encoder's `forward` in a module that owns its weights, as the exporter expects."""
 
     def __init__(self, encoder: OpenClipEncoder | LearnedImageEncoder) -> None:
         super().__init__()
@@ -136,7 +134,9 @@ def _export_text(encoder: SentenceTransformerEncoder, folder: Path) -> None:
     tokenizer = encoder.model.tokenizer
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
-        raise EncoderError(f"{encoder.name} has a tokenizer without a tokenizer.json; use another model")
+        raise EncoderError(
+            f"{encoder.name} has a tokenizer without tokenizer.json, expected a fast tokenizer; use another model"
+        )
     tokens = encoder.model.preprocess(["a few words", "some more words than that"])
     inputs = [name for name in _TEXT_INPUTS if name in tokens]
     backend.enable_truncation(encoder.model.max_seq_length or 512)
@@ -158,8 +158,8 @@ def _export_image(encoder: OpenClipEncoder | LearnedImageEncoder, folder: Path) 
 def _export(network: nn.Module, example: tuple[Tensor, ...], path: Path, axes: dict[str, dict[int, str]]) -> None:
     """`axes`: input name -> its dynamic axes, in the order of `example`."""
     optional_library("onnx", "onnx")
-    # torch's newer exporter cannot follow T5 with a dynamic length. Tracing warns of what it takes as constant: the
-    # export is compared with the original on other sizes right after.
+    # torch's newer exporter fails on T5 with a dynamic length. The older one warns of traced constants: the export is
+    # compared with the original on other sizes right after.
     with warnings.catch_warnings(), torch.inference_mode(), _plain_attention():
         warnings.simplefilter("ignore")
         torch.onnx.export(

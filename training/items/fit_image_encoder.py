@@ -1,23 +1,21 @@
-"""Train a small image encoder on a catalogue's own pictures: each is to find its item's words among others'.
+"""Train a small image encoder on a catalogue's own pictures: each has to find its item's words among others'.
 
-Knows pictures, text embeddings and the loss; knows nothing of histories or bundles. Start at `fit_image_encoder`.
+Start at `fit_image_encoder`.
 
-Source: Radford et al. 2021, CLIP's symmetric InfoNCE. We differ: the text side is a text embedding that is there
-already and one learned matrix, the network is small, and the epoch is kept in which pictures that were held out find
-their words best.
+Source: Radford et al. 2021, CLIP's symmetric InfoNCE. We differ: the text side is an existing text embedding and a
+learned matrix, the network is small, and the epoch is kept in which held-out pictures find their words best.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from clairo_core.encoders import ModalityEmbeddings
@@ -26,21 +24,25 @@ from clairo_core.encoders.learned_image import PREPARATION, SIDE_PIXELS, Learned
 from clairo_core.errors import TrainingError
 from clairo_core.items import Item
 from clairo_core.progress import Progress
-from clairo_core.storage.replaced_file import replaced_file
 from training.config.preset import EncodeSettings
+from training.workbench.checkpoints import FitProgress
+from training.workbench.fit_epochs import FitLimits, epoch_seed, fit_epochs
 
 STORED_SIDE = 72
-"""Pictures are kept at this size, and cut to 64 pixels somewhere else each time."""
+"""Pictures are kept at this size and cut to 64 pixels at a new place in each epoch."""
 MAX_PICTURES = 40_000
 BATCH_SIZE = 128
 LEARNING_RATE, WEIGHT_DECAY = 2e-3, 0.05
 HELD_OUT_SHARE, MAX_HELD_OUT = 0.1, 500
 MIN_PICTURES = 32
-_CHECKPOINT = "image-encoder.safetensors"
+_FIT, _WEIGHTS = "fit", "weights.safetensors"
+
+_Batch = tuple[Float[Tensor, "pair 3 64 64"], Float[Tensor, "pair text"]]
+"""Augmented pictures, and the text embeddings of the same items."""
 
 
 class _Matching(nn.Module):
-    """Both sides, and how sharp the softmax is."""
+    """Both sides and the temperature of the softmax."""
 
     def __init__(self, text_dim: int, dim: int) -> None:
         super().__init__()
@@ -54,14 +56,14 @@ class _Matching(nn.Module):
         similarities: Tensor = self.log_scale.clamp(max=math.log(100.0)).exp() * self.pictures(pictures) @ texts.T
         return similarities
 
-
-@dataclass(slots=True)
-class _Progress:
-    """How far a run got."""
-
-    epochs_done: int = 0
-    best_epoch: int = 0
-    best_score: float = -1.0
+    def loss(self, batch: _Batch) -> Float[Tensor, ""]:
+        """Mean cross-entropy of finding each text by its picture, and each picture by its text."""
+        device = self.log_scale.device
+        views, texts = (part.to(device) for part in batch)
+        similarities = self.similarities(views, nn.functional.dropout(texts, 0.2))
+        own = torch.arange(len(views), device=device)
+        by_picture = nn.functional.cross_entropy(similarities, own, label_smoothing=0.1)
+        return (by_picture + nn.functional.cross_entropy(similarities.T, own, label_smoothing=0.1)) / 2
 
 
 def fit_image_encoder(
@@ -75,12 +77,12 @@ def fit_image_encoder(
     progress: Progress,
     report: Callable[[str], None],
 ) -> LearnedImageEncoder:
-    """Train on items that have a picture and words, going on from what a killed run left in `folder`.
+    """Train on the items that have a picture and words. Interrupted runs resume from `folder`.
 
     Every epoch draws its order and augmentation from (seed, epoch).
 
     Raises:
-        TrainingError: fewer than 32 items have both.
+        TrainingError: fewer than 32 items have both, or the loss diverges.
     """
     pictures, texts = _pairs(items, words, seed, progress)
     if len(pictures) < MIN_PICTURES:
@@ -89,36 +91,63 @@ def fit_image_encoder(
             "an image encoder from; use --set encode.image_encoder=builtin"
         )
     num_held_out = min(MAX_HELD_OUT, round(HELD_OUT_SHARE * len(pictures)))
-    held_out, learned = slice(0, num_held_out), slice(num_held_out, None)
+    held_out, learned_pictures, learned_texts = slice(0, num_held_out), pictures[num_held_out:], texts[num_held_out:]
     torch.manual_seed(seed)
     model = _Matching(texts.shape[1], settings.learned_dim).to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    best = {name: tensor.clone() for name, tensor in model.pictures.state_dict().items()}
-    done = _load(folder / _CHECKPOINT, model, optimizer, best)
-    while done.epochs_done < settings.learned_epochs:
-        epoch = done.epochs_done + 1
-        share = 0.5 * (1 + math.cos(math.pi * done.epochs_done / settings.learned_epochs))
-        for group in optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * (0.02 + 0.98 * share)
-        label = f"image encoder, epoch {epoch}/{settings.learned_epochs}"
-        loss = _train_epoch(
-            model, optimizer, pictures[learned], texts[learned], seed * 100_003 + epoch, label, progress
+
+    def batches(epoch: int) -> tuple[Iterator[_Batch], int]:
+        random = torch.Generator().manual_seed(epoch_seed(seed, epoch))
+        order = torch.randperm(len(learned_pictures), generator=random)
+        # A picture alone has no other to be distinguished from.
+        rows = [batch for batch in order.split(BATCH_SIZE) if len(batch) > 1]  # type: ignore[no-untyped-call]
+        return ((augmented(learned_pictures[batch], random), learned_texts[batch]) for batch in rows), len(rows)
+
+    def save(epoch: Path) -> None:
+        epoch.mkdir(exist_ok=True)
+        save_file(model.pictures.state_dict(), epoch / _WEIGHTS)
+
+    def report_epoch(done: FitProgress, _step_seconds: float) -> None:
+        report(
+            f"image encoder, epoch {done.epochs_done}: loss {done.losses[-1]:.3f}, "
+            f"held-out pictures that find their words {done.validation_ndcgs[-1]:.1%}"
         )
-        score = text_found(model, pictures[held_out], texts[held_out])
-        done.epochs_done = epoch
-        if score > done.best_score:
-            done.best_epoch, done.best_score = epoch, score
-            best = {name: tensor.detach().clone() for name, tensor in model.pictures.state_dict().items()}
-        _save(folder / _CHECKPOINT, model, optimizer, best, done)
-        report(f"image encoder, epoch {epoch}: loss {loss:.3f}, held-out pictures that find their words {score:.1%}")
-    (folder / _CHECKPOINT).unlink(missing_ok=True)
-    return LearnedImageEncoder.from_weights({name: tensor.cpu() for name, tensor in best.items()})
+
+    fit_epochs(
+        folder / _FIT,
+        model,
+        torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY),
+        FitLimits(settings.learned_epochs, patience=settings.learned_epochs),
+        label="image encoder",
+        best="best",
+        seed=seed,
+        batches=batches,
+        loss_of=model.loss,
+        learning_rate=lambda epochs_done: learning_rate(int(epochs_done), settings.learned_epochs),
+        learning_rate_setting="LEARNING_RATE of training.items.fit_image_encoder",
+        validate=lambda _epoch: text_found(model, pictures[held_out], texts[held_out]),
+        save=save,
+        progress=progress,
+        report=report_epoch,
+    )
+    weights = load_file(folder / _FIT / "best" / _WEIGHTS)
+    shutil.rmtree(folder / _FIT)
+    return LearnedImageEncoder.from_weights(weights)
+
+
+def learning_rate(epochs_done: int, num_epochs: int) -> float:
+    """Half a cosine, from the full rate down to a fiftieth.
+
+    >>> [round(learning_rate(epochs_done, 4) / LEARNING_RATE, 2) for epochs_done in (0, 2, 4)]
+    [1.0, 0.51, 0.02]
+    """
+    share = 0.5 * (1 + math.cos(math.pi * epochs_done / num_epochs))
+    return LEARNING_RATE * (0.02 + 0.98 * share)
 
 
 def _pairs(
     items: Sequence[Item], words: ModalityEmbeddings, seed: int, progress: Progress
 ) -> tuple[UInt8[Tensor, "pair 3 72 72"], Float[Tensor, "pair text"]]:
-    """Pictures and text embeddings of the items that have both, in a drawn order, texts centred and of one scale."""
+    """Pictures and text embeddings of the items that have both, shuffled. Texts are centred and scaled."""
     order = np.random.default_rng(seed).permutation(np.flatnonzero(words.is_present))[:MAX_PICTURES]
     found, rows = [], []
     for row in progress(order.tolist(), "reading pictures", len(order)):
@@ -131,44 +160,13 @@ def _pairs(
     texts = words.vectors[rows]
     texts = texts - texts.mean(axis=0)
     scale = float(np.sqrt(np.square(texts).sum(axis=1).mean())) or 1.0
-    # At unit variance a component, as linear layers expect it.
+    # Unit variance per component, as linear layers expect.
     texts *= math.sqrt(texts.shape[1]) / scale
     return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(texts)
 
 
-def _train_epoch(
-    model: _Matching,
-    optimizer: torch.optim.Optimizer,
-    pictures: UInt8[Tensor, "pair 3 72 72"],
-    texts: Float[Tensor, "pair text"],
-    seed: int,
-    label: str,
-    progress: Progress,
-) -> float:
-    """One pass in a drawn order; returns the mean loss."""
-    random = torch.Generator().manual_seed(seed)
-    torch.manual_seed(seed)
-    batches = torch.randperm(len(pictures), generator=random).split(BATCH_SIZE)  # type: ignore[no-untyped-call]
-    # One picture alone has nothing to be told apart from.
-    batches = tuple(batch for batch in batches if len(batch) > 1)
-    device = model.log_scale.device
-    model.train()
-    losses = []
-    for batch in progress(batches, label, len(batches)):
-        views = augmented(pictures[batch], random).to(device)
-        similarities = model.similarities(views, nn.functional.dropout(texts[batch].to(device), 0.2))
-        own = torch.arange(len(batch), device=device)
-        loss = nn.functional.cross_entropy(similarities, own, label_smoothing=0.1)
-        loss = (loss + nn.functional.cross_entropy(similarities.T, own, label_smoothing=0.1)) / 2
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        losses.append(loss.detach())
-    return float(torch.stack(losses).mean())
-
-
 def augmented(pictures: UInt8[Tensor, "picture 3 72 72"], random: torch.Generator) -> Float[Tensor, "picture 3 64 64"]:
-    """Cut somewhere, half of them mirrored, brighter or darker, of stronger or weaker contrast and colours."""
+    """Random crops, half of them mirrored, with random brightness, saturation and contrast."""
     count, room = len(pictures), STORED_SIDE - SIDE_PIXELS
     corners: Int[Tensor, "picture 2"] = torch.randint(room + 1, (count, 2), generator=random)
     cut = torch.stack(
@@ -210,41 +208,3 @@ def text_found(
 def _normalized(pictures: Float[Tensor, "picture 3 height width"]) -> Float[Tensor, "picture 3 height width"]:
     mean, std = (torch.tensor(values)[None, :, None, None] for values in (PREPARATION.mean, PREPARATION.std))
     return (pictures - mean) / std
-
-
-def _save(
-    path: Path,
-    model: _Matching,
-    optimizer: torch.optim.Optimizer,
-    best: dict[str, Tensor],
-    done: _Progress,
-) -> None:
-    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
-    for number, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{number}.{key}": tensor for key, tensor in state.items()}
-    said = {name: repr(getattr(done, name)) for name in done.__dataclass_fields__}
-    with replaced_file(path) as aside:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, aside, said)
-
-
-def _load(path: Path, model: _Matching, optimizer: torch.optim.Optimizer, best: dict[str, Tensor]) -> _Progress:
-    """Bring all three to where a run stood; a fresh start if there is no checkpoint."""
-    if not path.is_file():
-        return _Progress()
-    device = str(model.log_scale.device)
-    with safe_open(path, framework="pt", device=device) as saved:
-        said = saved.metadata()
-        tensors = {name: saved.get_tensor(name) for name in saved.keys()}  # noqa: SIM118 - not a mapping
-    model.load_state_dict(_below(tensors, "model."))
-    best.update(_below(tensors, "best."))
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in _below(tensors, "optimizer.").items():
-        number, key = name.split(".", 1)
-        state.setdefault(int(number), {})[key] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return _Progress(int(said["epochs_done"]), int(said["best_epoch"]), float(said["best_score"]))
-
-
-def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,7 +1,6 @@
-"""Learn gates or attention over modalities from which items follow one another in training histories.
+"""Learn gates or attention over modalities from successive items in training histories.
 
-Knows the networks behind `GatedFusion` and `AttentionFusion`; knows nothing of encoders or codes. Start at `fit_gate`
-and `fit_attention`. Both begin as the plain concatenation and stay there where learning does not help.
+Start at `fit_gate` and `fit_attention`. Both begin as plain concatenation and stay there unless learning helps.
 """
 
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from training.items.contrast import fit_contrast
 
 KEY_DIM = 32
 _DROPPED = 0.1
-"""Share of modalities that are taken away in training, so that doing without one is learned."""
+"""Share of modalities that are dropped in training, so that the fusion copes with missing ones."""
 
 
 class _Gate(nn.Module):
@@ -40,7 +39,7 @@ class _Attention(nn.Module):
         self.keys = nn.Parameter(torch.randn(num_modalities, width, KEY_DIM) * 0.5)
         self.key_bias = nn.Parameter(torch.zeros(num_modalities, KEY_DIM))
         self.query = nn.Parameter(torch.zeros(KEY_DIM))
-        # Each part in dimensions of its own: side by side, until learned otherwise.
+        # Starts as concatenation: each part in dimensions of its own.
         self.values = nn.Parameter(torch.eye(num_modalities * width).reshape(num_modalities, width, -1))
 
     def attention(self, parts: Float[Tensor, "item modality component"], is_present: Tensor) -> Tensor:
@@ -55,9 +54,9 @@ class _Attention(nn.Module):
 def fit_gate(
     content: ConcatPcaFusion, embeddings: Mapping[str, ModalityEmbeddings], training: ItemSequences, seed: int
 ) -> tuple[GatedFusion, float]:
-    """Gates under which neighbours in histories lie closer, and by what share the held-out loss fell.
+    """Fit gates that bring neighbours in histories closer. Also returns the relative fall of the held-out loss.
 
-    `embeddings` are of all items, by the rows that `training` holds.
+    `embeddings` are of all items, by the rows of `training`.
     """
     parts, is_present = _parts(content, embeddings)
     network = _Gate(parts.shape[1], parts.shape[2])
@@ -75,9 +74,9 @@ def fit_gate(
 def fit_attention(
     content: ConcatPcaFusion, embeddings: Mapping[str, ModalityEmbeddings], training: ItemSequences, seed: int
 ) -> tuple[AttentionFusion, float]:
-    """Attention under which neighbours in histories lie closer, and by what share the held-out loss fell.
+    """Fit attention that brings neighbours in histories closer. Also returns the relative fall of the held-out loss.
 
-    `embeddings` are of all items, by the rows that `training` holds.
+    `embeddings` are of all items, by the rows of `training`.
     """
     parts, is_present = _parts(content, embeddings)
     torch.manual_seed(seed)
@@ -121,7 +120,7 @@ def _fit(
 
 
 def neighbouring_items(training: ItemSequences) -> Int[np.ndarray, "pair 2"]:
-    """Items that follow one another directly, each different pair of places once, as int64 rows."""
+    """Pairs of different items that follow one another directly, one per pair of places."""
     items, offsets = np.asarray(training.items, np.int64), np.asarray(training.offsets)
     sequence_of = np.repeat(np.arange(len(training)), np.diff(offsets))
     follows = (sequence_of[1:] == sequence_of[:-1]) & (items[1:] != items[:-1])

@@ -1,10 +1,10 @@
-"""Learn one matrix a modality under which an item's modalities lie together: contrastive alignment before fusing.
+"""Learn a matrix per modality that brings an item's modalities together: contrastive alignment before fusion.
 
-Knows modality embeddings; knows nothing of histories or codes. Start at `fit_modality_maps`.
+Start at `fit_modality_maps`.
 
-Source: CLIP's loss between every two modalities of the same item, as MQL4GRec and ImageBind align theirs. We differ:
-linear maps, whose start is each modality's principal components. What only one modality knows gets weaker so: whether
-that helps is a question of the data, and it is off unless it is asked for.
+Source: CLIP's loss between every two modalities of an item, as in MQL4GRec and ImageBind. We differ: linear maps that
+start at each modality's principal components. Alignment weakens what only one modality holds. Whether it helps depends
+on the data, so it is off by default.
 """
 
 from collections.abc import Mapping
@@ -23,10 +23,10 @@ from training.items.contrast import fit_contrast
 def fit_modality_maps(
     embeddings: Mapping[str, ModalityEmbeddings], dim: int, seed: int
 ) -> tuple[dict[str, Float64[np.ndarray, "embedding dim"]], float]:
-    """A matrix for each modality's centred embeddings, and by what share the held-out loss fell.
+    """Fit a matrix for each modality's centred embeddings. Also returns the relative decrease of the held-out loss.
 
-    Learned on the items that have two modalities or more; with none such, the principal components alone. Trained on
-    the embeddings of training items.
+    `embeddings` are of training items. Maps are learned on items with two modalities or more; without any, they are the
+    principal components.
     """
     centred, starts = {}, {}
     for modality, given in embeddings.items():
@@ -34,7 +34,7 @@ def fit_modality_maps(
         centred[modality] = np.where(given.is_present[:, None], given.vectors - mean, 0).astype(np.float64)
         starts[modality] = principal_projection(centred[modality][given.is_present], dim, seed).astype(np.float64)
     names = list(embeddings)
-    # What stays fixed is applied beforehand: what is learned is small, whatever an encoder's length.
+    # The fixed projection is applied first: learned matrices stay small for encoders of any length.
     reduced = torch.stack([torch.from_numpy((centred[name] @ starts[name]).astype(np.float32)) for name in names])
     learned = nn.ParameterList([nn.Parameter(torch.eye(dim)) for _ in names])
     pairs = []
@@ -60,7 +60,7 @@ def fit_modality_maps(
 
 
 def _mapped(reduced: Tensor, matrices: nn.ParameterList, places: Int[Tensor, "pair"]) -> Tensor:
-    """The embeddings at these places, each by its own modality's matrix."""
+    """The embeddings at these places, each times its modality's matrix."""
     modality, item = places // reduced.shape[1], places % reduced.shape[1]
     stacked = torch.stack(list(matrices))
     return torch.einsum("pd,pde->pe", reduced[modality, item], stacked[modality])

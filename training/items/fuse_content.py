@@ -1,8 +1,7 @@
-"""Fit the fusion that the settings name on training items: scheme, weights, alignment of modalities, final PCA.
+"""Fit the fusion that the settings name: scheme, weights, alignment of modalities, final PCA. Start at `fuse_content`.
 
-Knows the settings' spelling and the order of the parts; each scheme's own module knows the rest. Start at
-`fuse_content`. Late fusion is the concatenation whose parts nothing mixes later: `align_by_modality` and
-`fit_opq_by_modality` keep them apart, so that each codebook is of one modality.
+Late fusion is a concatenation whose parts stay separate: `align_by_modality` and `fit_opq_by_modality` give each
+modality codebooks of its own.
 """
 
 from collections.abc import Callable, Mapping
@@ -38,10 +37,10 @@ def fuse_content(
     seed: int,
     report: Callable[[str], None],
 ) -> Fusion:
-    """Fit on the training items and sequences; the validation split chooses weights, if `fuse.weights=auto`.
+    """Fit on training items and sequences. With `fuse.weights=auto`, the validation split chooses the weights.
 
     Raises:
-        SettingsError: the settings do not fit one another or the modalities.
+        SettingsError: the settings contradict each other or the modalities.
         FusionError: the embeddings cannot be fused.
     """
     check_fuse_settings(settings)
@@ -50,7 +49,7 @@ def fuse_content(
     if settings.contrastive_dim:
         maps, gain = fit_modality_maps(chosen, settings.contrastive_dim, seed)
         report(f"fuse: modalities aligned, their held-out loss fell by {gain:.0%}")
-    # Whitening is of the last components there are.
+    # Only the last principal components are whitened.
     whiten = settings.whiten and not settings.final_dim
     content = fit_fusion(chosen, settings.dim_per_modality, seed, whiten=whiten, maps=maps)
     weights = weights_of(settings, tuple(embeddings))
@@ -59,8 +58,8 @@ def fuse_content(
             zip(embeddings, np.split(content.fuse(embeddings).item_embeddings, len(embeddings), axis=1), strict=True)
         )
         weights = choose_weights(parts, validation, seed)
-        said = ", ".join(f"{modality} {weight:g}" for modality, weight in weights.items())
-        report(f"fuse: weights chosen on validation: {said}")
+        listed = ", ".join(f"{modality} {weight:g}" for modality, weight in weights.items())
+        report(f"fuse: weights chosen on validation: {listed}")
     if weights:
         content = fit_fusion(chosen, settings.dim_per_modality, seed, weights=weights, whiten=whiten, maps=maps)
     fusion: Fusion = content
@@ -76,7 +75,7 @@ def fuse_content(
 
 
 def check_fuse_settings(settings: FuseSettings) -> None:
-    """Refuse settings that mean nothing together.
+    """Refuse settings that contradict each other.
 
     Raises:
         SettingsError: they do.
@@ -88,10 +87,10 @@ def check_fuse_settings(settings: FuseSettings) -> None:
 
 
 def weights_of(settings: FuseSettings, modalities: tuple[str, ...]) -> dict[str, float]:
-    """`("text=1", "image=0.5")` as numbers; empty for none, and for `auto`.
+    """Parse `("text=1", "image=0.5")`; empty for no weights and for `auto`.
 
     Raises:
-        SettingsError: a weight is of no modality, or not a positive number.
+        SettingsError: a weight names no modality, or is not a positive number.
     """
     weights = {}
     for spelled in settings.weights if settings.weights != (AUTO,) else ():
@@ -107,8 +106,13 @@ def weights_of(settings: FuseSettings, modalities: tuple[str, ...]) -> dict[str,
     return weights
 
 
+def num_separate_parts(settings: FuseSettings, num_modalities: int) -> int:
+    """How many parts of an item embedding are aligned and quantized on their own."""
+    return num_modalities if settings.scheme == LATE else 1
+
+
 def fuse_inputs(settings: FuseSettings) -> dict[str, object]:
-    """What the stage depends on; a setting at its default is left out, so that a new one changes no old result."""
+    """Inputs of the stage. Settings at their defaults are left out, so that new settings invalidate no old result."""
     plain = FuseSettings()
     given = {field.name: getattr(settings, field.name) for field in fields(settings)}
     changed = {name: value for name, value in given.items() if value != getattr(plain, name)}
@@ -124,10 +128,10 @@ def align_by_modality(
     seed: int,
     is_held_out: Bool[np.ndarray, "item"],
 ) -> AlignedItems:
-    """`align_items` for each modality's part on its own: side by side, `align.dim` in all.
+    """`align_items` for each modality's part, concatenated to `align.dim` columns.
 
     Raises:
-        SettingsError: `align.dim` cannot be shared equally.
+        SettingsError: `align.dim` is not a multiple of the number of modalities.
     """
     if settings.dim % num_modalities:
         raise SettingsError(
@@ -155,10 +159,10 @@ def fit_opq_by_modality(
     seed: int,
     num_iterations: int,
 ) -> OpqQuantizer:
-    """Codebooks of one modality each, the same number for all; still one quantizer, whose rotation mixes none.
+    """One quantizer with an equal number of codebooks per modality, whose rotation mixes no modalities.
 
     Raises:
-        SettingsError: the codebooks cannot be shared equally.
+        SettingsError: the number of codebooks is not a multiple of the number of modalities.
     """
     if num_codebooks % num_modalities:
         raise SettingsError(

@@ -1,6 +1,6 @@
-"""Choose how much each modality counts in the fusion, by how well content alone guesses people's next item.
+"""Choose each modality's weight in the fusion by how well content alone predicts next items.
 
-Knows parts of item embeddings and histories; knows nothing of encoders or codes. Start at `choose_weights`.
+Start at `choose_weights`.
 """
 
 from collections.abc import Mapping
@@ -21,11 +21,11 @@ _USERS_AT_ONCE = 256
 def nearest_neighbour_recall(
     item_embeddings: Float[np.ndarray, "item dim"], split: EvaluationSplit, *, seed: int = 0
 ) -> float:
-    """The share of users whose next item is among the 50 nearest to the mean of their five newest.
+    """The share of users whose next item is among the 50 nearest to the mean of their five newest items.
 
-    A cheap stand-in for a trained generator: seconds instead of minutes, and blind to order and to behaviour. Nearness
-    is the cosine; items of the history are left out, the next item excepted; ties count half; an item at the origin is
-    near nothing. Measured on at most 2,000 users, drawn by seed.
+    A cheap stand-in for a trained generator: seconds instead of minutes, but it ignores order and behaviour. The
+    measure is cosine similarity. Items of the history are masked, except the next item. Ties count half. An item at the
+    origin is similar to nothing. Measured on at most 2,000 users, drawn by seed.
     """
     users = np.random.default_rng(seed).permutation(len(split.targets))[:MAX_USERS]
     if not len(users):
@@ -51,12 +51,12 @@ def nearest_neighbour_recall(
 def choose_weights(
     parts: Mapping[str, Float32[np.ndarray, "item component"]], validation: EvaluationSplit, seed: int = 0
 ) -> dict[str, float]:
-    """One weight a modality: each in turn is set to the best of five, twice around, the others staying.
+    """Choose one weight per modality: coordinate search over five values, in two rounds.
 
     Args:
         parts: modality -> each item's part of the item embedding at weight 1.
-        validation: next items to guess; never the test split.
-        seed: which users are looked at, the same for every choice.
+        validation: next items to predict; never the test split.
+        seed: of the sample of users, the same for every choice.
     """
     weights = dict.fromkeys(parts, 1.0)
     if len(parts) < 2:
@@ -68,7 +68,7 @@ def choose_weights(
 
     best = quality(weights)
     for _ in range(2):
-        # Only ratios matter: the first stays at 1.
+        # Only ratios matter, so the first stays at 1.
         for modality in list(parts)[1:]:
             for weight in WEIGHTS:
                 tried = weights | {modality: weight}

@@ -1,1 +1,1 @@
-"""Losses over all items or tokens, in memory that does not grow with them."""
+"""Losses over all items or tokens, in bounded memory."""

@@ -1,9 +1,8 @@
-"""Score hidden states against every row of a table, and learn from it, without ever holding all logits.
+"""Cross-entropy of hidden states against every row of a table, without ever holding all logits.
 
-Knows states, rows and targets; knows nothing of what a row stands for. The gradient of a softmax is the softmax itself
-less the target, so the pass that finds the loss finds both gradients too, some states at a time in one buffer that
-stays near the processor: two thirds of the time of matrix product and cross-entropy one after the other, and with
-40,000 rows gigabytes less memory.
+The gradient of a softmax is the softmax minus the target, so the forward pass computes both gradients too. It takes
+some states at a time in one buffer that fits the caches: two thirds of the time of a matrix product followed by
+cross-entropy, and with 40,000 rows gigabytes less memory.
 """
 
 from typing import Any
@@ -13,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 STATES_AT_ONCE = 96
-"""Enough rows for a matrix product to be fast; their logits still lie in the processor's caches."""
+"""Enough rows for a fast matrix product, few enough for their logits to fit the caches."""
 
 
 def full_softmax_loss(
@@ -22,9 +21,9 @@ def full_softmax_loss(
     targets: Int[Tensor, "state"],
     label_smoothing: float = 0.0,
 ) -> Float[Tensor, ""]:
-    """The sum over states of the cross-entropy of `targets` among all rows, in nats; smoothed as torch does it.
+    """The sum over states of the cross-entropy of `targets` among all rows, in nats, smoothed as in torch.
 
-    The same as `cross_entropy(states @ rows.T, targets, reduction="sum")` for float32, up to rounding.
+    Equals `cross_entropy(states @ rows.T, targets, reduction="sum")` for float32, up to rounding.
     """
     loss: Float[Tensor, ""] = _FullSoftmaxLoss.apply(states, rows, targets, label_smoothing)  # type: ignore[no-untyped-call]
     return loss

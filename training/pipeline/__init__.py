@@ -1,1 +1,1 @@
-"""The stages in order, from a dataset to an evaluated bundle. Start at `run.train_bundle`."""
+"""All stages in order, from a dataset to an evaluated bundle. Start at `run.train_bundle`."""

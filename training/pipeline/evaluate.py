@@ -1,16 +1,17 @@
 """Measure a recommender on held-out next items, beside popularity, in both seen-item modes.
 
-Knows splits, rankings and figures; knows nothing of how recommendations come about. Ranking is over the whole
-catalogue by item id; a target that is not in the returned list is a miss.
+Ranking is over the whole catalogue by item id. A target that is not in the returned list is a miss.
 """
 
 from dataclasses import asdict, dataclass
 
+import numpy as np
+from jaxtyping import Int
+
 from clairo_core.errors import TrainingError
 from clairo_core.progress import Progress, silent
 from clairo_core.recommender import Recommender
-from clairo_core.sequences import ItemSequences
-from training.counts.popularity import Popularity, count_popularity
+from training.counts.popularity import Popularity
 from training.datasets import Dataset
 from training.evaluation.metrics import Metric, ndcg_at, paired_difference, summarize
 from training.evaluation.rankings import SEEN_ITEMS, rank_with_recommender, rank_with_scores
@@ -21,29 +22,29 @@ from training.ranking.dense_head_scorer import DenseHeadScorer
 
 @dataclass(frozen=True, slots=True)
 class EvaluationRow:
-    """One ranker in one seen-item mode."""
+    """A ranker in one seen-item mode."""
 
     ranker: str
     seen_items: str
-    """`allowed` as published rivals do, or `masked` as a shop does."""
+    """`allowed` as in publications, or `masked` as in a shop."""
     metrics: tuple[Metric, ...]
     coverage_at_10: float
-    """Share of the catalogue that stands in some user's first ten places."""
+    """Share of the catalogue that is in some user's first ten places."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A table of one split."""
+    """The table of a split."""
 
     dataset: str
     split: str
     num_users: int
     num_users_in_split: int
     num_missing_targets: int
-    """Users whose target is not in the bundle's catalogue: counted as misses."""
+    """Users whose target is not in the bundle's catalogue, counted as misses."""
     rows: tuple[EvaluationRow, ...]
     gain_over_popularity: tuple[Metric, ...]
-    """NDCG@10 minus popularity's, paired by user: seen allowed, then masked."""
+    """NDCG@10 minus popularity's, paired by user: seen items allowed, then masked."""
 
     def as_dict(self) -> dict[str, object]:
         """Plain values, ready for JSON."""
@@ -57,7 +58,7 @@ class Evaluation:
 def evaluate(
     recommender: Recommender,
     dataset: Dataset,
-    training: ItemSequences,
+    training_counts: Int[np.ndarray, "item"],
     split: EvaluationSplit,
     *,
     split_name: str,
@@ -66,19 +67,16 @@ def evaluate(
     seed: int = 0,
     progress: Progress[int] = silent,
 ) -> Evaluation:
-    """The bundle's table: all of it, its parts alone and popularity, seen items allowed and masked.
+    """Measure the whole bundle, its parts alone and popularity, with seen items allowed and masked.
 
     Raises:
-        TrainingError: nobody's next item was held out.
+        TrainingError: no user has enough items to hold one out.
     """
     num_users_in_split = len(split.targets)
     if num_users_in_split == 0:
-        raise TrainingError(
-            f"{dataset.name}: no user has three items, so none could be held out to measure on; add interactions"
-        )
+        raise TrainingError(f"{dataset.name}: no user has three items, so none could be held out; add interactions")
     split = some_users(split, max_users, seed)
     item_ids = [item.item_id for item in dataset.items]
-    popularity = count_popularity(training, len(item_ids))
     rankings = {"clairo": rank_with_recommender(recommender, item_ids, split, split_name, progress)}
     if recommender.joint_ranking is not None:
         alone = recommender.ranked_by(None)
@@ -86,13 +84,13 @@ def evaluate(
         if list(recommender.catalogue.item_ids[: len(item_ids)]) == item_ids:
             dense = DenseHeadScorer(recommender.joint_ranking.dense_head, len(item_ids))
             rankings["dense head"] = rank_with_scores(dense, split, f"{split_name}, dense head", progress)
-    rankings["popularity"] = rank_with_scores(Popularity(popularity), split, f"{split_name}, popularity", progress)
+    rankings["popularity"] = rank_with_scores(Popularity(training_counts), split, f"{split_name}, popularity", progress)
     rows, gains = [], []
     for seen_items in SEEN_ITEMS:
         for ranker, by_mode in rankings.items():
             ranking = by_mode[seen_items]
             metrics = tuple(summarize(ranking.ranks, num_resamples))
-            rows.append(EvaluationRow(ranker, seen_items, metrics, breadth_of(ranking.shown, popularity).coverage))
+            rows.append(EvaluationRow(ranker, seen_items, metrics, breadth_of(ranking.shown, training_counts).coverage))
         ours, popular = (ndcg_at(rankings[ranker][seen_items].ranks, 10) for ranker in ("clairo", "popularity"))
         gains.append(paired_difference(ours, popular, num_resamples))
     missing = sum(item_ids[target] not in recommender.catalogue for target in split.targets)
@@ -102,7 +100,7 @@ def evaluate(
 
 
 def table_of(evaluation: Evaluation) -> str:
-    """The table as text: figures with 95% intervals over users."""
+    """The table as text, with 95% intervals over users."""
     users = f"{evaluation.num_users:,} users"
     if evaluation.num_users < evaluation.num_users_in_split:
         users = f"{evaluation.num_users:,} of {evaluation.num_users_in_split:,} users (seeded sample)"

@@ -1,4 +1,4 @@
-"""Open a bundle and a dataset and measure the one on the other."""
+"""Measure a bundle on a dataset. Start at `evaluate_bundle`."""
 
 import json
 from collections.abc import Callable
@@ -9,16 +9,16 @@ from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.progress import Progress
 from clairo_core.recommender import Recommender
 from clairo_core.storage.replaced_file import replace_text
-from training.config.preset import DatasetSettings
+from training.counts.popularity import count_popularity
 from training.datasets import Dataset
-from training.datasets.open_dataset import open_dataset
 from training.evaluation.split import test_split, training_sequences, validation_split
 from training.pipeline.evaluate import evaluate, table_of
+from training.workbench.bundle_dataset import open_bundle_dataset
 
 
 @dataclass(frozen=True, slots=True)
 class OpenBundle:
-    """A bundle ready to recommend as its own settings say, and the data as it takes them."""
+    """A bundle ready to recommend with its own settings, and a dataset as its training opened it."""
 
     recommender: Recommender
     dataset: Dataset
@@ -28,7 +28,7 @@ class OpenBundle:
 def open_bundle(
     bundle_folder: Path, data: Path, device: str, progress: Progress, report: Callable[[str], None]
 ) -> OpenBundle:
-    """Open both; what does not belong together is reported.
+    """Open both. Report data that the bundle was not trained on.
 
     Raises:
         BundleError: the bundle cannot be loaded.
@@ -36,12 +36,7 @@ def open_bundle(
     """
     bundle = load_bundle(bundle_folder)
     settings = bundle.manifest.settings
-    dataset = open_dataset(data, DatasetSettings(**settings["dataset"]), settings["encode"]["modalities"], progress)
-    if dataset.fingerprint != bundle.manifest.dataset_fingerprint:
-        report(
-            f"note: {bundle_folder} was trained on {bundle.manifest.dataset_name!r} in another state; "
-            "what is held out here may have been seen in its training"
-        )
+    dataset = open_bundle_dataset(bundle, data, progress, report)
     recommender = bundle.recommender(
         device=device,
         num_views=settings["evaluate"]["num_views"],
@@ -60,7 +55,7 @@ def evaluate_bundle(
     progress: Progress[int],
     report: Callable[[str], None],
 ) -> str:
-    """The table as text; written to `json_file` too if one is named.
+    """The table as text, also written to `json_file` if there is one.
 
     Raises:
         BundleError: the bundle cannot be loaded.
@@ -72,7 +67,7 @@ def evaluate_bundle(
     evaluation = evaluate(
         opened.recommender,
         dataset,
-        training_sequences(dataset),
+        count_popularity(training_sequences(dataset), len(dataset.items)),
         split,
         split_name=split_name,
         max_users=max_users,

@@ -1,1 +1,1 @@
-"""Train what ranks beside the generator: the dense head and the mixture. Start at `stages`."""
+"""Rank all items beside the generator. Start at the stages: dense head, mixture, repeat lifts."""

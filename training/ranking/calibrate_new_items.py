@@ -1,11 +1,10 @@
-"""Decide how readily items that nobody has used are recommended: in as many places as they have buyers.
+"""Calibrate how often new items are recommended: in as many places as they have buyers.
 
-Knows a fitted mixture and examples in which some items compete as if posted just now; knows nothing of what components
-look at. Start at `calibrated`.
+Takes a fitted mixture and examples in which some items compete as if they had just been posted. Start at `calibrated`.
 
-A new item stands where the dense head puts it among the others (`JointRanking`), lifted by the same amount for all.
-With too little of it new items vanish, with too much they flood: the share of first places that they take is made the
-share of users who want one, unless the users who want something else would lose too much.
+A new item ranks where the dense head puts it among the others (`JointRanking`), plus one lift for all. With too small a
+lift new items vanish, with too large a lift they flood. The share of first places that they take is matched to the
+share of users who want one, unless other users would lose too much.
 """
 
 from dataclasses import dataclass, replace
@@ -20,22 +19,22 @@ from training.ranking.fit_mixture import MixtureExamples, features_of
 
 PLACES = 10
 LEAST_LIFT, MOST_LIFT = -3.0, 3.0
-"""Added to the dense head's logarithms of probabilities."""
+"""Added to the dense head's log-probabilities."""
 STEPS = (0.5, 0.1, 0.02)
-"""Upwards, the next one from where one of the last would have been too much."""
+"""Steps upwards: the search takes a finer one where the last would go too far."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewItemCalibration:
-    """What was chosen, and what it brings on the users that it was chosen on."""
+    """The chosen lift and its effect on the users that it was chosen on."""
 
     lift: float
     share_of_places: float
-    """Of the first ten of everybody, those that hold a new item."""
+    """Share of all first ten places that hold a new item."""
     share_of_targets: float
-    """Of everybody's next items, those that are new."""
+    """Share of all next items that are new."""
     warm_recall_without: float
-    """Recall@10 of targets that were used in training, if no new item competed."""
+    """Recall@10 of targets seen in training, with no new item competing."""
     warm_recall: float
     cold_recall: float
 
@@ -43,15 +42,15 @@ class NewItemCalibration:
 def calibrated(
     mixture: Mixture, examples: MixtureExamples, most_lost: float
 ) -> tuple[Mixture, NewItemCalibration | None]:
-    """The mixture with the largest lift that is no flood and costs the others at most `most_lost` of their Recall@10.
+    """Choose the largest lift that floods no list and costs other targets at most `most_lost` of their Recall@10.
 
     Args:
-        mixture: fitted where no item was new.
-        examples: of the same users, some items competing as if posted just now.
-        most_lost: a share of the recall that the others have where no new item competes.
+        mixture: fitted on examples without new items.
+        examples: of the same users, some items competing as if they had just been posted.
+        most_lost: share of the recall without new items.
 
     Returns:
-        The mixture, and what was chosen; None, and no lift, if no user's target is a new item.
+        The mixture with its lift, and the calibration. Without both new and other targets: no lift, and None.
     """
     is_new = examples.is_item & (examples.training_counts == 0)
     wants_new = examples.target_counts == 0
@@ -83,7 +82,7 @@ def calibrated(
 
 
 def totals_of(mixture: Mixture, examples: MixtureExamples) -> Float64[np.ndarray, "user candidate"]:
-    """Every candidate's total, of no meaning for new items; -inf for padding."""
+    """Every candidate's total: meaningless for new items, -inf for padding."""
     totals = mixture.totals_of(features_of(examples, mixture.floors))
     padded: Float64[np.ndarray, "user candidate"] = np.where(examples.is_item, totals, -np.inf)
     return padded
@@ -92,7 +91,7 @@ def totals_of(mixture: Mixture, examples: MixtureExamples) -> Float64[np.ndarray
 def placed_as_served(
     examples: MixtureExamples, totals: Float64[np.ndarray, "user candidate"], lift: float
 ) -> Float64[np.ndarray, "user candidate"]:
-    """The totals, new items' as `JointRanking` places them among the others."""
+    """The totals, with new items placed among the others as in `JointRanking`."""
     placed = totals.copy()
     for user, (is_item, is_known_of_all) in enumerate(zip(examples.is_item, examples.is_known, strict=True)):
         is_known = is_known_of_all[is_item]
@@ -102,7 +101,7 @@ def placed_as_served(
 
 
 def share_of_places(totals: Float64[np.ndarray, "user candidate"], is_new: Bool[np.ndarray, "user candidate"]) -> float:
-    """How much of everybody's first places new items take."""
+    """Share of all first places that new items take."""
     first = np.argsort(-totals, axis=1, kind="stable")[:, :PLACES]
     return float(np.take_along_axis(is_new, first, axis=1).mean())
 
@@ -112,7 +111,7 @@ def recall(
     is_target: Bool[np.ndarray, "user candidate"],
     users: Bool[np.ndarray, "user"],
 ) -> float:
-    """Share of these users whose target is in the first places; ties count against it."""
+    """Share of these users whose target is in the first places. Ties count against it."""
     of_target = np.where(is_target[users], totals[users], -np.inf).max(axis=1, keepdims=True)
     rank = (totals[users] >= of_target).sum(axis=1)
     return float((np.isfinite(of_target[:, 0]) & (rank <= PLACES)).mean())

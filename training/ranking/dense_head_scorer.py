@@ -1,4 +1,4 @@
-"""Take a bundle's dense head alone as a scorer, for the table's row of that name."""
+"""A bundle's dense head alone as a scorer, for its row of the table."""
 
 from dataclasses import dataclass
 
@@ -17,5 +17,5 @@ class DenseHeadScorer:
     num_items: int
 
     def scores(self, histories: ItemSequences) -> Float32[np.ndarray, "user item"]:
-        """Logarithms of probabilities."""
+        """Log-probabilities."""
         return self.dense_head.log_probabilities(list(histories))[:, : self.num_items]

@@ -1,15 +1,13 @@
 """Train the dense head: from every position of a history to the next item, among all items at once.
 
-Knows windows, the history encoder and the loss; knows nothing of tokens or of other components. Start at
-`fit_dense_head`.
+Start at `fit_dense_head`.
 
 GRU4Rec (Hidasi et al. 2016) or SASRec (Kang & McAuley 2018) with a softmax over the whole catalogue, as in Klenitskiy &
-Vasilev 2023, "Turning Dross into Gold Loss". We differ: an item's vector is its content through a matrix and an own
-part that is left out at random.
+Vasilev 2023, "Turning Dross into Gold Loss". We differ: an item's vector is its content through a matrix plus a part
+of its own that is dropped at random.
 """
 
 import math
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,15 +27,16 @@ from training.config.preset import RECURRENT, DenseSettings
 from training.evaluation.metrics import ndcg_at, ranks_by_scores
 from training.evaluation.split import EvaluationSplit
 from training.losses.full_softmax_loss import full_softmax_loss
-from training.ranking.history_windows import NOTHING, WindowBatch, cut_windows, window_batches
-from training.ranking.item_vectors import ItemVectors
-from training.workbench.checkpoints import FitProgress, keep_best_epoch, load_checkpoint, save_checkpoint
+from training.ranking.learned_item_vectors import LearnedItemVectors
+from training.ranking.next_item_windows import NOTHING, NextItemBatch, cut_windows, next_item_batches
+from training.workbench.checkpoints import FitProgress
+from training.workbench.fit_epochs import FitLimits, epoch_seed, fit_epochs
 
-USERS_A_BLOCK = 256
+USERS_PER_BLOCK = 256
 
 
 def new_history_encoder(settings: DenseSettings) -> HistoryEncoder:
-    """As the settings name it, with random weights."""
+    """The encoder of the settings, with random weights."""
     if settings.encoder == RECURRENT:
         return RecurrentHistoryEncoder(
             settings.dim,
@@ -55,7 +54,7 @@ def new_history_encoder(settings: DenseSettings) -> HistoryEncoder:
 
 
 class DenseModel(nn.Module):
-    """What is trained together."""
+    """Item vectors and history encoder, trained together."""
 
     def __init__(
         self,
@@ -65,16 +64,16 @@ class DenseModel(nn.Module):
         settings: DenseSettings,
     ) -> None:
         super().__init__()
-        self.items = ItemVectors(
+        self.items = LearnedItemVectors(
             torch.from_numpy(content), torch.from_numpy(is_trained), torch.from_numpy(is_held_out), settings.dim
         )
         self.encoder = new_history_encoder(settings)
 
-    def loss(self, batch: WindowBatch, own_dropout: float) -> torch.Tensor:
+    def loss(self, batch: NextItemBatch, own_dropout: float) -> torch.Tensor:
         """Cross-entropy over all items of the training sequences, mean over the targets."""
         vectors = self.items.trained(own_dropout)
         is_target = batch.targets != NOTHING
-        # Where there is no item, another stands for it; nothing before it sees it.
+        # Padding takes item 0. It stands behind all items, so no state depends on it.
         encoded = self.encoder(vectors[self.items.places[batch.inputs]])[is_target]
         targets = self.items.places[batch.targets[is_target]]
         if encoded.device.type == "cpu":
@@ -82,7 +81,7 @@ class DenseModel(nn.Module):
         return functional.cross_entropy(encoded @ vectors.T, targets)
 
     def head(self, *, as_new: bool = False) -> DenseHead:
-        """What is served; or with every item's vector as if it had been posted just now."""
+        """The head as served, or with every item's vector as if it had just been posted."""
         with torch.inference_mode():
             vectors = self.items.all(as_new=as_new).cpu().numpy().copy()
             content_map = self.items.map_of_content().cpu().numpy().copy()
@@ -99,28 +98,27 @@ def fit_dense_head(
     *,
     device: torch.device,
     seed: int,
-    progress: Progress[WindowBatch],
+    progress: Progress[NextItemBatch],
     report: Callable[[str], None],
 ) -> FitProgress:
-    """Train in `folder`, going on from what a killed run left there; the best epoch ends up in `folder/dense-head`.
+    """Train in `folder`, resuming from the checkpoint there. The best epoch ends up in `folder/dense-head`.
 
     Args:
-        folder: for checkpoints, and in the end for `dense-head/trained` and `dense-head/as-new`, where every item has
-            the vector that it would have if it had been posted just now.
+        folder: for checkpoints, and in the end for `dense-head/trained` and `dense-head/as-new`, in which every item
+            has the vector that it would have if it had just been posted.
         training: sequences of items.
-        content: what each item looks like as if it had been posted just now; no columns if nothing can be posted.
-        is_held_out: items whose content teaches nothing; `as-new` shows of them how posted items fare.
+        content: each item's embedding as if it had just been posted; no columns if nothing can be posted.
+        is_held_out: items whose content teaches nothing, so that `as-new` describes them like posted items.
         validation: users whose next item chooses the epoch, seen items masked.
         settings: sizes and schedule.
         device: to train on.
-        seed: of weights, order and dropout; epoch e draws from (seed, e), so a resumed run takes the same steps.
+        seed: of weights, order and dropout.
         progress: over batches.
-        report: told after every epoch.
+        report: receives a line after every epoch.
 
     Raises:
-        TrainingError: no sequence has two items, or the loss is no number.
+        TrainingError: no sequence has two items, or the loss diverges.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     windows = cut_windows(training, settings.max_history_items)
     if not len(windows):
         raise TrainingError("no user has two items in training, so there is nothing to learn; add interactions")
@@ -128,42 +126,43 @@ def fit_dense_head(
     is_trained[training.items] = True
     torch.manual_seed(seed)
     model = DenseModel(content, is_trained, is_held_out, settings).to(device)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
-    )
-    done = load_checkpoint(folder, model, optimizer)
-    while not done.should_stop(settings.max_epochs, settings.patience):
-        epoch, started = done.epochs_done + 1, time.monotonic()
-        torch.manual_seed(seed * 100_003 + epoch)
-        batches = list(window_batches(training, windows, settings.positions_per_batch, seed * 100_003 + epoch))
-        model.train()
-        losses = []
-        for number, batch in enumerate(
-            progress(batches, f"dense head, epoch {epoch}/{settings.max_epochs}", len(batches))
-        ):
-            for group in optimizer.param_groups:
-                group["lr"] = settings.learning_rate * rate_share(epoch - 1 + number / len(batches), settings)
-            on_device = WindowBatch(batch.inputs.to(device), batch.targets.to(device))
-            loss = model.loss(on_device, settings.own_dropout)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            losses.append(loss.detach())
-        mean_loss = float(torch.stack(losses).mean())
-        if not math.isfinite(mean_loss):
-            raise TrainingError(f"the loss of epoch {epoch} is {mean_loss}; lower dense.learning_rate and run again")
-        ndcg = validation_ndcg(model.head(), validation)
-        if done.is_best(ndcg):
-            model.head().save(folder / f"epoch-{epoch}" / "trained")
-            model.head(as_new=True).save(folder / f"epoch-{epoch}" / "as-new")
-        done.add_epoch(mean_loss, ndcg, time.monotonic() - started)
-        save_checkpoint(folder, model, optimizer, done)
+
+    def batches(epoch: int) -> tuple[list[NextItemBatch], int]:
+        of_epoch = list(next_item_batches(training, windows, settings.positions_per_batch, epoch_seed(seed, epoch)))
+        return of_epoch, len(of_epoch)
+
+    def save(folder: Path) -> None:
+        model.head().save(folder / "trained")
+        model.head(as_new=True).save(folder / "as-new")
+
+    def report_epoch(done: FitProgress, _step_seconds: float) -> None:
         report(
-            f"dense head, epoch {epoch}: loss {mean_loss:.3f}, validation NDCG@10 {ndcg:.4f} "
+            f"dense head, epoch {done.epochs_done}: loss {done.losses[-1]:.3f}, "
+            f"validation NDCG@10 {done.validation_ndcgs[-1]:.4f} "
             f"(best {done.best_ndcg:.4f} in epoch {done.best_epoch})"
         )
-    keep_best_epoch(folder, done, "dense-head")
-    return done
+
+    return fit_epochs(
+        folder,
+        model,
+        torch.optim.AdamW(
+            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
+        ),
+        FitLimits(settings.max_epochs, settings.patience),
+        label="dense head",
+        best="dense-head",
+        seed=seed,
+        batches=batches,
+        loss_of=lambda batch: model.loss(
+            NextItemBatch(batch.inputs.to(device), batch.targets.to(device)), settings.own_dropout
+        ),
+        learning_rate=lambda epochs_done: settings.learning_rate * rate_share(epochs_done, settings),
+        learning_rate_setting="dense.learning_rate",
+        validate=lambda _folder: validation_ndcg(model.head(), validation),
+        save=save,
+        progress=progress,
+        report=report_epoch,
+    )
 
 
 def rate_share(epochs_done: float, settings: DenseSettings) -> float:
@@ -176,8 +175,8 @@ def rate_share(epochs_done: float, settings: DenseSettings) -> float:
 def validation_ndcg(head: DenseHead, validation: EvaluationSplit) -> float:
     """NDCG@10, seen items masked."""
     gains = []
-    for start in range(0, len(validation.targets), USERS_A_BLOCK):
-        users = np.arange(start, min(start + USERS_A_BLOCK, len(validation.targets)))
+    for start in range(0, len(validation.targets), USERS_PER_BLOCK):
+        users = np.arange(start, min(start + USERS_PER_BLOCK, len(validation.targets)))
         histories = validation.histories.select(users)
         scores = head.log_probabilities(list(histories))
         _, masked = ranks_by_scores(scores, validation.targets[users], histories)

@@ -1,10 +1,8 @@
-"""Find how to weigh components: on validation users, by what puts their next items first.
+"""Fit the weights of the components on validation users, so that their next items rank first. Start at `fit_mixture`.
 
-Knows candidates, their scores and targets; knows nothing of what components look at. Start at `fit_mixture`.
-
-A softmax over each user's candidates, the cross-entropy of the next item (listwise, Cao et al. 2007), for a fixed
-number of epochs: what is left to choose here would have to be chosen on the same users. Items that training never saw
-are not weighed; `calibrate_new_items` decides on them.
+A softmax over each user's candidates and the cross-entropy of the next item (listwise, Cao et al. 2007). The number of
+epochs is fixed: it could only be chosen on the same users. Items that never occur in training are not weighed; see
+`calibrate_new_items`.
 """
 
 from collections.abc import Sequence
@@ -21,7 +19,7 @@ from clairo_core.ranking.candidate_features import PER_COMPONENT, candidate_feat
 from clairo_core.ranking.mixture import Mixture
 
 FLOOR_SHARE = 0.2
-"""A component's floor, as a share of its mean score of the candidates."""
+"""A component's floor, as a share of its mean score over candidates."""
 HIDDEN = 64
 DROPOUT_RATE = 0.2
 EPOCHS = 15
@@ -31,7 +29,7 @@ LEARNING_RATE, WEIGHT_DECAY, WARMUP_SHARE = 3e-3, 1e-2, 0.1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MixtureExamples:
-    """Users whose next item is known, and what competes for their first place. Rows are padded."""
+    """Users with a known next item, and the candidates that compete for their first place. Rows are padded."""
 
     scores: Float64[np.ndarray, "user candidate component"]
     training_counts: Int64[np.ndarray, "user candidate"]
@@ -39,16 +37,16 @@ class MixtureExamples:
     is_target: Bool[np.ndarray, "user candidate"]
     history_lengths: Int64[np.ndarray, "user"]
     target_counts: Int64[np.ndarray, "user"]
-    """Of each user's next item, which need not be among the candidates."""
+    """Training count of each user's next item, which need not be among the candidates."""
 
     @property
     def is_known(self) -> Bool[np.ndarray, "user candidate"]:
-        """Candidates that training saw."""
+        """Candidates that occur in training."""
         return self.is_item & (self.training_counts > 0)
 
 
 def join_examples(parts: Sequence[MixtureExamples]) -> MixtureExamples:
-    """All parts' users one after another."""
+    """Concatenate the users of all parts."""
     width = max(part.is_item.shape[1] for part in parts)
 
     def wide(array: np.ndarray) -> np.ndarray:
@@ -65,7 +63,7 @@ def join_examples(parts: Sequence[MixtureExamples]) -> MixtureExamples:
 
 
 class MixtureNetwork(nn.Module):
-    """What `Mixture` computes, to be fitted: it starts as the plain sum of logarithms."""
+    """`Mixture` as a module to be fitted. It starts as the plain sum of logarithms."""
 
     def __init__(self, num_components: int) -> None:
         super().__init__()
@@ -80,7 +78,7 @@ class MixtureNetwork(nn.Module):
     def forward(
         self, logs: Float[Tensor, "user candidate component"], features: Float[Tensor, "user candidate feature"]
     ) -> Float[Tensor, "user candidate"]:
-        """Totals, of scores on a logarithmic scale and standardized features."""
+        """Totals from log scores and standardized features."""
         hidden = features
         for layer in self.layers[:-1]:
             hidden = self.dropout(functional.relu(layer(hidden)))
@@ -89,25 +87,28 @@ class MixtureNetwork(nn.Module):
 
 
 def fit_mixture(components: tuple[str, ...], examples: MixtureExamples, seed: int = 0) -> Mixture:
-    """The weights; the same on every call.
+    """Fit the weights. The same input gives the same weights.
 
     Raises:
         TrainingError: nobody's next item is among the candidates.
     """
     is_known = examples.is_known
-    is_told = (examples.is_target & is_known).any(axis=1)
-    if not is_told.any():
-        raise TrainingError("no component finds any validation user's next item; there is nothing to weigh them by")
+    has_target = (examples.is_target & is_known).any(axis=1)
+    if not has_target.any():
+        raise TrainingError(
+            "no component finds the next item of any validation user, so none can be weighed; add interactions, "
+            "or train without a dense head (--set dense.dim=0)"
+        )
     mean_scores = np.array([of_one[is_known].mean() for of_one in np.moveaxis(examples.scores, -1, 0)])
     floors = np.maximum(FLOOR_SHARE * mean_scores, 1e-12)
-    features = features_of(examples, floors)[is_told]
-    is_known = is_known[is_told]
+    features = features_of(examples, floors)[has_target]
+    is_known = is_known[has_target]
     centers = features[is_known].mean(axis=0)
     scales = np.maximum(features[is_known].std(axis=0), 1e-6)
     logs = torch.from_numpy(features[..., : PER_COMPONENT * len(components) : PER_COMPONENT].copy())
     standardized = torch.from_numpy((features - centers) / scales)
     candidates = torch.from_numpy(is_known)
-    targets = torch.from_numpy((examples.is_target[is_told] & is_known).argmax(axis=1))
+    targets = torch.from_numpy((examples.is_target[has_target] & is_known).argmax(axis=1))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = trained(MixtureNetwork(len(components)), logs, standardized, candidates, targets)
@@ -126,7 +127,7 @@ def trained(
     is_candidate: Bool[Tensor, "user candidate"],
     targets: Int64[Tensor, "user"],
 ) -> MixtureNetwork:
-    """The network after all epochs."""
+    """Run all epochs."""
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     num_steps = EPOCHS * -(-len(targets) // BATCH_SIZE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -146,7 +147,7 @@ def trained(
 def features_of(
     examples: MixtureExamples, floors: Float64[np.ndarray, "component"]
 ) -> Float32[np.ndarray, "user candidate feature"]:
-    """What a mixture reads of each candidate; 0 for padding."""
+    """The mixture's features of each candidate; 0 for padding."""
     shape = (*examples.is_item.shape, num_features(len(floors)))
     features = np.zeros(shape, dtype=np.float32)
     for user, (is_item, is_known) in enumerate(zip(examples.is_item, examples.is_known, strict=True)):

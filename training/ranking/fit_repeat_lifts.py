@@ -1,9 +1,7 @@
-"""Find how much likelier, or less likely, a user's own items are to be next than a recommender thinks.
-
-Knows sequences and recommenders' lists; knows nothing of how they come about. Start at `fit_repeat_lifts`.
+"""Fit how much to raise or lower the log-probabilities of items that a user already has. Start at `fit_repeat_lifts`.
 
 The lift is the difference of two log odds: of the share of next items in training that were repeats, and of the mean
-probability that the recommender gives to what users have already. One number for everybody keeps what it knows of each.
+probability that the recommender gives to users' own items. One lift for all users keeps the order of each user's items.
 """
 
 from collections.abc import Sequence
@@ -30,13 +28,13 @@ def fit_repeat_lifts(
     histories: ItemSequences,
     progress: Progress[int],
 ) -> RepeatLifts:
-    """The lifts of the recommender, if it has a joint ranking, and of its generator alone.
+    """The lifts of the generator alone and, if there is a joint ranking, of the whole recommender.
 
     Args:
         recommender: as trained.
         item_ids: of the rows in the sequences.
-        training: tells how often the next item is a repeat.
-        histories: of users that the recommender is asked for.
+        training: gives the share of repeats among next items.
+        histories: of the users to recommend to.
         progress: over batches of users.
     """
     wanted = repeat_share(training)
@@ -47,7 +45,7 @@ def fit_repeat_lifts(
 
 
 def repeat_share(sequences: ItemSequences) -> float:
-    """The share of items with one before them that stand somewhere before themselves; above 0 and below 1.
+    """The share of next items that the same user had before, kept above 0 and below 1.
 
     >>> round(repeat_share(ItemSequences.from_lists([[1, 2, 1, 1], [3, 4]])), 2)
     0.5
@@ -67,7 +65,7 @@ def lift_of(
     label: str,
     progress: Progress[int],
 ) -> float:
-    """What makes the mean probability of users' own items `wanted`; 0 if there is nobody to ask for."""
+    """The lift that makes the mean probability of users' own items `wanted`; 0 without users."""
     shares = []
     order = np.argsort(histories.lengths, kind="stable")
     starts = range(0, len(order), USERS_A_BATCH)

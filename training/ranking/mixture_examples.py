@@ -1,7 +1,6 @@
-"""Make the examples that a mixture is fitted and calibrated on: validation users, and what each may be shown.
+"""Make the examples that a mixture is fitted and calibrated on: validation users and their unseen candidates.
 
-Knows rankings, histories and held-out items; knows nothing of how examples are learned from. Start at
-`mixture_examples`.
+Start at `mixture_examples`.
 """
 
 from collections.abc import Sequence
@@ -29,13 +28,13 @@ def mixture_examples(
     split: EvaluationSplit,
     progress: Progress[int],
 ) -> list[MixtureExamples]:
-    """What every component of each ranking says of what users may be shown: anything that they have not seen.
+    """Score each user's unseen candidates by every component of each ranking.
 
     Args:
-        recommender: generates, the same for every ranking.
-        rankings: whose candidates are wanted.
+        recommender: generates once for all rankings.
+        rankings: each gives one result.
         item_ids: of the rows of the split's items.
-        split: the users. Theirs are sorted by the length of their history in what is returned.
+        split: the users. The result is sorted by length of history.
         progress: over batches of users.
     """
     order = np.argsort(split.histories.lengths, kind="stable")
@@ -56,7 +55,7 @@ def examples_of(
     split: EvaluationSplit,
     users: Int64[np.ndarray, "user"],
 ) -> list[MixtureExamples]:
-    """The candidates of some users by each ranking, seen items left out, as in a shop."""
+    """The candidates of some users by each ranking, seen items masked."""
     histories = [
         recommender.known_rows(UserHistory(tuple(item_ids[row] for row in split.histories[user]))) for user in users
     ]
@@ -77,7 +76,7 @@ def examples_from(
     targets: Int32[np.ndarray, "user"],
     history_lengths: Int64[np.ndarray, "user"],
 ) -> MixtureExamples:
-    """Candidates side by side, padded."""
+    """Pad the candidates of all users to one width."""
     shape = (len(everybody), max(len(candidates.item_rows) for candidates in everybody))
     examples = MixtureExamples(
         np.zeros((*shape, len(ranking.components))),
@@ -97,7 +96,7 @@ def examples_from(
 
 
 def with_new_items(ranking: JointRanking, as_new: DenseHead, is_new: Bool[np.ndarray, "item"]) -> JointRanking:
-    """The ranking as it would be if these items had been posted just now: never used, known by their content alone."""
+    """The ranking as if these items had just been posted: never used, known by their content alone."""
     vectors = np.where(is_new[:, None], as_new.item_vectors, ranking.dense_head.item_vectors)
     keeps = sparse.diags((~is_new).astype(np.float32)).tocsr()
     return JointRanking(

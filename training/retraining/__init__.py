@@ -1,1 +1,1 @@
-"""Train again from what a running service has; have it serve the result if that is not worse. Start at `retrain`."""
+"""Train a running service's next bundle from its own data, and promote it if it is not worse. Start at `retrain`."""

@@ -1,15 +1,12 @@
-"""Rank the newest interactions by the new bundle and by the one that is served: is the new one worse?
+"""Compare the new bundle with the serving one on the newest interactions. Start at `compare_with_serving`.
 
-Both are asked the same: the next item of the same users, after the same histories, by item id, among the same items,
-seen ones left out as the service leaves them out. Held out is each user's newest interaction, of those users whose
-newest one came after the serving bundle was made: neither bundle has learned from it.
+Both predict the next item of the same users, after the same histories, by item id, among the same items, with seen
+items masked as in the service. Held out is each user's newest interaction, for users whose newest one came after the
+serving bundle was made: neither bundle has learned from it.
 
-Items that were posted since the serving bundle was trained are carried into its catalogue, as the running service
-does, so it may rank them as it would. A target that it cannot rank all the same, as its bundle has no encoders, is a
-miss and stays in the mean: left out, the serving bundle would be judged by what it knows alone, and be credited for
-every item that it has never heard of. Nor is it charged for them twice: what it cannot rank fills no place of its list.
-
-Knows recommenders and splits; knows nothing of files or services. Start at `compare_with_serving`.
+Items posted since the serving bundle was trained are added to its catalogue, as in the running service. A target that
+it cannot rank, because it has no encoders, is a miss and stays in the mean. Without such misses, the serving bundle
+would profit from every item that it does not know. Items that it cannot rank take no place of its list either.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,26 +26,26 @@ from training.evaluation.split import EvaluationSplit, some_users, test_split
 
 LIST_LENGTH = 10
 ITEMS_AT_ONCE = 256
-"""Whose pictures are decoded at a time."""
+"""Bounds the decoded pictures in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgainstServing:
-    """NDCG@10 of both on the newest interactions; `clairo-serve` reads it when the bundle is to be activated."""
+    """NDCG@10 of both on the newest interactions. `clairo-serve` reads it on activation of the bundle."""
 
     serving_bundle_id: str
     num_users: int
     ndcg_at_10: float | None
-    """None where nobody did anything since the serving bundle was made."""
+    """None without interactions since the serving bundle was made."""
     serving_ndcg_at_10: float | None
     difference: Metric | None
     """New minus serving, paired by user."""
     num_unknown_to_serving: int
-    """Targets that the serving bundle cannot rank: misses of its."""
+    """Targets that the serving bundle cannot rank, counted as its misses."""
 
     @property
     def is_not_worse(self) -> bool:
-        """Whether the new bundle may be served: measured, and at least as good."""
+        """Whether the new bundle was measured and is at least as good."""
         return (
             self.ndcg_at_10 is not None
             and self.serving_ndcg_at_10 is not None
@@ -62,16 +59,16 @@ class AgainstServing:
     def __str__(self) -> str:
         if self.ndcg_at_10 is None or self.serving_ndcg_at_10 is None or self.difference is None:
             return (
-                f"nobody with three interactions did anything since bundle {self.serving_bundle_id} was made: there "
-                "is nothing that neither bundle has learned from, so nothing to measure on"
+                f"no user with three interactions has interacted since bundle {self.serving_bundle_id} was made: "
+                "nothing to measure on that neither bundle has learned from"
             )
-        said = (
+        text = (
             f"newest interactions of {self.num_users:,} users: NDCG@10 {self.ndcg_at_10:.4f}, serving bundle "
             f"{self.serving_bundle_id} {self.serving_ndcg_at_10:.4f} (difference {self.difference.value:+.4f}, paired "
             f"bootstrap {self.difference.low:+.4f} to {self.difference.high:+.4f})"
         )
         unknown = self.num_unknown_to_serving
-        return f"{said}; {unknown:,} of them the serving bundle cannot rank" if unknown else said
+        return f"{text}; {unknown:,} of them the serving bundle cannot rank" if unknown else text
 
 
 def compare_with_serving(
@@ -86,18 +83,18 @@ def compare_with_serving(
     seed: int,
     progress: Progress[int],
 ) -> AgainstServing:
-    """Both bundles' figures.
+    """Measure both bundles.
 
     Args:
         candidate: the new bundle's, with every item of the dataset.
-        serving: the bundle that is served.
-        serving_recommender: of it, the posted items carried in by `with_items_carried`.
-        dataset: what the candidate was trained on, newest interactions held out.
-        newest_at: user id -> when their newest interaction was, in seconds since 1970.
-        max_users: a seeded sample of so many; 0 takes all.
-        num_resamples: behind the interval.
+        serving: the serving bundle.
+        serving_recommender: the serving bundle's, with posted items added by `with_items_carried`.
+        dataset: the candidate's, whose newest interactions are held out.
+        newest_at: user id -> time of the newest interaction, in seconds since 1970.
+        max_users: size of a seeded sample; 0 takes all.
+        num_resamples: of the bootstrap interval.
         seed: of the sample.
-        progress: told about both rankings.
+        progress: over users, for both rankings.
     """
     made_at = datetime.fromisoformat(serving.manifest.created_at).timestamp()
     split = some_users(newest_split(dataset, newest_at, made_at), max_users, seed)
@@ -122,7 +119,7 @@ def compare_with_serving(
 
 
 def newest_split(dataset: Dataset, newest_at: Mapping[str, float], made_at: float) -> EvaluationSplit:
-    """The test split's users who did something after `made_at`: their newest item is to be guessed."""
+    """The test split, limited to users whose newest interaction came after `made_at`."""
     split = test_split(dataset)
     is_newer = [newest_at.get(dataset.user_ids[row], made_at) > made_at for row in split.user_rows]
     chosen = np.flatnonzero(is_newer)
@@ -130,12 +127,12 @@ def newest_split(dataset: Dataset, newest_at: Mapping[str, float], made_at: floa
 
 
 def with_items_carried(bundle: Bundle, recommender: Recommender, items: Sequence[Item]) -> Recommender:
-    """The bundle's recommender with the items that it does not have, described by its own encoders.
+    """Add unknown items to the bundle's recommender, described by its own encoders, in the order of `items`.
 
-    In the order of `items`, as the service adds what was posted; a bundle without encoders goes without them.
+    A bundle without encoders stays as it is.
 
     Raises:
-        FeatureSpaceFullError: there is no room for all of them.
+        FeatureSpaceFullError: too many unknown items for the free feature sets.
     """
     missing = [item for item in items if recommender.catalogue.find_row(item.item_id) is None]
     if not bundle.can_ingest:

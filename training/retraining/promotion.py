@@ -1,7 +1,4 @@
-"""Ask a running service which bundle it serves, and have it serve another one.
-
-Knows two calls of its API; knows nothing of how the bundles compare.
-"""
+"""Two calls to a running service: which bundle it serves, and serve another one."""
 
 import json
 from pathlib import Path
@@ -15,17 +12,17 @@ from clairo_core.errors import BundleError, SettingsError, TrainingError
 
 TIMEOUT_SECONDS = 30
 ACTIVATION_SECONDS = 600
-"""The service loads, verifies and warms up the bundle before it answers."""
+"""The service loads, verifies and warms up the bundle before it responds."""
 
 
 class ServiceCalls:
-    """Calls one service, with a key if it needs one."""
+    """A client of one service, with its API key if it has keys."""
 
     def __init__(self, url: str, key: str | None = None) -> None:
-        """Nothing is sent yet.
+        """Check the address. Nothing is sent yet.
 
         Raises:
-            SettingsError: `url` is no http address.
+            SettingsError: `url` is not an http address.
         """
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
             raise SettingsError(f"--promote {url!r}: expected http://HOST:PORT or https://HOST")
@@ -33,24 +30,24 @@ class ServiceCalls:
         self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}
 
     def serving_bundle_id(self) -> str:
-        """Which bundle it serves now.
+        """The id of the serving bundle.
 
         Raises:
-            TrainingError: it does not say.
+            TrainingError: no valid response.
         """
         return str(self._call("GET", "/info", TIMEOUT_SECONDS)["bundle_id"])
 
     def activate(self, bundle_id: str) -> str:
-        """Serve this bundle from now on; the id of the one before.
+        """Serve this bundle from now on. Returns the previous bundle's id.
 
         Raises:
-            TrainingError: the service refuses; it serves what it served.
+            TrainingError: the service refuses and keeps its bundle.
         """
         answer = self._call("POST", f"/bundles/{quote(bundle_id, safe='')}/activate", ACTIVATION_SECONDS)
         return str(answer["previous_bundle_id"])
 
     def _call(self, method: str, path: str, timeout_seconds: float) -> dict[str, Any]:
-        # The constructor lets http and https pass alone.
+        # The constructor accepts only http and https.
         request = Request(f"{self._url}{path}", method=method, headers=self._headers)  # noqa: S310
         try:
             with urlopen(request, timeout=timeout_seconds) as answer:  # noqa: S310
@@ -63,15 +60,15 @@ class ServiceCalls:
         except (URLError, OSError, ValueError) as error:
             reason = error.reason if isinstance(error, URLError) else error
             raise TrainingError(
-                f"{method} {path} at {self._url}: no answer that can be read ({reason}); is that the service's address?"
+                f"{method} {path} at {self._url}: no valid response ({reason}); check that the service runs there"
             ) from error
 
 
 def bundle_of_id(folder: Path, bundle_id: str) -> Path:
-    """The bundle of this id among those in `folder`.
+    """Find the bundle with this id in `folder`.
 
     Raises:
-        SettingsError: there is none.
+        SettingsError: it is not there.
     """
     for candidate in sorted(folder.iterdir()) if folder.is_dir() else []:
         if (candidate / MANIFEST_FILE).is_file() and not candidate.name.startswith("."):
@@ -81,16 +78,16 @@ def bundle_of_id(folder: Path, bundle_id: str) -> Path:
             except BundleError:
                 continue
     raise SettingsError(
-        f"the service serves bundle {bundle_id}, which is not in {folder}; name its folder with --serving, or write "
+        f"the service serves bundle {bundle_id}, which is not in {folder}; name its folder with --serving, or put "
         "--out into the service's bundles_dir"
     )
 
 
 def read_key(file: Path | None) -> str | None:
-    """The API key in a file; None if no file is named.
+    """Read the API key from a file. None without a file.
 
     Raises:
-        SettingsError: the file cannot be read, or is empty.
+        SettingsError: the file is unreadable or empty.
     """
     if file is None:
         return None
@@ -104,8 +101,8 @@ def read_key(file: Path | None) -> str | None:
 
 
 def _detail(body: bytes) -> str:
-    """What a problem document says; the beginning of anything else."""
+    """The detail of a problem document, or the beginning of any other body."""
     try:
         return str(json.loads(body)["detail"])
     except (ValueError, KeyError, TypeError):
-        return body[:200].decode(errors="replace") or "without a word"
+        return body[:200].decode(errors="replace") or "empty body"

@@ -1,8 +1,8 @@
 """Turn a service's own items and feedback into its next bundle, and promote it if it is not worse.
 
-    service -> tables -> bundle -> both bundles on the newest interactions -> activated, or left where it is
+    service -> tables -> bundle -> both bundles on the newest interactions -> promoted or not
 
-Knows the order; each step's own module knows the rest. Start at `retrain`.
+Start at `retrain`.
 """
 
 import re
@@ -31,29 +31,29 @@ from training.workbench.workbench import Workbench
 STAGES_FOLDER = ".stages-of-service"
 TABLES_FOLDER = ".tables-of-service"
 KEPT_STAGE = "embeddings"
-"""What pretrained encoders made of pictures and words, by content: the same at the next run."""
+"""Modality embeddings by content, which the next run can use."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceSource:
-    """Where a running service keeps what it has, and whether it is to serve what comes of it."""
+    """A running service: its data, its bundle, and where to promote the new one."""
 
     database: str | None = None
-    """As of `clairo-serve run --database-url`; None leaves it to the environment."""
+    """As in `clairo-serve run --database-url`. None takes it from the environment."""
     since: str | None = None
     serving: Path | None = None
-    """The bundle that is served; None asks the service, and looks beside the new bundle."""
+    """The serving bundle. None asks the service for its id and looks beside the new bundle."""
     promote_url: str | None = None
     promote_key_file: Path | None = None
     warm_start: bool = False
-    """Go on from the serving bundle's features, tokens and weights."""
+    """Continue from the serving bundle's features, tokens and weights."""
     added_tokens: int = 0
-    """By how many the vocabulary grows then."""
+    """By how many tokens the vocabulary grows in a warm start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retrained:
-    """What came of it."""
+    """The new bundle, its comparison, and whether it is served."""
 
     bundle_id: str
     against_serving: AgainstServing
@@ -70,14 +70,14 @@ def retrain(
     progress: Progress[Any],
     report: Callable[[str], None],
 ) -> Retrained:
-    """Export, train, compare, promote. The bundle is written whichever way the comparison ends.
+    """Export, train, compare, promote. The bundle is written even if it is worse.
 
-    The comparison's figures stand in the bundle's metrics, and the service itself goes by them: it refuses a bundle
-    that measured worse than the one that it serves.
+    The bundle's metrics hold the comparison, and the service checks it: it refuses a bundle that measured worse than
+    the serving one.
 
     Raises:
-        SettingsError: nobody says which bundle is served.
-        DatasetError: the service's tables cannot be had.
+        SettingsError: the serving bundle is not specified, or is `out`.
+        DatasetError: the service's tables cannot be exported.
         TrainingError: training failed, or the service refused the bundle.
         BundleError: the serving bundle cannot be read.
     """
@@ -86,18 +86,19 @@ def retrain(
     if serving_folder is None:
         if calls is None:
             raise SettingsError(
-                "name the bundle that is served with --serving, or the service's address with --promote"
+                "the serving bundle is not specified; name it with --serving, or the service's address with --promote"
             )
         serving_folder = bundle_of_id(out.parent, calls.serving_bundle_id())
     if out.resolve() == serving_folder.resolve():
-        raise SettingsError(f"{out} is the bundle that is served; name another folder, to be able to go back")
+        raise SettingsError(f"--out {out} is the serving bundle; name another folder, so that you can go back")
     serving = load_bundle(serving_folder)
     start = None
     if source.warm_start:
         start = WarmStart(serving, source.added_tokens)
         preset = preset_of(start, preset)
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", serving.manifest.dataset_name).strip("-") or "service"
-    tables = out.parent / TABLES_FOLDER / name
+    # The last part becomes the dataset's name. Two runs at once must not share a folder.
+    tables = out.parent / TABLES_FOLDER / out.name / name
     report(write_service_tables(tables, serving_folder, source.database, source.since))
     dataset = open_dataset(tables, preset.dataset, preset.encode.modalities, progress)
     newest_at = newest_timestamps(tables, {item.item_id for item in dataset.items})
@@ -126,16 +127,10 @@ def retrain(
     train_bundle(Workbench(dataset, preset, seed, chosen, stages, progress, report), out, compare, start)
     (against_serving,) = compared
     bundle_id = read_manifest(out).bundle_id
-    _let_go_of(stages.folder, tables)
+    # The next run will have other data: a schedule must not fill the disk.
+    stages.remove_unused(keep=(KEPT_STAGE,))
+    shutil.rmtree(tables.parent)
     if calls is None or not against_serving.is_not_worse:
         return Retrained(bundle_id, against_serving, False)
     calls.activate(bundle_id)
     return Retrained(bundle_id, against_serving, True)
-
-
-def _let_go_of(stages: Path, tables: Path) -> None:
-    """Remove what the next run cannot use, as the data will be other data by then: a schedule must not fill a disk."""
-    shutil.rmtree(tables)
-    for folder in stages.iterdir():
-        if folder.name != KEPT_STAGE:
-            shutil.rmtree(folder)

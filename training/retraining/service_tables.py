@@ -1,7 +1,6 @@
-"""Get a service's items and feedback as the tables that training reads.
+"""Export a service's items and feedback as the tables that training reads.
 
-They are written by `clairo-serve export`, run as a program: the service alone knows its database. Knows that command's
-flags and the interactions' file; knows nothing of databases.
+`clairo-serve export` runs as a subprocess, because training must not import the service.
 """
 
 import json
@@ -19,37 +18,37 @@ INTERACTIONS_FILE = "interactions.jsonl"
 
 
 def write_service_tables(folder: Path, serving: Path, database: str | None, since: str | None) -> str:
-    """Write the tables into `folder`, in place of earlier ones; what was written, in words.
+    """Write the tables into `folder`, replacing earlier ones. Returns the command's summary.
 
     Args:
         folder: for the tables; its name becomes the dataset's.
-        serving: the bundle that the service serves; its items come first.
-        database: as of `clairo-serve run --database-url`; None leaves it to the environment (CLAIRO_...).
-        since: take feedback from then on alone, as `clairo-serve export --since` reads it.
+        serving: the serving bundle; its items come first.
+        database: as in `clairo-serve run --database-url`; None takes it from the environment (CLAIRO_...).
+        since: only feedback from then on, as in `clairo-serve export --since`.
 
     Raises:
-        DatasetError: the command failed; the text is its own.
+        DatasetError: the command failed; the text includes its last line.
     """
     command = [sys.executable, *EXPORT, "--out", str(folder), "--bundle", str(serving)]
     if since is not None:
         command += ["--since", since]
-    # Not as a flag: it may hold a password, and everybody on a machine can list flags.
+    # Not a flag: the URL may contain a password, and every user of a machine can list flags.
     environment = dict(os.environ) if database is None else os.environ | {DATABASE_VARIABLE: database}
     folder.parent.mkdir(parents=True, exist_ok=True)
-    ended = subprocess.run(  # noqa: S603 - our own program, and no shell
+    ended = subprocess.run(  # noqa: S603 - our own program, no shell
         command, env=environment, capture_output=True, text=True, check=False
     )
     if ended.returncode:
-        said = (ended.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        last_line = (ended.stderr.strip().splitlines() or ["no output"])[-1]
         raise DatasetError(
-            f"the service's tables cannot be written: {said} (exit code {ended.returncode}); say with "
-            "--service-database which database it is, and install clairo[serve] beside clairo[train]"
+            f"the service's tables cannot be exported: {last_line} (exit code {ended.returncode}); name the database "
+            "with --service-database, and install clairo[serve] beside clairo[train]"
         )
     return ended.stdout.strip().split(";")[0]
 
 
 def newest_timestamps(folder: Path, item_ids: Container[str]) -> dict[str, float]:
-    """User -> when their newest interaction with one of these items was, in seconds since 1970."""
+    """User id -> time of the newest interaction with any of these items, in seconds since 1970."""
     newest: dict[str, float] = {}
     with (folder / INTERACTIONS_FILE).open(encoding="utf-8") as lines:
         for line in lines:

@@ -1,1 +1,1 @@
-"""Learn merge rules from histories, grow them, say what a bundle's tokens are made of. Start at `learn_vocabulary`."""
+"""Learn merge rules from histories, append to them, report on them. Start at `vocabulary_stage`."""

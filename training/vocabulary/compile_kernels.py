@@ -1,11 +1,11 @@
-"""Compile every kernel into the cache on disk, once at install or image build.
+"""Compile every kernel into the cache on disk, once per install or image build.
 
     python -m training.vocabulary.compile_kernels
 
-Compilation takes about a minute; reading the cache a fifth of a second. No user should wait for it twice.
+Compilation takes about a minute, reading the cache a fifth of a second.
 """
 
-import clairo_core.tokens.tokenizer  # noqa: F401 - importing a module makes its kernels known
+import clairo_core.tokens.tokenizer  # noqa: F401 - importing a module registers its kernels
 import training.vocabulary.learn_vocabulary  # noqa: F401
 from clairo_core.tokens.kernels.compilation import compile_kernels
 

@@ -1,6 +1,4 @@
-"""A corpus of sets and slots: list the pairs in a stretch of it, and apply a merge rule to a stretch; compiled.
-
-Knows sets of tokens, slots between them, and pair weights; knows nothing of counts or of which pair to merge.
+"""A corpus of sets and slots: list the pairs in a stretch of it, and apply a merge rule to a stretch. Compiled.
 
 Source: Hou et al. 2025, "ActionPiece", section 3.1, and the published code for what happens to emptied sets.
 """
@@ -15,7 +13,7 @@ from clairo_core.tokens.kernels.pair_kernels import NO_TOKEN, pack_pair
 
 
 class Corpus(NamedTuple):
-    """Every sequence as sets with slots between them, flat; the arrays shrink in place as tokens merge."""
+    """Every sequence as sets with slots between them, flat. The arrays shrink in place as tokens merge."""
 
     tokens: np.ndarray  # int32[position, category]: the set at a position, its first `set_sizes` columns
     set_sizes: np.ndarray  # int32[position]
@@ -25,7 +23,7 @@ class Corpus(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """What one meeting of two tokens counts, scaled to whole numbers."""
+    """Weights of an occurrence of a pair, scaled to integers."""
 
     inside: np.ndarray  # int64[set size]: 2 / m
     across: np.ndarray  # int64[set size, set size]: 1 / (m1 * m2)
@@ -49,9 +47,9 @@ WEIGHTS_TYPE = types.NamedTuple((writable(types.int64, 1), writable(types.int64,
 
 @njit(forceinline=True)
 def list_pairs(tokens, set_sizes, slots, start, num_sets, first, last, inside, across, sign, keys, deltas, count):
-    """Append every pair met in sets first..last, on the links between them, and on the links to their neighbours.
+    """Append every pair in sets first..last, on the links between them, and on the links to their neighbours.
 
-    Link i leads from set i to set i + 1. Each pair comes with its weight times `sign`. Returns the new length.
+    Link i leads from set i to set i + 1. Each pair has its weight times `sign`. Returns the new length.
     """
     for i in range(max(first - 1, start), last + 1):
         size = set_sizes[i]
@@ -96,7 +94,7 @@ def _place_in(tokens, set_sizes, i, token):
 
 @njit(forceinline=True)
 def _remove_at(tokens, set_sizes, i, place):
-    """Take the token in one column out of set i; the others keep their order."""
+    """Remove the token in one column of set i. The others keep their order."""
     for p in range(place, set_sizes[i] - 1):
         tokens[i, p] = tokens[i, p + 1]
     set_sizes[i] -= 1
@@ -104,7 +102,7 @@ def _remove_at(tokens, set_sizes, i, place):
 
 @njit(forceinline=True)
 def _merge_inside(tokens, set_sizes, i, left, right, token):
-    """Merge left and right where set i holds both; the new token comes first."""
+    """Merge left and right if set i holds both. The new token comes first."""
     left_place = _place_in(tokens, set_sizes, i, left)
     if left == right or left_place < 0 or _place_in(tokens, set_sizes, i, right) < 0:
         return
@@ -116,7 +114,7 @@ def _merge_inside(tokens, set_sizes, i, left, right, token):
 
 @njit(forceinline=True)
 def _merge_with_slot(tokens, set_sizes, slots, i, link, left, right, token):
-    """Merge the token in the slot of `link` with its partner in set i, if that holds it."""
+    """Merge the token in the slot of `link` with its partner in set i, if it is there."""
     if slots[link] == left:
         partner = right
     elif slots[link] == right:
@@ -131,7 +129,7 @@ def _merge_with_slot(tokens, set_sizes, slots, i, link, left, right, token):
 
 @njit(forceinline=True)
 def _merge_across(tokens, set_sizes, slots, i, first, second, token):
-    """Merge `first` from set i and `second` from set i + 1 into the slot between; says whether both were there."""
+    """Merge `first` from set i and `second` from set i + 1 into the slot between. Returns whether both were there."""
     first_place, second_place = _place_in(tokens, set_sizes, i, first), _place_in(tokens, set_sizes, i + 1, second)
     if first_place < 0 or second_place < 0:
         return False
@@ -143,10 +141,10 @@ def _merge_across(tokens, set_sizes, slots, i, first, second, token):
 
 @njit(forceinline=True)
 def _drop_empty_sets(tokens, set_sizes, slots, start, num_sets, windows, num_windows):
-    """Let emptied sets in the windows take over the slot before them; drop the others with the slot behind them.
+    """Let emptied sets in the windows take over the slot before them, or else drop them with the slot after them.
 
-    The very last set stays even if it is empty. Sets move up, and the windows with them; one that has lost all its
-    sets ends before it begins. Returns how many sets are left in the sequence.
+    The last set of the sequence stays even if it is empty. Sets move up, and the windows with them. A window without
+    sets ends before it begins. Returns the number of sets left in the sequence.
     """
     end = start + num_sets
     window = 0
@@ -162,7 +160,7 @@ def _drop_empty_sets(tokens, set_sizes, slots, start, num_sets, windows, num_win
             tokens[i, 0] = slots[kept - 1]
             set_sizes[i] = 1
             slots[kept - 1] = NO_TOKEN
-            # The set before may be empty too, kept until now only because that slot was full.
+            # The set before may be empty too, and was kept because that slot was full.
             if set_sizes[kept - 1] == 0:
                 kept -= 1
         if set_sizes[i] != 0 or slots[i] != NO_TOKEN or i == end - 1:
@@ -180,7 +178,7 @@ def _drop_empty_sets(tokens, set_sizes, slots, start, num_sets, windows, num_win
 
 @njit(forceinline=True)
 def merge_windows(tokens, set_sizes, slots, start, num_sets, windows, num_windows, left, right, token):
-    """Apply one rule to all windows of a sequence, from left to right; returns the sets left, and moves the windows."""
+    """Apply a rule to all windows of a sequence, from left to right, and move the windows. Returns the sets left."""
     for window in range(num_windows):
         for i in range(windows[window, FIRST_SET], windows[window, LAST_SET] + 1):
             _merge_inside(tokens, set_sizes, i, left, right, token)
@@ -191,15 +189,15 @@ def merge_windows(tokens, set_sizes, slots, start, num_sets, windows, num_window
                 _merge_with_slot(tokens, set_sizes, slots, i + 1, i, left, right, token)
             elif not _merge_across(tokens, set_sizes, slots, i, left, right, token):
                 _merge_across(tokens, set_sizes, slots, i, right, left, token)
-    # Only now: a set that goes makes neighbours of others, and these do not merge before the rule comes up again.
+    # Last, because dropping a set makes its neighbours adjacent, and they must not merge in this pass.
     return _drop_empty_sets(tokens, set_sizes, slots, start, num_sets, windows, num_windows)
 
 
 @njit(forceinline=True)
 def find_windows(tokens, set_sizes, slots, start, num_sets, left, right, windows):
-    """List the stretches of sets whose pairs a merge can change, one around each place where left and right meet.
+    """List the stretches of sets whose pairs a merge can change, around each occurrence of the pair.
 
-    Stretches that touch become one, so that no pair is in two of them. Returns their number.
+    Stretches that touch are joined, so no pair is in two of them. Returns their number.
     """
     num_windows = 0
     held_before, slot_before = 0, NO_TOKEN
@@ -219,7 +217,7 @@ def find_windows(tokens, set_sizes, slots, start, num_sets, left, right, windows
             if (in_slot & 1 and beside & 2) or (in_slot & 2 and beside & 1):
                 first = i - 1
         if first <= i:
-            # An empty set just before may go when the slot behind it is emptied.
+            # An empty set just before may be dropped when the slot after it is emptied.
             if first > start and set_sizes[first - 1] == 0:
                 first -= 1
             if num_windows > 0 and first <= windows[num_windows - 1, LAST_SET] + 1:

@@ -1,12 +1,10 @@
-"""Let a vocabulary grow with behaviour seen since it was learned: new sequences in, merge rules appended.
+"""Append merge rules to a vocabulary, learned from sequences seen since. Start at `expand_vocabulary`.
 
-Knows vocabularies, feature sets and sequences; knows nothing of the T5 or of bundles. Start at `expand_vocabulary`.
+Every old token keeps its number and its features. Old rules apply first, and new ones only where no old rule does: an
+item's new canonical tokens are merges of its old ones. `Vocabulary.rule_of` gives the two parts of each new token, from
+which its embedding can start.
 
-Every old token keeps its number and its features. The old rules are applied first and new ones only where none of
-them applies, so that an item's new canonical tokens are merges of its old ones; `Vocabulary.rule_of` names the two
-parts of each new token, from which its row of an embedding table can start.
-
-Source: Hou et al. 2025, "ActionPiece", has no expansion; this goes on with its algorithm where learning had stopped.
+Source: Hou et al. 2025, "ActionPiece", has no expansion. This resumes its algorithm where learning stopped.
 """
 
 import dataclasses
@@ -25,16 +23,16 @@ from training.vocabulary.learn_vocabulary import learn_more_rules, sample_sequen
 
 @dataclass(frozen=True, slots=True)
 class HistoryLengths:
-    """Mean tokens a history under one vocabulary, EOS left out."""
+    """Mean tokens per history, EOS left out."""
 
     canonical: float
     view: float
-    """Of one random view."""
+    """Of a random view."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """A vocabulary that has grown, and what that did to the histories it was expanded for."""
+    """An expanded vocabulary, and the lengths of histories before and after."""
 
     vocabulary: Vocabulary
     first_new_token: int
@@ -48,7 +46,7 @@ class Expansion:
 
     @property
     def shorter_view(self) -> float:
-        """How much shorter random views are, from 0 to 1; seldom below 0, as new rules change which merges meet."""
+        """How much shorter random views are, from 0 to 1. Rarely negative: new rules change which merges meet."""
         return 1 - self.after.view / self.before.view
 
 
@@ -64,24 +62,24 @@ def expand_vocabulary(
 ) -> Expansion:
     """Append up to `added_tokens` merge rules learned from `new_sequences`.
 
-    Where no pair is left to merge, fewer are added, and the log says so.
+    If no pair is left to merge, fewer are added and a warning is logged.
 
     Args:
-        vocabulary: what to expand; it stays as it is.
-        feature_sets: of all items that the sequences name, new ones included, in the vocabulary's categories.
-        new_sequences: what users did since, oldest first; add older ones for rules that suit both.
-        added_tokens: how many.
-        max_sequences: learn from a random choice of so many sequences; None for all.
-        seed: which choice, and which views lengths are measured on.
-        progress: told about counting and merging.
+        vocabulary: to expand; it stays as it is.
+        feature_sets: of all items in the sequences, new ones included, in the vocabulary's categories.
+        new_sequences: to learn from, oldest item first; include older ones for rules that suit both.
+        added_tokens: number of rules.
+        max_sequences: learn from a random sample of this many sequences; None takes all.
+        seed: of the sample, and of the views whose lengths are measured.
+        progress: over counting and merging.
 
     Raises:
-        VocabularySizeError: no token is asked for, or more than can be numbered.
+        VocabularySizeError: `added_tokens` is below 1, or token numbers overflow.
         FeatureSetError: ragged, negative or unknown features, or a sequence with an item row that has none.
         EmptyCorpusError: no sequence has an item.
     """
     if added_tokens < 1:
-        raise VocabularySizeError(f"added_tokens is {added_tokens}; ask for at least one token")
+        raise VocabularySizeError(f"added_tokens is {added_tokens}; expected at least 1")
     size = vocabulary.size + added_tokens
     check_size(size, vocabulary.num_features)
     feature_tokens = vocabulary.feature_tokens(feature_sets)
@@ -89,8 +87,8 @@ def expand_vocabulary(
     grown = learn_more_rules(vocabulary, feature_tokens, chosen, size, progress)
     expanded = dataclasses.replace(grown, expanded_at=(*vocabulary.expanded_at, vocabulary.size))
 
-    def lengths_with(one: Vocabulary) -> HistoryLengths:
-        tokenizer = Tokenizer(one)
+    def lengths_with(measured: Vocabulary) -> HistoryLengths:
+        tokenizer = Tokenizer(measured)
         return HistoryLengths(
             float(tokenizer.encode_canonical_batch(feature_tokens, chosen).lengths.mean()),
             float(tokenizer.encode_views(feature_tokens, chosen, seed=seed, eos=False).lengths.mean()),

@@ -1,12 +1,11 @@
 """Learn a vocabulary: item sequences and feature sets in, merge rules out.
 
-Knows feature sets, sequences and the arrays that learning works on; knows nothing of encoders, the T5 or files.
-Start at `learn_vocabulary`; the loops themselves are in `learn_vocabulary_kernels.py`.
+Start at `learn_vocabulary`. The loops themselves are in `learn_vocabulary_kernels.py`.
 
 Source: Hou et al. 2025, "ActionPiece", section 3.1. A pair of tokens inside a set of m weighs 2/m, a pair across
 neighbouring sets 1/(m1*m2); the heaviest pair becomes a token, inside its set or in the slot between the sets. We
-differ: a pair that vanishes is taken off the counts, counts are exact integers with ties going to the smallest pair,
-and a pair that is met again after it has become a token merges into that token instead of a second one.
+differ: a pair that vanishes is removed from the counts, counts are exact integers with ties going to the smallest pair,
+and a pair that recurs after it has become a token merges into that token instead of a second one.
 """
 
 import logging
@@ -39,9 +38,9 @@ logger = logging.getLogger(__name__)
 
 _CACHE_LINE = 64
 
-SEQUENCES_A_CALL = 4096
-MERGES_A_CALL = 32
-"""How much a kernel does before the progress bar moves and Ctrl-C is heard."""
+SEQUENCES_PER_CALL = 4096
+MERGES_PER_CALL = 32
+"""Work per call of a kernel, between updates of the progress bar and checks for Ctrl-C."""
 
 
 def learn_vocabulary(
@@ -57,24 +56,24 @@ def learn_vocabulary(
 ) -> Vocabulary:
     """Learn merge rules until the vocabulary has `vocabulary_size` tokens, PAD, EOS and all features included.
 
-    The same input gives the same vocabulary on every machine. Where no pair is left to merge, learning ends early
-    with a smaller vocabulary and says so in the log.
+    The same input gives the same vocabulary on every machine. If no pair is left to merge, learning ends early with a
+    smaller vocabulary and a warning is logged.
 
     Args:
-        feature_sets: one value a category for every item; rows are what `sequences` name.
+        feature_sets: one value per category for every item row.
         category_names: for messages and the readable dump.
         category_sizes: number of values of each category; all of them get a token.
-        sequences: what users did, oldest first, training part only.
+        sequences: item rows, oldest first, training part only.
         vocabulary_size: tokens in all.
-        max_sequences: learn from a random choice of so many sequences, to bound time and memory; None for all.
-        seed: which choice.
-        progress: told about counting and merging.
+        max_sequences: learn from a random sample of this many sequences, to bound time and memory; None takes all.
+        seed: of the sample.
+        progress: over counting and merging.
 
     Raises:
         FeatureSetError: ragged, negative or unknown features, or a sequence with an item row that has none.
-        VocabularySizeError: fewer tokens than features, or more than can be numbered.
+        VocabularySizeError: fewer tokens than features, or token numbers overflow.
         EmptyCorpusError: no sequence has an item.
-        VocabularyError: categories that do not belong together, or `max_sequences` below 1.
+        VocabularyError: inconsistent categories, or `max_sequences` below 1.
     """
     features_only = Vocabulary(
         category_names=tuple(category_names),
@@ -90,13 +89,13 @@ def learn_vocabulary(
 
 
 def sample_sequences(sequences: ItemSequences, max_sequences: int | None, seed: int) -> ItemSequences:
-    """A random choice of at most `max_sequences`, in their order; all of them for None.
+    """A random sample of at most `max_sequences`, in their order. None takes all.
 
     Raises:
-        VocabularyError: none is asked for.
+        VocabularyError: `max_sequences` is below 1.
     """
     if max_sequences is not None and max_sequences < 1:
-        raise VocabularyError(f"max_sequences is {max_sequences}; choose at least 1, or None to learn from all")
+        raise VocabularyError(f"max_sequences is {max_sequences}; expected at least 1, or None to learn from all")
     if max_sequences is None or max_sequences >= len(sequences):
         return sequences
     chosen = np.random.default_rng(seed).choice(len(sequences), size=max_sequences, replace=False)
@@ -110,15 +109,15 @@ def learn_more_rules(
     vocabulary_size: int,
     progress: Progress = silent,
 ) -> Vocabulary:
-    """Apply a vocabulary's rules to the sequences, then learn further ones until it has `vocabulary_size` tokens."""
+    """Apply a vocabulary's rules to the sequences, then learn more until there are `vocabulary_size` tokens."""
     check_item_rows(sequences, len(feature_tokens))
     if len(sequences.items) == 0:
         raise EmptyCorpusError(
-            f"none of the {len(sequences):,} sequences has an item, so there is nothing to learn from; "
+            f"none of the {len(sequences):,} sequences has an item, expected at least one; "
             "check the dataset's interactions and its split"
         )
     learning = _Learning(vocabulary, feature_tokens, sequences, vocabulary_size)
-    num_calls = -(-len(sequences) // SEQUENCES_A_CALL)
+    num_calls = -(-len(sequences) // SEQUENCES_PER_CALL)
     for _ in progress(learning.count_pairs(), "counting pairs", num_calls):
         pass
     for _ in progress(learning.merge_pairs(), "merging pairs", vocabulary_size - vocabulary.first_merge_token):
@@ -132,10 +131,10 @@ def learn_more_rules(
 
 
 class _Learning:
-    """The arrays that the kernels work on, and their growth.
+    """The arrays of the kernels, and their growth.
 
-    They are allocated here and not in the kernels, as numpy asks the system for large memory pages and numba does
-    not: the pair table is read at random places, which is much faster on large pages.
+    They are allocated here because numpy asks the system for large memory pages and numba does not. The pair table is
+    read at random places, which is much faster on large pages.
     """
 
     def __init__(
@@ -163,9 +162,9 @@ class _Learning:
         )
         self.weights = _pair_weights(num_categories, scale)
         self.pairs = _empty_pair_table(1 << 16)
-        # As many entries as there can be at first: memory is taken only where it is written.
-        pairs_a_set = num_categories * (num_categories - 1) // 2
-        num_entries = num_positions * (pairs_a_set + num_categories**2) + 1
+        # The most entries there can be at first. Memory is taken only where it is written.
+        pairs_per_set = num_categories * (num_categories - 1) // 2
+        num_entries = num_positions * (pairs_per_set + num_categories**2) + 1
         self.index = np.empty((num_entries, 2), dtype=np.int32)
         self.heap = np.empty((1 << 12, 2), dtype=np.int64)
         self.risen = np.empty(1 << 12, dtype=np.int64)
@@ -187,9 +186,9 @@ class _Learning:
         self.counters[NUM_GIVEN] = num_given
 
     def count_pairs(self) -> Iterator[None]:
-        """Count the pairs of all sequences, some at a time, and queue the heaviest."""
-        for first in range(0, len(self.examined), SEQUENCES_A_CALL):
-            until = min(first + SEQUENCES_A_CALL, len(self.examined))
+        """Count the pairs of all sequences, in parts, and queue the heaviest."""
+        for first in range(0, len(self.examined), SEQUENCES_PER_CALL):
+            until = min(first + SEQUENCES_PER_CALL, len(self.examined))
             while self.counters[NUM_COUNTED] < until:
                 self._make_room(
                     learn_vocabulary_kernels.count_sequences(
@@ -197,16 +196,16 @@ class _Learning:
                     )
                 )
             yield
-        # Most pairs are rare, and many of them never come up: the heap starts with those that may soon.
+        # Most pairs are rare and never merge: the heap starts with the heaviest.
         self.counters[THRESHOLD] = max(int(self.pairs[:, pair_count_kernels.COUNT].max()) // 4, 2)
         self._queue_rarer_pairs()
 
     def merge_pairs(self) -> Iterator[None]:
-        """Apply the given rules and learn the others; yields once a rule. Ends early where no pair is left."""
+        """Apply the given rules and learn the others. Yields once per rule, and ends early if no pair is left."""
         is_finished = False
         while not is_finished and self.counters[NUM_RULES] < len(self.left):
             before = int(self.counters[NUM_RULES])
-            until_rule = min(before + MERGES_A_CALL, len(self.left))
+            until_rule = min(before + MERGES_PER_CALL, len(self.left))
             status = learn_vocabulary_kernels.merge_pairs(
                 self.corpus,
                 self.weights,
@@ -232,7 +231,7 @@ class _Learning:
             yield from (None for _ in range(int(self.counters[NUM_RULES]) - before))
 
     def vocabulary(self) -> Vocabulary:
-        """The rules learned so far, behind those given."""
+        """The given rules and those learned so far."""
         num_rules = int(self.counters[NUM_RULES])
         return Vocabulary(
             category_names=self.given.category_names,
@@ -244,10 +243,11 @@ class _Learning:
         )
 
     def _make_room(self, status: int) -> None:
-        """Let the array grow that a kernel found full."""
+        """Enlarge the array that a kernel found full."""
         if status == learn_vocabulary_kernels.TABLE_FULL:
             # Dropping the pairs that have gone may be all the room that is needed. With room for twice what was
             # missing, the next sequence does not find the table full again.
+            # Dropping vanished pairs may make enough room.
             live = int(np.count_nonzero(self.pairs[:, pair_count_kernels.COUNT]))
             num_rows = len(self.pairs) * (2 if 3 * live > len(self.pairs) else 1)
             while not pair_count_kernels.has_room(num_rows, live, 2 * int(self.counters[NUM_WANTED])):
@@ -266,20 +266,20 @@ class _Learning:
             self._queue_rarer_pairs()
 
     def _queue_rarer_pairs(self) -> None:
-        """Queue every pair that counts at least the threshold and does not wait yet."""
+        """Queue every pair that counts at least the threshold and is not queued."""
         num_pairs = pair_count_kernels.count_pairs_from(self.pairs, int(self.counters[THRESHOLD]))
         self.heap = _grown(self.heap, int(self.counters[HEAP_SIZE]), num_pairs)
         pair_count_kernels.queue_pairs(self.pairs, self.heap, self.counters)
 
 
 def _pair_weights(num_categories: int, scale: int) -> corpus_kernels.Weights:
-    """Pair weights by set size, times `scale`; a set of none has no pairs, and sizes go up to `num_categories`."""
+    """Pair weights by set size up to `num_categories`, times `scale`. Size 0 has no pairs."""
     sizes = np.maximum(np.arange(num_categories + 1), 1)
     return corpus_kernels.Weights(inside=2 * scale // sizes, across=scale // (sizes[:, None] * sizes[None, :]))
 
 
 def _empty_pair_table(num_rows: int) -> Int64[np.ndarray, "row column"]:
-    """A pair table whose rows do not straddle cache lines: numpy alone starts large arrays 16 bytes into one."""
+    """A pair table whose rows do not straddle cache lines: numpy starts large arrays 16 bytes into one."""
     columns = pair_count_kernels.PAIR_COLUMNS
     memory = np.zeros(num_rows * columns + _CACHE_LINE // 8, dtype=np.int64)
     start = -memory.ctypes.data % _CACHE_LINE // 8
@@ -287,7 +287,7 @@ def _empty_pair_table(num_rows: int) -> Int64[np.ndarray, "row column"]:
 
 
 def _grown(array: np.ndarray, used: int, needed: int) -> np.ndarray:
-    """The array with room for `needed` more entries behind those used, half as long again at least."""
+    """The array with room for `needed` more entries after the used ones, at least 1.5 times as long."""
     if used + needed <= len(array):
         return array
     larger = np.empty((max(used + needed, len(array) * 3 // 2), *array.shape[1:]), dtype=array.dtype)

@@ -1,7 +1,6 @@
-"""Count pairs of tokens over a corpus of sets and merge the heaviest, again and again: compiled loops.
+"""Compiled loops that count pairs of tokens over a corpus of sets and merge the heaviest, again and again.
 
-Knows tokens, weights and counts as integers; knows nothing of features, files or progress bars.
-`learn_vocabulary.py` owns the arrays, lets them grow, and explains the whole.
+Tokens, weights and counts are integers. `learn_vocabulary.py` owns the arrays and explains the algorithm.
 
 One merge touches only the sequences that an inverted index names for the pair, and in each of them only the sets
 around each place where the pair meets: their pairs' weights are taken off the counts before and put back after,
@@ -56,12 +55,12 @@ from training.vocabulary.pair_count_kernels import (
     settle_top,
 )
 
-# Columns of the index: for every pair a list of the sequences that it was met in, newest first.
+# Columns of the index: a list of sequences per pair, newest first.
 SEQUENCE, NEXT = 0, 1
 
 NOT_FOUND = -1
 
-# What a kernel comes back with.
+# Status codes that a kernel returns.
 FINISHED, CHOSEN, TABLE_FULL, INDEX_FULL, RISEN_FULL, HEAP_FULL, HEAP_DRY = 0, 1, 2, 3, 4, 5, 6
 
 _INT32_1, _INT32_2 = writable(types.int32, 1), writable(types.int32, 2)
@@ -70,7 +69,7 @@ _INT64_1, _INT64_2 = writable(types.int64, 1), writable(types.int64, 2)
 
 @njit(forceinline=True)
 def _note_sequence(heads, row, index, sequence, counters):
-    """Put a sequence in front of a pair's list."""
+    """Prepend a sequence to a pair's list."""
     entry = counters[NUM_ENTRIES]
     index[entry, SEQUENCE] = sequence
     index[entry, NEXT] = heads[row, INDEX_HEAD]
@@ -80,7 +79,7 @@ def _note_sequence(heads, row, index, sequence, counters):
 
 @kernel(CORPUS_TYPE, WEIGHTS_TYPE, _INT64_2, _INT32_2, _INT64_1, _INT64_1, _INT64_1, types.int64)
 def count_sequences(corpus, weights, pairs, index, keys, deltas, counters, until):
-    """Add the pairs of sequences up to `until` to table and index, as far as there is room."""
+    """Add the pairs of sequences up to `until` to table and index, while there is room."""
     tokens, set_sizes, slots, starts, num_sets = corpus
     inside, across = weights
     heads = pairs.view(np.int32)
@@ -111,11 +110,11 @@ def count_sequences(corpus, weights, pairs, index, keys, deltas, counters, until
 
 @njit(forceinline=True)
 def _move_counts(pairs, heads, index, risen, keys, deltas, rows, before, count, sequence, counters):
-    """Add deltas[:count] to the pairs' counts; those from `before` on are met in the sequence after the merge."""
+    """Add deltas[:count] to the pairs' counts. Those from `before` on are in the sequence after the merge."""
     mask = pairs.shape[0] - 1
     for i in range(count):
-        # Most pairs are found at once. Looking all of them up before any is changed lets the memory fetch many rows
-        # at a time; fetching is what learning spends most of its time on.
+        # Looking up all pairs before any changes lets the memory fetch many rows at a time. Learning spends most of its
+        # time on these fetches.
         home = home_of(keys[i], mask)
         rows[i] = home if pairs[home, KEY] == keys[i] else NOT_FOUND
     counters[VISIT] += 1
@@ -130,10 +129,10 @@ def _move_counts(pairs, heads, index, risen, keys, deltas, rows, before, count, 
         pairs[row, COUNT] += deltas[i]
         if heads[row, STAMP] != visit:
             heads[row, STAMP] = visit
-            # A pair that was here before the merge has this sequence in its list already.
+            # A pair from before the merge has this sequence in its list already.
             if i >= before:
                 _note_sequence(heads, row, index, sequence, counters)
-        # Nearly all pairs only fall, or are too rare for the heap: few get this far.
+        # Few pairs get this far: nearly all only fall, or are too rare for the heap.
         if pairs[row, COUNT] > pairs[row, QUEUED] and pairs[row, COUNT] >= threshold:
             risen[counters[NUM_RISEN]] = keys[i]
             counters[NUM_RISEN] += 1
@@ -141,20 +140,20 @@ def _move_counts(pairs, heads, index, risen, keys, deltas, rows, before, count, 
 
 @njit
 def _begin_merge(pairs, heads, row, token, counters):
-    """Take up the pair in a row for merging."""
+    """Make the pair of a row the current merge."""
     counters[CURRENT_KEY] = pairs[row, KEY]
     counters[CURRENT_TOKEN] = token
     counters[CURRENT_ENTRY] = heads[row, INDEX_HEAD]
     counters[VISIT] += 1
     counters[MERGE_FIRST_VISIT] = counters[VISIT]
     counters[NUM_RISEN] = 0
-    # This merge uses the list up; if the pair is met again later, a new one starts.
+    # This merge uses up the list. If the pair recurs, a new one starts.
     heads[row, INDEX_HEAD] = 0
 
 
 @njit
 def _choose_merge(pairs, heads, heap, rule_table, left, right, scaled_counts, first_token, counters):
-    """Take up the next merge: a known pair if it is the heaviest, else the next given rule, else a new rule."""
+    """Start the next merge: a known pair if it is the heaviest, else the next given rule, else a new rule."""
     row = settle_top(pairs, heap, counters)
     if row < 0 and counters[THRESHOLD] > 1:
         return HEAP_DRY
@@ -173,7 +172,7 @@ def _choose_merge(pairs, heads, heap, rule_table, left, right, scaled_counts, fi
     counters[NUM_RULES] += 1
     key = pack_pair(left[rule], right[rule])
     row = row_of(pairs, key)
-    # No sequence holds a given rule's pair: nothing to merge.
+    # No sequence holds the given rule's pair: nothing to merge.
     if pairs[row, KEY] == key:
         _begin_merge(pairs, heads, row, first_token + rule, counters)
     return CHOSEN
@@ -181,17 +180,17 @@ def _choose_merge(pairs, heads, heap, rule_table, left, right, scaled_counts, fi
 
 @njit(forceinline=True)
 def _carry_out_merge(corpus, weights, pairs, heads, index, risen, examined, windows, keys, deltas, rows, counters):
-    """Merge the current pair in every sequence of its list, as far as there is room."""
+    """Merge the current pair in every sequence of its list, while there is room."""
     tokens, set_sizes, slots, starts, num_sets = corpus
     inside, across = weights
-    most_pairs_a_set = tokens.shape[1] * (2 * tokens.shape[1] + 1)
+    most_pairs_per_set = tokens.shape[1] * (2 * tokens.shape[1] + 1)
     left, right = smaller_of(counters[CURRENT_KEY]), larger_of(counters[CURRENT_KEY])
     token = np.int32(counters[CURRENT_TOKEN])
     current_row = row_of(pairs, counters[CURRENT_KEY])
     # Once no sequence holds the pair, the rest of the list is stale.
     while counters[CURRENT_ENTRY] != 0 and pairs[current_row, COUNT] != 0:
         sequence = index[counters[CURRENT_ENTRY], SEQUENCE]
-        # A list may name a sequence twice, where a pair had gone from it and come back.
+        # A list may contain a sequence twice, if a pair vanished from it and recurred.
         if examined[sequence] != counters[MERGE_FIRST_VISIT]:
             start, sets_before = starts[sequence], num_sets[sequence]
             num_windows = find_windows(tokens, set_sizes, slots, start, sets_before, left, right, windows)
@@ -199,7 +198,7 @@ def _carry_out_merge(corpus, weights, pairs, heads, index, risen, examined, wind
                 num_listed = 0
                 for window in range(num_windows):
                     num_listed += windows[window, LAST_SET] - windows[window, FIRST_SET] + 2
-                most_pairs = num_listed * most_pairs_a_set
+                most_pairs = num_listed * most_pairs_per_set
                 if not has_room(pairs.shape[0], counters[NUM_PAIRS], most_pairs):
                     counters[NUM_WANTED] = most_pairs
                     return TABLE_FULL
@@ -232,7 +231,7 @@ def _carry_out_merge(corpus, weights, pairs, heads, index, risen, examined, wind
 
 @njit
 def _end_merge(pairs, heap, risen, counters):
-    """Queue the pairs whose count the merge has raised above the one that they wait under."""
+    """Queue the pairs whose count the merge raised above their queued count."""
     if counters[HEAP_SIZE] + counters[NUM_RISEN] > heap.shape[0]:
         return HEAP_FULL
     for i in range(counters[NUM_RISEN]):
@@ -251,9 +250,9 @@ def merge_pairs(
     corpus, weights, pairs, index, heap, risen, examined, rule_table,
     left, right, scaled_counts, first_token, windows, keys, deltas, rows, counters, until_rule,
 ):  # fmt: skip
-    """Merge until there are `until_rule` rules; earlier with a status other than FINISHED if an array must grow.
+    """Merge until there are `until_rule` rules, or return a status other than FINISHED if an array must grow.
 
-    Called again after that, it goes on where it stopped, in the middle of a merge too.
+    The next call resumes, even in the middle of a merge.
     """
     heads = pairs.view(np.int32)
     while True:

@@ -1,10 +1,8 @@
-"""How much of what a token says comes from pictures, and how much from words.
+"""Split each token between modalities: how much comes from pictures, how much from words. Start at `modality_shares`.
 
-Knows vocabularies, fusions and quantizers; knows nothing of histories. Start at `modality_shares`.
-
-A code of a fused embedding stands for its centroid. Rotated back, the centroid is an offset from the training mean, of
-which the fusion says how much comes from each modality; that adds up over the codes of a token, and gives the shares.
-A code that came with the data belongs to one modality, which its category's name begins with.
+A code of a fused embedding stands for its centroid: rotated back, an offset from the training mean, whose energy the
+fusion splits between modalities. Energies add up over the codes of a token. A precomputed code belongs to the modality
+that its category's name begins with.
 """
 
 import re
@@ -21,22 +19,22 @@ from clairo_core.tokens.vocabulary import FIRST_FEATURE_TOKEN, Vocabulary
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModalityShares:
-    """What every token of a vocabulary is made of."""
+    """Shares of the modalities in every token of a vocabulary."""
 
     modalities: tuple[str, ...]
     shares: Float64[np.ndarray, "token modality"]
-    """Adding up to 1; all 0 for PAD, EOS and tokens of no modality, such as collision indices."""
+    """Rows add up to 1, or are 0 for PAD, EOS and tokens without a modality, such as collision indices."""
     has_feature_of: Bool[np.ndarray, "token modality"]
-    """Whether one of the token's features comes mostly from the modality."""
+    """Whether a feature of the token comes mostly from the modality."""
 
     def of(self, token: int) -> Mapping[str, float]:
-        """A token's shares by modality; empty if it has none."""
+        """A token's shares by modality; empty without any."""
         shares = self.shares[token]
         return dict(zip(self.modalities, shares.tolist(), strict=True)) if shares.any() else {}
 
 
 def modality_shares(vocabulary: Vocabulary, fusion: Fusion | None, quantizer: OpqQuantizer | None) -> ModalityShares:
-    """The shares of every token; from the names of the categories where there is no fusion."""
+    """The shares of every token. Without a fusion, from the names of the categories."""
     if fusion is None or quantizer is None:
         modalities, of_features = _of_named_categories(vocabulary)
     else:
@@ -59,17 +57,17 @@ def modality_shares(vocabulary: Vocabulary, fusion: Fusion | None, quantizer: Op
 def _of_codes(
     vocabulary: Vocabulary, fusion: Fusion, quantizer: OpqQuantizer
 ) -> Float64[np.ndarray, "feature modality"]:
-    """How much of each code's centroid comes from each modality."""
+    """Energy of each code's centroid by modality."""
     num_codebooks, num_centroids, subdim = quantizer.codebooks.shape
     axes = quantizer.rotation.reshape(num_codebooks, subdim, quantizer.dim).astype(np.float64)
     centroids = np.einsum("kcs,ksd->kcd", quantizer.codebooks.astype(np.float64), axes)
     energies = fusion.modality_energies(centroids.reshape(-1, quantizer.dim))
-    # Behind the codebooks comes the collision index, which says nothing of the item.
+    # The collision index follows the codebooks and has no modality.
     return np.pad(energies, ((0, vocabulary.num_features - num_codebooks * num_centroids), (0, 0)))
 
 
 def _of_named_categories(vocabulary: Vocabulary) -> tuple[tuple[str, ...], Float64[np.ndarray, "feature modality"]]:
-    """Modalities by what stands before the number in a category's name; a name without one is of no modality."""
+    """Modalities by the part of a category's name before its number. Names without a number have no modality."""
     matches = [re.fullmatch(r"(.+)_\d+", name) for name in vocabulary.category_names]
     prefixes = [match[1] if match else None for match in matches]
     modalities = tuple(dict.fromkeys(prefix for prefix in prefixes if prefix is not None))

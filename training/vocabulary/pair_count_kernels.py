@@ -1,7 +1,6 @@
-"""Weighted counts of token pairs, and a queue that gives the heaviest: a hash table and a heap, compiled.
+"""Weighted counts of token pairs and a priority queue of the heaviest: a hash table and a heap, compiled.
 
-Knows pairs and counts; knows nothing of where pairs are met. The arrays belong to `learn_vocabulary.py`, which lets
-them grow; the numbers that change from call to call lie in one array, `counters`.
+The arrays belong to `learn_vocabulary.py`. Numbers that change from call to call lie in one array, `counters`.
 """
 
 from numba import njit, types
@@ -9,18 +8,18 @@ from numba import njit, types
 from clairo_core.tokens.kernels.compilation import kernel, writable
 from clairo_core.tokens.kernels.pair_kernels import home_of
 
-# Columns of the pair table: an open-addressing hash table, a row of 32 bytes a pair, half a cache line. The last
+# Columns of the pair table: an open-addressing hash table, a row of 32 bytes per pair, half a cache line. The last
 # column holds two 32-bit numbers, reached through a view of the same memory as 32-bit columns.
 KEY, COUNT, QUEUED = 0, 1, 2
-"""The pair; its weighted count now; the count under which it waits in the heap, 0 if it does not."""
+"""The pair, its weighted count, and the count that it is queued under, 0 if it is not queued."""
 INDEX_HEAD, STAMP = 6, 7
-"""First entry of the pair's list in the index, 0 if it is empty; the last visit to a sequence that met the pair."""
+"""First entry of the pair's list in the index, 0 if it is empty, and the last visit to a sequence with the pair."""
 PAIR_COLUMNS = 4
 
 # Columns of the heap, whose top is the heaviest pair and among equals the smallest.
 HEAP_COUNT, HEAP_KEY = 0, 1
 
-# Places in `counters`: the state of learning between two calls of a kernel.
+# Entries of `counters`: the state of learning between two calls of a kernel.
 NUM_PAIRS = 0  # rows of the pair table in use
 NUM_ENTRIES = 1  # entries of the index in use; entry 0 ends every list
 HEAP_SIZE = 2
@@ -42,7 +41,7 @@ _INT64_1, _INT64_2 = writable(types.int64, 1), writable(types.int64, 2)
 
 @njit
 def row_of(pairs, key):
-    """The pair's row, or the empty row where it belongs."""
+    """The pair's row, or the empty row for it."""
     mask = pairs.shape[0] - 1
     row = home_of(key, mask)
     while pairs[row, KEY] != key and pairs[row, KEY] != 0:
@@ -52,13 +51,13 @@ def row_of(pairs, key):
 
 @njit
 def has_room(num_rows, num_pairs, more):
-    """Whether a table of `num_rows` stays under 0.6 full with `more` pairs, so that searches stay short."""
+    """Whether a table of `num_rows` stays at most 60% full with `more` pairs, which keeps searches short."""
     return 10 * (num_pairs + more) <= 6 * num_rows
 
 
 @kernel(_INT64_2, _INT64_2)
 def move_pairs(pairs, larger):
-    """Copy the pairs that sequences hold into an empty larger table; returns how many there are."""
+    """Copy the pairs with a count into an empty larger table. Returns their number."""
     copied = 0
     for row in range(pairs.shape[0]):
         if pairs[row, COUNT] != 0:
@@ -81,7 +80,7 @@ def _move(heap, origin, place):
 
 @njit
 def _push(heap, size, count, key):
-    """Add a pair to a heap of `size`; the caller has seen to the room."""
+    """Add a pair to a heap of `size`. The caller guarantees room."""
     place = size
     while place > 0:
         parent = (place - 1) >> 1
@@ -95,7 +94,7 @@ def _push(heap, size, count, key):
 
 @njit
 def _drop_top(heap, size):
-    """Take the top off a heap of `size`."""
+    """Remove the top of a heap of `size`."""
     size -= 1
     count, key = heap[size, HEAP_COUNT], heap[size, HEAP_KEY]
     place = 0
@@ -117,7 +116,7 @@ def _drop_top(heap, size):
 
 @njit
 def queue_pair(pairs, row, heap, counters):
-    """Let a pair wait in the heap under its present count."""
+    """Queue a pair under its current count."""
     _push(heap, counters[HEAP_SIZE], pairs[row, COUNT], pairs[row, KEY])
     counters[HEAP_SIZE] += 1
     pairs[row, QUEUED] = pairs[row, COUNT]
@@ -125,21 +124,21 @@ def queue_pair(pairs, row, heap, counters):
 
 @njit
 def settle_top(pairs, heap, counters):
-    """Bring the heaviest pair to the heap's top; returns its row, or -1 if the heap has run dry."""
+    """Bring the heaviest pair to the heap's top. Returns its row, or -1 if the heap is empty."""
     while counters[HEAP_SIZE] > 0:
         count = heap[0, HEAP_COUNT]
         row = row_of(pairs, heap[0, HEAP_KEY])
         if pairs[row, QUEUED] == count:
             if pairs[row, COUNT] == count:
                 return row
-            # The count has fallen since: a pair is queued anew only when it rises, so this is done here.
+            # The count has fallen since. Pairs are requeued only when their count rises, hence here.
             _drop_top(heap, counters[HEAP_SIZE])
             counters[HEAP_SIZE] -= 1
             pairs[row, QUEUED] = 0
             if pairs[row, COUNT] >= counters[THRESHOLD]:
                 queue_pair(pairs, row, heap, counters)
         else:
-            # Queued again since, under a higher count. Skipping a stale entry is cheaper than finding it earlier.
+            # Requeued since under a higher count. Skipping a stale entry is cheaper than finding it earlier.
             _drop_top(heap, counters[HEAP_SIZE])
             counters[HEAP_SIZE] -= 1
     return -1
@@ -147,7 +146,7 @@ def settle_top(pairs, heap, counters):
 
 @kernel(_INT64_2, types.int64)
 def count_pairs_from(pairs, threshold):
-    """How many pairs are not queued and count at least `threshold`."""
+    """The number of pairs that count at least `threshold` and are not queued."""
     found = 0
     for row in range(pairs.shape[0]):
         if pairs[row, COUNT] >= threshold and pairs[row, QUEUED] == 0:
@@ -157,7 +156,7 @@ def count_pairs_from(pairs, threshold):
 
 @kernel(_INT64_2, _INT64_2, _INT64_1)
 def queue_pairs(pairs, heap, counters):
-    """Queue every pair that counts at least the threshold and is not queued; the caller has seen to the room."""
+    """Queue every pair that counts at least the threshold and is not queued. The caller guarantees room."""
     for row in range(pairs.shape[0]):
         if pairs[row, COUNT] >= counters[THRESHOLD] and pairs[row, QUEUED] == 0:
             queue_pair(pairs, row, heap, counters)

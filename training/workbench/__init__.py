@@ -1,1 +1,1 @@
-"""What every stage works with: dataset, settings, device, cached stages, checkpoints, progress."""
+"""The workbench of every stage: data, settings, device, stage cache, training loop. Start at `Workbench`."""

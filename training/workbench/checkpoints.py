@@ -1,12 +1,14 @@
-"""Keep a training's state after each epoch, so that a killed one goes on where it stood.
+"""Save a training run's state after each epoch, so that an interrupted run resumes.
 
-Knows models, optimizers and files; knows nothing of what is trained. The state is written beside the old one, then
-progress.json points at it, then the old one goes: a kill at any moment leaves one of them whole.
+The new state is written beside the old one, then progress.json points at it, then the old one is removed. A kill at any
+moment leaves one of them whole.
 """
 
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -18,29 +20,22 @@ from clairo_core.storage.replaced_file import replace_text
 
 @dataclass(slots=True)
 class FitProgress:
-    """What a killed training needs to go on, and what the report draws."""
+    """Epochs done so far: enough to resume from, and the curves of the report."""
 
     epochs_done: int = 0
     best_epoch: int = 0
     best_ndcg: float = -1.0
+    """NDCG@10 on validation users, or the figure that stands in for it (`fit_image_encoder`)."""
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
     validation_ndcgs: list[float] = field(default_factory=list)
 
-    def should_stop(self, max_epochs: int, patience: int, max_minutes: float = 0.0) -> bool:
-        """All epochs are done, none of the last `patience` was better, or the time, if limited, is up."""
-        return (
-            self.epochs_done >= max_epochs
-            or self.epochs_done - self.best_epoch >= patience
-            or 0 < max_minutes * 60 <= self.seconds
-        )
-
     def is_best(self, ndcg: float) -> bool:
-        """Whether an epoch that validates so is better than all before."""
+        """Whether an epoch with this figure is better than all before."""
         return ndcg > self.best_ndcg
 
     def add_epoch(self, loss: float, ndcg: float, seconds: float) -> None:
-        """Note an epoch that is over."""
+        """Add a finished epoch."""
         self.epochs_done += 1
         self.seconds += seconds
         self.losses.append(loss)
@@ -50,8 +45,8 @@ class FitProgress:
 
 
 def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, done: FitProgress) -> None:
-    """Keep weights and optimizer state; of the folders `epoch-N` only the best one stays."""
-    tensors = {f"model.{name}": tensor for name, tensor in model.named_parameters()}
+    """Save weights, optimizer state and progress. Of the folders `epoch-N` only the best one stays."""
+    tensors = {f"model.{name}": tensor for name, tensor in _saved_tensors(model)}
     for number, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{key}": tensor for key, tensor in state.items()}
     save_file(
@@ -68,19 +63,19 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
 
 
 def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> FitProgress:
-    """Bring model and optimizer to where progress.json says a run stood; a fresh start if there is none."""
+    """Restore model, optimizer and progress from the last finished epoch; a new `FitProgress` if there is none."""
     try:
         done = load_progress(folder)
     except FileNotFoundError:
         return FitProgress()
     state_file = folder / f"state-{done.epochs_done}.safetensors"
     if not state_file.is_file():
-        # Killed after training ended, while its files were put in their last places: nothing is left to train.
+        # Killed after the last epoch, while files were renamed: nothing is left to train.
         return done
     tensors = load_file(state_file)
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(tensors[f"model.{name}"])
+        for name, tensor in _saved_tensors(model):
+            tensor.copy_(tensors[f"model.{name}"])
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):
@@ -91,14 +86,22 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
 
 
 def load_progress(folder: Path) -> FitProgress:
-    """What progress.json says."""
+    """Read progress.json."""
     return FitProgress(**json.loads((folder / "progress.json").read_text(encoding="utf-8")))
 
 
 def keep_best_epoch(folder: Path, done: FitProgress, name: str) -> None:
-    """Name the best epoch's folder `name`, and drop the states, once training is over."""
+    """Rename the best epoch's folder to `name` and remove the states, once training is over."""
     best = folder / f"epoch-{done.best_epoch}"
     if best.is_dir():
         best.rename(folder / name)
     for state in folder.glob("state-*.safetensors"):
         state.unlink()
+
+
+def _saved_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Parameters and persistent buffers, each once, though several modules may share it."""
+    persistent = model.state_dict().keys()
+    for name, tensor in chain(model.named_parameters(), model.named_buffers()):
+        if name in persistent:
+            yield name, tensor

@@ -9,6 +9,6 @@ T = TypeVar("T")
 
 
 def progress_bar(steps: Iterable[T], label: str, total: int | None = None) -> Iterable[T]:
-    """The same steps, with a bar that shows the rate and the time left."""
+    """Yield the same steps under a bar that shows the rate and the time left."""
     bar: Iterable[T] = tqdm(steps, desc=f"  {label}", total=total, delay=2.0, dynamic_ncols=True, leave=False)
     return bar

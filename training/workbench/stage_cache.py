@@ -1,21 +1,146 @@
 """Keep each stage's result in a folder named by the digest of its inputs, so that nothing is computed twice.
 
-Knows folders, digests and kills; knows nothing of what a stage computes. A stage builds in a `.partial` folder, which
-outlives a kill: a long stage leaves checkpoints there and goes on from them. The folder is renamed when it is complete.
+A stage is built in a `.partial` folder, which survives a kill: long stages leave checkpoints there and resume from
+them. The folder is renamed once the stage is complete and its own loader has read the result back.
+
+Several runs may share a cache. Each stage folder holds a file `lock`: exclusive while the stage is built or removed,
+shared while a run uses it. The system releases it when the process ends, however it ends.
 """
 
 import fcntl
 import hashlib
 import json
+import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import weakref
+from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, Literal, TextIO, TypeVar
 
 from clairo_core.errors import TrainingError
 
-FORMAT = 4
+FORMAT = 5
 """Raise it with every change to what a stage computes or writes, so that no run takes an older release's result."""
+LOCK = "lock"
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedStage(Generic[Result]):
+    """A stage's result and the folder that keeps it."""
+
+    folder: Path
+    result: Result
+
+    @property
+    def key(self) -> str:
+        """The stage's name and the digest of its inputs. Every stage that uses the result takes it as an input."""
+        return self.folder.name
+
+
+class StageCache:
+    """Finished stages under one folder, each as `name-digest/`."""
+
+    def __init__(self, folder: Path, report: Callable[[str], None] = lambda message: None) -> None:
+        self.folder = folder
+        self.report = report
+        self._in_use = ExitStack()
+        weakref.finalize(self, self._in_use.close)
+
+    def run(
+        self,
+        name: str,
+        inputs: Mapping[str, object],
+        build: Callable[[Path], None],
+        load: Callable[[Path], Result],
+    ) -> FinishedStage[Result]:
+        """Load stage `name` for these inputs. Build it first unless it is finished.
+
+        Args:
+            name: of the stage.
+            inputs: everything that the result depends on.
+            build: fills a folder, which may hold what a killed run left. It must replace files whole.
+            load: reads the result back from the folder. What it refuses is not finished.
+
+        Raises:
+            TrainingError: another run is building the same stage, or `load` fails.
+        """
+        inputs = {**inputs, "format": FORMAT}
+        finished = self.folder / f"{name}-{digest_of(inputs)}"
+        is_built = False
+        # Another run may finish or remove the stage between any two steps, hence the loop.
+        while not self._use(finished):
+            is_built = self._build(name, inputs, finished, build, load)
+        if not is_built:
+            self.report(f"{name}: unchanged, taken from {finished}")
+        return FinishedStage(finished, _read_back(name, finished, load))
+
+    def remove_unused(self, keep: Collection[str] = ()) -> None:
+        """Remove every stage that no other run uses or builds, and release this run's own.
+
+        Args:
+            keep: folders that stay.
+        """
+        self._in_use.close()
+        for folder in [path for path in self.folder.glob("*") if path.name not in keep]:
+            lock = _open_lock(folder, "a")
+            if lock is None:
+                continue
+            with lock:
+                if _lock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                    # Renamed first: a run that looks for the stage now finds all of it or nothing.
+                    shutil.rmtree(folder.rename(folder.with_name(folder.name + ".removed")))
+                else:
+                    self.report(f"{folder} stays: another run uses it")
+
+    def _use(self, finished: Path) -> bool:
+        """Hold a finished stage until this cache is gone. False if there is none."""
+        # A cache that this user may only read has its locks already.
+        lock = _open_lock(finished, "r" if (finished / LOCK).is_file() else "a")
+        if lock is None:
+            return False
+        _lock(lock, fcntl.LOCK_SH)
+        if not _is_lock_of(finished, lock):
+            lock.close()
+            return False
+        self._in_use.enter_context(lock)
+        return True
+
+    def _build(
+        self,
+        name: str,
+        inputs: Mapping[str, object],
+        finished: Path,
+        build: Callable[[Path], None],
+        load: Callable[[Path], object],
+    ) -> bool:
+        """Build the stage and rename its folder. False if another run finished or removed it meanwhile."""
+        partial = finished.with_name(finished.name + ".partial")
+        partial.mkdir(parents=True, exist_ok=True)
+        lock = _open_lock(partial, "a")
+        if lock is None:
+            return False
+        with lock:
+            is_locked = _lock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not _is_lock_of(partial, lock):
+                return False
+            if not is_locked:
+                raise TrainingError(
+                    f"stage {name} is being built by another process ({partial / LOCK} is locked); wait for it to end"
+                )
+            if finished.is_dir():
+                shutil.rmtree(partial)
+                return False
+            if any(path.name != LOCK for path in partial.iterdir()):
+                self.report(f"{name}: going on with what an earlier run left")
+            build(partial)
+            _read_back(name, partial, load)
+            (partial / "inputs.json").write_text(json.dumps(inputs, indent=2, sort_keys=True), encoding="utf-8")
+            partial.rename(finished)
+        return True
 
 
 def digest_of(inputs: Mapping[str, object]) -> str:
@@ -28,50 +153,35 @@ def digest_of(inputs: Mapping[str, object]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-class StageCache:
-    """Finished stages under one folder, each as `name-digest/`."""
-
-    def __init__(self, folder: Path, report: Callable[[str], None] = lambda message: None) -> None:
-        self.folder = folder
-        self.report = report
-
-    def run(self, name: str, inputs: Mapping[str, object], build: Callable[[Path], None]) -> Path:
-        """The folder of stage `name` for these inputs, built now unless it is there.
-
-        `build` is given a folder to fill. It may hold what an earlier, killed call left; `build` decides what of it
-        is usable, and must write its files aside and rename them.
-
-        Raises:
-            TrainingError: another process is building the same stage.
-        """
-        inputs = {**inputs, "format": FORMAT}
-        finished = self.folder / f"{name}-{digest_of(inputs)}"
-        if finished.is_dir():
-            self.report(f"{name}: unchanged, taken from {finished}")
-            return finished
-        partial = finished.with_name(finished.name + ".partial")
-        partial.mkdir(parents=True, exist_ok=True)
-        with only_one_process(partial / "lock", name):
-            if any(path.name != "lock" for path in partial.iterdir()):
-                self.report(f"{name}: going on with what an earlier run left")
-            build(partial)
-            (partial / "inputs.json").write_text(json.dumps(inputs, indent=2, sort_keys=True), encoding="utf-8")
-            partial.rename(finished)
-        return finished
-
-    def clear(self) -> None:
-        """Forget every stage."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+def _read_back(name: str, folder: Path, load: Callable[[Path], Result]) -> Result:
+    try:
+        return load(folder)
+    except Exception as error:
+        raise TrainingError(
+            f"stage {name}: the result in {folder} cannot be read ({error}); remove the folder and run again"
+        ) from error
 
 
-@contextmanager
-def only_one_process(lock_file: Path, name: str) -> Iterator[None]:
-    """Hold a lock that the system drops when the process dies, however it dies."""
-    with lock_file.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise TrainingError(
-                f"stage {name} is being built by another process ({lock_file} is locked); wait for it to end"
-            ) from error
-        yield
+def _open_lock(folder: Path, mode: Literal["r", "a"]) -> TextIO | None:
+    """The folder's lock file, not locked yet. None if there is no such folder."""
+    try:
+        return (folder / LOCK).open(mode, encoding="ascii")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _lock(lock: TextIO, operation: int) -> bool:
+    """Lock the file. False if another process holds it and `operation` must not wait."""
+    try:
+        fcntl.flock(lock, operation)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_lock_of(folder: Path, lock: TextIO) -> bool:
+    """Whether the folder that the lock was opened in still has its name."""
+    try:
+        return os.path.samestat((folder / LOCK).stat(), os.fstat(lock.fileno()))
+    except FileNotFoundError:
+        return False

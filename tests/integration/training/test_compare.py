@@ -1,4 +1,4 @@
-"""`clairo-train compare` with a trained bundle: the same figures as `evaluate`, and a cache that keeps them."""
+"""`clairo-train compare` with a trained bundle: the figures of `evaluate`, cached."""
 
 import json
 from pathlib import Path

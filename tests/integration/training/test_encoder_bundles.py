@@ -1,4 +1,4 @@
-"""Bundles of a real text encoder and a CLIP: trained, exported to ONNX, taking POST /items without the libraries."""
+"""Bundles of a real text encoder and a CLIP: train, export to ONNX, POST /items without the libraries."""
 
 import base64
 import sys
@@ -64,7 +64,7 @@ def test_an_export_describes_items_as_the_original_does(bundle_folder: Path, exp
     assert first.feature_set == second.feature_set
 
 
-async def test_a_posted_item_is_described_with_no_library_at_hand(
+async def test_a_posted_item_is_described_without_the_libraries(
     exported_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for library in LIBRARIES:

@@ -1,4 +1,4 @@
-"""A service's own items and feedback become its next bundle, which it serves if it is not worse."""
+"""Retraining: a service's own items and feedback become its next bundle, promoted if it is not worse."""
 
 import time
 from collections.abc import Iterator
@@ -27,14 +27,14 @@ UNLEARNED = ("fit.learning_rate=0.000001", "fit.max_epochs=1", "dense.dim=0")
 
 @dataclass(frozen=True)
 class Shop:
-    """A running service with feedback from users who go round the catalogue."""
+    """A running service whose users go round the catalogue."""
 
     client: httpx.Client
     bundles: Path
     database: str
 
     def tell(self, first_step: int, num_steps: int, when: float) -> None:
-        """Every user does so many further steps: after each item comes the next one."""
+        """Add steps of every user: each item is followed by the next."""
         events = [
             {
                 "event_id": f"{user}-{step}",
@@ -71,7 +71,7 @@ def retrain(shop: Shop, out: str, overrides: tuple[str, ...], *flags: str) -> Re
     return CliRunner().invoke(app, ["run", *source, "--out", str(shop.bundles / out), "--device", "cpu", *sets, *flags])
 
 
-def test_from_feedback_to_a_new_bundle_and_a_worse_one_stays_out(shop: Shop) -> None:
+def test_a_better_bundle_is_promoted_and_a_worse_one_is_not(shop: Shop) -> None:
     untrained = shop.served()
     now = time.time()
     shop.tell(0, 6, now)
@@ -90,7 +90,7 @@ def test_from_feedback_to_a_new_bundle_and_a_worse_one_stays_out(shop: Shop) -> 
     assert f"{untrained} {against['serving_ndcg_at_10']:.4f}" in result.stdout
     assert f"bundle {learned.bundle_id} is served from now on" in result.stdout
     assert shop.served() == learned.bundle_id
-    # What was posted is the new bundle's own, and can be recommended still.
+    # The posted item belongs to the new bundle and can be recommended.
     assert shop.client.get("/items/posted-mug").json()["origin"] == "bundle"
     assert shop.client.get("/items/posted-mug/picture").status_code == 200
 
@@ -104,12 +104,12 @@ def test_from_feedback_to_a_new_bundle_and_a_worse_one_stays_out(shop: Shop) -> 
     assert against["ndcg_at_10"] < against["serving_ndcg_at_10"]
     assert f"bundle {worse.bundle_id} is not promoted" in result.stdout
     assert shop.served() == learned.bundle_id
-    # The service itself goes by these figures too.
+    # The service checks these figures too.
     refused = shop.client.post(f"/bundles/{worse.bundle_id}/activate")
     assert refused.status_code == 409
     assert refused.json()["type"] == "urn:clairo:problem:worse-bundle"
 
-    # The same little training, but from the serving bundle's features, tokens and weights.
+    # The same short training, but as a warm start from the serving bundle.
     shop.client.put("/items/posted-lamp", json={"title": "Posted lamp"})
     flags = ("--serving", str(shop.bundles / "second"), "--warm-start", "--added-tokens", "8")
     result = retrain(shop, "fourth", UNLEARNED, *flags)
@@ -138,40 +138,40 @@ def test_from_feedback_to_a_new_bundle_and_a_worse_one_stays_out(shop: Shop) -> 
     [
         ((), "--serving, or the service's address with --promote"),
         (("--promote", "shop.test:8000"), "expected http://HOST:PORT"),
-        (("--promote", "http://127.0.0.1:9"), "no answer that can be read"),
+        (("--promote", "http://127.0.0.1:9"), "no valid response"),
         (("--serving", "nowhere"), "nowhere"),
         (("--promote", "http://shop.test", "--promote-key-file", "no-key"), "cannot be read as a key"),
     ],
 )
-def test_what_is_missing_is_said_before_anything_is_trained(tmp_path: Path, flags: tuple[str, ...], why: str) -> None:
+def test_missing_flags_are_reported_before_training(tmp_path: Path, flags: tuple[str, ...], why: str) -> None:
     result = CliRunner().invoke(app, ["run", "--data", "service", "--out", str(tmp_path / "new"), *flags])
     assert isinstance(result.exception, ClairoError)
     assert why in str(result.exception)
     assert not (tmp_path / "new").exists()
 
 
-def test_flags_of_a_service_go_with_a_service_alone(tmp_path: Path) -> None:
+def test_service_flags_require_data_service(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["run", "--data", str(tmp_path), "--out", str(tmp_path / "new"), "--since", "9d"])
     assert isinstance(result.exception, SettingsError)
     assert "go with --data service" in str(result.exception)
 
 
-def test_more_tokens_are_added_to_a_vocabulary_that_is_there(tmp_path: Path) -> None:
+def test_added_tokens_require_a_warm_start(tmp_path: Path) -> None:
     flags = ["--data", "service", "--out", str(tmp_path / "new"), "--added-tokens", "8"]
     result = CliRunner().invoke(app, ["run", *flags])
     assert isinstance(result.exception, SettingsError)
     assert "goes with --warm-start" in str(result.exception)
 
 
-def test_the_bundle_that_is_served_is_not_written_over(tmp_path: Path) -> None:
+def test_the_serving_bundle_is_not_overwritten(tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path / "first", num_items=NUM_ITEMS)
     flags = ["--data", "service", "--serving", str(bundle), "--out", str(bundle), "--overwrite"]
     result = CliRunner().invoke(app, ["run", *flags])
     assert isinstance(result.exception, SettingsError)
-    assert "is the bundle that is served" in str(result.exception)
+    assert "is the serving bundle" in str(result.exception)
 
 
-def test_a_database_that_cannot_be_read_is_told_in_one_line(tmp_path: Path) -> None:
+def test_an_unreadable_database_is_reported_in_one_line(tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path / "first", num_items=NUM_ITEMS)
     database = ["--service-database", "nonsense://nowhere:secret@host/x"]
     flags = ["--data", "service", "--serving", str(bundle), "--out", str(tmp_path / "new"), *database]

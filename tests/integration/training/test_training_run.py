@@ -1,4 +1,4 @@
-"""A whole run on a small demo shop: a bundle that loads, measures the same again, and caches its stages."""
+"""A whole run on a small demo shop: a bundle that loads and reproduces its figures, and cached stages."""
 
 import json
 import re
@@ -57,7 +57,7 @@ def test_the_bundle_loads_and_recommends(bundle_folder: Path) -> None:
     assert not {entry.item_id for entry in answer.items} & set(history.item_ids)
 
 
-def test_what_people_did_placed_the_items_and_a_posted_one_is_placed_by_what_was_learned(bundle_folder: Path) -> None:
+def test_items_are_aligned_with_behaviour_and_a_posted_one_is_placed_by_its_content(bundle_folder: Path) -> None:
     bundle = load_bundle(bundle_folder)
     assert isinstance(bundle.fusion, EvenedFusion)
     assert isinstance(bundle.fusion.content, AlignedFusion)
@@ -103,7 +103,7 @@ def test_a_second_run_takes_its_stages_from_the_cache(bundle_folder: Path, shop:
     assert first.manifest.bundle_id == second.manifest.bundle_id
 
 
-def test_histories_are_read_by_what_does_better_on_validation(bundle_folder: Path, shop: Path) -> None:
+def test_the_history_encoder_with_the_better_validation_is_kept(bundle_folder: Path, shop: Path) -> None:
     result = CliRunner().invoke(app, arguments(shop, bundle_folder.parent / "read", "dense.encoder=auto"))
     assert result.exit_code == 0, result.output
     said = re.search(
@@ -134,7 +134,7 @@ def test_one_modality_alone_is_enough(bundle_folder: Path, shop: Path, modality:
     assert len({tuple(row) for row in bundle.catalogue.feature_sets.tolist()}) == 80
 
 
-def test_a_bundle_that_is_there_is_not_overwritten_unasked(
+def test_an_existing_bundle_is_not_overwritten_without_the_flag(
     bundle_folder: Path, shop: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stopped:
@@ -143,7 +143,7 @@ def test_a_bundle_that_is_there_is_not_overwritten_unasked(
     assert "add --overwrite" in capsys.readouterr().err
 
 
-def test_bad_data_is_one_line_on_standard_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_dataset_is_one_line_on_standard_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         run_command(lambda: app(arguments(tmp_path / "nowhere", tmp_path / "out"), standalone_mode=False))
     assert stopped.value.code == 2

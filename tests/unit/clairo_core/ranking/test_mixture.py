@@ -142,7 +142,7 @@ def test_fitting_is_deterministic() -> None:
 
 def test_an_empty_training_set_is_refused() -> None:
     seen_again = EvaluationSplit(ItemSequences.from_lists([[1]]), np.array([1], np.int32), np.zeros(1, np.int32))
-    with pytest.raises(TrainingError, match="nothing to weigh"):
+    with pytest.raises(TrainingError, match="none can be weighed"):
         fit_scorer_mixture((NextOf(POPULAR == 60),), POPULAR, seen_again)
 
 

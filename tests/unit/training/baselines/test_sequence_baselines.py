@@ -137,7 +137,7 @@ def test_an_interrupted_training_resumes_to_the_same_result(name: str, tmp_path:
 
     def dies_in_epoch_three(steps: Iterable[Windows], label: str, total: int | None = None) -> Iterator[Windows]:
         for number, step in enumerate(steps):
-            if label.endswith("epoch 3") and number == 1:
+            if "epoch 3/" in label and number == 1:
                 raise KeyboardInterrupt
             yield step
 

@@ -1,4 +1,4 @@
-"""Dropout with one draw for eight values: the rate, the mean, the gradient, the seed."""
+"""Dropout with a draw per eight values: rate, mean, gradient, seed."""
 
 import pytest
 import torch
@@ -7,17 +7,17 @@ from training.generator.eight_bit_dropout import EightBitDropout
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.1, 0.5])
-def test_about_its_rate_is_dropped_and_the_mean_stays(rate: float) -> None:
+def test_the_rate_is_dropped_and_the_mean_stays(rate: float) -> None:
     torch.manual_seed(0)
     dropped = EightBitDropout(rate)(torch.ones(200_003))
     assert float((dropped == 0).float().mean()) == pytest.approx(round(rate * 256) / 256, abs=0.004)
     assert float(dropped.mean()) == pytest.approx(1.0, abs=0.01)
-    # Neighbours share a draw, and must not share a fate.
+    # Neighbours share a draw and must still be independent.
     pairs = (dropped[:200_000].view(-1, 2) == 0).float()
     assert float((pairs[:, 0] * pairs[:, 1]).mean()) == pytest.approx(rate**2, abs=0.01)
 
 
-def test_gradients_go_where_values_went() -> None:
+def test_gradients_pass_where_values_passed() -> None:
     torch.manual_seed(0)
     values = torch.randn(7, 5, requires_grad=True)
     dropped = EightBitDropout(0.5)(values)

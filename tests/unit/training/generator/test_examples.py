@@ -1,4 +1,4 @@
-"""Training examples and batches: every prefix once an epoch, nothing but padding beside it."""
+"""Training examples and batches: every prefix once per epoch, and nothing beside it but padding."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -58,7 +58,7 @@ def test_an_epoch_holds_every_example_exactly_once(sequences: list[list[int]], b
         for batch in batches
         for length, label in zip(batch.input_lengths, batch.labels, strict=True)
     )
-    # Without merge rules a view has one token a feature, and the end.
+    # Without merge rules a view has one token per feature, and the end.
     everything = np.arange(len(examples))
     expected = sorted(
         (3 * len(history) + 1, tuple(LABELS[target][LABELS[target] != PAD].tolist()))

@@ -1,4 +1,4 @@
-"""A generator goes on with an expanded vocabulary where it stood."""
+"""A generator with an expanded vocabulary starts where the old one stopped."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def test_old_tokens_score_as_before_and_new_ones_have_rows(tmp_path: Path) -> No
     assert generator.config.softmax == "reachable", "it still scores as it was trained"
 
 
-def test_a_new_token_is_made_of_its_parts_as_a_token_that_was_there_from_the_start() -> None:
+def test_a_new_token_starts_from_its_parts_like_an_original_token() -> None:
     torch.manual_seed(0)
     random_start = torch.zeros(VOCABULARY.size, 8)
     random_start[: VOCABULARY.first_merge_token] = torch.randn(VOCABULARY.first_merge_token, 8)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from clairo_core.errors import TrainingError
+from clairo_core.errors import SettingsError, TrainingError
 from clairo_core.generation.trie.trie import trie_of_tokens
 from clairo_core.progress import silent
 from clairo_core.sequences import ItemSequences
@@ -62,9 +62,9 @@ def test_the_loss_falls_and_the_checkpoint_is_in_transformers_format(tmp_path: P
     done = fit(tmp_path, settings, rising())
     assert done.losses[-1] < done.losses[0]
     config = json.loads((tmp_path / "generator" / "config.json").read_text(encoding="utf-8"))
-    assert (config["d_model"], config["softmax"]) == (16, softmax), "whoever loads it must score as it was trained"
+    assert (config["d_model"], config["softmax"]) == (16, softmax), "it is served with the softmax of its training"
     assert (tmp_path / "generator" / "model.safetensors").is_file()
-    assert not list(tmp_path.glob("state-*")), "the optimizer's state is of no use once training is over"
+    assert not list(tmp_path.glob("state-*")), "the optimizer's state is removed after training"
 
 
 def test_the_best_epoch_is_kept_and_patience_ends_the_training(tmp_path: Path) -> None:
@@ -98,9 +98,14 @@ def test_a_killed_training_ends_where_an_undisturbed_one_does(tmp_path: Path, di
         assert torch.equal(tensor, killed[name]), name
 
 
-def test_nothing_to_learn_from_is_said_before_training(tmp_path: Path) -> None:
+def test_sequences_without_examples_are_refused_before_training(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="two items"):
         fit(tmp_path, FitSettings(), sequences=ItemSequences.from_lists([[1], [2]]))
+
+
+def test_a_patience_that_ends_before_the_first_epoch_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="patience is 0; expected at least 1"):
+        fit(tmp_path, FitSettings(patience=0))
 
 
 def test_the_learning_rate_rises_then_falls() -> None:

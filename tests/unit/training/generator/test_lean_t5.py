@@ -1,4 +1,4 @@
-"""The lean T5 is transformers' T5: the same hidden states, the same gradients, whatever is padded."""
+"""The lean T5 agrees with transformers': the same hidden states and gradients under any padding."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ def lean_decoded(model: T5ForConditionalGeneration, batch: ToDecode) -> Decoded:
 
 
 def random_batch(lengths: list[int], num_steps: int, seed: int = 0) -> ToDecode:
-    """Inputs, which of them are no padding, labels, and which are wanted: all of the first example, one of the last."""
+    """Inputs, their mask, labels, and the needed ones: all of the first example, one of the last."""
     random = torch.Generator().manual_seed(seed)
     is_input = torch.arange(max(lengths))[None, :] < torch.tensor(lengths)[:, None]
     input_ids = torch.randint(2, VOCAB_SIZE, is_input.shape, generator=random) * is_input
@@ -29,7 +29,7 @@ def random_batch(lengths: list[int], num_steps: int, seed: int = 0) -> ToDecode:
 
 
 def with_norms_of_their_own(seed: int = 0) -> T5ForConditionalGeneration:
-    """A random T5 whose norms scale every dimension differently, which random initialisation leaves at 1."""
+    """A random T5 with random norm weights, which initialization leaves at 1."""
     model = random_t5(VOCAB_SIZE, seed, dropout_rate=0.0)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

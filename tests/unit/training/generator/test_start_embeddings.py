@@ -1,4 +1,4 @@
-"""Token embeddings start at what tokens mean."""
+"""Token embeddings start at the centroids of their features."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_an_items_features_add_up_to_its_decoded_embedding() -> None:
 
 
 @pytest.mark.parametrize("d_model", [4, 6, 32])
-def test_features_near_in_the_codebook_start_near_at_the_models_scale(d_model: int) -> None:
+def test_features_close_in_the_codebook_start_close_at_the_models_scale(d_model: int) -> None:
     vectors = centroid_vectors(QUANTIZER)
     embeddings = started(d_model, vectors)
     features = embeddings[2 : 2 + len(vectors)]
@@ -47,7 +47,7 @@ def test_a_merged_token_starts_near_the_sum_of_its_features() -> None:
         assert float(own.square().mean()) == pytest.approx(OWN_SHARE**2, rel=1.0)
 
 
-def test_without_codebooks_features_stay_as_t5_draws_them() -> None:
+def test_without_codebooks_features_start_at_random() -> None:
     torch.manual_seed(0)
     drawn = torch.randn(VOCABULARY.size, 16)
     start = start_embeddings(drawn, VOCABULARY, None)

@@ -1,4 +1,4 @@
-"""The choices that spell an item, and the loss over them: the same as spelling every item out."""
+"""Token choices of items, and the loss over them: agreement with enumerating every item."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def choices_of(num_items: int, seed: int = 0) -> tuple[TokenChoices, np.ndarray]
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(1, 40), st.integers(0, 5))
-def test_an_items_tokens_are_among_the_options_and_what_follows_is_certain(num_items: int, seed: int) -> None:
+def test_an_items_tokens_are_among_the_options_and_later_ones_are_certain(num_items: int, seed: int) -> None:
     choices, labels = choices_of(num_items, seed)
     for row, num_steps in enumerate(choices.num_steps.tolist()):
         prefix = labels[row, :num_steps]
@@ -119,7 +119,7 @@ def test_the_vocabulary_loss_is_cross_entropy_over_all_tokens() -> None:
     assert loss == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_the_end_is_an_option_where_an_item_begins_another() -> None:
+def test_the_end_is_an_option_where_an_item_is_the_prefix_of_another() -> None:
     choices, labels = choices_of(60)
     ends = np.isin(np.arange(len(choices.options)), choices.first_option[:-1]) & (choices.options == EOS)
     assert ends.sum() == len(labels)

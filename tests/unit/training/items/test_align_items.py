@@ -1,4 +1,4 @@
-"""Items are placed by what people do with them, and by content where nobody has done anything yet."""
+"""Items are placed by behaviour, and by content while they have none."""
 
 from pathlib import Path
 
@@ -24,14 +24,14 @@ def group_of(item: np.ndarray) -> np.ndarray:
 
 
 def sequences_within_groups(num_users: int = 300, seed: int = 0) -> ItemSequences:
-    """Every user stays in one group; the last item of each group is never used."""
+    """Every user stays in one group. The last item of each group is never used."""
     random = np.random.default_rng(seed)
     groups = random.integers(NUM_GROUPS, size=num_users)
     return ItemSequences.from_lists([(group * GROUP + random.permutation(GROUP - 1)[:6]).tolist() for group in groups])
 
 
 def content_with_noise(seed: int = 1) -> np.ndarray:
-    """Content that tells the group by one direction each, drowned in directions that tell nothing."""
+    """Content with one direction per group, drowned in noise."""
     random = np.random.default_rng(seed)
     groups = np.eye(NUM_GROUPS)[group_of(np.arange(NUM_ITEMS))]
     return np.concatenate([groups, 3 * random.normal(size=(NUM_ITEMS, 4))], axis=1).astype(np.float32)
@@ -65,7 +65,7 @@ def test_no_pair_and_few_items_give_zeros_not_an_error() -> None:
     assert behaviour_vectors(ItemSequences.from_lists([[0, 1]]), 2, dim=8, window=2).shape == (2, 8)
 
 
-def test_an_unused_item_stands_with_the_items_of_its_kind_though_its_content_is_mostly_noise() -> None:
+def test_an_unused_item_is_placed_with_its_kind_despite_noisy_content() -> None:
     content = content_with_noise()
     unused = np.arange(GROUP - 1, NUM_ITEMS, GROUP)
     is_training = np.ones(NUM_ITEMS, dtype=np.bool_)
@@ -73,7 +73,7 @@ def test_an_unused_item_stands_with_the_items_of_its_kind_though_its_content_is_
     aligned = align_items(content, is_training, sequences_within_groups(), SETTINGS, 0, NOBODY)
     placed = aligned.item_embeddings
     assert (group_of(nearest(placed))[unused] == group_of(unused)).all()
-    assert (group_of(nearest(content))[unused] == group_of(unused)).mean() < 1.0, "content alone does not do it"
+    assert (group_of(nearest(content))[unused] == group_of(unused)).mean() < 1.0, "content alone is not enough"
     assert 0.5 < aligned.explained <= 1.0
     by_content = content[unused] @ aligned.alignment
     np.testing.assert_allclose(placed[unused], by_content, atol=1e-5, err_msg="as an item posted later is placed")
@@ -89,7 +89,7 @@ def test_held_out_items_are_placed_like_all_others_but_teach_nothing() -> None:
         assert (group_of(nearest(aligned.item_embeddings)) == group_of(np.arange(NUM_ITEMS))).all()
         placed_as_posted = content @ aligned.alignment
         errors.append(np.square(placed_as_posted - aligned.item_embeddings)[is_held_out].sum())
-    assert errors[0] < errors[1], "what was fitted on an item places it better than a posted one is placed"
+    assert errors[0] < errors[1], "a regression fitted on an item places it better than a posted one"
 
 
 def test_the_more_an_item_is_used_the_less_its_content_decides() -> None:
@@ -104,7 +104,7 @@ def test_the_more_an_item_is_used_the_less_its_content_decides() -> None:
     assert distances == sorted(distances, reverse=True)
 
 
-def test_few_items_used_twice_beside_others_are_too_few_to_align() -> None:
+def test_too_few_items_used_twice_beside_others_are_not_aligned() -> None:
     def twice_each(num_items: int) -> ItemSequences:
         return ItemSequences.from_lists([list(range(num_items))] * 2)
 
@@ -116,7 +116,7 @@ def test_few_items_used_twice_beside_others_are_too_few_to_align() -> None:
 
 
 @pytest.mark.parametrize("prior_interactions", [0.0, 20.0])
-def test_content_that_is_all_alike_leaves_behaviour_alone_to_place_items(prior_interactions: float) -> None:
+def test_constant_content_leaves_placement_to_behaviour(prior_interactions: float) -> None:
     is_training = np.arange(NUM_ITEMS) % GROUP != GROUP - 1
     settings = AlignSettings(dim=8, window=2, prior_interactions=prior_interactions)
     placed = align_items(
@@ -125,7 +125,7 @@ def test_content_that_is_all_alike_leaves_behaviour_alone_to_place_items(prior_i
     assert np.isfinite(placed.item_embeddings).all()
     used = np.flatnonzero(is_training)
     assert (group_of(nearest(placed.item_embeddings))[used] == group_of(used)).all()
-    assert not placed.item_embeddings[~is_training].any(), "of the others nothing is known"
+    assert not placed.item_embeddings[~is_training].any(), "unused items have no behaviour"
 
 
 def some_embeddings() -> ModalityEmbeddings:
@@ -133,7 +133,7 @@ def some_embeddings() -> ModalityEmbeddings:
     return ModalityEmbeddings(vectors, np.ones(30, dtype=np.bool_))
 
 
-def test_an_aligned_fusion_comes_back_from_its_folder_as_it_was(tmp_path: Path) -> None:
+def test_an_aligned_fusion_survives_saving_and_loading(tmp_path: Path) -> None:
     given = {"text": some_embeddings()}
     content = fit_fusion(given, 4)
     fusion = AlignedFusion(
@@ -147,7 +147,7 @@ def test_an_aligned_fusion_comes_back_from_its_folder_as_it_was(tmp_path: Path) 
     np.testing.assert_array_equal(fusion.fuse(given).item_embeddings, expected)
 
 
-def test_items_that_are_used_alike_are_told_apart_by_their_content() -> None:
+def test_content_separates_items_that_are_used_alike() -> None:
     content = content_with_noise()
     is_training = np.ones(NUM_ITEMS, dtype=np.bool_)
     sequences = sequences_within_groups()

@@ -1,4 +1,4 @@
-"""Items that play new are described as posted ones will be: by parts that learned nothing from them."""
+"""Held-out items are described like posted ones: by parts that were not fitted on them."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from clairo_core.encoders import BuiltinTextEncoder, load_encoder
+from clairo_core.encoders import BuiltinTextEncoder
 from clairo_core.progress import silent
 from training.config.load_preset import load_preset
 from training.config.preset import DatasetSettings, Preset
 from training.datasets import Dataset
 from training.datasets.open_dataset import open_dataset
 from training.demo_shop import write_demo_shop
-from training.evaluation.split import training_items
-from training.items.describe_items import describe_items, held_out_items
+from training.items.describe_items import describe_items
 from training.workbench.stage_cache import StageCache
 from training.workbench.workbench import Workbench
 
@@ -35,35 +34,36 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
 
 
 def test_encoders_are_fitted_without_the_held_out_items(bench: Workbench) -> None:
-    is_held_out = held_out_items(bench)
-    assert 0 < is_held_out.sum() < 20
-    rows = np.flatnonzero(training_items(bench.dataset) & ~is_held_out)
+    assert 0 < bench.is_held_out.sum() < 20
+    rows = np.flatnonzero(bench.is_training & ~bench.is_held_out)
     fitted = BuiltinTextEncoder.fit([bench.dataset.items[row] for row in rows], dim=16, seed=3)
-    encoder = load_encoder(describe_items(bench).folders["text"] / "encoder")
+    content = describe_items(bench).content
+    assert content is not None
+    encoder = content.encoded["text"].encoder()
     assert isinstance(encoder, BuiltinTextEncoder)
     np.testing.assert_array_equal(encoder.components, fitted.components)
 
 
-def test_every_item_has_codes_of_its_own_held_out_or_not(bench: Workbench) -> None:
+def test_every_item_has_a_feature_set_of_its_own(bench: Workbench) -> None:
     feature_sets = describe_items(bench).feature_sets
     assert len({tuple(row) for row in feature_sets.tolist()}) == 80
 
 
-def test_an_item_plays_new_in_every_run_with_the_same_seed_whatever_else_is_in_the_shop(bench: Workbench) -> None:
+def test_whether_an_item_is_held_out_depends_on_its_id_and_the_seed_alone(bench: Workbench) -> None:
     items = bench.dataset.items
-    of_id = dict(zip((item.item_id for item in items), held_out_items(bench), strict=True))
+    of_id = dict(zip((item.item_id for item in items), bench.is_held_out, strict=True))
     turned = replace(bench, dataset=replace(bench.dataset, items=items[::-1]))
-    assert held_out_items(turned).tolist() == [of_id[item.item_id] for item in items[::-1]]
-    assert held_out_items(replace(bench, seed=4)).tolist() != held_out_items(bench).tolist()
+    assert turned.is_held_out.tolist() == [of_id[item.item_id] for item in items[::-1]]
+    assert replace(bench, seed=4).is_held_out.tolist() != bench.is_held_out.tolist()
 
 
-def test_where_nothing_is_calibrated_every_item_teaches(bench: Workbench, tmp_path: Path) -> None:
+def test_no_item_is_held_out_without_a_dense_head(bench: Workbench, tmp_path: Path) -> None:
     preset = replace(bench.preset, dense=replace(bench.preset.dense, dim=0))
-    assert not held_out_items(workbench(bench.dataset, preset, 3, tmp_path)).any()
+    assert not workbench(bench.dataset, preset, 3, tmp_path).is_held_out.any()
 
 
-def test_of_a_handful_of_items_every_one_is_needed(tmp_path: Path) -> None:
+def test_no_item_is_held_out_from_a_small_catalogue(tmp_path: Path) -> None:
     write_demo_shop(tmp_path, num_items=12, num_users=20)
     dataset = open_dataset(tmp_path, DatasetSettings(), ("text",), silent)
     preset = load_preset("clairo", ["encode.modalities=text", "dense.held_out_share=0.9"])
-    assert not held_out_items(workbench(dataset, preset, 0, tmp_path)).any()
+    assert not workbench(dataset, preset, 0, tmp_path).is_held_out.any()

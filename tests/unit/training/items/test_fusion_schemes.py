@@ -1,4 +1,4 @@
-"""Every fusion scheme: any number of modalities, what is missing, saved and loaded, and what each one promises."""
+"""Every fusion scheme: any number of modalities, missing ones, saving and loading, and its own promise."""
 
 import ast
 from collections.abc import Callable
@@ -37,7 +37,7 @@ KINDS = np.arange(NUM_ITEMS) % NUM_KINDS
 
 
 def kinds_seen(noise: float, dim: int, seed: int, missing: float = 0.0) -> ModalityEmbeddings:
-    """A modality in which items of one kind lie together, the closer the less noise."""
+    """A modality in which items of a kind are close, but for noise."""
     random = np.random.default_rng(seed)
     centres = random.normal(size=(NUM_KINDS, dim))
     vectors = centres[KINDS] + noise * random.normal(size=(NUM_ITEMS, dim))
@@ -56,7 +56,7 @@ def modalities() -> dict[str, ModalityEmbeddings]:
 
 @pytest.fixture(scope="module")
 def training() -> ItemSequences:
-    """People keep to one kind."""
+    """Users keep to one kind."""
     random = np.random.default_rng(4)
     rows = [np.flatnonzero(random.integers(NUM_KINDS) == KINDS) for _ in range(300)]
     return ItemSequences.from_lists([random.choice(chosen, 5, replace=False).tolist() for chosen in rows])
@@ -122,7 +122,7 @@ def test_three_modalities_at_once_are_fused_saved_and_loaded(
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_an_item_is_fused_alone_as_among_others_and_nothing_known_is_the_origin(
+def test_an_item_is_fused_alone_as_among_others_and_without_content_to_the_origin(
     scheme: str, modalities: dict[str, ModalityEmbeddings], fitted: Callable[[str], Fusion]
 ) -> None:
     fusion = fitted(scheme)
@@ -161,7 +161,7 @@ def test_untrained_gates_and_attention_are_the_plain_concatenation(modalities: d
     assert np.allclose(attention.fuse(modalities).item_embeddings[is_whole], plain.item_embeddings[is_whole], atol=1e-5)
 
 
-def test_a_gate_turns_down_what_says_nothing(
+def test_a_gate_lowers_an_uninformative_modality(
     modalities: dict[str, ModalityEmbeddings], training: ItemSequences
 ) -> None:
     fusion, gain = fit_gate(fit_fusion(modalities, 6), modalities, training, 0)
@@ -191,14 +191,14 @@ def test_learned_fusion_is_the_same_for_the_same_seed(
     assert np.array_equal(first.part_weights, second.part_weights)
 
 
-def test_histories_too_few_to_learn_from_leave_the_concatenation(modalities: dict[str, ModalityEmbeddings]) -> None:
+def test_too_few_histories_leave_the_concatenation(modalities: dict[str, ModalityEmbeddings]) -> None:
     content = fit_fusion(modalities, 4)
     fusion, gain = fit_gate(content, modalities, ItemSequences.from_lists([[1, 2]]), 0)
     assert gain == 0
     assert not fusion.part_weights.any()
 
 
-def test_chosen_weights_trust_the_modality_that_guesses_best(
+def test_chosen_weights_favour_the_most_predictive_modality(
     modalities: dict[str, ModalityEmbeddings], validation: EvaluationSplit
 ) -> None:
     content = fit_fusion(modalities, 6)
@@ -214,7 +214,7 @@ def test_chosen_weights_trust_the_modality_that_guesses_best(
     assert quality(weights) >= quality(dict.fromkeys(parts, 1.0))
 
 
-def test_the_proxy_finds_neighbours_and_nothing_in_what_is_all_alike(validation: EvaluationSplit) -> None:
+def test_the_proxy_finds_neighbours_and_nothing_in_constant_embeddings(validation: EvaluationSplit) -> None:
     by_kind = np.eye(NUM_KINDS)[KINDS]
     assert nearest_neighbour_recall(by_kind, validation) == 1.0
     assert nearest_neighbour_recall(np.ones((NUM_ITEMS, 3)), validation) == 0.0
@@ -231,7 +231,7 @@ def test_weights_scale_a_modality_s_part(modalities: dict[str, ModalityEmbedding
         fit_fusion(modalities, 6, weights={"smell": 1.0})
 
 
-def test_whitened_components_vary_alike(modalities: dict[str, ModalityEmbeddings]) -> None:
+def test_whitened_components_have_equal_variance(modalities: dict[str, ModalityEmbeddings]) -> None:
     fused = fit_fusion({"shape": modalities["shape"]}, 6, whiten=True).fuse(modalities).item_embeddings
     assert np.allclose(fused.std(axis=0), 1 / np.sqrt(6), rtol=0.05)
     final = fit_final_pca(fit_fusion(modalities, 6), modalities, 5, whiten=True)
@@ -239,7 +239,7 @@ def test_whitened_components_vary_alike(modalities: dict[str, ModalityEmbeddings
     assert spread.max() < 1.2 * spread.min()
 
 
-def test_a_final_pca_keeps_the_most_spread_that_so_many_dimensions_can(
+def test_a_final_pca_keeps_the_most_variance_possible(
     modalities: dict[str, ModalityEmbeddings],
 ) -> None:
     content = fit_fusion(modalities, 6)
@@ -295,7 +295,7 @@ def test_late_fusion_gives_every_codebook_one_modality(
     assert np.allclose(quantizer.rotation @ quantizer.rotation.T, np.eye(12), atol=1e-4)
 
 
-def test_what_cannot_be_shared_equally_is_told(
+def test_sizes_that_modalities_cannot_share_equally_are_refused(
     modalities: dict[str, ModalityEmbeddings], training: ItemSequences
 ) -> None:
     fused = fit_fusion(modalities, 8).fuse(modalities).item_embeddings
@@ -307,7 +307,7 @@ def test_what_cannot_be_shared_equally_is_told(
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "expected"),
     [
         ({"scheme": "sum"}, "one of concat_pca"),
         ({"scheme": "late", "final_dim": 4}, "keeps them apart"),
@@ -317,16 +317,16 @@ def test_what_cannot_be_shared_equally_is_told(
         ({"weights": ("words=inf",)}, "positive"),
     ],
 )
-def test_settings_that_mean_nothing_are_refused(
+def test_contradictory_settings_are_refused(
     changed: dict[str, object],
-    told: str,
+    expected: str,
     modalities: dict[str, ModalityEmbeddings],
     training: ItemSequences,
     validation: EvaluationSplit,
 ) -> None:
     everything = np.ones(NUM_ITEMS, np.bool_)
     settings = replace(FuseSettings(dim_per_modality=4), **changed)
-    with pytest.raises(SettingsError, match=told):
+    with pytest.raises(SettingsError, match=expected):
         fuse_content.fuse_content(modalities, everything, training, validation, settings, 0, lambda message: None)
 
 
@@ -343,7 +343,7 @@ def test_a_damaged_scheme_is_refused_by_name(scheme: str, fitted: Callable[[str]
         load_fusion(tmp_path)
 
 
-def test_nothing_that_fuses_or_quantizes_knows_which_modalities_there_are() -> None:
+def test_no_fusion_or_quantizer_names_a_modality() -> None:
     modules = [
         contrast,
         describe_items,

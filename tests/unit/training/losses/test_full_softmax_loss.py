@@ -1,4 +1,4 @@
-"""The fused loss of a full softmax: torch's own cross-entropy and its gradients, whatever the sizes."""
+"""The fused loss of a full softmax: agreement with torch's cross-entropy and gradients at all sizes."""
 
 import math
 
@@ -48,7 +48,7 @@ def test_loss_and_gradients_are_those_of_torch(num_states: int, num_rows: int, s
         assert torch.allclose(fused, torchs, rtol=1e-9, atol=1e-9)
 
 
-def test_no_state_costs_nothing() -> None:
+def test_the_loss_of_no_states_is_zero() -> None:
     rows = torch.randn(4, 3, requires_grad=True)
     loss = full_softmax_loss(torch.empty(0, 3), rows, torch.empty(0, dtype=torch.long))
     loss.backward()

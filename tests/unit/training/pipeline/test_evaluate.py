@@ -1,4 +1,4 @@
-"""Evaluation: both seen-item modes, misses, popularity, and the table that a person reads."""
+"""Evaluation: both seen-item modes, misses, popularity, and the printed table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ class FakeDataset:
 
 @dataclass
 class FixedRecommender:
-    """Recommends the same items to everybody, leaving out what they have seen if asked to."""
+    """Recommends the same items to everybody, with seen items masked on request."""
 
     best_first: str
     catalogue: str = "abcdef"
@@ -62,7 +62,7 @@ def test_the_rank_is_the_place_in_the_list_in_each_mode() -> None:
     assert lists[1].tolist() == [2, 3]
 
 
-def test_an_item_posted_since_training_holds_its_place_in_the_list() -> None:
+def test_an_item_posted_since_training_keeps_its_place_in_the_list() -> None:
     ranks, lists = generated_ranks(FixedRecommender("xb"), list("abcdef"), split_of([[0]], [1]), True, "")
     assert ranks.tolist() == [2]
     assert lists[0].tolist() == [-1, 1]
@@ -81,7 +81,7 @@ def test_a_target_outside_the_catalogue_is_a_miss_and_is_counted() -> None:
     result = evaluate(
         FixedRecommender("abcde", catalogue="abcde"),
         FakeDataset(),
-        ItemSequences.from_lists([[0, 1], [0]]),
+        np.array([2, 1, 0, 0, 0, 0]),
         split_of([[0], [1]], [5, 2]),
         split_name="test",
         max_users=0,
@@ -94,13 +94,13 @@ def test_a_target_outside_the_catalogue_is_a_miss_and_is_counted() -> None:
     assert "popularity" in table
 
 
-def test_a_sample_of_users_is_seeded_and_said_in_the_table() -> None:
+def test_a_sample_of_users_is_seeded_and_named_in_the_table() -> None:
     split = split_of([[0]] * 10, list(range(5)) * 2)
     assert some_users(split, 3, seed=1).user_rows.tolist() == some_users(split, 3, seed=1).user_rows.tolist()
     result = evaluate(
         FixedRecommender("abcdef"),
         FakeDataset(),
-        ItemSequences.from_lists([[0, 1]]),
+        np.array([1, 1, 0, 0, 0, 0]),
         split,
         split_name="test",
         max_users=3,
@@ -109,12 +109,12 @@ def test_a_sample_of_users_is_seeded_and_said_in_the_table() -> None:
     assert "3 of 10 users (seeded sample)" in table_of(result)
 
 
-def test_nobody_to_measure_on_is_said_in_words() -> None:
+def test_a_split_without_users_is_refused() -> None:
     with pytest.raises(TrainingError, match="three items"):
         evaluate(
             FixedRecommender("a"),
             FakeDataset(),
-            ItemSequences.from_lists([[0]]),
+            np.array([1, 0, 0, 0, 0, 0]),
             split_of([], []),
             split_name="test",
             max_users=0,

@@ -1,4 +1,4 @@
-"""Going on from a bundle: what it knew stays, what came since is described by it."""
+"""A warm start from a bundle: known items keep their features, new ones are described by it."""
 
 from pathlib import Path
 
@@ -15,8 +15,10 @@ from clairo_core.tokens.tokenizer import Tokenizer
 from tests.tiny import tiny_bundle, tiny_items
 from training.config.load_preset import load_preset
 from training.datasets.dataset import build_dataset
-from training.evaluation.split import training_sequences
-from training.pipeline.warm_start import WarmStart, carried_items, grown_vocabulary, preset_of, start_checkpoint
+from training.generator.expand_generator import expand_generator
+from training.items.carry_items import carry_items
+from training.pipeline.warm_start import WarmStart, preset_of
+from training.vocabulary.vocabulary_stage import grown_vocabulary_stage
 from training.workbench.stage_cache import StageCache
 from training.workbench.workbench import Workbench
 
@@ -41,21 +43,21 @@ def bench_of(folder: Path, start: WarmStart) -> Workbench:
     )
 
 
-def test_items_that_the_bundle_knows_keep_their_features_and_others_are_described_by_it(
+def test_known_items_keep_their_features_and_new_ones_are_described_by_the_bundle(
     bundle: Bundle, tmp_path: Path
 ) -> None:
     bench = bench_of(tmp_path, WarmStart(bundle))
-    described = carried_items(bench, WarmStart(bundle))
+    described = carry_items(bench, bundle)
     row_of = {item.item_id: row for row, item in enumerate(bench.dataset.items)}
     for row, item_id in enumerate(bundle.catalogue.item_ids):
         assert tuple(described.feature_sets[row_of[item_id]]) == tuple(bundle.catalogue.feature_sets[row])
-    assert described.fused is not None
+    assert described.content is not None
     new_items = [item for item in bench.dataset.items if item.item_id not in bundle.catalogue]
     for item, by_bundle in zip(new_items, bundle.describe_items(new_items, bundle.catalogue.taken), strict=True):
         assert tuple(described.feature_sets[row_of[item.item_id]]) == by_bundle.feature_set
-        assert np.array_equal(described.fused.item_embeddings[row_of[item.item_id]], by_bundle.item_embedding)
+        assert np.array_equal(described.content.fused.item_embeddings[row_of[item.item_id]], by_bundle.item_embedding)
     assert len({tuple(row) for row in described.feature_sets.tolist()}) == NUM_ITEMS + 3
-    assert set(described.folders) == {"text", "image", "fusion", "quantizer"}
+    assert set(described.content.encoded) == {"text", "image"}
 
 
 def test_the_vocabulary_stays_or_grows_and_the_generator_has_a_row_for_every_token(
@@ -63,20 +65,18 @@ def test_the_vocabulary_stays_or_grows_and_the_generator_has_a_row_for_every_tok
 ) -> None:
     old = load_file(bundle.generator_folder / "model.safetensors")["shared.weight"]
     for added in (0, 6):
-        start = WarmStart(bundle, added)
-        bench = bench_of(tmp_path / str(added), start)
-        training = training_sequences(bench.dataset)
-        vocabulary, _ = grown_vocabulary(bench, start, carried_items(bench, start), training)
+        bench = bench_of(tmp_path / str(added), WarmStart(bundle, added))
+        vocabulary = grown_vocabulary_stage(bench, carry_items(bench, bundle), bundle.vocabulary, added).vocabulary
         assert bundle.vocabulary.size <= vocabulary.size <= bundle.vocabulary.size + added
         assert (vocabulary.size > bundle.vocabulary.size) == (added > 0)
-        checkpoint = start_checkpoint(start, vocabulary, tmp_path)
-        weights = load_file(checkpoint / "model.safetensors")["shared.weight"]
+        expand_generator(bundle.generator_folder, tmp_path / "start", vocabulary)
+        weights = load_file(tmp_path / "start" / "model.safetensors")["shared.weight"]
         assert len(weights) == vocabulary.size
         assert torch.equal(weights[: len(old)], old)
         assert Tokenizer(vocabulary).vocabulary.num_features == bundle.vocabulary.num_features
 
 
-def test_the_preset_takes_over_what_the_bundle_has_settled(bundle: Bundle) -> None:
+def test_the_preset_takes_over_the_bundles_modalities_and_shape(bundle: Bundle) -> None:
     preset = preset_of(WarmStart(bundle), load_preset("clairo", ["encode.modalities=text", "fit.max_epochs=2"]))
     assert set(preset.encode.modalities) == {"text", "image"}
     assert (preset.generator.d_model, preset.generator.num_heads) == (24, 3)
@@ -84,7 +84,7 @@ def test_the_preset_takes_over_what_the_bundle_has_settled(bundle: Bundle) -> No
     assert preset.fit.max_epochs == 2
 
 
-def test_a_bundle_of_ready_made_codes_cannot_be_gone_on_from(tmp_path: Path) -> None:
+def test_a_bundle_of_precomputed_codes_cannot_be_continued(tmp_path: Path) -> None:
     blind = load_bundle(tiny_bundle(tmp_path / "blind", num_items=NUM_ITEMS, can_ingest=False))
     with pytest.raises(TrainingError, match="without --warm-start"):
-        carried_items(bench_of(tmp_path / "stages", WarmStart(blind)), WarmStart(blind))
+        carry_items(bench_of(tmp_path / "stages", WarmStart(blind)), blind)

@@ -1,4 +1,4 @@
-"""Lifting new items: into as many places as they have buyers, as far as the others can bear."""
+"""Calibrating new items: as many places as they have buyers, within the allowed loss of the others."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ MIXTURE = plain_sum("other", "dense")
 
 
 def examples(share_of_new_targets: float = 0.1) -> MixtureExamples:
-    """Some new items in front of others; the dense head says too little of them, most to who wants the first."""
+    """Some new items before others. The dense head underrates them, least for users whose target is the first."""
     random = np.random.default_rng(0)
     shape = (NUM_USERS, NUM_NEW + NUM_OLD)
     scores = random.random((*shape, 2))
@@ -46,7 +46,7 @@ def test_new_items_get_as_many_places_as_they_have_buyers() -> None:
     assert chosen.warm_recall <= chosen.warm_recall_without
 
 
-def test_the_less_may_be_lost_the_less_they_are_lifted() -> None:
+def test_a_smaller_allowed_loss_gives_a_smaller_lift() -> None:
     lifts = []
     for most_lost in (0.0, 0.02, 0.5):
         _, chosen = calibrated(MIXTURE, examples(0.3), most_lost)
@@ -58,13 +58,13 @@ def test_the_less_may_be_lost_the_less_they_are_lifted() -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
-def test_where_nobody_can_say_what_a_new_item_costs_nothing_is_lifted(share: float) -> None:
+def test_without_both_new_and_other_targets_nothing_is_lifted(share: float) -> None:
     lifted, chosen = calibrated(MIXTURE, examples(share), most_lost=0.02)
     assert chosen is None
     assert lifted.new_item_lift == 0.0
 
 
-def test_new_items_stand_where_the_dense_head_puts_them_among_the_others() -> None:
+def test_new_items_rank_where_the_dense_head_puts_them_among_the_others() -> None:
     given = examples()
     placed = placed_as_served(given, totals_of(MIXTURE, given), 0.0)
     for user in range(20):

@@ -1,4 +1,4 @@
-"""Training the dense head: windows, what it learns, and going on after a kill."""
+"""Training the dense head: windows, learning, resuming."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +16,8 @@ from clairo_core.sequences import ItemSequences
 from training.config.preset import DenseSettings
 from training.evaluation.split import EvaluationSplit
 from training.ranking.fit_dense_head import fit_dense_head, rate_share
-from training.ranking.history_windows import NOTHING, cut_windows, window_batches
-from training.ranking.item_vectors import ItemVectors
+from training.ranking.learned_item_vectors import LearnedItemVectors
+from training.ranking.next_item_windows import NOTHING, cut_windows, next_item_batches
 from training.workbench.checkpoints import load_progress
 
 NUM_ITEMS = 12
@@ -34,7 +34,7 @@ SETTINGS = DenseSettings(
 
 
 def cycles(num_users: int = 60) -> ItemSequences:
-    """Each item is followed by the next but the last, which nobody has."""
+    """Each item is followed by the next. The last item does not occur."""
     return ItemSequences.from_lists(
         [[(user + step) % (NUM_ITEMS - 1) for step in range(2 + user % 9)] for user in range(num_users)]
     )
@@ -74,14 +74,14 @@ def test_every_interaction_but_the_first_is_a_target_once(
 ) -> None:
     flat = ItemSequences.from_lists(sequences)
     windows = cut_windows(flat, max_inputs)
-    batches = list(window_batches(flat, windows, positions_per_batch, seed=3)) if len(windows) else []
+    batches = list(next_item_batches(flat, windows, positions_per_batch, seed=3)) if len(windows) else []
     targets = [int(target) for batch in batches for target in batch.targets.flatten() if target != NOTHING]
     assert sorted(targets) == sorted(item for sequence in sequences for item in sequence[1:])
     assert all(batch.inputs.shape[1] <= max_inputs for batch in batches)
 
 
 @pytest.mark.parametrize("encoder", ["recurrent", "transformer"])
-def test_what_always_follows_is_learned(encoder: str, tmp_path: Path) -> None:
+def test_a_constant_successor_is_learned(encoder: str, tmp_path: Path) -> None:
     fit(tmp_path, replace(SETTINGS, encoder=encoder, width=24, max_epochs=12, patience=12))
     head = load_dense_head(tmp_path / "dense-head" / "trained")
     scores = head.log_probabilities(list(last_items().histories))
@@ -89,7 +89,7 @@ def test_what_always_follows_is_learned(encoder: str, tmp_path: Path) -> None:
     assert load_progress(tmp_path).best_ndcg > 0.9
 
 
-def test_an_item_that_training_never_saw_has_the_vector_of_its_content(tmp_path: Path) -> None:
+def test_an_item_without_interactions_has_the_vector_of_its_content(tmp_path: Path) -> None:
     fit(tmp_path)
     trained = load_dense_head(tmp_path / "dense-head" / "trained")
     as_new = load_dense_head(tmp_path / "dense-head" / "as-new")
@@ -105,9 +105,9 @@ def test_items_without_content_are_learned_too(tmp_path: Path) -> None:
     assert np.array_equal(head.item_vectors[-1], np.zeros(SETTINGS.dim))
 
 
-def test_what_is_held_out_teaches_the_map_nothing_and_keeps_its_own_part() -> None:
+def test_held_out_items_teach_the_map_nothing_and_keep_their_own_part() -> None:
     is_held_out = torch.arange(NUM_ITEMS) == 3
-    items = ItemVectors(torch.from_numpy(CONTENT), torch.ones(NUM_ITEMS, dtype=torch.bool), is_held_out, dim=8)
+    items = LearnedItemVectors(torch.from_numpy(CONTENT), torch.ones(NUM_ITEMS, dtype=torch.bool), is_held_out, dim=8)
     vectors = items.trained(own_dropout=1.0)
     by_content = items.all(as_new=True)
     assert torch.equal(vectors[3], by_content[3] + items.own[3])
@@ -118,7 +118,7 @@ def test_what_is_held_out_teaches_the_map_nothing_and_keeps_its_own_part() -> No
     assert items.own.grad[3].all()
 
 
-def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+def test_an_interrupted_run_ends_where_an_undisturbed_one_does(tmp_path: Path) -> None:
     fit(tmp_path / "whole")
     stopped = []
 
@@ -147,7 +147,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path: Path) ->
     assert np.array_equal(whole, resumed)
 
 
-def test_nothing_to_learn_from_is_said_in_words(tmp_path: Path) -> None:
+def test_sequences_without_successors_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="two items in training"):
         fit_dense_head(
             tmp_path,

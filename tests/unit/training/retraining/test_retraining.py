@@ -1,4 +1,4 @@
-"""Parts of retraining: whose newest interaction counts, what the serving bundle may rank, and who is believed."""
+"""Parts of retraining: the newest interactions, the serving bundle's items, and the calls to the service."""
 
 import json
 import threading
@@ -38,7 +38,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
-    """Three items more than the bundle has, and one user who ends at each of the last four."""
+    """Three items more than the bundle has, and a user who ends at each of the last four."""
     items = tiny_items(NUM_ITEMS + 3)
     sequences = [[0, 1, NUM_ITEMS - 1], [1, 2, NUM_ITEMS], [2, 3, NUM_ITEMS + 1], [3, 4, NUM_ITEMS + 2], [5, 6]]
     users = ("ann", "bob", "cem", "dan", "eve")
@@ -63,16 +63,14 @@ def compared(candidate: Bundle, serving: Bundle, dataset: Dataset, newest_at: di
     )
 
 
-def test_only_those_count_who_did_something_since_the_serving_bundle_was_made(dataset: Dataset) -> None:
+def test_only_users_who_interacted_since_the_serving_bundle_was_made_count(dataset: Dataset) -> None:
     split = newest_split(dataset, {"ann": 5.0, "bob": 10.0, "cem": 10.1, "dan": 99.0, "eve": 99.0}, made_at=10.0)
     assert [dataset.user_ids[row] for row in split.user_rows] == ["cem", "dan"]
     assert split.targets.tolist() == [NUM_ITEMS + 1, NUM_ITEMS + 2]
     assert [list(history) for history in split.histories] == [[2, 3], [3, 4]]
 
 
-def test_with_nothing_new_there_is_nothing_to_measure_on_and_nothing_is_promoted(
-    serving: Bundle, dataset: Dataset
-) -> None:
+def test_without_new_interactions_nothing_is_measured_or_promoted(serving: Bundle, dataset: Dataset) -> None:
     against = compared(serving, serving, dataset, dict.fromkeys(dataset.user_ids, 0.0))
     assert not against.is_not_worse
     assert "nothing to measure on" in str(against)
@@ -87,9 +85,7 @@ def test_a_bundle_is_as_good_as_itself(serving: Bundle, dataset: Dataset) -> Non
     assert against.num_unknown_to_serving == 0
 
 
-def test_posted_items_are_carried_into_the_serving_bundle_and_can_be_recommended(
-    serving: Bundle, dataset: Dataset
-) -> None:
+def test_posted_items_are_added_to_the_serving_bundle_and_can_be_recommended(serving: Bundle, dataset: Dataset) -> None:
     recommender = serving.recommender("cpu", num_views=1, num_beams=50)
     carried = with_items_carried(serving, recommender, dataset.items)
     assert carried.catalogue.item_ids == tuple(item.item_id for item in dataset.items)
@@ -100,7 +96,7 @@ def test_posted_items_are_carried_into_the_serving_bundle_and_can_be_recommended
     assert tuple(carried.catalogue.feature_sets[NUM_ITEMS]) == described.feature_set
 
 
-def test_what_a_serving_bundle_without_encoders_cannot_rank_is_its_miss_and_stays_in_the_mean(
+def test_targets_that_the_serving_bundle_cannot_rank_are_its_misses(
     tmp_path: Path, serving: Bundle, dataset: Dataset
 ) -> None:
     blind = load_bundle(tiny_bundle(tmp_path / "blind", num_items=NUM_ITEMS, can_ingest=False))
@@ -119,7 +115,7 @@ def test_newest_timestamps_count_known_items_alone(tmp_path: Path) -> None:
     assert newest_timestamps(tmp_path, {"a", "b"}) == {"ann": 5.0}
 
 
-# --- what the service makes of the figures
+# --- the service's use of the figures
 
 
 def manifest(bundle: Bundle, bundle_id: str, metrics: dict[str, Any]) -> BundleManifest:
@@ -130,12 +126,12 @@ def against(serving_value: float, value: float) -> dict[str, Any]:
     return {"against_serving": AgainstServing("old", 9, value, serving_value, Metric("d", 0, 0, 0), 0).as_dict()}
 
 
-def test_figures_on_the_same_interactions_count_before_each_bundles_own(serving: Bundle) -> None:
+def test_a_direct_comparison_takes_precedence_over_each_bundles_own_figure(serving: Bundle) -> None:
     old = manifest(serving, "old", {"ndcg@10": 0.9})
     check_not_worse(manifest(serving, "new", {"ndcg@10": 0.1} | against(0.2, 0.2)), old)
     with pytest.raises(WorseBundleError, match=r"0\.1900 .* 0\.2000"):
         check_not_worse(manifest(serving, "new", {"ndcg@10": 1.0} | against(0.2, 0.19)), old)
-    # Measured against another bundle than the one that is served by now: each one's own counts.
+    # Compared with another bundle than the serving one: each bundle's own figure counts.
     with pytest.raises(WorseBundleError):
         check_not_worse(
             manifest(serving, "new", {"ndcg@10": 0.1} | against(0.2, 0.9)), manifest(serving, "newer", {"ndcg@10": 0.9})
@@ -143,7 +139,7 @@ def test_figures_on_the_same_interactions_count_before_each_bundles_own(serving:
 
 
 @pytest.mark.parametrize("metrics", [{}, {"against_serving": 3}, {"against_serving": {"serving_bundle_id": "old"}}])
-def test_metrics_without_that_comparison_have_none(metrics: dict[str, Any]) -> None:
+def test_metrics_without_a_comparison_give_none(metrics: dict[str, Any]) -> None:
     assert measured_together(metrics, "old") is None
 
 
@@ -151,7 +147,7 @@ def test_metrics_without_that_comparison_have_none(metrics: dict[str, Any]) -> N
 
 
 class FakeService(BaseHTTPRequestHandler):
-    """Answers what `answers` says, and notes who asked."""
+    """Responds from `answers` and records the requests."""
 
     answers: ClassVar[dict[str, tuple[int, bytes]]] = {}
     asked: ClassVar[list[tuple[str, str, str | None]]] = []
@@ -168,7 +164,7 @@ class FakeService(BaseHTTPRequestHandler):
         self.do_GET()
 
     def log_message(self, *_: object) -> None:
-        """Nothing on the terminal."""
+        """Print nothing."""
 
 
 @pytest.fixture
@@ -183,7 +179,7 @@ def url() -> Iterator[str]:
     server.server_close()
 
 
-def test_the_service_is_asked_and_told_with_the_key(url: str) -> None:
+def test_calls_carry_the_key(url: str) -> None:
     FakeService.answers = {
         "/info": (200, b'{"bundle_id": "old"}'),
         "/bundles/a%2Fb/activate": (200, b'{"bundle_id": "a/b", "previous_bundle_id": "old"}'),
@@ -197,19 +193,19 @@ def test_the_service_is_asked_and_told_with_the_key(url: str) -> None:
     ]
 
 
-def test_a_refusal_says_what_the_service_said(url: str) -> None:
+def test_an_error_includes_the_services_detail(url: str) -> None:
     FakeService.answers = {
         "/bundles/new/activate": (409, b'{"detail": "it measured worse"}'),
         "/info": (200, b"<html>"),
     }
     with pytest.raises(TrainingError, match="status 409, it measured worse"):
         ServiceCalls(url).activate("new")
-    with pytest.raises(TrainingError, match="no answer that can be read"):
+    with pytest.raises(TrainingError, match="no valid response"):
         ServiceCalls(url).serving_bundle_id()
 
 
 @pytest.mark.parametrize("address", ["shop.test", "file:///etc/passwd", "http://", "ftp://shop.test"])
-def test_what_is_no_http_address_is_not_asked(address: str) -> None:
+def test_an_address_that_is_not_http_is_refused(address: str) -> None:
     with pytest.raises(SettingsError, match="expected http"):
         ServiceCalls(address)
 
@@ -223,7 +219,7 @@ def test_the_serving_bundle_is_found_among_the_bundles(serving: Bundle, tmp_path
         bundle_of_id(tmp_path / "nowhere", "another")
 
 
-def test_a_key_is_read_from_a_file_that_has_one(tmp_path: Path) -> None:
+def test_a_key_is_read_from_its_file(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text("clairo_key\n")
     assert read_key(file) == "clairo_key"
@@ -234,7 +230,7 @@ def test_a_key_is_read_from_a_file_that_has_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("since", ["", "yesterday", "d", "1e999d", "-", "31.12.2025"])
-def test_a_since_that_is_no_time_is_refused(since: str) -> None:
+def test_a_since_that_is_not_a_time_is_refused(since: str) -> None:
     with pytest.raises(SettingsError, match="2026-01-31"):
         parsed_since(since, datetime.now(UTC))
 
@@ -245,7 +241,7 @@ def test_a_since_has_a_zone_or_is_utc() -> None:
     assert parsed_since("1.5d", now) == now.timestamp() - 1.5 * 86400
 
 
-def test_an_item_without_content_is_still_carried(serving: Bundle) -> None:
+def test_an_item_without_content_is_added_too(serving: Bundle) -> None:
     recommender = serving.recommender("cpu", num_views=1, num_beams=10)
     carried = with_items_carried(serving, recommender, [*serving.items, Item(item_id="bare")])
     assert len(carried.catalogue) == NUM_ITEMS + 1

@@ -1,4 +1,4 @@
-"""A vocabulary that grows keeps what it had: every token, every item's tokens, and exactly the rules of the twin."""
+"""An expanded vocabulary keeps every token and every item's tokens, and has exactly the rules of the slow twin."""
 
 import logging
 from pathlib import Path
@@ -65,7 +65,7 @@ def test_an_items_new_canonical_tokens_are_merges_of_its_old_ones() -> None:
         assert sorted(parts) == sorted(old[row].tolist())
 
 
-def test_the_report_says_how_much_shorter_histories_get() -> None:
+def test_an_expansion_reports_how_much_shorter_histories_get() -> None:
     grown = expand_vocabulary(OLD, FEATURE_SETS, SINCE, 60)
     table = OLD.feature_tokens(FEATURE_SETS)
     lengths = [Tokenizer(one).encode_canonical_batch(table, SINCE).lengths.mean() for one in (OLD, grown.vocabulary)]
@@ -111,7 +111,7 @@ def test_appended_rules_and_encodings_match_the_slow_twin(seed: int, added: int)
         assert canonical[number].tolist() == twin
 
 
-def test_items_posted_since_can_be_part_of_it() -> None:
+def test_posted_items_take_part_in_an_expansion() -> None:
     more_items = random_feature_sets(NUM_ITEMS + 20, SIZES)
     grown = expand_vocabulary(OLD, more_items, random_sequences(NUM_ITEMS + 20, 80, seed=4), 25)
     tokens = Tokenizer(grown.vocabulary).canonical_item_tokens(OLD.feature_tokens(more_items))
@@ -120,19 +120,19 @@ def test_items_posted_since_can_be_part_of_it() -> None:
     )
 
 
-def test_running_out_of_pairs_adds_fewer_tokens_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_running_out_of_pairs_adds_fewer_tokens_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         grown = expand_vocabulary(OLD, FEATURE_SETS, ItemSequences.from_lists([[0, 1]]), 1000)
     assert grown.vocabulary.size < OLD.size + 1000
     assert "no pair is left to merge" in caplog.text
 
 
-def test_what_cannot_be_expanded_is_refused_by_name() -> None:
-    with pytest.raises(VocabularySizeError, match="at least one token"):
+def test_invalid_expansions_are_refused_by_name() -> None:
+    with pytest.raises(VocabularySizeError, match="expected at least 1"):
         expand_vocabulary(OLD, FEATURE_SETS, SINCE, 0)
     with pytest.raises(VocabularySizeError, match="outside"):
         expand_vocabulary(OLD, FEATURE_SETS, SINCE, 2**21)
-    with pytest.raises(EmptyCorpusError, match="nothing to learn from"):
+    with pytest.raises(EmptyCorpusError, match="expected at least one"):
         expand_vocabulary(OLD, FEATURE_SETS, ItemSequences.from_lists([[]]), 5)
     with pytest.raises(FeatureSetError, match="encode the item again"):
         expand_vocabulary(OLD, FEATURE_SETS + 5, SINCE, 5)

@@ -1,4 +1,4 @@
-"""Learning merge rules: a worked example, what never changes the result, and what is refused."""
+"""Learning merge rules: a worked example, invariances, and refused input."""
 
 import logging
 import subprocess
@@ -52,18 +52,18 @@ def test_ties_go_to_the_smallest_pair() -> None:
     assert rules_of(vocabulary) == [(2, 4, 4), (2, 5, 4), (3, 4, 4), (3, 5, 4)]
 
 
-def test_running_out_of_pairs_ends_early_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_running_out_of_pairs_ends_early_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         vocabulary = learned([[0, 0], [1, 1]], [[0, 1], [0]], 5)
     assert vocabulary.size == 9
     assert "the vocabulary has 9 tokens instead of 11: no pair is left to merge" in caplog.text
 
 
-def test_a_vocabulary_of_features_only_is_one() -> None:
+def test_a_vocabulary_may_have_no_merge_rules() -> None:
     assert learned([[0, 0]], [[0]], 0).size == 2 + NUM_FEATURES
 
 
-def test_a_rule_that_is_met_again_is_applied_and_not_learned_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recurring_pair_is_merged_again_and_not_learned_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     feature_sets, sequences = [[1, 0], [0, 1], [0, 0]], [[0, 0, 1, 0], [0, 0, 2, 0, 0]]
     vocabulary = learned(feature_sets, sequences, 8)
     applied: list[int] = []
@@ -76,13 +76,13 @@ def test_a_rule_that_is_met_again_is_applied_and_not_learned_twice(monkeypatch: 
     monkeypatch.setattr(slow_tokenizer, "apply_rule", apply_and_note)
     table = vocabulary.feature_tokens(feature_sets)
     expected = slow_tokenizer.learn([table[rows].tolist() for rows in sequences], 6, 8, num_categories=2)
-    # Token 8 is made again after token 10: the corpus does hold what this test is about.
+    # Token 8 is merged again after token 10, so the corpus does have a recurring pair.
     assert 8 in applied[applied.index(10) :]
     assert rules_of(vocabulary) == [(rule.left, rule.right, rule.scaled_count) for rule in expected]
     assert len({(left, right) for left, right, _ in rules_of(vocabulary)}) == 8
 
 
-def test_learning_in_several_threads_at_once_gives_the_same() -> None:
+def test_learning_in_concurrent_threads_gives_the_same_vocabulary() -> None:
     with ThreadPoolExecutor(4) as threads:
         vocabularies = list(threads.map(lambda _: large_vocabulary(), range(8)))
     assert len({tuple(rules_of(vocabulary)) for vocabulary in vocabularies}) == 1
@@ -126,14 +126,14 @@ def test_a_sample_is_a_seeded_choice_in_order() -> None:
     assert sample_sequences(sequences, 100, 0) is sequences
 
 
-def test_learning_from_a_sample_is_learning_from_those_sequences_alone() -> None:
+def test_learning_from_a_sample_uses_its_sequences_alone() -> None:
     feature_sets, sequences = [[0, 0], [0, 1], [1, 0]], [[0, 1], [1, 2], [2, 0], [2, 2], [1]]
     sample = sample_sequences(ItemSequences.from_lists(sequences), 2, 5)
     expected = learned(feature_sets, [rows.tolist() for rows in sample], 6)
     assert rules_of(learned(feature_sets, sequences, 6, max_sequences=2, seed=5)) == rules_of(expected)
 
 
-def test_progress_hears_of_counting_and_merging() -> None:
+def test_progress_covers_counting_and_merging() -> None:
     heard: dict[str, tuple[int, int | None]] = {}
 
     def progress(things: Iterable[Any], name: str, total: int | None) -> Iterator[Any]:
@@ -157,7 +157,7 @@ def test_progress_hears_of_counting_and_merging() -> None:
         ([], "sequence 0 holds item row 1, but there are feature sets of 0 items; give one per item"),
     ],
 )
-def test_feature_sets_that_cannot_be_used_are_refused(feature_sets: Any, message: str) -> None:
+def test_invalid_feature_sets_are_refused(feature_sets: Any, message: str) -> None:
     with pytest.raises(FeatureSetError, match=message):
         learned(feature_sets, [[0, 1]], 2)
 
@@ -168,19 +168,19 @@ def test_a_sequence_with_an_unknown_item_is_named() -> None:
 
 
 @pytest.mark.parametrize("size", [-1, 0, 5, 2**21])
-def test_a_size_that_cannot_be_is_refused(size: int) -> None:
+def test_an_impossible_size_is_refused(size: int) -> None:
     with pytest.raises(VocabularySizeError, match="4 features; choose a size of at least 6"):
         learn_vocabulary(np.zeros((1, 2), np.int32), NAMES, SIZES, ItemSequences.from_lists([[0]]), size)
 
 
 @pytest.mark.parametrize("sequences", [[], [[]], [[], []]])
 def test_an_empty_corpus_is_refused(sequences: list[list[int]]) -> None:
-    with pytest.raises(EmptyCorpusError, match="nothing to learn from; check the dataset's interactions"):
+    with pytest.raises(EmptyCorpusError, match="expected at least one; check the dataset's interactions"):
         learned([[0, 0]], sequences, 2)
 
 
 def test_a_sample_of_nothing_is_refused() -> None:
-    with pytest.raises(VocabularyError, match="max_sequences is 0; choose at least 1"):
+    with pytest.raises(VocabularyError, match="max_sequences is 0; expected at least 1"):
         learned([[0, 0]], [[0]], 2, max_sequences=0)
 
 

@@ -1,6 +1,8 @@
-"""What the report says of tokens, by hand, by law, and from a bundle at the command line."""
+"""The vocabulary report: by hand, by law, and from a bundle at the command line."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from clairo_core.bundle.load_bundle import load_bundle
+from clairo_core.bundle.manifest import read_manifest, write_manifest
 from clairo_core.errors import DatasetError
 from clairo_core.fusion import ConcatPcaFusion
 from clairo_core.quantizers import OpqQuantizer
@@ -18,10 +21,12 @@ from clairo_core.tokens.tokenizer import Tokenizer
 from clairo_core.tokens.vocabulary import Vocabulary
 from tests.tiny import random_feature_sets, random_sequences, tiny_bundle
 from training.cli import app
+from training.config.preset import DatasetSettings
+from training.datasets.open_dataset import open_dataset
 from training.vocabulary.learn_vocabulary import learn_vocabulary
 from training.vocabulary.modality_shares import modality_shares
-from training.vocabulary.of_bundle import report_on_bundle
-from training.vocabulary.report import report_on_vocabulary, text_of
+from training.vocabulary.report_on_bundle import report_on_bundle
+from training.vocabulary.vocabulary_report import report_as_text, report_on_vocabulary
 
 
 def two_modalities(merges: list[tuple[int, int]], counts: list[int]) -> Vocabulary:
@@ -43,7 +48,7 @@ def test_a_worked_example() -> None:
         BY_HAND, modality_shares(BY_HAND, None, None), BY_HAND.feature_tokens(HAND_ITEMS), histories
     )
     of = {token.token: token for token in report.tokens}
-    # Item 0 is 2 4 6 and becomes 10 wherever it stands; item 1 is 3 4 6, and no rule merges any of these.
+    # Item 0 is 2 4 6 and always becomes 10. Item 1 is 3 4 6, which no rule merges.
     assert [(token, of[token].uses, of[token].items) for token in (10, 8, 9, 3, 4, 6)] == [
         (10, 3, 1), (8, 0, 0), (9, 0, 0), (3, 1, 1), (4, 1, 1), (6, 1, 1),
     ]  # fmt: skip
@@ -155,6 +160,26 @@ def test_the_command_prints_the_tokens_of_a_bundle(bundle_folder: Path, tmp_path
     assert written["item_ids"] == list(bundle.catalogue.item_ids)
 
 
+def test_unchanged_data_is_recognized_by_a_bundle_that_took_its_codes_as_vectors(
+    bundle_folder: Path, tmp_path: Path
+) -> None:
+    shop = write_shop(tmp_path / "shop", [f"item-{row}" for row in range(60)])
+    rows = "".join(f"item-{row},{row % 4},{row % 3}\n" for row in range(60))
+    (shop / "codes.csv").write_text(f"sku,text_0,image_0\n{rows}", encoding="utf-8")
+    with (shop / "dataset.toml").open("a", encoding="utf-8") as description:
+        description.write('[codes]\nfile = "codes.csv"\nitem_id = "sku"\ncolumns = ["text_0", "image_0"]\n')
+    modalities = ["text_codes", "image_codes"]
+    settings = {"dataset": {"code_columns": [], "codes": "vectors"}, "encode": {"modalities": modalities}}
+    dataset = open_dataset(shop, DatasetSettings(codes="vectors"), modalities, lambda things, _name, _total: things)
+    copy = tmp_path / "bundle"
+    shutil.copytree(bundle_folder, copy)
+    manifest = read_manifest(copy)
+    write_manifest(copy, replace(manifest, settings=settings, dataset_fingerprint=dataset.fingerprint))
+    result = CliRunner().invoke(app, ["vocabulary", str(copy), "--data", str(shop)])
+    assert result.exit_code == 0, result.output
+    assert "another state" not in result.output
+
+
 def test_a_dataset_with_other_items_is_refused(bundle_folder: Path, tmp_path: Path) -> None:
     shop = write_shop(tmp_path / "shop", [f"other-{row}" for row in range(60)])
     with pytest.raises(DatasetError, match="name the dataset that it was trained on"):
@@ -175,4 +200,4 @@ def test_a_vocabulary_without_merges_or_uses_still_has_a_report() -> None:
         vocabulary, modality_shares(vocabulary, None, None), vocabulary.feature_tokens(HAND_ITEMS), nothing
     )
     assert report.merges == []
-    assert "0 merges" in text_of(report, ["a", "b"], 5)
+    assert "0 merges" in report_as_text(report, ["a", "b"], 5)

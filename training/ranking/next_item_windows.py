@@ -1,7 +1,7 @@
-"""Cut users' sequences into windows that a dense head is trained on, batched by length.
+"""Cut users' sequences into windows to train a dense head on, batched by length.
 
-Knows sequences; knows nothing of models. Every position of a window but the last is an input, and every one but the
-first a target; windows of one sequence share one item, so that each interaction is a target once.
+Every position of a window but the last is an input, every one but the first a target. Successive windows of a sequence
+share an item, so each interaction but the first is a target once.
 """
 
 from collections.abc import Iterator
@@ -20,16 +20,16 @@ _BATCHES_SORTED_TOGETHER = 50
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class WindowBatch:
-    """Windows of near-equal length; padding stands behind."""
+class NextItemBatch:
+    """Windows of near-equal length, padded at the end."""
 
     inputs: Int64[Tensor, "window position"]
     targets: Int64[Tensor, "window position"]
-    """`NOTHING` where there is none."""
+    """`NOTHING` for padding."""
 
 
 def cut_windows(sequences: ItemSequences, max_inputs: int) -> Int64[np.ndarray, "window bound"]:
-    """First and last position plus one of each window in the flat sequences; the newest window of each is full.
+    """First position and end of each window in the flat sequences. The newest window of a sequence is full.
 
     >>> cut_windows(ItemSequences.from_lists([[7, 8, 9, 7, 8], [1]]), 2).tolist()
     [[2, 5], [0, 3]]
@@ -43,10 +43,10 @@ def cut_windows(sequences: ItemSequences, max_inputs: int) -> Int64[np.ndarray, 
     return np.array(windows, dtype=np.int64).reshape(-1, 2)
 
 
-def window_batches(
+def next_item_batches(
     sequences: ItemSequences, windows: Int64[np.ndarray, "window bound"], positions_per_batch: int, seed: int
-) -> Iterator[WindowBatch]:
-    """One epoch in random order; a batch has about so many positions, padding included."""
+) -> Iterator[NextItemBatch]:
+    """One epoch in random order. A batch has about `positions_per_batch` positions, padding included."""
     rng = np.random.default_rng(seed)
     lengths = windows[:, 1] - windows[:, 0]
     order = rng.permutation(len(windows))
@@ -57,7 +57,7 @@ def window_batches(
         for row, (begin, end) in enumerate(windows[batch]):
             inputs[row, : end - begin - 1] = sequences.items[begin : end - 1]
             targets[row, : end - begin - 1] = sequences.items[begin + 1 : end]
-        yield WindowBatch(torch.from_numpy(inputs), torch.from_numpy(targets))
+        yield NextItemBatch(torch.from_numpy(inputs), torch.from_numpy(targets))
 
 
 def _grouped(
@@ -66,7 +66,7 @@ def _grouped(
     positions_per_batch: int,
     rng: np.random.Generator,
 ) -> list[Int64[np.ndarray, "window"]]:
-    """Windows by length within stretches of the random order, cut into batches, those in random order again."""
+    """Sort stretches of the random order by length, cut them into batches, and shuffle the batches."""
     per_batch = max(1, int(positions_per_batch / max(float(lengths.mean()) - 1.0, 1.0)))
     batches: list[Int64[np.ndarray, "window"]] = []
     for start in range(0, len(order), per_batch * _BATCHES_SORTED_TOGETHER):

@@ -1,9 +1,7 @@
-"""Say what the tokens of a vocabulary are and how histories use them, for people who study it.
+"""Report on the tokens of a vocabulary and their use in histories. Start at `report_on_vocabulary`.
 
-Knows vocabularies, feature sets and histories; knows nothing of files. Start at `report_on_vocabulary`.
-
-Uses are counted over the canonical tokens of every history. A token of a history spans two items if its features
-belong to both: an item's features stand together, and only a token made in the slot between two items is shared.
+Uses are counted in the canonical tokens of every history. A token of a history spans two items if it has features of
+both, which only a merge in the slot between two items brings about.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +16,7 @@ from clairo_core.tokens.tokenizer import TokenBatch, Tokenizer
 from clairo_core.tokens.vocabulary import FIRST_FEATURE_TOKEN, Vocabulary
 from training.vocabulary.modality_shares import ModalityShares
 
-EXAMPLES_A_TOKEN = 3
+EXAMPLES_PER_TOKEN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,35 +25,35 @@ class TokenReport:
 
     token: int
     parts: tuple[int, ...]
-    """The two tokens that its rule merges; none for a feature."""
+    """The two tokens that its rule merges; empty for a feature."""
     features: tuple[str, ...]
     """As category=value."""
     shares: Mapping[str, float]
-    """Of each modality, adding up to 1; empty where no modality is known."""
+    """By modality, adding up to 1; empty if no modality is known."""
     joins_modalities: bool
-    """Whether it holds a feature mostly of one modality and a feature mostly of another."""
+    """Whether its features come mostly from different modalities."""
     weighted_count: float
-    """How often its pair met when the rule was learned, weighted by set sizes; 0 for a feature."""
+    """Count of its pair when the rule was learned, weighted by set sizes; 0 for a feature."""
     uses: int
     """In the canonical tokens of all histories."""
     uses_across_items: int
-    """Those in which its features belong to more than one item."""
+    """Uses in which its features belong to more than one item."""
     uses_in_views: int
-    """In one random view of each history, which is what the generator reads."""
+    """In a random view of each history, as the generator reads it."""
     items: int
     """Items with it among their own canonical tokens."""
     examples: tuple[tuple[int, ...], ...]
-    """Item rows in which, or across which, it is used most."""
+    """Item rows, alone or in succession, in which it is used most."""
 
     @property
     def is_merge(self) -> bool:
-        """Whether a rule makes it."""
+        """Whether it comes from a merge rule."""
         return bool(self.parts)
 
 
 @dataclass(frozen=True, slots=True)
 class VocabularyReport:
-    """All tokens but PAD and EOS, and what they do to histories."""
+    """All tokens but PAD and EOS, and the lengths of histories in them."""
 
     tokens: tuple[TokenReport, ...]
     num_items: int
@@ -66,17 +64,17 @@ class VocabularyReport:
 
     @property
     def merges(self) -> list[TokenReport]:
-        """Tokens that a rule makes."""
+        """Tokens of merge rules."""
         return [token for token in self.tokens if token.is_merge]
 
     @property
     def share_joining_modalities(self) -> float:
-        """Share of the merges whose token holds features of more than one modality."""
+        """Share of merges with features of more than one modality."""
         return share(sum(token.joins_modalities for token in self.merges), len(self.merges))
 
     @property
     def share_joining_items(self) -> float:
-        """Share of the merges in use that span items in most of their uses."""
+        """Share of used merges that span items in most of their uses."""
         used = [token for token in self.merges if token.uses]
         return share(sum(2 * token.uses_across_items > token.uses for token in used), len(used))
 
@@ -87,17 +85,17 @@ class VocabularyReport:
 
     @property
     def share_holding_collision_index(self) -> float:
-        """Share of the merges with a collision index among their features: it tells items apart and says no more."""
+        """Share of merges that contain a collision index, which tells items apart and says nothing about them."""
         holding = sum(any(name.startswith(COLLISION_CATEGORY) for name in token.features) for token in self.merges)
         return share(holding, len(self.merges))
 
     @property
     def share_never_used(self) -> float:
-        """Share of the merges that no history's canonical tokens hold: each has gone into larger tokens."""
+        """Share of merges that occur in no history: each was merged into larger tokens."""
         return share(sum(token.uses == 0 for token in self.merges), len(self.merges))
 
     def as_dict(self) -> dict[str, object]:
-        """For JSON."""
+        """Plain values, ready for JSON."""
         return {
             "num_items": self.num_items,
             "num_histories": self.num_histories,
@@ -122,17 +120,17 @@ def report_on_vocabulary(
     *,
     seed: int = 0,
 ) -> VocabularyReport:
-    """Count what every token is used for.
+    """Count the uses of every token.
 
     Args:
-        vocabulary: whose tokens.
-        shares: what `modality_shares` found of them.
+        vocabulary: to report on.
+        shares: its `modality_shares`.
         feature_tokens: of all items.
-        histories: what users did, oldest first.
+        histories: rows of `feature_tokens`, oldest first.
         seed: of the random views.
 
     Raises:
-        FeatureSetError: a history names an item row that `feature_tokens` does not have.
+        FeatureSetError: a history contains an item row beyond `feature_tokens`.
     """
     tokenizer = Tokenizer(vocabulary)
     canonical = tokenizer.encode_canonical_batch(feature_tokens, histories)
@@ -175,7 +173,7 @@ def report_on_vocabulary(
 def _places(
     canonical: TokenBatch, histories: ItemSequences, vocabulary: Vocabulary
 ) -> tuple[Int32[np.ndarray, "use"], Int64[np.ndarray, "use"], Int64[np.ndarray, "use"]]:
-    """Every token of every history, and the first and the last position in `histories.items` that it stands for."""
+    """Every token of every history, with its first and last position in `histories.items`."""
     is_token = np.arange(canonical.ids.shape[1]) < canonical.lengths[:, None]
     counts = vocabulary.feature_counts[canonical.ids].astype(np.int64)
     up_to = np.cumsum(counts, axis=1)
@@ -191,27 +189,27 @@ def _examples(
     last: Int64[np.ndarray, "use"],
     items: Int32[np.ndarray, "position"],
 ) -> dict[int, list[tuple[int, ...]]]:
-    """The items that each token stands for most often, most often first, ties by row."""
+    """The items in which each token occurs most often, best first, ties by row."""
     if not len(tokens):
         return {}
-    # Equal ends are taken for equal uses: tokens of three items are rare, and one example of them is as good.
+    # Uses with equal ends count as equal: tokens of three items are rare, and any example of them will do.
     ends = np.stack([tokens, items[first], items[last]], axis=1)
     distinct, at, counts = np.unique(ends, axis=0, return_index=True, return_counts=True)
     examples: dict[int, list[tuple[int, ...]]] = {}
     for place in np.lexsort((np.arange(len(counts)), -counts, distinct[:, 0])).tolist():
         of_token = examples.setdefault(int(distinct[place, 0]), [])
-        if len(of_token) < EXAMPLES_A_TOKEN:
+        if len(of_token) < EXAMPLES_PER_TOKEN:
             of_token.append(tuple(items[first[at[place]] : last[at[place]] + 1].tolist()))
     return examples
 
 
 def share(part: float, whole: float) -> float:
-    """The part of the whole, 0 of nothing."""
+    """`part / whole`, or 0 if `whole` is 0."""
     return part / whole if whole else 0.0
 
 
-def text_of(report: VocabularyReport, titles: Sequence[str], num_tokens: int) -> str:
-    """The report for people: a summary, then the most used merges within items and across them."""
+def report_as_text(report: VocabularyReport, titles: Sequence[str], num_tokens: int) -> str:
+    """The report as text: a summary, then the most used merges within items and across them."""
     within = sorted(report.merges, key=lambda token: (token.uses_across_items - token.uses, token.token))
     across = sorted(report.merges, key=lambda token: (-token.uses_across_items, token.token))
     sections = [
@@ -222,7 +220,7 @@ def text_of(report: VocabularyReport, titles: Sequence[str], num_tokens: int) ->
         f"merges joining features of more than one modality: {report.share_joining_modalities:.1%}",
         f"merges joining neighbouring items in most of their uses: {report.share_joining_items:.1%}; "
         f"share of all uses of merges: {report.share_of_uses_joining_items:.1%}",
-        f"merges holding a collision index, which says nothing of an item: {report.share_holding_collision_index:.1%}",
+        f"merges with a collision index, which says nothing about an item: {report.share_holding_collision_index:.1%}",
         f"merges that only occur inside larger ones: {report.share_never_used:.1%}",
         "\nmost used within an item:",
         *(_lines(token, titles, token.uses - token.uses_across_items) for token in within[:num_tokens]),

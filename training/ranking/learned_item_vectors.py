@@ -1,20 +1,17 @@
-"""Give every item a vector to be learned: its content through a matrix, and something of its own.
-
-Knows content embeddings; knows nothing of histories or of how the vectors are judged.
-"""
+"""Item vectors to be learned: content through a matrix, plus a part of each item's own."""
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 _CONTENT_START, _OWN_START = 0.07, 0.02
-"""Standard deviations: an item is at first what it looks like."""
+"""Standard deviations: at first, content decides."""
 _SPARSE_BELOW = 0.1
-"""Share of numbers in the content that are not 0, below which only those are multiplied."""
+"""Below this share of nonzero numbers, content is stored sparsely."""
 
 
-class ItemVectors(nn.Module):
-    """Vectors of the items of the training sequences, by their place among them; the others have content only."""
+class LearnedItemVectors(nn.Module):
+    """Vectors of all items. Items of the training sequences have a part of their own; the others have content only."""
 
     def __init__(
         self,
@@ -29,7 +26,7 @@ class ItemVectors(nn.Module):
         self.rows: Tensor
         self.register_buffer("rows", torch.nonzero(is_trained).flatten(), persistent=False)
         self.places: Tensor
-        """Of every row among the trained items; of no meaning for the others."""
+        """Each row's place among the trained items; meaningless for other rows."""
         self.register_buffer("places", torch.cumsum(is_trained, dim=0) - 1, persistent=False)
         self.content: Tensor
         self.register_buffer("content", sparse_if_it_pays(content * self.scale), persistent=False)
@@ -43,26 +40,26 @@ class ItemVectors(nn.Module):
         self.own = nn.Parameter(torch.randn(len(self.rows), dim) * _OWN_START)
 
     def trained(self, own_dropout: float) -> Float[Tensor, "trained dim"]:
-        """Of the trained items; each one's own part is left out with this probability.
+        """Vectors of the trained items. Own parts are dropped with this probability.
 
-        What is held out keeps its own part, and no gradient reaches the map by its content: the map knows it as little
-        as an item that is posted later.
+        Held-out items keep their own part, and their content passes no gradient to the map: the map learns as little
+        from them as from items posted later.
         """
         is_kept = self.is_held_out | (torch.rand(len(self.own), 1, device=self.own.device) >= own_dropout)
         by_content = torch.mm(self.trained_content, self.content_map)
         return torch.where(self.is_held_out, by_content.detach(), by_content) + self.own * is_kept
 
     def all(self, *, as_new: bool) -> Float[Tensor, "item dim"]:
-        """Of all items; `as_new` gives each the vector that it would have if it had been posted just now."""
+        """Vectors of all items; with `as_new`, those that they would have if they had just been posted."""
         vectors = torch.mm(self.content, self.content_map)
         return vectors if as_new else vectors.index_add(0, self.rows, self.own)
 
     def map_of_content(self) -> Float[Tensor, "content dim"]:
-        """Takes a content embedding as it comes to the vector."""
+        """The matrix from an unscaled content embedding to the vector."""
         return self.content_map.detach() * self.scale
 
 
 def sparse_if_it_pays(content: Float[Tensor, "item content"]) -> Float[Tensor, "item content"]:
-    """The same numbers, in PyTorch's sparse form if hardly any is other than 0."""
+    """The same numbers, as a sparse tensor if nearly all are 0."""
     is_sparse = content.numel() > 0 and float((content != 0).float().mean()) < _SPARSE_BELOW
     return content.to_sparse() if is_sparse else content

@@ -1,4 +1,4 @@
-"""Open a bundle and a dataset and say what the one's tokens are and how the other's histories use them."""
+"""Report on a bundle's tokens and their use in a dataset's histories."""
 
 import json
 from collections.abc import Callable
@@ -12,13 +12,14 @@ from clairo_core.errors import DatasetError
 from clairo_core.progress import Progress
 from clairo_core.sequences import ItemSequences
 from clairo_core.storage.replaced_file import replace_text
-from training.datasets import Dataset, load_dataset
+from training.datasets import Dataset
 from training.evaluation.split import training_sequences
 from training.vocabulary.modality_shares import modality_shares
-from training.vocabulary.report import report_on_vocabulary, text_of
+from training.vocabulary.vocabulary_report import report_as_text, report_on_vocabulary
+from training.workbench.bundle_dataset import open_bundle_dataset
 
 MOST_HISTORIES = 100_000
-"""Enough for steady counts; of a longer log a random choice is read."""
+"""Enough for steady counts. Larger datasets are sampled."""
 
 
 def report_on_bundle(
@@ -29,17 +30,14 @@ def report_on_bundle(
     progress: Progress[int],
     report: Callable[[str], None],
 ) -> str:
-    """The report as text, with `num_tokens` tokens a list; all of them are written to `json_file` if one is named.
+    """The report as text with `num_tokens` tokens per list. All tokens are written to `json_file` if there is one.
 
     Raises:
         BundleError: the bundle cannot be loaded.
-        DatasetError: the dataset cannot be read, or has none of the bundle's items.
+        DatasetError: the dataset cannot be read, or contains no item of the bundle.
     """
     bundle = load_bundle(bundle_folder)
-    settings = bundle.manifest.settings.get("dataset", {})
-    dataset = load_dataset(data, code_columns=settings.get("code_columns", ()), progress=progress)
-    if dataset.fingerprint != bundle.manifest.dataset_fingerprint:
-        report(f"note: {bundle_folder} was trained on {bundle.manifest.dataset_name!r} in another state")
+    dataset = open_bundle_dataset(bundle, data, progress, report)
     histories = known_histories(bundle, dataset)
     if len(histories) > MOST_HISTORIES:
         chosen = np.random.default_rng(0).choice(len(histories), MOST_HISTORIES, replace=False)
@@ -54,14 +52,14 @@ def report_on_bundle(
     if json_file is not None:
         document = described.as_dict() | {"item_ids": bundle.catalogue.item_ids}
         replace_text(json_file, json.dumps(document, indent=1))
-    return text_of(described, [item.title for item in bundle.items], num_tokens)
+    return report_as_text(described, [item.title for item in bundle.items], num_tokens)
 
 
 def known_histories(bundle: Bundle, dataset: Dataset) -> ItemSequences:
-    """The training sequences in the bundle's rows; items that it does not know are left out.
+    """The training sequences as rows of the bundle. Unknown items are left out.
 
     Raises:
-        DatasetError: it knows none of them.
+        DatasetError: all items are unknown.
     """
     found = [bundle.catalogue.find_row(item.item_id) for item in dataset.items]
     rows = np.array([-1 if row is None else row for row in found], dtype=np.int64)
@@ -69,7 +67,8 @@ def known_histories(bundle: Bundle, dataset: Dataset) -> ItemSequences:
     items = rows[sequences.items]
     if not (items >= 0).any():
         raise DatasetError(
-            f"no history of {dataset.name} has an item of the bundle; name the dataset that it was trained on"
+            f"no history of {dataset.name} contains an item of bundle {bundle.manifest.bundle_id}; "
+            "name the dataset that it was trained on"
         )
     num_known = np.concatenate(([0], np.cumsum(items >= 0)))
     return ItemSequences(items[items >= 0], num_known[sequences.offsets])

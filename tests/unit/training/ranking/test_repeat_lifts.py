@@ -1,4 +1,4 @@
-"""What a user already has: how much likelier it is to be next than a recommender thinks, and where that puts it."""
+"""Lifts of items that a user already has: fitting them, and ranking with them."""
 
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def test_the_order_is_that_of_the_lifted_scores_and_nothing_is_lost(
         assert score == pytest.approx(score_of[row] + (lift if row in history else 0.0))
 
 
-def test_who_never_comes_back_for_the_same_is_shown_what_is_new_first(recommender: Recommender) -> None:
+def test_a_low_lift_ranks_unseen_items_first(recommender: Recommender) -> None:
     as_trained = recommender.with_repeat_lifts(RepeatLifts(generator=-50.0))
     assert ids_of(as_trained, 10, include_seen=True) == ids_of(recommender, 10, include_seen=False)
     everything = ids_of(as_trained, 60, include_seen=True)
@@ -62,7 +62,7 @@ def test_who_never_comes_back_for_the_same_is_shown_what_is_new_first(recommende
     assert set(SEEN.item_ids) <= set(everything)
 
 
-def test_who_always_does_is_shown_that_first(recommender: Recommender) -> None:
+def test_a_high_lift_ranks_seen_items_first(recommender: Recommender) -> None:
     loyal = recommender.with_repeat_lifts(RepeatLifts(generator=50.0))
     assert set(ids_of(loyal, 3, include_seen=True)) == set(SEEN.item_ids)
     assert not set(ids_of(loyal, 10, include_seen=False)) & set(SEEN.item_ids)
@@ -84,19 +84,19 @@ def test_without_repeats_in_training_the_lift_makes_them_as_rare_as_they_were(re
     assert again.generator == pytest.approx(0.0, abs=0.3)
 
 
-def test_nobody_to_ask_for_gives_no_lift(recommender: Recommender) -> None:
+def test_without_users_there_is_no_lift(recommender: Recommender) -> None:
     nobody = ItemSequences.from_lists([])
     assert fit_repeat_lifts(recommender, [], nobody, nobody, silent) == RepeatLifts()
 
 
-def test_the_share_of_repeats_counts_every_item_that_stands_before_itself() -> None:
+def test_the_share_of_repeats_counts_every_repeated_item() -> None:
     often = ItemSequences.from_lists([[1, 1, 1, 1, 2]] * 100)
     assert repeat_share(often) == pytest.approx(0.75, abs=0.01)
     never = ItemSequences.from_lists([[1, 2], [2, 1]] * 100)
     assert 0 < repeat_share(never) < 0.01
 
 
-def test_lifts_are_kept_and_bundles_from_before_have_none(bundle: Bundle, tmp_path: Path) -> None:
+def test_lifts_survive_saving_and_older_bundles_have_none(bundle: Bundle, tmp_path: Path) -> None:
     lifts = RepeatLifts(generator=-3.5, together=0.25)
     lifts.save(tmp_path / "repeats.json")
     assert load_repeat_lifts(tmp_path / "repeats.json") == lifts

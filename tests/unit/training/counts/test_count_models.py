@@ -1,4 +1,4 @@
-"""Baselines: each against a case worked by hand, and a slow reading of its definition."""
+"""Count models: each against a case worked by hand and a slow twin."""
 
 from pathlib import Path
 
@@ -42,17 +42,17 @@ def test_markov_counts_what_follows_by_distance() -> None:
 
 
 def test_markov_scores_a_case_worked_by_hand() -> None:
-    # 0 is followed by 1 twice and by 2 at distance two: 2.5 in all; 1 is followed by 2 once.
+    # 0 is followed by 1 twice and by 2 at distance two: 2.5 in all. 1 is followed by 2 once.
     training = ItemSequences.from_lists([[0, 1, 2], [0, 1]])
     markov = fit_markov(training, 3, MarkovSettings(num_recent=3, shrinkage=1.0, power=1.0))
     scores = markov.scores(ItemSequences.from_lists([[0, 1], [1, 0], [2]]))
     assert scores[0] == pytest.approx([0, 0.5 * 2 / 3.5, 1 / 2 + 0.5 * 0.5 / 3.5], abs=1e-6)
     assert scores[1] == pytest.approx([0, 2 / 3.5, 0.5 / 3.5 + 0.5 * 1 / 2], abs=1e-6)
-    # Nothing ever followed item 2: popularity decides, and there are two of 0 and 1 each.
+    # Item 2 has no followers, so popularity decides: two each of 0 and 1.
     assert scores[2, 0] == scores[2, 1] > scores[2, 2] > 0
 
 
-def test_markov_forgets_what_lies_further_back_than_its_recent_items() -> None:
+def test_markov_ignores_items_older_than_its_recent_ones() -> None:
     training = ItemSequences.from_lists([[0, 1], [2, 3]])
     markov = fit_markov(training, 4, MarkovSettings(num_recent=1, shrinkage=0.0, power=0.0))
     scores = markov.scores(ItemSequences.from_lists([[0, 2]]))
@@ -95,7 +95,7 @@ def test_an_item_bought_twice_by_one_user_counts_once_in_ease() -> None:
 
 
 @given(sequences_of_items, st.sampled_from([0.5, 10.0]))
-def test_ease_is_the_regression_that_it_claims_to_be(training: list[list[int]], regularization: float) -> None:
+def test_ease_solves_ridge_regression(training: list[list[int]], regularization: float) -> None:
     """Column j solves ridge regression of item j on the other items."""
     has = np.zeros((len(training), 6))
     for user, sequence in enumerate(training):
@@ -109,7 +109,7 @@ def test_ease_is_the_regression_that_it_claims_to_be(training: list[list[int]], 
 
 
 def test_validation_chooses_the_settings_that_rank_best() -> None:
-    # What follows 3 was seen so often that 3 drowns 0, unless the last item alone has a say.
+    # The followers of 3 are so frequent that 3 drowns 0, unless only the last item counts.
     training = ItemSequences.from_lists([[0, 1]] * 2 + [[3, 2]] * 5)
     validation = split_of([[3, 0], [0, 3]], [1, 2])
     grid = (MarkovSettings(30, 0.0, 0.0), MarkovSettings(1, 0.0, 0.0))
@@ -126,7 +126,7 @@ def test_the_first_of_equal_candidates_is_chosen() -> None:
     assert choose_ease(training, 2, validation, grid=grid).settings == grid[0]
 
 
-def test_choosing_from_nothing_is_said_in_words() -> None:
+def test_choosing_from_an_empty_grid_is_refused() -> None:
     with pytest.raises(TrainingError, match="no settings"):
         best_on_validation([], 0, split_of([[0]], [1]), "ease")
 
@@ -144,7 +144,7 @@ def measured(scorer: ItemScorer, split: EvaluationSplit) -> list[float]:
 
 
 def is_here(folder: Path) -> bool:
-    """Whether the benchmark's data lie beside the checkout; says so plainly if not."""
+    """Skip the test unless the benchmark's data lie beside the checkout."""
     if not folder.is_dir():
         print(f"no data at {folder}: the protocol's figures were NOT compared")
     return folder.is_dir()

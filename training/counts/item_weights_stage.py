@@ -1,0 +1,49 @@
+"""Stage: training sequences -> item-to-item weights by count model."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from clairo_core.ranking import ItemWeights, load_item_weights
+from training.counts.fit_item_weights import fit_item_weights
+from training.workbench.workbench import Workbench
+
+CHOSEN = "chosen.json"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedItemWeights:
+    """Item weights by component of the joint ranking."""
+
+    weights: Mapping[str, ItemWeights]
+    key: str
+
+
+def item_weights_stage(bench: Workbench) -> FittedItemWeights:
+    """Fit every count model with the settings that validation chooses."""
+    settings = bench.preset.mix
+
+    def build(folder: Path) -> None:
+        weights, chosen = fit_item_weights(
+            bench.training, len(bench.dataset.items), bench.validation, settings, bench.progress
+        )
+        for component, of_component in weights.items():
+            of_component.save(folder / component)
+        (folder / CHOSEN).write_text(json.dumps(chosen, indent=2), encoding="utf-8")
+
+    def load(folder: Path) -> tuple[dict[str, ItemWeights], dict[str, dict[str, float]]]:
+        chosen = json.loads((folder / CHOSEN).read_text(encoding="utf-8"))
+        return {component: load_item_weights(folder / component) for component in chosen}, chosen
+
+    inputs = {
+        "dataset": bench.dataset.fingerprint,
+        "max_ease_items": settings.max_ease_items,
+        "ease_weights_per_item": settings.ease_weights_per_item,
+    }
+    stage = bench.stages.run("item-weights", inputs, build, load)
+    weights, chosen = stage.result
+    for component, of_component in chosen.items():
+        values = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in of_component.items())
+        bench.report(f"{component}: {values}, chosen on validation")
+    return FittedItemWeights(weights, stage.key)

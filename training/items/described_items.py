@@ -1,0 +1,55 @@
+"""Items as the later stages take them: feature sets, and the parts that made them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Int32
+
+from clairo_core.features import COLLISION_CATEGORY, FeatureSpace
+from clairo_core.fusion import FusedItems, Fusion
+from clairo_core.quantizers import OpqQuantizer
+from training.items.encode_stage import EncodedItems
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ContentParts:
+    """The parts that turn an item's content into a feature set, now and once it is served."""
+
+    encoded: Mapping[str, EncodedItems]
+    """By modality."""
+    fusion: Fusion
+    quantizer: OpqQuantizer
+    fused: FusedItems
+    """Item embeddings as they were quantized."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DescribedItems:
+    """Every item's feature set."""
+
+    feature_sets: Int32[np.ndarray, "item category"]
+    space: FeatureSpace
+    key: str
+    """Names everything that the feature sets depend on."""
+    content: ContentParts | None = None
+    """None for precomputed codes."""
+
+    def as_posted(self) -> Float32[np.ndarray, "item dim"]:
+        """Each item's embedding by its content alone, like a posted item's. With precomputed codes, its features."""
+        if self.content is None:
+            return self._one_column_per_feature()
+        encoded = self.content.encoded
+        embeddings = {modality: encoded[modality].embeddings() for modality in self.content.fusion.modalities}
+        return self.content.fusion.fuse(embeddings).item_embeddings.astype(np.float32)
+
+    def _one_column_per_feature(self) -> Float32[np.ndarray, "item feature"]:
+        """1 where an item has a feature. The collision index says nothing about content and has no columns."""
+        blocks = [
+            np.eye(size, dtype=np.float32)[self.feature_sets[:, category]]
+            for category, (name, size) in enumerate(
+                zip(self.space.category_names, self.space.category_sizes, strict=True)
+            )
+            if name != COLLISION_CATEGORY
+        ]
+        return np.hstack(blocks)

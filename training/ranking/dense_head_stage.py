@@ -1,0 +1,73 @@
+"""Stage: item content and training sequences -> a dense head."""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool
+
+from clairo_core.ranking import DenseHead, load_dense_head
+from training.config.preset import AUTO, RECURRENT, TRANSFORMER
+from training.items.described_items import DescribedItems
+from training.ranking.fit_dense_head import fit_dense_head
+from training.workbench.checkpoints import FitProgress, load_progress
+from training.workbench.workbench import Workbench
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainedDenseHead:
+    """A dense head in its best epoch."""
+
+    trained: DenseHead
+    as_new: DenseHead
+    """The same head with the item vectors that items would have if they had just been posted."""
+    is_held_out: Bool[np.ndarray, "item"]
+    """Items whose content taught it nothing. None where nothing can be posted."""
+    progress: FitProgress
+    key: str
+
+
+def dense_head_stage(bench: Workbench, items: DescribedItems) -> TrainedDenseHead:
+    """Train the dense head. With `dense.encoder=auto`, train one per history encoder and keep the better one."""
+    encoder = bench.preset.dense.encoder
+    if encoder != AUTO:
+        return _with_encoder(bench, items, encoder)
+    heads = {name: _with_encoder(bench, items, name) for name in (RECURRENT, TRANSFORMER)}
+    best = max(heads, key=lambda name: heads[name].progress.best_ndcg)
+    listed = ", ".join(f"{name} {head.progress.best_ndcg:.4f}" for name, head in heads.items())
+    bench.report(f"dense head: {best}, by validation NDCG@10 of what reads histories: {listed}")
+    return heads[best]
+
+
+def _with_encoder(bench: Workbench, items: DescribedItems, encoder: str) -> TrainedDenseHead:
+    settings = replace(bench.preset.dense, encoder=encoder)
+    is_held_out = np.zeros(len(bench.dataset.items), np.bool_) if items.content is None else bench.is_held_out
+
+    def build(folder: Path) -> None:
+        bench.report(f"dense head: {encoder}")
+        fit_dense_head(
+            folder,
+            bench.training,
+            items.as_posted(),
+            is_held_out,
+            bench.some_validation_users(settings.validation_users),
+            settings,
+            device=bench.device,
+            seed=bench.seed,
+            progress=bench.progress,
+            report=bench.report,
+        )
+
+    def load(folder: Path) -> tuple[DenseHead, DenseHead, FitProgress]:
+        heads = folder / "dense-head"
+        return load_dense_head(heads / "trained"), load_dense_head(heads / "as-new"), load_progress(folder)
+
+    inputs = {
+        "dataset": bench.dataset.fingerprint,
+        "items": items.key,
+        "dense": asdict(settings),
+        "seed": bench.seed,
+    }
+    stage = bench.stages.run("dense-head", inputs, build, load)
+    trained, as_new, progress = stage.result
+    return TrainedDenseHead(trained, as_new, is_held_out, progress, stage.key)

@@ -1,0 +1,73 @@
+"""Stage: feature sets and training sequences -> a vocabulary. `grown_vocabulary_stage` extends an earlier one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from clairo_core.tokens.vocabulary import Vocabulary, load_vocabulary
+from training.items.described_items import DescribedItems
+from training.vocabulary.expand_vocabulary import expand_vocabulary
+from training.vocabulary.learn_vocabulary import learn_vocabulary
+from training.workbench.workbench import Workbench
+
+MOST_MERGES = 40_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainedVocabulary:
+    """A vocabulary whose merge rules come from training sequences."""
+
+    vocabulary: Vocabulary
+    key: str
+
+
+def vocabulary_stage(bench: Workbench, items: DescribedItems) -> TrainedVocabulary:
+    """Learn merge rules from the training sequences."""
+    settings = bench.preset.vocabulary
+    num_merges = min(MOST_MERGES, round(settings.merges_per_item * len(bench.dataset.items)))
+    size = settings.size or 2 + items.space.num_features + num_merges
+
+    def build(folder: Path) -> None:
+        learn_vocabulary(
+            items.feature_sets,
+            items.space.category_names,
+            items.space.category_sizes,
+            bench.training,
+            size,
+            max_sequences=settings.max_sequences or None,
+            seed=bench.seed,
+            progress=bench.progress,
+        ).save(folder)
+
+    inputs = {"items": items.key, "size": size, "max_sequences": settings.max_sequences, "seed": bench.seed}
+    stage = bench.stages.run("vocabulary", inputs, build, load_vocabulary)
+    vocabulary = stage.result
+    bench.report(
+        f"vocabulary: {vocabulary.size} tokens = {vocabulary.num_features} features, "
+        f"{len(vocabulary.left)} merge rules, padding and end (size asked for: {size})"
+    )
+    return TrainedVocabulary(vocabulary, stage.key)
+
+
+def grown_vocabulary_stage(
+    bench: Workbench, items: DescribedItems, old: Vocabulary, added_tokens: int
+) -> TrainedVocabulary:
+    """Append up to `added_tokens` merge rules to an earlier vocabulary; 0 keeps it as it is."""
+
+    def build(folder: Path) -> None:
+        if not added_tokens:
+            old.save(folder)
+            return
+        expand_vocabulary(
+            old,
+            items.feature_sets,
+            bench.training,
+            added_tokens,
+            max_sequences=bench.preset.vocabulary.max_sequences or None,
+            seed=bench.seed,
+            progress=bench.progress,
+        ).vocabulary.save(folder)
+
+    inputs = {"items": items.key, "added_tokens": added_tokens, "seed": bench.seed}
+    stage = bench.stages.run("vocabulary", inputs, build, load_vocabulary)
+    bench.report(f"vocabulary: {stage.result.size} tokens, {stage.result.size - old.size} more than before")
+    return TrainedVocabulary(stage.result, stage.key)
