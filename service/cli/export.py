@@ -87,14 +87,19 @@ async def export_tables(
 
 
 async def _items(store: SqlStore, bundle: "Bundle | None") -> AsyncIterator[Item]:
+    """Read every item once: the bundle's that the store has not changed, then the store's."""
+    from_bundle = set()
     for row, item in enumerate(bundle.items if bundle else []):
         if bundle is not None and await store.read_content_digest(item.item_id) is None:
+            from_bundle.add(item.item_id)
             picture = bundle.read_picture(row)
             yield Item(item_id=item.item_id, texts=item.texts, attributes=item.attributes, picture=picture)
     after = ""
     while page := await store.items_after(after, PAGE_ITEMS):
         for item in page:
-            yield item
+            # The store gets such an item when it changes during the export.
+            if item.item_id not in from_bundle:
+                yield item
         after = page[-1].item_id
 
 

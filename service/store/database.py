@@ -95,12 +95,19 @@ class Database:
                     await connection.close()
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A connection to read from: all that is read in the block is of one moment in SQLite, not in PostgreSQL."""
+    async def reading(self, after_writers: str = "") -> AsyncIterator[AsyncConnection]:
+        """A connection to read from. In SQLite, the block reads one snapshot; in PostgreSQL, each statement its own.
+
+        Args:
+            after_writers: a lock; writers that hold it commit first. Only they can commit out of sequence, and only in
+                PostgreSQL, where a reader that pages by sequence would skip their rows.
+        """
         async with self._readers_turn:
             with store_errors(self.name):
                 connection = await self._connected(self._engine)
                 try:
+                    if after_writers and self.is_postgres:
+                        await self._take(connection, after_writers, is_shared=False)
                     yield connection
                 finally:
                     await connection.close()

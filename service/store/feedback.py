@@ -150,7 +150,7 @@ class FeedbackStore:
         return tuple(reversed(newest_first))
 
     async def events_after(self, sequence: int, limit: int) -> Sequence[KeptEvent]:
-        """Everybody's events in the order in which they came, those after `sequence`."""
+        """Every user's events in order of `sequence`, those after this one; none is skipped that commits late."""
         columns = feedback_events.c
         query = (
             select(feedback_events)
@@ -158,7 +158,7 @@ class FeedbackStore:
             .order_by(columns.sequence)
             .limit(limit)
         )
-        return await self._read(query)
+        return await self._read(query, after_writers=FEEDBACK_LOCK)
 
     async def forget_user(self, user_id: str, until: float) -> None:
         """Delete all that is known of a user, and take no event of theirs that happened up to `until`, ever.
@@ -178,8 +178,8 @@ class FeedbackStore:
                 .on_conflict_do_update(index_elements=["namespace", "user_digest"], set_={"forgotten_until": until})
             )
 
-    async def _read(self, query: Select) -> list[KeptEvent]:
-        async with self._database.reading() as connection:
+    async def _read(self, query: Select, after_writers: str = "") -> list[KeptEvent]:
+        async with self._database.reading(after_writers) as connection:
             rows = (await connection.execute(query)).all()
         return [
             KeptEvent(

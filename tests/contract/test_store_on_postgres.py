@@ -1,17 +1,23 @@
 """What only a server can do to a store: go away and come back, and be shared by replicas."""
 
 import asyncio
+import dataclasses
 import signal
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import insert
 
 from clairo_core.items import Item
 from service.errors import FeatureSetTakenError, StoreError
+from service.store.database import Database
+from service.store.feedback import FEEDBACK_LOCK, EventOutcome, FeedbackEvent, FeedbackStore
 from service.store.sql_store import SqlStore
 from service.store.store import StoredFeatures
+from service.store.tables import feedback_events
 from tests.postgres_server import PostgresServer
 
 
@@ -99,3 +105,20 @@ async def test_a_database_of_no_encoding_gives_back_the_words_that_it_was_given(
     (kept,) = await store.items_after("", 10)
     assert (kept.item_id, kept.texts, kept.attributes) == (item.item_id, item.texts, item.attributes)
     await store.close()
+
+
+async def test_an_event_that_commits_late_is_not_skipped_by_a_reader_that_pages(postgres: PostgresServer) -> None:
+    database = Database(postgres.new_database())
+    await database.open()
+    feedback = FeedbackStore(database)
+    early, late = (FeedbackEvent(name, "ann", "mug", "view", 1.0) for name in ("early", "late"))
+    # As `add_events` does, but slower to commit than the next one, whose sequence is higher.
+    async with database.transaction(FEEDBACK_LOCK, is_shared=True) as connection:
+        values = {"namespace": "default", "received_at": datetime.now(UTC), **dataclasses.asdict(late)}
+        await connection.execute(insert(feedback_events).values(values))
+        assert await feedback.add_events([early]) == [EventOutcome.ACCEPTED]
+        reading = asyncio.create_task(feedback.events_after(0, 10))
+        await asyncio.sleep(0.2)
+        assert not reading.done()
+    assert [kept.event.event_id for kept in await reading] == ["late", "early"]
+    await database.close()
