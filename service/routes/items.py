@@ -64,7 +64,8 @@ async def create_item(request: Request, parts: ReadyParts) -> Response:
     async def add(is_retry: bool) -> Response:
         item = await parts.picture_urls.with_picture(sent)
         try:
-            await parts.ingestion.add_item(item)
+            with sent.blaming_url():
+                await parts.ingestion.add_item(item)
         except DuplicateItemError:
             # An earlier attempt may have been cut short between the store and the answer.
             digest = content_digest(item, item.read_picture())
@@ -100,8 +101,10 @@ async def put_item(item_id: ItemIdInPath, request: Request, response: Response, 
     recommended again; `unchanged` was just so. What is left out is gone: a picture too.
     """
     check_item_id(item_id)
-    item = await parts.picture_urls.with_picture(await read_new_item(request, item_id))
-    (outcome,) = await parts.ingestion.put_items([item])
+    sent = await read_new_item(request, item_id)
+    item = await parts.picture_urls.with_picture(sent)
+    with sent.blaming_url():
+        (outcome,) = await parts.ingestion.put_items([item])
     if outcome is WriteOutcome.CREATED:
         response.status_code = 201
         response.headers["Location"] = item_url(item.item_id)

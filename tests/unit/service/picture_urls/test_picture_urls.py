@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clairo_core.encoders.pictures import MAX_PICTURE_BYTES
+from clairo_core.errors import UnreadablePictureError
 from clairo_core.items import Item
 from service.errors import OverloadedError, PictureUrlError
 from service.picture_urls import fetch as fetching
@@ -182,7 +183,7 @@ async def test_an_answer_that_changes_after_the_check_leads_nowhere(host: FakeHo
     resolver = FakeResolver(host.port, ["192.0.2.1"], ["127.0.0.1"])
     urls = PictureUrls(HOSTS, resolve=resolver, may_connect_to=lambda address: address == "192.0.2.1", max_seconds=0.3)
     host.says("200 OK", PICTURE)
-    with pytest.raises(PictureUrlError, match=r"within 0.3 seconds|could not be asked"):
+    with pytest.raises(PictureUrlError, match=r"within 0.3 seconds|failed or broke off"):
         await urls.fetch("http://old.test/mug.png")
     assert resolver.num_asked == 1
     with pytest.raises(PictureUrlError, match="not public"):
@@ -240,11 +241,15 @@ async def test_another_status_is_told(host: FakeHost, status: str) -> None:
         await asking_loopback(host).fetch("http://old.test/mug.png")
 
 
-async def test_what_is_no_picture_is_refused(host: FakeHost) -> None:
-    for body in (b"", b"<html>", PICTURE[:100]):
-        host.says("200 OK", body, "Content-Type: image/png")
-        with pytest.raises(PictureUrlError, match=r"what old.test sent cannot be used"):
-            await asking_loopback(host).fetch("http://old.test/mug.png")
+def test_a_picture_that_cannot_be_decoded_is_blamed_on_its_url_if_it_came_by_one() -> None:
+    item = Item(item_id="mug")
+    with (
+        pytest.raises(PictureUrlError, match=r"the picture that old.test sent cannot be used: damaged"),
+        SentItem(item, "http://old.test/mug.png").blaming_url(),
+    ):
+        raise UnreadablePictureError("damaged")
+    with pytest.raises(UnreadablePictureError), SentItem(item).blaming_url():
+        raise UnreadablePictureError("damaged")
 
 
 async def test_a_picture_that_is_too_large_is_cut_off_whatever_it_says_of_its_length(host: FakeHost) -> None:
@@ -270,14 +275,14 @@ async def test_a_host_that_is_too_slow_is_left(host: FakeHost) -> None:
 )
 async def test_a_host_that_breaks_off_or_speaks_something_else_is_told(host: FakeHost, answer: bytes) -> None:
     host.answer = answer
-    with pytest.raises(PictureUrlError, match="could not be asked, or broke off"):
+    with pytest.raises(PictureUrlError, match="failed or broke off"):
         await asking_loopback(host).fetch("http://old.test/mug.png")
 
 
 async def test_over_https_a_host_that_speaks_no_tls_is_told_nothing(host: FakeHost) -> None:
     host.waits_for = b"\x16\x03"  # a handshake record
     host.says("200 OK", PICTURE)
-    with pytest.raises(PictureUrlError, match="could not be asked"):
+    with pytest.raises(PictureUrlError, match="failed or broke off"):
         await asking_loopback(host).fetch("https://shop.test/mug.png")
     host.waits_for = b"never"
     with pytest.raises(PictureUrlError, match=r"within 0.2 seconds"):
