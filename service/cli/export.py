@@ -90,7 +90,7 @@ async def _items(store: SqlStore, bundle: "Bundle | None") -> AsyncIterator[Item
     """Read every item once: the bundle's that the store has not changed, then the store's."""
     from_bundle = set()
     for row, item in enumerate(bundle.items if bundle else []):
-        if bundle is not None and await store.read_content_digest(item.item_id) is None:
+        if bundle is not None and await store.read_item_digest(item.item_id) is None:
             from_bundle.add(item.item_id)
             picture = bundle.read_picture(row)
             yield Item(item_id=item.item_id, texts=item.texts, attributes=item.attributes, picture=picture)

@@ -11,19 +11,14 @@ ProblemError
 import httpx
 from pydantic import BaseModel, ValidationError
 
-
-class FieldProblem(BaseModel):
-    """One wrong field."""
-
-    loc: list[str | int]
-    msg: str
+from service.schemas.problems import FieldError
 
 
 class ProblemError(Exception):
     """The service answered with a problem document, or with an error that is none."""
 
     def __init__(
-        self, status: int, kind: str, title: str, detail: str, request_id: str | None, errors: list[FieldProblem]
+        self, status: int, kind: str, title: str, detail: str, request_id: str | None, errors: list[FieldError]
     ) -> None:
         super().__init__(f"{status} {title}: {detail}" + (f" (request {request_id})" if request_id else ""))
         self.status = status
@@ -76,7 +71,7 @@ class _Document(BaseModel):
     title: str = ""
     detail: str = ""
     request_id: str | None = None
-    errors: list[FieldProblem] = []
+    errors: list[FieldError] = []
 
 
 def problem_of(answer: httpx.Response) -> ProblemError:

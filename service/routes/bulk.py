@@ -16,8 +16,8 @@ from service.items.bulk import MAX_UNFINISHED_JOBS
 from service.items.bulk_body import MAX_ROWS, LinesRead, row_batches
 from service.routes.cursors import position_cursor, position_of
 from service.routes.parts import Parts, ReadyParts
-from service.schemas.items import QueryInteger
 from service.schemas.jobs import MAX_PAGE_ROWS, JobAnswer, JobSummary, RejectedRow
+from service.schemas.request_body import QueryInteger
 from service.store.jobs import Job
 
 router = APIRouter(tags=["items"])

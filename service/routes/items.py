@@ -13,8 +13,8 @@ from clairo_core.features import COLLISION_CATEGORY
 from service.errors import NoPictureError
 from service.http.idempotency import PARAMETER, digest_of
 from service.http.openapi import problem_answers
+from service.routes.cursors import row_cursor, row_of
 from service.routes.item_body import EXAMPLE_ITEM_ID, REQUEST_BODY, check_item_id, put_request_body, read_new_item
-from service.routes.item_pages import decoded_cursor, encoded_cursor
 from service.routes.parts import Parts, ReadyParts
 from service.schemas.items import (
     MAX_PAGE_ITEMS,
@@ -23,11 +23,11 @@ from service.schemas.items import (
     ItemPage,
     ItemSummary,
     PutItemAnswer,
-    QueryInteger,
     Token,
 )
+from service.schemas.request_body import QueryInteger
 from service.serving import ServedItem, Serving
-from service.store.store import WriteOutcome, content_digest
+from service.store.store import WriteOutcome, item_digest
 
 router = APIRouter(tags=["items"])
 
@@ -59,7 +59,7 @@ async def create_item(request: Request, parts: ReadyParts) -> Response:
     409 for one that exists. Ids may hold slashes, but no empty, `.` or `..` part between them.
     """
     sent = await read_new_item(request)
-    sent_digest = content_digest(sent.item, sent.item.read_picture())
+    sent_digest = item_digest(sent.item, sent.item.read_picture())
 
     async def add(is_retry: bool) -> Response:
         item = await parts.picture_urls.with_picture(sent)
@@ -68,8 +68,8 @@ async def create_item(request: Request, parts: ReadyParts) -> Response:
                 await parts.ingestion.add_item(item)
         except DuplicateItemError:
             # An earlier attempt may have been cut short between the store and the answer.
-            digest = content_digest(item, item.read_picture())
-            if not is_retry or await parts.store.read_content_digest(item.item_id) != digest:
+            digest = item_digest(item, item.read_picture())
+            if not is_retry or await parts.store.read_item_digest(item.item_id) != digest:
                 raise
         body = item_detail(parts.serving, item.item_id).model_dump_json()
         return Response(body, 201, {"Location": item_url(item.item_id)}, "application/json")
@@ -143,12 +143,12 @@ async def list_items(
     q: Annotated[str, Query(max_length=200, description="Words that id, texts or attributes must hold.")] = "",
 ) -> ItemPage:
     """Newest first, retired items left out; items added meanwhile do not shift the pages that follow."""
-    before_row = None if cursor is None else decoded_cursor(cursor)
+    before_row = None if cursor is None else row_of(cursor)
     # A search for what is not there looks at every item: not on the event loop.
     found, next_row = await asyncio.to_thread(parts.serving.page, q, before_row, limit)
     return ItemPage(
         items=[item_summary(served) for served in found],
-        next_cursor=None if next_row is None else encoded_cursor(next_row),
+        next_cursor=None if next_row is None else row_cursor(next_row),
     )
 
 

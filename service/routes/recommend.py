@@ -17,7 +17,8 @@ from service.http.request_context import request_id_of
 from service.recommend.explanations import Explained
 from service.recommend.recommendations import Recommended, Wanted
 from service.routes.parts import Parts, ReadyParts
-from service.schemas.items import Feature, Problem
+from service.schemas.items import Feature
+from service.schemas.problems import Problem
 from service.schemas.recommend import (
     MAX_HISTORY_ITEMS,
     BatchResult,

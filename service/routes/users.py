@@ -11,7 +11,7 @@ from service.http.openapi import problem_answers
 from service.routes.cursors import event_cursor, place_of_event
 from service.routes.parts import ReadyParts
 from service.schemas.feedback import MAX_PAGE_EVENTS, UserAnswer, UserEvent
-from service.schemas.items import TEXT_SCHEMA, QueryInteger, check_text
+from service.schemas.request_body import TEXT_SCHEMA, QueryInteger, check_text
 
 router = APIRouter(tags=["users"])
 

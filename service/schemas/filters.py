@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from clairo_core.selection.item_filters import AllOf, AnyOf, Exists, IsBetween, IsNew, IsOneOf, ItemFilter, Not
-from service.schemas.items import FieldName, RequestBody
+from service.schemas.request_body import FieldName, RequestBody
 
 MAX_FILTER_DEPTH = 8
 MAX_FILTER_CONDITIONS = 32

@@ -12,7 +12,7 @@ from enum import StrEnum
 from sqlalchemy import Select, and_, delete, or_, select
 
 from service.store.database import Database
-from service.store.tables import feedback_events, users
+from service.store.sql_tables import feedback_events, users
 
 FEEDBACK_LOCK = "feedback"
 MAX_HISTORY_ITEMS = 1000

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.errors import IdempotencyKeyReusedError
 from service.store.database import Database
-from service.store.tables import idempotency_records as records
+from service.store.sql_tables import idempotency_records as records
 
 LIFETIME = timedelta(days=1)
 MAX_RECORDS = 100_000

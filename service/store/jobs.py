@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Row, Select, and_, delete, func, insert, s
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.store.database import Database, in_utc
-from service.store.tables import job_rows, jobs
+from service.store.sql_tables import job_rows, jobs
 
 KEPT_JOBS = 100
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from sqlalchemy import insert, select, update
 
 from service.store.database import Database, in_utc
-from service.store.tables import api_keys
+from service.store.sql_tables import api_keys
 
 
 @dataclass(frozen=True, slots=True)

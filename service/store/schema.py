@@ -12,7 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, inspect, select
 
 from service.errors import NewerStoreError, OutdatedStoreError
-from service.store import tables
+from service.store import sql_tables
 
 FIRST_VERSION = 1
 NEWEST_VERSION = 2
@@ -62,8 +62,8 @@ def read_version(connection: Connection) -> int:
     found: str | int = 0
     if known.has_table("alembic_version"):
         found = MigrationContext.configure(connection).get_current_revision() or 0
-    elif known.has_table(tables.schema_version.name):
-        found = connection.execute(select(tables.schema_version.c.version)).scalar_one_or_none() or 0
+    elif known.has_table(sql_tables.schema_version.name):
+        found = connection.execute(select(sql_tables.schema_version.c.version)).scalar_one_or_none() or 0
     version = int(found) if str(found).isdecimal() else NEWEST_VERSION + 1
     if version > NEWEST_VERSION:
         raise NewerStoreError(

@@ -18,6 +18,7 @@ from clairo_core.items import Item
 from service.errors import FeatureSetTakenError
 from service.store.database import Database, first_line, in_utc
 from service.store.item_rows import change_from_row, content_values, features_values
+from service.store.sql_tables import bundle_activations, catalogue_changes, item_features, items
 from service.store.store import (
     BundleActivation,
     CatalogueChange,
@@ -26,7 +27,6 @@ from service.store.store import (
     StoredFeatures,
     WriteOutcome,
 )
-from service.store.tables import bundle_activations, catalogue_changes, item_features, items
 
 CATALOGUE_LOCK = "catalogue"
 # The kinds that say whether an item is retired; a change of its content says nothing about it.
@@ -76,7 +76,7 @@ class SqlStore:
         """See `Store.write_items`."""
         async with self.database.transaction(CATALOGUE_LOCK) as connection:
             item_ids = [write.item.item_id for write in writes]
-            digests = await self._content_digests(connection, item_ids)
+            digests = await self._item_digests(connection, item_ids)
             retired = await self._retired_among(connection, item_ids)
             outcomes = [
                 await self._write_item(connection, write, digests.get(item_id), item_id in retired)
@@ -161,10 +161,10 @@ class SqlStore:
             for row in rows
         ]
 
-    async def read_content_digest(self, item_id: str) -> str | None:
-        """See `Store.read_content_digest`."""
+    async def read_item_digest(self, item_id: str) -> str | None:
+        """See `Store.read_item_digest`."""
         async with self.database.reading() as connection:
-            return (await self._content_digests(connection, [item_id])).get(item_id)
+            return (await self._item_digests(connection, [item_id])).get(item_id)
 
     async def record_bundle_activation(self, bundle_id: str, path: str, metrics: Mapping[str, float]) -> None:
         """See `Store.record_bundle_activation`."""
@@ -232,7 +232,7 @@ class SqlStore:
             await connection.execute(insert(catalogue_changes), rows)
         return version + len(rows)
 
-    async def _content_digests(self, connection: AsyncConnection, item_ids: Collection[str]) -> dict[str, str]:
+    async def _item_digests(self, connection: AsyncConnection, item_ids: Collection[str]) -> dict[str, str]:
         query = select(items.c.item_id, items.c.content_digest).where(
             items.c.namespace == self._namespace, items.c.item_id.in_(item_ids)
         )

@@ -143,8 +143,8 @@ class Store(Protocol):
     async def read_picture(self, item_id: str) -> bytes | None:
         """A posted item's encoded picture; None if it has none or was not posted."""
 
-    async def read_content_digest(self, item_id: str) -> str | None:
-        """A posted item's `content_digest`; None if it was not posted."""
+    async def read_item_digest(self, item_id: str) -> str | None:
+        """A posted item's `item_digest`; None if it was not posted."""
 
     async def record_bundle_activation(self, bundle_id: str, path: str, metrics: Mapping[str, float]) -> None:
         """Keep for good that a bundle is served from now on.
@@ -157,7 +157,7 @@ class Store(Protocol):
         """Every activation, oldest first: the last one is of the bundle that is to be served."""
 
 
-def content_digest(item: Item, picture: bytes | None) -> str:
+def item_digest(item: Item, picture: bytes | None) -> str:
     """SHA-256 over words, attributes and picture: equal exactly when the content is."""
     picture_digest = hashlib.sha256(picture).hexdigest() if picture else None
     content = [list(item.texts.items()), sorted(item.attributes.items()), picture_digest]

@@ -20,7 +20,7 @@ from service.store.store import (
     Store,
     StoredFeatures,
     WriteOutcome,
-    content_digest,
+    item_digest,
 )
 from tests.postgres_server import PostgresServer
 
@@ -95,7 +95,7 @@ class MemoryStore:
         item = self.items.get(item_id)
         return None if item is None else item.read_picture()
 
-    async def read_content_digest(self, item_id: str) -> str | None:
+    async def read_item_digest(self, item_id: str) -> str | None:
         item = self.items.get(item_id)
         return None if item is None else digest(item)
 
@@ -112,7 +112,7 @@ class MemoryStore:
 
 
 def digest(item: Item) -> str:
-    return content_digest(item, item.read_picture())
+    return item_digest(item, item.read_picture())
 
 
 @pytest.fixture(params=["fake", "sqlite file", "sqlite in memory", "postgresql"])
@@ -168,8 +168,8 @@ async def test_a_picture_is_read_apart_from_the_item(store: Store) -> None:
 
 async def test_the_digest_of_an_item_is_that_of_its_content(store: Store) -> None:
     await store.add_item(LAMP, features(1, 2, 0))
-    assert await store.read_content_digest("lamp/ä") == digest(LAMP)
-    assert await store.read_content_digest("mug") is None
+    assert await store.read_item_digest("lamp/ä") == digest(LAMP)
+    assert await store.read_item_digest("mug") is None
 
 
 async def test_a_picture_that_is_not_there_is_none(store: Store) -> None:

@@ -16,8 +16,8 @@ from service.errors import FeatureSetTakenError, StoreError
 from service.store.database import Database
 from service.store.feedback import FEEDBACK_LOCK, EventOutcome, FeedbackEvent, FeedbackStore
 from service.store.sql_store import SqlStore
+from service.store.sql_tables import feedback_events
 from service.store.store import StoredFeatures
-from service.store.tables import feedback_events
 from tests.postgres_server import PostgresServer
 
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from clairo_core.items import Item
 from service.cli.commands import app
 from service.errors import NewerStoreError, OutdatedStoreError, StoreError
-from service.store import schema, tables
+from service.store import schema, sql_tables
 from service.store.database import Database
 from service.store.sql_store import SqlStore
 from service.store.store import ChangeKind, ItemWrite, WriteOutcome
@@ -46,7 +46,7 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
 
 
 def differences(connection: Connection) -> list[object]:
-    return list(compare_metadata(MigrationContext.configure(connection), tables.metadata))
+    return list(compare_metadata(MigrationContext.configure(connection), sql_tables.metadata))
 
 
 async def test_the_steps_lead_to_the_tables_that_are_described(database: Database) -> None:

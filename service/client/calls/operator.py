@@ -1,7 +1,7 @@
 """What an operator asks: bundles, experiments, health, numbers."""
 
 from service.client.calls.call import Call, as_model, quoted
-from service.schemas.items import ActivatedBundle, BundleList, Info, Live, Ready
+from service.schemas.operator import ActivatedBundle, BundleList, Info, Live, Ready
 from service.schemas.recommend import ExperimentList
 
 

@@ -5,7 +5,7 @@ So either all steps are taken or none, in SQLite as in PostgreSQL.
 
 from alembic import context
 
-from service.store.tables import metadata
+from service.store.sql_tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 with context.begin_transaction():
