@@ -1,7 +1,4 @@
-"""Turn items and features into a row's values, and rows back into what they stand for.
-
-Knows columns; knows nothing of connections.
-"""
+"""Convert items and features to rows, and rows back."""
 
 import hashlib
 from typing import Any

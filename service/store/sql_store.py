@@ -1,8 +1,7 @@
-"""Keep posted items and catalogue versions in a database, through SQLAlchemy: SQLite or PostgreSQL.
+"""The `Store` in SQLite or PostgreSQL, through SQLAlchemy.
 
-Every commit is on disk before it is acknowledged. Whoever changes a catalogue holds its lock from before they look
-until they have committed, so no two replicas give two items one feature set, or two changes one version. Knows tables
-and transactions; knows nothing of HTTP, encoders or recommending.
+Every commit is on disk before it is acknowledged. A writer holds the catalogue's lock from its first read to its
+commit, so replicas never give two items one feature set or two changes one version.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -29,7 +28,7 @@ from service.store.store import (
 )
 
 CATALOGUE_LOCK = "catalogue"
-# The kinds that say whether an item is retired; a change of its content says nothing about it.
+# Kinds that decide whether an item is retired.
 _STATE_KINDS = (ChangeKind.ADDED.value, ChangeKind.RETIRED.value, ChangeKind.RESTORED.value)
 _CHANGE_OF_OUTCOME = {
     WriteOutcome.CREATED: ChangeKind.ADDED,
@@ -42,9 +41,9 @@ class SqlStore:
     """A `Store` in the database at `location`: a SQLite file, a PostgreSQL url, or None for memory.
 
     Args:
-        location: where.
-        namespace: whose.
-        may_migrate: whether `open` brings the schema up to date; by default only that of SQLite, which nobody shares.
+        location: see above.
+        namespace: of the shop.
+        may_migrate: whether `open` migrates the schema; by default only in SQLite, which no other service shares.
     """
 
     def __init__(
@@ -147,7 +146,7 @@ class SqlStore:
             return (await connection.execute(query)).scalar_one_or_none()
 
     async def items_after(self, item_id: str, limit: int) -> Sequence[Item]:
-        """Posted items with their pictures, in the order of their ids, those after `item_id`; "" begins."""
+        """List posted items with their pictures, by id, those after `item_id`; "" starts at the first."""
         query = (
             select(items.c.item_id, items.c.texts, items.c.attributes, items.c.picture)
             .where(items.c.namespace == self._namespace, items.c.item_id > item_id)
@@ -216,11 +215,11 @@ class SqlStore:
         try:
             await connection.execute(insert(item_features).values(namespace=self._namespace, item_id=item_id, **values))
         except IntegrityError as error:
-            # The item has features already, or the database was written without our lock: look again, then decide.
+            # The item has features already, or something wrote without our lock: read again, then decide.
             raise FeatureSetTakenError(f"{first_line(error.orig)}; describe item {item_id!r} again") from error
 
     async def _insert_changes(self, connection: AsyncConnection, changes: Sequence[tuple[ChangeKind, str]]) -> int:
-        """Make a version of each change, in their order; the newest version after them."""
+        """Insert a version per change, in order. Return the newest version."""
         newest = select(func.max(catalogue_changes.c.version)).where(catalogue_changes.c.namespace == self._namespace)
         version = int((await connection.execute(newest)).scalar() or 0)
         now = datetime.now(UTC)

@@ -106,7 +106,7 @@ def test_a_new_product_is_in_the_grid_and_can_be_recommended(page: Page, tmp_pat
     expect(page.locator("#preview")).to_be_visible()
     item_id = page.get_by_label("Id", exact=True).input_value()
     assert item_id.startswith("a-lantern-b-for-b-the-garden-")
-    page.get_by_role("button", name="Add it").click()
+    page.get_by_role("button", name="Add product").click()
     expect(page.locator("#detail")).to_be_visible()
     expect(page.locator("#detail-heading")).to_have_text("A lantern <b>for</b> the garden")
     assert page.locator("#detail .token").count() >= 1
@@ -121,23 +121,23 @@ def test_a_new_product_is_in_the_grid_and_can_be_recommended(page: Page, tmp_pat
 
 def test_what_the_service_refuses_is_said_beside_the_form(page: Page, tmp_path: Path) -> None:
     page.get_by_role("button", name="Add a product").click()
-    page.get_by_role("button", name="Add it").click()
+    page.get_by_role("button", name="Add product").click()
     expect(page.locator("#add-problem")).to_contain_text("Some fields are wrong")
     expect(page.get_by_label("Id", exact=True)).to_have_attribute("aria-invalid", "true")
     page.get_by_label("Title").fill("Taken")
     page.get_by_label("Id", exact=True).fill("item-0")
-    page.get_by_role("button", name="Add it").click()
+    page.get_by_role("button", name="Add product").click()
     expect(page.locator("#add-problem")).to_contain_text("exists already")
     text = tmp_path / "text.png"
     text.write_text("no picture")
     page.locator("#picture").set_input_files(text)
     page.get_by_label("Id", exact=True).fill("fresh")
-    page.get_by_role("button", name="Add it").click()
+    page.get_by_role("button", name="Add product").click()
     expect(page.locator("#add-problem")).to_contain_text("Not a picture that CLAIRO reads")
     large = tmp_path / "large.png"
     large.write_bytes(bytes(11 * 1024 * 1024))
     page.locator("#picture").set_input_files(large)
-    page.get_by_role("button", name="Add it").click()
+    page.get_by_role("button", name="Add product").click()
     expect(page.locator("#add-problem")).to_contain_text("The picture is too large")
 
 
@@ -157,14 +157,14 @@ def test_a_recommendation_says_why_when_asked(page: Page) -> None:
 
 
 def test_filters_and_diversity_change_what_is_recommended(page: Page) -> None:
-    page.get_by_text("Filter and vary").click()
+    page.get_by_text("Filter and diversity").click()
     page.get_by_label("category", exact=True).select_option("mug")
-    expect(page.locator("#wishes-count")).to_have_text("1 on")
+    expect(page.locator("#wishes-count")).to_have_text("1 active")
     expect(page.locator("#recommended:not(.is-waiting) .title").first).to_contain_text("mug")
     page.get_by_label("price to").fill("1")
     expect(page.locator("#fallback")).to_contain_text("pass the filter")
     expect(page.locator("#recommended li")).to_have_count(0)
-    page.get_by_role("button", name="Clear the filter").click()
+    page.get_by_role("button", name="Clear filter").click()
     expect(page.locator("#recommended li")).to_have_count(10)
     before = [item.get_attribute("data-item-id") for item in page.locator("#recommended li").all()]
     page.get_by_label("Diversity").fill("1")
@@ -187,7 +187,7 @@ def test_details_lead_to_products_that_are_similar(page: Page) -> None:
 
 
 def test_every_control_has_a_name_and_words_stand_out_from_their_ground(page: Page) -> None:
-    page.get_by_text("Filter and vary").click()
+    page.get_by_text("Filter and diversity").click()
     page.locator("#recommended .why").first.click()
     page.locator(".product .foot button").first.click()
     expect(page.locator("#similar li")).to_have_count(6)

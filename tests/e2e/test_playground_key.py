@@ -48,7 +48,7 @@ def page(url: str, keys: dict[str, str]) -> Iterator[Page]:
 def give(page: Page, key: str) -> None:
     expect(page.locator("#key")).to_be_visible()
     page.get_by_label("API key", exact=True).fill(key)
-    page.get_by_role("button", name="Use it").click()
+    page.get_by_role("button", name="Use key").click()
 
 
 def test_the_page_asks_once_and_then_works_pictures_included(page: Page, keys: dict[str, str]) -> None:
@@ -71,9 +71,9 @@ def test_the_page_asks_once_and_then_works_pictures_included(page: Page, keys: d
 
 def test_a_wrong_key_is_asked_for_again_and_cancel_says_what_is_wrong(page: Page, keys: dict[str, str]) -> None:
     give(page, "clairo_wrong")
-    expect(page.locator("#key-reason")).to_contain_text("not valid here")
+    expect(page.locator("#key-reason")).to_contain_text("unknown or revoked")
     give(page, keys["read"][:-1] + "~")
-    expect(page.locator("#key-reason")).to_contain_text("not valid here")
+    expect(page.locator("#key-reason")).to_contain_text("unknown or revoked")
     page.locator("#key").get_by_role("button", name="Cancel").click()
     expect(page.locator("#banner")).to_contain_text("An API key is needed")
 
@@ -83,13 +83,13 @@ def test_a_key_that_may_only_look_can_be_changed_for_one_that_may_add(page: Page
     expect(page.locator("#recommended li")).to_have_count(10)
     page.get_by_role("button", name="Add a product").click()
     page.get_by_label("Title").fill("Key ring")
-    page.get_by_role("button", name="Add it").click()
-    expect(page.locator("#add-problem")).to_contain_text("the key has read")
+    page.get_by_role("button", name="Add product").click()
+    expect(page.locator("#add-problem")).to_contain_text("the key has scope read")
     page.locator("#add").get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="API key").click()
     give(page, keys["write"])
     expect(page.locator("#recommended li")).to_have_count(10)
     page.get_by_role("button", name="Add a product").click()
     page.get_by_label("Title").fill("Key ring")
-    page.get_by_role("button", name="Add it").click()
+    page.get_by_role("button", name="Add product").click()
     expect(page.locator("#detail-heading")).to_have_text("Key ring")

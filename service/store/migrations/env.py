@@ -1,7 +1,4 @@
-"""What Alembic runs to take a step: inside the transaction of the connection that `service.store.schema` gives it.
-
-So either all steps are taken or none, in SQLite as in PostgreSQL.
-"""
+"""Alembic's entry point. Runs steps in the transaction of `service.store.schema`'s connection: all or none."""
 
 from alembic import context
 

@@ -92,7 +92,7 @@ def test_a_database_that_is_none(bundle: Path, tmp_path: Path) -> None:
 
 def test_a_data_folder_that_cannot_be_made(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    assert "cannot make this folder" in error_of(bundle, data_dir=tmp_path / "file" / "data")
+    assert "cannot create this folder" in error_of(bundle, data_dir=tmp_path / "file" / "data")
 
 
 def test_a_port_in_use(bundle: Path, tmp_path: Path) -> None:

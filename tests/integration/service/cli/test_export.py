@@ -93,7 +93,7 @@ def test_another_folder_is_never_replaced(data_dir: Path, tmp_path: Path) -> Non
     (out / "letter.txt").write_text("dear")
     ran = CliRunner().invoke(app, ["export", "--out", str(out), "--data-dir", str(data_dir)])
     assert ran.exit_code == 1
-    assert "is no export" in ran.stderr
+    assert "is not an export" in ran.stderr
     assert (out / "letter.txt").read_text() == "dear"
 
 
