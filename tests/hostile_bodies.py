@@ -1,4 +1,4 @@
-"""Bodies that strangers send: deep, endless, cut short, or not what they say they are; and how each is answered."""
+"""Hostile bodies: deep, endless, cut short, or mislabelled, with the expected status of each."""
 
 import gzip
 import json
@@ -14,7 +14,7 @@ MEBIBYTE = 2**20
 
 @dataclass(frozen=True)
 class Hostile:
-    """A body, where it is sent, and how that must be answered."""
+    """A body, its path, and the expected status."""
 
     path: str
     body: bytes

@@ -1,4 +1,4 @@
-"""Exporting while the shop goes on selling, from every database that the store may be in."""
+"""Export during writes, from every kind of database."""
 
 import json
 from collections.abc import AsyncIterator, Sequence
@@ -19,7 +19,7 @@ from tests.postgres_server import PostgresServer
 
 @dataclass
 class FakeBundle:
-    """Items as a bundle has them, without pictures."""
+    """A bundle's items, without pictures."""
 
     items: Sequence[Item]
 
@@ -28,7 +28,7 @@ class FakeBundle:
 
 
 class BusyStore(SqlStore):
-    """Changes an item after each page that it gives out."""
+    """Changes an item before each page."""
 
     changes: Sequence[Item] = ()
 

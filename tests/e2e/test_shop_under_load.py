@@ -32,7 +32,7 @@ def missed(rows: Sequence[Row]) -> list[str]:
     return [f"{row.name}: {row.value:g} {row.unit}, must {row.must:g}" for row in rows if row.verdict == "missed"]
 
 
-def test_at_half_full_and_twice_capacity_nothing_fails_and_nothing_accepted_is_lost(shop: Shop) -> None:
+def test_at_half_full_and_twice_capacity_no_request_fails_and_no_accepted_item_is_lost(shop: Shop) -> None:
     rows, clients = measured_on(shop, measured_load, Times(CAPACITY_SECONDS, LEVEL_SECONDS), "load")
     assert missed(rows) == []
     assert {answer.kind for answer in clients.answers if answer.is_good} == set(Kind)

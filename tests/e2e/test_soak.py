@@ -1,4 +1,4 @@
-"""More than the service can do, for a few seconds; `python -m benchmarks.shop.soak` does it for minutes."""
+"""Overload for a few seconds; `python -m benchmarks.shop.soak` runs for minutes."""
 
 import asyncio
 from pathlib import Path
@@ -21,7 +21,7 @@ SETTINGS = {
 }
 
 
-def test_asked_for_more_than_it_can_do_the_service_answers_in_time_or_refuses(tmp_path: Path) -> None:
+def test_an_overloaded_service_answers_in_time_or_refuses(tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path / "bundle", can_ingest=False)
     bodies = different_bodies([[f"item-{row}" for row in range(first, first + 12)] for first in range(40)])
     with served_bundle(bundle, tmp_path / "data", **SETTINGS) as service:

@@ -1,4 +1,4 @@
-"""`clairo-serve doctor`: what it says of each part, whole or broken."""
+"""`clairo-serve doctor`: findings for working and broken parts."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ def _no_settings_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def doctor(*flags: str, exit_code: int) -> dict[str, str]:
-    """State and words by subject."""
+    """Run the doctor and return its lines by subject."""
     result = CliRunner().invoke(app, ["doctor", "--device", "cpu", *flags])
     assert result.exit_code == exit_code, result.output
     said: dict[str, str] = {}
@@ -34,7 +34,7 @@ def doctor(*flags: str, exit_code: int) -> dict[str, str]:
     return said
 
 
-def test_a_whole_service_is_ok_and_nothing_was_made(bundle: Path, tmp_path: Path) -> None:
+def test_a_working_service_is_ok_and_nothing_is_created(bundle: Path, tmp_path: Path) -> None:
     said = doctor("--bundle", str(bundle), "--data-dir", str(tmp_path / "data"), exit_code=0)
     assert [line.split()[0] for line in said.values()] == ["ok"] * 7
     assert "all digests match" in said["bundle"]
@@ -50,13 +50,13 @@ def test_a_damaged_bundle_names_the_file_and_the_next_step(bundle: Path, tmp_pat
     assert "-> copy the bundle again" in said["bundle"]
 
 
-def test_a_database_that_is_none_is_broken(bundle: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_broken(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "clairo.db").write_bytes(b"this is no database, and long enough to be told from an empty one" * 20)
     said = doctor("--bundle", str(bundle), "--data-dir", str(tmp_path), exit_code=1)
     assert said["database"].split()[0] == "broken"
 
 
-def test_a_database_and_a_redis_that_are_away_and_no_password_is_shown(bundle: Path, tmp_path: Path) -> None:
+def test_database_and_redis_that_are_down_are_shown_without_passwords(bundle: Path, tmp_path: Path) -> None:
     said = doctor(
         *("--bundle", str(bundle), "--data-dir", str(tmp_path)),
         *("--database-url", "postgresql+psycopg://shop:hidden-word@127.0.0.1:1/clairo"),
@@ -68,12 +68,12 @@ def test_a_database_and_a_redis_that_are_away_and_no_password_is_shown(bundle: P
     assert "hidden-word" not in str(said)
 
 
-def test_a_device_that_is_not_there_is_broken(bundle: Path, tmp_path: Path) -> None:
+def test_a_missing_device_is_broken(bundle: Path, tmp_path: Path) -> None:
     said = doctor("--bundle", str(bundle), "--data-dir", str(tmp_path), "--device", "mps", exit_code=1)
     assert said["device"].split()[0] == "broken"
     assert "CLAIRO_DEVICE=cpu" in said["device"]
 
 
-def test_settings_that_mean_nothing_end_it_at_once(bundle: Path) -> None:
+def test_invalid_settings_end_it_at_once(bundle: Path) -> None:
     result = CliRunner().invoke(app, ["doctor", "--bundle", str(bundle), "--device", "toaster"])
     assert result.exit_code == 2

@@ -1,4 +1,4 @@
-"""A picture is decoded once on its way in, however it comes, and refused if it cannot be."""
+"""A sent picture is decoded once, and refused if it cannot be decoded."""
 
 import asyncio
 import base64
@@ -53,7 +53,7 @@ async def client(bundle: Bundle, host: FakeHost) -> AsyncIterator[httpx.AsyncCli
 
 @pytest.fixture
 def num_decoded(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """How many pictures have been opened since the service started."""
+    """Counts decoded pictures since the start of the service."""
     opened: list[object] = []
     really_open = Image.open
 
@@ -132,7 +132,7 @@ async def test_a_damaged_picture_rejects_its_row_alone(client: httpx.AsyncClient
 
 @pytest.mark.parametrize("name", HOSTILE_PICTURES)
 def test_an_encoders_decoding_refuses_what_a_whole_decoding_refuses(name: str) -> None:
-    """Encoders decode large JPEGs at a fraction of their size; that must not let a damaged one pass."""
+    """Encoders decode large JPEGs at a fraction of their size; damage must still show."""
     content, _ = HOSTILE_PICTURES[name]
     assert outcome(content, None) == outcome(content, 16)
 
