@@ -43,7 +43,7 @@ class Demo:
     def compose(self, *arguments: str) -> str:
         """Run a compose command and return its output, printed only on failure."""
         say(f"$ compose {' '.join(arguments)}")
-        ended = subprocess.run(  # noqa: S603 - the operator says which compose
+        ended = subprocess.run(  # noqa: S603 - the operator chose the command
             [*self._compose, *arguments], cwd=PROJECT, capture_output=True, text=True, check=False
         )
         if ended.returncode:
@@ -120,7 +120,7 @@ def run(demo: Demo, *, build: bool, keep: bool, retrain: bool) -> None:
     if retrain:
         retrain_and_promote(demo, served.bundle_id)
 
-    say("Down and up: the volumes keep the data.")
+    say("Stopped and started: the volumes keep the data.")
     demo.compose("down")
     demo.compose("up", "-d")
     demo.wait_until("ready", lambda: demo.ready() == "ready")

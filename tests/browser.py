@@ -37,8 +37,8 @@ TOO_FAINT = """() => {
   };
   const faint = new Set();
   for (const node of document.querySelectorAll('body *')) {
-    const says = [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
-    if (!says || !node.checkVisibility() || node.closest('noscript, .is-waiting, :disabled')) continue;
+    const hasText = [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
+    if (!hasText || !node.checkVisibility() || node.closest('noscript, .is-waiting, :disabled')) continue;
     const [one, other] = [colour(getComputedStyle(node).color), ground(node)].map(luminance);
     const ratio = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
     if (ratio < 4.5) faint.add(`${node.tagName}.${node.className}: ${ratio.toFixed(2)}`);
@@ -48,7 +48,7 @@ TOO_FAINT = """() => {
 """Script: text with too little contrast."""
 
 
-# A busy machine takes its time; what passes does not wait for it.
+# Generous for a busy machine. A passing check returns sooner.
 expect.set_options(timeout=30_000)
 
 

@@ -15,7 +15,7 @@ class FakeHost:
         self.seconds_between_bytes = 0.0
         self.port = 0
 
-    def says(self, status: str, body: bytes, *headers: str) -> None:
+    def will_answer(self, status: str, body: bytes, *headers: str) -> None:
         lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
         self.answer = "\r\n".join(lines).encode() + body
 

@@ -33,7 +33,7 @@ class PostgresServer:
         self._run("initdb", *settings, "-U", "clairo", "-D", "data")
 
     def start(self) -> None:
-        """Begin to serve what the folder holds."""
+        """Start the server on the folder."""
         command = [_binary("postgres"), "-D", "data", "-h", "", "-k", str(self.folder), "-F"]
         log = (self.folder / "log").open("ab")
         with log:

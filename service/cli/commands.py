@@ -15,7 +15,7 @@ import typer
 
 from clairo_core.errors import SettingsError
 from service.cli import store_commands
-from service.cli.workers import Tell, serve_with_workers
+from service.cli.workers import Report, serve_with_workers
 from service.settings import Settings, load_settings
 from service.store.database import location_name
 from service.telemetry.logs import set_up_logging
@@ -146,7 +146,7 @@ def serve(settings: Settings) -> None:
     address = _address_of(listening)
     typer.echo(f"CLAIRO loads {settings.bundle}. Items are stored in {location_name(settings.store_location)}.")
 
-    def tell(line: str) -> None:
+    def report(line: str) -> None:
         typer.echo(line)
         typer.echo(f"Playground: {address}/")
 
@@ -154,10 +154,10 @@ def serve(settings: Settings) -> None:
         if settings.workers == 1:
             from service.cli.server import serve_alone  # noqa: PLC0415 - slow to import
 
-            failure = serve_alone(settings, listening, tell)
+            failure = serve_alone(settings, listening, report)
         else:
             listening.listen(BACKLOG)
-            failure = serve_with_workers(settings, listening, serve_in_worker, tell)
+            failure = serve_with_workers(settings, listening, serve_in_worker, report)
     except KeyboardInterrupt:
         failure = None
         typer.echo("CLAIRO has stopped.")
@@ -166,14 +166,14 @@ def serve(settings: Settings) -> None:
 
 
 def serve_in_worker(
-    settings: Settings, listening: socket.socket, tell: Tell, shared_folder: Path, is_replacement: bool
+    settings: Settings, listening: socket.socket, report: Report, shared_folder: Path, is_replacement: bool
 ) -> None:
     """Serve in one of several worker processes."""
     from service.cli.server import serve_alone  # noqa: PLC0415 - not in the watching process
 
-    failure = serve_alone(settings, listening, tell, shared_folder, is_replacement=is_replacement)
+    failure = serve_alone(settings, listening, report, shared_folder, is_replacement=is_replacement)
     if failure is not None:
-        tell(f"!{failure}")
+        report(f"!{failure}")
 
 
 def main() -> None:

@@ -25,12 +25,12 @@ MAX_HEAD_BYTES = 64 * 1024
 def serve_alone(
     settings: Settings,
     listening: socket.socket,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
     shared_folder: Path | None = None,
     *,
     is_replacement: bool = False,
 ) -> str | None:
-    """Serve in this process, and call `tell` with a line once it serves. Return why it could not start, or None."""
+    """Serve in this process, and call `report` with a line once it serves. Return why it could not start, or None."""
     set_up_logging(settings.log_format)
     start_tracing(os.environ)
     failures: list[Exception] = []
@@ -41,7 +41,7 @@ def serve_alone(
             server.should_exit = True
         else:
             num_items = outcome.serving.recommender.catalogue.num_live
-            tell(f"CLAIRO serves {num_items} items of bundle {outcome.serving.bundle_id}.")
+            report(f"CLAIRO serves {num_items} items of bundle {outcome.serving.bundle_id}.")
 
     web_app = create_app(settings, on_started=on_started, metrics=Metrics(shared_folder), is_replacement=is_replacement)
     server = _DrainingServer(

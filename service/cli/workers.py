@@ -33,9 +33,9 @@ RESTART_SECONDS = 1.0
 STOP_SECONDS = 40
 """A worker that takes longer to drain is killed."""
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 """Reports that a worker serves, or, after a leading `!`, why it cannot."""
-WorkerMain = Callable[[Settings, socket.socket, Tell, Path, bool], None]
+WorkerMain = Callable[[Settings, socket.socket, Report, Path, bool], None]
 """The last argument: whether other workers serve already, so that this one listens only once it is ready."""
 
 
@@ -69,7 +69,7 @@ def threads_per_worker(num_workers: int, num_cores: int) -> int:
 
 
 def usable_cores() -> int:
-    """Cores that this process may use; all of them where the system cannot tell."""
+    """Cores that this process may use; all of them on systems without affinity."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -103,7 +103,7 @@ class _Workers:
             # The timeout bounds how long a signal goes unnoticed.
             for connection in wait(list(self._processes), timeout=LOOK_SECONDS):
                 if isinstance(connection, Connection):
-                    self._hear(connection)
+                    self._receive(connection)
         self._stop_all()
         return self._failure
 
@@ -122,19 +122,19 @@ class _Workers:
         theirs.close()
         self._processes[ours] = process
 
-    def _hear(self, connection: Connection) -> None:
+    def _receive(self, connection: Connection) -> None:
         """Handle a worker's report, or its death."""
         try:
-            said = connection.recv_bytes().decode()
+            message = connection.recv_bytes().decode()
         except EOFError:
-            self._bury(connection)
+            self._replace_dead(connection)
             return
-        if said.startswith("!"):
+        if message.startswith("!"):
             if not self._have_all_served:
-                self._failure = said[1:]
+                self._failure = message[1:]
                 self._is_stopping = True
             else:
-                logger.error("a worker cannot start, trying again: %s", said[1:])
+                logger.error("a worker cannot start, trying again: %s", message[1:])
             return
         if self._have_all_served:
             logger.warning("worker %s serves in place of one that ended", self._processes[connection].pid)
@@ -142,9 +142,9 @@ class _Workers:
         self._num_ready += 1
         if self._num_ready == self._settings.workers:
             self._have_all_served = True
-            self._on_ready(said)
+            self._on_ready(message)
 
-    def _bury(self, connection: Connection) -> None:
+    def _replace_dead(self, connection: Connection) -> None:
         process = self._processes.pop(connection)
         connection.close()
         process.join()
@@ -184,13 +184,13 @@ def _run_worker(
 ) -> None:
     """Main function of a worker process."""
 
-    def tell(text: str) -> None:
+    def report(text: str) -> None:
         ours.send_bytes(text.encode())
 
     threading.Thread(target=_stop_without_parent, name="clairo-parent-watch", daemon=True).start()
     # Control-C reaches every process of a terminal; only the watching process passes it on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    worker_main(settings, listening, tell, shared_folder, is_replacement)
+    worker_main(settings, listening, report, shared_folder, is_replacement)
 
 
 def _stop_without_parent() -> None:

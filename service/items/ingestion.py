@@ -176,7 +176,7 @@ class Ingestion:
 
 
 async def _with_free_feature_sets(attempt: Callable[[], Awaitable[Result]]) -> Result:
-    """Return what `attempt` returns, repeating it while processes on the same store claim its feature sets first.
+    """Run `attempt`, again while other processes on the store claim its feature sets first.
 
     Raises:
         OverloadedError: they claimed them every time.

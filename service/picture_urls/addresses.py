@@ -126,7 +126,7 @@ async def resolve_with_system(host: str, port: int) -> list[tuple[str, int]]:
     """Resolve by the machine's own resolver.
 
     Raises:
-        OSError: there is no such host.
+        OSError: the host is unknown.
     """
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys((str(where[4][0]), int(where[4][1])) for where in found))

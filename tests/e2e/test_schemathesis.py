@@ -1,8 +1,7 @@
-"""Every operation of the OpenAPI document under generated requests: no 500, nothing undeclared, nothing off schema.
+"""Generated requests for every operation of the OpenAPI document: no 500, nothing undeclared, nothing off schema.
 
-Requests carry a key, so that it is seen as well that none is answered without one. `SCHEMATHESIS_CASES` says how many
-requests are drawn for an operation at most: a few in `make test`; 350 in CI and `make soak`, which are thirteen
-thousand for all of them together (1,000 were 37,846).
+Requests carry a key, which also checks that none is answered without one. `SCHEMATHESIS_CASES` is the most requests
+per operation: a few in `make test`, 350 in CI and `make soak`, thirteen thousand in total (1,000 made 37,846).
 """
 
 import os
@@ -32,7 +31,7 @@ from tests.tiny import tiny_bundle
 
 NUM_CASES = int(os.environ.get("SCHEMATHESIS_CASES", "5"))
 
-# The tests are made from the document, which says the same without a bundle; the requests go to a real server.
+# Tests are generated from the document, which does not depend on the bundle. Requests go to a real server.
 schema = schemathesis.openapi.from_dict(create_app(Settings(bundle=Path("not-loaded"))).openapi())
 
 # Checks that are wrong about one operation, and why.
@@ -43,8 +42,8 @@ EXCLUDED_CHECKS: dict[str, list[Any]] = {
     "GET /users/{user_id}": [positive_data_acceptance],
     # A filter has one operator; timestamps are on all entries or none.
     "POST /recommend": [positive_data_acceptance],
-    # PUT /items/a/similar is the PUT of an item, by an id that none can have: 422, and PUT is in Allow. The filter is
-    # JSON inside of a string.
+    # PUT /items/a/similar is the PUT of an item with a reserved id: 422, and PUT is in Allow. The filter is JSON in a
+    # string.
     "GET /items/{item_id}/similar": [positive_data_acceptance, unsupported_method, allow_header_conformance],
     "GET /items/{item_id}/picture": [unsupported_method, allow_header_conformance],
     # An id must fit into a url, a picture must decode, and words or a picture are required.

@@ -1,7 +1,7 @@
-"""A shop's traffic at up to twice of capacity, then one fault after another under it; `make soak` does it for long.
+"""A shop's traffic at up to twice the capacity, then one fault after another under load; `make soak` runs for longer.
 
-What is asserted is what `benchmarks.shop.load` and `benchmarks.shop.faults` say must hold: nothing that was
-acknowledged is lost, no answer is wrong or undeclared, and no request fails that a fault does not excuse.
+Asserts the musts of `benchmarks.shop.load` and `benchmarks.shop.faults`: nothing acknowledged is lost, no answer is
+wrong or undeclared, and no request fails without a fault that excuses it.
 """
 
 from collections.abc import Iterator, Sequence

@@ -13,7 +13,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the first tables."""
+    """Create the first tables."""
     version = op.create_table(
         "clairo_schema_version",
         sa.Column("version", sa.Integer, autoincrement=False),

@@ -86,7 +86,7 @@ def test_a_database_from_a_newer_release(bundle: Path, tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_a_database(bundle: Path, tmp_path: Path) -> None:
-    (tmp_path / "clairo.db").write_bytes(b"this is no database, this is a text" * 100)
+    (tmp_path / "clairo.db").write_bytes(b"this is not a database, this is text" * 100)
     assert "clairo.db: file is not a database" in error_of(bundle, data_dir=tmp_path)
 
 

@@ -231,8 +231,8 @@ def test_an_error_without_a_problem_document_is_an_exception_too() -> None:
         return httpx.Response(502, text="<html>Bad gateway</html>")
 
     transport = httpx.MockTransport(break_down)
-    told = pytest.raises(ProblemError, match="502 Bad Gateway: <html>")
-    with CLAIRO("http://service", transport=transport) as client, told as error:
+    expected = pytest.raises(ProblemError, match="502 Bad Gateway: <html>")
+    with CLAIRO("http://service", transport=transport) as client, expected as error:
         client.check_live()
     assert error.value.kind == "about:blank"
 

@@ -36,7 +36,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture
 async def host() -> AsyncIterator[FakeHost]:
     async with running_host() as host:
-        host.says("200 OK", PICTURE)
+        host.will_answer("200 OK", PICTURE)
         yield host
 
 
@@ -104,7 +104,7 @@ async def test_a_damaged_picture_is_refused_new_known_or_posted_again(
     client: httpx.AsyncClient, bundle: Bundle, host: FakeHost
 ) -> None:
     known = bundle.catalogue.item_ids[0]
-    host.says("200 OK", PICTURE[:100])
+    host.will_answer("200 OK", PICTURE[:100])
     for picture, status in (({"picture": DAMAGED_IN_BASE64}, 415), ({"picture_url": URL}, 422)):
         for answer in (
             await client.post("/items", json={"item_id": "mug", "title": "Mug", **picture}),
@@ -118,7 +118,7 @@ async def test_a_damaged_picture_is_refused_new_known_or_posted_again(
 
 
 async def test_a_damaged_picture_rejects_its_row_alone(client: httpx.AsyncClient, host: FakeHost) -> None:
-    host.says("200 OK", PICTURE[:100])
+    host.will_answer("200 OK", PICTURE[:100])
     done = await bulk(
         client,
         {"item_id": "a", "title": "A", "picture": IN_BASE64},

@@ -31,7 +31,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture
 async def host() -> AsyncIterator[FakeHost]:
     async with running_host() as host:
-        host.says("200 OK", PICTURE)
+        host.will_answer("200 OK", PICTURE)
         yield host
 
 
@@ -55,18 +55,18 @@ def problem(answer: httpx.Response) -> dict[str, Any]:
 
 async def test_without_listed_hosts_every_url_is_refused(bundle: Bundle) -> None:
     async with running_service(bundle) as client:
-        said = problem(await client.post("/items", json=MUG))
-        assert said["type"] == "urn:clairo:problem:picture-url"
-        assert "CLAIRO_PICTURE_URL_HOSTS" in said["detail"]
-        assert said["errors"][0]["loc"] == ["picture_url"]
+        refused = problem(await client.post("/items", json=MUG))
+        assert refused["type"] == "urn:clairo:problem:picture-url"
+        assert "CLAIRO_PICTURE_URL_HOSTS" in refused["detail"]
+        assert refused["errors"][0]["loc"] == ["picture_url"]
         assert (await client.get("/items/mug")).status_code == 404
 
 
 async def test_loopback_is_refused_even_if_listed(bundle: Bundle, host: FakeHost) -> None:
     async with running_service(bundle, picture_url_hosts="http://localhost,http://2130706433,http://[::1]") as client:
         for name in ("localhost", "2130706433", "[::1]"):
-            said = problem(await client.post("/items", json=MUG | {"picture_url": f"http://{name}/"}))
-            assert "not public" in said["detail"] or "cannot be resolved" in said["detail"]
+            refused = problem(await client.post("/items", json=MUG | {"picture_url": f"http://{name}/"}))
+            assert "not public" in refused["detail"] or "cannot be resolved" in refused["detail"]
     assert host.requests == []
 
 
@@ -74,7 +74,7 @@ async def test_a_picture_by_url_is_fetched_once_and_stored(client: httpx.AsyncCl
     posted = await client.post("/items", json=MUG)
     assert posted.status_code == 201, posted.text
     assert posted.json()["missing_modalities"] == []
-    host.says("404 Gone", b"")
+    host.will_answer("404 Gone", b"")
     assert (await client.get("/items/mug/picture")).content == PICTURE
 
 
@@ -99,16 +99,16 @@ async def test_a_refused_url_leaves_no_item(client: httpx.AsyncClient, host: Fak
         assert why in problem(await client.post("/items", json=MUG | {"picture_url": url}))["detail"]
         assert why in problem(await client.put("/items/mug", json=MUG | {"picture_url": url}))["detail"]
     assert host.requests == []
-    host.says("302 Found", b"", "Location: http://127.0.0.1:1/")
+    host.will_answer("302 Found", b"", "Location: http://127.0.0.1:1/")
     assert "redirects" in problem(await client.post("/items", json=MUG))["detail"]
-    host.says("200 OK", b"no picture")
+    host.will_answer("200 OK", b"no picture")
     assert "cannot be used" in problem(await client.post("/items", json=MUG))["detail"]
     assert (await client.get("/items/mug")).status_code == 404
 
 
 async def test_a_picture_and_a_url_together_are_refused(client: httpx.AsyncClient) -> None:
-    said = problem(await client.post("/items", json=MUG | {"picture": "aGk="}))
-    assert said["type"] == "urn:clairo:problem:invalid-fields"
+    refused = problem(await client.post("/items", json=MUG | {"picture": "aGk="}))
+    assert refused["type"] == "urn:clairo:problem:invalid-fields"
     form = {"item_id": (None, "mug"), "picture_url": (None, URL), "picture": ("mug.png", PICTURE)}
     assert "not both" in problem(await client.post("/items", files=form))["detail"]
 
@@ -116,7 +116,7 @@ async def test_a_picture_and_a_url_together_are_refused(client: httpx.AsyncClien
 async def test_a_repeated_call_is_answered_without_fetching_again(client: httpx.AsyncClient, host: FakeHost) -> None:
     key = {"Idempotency-Key": "once"}
     first = await client.post("/items", json=MUG, headers=key)
-    host.says("404 Gone", b"")
+    host.will_answer("404 Gone", b"")
     again = await client.post("/items", json=MUG, headers=key)
     assert (again.status_code, again.json()) == (201, first.json())
     assert len(host.requests) == 1

@@ -182,7 +182,7 @@ async def test_dns_rebinding_leads_nowhere(host: FakeHost) -> None:
     # 192.0.2.1 belongs to nobody and counts as public here: the connection must go to it.
     resolver = FakeResolver(host.port, ["192.0.2.1"], ["127.0.0.1"])
     urls = PictureUrls(HOSTS, resolve=resolver, may_connect_to=lambda address: address == "192.0.2.1", max_seconds=0.3)
-    host.says("200 OK", PICTURE)
+    host.will_answer("200 OK", PICTURE)
     with pytest.raises(PictureUrlError, match=r"within 0.3 seconds|failed or broke off"):
         await urls.fetch("http://old.test/mug.png")
     assert resolver.num_asked == 1
@@ -199,7 +199,7 @@ async def test_a_connection_to_an_unchecked_peer_is_closed(host: FakeHost) -> No
         asked.append(address)
         return len(asked) == 1
 
-    host.says("200 OK", PICTURE)
+    host.will_answer("200 OK", PICTURE)
     urls = PictureUrls(HOSTS, resolve=FakeResolver(host.port, ["127.0.0.1"]), may_connect_to=public_at_first)
     with pytest.raises(PictureUrlError, match="not public"):
         await urls.fetch("http://old.test/mug.png")
@@ -212,7 +212,7 @@ async def test_a_connection_to_an_unchecked_peer_is_closed(host: FakeHost) -> No
 
 
 async def test_a_picture_is_fetched_from_a_listed_host(host: FakeHost) -> None:
-    host.says("200 OK", PICTURE)
+    host.will_answer("200 OK", PICTURE)
     sent = SentItem(Item(item_id="mug", texts={"title": "Mug"}), "http://old.test/mug.png?size=2")
     item = await asking_loopback(host).with_picture(sent)
     assert item.picture == PICTURE
@@ -228,7 +228,7 @@ async def test_an_item_without_a_url_is_unchanged() -> None:
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
 async def test_a_redirect_is_not_followed(host: FakeHost, status: str) -> None:
-    host.says(status, PICTURE, "Location: http://127.0.0.1/admin")
+    host.will_answer(status, PICTURE, "Location: http://127.0.0.1/admin")
     with pytest.raises(PictureUrlError, match="redirects"):
         await asking_loopback(host).fetch("http://old.test/mug.png")
     assert len(host.requests) == 1
@@ -236,7 +236,7 @@ async def test_a_redirect_is_not_followed(host: FakeHost, status: str) -> None:
 
 @pytest.mark.parametrize("status", ["204 No Content", "206 Partial Content", "404 Not Found", "500 Fault"])
 async def test_another_status_is_an_error(host: FakeHost, status: str) -> None:
-    host.says(status, b"")
+    host.will_answer(status, b"")
     with pytest.raises(PictureUrlError, match=f"status {status[:3]}"):
         await asking_loopback(host).fetch("http://old.test/mug.png")
 
@@ -254,7 +254,7 @@ def test_an_undecodable_picture_is_an_error_of_its_url_if_it_came_by_one() -> No
 
 async def test_a_picture_that_is_too_large_is_cut_off_whatever_its_declared_length(host: FakeHost) -> None:
     body = PICTURE + bytes(MAX_PICTURE_BYTES)
-    host.says("200 OK", body)
+    host.will_answer("200 OK", body)
     with pytest.raises(PictureUrlError, match="more than 10,485,760 bytes"):
         await asking_loopback(host).fetch("http://old.test/mug.png")
     host.answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + body
@@ -263,7 +263,7 @@ async def test_a_picture_that_is_too_large_is_cut_off_whatever_its_declared_leng
 
 
 async def test_a_slow_host_is_an_error(host: FakeHost) -> None:
-    host.says("200 OK", PICTURE)
+    host.will_answer("200 OK", PICTURE)
     host.seconds_between_bytes = 0.02
     urls = asking_loopback(host, max_seconds=0.2)
     with pytest.raises(PictureUrlError, match=r"within 0.2 seconds"):
@@ -281,7 +281,7 @@ async def test_a_host_that_breaks_off_or_does_not_speak_http_is_an_error(host: F
 
 async def test_a_host_without_tls_gets_no_https_request(host: FakeHost) -> None:
     host.waits_for = b"\x16\x03"  # a handshake record
-    host.says("200 OK", PICTURE)
+    host.will_answer("200 OK", PICTURE)
     with pytest.raises(PictureUrlError, match="failed or broke off"):
         await asking_loopback(host).fetch("https://shop.test/mug.png")
     host.waits_for = b"never"
@@ -291,7 +291,7 @@ async def test_a_host_without_tls_gets_no_https_request(host: FakeHost) -> None:
 
 
 async def test_concurrent_fetches_are_limited(host: FakeHost) -> None:
-    host.says("200 OK", PICTURE)
+    host.will_answer("200 OK", PICTURE)
     host.seconds_between_bytes = 0.02
     urls = asking_loopback(host, max_seconds=0.5)
     fetches = [asyncio.create_task(urls.fetch("http://old.test/mug.png")) for _ in range(fetching.MAX_AT_ONCE)]
