@@ -116,7 +116,7 @@ class Ingestion:
     async def _in_line(self, work: Coroutine[Any, Any, Result]) -> Result:
         if self._num_waiting >= self._max_queue_depth:
             work.close()
-            raise OverloadedError(f"{self._num_waiting} writes are waiting, as many as may; retry in a second")
+            raise OverloadedError(f"{self._num_waiting} writes are waiting, the maximum; retry in a second")
         self._num_waiting += 1
         # A client that disconnects must not cancel between the store's commit and the swap.
         working = asyncio.create_task(work)

@@ -91,7 +91,7 @@ class PictureUrls:
         """
         url = parsed_picture_url(text, self._allowed)
         if self._num_fetching >= MAX_AT_ONCE:
-            raise OverloadedError(f"{MAX_AT_ONCE} pictures are being fetched, as many as may; retry in a second")
+            raise OverloadedError(f"{MAX_AT_ONCE} pictures are being fetched, the maximum; retry in a second")
         self._num_fetching += 1
         try:
             async with asyncio.timeout(self._max_seconds):

@@ -61,7 +61,7 @@ async def create_items(request: Request, parts: ReadyParts) -> Response:
             f"got {content_type[:100] or 'no content type'}, expected {MEDIA_TYPES[0]}; send one item per line"
         )
     if await parts.jobs.num_unfinished() >= MAX_UNFINISHED_JOBS:
-        raise OverloadedError(f"{MAX_UNFINISHED_JOBS} jobs are unfinished, as many as may; retry when one is done")
+        raise OverloadedError(f"{MAX_UNFINISHED_JOBS} jobs are unfinished, the maximum; retry when one is done")
     job_id = uuid.uuid4().hex
     await parts.jobs.begin(job_id)
     is_submitted = False

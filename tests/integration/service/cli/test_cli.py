@@ -118,9 +118,10 @@ def test_a_missing_device(bundle: Path, tmp_path: Path) -> None:
 
 
 def test_help_describes_every_option() -> None:
-    result = CliRunner().invoke(app, ["run", "--help"])
+    result = CliRunner().invoke(app, ["run", "--help"], env={"COLUMNS": "200"})
     assert result.exit_code == 0
-    assert "--bundle" in result.output
+    assert "Bundle to serve" in result.output
+    assert "Port to listen on; 0 picks a free one. (default: 8000)" in result.output
 
 
 def test_answers_on_a_kept_connection_are_not_delayed() -> None:
