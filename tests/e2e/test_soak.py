@@ -1,4 +1,4 @@
-"""Overload for a few seconds; `python -m benchmarks.shop.soak` runs for minutes."""
+"""More than the service can do, for a few seconds; `python -m benchmarks.shop.soak` does it for minutes."""
 
 import asyncio
 from pathlib import Path
