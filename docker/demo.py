@@ -1,11 +1,11 @@
-"""Bring the demo up with compose, use it, break and mend each part, take it down and up again; print what was seen.
+"""Start the demo with compose, use it, kill and restart each part, stop and start it again; print a transcript.
 
     python docker/demo.py                                  # with `docker compose`
-    python docker/demo.py --compose "podman-compose"       # with another
-    python docker/demo.py --no-build --keep                # images are there; leave it running
-    python docker/demo.py --no-build --retrain             # with the train profile, which takes minutes
+    python docker/demo.py --compose "podman-compose"       # another compose
+    python docker/demo.py --no-build --keep                # images exist; leave it running
+    python docker/demo.py --no-build --retrain             # the train profile too; takes minutes
 
-Exits with 1 at the first thing that is not as promised. Knows compose's commands and the service's client.
+Exits with 1 at the first failed expectation.
 """
 
 import argparse
@@ -41,9 +41,9 @@ class Demo:
         self.client = CLAIRO(url, timeout_seconds=30, max_attempts=1)
 
     def compose(self, *arguments: str) -> str:
-        """Run one compose command, and what it printed; shown only if it fails."""
+        """Run a compose command and return its output, printed only on failure."""
         say(f"$ compose {' '.join(arguments)}")
-        ended = subprocess.run(  # noqa: S603 - the operator says which compose
+        ended = subprocess.run(  # noqa: S603 - the operator chose the command
             [*self._compose, *arguments], cwd=PROJECT, capture_output=True, text=True, check=False
         )
         if ended.returncode:
@@ -51,14 +51,14 @@ class Demo:
         return ended.stdout
 
     def ready(self) -> str | None:
-        """`ready` or `degraded`; None if neither."""
+        """The service's status: `ready`, `degraded`, or None."""
         try:
             return self.client.check_ready().status
         except (httpx.TransportError, ProblemError):
             return None
 
     def wait_until(self, what: str, is_so: Callable[[], bool]) -> float:
-        """Seconds until it is so."""
+        """Wait for a condition and return the seconds it took."""
         started_at = time.monotonic()
         while not is_so():
             if time.monotonic() - started_at > PATIENCE_SECONDS:
@@ -69,24 +69,24 @@ class Demo:
         return seconds
 
     def recommend(self, history: list[str]) -> list[str]:
-        """Item ids, best first."""
+        """Recommend three items for a history, and check the answer."""
         started_at = time.monotonic()
         answer = self.client.recommend(history, limit=3)
         item_ids = [item.item_id for item in answer.items]
         milliseconds = (time.monotonic() - started_at) * 1000
         say(f"  recommend {history} -> {item_ids} ({answer.fallback_reason or 'generated'}, {milliseconds:.0f} ms)")
-        expect(len(item_ids) == 3, "three items were asked for")
-        expect(not answer.ignored_item_ids, f"{answer.ignored_item_ids} should be known")
+        expect(len(item_ids) == 3, f"3 recommendations, got {len(item_ids)}")
+        expect(not answer.ignored_item_ids, f"{answer.ignored_item_ids} in the catalogue")
         return item_ids
 
 
 def run(demo: Demo, *, build: bool, keep: bool, retrain: bool) -> None:
-    """The whole demo, in order."""
+    """Run the demo, step by step."""
     if build:
         demo.compose("build")
     demo.compose("up", "-d")
     seconds = demo.wait_until("ready", lambda: demo.ready() == "ready")
-    expect(seconds < READY_SECONDS, f"ready within {READY_SECONDS} s of the images being there")
+    expect(seconds < READY_SECONDS, f"ready within {READY_SECONDS} s after the build, got {seconds:.0f} s")
     served = demo.client.get_info()
     say(f"  {served.num_items} items of bundle {served.bundle_id} on {served.device}")
 
@@ -97,21 +97,21 @@ def run(demo: Demo, *, build: bool, keep: bool, retrain: bool) -> None:
     say(f"  posted {item_id}: tokens {[token.token for token in posted.tokens]}")
     demo.recommend([item_id])
 
-    say("Redis killed: answers go on, the service says that it is degraded.")
+    say("Redis killed: recommendations continue, the service reports degraded.")
     demo.compose("kill", "redis")
     demo.wait_until("degraded", lambda: demo.ready() == "degraded")
     demo.recommend([item_id, *bundle_items])
     demo.compose("start", "redis")
     demo.wait_until("ready", lambda: demo.ready() == "ready")
 
-    say("PostgreSQL killed: recommending goes on, posting says 503, and works again once it is back.")
+    say("PostgreSQL killed: recommendations continue, posting answers 503 until it is back.")
     demo.compose("kill", "postgres")
     demo.recommend(bundle_items[:1])
-    say(f"  posting now: {outcome_of_posting(demo, f'{item_id}-b')}")
+    say(f"  posting now answers {outcome_of_posting(demo, f'{item_id}-b')}")
     demo.compose("start", "postgres")
     demo.wait_until("posted again", lambda: outcome_of_posting(demo, f"{item_id}-b") in ("201", "409"))
 
-    say("The service killed: what was posted is there when it is back.")
+    say("Service killed: posted items survive.")
     demo.compose("kill", "clairo")
     demo.compose("start", "clairo")
     demo.wait_until("ready", lambda: demo.ready() == "ready")
@@ -120,19 +120,19 @@ def run(demo: Demo, *, build: bool, keep: bool, retrain: bool) -> None:
     if retrain:
         retrain_and_promote(demo, served.bundle_id)
 
-    say("Down and up: the volumes keep the data.")
+    say("Stopped and started: the volumes keep the data.")
     demo.compose("down")
     demo.compose("up", "-d")
     demo.wait_until("ready", lambda: demo.ready() == "ready")
     demo.recommend([item_id, f"{item_id}-b"])
     if not keep:
         demo.compose("down")
-    say("Everything was as promised.")
+    say("All expectations met.")
 
 
 def retrain_and_promote(demo: Demo, served_at_first: str) -> None:
-    """Tell of shoppers with a habit that the bundle has not seen, train the next one, and find it served."""
-    say(f"Retraining: {NUM_SHOPPERS} shoppers go through the catalogue in its own order; the next bundle learns it.")
+    """Post feedback with a pattern that the bundle lacks, train the next bundle, and check that it is served."""
+    say(f"Retraining: {NUM_SHOPPERS} shoppers buy in catalogue order; the next bundle learns it.")
     item_ids = [item.item_id for item in demo.client.list_items(limit=WALKED_ITEMS).items if item.origin == "bundle"]
     now = time.time()
     for first in range(0, NUM_SHOPPERS, SHOPPERS_A_CALL):
@@ -153,14 +153,14 @@ def retrain_and_promote(demo: Demo, served_at_first: str) -> None:
         say(f"  {line}")
     say(f"  took {time.monotonic() - started_at:.0f} s")
     served = demo.client.get_info().bundle_id
-    expect(served != served_at_first, "a bundle that is not worse is served")
+    expect(served != served_at_first, "the new bundle in service")
     demo.recommend(item_ids[:2])
     demo.client.activate_bundle(served_at_first, allow_worse=True)
     say(f"  rolled back to {demo.client.get_info().bundle_id}")
 
 
 def outcome_of_posting(demo: Demo, item_id: str) -> str:
-    """The status that a posted item is answered with."""
+    """Post an item and return the status, or the transport error's name."""
     try:
         demo.client.create_item(item_id, title="Green enamel mug")
     except ProblemError as problem:
@@ -170,27 +170,27 @@ def outcome_of_posting(demo: Demo, item_id: str) -> str:
     return "201"
 
 
-def expect(is_so: bool, promise: str) -> None:
-    """End the demo if a promise is not held."""
+def expect(is_so: bool, expectation: str) -> None:
+    """Exit unless the expectation holds."""
     if not is_so:
-        raise SystemExit(f"NOT AS PROMISED: {promise}")
+        raise SystemExit(f"FAILED: expected {expectation}")
 
 
 def say(line: str) -> None:
-    """One line of the transcript, with the seconds since the start."""
+    """Print a line of the transcript, with the seconds since the start."""
     print(f"[{time.monotonic() - STARTED_AT:6.1f}] {line}", flush=True)
 
 
 def main() -> None:
-    """Read the command line and run."""
+    """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--compose", default="docker compose", help="The compose command.")
-    parser.add_argument("--url", default=URL, help="Where the service is published.")
-    parser.add_argument("--no-build", action="store_true", help="The images are there.")
+    parser.add_argument("--compose", default="docker compose", help="Compose command.")
+    parser.add_argument("--url", default=URL, help="Url of the service.")
+    parser.add_argument("--no-build", action="store_true", help="Use existing images.")
     parser.add_argument(
-        "--retrain", action="store_true", help="Also train the next bundle from feedback, and serve it."
+        "--retrain", action="store_true", help="Also train the next bundle on feedback and activate it."
     )
-    parser.add_argument("--keep", action="store_true", help="Leave it running in the end.")
+    parser.add_argument("--keep", action="store_true", help="Leave the containers running.")
     chosen = parser.parse_args()
     run(Demo(chosen.compose, chosen.url), build=not chosen.no_build, keep=chosen.keep, retrain=chosen.retrain)
 

@@ -1,8 +1,7 @@
 """Turn environment variables and command-line flags into one frozen `Settings`.
 
-The only reader of the environment: every setting is `CLAIRO_` and its name in capitals, and an unknown
-`CLAIRO_*` name is an error, because a misspelt setting that is silently ignored is found out in production.
-Knows nothing of HTTP, stores or bundles' contents.
+The only reader of the environment. Every setting is also a variable, `CLAIRO_` and its name in capitals. An unknown
+`CLAIRO_*` name is an error: a misspelt setting, silently ignored, would surface in production.
 """
 
 import difflib
@@ -24,21 +23,22 @@ POSTGRES_SCHEMES = ("postgresql+psycopg", "postgresql", "postgres")
 
 
 class StoreSettings(BaseSettings):
-    """Which store, and whose: what `migrate`, `keys` and `export` need to know as well."""
+    """The settings of `migrate`, `keys` and `export`: the store and the namespace in it."""
 
     model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, frozen=True, extra="forbid")
 
     data_dir: Path = Field(
         default=Path("clairo-data"),
-        description="Where posted items are kept unless database_url says otherwise.",
+        description="Folder of clairo.db, unless database_url is set.",
     )
     database_url: str = Field(
         default="",
-        description="sqlite:///PATH, sqlite:///:memory: or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE; "
-        "empty for clairo.db in data_dir.",
+        description="sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE, instead of data_dir.",
     )
     namespace: str = Field(
-        default="default", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="Whose items these are."
+        default="default",
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
+        description="Name of the shop, if several share a database.",
     )
 
     @field_validator("database_url")
@@ -61,72 +61,69 @@ class StoreSettings(BaseSettings):
 
 
 class Settings(StoreSettings):
-    """Everything about the service that an operator can choose; the defaults serve one machine."""
+    """All settings of the service. The defaults suit one machine."""
 
-    bundle: Path = Field(description="The bundle to serve: a folder that `clairo-train run` wrote.")
-    bundles_dir: Path | None = Field(
-        default=None, description="A folder of bundles that can be activated while the service runs."
-    )
-    host: str = Field(default="127.0.0.1", min_length=1, description="The address to listen on.")
-    port: int = Field(default=8000, ge=0, le=65535, description="The port; 0 takes a free one.")
-    workers: int = Field(default=1, ge=1, le=64, description="Processes that serve the port; each loads the bundle.")
-    allow_open_network: bool = Field(
-        default=False, description="Answer clients on other machines even before an API key has been made."
-    )
-    migrate: bool = Field(
-        default=False, description="Bring a PostgreSQL schema up to date at start; SQLite's always is."
-    )
+    bundle: Path = Field(description="Bundle to serve: the --out folder of `clairo-train run`.")
+    bundles_dir: Path | None = Field(default=None, description="Folder of bundles that can be activated at runtime.")
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    workers: int = Field(default=1, ge=1, le=64, description="Number of worker processes; each loads the bundle.")
+    allow_open_network: bool = Field(default=False, description="Answer other machines even while there is no API key.")
+    migrate: bool = Field(default=False, description="Migrate a PostgreSQL schema at start; SQLite always migrates.")
     device: str = Field(
-        default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$", description="Where the generator runs."
+        default="auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$",
+        description="Device of the generator: auto, cpu, cuda, cuda:N or mps.",
     )
     dtype: str = Field(
         default="float32",
         pattern=r"^(float32|bfloat16)$",
-        description="Numbers of the generator; bfloat16 is for hardware that has it, and changes a few places.",
+        description="Number format of the generator; bfloat16 needs hardware support and changes a few ranks.",
     )
     cuda_graphs: bool = Field(
-        default=True, description="On a CUDA GPU, record the search once and repeat it as a whole."
+        default=True, description="On a CUDA GPU, record the search as CUDA graphs and replay it."
     )
-    num_views: int = Field(default=5, ge=1, le=64, description="Random views of a history, fused.")
-    num_beams: int = Field(default=50, ge=1, le=1000, description="Beams a view keeps.")
-    max_batch_size: int = Field(default=16, ge=1, le=1024, description="Histories generated for at once.")
+    num_views: int = Field(default=5, ge=1, le=64, description="Random views per history, fused into one ranking.")
+    num_beams: int = Field(default=50, ge=1, le=1000, description="Beams per view.")
+    max_batch_size: int = Field(default=16, ge=1, le=1024, description="Most histories per batch.")
     batch_wait_seconds: float = Field(
-        default=0.003, ge=0, le=1, description="How long a batch waits for company before it starts."
+        default=0.003, ge=0, le=1, description="Time a batch waits for more requests before it starts."
     )
     max_queue_depth: int = Field(
-        default=256, ge=1, description="Requests that may wait for the model; one more is answered 429."
+        default=256, ge=1, description="Requests that may wait for the model; further ones get 429."
     )
     request_deadline_seconds: float = Field(
-        default=30.0, gt=0, description="A recommendation that takes longer is answered 504."
+        default=30.0, gt=0, description="Longest time for a recommendation; later ones get 504."
     )
     experiment: str = Field(
         default="",
-        description="NAME:SHARE:BUNDLE_ID answers this share of users with another bundle beside the one served.",
+        description="A/B test, NAME:SHARE:BUNDLE_ID: serve another bundle to this share of users.",
     )
     exploration_temperature: float = Field(
         default=0.0,
         ge=0,
         le=10,
-        description="Draw recommendations by their probability to the power of 1 / this; 0 draws nothing by chance.",
+        description="Sample recommendations with probability to the power of 1/temperature; 0 is deterministic.",
     )
-    cache_max_entries: int = Field(default=10_000, ge=0, description="Answers kept in memory; 0 keeps none.")
-    cache_max_mib: int = Field(default=64, ge=1, description="Memory that answers kept there may take.")
-    cache_ttl_seconds: float = Field(default=3600.0, gt=0, le=604_800, description="An answer older is forgotten.")
+    cache_max_entries: int = Field(
+        default=10_000, ge=0, description="Most answers cached in memory; 0 disables the cache."
+    )
+    cache_max_mib: int = Field(default=64, ge=1, description="Memory limit of the cache in memory.")
+    cache_ttl_seconds: float = Field(default=3600.0, gt=0, le=604_800, description="Lifetime of a cached answer.")
     redis_url: str = Field(
         default="",
-        description="redis://[:PASSWORD@]HOST:PORT/DB, to share answers among processes; empty keeps them in memory.",
+        description="redis://[:PASSWORD@]HOST:PORT/DB: a cache that processes share; empty: none.",
     )
 
     picture_url_hosts: str = Field(
         default="",
-        description="Hosts, separated by commas, that pictures are fetched from by url, over https; http://HOST "
-        "allows both; empty fetches none.",
+        description="Hosts to fetch picture_url from, comma-separated: HOST (https only) or http://HOST (both).",
     )
     database_wait_seconds: float = Field(
-        default=0.0, ge=0, le=600, description="How long to wait at the start for a database that is not up yet."
+        default=0.0, ge=0, le=600, description="Time to wait at start for a database that is not up yet."
     )
     log_format: str = Field(
-        default="text", pattern=r"^(text|json)$", description="Log lines as text for people or as JSON for machines."
+        default="text", pattern=r"^(text|json)$", description="Log format: text for people, json for machines."
     )
 
     @field_validator("redis_url")
@@ -136,7 +133,7 @@ class Settings(StoreSettings):
             try:
                 parse_url(url)
             except ValueError as error:
-                # Without the url: it may hold a password.
+                # Without the url, which may hold a password.
                 raise ValueError("expected redis://HOST:PORT/DB, rediss://... or unix://PATH") from error
         return url
 
@@ -149,24 +146,26 @@ class Settings(StoreSettings):
     @model_validator(mode="after")
     def _workers_share_a_store(self) -> Self:
         if self.workers > 1 and self.store_location is None:
-            raise ValueError("several workers need a store that they share; sqlite:///:memory: is each worker's own")
+            raise ValueError(
+                "workers > 1 need a store they share, got sqlite:///:memory:; set database_url to a file or PostgreSQL"
+            )
         return self
 
 
 def load_settings(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings: flags that are not None first, then the environment, then the defaults.
+    """Load the settings: flags that are not None first, then the environment, then the defaults.
 
     Raises:
-        SettingsError: an unknown CLAIRO_* name (the nearest known one is named), a wrong type, out of range.
+        SettingsError: an unknown CLAIRO_* name (the text has the nearest known one), a wrong type, or out of range.
     """
     return _loaded(Settings, flags, environment)
 
 
 def load_store_settings(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> StoreSettings:
-    """The settings of the store alone, as `load_settings` gives them.
+    """Load the settings of the store alone; see `load_settings`.
 
     Raises:
-        SettingsError: as of `load_settings`.
+        SettingsError: as for `load_settings`.
     """
     return _loaded(StoreSettings, flags, environment)
 
@@ -180,26 +179,26 @@ def _loaded(kind: type[Chosen], flags: Mapping[str, Any], environment: Mapping[s
 
 
 def check_environment_names(environment: Mapping[str, str]) -> None:
-    """Refuse every CLAIRO_* name that is no setting.
+    """Refuse CLAIRO_* names that are not settings.
 
     Raises:
-        SettingsError: naming the nearest setting there is.
+        SettingsError: the text has the nearest setting.
     """
     known = {ENVIRONMENT_PREFIX + name.upper() for name in Settings.model_fields}
     for name in sorted(environment):
         if name.upper().startswith(ENVIRONMENT_PREFIX) and name.upper() not in known:
             nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.0)
-            raise SettingsError(f"environment variable {name} is no setting of CLAIRO; did you mean {nearest[0]}?")
+            raise SettingsError(f"environment variable {name} is not a setting; did you mean {nearest[0]}?")
 
 
 def _readable(problem: Any) -> str:
-    """One of pydantic's errors as "flag or variable: what is wrong, what was got"."""
+    """An error of pydantic as "flag (variable): problem, got value"."""
     message = problem["msg"].removeprefix("Value error, ")
     if not problem["loc"]:
         return str(message)
     name = str(problem["loc"][0])
     flag = f"--{name.replace('_', '-')} ({ENVIRONMENT_PREFIX}{name.upper()})"
     if problem["type"] == "missing":
-        return f"{flag} is missing; {Settings.model_fields[name].description}"
-    # Our own checks say themselves what they got: a database url may hold a password.
+        return f"{flag} is missing. {Settings.model_fields[name].description}"
+    # Our own checks name the value themselves, or leave it out: a database url may hold a password.
     return f"{flag}: {message}" if problem["type"] == "value_error" else f"{flag}: {message}, got {problem['input']!r}"

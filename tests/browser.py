@@ -1,4 +1,4 @@
-"""A real browser on a page of ours; it notices failing scripts, strange hosts and secrets in addresses."""
+"""A real browser on our pages that fails on script errors, requests to other hosts, and secrets in urls."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ BROWSER_FLAGS = [
 NAMELESS = """() => [...document.querySelectorAll('button, input, select, textarea')]
   .filter((control) => !(control.getAttribute('aria-label') || control.labels?.length || control.textContent.trim()))
   .map((control) => control.outerHTML)"""
-"""Controls without a name."""
+"""Script: controls without a name."""
 
 # WCAG 2.2, contrast (minimum): 4.5 to 1 for words of this size.
 TOO_FAINT = """() => {
@@ -37,24 +37,24 @@ TOO_FAINT = """() => {
   };
   const faint = new Set();
   for (const node of document.querySelectorAll('body *')) {
-    const says = [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
-    if (!says || !node.checkVisibility() || node.closest('noscript, .is-waiting, :disabled')) continue;
+    const hasText = [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim());
+    if (!hasText || !node.checkVisibility() || node.closest('noscript, .is-waiting, :disabled')) continue;
     const [one, other] = [colour(getComputedStyle(node).color), ground(node)].map(luminance);
     const ratio = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
     if (ratio < 4.5) faint.add(`${node.tagName}.${node.className}: ${ratio.toFixed(2)}`);
   }
   return [...faint];
 }"""
-"""Words that are too little unlike their ground."""
+"""Script: text with too little contrast."""
 
 
-# A busy machine takes its time; what passes does not wait for it.
+# Generous for a busy machine. A passing check returns sooner.
 expect.set_options(timeout=30_000)
 
 
 @contextmanager
 def opened_page(url: str, secrets: Collection[str] = ()) -> Iterator[Page]:
-    """The page; afterwards no script has failed, no other host was asked, and no address held one of `secrets`."""
+    """Open the page. At the end, fail on script errors, requests to other hosts, and `secrets` in urls."""
     faults: list[str] = []
 
     def check(request: Request) -> None:

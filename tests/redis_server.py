@@ -1,4 +1,4 @@
-"""A real redis-server for tests, as a process that can be killed and started again on the same port."""
+"""A real redis-server for tests; it can be killed and restarted on the same port."""
 
 import socket
 import subprocess
@@ -13,7 +13,7 @@ START_SECONDS = 20
 
 
 class RedisProcess:
-    """redis-server on a free port of loopback, keeping nothing on disk."""
+    """redis-server on a free loopback port, in memory only."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -52,7 +52,7 @@ class RedisProcess:
 
 @contextmanager
 def running_redis(folder: Path) -> Iterator[RedisProcess]:
-    """A Redis that takes connections, and is gone when the test is done with it."""
+    """A running Redis, stopped at the end of the test."""
     redis = RedisProcess(folder)
     redis.start()
     try:

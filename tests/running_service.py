@@ -1,4 +1,4 @@
-"""Run the service for a test: in the test's own process without a network, or as a real process that can be killed."""
+"""Run the service for a test: in-process without a network, or as a process that can be killed."""
 
 import asyncio
 import io
@@ -31,7 +31,7 @@ START_SECONDS = 120
 async def running_service(
     bundle: Bundle, *, picture_urls: PictureUrls | None = None, **settings: Any
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the service, once it is ready; the database is in memory unless `settings` name one."""
+    """A client of a ready service. The database is in memory unless `settings` name one."""
     chosen = {"database_url": "sqlite:///:memory:", "device": "cpu", "num_views": 2, "num_beams": 20} | settings
     started: asyncio.Future[Parts | Exception] = asyncio.get_running_loop().create_future()
     app = create_app(
@@ -41,7 +41,7 @@ async def running_service(
         outcome = await started
         if isinstance(outcome, Exception):
             raise outcome
-        # Errors that nobody foresaw must come back as an answer, not through the transport.
+        # Unforeseen errors must arrive as answers, not through the transport.
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
             yield client
@@ -51,7 +51,7 @@ class ServiceProcess:
     """`clairo-serve run` as a process of its own."""
 
     def __init__(self, bundle: Path, data_dir: Path, *flags: str, threads: int | None = 1) -> None:
-        """`threads` of torch; with None the service is left to choose."""
+        """`threads` are torch's; with None the service chooses."""
         command = [sys.executable, "-m", "service.cli", "run", "--bundle", str(bundle), "--data-dir", str(data_dir)]
         environment = {
             name: value
@@ -75,7 +75,7 @@ class ServiceProcess:
         self._reader.start()
 
     def wait_until_ready(self) -> str:
-        """The service's address, without a slash at the end."""
+        """Wait and return the service's url, without a trailing slash."""
         is_ready = self._is_ready.wait(START_SECONDS)
         if not is_ready or not self.url:
             self.kill()
@@ -83,13 +83,13 @@ class ServiceProcess:
         return self.url
 
     def kill(self) -> None:
-        """SIGKILL: no goodbye of any kind."""
+        """Send SIGKILL."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
         self._close()
 
     def terminate(self) -> int:
-        """SIGTERM, and the exit code."""
+        """Send SIGTERM and return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(timeout=60)
         self._close()
@@ -113,7 +113,7 @@ class ServiceProcess:
 
 @contextmanager
 def running_process(bundle: Path, data_dir: Path, *flags: str, threads: int | None = 1) -> Iterator[ServiceProcess]:
-    """A process that is ready, and ended when the test is done with it, if it was not killed before."""
+    """A ready process, stopped at the end of the test."""
     service = ServiceProcess(bundle, data_dir, *flags, threads=threads)
     try:
         service.wait_until_ready()

@@ -1,8 +1,8 @@
 """`clairo-serve`: serve a bundle over HTTP.
 
-Knows flags, sockets and exit codes. What is wrong is said in one line on standard error, without a traceback;
-the exit code is 1 then, and 2 for a flag or setting that has no meaning. What a command needs is imported when it runs:
-`--help`, and the process that only watches workers, wait for no torch.
+An error is one line on standard error, without a traceback. The exit code is 2 for an invalid flag or setting and 1
+for any other error. Slow imports wait until a command needs them: neither `--help` nor the process that watches
+workers loads torch.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import typer
 
 from clairo_core.errors import SettingsError
 from service.cli import store_commands
-from service.cli.workers import Tell, serve_with_workers
+from service.cli.workers import Report, serve_with_workers
 from service.settings import Settings, load_settings
 from service.store.database import location_name
 from service.telemetry.logs import set_up_logging
@@ -28,25 +28,21 @@ app = typer.Typer(
 )
 
 BACKLOG = 2048
-"""As uvicorn has it."""
+"""uvicorn's default."""
 USAGE_ERROR = 2
 
 
 def _help(name: str) -> str:
-    """What the setting's own description says, so that flags and variables are described once."""
+    """A flag's help: the setting's description and default."""
     field = Settings.model_fields[name]
-    default = "" if field.is_required() or field.default in ("", False) else f" [default: {field.default}]"
-    return f"{field.description}{default}"
+    has_default = not field.is_required() and field.default not in ("", False, None)
+    # Rich takes square brackets for markup.
+    return f"{field.description}{f' (default: {field.default})' if has_default else ''}"
 
 
 def _option(name: str) -> typer.models.OptionInfo:
     option: typer.models.OptionInfo = typer.Option(f"--{name.replace('_', '-')}", help=_help(name), show_default=False)
     return option
-
-
-app.command()(store_commands.migrate)
-app.command()(store_commands.export)
-app.add_typer(store_commands.keys)
 
 
 @app.callback()
@@ -72,10 +68,10 @@ def run(
     redis_url: Annotated[str | None, _option("redis_url")] = None,
     log_format: Annotated[str | None, _option("log_format")] = None,
 ) -> None:
-    """Serve a bundle until interrupted; the playground is at /, the API as /openapi.json describes it.
+    """Serve a bundle until interrupted.
 
-    Every option can be given as an environment variable too: CLAIRO_ and its name in capitals, CLAIRO_BUNDLE=... .
-    Posted items are kept in clairo.db under --data-dir.
+    The playground is at /, the API description at /openapi.json. Every option is also an environment variable:
+    --data-dir is CLAIRO_DATA_DIR.
     """
     flags = {
         "bundle": bundle,
@@ -112,9 +108,9 @@ def doctor(
     redis_url: Annotated[str | None, _option("redis_url")] = None,
     device: Annotated[str | None, _option("device")] = None,
 ) -> None:
-    """Check settings, bundle, database, Redis, device and disk, and say what to do; 1 if anything is broken.
+    """Check settings, bundle, database, Redis, device and disk. Exit with 1 if anything is broken.
 
-    Reads the same flags and CLAIRO_* variables as `clairo-serve run`, and changes nothing.
+    Reads the flags and CLAIRO_* variables of `clairo-serve run`, prints a next step per problem, and changes nothing.
     """
     flags = {
         "bundle": bundle,
@@ -124,7 +120,7 @@ def doctor(
         "namespace": namespace,
         "redis_url": redis_url,
         "device": device,
-        # Of no matter to what is looked at.
+        # No check depends on it.
         "allow_open_network": True,
     }
     try:
@@ -139,13 +135,18 @@ def doctor(
         sys.exit(1)
 
 
+app.add_typer(store_commands.keys)
+app.command()(store_commands.export)
+app.command()(store_commands.migrate)
+
+
 def serve(settings: Settings) -> None:
-    """Listen and serve until a signal comes; exit with 1 if the service cannot start."""
+    """Listen and serve until a signal arrives; exit with 1 if the service cannot start."""
     listening = _listening_socket(settings.host, settings.port)
     address = _address_of(listening)
-    typer.echo(f"CLAIRO loads {settings.bundle}; items are kept in {location_name(settings.store_location)}.")
+    typer.echo(f"CLAIRO loads {settings.bundle}. Items are stored in {location_name(settings.store_location)}.")
 
-    def tell(line: str) -> None:
+    def report(line: str) -> None:
         typer.echo(line)
         typer.echo(f"Playground: {address}/")
 
@@ -153,10 +154,10 @@ def serve(settings: Settings) -> None:
         if settings.workers == 1:
             from service.cli.server import serve_alone  # noqa: PLC0415 - slow to import
 
-            failure = serve_alone(settings, listening, tell)
+            failure = serve_alone(settings, listening, report)
         else:
             listening.listen(BACKLOG)
-            failure = serve_with_workers(settings, listening, serve_in_worker, tell)
+            failure = serve_with_workers(settings, listening, serve_in_worker, report)
     except KeyboardInterrupt:
         failure = None
         typer.echo("CLAIRO has stopped.")
@@ -165,14 +166,14 @@ def serve(settings: Settings) -> None:
 
 
 def serve_in_worker(
-    settings: Settings, listening: socket.socket, tell: Tell, shared_folder: Path, is_replacement: bool
+    settings: Settings, listening: socket.socket, report: Report, shared_folder: Path, is_replacement: bool
 ) -> None:
-    """Serve in one of several processes."""
-    from service.cli.server import serve_alone  # noqa: PLC0415 - not in the process that watches
+    """Serve in one of several worker processes."""
+    from service.cli.server import serve_alone  # noqa: PLC0415 - not in the watching process
 
-    failure = serve_alone(settings, listening, tell, shared_folder, is_replacement=is_replacement)
+    failure = serve_alone(settings, listening, report, shared_folder, is_replacement=is_replacement)
     if failure is not None:
-        tell(f"!{failure}")
+        report(f"!{failure}")
 
 
 def main() -> None:
@@ -181,11 +182,11 @@ def main() -> None:
 
 
 def _listening_socket(host: str, port: int) -> socket.socket:
-    """Bound here and not by the server, which would report a port in use with a log line and exit code of its own."""
+    """Bind here: uvicorn would report a port in use with a log line and an exit code of its own."""
     listening: socket.socket | None = None
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        # Only of sockets that name TCP does asyncio take Nagle's delay away: 40 ms an answer on a kept connection.
+        # asyncio disables Nagle's delay only on sockets that name TCP: 40 ms per answer on a kept connection.
         listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))

@@ -1,7 +1,6 @@
-"""Look at everything the service needs, one thing after the other, and say of each what to do about it.
+"""Check everything that the service needs, and name the next step for each problem.
 
-Changes nothing: no migration, no new file. Knows settings, bundles, stores, Redis, devices and disks; knows nothing
-of command lines. Start at `examine`.
+Changes nothing: no migration, no new file. Start at `examine`.
 """
 
 import asyncio
@@ -31,7 +30,7 @@ MAX_CHARACTERS = 300
 
 
 class State(StrEnum):
-    """How it is."""
+    """Result of a check."""
 
     OK = "ok"
     WARNING = "warning"
@@ -40,17 +39,17 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """What one check found."""
 
     subject: str
     state: State
     found: str
     next_step: str = ""
-    """What to do; empty if there is nothing to do."""
+    """Empty if there is nothing to do."""
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Every finding, in the order in which the service needs things; a check that fails in a new way is broken."""
+    """Run all checks, in the order in which the service needs things. An unforeseen exception counts as broken."""
     findings = [Finding("settings", State.OK, f"namespace {settings.namespace}, {settings.workers} worker(s)")]
     checks: list[tuple[str, Callable[[Settings], Awaitable[Finding]]]] = [
         ("bundle", examine_bundle),
@@ -62,22 +61,22 @@ async def examine(settings: Settings) -> list[Finding]:
     ]
     logger = logging.getLogger("clairo")
     level = logger.level
-    # What a part has to log, its finding says.
+    # The findings replace the log.
     logger.setLevel(logging.ERROR)
     try:
         for subject, check in checks:
             try:
                 findings.append(await check(settings))
             except Exception as error:
-                said = without_secrets(f"{type(error).__name__}: {error}")
-                findings.append(Finding(subject, State.BROKEN, said, "mend what this message names"))
+                reason = without_secrets(f"{type(error).__name__}: {error}")
+                findings.append(Finding(subject, State.BROKEN, reason, "fix the cause named here"))
     finally:
         logger.setLevel(level)
     return findings
 
 
 async def examine_bundle(settings: Settings) -> Finding:
-    """The bundle that the settings name: there, whole, of a schema we read."""
+    """Check that the bundle exists, is complete, and has a supported schema."""
     try:
         manifest = read_manifest(settings.bundle)
         await asyncio.to_thread(verify_files, settings.bundle, manifest)
@@ -86,34 +85,41 @@ async def examine_bundle(settings: Settings) -> Finding:
         return Finding("bundle", State.BROKEN, found or str(error), next_step.strip() or "train or copy a bundle")
     size_mib = sum((settings.bundle / name).stat().st_size for name in manifest.files) / 1024**2
     value = deciding_metric(manifest.metrics)
-    told = "not measured" if value is None else f"NDCG@10 {value:.4f}"
-    found = f"{manifest.bundle_id}: {len(manifest.files)} files, {size_mib:.0f} MiB, every digest right; {told}"
+    accuracy = "NDCG@10 not measured" if value is None else f"NDCG@10 {value:.4f}"
+    found = f"{manifest.bundle_id}: {len(manifest.files)} files, {size_mib:.0f} MiB, all digests match; {accuracy}"
     if not manifest.encoders:
-        return Finding("bundle", State.WARNING, f"{found}; it has no encoders", "train one with them to post items")
+        return Finding("bundle", State.WARNING, f"{found}; no encoders", "to post items, train a bundle with encoders")
     return Finding("bundle", State.OK, found)
 
 
 async def examine_shelf(settings: Settings) -> Finding:
-    """The folder of bundles that can be activated."""
+    """Check the folder of bundles that can be activated."""
     if settings.bundles_dir is None:
-        return Finding("bundles_dir", State.OK, "not set: only the one bundle can be served")
+        return Finding("bundles_dir", State.OK, "not set: no other bundle can be activated")
     if not settings.bundles_dir.is_dir():
-        return Finding("bundles_dir", State.BROKEN, f"{settings.bundles_dir} is no folder", "make it, or unset it")
+        return Finding(
+            "bundles_dir",
+            State.BROKEN,
+            f"{settings.bundles_dir} is not a folder",
+            "create it, or unset CLAIRO_BUNDLES_DIR",
+        )
     shelved = await asyncio.to_thread(BundleShelf(settings.bundle, settings.bundles_dir).bundles)
     damaged = [bundle for bundle in shelved if bundle.problem]
     found = f"{len(shelved) - len(damaged)} bundle(s) can be activated"
     if damaged:
         names = ", ".join(bundle.folder.name for bundle in damaged)
-        return Finding("bundles_dir", State.WARNING, f"{found}; not {names}: {damaged[0].problem}", "remove it")
+        return Finding(
+            "bundles_dir", State.WARNING, f"{found}; unusable: {names} ({damaged[0].problem})", "remove them"
+        )
     return Finding("bundles_dir", State.OK, found)
 
 
 async def examine_database(settings: Settings) -> Finding:
-    """The store: it answers, and its schema is ours."""
+    """Check that the database answers and has the current schema."""
     location = settings.store_location
     name = without_secrets(location_name(location))
     if location is None:
-        return Finding("database", State.WARNING, "in memory", "set CLAIRO_DATABASE_URL or posted items are lost")
+        return Finding("database", State.WARNING, "in memory: posted items are lost at exit", "set CLAIRO_DATABASE_URL")
     if isinstance(location, Path) and not location.exists():
         return _folder_finding(location)
     database = Database(location, settings.namespace)
@@ -124,7 +130,9 @@ async def examine_database(settings: Settings) -> Finding:
     except OutdatedStoreError as error:
         return Finding("database", State.BROKEN, without_secrets(str(error)), "run clairo-serve migrate")
     except ClairoError as error:
-        return Finding("database", State.BROKEN, without_secrets(str(error)), "start it, or mend CLAIRO_DATABASE_URL")
+        return Finding(
+            "database", State.BROKEN, without_secrets(str(error)), "start the database, or correct CLAIRO_DATABASE_URL"
+        )
     finally:
         await database.close()
     return Finding("database", State.OK, f"{name}: schema version {version}")
@@ -133,27 +141,27 @@ async def examine_database(settings: Settings) -> Finding:
 def _folder_finding(path: Path) -> Finding:
     nearest = next(parent for parent in path.absolute().parents if parent.exists())
     if not nearest.is_dir():
-        return Finding("database", State.BROKEN, f"{nearest} is no folder", "set another --data-dir")
-    return Finding("database", State.OK, f"{path} is made at the first start")
+        return Finding("database", State.BROKEN, f"{nearest} is not a folder", "set another --data-dir")
+    return Finding("database", State.OK, f"{path} is created at the first start")
 
 
 async def examine_redis(settings: Settings) -> Finding:
-    """Redis, if it is asked for."""
+    """Check Redis, if one is set."""
     if not settings.redis_url:
-        return Finding("redis", State.OK, "not set: answers are kept in each process")
+        return Finding("redis", State.OK, "not set: each process caches its own answers")
     link = RedisLink(settings.redis_url, timeout_seconds=REDIS_SECONDS)
     try:
         is_up = await link.check()
     finally:
         await link.close()
     if not is_up:
-        found = f"{without_secrets(settings.redis_url)} does not answer; the service would run without it"
-        return Finding("redis", State.WARNING, found, "start it, or mend CLAIRO_REDIS_URL")
+        found = f"{without_secrets(settings.redis_url)} does not answer; the service runs without it"
+        return Finding("redis", State.WARNING, found, "start Redis, or correct CLAIRO_REDIS_URL")
     return Finding("redis", State.OK, f"{without_secrets(settings.redis_url)} answers")
 
 
 async def examine_device(settings: Settings) -> Finding:
-    """Where the generator would run."""
+    """Check the generator's device."""
     try:
         device = choose_device(settings.device)
         torch.zeros(1, device=device)
@@ -164,7 +172,7 @@ async def examine_device(settings: Settings) -> Finding:
 
 
 async def examine_disk(settings: Settings) -> Finding:
-    """Room for what is posted."""
+    """Check the space left for posted items."""
     location = settings.store_location
     folder = (location if isinstance(location, Path) else settings.data_dir).absolute()
     nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
@@ -172,16 +180,16 @@ async def examine_disk(settings: Settings) -> Finding:
     found = f"{free / 1024**3:.1f} GiB free at {nearest}"
     if free < LOW_DISK_BYTES:
         state = State.BROKEN if free < NO_DISK_BYTES else State.WARNING
-        return Finding("disk", state, found, "make room: a full disk refuses every posted item")
+        return Finding("disk", state, found, "free space: with a full disk, every posted item is refused")
     return Finding("disk", State.OK, found)
 
 
 def as_table(findings: list[Finding]) -> str:
-    """Findings below each other, what to do under what was found."""
+    """Lay out findings as lines, each next step under its finding."""
     width = max(len(finding.subject) for finding in findings)
     lines = []
     for finding in findings:
-        # A library may say more than a table can hold.
+        # Errors of libraries can be long.
         found = next(iter(finding.found.splitlines()), "")[:MAX_CHARACTERS]
         lines.append(f"{finding.state.value:<8} {finding.subject:<{width}}  {found}")
         if finding.next_step:

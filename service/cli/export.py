@@ -1,8 +1,7 @@
-"""Write the store's items and feedback as the two tables that training reads: JSON Lines, pictures, dataset.toml.
+"""Export items and feedback from the store as a data set for training: JSON Lines, pictures, dataset.toml.
 
-Reads a page at a time, so a store of any size is written in little memory; written aside and renamed, so a folder
-under the name is whole. Knows the store and, if one is given, the bundle whose items the store's go on from; knows
-nothing of training. The format is written up in docs/datasets.md.
+Reads pages, so memory stays small for a store of any size. Written aside and renamed, so the folder is always
+complete. The format is documented in docs/datasets.md.
 """
 
 import asyncio
@@ -35,7 +34,7 @@ SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"RIFF": ".webp"}
 
 @dataclass(slots=True)
 class Exported:
-    """What was written."""
+    """Counts and columns of an export."""
 
     num_items: int = 0
     num_pictures: int = 0
@@ -44,7 +43,7 @@ class Exported:
     """("text" or "attribute", name) -> the name of its column."""
 
     def column(self, kind: str, name: str) -> str:
-        """The column for a text field or an attribute: its name, unless another has it."""
+        """Name the column of a text field or an attribute: its own name, or a prefixed one if that is taken."""
         if (kind, name) not in self.columns:
             taken = {"item_id", "picture", *self.columns.values()}
             column = name
@@ -57,14 +56,14 @@ class Exported:
 async def export_tables(
     store: SqlStore, feedback: FeedbackStore, folder: Path, bundle: "Bundle | None", since: float = -math.inf
 ) -> Exported:
-    """Write items, interactions and dataset.toml into `folder`, in place of an earlier export.
+    """Write items, interactions and dataset.toml into `folder`, replacing an earlier export.
 
-    Retired items are among them, since histories hold them: under a new bundle the service retires them again.
-    Left out of the interactions are impressions, dislikes, and what happened before `since`, in seconds since 1970.
-    With a bundle, its items come first, those aside whose content the store has.
+    Retired items are included because histories hold them; under a new bundle the service retires them again.
+    Impressions, dislikes and events before `since` (seconds since 1970) are left out. With a bundle, its items come
+    first, except those whose content the store has.
 
     Raises:
-        ExportError: there is something else at `folder`, or it cannot be written.
+        ExportError: `folder` is something else, or cannot be written.
         StoreError: the store cannot be read.
     """
     exported = Exported()
@@ -75,24 +74,31 @@ async def export_tables(
                 async for item in _items(store, bundle):
                     await asyncio.to_thread(_write_item, file, aside / PICTURES_FOLDER, item, exported)
             if not exported.num_items:
-                raise ExportError("the store has no items; post some, or name the bundle whose items are served")
+                raise ExportError("the store has no items; post some, or add --bundle to export a bundle's items")
             with (aside / INTERACTIONS_FILE).open("w", encoding="utf-8") as file:
                 await _write_interactions(file, feedback, exported, since)
             (aside / DESCRIPTION_FILE).write_text(_description(folder.name, exported), encoding="utf-8")
     except OSError as error:
-        raise ExportError(f"{folder}: cannot be written ({error.strerror}); free space, or name another") from error
+        raise ExportError(
+            f"{folder}: cannot be written ({error.strerror}); free space, or choose another --out"
+        ) from error
     return exported
 
 
 async def _items(store: SqlStore, bundle: "Bundle | None") -> AsyncIterator[Item]:
+    """Read every item once: the bundle's that the store has not changed, then the store's."""
+    from_bundle = set()
     for row, item in enumerate(bundle.items if bundle else []):
-        if bundle is not None and await store.read_content_digest(item.item_id) is None:
+        if bundle is not None and await store.read_item_digest(item.item_id) is None:
+            from_bundle.add(item.item_id)
             picture = bundle.read_picture(row)
             yield Item(item_id=item.item_id, texts=item.texts, attributes=item.attributes, picture=picture)
     after = ""
     while page := await store.items_after(after, PAGE_ITEMS):
         for item in page:
-            yield item
+            # The store gets such an item when it changes during the export.
+            if item.item_id not in from_bundle:
+                yield item
         after = page[-1].item_id
 
 
@@ -138,7 +144,7 @@ def _description(name: str, exported: Exported) -> str:
         "[interactions]",
         f'file = "{INTERACTIONS_FILE}"',
         'timestamp = "timestamp"',
-        "# Feedback on items that the store does not have, or not yet.",
+        "# Feedback on items that the store lacks.",
         'unknown_items = "drop"',
     ]
     return "\n".join(lines) + "\n"
@@ -149,5 +155,5 @@ def _list(names: Sequence[str]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A TOML basic string: JSON's escapes are among TOML's, but for surrogate pairs, which are written as they are."""
+    """A TOML basic string. JSON's escapes are valid TOML, except surrogate pairs, which `ensure_ascii=False` avoids."""
     return json.dumps(text, ensure_ascii=False)

@@ -1,7 +1,4 @@
-"""One serving process: the app under uvicorn, from a bound socket to the last answer.
-
-Knows uvicorn, logging and tracing; knows nothing of flags, or of other processes beside this one.
-"""
+"""One serving process: the app under uvicorn, from a bound socket to the last answer."""
 
 import logging
 import os
@@ -22,18 +19,18 @@ from service.telemetry.tracing import start_tracing
 
 DRAIN_SECONDS = 20
 MAX_HEAD_BYTES = 64 * 1024
-"""Of a request's line and headers. By uvicorn's default it is 16 KiB, but only if they come in more than one piece."""
+"""Of a request's line and headers. uvicorn's default of 16 KiB holds only for heads that arrive in pieces."""
 
 
 def serve_alone(
     settings: Settings,
     listening: socket.socket,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
     shared_folder: Path | None = None,
     *,
     is_replacement: bool = False,
 ) -> str | None:
-    """Serve in this process; `tell` is called with a line once that works. Why it could not start, or None."""
+    """Serve in this process, and call `report` with a line once it serves. Return why it could not start, or None."""
     set_up_logging(settings.log_format)
     start_tracing(os.environ)
     failures: list[Exception] = []
@@ -44,7 +41,7 @@ def serve_alone(
             server.should_exit = True
         else:
             num_items = outcome.served.live.recommender.catalogue.num_live
-            tell(f"CLAIRO serves {num_items} items of bundle {outcome.served.live.bundle_id}.")
+            report(f"CLAIRO serves {num_items} items of bundle {outcome.served.live.bundle_id}.")
 
     web_app = create_app(settings, on_started=on_started, metrics=Metrics(shared_folder), is_replacement=is_replacement)
     server = _DrainingServer(
@@ -68,13 +65,13 @@ def serve_alone(
 
 
 class _DrainingServer(uvicorn.Server):
-    """Says that the service is not ready from the signal on, while the last requests are answered."""
+    """Reports not ready from the signal on, while the last requests are answered."""
 
     def __init__(self, readiness: Readiness, config: uvicorn.Config) -> None:
         super().__init__(config)
         self._readiness = readiness
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """What the server does on SIGINT and SIGTERM."""
+        """Handle SIGINT and SIGTERM."""
         self._readiness.is_draining = True
         super().handle_exit(sig, frame)

@@ -1,8 +1,7 @@
-"""Serve one port from several processes: each loads the bundle, all share the listening socket and the store.
+"""Serve one port from several processes. Each loads the bundle; all share the listening socket and the store.
 
-The first process only watches. A worker that dies is replaced; what it was answering is lost, what it had accepted
-for good is in the store. One that cannot even start ends all of them, as one alone would end. Knows processes and
-signals; knows nothing of what is served. Start at `serve_with_workers`.
+The first process only watches. A worker that dies is replaced: requests in flight are lost, acknowledged writes are
+in the store. A worker that fails at its first start stops them all. Start at `serve_with_workers`.
 """
 
 import logging
@@ -30,14 +29,14 @@ logger = logging.getLogger("clairo.workers")
 
 LOOK_SECONDS = 0.5
 RESTART_SECONDS = 1.0
-"""Between the deaths of two workers at least so long passes before a new one starts."""
+"""Pause before a dead worker is replaced."""
 STOP_SECONDS = 40
-"""A worker that drains longer is killed."""
+"""A worker that takes longer to drain is killed."""
 
-Tell = Callable[[str], None]
-"""How a worker says that it serves, or, with a first letter of `!`, why it cannot."""
-WorkerMain = Callable[[Settings, socket.socket, Tell, Path, bool], None]
-"""The last says whether others answer already: then it listens no sooner than it can."""
+Report = Callable[[str], None]
+"""Reports that a worker serves, or, after a leading `!`, why it cannot."""
+WorkerMain = Callable[[Settings, socket.socket, Report, Path, bool], None]
+"""The last argument: whether other workers serve already, so that this one listens only once it is ready."""
 
 
 def serve_with_workers(
@@ -46,12 +45,12 @@ def serve_with_workers(
     """Run `settings.workers` processes until SIGINT or SIGTERM; call `on_ready` once all of them serve.
 
     Returns:
-        Why a worker could not start; None if all went well.
+        Why a worker could not start; None after a normal stop.
     """
-    # Read when a worker loads torch; what the operator has set stays.
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads_a_worker(settings.workers, usable_cores())))
+    # torch reads it at import. An operator's own value stays.
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads_per_worker(settings.workers, usable_cores())))
     shared_folder = Path(tempfile.mkdtemp(prefix="clairo-metrics-"))
-    # prometheus-client reads it when a worker imports it.
+    # prometheus-client reads it at import.
     os.environ[SHARED_FOLDER_VARIABLE] = str(shared_folder)
     try:
         return _Workers(settings, listening, worker_main, shared_folder, on_ready).run()
@@ -60,17 +59,17 @@ def serve_with_workers(
         shutil.rmtree(shared_folder, ignore_errors=True)
 
 
-def threads_a_worker(num_workers: int, num_cores: int) -> int:
-    """Each worker's share of the cores: were each to use all of them, they would wait for one another.
+def threads_per_worker(num_workers: int, num_cores: int) -> int:
+    """Share the cores among the workers; if each used all of them, they would wait for one another.
 
-    >>> [threads_a_worker(num_workers, 8) for num_workers in (1, 3, 16)]
+    >>> [threads_per_worker(num_workers, 8) for num_workers in (1, 3, 16)]
     [8, 2, 1]
     """
     return max(1, num_cores // num_workers)
 
 
 def usable_cores() -> int:
-    """Those that this process may use, where the system can say; else all."""
+    """Cores that this process may use; all of them on systems without affinity."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -101,10 +100,10 @@ class _Workers:
         for _ in range(self._settings.workers):
             self._start_one()
         while self._processes and not self._is_stopping:
-            # A signal handler's note is seen within half a second.
+            # The timeout bounds how long a signal goes unnoticed.
             for connection in wait(list(self._processes), timeout=LOOK_SECONDS):
                 if isinstance(connection, Connection):
-                    self._hear(connection)
+                    self._receive(connection)
         self._stop_all()
         return self._failure
 
@@ -123,19 +122,19 @@ class _Workers:
         theirs.close()
         self._processes[ours] = process
 
-    def _hear(self, connection: Connection) -> None:
-        """What a worker says, or that it has died."""
+    def _receive(self, connection: Connection) -> None:
+        """Handle a worker's report, or its death."""
         try:
-            said = connection.recv_bytes().decode()
+            message = connection.recv_bytes().decode()
         except EOFError:
-            self._bury(connection)
+            self._replace_dead(connection)
             return
-        if said.startswith("!"):
+        if message.startswith("!"):
             if not self._have_all_served:
-                self._failure = said[1:]
+                self._failure = message[1:]
                 self._is_stopping = True
             else:
-                logger.error("a worker cannot start, trying again: %s", said[1:])
+                logger.error("a worker cannot start, trying again: %s", message[1:])
             return
         if self._have_all_served:
             logger.warning("worker %s serves in place of one that ended", self._processes[connection].pid)
@@ -143,9 +142,9 @@ class _Workers:
         self._num_ready += 1
         if self._num_ready == self._settings.workers:
             self._have_all_served = True
-            self._on_ready(said)
+            self._on_ready(message)
 
-    def _bury(self, connection: Connection) -> None:
+    def _replace_dead(self, connection: Connection) -> None:
         process = self._processes.pop(connection)
         connection.close()
         process.join()
@@ -183,19 +182,19 @@ def _run_worker(
     shared_folder: Path,
     is_replacement: bool,
 ) -> None:
-    """The whole life of one worker process."""
+    """Main function of a worker process."""
 
-    def tell(text: str) -> None:
+    def report(text: str) -> None:
         ours.send_bytes(text.encode())
 
     threading.Thread(target=_stop_without_parent, name="clairo-parent-watch", daemon=True).start()
-    # Control-C reaches every process of a terminal: the watching one passes it on, once.
+    # Control-C reaches every process of a terminal; only the watching process passes it on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    worker_main(settings, listening, tell, shared_folder, is_replacement)
+    worker_main(settings, listening, report, shared_folder, is_replacement)
 
 
 def _stop_without_parent() -> None:
-    """End this worker in order if the process that watches it was killed: nobody else would ever stop it."""
+    """Drain and exit if the watching process was killed, because nothing else would stop this worker."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -1,7 +1,7 @@
-"""`CLAIRO` and `AsyncCLAIRO`: send calls, wait as the service asks when it is busy, raise problems as exceptions.
+"""`CLAIRO` and `AsyncCLAIRO`: send calls, retry as `Retry-After` asks, raise problems as exceptions.
 
-Every operation is a method named as the OpenAPI document names it, with the arguments of the function of that name in
-`service.client.calls`. Knows connections and attempts; knows nothing of paths and fields.
+Every operation is a method named by its operationId, with the arguments of the function of that name in
+`service.client.calls`.
 """
 
 import asyncio
@@ -27,16 +27,16 @@ MAX_WAIT_SECONDS = 30.0
 
 
 class _Attempts:
-    """How often a call is sent, and how long to wait in between."""
+    """The attempts left for a call, and the waits between them."""
 
     def __init__(self, max_attempts: int) -> None:
         self._left = max_attempts
         self._wait_seconds = FIRST_WAIT_SECONDS
 
     def seconds_before_next(self, outcome: httpx.Response | httpx.TransportError) -> float | None:
-        """None if this outcome is final.
+        """The wait before the next attempt; None if this outcome is final.
 
-        Of failures to connect only: a request that was sent may have been carried out.
+        Of transport errors, only failures to connect are retried: a sent request may have been carried out.
         """
         self._left -= 1
         if isinstance(outcome, httpx.Response):
@@ -48,23 +48,23 @@ class _Attempts:
             return None
         wait_seconds = max(self._wait_seconds, float(asked) if asked.isdecimal() else 0.0)
         self._wait_seconds *= 2
-        # Clients that were refused together do not come back together.
+        # Random, so that clients refused together do not retry together.
         return min(MAX_WAIT_SECONDS, wait_seconds) * random.uniform(1.0, 1.25)  # noqa: S311
 
 
 class _Client:
-    """What both kinds are told when they are made."""
+    """Settings of both clients."""
 
     def __init__(
         self, url: str, *, api_key: str | None = None, timeout_seconds: float = 60.0, max_attempts: int = 4
     ) -> None:
-        """Nothing is sent yet.
+        """Send nothing yet.
 
         Args:
-            url: where the service is, `http://127.0.0.1:8000`.
+            url: of the service, such as `http://127.0.0.1:8000`.
             api_key: sent as `Authorization: Bearer`.
-            timeout_seconds: for one attempt.
-            max_attempts: of a call that is refused with 429 or 503, the first one included.
+            timeout_seconds: per attempt.
+            max_attempts: for a call that is answered 429 or 503, the first attempt included.
         """
         self._base_url = url.rstrip("/")
         self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
@@ -84,7 +84,7 @@ def _request_of(call: Call[Any]) -> dict[str, Any]:
 
 
 class _Method(Generic[Arguments, Answer]):
-    """A function that makes a call, as a method that sends it: at once, or to be awaited."""
+    """Turns a function that makes a call into a method that sends it, sync or async."""
 
     def __init__(self, make: Callable[Arguments, Call[Answer]]) -> None:
         self._make = make
@@ -109,7 +109,7 @@ class _Method(Generic[Arguments, Answer]):
 
 
 class _Operations:
-    """Every operation of the service."""
+    """All operations of the service."""
 
     recommend = _Method(calls.recommend)
     recommend_batch = _Method(calls.recommend_batch)
@@ -135,7 +135,7 @@ class _Operations:
 
 
 class CLAIRO(_Client, _Operations):
-    """A client that waits for each answer; safe to use from several threads. Close it, or use it in a `with`."""
+    """A synchronous client, safe for several threads. Close it, or use it in a `with`."""
 
     def __init__(
         self,
@@ -155,7 +155,7 @@ class CLAIRO(_Client, _Operations):
         """Send one call and read its answer.
 
         Raises:
-            ProblemError: the service refused it; the class says how.
+            ProblemError: the service answered with an error; see its subclasses.
             httpx.TransportError: the service cannot be reached, or the connection broke.
         """
         attempts = _Attempts(self._max_attempts)
@@ -175,7 +175,7 @@ class CLAIRO(_Client, _Operations):
             time.sleep(wait_seconds)
 
     def close(self) -> None:
-        """Let go of every connection."""
+        """Close all connections."""
         self._http.close()
 
     def __enter__(self) -> Self:
@@ -188,7 +188,7 @@ class CLAIRO(_Client, _Operations):
 
 
 class AsyncCLAIRO(_Client, _Operations):
-    """A client whose methods are awaited; belongs to one event loop. Close it, or use it in an `async with`."""
+    """An asynchronous client for one event loop. Close it, or use it in an `async with`."""
 
     def __init__(
         self,
@@ -208,7 +208,7 @@ class AsyncCLAIRO(_Client, _Operations):
         """Send one call and read its answer.
 
         Raises:
-            ProblemError: the service refused it; the class says how.
+            ProblemError: the service answered with an error; see its subclasses.
             httpx.TransportError: the service cannot be reached, or the connection broke.
         """
         attempts = _Attempts(self._max_attempts)
@@ -228,7 +228,7 @@ class AsyncCLAIRO(_Client, _Operations):
             await asyncio.sleep(wait_seconds)
 
     async def close(self) -> None:
-        """Let go of every connection."""
+        """Close all connections."""
         await self._http.aclose()
 
     async def __aenter__(self) -> Self:

@@ -3,7 +3,7 @@
 ProblemError
 ├── NotFoundError       404
 ├── ConflictError       409: it exists already, or the bundle is damaged or worse
-├── RefusedError        400, 401, 403, 413, 415, 422: what was sent is wrong
+├── RefusedError        400, 401, 403, 413, 415, 422: the request is wrong
 ├── OverloadedError     429, after all attempts
 └── UnavailableError    503 and 504, after all attempts
 """
@@ -11,49 +11,44 @@ ProblemError
 import httpx
 from pydantic import BaseModel, ValidationError
 
-
-class FieldProblem(BaseModel):
-    """One wrong field."""
-
-    loc: list[str | int]
-    msg: str
+from service.schemas.problems import FieldError
 
 
 class ProblemError(Exception):
-    """The service answered with a problem document, or with an error that is none."""
+    """The service answered with an error, usually a problem document."""
 
     def __init__(
-        self, status: int, kind: str, title: str, detail: str, request_id: str | None, errors: list[FieldProblem]
+        self, status: int, kind: str, title: str, detail: str, request_id: str | None, errors: list[FieldError]
     ) -> None:
         super().__init__(f"{status} {title}: {detail}" + (f" (request {request_id})" if request_id else ""))
         self.status = status
         self.kind = kind
-        """`unknown-item`, say; `about:blank` where the status says it all."""
+        """Type of the problem, such as `unknown-item`; `about:blank` if the status is all there is."""
         self.title = title
         self.detail = detail
         self.request_id = request_id
-        """What to look for in the service's log."""
+        """Search the service's log for it."""
         self.errors = errors
 
 
 class NotFoundError(ProblemError):
-    """There is no such item, user, job or bundle."""
+    """The item, user, job or bundle does not exist."""
 
 
 class ConflictError(ProblemError):
-    """It conflicts with what is there."""
+    """The request conflicts with the current state."""
 
 
 class RefusedError(ProblemError):
-    """What was sent is wrong: the same again will be refused again."""
+    """The request is wrong, and would be refused again."""
 
 
 class OverloadedError(ProblemError):
-    """Too many requests wait already; `Retry-After` was heeded as often as was allowed."""
+    """Too many requests are waiting, after all attempts."""
 
 
 class UnavailableError(ProblemError):
-    """Not ready, or the store cannot be used now, or no answer within the deadline."""
+    """Not ready, store unavailable, or deadline exceeded."""
 
 
 _CLASSES: dict[int, type[ProblemError]] = {
@@ -76,15 +71,15 @@ class _Document(BaseModel):
     title: str = ""
     detail: str = ""
     request_id: str | None = None
-    errors: list[FieldProblem] = []
+    errors: list[FieldError] = []
 
 
 def problem_of(answer: httpx.Response) -> ProblemError:
-    """The exception that an answer of 400 or more stands for."""
+    """Turn an answer of 400 or more into its exception."""
     try:
         document = _Document.model_validate_json(answer.content)
     except ValidationError:
-        # A proxy's own page, say.
+        # For example a proxy's own page.
         document = _Document(title=answer.reason_phrase, detail=answer.text[:500])
     kind = document.type.removeprefix("urn:clairo:problem:")
     return _CLASSES.get(answer.status_code, ProblemError)(

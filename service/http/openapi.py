@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from service.http.problems import MEDIA_TYPE
 from service.keys.authentication import describe_keys
-from service.schemas.items import Problem
+from service.schemas.problems import Problem
 
 MEANINGS = {
     400: "Malformed body or request.",

@@ -1,1 +1,1 @@
-"""Add and change items: from picture and words to a catalogue version. Start at `ingestion.Ingestion`."""
+"""Add and change items: content -> features -> store -> catalogue. Start at `ingestion.Ingestion`."""

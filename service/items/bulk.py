@@ -1,8 +1,7 @@
-"""The use case of POST /items/bulk: work through jobs in the background, one at a time, a batch of rows at once.
+"""The use case of POST /items/bulk: work through jobs in the background, one job at a time, in batches of rows.
 
-Every row is put: an item that is there with this content counts as accepted. So a job that is taken up again after a
-kill, at the first row that is not marked as done, adds nothing twice. Knows jobs and items; knows nothing of HTTP.
-Start at `BulkJobs.run`.
+Every row is put, and an item that has this content already counts as accepted. A job that resumes after a kill, at
+the first row not marked as done, therefore adds nothing twice. Independent of HTTP. Start at `BulkJobs.run`.
 """
 
 import asyncio
@@ -36,7 +35,7 @@ ReadItem = Callable[[Any], SentItem]
 
 
 class BulkJobs:
-    """Works on the oldest job that is not done, unless another process on the same store does."""
+    """A worker on the oldest unfinished job, unless another process on the same store works on it."""
 
     def __init__(self, jobs: JobStore, ingestion: Ingestion, picture_urls: PictureUrls, read_item: ReadItem) -> None:
         self._jobs = jobs
@@ -50,23 +49,23 @@ class BulkJobs:
         self._seen_at = 0.0
 
     async def start(self) -> None:
-        """Begin to work in the background."""
+        """Start working in the background."""
         await self._jobs.discard_half_received(datetime.now(UTC) - RECEIVING_LIFETIME)
         self._running = asyncio.create_task(self.run())
 
     async def stop(self) -> None:
-        """Stop after the rows at hand, and leave the rest to whoever starts next."""
+        """Stop, and leave unfinished rows to the next process that starts."""
         if self._running is not None:
             self._running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._running
 
     def wake(self) -> None:
-        """A job has come: do not wait until it is time to look again."""
+        """Look for a job now, without waiting for the next poll."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Work on one job after the other, until cancelled."""
+        """Work on jobs in order of arrival, until cancelled."""
         while True:
             self._wake.clear()
             try:
@@ -82,7 +81,7 @@ class BulkJobs:
                 await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
 
     def _may_take(self, job: Job) -> bool:
-        """Whether nobody works on it: its heartbeat has stood still for as long as we have looked."""
+        """Whether the job has no live worker: its heartbeat has not moved for `TAKE_OVER_SECONDS`."""
         if job.worker in (None, self._worker):
             return True
         seen = (job.job_id, job.heartbeat)
@@ -118,75 +117,81 @@ class BulkJobs:
         return await asyncio.to_thread(lambda: [_Row(row, self._read_item) for row in rows])
 
     async def _put(self, rows: "Sequence[_Row]") -> list[JobRow]:
-        """Put what can be put; the rows that cannot, each with the reason."""
+        """Put all valid rows at once, or each by itself if one of them is refused. Return the rejected rows."""
         for row in rows:
             await row.fetch_picture(self._picture_urls)
-        good = [row for row in rows if row.item is not None]
         try:
-            if good:
-                await self._ingestion.put_items([row.item for row in good if row.item is not None])
+            await self._ingestion.put_items([row.item for row in rows if row.item is not None])
         except (StoreError, OverloadedError):
-            # Nothing is wrong with the rows: the batch is tried again.
+            # The rows are not at fault: the batch is tried again.
+            raise
+        except Exception:
+            for row in rows:
+                await self._put_alone(row)
+        return [row.rejected() for row in rows if row.reason]
+
+    async def _put_alone(self, row: "_Row") -> None:
+        if row.item is None:
+            return
+        try:
+            with row.sent.blaming_url():
+                await self._ingestion.put_items([row.item])
+        except (StoreError, OverloadedError):
             raise
         except Exception as error:
-            if len(good) == 1:
-                good[0].refuse(error)
-            else:
-                for row in good:
-                    await self._put([row])
-        return [row.rejected() for row in rows if row.reason]
+            row.refuse(error)
 
 
 class _Row:
-    """A row, and the item in it or the reason why there is none."""
+    """A row with its item, or with the reason why it is rejected."""
+
+    sent: SentItem
 
     def __init__(self, row: JobRow, read_item: ReadItem) -> None:
         self._row = row
         self.item: Item | None = None
-        self._sent: SentItem | None = None
         self.reason = row.reason or ""
         if row.content is None:
-            self.reason = self.reason or "nothing was kept of this line"
+            self.reason = self.reason or "the line was not kept"
             return
         try:
-            self._sent = read_item(json.loads(row.content))
-            self.item = self._sent.item
+            self.sent = read_item(json.loads(row.content))
+            self.item = self.sent.item
         except (ValueError, RecursionError) as error:
             self.refuse(error, "not JSON: ")
         except ClairoError as error:
             self.refuse(error)
 
     async def fetch_picture(self, picture_urls: PictureUrls) -> None:
-        """Have the item's picture, if it came as a url.
+        """Fetch the item's picture if it came by url.
 
         Raises:
-            OverloadedError: others fetch too many now.
+            OverloadedError: as many pictures as allowed are being fetched.
         """
-        sent, self._sent = self._sent, None
-        if sent is None or sent.picture_url is None:
+        if self.item is None:
             return
         try:
-            self.item = await picture_urls.with_picture(sent)
+            self.item = await picture_urls.with_picture(self.sent)
         except PictureUrlError as error:
             self.refuse(error)
 
     def refuse(self, error: Exception, prefix: str = "") -> None:
-        """Say why there is no item."""
+        """Drop the item and keep the reason."""
         if not isinstance(error, ClairoError | ValueError | RecursionError):
             logger.error("bulk row in line %d", self._row.line, exc_info=error)
-            error = ClairoError("CLAIRO is at fault; the log has more")
+            error = ClairoError("internal error; see the service's log")
         self.item = None
         reason = prefix + (str(error).splitlines() or ["no reason given"])[0]
-        # It may quote a field's name, in which there can be what no database takes.
+        # A quoted field name may hold characters that no database stores.
         self.reason = "".join(letter if letter.isprintable() else "?" for letter in reason[:MAX_REASON_CHARACTERS])
 
     def rejected(self) -> JobRow:
-        """The row as it is kept once it was rejected."""
+        """The row as it is stored after rejection: without its content."""
         return JobRow(self._row.position, self._row.line, None, self.reason)
 
 
 def _with_distinct_ids(rows: list[_Row]) -> list[_Row]:
-    """The first rows, up to one that names an item again: that is for the next batch, so that the last one wins."""
+    """The first rows, up to one that repeats an item's id. It goes to the next batch: the last row of an item wins."""
     item_ids: set[str] = set()
     for place, row in enumerate(rows):
         if row.item is not None:

@@ -1,6 +1,6 @@
-"""Turn the body of POST /items/bulk, as it comes in, into rows of a job: a line each, blank ones left out.
+"""Split the body of POST /items/bulk, as it arrives, into rows of a job: one per line, without blank lines.
 
-Never holds more than a batch of rows, however large the body is. Knows lines; knows nothing of what they mean.
+Holds at most one batch of rows, however large the body.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from service.store.jobs import JobRow
 
 MAX_BODY_BYTES = 256 * 1024 * 1024
 MAX_LINE_BYTES = 16 * 1024 * 1024
-"""As much as POST /items takes."""
+"""The limit of POST /items."""
 MAX_ROWS = 100_000
 ROWS_PER_BATCH = 500
 BYTES_PER_BATCH = 4 * 1024 * 1024
@@ -19,17 +19,17 @@ BYTES_PER_BATCH = 4 * 1024 * 1024
 
 @dataclass(slots=True)
 class LinesRead:
-    """What has been read of a body so far."""
+    """Rows and digest of a body so far."""
 
     num_rows: int = 0
     digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
 
 
 async def row_batches(body: AsyncIterator[bytes], read: LinesRead) -> AsyncGenerator[list[JobRow]]:
-    """The body's rows in batches; `read` is kept up to date.
+    """Yield the body's rows in batches, and keep `read` up to date.
 
-    A line over `MAX_LINE_BYTES` becomes a row without content and with a reason. At most one row more than `MAX_ROWS`
-    is given: whoever asked stops there.
+    A line over `MAX_LINE_BYTES` becomes a row without content but with a reason. Stops one row after `MAX_ROWS`, so
+    that the caller can refuse the body.
     """
     batch: list[JobRow] = []
     batch_bytes = 0
@@ -50,7 +50,7 @@ async def row_batches(body: AsyncIterator[bytes], read: LinesRead) -> AsyncGener
 
 
 async def _lines(body: AsyncIterator[bytes], read: LinesRead) -> AsyncIterator[tuple[int, bytes | None]]:
-    """Line numbers, from 1, and lines; None for one that is too long."""
+    """Yield line numbers, from 1, and lines; None for a line that is too long."""
     pending = bytearray()
     is_too_long = False
     number = 1
@@ -74,6 +74,6 @@ async def _lines(body: AsyncIterator[bytes], read: LinesRead) -> AsyncIterator[t
 
 def _row(position: int, line_number: int, line: bytes | None) -> JobRow | None:
     if line is None:
-        return JobRow(position, line_number, None, f"the line is longer than {MAX_LINE_BYTES} bytes")
+        return JobRow(position, line_number, None, f"the line is longer than {MAX_LINE_BYTES:,} bytes")
     content = line.removeprefix(b"\xef\xbb\xbf") if line_number == 1 else line
     return JobRow(position, line_number, content) if content.strip() else None

@@ -1,1 +1,1 @@
-"""Who may call what: API keys, their scopes and rates, checked in one place; start at `authentication`."""
+"""API keys, their scopes and rates. Start at `authentication`."""

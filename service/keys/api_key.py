@@ -1,7 +1,7 @@
-"""Make API keys and recognise them: `clairo_<key id>_<secret>`.
+"""Create and verify API keys: `clairo_<key id>_<secret>`.
 
-The id is public: it finds the record, stands in lists, and revokes. The secret has 256 bits of chance, so a plain
-SHA-256 of the key gives nothing away; the key itself is shown once and kept nowhere.
+The id is public: lists and revocation use it. The secret has 256 random bits, so a plain SHA-256 of the key is safe to
+store. The key itself is printed once and stored nowhere.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ KEY_PATTERN = re.compile(r"clairo_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")
 
 
 class Scope(StrEnum):
-    """What a key may do; admin may do everything, the others what they say and no more."""
+    """Permission of a key. Admin includes the others; write does not include read."""
 
     READ = "read"
     WRITE = "write"
@@ -26,7 +26,7 @@ class Scope(StrEnum):
 
 
 def new_key(name: str, scopes: Iterable[Scope], requests_per_minute: int | None) -> tuple[str, KeyRecord]:
-    """A key, to be shown once, and the record of it, to be kept."""
+    """Create a key, to be shown once, and its record, to be stored."""
     key_id = secrets.token_hex(6)
     key = f"clairo_{key_id}_{secrets.token_urlsafe(32)}"
     scope_names = frozenset(scope.value for scope in scopes)
@@ -34,12 +34,12 @@ def new_key(name: str, scopes: Iterable[Scope], requests_per_minute: int | None)
 
 
 def key_digest(key: str) -> str:
-    """What is kept of a key."""
+    """The stored form of a key."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 def id_of_key(key: str) -> str | None:
-    """The id that stands in a key; None if this is no key.
+    """The id in a key; None if the text is not a key.
 
     >>> id_of_key("clairo_0123456789ab_" + 43 * "x")
     '0123456789ab'
@@ -49,10 +49,10 @@ def id_of_key(key: str) -> str | None:
 
 
 def is_key_of(record: KeyRecord, key: str) -> bool:
-    """Whether this is the record's key; takes as long for one that is nearly right as for any other."""
+    """Whether the key is the record's, compared in constant time."""
     return hmac.compare_digest(record.key_digest, key_digest(key))
 
 
 def may(record: KeyRecord, scope: Scope) -> bool:
-    """Whether the key has the scope, or all of them."""
+    """Whether the key has the scope, or admin."""
     return scope.value in record.scopes or Scope.ADMIN.value in record.scopes

@@ -1,8 +1,7 @@
-"""Let a request pass if its key opens the call: the one place where that is decided, before its body is read.
+"""Check a request's API key before its body is read. No other place does.
 
-Which scope a call needs is said by `required_scope` for the running service and its OpenAPI document alike. Where no
-key has been made, clients on the same machine need none, and others are told how to make one. Pure ASGI; knows
-nothing of what calls do.
+`required_scope` gives the scope of each call, to the running service and its OpenAPI document alike. While no key
+exists, clients on the same machine need none, and others get a 401 that explains how to create one. Pure ASGI.
 """
 
 from collections.abc import Callable
@@ -25,7 +24,12 @@ ADMIN_PREFIXES = ("/bundles", "/experiments")
 MAX_KEY_CHARACTERS = 200
 SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key: `Authorization: Bearer clairo_...`."},
-    "api_key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key, by itself."},
+    "api_key": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "The same key, without a prefix.",
+    },
 }
 
 Problem = Callable[[ClairoError, Scope], Response]
@@ -33,7 +37,7 @@ KeyRingOf = Callable[[Scope], KeyRing | None]
 
 
 def required_scope(method: str, path: str) -> KeyScope | None:
-    """The scope that a call needs; None for one that needs no key. What is not known needs one.
+    """The scope that a call needs; None if it needs no key. Unknown paths need one.
 
     >>> required_scope("POST", "/recommend/batch")
     <Scope.READ: 'read'>
@@ -49,7 +53,7 @@ def required_scope(method: str, path: str) -> KeyScope | None:
 
 
 class Authentication:
-    """ASGI middleware; `key_ring_of(scope)` is None until there are any parts, when nothing answers yet anyway."""
+    """ASGI middleware. `key_ring_of(scope)` is None until the app has its parts; no call is answered before."""
 
     def __init__(self, app: ASGIApp, *, key_ring_of: KeyRingOf, problem: Problem, allow_open_network: bool) -> None:
         self._app = app
@@ -58,7 +62,7 @@ class Authentication:
         self._allow_open_network = allow_open_network
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer it with what is wrong about its key."""
+        """Pass a request on, or answer it with the problem of its key."""
         key_scope = required_scope(scope["method"], scope["path"]) if scope["type"] == "http" else None
         key_ring = None if key_scope is None else self._key_ring_of(scope)
         if key_scope is None or key_ring is None:
@@ -77,30 +81,30 @@ class Authentication:
         if not key_ring.has_keys:
             if not self._allow_open_network and not is_local(scope, headers):
                 raise NoKeyError(
-                    "this service has no API keys yet, and answers only clients on its own machine: run "
-                    "`clairo-serve keys create --scope read` there, then send the key as Authorization: Bearer"
+                    "this service has no API keys yet and answers only clients on its own machine; run "
+                    "`clairo-serve keys create` there and send the key as Authorization: Bearer"
                 )
             return
         key = sent_key(headers)
         if not key:
-            raise NoKeyError("this call needs an API key: send it as Authorization: Bearer, or as X-API-Key")
+            raise NoKeyError("this call needs an API key; send it as Authorization: Bearer or as X-API-Key")
         await key_ring.check(key, key_scope)
 
 
 def sent_key(headers: Headers) -> str:
-    """The key that a request carries; empty for none."""
+    """The key in a request's headers; empty if there is none."""
     kind, _, bearer = headers.get("authorization", "").partition(" ")
     key = bearer.strip() if kind.lower() == "bearer" else headers.get("x-api-key", "").strip()
     return key[:MAX_KEY_CHARACTERS]
 
 
 def is_local(scope: Scope, headers: Headers) -> bool:
-    """Whether the request was made on this machine, and not passed on by a proxy that runs here."""
+    """Whether the client is on this machine, without a proxy in between."""
     if "forwarded" in headers or "x-forwarded-for" in headers:
         return False
     client = scope.get("client")
     if client is None:
-        # A socket in the file system.
+        # A Unix socket.
         return True
     try:
         return ip_address(client[0]).is_loopback
@@ -109,9 +113,9 @@ def is_local(scope: Scope, headers: Headers) -> bool:
 
 
 def describe_keys(document: dict[str, Any], problem_answers: Callable[..., dict[int | str, dict[str, Any]]]) -> None:
-    """Say in the OpenAPI document which scope each call needs, and how it is answered without."""
+    """Add scopes, and the answers without them, to the OpenAPI document."""
     if "securitySchemes" in document["components"]:
-        # The framework makes the document once, and gives the same one ever after.
+        # FastAPI builds the document once and returns it again.
         return
     document["components"]["securitySchemes"] = SECURITY_SCHEMES
     for path, operations in document["paths"].items():
@@ -120,9 +124,11 @@ def describe_keys(document: dict[str, Any], problem_answers: Callable[..., dict[
             if scope is None:
                 operation["security"] = []
                 continue
-            # Only schemes of OAuth can list scopes there; for ours, words.
+            # OpenAPI lists scopes only for OAuth; ours go into the description.
             operation["security"] = [{"bearer": []}, {"api_key": []}]
             operation["x-required-scope"] = scope.value
-            operation["description"] = f"{operation.get('description', '')}\n\nNeeds a key of scope `{scope}`.".strip()
+            operation["description"] = (
+                f"{operation.get('description', '')}\n\nNeeds a key with scope `{scope}`.".strip()
+            )
             for status, answer in problem_answers(401, 403, 429, 503).items():
                 operation["responses"].setdefault(str(status), answer)

@@ -1,7 +1,7 @@
-"""The keys of the namespace as this process knows them, and what each may do at this moment.
+"""The namespace's keys in this process, and a check of a key against scope and rate.
 
-Read from the store again every other second, so a key that was made or revoked anywhere counts everywhere soon after.
-While the store cannot be read, those that were read last count on: recommending goes on when a database is down.
+Read from the store again every two seconds, so creating or revoking a key soon takes effect in every process. While
+the store is down, the keys read last stay valid, and recommending goes on.
 """
 
 import asyncio
@@ -22,12 +22,12 @@ MAX_WAIT_SECONDS = 0.5
 
 
 class KeyRing:
-    """Says of a key whether it opens a call."""
+    """The keys read last. Start at `check`."""
 
     def __init__(
         self, store: KeyStore, *, rates: KeyRates | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`rates` counts calls; without it, this process's alone are counted."""
+        """`rates` counts calls, by default of this process alone."""
         self._store = store
         self._clock = clock
         self._rates = rates or KeyRates(clock)
@@ -36,10 +36,10 @@ class KeyRing:
         self._reading: asyncio.Task[None] | None = None
 
     async def refresh(self) -> None:
-        """Read the keys, if that was not done just now; a store that is slow is waited for no longer than a moment.
+        """Read the keys again if they are older than two seconds, waiting at most `MAX_WAIT_SECONDS` for the store.
 
         Raises:
-            StoreError: they have never been read, and cannot be.
+            StoreError: the first read failed.
         """
         if self._clock() - self._read_at < REFRESH_SECONDS:
             return
@@ -61,29 +61,29 @@ class KeyRing:
 
     @property
     def has_keys(self) -> bool:
-        """Whether a key was ever made: revoking the last one opens nothing."""
+        """Whether a key was ever created. Revoking the last one does not open the service."""
         return bool(self._records)
 
     async def check(self, key: str, scope: Scope) -> None:
-        """Let a call pass, and count it.
+        """Check a key for one call, and count the call.
 
         Raises:
-            NoKeyError: this is no key, not one of this namespace, or one that was revoked.
-            MissingScopeError: the key may not do this.
-            KeyRateError: it has done too much in the last minute.
+            NoKeyError: not a key, not of this namespace, or revoked.
+            MissingScopeError: the key lacks the scope.
+            KeyRateError: the key is over its rate.
         """
         record = self._records.get(id_of_key(key) or "")
         if record is None or not is_key_of(record, key) or record.revoked_at is not None:
-            raise NoKeyError("this API key is not valid here; `clairo-serve keys create` makes one")
+            raise NoKeyError("the API key is unknown or revoked; create one with `clairo-serve keys create`")
         if not may(record, scope):
             raise MissingScopeError(
-                f"this call needs the scope {scope}; the key has {', '.join(sorted(record.scopes))}"
+                f"the key has scope {', '.join(sorted(record.scopes))}, expected {scope}; use a key with that scope"
             )
         if record.requests_per_minute is None:
             return
         if wait_seconds := await self._rates.take(record.key_id, record.requests_per_minute):
             raise KeyRateError(
-                f"this key may call {record.requests_per_minute} times a minute; try again in "
+                f"this key may make {record.requests_per_minute} calls per minute; retry in "
                 f"{math.ceil(wait_seconds)} seconds",
                 math.ceil(wait_seconds),
             )

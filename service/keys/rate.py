@@ -1,10 +1,10 @@
-"""Let so many calls through a minute, and say when the next one may come."""
+"""Limit calls per minute with a token bucket."""
 
 from collections.abc import Callable
 
 
 class TokenBucket:
-    """Holds as many calls as a minute allows, and fills up evenly; `clock` counts seconds and never goes back."""
+    """Holds a minute's worth of calls and refills evenly. `clock` counts seconds and is monotonic."""
 
     def __init__(self, calls_per_minute: int, clock: Callable[[], float]) -> None:
         self.calls_per_minute = calls_per_minute
@@ -13,7 +13,7 @@ class TokenBucket:
         self._filled_at = clock()
 
     def take(self) -> float:
-        """Take one call out: 0.0, or how many seconds to wait for one if there is none."""
+        """Take one call: 0.0, or the seconds until the next is available."""
         now = self._clock()
         per_second = self.calls_per_minute / 60
         self._calls = min(float(self.calls_per_minute), self._calls + (now - self._filled_at) * per_second)

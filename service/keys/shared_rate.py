@@ -1,7 +1,6 @@
-"""Count a key's calls for all processes at once where they share a Redis; each process for itself where they do not.
+"""Count a key's calls across all processes that share a Redis, or per process without one.
 
-Without Redis, or while it is away, N processes let a key call up to N times its rate: none knows of the others' calls.
-Knows buckets, here and in Redis; knows nothing of what keys may do. Start at `KeyRates.take`.
+Without Redis, or while it is down, N processes together allow a key up to N times its rate. Start at `KeyRates.take`.
 """
 
 from collections.abc import Awaitable, Callable
@@ -13,7 +12,7 @@ from service.keys.rate import TokenBucket
 
 Answer = TypeVar("Answer")
 
-# `TokenBucket.take`, by the clock of Redis, which all processes share; a clock that was set back fills nothing.
+# `TokenBucket.take` by the clock of Redis, which all processes share. A clock that is set back refills nothing.
 TAKE_ONE = """
 local most = tonumber(ARGV[1])
 local time = redis.call('TIME')
@@ -31,24 +30,24 @@ return string.format('%.6f', wait)
 
 
 class Link(Protocol):
-    """A Redis that may be away."""
+    """A Redis that may be down."""
 
     async def attempt(self, call: Callable[[Redis], Awaitable[Answer]]) -> Answer | None:
-        """What it answers; None if it does not."""
+        """Return its answer; None if it does not answer."""
 
 
 class KeyRates:
-    """How many calls each key has left."""
+    """The calls that each key has left."""
 
     def __init__(self, clock: Callable[[], float], redis: Link | None = None, prefix: str = "") -> None:
-        """`prefix` begins the names of the buckets in Redis."""
+        """`prefix` is the prefix of the buckets' names in Redis."""
         self._clock = clock
         self._redis = redis
         self._prefix = prefix
         self._buckets: dict[str, TokenBucket] = {}
 
     async def take(self, key_id: str, calls_per_minute: int) -> float:
-        """Take one call: 0.0, or how many seconds to wait for one if there is none left."""
+        """Take one call: 0.0, or the seconds until the next is available."""
         if self._redis is not None:
             name = f"{self._prefix}{key_id}"
             wait = await self._redis.attempt(lambda redis: redis.eval(TAKE_ONE, 1, name, str(calls_per_minute)))

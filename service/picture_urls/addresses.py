@@ -1,8 +1,7 @@
-"""Connect to public addresses alone: the very address that is connected to is the one that was looked at.
+"""Connect only to public addresses: the address that was checked is the one connected to.
 
-A name is resolved once, by us, and the connection is made to an address, never to the name: an answer that is another
-one a moment later leads nowhere. TLS still checks the certificate against the name. Knows addresses and sockets;
-knows nothing of pictures. Start at `PublicNetwork`.
+A name is resolved once, here, and the connection goes to the address, never to the name, so DNS rebinding leads
+nowhere. TLS still checks the certificate against the name. Start at `PublicNetwork`.
 """
 
 import asyncio
@@ -20,12 +19,12 @@ Resolve = Callable[[str, int], Awaitable[list[tuple[str, int]]]]
 MayConnectTo = Callable[[str], bool]
 """An address, as text -> whether it may be connected to."""
 
-# RFC 6052: an IPv4 address in the last 32 bits, which a gateway takes out again.
+# RFC 6052: a gateway extracts the IPv4 address from the last 32 bits.
 NAT64 = IPv6Network("64:ff9b::/96")
 
 
 class PublicNetwork(httpcore.AsyncNetworkBackend):
-    """TCP connections to addresses that may be connected to, for httpcore; all of them end with its `async with`."""
+    """TCP connections to allowed addresses, for httpcore. `async with` closes them all."""
 
     def __init__(self, resolve: Resolve, may_connect_to: MayConnectTo) -> None:
         self._resolve = resolve
@@ -41,17 +40,17 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """A connection to the first address that answers.
+        """Connect to the first address that answers.
 
         Raises:
-            PictureUrlError: the host has no address, or one of them may not be connected to.
-            httpcore.ConnectError, httpcore.ConnectTimeout: none of them answers.
+            PictureUrlError: the host has no address, or one that is not allowed.
+            httpcore.ConnectError, httpcore.ConnectTimeout: no address answers.
         """
         try:
             addresses = await self._resolve(host.strip("[]"), port)
         except (OSError, UnicodeError) as error:
-            raise PictureUrlError(f"the host {host} cannot be resolved") from error
-        # One alone among public ones is a sign of somebody who tries.
+            raise PictureUrlError(f"the host {host} cannot be resolved; check the url") from error
+        # A single private address among public ones is suspicious enough.
         if not addresses or not all(self._may_connect_to(address) for address, _ in addresses):
             raise self._refused(host)
         failure: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
@@ -72,21 +71,21 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        # One that is cut off in its TLS handshake, httpcore leaves open.
+        # httpcore leaves a connection open that breaks off in its TLS handshake.
         for stream in self._opened:
             await stream.aclose()
 
     async def sleep(self, seconds: float) -> None:
-        """As httpcore asks for between attempts."""
+        """Required by httpcore."""
         await asyncio.sleep(seconds)
 
     def _refused(self, host: str) -> PictureUrlError:
-        # Without the address: what a name means inside is not for clients.
-        return PictureUrlError(f"the host {host} has an address that is not public, so it is not asked")
+        # Without the address: clients must not learn internal names.
+        return PictureUrlError(f"the host {host} has an address that is not public; send the picture in base64")
 
 
 def is_public(address: str) -> bool:
-    """Whether this is an address of the public internet, and of one machine, also inside of another address.
+    """Whether an address is public and unicast, embedded IPv4 addresses included.
 
     >>> [is_public(one) for one in ("93.184.215.14", "10.0.0.1", "::ffff:127.0.0.1", "64:ff9b::7f00:1")]
     [True, False, False, False]
@@ -114,7 +113,7 @@ def _is_public(address: IPv4Address | IPv6Address) -> bool:
 
 
 def _inside_of(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
-    """The IPv4 addresses that an IPv6 address stands for, or is reached through."""
+    """The IPv4 addresses embedded in an IPv6 address."""
     if isinstance(address, IPv4Address):
         return []
     inside = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
@@ -124,10 +123,10 @@ def _inside_of(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
 
 
 async def resolve_with_system(host: str, port: int) -> list[tuple[str, int]]:
-    """What the machine's own resolver says.
+    """Resolve by the machine's own resolver.
 
     Raises:
-        OSError: there is no such host.
+        OSError: the host is unknown.
     """
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys((str(where[4][0]), int(where[4][1])) for where in found))

@@ -1,9 +1,9 @@
-"""Fetch a picture that a client names by url, if the operator lists its host; refuse everything else in plain words.
+"""Fetch a picture that a client names by url, if the operator lists its host.
 
-What a server is talked into asking for is a way into the network that it stands in. So: hosts from the operator's
-list, by https unless it says otherwise, on the scheme's own port; public addresses alone, checked on the connection
-itself; no redirect is followed; so many bytes, so many seconds, so many at once; and what came must be a picture.
-Knows urls and bytes; knows nothing of what becomes of the item. Start at `PictureUrls.with_picture`.
+A server that fetches arbitrary urls opens its network to clients. Hence: hosts from the operator's list, https unless
+the list allows http, the scheme's own port, public addresses only (checked on the connection itself), no redirects,
+and limits on bytes, seconds and concurrent fetches. The bytes are decoded where any other picture is; see
+`SentItem.blaming_url`. Start at `PictureUrls.with_picture`.
 
 Source: OWASP, "Server-Side Request Forgery Prevention Cheat Sheet".
 """
@@ -11,12 +11,15 @@ Source: OWASP, "Server-Side Request Forgery Prevention Cheat Sheet".
 import asyncio
 import dataclasses
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from urllib.parse import urlsplit
 
 import httpcore
 
-from clairo_core.encoders.pictures import MAX_PICTURE_BYTES, decode_picture
+from clairo_core.encoders.pictures import MAX_PICTURE_BYTES
 from clairo_core.errors import ContentError
 from clairo_core.items import Item
 from service.errors import OverloadedError, PictureUrlError
@@ -33,14 +36,25 @@ REDIRECTS = range(300, 400)
 
 @dataclass(frozen=True, slots=True)
 class SentItem:
-    """An item as a client sent it: its picture may lie somewhere else yet."""
+    """An item as a client sent it, its picture perhaps still to be fetched."""
 
     item: Item
     picture_url: str | None = None
 
+    @contextmanager
+    def blaming_url(self) -> Iterator[None]:
+        """Turn an error of the picture's content into one of its url, if it came by url."""
+        try:
+            yield
+        except ContentError as error:
+            if self.picture_url is None:
+                raise
+            host = urlsplit(self.picture_url).hostname
+            raise PictureUrlError(f"the picture that {host} sent cannot be used: {error}") from error
+
 
 class PictureUrls:
-    """Asks the hosts of one list."""
+    """Fetches from the hosts of one list."""
 
     def __init__(
         self,
@@ -50,7 +64,7 @@ class PictureUrls:
         may_connect_to: MayConnectTo = is_public,
         max_seconds: float = MAX_SECONDS,
     ) -> None:
-        """An empty list refuses every url. A test may resolve and connect as it likes."""
+        """An empty list refuses every url. Tests replace `resolve` and `may_connect_to`."""
         self._allowed = allowed
         self._resolve = resolve
         self._may_connect_to = may_connect_to
@@ -58,43 +72,41 @@ class PictureUrls:
         self._num_fetching = 0
 
     async def with_picture(self, sent: SentItem) -> Item:
-        """The item, its picture fetched if it came as a url.
+        """Return the item, with its picture if that came as a url.
 
         Raises:
-            PictureUrlError: it may not be fetched, cannot be, or is no picture.
-            OverloadedError: as many as allowed are being fetched.
+            PictureUrlError: the url is not allowed, or fetching failed.
+            OverloadedError: `MAX_AT_ONCE` pictures are being fetched.
         """
         if sent.picture_url is None:
             return sent.item
         return dataclasses.replace(sent.item, picture=await self.fetch(sent.picture_url))
 
     async def fetch(self, text: str) -> bytes:
-        """The picture at this url: a whole JPEG, PNG or WebP.
+        """Fetch the bytes at this url.
 
         Raises:
-            PictureUrlError: it may not be fetched, cannot be, or is no picture.
-            OverloadedError: as many as allowed are being fetched.
+            PictureUrlError: the url is not allowed, or fetching failed.
+            OverloadedError: `MAX_AT_ONCE` pictures are being fetched.
         """
         url = parsed_picture_url(text, self._allowed)
         if self._num_fetching >= MAX_AT_ONCE:
-            raise OverloadedError(f"{MAX_AT_ONCE} pictures are being fetched already; try again in a second")
+            raise OverloadedError(f"{MAX_AT_ONCE} pictures are being fetched, the maximum; retry in a second")
         self._num_fetching += 1
         try:
             async with asyncio.timeout(self._max_seconds):
-                content = await self._content(url)
-            await asyncio.to_thread(decode_picture, content)
+                return await self._content(url)
         except TimeoutError as error:
             raise PictureUrlError(
                 f"{url.host} did not send the picture within {self._max_seconds:g} seconds; send it in base64"
             ) from error
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
             logger.info("a picture could not be fetched from %s: %s", url.host, type(error).__name__)
-            raise PictureUrlError(f"{url.host} could not be asked, or broke off; send the picture in base64") from error
-        except ContentError as error:
-            raise PictureUrlError(f"what {url.host} sent cannot be used: {error}") from error
+            raise PictureUrlError(
+                f"the connection to {url.host} failed or broke off; send the picture in base64"
+            ) from error
         finally:
             self._num_fetching -= 1
-        return content
 
     async def _content(self, url: PictureUrl) -> bytes:
         address = httpcore.URL(scheme=url.scheme, host=url.host, port=url.port, target=url.target)
@@ -106,7 +118,7 @@ class PictureUrls:
             "User-Agent": f"clairo/{version('clairo')}",
             "Connection": "close",
         }
-        # For this url alone: no connection is kept, so none is used again for what was not looked at.
+        # For this url alone: a kept connection would skip the address check.
         network = PublicNetwork(self._resolve, self._may_connect_to)
         async with (
             network,
@@ -114,14 +126,14 @@ class PictureUrls:
             pool.stream("GET", address, headers=list(headers.items())) as answer,
         ):
             if answer.status in REDIRECTS:
-                raise PictureUrlError(f"{url.host} redirects, which is not followed; send the url that it leads to")
+                raise PictureUrlError(f"{url.host} redirects, expected a picture; send the url it redirects to")
             if answer.status != OK:
-                raise PictureUrlError(f"{url.host} answered with status {answer.status}, not with a picture")
+                raise PictureUrlError(f"{url.host} answered with status {answer.status}, expected 200; check the url")
             content = bytearray()
             async for chunk in answer.aiter_stream():
                 content += chunk
                 if len(content) > MAX_PICTURE_BYTES:
                     raise PictureUrlError(
-                        f"the picture has more than {MAX_PICTURE_BYTES:,} bytes, which is the most; name a smaller one"
+                        f"the picture has more than {MAX_PICTURE_BYTES:,} bytes; send the url of a smaller one"
                     )
             return bytes(content)

@@ -1,4 +1,4 @@
-// The API key, for a service that asks for one: kept by this tab alone, sent as a header, never part of an address.
+// The API key: kept in this tab, sent as a header, never part of a url.
 
 const PLACE = "clairo-api-key";
 let asking = null;
@@ -9,7 +9,7 @@ export function keyHeaders(key) {
   return key ? { Authorization: `Bearer ${key}` } : {};
 }
 
-// Whether there is another key now. Calls that are refused together ask once.
+// Resolves to whether the user entered a key. Concurrent calls share one dialog.
 export function askForKey(reason) {
   asking ??= shown(reason).finally(() => (asking = null));
   return asking;
@@ -22,7 +22,7 @@ function shown(reason) {
   document.getElementById("open-key").hidden = false;
   input.value = "";
   dialog.returnValue = "";
-  // Above another dialog that may be open.
+  // Opens above another dialog.
   dialog.showModal();
   return new Promise((resolve) => {
     const onClose = () => {

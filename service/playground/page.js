@@ -1,5 +1,5 @@
-// What every part of the playground uses: the API, small pieces of page, the banner for errors.
-// Everything a server sent is put into the page as text, never as HTML.
+// Shared parts of the playground: API calls, page elements, the error banner.
+// Server data enters the page as text, never as HTML.
 
 import { askForKey, keptKey, keyHeaders } from "./key.js";
 
@@ -14,7 +14,7 @@ export class Problem extends Error {
   }
 }
 
-// The answer, with the key if the service wants one: asked for when it is refused, and then sent again.
+// Sends with the stored key. After a 401, asks the user for a key and sends again.
 async function send(path, options) {
   const key = keptKey();
   let answer;
@@ -22,10 +22,10 @@ async function send(path, options) {
     answer = await fetch(path, { ...options, headers: { ...keyHeaders(key), ...options.headers } });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem({ title: "The service cannot be reached", detail: "Is it still running?" });
+    throw new Problem({ title: "The service cannot be reached", detail: "Check that it is running, then reload." });
   }
   if (answer.status !== 401) return answer;
-  // Another call may have asked meanwhile.
+  // Another call may have asked for a key meanwhile.
   const isThereAnother = keptKey() !== key || (await askForKey((await answer.clone().json()).detail));
   return isThereAnother ? send(path, options) : answer;
 }
@@ -80,7 +80,7 @@ export function pictureOf(item) {
 
 const picturesWithKey = new Map();
 
-// An image's own request has no headers, so the key cannot be sent with it.
+// An img element's request cannot carry the key in a header.
 async function showWithKey(picture, url) {
   if (!picturesWithKey.has(url)) picturesWithKey.set(url, send(url, {}).then(async (answer) => (answer.ok ? URL.createObjectURL(await answer.blob()) : "")));
   try {
@@ -95,6 +95,6 @@ export const priceOf = (item) => item.attributes.price ?? Object.values(item.att
 
 export function showError(error) {
   if (error.name === "AbortError") return;
-  byId("banner-text").textContent = error.title ? `${error.title}: ${error.message}` : `This page has a fault: ${error.message}`;
+  byId("banner-text").textContent = error.title ? `${error.title}: ${error.message}` : `Error in this page: ${error.message}`;
   byId("banner").hidden = false;
 }

@@ -1,5 +1,5 @@
-// The playground: a page over the public API alone. Builds a history by clicking, shows what comes next, and why.
-// Everything a server sent is put into the page as text, never as HTML.
+// The playground, over the public API alone: click a history together, see recommendations and why.
+// Server data enters the page as text, never as HTML.
 
 import { askForKey, keptKey } from "./key.js";
 import { byId, call, element, itemOf, pictureOf, post, priceOf, remember, showError } from "./page.js";
@@ -12,10 +12,10 @@ const MOST_RECOMMENDED_ITEMS = 100;
 const PROVING_ITEMS = 2;
 const SEARCH_DELAY_MS = 200;
 const FALLBACKS = {
-  empty_history: "No history yet, so these are the most popular products.",
-  unknown_history: "No product of this history is known, so these are the most popular ones.",
-  catalogue_exhausted: "The catalogue has no more products than these.",
-  filter_exhausted: "No more products than these pass the filter.",
+  empty_history: "The history is empty: these are the most popular products.",
+  unknown_history: "The catalogue lacks every product of this history: these are the most popular ones.",
+  catalogue_exhausted: "The catalogue has no further products.",
+  filter_exhausted: "No further products pass the filter.",
 };
 const SOURCES = { generative: "generated", dense: "similar", popular: "popular" };
 
@@ -35,7 +35,7 @@ function productOf(item) {
     item.origin === "posted" ? element("span", { class: "badge" }, "new") : null,
     element(
       "button",
-      { class: "pick", type: "button", "aria-label": `Add ${item.title} to the history`, onclick: () => addToHistory(item) },
+      { class: "pick", type: "button", "aria-label": `Add ${item.title} to history`, onclick: () => addToHistory(item) },
       pictureOf(item),
       element("span", { class: "title", title: item.title }, item.title),
     ),
@@ -91,7 +91,7 @@ function showHistory() {
         "li",
         { title: item.title },
         pictureOf(item),
-        element("button", { type: "button", "aria-label": `Remove ${item.title} from the history`, onclick: () => removeFromHistory(place) }, "×"),
+        element("button", { type: "button", "aria-label": `Remove ${item.title} from history`, onclick: () => removeFromHistory(place) }, "×"),
       ),
     ),
   );
@@ -119,7 +119,7 @@ async function recommend() {
     const shown = answer.items.filter((recommended) => recommended.rank <= RECOMMENDED_ITEMS || recommended.item_id === proved?.item_id);
     const items = await Promise.all(shown.map((recommended) => itemOf(recommended.item_id)));
     if (signal.aborted) return;
-    // One call explains the whole list, the first time that anybody asks.
+    // The first click on a "Why?" explains the whole list in one call.
     let whole = null;
     explaining = () => (whole ??= post("/recommend", { ...body, explain: true }, { signal }));
     byId("recommended").replaceChildren(...shown.map((recommended, place) => recommendedOf(recommended, items[place])));
@@ -132,13 +132,13 @@ async function recommend() {
   }
 }
 
-// Looks for a new product among all, then among its category, then among the new ones: the first list that has it.
+// The first list that has the new product: of all products, of its category, or of new ones.
 async function recommendProving(proved, body, signal) {
   const { category } = proved.attributes;
   const attempts = [
     ["", {}],
-    ...(category ? [[` in the category “${category}”`, { filter: { attribute: "category", equals: category } }]] : []),
-    [" among the products posted since training", { filter: { only_new: true } }],
+    ...(category ? [[` in category “${category}”`, { filter: { attribute: "category", equals: category } }]] : []),
+    [" among products posted after training", { filter: { only_new: true } }],
   ];
   for (const [among, narrowed] of attempts) {
     Object.assign(body, narrowed);
@@ -153,8 +153,8 @@ function showReason(answer, proved, among) {
     const found = answer.items.find((recommended) => recommended.item_id === proved.item_id);
     const history = userHistory.map((item) => `“${item.title}”`).join(" and ");
     reason = found
-      ? `To somebody who looked at ${history}, your “${proved.title}” is recommendation number ${found.rank}${among}.`
-      : `To somebody who looked at ${history}, your “${proved.title}” is not recommended.`;
+      ? `After ${history}, your “${proved.title}” is recommendation number ${found.rank}${among}.`
+      : `After ${history}, your “${proved.title}” is not recommended.`;
     byId("recommended").querySelector(`[data-item-id="${CSS.escape(proved.item_id)}"]`)?.classList.add("is-proved");
     byId("recommendations").focus();
   }
@@ -176,7 +176,7 @@ function recommendedOf(recommended, item) {
     { "data-item-id": recommended.item_id },
     element(
       "button",
-      { class: "take", type: "button", title: `score ${recommended.score.toFixed(3)}; click to add it to the history`, onclick: () => addToHistory(item) },
+      { class: "take", type: "button", title: `score ${recommended.score.toFixed(3)}; click to add to history`, onclick: () => addToHistory(item) },
       element("span", { class: "rank" }, String(recommended.rank)),
       pictureOf(item),
       element("span", { class: "words" }, element("span", { class: "title" }, item.title), element("span", { class: "price" }, priceOf(item))),
@@ -204,12 +204,12 @@ async function explain(recommended, why, because) {
     });
     because.replaceChildren(element("p", {}, explanation.text), ...(reasons.length ? [element("ul", {}, ...reasons)] : []));
   } catch (error) {
-    because.replaceChildren(element("p", {}, "It could not be explained now."));
+    because.replaceChildren(element("p", {}, "The explanation failed."));
     showError(error);
   }
 }
 
-// A posted product, recommended to somebody who looked at what is most like it.
+// Recommend a posted product, after a history of the products most similar to it.
 function prove(item, similarItems) {
   userHistory.splice(0, userHistory.length, ...similarItems.slice(0, PROVING_ITEMS));
   clearFilter();
@@ -226,7 +226,7 @@ async function showServed() {
     byId("served").textContent = `${served.num_items.toLocaleString("en")} products · ${served.bundle_id}`;
     byId("served").title = `preset ${served.preset}, catalogue version ${served.catalogue_version}`;
     byId("open-add").disabled = !served.can_ingest;
-    byId("open-add").title = served.can_ingest ? "" : "This bundle was trained on ready-made codes and takes no new products";
+    byId("open-add").title = served.can_ingest ? "" : "This bundle was trained on precomputed codes and takes no new products";
   } catch (error) {
     showError(error);
   }
@@ -247,7 +247,7 @@ byId("banner-close").addEventListener("click", () => (byId("banner").hidden = tr
 for (const button of document.querySelectorAll("[data-close]")) button.addEventListener("click", () => button.closest("dialog").close());
 byId("open-key").hidden = !keptKey();
 byId("open-key").addEventListener("click", async () => {
-  if (await askForKey("Another key may do other things: look (read), add products (write).")) location.reload();
+  if (await askForKey("Enter another key. Browsing needs scope read, adding products write.")) location.reload();
 });
 setUpWishes(recommend);
 setUpProducts({

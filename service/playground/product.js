@@ -1,4 +1,4 @@
-// One product: its details and what is like it, and the form that adds one.
+// A product's details with similar products, and the form that adds a product.
 
 import { byId, call, element, pictureOf, priceOf, Problem, remember, showError } from "./page.js";
 
@@ -26,7 +26,7 @@ export async function showDetail(itemId) {
       ...Object.entries(item.attributes),
       ["Semantic id", item.semantic_id.join(" · ")],
       ["Tokens", ...tokens],
-      ["Without", item.missing_modalities.join(", ")],
+      ["Missing", item.missing_modalities.join(", ")],
     ].filter(([, ...values]) => values.some((value) => value !== ""));
     byId("detail-body").replaceChildren(
       ...words.map((text) => element("p", {}, text)),
@@ -52,7 +52,7 @@ async function showSimilar(itemId) {
     byId("similar").replaceChildren(...answer.items.map(similarOf));
     byId("similar-section").hidden = answer.items.length === 0;
   } catch (error) {
-    // A bundle of ready-made codes has no embeddings to compare: the section stays away.
+    // A bundle of precomputed codes has no embeddings: no section.
     if (error.status !== 409) throw error;
   }
 }
@@ -72,7 +72,7 @@ function similarOf(similar) {
   );
 }
 
-// "text 0.83 · image 0.40"; a modality that one of both lacks is left out.
+// "text 0.83 · image 0.40". Modalities that either product lacks are left out.
 export function figuresOf(byModality) {
   const known = Object.entries(byModality).filter(([, cosine]) => cosine !== null);
   return known.map(([modality, cosine]) => `${modality} ${cosine.toFixed(2)}`).join(" · ");
@@ -102,7 +102,7 @@ function showAddProblem(problem) {
   const place = byId("add-problem");
   const errors = problem.errors ?? [];
   const fields = errors.map((error) => element("li", {}, `${error.loc.join(" → ") || "product"}: ${error.msg}`));
-  place.replaceChildren(element("strong", {}, problem.title ?? "This page has a fault"), fields.length ? element("ul", {}, ...fields) : problem.message);
+  place.replaceChildren(element("strong", {}, problem.title ?? "Error in this page"), fields.length ? element("ul", {}, ...fields) : problem.message);
   place.hidden = false;
   const wrong = new Set(errors.map((error) => String(error.loc.at(-1))));
   for (const input of byId("add-form").elements) if (input.name) input.setAttribute("aria-invalid", String(wrong.has(input.name)));
@@ -113,13 +113,13 @@ async function addProduct(event, onAdded) {
   const form = byId("add-form");
   byId("add-problem").hidden = true;
   if (pictureFile && pictureFile.size > MAX_PICTURE_BYTES) {
-    showAddProblem(new Problem({ title: "The picture is too large", detail: `It has ${(pictureFile.size / 1024 / 1024).toFixed(1)} MiB; up to 10 MiB are read.` }));
+    showAddProblem(new Problem({ title: "The picture is too large", detail: `Got ${(pictureFile.size / 1024 / 1024).toFixed(1)} MiB, expected at most 10 MiB.` }));
     return;
   }
   const body = new FormData();
   for (const name of ["item_id", "title", "description"]) body.set(name, form.elements[name].value);
-  const said = ["category", "price"].map((name) => [name, form.elements[name].value.trim()]).filter(([, value]) => value);
-  if (said.length) body.set("attributes", JSON.stringify(Object.fromEntries(said)));
+  const attributes = ["category", "price"].map((name) => [name, form.elements[name].value.trim()]).filter(([, value]) => value);
+  if (attributes.length) body.set("attributes", JSON.stringify(Object.fromEntries(attributes)));
   if (pictureFile) body.set("picture", pictureFile);
   byId("add-submit").disabled = true;
   try {
@@ -136,7 +136,7 @@ async function addProduct(event, onAdded) {
   }
 }
 
-// onPick: the product goes into the history. onProve: show a posted product recommended to who likes what is like it.
+// onPick: add the product to the history. onProve: recommend it after a history of similar products.
 export function setUpProducts({ onPick, onProve, onAdded }) {
   byId("open-add").addEventListener("click", () => {
     byId("add-problem").hidden = true;

@@ -1,5 +1,5 @@
-// What is wanted of recommendations: how unlike each other they may be, and which products may come.
-// The fields are made from the attributes that the newest products have.
+// Diversity and filter of the recommendations.
+// The filter's fields are the attributes of the newest products.
 
 import { byId, element, showError, call, remember } from "./page.js";
 
@@ -7,7 +7,7 @@ const SAMPLED_ITEMS = 200;
 const MAX_CHOICES = 60;
 const fields = [];
 
-// The filter and the diversity, as POST /recommend takes them.
+// Filter and diversity as fields of POST /recommend.
 export function wishes() {
   const conditions = fields.map((field) => field()).filter((condition) => condition !== null);
   if (byId("only-new").checked) conditions.push({ only_new: true });
@@ -44,7 +44,7 @@ export function setUpWishes(onChange) {
   });
 }
 
-// Asked for anew when a product was added: it may have attributes that none had before.
+// Loaded again after a product was added, which may have new attributes.
 export async function loadAttributes() {
   try {
     const page = await call(`/items?limit=${SAMPLED_ITEMS}`);
@@ -68,7 +68,7 @@ export async function loadAttributes() {
 function showCount() {
   const { filter } = wishes();
   const count = filter === undefined ? 0 : (filter.all_of ?? [filter]).length;
-  byId("wishes-count").textContent = count ? `${count} on` : "";
+  byId("wishes-count").textContent = count ? `${count} active` : "";
   byId("wishes-clear").hidden = count === 0;
 }
 

@@ -1,4 +1,4 @@
-"""POST /items/bulk and GET /jobs/{job_id}: many items at once, and how far they are."""
+"""POST /items/bulk and GET /jobs/{job_id}: many items at once, and job progress."""
 
 import asyncio
 import uuid
@@ -16,8 +16,8 @@ from service.items.bulk import MAX_UNFINISHED_JOBS
 from service.items.bulk_body import MAX_ROWS, LinesRead, row_batches
 from service.routes.cursors import position_cursor, position_of
 from service.routes.parts import Parts, ReadyParts
-from service.schemas.items import QueryInteger
 from service.schemas.jobs import MAX_PAGE_ROWS, JobAnswer, JobSummary, RejectedRow
+from service.schemas.request_body import QueryInteger
 from service.store.jobs import Job
 
 router = APIRouter(tags=["items"])
@@ -30,7 +30,7 @@ REQUEST_BODY: dict[str, Any] = {
     "required": True,
     "content": {
         MEDIA_TYPES[0]: {
-            "schema": {"type": "string", "description": "A line an item: the JSON that POST /items takes."},
+            "schema": {"type": "string", "description": "One item per line, as the JSON body of POST /items."},
             "examples": {"two mugs": {"value": EXAMPLE_ROWS}},
         }
     },
@@ -50,16 +50,18 @@ REQUEST_BODY: dict[str, Any] = {
     openapi_extra={"requestBody": REQUEST_BODY, "parameters": [PARAMETER]},
 )
 async def create_items(request: Request, parts: ReadyParts) -> Response:
-    """JSON Lines, a line an item as POST /items takes it in JSON; at most 100,000 lines and 256 MiB.
+    """JSON Lines: one item per line, as the JSON body of POST /items; at most 100,000 lines and 256 MiB.
 
-    202 once all lines are kept; the job goes through them in order, as PUT /items/{item_id} would, and goes on where
-    it was after a restart. A line that is wrong is left out, and the job says why. Jobs are done one after the other.
+    202 once all lines are stored. The job puts them in order, as PUT /items/{item_id} would, and resumes after a
+    restart. An invalid line is rejected; the job lists the reason. Jobs run one at a time.
     """
     content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if content_type not in MEDIA_TYPES:
-        raise UnsupportedBodyError(f"items are sent as {MEDIA_TYPES[0]}, got {content_type[:100] or 'no content type'}")
+        raise UnsupportedBodyError(
+            f"got {content_type[:100] or 'no content type'}, expected {MEDIA_TYPES[0]}; send one item per line"
+        )
     if await parts.jobs.num_unfinished() >= MAX_UNFINISHED_JOBS:
-        raise OverloadedError(f"{MAX_UNFINISHED_JOBS} jobs are not done yet; try again when one of them is")
+        raise OverloadedError(f"{MAX_UNFINISHED_JOBS} jobs are unfinished, the maximum; retry when one is done")
     job_id = uuid.uuid4().hex
     await parts.jobs.begin(job_id)
     is_submitted = False
@@ -78,23 +80,23 @@ async def create_items(request: Request, parts: ReadyParts) -> Response:
         return await parts.answered_once.answer(request, "create_items", digest, submit)
     finally:
         if not is_submitted:
-            # Also when the client has gone: nothing that was half received stays.
+            # Also if the client disconnected: a half-received job must not stay.
             await asyncio.shield(parts.jobs.discard(job_id))
 
 
 @router.get(
     "/jobs/{job_id}",
     operation_id="get_job",
-    summary="How far a job is",
+    summary="Job progress",
     responses=problem_answers(404, 422, 503),
 )
 async def get_job(
-    job_id: Annotated[str, Path(max_length=64, description="From the answer of POST /items/bulk.")],
+    job_id: Annotated[str, Path(max_length=64, description="job_id from POST /items/bulk.")],
     parts: ReadyParts,
-    cursor: Annotated[str | None, Query(max_length=64, description="next_cursor of the page before.")] = None,
-    limit: Annotated[QueryInteger, Query(ge=1, le=MAX_PAGE_ROWS)] = 100,
+    cursor: Annotated[str | None, Query(max_length=64, description="next_cursor of the previous page.")] = None,
+    limit: Annotated[QueryInteger, Query(ge=1, le=MAX_PAGE_ROWS, description="Rejected rows per page.")] = 100,
 ) -> JobAnswer:
-    """Rows done, accepted and rejected so far, and why each rejected one was; the last hundred jobs are remembered."""
+    """Counts of rows done, accepted and rejected, and why each was rejected. The last hundred jobs are kept."""
     from_position = 0 if cursor is None else position_of(cursor)
     job = await _found(parts, job_id)
     rejected = await parts.jobs.rejected_rows(job_id, from_position, limit + 1)
@@ -106,7 +108,7 @@ async def get_job(
 
 
 def job_summary(job: Job) -> JobSummary:
-    """A job as answers show it."""
+    """A job as JSON."""
     return JobSummary(
         job_id=job.job_id,
         state=job.state.value,
@@ -120,20 +122,20 @@ def job_summary(job: Job) -> JobSummary:
 
 
 async def _receive(request: Request, parts: Parts, job_id: str) -> LinesRead:
-    """Keep the body's rows as they come in."""
+    """Store the body's rows as they arrive."""
     read = LinesRead()
     async with aclosing(row_batches(request.stream(), read)) as batches:
         async for rows in batches:
             if read.num_rows > MAX_ROWS:
-                raise ContentTooLargeError(f"the body has more than {MAX_ROWS} items; send them in several jobs")
+                raise ContentTooLargeError(f"the body has more than {MAX_ROWS:,} items; split them over several jobs")
             await parts.jobs.add_rows(job_id, rows)
     if not read.num_rows:
-        raise InvalidBodyError("the body has no items; send one a line", [{"loc": ["body"], "msg": "no lines"}])
+        raise InvalidBodyError("the body has no items; send one per line", [{"loc": ["body"], "msg": "no lines"}])
     return read
 
 
 async def _found(parts: Parts, job_id: str) -> Job:
     job = await parts.jobs.find(job_id) if job_id.isalnum() and job_id.isascii() else None
     if job is None:
-        raise UnknownJobError(f"there is no job {job_id!r}; the last hundred that were done are remembered")
+        raise UnknownJobError(f"no job {job_id!r}; only the last hundred finished jobs are kept")
     return job

@@ -8,7 +8,7 @@ from fastapi.openapi.models import Example
 from service.bundles.shelf import deciding_metric
 from service.http.openapi import problem_answers
 from service.routes.parts import Parts, ReadyParts
-from service.schemas.items import ActivatedBundle, BundleList, ServableBundle
+from service.schemas.operator import ActivatedBundle, BundleList, ServableBundle
 
 router = APIRouter(tags=["bundles"])
 

@@ -1,4 +1,4 @@
-"""Cursors of users' histories and jobs: a place in a list as opaque text, so that clients do not build on it."""
+"""Cursors of pages: a place in a list as opaque text, so that clients do not depend on its meaning."""
 
 import base64
 import binascii
@@ -10,8 +10,29 @@ MAX_POSITION = 2**31 - 1
 MAX_SEQUENCE = 2**63 - 1
 
 
+def row_cursor(row: int) -> str:
+    """The cursor of the catalogue's rows before this one.
+
+    >>> row_of(row_cursor(48))
+    48
+    """
+    return _encoded(f"row:{row}")
+
+
+def row_of(cursor: str) -> int:
+    """The inverse of `row_cursor`.
+
+    Raises:
+        InvalidBodyError: the cursor is not one of ours.
+    """
+    kind, _, row = _decoded(cursor).partition(":")
+    if kind != "row" or not row.isdecimal():
+        raise _unknown_cursor()
+    return int(row)
+
+
 def event_cursor(timestamp: float, sequence: int) -> str:
-    """The cursor that goes on after this event.
+    """The cursor of the events after this one.
 
     >>> place_of_event(event_cursor(1700000000.5, 7))
     (1700000000.5, 7)
@@ -23,7 +44,7 @@ def place_of_event(cursor: str) -> tuple[float, int]:
     """The inverse of `event_cursor`.
 
     Raises:
-        InvalidBodyError: we never gave out this cursor.
+        InvalidBodyError: the cursor is not one of ours.
     """
     kind, *parts = _decoded(cursor).split(":")
     try:
@@ -36,7 +57,7 @@ def place_of_event(cursor: str) -> tuple[float, int]:
 
 
 def position_cursor(position: int) -> str:
-    """The cursor that goes on at this position.
+    """The cursor of the job rows from this position on.
 
     >>> position_of(position_cursor(48))
     48
@@ -48,7 +69,7 @@ def position_of(cursor: str) -> int:
     """The inverse of `position_cursor`.
 
     Raises:
-        InvalidBodyError: we never gave out this cursor.
+        InvalidBodyError: the cursor is not one of ours.
     """
     kind, _, position = _decoded(cursor).partition(":")
     if kind != "at" or not position.isdecimal() or int(position) > MAX_POSITION:
@@ -68,5 +89,5 @@ def _decoded(cursor: str) -> str:
 
 
 def _unknown_cursor() -> InvalidBodyError:
-    message = "not a next_cursor of this call; leave it out to begin at the start"
+    message = "not a next_cursor of this call; leave it out to get the first page"
     return InvalidBodyError(f"query -> cursor: {message}", [{"loc": ["query", "cursor"], "msg": message}])

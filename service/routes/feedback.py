@@ -1,4 +1,4 @@
-"""POST /feedback: what users did, kept once an event."""
+"""POST /feedback: store users' events, each once."""
 
 import time
 
@@ -33,17 +33,17 @@ EXAMPLES = {
 @router.post(
     "/feedback",
     operation_id="add_feedback",
-    summary="Say what users did",
+    summary="Record what users did",
     response_model=FeedbackAnswer,
     responses=problem_answers(400, 413, 422, 503),
     openapi_extra={"requestBody": {"content": {"application/json": {"examples": EXAMPLES}}}, "parameters": [PARAMETER]},
 )
 async def add_feedback(body: FeedbackBody, request: Request, parts: ReadyParts) -> Response:
-    """Events are kept for good once this is answered: to be recommended from, and to be trained on.
+    """Events are stored durably before the answer; recommendations and training use them.
 
-    An event whose `event_id` was there before is a duplicate, whatever else it says, and changes nothing, so a call
-    whose answer got lost can be sent again. Events about items that the catalogue does not have are kept as well: the
-    item may be about to be posted. A malformed event refuses the whole call, and nothing of it is kept.
+    An event with a known `event_id` is a duplicate and changes nothing, whatever its other fields, so a call can
+    safely be sent again. Events about items that the catalogue lacks are stored too, as the item may follow. One
+    malformed event refuses the whole call.
     """
     catalogue = parts.served.live.recommender.catalogue
 

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request
 from service.errors import NotReadyError
 from service.http.openapi import problem_answers
 from service.routes.parts import Readiness, ReadyParts
-from service.schemas.items import Live, Ready
+from service.schemas.operator import Live, Ready
 
 router = APIRouter(tags=["health"])
 

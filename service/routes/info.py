@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 
 from service.http.openapi import problem_answers
 from service.routes.parts import Readiness, ReadyParts
-from service.schemas.items import Info
+from service.schemas.operator import Info
 from service.settings import Settings
 
 router = APIRouter(tags=["health"])

@@ -1,7 +1,4 @@
-"""Turn the body of POST or PUT /items, JSON or multipart, into an `Item`; say what is wrong with one that is none.
-
-Knows content types and fields; knows nothing of what becomes of the item.
-"""
+"""Turn the body of POST or PUT /items, JSON or multipart, into an `Item`, or refuse it by field."""
 
 import copy
 import json
@@ -21,7 +18,7 @@ from service.picture_urls.hosts import MAX_URL_CHARACTERS
 from service.schemas.items import MAX_ATTRIBUTES, MAX_TEXT_FIELDS, NewItemBody, check_new_item_id, decoded_base64
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
-"""A picture of 10 MiB in base64, and words."""
+"""Enough for a picture of 10 MiB in base64, and words."""
 
 _JSON = "application/json"
 _MULTIPART = "multipart/form-data"
@@ -75,7 +72,7 @@ REQUEST_BODY: dict[str, Any] = {
                     "picture_url": {
                         "type": "string",
                         "maxLength": MAX_URL_CHARACTERS,
-                        "description": "Where to fetch it instead, on a host that the service's operator lists.",
+                        "description": "https url to fetch it from instead; its host must be on the operator's list.",
                     },
                 },
             }
@@ -85,7 +82,7 @@ REQUEST_BODY: dict[str, Any] = {
 
 
 def put_request_body() -> dict[str, Any]:
-    """The request body of PUT /items/{item_id}: that of POST /items, but the url says the id."""
+    """The request body of PUT /items/{item_id}: that of POST /items, with the id optional."""
     body = copy.deepcopy(REQUEST_BODY)
     for media in body["content"].values():
         media["schema"]["required"] = [name for name in media["schema"].get("required", []) if name != "item_id"]
@@ -94,17 +91,17 @@ def put_request_body() -> dict[str, Any]:
 
 
 async def read_new_item(request: Request, item_id: str | None = None) -> SentItem:
-    """The item that a body describes; its picture is not looked at, or fetched, yet.
+    """Parse a body into an item. Its picture is neither fetched nor decoded yet.
 
     Args:
-        request: with the body.
-        item_id: what the url says; the body need not repeat it.
+        request: has the body.
+        item_id: the id in the url, which the body may leave out.
 
     Raises:
-        MalformedBodyError: neither JSON nor multipart, whatever it says it is.
-        UnsupportedBodyError: it says that it is something else.
-        InvalidBodyError: a field is missing, unknown or wrong, or there are neither words nor a picture.
-        BodyTooLargeError: over `MAX_BODY_BYTES`.
+        MalformedBodyError: the body is not what its content type says.
+        UnsupportedBodyError: the content type is neither JSON nor multipart.
+        InvalidBodyError: a field is missing, unknown or invalid, or there are neither words nor a picture.
+        ContentTooLargeError: over `MAX_BODY_BYTES`.
     """
     content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if content_type == _JSON:
@@ -112,19 +109,17 @@ async def read_new_item(request: Request, item_id: str | None = None) -> SentIte
     elif content_type == _MULTIPART:
         fields, picture = await _read_multipart(request)
     else:
-        raise UnsupportedBodyError(
-            f"an item is sent as {_JSON} or {_MULTIPART}, got {content_type[:100] or 'no content type'}"
-        )
+        raise UnsupportedBodyError(f"got {content_type[:100] or 'no content type'}, expected {_JSON} or {_MULTIPART}")
     if item_id is not None and isinstance(fields, dict) and fields.setdefault("item_id", item_id) != item_id:
-        raise _invalid([{"loc": ["item_id"], "msg": "another id than the url's; leave it out, or make them equal"}])
+        raise _invalid([{"loc": ["item_id"], "msg": "differs from the id in the url; leave it out"}])
     return item_of_fields(fields, picture)
 
 
 def check_item_id(item_id: str) -> None:
-    """Let a new item's id pass.
+    """Refuse an id that no item can have.
 
     Raises:
-        InvalidBodyError: no item can have it.
+        InvalidBodyError: it is one.
     """
     try:
         check_new_item_id(item_id)
@@ -133,24 +128,31 @@ def check_item_id(item_id: str) -> None:
 
 
 def item_of_fields(fields: Any, picture: bytes | None = None) -> SentItem:
-    """The item that parsed JSON, or a form's fields, describe; its picture is not looked at, or fetched, yet.
+    """Turn parsed JSON or a form's fields into an item. Its picture is neither fetched nor decoded yet.
 
     Raises:
-        InvalidBodyError: a field is missing, unknown or wrong, or there are neither words nor a picture.
+        InvalidBodyError: a field is missing, unknown or invalid, or there are neither words nor a picture.
     """
     try:
         body = NewItemBody.model_validate(fields)
     except ValidationError as error:
         raise _invalid(readable_errors(error.errors(include_url=False, include_input=False))) from error
     if picture is not None and body.picture_url is not None:
-        raise _invalid([{"loc": ["picture_url"], "msg": "give picture or picture_url, not both"}])
+        raise _invalid([{"loc": ["picture_url"], "msg": "got picture and picture_url; give one, not both"}])
     if body.picture is not None:
         try:
             picture = decoded_base64(body.picture)
         except ValueError as error:
             raise _invalid([{"loc": ["picture"], "msg": str(error)}]) from error
     if picture is None and body.picture_url is None and not body.all_texts():
-        raise _invalid([{"loc": [], "msg": "an item needs a title, a description, another text, or a picture"}])
+        raise _invalid(
+            [
+                {
+                    "loc": [],
+                    "msg": "an item needs a title, a description, another text, or a picture; got none",
+                }
+            ]
+        )
     item = Item(item_id=body.item_id, texts=body.all_texts(), attributes=body.attributes, picture=picture)
     return SentItem(item, body.picture_url)
 
@@ -160,34 +162,36 @@ async def _read_json(request: Request) -> Any:
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise MalformedBodyError(f"the body is no JSON: {_first_line(error)}") from error
+        raise MalformedBodyError(f"the body is not JSON: {_first_line(error)}") from error
 
 
 async def _read_multipart(request: Request) -> tuple[dict[str, Any], bytes | None]:
-    """The text fields, and the picture's bytes if a file was chosen."""
+    """Read the text fields, and the picture's bytes if a file was chosen."""
     fields: dict[str, Any] = {}
     picture: bytes | None = None
     _, options = parse_options_header(request.headers["content-type"])
     end = b"--" + options.get(b"boundary", b"") + b"--"
-    # The parser below takes a body that stops anywhere, and would leave out the part that was cut: the picture.
+    # The parser below accepts a truncated body and would drop the cut part: the picture.
     if end not in await request.body():
-        raise MalformedBodyError("the form does not end with the boundary that its content type names; send all of it")
+        raise MalformedBodyError("the form lacks its closing boundary; send the whole body")
     try:
         async with request.form(max_files=1, max_fields=_MAX_FIELDS, max_part_size=MAX_BODY_BYTES) as form:
             for name, value in form.multi_items():
                 if name in fields or (name == "picture" and picture is not None):
-                    raise _invalid([{"loc": [name[:100]], "msg": "this field is there twice"}])
+                    raise _invalid([{"loc": [name[:100]], "msg": "the field is repeated; send it once"}])
                 if isinstance(value, UploadFile):
                     if name != "picture":
-                        raise _invalid([{"loc": [name[:100]], "msg": "only picture is a file"}])
-                    # A form in which no file was chosen sends an empty one without a name.
+                        raise _invalid(
+                            [{"loc": [name[:100]], "msg": "got a file, expected text; only picture is a file"}]
+                        )
+                    # A form without a chosen file sends an empty one without a name.
                     picture = await value.read() if value.size or value.filename else None
                 elif name == "picture":
-                    raise _invalid([{"loc": [name], "msg": "picture is a file; this part has no filename"}])
+                    raise _invalid([{"loc": [name], "msg": "got text, expected a file; add a filename to this part"}])
                 else:
                     fields[name] = _parsed_object(name, value) if name in _JSON_FIELDS else value
     except HTTPException as error:
-        raise MalformedBodyError(f"the body is no multipart form: {error.detail}") from error
+        raise MalformedBodyError(f"the body is not a multipart form: {error.detail}") from error
     return fields, picture
 
 

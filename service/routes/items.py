@@ -1,4 +1,4 @@
-"""/items: add, change or retire a product; look at one, at its picture, or at a page of the catalogue."""
+"""/items: add, change, retire, read and list products; read pictures."""
 
 import asyncio
 import hashlib
@@ -14,8 +14,8 @@ from service.errors import NoPictureError
 from service.http.idempotency import PARAMETER, digest_of_texts
 from service.http.openapi import problem_answers
 from service.live_catalogue import LiveCatalogue, ServedItem
+from service.routes.cursors import row_cursor, row_of
 from service.routes.item_body import EXAMPLE_ITEM_ID, REQUEST_BODY, check_item_id, put_request_body, read_new_item
-from service.routes.item_pages import decoded_cursor, encoded_cursor
 from service.routes.parts import Parts, ReadyParts
 from service.schemas.items import (
     MAX_PAGE_ITEMS,
@@ -24,18 +24,18 @@ from service.schemas.items import (
     ItemPage,
     ItemSummary,
     PutItemAnswer,
-    QueryInteger,
     Token,
 )
-from service.store.store import WriteOutcome, content_digest
+from service.schemas.request_body import QueryInteger
+from service.store.store import WriteOutcome, item_digest
 
 router = APIRouter(tags=["items"])
 
 PICTURE_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png", b"RIFF": "image/webp"}
 PICTURE_MAX_AGE_SECONDS = 3600
 
-EXAMPLE = {"the item that POST /items gives as an example": Example(value=EXAMPLE_ITEM_ID)}
-ItemIdInPath = Annotated[str, Path(description="Slashes may be written as they are.", openapi_examples=EXAMPLE)]
+EXAMPLE = {"the example of POST /items": Example(value=EXAMPLE_ITEM_ID)}
+ItemIdInPath = Annotated[str, Path(description="Slashes need no escaping.", openapi_examples=EXAMPLE)]
 
 
 @router.post(
@@ -51,29 +51,30 @@ ItemIdInPath = Annotated[str, Path(description="Slashes may be written as they a
     openapi_extra={"requestBody": REQUEST_BODY, "parameters": [PARAMETER]},
 )
 async def create_item(request: Request, parts: ReadyParts) -> Response:
-    """201 once the item is kept for good and can be recommended: the very next request can bring it.
+    """201 once the item is stored durably and recommendable: the next request can return it.
 
-    Send JSON, the picture in base64, or a multipart form, the picture as a file. Where the operator lists its host,
-    `picture_url` says instead where to fetch it; a url that is not asked, or gives no picture, is a 422. A product
-    without a picture, or without words, is described by the other; `missing_modalities` says so. An id is given once:
-    409 for one that exists. Ids may hold slashes, but no empty, `.` or `..` part between them.
+    Send JSON with the picture in base64, or a multipart form with the picture as a file. `picture_url` replaces the
+    picture if its host is on the operator's list; a url that is refused or returns no picture is a 422. A picture or
+    words alone are enough; `missing_modalities` names what is missing. An id that exists already is a 409. Ids may
+    contain slashes, but no empty, `.` or `..` part between them.
     """
     sent = await read_new_item(request)
-    sent_digest = content_digest(sent.item, sent.item.read_picture())
+    sent_digest = item_digest(sent.item, sent.item.read_picture())
 
     async def add(is_retry: bool) -> Response:
         item = await parts.picture_urls.with_picture(sent)
         try:
-            await parts.served.ingestion.add_item(item)
+            with sent.blaming_url():
+                await parts.served.ingestion.add_item(item)
         except DuplicateItemError:
-            # An earlier attempt may have been cut short between the store and the answer.
-            digest = content_digest(item, item.read_picture())
-            if not is_retry or await parts.store.read_content_digest(item.item_id) != digest:
+            # An earlier attempt may have been cut short after the commit.
+            digest = item_digest(item, item.read_picture())
+            if not is_retry or await parts.store.read_item_digest(item.item_id) != digest:
                 raise
         body = item_detail(parts.served.live, item.item_id).model_dump_json()
         return Response(body, 201, {"Location": item_url(item.item_id)}, "application/json")
 
-    # The url as it was sent: what lies there may be another picture by the time that the call is sent again.
+    # The url itself: its picture may have changed when the call is retried.
     urls = () if sent.picture_url is None else (sent.picture_url,)
     body_digest = digest_of_texts(sent.item.item_id, sent_digest, *urls)
     return await parts.answered_once.answer(request, "create_item", body_digest, add)
@@ -82,26 +83,28 @@ async def create_item(request: Request, parts: ReadyParts) -> Response:
 @router.put(
     "/items/{item_id:path}",
     operation_id="put_item",
-    summary="Add a product, or change it",
+    summary="Add or change a product",
     response_model=PutItemAnswer,
     responses={
         201: {"model": PutItemAnswer, "description": "The item is new."},
-        # 404 for an id with a line break: no path of ours has one.
+        # 404 for an id with a line break, which matches no route.
         **problem_answers(400, 404, 409, 413, 415, 422, 429, 503),
     },
     openapi_extra={"requestBody": put_request_body()},
 )
 async def put_item(item_id: ItemIdInPath, request: Request, response: Response, parts: ReadyParts) -> PutItemAnswer:
-    """The item with exactly this content, whatever was there before; sending it twice changes nothing more.
+    """Replace the item's content; fields left out are removed, the picture too. Idempotent.
 
-    201 for an item that is new, as POST /items. Else 200, and `outcome` says what happened: `changed` words,
-    attributes or picture are shown, searched and filtered by at once, but the item keeps its features and tokens,
-    which histories hold and the generator has learned (`features_kept`); `restored` was retired, and can be
-    recommended again; `unchanged` was just so. What is left out is gone: a picture too.
+    201 for a new item, as POST /items. Otherwise 200 with an `outcome`. `changed`: words, attributes or picture
+    differ and are shown, searched and filtered by at once; features and tokens stay (`features_kept`), because
+    histories and generator rely on them. `restored`: it was retired and is recommendable again. `unchanged`: it had
+    this content already.
     """
     check_item_id(item_id)
-    item = await parts.picture_urls.with_picture(await read_new_item(request, item_id))
-    (outcome,) = await parts.served.ingestion.put_items([item])
+    sent = await read_new_item(request, item_id)
+    item = await parts.picture_urls.with_picture(sent)
+    with sent.blaming_url():
+        (outcome,) = await parts.served.ingestion.put_items([item])
     if outcome is WriteOutcome.CREATED:
         response.status_code = 201
         response.headers["Location"] = item_url(item.item_id)
@@ -120,9 +123,9 @@ async def put_item(item_id: ItemIdInPath, request: Request, response: Response, 
     responses=problem_answers(404, 429, 503),
 )
 async def retire_item(item_id: ItemIdInPath, parts: ReadyParts) -> None:
-    """It is never recommended again; histories that hold it still say what they said, and its id stays taken.
+    """Never recommend the item again. Histories that hold it keep their meaning, and its id stays taken.
 
-    An item that was retired before stays so. PUT brings it back.
+    Idempotent. PUT restores the item.
     """
     await parts.served.ingestion.retire_item(item_id)
 
@@ -130,41 +133,41 @@ async def retire_item(item_id: ItemIdInPath, parts: ReadyParts) -> None:
 @router.get(
     "/items",
     operation_id="list_items",
-    summary="Look through the catalogue",
+    summary="List the catalogue",
     responses=problem_answers(422, 503),
 )
 async def list_items(
     parts: ReadyParts,
-    cursor: Annotated[str | None, Query(max_length=64, description="next_cursor of the page before.")] = None,
-    limit: Annotated[QueryInteger, Query(ge=1, le=MAX_PAGE_ITEMS)] = 48,
-    q: Annotated[str, Query(max_length=200, description="Words that id, texts or attributes must hold.")] = "",
+    cursor: Annotated[str | None, Query(max_length=64, description="next_cursor of the previous page.")] = None,
+    limit: Annotated[QueryInteger, Query(ge=1, le=MAX_PAGE_ITEMS, description="Items per page.")] = 48,
+    q: Annotated[str, Query(max_length=200, description="Words that must all occur in id, texts or attributes.")] = "",
 ) -> ItemPage:
-    """Newest first, retired items left out; items added meanwhile do not shift the pages that follow."""
-    before_row = None if cursor is None else decoded_cursor(cursor)
-    # A search for what is not there looks at every item: not on the event loop.
+    """Newest first, without retired items. Items added meanwhile do not shift later pages."""
+    before_row = None if cursor is None else row_of(cursor)
+    # A search without matches reads every item: too slow for the event loop.
     found, next_row = await asyncio.to_thread(parts.served.live.page, q, before_row, limit)
     return ItemPage(
         items=[item_summary(served) for served in found],
-        next_cursor=None if next_row is None else encoded_cursor(next_row),
+        next_cursor=None if next_row is None else row_cursor(next_row),
     )
 
 
 @router.get(
     "/items/{item_id:path}/picture",
     operation_id="get_item_picture",
-    summary="An item's picture",
+    summary="Get an item's picture",
     response_class=Response,
     responses={
         200: {
-            "description": "The picture as it was given.",
+            "description": "The picture.",
             "content": {name: {} for name in PICTURE_TYPES.values()},
         },
-        304: {"description": "The picture that If-None-Match names is still the item's."},
+        304: {"description": "The picture still matches If-None-Match."},
         **problem_answers(404, 503),
     },
 )
 async def get_item_picture(item_id: ItemIdInPath, request: Request, parts: ReadyParts) -> Response:
-    """JPEG, PNG or WebP: of a posted item as it was sent, of the bundle's own at most 512 pixels wide and high."""
+    """JPEG, PNG or WebP: of a posted item as sent; of the bundle's items at most 512 pixels wide and high."""
     served = parts.served.live.find(item_id)
     picture = await read_picture(parts, served)
     media_type = next((name for start, name in PICTURE_TYPES.items() if picture.startswith(start)), None)
@@ -178,19 +181,19 @@ async def get_item_picture(item_id: ItemIdInPath, request: Request, parts: Ready
 @router.get(
     "/items/{item_id:path}",
     operation_id="get_item",
-    summary="An item, and how the bundle sees it",
+    summary="Get an item with its features and tokens",
     responses=problem_answers(404, 503),
 )
 async def get_item(item_id: ItemIdInPath, parts: ReadyParts) -> ItemDetail:
-    """Words and attributes, semantic id, features and tokens, of an item of the bundle or one that was posted."""
+    """Words, attributes, semantic id, features and tokens of an item of the bundle or a posted one."""
     return item_detail(parts.served.live, item_id)
 
 
 async def read_picture(parts: Parts, served: ServedItem) -> bytes:
-    """An item's encoded picture, from the bundle or the store.
+    """Read an item's encoded picture from the bundle or the store.
 
     Raises:
-        NoPictureError: there is none.
+        NoPictureError: it has none.
     """
     picture: bytes | None = None
     if served.is_posted and served.has_picture:
@@ -199,17 +202,17 @@ async def read_picture(parts: Parts, served: ServedItem) -> bytes:
         row = parts.served.live.row_of(served.item.item_id)
         picture = await asyncio.to_thread(parts.served.live.bundle.read_picture, row)
     if picture is None:
-        raise NoPictureError(f"item {served.item.item_id!r} has no picture")
+        raise NoPictureError(f"item {served.item.item_id!r} has no picture; PUT the item with one")
     return picture
 
 
 def item_url(item_id: str) -> str:
-    """The path under which an item is found."""
+    """The path of an item."""
     return f"/items/{quote(item_id, safe='')}"
 
 
 def item_summary(served: ServedItem) -> ItemSummary:
-    """An item as lists show it."""
+    """Summarize an item for lists."""
     item = served.item
     return ItemSummary(
         item_id=item.item_id,
@@ -220,14 +223,14 @@ def item_summary(served: ServedItem) -> ItemSummary:
     )
 
 
-def item_detail(serving: LiveCatalogue, item_id: str) -> ItemDetail:
-    """An item as the bundle sees it.
+def item_detail(live: LiveCatalogue, item_id: str) -> ItemDetail:
+    """An item with its features and tokens under the served bundle.
 
     Raises:
-        UnknownItemError: the catalogue has never had it.
+        UnknownItemError: the catalogue never had it.
     """
-    served, row = serving.find(item_id), serving.row_of(item_id)
-    catalogue, vocabulary = serving.recommender.catalogue, serving.bundle.vocabulary
+    served, row = live.find(item_id), live.row_of(item_id)
+    catalogue, vocabulary = live.recommender.catalogue, live.bundle.vocabulary
     names = vocabulary.category_names
     feature_set = [int(value) for value in catalogue.feature_sets[row]]
     tokens = catalogue.canonical.ids[row, : catalogue.canonical.lengths[row]]
@@ -248,6 +251,6 @@ def item_detail(serving: LiveCatalogue, item_id: str) -> ItemDetail:
             for token in tokens
         ],
         missing_modalities=list(served.missing_modalities),
-        bundle_id=serving.bundle_id,
+        bundle_id=live.bundle_id,
         catalogue_version=catalogue.version,
     )

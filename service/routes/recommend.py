@@ -18,7 +18,8 @@ from service.recommend.explanations import Explained
 from service.recommend.recommended import Recommended
 from service.recommend.wanted import Wanted
 from service.routes.parts import Parts, ReadyParts
-from service.schemas.items import Feature, Problem
+from service.schemas.items import Feature
+from service.schemas.problems import Problem
 from service.schemas.recommend import (
     MAX_HISTORY_ITEMS,
     BatchResult,

@@ -15,8 +15,8 @@ from service.routes.items import ItemIdInPath, item_summary
 from service.routes.parts import ReadyParts
 from service.routes.recommend import invalid_filter
 from service.schemas.filters import BoundedFilterBody, FilterBody
-from service.schemas.items import QueryInteger
 from service.schemas.recommend import MAX_RECOMMENDATIONS, SimilarItem, SimilarItems
+from service.schemas.request_body import QueryInteger
 
 router = APIRouter(tags=["recommendations"])
 

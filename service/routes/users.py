@@ -1,4 +1,4 @@
-"""GET and DELETE /users/{user_id}: what is kept of a user, and forgetting it."""
+"""GET and DELETE /users/{user_id}: list and delete a user's events."""
 
 import time
 from typing import Annotated
@@ -11,7 +11,7 @@ from service.http.openapi import problem_answers
 from service.routes.cursors import event_cursor, place_of_event
 from service.routes.parts import ReadyParts
 from service.schemas.feedback import MAX_PAGE_EVENTS, UserAnswer, UserEvent
-from service.schemas.items import TEXT_SCHEMA, QueryInteger, check_text
+from service.schemas.request_body import TEXT_SCHEMA, QueryInteger, check_text
 
 router = APIRouter(tags=["users"])
 
@@ -20,9 +20,9 @@ UserIdInPath = Annotated[
     Path(
         min_length=1,
         max_length=256,
-        description="Slashes may be written as they are.",
+        description="Slashes need no escaping.",
         json_schema_extra=TEXT_SCHEMA,
-        openapi_examples={"the user of the example of POST /feedback": Example(value="u-1")},
+        openapi_examples={"the example of POST /feedback": Example(value="u-1")},
     ),
     AfterValidator(check_text),
 ]
@@ -31,17 +31,17 @@ UserIdInPath = Annotated[
 @router.get(
     "/users/{user_id:path}",
     operation_id="get_user",
-    summary="What a user did",
-    # 404 for an id with a line break: no path of ours has one.
+    summary="List a user's events",
+    # 404 for an id with a line break, which matches no route.
     responses=problem_answers(404, 422, 503),
 )
 async def get_user(
     user_id: UserIdInPath,
     parts: ReadyParts,
-    cursor: Annotated[str | None, Query(max_length=100, description="next_cursor of the page before.")] = None,
-    limit: Annotated[QueryInteger, Query(ge=1, le=MAX_PAGE_EVENTS)] = 100,
+    cursor: Annotated[str | None, Query(max_length=100, description="next_cursor of the previous page.")] = None,
+    limit: Annotated[QueryInteger, Query(ge=1, le=MAX_PAGE_EVENTS, description="Events per page.")] = 100,
 ) -> UserAnswer:
-    """The user's events by their timestamps, the newest last; none for a user who is unknown or was forgotten."""
+    """Ordered by timestamp, newest last; empty for a user who is unknown or was forgotten."""
     after = None if cursor is None else place_of_event(cursor)
     kept = await parts.feedback.user_events(user_id, after, limit + 1)
     page = kept[:limit]
@@ -66,13 +66,13 @@ async def get_user(
     status_code=204,
     operation_id="forget_user",
     summary="Forget a user",
-    # 404 for an id with a line break: no path of ours has one.
+    # 404 for an id with a line break, which matches no route.
     responses=problem_answers(404, 422, 503),
 )
 async def forget_user(user_id: UserIdInPath, parts: ReadyParts) -> None:
-    """Delete every event of the user, at once and for good; none that happened up to now is taken, should it come late.
+    """Delete all events of the user immediately and permanently. Events dated before now are refused from then on.
 
-    A digest of the id is kept to that end, and nothing else. A user who is unknown is forgotten all the same. What a
-    bundle learned in training, it learned from everybody; the next one is trained without them.
+    For that, a digest of the id is kept, and nothing else. Works for unknown users too. A bundle already trained on
+    the events stays as it is; the next one is trained without them.
     """
     await parts.feedback.forget_user(user_id, time.time())

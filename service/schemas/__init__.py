@@ -1,1 +1,4 @@
-"""The JSON of the HTTP API: request bodies and answers. Never passed inward."""
+"""JSON of the HTTP API: request bodies and answers. Never passed inward.
+
+Unknown fields are refused, not ignored: a client learns at once that this version lacks a feature.
+"""

@@ -1,10 +1,10 @@
-"""The JSON of feedback and users: what clients send and get. Never passed inward."""
+"""JSON of feedback and users."""
 
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
-from service.schemas.items import TEXT_FIELD, RequestBody, check_text
+from service.schemas.request_body import TEXT_FIELD, RequestBody, check_text
 
 MAX_EVENTS = 1000
 MAX_TIMESTAMP = 253_402_300_799  # the end of the year 9999
@@ -15,51 +15,51 @@ EventType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 
 
 class FeedbackEventBody(RequestBody):
-    """One thing that a user did."""
+    """An action of a user."""
 
-    event_id: Identifier = Field(description="Yours, one an event: an event that comes twice is kept once.")
+    event_id: Identifier = Field(description="Your own id of the event. An event sent again is stored once.")
     user_id: Identifier
     item_id: Identifier
     type: EventType = Field(
-        description="`view`, `click`, `cart`, `purchase`, `like` or a word of your own. `impression` and `dislike` "
-        "are kept, but are no part of the history that recommendations are made from."
+        description="`view`, `click`, `cart`, `purchase`, `like` or any other word. `impression` and `dislike` are "
+        "stored but never become part of the user's history."
     )
     timestamp: float | None = Field(
-        default=None, ge=0, le=MAX_TIMESTAMP, description="Seconds since 1970; when the event came, if left out."
+        default=None, ge=0, le=MAX_TIMESTAMP, description="Seconds since 1970; the time of arrival if left out."
     )
     recommendation_id: Identifier | None = Field(
-        default=None, description="Of the recommendation that the user followed, if there was one."
+        default=None, description="Id of the recommendation that the user followed, if any."
     )
 
 
 class FeedbackBody(RequestBody):
-    """What users did."""
+    """Actions of users."""
 
     events: list[FeedbackEventBody] = Field(min_length=1, max_length=MAX_EVENTS)
 
 
 class EventResult(BaseModel):
-    """What became of one event."""
+    """Outcome for one event."""
 
     event_id: str
     status: Literal["accepted", "duplicate", "forgotten"] = Field(
-        description="`forgotten`: it happened before the user asked to be forgotten, so it is not kept."
+        description="`forgotten`: the event is older than the user's request to be forgotten and is not stored."
     )
-    is_known_item: bool = Field(description="Whether the catalogue has the item; an event is kept either way.")
+    is_known_item: bool = Field(description="Whether the catalogue has the item. The event is stored either way.")
 
 
 class FeedbackAnswer(BaseModel):
-    """What became of the events, in the order in which they were sent."""
+    """Outcomes, in the order of the events."""
 
     num_accepted: int
     num_duplicates: int
     num_forgotten: int
-    num_unknown_items: int = Field(description="Accepted events about items that the catalogue does not have.")
+    num_unknown_items: int = Field(description="Accepted events about items that the catalogue lacks.")
     results: list[EventResult]
 
 
 class UserEvent(BaseModel):
-    """One thing that a user did."""
+    """An action of the user."""
 
     event_id: str
     item_id: str
@@ -69,8 +69,8 @@ class UserEvent(BaseModel):
 
 
 class UserAnswer(BaseModel):
-    """A user's history, oldest first."""
+    """A page of a user's events, oldest first."""
 
     user_id: str
     events: list[UserEvent]
-    next_cursor: str | None = Field(description="Give it as `cursor` to get what came later; null at the end.")
+    next_cursor: str | None = Field(description="`cursor` of the next page; null at the end.")

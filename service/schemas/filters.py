@@ -1,11 +1,11 @@
-"""The JSON that says which items are wanted, and the `ItemFilter` that it stands for.
+"""JSON of item filters, parsed into an `ItemFilter`.
 
     {"attribute": "category", "equals": "mug"}            {"not": FILTER}
     {"attribute": "brand", "in": ["Acme", "Lumen"]}       {"all_of": [FILTER, ...]}
     {"attribute": "price", "range": {"gte": 5, "lt": 20}} {"any_of": [FILTER, ...]}
     {"attribute": "brand", "exists": true}                {"only_new": true}
 
-Knows the shape and its bounds; whether there is such an attribute is the catalogue's to say.
+Checks shape and size only. Whether an attribute exists is checked against the catalogue.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from clairo_core.selection.item_filters import AllOf, AnyOf, Exists, IsBetween, IsNew, IsOneOf, ItemFilter, Not
-from service.schemas.items import FieldName, RequestBody
+from service.schemas.request_body import FieldName, RequestBody
 
 MAX_FILTER_DEPTH = 8
 MAX_FILTER_CONDITIONS = 32
@@ -27,7 +27,7 @@ FilterValue = Annotated[str, StringConstraints(max_length=1000)] | float
 
 
 class RangeBody(RequestBody):
-    """Bounds of a number, one at least."""
+    """Bounds of a number; at least one."""
 
     gte: float | None = None
     gt: float | None = None
@@ -37,30 +37,30 @@ class RangeBody(RequestBody):
     @model_validator(mode="after")
     def _bounds_something(self) -> Self:
         if all(bound is None for bound in (self.gte, self.gt, self.lte, self.lt)):
-            raise ValueError("give at least one of gte, gt, lte and lt, each a number")
+            raise ValueError("range has no bounds; give gte, gt, lte or lt, each a number")
         return self
 
 
 class FilterBody(RequestBody):
-    """Which items are wanted: one operator, and for the first four the attribute that it looks at."""
+    """A condition on items: one operator, and an attribute for `equals`, `in`, `range` and `exists`."""
 
-    attribute: FieldName | None = Field(default=None, description="For equals, in, range and exists.")
-    equals: FilterValue | None = Field(default=None, description="Text letter by letter, or a number.")
+    attribute: FieldName | None = Field(default=None, description="For `equals`, `in`, `range` and `exists`.")
+    equals: FilterValue | None = Field(default=None, description="Exact text, or a number.")
     in_: list[FilterValue] | None = Field(
-        default=None, alias="in", max_length=MAX_FILTER_VALUES, description="Equals one of these."
+        default=None, alias="in", max_length=MAX_FILTER_VALUES, description="The value equals one of them."
     )
-    range: RangeBody | None = Field(default=None, description="Numbers; other values do not pass.")
+    range: RangeBody | None = Field(default=None, description="The value is a number within these bounds.")
     exists: bool | None = Field(default=None, description="Whether the item has the attribute.")
-    not_: "FilterBody | None" = Field(default=None, alias="not", description="What does not pass this filter.")
-    all_of: "list[FilterBody] | None" = Field(default=None, description="What passes all of these.")
-    any_of: "list[FilterBody] | None" = Field(default=None, description="What passes at least one of these.")
-    only_new: bool | None = Field(default=None, description="Whether the item was posted since training.")
+    not_: "FilterBody | None" = Field(default=None, alias="not", description="The filter does not match.")
+    all_of: "list[FilterBody] | None" = Field(default=None, description="All filters match.")
+    any_of: "list[FilterBody] | None" = Field(default=None, description="At least one filter matches.")
+    only_new: bool | None = Field(default=None, description="Whether the item was posted after training.")
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:
         given = [name for name, field in zip(OPERATORS, self._fields(), strict=True) if field is not None]
         if len(given) != 1:
-            raise ValueError(f"a filter has exactly one of {', '.join(OPERATORS)}; got {', '.join(given) or 'none'}")
+            raise ValueError(f"got {', '.join(given) or 'no operator'}, expected exactly one of {', '.join(OPERATORS)}")
         if (given[0] in ON_ATTRIBUTES) != (self.attribute is not None):
             needs = "needs" if given[0] in ON_ATTRIBUTES else "does not take"
             raise ValueError(f"{given[0]} {needs} an attribute")
@@ -79,7 +79,7 @@ class FilterBody(RequestBody):
         )
 
     def item_filter(self) -> ItemFilter:
-        """What it stands for."""
+        """The filter that this JSON stands for."""
         attribute = self.attribute or ""
         meaning: ItemFilter | None = None
         if self.equals is not None:
@@ -101,7 +101,7 @@ class FilterBody(RequestBody):
 
 
 def check_filter_size(sent: Any) -> Any:
-    """What was sent, once it is neither deeper nor larger than a filter may be; before it is read as one.
+    """Refuse JSON that is too deep or too large, before it is parsed as a filter.
 
     Raises:
         ValueError: it is.
@@ -115,11 +115,9 @@ def check_filter_size(sent: Any) -> Any:
             break
         conditions += len(filters)
         if conditions > MAX_FILTER_CONDITIONS:
-            raise ValueError(
-                f"a filter has at most {MAX_FILTER_CONDITIONS} conditions, those that hold others included"
-            )
+            raise ValueError(f"the filter has more than {MAX_FILTER_CONDITIONS} conditions, nesting ones included")
         level = [inner for part in filters for inner in _filters_within(part)]
-    raise ValueError(f"a filter is nested at most {MAX_FILTER_DEPTH} deep")
+    raise ValueError(f"the filter is nested more than {MAX_FILTER_DEPTH} deep")
 
 
 def _filters_within(sent: Mapping[Any, Any]) -> list[Any]:

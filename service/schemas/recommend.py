@@ -8,7 +8,9 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, Field, StringConstraints, model_validator
 
 from service.schemas.filters import BoundedFilterBody
-from service.schemas.items import Feature, ItemId, ItemSummary, Problem, RequestBody
+from service.schemas.items import Feature, ItemId, ItemSummary
+from service.schemas.problems import Problem
+from service.schemas.request_body import RequestBody
 
 MAX_HISTORY_ITEMS = 1000
 MAX_EXCLUDED_ITEMS = 1000

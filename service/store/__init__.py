@@ -1,1 +1,1 @@
-"""Where posted items and catalogue versions are kept; start at `service.store.store.Store`."""
+"""Items, feedback, jobs, keys and catalogue versions in SQLite or PostgreSQL. Start at `store.Store`."""

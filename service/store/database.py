@@ -1,8 +1,4 @@
-"""Transactions on SQLite or PostgreSQL: begun, locked, retried and told off in one place.
-
-Knows engines, locks and what goes wrong with connections; knows nothing of what is stored. Start at
-`Database.transaction`.
-"""
+"""Connections, transactions, locks and errors of SQLite and PostgreSQL. Start at `Database.transaction`."""
 
 import asyncio
 import contextlib
@@ -42,25 +38,27 @@ class Database:
         else:
             self._engine = create_sqlite_engine(location)
         self._writer = self._engine if self.is_postgres else writer_of(self._engine)
-        # SQLite has one writer at a time: waiting in line here is fair, its own busy timeout is a lottery. In memory
-        # there is one connection, which readers wait for too.
+        # SQLite has one writer at a time. Queueing here is fair; its own busy timeout is not. A database in memory has
+        # one connection, which readers wait for too.
         turn = asyncio.Lock()
         self._writers_turn: AbstractAsyncContextManager[object] = contextlib.nullcontext() if self.is_postgres else turn
         self._readers_turn: AbstractAsyncContextManager[object] = turn if location is None else contextlib.nullcontext()
 
     async def open(self, *, may_migrate: bool = True) -> int:
-        """Connect; bring the schema up to date, or only check that it is; return the version that it had.
+        """Connect, and migrate the schema or check that it is current. Return the version it had.
 
         Raises:
             StoreError: the database cannot be used.
-            NewerStoreError: it was written by a newer CLAIRO.
-            OutdatedStoreError: steps are missing, and we may not take them.
+            NewerStoreError: a newer CLAIRO wrote it.
+            OutdatedStoreError: the schema is older, and `may_migrate` is false.
         """
         if self._path is not None:
             try:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise StoreError(f"{self._path.parent}: cannot make this folder: {error.strerror}") from error
+                raise StoreError(
+                    f"{self._path.parent}: cannot create this folder: {error.strerror}; choose another --data-dir"
+                ) from error
         if may_migrate:
             async with self.transaction(lock="schema") as connection:
                 return await connection.run_sync(schema.bring_up_to_date)
@@ -69,19 +67,19 @@ class Database:
         return schema.NEWEST_VERSION
 
     async def close(self) -> None:
-        """Let go of every connection."""
+        """Close all connections."""
         await self._engine.dispose()
 
     @asynccontextmanager
     async def transaction(self, lock: str = "", *, is_shared: bool = False) -> AsyncIterator[AsyncConnection]:
-        """A transaction that is committed at the end of the block, and rolled back where it raises.
+        """A transaction, committed at the end of the block and rolled back if it raises.
 
         Args:
-            lock: writers that name the same one run one after the other, in this process and in others.
-            is_shared: run beside others that share the lock, but beside none that do not.
+            lock: transactions with the same lock run one at a time, across processes.
+            is_shared: run beside others that share the lock, but not beside exclusive ones.
 
         Raises:
-            StoreError: nothing was written; or the connection broke at the very commit, and nobody can tell.
+            StoreError: nothing was written, unless the connection broke during the commit.
         """
         async with self._writers_turn:
             with store_errors(self.name):
@@ -95,22 +93,29 @@ class Database:
                     await connection.close()
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A connection to read from: all that is read in the block is of one moment in SQLite, not in PostgreSQL."""
+    async def reading(self, after_writers: str = "") -> AsyncIterator[AsyncConnection]:
+        """A connection to read from. In SQLite, the block reads one snapshot; in PostgreSQL, each statement its own.
+
+        Args:
+            after_writers: a lock; writers that hold it commit first. Only they can commit out of sequence, and only in
+                PostgreSQL, where a reader that pages by sequence would skip their rows.
+        """
         async with self._readers_turn:
             with store_errors(self.name):
                 connection = await self._connected(self._engine)
                 try:
+                    if after_writers and self.is_postgres:
+                        await self._take(connection, after_writers, is_shared=False)
                     yield connection
                 finally:
                     await connection.close()
 
     def insert(self, table: object) -> SqliteInsert | PostgresInsert:
-        """An INSERT that knows ON CONFLICT, which the two databases spell alike."""
+        """An INSERT with ON CONFLICT, which both databases spell alike."""
         return postgresql.insert(table) if self.is_postgres else sqlite.insert(table)  # type: ignore[arg-type]
 
     async def _connected(self, engine: AsyncEngine) -> AsyncConnection:
-        """A connection; while PostgreSQL restarts, wait for it a moment rather than fail."""
+        """Connect, waiting up to `RECONNECT_SECONDS` for a PostgreSQL that restarts."""
         give_up_at = time.monotonic() + RECONNECT_SECONDS
         wait_seconds = FIRST_RETRY_SECONDS
         while True:
@@ -131,7 +136,7 @@ class Database:
 
 
 def location_name(location: Path | str | None) -> str:
-    """The database as messages and logs may name it: without a password."""
+    """The database's name for messages and logs, without a password."""
     if isinstance(location, str):
         return parsed_url(location).render_as_string(hide_password=True)
     return str(location) if location else "database in memory"
@@ -139,19 +144,19 @@ def location_name(location: Path | str | None) -> str:
 
 @contextmanager
 def store_errors(name: str) -> Iterator[None]:
-    """Turn what the database raises into a `StoreError` that names the database."""
+    """Turn the database's exceptions into a `StoreError` that names the database."""
     try:
         yield
     except DBAPIError as error:
-        # DBAPIError's own text quotes the statement and its parameters, and the lines after the first of PostgreSQL's
-        # quote rows: both hold what clients sent.
+        # Clients' content must not leak: DBAPIError's text quotes statement and parameters, and PostgreSQL's further
+        # lines quote rows.
         raise StoreError(f"{name}: {first_line(error.orig)}") from error
     except SQLAlchemyError as error:
         raise StoreError(f"{name}: {type(error).__name__}") from error
 
 
 def in_utc(moment: datetime) -> datetime:
-    """A moment as PostgreSQL gives it back; SQLite keeps no time zone, and we keep UTC alone."""
+    """Normalize a stored time to UTC. SQLite drops the time zone; all stored times are UTC."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 

@@ -1,7 +1,4 @@
-"""Keep what users did, append only: events once each, users' histories, and users who asked to be forgotten.
-
-Knows tables; knows nothing of HTTP or of which items there are.
-"""
+"""Store users' events, append-only: each once, histories from them, and users who asked to be forgotten."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,17 +9,17 @@ from enum import StrEnum
 from sqlalchemy import Select, and_, delete, or_, select
 
 from service.store.database import Database
-from service.store.tables import feedback_events, users
+from service.store.sql_tables import feedback_events, users
 
 FEEDBACK_LOCK = "feedback"
 MAX_HISTORY_ITEMS = 1000
-# What says nothing, or nothing good, about what a user wants next.
+# Event types that never become part of a history.
 TYPES_LEFT_OUT = ("impression", "dislike")
 
 
 @dataclass(frozen=True, slots=True)
 class FeedbackEvent:
-    """One thing that a user did."""
+    """An action of a user."""
 
     event_id: str
     user_id: str
@@ -35,37 +32,37 @@ class FeedbackEvent:
 
 @dataclass(frozen=True, slots=True)
 class KeptEvent:
-    """An event as it is kept; `sequence` counts up in the order in which events came."""
+    """A stored event; `sequence` grows in order of arrival."""
 
     sequence: int
     event: FeedbackEvent
 
 
 class EventOutcome(StrEnum):
-    """What became of an event."""
+    """Outcome for an event."""
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
     FORGOTTEN = "forgotten"
-    """The user asked to be forgotten after it happened."""
+    """Older than the user's request to be forgotten."""
 
 
 class FeedbackStore:
-    """The events of one namespace. Every method that writes is one transaction."""
+    """Events of one namespace. Each writing method is one transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._namespace = database.namespace
 
     async def add_events(self, events: Sequence[FeedbackEvent]) -> list[EventOutcome]:
-        """Keep those whose event_id is new; the first one of an id counts, for ever.
+        """Store events whose event_id is new. The first event of an id counts.
 
         Raises:
-            StoreError: none was kept.
+            StoreError: none was stored.
         """
         if not events:
             return []
-        # Beside each other, but never while a user is being forgotten: what came too late would stay.
+        # Shared among writers, but not with `forget_user`: an event arriving during it would survive.
         async with self._database.transaction(FEEDBACK_LOCK, is_shared=True) as connection:
             digests = {user_digest(event.user_id) for event in events}
             query = select(users.c.user_digest, users.c.forgotten_until).where(
@@ -111,7 +108,7 @@ class FeedbackStore:
         return outcomes
 
     async def user_events(self, user_id: str, after: tuple[float, int] | None, limit: int) -> Sequence[KeptEvent]:
-        """A user's events by timestamp, oldest first; those that follow (timestamp, sequence) if `after` names one."""
+        """List a user's events, oldest first; only those after a (timestamp, sequence) if `after` is given."""
         columns = feedback_events.c
         query = select(feedback_events).where(columns.namespace == self._namespace, columns.user_id == user_id)
         if after is not None:
@@ -126,13 +123,13 @@ class FeedbackStore:
         return await self._read(query)
 
     async def user_history(self, user_id: str, limit: int = MAX_HISTORY_ITEMS) -> tuple[str, ...]:
-        """The newest items that a user had to do with, oldest first; none for a user who is unknown.
+        """List the newest items of a user's history, oldest first; empty for an unknown user.
 
         Raises:
-            StoreError: they cannot be read now.
+            StoreError: the store cannot be read.
         """
         if "\x00" in user_id:
-            # No event has such a user, and PostgreSQL does not take the question.
+            # No event has such a user, and PostgreSQL refuses the query.
             return ()
         columns = feedback_events.c
         query = (
@@ -150,7 +147,7 @@ class FeedbackStore:
         return tuple(reversed(newest_first))
 
     async def events_after(self, sequence: int, limit: int) -> Sequence[KeptEvent]:
-        """Everybody's events in the order in which they came, those after `sequence`."""
+        """List all users' events after `sequence`, in order; an event that commits late is not skipped."""
         columns = feedback_events.c
         query = (
             select(feedback_events)
@@ -158,10 +155,10 @@ class FeedbackStore:
             .order_by(columns.sequence)
             .limit(limit)
         )
-        return await self._read(query)
+        return await self._read(query, after_writers=FEEDBACK_LOCK)
 
     async def forget_user(self, user_id: str, until: float) -> None:
-        """Delete all that is known of a user, and take no event of theirs that happened up to `until`, ever.
+        """Delete all events of a user, and refuse events dated up to `until` from then on.
 
         Raises:
             StoreError: nothing was deleted.
@@ -178,8 +175,8 @@ class FeedbackStore:
                 .on_conflict_do_update(index_elements=["namespace", "user_digest"], set_={"forgotten_until": until})
             )
 
-    async def _read(self, query: Select) -> list[KeptEvent]:
-        async with self._database.reading() as connection:
+    async def _read(self, query: Select, after_writers: str = "") -> list[KeptEvent]:
+        async with self._database.reading(after_writers) as connection:
             rows = (await connection.execute(query)).all()
         return [
             KeptEvent(
@@ -198,5 +195,5 @@ class FeedbackStore:
 
 
 def user_digest(user_id: str) -> str:
-    """What is kept of a user who asked to be forgotten."""
+    """The stored form of a user who asked to be forgotten."""
     return hashlib.sha256(user_id.encode()).hexdigest()

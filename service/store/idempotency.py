@@ -1,7 +1,7 @@
-"""Keep the answers of calls that named an Idempotency-Key, for a day, so that a second such call gets the same one.
+"""Store the answers of calls with an Idempotency-Key for a day, so that a repeated call gets the same answer.
 
-A record begins as a claim, before the call does anything. One whose call was cut short stays a claim: whoever comes
-again with the same key and body learns that somebody may have got half way before them.
+A record starts as a claim, before the call does anything. If the call is cut short, the claim stays, and a retry with
+the same key and body learns that the earlier attempt may have done part of the work.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.errors import IdempotencyKeyReusedError
 from service.store.database import Database
-from service.store.tables import idempotency_records as records
+from service.store.sql_tables import idempotency_records as records
 
 LIFETIME = timedelta(days=1)
 MAX_RECORDS = 100_000
@@ -21,7 +21,7 @@ PRUNE_EVERY = 100
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """An answer as it is sent again."""
+    """An answer, to be sent again."""
 
     status: int
     headers: dict[str, str]
@@ -30,16 +30,16 @@ class StoredAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What is known of a key before its call is run."""
+    """State of a key before its call runs."""
 
     answer: StoredAnswer | None
-    """What the call was answered with before."""
+    """The earlier answer, if there is one."""
     is_retry: bool
-    """An earlier call with this key and body may have done its work, or part of it."""
+    """Whether an earlier attempt may have done the work or part of it."""
 
 
 class IdempotencyStore:
-    """The records of one namespace."""
+    """Records of one namespace."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -47,10 +47,10 @@ class IdempotencyStore:
         self._num_claims = 0
 
     async def claim(self, call: str, key: str, body_digest: str) -> Claim:
-        """Look up a key; one that is new, or whose day is over, is this call's from now on.
+        """Look up a key, and claim it if it is new or expired.
 
         Raises:
-            IdempotencyKeyReusedError: it came with another body before.
+            IdempotencyKeyReusedError: the key was used with another body.
             StoreError: nothing was written.
         """
         now = datetime.now(UTC)
@@ -73,18 +73,16 @@ class IdempotencyStore:
                 )
                 return Claim(None, is_retry=False)
         if row.body_digest != body_digest:
-            raise IdempotencyKeyReusedError(
-                "this Idempotency-Key came with another body before; give every new body a key of its own"
-            )
+            raise IdempotencyKeyReusedError("this Idempotency-Key was used with another body; use a new key per body")
         if row.status is None:
             return Claim(None, is_retry=True)
         return Claim(StoredAnswer(row.status, dict(row.headers), row.body), is_retry=True)
 
     async def keep_answer(self, call: str, key: str, answer: StoredAnswer) -> None:
-        """Keep what a claimed call was answered with.
+        """Store the answer of a claimed call.
 
         Raises:
-            StoreError: it stays a claim.
+            StoreError: the record stays a claim.
         """
         async with self._database.transaction() as connection:
             await connection.execute(
@@ -94,7 +92,7 @@ class IdempotencyStore:
             )
 
     async def release(self, call: str, key: str) -> None:
-        """Give a claim back: its call failed, and did nothing."""
+        """Release a claim whose call failed without effect."""
         async with self._database.transaction() as connection:
             await connection.execute(delete(records).where(self._is_record(call, key), records.c.status.is_(None)))
 

@@ -1,7 +1,4 @@
-"""Turn items and features into a row's values, and rows back into what they stand for.
-
-Knows columns; knows nothing of connections.
-"""
+"""Convert items and features to rows, and rows back."""
 
 import hashlib
 from typing import Any
@@ -10,7 +7,7 @@ import numpy as np
 from sqlalchemy import Row
 
 from clairo_core.items import Item
-from service.store.store import CatalogueChange, ChangeKind, StoredFeatures, content_digest
+from service.store.store import CatalogueChange, ChangeKind, StoredFeatures, item_digest
 
 
 def content_values(item: Item) -> dict[str, Any]:
@@ -21,7 +18,7 @@ def content_values(item: Item) -> dict[str, Any]:
         "attributes": dict(item.attributes),
         "picture": picture,
         "picture_digest": hashlib.sha256(picture).hexdigest() if picture else None,
-        "content_digest": content_digest(item, picture),
+        "content_digest": item_digest(item, picture),
     }
 
 

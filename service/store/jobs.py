@@ -1,8 +1,7 @@
-"""Keep bulk jobs and their rows, so that a job goes on after a kill where it was.
+"""Store bulk jobs and their rows, so that a job resumes after a kill.
 
-A job's rows come first, while it is `receiving`; it waits once they are all there. Who works on it says so by a
-heartbeat that counts up: another process takes over when it has seen the count stand still, by no clock but its own.
-Knows tables; knows nothing of what rows hold.
+A job is `receiving` until all its rows are stored, then `waiting`. Its worker increments a heartbeat. Another process
+takes over once it has seen no beat for a while on its own clock, so clocks need not agree.
 """
 
 from collections.abc import Sequence
@@ -14,13 +13,13 @@ from sqlalchemy import ColumnElement, Row, Select, and_, delete, func, insert, s
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.store.database import Database, in_utc
-from service.store.tables import job_rows, jobs
+from service.store.sql_tables import job_rows, jobs
 
 KEPT_JOBS = 100
 
 
 class JobState(StrEnum):
-    """How far a job is."""
+    """State of a job."""
 
     RECEIVING = "receiving"
     WAITING = "waiting"
@@ -33,7 +32,7 @@ UNFINISHED = (JobState.WAITING.value, JobState.RUNNING.value)
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as it stands."""
+    """A job and its progress."""
 
     job_id: str
     state: JobState
@@ -49,27 +48,27 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """One row of a job."""
+    """A row of a job."""
 
     position: int
-    """Among the job's rows, from 0."""
+    """Among the job's rows, counted from 0."""
     line: int
-    """In the body, from 1."""
+    """In the body, counted from 1."""
     content: bytes | None
-    """None where nothing was kept, because the row is refused whatever it holds."""
+    """None for a row refused on arrival."""
     reason: str | None = None
     """Why it was rejected."""
 
 
 class JobStore:
-    """The jobs of one namespace."""
+    """Jobs of one namespace."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._namespace = database.namespace
 
     async def begin(self, job_id: str) -> None:
-        """Make a job that receives rows."""
+        """Create a job that receives rows."""
         async with self._database.transaction() as connection:
             await connection.execute(
                 insert(jobs).values(
@@ -86,12 +85,12 @@ class JobStore:
             )
 
     async def add_rows(self, job_id: str, rows: Sequence[JobRow]) -> None:
-        """Keep further rows of a job that receives."""
+        """Store further rows of a receiving job."""
         async with self._database.transaction() as connection:
             await connection.execute(insert(job_rows), [self._row_values(job_id, row) for row in rows])
 
     async def submit(self, job_id: str, num_rows: int) -> None:
-        """Let a job wait for its turn; old finished ones go."""
+        """Queue a job, and delete all but the last hundred finished ones."""
         async with self._database.transaction() as connection:
             await connection.execute(
                 update(jobs).where(self._is_job(job_id)).values(state=JobState.WAITING.value, num_rows=num_rows)
@@ -99,12 +98,12 @@ class JobStore:
             await self._prune(connection)
 
     async def discard(self, job_id: str) -> None:
-        """Forget a job and its rows."""
+        """Delete a job and its rows."""
         async with self._database.transaction() as connection:
             await connection.execute(delete(jobs).where(self._is_job(job_id)))
 
     async def discard_half_received(self, older_than: datetime) -> None:
-        """Forget jobs whose sender, or whose process, went away before all rows were there."""
+        """Delete old jobs that never received all their rows."""
         async with self._database.transaction() as connection:
             await connection.execute(
                 delete(jobs).where(
@@ -115,13 +114,13 @@ class JobStore:
             )
 
     async def find(self, job_id: str) -> Job | None:
-        """A job; None if there is none of this id."""
+        """Find a job; None if the id is unknown."""
         async with self._database.reading() as connection:
             row = (await connection.execute(select(jobs).where(self._is_job(job_id)))).first()
         return None if row is None else _job(row)
 
     async def next_unfinished(self) -> Job | None:
-        """The oldest job that is not done."""
+        """Find the oldest unfinished job."""
         query = (
             select(jobs)
             .where(jobs.c.namespace == self._namespace, jobs.c.state.in_(UNFINISHED))
@@ -133,13 +132,13 @@ class JobStore:
         return None if row is None else _job(row)
 
     async def num_unfinished(self) -> int:
-        """Jobs that are not done, those that still receive included."""
+        """Count unfinished jobs, receiving ones included."""
         query = select(func.count()).where(jobs.c.namespace == self._namespace, jobs.c.state != JobState.DONE.value)
         async with self._database.reading() as connection:
             return int((await connection.execute(query)).scalar_one())
 
     async def take(self, job: Job, worker: str) -> bool:
-        """Work on a job from now on, if it stands as it was seen."""
+        """Claim a job for a worker, unless its heartbeat moved since it was read."""
         return await self._update_if(
             and_(self._is_job(job.job_id), jobs.c.heartbeat == job.heartbeat),
             worker=worker,
@@ -147,15 +146,15 @@ class JobStore:
         )
 
     async def beat(self, job_id: str, worker: str) -> bool:
-        """Say that the worker lives; False if another has taken the job over."""
+        """Increment the heartbeat; False if another worker has taken over."""
         return await self._update_if(self._is_workers(job_id, worker))
 
     async def let_go(self, job_id: str, worker: str) -> None:
-        """Leave a job to whoever comes next, at once."""
+        """Release a job, so that any worker can claim it at once."""
         await self._update_if(self._is_workers(job_id, worker), worker=None)
 
     async def rows_from(self, job_id: str, position: int, limit: int) -> Sequence[JobRow]:
-        """Rows that are not done yet."""
+        """List rows from a position on."""
         query = (
             select(job_rows)
             .where(self._is_row(job_id), job_rows.c.position >= position)
@@ -165,7 +164,7 @@ class JobStore:
         return await self._rows(query)
 
     async def finish_rows(self, job_id: str, worker: str, num_done: int, rejected: Sequence[JobRow]) -> bool:
-        """Mark the next `num_done` rows as done, these of them as rejected; False if the job is another's now."""
+        """Mark the next `num_done` rows as done and store the rejected ones; False if another worker took over."""
         async with self._database.transaction() as connection:
             job = (await connection.execute(select(jobs).where(self._is_workers(job_id, worker)))).first()
             if job is None:
@@ -193,7 +192,7 @@ class JobStore:
             return True
 
     async def rejected_rows(self, job_id: str, from_position: int, limit: int) -> Sequence[JobRow]:
-        """Rows that are done and were rejected, from a position on."""
+        """List rejected rows from a position on."""
         done = select(jobs.c.num_done).where(self._is_job(job_id)).scalar_subquery()
         query = (
             select(job_rows)

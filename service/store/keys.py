@@ -1,4 +1,4 @@
-"""Keep what is needed to recognise API keys: their SHA-256, what they may do, whose they are. Never a key itself."""
+"""Store API keys by their SHA-256, with scopes and owner. Never a key itself."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,35 +7,35 @@ from datetime import UTC, datetime
 from sqlalchemy import insert, select, update
 
 from service.store.database import Database, in_utc
-from service.store.tables import api_keys
+from service.store.sql_tables import api_keys
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """An API key as it is kept."""
+    """A stored API key."""
 
     key_id: str
     name: str
     key_digest: str
     scopes: frozenset[str]
     requests_per_minute: int | None
-    """None: as many as it likes."""
+    """None for no limit."""
     created_at: datetime
     revoked_at: datetime | None = None
 
 
 class KeyStore:
-    """The keys of one namespace."""
+    """Keys of one namespace."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._namespace = database.namespace
 
     async def add_key(self, key: KeyRecord) -> None:
-        """Keep a key.
+        """Store a key.
 
         Raises:
-            StoreError: it was not kept.
+            StoreError: it was not stored.
         """
         async with self._database.transaction("keys") as connection:
             await connection.execute(
@@ -51,7 +51,7 @@ class KeyStore:
             )
 
     async def revoke_key(self, key_id: str) -> bool:
-        """Let a key open nothing any more; False if there is no such key, or it was revoked before.
+        """Revoke a key permanently; False if it is unknown or already revoked.
 
         Raises:
             StoreError: nothing was changed.
@@ -66,7 +66,7 @@ class KeyStore:
             return (await connection.execute(statement)).rowcount > 0
 
     async def list_keys(self) -> Sequence[KeyRecord]:
-        """Every key there ever was, revoked ones included, oldest first."""
+        """List all keys, oldest first, revoked ones included."""
         query = select(api_keys).where(api_keys.c.namespace == self._namespace).order_by(api_keys.c.created_at)
         async with self._database.reading() as connection:
             rows = (await connection.execute(query)).all()

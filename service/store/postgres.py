@@ -1,7 +1,7 @@
-"""Connect to PostgreSQL so that a restart of it costs no more than the calls it interrupts.
+"""Connect to PostgreSQL such that a restart of it fails only the calls it interrupts.
 
-A connection is tried before it is lent out, and replaced if the server has gone away since. Writers to one namespace
-take turns at an advisory lock, which ends with their transaction and with their connection.
+A pooled connection is tested before use and replaced if the server has restarted. Writers to one namespace take turns
+by an advisory lock, which ends with their transaction or connection.
 """
 
 import hashlib
@@ -21,32 +21,34 @@ LOCK_TIMEOUT_SECONDS = 20
 
 
 def parsed_url(text: str) -> URL:
-    """The url of a PostgreSQL database, for the driver that we use.
+    """Parse the url of a PostgreSQL database, and set our driver.
 
     Raises:
-        StoreError: it is none. What it says is not repeated: it may hold a password.
+        StoreError: it is not a url. The text leaves it out, as it may hold a password.
     """
     try:
         url = make_url(text)
     except (ArgumentError, ValueError) as error:
-        raise StoreError("database_url is no url; write postgresql+psycopg://USER:PASSWORD@HOST/DATABASE") from error
+        raise StoreError(
+            "database_url is not a url; expected postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
+        ) from error
     return url.set(drivername=DRIVER)
 
 
 def create_postgres_engine(url: URL) -> AsyncEngine:
-    """An engine on the server. Nothing is opened yet."""
+    """Create an engine on the server, without connecting yet."""
     return create_async_engine(
         url,
         pool_size=POOL_SIZE,
         max_overflow=MAX_FURTHER_CONNECTIONS,
         pool_timeout=POOL_TIMEOUT_SECONDS,
         pool_pre_ping=True,
-        # A database of SQL_ASCII would hand out bytes, and take them as they come.
+        # A SQL_ASCII database would otherwise return bytes and store them unchecked.
         connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS, "client_encoding": "utf8"},
     )
 
 
 def advisory_lock_key(namespace: str, purpose: str) -> int:
-    """A signed number of 64 bits that only this purpose in this namespace has."""
+    """A signed 64-bit key, unique per purpose and namespace."""
     digest = hashlib.sha256(f"clairo\n{namespace}\n{purpose}".encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)

@@ -1,8 +1,7 @@
-"""Keep posted items and catalogue versions in a database, through SQLAlchemy: SQLite or PostgreSQL.
+"""The `Store` in SQLite or PostgreSQL, through SQLAlchemy.
 
-Every commit is on disk before it is acknowledged. Whoever changes a catalogue holds its lock from before they look
-until they have committed, so no two replicas give two items one feature set, or two changes one version. Knows tables
-and transactions; knows nothing of HTTP, encoders or recommending.
+Every commit is on disk before it is acknowledged. A writer holds the catalogue's lock from its first read to its
+commit, so replicas never give two items one feature set or two changes one version.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -18,6 +17,7 @@ from clairo_core.items import Item
 from service.errors import FeatureSetTakenError
 from service.store.database import Database, first_line, in_utc
 from service.store.item_rows import change_from_row, content_values, features_values
+from service.store.sql_tables import bundle_activations, catalogue_changes, item_features, items
 from service.store.store import (
     BundleActivation,
     CatalogueChange,
@@ -26,10 +26,9 @@ from service.store.store import (
     StoredFeatures,
     WriteOutcome,
 )
-from service.store.tables import bundle_activations, catalogue_changes, item_features, items
 
 CATALOGUE_LOCK = "catalogue"
-# The kinds that say whether an item is retired; a change of its content says nothing about it.
+# Kinds that decide whether an item is retired.
 _STATE_KINDS = (ChangeKind.ADDED.value, ChangeKind.RETIRED.value, ChangeKind.RESTORED.value)
 _CHANGE_OF_OUTCOME = {
     WriteOutcome.CREATED: ChangeKind.ADDED,
@@ -42,9 +41,9 @@ class SqlStore:
     """A `Store` in the database at `location`: a SQLite file, a PostgreSQL url, or None for memory.
 
     Args:
-        location: where.
-        namespace: whose.
-        may_migrate: whether `open` brings the schema up to date; by default only that of SQLite, which nobody shares.
+        location: see above.
+        namespace: of the shop.
+        may_migrate: whether `open` migrates the schema; by default only in SQLite, which no other service shares.
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class SqlStore:
         """See `Store.write_items`."""
         async with self.database.transaction(CATALOGUE_LOCK) as connection:
             item_ids = [write.item.item_id for write in writes]
-            digests = await self._content_digests(connection, item_ids)
+            digests = await self._item_digests(connection, item_ids)
             retired = await self._retired_among(connection, item_ids)
             outcomes = [
                 await self._write_item(connection, write, digests.get(item_id), item_id in retired)
@@ -147,7 +146,7 @@ class SqlStore:
             return (await connection.execute(query)).scalar_one_or_none()
 
     async def items_after(self, item_id: str, limit: int) -> Sequence[Item]:
-        """Posted items with their pictures, in the order of their ids, those after `item_id`; "" begins."""
+        """List posted items with their pictures, by id, those after `item_id`; "" starts at the first."""
         query = (
             select(items.c.item_id, items.c.texts, items.c.attributes, items.c.picture)
             .where(items.c.namespace == self._namespace, items.c.item_id > item_id)
@@ -161,10 +160,10 @@ class SqlStore:
             for row in rows
         ]
 
-    async def read_content_digest(self, item_id: str) -> str | None:
-        """See `Store.read_content_digest`."""
+    async def read_item_digest(self, item_id: str) -> str | None:
+        """See `Store.read_item_digest`."""
         async with self.database.reading() as connection:
-            return (await self._content_digests(connection, [item_id])).get(item_id)
+            return (await self._item_digests(connection, [item_id])).get(item_id)
 
     async def record_bundle_activation(self, bundle_id: str, path: str, metrics: Mapping[str, float]) -> None:
         """See `Store.record_bundle_activation`."""
@@ -216,11 +215,11 @@ class SqlStore:
         try:
             await connection.execute(insert(item_features).values(namespace=self._namespace, item_id=item_id, **values))
         except IntegrityError as error:
-            # The item has features already, or the database was written without our lock: look again, then decide.
+            # The item has features already, or something wrote without our lock: read again, then decide.
             raise FeatureSetTakenError(f"{first_line(error.orig)}; describe item {item_id!r} again") from error
 
     async def _insert_changes(self, connection: AsyncConnection, changes: Sequence[tuple[ChangeKind, str]]) -> int:
-        """Make a version of each change, in their order; the newest version after them."""
+        """Insert a version per change, in order. Return the newest version."""
         newest = select(func.max(catalogue_changes.c.version)).where(catalogue_changes.c.namespace == self._namespace)
         version = int((await connection.execute(newest)).scalar() or 0)
         now = datetime.now(UTC)
@@ -232,7 +231,7 @@ class SqlStore:
             await connection.execute(insert(catalogue_changes), rows)
         return version + len(rows)
 
-    async def _content_digests(self, connection: AsyncConnection, item_ids: Collection[str]) -> dict[str, str]:
+    async def _item_digests(self, connection: AsyncConnection, item_ids: Collection[str]) -> dict[str, str]:
         query = select(items.c.item_id, items.c.content_digest).where(
             items.c.namespace == self._namespace, items.c.item_id.in_(item_ids)
         )

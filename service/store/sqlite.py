@@ -1,7 +1,7 @@
-"""Open SQLite so that what was acknowledged survives a kill, and so that writers wait for each other.
+"""Open SQLite such that acknowledged writes survive a kill and writers wait for each other.
 
-Write-ahead log, every commit synced to disk, foreign keys held, transactions begun by us: Python's driver would
-begin one only at the first write, too late for reading a version and writing the next one in the same transaction.
+Write-ahead log, every commit synced to disk, foreign keys enforced. Transactions begin explicitly: Python's driver
+begins one only at the first write, too late to read a version and write the next in one transaction.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ WRITER_OPTION = "is_writer"
 
 
 def create_sqlite_engine(path: Path | None) -> AsyncEngine:
-    """An engine on the file, or on memory where `path` is None. Nothing is opened yet."""
+    """Create an engine on the file, or in memory if `path` is None, without opening it yet."""
     url = URL.create("sqlite+aiosqlite", database=str(path or ":memory:"))
     engine = create_async_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
     event.listen(engine.sync_engine, "connect", _configure_connection)
@@ -24,7 +24,7 @@ def create_sqlite_engine(path: Path | None) -> AsyncEngine:
 
 
 def writer_of(engine: AsyncEngine) -> AsyncEngine:
-    """The same engine, its transactions taking the write lock when they begin."""
+    """The same engine, with transactions that take the write lock when they begin."""
     return engine.execution_options(**{WRITER_OPTION: True})
 
 

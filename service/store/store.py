@@ -1,11 +1,10 @@
-"""What the service asks of a store: items posted since training, their features, and the catalogue's versions.
+"""The interface of a store: posted items, their features, and the catalogue's versions.
 
-A catalogue version is one change: an item added, changed, retired, or brought back. Versions count up from 1 in a
-namespace and are never reused, so the changes in order rebuild the catalogue after a restart, and a process that
-knows up to version n asks for what came after. Content is kept apart from features: an item has one content and, for
-every bundle that has served it, the features which that bundle's encoders gave it.
+A catalogue version is one change: an item added, changed, retired or restored. Versions count up from 1 per namespace
+and are never reused, so the changes in order rebuild the catalogue after a restart, and a process at version n reads
+the changes after n. An item has one content and, per bundle that has served it, one set of features.
 
-Knows nothing of SQL; `sql_store.SqlStore` is the real one.
+`sql_store.SqlStore` implements it.
 """
 
 import hashlib
@@ -23,19 +22,19 @@ from clairo_core.items import Item
 
 
 class ChangeKind(StrEnum):
-    """What one catalogue version did."""
+    """Kind of change of a catalogue version."""
 
     ADDED = "added"
     CHANGED = "changed"
-    """Other words, attributes or picture; features stay as they are."""
+    """Words, attributes or picture are new; features stay."""
     RETIRED = "retired"
     RESTORED = "restored"
-    """Recommended again after it was retired; its content may have changed as well."""
+    """Recommendable again after it was retired; its content may be new too."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFeatures:
-    """What one bundle made of an item; published once, never changed."""
+    """An item's features under one bundle. They never change."""
 
     bundle_id: str
     feature_set: tuple[int, ...]
@@ -45,40 +44,40 @@ class StoredFeatures:
 
 @dataclass(frozen=True, slots=True)
 class CatalogueChange:
-    """One catalogue version, with what is needed to apply it."""
+    """A catalogue version, with all that is needed to apply it."""
 
     version: int
     kind: ChangeKind
     item_id: str
     item: Item | None
-    """The posted item without its picture; None where an item of the bundle was retired."""
+    """The posted item without its picture; None if an item of the bundle was retired."""
     has_picture: bool
     features: StoredFeatures | None
-    """As the bundle that was asked for gave them; None if it never saw the item."""
+    """Under the requested bundle; None if it has not described the item."""
 
 
 class WriteOutcome(StrEnum):
-    """What became of an item that was written."""
+    """Outcome for a written item."""
 
     CREATED = "created"
     CHANGED = "changed"
     RESTORED = "restored"
     UNCHANGED = "unchanged"
-    """It was there, with the same content, and not retired: nothing was written."""
+    """It had this content already and was not retired. Nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class ItemWrite:
-    """An item to be there, with this content, whatever was there before."""
+    """An item to add or change to this content."""
 
     item: Item
     features: StoredFeatures | None
-    """For an item that the store does not have; None where the bundle has the item and only its content is new."""
+    """For an item that the store lacks; None if the bundle has the item and only its content is new."""
 
 
 @dataclass(frozen=True, slots=True)
 class BundleActivation:
-    """A bundle began to be served."""
+    """A bundle went into service."""
 
     bundle_id: str
     path: str
@@ -87,22 +86,22 @@ class BundleActivation:
 
 
 class Store(Protocol):
-    """Posted items and catalogue versions of one namespace. Every method that writes is one transaction."""
+    """Posted items and catalogue versions of one namespace. Each writing method is one transaction."""
 
     async def open(self) -> None:
-        """Connect, and see to it that the schema is up to date.
+        """Connect, and migrate the schema or check that it is current.
 
         Raises:
             StoreError: the database cannot be used.
-            NewerStoreError: it was written by a newer CLAIRO.
-            OutdatedStoreError: it was written by an older one, and we may not change it.
+            NewerStoreError: a newer CLAIRO wrote it.
+            OutdatedStoreError: an older CLAIRO wrote it, and migrating was not allowed.
         """
 
     async def close(self) -> None:
-        """Let go of every connection."""
+        """Close all connections."""
 
     async def add_item(self, item: Item, features: StoredFeatures) -> int:
-        """Keep a posted item, picture bytes included, for good; return the catalogue version it makes.
+        """Store a posted item with its picture durably. Return the new catalogue version.
 
         Raises:
             DuplicateItemError: the namespace has an item of this id.
@@ -111,17 +110,17 @@ class Store(Protocol):
         """
 
     async def write_items(self, writes: Sequence[ItemWrite]) -> list[WriteOutcome]:
-        """Add, change or bring back items of distinct ids, all or none of them; say what became of each.
+        """Add, change or restore items of distinct ids, all or none. Return each one's outcome.
 
-        Every item that is not as it was makes a catalogue version, in their order. Features that are there stay.
+        Each item that differs makes a catalogue version, in order. Existing features stay.
 
         Raises:
-            FeatureSetTakenError: another posted item has a feature set of theirs under this bundle.
+            FeatureSetTakenError: another posted item has one of their feature sets under this bundle.
             StoreError: nothing was written.
         """
 
     async def add_features(self, item_id: str, features: StoredFeatures) -> None:
-        """Keep what another bundle made of an item posted before. The catalogue version stays.
+        """Store a posted item's features under another bundle. The catalogue version stays.
 
         Raises:
             FeatureSetTakenError: another posted item has this feature set under this bundle.
@@ -129,36 +128,36 @@ class Store(Protocol):
         """
 
     async def retire_item(self, item_id: str) -> int:
-        """Keep an item, posted or the bundle's, out of recommendations; return the catalogue version it made.
+        """Retire an item, posted or the bundle's. Return the catalogue version that retired it.
 
-        An item retired before stays retired, and no new version is made.
+        Idempotent: an item already retired makes no new version.
 
         Raises:
             StoreError: nothing was written.
         """
 
     async def changes_since(self, version: int, bundle_id: str) -> Sequence[CatalogueChange]:
-        """Every change after `version`, oldest first, with the features that `bundle_id` gave."""
+        """List changes after `version`, oldest first, with features under `bundle_id`."""
 
     async def read_picture(self, item_id: str) -> bytes | None:
-        """A posted item's encoded picture; None if it has none or was not posted."""
+        """Read a posted item's encoded picture; None if it has none or was not posted."""
 
-    async def read_content_digest(self, item_id: str) -> str | None:
-        """A posted item's `content_digest`; None if it was not posted."""
+    async def read_item_digest(self, item_id: str) -> str | None:
+        """Read a posted item's `item_digest`; None if it was not posted."""
 
     async def record_bundle_activation(self, bundle_id: str, path: str, metrics: Mapping[str, float]) -> None:
-        """Keep for good that a bundle is served from now on.
+        """Record durably that a bundle went into service.
 
         Raises:
             StoreError: nothing was written.
         """
 
     async def bundle_activations(self) -> Sequence[BundleActivation]:
-        """Every activation, oldest first: the last one is of the bundle that is to be served."""
+        """List activations, oldest first. The last one names the bundle to serve."""
 
 
-def content_digest(item: Item, picture: bytes | None) -> str:
-    """SHA-256 over words, attributes and picture: equal exactly when the content is."""
+def item_digest(item: Item, picture: bytes | None) -> str:
+    """SHA-256 over words, attributes and picture; equal if and only if the content is."""
     picture_digest = hashlib.sha256(picture).hexdigest() if picture else None
     content = [list(item.texts.items()), sorted(item.attributes.items()), picture_digest]
     return hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()

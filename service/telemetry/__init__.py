@@ -1,1 +1,1 @@
-"""Metrics, traces and log lines."""
+"""Metrics, traces and logs."""

@@ -1,7 +1,6 @@
-"""Write log lines as text for people or as JSON for machines, each with the id of the request it is about.
+"""Write log lines as text for people or as JSON for machines, each with its request's id.
 
-Whatever a line says, an address's password and a key in a header are blacked out on the way. Knows nothing of who
-logs what.
+Passwords in urls and keys in headers are masked in every line.
 """
 
 import json
@@ -13,9 +12,9 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""Of the request that the running task answers."""
+"""Id of the request that the running task answers."""
 
-BLACKED_OUT = "***"
+MASK = "***"
 _SECRETS = (
     re.compile(r"(?P<before>\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?=@)", re.IGNORECASE),
     re.compile(r"(?P<before>\bbearer\s+)[^\s'\",;]+", re.IGNORECASE),
@@ -25,25 +24,25 @@ _OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asc
 
 
 def set_up_logging(log_format: str, stream: TextIO | None = None) -> None:
-    """Write every logger's lines from INFO on to standard error, or to `stream`, as `text` or as `json`."""
+    """Write all log lines from INFO up to standard error, or to `stream`, as `text` or `json`."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonLines() if log_format == "json" else TextLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def without_secrets(text: str) -> str:
-    """`text` with passwords in addresses and keys in headers blacked out.
+    """Mask passwords in urls and keys in headers.
 
     >>> without_secrets("postgresql://shop:hidden@db/clairo, Authorization: Bearer abc.def")
     'postgresql://shop:***@db/clairo, Authorization: Bearer ***'
     """
     for pattern in _SECRETS:
-        text = pattern.sub(rf"\g<before>{BLACKED_OUT}", text)
+        text = pattern.sub(rf"\g<before>{MASK}", text)
     return text
 
 
 class TextLines(logging.Formatter):
-    """A line for people: time, level, logger, message."""
+    """Text lines: time, level, logger, message."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -57,7 +56,7 @@ class TextLines(logging.Formatter):
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, request_id and whatever `extra` the logger gave."""
+    """JSON lines, one object each: time, level, logger, message, request_id and the record's `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter.format`."""

@@ -1,10 +1,7 @@
-"""Count and time what the service does, as Prometheus reads it.
+"""Metrics of the service for Prometheus.
 
-Names are those of the HTTP contract; labels are few and bounded, never an item or a user. Each app has a registry of
-its own. Where several worker processes serve one port, `shared_folder` holds their numbers in files that any of them
-adds up, so that a scrape says the same whichever worker answers it.
-
-Knows prometheus-client; knows nothing of routes, batches or recommenders beyond the numbers it is given.
+Labels are few and bounded, never an item or a user. Each app has a registry of its own. Worker processes that serve
+one port write their numbers to files in `shared_folder`, and whichever answers a scrape adds them up.
 """
 
 import time
@@ -25,7 +22,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 METRICS_MEDIA_TYPE = CONTENT_TYPE_LATEST
 SHARED_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-"""Read by prometheus-client itself when it is imported, so it is set before a worker process starts."""
+"""prometheus-client reads it at import, so it is set before a worker process starts."""
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -33,7 +30,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class Metrics:
-    """Every number of one app."""
+    """The metrics of one app."""
 
     def __init__(self, shared_folder: Path | None = None) -> None:
         self._shared_folder = shared_folder
@@ -42,50 +39,56 @@ class Metrics:
             ProcessCollector(registry=registry)
         self._request_seconds = Histogram(
             "clairo_request_duration_seconds",
-            "From a request's head to the end of its answer.",
+            "Time from the request's head to the end of the response.",
             ("method", "route", "status"),
             buckets=SECONDS,
             registry=registry,
         )
         self._queue_seconds = Histogram(
-            "clairo_queue_duration_seconds", "Waiting for the model.", buckets=SECONDS, registry=registry
+            "clairo_queue_duration_seconds",
+            "Time that a request waits for the model.",
+            buckets=SECONDS,
+            registry=registry,
         )
         self._generate_seconds = Histogram(
-            "clairo_generate_duration_seconds", "The model on one batch.", buckets=SECONDS, registry=registry
+            "clairo_generate_duration_seconds", "Time of the model per batch.", buckets=SECONDS, registry=registry
         )
         self._encode_seconds = Histogram(
-            "clairo_encode_duration_seconds", "Describing one posted item.", buckets=SECONDS, registry=registry
+            "clairo_encode_duration_seconds",
+            "Time to encode posted items, per write.",
+            buckets=SECONDS,
+            registry=registry,
         )
-        self._batch_size = Histogram(
-            "clairo_batch_size", "Requests generated for at once.", buckets=BATCH_SIZES, registry=registry
-        )
+        self._batch_size = Histogram("clairo_batch_size", "Requests per batch.", buckets=BATCH_SIZES, registry=registry)
         self._queue_depth = Gauge(
-            "clairo_queue_depth", "Requests that wait.", registry=registry, multiprocess_mode="livesum"
+            "clairo_queue_depth", "Requests that wait for the model.", registry=registry, multiprocess_mode="livesum"
         )
         self._cache_requests = Counter(
-            "clairo_cache_requests", "Answers looked for in the cache.", ("result",), registry=registry
+            "clairo_cache_requests", "Cache lookups by result.", ("result",), registry=registry
         )
         self._fallbacks = Counter(
-            "clairo_fallback", "Answers that are not, or not only, generated.", ("reason",), registry=registry
+            "clairo_fallback", "Answers with fallback items, by reason.", ("reason",), registry=registry
         )
-        self._recommended = Counter("clairo_recommended", "Items recommended.", ("source",), registry=registry)
+        self._recommended = Counter(
+            "clairo_recommended", "Recommended items by source.", ("source",), registry=registry
+        )
         self._catalogue_items = Gauge(
-            "clairo_catalogue_items", "Items that can be recommended.", registry=registry, multiprocess_mode="livemin"
+            "clairo_catalogue_items", "Recommendable items.", registry=registry, multiprocess_mode="livemin"
         )
         self._bundle_info = Gauge(
             "clairo_bundle_info",
-            "1 for the bundle that is served, 0 for one that was.",
+            "1 for the served bundle, 0 for earlier ones.",
             ("bundle_id",),
             registry=registry,
             multiprocess_mode="livemax",
         )
         self._bundle_id: str | None = None
-        # There from the start, so that a rate over them is 0 and not missing.
+        # Present from the start: a rate over them is 0, not missing.
         for result in ("hit", "miss"):
             self._cache_requests.labels(result)
 
     def exposition(self) -> bytes:
-        """Everything, in Prometheus's text format."""
+        """All metrics in Prometheus's text format."""
         if self._shared_folder is None:
             return generate_latest(self._registry)
         registry = CollectorRegistry()
@@ -93,26 +96,26 @@ class Metrics:
         return generate_latest(registry)
 
     def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """One request answered. `route` is the template, `/items/{item_id}`, or `none`."""
+        """Count an answered request. `route` is its template, such as `/items/{item_id}`, or `none`."""
         self._request_seconds.labels(method if method in METHODS else "other", route, str(status)).observe(seconds)
 
     def count_cache_request(self, is_hit: bool) -> None:
-        """One answer looked for."""
+        """Count a cache lookup."""
         self._cache_requests.labels("hit" if is_hit else "miss").inc()
 
     def count_recommended(self, sources: Sequence[str], fallback_reason: str | None) -> None:
-        """One list recommended: where each item is from, and why it is not generated, if so."""
+        """Count a list of recommendations: each item's source, and the fallback reason if there is one."""
         for source in set(sources):
             self._recommended.labels(source).inc(sources.count(source))
         if fallback_reason is not None:
             self._fallbacks.labels(fallback_reason).inc()
 
     def show_queue_depth(self, depth: int) -> None:
-        """As many requests wait for the model."""
+        """Set the number of requests that wait for the model."""
         self._queue_depth.set(depth)
 
     def count_batch(self, waited_seconds: Sequence[float], generate_seconds: float) -> None:
-        """One batch went through the model, its requests having waited so long."""
+        """Count a batch: how long each request waited, and how long the model took."""
         self._batch_size.observe(len(waited_seconds))
         self._generate_seconds.observe(generate_seconds)
         for seconds in waited_seconds:
@@ -120,7 +123,7 @@ class Metrics:
 
     @contextmanager
     def timed_encoding(self) -> Iterator[None]:
-        """Time one item's description."""
+        """Time the encoding of posted items."""
         started_at = time.perf_counter()
         try:
             yield
@@ -128,10 +131,10 @@ class Metrics:
             self._encode_seconds.observe(time.perf_counter() - started_at)
 
     def show_serving(self, bundle_id: str, num_items: int) -> None:
-        """This bundle is served, with as many items."""
+        """Set the served bundle and its number of recommendable items."""
         self._catalogue_items.set(num_items)
         if self._bundle_id not in (None, bundle_id):
-            # In files shared by processes a label cannot be taken back: 0 says that it is no longer served.
+            # A label in files shared by processes cannot be removed; 0 marks a bundle no longer served.
             self._bundle_info.labels(self._bundle_id).set(0)
         self._bundle_info.labels(bundle_id).set(1)
         self._bundle_id = bundle_id

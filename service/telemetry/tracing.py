@@ -1,8 +1,8 @@
-"""Give requests and their costly steps OpenTelemetry spans, sent where the standard OTEL_* variables say.
+"""OpenTelemetry spans of requests and their costly steps, configured by the standard OTEL_* variables.
 
-Off, and nearly free, unless one of them names an exporter or its address. Every other choice, the headers, the
-sampler, the service's name, is read by OpenTelemetry's own SDK. A client's `traceparent` makes our spans part of its
-trace. Knows nothing of routes; a span says method, route and status, never an item, a user or a path.
+Off, and nearly free, unless a variable names an exporter or its address. OpenTelemetry's SDK reads the other
+variables: headers, sampler, service name. A client's `traceparent` makes our spans part of its trace. A span has
+method, route and status, never an item, a user or a path.
 """
 
 from collections.abc import Iterator, Mapping
@@ -38,10 +38,10 @@ def is_wanted(environment: Mapping[str, str]) -> bool:
 
 
 def start_tracing(environment: Mapping[str, str]) -> None:
-    """Send spans from now on, if that is wanted. Once in a process."""
+    """Start sending spans, if the variables ask for it. Call once per process."""
     if not is_wanted(environment):
         return
-    # The exporter brings an HTTP library along: only where it is used.
+    # The exporter imports an HTTP library; load it only if used.
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
 
     has_name = "OTEL_SERVICE_NAME" in environment or "service.name=" in environment.get("OTEL_RESOURCE_ATTRIBUTES", "")
@@ -51,7 +51,7 @@ def start_tracing(environment: Mapping[str, str]) -> None:
 
 
 def flush_spans() -> None:
-    """Send what is still here; a collector that is away costs two seconds."""
+    """Send the remaining spans. A collector that is down costs two seconds."""
     provider = trace.get_tracer_provider()
     if isinstance(provider, TracerProvider):
         provider.force_flush(FLUSH_MILLISECONDS)
@@ -59,7 +59,7 @@ def flush_spans() -> None:
 
 @contextmanager
 def request_span(method: str, headers: Mapping[str, str]) -> Iterator[trace.Span]:
-    """The span of one request, below the client's own if `traceparent` names one that makes sense."""
+    """The span of a request, a child of the client's span if `traceparent` is valid."""
     parent = _PROPAGATOR.extract({name: headers[name] for name in ("traceparent", "tracestate") if name in headers})
     with _TRACER.start_as_current_span(
         method,
@@ -72,7 +72,7 @@ def request_span(method: str, headers: Mapping[str, str]) -> Iterator[trace.Span
 
 
 def finish_request_span(span: trace.Span, method: str, route: str, status: int, request_id: str) -> None:
-    """Say on a request's span what became of it."""
+    """Record route, status and request id on a request's span."""
     if not span.is_recording():
         return
     span.update_name(f"{method} {route}")
@@ -83,7 +83,7 @@ def finish_request_span(span: trace.Span, method: str, route: str, status: int, 
 
 @contextmanager
 def step(name: str) -> Iterator[None]:
-    """One costly step of the request at hand, as a span of this name below it."""
-    # What an exception says may hold a client's words.
+    """A span for a costly step, below the request's span."""
+    # An exception's text may quote a client.
     with _TRACER.start_as_current_span(name, record_exception=False, set_status_on_exception=True):
         yield

@@ -1,4 +1,4 @@
-"""One suite for every store: the fake that tests may use, SQLite in a file and in memory, and PostgreSQL."""
+"""One suite for all stores: a fake, SQLite in a file and in memory, and PostgreSQL."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -20,13 +20,13 @@ from service.store.store import (
     Store,
     StoredFeatures,
     WriteOutcome,
-    content_digest,
+    item_digest,
 )
 from tests.postgres_server import PostgresServer
 
 
 class MemoryStore:
-    """A `Store` in dictionaries: what the promises mean, without a database."""
+    """A `Store` in dictionaries: the contract without a database."""
 
     def __init__(self) -> None:
         self.items: dict[str, Item] = {}
@@ -95,7 +95,7 @@ class MemoryStore:
         item = self.items.get(item_id)
         return None if item is None else item.read_picture()
 
-    async def read_content_digest(self, item_id: str) -> str | None:
+    async def read_item_digest(self, item_id: str) -> str | None:
         item = self.items.get(item_id)
         return None if item is None else digest(item)
 
@@ -112,7 +112,7 @@ class MemoryStore:
 
 
 def digest(item: Item) -> str:
-    return content_digest(item, item.read_picture())
+    return item_digest(item, item.read_picture())
 
 
 @pytest.fixture(params=["fake", "sqlite file", "sqlite in memory", "postgresql"])
@@ -143,7 +143,7 @@ async def test_a_new_store_has_no_changes(store: Store) -> None:
     assert await store.changes_since(0, "bundle-a") == []
 
 
-async def test_an_added_item_comes_back_as_it_went_in(store: Store) -> None:
+async def test_an_added_item_is_read_back_unchanged(store: Store) -> None:
     assert await store.add_item(MUG, features(1, 2, 0)) == 1
     (change,) = await store.changes_since(0, "bundle-a")
     assert (change.version, change.kind, change.item_id) == (1, ChangeKind.ADDED, "mug")
@@ -157,7 +157,7 @@ async def test_an_added_item_comes_back_as_it_went_in(store: Store) -> None:
     np.testing.assert_array_equal(change.features.item_embedding, np.float32([0.5, -1.25]))
 
 
-async def test_a_picture_is_read_apart_from_the_item(store: Store) -> None:
+async def test_pictures_are_read_separately(store: Store) -> None:
     await store.add_item(LAMP, features(1, 2, 0))
     (change,) = await store.changes_since(0, "bundle-a")
     assert change.has_picture
@@ -166,13 +166,13 @@ async def test_a_picture_is_read_apart_from_the_item(store: Store) -> None:
     assert await store.read_picture("lamp/ä") == b"\x89PNG picture"
 
 
-async def test_the_digest_of_an_item_is_that_of_its_content(store: Store) -> None:
+async def test_an_items_digest_covers_its_content(store: Store) -> None:
     await store.add_item(LAMP, features(1, 2, 0))
-    assert await store.read_content_digest("lamp/ä") == digest(LAMP)
-    assert await store.read_content_digest("mug") is None
+    assert await store.read_item_digest("lamp/ä") == digest(LAMP)
+    assert await store.read_item_digest("mug") is None
 
 
-async def test_a_picture_that_is_not_there_is_none(store: Store) -> None:
+async def test_a_missing_picture_is_none(store: Store) -> None:
     await store.add_item(MUG, features(1, 2, 0))
     assert await store.read_picture("mug") is None
     assert await store.read_picture("nobody posted this") is None
@@ -185,14 +185,14 @@ async def test_versions_count_up_by_one(store: Store) -> None:
     assert [change.version for change in await store.changes_since(1, "bundle-a")] == [2, 3]
 
 
-async def test_an_id_is_given_once(store: Store) -> None:
+async def test_an_id_can_be_added_once(store: Store) -> None:
     await store.add_item(MUG, features(1, 2, 0))
     with pytest.raises(DuplicateItemError):
         await store.add_item(MUG, features(1, 2, 1))
     assert len(await store.changes_since(0, "bundle-a")) == 1
 
 
-async def test_no_two_items_share_a_feature_set_and_nothing_of_the_second_is_kept(store: Store) -> None:
+async def test_an_item_with_a_taken_feature_set_is_refused_whole(store: Store) -> None:
     await store.add_item(MUG, features(1, 2, 0))
     with pytest.raises(FeatureSetTakenError):
         await store.add_item(LAMP, features(1, 2, 0))
@@ -200,7 +200,7 @@ async def test_no_two_items_share_a_feature_set_and_nothing_of_the_second_is_kep
     assert await store.add_item(LAMP, features(1, 2, 1)) == 2
 
 
-async def test_another_bundle_sees_the_item_without_features_until_it_describes_it(store: Store) -> None:
+async def test_an_item_has_no_features_under_another_bundle_until_they_are_added(store: Store) -> None:
     await store.add_item(MUG, features(1, 2, 0))
     (change,) = await store.changes_since(0, "bundle-b")
     assert change.item is not None
@@ -214,7 +214,7 @@ async def test_another_bundle_sees_the_item_without_features_until_it_describes_
     assert before.features.feature_set == (1, 2, 0)
 
 
-async def test_features_under_another_bundle_are_unique_as_well(store: Store) -> None:
+async def test_features_under_another_bundle_are_unique_too(store: Store) -> None:
     await store.add_item(MUG, features(1, 2, 0))
     await store.add_item(LAMP, features(1, 2, 1))
     await store.add_features("mug", features(7, 7, 0, bundle_id="bundle-b"))
@@ -222,14 +222,14 @@ async def test_features_under_another_bundle_are_unique_as_well(store: Store) ->
         await store.add_features("lamp/ä", features(7, 7, 0, bundle_id="bundle-b"))
 
 
-async def test_an_item_of_the_bundle_can_be_retired_and_stays_so(store: Store) -> None:
+async def test_retiring_an_item_of_the_bundle_is_idempotent(store: Store) -> None:
     assert await store.retire_item("of the bundle") == 1
     assert await store.retire_item("of the bundle") == 1
     (change,) = await store.changes_since(0, "bundle-a")
     assert (change.kind, change.item_id, change.item) == (ChangeKind.RETIRED, "of the bundle", None)
 
 
-async def test_a_written_item_that_is_new_is_added(store: Store) -> None:
+async def test_writing_a_new_item_adds_it(store: Store) -> None:
     assert await store.write_items([ItemWrite(MUG, features(1, 2, 0)), ItemWrite(LAMP, features(1, 2, 1))]) == [
         WriteOutcome.CREATED,
         WriteOutcome.CREATED,
@@ -241,7 +241,7 @@ async def test_a_written_item_that_is_new_is_added(store: Store) -> None:
     ]
 
 
-async def test_the_same_item_written_again_changes_nothing(store: Store) -> None:
+async def test_writing_the_same_item_again_changes_nothing(store: Store) -> None:
     await store.add_item(LAMP, features(1, 2, 0))
     assert await store.write_items([ItemWrite(LAMP, None)]) == [WriteOutcome.UNCHANGED]
     assert len(await store.changes_since(0, "bundle-a")) == 1
@@ -261,14 +261,14 @@ async def test_a_changed_item_keeps_its_features(store: Store) -> None:
     assert changed.features.feature_set == (1, 2, 0)
 
 
-async def test_an_item_of_the_bundle_can_have_its_content_written(store: Store) -> None:
+async def test_an_item_of_the_bundle_can_get_new_content(store: Store) -> None:
     assert await store.write_items([ItemWrite(MUG, None)]) == [WriteOutcome.CHANGED]
     assert await store.write_items([ItemWrite(MUG, None)]) == [WriteOutcome.UNCHANGED]
     (change,) = await store.changes_since(0, "bundle-a")
     assert (change.kind, change.item is not None, change.features) == (ChangeKind.CHANGED, True, None)
 
 
-async def test_a_retired_item_comes_back_when_it_is_written_and_can_be_retired_again(store: Store) -> None:
+async def test_writing_a_retired_item_restores_it(store: Store) -> None:
     await store.add_item(MUG, features(1, 2, 0))
     assert await store.retire_item("mug") == 2
     assert await store.write_items([ItemWrite(MUG, None)]) == [WriteOutcome.RESTORED]
@@ -278,7 +278,7 @@ async def test_a_retired_item_comes_back_when_it_is_written_and_can_be_retired_a
     assert kinds == [ChangeKind.RETIRED, ChangeKind.RESTORED, ChangeKind.RETIRED]
 
 
-async def test_of_several_written_items_all_are_kept_or_none(store: Store) -> None:
+async def test_several_items_are_written_all_or_none(store: Store) -> None:
     await store.add_item(MUG, features(1, 2, 0))
     vase = Item(item_id="vase", texts={"title": "Vase"})
     with pytest.raises(FeatureSetTakenError):
@@ -286,7 +286,7 @@ async def test_of_several_written_items_all_are_kept_or_none(store: Store) -> No
     assert [change.item_id for change in await store.changes_since(0, "bundle-a")] == ["mug"]
 
 
-async def test_writers_at_once_make_versions_that_count_up_by_one(store: Store) -> None:
+async def test_concurrent_writers_make_consecutive_versions(store: Store) -> None:
     writes = [store.add_item(Item(item_id=f"item-{n}", texts={"title": "A"}), features(n, 0)) for n in range(10)]
     readers = [store.read_picture("item-0") for _ in range(10)]
     versions = await asyncio.gather(*writes)
@@ -294,13 +294,13 @@ async def test_writers_at_once_make_versions_that_count_up_by_one(store: Store) 
     assert sorted(versions) == list(range(1, 11))
 
 
-async def test_of_writers_at_once_one_gets_a_feature_set(store: Store) -> None:
+async def test_one_of_concurrent_writers_gets_a_feature_set(store: Store) -> None:
     writes = [store.add_item(Item(item_id=f"item-{n}"), features(5, 5)) for n in range(5)]
     outcomes = await asyncio.gather(*writes, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes if outcome != 1] == [FeatureSetTakenError] * 4
 
 
-async def test_bundles_are_listed_in_the_order_in_which_they_were_served(store: Store) -> None:
+async def test_activations_are_listed_in_order(store: Store) -> None:
     await store.record_bundle_activation("bundle-a", "/bundles/a", {"ndcg@10": 0.25})
     await store.record_bundle_activation("bundle-b", "/bundles/b", {})
     await store.record_bundle_activation("bundle-a", "/bundles/a", {"ndcg@10": 0.25})

@@ -1,4 +1,4 @@
-"""A disk that is full: what was acknowledged stays, what was not is not there, and writing goes on with the room."""
+"""A full disk: acknowledged writes stay, failed ones leave nothing, and writing resumes once there is space."""
 
 import sqlite3
 from pathlib import Path
@@ -15,7 +15,7 @@ from service.store.store import StoredFeatures
 
 
 async def limit_pages(store: SqlStore, pages: int) -> None:
-    """SQLite's own disk that is full: of each connection, so of the one that a writer waits in line for."""
+    """Limit SQLite's size on every connection, as a full disk would."""
     async with store.database.transaction() as connection:
         await connection.execute(text(f"PRAGMA max_page_count = {pages}"))
 

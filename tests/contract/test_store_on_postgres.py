@@ -1,16 +1,22 @@
-"""What only a server can do to a store: go away and come back, and be shared by replicas."""
+"""A store on a PostgreSQL server: restarts, replicas, and late commits."""
 
 import asyncio
+import dataclasses
 import signal
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import insert
 
 from clairo_core.items import Item
 from service.errors import FeatureSetTakenError, StoreError
+from service.store.database import Database
+from service.store.feedback import FEEDBACK_LOCK, EventOutcome, FeedbackEvent, FeedbackStore
 from service.store.sql_store import SqlStore
+from service.store.sql_tables import feedback_events
 from service.store.store import StoredFeatures
 from tests.postgres_server import PostgresServer
 
@@ -38,7 +44,7 @@ async def test_replicas_never_give_two_items_one_feature_set_or_two_changes_one_
     async def add(replica: SqlStore, name: str) -> list[int]:
         versions = []
         for number in range(12):
-            # Each replica believes that the lowest feature set is free until it is told.
+            # Each replica tries the lowest feature sets first.
             for attempt in range(100):
                 try:
                     versions.append(await replica.add_item(Item(item_id=f"{name}-{number}"), features(attempt)))
@@ -56,7 +62,7 @@ async def test_replicas_never_give_two_items_one_feature_set_or_two_changes_one_
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT])
-async def test_a_restart_costs_no_call_that_comes_after_it(own_postgres: PostgresServer, how: signal.Signals) -> None:
+async def test_calls_after_a_restart_succeed(own_postgres: PostgresServer, how: signal.Signals) -> None:
     store = SqlStore(own_postgres.new_database(), may_migrate=True)
     await store.open()
     await asyncio.gather(*(store.add_item(Item(item_id=f"before-{n}"), features(n, 0)) for n in range(5)))
@@ -67,7 +73,7 @@ async def test_a_restart_costs_no_call_that_comes_after_it(own_postgres: Postgre
     await store.close()
 
 
-async def test_calls_made_while_it_restarts_wait_for_it(own_postgres: PostgresServer) -> None:
+async def test_calls_during_a_restart_wait(own_postgres: PostgresServer) -> None:
     store = SqlStore(own_postgres.new_database(), may_migrate=True)
     await store.open()
     own_postgres.stop()
@@ -81,7 +87,7 @@ async def test_calls_made_while_it_restarts_wait_for_it(own_postgres: PostgresSe
     await store.close()
 
 
-async def test_namespaces_of_one_database_do_not_see_each_other(postgres: PostgresServer, tmp_path: Path) -> None:
+async def test_namespaces_of_one_database_are_separate(postgres: PostgresServer, tmp_path: Path) -> None:
     for location in (postgres.new_database(), tmp_path / "clairo.db"):
         one, two = (SqlStore(location, name, may_migrate=True) for name in ("one", "two"))
         for store in (one, two):
@@ -91,7 +97,7 @@ async def test_namespaces_of_one_database_do_not_see_each_other(postgres: Postgr
             await store.close()
 
 
-async def test_a_database_of_no_encoding_gives_back_the_words_that_it_was_given(postgres: PostgresServer) -> None:
+async def test_text_survives_a_database_without_encoding(postgres: PostgresServer) -> None:
     store = SqlStore(postgres.new_database("SQL_ASCII"), may_migrate=True)
     await store.open()
     item = Item(item_id="täße-😀", texts={"title": "Täße 😀"}, attributes={"größe": "zwölf"})
@@ -99,3 +105,20 @@ async def test_a_database_of_no_encoding_gives_back_the_words_that_it_was_given(
     (kept,) = await store.items_after("", 10)
     assert (kept.item_id, kept.texts, kept.attributes) == (item.item_id, item.texts, item.attributes)
     await store.close()
+
+
+async def test_paging_does_not_skip_an_event_that_commits_late(postgres: PostgresServer) -> None:
+    database = Database(postgres.new_database())
+    await database.open()
+    feedback = FeedbackStore(database)
+    early, late = (FeedbackEvent(name, "ann", "mug", "view", 1.0) for name in ("early", "late"))
+    # As `add_events`, but committed after an event of a higher sequence.
+    async with database.transaction(FEEDBACK_LOCK, is_shared=True) as connection:
+        values = {"namespace": "default", "received_at": datetime.now(UTC), **dataclasses.asdict(late)}
+        await connection.execute(insert(feedback_events).values(values))
+        assert await feedback.add_events([early]) == [EventOutcome.ACCEPTED]
+        reading = asyncio.create_task(feedback.events_after(0, 10))
+        await asyncio.sleep(0.2)
+        assert not reading.done()
+    assert [kept.event.event_id for kept in await reading] == ["late", "early"]
+    await database.close()

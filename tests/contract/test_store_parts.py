@@ -1,4 +1,4 @@
-"""Jobs, keys and idempotency records, in every database that the store may be in."""
+"""Jobs, keys and idempotency records in every kind of database."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     await database.close()
 
 
-async def test_a_job_is_worked_through_by_one_worker(database: Database) -> None:
+async def test_a_job_has_one_worker_at_a_time(database: Database) -> None:
     jobs = JobStore(database)
     await jobs.begin("job")
     await jobs.add_rows("job", [JobRow(position, position + 1, b"{}") for position in range(5)])
@@ -56,7 +56,7 @@ async def test_a_job_is_worked_through_by_one_worker(database: Database) -> None
     assert await jobs.num_unfinished() == 0
 
 
-async def test_what_was_half_received_goes_with_its_rows(database: Database) -> None:
+async def test_half_received_jobs_are_deleted_with_their_rows(database: Database) -> None:
     jobs = JobStore(database)
     for job_id in ("discarded", "abandoned", "submitted"):
         await jobs.begin(job_id)
@@ -70,7 +70,7 @@ async def test_what_was_half_received_goes_with_its_rows(database: Database) -> 
     assert await jobs.find("submitted") is not None
 
 
-async def test_a_key_comes_back_as_it_went_in_and_is_revoked_once(database: Database) -> None:
+async def test_a_key_is_read_back_unchanged_and_revoked_once(database: Database) -> None:
     keys = KeyStore(database)
     _, record = new_key("shop", [Scope.READ, Scope.WRITE], 60)
     await keys.add_key(record)
@@ -81,7 +81,7 @@ async def test_a_key_comes_back_as_it_went_in_and_is_revoked_once(database: Data
     assert revoked.revoked_at is not None
 
 
-async def test_an_answer_is_kept_under_its_key(database: Database) -> None:
+async def test_an_answer_is_stored_under_its_key(database: Database) -> None:
     records = IdempotencyStore(database)
     assert not (await records.claim("create_item", "key", "body")).is_retry
     answer = StoredAnswer(201, {"location": "/items/mug"}, b"{}")

@@ -1,4 +1,4 @@
-"""The schema, step by step: from nothing, from the first version, to one that the tables' description knows."""
+"""Migrations: from an empty database and from the first version to the declared tables."""
 
 import asyncio
 import sqlite3
@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from clairo_core.items import Item
 from service.cli.commands import app
 from service.errors import NewerStoreError, OutdatedStoreError, StoreError
-from service.store import schema, tables
+from service.store import schema, sql_tables
 from service.store.database import Database
 from service.store.sql_store import SqlStore
 from service.store.store import ChangeKind, ItemWrite, WriteOutcome
@@ -26,7 +26,7 @@ VERSION_1 = REPOSITORY / "tests" / "data" / "store_version_1.sql"
 
 @pytest.fixture
 def first_version(tmp_path: Path) -> Path:
-    """A store as CLAIRO wrote it before it had Alembic: a mug, a lamp with a picture, an item retired."""
+    """A store from before CLAIRO used Alembic: a mug, a lamp with a picture, a retired item."""
     path = tmp_path / "clairo.db"
     connection = sqlite3.connect(path)
     connection.executescript(VERSION_1.read_text(encoding="utf-8"))
@@ -46,21 +46,21 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
 
 
 def differences(connection: Connection) -> list[object]:
-    return list(compare_metadata(MigrationContext.configure(connection), tables.metadata))
+    return list(compare_metadata(MigrationContext.configure(connection), sql_tables.metadata))
 
 
-async def test_the_steps_lead_to_the_tables_that_are_described(database: Database) -> None:
+async def test_migrations_build_the_declared_tables(database: Database) -> None:
     assert await database.open() == 0
     async with database.reading() as connection:
         assert await connection.run_sync(differences) == []
     assert await database.open() == schema.NEWEST_VERSION
 
 
-async def test_services_that_start_at_once_take_the_steps_once(database: Database) -> None:
+async def test_concurrent_starts_migrate_once(database: Database) -> None:
     assert sorted(await asyncio.gather(*(database.open() for _ in range(4)))) == [0, 2, 2, 2]
 
 
-async def test_a_store_of_the_first_version_opens_and_has_what_it_had(first_version: Path) -> None:
+async def test_a_store_of_the_first_version_keeps_its_items(first_version: Path) -> None:
     store = SqlStore(first_version)
     await store.open()
     changes = await store.changes_since(0, "bundle-a")
@@ -80,7 +80,7 @@ async def test_a_store_of_the_first_version_opens_and_has_what_it_had(first_vers
     await store.close()
 
 
-async def test_a_clairo_of_the_first_version_would_refuse_the_migrated_store(first_version: Path) -> None:
+async def test_a_clairo_of_the_first_version_refuses_a_migrated_store(first_version: Path) -> None:
     store = SqlStore(first_version)
     await store.open()
     await store.close()
@@ -89,9 +89,7 @@ async def test_a_clairo_of_the_first_version_would_refuse_the_migrated_store(fir
     connection.close()
 
 
-async def test_a_step_that_fails_leaves_the_schema_as_it_was(
-    first_version: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_failed_step_leaves_the_schema_unchanged(first_version: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     connection = sqlite3.connect(first_version)
     connection.execute("CREATE TABLE jobs (in_the_way INTEGER)")
     connection.commit()
@@ -116,13 +114,13 @@ async def test_an_unknown_revision_is_refused(tmp_path: Path) -> None:
     await database.close()
 
 
-async def test_postgresql_is_not_changed_unasked(postgres: PostgresServer) -> None:
+async def test_postgresql_is_not_migrated_unasked(postgres: PostgresServer) -> None:
     url = postgres.new_database()
     store = SqlStore(url)
     with pytest.raises(OutdatedStoreError, match="clairo-serve migrate"):
         await store.open()
     migrated = await asyncio.to_thread(CliRunner().invoke, app, ["migrate", "--database-url", url])
-    assert (migrated.exit_code, "schema version 0 is now 2" in migrated.output) == (0, True), migrated.output
+    assert (migrated.exit_code, "migrated from schema version 0 to 2" in migrated.output) == (0, True), migrated.output
     again = await asyncio.to_thread(CliRunner().invoke, app, ["migrate", "--database-url", url])
     assert "up to date" in again.output
     await store.open()

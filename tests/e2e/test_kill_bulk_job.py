@@ -1,4 +1,4 @@
-"""SIGKILL amid a bulk job, again and again: it goes on, every line is done, and no item is there twice."""
+"""SIGKILL repeatedly during a bulk job: it resumes, finishes every line, and adds no item twice."""
 
 import json
 import sqlite3
@@ -32,7 +32,7 @@ def wait_for_rows(url: str, path: str, num_done: int) -> dict[str, Any]:
     return job
 
 
-def test_a_job_that_is_killed_goes_on_and_adds_nothing_twice(bundle: Path, tmp_path: Path) -> None:
+def test_a_killed_job_resumes_and_adds_nothing_twice(bundle: Path, tmp_path: Path) -> None:
     rows = [{"item_id": f"bulk-{n}", "title": f"Product {n}"} for n in range(NUM_ROWS)]
     rows[7] = {"item_id": "bulk-7"}
     body = "\n".join(json.dumps(row) for row in rows)

@@ -1,4 +1,4 @@
-"""SIGKILL at any moment: what was acknowledged is there afterwards; what was not is there whole or not at all."""
+"""SIGKILL at any moment: acknowledged items survive, others exist whole or not at all."""
 
 import base64
 import sqlite3
@@ -33,7 +33,7 @@ def post(url: str, number: int) -> dict[str, Any]:
 
 
 def assert_is_whole(url: str, number: int, acknowledged: dict[str, Any] | None) -> None:
-    """The item is as it was acknowledged; one that was not is complete all the same."""
+    """Check that an acknowledged item is unchanged, and any other is complete."""
     item = httpx.get(f"{url}/items/posted-{number}", timeout=60).json()
     assert item["title"] == f"Posted product {number}"
     assert item["missing_modalities"] == []
@@ -62,7 +62,7 @@ def assert_database_is_sound(data_dir: Path) -> None:
         connection.close()
 
 
-def test_an_item_is_there_after_a_kill_right_behind_its_201(bundle: Path, tmp_path: Path) -> None:
+def test_an_item_survives_a_kill_right_after_its_201(bundle: Path, tmp_path: Path) -> None:
     with running_process(bundle, tmp_path) as service:
         acknowledged = post(service.url, 1)
         service.kill()
@@ -74,7 +74,7 @@ def test_an_item_is_there_after_a_kill_right_behind_its_201(bundle: Path, tmp_pa
         assert service.terminate() in (0, -15)
 
 
-def test_a_kill_amid_a_burst_of_posts_loses_nothing_acknowledged(bundle: Path, tmp_path: Path) -> None:
+def test_a_kill_during_a_burst_of_posts_loses_nothing_acknowledged(bundle: Path, tmp_path: Path) -> None:
     acknowledged: dict[int, dict[str, Any]] = {}
 
     def post_until_killed(url: str, first: int) -> None:
@@ -101,14 +101,14 @@ def test_a_kill_amid_a_burst_of_posts_loses_nothing_acknowledged(bundle: Path, t
         page = httpx.get(f"{service.url}/items", params={"q": "posted-", "limit": 200}, timeout=60).json()
         found = {int(item["item_id"].removeprefix("posted-")) for item in page["items"]}
         assert acknowledged.keys() <= found
-        # Of every poster, at most the one item whose answer was under way.
+        # Per poster, at most the one item whose answer was in flight.
         assert len(found - acknowledged.keys()) <= NUM_POSTERS
         for number in found:
             assert_is_whole(service.url, number, acknowledged.get(number))
         assert {f"posted-{number}" for number in found} <= recommended_ids(service.url)
 
 
-def test_kills_while_starting_and_while_idle_lose_nothing(bundle: Path, tmp_path: Path) -> None:
+def test_kills_at_start_and_when_idle_lose_nothing(bundle: Path, tmp_path: Path) -> None:
     with running_process(bundle, tmp_path) as service:
         acknowledged = {number: post(service.url, number) for number in range(3)}
         time.sleep(0.5)
@@ -123,7 +123,7 @@ def test_kills_while_starting_and_while_idle_lose_nothing(bundle: Path, tmp_path
             assert_is_whole(service.url, number, item)
 
 
-def test_a_kill_before_the_first_start_is_done_leaves_a_database_that_opens(bundle: Path, tmp_path: Path) -> None:
+def test_a_kill_during_the_first_start_leaves_a_usable_database(bundle: Path, tmp_path: Path) -> None:
     starting = ServiceProcess(bundle, tmp_path)
     while not (tmp_path / "clairo.db").exists() and starting.process.poll() is None:
         time.sleep(0.001)

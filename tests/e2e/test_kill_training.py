@@ -1,4 +1,4 @@
-"""SIGKILL in the middle of training, three times: the run after ends with the very bundle of an undisturbed one."""
+"""SIGKILL training three times: the next run yields the same bundle as an uninterrupted one."""
 
 import os
 import signal
@@ -50,7 +50,7 @@ def undisturbed(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def kill_when(process: "subprocess.Popen[str]", said: str, after_seconds: float) -> None:
-    """Wait until the process has said something, a moment longer, then SIGKILL it."""
+    """Wait for the first output and a moment longer, then SIGKILL."""
     assert process.stderr is not None
     for line in process.stderr:
         if said in line:
@@ -63,13 +63,11 @@ def kill_when(process: "subprocess.Popen[str]", said: str, after_seconds: float)
     process.stderr.close()
 
 
-# While encoding, between epochs, while evaluating: what training says before, and how much later it is killed.
+# During encoding, between epochs, during evaluation: the line that training prints before, and the delay of the kill.
 KILLS = (("stages kept in", 0.3), ("epoch 1:", 0.1), ("epoch 3:", 0.05))
 
 
-def test_a_training_that_is_killed_three_times_ends_in_the_same_bundle(
-    shop: Path, undisturbed: Path, tmp_path: Path
-) -> None:
+def test_training_killed_three_times_yields_the_same_bundle(shop: Path, undisturbed: Path, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
     for said, after_seconds in KILLS:
         process = subprocess.Popen(command(shop, out), stderr=subprocess.PIPE, text=True, env=environment())

@@ -31,7 +31,7 @@ def cards(page: Page) -> list[str]:
     return [card.get_attribute("data-item-id") or "" for card in page.locator("#grid li").all()]
 
 
-def test_it_opens_with_pictures_and_the_popular_products(page: Page) -> None:
+def test_the_page_opens_with_pictures_and_popular_products(page: Page) -> None:
     assert len(cards(page)) == 48
     expect(page.locator("#fallback")).to_contain_text("most popular")
     expect(page.locator("#recommended .badge").first).to_have_text("popular")
@@ -39,14 +39,14 @@ def test_it_opens_with_pictures_and_the_popular_products(page: Page) -> None:
     assert page.locator("#served").inner_text().startswith("60 products")
 
 
-def test_load_more_brings_the_rest_of_the_catalogue(page: Page) -> None:
+def test_load_more_shows_the_rest_of_the_catalogue(page: Page) -> None:
     page.get_by_role("button", name="Load more").click()
     expect(page.locator("#grid li")).to_have_count(60)
     expect(page.locator("#more")).to_be_hidden()
     assert len(set(cards(page))) == 60
 
 
-def test_a_click_builds_the_history_and_the_recommendations_follow(page: Page) -> None:
+def test_clicks_build_a_history_and_recommendations_follow(page: Page) -> None:
     first, second = cards(page)[:2]
     page.locator("#grid .pick").nth(0).click()
     expect(page.locator("#recommended .badge").first).to_have_text("generated")
@@ -63,7 +63,7 @@ def test_a_click_builds_the_history_and_the_recommendations_follow(page: Page) -
     expect(page.locator("#recommended .badge").first).to_have_text("popular")
 
 
-def test_a_recommendation_can_be_taken_into_the_history_and_out_again(page: Page) -> None:
+def test_a_recommendation_can_be_added_to_the_history_and_removed(page: Page) -> None:
     taken = page.locator("#recommended li").first.get_attribute("data-item-id")
     page.locator("#recommended .take").first.click()
     expect(page.locator("#history li")).to_have_count(1)
@@ -72,7 +72,7 @@ def test_a_recommendation_can_be_taken_into_the_history_and_out_again(page: Page
     expect(page.locator("#history li")).to_have_count(0)
 
 
-def test_the_search_narrows_the_grid_and_says_when_nothing_is_left(page: Page) -> None:
+def test_the_search_narrows_the_grid_and_shows_when_nothing_matches(page: Page) -> None:
     page.get_by_label("Search the catalogue").fill("item-17")
     expect(page.locator("#grid li")).to_have_count(1)
     page.get_by_label("Search the catalogue").fill("no such thing at all")
@@ -81,7 +81,7 @@ def test_the_search_narrows_the_grid_and_says_when_nothing_is_left(page: Page) -
     expect(page.locator("#grid li")).to_have_count(48)
 
 
-def test_all_of_it_works_from_the_keyboard(page: Page) -> None:
+def test_the_page_works_from_the_keyboard(page: Page) -> None:
     page.get_by_label("Search the catalogue").focus()
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
@@ -106,7 +106,7 @@ def test_a_new_product_is_in_the_grid_and_can_be_recommended(page: Page, tmp_pat
     expect(page.locator("#preview")).to_be_visible()
     item_id = page.get_by_label("Id", exact=True).input_value()
     assert item_id.startswith("a-lantern-b-for-b-the-garden-")
-    page.get_by_role("button", name="Add it").click()
+    page.get_by_role("button", name="Add product").click()
     expect(page.locator("#detail")).to_be_visible()
     expect(page.locator("#detail-heading")).to_have_text("A lantern <b>for</b> the garden")
     assert page.locator("#detail .token").count() >= 1
@@ -119,29 +119,29 @@ def test_a_new_product_is_in_the_grid_and_can_be_recommended(page: Page, tmp_pat
     expect(page.locator("#recommended .badge").first).to_have_text("generated")
 
 
-def test_what_the_service_refuses_is_said_beside_the_form(page: Page, tmp_path: Path) -> None:
+def test_problems_are_shown_in_the_form(page: Page, tmp_path: Path) -> None:
     page.get_by_role("button", name="Add a product").click()
-    page.get_by_role("button", name="Add it").click()
+    page.get_by_role("button", name="Add product").click()
     expect(page.locator("#add-problem")).to_contain_text("Invalid fields")
     expect(page.get_by_label("Id", exact=True)).to_have_attribute("aria-invalid", "true")
     page.get_by_label("Title").fill("Taken")
     page.get_by_label("Id", exact=True).fill("item-0")
-    page.get_by_role("button", name="Add it").click()
+    page.get_by_role("button", name="Add product").click()
     expect(page.locator("#add-problem")).to_contain_text("exists already")
     text = tmp_path / "text.png"
     text.write_text("no picture")
     page.locator("#picture").set_input_files(text)
     page.get_by_label("Id", exact=True).fill("fresh")
-    page.get_by_role("button", name="Add it").click()
+    page.get_by_role("button", name="Add product").click()
     expect(page.locator("#add-problem")).to_contain_text("Unreadable picture")
     large = tmp_path / "large.png"
     large.write_bytes(bytes(11 * 1024 * 1024))
     page.locator("#picture").set_input_files(large)
-    page.get_by_role("button", name="Add it").click()
+    page.get_by_role("button", name="Add product").click()
     expect(page.locator("#add-problem")).to_contain_text("The picture is too large")
 
 
-def test_a_recommendation_says_why_when_asked(page: Page) -> None:
+def test_why_explains_a_recommendation(page: Page) -> None:
     page.locator("#grid .pick").nth(0).click()
     page.locator("#grid .pick").nth(3).click()
     expect(page.locator("#history li")).to_have_count(2)
@@ -156,15 +156,15 @@ def test_a_recommendation_says_why_when_asked(page: Page) -> None:
     expect(because).to_be_hidden()
 
 
-def test_filters_and_diversity_change_what_is_recommended(page: Page) -> None:
-    page.get_by_text("Filter and vary").click()
+def test_filters_and_diversity_change_the_recommendations(page: Page) -> None:
+    page.get_by_text("Filter and diversity").click()
     page.get_by_label("category", exact=True).select_option("mug")
-    expect(page.locator("#wishes-count")).to_have_text("1 on")
+    expect(page.locator("#wishes-count")).to_have_text("1 active")
     expect(page.locator("#recommended:not(.is-waiting) .title").first).to_contain_text("mug")
     page.get_by_label("price to").fill("1")
     expect(page.locator("#fallback")).to_contain_text("pass the filter")
     expect(page.locator("#recommended li")).to_have_count(0)
-    page.get_by_role("button", name="Clear the filter").click()
+    page.get_by_role("button", name="Clear filter").click()
     expect(page.locator("#recommended li")).to_have_count(10)
     before = [item.get_attribute("data-item-id") for item in page.locator("#recommended li").all()]
     page.get_by_label("Diversity").fill("1")
@@ -174,20 +174,20 @@ def test_filters_and_diversity_change_what_is_recommended(page: Page) -> None:
     )
 
 
-def test_details_lead_to_products_that_are_similar(page: Page) -> None:
+def test_details_lead_to_similar_products(page: Page) -> None:
     page.get_by_label("Search the catalogue").fill("item-17")
     expect(page.locator(".product")).to_have_count(1)
     page.locator(".product .foot button").click()
     expect(page.locator("#similar li")).to_have_count(6)
-    # Not of every one: of what was posted above, only the picture says anything.
+    # Only the first: an item posted above has a picture alone.
     expect(page.locator("#similar .figures").filter(has_text="text").first).to_be_visible()
     title = page.locator("#similar .title").first.inner_text()
     page.locator("#similar button").first.click()
     expect(page.locator("#detail-heading")).to_have_text(title)
 
 
-def test_every_control_has_a_name_and_words_stand_out_from_their_ground(page: Page) -> None:
-    page.get_by_text("Filter and vary").click()
+def test_every_control_has_a_name_and_text_has_contrast(page: Page) -> None:
+    page.get_by_text("Filter and diversity").click()
     page.locator("#recommended .why").first.click()
     page.locator(".product .foot button").first.click()
     expect(page.locator("#similar li")).to_have_count(6)
@@ -199,6 +199,6 @@ def test_every_control_has_a_name_and_words_stand_out_from_their_ground(page: Pa
 
 
 @pytest.mark.parametrize("width", [360, 768, 1600])
-def test_nothing_hangs_over_the_edge_at_any_width(page: Page, width: int) -> None:
+def test_nothing_overflows_at_any_width(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -1,4 +1,4 @@
-"""The page of a service that has keys: it asks for one, sends it with every call, and never puts it into an address."""
+"""The page of a service with API keys: it asks for one, sends it with every call, and never puts it in a url."""
 
 import re
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def url(data_dir: Path, keys: dict[str, str]) -> Iterator[str]:
 
 @pytest.fixture
 def page(url: str, keys: dict[str, str]) -> Iterator[Page]:
-    """The page as it is first seen; no address may hold a key, nor a key's secret half."""
+    """The page as first opened. No url may hold a key or its secret half."""
     secrets = [part for key in keys.values() for part in (key, key.rsplit("_", 1)[1])]
     with opened_page(url, secrets) as page:
         yield page
@@ -48,10 +48,10 @@ def page(url: str, keys: dict[str, str]) -> Iterator[Page]:
 def give(page: Page, key: str) -> None:
     expect(page.locator("#key")).to_be_visible()
     page.get_by_label("API key", exact=True).fill(key)
-    page.get_by_role("button", name="Use it").click()
+    page.get_by_role("button", name="Use key").click()
 
 
-def test_the_page_asks_once_and_then_works_pictures_included(page: Page, keys: dict[str, str]) -> None:
+def test_the_page_asks_for_a_key_once_and_then_works_pictures_included(page: Page, keys: dict[str, str]) -> None:
     expect(page.locator("#key-reason")).to_contain_text("needs an API key")
     assert page.evaluate(NAMELESS) == []
     assert page.evaluate(TOO_FAINT) == []
@@ -62,34 +62,34 @@ def test_the_page_asks_once_and_then_works_pictures_included(page: Page, keys: d
     picture = page.locator("#grid .picture img").first
     expect(picture).to_have_attribute("src", re.compile("^blob:"))
     assert picture.evaluate("async (image) => (await image.decode(), image.naturalWidth)") > 0
-    # Kept by the tab, and by nothing else.
+    # Kept in the tab only.
     page.reload()
     expect(page.locator("#recommended li")).to_have_count(10)
     expect(page.locator("#key")).to_be_hidden()
     assert page.evaluate("localStorage.length + document.cookie.length") == 0
 
 
-def test_a_wrong_key_is_asked_for_again_and_cancel_says_what_is_wrong(page: Page, keys: dict[str, str]) -> None:
+def test_a_wrong_key_is_asked_for_again_and_cancel_shows_the_problem(page: Page, keys: dict[str, str]) -> None:
     give(page, "clairo_wrong")
-    expect(page.locator("#key-reason")).to_contain_text("not valid here")
+    expect(page.locator("#key-reason")).to_contain_text("unknown or revoked")
     give(page, keys["read"][:-1] + "~")
-    expect(page.locator("#key-reason")).to_contain_text("not valid here")
+    expect(page.locator("#key-reason")).to_contain_text("unknown or revoked")
     page.locator("#key").get_by_role("button", name="Cancel").click()
     expect(page.locator("#banner")).to_contain_text("API key missing or invalid")
 
 
-def test_a_key_that_may_only_look_can_be_changed_for_one_that_may_add(page: Page, keys: dict[str, str]) -> None:
+def test_a_read_key_can_be_replaced_by_a_write_key(page: Page, keys: dict[str, str]) -> None:
     give(page, keys["read"])
     expect(page.locator("#recommended li")).to_have_count(10)
     page.get_by_role("button", name="Add a product").click()
     page.get_by_label("Title").fill("Key ring")
-    page.get_by_role("button", name="Add it").click()
-    expect(page.locator("#add-problem")).to_contain_text("the key has read")
+    page.get_by_role("button", name="Add product").click()
+    expect(page.locator("#add-problem")).to_contain_text("the key has scope read")
     page.locator("#add").get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="API key").click()
     give(page, keys["write"])
     expect(page.locator("#recommended li")).to_have_count(10)
     page.get_by_role("button", name="Add a product").click()
     page.get_by_label("Title").fill("Key ring")
-    page.get_by_role("button", name="Add it").click()
+    page.get_by_role("button", name="Add product").click()
     expect(page.locator("#detail-heading")).to_have_text("Key ring")

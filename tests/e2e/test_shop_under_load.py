@@ -1,7 +1,7 @@
-"""A shop's traffic at up to twice of capacity, then one fault after another under it; `make soak` does it for long.
+"""A shop's traffic at up to twice the capacity, then one fault after another under load; `make soak` runs for longer.
 
-What is asserted is what `benchmarks.shop.load` and `benchmarks.shop.faults` say must hold: nothing that was
-acknowledged is lost, no answer is wrong or undeclared, and no request fails that a fault does not excuse.
+Asserts the musts of `benchmarks.shop.load` and `benchmarks.shop.faults`: nothing acknowledged is lost, no answer is
+wrong or undeclared, and no request fails without a fault that excuses it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ def missed(rows: Sequence[Row]) -> list[str]:
     return [f"{row.name}: {row.value:g} {row.unit}, must {row.must:g}" for row in rows if row.verdict == "missed"]
 
 
-def test_at_half_full_and_twice_capacity_nothing_fails_and_nothing_accepted_is_lost(shop: Shop) -> None:
+def test_at_half_full_and_twice_capacity_no_request_fails_and_no_accepted_item_is_lost(shop: Shop) -> None:
     rows, clients = measured_on(shop, measured_load, Times(CAPACITY_SECONDS, LEVEL_SECONDS), "load")
     assert missed(rows) == []
     assert {answer.kind for answer in clients.answers if answer.is_good} == set(Kind)

@@ -10,8 +10,8 @@ from tests.tiny import tiny_bundle
 
 DEADLINE_SECONDS = 20.0
 TIMES_CAPACITY = 5.0
-# Wide enough that this test's own clients are not what is at its limit. Where tests run side by side, the machine is
-# at times three times as slow as a moment before: so it is the length of the queue that refuses, not the clock.
+# Slow enough that the service, not this test's clients, is the bottleneck. The queue's length refuses, not the clock:
+# beside other tests the machine can be three times slower from one moment to the next.
 SETTINGS = {
     "num_views": 32,
     "num_beams": 200,
@@ -21,7 +21,7 @@ SETTINGS = {
 }
 
 
-def test_asked_for_more_than_it_can_do_the_service_answers_in_time_or_refuses(tmp_path: Path) -> None:
+def test_an_overloaded_service_answers_in_time_or_refuses(tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path / "bundle", can_ingest=False)
     bodies = different_bodies([[f"item-{row}" for row in range(first, first + 12)] for first in range(40)])
     with served_bundle(bundle, tmp_path / "data", **SETTINGS) as service:

@@ -1,4 +1,4 @@
-"""What CLAIRO wrote before: a bundle of the schema before, a store of the first version, and both together."""
+"""Files of earlier releases: a bundle of the previous schema, a store of the first version, and both together."""
 
 import sqlite3
 import zipfile
@@ -21,20 +21,20 @@ MUG = {"item_id": "posted-mug", "title": "blue mug 99", "description": "A mug fo
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """Written by the CLAIRO of the commit before schema 2: 24 items, words and pictures, no joint ranking."""
+    """Written by the last commit before schema 2: 24 items with words and pictures, no joint ranking."""
     folder = tmp_path_factory.mktemp("bundles") / "then"
     with zipfile.ZipFile(DATA / "bundle_schema_1.zip") as archive:
         archive.extractall(folder)
     return load_bundle(folder)
 
 
-def test_a_bundle_of_the_schema_before_recommends_what_it_did_then(bundle: Bundle) -> None:
+def test_a_bundle_of_the_previous_schema_recommends_as_before(bundle: Bundle) -> None:
     assert bundle.manifest.schema_version == BUNDLE_SCHEMA - 1
     answer = bundle.recommender("cpu", num_views=2, num_beams=20).recommend(UserHistory(HISTORY), 5)
     assert [item.item_id for item in answer.items] == RECOMMENDED_THEN
 
 
-async def test_a_bundle_of_the_schema_before_is_served_and_takes_new_items(bundle: Bundle) -> None:
+async def test_a_bundle_of_the_previous_schema_is_served_and_takes_new_items(bundle: Bundle) -> None:
     async with running_service(bundle) as client:
         posted = await client.post("/items", json=MUG)
         assert posted.status_code == 201, posted.text

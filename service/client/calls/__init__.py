@@ -1,7 +1,7 @@
-"""Each operation of the service as a request to send and a way to read its answer; nothing here touches a network.
+"""Every operation of the service as a `Call`: a request and a parser of its answer. Nothing here uses the network.
 
-One function an operation, named as the OpenAPI document names it. What clients of either kind share is here, so that
-they cannot differ. Knows paths and fields; knows nothing of connections or of trying again.
+One function per operation, named by its operationId in the OpenAPI document. The sync and the async client share
+them, so they cannot differ.
 """
 
 from service.client.calls.call import Call

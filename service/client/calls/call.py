@@ -1,4 +1,4 @@
-"""What an operation is turned into: a request, and the way to read its answer. Knows nothing of any operation."""
+"""A request and a parser of its answer, for any operation."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Call(Generic[Answer]):
-    """A request, and what its answer means."""
+    """A request, and how to parse its answer."""
 
     method: str
     path: str
@@ -23,29 +23,29 @@ class Call(Generic[Answer]):
     body: Mapping[str, Any] | None = None
     """Sent as JSON."""
     content: bytes | None = None
-    """Sent as it is, where `body` is None; its `Content-Type` is one of the headers."""
+    """Sent unchanged if `body` is None; `headers` hold its `Content-Type`."""
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def as_model(model: type[Model]) -> Callable[[httpx.Response], Model]:
-    """Reads an answer's JSON as `model`; fields of a newer service are left out."""
+    """Parse the answer's JSON as `model`, ignoring fields of a newer service."""
     return lambda answer: model.model_validate_json(answer.content)
 
 
 def as_nothing(_: httpx.Response) -> None:
-    """Reads an answer that is no more than its status."""
+    """Ignore the answer's body."""
 
 
 def quoted(segment: str) -> str:
-    """An id as one segment of a path, its slashes included."""
+    """Quote an id as one path segment, slashes included."""
     return quote(segment, safe="")
 
 
 def page(cursor: str | None, limit: int) -> dict[str, Any]:
-    """The query of an operation that gives a page; `cursor` is the page before's `next_cursor`."""
+    """The query of a paged operation. `cursor` is the previous page's `next_cursor`."""
     return {"limit": limit} | ({} if cursor is None else {"cursor": cursor})
 
 
 def answered_once(idempotency_key: str | None) -> dict[str, str]:
-    """The header with which a call that is sent twice is carried out once; none without a key."""
+    """The header that makes a repeated call run once; none without a key."""
     return {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}

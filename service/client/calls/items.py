@@ -1,4 +1,4 @@
-"""The catalogue: calls that add, change, retire, list and show items, one or many."""
+"""Calls that add, change, retire, list and read items."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ JSON_LINES = "application/x-ndjson"
 
 
 class NewItem(TypedDict, total=False):
-    """One of many: the arguments of `create_item`."""
+    """An item of `create_items`, with the arguments of `create_item`."""
 
     item_id: Required[str]
     title: str
@@ -35,7 +35,7 @@ def create_item(
     picture_url: str | None = None,
     idempotency_key: str | None = None,
 ) -> Call[ItemDetail]:
-    """Add a product; `picture` is a JPEG, PNG or WebP file, `picture_url` where the service may fetch one."""
+    """Add a product. `picture` is a JPEG, PNG or WebP file; `picture_url` is for hosts on the operator's list."""
     body = _item_body(title, description, texts, attributes, picture, picture_url) | {"item_id": item_id}
     return Call("POST", "/items", as_model(ItemDetail), body=body, headers=answered_once(idempotency_key))
 
@@ -50,13 +50,13 @@ def put_item(
     picture: bytes | None = None,
     picture_url: str | None = None,
 ) -> Call[PutItemAnswer]:
-    """Add a product, or make it what is said here: what is left out is gone, a picture too."""
+    """Add or change a product. Fields left out are removed, the picture too."""
     body = _item_body(title, description, texts, attributes, picture, picture_url)
     return Call("PUT", f"/items/{quoted(item_id)}", as_model(PutItemAnswer), body=body)
 
 
 def create_items(items: Iterable[NewItem], *, idempotency_key: str | None = None) -> Call[JobSummary]:
-    """Add or change many products, each as `put_item` would; `get_job` says how far that is."""
+    """Add or change many products in the background, each as `put_item` would; see `get_job` for progress."""
     lines = [json.dumps({"item_id": item["item_id"], **_item_body(**_fields(item))}) for item in items]
     return Call(
         "POST",
@@ -68,27 +68,27 @@ def create_items(items: Iterable[NewItem], *, idempotency_key: str | None = None
 
 
 def get_job(job_id: str, *, cursor: str | None = None, limit: int = 100) -> Call[JobAnswer]:
-    """How far a job is, and a page of the rows that it rejected."""
+    """Job progress, and a page of rejected rows."""
     return Call("GET", f"/jobs/{quoted(job_id)}", as_model(JobAnswer), query=page(cursor, limit))
 
 
 def retire_item(item_id: str) -> Call[None]:
-    """Never recommend an item again; `put_item` brings it back."""
+    """Never recommend an item again; `put_item` restores it."""
     return Call("DELETE", f"/items/{quoted(item_id)}", as_nothing)
 
 
 def list_items(*, cursor: str | None = None, limit: int = 48, q: str = "") -> Call[ItemPage]:
-    """A page of the catalogue, newest first; `cursor` is the page before's `next_cursor`."""
+    """List a page of the catalogue, newest first. `cursor` is the previous page's `next_cursor`."""
     return Call("GET", "/items", as_model(ItemPage), query={"q": q, **page(cursor, limit)})
 
 
 def get_item(item_id: str) -> Call[ItemDetail]:
-    """An item, and how the bundle sees it."""
+    """Get an item with its features and tokens."""
     return Call("GET", f"/items/{quoted(item_id)}", as_model(ItemDetail))
 
 
 def get_item_picture(item_id: str) -> Call[bytes]:
-    """An item's picture as a JPEG, PNG or WebP file."""
+    """Get an item's picture as a JPEG, PNG or WebP file."""
     return Call("GET", f"/items/{quoted(item_id)}/picture", lambda answer: answer.content)
 
 

@@ -1,4 +1,4 @@
-"""Recommending, for one history or many, and items that are alike: calls, and how they are asked for."""
+"""Calls that recommend, for one history or many, and find similar items."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,14 +8,14 @@ from service.client.calls.call import Call, as_model, quoted
 from service.schemas.recommend import RecommendAnswer, RecommendBatchAnswer, SimilarItems
 
 HistoryEntry = str | tuple[str, float]
-"""An item id, or one with the seconds since 1970."""
+"""An item id, or an item id with a timestamp in seconds since 1970."""
 
 ItemFilter = Mapping[str, Any]
-"""Which items are wanted, as the service takes it: `{"attribute": "brand", "equals": "Fjord"}`."""
+"""A filter in the JSON of POST /recommend, such as `{"attribute": "brand", "equals": "Fjord"}`."""
 
 
 class RecommendRequest(TypedDict, total=False):
-    """One of many: the arguments of `recommend`, a history or a user_id at least."""
+    """A request of `recommend_batch`, with the arguments of `recommend`; needs a history or a user_id."""
 
     history: Sequence[HistoryEntry] | None
     user_id: str | None
@@ -40,7 +40,7 @@ def recommend(
     explain: bool = False,
     seed: int | None = None,
 ) -> Call[RecommendAnswer]:
-    """Items for a history, oldest first, or for a user whose feedback is known; `item_filter` says which."""
+    """Recommend items for a history, oldest first, or for a user with feedback."""
     body = _recommend_body(
         history=history,
         user_id=user_id,
@@ -56,13 +56,13 @@ def recommend(
 
 
 def recommend_batch(requests: Sequence[RecommendRequest]) -> Call[RecommendBatchAnswer]:
-    """Many calls of `recommend` in one: a recommendation or a problem each, in the order of the requests."""
+    """Run many `recommend` requests in one call. Each yields a recommendation or a problem, in order."""
     body = {"requests": [_recommend_body(**request) for request in requests]}
     return Call("POST", "/recommend/batch", as_model(RecommendBatchAnswer), body=body)
 
 
 def list_similar_items(item_id: str, *, limit: int = 10, item_filter: ItemFilter | None = None) -> Call[SimilarItems]:
-    """What is most like an item by its picture and words."""
+    """List the items most similar to an item in picture and words."""
     query = {"limit": limit} | ({} if item_filter is None else {"filter": json.dumps(item_filter)})
     return Call("GET", f"/items/{quoted(item_id)}/similar", as_model(SimilarItems), query=query)
 

@@ -1,1 +1,1 @@
-"""One module a step. A published step is never edited."""
+"""One module per step. Never edit a published step."""

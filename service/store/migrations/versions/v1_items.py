@@ -1,6 +1,6 @@
-"""Posted items, their features under each bundle, and the catalogue's versions.
+"""Posted items, their features per bundle, and the catalogue's versions.
 
-What CLAIRO made before it had Alembic: a database of that time is taken over as being at this step.
+A database from before CLAIRO used Alembic counts as being at this step.
 """
 
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the first tables."""
+    """Create the first tables."""
     version = op.create_table(
         "clairo_schema_version",
         sa.Column("version", sa.Integer, autoincrement=False),

@@ -12,7 +12,7 @@ _SEQUENCE = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
-    """Let an item change more than once, then make the further tables."""
+    """Allow several changes per item, then create the other tables."""
     with op.batch_alter_table("catalogue_changes") as changes:
         changes.drop_constraint("uq_catalogue_changes_namespace_item_id_kind", type_="unique")
     op.create_index("ix_catalogue_changes_namespace_item_id", "catalogue_changes", ["namespace", "item_id"])

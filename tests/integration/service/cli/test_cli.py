@@ -1,4 +1,4 @@
-"""`clairo-serve run` when something is wrong: one line that says what, no traceback, an exit code."""
+"""Errors of `clairo-serve run`: one line, no traceback, an exit code."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def whole_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def bundle(whole_bundle: Path, tmp_path: Path) -> Path:
-    """A copy that a test may damage."""
+    """A copy for the test to damage."""
     copy = tmp_path / "bundle"
     for path in whole_bundle.rglob("*"):
         if path.is_file():
@@ -71,7 +71,7 @@ def test_a_bundle_from_a_newer_release(bundle: Path, tmp_path: Path) -> None:
     assert "schema 99" in error_of(bundle, data_dir=tmp_path)
 
 
-def test_a_manifest_that_is_no_json(bundle: Path, tmp_path: Path) -> None:
+def test_a_manifest_that_is_not_json(bundle: Path, tmp_path: Path) -> None:
     (bundle / "manifest.json").write_text('{"schema_ver')
     assert "manifest.json" in error_of(bundle, data_dir=tmp_path)
 
@@ -85,14 +85,14 @@ def test_a_database_from_a_newer_release(bundle: Path, tmp_path: Path) -> None:
     assert "schema version 99" in error_of(bundle, data_dir=tmp_path)
 
 
-def test_a_database_that_is_none(bundle: Path, tmp_path: Path) -> None:
-    (tmp_path / "clairo.db").write_bytes(b"this is no database, this is a text" * 100)
+def test_a_file_that_is_not_a_database(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "clairo.db").write_bytes(b"this is not a database, this is text" * 100)
     assert "clairo.db: file is not a database" in error_of(bundle, data_dir=tmp_path)
 
 
-def test_a_data_folder_that_cannot_be_made(bundle: Path, tmp_path: Path) -> None:
+def test_a_data_folder_that_cannot_be_created(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    assert "cannot make this folder" in error_of(bundle, data_dir=tmp_path / "file" / "data")
+    assert "cannot create this folder" in error_of(bundle, data_dir=tmp_path / "file" / "data")
 
 
 def test_a_port_in_use(bundle: Path, tmp_path: Path) -> None:
@@ -113,19 +113,20 @@ def test_a_misspelt_variable(bundle: Path, tmp_path: Path, monkeypatch: pytest.M
     assert "did you mean CLAIRO_DEVICE?" in error_of(bundle, data_dir=tmp_path, exit_code=2)
 
 
-def test_a_device_that_there_is_none_of(bundle: Path, tmp_path: Path) -> None:
+def test_a_missing_device(bundle: Path, tmp_path: Path) -> None:
     assert "toaster" in error_of(bundle, "--device", "toaster", data_dir=tmp_path, exit_code=2)
 
 
-def test_help_says_what_every_option_means() -> None:
-    result = CliRunner().invoke(app, ["run", "--help"])
+def test_help_describes_every_option() -> None:
+    result = CliRunner().invoke(app, ["run", "--help"], env={"COLUMNS": "200"})
     assert result.exit_code == 0
-    assert "--bundle" in result.output
+    assert "Bundle to serve" in result.output
+    assert "Port to listen on; 0 picks a free one. (default: 8000)" in result.output
 
 
-def test_answers_on_a_kept_connection_leave_at_once() -> None:
+def test_answers_on_a_kept_connection_are_not_delayed() -> None:
     with _listening_socket("127.0.0.1", 0) as listening:
-        # What asyncio looks at before it switches Nagle's algorithm off.
+        # asyncio checks it before it switches Nagle's algorithm off.
         assert listening.proto == socket.IPPROTO_TCP
 
 
@@ -136,7 +137,7 @@ def test_answers_on_a_kept_connection_leave_at_once() -> None:
         ("service.cli.server", ("sklearn", "transformers", "faiss")),
     ],
 )
-def test_what_is_slow_to_import_waits_until_it_is_needed(module: str, left_out: tuple[str, ...]) -> None:
+def test_slow_imports_wait_until_needed(module: str, left_out: tuple[str, ...]) -> None:
     program = f"import sys, {module}; print([name for name in {left_out!r} if name in sys.modules])"
     root = REPOSITORY
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)

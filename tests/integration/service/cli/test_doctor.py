@@ -1,4 +1,4 @@
-"""`clairo-serve doctor`: what it says of each part, whole or broken."""
+"""`clairo-serve doctor`: findings for working and broken parts."""
 
 import os
 import shutil
@@ -23,57 +23,57 @@ def _no_settings_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def doctor(*flags: str, exit_code: int) -> dict[str, str]:
-    """State and words by subject."""
+    """Run the doctor and return its lines by subject."""
     result = CliRunner().invoke(app, ["doctor", "--device", "cpu", *flags])
     assert result.exit_code == exit_code, result.output
-    said: dict[str, str] = {}
+    findings: dict[str, str] = {}
     for line in result.stdout.splitlines():
         state, _, rest = line.partition(" ")
-        subject = rest.split()[0] if state else list(said)[-1]
-        said[subject] = f"{said.get(subject, '')} {line}"
-    return said
+        subject = rest.split()[0] if state else list(findings)[-1]
+        findings[subject] = f"{findings.get(subject, '')} {line}"
+    return findings
 
 
-def test_a_whole_service_is_ok_and_nothing_was_made(bundle: Path, tmp_path: Path) -> None:
-    said = doctor("--bundle", str(bundle), "--data-dir", str(tmp_path / "data"), exit_code=0)
-    assert [line.split()[0] for line in said.values()] == ["ok"] * 7
-    assert "every digest right" in said["bundle"]
+def test_a_working_service_is_ok_and_nothing_is_created(bundle: Path, tmp_path: Path) -> None:
+    findings = doctor("--bundle", str(bundle), "--data-dir", str(tmp_path / "data"), exit_code=0)
+    assert [line.split()[0] for line in findings.values()] == ["ok"] * 7
+    assert "all digests match" in findings["bundle"]
     assert not (tmp_path / "data").exists()
 
 
 def test_a_damaged_bundle_names_the_file_and_the_next_step(bundle: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(bundle, tmp_path / "copy"))
     (copy / "generator" / "model.safetensors").write_bytes(b"")
-    said = doctor("--bundle", str(copy), "--data-dir", str(tmp_path), exit_code=1)
-    assert said["bundle"].split()[0] == "broken"
-    assert "model.safetensors" in said["bundle"]
-    assert "-> copy the bundle again" in said["bundle"]
+    findings = doctor("--bundle", str(copy), "--data-dir", str(tmp_path), exit_code=1)
+    assert findings["bundle"].split()[0] == "broken"
+    assert "model.safetensors" in findings["bundle"]
+    assert "-> copy the bundle again" in findings["bundle"]
 
 
-def test_a_database_that_is_none_is_broken(bundle: Path, tmp_path: Path) -> None:
-    (tmp_path / "clairo.db").write_bytes(b"this is no database, and long enough to be told from an empty one" * 20)
-    said = doctor("--bundle", str(bundle), "--data-dir", str(tmp_path), exit_code=1)
-    assert said["database"].split()[0] == "broken"
+def test_a_file_that_is_not_a_database_is_broken(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "clairo.db").write_bytes(b"this is not a database, and too long for an empty one" * 20)
+    findings = doctor("--bundle", str(bundle), "--data-dir", str(tmp_path), exit_code=1)
+    assert findings["database"].split()[0] == "broken"
 
 
-def test_a_database_and_a_redis_that_are_away_and_no_password_is_shown(bundle: Path, tmp_path: Path) -> None:
-    said = doctor(
+def test_database_and_redis_that_are_down_are_shown_without_passwords(bundle: Path, tmp_path: Path) -> None:
+    findings = doctor(
         *("--bundle", str(bundle), "--data-dir", str(tmp_path)),
         *("--database-url", "postgresql+psycopg://shop:hidden-word@127.0.0.1:1/clairo"),
         *("--redis-url", "redis://:hidden-word@127.0.0.1:1/0"),
         exit_code=1,
     )
-    assert said["database"].split()[0] == "broken"
-    assert said["redis"].split()[0] == "warning"
-    assert "hidden-word" not in str(said)
+    assert findings["database"].split()[0] == "broken"
+    assert findings["redis"].split()[0] == "warning"
+    assert "hidden-word" not in str(findings)
 
 
-def test_a_device_that_is_not_there_is_broken(bundle: Path, tmp_path: Path) -> None:
-    said = doctor("--bundle", str(bundle), "--data-dir", str(tmp_path), "--device", "mps", exit_code=1)
-    assert said["device"].split()[0] == "broken"
-    assert "CLAIRO_DEVICE=cpu" in said["device"]
+def test_a_missing_device_is_broken(bundle: Path, tmp_path: Path) -> None:
+    findings = doctor("--bundle", str(bundle), "--data-dir", str(tmp_path), "--device", "mps", exit_code=1)
+    assert findings["device"].split()[0] == "broken"
+    assert "CLAIRO_DEVICE=cpu" in findings["device"]
 
 
-def test_settings_that_mean_nothing_end_it_at_once(bundle: Path) -> None:
+def test_invalid_settings_end_it_at_once(bundle: Path) -> None:
     result = CliRunner().invoke(app, ["doctor", "--bundle", str(bundle), "--device", "toaster"])
     assert result.exit_code == 2

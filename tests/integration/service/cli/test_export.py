@@ -1,4 +1,4 @@
-"""`clairo-serve export`: what the service has, as tables that training reads."""
+"""`clairo-serve export`: a data set that training reads."""
 
 import base64
 import json
@@ -57,7 +57,7 @@ def export(data_dir: Path, out: Path, *flags: str) -> str:
     return ran.output
 
 
-def test_training_reads_what_was_exported(data_dir: Path, tmp_path: Path) -> None:
+def test_training_reads_an_export(data_dir: Path, tmp_path: Path) -> None:
     out = tmp_path / "export"
     assert "3 items, 1 pictures, 4 interactions" in export(data_dir, out)
     dataset = load_dataset(out)
@@ -73,7 +73,7 @@ def test_training_reads_what_was_exported(data_dir: Path, tmp_path: Path) -> Non
     assert [dataset.items[row].item_id for row in dataset.sequences.items] == ["mugs/1", "lamp"]
 
 
-def test_with_the_bundle_its_items_are_there_and_the_stores_content_counts(
+def test_with_a_bundle_its_items_are_exported_and_the_stores_content_wins(
     data_dir: Path, tmp_path: Path, bundle: Bundle
 ) -> None:
     out = tmp_path / "export"
@@ -88,7 +88,7 @@ def test_with_the_bundle_its_items_are_there_and_the_stores_content_counts(
     assert {row["user_id"] for row in rows} == {"ann", "bob"}
 
 
-def test_another_folder_is_never_replaced(data_dir: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_an_export_is_never_replaced(data_dir: Path, tmp_path: Path) -> None:
     out = tmp_path / "mine"
     out.mkdir()
     (out / "letter.txt").write_text("dear")
@@ -98,7 +98,7 @@ def test_another_folder_is_never_replaced(data_dir: Path, tmp_path: Path) -> Non
     assert (out / "letter.txt").read_text() == "dear"
 
 
-def test_a_store_without_items_says_so(tmp_path: Path) -> None:
+def test_a_store_without_items_is_an_error(tmp_path: Path) -> None:
     ran = CliRunner().invoke(app, ["export", "--out", str(tmp_path / "out"), "--data-dir", str(tmp_path / "store")])
     assert ran.exit_code == 1
     assert "no items" in ran.stderr

@@ -1,4 +1,4 @@
-"""Settings: what is read from where, and how a wrong one is told."""
+"""Settings: precedence, and errors of invalid ones."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def _no_settings_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CLAIRO_SHARED", raising=False)
 
 
-def test_the_service_listens_on_loopback_and_keeps_items_in_a_folder_of_its_own() -> None:
+def test_by_default_the_service_listens_on_loopback_and_stores_items_in_clairo_data() -> None:
     settings = load_settings({"bundle": Path("bundles/demo")})
     assert settings.host == "127.0.0.1"
     assert settings.store_location == Path("clairo-data/clairo.db")
@@ -32,16 +32,16 @@ def test_a_misspelt_variable_names_the_nearest_setting() -> None:
         check_environment_names({"CLAIRO_NUM_BEAM": "10", "HOME": "/root"})
 
 
-def test_variables_of_others_are_none_of_our_business() -> None:
+def test_other_programs_variables_are_ignored() -> None:
     check_environment_names({"PATH": "/bin", "CLAIROVOYANT": "1", "CLAIRO_PORT": "80"})
 
 
-def test_a_missing_bundle_is_told_with_flag_and_variable() -> None:
+def test_a_missing_bundle_names_flag_and_variable() -> None:
     with pytest.raises(SettingsError, match=r"--bundle \(CLAIRO_BUNDLE\) is missing"):
         load_settings({})
 
 
-def test_a_value_out_of_range_is_told_with_what_was_got() -> None:
+def test_a_value_out_of_range_is_quoted() -> None:
     with pytest.raises(SettingsError, match=r"--port \(CLAIRO_PORT\): .* 65535, got 99999"):
         load_settings({"bundle": Path("b"), "port": 99999})
 
@@ -55,11 +55,11 @@ def test_a_value_out_of_range_is_told_with_what_was_got() -> None:
         ("sqlite:///:memory:", None),
     ],
 )
-def test_a_database_url_names_a_sqlite_file(url: str, path: Path | None) -> None:
+def test_a_sqlite_url_names_its_file(url: str, path: Path | None) -> None:
     assert load_settings({"bundle": Path("b"), "database_url": url}).store_location == path
 
 
-def test_postgresql_is_named_by_its_url() -> None:
+def test_a_postgresql_url_is_kept() -> None:
     url = "postgresql+psycopg://shop:hunter2@db/shop"
     assert load_settings({"bundle": Path("b"), "database_url": url}).store_location == url
 

@@ -48,7 +48,7 @@ def test_every_operation_of_the_service_is_a_method_of_both_clients(url: str) ->
         assert methods == operation_ids
 
 
-def test_recommend_post_and_look(client: CLAIRO) -> None:
+def test_recommend_post_and_get(client: CLAIRO) -> None:
     answer = client.recommend(["item-1", "item-2"], limit=4)
     assert [item.rank for item in answer.items] == [1, 2, 3, 4]
     timed = client.recommend([("item-2", 2.0), ("item-1", 1.0)], limit=4)
@@ -71,7 +71,7 @@ def test_health_info_metrics_and_bundles(client: CLAIRO) -> None:
     assert client.activate_bundle(served.bundle_id).bundle_id == served.bundle_id
 
 
-def test_recommend_says_every_field_of_the_request(client: CLAIRO) -> None:
+def test_recommend_sends_every_field_of_the_request(client: CLAIRO) -> None:
     kind = client.get_item("item-1").attributes["category"]
     answer = client.recommend(
         ["item-1", "item-2"],
@@ -94,7 +94,7 @@ def test_recommend_says_every_field_of_the_request(client: CLAIRO) -> None:
         client.recommend()
 
 
-def test_recommend_batch_gives_each_request_its_answer_or_its_problem(client: CLAIRO) -> None:
+def test_recommend_batch_returns_an_answer_or_a_problem_per_request(client: CLAIRO) -> None:
     wanted, wrong = RecommendRequest(history=[("item-1", 1.0)], limit=2, seed=3), RecommendRequest(history=[], limit=0)
     first, second = client.recommend_batch([wanted, wrong]).results
     assert first.recommendation is not None
@@ -110,7 +110,7 @@ def test_similar_items_pass_the_filter(client: CLAIRO) -> None:
     assert {found.item.attributes["category"] for found in similar.items} == {kind}
 
 
-def test_an_item_is_put_changed_retired_and_brought_back(client: CLAIRO) -> None:
+def test_an_item_is_put_changed_retired_and_restored(client: CLAIRO) -> None:
     assert client.put_item("mugs/put", title="Green mug", picture=drawn_picture(3)).outcome == "created"
     changed = client.put_item("mugs/put", title="Green mug", texts={"glaze": "matt"}, attributes={"brand": "Fjord"})
     assert (changed.outcome, changed.texts["glaze"], changed.picture_url) == ("changed", "matt", None)
@@ -122,7 +122,7 @@ def test_an_item_is_put_changed_retired_and_brought_back(client: CLAIRO) -> None
     assert brought_back.outcome == "restored"
 
 
-def test_many_items_are_a_job_that_says_what_it_rejected(client: CLAIRO) -> None:
+def test_create_items_starts_a_job_that_lists_rejected_rows(client: CLAIRO) -> None:
     items = [
         NewItem(item_id="many-1", title="First", picture=drawn_picture(4)),
         NewItem(item_id="many-2", title="Zwölf\nTassen", attributes={"brand": "Fjord"}),
@@ -167,7 +167,7 @@ def test_no_experiment_runs_where_none_was_set_up(client: CLAIRO) -> None:
     assert client.list_experiments().experiments == []
 
 
-def test_problems_are_exceptions_that_say_what_the_service_said(client: CLAIRO) -> None:
+def test_problems_become_exceptions_with_the_services_text(client: CLAIRO) -> None:
     with pytest.raises(NotFoundError, match="no-such-item") as unknown:
         client.get_item("no-such-item")
     assert (unknown.value.status, unknown.value.kind) == (404, "unknown-item")
@@ -191,7 +191,7 @@ async def test_the_async_client_does_the_same(url: str) -> None:
 
 
 class BusyService:
-    """Refuses as often as told, then answers; keeps when it was asked."""
+    """Refuses a given number of times, then answers; records the times of requests."""
 
     def __init__(self, refusals: int, status: int = 429, retry_after: str | None = "1") -> None:
         self.refusals = refusals
@@ -209,7 +209,7 @@ class BusyService:
         return httpx.Response(200, json={"status": "live"})
 
 
-def test_a_busy_service_is_asked_again_when_it_says_so() -> None:
+def test_a_busy_service_is_retried_after_retry_after() -> None:
     service = BusyService(refusals=1)
     with CLAIRO("http://service", api_key="key-1", transport=httpx.MockTransport(service)) as client:
         assert client.check_live().status == "live"
@@ -217,7 +217,7 @@ def test_a_busy_service_is_asked_again_when_it_says_so() -> None:
     assert service.headers["Authorization"] == "Bearer key-1"
 
 
-def test_a_service_that_stays_busy_or_away_is_an_exception_after_all_attempts() -> None:
+def test_a_service_that_stays_busy_or_down_is_an_exception_after_all_attempts() -> None:
     for status, error_class in ((429, OverloadedError), (503, UnavailableError)):
         service = BusyService(refusals=99, status=status, retry_after=None)
         transport = httpx.MockTransport(service)
@@ -226,18 +226,18 @@ def test_a_service_that_stays_busy_or_away_is_an_exception_after_all_attempts() 
         assert len(service.asked_at) == 2
 
 
-def test_an_error_that_is_no_problem_document_is_told_as_well() -> None:
+def test_an_error_without_a_problem_document_is_an_exception_too() -> None:
     def break_down(_: httpx.Request) -> httpx.Response:
         return httpx.Response(502, text="<html>Bad gateway</html>")
 
     transport = httpx.MockTransport(break_down)
-    told = pytest.raises(ProblemError, match="502 Bad Gateway: <html>")
-    with CLAIRO("http://service", transport=transport) as client, told as error:
+    expected = pytest.raises(ProblemError, match="502 Bad Gateway: <html>")
+    with CLAIRO("http://service", transport=transport) as client, expected as error:
         client.check_live()
     assert error.value.kind == "about:blank"
 
 
-def test_only_a_failure_to_connect_is_tried_again() -> None:
+def test_of_transport_errors_only_failures_to_connect_are_retried() -> None:
     failures: list[type[httpx.TransportError]] = []
 
     def fail_with(error_class: type[httpx.TransportError]) -> httpx.MockTransport:
@@ -254,7 +254,7 @@ def test_only_a_failure_to_connect_is_tried_again() -> None:
     assert failures == [httpx.ConnectError, httpx.ConnectError, httpx.ReadError]
 
 
-async def test_the_async_client_waits_as_well() -> None:
+async def test_the_async_client_waits_too() -> None:
     service = BusyService(refusals=1, status=503, retry_after=None)
     async with AsyncCLAIRO("http://service", transport=httpx.MockTransport(service)) as client:
         assert (await client.check_live()).status == "live"

@@ -16,7 +16,7 @@ from service.errors import IdempotencyKeyReusedError
 from service.store import idempotency
 from service.store.database import Database
 from service.store.idempotency import IdempotencyStore, StoredAnswer
-from service.store.tables import idempotency_records
+from service.store.sql_tables import idempotency_records
 from tests.running_service import drawn_picture, running_service
 from tests.tiny import tiny_bundle
 

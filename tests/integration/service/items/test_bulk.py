@@ -1,4 +1,4 @@
-"""POST /items/bulk and GET /jobs: lines in, items out, and every line that was refused told why."""
+"""POST /items/bulk and GET /jobs: lines become items, or are rejected with a reason."""
 
 import asyncio
 import base64
@@ -50,7 +50,9 @@ async def done(client: httpx.AsyncClient, url: str) -> dict[str, Any]:
             await asyncio.sleep(0.02)
 
 
-async def test_lines_become_items_and_wrong_ones_are_told(client: httpx.AsyncClient, bundle: Bundle) -> None:
+async def test_valid_lines_become_items_and_invalid_ones_have_a_reason(
+    client: httpx.AsyncClient, bundle: Bundle
+) -> None:
     picture = base64.b64encode(drawn_picture()).decode()
     body = lines(
         {"item_id": "a", "title": "A", "picture": picture},
@@ -96,7 +98,7 @@ async def test_rejected_rows_come_in_pages(client: httpx.AsyncClient) -> None:
     assert seen == list(range(1, 71))
 
 
-async def test_jobs_are_done_in_the_order_in_which_they_came(client: httpx.AsyncClient) -> None:
+async def test_jobs_run_in_order_of_arrival(client: httpx.AsyncClient) -> None:
     answers = [await submit(client, lines({"item_id": "x", "title": f"Version {n}"})) for n in range(4)]
     for answer in answers:
         await done(client, answer.headers["location"])
@@ -118,7 +120,7 @@ async def test_too_many_jobs_are_refused(client: httpx.AsyncClient, monkeypatch:
         (b"{}", {}, 415),
     ],
 )
-async def test_a_body_that_is_none_is_refused_and_leaves_no_job(
+async def test_an_unusable_body_is_refused_and_leaves_no_job(
     client: httpx.AsyncClient, body: bytes, headers: dict[str, str], status: int
 ) -> None:
     answer = await client.post("/items/bulk", content=body, headers=headers)
@@ -133,15 +135,15 @@ async def test_too_many_lines_are_refused(client: httpx.AsyncClient, monkeypatch
 
 
 @pytest.mark.parametrize("job_id", ["nothing", "0" * 64, "%00", "a%2Fb", "ä"])
-async def test_a_job_that_is_not_there(client: httpx.AsyncClient, job_id: str) -> None:
+async def test_an_unknown_job(client: httpx.AsyncClient, job_id: str) -> None:
     assert (await client.get(f"/jobs/{job_id}")).status_code == 404
 
 
-async def test_a_cursor_that_was_never_given_is_refused(client: httpx.AsyncClient) -> None:
+async def test_an_unknown_cursor_is_refused(client: httpx.AsyncClient) -> None:
     assert (await client.get("/jobs/x", params={"cursor": "YXQ6OTk5OTk5OTk5OTk5"})).status_code == 422
 
 
-async def test_a_job_goes_on_after_a_restart_at_the_first_row_that_is_not_done(
+async def test_a_job_resumes_after_a_restart_at_its_first_unfinished_row(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bulk, "BATCH_ROWS", 2)
@@ -155,7 +157,7 @@ async def test_a_job_goes_on_after_a_restart_at_the_first_row_that_is_not_done(
         assert {item["item_id"] for item in page["items"]} >= {f"i{n}" for n in range(30)}
 
 
-async def test_a_job_of_a_process_that_lives_is_left_alone_and_one_of_a_dead_one_is_taken(
+async def test_a_job_is_taken_over_only_from_a_dead_process(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bulk, "TAKE_OVER_SECONDS", 1.0)
@@ -186,7 +188,7 @@ async def chunked(body: bytes, size: int) -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
-async def test_lines_are_the_same_however_they_come_in(size: int) -> None:
+async def test_lines_do_not_depend_on_chunks(size: int) -> None:
     body = b'\xef\xbb\xbf{"a": 1}\r\n\n  \n{"b": 2}\nlast'
     read = LinesRead()
     rows = [row async for batch in row_batches(chunked(body, size), read) for row in batch]
@@ -199,7 +201,7 @@ async def test_lines_are_the_same_however_they_come_in(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [3, 1000])
-async def test_a_line_that_is_too_long_is_a_row_with_a_reason(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_line_that_is_too_long_becomes_a_row_with_a_reason(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk_body, "MAX_LINE_BYTES", 10)
     body = b"short\n" + b"x" * 50 + b"\nshort again"[:11] + b"\n" + b"y" * 11
     rows = [row async for batch in row_batches(chunked(body, size), LinesRead()) for row in batch]

@@ -1,4 +1,4 @@
-"""/items: posting, reading, paging; after a restart and under another bundle."""
+"""POST and GET /items: adding, reading, paging; after a restart and under another bundle."""
 
 import asyncio
 import base64
@@ -41,29 +41,27 @@ async def post(client: httpx.AsyncClient, **item: Any) -> dict[str, Any]:
 
 
 async def everything_recommended(client: httpx.AsyncClient, bundle: Bundle) -> dict[str, str]:
-    """Item id -> source, for every item that can be recommended after the bundle's first item."""
+    """Item id -> source, for every item recommendable after the bundle's first item."""
     history = [bundle.catalogue.item_ids[0]]
     answer = (await client.post("/recommend", json={"history": history, "limit": 100})).json()
     return {item["item_id"]: item["source"] for item in answer["items"]}
 
 
-async def test_a_posted_item_can_be_generated_by_the_very_next_request(
-    client: httpx.AsyncClient, bundle: Bundle
-) -> None:
+async def test_the_next_request_can_generate_a_posted_item(client: httpx.AsyncClient, bundle: Bundle) -> None:
     assert "mug-dawn" not in await everything_recommended(client, bundle)
     posted = await post(client, **MUG)
     assert (await everything_recommended(client, bundle))["mug-dawn"] == "generative"
     assert posted["catalogue_version"] == bundle.catalogue.version + 1
 
 
-async def test_a_posted_item_can_stand_in_a_history(client: httpx.AsyncClient) -> None:
+async def test_a_posted_item_works_in_a_history(client: httpx.AsyncClient) -> None:
     await post(client, **MUG)
     answer = (await client.post("/recommend", json={"history": ["mug-dawn"]})).json()
     assert answer["fallback_reason"] is None
     assert answer["ignored_item_ids"] == []
 
 
-async def test_the_answer_shows_how_the_bundle_sees_the_item(client: httpx.AsyncClient, bundle: Bundle) -> None:
+async def test_the_answer_shows_features_and_tokens(client: httpx.AsyncClient, bundle: Bundle) -> None:
     answer = await client.post("/items", json=MUG | {"picture": base64.b64encode(drawn_picture()).decode()})
     assert answer.status_code == 201
     assert answer.headers["location"] == "/items/mug-dawn"
@@ -79,7 +77,7 @@ async def test_the_answer_shows_how_the_bundle_sees_the_item(client: httpx.Async
     assert sorted(in_tokens) == sorted((feature["category"], feature["value"]) for feature in item["feature_set"])
 
 
-async def test_a_form_with_a_file_does_the_same_as_json(client: httpx.AsyncClient) -> None:
+async def test_a_form_with_a_file_equals_json(client: httpx.AsyncClient) -> None:
     picture = drawn_picture()
     as_json = await post(client, **MUG, picture=base64.b64encode(picture).decode())
     fields = {"item_id": "mug-form", "title": MUG["title"], "description": MUG["description"]}
@@ -94,7 +92,7 @@ async def test_a_form_with_a_file_does_the_same_as_json(client: httpx.AsyncClien
 
 
 @pytest.mark.parametrize(("kind", "media_type"), [("PNG", "image/png"), ("JPEG", "image/jpeg"), ("WEBP", "image/webp")])
-async def test_a_posted_picture_comes_back_as_it_was(client: httpx.AsyncClient, kind: str, media_type: str) -> None:
+async def test_a_posted_picture_is_returned_unchanged(client: httpx.AsyncClient, kind: str, media_type: str) -> None:
     picture = drawn_picture(kind=kind)
     posted = await post(client, item_id="pictured", picture=base64.b64encode(picture).decode())
     answer = await client.get(posted["picture_url"])
@@ -110,7 +108,7 @@ async def test_a_picture_of_the_bundle_is_served(client: httpx.AsyncClient, bund
     assert (await client.get(item["picture_url"])).content == bundle.read_picture(row)
 
 
-async def test_what_an_item_came_without_is_told(client: httpx.AsyncClient) -> None:
+async def test_missing_modalities_are_listed(client: httpx.AsyncClient) -> None:
     words = await post(client, **MUG)
     assert words["missing_modalities"] == ["image"]
     assert words["picture_url"] is None
@@ -122,14 +120,14 @@ async def test_what_an_item_came_without_is_told(client: httpx.AsyncClient) -> N
     assert picture["title"] == "wordless"
 
 
-async def test_items_that_look_alike_get_feature_sets_of_their_own(client: httpx.AsyncClient) -> None:
+async def test_identical_items_get_distinct_feature_sets(client: httpx.AsyncClient) -> None:
     alike = await asyncio.gather(*(post(client, item_id=f"mug-{n}", title="The same mug") for n in range(8)))
     feature_sets = [tuple(feature["value"] for feature in item["feature_set"]) for item in alike]
     assert len(set(feature_sets)) == 8
     assert len({item["catalogue_version"] for item in alike}) == 8
 
 
-async def test_of_equal_ids_posted_at_once_one_wins(client: httpx.AsyncClient) -> None:
+async def test_one_of_equal_ids_posted_at_once_wins(client: httpx.AsyncClient) -> None:
     answers = await asyncio.gather(*(client.post("/items", json=MUG | {"title": f"Mug {n}"}) for n in range(5)))
     assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409, 409]
     winner = next(answer.json() for answer in answers if answer.status_code == 201)
@@ -145,7 +143,7 @@ async def test_an_id_of_the_bundle_is_taken(client: httpx.AsyncClient, bundle: B
 @pytest.mark.parametrize(
     "item_id", ["mugs/blue 12", "Krüge/ö?#%25&", "100%", "a.b", "茶碗", "picture", "'; DROP TABLE"]
 )
-async def test_ids_of_any_letters_can_be_found_under_their_url(client: httpx.AsyncClient, item_id: str) -> None:
+async def test_ids_of_any_characters_have_a_url(client: httpx.AsyncClient, item_id: str) -> None:
     picture = drawn_picture()
     answer = await client.post("/items", json=MUG | {"item_id": item_id, "picture": base64.b64encode(picture).decode()})
     assert answer.status_code == 201, answer.text
@@ -154,7 +152,7 @@ async def test_ids_of_any_letters_can_be_found_under_their_url(client: httpx.Asy
     assert (await client.get(found["picture_url"])).content == picture
 
 
-async def test_pages_hold_every_item_once_newest_first(client: httpx.AsyncClient, bundle: Bundle) -> None:
+async def test_pages_list_every_item_once_newest_first(client: httpx.AsyncClient, bundle: Bundle) -> None:
     await post(client, **MUG)
     item_ids: list[str] = []
     cursor = None
@@ -162,7 +160,7 @@ async def test_pages_hold_every_item_once_newest_first(client: httpx.AsyncClient
         page = (await client.get("/items", params={"limit": 7} | ({"cursor": cursor} if cursor else {}))).json()
         item_ids += [item["item_id"] for item in page["items"]]
         if not item_ids[7:]:
-            # Added between two pages, at the front: what follows must not shift.
+            # Added at the front between two pages: later pages must not shift.
             await post(client, **MUG | {"item_id": "meanwhile"})
         cursor = page["next_cursor"]
         if cursor is None:
@@ -178,7 +176,7 @@ async def test_a_search_finds_words_in_any_case_and_order(client: httpx.AsyncCli
     assert (await client.get("/items", params={"q": "fjord chair"})).json() == {"items": [], "next_cursor": None}
 
 
-async def test_a_bundle_of_ready_made_codes_says_that_it_takes_no_items(tmp_path: Path) -> None:
+async def test_a_bundle_of_precomputed_codes_refuses_new_items(tmp_path: Path) -> None:
     codes = load_bundle(tiny_bundle(tmp_path / "codes", can_ingest=False))
     async with running_service(codes) as client:
         assert (await client.get("/info")).json()["can_ingest"] is False
@@ -189,7 +187,7 @@ async def test_a_bundle_of_ready_made_codes_says_that_it_takes_no_items(tmp_path
         assert (await client.post("/recommend", json={"history": history})).status_code == 200
 
 
-async def test_posted_items_are_back_after_a_restart(bundle: Bundle, tmp_path: Path) -> None:
+async def test_posted_items_survive_a_restart(bundle: Bundle, tmp_path: Path) -> None:
     picture = drawn_picture(3)
     async with running_service(bundle, data_dir=tmp_path, database_url="") as client:
         await post(client, item_id="first", title="First")
@@ -200,7 +198,7 @@ async def test_posted_items_are_back_after_a_restart(bundle: Bundle, tmp_path: P
         assert (await everything_recommended(client, bundle))["mug-dawn"] == "generative"
 
 
-async def test_another_bundle_describes_posted_items_anew_and_the_first_one_keeps_its_features(
+async def test_another_bundle_describes_posted_items_again_and_features_under_the_first_stay(
     bundle: Bundle, tmp_path: Path
 ) -> None:
     other = load_bundle(tiny_bundle(tmp_path / "other", num_items=50, seed=5))
@@ -221,7 +219,9 @@ async def test_another_bundle_describes_posted_items_anew_and_the_first_one_keep
         assert after["feature_set"] == before["feature_set"]
 
 
-async def test_a_bundle_of_codes_serves_on_beside_items_it_cannot_describe(bundle: Bundle, tmp_path: Path) -> None:
+async def test_a_bundle_of_precomputed_codes_serves_without_the_items_it_cannot_describe(
+    bundle: Bundle, tmp_path: Path
+) -> None:
     codes = load_bundle(tiny_bundle(tmp_path / "codes", can_ingest=False))
     data_dir = tmp_path / "store"
     async with running_service(bundle, data_dir=data_dir, database_url="") as client:
@@ -245,12 +245,12 @@ async def test_two_services_on_one_store_never_give_two_items_one_feature_set(bu
         items = await asyncio.gather(*posts)
         feature_sets = {tuple(feature["value"] for feature in item["feature_set"]) for item in items}
         assert len(feature_sets) == 12
-        # Each has learned of the other's items by the time it adds one of its own.
+        # Each applies the other's items before it adds its own.
         await post(one, item_id="last", title="Last")
         assert (await one.get("/items/two-5")).status_code == 200
 
 
-async def test_a_store_that_fails_is_a_503_that_names_no_file_and_recommending_goes_on(
+async def test_a_failing_store_is_a_503_without_file_names_and_recommending_goes_on(
     bundle: Bundle, tmp_path: Path
 ) -> None:
     async with running_service(bundle, data_dir=tmp_path, database_url="") as client:
@@ -265,7 +265,7 @@ async def test_a_store_that_fails_is_a_503_that_names_no_file_and_recommending_g
         assert len(await everything_recommended(client, bundle)) == len(bundle.catalogue) - 1
 
 
-async def test_namespaces_do_not_see_each_other(bundle: Bundle, tmp_path: Path) -> None:
+async def test_namespaces_are_separate(bundle: Bundle, tmp_path: Path) -> None:
     async with running_service(bundle, data_dir=tmp_path, database_url="") as client:
         await post(client, **MUG)
     async with running_service(bundle, data_dir=tmp_path, database_url="", namespace="other-shop") as client:

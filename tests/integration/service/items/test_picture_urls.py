@@ -1,4 +1,4 @@
-"""A picture by url at POST and PUT /items and in bulk: off unless the operator lists hosts."""
+"""Pictures by url in POST and PUT /items and in bulk: off unless the operator lists hosts."""
 
 import asyncio
 import json
@@ -32,13 +32,13 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture
 async def host() -> AsyncIterator[FakeHost]:
     async with running_host() as host:
-        host.says("200 OK", PICTURE)
+        host.will_answer("200 OK", PICTURE)
         yield host
 
 
 @pytest.fixture
 async def client(bundle: Bundle, host: FakeHost) -> AsyncIterator[httpx.AsyncClient]:
-    """Of a service that may ask old.test, which is on loopback: a test alone may allow that."""
+    """A client of a service that may fetch from old.test, on loopback, which only a test can allow."""
     urls = PictureUrls(
         parsed_hosts("http://old.test"),
         resolve=FakeResolver(host.port, ["127.0.0.1"]),
@@ -54,72 +54,70 @@ def problem(answer: httpx.Response) -> dict[str, Any]:
     return answer.json()  # type: ignore[no-any-return]
 
 
-async def test_unless_the_operator_lists_hosts_no_url_is_asked(bundle: Bundle) -> None:
+async def test_without_listed_hosts_every_url_is_refused(bundle: Bundle) -> None:
     async with running_service(bundle) as client:
-        said = problem(await client.post("/items", json=MUG))
-        assert said["type"] == "urn:clairo:problem:picture-url"
-        assert "CLAIRO_PICTURE_URL_HOSTS" in said["detail"]
-        assert said["errors"][0]["loc"] == ["picture_url"]
+        refused = problem(await client.post("/items", json=MUG))
+        assert refused["type"] == "urn:clairo:problem:picture-url"
+        assert "CLAIRO_PICTURE_URL_HOSTS" in refused["detail"]
+        assert refused["errors"][0]["loc"] == ["picture_url"]
         assert (await client.get("/items/mug")).status_code == 404
 
 
-async def test_with_the_operators_list_alone_loopback_is_still_refused(bundle: Bundle, host: FakeHost) -> None:
+async def test_loopback_is_refused_even_if_listed(bundle: Bundle, host: FakeHost) -> None:
     async with running_service(bundle, picture_url_hosts="http://localhost,http://2130706433,http://[::1]") as client:
         for name in ("localhost", "2130706433", "[::1]"):
-            said = problem(await client.post("/items", json=MUG | {"picture_url": f"http://{name}/"}))
-            assert "not public" in said["detail"] or "cannot be resolved" in said["detail"]
+            refused = problem(await client.post("/items", json=MUG | {"picture_url": f"http://{name}/"}))
+            assert "not public" in refused["detail"] or "cannot be resolved" in refused["detail"]
     assert host.requests == []
 
 
-async def test_a_picture_by_url_is_the_items_own_from_then_on(client: httpx.AsyncClient, host: FakeHost) -> None:
+async def test_a_picture_by_url_is_fetched_once_and_stored(client: httpx.AsyncClient, host: FakeHost) -> None:
     posted = await client.post("/items", json=MUG)
     assert posted.status_code == 201, posted.text
     assert posted.json()["missing_modalities"] == []
-    host.says("404 Gone", b"")
+    host.will_answer("404 Gone", b"")
     assert (await client.get("/items/mug/picture")).content == PICTURE
 
 
-async def test_an_item_may_be_a_url_alone(client: httpx.AsyncClient) -> None:
+async def test_an_item_can_consist_of_a_url_alone(client: httpx.AsyncClient) -> None:
     answer = await client.put("/items/mug", json={"picture_url": URL})
     assert answer.status_code == 201, answer.text
     assert (await client.put("/items/mug", json={"picture_url": URL})).json()["outcome"] == "unchanged"
 
 
-async def test_a_form_may_name_the_url_too(client: httpx.AsyncClient) -> None:
+async def test_a_form_can_have_a_url(client: httpx.AsyncClient) -> None:
     answer = await client.post("/items", files={"item_id": (None, "mug"), "picture_url": (None, URL)})
     assert answer.status_code == 201, answer.text
 
 
-async def test_what_is_refused_leaves_nothing(client: httpx.AsyncClient, host: FakeHost) -> None:
+async def test_a_refused_url_leaves_no_item(client: httpx.AsyncClient, host: FakeHost) -> None:
     for url, why in (
-        ("https://elsewhere.test/mug.png", "not among those"),
-        ("http://old.test:8080/mug.png", "only the port 80"),
-        ("http://127.0.0.1/", "not among those"),
+        ("https://elsewhere.test/mug.png", "not on this service's list"),
+        ("http://old.test:8080/mug.png", "expected 80"),
+        ("http://127.0.0.1/", "not on this service's list"),
         ("x", "no scheme"),
     ):
         assert why in problem(await client.post("/items", json=MUG | {"picture_url": url}))["detail"]
         assert why in problem(await client.put("/items/mug", json=MUG | {"picture_url": url}))["detail"]
     assert host.requests == []
-    host.says("302 Found", b"", "Location: http://127.0.0.1:1/")
+    host.will_answer("302 Found", b"", "Location: http://127.0.0.1:1/")
     assert "redirects" in problem(await client.post("/items", json=MUG))["detail"]
-    host.says("200 OK", b"no picture")
+    host.will_answer("200 OK", b"no picture")
     assert "cannot be used" in problem(await client.post("/items", json=MUG))["detail"]
     assert (await client.get("/items/mug")).status_code == 404
 
 
-async def test_a_picture_and_a_url_are_one_too_many(client: httpx.AsyncClient) -> None:
-    said = problem(await client.post("/items", json=MUG | {"picture": "aGk="}))
-    assert said["type"] == "urn:clairo:problem:invalid-fields"
+async def test_a_picture_and_a_url_together_are_refused(client: httpx.AsyncClient) -> None:
+    refused = problem(await client.post("/items", json=MUG | {"picture": "aGk="}))
+    assert refused["type"] == "urn:clairo:problem:invalid-fields"
     form = {"item_id": (None, "mug"), "picture_url": (None, URL), "picture": ("mug.png", PICTURE)}
     assert "not both" in problem(await client.post("/items", files=form))["detail"]
 
 
-async def test_a_call_that_is_repeated_is_answered_without_asking_again(
-    client: httpx.AsyncClient, host: FakeHost
-) -> None:
+async def test_a_repeated_call_is_answered_without_fetching_again(client: httpx.AsyncClient, host: FakeHost) -> None:
     key = {"Idempotency-Key": "once"}
     first = await client.post("/items", json=MUG, headers=key)
-    host.says("404 Gone", b"")
+    host.will_answer("404 Gone", b"")
     again = await client.post("/items", json=MUG, headers=key)
     assert (again.status_code, again.json()) == (201, first.json())
     assert len(host.requests) == 1
@@ -127,7 +125,7 @@ async def test_a_call_that_is_repeated_is_answered_without_asking_again(
     assert problem(other)["type"] == "urn:clairo:problem:idempotency-key-reused"
 
 
-async def test_bulk_lines_may_name_urls_and_are_told_what_was_wrong(client: httpx.AsyncClient) -> None:
+async def test_bulk_lines_can_have_urls_and_rejected_ones_have_a_reason(client: httpx.AsyncClient) -> None:
     rows = [
         {"item_id": "a", "picture_url": URL},
         {"item_id": "b", "title": "B", "picture_url": "https://elsewhere.test/"},
@@ -144,6 +142,6 @@ async def test_bulk_lines_may_name_urls_and_are_told_what_was_wrong(client: http
     assert (await client.get("/items/a/picture")).content == PICTURE
 
 
-def test_a_list_that_is_none_stops_the_start(tmp_path: Path) -> None:
+def test_an_invalid_list_of_hosts_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="expected HOST"):
         load_settings({"bundle": tmp_path, "picture_url_hosts": "https://shop.test/pictures"}, {})

@@ -1,4 +1,4 @@
-"""PUT and DELETE /items/{item_id}: content that changes, features that do not, items that go and come back."""
+"""PUT and DELETE /items/{item_id}: content changes, features stay, items are retired and restored."""
 
 import asyncio
 import base64
@@ -68,16 +68,14 @@ async def test_changed_content_is_shown_and_searched_and_the_features_stay(clien
     assert (await client.get("/items", params={"q": "pink glaze"})).json()["items"] == []
 
 
-async def test_a_picture_that_is_left_out_is_gone(client: httpx.AsyncClient) -> None:
+async def test_a_picture_left_out_is_removed(client: httpx.AsyncClient) -> None:
     await put(client, "mug", 201, **MUG, picture=base64.b64encode(drawn_picture()).decode())
     changed = await put(client, "mug", 200, **MUG)
     assert changed["picture_url"] is None
     assert (await client.get("/items/mug/picture")).status_code == 404
 
 
-async def test_an_item_of_the_bundle_can_get_other_content_and_has_it_after_a_restart(
-    bundle: Bundle, tmp_path: Path
-) -> None:
+async def test_an_item_of_the_bundle_keeps_its_new_content_over_a_restart(bundle: Bundle, tmp_path: Path) -> None:
     item_id = bundle.catalogue.item_ids[3]
     async with running_service(bundle, data_dir=tmp_path, database_url="") as client:
         before = (await client.get(f"/items/{item_id}")).json()
@@ -126,7 +124,7 @@ async def test_a_form_changes_an_item_as_json_does(client: httpx.AsyncClient) ->
     assert (answer.status_code, answer.json()["title"], answer.json()["outcome"]) == (200, "Jug", "changed")
 
 
-async def test_of_puts_at_once_one_creates_and_the_last_one_stays(client: httpx.AsyncClient) -> None:
+async def test_one_of_concurrent_puts_creates_and_the_last_one_wins(client: httpx.AsyncClient) -> None:
     answers = await asyncio.gather(*(client.put("/items/mug", json={"title": f"Mug {n}"}) for n in range(6)))
     assert sorted(answer.status_code for answer in answers) == [200] * 5 + [201]
     versions = {answer.json()["catalogue_version"]: answer.json()["title"] for answer in answers}
@@ -144,7 +142,7 @@ async def test_of_puts_at_once_one_creates_and_the_last_one_stays(client: httpx.
         ("%00", {"title": "Mug"}, ["path", "item_id"]),
     ],
 )
-async def test_what_cannot_be_put_is_told(
+async def test_an_invalid_put_is_refused_with_a_reason(
     client: httpx.AsyncClient, item_id: str, content: dict[str, str], loc: list[str]
 ) -> None:
     answer = await client.put(f"/items/{item_id}", json=content)
@@ -152,14 +150,14 @@ async def test_what_cannot_be_put_is_told(
     assert answer.json()["errors"][0]["loc"] == loc
 
 
-async def test_a_bundle_of_codes_takes_other_content_but_no_new_items(tmp_path: Path) -> None:
+async def test_a_bundle_of_precomputed_codes_takes_new_content_but_no_new_items(tmp_path: Path) -> None:
     codes = load_bundle(tiny_bundle(tmp_path / "codes", can_ingest=False))
     async with running_service(codes) as client:
         assert (await put(client, codes.catalogue.item_ids[0], 200, **MUG))["outcome"] == "changed"
         assert (await client.put("/items/new", json=MUG)).status_code == 409
 
 
-async def test_what_one_service_changes_another_on_the_same_store_learns(bundle: Bundle, tmp_path: Path) -> None:
+async def test_changes_reach_other_services_on_the_same_store(bundle: Bundle, tmp_path: Path) -> None:
     async with (
         running_service(bundle, data_dir=tmp_path, database_url="") as one,
         running_service(bundle, data_dir=tmp_path, database_url="") as two,

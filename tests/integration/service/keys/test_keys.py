@@ -1,4 +1,4 @@
-"""API keys: every call by every kind of key, rates, revoking, and what happens before there are any."""
+"""API keys: every call with every kind of key, rates, revocation, and a service without keys."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ READ_CALLS = {("post", "/recommend"), ("post", "/recommend/batch")}
 
 @dataclass(frozen=True)
 class Shop:
-    """A store with a key of each scope, and one of another namespace's."""
+    """A store with a key of each scope, and one of another namespace."""
 
     data_dir: Path
     keys: dict[str, str]
@@ -71,9 +71,7 @@ def expected_scope(method: str, path: str) -> str:
     return "read" if method == "get" or (method, path) in READ_CALLS else "write"
 
 
-async def test_every_call_by_every_kind_of_key_is_answered_as_it_is_declared(
-    client: httpx.AsyncClient, shop: Shop
-) -> None:
+async def test_every_call_with_every_kind_of_key_is_answered_as_declared(client: httpx.AsyncClient, shop: Shop) -> None:
     document = (await client.get("/openapi.json")).json()
     assert set(document["components"]["securitySchemes"]) == {"bearer", "api_key"}
     num_calls = 0
@@ -105,7 +103,7 @@ async def test_every_call_by_every_kind_of_key_is_answered_as_it_is_declared(
     assert num_calls >= 15
 
 
-async def test_a_refusal_says_what_to_do_and_never_repeats_a_key(client: httpx.AsyncClient, shop: Shop) -> None:
+async def test_a_refusal_has_a_next_step_and_never_repeats_a_key(client: httpx.AsyncClient, shop: Shop) -> None:
     none = await client.get("/items")
     assert none.headers["www-authenticate"] == "Bearer"
     assert none.headers["content-type"] == "application/problem+json"
@@ -123,11 +121,11 @@ async def test_a_refused_body_is_not_read(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("header", ["Basic abc", "Bearer", "Bearer  ", "bearer x y", "Bearer " + "k" * 5000])
-async def test_strange_headers_are_no_key(client: httpx.AsyncClient, header: str) -> None:
+async def test_malformed_headers_are_not_keys(client: httpx.AsyncClient, header: str) -> None:
     assert (await client.get("/items", headers={"Authorization": header})).status_code == 401
 
 
-async def test_without_any_key_this_machine_needs_none_and_others_are_told_how_to_make_one(bundle: Bundle) -> None:
+async def test_without_any_key_local_clients_need_none_and_others_get_instructions(bundle: Bundle) -> None:
     async with running_service(bundle) as client:
         assert (await client.get("/items")).status_code == 200
         transport = client._transport
@@ -138,7 +136,7 @@ async def test_without_any_key_this_machine_needs_none_and_others_are_told_how_t
             assert refused.status_code == 401
             assert "clairo-serve keys create" in refused.json()["detail"]
             assert (await stranger.get("/health/ready")).status_code == 200
-        # Passed on by a proxy on this machine: the client is somewhere else.
+        # Forwarded by a proxy on this machine: the client is remote.
         assert (await client.get("/items", headers={"X-Forwarded-For": "192.0.2.7"})).status_code == 401
 
 
@@ -152,7 +150,7 @@ async def test_an_open_network_is_open_only_until_there_is_a_key(bundle: Bundle,
                 assert (await stranger.get("/items")).status_code == status
 
 
-async def test_keys_made_and_revoked_meanwhile_count_soon(
+async def test_keys_created_and_revoked_meanwhile_take_effect_soon(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(key_ring, "REFRESH_SECONDS", 0.0)
@@ -176,7 +174,7 @@ def test_a_list_of_keys_shows_no_secret(tmp_path: Path) -> None:
     key = made_key(tmp_path, "--scope", "read", "--scope", "write", "--rate", "60")
     listed = CliRunner().invoke(app, ["keys", "list", "--data-dir", str(tmp_path)]).output
     assert str(id_of_key(key)) in listed
-    assert "read,write  60 calls a minute" in listed
+    assert "read,write  60 calls per minute" in listed
     assert key.rsplit("_", 1)[1] not in listed
     for path in tmp_path.iterdir():
         assert key.encode() not in path.read_bytes()
@@ -185,7 +183,7 @@ def test_a_list_of_keys_shows_no_secret(tmp_path: Path) -> None:
     assert again.exit_code == 1
 
 
-def test_a_record_knows_its_own_key_alone() -> None:
+def test_a_record_matches_only_its_own_key() -> None:
     key, record = new_key("shop", [Scope.READ], None)
     other, _ = new_key("shop", [Scope.READ], None)
     assert is_key_of(record, key)
@@ -194,7 +192,7 @@ def test_a_record_knows_its_own_key_alone() -> None:
     assert id_of_key("clairo_") is None
 
 
-def test_a_bucket_lets_a_minutes_calls_through_and_then_as_many_as_time_allows() -> None:
+def test_a_bucket_allows_a_minutes_calls_and_then_refills_evenly() -> None:
     now = 0.0
     bucket = TokenBucket(60, lambda: now)
     assert [bucket.take() for _ in range(60)] == [0.0] * 60
@@ -217,10 +215,10 @@ async def test_processes_that_share_a_redis_count_a_keys_calls_together(tmp_path
         for rates in (one, other):
             assert await rates.take("shop", 4) == pytest.approx(15, abs=1)
         assert await one.take("another", 4) == 0.0
-        # A rate that is raised counts at once, and so does one that is lowered.
+        # A raised or lowered rate takes effect at once.
         assert await one.take("shop", 6000) < 0.02
         redis.kill()
-        # Each for itself from now on, rather than nobody at all, or everybody.
+        # From here on each process counts for itself.
         alone = [await rates.take("shop", 1) for rates in (one, other)]
         assert alone == [0.0, 0.0]
         assert await one.take("shop", 1) > 0
@@ -228,7 +226,7 @@ async def test_processes_that_share_a_redis_count_a_keys_calls_together(tmp_path
             await link.close()
 
 
-async def test_a_bucket_in_redis_fills_up_as_one_here_does(tmp_path: Path) -> None:
+async def test_a_bucket_in_redis_refills_like_a_local_one(tmp_path: Path) -> None:
     with running_redis(tmp_path) as redis:
         link = RedisLink(redis.url)
         rates = KeyRates(lambda: 0.0, link, "test:rate:")
@@ -243,7 +241,7 @@ async def test_a_bucket_in_redis_fills_up_as_one_here_does(tmp_path: Path) -> No
         await link.close()
 
 
-async def test_keys_count_on_while_the_store_is_away() -> None:
+async def test_keys_stay_valid_while_the_store_is_down() -> None:
     from service.errors import StoreError
     from service.store.keys import KeyRecord
 
@@ -281,5 +279,5 @@ async def test_keys_count_on_while_the_store_is_away() -> None:
         ("GET", "/playground/app.js", None),
     ],
 )
-def test_what_is_not_known_needs_a_key(method: str, path: str, scope: Scope | None) -> None:
+def test_unknown_paths_need_a_key(method: str, path: str, scope: Scope | None) -> None:
     assert required_scope(method, path) is scope

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.cli.workers import threads_a_worker, usable_cores
+from service.cli.workers import threads_per_worker, usable_cores
 from service.replicas.catalogue_sync import CatalogueSync
 from service.replicas.redis_link import RedisLink
 from tests.postgres_server import PostgresServer
@@ -109,7 +109,7 @@ def workers_of(service: ServiceProcess) -> list[int]:
 def test_workers_share_one_port_one_catalogue_and_one_set_of_numbers(two_workers: ServiceProcess) -> None:
     assert len(workers_of(two_workers)) == 2
     info = httpx.get(f"{two_workers.url}/info", timeout=60).json()
-    assert info["num_threads"] == threads_a_worker(2, usable_cores())
+    assert info["num_threads"] == threads_per_worker(2, usable_cores())
     with httpx.Client(timeout=60) as client:
         assert post_mug(client, two_workers.url, "shared-mug").status_code == 201
     posted_at = time.monotonic()

@@ -1,4 +1,4 @@
-"""POST /feedback, GET and DELETE /users: kept once, read in order, forgotten for good."""
+"""POST /feedback, GET and DELETE /users: events stored once, listed in order, deleted permanently."""
 
 import asyncio
 import time
@@ -47,7 +47,7 @@ async def history(client: httpx.AsyncClient, user_id: str = "ann") -> list[str]:
     return [entry["event_id"] for entry in answer.json()["events"]]
 
 
-async def test_an_event_is_kept_once_whatever_comes_after_it(client: httpx.AsyncClient) -> None:
+async def test_the_first_event_of_an_id_is_stored(client: httpx.AsyncClient) -> None:
     first = await send(client, event("a"), event("b", item_id="nowhere"), event("a", item_id="item-2"))
     assert [result["status"] for result in first["results"]] == ["accepted", "accepted", "duplicate"]
     assert [result["is_known_item"] for result in first["results"]] == [True, False, True]
@@ -66,13 +66,13 @@ async def test_an_event_is_kept_once_whatever_comes_after_it(client: httpx.Async
     }
 
 
-async def test_equal_events_sent_at_once_are_kept_once(client: httpx.AsyncClient) -> None:
+async def test_equal_events_sent_at_once_are_stored_once(client: httpx.AsyncClient) -> None:
     answers = await asyncio.gather(*(send(client, event("x"), event("y"), event("z")) for _ in range(6)))
     assert sum(answer["num_accepted"] for answer in answers) == 3
     assert sorted(await history(client)) == ["x", "y", "z"]
 
 
-async def test_a_history_is_paged_by_time_with_the_newest_last(client: httpx.AsyncClient) -> None:
+async def test_a_history_is_paged_by_time_newest_last(client: httpx.AsyncClient) -> None:
     await send(client, *(event(f"e{n}", timestamp=(7 * n) % 10) for n in range(10)))
     await send(client, event("same-1", timestamp=5.5), event("same-2", timestamp=5.5))
     seen: list[tuple[float, str]] = []
@@ -87,7 +87,7 @@ async def test_a_history_is_paged_by_time_with_the_newest_last(client: httpx.Asy
     assert seen == sorted(seen)
 
 
-async def test_a_forgotten_user_is_gone_and_late_events_do_not_bring_them_back(client: httpx.AsyncClient) -> None:
+async def test_a_forgotten_user_stays_forgotten_when_late_events_arrive(client: httpx.AsyncClient) -> None:
     await send(client, event("a"), event("other", user_id="bob"))
     for _ in range(2):
         answer = await client.delete("/users/ann")
@@ -102,7 +102,7 @@ async def test_a_forgotten_user_is_gone_and_late_events_do_not_bring_them_back(c
     assert await history(client) == ["new"]
 
 
-async def test_ids_of_any_letters_are_users(client: httpx.AsyncClient) -> None:
+async def test_user_ids_can_have_any_characters(client: httpx.AsyncClient) -> None:
     for user_id in ("a/b", "'; DROP TABLE users", "ü %25", "茶"):
         await send(client, event(f"e-{user_id}", user_id=user_id))
         assert await history(client, quote(user_id, safe="")) == [f"e-{user_id}"]
@@ -133,7 +133,7 @@ async def test_a_malformed_event_refuses_the_whole_call(client: httpx.AsyncClien
 
 
 @pytest.mark.parametrize("cursor", ["x", "ZXZlbnQ6bmFuOjE", "ZXZlbnQ6MTo5OTk5OTk5OTk5OTk5OTk5OTk5OTk5", "%00", "ä"])
-async def test_a_cursor_that_was_never_given_is_refused(client: httpx.AsyncClient, cursor: str) -> None:
+async def test_an_unknown_cursor_is_refused(client: httpx.AsyncClient, cursor: str) -> None:
     answer = await client.get("/users/ann", params={"cursor": cursor})
     assert answer.status_code == 422, answer.text
 

@@ -1,4 +1,4 @@
-"""What the service says of itself: metrics, /info, log lines, traces, headers."""
+"""Metrics, /info, logs, traces and headers."""
 
 import http.server
 import json
@@ -49,7 +49,7 @@ async def client(bundle: Bundle) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def samples(client: httpx.AsyncClient) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    """Every sample by name and labels."""
+    """All samples by name and labels."""
     answer = await client.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")
     return {
@@ -90,7 +90,7 @@ async def test_requests_batches_caches_and_sources_are_counted(client: httpx.Asy
     assert after["clairo_bundle_info", frozenset({("bundle_id", bundle.manifest.bundle_id)})] == 1
 
 
-async def test_every_metric_of_the_contract_is_there_and_none_names_an_item(client: httpx.AsyncClient) -> None:
+async def test_every_metric_of_the_contract_exists_and_none_names_an_item(client: httpx.AsyncClient) -> None:
     await client.post("/recommend", json={"history": [], "limit": 3})
     await client.get("/items/secret-item-77")
     await client.request("BREW", "/a/path/of/my/own")
@@ -102,14 +102,14 @@ async def test_every_metric_of_the_contract_is_there_and_none_names_an_item(clie
     assert 'method="other",route="none",status="404"' in text
 
 
-async def test_answers_refused_before_any_route_are_counted_as_well(client: httpx.AsyncClient) -> None:
+async def test_requests_refused_before_routing_are_counted_too(client: httpx.AsyncClient) -> None:
     await client.post("/recommend", content=b" " * (2 * 1024 * 1024))
     assert ("route", "none") in {
         label for (name, labels) in await samples(client) if name.endswith("_count") for label in labels
     }
 
 
-async def test_info_says_versions_device_and_settings_and_no_path_or_address(client: httpx.AsyncClient) -> None:
+async def test_info_has_versions_device_and_settings_but_no_path_or_address(client: httpx.AsyncClient) -> None:
     answer = await client.get("/info")
     served = answer.json()
     assert served["device"] == "cpu"
@@ -120,7 +120,7 @@ async def test_info_says_versions_device_and_settings_and_no_path_or_address(cli
         assert hidden not in answer.text
 
 
-async def test_security_headers_are_on_every_answer_and_json_is_kept_by_no_proxy(client: httpx.AsyncClient) -> None:
+async def test_every_answer_has_security_headers_and_json_is_never_cached_by_proxies(client: httpx.AsyncClient) -> None:
     for path in (
         "/",
         "/info",
@@ -144,7 +144,7 @@ def log_record(message: str, *arguments: object, **extra: object) -> logging.Log
     return record
 
 
-def test_a_json_line_has_the_request_id_and_what_the_logger_added() -> None:
+def test_a_json_line_has_the_request_id_and_extra_fields() -> None:
     token = REQUEST_ID.set("request-1")
     try:
         line = json.loads(JsonLines().format(log_record("posted %s", "mug", seconds=0.5, path="/items")))
@@ -156,7 +156,7 @@ def test_a_json_line_has_the_request_id_and_what_the_logger_added() -> None:
     assert line["time"].endswith("+00:00")
 
 
-def test_a_json_line_tells_an_exception_in_one_line() -> None:
+def test_a_json_line_holds_an_exception() -> None:
     record = log_record("failed")
     try:
         int("postgresql://shop:hidden-word@db/clairo")
@@ -179,7 +179,7 @@ def test_a_json_line_tells_an_exception_in_one_line() -> None:
         "host=db password=hidden-word dbname=clairo",
     ],
 )
-def test_a_secret_is_in_no_line(text: str) -> None:
+def test_secrets_are_masked(text: str) -> None:
     for formatter in (JsonLines(), TextLines()):
         line = formatter.format(log_record("%s", text, detail=text))
         assert "hidden-word" not in line
@@ -196,7 +196,7 @@ def test_traces_are_off_unless_a_standard_variable_asks_for_them() -> None:
 
 
 class Collector:
-    """An OTLP collector over HTTP that keeps what it is sent."""
+    """An OTLP collector over HTTP that keeps all spans."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
@@ -235,7 +235,7 @@ def collector() -> Iterator[Collector]:
     collector.thread.join()
 
 
-def test_a_real_process_sends_its_spans_below_the_clients_and_logs_json(
+def test_a_real_process_sends_spans_below_the_clients_and_logs_json(
     bundle: Bundle, tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)

@@ -1,4 +1,4 @@
-"""The alert rules and the Grafana board name only metrics, labels and routes that the service has."""
+"""Alert rules and the Grafana board use only existing metrics, labels and routes."""
 
 import json
 import re
@@ -13,7 +13,7 @@ OURS = re.compile(r"\b(?:clairo_[a-z_]+|process_[a-z_]+)\b")
 
 
 def samples_of_a_service() -> dict[str, set[str]]:
-    """Every sample's name, and the labels that it has, of a service that has done everything once."""
+    """Names and labels of all samples, after every metric was used once."""
     metrics = Metrics()
     metrics.count_request("POST", "/recommend", 200, 0.1)
     metrics.count_recommended(["popular"], "empty_history")
@@ -35,14 +35,14 @@ def expressions() -> list[str]:
     return of_board + ["".join(parts) for parts in of_rules]
 
 
-def test_every_metric_that_rules_and_board_name_is_there() -> None:
+def test_every_metric_in_rules_and_board_exists() -> None:
     samples = samples_of_a_service()
     named = {name for expression in expressions() for name in OURS.findall(expression)}
     assert named - samples.keys() == set()
     assert {name for name in samples if name.startswith("clairo_") and name.endswith("_total")} <= named
 
 
-def test_every_label_that_rules_and_board_select_or_sum_by_is_there() -> None:
+def test_every_label_in_rules_and_board_exists() -> None:
     labels = set().union(*samples_of_a_service().values()) | {"instance", "job"}
     for expression in expressions():
         selected = re.findall(r"([a-z_]+)=~?\"", expression)
@@ -50,6 +50,6 @@ def test_every_label_that_rules_and_board_select_or_sum_by_is_there() -> None:
         assert {*selected, *summed} - labels == set(), expression
 
 
-def test_each_alert_says_what_to_do() -> None:
+def test_each_alert_has_an_action() -> None:
     rules = (DOCKER / "prometheus" / "alerts.yml").read_text()
     assert rules.count("- alert:") == rules.count("action:") == rules.count("summary:") == rules.count("severity:")

@@ -1,7 +1,6 @@
-"""The store's tables, as SQLAlchemy describes them; the steps in `migrations` make them.
+"""The store's tables for SQLAlchemy; the steps in `migrations` create them.
 
-Every table has a namespace, so that one database can serve several shops. Written for SQLite and PostgreSQL alike:
-plain types, no vendor's functions.
+Every table has a namespace, so one database can serve several shops. Plain types only, for SQLite and PostgreSQL.
 """
 
 from sqlalchemy import (
@@ -29,7 +28,7 @@ metadata = MetaData(
     }
 )
 
-# What counted versions before Alembic did. Kept and counted on, so that a CLAIRO of that time refuses our tables.
+# The version before Alembic. Still maintained, so that a CLAIRO of that time refuses newer tables.
 schema_version = Table(
     "clairo_schema_version",
     metadata,
@@ -41,7 +40,7 @@ items = Table(
     metadata,
     Column("namespace", String(63), primary_key=True),
     Column("item_id", String(256), primary_key=True),
-    # A list of [name, text]: an object would lose the order in which an encoder reads them.
+    # A list of [name, text]: an object would lose the reading order.
     Column("texts", JSON, nullable=False),
     Column("attributes", JSON, nullable=False),
     Column("picture", LargeBinary, nullable=True),
@@ -56,7 +55,7 @@ item_features = Table(
     Column("namespace", String(63), primary_key=True),
     Column("bundle_id", String(256), primary_key=True),
     Column("item_id", String(256), primary_key=True),
-    # Values joined by commas: a text can be unique in every database, a JSON value cannot.
+    # Values joined by commas: a JSON value cannot be unique in every database.
     Column("feature_set", String(1024), nullable=False),
     # Little-endian float32.
     Column("item_embedding", LargeBinary, nullable=False),
@@ -79,14 +78,14 @@ catalogue_changes = Table(
 feedback_events = Table(
     "feedback_events",
     metadata,
-    # In the order in which they came; SQLite counts in an INTEGER alone.
+    # In order of arrival. SQLite autoincrements only an INTEGER.
     Column("sequence", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("namespace", String(63), nullable=False),
     Column("event_id", String(256), nullable=False),
     Column("user_id", String(256), nullable=False),
     Column("item_id", String(256), nullable=False),
     Column("type", String(32), nullable=False),
-    # Seconds since 1970, as the client says or when the event came.
+    # Seconds since 1970: the client's, or the time of arrival.
     Column("timestamp", Float(53), nullable=False),
     Column("recommendation_id", String(256), nullable=True),
     Column("received_at", DateTime(timezone=True), nullable=False),
@@ -99,9 +98,9 @@ users = Table(
     "users",
     metadata,
     Column("namespace", String(63), primary_key=True),
-    # SHA-256 of the user's id: whoever asks to be forgotten is not kept by name.
+    # SHA-256 of the user's id: the id of a forgotten user is not stored.
     Column("user_digest", String(64), primary_key=True),
-    # Seconds since 1970: events that happened up to then are not taken again.
+    # Seconds since 1970: events dated up to then are refused.
     Column("forgotten_until", Float(53), nullable=False),
 )
 
@@ -115,7 +114,7 @@ jobs = Table(
     Column("num_done", Integer, nullable=False),
     Column("num_accepted", Integer, nullable=False),
     Column("num_rejected", Integer, nullable=False),
-    # Who works on it, and a count that grows while they do: no clock needs to agree with another.
+    # The worker, and a count that grows while it works: clocks need not agree.
     Column("worker", String(64), nullable=True),
     Column("heartbeat", BigInteger, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
@@ -127,11 +126,11 @@ job_rows = Table(
     metadata,
     Column("namespace", String(63), primary_key=True),
     Column("job_id", String(64), primary_key=True),
-    # Rows that are not blank, counted from 0.
+    # Counted from 0, without blank lines.
     Column("position", Integer, primary_key=True, autoincrement=False),
     # Counted from 1, blank lines included.
     Column("line", Integer, nullable=False),
-    # As it was sent; none once the row is done.
+    # As sent; null once the row is done.
     Column("content", LargeBinary, nullable=True),
     Column("reason", String(1000), nullable=True),
     ForeignKeyConstraint(["namespace", "job_id"], ["jobs.namespace", "jobs.job_id"], ondelete="CASCADE"),
@@ -143,7 +142,7 @@ api_keys = Table(
     Column("namespace", String(63), primary_key=True),
     Column("key_id", String(16), primary_key=True),
     Column("name", String(100), nullable=False),
-    # SHA-256 of the whole key, which is shown once and kept nowhere.
+    # SHA-256 of the whole key. The key itself is not stored.
     Column("key_digest", String(64), nullable=False),
     Column("scopes", JSON, nullable=False),
     Column("requests_per_minute", Integer, nullable=True),
@@ -171,7 +170,7 @@ idempotency_records = Table(
     Column("call", String(64), primary_key=True),
     Column("idempotency_key", String(255), primary_key=True),
     Column("body_digest", String(64), nullable=False),
-    # None until the call has been answered.
+    # Null until the call has been answered.
     Column("status", Integer, nullable=True),
     Column("headers", JSON, nullable=True),
     Column("body", LargeBinary, nullable=True),

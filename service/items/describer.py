@@ -1,0 +1,90 @@
+"""Describe items: encoders, fusion and quantizer of the served bundle turn content into features.
+
+Start at `Describer.describe_new`.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from clairo_core.catalogue import Catalogue
+from clairo_core.encoders.item_content import IMAGE
+from clairo_core.encoders.pictures import decode_picture
+from clairo_core.items import Item
+from service.errors import CannotIngestError
+from service.live_catalogue import LiveCatalogue
+from service.store.store import StoredFeatures
+from service.telemetry.metrics import Metrics
+from service.telemetry.tracing import step
+
+
+class Describer:
+    """Items -> features, by the bundle that `live` has at the time of the call."""
+
+    def __init__(self, live: LiveCatalogue, metrics: Metrics) -> None:
+        self._live = live
+        self._metrics = metrics
+
+    @property
+    def can_describe(self) -> bool:
+        """Whether the bundle has encoders."""
+        return self._live.bundle.can_ingest
+
+    def check_can_describe(self) -> None:
+        """Refuse new items under a bundle without encoders.
+
+        Raises:
+            CannotIngestError: the bundle was trained on precomputed codes.
+        """
+        if not self.can_describe:
+            raise CannotIngestError(
+                f"bundle {self._live.bundle_id} was trained on precomputed codes and has no encoders for new items; "
+                "serve a bundle trained on pictures and words"
+            )
+
+    async def describe(self, items: Sequence[Item], catalogue: Catalogue) -> list[StoredFeatures]:
+        """Describe items, in order. No feature set is in use in `catalogue` or by an earlier one of them.
+
+        Raises:
+            FeatureSpaceFullError: no feature set is free.
+        """
+        with step("clairo.encode"), self._metrics.timed_encoding():
+            described = await asyncio.to_thread(self._live.bundle.describe_items, items, catalogue.taken)
+        return [
+            StoredFeatures(
+                bundle_id=self._live.bundle_id,
+                feature_set=tuple(int(value) for value in of_item.feature_set),
+                item_embedding=of_item.item_embedding,
+                missing_modalities=tuple(of_item.missing_modalities),
+            )
+            for of_item in described
+        ]
+
+    async def describe_new(self, items: Sequence[Item], catalogue: Catalogue) -> list[StoredFeatures]:
+        """Describe items as clients sent them: as `describe`, but a picture that cannot be decoded is refused.
+
+        Raises:
+            UnreadablePictureError, ContentTooLargeError: a picture cannot be used.
+            FeatureSpaceFullError: no feature set is free.
+        """
+        fusion = self._live.bundle.fusion
+        described = await self.describe(items, catalogue)
+        # A picture that has an embedding was decoded for it. Encoders take a damaged picture for a missing one.
+        reads_pictures = fusion is not None and IMAGE in fusion.modalities
+        await check_pictures(
+            item
+            for item, features in zip(items, described, strict=True)
+            if not reads_pictures or IMAGE in features.missing_modalities
+        )
+        return described
+
+
+async def check_pictures(items: Iterable[Item]) -> None:
+    """Decode every picture.
+
+    Raises:
+        UnreadablePictureError, ContentTooLargeError: one cannot be used.
+    """
+    for item in items:
+        picture = item.read_picture()
+        if picture is not None:
+            await asyncio.to_thread(decode_picture, picture)

@@ -1,0 +1,43 @@
+"""Base class of request bodies, and field types that several of them share."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
+
+PLAIN_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
+_CONTROL = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f"
+CONTROL_CHARACTERS = re.compile(f"[{_CONTROL}]")
+TEXT_SCHEMA: dict[str, JsonValue] = {"pattern": f"^[^{_CONTROL}]*$"}
+"""`check_text` as a JSON schema."""
+TEXT_FIELD = Field(json_schema_extra=TEXT_SCHEMA)
+
+
+class RequestBody(BaseModel):
+    """JSON that a client sends."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def check_text(text: str) -> str:
+    """Refuse control characters, which some databases cannot store."""
+    if CONTROL_CHARACTERS.search(text):
+        raise ValueError("text has control characters; only tabs and line breaks are allowed")
+    return text
+
+
+FieldName = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(check_text), TEXT_FIELD]
+
+
+def check_plain_integer(number: object) -> object:
+    """Refuse spellings of an integer that JSON does not have, such as 10.0, +10 and 1_0.
+
+    >>> check_plain_integer("10")
+    '10'
+    """
+    if isinstance(number, str) and not PLAIN_INTEGER.fullmatch(number):
+        raise ValueError("expected an integer in decimal digits, such as 10")
+    return number
+
+
+QueryInteger = Annotated[int, BeforeValidator(check_plain_integer)]

@@ -1,0 +1,74 @@
+"""Export during writes, from every kind of database."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clairo_core.items import Item
+from service.cli import export as exporting
+from service.cli.export import export_tables
+from service.store.feedback import FeedbackStore
+from service.store.sql_store import SqlStore
+from service.store.store import ItemWrite, StoredFeatures
+from tests.postgres_server import PostgresServer
+
+
+@dataclass
+class FakeBundle:
+    """A bundle's items, without pictures."""
+
+    items: Sequence[Item]
+
+    def read_picture(self, row: int) -> bytes | None:
+        return None
+
+
+class BusyStore(SqlStore):
+    """Changes an item before each page."""
+
+    changes: Sequence[Item] = ()
+
+    async def items_after(self, item_id: str, limit: int) -> Sequence[Item]:
+        if self.changes:
+            changed, *self.changes = self.changes
+            await self.write_items([ItemWrite(changed, None)])
+        return await super().items_after(item_id, limit)
+
+
+@pytest.fixture(params=["sqlite file", "sqlite in memory", "postgresql"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BusyStore]:
+    location: Path | str | None = tmp_path / "clairo.db" if request.param == "sqlite file" else None
+    if request.param == "postgresql":
+        postgres: PostgresServer = request.getfixturevalue("postgres")
+        location = postgres.new_database()
+    store = BusyStore(location, may_migrate=True)
+    await store.open()
+    yield store
+    await store.close()
+
+
+def features(number: int) -> StoredFeatures:
+    return StoredFeatures("bundle-a", (number,), np.float32([0.5]), ())
+
+
+async def test_an_item_that_changes_during_an_export_is_written_once(
+    store: BusyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "PAGE_ITEMS", 1)
+    bundle = FakeBundle([Item(item_id=f"old-{n}", texts={"title": "Old"}) for n in range(4)])
+    for number in range(4):
+        await store.add_item(Item(item_id=f"posted-{number}", texts={"title": "Posted"}), features(number))
+    await store.write_items([ItemWrite(Item(item_id="old-0", texts={"title": "Old, changed before"}), None)])
+    store.changes = [
+        Item(item_id=item_id, texts={"title": "Changed meanwhile"})
+        for item_id in ("old-3", "posted-0", "old-1", "posted-3", "old-2", "posted-1")
+    ]
+    await export_tables(store, FeedbackStore(store.database), tmp_path / "out", bundle)  # type: ignore[arg-type]
+    rows = [json.loads(line) for line in (tmp_path / "out" / "items.jsonl").read_text().splitlines()]
+    written = [row["item_id"] for row in rows]
+    assert sorted(written) == [*(f"old-{n}" for n in range(4)), *(f"posted-{n}" for n in range(4))]
+    assert next(row["title"] for row in rows if row["item_id"] == "old-0") == "Old, changed before"
