@@ -6,7 +6,7 @@ Start at `retrain`.
 """
 
 import re
-import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,6 @@ from training.workbench.stage_cache import StageCache
 from training.workbench.workbench import Workbench
 
 STAGES_FOLDER = ".stages-of-service"
-TABLES_FOLDER = ".tables-of-service"
 KEPT_STAGE = "embeddings"
 """Modality embeddings by content, which the next run can use."""
 
@@ -97,12 +96,16 @@ def retrain(
         start = WarmStart(serving, source.added_tokens)
         preset = preset_of(start, preset)
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", serving.manifest.dataset_name).strip("-") or "service"
-    # The last part becomes the dataset's name. Two runs at once must not share a folder.
-    tables = out.parent / TABLES_FOLDER / out.name / name
-    report(write_service_tables(tables, serving_folder, source.database, source.since))
+    stages = StageCache(out.parent / STAGES_FOLDER, report)
+
+    def export(folder: Path) -> None:
+        report(write_service_tables(folder / name, serving_folder, source.database, source.since))
+
+    # A stage of this run alone, so that no other run replaces or removes the tables. `open_dataset` reads them.
+    this_run = {"out": str(out.resolve()), "started_at": time.time()}
+    tables = stages.run("tables", this_run, export, lambda folder: folder / name).result
     dataset = open_dataset(tables, preset.dataset, preset.encode.modalities, progress)
     newest_at = newest_timestamps(tables, {item.item_id for item in dataset.items})
-    stages = StageCache(out.parent / STAGES_FOLDER, report)
     chosen = choose_device(device)
     compared: list[AgainstServing] = []
 
@@ -129,7 +132,6 @@ def retrain(
     bundle_id = read_manifest(out).bundle_id
     # The next run will have other data: a schedule must not fill the disk.
     stages.remove_unused(keep=(KEPT_STAGE,))
-    shutil.rmtree(tables.parent)
     if calls is None or not against_serving.is_not_worse:
         return Retrained(bundle_id, against_serving, False)
     calls.activate(bundle_id)
