@@ -10,7 +10,7 @@ from training.comparison.page_style import series_of, style_sheet
 from training.comparison.run_charts import legend, sections_of_runs
 from training.comparison.svg_charts import Span, dot_plot, grouped_bars
 from training.comparison.text_table import users_in_words
-from training.evaluation.metrics import METRICS
+from training.evaluation.metrics import FEWEST_TARGETS, METRICS
 from training.evaluation.split import ALLOWED, MASKED
 
 
@@ -107,7 +107,8 @@ def _differences(comparison: Comparison, seen_items: str) -> str:
     heading = f"Gain of {escape(one)} in NDCG@10" if one else "Differences in NDCG@10"
     return (
         f"<section><h2>{heading}</h2><p>First ranker minus second, paired by user. "
-        f'Significant if the interval excludes zero.</p><div class="narrow">{chart}</div></section>'
+        f"Significant if the interval excludes zero, and {FEWEST_TARGETS} users or more are measured.</p>"
+        f'<div class="narrow">{chart}</div></section>'
     )
 
 

@@ -252,7 +252,7 @@ def manifest_digest(bundle: Path) -> str:
 def described(choice: Choice) -> str:
     """Describe the chosen settings: `regularization 100, decay 0.9; chosen from 20 on validation`."""
     values = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in asdict(choice.settings).items())
-    return f"{values}; chosen from {len(choice.tried)} on validation"
+    return f"{values}; {choice.how}"
 
 
 def keep_scored(

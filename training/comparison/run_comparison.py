@@ -98,7 +98,7 @@ def compare_on(data: Path, plan: ComparisonPlan, out: Path, progress: Progress, 
     dataset = load_dataset(data, progress=progress)
     of_all = held_out(test_split if plan.split == "test" else validation_split, dataset)
     if len(of_all[ALLOWED].targets) == 0:
-        raise TrainingError(f"{dataset.name}: no user has three items, so none can be held out; add interactions")
+        raise TrainingError(f"{dataset.name}: no user has enough items to hold one out; add interactions")
     targets = some_of_each(of_all, plan.max_users, seed=0)
     users = {"dataset": dataset.fingerprint, "split": plan.split, "max_users": plan.max_users}
     stages = StageCache(out / ".stages", report)

@@ -1,7 +1,7 @@
 """Format a comparison as text for the terminal."""
 
 from training.comparison.figures import Comparison, Difference
-from training.evaluation.metrics import METRICS
+from training.evaluation.metrics import FEWEST_TARGETS, METRICS
 from training.evaluation.split import MASKED
 
 
@@ -85,7 +85,9 @@ def _differences(comparison: Comparison) -> str:
 
 
 def difference_in_words(row: Difference) -> str:
-    """One difference on one line, marked if its interval includes zero."""
+    """One difference on one line, marked if its interval includes zero or rests on too few users."""
     verdict = "" if row.low > 0 or row.high < 0 else "  (not significant)"
+    if row.num_users < FEWEST_TARGETS:
+        verdict = f"  (not significant: {row.num_users} users)"
     pair = f"{row.ranker} - {row.other}"
     return f"{row.seen_items:8} {pair:44} {row.value:+.4f}  {row.low:+.4f} to {row.high:+.4f}{verdict}"

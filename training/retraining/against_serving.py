@@ -21,13 +21,11 @@ from clairo_core.items import Item
 from clairo_core.progress import Progress
 from clairo_core.recommender import Recommender
 from training.datasets import Dataset
-from training.evaluation.metrics import Metric, ndcg_at, paired_difference
+from training.evaluation.metrics import FEWEST_TARGETS, Metric, ndcg_at, paired_difference
 from training.evaluation.rankings import generated_ranks
 from training.evaluation.split import EvaluationSplit, some_users, test_split
 
 LIST_LENGTH = 10
-FEWEST_TARGETS = 20
-"""With fewer, luck decides which bundle is better."""
 FEWEST_TARGET_ITEMS = 3
 """One order of items suits all users who want the same one, by luck as well as by training."""
 WIDENED = 1.5

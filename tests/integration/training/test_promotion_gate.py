@@ -17,10 +17,10 @@ from tests.integration.training.test_training_run import FAST
 from tests.tiny import tiny_bundle, tiny_items
 from training.config.load_preset import load_preset
 from training.datasets.dataset import Codes, Dataset, build_dataset
+from training.evaluation.metrics import FEWEST_TARGETS
 from training.pipeline.run import train_bundle
 from training.retraining.against_serving import (
     FEWEST_TARGET_ITEMS,
-    FEWEST_TARGETS,
     AgainstServing,
     compare_with_serving,
 )
