@@ -4,7 +4,8 @@
     seen items masked     the newest item that is new to its user tests, the next older one validates
 
 A masked ranking can only miss an item of the history, hence the second rule. Without repeats both rules choose the same
-targets. Users with fewer than three events, or masked with fewer than three different items, only train.
+targets. Users with fewer than three events, or masked with fewer than three different items, only train. Where this
+leaves nobody two events to train on, or one item in all, nothing is held out.
 """
 
 from collections.abc import Callable, Mapping
@@ -47,17 +48,8 @@ def training_sequences(dataset: Dataset) -> ItemSequences:
 
     Users who only train stay whole. Row i is the dataset's user i.
     """
-    sequences = dataset.sequences
-    lengths = sequences.lengths
-    user_of = np.repeat(np.arange(len(lengths)), lengths)
-    from_the_end = np.repeat(sequences.offsets[1:], lengths) - np.arange(len(user_of))
-    trains = (from_the_end > 2) | (lengths[user_of] < MIN_ITEMS_TO_EVALUATE)
-    for items_back in (1, 2):
-        user_rows, places = _newest_new(sequences, items_back)
-        held_out = np.full(len(lengths), -1, dtype=np.int64)
-        held_out[user_rows] = sequences.items[places]
-        trains &= sequences.items != held_out[user_of]
-    return ItemSequences.from_lengths(sequences.items[trains], np.bincount(user_of[trains], minlength=len(lengths)))
+    left = _without_held_out(dataset.sequences)
+    return left if _teaches(left) else dataset.sequences
 
 
 def validation_split(dataset: Dataset, seen_items: str = MASKED) -> EvaluationSplit:
@@ -108,10 +100,31 @@ def last_training_items(training: ItemSequences) -> EvaluationSplit:
 
 
 def _evaluation_split(sequences: ItemSequences, seen_items: str, items_back: int) -> EvaluationSplit:
+    if not _teaches(_without_held_out(sequences)):
+        nobody = np.zeros(0, dtype=np.int64)
+        return _split_at(sequences, nobody, nobody)
     if seen_items == MASKED:
         return _split_at(sequences, *_newest_new(sequences, items_back))
     user_rows = np.flatnonzero(sequences.lengths >= MIN_ITEMS_TO_EVALUATE)
     return _split_at(sequences, user_rows, sequences.offsets[user_rows + 1] - items_back)
+
+
+def _without_held_out(sequences: ItemSequences) -> ItemSequences:
+    lengths = sequences.lengths
+    user_of = np.repeat(np.arange(len(lengths)), lengths)
+    from_the_end = np.repeat(sequences.offsets[1:], lengths) - np.arange(len(user_of))
+    trains = (from_the_end > 2) | (lengths[user_of] < MIN_ITEMS_TO_EVALUATE)
+    for items_back in (1, 2):
+        user_rows, places = _newest_new(sequences, items_back)
+        held_out = np.full(len(lengths), -1, dtype=np.int64)
+        held_out[user_rows] = sequences.items[places]
+        trains &= sequences.items != held_out[user_of]
+    return ItemSequences.from_lengths(sequences.items[trains], np.bincount(user_of[trains], minlength=len(lengths)))
+
+
+def _teaches(training: ItemSequences) -> bool:
+    """Whether anything follows anything, and there are items to choose between."""
+    return bool(training.lengths.max(initial=0) >= 2 and len(np.unique(training.items)) >= 2)
 
 
 def _newest_new(

@@ -17,7 +17,7 @@ from training.items.describe_items import describe_items
 from training.pipeline.bundle_stage import bundle_stage
 from training.pipeline.evaluate import Evaluation
 from training.pipeline.evaluation_stage import evaluation_stage
-from training.pipeline.missing_targets import warn_of_missing_targets
+from training.pipeline.missing_targets import check_targets
 from training.pipeline.warm_start import WarmStart
 from training.ranking.dense_head_stage import dense_head_stage
 from training.ranking.mixture_stage import mixture_stage
@@ -45,7 +45,7 @@ def train_bundle(
     Raises:
         ClairoError: a stage cannot work with the data or the settings.
     """
-    warn_of_missing_targets(bench)
+    check_targets(bench)
     if start is None:
         items = describe_items(bench)
         vocabulary = vocabulary_stage(bench, items)

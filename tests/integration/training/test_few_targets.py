@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from clairo_core.bundle.load_bundle import load_bundle
+from clairo_core.errors import TrainingError
 from clairo_core.items import UserHistory
 from tests.integration.training.test_training_run import arguments
 from training.cli import app
@@ -24,13 +25,17 @@ timestamp = "timestamp"
 """
 TINY = ("encode.modalities=text", "evaluate.num_views=1", "fit.max_epochs=2", "dense.max_epochs=2", "mix.max_users=20")
 ONE_TARGET = "0 of 1 validation targets occur in a training sequence"
-NOTHING_VALIDATED = "no user has three different items, so nothing is validated"
-NOTHING_MEASURED = "no user has three interactions, so the bundle is not measured"
+NOTHING_VALIDATED = "no user has enough different items to hold one out, so nothing is validated"
+NOTHING_MEASURED = "no user has enough interactions to hold one out, so the bundle is not measured"
 CASES: dict[str, tuple[list[list[int]], list[str]]] = {
     "one user": ([list(range(20))], [ONE_TARGET]),
     "all users alike": ([list(range(6))] * 20, ["0 of 20 validation targets occur in a training sequence"]),
     "two events each": (
         [[user, (user + 1) % NUM_ITEMS] for user in range(NUM_ITEMS)],
+        [NOTHING_VALIDATED, NOTHING_MEASURED],
+    ),
+    "three events each": (
+        [[user, (user + 1) % NUM_ITEMS, (user + 2) % NUM_ITEMS] for user in range(NUM_ITEMS)],
         [NOTHING_VALIDATED, NOTHING_MEASURED],
     ),
     "one item bought again and again": ([[user % 9, 9] + [user % 9] * 4 for user in range(25)], [NOTHING_VALIDATED]),
@@ -84,3 +89,26 @@ def test_the_first_warning_comes_before_the_first_stage(tmp_path: Path) -> None:
     lines = CliRunner().invoke(app, arguments(shop, tmp_path / "bundle", *TINY)).stderr.splitlines()
     stages = [number for number, line in enumerate(lines) if line.startswith(("encode", "quantize", "epoch"))]
     assert lines.index(warnings("\n".join(lines))[0]) < stages[0]
+
+
+@pytest.mark.parametrize(
+    ("histories", "why"),
+    [([[0], [1], [2]], "no user has two interactions"), ([[0, 0], [0] * 5], "name fewer than two items")],
+)
+def test_a_log_that_teaches_nothing_is_refused_before_the_first_stage(
+    tmp_path: Path, histories: list[list[int]], why: str
+) -> None:
+    shop = shop_of(tmp_path / "shop", histories)
+    result = CliRunner().invoke(app, arguments(shop, tmp_path / "bundle", *TINY))
+    assert isinstance(result.exception, TrainingError)
+    assert why in str(result.exception)
+    assert "encode:" not in result.stderr
+
+
+def test_a_second_run_gives_the_same_bundle(tmp_path: Path) -> None:
+    shop = shop_of(tmp_path / "shop", CASES["two events each"][0])
+    for folder in ("one", "two"):
+        result = CliRunner().invoke(app, arguments(shop, tmp_path / folder, *TINY))
+        assert result.exit_code == 0, result.output
+    one, two = (load_bundle(tmp_path / folder).manifest for folder in ("one", "two"))
+    assert one.files == two.files

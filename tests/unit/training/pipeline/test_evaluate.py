@@ -116,7 +116,7 @@ def test_a_sample_of_users_is_seeded_and_named_in_the_table() -> None:
 
 
 def test_a_split_without_users_is_refused() -> None:
-    with pytest.raises(TrainingError, match="three items"):
+    with pytest.raises(TrainingError, match="no user has enough items"):
         evaluate(
             FixedRecommender("a"),
             FakeDataset(),
