@@ -16,7 +16,7 @@ ClairoError
     ├── ExportError               the tables cannot be written
     ├── CannotIngestError         the bundle has no encoders
     ├── UnknownBundleError        bundle not found
-    ├── WorseBundleError          it measured worse than the served one
+    ├── WorseBundleError          nothing shows that it is as good as the served one
     ├── SwapInProgressError       another bundle is being activated
     ├── NotReadyError             starting or draining
     ├── OverloadedError           the queue for the model is full
@@ -103,7 +103,7 @@ class UnknownBundleError(ServiceError):
 
 
 class WorseBundleError(ServiceError):
-    """The bundle measured worse than the served one."""
+    """Nothing shows that the bundle is as good as the served one."""
 
 
 class SwapInProgressError(ServiceError):

@@ -174,8 +174,8 @@ def _run_on_service(source: "ServiceSource", settings: "Preset", out: Path, devi
     typer.echo(str(retrained.against_serving))
     if retrained.is_promoted:
         typer.echo(f"bundle {retrained.bundle_id} is served from now on")
-    elif not retrained.against_serving.is_not_worse:
-        typer.echo(f"bundle {retrained.bundle_id} is not promoted; it is in {out}")
+    elif retrained.against_serving.refusal is not None:
+        typer.echo(f"bundle {retrained.bundle_id} is not promoted: {retrained.against_serving.refusal}; it is in {out}")
     else:
         typer.echo(f"bundle {retrained.bundle_id} is not worse; activate it with POST /bundles/ID/activate")
 

@@ -25,7 +25,14 @@ from training.counts.popularity import Popularity, count_popularity
 from training.evaluation.item_scorer import ItemScorer
 from training.evaluation.metrics import ndcg_at, recall_at
 from training.evaluation.rankings import generated_ranks, rank_with_scores
-from training.evaluation.split import EvaluationSplit, some_users, test_split, training_sequences, validation_split
+from training.evaluation.split import (
+    MASKED,
+    EvaluationSplit,
+    some_users,
+    test_split,
+    training_sequences,
+    validation_split,
+)
 from training.pipeline.evaluate_bundle import open_bundle
 from training.workbench.progress_bar import progress_bar
 
@@ -52,7 +59,7 @@ def rows(*, bundle: Path, data: Path, quick: bool) -> tuple[str, list[Row]]:
         gains = {"clairo": ndcg_at(ranks, CUTOFF)}
         table.append(Row(f"{count} known: clairo, Recall@10", float(recall_at(ranks, CUTOFF).mean()), "", "higher"))
         for name, scorer in baselines.items():
-            gains[name] = ndcg_at(rank_with_scores(scorer, known, name, progress_bar)["masked"].ranks, CUTOFF)
+            gains[name] = ndcg_at(rank_with_scores(scorer, {MASKED: known}, name, progress_bar)[MASKED].ranks, CUTOFF)
         table += [Row(f"{count} known: {name}, NDCG@10", float(of.mean()), "", "higher") for name, of in gains.items()]
         table += differences(count, gains)
         table.append(Row(f"{count} known: distinct items in all top 10s", num_different(lists), "items", "higher"))

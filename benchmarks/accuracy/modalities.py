@@ -30,7 +30,14 @@ from training.counts.popularity import Popularity, count_popularity
 from training.datasets.open_dataset import open_dataset
 from training.evaluation.metrics import ndcg_at, recall_at
 from training.evaluation.rankings import rank_with_scores
-from training.evaluation.split import some_users, test_split, training_items, training_sequences, validation_split
+from training.evaluation.split import (
+    MASKED,
+    some_users,
+    test_split,
+    training_items,
+    training_sequences,
+    validation_split,
+)
 from training.items.encode_stage import encode_stage
 from training.items.fuse_content import fuse_content
 from training.items.fusion_weights import nearest_neighbour_recall
@@ -197,7 +204,7 @@ def measure(label: str, source: Source, settings: tuple[str, ...], seed: int) ->
     _, recommender = load_trained(bench, folder)
     split = some_users(test_split(bench.dataset), source.max_users, seed)
     popularity = Popularity(count_popularity(training_sequences(bench.dataset), len(bench.dataset.items)))
-    by_popularity = rank_with_scores(popularity, split, label, progress_bar)["masked"].ranks
+    by_popularity = rank_with_scores(popularity, {MASKED: split}, label, progress_bar)[MASKED].ranks
     return Measured({POPULARITY: by_popularity, **ranks_by_part(recommender, bench.dataset, split, label)})
 
 

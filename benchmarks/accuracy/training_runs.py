@@ -15,7 +15,7 @@ from clairo_core.recommender import Recommender
 from training.config.preset import Preset
 from training.datasets import Dataset
 from training.evaluation.rankings import generated_ranks, rank_with_scores
-from training.evaluation.split import EvaluationSplit
+from training.evaluation.split import MASKED, EvaluationSplit
 from training.ranking.dense_head_scorer import DenseHeadScorer
 from training.workbench.progress_bar import progress_bar
 from training.workbench.stage_cache import StageCache
@@ -63,5 +63,5 @@ def ranks_by_part(
     }
     if recommender.joint_ranking is not None:
         scorer = DenseHeadScorer(recommender.joint_ranking.dense_head, len(item_ids))
-        ranks[DENSE_HEAD] = rank_with_scores(scorer, split, label, progress_bar)["masked"].ranks
+        ranks[DENSE_HEAD] = rank_with_scores(scorer, {MASKED: split}, label, progress_bar)[MASKED].ranks
     return ranks

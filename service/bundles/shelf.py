@@ -58,6 +58,13 @@ class BundleShelf:
         known = ", ".join(sorted(shelved.manifest.bundle_id for shelved in bundles if shelved.manifest)) or "none"
         raise UnknownBundleError(f"bundle {bundle_id!r} not found, only {known}; copy it to bundles_dir")
 
+    def configured_id(self) -> str | None:
+        """Id of the bundle in the settings; None if it cannot be read."""
+        try:
+            return read_manifest(self._configured).bundle_id
+        except BundleError:
+            return None
+
     def _folders(self) -> Iterator[Path]:
         if self._folder is not None and self._folder.is_dir():
             # A name with a leading dot is a bundle being written, or one set aside.
@@ -80,46 +87,70 @@ def deciding_metric(metrics: Mapping[str, Any]) -> float | None:
             value = next(metric["value"] for metric in rows[0]["metrics"] if metric["name"] == DECIDING_METRIC)
         except (KeyError, IndexError, TypeError, StopIteration):
             return None
-    return float(value) if isinstance(value, int | float) else None
+    return _number(value)
 
 
-def measured_together(metrics: Mapping[str, Any], serving_bundle_id: str) -> tuple[float, float] | None:
-    """NDCG@10 of the served bundle and of this one, as retraining measured both on the newest interactions.
+def refusal_by_retraining(metrics: Mapping[str, Any], serving_bundle_id: str) -> str | None:
+    """Why retraining's comparison with the served bundle refuses this one; empty if it does not.
 
-    None if not measured, or measured against another bundle.
+    None without a comparison with that bundle. Releases before this one stored no refusal: their figures count.
 
-    >>> measured_together({"against_serving": {
-    ...     "serving_bundle_id": "old", "serving_ndcg_at_10": 0.2, "ndcg_at_10": 0.25}}, "old")
-    (0.2, 0.25)
+    >>> refusal_by_retraining({"against_serving": {"serving_bundle_id": "old", "refusal": None}}, "old")
+    ''
+    >>> refusal_by_retraining({"against_serving": {
+    ...     "serving_bundle_id": "old", "num_users": 9, "serving_ndcg_at_10": 0.2, "ndcg_at_10": 0.1}}, "old")
+    'NDCG@10 on 9 targets is 0.1000, the served bundle has 0.2000'
     """
-    try:
-        against = metrics["against_serving"]
-        if against["serving_bundle_id"] != serving_bundle_id:
-            return None
-        values = (against["serving_ndcg_at_10"], against["ndcg_at_10"])
-    except (KeyError, TypeError):
+    against = metrics.get("against_serving")
+    if not isinstance(against, Mapping) or against.get("serving_bundle_id") != serving_bundle_id:
         return None
-    if not all(isinstance(value, int | float) for value in values):
-        return None
-    return float(values[0]), float(values[1])
+    if "refusal" in against:
+        return str(against["refusal"] or "")
+    serving_value, value = _number(against.get("serving_ndcg_at_10")), _number(against.get("ndcg_at_10"))
+    return refusal_of_figures(value, serving_value, against.get("num_users"))
+
+
+def refusal_of_figures(value: float | None, serving_value: float | None, num_targets: object) -> str:
+    """Why these figures on the same targets do not show a bundle that is as good; empty if they do."""
+    if value is None or serving_value is None:
+        return f"{'it' if value is None else 'the served bundle'} has no measured {DECIDING_METRIC}"
+    if value < serving_value:
+        on_targets = f" on {num_targets} targets" if num_targets else ""
+        return f"NDCG@10{on_targets} is {value:.4f}, the served bundle has {serving_value:.4f}"
+    return "" if value > 0 else "neither bundle finds any target, so nothing was compared"
+
+
+def own_targets(manifest: BundleManifest) -> tuple[object, ...]:
+    """What determines the targets of a bundle's own evaluation."""
+    evaluation = manifest.metrics.get("evaluation")
+    fields = evaluation if isinstance(evaluation, Mapping) else {}
+    num_users, num_in_split = fields.get("num_users"), fields.get("num_users_in_split")
+    drawn_by = manifest.settings.get("seed") if num_users != num_in_split else None
+    return manifest.dataset_fingerprint, fields.get("split"), num_users, num_in_split, drawn_by
 
 
 def check_not_worse(candidate: BundleManifest, serving: BundleManifest) -> None:
-    """Refuse a bundle that measured worse.
+    """Refuse a bundle that is worse, or that nothing shows to be as good.
 
-    Retraining's measurement of both bundles on the same interactions decides, else each bundle's own evaluation.
+    Retraining's measurement of both bundles on the same targets decides, else each bundle's own evaluation, if both
+    rest on the same targets.
 
     Raises:
-        WorseBundleError: its NDCG@10 is lower, or missing.
+        WorseBundleError: its NDCG@10 is lower, or not measured, or measured on other targets, or neither finds any.
     """
-    serving_value, value = measured_together(candidate.metrics, serving.bundle_id) or (
-        deciding_metric(serving.metrics),
-        deciding_metric(candidate.metrics),
-    )
-    if serving_value is None or (value is not None and value >= serving_value):
-        return
-    measured = "no measured" if value is None else f"{value:.4f}"
-    raise WorseBundleError(
-        f"bundle {candidate.bundle_id} has {measured} {DECIDING_METRIC}, the served bundle {serving.bundle_id} has "
-        f"{serving_value:.4f}; activate with allow_worse=true to serve it all the same"
-    )
+    refusal = refusal_by_retraining(candidate.metrics, serving.bundle_id)
+    if refusal is None:
+        value, serving_value = deciding_metric(candidate.metrics), deciding_metric(serving.metrics)
+        targets = own_targets(candidate)
+        refusal = refusal_of_figures(value, serving_value, targets[2])
+        if value is not None and serving_value is not None and targets != own_targets(serving):
+            refusal = "it was not measured on the same targets as the served bundle"
+    if refusal:
+        raise WorseBundleError(
+            f"bundle {candidate.bundle_id} may be worse than the served bundle {serving.bundle_id}: {refusal}; "
+            "compare them with clairo-train run --data service, or activate with allow_worse=true"
+        )
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

@@ -55,7 +55,8 @@ class BundleSwap:
 
         Raises:
             UnknownBundleError: no bundle has this id.
-            WorseBundleError: it measured worse than the served one, or was not measured, without `allow_worse`.
+            WorseBundleError: it is not shown to be as good as the served one, which did not replace it, without
+                `allow_worse`.
             BundleError: it is damaged, truncated or newer than this release; the served one stays.
             ClairoError: a part of it cannot be used, such as an encoder without its library; the served one stays.
             SwapInProgressError: another activation is in progress.
@@ -71,7 +72,7 @@ class BundleSwap:
                 if await last_activated(self._shared.store) not in (None, before):
                     await self._record(self._served.live.bundle)
                 return before
-            if not allow_worse:
+            if not allow_worse and bundle_id != await self._previous(before):
                 check_not_worse(shelved.manifest, self._served.live.bundle.manifest)
             bundle = await asyncio.to_thread(load_bundle, shelved.folder)
             # A client that leaves must not stop us between the record and the swap.
@@ -110,6 +111,12 @@ class BundleSwap:
     def is_behind(self) -> bool:
         """Whether another bundle was activated that this process cannot serve."""
         return self._unservable is not None
+
+    async def _previous(self, served: str) -> str | None:
+        """The bundle that the served one replaced: going back to it needs no comparison."""
+        recorded = await self._shared.store.bundle_activations()
+        before = [activation.bundle_id for activation in recorded if activation.bundle_id != served]
+        return before[-1] if before else await asyncio.to_thread(self.shelf.configured_id)
 
     async def _record(self, bundle: Bundle) -> None:
         value = deciding_metric(bundle.manifest.metrics)

@@ -64,7 +64,7 @@ KINDS: Mapping[type[core.ClairoError], ProblemKind] = {
     service.CannotIngestError: ProblemKind(409, "cannot-ingest", "Bundle has no encoders for new items"),
     core.FeatureSpaceFullError: ProblemKind(409, "feature-space-full", "No free feature set left"),
     service.UnknownBundleError: ProblemKind(404, "unknown-bundle", "Bundle not found"),
-    service.WorseBundleError: ProblemKind(409, "worse-bundle", "Bundle measured worse than the served one"),
+    service.WorseBundleError: ProblemKind(409, "worse-bundle", "Bundle may be worse than the served one"),
     service.SwapInProgressError: ProblemKind(409, "activation-in-progress", "Another activation is in progress"),
     core.NewerBundleError: ProblemKind(409, "newer-bundle", "Bundle was written by a newer CLAIRO"),
     core.BundleDigestError: ProblemKind(409, "damaged-bundle", "Bundle is damaged"),

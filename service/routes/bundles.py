@@ -38,14 +38,15 @@ async def list_bundles(parts: ReadyParts) -> BundleList:
 async def activate_bundle(
     bundle_id: Annotated[str, Path(max_length=256, description="As GET /bundles lists it.", openapi_examples=EXAMPLE)],
     parts: ReadyParts,
-    allow_worse: Annotated[bool, Query(description="Serve it even if it measured worse, or was not measured.")] = False,
+    allow_worse: Annotated[bool, Query(description="Serve it even if nothing shows that it is as good.")] = False,
 ) -> ActivatedBundle:
     """Serve another bundle; answers once it has taken over, and no request fails meanwhile.
 
     Beside the served bundle, its files are verified, items posted since its training enter its catalogue, and it is
-    warmed up. 409 if it is damaged or cannot be used here, or if its NDCG@10 is lower than that of the served bundle
-    without `allow_worse`. The activation survives restarts, and other processes on the same store follow within
-    seconds. To roll back, activate the previous bundle. Activating the bundle of an experiment ends the experiment.
+    warmed up. 409 if it is damaged or cannot be used here. Without `allow_worse`, 409 too if its NDCG@10 is lower than
+    that of the served bundle, was not measured on the same targets, or finds none of them. The activation survives
+    restarts, and other processes on the same store follow within seconds. To roll back, activate the previous bundle,
+    which is not compared. Activating the bundle of an experiment ends the experiment.
     """
     before = await parts.swap.activate(bundle_id, allow_worse=allow_worse)
     return ActivatedBundle(

@@ -156,7 +156,7 @@ def fit_sequence_model(
         loss_of=model.loss,
         learning_rate=lambda _epochs_done: budget.learning_rate,
         learning_rate_setting="FitBudget.learning_rate",
-        validate=lambda _epoch: masked_ndcg(scorer, validation),
+        validate=(lambda _epoch: masked_ndcg(scorer, validation)) if len(validation.targets) else None,
         save=save,
         max_gradient_norm=1.0,
         progress=progress,

@@ -50,13 +50,12 @@ def fit_scorer_mixture(
 ) -> ScorerMixture:
     """Fit weights on validation users; the scorers must have been fitted without them.
 
-    Raises:
-        TrainingError: no validation user's next item is among the candidates.
+    All scorers weigh the same if no validation user's next item is among the candidates.
     """
     counts = np.asarray(training_counts, dtype=np.int64)
     num_users = min(MAX_USERS, len(validation.targets))
     users = np.sort(np.random.default_rng(seed).permutation(len(validation.targets))[:num_users])
-    starts = range(0, len(users), USERS_PER_BLOCK)
+    starts = range(0, max(1, len(users)), USERS_PER_BLOCK)
     examples = join_examples(
         [
             candidates_of(scorers, counts, validation, users[start : start + USERS_PER_BLOCK])
@@ -77,7 +76,7 @@ def candidates_of(
     histories = validation.histories.select(users)
     all_scores = np.stack([np.asarray(scorer.scores(histories), dtype=np.float64) for scorer in scorers], axis=-1)
     of_users = [candidates_among(scores, history) for scores, history in zip(all_scores, histories, strict=True)]
-    shape = (len(users), max(len(candidates) for candidates in of_users))
+    shape = (len(users), max((len(candidates) for candidates in of_users), default=0))
     examples = MixtureExamples(
         np.zeros((*shape, len(scorers))),
         np.zeros(shape, dtype=np.int64),

@@ -13,8 +13,9 @@ from jaxtyping import Float64, Int
 from clairo_core.progress import Progress, silent
 from training.comparison.run_details import RunDetails
 from training.evaluation.metrics import METRICS, bootstrap_interval
-from training.evaluation.rankings import SEEN_ITEMS, Rankings
+from training.evaluation.rankings import Rankings
 from training.evaluation.slices import Breadth, UserSlice, breadth_of, mean_breadth
+from training.evaluation.split import SEEN_ITEMS
 
 SLICED_METRICS = ("recall@10", "ndcg@10")
 """Metrics of slices and differences; the whole split has all metrics."""
@@ -99,6 +100,21 @@ class Comparison:
         """Names of the rankers in the order of the table."""
         return tuple(self.notes)
 
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """Seen-item modes in which some user has a target."""
+        return tuple(mode for mode in SEEN_ITEMS if any(figure.seen_items == mode for figure in self.figures))
+
+    def num_targets(self, seen_items: str) -> int:
+        """On how many users' targets this mode's figures rest."""
+        return self.figure(self.rankers[0], seen_items, "ndcg@10").num_users
+
+    def slice_sizes(self, seen_items: str, kind: str) -> dict[str, int]:
+        """Number of users per slice label, in the order of the slices."""
+        wanted = (seen_items, kind)
+        rows = (figure for figure in self.figures if (figure.seen_items, figure.slice_kind) == wanted)
+        return {figure.slice_label: figure.num_users for figure in rows}
+
     def figure(self, ranker: str, seen_items: str, metric: str, slice_label: str = "all", kind: str = "all") -> Figure:
         """One figure of the table."""
         wanted = (ranker, seen_items, metric, kind, slice_label)
@@ -137,50 +153,43 @@ class RankerFigures:
 
 def compare_rankings(
     rankings: Mapping[str, Sequence[Rankings]],
-    slices: tuple[UserSlice, ...],
+    slices: Mapping[str, tuple[UserSlice, ...]],
     training_counts: Int[np.ndarray, "item"],
     num_resamples: int,
-    progress: Progress[UserSlice] = silent,
+    progress: Progress[tuple[str, UserSlice]] = silent,
 ) -> RankerFigures:
-    """Measure every ranker in both modes on every slice, and compare every pair of rankers.
+    """Measure every ranker in every mode on every slice, and compare every pair of rankers.
 
-    Users are resampled within a slice, with the same draws for all rankers. `rankings` holds one entry per seed.
+    Users are resampled within a slice, with the same draws for all rankers. `rankings` holds one entry per seed,
+    `slices` those of each mode's users.
     """
     figures: list[Figure] = []
     differences: list[Difference] = []
-    for part in progress(slices, "intervals", len(slices)):
+    parts = [(seen_items, part) for seen_items in slices for part in slices[seen_items]]
+    for seen_items, part in progress(parts, "intervals", len(parts)):
         metrics = tuple(METRICS) if part.kind == "all" else SLICED_METRICS
         place = (part.kind, part.label, int(part.is_in.sum()))
-        keys: list[tuple[str, str, str]] = []
-        columns: list[Float64[np.ndarray, "user"]] = []
+        column_of: dict[tuple[str, str], Float64[np.ndarray, "user"]] = {}
         seeds: list[tuple[int, float]] = []
-        for seen_items in SEEN_ITEMS:
-            for ranker, runs in rankings.items():
-                for metric in metrics:
-                    keys.append((ranker, seen_items, metric))
-                    by_run = np.stack([METRICS[metric](run[seen_items].ranks[part.is_in]) for run in runs])
-                    columns.append(by_run.mean(axis=0))
-                    seeds.append((len(runs), float(by_run.mean(axis=1).std(ddof=1)) if len(runs) > 1 else 0.0))
-        column_of = dict(zip(keys, columns, strict=True))
-        pairs = [
-            (ranker, other, seen_items, metric)
-            for seen_items in SEEN_ITEMS
-            for other, ranker in combinations(rankings, 2)
-            for metric in SLICED_METRICS
-        ]
-        columns += [column_of[one, mode, metric] - column_of[other, mode, metric] for one, other, mode, metric in pairs]
-        values = np.stack(columns, axis=1)
+        for ranker, runs in rankings.items():
+            for metric in metrics:
+                by_run = np.stack([METRICS[metric](run[seen_items].ranks[part.is_in]) for run in runs])
+                column_of[ranker, metric] = by_run.mean(axis=0)
+                seeds.append((len(runs), float(by_run.mean(axis=1).std(ddof=1)) if len(runs) > 1 else 0.0))
+        pairs = [(ranker, other, metric) for other, ranker in combinations(rankings, 2) for metric in SLICED_METRICS]
+        gains = [column_of[ranker, metric] - column_of[other, metric] for ranker, other, metric in pairs]
+        values = np.stack([*column_of.values(), *gains], axis=1)
         lows, highs = bootstrap_interval(values, num_resamples, seed=0)
         spans = list(zip(values.mean(axis=0).tolist(), lows.tolist(), highs.tolist(), strict=True))
-        for (ranker, seen_items, metric), span, of_seeds in zip(keys, spans, seeds, strict=False):
+        for (ranker, metric), span, of_seeds in zip(column_of, spans, seeds, strict=False):
             figures.append(Figure(ranker, seen_items, *place, metric, *span, *of_seeds))
-        for (ranker, other, seen_items, metric), span in zip(pairs, spans[len(keys) :], strict=True):
+        for (ranker, other, metric), span in zip(pairs, spans[len(column_of) :], strict=True):
             differences.append(Difference(ranker, other, seen_items, *place, metric, *span))
     breadths = tuple(
         BreadthRow(
             ranker, seen_items, mean_breadth([breadth_of(run[seen_items].shown, training_counts) for run in runs])
         )
-        for seen_items in SEEN_ITEMS
+        for seen_items in slices
         for ranker, runs in rankings.items()
     )
     return RankerFigures(tuple(figures), tuple(differences), breadths)

@@ -9,23 +9,24 @@ from training.comparison.figures import Comparison, Difference, Figure
 from training.comparison.page_style import series_of, style_sheet
 from training.comparison.run_charts import legend, sections_of_runs
 from training.comparison.svg_charts import Span, dot_plot, grouped_bars
-from training.evaluation.metrics import METRICS
-from training.evaluation.rankings import SEEN_ITEMS
-from training.evaluation.slices import slice_labels
+from training.comparison.text_table import users_in_words
+from training.evaluation.metrics import FEWEST_TARGETS, METRICS
+from training.evaluation.split import ALLOWED, MASKED
 
 
 def html_of(comparison: Comparison) -> str:
     """The report as one HTML document."""
-    modes = "".join(_mode(comparison, seen_items) for seen_items in SEEN_ITEMS)
+    modes = "".join(_mode(comparison, seen_items) for seen_items in comparison.modes)
     rankers = "".join(f"<dt>{escape(name)}</dt><dd>{escape(note)}</dd>" for name, note in comparison.notes.items())
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(comparison.dataset)}: comparison</title><style>{style_sheet()}</style></head><body>
 <header><h1>{escape(comparison.dataset)}, {escape(comparison.split)} split</h1>
-<p>{_users(comparison)}, each with one held-out next item to predict. Full ranking over
+<p>{users_in_words(comparison).capitalize()}, each with one held-out next item to predict. Full ranking over
 {comparison.num_items:,} items by item id; ties count against the target. Ranges are 95% bootstrap intervals over users
 ({comparison.num_resamples:,} resamples).</p></header>
-<input type="radio" name="mode" id="masked" checked><input type="radio" name="mode" id="allowed">
+<input type="radio" name="mode" id="masked"{_checked(comparison, MASKED)}>
+<input type="radio" name="mode" id="allowed"{_checked(comparison, ALLOWED)}>
 <div class="modes">Items the user has seen <label for="masked">are left out, as in a shop</label>
 <label for="allowed">may be recommended, as in most papers</label></div>
 <main>{modes}{sections_of_runs(comparison)}
@@ -36,10 +37,8 @@ each user's ranks.</footer>
 """
 
 
-def _users(comparison: Comparison) -> str:
-    if comparison.num_users < comparison.num_users_in_split:
-        return f"A seeded sample of {comparison.num_users:,} of {comparison.num_users_in_split:,} users"
-    return f"{comparison.num_users:,} users"
+def _checked(comparison: Comparison, seen_items: str) -> str:
+    return " checked" if seen_items == comparison.modes[-1] else ""
 
 
 def _mode(comparison: Comparison, seen_items: str) -> str:
@@ -80,18 +79,17 @@ def _overall(comparison: Comparison, seen_items: str, metric: str) -> str:
 
 
 def _slices(comparison: Comparison, seen_items: str, kind: str) -> str:
-    sizes = {figure.slice_label: figure.num_users for figure in comparison.figures if figure.slice_kind == kind}
+    sizes, num_users = comparison.slice_sizes(seen_items, kind), comparison.num_targets(seen_items)
     groups = [
         (
             label,
-            f"{sizes[label] / comparison.num_users:.0%} of users",
+            f"{size / num_users:.0%} of users",
             [
                 _span(comparison, comparison.figure(ranker, seen_items, "ndcg@10", label, kind))
                 for ranker in comparison.rankers
             ],
         )
-        for label in slice_labels()
-        if label in sizes
+        for label, size in sizes.items()
     ]
     return grouped_bars(
         groups, title=f"NDCG@10 by {kind}, seen items {seen_items}", shows_small=kind == "training count"
@@ -109,7 +107,8 @@ def _differences(comparison: Comparison, seen_items: str) -> str:
     heading = f"Gain of {escape(one)} in NDCG@10" if one else "Differences in NDCG@10"
     return (
         f"<section><h2>{heading}</h2><p>First ranker minus second, paired by user. "
-        f'Significant if the interval excludes zero.</p><div class="narrow">{chart}</div></section>'
+        f"Significant if the interval excludes zero, and {FEWEST_TARGETS} users or more are measured.</p>"
+        f'<div class="narrow">{chart}</div></section>'
     )
 
 

@@ -31,7 +31,7 @@ from training.evaluation.rankings import (
     rank_with_scores,
     save_rankings,
 )
-from training.evaluation.split import EvaluationSplit, some_users, training_sequences, validation_split
+from training.evaluation.split import ALLOWED, HeldOut, some_users, training_sequences, validation_split
 from training.pipeline.evaluate_bundle import open_bundle
 from training.ranking.dense_head_scorer import DenseHeadScorer
 from training.workbench.stage_cache import StageCache
@@ -55,9 +55,9 @@ class ComparisonSetup:
 
     data: Path
     dataset: Dataset
-    split: EvaluationSplit
+    targets: HeldOut
     users: Mapping[str, object]
-    """The inputs that determine `split`, part of every ranking's digest."""
+    """The inputs that determine `targets`, part of every ranking's digest."""
     stages: StageCache
     device: str
     progress: Progress
@@ -191,7 +191,7 @@ def open_recommender(setup: ComparisonSetup, bundle: Path) -> Recommender:
 
 def keep_recommended(setup: ComparisonSetup, folder: Path, bundle: Path, recommender: Recommender, note: str) -> None:
     """Rank all users by a recommender's lists, time some answers, and keep both."""
-    split = setup.split
+    split = setup.targets[ALLOWED]
     item_ids = [item.item_id for item in setup.dataset.items]
 
     def answer(user: int) -> object:
@@ -208,7 +208,9 @@ def keep_recommended(setup: ComparisonSetup, folder: Path, bundle: Path, recomme
     )
     missing = sum(item_ids[target] not in recommender.catalogue for target in split.targets)
     note += f"; {missing} targets are not in its catalogue and count as misses" if missing else ""
-    keep(folder, rank_with_recommender(recommender, item_ids, split, bundle.name, setup.progress), note, details)
+    keep(
+        folder, rank_with_recommender(recommender, item_ids, setup.targets, bundle.name, setup.progress), note, details
+    )
 
 
 def rank_mixture(
@@ -250,20 +252,20 @@ def manifest_digest(bundle: Path) -> str:
 def described(choice: Choice) -> str:
     """Describe the chosen settings: `regularization 100, decay 0.9; chosen from 20 on validation`."""
     values = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in asdict(choice.settings).items())
-    return f"{values}; chosen from {len(choice.tried)} on validation"
+    return f"{values}; {choice.how}"
 
 
 def keep_scored(
     setup: ComparisonSetup, folder: Path, scorer: ItemScorer, label: str, note: str, details: RunDetails = RunDetails()
 ) -> None:
     """Rank all users by a scorer, time some answers, and keep both."""
-    histories = setup.split.histories
+    histories = setup.targets[ALLOWED].histories
 
     def answer(user: int) -> object:
         return first_places(scorer.scores(histories.select(np.array([user]))))
 
     timed = replace(details, milliseconds=time_answers(answer, len(histories)))
-    rankings = rank_with_scores(scorer, setup.split, f"{label}: ranking", setup.progress)
+    rankings = rank_with_scores(scorer, setup.targets, f"{label}: ranking", setup.progress)
     keep(folder, rankings, note, timed)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from clairo_core.bundle.manifest import read_manifest
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.errors import SettingsError, TrainingError
 from clairo_core.generation.t5.generator import choose_device
 from clairo_core.progress import Progress
@@ -31,7 +31,14 @@ from training.datasets import load_dataset
 from training.datasets.open_dataset import open_dataset
 from training.evaluation.rankings import load_rankings
 from training.evaluation.slices import user_slices
-from training.evaluation.split import some_users, test_split, training_sequences, validation_split
+from training.evaluation.split import (
+    ALLOWED,
+    held_out,
+    some_of_each,
+    test_split,
+    training_sequences,
+    validation_split,
+)
 from training.pipeline.run import train_bundle
 from training.workbench.stage_cache import StageCache
 from training.workbench.workbench import Workbench
@@ -89,24 +96,23 @@ def compare_on(data: Path, plan: ComparisonPlan, out: Path, progress: Progress, 
     """
     bundles = bundles_by_name(plan)
     dataset = load_dataset(data, progress=progress)
-    held_out = test_split(dataset) if plan.split == "test" else validation_split(dataset)
-    if len(held_out.targets) == 0:
-        raise TrainingError(f"{dataset.name}: no user has three items, so none can be held out; add interactions")
-    split = some_users(held_out, plan.max_users, seed=0)
+    of_all = held_out(test_split if plan.split == "test" else validation_split, dataset)
+    if len(of_all[ALLOWED].targets) == 0:
+        raise TrainingError(f"{dataset.name}: no user has enough items to hold one out; add interactions")
+    targets = some_of_each(of_all, plan.max_users, seed=0)
     users = {"dataset": dataset.fingerprint, "split": plan.split, "max_users": plan.max_users}
     stages = StageCache(out / ".stages", report)
-    setup = ComparisonSetup(data, dataset, split, users, stages, plan.device, progress, report)
+    setup = ComparisonSetup(data, dataset, targets, users, stages, plan.device, progress, report)
     runs = rank_all(setup, plan, bundles)
     rankings = {name: [load_rankings(run / "rankings.npz") for run in of_ranker] for name, of_ranker in runs.items()}
     training_counts = count_popularity(training_sequences(dataset), len(dataset.items))
-    measured = compare_rankings(
-        rankings, user_slices(split, training_counts), training_counts, plan.num_resamples, progress
-    )
+    slices = {mode: user_slices(split, training_counts) for mode, split in targets.items()}
+    measured = compare_rankings(rankings, slices, training_counts, plan.num_resamples, progress)
     comparison = Comparison(
         dataset=dataset.name,
         split=plan.split,
-        num_users=len(split.targets),
-        num_users_in_split=len(held_out.targets),
+        num_users=len(targets[ALLOWED].targets),
+        num_users_in_split=len(of_all[ALLOWED].targets),
         num_items=len(dataset.items),
         num_resamples=plan.num_resamples,
         notes={name: (folders[0] / "note.txt").read_text(encoding="utf-8") for name, folders in runs.items()},
@@ -117,7 +123,7 @@ def compare_on(data: Path, plan: ComparisonPlan, out: Path, progress: Progress, 
             name: tuple(load_details(run / "details.json") for run in of_ranker) for name, of_ranker in runs.items()
         },
     )
-    write_comparison(out, comparison, rankings, dataset, split, training_counts)
+    write_comparison(out, comparison, rankings, dataset, targets, training_counts)
     return table_of_comparison(comparison)
 
 
@@ -158,7 +164,7 @@ def train_preset(setup: ComparisonSetup, preset: Preset, seed: int) -> Path:
     settings = {name: part for name, part in preset.as_dict().items() if name != "name"}
     inputs = {"dataset": dataset.fingerprint, "preset": settings, "seed": seed}
     stage = f"bundle-{preset.name}-seed{seed}"
-    return setup.stages.run(stage, inputs, build, lambda folder: read_manifest(folder / "bundle")).folder / "bundle"
+    return setup.stages.run(stage, inputs, build, lambda folder: load_bundle(folder / "bundle")).folder / "bundle"
 
 
 def bundles_by_name(plan: ComparisonPlan) -> dict[str, Path]:

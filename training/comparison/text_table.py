@@ -1,9 +1,8 @@
 """Format a comparison as text for the terminal."""
 
 from training.comparison.figures import Comparison, Difference
-from training.evaluation.metrics import METRICS
-from training.evaluation.rankings import SEEN_ITEMS
-from training.evaluation.slices import slice_labels
+from training.evaluation.metrics import FEWEST_TARGETS, METRICS
+from training.evaluation.split import MASKED
 
 
 def table_of_comparison(comparison: Comparison) -> str:
@@ -13,8 +12,8 @@ def table_of_comparison(comparison: Comparison) -> str:
         for part in (
             table_title(comparison),
             _figures(comparison),
-            _slices(comparison, "training count"),
-            _slices(comparison, "history length"),
+            *(_slices(comparison, seen_items, "training count") for seen_items in comparison.modes),
+            *(_slices(comparison, seen_items, "history length") for seen_items in comparison.modes),
             _differences(comparison),
             "\n".join(f"{name}: {note}" for name, note in comparison.notes.items()),
         )
@@ -24,21 +23,27 @@ def table_of_comparison(comparison: Comparison) -> str:
 
 def table_title(comparison: Comparison) -> str:
     """Dataset, users, protocol and intervals, in two lines."""
+    return (
+        f"{comparison.dataset}, {comparison.split}: {users_in_words(comparison)}, full ranking over "
+        f"{comparison.num_items:,} items by item id, ties against the target;\n"
+        f"95% bootstrap interval over users ({comparison.num_resamples:,} resamples); ± standard deviation over seeds"
+    )
+
+
+def users_in_words(comparison: Comparison) -> str:
+    """How many users' targets the figures rest on, per mode where the modes differ."""
     users = f"{comparison.num_users:,} users"
     if comparison.num_users < comparison.num_users_in_split:
         users = f"{comparison.num_users:,} of {comparison.num_users_in_split:,} users (seeded sample)"
-    return (
-        f"{comparison.dataset}, {comparison.split}: {users}, full ranking over {comparison.num_items:,} items by item "
-        f"id, ties against the target;\n95% bootstrap interval over users ({comparison.num_resamples:,} resamples); "
-        "± standard deviation over seeds"
-    )
+    num_masked = comparison.num_targets(MASKED) if MASKED in comparison.modes else 0
+    return users if num_masked == comparison.num_users else f"{users}, seen masked {num_masked:,} users"
 
 
 def _figures(comparison: Comparison) -> str:
     width = ranker_width(comparison)
     header = f"{'seen':8} {'ranker':{width}}" + "".join(f"{metric:>15}" for metric in METRICS)
     lines = [header + f"{'coverage@10':>13}{'gini@10':>9}{'popularity':>12}"]
-    for seen_items in SEEN_ITEMS:
+    for seen_items in comparison.modes:
         for ranker in comparison.rankers:
             figures = [comparison.figure(ranker, seen_items, metric) for metric in METRICS]
             breadth = comparison.breadth(ranker, seen_items)
@@ -60,30 +65,29 @@ def ranker_width(comparison: Comparison) -> int:
     return max(10, *map(len, comparison.rankers))
 
 
-def _slices(comparison: Comparison, kind: str) -> str:
-    sizes = {figure.slice_label: figure.num_users for figure in comparison.figures if figure.slice_kind == kind}
-    labels = [label for label in slice_labels() if label in sizes]
+def _slices(comparison: Comparison, seen_items: str, kind: str) -> str:
+    sizes = comparison.slice_sizes(seen_items, kind)
     what = "training count of the target" if kind == "training count" else "length of the history"
-    width = ranker_width(comparison)
-    lines = [f"NDCG@10 by {what} (share of users)"]
-    shares = (f"{f'{label} ({sizes[label] / comparison.num_users:.0%})':>14}" for label in labels)
-    lines.append(f"{'seen':8} {'ranker':{width}}" + "".join(shares))
-    for seen_items in SEEN_ITEMS:
-        for ranker in comparison.rankers:
-            values = (comparison.figure(ranker, seen_items, "ndcg@10", label, kind).value for label in labels)
-            lines.append(f"{seen_items:8} {ranker:{width}}" + "".join(f"{value:14.4f}" for value in values))
+    width, num_users = ranker_width(comparison), comparison.num_targets(seen_items)
+    shares = (f"{f'{label} ({size / num_users:.0%})':>14}" for label, size in sizes.items())
+    lines = [f"NDCG@10 by {what} (share of users)", f"{'seen':8} {'ranker':{width}}" + "".join(shares)]
+    for ranker in comparison.rankers:
+        values = (comparison.figure(ranker, seen_items, "ndcg@10", label, kind).value for label in sizes)
+        lines.append(f"{seen_items:8} {ranker:{width}}" + "".join(f"{value:14.4f}" for value in values))
     return "\n".join(lines)
 
 
 def _differences(comparison: Comparison) -> str:
-    shown = [row for seen_items in SEEN_ITEMS for row in comparison.shown_differences(seen_items)]
+    shown = [row for seen_items in comparison.modes for row in comparison.shown_differences(seen_items)]
     if not shown:
         return ""
     return "\n".join(["NDCG@10, paired by user", *map(difference_in_words, shown)])
 
 
 def difference_in_words(row: Difference) -> str:
-    """One difference on one line, marked if its interval includes zero."""
+    """One difference on one line, marked if its interval includes zero or rests on too few users."""
     verdict = "" if row.low > 0 or row.high < 0 else "  (not significant)"
+    if row.num_users < FEWEST_TARGETS:
+        verdict = f"  (not significant: {row.num_users} users)"
     pair = f"{row.ranker} - {row.other}"
     return f"{row.seen_items:8} {pair:44} {row.value:+.4f}  {row.low:+.4f} to {row.high:+.4f}{verdict}"

@@ -43,7 +43,8 @@ def item_weights_stage(bench: Workbench) -> FittedItemWeights:
     }
     stage = bench.stages.run("item-weights", inputs, build, load)
     weights, chosen = stage.result
+    how = "chosen on validation" if len(bench.validation.targets) else "the first of its candidates: no validation user"
     for component, of_component in chosen.items():
         values = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in of_component.items())
-        bench.report(f"{component}: {values}, chosen on validation")
+        bench.report(f"{component}: {values}, {how}")
     return FittedItemWeights(weights, stage.key)

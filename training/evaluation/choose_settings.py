@@ -25,6 +25,12 @@ class Choice(Generic[Settings]):
     tried: tuple[tuple[Settings, float], ...]
     """Settings and their NDCG@10, seen items masked."""
 
+    @property
+    def how(self) -> str:
+        """How the settings were chosen, for notes."""
+        is_evident = any(figure > 0 for _, figure in self.tried)
+        return f"chosen from {len(self.tried)} on validation" if is_evident else "the first tried: no target was found"
+
 
 def best_on_validation(
     candidates: Iterable[tuple[Settings, ItemScorer]],

@@ -14,6 +14,8 @@ from clairo_core.sequences import ItemSequences
 
 RECALL_CUTOFFS = (5, 10, 20, 50)
 NDCG_CUTOFFS = (5, 10, 20)
+FEWEST_TARGETS = 20
+"""With fewer, luck decides which ranker is better, and an interval says nothing."""
 RESAMPLES_PER_BLOCK = 100
 """Bounds the memory of the draws: 14 MB with 17,000 users."""
 

@@ -13,11 +13,9 @@ from clairo_core.sequences import ItemSequences
 from clairo_core.storage.array_file import load_arrays, save_arrays
 from training.evaluation.item_scorer import ItemScorer
 from training.evaluation.metrics import rank_in_list, ranks_by_scores
-from training.evaluation.split import EvaluationSplit
+from training.evaluation.split import ALLOWED, MASKED, EvaluationSplit, HeldOut
 from training.evaluation.user_batches import batches_by_length, scored_blocks
 
-SEEN_ITEMS = ("allowed", "masked")
-"""`allowed` as in most papers, `masked` as in a shop."""
 SHOWN = 10
 """First places kept per user, for coverage and the Gini coefficient."""
 LIST_LENGTH = 50
@@ -40,29 +38,27 @@ Rankings = dict[str, Ranking]
 """By seen-item mode."""
 
 
-def rank_with_scores(
-    scorer: ItemScorer, split: EvaluationSplit, label: str, progress: Progress[int] = silent
-) -> Rankings:
-    """Rank by scores in both modes, in one pass over the users; every tie counts against the target."""
-    ranks: dict[str, list[Int64[np.ndarray, "user"]]] = {mode: [] for mode in SEEN_ITEMS}
-    shown: dict[str, list[Int32[np.ndarray, "user place"]]] = {mode: [] for mode in SEEN_ITEMS}
-    for users, histories, scores in scored_blocks(scorer, split.histories, label, progress):
-        for mode, of_mode in zip(SEEN_ITEMS, ranks_by_scores(scores, split.targets[users], histories), strict=True):
-            ranks[mode].append(of_mode)
-        shown["allowed"].append(first_places(scores))
-        shown["masked"].append(first_places(without_seen(scores, histories)))
-    return {mode: Ranking(np.concatenate(ranks[mode]), np.concatenate(shown[mode])) for mode in SEEN_ITEMS}
+def rank_with_scores(scorer: ItemScorer, targets: HeldOut, label: str, progress: Progress[int] = silent) -> Rankings:
+    """Rank by scores in every mode of `targets`; every tie counts against the target."""
+    rankings = {}
+    for mode, split in targets.items():
+        ranks: list[Int64[np.ndarray, "user"]] = []
+        shown: list[Int32[np.ndarray, "user place"]] = []
+        for users, histories, scores in scored_blocks(scorer, split.histories, f"{label}, seen {mode}", progress):
+            allowed, masked = ranks_by_scores(scores, split.targets[users], histories)
+            ranks.append(allowed if mode == ALLOWED else masked)
+            shown.append(first_places(without_seen(scores, histories) if mode == MASKED else scores))
+        rankings[mode] = Ranking(np.concatenate(ranks), np.concatenate(shown))
+    return rankings
 
 
 def rank_with_recommender(
-    recommender: Recommender, item_ids: Sequence[str], split: EvaluationSplit, label: str, progress: Progress[int]
+    recommender: Recommender, item_ids: Sequence[str], targets: HeldOut, label: str, progress: Progress[int]
 ) -> Rankings:
-    """Rank by the recommender's lists in both modes; a target beyond the end of a list is a miss."""
+    """Rank by the recommender's lists in every mode of `targets`; a target beyond the end of a list is a miss."""
     rankings = {}
-    for mode in SEEN_ITEMS:
-        ranks, lists = generated_ranks(
-            recommender, item_ids, split, mode == "allowed", f"{label}, seen {mode}", progress
-        )
+    for mode, split in targets.items():
+        ranks, lists = generated_ranks(recommender, item_ids, split, mode == ALLOWED, f"{label}, seen {mode}", progress)
         shown = np.full((len(lists), SHOWN), NO_ITEM, dtype=np.int32)
         for user, ranked in enumerate(lists):
             shown[user, : len(ranked[:SHOWN])] = ranked[:SHOWN]
@@ -112,11 +108,13 @@ def without_seen(scores: Float[np.ndarray, "user item"], histories: ItemSequence
 
 
 def save_rankings(path: Path, rankings: Rankings) -> None:
-    """Write both modes to one .npz file."""
-    arrays = {f"ranks_{mode}": rankings[mode].ranks for mode in SEEN_ITEMS}
-    save_arrays(path, **arrays, **{f"shown_{mode}": rankings[mode].shown for mode in SEEN_ITEMS})
+    """Write all modes to one .npz file."""
+    arrays = {f"ranks_{mode}": ranking.ranks for mode, ranking in rankings.items()}
+    arrays |= {f"shown_{mode}": ranking.shown for mode, ranking in rankings.items()}
+    save_arrays(path, modes=np.array(list(rankings)), **arrays)
 
 
 def load_rankings(path: Path) -> Rankings:
     """Read a file of `save_rankings`."""
-    return {mode: Ranking(*load_arrays(path, f"ranks_{mode}", f"shown_{mode}")) for mode in SEEN_ITEMS}
+    (modes,) = load_arrays(path, "modes")
+    return {mode: Ranking(*load_arrays(path, f"ranks_{mode}", f"shown_{mode}")) for mode in modes.tolist()}

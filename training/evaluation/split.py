@@ -1,16 +1,26 @@
-"""Split every user's sequence leave-last-out: the last item tests, the one before validates, the rest trains.
+"""Hold out each user's newest items that can be answered.
 
-Users with fewer than three items only train.
+    seen items allowed    the last event tests, the one before validates (leave-last-out); a repeat counts
+    seen items masked     the newest item that is new to its user tests, the next older one validates
+
+A masked ranking can only miss an item of the history, hence the second rule. Without repeats both rules choose the same
+targets. Users with fewer than three events, or masked with fewer than three different items, only train. Where this
+leaves nobody two events to train on, or one item in all, nothing is held out.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Int32
+from jaxtyping import Bool, Int32, Int64
 
 from clairo_core.sequences import ItemSequences
 from training.datasets.dataset import Dataset
 
+ALLOWED, MASKED = "allowed", "masked"
+SEEN_ITEMS = (ALLOWED, MASKED)
+"""`allowed` as in most papers, `masked` as in a shop."""
 MIN_ITEMS_TO_EVALUATE = 3
 
 
@@ -24,29 +34,41 @@ class EvaluationSplit:
     user_rows: Int32[np.ndarray, "user"]
     """The users' rows in the dataset, ascending."""
 
+    def of_users(self, chosen: Int64[np.ndarray, "user"]) -> "EvaluationSplit":
+        """Some users, as rows of this split."""
+        return EvaluationSplit(self.histories.select(chosen), self.targets[chosen], self.user_rows[chosen])
+
+
+HeldOut: TypeAlias = Mapping[str, EvaluationSplit]
+"""Targets by seen-item mode."""
+
 
 def training_sequences(dataset: Dataset) -> ItemSequences:
-    """Every user's sequence without its last two items; sequences of fewer than three items stay whole.
+    """Every user's sequence without the events held out: the last two, and all events of both masked targets.
 
-    Row i is the dataset's user i.
+    Users who only train stay whole. Row i is the dataset's user i.
     """
-    lengths = dataset.sequences.lengths
-    is_evaluated = lengths >= MIN_ITEMS_TO_EVALUATE
-    return _beginnings(dataset.sequences, np.arange(len(lengths)), np.where(is_evaluated, lengths - 2, lengths))
+    left = _without_held_out(dataset.sequences)
+    return left if _teaches(left) else dataset.sequences
 
 
-def validation_split(dataset: Dataset) -> EvaluationSplit:
-    """Predict each second to last item from those before it."""
-    return _evaluation_split(dataset.sequences, items_left_out=2)
+def validation_split(dataset: Dataset, seen_items: str = MASKED) -> EvaluationSplit:
+    """Predict each user's second newest answerable item from the history before it."""
+    return _evaluation_split(dataset.sequences, seen_items, items_back=2)
 
 
-def test_split(dataset: Dataset) -> EvaluationSplit:
-    """Predict each last item from all before it."""
-    return _evaluation_split(dataset.sequences, items_left_out=1)
+def test_split(dataset: Dataset, seen_items: str = MASKED) -> EvaluationSplit:  # noqa: PT028 - not a test
+    """Predict each user's newest answerable item from the history before it."""
+    return _evaluation_split(dataset.sequences, seen_items, items_back=1)
 
 
 # pytest would collect it as a test wherever it is imported.
 test_split.__test__ = False  # type: ignore[attr-defined]
+
+
+def held_out(split_of: Callable[[Dataset, str], EvaluationSplit], dataset: Dataset) -> HeldOut:
+    """`test_split` or `validation_split` in both modes."""
+    return {seen_items: split_of(dataset, seen_items) for seen_items in SEEN_ITEMS}
 
 
 def training_items(dataset: Dataset) -> Bool[np.ndarray, "item"]:
@@ -60,23 +82,73 @@ def some_users(split: EvaluationSplit, count: int, seed: int) -> EvaluationSplit
     """Draw a seeded sample of at most `count` users, in order; 0 keeps all."""
     if count == 0 or len(split.targets) <= count:
         return split
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(split.targets))[:count])
-    return EvaluationSplit(
-        split.histories.select(chosen),
-        split.targets[chosen],
-        split.user_rows[chosen],
-    )
+    return split.of_users(np.sort(np.random.default_rng(seed).permutation(len(split.targets))[:count]))
 
 
-def _evaluation_split(sequences: ItemSequences, items_left_out: int) -> EvaluationSplit:
+def some_of_each(targets: HeldOut, count: int, seed: int) -> HeldOut:
+    """`some_users` of the first mode, and the same users in the others; a mode without users is left out."""
+    split, *_ = targets.values()
+    users = some_users(split, count, seed).user_rows
+    drawn = {mode: split.of_users(np.flatnonzero(np.isin(split.user_rows, users))) for mode, split in targets.items()}
+    return {mode: split for mode, split in drawn.items() if len(split.targets)}
+
+
+def last_training_items(training: ItemSequences) -> EvaluationSplit:
+    """Each training sequence's last item after those before it: the scale of scores, never a measure of them."""
+    user_rows = np.flatnonzero(training.lengths >= 2)
+    return _split_at(training, user_rows, training.offsets[user_rows + 1] - 1)
+
+
+def _evaluation_split(sequences: ItemSequences, seen_items: str, items_back: int) -> EvaluationSplit:
+    if not _teaches(_without_held_out(sequences)):
+        nobody = np.zeros(0, dtype=np.int64)
+        return _split_at(sequences, nobody, nobody)
+    if seen_items == MASKED:
+        return _split_at(sequences, *_newest_new(sequences, items_back))
     user_rows = np.flatnonzero(sequences.lengths >= MIN_ITEMS_TO_EVALUATE)
-    lengths = sequences.lengths[user_rows] - items_left_out
-    targets = sequences.items[sequences.offsets[user_rows] + lengths]
-    return EvaluationSplit(_beginnings(sequences, user_rows, lengths), targets, user_rows.astype(np.int32))
+    return _split_at(sequences, user_rows, sequences.offsets[user_rows + 1] - items_back)
 
 
-def _beginnings(sequences: ItemSequences, rows: np.ndarray, lengths: np.ndarray) -> ItemSequences:
-    """The first `lengths[i]` items of sequence `rows[i]`."""
+def _without_held_out(sequences: ItemSequences) -> ItemSequences:
+    lengths = sequences.lengths
+    user_of = np.repeat(np.arange(len(lengths)), lengths)
+    from_the_end = np.repeat(sequences.offsets[1:], lengths) - np.arange(len(user_of))
+    trains = (from_the_end > 2) | (lengths[user_of] < MIN_ITEMS_TO_EVALUATE)
+    for items_back in (1, 2):
+        user_rows, places = _newest_new(sequences, items_back)
+        held_out = np.full(len(lengths), -1, dtype=np.int64)
+        held_out[user_rows] = sequences.items[places]
+        trains &= sequences.items != held_out[user_of]
+    return ItemSequences.from_lengths(sequences.items[trains], np.bincount(user_of[trains], minlength=len(lengths)))
+
+
+def _teaches(training: ItemSequences) -> bool:
+    """Whether anything follows anything, and there are items to choose between."""
+    return bool(training.lengths.max(initial=0) >= 2 and len(np.unique(training.items)) >= 2)
+
+
+def _newest_new(
+    sequences: ItemSequences, items_back: int
+) -> tuple[Int64[np.ndarray, "user"], Int64[np.ndarray, "user"]]:
+    """Users with enough different items, and the place in `sequences.items` of their `items_back`-th newest new one."""
+    lengths = sequences.lengths
+    user_of = np.repeat(np.arange(len(lengths)), lengths)
+    num_items = int(sequences.items.max(initial=0)) + 1
+    first = np.sort(np.unique(user_of * num_items + sequences.items, return_index=True)[1])
+    num_different = np.bincount(user_of[first], minlength=len(lengths))
+    user_rows = np.flatnonzero(num_different >= MIN_ITEMS_TO_EVALUATE)
+    return user_rows, first[np.cumsum(num_different)[user_rows] - items_back]
+
+
+def _split_at(
+    sequences: ItemSequences, user_rows: Int64[np.ndarray, "user"], places: Int64[np.ndarray, "user"]
+) -> EvaluationSplit:
+    """The targets at these places of `sequences.items`, and what their users had before."""
+    lengths = places - sequences.offsets[user_rows]
     step = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    positions = np.repeat(sequences.offsets[rows], lengths) + step
-    return ItemSequences.from_lengths(sequences.items[positions], lengths)
+    positions = np.repeat(sequences.offsets[user_rows], lengths) + step
+    return EvaluationSplit(
+        ItemSequences.from_lengths(sequences.items[positions], lengths),
+        sequences.items[places],
+        user_rows.astype(np.int32),
+    )

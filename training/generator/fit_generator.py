@@ -7,6 +7,7 @@ AdamW with a cosine schedule, a softmax over the tokens that can follow, and emb
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -91,13 +92,15 @@ def fit_generator(
     start_from: Path | None = None,
     device: torch.device,
     seed: int,
-    validate: Validate,
+    validate: Validate | None,
     progress: Progress[TrainingBatch],
     report: Callable[[str], None],
 ) -> FitProgress:
     """Train in `folder`, resuming from the checkpoint there. The best epoch ends up in `folder/generator`.
 
     With `start_from`, the weights begin as that checkpoint's, which needs a row for every token.
+
+    Without `validate`, the last epoch is the best.
 
     Raises:
         TrainingError: there is no example to learn from, or the loss diverges.
@@ -138,14 +141,17 @@ def fit_generator(
         step, num_steps = round(epochs_done * batches_per_epoch), settings.max_epochs * batches_per_epoch
         return settings.learning_rate * learning_rate_share(step, num_steps, settings.warmup_share)
 
-    def validate_as_served(checkpoint: Path) -> float:
+    def save(checkpoint: Path) -> None:
         model.save_pretrained(checkpoint)
+
+    def validate_as_served(checkpoint: Path, validate: Validate) -> float:
+        save(checkpoint)
         return validate(checkpoint)
 
     def report_epoch(done: FitProgress, step_seconds: float) -> None:
         report(
-            f"epoch {done.epochs_done}: loss {done.losses[-1]:.3f}, validation NDCG@10 {done.validation_ndcgs[-1]:.4f} "
-            f"(best {done.best_ndcg:.4f} in epoch {done.best_epoch}), {num_examples / step_seconds:.0f} examples/s"
+            f"epoch {done.epochs_done}: loss {done.losses[-1]:.3f}, {done.last_validation}, "
+            f"{num_examples / step_seconds:.0f} examples/s"
         )
 
     return fit_epochs(
@@ -162,8 +168,9 @@ def fit_generator(
         loss_of=loss_of,
         learning_rate=learning_rate,
         learning_rate_setting="fit.learning_rate",
-        validate=validate_as_served,
-        save=lambda checkpoint: None,
+        validate=None if validate is None else partial(validate_as_served, validate=validate),
+        # With validation, each epoch is saved for it already.
+        save=save if validate is None else lambda checkpoint: None,
         max_gradient_norm=1.0,
         progress=progress,
         report=report_epoch,

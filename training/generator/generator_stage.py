@@ -81,7 +81,7 @@ def generator_stage(
             start_from=None if start is None else folder / "start",
             device=bench.device,
             seed=bench.seed,
-            validate=validation_ndcg,
+            validate=validation_ndcg if len(users.targets) else None,
             progress=bench.progress,
             report=bench.report,
         )

@@ -77,6 +77,8 @@ def _encoded(
         encode_items(folder, modality, bench.dataset.items, lambda: new_encoder(folder), cache, bench.progress)
 
     def load(folder: Path) -> ModalityEmbeddings:
+        # The bundle's stage reads it, hours later.
+        load_encoder(folder / "encoder")
         return load_embeddings(folder / "embeddings.npz")
 
     stage = bench.stages.run(f"encode-{modality}", inputs, build, load)

@@ -53,7 +53,9 @@ def fuse_content(
     whiten = settings.whiten and not settings.final_dim
     content = fit_fusion(chosen, settings.dim_per_modality, seed, whiten=whiten, maps=maps)
     weights = weights_of(settings, tuple(embeddings))
-    if settings.weights == (AUTO,):
+    if settings.weights == (AUTO,) and not len(validation.targets):
+        report("fuse: no validation user, so all modalities weigh the same")
+    elif settings.weights == (AUTO,):
         parts = dict(
             zip(embeddings, np.split(content.fuse(embeddings).item_embeddings, len(embeddings), axis=1), strict=True)
         )

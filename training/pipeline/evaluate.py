@@ -14,9 +14,9 @@ from clairo_core.recommender import Recommender
 from training.counts.popularity import Popularity
 from training.datasets import Dataset
 from training.evaluation.metrics import Metric, ndcg_at, paired_difference, summarize
-from training.evaluation.rankings import SEEN_ITEMS, rank_with_recommender, rank_with_scores
+from training.evaluation.rankings import rank_with_recommender, rank_with_scores
 from training.evaluation.slices import breadth_of
-from training.evaluation.split import EvaluationSplit, some_users
+from training.evaluation.split import ALLOWED, HeldOut, some_of_each
 from training.ranking.dense_head_scorer import DenseHeadScorer
 
 
@@ -30,6 +30,8 @@ class EvaluationRow:
     metrics: tuple[Metric, ...]
     coverage_at_10: float
     """Share of the catalogue that is in some user's first ten places."""
+    num_users: int
+    """How many users' targets the row rests on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Evaluation:
     """Users whose target is not in the bundle's catalogue, counted as misses."""
     rows: tuple[EvaluationRow, ...]
     gain_over_popularity: tuple[Metric, ...]
-    """NDCG@10 minus popularity's, paired by user: seen items allowed, then masked."""
+    """NDCG@10 minus popularity's, paired by user: one per seen-item mode, in the order of the rows."""
 
     def as_dict(self) -> dict[str, object]:
         """Plain values, ready for JSON."""
@@ -59,7 +61,7 @@ def evaluate(
     recommender: Recommender,
     dataset: Dataset,
     training_counts: Int[np.ndarray, "item"],
-    split: EvaluationSplit,
+    targets: HeldOut,
     *,
     split_name: str,
     max_users: int,
@@ -72,31 +74,33 @@ def evaluate(
     Raises:
         TrainingError: no user has enough items to hold one out.
     """
-    num_users_in_split = len(split.targets)
+    num_users_in_split = len(targets[ALLOWED].targets)
     if num_users_in_split == 0:
-        raise TrainingError(f"{dataset.name}: no user has three items, so none could be held out; add interactions")
-    split = some_users(split, max_users, seed)
+        raise TrainingError(f"{dataset.name}: no user has enough items to hold one out; add interactions")
+    targets = some_of_each(targets, max_users, seed)
     item_ids = [item.item_id for item in dataset.items]
-    rankings = {"clairo": rank_with_recommender(recommender, item_ids, split, split_name, progress)}
+    rankings = {"clairo": rank_with_recommender(recommender, item_ids, targets, split_name, progress)}
     if recommender.joint_ranking is not None:
         alone = recommender.ranked_by(None)
-        rankings["generator"] = rank_with_recommender(alone, item_ids, split, f"{split_name}, generator", progress)
+        rankings["generator"] = rank_with_recommender(alone, item_ids, targets, f"{split_name}, generator", progress)
         if list(recommender.catalogue.item_ids[: len(item_ids)]) == item_ids:
             dense = DenseHeadScorer(recommender.joint_ranking.dense_head, len(item_ids))
-            rankings["dense head"] = rank_with_scores(dense, split, f"{split_name}, dense head", progress)
-    rankings["popularity"] = rank_with_scores(Popularity(training_counts), split, f"{split_name}, popularity", progress)
+            rankings["dense head"] = rank_with_scores(dense, targets, f"{split_name}, dense head", progress)
+    rankings["popularity"] = rank_with_scores(
+        Popularity(training_counts), targets, f"{split_name}, popularity", progress
+    )
     rows, gains = [], []
-    for seen_items in SEEN_ITEMS:
+    for seen_items, split in targets.items():
         for ranker, by_mode in rankings.items():
             ranking = by_mode[seen_items]
             metrics = tuple(summarize(ranking.ranks, num_resamples))
-            rows.append(EvaluationRow(ranker, seen_items, metrics, breadth_of(ranking.shown, training_counts).coverage))
+            coverage = breadth_of(ranking.shown, training_counts).coverage
+            rows.append(EvaluationRow(ranker, seen_items, metrics, coverage, len(split.targets)))
         ours, popular = (ndcg_at(rankings[ranker][seen_items].ranks, 10) for ranker in ("clairo", "popularity"))
         gains.append(paired_difference(ours, popular, num_resamples))
-    missing = sum(item_ids[target] not in recommender.catalogue for target in split.targets)
-    return Evaluation(
-        dataset.name, split_name, len(split.targets), num_users_in_split, missing, tuple(rows), tuple(gains)
-    )
+    wanted = targets[ALLOWED].targets
+    missing = sum(item_ids[target] not in recommender.catalogue for target in wanted)
+    return Evaluation(dataset.name, split_name, len(wanted), num_users_in_split, missing, tuple(rows), tuple(gains))
 
 
 def table_of(evaluation: Evaluation) -> str:
@@ -121,9 +125,10 @@ def table_of(evaluation: Evaluation) -> str:
         intervals = (f"{figures[column].low:.4f}-{figures[column].high:.4f}" for column in columns)
         lines.append(" " * 21 + "".join(f"{interval:>16}" for interval in intervals))
     lines.append("")
-    for mode, gain in zip(SEEN_ITEMS, evaluation.gain_over_popularity, strict=True):
+    num_users = {row.seen_items: row.num_users for row in evaluation.rows}
+    for (mode, count), gain in zip(num_users.items(), evaluation.gain_over_popularity, strict=True):
         lines.append(
-            f"NDCG@10 over popularity, seen {mode}: {gain.value:+.4f} "
+            f"NDCG@10 over popularity, seen {mode}, {count:,} users: {gain.value:+.4f} "
             f"(paired bootstrap {gain.low:+.4f} to {gain.high:+.4f})"
         )
     if evaluation.num_missing_targets:

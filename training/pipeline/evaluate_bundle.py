@@ -11,7 +11,7 @@ from clairo_core.recommender import Recommender
 from clairo_core.storage.replaced_file import replace_text
 from training.counts.popularity import count_popularity
 from training.datasets import Dataset
-from training.evaluation.split import test_split, training_sequences, validation_split
+from training.evaluation.split import held_out, test_split, training_sequences, validation_split
 from training.pipeline.evaluate import evaluate, table_of
 from training.workbench.bundle_dataset import open_bundle_dataset
 
@@ -63,12 +63,12 @@ def evaluate_bundle(
     """
     opened = open_bundle(bundle_folder, data, device, progress, report)
     dataset = opened.dataset
-    split = test_split(dataset) if split_name == "test" else validation_split(dataset)
+    targets = held_out(test_split if split_name == "test" else validation_split, dataset)
     evaluation = evaluate(
         opened.recommender,
         dataset,
         count_popularity(training_sequences(dataset), len(dataset.items)),
-        split,
+        targets,
         split_name=split_name,
         max_users=max_users,
         num_resamples=opened.num_resamples,

@@ -1,12 +1,15 @@
 """Stage: a recommender and the test split -> the bundle's table. Never cached: it runs once, when all is chosen."""
 
 from clairo_core.recommender import Recommender
+from training.evaluation.split import ALLOWED
 from training.pipeline.evaluate import Evaluation, evaluate, table_of
 from training.workbench.workbench import Workbench
 
 
-def evaluation_stage(bench: Workbench, recommender: Recommender) -> Evaluation:
-    """Measure on the test split and report the table."""
+def evaluation_stage(bench: Workbench, recommender: Recommender) -> Evaluation | None:
+    """Measure on the test split and report the table. None without test users."""
+    if not len(bench.test[ALLOWED].targets):
+        return None
     evaluation = evaluate(
         recommender,
         bench.dataset,

@@ -17,6 +17,7 @@ from training.items.describe_items import describe_items
 from training.pipeline.bundle_stage import bundle_stage
 from training.pipeline.evaluate import Evaluation
 from training.pipeline.evaluation_stage import evaluation_stage
+from training.pipeline.missing_targets import check_targets
 from training.pipeline.warm_start import WarmStart
 from training.ranking.dense_head_stage import dense_head_stage
 from training.ranking.mixture_stage import mixture_stage
@@ -30,8 +31,10 @@ Measure = Callable[[Recommender], Mapping[str, object]]
 
 def train_bundle(
     bench: Workbench, out: Path, measure: Measure | None = None, start: WarmStart | None = None
-) -> Evaluation:
+) -> Evaluation | None:
     """Run every stage that is not cached, write the bundle to `out`, and return its test table.
+
+    Without held-out users there is no table.
 
     Args:
         bench: the run's data, settings and tools.
@@ -42,6 +45,7 @@ def train_bundle(
     Raises:
         ClairoError: a stage cannot work with the data or the settings.
     """
+    check_targets(bench)
     if start is None:
         items = describe_items(bench)
         vocabulary = vocabulary_stage(bench, items)
@@ -59,7 +63,8 @@ def train_bundle(
         metrics["dense"] = asdict(dense_head.progress)
     recommender = recommender.with_repeat_lifts(repeat_lifts_stage(bench, recommender, ranked_by))
     evaluation = evaluation_stage(bench, recommender)
-    metrics["evaluation"] = evaluation.as_dict()
+    if evaluation is not None:
+        metrics["evaluation"] = evaluation.as_dict()
     if measure is not None:
         metrics |= measure(recommender)
     bundle_stage(bench, out, items, generator, recommender, metrics)

@@ -50,11 +50,12 @@ def calibrated(
         most_lost: share of the recall without new items.
 
     Returns:
-        The mixture with its lift, and the calibration. Without both new and other targets: no lift, and None.
+        The mixture with its lift, and the calibration. Without candidates, or both new and other targets: no lift,
+        and None.
     """
     is_new = examples.is_item & (examples.training_counts == 0)
     wants_new = examples.target_counts == 0
-    if wants_new.all() or not wants_new.any():
+    if wants_new.all() or not wants_new.any() or not examples.is_item.any():
         return replace(mixture, new_item_lift=0.0), None
     totals = totals_of(mixture, examples)
     without = recall(np.where(is_new, -np.inf, totals), examples.is_target, ~wants_new)

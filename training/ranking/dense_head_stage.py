@@ -28,8 +28,13 @@ class TrainedDenseHead:
 
 
 def dense_head_stage(bench: Workbench, items: DescribedItems) -> TrainedDenseHead:
-    """Train the dense head. With `dense.encoder=auto`, train one per history encoder and keep the better one."""
+    """Train the dense head. With `dense.encoder=auto`, train one per history encoder and keep the better one.
+
+    Without validation users nothing shows which is better, and the recurrent one is trained.
+    """
     encoder = bench.preset.dense.encoder
+    if encoder == AUTO and not len(bench.validation.targets):
+        encoder = RECURRENT
     if encoder != AUTO:
         return _with_encoder(bench, items, encoder)
     heads = {name: _with_encoder(bench, items, name) for name in (RECURRENT, TRANSFORMER)}

@@ -109,7 +109,7 @@ def fit_dense_head(
         training: sequences of items.
         content: each item's embedding as if it had just been posted; no columns if nothing can be posted.
         is_held_out: items whose content teaches nothing, so that `as-new` describes them like posted items.
-        validation: users whose next item chooses the epoch, seen items masked.
+        validation: users whose next item chooses the epoch, seen items masked; without users, it is the last.
         settings: sizes and schedule.
         device: to train on.
         seed: of weights, order and dropout.
@@ -136,11 +136,7 @@ def fit_dense_head(
         model.head(as_new=True).save(folder / "as-new")
 
     def report_epoch(done: FitProgress, _step_seconds: float) -> None:
-        report(
-            f"dense head, epoch {done.epochs_done}: loss {done.losses[-1]:.3f}, "
-            f"validation NDCG@10 {done.validation_ndcgs[-1]:.4f} "
-            f"(best {done.best_ndcg:.4f} in epoch {done.best_epoch})"
-        )
+        report(f"dense head, epoch {done.epochs_done}: loss {done.losses[-1]:.3f}, {done.last_validation}")
 
     return fit_epochs(
         folder,
@@ -158,7 +154,7 @@ def fit_dense_head(
         ),
         learning_rate=lambda epochs_done: settings.learning_rate * rate_share(epochs_done, settings),
         learning_rate_setting="dense.learning_rate",
-        validate=lambda _folder: validation_ndcg(model.head(), validation),
+        validate=(lambda _folder: validation_ndcg(model.head(), validation)) if len(validation.targets) else None,
         save=save,
         progress=progress,
         report=report_epoch,
@@ -173,7 +169,7 @@ def rate_share(epochs_done: float, settings: DenseSettings) -> float:
 
 
 def validation_ndcg(head: DenseHead, validation: EvaluationSplit) -> float:
-    """NDCG@10, seen items masked."""
+    """NDCG@10, seen items masked, over at least one user."""
     gains = []
     for start in range(0, len(validation.targets), USERS_PER_BLOCK):
         users = np.arange(start, min(start + USERS_PER_BLOCK, len(validation.targets)))
@@ -181,4 +177,4 @@ def validation_ndcg(head: DenseHead, validation: EvaluationSplit) -> float:
         scores = head.log_probabilities(list(histories))
         _, masked = ranks_by_scores(scores, validation.targets[users], histories)
         gains.append(ndcg_at(masked, 10))
-    return float(np.concatenate(gains).mean()) if gains else 0.0
+    return float(np.concatenate(gains).mean())

@@ -14,12 +14,12 @@ from jaxtyping import Bool, Float, Float32, Float64, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clairo_core.errors import TrainingError
 from clairo_core.ranking.candidate_features import PER_COMPONENT, candidate_features, num_features
 from clairo_core.ranking.mixture import Mixture
 
 FLOOR_SHARE = 0.2
 """A component's floor, as a share of its mean score over candidates."""
+LEAST_FLOOR = 1e-12
 HIDDEN = 64
 DROPOUT_RATE = 0.2
 EPOCHS = 15
@@ -43,6 +43,12 @@ class MixtureExamples:
     def is_known(self) -> Bool[np.ndarray, "user candidate"]:
         """Candidates that occur in training."""
         return self.is_item & (self.training_counts > 0)
+
+    @property
+    def has_target(self) -> Bool[np.ndarray, "user"]:
+        """Users whose next item is among their known candidates: the mixture is fitted on these alone."""
+        has_target: Bool[np.ndarray, "user"] = (self.is_target & self.is_known).any(axis=1)
+        return has_target
 
 
 def join_examples(parts: Sequence[MixtureExamples]) -> MixtureExamples:
@@ -87,20 +93,11 @@ class MixtureNetwork(nn.Module):
 
 
 def fit_mixture(components: tuple[str, ...], examples: MixtureExamples, seed: int = 0) -> Mixture:
-    """Fit the weights. The same input gives the same weights.
-
-    Raises:
-        TrainingError: nobody's next item is among the candidates.
-    """
-    is_known = examples.is_known
-    has_target = (examples.is_target & is_known).any(axis=1)
+    """Fit the weights, or return `plain_mixture` if nobody's next item is known. The same input, the same weights."""
+    is_known, has_target = examples.is_known, examples.has_target
     if not has_target.any():
-        raise TrainingError(
-            "no component finds the next item of any validation user, so none can be weighed; add interactions, "
-            "or train without a dense head (--set dense.dim=0)"
-        )
-    mean_scores = np.array([of_one[is_known].mean() for of_one in np.moveaxis(examples.scores, -1, 0)])
-    floors = np.maximum(FLOOR_SHARE * mean_scores, 1e-12)
+        return plain_mixture(components, examples)
+    floors = floors_of(examples)
     features = features_of(examples, floors)[has_target]
     is_known = is_known[has_target]
     centers = features[is_known].mean(axis=0)
@@ -112,6 +109,37 @@ def fit_mixture(components: tuple[str, ...], examples: MixtureExamples, seed: in
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = trained(MixtureNetwork(len(components)), logs, standardized, candidates, targets)
+    return mixture_of(components, floors, network, centers, scales)
+
+
+def plain_mixture(components: tuple[str, ...], examples: MixtureExamples) -> Mixture:
+    """Weigh all components the same, where no next item shows which is better: the network before its first step."""
+    num_inputs = num_features(len(components))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = MixtureNetwork(len(components))
+    centers, scales = np.zeros(num_inputs, dtype=np.float32), np.ones(num_inputs, dtype=np.float32)
+    return mixture_of(components, floors_of(examples), network, centers, scales)
+
+
+def floors_of(examples: MixtureExamples) -> Float64[np.ndarray, "component"]:
+    """Each component's floor, from its mean score over known candidates."""
+    is_known = examples.is_known
+    if not is_known.any():
+        return np.full(examples.scores.shape[-1], LEAST_FLOOR)
+    mean_scores = np.array([of_one[is_known].mean() for of_one in np.moveaxis(examples.scores, -1, 0)])
+    floors: Float64[np.ndarray, "component"] = np.maximum(FLOOR_SHARE * mean_scores, LEAST_FLOOR)
+    return floors
+
+
+def mixture_of(
+    components: tuple[str, ...],
+    floors: Float64[np.ndarray, "component"],
+    network: MixtureNetwork,
+    centers: Float32[np.ndarray, "feature"],
+    scales: Float32[np.ndarray, "feature"],
+) -> Mixture:
+    """The network's weights as arrays."""
     layers = tuple(
         (layer.weight.detach().numpy().copy(), layer.bias.detach().numpy().copy())
         for layer in network.layers

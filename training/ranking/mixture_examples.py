@@ -33,7 +33,7 @@ def mixture_examples(
         recommender: generates once for all rankings.
         rankings: each gives one result.
         item_ids: of the rows of the split's items.
-        split: the users. The result is sorted by length of history.
+        split: the users, at least one. The result is sorted by length of history.
         progress: over batches of users.
     """
     parts: list[list[MixtureExamples]] = [[] for _ in rankings]

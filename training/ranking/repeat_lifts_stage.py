@@ -4,6 +4,7 @@ from pathlib import Path
 
 from clairo_core.ranking import RepeatLifts, load_repeat_lifts
 from clairo_core.recommender import Recommender
+from training.evaluation.split import ALLOWED, last_training_items, some_users, validation_split
 from training.ranking.fit_repeat_lifts import fit_repeat_lifts, repeat_share
 from training.workbench.workbench import Workbench
 
@@ -15,7 +16,11 @@ def repeat_lifts_stage(bench: Workbench, recommender: Recommender, ranked_by: st
     """Fit the lifts. `ranked_by` is the key of the stage that made the recommender's ranking."""
 
     def build(folder: Path) -> None:
-        histories = bench.some_validation_users(USERS).histories
+        # A repeat counts here, and a lift needs histories, no targets.
+        validation = validation_split(bench.dataset, ALLOWED)
+        if not len(validation.targets):
+            validation = last_training_items(bench.training)
+        histories = some_users(validation, USERS, bench.seed).histories
         lifts = fit_repeat_lifts(recommender, bench.item_ids, bench.training, histories, bench.progress)
         lifts.save(folder / "repeats.json")
 

@@ -24,7 +24,7 @@ from training.pipeline.run import train_bundle
 from training.pipeline.warm_start import WarmStart, preset_of
 from training.retraining.against_serving import AgainstServing, compare_with_serving, with_items_carried
 from training.retraining.promotion import ServiceCalls, bundle_of_id, read_key
-from training.retraining.service_tables import newest_timestamps, write_service_tables
+from training.retraining.service_tables import newest_discoveries, write_service_tables
 from training.workbench.stage_cache import StageCache
 from training.workbench.workbench import Workbench
 
@@ -71,8 +71,7 @@ def retrain(
 ) -> Retrained:
     """Export, train, compare, promote. The bundle is written even if it is worse.
 
-    The bundle's metrics hold the comparison, and the service checks it: it refuses a bundle that measured worse than
-    the serving one.
+    The bundle's metrics hold the comparison, and the service checks it: it refuses a bundle that the comparison does.
 
     Raises:
         SettingsError: the serving bundle is not specified, or is `out`.
@@ -105,7 +104,7 @@ def retrain(
     this_run = {"out": str(out.resolve()), "started_at": time.time()}
     tables = stages.run("tables", this_run, export, lambda folder: folder / name).result
     dataset = open_dataset(tables, preset.dataset, preset.encode.modalities, progress)
-    newest_at = newest_timestamps(tables, {item.item_id for item in dataset.items})
+    newest_at = newest_discoveries(tables, {item.item_id for item in dataset.items})
     chosen = choose_device(device)
     compared: list[AgainstServing] = []
 
@@ -132,7 +131,7 @@ def retrain(
     bundle_id = read_manifest(out).bundle_id
     # The next run will have other data: a schedule must not fill the disk.
     stages.remove_unused(keep=(KEPT_STAGE,))
-    if calls is None or not against_serving.is_not_worse:
+    if calls is None or against_serving.refusal is not None:
         return Retrained(bundle_id, against_serving, False)
     calls.activate(bundle_id)
     return Retrained(bundle_id, against_serving, True)

@@ -7,8 +7,11 @@ import json
 import os
 import subprocess
 import sys
+from array import array
 from collections.abc import Container
 from pathlib import Path
+
+import numpy as np
 
 from clairo_core.errors import DatasetError
 
@@ -47,13 +50,24 @@ def write_service_tables(folder: Path, serving: Path, database: str | None, sinc
     return ended.stdout.strip().split(";")[0]
 
 
-def newest_timestamps(folder: Path, item_ids: Container[str]) -> dict[str, float]:
-    """User id -> time of the newest interaction with any of these items, in seconds since 1970."""
-    newest: dict[str, float] = {}
+def newest_discoveries(folder: Path, item_ids: Container[str]) -> dict[str, float]:
+    """User id -> when he first interacted with the item that he met last, in seconds since 1970.
+
+    Of these items alone. A later repeat of an item is no discovery.
+    """
+    user_rows: dict[str, int] = {}
+    item_rows: dict[str, int] = {}
+    users, items, times = array("q"), array("q"), array("d")
     with (folder / INTERACTIONS_FILE).open(encoding="utf-8") as lines:
         for line in lines:
             event = json.loads(line)
             if event["item_id"] in item_ids:
-                user_id, timestamp = event["user_id"], float(event["timestamp"])
-                newest[user_id] = max(timestamp, newest.get(user_id, timestamp))
-    return newest
+                users.append(user_rows.setdefault(event["user_id"], len(user_rows)))
+                items.append(item_rows.setdefault(event["item_id"], len(item_rows)))
+                times.append(float(event["timestamp"]))
+    by_time = np.argsort(np.asarray(times), kind="stable")
+    pairs = np.asarray(users)[by_time] * max(1, len(item_rows)) + np.asarray(items)[by_time]
+    first = by_time[np.unique(pairs, return_index=True)[1]]
+    newest = np.full(len(user_rows), -np.inf)
+    np.maximum.at(newest, np.asarray(users)[first], np.asarray(times)[first])
+    return dict(zip(user_rows, newest.tolist(), strict=True))

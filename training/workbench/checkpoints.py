@@ -25,23 +25,37 @@ class FitProgress:
     epochs_done: int = 0
     best_epoch: int = 0
     best_ndcg: float = -1.0
-    """NDCG@10 on validation users, or the figure that stands in for it (`fit_image_encoder`)."""
+    """NDCG@10 on validation users, or the figure that stands in for it (`fit_image_encoder`); -1 if not validated."""
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
     validation_ndcgs: list[float] = field(default_factory=list)
 
-    def is_best(self, ndcg: float) -> bool:
-        """Whether an epoch with this figure is better than all before."""
-        return ndcg > self.best_ndcg
+    def is_best(self, ndcg: float | None) -> bool:
+        """Whether an epoch with this figure is kept: it is better than all before, or none of them shows anything.
 
-    def add_epoch(self, loss: float, ndcg: float, seconds: float) -> None:
+        Without validation (None), and while no target is found (0), the longest trained epoch is the best.
+        """
+        return ndcg is None or ndcg > self.best_ndcg or ndcg == self.best_ndcg == 0.0
+
+    def add_epoch(self, loss: float, ndcg: float | None, seconds: float) -> None:
         """Add a finished epoch."""
         self.epochs_done += 1
         self.seconds += seconds
         self.losses.append(loss)
-        self.validation_ndcgs.append(ndcg)
         if self.is_best(ndcg):
-            self.best_epoch, self.best_ndcg = self.epochs_done, ndcg
+            self.best_epoch = self.epochs_done
+        if ndcg is not None:
+            self.validation_ndcgs.append(ndcg)
+            self.best_ndcg = max(self.best_ndcg, ndcg)
+
+    @property
+    def last_validation(self) -> str:
+        """The last epoch's figure and the best, for its line of the report."""
+        if not self.validation_ndcgs:
+            return "not validated"
+        return (
+            f"validation NDCG@10 {self.validation_ndcgs[-1]:.4f} (best {self.best_ndcg:.4f} in epoch {self.best_epoch})"
+        )
 
 
 def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, done: FitProgress) -> None:

@@ -1,4 +1,6 @@
-"""Train a model epoch by epoch until validation stops improving. Interrupted runs resume after their last whole epoch.
+"""Train a model epoch by epoch until validation, if there is any, stops improving.
+
+Interrupted runs resume after their last whole epoch.
 
 Batches, loss and validation are passed in. Start at `fit_epochs`.
 """
@@ -30,7 +32,7 @@ class FitLimits:
 
     max_epochs: int
     patience: int
-    """Epochs in a row without a better validation figure."""
+    """Epochs in a row without a better validation figure; none pass while it shows nothing (`FitProgress.is_best`)."""
     max_minutes: float = 0.0
     """Training ends with the epoch that passes this; 0 sets no limit."""
 
@@ -66,7 +68,7 @@ def fit_epochs(
     loss_of: Callable[[Batch], Tensor],
     learning_rate: Callable[[float], float],
     learning_rate_setting: str,
-    validate: Callable[[Path], float],
+    validate: Callable[[Path], float] | None,
     save: Callable[[Path], None],
     max_gradient_norm: float = math.inf,
     progress: Progress[Batch],
@@ -86,8 +88,9 @@ def fit_epochs(
         loss_of: the mean loss of a batch.
         learning_rate: epochs done, with fraction -> the rate of the next step.
         learning_rate_setting: the setting to lower if the loss diverges.
-        validate: measures the model; higher is better. It may write to the folder of the epoch that it is given.
-        save: writes the model into that folder; called for an epoch better than all before.
+        validate: measures the model; higher is better. It may write to the folder of the epoch that it is given. None
+            trains all epochs and keeps the last.
+        save: writes the model into that folder; called for an epoch that is the best so far.
         max_gradient_norm: gradients are scaled down to it.
         progress: over batches.
         report: receives the progress after each epoch, and the seconds that its steps took.
@@ -120,10 +123,11 @@ def fit_epochs(
             )
         model.eval()
         of_epoch = folder / f"epoch-{epoch}"
-        figure = validate(of_epoch)
-        if not math.isfinite(figure):
+        figure = None if validate is None else validate(of_epoch)
+        if figure is not None and not math.isfinite(figure):
             raise TrainingError(
-                f"{label}: validation of epoch {epoch} gives {figure}; add users with at least three interactions"
+                f"{label}: validation of epoch {epoch} gives {figure}, expected a number; lower "
+                f"{learning_rate_setting} and run again"
             )
         if done.is_best(figure):
             save(of_epoch)

@@ -21,9 +21,11 @@ from typing import Generic, Literal, TextIO, TypeVar
 
 from clairo_core.errors import TrainingError
 
-FORMAT = 5
+FORMAT = 6
 """Raise it with every change to what a stage computes or writes, so that no run takes an older release's result."""
 LOCK = "lock"
+NOT_ABOUT_THE_RESULT = (MemoryError, RuntimeError, PermissionError)
+"""A loader that fails like this, as on a full GPU, does not show that the result is damaged."""
 
 Result = TypeVar("Result")
 
@@ -137,7 +139,13 @@ class StageCache:
             if any(path.name != LOCK for path in partial.iterdir()):
                 self.report(f"{name}: going on with what an earlier run left")
             build(partial)
-            _read_back(name, partial, load)
+            try:
+                load(partial)
+            except Exception as error:
+                if not isinstance(error, NOT_ABOUT_THE_RESULT):
+                    # Kept, it would be taken for finished work, and every later run would fail on it.
+                    shutil.rmtree(partial)
+                raise TrainingError(f"stage {name}: its result cannot be read back ({error}); run again") from error
             (partial / "inputs.json").write_text(json.dumps(inputs, indent=2, sort_keys=True), encoding="utf-8")
             partial.rename(finished)
         return True

@@ -15,6 +15,8 @@ from training.config.preset import Preset
 from training.datasets import Dataset
 from training.evaluation.split import (
     EvaluationSplit,
+    HeldOut,
+    held_out,
     some_users,
     test_split,
     training_sequences,
@@ -55,7 +57,7 @@ class Workbench:
 
     @cached_property
     def validation(self) -> EvaluationSplit:
-        """All validation users."""
+        """All validation users, seen items masked as in the service."""
         return validation_split(self.dataset)
 
     def some_validation_users(self, count: int) -> EvaluationSplit:
@@ -63,9 +65,9 @@ class Workbench:
         return some_users(self.validation, count, self.seed)
 
     @cached_property
-    def test(self) -> EvaluationSplit:
+    def test(self) -> HeldOut:
         """All test users."""
-        return test_split(self.dataset)
+        return held_out(test_split, self.dataset)
 
     @cached_property
     def is_training(self) -> Bool[np.ndarray, "item"]:

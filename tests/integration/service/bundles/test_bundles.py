@@ -174,6 +174,9 @@ async def test_a_bundle_that_measured_worse_or_not_at_all_is_refused_without_all
         assert (refused.status_code, refused.json()["type"]) == (409, "urn:clairo:problem:worse-bundle")
         assert "allow_worse" in refused.json()["detail"]
         assert (await activate(client, second, allow_worse="true")).status_code == 200
+        # Back to the bundle that it replaced, without a comparison.
+        measured(bundles / "first", None)
+        assert (await activate(client, id_of(bundles / "first"))).status_code == 200
 
 
 async def test_an_unknown_bundle_is_a_404_and_activating_the_served_one_changes_nothing(

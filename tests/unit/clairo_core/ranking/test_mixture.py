@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import pytest
 from jaxtyping import Float
 from safetensors.numpy import load, save
 
-from clairo_core.errors import MixtureError, TrainingError
+from clairo_core.errors import MixtureError
 from clairo_core.ranking import Mixture, load_mixture
 from clairo_core.ranking.candidate_features import candidate_features, num_features
 from clairo_core.recommendation import Recommendation, RecommendationList
@@ -140,10 +140,25 @@ def test_fitting_is_deterministic() -> None:
     assert np.array_equal(once, twice)
 
 
-def test_an_empty_training_set_is_refused() -> None:
-    seen_again = EvaluationSplit(ItemSequences.from_lists([[1]]), np.array([1], np.int32), np.zeros(1, np.int32))
-    with pytest.raises(TrainingError, match="none can be weighed"):
-        fit_scorer_mixture((NextOf(POPULAR == 60),), POPULAR, seen_again)
+@pytest.mark.parametrize("histories", [[], [[1]], [list(range(NUM_ITEMS))]])
+def test_without_a_target_to_find_all_components_weigh_the_same(histories: list[list[int]]) -> None:
+    seen_again = EvaluationSplit(
+        ItemSequences.from_lists(histories), np.ones(len(histories), np.int32), np.zeros(len(histories), np.int32)
+    )
+    components = (NextOf(POPULAR == 60), NextOf(POPULAR == 2))
+    mixture = fit_scorer_mixture(components, POPULAR, seen_again).mixture
+    assert mixture.score_weights.tolist() == [1.0, 1.0]
+    plain = replace(plain_sum("0", "1"), floors=mixture.floors)
+    scores = np.random.default_rng(0).random((9, 2))
+    arguments = (scores, np.ones(9, np.int64), 3, np.ones(9, np.bool_))
+    assert np.allclose(mixture.totals(*arguments), plain.totals(*arguments))
+    assert np.isfinite(mixture.floors).all()
+
+
+def test_a_mixture_that_could_not_be_fitted_is_saved_and_loaded(tmp_path: Path) -> None:
+    nobody = EvaluationSplit(ItemSequences.from_lists([]), np.zeros(0, np.int32), np.zeros(0, np.int32))
+    fit_scorer_mixture((NextOf(POPULAR == 60),), POPULAR, nobody).mixture.save(tmp_path)
+    assert load_mixture(tmp_path).score_weights.tolist() == [1.0]
 
 
 def test_a_recommenders_list_becomes_probabilities_of_items() -> None:

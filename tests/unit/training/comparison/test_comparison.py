@@ -20,6 +20,7 @@ from training.comparison.svg_charts import Bar, Line, Span, bar_rows, dot_plot, 
 from training.evaluation.metrics import ndcg_at
 from training.evaluation.rankings import Ranking, Rankings
 from training.evaluation.slices import UserSlice
+from training.evaluation.split import SEEN_ITEMS
 
 SHOP = """
 name = "corner shop"
@@ -46,7 +47,7 @@ def test_differences_are_paired_by_user_and_by_slice() -> None:
         UserSlice("training count", "<5", np.array([True, True, False, False])),
     )
     rankings = {"weak": [rankings_of([0, 0, 3, 3])], "strong": [rankings_of([1, 1, 3, 3])]}
-    measured = compare_rankings(rankings, slices, np.array([1, 2]), num_resamples=200)
+    measured = compare_rankings(rankings, dict.fromkeys(SEEN_ITEMS, slices), np.array([1, 2]), num_resamples=200)
     overall, tail = (row for row in measured.differences if (row.seen_items, row.metric) == ("masked", "ndcg@10"))
     assert (overall.ranker, overall.other, overall.num_users) == ("strong", "weak", 4)
     assert overall.value == pytest.approx((ndcg_at(np.array([1, 1, 3, 3]), 10)).mean() - 0.25)
@@ -59,7 +60,7 @@ def test_differences_are_paired_by_user_and_by_slice() -> None:
 def test_seeds_are_averaged_by_user_and_their_spread_is_reported() -> None:
     everybody = (UserSlice("all", "all", np.array([True] * 2)),)
     rankings = {"lucky": [rankings_of([1, 0]), rankings_of([1, 1])], "steady": [rankings_of([1, 0])]}
-    measured = compare_rankings(rankings, everybody, np.array([1, 2]), num_resamples=50)
+    measured = compare_rankings(rankings, dict.fromkeys(SEEN_ITEMS, everybody), np.array([1, 2]), num_resamples=50)
     lucky, steady = (row for row in measured.figures if (row.seen_items, row.metric) == ("masked", "recall@10"))
     assert (lucky.value, lucky.num_seeds) == (0.75, 2)
     assert lucky.spread == pytest.approx(0.5**0.5 / 2)
@@ -100,6 +101,40 @@ def test_one_call_writes_every_file_and_a_second_reuses_the_results(shop: Path, 
     assert (out / "results.json").stat().st_size > 0
 
 
+def viewed_and_bought(shop: Path, num_different: int) -> Path:
+    """The shop with every item of a user viewed and then bought, and `num_different` items per user."""
+    events = [
+        f"u{user},i{(user + step) % 8},{10 * step + again}"
+        for user in range(40)
+        for step in range(num_different)
+        for again in range(2)
+    ]
+    (shop / "interactions.csv").write_text("\n".join(["user,item,time", *events]), encoding="utf-8")
+    return shop
+
+
+def test_masked_rankings_have_targets_of_their_own_where_users_repeat(shop: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    table = compare_on(viewed_and_bought(shop, 5), plan_of("markov"), out, silent, lambda _: None)
+    assert "40 users, full ranking" in table
+    (first, *_) = pq.read_table(out / "ranks.parquet").to_pylist()
+    assert (first["target_item_id"], first["masked_target_item_id"]) == ("i4", "i4")
+    # Seen items allowed, the purchase follows the view; masked, the next item follows the last.
+    figures = pq.read_table(out / "figures.parquet").to_pylist()
+    found = {row["seen_items"]: row["value"] for row in figures if row["metric"] == "recall@50"}
+    assert found == {"allowed": 1.0, "masked": 1.0}
+    assert next(row for row in figures if (row["seen_items"], row["metric"]) == ("masked", "ndcg@10"))["value"] == 1.0
+
+
+def test_a_mode_in_which_nobody_has_a_target_is_left_out(shop: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    table = compare_on(viewed_and_bought(shop, 2), plan_of("markov"), out, silent, lambda _: None)
+    assert "40 users, seen masked 0 users" in table
+    assert {row["seen_items"] for row in pq.read_table(out / "figures.parquet").to_pylist()} == {"allowed"}
+    assert "masked_target_item_id" not in pq.read_table(out / "ranks.parquet").column_names
+    assert 'id="allowed" checked' in (out / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_neural_baseline_is_trained_once_per_seed(shop: Path, tmp_path: Path) -> None:
     torch.set_num_threads(1)
     budget = FitBudget(batch_size=16, max_epochs=2)
@@ -122,7 +157,8 @@ def test_a_neural_baseline_is_trained_once_per_seed(shop: Path, tmp_path: Path) 
 def test_of_many_rankers_the_best_is_compared_with_every_other() -> None:
     slices = (UserSlice("all", "all", np.array([True] * 3)),)
     ranks = {"a": [2, 2, 2], "b": [1, 1, 1], "c": [0, 0, 0], "d": [3, 3, 3], "e": [4, 4, 4]}
-    measured = compare_rankings({name: [rankings_of(row)] for name, row in ranks.items()}, slices, np.array([1, 2]), 20)
+    rankings = {name: [rankings_of(row)] for name, row in ranks.items()}
+    measured = compare_rankings(rankings, dict.fromkeys(SEEN_ITEMS, slices), np.array([1, 2]), 20)
     details = {name: (RunDetails(),) for name in ranks}
     parts = (measured.figures, measured.differences, measured.breadths, details)
     comparison = Comparison("shop", "test", 3, 3, 2, 20, dict.fromkeys(ranks, ""), *parts)
@@ -191,7 +227,7 @@ def test_a_plan_that_cannot_run_is_refused_with_the_next_step(shop: Path, tmp_pa
     with pytest.raises(SettingsError, match="another ranker is called 'ease'"):
         compare(plan_of("popularity", bundles=(tmp_path / "ease",)))
     (shop / "interactions.csv").write_text("user,item,time\nu0,i0,0\nu0,i1,1\n", encoding="utf-8")
-    with pytest.raises(TrainingError, match="three items"):
+    with pytest.raises(TrainingError, match="no user has enough items"):
         compare(plan_of("popularity"))
 
 

@@ -12,7 +12,7 @@ from training.counts.popularity import Popularity
 from training.evaluation.metrics import ranks_by_scores
 from training.evaluation.rankings import SHOWN, first_places, load_rankings, rank_with_scores, save_rankings
 from training.evaluation.slices import breadth_of, gini, slice_labels, user_slices
-from training.evaluation.split import EvaluationSplit
+from training.evaluation.split import SEEN_ITEMS, EvaluationSplit
 
 
 def split_of(histories: list[list[int]], targets: list[int]) -> EvaluationSplit:
@@ -43,7 +43,7 @@ def test_ranks_and_first_places_match_the_slow_reference() -> None:
     random = np.random.default_rng(0)
     counts = random.integers(0, 9, size=40)
     split = split_of([random.integers(40, size=5).tolist() for _ in range(30)], random.integers(40, size=30).tolist())
-    rankings = rank_with_scores(Popularity(counts), split, "")
+    rankings = rank_with_scores(Popularity(counts), dict.fromkeys(SEEN_ITEMS, split), "")
     for user, target in enumerate(split.targets.tolist()):
         for seen_items in ("allowed", "masked"):
             is_allowed = np.ones(40, dtype=np.bool_)
@@ -60,7 +60,8 @@ def test_first_places_are_the_highest_scores_padded_with_no_item() -> None:
 
 
 def test_rankings_survive_a_round_trip_through_a_file(tmp_path: Path) -> None:
-    rankings = rank_with_scores(Popularity(np.array([3, 1, 2])), split_of([[0], [1]], [2, 0]), "")
+    targets = dict.fromkeys(SEEN_ITEMS, split_of([[0], [1]], [2, 0]))
+    rankings = rank_with_scores(Popularity(np.array([3, 1, 2])), targets, "")
     save_rankings(tmp_path / "rankings.npz", rankings)
     loaded = load_rankings(tmp_path / "rankings.npz")
     assert loaded["masked"].ranks.tolist() == rankings["masked"].ranks.tolist() == [1, 1]

@@ -14,7 +14,7 @@ from clairo_core.sequences import ItemSequences
 from training.counts.popularity import Popularity
 from training.evaluation.rankings import generated_ranks, rank_with_recommender, rank_with_scores
 from training.evaluation.slices import breadth_of
-from training.evaluation.split import EvaluationSplit, some_users
+from training.evaluation.split import SEEN_ITEMS, EvaluationSplit, HeldOut, some_users
 from training.pipeline.evaluate import evaluate, table_of
 
 
@@ -52,6 +52,10 @@ def split_of(histories: Sequence[Sequence[int]], targets: Sequence[int]) -> Eval
     )
 
 
+def in_both_modes(split: EvaluationSplit) -> HeldOut:
+    return dict.fromkeys(SEEN_ITEMS, split)
+
+
 def test_the_rank_is_the_place_in_the_list_in_each_mode() -> None:
     split = split_of([[0], [1, 0], [2]], [3, 2, 5])
     recommender = FixedRecommender("abcd")
@@ -66,13 +70,15 @@ def test_an_item_posted_since_training_keeps_its_place_in_the_list() -> None:
     ranks, lists = generated_ranks(FixedRecommender("xb"), list("abcdef"), split_of([[0]], [1]), True, "")
     assert ranks.tolist() == [2]
     assert lists[0].tolist() == [-1, 1]
-    rankings = rank_with_recommender(FixedRecommender("xb"), list("abcdef"), split_of([[0]], [1]), "", silent)
+    targets = in_both_modes(split_of([[0]], [1]))
+    rankings = rank_with_recommender(FixedRecommender("xb"), list("abcdef"), targets, "", silent)
     assert breadth_of(rankings["allowed"].shown, np.zeros(6, np.int64)).coverage == pytest.approx(1 / 6)
 
 
 def test_popularity_counts_ties_against_the_target() -> None:
     popularity = np.array([5, 3, 3, 0, 0, 0])
-    ranking = rank_with_scores(Popularity(popularity), split_of([[0], [0]], [1, 3]), "")["masked"]
+    targets = in_both_modes(split_of([[0], [0]], [1, 3]))
+    ranking = rank_with_scores(Popularity(popularity), targets, "")["masked"]
     assert ranking.ranks.tolist() == [2, 5]
     assert ranking.shown[0].tolist()[:2] == [1, 2]
 
@@ -82,7 +88,7 @@ def test_a_target_outside_the_catalogue_is_a_miss_and_is_counted() -> None:
         FixedRecommender("abcde", catalogue="abcde"),
         FakeDataset(),
         np.array([2, 1, 0, 0, 0, 0]),
-        split_of([[0], [1]], [5, 2]),
+        in_both_modes(split_of([[0], [1]], [5, 2])),
         split_name="test",
         max_users=0,
         num_resamples=50,
@@ -101,7 +107,7 @@ def test_a_sample_of_users_is_seeded_and_named_in_the_table() -> None:
         FixedRecommender("abcdef"),
         FakeDataset(),
         np.array([1, 1, 0, 0, 0, 0]),
-        split,
+        in_both_modes(split),
         split_name="test",
         max_users=3,
         num_resamples=50,
@@ -110,13 +116,45 @@ def test_a_sample_of_users_is_seeded_and_named_in_the_table() -> None:
 
 
 def test_a_split_without_users_is_refused() -> None:
-    with pytest.raises(TrainingError, match="three items"):
+    with pytest.raises(TrainingError, match="no user has enough items"):
         evaluate(
             FixedRecommender("a"),
             FakeDataset(),
             np.array([1, 0, 0, 0, 0, 0]),
-            split_of([], []),
+            in_both_modes(split_of([], [])),
             split_name="test",
             max_users=0,
             num_resamples=10,
         )
+
+
+def test_each_mode_says_on_how_many_users_it_rests() -> None:
+    targets = {"allowed": split_of([[0], [1], [2]], [0, 2, 5]), "masked": split_of([[1], [2]], [2, 5])}
+    result = evaluate(
+        FixedRecommender("abcdef"),
+        FakeDataset(),
+        np.array([1, 1, 0, 0, 0, 0]),
+        targets,
+        split_name="test",
+        max_users=0,
+        num_resamples=10,
+    )
+    assert [(row.seen_items, row.num_users) for row in result.rows if row.ranker == "clairo"] == [
+        ("allowed", 3),
+        ("masked", 2),
+    ]
+    assert "seen masked, 2 users" in table_of(result)
+
+
+def test_a_mode_without_targets_is_left_out_of_the_table() -> None:
+    result = evaluate(
+        FixedRecommender("abcdef"),
+        FakeDataset(),
+        np.array([1, 1, 0, 0, 0, 0]),
+        {"allowed": split_of([[0]], [0]), "masked": split_of([], [])},
+        split_name="test",
+        max_users=0,
+        num_resamples=10,
+    )
+    assert {row.seen_items for row in result.rows} == {"allowed"}
+    assert "masked" not in table_of(result)

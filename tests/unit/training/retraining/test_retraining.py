@@ -1,6 +1,7 @@
 """Parts of retraining: the newest interactions, the serving bundle's items, and the calls to the service."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,7 +19,7 @@ from clairo_core.bundle.manifest import BundleManifest, read_manifest
 from clairo_core.errors import SettingsError, TrainingError
 from clairo_core.items import Item, UserHistory
 from clairo_core.sequences import ItemSequences
-from service.bundles.shelf import check_not_worse, measured_together
+from service.bundles.shelf import check_not_worse, refusal_by_retraining
 from service.cli.store_commands import parsed_since
 from service.errors import WorseBundleError
 from tests.tiny import tiny_bundle, tiny_items
@@ -26,7 +27,7 @@ from training.datasets.dataset import Dataset, build_dataset
 from training.evaluation.metrics import Metric
 from training.retraining.against_serving import AgainstServing, compare_with_serving, newest_split, with_items_carried
 from training.retraining.promotion import ServiceCalls, bundle_of_id, read_key
-from training.retraining.service_tables import newest_timestamps
+from training.retraining.service_tables import newest_discoveries
 
 NUM_ITEMS = 30
 
@@ -38,11 +39,12 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
-    """Three items more than the bundle has, and a user who ends at each of the last four."""
+    """Three items more than the bundle has, and a user who ends at each of the last four, viewing it twice."""
     items = tiny_items(NUM_ITEMS + 3)
-    sequences = [[0, 1, NUM_ITEMS - 1], [1, 2, NUM_ITEMS], [2, 3, NUM_ITEMS + 1], [3, 4, NUM_ITEMS + 2], [5, 6]]
+    targets = [NUM_ITEMS - 1, NUM_ITEMS, NUM_ITEMS + 1, NUM_ITEMS + 2]
+    sequences = [[user, user + 1, target, target] for user, target in enumerate(targets)]
     users = ("ann", "bob", "cem", "dan", "eve")
-    return build_dataset("shop", items, users, ItemSequences.from_lists(sequences))
+    return build_dataset("shop", items, users, ItemSequences.from_lists([*sequences, [5, 6]]))
 
 
 def compared(candidate: Bundle, serving: Bundle, dataset: Dataset, newest_at: dict[str, float]) -> AgainstServing:
@@ -63,7 +65,7 @@ def compared(candidate: Bundle, serving: Bundle, dataset: Dataset, newest_at: di
     )
 
 
-def test_only_users_who_interacted_since_the_serving_bundle_was_made_count(dataset: Dataset) -> None:
+def test_only_users_who_met_a_new_item_since_the_serving_bundle_was_made_count(dataset: Dataset) -> None:
     split = newest_split(dataset, {"ann": 5.0, "bob": 10.0, "cem": 10.1, "dan": 99.0, "eve": 99.0}, made_at=10.0)
     assert [dataset.user_ids[row] for row in split.user_rows] == ["cem", "dan"]
     assert split.targets.tolist() == [NUM_ITEMS + 1, NUM_ITEMS + 2]
@@ -72,16 +74,17 @@ def test_only_users_who_interacted_since_the_serving_bundle_was_made_count(datas
 
 def test_without_new_interactions_nothing_is_measured_or_promoted(serving: Bundle, dataset: Dataset) -> None:
     against = compared(serving, serving, dataset, dict.fromkeys(dataset.user_ids, 0.0))
-    assert not against.is_not_worse
+    assert against.refusal == "0 targets are too few to compare on, expected at least 20"
     assert "nothing to measure on" in str(against)
-    assert measured_together({"against_serving": against.as_dict()}, serving.manifest.bundle_id) is None
+    metrics = {"against_serving": against.as_dict()}
+    assert refusal_by_retraining(metrics, serving.manifest.bundle_id) == against.refusal
 
 
 def test_a_bundle_is_as_good_as_itself(serving: Bundle, dataset: Dataset) -> None:
     against = compared(serving, serving, dataset, dict.fromkeys(dataset.user_ids, 9e9))
     assert against.num_users == 4
     assert against.ndcg_at_10 == against.serving_ndcg_at_10
-    assert against.is_not_worse
+    assert against.refusal == "4 targets are too few to compare on, expected at least 20"
     assert against.num_unknown_to_serving == 0
 
 
@@ -108,11 +111,12 @@ def test_targets_that_the_serving_bundle_cannot_rank_are_its_misses(
     assert "3 of them the serving bundle cannot rank" in str(against)
 
 
-def test_newest_timestamps_count_known_items_alone(tmp_path: Path) -> None:
-    events = [("ann", "a", 5), ("ann", "b", 3.5), ("ann", "gone", 9), ("bob", "gone", 1)]
+def test_the_newest_discovery_is_of_a_known_item_and_no_repeat(tmp_path: Path) -> None:
+    events = [("ann", "a", 5), ("ann", "b", 3.5), ("ann", "gone", 9), ("bob", "gone", 1), ("ann", "b", 7)]
     rows = [json.dumps({"user_id": user, "item_id": item, "timestamp": at}) for user, item, at in events]
     (tmp_path / "interactions.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    assert newest_timestamps(tmp_path, {"a", "b"}) == {"ann": 5.0}
+    assert newest_discoveries(tmp_path, {"a", "b"}) == {"ann": 5.0}
+    assert newest_discoveries(tmp_path, {"c"}) == {}
 
 
 # --- the service's use of the figures
@@ -122,8 +126,90 @@ def manifest(bundle: Bundle, bundle_id: str, metrics: dict[str, Any]) -> BundleM
     return replace(bundle.manifest, bundle_id=bundle_id, metrics=metrics)
 
 
+def compared_on(
+    num_users: int, value: float, serving_value: float, low: float = 0.1, num_items: int = 3
+) -> AgainstServing:
+    """Figures whose advantage over chance, .1, has an interval from `low`."""
+    above = Metric("above", value - 0.1, low, 1.0)
+    return AgainstServing("old", num_users, value, serving_value, Metric("d", 0, 0, 0), 0, 0.1, above, num_items)
+
+
 def against(serving_value: float, value: float) -> dict[str, Any]:
-    return {"against_serving": AgainstServing("old", 9, value, serving_value, Metric("d", 0, 0, 0), 0).as_dict()}
+    return {"against_serving": compared_on(99, value, serving_value).as_dict()}
+
+
+@pytest.mark.parametrize(
+    ("of_both", "why"),
+    [
+        (compared_on(20, 0.2, 0.2), None),
+        (compared_on(19, 0.9, 0.2), "19 targets are too few"),
+        (compared_on(50, 0.9, 0.2, num_items=2), "of all 50 users are 2 items"),
+        (compared_on(20, 0.2, 0.21), "is below the serving bundle's 0.2100"),
+        (compared_on(50, 0.0, 0.0, -0.1), "is not clearly above chance, 0.1000"),
+        (compared_on(50, 0.3, 0.0, 0.06), "is not clearly above chance, 0.1000"),
+    ],
+)
+def test_a_bundle_is_promoted_on_evidence_alone(serving: Bundle, of_both: AgainstServing, why: str | None) -> None:
+    metrics = json.loads(json.dumps({"against_serving": of_both.as_dict()}))
+    old, new = manifest(serving, "old", {"ndcg@10": 0.9}), manifest(serving, "new", metrics)
+    if why is None:
+        assert of_both.refusal is None
+        check_not_worse(new, old)
+        return
+    assert of_both.refusal is not None
+    assert why in of_both.refusal
+    # The service reads the same verdict.
+    with pytest.raises(WorseBundleError, match=re.escape(of_both.refusal)):
+        check_not_worse(new, old)
+
+
+def test_a_comparison_stored_by_an_earlier_release_still_decides(serving: Bundle) -> None:
+    old, figures = manifest(serving, "old", {"ndcg@10": 0.9}), ("num_users", "ndcg_at_10", "serving_ndcg_at_10")
+
+    def stored(*values: float | None) -> BundleManifest:
+        before = dict(zip(figures, values, strict=True)) | {"serving_bundle_id": "old"}
+        return manifest(serving, "new", {"ndcg@10": 1.0, "against_serving": before})
+
+    check_not_worse(stored(40, 0.3, 0.3), old)
+    for values in ((40, 0.2, 0.3), (40, 0.0, 0.0), (0, None, None)):
+        with pytest.raises(WorseBundleError):
+            check_not_worse(stored(*values), old)
+
+
+def evaluated(value: float, **of_split: object) -> dict[str, Any]:
+    split = {"split": "test", "num_users": 100, "num_users_in_split": 100} | of_split
+    return {"evaluation": {**split, "rows": [{"metrics": [{"name": "ndcg@10", "value": value}]}]}}
+
+
+def test_own_evaluations_compare_bundles_on_the_same_targets_alone(serving: Bundle) -> None:
+    old = manifest(serving, "old", evaluated(0.2))
+    check_not_worse(manifest(serving, "new", evaluated(0.2)), old)
+    other_data = replace(manifest(serving, "new", evaluated(0.9)), dataset_fingerprint="another")
+    for new in (
+        other_data,
+        manifest(serving, "new", evaluated(0.9, num_users=50)),
+        manifest(serving, "new", evaluated(0.9, split="validation")),
+    ):
+        with pytest.raises(WorseBundleError, match="not measured on the same targets"):
+            check_not_worse(new, old)
+
+
+@pytest.mark.parametrize(
+    ("value", "serving_value", "why"),
+    [
+        ({}, evaluated(0.2), "it has no measured"),
+        (evaluated(0.2), {}, "the served bundle has no measured"),
+        ({}, {}, "it has no measured"),
+        (evaluated(0.0), evaluated(0.0), "neither bundle finds any target"),
+        (evaluated(0.1), evaluated(0.2), "is 0.1000, the served bundle has 0.2000"),
+    ],
+)
+def test_a_bundle_without_evidence_is_refused(
+    serving: Bundle, value: dict[str, Any], serving_value: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(WorseBundleError, match=why) as refused:
+        check_not_worse(manifest(serving, "new", value), manifest(serving, "old", serving_value))
+    assert "allow_worse=true" in str(refused.value)
 
 
 def test_a_direct_comparison_takes_precedence_over_each_bundles_own_figure(serving: Bundle) -> None:
@@ -139,8 +225,8 @@ def test_a_direct_comparison_takes_precedence_over_each_bundles_own_figure(servi
 
 
 @pytest.mark.parametrize("metrics", [{}, {"against_serving": 3}, {"against_serving": {"serving_bundle_id": "old"}}])
-def test_metrics_without_a_comparison_give_none(metrics: dict[str, Any]) -> None:
-    assert measured_together(metrics, "old") is None
+def test_metrics_without_a_comparison_with_the_served_bundle_decide_nothing(metrics: dict[str, Any]) -> None:
+    assert refusal_by_retraining(metrics, "other") is None
 
 
 # --- the service's address, its key, its bundle

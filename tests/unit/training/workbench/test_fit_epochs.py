@@ -27,7 +27,7 @@ def normed_network() -> nn.Module:
 
 def fit(
     folder: Path,
-    figures: Callable[[int], float] = float,
+    figures: Callable[[int], float] | None = float,
     limits: FitLimits = LIMITS,
     loss_factor: float = 1.0,
     report: Callable[[FitProgress, float], None] = lambda done, seconds: None,
@@ -57,7 +57,7 @@ def fit(
         loss_of=loss_of,
         learning_rate=lambda epochs_done: 0.1 / (1 + epochs_done),
         learning_rate_setting="the.rate",
-        validate=lambda epoch: figures(int(epoch.name.removeprefix("epoch-"))),
+        validate=figures and (lambda epoch: figures(int(epoch.name.removeprefix("epoch-")))),
         save=save,
         progress=silent,
         report=report,
@@ -86,10 +86,18 @@ def test_time_that_is_up_ends_the_training_after_a_whole_epoch(tmp_path: Path) -
     assert (tmp_path / "best" / "weights.safetensors").is_file()
 
 
-def test_the_first_epoch_is_the_best_so_far_even_at_zero(tmp_path: Path) -> None:
+def test_while_no_target_is_found_the_longest_trained_epoch_is_kept(tmp_path: Path) -> None:
     done, _ = fit(tmp_path, lambda _epoch: 0.0, FitLimits(max_epochs=4, patience=1))
-    assert (done.best_epoch, done.epochs_done) == (1, 2)
+    assert (done.best_epoch, done.epochs_done) == (4, 4)
     assert (tmp_path / "best").is_dir()
+
+
+def test_without_validation_all_epochs_are_trained_and_the_last_is_kept(tmp_path: Path) -> None:
+    done, network = fit(tmp_path, None, FitLimits(max_epochs=4, patience=1))
+    assert (done.best_epoch, done.epochs_done, done.validation_ndcgs) == (4, 4, [])
+    assert done.last_validation == "not validated"
+    kept = load_file(tmp_path / "best" / "weights.safetensors")["weight"]
+    assert torch.equal(kept, network[0].weight)
 
 
 @pytest.mark.parametrize("dies_in_epoch", [1, 2, 3, 4])
@@ -144,7 +152,7 @@ def test_a_loss_that_diverges_names_the_setting_to_lower(tmp_path: Path) -> None
         fit(tmp_path, loss_factor=float("nan"))
 
 
-def test_validation_without_users_is_an_error(tmp_path: Path) -> None:
+def test_a_validation_figure_that_is_no_number_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="validation of epoch 1 gives nan"):
         fit(tmp_path, lambda _epoch: float("nan"))
     assert not (tmp_path / "best").exists()

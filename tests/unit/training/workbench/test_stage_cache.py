@@ -91,9 +91,33 @@ def test_an_interrupted_stage_resumes_from_its_folder(tmp_path: Path) -> None:
 
 def test_a_stage_whose_result_cannot_be_read_back_is_not_finished(tmp_path: Path) -> None:
     stages = StageCache(tmp_path)
-    with pytest.raises(TrainingError, match="remove the folder and run again"):
+    with pytest.raises(TrainingError, match="its result cannot be read back"):
         stages.run("empty", {}, lambda folder: None, result)
     assert stages.run("empty", {}, writes("now"), result).result == "now"
+
+
+def test_what_its_loader_refuses_is_not_taken_for_work_done(tmp_path: Path) -> None:
+    stages, found = StageCache(tmp_path), []
+
+    def goes_on(folder: Path) -> None:
+        found.append((folder / "done").exists())
+        (folder / "done").touch()
+
+    for _ in range(2):
+        with pytest.raises(TrainingError, match="run again"):
+            stages.run("broken", {}, goes_on, result)
+    assert found == [False, False]
+
+
+def test_a_loader_that_lacks_memory_costs_no_result(tmp_path: Path) -> None:
+    stages = StageCache(tmp_path)
+
+    def lacks_memory(_folder: Path) -> str:
+        raise MemoryError
+
+    with pytest.raises(TrainingError, match="run again"):
+        stages.run("long", {}, writes("weights"), lacks_memory)
+    assert stages.run("long", {}, lambda folder: None, result).result == "weights"
 
 
 def test_a_finished_stage_that_was_damaged_is_named(tmp_path: Path) -> None:

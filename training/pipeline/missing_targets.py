@@ -1,0 +1,31 @@
+"""Report before the first stage what cannot be learned, fitted or measured. Start at `check_targets`."""
+
+from clairo_core.errors import TrainingError
+from training.evaluation.split import ALLOWED
+from training.workbench.workbench import Workbench
+
+
+def check_targets(bench: Workbench) -> None:
+    """Report each thing that this run will go without.
+
+    Raises:
+        TrainingError: nobody has two interactions, or all are with one item: there is nothing to learn.
+    """
+    lacks = "no user has two interactions" if bench.training.lengths.max(initial=0) < 2 else ""
+    if bench.is_training.sum() < 2:
+        lacks = "the interactions name fewer than two items"
+    if lacks:
+        raise TrainingError(f"{bench.dataset.name}: {lacks}, so there is nothing to learn; add interactions")
+    validation = bench.validation.targets
+    if not len(validation):
+        bench.report(
+            "warning: no user has enough different items to hold one out, so nothing is validated: no early stopping, "
+            "no choice between settings, and all parts of the ranking weigh the same"
+        )
+    elif not bench.is_training[validation].any():
+        bench.report(
+            f"warning: 0 of {len(validation):,} validation targets occur in a training sequence, so all parts of "
+            "the ranking weigh the same, and new items are not calibrated"
+        )
+    if not len(bench.test[ALLOWED].targets):
+        bench.report("warning: no user has enough interactions to hold one out, so the bundle is not measured")
