@@ -6,6 +6,7 @@ ClairoError
     ├── InvalidBodyError          well-formed, but a field is wrong
     │   └── PictureUrlError       a picture cannot be fetched from its url
     ├── UnsupportedBodyError      unsupported content type
+    │   └── UnsupportedEncodingError  unsupported content encoding
     ├── NoPictureError            the item has no picture
     ├── NoEmbeddingsError         the bundle has no item embeddings
     ├── NoKeyError                API key missing or invalid
@@ -56,6 +57,10 @@ class PictureUrlError(InvalidBodyError):
 
 class UnsupportedBodyError(ServiceError):
     """The call does not support this content type."""
+
+
+class UnsupportedEncodingError(UnsupportedBodyError):
+    """The body has a content encoding other than gzip."""
 
 
 class NoPictureError(ServiceError):

@@ -46,6 +46,7 @@ KINDS: Mapping[type[core.ClairoError], ProblemKind] = {
     service.PictureUrlError: ProblemKind(422, "picture-url", "Picture cannot be fetched from this url"),
     service.InvalidBodyError: ProblemKind(422, "invalid-fields", "Invalid fields"),
     core.ItemFilterError: ProblemKind(422, "invalid-fields", "Invalid fields"),
+    service.UnsupportedEncodingError: ProblemKind(415, "unsupported-encoding", "Unsupported content encoding"),
     service.UnsupportedBodyError: ProblemKind(415, "unsupported-body", "Unsupported content type"),
     core.UnreadablePictureError: ProblemKind(415, "unreadable-picture", "Unreadable picture"),
     core.ContentTooLargeError: ProblemKind(413, "content-too-large", "Picture, text or body too large"),
@@ -83,6 +84,9 @@ KINDS: Mapping[type[core.ClairoError], ProblemKind] = {
     service.StoreError: ProblemKind(503, "store-unavailable", "Store is unavailable"),
     service.DeadlineExceededError: ProblemKind(504, "deadline-exceeded", "Deadline exceeded"),
 }
+
+FRAMEWORK_KINDS = {kind.status: kind for kind in (KINDS[service.MalformedBodyError], KINDS[core.ContentTooLargeError])}
+"""Of errors raised while the framework reads a body."""
 
 NEVER_ANSWERED: Mapping[type[core.ClairoError], str] = {
     core.SettingsError: "settings are read before the service listens",
@@ -187,6 +191,8 @@ def answer_to(error: core.ClairoError, scope: Scope) -> Response:
 def _headers_of(error: core.ClairoError, kind: ProblemKind) -> dict[str, str]:
     if kind.status == HTTPStatus.UNAUTHORIZED:
         return {"WWW-Authenticate": "Bearer"}
+    if isinstance(error, service.UnsupportedEncodingError):
+        return {"Accept-Encoding": "gzip"}
     if kind.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         seconds = error.retry_after_seconds if isinstance(error, service.KeyRateError) else RETRY_AFTER_SECONDS
         return {"Retry-After": str(seconds)}
@@ -223,12 +229,11 @@ async def _answer_framework_error(request: Request, error: Exception) -> Respons
     headers = dict(error.headers or {})
     if methods := "Allow" in headers and _methods_at(request):
         headers["Allow"] = ", ".join(methods)
-    is_too_large = error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    too_large = KINDS[core.ContentTooLargeError]
+    kind = FRAMEWORK_KINDS.get(error.status_code, ProblemKind(error.status_code, "", ""))
     return problem_response(
-        status=error.status_code,
-        name=too_large.name if is_too_large else "",
-        title=too_large.title if is_too_large else "",
+        status=kind.status,
+        name=kind.name,
+        title=kind.title,
         detail=details.get(error.status_code, str(error.detail)),
         instance=path,
         request_id=request_id_of(request.scope),
