@@ -28,6 +28,7 @@ from service.http.request_context import RequestContext
 from service.items import bulk_body
 from service.items.bulk import BulkJobs
 from service.keys.authentication import Authentication
+from service.keys.callers import CallerCheck
 from service.keys.key_ring import KeyRing
 from service.keys.shared_rate import KeyRates
 from service.picture_urls.fetch import PictureUrls
@@ -144,9 +145,8 @@ def create_app(
         app.include_router(routes.router)
     install_playground(app)
     describe_problems(app)
-    app.add_middleware(
-        Authentication, key_ring_of=_key_ring_of, problem=answer_to, allow_open_network=settings.allow_open_network
-    )
+    callers = CallerCheck(settings.allow_open_network, settings.allowed_host_names, settings.host)
+    app.add_middleware(Authentication, key_ring_of=_key_ring_of, problem=answer_to, callers=callers)
     app.add_middleware(RequestContext, max_body_bytes=_max_body_bytes, answer=problem_response)
     app.add_middleware(Observation, metrics=metrics)
     return app

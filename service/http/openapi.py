@@ -11,7 +11,7 @@ from service.schemas.problems import Problem
 MEANINGS = {
     400: "Malformed body or request.",
     401: "API key missing or invalid.",
-    403: "The API key lacks the required scope.",
+    403: "The API key lacks the required scope, or Host or Origin is not allowed.",
     404: "Not found.",
     409: "Conflict with the current state.",
     413: "Body, picture or text too large.",

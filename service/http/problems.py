@@ -55,6 +55,8 @@ KINDS: Mapping[type[core.ClairoError], ProblemKind] = {
     service.NoPictureError: ProblemKind(404, "no-picture", "Item has no picture"),
     service.NoKeyError: ProblemKind(401, "no-key", "API key missing or invalid"),
     service.MissingScopeError: ProblemKind(403, "missing-scope", "API key lacks the required scope"),
+    service.UntrustedHostError: ProblemKind(403, "untrusted-host", "Host not allowed"),
+    service.ForeignOriginError: ProblemKind(403, "foreign-origin", "Origin not allowed"),
     service.KeyRateError: ProblemKind(429, "key-rate", "API key exceeded its rate limit"),
     service.UnknownJobError: ProblemKind(404, "unknown-job", "Job not found"),
     service.IdempotencyKeyReusedError: ProblemKind(

@@ -302,7 +302,7 @@ async def test_a_client_that_leaves_amid_its_body_is_not_logged_as_an_error(
         "scheme": "http",
         "http_version": "1.1",
         "query_string": b"",
-        "headers": [(b"content-type", b"application/json")],
+        "headers": [(b"host", b"service"), (b"content-type", b"application/json")],
     }
     messages = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
     sent: list[object] = []
