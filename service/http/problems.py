@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
 from starlette.types import Scope
 
 from clairo_core import errors as core
 from service import errors as service
+from service.http.head import is_routed
 from service.http.request_context import request_id_of
 
 logger = logging.getLogger("clairo.problems")
@@ -248,8 +248,5 @@ def _methods_at(request: Request) -> list[str]:
 
     Empty within a mounted folder, which names all of its own.
     """
-    return [
-        method
-        for method in ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
-        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
-    ]
+    methods = {name for name in ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT") if is_routed(request.scope, name)}
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))

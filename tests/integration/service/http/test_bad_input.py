@@ -256,7 +256,7 @@ async def test_errors_of_the_framework_are_problems_too(
 
 async def test_a_405_lists_the_allowed_methods(client: httpx.AsyncClient) -> None:
     assert "POST" in (await client.delete("/recommend")).headers["allow"]
-    assert (await client.patch("/items/mug")).headers["allow"] == "DELETE, GET, PUT"
+    assert (await client.patch("/items/mug")).headers["allow"] == "DELETE, GET, HEAD, PUT"
     assert (await client.delete("/playground/playground.js")).headers["allow"] == "GET, HEAD"
 
 
