@@ -13,7 +13,16 @@ from training.datasets.column_kinds import ColumnKind, check_column_names
 from training.datasets.csv_files import csv_header, csv_row_number, read_csv
 from training.datasets.json_lines import json_lines_row_number, json_records, read_json_lines
 
-SUFFIXES = (".parquet", ".csv", ".jsonl")
+SUFFIXES = (".parquet", ".csv", ".jsonl", ".ndjson")
+CURES = {
+    ".tsv": "save it as comma-separated CSV",
+    ".txt": "save it as comma-separated CSV",
+    ".xls": "save it as CSV UTF-8",
+    ".xlsx": "save it as CSV UTF-8",
+    ".json": "write one object per line, to a .jsonl file",
+    ".gz": "unpack it",
+    ".zip": "unpack it",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +94,8 @@ def column_names(path: Path) -> tuple[str, ...]:
 
 def _check_file(path: Path) -> None:
     if path.suffix not in SUFFIXES:
-        raise DatasetError(f"{path}: expected a file that ends in {', '.join(SUFFIXES)}; convert it")
+        cure = CURES.get(path.suffix.lower(), "convert it")
+        raise DatasetError(f"{path}: expected a file that ends in {', '.join(SUFFIXES)}; {cure}")
     if not path.is_file():
         raise DatasetError(f"{path} does not exist; correct the path, which is relative to the dataset's TOML")
     try:
