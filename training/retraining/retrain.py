@@ -20,6 +20,7 @@ from clairo_core.progress import Progress
 from clairo_core.recommender import Recommender
 from training.config.preset import Preset
 from training.datasets.open_dataset import open_dataset
+from training.items.embedding_cache import remove_old_caches
 from training.pipeline.run import train_bundle
 from training.pipeline.warm_start import WarmStart, preset_of
 from training.retraining.against_serving import AgainstServing, compare_with_serving, with_items_carried
@@ -132,6 +133,7 @@ def retrain(
     bundle_id = read_manifest(out).bundle_id
     # The next run will have other data: a schedule must not fill the disk.
     stages.remove_unused(keep=(KEPT_STAGE,))
+    remove_old_caches(stages.folder / KEPT_STAGE)
     if calls is None or not against_serving.is_not_worse:
         return Retrained(bundle_id, against_serving, False)
     calls.activate(bundle_id)
