@@ -39,6 +39,9 @@ class Exported:
     num_items: int = 0
     num_pictures: int = 0
     num_interactions: int = 0
+    num_without_item: int = 0
+    """Interactions with items that are not exported; training drops them."""
+    item_ids: set[str] = field(default_factory=set)
     columns: dict[tuple[str, str], str] = field(default_factory=dict)
     """("text" or "attribute", name) -> the name of its column."""
 
@@ -115,6 +118,7 @@ def _write_item(file: TextIOWrapper, pictures: Path, item: Item, exported: Expor
         exported.num_pictures += 1
     file.write(json.dumps(record, ensure_ascii=False) + "\n")
     exported.num_items += 1
+    exported.item_ids.add(item.item_id)
 
 
 async def _write_interactions(file: TextIOWrapper, feedback: FeedbackStore, exported: Exported, since: float) -> None:
@@ -126,6 +130,7 @@ async def _write_interactions(file: TextIOWrapper, feedback: FeedbackStore, expo
                 record = {"user_id": event.user_id, "item_id": event.item_id, "timestamp": event.timestamp}
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
                 exported.num_interactions += 1
+                exported.num_without_item += event.item_id not in exported.item_ids
         sequence = page[-1].sequence
 
 
