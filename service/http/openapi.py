@@ -23,6 +23,9 @@ MEANINGS = {
 }
 
 
+GZIP_DESCRIPTION = "May be compressed, with `Content-Encoding: gzip`; limits hold after unpacking."
+
+
 def problem_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI `responses` of a call that can end in these statuses."""
     schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
@@ -55,7 +58,8 @@ def _describe_bodies(document: dict[str, Any]) -> None:
     for operations in document["paths"].values():
         for operation in operations.values():
             if body := operation.get("requestBody"):
-                body["description"] = "May be compressed, with `Content-Encoding: gzip`; limits hold after unpacking."
+                own = body.get("description", "").removesuffix(GZIP_DESCRIPTION)
+                body["description"] = f"{own.strip()} {GZIP_DESCRIPTION}".strip()
                 for status, answer in problem_answers(400, 413, 415).items():
                     operation["responses"].setdefault(str(status), answer)
 

@@ -84,6 +84,7 @@ REQUEST_BODY: dict[str, Any] = {
 def put_request_body() -> dict[str, Any]:
     """The request body of PUT /items/{item_id}: that of POST /items, with the id optional."""
     body = copy.deepcopy(REQUEST_BODY)
+    body["description"] = "The whole item: a field that is absent, the picture too, is removed."
     for media in body["content"].values():
         media["schema"]["required"] = [name for name in media["schema"].get("required", []) if name != "item_id"]
     body["content"][JSON]["examples"] = {"another glaze, another price": {"value": EXAMPLE_CHANGE}}
