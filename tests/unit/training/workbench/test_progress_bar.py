@@ -1,7 +1,12 @@
 """Progress is a bar on a terminal and a line now and then in a log."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+from tests.repository import REPOSITORY
 from training.workbench import progress_bar as showing
 from training.workbench.progress_bar import progress_bar
 
@@ -45,3 +50,10 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     bar = progress_bar(range(3), "fit")
     assert type(bar).__name__ == "tqdm"
     assert list(bar) == [0, 1, 2]
+
+
+def test_libraries_draw_no_bars_in_a_log(tmp_path: Path) -> None:
+    program = "import sys, pathlib, training.cli, tests.tiny; tests.tiny.write_random_t5(pathlib.Path(sys.argv[1]), 40)"
+    command = [sys.executable, "-c", program, str(tmp_path / "t5")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert ended.stderr == ""
