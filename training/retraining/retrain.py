@@ -78,10 +78,12 @@ def retrain(
     Raises:
         SettingsError: the serving bundle is not specified, or is `out`.
         DatasetError: the service's tables cannot be exported.
-        TrainingError: training failed, or the service refused the bundle.
+        TrainingError: training failed, or the service refused the key or the bundle.
         BundleError: the serving bundle cannot be read.
     """
     calls = None if source.promote_url is None else ServiceCalls(source.promote_url, read_key(source.promote_key_file))
+    if calls is not None:
+        calls.check_access()
     serving_folder = source.serving
     if serving_folder is None:
         if calls is None:
