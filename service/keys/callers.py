@@ -7,7 +7,7 @@ local caller. docs/security.md has the threat model.
 import re
 from collections.abc import Set
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
@@ -61,11 +61,8 @@ class CallerCheck:
         name = found[1] if found else ""
         if self._is_listed(host, name) or name in (_LOCALHOST, self.listening_host.lower()):
             return
-        try:
-            # Rebinding needs a name: Host holds an address only if the browser was given that address.
-            address = ip_address(name.strip("[]"))
-        except ValueError:
-            address = None
+        # Rebinding needs a name: Host holds an address only if the browser was given that address.
+        address = _address(name.strip("[]"))
         if address is None or not (any_address or address.is_loopback):
             shown = host[:_MAX_SHOWN_CHARACTERS]
             raise UntrustedHostError(
@@ -99,7 +96,14 @@ def is_local(scope: Scope, headers: Headers) -> bool:
     if client is None:
         # A Unix socket.
         return True
+    address = _address(client[0])
+    return address is not None and address.is_loopback
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        return ip_address(client[0]).is_loopback
+        address = ip_address(text)
     except ValueError:
-        return False
+        return None
+    # An IPv4 peer of an IPv6 socket.
+    return getattr(address, "ipv4_mapped", None) or address

@@ -90,6 +90,13 @@ def test_a_proxy_on_this_machine_makes_nobody_local(header: str) -> None:
             call(check(), **{header: value})
 
 
+def test_an_ipv4_peer_of_an_ipv6_socket_is_local_by_its_own_address() -> None:
+    call(check(), "::ffff:127.0.0.1")
+    call(check(), "::1")
+    with pytest.raises(NoKeyError):
+        call(check(), "::ffff:192.0.2.7")
+
+
 def test_another_machine_is_never_local() -> None:
     with pytest.raises(NoKeyError, match="clairo-serve keys create"):
         call(check(), STRANGER)
