@@ -39,11 +39,11 @@ class Exported:
     num_items: int = 0
     num_pictures: int = 0
     num_interactions: int = 0
-    num_without_item: int = 0
-    """Interactions with items that are not exported; training drops them."""
-    item_ids: set[str] = field(default_factory=set)
     columns: dict[tuple[str, str], str] = field(default_factory=dict)
     """("text" or "attribute", name) -> the name of its column."""
+    item_ids: set[str] = field(default_factory=set)
+    num_without_item: int = 0
+    """Interactions with items that are not exported; training drops them."""
 
     def column(self, kind: str, name: str) -> str:
         """Name the column of a text field or an attribute: its own name, or a prefixed one if that is taken."""

@@ -147,6 +147,10 @@ def export(
         return await export_tables(store, FeedbackStore(store.database), out, loaded, from_then_on)
 
     exported = with_store(settings, run)
+    typer.echo(
+        f"{out}: {exported.num_items} items, {exported.num_pictures} pictures, "
+        f"{exported.num_interactions} interactions; train on them with `clairo-train run --data {out}`"
+    )
     if exported.num_without_item:
         cure = "post the items" if bundle else "add --bundle, the served bundle, to export its items too"
         typer.echo(
@@ -154,10 +158,6 @@ def export(
             f"that are not exported, and training drops them; {cure}",
             err=True,
         )
-    typer.echo(
-        f"{out}: {exported.num_items} items, {exported.num_pictures} pictures, "
-        f"{exported.num_interactions} interactions; train on them with `clairo-train run --data {out}`"
-    )
 
 
 def parsed_since(text: str, now: datetime) -> float:

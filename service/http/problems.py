@@ -43,10 +43,10 @@ UNUSABLE_BUNDLE = ProblemKind(409, "unusable-bundle", "Bundle cannot be used")
 # The first class that an error is an instance of decides, so subclasses stand above their bases.
 KINDS: Mapping[type[core.ClairoError], ProblemKind] = {
     service.MalformedBodyError: ProblemKind(400, "malformed-body", "Malformed body"),
+    service.UnsupportedEncodingError: ProblemKind(415, "unsupported-encoding", "Unsupported content encoding"),
     service.PictureUrlError: ProblemKind(422, "picture-url", "Picture cannot be fetched from this url"),
     service.InvalidBodyError: ProblemKind(422, "invalid-fields", "Invalid fields"),
     core.ItemFilterError: ProblemKind(422, "invalid-fields", "Invalid fields"),
-    service.UnsupportedEncodingError: ProblemKind(415, "unsupported-encoding", "Unsupported content encoding"),
     service.UnsupportedBodyError: ProblemKind(415, "unsupported-body", "Unsupported content type"),
     core.UnreadablePictureError: ProblemKind(415, "unreadable-picture", "Unreadable picture"),
     core.ContentTooLargeError: ProblemKind(413, "content-too-large", "Picture, text or body too large"),

@@ -19,7 +19,6 @@ from training.datasets.line_count import count_lines
 _BLOCK_BYTES = 16 * 1024 * 1024
 """A row must fit into two blocks."""
 _MAX_FIELD_BYTES = 2**31 - 1
-_OTHER_SEPARATORS = ("\t", ";", "|")
 
 
 def read_csv(path: Path, columns: Sequence[str], progress: Progress = silent) -> pa.Table:
@@ -71,7 +70,7 @@ def csv_header(path: Path) -> tuple[str, ...]:
 def _check_separator(path: Path) -> None:
     with path.open("rb") as file:
         header = next((line for line in file if line.strip()), b"")
-    separator = next((other for other in _OTHER_SEPARATORS if other.encode() in header), None)
+    separator = next((other for other in ("\t", ";", "|") if other.encode() in header), None)
     # A table of one column is of no use: its name has no such character.
     if separator is not None and b"," not in header:
         raise DatasetError(

@@ -14,7 +14,7 @@ from clairo_core.storage.array_file import load_arrays, save_arrays
 from training.evaluation.item_scorer import ItemScorer
 from training.evaluation.metrics import rank_in_list, ranks_by_scores
 from training.evaluation.split import EvaluationSplit
-from training.evaluation.user_batches import USERS_PER_BATCH, batches_by_length, scored_blocks
+from training.evaluation.user_batches import batches_by_length, scored_blocks
 
 SEEN_ITEMS = ("allowed", "masked")
 """`allowed` as in most papers, `masked` as in a shop."""
@@ -22,7 +22,6 @@ SHOWN = 10
 """First places kept per user, for coverage and the Gini coefficient."""
 LIST_LENGTH = 50
 """Length of a recommender's list: the widest cutoff of the protocol."""
-USERS_A_BATCH = USERS_PER_BATCH  # For training/ranking until it uses `batches_by_length`.
 NO_ITEM = -1
 """Fills the places of a shorter list, and of items that are not in the dataset."""
 

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import logit
 
-from clairo_core.items import UserHistory
 from clairo_core.progress import Progress
 from clairo_core.ranking import RepeatLifts
 from clairo_core.recommendation import POPULAR
 from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
-from training.evaluation.rankings import USERS_A_BATCH
+from training.evaluation.user_batches import batches_by_length
 
 LIST_LENGTH = 100
 _LEAST_SHARE = 1e-6
@@ -67,16 +66,10 @@ def lift_of(
 ) -> float:
     """The lift that makes the mean probability of users' own items `wanted`; 0 without users."""
     shares = []
-    order = np.argsort(histories.lengths, kind="stable")
-    starts = range(0, len(order), USERS_A_BATCH)
-    for start in progress(starts, label, len(starts)):
-        users = [
-            UserHistory(tuple(item_ids[row] for row in histories[user]))
-            for user in order[start : start + USERS_A_BATCH]
-            if len(histories[user])
-        ]
-        answers = recommender.recommend_many(users, LIST_LENGTH, include_seen=True)
-        for history, answer in zip(users, answers, strict=True):
+    for _, batch in batches_by_length(histories, item_ids, label, progress):
+        known = [history for history in batch if history.item_ids]
+        answers = recommender.recommend_many(known, LIST_LENGTH, include_seen=True)
+        for history, answer in zip(known, answers, strict=True):
             ranked = [item for item in answer.items if item.source != POPULAR]
             probabilities = np.exp([item.score for item in ranked])
             is_seen = np.isin([item.item_id for item in ranked], history.item_ids)

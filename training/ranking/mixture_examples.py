@@ -10,14 +10,13 @@ import numpy as np
 from jaxtyping import Bool, Int32, Int64
 from scipy import sparse
 
-from clairo_core.items import UserHistory
 from clairo_core.progress import Progress
 from clairo_core.ranking import DenseHead, ItemWeights, JointRanking
 from clairo_core.ranking.joint_ranking import Candidates
 from clairo_core.recommender import Recommender
 from clairo_core.storage.growing_rows import GrowingRows
-from training.evaluation.rankings import USERS_A_BATCH
 from training.evaluation.split import EvaluationSplit
+from training.evaluation.user_batches import batches_by_length
 from training.ranking.fit_mixture import MixtureExamples, join_examples
 
 
@@ -37,12 +36,10 @@ def mixture_examples(
         split: the users. The result is sorted by length of history.
         progress: over batches of users.
     """
-    order = np.argsort(split.histories.lengths, kind="stable")
-    starts = range(0, len(order), USERS_A_BATCH)
     parts: list[list[MixtureExamples]] = [[] for _ in rankings]
-    for start in progress(starts, "mixture: candidates", len(starts)):
-        users = order[start : start + USERS_A_BATCH]
-        of_users = examples_of(recommender, rankings, item_ids, split, users)
+    for users, histories in batches_by_length(split.histories, item_ids, "mixture: candidates", progress):
+        known = [recommender.known_rows(history) for history in histories]
+        of_users = examples_of(recommender, rankings, known, len(item_ids), split.targets[users])
         for of_ranking, examples in zip(parts, of_users, strict=True):
             of_ranking.append(examples)
     return [join_examples(of_ranking) for of_ranking in parts]
@@ -51,21 +48,18 @@ def mixture_examples(
 def examples_of(
     recommender: Recommender,
     rankings: Sequence[JointRanking],
-    item_ids: Sequence[str],
-    split: EvaluationSplit,
-    users: Int64[np.ndarray, "user"],
+    histories: Sequence[Int64[np.ndarray, "position"]],
+    num_items: int,
+    targets: Int32[np.ndarray, "user"],
 ) -> list[MixtureExamples]:
     """The candidates of some users by each ranking, seen items masked."""
-    histories = [
-        recommender.known_rows(UserHistory(tuple(item_ids[row] for row in split.histories[user]))) for user in users
-    ]
-    is_allowed = np.ones((len(users), len(item_ids)), dtype=np.bool_)
+    is_allowed = np.ones((len(histories), num_items), dtype=np.bool_)
     for allowed, history in zip(is_allowed, histories, strict=True):
         allowed[history] = False
-    generated = recommender.generate(histories, [0] * len(users), recommender.num_beams, is_allowed)
+    generated = recommender.generate(histories, [0] * len(histories), recommender.num_beams, is_allowed)
     lengths = np.array([len(history) for history in histories], dtype=np.int64)
     return [
-        examples_from(ranking, ranking.candidates(histories, generated, is_allowed), split.targets[users], lengths)
+        examples_from(ranking, ranking.candidates(histories, generated, is_allowed), targets, lengths)
         for ranking in rankings
     ]
 

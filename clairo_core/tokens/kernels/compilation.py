@@ -86,7 +86,7 @@ def _cached_dispatcher(function: Callable[..., Any]) -> Any:
         with _numba_cache_in(_cache_folder(source_folder)):
             return numba.njit(nogil=True, cache=True)(function)
     except RuntimeError:  # numba found no writable folder
-        logger.warning("no folder for compiled kernels can be written; compiling %s anew", function.__name__)
+        logger.warning("no folder for compiled kernels can be written; compiling %s again", function.__name__)
         return numba.njit(nogil=True)(function)
 
 

@@ -79,8 +79,8 @@ def test_dropout_is_drawn_in_training_only() -> None:
     once, again = (lean_decoded(model.eval(), batch)[0] for _ in range(2))
     assert torch.equal(once, again)
     torch.manual_seed(0)
-    drawn, anew = (lean_decoded(model.train(), batch)[0] for _ in range(2))
-    assert not torch.equal(drawn, anew)
+    drawn, again = (lean_decoded(model.train(), batch)[0] for _ in range(2))
+    assert not torch.equal(drawn, again)
     torch.manual_seed(0)
     assert torch.equal(lean_decoded(model, batch)[0], drawn)
 

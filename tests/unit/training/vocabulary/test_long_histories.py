@@ -13,7 +13,7 @@ from clairo_core.tokens.tokenizer import Tokenizer
 from clairo_core.tokens.vocabulary import Vocabulary
 from tests import slow_tokenizer
 from training.vocabulary import learn_vocabulary_kernels
-from training.vocabulary.learn_vocabulary import MERGES_A_CALL, learn_vocabulary
+from training.vocabulary.learn_vocabulary import MERGES_PER_CALL, learn_vocabulary
 
 NAMES, SIZES = ("a", "b", "c", "d", "e"), (16, 16, 16, 16, 8)
 NUM_ITEMS, NUM_RULES = 60, 200
@@ -46,7 +46,7 @@ def test_learning_ends_within_a_few_calls_of_its_kernel(
     )
     assert len(learned([*ORDINARY, SHAPES[shape](length)]).left) == NUM_RULES
     # Each call learns rules or finds an array full; arrays grow by half at least, so few calls find one.
-    assert len(calls) <= NUM_RULES / MERGES_A_CALL + 40
+    assert len(calls) <= NUM_RULES / MERGES_PER_CALL + 40
 
 
 @pytest.mark.parametrize("shape", SHAPES)

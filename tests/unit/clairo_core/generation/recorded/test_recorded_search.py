@@ -159,10 +159,10 @@ def test_a_later_trie_is_loaded_and_one_that_outgrew_the_buffers_is_recorded_aga
         assert len(recorded.run(trie, views_of(1), 4, only_new[:, :-1])[0][0]) == 0
     many = [*ITEMS, *((a, b, c) for a in (15, 16) for b in range(2, 10) for c in range(2, 9))]
     outgrown = DeviceTrie(trie_of_tokens(token_batch(many), np.zeros(len(many), dtype=np.bool_)), generator)
-    anew = recorded.for_version(outgrown)
-    assert anew is not recorded
+    grown = recorded.for_version(outgrown)
+    assert grown is not recorded
     assert (recorder.num_recorded, recorder.num_apart) == (2 * num_recorded, 1)
-    assert len(anew.run(outgrown, views_of(1), 4)[0][0])
+    assert len(grown.run(outgrown, views_of(1), 4)[0][0])
 
 
 def test_answers_with_a_forbidden_item_a_repeat_or_rising_scores_do_not_agree():
