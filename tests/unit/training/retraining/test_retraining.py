@@ -17,18 +17,15 @@ from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.bundle.manifest import BundleManifest, read_manifest
 from clairo_core.errors import SettingsError, TrainingError
 from clairo_core.items import Item, UserHistory
-from clairo_core.progress import silent
 from clairo_core.sequences import ItemSequences
 from service.bundles.shelf import check_not_worse, measured_together
 from service.cli.store_commands import parsed_since
 from service.errors import WorseBundleError
 from tests.tiny import tiny_bundle, tiny_items
-from training.config.load_preset import load_preset
 from training.datasets.dataset import Dataset, build_dataset
 from training.evaluation.metrics import Metric
 from training.retraining.against_serving import AgainstServing, compare_with_serving, newest_split, with_items_carried
 from training.retraining.promotion import ServiceCalls, bundle_of_id, read_key
-from training.retraining.retrain import ServiceSource, retrain
 from training.retraining.service_tables import newest_timestamps
 
 NUM_ITEMS = 30
@@ -205,22 +202,6 @@ def test_an_error_includes_the_services_detail(url: str) -> None:
         ServiceCalls(url).activate("new")
     with pytest.raises(TrainingError, match="no valid response"):
         ServiceCalls(url).serving_bundle_id()
-
-
-def test_a_service_that_would_refuse_the_new_bundle_says_so_before_training(url: str, tmp_path: Path) -> None:
-    FakeService.answers = {"/bundles": (403, b'{"detail": "got Host, expected another"}')}
-    source = ServiceSource(promote_url=url)
-    with pytest.raises(TrainingError, match="status 403, got Host, expected another"):
-        retrain(
-            source,
-            load_preset("clairo"),
-            tmp_path / "new",
-            device="cpu",
-            seed=0,
-            progress=silent,
-            report=lambda _: None,
-        )
-    assert [path for _, path, _ in FakeService.asked] == ["/bundles"]
 
 
 @pytest.mark.parametrize("address", ["shop.test", "file:///etc/passwd", "http://", "ftp://shop.test"])
