@@ -134,8 +134,8 @@ def retrain(
     (against_serving,) = compared
     bundle_id = read_manifest(out).bundle_id
     # The next run will have other data: a schedule must not fill the disk.
-    stages.remove_unused(keep=(KEPT_STAGE,))
     remove_old_caches(stages.folder / KEPT_STAGE)
+    stages.remove_unused(keep=(KEPT_STAGE,))
     if calls is None or not against_serving.is_not_worse:
         return Retrained(bundle_id, against_serving, False)
     calls.activate(bundle_id)
