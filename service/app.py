@@ -20,6 +20,7 @@ from service.bundles.shelf import BundleShelf
 from service.bundles.split import open_split
 from service.bundles.swap import BundleSwap, first_bundle
 from service.errors import NewerStoreError, OutdatedStoreError, StoreError
+from service.http.head import HeadAsGet
 from service.http.idempotency import AnsweredOnce
 from service.http.observation import Observation
 from service.http.openapi import describe_problems
@@ -28,6 +29,7 @@ from service.http.request_context import RequestContext
 from service.items import bulk_body
 from service.items.bulk import BulkJobs
 from service.keys.authentication import Authentication
+from service.keys.callers import CallerCheck
 from service.keys.key_ring import KeyRing
 from service.keys.shared_rate import KeyRates
 from service.picture_urls.fetch import PictureUrls
@@ -71,7 +73,7 @@ STORE_RETRY_SECONDS = 1.0
 
 DESCRIPTION = """Send a history, get the items most likely to come next, newly posted ones included.
 
-Errors are `application/problem+json` (RFC 9457)."""
+Errors are `application/problem+json` (RFC 9457). HEAD is answered wherever GET is."""
 
 OnStarted = Callable[[Parts | Exception], None]
 
@@ -144,9 +146,9 @@ def create_app(
         app.include_router(routes.router)
     install_playground(app)
     describe_problems(app)
-    app.add_middleware(
-        Authentication, key_ring_of=_key_ring_of, problem=answer_to, allow_open_network=settings.allow_open_network
-    )
+    app.add_middleware(HeadAsGet)
+    callers = CallerCheck(settings.allow_open_network, settings.allowed_host_names, settings.host)
+    app.add_middleware(Authentication, key_ring_of=_key_ring_of, problem=answer_to, callers=callers)
     app.add_middleware(RequestContext, max_body_bytes=_max_body_bytes, answer=problem_response)
     app.add_middleware(Observation, metrics=metrics)
     return app

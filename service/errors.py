@@ -6,10 +6,13 @@ ClairoError
     ├── InvalidBodyError          well-formed, but a field is wrong
     │   └── PictureUrlError       a picture cannot be fetched from its url
     ├── UnsupportedBodyError      unsupported content type
+    │   └── UnsupportedEncodingError  unsupported content encoding
     ├── NoPictureError            the item has no picture
     ├── NoEmbeddingsError         the bundle has no item embeddings
     ├── NoKeyError                API key missing or invalid
     ├── MissingScopeError         the API key lacks the required scope
+    ├── UntrustedHostError        the Host header names another service
+    ├── ForeignOriginError        the request comes from a page of another origin
     ├── KeyRateError              the API key exceeded its rate limit
     ├── UnknownJobError           job not found
     ├── IdempotencyKeyReusedError the same Idempotency-Key with another body
@@ -58,6 +61,10 @@ class UnsupportedBodyError(ServiceError):
     """The call does not support this content type."""
 
 
+class UnsupportedEncodingError(UnsupportedBodyError):
+    """The body has a content encoding other than gzip."""
+
+
 class NoPictureError(ServiceError):
     """The item has no picture."""
 
@@ -72,6 +79,14 @@ class NoKeyError(ServiceError):
 
 class MissingScopeError(ServiceError):
     """The key lacks the scope that the call requires."""
+
+
+class UntrustedHostError(ServiceError):
+    """The Host header names neither this machine nor an allowed host."""
+
+
+class ForeignOriginError(ServiceError):
+    """A page of another origin sent the request, and no key protects the service."""
 
 
 class KeyRateError(ServiceError):

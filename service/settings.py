@@ -6,6 +6,7 @@ The only reader of the environment. Every setting is also a variable, `CLAIRO_` 
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -19,6 +20,7 @@ from service.picture_urls.hosts import parsed_hosts
 
 ENVIRONMENT_PREFIX = "CLAIRO_"
 Chosen = TypeVar("Chosen", bound=BaseSettings)
+HOST_AND_PORT = re.compile(r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 POSTGRES_SCHEMES = ("postgresql+psycopg", "postgresql", "postgres")
 
 
@@ -69,6 +71,13 @@ class Settings(StoreSettings):
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     workers: int = Field(default=1, ge=1, le=64, description="Number of worker processes; each loads the bundle.")
     allow_open_network: bool = Field(default=False, description="Answer other machines even while there is no API key.")
+    allowed_hosts: str = Field(
+        default="",
+        description="Names by which clients call the service, comma-separated: HOST or HOST:PORT.",
+    )
+    keep_alive_seconds: int = Field(
+        default=75, ge=1, le=3600, description="Time an idle connection stays open; more than a proxy's in front of it."
+    )
     migrate: bool = Field(default=False, description="Migrate a PostgreSQL schema at start; SQLite always migrates.")
     device: str = Field(
         default="auto",
@@ -137,6 +146,19 @@ class Settings(StoreSettings):
                 raise ValueError("expected redis://HOST:PORT/DB, rediss://... or unix://PATH") from error
         return url
 
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _allowed_hosts_can_be_parsed(cls, hosts: str) -> str:
+        for host in _entries(hosts):
+            if not HOST_AND_PORT.fullmatch(host):
+                raise ValueError(f"expected HOST or HOST:PORT, separated by commas, without http://, got {host!r}")
+        return hosts
+
+    @property
+    def allowed_host_names(self) -> frozenset[str]:
+        """The entries of `allowed_hosts`."""
+        return frozenset(_entries(self.allowed_hosts))
+
     @field_validator("picture_url_hosts")
     @classmethod
     def _picture_url_hosts_can_be_parsed(cls, hosts: str) -> str:
@@ -150,6 +172,10 @@ class Settings(StoreSettings):
                 "workers > 1 need a store they share, got sqlite:///:memory:; set database_url to a file or PostgreSQL"
             )
         return self
+
+
+def _entries(text: str) -> list[str]:
+    return [entry for part in text.split(",") if (entry := part.strip().lower())]
 
 
 def load_settings(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Settings:

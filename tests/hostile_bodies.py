@@ -35,6 +35,7 @@ def form(*parts: bytes, end: bytes = b"--cut--\r\n") -> bytes:
 PNG = drawn_picture()
 FORM = "multipart/form-data; boundary=cut"
 NDJSON = "application/x-ndjson"
+GZIP = {"Content-Encoding": "gzip"}
 
 BODIES: dict[str, Hostile] = {
     "lists in lists": Hostile("/recommend", b'{"history": ' + b"[" * DEEP + b"]" * DEEP + b"}", 400),
@@ -81,9 +82,19 @@ BODIES: dict[str, Hostile] = {
     ),
     "no requests": Hostile("/recommend/batch", b'{"requests": []}', 422),
     "two thousand events": Hostile("/feedback", json.dumps({"events": [1] * 2000}).encode(), 422),
-    "gzip": Hostile("/recommend", gzip.compress(b'{"history": []}'), 400, headers={"Content-Encoding": "gzip"}),
-    "a gzip bomb": Hostile("/items", gzip.compress(bytes(100 * MEBIBYTE)), 400, headers={"Content-Encoding": "gzip"}),
-    "an unknown encoding": Hostile("/items", b"\x00" * 100, 400, headers={"Content-Encoding": "br, x-evil"}),
+    "gzip": Hostile("/recommend", gzip.compress(b'{"history": []}'), 200, headers=GZIP),
+    "a gzip bomb": Hostile("/items", gzip.compress(bytes(100 * MEBIBYTE)), 413, headers=GZIP),
+    "a gzip bomb of lines": Hostile("/items/bulk", gzip.compress(b"{}\n" * 101_000), 413, NDJSON, GZIP),
+    "a gzip bomb of blank lines": Hostile("/items/bulk", gzip.compress(b"\n" * 257 * MEBIBYTE), 413, NDJSON, GZIP),
+    "a gzip bomb of a form": Hostile("/items", gzip.compress(form(bytes(100 * MEBIBYTE))), 413, FORM, GZIP),
+    "gzip within gzip": Hostile("/items", gzip.compress(gzip.compress(b"{}")), 400, headers=GZIP),
+    "gzip cut short": Hostile("/items", gzip.compress(b"{}" * 1000)[:-9], 400, headers=GZIP),
+    "gzip with a byte behind its end": Hostile("/items", gzip.compress(b"{}") + b"\0", 400, headers=GZIP),
+    "JSON labelled as gzip": Hostile("/items", b'{"item_id": "x", "title": "x"}', 400, headers=GZIP),
+    "nothing labelled as gzip": Hostile("/items", b"", 400, headers=GZIP),
+    "gzip without a label": Hostile("/items", gzip.compress(b'{"item_id": "x", "title": "x"}'), 400),
+    "an unknown encoding": Hostile("/items", b"\x00" * 100, 415, headers={"Content-Encoding": "br, x-evil"}),
+    "gzip twice": Hostile("/items", b"\x00" * 100, 415, headers={"Content-Encoding": "gzip, gzip"}),
     "XML": Hostile("/items", b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', 415, "application/xml"),
     "a pickle": Hostile("/items", b"\x80\x04cos\nsystem\n(S'id'\ntR.", 415, "application/x-python-pickle"),
     "a form labelled as JSON": Hostile("/recommend", b"history=item-1", 400),

@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
+IEND = b"\0\0\0\0IEND\xaeB`\x82"
+JPEG_START = b"\xff\xd8"
 SIDE = 64
 TOO_LARGE, NO_PICTURE, FINE = 413, 415, 201
 
@@ -32,10 +34,10 @@ def _chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
-def _png(width: int, height: int, *further: bytes, rows: bytes = b"\x00" * 9) -> bytes:
+def _png(width: int, height: int, *further: bytes, rows: bytes = bytes(12)) -> bytes:
     """A PNG with the header of an 8-bit grey picture, and arbitrary rows."""
     header = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-    return PNG_START + header + b"".join(further) + _chunk(b"IDAT", zlib.compress(rows)) + _chunk(b"IEND", b"")
+    return PNG_START + header + b"".join(further) + _chunk(b"IDAT", zlib.compress(rows)) + IEND
 
 
 def _with_size(jpeg: bytes, width: int, height: int) -> bytes:
@@ -76,9 +78,21 @@ HOSTILE_PICTURES: Mapping[str, tuple[bytes, int]] = {
     "a png of 2**31 - 1 a side": (_png(2**31 - 1, 2**31 - 1), TOO_LARGE),
     "a png of no pixels": (_png(0, 0), NO_PICTURE),
     "a png of no height": (_png(SIDE, 0), NO_PICTURE),
-    "a png with 200 MiB of text": (_png(3, 3, _chunk(b"zTXt", b"k\0\0" + ZEROS)), NO_PICTURE),
-    "a png with 200 MiB of international text": (_png(3, 3, _chunk(b"iTXt", b"k\0\1\0\0\0" + ZEROS)), NO_PICTURE),
-    "a png with a colour profile of 200 MiB": (_png(3, 3, _chunk(b"iCCP", b"k\0\0" + ZEROS)), NO_PICTURE),
+    "a png with 200 MiB of text": (_png(3, 3, _chunk(b"zTXt", b"k\0\0" + ZEROS)), FINE),
+    "a png with 200 MiB of international text": (_png(3, 3, _chunk(b"iTXt", b"k\0\1\0\0\0" + ZEROS)), FINE),
+    "a png with a colour profile of 200 MiB": (_png(3, 3, _chunk(b"iCCP", b"k\0\0" + ZEROS)), FINE),
+    "a png with 70 MiB in many texts": (_png(3, 3, _chunk(b"tEXt", b"k\0" + b"x" * 2**17) * 72), FINE),
+    "a png with a text behind its rows": (_png(3, 3)[:-12] + _chunk(b"zTXt", b"k\0\0" + ZEROS) + IEND, FINE),
+    "a png with a text of an unknown compression": (_png(3, 3, _chunk(b"zTXt", b"k\0\5x")), FINE),
+    "a png with a broken gamma, resolution and animation": (
+        _png(3, 3, *(_chunk(name, b"x") for name in (b"gAMA", b"pHYs", b"acTL"))),
+        FINE,
+    ),
+    "a png of a broken text and broken rows": (_png(3, 3, _chunk(b"zTXt", b"k\0\5x"), rows=b"")[:-30], NO_PICTURE),
+    "a jpeg with a broken thumbnail, profile and note": (
+        JPEG_START + b"\xff\xe0\0\6JFIF\xff\xe2\0\x0eICC_PROFILE\0\xff\xee\0\7Adobe" + _drawn("JPEG")[2:],
+        FINE,
+    ),
     "a png with 200 MiB of rows": (_png(SIDE, SIDE, rows=bytes(200 * 2**20)), FINE),
     "a png of fewer rows than it says, but whole": (_png(SIDE, SIDE, rows=bytes(65)), FINE),
     "a png with a wrong checksum": (_drawn("PNG")[:-20] + bytes(20), NO_PICTURE),

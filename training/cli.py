@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 # when torch is loaded, which happens inside the commands below.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+if not sys.stderr.isatty():
+    # transformers draws bars of its own; see `training.workbench.progress_bar`.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
 app = typer.Typer(
     name="clairo-train",
     help="Train, evaluate and compare recommenders from tables of items and interactions.",

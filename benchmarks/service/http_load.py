@@ -95,7 +95,7 @@ class Connection:
         Raises:
             OSError, IncompleteReadError: the connection broke.
         """
-        head = f"{method} {path} HTTP/1.1\r\nHost: service\r\nContent-Type: {content_type}\r\n"
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\n"
         self._writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         lines = (await self._reader.readuntil(b"\r\n\r\n")).lower().split(b"\r\n")
         headers = {name: value.strip() for name, _, value in (line.partition(b":") for line in lines[1:])}

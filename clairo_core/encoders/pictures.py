@@ -7,14 +7,20 @@ import io
 from typing import cast
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
+from clairo_core.encoders.picture_metadata import JPEG_START, PNG_START, without_metadata
 from clairo_core.errors import ContentTooLargeError, UnreadablePictureError
 
 MAX_PICTURE_BYTES = 10 * 1024 * 1024
 MAX_PICTURE_PIXELS = 40_000_000
 
-_FORMATS = ("JPEG", "PNG", "WEBP")
+_Opener = type[ImageFile.ImageFile]
+_NAMES: dict[_Opener, str] = {JpegImageFile: "JPEG", PngImageFile: "PNG", WebPImageFile: "WebP"}
+_PILLOWS_NO_SIZE, _NO_SIZE = "not identified by this driver", "its header has no size"
 _EXIF_ORIENTATION = 0x0112
 _SAME_GREY = 3
 """Difference, in steps of 256, between brightest and darkest that JPEG makes of one shade."""
@@ -32,7 +38,7 @@ _UPRIGHT_BY_ORIENTATION = {
 def decode_picture(content: bytes, *, shortest_side: int | None = None) -> Image.Image:
     """Decode the first frame as upright RGB of 8 bits a channel.
 
-    EXIF rotation is applied, transparency laid on white, CMYK converted; colour profiles are ignored.
+    EXIF rotation is applied, transparency laid on white, CMYK converted; colour profiles and texts are ignored.
 
     Args:
         content: the whole file.
@@ -47,21 +53,15 @@ def decode_picture(content: bytes, *, shortest_side: int | None = None) -> Image
         raise ContentTooLargeError(
             f"the picture has {len(content):,} bytes, expected at most {MAX_PICTURE_BYTES:,}; send a smaller one"
         )
-    image = _open(content)
-    width, height = image.size
-    if width * height > MAX_PICTURE_PIXELS:
-        raise _too_many_pixels(f"{width} x {height}")
-    # Pillow's parsers raise many kinds of errors (SyntaxError, struct.error, KeyError, ...), and a client's bytes must
-    # end in a clear one.
+    opener = _opener_of(content)
     try:
-        if shortest_side is not None:
-            image.draft(None, (shortest_side, shortest_side))
-        image.load()
-        return _upright(_as_rgb(image), _orientation(image))
-    except Exception as error:
-        raise UnreadablePictureError(
-            f"the {image.format} picture of {width} x {height} pixels is damaged or cut short ({error}); save it again"
-        ) from error
+        return _decoded(opener, content, shortest_side)
+    except UnreadablePictureError:
+        bare = without_metadata(content)
+        if bare == content:
+            raise
+        # A text, a profile or a thumbnail may be damaged, or over Pillow's limits: the picture is not.
+        return _decoded(opener, bare, shortest_side)
 
 
 def shows_nothing(picture: Image.Image) -> bool:
@@ -76,16 +76,45 @@ def shows_nothing(picture: Image.Image) -> bool:
     return max(most for _, most in channels) - min(least for least, _ in channels) <= _SAME_GREY
 
 
-def _open(content: bytes) -> Image.Image:
+def _opener_of(content: bytes) -> _Opener:
+    if content.startswith(JPEG_START):
+        return JpegImageFile
+    if content.startswith(PNG_START):
+        return PngImageFile
+    if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
+        return WebPImageFile
+    raise UnreadablePictureError(
+        f"got {len(content):,} bytes that begin with {content[:8]!r}, expected a JPEG, PNG or WebP picture; "
+        "send one of these three"
+    )
+
+
+def _decoded(opener: _Opener, content: bytes, shortest_side: int | None) -> Image.Image:
+    # Pillow's parsers raise many kinds of errors (SyntaxError, struct.error, KeyError, ...), and a client's bytes must
+    # end in a clear one.
     try:
-        return Image.open(io.BytesIO(content), formats=_FORMATS)
+        # Not Image.open: it replaces the reason of most failures by "cannot identify image file".
+        image = opener(io.BytesIO(content))
+        _check_size(*image.size)
+        if shortest_side is not None:
+            image.draft(None, (shortest_side, shortest_side))
+        image.load()
+        return _upright(_as_rgb(image), _orientation(image))
+    except (ContentTooLargeError, MemoryError):
+        # Too little memory is this machine's fault.
+        raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_many_pixels("far more") from error
     except Exception as error:
+        reason = _NO_SIZE if str(error) == _PILLOWS_NO_SIZE else str(error) or type(error).__name__
         raise UnreadablePictureError(
-            f"got {len(content):,} bytes that begin with {content[:8]!r}, expected a JPEG, PNG or WebP picture; "
-            "send one of these three"
+            f"the {_NAMES[opener]} picture is damaged or cut short ({reason}); save it again"
         ) from error
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PICTURE_PIXELS:
+        raise _too_many_pixels(f"{width} x {height}")
 
 
 def _too_many_pixels(size: str) -> ContentTooLargeError:

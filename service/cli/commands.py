@@ -57,6 +57,7 @@ def run(
     port: Annotated[int | None, _option("port")] = None,
     workers: Annotated[int | None, _option("workers")] = None,
     allow_open_network: Annotated[bool | None, _option("allow_open_network")] = None,
+    allowed_hosts: Annotated[str | None, _option("allowed_hosts")] = None,
     data_dir: Annotated[Path | None, _option("data_dir")] = None,
     database_url: Annotated[str | None, _option("database_url")] = None,
     namespace: Annotated[str | None, _option("namespace")] = None,
@@ -66,6 +67,7 @@ def run(
     num_beams: Annotated[int | None, _option("num_beams")] = None,
     bundles_dir: Annotated[Path | None, _option("bundles_dir")] = None,
     redis_url: Annotated[str | None, _option("redis_url")] = None,
+    keep_alive_seconds: Annotated[int | None, _option("keep_alive_seconds")] = None,
     log_format: Annotated[str | None, _option("log_format")] = None,
 ) -> None:
     """Serve a bundle until interrupted.
@@ -79,6 +81,7 @@ def run(
         "port": port,
         "workers": workers,
         "allow_open_network": allow_open_network,
+        "allowed_hosts": allowed_hosts,
         "data_dir": data_dir,
         "database_url": database_url,
         "namespace": namespace,
@@ -88,6 +91,7 @@ def run(
         "num_beams": num_beams,
         "bundles_dir": bundles_dir,
         "redis_url": redis_url,
+        "keep_alive_seconds": keep_alive_seconds,
         "log_format": log_format,
     }
     try:

@@ -41,6 +41,9 @@ class Exported:
     num_interactions: int = 0
     columns: dict[tuple[str, str], str] = field(default_factory=dict)
     """("text" or "attribute", name) -> the name of its column."""
+    item_ids: set[str] = field(default_factory=set)
+    num_without_item: int = 0
+    """Interactions with items that are not exported; training drops them."""
 
     def column(self, kind: str, name: str) -> str:
         """Name the column of a text field or an attribute: its own name, or a prefixed one if that is taken."""
@@ -115,6 +118,7 @@ def _write_item(file: TextIOWrapper, pictures: Path, item: Item, exported: Expor
         exported.num_pictures += 1
     file.write(json.dumps(record, ensure_ascii=False) + "\n")
     exported.num_items += 1
+    exported.item_ids.add(item.item_id)
 
 
 async def _write_interactions(file: TextIOWrapper, feedback: FeedbackStore, exported: Exported, since: float) -> None:
@@ -126,6 +130,7 @@ async def _write_interactions(file: TextIOWrapper, feedback: FeedbackStore, expo
                 record = {"user_id": event.user_id, "item_id": event.item_id, "timestamp": event.timestamp}
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
                 exported.num_interactions += 1
+                exported.num_without_item += event.item_id not in exported.item_ids
         sequence = page[-1].sequence
 
 

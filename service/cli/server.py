@@ -52,6 +52,9 @@ def serve_alone(
             log_level=logging.WARNING,
             access_log=False,
             server_header=False,
+            # X-Forwarded-For is never believed, whatever FORWARDED_ALLOW_IPS: the peer is who connects.
+            proxy_headers=False,
+            timeout_keep_alive=settings.keep_alive_seconds,
             h11_max_incomplete_event_size=MAX_HEAD_BYTES,
             timeout_graceful_shutdown=DRAIN_SECONDS,
         ),

@@ -117,7 +117,8 @@ def revoke_key(
 def export(
     out: Annotated[Path, typer.Option("--out", help="Folder to write; replaces an earlier export.")],
     bundle: Annotated[
-        Path | None, typer.Option("--bundle", help="The served bundle; its items are exported too.")
+        Path | None,
+        typer.Option("--bundle", help="The served bundle: exports its items too; needed unless all were posted."),
     ] = None,
     since: Annotated[
         str | None, typer.Option("--since", help="Oldest feedback: a date (2026-01-31) or an age in days (90d).")
@@ -150,6 +151,13 @@ def export(
         f"{out}: {exported.num_items} items, {exported.num_pictures} pictures, "
         f"{exported.num_interactions} interactions; train on them with `clairo-train run --data {out}`"
     )
+    if exported.num_without_item:
+        cure = "post the items" if bundle else "add --bundle, the served bundle, to export its items too"
+        typer.echo(
+            f"clairo-serve: {exported.num_without_item:,} of {exported.num_interactions:,} interactions are with items "
+            f"that are not exported, and training drops them; {cure}",
+            err=True,
+        )
 
 
 def parsed_since(text: str, now: datetime) -> float:

@@ -1,1 +1,1 @@
-"""What every HTTP call shares: problems, OpenAPI, request context, observation, idempotency, disconnects."""
+"""What every HTTP call shares: bodies, problems, OpenAPI, request context, observation, idempotency, disconnects."""

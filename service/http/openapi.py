@@ -11,16 +11,19 @@ from service.schemas.problems import Problem
 MEANINGS = {
     400: "Malformed body or request.",
     401: "API key missing or invalid.",
-    403: "The API key lacks the required scope.",
+    403: "The API key lacks the required scope, or Host or Origin is not allowed.",
     404: "Not found.",
     409: "Conflict with the current state.",
     413: "Body, picture or text too large.",
-    415: "Unsupported content type, or unreadable picture.",
+    415: "Unsupported content type or encoding, or unreadable picture.",
     422: "Invalid fields.",
     429: "Too many requests; Retry-After gives the seconds to wait.",
     503: "Service not ready, or store unavailable.",
     504: "No answer within the deadline.",
 }
+
+
+GZIP_DESCRIPTION = "May be compressed, with `Content-Encoding: gzip`; limits hold after unpacking."
 
 
 def problem_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -43,10 +46,22 @@ def describe_problems(app: FastAPI) -> None:
             schemas.update(definition.pop("$defs", {}))
             schemas[Problem.__name__] = definition
         _forget_framework_errors(document)
+        _describe_bodies(document)
         describe_keys(document, problem_answers)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _describe_bodies(document: dict[str, Any]) -> None:
+    """Add what holds for every body: the answers to an unreadable one, and gzip. See `service.http.body_route`."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            if body := operation.get("requestBody"):
+                own = body.get("description", "").removesuffix(GZIP_DESCRIPTION)
+                body["description"] = f"{own.strip()} {GZIP_DESCRIPTION}".strip()
+                for status, answer in problem_answers(400, 413, 415).items():
+                    operation["responses"].setdefault(str(status), answer)
 
 
 def _forget_framework_errors(document: dict[str, Any]) -> None:

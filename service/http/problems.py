@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
 from starlette.types import Scope
 
 from clairo_core import errors as core
 from service import errors as service
+from service.http.head import is_routed
 from service.http.request_context import request_id_of
 
 logger = logging.getLogger("clairo.problems")
@@ -43,6 +43,7 @@ UNUSABLE_BUNDLE = ProblemKind(409, "unusable-bundle", "Bundle cannot be used")
 # The first class that an error is an instance of decides, so subclasses stand above their bases.
 KINDS: Mapping[type[core.ClairoError], ProblemKind] = {
     service.MalformedBodyError: ProblemKind(400, "malformed-body", "Malformed body"),
+    service.UnsupportedEncodingError: ProblemKind(415, "unsupported-encoding", "Unsupported content encoding"),
     service.PictureUrlError: ProblemKind(422, "picture-url", "Picture cannot be fetched from this url"),
     service.InvalidBodyError: ProblemKind(422, "invalid-fields", "Invalid fields"),
     core.ItemFilterError: ProblemKind(422, "invalid-fields", "Invalid fields"),
@@ -54,6 +55,8 @@ KINDS: Mapping[type[core.ClairoError], ProblemKind] = {
     service.NoPictureError: ProblemKind(404, "no-picture", "Item has no picture"),
     service.NoKeyError: ProblemKind(401, "no-key", "API key missing or invalid"),
     service.MissingScopeError: ProblemKind(403, "missing-scope", "API key lacks the required scope"),
+    service.UntrustedHostError: ProblemKind(403, "untrusted-host", "Host not allowed"),
+    service.ForeignOriginError: ProblemKind(403, "foreign-origin", "Origin not allowed"),
     service.KeyRateError: ProblemKind(429, "key-rate", "API key exceeded its rate limit"),
     service.UnknownJobError: ProblemKind(404, "unknown-job", "Job not found"),
     service.IdempotencyKeyReusedError: ProblemKind(
@@ -83,6 +86,9 @@ KINDS: Mapping[type[core.ClairoError], ProblemKind] = {
     service.StoreError: ProblemKind(503, "store-unavailable", "Store is unavailable"),
     service.DeadlineExceededError: ProblemKind(504, "deadline-exceeded", "Deadline exceeded"),
 }
+
+FRAMEWORK_KINDS = {kind.status: kind for kind in (KINDS[service.MalformedBodyError], KINDS[core.ContentTooLargeError])}
+"""Of errors raised while the framework reads a body."""
 
 NEVER_ANSWERED: Mapping[type[core.ClairoError], str] = {
     core.SettingsError: "settings are read before the service listens",
@@ -187,6 +193,8 @@ def answer_to(error: core.ClairoError, scope: Scope) -> Response:
 def _headers_of(error: core.ClairoError, kind: ProblemKind) -> dict[str, str]:
     if kind.status == HTTPStatus.UNAUTHORIZED:
         return {"WWW-Authenticate": "Bearer"}
+    if isinstance(error, service.UnsupportedEncodingError):
+        return {"Accept-Encoding": "gzip"}
     if kind.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         seconds = error.retry_after_seconds if isinstance(error, service.KeyRateError) else RETRY_AFTER_SECONDS
         return {"Retry-After": str(seconds)}
@@ -223,12 +231,11 @@ async def _answer_framework_error(request: Request, error: Exception) -> Respons
     headers = dict(error.headers or {})
     if methods := "Allow" in headers and _methods_at(request):
         headers["Allow"] = ", ".join(methods)
-    is_too_large = error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    too_large = KINDS[core.ContentTooLargeError]
+    kind = FRAMEWORK_KINDS.get(error.status_code, ProblemKind(error.status_code, "", ""))
     return problem_response(
-        status=error.status_code,
-        name=too_large.name if is_too_large else "",
-        title=too_large.title if is_too_large else "",
+        status=kind.status,
+        name=kind.name,
+        title=kind.title,
         detail=details.get(error.status_code, str(error.detail)),
         instance=path,
         request_id=request_id_of(request.scope),
@@ -241,8 +248,5 @@ def _methods_at(request: Request) -> list[str]:
 
     Empty within a mounted folder, which names all of its own.
     """
-    return [
-        method
-        for method in ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
-        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
-    ]
+    methods = {name for name in ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT") if is_routed(request.scope, name)}
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))

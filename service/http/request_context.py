@@ -53,6 +53,11 @@ def request_id_of(scope: Scope) -> str:
     return str(scope["state"]["request_id"])
 
 
+def max_body_bytes_of(scope: Scope) -> int:
+    """The most bytes that the call accepts, set by `RequestContext`."""
+    return int(scope["state"]["max_body_bytes"])
+
+
 class RequestContext:
     """ASGI middleware; `max_body_bytes(path)` bounds the body, `answer` builds a problem document."""
 
@@ -70,7 +75,8 @@ class RequestContext:
         headers = Headers(scope=scope)
         sent_id = headers.get(REQUEST_ID_HEADER, "")
         request_id = sent_id if REQUEST_ID_PATTERN.fullmatch(sent_id) else uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = request_id
+        limit = self._max_body_bytes(scope["path"])
+        scope.setdefault("state", {}).update(request_id=request_id, max_body_bytes=limit)
         # A context variable of this request's task: each of its log lines carries the id.
         REQUEST_ID.set(request_id)
         status: int | None = None
@@ -88,7 +94,6 @@ class RequestContext:
                     answer_headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        limit = self._max_body_bytes(scope["path"])
         declared = headers.get("content-length", "")
         try:
             if declared.isdecimal() and int(declared[:MAX_LENGTH_DIGITS]) > limit:

@@ -7,12 +7,15 @@ import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 
+from clairo_core.errors import ContentTooLargeError
 from service.store.jobs import JobRow
 
 MAX_BODY_BYTES = 256 * 1024 * 1024
 MAX_LINE_BYTES = 16 * 1024 * 1024
 """The limit of POST /items."""
 MAX_ROWS = 100_000
+MAX_LINES = 1_000_000
+"""Blank ones included: 256 MiB of them would take minutes to skip, and arrive as a few kilobytes of gzip."""
 ROWS_PER_BATCH = 500
 BYTES_PER_BATCH = 4 * 1024 * 1024
 
@@ -30,10 +33,15 @@ async def row_batches(body: AsyncIterator[bytes], read: LinesRead) -> AsyncGener
 
     A line over `MAX_LINE_BYTES` becomes a row without content but with a reason. Stops one row after `MAX_ROWS`, so
     that the caller can refuse the body.
+
+    Raises:
+        ContentTooLargeError: more than `MAX_LINES` lines.
     """
     batch: list[JobRow] = []
     batch_bytes = 0
     async for line_number, line in _lines(body, read):
+        if line_number > MAX_LINES:
+            raise ContentTooLargeError(f"the body has more than {MAX_LINES:,} lines; leave out blank ones")
         row = _row(read.num_rows, line_number, line)
         if row is None:
             continue

@@ -1,11 +1,10 @@
 """Check a request's API key before its body is read. No other place does.
 
 `required_scope` gives the scope of each call, to the running service and its OpenAPI document alike. While no key
-exists, clients on the same machine need none, and others get a 401 that explains how to create one. Pure ASGI.
+exists, callers that pass `CallerCheck` need none, and others get an error with the next step. Pure ASGI.
 """
 
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -15,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from clairo_core.errors import ClairoError
 from service.errors import NoKeyError
 from service.keys.api_key import Scope as KeyScope
+from service.keys.callers import CallerCheck
 from service.keys.key_ring import KeyRing
 
 OPEN_PATHS = frozenset({"/", "/openapi.json", "/health/live", "/health/ready", "/metrics", "/info"})
@@ -55,11 +55,11 @@ def required_scope(method: str, path: str) -> KeyScope | None:
 class Authentication:
     """ASGI middleware. `key_ring_of(scope)` is None until the app has its parts; no call is answered before."""
 
-    def __init__(self, app: ASGIApp, *, key_ring_of: KeyRingOf, problem: Problem, allow_open_network: bool) -> None:
+    def __init__(self, app: ASGIApp, *, key_ring_of: KeyRingOf, problem: Problem, callers: CallerCheck) -> None:
         self._app = app
         self._key_ring_of = key_ring_of
         self._problem = problem
-        self._allow_open_network = allow_open_network
+        self._callers = callers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with the problem of its key."""
@@ -79,12 +79,9 @@ class Authentication:
     async def _check(self, key_ring: KeyRing, key_scope: KeyScope, scope: Scope) -> None:
         headers = Headers(scope=scope)
         if not key_ring.has_keys:
-            if not self._allow_open_network and not is_local(scope, headers):
-                raise NoKeyError(
-                    "this service has no API keys yet and answers only clients on its own machine; run "
-                    "`clairo-serve keys create` there and send the key as Authorization: Bearer"
-                )
+            self._callers.check_without_keys(scope, headers)
             return
+        self._callers.check_with_keys(headers)
         key = sent_key(headers)
         if not key:
             raise NoKeyError("this call needs an API key; send it as Authorization: Bearer or as X-API-Key")
@@ -96,20 +93,6 @@ def sent_key(headers: Headers) -> str:
     kind, _, bearer = headers.get("authorization", "").partition(" ")
     key = bearer.strip() if kind.lower() == "bearer" else headers.get("x-api-key", "").strip()
     return key[:MAX_KEY_CHARACTERS]
-
-
-def is_local(scope: Scope, headers: Headers) -> bool:
-    """Whether the client is on this machine, without a proxy in between."""
-    if "forwarded" in headers or "x-forwarded-for" in headers:
-        return False
-    client = scope.get("client")
-    if client is None:
-        # A Unix socket.
-        return True
-    try:
-        return ip_address(client[0]).is_loopback
-    except ValueError:
-        return False
 
 
 def describe_keys(document: dict[str, Any], problem_answers: Callable[..., dict[int | str, dict[str, Any]]]) -> None:

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from clairo_core.errors import ContentTooLargeError
-from service.errors import InvalidBodyError, OverloadedError, UnknownJobError, UnsupportedBodyError
+from service.errors import InvalidBodyError, OverloadedError, UnknownJobError
+from service.http.body_route import BodyRoute
 from service.http.idempotency import PARAMETER, digest_of_texts
 from service.http.openapi import problem_answers
 from service.items.bulk import MAX_UNFINISHED_JOBS
@@ -20,7 +21,7 @@ from service.schemas.jobs import MAX_PAGE_ROWS, JobAnswer, JobSummary, RejectedR
 from service.schemas.request_body import QueryInteger
 from service.store.jobs import Job
 
-router = APIRouter(tags=["items"])
+router = APIRouter(tags=["items"], route_class=BodyRoute)
 
 MEDIA_TYPES = ("application/x-ndjson", "application/jsonl", "application/x-jsonlines")
 EXAMPLE_ROWS = """{"item_id": "mug-noon", "title": "Noon mug", "attributes": {"brand": "Fjord"}}
@@ -29,10 +30,11 @@ EXAMPLE_ROWS = """{"item_id": "mug-noon", "title": "Noon mug", "attributes": {"b
 REQUEST_BODY: dict[str, Any] = {
     "required": True,
     "content": {
-        MEDIA_TYPES[0]: {
+        media_type: {
             "schema": {"type": "string", "description": "One item per line, as the JSON body of POST /items."},
             "examples": {"two mugs": {"value": EXAMPLE_ROWS}},
         }
+        for media_type in MEDIA_TYPES
     },
 }
 
@@ -55,11 +57,6 @@ async def create_items(request: Request, parts: ReadyParts) -> Response:
     202 once all lines are stored. The job puts them in order, as PUT /items/{item_id} would, and resumes after a
     restart. An invalid line is rejected; the job lists the reason. Jobs run one at a time.
     """
-    content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if content_type not in MEDIA_TYPES:
-        raise UnsupportedBodyError(
-            f"got {content_type[:100] or 'no content type'}, expected {MEDIA_TYPES[0]}; send one item per line"
-        )
     if await parts.jobs.num_unfinished() >= MAX_UNFINISHED_JOBS:
         raise OverloadedError(f"{MAX_UNFINISHED_JOBS} jobs are unfinished, the maximum; retry when one is done")
     job_id = uuid.uuid4().hex

@@ -5,13 +5,14 @@ import time
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from service.http.body_route import BodyRoute
 from service.http.idempotency import PARAMETER, digest_of_texts
 from service.http.openapi import problem_answers
 from service.routes.parts import ReadyParts
 from service.schemas.feedback import EventResult, FeedbackAnswer, FeedbackBody
 from service.store.feedback import EventOutcome, FeedbackEvent
 
-router = APIRouter(tags=["users"])
+router = APIRouter(tags=["users"], route_class=BodyRoute)
 
 EXAMPLES = {
     "a purchase": {

@@ -11,7 +11,8 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from clairo_core.items import Item
-from service.errors import InvalidBodyError, MalformedBodyError, UnsupportedBodyError
+from service.errors import InvalidBodyError, MalformedBodyError
+from service.http.body_route import JSON
 from service.http.problems import readable_errors
 from service.picture_urls.fetch import SentItem
 from service.picture_urls.hosts import MAX_URL_CHARACTERS
@@ -20,7 +21,6 @@ from service.schemas.items import MAX_ATTRIBUTES, MAX_TEXT_FIELDS, NewItemBody, 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """Enough for a picture of 10 MiB in base64, and words."""
 
-_JSON = "application/json"
 _MULTIPART = "multipart/form-data"
 _JSON_FIELDS = ("texts", "attributes")
 _MAX_FIELDS = MAX_TEXT_FIELDS + MAX_ATTRIBUTES
@@ -46,7 +46,7 @@ EXAMPLE_CHANGE = {
 REQUEST_BODY: dict[str, Any] = {
     "required": True,
     "content": {
-        _JSON: {
+        JSON: {
             "schema": NewItemBody.model_json_schema(),
             "examples": {
                 "words and a picture": {"value": _EXAMPLE | {"picture": _EXAMPLE_PICTURE}},
@@ -84,9 +84,10 @@ REQUEST_BODY: dict[str, Any] = {
 def put_request_body() -> dict[str, Any]:
     """The request body of PUT /items/{item_id}: that of POST /items, with the id optional."""
     body = copy.deepcopy(REQUEST_BODY)
+    body["description"] = "The whole item: a field that is absent, the picture too, is removed."
     for media in body["content"].values():
         media["schema"]["required"] = [name for name in media["schema"].get("required", []) if name != "item_id"]
-    body["content"][_JSON]["examples"] = {"another glaze, another price": {"value": EXAMPLE_CHANGE}}
+    body["content"][JSON]["examples"] = {"another glaze, another price": {"value": EXAMPLE_CHANGE}}
     return body
 
 
@@ -99,17 +100,14 @@ async def read_new_item(request: Request, item_id: str | None = None) -> SentIte
 
     Raises:
         MalformedBodyError: the body is not what its content type says.
-        UnsupportedBodyError: the content type is neither JSON nor multipart.
         InvalidBodyError: a field is missing, unknown or invalid, or there are neither words nor a picture.
         ContentTooLargeError: over `MAX_BODY_BYTES`.
     """
     content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if content_type == _JSON:
-        fields, picture = await _read_json(request), None
-    elif content_type == _MULTIPART:
+    if content_type == _MULTIPART:
         fields, picture = await _read_multipart(request)
     else:
-        raise UnsupportedBodyError(f"got {content_type[:100] or 'no content type'}, expected {_JSON} or {_MULTIPART}")
+        fields, picture = await _read_json(request), None
     if item_id is not None and isinstance(fields, dict) and fields.setdefault("item_id", item_id) != item_id:
         raise _invalid([{"loc": ["item_id"], "msg": "differs from the id in the url; leave it out"}])
     return item_of_fields(fields, picture)

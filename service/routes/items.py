@@ -11,6 +11,7 @@ from fastapi.openapi.models import Example
 from clairo_core.errors import DuplicateItemError
 from clairo_core.features import COLLISION_CATEGORY
 from service.errors import NoPictureError
+from service.http.body_route import BodyRoute
 from service.http.idempotency import PARAMETER, digest_of_texts
 from service.http.openapi import problem_answers
 from service.live_catalogue import LiveCatalogue, ServedItem
@@ -29,7 +30,7 @@ from service.schemas.items import (
 from service.schemas.request_body import QueryInteger
 from service.store.store import WriteOutcome, item_digest
 
-router = APIRouter(tags=["items"])
+router = APIRouter(tags=["items"], route_class=BodyRoute)
 
 PICTURE_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png", b"RIFF": "image/webp"}
 PICTURE_MAX_AGE_SECONDS = 3600

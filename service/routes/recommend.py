@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from clairo_core.errors import ClairoError, ItemFilterError
 from clairo_core.items import UserHistory
 from service.errors import InvalidBodyError, OverloadedError
+from service.http.body_route import BodyRoute
 from service.http.disconnect import unless_disconnected
 from service.http.openapi import problem_answers
 from service.http.problems import kind_of, problem_document, readable_errors
@@ -32,7 +33,7 @@ from service.schemas.recommend import (
     RecommendedItem,
 )
 
-router = APIRouter(tags=["recommendations"])
+router = APIRouter(tags=["recommendations"], route_class=BodyRoute)
 
 MAX_REQUESTS_AT_ONCE = 32
 """Bounds one call, so that other clients' requests do not wait behind a whole batch."""

@@ -25,6 +25,7 @@ from typer.testing import CliRunner
 
 from service.app import create_app
 from service.cli.commands import app as command_line
+from service.routes.bulk import MEDIA_TYPES
 from service.settings import Settings
 from tests.running_service import running_process
 from tests.tiny import tiny_bundle
@@ -81,7 +82,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenedService]
         yield OpenedService(process.url, {"Authorization": f"Bearer {key}"})
 
 
-@schemathesis.serializer("application/x-ndjson")
+@schemathesis.serializer(*MEDIA_TYPES)
 def lines_as_they_are(ctx: schemathesis.SerializationContext, value: Any) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode("utf-8", errors="surrogatepass")
 

@@ -57,12 +57,26 @@ def csv_header(path: Path) -> tuple[str, ...]:
 
     Raises:
         EmptyTableError: all lines are blank.
+        DatasetError: another character than a comma separates the columns.
         RowError: the first line is not UTF-8, or quoted wrongly.
     """
+    _check_separator(path)
     for line, record in _records(path):
         _check_utf8(path, line, record, record)
         return tuple(record)
     raise EmptyTableError(f"{path} is empty, expected a header line and rows; export the table again")
+
+
+def _check_separator(path: Path) -> None:
+    with path.open("rb") as file:
+        header = next((line for line in file if line.strip()), b"")
+    separator = next((other for other in ("\t", ";", "|") if other.encode() in header), None)
+    # A table of one column is of no use: its name has no such character.
+    if separator is not None and b"," not in header:
+        raise DatasetError(
+            f"{path}: got columns separated by {separator!r}, expected commas; save it as comma-separated CSV, such as "
+            f"with pandas: read_csv({path.name!r}, sep={separator!r}).to_csv({path.name!r}, index=False)"
+        )
 
 
 def csv_row_number(path: Path, index: int) -> int:

@@ -13,7 +13,7 @@ from training.datasets.column_kinds import ColumnKind, check_column_names
 from training.datasets.csv_files import csv_header, csv_row_number, read_csv
 from training.datasets.json_lines import json_lines_row_number, json_records, read_json_lines
 
-SUFFIXES = (".parquet", ".csv", ".jsonl")
+SUFFIXES = (".parquet", ".csv", ".jsonl", ".ndjson")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +83,21 @@ def column_names(path: Path) -> tuple[str, ...]:
     return tuple(next((record for _, record in json_records(path)), {}))
 
 
+_CURES = {
+    ".tsv": "save it as comma-separated CSV",
+    ".txt": "save it as comma-separated CSV",
+    ".xls": "save it as CSV UTF-8",
+    ".xlsx": "save it as CSV UTF-8",
+    ".json": "write one object per line, to a .jsonl file",
+    ".gz": "unpack it",
+    ".zip": "unpack it",
+}
+
+
 def _check_file(path: Path) -> None:
     if path.suffix not in SUFFIXES:
-        raise DatasetError(f"{path}: expected a file that ends in {', '.join(SUFFIXES)}; convert it")
+        cure = _CURES.get(path.suffix.lower(), "convert it")
+        raise DatasetError(f"{path}: expected a file that ends in {', '.join(SUFFIXES)}; {cure}")
     if not path.is_file():
         raise DatasetError(f"{path} does not exist; correct the path, which is relative to the dataset's TOML")
     try:

@@ -3,6 +3,9 @@
 One folder per encoder. Shards are added and never changed.
 """
 
+import os
+import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +14,19 @@ import numpy as np
 from clairo_core.encoders import ModalityEmbeddings
 from clairo_core.storage.array_file import load_arrays, save_arrays
 
+KEPT_DAYS = 30
+
+
+def remove_old_caches(folder: Path) -> None:
+    """Remove the caches below `folder` that no run has opened for `KEPT_DAYS`.
+
+    Encoders fitted on the data change with it, and nothing looks their embeddings up again.
+    """
+    oldest = time.time() - KEPT_DAYS * 24 * 3600
+    for cache in folder.glob("*"):
+        if cache.stat().st_mtime < oldest:
+            shutil.rmtree(cache, ignore_errors=True)
+
 
 class EmbeddingCache:
     """Content digest -> modality embedding, for one encoder."""
@@ -18,6 +34,8 @@ class EmbeddingCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        # For `remove_old_caches`.
+        os.utime(folder)
         self._shards: list[ModalityEmbeddings] = []
         self._place: dict[str, tuple[int, int]] = {}
         for path in sorted(folder.glob("shard-*.npz")):

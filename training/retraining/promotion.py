@@ -1,4 +1,4 @@
-"""Two calls to a running service: which bundle it serves, and serve another one."""
+"""Calls to a running service: which bundle it serves, whether another may be activated, and activate it."""
 
 import json
 from pathlib import Path
@@ -36,6 +36,14 @@ class ServiceCalls:
             TrainingError: no valid response.
         """
         return str(self._call("GET", "/info", TIMEOUT_SECONDS)["bundle_id"])
+
+    def check_access(self) -> None:
+        """Ask for the bundles, which takes the same key and address as activating one: before training, not after.
+
+        Raises:
+            TrainingError: the service refuses.
+        """
+        self._call("GET", "/bundles", TIMEOUT_SECONDS)
 
     def activate(self, bundle_id: str) -> str:
         """Serve this bundle from now on. Returns the previous bundle's id.

@@ -20,6 +20,7 @@ from clairo_core.progress import Progress
 from clairo_core.recommender import Recommender
 from training.config.preset import Preset
 from training.datasets.open_dataset import open_dataset
+from training.items.embedding_cache import remove_old_caches
 from training.pipeline.run import train_bundle
 from training.pipeline.warm_start import WarmStart, preset_of
 from training.retraining.against_serving import AgainstServing, compare_with_serving, with_items_carried
@@ -76,10 +77,12 @@ def retrain(
     Raises:
         SettingsError: the serving bundle is not specified, or is `out`.
         DatasetError: the service's tables cannot be exported.
-        TrainingError: training failed, or the service refused the bundle.
+        TrainingError: training failed, or the service refused the key or the bundle.
         BundleError: the serving bundle cannot be read.
     """
     calls = None if source.promote_url is None else ServiceCalls(source.promote_url, read_key(source.promote_key_file))
+    if calls is not None:
+        calls.check_access()
     serving_folder = source.serving
     if serving_folder is None:
         if calls is None:
@@ -130,6 +133,7 @@ def retrain(
     (against_serving,) = compared
     bundle_id = read_manifest(out).bundle_id
     # The next run will have other data: a schedule must not fill the disk.
+    remove_old_caches(stages.folder / KEPT_STAGE)
     stages.remove_unused(keep=(KEPT_STAGE,))
     if calls is None or against_serving.refusal is not None:
         return Retrained(bundle_id, against_serving, False)

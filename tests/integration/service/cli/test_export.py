@@ -59,7 +59,10 @@ def export(data_dir: Path, out: Path, *flags: str) -> str:
 
 def test_training_reads_an_export(data_dir: Path, tmp_path: Path) -> None:
     out = tmp_path / "export"
-    assert "3 items, 1 pictures, 4 interactions" in export(data_dir, out)
+    told = export(data_dir, out)
+    assert "3 items, 1 pictures, 4 interactions" in told
+    assert "2 of 4 interactions are with items that are not exported" in told
+    assert "add --bundle, the served bundle" in told
     dataset = load_dataset(out)
     items = {item.item_id: item for item in dataset.items}
     assert len(items) == 3
@@ -78,7 +81,8 @@ def test_with_a_bundle_its_items_are_exported_and_the_stores_content_wins(
 ) -> None:
     out = tmp_path / "export"
     export(data_dir, out, "--bundle", str(bundle.folder))
-    export(data_dir, out, "--bundle", str(bundle.folder))
+    told = export(data_dir, out, "--bundle", str(bundle.folder))
+    assert "1 of 4 interactions are with items that are not exported, and training drops them; post the items" in told
     items = {item.item_id: item for item in load_dataset(out).items}
     assert len(items) == len(bundle.items) + 2
     assert items[bundle.catalogue.item_ids[0]].title == "Of the bundle, changed"

@@ -69,3 +69,14 @@ def test_another_database_is_refused_without_repeating_its_password() -> None:
         load_settings({"bundle": Path("b"), "database_url": "mysql://shop:hunter2@db/shop"})
     assert "got mysql:..." in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+def test_allowed_hosts_are_names_with_or_without_a_port() -> None:
+    settings = load_settings({"bundle": Path("b"), "allowed_hosts": "Shop.example, clairo:8000,[::1],"})
+    assert settings.allowed_host_names == {"shop.example", "clairo:8000", "[::1]"}
+
+
+@pytest.mark.parametrize("hosts", ["https://shop.example", "shop.example/x", "*", "a b", "shop:http"])
+def test_an_allowed_host_that_is_not_a_host_is_refused(hosts: str) -> None:
+    with pytest.raises(SettingsError, match=r"--allowed-hosts \(CLAIRO_ALLOWED_HOSTS\): expected HOST or HOST:PORT"):
+        load_settings({"bundle": Path("b"), "allowed_hosts": hosts})

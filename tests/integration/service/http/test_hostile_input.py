@@ -87,7 +87,7 @@ def test_a_hostile_picture_is_refused_by_its_content_or_shown_as_a_picture(
     assert_is_alive(client)
 
 
-HEAD = b"POST /recommend HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+HEAD = b"POST /recommend HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 CONNECTIONS = {
     "not HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500),
@@ -105,10 +105,10 @@ CONNECTIONS = {
     "ten thousand headers": HEAD + b"X-A: b\r\n" * 10_000 + b"Content-Length: 2\r\n\r\n{}",
     "a header that is folded": HEAD + b"X-A: b\r\n  c: d\r\nContent-Length: 2\r\n\r\n{}",
     "a header with a zero byte": HEAD + b"X-A: \x00\r\nContent-Length: 2\r\n\r\n{}",
-    "a path that is not one": b"GET http:\\\\evil HTTP/1.1\r\nHost: x\r\n\r\n",
-    "a path of bytes": b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
-    "a path with dots": b"GET /playground/../../../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n",
-    "an unknown method": b"BREW /recommend HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a path that is not one": b"GET http:\\\\evil HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "a path of bytes": b"GET /\xff\xfe HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "a path with dots": b"GET /playground/../../../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "an unknown method": b"BREW /recommend HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "no host": b"GET /items HTTP/1.1\r\n\r\n",
     "an older HTTP": b"GET /items HTTP/0.9\r\n\r\n",
     "a newer HTTP": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -143,7 +143,7 @@ def test_a_long_filter_in_many_pieces_reaches_the_app(url: str) -> None:
         for start in range(0, len(line), 4000):
             connection.sendall(line[start : start + 4000])
             time.sleep(0.05)
-        connection.sendall(b"Host: x\r\nConnection: close\r\n\r\n")
+        connection.sendall(b"Host: localhost\r\nConnection: close\r\n\r\n")
         received = b"".join(iter(lambda: connection.recv(65536), b""))
     assert b"application/problem+json" in received
     assert b"Invalid HTTP request" not in received

@@ -82,6 +82,13 @@ async def test_every_error_is_declared_as_a_problem(client: httpx.AsyncClient) -
             assert list(answer["content"]) == ["application/problem+json"], (key, status)
 
 
+async def test_put_says_that_it_removes_what_is_absent(client: httpx.AsyncClient) -> None:
+    await client.get("/openapi.json")
+    body = (await operations(client))["put", "/items/{item_id}"]["requestBody"]
+    assert body["description"].startswith("The whole item: a field that is absent, the picture too, is removed.")
+    assert body["description"].count("gzip") == 1
+
+
 async def test_every_reference_leads_somewhere(client: httpx.AsyncClient) -> None:
     document = (await client.get("/openapi.json")).json()
 

@@ -11,6 +11,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
@@ -55,14 +56,14 @@ async def client(bundle: Bundle, host: FakeHost) -> AsyncIterator[httpx.AsyncCli
 @pytest.fixture
 def num_decoded(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """Counts decoded pictures since the start of the service."""
-    opened: list[object] = []
-    really_open = Image.open
+    opened: list[PngImageFile] = []
+    really_open = PngImageFile._open
 
-    def counting(*arguments: Any, **named: Any) -> Image.Image:
-        opened.append(arguments)
-        return really_open(*arguments, **named)
+    def counting(image: PngImageFile) -> None:
+        opened.append(image)
+        really_open(image)
 
-    monkeypatch.setattr(Image, "open", counting)
+    monkeypatch.setattr(PngImageFile, "_open", counting)
     return lambda: len(opened)
 
 

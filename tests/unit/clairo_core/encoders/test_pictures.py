@@ -1,6 +1,7 @@
 import contextlib
 import io
 import time
+import warnings
 import zlib
 
 import numpy as np
@@ -168,3 +169,77 @@ def test_a_large_jpeg_is_decoded_smaller_when_a_hint_allows():
     picture = decode_picture(content, shortest_side=128)
     assert picture.size == (500, 250)
     assert is_close(picture.getpixel((5, 5)), RED)
+
+
+METADATA = st.sampled_from(
+    [b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"gAMA", b"cHRM", b"sRGB", b"pHYs", b"acTL", b"tIME", b"unKn"]
+)
+
+
+@given(st.lists(st.tuples(METADATA, st.binary(max_size=40)), min_size=1, max_size=4), st.booleans())
+def test_whatever_a_pngs_metadata_is_its_pixels_are_the_same(chunks, is_behind):
+    plain = encoded(left_half_red(), "PNG")
+    place = plain.index(b"IEND" if is_behind else b"IDAT") - 4
+    parts = (
+        len(content).to_bytes(4, "big") + name + content + zlib.crc32(name + content).to_bytes(4, "big")
+        for name, content in chunks
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        picture = decode_picture(plain[:place] + b"".join(parts) + plain[place:])
+    assert picture.tobytes() == decode_picture(plain).tobytes()
+
+
+JPEG_MARKERS = st.sampled_from([*range(0xE0, 0xF0), 0xFE])
+STARTS = st.sampled_from(
+    [b"", b"JFIF\0", b"ICC_PROFILE\0", b"MPF\0II*\0", b"Photoshop 3.0\0", b"http://ns.adobe.com/xap/"]
+)
+
+
+@given(st.lists(st.tuples(JPEG_MARKERS, STARTS, st.binary(max_size=20)), min_size=1, max_size=4))
+def test_whatever_a_jpegs_metadata_is_its_pixels_are_the_same(segments):
+    plain = encoded(left_half_red(), "JPEG")
+    parts = (
+        bytes((0xFF, marker)) + (2 + len(start + content)).to_bytes(2, "big") + start + content
+        for marker, start, content in segments
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        picture = decode_picture(plain[:2] + b"".join(parts) + plain[2:])
+    assert picture.tobytes() == decode_picture(plain).tobytes()
+
+
+def test_the_orientation_stays_when_other_metadata_is_left_out():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for format_name, broken in (("JPEG", b"\xff\xe0\0\6JFIF"), ("PNG", b"\0\0\0\1gAMAx\x1c\xf4\x0e\x9b")):
+        content = encoded(left_half_red(), format_name, exif=exif)
+        place = 2 if format_name == "JPEG" else 33
+        assert decode_picture(content[:place] + broken + content[place:]).size == (32, 64)
+
+
+REASONS = {
+    "a png's rows": (encoded(left_half_red(), "PNG")[:60], "the PNG picture .* truncated"),
+    "a png of no pixels": (
+        encoded(left_half_red(), "PNG").replace(b"\0\0\0\x40\0\0\0\x20", bytes(8)),
+        "the PNG picture .* checksum|the PNG picture .* its header has no size",
+    ),
+    "a jpeg's tables": (b"\xff\xd8\xff\xdb\0\3\x77" + encoded(left_half_red(), "JPEG")[2:], "the JPEG .* quantization"),
+    "a webp": (encoded(left_half_red(), "WEBP")[:40], "the WebP picture .*could not create decoder"),
+    "a sound": (b"RIFF\x24\0\0\0WAVEfmt ", "expected a JPEG, PNG or WebP"),
+}
+
+
+@pytest.mark.parametrize(("content", "reason"), REASONS.values(), ids=REASONS.keys())
+def test_an_error_gives_pillows_own_reason(content, reason):
+    with pytest.raises(UnreadablePictureError, match=reason):
+        decode_picture(content)
+
+
+def test_too_little_memory_is_not_the_pictures_fault(monkeypatch):
+    def fail(_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("clairo_core.encoders.pictures._as_rgb", fail)
+    with pytest.raises(MemoryError):
+        decode_picture(encoded(left_half_red(), "PNG"))

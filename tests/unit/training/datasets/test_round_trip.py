@@ -53,7 +53,7 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
     path.write_text("\n\n".join(lines), encoding="utf-8", newline="\n")
 
 
-WRITERS = {"parquet": write_parquet, "csv": write_csv, "jsonl": write_jsonl}
+WRITERS = {"parquet": write_parquet, "csv": write_csv, "jsonl": write_jsonl, "ndjson": write_jsonl}
 
 
 def dataset_from(
@@ -86,7 +86,7 @@ def dataset_from(
 def test_parquet_csv_and_json_lines_give_the_same_dataset(both):
     from_parquet = dataset_from("parquet", "csv", *both)
     from_csv = dataset_from("csv", "jsonl", *both)
-    from_json = dataset_from("jsonl", "parquet", *both)
+    from_json = dataset_from("ndjson", "parquet", *both)
     assert from_parquet.items == from_csv.items == from_json.items
     assert from_parquet.user_ids == from_csv.user_ids == from_json.user_ids
     assert from_parquet.fingerprint == from_csv.fingerprint == from_json.fingerprint
