@@ -21,8 +21,9 @@ class FeedbackEventBody(RequestBody):
     user_id: Identifier
     item_id: Identifier
     type: EventType = Field(
-        description="`view`, `click`, `cart`, `purchase`, `like` or any other word. `impression` and `dislike` are "
-        "stored but never become part of the user's history."
+        description="`view`, `click`, `cart`, `purchase`, `like` or any other word. An `impression` never becomes part "
+        "of the user's history. A `dislike` takes the item out of the history and of the user's recommendations until "
+        "a later `like` or `purchase` of the same item."
     )
     timestamp: float | None = Field(
         default=None, ge=0, le=MAX_TIMESTAMP, description="Seconds since 1970; the time of arrival if left out."

@@ -91,6 +91,7 @@ feedback_events = Table(
     Column("received_at", DateTime(timezone=True), nullable=False),
     UniqueConstraint("namespace", "event_id"),
     Index("ix_feedback_events_user", "namespace", "user_id", "timestamp", "sequence"),
+    Index("ix_feedback_events_user_items", "namespace", "user_id", "type", "item_id"),
     sqlite_autoincrement=True,
 )
 
