@@ -2,13 +2,14 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from typer.testing import CliRunner
 
 from clairo_core.items import Item
@@ -16,6 +17,7 @@ from service.cli.commands import app
 from service.errors import NewerStoreError, OutdatedStoreError, StoreError
 from service.store import schema, sql_tables
 from service.store.database import Database
+from service.store.feedback import FeedbackEvent, FeedbackStore
 from service.store.sql_store import SqlStore
 from service.store.store import ChangeKind, ItemWrite, WriteOutcome
 from tests.postgres_server import PostgresServer
@@ -78,6 +80,26 @@ async def test_a_store_of_the_first_version_keeps_its_items(first_version: Path)
     async with store.database.reading() as connection:
         assert await connection.run_sync(differences) == []
     await store.close()
+
+
+async def test_stored_events_ahead_of_the_clock_get_their_time_of_arrival(database: Database) -> None:
+    now = time.time()
+    await database.open()
+    feedback = FeedbackStore(database)
+    await feedback.add_events(
+        [
+            FeedbackEvent("ahead", "ann", "mug", "click", now + 3 * 365 * 86400),
+            FeedbackEvent("right", "ann", "cup", "click", now + 60),
+        ]
+    )
+    async with database.transaction() as connection:
+        # As version 2 left it.
+        await connection.execute(text("DROP INDEX ix_feedback_events_user_items"))
+        await connection.execute(text("UPDATE alembic_version SET version_num = '2'"))
+    assert await database.open() == 2
+    ahead, right = await feedback.user_events("ann", None, 10)
+    assert (ahead.event.event_id, right.event.timestamp) == ("ahead", now + 60)
+    assert now - 1 <= ahead.event.timestamp <= time.time()
 
 
 async def test_a_clairo_of_the_first_version_refuses_a_migrated_store(first_version: Path) -> None:
