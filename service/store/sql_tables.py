@@ -60,6 +60,8 @@ item_features = Table(
     # Little-endian float32.
     Column("item_embedding", LargeBinary, nullable=False),
     Column("missing_modalities", JSON, nullable=False),
+    # `items.described_digest` of the content that these features describe.
+    Column("described_digest", String(64), nullable=False),
     UniqueConstraint("namespace", "bundle_id", "feature_set"),
     ForeignKeyConstraint(["namespace", "item_id"], ["items.namespace", "items.item_id"]),
 )

@@ -82,9 +82,13 @@ async def test_a_store_of_the_first_version_keeps_its_items(first_version: Path)
     await store.close()
 
 
-async def test_stored_events_ahead_of_the_clock_get_their_time_of_arrival(database: Database) -> None:
+async def test_stored_events_ahead_of_the_clock_get_their_time_of_arrival(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = time.time()
-    await database.open()
+    with monkeypatch.context() as earlier:
+        earlier.setattr(schema, "NEWEST_VERSION", 2)
+        await database.open()
     feedback = FeedbackStore(database)
     await feedback.add_events(
         [
@@ -92,14 +96,27 @@ async def test_stored_events_ahead_of_the_clock_get_their_time_of_arrival(databa
             FeedbackEvent("right", "ann", "cup", "click", now + 60),
         ]
     )
-    async with database.transaction() as connection:
-        # As version 2 left it.
-        await connection.execute(text("DROP INDEX ix_feedback_events_user_items"))
-        await connection.execute(text("UPDATE alembic_version SET version_num = '2'"))
     assert await database.open() == 2
     ahead, right = await feedback.user_events("ann", None, 10)
     assert (ahead.event.event_id, right.event.timestamp) == ("ahead", now + 60)
     assert now - 1 <= ahead.event.timestamp <= time.time()
+
+
+async def test_features_of_items_that_changed_before_are_marked_as_older(
+    first_version: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqlStore(first_version)
+    with monkeypatch.context() as earlier:
+        earlier.setattr(schema, "NEWEST_VERSION", 2)
+        await store.open()
+    async with store.database.transaction() as connection:
+        changed = "INSERT INTO catalogue_changes VALUES ('default', 4, 'changed', 'lamp/ä', '2026-01-01 00:00:00')"
+        await connection.execute(text(changed))
+    await store.open()
+    changes = await store.changes_since(0, "bundle-a")
+    are_current = {change.item_id: change.are_features_current for change in changes if change.features}
+    assert are_current == {"mug": True, "lamp/ä": False}
+    await store.close()
 
 
 async def test_a_clairo_of_the_first_version_refuses_a_migrated_store(first_version: Path) -> None:
