@@ -21,7 +21,7 @@ from typing import Generic, Literal, TextIO, TypeVar
 
 from clairo_core.errors import TrainingError
 
-FORMAT = 5
+FORMAT = 6
 """Raise it with every change to what a stage computes or writes, so that no run takes an older release's result."""
 LOCK = "lock"
 
