@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Real
 
 from clairo_core.catalogue import Catalogue
 from clairo_core.errors import RankingError
@@ -32,7 +32,7 @@ from clairo_core.recommendation import (
 )
 from clairo_core.request_chunks import answers_by_chunk
 from clairo_core.selection.allowed_items import allowed_items, allowed_items_of
-from clairo_core.selection.popular_items import PopularItems
+from clairo_core.selection.popular_items import PopularItems, popular_items
 from clairo_core.tokens.tokenizer import TokenBatch, Tokenizer, stacked
 
 _ITEMS_PER_BEAM = 4
@@ -116,6 +116,10 @@ class Recommender:
     def with_repeat_lifts(self, repeat_lifts: RepeatLifts) -> "Recommender":
         """Return this recommender with other lifts for items of the history."""
         return replace(self, repeat_lifts=repeat_lifts)
+
+    def with_popularity(self, popularity: Real[np.ndarray, "item"]) -> "Recommender":
+        """Return this recommender with another popular list; see `build_recommender`."""
+        return replace(self, popular=popular_items(popularity, len(self.catalogue)))
 
     def recommend(
         self,

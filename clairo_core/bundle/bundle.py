@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Float, Float32, Float64, Int64
 
 from clairo_core.build_recommender import load_recommender
 from clairo_core.bundle.bundle_items import PackedPictures
@@ -32,6 +32,9 @@ class Bundle:
     vocabulary: Vocabulary
     catalogue: Catalogue
     popularity: Int64[np.ndarray, "item"]
+    """Interactions in training."""
+    user_popularity: Float64[np.ndarray, "item"] | None
+    """Users in training, late ones weighing more; None in older bundles."""
     items: tuple[Item, ...]
     """Words and attributes, by row; `read_picture` reads the pictures."""
     pictures: PackedPictures
@@ -88,7 +91,7 @@ class Bundle:
             self.generator_folder,
             Tokenizer(self.vocabulary),
             self.catalogue,
-            self.popularity,
+            self.popularity if self.user_popularity is None else self.user_popularity,
             device=device,
             dtype=dtype,
             num_views=num_views,

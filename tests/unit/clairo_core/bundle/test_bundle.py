@@ -334,3 +334,18 @@ def test_a_trained_items_own_part_of_its_vector_stays_when_its_content_changes(b
     np.testing.assert_allclose(ranked.dense_vector(3, content[10]), content[10] @ content_map + own[3], atol=1e-5)
     np.testing.assert_allclose(ranked.dense_vector(60, content[10]), content[10] @ content_map, atol=1e-5)
     assert bundle.dense_vector(3, content[10]) is None
+
+
+def test_users_order_a_bundles_popular_list_and_interactions_that_of_an_older_one(bundle, tmp_path):
+    parts = parts_of(bundle)
+    users = np.arange(60.0)[::-1] / 2
+    write_bundle(tmp_path / "new", dataclasses.replace(parts, user_popularity=users))
+    new = load_bundle(tmp_path / "new")
+    assert new.popularity.tolist() == bundle.popularity.tolist()
+    popular = new.recommender("cpu", num_views=1, num_beams=5).recommend(UserHistory(()), 3)
+    assert [item.item_id for item in popular.items] == ["item-0", "item-1", "item-2"]
+    assert bundle.user_popularity is None
+    popular = bundle.recommender("cpu", num_views=1, num_beams=5).recommend(UserHistory(()), 1)
+    assert popular.items[0].item_id == f"item-{int(bundle.popularity.argmax())}"
+    with pytest.raises(BundleError, match="3 items with users"):
+        write_bundle(tmp_path / "wrong", dataclasses.replace(parts, user_popularity=users[:3]))
