@@ -148,7 +148,7 @@ class FitSettings:
     """Train on a fresh seeded sample of this many prefixes per epoch; 0 uses every prefix."""
     max_user_examples: NotNegative = 100
     """Most examples of one user per epoch, drawn again for each, or 20 times the median user's if that is more; 0 sets
-    no limit."""
+    no limit. Vocabulary, alignment, counts and repeats read as many of the user's newest items."""
     balance_users: bool = False
     """Weigh users equally, however long their histories, as the evaluation does. Needs examples_per_epoch."""
     patience: Positive = 3

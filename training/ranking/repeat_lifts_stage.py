@@ -16,7 +16,7 @@ def repeat_lifts_stage(bench: Workbench, recommender: Recommender, ranked_by: st
 
     def build(folder: Path) -> None:
         histories = bench.some_validation_users(USERS).histories
-        lifts = fit_repeat_lifts(recommender, bench.item_ids, bench.training, histories, bench.progress)
+        lifts = fit_repeat_lifts(recommender, bench.item_ids, bench.crowd, histories, bench.progress)
         lifts.save(folder / "repeats.json")
 
     inputs = {
@@ -27,7 +27,7 @@ def repeat_lifts_stage(bench: Workbench, recommender: Recommender, ranked_by: st
     }
     lifts = bench.stages.run("repeats", inputs, build, lambda folder: load_repeat_lifts(folder / "repeats.json")).result
     bench.report(
-        f"repeats: {repeat_share(bench.training):.2%} of the next items in training; log-probabilities of what a user "
+        f"repeats: {repeat_share(bench.crowd):.2%} of the next items in training; log-probabilities of what a user "
         f"has are changed by {lifts.generator:+.2f} (generator alone) and {lifts.together:+.2f}"
     )
     return lifts

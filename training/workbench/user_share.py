@@ -1,10 +1,13 @@
 """Keep one user from being most of an epoch: a bot with 10^5 events would take 99% of the examples of a young shop.
 
-Who has far more examples than the others takes part with a fresh sample per epoch. Start at `drawn_rows`.
+Who has far more examples than the others takes part with a fresh sample per epoch (`drawn_rows`), and counts take the
+newest of the sequence (`newest_of_each`).
 """
 
 import numpy as np
 from jaxtyping import Int, Int64
+
+from clairo_core.sequences import ItemSequences
 
 TIMES_THE_MEDIAN = 20
 """Where long histories are the rule, as in film ratings, the limit hardly binds."""
@@ -34,3 +37,16 @@ def drawn_rows(counts: Int[np.ndarray, "user"], most: int, random: np.random.Gen
         of_user[:] = False
         of_user[random.choice(len(of_user), size=most, replace=False)] = True
     return np.flatnonzero(is_drawn)
+
+
+def newest_of_each(sequences: ItemSequences, most: int) -> ItemSequences:
+    """The newest `most` items of each sequence.
+
+    >>> [items.tolist() for items in newest_of_each(ItemSequences.from_lists([[1, 2, 3], [4]]), 2)]
+    [[2, 3], [4]]
+    """
+    lengths = sequences.lengths
+    if not (lengths > most).any():
+        return sequences
+    from_the_end = np.repeat(sequences.offsets[1:], lengths) - np.arange(len(sequences.items))
+    return ItemSequences.from_lengths(sequences.items[from_the_end <= most], np.minimum(lengths, most))

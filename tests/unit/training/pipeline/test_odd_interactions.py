@@ -10,8 +10,10 @@ from clairo_core.items import Item
 from clairo_core.progress import silent
 from clairo_core.sequences import ItemSequences
 from training.config.preset import Preset
+from training.counts.markov import count_followers
 from training.datasets.dataset import build_dataset
 from training.pipeline.odd_interactions import popular_by_users, warn_of_odd_interactions
+from training.ranking.fit_repeat_lifts import repeat_share
 from training.workbench.stage_cache import StageCache
 from training.workbench.workbench import Workbench
 
@@ -54,6 +56,16 @@ def test_interactions_ahead_of_the_clock_are_counted_and_dated() -> None:
     assert line.startswith(
         "warning: 2 interactions are dated more than an hour ahead, the first of user 'user-1' on 2052-02-20"
     )
+
+
+def test_counts_of_all_kinds_read_a_bots_newest_items_only() -> None:
+    bench = bench_of([[0, 1] * 20_000, *ordinary(100)], [])
+    assert bench.crowd.lengths.tolist() == [100, *[2] * 100]
+    assert count_followers(bench.crowd, 10)[0, 1] < 600
+    assert repeat_share(bench.crowd) < 0.5 < repeat_share(bench.training)
+    assert set(bench.crowd.items.tolist()) == set(bench.training.items.tolist())
+    usual = bench_of(ordinary(100), [])
+    assert usual.crowd is usual.training
 
 
 def test_views_of_one_visitor_top_nobodys_popular_list() -> None:
