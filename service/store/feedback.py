@@ -176,15 +176,14 @@ class FeedbackStore:
     def _dislikes(self, user_ids: Collection[str]) -> Select:
         """Select user and item of each dislike without a later like or purchase."""
         columns, lifting = feedback_events.c, feedback_events.alias().c
+        # A difference, since SQLite would search for a bare timestamp in the index of all the user's events.
+        seconds_later = lifting.timestamp - columns.timestamp
         is_lifted = exists().where(
             lifting.namespace == columns.namespace,
             lifting.user_id == columns.user_id,
             lifting.type.in_(LIFTING_TYPES),
             lifting.item_id == columns.item_id,
-            or_(
-                lifting.timestamp > columns.timestamp,
-                and_(lifting.timestamp == columns.timestamp, lifting.sequence > columns.sequence),
-            ),
+            or_(seconds_later > 0, and_(seconds_later == 0, lifting.sequence > columns.sequence)),
         )
         return (
             select(columns.user_id, columns.item_id)
