@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ import pytest
 
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
+from clairo_core.items import Item
+from service.store.sql_store import SqlStore
+from service.store.store import ItemWrite
 from tests.running_service import drawn_picture, running_service
 from tests.tiny import tiny_bundle
 
@@ -135,6 +139,13 @@ async def test_a_deleted_id_can_be_posted_again(client: httpx.AsyncClient) -> No
         assert item_id in [item["item_id"] for item in recommended.json()["items"]]
 
 
+async def caught_up(client: httpx.AsyncClient, version: int) -> None:
+    """Wait until a service has applied every change up to this version of the catalogue."""
+    async with asyncio.timeout(30):
+        while (await client.get("/items/item-2")).json()["catalogue_version"] < version:
+            await asyncio.sleep(0.1)
+
+
 async def test_every_process_and_a_restart_agree(bundle: Bundle, tmp_path: Path) -> None:
     ids = ("posted", "item-3", "item-5")
     store: dict[str, Any] = {"data_dir": tmp_path, "database_url": ""}
@@ -145,10 +156,7 @@ async def test_every_process_and_a_restart_agree(bundle: Bundle, tmp_path: Path)
         await put(two, "item-3", **MUG)
         await two.delete("/items/item-5")
         assert (await one.post("/items", json={"item_id": "item-5", **MUG})).status_code == 201
-        newest = (await put(two, "last", title="Last"))["catalogue_version"]
-        async with asyncio.timeout(30):
-            while (await one.get("/items/item-2")).json()["catalogue_version"] < newest:
-                await asyncio.sleep(0.1)
+        await caught_up(one, (await put(two, "last", title="Last"))["catalogue_version"])
         of_one, of_two = await everything_about(one, *ids), await everything_about(two, *ids)
     async with running_service(bundle, **store) as restarted:
         of_restarted = await everything_about(restarted, *ids)
@@ -169,3 +177,49 @@ async def test_another_bundle_and_the_way_back_describe_the_newest_content(bundl
         assert codes(posted) == codes(twin)
         similar = dict(await neighbours(client, "posted"))
         assert similar["twin"] == similar["item-3"] == pytest.approx(1.0)
+
+
+async def test_writes_at_once_in_any_order_leave_every_process_and_a_restart_agreeing(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    draw = random.Random(4)
+    ids = ("posted-a", "posted-b", "posted-c", "item-3", "item-5")
+    store: dict[str, Any] = {"data_dir": tmp_path, "database_url": ""}
+
+    async def write(client: httpx.AsyncClient) -> None:
+        item_id = draw.choice(ids)
+        content = draw.choice([MUG, POSTER, {"title": "green lamp"}, MUG | {"attributes": {"price": "1"}}])
+        match draw.randrange(4):
+            case 0:
+                answer = await client.delete(f"/items/{item_id}")
+            case 1:
+                answer = await client.post("/items", json={"item_id": item_id, **content})
+            case _:
+                answer = await client.put(f"/items/{item_id}", json=content)
+        assert answer.status_code in (200, 201, 204, 404, 409), answer.text
+
+    async with running_service(bundle, **store) as one, running_service(bundle, **store) as two:
+        for _ in range(12):
+            await asyncio.gather(*(write(client) for client in (one, two, one, two)))
+        for item_id in ids:
+            await put(one, item_id, title=f"last words of {item_id}")
+        newest = (await put(two, "last", title="Last"))["catalogue_version"]
+        await caught_up(one, newest)
+        of_one, of_two = await everything_about(one, *ids), await everything_about(two, *ids)
+    async with running_service(bundle, **store) as restarted:
+        of_restarted = await everything_about(restarted, *ids)
+    assert of_one == of_two == of_restarted
+
+
+async def test_content_stored_just_before_a_kill_is_described_at_the_next_start(bundle: Bundle, tmp_path: Path) -> None:
+    store: dict[str, Any] = {"data_dir": tmp_path, "database_url": ""}
+    async with running_service(bundle, **store) as client:
+        await put(client, "posted", **MUG)
+        twin = await put(client, "twin", **POSTER)
+    stored = SqlStore(tmp_path / "clairo.db")
+    await stored.open()
+    texts = {"title": POSTER["title"], "description": POSTER["description"]}
+    await stored.write_items([ItemWrite(Item(item_id="posted", texts=texts), None)])
+    await stored.close()
+    async with running_service(bundle, **store) as client:
+        assert codes((await client.get("/items/posted")).json()) == codes(twin)
