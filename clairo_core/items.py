@@ -43,14 +43,19 @@ class Item:
         return self.picture.read_bytes() if isinstance(self.picture, Path) else self.picture
 
 
-def described_digest(texts: Mapping[str, str], picture_digest: str | None) -> str:
-    """SHA-256 of the words and the picture: items of equal digests are described alike.
+def described_digest(texts: Mapping[str, str], of_picture: str | None) -> str:
+    """SHA-256 of the words and the picture's `picture_digest`: items of equal digests are described alike.
 
     >>> described_digest({"title": "Mug "}, None) == described_digest({"name": "Mug", "care": ""}, None)
     True
     """
     words = "\n".join(text.strip() for text in texts.values() if text.strip())
-    return hashlib.sha256(json.dumps([words, picture_digest]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([words, of_picture]).encode()).hexdigest()
+
+
+def picture_digest(picture: bytes | None) -> str | None:
+    """Hexadecimal SHA-256 of an encoded picture; None without one."""
+    return hashlib.sha256(picture).hexdigest() if picture else None
 
 
 @dataclass(frozen=True, slots=True)

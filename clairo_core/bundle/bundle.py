@@ -13,9 +13,10 @@ from clairo_core.bundle.described_items import DescribedItem, describe_content, 
 from clairo_core.bundle.manifest import BundleManifest
 from clairo_core.catalogue import Catalogue
 from clairo_core.encoders import ModalityEncoder
+from clairo_core.encoders.item_content import IMAGE, TEXT
 from clairo_core.errors import BundleError
 from clairo_core.fusion import FusedItems, Fusion
-from clairo_core.items import Item, described_digest
+from clairo_core.items import Item, described_digest, picture_digest
 from clairo_core.quantizers import OpqQuantizer
 from clairo_core.ranking import JointRanking, RepeatLifts
 from clairo_core.recommender import Recommender
@@ -63,9 +64,14 @@ class Bundle:
         """The picture of the item in this row as JPEG, PNG or WebP, at most 512 pixels wide and high, or None."""
         return self.pictures.read(row)
 
-    def described_digest(self, row: int) -> str:
-        """`items.described_digest` of the words and the picture that the item in this row was trained on."""
-        return described_digest(self.items[row].texts, self.pictures.digest(row))
+    def has_content(self, row: int, digest: str) -> bool:
+        """Whether `items.described_digest` is of the content that the item in this row was trained on, or shows."""
+        texts = self.items[row].texts
+        if digest == described_digest(texts, self.pictures.digest(row)):
+            return True
+        # An export for the next training holds the picture as the bundle shows it.
+        shown = self.read_picture(row)
+        return shown is not None and digest == described_digest(texts, picture_digest(shown))
 
     def missing_modalities(self, row: int) -> tuple[str, ...]:
         """Modalities that the item in this row lacks."""
@@ -119,7 +125,10 @@ class Bundle:
         fused = fuse_content([trained, item], self.encoders, self.fusion)
         before, after = fused.item_embeddings
         moved = (self.item_embeddings.item_embeddings[row] + (after - before)).astype(np.float32)
-        return moved, missing_modalities(self.fusion, fused, 1)
+        lacks = {*missing_modalities(self.fusion, fused, 1)}
+        # Vectors of further modalities came with the training data, and stay.
+        lacks -= {*self.encoders} - {TEXT, IMAGE} - {*self.missing_modalities(row)}
+        return moved, tuple(modality for modality in self.fusion.modalities if modality in lacks)
 
     def dense_vector(self, row: int, item_embedding: Float[np.ndarray, "dim"]) -> Float32[np.ndarray, "dense"] | None:
         """The dense head's vector of an item with this embedding; None without a dense head.

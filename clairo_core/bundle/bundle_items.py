@@ -16,7 +16,7 @@ from PIL import Image
 
 from clairo_core.encoders.pictures import decode_picture
 from clairo_core.errors import BundleError, ContentError
-from clairo_core.items import Item
+from clairo_core.items import Item, picture_digest
 from clairo_core.progress import Progress, silent
 from clairo_core.storage.array_file import find_array, load_arrays, save_arrays
 
@@ -51,8 +51,7 @@ class PackedPictures:
         """Hexadecimal SHA-256 of the picture that training read, or of the stored one in older bundles; or None."""
         if self._digests is not None and 0 <= row < len(self._digests):
             return self._digests[row].tobytes().hex() if self._digests[row].any() else None
-        picture = self.read(row)
-        return None if picture is None else hashlib.sha256(picture).hexdigest()
+        return picture_digest(self.read(row))
 
 
 def save_items(folder: Path, items: Sequence[Item], progress: Progress[Item] = silent) -> None:

@@ -96,7 +96,7 @@ class StoredChanges:
             if row is None:
                 logger.warning("posted item %r is not served: this bundle has no encoders", item_id)
             return None
-        if row is not None and self._live.bundle.described_digest(row) == change.described_digest:
+        if row is not None and self._live.bundle.has_content(row, change.described_digest):
             return self._describer.trained_features(row)
         item = replace(change.item, picture=await self._store.read_picture(item_id))
         try:

@@ -1,12 +1,11 @@
 """Convert items and features to rows, and rows back."""
 
-import hashlib
 from typing import Any
 
 import numpy as np
 from sqlalchemy import Row
 
-from clairo_core.items import Item, described_digest
+from clairo_core.items import Item, described_digest, picture_digest
 from service.store.store import CatalogueChange, ChangeKind, StoredFeatures, item_digest
 
 
@@ -17,7 +16,7 @@ def content_values(item: Item) -> dict[str, Any]:
         "texts": [[name, text] for name, text in item.texts.items()],
         "attributes": dict(item.attributes),
         "picture": picture,
-        "picture_digest": hashlib.sha256(picture).hexdigest() if picture else None,
+        "picture_digest": picture_digest(picture),
         "content_digest": item_digest(item, picture),
     }
 

@@ -19,7 +19,7 @@ from clairo_core.errors import (
     BundleNotFoundError,
     NewerBundleError,
 )
-from clairo_core.items import Item, UserHistory, described_digest
+from clairo_core.items import Item, UserHistory, described_digest, picture_digest
 from clairo_core.quantizers import OpqQuantizer
 from clairo_core.ranking import DenseHead, JointRanking
 from clairo_core.ranking.history_encoder import RecurrentHistoryEncoder
@@ -299,9 +299,13 @@ def test_a_bundle_names_the_content_that_it_was_trained_on(tmp_path, bundle):
     assert pictures.digest(0) == hashlib.sha256(large.read_picture()).hexdigest()
     assert pictures.digest(6) is None
     for row in (0, 6, 59):
-        picture = tiny_items(60)[row].read_picture()
-        digest = None if picture is None else hashlib.sha256(picture).hexdigest()
-        assert bundle.described_digest(row) == described_digest(tiny_items(60)[row].texts, digest)
+        item = tiny_items(60)[row]
+        assert bundle.has_content(row, described_digest(item.texts, picture_digest(item.read_picture())))
+        assert not bundle.has_content(row, described_digest({"title": "another"}, picture_digest(item.read_picture())))
+        assert not bundle.has_content(row, described_digest(item.texts, picture_digest(b"another")))
+    shown = dataclasses.replace(bundle, items=items, pictures=pictures)
+    for picture in (large.read_picture(), pictures.read(0)):
+        assert shown.has_content(0, described_digest(large.texts, picture_digest(picture)))
 
 
 def test_in_an_older_bundle_the_stored_picture_stands_for_the_one_trained_on(tmp_path):
