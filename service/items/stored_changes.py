@@ -108,9 +108,12 @@ class StoredChanges:
         except StoreError:
             # The store's fault, not the item's: apply again.
             raise
-        except ClairoError as error:
-            outcome = "is not served" if change.features is None else "keeps the features of its earlier content"
-            logger.warning("posted item %r %s: %s", item_id, outcome, error)
+        except Exception as error:
+            # Stored already: raising would keep every later change from this process, over restarts too.
+            keeps = row is not None or change.features is not None
+            outcome = "keeps the features of its earlier content" if keeps else "is not served"
+            unforeseen = None if isinstance(error, ClairoError) else error
+            logger.warning("posted item %r %s: %s", item_id, outcome, error, exc_info=unforeseen)
             return None
         return features
 

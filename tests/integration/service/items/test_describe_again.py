@@ -223,3 +223,21 @@ async def test_content_stored_just_before_a_kill_is_described_at_the_next_start(
     await stored.close()
     async with running_service(bundle, **store) as client:
         assert codes((await client.get("/items/posted")).json()) == codes(twin)
+
+
+async def test_content_that_breaks_an_encoder_keeps_no_other_change_from_being_served(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: Bundle, row: int, item: Item) -> None:
+        raise RuntimeError("the library crashed")
+
+    monkeypatch.setattr(Bundle, "moved_embedding", broken)
+    store: dict[str, Any] = {"data_dir": tmp_path, "database_url": ""}
+    async with running_service(bundle, **store) as client:
+        similar = await neighbours(client, "item-3")
+        assert (await put(client, "item-3", **POSTER))["title"] == POSTER["title"]
+        assert await neighbours(client, "item-3") == similar
+        assert (await put(client, "posted", **MUG))["outcome"] == "created"
+    assert "'item-3' keeps the features of its earlier content: the library crashed" in caplog.text
+    async with running_service(bundle, **store) as client:
+        assert (await client.get("/items/posted")).status_code == 200
