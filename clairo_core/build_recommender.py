@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Real
 
 from clairo_core.catalogue import Catalogue
 from clairo_core.errors import GeneratorError
@@ -24,7 +24,7 @@ def load_recommender(
     generator_folder: Path,
     tokenizer: Tokenizer,
     catalogue: Catalogue,
-    popularity: Int[np.ndarray, "item"],
+    popularity: Real[np.ndarray, "item"],
     *,
     device: str | torch.device = "auto",
     dtype: str = "float32",
@@ -66,7 +66,7 @@ def build_recommender(
     catalogue: Catalogue,
     tokenizer: Tokenizer,
     generator: Generator,
-    popularity: Int[np.ndarray, "item"],
+    popularity: Real[np.ndarray, "item"],
     *,
     num_views: int = 5,
     num_beams: int = 50,
@@ -81,7 +81,7 @@ def build_recommender(
         catalogue: items that can be recommended.
         tokenizer: of the vocabulary that the generator was trained with.
         generator: generates items' tokens.
-        popularity: interactions in training, by row; rows past its end have none.
+        popularity: users or interactions in training, by row; rows past its end have none.
         num_views: per history.
         num_beams: per view.
         max_history_items: as in training.

@@ -1,7 +1,7 @@
 """Item ids, feature sets and canonical tokens of all items, as immutable versions. Start at `build_catalogue`.
 
 An item keeps its row for the life of a bundle: new items are appended, and a retired item keeps its row, feature set
-and tokens because histories still contain it.
+and tokens because histories still contain it. An item that no training has used can get another feature set.
 """
 
 import dataclasses
@@ -139,8 +139,42 @@ class Catalogue:
         is_retired[row] = False
         return dataclasses.replace(self, version=self.version + 1, is_retired=is_retired)
 
+    def with_feature_sets(
+        self, rows: Sequence[int], feature_sets: Sequence[Sequence[int]], tokenizer: Tokenizer
+    ) -> "Catalogue":
+        """This version with other feature sets and tokens in distinct rows. Their own old ones become free.
+
+        Raises:
+            DuplicateItemError: a feature set is in use by another item, or given twice.
+            FeatureSetError: a feature is not in the vocabulary.
+        """
+        places = np.asarray(rows, dtype=np.int64)
+        described = np.asarray(feature_sets, dtype=np.int32).reshape(len(places), self.feature_sets.shape[1])
+        feature_tokens = tokenizer.vocabulary.feature_tokens(described)
+        canonical = padded_tokens(tokenizer.canonical_item_tokens(feature_tokens), self.feature_sets.shape[1])
+        new_keys = [feature_set_key(feature_set) for feature_set in described.tolist()]
+        old_keys = [feature_set_key(feature_set) for feature_set in self.feature_sets[places].tolist()]
+        item_ids = [self.item_ids[row] for row in places]
+        check_keys_distinct("feature set", new_keys, item_ids)
+        for item_id, key in zip(item_ids, new_keys, strict=True):
+            other = None if key in old_keys else self._row_of_feature_set.get(key)
+            if other is not None:
+                raise DuplicateItemError(
+                    f"item {item_id!r} would get the feature set of item {self.item_ids[other]!r}; "
+                    "choose the nearest free one"
+                )
+        values = [described, feature_tokens, canonical.ids, canonical.lengths]
+        return of_columns(
+            self.version,
+            self.item_ids,
+            [column.with_replaced(places, more) for column, more in zip(self._columns, values, strict=True)],
+            self.is_retired,
+            self._row_of_item_id,
+            self._row_of_feature_set.with_replaced(dict(zip(old_keys, new_keys, strict=True))),
+        )
+
     def with_changed_content(self, num_changes: int = 1) -> "Catalogue":
-        """A version `num_changes` later: the content of items changed, their features and tokens did not."""
+        """A version `num_changes` later: the content of items changed."""
         return dataclasses.replace(self, version=self.version + num_changes)
 
     def check_free(self, item_id: str, feature_set: Sequence[int]) -> None:

@@ -1,5 +1,7 @@
 """Items and user histories. Everything here is frozen."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +41,21 @@ class Item:
             OSError: the file cannot be read.
         """
         return self.picture.read_bytes() if isinstance(self.picture, Path) else self.picture
+
+
+def described_digest(texts: Mapping[str, str], of_picture: str | None) -> str:
+    """SHA-256 of the words and the picture's `picture_digest`: items of equal digests are described alike.
+
+    >>> described_digest({"title": "Mug "}, None) == described_digest({"name": "Mug", "care": ""}, None)
+    True
+    """
+    words = "\n".join(text.strip() for text in texts.values() if text.strip())
+    return hashlib.sha256(json.dumps([words, of_picture]).encode()).hexdigest()
+
+
+def picture_digest(picture: bytes | None) -> str | None:
+    """Hexadecimal SHA-256 of an encoded picture; None without one."""
+    return hashlib.sha256(picture).hexdigest() if picture else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ class Recommendation:
     rank: int
     """From 1."""
     score: float
-    """Logarithm of the item's probability, or for `popular` of its share of all interactions."""
+    """Logarithm of the item's probability, or for `popular` of its share of all users, late ones weighing more."""
     source: str
     """The model that scored it higher, `generative` or `dense`; or `popular`."""
 

@@ -3,11 +3,11 @@
 Independent of HTTP, files and training.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Real
 
 from clairo_core.catalogue import Catalogue
 from clairo_core.errors import RankingError
@@ -16,6 +16,7 @@ from clairo_core.generation.search.beam_search import search
 from clairo_core.generation.search.view_fusion import fuse_views
 from clairo_core.generation.t5.generator import Generator
 from clairo_core.generation.trie.device_trie import DeviceTrie
+from clairo_core.generation.trie.trie import build_trie
 from clairo_core.items import UserHistory
 from clairo_core.ranking import Generated, JointRanking, RankedItems, RepeatLifts, placed_with_repeats
 from clairo_core.recommendation import (
@@ -31,7 +32,7 @@ from clairo_core.recommendation import (
 )
 from clairo_core.request_chunks import answers_by_chunk
 from clairo_core.selection.allowed_items import allowed_items, allowed_items_of
-from clairo_core.selection.popular_items import PopularItems
+from clairo_core.selection.popular_items import PopularItems, popular_items
 from clairo_core.tokens.tokenizer import TokenBatch, Tokenizer, stacked
 
 _ITEMS_PER_BEAM = 4
@@ -68,18 +69,25 @@ class Recommender:
     """Replays the search on a GPU as a whole; without one, it runs step by step."""
 
     def with_catalogue(
-        self, catalogue: Catalogue, item_embeddings: Float[np.ndarray, "new dim"] | None = None
+        self,
+        catalogue: Catalogue,
+        item_embeddings: Float[np.ndarray, "new dim"] | None = None,
+        changed_vectors: Mapping[int, Float[np.ndarray, "dense"]] | None = None,
     ) -> "Recommender":
         """Return a recommender for a later version of the same catalogue.
 
         Args:
             catalogue: the later version.
             item_embeddings: of its new items, in their order; a joint ranking needs them.
+            changed_vectors: by row, dense vectors of items with other content; see `Bundle.dense_vector`.
 
         Raises:
             RankingError: embeddings of another length, or for another number of items.
         """
         joint_ranking, num_new = self.joint_ranking, len(catalogue) - len(self.catalogue)
+        if joint_ranking is not None and changed_vectors:
+            rows = np.array(list(changed_vectors), dtype=np.int64)
+            joint_ranking = joint_ranking.with_vectors(rows, np.stack(list(changed_vectors.values())))
         if joint_ranking is not None and num_new:
             num_embeddings = 0 if item_embeddings is None else len(item_embeddings)
             if item_embeddings is None or num_embeddings != num_new:
@@ -88,7 +96,9 @@ class Recommender:
                     "pass those that `Bundle.describe_items` returns"
                 )
             joint_ranking = joint_ranking.with_items(item_embeddings)
-        trie = DeviceTrie(self.trie.trie.updated(catalogue), self.generator)
+        has_same_tokens = np.array_equal(self.catalogue.feature_sets, catalogue.feature_sets[: len(self.catalogue)])
+        grown = self.trie.trie.updated(catalogue) if has_same_tokens else build_trie(catalogue)
+        trie = DeviceTrie(grown, self.generator)
         recorded_search = self.recorded_search and self.recorded_search.for_version(trie)
         return replace(
             self,
@@ -106,6 +116,10 @@ class Recommender:
     def with_repeat_lifts(self, repeat_lifts: RepeatLifts) -> "Recommender":
         """Return this recommender with other lifts for items of the history."""
         return replace(self, repeat_lifts=repeat_lifts)
+
+    def with_popularity(self, popularity: Real[np.ndarray, "item"]) -> "Recommender":
+        """Return this recommender with another popular list; see `build_recommender`."""
+        return replace(self, popular=popular_items(popularity, len(self.catalogue)))
 
     def recommend(
         self,

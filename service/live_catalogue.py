@@ -29,7 +29,7 @@ class ServedItem:
     search_text: str
     """Id, words and attributes, case folded."""
     item_embedding: Float32[np.ndarray, "dim"] | None = field(default=None, compare=False)
-    """For a posted item; the bundle holds those of its own items."""
+    """For an item that was posted or whose content has changed; the bundle holds those of its other items."""
 
 
 class LiveCatalogue:
@@ -103,8 +103,15 @@ class LiveCatalogue:
             )
         return row
 
+    def embedding_of(self, row: int) -> Float32[np.ndarray, "dim"] | None:
+        """The embedding of the item in this row; None in a bundle of precomputed codes."""
+        embedding = self._items[row].item_embedding
+        if embedding is None and self.bundle.item_embeddings is not None and row < len(self.bundle.items):
+            embedding = self.bundle.item_embeddings.item_embeddings[row]
+        return embedding
+
     def with_content(self, row: int, item: Item, has_picture: bool) -> ServedItem:
-        """The item in this row with new content; features and missing modalities stay."""
+        """The item in this row with new content; embedding and missing modalities stay."""
         return replace(
             self._items[row], item=item, has_picture=has_picture, is_posted=True, search_text=_search_text(item)
         )

@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float, Float32, Float64, Int64
 
 from clairo_core.build_recommender import load_recommender
 from clairo_core.bundle.bundle_items import PackedPictures
-from clairo_core.bundle.described_items import DescribedItem, describe_content, missing_modalities
+from clairo_core.bundle.described_items import DescribedItem, describe_content, fuse_content, missing_modalities
 from clairo_core.bundle.manifest import BundleManifest
 from clairo_core.catalogue import Catalogue
 from clairo_core.encoders import ModalityEncoder
+from clairo_core.encoders.item_content import IMAGE, TEXT
 from clairo_core.errors import BundleError
 from clairo_core.fusion import FusedItems, Fusion
-from clairo_core.items import Item
+from clairo_core.items import Item, described_digest, picture_digest
 from clairo_core.quantizers import OpqQuantizer
 from clairo_core.ranking import JointRanking, RepeatLifts
 from clairo_core.recommender import Recommender
@@ -32,6 +33,9 @@ class Bundle:
     vocabulary: Vocabulary
     catalogue: Catalogue
     popularity: Int64[np.ndarray, "item"]
+    """Interactions in training."""
+    user_popularity: Float64[np.ndarray, "item"] | None
+    """Users in training, late ones weighing more; None in older bundles."""
     items: tuple[Item, ...]
     """Words and attributes, by row; `read_picture` reads the pictures."""
     pictures: PackedPictures
@@ -60,6 +64,15 @@ class Bundle:
         """The picture of the item in this row as JPEG, PNG or WebP, at most 512 pixels wide and high, or None."""
         return self.pictures.read(row)
 
+    def has_content(self, row: int, digest: str) -> bool:
+        """Whether `items.described_digest` is of the content that the item in this row was trained on, or shows."""
+        texts = self.items[row].texts
+        if digest == described_digest(texts, self.pictures.digest(row)):
+            return True
+        # An export for the next training holds the picture as the bundle shows it.
+        shown = self.read_picture(row)
+        return shown is not None and digest == described_digest(texts, picture_digest(shown))
+
     def missing_modalities(self, row: int) -> tuple[str, ...]:
         """Modalities that the item in this row lacks."""
         if self.fusion is None or self.item_embeddings is None:
@@ -84,7 +97,7 @@ class Bundle:
             self.generator_folder,
             Tokenizer(self.vocabulary),
             self.catalogue,
-            self.popularity,
+            self.popularity if self.user_popularity is None else self.user_popularity,
             device=device,
             dtype=dtype,
             num_views=num_views,
@@ -94,6 +107,43 @@ class Bundle:
             repeat_lifts=self.repeat_lifts,
             cuda_graphs=cuda_graphs,
         )
+
+    def moved_embedding(self, row: int, item: Item) -> tuple[Float32[np.ndarray, "dim"], tuple[str, ...]]:
+        """Embedding of a trained item with other content, and the modalities that it lacks.
+
+        It moves by the difference that the content makes, so what training learned about the item stays.
+
+        Raises:
+            BundleError: the bundle was trained on precomputed codes.
+        """
+        if self.fusion is None or self.item_embeddings is None or not self.encoders:
+            raise BundleError(
+                f"bundle {self.manifest.bundle_id} was trained on precomputed codes and cannot describe item "
+                f"{item.item_id!r}; train a bundle with encoders"
+            )
+        trained = Item(item_id=item.item_id, texts=self.items[row].texts, picture=self.read_picture(row))
+        fused = fuse_content([trained, item], self.encoders, self.fusion)
+        before, after = fused.item_embeddings
+        moved = (self.item_embeddings.item_embeddings[row] + (after - before)).astype(np.float32)
+        lacks = {*missing_modalities(self.fusion, fused, 1)}
+        # Vectors of further modalities came with the training data, and stay.
+        lacks -= {*self.encoders} - {TEXT, IMAGE} - {*self.missing_modalities(row)}
+        return moved, tuple(modality for modality in self.fusion.modalities if modality in lacks)
+
+    def dense_vector(self, row: int, item_embedding: Float[np.ndarray, "dim"]) -> Float32[np.ndarray, "dense"] | None:
+        """The dense head's vector of an item with this embedding; None without a dense head.
+
+        A trained item's own part stays: its vector moves by the difference of embeddings through the content map.
+        """
+        if self.joint_ranking is None:
+            return None
+        head = self.joint_ranking.dense_head
+        if row >= len(self.items) or self.item_embeddings is None:
+            posted: Float32[np.ndarray, "dense"] = (item_embedding @ head.content_map).astype(np.float32)
+            return posted
+        moved = item_embedding - self.item_embeddings.item_embeddings[row]
+        vector: Float32[np.ndarray, "dense"] = (head.item_vectors[row] + moved @ head.content_map).astype(np.float32)
+        return vector
 
     def describe(self, item: Item, taken: Container[tuple[int, ...]]) -> DescribedItem:
         """Describe one item; see `describe_items`."""

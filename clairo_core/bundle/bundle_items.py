@@ -3,6 +3,7 @@
 Rows are those of the catalogue.
 """
 
+import hashlib
 import io
 import json
 import mmap
@@ -10,14 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt8
 from PIL import Image
 
 from clairo_core.encoders.pictures import decode_picture
 from clairo_core.errors import BundleError, ContentError
-from clairo_core.items import Item
+from clairo_core.items import Item, picture_digest
 from clairo_core.progress import Progress, silent
-from clairo_core.storage.array_file import load_arrays, save_arrays
+from clairo_core.storage.array_file import find_array, load_arrays, save_arrays
 
 MAX_SHOWN_SIDE = 512
 """Longest side, in pixels, of a stored picture: it is displayed, never encoded again."""
@@ -27,9 +28,16 @@ MAX_SHOWN_BYTES = 128 * 1024
 class PackedPictures:
     """The pictures of all items, read one at a time; some items have none. Thread-safe."""
 
-    def __init__(self, content: bytes | mmap.mmap, offsets: Int64[np.ndarray, "item+1"]) -> None:
+    def __init__(
+        self,
+        content: bytes | mmap.mmap,
+        offsets: Int64[np.ndarray, "item+1"],
+        digests: UInt8[np.ndarray, "item 32"] | None = None,
+    ) -> None:
+        """`digests` are of the pictures as trained on; older bundles lack them."""
         self._content = content
         self._offsets = offsets
+        self._digests = digests
 
     def has(self, row: int) -> bool:
         """Whether the item in this row has a picture; rows of items added later have none."""
@@ -39,6 +47,12 @@ class PackedPictures:
         """An encoded picture, or None."""
         return self._content[self._offsets[row] : self._offsets[row + 1]] if self.has(row) else None
 
+    def digest(self, row: int) -> str | None:
+        """Hexadecimal SHA-256 of the picture that training read, or of the stored one in older bundles; or None."""
+        if self._digests is not None and 0 <= row < len(self._digests):
+            return self._digests[row].tobytes().hex() if self._digests[row].any() else None
+        return picture_digest(self.read(row))
+
 
 def save_items(folder: Path, items: Sequence[Item], progress: Progress[Item] = silent) -> None:
     """Write items.jsonl, pictures.bin and pictures.npz into `folder`, which must exist.
@@ -47,6 +61,7 @@ def save_items(folder: Path, items: Sequence[Item], progress: Progress[Item] = s
         OSError: a picture's file cannot be read.
     """
     offsets = np.zeros(len(items) + 1, dtype=np.int64)
+    digests = np.zeros((len(items), 32), dtype=np.uint8)
     with (
         (folder / "items.jsonl").open("w", encoding="utf-8") as lines,
         (folder / "pictures.bin").open("wb") as pictures,
@@ -54,8 +69,11 @@ def save_items(folder: Path, items: Sequence[Item], progress: Progress[Item] = s
         for row, item in enumerate(progress(items, "bundle: items and pictures", len(items))):
             record = {"item_id": item.item_id, "texts": dict(item.texts), "attributes": dict(item.attributes)}
             lines.write(json.dumps(record) + "\n")
-            offsets[row + 1] = offsets[row] + pictures.write(shown_picture(item.read_picture()))
-    save_arrays(folder / "pictures.npz", offsets=offsets)
+            picture = item.read_picture()
+            offsets[row + 1] = offsets[row] + pictures.write(shown_picture(picture))
+            if picture is not None:
+                digests[row] = np.frombuffer(hashlib.sha256(picture).digest(), dtype=np.uint8)
+    save_arrays(folder / "pictures.npz", offsets=offsets, digests=digests)
 
 
 def load_items(folder: Path) -> tuple[tuple[Item, ...], PackedPictures]:
@@ -72,12 +90,13 @@ def load_items(folder: Path) -> tuple[tuple[Item, ...], PackedPictures]:
             for record in records
         )
         (offsets,) = load_arrays(folder / "pictures.npz", "offsets")
+        digests = find_array(folder / "pictures.npz", "digests")
         with (folder / "pictures.bin").open("rb") as file:
             # Mapped once, not opened for each picture: a newer bundle may replace the folder meanwhile.
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if offsets[-1] else b""
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{folder}: items cannot be read ({error}); copy the bundle again") from error
-    return items, PackedPictures(content, offsets)
+    return items, PackedPictures(content, offsets, digests)
 
 
 def shown_picture(content: bytes | None) -> bytes:

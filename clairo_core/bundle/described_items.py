@@ -43,7 +43,7 @@ def describe_content(
     Raises:
         FeatureSpaceFullError: every feature set is in use.
     """
-    fused = fusion.fuse({modality: encoder.encode(items) for modality, encoder in encoders.items()})
+    fused = fuse_content(items, encoders, fusion)
     space = FeatureSpace(vocabulary.category_names, vocabulary.category_sizes)
     tokenizer = Tokenizer(vocabulary)
     in_use = _InUse(taken)
@@ -63,6 +63,11 @@ def describe_content(
             )
         )
     return described
+
+
+def fuse_content(items: Sequence[Item], encoders: Mapping[str, ModalityEncoder], fusion: Fusion) -> FusedItems:
+    """Item embeddings as posted items get them; a missing or unreadable modality takes the training mean."""
+    return fusion.fuse({modality: encoder.encode(items) for modality, encoder in encoders.items()})
 
 
 def missing_modalities(fusion: Fusion, fused: FusedItems, row: int) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from clairo_core.errors import BundleError
 from clairo_core.fusion import FusedItems, load_fusion
 from clairo_core.quantizers import load_opq
 from clairo_core.ranking import load_joint_ranking, load_repeat_lifts
-from clairo_core.storage.array_file import load_arrays
+from clairo_core.storage.array_file import find_array, load_arrays
 from clairo_core.tokens.vocabulary import load_vocabulary
 
 
@@ -38,6 +38,7 @@ def load_bundle(folder: Path) -> Bundle:
         vocabulary=load_vocabulary(folder / "vocabulary"),
         catalogue=load_catalogue(folder / "catalogue"),
         popularity=popularity,
+        user_popularity=_load_user_popularity(folder / "popularity.npz", len(popularity)),
         items=items,
         pictures=pictures,
         encoders=encoders,
@@ -55,6 +56,13 @@ def load_bundle(folder: Path) -> Bundle:
             f"{len(bundle.popularity)} with a popularity; train the bundle again"
         )
     return bundle
+
+
+def _load_user_popularity(path: Path, num_items: int) -> np.ndarray | None:
+    users = find_array(path, "users")
+    if users is not None and users.shape != (num_items,):
+        raise BundleError(f"{path}: {len(users)} items with users, expected {num_items}; train the bundle again")
+    return users
 
 
 def _load_arrays(path: Path, *names: str) -> tuple[np.ndarray, ...]:

@@ -5,7 +5,7 @@
     fusion/  quantizer/           modality embeddings -> item embedding -> semantic id   (not for precomputed codes)
     vocabulary/  catalogue/       features, merge rules; items, their feature sets and tokens
     embeddings.npz                item embeddings, and which modalities each item has   (not for precomputed codes)
-    popularity.npz                interactions in training, by item
+    popularity.npz                interactions in training, by item, and users, which order the popular list
     repeats.json                  added to the log-probabilities of items that the user already has
     items/                        words, attributes and small pictures, for display
     generator/                    the T5 in transformers' format
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from clairo_core.bundle.bundle_items import save_items
 from clairo_core.bundle.manifest import (
@@ -62,6 +62,8 @@ class BundleParts:
     catalogue: Catalogue
     popularity: Int[np.ndarray, "item"]
     """Interactions in training."""
+    user_popularity: Float[np.ndarray, "item"] | None = None
+    """Users in training, late ones weighing more: orders the popular list. None: interactions do."""
     items: Sequence[Item]
     """In the catalogue's order."""
     generator_folder: Path
@@ -92,7 +94,10 @@ def write_bundle(folder: Path, parts: BundleParts, progress: Progress[Item] = si
         parts.vocabulary.save(aside / "vocabulary")
         parts.catalogue.save(aside / "catalogue")
         save_items(aside / "items", parts.items, progress)
-        save_arrays(aside / "popularity.npz", counts=np.asarray(parts.popularity, dtype=np.int64))
+        popularity = {"counts": np.asarray(parts.popularity, dtype=np.int64)}
+        if parts.user_popularity is not None:
+            popularity["users"] = np.asarray(parts.user_popularity, dtype=np.float64)
+        save_arrays(aside / "popularity.npz", **popularity)
         if parts.fusion is not None and parts.quantizer is not None and parts.item_embeddings is not None:
             save_content_parts(aside, parts.encoders, parts.fusion, parts.quantizer, parts.item_embeddings)
         for name in _GENERATOR_FILES:
@@ -130,6 +135,10 @@ def check_parts(parts: BundleParts) -> None:
         raise BundleError(
             f"{len(item_ids)} items, {len(parts.catalogue)} in the catalogue, {len(parts.popularity)} with a "
             "popularity; give the same items in the same order"
+        )
+    if parts.user_popularity is not None and len(parts.user_popularity) != len(item_ids):
+        raise BundleError(
+            f"{len(parts.user_popularity)} items with users, expected {len(item_ids)}; give one number per item"
         )
     content_parts = (parts.fusion, parts.quantizer, parts.item_embeddings)
     if any((part is not None) != bool(parts.encoders) for part in content_parts):

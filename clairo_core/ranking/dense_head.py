@@ -70,6 +70,12 @@ class DenseHead:
         longer.on(self.device)  # now, rather than when the first request asks
         return replace(self, vectors=longer)
 
+    def with_vectors(self, rows: Int[np.ndarray, "changed"], vectors: Float[np.ndarray, "changed dim"]) -> "DenseHead":
+        """A version with other vectors in these rows."""
+        changed = self.vectors.with_replaced(rows, vectors.astype(np.float32))
+        changed.on(self.device)
+        return replace(self, vectors=changed)
+
     @torch.inference_mode()
     def log_probabilities(
         self, histories: Sequence[Int[np.ndarray, "position"]]

@@ -83,6 +83,12 @@ class JointRanking:
         """A version with posted items; see `DenseHead.with_items`."""
         return replace(self, dense_head=self.dense_head.with_items(item_embeddings))
 
+    def with_vectors(
+        self, rows: Int[np.ndarray, "changed"], vectors: Float[np.ndarray, "changed dim"]
+    ) -> "JointRanking":
+        """A version with other dense vectors in these rows."""
+        return replace(self, dense_head=self.dense_head.with_vectors(rows, vectors))
+
     def counts_of(self, item_rows: Int[np.ndarray, "item"]) -> Int64[np.ndarray, "item"]:
         """Training counts of these items."""
         counts = np.zeros(len(item_rows), dtype=np.int64)

@@ -15,6 +15,7 @@ class EmbeddingTable:
 
     def __init__(self, vectors: Float32[np.ndarray, "item dim"]) -> None:
         self._first = vectors
+        self._owns_first = False
         self._added = GrowingRows(np.zeros((0, vectors.shape[1]), dtype=np.float32))
         self._lengths = GrowingRows(np.linalg.norm(vectors, axis=1).astype(np.float32))
 
@@ -32,6 +33,16 @@ class EmbeddingTable:
         row = np.zeros((1, self.dim), dtype=np.float32) if vector is None else vector.astype(np.float32)[None]
         self._added = self._added.with_rows(row)
         self._lengths = self._lengths.with_rows(np.linalg.norm(row, axis=1).astype(np.float32))
+
+    def replace(self, row: int, vector: Float[np.ndarray, "dim"]) -> None:
+        """Give a row another embedding."""
+        if row >= len(self._first):
+            self._added.rows[row - len(self._first)] = vector
+        else:
+            if not self._owns_first:
+                self._first, self._owns_first = self._first.copy(), True
+            self._first[row] = vector
+        self._lengths.rows[row] = np.linalg.norm(vector)
 
     def of_rows(self, rows: Int[np.ndarray, "row"]) -> Float32[np.ndarray, "row dim"]:
         """The embeddings of these rows."""

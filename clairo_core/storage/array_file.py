@@ -2,6 +2,7 @@
 
 import zipfile
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +23,28 @@ def load_arrays(path: Path, *names: str) -> tuple[np.ndarray, ...]:
         OSError: the file cannot be read.
         ValueError: it is damaged, or lacks one of the arrays.
     """
+    found = _load(path, names)
+    for name in names:
+        if name not in found:
+            raise ValueError(f"{path.name} lacks the array {name!r}")
+    return tuple(found[name] for name in names)
+
+
+def find_array(path: Path, name: str) -> np.ndarray | None:
+    """The array of this name, or None if the file, of an older release, lacks it.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is damaged.
+    """
+    return _load(path, (name,)).get(name)
+
+
+def _load(path: Path, names: Collection[str]) -> dict[str, np.ndarray]:
     # Opened here, as numpy leaves a damaged file open.
     with path.open("rb") as file:
         try:
             with np.load(file, allow_pickle=False) as arrays:
-                return tuple(arrays[name] for name in names)
+                return {name: arrays[name] for name in names if name in arrays}
         except (zipfile.BadZipFile, zlib.error, EOFError, AttributeError, TypeError) as error:
             raise ValueError(f"{path.name} is not a whole .npz file: {error}") from error
-        except KeyError as error:
-            raise ValueError(f"{path.name} lacks an array: {error}") from error

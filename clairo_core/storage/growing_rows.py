@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 _MIN_SPARE_ROWS = 64
@@ -47,6 +47,14 @@ class GrowingRows:
         longer._buffer = self._buffer
         longer.rows = self._buffer.array[: size + len(added)]
         return longer
+
+    def with_replaced(
+        self, places: Int[np.ndarray, "replaced"], values: Shaped[np.ndarray, "replaced ..."]
+    ) -> "GrowingRows":
+        """A version with other values in these rows: a copy, since older versions read theirs."""
+        rows = self.rows.copy()
+        rows[places] = values
+        return GrowingRows(rows)
 
     def on(self, device: torch.device) -> Shaped[Tensor, "row ..."]:
         """These rows as a tensor: shared memory on the CPU; elsewhere each row is copied once for all versions."""

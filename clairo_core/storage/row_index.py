@@ -1,7 +1,7 @@
 """Find the row of a key in a table that only grows, shared by all versions of the table."""
 
 import threading
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -32,6 +32,16 @@ class RowIndex(Generic[Key]):
 
     def __len__(self) -> int:
         return self.size
+
+    def with_replaced(self, new_key_of: Mapping[Key, Key]) -> "RowIndex[Key]":
+        """A version in which other keys lead to the same rows: a copy. New keys may be ones that become free."""
+        other: RowIndex[Key] = RowIndex()
+        with self._growing:
+            other._row_of = {key: row for key, row in self._row_of.items() if row < self.size}
+        rows = {new_key: other._row_of.pop(old_key) for old_key, new_key in new_key_of.items()}
+        other._row_of.update(rows)
+        other.size = self.size
+        return other
 
     def with_keys(self, keys: Sequence[Key]) -> "RowIndex[Key]":
         """A version with one more row per key; keys must be new and distinct."""

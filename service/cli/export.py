@@ -62,8 +62,8 @@ async def export_tables(
     """Write items, interactions and dataset.toml into `folder`, replacing an earlier export.
 
     Retired items are included because histories hold them; under a new bundle the service retires them again.
-    Impressions, dislikes and events before `since` (seconds since 1970) are left out. With a bundle, its items come
-    first, except those whose content the store has.
+    Impressions, dislikes, a user's other events on a disliked item, and events before `since` (seconds since 1970) are
+    left out. With a bundle, its items come first, except those whose content the store has.
 
     Raises:
         ExportError: `folder` is something else, or cannot be written.
@@ -124,9 +124,11 @@ def _write_item(file: TextIOWrapper, pictures: Path, item: Item, exported: Expor
 async def _write_interactions(file: TextIOWrapper, feedback: FeedbackStore, exported: Exported, since: float) -> None:
     sequence = 0
     while page := await feedback.events_after(sequence, PAGE_EVENTS):
+        disliked = await feedback.disliked_pairs({kept.event.user_id for kept in page})
         for kept in page:
             event = kept.event
-            if event.type not in TYPES_LEFT_OUT and event.timestamp >= since:
+            is_in_history = event.type not in TYPES_LEFT_OUT and (event.user_id, event.item_id) not in disliked
+            if is_in_history and event.timestamp >= since:
                 record = {"user_id": event.user_id, "item_id": event.item_id, "timestamp": event.timestamp}
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
                 exported.num_interactions += 1

@@ -4,7 +4,8 @@ Start at `Describer.describe_new`.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import replace
 
 from clairo_core.catalogue import Catalogue
 from clairo_core.encoders.item_content import IMAGE
@@ -41,14 +42,14 @@ class Describer:
                 "serve a bundle trained on pictures and words"
             )
 
-    async def describe(self, items: Sequence[Item], catalogue: Catalogue) -> list[StoredFeatures]:
-        """Describe items, in order. No feature set is in use in `catalogue` or by an earlier one of them.
+    async def describe(self, items: Sequence[Item], taken: Container[tuple[int, ...]]) -> list[StoredFeatures]:
+        """Describe items, in order. No feature set is in `taken` or used by an earlier one of them.
 
         Raises:
             FeatureSpaceFullError: no feature set is free.
         """
         with step("clairo.encode"), self._metrics.timed_encoding():
-            described = await asyncio.to_thread(self._live.bundle.describe_items, items, catalogue.taken)
+            described = await asyncio.to_thread(self._live.bundle.describe_items, items, taken)
         return [
             StoredFeatures(
                 bundle_id=self._live.bundle_id,
@@ -59,6 +60,24 @@ class Describer:
             for of_item in described
         ]
 
+    async def describe_moved(self, row: int, item: Item) -> StoredFeatures:
+        """Describe an item of the bundle with other content: its embedding moves, its feature set stays."""
+        with step("clairo.encode"), self._metrics.timed_encoding():
+            embedding, missing = await asyncio.to_thread(self._live.bundle.moved_embedding, row, item)
+        return replace(self.trained_features(row), item_embedding=embedding, missing_modalities=missing)
+
+    def trained_features(self, row: int) -> StoredFeatures:
+        """Features of an item of the bundle, as trained."""
+        bundle = self._live.bundle
+        if bundle.item_embeddings is None:
+            raise CannotIngestError(f"bundle {self._live.bundle_id} has no item embeddings; serve one with encoders")
+        return StoredFeatures(
+            bundle_id=self._live.bundle_id,
+            feature_set=tuple(int(value) for value in bundle.catalogue.feature_sets[row]),
+            item_embedding=bundle.item_embeddings.item_embeddings[row],
+            missing_modalities=bundle.missing_modalities(row),
+        )
+
     async def describe_new(self, items: Sequence[Item], catalogue: Catalogue) -> list[StoredFeatures]:
         """Describe items as clients sent them: as `describe`, but a picture that cannot be decoded is refused.
 
@@ -67,7 +86,7 @@ class Describer:
             FeatureSpaceFullError: no feature set is free.
         """
         fusion = self._live.bundle.fusion
-        described = await self.describe(items, catalogue)
+        described = await self.describe(items, catalogue.taken)
         # A picture that has an embedding was decoded for it. Encoders take a damaged picture for a missing one.
         reads_pictures = fusion is not None and IMAGE in fusion.modalities
         await check_pictures(

@@ -3,8 +3,9 @@
 The store commits before the catalogue changes, so every acknowledged item survives a kill and every recommended item
 is stored. The catalogue changes only through `StoredChanges.apply`.
 
-An existing item can get other words, attributes or another picture. They are shown, searched and filtered by at once;
-its features stay, because generator and histories rely on them. A retired item that is put again keeps its features.
+An existing item can get other words, attributes or another picture. They are shown, searched and filtered by at once,
+and words and picture describe it again. An item that no training has used gets new features. One of the bundle keeps
+them, because generator and histories rely on them, and its embedding moves. A retired id can be posted and put again.
 
 Independent of HTTP and SQL. Start at `Ingestion.add_item`.
 """
@@ -58,12 +59,11 @@ class Ingestion:
         Raises:
             CannotIngestError: the bundle has no encoders.
             UnreadablePictureError, ContentTooLargeError: the picture cannot be used.
-            DuplicateItemError: an item of this id exists, retired or not.
+            DuplicateItemError: an item of this id exists and is not retired.
             FeatureSpaceFullError: no feature set is free.
             OverloadedError: too many writes are waiting.
             StoreError: nothing was stored.
         """
-        self._describer.check_can_describe()
         return await self._in_line(self._add(item))
 
     async def put_items(self, items: Sequence[Item]) -> list[WriteOutcome]:
@@ -150,12 +150,15 @@ class Ingestion:
         await self._apply_changes()
         catalogue = self._live.recommender.catalogue
         row = catalogue.find_row(item.item_id)
-        if row is not None:
+        if row is None:
+            self._describer.check_can_describe()
+            (features,) = await self._describer.describe_new([item], catalogue)
+            await self._store.add_item(item, features)
+        else:
             await check_pictures([item])
-            state = "was retired and keeps its id" if catalogue.is_retired[row] else "exists already"
-            raise DuplicateItemError(f"item {item.item_id!r} {state}; choose another item_id")
-        (features,) = await self._describer.describe_new([item], catalogue)
-        await self._store.add_item(item, features)
+            if item.item_id in catalogue:
+                raise DuplicateItemError(f"item {item.item_id!r} exists already; change it with PUT")
+            await self._store.add_item(item, None)
         self._on_written()
 
     async def _store_content(self, items: Sequence[Item]) -> list[WriteOutcome]:

@@ -6,8 +6,11 @@ The same after a restart, under another bundle, and beside other processes on on
 
 import asyncio
 import logging
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Float32
 
 from clairo_core.catalogue import Catalogue
 from clairo_core.errors import ClairoError
@@ -39,7 +42,9 @@ class StoredChanges:
         changes = await self._store.changes_since(self.applied_version, self._live.bundle_id)
         if not changes:
             return
-        growth = _Growth(self._live)
+        features_of = await self._features_of(changes)
+        growth = _Growth(self._live, features_of)
+        await growth.describe_again()
         for change in changes:
             if change.kind is ChangeKind.RETIRED:
                 await growth.retire(change.item_id)
@@ -47,45 +52,129 @@ class StoredChanges:
                 # An added item that is there already: the bundle was trained on it after it was posted.
                 if change.kind is not ChangeKind.ADDED:
                     await growth.change(change)
-            elif change.item is not None:
-                features = change.features or await self._describe_again(change.item, await growth.catalogue())
-                if features is not None:
-                    growth.add(change.item, change.has_picture, features)
+            elif change.item is not None and change.item_id in features_of:
+                growth.add(change.item, change.has_picture, features_of[change.item_id])
         await growth.serve()
         self.applied_version = changes[-1].version
 
-    async def _describe_again(self, item: Item, catalogue: Catalogue) -> StoredFeatures | None:
-        """Describe an item that was posted under another bundle; if it cannot be, log why and return None."""
-        if not self._describer.can_describe:
-            logger.warning("posted item %r is not served: this bundle has no encoders", item.item_id)
+    async def _features_of(self, changes: Sequence[CatalogueChange]) -> dict[str, StoredFeatures]:
+        """Newest features of each item that was added or changed, by id. Describe the items that lack them.
+
+        An item that cannot be described keeps earlier features, or has none and is not served.
+        """
+        trained = self._live.bundle.catalogue
+        # Every change carries its item's newest content, so one per item suffices.
+        newest = {
+            change.item_id: change
+            for change in changes
+            if change.item is not None
+            # The bundle was trained on it after it was posted.
+            and not (change.kind is ChangeKind.ADDED and trained.find_row(change.item_id) is not None)
+        }
+        features_of = {item_id: change.features for item_id, change in newest.items() if change.features is not None}
+        for item_id, change in newest.items():
+            if change.are_features_current and change.features is not None:
+                continue
+            features = await self._describe(change, features_of)
+            if features is not None:
+                features_of[item_id] = features
+        return features_of
+
+    async def _describe(
+        self, change: CatalogueChange, features_of: Mapping[str, StoredFeatures]
+    ) -> StoredFeatures | None:
+        """Describe an item's newest content and store the features; if it cannot be, log why and return None.
+
+        Raises:
+            FeatureSetTakenError: another process describes it, or its content changes, at the same time.
+            StoreError: the features cannot be stored.
+        """
+        if change.item is None or change.described_digest is None:
             return None
-        picture = await self._store.read_picture(item.item_id)
-        whole_item = Item(item_id=item.item_id, texts=item.texts, attributes=item.attributes, picture=picture)
+        item_id, row = change.item_id, self._live.bundle.catalogue.find_row(change.item_id)
+        if not self._describer.can_describe:
+            if row is None:
+                logger.warning("posted item %r is not served: this bundle has no encoders", item_id)
+            return None
+        if row is not None and self._live.bundle.has_content(row, change.described_digest):
+            return self._describer.trained_features(row)
+        item = replace(change.item, picture=await self._store.read_picture(item_id))
         try:
-            (features,) = await self._describer.describe([whole_item], catalogue)
-            await self._store.add_features(item.item_id, features)
+            if row is not None:
+                features = await self._describer.describe_moved(row, item)
+            else:
+                (features,) = await self._describer.describe([item], self._taken_beside(item_id, features_of))
+            await self._store.add_features(item_id, features, change.described_digest)
         except StoreError:
             # The store's fault, not the item's: apply again.
             raise
-        except ClairoError as error:
-            logger.warning("posted item %r is not served: %s", item.item_id, error)
+        except Exception as error:
+            # Stored already: raising would keep every later change from this process, over restarts too.
+            keeps = row is not None or change.features is not None
+            outcome = "keeps the features of its earlier content" if keeps else "is not served"
+            unforeseen = None if isinstance(error, ClairoError) else error
+            logger.warning("posted item %r %s: %s", item_id, outcome, error, exc_info=unforeseen)
             return None
         return features
+
+    def _taken_beside(self, item_id: str, features_of: Mapping[str, StoredFeatures]) -> "_TakenByOthers":
+        """Feature sets that this item may not get: all but those that it has already."""
+        catalogue = self._live.recommender.catalogue
+        row = catalogue.find_row(item_id)
+        own = None if row is None else tuple(catalogue.feature_sets[row].tolist())
+        others = {features.feature_set for other, features in features_of.items() if other != item_id}
+        return _TakenByOthers(catalogue.taken, own, others)
+
+
+@dataclass(frozen=True, slots=True)
+class _TakenByOthers:
+    """Feature sets of the catalogue but for an item's own, and those of items that are about to enter it."""
+
+    taken: Container[tuple[int, ...]]
+    own: tuple[int, ...] | None
+    entering: Container[tuple[int, ...]]
+
+    def __contains__(self, feature_set: object) -> bool:
+        return feature_set in self.entering or (feature_set != self.own and feature_set in self.taken)
 
 
 class _Growth:
     """The next catalogue, change by change. Consecutive new items are added at once, which is far cheaper."""
 
-    def __init__(self, live: LiveCatalogue) -> None:
+    def __init__(self, live: LiveCatalogue, features_of: Mapping[str, StoredFeatures]) -> None:
         self._live = live
+        self._features_of = features_of
         self._recommender = live.recommender
         self._catalogue = live.recommender.catalogue
+        self._moved_vectors: dict[int, Float32[np.ndarray, "dense"]] = {}
         self._feature_set_of: dict[str, tuple[int, ...]] = {}
         self._new_items: list[ServedItem] = []
         self._changed_items: dict[int, ServedItem] = {}
 
     def has_row_of(self, item_id: str) -> bool:
         return item_id in self._feature_set_of or self._catalogue.find_row(item_id) is not None
+
+    async def describe_again(self) -> None:
+        """Give items that are here already the features of their newest content, all at once.
+
+        One of them may get a feature set that another has just left.
+        """
+        replaced: dict[int, tuple[int, ...]] = {}
+        for item_id, features in self._features_of.items():
+            row = self._recommender.catalogue.find_row(item_id)
+            if row is None:
+                continue
+            if features.feature_set != tuple(self._catalogue.feature_sets[row].tolist()):
+                replaced[row] = features.feature_set
+            before = self._live.embedding_of(row)
+            if before is None or not np.array_equal(features.item_embedding, before):
+                vector = self._live.bundle.dense_vector(row, features.item_embedding)
+                if vector is not None:
+                    self._moved_vectors[row] = vector
+        if replaced:
+            self._catalogue = await asyncio.to_thread(
+                self._catalogue.with_feature_sets, list(replaced), list(replaced.values()), self._recommender.tokenizer
+            )
 
     def add(self, item: Item, has_picture: bool, features: StoredFeatures) -> None:
         self._feature_set_of[item.item_id] = features.feature_set
@@ -103,7 +192,15 @@ class _Growth:
         # An item that these very changes add has its newest content already.
         row = self._recommender.catalogue.find_row(change.item_id)
         if row is not None and change.item is not None:
-            self._changed_items[row] = self._live.with_content(row, change.item, change.has_picture)
+            served = self._live.with_content(row, change.item, change.has_picture)
+            features = self._features_of.get(change.item_id)
+            if features is not None:
+                served = replace(
+                    served,
+                    item_embedding=features.item_embedding,
+                    missing_modalities=features.missing_modalities,
+                )
+            self._changed_items[row] = served
 
     async def catalogue(self) -> Catalogue:
         """The catalogue after all changes so far."""
@@ -122,6 +219,9 @@ class _Growth:
             return
         embeddings = [item.item_embedding for item in self._new_items if item.item_embedding is not None]
         grown = await asyncio.to_thread(
-            self._recommender.with_catalogue, catalogue, np.stack(embeddings) if embeddings else None
+            self._recommender.with_catalogue,
+            catalogue,
+            np.stack(embeddings) if embeddings else None,
+            self._moved_vectors,
         )
         self._live.swap(grown, self._new_items, self._changed_items)

@@ -92,10 +92,15 @@ class ItemTable:
             self.columns.append(served.item.attributes)
             if self.vectors is not None and len(self.items) > len(self.vectors):
                 self.vectors.append(served.item_embedding)
+            elif self.vectors is not None and served.item_embedding is not None:
+                self.vectors.replace(len(self.items) - 1, served.item_embedding)
 
     def _replace(self, first_row: int, items: Sequence[ServedItem]) -> None:
         for row, served in enumerate(items, first_row):
             if served is not self.items[row]:
+                is_moved = served.item_embedding is not self.items[row].item_embedding
+                if self.vectors is not None and served.item_embedding is not None and is_moved:
+                    self.vectors.replace(row, served.item_embedding)
                 self.items[row] = served
                 self.columns.replace(row, served.item.attributes)
 

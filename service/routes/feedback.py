@@ -14,6 +14,9 @@ from service.store.feedback import EventOutcome, FeedbackEvent
 
 router = APIRouter(tags=["users"], route_class=BodyRoute)
 
+MAX_AHEAD_SECONDS = 3600
+"""Clocks differ, but an event further ahead would stay a user's newest until its date."""
+
 EXAMPLES = {
     "a purchase": {
         "value": {
@@ -44,12 +47,14 @@ async def add_feedback(body: FeedbackBody, request: Request, parts: ReadyParts) 
 
     An event with a known `event_id` is a duplicate and changes nothing, whatever its other fields, so a call can
     safely be sent again. Events about items that the catalogue lacks are stored too, as the item may follow. One
-    malformed event refuses the whole call.
+    malformed event refuses the whole call. An event dated more than an hour ahead is stored with the time of arrival,
+    and `warnings` says so.
     """
     catalogue = parts.served.live.recommender.catalogue
 
     async def add(_: bool) -> Response:
         now = time.time()
+        is_ahead = [event.timestamp is not None and event.timestamp > now + MAX_AHEAD_SECONDS for event in body.events]
         outcomes = await parts.feedback.add_events(
             [
                 FeedbackEvent(
@@ -57,10 +62,10 @@ async def add_feedback(body: FeedbackBody, request: Request, parts: ReadyParts) 
                     user_id=event.user_id,
                     item_id=event.item_id,
                     type=event.type,
-                    timestamp=now if event.timestamp is None else event.timestamp,
+                    timestamp=now if event.timestamp is None or clamp else event.timestamp,
                     recommendation_id=event.recommendation_id,
                 )
-                for event in body.events
+                for event, clamp in zip(body.events, is_ahead, strict=True)
             ]
         )
         results = [
@@ -80,7 +85,17 @@ async def add_feedback(body: FeedbackBody, request: Request, parts: ReadyParts) 
                 for outcome, result in zip(outcomes, results, strict=True)
             ),
             results=results,
+            warnings=_warnings([event.event_id for event, ahead in zip(body.events, is_ahead, strict=True) if ahead]),
         )
         return Response(answer.model_dump_json(), media_type="application/json")
 
     return await parts.answered_once.answer(request, "add_feedback", digest_of_texts(body.model_dump_json()), add)
+
+
+def _warnings(ids_ahead: list[str]) -> list[str]:
+    if not ids_ahead:
+        return []
+    return [
+        f"{len(ids_ahead)} events are dated more than an hour ahead, the first with event_id {ids_ahead[0]!r}; "
+        "the time of arrival counts for them: check the sender's clock, and send seconds, not milliseconds"
+    ]

@@ -56,8 +56,8 @@ async def create_item(request: Request, parts: ReadyParts) -> Response:
 
     Send JSON with the picture in base64, or a multipart form with the picture as a file. `picture_url` replaces the
     picture if its host is on the operator's list; a url that is refused or returns no picture is a 422. A picture or
-    words alone are enough; `missing_modalities` names what is missing. An id that exists already is a 409. Ids may
-    contain slashes, but no empty, `.` or `..` part between them.
+    words alone are enough; `missing_modalities` names what is missing. An id that exists already is a 409; that of a
+    retired item restores it with this content. Ids may contain slashes, but no empty, `.` or `..` part between them.
     """
     sent = await read_new_item(request)
     sent_digest = item_digest(sent.item, sent.item.read_picture())
@@ -97,13 +97,15 @@ async def put_item(item_id: ItemIdInPath, request: Request, response: Response, 
     """Replace the item's content; fields left out are removed, the picture too. Idempotent.
 
     201 for a new item, as POST /items. Otherwise 200 with an `outcome`. `changed`: words, attributes or picture
-    differ and are shown, searched and filtered by at once; features and tokens stay (`features_kept`), because
-    histories and generator rely on them. `restored`: it was retired and is recommendable again. `unchanged`: it had
-    this content already.
+    differ and are shown, searched and filtered by at once. Other words or another picture describe the item again, so
+    similar items and scores follow; an item of the bundle keeps its features and tokens (`features_kept`) until the
+    next training, because histories and generator rely on them. `restored`: it was retired and is recommendable again.
+    `unchanged`: it had this content already.
     """
     check_item_id(item_id)
     sent = await read_new_item(request, item_id)
     item = await parts.picture_urls.with_picture(sent)
+    features_before = _features_of(parts.served.live, item.item_id)
     with sent.blaming_url():
         (outcome,) = await parts.served.ingestion.put_items([item])
     if outcome is WriteOutcome.CREATED:
@@ -112,7 +114,7 @@ async def put_item(item_id: ItemIdInPath, request: Request, response: Response, 
     return PutItemAnswer(
         **item_detail(parts.served.live, item.item_id).model_dump(),
         outcome=outcome.value,
-        features_kept=outcome is not WriteOutcome.CREATED,
+        features_kept=_features_of(parts.served.live, item.item_id) == features_before,
     )
 
 
@@ -124,9 +126,9 @@ async def put_item(item_id: ItemIdInPath, request: Request, response: Response, 
     responses=problem_answers(404, 429, 503),
 )
 async def retire_item(item_id: ItemIdInPath, parts: ReadyParts) -> None:
-    """Never recommend the item again. Histories that hold it keep their meaning, and its id stays taken.
+    """Never recommend the item again. Histories that hold it keep their meaning.
 
-    Idempotent. PUT restores the item.
+    Idempotent. POST or PUT with the same id restores the item, with the content sent.
     """
     await parts.served.ingestion.retire_item(item_id)
 
@@ -188,6 +190,11 @@ async def get_item_picture(item_id: ItemIdInPath, request: Request, parts: Ready
 async def get_item(item_id: ItemIdInPath, parts: ReadyParts) -> ItemDetail:
     """Words, attributes, semantic id, features and tokens of an item of the bundle or a posted one."""
     return item_detail(parts.served.live, item_id)
+
+
+def _features_of(live: LiveCatalogue, item_id: str) -> list[int] | None:
+    row = live.recommender.catalogue.find_row(item_id)
+    return None if row is None else live.recommender.catalogue.feature_sets[row].tolist()
 
 
 async def read_picture(parts: Parts, served: ServedItem) -> bytes:

@@ -22,7 +22,6 @@ from service.routes.parts import Parts, ReadyParts
 from service.schemas.items import Feature
 from service.schemas.problems import Problem
 from service.schemas.recommend import (
-    MAX_HISTORY_ITEMS,
     BatchResult,
     ExplainedBy,
     Explanation,
@@ -76,6 +75,10 @@ async def recommend(body: RecommendBody, parts: ReadyParts, request: Request) ->
     unknown items only, or a user without feedback gets the most popular items and a `fallback_reason`. If fewer than
     `limit` items pass the filter, `fallback_reason` is `filter_exhausted`. The same request with the same `seed` gets
     the same answer from the same catalogue version, regardless of other requests.
+
+    With a `user_id`, every item of the stored history is left out, however old, and a disliked item is neither
+    recommended, even with `include_seen`, nor part of the history or an explanation. A later `like` or `purchase` of
+    the same item lifts the dislike.
     """
     return await unless_disconnected(request, recommend_one(body, parts))
 
@@ -138,9 +141,12 @@ async def recommend_one(
         InvalidBodyError: its filter names an attribute that no item has, or one of another type.
         ServiceError: the model is too busy, or the user's history cannot be read.
     """
-    item_ids = body.history_item_ids()
+    item_ids, exclude = body.history_item_ids(), body.exclude_item_ids
     if item_ids is None and body.user_id is not None:
-        item_ids = (await parts.feedback.user_history(body.user_id))[-MAX_HISTORY_ITEMS:]
+        of_user = await parts.feedback.user_items(body.user_id)
+        item_ids = of_user.history
+        # The model reads the newest items only; what is left out follows the whole history.
+        exclude = [*exclude, *of_user.disliked, *(() if body.include_seen else of_user.older)]
     recommendations, arm = parts.served.recommendations, None
     if parts.split is not None:
         recommendations, arm = parts.split.recommendations_for(body.user_id)
@@ -148,7 +154,7 @@ async def recommend_one(
         history=UserHistory(item_ids or ()),
         limit=body.limit,
         include_seen=body.include_seen,
-        exclude=tuple(body.exclude_item_ids),
+        exclude=tuple(exclude),
         item_filter=None if body.filter is None else body.filter.item_filter(),
         diversity=body.diversity,
         explain=body.explain,

@@ -21,11 +21,15 @@ class FeedbackEventBody(RequestBody):
     user_id: Identifier
     item_id: Identifier
     type: EventType = Field(
-        description="`view`, `click`, `cart`, `purchase`, `like` or any other word. `impression` and `dislike` are "
-        "stored but never become part of the user's history."
+        description="`view`, `click`, `cart`, `purchase`, `like` or any other word. An `impression` never becomes part "
+        "of the user's history. A `dislike` takes the item out of the history and of the user's recommendations until "
+        "a later `like` or `purchase` of the same item."
     )
     timestamp: float | None = Field(
-        default=None, ge=0, le=MAX_TIMESTAMP, description="Seconds since 1970; the time of arrival if left out."
+        default=None,
+        ge=0,
+        le=MAX_TIMESTAMP,
+        description="Seconds since 1970; the time of arrival if left out or more than an hour ahead.",
     )
     recommendation_id: Identifier | None = Field(
         default=None, description="Id of the recommendation that the user followed, if any."
@@ -56,6 +60,7 @@ class FeedbackAnswer(BaseModel):
     num_forgotten: int
     num_unknown_items: int = Field(description="Accepted events about items that the catalogue lacks.")
     results: list[EventResult]
+    warnings: list[str] = Field(description="What was accepted but looks wrong; empty as a rule.")
 
 
 class UserEvent(BaseModel):

@@ -137,7 +137,7 @@ class PutItemAnswer(ItemDetail):
     """An item after PUT, and the outcome."""
 
     outcome: Literal["created", "changed", "restored", "unchanged"]
-    features_kept: bool = Field(description="Whether it kept earlier features; false for a new item.")
+    features_kept: bool = Field(description="Whether feature set and tokens are as before; false for a new item.")
 
 
 class ItemPage(BaseModel):

@@ -38,7 +38,8 @@ class RecommendBody(RequestBody):
     )
     user_id: UserId | None = Field(
         default=None,
-        description="Use this user's history from POST /feedback. Beside `history`, only assigns an experiment's arm.",
+        description="Use this user's history and dislikes from POST /feedback. Beside `history`, only assigns an "
+        "experiment's arm.",
     )
     limit: int = Field(default=10, ge=1, le=MAX_RECOMMENDATIONS, description="Number of distinct items.")
     filter: BoundedFilterBody | None = Field(default=None, description="Recommend only items that pass.")

@@ -1,20 +1,23 @@
 """Store users' events, append-only: each once, histories from them, and users who asked to be forgotten."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from sqlalchemy import Select, and_, delete, or_, select
+from sqlalchemy import Select, and_, delete, exists, or_, select
 
 from service.store.database import Database
 from service.store.sql_tables import feedback_events, users
 
 FEEDBACK_LOCK = "feedback"
 MAX_HISTORY_ITEMS = 1000
-# Event types that never become part of a history.
-TYPES_LEFT_OUT = ("impression", "dislike")
+DISLIKE = "dislike"
+TYPES_LEFT_OUT = ("impression", DISLIKE)
+"""Event types that never become part of a history."""
+LIFTING_TYPES = ("like", "purchase")
+"""Event types that lift an earlier dislike of the same item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,18 @@ class KeptEvent:
 
     sequence: int
     event: FeedbackEvent
+
+
+@dataclass(frozen=True, slots=True)
+class UserItems:
+    """A user's items, as far as recommending reads them. All empty for an unknown user."""
+
+    history: tuple[str, ...] = ()
+    """The newest items of the history, oldest first."""
+    older: frozenset[str] = frozenset()
+    """All further items of the history."""
+    disliked: frozenset[str] = frozenset()
+    """Disliked, and neither liked nor purchased since. In no history."""
 
 
 class EventOutcome(StrEnum):
@@ -122,29 +137,64 @@ class FeedbackStore:
         query = query.order_by(columns.timestamp, columns.sequence).limit(limit)
         return await self._read(query)
 
-    async def user_history(self, user_id: str, limit: int = MAX_HISTORY_ITEMS) -> tuple[str, ...]:
-        """List the newest items of a user's history, oldest first; empty for an unknown user.
+    async def user_items(self, user_id: str, window: int = MAX_HISTORY_ITEMS) -> UserItems:
+        """Read a user's newest `window` items, all older ones, and the disliked ones.
 
         Raises:
             StoreError: the store cannot be read.
         """
         if "\x00" in user_id:
             # No event has such a user, and PostgreSQL refuses the query.
-            return ()
+            return UserItems()
         columns = feedback_events.c
-        query = (
+        disliked_items = self._dislikes([user_id]).with_only_columns(columns.item_id)
+        is_in_history = and_(
+            columns.namespace == self._namespace, columns.user_id == user_id, columns.type.not_in(TYPES_LEFT_OUT)
+        )
+        newest = (
             select(columns.item_id)
-            .where(
-                columns.namespace == self._namespace,
-                columns.user_id == user_id,
-                columns.type.not_in(TYPES_LEFT_OUT),
-            )
+            .where(is_in_history, columns.item_id.not_in(disliked_items))
             .order_by(columns.timestamp.desc(), columns.sequence.desc())
-            .limit(limit)
+            .limit(window + 1)
         )
         async with self._database.reading() as connection:
-            newest_first = (await connection.execute(query)).scalars().all()
-        return tuple(reversed(newest_first))
+            disliked = frozenset((await connection.execute(disliked_items)).scalars())
+            newest_first = (await connection.execute(newest)).scalars().all()
+            history = tuple(reversed(newest_first[:window]))
+            older: frozenset[str] = frozenset()
+            if len(newest_first) > window:
+                of_all = (await connection.execute(select(columns.item_id).where(is_in_history).distinct())).scalars()
+                older = frozenset(of_all) - set(history) - disliked
+        return UserItems(history, older, disliked)
+
+    async def disliked_pairs(self, user_ids: Collection[str]) -> set[tuple[str, str]]:
+        """List (user_id, item_id) of what these users dislike, and have neither liked nor purchased since."""
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(self._dislikes(user_ids))).all()
+        return {(row.user_id, row.item_id) for row in rows}
+
+    def _dislikes(self, user_ids: Collection[str]) -> Select:
+        """Select user and item of each dislike without a later like or purchase."""
+        columns, lifting = feedback_events.c, feedback_events.alias().c
+        # A difference, since SQLite would search for a bare timestamp in the index of all the user's events.
+        seconds_later = lifting.timestamp - columns.timestamp
+        is_lifted = exists().where(
+            lifting.namespace == columns.namespace,
+            lifting.user_id == columns.user_id,
+            lifting.type.in_(LIFTING_TYPES),
+            lifting.item_id == columns.item_id,
+            or_(seconds_later > 0, and_(seconds_later == 0, lifting.sequence > columns.sequence)),
+        )
+        return (
+            select(columns.user_id, columns.item_id)
+            .where(
+                columns.namespace == self._namespace,
+                columns.user_id.in_(user_ids),
+                columns.type == DISLIKE,
+                ~is_lifted,
+            )
+            .distinct()
+        )
 
     async def events_after(self, sequence: int, limit: int) -> Sequence[KeptEvent]:
         """List all users' events after `sequence`, in order; an event that commits late is not skipped."""

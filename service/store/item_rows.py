@@ -1,12 +1,11 @@
 """Convert items and features to rows, and rows back."""
 
-import hashlib
 from typing import Any
 
 import numpy as np
 from sqlalchemy import Row
 
-from clairo_core.items import Item
+from clairo_core.items import Item, described_digest, picture_digest
 from service.store.store import CatalogueChange, ChangeKind, StoredFeatures, item_digest
 
 
@@ -17,26 +16,28 @@ def content_values(item: Item) -> dict[str, Any]:
         "texts": [[name, text] for name, text in item.texts.items()],
         "attributes": dict(item.attributes),
         "picture": picture,
-        "picture_digest": hashlib.sha256(picture).hexdigest() if picture else None,
+        "picture_digest": picture_digest(picture),
         "content_digest": item_digest(item, picture),
     }
 
 
-def features_values(features: StoredFeatures) -> dict[str, Any]:
-    """Features as columns of `item_features`."""
+def features_values(features: StoredFeatures, of_content: str) -> dict[str, Any]:
+    """Features of content with this digest as columns of `item_features`."""
     return {
         "bundle_id": features.bundle_id,
         "feature_set": ",".join(str(value) for value in features.feature_set),
         "item_embedding": features.item_embedding.astype("<f4").tobytes(),
         "missing_modalities": list(features.missing_modalities),
+        "described_digest": of_content,
     }
 
 
 def change_from_row(row: Row, bundle_id: str) -> CatalogueChange:
     """A row of catalogue_changes, items and item_features joined."""
-    item = None
+    item, digest = None, None
     if row.texts is not None:
         item = Item(item_id=row.item_id, texts=dict(row.texts), attributes=row.attributes)
+        digest = described_digest(item.texts, row.picture_digest)
     features = None
     if row.feature_set is not None:
         features = StoredFeatures(
@@ -52,4 +53,6 @@ def change_from_row(row: Row, bundle_id: str) -> CatalogueChange:
         item=item,
         has_picture=row.picture_digest is not None,
         features=features,
+        described_digest=digest,
+        are_features_current=features is not None and row.described_digest == digest,
     )

@@ -8,12 +8,12 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, Table, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Table, and_, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from clairo_core.errors import DuplicateItemError
-from clairo_core.items import Item
+from clairo_core.items import Item, described_digest
 from service.errors import FeatureSetTakenError
 from service.store.database import Database, first_line, in_utc
 from service.store.item_rows import change_from_row, content_values, features_values
@@ -61,15 +61,16 @@ class SqlStore:
         """See `Store.close`."""
         await self.database.close()
 
-    async def add_item(self, item: Item, features: StoredFeatures) -> int:
+    async def add_item(self, item: Item, features: StoredFeatures | None) -> int:
         """See `Store.add_item`."""
         async with self.database.transaction(CATALOGUE_LOCK) as connection:
-            known = select(items.c.item_id).where(self._is_item(items, item.item_id))
-            if (await connection.execute(known)).first():
+            digests = await self._item_digests(connection, [item.item_id])
+            is_retired = item.item_id in await self._retired_among(connection, [item.item_id])
+            if not is_retired and (item.item_id in digests or features is None):
                 raise DuplicateItemError(f"item {item.item_id!r} exists already; choose another item_id")
-            await self._insert_item(connection, item)
-            await self._insert_features(connection, item.item_id, features)
-            return await self._insert_changes(connection, [(ChangeKind.ADDED, item.item_id)])
+            write = ItemWrite(item, None if is_retired else features)
+            outcome = await self._write_item(connection, write, digests.get(item.item_id), is_retired)
+            return await self._insert_changes(connection, [(_CHANGE_OF_OUTCOME[outcome], item.item_id)])
 
     async def write_items(self, writes: Sequence[ItemWrite]) -> list[WriteOutcome]:
         """See `Store.write_items`."""
@@ -89,10 +90,11 @@ class SqlStore:
             await self._insert_changes(connection, changes)
         return outcomes
 
-    async def add_features(self, item_id: str, features: StoredFeatures) -> None:
+    async def add_features(self, item_id: str, features: StoredFeatures, described_digest: str) -> None:
         """See `Store.add_features`."""
         async with self.database.transaction(CATALOGUE_LOCK) as connection:
-            await self._insert_features(connection, item_id, features)
+            await self._check_is_undescribed(connection, item_id, features.bundle_id, described_digest)
+            await self._write_features(connection, item_id, features, described_digest)
 
     async def retire_item(self, item_id: str) -> int:
         """See `Store.retire_item`."""
@@ -122,6 +124,7 @@ class SqlStore:
                 item_features.c.feature_set,
                 item_features.c.item_embedding,
                 item_features.c.missing_modalities,
+                item_features.c.described_digest,
             )
             .outerjoin(items, and_(items.c.namespace == changes.c.namespace, items.c.item_id == changes.c.item_id))
             .outerjoin(
@@ -190,7 +193,8 @@ class SqlStore:
         if stored_digest is None:
             await self._insert_item(connection, write.item)
             if write.features is not None:
-                await self._insert_features(connection, write.item.item_id, write.features)
+                of_content = described_digest(write.item.texts, content["picture_digest"])
+                await self._write_features(connection, write.item.item_id, write.features, of_content)
             if is_retired:
                 return WriteOutcome.RESTORED
             return WriteOutcome.CHANGED if write.features is None else WriteOutcome.CREATED
@@ -203,11 +207,29 @@ class SqlStore:
         values = {"namespace": self._namespace, "item_id": item.item_id, "created_at": datetime.now(UTC)}
         await connection.execute(insert(items).values(**values, **content_values(item)))
 
-    async def _insert_features(self, connection: AsyncConnection, item_id: str, features: StoredFeatures) -> None:
-        values = features_values(features)
+    async def _check_is_undescribed(
+        self, connection: AsyncConnection, item_id: str, bundle_id: str, of_content: str
+    ) -> None:
+        """Refuse features of content that is older by now, or that another process described first."""
+        content = select(items.c.texts, items.c.picture_digest).where(self._is_item(items, item_id))
+        newest = (await connection.execute(content)).one()
+        if described_digest(dict(newest.texts), newest.picture_digest) != of_content:
+            raise FeatureSetTakenError(f"the content of item {item_id!r} has changed; describe it again")
+        stored = select(item_features.c.described_digest).where(
+            self._is_item(item_features, item_id), item_features.c.bundle_id == bundle_id
+        )
+        if (await connection.execute(stored)).scalar_one_or_none() == of_content:
+            raise FeatureSetTakenError(f"item {item_id!r} is described already; read its features again")
+
+    async def _write_features(
+        self, connection: AsyncConnection, item_id: str, features: StoredFeatures, of_content: str
+    ) -> None:
+        values = features_values(features, of_content)
+        of_bundle = item_features.c.bundle_id == features.bundle_id
+        await connection.execute(delete(item_features).where(self._is_item(item_features, item_id), of_bundle))
         taken = select(item_features.c.item_id).where(
             item_features.c.namespace == self._namespace,
-            item_features.c.bundle_id == features.bundle_id,
+            of_bundle,
             item_features.c.feature_set == values["feature_set"],
         )
         if owner := (await connection.execute(taken)).scalar_one_or_none():
@@ -215,7 +237,7 @@ class SqlStore:
         try:
             await connection.execute(insert(item_features).values(namespace=self._namespace, item_id=item_id, **values))
         except IntegrityError as error:
-            # The item has features already, or something wrote without our lock: read again, then decide.
+            # Something wrote without our lock: read again, then decide.
             raise FeatureSetTakenError(f"{first_line(error.orig)}; describe item {item_id!r} again") from error
 
     async def _insert_changes(self, connection: AsyncConnection, changes: Sequence[tuple[ChangeKind, str]]) -> int:

@@ -60,6 +60,8 @@ item_features = Table(
     # Little-endian float32.
     Column("item_embedding", LargeBinary, nullable=False),
     Column("missing_modalities", JSON, nullable=False),
+    # `items.described_digest` of the content that these features describe.
+    Column("described_digest", String(64), nullable=False),
     UniqueConstraint("namespace", "bundle_id", "feature_set"),
     ForeignKeyConstraint(["namespace", "item_id"], ["items.namespace", "items.item_id"]),
 )
@@ -91,6 +93,7 @@ feedback_events = Table(
     Column("received_at", DateTime(timezone=True), nullable=False),
     UniqueConstraint("namespace", "event_id"),
     Index("ix_feedback_events_user", "namespace", "user_id", "timestamp", "sequence"),
+    Index("ix_feedback_events_user_items", "namespace", "user_id", "type", "item_id"),
     sqlite_autoincrement=True,
 )
 

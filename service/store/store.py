@@ -26,7 +26,7 @@ class ChangeKind(StrEnum):
 
     ADDED = "added"
     CHANGED = "changed"
-    """Words, attributes or picture are new; features stay."""
+    """Words, attributes or picture are new."""
     RETIRED = "retired"
     RESTORED = "restored"
     """Recommendable again after it was retired; its content may be new too."""
@@ -34,7 +34,7 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StoredFeatures:
-    """An item's features under one bundle. They never change."""
+    """An item's features under one bundle."""
 
     bundle_id: str
     feature_set: tuple[int, ...]
@@ -54,6 +54,10 @@ class CatalogueChange:
     has_picture: bool
     features: StoredFeatures | None
     """Under the requested bundle; None if it has not described the item."""
+    described_digest: str | None = None
+    """`items.described_digest` of the item's newest content."""
+    are_features_current: bool = True
+    """Whether the features describe that content, not an earlier one."""
 
 
 class WriteOutcome(StrEnum):
@@ -100,11 +104,13 @@ class Store(Protocol):
     async def close(self) -> None:
         """Close all connections."""
 
-    async def add_item(self, item: Item, features: StoredFeatures) -> int:
+    async def add_item(self, item: Item, features: StoredFeatures | None) -> int:
         """Store a posted item with its picture durably. Return the new catalogue version.
 
+        A retired item is restored with this content; `features` are then left out, and its own ones stay.
+
         Raises:
-            DuplicateItemError: the namespace has an item of this id.
+            DuplicateItemError: the namespace has an item of this id that is not retired.
             FeatureSetTakenError: another posted item has this feature set under this bundle.
             StoreError: nothing was written.
         """
@@ -119,11 +125,12 @@ class Store(Protocol):
             StoreError: nothing was written.
         """
 
-    async def add_features(self, item_id: str, features: StoredFeatures) -> None:
-        """Store a posted item's features under another bundle. The catalogue version stays.
+    async def add_features(self, item_id: str, features: StoredFeatures, described_digest: str) -> None:
+        """Store an item's features under a bundle, in place of those of earlier content. The version stays.
 
         Raises:
-            FeatureSetTakenError: another posted item has this feature set under this bundle.
+            FeatureSetTakenError: another posted item has this feature set under this bundle, another process described
+                this content first, or the content has changed since.
             StoreError: nothing was written.
         """
 

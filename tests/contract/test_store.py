@@ -1,6 +1,7 @@
 """One suite for all stores: a fake, SQLite in a file and in memory, and PostgreSQL."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from clairo_core.errors import DuplicateItemError
-from clairo_core.items import Item
+from clairo_core.items import Item, described_digest
 from service.errors import FeatureSetTakenError
 from service.store.sql_store import SqlStore
 from service.store.store import (
@@ -31,6 +32,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.items: dict[str, Item] = {}
         self.features: dict[tuple[str, str], StoredFeatures] = {}
+        self.described: dict[tuple[str, str], str] = {}
         self.changes: list[tuple[ChangeKind, str]] = []
         self.retired: dict[str, int] = {}
         self.activations: list[BundleActivation] = []
@@ -39,23 +41,24 @@ class MemoryStore:
 
     async def close(self) -> None: ...
 
-    async def add_item(self, item: Item, features: StoredFeatures) -> int:
-        if item.item_id in self.items:
+    async def add_item(self, item: Item, features: StoredFeatures | None) -> int:
+        is_retired = item.item_id in self.retired
+        if not is_retired and (item.item_id in self.items or features is None):
             raise DuplicateItemError(item.item_id)
-        self._check_free(features)
-        self.items[item.item_id] = item
-        self.features[features.bundle_id, item.item_id] = features
-        self.changes.append((ChangeKind.ADDED, item.item_id))
+        await self.write_items([ItemWrite(item, None if is_retired else features)])
         return len(self.changes)
 
-    async def add_features(self, item_id: str, features: StoredFeatures) -> None:
-        self._check_free(features)
-        self.features[features.bundle_id, item_id] = features
+    async def add_features(self, item_id: str, features: StoredFeatures, described_digest: str) -> None:
+        key = features.bundle_id, item_id
+        if described_digest != content_of(self.items[item_id]) or self.described.get(key) == described_digest:
+            raise FeatureSetTakenError(item_id)
+        self._check_free(features, item_id)
+        self.features[key], self.described[key] = features, described_digest
 
     async def write_items(self, writes: Sequence[ItemWrite]) -> list[WriteOutcome]:
         for write in writes:
             if write.item.item_id not in self.items and write.features is not None:
-                self._check_free(write.features)
+                self._check_free(write.features, write.item.item_id)
         return [self._write(write) for write in writes]
 
     def _write(self, write: ItemWrite) -> WriteOutcome:
@@ -64,6 +67,7 @@ class MemoryStore:
         self.items[item_id] = write.item
         if before is None and write.features is not None:
             self.features[write.features.bundle_id, item_id] = write.features
+            self.described[write.features.bundle_id, item_id] = content_of(write.item)
         if self.retired.pop(item_id, None) is not None:
             kind, outcome = ChangeKind.RESTORED, WriteOutcome.RESTORED
         elif before is None and write.features is not None:
@@ -88,7 +92,9 @@ class MemoryStore:
             shown = None if item is None else Item(item_id=item_id, texts=item.texts, attributes=item.attributes)
             features = self.features.get((bundle_id, item_id))
             has_picture = item is not None and item.picture is not None
-            changes.append(CatalogueChange(number, kind, item_id, shown, has_picture, features))
+            content = None if item is None else content_of(item)
+            is_current = content is not None and self.described.get((bundle_id, item_id)) == content
+            changes.append(CatalogueChange(number, kind, item_id, shown, has_picture, features, content, is_current))
         return changes
 
     async def read_picture(self, item_id: str) -> bytes | None:
@@ -105,14 +111,20 @@ class MemoryStore:
     async def bundle_activations(self) -> Sequence[BundleActivation]:
         return self.activations
 
-    def _check_free(self, features: StoredFeatures) -> None:
-        for (bundle_id, _), other in self.features.items():
-            if bundle_id == features.bundle_id and other.feature_set == features.feature_set:
+    def _check_free(self, features: StoredFeatures, item_id: str) -> None:
+        for (bundle_id, owner), other in self.features.items():
+            is_same = bundle_id == features.bundle_id and other.feature_set == features.feature_set
+            if is_same and owner != item_id:
                 raise FeatureSetTakenError(str(features.feature_set))
 
 
 def digest(item: Item) -> str:
     return item_digest(item, item.read_picture())
+
+
+def content_of(item: Item) -> str:
+    picture = item.read_picture()
+    return described_digest(item.texts, None if picture is None else hashlib.sha256(picture).hexdigest())
 
 
 @pytest.fixture(params=["fake", "sqlite file", "sqlite in memory", "postgresql"])
@@ -205,7 +217,7 @@ async def test_an_item_has_no_features_under_another_bundle_until_they_are_added
     (change,) = await store.changes_since(0, "bundle-b")
     assert change.item is not None
     assert change.features is None
-    await store.add_features("mug", features(7, 7, 0, bundle_id="bundle-b"))
+    await store.add_features("mug", features(7, 7, 0, bundle_id="bundle-b"), content_of(MUG))
     (described,) = await store.changes_since(0, "bundle-b")
     assert described.features is not None
     assert described.features.feature_set == (7, 7, 0)
@@ -217,9 +229,55 @@ async def test_an_item_has_no_features_under_another_bundle_until_they_are_added
 async def test_features_under_another_bundle_are_unique_too(store: Store) -> None:
     await store.add_item(MUG, features(1, 2, 0))
     await store.add_item(LAMP, features(1, 2, 1))
-    await store.add_features("mug", features(7, 7, 0, bundle_id="bundle-b"))
+    await store.add_features("mug", features(7, 7, 0, bundle_id="bundle-b"), content_of(MUG))
     with pytest.raises(FeatureSetTakenError):
-        await store.add_features("lamp/ä", features(7, 7, 0, bundle_id="bundle-b"))
+        await store.add_features("lamp/ä", features(7, 7, 0, bundle_id="bundle-b"), content_of(LAMP))
+
+
+async def test_features_name_the_content_that_they_describe(store: Store) -> None:
+    await store.add_item(MUG, features(1, 2, 0))
+    dearer = Item(item_id="mug", texts=MUG.texts, attributes={"price": "20"})
+    await store.write_items([ItemWrite(dearer, None)])
+    assert all(change.are_features_current for change in await store.changes_since(0, "bundle-a"))
+    green = Item(item_id="mug", texts={"title": "Green mug"})
+    await store.write_items([ItemWrite(green, None)])
+    changes = await store.changes_since(0, "bundle-a")
+    assert {change.described_digest for change in changes} == {content_of(green)}
+    assert not any(change.are_features_current for change in changes)
+    # The set that an item leaves becomes free.
+    await store.add_features("mug", features(3, 3, 0), content_of(green))
+    changed = (await store.changes_since(0, "bundle-a"))[-1]
+    assert changed.features is not None
+    assert (changed.features.feature_set, changed.are_features_current) == ((3, 3, 0), True)
+    assert await store.add_item(LAMP, features(1, 2, 0)) == 4
+
+
+async def test_of_two_descriptions_of_one_content_the_first_counts_and_older_content_is_refused(store: Store) -> None:
+    await store.add_item(MUG, features(1, 2, 0))
+    green = Item(item_id="mug", texts={"title": "Green mug"})
+    await store.write_items([ItemWrite(green, None)])
+    with pytest.raises(FeatureSetTakenError):
+        await store.add_features("mug", features(5, 5, 0), content_of(MUG))
+    await store.add_features("mug", features(3, 3, 0), content_of(green))
+    with pytest.raises(FeatureSetTakenError):
+        await store.add_features("mug", features(4, 4, 0), content_of(green))
+    changed = (await store.changes_since(0, "bundle-a"))[-1]
+    assert changed.features is not None
+    assert changed.features.feature_set == (3, 3, 0)
+
+
+async def test_adding_a_retired_item_restores_it_with_the_new_content(store: Store) -> None:
+    await store.add_item(MUG, features(1, 2, 0))
+    await store.retire_item("mug")
+    green = Item(item_id="mug", texts={"title": "Green mug"})
+    assert await store.add_item(green, None) == 3
+    with pytest.raises(DuplicateItemError):
+        await store.add_item(green, None)
+    restored = (await store.changes_since(2, "bundle-a"))[0]
+    assert restored.item is not None
+    assert (restored.kind, restored.item.title) == (ChangeKind.RESTORED, "Green mug")
+    await store.retire_item("of the bundle")
+    assert await store.add_item(Item(item_id="of the bundle", texts={"title": "Back"}), None) == 5
 
 
 async def test_retiring_an_item_of_the_bundle_is_idempotent(store: Store) -> None:

@@ -43,7 +43,7 @@ async def test_a_full_disk_loses_nothing_acknowledged(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="full"):
         await feedback.add_events(events)
     assert [change.item_id for change in await store.changes_since(0, "bundle-a")] == kept
-    assert await feedback.user_history("ann") == ()
+    assert (await feedback.user_items("ann")).history == ()
     await limit_pages(store, 1_000_000)
     assert await store.add_item(Item(item_id="after"), StoredFeatures("bundle-a", (-1,), np.float32([0.5]), ())) == (
         len(kept) + 1

@@ -2,13 +2,14 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from typer.testing import CliRunner
 
 from clairo_core.items import Item
@@ -16,6 +17,7 @@ from service.cli.commands import app
 from service.errors import NewerStoreError, OutdatedStoreError, StoreError
 from service.store import schema, sql_tables
 from service.store.database import Database
+from service.store.feedback import FeedbackEvent, FeedbackStore
 from service.store.sql_store import SqlStore
 from service.store.store import ChangeKind, ItemWrite, WriteOutcome
 from tests.postgres_server import PostgresServer
@@ -57,7 +59,7 @@ async def test_migrations_build_the_declared_tables(database: Database) -> None:
 
 
 async def test_concurrent_starts_migrate_once(database: Database) -> None:
-    assert sorted(await asyncio.gather(*(database.open() for _ in range(4)))) == [0, 2, 2, 2]
+    assert sorted(await asyncio.gather(*(database.open() for _ in range(4)))) == [0, *[schema.NEWEST_VERSION] * 3]
 
 
 async def test_a_store_of_the_first_version_keeps_its_items(first_version: Path) -> None:
@@ -80,12 +82,49 @@ async def test_a_store_of_the_first_version_keeps_its_items(first_version: Path)
     await store.close()
 
 
+async def test_stored_events_ahead_of_the_clock_get_their_time_of_arrival(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    with monkeypatch.context() as earlier:
+        earlier.setattr(schema, "NEWEST_VERSION", 2)
+        await database.open()
+    feedback = FeedbackStore(database)
+    await feedback.add_events(
+        [
+            FeedbackEvent("ahead", "ann", "mug", "click", now + 3 * 365 * 86400),
+            FeedbackEvent("right", "ann", "cup", "click", now + 60),
+        ]
+    )
+    assert await database.open() == 2
+    ahead, right = await feedback.user_events("ann", None, 10)
+    assert (ahead.event.event_id, right.event.timestamp) == ("ahead", now + 60)
+    assert now - 1 <= ahead.event.timestamp <= time.time()
+
+
+async def test_features_of_items_that_changed_before_are_marked_as_older(
+    first_version: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqlStore(first_version)
+    with monkeypatch.context() as earlier:
+        earlier.setattr(schema, "NEWEST_VERSION", 2)
+        await store.open()
+    async with store.database.transaction() as connection:
+        changed = "INSERT INTO catalogue_changes VALUES ('default', 4, 'changed', 'lamp/ä', '2026-01-01 00:00:00')"
+        await connection.execute(text(changed))
+    await store.open()
+    changes = await store.changes_since(0, "bundle-a")
+    are_current = {change.item_id: change.are_features_current for change in changes if change.features}
+    assert are_current == {"mug": True, "lamp/ä": False}
+    await store.close()
+
+
 async def test_a_clairo_of_the_first_version_refuses_a_migrated_store(first_version: Path) -> None:
     store = SqlStore(first_version)
     await store.open()
     await store.close()
     connection = sqlite3.connect(first_version)
-    assert connection.execute("SELECT version FROM clairo_schema_version").fetchall() == [(2,)]
+    assert connection.execute("SELECT version FROM clairo_schema_version").fetchall() == [(schema.NEWEST_VERSION,)]
     connection.close()
 
 
@@ -120,7 +159,8 @@ async def test_postgresql_is_not_migrated_unasked(postgres: PostgresServer) -> N
     with pytest.raises(OutdatedStoreError, match="clairo-serve migrate"):
         await store.open()
     migrated = await asyncio.to_thread(CliRunner().invoke, app, ["migrate", "--database-url", url])
-    assert (migrated.exit_code, "migrated from schema version 0 to 2" in migrated.output) == (0, True), migrated.output
+    assert migrated.exit_code == 0, migrated.output
+    assert f"migrated from schema version 0 to {schema.NEWEST_VERSION}" in migrated.output
     again = await asyncio.to_thread(CliRunner().invoke, app, ["migrate", "--database-url", url])
     assert "up to date" in again.output
     await store.open()

@@ -146,6 +146,9 @@ class FitSettings:
     max_epochs: Positive = 30
     examples_per_epoch: NotNegative = 0
     """Train on a fresh seeded sample of this many prefixes per epoch; 0 uses every prefix."""
+    max_user_examples: NotNegative = 100
+    """Most examples of one user per epoch, drawn again for each, or 20 times the median user's if that is more; 0 sets
+    no limit. Vocabulary, alignment, counts and repeats read as many of the user's newest items."""
     balance_users: bool = False
     """Weigh users equally, however long their histories, as the evaluation does. Needs examples_per_epoch."""
     patience: Positive = 3
@@ -176,6 +179,8 @@ class DenseSettings:
     learning_rate: LearningRate = 2e-3
     weight_decay: Amount = 0.0
     positions_per_batch: Positive = 1500
+    max_user_examples: NotNegative = 100
+    """As `fit.max_user_examples`, in whole windows."""
     max_epochs: Positive = 20
     patience: Positive = 4
     """Stop after this many epochs without a better validation NDCG@10."""

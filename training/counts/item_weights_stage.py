@@ -26,7 +26,7 @@ def item_weights_stage(bench: Workbench) -> FittedItemWeights:
 
     def build(folder: Path) -> None:
         weights, chosen = fit_item_weights(
-            bench.training, len(bench.dataset.items), bench.validation, settings, bench.progress
+            bench.crowd, len(bench.dataset.items), bench.validation, settings, bench.progress
         )
         for component, of_component in weights.items():
             of_component.save(folder / component)
@@ -38,6 +38,7 @@ def item_weights_stage(bench: Workbench) -> FittedItemWeights:
 
     inputs = {
         "dataset": bench.dataset.fingerprint,
+        "max_user_examples": bench.preset.fit.max_user_examples,
         "max_ease_items": settings.max_ease_items,
         "ease_weights_per_item": settings.ease_weights_per_item,
     }

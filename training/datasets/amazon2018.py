@@ -62,12 +62,13 @@ def load_amazon2018(folder: Path, progress: Progress = silent) -> Dataset:
     interactions = find_interactions(
         reviews, "reviewerID", "asin", "unixReviewTime", [item.item_id for item in items], "drop"
     )
-    user_ids, sequences, is_kept = build_sequences(
+    user_ids, sequences, days, is_kept = build_sequences(
         interactions,
         np.ones(len(items), dtype=np.bool_),
         min_interactions=_MIN_INTERACTIONS,
         repeats="drop",
         source_name=str(reviews_path),
+        is_time=True,
     )
     kept_items = tuple(item for item, keep in zip(items, is_kept, strict=True) if keep)
     return build_dataset(
@@ -75,6 +76,7 @@ def load_amazon2018(folder: Path, progress: Progress = silent) -> Dataset:
         kept_items,
         user_ids,
         sequences,
+        days=days,
         picture_origin=PictureOrigin(folder / "images", "file", np.full(len(kept_items), -1), "error"),
         progress=progress,
     )

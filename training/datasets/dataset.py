@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64
+from jaxtyping import Bool, Float32, Int32, Int64
 
 from clairo_core.errors import RowError
 from clairo_core.items import Item
@@ -66,7 +66,9 @@ class Dataset:
     """Codes are whole feature sets: no two items share theirs, and no collision index is added."""
     picture_origin: PictureOrigin | None
     fingerprint: str
-    """SHA-256 of all fields but name and picture origin: the same for every format and on every machine."""
+    """SHA-256 of all fields but name, picture origin and days: the same for every format and on every machine."""
+    days: Float32[np.ndarray, "interaction"] | None = None
+    """When each interaction of `sequences` happened, in days since 1970; None without times."""
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -83,6 +85,7 @@ def build_dataset(
     user_ids: tuple[str, ...],
     sequences: ItemSequences,
     *,
+    days: Float32[np.ndarray, "interaction"] | None = None,
     codes: Codes | None = None,
     picture_origin: PictureOrigin | None = None,
     progress: Progress = silent,
@@ -103,6 +106,7 @@ def build_dataset(
         codes_are_unique=codes is not None and codes.are_unique,
         picture_origin=picture_origin,
         fingerprint=_fingerprint(items, user_ids, sequences, codes, progress),
+        days=days,
     )
 
 

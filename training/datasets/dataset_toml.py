@@ -120,6 +120,7 @@ def _interactions(section: "_Section") -> InteractionsDescription:
         user_id=section.text("user_id", default="user_id"),
         item_id=section.text("item_id", default="item_id"),
         order=timestamp or position,
+        is_time=bool(timestamp),
         min_interactions=section.count("min_interactions"),
         unknown_items=section.choice("unknown_items", OnUnknownItem, "error"),
         repeats=section.choice("repeats", OnRepeat, "keep"),

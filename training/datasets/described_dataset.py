@@ -16,18 +16,20 @@ def load_described_dataset(description: DatasetDescription, progress: Progress =
     tables = read_items(description, progress)
     described = description.interactions
     interactions = read_interactions(described, [item.item_id for item in tables.items], progress)
-    user_ids, sequences, is_kept = build_sequences(
+    user_ids, sequences, days, is_kept = build_sequences(
         interactions,
         tables.is_wanted,
         min_interactions=described.min_interactions,
         repeats=described.repeats,
         source_name=str(described.file),
+        is_time=described.is_time,
     )
     return build_dataset(
         description.name,
         tuple(item for item, keep in zip(tables.items, is_kept, strict=True) if keep),
         user_ids,
         sequences,
+        days=days,
         codes=None if tables.codes is None else tables.codes.of_items(is_kept),
         picture_origin=None if tables.picture_origin is None else tables.picture_origin.of_items(is_kept),
         progress=progress,

@@ -64,6 +64,8 @@ class InteractionsDescription:
     item_id: str = "item_id"
     order: str
     """Column of timestamps or positions."""
+    is_time: bool = False
+    """Whether it holds timestamps."""
     min_interactions: int = 0
     unknown_items: OnUnknownItem = "error"
     repeats: OnRepeat = "keep"

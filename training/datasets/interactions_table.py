@@ -5,17 +5,19 @@ No Python loop over rows: ten million take seconds. Start at `read_interactions`
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Bool, Float64, Int32, Int64
+from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
 from clairo_core.errors import EmptyTableError
 from clairo_core.progress import Progress, silent
 from clairo_core.sequences import ItemSequences
 from training.datasets.columns import id_column, order_column
 from training.datasets.description import InteractionsDescription, OnRepeat, OnUnknownItem
+from training.datasets.event_times import days_since_1970
 from training.datasets.k_core import k_core
 from training.datasets.table_files import SourceTable, read_table
 
@@ -29,6 +31,17 @@ class Interactions:
     users: Int32[np.ndarray, "interaction"]
     items: Int32[np.ndarray, "interaction"]
     order: Int64[np.ndarray, "interaction"] | Float64[np.ndarray, "interaction"]
+
+
+class Sequences(NamedTuple):
+    """Users' interactions in order of time."""
+
+    user_ids: tuple[str, ...]
+    sequences: ItemSequences
+    """Rows of the kept items."""
+    days: Float32[np.ndarray, "interaction"] | None
+    """Of `sequences.items`, since 1970; None without times."""
+    is_item_kept: Bool[np.ndarray, "item"]
 
 
 def read_interactions(
@@ -90,14 +103,12 @@ def build_sequences(
     min_interactions: int,
     repeats: OnRepeat,
     source_name: str,
-) -> tuple[tuple[str, ...], ItemSequences, Bool[np.ndarray, "item"]]:
+    is_time: bool,
+) -> "Sequences":
     """Sort by user and time, without duplicates and, with `min_interactions`, without rare users and items.
 
     Rows equal in user, item and time count once; row order breaks ties in time. Users keep their order of first
     occurrence. With `min_interactions` 0, items without interactions are kept.
-
-    Returns:
-        User ids, their sequences as rows of the kept items, and a mask of the kept items.
 
     Raises:
         EmptyTableError: no interaction is left.
@@ -121,7 +132,12 @@ def build_sequences(
     user_rows, lengths = np.unique(users[kept], return_counts=True)
     new_item_rows = (np.cumsum(is_item_kept) - 1).astype(np.int32)
     sequences = ItemSequences.from_lengths(new_item_rows[items[by_user_and_time]], lengths)
-    return tuple(interactions.user_ids.take(pa.array(user_rows)).to_pylist()), sequences, is_item_kept
+    return Sequences(
+        tuple(interactions.user_ids.take(pa.array(user_rows)).to_pylist()),
+        sequences,
+        days_since_1970(order[by_user_and_time]) if is_time else None,
+        is_item_kept,
+    )
 
 
 def _is_first(

@@ -69,6 +69,7 @@ def _with_items(dataset: Dataset, items: tuple[Item, ...], progress: Progress) -
         items,
         dataset.user_ids,
         dataset.sequences,
+        days=dataset.days,
         codes=codes,
         picture_origin=dataset.picture_origin,
         progress=progress,

@@ -13,6 +13,7 @@ from jaxtyping import Int, Int32, Int64
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokens.tokenizer import TokenBatch, Tokenizer
 from clairo_core.tokens.vocabulary import EOS, PAD
+from training.workbench.user_share import drawn_rows
 
 POOL_BATCHES = 64
 """Examples are sorted by length within a pool of this many batches: similar lengths, yet well shuffled."""
@@ -26,8 +27,8 @@ class Examples:
     starts: Int64[np.ndarray, "example"]
     ends: Int64[np.ndarray, "example"]
     """The target's position: history `items[starts:ends]`, target `items[ends]`."""
-    num_of_user: Int64[np.ndarray, "example"]
-    """The number of examples of the same user."""
+    num_of_user: Int64[np.ndarray, "user"]
+    """The number of examples of each user; they follow one another."""
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -62,7 +63,7 @@ def every_prefix(sequences: ItemSequences, max_history_items: int) -> Examples:
     first = np.repeat(offsets[:-1], np.diff(offsets))
     positions = np.arange(len(sequences.items))
     ends = positions[positions > first]
-    num_of_user = np.repeat(np.diff(offsets) - 1, np.diff(offsets))[ends]
+    num_of_user = np.maximum(np.diff(offsets) - 1, 0)
     return Examples(sequences.items, np.maximum(first[ends], ends - max_history_items), ends, num_of_user)
 
 
@@ -83,19 +84,24 @@ def shuffled_batches(
     batch_size: int,
     num_examples: int,
     seed: int,
+    most_of_user: int | None = None,
     balance_users: bool = False,
     pool_batches: int = POOL_BATCHES,
 ) -> Iterator[TrainingBatch]:
     """One epoch of `num_examples` examples in random order, each history in a new random view.
 
-    With `balance_users`, an example's chance is one over the number of its user's examples.
+    At most `most_of_user` examples of one user take part. With `balance_users`, an example's chance is one over the
+    number of its user's examples that do.
     """
     random = np.random.default_rng(seed)
+    most = int(examples.num_of_user.max(initial=0)) if most_of_user is None else most_of_user
+    rows = drawn_rows(examples.num_of_user, most, random)
     if balance_users:
-        shares = 1.0 / examples.num_of_user
-        chosen = random.choice(len(examples), size=num_examples, replace=False, p=shares / shares.sum())
+        num_drawn = np.minimum(examples.num_of_user, most)
+        shares = np.repeat(1.0 / np.maximum(num_drawn, 1), num_drawn)
+        chosen = rows[random.choice(len(rows), size=num_examples, replace=False, p=shares / shares.sum())]
     else:
-        chosen = random.permutation(len(examples))[:num_examples]
+        chosen = rows[random.permutation(len(rows))[:num_examples]]
     for start in range(0, len(chosen), batch_size * pool_batches):
         pool = chosen[start : start + batch_size * pool_batches]
         views = tokenizer.encode_views(feature_tokens, examples.histories(pool), seed=int(random.integers(2**31)))

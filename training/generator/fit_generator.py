@@ -28,6 +28,7 @@ from training.generator.start_embeddings import start_embeddings
 from training.generator.token_choices import TokenChoices
 from training.workbench.checkpoints import FitProgress
 from training.workbench.fit_epochs import FitLimits, epoch_seed, fit_epochs
+from training.workbench.user_share import most_per_user
 
 Validate = Callable[[Path], float]
 """A checkpoint folder -> validation NDCG@10."""
@@ -107,7 +108,9 @@ def fit_generator(
     """
     if len(examples) == 0:
         raise TrainingError("no user has two items in training, so there is nothing to learn; add interactions")
-    num_examples = min(len(examples), settings.examples_per_epoch or len(examples))
+    most_of_user = most_per_user(examples.num_of_user, settings.max_user_examples)
+    num_drawn = int(np.minimum(examples.num_of_user, most_of_user).sum())
+    num_examples = min(num_drawn, settings.examples_per_epoch or num_drawn)
     batches_per_epoch = number_of_batches(num_examples, settings.batch_size)
     softmax = Softmax(settings.softmax)
     if start_from is None:
@@ -129,6 +132,7 @@ def fit_generator(
             batch_size=settings.batch_size,
             num_examples=num_examples,
             seed=epoch_seed(seed, epoch),
+            most_of_user=most_of_user,
             balance_users=settings.balance_users,
         )
         return shuffled, batches_per_epoch

@@ -1,4 +1,9 @@
-"""Describe a dataset's items by an earlier bundle: known items keep their features, new ones are described by it."""
+"""Describe a dataset's items by an earlier bundle: known items keep their features, new ones are described by it.
+
+A known item with other content keeps its feature set, which the weights rely on, and its embedding moves.
+"""
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -6,6 +11,7 @@ from clairo_core.bundle.bundle import Bundle
 from clairo_core.errors import TrainingError
 from clairo_core.features import FeatureSpace
 from clairo_core.fusion import FusedItems
+from clairo_core.items import described_digest, picture_digest
 from training.items.described_items import ContentParts, DescribedItems
 from training.items.encode_stage import carried_encode_stage
 from training.workbench.workbench import Workbench
@@ -35,6 +41,16 @@ def carry_items(bench: Workbench, bundle: Bundle) -> DescribedItems:
         feature_sets[item_id] = tuple(bundle.catalogue.feature_sets[row].tolist())
         embeddings[item_id] = known.item_embeddings[row]
         is_present[item_id] = known.is_present[row]
+    num_moved = 0
+    for item in bench.dataset.items:
+        known_row = bundle.catalogue.find_row(item.item_id)
+        if known_row is None or bundle.has_content(
+            known_row, described_digest(item.texts, picture_digest(item.read_picture()))
+        ):
+            continue
+        embeddings[item.item_id], lacks = bundle.moved_embedding(known_row, replace(item, vectors={}))
+        is_present[item.item_id] = np.array([name not in lacks for name in fusion.modalities])
+        num_moved += 1
     new_items = [item for item in bench.dataset.items if item.item_id not in feature_sets]
     taken = set(feature_sets.values())
     for first in range(0, len(new_items), ITEMS_AT_ONCE):
@@ -47,7 +63,7 @@ def carry_items(bench: Workbench, bundle: Bundle) -> DescribedItems:
             taken.add(described.feature_set)
     bench.report(
         f"items: {len(bench.item_ids) - len(new_items)} keep the features that they have in bundle "
-        f"{bundle.manifest.bundle_id}, {len(new_items)} are new"
+        f"{bundle.manifest.bundle_id}, {num_moved} of them with other content, {len(new_items)} are new"
     )
     fused = FusedItems(
         np.stack([embeddings[item_id] for item_id in bench.item_ids]),

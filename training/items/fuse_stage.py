@@ -24,13 +24,13 @@ class FusedContent:
 def fuse_stage(bench: Workbench, encoded: Mapping[str, EncodedItems]) -> FusedContent:
     """Fuse each item's modalities, and align content with behaviour. Held-out items teach nothing."""
     preset = bench.preset
-    is_aligned = can_align(bench.training, len(bench.dataset.items), preset.align)
+    is_aligned = can_align(bench.crowd, len(bench.dataset.items), preset.align)
 
     def build(folder: Path) -> None:
         embeddings = {modality: of_modality.embeddings() for modality, of_modality in encoded.items()}
         taught = {modality: given.select(bench.teaches) for modality, given in embeddings.items()}
         fusion: Fusion = fuse_content(
-            embeddings, bench.teaches, bench.training, bench.validation, preset.fuse, bench.seed, bench.report
+            embeddings, bench.teaches, bench.crowd, bench.validation, preset.fuse, bench.seed, bench.report
         )
         if is_aligned:
             content = fusion.fuse(embeddings)
@@ -38,7 +38,7 @@ def fuse_stage(bench: Workbench, encoded: Mapping[str, EncodedItems]) -> FusedCo
                 content.item_embeddings,
                 num_separate_parts(preset.fuse, len(embeddings)),
                 bench.is_training,
-                bench.training,
+                bench.crowd,
                 preset.align,
                 bench.seed,
                 bench.is_held_out,
@@ -65,6 +65,7 @@ def fuse_stage(bench: Workbench, encoded: Mapping[str, EncodedItems]) -> FusedCo
         "encoded": [of_modality.key for of_modality in encoded.values()],
         "fuse": fuse_inputs(preset.fuse),
         "align": asdict(preset.align),
+        "max_user_examples": preset.fit.max_user_examples,
         "num_held_out": int(bench.is_held_out.sum()),
         "seed": bench.seed,
     }

@@ -42,6 +42,7 @@ def bundle_stage(
             vocabulary=recommender.tokenizer.vocabulary,
             catalogue=recommender.catalogue,
             popularity=bench.training_counts,
+            user_popularity=recommender.popular.weights,
             items=bench.dataset.items,
             generator_folder=generator.checkpoint,
             joint_ranking=recommender.joint_ranking,

@@ -18,6 +18,7 @@ from training.pipeline.bundle_stage import bundle_stage
 from training.pipeline.evaluate import Evaluation
 from training.pipeline.evaluation_stage import evaluation_stage
 from training.pipeline.missing_targets import check_targets
+from training.pipeline.odd_interactions import popular_by_users, warn_of_odd_interactions
 from training.pipeline.warm_start import WarmStart
 from training.ranking.dense_head_stage import dense_head_stage
 from training.ranking.mixture_stage import mixture_stage
@@ -46,6 +47,7 @@ def train_bundle(
         ClairoError: a stage cannot work with the data or the settings.
     """
     check_targets(bench)
+    warn_of_odd_interactions(bench)
     if start is None:
         items = describe_items(bench)
         vocabulary = vocabulary_stage(bench, items)
@@ -54,7 +56,7 @@ def train_bundle(
         items = carry_items(bench, start.bundle)
         vocabulary = grown_vocabulary_stage(bench, items, start.bundle.vocabulary, start.added_tokens)
         generator = generator_stage(bench, items, vocabulary, start.bundle)
-    recommender, ranked_by = generator.recommender, generator.key
+    recommender, ranked_by = generator.recommender.with_popularity(popular_by_users(bench)), generator.key
     metrics: dict[str, object] = {}
     if bench.preset.dense.dim:
         dense_head = dense_head_stage(bench, items)

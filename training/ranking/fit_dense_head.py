@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Int64
 from torch import nn
 from torch.nn import functional
 
@@ -31,6 +31,7 @@ from training.ranking.learned_item_vectors import LearnedItemVectors
 from training.ranking.next_item_windows import NOTHING, NextItemBatch, cut_windows, next_item_batches
 from training.workbench.checkpoints import FitProgress
 from training.workbench.fit_epochs import FitLimits, epoch_seed, fit_epochs
+from training.workbench.user_share import drawn_rows, most_per_user
 
 USERS_PER_BLOCK = 256
 
@@ -88,6 +89,13 @@ class DenseModel(nn.Module):
         return DenseHead(self.encoder.eval(), GrowingRows(vectors), content_map)
 
 
+def windows_per_user(training: ItemSequences, settings: DenseSettings) -> tuple[Int64[np.ndarray, "user"], int]:
+    """Windows that `cut_windows` gives for each user, and the most of one user per epoch."""
+    num_targets = np.maximum(training.lengths - 1, 0)
+    most_targets = most_per_user(num_targets, settings.max_user_examples)
+    return -(-num_targets // settings.max_history_items), -(-most_targets // settings.max_history_items)
+
+
 def fit_dense_head(
     folder: Path,
     training: ItemSequences,
@@ -122,13 +130,15 @@ def fit_dense_head(
     windows = cut_windows(training, settings.max_history_items)
     if not len(windows):
         raise TrainingError("no user has two items in training, so there is nothing to learn; add interactions")
+    num_windows, most_of_user = windows_per_user(training, settings)
     is_trained = np.zeros(len(content), dtype=np.bool_)
     is_trained[training.items] = True
     torch.manual_seed(seed)
     model = DenseModel(content, is_trained, is_held_out, settings).to(device)
 
     def batches(epoch: int) -> tuple[list[NextItemBatch], int]:
-        of_epoch = list(next_item_batches(training, windows, settings.positions_per_batch, epoch_seed(seed, epoch)))
+        drawn = windows[drawn_rows(num_windows, most_of_user, np.random.default_rng(epoch_seed(seed, epoch)))]
+        of_epoch = list(next_item_batches(training, drawn, settings.positions_per_batch, epoch_seed(seed, epoch)))
         return of_epoch, len(of_epoch)
 
     def save(folder: Path) -> None:

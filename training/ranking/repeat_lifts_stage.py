@@ -21,7 +21,7 @@ def repeat_lifts_stage(bench: Workbench, recommender: Recommender, ranked_by: st
         if not len(validation.targets):
             validation = last_training_items(bench.training)
         histories = some_users(validation, USERS, bench.seed).histories
-        lifts = fit_repeat_lifts(recommender, bench.item_ids, bench.training, histories, bench.progress)
+        lifts = fit_repeat_lifts(recommender, bench.item_ids, bench.crowd, histories, bench.progress)
         lifts.save(folder / "repeats.json")
 
     inputs = {
@@ -32,7 +32,7 @@ def repeat_lifts_stage(bench: Workbench, recommender: Recommender, ranked_by: st
     }
     lifts = bench.stages.run("repeats", inputs, build, lambda folder: load_repeat_lifts(folder / "repeats.json")).result
     bench.report(
-        f"repeats: {repeat_share(bench.training):.2%} of the next items in training; log-probabilities of what a user "
+        f"repeats: {repeat_share(bench.crowd):.2%} of the next items in training; log-probabilities of what a user "
         f"has are changed by {lifts.generator:+.2f} (generator alone) and {lifts.together:+.2f}"
     )
     return lifts

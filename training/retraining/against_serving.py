@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from clairo_core.bundle.bundle import Bundle
-from clairo_core.items import Item
+from clairo_core.items import Item, described_digest, picture_digest
 from clairo_core.progress import Progress
 from clairo_core.recommender import Recommender
 from training.datasets import Dataset
@@ -183,6 +183,8 @@ def newest_split(dataset: Dataset, newest_at: Mapping[str, float], made_at: floa
 def with_items_carried(bundle: Bundle, recommender: Recommender, items: Sequence[Item]) -> Recommender:
     """Add unknown items to the bundle's recommender, described by its own encoders, in the order of `items`.
 
+    Known items with other content move, as in the running service.
+
     A bundle without encoders stays as it is.
 
     Raises:
@@ -191,6 +193,16 @@ def with_items_carried(bundle: Bundle, recommender: Recommender, items: Sequence
     missing = [item for item in items if recommender.catalogue.find_row(item.item_id) is None]
     if not bundle.can_ingest:
         return recommender
+    moved = {}
+    for item in items:
+        row = bundle.catalogue.find_row(item.item_id)
+        if row is None or bundle.has_content(row, described_digest(item.texts, picture_digest(item.read_picture()))):
+            continue
+        vector = bundle.dense_vector(row, bundle.moved_embedding(row, item)[0])
+        if vector is not None:
+            moved[row] = vector
+    if moved:
+        recommender = recommender.with_catalogue(recommender.catalogue, changed_vectors=moved)
     for start in range(0, len(missing), ITEMS_AT_ONCE):
         some = missing[start : start + ITEMS_AT_ONCE]
         catalogue = recommender.catalogue

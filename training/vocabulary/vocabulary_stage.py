@@ -31,14 +31,20 @@ def vocabulary_stage(bench: Workbench, items: DescribedItems) -> TrainedVocabula
             items.feature_sets,
             items.space.category_names,
             items.space.category_sizes,
-            bench.training,
+            bench.crowd,
             size,
             max_sequences=settings.max_sequences or None,
             seed=bench.seed,
             progress=bench.progress,
         ).save(folder)
 
-    inputs = {"items": items.key, "size": size, "max_sequences": settings.max_sequences, "seed": bench.seed}
+    inputs = {
+        "items": items.key,
+        "size": size,
+        "max_sequences": settings.max_sequences,
+        "max_user_examples": bench.preset.fit.max_user_examples,
+        "seed": bench.seed,
+    }
     stage = bench.stages.run("vocabulary", inputs, build, load_vocabulary)
     vocabulary = stage.result
     bench.report(
@@ -60,14 +66,19 @@ def grown_vocabulary_stage(
         expand_vocabulary(
             old,
             items.feature_sets,
-            bench.training,
+            bench.crowd,
             added_tokens,
             max_sequences=bench.preset.vocabulary.max_sequences or None,
             seed=bench.seed,
             progress=bench.progress,
         ).vocabulary.save(folder)
 
-    inputs = {"items": items.key, "added_tokens": added_tokens, "seed": bench.seed}
+    inputs = {
+        "items": items.key,
+        "added_tokens": added_tokens,
+        "max_user_examples": bench.preset.fit.max_user_examples,
+        "seed": bench.seed,
+    }
     stage = bench.stages.run("vocabulary", inputs, build, load_vocabulary)
     bench.report(f"vocabulary: {stage.result.size} tokens, {stage.result.size - old.size} more than before")
     return TrainedVocabulary(stage.result, stage.key)

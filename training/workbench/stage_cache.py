@@ -21,7 +21,7 @@ from typing import Generic, Literal, TextIO, TypeVar
 
 from clairo_core.errors import TrainingError
 
-FORMAT = 6
+FORMAT = 7
 """Raise it with every change to what a stage computes or writes, so that no run takes an older release's result."""
 LOCK = "lock"
 NOT_ABOUT_THE_RESULT = (MemoryError, RuntimeError, PermissionError)

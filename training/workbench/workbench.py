@@ -23,6 +23,7 @@ from training.evaluation.split import (
     validation_split,
 )
 from training.workbench.stage_cache import StageCache
+from training.workbench.user_share import most_per_user, newest_of_each
 
 FEWEST_ITEMS_TO_HOLD_OUT_OF = 20
 """With fewer training items, none is held out."""
@@ -49,6 +50,11 @@ class Workbench:
     def training(self) -> ItemSequences:
         """The training sequences."""
         return training_sequences(self.dataset)
+
+    @cached_property
+    def crowd(self) -> ItemSequences:
+        """The training sequences for counting: of users far above the median only the newest items."""
+        return newest_of_each(self.training, most_per_user(self.training.lengths, self.preset.fit.max_user_examples))
 
     @cached_property
     def training_counts(self) -> Int64[np.ndarray, "item"]:

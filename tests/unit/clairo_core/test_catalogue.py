@@ -196,3 +196,32 @@ def test_versions_of_an_index_agree_with_plain_dictionaries(steps):
     for index, expected in versions:
         assert len(index) == len(expected)
         assert {key: index.get(key) for key in keys if key in index} == expected
+
+
+def test_items_described_again_equal_a_catalogue_built_with_their_new_sets():
+    sets = random_feature_sets(21, SIZES)
+    before = build_catalogue([f"item-{row}" for row in range(20)], sets[:20], TOKENIZER)
+    # Rows 3 and 7 exchange theirs, row 5 gets a free one.
+    changed = sets[:20].copy()
+    changed[[3, 7, 5]] = sets[[7, 3, 20]]
+    after = before.with_feature_sets([3, 7, 5], changed[[3, 7, 5]].tolist(), TOKENIZER)
+    whole = build_catalogue(before.item_ids, changed, TOKENIZER)
+    np.testing.assert_array_equal(after.feature_sets, whole.feature_sets)
+    np.testing.assert_array_equal(after.feature_tokens, whole.feature_tokens)
+    np.testing.assert_array_equal(after.canonical.ids, whole.canonical.ids)
+    np.testing.assert_array_equal(after.canonical.lengths, whole.canonical.lengths)
+    np.testing.assert_array_equal(before.feature_sets, sets[:20])
+    assert tuple(sets[5].tolist()) not in after.taken
+    assert tuple(sets[5].tolist()) in before.taken
+    assert after.version == before.version
+    # The set that row 5 left can go to a new item, here and nowhere else.
+    assert after.with_item("new", sets[5].tolist(), TOKENIZER).row_of("new") == 20
+
+
+def test_a_feature_set_of_another_item_is_refused_when_an_item_is_described_again():
+    catalogue, sets = catalogue_of(20), random_feature_sets(21, SIZES)
+    with pytest.raises(DuplicateItemError, match="'item-3' would get the feature set of item 'item-4'"):
+        catalogue.with_feature_sets([3], [sets[4].tolist()], TOKENIZER)
+    with pytest.raises(DuplicateItemError, match="have the same feature set"):
+        catalogue.with_feature_sets([3, 4], [sets[20].tolist()] * 2, TOKENIZER)
+    assert catalogue.with_feature_sets([3], [sets[3].tolist()], TOKENIZER).row_of("item-3") == 3

@@ -205,3 +205,17 @@ def test_a_generator_of_another_vocabulary_is_refused(tmp_path, recommender):
     write_random_t5(tmp_path, 77)
     with pytest.raises(GeneratorError, match="the generator has 77 tokens, expected"):
         load_recommender(tmp_path, TOKENIZER, recommender.catalogue, POPULARITY, device="cpu")
+
+
+def test_an_item_described_again_is_generated_by_its_new_tokens(recommender, generator):
+    later = recommender.with_catalogue(
+        recommender.catalogue.with_feature_sets([7], [NEW_FEATURE_SET], TOKENIZER).with_changed_content()
+    )
+    sets = FEATURE_SETS[:NUM_ITEMS].copy()
+    sets[7] = NEW_FEATURE_SET
+    built = build_recommender(
+        build_catalogue(IDS, sets, TOKENIZER), TOKENIZER, generator, POPULARITY, num_views=3, num_beams=20
+    )
+    for seen in (history(3, 1, 4), history(7), history(20, 7, 9)):
+        assert later.recommend(seen, 30) == built.recommend(seen, 30)
+    assert recommender.catalogue.feature_sets[7].tolist() == FEATURE_SETS[7].tolist()

@@ -1,5 +1,6 @@
 """`clairo-serve export`: a data set that training reads."""
 
+import asyncio
 import base64
 import json
 from pathlib import Path
@@ -74,6 +75,29 @@ def test_training_reads_an_export(data_dir: Path, tmp_path: Path) -> None:
     assert items["lamp"].texts["care notes"] == "Dust it"
     assert dataset.user_ids == ("ann",)
     assert [dataset.items[row].item_id for row in dataset.sequences.items] == ["mugs/1", "lamp"]
+
+
+async def test_a_disliked_item_is_in_no_exported_history_until_it_is_liked_again(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    actions = [
+        ("ann", "click", "item-1"),
+        ("ann", "click", "item-2"),
+        ("ann", "dislike", "item-1"),
+        ("bob", "click", "item-1"),
+        ("bob", "dislike", "item-1"),
+        ("bob", "purchase", "item-1"),
+    ]
+    async with running_service(bundle, data_dir=tmp_path / "store", database_url="") as client:
+        events = [
+            {"event_id": str(n), "user_id": user, "item_id": item, "type": kind, "timestamp": n}
+            for n, (user, kind, item) in enumerate(actions)
+        ]
+        await client.post("/feedback", json={"events": events})
+    await asyncio.to_thread(export, tmp_path / "store", tmp_path / "export", "--bundle", str(bundle.folder))
+    lines = (tmp_path / "export" / "interactions.jsonl").read_text(encoding="utf-8").splitlines()
+    kept = [(row["user_id"], row["item_id"]) for row in map(json.loads, lines)]
+    assert kept == [("ann", "item-2"), ("bob", "item-1"), ("bob", "item-1")]
 
 
 def test_with_a_bundle_its_items_are_exported_and_the_stores_content_wins(

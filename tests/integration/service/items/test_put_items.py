@@ -1,4 +1,4 @@
-"""PUT and DELETE /items/{item_id}: content changes, features stay, items are retired and restored."""
+"""PUT and DELETE /items/{item_id}: content changes, items are retired and restored."""
 
 import asyncio
 import base64
@@ -48,13 +48,11 @@ async def test_a_new_item_is_created_once(client: httpx.AsyncClient, bundle: Bun
     assert unchanged["catalogue_version"] == created["catalogue_version"]
 
 
-async def test_changed_content_is_shown_and_searched_and_the_features_stay(client: httpx.AsyncClient) -> None:
+async def test_changed_content_is_shown_and_searched(client: httpx.AsyncClient) -> None:
     created = await put(client, "mug", 201, **MUG)
     picture = base64.b64encode(drawn_picture()).decode()
     changed = await put(client, "mug", 200, title="Violet jug", attributes={"price": "21"}, picture=picture)
-    assert (changed["outcome"], changed["features_kept"]) == ("changed", True)
-    assert changed["feature_set"] == created["feature_set"]
-    assert changed["tokens"] == created["tokens"]
+    assert changed["outcome"] == "changed"
     assert changed["catalogue_version"] == created["catalogue_version"] + 1
     found = (await client.get("/items/mug")).json()
     assert (found["title"], found["attributes"], found["texts"]) == (

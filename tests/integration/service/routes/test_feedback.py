@@ -102,6 +102,22 @@ async def test_a_forgotten_user_stays_forgotten_when_late_events_arrive(client: 
     assert await history(client) == ["new"]
 
 
+async def test_an_event_of_a_clock_that_runs_ahead_gets_the_time_of_arrival(client: httpx.AsyncClient) -> None:
+    now = time.time()
+    soon = await send(client, event("soon", timestamp=now + 1800))
+    assert soon["warnings"] == []
+    ahead = await send(
+        client, event("years", timestamp=now + 3 * 365 * 86400), event("milliseconds", timestamp=now * 1000 // 10)
+    )
+    assert ahead["num_accepted"] == 2
+    (warning,) = ahead["warnings"]
+    assert warning.startswith("2 events are dated more than an hour ahead, the first with event_id 'years'")
+    await send(client, event("later", timestamp=time.time() + 60))
+    assert await history(client) == ["years", "milliseconds", "later", "soon"]
+    stored = {entry["event_id"]: entry["timestamp"] for entry in (await client.get("/users/ann")).json()["events"]}
+    assert now <= stored["years"] == stored["milliseconds"] <= time.time()
+
+
 async def test_user_ids_can_have_any_characters(client: httpx.AsyncClient) -> None:
     for user_id in ("a/b", "'; DROP TABLE users", "ü %25", "茶"):
         await send(client, event(f"e-{user_id}", user_id=user_id))

@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 
 from clairo_core.bundle.bundle import Bundle
-from clairo_core.bundle.bundle_items import MAX_SHOWN_SIDE
+from clairo_core.bundle.bundle_items import MAX_SHOWN_SIDE, load_items, save_items
 from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.bundle.manifest import BUNDLE_SCHEMA
 from clairo_core.bundle.write_bundle import BundleParts, write_bundle
@@ -18,8 +19,12 @@ from clairo_core.errors import (
     BundleNotFoundError,
     NewerBundleError,
 )
-from clairo_core.items import Item, UserHistory
+from clairo_core.items import Item, UserHistory, described_digest, picture_digest
 from clairo_core.quantizers import OpqQuantizer
+from clairo_core.ranking import DenseHead, JointRanking
+from clairo_core.ranking.history_encoder import RecurrentHistoryEncoder
+from clairo_core.storage.array_file import load_arrays, save_arrays
+from clairo_core.storage.growing_rows import GrowingRows
 from clairo_core.storage.replaced_folder import set_aside_name
 from tests.tiny import drawn_picture, tiny_bundle, tiny_items, write_random_t5
 
@@ -281,3 +286,70 @@ def test_a_checkpoint_of_another_vocabulary_is_refused_when_a_recommender_is_bui
     write_bundle(tmp_path / "mixed", dataclasses.replace(parts_of(bundle), generator_folder=checkpoint))
     with pytest.raises(Exception, match="use the vocabulary that the generator was trained with"):
         load_bundle(tmp_path / "mixed").recommender("cpu")
+
+
+def test_a_bundle_names_the_content_that_it_was_trained_on(tmp_path, bundle):
+    large = Item(
+        item_id="large", texts={"title": "A mug"}, picture=drawn_picture((1, 2, 3), np.random.default_rng(0), 900)
+    )
+    items = (large, *tiny_items(60)[1:])
+    save_items(tmp_path, items)
+    _, pictures = load_items(tmp_path)
+    assert pictures.read(0) != large.picture
+    assert pictures.digest(0) == hashlib.sha256(large.read_picture()).hexdigest()
+    assert pictures.digest(6) is None
+    for row in (0, 6, 59):
+        item = tiny_items(60)[row]
+        assert bundle.has_content(row, described_digest(item.texts, picture_digest(item.read_picture())))
+        assert not bundle.has_content(row, described_digest({"title": "another"}, picture_digest(item.read_picture())))
+        assert not bundle.has_content(row, described_digest(item.texts, picture_digest(b"another")))
+    shown = dataclasses.replace(bundle, items=items, pictures=pictures)
+    for picture in (large.read_picture(), pictures.read(0)):
+        assert shown.has_content(0, described_digest(large.texts, picture_digest(picture)))
+
+
+def test_in_an_older_bundle_the_stored_picture_stands_for_the_one_trained_on(tmp_path):
+    save_items(tmp_path, tiny_items(8))
+    (offsets,) = load_arrays(tmp_path / "pictures.npz", "offsets")
+    save_arrays(tmp_path / "pictures.npz", offsets=offsets)
+    _, pictures = load_items(tmp_path)
+    assert pictures.digest(0) == hashlib.sha256(tiny_items(8)[0].read_picture()).hexdigest()
+    assert pictures.digest(6) is None
+
+
+def test_a_trained_item_moves_by_the_difference_that_its_content_makes(bundle):
+    same = dataclasses.replace(tiny_items(60)[3], attributes={})
+    embedding, missing = bundle.moved_embedding(3, same)
+    np.testing.assert_allclose(embedding, bundle.item_embeddings.item_embeddings[3], atol=1e-6)
+    assert missing == bundle.missing_modalities(3)
+    other = tiny_items(60)[10]
+    moved, _ = bundle.moved_embedding(3, dataclasses.replace(other, item_id="item-3"))
+    np.testing.assert_allclose(moved, bundle.describe(other, ()).item_embedding, atol=1e-5)
+
+
+def test_a_trained_items_own_part_of_its_vector_stays_when_its_content_changes(bundle):
+    random = np.random.default_rng(0)
+    content = bundle.item_embeddings.item_embeddings
+    content_map = random.normal(size=(content.shape[1], 4)).astype(np.float32)
+    own = random.normal(size=(len(content), 4)).astype(np.float32)
+    encoder = RecurrentHistoryEncoder(4, width=5, max_history_items=6)
+    head = DenseHead(encoder, GrowingRows((content @ content_map + own).astype(np.float32)), content_map)
+    ranked = dataclasses.replace(bundle, joint_ranking=JointRanking(head, {}, None, np.ones(len(content), np.int64)))
+    np.testing.assert_allclose(ranked.dense_vector(3, content[10]), content[10] @ content_map + own[3], atol=1e-5)
+    np.testing.assert_allclose(ranked.dense_vector(60, content[10]), content[10] @ content_map, atol=1e-5)
+    assert bundle.dense_vector(3, content[10]) is None
+
+
+def test_users_order_a_bundles_popular_list_and_interactions_that_of_an_older_one(bundle, tmp_path):
+    parts = parts_of(bundle)
+    users = np.arange(60.0)[::-1] / 2
+    write_bundle(tmp_path / "new", dataclasses.replace(parts, user_popularity=users))
+    new = load_bundle(tmp_path / "new")
+    assert new.popularity.tolist() == bundle.popularity.tolist()
+    popular = new.recommender("cpu", num_views=1, num_beams=5).recommend(UserHistory(()), 3)
+    assert [item.item_id for item in popular.items] == ["item-0", "item-1", "item-2"]
+    assert bundle.user_popularity is None
+    popular = bundle.recommender("cpu", num_views=1, num_beams=5).recommend(UserHistory(()), 1)
+    assert popular.items[0].item_id == f"item-{int(bundle.popularity.argmax())}"
+    with pytest.raises(BundleError, match="3 items with users"):
+        write_bundle(tmp_path / "wrong", dataclasses.replace(parts, user_popularity=users[:3]))

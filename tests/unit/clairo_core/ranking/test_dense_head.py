@@ -137,3 +137,16 @@ def test_a_damaged_head_is_refused(tmp_path: Path, old: str, new: str, words: st
     header.write_text(header.read_text().replace(old, new))
     with pytest.raises(DenseHeadError, match=words):
         load_dense_head(tmp_path)
+
+
+def test_other_vectors_change_the_scores_of_their_items_alone() -> None:
+    head = random_head()
+    before = head.item_vectors.copy()
+    moved = head.with_vectors(np.array([3, 5]), np.ones((2, DIM)))
+    assert moved.item_vectors[[3, 5]].tolist() == np.ones((2, DIM)).tolist()
+    others = np.delete(np.arange(NUM_ITEMS), [3, 5])
+    np.testing.assert_array_equal(moved.item_vectors[others], before[others])
+    np.testing.assert_array_equal(head.item_vectors, before)
+    grown = moved.with_items(np.ones((1, CONTENT)))
+    assert grown.num_items == NUM_ITEMS + 1
+    assert grown.item_vectors[3].tolist() == [1.0] * DIM

@@ -58,3 +58,17 @@ def test_similarity_is_computed_per_modality() -> None:
     assert found[0, 1] == pytest.approx(cosine(vectors[0, 4:], vectors[1, 4:]), abs=1e-6)
     assert found[1, 0] == pytest.approx(cosine(vectors[0, :4], vectors[2, :4]), abs=1e-6)
     assert np.isnan(found[1, 1])
+
+
+def test_a_replaced_embedding_is_compared_and_the_given_ones_stay() -> None:
+    random = np.random.default_rng(5)
+    given, other = random.normal(size=(6, 4)).astype(np.float32), random.normal(size=(3, 4)).astype(np.float32)
+    table = EmbeddingTable(given.copy())
+    table.append(other[0])
+    unchanged = table._first
+    table.replace(2, other[1])
+    table.replace(6, other[2])
+    np.testing.assert_array_equal(unchanged, given)
+    expected = EmbeddingTable(np.concatenate([given[:2], other[1:2], given[3:], other[2:]]))
+    for row in range(7):
+        np.testing.assert_allclose(table.cosines_with(row), expected.cosines_with(row), rtol=1e-6)

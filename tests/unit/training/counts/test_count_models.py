@@ -12,7 +12,7 @@ from clairo_core.sequences import ItemSequences
 from tests.repository import SHARED
 from training.counts.ease import EaseSettings, choose_ease, count_together, ease_weights, fit_ease
 from training.counts.markov import MarkovSettings, choose_markov, count_followers, fit_markov
-from training.counts.popularity import Popularity, count_popularity
+from training.counts.popularity import HALF_LIFE_DAYS, Popularity, count_popularity, user_popularity
 from training.datasets import load_dataset
 from training.evaluation.choose_settings import best_on_validation, masked_ndcg
 from training.evaluation.item_scorer import ItemScorer
@@ -173,3 +173,43 @@ def test_ease_reaches_the_protocols_figures_on_real_data() -> None:
         ease = fit_ease(training_sequences(dataset), len(dataset.items), EaseSettings(100.0, 0.9))
         figures = [0.1390, 0.1021, 0.1521, 0.1197]
         assert measured(ease, test_split(dataset)) == pytest.approx(figures, abs=1e-3)
+
+
+TODAY = 20_000.0
+
+
+def test_one_visitor_counts_as_one_user_for_any_number_of_views() -> None:
+    sequences = ItemSequences.from_lists([[0] * 500, [1, 2], [1], [1, 1, 2]])
+    assert user_popularity(sequences, 4, sequences, None, TODAY).tolist() == [1, 3, 2, 0]
+
+
+def test_a_user_counts_half_a_half_life_later() -> None:
+    whole = ItemSequences.from_lists([[0, 0, 1], [0, 2]])
+    days = np.float32([0, TODAY - HALF_LIFE_DAYS, TODAY - 2 * HALF_LIFE_DAYS, TODAY, TODAY])
+    assert user_popularity(whole, 3, whole, days, TODAY).tolist() == [1.5, 0.25, 1]
+    # Items that are held out count nothing, and the newest time stays the scale.
+    training = ItemSequences.from_lists([[0, 0, 1], [0]])
+    assert user_popularity(training, 3, whole, days, TODAY).tolist() == [1.5, 0.25, 0]
+
+
+def test_an_event_years_ahead_makes_no_other_event_old() -> None:
+    whole = ItemSequences.from_lists([[0], [1], [2]])
+    days = np.float32([TODAY - 1, TODAY - 1, TODAY + 3 * 365])
+    assert user_popularity(whole, 3, whole, days, TODAY).tolist() == [1, 1, 1]
+    assert user_popularity(whole, 3, whole, days + 9999, TODAY).max() == 1
+
+
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 4), st.integers(19_000, 20_500)), max_size=6), min_size=1, max_size=6)
+)
+def test_user_popularity_agrees_with_counting_one_by_one(logs: list[list[tuple[int, int]]]) -> None:
+    logs = [sorted(log, key=lambda event: event[1]) for log in logs]
+    whole = ItemSequences.from_lists([[item for item, _ in log] for log in logs])
+    days = np.float32([day for log in logs for _, day in log])
+    past = [day for log in logs for _, day in log if day <= TODAY] or [day for log in logs for _, day in log]
+    expected = np.zeros(5)
+    for log in logs:
+        for item, day in dict(log).items():
+            expected[item] += 0.5 ** (max(max(past) - day, 0) / HALF_LIFE_DAYS)
+    if len(days):
+        np.testing.assert_allclose(user_popularity(whole, 5, whole, days, TODAY), expected, rtol=1e-6)

@@ -1,7 +1,9 @@
 """Training examples and batches: every prefix once per epoch, and nothing beside it but padding."""
 
+from collections import Counter
+
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from clairo_core.sequences import ItemSequences
@@ -9,6 +11,7 @@ from clairo_core.tokens.tokenizer import Tokenizer
 from clairo_core.tokens.vocabulary import EOS, PAD
 from tests.tiny import random_feature_sets, tiny_vocabulary
 from training.generator.examples import every_prefix, label_table, number_of_batches, shuffled_batches
+from training.workbench.user_share import drawn_rows, most_per_user
 
 SIZES = (4, 4, 4)
 TOKENIZER = Tokenizer(tiny_vocabulary(SIZES))
@@ -77,3 +80,51 @@ def test_the_same_seed_gives_the_same_batches() -> None:
         return [batch.input_ids.tolist() for batch in batches]
 
     assert inputs(1) == inputs(1) != inputs(2)
+
+
+@settings(deadline=None)
+@given(sequences_of_items, st.integers(1, 8), st.integers(0, 3), st.booleans())
+def test_no_user_has_more_examples_in_an_epoch_than_allowed(
+    sequences: list[list[int]], most: int, seed: int, balance_users: bool
+) -> None:
+    examples = every_prefix(ItemSequences.from_lists(sequences), max_history_items=20)
+    num_examples = int(np.minimum(examples.num_of_user, most).sum())
+    assume(num_examples)
+
+    def targets(most_of_user: int | None, num_examples: int) -> list[int]:
+        batches = shuffled_batches(
+            examples,
+            TOKENIZER,
+            FEATURE_TOKENS,
+            LABELS,
+            batch_size=4,
+            num_examples=num_examples,
+            seed=seed,
+            most_of_user=most_of_user,
+            balance_users=balance_users,
+        )
+        return [int(target) for batch in batches for target in batch.targets]
+
+    drawn = targets(most, num_examples)
+    assert len(drawn) == num_examples
+    per_user = [Counter(of_user[1:]) for of_user in sequences]
+    assert Counter(drawn) <= sum(per_user, Counter())
+    for item in range(20):
+        assert drawn.count(item) <= sum(min(of_user[item], most) for of_user in per_user)
+    # A limit that nobody reaches changes nothing, not even the order.
+    assert targets(7, len(examples)) == targets(None, len(examples))
+
+
+def test_a_bot_has_no_more_examples_than_twenty_ordinary_users() -> None:
+    ordinary = [[1, 2, 3, 4, 5, 6, 7, 8] for _ in range(100)]
+    examples = every_prefix(ItemSequences.from_lists([*ordinary, [9, 10] * 5000]), max_history_items=20)
+    most = most_per_user(examples.num_of_user, 100)
+    assert most == 140
+    rows = drawn_rows(examples.num_of_user, most, np.random.default_rng(0))
+    of_bot = rows[np.isin(examples.targets(rows), [9, 10])]
+    assert (len(rows), len(of_bot)) == (840, 140)
+    again = drawn_rows(examples.num_of_user, most, np.random.default_rng(1))
+    assert set(of_bot) != set(again[-140:])
+    assert len(drawn_rows(examples.num_of_user, most_per_user(examples.num_of_user, 0), np.random.default_rng(0))) == (
+        len(examples)
+    )

@@ -1,5 +1,6 @@
 """A warm start from a bundle: known items keep their features, new ones are described by it."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,27 @@ def test_known_items_keep_their_features_and_new_ones_are_described_by_the_bundl
         assert np.array_equal(described.content.fused.item_embeddings[row_of[item.item_id]], by_bundle.item_embedding)
     assert len({tuple(row) for row in described.feature_sets.tolist()}) == NUM_ITEMS + 3
     assert set(described.content.encoded) == {"text", "image"}
+
+
+def test_known_items_with_other_words_keep_their_features_and_their_embeddings_follow(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    bench = bench_of(tmp_path, WarmStart(bundle))
+    other = bench.dataset.items[20]
+    changed = {"item-5": dataclasses.replace(other, item_id="item-5")}
+    items = tuple(changed.get(item.item_id, item) for item in bench.dataset.items)
+    dataset = build_dataset("shop", items, bench.dataset.user_ids, bench.dataset.sequences)
+    described = carry_items(dataclasses.replace(bench, dataset=dataset), bundle)
+    assert described.content is not None
+    row_of = {item.item_id: row for row, item in enumerate(items)}
+    for row, item_id in enumerate(bundle.catalogue.item_ids):
+        embedding = described.content.fused.item_embeddings[row_of[item_id]]
+        assert tuple(described.feature_sets[row_of[item_id]]) == tuple(bundle.catalogue.feature_sets[row])
+        assert bundle.item_embeddings is not None
+        expected = bundle.item_embeddings.item_embeddings[row]
+        if item_id in changed:
+            expected = bundle.describe(other, ()).item_embedding
+        np.testing.assert_allclose(embedding, expected, atol=1e-5)
 
 
 def test_the_vocabulary_stays_or_grows_and_the_generator_has_a_row_for_every_token(

@@ -1,0 +1,52 @@
+"""When interactions happened: by the column's declaration and its numbers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.datasets import load_dataset
+from training.datasets.event_times import days_since_1970
+
+ITEMS = "item_id,title\na,A\nb,B\nc,C\n"
+
+
+def dataset_of(folder: Path, events: str, column: str = 'timestamp = "at"') -> Path:
+    (folder / "items.csv").write_text(ITEMS)
+    (folder / "events.csv").write_text(events)
+    (folder / "dataset.toml").write_text(
+        'name = "shop"\n[items]\nfile = "items.csv"\ntexts = ["title"]\n'
+        f'[interactions]\nfile = "events.csv"\n{column}\n'
+    )
+    return folder
+
+
+@pytest.mark.parametrize("per_second", [1, 1000, 10**6, 10**9])
+def test_the_unit_of_numbers_follows_from_their_size(per_second: int) -> None:
+    seconds = np.array([1_700_000_000, 1_700_086_400, 1_500_000_000])
+    days = days_since_1970(seconds * per_second)
+    assert days is not None
+    np.testing.assert_allclose(days, seconds / 86_400, atol=0.002)
+
+
+def test_small_numbers_are_positions() -> None:
+    assert days_since_1970(np.arange(1000)) is None
+    assert days_since_1970(np.zeros(0)) is None
+
+
+@pytest.mark.parametrize("written", ["2023-11-14T22:13:20Z", "1700000000", "1700000000.0", "1700000000000"])
+def test_a_dataset_holds_the_day_of_each_interaction_in_the_order_of_its_sequences(
+    tmp_path: Path, written: str
+) -> None:
+    earlier = written.replace("2023", "2022").replace("17000", "16000")
+    events = f"user_id,item_id,at\nann,a,{written}\nbob,b,{earlier}\nann,c,{earlier}\n"
+    dataset = load_dataset(dataset_of(tmp_path, events))
+    assert [dataset.items[row].item_id for row in dataset.sequences.items] == ["c", "a", "b"]
+    assert dataset.days is not None
+    assert dataset.days[1] == pytest.approx(1_700_000_000 / 86_400, abs=0.002)
+    assert dataset.days[0] == dataset.days[2] < dataset.days[1] - 300
+
+
+def test_positions_have_no_days(tmp_path: Path) -> None:
+    events = "user_id,item_id,at\nann,a,1700000000\nann,c,1700000001\n"
+    assert load_dataset(dataset_of(tmp_path, events, 'position = "at"')).days is None

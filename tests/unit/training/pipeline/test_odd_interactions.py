@@ -1,0 +1,76 @@
+"""Warnings before training: a user who is most of the data, clocks that run ahead; popularity by users."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from clairo_core.items import Item
+from clairo_core.progress import silent
+from clairo_core.sequences import ItemSequences
+from training.config.preset import Preset
+from training.counts.markov import count_followers
+from training.datasets.dataset import build_dataset
+from training.pipeline.odd_interactions import popular_by_users, warn_of_odd_interactions
+from training.ranking.fit_repeat_lifts import repeat_share
+from training.workbench.stage_cache import StageCache
+from training.workbench.workbench import Workbench
+
+TODAY = time.time() / 86_400
+
+
+def bench_of(lists: list[list[int]], lines: list[str], days: np.ndarray | None = None) -> Workbench:
+    items = tuple(Item(item_id=f"item-{row}") for row in range(10))
+    users = ("bot", *(f"user-{number}" for number in range(1, len(lists))))
+    dataset = build_dataset("made up", items, users, ItemSequences.from_lists(lists), days=days)
+    stages = StageCache(Path("never-written"))
+    return Workbench(dataset, Preset("made up"), 0, torch.device("cpu"), stages, silent, lines.append)
+
+
+def ordinary(num_users: int) -> list[list[int]]:
+    return [[2, 3, 4, 5] for _ in range(num_users)]
+
+
+def test_a_user_with_most_of_the_interactions_is_named() -> None:
+    lines: list[str] = []
+    warn_of_odd_interactions(bench_of([[0, 1] * 20_000, *ordinary(100)], lines))
+    assert lines == [
+        "warning: user 'bot' has 99% of all 40,400 interactions, the median user 4; "
+        "if it is a robot, leave it out of the data"
+    ]
+
+
+def test_few_users_of_usual_length_and_no_users_are_no_reason_to_warn() -> None:
+    lines: list[str] = []
+    for lists in ([[0, 1, 2]], [[0] * 30, [1] * 40, [2] * 50], ordinary(100), [[0] * 60, *ordinary(100)]):
+        warn_of_odd_interactions(bench_of(lists, lines))
+    assert lines == []
+
+
+def test_interactions_ahead_of_the_clock_are_counted_and_dated() -> None:
+    lines: list[str] = []
+    days = np.float32([TODAY - 3, TODAY - 2, TODAY, 30_000, 40_000, TODAY + 0.02])
+    warn_of_odd_interactions(bench_of([[0, 1, 2], [3, 4, 5]], lines, days))
+    (line,) = lines
+    assert line.startswith(
+        "warning: 2 interactions are dated more than an hour ahead, the first of user 'user-1' on 2052-02-20"
+    )
+
+
+def test_counts_of_all_kinds_read_a_bots_newest_items_only() -> None:
+    bench = bench_of([[0, 1] * 20_000, *ordinary(100)], [])
+    assert bench.crowd.lengths.tolist() == [100, *[2] * 100]
+    assert count_followers(bench.crowd, 10)[0, 1] < 600
+    assert repeat_share(bench.crowd) < 0.5 < repeat_share(bench.training)
+    assert set(bench.crowd.items.tolist()) == set(bench.training.items.tolist())
+    usual = bench_of(ordinary(100), [])
+    assert usual.crowd is usual.training
+
+
+def test_views_of_one_visitor_top_nobodys_popular_list() -> None:
+    bench = bench_of([[0, 1] * 250, *ordinary(20)], [])
+    popularity = popular_by_users(bench)
+    assert popularity[[0, 1]].tolist() == [1, 1]
+    assert popularity[[2, 3]].tolist() == [20, 20]
+    assert bench.training_counts[0] == 249

@@ -1,0 +1,48 @@
+"""One user is not the crowd: popularity by users, and warnings of users and clocks that would distort a bundle."""
+
+import time
+
+import numpy as np
+from jaxtyping import Float64
+
+from training.counts.popularity import user_popularity
+from training.datasets.event_times import MAX_AHEAD_DAYS, SECONDS_PER_DAY
+from training.workbench.user_share import TIMES_THE_MEDIAN
+from training.workbench.workbench import Workbench
+
+LARGEST_SHARE = 0.1
+"""Of all interactions: above it, a user far over the median is reported."""
+
+
+def popular_by_users(bench: Workbench) -> Float64[np.ndarray, "item"]:
+    """Users of each item in training, for the bundle's popular list; see `user_popularity`."""
+    dataset = bench.dataset
+    return user_popularity(bench.training, len(dataset.items), dataset.sequences, dataset.days, _today())
+
+
+def warn_of_odd_interactions(bench: Workbench) -> None:
+    """Report users with most of the interactions, and interactions ahead of the clock."""
+    dataset, lengths = bench.dataset, bench.dataset.sequences.lengths
+    total, median = int(lengths.sum()), float(np.median(lengths))
+    is_odd = (lengths > LARGEST_SHARE * total) & (lengths > TIMES_THE_MEDIAN * median)
+    for user in np.flatnonzero(is_odd):
+        bench.report(
+            f"warning: user {dataset.user_ids[user]!r} has {lengths[user] / total:.0%} of all {total:,} interactions, "
+            f"the median user {median:g}; if it is a robot, leave it out of the data"
+        )
+    if dataset.days is None:
+        return
+    is_ahead = dataset.days > _today() + MAX_AHEAD_DAYS
+    if is_ahead.any():
+        first = int(np.argmax(is_ahead))
+        user_id = dataset.user_ids[int(np.searchsorted(dataset.sequences.offsets, first, side="right")) - 1]
+        date = np.datetime64("1970-01-01") + int(dataset.days[first])
+        bench.report(
+            f"warning: {np.count_nonzero(is_ahead):,} interactions are dated more than an hour ahead, the first of "
+            f"user {user_id!r} on {date}; popularity takes them for as new as the newest other one. "
+            "Correct the clock that dated them"
+        )
+
+
+def _today() -> float:
+    return time.time() / SECONDS_PER_DAY
