@@ -5,7 +5,7 @@
     {"attribute": "price", "range": {"gte": 5, "lt": 20}} {"any_of": [FILTER, ...]}
     {"attribute": "brand", "exists": true}                {"only_new": true}
 
-Checks shape and size only. Whether an attribute exists is checked against the catalogue.
+A filter is judged by its form alone, never by what the catalogue holds: no item may have the attribute.
 """
 
 from collections.abc import Mapping
@@ -83,7 +83,7 @@ class FilterBody(RequestBody):
         attribute = self.attribute or ""
         meaning: ItemFilter | None = None
         if self.equals is not None:
-            meaning = IsOneOf(attribute, (self.equals,), operator="equals")
+            meaning = IsOneOf(attribute, (self.equals,))
         elif self.in_ is not None:
             meaning = IsOneOf(attribute, tuple(self.in_))
         elif self.range is not None:

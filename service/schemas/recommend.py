@@ -17,6 +17,7 @@ MAX_EXCLUDED_ITEMS = 1000
 MAX_RECOMMENDATIONS = 100
 MAX_BATCH_REQUESTS = 100
 MAX_SEED = 2**31 - 1
+FILTER_WARNINGS = "Attributes of the filter that no item has, and values that it compares as numbers but are not."
 
 UserId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
@@ -117,6 +118,7 @@ class RecommendAnswer(BaseModel):
         description="Why items are popular ones, or fewer than `limit`; null otherwise."
     )
     ignored_item_ids: list[str] = Field(description="History items missing from the catalogue.")
+    warnings: list[str] = Field(default=[], description=FILTER_WARNINGS)
     items: list[RecommendedItem]
 
 
@@ -158,6 +160,7 @@ class SimilarItems(BaseModel):
     item_id: str
     bundle_id: str
     catalogue_version: int
+    warnings: list[str] = Field(default=[], description=FILTER_WARNINGS)
     items: list[SimilarItem]
 
 
