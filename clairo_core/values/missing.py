@@ -2,7 +2,7 @@
 
 import math
 
-_NOT_A_NUMBER = frozenset({"nan", "NaN"})
+NAN_TEXTS = frozenset({"nan", "NaN"})
 """Spellings of NaN by Python, NumPy, pandas and JavaScript, where a format has only text."""
 
 
@@ -13,5 +13,5 @@ def is_missing(value: str | float | None) -> bool:
     [True, True, True, True, False, False]
     """
     if isinstance(value, str):
-        return not value.strip() or value in _NOT_A_NUMBER
-    return value is None or math.isnan(value)
+        return not value.strip() or value in NAN_TEXTS
+    return value is None or (isinstance(value, float) and math.isnan(value))

@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from clairo_core.errors import ClairoError, SettingsError
+from clairo_core.values.times import microseconds_in
 from service.cli.export import Exported, export_tables
 from service.keys.api_key import Scope, new_key
 from service.settings import StoreSettings, load_store_settings
@@ -164,12 +165,11 @@ def parsed_since(text: str, now: datetime) -> float:
     try:
         if text.endswith("d"):
             return (now - timedelta(days=float(text[:-1]))).timestamp()
-        then = datetime.fromisoformat(text)
+        return microseconds_in(text) / 1e6
     except (ValueError, OverflowError) as error:
         raise SettingsError(
             f"--since: got {text!r}, expected a date such as 2026-01-31 or an age such as 90d"
         ) from error
-    return (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp()
 
 
 def with_store(settings: StoreSettings, work: Callable[[SqlStore], Coroutine[Any, Any, Result]]) -> Result:

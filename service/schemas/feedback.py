@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
-from service.schemas.request_body import TEXT_FIELD, RequestBody, check_text
+from service.schemas.request_body import TEXT_FIELD, RequestBody, Timestamp, check_text
 
 MAX_EVENTS = 1000
 MAX_TIMESTAMP = 253_402_300_799  # the end of the year 9999
@@ -24,8 +24,9 @@ class FeedbackEventBody(RequestBody):
         description="`view`, `click`, `cart`, `purchase`, `like` or any other word. `impression` and `dislike` are "
         "stored but never become part of the user's history."
     )
-    timestamp: float | None = Field(
-        default=None, ge=0, le=MAX_TIMESTAMP, description="Seconds since 1970; the time of arrival if left out."
+    timestamp: Annotated[Timestamp, Field(ge=0, le=MAX_TIMESTAMP)] | None = Field(
+        default=None,
+        description="Seconds since 1970, or ISO 8601 with zone; from 1970 to 9999. The time of arrival if left out.",
     )
     recommendation_id: Identifier | None = Field(
         default=None, description="Id of the recommendation that the user followed, if any."

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, StringConstraints, model_validator
 from service.schemas.filters import BoundedFilterBody
 from service.schemas.items import Feature, ItemId, ItemSummary
 from service.schemas.problems import Problem
-from service.schemas.request_body import RequestBody
+from service.schemas.request_body import RequestBody, Timestamp
 
 MAX_HISTORY_ITEMS = 1000
 MAX_EXCLUDED_ITEMS = 1000
@@ -26,7 +26,9 @@ class HistoryEntry(RequestBody):
     """One interaction of a user."""
 
     item_id: ItemId
-    timestamp: float | None = Field(default=None, description="Seconds since 1970; sorts the entries.")
+    timestamp: Timestamp | None = Field(
+        default=None, description="Seconds since 1970, or ISO 8601 with zone; sorts the entries."
+    )
 
 
 class RecommendBody(RequestBody):

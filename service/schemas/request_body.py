@@ -3,7 +3,18 @@
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    WithJsonSchema,
+)
+
+from clairo_core.values.times import microseconds_in
 
 PLAIN_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
 _CONTROL = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f"
@@ -40,4 +51,19 @@ def check_plain_integer(number: object) -> object:
     return number
 
 
+def seconds_of_time(sent: object) -> object:
+    """Convert an ISO 8601 time with zone to seconds since 1970; leave everything else to the field.
+
+    >>> seconds_of_time("1970-01-01T01:00:00+00:00"), seconds_of_time(3600)
+    (3600.0, 3600)
+    """
+    return microseconds_in(sent, needs_zone=True) / 1e6 if isinstance(sent, str) else sent
+
+
 QueryInteger = Annotated[int, BeforeValidator(check_plain_integer)]
+Timestamp = Annotated[
+    float,
+    BeforeValidator(seconds_of_time),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "format": "date-time"}]}),
+]
+"""Seconds since 1970, or an ISO 8601 time with zone."""
