@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from clairo_core.errors import ClairoError, SettingsError
+from clairo_core.values.ids import shown
 from clairo_core.values.times import microseconds_in
 from service.cli.export import Exported, export_tables
 from service.keys.api_key import Scope, new_key
@@ -147,9 +148,11 @@ def export(
         return await export_tables(store, FeedbackStore(store.database), out, loaded, from_then_on)
 
     exported = with_store(settings, run)
+    refused = exported.refused_ids
+    left_out = f", {len(refused)} items left out for their ids, such as {shown(refused[0])}" if refused else ""
     typer.echo(
         f"{out}: {exported.num_items} items, {exported.num_pictures} pictures, "
-        f"{exported.num_interactions} interactions; train on them with `clairo-train run --data {out}`"
+        f"{exported.num_interactions} interactions{left_out}; train on them with `clairo-train run --data {out}`"
     )
 
 

@@ -11,7 +11,7 @@ from clairo_core.selection.item_filters import AllOf
 from service.errors import InvalidBodyError, NoEmbeddingsError
 from service.http.openapi import problem_answers
 from service.http.problems import readable_errors
-from service.routes.items import ItemIdInPath, item_summary
+from service.routes.items import ITEM_PATH, ItemIdInPath, item_summary
 from service.routes.parts import ReadyParts
 from service.schemas.filters import BoundedFilterBody, FilterBody
 from service.schemas.recommend import MAX_RECOMMENDATIONS, SimilarItem, SimilarItems
@@ -26,7 +26,7 @@ FILTERS: TypeAdapter[FilterBody] = TypeAdapter(BoundedFilterBody)
 
 
 @router.get(
-    "/items/{item_id:path}/similar",
+    f"{ITEM_PATH}/similar",
     operation_id="list_similar_items",
     summary="List similar items",
     responses=problem_answers(404, 409, 422, 503),

@@ -2,15 +2,14 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
-from service.schemas.request_body import TEXT_FIELD, RequestBody, Timestamp, check_text
+from service.schemas.request_body import Identifier, RequestBody, Timestamp
 
 MAX_EVENTS = 1000
 MAX_TIMESTAMP = 253_402_300_799  # the end of the year 9999
 MAX_PAGE_EVENTS = 1000
 
-Identifier = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(check_text), TEXT_FIELD]
 EventType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 
 

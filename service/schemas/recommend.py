@@ -3,14 +3,14 @@
 Unknown fields are refused, not ignored.
 """
 
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
-from pydantic import BaseModel, Field, StringConstraints, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from service.schemas.filters import BoundedFilterBody
 from service.schemas.items import Feature, ItemId, ItemSummary
 from service.schemas.problems import Problem
-from service.schemas.request_body import RequestBody, Timestamp
+from service.schemas.request_body import Identifier, RequestBody, Timestamp
 
 MAX_HISTORY_ITEMS = 1000
 MAX_EXCLUDED_ITEMS = 1000
@@ -18,8 +18,6 @@ MAX_RECOMMENDATIONS = 100
 MAX_BATCH_REQUESTS = 100
 MAX_SEED = 2**31 - 1
 FILTER_WARNINGS = "Attributes of the filter that no item has, and values that it compares as numbers but are not."
-
-UserId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
 class HistoryEntry(RequestBody):
@@ -39,7 +37,7 @@ class RecommendBody(RequestBody):
         max_length=MAX_HISTORY_ITEMS,
         description="Oldest first; in any order if every entry has a timestamp.",
     )
-    user_id: UserId | None = Field(
+    user_id: Identifier | None = Field(
         default=None,
         description="Use this user's history from POST /feedback. Beside `history`, only assigns an experiment's arm.",
     )

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from clairo_core.errors import DatasetError, EmptyTableError, RowError
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
+from clairo_core.values.ids import check_item_id, shown
 from clairo_core.values.numbers import number_in
 from training.datasets.column_kinds import ColumnKind
 from training.datasets.columns import id_column
@@ -112,6 +113,10 @@ def _read_items(path: Path, wanted: set[str], pictures: Mapping[str, Path], prog
         if not isinstance(asin, str) or not asin:
             raise RowError(f"{path} row {line_number}, field 'asin': got {asin!r}, expected an id; download it again")
         if asin in wanted and asin not in items:
+            try:
+                check_item_id(asin)
+            except ValueError as error:
+                raise RowError(f"{path} row {line_number}, field 'asin': got {shown(asin)}, but {error}") from error
             items[asin] = _item(asin, record, pictures.get(asin))
     if num_records == 0:
         raise EmptyTableError(f"{path} has no lines, expected metadata of items; download it again")

@@ -4,12 +4,14 @@ Independent of file formats.
 """
 
 import contextlib
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Float64, Int64
 
+from clairo_core.values.ids import check_item_id, check_user_id, shown
 from clairo_core.values.times import microseconds_in
 from training.datasets.arrow_columns import (
     first_unlike,
@@ -42,6 +44,30 @@ def id_column(source: SourceTable, field: str) -> pa.LargeStringArray:
     refuse_where(source, field, pc.is_null(ids), "the id is missing; fill it in, or leave out the row")
     refuse_where(source, field, pc.equal(ids, ""), "the id is empty; fill it in, or leave out the row")
     _refuse_nul(source, field, ids)
+    return ids
+
+
+def item_id_column(source: SourceTable, field: str) -> list[str]:
+    """Read the ids of items, in row order.
+
+    Raises:
+        RowError: as `id_column`; also if the service would refuse the id (`check_item_id`).
+    """
+    ids: list[str] = id_column(source, field).to_pylist()
+    _check_ids(source, field, ids, check_item_id, lambda place: place)
+    return ids
+
+
+def user_id_column(source: SourceTable, field: str) -> pa.DictionaryArray:
+    """Read the ids of users, in row order.
+
+    Raises:
+        RowError: as `id_column`; also if the service would refuse the id (`check_user_id`).
+    """
+    ids = id_column(source, field).dictionary_encode()
+    _check_ids(
+        source, field, ids.dictionary.to_pylist(), check_user_id, lambda code: pc.index(ids.indices, code).as_py()
+    )
     return ids
 
 
@@ -130,6 +156,18 @@ def _microseconds(source: SourceTable, field: str, column: pa.Array) -> pa.Array
     is_outside = pc.or_(pc.greater(counts, largest), pc.less(counts, -largest))
     refuse_where(source, field, is_outside, "the time is beyond 64 bits of microseconds; correct it")
     return pc.multiply(counts, factor)
+
+
+def _check_ids(
+    source: SourceTable, field: str, ids: Sequence[str], check: Callable[[str], str], row_of: Callable[[int], int]
+) -> None:
+    for place, one in enumerate(ids):
+        try:
+            check(one)
+        except ValueError as error:
+            raise source.error(
+                row_of(place), field, f"got {shown(one)}, but {error}; the service refuses such an id"
+            ) from error
 
 
 def _refuse_nul(source: SourceTable, field: str, texts: pa.Array) -> None:

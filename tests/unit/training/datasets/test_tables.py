@@ -365,3 +365,31 @@ def test_a_column_of_nothing_but_nan_is_an_empty_column(tmp_path):
     items = [{**item, "photo": float("nan"), "sound": float("nan")} for item in ITEMS]
     dataset = load_dataset(write_shop(tmp_path, items, in_items='picture = "photo"\nvectors = {audio = "sound"}'))
     assert all(item.picture is None and not item.vectors for item in dataset.items)
+
+
+@pytest.mark.parametrize(
+    ("item_id", "complaint"),
+    [
+        ("x" * 257, "257 characters, expected 1 to 256"),
+        ("a\nb", "control characters or line breaks"),
+        (" hat", "begins or ends with a space"),
+        ("a/../b", "which no url can hold"),
+        ("hat/similar", "the path of another call"),
+    ],
+)
+def test_an_item_that_the_service_could_not_name_is_refused_by_its_row(tmp_path, item_id, complaint):
+    write_shop(tmp_path, [*ITEMS, {"item_id": item_id, "title": "x", "kind": "y"}])
+    with pytest.raises(RowError, match=f"row 4, field 'item_id': got .*{complaint}") as refused:
+        load_dataset(tmp_path)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("user_id", ["u" * 257, "a\x07b"])
+def test_a_user_whose_feedback_the_service_would_refuse_is_refused_by_its_row(tmp_path, user_id):
+    rows = [
+        *INTERACTIONS,
+        {"user_id": "bob", "item_id": "hat", "at": 4},
+        {"user_id": user_id, "item_id": "hat", "at": 4},
+    ]
+    with pytest.raises(RowError, match="row 5, field 'user_id': got "):
+        load_dataset(write_shop(tmp_path, interactions=rows))
