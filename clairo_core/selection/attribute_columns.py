@@ -101,12 +101,6 @@ class AttributeColumns:
         """Number of rows."""
         return len(self._names_of_row)
 
-    @property
-    def names(self) -> list[str]:
-        """Attributes that some item has, most frequent first."""
-        held = [(name, len(column)) for name, column in self._columns.items() if len(column)]
-        return [name for name, _ in sorted(held, key=lambda entry: (-entry[1], entry[0]))]
-
     def find(self, name: str) -> AttributeColumn | None:
         """The attribute's column, or None if no item has it."""
         column = self._columns.get(name)

@@ -23,6 +23,7 @@ MAX_FILTER_VALUES = 1000
 ON_ATTRIBUTES = ("equals", "in", "range", "exists")
 OPERATORS = (*ON_ATTRIBUTES, "not", "all_of", "any_of", "only_new")
 
+NUMBERS = "The value is a number within these bounds; a price may be written in any usual way and currency."
 FilterValue = Annotated[str, StringConstraints(max_length=1000)] | float
 
 
@@ -49,7 +50,7 @@ class FilterBody(RequestBody):
     in_: list[FilterValue] | None = Field(
         default=None, alias="in", max_length=MAX_FILTER_VALUES, description="The value equals one of them."
     )
-    range: RangeBody | None = Field(default=None, description="The value is a number within these bounds.")
+    range: RangeBody | None = Field(default=None, description=NUMBERS)
     exists: bool | None = Field(default=None, description="Whether the item has the attribute.")
     not_: "FilterBody | None" = Field(default=None, alias="not", description="The filter does not match.")
     all_of: "list[FilterBody] | None" = Field(default=None, description="All filters match.")

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints, model_validator
 
 from clairo_core.values.ids import MAX_ID_CHARACTERS, check_item_id, check_text
+from clairo_core.values.missing import is_missing
 from service.picture_urls.hosts import MAX_URL_CHARACTERS
 from service.schemas.request_body import TEXT_FIELD, FieldName, RequestBody
 
@@ -42,9 +43,9 @@ class NewItemBody(RequestBody):
     )
 
     def all_texts(self) -> dict[str, str]:
-        """All text fields that are not blank, in the order in which they are encoded."""
+        """All text fields that are not missing, in the order in which they are encoded."""
         fields = {"title": self.title, "description": self.description, **self.texts}
-        return {name: text for name, text in fields.items() if text.strip()}
+        return {name: text for name, text in fields.items() if not is_missing(text)}
 
     @model_validator(mode="after")
     def _has_one_picture(self) -> Self:

@@ -64,7 +64,7 @@ def kill_when(process: "subprocess.Popen[str]", said: str, after_seconds: float)
 
 
 # During encoding, between epochs, during evaluation: the line that training prints before, and the delay of the kill.
-KILLS = (("stages kept in", 0.3), ("epoch 1:", 0.1), ("epoch 3:", 0.05))
+KILLS = (("stages in", 0.3), ("epoch 1:", 0.1), ("epoch 3:", 0.05))
 
 
 def test_training_killed_three_times_yields_the_same_bundle(shop: Path, undisturbed: Path, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clairo_core.bundle.bundle import Bundle, load_bundle
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.encoders.pictures import decode_picture
 from clairo_core.errors import ContentError
 from service.picture_urls.fetch import PictureUrls
