@@ -197,8 +197,8 @@ def _parsed(source: SourceTable, field: str, texts: pa.Array) -> pa.Array:
             return texts.cast(reading)
         except pa.ArrowInvalid:
             furthest = max(furthest, first_unlike(texts, reading))
-    for reading in _TIMES_BY_ARROW:
-        # Ten million in seconds; `microseconds_in` reads all that Arrow does, and the same.
+    # Ten million in seconds. `microseconds_in` reads the same, except that Arrow has a year 0.
+    for reading in () if pc.any(pc.starts_with(texts, "0000-")).as_py() else _TIMES_BY_ARROW:
         with contextlib.suppress(pa.ArrowInvalid):
             return texts.cast(reading).cast(pa.int64())
     times = np.zeros(len(texts), dtype=np.int64)

@@ -305,7 +305,7 @@ def test_iso_times_of_any_precision_and_zone_sort_in_one_column(tmp_path, writte
     assert histories_of(write_shop(tmp_path, interactions=rows)) == {"ann": ["shoe", "hat", "cup"]}
 
 
-@pytest.mark.parametrize("at", ["now", "2024-02-30", "2024-05-31T25:00"])
+@pytest.mark.parametrize("at", ["now", "2024-02-30", "2024-05-31T25:00", "0000-01-01"])
 def test_a_text_that_is_no_time_is_refused_whatever_the_other_rows_hold(tmp_path, at):
     for others in ("2024-05-31", "2024-05-31T17:00:00.123456789Z"):
         rows = [{"user_id": "ann", "item_id": "hat", "at": when} for when in (others, at)]
