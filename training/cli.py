@@ -275,7 +275,7 @@ def run_command(command: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         _fail("interrupted; run the same command again to resume", code=130)
     except Exception as error:
-        failed = error if isinstance(error, OSError) else failed_write(error, Path.cwd())
+        failed = error if isinstance(error, OSError) else failed_write(error)
         if failed is None:
             raise
         place = failed.filename or "file system"
