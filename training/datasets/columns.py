@@ -197,10 +197,11 @@ def _parsed(source: SourceTable, field: str, texts: pa.Array) -> pa.Array:
             return texts.cast(reading)
         except pa.ArrowInvalid:
             furthest = max(furthest, first_unlike(texts, reading))
-    # Ten million in seconds. `microseconds_in` reads the same, except that Arrow has a year 0.
+    # Ten million in seconds. `microseconds_in` reads the same, except that Arrow has a year 0 and six digits.
+    cut = pc.replace_substring_regex(texts, r"\.(\d{6})\d+", r".\1")
     for reading in () if pc.any(pc.starts_with(texts, "0000-")).as_py() else _TIMES_BY_ARROW:
         with contextlib.suppress(pa.ArrowInvalid):
-            return texts.cast(reading).cast(pa.int64())
+            return cut.cast(reading).cast(pa.int64())
     times = np.zeros(len(texts), dtype=np.int64)
     for row, text in enumerate(texts.to_pylist()):
         try:
