@@ -6,7 +6,6 @@ ClairoError
 │   ├── MissingColumnError
 │   ├── RowError
 │   └── EmptyTableError
-├── ItemFilterError               an unknown attribute, or a comparison that it does not support
 ├── ContentError                  an item's picture or words
 │   ├── UnreadablePictureError
 │   └── ContentTooLargeError
@@ -58,15 +57,6 @@ class RowError(DatasetError):
 
 class EmptyTableError(DatasetError):
     """A table has no rows, or none are left after filtering."""
-
-
-class ItemFilterError(ClairoError):
-    """A filter names an attribute that no item has, or a comparison that it does not support; `path` locates it."""
-
-    def __init__(self, message: str, path: tuple[str | int, ...] = ()) -> None:
-        super().__init__(message)
-        self.path = path
-        """From the outermost filter inwards: names of operators, and indices in lists."""
 
 
 class ContentError(ClairoError):

@@ -63,7 +63,7 @@ BODIES: dict[str, Hostile] = {
     "half a surrogate pair in a history": Hostile("/recommend", b'{"history": ["\\udfff"]}', 422),
     "a zero byte in an event": Hostile("/feedback", feedback(event_id="a\0b"), 422),
     "a zero byte in a user's feedback": Hostile("/feedback", feedback(user_id="\0"), 422),
-    "a zero byte in a user": Hostile("/recommend", b'{"user_id": "a\\u0000b"}', 200),
+    "a zero byte in a user": Hostile("/recommend", b'{"user_id": "a\\u0000b"}', 422),
     "a zero byte in a history": Hostile("/recommend", b'{"history": ["\\u0000"]}', 200),
     "a zero byte in an item": Hostile("/items", b'{"item_id": "a\\u0000b", "title": "x"}', 422),
     "a path for an item": Hostile("/items", b'{"item_id": "../../../etc/passwd", "title": "x"}', 422),

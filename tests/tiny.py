@@ -1,7 +1,8 @@
 """Small, valid parts for tests: a vocabulary, a random T5, a catalogue, a whole bundle. All deterministic by seed."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -131,12 +132,18 @@ def saved_and_loaded(encoder: ModalityEncoder) -> ModalityEncoder:
         return load_encoder(Path(folder))
 
 
-def tiny_bundle(folder: Path, *, num_items: int = 60, seed: int = 0, can_ingest: bool = True) -> Path:
+def tiny_bundle(
+    folder: Path, *, num_items: int = 60, seed: int = 0, can_ingest: bool = True, ids: Mapping[int, str] | None = None
+) -> Path:
     """Write a small, valid bundle of `tiny_items` with an untrained generator; returns `folder`.
 
-    With `can_ingest`, features come from words and pictures; without, from random precomputed codes.
+    With `can_ingest`, features come from words and pictures; without, from random precomputed codes. `ids` replaces the
+    ids of some rows.
     """
-    items = tiny_items(num_items, seed)
+    items = tuple(
+        replace(item, item_id=(ids or {}).get(row, item.item_id))
+        for row, item in enumerate(tiny_items(num_items, seed))
+    )
     content: dict[str, Any] = {}
     if can_ingest:
         # A few pictures suffice for fitting, and encoding them takes most of the time.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clairo_core.errors import ClairoError, SettingsError
+from clairo_core.storage.failed_write import failed_write
 
 if TYPE_CHECKING:
     from training.config.preset import Preset
@@ -277,9 +278,12 @@ def run_command(command: Callable[[], None]) -> None:
         _fail(str(error))
     except KeyboardInterrupt:
         _fail("interrupted; run the same command again to resume", code=130)
-    except OSError as error:
-        place = error.filename or "file system"
-        _fail(f"{place}: {error.strerror or error}; free space or correct the permissions, then run again")
+    except Exception as error:
+        failed = error if isinstance(error, OSError) else failed_write(error)
+        if failed is None:
+            raise
+        place = failed.filename or "file system"
+        _fail(f"{place}: {failed.strerror or failed}; free space or correct the permissions, then run again")
 
 
 def _fail(message: str, code: int = 2) -> None:

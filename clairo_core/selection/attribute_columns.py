@@ -3,19 +3,18 @@
 Start at `AttributeColumns.rows_where`.
 
 Every distinct value of an attribute has a code, and a column holds (row, code) for the items that have the attribute.
-Memory grows with the number of given values, however many attributes there are.
+Memory grows with the number of given values, however many attributes there are. A missing value counts as no attribute.
 """
 
-import math
-import re
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int32
 
+from clairo_core.values.missing import is_missing
+from clairo_core.values.numbers import number_in
+
 _FIRST_CAPACITY = 8
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_CURRENCY = "$€£¥"
 
 
 class AttributeColumn:
@@ -28,6 +27,7 @@ class AttributeColumn:
         self.is_in_order = True
         """Entry n is of row n: no row up to the last entry lacks the attribute, the usual case."""
         self._code_of: dict[str, int] = {}
+        self._values: list[str] = []
         self._numbers: list[float] = []
         self._numbers_by_code: Float64[np.ndarray, "code"] = np.zeros(0)
 
@@ -52,15 +52,14 @@ class AttributeColumn:
             self._numbers_by_code = np.array(self._numbers)
         return self._numbers_by_code
 
-    @property
-    def holds_numbers(self) -> bool:
-        """Whether at least half of the distinct values are numbers; single odd values do not matter."""
-        return bool(2 * np.count_nonzero(~np.isnan(self.numbers)) >= len(self.numbers) > 0)
+    def unreadable_rows(self) -> Int32[np.ndarray, "entry"]:
+        """Rows of the items whose value is not a number."""
+        is_unreadable = np.isnan(self.numbers)[self.codes]
+        return np.asarray(self.rows[is_unreadable])
 
-    @property
-    def an_example(self) -> str:
-        """A value that some item has or had."""
-        return next(iter(self._code_of), "")
+    def value_of(self, row: int) -> str:
+        """The value of an item that has the attribute."""
+        return self._values[int(self.codes[np.flatnonzero(self.rows == row)[0]])]
 
     def codes_of(self, values: Iterable[str]) -> list[int]:
         """Codes of the values that some item has or had; others are dropped."""
@@ -70,6 +69,7 @@ class AttributeColumn:
         """Give a value to an item without one."""
         code = self._code_of.setdefault(value, len(self._numbers))
         if code == len(self._numbers):
+            self._values.append(value)
             self._numbers.append(number_in(value))
         if self._num_rows == len(self._rows):
             self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
@@ -101,12 +101,6 @@ class AttributeColumns:
         """Number of rows."""
         return len(self._names_of_row)
 
-    @property
-    def names(self) -> list[str]:
-        """Attributes that some item has, most frequent first."""
-        held = [(name, len(column)) for name, column in self._columns.items() if len(column)]
-        return [name for name, _ in sorted(held, key=lambda entry: (-entry[1], entry[0]))]
-
     def find(self, name: str) -> AttributeColumn | None:
         """The attribute's column, or None if no item has it."""
         column = self._columns.get(name)
@@ -114,18 +108,14 @@ class AttributeColumns:
 
     def append(self, attributes: Mapping[str, str]) -> None:
         """Add a row."""
-        row = len(self._names_of_row)
-        self._names_of_row.append(tuple(attributes))
-        for name, value in attributes.items():
-            self._columns.setdefault(name, AttributeColumn()).append(row, value)
+        self._names_of_row.append(())
+        self._set(len(self._names_of_row) - 1, attributes)
 
     def replace(self, row: int, attributes: Mapping[str, str]) -> None:
         """Replace a row's attributes."""
         for name in self._names_of_row[row]:
             self._columns[name].remove(row)
-        self._names_of_row[row] = tuple(attributes)
-        for name, value in attributes.items():
-            self._columns.setdefault(name, AttributeColumn()).append(row, value)
+        self._set(row, attributes)
 
     def rows_where(self, column: AttributeColumn, passes: Bool[np.ndarray, "code"]) -> Bool[np.ndarray, "item"]:
         """Mark the items whose value's code passes."""
@@ -134,13 +124,8 @@ class AttributeColumns:
         is_match[where] = passes[column.codes]
         return is_match
 
-
-def number_in(value: str) -> float:
-    """Parse a value as a number, with or without a leading currency sign; NaN if it is not one.
-
-    >>> number_in("$12.50"), number_in("12"), number_in("a dozen")
-    (12.5, 12.0, nan)
-    """
-    text = value.strip().lstrip(_CURRENCY).strip()
-    number = float(text) if _NUMBER.fullmatch(text) else math.nan
-    return number if math.isfinite(number) else math.nan
+    def _set(self, row: int, attributes: Mapping[str, str]) -> None:
+        given = {name: value for name, value in attributes.items() if not is_missing(value)}
+        self._names_of_row[row] = tuple(given)
+        for name, value in given.items():
+            self._columns.setdefault(name, AttributeColumn()).append(row, value)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from clairo_core.errors import ClairoError
+from clairo_core.storage.failed_write import naming_failed_writes
 
 
 @contextmanager
@@ -24,6 +25,7 @@ def replaced_folder(folder: Path, *, marker: str, expected: str, error: type[Cla
 
     Raises:
         error: `folder` exists without the marker.
+        OSError: a write failed, by whatever library; the error names the folder.
     """
     aside = folder.with_name(f".{folder.name}.writing")
     replaced = set_aside_name(folder)
@@ -35,8 +37,9 @@ def replaced_folder(folder: Path, *, marker: str, expected: str, error: type[Cla
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     try:
-        yield aside
-        _flush_tree(aside)
+        with naming_failed_writes(aside):
+            yield aside
+            _flush_tree(aside)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise

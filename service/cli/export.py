@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from clairo_core.items import Item
 from clairo_core.storage.replaced_folder import replaced_folder
+from clairo_core.values.ids import check_item_id
 from service.errors import ExportError
 from service.store.feedback import TYPES_LEFT_OUT, FeedbackStore
 from service.store.sql_store import SqlStore
@@ -39,6 +40,8 @@ class Exported:
     num_items: int = 0
     num_pictures: int = 0
     num_interactions: int = 0
+    refused_ids: list[str] = field(default_factory=list)
+    """Items of a bundle that are left out: an older training took ids that no call can name, and this one does not."""
     columns: dict[tuple[str, str], str] = field(default_factory=dict)
     """("text" or "attribute", name) -> the name of its column."""
     item_ids: set[str] = field(default_factory=set)
@@ -63,7 +66,8 @@ async def export_tables(
 
     Retired items are included because histories hold them; under a new bundle the service retires them again.
     Impressions, dislikes, a user's other events on a disliked item, and events before `since` (seconds since 1970) are
-    left out. With a bundle, its items come first, except those whose content the store has.
+    left out. With a bundle, its items come first, except those whose content the store has. Items whose ids training
+    refuses are left out and listed.
 
     Raises:
         ExportError: `folder` is something else, or cannot be written.
@@ -75,6 +79,9 @@ async def export_tables(
             (aside / PICTURES_FOLDER).mkdir()
             with (aside / ITEMS_FILE).open("w", encoding="utf-8") as file:
                 async for item in _items(store, bundle):
+                    if not _is_item_id(item.item_id):
+                        exported.refused_ids.append(item.item_id)
+                        continue
                     await asyncio.to_thread(_write_item, file, aside / PICTURES_FOLDER, item, exported)
             if not exported.num_items:
                 raise ExportError("the store has no items; post some, or add --bundle to export a bundle's items")
@@ -103,6 +110,14 @@ async def _items(store: SqlStore, bundle: "Bundle | None") -> AsyncIterator[Item
             if item.item_id not in from_bundle:
                 yield item
         after = page[-1].item_id
+
+
+def _is_item_id(item_id: str) -> bool:
+    try:
+        check_item_id(item_id)
+    except ValueError:
+        return False
+    return True
 
 
 def _write_item(file: TextIOWrapper, pictures: Path, item: Item, exported: Exported) -> None:

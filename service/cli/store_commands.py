@@ -14,6 +14,8 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from clairo_core.errors import ClairoError, SettingsError
+from clairo_core.values.ids import shown
+from clairo_core.values.times import microseconds_in
 from service.cli.export import Exported, export_tables
 from service.keys.api_key import Scope, new_key
 from service.settings import StoreSettings, load_store_settings
@@ -147,9 +149,11 @@ def export(
         return await export_tables(store, FeedbackStore(store.database), out, loaded, from_then_on)
 
     exported = with_store(settings, run)
+    refused = exported.refused_ids
+    left_out = f", {len(refused)} items left out for their ids, such as {shown(refused[0])}" if refused else ""
     typer.echo(
         f"{out}: {exported.num_items} items, {exported.num_pictures} pictures, "
-        f"{exported.num_interactions} interactions; train on them with `clairo-train run --data {out}`"
+        f"{exported.num_interactions} interactions{left_out}; train on them with `clairo-train run --data {out}`"
     )
     if exported.num_without_item:
         cure = "post the items" if bundle else "add --bundle, the served bundle, to export its items too"
@@ -172,12 +176,11 @@ def parsed_since(text: str, now: datetime) -> float:
     try:
         if text.endswith("d"):
             return (now - timedelta(days=float(text[:-1]))).timestamp()
-        then = datetime.fromisoformat(text)
+        return microseconds_in(text) / 1e6
     except (ValueError, OverflowError) as error:
         raise SettingsError(
             f"--since: got {text!r}, expected a date such as 2026-01-31 or an age such as 90d"
         ) from error
-    return (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp()
 
 
 def with_store(settings: StoreSettings, work: Callable[[SqlStore], Coroutine[Any, Any, Result]]) -> Result:

@@ -8,6 +8,7 @@ import time
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.http.id_paths import CONVERTOR
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import finish_request_span, request_span
 
@@ -42,7 +43,7 @@ class Observation:
             try:
                 await self._app(scope, receive, send_observed)
             finally:
-                route = str(getattr(scope.get("route"), "path", NO_ROUTE)).replace(":path}", "}")
+                route = str(getattr(scope.get("route"), "path", NO_ROUTE)).replace(f":{CONVERTOR}}}", "}")
                 seconds = time.perf_counter() - started_at
                 self._metrics.count_request(method, route, status, seconds)
                 finish_request_span(span, method, route, status, scope.get("state", {}).get("request_id", ""))

@@ -46,7 +46,6 @@ KINDS: Mapping[type[core.ClairoError], ProblemKind] = {
     service.UnsupportedEncodingError: ProblemKind(415, "unsupported-encoding", "Unsupported content encoding"),
     service.PictureUrlError: ProblemKind(422, "picture-url", "Picture cannot be fetched from this url"),
     service.InvalidBodyError: ProblemKind(422, "invalid-fields", "Invalid fields"),
-    core.ItemFilterError: ProblemKind(422, "invalid-fields", "Invalid fields"),
     service.UnsupportedBodyError: ProblemKind(415, "unsupported-body", "Unsupported content type"),
     core.UnreadablePictureError: ProblemKind(415, "unreadable-picture", "Unreadable picture"),
     core.ContentTooLargeError: ProblemKind(413, "content-too-large", "Picture, text or body too large"),

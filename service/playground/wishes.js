@@ -73,7 +73,8 @@ function showCount() {
 }
 
 function fieldOf(name, values) {
-  const numbers = values.filter((value) => /^[$€£¥]?\s*-?\d+(\.\d+)?$/.test(value.trim()));
+  // Only chooses the field: the service reads the numbers.
+  const numbers = values.filter((value) => /^(\p{Sc}|[A-Z]{3})?\s*-?\d[\d.,'’\s]*(\p{Sc}|[A-Z]{3}|%)?$/u.test(value.trim()));
   if (numbers.length * 2 >= values.length) return rangeOf(name);
   return values.length <= MAX_CHOICES ? choiceOf(name, values) : null;
 }

@@ -16,6 +16,7 @@ from clairo_core.features import COLLISION_CATEGORY
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import EMPTY_HISTORY, POPULAR, Recommendation, RecommendationList, RecommendationRequest
 from clairo_core.recommender import Recommender
+from clairo_core.values.missing import is_missing
 from service.recommend.item_table import ItemTable
 
 MAX_REASONS = 3
@@ -139,7 +140,9 @@ def _reason(table: ItemTable, recommender: Recommender, item_id: str, seen_id: s
         title=seen.title,
         effect=None if effect is None else round(effect, 6),
         shared_attributes={
-            name: value for name, value in item.attributes.items() if seen.attributes.get(name) == value
+            name: value
+            for name, value in item.attributes.items()
+            if seen.attributes.get(name) == value and not is_missing(value)
         },
         shared_features=tuple(
             (name, value) for name, value, of_seen in codes if value == of_seen and name != COLLISION_CATEGORY

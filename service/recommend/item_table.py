@@ -17,7 +17,7 @@ from clairo_core.bundle.bundle import Bundle
 from clairo_core.catalogue import Catalogue
 from clairo_core.selection.attribute_columns import AttributeColumns
 from clairo_core.selection.diversity import cosine_similarities, shared_code_similarities
-from clairo_core.selection.item_filters import ItemFilter, allowed_rows
+from clairo_core.selection.item_filters import ItemFilter, allowed_rows, warnings_of
 from clairo_core.selection.similar_items import EmbeddingTable, modality_similarities
 from service.live_catalogue import LiveCatalogue, ServedItem
 
@@ -43,12 +43,12 @@ class ItemTable:
         return self.bundle.manifest.bundle_id
 
     def allowed_rows(self, item_filter: ItemFilter) -> Bool[np.ndarray, "item"]:
-        """Mask of the rows that pass.
-
-        Raises:
-            ItemFilterError: no item has the attribute, or it is of another type.
-        """
+        """Mask of the rows that pass."""
         return allowed_rows(item_filter, self.columns, len(self.bundle.items))
+
+    def warnings_of(self, item_filter: ItemFilter) -> tuple[str, ...]:
+        """What about the filter may surprise its sender, given these items."""
+        return warnings_of(item_filter, self.columns)
 
     def similarities(self, catalogue: Catalogue, rows: Int64[np.ndarray, "row"]) -> Float64[np.ndarray, "row row"]:
         """Cosines of item embeddings, or shares of equal codes where there are no embeddings."""

@@ -9,6 +9,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -88,7 +89,6 @@ class Recommendations:
         """Recommend the best items for one history.
 
         Raises:
-            ItemFilterError: the filter names an attribute that no item has, or one of another type.
             OverloadedError: too many requests wait for the model.
             DeadlineExceededError: the answer took longer than the operator allows.
         """
@@ -96,6 +96,7 @@ class Recommendations:
         # Taken at one moment, before the next await: a swap of bundles never mixes two catalogues in one answer.
         recommender = self._live.recommender
         is_allowed = None if wanted.item_filter is None else table.allowed_rows(wanted.item_filter)
+        warnings = () if wanted.item_filter is None else table.warnings_of(wanted.item_filter)
         key = cache_key(table.bundle_id, recommender.catalogue.version, wanted, self._temperature, is_allowed)
         recommended = await self._cache.get(key)
         self._metrics.count_cache_request(recommended is not None)
@@ -111,7 +112,7 @@ class Recommendations:
                 ) from error
         answer = recommended.answer
         self._metrics.count_recommended([item.source for item in answer.items], answer.fallback_reason)
-        return recommended
+        return replace(recommended, warnings=warnings)
 
     async def _compute(
         self,

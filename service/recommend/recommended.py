@@ -28,6 +28,8 @@ class Recommended:
     answer: RecommendationList
     explanations: tuple[Explained, ...]
     """One per item; empty unless requested."""
+    warnings: tuple[str, ...] = ()
+    """About the request's filter and the items of this moment; never cached."""
 
 
 def encoded(recommended: Recommended) -> bytes:

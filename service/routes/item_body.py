@@ -11,12 +11,13 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from clairo_core.items import Item
+from clairo_core.values.ids import MAX_ID_CHARACTERS, check_item_id
 from service.errors import InvalidBodyError, MalformedBodyError
 from service.http.body_route import JSON
 from service.http.problems import readable_errors
 from service.picture_urls.fetch import SentItem
 from service.picture_urls.hosts import MAX_URL_CHARACTERS
-from service.schemas.items import MAX_ATTRIBUTES, MAX_TEXT_FIELDS, NewItemBody, check_new_item_id, decoded_base64
+from service.schemas.items import MAX_ATTRIBUTES, MAX_TEXT_FIELDS, NewItemBody, decoded_base64
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """Enough for a picture of 10 MiB in base64, and words."""
@@ -59,7 +60,7 @@ REQUEST_BODY: dict[str, Any] = {
                 "required": ["item_id"],
                 "additionalProperties": False,
                 "properties": {
-                    "item_id": {"type": "string", "minLength": 1, "maxLength": 256},
+                    "item_id": {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARACTERS},
                     "title": {"type": "string"},
                     "description": {"type": "string"},
                     "texts": {"type": "string", "description": "A JSON object of further text fields."},
@@ -113,14 +114,14 @@ async def read_new_item(request: Request, item_id: str | None = None) -> SentIte
     return item_of_fields(fields, picture)
 
 
-def check_item_id(item_id: str) -> None:
+def check_id_in_url(item_id: str) -> None:
     """Refuse an id that no item can have.
 
     Raises:
         InvalidBodyError: it is one.
     """
     try:
-        check_new_item_id(item_id)
+        check_item_id(item_id)
     except ValueError as error:
         raise _invalid([{"loc": ["path", "item_id"], "msg": str(error)}]) from error
 

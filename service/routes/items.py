@@ -12,11 +12,12 @@ from clairo_core.errors import DuplicateItemError
 from clairo_core.features import COLLISION_CATEGORY
 from service.errors import NoPictureError
 from service.http.body_route import BodyRoute
+from service.http.id_paths import id_in_path
 from service.http.idempotency import PARAMETER, digest_of_texts
 from service.http.openapi import problem_answers
 from service.live_catalogue import LiveCatalogue, ServedItem
 from service.routes.cursors import row_cursor, row_of
-from service.routes.item_body import EXAMPLE_ITEM_ID, REQUEST_BODY, check_item_id, put_request_body, read_new_item
+from service.routes.item_body import EXAMPLE_ITEM_ID, REQUEST_BODY, check_id_in_url, put_request_body, read_new_item
 from service.routes.parts import Parts, ReadyParts
 from service.schemas.items import (
     MAX_PAGE_ITEMS,
@@ -35,6 +36,7 @@ router = APIRouter(tags=["items"], route_class=BodyRoute)
 PICTURE_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png", b"RIFF": "image/webp"}
 PICTURE_MAX_AGE_SECONDS = 3600
 
+ITEM_PATH = f"/items/{id_in_path('item_id')}"
 EXAMPLE = {"the example of POST /items": Example(value=EXAMPLE_ITEM_ID)}
 ItemIdInPath = Annotated[str, Path(description="Slashes need no escaping.", openapi_examples=EXAMPLE)]
 
@@ -82,14 +84,13 @@ async def create_item(request: Request, parts: ReadyParts) -> Response:
 
 
 @router.put(
-    "/items/{item_id:path}",
+    ITEM_PATH,
     operation_id="put_item",
     summary="Add or change a product",
     response_model=PutItemAnswer,
     responses={
         201: {"model": PutItemAnswer, "description": "The item is new."},
-        # 404 for an id with a line break, which matches no route.
-        **problem_answers(400, 404, 409, 413, 415, 422, 429, 503),
+        **problem_answers(400, 409, 413, 415, 422, 429, 503),
     },
     openapi_extra={"requestBody": put_request_body()},
 )
@@ -102,7 +103,7 @@ async def put_item(item_id: ItemIdInPath, request: Request, response: Response, 
     next training, because histories and generator rely on them. `restored`: it was retired and is recommendable again.
     `unchanged`: it had this content already.
     """
-    check_item_id(item_id)
+    check_id_in_url(item_id)
     sent = await read_new_item(request, item_id)
     item = await parts.picture_urls.with_picture(sent)
     features_before = _features_of(parts.served.live, item.item_id)
@@ -119,7 +120,7 @@ async def put_item(item_id: ItemIdInPath, request: Request, response: Response, 
 
 
 @router.delete(
-    "/items/{item_id:path}",
+    ITEM_PATH,
     status_code=204,
     operation_id="retire_item",
     summary="Retire an item",
@@ -156,7 +157,7 @@ async def list_items(
 
 
 @router.get(
-    "/items/{item_id:path}/picture",
+    f"{ITEM_PATH}/picture",
     operation_id="get_item_picture",
     summary="Get an item's picture",
     response_class=Response,
@@ -182,7 +183,7 @@ async def get_item_picture(item_id: ItemIdInPath, request: Request, parts: Ready
 
 
 @router.get(
-    "/items/{item_id:path}",
+    ITEM_PATH,
     operation_id="get_item",
     summary="Get an item with its features and tokens",
     responses=problem_answers(404, 503),

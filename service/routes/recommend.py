@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import ValidationError
 
-from clairo_core.errors import ClairoError, ItemFilterError
+from clairo_core.errors import ClairoError
 from clairo_core.items import UserHistory
 from service.errors import InvalidBodyError, OverloadedError
 from service.http.body_route import BodyRoute
@@ -73,7 +73,8 @@ async def recommend(body: RecommendBody, parts: ReadyParts, request: Request) ->
 
     History items missing from the catalogue are ignored and listed in `ignored_item_ids`. An empty history, one of
     unknown items only, or a user without feedback gets the most popular items and a `fallback_reason`. If fewer than
-    `limit` items pass the filter, `fallback_reason` is `filter_exhausted`. The same request with the same `seed` gets
+    `limit` items pass the filter, `fallback_reason` is `filter_exhausted`. A filter on an attribute that no item has
+    matches nothing, and `warnings` says so. The same request with the same `seed` gets
     the same answer from the same catalogue version, regardless of other requests.
 
     With a `user_id`, every item of the stored history is left out, however old, and a disliked item is neither
@@ -121,7 +122,7 @@ async def recommend_each(requests: list[dict[str, Any]], parts: Parts) -> list[R
             return InvalidBodyError(str(errors[0]["msg"]), errors)
         async with turnstile:
             try:
-                return await recommend_one(body, parts, where=("filter",))
+                return await recommend_one(body, parts)
             except ClairoError as error:
                 if kind_of(error) is None:
                     raise
@@ -132,13 +133,10 @@ async def recommend_each(requests: list[dict[str, Any]], parts: Parts) -> list[R
     return [task.result() for task in tasks]
 
 
-async def recommend_one(
-    body: RecommendBody, parts: Parts, where: tuple[str, ...] = ("body", "filter")
-) -> RecommendAnswer:
-    """Answer one body; `where` is the path of its filter in errors.
+async def recommend_one(body: RecommendBody, parts: Parts) -> RecommendAnswer:
+    """Answer one body.
 
     Raises:
-        InvalidBodyError: its filter names an attribute that no item has, or one of another type.
         ServiceError: the model is too busy, or the user's history cannot be read.
     """
     item_ids, exclude = body.history_item_ids(), body.exclude_item_ids
@@ -160,19 +158,11 @@ async def recommend_one(
         explain=body.explain,
         seed=recommendations.default_seed() if body.seed is None else body.seed,
     )
-    try:
-        recommended = await recommendations.recommend(wanted)
-    except ItemFilterError as error:
-        raise invalid_filter(error, where) from error
+    recommended = await recommendations.recommend(wanted)
     recommendation_id = uuid.uuid4().hex
     if parts.split is not None and arm is not None:
         recommendation_id = parts.split.serve(recommendation_id, arm)
     return recommend_answer(recommended, recommendation_id)
-
-
-def invalid_filter(error: ItemFilterError, where: tuple[str, ...]) -> InvalidBodyError:
-    """A filter error as an error of the field that holds the filter."""
-    return InvalidBodyError(str(error), [{"loc": [*where, *error.path], "msg": str(error)}])
 
 
 def recommend_answer(recommended: Recommended, recommendation_id: str) -> RecommendAnswer:
@@ -186,6 +176,7 @@ def recommend_answer(recommended: Recommended, recommendation_id: str) -> Recomm
         seed=recommended.seed,
         fallback_reason=recommended.answer.fallback_reason,
         ignored_item_ids=list(recommended.ignored_item_ids),
+        warnings=list(recommended.warnings),
         items=[
             RecommendedItem(
                 item_id=item.item_id,

@@ -7,13 +7,12 @@ import numpy as np
 from fastapi import APIRouter, Query
 from pydantic import TypeAdapter, ValidationError
 
-from clairo_core.errors import ItemFilterError
+from clairo_core.selection.item_filters import AllOf
 from service.errors import InvalidBodyError, NoEmbeddingsError
 from service.http.openapi import problem_answers
 from service.http.problems import readable_errors
-from service.routes.items import ItemIdInPath, item_summary
+from service.routes.items import ITEM_PATH, ItemIdInPath, item_summary
 from service.routes.parts import ReadyParts
-from service.routes.recommend import invalid_filter
 from service.schemas.filters import BoundedFilterBody, FilterBody
 from service.schemas.recommend import MAX_RECOMMENDATIONS, SimilarItem, SimilarItems
 from service.schemas.request_body import QueryInteger
@@ -27,7 +26,7 @@ FILTERS: TypeAdapter[FilterBody] = TypeAdapter(BoundedFilterBody)
 
 
 @router.get(
-    "/items/{item_id:path}/similar",
+    f"{ITEM_PATH}/similar",
     operation_id="list_similar_items",
     summary="List similar items",
     responses=problem_answers(404, 409, 422, 503),
@@ -56,12 +55,8 @@ async def list_similar_items(
             f"bundle {live.bundle_id} was trained on ready-made codes and has no item embeddings to compare; "
             "serve a bundle trained on pictures and words"
         )
-    is_allowed = ~catalogue.is_retired
-    if item_filter is not None:
-        try:
-            is_allowed &= table.allowed_rows(parsed_filter(item_filter).item_filter())
-        except ItemFilterError as error:
-            raise invalid_filter(error, WHERE) from error
+    wanted = AllOf(()) if item_filter is None else parsed_filter(item_filter).item_filter()
+    is_allowed = ~catalogue.is_retired & table.allowed_rows(wanted)
     rows, similarities = vectors.most_similar(row, limit, np.asarray(is_allowed))
     found = [table.items[similar] for similar in rows.tolist()]
     by_modality = table.modality_similarities(row, rows)
@@ -69,6 +64,7 @@ async def list_similar_items(
         item_id=item_id,
         bundle_id=live.bundle_id,
         catalogue_version=catalogue.version,
+        warnings=list(table.warnings_of(wanted)),
         items=[
             SimilarItem(
                 item=item_summary(similar), rank=rank, similarity=round(similarity, 6), modality_similarity=of_modality

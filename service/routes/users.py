@@ -7,33 +7,35 @@ from fastapi import APIRouter, Path, Query
 from fastapi.openapi.models import Example
 from pydantic import AfterValidator
 
+from clairo_core.values.ids import MAX_ID_CHARACTERS, check_user_id
+from service.http.id_paths import id_in_path
 from service.http.openapi import problem_answers
 from service.routes.cursors import event_cursor, place_of_event
 from service.routes.parts import ReadyParts
 from service.schemas.feedback import MAX_PAGE_EVENTS, UserAnswer, UserEvent
-from service.schemas.request_body import TEXT_SCHEMA, QueryInteger, check_text
+from service.schemas.request_body import TEXT_SCHEMA, QueryInteger
 
 router = APIRouter(tags=["users"])
 
+USER_PATH = f"/users/{id_in_path('user_id')}"
 UserIdInPath = Annotated[
     str,
     Path(
         min_length=1,
-        max_length=256,
+        max_length=MAX_ID_CHARACTERS,
         description="Slashes need no escaping.",
         json_schema_extra=TEXT_SCHEMA,
         openapi_examples={"the example of POST /feedback": Example(value="u-1")},
     ),
-    AfterValidator(check_text),
+    AfterValidator(check_user_id),
 ]
 
 
 @router.get(
-    "/users/{user_id:path}",
+    USER_PATH,
     operation_id="get_user",
     summary="List a user's events",
-    # 404 for an id with a line break, which matches no route.
-    responses=problem_answers(404, 422, 503),
+    responses=problem_answers(422, 503),
 )
 async def get_user(
     user_id: UserIdInPath,
@@ -62,12 +64,11 @@ async def get_user(
 
 
 @router.delete(
-    "/users/{user_id:path}",
+    USER_PATH,
     status_code=204,
     operation_id="forget_user",
     summary="Forget a user",
-    # 404 for an id with a line break, which matches no route.
-    responses=problem_answers(404, 422, 503),
+    responses=problem_answers(422, 503),
 )
 async def forget_user(user_id: UserIdInPath, parts: ReadyParts) -> None:
     """Delete all events of the user immediately and permanently. Events dated before now are refused from then on.

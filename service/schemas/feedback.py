@@ -2,15 +2,14 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
-from service.schemas.request_body import TEXT_FIELD, RequestBody, check_text
+from service.schemas.request_body import Identifier, RequestBody, Timestamp
 
 MAX_EVENTS = 1000
 MAX_TIMESTAMP = 253_402_300_799  # the end of the year 9999
 MAX_PAGE_EVENTS = 1000
 
-Identifier = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(check_text), TEXT_FIELD]
 EventType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 
 
@@ -25,11 +24,10 @@ class FeedbackEventBody(RequestBody):
         "of the user's history. A `dislike` takes the item out of the history and of the user's recommendations until "
         "a later `like` or `purchase` of the same item."
     )
-    timestamp: float | None = Field(
+    timestamp: Annotated[Timestamp, Field(ge=0, le=MAX_TIMESTAMP)] | None = Field(
         default=None,
-        ge=0,
-        le=MAX_TIMESTAMP,
-        description="Seconds since 1970; the time of arrival if left out or more than an hour ahead.",
+        description="Seconds since 1970, or ISO 8601 with zone; from 1970 to 9999. The time of arrival if left out or "
+        "more than an hour ahead.",
     )
     recommendation_id: Identifier | None = Field(
         default=None, description="Id of the recommendation that the user followed, if any."

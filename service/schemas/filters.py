@@ -5,7 +5,7 @@
     {"attribute": "price", "range": {"gte": 5, "lt": 20}} {"any_of": [FILTER, ...]}
     {"attribute": "brand", "exists": true}                {"only_new": true}
 
-Checks shape and size only. Whether an attribute exists is checked against the catalogue.
+A filter is judged by its form alone, never by what the catalogue holds: no item may have the attribute.
 """
 
 from collections.abc import Mapping
@@ -23,6 +23,7 @@ MAX_FILTER_VALUES = 1000
 ON_ATTRIBUTES = ("equals", "in", "range", "exists")
 OPERATORS = (*ON_ATTRIBUTES, "not", "all_of", "any_of", "only_new")
 
+NUMBERS = "The value is a number within these bounds; a price may be written in any usual way and currency."
 FilterValue = Annotated[str, StringConstraints(max_length=1000)] | float
 
 
@@ -49,7 +50,7 @@ class FilterBody(RequestBody):
     in_: list[FilterValue] | None = Field(
         default=None, alias="in", max_length=MAX_FILTER_VALUES, description="The value equals one of them."
     )
-    range: RangeBody | None = Field(default=None, description="The value is a number within these bounds.")
+    range: RangeBody | None = Field(default=None, description=NUMBERS)
     exists: bool | None = Field(default=None, description="Whether the item has the attribute.")
     not_: "FilterBody | None" = Field(default=None, alias="not", description="The filter does not match.")
     all_of: "list[FilterBody] | None" = Field(default=None, description="All filters match.")
@@ -83,7 +84,7 @@ class FilterBody(RequestBody):
         attribute = self.attribute or ""
         meaning: ItemFilter | None = None
         if self.equals is not None:
-            meaning = IsOneOf(attribute, (self.equals,), operator="equals")
+            meaning = IsOneOf(attribute, (self.equals,))
         elif self.in_ is not None:
             meaning = IsOneOf(attribute, tuple(self.in_))
         elif self.range is not None:

@@ -6,42 +6,18 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints, model_validator
 
+from clairo_core.values.ids import MAX_ID_CHARACTERS, check_item_id, check_text
+from clairo_core.values.missing import is_missing
 from service.picture_urls.hosts import MAX_URL_CHARACTERS
-from service.schemas.request_body import TEXT_FIELD, FieldName, RequestBody, check_text
+from service.schemas.request_body import TEXT_FIELD, FieldName, RequestBody
 
 MAX_PAGE_ITEMS = 200
-MAX_ITEM_ID_CHARACTERS = 256
 MAX_TEXT_CHARACTERS = 20_000
 MAX_TEXT_FIELDS = 20
 MAX_ATTRIBUTES = 50
 
-# Routes under /items/{item_id}/ and under /items/.
-RESERVED_LAST_SEGMENTS = frozenset({"picture", "similar"})
-RESERVED_ITEM_IDS = frozenset({"bulk"})
-
-
-def check_new_item_id(item_id: str) -> str:
-    """Refuse an id that a url's path cannot hold: unprintable, or with a segment that clients or proxies rewrite.
-
-    >>> check_new_item_id("mugs/blue 12")
-    'mugs/blue 12'
-    """
-    if not item_id.isprintable():
-        raise ValueError("item_id has control characters or line breaks; use printable characters")
-    if item_id != item_id.strip():
-        raise ValueError("item_id begins or ends with a space; leave it out")
-    segments = item_id.split("/")
-    if any(segment in ("", ".", "..") for segment in segments):
-        raise ValueError("item_id has an empty, '.' or '..' part between slashes, which no url can hold")
-    if len(segments) > 1 and segments[-1] in RESERVED_LAST_SEGMENTS:
-        raise ValueError(f"item_id ends in /{segments[-1]}, the path of another call; choose another id")
-    if item_id in RESERVED_ITEM_IDS:
-        raise ValueError(f"item_id {item_id!r} is reserved: /items/{item_id} is another call; choose another id")
-    return item_id
-
-
-ItemId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ITEM_ID_CHARACTERS)]
-NewItemId = Annotated[ItemId, AfterValidator(check_new_item_id)]
+ItemId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_CHARACTERS)]
+NewItemId = Annotated[ItemId, AfterValidator(check_item_id)]
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARACTERS), AfterValidator(check_text), TEXT_FIELD]
 AttributeValue = Annotated[str, StringConstraints(max_length=1000), AfterValidator(check_text), TEXT_FIELD]
 
@@ -67,9 +43,9 @@ class NewItemBody(RequestBody):
     )
 
     def all_texts(self) -> dict[str, str]:
-        """All text fields that are not blank, in the order in which they are encoded."""
+        """All text fields that are not missing, in the order in which they are encoded."""
         fields = {"title": self.title, "description": self.description, **self.texts}
-        return {name: text for name, text in fields.items() if text.strip()}
+        return {name: text for name, text in fields.items() if not is_missing(text)}
 
     @model_validator(mode="after")
     def _has_one_picture(self) -> Self:

@@ -3,29 +3,30 @@
 Unknown fields are refused, not ignored.
 """
 
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
-from pydantic import BaseModel, Field, StringConstraints, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from service.schemas.filters import BoundedFilterBody
 from service.schemas.items import Feature, ItemId, ItemSummary
 from service.schemas.problems import Problem
-from service.schemas.request_body import RequestBody
+from service.schemas.request_body import Identifier, RequestBody, Timestamp
 
 MAX_HISTORY_ITEMS = 1000
 MAX_EXCLUDED_ITEMS = 1000
 MAX_RECOMMENDATIONS = 100
 MAX_BATCH_REQUESTS = 100
 MAX_SEED = 2**31 - 1
-
-UserId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+FILTER_WARNINGS = "Attributes of the filter that no item has, and values that it compares as numbers but are not."
 
 
 class HistoryEntry(RequestBody):
     """One interaction of a user."""
 
     item_id: ItemId
-    timestamp: float | None = Field(default=None, description="Seconds since 1970; sorts the entries.")
+    timestamp: Timestamp | None = Field(
+        default=None, description="Seconds since 1970, or ISO 8601 with zone; sorts the entries."
+    )
 
 
 class RecommendBody(RequestBody):
@@ -36,7 +37,7 @@ class RecommendBody(RequestBody):
         max_length=MAX_HISTORY_ITEMS,
         description="Oldest first; in any order if every entry has a timestamp.",
     )
-    user_id: UserId | None = Field(
+    user_id: Identifier | None = Field(
         default=None,
         description="Use this user's history and dislikes from POST /feedback. Beside `history`, only assigns an "
         "experiment's arm.",
@@ -118,6 +119,7 @@ class RecommendAnswer(BaseModel):
         description="Why items are popular ones, or fewer than `limit`; null otherwise."
     )
     ignored_item_ids: list[str] = Field(description="History items missing from the catalogue.")
+    warnings: list[str] = Field(default=[], description=FILTER_WARNINGS)
     items: list[RecommendedItem]
 
 
@@ -159,6 +161,7 @@ class SimilarItems(BaseModel):
     item_id: str
     bundle_id: str
     catalogue_version: int
+    warnings: list[str] = Field(default=[], description=FILTER_WARNINGS)
     items: list[SimilarItem]
 
 

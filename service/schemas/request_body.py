@@ -3,12 +3,22 @@
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    WithJsonSchema,
+)
+
+from clairo_core.values.ids import CONTROL, MAX_ID_CHARACTERS, check_text, check_user_id
+from clairo_core.values.times import microseconds_in
 
 PLAIN_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
-_CONTROL = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f"
-CONTROL_CHARACTERS = re.compile(f"[{_CONTROL}]")
-TEXT_SCHEMA: dict[str, JsonValue] = {"pattern": f"^[^{_CONTROL}]*$"}
+TEXT_SCHEMA: dict[str, JsonValue] = {"pattern": f"^[^{CONTROL}]*$"}
 """`check_text` as a JSON schema."""
 TEXT_FIELD = Field(json_schema_extra=TEXT_SCHEMA)
 
@@ -19,13 +29,13 @@ class RequestBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-def check_text(text: str) -> str:
-    """Refuse control characters, which some databases cannot store."""
-    if CONTROL_CHARACTERS.search(text):
-        raise ValueError("text has control characters; only tabs and line breaks are allowed")
-    return text
-
-
+Identifier = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_ID_CHARACTERS),
+    AfterValidator(check_user_id),
+    TEXT_FIELD,
+]
+"""Id of a user or an event, or of an item that need not be new."""
 FieldName = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(check_text), TEXT_FIELD]
 
 
@@ -40,4 +50,19 @@ def check_plain_integer(number: object) -> object:
     return number
 
 
+def seconds_of_time(sent: object) -> object:
+    """Convert an ISO 8601 time with zone to seconds since 1970; leave everything else to the field.
+
+    >>> seconds_of_time("1970-01-01T01:00:00+00:00"), seconds_of_time(3600)
+    (3600.0, 3600)
+    """
+    return microseconds_in(sent, needs_zone=True) / 1e6 if isinstance(sent, str) else sent
+
+
 QueryInteger = Annotated[int, BeforeValidator(check_plain_integer)]
+Timestamp = Annotated[
+    float,
+    BeforeValidator(seconds_of_time),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "format": "date-time"}]}),
+]
+"""Seconds since 1970, or an ISO 8601 time with zone."""

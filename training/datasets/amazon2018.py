@@ -9,6 +9,7 @@ item counts, and the iterative 5-core is taken. We differ: the core is taken las
 """
 
 import html
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,8 @@ import pyarrow.compute as pc
 from clairo_core.errors import DatasetError, EmptyTableError, RowError
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
+from clairo_core.values.ids import check_item_id, shown
+from clairo_core.values.numbers import number_in
 from training.datasets.column_kinds import ColumnKind
 from training.datasets.columns import id_column
 from training.datasets.dataset import Dataset, PictureOrigin, build_dataset
@@ -33,7 +36,6 @@ _PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 _LONGEST_CATEGORY = 60
 """Longer entries of `category` are misplaced sentences of the description."""
 _TAG = re.compile(r"<style.*?</style>|<script.*?</script>|<[^<>]*>", re.DOTALL | re.IGNORECASE)
-_PRICE = re.compile(r"\$?\d[\d,]*(\.\d+)?( - \$?\d[\d,]*(\.\d+)?)?")
 
 
 def is_amazon2018_folder(folder: Path) -> bool:
@@ -113,6 +115,10 @@ def _read_items(path: Path, wanted: set[str], pictures: Mapping[str, Path], prog
         if not isinstance(asin, str) or not asin:
             raise RowError(f"{path} row {line_number}, field 'asin': got {asin!r}, expected an id; download it again")
         if asin in wanted and asin not in items:
+            try:
+                check_item_id(asin)
+            except ValueError as error:
+                raise RowError(f"{path} row {line_number}, field 'asin': got {shown(asin)}, but {error}") from error
             items[asin] = _item(asin, record, pictures.get(asin))
     if num_records == 0:
         raise EmptyTableError(f"{path} has no lines, expected metadata of items; download it again")
@@ -137,7 +143,7 @@ def _item(asin: str, record: Mapping[str, Any], picture: Path | None) -> Item:
     attributes = {
         "brand": brand,
         "category": categories[-1] if categories else "",
-        "price": price if _PRICE.fullmatch(price) else "",
+        "price": price if _is_price(price) else "",
     }
     return Item(
         item_id=asin,
@@ -145,6 +151,11 @@ def _item(asin: str, record: Mapping[str, Any], picture: Path | None) -> Item:
         picture=picture,
         attributes={name: text for name, text in attributes.items() if text},
     )
+
+
+def _is_price(text: str) -> bool:
+    """Whether the text is a price or a span of prices; scraped pages have scripts there too."""
+    return not any(map(math.isnan, map(number_in, text.split(" - "))))
 
 
 def _title(value: object) -> str:

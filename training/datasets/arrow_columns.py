@@ -3,11 +3,15 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from clairo_core.values.missing import NAN_TEXTS
 from training.datasets.table_files import SourceTable
 
 
 def plain_column(source: SourceTable, field: str) -> pa.Array:
-    """Convert a column to one array without dictionary encoding, text and bytes to Arrow's large types."""
+    """Convert a column to one array without dictionary encoding, text and bytes to Arrow's large types.
+
+    A NaN becomes null, and a column of nothing else has no type: pandas writes both for values that are missing.
+    """
     column = source.table[field]
     arrow_type = column.type
     if pa.types.is_dictionary(arrow_type):
@@ -17,7 +21,19 @@ def plain_column(source: SourceTable, field: str) -> pa.Array:
     if pa.types.is_binary(arrow_type) or pa.types.is_binary_view(arrow_type):
         # Arrow's plain binary arrays end at 2 GiB, less than many pictures take.
         arrow_type = pa.large_binary()
-    return column.cast(arrow_type).combine_chunks()
+    plain = column.cast(arrow_type).combine_chunks()
+    if pa.types.is_floating(arrow_type):
+        plain = pc.if_else(pc.is_nan(plain), pa.scalar(None, arrow_type), plain)
+        if plain.null_count == len(plain):
+            return pa.nulls(len(plain))
+    return plain
+
+
+def without_missing_text(texts: pa.Array) -> pa.Array:
+    """Replace texts by null that `is_missing` calls missing."""
+    is_blank = pc.equal(pc.utf8_trim_whitespace(texts), "")
+    missing = pc.or_(is_blank, pc.is_in(texts, pa.array(NAN_TEXTS, texts.type)))
+    return pc.if_else(missing, pa.scalar(None, texts.type), texts)
 
 
 def is_text(arrow_type: pa.DataType) -> bool:

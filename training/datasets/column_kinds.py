@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from clairo_core.errors import DatasetError, MissingColumnError
+from clairo_core.values.missing import is_missing
 
 ColumnKind = Literal["id", "order", "numbers", "picture", "text"]
 """id: text or whole numbers. order: numbers or times. numbers: a number or a list. picture: bytes or a path."""
@@ -28,7 +29,7 @@ def check_column_names(path: Path, found: Sequence[str], wanted: Iterable[str]) 
 
 
 def value_as_text(value: Any) -> str | None:
-    """Convert a value to text: lists are joined by commas, missing and blank values are None.
+    """Convert a value to text: lists are joined by commas, missing values are None.
 
     >>> value_as_text(["Comedy", None, 7.0])
     'Comedy, 7'
@@ -36,14 +37,14 @@ def value_as_text(value: Any) -> str | None:
     Raises:
         TypeError: the value, or a part of it, is neither text nor number; the message is its type.
     """
-    if value is None:
+    if value is None or (isinstance(value, str | float) and is_missing(value)):
         return None
     if isinstance(value, str):
-        return value if value.strip() else None
+        return value
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
-        # Arrow writes 7.0 as 7: the same number gives the same text from every format.
+        # 7.0 is 7: the same number gives the same text from every format.
         return repr(value).removesuffix(".0")
     if isinstance(value, list):
         return ", ".join(part for part in map(value_as_text, value) if part is not None) or None

@@ -3,11 +3,16 @@
 Independent of file formats.
 """
 
+import contextlib
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Float64, Int64
 
+from clairo_core.values.ids import check_item_id, check_user_id, shown
+from clairo_core.values.times import microseconds_in
 from training.datasets.arrow_columns import (
     first_unlike,
     is_binary,
@@ -16,9 +21,12 @@ from training.datasets.arrow_columns import (
     plain_column,
     refuse_where,
     safely_cast,
+    without_missing_text,
 )
 from training.datasets.column_kinds import value_as_text
 from training.datasets.table_files import SourceTable
+
+_TIMES_BY_ARROW = (pa.timestamp("us"), pa.timestamp("us", "UTC"))
 
 
 def id_column(source: SourceTable, field: str) -> pa.LargeStringArray:
@@ -39,8 +47,32 @@ def id_column(source: SourceTable, field: str) -> pa.LargeStringArray:
     return ids
 
 
+def item_id_column(source: SourceTable, field: str) -> list[str]:
+    """Read the ids of items, in row order.
+
+    Raises:
+        RowError: as `id_column`; also if the service would refuse the id (`check_item_id`).
+    """
+    ids: list[str] = id_column(source, field).to_pylist()
+    _check_ids(source, field, ids, check_item_id, lambda place: place)
+    return ids
+
+
+def user_id_column(source: SourceTable, field: str) -> pa.DictionaryArray:
+    """Read the ids of users, in row order.
+
+    Raises:
+        RowError: as `id_column`; also if the service would refuse the id (`check_user_id`).
+    """
+    ids = id_column(source, field).dictionary_encode()
+    _check_ids(
+        source, field, ids.dictionary.to_pylist(), check_user_id, lambda code: pc.index(ids.indices, code).as_py()
+    )
+    return ids
+
+
 def text_column(source: SourceTable, field: str) -> list[str | None]:
-    """Read a column as text, in row order; missing and blank values are None, lists are joined by commas.
+    """Read a column as text, in row order; missing values are None, lists are joined by commas.
 
     Raises:
         RowError: a value contains NUL, or the column is bytes, a struct or a map.
@@ -52,13 +84,19 @@ def text_column(source: SourceTable, field: str) -> list[str | None]:
         raise source.error(
             0, field, f"the column is {column.type}, expected text, numbers, or lists of them; name another column"
         )
-    texts = column.cast(pa.large_string())
+    try:
+        texts = column.cast(pa.large_string())
+    except pa.ArrowException:
+        raise source.error(0, field, f"the column is {column.type}, expected text or numbers; convert it") from None
+    if pa.types.is_floating(column.type):
+        # Through float: Arrow prints some numbers in another way than JSON Lines' reader.
+        return [None if text is None else value_as_text(float(text)) for text in texts.to_pylist()]
     _refuse_nul(source, field, texts)
     return [value_as_text(text) for text in texts.to_pylist()]
 
 
 def picture_column(source: SourceTable, field: str) -> list[bytes | str | None]:
-    """Read encoded pictures as bytes or file paths as text, in row order; missing and empty values are None.
+    """Read encoded pictures as bytes or file paths as text, in row order; missing values are None.
 
     Raises:
         RowError: the column is neither bytes nor text.
@@ -70,7 +108,8 @@ def picture_column(source: SourceTable, field: str) -> list[bytes | str | None]:
         raise source.error(
             0, field, f"the column is {column.type}, expected a picture's bytes or its path; name another column"
         )
-    return [picture or None for picture in column.to_pylist()]
+    pictures = without_missing_text(column) if is_text(column.type) else column
+    return [picture or None for picture in pictures.to_pylist()]
 
 
 def order_column(source: SourceTable, field: str) -> Int64[np.ndarray, "row"] | Float64[np.ndarray, "row"]:
@@ -83,19 +122,12 @@ def order_column(source: SourceTable, field: str) -> Int64[np.ndarray, "row"] | 
     """
     column = plain_column(source, field)
     if is_text(column.type):
-        column = pc.utf8_trim_whitespace(column)
-        refuse_where(source, field, pc.equal(column, ""), "the value is empty; fill it in, or leave out the row")
+        column = without_missing_text(pc.utf8_trim_whitespace(column))
     refuse_where(source, field, pc.is_null(column), "the value is missing; fill it in, or leave out the row")
     if is_text(column.type):
         column = _parsed(source, field, column)
     if pa.types.is_temporal(column.type):
-        if pa.types.is_date(column.type):
-            column = column.cast(pa.timestamp("us"))
-        elif not pa.types.is_timestamp(column.type):
-            raise source.error(0, field, f"the column is {column.type}, expected dates, times with dates, or numbers")
-        # Truncating: nanoseconds become microseconds.
-        zone = column.type.tz
-        column = column.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64())
+        column = _microseconds(source, field, column)
     if pa.types.is_integer(column.type):
         positions: np.ndarray = safely_cast(source, field, column, pa.int64()).to_numpy()
         return positions
@@ -105,6 +137,37 @@ def order_column(source: SourceTable, field: str) -> Int64[np.ndarray, "row"] | 
         numbers: np.ndarray = column.to_numpy()
         return numbers
     raise source.error(0, field, f"the column is {column.type}, expected numbers or dates; name another column")
+
+
+def _microseconds(source: SourceTable, field: str, column: pa.Array) -> pa.Array:
+    """Convert dates and times to microseconds since 1970; nanoseconds are cut."""
+    if pa.types.is_date32(column.type):
+        counts, factor = column.cast(pa.int32()).cast(pa.int64()), 86_400_000_000
+    elif pa.types.is_date64(column.type):
+        counts, factor = column.cast(pa.int64()), 1000
+    elif pa.types.is_timestamp(column.type):
+        if column.type.unit == "ns":
+            return pc.divide(column.cast(pa.int64()), 1000)
+        counts, factor = column.cast(pa.int64()), {"s": 1_000_000, "ms": 1000, "us": 1}[column.type.unit]
+    else:
+        raise source.error(0, field, f"the column is {column.type}, expected dates, times with dates, or numbers")
+    # Arrow's own casts of dates wrap around.
+    largest = (2**63 - 1) // factor
+    is_outside = pc.or_(pc.greater(counts, largest), pc.less(counts, -largest))
+    refuse_where(source, field, is_outside, "the time is beyond 64 bits of microseconds; correct it")
+    return pc.multiply(counts, factor)
+
+
+def _check_ids(
+    source: SourceTable, field: str, ids: Sequence[str], check: Callable[[str], str], row_of: Callable[[int], int]
+) -> None:
+    for place, one in enumerate(ids):
+        try:
+            check(one)
+        except ValueError as error:
+            raise source.error(
+                row_of(place), field, f"got {shown(one)}, but {error}; the service refuses such an id"
+            ) from error
 
 
 def _refuse_nul(source: SourceTable, field: str, texts: pa.Array) -> None:
@@ -127,14 +190,27 @@ def _joined_lists(source: SourceTable, field: str, column: pa.Array) -> list[str
 
 
 def _parsed(source: SourceTable, field: str, texts: pa.Array) -> pa.Array:
-    """Parse all texts as whole numbers, else as decimal numbers, else as times."""
-    readings = (pa.int64(), pa.float64(), pa.timestamp("us"), pa.timestamp("us", "UTC"))
+    """Parse all texts as whole numbers, else as decimal numbers, else as times in microseconds."""
     furthest = 0
-    for reading in readings:
+    for reading in (pa.int64(), pa.float64()):
         try:
             return texts.cast(reading)
         except pa.ArrowInvalid:
             furthest = max(furthest, first_unlike(texts, reading))
+    # Ten million in seconds. `microseconds_in` reads the same, except that Arrow has a year 0 and six digits.
+    cut = pc.replace_substring_regex(texts, r"\.(\d{6})\d+", r".\1")
+    for reading in () if pc.any(pc.starts_with(texts, "0000-")).as_py() else _TIMES_BY_ARROW:
+        with contextlib.suppress(pa.ArrowInvalid):
+            return cut.cast(reading).cast(pa.int64())
+    times = np.zeros(len(texts), dtype=np.int64)
+    for row, text in enumerate(texts.to_pylist()):
+        try:
+            times[row] = microseconds_in(text)
+        except ValueError:
+            furthest = max(furthest, row)
+            break
+    else:
+        return pa.array(times)
     raise source.error(
         furthest,
         field,

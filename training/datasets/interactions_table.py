@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float32, Float64, Int32, Int64
 from clairo_core.errors import EmptyTableError
 from clairo_core.progress import Progress, silent
 from clairo_core.sequences import ItemSequences
-from training.datasets.columns import id_column, order_column
+from training.datasets.columns import id_column, order_column, user_id_column
 from training.datasets.description import InteractionsDescription, OnRepeat, OnUnknownItem
 from training.datasets.event_times import days_since_1970
 from training.datasets.k_core import k_core
@@ -75,7 +75,7 @@ def find_interactions(
     Raises:
         RowError: a value is missing or of the wrong kind, or an item is unknown and `unknown_items` is "error".
     """
-    user_column = id_column(source, user_field).dictionary_encode()
+    user_column = user_id_column(source, user_field)
     item_column = id_column(source, item_field)
     order = order_column(source, order_field)
     rows = pc.index_in(item_column, value_set=pa.array(item_ids, pa.large_string()))

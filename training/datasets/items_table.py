@@ -15,7 +15,7 @@ from clairo_core.errors import DatasetError
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
 from training.datasets.column_kinds import ColumnKind
-from training.datasets.columns import id_column, picture_column, text_column
+from training.datasets.columns import id_column, item_id_column, picture_column, text_column
 from training.datasets.dataset import Codes, PictureOrigin
 from training.datasets.description import (
     CodesDescription,
@@ -49,7 +49,7 @@ def read_items(description: DatasetDescription, progress: Progress = silent) -> 
     """
     described = description.items
     source = _read_items_table(description, progress)
-    item_ids = id_column(source, described.item_id).to_pylist()
+    item_ids = item_id_column(source, described.item_id)
     _row_of_each_id(source, described.item_id, item_ids)
     picture_origin, pictures = _pictures(description, source, progress)
     texts = {name: text_column(source, name) for name in described.texts}

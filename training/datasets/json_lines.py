@@ -6,12 +6,14 @@ line. Start at `read_json_lines`.
 
 import gzip
 import json
+import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.json as arrow_json
 
 from clairo_core.errors import DatasetError, RowError
@@ -44,7 +46,7 @@ def json_records(
     Raises:
         RowError, DatasetError: as `read_json_lines`.
     """
-    decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+    decoder = json.JSONDecoder(parse_constant=_nan_or_refuse)
     for line_number, line in progress(_lines(path), f"reading {path.name}", num_lines):
         try:
             record = decoder.decode(line.decode("utf-8"))
@@ -86,7 +88,10 @@ def _open(path: Path) -> gzip.GzipFile | BinaryIO:
     return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
 
 
-def _refuse_constant(name: str) -> None:
+def _nan_or_refuse(name: str) -> float:
+    if name == "NaN":
+        # Python and pandas write it for a missing value.
+        return math.nan
     raise ValueError(f"{name} is not a JSON value; write null")
 
 
@@ -110,9 +115,16 @@ def _read_by_arrow(path: Path, kinds: Mapping[str, ColumnKind]) -> pa.Table | No
             table = arrow_json.read_json(stream, arrow_json.ReadOptions(block_size=_BLOCK_BYTES), options)
         # Arrow's JSON reader accepts any bytes as text.
         table.validate(full=True)
+        if any(_has_infinity(column) for column in table.columns):
+            return None
     except (pa.ArrowException, OSError):
         return None
     return table.select(list(kinds))
+
+
+def _has_infinity(column: pa.ChunkedArray) -> bool:
+    """Arrow reads the word Infinity, which JSON lacks."""
+    return bool(pa.types.is_floating(column.type) and pc.any(pc.is_inf(column)).as_py())
 
 
 def _read_line_by_line(path: Path, kinds: Mapping[str, ColumnKind], progress: Progress) -> pa.Table:
@@ -124,6 +136,8 @@ def _read_line_by_line(path: Path, kinds: Mapping[str, ColumnKind], progress: Pr
         seen.update(dict.fromkeys(record))
         for name, kind in kinds.items():
             value = record.get(name)
+            if isinstance(value, float) and math.isnan(value):
+                value = None
             if value is not None:
                 value = _checked(path, line_number, name, kind, value, row_type)
             values[name].append(value)

@@ -14,6 +14,8 @@ from training.datasets.csv_files import csv_header, csv_row_number, read_csv
 from training.datasets.json_lines import json_lines_row_number, json_records, read_json_lines
 
 SUFFIXES = (".parquet", ".csv", ".jsonl", ".ndjson")
+_PARQUET_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
+"""A damaged footer may hold names that are not UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def _check_file(path: Path) -> None:
 def _parquet_file(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
+    except _PARQUET_ERRORS as error:
         raise _damaged_parquet(path, error) from error
 
 
@@ -123,11 +125,12 @@ def _read_parquet(path: Path, columns: Iterable[str]) -> pa.Table:
             table = file.read(columns=list(columns))
             # Some writers skip this check; invalid text would fail later, far from its file.
             table.validate(full=True)
-        except (pa.ArrowException, OSError) as error:
+        except _PARQUET_ERRORS as error:
             raise _damaged_parquet(path, error) from error
     # `read` takes a.b.c as a struct's field; `select` only takes top-level columns.
     return table.select(list(columns))
 
 
 def _damaged_parquet(path: Path, error: Exception) -> DatasetError:
-    return DatasetError(f"{path} is not a Parquet file, or is damaged or cut short ({error}); write or copy it again")
+    problem = " ".join(str(error).split())
+    return DatasetError(f"{path} is not a Parquet file, or is damaged or cut short ({problem}); write or copy it again")

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from clairo_core.storage.replaced_file import replace_text
+from clairo_core.storage.replaced_file import replace_text, replaced_file
 
 
 @dataclass(slots=True)
@@ -63,10 +63,8 @@ def save_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
     tensors = {f"model.{name}": tensor for name, tensor in _saved_tensors(model)}
     for number, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{key}": tensor for key, tensor in state.items()}
-    save_file(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-        folder / f"state-{done.epochs_done}.safetensors",
-    )
+    with replaced_file(folder / f"state-{done.epochs_done}.safetensors") as aside:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, aside)
     replace_text(folder / "progress.json", json.dumps(asdict(done), indent=2))
     for path in folder.glob("state-*.safetensors"):
         if path.name != f"state-{done.epochs_done}.safetensors":
@@ -109,7 +107,8 @@ def keep_best_epoch(folder: Path, done: FitProgress, name: str) -> None:
     best = folder / f"epoch-{done.best_epoch}"
     if best.is_dir():
         best.rename(folder / name)
-    for state in folder.glob("state-*.safetensors"):
+    # A kill may have left one half written.
+    for state in folder.glob("state-*"):
         state.unlink()
 
 

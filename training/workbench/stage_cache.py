@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Generic, Literal, TextIO, TypeVar
 
 from clairo_core.errors import TrainingError
+from clairo_core.storage.failed_write import naming_failed_writes
 
 FORMAT = 7
 """Raise it with every change to what a stage computes or writes, so that no run takes an older release's result."""
@@ -69,6 +70,7 @@ class StageCache:
 
         Raises:
             TrainingError: another run is building the same stage, or `load` fails.
+            OSError: a write failed; what `build` left stays, and the next run goes on from there.
         """
         inputs = {**inputs, "format": FORMAT}
         finished = self.folder / f"{name}-{digest_of(inputs)}"
@@ -138,7 +140,8 @@ class StageCache:
                 return False
             if any(path.name != LOCK for path in partial.iterdir()):
                 self.report(f"{name}: going on with what an earlier run left")
-            build(partial)
+            with naming_failed_writes(partial):
+                build(partial)
             try:
                 load(partial)
             except Exception as error:

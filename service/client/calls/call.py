@@ -37,8 +37,8 @@ def as_nothing(_: httpx.Response) -> None:
 
 
 def quoted(segment: str) -> str:
-    """Quote an id as one path segment, slashes included."""
-    return quote(segment, safe="")
+    """Quote an id as one path segment, slashes included, and dots that would make it another path."""
+    return segment.replace(".", "%2E") if segment in (".", "..") else quote(segment, safe="")
 
 
 def page(cursor: str | None, limit: int) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Any, TypedDict
 from service.client.calls.call import Call, as_model, quoted
 from service.schemas.recommend import RecommendAnswer, RecommendBatchAnswer, SimilarItems
 
-HistoryEntry = str | tuple[str, float]
-"""An item id, or an item id with a timestamp in seconds since 1970."""
+HistoryEntry = str | tuple[str, float | str]
+"""An item id, or an item id with a timestamp: seconds since 1970, or ISO 8601 with zone."""
 
 ItemFilter = Mapping[str, Any]
 """A filter in the JSON of POST /recommend, such as `{"attribute": "brand", "equals": "Fjord"}`."""

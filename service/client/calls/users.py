@@ -14,7 +14,7 @@ class FeedbackEvent(TypedDict, total=False):
     user_id: Required[str]
     item_id: Required[str]
     type: Required[str]
-    timestamp: float | None
+    timestamp: float | str | None
     recommendation_id: str | None
 
 

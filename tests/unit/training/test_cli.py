@@ -7,7 +7,7 @@ import typer.main
 from typer.testing import CliRunner
 
 from clairo_core.errors import SettingsError
-from training.cli import app
+from training.cli import app, run_command
 
 COMMANDS = typer.main.get_group(app).commands
 LONGEST_HELP = 60
@@ -41,3 +41,33 @@ def test_an_existing_bundle_is_not_replaced_without_overwrite(tmp_path: Path) ->
     result = CliRunner().invoke(app, ["run", "--data", "shop", "--out", str(tmp_path)])
     assert isinstance(result.exception, SettingsError)
     assert f"--out {tmp_path} already holds a bundle; name another folder, or add --overwrite" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            Exception("I/O error: No space left on device (os error 28)"),
+            "file system: No space left on device; free space",
+        ),
+        (OSError(28, "No space left on device", "out/b"), "out/b: No space left on device; free space"),
+    ],
+)
+def test_a_full_disk_is_one_line_whatever_library_met_it(
+    error: Exception, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def write() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as stopped:
+        run_command(write)
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {line}")
+
+
+def test_an_error_of_ours_is_never_passed_off_as_a_full_disk() -> None:
+    def fail() -> None:
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run_command(fail)

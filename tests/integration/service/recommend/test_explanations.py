@@ -82,6 +82,16 @@ async def test_shared_attributes_and_codes_agree_with_the_catalogue(client: http
             assert set(reason["modality_similarity"]) == {"text", "image"}
 
 
+async def test_a_missing_value_is_not_a_shared_attribute(client: httpx.AsyncClient, bundle: Bundle) -> None:
+    for item in bundle.items:
+        put = {"title": item.title, "attributes": {"brand": "nan", "colour": "", "kind": "thing"}}
+        assert (await client.put(f"/items/{item.item_id}", json=put)).status_code == 200
+    answer = await explained(client, history=["item-0", "item-1"])
+    reasons = [reason for item in answer["items"] for reason in item["explanation"]["because_of"]]
+    assert reasons
+    assert all(reason["shared_attributes"] == {"kind": "thing"} for reason in reasons)
+
+
 async def test_the_only_item_of_a_history_is_named_without_an_effect(client: httpx.AsyncClient) -> None:
     for history in (["item-5"], ["item-5", "unheard of", "item-5"]):
         for item in (await explained(client, history=history))["items"]:

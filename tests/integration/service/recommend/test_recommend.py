@@ -101,7 +101,7 @@ async def test_timestamps_put_a_history_in_order(client: httpx.AsyncClient, bund
     first, second, third = bundle.catalogue.item_ids[:3]
     shuffled = [
         {"item_id": third, "timestamp": 1_700_000_300.5},
-        {"item_id": first, "timestamp": 1_700_000_100},
+        {"item_id": first, "timestamp": "2023-11-14T22:15:00.0000000Z"},
         {"item_id": second, "timestamp": 1_700_000_200},
     ]
     answer = await recommend(client, history=shuffled)

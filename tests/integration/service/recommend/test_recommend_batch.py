@@ -44,16 +44,16 @@ async def test_every_request_gets_the_same_answer_as_alone_in_order(client: http
 
 async def test_a_failing_request_gets_its_own_problem_and_the_others_are_answered(client: httpx.AsyncClient) -> None:
     good = {"history": ["item-1"], "limit": 3}
-    unknown = {"history": [], "filter": {"attribute": "colour", "exists": True}}
-    results = await results_of(client, [good, {"history": [], "limit": 0}, unknown, {}, good])
+    wrong = {"history": [], "filter": {"attribute": "price", "range": {"gte": "5"}}}
+    results = await results_of(client, [good, {"history": [], "limit": 0}, wrong, {}, good])
     assert [result["problem"] is None for result in results] == [True, False, False, False, True]
     assert results[0]["recommendation"]["items"] == results[4]["recommendation"]["items"]
-    limit, attribute, nothing = (results[place]["problem"] for place in (1, 2, 3))
+    limit, bound, nothing = (results[place]["problem"] for place in (1, 2, 3))
     assert limit["status"] == 422
     assert limit["type"] == "urn:clairo:problem:invalid-fields"
     assert limit["errors"][0]["loc"] == ["limit"]
     assert limit["instance"] == "/recommend/batch#/requests/1"
-    assert attribute["errors"][0]["loc"] == ["filter", "attribute"]
+    assert bound["errors"][0]["loc"] == ["filter", "range", "gte"]
     assert nothing["errors"][0]["loc"] == []
     assert all(result["recommendation"] is None for result in results[1:4])
 

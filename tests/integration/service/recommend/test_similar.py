@@ -81,7 +81,6 @@ async def test_a_posted_item_finds_and_is_found(client: httpx.AsyncClient, bundl
         ({"filter": "[" * 5000}, ["query", "filter"]),
         ({"filter": "{}"}, ["query", "filter"]),
         ({"filter": '{"attribute": "price", "range": {"gte": "x"}}'}, ["query", "filter", "range", "gte"]),
-        ({"filter": '{"attribute": "colour", "exists": true}'}, ["query", "filter", "attribute"]),
         ({"filter": "x" * 8001}, ["query", "filter"]),
         ({"filter": '{"only_new": NaN}'}, ["query", "filter"]),
     ],
@@ -111,3 +110,10 @@ async def test_a_bundle_of_ready_made_codes_has_no_similar_items(tmp_path_factor
         explained = await client.post("/recommend", json={"history": ["item-1", "item-2"], "explain": True})
         assert explained.status_code == 200
         assert explained.json()["items"][0]["explanation"]["text"]
+
+
+async def test_a_filter_on_an_attribute_of_no_item_lists_nothing_and_warns(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/items/item-1/similar", params={"filter": '{"attribute": "colour", "exists": true}'})
+    assert answer.status_code == 200
+    assert answer.json()["items"] == []
+    assert answer.json()["warnings"] == ["no item has an attribute 'colour': the condition matches no item"]

@@ -157,3 +157,14 @@ async def test_an_unknown_cursor_is_refused(client: httpx.AsyncClient, cursor: s
 async def test_a_thousand_events_fit_one_call(client: httpx.AsyncClient) -> None:
     answer = await send(client, *(event(f"e{n}", timestamp=n) for n in range(1000)))
     assert answer["num_accepted"] == 1000
+
+
+async def test_a_timestamp_is_seconds_or_iso_8601_with_zone(client: httpx.AsyncClient) -> None:
+    sent = ["1970-01-01T00:00:03.123456789Z", "1970-01-01T01:00:02+01:00", 1, "1970-01-01 00:00:04Z"]
+    await send(client, *(event(str(number), timestamp=at) for number, at in enumerate(sent)))
+    events = (await client.get("/users/ann")).json()["events"]
+    assert [kept["timestamp"] for kept in events] == [1, 2, 3.123456, 4]
+    for wrong in ("1970-01-01T00:00:02", "yesterday", "12", "1969-12-31T23:59:59Z", True):
+        answer = await client.post("/feedback", json={"events": [event("x", timestamp=wrong)]})
+        assert answer.status_code == 422, wrong
+        assert answer.json()["errors"][0]["loc"][:4] == ["body", "events", 0, "timestamp"]

@@ -3,6 +3,7 @@
 import csv
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clairo_core.values.ids import check_item_id, check_user_id
 from training.datasets import Dataset, load_dataset
 
 words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
-ids = st.one_of(words.filter(bool), st.sampled_from(["NA", "null", "1", "01", "1.0", " ", '"', "a,b", "a\nb", "a\rb"]))
+
+
+def is_accepted_by(check: Callable[[str], str]) -> Callable[[str], bool]:
+    def accepts(text: str) -> bool:
+        try:
+            return bool(check(text))
+        except ValueError:
+            return False
+
+    return accepts
+
+
+drawn_ids = st.one_of(words, st.sampled_from(["NA", "null", "1", "01", "1.0", " ", '"', "a,b", "a\nb", "a\rb"]))
+ids = drawn_ids.filter(is_accepted_by(check_item_id))
+user_ids = drawn_ids.filter(is_accepted_by(check_user_id))
 numbers = st.integers(-(2**62), 2**62)
 
 
@@ -32,7 +48,7 @@ def tables(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]
         }
         for item_id in item_ids
     ]
-    interactions = st.fixed_dictionaries({"who": ids, "what": st.sampled_from(item_ids), "when": numbers})
+    interactions = st.fixed_dictionaries({"who": user_ids, "what": st.sampled_from(item_ids), "when": numbers})
     return items, draw(st.lists(interactions, min_size=1, max_size=20))
 
 

@@ -1,0 +1,69 @@
+"""Ids of items and users: one rule for tables, HTTP and exports, so that what training takes can be read and sent.
+
+An item's id stands in urls as a path, so it also keeps clear of the parts that clients, proxies or routes rewrite.
+"""
+
+import re
+
+MAX_ID_CHARACTERS = 256
+CONTROL = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f"
+"""Characters, in a regular expression, that some databases cannot store. Tabs and line breaks are allowed."""
+RESERVED_LAST_SEGMENTS = frozenset({"picture", "similar"})
+RESERVED_ITEM_IDS = frozenset({"bulk"})
+
+_CONTROL_CHARACTERS = re.compile(f"[{CONTROL}]")
+
+
+def check_text(text: str) -> str:
+    """Refuse control characters.
+
+    Raises:
+        ValueError: the text has one.
+    """
+    if _CONTROL_CHARACTERS.search(text):
+        raise ValueError("text has control characters; only tabs and line breaks are allowed")
+    return text
+
+
+def check_user_id(user_id: str) -> str:
+    """Refuse an id that is empty, too long, or has control characters.
+
+    Raises:
+        ValueError: says why, and what to change.
+    """
+    _check_length(user_id)
+    return check_text(user_id)
+
+
+def check_item_id(item_id: str) -> str:
+    """Refuse an id that a url's path cannot hold, besides one that is empty or too long.
+
+    >>> check_item_id("mugs/blue 12")
+    'mugs/blue 12'
+
+    Raises:
+        ValueError: says why, and what to change.
+    """
+    _check_length(item_id)
+    if not item_id.isprintable():
+        raise ValueError("item_id has control characters or line breaks; use printable characters")
+    if item_id != item_id.strip():
+        raise ValueError("item_id begins or ends with a space; leave it out")
+    segments = item_id.split("/")
+    if any(segment in ("", ".", "..") for segment in segments):
+        raise ValueError("item_id has an empty, '.' or '..' part between slashes, which no url can hold")
+    if len(segments) > 1 and segments[-1] in RESERVED_LAST_SEGMENTS:
+        raise ValueError(f"item_id ends in /{segments[-1]}, the path of another call; choose another id")
+    if item_id in RESERVED_ITEM_IDS:
+        raise ValueError(f"item_id {item_id!r} is reserved: /items/{item_id} is another call; choose another id")
+    return item_id
+
+
+def shown(text: str, limit: int = 60) -> str:
+    """An id in quotes for messages, cut if it is long."""
+    return repr(text if len(text) <= limit else f"{text[:limit]}...")
+
+
+def _check_length(text: str) -> None:
+    if not 1 <= len(text) <= MAX_ID_CHARACTERS:
+        raise ValueError(f"the id has {len(text)} characters, expected 1 to {MAX_ID_CHARACTERS}; shorten it")
