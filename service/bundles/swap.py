@@ -45,6 +45,7 @@ class BundleSwap:
         self._served = served
         self._on_swapped = on_swapped
         self._one_at_a_time = asyncio.Lock()
+        self._is_activating = False
         self._unservable: str | None = None
         self._may_try_at = 0.0
 
@@ -62,22 +63,30 @@ class BundleSwap:
             SwapInProgressError: another activation is in progress.
             StoreError: the store cannot be used; the served one stays.
         """
-        if self._one_at_a_time.locked():
+        if self._is_activating:
             raise SwapInProgressError("another bundle is being activated; try again when that has ended")
-        async with self._one_at_a_time:
-            shelved = await asyncio.to_thread(self.shelf.find, bundle_id)
-            before = self._served.live.bundle_id
-            if bundle_id == before or shelved.manifest is None:
-                # Another process may have recorded one that cannot be served here: recording this one settles it.
-                if await last_activated(self._shared.store) not in (None, before):
-                    await self._record(self._served.live.bundle)
+        self._is_activating = True
+        # A client that leaves must not stop us between the record and the swap.
+        return await asyncio.shield(asyncio.create_task(self._activate(bundle_id, allow_worse=allow_worse)))
+
+    async def _activate(self, bundle_id: str, *, allow_worse: bool) -> str:
+        try:
+            # Another process's activation may be followed at this moment: it ends by itself.
+            async with self._one_at_a_time:
+                shelved = await asyncio.to_thread(self.shelf.find, bundle_id)
+                before = self._served.live.bundle_id
+                if bundle_id == before or shelved.manifest is None:
+                    # Another process may have recorded one that cannot be served here: recording this one settles it.
+                    if await last_activated(self._shared.store) not in (None, before):
+                        await self._record(self._served.live.bundle)
+                    return before
+                if not allow_worse and bundle_id != await self._previous(before):
+                    check_not_worse(shelved.manifest, self._served.live.bundle.manifest)
+                bundle = await asyncio.to_thread(load_bundle, shelved.folder)
+                await self._swap_to(bundle, is_recorded=True)
                 return before
-            if not allow_worse and bundle_id != await self._previous(before):
-                check_not_worse(shelved.manifest, self._served.live.bundle.manifest)
-            bundle = await asyncio.to_thread(load_bundle, shelved.folder)
-            # A client that leaves must not stop us between the record and the swap.
-            await asyncio.shield(asyncio.create_task(self._swap_to(bundle, is_recorded=True)))
-            return before
+        finally:
+            self._is_activating = False
 
     async def follow(self) -> None:
         """Serve the bundle that another process activated, if it is not served yet.

@@ -5,6 +5,7 @@ import gc
 import json
 import shutil
 import sys
+import time
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
@@ -14,11 +15,13 @@ from typing import Any
 import httpx
 import pytest
 
+from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.bundle.manifest import digests_of, read_manifest
 from clairo_core.encoders.onnx_encoder import OnnxImageEncoder, write_export_header
 from clairo_core.encoders.picture_preparation import PicturePreparation
 from service.app import open_parts
+from service.bundles import swap
 from service.bundles.shelf import BundleShelf
 from service.settings import Settings
 from tests.running_service import running_service
@@ -193,6 +196,29 @@ async def test_the_second_of_two_concurrent_activations_is_refused(client: httpx
     assert sorted(answer.status_code for answer in answers) == [200, 409]
     (refused,) = [answer for answer in answers if answer.status_code == 409]
     assert refused.json()["type"] == "urn:clairo:problem:activation-in-progress"
+
+
+async def test_an_activation_waits_until_another_processs_activation_has_been_followed(
+    bundles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = id_of(bundles / "first"), id_of(bundles / "second")
+    async with serving(bundles) as one, serving(bundles) as other:
+        loaded: list[Path] = []
+
+        def slowly_loaded(folder: Path) -> Bundle:
+            loaded.append(folder)
+            time.sleep(1)
+            return load_bundle(folder)
+
+        monkeypatch.setattr(swap, "load_bundle", slowly_loaded)
+        assert (await activate(one, second)).status_code == 200
+        async with asyncio.timeout(30):
+            while len(loaded) < 2:
+                await asyncio.sleep(0.01)
+        assert (await activate(other, first)).status_code == 200
+        async with asyncio.timeout(30):
+            while (await one.get("/info")).json()["bundle_id"] != first:
+                await asyncio.sleep(0.1)
 
 
 async def test_after_a_restart_the_bundle_activated_last_is_served(bundles: Path) -> None:
