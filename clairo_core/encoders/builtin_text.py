@@ -23,6 +23,7 @@ from clairo_core.errors import EncoderError
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
 from clairo_core.storage.array_folder import load_array_folder, save_array_folder
+from clairo_core.values.markup import words_of
 
 if TYPE_CHECKING:
     from sklearn.feature_extraction.text import HashingVectorizer
@@ -148,8 +149,8 @@ def _batches(items: Sequence[Item], label: str, progress: Progress) -> Iterable[
 
 
 def _fields(item: Item) -> tuple[str, str]:
-    """The first non-empty text field, and the others joined; normalized, casefolded and truncated."""
-    texts = [text for text in item.texts.values() if text and not text.isspace()]
+    """The first non-empty text field, and the others joined; without mark-up, normalized, casefolded and truncated."""
+    texts = [text for text in map(words_of, item.texts.values()) if text and not text.isspace()]
     return _normalized(texts[0] if texts else ""), _normalized("\n".join(texts[1:]))
 
 

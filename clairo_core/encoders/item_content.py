@@ -16,6 +16,7 @@ from clairo_core.encoders.pictures import decode_picture, shows_nothing
 from clairo_core.errors import ContentError
 from clairo_core.items import Item
 from clairo_core.progress import Progress
+from clairo_core.values.markup import words_of
 
 TEXT, IMAGE = "text", "image"
 MAX_TEXT_CHARACTERS = 16_000
@@ -23,8 +24,12 @@ MAX_TEXT_CHARACTERS = 16_000
 
 
 def normalized_text(item: Item) -> str:
-    """All text fields in order, one per line; empty if there are none. Half surrogate pairs become question marks."""
-    text = item.text[:MAX_TEXT_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
+    """All text fields in order, one per line, without mark-up; empty if there are none.
+
+    Half surrogate pairs become question marks.
+    """
+    words = "\n".join(words_of(text) for text in item.texts.values() if text)
+    text = words[:MAX_TEXT_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
     return unicodedata.normalize("NFC", text).strip()
 
 
