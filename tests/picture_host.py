@@ -4,6 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from service.picture_urls.fetch import PictureUrls
+from service.picture_urls.hosts import parsed_hosts
+
 
 class FakeHost:
     """A web server on loopback that answers with given bytes and records requests."""
@@ -59,3 +62,12 @@ class FakeResolver:
         self.num_asked += 1
         addresses = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         return [(address, self._port) for address in addresses]
+
+
+def pictures_from(host: FakeHost) -> PictureUrls:
+    """Fetch pictures of old.test from the fake host, on loopback, which only a test can allow."""
+    return PictureUrls(
+        parsed_hosts("http://old.test"),
+        resolve=FakeResolver(host.port, ["127.0.0.1"]),
+        may_connect_to=lambda address: address == "127.0.0.1",
+    )

@@ -21,7 +21,10 @@ _PROBE_BYTES = 1024 * 1024
 
 @contextmanager
 def naming_failed_writes(place: Path) -> Iterator[None]:
-    """Raise an `OSError` that names `place`, a file or a folder, if a write in the block fails."""
+    """Raise an `OSError` that names `place` if a write in the block fails.
+
+    `place` is a folder, or a file that a failure makes worthless: to find the cause, bytes may be appended to it.
+    """
     try:
         yield
     except Exception as error:

@@ -8,7 +8,6 @@ Source: Hou et al. 2025, "ActionPiece", has no expansion. This resumes its algor
 """
 
 import dataclasses
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int
@@ -16,38 +15,8 @@ from jaxtyping import Int
 from clairo_core.errors import VocabularySizeError
 from clairo_core.progress import Progress, silent
 from clairo_core.sequences import ItemSequences
-from clairo_core.tokens.tokenizer import Tokenizer
 from clairo_core.tokens.vocabulary import Vocabulary, check_size
 from training.vocabulary.learn_vocabulary import learn_more_rules, sample_sequences
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryLengths:
-    """Mean tokens per history, EOS left out."""
-
-    canonical: float
-    view: float
-    """Of a random view."""
-
-
-@dataclass(frozen=True, slots=True)
-class Expansion:
-    """An expanded vocabulary, and the lengths of histories before and after."""
-
-    vocabulary: Vocabulary
-    first_new_token: int
-    before: HistoryLengths
-    after: HistoryLengths
-
-    @property
-    def shorter_canonical(self) -> float:
-        """How much shorter canonical histories are, from 0 to 1."""
-        return 1 - self.after.canonical / self.before.canonical
-
-    @property
-    def shorter_view(self) -> float:
-        """How much shorter random views are, from 0 to 1. Rarely negative: new rules change which merges meet."""
-        return 1 - self.after.view / self.before.view
 
 
 def expand_vocabulary(
@@ -59,7 +28,7 @@ def expand_vocabulary(
     max_sequences: int | None = None,
     seed: int = 0,
     progress: Progress = silent,
-) -> Expansion:
+) -> Vocabulary:
     """Append up to `added_tokens` merge rules learned from `new_sequences`.
 
     If no pair is left to merge, fewer are added and a warning is logged.
@@ -70,7 +39,7 @@ def expand_vocabulary(
         new_sequences: to learn from, oldest item first; include older ones for rules that suit both.
         added_tokens: number of rules.
         max_sequences: learn from a random sample of this many sequences; None takes all.
-        seed: of the sample, and of the views whose lengths are measured.
+        seed: of the sample.
         progress: over counting and merging.
 
     Raises:
@@ -85,13 +54,4 @@ def expand_vocabulary(
     feature_tokens = vocabulary.feature_tokens(feature_sets)
     chosen = sample_sequences(new_sequences, max_sequences, seed)
     grown = learn_more_rules(vocabulary, feature_tokens, chosen, size, progress)
-    expanded = dataclasses.replace(grown, expanded_at=(*vocabulary.expanded_at, vocabulary.size))
-
-    def lengths_with(measured: Vocabulary) -> HistoryLengths:
-        tokenizer = Tokenizer(measured)
-        return HistoryLengths(
-            float(tokenizer.encode_canonical_batch(feature_tokens, chosen).lengths.mean()),
-            float(tokenizer.encode_views(feature_tokens, chosen, seed=seed, eos=False).lengths.mean()),
-        )
-
-    return Expansion(expanded, vocabulary.size, lengths_with(vocabulary), lengths_with(expanded))
+    return dataclasses.replace(grown, expanded_at=(*vocabulary.expanded_at, vocabulary.size))

@@ -71,7 +71,7 @@ def grown_vocabulary_stage(
             max_sequences=bench.preset.vocabulary.max_sequences or None,
             seed=bench.seed,
             progress=bench.progress,
-        ).vocabulary.save(folder)
+        ).save(folder)
 
     inputs = {
         "items": items.key,

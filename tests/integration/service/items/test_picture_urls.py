@@ -12,10 +12,8 @@ import pytest
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.errors import SettingsError
-from service.picture_urls.fetch import PictureUrls
-from service.picture_urls.hosts import parsed_hosts
 from service.settings import load_settings
-from tests.picture_host import FakeHost, FakeResolver, running_host
+from tests.picture_host import FakeHost, pictures_from, running_host
 from tests.running_service import drawn_picture, running_service
 from tests.tiny import tiny_bundle
 
@@ -38,13 +36,7 @@ async def host() -> AsyncIterator[FakeHost]:
 
 @pytest.fixture
 async def client(bundle: Bundle, host: FakeHost) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a service that may fetch from old.test, on loopback, which only a test can allow."""
-    urls = PictureUrls(
-        parsed_hosts("http://old.test"),
-        resolve=FakeResolver(host.port, ["127.0.0.1"]),
-        may_connect_to=lambda address: address == "127.0.0.1",
-    )
-    async with running_service(bundle, picture_urls=urls) as client:
+    async with running_service(bundle, picture_urls=pictures_from(host)) as client:
         yield client
 
 
