@@ -56,7 +56,9 @@ def examples_of(
     is_allowed = np.ones((len(histories), num_items), dtype=np.bool_)
     for allowed, history in zip(is_allowed, histories, strict=True):
         allowed[history] = False
-    generated = recommender.generate(histories, [0] * len(histories), recommender.num_beams, is_allowed)
+    generated = recommender.generator.generate(
+        histories, [0] * len(histories), recommender.num_views, recommender.num_beams, is_allowed
+    )
     lengths = np.array([len(history) for history in histories], dtype=np.int64)
     return [
         examples_from(ranking, ranking.candidates(histories, generated, is_allowed), targets, lengths)
