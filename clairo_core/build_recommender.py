@@ -18,6 +18,7 @@ from clairo_core.ranking import NO_LIFTS, JointRanking, RepeatLifts
 from clairo_core.recommender import Recommender
 from clairo_core.request_chunks import REQUESTS_AT_ONCE_ON_GPU
 from clairo_core.selection.popular_items import popular_items
+from clairo_core.serving_points import DEFAULT_POINT, ServingPoint, same_for_all
 from clairo_core.tokens.tokenizer import Tokenizer
 
 
@@ -29,8 +30,8 @@ def load_recommender(
     *,
     device: str | torch.device = "auto",
     dtype: str = "float32",
-    num_views: int = 5,
-    num_beams: int = 50,
+    num_views: int = DEFAULT_POINT.num_views,
+    num_beams: int = DEFAULT_POINT.num_beams,
     max_history_items: int = 20,
     joint_ranking: JointRanking | None = None,
     repeat_lifts: RepeatLifts = NO_LIFTS,
@@ -69,8 +70,8 @@ def build_recommender(
     generator: Generator,
     popularity: Real[np.ndarray, "item"],
     *,
-    num_views: int = 5,
-    num_beams: int = 50,
+    num_views: int = DEFAULT_POINT.num_views,
+    num_beams: int = DEFAULT_POINT.num_beams,
     max_history_items: int = 20,
     joint_ranking: JointRanking | None = None,
     repeat_lifts: RepeatLifts = NO_LIFTS,
@@ -83,7 +84,7 @@ def build_recommender(
         tokenizer: of the vocabulary that the generator was trained with.
         generator: generates items' tokens.
         popularity: users or interactions in training, by row; rows past its end have none.
-        num_views: per history.
+        num_views: per history, for every quality; `Recommender.with_points` tells them apart.
         num_beams: per view.
         max_history_items: as in training.
         joint_ranking: on any device; it is moved to the generator's.
@@ -109,8 +110,7 @@ def build_recommender(
             recorded_search=recorded_search,
         ),
         popular=popular_items(popularity, len(catalogue)),
-        num_views=num_views,
-        num_beams=num_beams,
+        points=same_for_all(ServingPoint(num_views, num_beams)),
         joint_ranking=joint_ranking and joint_ranking.on(generator.device),
         repeat_lifts=repeat_lifts,
     )

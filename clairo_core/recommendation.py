@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from clairo_core.items import UserHistory
+from clairo_core.serving_points import BALANCED, Quality
 
 GENERATIVE = "generative"
 DENSE = "dense"
@@ -53,3 +54,5 @@ class RecommendationRequest:
     """By row, whether an item passes the caller's filter; rows past its end, added later, fail."""
     seed: int = 0
     """Draws the views: equal requests with equal seeds get equal answers."""
+    quality: Quality = BALANCED
+    """Chooses the search, among the recommender's points."""

@@ -28,8 +28,11 @@ from clairo_core.recommendation import (
 from clairo_core.request_chunks import answers_by_chunk
 from clairo_core.selection.allowed_items import allowed_items, allowed_items_of
 from clairo_core.selection.popular_items import PopularItems, popular_items
+from clairo_core.serving_points import BALANCED, Points, ServingPoint
 from clairo_core.tokens.tokenizer import Tokenizer
 
+MAX_BEAMS = 1000
+"""A longer list of the generator alone is filled up with popular items."""
 _NOTHING_RANKED = RankedItems(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0, dtype=np.bool_))
 
 
@@ -46,10 +49,8 @@ class Recommender:
     """Of the vocabulary that the catalogue's tokens come from."""
     generator: ItemGenerator
     popular: PopularItems
-    num_views: int
-    """Random views of each history, fused."""
-    num_beams: int
-    """Per view; a request for more items widens its search."""
+    points: Points
+    """The search for each quality; see `point_of`."""
     joint_ranking: JointRanking | None
     """Ranks generated items together with the dense head's; without one the generator's order stands."""
     repeat_lifts: RepeatLifts
@@ -104,6 +105,10 @@ class Recommender:
         """Return this recommender with other lifts for items of the history."""
         return replace(self, repeat_lifts=repeat_lifts)
 
+    def with_points(self, points: Points) -> "Recommender":
+        """Return this recommender with other searches."""
+        return replace(self, points=points)
+
     def with_popularity(self, popularity: Real[np.ndarray, "item"]) -> "Recommender":
         """Return this recommender with another popular list; see `build_recommender`."""
         return replace(self, popular=popular_items(popularity, len(self.catalogue)))
@@ -146,35 +151,57 @@ class Recommender:
         beams yield fewer than `limit` items, the most popular others follow.
         """
         histories = [self.known_rows(request.history) for request in requests]
+        points = [self.point_of(request) for request in requests]
         ranked = answers_by_chunk(
-            requests, histories, self.num_beams, self.generator.device, self.rank, otherwise=_NOTHING_RANKED
+            requests, histories, points, self.generator.device, self.rank, otherwise=_NOTHING_RANKED
         )
         return [self.filled_up(*answer) for answer in zip(requests, histories, ranked, strict=True)]
+
+    def point_of(self, request: RecommendationRequest) -> ServingPoint:
+        """The search for a request: the one of its quality.
+
+        The joint ranking fills any list with the dense head's items, so its search does not depend on the limit, and a
+        longer list begins with the shorter one. The search is wider where the generator must reach all listed items:
+        without a joint ranking, and where no more items are allowed than fit into the list.
+        """
+        point = self.points[request.quality]
+        if self.joint_ranking is None and not point.generates:
+            point = self.points[BALANCED]
+        lists_all = request.is_allowed is not None and np.count_nonzero(request.is_allowed) <= request.limit
+        if not point.generates or (self.joint_ranking is not None and not lists_all):
+            return point
+        return replace(point, num_beams=min(max(point.num_beams, request.limit), MAX_BEAMS))
 
     def rank(
         self,
         requests: Sequence[RecommendationRequest],
         histories: Sequence[Int64[np.ndarray, "position"]],
-        num_beams: int,
+        point: ServingPoint,
     ) -> list[RankedItems]:
         """Rank items for each request: generate, then rank jointly. No history may be empty."""
         is_allowed = allowed_items(self.catalogue, requests, histories)
-        generated = self.generator.generate(
-            histories, [request.seed for request in requests], self.num_views, num_beams, is_allowed
-        )
+        generated = None
+        if point.generates:
+            seeds = [request.seed for request in requests]
+            generated = self.generator.generate(histories, seeds, point.num_views, point.num_beams, is_allowed)
         return self.ranked_together(requests, histories, generated, is_allowed)
 
     def ranked_together(
         self,
         requests: Sequence[RecommendationRequest],
         histories: Sequence[Int64[np.ndarray, "position"]],
-        generated: Sequence[Generated],
+        generated: Sequence[Generated] | None,
         is_allowed: Bool[np.ndarray, "request item"] | None,
     ) -> list[RankedItems]:
-        """Rank each request's items by the joint ranking, or as generated if there is none; may exceed `limit`."""
+        """Rank each request's items by the joint ranking, or as generated if there is none; may exceed `limit`.
+
+        With `generated=None` nothing was generated, which takes a joint ranking.
+        """
         if self.joint_ranking is None:
             lift = self.repeat_lifts.generator
-            ranked = [RankedItems(rows, scores, np.zeros(len(rows), dtype=np.bool_)) for rows, scores in generated]
+            ranked = [
+                RankedItems(rows, scores, np.zeros(len(rows), dtype=np.bool_)) for rows, scores in generated or ()
+            ]
         else:
             lift = self.repeat_lifts.together
             may_be_listed = np.broadcast_to(~self.catalogue.is_retired, (len(requests), len(self.catalogue)))

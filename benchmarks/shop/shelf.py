@@ -57,7 +57,7 @@ def _with_other_popularity(bundle: Path, target: Path, shift: int) -> str:
     manifest = read_manifest(target)
     files = digests_of(target)
     recommending = {name: digest for name, digest in files.items() if not name.startswith("report/")}
-    bundle_id = bundle_id_of(manifest.dataset_name, recommending)
+    bundle_id = bundle_id_of(manifest.dataset_name, recommending, manifest.serving)
     write_manifest(target, replace(manifest, bundle_id=bundle_id, files=files))
     return bundle_id
 

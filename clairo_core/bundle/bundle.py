@@ -20,6 +20,7 @@ from clairo_core.items import Item, described_digest, picture_digest
 from clairo_core.quantizers import OpqQuantizer
 from clairo_core.ranking import JointRanking, RepeatLifts
 from clairo_core.recommender import Recommender
+from clairo_core.serving_points import BALANCED, ServingPoint, same_for_all
 from clairo_core.tokens.tokenizer import Tokenizer
 from clairo_core.tokens.vocabulary import Vocabulary
 
@@ -83,30 +84,39 @@ class Bundle:
         self,
         device: str = "auto",
         *,
-        num_views: int = 5,
-        num_beams: int = 50,
+        num_views: int | None = None,
+        num_beams: int | None = None,
         dtype: str = "float32",
         cuda_graphs: bool = True,
     ) -> Recommender:
         """Load the generator and build a recommender of the bundle's own catalogue; see `load_recommender`.
 
+        It searches as the bundle was measured, unless `num_views` or `num_beams` replaces its balanced point's, and
+        then for every quality.
+
         Raises:
             GeneratorError: the checkpoint does not fit, or the device or dtype is unavailable.
         """
-        return load_recommender(
+        points = self.manifest.points
+        balanced = points[BALANCED]
+        if num_views is not None or num_beams is not None:
+            balanced = ServingPoint(num_views or balanced.num_views, num_beams or balanced.num_beams)
+            points = same_for_all(balanced)
+        recommender = load_recommender(
             self.generator_folder,
             Tokenizer(self.vocabulary),
             self.catalogue,
             self.popularity if self.user_popularity is None else self.user_popularity,
             device=device,
             dtype=dtype,
-            num_views=num_views,
-            num_beams=num_beams,
+            num_views=balanced.num_views,
+            num_beams=balanced.num_beams,
             max_history_items=self.manifest.max_history_items,
             joint_ranking=self.joint_ranking,
             repeat_lifts=self.repeat_lifts,
             cuda_graphs=cuda_graphs,
         )
+        return recommender.with_points(points)
 
     def moved_embedding(self, row: int, item: Item) -> tuple[Float32[np.ndarray, "dim"], tuple[str, ...]]:
         """Embedding of a trained item with other content, and the modalities that it lacks.

@@ -14,7 +14,9 @@ from clairo_core.errors import (
     BundleManifestError,
     BundleNotFoundError,
     NewerBundleError,
+    SettingsError,
 )
+from clairo_core.serving_points import DEFAULT_POINT, QUALITIES, Points, read_points
 from clairo_core.storage.replaced_folder import set_aside_name
 
 BUNDLE_SCHEMA = 2
@@ -43,6 +45,16 @@ class BundleManifest:
     """ISO 8601, UTC."""
     files: Mapping[str, str]
     """Path within the bundle -> sha256, for every file but the manifest."""
+    serving: Mapping[str, Mapping[str, int]] | None = None
+    """Views and beams by quality, as measured; None in older bundles."""
+
+    @property
+    def points(self) -> Points:
+        """The search for each quality; in older bundles the one that measured them."""
+        if self.serving is not None:
+            return read_points(self.serving)
+        measured = {**asdict(DEFAULT_POINT), **self.settings.get("evaluate", {})}
+        return read_points(dict[str, Any].fromkeys(QUALITIES, measured))
 
 
 def write_manifest(folder: Path, manifest: BundleManifest) -> None:
@@ -87,6 +99,8 @@ def checked_manifest(path: Path, content: Mapping[str, Any]) -> BundleManifest:
     kinds = {"int": int, "str": str}
     known = {}
     for field in fields(BundleManifest):
+        if field.default is None and content.get(field.name) is None:
+            continue
         kind = kinds.get(str(getattr(field.type, "__name__", field.type)), dict)
         if not isinstance(content.get(field.name), kind):
             raise BundleManifestError(
@@ -99,13 +113,21 @@ def checked_manifest(path: Path, content: Mapping[str, Any]) -> BundleManifest:
     for name, mapping in (("files", known["files"]), ("encoders", known["encoders"])):
         if not all(isinstance(value, str) for value in mapping.values()):
             raise BundleManifestError(f"{path}: {name} has values that are not strings; copy the bundle again")
-    return BundleManifest(**known)
+    manifest = BundleManifest(**known)
+    try:
+        _ = manifest.points
+    except SettingsError as error:
+        raise BundleManifestError(f"{path}: serving: {error}; copy the bundle again") from error
+    return manifest
 
 
-def bundle_id_of(dataset_name: str, digests: Mapping[str, str]) -> str:
+def bundle_id_of(
+    dataset_name: str, digests: Mapping[str, str], serving: Mapping[str, Mapping[str, int]] | None = None
+) -> str:
     """An id that two bundles share only if they recommend alike, such as `demo-shop-0123456789ab`."""
     readable = re.sub(r"[^a-z0-9]+", "-", dataset_name.lower()).strip("-")
-    digest = hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()[:12]
+    depends_on = dict(digests) if serving is None else {**digests, "serving": serving}
+    digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:12]
     return f"{readable}-{digest}".lstrip("-")
 
 

@@ -18,7 +18,7 @@ Each part's own module defines the content of its files.
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
 from clairo_core.quantizers import OpqQuantizer
 from clairo_core.ranking import NO_LIFTS, JointRanking, RepeatLifts
+from clairo_core.serving_points import Points
 from clairo_core.storage.array_file import save_arrays
 from clairo_core.storage.replaced_folder import replaced_folder
 from clairo_core.tokens.vocabulary import Vocabulary
@@ -79,6 +80,8 @@ class BundleParts:
     joint_ranking: JointRanking | None = None
     """None serves the generator alone."""
     repeat_lifts: RepeatLifts = NO_LIFTS
+    points: Points | None = None
+    """The search for each quality; None serves as the settings measure."""
 
 
 def write_bundle(folder: Path, parts: BundleParts, progress: Progress[Item] = silent) -> BundleManifest:
@@ -107,9 +110,10 @@ def write_bundle(folder: Path, parts: BundleParts, progress: Progress[Item] = si
         parts.repeat_lifts.save(aside / REPEATS_FILE)
         recommending = digests_of(aside)
         (aside / "report" / "metrics.json").write_text(json.dumps(parts.metrics, indent=2), encoding="utf-8")
+        serving = None if parts.points is None else {name: asdict(point) for name, point in parts.points.items()}
         manifest = BundleManifest(
             schema_version=BUNDLE_SCHEMA,
-            bundle_id=bundle_id_of(parts.dataset_name, recommending),
+            bundle_id=bundle_id_of(parts.dataset_name, recommending, serving),
             preset=parts.preset,
             dataset_name=parts.dataset_name,
             dataset_fingerprint=parts.dataset_fingerprint,
@@ -119,6 +123,7 @@ def write_bundle(folder: Path, parts: BundleParts, progress: Progress[Item] = si
             metrics=parts.metrics,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             files=digests_of(aside),
+            serving=serving,
         )
         write_manifest(aside, manifest)
     return manifest

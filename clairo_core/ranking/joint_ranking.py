@@ -69,6 +69,8 @@ class JointRanking:
     """None until it is fitted."""
     training_counts: Int64[np.ndarray, "item"]
     """Interactions in training; items past its end have none."""
+    mixture_without_generator: Mixture | None = None
+    """Ranks where nothing was generated; None in bundles of before."""
 
     @property
     def components(self) -> tuple[str, ...]:
@@ -99,7 +101,7 @@ class JointRanking:
     def candidates(
         self,
         histories: Sequence[Int[np.ndarray, "position"]],
-        generated: Sequence[Generated],
+        generated: Sequence[Generated] | None,
         is_allowed: Bool[np.ndarray, "history item"],
         num_places: int = NUM_DENSE_CANDIDATES,
     ) -> list[Candidates]:
@@ -107,15 +109,23 @@ class JointRanking:
 
         Args:
             histories: rows of items, oldest first; none empty.
-            generated: the generator's items and their log-probabilities.
+            generated: the generator's items and their log-probabilities; None if nothing was generated.
             is_allowed: whether each item may be listed.
             num_places: candidates of the dense head.
         """
         dense = self.dense_head.log_probabilities(histories)
         others = [weights.scores(histories, dense.shape[1]) for weights in self.item_weights.values()]
         stacked = np.stack(others) if others else np.zeros((0, *dense.shape), dtype=np.float32)
+        nothing = np.zeros(0, dtype=np.int64), np.zeros(0)
         return [
-            self._candidates_of_one(dense[user], stacked[:, user], generated[user], history, allowed, num_places)
+            self._candidates_of_one(
+                dense[user],
+                stacked[:, user],
+                nothing if generated is None else generated[user],
+                history,
+                allowed,
+                num_places,
+            )
             for user, (history, allowed) in enumerate(zip(histories, is_allowed, strict=True))
         ]
 
@@ -145,16 +155,25 @@ class JointRanking:
     def rank(
         self,
         histories: Sequence[Int[np.ndarray, "position"]],
-        generated: Sequence[Generated],
+        generated: Sequence[Generated] | None,
         is_allowed: Bool[np.ndarray, "history item"],
         num_places: int,
     ) -> list[RankedItems]:
-        """Rank each user's `num_places` best candidates; ties are in the order of item rows."""
-        if self.mixture is None:
-            raise MixtureError("the mixture is not fitted; fit it first")
+        """Rank each user's `num_places` best candidates; ties are in the order of item rows.
+
+        With `generated=None`, nothing was generated, and the mixture without generator ranks.
+
+        Raises:
+            MixtureError: that mixture is not fitted.
+        """
+        mixture = self.mixture if generated is not None else self.mixture_without_generator
+        if mixture is None:
+            which = "the mixture" if generated is not None else "the mixture without generator"
+            raise MixtureError(f"{which} is not fitted; fit it first")
+        columns = [self.components.index(component) for component in mixture.components]
         candidates_of_users = self.candidates(histories, generated, is_allowed, max(NUM_DENSE_CANDIDATES, num_places))
         return [
-            ranked_for_one(self.mixture, candidates, len(history), num_places)
+            ranked_for_one(mixture, columns, candidates, len(history), num_places)
             for candidates, history in zip(candidates_of_users, histories, strict=True)
         ]
 
@@ -178,10 +197,12 @@ def best_of(
     return item_rows[np.argpartition(-scores[item_rows], count - 1)[:count]]
 
 
-def ranked_for_one(mixture: Mixture, candidates: Candidates, history_length: int, num_places: int) -> RankedItems:
-    """Rank one user's `num_places` best allowed candidates."""
+def ranked_for_one(
+    mixture: Mixture, columns: Sequence[int], candidates: Candidates, history_length: int, num_places: int
+) -> RankedItems:
+    """Rank one user's `num_places` best allowed candidates by these columns of their scores."""
     counts, is_reference = candidates.training_counts, candidates.is_reference
-    totals = mixture.totals(candidates.scores, counts, history_length, is_reference)
+    totals = mixture.totals(candidates.scores[:, columns], counts, history_length, is_reference)
     dense = candidates.scores[:, DENSE_COLUMN]
     totals = with_new_placed(totals, dense, counts == 0, is_reference, mixture.new_item_lift)
     allowed = np.flatnonzero(candidates.is_allowed)

@@ -68,7 +68,7 @@ def export_encoders(bundle: Path, out: Path | None, report: Callable[[str], None
             exported = export_encoder(encoder, target)
             encoders[modality] = exported.name
             report(f"{modality}: {name} -> {exported.name}" if exported.name != name else f"{modality}: {name}, copied")
-        bundle_id = bundle_id_of(manifest.dataset_name, digests_of(aside))
+        bundle_id = bundle_id_of(manifest.dataset_name, digests_of(aside), manifest.serving)
         for name in manifest.files:
             if name.startswith("report/"):
                 _copy(bundle / name, aside / name)

@@ -14,6 +14,7 @@ from clairo_core.progress import Progress
 from clairo_core.ranking import DenseHead, ItemWeights, JointRanking
 from clairo_core.ranking.joint_ranking import Candidates
 from clairo_core.recommender import Recommender
+from clairo_core.serving_points import BALANCED
 from clairo_core.storage.growing_rows import GrowingRows
 from training.evaluation.split import EvaluationSplit
 from training.evaluation.user_batches import batches_by_length
@@ -56,8 +57,9 @@ def examples_of(
     is_allowed = np.ones((len(histories), num_items), dtype=np.bool_)
     for allowed, history in zip(is_allowed, histories, strict=True):
         allowed[history] = False
+    point = recommender.points[BALANCED]
     generated = recommender.generator.generate(
-        histories, [0] * len(histories), recommender.num_views, recommender.num_beams, is_allowed
+        histories, [0] * len(histories), point.num_views, point.num_beams, is_allowed
     )
     lengths = np.array([len(history) for history in histories], dtype=np.int64)
     return [

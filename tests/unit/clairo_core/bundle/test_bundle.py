@@ -23,6 +23,7 @@ from clairo_core.items import Item, UserHistory, described_digest, picture_diges
 from clairo_core.quantizers import OpqQuantizer
 from clairo_core.ranking import DenseHead, JointRanking
 from clairo_core.ranking.history_encoder import RecurrentHistoryEncoder
+from clairo_core.serving_points import ServingPoint, same_for_all
 from clairo_core.storage.array_file import load_arrays, save_arrays
 from clairo_core.storage.growing_rows import GrowingRows
 from clairo_core.storage.replaced_folder import set_aside_name
@@ -104,6 +105,24 @@ def test_writing_the_same_parts_gives_the_same_id(bundle, tmp_path):
     assert other.bundle_id != bundle.manifest.bundle_id
     renamed = write_bundle(tmp_path / "renamed", dataclasses.replace(parts_of(bundle), metrics={"ndcg@10": 0.5}))
     assert renamed.bundle_id == bundle.manifest.bundle_id
+
+
+def test_a_bundle_is_served_as_it_was_measured_unless_views_or_beams_are_named(bundle, tmp_path):
+    points = {"fast": ServingPoint(1, 5), "balanced": ServingPoint(2, 6), "best": ServingPoint(3, 7)}
+    written = write_bundle(tmp_path / "measured", dataclasses.replace(parts_of(bundle), points=points))
+    assert written.bundle_id != bundle.manifest.bundle_id, "it recommends something else"
+    measured = load_bundle(tmp_path / "measured")
+    assert measured.manifest.points == measured.recommender("cpu").points == points
+    assert measured.recommender("cpu", num_beams=9).points == same_for_all(ServingPoint(2, 9))
+    change_manifest(tmp_path / "measured", serving={"balanced": {"num_views": 1}})
+    with pytest.raises(BundleManifestError, match="serving: fast is None, expected num_views and num_beams"):
+        load_bundle(tmp_path / "measured")
+
+
+def test_a_bundle_of_before_is_served_with_the_views_and_beams_of_its_evaluation(bundle, folder):
+    assert bundle.manifest.points == same_for_all(ServingPoint(3, 50)), "nothing was measured"
+    change_manifest(folder, settings={"evaluate": {"num_views": 2, "num_beams": 30, "max_users": 0}}, serving=None)
+    assert load_bundle(folder).recommender("cpu").points == same_for_all(ServingPoint(2, 30))
 
 
 def test_describing_a_bundles_own_item_gives_its_codes_and_a_free_feature_set(bundle):
