@@ -4,14 +4,16 @@ The first bundle, the next one of a swap and the treatment of an experiment come
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.items import UserHistory
-from clairo_core.recommendation import RecommendationRequest
+from clairo_core.recommendation import RecommendationList, RecommendationRequest
 from clairo_core.recommender import Recommender
+from clairo_core.serving_points import QUALITIES, in_words
 from service.items.ingestion import Ingestion
 from service.live_catalogue import LiveCatalogue
 from service.recommend.cache import Cache, InProcessCache
@@ -22,6 +24,8 @@ from service.replicas.redis_link import RedisLink
 from service.settings import Settings
 from service.store.store import Store
 from service.telemetry.metrics import Metrics
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,13 @@ async def serve_bundle(bundle: Bundle, shared: SharedParts, *, num_warm_up: int)
         dtype=settings.dtype,
         cuda_graphs=settings.cuda_graphs,
     )
+    if recommender.points != bundle.manifest.points:
+        logger.warning(
+            "bundle %s is not served as it was measured: num_views and num_beams set %s, its manifest has %s",
+            bundle.manifest.bundle_id,
+            in_words(recommender.points),
+            in_words(bundle.manifest.points),
+        )
     live = LiveCatalogue(bundle, recommender)
     ingestion = Ingestion(
         live,
@@ -102,17 +113,24 @@ async def serve_bundle(bundle: Bundle, shared: SharedParts, *, num_warm_up: int)
 
 
 async def _warm_up(recommender: Recommender, batcher: ModelBatcher, num_requests: int) -> None:
-    """Recommend alone, then in a batch: the first client does not wait for compiling and first allocations.
+    """Recommend alone in each quality, then in a batch: no first client waits for compiling and first allocations.
 
     The batcher also measures how long a request takes.
     """
     history = UserHistory(recommender.catalogue.item_ids[: recommender.max_history_items])
-    request = ModelRequest(recommender, RecommendationRequest(history=history, limit=1))
+    # By their search: where qualities share one, once is enough.
+    qualities = {recommender.points[quality]: quality for quality in QUALITIES}.values()
+    alone = [
+        ModelRequest(recommender, RecommendationRequest(history=history, limit=1, quality=quality))
+        for quality in qualities
+    ]
+    together = [ModelRequest(recommender, RecommendationRequest(history=history, limit=1))] * num_requests
+    outcomes: list[RecommendationList | BaseException] = []
     # The batcher refuses some of them where one batch takes most of the deadline.
-    alone = await asyncio.gather(batcher.submit(request), return_exceptions=True)
-    others = await asyncio.gather(*(batcher.submit(request) for _ in range(num_requests)), return_exceptions=True)
-    failures = [outcome for outcome in (*alone, *others) if isinstance(outcome, BaseException)]
-    if len(failures) == 1 + num_requests:
+    for batch in (*([request] for request in alone), together):
+        outcomes += await asyncio.gather(*map(batcher.submit, batch), return_exceptions=True)
+    failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    if len(failures) == len(outcomes):
         raise failures[0]
 
 
@@ -126,8 +144,7 @@ def open_cache(settings: Settings, redis: RedisLink | None) -> Cache[Recommended
     )
     if redis is None:
         return near
-    # Answers also depend on these, which no key holds: release, shop, views and beams.
-    views_and_beams = f"{settings.num_views}x{settings.num_beams}"
-    prefix = f"clairo:{version('clairo')}:{settings.namespace}:{views_and_beams}:answer-{ENCODING}:"
+    # Answers also depend on these, which no key holds: release and shop.
+    prefix = f"clairo:{version('clairo')}:{settings.namespace}:answer-{ENCODING}:"
     far = RedisCache(redis, prefix, ttl_seconds=settings.cache_ttl_seconds, encode=encoded, decode=decoded)
     return LayeredCache(near, far)

@@ -92,8 +92,12 @@ class Settings(StoreSettings):
     cuda_graphs: bool = Field(
         default=True, description="On a CUDA GPU, record the search as CUDA graphs and replay it."
     )
-    num_views: int = Field(default=5, ge=1, le=64, description="Random views per history, fused into one ranking.")
-    num_beams: int = Field(default=50, ge=1, le=1000, description="Beams per view.")
+    num_views: int | None = Field(
+        default=None, ge=1, le=64, description="Random views per history, instead of the bundle's for each quality."
+    )
+    num_beams: int | None = Field(
+        default=None, ge=1, le=1000, description="Beams per view, instead of the bundle's for each quality."
+    )
     max_batch_size: int = Field(default=16, ge=1, le=1024, description="Most histories per batch.")
     batch_wait_seconds: float = Field(
         default=0.003, ge=0, le=1, description="Time a batch waits for more requests before it starts."

@@ -16,6 +16,7 @@ from clairo_core.features import COLLISION_CATEGORY
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import EMPTY_HISTORY, POPULAR, Recommendation, RecommendationList, RecommendationRequest
 from clairo_core.recommender import Recommender
+from clairo_core.serving_points import BALANCED, Quality
 from clairo_core.values.missing import is_missing
 from service.recommend.item_table import ItemTable
 
@@ -56,7 +57,11 @@ def explained_history(recommender: Recommender, history: UserHistory) -> tuple[s
 
 
 def requests_without_each(
-    recommender: Recommender, history: UserHistory, items: Sequence[Recommendation], seed: int
+    recommender: Recommender,
+    history: UserHistory,
+    items: Sequence[Recommendation],
+    seed: int,
+    quality: Quality = BALANCED,
 ) -> list[RecommendationRequest]:
     """Requests that rank `items` for the whole history, then without each of its distinct items.
 
@@ -71,7 +76,12 @@ def requests_without_each(
     histories = [item_ids, *(tuple(kept for kept in item_ids if kept != left_out) for left_out in distinct)]
     return [
         RecommendationRequest(
-            history=UserHistory(of_some), limit=len(items), include_seen=True, is_allowed=is_recommended, seed=seed
+            history=UserHistory(of_some),
+            limit=len(items),
+            include_seen=True,
+            is_allowed=is_recommended,
+            seed=seed,
+            quality=quality,
         )
         for of_some in histories
     ]

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float64
 
 from clairo_core.recommendation import RecommendationList, RecommendationRequest
 from clairo_core.recommender import Recommender
+from clairo_core.serving_points import ServingPoint
 from service.errors import DeadlineExceededError
 from service.live_catalogue import LiveCatalogue
 from service.recommend.batcher import Batcher
@@ -97,7 +98,8 @@ class Recommendations:
         recommender = self._live.recommender
         is_allowed = None if wanted.item_filter is None else table.allowed_rows(wanted.item_filter)
         warnings = () if wanted.item_filter is None else table.warnings_of(wanted.item_filter)
-        key = cache_key(table.bundle_id, recommender.catalogue.version, wanted, self._temperature, is_allowed)
+        point = recommender.points[wanted.quality]
+        key = cache_key(table.bundle_id, recommender.catalogue.version, point, wanted, self._temperature, is_allowed)
         recommended = await self._cache.get(key)
         self._metrics.count_cache_request(recommended is not None)
         if recommended is None:
@@ -134,13 +136,14 @@ class Recommendations:
             exclude=wanted.exclude,
             is_allowed=is_allowed,
             seed=wanted.seed,
+            quality=wanted.quality,
         )
         with step("clairo.generate"):
             pool = await self._batcher.submit(ModelRequest(recommender, request))
         answer = ranked(pool, wanted, self._temperature, similarities)
         explanations: list[Explained] = []
         if wanted.explain:
-            without_each = requests_without_each(recommender, wanted.history, answer.items, wanted.seed)
+            without_each = requests_without_each(recommender, wanted.history, answer.items, wanted.seed, wanted.quality)
             answers = await self._all_of([ModelRequest(recommender, request) for request in without_each])
             explanations = explain(table, recommender, wanted.history, answer, answers)
         distinct = dict.fromkeys(wanted.history.item_ids)
@@ -169,14 +172,16 @@ class Recommendations:
 def cache_key(
     bundle_id: str,
     catalogue_version: int,
+    point: ServingPoint,
     wanted: Wanted,
     temperature: float,
     is_allowed: Bool[np.ndarray, "item"] | None,
 ) -> str:
-    """Digest of everything that an answer depends on."""
+    """Digest of everything that an answer depends on; qualities with the same search share answers."""
     parts = [
         bundle_id,
         catalogue_version,
+        [point.num_views, point.num_beams],
         wanted.history.item_ids,
         wanted.limit,
         wanted.include_seen,

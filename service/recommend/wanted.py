@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from clairo_core.items import UserHistory
 from clairo_core.selection.item_filters import ItemFilter
+from clairo_core.serving_points import BALANCED, Quality
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,3 +19,4 @@ class Wanted:
     diversity: float = 0.0
     explain: bool = False
     seed: int = 0
+    quality: Quality = BALANCED

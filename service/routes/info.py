@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 
 from service.http.openapi import problem_answers
 from service.routes.parts import Readiness, ReadyParts
-from service.schemas.operator import Info
+from service.schemas.operator import Info, Search
 from service.settings import Settings
 
 router = APIRouter(tags=["health"])
@@ -17,8 +17,6 @@ router = APIRouter(tags=["health"])
 RELEASES_SHOWN = ("clairo", "torch", "transformers", "numpy", "faiss-cpu", "fastapi")
 SETTINGS_SHOWN = (
     # Listed one by one, so that a new setting stays hidden until somebody decides to show it.
-    "num_views",
-    "num_beams",
     "max_batch_size",
     "batch_wait_seconds",
     "max_queue_depth",
@@ -48,6 +46,10 @@ async def get_info(request: Request, parts: ReadyParts) -> Info:
         num_threads=torch.get_num_threads(),
         uptime_seconds=round(time.monotonic() - readiness.created_at, 3),
         settings={name: getattr(settings, name) for name in SETTINGS_SHOWN},
+        qualities={
+            quality: Search(num_views=point.num_views, num_beams=point.num_beams)
+            for quality, point in serving.recommender.points.items()
+        },
         bundle_id=manifest.bundle_id,
         preset=manifest.preset,
         dataset_name=manifest.dataset_name,

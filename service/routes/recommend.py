@@ -54,6 +54,7 @@ EXAMPLES = {
     "for a new user": {"value": {"history": []}},
     "for a user with feedback": {"value": {"user_id": "u-1", "limit": 5}},
     "diverse and explained": {"value": {"history": ["mug-12", "mug-7"], "limit": 5, "diversity": 0.3, "explain": True}},
+    "as fast as possible": {"value": {"history": ["mug-12", "mug-7"], "limit": 5, "quality": "fast"}},
     "only items of the bundle": {"value": {"history": ["mug-12"], "filter": {"only_new": False}}},
 }
 BATCH_EXAMPLES = {
@@ -157,6 +158,7 @@ async def recommend_one(body: RecommendBody, parts: Parts) -> RecommendAnswer:
         diversity=body.diversity,
         explain=body.explain,
         seed=recommendations.default_seed() if body.seed is None else body.seed,
+        quality=body.quality,
     )
     recommended = await recommendations.recommend(wanted)
     recommendation_id = uuid.uuid4().hex

@@ -20,6 +20,13 @@ class Ready(BaseModel):
     degraded: list[str] = Field(default=[], description="Parts that are unavailable, and the effect of each.")
 
 
+class Search(BaseModel):
+    """How far recommendations of one quality search."""
+
+    num_views: int = Field(description="Random views per history; 0 leaves the generator out.")
+    num_beams: int = Field(description="Beams per view.")
+
+
 class Info(BaseModel):
     """Version, settings, bundle and catalogue in service."""
 
@@ -31,6 +38,7 @@ class Info(BaseModel):
     num_threads: int = Field(description="CPU threads that this process computes with.")
     uptime_seconds: float
     settings: dict[str, int | float] = Field(description="Settings, except addresses, paths and secrets.")
+    qualities: dict[str, Search] = Field(description="The search behind each `quality` of POST /recommend.")
     bundle_id: str
     preset: str
     dataset_name: str

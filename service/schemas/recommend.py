@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, Field, model_validator
 
+from clairo_core.serving_points import BALANCED, Quality
 from service.schemas.filters import BoundedFilterBody
 from service.schemas.items import Feature, ItemId, ItemSummary
 from service.schemas.problems import Problem
@@ -51,6 +52,11 @@ class RecommendBody(RequestBody):
     )
     explain: bool = Field(default=False, description="Explain which history items led to each recommendation.")
     seed: int | None = Field(default=None, ge=0, le=MAX_SEED, description="Same seed, same recommendations.")
+    quality: Quality = Field(
+        default=BALANCED,
+        description="How far to search, measured with the bundle: `balanced` is as accurate as `best` in less time; "
+        "`fast` may leave out the generator. /info shows each.",
+    )
 
     @model_validator(mode="after")
     def _has_history_or_user(self) -> Self:

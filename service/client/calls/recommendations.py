@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
+from clairo_core.serving_points import BALANCED, Quality
 from service.client.calls.call import Call, as_model, quoted
 from service.schemas.recommend import RecommendAnswer, RecommendBatchAnswer, SimilarItems
 
@@ -26,6 +27,7 @@ class RecommendRequest(TypedDict, total=False):
     diversity: float
     explain: bool
     seed: int | None
+    quality: Quality
 
 
 def recommend(
@@ -39,6 +41,7 @@ def recommend(
     diversity: float = 0.0,
     explain: bool = False,
     seed: int | None = None,
+    quality: Quality = BALANCED,
 ) -> Call[RecommendAnswer]:
     """Recommend items for a history, oldest first, or for a user with feedback."""
     body = _recommend_body(
@@ -51,6 +54,7 @@ def recommend(
         diversity=diversity,
         explain=explain,
         seed=seed,
+        quality=quality,
     )
     return Call("POST", "/recommend", as_model(RecommendAnswer), body=body)
 

@@ -113,7 +113,7 @@ async def test_info_has_versions_device_and_settings_but_no_path_or_address(clie
     answer = await client.get("/info")
     served = answer.json()
     assert served["device"] == "cpu"
-    assert served["settings"]["num_beams"] == 20
+    assert served["qualities"]["balanced"] == {"num_views": 2, "num_beams": 20}
     assert served["uptime_seconds"] > 0
     assert {"clairo", "torch"} <= served["releases"].keys()
     for hidden in ("sqlite", "redis", "data_dir", "bundle_dir", str(Path.cwd())):
