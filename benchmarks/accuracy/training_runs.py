@@ -40,9 +40,9 @@ def workbench(
 
 
 def load_trained(bench: Workbench, folder: Path) -> tuple[Bundle, Recommender]:
-    """The bundle in `folder`, and its recommender with the preset's views and beams of evaluation."""
-    bundle, evaluate = load_bundle(folder), bench.preset.evaluate
-    return bundle, bundle.recommender(str(bench.device), num_views=evaluate.num_views, num_beams=evaluate.num_beams)
+    """The bundle in `folder`, and its recommender as it is served."""
+    bundle = load_bundle(folder)
+    return bundle, bundle.recommender(str(bench.device))
 
 
 def ranks_by_part(

@@ -17,10 +17,11 @@ from training.baselines import fit_sequence_model
 from training.baselines.scorer_mixture import fit_scorer_mixture
 from training.baselines.sequence_model import SequenceModelSettings
 from training.comparison.recommender_scorer import RecommenderScorer
-from training.comparison.run_details import RunDetails, curve_of, details_of_bundle, load_details, time_answers
+from training.comparison.run_details import RunDetails, curve_of, details_of_bundle, load_details
 from training.counts import ease, markov
 from training.counts.popularity import Popularity, count_popularity
 from training.datasets import Dataset
+from training.evaluation.answer_times import time_answers
 from training.evaluation.choose_settings import Choice
 from training.evaluation.item_scorer import ItemScorer
 from training.evaluation.rankings import (

@@ -1,8 +1,7 @@
 """Details of one ranker's run beside its ranks: training curve, use of codes, answering times."""
 
 import json
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,6 @@ from jaxtyping import Int
 
 from clairo_core.features import COLLISION_CATEGORY
 from clairo_core.storage.replaced_file import replace_text
-
-ANSWERS_TIMED = 40
-ANSWERS_UNTIMED = 5
-"""Warm-up answers: code is compiled, caches fill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +90,3 @@ def perplexity(counts: Int[np.ndarray, "code"]) -> float:
     """
     shares = counts[counts > 0] / counts.sum()
     return float(np.exp(-(shares * np.log(shares)).sum()))
-
-
-def time_answers(answer: Callable[[int], object], num_users: int) -> tuple[float, ...]:
-    """Measure the milliseconds of `answer(user)` for the first users, after a few warm-up answers."""
-    milliseconds = []
-    for number in range(min(ANSWERS_UNTIMED + ANSWERS_TIMED, num_users)):
-        started = time.perf_counter()
-        answer(number)
-        milliseconds.append((time.perf_counter() - started) * 1000)
-    return tuple(milliseconds[ANSWERS_UNTIMED:] or milliseconds)

@@ -35,14 +35,8 @@ def open_bundle(
         DatasetError: the dataset cannot be read.
     """
     bundle = load_bundle(bundle_folder)
-    settings = bundle.manifest.settings
     dataset = open_bundle_dataset(bundle, data, progress, report)
-    recommender = bundle.recommender(
-        device=device,
-        num_views=settings["evaluate"]["num_views"],
-        num_beams=settings["evaluate"]["num_beams"],
-    )
-    return OpenBundle(recommender, dataset, settings["evaluate"]["num_resamples"])
+    return OpenBundle(bundle.recommender(device), dataset, bundle.manifest.settings["evaluate"]["num_resamples"])
 
 
 def evaluate_bundle(

@@ -1,6 +1,7 @@
 """Turn a dataset and a preset into an evaluated bundle, stage by stage. Start at `train_bundle`.
 
-    dataset -> feature sets -> vocabulary -> generator -> joint ranking -> repeat lifts -> evaluation -> bundle
+    dataset -> feature sets -> vocabulary -> generator -> joint ranking -> serving points -> repeat lifts -> evaluation
+    -> bundle
 
 Every stage has a file in its room, ROOM/NAME_stage.py, with its inputs, its build and its typed result.
 """
@@ -23,6 +24,7 @@ from training.pipeline.warm_start import WarmStart
 from training.ranking.dense_head_stage import dense_head_stage
 from training.ranking.mixture_stage import mixture_stage
 from training.ranking.repeat_lifts_stage import repeat_lifts_stage
+from training.ranking.serving_points_stage import serving_points_stage
 from training.vocabulary.vocabulary_stage import grown_vocabulary_stage, vocabulary_stage
 from training.workbench.workbench import Workbench
 
@@ -63,7 +65,10 @@ def train_bundle(
         mixture = mixture_stage(bench, generator, dense_head, item_weights_stage(bench))
         recommender, ranked_by = recommender.ranked_by(mixture.joint_ranking), mixture.key
         metrics["dense"] = asdict(dense_head.progress)
-    recommender = recommender.with_repeat_lifts(repeat_lifts_stage(bench, recommender, ranked_by))
+    serving = serving_points_stage(bench, recommender, ranked_by)
+    recommender = recommender.with_points(serving.points)
+    recommender = recommender.with_repeat_lifts(repeat_lifts_stage(bench, recommender, serving.key))
+    metrics["serving"] = serving.as_dict()
     evaluation = evaluation_stage(bench, recommender)
     if evaluation is not None:
         metrics["evaluation"] = evaluation.as_dict()

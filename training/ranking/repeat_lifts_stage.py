@@ -13,7 +13,7 @@ USERS = 300
 
 
 def repeat_lifts_stage(bench: Workbench, recommender: Recommender, ranked_by: str) -> RepeatLifts:
-    """Fit the lifts. `ranked_by` is the key of the stage that made the recommender's ranking."""
+    """Fit the lifts. `ranked_by` is the key of the stage that chose the recommender's search for its ranking."""
 
     def build(folder: Path) -> None:
         # A repeat counts here, and a lift needs histories, no targets.
@@ -26,8 +26,6 @@ def repeat_lifts_stage(bench: Workbench, recommender: Recommender, ranked_by: st
 
     inputs = {
         "ranked_by": ranked_by,
-        "views": bench.preset.evaluate.num_views,
-        "beams": bench.preset.evaluate.num_beams,
         "seed": bench.seed,
     }
     lifts = bench.stages.run("repeats", inputs, build, lambda folder: load_repeat_lifts(folder / "repeats.json")).result

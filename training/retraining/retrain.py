@@ -112,9 +112,7 @@ def retrain(
     compared: list[AgainstServing] = []
 
     def compare(candidate: Recommender) -> dict[str, object]:
-        recommender = serving.recommender(
-            str(chosen), num_views=preset.evaluate.num_views, num_beams=preset.evaluate.num_beams
-        )
+        recommender = serving.recommender(str(chosen))
         against_serving = compare_with_serving(
             candidate,
             serving,

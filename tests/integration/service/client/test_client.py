@@ -83,6 +83,7 @@ def test_recommend_sends_every_field_of_the_request(client: CLAIRO) -> None:
         diversity=0.5,
         explain=True,
         seed=7,
+        quality="best",
     )
     assert answer.seed == 7
     assert answer.items

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.comparison.run_details import RunDetails, details_of_bundle, load_details, time_answers
+from training.comparison.run_details import RunDetails, details_of_bundle, load_details
 
 
 def test_use_of_codes_and_collisions_worked_by_hand() -> None:
@@ -28,10 +28,3 @@ def test_details_survive_a_round_trip_through_a_file(tmp_path: Path) -> None:
     for written in (details, RunDetails()):
         written.save(tmp_path / "details.json")
         assert load_details(tmp_path / "details.json") == written
-
-
-def test_warm_up_answers_are_not_timed() -> None:
-    asked: list[int] = []
-    assert len(time_answers(asked.append, 8)) == 3
-    assert asked == list(range(8))
-    assert len(time_answers(asked.append, 2)) == 2, "with too few users, warm-up answers are timed"
