@@ -217,7 +217,7 @@ def dense_recall(
         if not len(rows):
             hits.append(False)
             continue
-        scores = ranking.dense_head.log_probabilities([rows])[0].astype(np.float64)
+        scores = ranking.dense_heads.log_probabilities([rows])[0].astype(np.float64)
         scores[rows] = -np.inf
         if is_allowed is not None:
             scores[~is_allowed] = -np.inf

@@ -167,7 +167,7 @@ def _rank_bundle(setup: ComparisonSetup, bundle: Path, part: str, folder: Path) 
     if part == DENSE_HEAD:
         ranking = recommender.joint_ranking
         assert ranking is not None
-        scorer = DenseHeadScorer(ranking.dense_head, len(setup.dataset.items))
+        scorer = DenseHeadScorer(ranking.dense_heads, len(setup.dataset.items))
         keep_scored(setup, folder, scorer, f"{bundle.name}, {DENSE_HEAD}", note)
     else:
         ranked_by = recommender.ranked_by(None) if part == GENERATOR else recommender

@@ -84,7 +84,7 @@ def evaluate(
         alone = recommender.ranked_by(None)
         rankings["generator"] = rank_with_recommender(alone, item_ids, targets, f"{split_name}, generator", progress)
         if list(recommender.catalogue.item_ids[: len(item_ids)]) == item_ids:
-            dense = DenseHeadScorer(recommender.joint_ranking.dense_head, len(item_ids))
+            dense = DenseHeadScorer(recommender.joint_ranking.dense_heads, len(item_ids))
             rankings["dense head"] = rank_with_scores(dense, targets, f"{split_name}, dense head", progress)
     rankings["popularity"] = rank_with_scores(
         Popularity(training_counts), targets, f"{split_name}, popularity", progress

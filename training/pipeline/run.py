@@ -20,7 +20,7 @@ from training.pipeline.evaluation_stage import evaluation_stage
 from training.pipeline.missing_targets import check_targets
 from training.pipeline.odd_interactions import popular_by_users, warn_of_odd_interactions
 from training.pipeline.warm_start import WarmStart
-from training.ranking.dense_head_stage import dense_head_stage
+from training.ranking.dense_heads_stage import dense_heads_stage
 from training.ranking.mixture_stage import mixture_stage
 from training.ranking.repeat_lifts_stage import repeat_lifts_stage
 from training.vocabulary.vocabulary_stage import grown_vocabulary_stage, vocabulary_stage
@@ -59,10 +59,10 @@ def train_bundle(
     recommender, ranked_by = generator.recommender.with_popularity(popular_by_users(bench)), generator.key
     metrics: dict[str, object] = {}
     if bench.preset.dense.dim:
-        dense_head = dense_head_stage(bench, items)
-        mixture = mixture_stage(bench, generator, dense_head, item_weights_stage(bench))
+        dense_heads = dense_heads_stage(bench, items)
+        mixture = mixture_stage(bench, generator, dense_heads, item_weights_stage(bench))
         recommender, ranked_by = recommender.ranked_by(mixture.joint_ranking), mixture.key
-        metrics["dense"] = asdict(dense_head.progress)
+        metrics["dense"] = asdict(dense_heads.members[0].progress)
     recommender = recommender.with_repeat_lifts(repeat_lifts_stage(bench, recommender, ranked_by))
     evaluation = evaluation_stage(bench, recommender)
     if evaluation is not None:
