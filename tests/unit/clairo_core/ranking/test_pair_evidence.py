@@ -36,7 +36,7 @@ def slowly(history: list[int], item: int) -> list[float]:
         values += [max(link(name, one) for one in known), link(name, known[-1])]
     values += [np.log1p(max(link(TOGETHER, one) for one in known)), np.log1p(link(TOGETHER, known[-1]))]
     supporters = sum(link(TOGETHER, one) > 0 for one in known)
-    return values + [max(map(cosine, known)), cosine(known[-1]), supporters, supporters / len(known)]
+    return [*values, max(map(cosine, known)), cosine(known[-1]), supporters, supporters / len(known)]
 
 
 @given(st.lists(ROWS, min_size=1, max_size=6), st.sets(ROWS, min_size=1))
