@@ -75,7 +75,7 @@ def generated_ranks(
     progress: Progress[int] = silent,
     list_length: int = LIST_LENGTH,
 ) -> tuple[Int[np.ndarray, "user"], list[Int32[np.ndarray, "place"]]]:
-    """Rank each user's target in the recommender's list. Returns the ranks, and the lists as item rows."""
+    """Rank each user's target in the recommender's list, ties against it. Returns the ranks, and lists of item rows."""
     row_of = {item_id: row for row, item_id in enumerate(item_ids)}
     ranks = np.zeros(len(split.targets), dtype=np.int64)
     lists_by_user: dict[int, Int32[np.ndarray, place]] = {}
@@ -84,7 +84,8 @@ def generated_ranks(
         for user, answer in zip(users, answers, strict=True):
             # Items posted after training are not in the dataset, but keep their places.
             ranked = np.array([row_of.get(entry.item_id, NO_ITEM) for entry in answer.items], dtype=np.int32)
-            ranks[user] = rank_in_list(ranked, int(split.targets[user]))
+            scores = np.array([entry.score for entry in answer.items])
+            ranks[user] = rank_in_list(ranked, scores, int(split.targets[user]), list_length)
             lists_by_user[int(user)] = ranked
     return ranks, [lists_by_user[user] for user in range(len(ranks))]
 

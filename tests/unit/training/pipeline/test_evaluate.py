@@ -40,7 +40,7 @@ class FixedRecommender:
             chosen = [name for name in self.best_first if include_seen or name not in history.item_ids][:limit]
             answers.append(
                 RecommendationList(
-                    tuple(Recommendation(name, rank, 0.0, "generative") for rank, name in enumerate(chosen, 1))
+                    tuple(Recommendation(name, rank, -float(rank), "generative") for rank, name in enumerate(chosen, 1))
                 )
             )
         return answers
