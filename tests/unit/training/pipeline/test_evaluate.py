@@ -1,7 +1,7 @@
-"""Evaluation: both seen-item modes, misses, popularity, and the printed table."""
+"""Evaluation: every seen-item mode, misses, popularity, and the printed table."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from clairo_core.errors import TrainingError
 from clairo_core.items import Item, UserHistory
 from clairo_core.progress import silent
+from clairo_core.ranking import NO_LIFTS, RepeatLifts
 from clairo_core.recommendation import Recommendation, RecommendationList
 from clairo_core.sequences import ItemSequences
 from training.counts.popularity import Popularity
@@ -26,21 +27,33 @@ class FakeDataset:
 
 @dataclass
 class FixedRecommender:
-    """Recommends the same items to everybody, with seen items masked on request."""
+    """Scores the items 0, -1, -2, ... for everybody, with seen items lifted, or masked on request."""
 
     best_first: str
     catalogue: str = "abcdef"
     joint_ranking: None = None
+    repeat_lifts: RepeatLifts = NO_LIFTS
+
+    def with_repeat_lifts(self, repeat_lifts: RepeatLifts) -> "FixedRecommender":
+        return replace(self, repeat_lifts=repeat_lifts)
 
     def recommend_many(
         self, histories: Sequence[UserHistory], limit: int, *, include_seen: bool
     ) -> list[RecommendationList]:
         answers = []
         for history in histories:
-            chosen = [name for name in self.best_first if include_seen or name not in history.item_ids][:limit]
+            scores = {
+                name: self.repeat_lifts.together * (name in history.item_ids) - place
+                for place, name in enumerate(self.best_first)
+                if include_seen or name not in history.item_ids
+            }
+            chosen = sorted(scores.items(), key=lambda scored: -scored[1])[:limit]
             answers.append(
                 RecommendationList(
-                    tuple(Recommendation(name, rank, -float(rank), "generative") for rank, name in enumerate(chosen, 1))
+                    tuple(
+                        Recommendation(name, rank, float(score), "generative")
+                        for rank, (name, score) in enumerate(chosen, 1)
+                    )
                 )
             )
         return answers
@@ -52,8 +65,11 @@ def split_of(histories: Sequence[Sequence[int]], targets: Sequence[int]) -> Eval
     )
 
 
-def in_both_modes(split: EvaluationSplit) -> HeldOut:
+def in_every_mode(split: EvaluationSplit) -> HeldOut:
     return dict.fromkeys(SEEN_ITEMS, split)
+
+
+NOBODY = split_of([], [])
 
 
 def test_the_rank_is_the_place_in_the_list_in_each_mode() -> None:
@@ -70,14 +86,14 @@ def test_an_item_posted_since_training_keeps_its_place_in_the_list() -> None:
     ranks, lists = generated_ranks(FixedRecommender("xb"), list("abcdef"), split_of([[0]], [1]), True, "")
     assert ranks.tolist() == [2]
     assert lists[0].tolist() == [-1, 1]
-    targets = in_both_modes(split_of([[0]], [1]))
+    targets = in_every_mode(split_of([[0]], [1]))
     rankings = rank_with_recommender(FixedRecommender("xb"), list("abcdef"), targets, "", silent)
     assert breadth_of(rankings["allowed"].shown, np.zeros(6, np.int64)).coverage == pytest.approx(1 / 6)
 
 
 def test_popularity_counts_ties_against_the_target() -> None:
     popularity = np.array([5, 3, 3, 0, 0, 0])
-    targets = in_both_modes(split_of([[0], [0]], [1, 3]))
+    targets = in_every_mode(split_of([[0], [0]], [1, 3]))
     ranking = rank_with_scores(Popularity(popularity), targets, "")["masked"]
     assert ranking.ranks.tolist() == [2, 5]
     assert ranking.shown[0].tolist()[:2] == [1, 2]
@@ -88,13 +104,14 @@ def test_a_target_outside_the_catalogue_is_a_miss_and_is_counted() -> None:
         FixedRecommender("abcde", catalogue="abcde"),
         FakeDataset(),
         np.array([2, 1, 0, 0, 0, 0]),
-        in_both_modes(split_of([[0], [1]], [5, 2])),
+        in_every_mode(split_of([[0], [1]], [5, 2])),
+        NOBODY,
         split_name="test",
         max_users=0,
         num_resamples=50,
     )
     assert result.num_missing_targets == 1
-    assert {row.seen_items for row in result.rows} == {"allowed", "masked"}
+    assert {row.seen_items for row in result.rows} == {"allowed", "weighed", "masked"}
     table = table_of(result)
     assert "1 targets are not in the bundle's catalogue" in table
     assert "popularity" in table
@@ -107,7 +124,8 @@ def test_a_sample_of_users_is_seeded_and_named_in_the_table() -> None:
         FixedRecommender("abcdef"),
         FakeDataset(),
         np.array([1, 1, 0, 0, 0, 0]),
-        in_both_modes(split),
+        in_every_mode(split),
+        NOBODY,
         split_name="test",
         max_users=3,
         num_resamples=50,
@@ -121,7 +139,8 @@ def test_a_split_without_users_is_refused() -> None:
             FixedRecommender("a"),
             FakeDataset(),
             np.array([1, 0, 0, 0, 0, 0]),
-            in_both_modes(split_of([], [])),
+            in_every_mode(NOBODY),
+            NOBODY,
             split_name="test",
             max_users=0,
             num_resamples=10,
@@ -135,6 +154,7 @@ def test_each_mode_says_on_how_many_users_it_rests() -> None:
         FakeDataset(),
         np.array([1, 1, 0, 0, 0, 0]),
         targets,
+        NOBODY,
         split_name="test",
         max_users=0,
         num_resamples=10,
@@ -151,10 +171,65 @@ def test_a_mode_without_targets_is_left_out_of_the_table() -> None:
         FixedRecommender("abcdef"),
         FakeDataset(),
         np.array([1, 1, 0, 0, 0, 0]),
-        {"allowed": split_of([[0]], [0]), "masked": split_of([], [])},
+        {"allowed": split_of([[0]], [0]), "masked": NOBODY},
+        NOBODY,
         split_name="test",
         max_users=0,
         num_resamples=10,
     )
     assert {row.seen_items for row in result.rows} == {"allowed"}
-    assert "masked" not in table_of(result)
+    assert not any(line.startswith("masked") for line in table_of(result).splitlines())
+
+
+def test_a_recommenders_own_lifts_count_in_no_mode() -> None:
+    targets = in_every_mode(split_of([[0]], [0]))
+    lifted = FixedRecommender("bac", repeat_lifts=RepeatLifts(9.0, 9.0))
+    rankings = rank_with_recommender(lifted, list("abcdef"), targets, "", silent, repeat_lift=-2.0)
+    assert [rankings[mode].ranks.tolist() for mode in SEEN_ITEMS] == [[2], [3], [0]]
+
+
+def test_the_same_rule_weighs_repeats_of_every_ranker() -> None:
+    # Everybody buys the same again; the recommender and popularity rank what they have last.
+    again = split_of([[4], [5]] * 20, [4, 5] * 20)
+    result = evaluate(
+        FixedRecommender("abcdef"),
+        FakeDataset(),
+        np.array([9, 8, 7, 6, 1, 0]),
+        in_every_mode(again),
+        again,
+        split_name="test",
+        max_users=0,
+        num_resamples=10,
+    )
+    for ranker in ("clairo", "popularity"):
+        recall = {mode: result.row(ranker, mode).metrics[4].value for mode in SEEN_ITEMS}
+        assert recall["allowed"] < recall["weighed"] == 1.0
+        assert recall["masked"] == 0.0
+        assert result.repeat_lifts[ranker] > 0
+    without = evaluate(
+        FixedRecommender("abcdef"),
+        FakeDataset(),
+        np.array([9, 8, 7, 6, 1, 0]),
+        in_every_mode(again),
+        split_of([[4]] * 20, [5] * 20),
+        split_name="test",
+        max_users=0,
+        num_resamples=10,
+    )
+    assert without.repeat_lifts == {"clairo": None, "popularity": None}
+    assert "seen items where weighed, chosen on validation: clairo masked, popularity masked" in table_of(without)
+
+
+def test_a_table_on_validation_says_what_was_chosen_on_its_users() -> None:
+    for split_name in ("validation", "test"):
+        result = evaluate(
+            FixedRecommender("abcdef"),
+            FakeDataset(),
+            np.array([1, 1, 0, 0, 0, 0]),
+            in_every_mode(split_of([[0]], [1])),
+            NOBODY,
+            split_name=split_name,
+            max_users=0,
+            num_resamples=10,
+        )
+        assert ("chosen on these users" in table_of(result)) == (split_name == "validation")
