@@ -16,8 +16,8 @@ from training.evaluation.split import ALLOWED, CHOSEN_ON_THESE_USERS, MASKED, WE
 
 WORDS_OF_MODES = {
     MASKED: "are left out, as in a shop",
-    WEIGHED: "may be recommended, repeats weighed by one rule for every ranker",
-    ALLOWED: "may be recommended without a rule, as in most papers",
+    WEIGHED: "may be recommended, with one rule for repeats",
+    ALLOWED: "may be recommended, as in most papers",
 }
 
 

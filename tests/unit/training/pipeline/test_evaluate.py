@@ -16,7 +16,7 @@ from training.counts.popularity import Popularity
 from training.evaluation.rankings import generated_ranks, rank_with_recommender, rank_with_scores
 from training.evaluation.slices import breadth_of
 from training.evaluation.split import SEEN_ITEMS, EvaluationSplit, HeldOut, some_users
-from training.pipeline.evaluate import evaluate, table_of
+from training.pipeline.evaluate import Evaluation, evaluate, table_of
 
 
 @dataclass
@@ -72,6 +72,27 @@ def in_every_mode(split: EvaluationSplit) -> HeldOut:
 NOBODY = split_of([], [])
 
 
+def measured(
+    recommender: FixedRecommender,
+    targets: HeldOut,
+    lift_users: EvaluationSplit = NOBODY,
+    *,
+    counts: Sequence[int] = (1, 1, 0, 0, 0, 0),
+    split_name: str = "test",
+    max_users: int = 0,
+) -> Evaluation:
+    return evaluate(
+        recommender,
+        FakeDataset(),
+        np.array(counts),
+        targets,
+        lift_users,
+        split_name=split_name,
+        max_users=max_users,
+        num_resamples=10,
+    )
+
+
 def test_the_rank_is_the_place_in_the_list_in_each_mode() -> None:
     split = split_of([[0], [1, 0], [2]], [3, 2, 5])
     recommender = FixedRecommender("abcd")
@@ -100,16 +121,7 @@ def test_popularity_counts_ties_against_the_target() -> None:
 
 
 def test_a_target_outside_the_catalogue_is_a_miss_and_is_counted() -> None:
-    result = evaluate(
-        FixedRecommender("abcde", catalogue="abcde"),
-        FakeDataset(),
-        np.array([2, 1, 0, 0, 0, 0]),
-        in_every_mode(split_of([[0], [1]], [5, 2])),
-        NOBODY,
-        split_name="test",
-        max_users=0,
-        num_resamples=50,
-    )
+    result = measured(FixedRecommender("abcde", catalogue="abcde"), in_every_mode(split_of([[0], [1]], [5, 2])))
     assert result.num_missing_targets == 1
     assert {row.seen_items for row in result.rows} == {"allowed", "weighed", "masked"}
     table = table_of(result)
@@ -120,45 +132,18 @@ def test_a_target_outside_the_catalogue_is_a_miss_and_is_counted() -> None:
 def test_a_sample_of_users_is_seeded_and_named_in_the_table() -> None:
     split = split_of([[0]] * 10, list(range(5)) * 2)
     assert some_users(split, 3, seed=1).user_rows.tolist() == some_users(split, 3, seed=1).user_rows.tolist()
-    result = evaluate(
-        FixedRecommender("abcdef"),
-        FakeDataset(),
-        np.array([1, 1, 0, 0, 0, 0]),
-        in_every_mode(split),
-        NOBODY,
-        split_name="test",
-        max_users=3,
-        num_resamples=50,
-    )
+    result = measured(FixedRecommender("abcdef"), in_every_mode(split), max_users=3)
     assert "3 of 10 users (seeded sample)" in table_of(result)
 
 
 def test_a_split_without_users_is_refused() -> None:
     with pytest.raises(TrainingError, match="no user has enough items"):
-        evaluate(
-            FixedRecommender("a"),
-            FakeDataset(),
-            np.array([1, 0, 0, 0, 0, 0]),
-            in_every_mode(NOBODY),
-            NOBODY,
-            split_name="test",
-            max_users=0,
-            num_resamples=10,
-        )
+        measured(FixedRecommender("a"), in_every_mode(NOBODY))
 
 
 def test_each_mode_says_on_how_many_users_it_rests() -> None:
     targets = {"allowed": split_of([[0], [1], [2]], [0, 2, 5]), "masked": split_of([[1], [2]], [2, 5])}
-    result = evaluate(
-        FixedRecommender("abcdef"),
-        FakeDataset(),
-        np.array([1, 1, 0, 0, 0, 0]),
-        targets,
-        NOBODY,
-        split_name="test",
-        max_users=0,
-        num_resamples=10,
-    )
+    result = measured(FixedRecommender("abcdef"), targets)
     assert [(row.seen_items, row.num_users) for row in result.rows if row.ranker == "clairo"] == [
         ("allowed", 3),
         ("masked", 2),
@@ -167,16 +152,7 @@ def test_each_mode_says_on_how_many_users_it_rests() -> None:
 
 
 def test_a_mode_without_targets_is_left_out_of_the_table() -> None:
-    result = evaluate(
-        FixedRecommender("abcdef"),
-        FakeDataset(),
-        np.array([1, 1, 0, 0, 0, 0]),
-        {"allowed": split_of([[0]], [0]), "masked": NOBODY},
-        NOBODY,
-        split_name="test",
-        max_users=0,
-        num_resamples=10,
-    )
+    result = measured(FixedRecommender("abcdef"), {"allowed": split_of([[0]], [0]), "masked": NOBODY})
     assert {row.seen_items for row in result.rows} == {"allowed"}
     assert not any(line.startswith("masked") for line in table_of(result).splitlines())
 
@@ -191,30 +167,14 @@ def test_a_recommenders_own_lifts_count_in_no_mode() -> None:
 def test_the_same_rule_weighs_repeats_of_every_ranker() -> None:
     # Everybody buys the same again; the recommender and popularity rank what they have last.
     again = split_of([[4], [5]] * 20, [4, 5] * 20)
-    result = evaluate(
-        FixedRecommender("abcdef"),
-        FakeDataset(),
-        np.array([9, 8, 7, 6, 1, 0]),
-        in_every_mode(again),
-        again,
-        split_name="test",
-        max_users=0,
-        num_resamples=10,
-    )
+    result = measured(FixedRecommender("abcdef"), in_every_mode(again), again, counts=(9, 8, 7, 6, 1, 0))
     for ranker in ("clairo", "popularity"):
         recall = {mode: result.row(ranker, mode).metrics[4].value for mode in SEEN_ITEMS}
         assert recall["allowed"] < recall["weighed"] == 1.0
         assert recall["masked"] == 0.0
         assert result.repeat_lifts[ranker] > 0
-    without = evaluate(
-        FixedRecommender("abcdef"),
-        FakeDataset(),
-        np.array([9, 8, 7, 6, 1, 0]),
-        in_every_mode(again),
-        split_of([[4]] * 20, [5] * 20),
-        split_name="test",
-        max_users=0,
-        num_resamples=10,
+    without = measured(
+        FixedRecommender("abcdef"), in_every_mode(again), split_of([[4]] * 20, [5] * 20), counts=(9, 8, 7, 6, 1, 0)
     )
     assert without.repeat_lifts == {"clairo": None, "popularity": None}
     assert "seen items where weighed, chosen on validation: clairo masked, popularity masked" in table_of(without)
@@ -222,14 +182,5 @@ def test_the_same_rule_weighs_repeats_of_every_ranker() -> None:
 
 def test_a_table_on_validation_says_what_was_chosen_on_its_users() -> None:
     for split_name in ("validation", "test"):
-        result = evaluate(
-            FixedRecommender("abcdef"),
-            FakeDataset(),
-            np.array([1, 1, 0, 0, 0, 0]),
-            in_every_mode(split_of([[0]], [1])),
-            NOBODY,
-            split_name=split_name,
-            max_users=0,
-            num_resamples=10,
-        )
+        result = measured(FixedRecommender("abcdef"), in_every_mode(split_of([[0]], [1])), split_name=split_name)
         assert ("chosen on these users" in table_of(result)) == (split_name == "validation")
