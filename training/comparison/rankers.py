@@ -12,6 +12,7 @@ import numpy as np
 from clairo_core.errors import TrainingError
 from clairo_core.items import UserHistory
 from clairo_core.progress import Progress
+from clairo_core.ranking import NO_LIFTS
 from clairo_core.recommender import Recommender
 from training.baselines import fit_sequence_model
 from training.baselines.scorer_mixture import fit_scorer_mixture
@@ -31,7 +32,15 @@ from training.evaluation.rankings import (
     rank_with_scores,
     save_rankings,
 )
-from training.evaluation.split import ALLOWED, HeldOut, some_users, training_sequences, validation_split
+from training.evaluation.repeat_lift import lift_in_words, lift_of_recommender, lift_of_scorer
+from training.evaluation.split import (
+    ALLOWED,
+    EvaluationSplit,
+    HeldOut,
+    some_users,
+    training_sequences,
+    validation_split,
+)
 from training.pipeline.evaluate_bundle import open_bundle
 from training.ranking.dense_head_scorer import DenseHeadScorer
 from training.workbench.stage_cache import StageCache
@@ -56,6 +65,8 @@ class ComparisonSetup:
     data: Path
     dataset: Dataset
     targets: HeldOut
+    lift_users: EvaluationSplit
+    """The validation users on whom each ranker's lift for repeats is chosen, by one rule for all."""
     users: Mapping[str, object]
     """The inputs that determine `targets`, part of every ranking's digest."""
     stages: StageCache
@@ -208,9 +219,9 @@ def keep_recommended(setup: ComparisonSetup, folder: Path, bundle: Path, recomme
     )
     missing = sum(item_ids[target] not in recommender.catalogue for target in split.targets)
     note += f"; {missing} targets are not in its catalogue and count as misses" if missing else ""
-    keep(
-        folder, rank_with_recommender(recommender, item_ids, setup.targets, bundle.name, setup.progress), note, details
-    )
+    lift = lift_of_recommender(recommender, item_ids, setup.lift_users, bundle.name, setup.progress)
+    rankings = rank_with_recommender(recommender, item_ids, setup.targets, bundle.name, setup.progress, lift)
+    keep(folder, rankings, lift, note, details)
 
 
 def rank_mixture(
@@ -236,7 +247,8 @@ def _rank_mixture(
     ]
     if bundle is not None:
         opened = open_bundle(bundle, setup.data, setup.device, setup.progress, setup.report)
-        components.append(RecommenderScorer(opened.recommender, tuple(item.item_id for item in dataset.items)))
+        recommender = opened.recommender.with_repeat_lifts(NO_LIFTS)
+        components.append(RecommenderScorer(recommender, tuple(item.item_id for item in dataset.items)))
     mixture = fit_scorer_mixture(
         components, count_popularity(training, num_items), validation_split(dataset), progress=setup.progress
     )
@@ -265,14 +277,15 @@ def keep_scored(
         return first_places(scorer.scores(histories.select(np.array([user]))))
 
     timed = replace(details, milliseconds=time_answers(answer, len(histories)))
-    rankings = rank_with_scores(scorer, setup.targets, f"{label}: ranking", setup.progress)
-    keep(folder, rankings, note, timed)
+    lift = lift_of_scorer(scorer, setup.lift_users, label, setup.progress)
+    rankings = rank_with_scores(scorer, setup.targets, f"{label}: ranking", setup.progress, lift)
+    keep(folder, rankings, lift, note, timed)
 
 
-def keep(folder: Path, rankings: Rankings, note: str, details: RunDetails) -> None:
-    """Write a ranker's rankings, its note and its run details."""
+def keep(folder: Path, rankings: Rankings, repeat_lift: float, note: str, details: RunDetails) -> None:
+    """Write a ranker's rankings, its note with its lift for repeats, and its run details."""
     save_rankings(folder / "rankings.npz", rankings)
-    (folder / "note.txt").write_text(note, encoding="utf-8")
+    (folder / "note.txt").write_text(f"{note}; weighed, repeats {lift_in_words(repeat_lift)}", encoding="utf-8")
     details.save(folder / "details.json")
 
 

@@ -31,9 +31,14 @@ Measure = Callable[[Recommender], Mapping[str, object]]
 
 
 def train_bundle(
-    bench: Workbench, out: Path, measure: Measure | None = None, start: WarmStart | None = None
+    bench: Workbench,
+    out: Path,
+    measure: Measure | None = None,
+    start: WarmStart | None = None,
+    *,
+    split_name: str = "validation",
 ) -> Evaluation | None:
-    """Run every stage that is not cached, write the bundle to `out`, and return its test table.
+    """Run every stage that is not cached, write the bundle to `out`, and return its table.
 
     Without held-out users there is no table.
 
@@ -42,6 +47,7 @@ def train_bundle(
         out: the bundle's folder.
         measure: computes further metrics for the bundle's manifest.
         start: an earlier bundle to continue from; without it, everything is learned from scratch.
+        split_name: of the table, `validation`, or `test` once everything is chosen.
 
     Raises:
         ClairoError: a stage cannot work with the data or the settings.
@@ -64,7 +70,7 @@ def train_bundle(
         recommender, ranked_by = recommender.ranked_by(mixture.joint_ranking), mixture.key
         metrics["dense"] = asdict(dense_heads.members[0].progress)
     recommender = recommender.with_repeat_lifts(repeat_lifts_stage(bench, recommender, ranked_by))
-    evaluation = evaluation_stage(bench, recommender)
+    evaluation = evaluation_stage(bench, recommender, split_name)
     if evaluation is not None:
         metrics["evaluation"] = evaluation.as_dict()
     if measure is not None:

@@ -48,10 +48,12 @@ def bundle(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_bundle_stands_beside_the_baselines_with_the_figures_of_evaluate(
     shop: Path, bundle: Path, tmp_path: Path
 ) -> None:
-    run("evaluate", bundle, "--data", shop, "--device", "cpu", "--json", tmp_path / "evaluated.json")
+    evaluated_on = ("--device", "cpu", "--split", "test", "--json", tmp_path / "evaluated.json")
+    run("evaluate", bundle, "--data", shop, *evaluated_on)
     arguments = ("compare", "--data", shop, "--out", tmp_path / "out", "--device", "cpu", "--resamples", "50")
     first, _ = run(*arguments, "--baselines", "popularity,markov", "--bundle", bundle, "--parts")
-    assert "small - markov" in first
+    # Which of both is the better one is luck at this size.
+    assert "small - markov" in first or "markov - small" in first
     evaluated = json.loads((tmp_path / "evaluated.json").read_text(encoding="utf-8"))
     compared = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
     names = {"clairo": "small", "popularity": "popularity"}

@@ -93,6 +93,24 @@ def test_evaluate_gives_the_figures_that_training_gave(bundle_folder: Path, shop
     assert again["rows"] == json.loads(json.dumps(trained["rows"]))
 
 
+def test_the_table_is_on_validation_and_with_the_flag_on_test(bundle_folder: Path, shop: Path) -> None:
+    result = CliRunner().invoke(app, [*arguments(shop, bundle_folder.parent / "measured"), "--test"])
+    assert result.exit_code == 0, result.output
+    assert ", test: " in result.stderr
+    assert "chosen on these users" not in result.stderr
+    on_validation, on_test = (load_bundle(folder) for folder in (bundle_folder, bundle_folder.parent / "measured"))
+    assert on_validation.manifest.metrics["evaluation"]["split"] == "validation"
+    assert on_test.manifest.metrics["evaluation"]["split"] == "test"
+    assert on_validation.manifest.bundle_id == on_test.manifest.bundle_id
+
+
+def test_retraining_refuses_the_test_flag(bundle_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["run", "--data", "service", "--out", str(bundle_folder.parent / "next"), "--test"]
+    with pytest.raises(SystemExit):
+        run_command(lambda: app(flags, standalone_mode=False))
+    assert "--test is set, but retraining measures on the newest interactions" in capsys.readouterr().err
+
+
 def test_a_second_run_takes_its_stages_from_the_cache(bundle_folder: Path, shop: Path) -> None:
     out = bundle_folder.parent / "again"
     result = CliRunner().invoke(app, arguments(shop, out))
