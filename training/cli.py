@@ -222,7 +222,9 @@ def compare(
     bundles: Annotated[
         list[Path] | None, typer.Option("--bundle", help="Folder of a trained bundle; repeatable.")
     ] = None,
-    parts: Annotated[bool, typer.Option("--parts", help="Add each bundle's generator and dense head alone.")] = False,
+    parts: Annotated[
+        bool, typer.Option("--parts", help="Add each bundle's parts, alone and left out.")
+    ] = False,
     mix: Annotated[bool, typer.Option("--mix", help="Add Markov and EASE mixed, alone and with each bundle.")] = False,
     split: SplitOption = Split.TEST,
     device: DeviceOption = "auto",

@@ -60,7 +60,7 @@ class ComparisonPlan:
     num_resamples: int
     device: str
     parts: bool = False
-    """Add each bundle's and preset's generator and dense head alone."""
+    """Add each bundle's and preset's generator and dense head alone, and the whole without each part."""
     mixes: bool = False
     """Add Markov and EASE mixed, alone and with each bundle and preset."""
     presets: tuple[Preset, ...] = ()
