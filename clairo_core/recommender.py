@@ -65,14 +65,14 @@ class Recommender:
         self,
         catalogue: Catalogue,
         item_embeddings: Float[np.ndarray, "new dim"] | None = None,
-        changed_vectors: Mapping[int, Float[np.ndarray, "dense"]] | None = None,
+        changed_vectors: Mapping[int, Float[np.ndarray, "head dense"]] | None = None,
     ) -> "Recommender":
         """Return a recommender for a later version of the same catalogue.
 
         Args:
             catalogue: the later version.
             item_embeddings: of its new items, in their order; a joint ranking needs them.
-            changed_vectors: by row, dense vectors of items with other content; see `Bundle.dense_vector`.
+            changed_vectors: by row, dense vectors of items with other content; see `Bundle.dense_vectors`.
 
         Raises:
             RankingError: embeddings of another length, or for another number of items.

@@ -27,6 +27,8 @@ class Mixture:
     """Fitted weights."""
 
     components: tuple[str, ...]
+    evidence: tuple[str, ...]
+    """Names of the pair evidence that it reads, in order."""
     floors: Float64[np.ndarray, "component"]
     score_weights: Float32[np.ndarray, "component"]
     """Of the log-scaled scores."""
@@ -41,12 +43,13 @@ class Mixture:
     def totals(
         self,
         scores: Float[np.ndarray, "item component"],
+        evidence: Float32[np.ndarray, "item kind"],
         training_counts: Int[np.ndarray, "item"],
         history_length: int,
         is_reference: Bool[np.ndarray, "item"],
     ) -> Float64[np.ndarray, "item"]:
         """Log-probabilities of candidates, up to a constant; see `candidate_features` for the arguments."""
-        features = candidate_features(scores, training_counts, history_length, is_reference, self.floors)
+        features = candidate_features(scores, evidence, training_counts, history_length, is_reference, self.floors)
         return self.totals_of(features)
 
     def totals_of(self, features: Float32[np.ndarray, "*item feature"]) -> Float64[np.ndarray, "*item"]:
@@ -71,7 +74,7 @@ class Mixture:
         }
         for place, (matrix, bias) in enumerate(self.layers):
             arrays |= {f"matrix_{place}": matrix, f"bias_{place}": bias}
-        header = {"components": list(self.components), "num_layers": len(self.layers)}
+        header = {"components": list(self.components), "evidence": list(self.evidence), "num_layers": len(self.layers)}
         save_array_folder(folder, _PART, KIND, arrays, header)
 
 
@@ -83,12 +86,14 @@ def load_mixture(folder: Path) -> Mixture:
     """
     saved = load_array_folder(folder, _PART, KIND, MixtureError)
     components = saved.texts("components")
+    # Mixtures of before read none.
+    evidence = saved.texts("evidence") if "evidence" in saved.header else ()
     num_layers = saved.header.get("num_layers")
     if not isinstance(num_layers, int) or num_layers < 1:
         raise MixtureError(
             f"{saved.header_path}: num_layers is {num_layers!r}, expected 1 or more; copy the folder again"
         )
-    size, width = len(components), num_features(len(components))
+    size, width = len(components), num_features(len(components), len(evidence))
     floors, scales = saved.array("floors", np.float64, (size,)), saved.array("scales", np.float32, (width,))
     if np.any(floors <= 0) or np.any(scales <= 0):
         raise MixtureError(f"{saved.header_path.parent}: floors and scales must be above 0; copy the folder again")
@@ -100,6 +105,7 @@ def load_mixture(folder: Path) -> Mixture:
         num_inputs = len(matrix)
     return Mixture(
         components,
+        evidence,
         floors,
         saved.array("score_weights", np.float32, (size,)),
         saved.array("centers", np.float32, (width,)),

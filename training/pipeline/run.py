@@ -21,7 +21,7 @@ from training.pipeline.evaluation_stage import evaluation_stage
 from training.pipeline.missing_targets import check_targets
 from training.pipeline.odd_interactions import popular_by_users, warn_of_odd_interactions
 from training.pipeline.warm_start import WarmStart
-from training.ranking.dense_head_stage import dense_head_stage
+from training.ranking.dense_heads_stage import dense_heads_stage
 from training.ranking.mixture_stage import mixture_stage
 from training.ranking.repeat_lifts_stage import repeat_lifts_stage
 from training.ranking.serving_points_stage import serving_points_stage
@@ -33,9 +33,14 @@ Measure = Callable[[Recommender], Mapping[str, object]]
 
 
 def train_bundle(
-    bench: Workbench, out: Path, measure: Measure | None = None, start: WarmStart | None = None
+    bench: Workbench,
+    out: Path,
+    measure: Measure | None = None,
+    start: WarmStart | None = None,
+    *,
+    split_name: str = "validation",
 ) -> Evaluation | None:
-    """Run every stage that is not cached, write the bundle to `out`, and return its test table.
+    """Run every stage that is not cached, write the bundle to `out`, and return its table.
 
     Without held-out users there is no table.
 
@@ -44,6 +49,7 @@ def train_bundle(
         out: the bundle's folder.
         measure: computes further metrics for the bundle's manifest.
         start: an earlier bundle to continue from; without it, everything is learned from scratch.
+        split_name: of the table, `validation`, or `test` once everything is chosen.
 
     Raises:
         ClairoError: a stage cannot work with the data or the settings.
@@ -61,15 +67,15 @@ def train_bundle(
     recommender, ranked_by = generator.recommender.with_popularity(popular_by_users(bench)), generator.key
     metrics: dict[str, object] = {}
     if bench.preset.dense.dim:
-        dense_head = dense_head_stage(bench, items)
-        mixture = mixture_stage(bench, generator, dense_head, item_weights_stage(bench))
+        dense_heads = dense_heads_stage(bench, items)
+        mixture = mixture_stage(bench, generator, dense_heads, item_weights_stage(bench))
         recommender, ranked_by = recommender.ranked_by(mixture.joint_ranking), mixture.key
-        metrics["dense"] = asdict(dense_head.progress)
+        metrics["dense"] = asdict(dense_heads.members[0].progress)
     serving = serving_points_stage(bench, recommender, ranked_by)
     recommender = recommender.with_points(serving.points)
     recommender = recommender.with_repeat_lifts(repeat_lifts_stage(bench, recommender, serving.key))
     metrics["serving"] = serving.as_dict()
-    evaluation = evaluation_stage(bench, recommender)
+    evaluation = evaluation_stage(bench, recommender, split_name)
     if evaluation is not None:
         metrics["evaluation"] = evaluation.as_dict()
     if measure is not None:

@@ -15,7 +15,7 @@ from clairo_core.catalogue import Catalogue, build_catalogue
 from clairo_core.errors import MixtureError, SettingsError
 from clairo_core.generation.t5.generator import load_generator
 from clairo_core.items import UserHistory
-from clairo_core.ranking import DenseHead, Generated, JointRanking
+from clairo_core.ranking import DenseHead, DenseHeads, Generated, JointRanking
 from clairo_core.ranking.history_encoder import RecurrentHistoryEncoder
 from clairo_core.recommendation import RecommendationList, RecommendationRequest
 from clairo_core.recommender import Recommender
@@ -81,7 +81,7 @@ def together(generated_alone: Recommender) -> Recommender:
         GrowingRows(vectors),
         np.zeros((3, 8), dtype=np.float32),
     )
-    ranking = JointRanking(head, {}, plain_sum("generator", "dense"), np.ones(NUM_ITEMS, dtype=np.int64))
+    ranking = JointRanking(DenseHeads((head,)), {}, plain_sum("generator", "dense"), np.ones(NUM_ITEMS, dtype=np.int64))
     return generated_alone.ranked_by(dataclasses.replace(ranking, mixture_without_generator=plain_sum("dense")))
 
 

@@ -12,7 +12,7 @@ import torch
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.items import UserHistory
-from clairo_core.ranking import DenseHead, JointRanking
+from clairo_core.ranking import DenseHead, DenseHeads, JointRanking
 from clairo_core.ranking.history_encoder import RecurrentHistoryEncoder
 from clairo_core.serving_points import WITHOUT_GENERATOR, Points, ServingPoint
 from clairo_core.storage.growing_rows import GrowingRows
@@ -39,7 +39,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         random.normal(size=(content.shape[1], 8)).astype(np.float32),
     )
     # The generator's probabilities weigh enough to show.
-    ranking = JointRanking(head, {}, plain_sum("generator", "dense", weights=(50.0, 1.0)), tiny.popularity + 1)
+    ranking = JointRanking(
+        DenseHeads((head,)), {}, plain_sum("generator", "dense", weights=(50.0, 1.0)), tiny.popularity + 1
+    )
     return dataclasses.replace(
         tiny,
         manifest=dataclasses.replace(
