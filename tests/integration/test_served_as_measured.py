@@ -1,6 +1,7 @@
 """A trained bundle, served by default, gives the lists that its evaluation ranked."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ def bundle(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     out = tmp_path_factory.mktemp("bundles") / "small"
     result = CliRunner().invoke(app, arguments(shop, out, "fit.max_epochs=1", "dense.max_epochs=2"))
     assert result.exit_code == 0, result.output
-    assert "serving: fast " in result.stderr
+    assert re.search(r"serving: .*balanced.*; chosen on \d+ validation users", result.stderr)
     return load_bundle(out)
 
 
@@ -64,6 +65,8 @@ def test_the_bundle_holds_the_chosen_points_and_the_figures_behind_them(bundle: 
     assert set(points.values()) <= set(measured)
     assert all(of_one["milliseconds"] > 0 for of_one in measured.values())
     users = validation_split(dataset, MASKED)
+    chosen_for = {quality: point for point, of_one in measured.items() for quality in of_one["chosen_for"]}
+    assert chosen_for == points
     assert figures["num_users"] == len(users.targets)
     item_ids = [item.item_id for item in dataset.items]
     ranks, _ = generated_ranks(bundle.recommender("cpu"), item_ids, users, False, "", list_length=10)

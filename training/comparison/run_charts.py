@@ -1,4 +1,4 @@
-"""Turn run details into the report's sections on training curves, use of codes and answering times.
+"""Turn run details into the report's sections on training curves, use of codes, answering times and searches.
 
 Start at `sections_of_runs`.
 """
@@ -9,12 +9,13 @@ import numpy as np
 
 from training.comparison.figures import Comparison
 from training.comparison.page_style import series_of
-from training.comparison.svg_charts import Bar, Line, Span, bar_rows, dot_plot, line_chart
+from training.comparison.svg_charts import Bar, Dot, Line, Span, bar_rows, dot_plot, line_chart, scatter
 
 
 def sections_of_runs(comparison: Comparison) -> str:
-    """Training curves of rankers trained in epochs, answering times of all, use of codes of those with codes."""
-    return _curves(comparison) + f'<div class="pair top">{_latency(comparison)}{_codes(comparison)}</div>'
+    """Training curves of rankers trained in epochs, answering times of all, use of codes and searches of bundles."""
+    pair = f'<div class="pair top">{_latency(comparison)}{_codes(comparison)}</div>'
+    return _curves(comparison) + pair + _searches(comparison)
 
 
 def legend(comparison: Comparison, rankers: tuple[str, ...]) -> str:
@@ -98,4 +99,30 @@ def _codes(comparison: Comparison) -> str:
         "used equally often), and the number of codes in use. Share of items that only the collision index "
         f"distinguishes: {'; '.join(colliding)}.</p>"
         f"{bar_rows(bars, title='Perplexity of each codebook as a share of its size')}</section>"
+    )
+
+
+def _searches(comparison: Comparison) -> str:
+    # The first seed's: points and labels of several would lie on each other.
+    searching = tuple(ranker for ranker in comparison.rankers if comparison.details[ranker][0].searches)
+    dots = [
+        Dot(
+            search.label,
+            search.milliseconds,
+            search.ndcg_at_10,
+            search.ndcg_at_10 - search.standard_error,
+            search.ndcg_at_10 + search.standard_error,
+            series_of(comparison, ranker),
+        )
+        for ranker in searching
+        for search in comparison.details[ranker][0].searches
+    ]
+    if not dots:
+        return ""
+    chart = scatter(dots, title="NDCG@10 and milliseconds of each search", below="milliseconds")
+    return (
+        "<section><h2>Searches</h2><p>Views and beams that training measured on validation users, seen items masked: "
+        "NDCG@10, plus and minus a standard error of the difference to the best, and the median time of a request on "
+        "the machine that trained. The service searches as chosen for the quality of each request.</p>"
+        f'{legend(comparison, searching)}<div class="narrow">{chart}</div></section>'
     )

@@ -11,6 +11,7 @@ from jaxtyping import Int
 
 from clairo_core.features import COLLISION_CATEGORY
 from clairo_core.storage.replaced_file import replace_text
+from training.ranking.serving_points_stage import MeasuredPoint, read_measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class RunDetails:
     """Codebooks, without the collision index; empty for rankers without codes."""
     share_colliding: float = 0.0
     """Share of items that share all codes with another item, distinguished only by the collision index."""
+    searches: tuple[MeasuredPoint, ...] = ()
+    """Cheapest first; empty for rankers that do not search."""
 
     def save(self, path: Path) -> None:
         """Write JSON, replacing the file whole."""
@@ -54,7 +57,8 @@ def load_details(path: Path) -> RunDetails:
     read = json.loads(path.read_text(encoding="utf-8"))
     curve = read["curve"] and curve_of(read["curve"])
     categories = tuple(CategoryUse(**category) for category in read["categories"])
-    return RunDetails(tuple(read["milliseconds"]), curve, categories, read["share_colliding"])
+    searches = tuple(read_measured(search) for search in read.get("searches", ()))
+    return RunDetails(tuple(read["milliseconds"]), curve, categories, read["share_colliding"], searches)
 
 
 def curve_of(fit: Mapping[str, Any]) -> Curve:
@@ -79,7 +83,8 @@ def details_of_bundle(
     )
     _, group, sizes = np.unique(feature_sets[:, is_code], axis=0, return_inverse=True, return_counts=True)
     share = float((sizes[group.ravel()] > 1).mean()) if len(feature_sets) else 0.0
-    return RunDetails(milliseconds, curve_of(manifest_metrics.get("fit", {})), categories, share)
+    searches = tuple(read_measured(point) for point in manifest_metrics.get("serving", {}).get("measured", ()))
+    return RunDetails(milliseconds, curve_of(manifest_metrics.get("fit", {})), categories, share, searches)
 
 
 def perplexity(counts: Int[np.ndarray, "code"]) -> float:

@@ -1,4 +1,4 @@
-"""Draw values as inline SVG: dots with intervals, groups of bars, rows of bars, and lines.
+"""Draw values as inline SVG: dots with intervals, groups of bars, rows of bars, lines, and scattered dots.
 
 Independent of rankers and metrics. Colours are the CSS classes `series-0`, `series-1`, ..., which the page sets for
 light and dark.
@@ -52,6 +52,18 @@ class Line:
 
     label: str
     values: Sequence[float]
+    series: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """A value `y` with its interval, at `x`."""
+
+    label: str
+    x: float
+    y: float
+    low: float
+    high: float
     series: int
 
 
@@ -177,6 +189,38 @@ def line_chart(lines: Sequence[Line], *, title: str, below: str, starts_at_zero:
                 f'<g class="series-{line.series}"><title>{escape(last)}</title>'
                 f'<polyline points="{" ".join(points)}"/><circle cx="{end_x}" cy="{end_y}" r="3.5"/></g>'
             )
+    return "".join([*parts, "</svg>"])
+
+
+def scatter(dots: Sequence[Dot], *, title: str, below: str) -> str:
+    """Draw labelled dots with upright intervals; `below` labels the axis of `x`, which starts at zero."""
+    x_ticks = nice_ticks(0.0, max(dot.x for dot in dots))
+    y_ticks = nice_ticks(min(dot.low for dot in dots), max(dot.high for dot in dots))
+    left, right, bottom = 60, WIDTH - 10, LINE_CHART_HEIGHT
+
+    def x(value: float) -> float:
+        return left + value / x_ticks[-1] * (right - left)
+
+    def y(value: float) -> float:
+        return bottom - (value - y_ticks[0]) / (y_ticks[-1] - y_ticks[0]) * (bottom - TOP)
+
+    parts = [_open(LINE_CHART_HEIGHT + 46, title)]
+    for tick in y_ticks:
+        parts.append(f'<line class="grid" x1="{left}" x2="{right}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
+        parts.append(f'<text class="tick" x="{left - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>')
+    for tick in x_ticks:
+        parts.append(f'<text class="tick" x="{x(tick):.1f}" y="{bottom + 18}" text-anchor="middle">{tick:g}</text>')
+    parts.append(f'<text class="tick" x="{(left + right) / 2}" y="{bottom + 38}" text-anchor="middle">{below}</text>')
+    for dot in dots:
+        anchor, aside = ("start", 9) if x(dot.x) < (left + right) / 2 else ("end", -9)
+        words = f"{dot.label}: {dot.y:.4f} ({dot.low:.4f} to {dot.high:.4f}), {dot.x:.3g} {below}"
+        parts.append(
+            f'<g class="series-{dot.series}"><title>{escape(words)}</title>'
+            f'<line class="whisker" x1="{x(dot.x):.1f}" x2="{x(dot.x):.1f}" y1="{y(dot.low):.1f}" '
+            f'y2="{y(dot.high):.1f}"/><circle cx="{x(dot.x):.1f}" cy="{y(dot.y):.1f}" r="5"/>'
+            f'<text class="label" x="{x(dot.x) + aside:.1f}" y="{y(dot.y) - 8:.1f}" text-anchor="{anchor}">'
+            f"{escape(dot.label)}</text></g>"
+        )
     return "".join([*parts, "</svg>"])
 
 

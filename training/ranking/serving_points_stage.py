@@ -11,7 +11,7 @@ import torch
 
 from clairo_core.items import UserHistory
 from clairo_core.recommender import Recommender
-from clairo_core.serving_points import BALANCED, Points, ServingPoint, in_words, read_points, same_for_all
+from clairo_core.serving_points import BALANCED, QUALITIES, Points, ServingPoint, in_words, read_points, same_for_all
 from clairo_core.storage.replaced_file import replace_text
 from training.evaluation.answer_times import time_answers
 from training.evaluation.metrics import FEWEST_TARGETS, ndcg_at
@@ -35,6 +35,13 @@ class MeasuredPoint:
     """Of the difference to the best point, paired by user."""
     milliseconds: float
     """Median of single requests for ten items, on one thread of the machine that trained."""
+    chosen_for: tuple[str, ...]
+    """Qualities."""
+
+    @property
+    def label(self) -> str:
+        """The search and the qualities that use it, such as `1 x 20, balanced`."""
+        return ", ".join((str(ServingPoint(self.num_views, self.num_beams)), *self.chosen_for))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,7 @@ def serving_points_stage(bench: Workbench, recommender: Recommender, ranked_by: 
                     float(ndcgs[point].mean()),
                     standard_error(best - ndcgs[point]),
                     milliseconds_of(recommender.with_points(same_for_all(point)), bench.item_ids, users),
+                    tuple(quality for quality in QUALITIES if chosen[quality] == point),
                 )
                 for point in points
             ]
@@ -126,14 +134,19 @@ def described(chosen: ChosenPoints) -> str:
     """The points as text, with the figures of each."""
     if not chosen.measured:
         return f"{in_words(chosen.points)}, as in the preset"
-    figures = {ServingPoint(of_one.num_views, of_one.num_beams): of_one for of_one in chosen.measured}
     texts = (
-        f"{quality} {point} (NDCG@10 {figures[point].ndcg_at_10:.4f}, {figures[point].milliseconds:.3g} ms)"
-        for quality, point in chosen.points.items()
+        f"{point.label} (NDCG@10 {point.ndcg_at_10:.4f}, {point.milliseconds:.3g} ms)"
+        for point in chosen.measured
+        if point.chosen_for
     )
-    return f"{', '.join(texts)}, measured on {chosen.num_users:,} validation users"
+    return f"{'; '.join(texts)}; chosen on {chosen.num_users:,} validation users"
+
+
+def read_measured(saved: Mapping[str, Any]) -> MeasuredPoint:
+    """Read a point from JSON."""
+    return MeasuredPoint(**{**saved, "chosen_for": tuple(saved["chosen_for"])})
 
 
 def _load(path: Path) -> tuple[Points, tuple[MeasuredPoint, ...]]:
     saved: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return read_points(saved["points"]), tuple(MeasuredPoint(**point) for point in saved["measured"])
+    return read_points(saved["points"]), tuple(read_measured(point) for point in saved["measured"])

@@ -17,7 +17,7 @@ from training.baselines.fit_sequence_model import FitBudget
 from training.comparison.figures import Comparison, compare_rankings
 from training.comparison.run_comparison import ComparisonPlan, baseline_names, compare_on
 from training.comparison.run_details import RunDetails
-from training.comparison.svg_charts import Bar, Line, Span, bar_rows, dot_plot, line_chart, nice_ticks
+from training.comparison.svg_charts import Bar, Dot, Line, Span, bar_rows, dot_plot, line_chart, nice_ticks, scatter
 from training.evaluation.metrics import ndcg_at
 from training.evaluation.rankings import Ranking, Rankings
 from training.evaluation.slices import UserSlice
@@ -305,6 +305,17 @@ def test_a_line_passes_through_its_values() -> None:
     assert left < middle < right
     assert bottom > half > top
     assert half == pytest.approx((bottom + top) / 2, abs=0.1)
+
+
+def test_scattered_dots_lie_by_their_values_inside_their_intervals() -> None:
+    dots = [Dot("a", 0.0, 0.2, 0.1, 0.3, 0), Dot("b", 10.0, 0.4, 0.4, 0.4, 0), Dot("<c>", 5.0, 0.3, 0.2, 0.4, 1)]
+    chart = scatter(dots, title="", below="milliseconds")
+    assert "&lt;c&gt;" in chart
+    places = [(float(x), float(y)) for x, y in re.findall(r'cx="([\d.]+)" cy="([\d.]+)"', chart)]
+    (left, low), (right, high), (middle, half) = places
+    assert middle == pytest.approx((left + right) / 2, abs=0.1)
+    assert half == pytest.approx((low + high) / 2, abs=0.1)
+    assert high < half < low
 
 
 def test_a_full_bar_covers_its_ground() -> None:

@@ -1,11 +1,21 @@
 """Details of a run: codes in use, collisions, training curves, answering times."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from training.comparison.run_details import RunDetails, details_of_bundle, load_details
+
+MEASURED = {
+    "num_views": 1,
+    "num_beams": 20,
+    "ndcg_at_10": 0.25,
+    "standard_error": 0.01,
+    "milliseconds": 4.0,
+    "chosen_for": ["fast", "balanced"],
+}
 
 
 def test_use_of_codes_and_collisions_worked_by_hand() -> None:
@@ -24,7 +34,14 @@ def test_use_of_codes_and_collisions_worked_by_hand() -> None:
 
 
 def test_details_survive_a_round_trip_through_a_file(tmp_path: Path) -> None:
-    details = details_of_bundle({}, np.array([[0, 0]]), ("a", "collision"), (3, 2), (1.5, 2.5))
+    metrics = {"serving": {"measured": [MEASURED]}}
+    details = details_of_bundle(metrics, np.array([[0, 0]]), ("a", "collision"), (3, 2), (1.5, 2.5))
     for written in (details, RunDetails()):
         written.save(tmp_path / "details.json")
         assert load_details(tmp_path / "details.json") == written
+
+
+def test_details_of_before_have_no_searches(tmp_path: Path) -> None:
+    before = {"milliseconds": [1.0], "curve": None, "categories": [], "share_colliding": 0.0}
+    (tmp_path / "details.json").write_text(json.dumps(before), encoding="utf-8")
+    assert load_details(tmp_path / "details.json") == RunDetails((1.0,))
