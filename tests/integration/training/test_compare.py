@@ -93,4 +93,8 @@ def test_a_preset_is_trained_once_for_each_seed(shop: Path, tmp_path: Path) -> N
     first, second = compared["details"]["little"]
     assert first["curve"]["losses"] != second["curve"]["losses"]
     assert first["categories"][0]["num_used"] > 1
-    assert "Use of the codes" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert [search["num_beams"] for search in first["searches"]] == [0, 10, 20, 20]
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "Use of the codes" in page
+    assert "<h2>Searches</h2>" in page
+    assert "1 x 10" in page

@@ -115,7 +115,7 @@ def test_a_second_run_takes_its_stages_from_the_cache(bundle_folder: Path, shop:
     out = bundle_folder.parent / "again"
     result = CliRunner().invoke(app, arguments(shop, out))
     assert result.exit_code == 0, result.output
-    for stage in ("encode-text", "encode-image", "fuse", "quantize", "vocabulary", "generator"):
+    for stage in ("encode-text", "encode-image", "fuse", "quantize", "vocabulary", "generator", "serving-points"):
         assert f"{stage}: unchanged" in result.stderr
     first, second = load_bundle(bundle_folder), load_bundle(out)
     assert first.manifest.bundle_id == second.manifest.bundle_id
