@@ -92,6 +92,9 @@ def run(
         list[str] | None, typer.Option("--set", help="Override a setting, such as fit.max_epochs=10; repeatable.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
+    no_refit: Annotated[
+        bool, typer.Option("--no-refit", help="Write the bundle as measured, for papers and tables.")
+    ] = False,
     service_database: Annotated[
         str | None,
         typer.Option(help="Database URL; default: CLAIRO_DATABASE_URL.", rich_help_panel=SERVICE_PANEL),
@@ -121,6 +124,8 @@ def run(
 ) -> None:
     """Train a bundle. Interrupted runs resume; unchanged stages are reused.
 
+    Once measured, the bundle learns from all interactions, the held-out ones too; --no-refit omits this.
+
     With --data service, train on a running service's items and feedback, compare with the serving
     bundle on the newest interactions, and promote the new bundle only if it is not worse. See
     docs/retraining.md.
@@ -137,7 +142,7 @@ def run(
         from training.retraining.retrain import ServiceSource  # noqa: PLC0415
 
         source = ServiceSource(service_database, since, serving, promote, promote_key_file, warm_start, added_tokens)
-        _run_on_service(source, settings, out, device, seed)
+        _run_on_service(source, settings, out, device, seed, is_refitted=not no_refit)
         return
     service_flags = {
         "--service-database": service_database,
@@ -166,16 +171,21 @@ def run(
     stages = StageCache(out.parent / ".stages", report)
     chosen = choose_device(device)
     report(f"preset {settings.name}, device {chosen}, seed {seed}, stages in {stages.folder}")
-    train_bundle(Workbench(dataset, settings, seed, chosen, stages, progress_bar, report), out)
+    bench = Workbench(dataset, settings, seed, chosen, stages, progress_bar, report)
+    train_bundle(bench, out, is_refitted=not no_refit)
     report(f"wrote {out} in {time.monotonic() - started:.0f} s")
     report(f"next: clairo-serve run --bundle {out}")
 
 
-def _run_on_service(source: "ServiceSource", settings: "Preset", out: Path, device: str, seed: int) -> None:
+def _run_on_service(
+    source: "ServiceSource", settings: "Preset", out: Path, device: str, seed: int, *, is_refitted: bool
+) -> None:
     from training.retraining.retrain import retrain  # noqa: PLC0415
     from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
 
-    retrained = retrain(source, settings, out, device=device, seed=seed, progress=progress_bar, report=report)
+    retrained = retrain(
+        source, settings, out, device=device, seed=seed, is_refitted=is_refitted, progress=progress_bar, report=report
+    )
     typer.echo(str(retrained.against_serving))
     if retrained.is_promoted:
         typer.echo(f"bundle {retrained.bundle_id} is served from now on")

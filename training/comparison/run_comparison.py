@@ -159,7 +159,7 @@ def train_preset(setup: ComparisonSetup, preset: Preset, seed: int) -> Path:
 
     def build(folder: Path) -> None:
         bench = Workbench(dataset, preset, seed, device, setup.stages, setup.progress, setup.report)
-        train_bundle(bench, folder / "bundle")
+        train_bundle(bench, folder / "bundle", is_refitted=False)
 
     settings = {name: part for name, part in preset.as_dict().items() if name != "name"}
     inputs = {"dataset": dataset.fingerprint, "preset": settings, "seed": seed}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clairo_core.ranking import ItemWeights, load_item_weights
-from training.counts.fit_item_weights import fit_item_weights
+from training.counts.fit_item_weights import fit_item_weights, item_weights_of
 from training.workbench.workbench import Workbench
 
 CHOSEN = "chosen.json"
@@ -17,6 +17,8 @@ class FittedItemWeights:
     """Item weights by component of the joint ranking."""
 
     weights: Mapping[str, ItemWeights]
+    chosen: Mapping[str, Mapping[str, float]]
+    """Settings by component."""
     key: str
 
 
@@ -48,4 +50,21 @@ def item_weights_stage(bench: Workbench) -> FittedItemWeights:
     for component, of_component in chosen.items():
         values = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in of_component.items())
         bench.report(f"{component}: {values}, {how}")
-    return FittedItemWeights(weights, stage.key)
+    return FittedItemWeights(weights, chosen, stage.key)
+
+
+def refitted_item_weights_stage(bench: Workbench, measured: FittedItemWeights) -> FittedItemWeights:
+    """Count again, with the settings that validation chose."""
+    chosen = measured.chosen
+
+    def build(folder: Path) -> None:
+        weights = item_weights_of(bench.crowd, len(bench.dataset.items), chosen, bench.preset.mix.ease_weights_per_item)
+        for component, of_component in bench.progress(weights, "counting again", len(chosen)):
+            of_component.save(folder / component)
+
+    def load(folder: Path) -> dict[str, ItemWeights]:
+        return {component: load_item_weights(folder / component) for component in chosen}
+
+    inputs = {"measured": measured.key, "learned": bench.training_digest}
+    stage = bench.stages.run("refit-item-weights", inputs, build, load)
+    return FittedItemWeights(stage.result, chosen, stage.key)

@@ -1,12 +1,12 @@
 """Turn a dataset and a preset into an evaluated bundle, stage by stage. Start at `train_bundle`.
 
-    dataset -> feature sets -> vocabulary -> generator -> joint ranking -> repeat lifts -> evaluation -> bundle
+    dataset -> feature sets -> vocabulary -> generator -> joint ranking -> repeat lifts -> evaluation -> refit -> bundle
 
 Every stage has a file in its room, ROOM/NAME_stage.py, with its inputs, its build and its typed result.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 
 from clairo_core.recommender import Recommender
@@ -19,6 +19,8 @@ from training.pipeline.evaluate import Evaluation
 from training.pipeline.evaluation_stage import evaluation_stage
 from training.pipeline.missing_targets import check_targets
 from training.pipeline.odd_interactions import popular_by_users, warn_of_odd_interactions
+from training.pipeline.refit import refit
+from training.pipeline.trained_parts import RankedParts, TrainedParts
 from training.pipeline.warm_start import WarmStart
 from training.ranking.dense_head_stage import dense_head_stage
 from training.ranking.mixture_stage import mixture_stage
@@ -26,28 +28,61 @@ from training.ranking.repeat_lifts_stage import repeat_lifts_stage
 from training.vocabulary.vocabulary_stage import grown_vocabulary_stage, vocabulary_stage
 from training.workbench.workbench import Workbench
 
-Measure = Callable[[Recommender], Mapping[str, object]]
-"""The trained recommender -> further metrics of the bundle, by name."""
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a comparison adds to a bundle's metrics, and whether it speaks for serving the bundle."""
+
+    metrics: Mapping[str, object]
+    is_refused: bool
+
+
+Judge = Callable[[Recommender], Verdict]
+"""The measured recommender -> its comparison with another one."""
 
 
 def train_bundle(
-    bench: Workbench, out: Path, measure: Measure | None = None, start: WarmStart | None = None
+    bench: Workbench,
+    out: Path,
+    judge: Judge | None = None,
+    start: WarmStart | None = None,
+    *,
+    is_refitted: bool = True,
 ) -> Evaluation | None:
     """Run every stage that is not cached, write the bundle to `out`, and return its test table.
 
-    Without held-out users there is no table.
+    The parts in the bundle have learned from all interactions, those that measured them too. Without held-out users
+    there is no table, and they have learned from all already.
 
     Args:
         bench: the run's data, settings and tools.
         out: the bundle's folder.
-        measure: computes further metrics for the bundle's manifest.
+        judge: compares the measured recommender. One that is refused is not refitted.
         start: an earlier bundle to continue from; without it, everything is learned from scratch.
+        is_refitted: False writes the parts as they were measured, so that others can measure them on the same data.
 
     Raises:
         ClairoError: a stage cannot work with the data or the settings.
     """
     check_targets(bench)
     warn_of_odd_interactions(bench)
+    measured = train_parts(bench, start)
+    metrics = measured.progress()
+    evaluation = evaluation_stage(bench, measured.recommender)
+    if evaluation is not None:
+        metrics["evaluation"] = evaluation.as_dict()
+    verdict = Verdict({}, False) if judge is None else judge(measured.recommender)
+    metrics |= verdict.metrics
+    served = measured
+    if is_refitted and not verdict.is_refused and len(bench.dataset.sequences.items) > measured.num_interactions:
+        served = refit(bench.learning_from(bench.dataset.sequences), measured)
+        metrics["refit"] = served.progress()
+    bundle_stage(bench, out, measured, served, metrics)
+    return evaluation
+
+
+def train_parts(bench: Workbench, start: WarmStart | None = None) -> TrainedParts:
+    """Run the stages up to the evaluation; see `train_bundle`."""
     if start is None:
         items = describe_items(bench)
         vocabulary = vocabulary_stage(bench, items)
@@ -56,18 +91,10 @@ def train_bundle(
         items = carry_items(bench, start.bundle)
         vocabulary = grown_vocabulary_stage(bench, items, start.bundle.vocabulary, start.added_tokens)
         generator = generator_stage(bench, items, vocabulary, start.bundle)
-    recommender, ranked_by = generator.recommender.with_popularity(popular_by_users(bench)), generator.key
-    metrics: dict[str, object] = {}
+    recommender, ranked_by, ranked = generator.recommender.with_popularity(popular_by_users(bench)), generator.key, None
     if bench.preset.dense.dim:
-        dense_head = dense_head_stage(bench, items)
-        mixture = mixture_stage(bench, generator, dense_head, item_weights_stage(bench))
+        ranked = RankedParts(dense_head_stage(bench, items), item_weights_stage(bench))
+        mixture = mixture_stage(bench, generator, ranked.dense_head, ranked.item_weights)
         recommender, ranked_by = recommender.ranked_by(mixture.joint_ranking), mixture.key
-        metrics["dense"] = asdict(dense_head.progress)
     recommender = recommender.with_repeat_lifts(repeat_lifts_stage(bench, recommender, ranked_by))
-    evaluation = evaluation_stage(bench, recommender)
-    if evaluation is not None:
-        metrics["evaluation"] = evaluation.as_dict()
-    if measure is not None:
-        metrics |= measure(recommender)
-    bundle_stage(bench, out, items, generator, recommender, metrics)
-    return evaluation
+    return TrainedParts(items, vocabulary, generator, ranked, recommender, bench.training_counts)

@@ -1,5 +1,6 @@
 """Stage: item content and training sequences -> a dense head."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -7,10 +8,11 @@ import numpy as np
 from jaxtyping import Bool
 
 from clairo_core.ranking import DenseHead, load_dense_head
-from training.config.preset import AUTO, RECURRENT, TRANSFORMER
+from training.config.preset import AUTO, RECURRENT, TRANSFORMER, DenseSettings
 from training.items.described_items import DescribedItems
 from training.ranking.fit_dense_head import fit_dense_head
 from training.workbench.checkpoints import FitProgress, load_progress
+from training.workbench.fit_epochs import REFIT_RATE, refit_epochs
 from training.workbench.workbench import Workbench
 
 
@@ -23,6 +25,8 @@ class TrainedDenseHead:
     """The same head with the item vectors that items would have if they had just been posted."""
     is_held_out: Bool[np.ndarray, "item"]
     """Items whose content taught it nothing. None where nothing can be posted."""
+    encoder: str
+    """Of histories, as in `DenseSettings`."""
     progress: FitProgress
     key: str
 
@@ -44,19 +48,52 @@ def dense_head_stage(bench: Workbench, items: DescribedItems) -> TrainedDenseHea
     return heads[best]
 
 
+def refitted_dense_head_stage(bench: Workbench, items: DescribedItems, measured: TrainedDenseHead) -> TrainedDenseHead:
+    """Go on with a trained head, over the sequences that `bench` learns from. Nothing is validated."""
+    settings = replace(
+        bench.preset.dense,
+        encoder=measured.encoder,
+        max_epochs=refit_epochs(measured.progress),
+        learning_rate=REFIT_RATE * bench.preset.dense.learning_rate,
+    )
+    inputs = {"measured": measured.key, "learned": bench.training_digest, "dense": asdict(settings)}
+    return _trained(bench, "refit-dense-head", inputs, items, settings, measured.is_held_out, measured.trained)
+
+
 def _with_encoder(bench: Workbench, items: DescribedItems, encoder: str) -> TrainedDenseHead:
     settings = replace(bench.preset.dense, encoder=encoder)
     is_held_out = np.zeros(len(bench.dataset.items), np.bool_) if items.content is None else bench.is_held_out
+    inputs = {
+        "dataset": bench.dataset.fingerprint,
+        "items": items.key,
+        "dense": asdict(settings),
+        "seed": bench.seed,
+    }
+    return _trained(bench, "dense-head", inputs, items, settings, is_held_out)
+
+
+def _trained(
+    bench: Workbench,
+    stage_name: str,
+    inputs: Mapping[str, object],
+    items: DescribedItems,
+    settings: DenseSettings,
+    is_held_out: Bool[np.ndarray, "item"],
+    start_from: DenseHead | None = None,
+) -> TrainedDenseHead:
+    users = bench.some_validation_users(settings.validation_users)
 
     def build(folder: Path) -> None:
-        bench.report(f"dense head: {encoder}")
+        bench.report(f"dense head: {settings.encoder}")
         fit_dense_head(
             folder,
             bench.training,
             items.as_posted(),
             is_held_out,
-            bench.some_validation_users(settings.validation_users),
+            # What goes on learns from them.
+            users if start_from is None else users.of_users(np.zeros(0, dtype=np.int64)),
             settings,
+            start_from=start_from,
             device=bench.device,
             seed=bench.seed,
             progress=bench.progress,
@@ -67,12 +104,6 @@ def _with_encoder(bench: Workbench, items: DescribedItems, encoder: str) -> Trai
         heads = folder / "dense-head"
         return load_dense_head(heads / "trained"), load_dense_head(heads / "as-new"), load_progress(folder)
 
-    inputs = {
-        "dataset": bench.dataset.fingerprint,
-        "items": items.key,
-        "dense": asdict(settings),
-        "seed": bench.seed,
-    }
-    stage = bench.stages.run("dense-head", inputs, build, load)
+    stage = bench.stages.run(stage_name, inputs, build, load)
     trained, as_new, progress = stage.result
-    return TrainedDenseHead(trained, as_new, is_held_out, progress, stage.key)
+    return TrainedDenseHead(trained, as_new, is_held_out, settings.encoder, progress, stage.key)

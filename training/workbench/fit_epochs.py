@@ -50,6 +50,19 @@ class FitLimits:
         )
 
 
+REFIT_RATE = 0.3
+"""Share of the learning rate that a trained model goes on with: it falls from there."""
+
+
+def refit_epochs(trained: FitProgress) -> int:
+    """Epochs that a trained model goes on for: half of those that led to its best one.
+
+    >>> [refit_epochs(FitProgress(best_epoch=epoch)) for epoch in (1, 6, 11)]
+    [1, 3, 5]
+    """
+    return max(1, trained.best_epoch // 2)
+
+
 def epoch_seed(seed: int, epoch: int) -> int:
     """The seed of everything random in an epoch: a resumed run takes the same steps as an undisturbed one."""
     return seed * 100_003 + epoch
