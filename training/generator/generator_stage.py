@@ -23,7 +23,7 @@ from training.generator.token_choices import token_choices
 from training.items.described_items import DescribedItems
 from training.vocabulary.vocabulary_stage import TrainedVocabulary
 from training.workbench.checkpoints import FitProgress, load_progress
-from training.workbench.fit_epochs import REFIT_RATE, refit_epochs
+from training.workbench.fit_epochs import refit_epochs
 from training.workbench.workbench import Workbench
 
 VALIDATION_BEAMS = 20
@@ -70,12 +70,7 @@ def refitted_generator_stage(
 ) -> TrainedGenerator:
     """Go on with a trained T5, over the sequences that `bench` learns from. Nothing is validated."""
     fit = bench.preset.fit
-    fit = replace(
-        fit,
-        max_epochs=refit_epochs(measured.progress),
-        max_minutes=fit.max_minutes / 2,
-        learning_rate=REFIT_RATE * fit.learning_rate,
-    )
+    fit = replace(fit, max_epochs=refit_epochs(measured.progress), max_minutes=fit.max_minutes / 2)
     inputs = {"measured": measured.key, "learned": bench.training_digest, "fit": asdict(fit)}
     return _trained(bench, "refit-generator", inputs, items, vocabulary, fit, None, lambda _folder: measured.checkpoint)
 

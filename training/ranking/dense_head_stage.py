@@ -12,7 +12,7 @@ from training.config.preset import AUTO, RECURRENT, TRANSFORMER, DenseSettings
 from training.items.described_items import DescribedItems
 from training.ranking.fit_dense_head import fit_dense_head
 from training.workbench.checkpoints import FitProgress, load_progress
-from training.workbench.fit_epochs import REFIT_RATE, refit_epochs
+from training.workbench.fit_epochs import refit_epochs
 from training.workbench.workbench import Workbench
 
 
@@ -50,12 +50,7 @@ def dense_head_stage(bench: Workbench, items: DescribedItems) -> TrainedDenseHea
 
 def refitted_dense_head_stage(bench: Workbench, items: DescribedItems, measured: TrainedDenseHead) -> TrainedDenseHead:
     """Go on with a trained head, over the sequences that `bench` learns from. Nothing is validated."""
-    settings = replace(
-        bench.preset.dense,
-        encoder=measured.encoder,
-        max_epochs=refit_epochs(measured.progress),
-        learning_rate=REFIT_RATE * bench.preset.dense.learning_rate,
-    )
+    settings = replace(bench.preset.dense, encoder=measured.encoder, max_epochs=refit_epochs(measured.progress))
     inputs = {"measured": measured.key, "learned": bench.training_digest, "dense": asdict(settings)}
     return _trained(bench, "refit-dense-head", inputs, items, settings, measured.is_held_out, measured.trained)
 

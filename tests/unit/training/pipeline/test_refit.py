@@ -152,22 +152,25 @@ def test_an_item_of_held_out_interactions_alone_has_behaviour_at_once(
     assert served.training_counts[NEWEST] == NUM_USERS // 3
 
 
-def test_dense_head_and_generator_go_on_from_the_measured_weights(
-    bench: Workbench, measured: TrainedParts, served: TrainedParts
-) -> None:
+def test_dense_head_and_generator_go_on_from_the_measured_weights(measured: TrainedParts, served: TrainedParts) -> None:
     assert measured.ranked is not None
     assert served.ranked is not None
     before, after = (load_file(parts.generator.checkpoint / "model.safetensors") for parts in (measured, served))
-    moved = max(float((before[name] - after[name]).abs().max()) for name in before)
-    assert 0 < moved < 10 * bench.preset.fit.learning_rate, "a few steps from the measured weights, not fresh ones"
-    heads = [parts.dense_head.trained for parts in (measured.ranked, served.ranked)]
-    assert 0 < np.abs(heads[0].item_vectors - heads[1].item_vectors).max() < 0.1
+    heads = [parts.dense_head.trained.item_vectors for parts in (measured.ranked, served.ranked)]
+    # Other random weights would be 1.4 away.
+    assert 0 < moved(before["shared.weight"].numpy(), after["shared.weight"].numpy()) < 0.7
+    assert 0 < moved(*heads) < 0.7
     epochs = [
         (parts.generator.progress, parts.ranked.dense_head.progress) for parts in (measured, served) if parts.ranked
     ]
     for trained, again in zip(*epochs, strict=True):
         assert again.epochs_done == max(1, trained.best_epoch // 2)
         assert again.validation_ndcgs == []
+
+
+def moved(before: np.ndarray, after: np.ndarray) -> float:
+    """The length of the difference, as a share of the length before."""
+    return float(np.linalg.norm(after - before) / np.linalg.norm(before))
 
 
 def test_a_dense_head_starts_as_the_measured_one(bench: Workbench, measured: TrainedParts) -> None:
