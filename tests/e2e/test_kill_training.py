@@ -21,6 +21,7 @@ SETTINGS = (
     "generator.num_layers=1",
     "encode.text_dim=16",
     "fuse.dim_per_modality=8",
+    "dense.max_epochs=3",
     "evaluate.num_beams=20",
 )
 

@@ -1,9 +1,10 @@
 """Let measured parts learn from more interactions, those that measured them among them. Start at `refit`.
 
-Half a year's purchases of a shop with short histories are held out while it is measured: two of each user. A bundle is
-served to the same users, so once all is measured it learns from these too. Every choice stays: settings, features,
-tokens, weights of the mixture, calibration of new items, repeat lifts. Counts are exact; dense head and generator go on
-from their weights, over all interactions, for at most half of their epochs.
+While a bundle is measured, two items of each user are held out: a third of all interactions where histories are short.
+Afterwards nothing needs them, and the bundle is served to the same users. Every choice stays: settings, features,
+tokens, weights of the mixture, calibration of new items, repeat lifts. Counts are exact. Dense head and generator go on
+from their weights over all interactions, since one that learned the new ones alone would forget the others; see
+`refit_epochs`.
 """
 
 from dataclasses import replace
