@@ -11,6 +11,7 @@ from pathlib import Path
 
 from clairo_core.recommender import Recommender
 from training.counts.item_weights_stage import item_weights_stage
+from training.evaluation.split import sequences_before_test
 from training.generator.generator_stage import generator_stage
 from training.items.carry_items import carry_items
 from training.items.describe_items import describe_items
@@ -38,7 +39,7 @@ class Verdict:
 
 
 Judge = Callable[[Recommender], Verdict]
-"""The measured recommender -> its comparison with another one."""
+"""A recommender that has not learned the test targets -> its comparison with another one."""
 
 
 def train_bundle(
@@ -57,7 +58,8 @@ def train_bundle(
     Args:
         bench: the run's data, settings and tools.
         out: the bundle's folder.
-        judge: compares the measured recommender. One that is refused is not refitted.
+        judge: compares the recommender on test targets, which it has not learned; all else it has. One that is refused
+            is written as measured.
         start: an earlier bundle to continue from; without it, everything is learned from scratch.
         is_refitted: False writes the parts as they were measured, so that others can measure them on the same data.
 
@@ -71,10 +73,16 @@ def train_bundle(
     evaluation = evaluation_stage(bench, measured.recommender)
     if evaluation is not None:
         metrics["evaluation"] = evaluation.as_dict()
-    verdict = Verdict({}, False) if judge is None else judge(measured.recommender)
-    metrics |= verdict.metrics
+    is_refitted &= len(bench.dataset.sequences.items) > measured.num_interactions
+    verdict = Verdict({}, False)
+    if judge is not None:
+        # The bundle it is compared with has learned everything up to its training. Without this refit, few new
+        # interactions would count for less than the two of each user that measured the new one.
+        before_test = bench.learning_from(sequences_before_test(bench.dataset))
+        verdict = judge((refit(before_test, measured) if is_refitted else measured).recommender)
+        metrics |= verdict.metrics
     served = measured
-    if is_refitted and not verdict.is_refused and len(bench.dataset.sequences.items) > measured.num_interactions:
+    if is_refitted and not verdict.is_refused:
         served = refit(bench.learning_from(bench.dataset.sequences), measured)
         metrics["refit"] = served.progress()
     bundle_stage(bench, out, measured, served, metrics)

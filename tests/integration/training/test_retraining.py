@@ -86,7 +86,7 @@ def test_a_better_bundle_is_promoted_and_a_worse_one_is_not(shop: Shop) -> None:
     assert against["serving_bundle_id"] == untrained
     assert against["num_users"] == NUM_USERS
     assert against["ndcg_at_10"] > against["serving_ndcg_at_10"]
-    assert learned.is_refitted, "it was compared as measured, and then learned the newest events too"
+    assert learned.is_refitted, "it was compared without the newest events, and then learned them too"
     assert f"NDCG@10 {against['ndcg_at_10']:.4f}" in result.stdout
     assert f"{untrained} {against['serving_ndcg_at_10']:.4f}" in result.stdout
     assert f"bundle {learned.bundle_id} is served from now on" in result.stdout

@@ -227,7 +227,9 @@ def assert_same_file(one: Path, other: Path) -> None:
     assert (one / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
 
 
-def test_a_bundle_that_is_refused_is_not_refitted(bench: Workbench, as_measured: Bundle, tmp_path: Path) -> None:
+def test_a_bundle_is_judged_on_all_but_the_test_targets_and_not_refitted_if_refused(
+    bench: Workbench, as_measured: Bundle, tmp_path: Path
+) -> None:
     judged: list[Recommender] = []
 
     def refuse(recommender: Recommender) -> Verdict:
@@ -238,11 +240,12 @@ def test_a_bundle_that_is_refused_is_not_refitted(bench: Workbench, as_measured:
     manifest = read_manifest(tmp_path / "refused")
     assert manifest.bundle_id == as_measured.manifest.bundle_id
     assert manifest.metrics["against_serving"] == 1
+    assert judged[0].joint_ranking is not None
+    expected = count_popularity(sequences_before_test(bench.dataset), NUM_ITEMS)
+    assert np.array_equal(judged[0].joint_ranking.training_counts, expected)
+    assert expected[NEWEST] == 0
     train_bundle(bench, tmp_path / "accepted", lambda _: Verdict({}, is_refused=False))
     assert read_manifest(tmp_path / "accepted").is_refitted
-    # Compared as it was measured, before anything learned from the held-out interactions.
-    assert judged[0].joint_ranking is not None
-    assert judged[0].joint_ranking.training_counts[NEWEST] == 0
 
 
 @pytest.mark.parametrize("stage", ["refit-generator", "refit-dense-head"])
@@ -251,7 +254,8 @@ def test_a_killed_refit_resumes(
 ) -> None:
     stages = tmp_path / "stages"
     shutil.copytree(bench.stages.folder, stages)
-    shutil.rmtree(next(stages.glob(f"{stage}-*")))
+    for finished in stages.glob(f"{stage}-*"):
+        shutil.rmtree(finished)
 
     def dying(things: Iterable[object], label: str, _total: int | None) -> Iterable[object]:
         for place, thing in enumerate(things):
