@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.repository import DEMO_BUNDLE, DEMO_SHOP
+from benchmarks.repository import DEMO_SHOP, MEASURED_DEMO_BUNDLE
 from clairo_core.errors import ClairoError
 from clairo_core.storage.replaced_file import replace_text
 
@@ -90,7 +90,12 @@ def module_name() -> str:
 def bundle_flags() -> ArgumentParser:
     """Flags of a benchmark of one bundle: --bundle and --data, by default the demo's."""
     parser = ArgumentParser(add_help=False)
-    parser.add_argument("--bundle", type=Path, default=DEMO_BUNDLE, help="bundle to measure (default: bundles/demo)")
+    parser.add_argument(
+        "--bundle",
+        type=Path,
+        default=MEASURED_DEMO_BUNDLE,
+        help="bundle to measure, trained with --no-refit (default: bundles/demo-measured)",
+    )
     parser.add_argument("--data", type=Path, default=DEMO_SHOP, help="its training data (default: demo/shop)")
     return parser
 

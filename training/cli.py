@@ -95,6 +95,9 @@ def run(
     test: Annotated[
         bool, typer.Option("--test", help="Measure on the test split, once all is chosen; else on validation.")
     ] = False,
+    no_refit: Annotated[
+        bool, typer.Option("--no-refit", help="Write the bundle as measured, for papers and tables.")
+    ] = False,
     service_database: Annotated[
         str | None,
         typer.Option(help="Database URL; default: CLAIRO_DATABASE_URL.", rich_help_panel=SERVICE_PANEL),
@@ -124,6 +127,8 @@ def run(
 ) -> None:
     """Train a bundle. Interrupted runs resume; unchanged stages are reused.
 
+    Once measured, the bundle learns from all interactions, the held-out ones too; --no-refit omits this.
+
     With --data service, train on a running service's items and feedback, compare with the serving
     bundle on the newest interactions, and promote the new bundle only if it is not worse. See
     docs/retraining.md.
@@ -142,7 +147,7 @@ def run(
         if test:
             raise SettingsError("--test is set, but retraining measures on the newest interactions; leave it out")
         source = ServiceSource(service_database, since, serving, promote, promote_key_file, warm_start, added_tokens)
-        _run_on_service(source, settings, out, device, seed)
+        _run_on_service(source, settings, out, device, seed, is_refitted=not no_refit)
         return
     service_flags = {
         "--service-database": service_database,
@@ -172,16 +177,21 @@ def run(
     chosen = choose_device(device)
     report(f"preset {settings.name}, device {chosen}, seed {seed}, stages in {stages.folder}")
     bench = Workbench(dataset, settings, seed, chosen, stages, progress_bar, report)
-    train_bundle(bench, out, split_name=Split.TEST if test else Split.VALIDATION)
+    split_name = Split.TEST if test else Split.VALIDATION
+    train_bundle(bench, out, split_name=split_name, is_refitted=not no_refit)
     report(f"wrote {out} in {time.monotonic() - started:.0f} s")
     report(f"next: clairo-serve run --bundle {out}")
 
 
-def _run_on_service(source: "ServiceSource", settings: "Preset", out: Path, device: str, seed: int) -> None:
+def _run_on_service(
+    source: "ServiceSource", settings: "Preset", out: Path, device: str, seed: int, *, is_refitted: bool
+) -> None:
     from training.retraining.retrain import retrain  # noqa: PLC0415
     from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
 
-    retrained = retrain(source, settings, out, device=device, seed=seed, progress=progress_bar, report=report)
+    retrained = retrain(
+        source, settings, out, device=device, seed=seed, is_refitted=is_refitted, progress=progress_bar, report=report
+    )
     typer.echo(str(retrained.against_serving))
     if retrained.is_promoted:
         typer.echo(f"bundle {retrained.bundle_id} is served from now on")

@@ -63,7 +63,7 @@ def ranks_of(
     preset = load_preset("clairo", ["encode.modalities=text,image", "evaluate.max_users=200", *settings])
     bench = workbench(dataset.name, dataset, preset, seed)
     folder = BUNDLES / f"gaps-{dataset.name}-{seed}"
-    train_bundle(bench, folder)
+    train_bundle(bench, folder, is_refitted=False)
     _, recommender = load_trained(bench, folder)
     return ranks_by_part(recommender, dataset, split, dataset.name)
 

@@ -99,7 +99,7 @@ def drawn(dataset: Dataset, seed: int, settings: Sequence[str]) -> Draw:
     preset = load_preset("clairo", [f"encode.modalities={modalities}", "evaluate.max_users=200", *settings])
     bench = workbench(f"draw {seed}", without(dataset, is_cold), preset, seed)
     folder = BUNDLES / f"cold-{dataset.name}-{seed}"
-    train_bundle(bench, folder)
+    train_bundle(bench, folder, is_refitted=False)
     bundle, before = load_trained(bench, folder)
     after, _, seconds = with_posted(bundle, before, [dataset.items[row] for row in np.flatnonzero(is_cold)])
     return Draw(dataset, is_cold, bundle, before, after, seconds)

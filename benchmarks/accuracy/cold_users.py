@@ -5,7 +5,7 @@
 Test users with at least ten items before the last, cut to their newest 0, 1, 2, 3, 5 or 10 items. The last item is
 ranked among all items, known ones masked. All rows have the same users, so only the histories differ. Baselines:
 popularity and item-to-item Markov (settings chosen on validation). Intervals of differences are paired by user. BUNDLE
-was trained on DATA; by default they are those of `make demo-bundle`.
+was trained on DATA with --no-refit; by default, `make bench` makes both.
 """
 
 import sys

@@ -4,7 +4,7 @@
 
 Users are split into five parts. A mixture of some components is fitted on four parts and ranks the fifth. NDCG@10 over
 all users, seen items masked; every row beside the whole mixture, paired by user. A component alone ranks by its own
-score, without a fit. BUNDLE was trained on DATA; by default they are those of `make demo-bundle`.
+score, without a fit. BUNDLE was trained on DATA with --no-refit; by default, `make bench` makes both.
 """
 
 import sys

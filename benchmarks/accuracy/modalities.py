@@ -200,7 +200,7 @@ def measure(label: str, source: Source, settings: tuple[str, ...], seed: int) ->
     """Train a bundle, and rank the test targets by popularity, by the bundle and by each of its parts."""
     bench = source_workbench(label, source, (*settings, OWN_TABLE), seed)
     folder = BUNDLES / "modalities" / label
-    train_bundle(bench, folder)
+    train_bundle(bench, folder, is_refitted=False)
     _, recommender = load_trained(bench, folder)
     split = some_users(test_split(bench.dataset), source.max_users, seed)
     popularity = Popularity(count_popularity(training_sequences(bench.dataset), len(bench.dataset.items)))

@@ -99,7 +99,7 @@ def trained(
     """Train into `folder`; returns bundle, recommender, and processor seconds of the training."""
     bench = workbench(folder.name, dataset, preset, SEED, stages=folder.parent / ".stages")
     started = time.process_time()
-    train_bundle(bench, folder, start=start)
+    train_bundle(bench, folder, start=start, is_refitted=False)
     seconds = time.process_time() - started
     return *load_trained(bench, folder), seconds
 

@@ -10,7 +10,7 @@ from jaxtyping import Float, Float32, Float64, Int64
 from clairo_core.build_recommender import load_recommender
 from clairo_core.bundle.bundle_items import PackedPictures
 from clairo_core.bundle.described_items import DescribedItem, describe_content, fuse_content, missing_modalities
-from clairo_core.bundle.manifest import BundleManifest
+from clairo_core.bundle.manifest import MEASURED_GENERATOR, BundleManifest
 from clairo_core.catalogue import Catalogue
 from clairo_core.encoders import ModalityEncoder
 from clairo_core.encoders.item_content import IMAGE, TEXT
@@ -56,6 +56,12 @@ class Bundle:
     def generator_folder(self) -> Path:
         """The T5 in transformers' format."""
         return self.folder / "generator"
+
+    @property
+    def measured_generator_folder(self) -> Path:
+        """The T5 as it was measured: it has not learned what measured it."""
+        measured = self.folder / MEASURED_GENERATOR
+        return measured if measured.is_dir() else self.generator_folder
 
     def has_picture(self, row: int) -> bool:
         """Whether a picture of the item in this row can be shown."""

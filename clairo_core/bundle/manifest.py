@@ -22,6 +22,9 @@ from clairo_core.storage.replaced_folder import set_aside_name
 BUNDLE_SCHEMA = 2
 MANIFEST_FILE = "manifest.json"
 REPEATS_FILE = "repeats.json"
+MEASURED_GENERATOR = "measured-generator"
+"""Folder of the T5 before its refit; absent without one. No recommendation depends on it."""
+TRAINED_ON = ("measured", "served")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,9 @@ class BundleManifest:
     """Path within the bundle -> sha256, for every file but the manifest."""
     serving: Mapping[str, Mapping[str, int]] | None = None
     """Views and beams by quality, as measured; None in older bundles."""
+    trained_on: Mapping[str, int] | None = None
+    """Interactions that the parts had learned from when they were measured, `measured`, and that those in the bundle
+    have learned from, `served`; None in older bundles, which are served as measured."""
 
     @property
     def points(self) -> Points:
@@ -55,6 +61,11 @@ class BundleManifest:
             return read_points(self.serving)
         measured = {**asdict(DEFAULT_POINT), **self.settings.get("evaluate", {})}
         return read_points(dict[str, Any].fromkeys(QUALITIES, measured))
+
+    @property
+    def is_refitted(self) -> bool:
+        """Whether the bundle has learned from the interactions that measured it."""
+        return self.trained_on is not None and self.trained_on["served"] > self.trained_on["measured"]
 
 
 def write_manifest(folder: Path, manifest: BundleManifest) -> None:
@@ -113,6 +124,12 @@ def checked_manifest(path: Path, content: Mapping[str, Any]) -> BundleManifest:
     for name, mapping in (("files", known["files"]), ("encoders", known["encoders"])):
         if not all(isinstance(value, str) for value in mapping.values()):
             raise BundleManifestError(f"{path}: {name} has values that are not strings; copy the bundle again")
+    trained_on = known.get("trained_on", dict.fromkeys(TRAINED_ON, 0))
+    if any(not isinstance(trained_on.get(name), int) for name in TRAINED_ON):
+        raise BundleManifestError(
+            f"{path}: trained_on is {trained_on!r}, expected a number each for {' and '.join(TRAINED_ON)}; copy the "
+            "bundle again"
+        )
     manifest = BundleManifest(**known)
     try:
         _ = manifest.points

@@ -10,6 +10,7 @@
     items/                        words, attributes and small pictures, for display
     generator/                    the T5 in transformers' format
     ranking/                      dense head, item weights and their mixture   (if the preset has them)
+    measured-generator/           the T5 before its refit, for warm starts   (if the bundle was refitted)
     report/metrics.json           the metrics of the manifest, for people
 
 Each part's own module defines the content of its files.
@@ -30,6 +31,7 @@ from clairo_core.bundle.bundle_items import save_items
 from clairo_core.bundle.manifest import (
     BUNDLE_SCHEMA,
     MANIFEST_FILE,
+    MEASURED_GENERATOR,
     REPEATS_FILE,
     BundleManifest,
     bundle_id_of,
@@ -69,6 +71,10 @@ class BundleParts:
     """In the catalogue's order."""
     generator_folder: Path
     """Copied: config.json and model.safetensors."""
+    measured_generator_folder: Path | None = None
+    """Copied too, if the bundle was refitted."""
+    trained_on: Mapping[str, int] | None = None
+    """See `BundleManifest`."""
     max_history_items: int = 20
     settings: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -109,6 +115,10 @@ def write_bundle(folder: Path, parts: BundleParts, progress: Progress[Item] = si
             parts.joint_ranking.save(aside / "ranking")
         parts.repeat_lifts.save(aside / REPEATS_FILE)
         recommending = digests_of(aside)
+        if parts.measured_generator_folder is not None:
+            (aside / MEASURED_GENERATOR).mkdir()
+            for name in _GENERATOR_FILES:
+                shutil.copyfile(parts.measured_generator_folder / name, aside / MEASURED_GENERATOR / name)
         (aside / "report" / "metrics.json").write_text(json.dumps(parts.metrics, indent=2), encoding="utf-8")
         serving = None if parts.points is None else {name: asdict(point) for name, point in parts.points.items()}
         manifest = BundleManifest(
@@ -124,6 +134,7 @@ def write_bundle(folder: Path, parts: BundleParts, progress: Progress[Item] = si
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             files=digests_of(aside),
             serving=serving,
+            trained_on=parts.trained_on,
         )
         write_manifest(aside, manifest)
     return manifest

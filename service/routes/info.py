@@ -56,6 +56,7 @@ async def get_info(request: Request, parts: ReadyParts) -> Info:
         dataset_fingerprint=manifest.dataset_fingerprint,
         encoders=dict(manifest.encoders),
         metrics=dict(manifest.metrics),
+        trained_on=None if manifest.trained_on is None else dict(manifest.trained_on),
         catalogue_version=serving.catalogue_version,
         num_items=serving.recommender.catalogue.num_live,
         num_posted_items=serving.num_posted_items,

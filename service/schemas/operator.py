@@ -45,6 +45,9 @@ class Info(BaseModel):
     dataset_fingerprint: str
     encoders: dict[str, str]
     metrics: dict[str, Any]
+    trained_on: dict[str, int] | None = Field(
+        description="Interactions learned from when measured and as served; null for bundles of older releases."
+    )
     catalogue_version: int
     num_items: int = Field(description="Recommendable items.")
     num_posted_items: int

@@ -21,6 +21,7 @@ SETTINGS = (
     "generator.num_layers=1",
     "encode.text_dim=16",
     "fuse.dim_per_modality=8",
+    "dense.max_epochs=3",
     "evaluate.num_beams=20",
 )
 
@@ -63,7 +64,7 @@ def kill_when(process: "subprocess.Popen[str]", said: str, after_seconds: float)
     process.stderr.close()
 
 
-# During encoding, between epochs, during evaluation: the line that training prints before, and the delay of the kill.
+# During encoding, between epochs, before the refit: the line that training prints before, and the delay of the kill.
 KILLS = (("stages in", 0.3), ("epoch 1:", 0.1), ("epoch 3:", 0.05))
 
 

@@ -33,7 +33,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def bundle(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     out = tmp_path_factory.mktemp("bundles") / "small"
-    result = CliRunner().invoke(app, arguments(shop, out, "fit.max_epochs=1", "dense.max_epochs=2"))
+    result = CliRunner().invoke(app, [*arguments(shop, out, "fit.max_epochs=1", "dense.max_epochs=2"), "--no-refit"])
     assert result.exit_code == 0, result.output
     assert re.search(r"serving: .*balanced.*; chosen on \d+ validation users", result.stderr)
     return load_bundle(out)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clairo_core.bundle.load_bundle import load_bundle
+from clairo_core.bundle.manifest import read_manifest
 from clairo_core.errors import SettingsError, TrainingError
 from clairo_core.generation.t5.generator import choose_device
 from clairo_core.progress import Progress
@@ -41,6 +42,7 @@ from training.evaluation.split import (
     validation_split,
 )
 from training.pipeline.run import train_bundle
+from training.workbench.bundle_dataset import check_not_learned
 from training.workbench.stage_cache import StageCache
 from training.workbench.workbench import Workbench
 
@@ -93,10 +95,13 @@ def compare_on(data: Path, plan: ComparisonPlan, out: Path, progress: Progress, 
         SettingsError: the plan is empty, or two rankers have one name.
         DatasetError: the dataset cannot be read.
         BundleError: a bundle cannot be loaded.
-        TrainingError: no user has a held-out item, or a bundle uses other items of the dataset.
+        TrainingError: no user has a held-out item, or a bundle uses other items of the dataset or has learned from it.
     """
     bundles = bundles_by_name(plan)
     dataset = load_dataset(data, progress=progress)
+    for bundle in bundles.values():
+        # Before the baselines, which may take hours.
+        check_not_learned(read_manifest(bundle), dataset)
     of_all = held_out(test_split if plan.split == "test" else validation_split, dataset)
     if len(of_all[ALLOWED].targets) == 0:
         raise TrainingError(f"{dataset.name}: no user has enough items to hold one out; add interactions")
@@ -160,7 +165,7 @@ def train_preset(setup: ComparisonSetup, preset: Preset, seed: int) -> Path:
 
     def build(folder: Path) -> None:
         bench = Workbench(dataset, preset, seed, device, setup.stages, setup.progress, setup.report)
-        train_bundle(bench, folder / "bundle")
+        train_bundle(bench, folder / "bundle", is_refitted=False)
 
     settings = {name: part for name, part in preset.as_dict().items() if name != "name"}
     inputs = {"dataset": dataset.fingerprint, "preset": settings, "seed": seed}

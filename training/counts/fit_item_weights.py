@@ -1,7 +1,8 @@
 """Turn training sequences into item weights: counts of followers, the strongest weights of EASE, and pair counts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
@@ -23,15 +24,22 @@ def fit_item_weights(
     training: ItemSequences, num_items: int, validation: EvaluationSplit, settings: MixSettings, progress: Progress
 ) -> tuple[Mapping[str, ItemWeights], Mapping[str, Mapping[str, float]]]:
     """Item weights and chosen settings by component. EASE is left out above `settings.max_ease_items`."""
-    chosen_markov = markov.choose_markov(training, num_items, validation, progress).settings
-    weights = {"followers": of_markov(markov.fit_markov(training, num_items, chosen_markov))}
-    chosen = {"followers": asdict(chosen_markov)}
+    chosen = {"followers": asdict(markov.choose_markov(training, num_items, validation, progress).settings)}
     if num_items <= settings.max_ease_items:
-        choice = ease.choose_ease(training, num_items, validation, progress, grid=EASE_GRID)
-        fitted = ease.fit_ease(training, num_items, choice.settings)
-        weights["ease"] = of_ease(fitted, settings.ease_weights_per_item)
-        chosen["ease"] = asdict(choice.settings)
-    return weights, chosen
+        chosen["ease"] = asdict(ease.choose_ease(training, num_items, validation, progress, grid=EASE_GRID).settings)
+    return dict(item_weights_of(training, num_items, chosen, settings.ease_weights_per_item)), chosen
+
+
+def item_weights_of(
+    training: ItemSequences, num_items: int, chosen: Mapping[str, Mapping[str, Any]], ease_weights_per_item: int
+) -> Iterator[tuple[str, ItemWeights]]:
+    """Each component and its item weights, with chosen settings."""
+    for component, settings in chosen.items():
+        if component == "followers":
+            yield component, of_markov(markov.fit_markov(training, num_items, markov.MarkovSettings(**settings)))
+        else:
+            fitted = ease.fit_ease(training, num_items, ease.EaseSettings(**settings))
+            yield component, of_ease(fitted, ease_weights_per_item)
 
 
 EASE_GRID = tuple(

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from clairo_core.ranking import ItemWeights, load_item_weights, load_pair_counts, save_pair_counts
 from clairo_core.ranking.pair_evidence import TOGETHER
-from training.counts.fit_item_weights import fit_item_weights, pair_counts
+from training.counts.fit_item_weights import fit_item_weights, item_weights_of, pair_counts
 from training.workbench.workbench import Workbench
 
 CHOSEN = "chosen.json"
@@ -22,6 +22,8 @@ class FittedItemWeights:
     weights: Mapping[str, ItemWeights]
     together: sparse.csr_matrix
     """How many users have both items of a pair."""
+    chosen: Mapping[str, Mapping[str, float]]
+    """Settings by component."""
     key: str
 
 
@@ -57,4 +59,24 @@ def item_weights_stage(bench: Workbench) -> FittedItemWeights:
     for component, of_component in chosen.items():
         values = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in of_component.items())
         bench.report(f"{component}: {values}, {how}")
-    return FittedItemWeights(weights, together, stage.key)
+    return FittedItemWeights(weights, together, chosen, stage.key)
+
+
+def refitted_item_weights_stage(bench: Workbench, measured: FittedItemWeights) -> FittedItemWeights:
+    """Count again, with the settings that validation chose."""
+    chosen, settings, num_items = measured.chosen, bench.preset.mix, len(bench.dataset.items)
+
+    def build(folder: Path) -> None:
+        weights = item_weights_of(bench.crowd, num_items, chosen, settings.ease_weights_per_item)
+        for component, of_component in bench.progress(weights, "counting again", len(chosen)):
+            of_component.save(folder / component)
+        save_pair_counts(folder / TOGETHER, pair_counts(bench.crowd, num_items, settings.pairs_per_item))
+
+    def load(folder: Path) -> tuple[dict[str, ItemWeights], sparse.csr_matrix]:
+        weights = {component: load_item_weights(folder / component) for component in chosen}
+        return weights, load_pair_counts(folder / TOGETHER)
+
+    inputs = {"measured": measured.key, "learned": bench.training_digest}
+    stage = bench.stages.run("refit-item-weights", inputs, build, load)
+    weights, together = stage.result
+    return FittedItemWeights(weights, together, chosen, stage.key)

@@ -68,6 +68,15 @@ def training_sequences(dataset: Dataset) -> ItemSequences:
     return left if _teaches(left) else dataset.sequences
 
 
+def sequences_before_test(dataset: Dataset) -> ItemSequences:
+    """Every user's sequence without the events that test: the last one, and all events of the masked test target.
+
+    What a recommender may learn before it is measured on the test split, once validation has chosen everything.
+    """
+    left = _without_held_out(dataset.sequences)
+    return _without_held_out(dataset.sequences, num_targets=1) if _teaches(left) else dataset.sequences
+
+
 def validation_split(dataset: Dataset, seen_items: str = MASKED) -> EvaluationSplit:
     """Predict each user's second newest answerable item from the history before it."""
     return _evaluation_split(dataset.sequences, seen_items, items_back=2)
@@ -125,12 +134,13 @@ def _evaluation_split(sequences: ItemSequences, seen_items: str, items_back: int
     return _split_at(sequences, user_rows, sequences.offsets[user_rows + 1] - items_back)
 
 
-def _without_held_out(sequences: ItemSequences) -> ItemSequences:
+def _without_held_out(sequences: ItemSequences, num_targets: int = 2) -> ItemSequences:
+    """The sequences without each user's newest `num_targets` targets of both modes."""
     lengths = sequences.lengths
     user_of = np.repeat(np.arange(len(lengths)), lengths)
     from_the_end = np.repeat(sequences.offsets[1:], lengths) - np.arange(len(user_of))
-    trains = (from_the_end > 2) | (lengths[user_of] < MIN_ITEMS_TO_EVALUATE)
-    for items_back in (1, 2):
+    trains = (from_the_end > num_targets) | (lengths[user_of] < MIN_ITEMS_TO_EVALUATE)
+    for items_back in range(1, num_targets + 1):
         user_rows, places = _newest_new(sequences, items_back)
         held_out = np.full(len(lengths), -1, dtype=np.int64)
         held_out[user_rows] = sequences.items[places]

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from clairo_core.bundle.manifest import (
     MANIFEST_FILE,
+    MEASURED_GENERATOR,
     BundleManifest,
     bundle_id_of,
     digests_of,
@@ -43,6 +44,8 @@ from clairo_core.storage.replaced_folder import replaced_folder
 
 MIN_COSINE = 0.999
 _OPSET = 18
+_NOT_RECOMMENDING = ("report/", f"{MEASURED_GENERATOR}/")
+"""No part of the bundle's id."""
 _TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _SAMPLE_TEXTS = ("a", "two words", "A longer text. " * 12, "Ein Text, 一些文字, немного слов 123")
 
@@ -58,7 +61,7 @@ def export_encoders(bundle: Path, out: Path | None, report: Callable[[str], None
     verify_files(bundle, manifest)
     with replaced_folder(out or bundle, marker=MANIFEST_FILE, expected="a bundle", error=BundleError) as aside:
         for name in manifest.files:
-            if not name.startswith(("encoders/", "report/")):
+            if not name.startswith(("encoders/", *_NOT_RECOMMENDING)):
                 _copy(bundle / name, aside / name)
         encoders = {}
         for modality, name in manifest.encoders.items():
@@ -70,7 +73,7 @@ def export_encoders(bundle: Path, out: Path | None, report: Callable[[str], None
             report(f"{modality}: {name} -> {exported.name}" if exported.name != name else f"{modality}: {name}, copied")
         bundle_id = bundle_id_of(manifest.dataset_name, digests_of(aside), manifest.serving)
         for name in manifest.files:
-            if name.startswith("report/"):
+            if name.startswith(_NOT_RECOMMENDING):
                 _copy(bundle / name, aside / name)
         written = replace(
             manifest,

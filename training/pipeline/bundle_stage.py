@@ -1,26 +1,23 @@
 """Stage: the results of all other stages -> a bundle."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from clairo_core.bundle.write_bundle import BundleParts, write_bundle
-from clairo_core.recommender import Recommender
-from training.generator.generator_stage import TrainedGenerator
-from training.items.described_items import DescribedItems
+from training.pipeline.trained_parts import TrainedParts
 from training.workbench.workbench import Workbench
 
 
 def bundle_stage(
     bench: Workbench,
     out: Path,
-    items: DescribedItems,
-    generator: TrainedGenerator,
-    recommender: Recommender,
+    measured: TrainedParts,
+    served: TrainedParts,
     metrics: Mapping[str, object],
 ) -> None:
-    """Write the bundle to `out`."""
+    """Write the bundle of the `served` parts to `out`: the `measured` ones, or these after their refit."""
+    items, recommender = served.items, served.recommender
     bench.report(f"bundle: writing {out}")
     content: dict[str, Any] = {}
     if items.content is not None:
@@ -38,13 +35,15 @@ def bundle_stage(
             dataset_name=bench.dataset.name,
             dataset_fingerprint=bench.dataset.fingerprint,
             settings=bench.preset.as_dict() | {"seed": bench.seed},
-            metrics={"fit": asdict(generator.progress), **metrics},
+            metrics=metrics,
             vocabulary=recommender.tokenizer.vocabulary,
             catalogue=recommender.catalogue,
-            popularity=bench.training_counts,
+            popularity=served.training_counts,
             user_popularity=recommender.popular.weights,
             items=bench.dataset.items,
-            generator_folder=generator.checkpoint,
+            generator_folder=served.generator.checkpoint,
+            measured_generator_folder=None if served is measured else measured.generator.checkpoint,
+            trained_on={"measured": measured.num_interactions, "served": served.num_interactions},
             joint_ranking=recommender.joint_ranking,
             repeat_lifts=recommender.repeat_lifts,
             points=recommender.points,

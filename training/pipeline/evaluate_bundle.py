@@ -14,7 +14,7 @@ from training.datasets import Dataset
 from training.evaluation.repeat_lift import lift_users
 from training.evaluation.split import held_out, test_split, training_sequences, validation_split
 from training.pipeline.evaluate import evaluate, table_of
-from training.workbench.bundle_dataset import open_bundle_dataset
+from training.workbench.bundle_dataset import check_not_learned, open_bundle_dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +29,16 @@ class OpenBundle:
 def open_bundle(
     bundle_folder: Path, data: Path, device: str, progress: Progress, report: Callable[[str], None]
 ) -> OpenBundle:
-    """Open both. Report data that the bundle was not trained on.
+    """Open both, to measure one on the other. Report data that the bundle was not trained on.
 
     Raises:
+        TrainingError: the bundle was refitted, and has learned what it would be measured on.
         BundleError: the bundle cannot be loaded.
         DatasetError: the dataset cannot be read.
     """
     bundle = load_bundle(bundle_folder)
     dataset = open_bundle_dataset(bundle, data, progress, report)
+    check_not_learned(bundle.manifest, dataset)
     return OpenBundle(bundle.recommender(device), dataset, bundle.manifest.settings["evaluate"]["num_resamples"])
 
 

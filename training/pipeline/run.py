@@ -1,17 +1,18 @@
 """Turn a dataset and a preset into an evaluated bundle, stage by stage. Start at `train_bundle`.
 
     dataset -> feature sets -> vocabulary -> generator -> joint ranking -> serving points -> repeat lifts -> evaluation
-    -> bundle
+    -> refit -> bundle
 
 Every stage has a file in its room, ROOM/NAME_stage.py, with its inputs, its build and its typed result.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 
 from clairo_core.recommender import Recommender
 from training.counts.item_weights_stage import item_weights_stage
+from training.evaluation.split import sequences_before_test
 from training.generator.generator_stage import generator_stage
 from training.items.carry_items import carry_items
 from training.items.describe_items import describe_items
@@ -20,6 +21,8 @@ from training.pipeline.evaluate import Evaluation
 from training.pipeline.evaluation_stage import evaluation_stage
 from training.pipeline.missing_targets import check_targets
 from training.pipeline.odd_interactions import popular_by_users, warn_of_odd_interactions
+from training.pipeline.refit import refit
+from training.pipeline.trained_parts import RankedParts, TrainedParts
 from training.pipeline.warm_start import WarmStart
 from training.ranking.dense_heads_stage import dense_heads_stage
 from training.ranking.mixture_stage import mixture_stage
@@ -28,34 +31,70 @@ from training.ranking.serving_points_stage import serving_points_stage
 from training.vocabulary.vocabulary_stage import grown_vocabulary_stage, vocabulary_stage
 from training.workbench.workbench import Workbench
 
-Measure = Callable[[Recommender], Mapping[str, object]]
-"""The trained recommender -> further metrics of the bundle, by name."""
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a comparison adds to a bundle's metrics, and whether it speaks for serving the bundle."""
+
+    metrics: Mapping[str, object]
+    is_refused: bool
+
+
+Judge = Callable[[Recommender], Verdict]
+"""A recommender that has not learned the test targets -> its comparison with another one."""
 
 
 def train_bundle(
     bench: Workbench,
     out: Path,
-    measure: Measure | None = None,
+    judge: Judge | None = None,
     start: WarmStart | None = None,
     *,
     split_name: str = "validation",
+    is_refitted: bool = True,
 ) -> Evaluation | None:
     """Run every stage that is not cached, write the bundle to `out`, and return its table.
 
-    Without held-out users there is no table.
+    The parts in the bundle have learned from all interactions, those that measured them too. Without held-out users
+    there is no table, and they have learned from all already.
 
     Args:
         bench: the run's data, settings and tools.
         out: the bundle's folder.
-        measure: computes further metrics for the bundle's manifest.
+        judge: compares the recommender on test targets, which it has not learned; all else it has. One that is refused
+            is written as measured.
         start: an earlier bundle to continue from; without it, everything is learned from scratch.
         split_name: of the table, `validation`, or `test` once everything is chosen.
+        is_refitted: False writes the parts as they were measured, so that others can measure them on the same data.
 
     Raises:
         ClairoError: a stage cannot work with the data or the settings.
     """
     check_targets(bench)
     warn_of_odd_interactions(bench)
+    measured = train_parts(bench, start)
+    metrics = measured.progress() | {"serving": measured.serving.as_dict()}
+    evaluation = evaluation_stage(bench, measured.recommender, split_name)
+    if evaluation is not None:
+        metrics["evaluation"] = evaluation.as_dict()
+    is_refitted &= len(bench.dataset.sequences.items) > measured.num_interactions
+    verdict = Verdict({}, False)
+    if judge is not None:
+        # The bundle it is compared with has learned everything up to its training. Without this refit, few new
+        # interactions would count for less than the two of each user that measured the new one.
+        before_test = bench.learning_from(sequences_before_test(bench.dataset))
+        verdict = judge((refit(before_test, measured) if is_refitted else measured).recommender)
+        metrics |= verdict.metrics
+    served = measured
+    if is_refitted and not verdict.is_refused:
+        served = refit(bench.learning_from(bench.dataset.sequences), measured)
+        metrics["refit"] = served.progress()
+    bundle_stage(bench, out, measured, served, metrics)
+    return evaluation
+
+
+def train_parts(bench: Workbench, start: WarmStart | None = None) -> TrainedParts:
+    """Run the stages up to the evaluation; see `train_bundle`."""
     if start is None:
         items = describe_items(bench)
         vocabulary = vocabulary_stage(bench, items)
@@ -64,21 +103,12 @@ def train_bundle(
         items = carry_items(bench, start.bundle)
         vocabulary = grown_vocabulary_stage(bench, items, start.bundle.vocabulary, start.added_tokens)
         generator = generator_stage(bench, items, vocabulary, start.bundle)
-    recommender, ranked_by = generator.recommender.with_popularity(popular_by_users(bench)), generator.key
-    metrics: dict[str, object] = {}
+    recommender, ranked_by, ranked = generator.recommender.with_popularity(popular_by_users(bench)), generator.key, None
     if bench.preset.dense.dim:
-        dense_heads = dense_heads_stage(bench, items)
-        mixture = mixture_stage(bench, generator, dense_heads, item_weights_stage(bench))
+        ranked = RankedParts(dense_heads_stage(bench, items), item_weights_stage(bench))
+        mixture = mixture_stage(bench, generator, ranked.dense_heads, ranked.item_weights)
         recommender, ranked_by = recommender.ranked_by(mixture.joint_ranking), mixture.key
-        metrics["dense"] = asdict(dense_heads.members[0].progress)
     serving = serving_points_stage(bench, recommender, ranked_by)
     recommender = recommender.with_points(serving.points)
     recommender = recommender.with_repeat_lifts(repeat_lifts_stage(bench, recommender, serving.key))
-    metrics["serving"] = serving.as_dict()
-    evaluation = evaluation_stage(bench, recommender, split_name)
-    if evaluation is not None:
-        metrics["evaluation"] = evaluation.as_dict()
-    if measure is not None:
-        metrics |= measure(recommender)
-    bundle_stage(bench, out, items, generator, recommender, metrics)
-    return evaluation
+    return TrainedParts(items, vocabulary, generator, ranked, serving, recommender, bench.training_counts)

@@ -1,8 +1,9 @@
 """Continue from an earlier bundle: its features and tokens, its generator's weights, and more tokens on request.
 
 Encoders, fusion and quantizer stay, so items of the bundle keep their features and new items get the features that the
-service gave them. The vocabulary stays or grows, and the generator starts from the bundle's weights. Dense head, item
-weights and mixture count interactions and are learned from scratch.
+service gave them. The vocabulary stays or grows, and the generator starts from the bundle's weights as measured: after
+a refit they know the validation items of this run. Dense head, item weights and mixture count interactions and are
+learned from scratch.
 """
 
 import dataclasses

@@ -1,5 +1,6 @@
 """Stage: item content and training sequences -> dense heads."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -8,10 +9,11 @@ import numpy as np
 from jaxtyping import Bool
 
 from clairo_core.ranking import DenseHead, DenseHeads, load_dense_head
-from training.config.preset import AUTO, RECURRENT, TRANSFORMER
+from training.config.preset import AUTO, RECURRENT, TRANSFORMER, DenseSettings
 from training.items.described_items import DescribedItems
 from training.ranking.fit_dense_head import fit_dense_head, validation_ndcg
 from training.workbench.checkpoints import FitProgress, load_progress
+from training.workbench.fit_epochs import refit_epochs
 from training.workbench.workbench import Workbench
 
 SEED_STEP = 1_000_003
@@ -25,6 +27,9 @@ class TrainedDenseHead:
     trained: DenseHead
     as_new: DenseHead
     """The same head with the item vectors that items would have if they had just been posted."""
+    encoder: str
+    """Of histories, as in `DenseSettings`."""
+    seed: int
     progress: FitProgress
     key: str
 
@@ -85,20 +90,57 @@ def dense_heads_stage(bench: Workbench, items: DescribedItems) -> TrainedDenseHe
     return TrainedDenseHeads(tuple(heads[name] for name in kept), is_held_out)
 
 
+def refitted_dense_heads_stage(
+    bench: Workbench, items: DescribedItems, measured: TrainedDenseHeads
+) -> TrainedDenseHeads:
+    """Go on with every trained head, over the sequences that `bench` learns from. Nothing is validated."""
+
+    def refitted(member: TrainedDenseHead) -> TrainedDenseHead:
+        settings = replace(bench.preset.dense, encoder=member.encoder, max_epochs=refit_epochs(member.progress))
+        inputs = {"measured": member.key, "learned": bench.training_digest, "dense": asdict(settings)}
+        return _fitted(
+            bench, "refit-dense-head", inputs, items, settings, measured.is_held_out, member.seed, member.trained
+        )
+
+    return replace(measured, members=tuple(refitted(member) for member in measured.members))
+
+
 def _trained(
     bench: Workbench, items: DescribedItems, is_held_out: Bool[np.ndarray, "item"], encoder: str, seed: int
 ) -> TrainedDenseHead:
     settings = replace(bench.preset.dense, encoder=encoder)
+    inputs = {
+        "dataset": bench.dataset.fingerprint,
+        "items": items.key,
+        "dense": asdict(settings),
+        "seed": seed,
+    }
+    return _fitted(bench, "dense-head", inputs, items, settings, is_held_out, seed)
+
+
+def _fitted(
+    bench: Workbench,
+    stage_name: str,
+    inputs: Mapping[str, object],
+    items: DescribedItems,
+    settings: DenseSettings,
+    is_held_out: Bool[np.ndarray, "item"],
+    seed: int,
+    start_from: DenseHead | None = None,
+) -> TrainedDenseHead:
+    users = bench.some_validation_users(settings.validation_users)
 
     def build(folder: Path) -> None:
-        bench.report(f"dense head: {encoder}")
+        bench.report(f"dense head: {settings.encoder}")
         fit_dense_head(
             folder,
             bench.training,
             items.as_posted(),
             is_held_out,
-            bench.some_validation_users(settings.validation_users),
+            # What goes on learns from them.
+            users if start_from is None else users.of_users(np.zeros(0, dtype=np.int64)),
             settings,
+            start_from=start_from,
             device=bench.device,
             seed=seed,
             progress=bench.progress,
@@ -109,11 +151,6 @@ def _trained(
         heads = folder / "dense-head"
         return load_dense_head(heads / "trained"), load_dense_head(heads / "as-new"), load_progress(folder)
 
-    inputs = {
-        "dataset": bench.dataset.fingerprint,
-        "items": items.key,
-        "dense": asdict(settings),
-        "seed": seed,
-    }
-    stage = bench.stages.run("dense-head", inputs, build, load)
-    return TrainedDenseHead(*stage.result, stage.key)
+    stage = bench.stages.run(stage_name, inputs, build, load)
+    trained, as_new, progress = stage.result
+    return TrainedDenseHead(trained, as_new, settings.encoder, seed, progress, stage.key)

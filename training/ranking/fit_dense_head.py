@@ -70,6 +70,11 @@ class DenseModel(nn.Module):
         )
         self.encoder = new_history_encoder(settings)
 
+    def start_from(self, head: DenseHead) -> None:
+        """Take over a trained head's weights. An item that it was not trained on starts as if just posted."""
+        self.items.start_from(torch.from_numpy(head.item_vectors), torch.from_numpy(head.content_map))
+        self.encoder.load_state_dict(head.encoder.state_dict())
+
     def loss(self, batch: NextItemBatch, own_dropout: float) -> torch.Tensor:
         """Cross-entropy over all items of the training sequences, mean over the targets."""
         vectors = self.items.trained(own_dropout)
@@ -104,6 +109,7 @@ def fit_dense_head(
     validation: EvaluationSplit,
     settings: DenseSettings,
     *,
+    start_from: DenseHead | None = None,
     device: torch.device,
     seed: int,
     progress: Progress[NextItemBatch],
@@ -119,6 +125,7 @@ def fit_dense_head(
         is_held_out: items whose content teaches nothing, so that `as-new` describes them like posted items.
         validation: users whose next item chooses the epoch, seen items masked; without users, it is the last.
         settings: sizes and schedule.
+        start_from: a trained head of the same settings to go on from, instead of random weights.
         device: to train on.
         seed: of weights, order and dropout.
         progress: over batches.
@@ -134,7 +141,10 @@ def fit_dense_head(
     is_trained = np.zeros(len(content), dtype=np.bool_)
     is_trained[training.items] = True
     torch.manual_seed(seed)
-    model = DenseModel(content, is_trained, is_held_out, settings).to(device)
+    model = DenseModel(content, is_trained, is_held_out, settings)
+    if start_from is not None:
+        model.start_from(start_from)
+    model.to(device)
 
     def batches(epoch: int) -> tuple[list[NextItemBatch], int]:
         drawn = windows[drawn_rows(num_windows, most_of_user, np.random.default_rng(epoch_seed(seed, epoch)))]

@@ -39,6 +39,15 @@ class LearnedItemVectors(nn.Module):
         self.content_map = nn.Parameter(torch.randn(content.shape[1], dim) * _CONTENT_START)
         self.own = nn.Parameter(torch.randn(len(self.rows), dim) * _OWN_START)
 
+    def start_from(self, trained: Float[Tensor, "item dim"], content_map: Float[Tensor, "content dim"]) -> None:
+        """Take over trained vectors of all items and their `map_of_content`.
+
+        An item without a part of its own in them starts with zeros.
+        """
+        with torch.no_grad():
+            self.content_map.copy_(content_map / self.scale)
+            self.own.copy_((trained - self.all(as_new=True))[self.rows])
+
     def trained(self, own_dropout: float) -> Float[Tensor, "trained dim"]:
         """Vectors of the trained items. Own parts are dropped with this probability.
 

@@ -1,6 +1,6 @@
 """Turn a service's own items and feedback into its next bundle, and promote it if it is not worse.
 
-    service -> tables -> bundle -> both bundles on the newest interactions -> promoted or not
+    service -> tables -> trained parts -> compared with the serving bundle -> refit on everything -> promoted or not
 
 Start at `retrain`.
 """
@@ -21,7 +21,7 @@ from clairo_core.recommender import Recommender
 from training.config.preset import Preset
 from training.datasets.open_dataset import open_dataset
 from training.items.embedding_cache import remove_old_caches
-from training.pipeline.run import train_bundle
+from training.pipeline.run import Verdict, train_bundle
 from training.pipeline.warm_start import WarmStart, preset_of
 from training.retraining.against_serving import AgainstServing, compare_with_serving, with_items_carried
 from training.retraining.promotion import ServiceCalls, bundle_of_id, read_key
@@ -67,10 +67,11 @@ def retrain(
     *,
     device: str,
     seed: int,
+    is_refitted: bool = True,
     progress: Progress[Any],
     report: Callable[[str], None],
 ) -> Retrained:
-    """Export, train, compare, promote. The bundle is written even if it is worse.
+    """Export, train, compare, refit, promote. The bundle is written even if it is worse, but then not refitted.
 
     The bundle's metrics hold the comparison, and the service checks it: it refuses a bundle that the comparison does.
 
@@ -111,7 +112,7 @@ def retrain(
     chosen = choose_device(device)
     compared: list[AgainstServing] = []
 
-    def compare(candidate: Recommender) -> dict[str, object]:
+    def compare(candidate: Recommender) -> Verdict:
         recommender = serving.recommender(str(chosen))
         against_serving = compare_with_serving(
             candidate,
@@ -125,9 +126,10 @@ def retrain(
             progress=progress,
         )
         compared.append(against_serving)
-        return {"against_serving": against_serving.as_dict()}
+        return Verdict({"against_serving": against_serving.as_dict()}, against_serving.refusal is not None)
 
-    train_bundle(Workbench(dataset, preset, seed, chosen, stages, progress, report), out, compare, start)
+    bench = Workbench(dataset, preset, seed, chosen, stages, progress, report)
+    train_bundle(bench, out, compare, start, is_refitted=is_refitted)
     (against_serving,) = compared
     bundle_id = read_manifest(out).bundle_id
     # The next run will have other data: a schedule must not fill the disk.

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.manifest import BundleManifest
+from clairo_core.errors import TrainingError
 from clairo_core.progress import Progress
 from training.config.preset import DatasetSettings
 from training.datasets import Dataset
@@ -25,3 +27,17 @@ def open_bundle_dataset(bundle: Bundle, data: Path, progress: Progress, report: 
             "items that are held out here may have been in its training"
         )
     return dataset
+
+
+def check_not_learned(manifest: BundleManifest, dataset: Dataset) -> None:
+    """Check that a measurement on held-out interactions of `dataset` can tell what the bundle is worth.
+
+    Raises:
+        TrainingError: the bundle has learned from these interactions.
+    """
+    if manifest.is_refitted and manifest.dataset_fingerprint == dataset.fingerprint:
+        raise TrainingError(
+            f"bundle {manifest.bundle_id} has learned from the held-out interactions of {dataset.name}, so it cannot "
+            "be measured on them; its figures from before are in report/metrics.json. To measure it again, repeat its "
+            "clairo-train run with --no-refit and another --out, or train it by clairo-train compare --presets"
+        )

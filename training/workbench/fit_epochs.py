@@ -50,6 +50,18 @@ class FitLimits:
         )
 
 
+def refit_epochs(trained: FitProgress) -> int:
+    """Epochs that a trained model goes on for, at a rate that falls again from its first: half of those up to its best.
+
+    Measured on generator and dense head: a tenth or a third of the rate gains less, and a training from the start no
+    more, in over twice the time.
+
+    >>> [refit_epochs(FitProgress(best_epoch=epoch)) for epoch in (1, 6, 11)]
+    [1, 3, 5]
+    """
+    return max(1, trained.best_epoch // 2)
+
+
 def epoch_seed(seed: int, epoch: int) -> int:
     """The seed of everything random in an epoch: a resumed run takes the same steps as an undisturbed one."""
     return seed * 100_003 + epoch

@@ -1,7 +1,7 @@
 """The data, settings and tools of a training run, and everything that follows from the data once and for all."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 
@@ -40,6 +40,12 @@ class Workbench:
     stages: StageCache
     progress: Progress
     report: Callable[[str], None]
+    learned: ItemSequences | None = None
+    """What a refit learns from. None: the training sequences."""
+
+    def learning_from(self, sequences: ItemSequences) -> "Workbench":
+        """This workbench with other sequences to learn from, held-out interactions among them."""
+        return replace(self, learned=sequences)
 
     @cached_property
     def item_ids(self) -> tuple[str, ...]:
@@ -48,8 +54,13 @@ class Workbench:
 
     @cached_property
     def training(self) -> ItemSequences:
-        """The training sequences."""
-        return training_sequences(self.dataset)
+        """The sequences to learn from."""
+        return training_sequences(self.dataset) if self.learned is None else self.learned
+
+    @property
+    def training_digest(self) -> str:
+        """SHA-256 of the sequences to learn from."""
+        return sha256(self.training.items.tobytes() + self.training.offsets.tobytes()).hexdigest()
 
     @cached_property
     def crowd(self) -> ItemSequences:

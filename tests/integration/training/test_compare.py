@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from clairo_core.bundle.manifest import read_manifest
 from training.cli import app
 from training.demo_shop import write_demo_shop
 
@@ -41,7 +42,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bundle(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("bundles") / "small"
     overrides = [part for setting in SMALL for part in ("--set", setting)]
-    run("run", "--data", shop, "--out", out, "--device", "cpu", *overrides)
+    run("run", "--data", shop, "--out", out, "--device", "cpu", "--no-refit", *overrides)
     return out
 
 
@@ -93,6 +94,8 @@ def test_a_preset_is_trained_once_for_each_seed(shop: Path, tmp_path: Path) -> N
     first, second = compared["details"]["little"]
     assert first["curve"]["losses"] != second["curve"]["losses"]
     assert first["categories"][0]["num_used"] > 1
+    trained = (tmp_path / "out" / ".stages").glob("bundle-little-seed*/bundle")
+    assert not any(read_manifest(folder).is_refitted for folder in trained)
     assert [search["num_beams"] for search in first["searches"]] == [0, 10, 20, 20]
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "Use of the codes" in page

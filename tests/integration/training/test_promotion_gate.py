@@ -70,7 +70,7 @@ def trained_on(dataset: Dataset, folder: Path) -> Bundle:
     preset = load_preset("clairo", [*FAST, *TINY])
     stages = StageCache(folder / "stages")
     bench = Workbench(dataset, preset, 0, torch.device("cpu"), stages, silent, lambda _line: None)
-    train_bundle(bench, folder / "bundle")
+    train_bundle(bench, folder / "bundle", is_refitted=False)
     return load_bundle(folder / "bundle")
 
 

@@ -86,6 +86,7 @@ def test_a_better_bundle_is_promoted_and_a_worse_one_is_not(shop: Shop) -> None:
     assert against["serving_bundle_id"] == untrained
     assert against["num_users"] == NUM_USERS
     assert against["ndcg_at_10"] > against["serving_ndcg_at_10"]
+    assert learned.is_refitted, "it was compared without the newest events, and then learned them too"
     assert f"NDCG@10 {against['ndcg_at_10']:.4f}" in result.stdout
     assert f"{untrained} {against['serving_ndcg_at_10']:.4f}" in result.stdout
     assert f"bundle {learned.bundle_id} is served from now on" in result.stdout
@@ -102,6 +103,7 @@ def test_a_better_bundle_is_promoted_and_a_worse_one_is_not(shop: Shop) -> None:
     assert against["serving_bundle_id"] == learned.bundle_id
     assert against["num_users"] == NUM_USERS
     assert against["ndcg_at_10"] < against["serving_ndcg_at_10"]
+    assert not worse.is_refitted
     assert f"bundle {worse.bundle_id} is not promoted" in result.stdout
     assert shop.served() == learned.bundle_id
     # The service checks these figures too.
@@ -115,7 +117,10 @@ def test_a_better_bundle_is_promoted_and_a_worse_one_is_not(shop: Shop) -> None:
     result = retrain(shop, "fourth", UNLEARNED, *flags)
     assert result.exit_code == 0, result.output
     old, warm = load_bundle(shop.bundles / "second"), load_bundle(shop.bundles / "fourth")
-    weights = [load_file(bundle.generator_folder / "model.safetensors")["shared.weight"] for bundle in (old, warm)]
+    weights = [
+        load_file(folder / "model.safetensors")["shared.weight"]
+        for folder in (old.measured_generator_folder, warm.generator_folder)
+    ]
     assert (weights[0] - weights[1][: len(weights[0])]).abs().max() < 1e-3
     assert warm.manifest.metrics["against_serving"]["num_users"] == NUM_USERS
     assert old.vocabulary.size < warm.vocabulary.size <= old.vocabulary.size + 8

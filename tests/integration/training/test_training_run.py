@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from clairo_core.bundle.load_bundle import load_bundle
+from clairo_core.errors import TrainingError
 from clairo_core.fusion import AlignedFusion, ConcatPcaFusion, EvenedFusion
 from clairo_core.items import Item, UserHistory
 from training.cli import app, run_command
@@ -83,14 +84,31 @@ def test_no_two_items_share_a_feature_set(bundle_folder: Path) -> None:
 
 
 def test_evaluate_gives_the_figures_that_training_gave(bundle_folder: Path, shop: Path, tmp_path: Path) -> None:
+    measured = bundle_folder.parent / "measured"
+    trained_again = CliRunner().invoke(app, [*arguments(shop, measured), "--no-refit"])
+    assert trained_again.exit_code == 0, trained_again.output
     result = CliRunner().invoke(
-        app, ["evaluate", str(bundle_folder), "--data", str(shop), "--json", str(tmp_path / "table.json")]
+        app, ["evaluate", str(measured), "--data", str(shop), "--json", str(tmp_path / "table.json")]
     )
     assert result.exit_code == 0, result.output
     assert "recall@10" in result.output
     again = json.loads((tmp_path / "table.json").read_text(encoding="utf-8"))
-    trained = load_bundle(bundle_folder).manifest.metrics["evaluation"]
-    assert again["rows"] == json.loads(json.dumps(trained["rows"]))
+    for folder in (measured, bundle_folder):
+        trained = load_bundle(folder).manifest.metrics["evaluation"]
+        assert again["rows"] == json.loads(json.dumps(trained["rows"]))
+
+
+@pytest.mark.parametrize("command", ["evaluate", "compare"])
+def test_a_refitted_bundle_is_not_measured_on_its_own_data(
+    bundle_folder: Path, shop: Path, tmp_path: Path, command: str
+) -> None:
+    arguments_of = {
+        "evaluate": [str(bundle_folder)],
+        "compare": ["--bundle", str(bundle_folder), "--baselines", "none", "--out", str(tmp_path)],
+    }
+    result = CliRunner().invoke(app, [command, *arguments_of[command], "--data", str(shop)])
+    assert isinstance(result.exception, TrainingError)
+    assert "repeat its clairo-train run with --no-refit" in str(result.exception)
 
 
 def test_the_table_is_on_validation_and_with_the_flag_on_test(bundle_folder: Path, shop: Path) -> None:
@@ -115,7 +133,8 @@ def test_a_second_run_takes_its_stages_from_the_cache(bundle_folder: Path, shop:
     out = bundle_folder.parent / "again"
     result = CliRunner().invoke(app, arguments(shop, out))
     assert result.exit_code == 0, result.output
-    for stage in ("encode-text", "encode-image", "fuse", "quantize", "vocabulary", "generator", "serving-points"):
+    stages = ("encode-text", "encode-image", "fuse", "quantize", "vocabulary", "generator", "serving-points")
+    for stage in (*stages, "refit-generator"):
         assert f"{stage}: unchanged" in result.stderr
     first, second = load_bundle(bundle_folder), load_bundle(out)
     assert first.manifest.bundle_id == second.manifest.bundle_id

@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -118,6 +119,14 @@ async def test_info_has_versions_device_and_settings_but_no_path_or_address(clie
     assert {"clairo", "torch"} <= served["releases"].keys()
     for hidden in ("sqlite", "redis", "data_dir", "bundle_dir", str(Path.cwd())):
         assert hidden not in answer.text
+
+
+async def test_info_shows_what_a_bundle_learned_before_it_was_measured_and_after(bundle: Bundle) -> None:
+    trained_on = {"measured": 80, "served": 100}
+    for learned in (trained_on, None):
+        manifest = replace(bundle.manifest, trained_on=learned)
+        async with running_service(replace(bundle, manifest=manifest)) as client:
+            assert (await client.get("/info")).json()["trained_on"] == learned
 
 
 async def test_every_answer_has_security_headers_and_json_is_never_cached_by_proxies(client: httpx.AsyncClient) -> None:
