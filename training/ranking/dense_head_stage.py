@@ -50,7 +50,9 @@ def dense_head_stage(bench: Workbench, items: DescribedItems) -> TrainedDenseHea
 
 def refitted_dense_head_stage(bench: Workbench, items: DescribedItems, measured: TrainedDenseHead) -> TrainedDenseHead:
     """Go on with a trained head, over the sequences that `bench` learns from. Nothing is validated."""
-    settings = replace(bench.preset.dense, encoder=measured.encoder, max_epochs=refit_epochs(measured.progress))
+    settings = replace(
+        bench.preset.dense, encoder=measured.encoder, max_epochs=refit_epochs(measured.progress, bench.growth)
+    )
     inputs = {"measured": measured.key, "learned": bench.training_digest, "dense": asdict(settings)}
     return _trained(bench, "refit-dense-head", inputs, items, settings, measured.is_held_out, measured.trained)
 
