@@ -11,10 +11,11 @@ from clairo_core.errors import GeneratorError
 from clairo_core.generation.recorded.cuda_graphs import CudaRecorder, Recorder
 from clairo_core.generation.recorded.recorded_search import SearchSizes, record_search
 from clairo_core.generation.t5.generator import Generator, load_generator
+from clairo_core.generation.token_generator import TokenGenerator, num_items_kept
 from clairo_core.generation.trie.device_trie import DeviceTrie
 from clairo_core.generation.trie.trie import build_trie
 from clairo_core.ranking import NO_LIFTS, JointRanking, RepeatLifts
-from clairo_core.recommender import Recommender, num_items_kept
+from clairo_core.recommender import Recommender
 from clairo_core.request_chunks import REQUESTS_AT_ONCE_ON_GPU
 from clairo_core.selection.popular_items import popular_items
 from clairo_core.tokens.tokenizer import Tokenizer
@@ -99,13 +100,17 @@ def build_recommender(
     return Recommender(
         catalogue=catalogue,
         tokenizer=tokenizer,
-        generator=generator,
-        trie=trie,
+        generator=TokenGenerator(
+            catalogue=catalogue,
+            tokenizer=tokenizer,
+            t5=generator,
+            trie=trie,
+            max_history_items=max_history_items,
+            recorded_search=recorded_search,
+        ),
         popular=popular_items(popularity, len(catalogue)),
         num_views=num_views,
         num_beams=num_beams,
-        max_history_items=max_history_items,
         joint_ranking=joint_ranking and joint_ranking.on(generator.device),
         repeat_lifts=repeat_lifts,
-        recorded_search=recorded_search,
     )

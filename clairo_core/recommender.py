@@ -11,12 +11,7 @@ from jaxtyping import Bool, Float, Int64, Real
 
 from clairo_core.catalogue import Catalogue
 from clairo_core.errors import RankingError
-from clairo_core.generation.recorded.recorded_search import RecordedSearch
-from clairo_core.generation.search.beam_search import search
-from clairo_core.generation.search.view_fusion import fuse_views
-from clairo_core.generation.t5.generator import Generator
-from clairo_core.generation.trie.device_trie import DeviceTrie
-from clairo_core.generation.trie.trie import build_trie
+from clairo_core.generation.item_generator import ItemGenerator
 from clairo_core.items import UserHistory
 from clairo_core.ranking import Generated, JointRanking, RankedItems, RepeatLifts, placed_with_repeats
 from clairo_core.recommendation import (
@@ -33,16 +28,14 @@ from clairo_core.recommendation import (
 from clairo_core.request_chunks import answers_by_chunk
 from clairo_core.selection.allowed_items import allowed_items, allowed_items_of
 from clairo_core.selection.popular_items import PopularItems, popular_items
-from clairo_core.tokens.tokenizer import TokenBatch, Tokenizer, stacked
+from clairo_core.tokens.tokenizer import Tokenizer
 
-_ITEMS_PER_BEAM = 4
-"""Items kept per beam where more than one costs nothing: fewer are lost before views are fused."""
 _NOTHING_RANKED = RankedItems(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0, dtype=np.bool_))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Recommender:
-    """A catalogue, the generator that knows its tokens, and what ranks beside it. Immutable.
+    """A catalogue, the generator of its items, and what ranks beside it. Immutable.
 
     `build_recommender` makes the first. The `with_*` methods and `ranked_by` return further ones that share
     everything unchanged; the original keeps serving its own catalogue.
@@ -50,36 +43,35 @@ class Recommender:
 
     catalogue: Catalogue
     tokenizer: Tokenizer
-    """Of the vocabulary that the generator was trained with."""
-    generator: Generator
-    trie: DeviceTrie
-    """Of the catalogue, on the generator's device."""
+    """Of the vocabulary that the catalogue's tokens come from."""
+    generator: ItemGenerator
     popular: PopularItems
     num_views: int
     """Random views of each history, fused."""
     num_beams: int
     """Per view; a request for more items widens its search."""
-    max_history_items: int
-    """Older items are left out, as in training."""
     joint_ranking: JointRanking | None
     """Ranks generated items together with the dense head's; without one the generator's order stands."""
     repeat_lifts: RepeatLifts
     """For items of the history, where they may be recommended."""
-    recorded_search: RecordedSearch | None
-    """Replays the search on a GPU as a whole; without one, it runs step by step."""
+
+    @property
+    def max_history_items(self) -> int:
+        """The generator reads this many of a history's newest items."""
+        return self.generator.max_history_items
 
     def with_catalogue(
         self,
         catalogue: Catalogue,
         item_embeddings: Float[np.ndarray, "new dim"] | None = None,
-        changed_vectors: Mapping[int, Float[np.ndarray, "dense"]] | None = None,
+        changed_vectors: Mapping[int, Float[np.ndarray, "head dense"]] | None = None,
     ) -> "Recommender":
         """Return a recommender for a later version of the same catalogue.
 
         Args:
             catalogue: the later version.
             item_embeddings: of its new items, in their order; a joint ranking needs them.
-            changed_vectors: by row, dense vectors of items with other content; see `Bundle.dense_vector`.
+            changed_vectors: by row, dense vectors of items with other content; see `Bundle.dense_vectors`.
 
         Raises:
             RankingError: embeddings of another length, or for another number of items.
@@ -96,17 +88,12 @@ class Recommender:
                     "pass those that `Bundle.describe_items` returns"
                 )
             joint_ranking = joint_ranking.with_items(item_embeddings)
-        has_same_tokens = np.array_equal(self.catalogue.feature_sets, catalogue.feature_sets[: len(self.catalogue)])
-        grown = self.trie.trie.updated(catalogue) if has_same_tokens else build_trie(catalogue)
-        trie = DeviceTrie(grown, self.generator)
-        recorded_search = self.recorded_search and self.recorded_search.for_version(trie)
         return replace(
             self,
             catalogue=catalogue,
-            trie=trie,
+            generator=self.generator.with_catalogue(catalogue),
             popular=self.popular.extended(len(catalogue)),
             joint_ranking=joint_ranking,
-            recorded_search=recorded_search,
         )
 
     def ranked_by(self, joint_ranking: JointRanking | None) -> "Recommender":
@@ -172,43 +159,10 @@ class Recommender:
     ) -> list[RankedItems]:
         """Rank items for each request: generate, then rank jointly. No history may be empty."""
         is_allowed = allowed_items(self.catalogue, requests, histories)
-        generated = self.generate(histories, [request.seed for request in requests], num_beams, is_allowed)
-        return self.ranked_together(requests, histories, generated, is_allowed)
-
-    def generate(
-        self,
-        histories: Sequence[Int64[np.ndarray, "position"]],
-        seeds: Sequence[int],
-        num_beams: int,
-        is_allowed: Bool[np.ndarray, "request item"] | None = None,
-    ) -> list[Generated]:
-        """Generate items for each history, best first: views -> beams -> fused beams.
-
-        Args:
-            histories: item rows, oldest first; none empty.
-            seeds: draw each history's views.
-            num_beams: per view.
-            is_allowed: items that may be generated; None allows every item that is not retired.
-
-        Returns:
-            Item rows and log-probabilities per history.
-        """
-        views = self.encode_views(list(zip(histories, seeds, strict=True)))
-        if self.recorded_search is not None:
-            fused = self.recorded_search.run(self.trie, views, num_beams, is_allowed)
-            if fused is not None:
-                return fused
-        request_of_view = np.repeat(np.arange(len(histories)), self.num_views)
-        beams = search(
-            self.generator,
-            self.trie,
-            views,
-            num_beams,
-            num_items=num_items_kept(self.trie, num_beams),
-            live_before=None if is_allowed is None else self.trie.trie.live_before(is_allowed),
-            request_of_view=request_of_view,
+        generated = self.generator.generate(
+            histories, [request.seed for request in requests], self.num_views, num_beams, is_allowed
         )
-        return fuse_views(beams, request_of_view, len(histories))
+        return self.ranked_together(requests, histories, generated, is_allowed)
 
     def ranked_together(
         self,
@@ -264,19 +218,3 @@ class Recommender:
     def known_rows(self, history: UserHistory) -> Int64[np.ndarray, "position"]:
         """Rows of the history's known items, retired ones included, oldest first."""
         return self.catalogue.known_rows(history.item_ids)
-
-    def encode_views(self, histories: Sequence[tuple[Int64[np.ndarray, "position"], int]]) -> TokenBatch:
-        """Encode `num_views` random views of the newest items of each (history, seed), one history after another."""
-        return stacked(
-            [
-                self.tokenizer.encode_history_views(
-                    self.catalogue.feature_tokens[rows[-self.max_history_items :]], self.num_views, seed
-                )
-                for rows, seed in histories
-            ]
-        )
-
-
-def num_items_kept(trie: DeviceTrie, num_beams: int) -> int:
-    """Items to keep per view: more than beams where items finish without a step of their own."""
-    return num_beams * (_ITEMS_PER_BEAM if trie.is_reachable_softmax else 1)

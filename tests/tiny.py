@@ -189,6 +189,7 @@ def plain_sum(*components: str, weights: Sequence[float] = ()) -> Mixture:
     layers = ((np.zeros((1, width), dtype=np.float32), np.zeros(1, dtype=np.float32)),)
     return Mixture(
         components,
+        (),
         np.ones(len(components)),
         np.array(weights or [1.0] * len(components), dtype=np.float32),
         np.zeros(width, dtype=np.float32),

@@ -92,6 +92,9 @@ def run(
         list[str] | None, typer.Option("--set", help="Override a setting, such as fit.max_epochs=10; repeatable.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
+    test: Annotated[
+        bool, typer.Option("--test", help="Measure on the test split, once all is chosen; else on validation.")
+    ] = False,
     no_refit: Annotated[
         bool, typer.Option("--no-refit", help="Write the bundle as measured, for papers and tables.")
     ] = False,
@@ -141,6 +144,8 @@ def run(
     if data == SERVICE:
         from training.retraining.retrain import ServiceSource  # noqa: PLC0415
 
+        if test:
+            raise SettingsError("--test is set, but retraining measures on the newest interactions; leave it out")
         source = ServiceSource(service_database, since, serving, promote, promote_key_file, warm_start, added_tokens)
         _run_on_service(source, settings, out, device, seed, is_refitted=not no_refit)
         return
@@ -172,7 +177,8 @@ def run(
     chosen = choose_device(device)
     report(f"preset {settings.name}, device {chosen}, seed {seed}, stages in {stages.folder}")
     bench = Workbench(dataset, settings, seed, chosen, stages, progress_bar, report)
-    train_bundle(bench, out, is_refitted=not no_refit)
+    split_name = Split.TEST if test else Split.VALIDATION
+    train_bundle(bench, out, split_name=split_name, is_refitted=not no_refit)
     report(f"wrote {out} in {time.monotonic() - started:.0f} s")
     report(f"next: clairo-serve run --bundle {out}")
 
@@ -199,7 +205,7 @@ def _run_on_service(
 def evaluate(
     bundle: BundleArgument,
     data: DataOption,
-    split: SplitOption = Split.TEST,
+    split: SplitOption = Split.VALIDATION,
     device: DeviceOption = "auto",
     users: UsersOption = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the table to this file.")] = None,
@@ -226,7 +232,7 @@ def compare(
     bundles: Annotated[
         list[Path] | None, typer.Option("--bundle", help="Folder of a trained bundle; repeatable.")
     ] = None,
-    parts: Annotated[bool, typer.Option("--parts", help="Add each bundle's generator and dense head alone.")] = False,
+    parts: Annotated[bool, typer.Option("--parts", help="Add each bundle's parts, alone and left out.")] = False,
     mix: Annotated[bool, typer.Option("--mix", help="Add Markov and EASE mixed, alone and with each bundle.")] = False,
     split: SplitOption = Split.TEST,
     device: DeviceOption = "auto",

@@ -38,6 +38,7 @@ from clairo_core.sequences import ItemSequences
 from training.config.load_preset import load_preset
 from training.datasets import Dataset
 from training.datasets.dataset import build_dataset
+from training.evaluation.metrics import rank_in_list
 from training.pipeline.run import train_bundle
 from training.workbench.progress_bar import progress_bar
 
@@ -188,7 +189,7 @@ def recall(
     users: Int64[np.ndarray, "chosen"],
     is_allowed: Bool[np.ndarray, "item"] | None = None,
 ) -> float:
-    """Share of these users whose target is in the top 10; NaN without users."""
+    """Share of these users whose target is in the top 10, ties against it; NaN without users."""
     hits = []
     order = sorted(users.tolist(), key=lambda user: len(asked.histories[user].item_ids))
     for start in progress_bar(range(0, len(order), USERS_PER_BATCH), "ranking", -(-len(order) // USERS_PER_BATCH)):
@@ -197,7 +198,9 @@ def recall(
             [RecommendationRequest(history=asked.histories[user], limit=TOP, is_allowed=is_allowed) for user in some]
         )
         for user, answer in zip(some, answers, strict=True):
-            hits.append(asked.target_ids[user] in {item.item_id for item in answer.items})
+            listed = np.array([recommender.catalogue.row_of(item.item_id) for item in answer.items])
+            scores = np.array([item.score for item in answer.items])
+            hits.append(rank_in_list(listed, scores, recommender.catalogue.row_of(asked.target_ids[user]), TOP) > 0)
     return float(np.mean(hits)) if hits else float("nan")
 
 
@@ -217,7 +220,7 @@ def dense_recall(
         if not len(rows):
             hits.append(False)
             continue
-        scores = ranking.dense_head.log_probabilities([rows])[0].astype(np.float64)
+        scores = ranking.dense_heads.log_probabilities([rows])[0].astype(np.float64)
         scores[rows] = -np.inf
         if is_allowed is not None:
             scores[~is_allowed] = -np.inf

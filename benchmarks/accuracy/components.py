@@ -8,7 +8,6 @@ score, without a fit. BUNDLE was trained on DATA with --no-refit; by default, `m
 """
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,11 +41,14 @@ def rows(*, bundle: Path, data: Path, quick: bool) -> tuple[str, list[Row]]:
     (examples,) = mixture_examples(recommender, (ranking,), item_ids, split, progress_bar)
     components = ranking.components
     gains = {f"{name} alone": ndcg(alone(examples, place), examples.is_target) for place, name in enumerate(components)}
-    subsets = {"all": components} | {
-        f"all but {left_out}": tuple(name for name in components if name != left_out) for left_out in components
+    subsets = {"all": examples} | {
+        f"all but {left_out}": examples.of_components(tuple(name for name in components if name != left_out))
+        for left_out in components
     }
+    if ranking.evidence:
+        subsets["all but pair evidence"] = examples.without_evidence()
     for label, kept in progress_bar(subsets.items(), "fitting", len(subsets)):
-        gains[label] = ndcg(left_out_totals(examples, [components.index(name) for name in kept]), examples.is_target)
+        gains[label] = ndcg(left_out_totals(kept), kept.is_target)
     table = []
     for label, of_users in gains.items():
         table.append(Row(f"{label}: NDCG@10", float(of_users.mean()), "", "higher"))
@@ -60,29 +62,14 @@ def alone(examples: MixtureExamples, component: int) -> Float64[np.ndarray, "use
     return np.where(examples.is_item, examples.scores[..., component], -np.inf)
 
 
-def left_out_totals(examples: MixtureExamples, components: list[int]) -> Float64[np.ndarray, "user candidate"]:
+def left_out_totals(examples: MixtureExamples) -> Float64[np.ndarray, "user candidate"]:
     """Each user's totals, by weights fitted on the other parts."""
-    examples = replace(examples, scores=examples.scores[..., components])
     part_of_user = np.random.default_rng(0).permutation(len(examples.is_item)) % NUM_PARTS
     totals = np.empty(examples.is_item.shape)
     for part in range(NUM_PARTS):
-        mixture = fit_mixture(
-            tuple(str(component) for component in components), of_users(examples, part_of_user != part)
-        )
-        totals[part_of_user == part] = totals_of(mixture, of_users(examples, part_of_user == part))
+        mixture = fit_mixture(examples.of_users(part_of_user != part))
+        totals[part_of_user == part] = totals_of(mixture, examples.of_users(part_of_user == part))
     return totals
-
-
-def of_users(examples: MixtureExamples, users: Bool[np.ndarray, "user"]) -> MixtureExamples:
-    """Examples of these users."""
-    return MixtureExamples(
-        examples.scores[users],
-        examples.training_counts[users],
-        examples.is_item[users],
-        examples.is_target[users],
-        examples.history_lengths[users],
-        examples.target_counts[users],
-    )
 
 
 def ndcg(

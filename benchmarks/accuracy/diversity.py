@@ -54,7 +54,7 @@ def rows(quick: bool) -> tuple[str, list[Row]]:
         target = recommender.catalogue.row_of(item_ids[split.targets[user]])
         for diversity in DIVERSITIES:
             chosen = rank_diverse(relevances, similarities, LIST_ITEMS, diversity)
-            ranks[diversity].append(rank_in_list(pool[chosen], target))
+            ranks[diversity].append(rank_in_list(pool[chosen], relevances[chosen], target, LIST_ITEMS))
             distances[diversity].append(intra_list_distance(similarities[np.ix_(chosen, chosen)]))
     table = []
     for diversity in DIVERSITIES:

@@ -65,8 +65,10 @@ def rows(*, data: str, seeds: int, settings: Sequence[str], quick: bool) -> tupl
 
 
 def training_seconds(parts: TrainedParts) -> list[float]:
-    """Of generator and dense head."""
-    of_dense = 0.0 if parts.ranked is None else parts.ranked.dense_head.progress.seconds
+    """Of generator and dense heads."""
+    of_dense = (
+        0.0 if parts.ranked is None else sum(member.progress.seconds for member in parts.ranked.dense_heads.members)
+    )
     return [parts.generator.progress.seconds, of_dense]
 
 

@@ -62,6 +62,6 @@ def ranks_by_part(
         for name, ranker in rankers.items()
     }
     if recommender.joint_ranking is not None:
-        scorer = DenseHeadScorer(recommender.joint_ranking.dense_head, len(item_ids))
+        scorer = DenseHeadScorer(recommender.joint_ranking.dense_heads, len(item_ids))
         ranks[DENSE_HEAD] = rank_with_scores(scorer, {MASKED: split}, label, progress_bar)[MASKED].ranks
     return ranks

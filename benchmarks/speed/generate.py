@@ -34,6 +34,7 @@ from benchmarks.speed.generate_contest import (
     Contest,
     contest_of,
     share_kept,
+    token_generator,
     top_tens,
 )
 from benchmarks.speed.generate_gpu import NOT_MEASURED, rows_on_gpu
@@ -61,7 +62,8 @@ def time_rows(contest: Contest, batch_size: int, repeats: int, *, with_rivals: b
     """Times of all sides at one batch size, and the speedup of ours over each rival."""
     requests = contest.requests[:batch_size]
     served = contest.recommenders[SERVED]
-    views = served.encode_views([(served.known_rows(request.history), request.seed) for request in requests])
+    histories = [(served.known_rows(request.history), request.seed) for request in requests]
+    views = token_generator(served).encode_views(histories, NUM_VIEWS)
     canonical = served.catalogue.canonical
     sides: dict[str, tuple[Callable[[], object], int]] = {}
     for name, recommender in contest.recommenders.items():
@@ -83,10 +85,10 @@ def time_rows(contest: Contest, batch_size: int, repeats: int, *, with_rivals: b
 
 def exhaustive_top_tens(recommender: Recommender, requests: Sequence[RecommendationRequest]) -> list[set[str]]:
     """As `top_tens`, with beams as wide as the catalogue, which score every item exactly, fused over all items."""
-    found = []
+    found, generator = [], token_generator(recommender)
     for request in requests:
-        views = recommender.encode_views([(recommender.known_rows(request.history), request.seed)])
-        beams = search(recommender.generator, recommender.trie, views, len(recommender.catalogue))
+        views = generator.encode_views([(recommender.known_rows(request.history), request.seed)], NUM_VIEWS)
+        beams = search(generator.t5, generator.trie, views, len(recommender.catalogue))
         rows, _ = fuse_views(beams, np.zeros(NUM_VIEWS, dtype=np.int64), 1)[0]
         found.append({recommender.catalogue.item_ids[row] for row in rows[:10]})
     return found
@@ -114,7 +116,7 @@ def agreement_with_transformers(contest: Contest, num_requests: int) -> float:
     """Share of transformers' top 10 of a single view that ours finds, in percent."""
     ours = contest.recommenders[WHOLE]
     one_view = build_recommender(
-        ours.catalogue, ours.tokenizer, ours.generator, np.zeros(0), num_views=1, num_beams=NUM_BEAMS
+        ours.catalogue, ours.tokenizer, token_generator(ours).t5, np.zeros(0), num_views=1, num_beams=NUM_BEAMS
     )
     item_of = {
         tuple(ours.catalogue.canonical[row].tolist()): ours.catalogue.item_ids[row]
@@ -122,7 +124,8 @@ def agreement_with_transformers(contest: Contest, num_requests: int) -> float:
     }
     theirs = []
     for request in contest.requests[:num_requests]:
-        views = one_view.encode_views([(one_view.known_rows(request.history), request.seed)])
+        history = one_view.known_rows(request.history)
+        views = token_generator(one_view).encode_views([(history, request.seed)], 1)
         outputs = generate_with_prefix_function(contest.model, views, ours.catalogue.canonical, NUM_BEAMS)()
         theirs.append({item_of[tuple(token for token in beam.tolist() if token > EOS)] for beam in outputs[:10]})
     return share_kept(theirs, top_tens(one_view, contest.requests[:num_requests]))

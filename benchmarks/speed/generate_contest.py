@@ -15,6 +15,7 @@ from clairo_core.catalogue import build_catalogue
 from clairo_core.generation.recorded.cuda_graphs import CudaRecorder
 from clairo_core.generation.t5.generator import Generator, load_generator
 from clairo_core.generation.t5.generator_checkpoint import Softmax
+from clairo_core.generation.token_generator import TokenGenerator
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationRequest
 from clairo_core.recommender import Recommender
@@ -106,3 +107,9 @@ def top_tens(recommender: Recommender, requests: Sequence[RecommendationRequest]
 def share_kept(expected: Sequence[set[str]], found: Sequence[set[str]]) -> float:
     """Share of the expected items that were found, in percent, averaged over requests."""
     return 100 * float(np.mean([len(one & other) / len(one) for one, other in zip(expected, found, strict=True)]))
+
+
+def token_generator(recommender: Recommender) -> TokenGenerator:
+    """The recommender's generator, which writes tokens in every contest."""
+    assert isinstance(recommender.generator, TokenGenerator)
+    return recommender.generator

@@ -34,6 +34,7 @@ from benchmarks.speed.generate_contest import (
     Contest,
     contest_of,
     share_kept,
+    token_generator,
     top_tens,
 )
 from benchmarks.speed.timing import fastest_in_turn
@@ -235,12 +236,13 @@ def engines_of(contest: Contest) -> dict[str, Recommender]:
     """One recommender per engine, by the engine's name."""
     ours = contest.recommenders[SERVED]
     request = contest.requests[0]
-    views = ours.encode_views([(ours.known_rows(request.history), request.seed)])
+    generator = token_generator(ours)
+    views = generator.encode_views([(ours.known_rows(request.history), request.seed)], NUM_VIEWS)
     example = torch.from_numpy(views.ids), torch.from_numpy(views.lengths)
     return {
         OURS: ours,
-        "ONNX Runtime": like(ours, OnnxGenerator(ours.generator, example)),
-        "torch.compile": like(ours, CompiledGenerator(ours.generator)),
+        "ONNX Runtime": like(ours, OnnxGenerator(generator.t5, example)),
+        "torch.compile": like(ours, CompiledGenerator(generator.t5)),
     }
 
 

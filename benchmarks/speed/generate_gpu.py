@@ -29,6 +29,7 @@ from benchmarks.speed.generate_contest import (
     Contest,
     contest_of,
     share_kept,
+    token_generator,
     top_tens,
 )
 from benchmarks.speed.timing import timed
@@ -187,13 +188,14 @@ def contest_rows(on_gpu: Contest, on_cpu: Contest, quick: bool) -> list[Row]:
         build_recommender,
         served.catalogue,
         served.tokenizer,
-        served.generator,
+        token_generator(served).t5,
         np.zeros(len(served.catalogue), dtype=np.int64),
         num_views=NUM_VIEWS,
         num_beams=NUM_BEAMS,
         max_history_items=served.max_history_items,
     )
-    recording, took = timed(lambda: like_it(recorder=CudaRecorder(served.generator.device)).recorded_search)
+    recorded, took = timed(lambda: like_it(recorder=CudaRecorder(served.generator.device)))
+    recording = token_generator(recorded).recorded_search
     num_recorded = len(recording.recorded) if recording else 0
     rows.append(Row(f"{on_gpu.label}: recorded batch sizes", num_recorded, "", "higher", must=1))
     rows.append(Row(f"{on_gpu.label}: time to record them", took, "s", "lower"))
@@ -220,7 +222,7 @@ def rows_on_gpu(quick: bool) -> tuple[str, list[Row]]:
             on_gpu = contest_of(corpus, vocabulary_size, Path(folder), "cuda")
         table += contest_rows(on_gpu, on_cpu, quick)
     for name in (SERVED, HALF):
-        generator = on_gpu.recommenders[name].generator
+        generator = token_generator(on_gpu.recommenders[name]).t5
         table += step_rows(name, generator, copied=copied, multiplied=rates[generator.dtype])
     table.append(Row("peak GPU memory", torch.cuda.max_memory_reserved() / (1 << 30), "GiB", "lower"))
     return f"{corpus.name}; {torch.cuda.get_device_name()}, torch {torch.__version__}", table

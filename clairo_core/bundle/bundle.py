@@ -136,20 +136,19 @@ class Bundle:
         lacks -= {*self.encoders} - {TEXT, IMAGE} - {*self.missing_modalities(row)}
         return moved, tuple(modality for modality in self.fusion.modalities if modality in lacks)
 
-    def dense_vector(self, row: int, item_embedding: Float[np.ndarray, "dim"]) -> Float32[np.ndarray, "dense"] | None:
-        """The dense head's vector of an item with this embedding; None without a dense head.
+    def dense_vectors(
+        self, row: int, item_embedding: Float[np.ndarray, "dim"]
+    ) -> Float32[np.ndarray, "head dense"] | None:
+        """Each dense head's vector of an item with this embedding; None without a dense head.
 
-        A trained item's own part stays: its vector moves by the difference of embeddings through the content map.
+        A trained item's own part stays: its vectors move by the difference of embeddings through the content maps.
         """
         if self.joint_ranking is None:
             return None
-        head = self.joint_ranking.dense_head
+        heads = self.joint_ranking.dense_heads
         if row >= len(self.items) or self.item_embeddings is None:
-            posted: Float32[np.ndarray, "dense"] = (item_embedding @ head.content_map).astype(np.float32)
-            return posted
-        moved = item_embedding - self.item_embeddings.item_embeddings[row]
-        vector: Float32[np.ndarray, "dense"] = (head.item_vectors[row] + moved @ head.content_map).astype(np.float32)
-        return vector
+            return heads.vectors_of(item_embedding)
+        return heads.vectors_of(item_embedding - self.item_embeddings.item_embeddings[row], row)
 
     def describe(self, item: Item, taken: Container[tuple[int, ...]]) -> DescribedItem:
         """Describe one item; see `describe_items`."""

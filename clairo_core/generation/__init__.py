@@ -1,5 +1,5 @@
-"""Turn encoded views of a history into the most probable items. Start at `search.beam_search.search`.
+"""Turn histories into the most probable items. `item_generator.ItemGenerator` is what every kind offers.
 
-`t5` scores tokens, `trie` restricts them to items, `search` keeps the best beams and fuses views. `recorded` is the
-same search as CUDA graphs.
+`token_generator` writes an item token by token: `t5` scores tokens, `trie` restricts them to items, `search` keeps the
+best beams and fuses views. `recorded` is the same search as CUDA graphs.
 """

@@ -4,7 +4,8 @@ Histories and generated items come in, ranked items come out. Start at `JointRan
 """
 
 from clairo_core.ranking.dense_head import DenseHead, load_dense_head
-from clairo_core.ranking.item_weights import ItemWeights, load_item_weights
+from clairo_core.ranking.dense_heads import DenseHeads, load_dense_heads
+from clairo_core.ranking.item_weights import ItemWeights, load_item_weights, load_pair_counts, save_pair_counts
 from clairo_core.ranking.joint_ranking import Generated, JointRanking, RankedItems, load_joint_ranking
 from clairo_core.ranking.mixture import Mixture, load_mixture
 from clairo_core.ranking.repeats import NO_LIFTS, RepeatLifts, load_repeat_lifts, placed_with_repeats
@@ -12,6 +13,7 @@ from clairo_core.ranking.repeats import NO_LIFTS, RepeatLifts, load_repeat_lifts
 __all__ = [
     "NO_LIFTS",
     "DenseHead",
+    "DenseHeads",
     "Generated",
     "ItemWeights",
     "JointRanking",
@@ -19,9 +21,12 @@ __all__ = [
     "RankedItems",
     "RepeatLifts",
     "load_dense_head",
+    "load_dense_heads",
     "load_item_weights",
     "load_joint_ranking",
     "load_mixture",
+    "load_pair_counts",
     "load_repeat_lifts",
     "placed_with_repeats",
+    "save_pair_counts",
 ]

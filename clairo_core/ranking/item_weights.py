@@ -12,9 +12,9 @@ from jaxtyping import Float32, Float64, Int
 from scipy import sparse
 
 from clairo_core.errors import ItemWeightsError
-from clairo_core.storage.array_folder import load_array_folder, save_array_folder
+from clairo_core.storage.array_folder import ArrayFolder, load_array_folder, save_array_folder
 
-_PART, _KIND = "item-weights", "sparse"
+_PART, _COUNTS_PART, _KIND = "item-weights", "pair-counts", "sparse"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,12 +49,7 @@ class ItemWeights:
 
     def save(self, folder: Path) -> None:
         """Write item-weights.json and the arrays."""
-        arrays = {
-            "weights": self.matrix.data.astype(np.float32),
-            "columns": self.matrix.indices.astype(np.int32),
-            "offsets": self.matrix.indptr.astype(np.int64),
-            "age_weights": self.age_weights.astype(np.float64),
-        }
+        arrays = arrays_of(self.matrix) | {"age_weights": self.age_weights.astype(np.float64)}
         save_array_folder(folder, _PART, _KIND, arrays)
 
 
@@ -65,10 +60,41 @@ def load_item_weights(folder: Path) -> ItemWeights:
         ItemWeightsError: a file is missing or damaged.
     """
     saved = load_array_folder(folder, _PART, _KIND, ItemWeightsError)
+    return ItemWeights(matrix_of(saved), saved.array("age_weights", np.float64, (None,)))
+
+
+def save_pair_counts(folder: Path, together: sparse.csr_matrix) -> None:
+    """Write how many users have both items of each pair, as pair-counts.json and the arrays."""
+    save_array_folder(folder, _COUNTS_PART, _KIND, arrays_of(together))
+
+
+def load_pair_counts(folder: Path) -> sparse.csr_matrix:
+    """Load saved pair counts.
+
+    Raises:
+        ItemWeightsError: a file is missing or damaged.
+    """
+    return matrix_of(load_array_folder(folder, _COUNTS_PART, _KIND, ItemWeightsError))
+
+
+def arrays_of(matrix: sparse.csr_matrix) -> dict[str, np.ndarray]:
+    """A sparse matrix as arrays to save."""
+    return {
+        "weights": matrix.data.astype(np.float32),
+        "columns": matrix.indices.astype(np.int32),
+        "offsets": matrix.indptr.astype(np.int64),
+    }
+
+
+def matrix_of(saved: ArrayFolder) -> sparse.csr_matrix:
+    """A square sparse matrix from saved arrays.
+
+    Raises:
+        ItemWeightsError: the arrays do not fit each other.
+    """
     weights = saved.array("weights", np.float32, (None,))
     columns = saved.array("columns", np.int32, (len(weights),))
     offsets = saved.array("offsets", np.int64, (None,))
-    age_weights = saved.array("age_weights", np.float64, (None,))
     num_items = len(offsets) - 1
     is_whole = (
         num_items >= 0 and offsets[0] == 0 and offsets[-1] == len(weights) and bool(np.all(np.diff(offsets) >= 0))
@@ -77,4 +103,4 @@ def load_item_weights(folder: Path) -> ItemWeights:
         raise ItemWeightsError(
             f"{saved.header_path.parent}: rows and columns do not fit each other; copy the folder again"
         )
-    return ItemWeights(sparse.csr_matrix((weights, columns, offsets), shape=(num_items, num_items)), age_weights)
+    return sparse.csr_matrix((weights, columns, offsets), shape=(num_items, num_items))

@@ -1,6 +1,6 @@
 """Rank generated items together with the dense head's, by the scores of all components. Start at `JointRanking.rank`.
 
-The generator and the dense head propose candidates; item weights only help to rank them. Items that training never saw
+Every component proposes candidates, most of them the dense head. Items that training never saw
 are placed where the dense head alone would put them: no other component scores them, and weights fitted on items with
 interactions would bury them.
 """
@@ -13,13 +13,20 @@ from typing import TypeAlias
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Float64, Int, Int64
+from scipy import sparse
 from scipy.special import logsumexp
 
 from clairo_core.errors import MixtureError
-from clairo_core.ranking.dense_head import DenseHead, load_dense_head
-from clairo_core.ranking.item_weights import ItemWeights, load_item_weights
+from clairo_core.ranking.dense_heads import DenseHeads, load_dense_heads
+from clairo_core.ranking.item_weights import (
+    ItemWeights,
+    load_item_weights,
+    load_pair_counts,
+    save_pair_counts,
+)
 from clairo_core.ranking.mixture import Mixture, load_mixture
 from clairo_core.ranking.new_items import with_new_placed
+from clairo_core.ranking.pair_evidence import TOGETHER, names_of, pair_evidence
 
 GENERATOR = "generator"
 DENSE = "dense"
@@ -27,6 +34,8 @@ GENERATOR_COLUMN, DENSE_COLUMN = 0, 1
 """Columns of their scores; those of item weights follow."""
 NUM_DENSE_CANDIDATES = 200
 """Of the dense head, besides generated items; a longer list takes as many as it has places."""
+NUM_COUNTED_CANDIDATES = 20
+"""Of each item weights: what the dense head has missed."""
 
 Generated: TypeAlias = tuple[Int64[np.ndarray, "item"], Float64[np.ndarray, "item"]]
 """Generated item rows of one history, and their log-probabilities."""
@@ -39,12 +48,16 @@ class Candidates:
     item_rows: Int64[np.ndarray, "item"]
     """Ascending."""
     scores: Float64[np.ndarray, "item component"]
-    """0 or more; in the order of the mixture's components."""
+    """0 or more; in the order of `JointRanking.components`. Without a generator, its column is 0."""
+    evidence: Float32[np.ndarray, "item kind"]
+    """See `pair_evidence`."""
     training_counts: Int64[np.ndarray, "item"]
     is_allowed: Bool[np.ndarray, "item"]
     """Whether the item may be listed."""
     is_reference: Bool[np.ndarray, "item"]
     """See `candidate_features`."""
+    is_proposed_by: Bool[np.ndarray, "item component"]
+    """Which components proposed the item."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,32 +75,47 @@ class RankedItems:
 class JointRanking:
     """Components and their mixture. Immutable."""
 
-    dense_head: DenseHead
+    dense_heads: DenseHeads
     item_weights: Mapping[str, ItemWeights]
     """By component."""
     mixture: Mixture | None
     """None until it is fitted."""
     training_counts: Int64[np.ndarray, "item"]
     """Interactions in training; items past its end have none."""
+    together: sparse.csr_matrix | None = None
+    """How many users have both items of a pair; None in bundles of before, which read no pair evidence."""
+    mixture_without_generator: Mixture | None = None
+    """Ranks where nothing was generated; None in bundles of before."""
 
     @property
     def components(self) -> tuple[str, ...]:
         """Names, in the order of the score columns."""
         return (GENERATOR, DENSE, *self.item_weights)
 
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """Names of the pair evidence, in order."""
+        return () if self.together is None else names_of(tuple(self._pair_matrices))
+
+    @property
+    def _pair_matrices(self) -> dict[str, sparse.csr_matrix]:
+        """By name: what links an item of the history (row) to a candidate (column)."""
+        matrices = {component: weights.matrix for component, weights in self.item_weights.items()}
+        return matrices if self.together is None else matrices | {TOGETHER: self.together}
+
     def on(self, device: torch.device) -> "JointRanking":
-        """This ranking with the dense head on `device`."""
-        return replace(self, dense_head=self.dense_head.on(device))
+        """This ranking with the dense heads on `device`."""
+        return replace(self, dense_heads=self.dense_heads.on(device))
 
     def with_items(self, item_embeddings: Float[np.ndarray, "new content"]) -> "JointRanking":
         """A version with posted items; see `DenseHead.with_items`."""
-        return replace(self, dense_head=self.dense_head.with_items(item_embeddings))
+        return replace(self, dense_heads=self.dense_heads.with_items(item_embeddings))
 
     def with_vectors(
-        self, rows: Int[np.ndarray, "changed"], vectors: Float[np.ndarray, "changed dim"]
+        self, rows: Int[np.ndarray, "changed"], vectors: Float[np.ndarray, "changed head dim"]
     ) -> "JointRanking":
         """A version with other dense vectors in these rows."""
-        return replace(self, dense_head=self.dense_head.with_vectors(rows, vectors))
+        return replace(self, dense_heads=self.dense_heads.with_vectors(rows, vectors))
 
     def counts_of(self, item_rows: Int[np.ndarray, "item"]) -> Int64[np.ndarray, "item"]:
         """Training counts of these items."""
@@ -99,7 +127,7 @@ class JointRanking:
     def candidates(
         self,
         histories: Sequence[Int[np.ndarray, "position"]],
-        generated: Sequence[Generated],
+        generated: Sequence[Generated] | None,
         is_allowed: Bool[np.ndarray, "history item"],
         num_places: int = NUM_DENSE_CANDIDATES,
     ) -> list[Candidates]:
@@ -107,15 +135,23 @@ class JointRanking:
 
         Args:
             histories: rows of items, oldest first; none empty.
-            generated: the generator's items and their log-probabilities.
+            generated: the generator's items and their log-probabilities; None if nothing was generated.
             is_allowed: whether each item may be listed.
             num_places: candidates of the dense head.
         """
-        dense = self.dense_head.log_probabilities(histories)
+        dense = self.dense_heads.log_probabilities(histories)
         others = [weights.scores(histories, dense.shape[1]) for weights in self.item_weights.values()]
         stacked = np.stack(others) if others else np.zeros((0, *dense.shape), dtype=np.float32)
+        nothing = np.zeros(0, dtype=np.int64), np.zeros(0)
         return [
-            self._candidates_of_one(dense[user], stacked[:, user], generated[user], history, allowed, num_places)
+            self._candidates_of_one(
+                dense[user],
+                stacked[:, user],
+                nothing if generated is None else generated[user],
+                np.asarray(history),
+                allowed,
+                num_places,
+            )
             for user, (history, allowed) in enumerate(zip(histories, is_allowed, strict=True))
         ]
 
@@ -129,9 +165,17 @@ class JointRanking:
         num_places: int,
     ) -> Candidates:
         generated_rows, log_probabilities = generated
-        of_all = np.union1d(best_of(dense, np.arange(len(dense)), NUM_DENSE_CANDIDATES), generated_rows)
-        allowed = best_of(dense, np.flatnonzero(is_allowed), num_places)
-        item_rows = np.union1d(of_all, allowed).astype(np.int64)
+        everything, listed = np.arange(len(dense)), np.flatnonzero(is_allowed)
+        # By component: proposed whatever the request allows, and beside them for its list.
+        of_all = [generated_rows, best_of(dense, everything, NUM_DENSE_CANDIDATES)]
+        allowed = [generated_rows, best_of(dense, listed, num_places)]
+        for of_component in others if self.together is not None else ():
+            of_all.append(best_above_zero(of_component, everything, NUM_COUNTED_CANDIDATES))
+            allowed.append(best_above_zero(of_component, listed, NUM_COUNTED_CANDIDATES))
+        item_rows = np.unique(np.concatenate([*of_all, *allowed])).astype(np.int64)
+        is_proposed_by = np.zeros((len(item_rows), len(self.components)), dtype=np.bool_)
+        for place, proposed in enumerate(zip(of_all, allowed, strict=True)):
+            is_proposed_by[np.searchsorted(item_rows, np.concatenate(proposed)), place] = True
         counts = self.counts_of(item_rows)
         scores = np.zeros((len(item_rows), len(self.components)))
         scores[np.searchsorted(item_rows, generated_rows), GENERATOR_COLUMN] = np.exp(log_probabilities)
@@ -139,34 +183,50 @@ class JointRanking:
         scores[:, DENSE_COLUMN] = np.exp(dense[item_rows].astype(np.float64))
         for place, of_component in enumerate(others, DENSE_COLUMN + 1):
             scores[:, place] = np.maximum(of_component[item_rows], 0.0)
-        is_reference = np.isin(item_rows, of_all) & ~np.isin(item_rows, history) & (counts > 0)
-        return Candidates(item_rows, scores, counts, is_allowed[item_rows], is_reference)
+        is_reference = np.isin(item_rows, np.concatenate(of_all)) & ~np.isin(item_rows, history) & (counts > 0)
+        evidence = np.zeros((len(item_rows), 0), dtype=np.float32)
+        if self.together is not None:
+            evidence = pair_evidence(self._pair_matrices, self.training_counts, history, item_rows)
+        return Candidates(item_rows, scores, evidence, counts, is_allowed[item_rows], is_reference, is_proposed_by)
 
     def rank(
         self,
         histories: Sequence[Int[np.ndarray, "position"]],
-        generated: Sequence[Generated],
+        generated: Sequence[Generated] | None,
         is_allowed: Bool[np.ndarray, "history item"],
         num_places: int,
     ) -> list[RankedItems]:
-        """Rank each user's `num_places` best candidates; ties are in the order of item rows."""
-        if self.mixture is None:
-            raise MixtureError("the mixture is not fitted; fit it first")
+        """Rank each user's `num_places` best candidates; ties are in the order of item rows.
+
+        With `generated=None`, nothing was generated, and the mixture without generator ranks.
+
+        Raises:
+            MixtureError: that mixture is not fitted.
+        """
+        mixture = self.mixture if generated is not None else self.mixture_without_generator
+        if mixture is None:
+            which = "the mixture" if generated is not None else "the mixture without generator"
+            raise MixtureError(f"{which} is not fitted; fit it first")
+        columns = [self.components.index(component) for component in mixture.components]
         candidates_of_users = self.candidates(histories, generated, is_allowed, max(NUM_DENSE_CANDIDATES, num_places))
         return [
-            ranked_for_one(self.mixture, candidates, len(history), num_places)
+            ranked_for_one(mixture, columns, candidates, len(history), num_places)
             for candidates, history in zip(candidates_of_users, histories, strict=True)
         ]
 
     def save(self, folder: Path) -> None:
-        """Write the dense head, the item weights and the mixture."""
+        """Write the dense heads, the item weights and the mixtures."""
         if self.mixture is None:
             raise MixtureError("the mixture is not fitted; fit it first")
         folder.mkdir(parents=True, exist_ok=True)
-        self.dense_head.save(folder / "dense-head")
+        self.dense_heads.save(folder)
         for component, weights in self.item_weights.items():
             weights.save(folder / component)
         self.mixture.save(folder / "mixture")
+        if self.together is not None:
+            save_pair_counts(folder / TOGETHER, self.together)
+        if self.mixture_without_generator is not None:
+            self.mixture_without_generator.save(folder / WITHOUT_GENERATOR)
 
 
 def best_of(
@@ -178,13 +238,35 @@ def best_of(
     return item_rows[np.argpartition(-scores[item_rows], count - 1)[:count]]
 
 
-def ranked_for_one(mixture: Mixture, candidates: Candidates, history_length: int, num_places: int) -> RankedItems:
-    """Rank one user's `num_places` best allowed candidates."""
-    counts, is_reference = candidates.training_counts, candidates.is_reference
-    totals = mixture.totals(candidates.scores, counts, history_length, is_reference)
+def best_above_zero(
+    scores: Float32[np.ndarray, "item"], item_rows: Int64[np.ndarray, "some"], count: int
+) -> Int64[np.ndarray, "best"]:
+    """Those of `best_of` with a score above 0."""
+    best = best_of(scores, item_rows, count)
+    above: Int64[np.ndarray, "best"] = best[scores[best] > 0]
+    return above
+
+
+def ranked_for_one(
+    mixture: Mixture, columns: Sequence[int], candidates: Candidates, history_length: int, num_places: int
+) -> RankedItems:
+    """Rank one user's `num_places` best allowed candidates.
+
+    Args:
+        mixture: of the components in these columns of the candidates' scores.
+        columns: in the mixture's order.
+        candidates: of the user.
+        history_length: items in the user's history.
+        num_places: length of the list.
+    """
+    is_proposed = candidates.is_proposed_by[:, columns].any(axis=1)
+    counts, is_reference = candidates.training_counts, candidates.is_reference & is_proposed
+    evidence = candidates.evidence[:, : len(mixture.evidence)]
+    totals = mixture.totals(candidates.scores[:, columns], evidence, counts, history_length, is_reference)
     dense = candidates.scores[:, DENSE_COLUMN]
     totals = with_new_placed(totals, dense, counts == 0, is_reference, mixture.new_item_lift)
-    allowed = np.flatnonzero(candidates.is_allowed)
+    totals = np.where(is_proposed, totals, -np.inf)
+    allowed = np.flatnonzero(candidates.is_allowed & is_proposed)
     best_first = allowed[np.lexsort((candidates.item_rows[allowed], -totals[allowed]))][:num_places]
     # Normalized over all candidates: a score must not rise because a filter removes others.
     scores = totals[best_first] - logsumexp(totals)
@@ -199,10 +281,10 @@ def load_joint_ranking(folder: Path, training_counts: Int64[np.ndarray, "item"])
         DenseHeadError, ItemWeightsError, MixtureError: a part is damaged or does not fit the others.
     """
     mixture = load_mixture(folder / "mixture")
-    dense_head = load_dense_head(folder / "dense-head")
-    if mixture.components[:2] != (GENERATOR, DENSE) or dense_head.num_items != len(training_counts):
+    dense_heads = load_dense_heads(folder)
+    if mixture.components[:2] != (GENERATOR, DENSE) or dense_heads.num_items != len(training_counts):
         raise MixtureError(
-            f"{folder}: a mixture of {', '.join(mixture.components)} for {dense_head.num_items} items, expected "
+            f"{folder}: a mixture of {', '.join(mixture.components)} for {dense_heads.num_items} items, expected "
             f"{GENERATOR} and {DENSE} first, and {len(training_counts)} items; copy the bundle again"
         )
     item_weights = {}
@@ -212,8 +294,19 @@ def load_joint_ranking(folder: Path, training_counts: Int64[np.ndarray, "item"])
                 f"{folder}: component {component!r}, expected one of {', '.join(COMPONENTS)}; update CLAIRO"
             )
         item_weights[component] = load_item_weights(folder / component)
-    return JointRanking(dense_head, item_weights, mixture, training_counts)
+    together = load_pair_counts(folder / TOGETHER) if (folder / TOGETHER).is_dir() else None
+    without = load_mixture(folder / WITHOUT_GENERATOR) if (folder / WITHOUT_GENERATOR).is_dir() else None
+    ranking = JointRanking(dense_heads, item_weights, mixture, training_counts, together, without)
+    for fitted in (mixture, *(() if without is None else (without,))):
+        if fitted.evidence not in ((), ranking.evidence) or not set(fitted.components) <= set(ranking.components):
+            raise MixtureError(
+                f"{folder}: a mixture of {', '.join((*fitted.components, *fitted.evidence))}, expected some of "
+                f"{', '.join(ranking.components)} and {', '.join(ranking.evidence) or 'no pair evidence'}; "
+                "update CLAIRO, or copy the bundle again"
+            )
+    return ranking
 
 
 COMPONENTS = ("followers", "ease")
 """Item weights that a mixture may hold, and their folders."""
+WITHOUT_GENERATOR = "mixture-without-generator"

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Float32, Float64, Int
+from torch.nn import functional
 
 from clairo_core.errors import MixtureError
 from clairo_core.ranking.candidate_features import PER_COMPONENT, candidate_features, num_features
@@ -27,6 +29,8 @@ class Mixture:
     """Fitted weights."""
 
     components: tuple[str, ...]
+    evidence: tuple[str, ...]
+    """Names of the pair evidence that it reads, in order."""
     floors: Float64[np.ndarray, "component"]
     score_weights: Float32[np.ndarray, "component"]
     """Of the log-scaled scores."""
@@ -41,23 +45,26 @@ class Mixture:
     def totals(
         self,
         scores: Float[np.ndarray, "item component"],
+        evidence: Float32[np.ndarray, "item kind"],
         training_counts: Int[np.ndarray, "item"],
         history_length: int,
         is_reference: Bool[np.ndarray, "item"],
     ) -> Float64[np.ndarray, "item"]:
         """Log-probabilities of candidates, up to a constant; see `candidate_features` for the arguments."""
-        features = candidate_features(scores, training_counts, history_length, is_reference, self.floors)
+        features = candidate_features(scores, evidence, training_counts, history_length, is_reference, self.floors)
         return self.totals_of(features)
 
     def totals_of(self, features: Float32[np.ndarray, "*item feature"]) -> Float64[np.ndarray, "*item"]:
         """Log-probabilities from features, up to a constant."""
         logs = features[..., : PER_COMPONENT * len(self.floors) : PER_COMPONENT]
-        hidden = (features - self.centers) / self.scales
-        for place, (matrix, bias) in enumerate(self.layers):
-            hidden = hidden @ matrix.T + bias
-            if place < len(self.layers) - 1:
-                hidden = np.maximum(hidden, 0.0)
-        totals: Float64[np.ndarray, "*item"] = (logs @ self.score_weights + hidden[..., 0]).astype(np.float64)
+        # By torch: numpy's threads take more time to meet than products this small.
+        with torch.inference_mode():
+            hidden = torch.from_numpy((features - self.centers) / self.scales)
+            for place, (matrix, bias) in enumerate(self.layers):
+                hidden = functional.linear(hidden, torch.from_numpy(matrix), torch.from_numpy(bias))
+                if place < len(self.layers) - 1:
+                    hidden = functional.relu(hidden)
+        totals: Float64[np.ndarray, "*item"] = (logs @ self.score_weights + hidden[..., 0].numpy()).astype(np.float64)
         return totals
 
     def save(self, folder: Path) -> None:
@@ -71,7 +78,7 @@ class Mixture:
         }
         for place, (matrix, bias) in enumerate(self.layers):
             arrays |= {f"matrix_{place}": matrix, f"bias_{place}": bias}
-        header = {"components": list(self.components), "num_layers": len(self.layers)}
+        header = {"components": list(self.components), "evidence": list(self.evidence), "num_layers": len(self.layers)}
         save_array_folder(folder, _PART, KIND, arrays, header)
 
 
@@ -83,12 +90,14 @@ def load_mixture(folder: Path) -> Mixture:
     """
     saved = load_array_folder(folder, _PART, KIND, MixtureError)
     components = saved.texts("components")
+    # Mixtures of before read none.
+    evidence = saved.texts("evidence") if "evidence" in saved.header else ()
     num_layers = saved.header.get("num_layers")
     if not isinstance(num_layers, int) or num_layers < 1:
         raise MixtureError(
             f"{saved.header_path}: num_layers is {num_layers!r}, expected 1 or more; copy the folder again"
         )
-    size, width = len(components), num_features(len(components))
+    size, width = len(components), num_features(len(components), len(evidence))
     floors, scales = saved.array("floors", np.float64, (size,)), saved.array("scales", np.float32, (width,))
     if np.any(floors <= 0) or np.any(scales <= 0):
         raise MixtureError(f"{saved.header_path.parent}: floors and scales must be above 0; copy the folder again")
@@ -100,6 +109,7 @@ def load_mixture(folder: Path) -> Mixture:
         num_inputs = len(matrix)
     return Mixture(
         components,
+        evidence,
         floors,
         saved.array("score_weights", np.float32, (size,)),
         saved.array("centers", np.float32, (width,)),

@@ -14,6 +14,7 @@ from clairo_core.errors import BundleError
 from service.errors import UnknownBundleError, WorseBundleError
 
 DECIDING_METRIC = "ndcg@10"
+MASKED = "masked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,10 @@ class BundleShelf:
 
 
 def deciding_metric(metrics: Mapping[str, Any]) -> float | None:
-    """NDCG@10 in the bundle's evaluation, where the bundle's own row is the first; None if not measured.
+    """NDCG@10 in the bundle's evaluation; None if not measured.
+
+    Seen items masked, as the service does and as every release measured. Without masked targets the first row counts.
+    The bundle's own row is the first of each kind.
 
     >>> deciding_metric({"evaluation": {"rows": [{"metrics": [{"name": "ndcg@10", "value": 0.25}]}]}})
     0.25
@@ -84,8 +88,9 @@ def deciding_metric(metrics: Mapping[str, Any]) -> float | None:
     if value is None:
         try:
             rows = metrics["evaluation"]["rows"]
-            value = next(metric["value"] for metric in rows[0]["metrics"] if metric["name"] == DECIDING_METRIC)
-        except (KeyError, IndexError, TypeError, StopIteration):
+            row = next((row for row in rows if row.get("seen_items") == MASKED), rows[0])
+            value = next(metric["value"] for metric in row["metrics"] if metric["name"] == DECIDING_METRIC)
+        except (KeyError, IndexError, TypeError, AttributeError, StopIteration):
             return None
     return _number(value)
 

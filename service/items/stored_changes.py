@@ -146,7 +146,7 @@ class _Growth:
         self._features_of = features_of
         self._recommender = live.recommender
         self._catalogue = live.recommender.catalogue
-        self._moved_vectors: dict[int, Float32[np.ndarray, "dense"]] = {}
+        self._moved_vectors: dict[int, Float32[np.ndarray, "head dense"]] = {}
         self._feature_set_of: dict[str, tuple[int, ...]] = {}
         self._new_items: list[ServedItem] = []
         self._changed_items: dict[int, ServedItem] = {}
@@ -168,9 +168,9 @@ class _Growth:
                 replaced[row] = features.feature_set
             before = self._live.embedding_of(row)
             if before is None or not np.array_equal(features.item_embedding, before):
-                vector = self._live.bundle.dense_vector(row, features.item_embedding)
-                if vector is not None:
-                    self._moved_vectors[row] = vector
+                vectors = self._live.bundle.dense_vectors(row, features.item_embedding)
+                if vectors is not None:
+                    self._moved_vectors[row] = vectors
         if replaced:
             self._catalogue = await asyncio.to_thread(
                 self._catalogue.with_feature_sets, list(replaced), list(replaced.values()), self._recommender.tokenizer

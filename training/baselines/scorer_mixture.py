@@ -32,12 +32,13 @@ class ScorerMixture:
         """Score every item, normalized over the items that any scorer ranks high."""
         of_scorers = [scorer.scores(histories) for scorer in self.scorers]
         totals = np.zeros((len(histories), len(self.training_counts)))
+        no_evidence = np.zeros((len(self.training_counts), 0), dtype=np.float32)
         for user, history in enumerate(histories):
             raw = np.stack([scores[user] for scores in of_scorers], axis=-1)
             is_reference = np.zeros(len(raw), dtype=np.bool_)
             is_reference[candidates_among(raw, history)] = True
             is_reference &= self.training_counts > 0
-            totals[user] = self.mixture.totals(raw, self.training_counts, len(history), is_reference)
+            totals[user] = self.mixture.totals(raw, no_evidence, self.training_counts, len(history), is_reference)
         return totals
 
 
@@ -62,7 +63,7 @@ def fit_scorer_mixture(
             for start in progress(starts, "mixture: candidates", len(starts))
         ]
     )
-    mixture = fit_mixture(tuple(str(place) for place in range(len(scorers))), examples, seed)
+    mixture = fit_mixture(examples, seed)
     return ScorerMixture(tuple(scorers), mixture, counts)
 
 
@@ -78,10 +79,14 @@ def candidates_of(
     of_users = [candidates_among(scores, history) for scores, history in zip(all_scores, histories, strict=True)]
     shape = (len(users), max((len(candidates) for candidates in of_users), default=0))
     examples = MixtureExamples(
-        np.zeros((*shape, len(scorers))),
+        tuple(str(place) for place in range(len(scorers))),
+        (),
+        np.zeros((*shape, len(scorers)), dtype=np.float32),
+        np.zeros((*shape, 0), dtype=np.float32),
         np.zeros(shape, dtype=np.int64),
         np.zeros(shape, dtype=np.bool_),
         np.zeros(shape, dtype=np.bool_),
+        np.ones((*shape, len(scorers)), dtype=np.bool_),
         histories.lengths,
         training_counts[validation.targets[users]],
     )

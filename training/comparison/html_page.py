@@ -11,12 +11,26 @@ from training.comparison.run_charts import legend, sections_of_runs
 from training.comparison.svg_charts import Span, dot_plot, grouped_bars
 from training.comparison.text_table import users_in_words
 from training.evaluation.metrics import FEWEST_TARGETS, METRICS
-from training.evaluation.split import ALLOWED, MASKED
+from training.evaluation.slices import EDGES, TAIL
+from training.evaluation.split import ALLOWED, CHOSEN_ON_THESE_USERS, MASKED, WEIGHED
+
+WORDS_OF_MODES = {
+    MASKED: "are left out, as in a shop",
+    WEIGHED: "may be recommended, with one rule for repeats",
+    ALLOWED: "may be recommended, as in most papers",
+}
 
 
 def html_of(comparison: Comparison) -> str:
     """The report as one HTML document."""
     modes = "".join(_mode(comparison, seen_items) for seen_items in comparison.modes)
+    shown_first = comparison.modes[-1]
+    buttons = "".join(
+        f'<input type="radio" name="mode" id="{mode}"{" checked" if mode == shown_first else ""}>'
+        for mode in comparison.modes
+    )
+    labels = "".join(f'<label for="{mode}">{WORDS_OF_MODES[mode]}</label>' for mode in reversed(comparison.modes))
+    chosen = f" On this split, {CHOSEN_ON_THESE_USERS}." if comparison.split == "validation" else ""
     rankers = "".join(f"<dt>{escape(name)}</dt><dd>{escape(note)}</dd>" for name, note in comparison.notes.items())
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -24,21 +38,15 @@ def html_of(comparison: Comparison) -> str:
 <header><h1>{escape(comparison.dataset)}, {escape(comparison.split)} split</h1>
 <p>{users_in_words(comparison).capitalize()}, each with one held-out next item to predict. Full ranking over
 {comparison.num_items:,} items by item id; ties count against the target. Ranges are 95% bootstrap intervals over users
-({comparison.num_resamples:,} resamples).</p></header>
-<input type="radio" name="mode" id="masked"{_checked(comparison, MASKED)}>
-<input type="radio" name="mode" id="allowed"{_checked(comparison, ALLOWED)}>
-<div class="modes">Items the user has seen <label for="masked">are left out, as in a shop</label>
-<label for="allowed">may be recommended, as in most papers</label></div>
+({comparison.num_resamples:,} resamples).{chosen}</p></header>
+{buttons}
+<div class="modes">Items the user has seen {labels}</div>
 <main>{modes}{sections_of_runs(comparison)}
 <section><h2>Rankers</h2><dl>{rankers}</dl></section>
 <footer>results.json, figures.parquet, differences.parquet and ranks.parquet beside this page hold the same figures and
 each user's ranks.</footer>
 </main></body></html>
 """
-
-
-def _checked(comparison: Comparison, seen_items: str) -> str:
-    return " checked" if seen_items == comparison.modes[-1] else ""
 
 
 def _mode(comparison: Comparison, seen_items: str) -> str:
@@ -56,7 +64,8 @@ def _mode(comparison: Comparison, seen_items: str) -> str:
             (
                 "training count",
                 "training count of the target",
-                "Interactions with the target in training. Square-root scale.",
+                f"Interactions with the target in training; {escape(TAIL)}: counts below {EDGES[1]} taken as "
+                f"{EDGES[1]}. Square-root scale.",
             ),
             ("history length", "length of the history", "Number of items in the user's history."),
         )
@@ -79,17 +88,16 @@ def _overall(comparison: Comparison, seen_items: str, metric: str) -> str:
 
 
 def _slices(comparison: Comparison, seen_items: str, kind: str) -> str:
-    sizes, num_users = comparison.slice_sizes(seen_items, kind), comparison.num_targets(seen_items)
     groups = [
         (
             label,
-            f"{size / num_users:.0%} of users",
+            f"{size:,} users",
             [
                 _span(comparison, comparison.figure(ranker, seen_items, "ndcg@10", label, kind))
                 for ranker in comparison.rankers
             ],
         )
-        for label, size in sizes.items()
+        for label, size in comparison.slice_sizes(seen_items, kind).items()
     ]
     return grouped_bars(
         groups, title=f"NDCG@10 by {kind}, seen items {seen_items}", shows_small=kind == "training count"

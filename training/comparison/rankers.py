@@ -12,6 +12,8 @@ import numpy as np
 from clairo_core.errors import TrainingError
 from clairo_core.items import UserHistory
 from clairo_core.progress import Progress
+from clairo_core.ranking import NO_LIFTS, load_mixture
+from clairo_core.ranking.joint_ranking import GENERATOR
 from clairo_core.recommender import Recommender
 from training.baselines import fit_sequence_model
 from training.baselines.scorer_mixture import fit_scorer_mixture
@@ -31,9 +33,18 @@ from training.evaluation.rankings import (
     rank_with_scores,
     save_rankings,
 )
-from training.evaluation.split import ALLOWED, HeldOut, some_users, training_sequences, validation_split
+from training.evaluation.repeat_lift import lift_in_words, lift_of_recommender, lift_of_scorer
+from training.evaluation.split import (
+    ALLOWED,
+    EvaluationSplit,
+    HeldOut,
+    some_users,
+    training_sequences,
+    validation_split,
+)
 from training.pipeline.evaluate_bundle import open_bundle
 from training.ranking.dense_head_scorer import DenseHeadScorer
+from training.ranking.left_out import DENSE_HEAD, PARTS, mixtures_without_each
 from training.workbench.stage_cache import StageCache
 
 GRIDS: dict[str, Sequence[markov.MarkovSettings | ease.EaseSettings | SequenceModelSettings]] = {
@@ -43,8 +54,7 @@ GRIDS: dict[str, Sequence[markov.MarkovSettings | ease.EaseSettings | SequenceMo
     **dict.fromkeys(fit_sequence_model.SEQUENCE_MODELS, fit_sequence_model.GRID),
 }
 """Baselines by name, in the order of the table, with the candidate settings that validation chooses from."""
-GENERATOR, DENSE_HEAD = "generator", "dense head"
-"""The parts of a bundle that can rank alone."""
+WITHOUT = "without "
 VALIDATION_USERS = 4000
 """Size of the seeded sample on which early stopping of a neural baseline is measured."""
 
@@ -56,6 +66,8 @@ class ComparisonSetup:
     data: Path
     dataset: Dataset
     targets: HeldOut
+    lift_users: EvaluationSplit
+    """The validation users on whom each ranker's lift for repeats is chosen, by one rule for all."""
     users: Mapping[str, object]
     """The inputs that determine `targets`, part of every ranking's digest."""
     stages: StageCache
@@ -146,28 +158,55 @@ def _rank_counts(setup: ComparisonSetup, name: str, folder: Path) -> None:
 
 
 def rank_bundle(setup: ComparisonSetup, name: str, bundle: Path, seed: int = 0, part: str = "") -> Path:
-    """Rank all users with the bundle, or with one of its `parts_of` alone."""
+    """Rank all users with the bundle, or with one of its `parts_of`."""
     inputs = {**setup.users, "manifest": manifest_digest(bundle)}
     stage = f"rank-{name}-seed{seed}"
+    if part.startswith(WITHOUT):
+        inputs["mixtures"] = fit_without(setup, name, bundle, seed).name
     if part:
         inputs["part"] = part
         stage = f"rank-{name}-{part.replace(' ', '-')}-seed{seed}"
-    return setup.stages.run(stage, inputs, partial(_rank_bundle, setup, bundle, part), read_kept).folder
+    return setup.stages.run(stage, inputs, partial(_rank_bundle, setup, name, bundle, seed, part), read_kept).folder
 
 
 def parts_of(bundle: Path) -> tuple[str, ...]:
-    """The parts of the bundle that can rank alone; empty if it is a generator alone."""
+    """What can rank beside the whole bundle: two parts alone, and all but one part. A generator alone has none."""
     files = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))["files"]
-    return (GENERATOR, DENSE_HEAD) if any(file.startswith("ranking/") for file in files) else ()
+    if not any(file.startswith("ranking/") for file in files):
+        return ()
+    return (GENERATOR, DENSE_HEAD, *(WITHOUT + part for part in PARTS))
 
 
-def _rank_bundle(setup: ComparisonSetup, bundle: Path, part: str, folder: Path) -> None:
+def fit_without(setup: ComparisonSetup, name: str, bundle: Path, seed: int) -> Path:
+    """Weigh the parts of a bundle anew without each of them, on the validation users of its own weights."""
+
+    def build(folder: Path) -> None:
+        mix = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))["settings"]["mix"]
+        users = some_users(validation_split(setup.dataset), mix["max_users"], seed=0)
+        item_ids = [item.item_id for item in setup.dataset.items]
+        fitted = mixtures_without_each(open_recommender(setup, bundle), item_ids, users, seed, setup.progress)
+        for part, mixture in fitted.items():
+            mixture.save(folder / part)
+
+    def load(folder: Path) -> None:
+        for part in PARTS:
+            load_mixture(folder / part)
+
+    return setup.stages.run(f"without-{name}-seed{seed}", {"manifest": manifest_digest(bundle)}, build, load).folder
+
+
+def _rank_bundle(setup: ComparisonSetup, name: str, bundle: Path, seed: int, part: str, folder: Path) -> None:
     recommender = open_recommender(setup, bundle)
+    ranking = recommender.joint_ranking
     note = f"the bundle's {part} alone" if part else "bundle"
-    if part == DENSE_HEAD:
-        ranking = recommender.joint_ranking
+    if part.startswith(WITHOUT):
         assert ranking is not None
-        scorer = DenseHeadScorer(ranking.dense_head, len(setup.dataset.items))
+        fitted = load_mixture(fit_without(setup, name, bundle, seed) / part.removeprefix(WITHOUT))
+        note = f"the bundle {part}, the other parts weighed anew on validation"
+        keep_recommended(setup, folder, bundle, recommender.ranked_by(replace(ranking, mixture=fitted)), note)
+    elif part == DENSE_HEAD:
+        assert ranking is not None
+        scorer = DenseHeadScorer(ranking.dense_heads, len(setup.dataset.items))
         keep_scored(setup, folder, scorer, f"{bundle.name}, {DENSE_HEAD}", note)
     else:
         ranked_by = recommender.ranked_by(None) if part == GENERATOR else recommender
@@ -208,9 +247,9 @@ def keep_recommended(setup: ComparisonSetup, folder: Path, bundle: Path, recomme
     )
     missing = sum(item_ids[target] not in recommender.catalogue for target in split.targets)
     note += f"; {missing} targets are not in its catalogue and count as misses" if missing else ""
-    keep(
-        folder, rank_with_recommender(recommender, item_ids, setup.targets, bundle.name, setup.progress), note, details
-    )
+    lift = lift_of_recommender(recommender, item_ids, setup.lift_users, bundle.name, setup.progress)
+    rankings = rank_with_recommender(recommender, item_ids, setup.targets, bundle.name, setup.progress, lift)
+    keep(folder, rankings, lift, note, details)
 
 
 def rank_mixture(
@@ -236,7 +275,8 @@ def _rank_mixture(
     ]
     if bundle is not None:
         opened = open_bundle(bundle, setup.data, setup.device, setup.progress, setup.report)
-        components.append(RecommenderScorer(opened.recommender, tuple(item.item_id for item in dataset.items)))
+        recommender = opened.recommender.with_repeat_lifts(NO_LIFTS)
+        components.append(RecommenderScorer(recommender, tuple(item.item_id for item in dataset.items)))
     mixture = fit_scorer_mixture(
         components, count_popularity(training, num_items), validation_split(dataset), progress=setup.progress
     )
@@ -265,14 +305,15 @@ def keep_scored(
         return first_places(scorer.scores(histories.select(np.array([user]))))
 
     timed = replace(details, milliseconds=time_answers(answer, len(histories)))
-    rankings = rank_with_scores(scorer, setup.targets, f"{label}: ranking", setup.progress)
-    keep(folder, rankings, note, timed)
+    lift = lift_of_scorer(scorer, setup.lift_users, label, setup.progress)
+    rankings = rank_with_scores(scorer, setup.targets, f"{label}: ranking", setup.progress, lift)
+    keep(folder, rankings, lift, note, timed)
 
 
-def keep(folder: Path, rankings: Rankings, note: str, details: RunDetails) -> None:
-    """Write a ranker's rankings, its note and its run details."""
+def keep(folder: Path, rankings: Rankings, repeat_lift: float, note: str, details: RunDetails) -> None:
+    """Write a ranker's rankings, its note with its lift for repeats, and its run details."""
     save_rankings(folder / "rankings.npz", rankings)
-    (folder / "note.txt").write_text(note, encoding="utf-8")
+    (folder / "note.txt").write_text(f"{note}; weighed, repeats {lift_in_words(repeat_lift)}", encoding="utf-8")
     details.save(folder / "details.json")
 
 

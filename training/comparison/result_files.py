@@ -15,7 +15,7 @@ from training.comparison.figures import Comparison
 from training.comparison.html_page import html_of
 from training.datasets import Dataset
 from training.evaluation.rankings import Rankings
-from training.evaluation.split import ALLOWED, MASKED, HeldOut
+from training.evaluation.split import ALLOWED, MASKED, WEIGHED, HeldOut
 
 
 def write_comparison(
@@ -66,7 +66,8 @@ def _ranks_table(
     for ranker, runs in rankings.items():
         for seed, run in enumerate(runs):
             name = f"{ranker}, seed {seed}" if len(runs) > 1 else ranker
-            columns[f"{name}, seen {ALLOWED}"] = run[ALLOWED].ranks
+            for mode in (ALLOWED, WEIGHED):
+                columns[f"{name}, seen {mode}"] = run[mode].ranks
             if masked is not None:
                 ranks = run[MASKED].ranks.tolist()
                 columns[f"{name}, seen {MASKED}"] = pa.array(

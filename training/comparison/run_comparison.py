@@ -31,6 +31,7 @@ from training.counts.popularity import count_popularity
 from training.datasets import load_dataset
 from training.datasets.open_dataset import open_dataset
 from training.evaluation.rankings import load_rankings
+from training.evaluation.repeat_lift import lift_users
 from training.evaluation.slices import user_slices
 from training.evaluation.split import (
     ALLOWED,
@@ -61,7 +62,7 @@ class ComparisonPlan:
     num_resamples: int
     device: str
     parts: bool = False
-    """Add each bundle's and preset's generator and dense head alone."""
+    """Add each bundle's and preset's generator and dense head alone, and the whole without each part."""
     mixes: bool = False
     """Add Markov and EASE mixed, alone and with each bundle and preset."""
     presets: tuple[Preset, ...] = ()
@@ -107,7 +108,7 @@ def compare_on(data: Path, plan: ComparisonPlan, out: Path, progress: Progress, 
     targets = some_of_each(of_all, plan.max_users, seed=0)
     users = {"dataset": dataset.fingerprint, "split": plan.split, "max_users": plan.max_users}
     stages = StageCache(out / ".stages", report)
-    setup = ComparisonSetup(data, dataset, targets, users, stages, plan.device, progress, report)
+    setup = ComparisonSetup(data, dataset, targets, lift_users(dataset), users, stages, plan.device, progress, report)
     runs = rank_all(setup, plan, bundles)
     rankings = {name: [load_rankings(run / "rankings.npz") for run in of_ranker] for name, of_ranker in runs.items()}
     training_counts = count_popularity(training_sequences(dataset), len(dataset.items))

@@ -2,7 +2,8 @@
 
 from training.comparison.figures import Comparison, Difference
 from training.evaluation.metrics import FEWEST_TARGETS, METRICS
-from training.evaluation.split import MASKED
+from training.evaluation.slices import EDGES, TAIL
+from training.evaluation.split import CHOSEN_ON_THESE_USERS, MASKED
 
 
 def table_of_comparison(comparison: Comparison) -> str:
@@ -22,11 +23,13 @@ def table_of_comparison(comparison: Comparison) -> str:
 
 
 def table_title(comparison: Comparison) -> str:
-    """Dataset, users, protocol and intervals, in two lines."""
+    """Dataset, users, protocol, intervals and modes, and on validation what was chosen there."""
     return (
         f"{comparison.dataset}, {comparison.split}: {users_in_words(comparison)}, full ranking over "
         f"{comparison.num_items:,} items by item id, ties against the target;\n"
-        f"95% bootstrap interval over users ({comparison.num_resamples:,} resamples); ± standard deviation over seeds"
+        f"95% bootstrap interval over users ({comparison.num_resamples:,} resamples); ± standard deviation over seeds\n"
+        "seen items allowed without a rule for repeats, weighed by one rule for every ranker, or masked"
+        + (f"\n{CHOSEN_ON_THESE_USERS}" if comparison.split == "validation" else "")
     )
 
 
@@ -68,9 +71,10 @@ def ranker_width(comparison: Comparison) -> int:
 def _slices(comparison: Comparison, seen_items: str, kind: str) -> str:
     sizes = comparison.slice_sizes(seen_items, kind)
     what = "training count of the target" if kind == "training count" else "length of the history"
-    width, num_users = ranker_width(comparison), comparison.num_targets(seen_items)
-    shares = (f"{f'{label} ({size / num_users:.0%})':>14}" for label, size in sizes.items())
-    lines = [f"NDCG@10 by {what} (share of users)", f"{'seen':8} {'ranker':{width}}" + "".join(shares)]
+    width = ranker_width(comparison)
+    tail = f"; {TAIL}: counts below {EDGES[1]} taken as {EDGES[1]}" if TAIL in sizes else ""
+    heads = (f"{f'{label} ({size:,})':>14}" for label, size in sizes.items())
+    lines = [f"NDCG@10 by {what} (users){tail}", f"{'seen':8} {'ranker':{width}}" + "".join(heads)]
     for ranker in comparison.rankers:
         values = (comparison.figure(ranker, seen_items, "ndcg@10", label, kind).value for label in sizes)
         lines.append(f"{seen_items:8} {ranker:{width}}" + "".join(f"{value:14.4f}" for value in values))

@@ -192,12 +192,14 @@ class DenseSettings:
 class MixSettings:
     """Joint ranking of generator, dense head and co-occurrence counts."""
 
-    max_users: Positive = 8000
-    """Fit the weights on a seeded sample of at most this many validation users."""
+    max_users: NotNegative = 25_000
+    """Fit the weights on at most this many validation users, the same for every seed; 0 takes all."""
     max_ease_items: NotNegative = 20_000
     """Larger catalogues go without EASE, which inverts an item-by-item matrix."""
     ease_weights_per_item: Positive = 300
     """Keep this many of the strongest weights per item."""
+    pairs_per_item: Positive = 300
+    """Keep the counts of this many items per item that share most users with it."""
     most_lost_to_new: Share = 0.1
     """Share of the other items' Recall@10 that may be lost while `dense.held_out_share` of the items compete as new."""
 

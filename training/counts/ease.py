@@ -53,7 +53,7 @@ class Ease:
 
 def fit_ease(training: ItemSequences, num_items: int, settings: EaseSettings) -> Ease:
     """The closed form, from the users' items in training."""
-    return Ease(ease_weights(count_together(training, num_items), settings.regularization), settings.decay)
+    return Ease(ease_weights(count_together(training, num_items).toarray(), settings.regularization), settings.decay)
 
 
 def choose_ease(
@@ -64,7 +64,7 @@ def choose_ease(
     grid: tuple[EaseSettings, ...] = GRID,
 ) -> Choice[EaseSettings]:
     """Choose the settings that rank validation users' next items best, with one inversion per regularization."""
-    together = count_together(training, num_items)
+    together = count_together(training, num_items).toarray()
 
     def candidates() -> Iterator[tuple[EaseSettings, Ease]]:
         for regularization in dict.fromkeys(settings.regularization for settings in grid):
@@ -76,16 +76,15 @@ def choose_ease(
     return best_on_validation(candidates(), len(grid), validation, "ease: settings", progress)
 
 
-def count_together(training: ItemSequences, num_items: int) -> Float32[np.ndarray, "item item"]:
-    """The number of users with both items in training; on the diagonal, with the item."""
+def count_together(training: ItemSequences, num_items: int) -> sparse.csr_matrix:
+    """The number of users with both items in training, float32; on the diagonal, with the item."""
     users = np.repeat(np.arange(len(training)), training.lengths)
     has = sparse.csr_matrix(
         (np.ones(len(users), dtype=np.float32), (users, training.items)), shape=(len(training), num_items)
     )
     # Repeated purchases count once.
     has.data[:] = 1.0
-    together: Float32[np.ndarray, "item item"] = (has.T @ has).toarray()
-    return together
+    return (has.T @ has).tocsr()
 
 
 def ease_weights(together: Float32[np.ndarray, "item item"], regularization: float) -> Float32[np.ndarray, "item item"]:

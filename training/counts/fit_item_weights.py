@@ -1,4 +1,4 @@
-"""Turn training sequences into item weights: counts of followers, and the strongest weights of EASE."""
+"""Turn training sequences into item weights: counts of followers, the strongest weights of EASE, and pair counts."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -13,6 +13,7 @@ from clairo_core.ranking import ItemWeights
 from clairo_core.sequences import ItemSequences
 from training.config.preset import MixSettings
 from training.counts import ease, markov
+from training.counts.ease import count_together
 from training.evaluation.split import EvaluationSplit
 
 _LEAST_AGE_WEIGHT = 1e-3
@@ -70,3 +71,27 @@ def strongest(weights: Float32[np.ndarray, "item item"], per_row: int) -> sparse
     return sparse.csr_matrix(
         (kept.ravel()[is_kept], (rows[is_kept], columns.ravel()[is_kept])), shape=weights.shape, dtype=np.float32
     )
+
+
+def pair_counts(training: ItemSequences, num_items: int, pairs_per_item: int) -> sparse.csr_matrix:
+    """How many users have both items of each pair, symmetric, zero on the diagonal.
+
+    A pair is kept if it is among the `pairs_per_item` strongest of either item by cosine, count / sqrt(users of each):
+    a rare item keeps its link with a bestseller that has hundreds of stronger ones.
+    """
+    together = count_together(training, num_items)
+    users = together.diagonal()
+    together.setdiag(0.0)
+    together.eliminate_zeros()
+    rows = np.repeat(np.arange(num_items), np.diff(together.indptr))
+    cosines = together.data / np.sqrt(users[rows] * users[together.indices])
+    # Strongest first within each row; ties by column.
+    order = np.lexsort((together.indices, -cosines, rows))
+    place = np.arange(len(order)) - together.indptr[rows[order]]
+    is_kept = np.zeros(len(order), dtype=np.bool_)
+    is_kept[order[place < pairs_per_item]] = True
+    kept = sparse.csr_matrix(
+        (together.data[is_kept], (rows[is_kept], together.indices[is_kept])), shape=together.shape, dtype=np.float32
+    )
+    # Counts are symmetric, so the larger of both sides is the count.
+    return kept.maximum(kept.T).tocsr()

@@ -5,8 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from clairo_core.ranking import ItemWeights, load_item_weights
-from training.counts.fit_item_weights import fit_item_weights, item_weights_of
+from scipy import sparse
+
+from clairo_core.ranking import ItemWeights, load_item_weights, load_pair_counts, save_pair_counts
+from clairo_core.ranking.pair_evidence import TOGETHER
+from training.counts.fit_item_weights import fit_item_weights, item_weights_of, pair_counts
 from training.workbench.workbench import Workbench
 
 CHOSEN = "chosen.json"
@@ -17,6 +20,8 @@ class FittedItemWeights:
     """Item weights by component of the joint ranking."""
 
     weights: Mapping[str, ItemWeights]
+    together: sparse.csr_matrix
+    """How many users have both items of a pair."""
     chosen: Mapping[str, Mapping[str, float]]
     """Settings by component."""
     key: str
@@ -32,39 +37,46 @@ def item_weights_stage(bench: Workbench) -> FittedItemWeights:
         )
         for component, of_component in weights.items():
             of_component.save(folder / component)
+        together = pair_counts(bench.crowd, len(bench.dataset.items), settings.pairs_per_item)
+        save_pair_counts(folder / TOGETHER, together)
         (folder / CHOSEN).write_text(json.dumps(chosen, indent=2), encoding="utf-8")
 
-    def load(folder: Path) -> tuple[dict[str, ItemWeights], dict[str, dict[str, float]]]:
+    def load(folder: Path) -> tuple[dict[str, ItemWeights], sparse.csr_matrix, dict[str, dict[str, float]]]:
         chosen = json.loads((folder / CHOSEN).read_text(encoding="utf-8"))
-        return {component: load_item_weights(folder / component) for component in chosen}, chosen
+        weights = {component: load_item_weights(folder / component) for component in chosen}
+        return weights, load_pair_counts(folder / TOGETHER), chosen
 
     inputs = {
         "dataset": bench.dataset.fingerprint,
         "max_user_examples": bench.preset.fit.max_user_examples,
         "max_ease_items": settings.max_ease_items,
         "ease_weights_per_item": settings.ease_weights_per_item,
+        "pairs_per_item": settings.pairs_per_item,
     }
     stage = bench.stages.run("item-weights", inputs, build, load)
-    weights, chosen = stage.result
+    weights, together, chosen = stage.result
     how = "chosen on validation" if len(bench.validation.targets) else "the first of its candidates: no validation user"
     for component, of_component in chosen.items():
         values = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in of_component.items())
         bench.report(f"{component}: {values}, {how}")
-    return FittedItemWeights(weights, chosen, stage.key)
+    return FittedItemWeights(weights, together, chosen, stage.key)
 
 
 def refitted_item_weights_stage(bench: Workbench, measured: FittedItemWeights) -> FittedItemWeights:
     """Count again, with the settings that validation chose."""
-    chosen = measured.chosen
+    chosen, settings, num_items = measured.chosen, bench.preset.mix, len(bench.dataset.items)
 
     def build(folder: Path) -> None:
-        weights = item_weights_of(bench.crowd, len(bench.dataset.items), chosen, bench.preset.mix.ease_weights_per_item)
+        weights = item_weights_of(bench.crowd, num_items, chosen, settings.ease_weights_per_item)
         for component, of_component in bench.progress(weights, "counting again", len(chosen)):
             of_component.save(folder / component)
+        save_pair_counts(folder / TOGETHER, pair_counts(bench.crowd, num_items, settings.pairs_per_item))
 
-    def load(folder: Path) -> dict[str, ItemWeights]:
-        return {component: load_item_weights(folder / component) for component in chosen}
+    def load(folder: Path) -> tuple[dict[str, ItemWeights], sparse.csr_matrix]:
+        weights = {component: load_item_weights(folder / component) for component in chosen}
+        return weights, load_pair_counts(folder / TOGETHER)
 
     inputs = {"measured": measured.key, "learned": bench.training_digest}
     stage = bench.stages.run("refit-item-weights", inputs, build, load)
-    return FittedItemWeights(stage.result, chosen, stage.key)
+    weights, together = stage.result
+    return FittedItemWeights(weights, together, chosen, stage.key)

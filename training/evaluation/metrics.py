@@ -54,10 +54,25 @@ METRICS: dict[str, Callable[[Int[np.ndarray, "user"]], Float[np.ndarray, "user"]
 """Every metric of the protocol: ranks to one value per user."""
 
 
-def rank_in_list(ranked_rows: Int[np.ndarray, "place"], target: int) -> int:
-    """Place of `target` in a best-first list, from 1; 0 if it is not there."""
+def rank_in_list(
+    ranked_rows: Int[np.ndarray, "place"], scores: Float[np.ndarray, "place"], target: int, list_length: int
+) -> int:
+    """Place of `target` in a best-first list, from 1, behind all items of equal score; 0 if it is not there.
+
+    A list of `list_length` items may end inside a tie: a target in that tie counts as beyond the end.
+
+    >>> rank_in_list(np.array([5, 3, 8]), np.array([0.5, 0.2, 0.2]), 3, list_length=10)
+    3
+    >>> rank_in_list(np.array([5, 3, 8]), np.array([0.5, 0.2, 0.2]), 3, list_length=3)
+    0
+    """
     places = np.flatnonzero(ranked_rows == target)
-    return int(places[0]) + 1 if len(places) else 0
+    if not len(places):
+        return 0
+    differs = np.flatnonzero(scores[places[0] :] != scores[places[0]])
+    last = places[0] + (differs[0] if len(differs) else len(ranked_rows) - places[0]) - 1
+    is_tied = last > places[0] or (places[0] > 0 and scores[places[0] - 1] == scores[places[0]])
+    return 0 if is_tied and last == list_length - 1 else int(last) + 1
 
 
 def ranks_by_scores(

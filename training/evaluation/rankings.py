@@ -8,12 +8,13 @@ import numpy as np
 from jaxtyping import Float, Int, Int32, Int64
 
 from clairo_core.progress import Progress, silent
+from clairo_core.ranking import NO_LIFTS, RepeatLifts
 from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
 from clairo_core.storage.array_file import load_arrays, save_arrays
 from training.evaluation.item_scorer import ItemScorer
 from training.evaluation.metrics import rank_in_list, ranks_by_scores
-from training.evaluation.split import ALLOWED, MASKED, EvaluationSplit, HeldOut
+from training.evaluation.split import ALLOWED, MASKED, WEIGHED, EvaluationSplit, HeldOut
 from training.evaluation.user_batches import batches_by_length, scored_blocks
 
 SHOWN = 10
@@ -38,32 +39,66 @@ Rankings = dict[str, Ranking]
 """By seen-item mode."""
 
 
-def rank_with_scores(scorer: ItemScorer, targets: HeldOut, label: str, progress: Progress[int] = silent) -> Rankings:
-    """Rank by scores in every mode of `targets`; every tie counts against the target."""
-    rankings = {}
-    for mode, split in targets.items():
-        ranks: list[Int64[np.ndarray, "user"]] = []
-        shown: list[Int32[np.ndarray, "user place"]] = []
-        for users, histories, scores in scored_blocks(scorer, split.histories, f"{label}, seen {mode}", progress):
-            allowed, masked = ranks_by_scores(scores, split.targets[users], histories)
-            ranks.append(allowed if mode == ALLOWED else masked)
-            shown.append(first_places(without_seen(scores, histories) if mode == MASKED else scores))
-        rankings[mode] = Ranking(np.concatenate(ranks), np.concatenate(shown))
-    return rankings
+def rank_with_scores(
+    scorer: ItemScorer, targets: HeldOut, label: str, progress: Progress[int] = silent, repeat_lift: float = -np.inf
+) -> Rankings:
+    """Rank by scores in every mode of `targets`; every tie counts against the target.
+
+    Where repeats are weighed, `repeat_lift` is added to the scores of items of the history; -inf masks them.
+    """
+    rankings: Rankings = {}
+    for first, split in targets.items():
+        if first in rankings:
+            continue
+        # Scores are the same in every mode: each user is scored once.
+        modes = [mode for mode, of_mode in targets.items() if of_mode.is_same_as(split)]
+        ranks: dict[str, list[Int64[np.ndarray, "user"]]] = {mode: [] for mode in modes}
+        shown: dict[str, list[Int32[np.ndarray, "user place"]]] = {mode: [] for mode in modes}
+        for users, histories, scores in scored_blocks(scorer, split.histories, f"{label}, seen {first}", progress):
+            for mode in modes:
+                lift = lift_in(mode, repeat_lift)
+                lifted = with_lift(scores, histories, lift)
+                allowed, masked = ranks_by_scores(lifted, split.targets[users], histories)
+                ranks[mode].append(masked if np.isneginf(lift) else allowed)
+                shown[mode].append(first_places(lifted))
+        for mode in modes:
+            rankings[mode] = Ranking(np.concatenate(ranks[mode]), np.concatenate(shown[mode]))
+    return {mode: rankings[mode] for mode in targets}
 
 
 def rank_with_recommender(
-    recommender: Recommender, item_ids: Sequence[str], targets: HeldOut, label: str, progress: Progress[int]
+    recommender: Recommender,
+    item_ids: Sequence[str],
+    targets: HeldOut,
+    label: str,
+    progress: Progress[int],
+    repeat_lift: float = -np.inf,
 ) -> Rankings:
-    """Rank by the recommender's lists in every mode of `targets`; a target beyond the end of a list is a miss."""
-    rankings = {}
+    """Rank by the recommender's lists in every mode of `targets`; a target beyond the end of a list is a miss.
+
+    The recommender's own lifts are left out. Where repeats are weighed, `repeat_lift` takes their place; -inf masks.
+    """
+    rankings: Rankings = {}
     for mode, split in targets.items():
-        ranks, lists = generated_ranks(recommender, item_ids, split, mode == ALLOWED, f"{label}, seen {mode}", progress)
+        lift = lift_in(mode, repeat_lift)
+        equal = [ranked for ranked in rankings if lift_in(ranked, repeat_lift) == lift]
+        twin = next((ranked for ranked in equal if split.is_same_as(targets[ranked])), None)
+        if twin is not None:
+            rankings[mode] = rankings[twin]
+            continue
+        is_masked = np.isneginf(lift)
+        lifted = recommender.with_repeat_lifts(NO_LIFTS if is_masked else RepeatLifts(lift, lift))
+        ranks, lists = generated_ranks(lifted, item_ids, split, not is_masked, f"{label}, seen {mode}", progress)
         shown = np.full((len(lists), SHOWN), NO_ITEM, dtype=np.int32)
         for user, ranked in enumerate(lists):
             shown[user, : len(ranked[:SHOWN])] = ranked[:SHOWN]
         rankings[mode] = Ranking(ranks, shown)
     return rankings
+
+
+def lift_in(mode: str, repeat_lift: float) -> float:
+    """What is added to the scores of items of the history in this mode; -inf leaves them out."""
+    return {ALLOWED: 0.0, WEIGHED: repeat_lift, MASKED: -np.inf}[mode]
 
 
 def generated_ranks(
@@ -75,7 +110,7 @@ def generated_ranks(
     progress: Progress[int] = silent,
     list_length: int = LIST_LENGTH,
 ) -> tuple[Int[np.ndarray, "user"], list[Int32[np.ndarray, "place"]]]:
-    """Rank each user's target in the recommender's list. Returns the ranks, and the lists as item rows."""
+    """Rank each user's target in the recommender's list, ties against it. Returns the ranks, and lists of item rows."""
     row_of = {item_id: row for row, item_id in enumerate(item_ids)}
     ranks = np.zeros(len(split.targets), dtype=np.int64)
     lists_by_user: dict[int, Int32[np.ndarray, place]] = {}
@@ -84,7 +119,8 @@ def generated_ranks(
         for user, answer in zip(users, answers, strict=True):
             # Items posted after training are not in the dataset, but keep their places.
             ranked = np.array([row_of.get(entry.item_id, NO_ITEM) for entry in answer.items], dtype=np.int32)
-            ranks[user] = rank_in_list(ranked, int(split.targets[user]))
+            scores = np.array([entry.score for entry in answer.items])
+            ranks[user] = rank_in_list(ranked, scores, int(split.targets[user]), list_length)
             lists_by_user[int(user)] = ranked
     return ranks, [lists_by_user[user] for user in range(len(ranks))]
 
@@ -100,11 +136,13 @@ def first_places(scores: Float[np.ndarray, "user item"]) -> Int32[np.ndarray, "u
     return np.pad(best, ((0, 0), (0, SHOWN - num_places)), constant_values=NO_ITEM)
 
 
-def without_seen(scores: Float[np.ndarray, "user item"], histories: ItemSequences) -> Float[np.ndarray, "user item"]:
-    """Set the scores of items in each user's history to -inf."""
-    masked = scores.copy()
-    masked[np.repeat(np.arange(len(histories)), histories.lengths), histories.items] = -np.inf
-    return masked
+def with_lift(
+    scores: Float[np.ndarray, "user item"], histories: ItemSequences, repeat_lift: float
+) -> Float[np.ndarray, "user item"]:
+    """Add `repeat_lift` to the scores of items in each user's history, once each."""
+    lifted = scores.astype(np.float64)
+    lifted[np.repeat(np.arange(len(histories)), histories.lengths), histories.items] += repeat_lift
+    return lifted
 
 
 def save_rankings(path: Path, rankings: Rankings) -> None:

@@ -14,6 +14,9 @@ from training.evaluation.split import EvaluationSplit
 
 EDGES = (0, 5, 10, 20, 50)
 """Lower bounds of the groups of training counts, and of history lengths."""
+TAIL = f"<{EDGES[2]}"
+"""Targets of the first two groups together: counts below 5 taken as 5. Of a five-core data set every item has 5
+interactions, so that a count below 5 only says how many of them are held out."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +30,10 @@ class UserSlice:
 
 
 def user_slices(split: EvaluationSplit, training_counts: Int[np.ndarray, "item"]) -> tuple[UserSlice, ...]:
-    """Slice into all users, by training count of the target, and by history length; empty slices are left out."""
+    """Slice into all users, by training count of the target, and by history length; empty slices are left out.
+
+    Slices of a kind are disjoint, except for `TAIL`.
+    """
     slices = [UserSlice("all", "all", np.ones(len(split.targets), dtype=np.bool_))]
     for kind, values in (
         ("training count", training_counts[split.targets]),
@@ -35,6 +41,8 @@ def user_slices(split: EvaluationSplit, training_counts: Int[np.ndarray, "item"]
     ):
         group_of = np.searchsorted(EDGES, values, side="right") - 1
         slices += [UserSlice(kind, label, group_of == group) for group, label in enumerate(slice_labels())]
+        if kind == "training count":
+            slices.insert(3, UserSlice(kind, TAIL, values < EDGES[2]))
     return tuple(part for part in slices if part.is_in.any())
 
 

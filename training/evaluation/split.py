@@ -1,7 +1,7 @@
 """Hold out each user's newest items that can be answered.
 
-    seen items allowed    the last event tests, the one before validates (leave-last-out); a repeat counts
-    seen items masked     the newest item that is new to its user tests, the next older one validates
+    seen items allowed, weighed    the last event tests, the one before validates (leave-last-out); a repeat counts
+    seen items masked              the newest item that is new to its user tests, the next older one validates
 
 A masked ranking can only miss an item of the history, hence the second rule. Without repeats both rules choose the same
 targets. Users with fewer than three events, or masked with fewer than three different items, only train. Where this
@@ -18,10 +18,16 @@ from jaxtyping import Bool, Int32, Int64
 from clairo_core.sequences import ItemSequences
 from training.datasets.dataset import Dataset
 
-ALLOWED, MASKED = "allowed", "masked"
-SEEN_ITEMS = (ALLOWED, MASKED)
-"""`allowed` as in most papers, `masked` as in a shop."""
+ALLOWED, WEIGHED, MASKED = "allowed", "weighed", "masked"
+SEEN_ITEMS = (ALLOWED, WEIGHED, MASKED)
+"""`allowed` without a rule for repeats, as in most papers; `weighed` with one rule for every ranker, see `repeat_lift`;
+`masked` as in a shop."""
 MIN_ITEMS_TO_EVALUATE = 3
+CHOSEN_ON_THESE_USERS = (
+    "settings, epochs and weights were chosen on these users, which flatters every ranker except popularity; once all "
+    "is chosen, measure on the test split"
+)
+"""Said of every table on validation."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +43,16 @@ class EvaluationSplit:
     def of_users(self, chosen: Int64[np.ndarray, "user"]) -> "EvaluationSplit":
         """Some users, as rows of this split."""
         return EvaluationSplit(self.histories.select(chosen), self.targets[chosen], self.user_rows[chosen])
+
+    def is_same_as(self, other: "EvaluationSplit") -> bool:
+        """Whether both predict the same items after the same histories."""
+        pairs = (
+            (self.targets, other.targets),
+            (self.user_rows, other.user_rows),
+            (self.histories.lengths, other.histories.lengths),
+            (self.histories.items, other.histories.items),
+        )
+        return all(np.array_equal(mine, others) for mine, others in pairs)
 
 
 HeldOut: TypeAlias = Mapping[str, EvaluationSplit]
@@ -76,7 +92,7 @@ test_split.__test__ = False  # type: ignore[attr-defined]
 
 
 def held_out(split_of: Callable[[Dataset, str], EvaluationSplit], dataset: Dataset) -> HeldOut:
-    """`test_split` or `validation_split` in both modes."""
+    """`test_split` or `validation_split` in every mode."""
     return {seen_items: split_of(dataset, seen_items) for seen_items in SEEN_ITEMS}
 
 

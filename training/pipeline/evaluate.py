@@ -1,8 +1,9 @@
-"""Measure a recommender on held-out next items, beside popularity, in both seen-item modes.
+"""Measure a recommender on held-out next items, beside popularity, in every seen-item mode.
 
 Ranking is over the whole catalogue by item id. A target that is not in the returned list is a miss.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -13,10 +14,12 @@ from clairo_core.progress import Progress, silent
 from clairo_core.recommender import Recommender
 from training.counts.popularity import Popularity
 from training.datasets import Dataset
+from training.evaluation.item_scorer import ItemScorer
 from training.evaluation.metrics import Metric, ndcg_at, paired_difference, summarize
-from training.evaluation.rankings import rank_with_recommender, rank_with_scores
+from training.evaluation.rankings import Rankings, rank_with_recommender, rank_with_scores
+from training.evaluation.repeat_lift import MASKS, lift_in_words, lift_of_recommender, lift_of_scorer
 from training.evaluation.slices import breadth_of
-from training.evaluation.split import ALLOWED, HeldOut, some_of_each
+from training.evaluation.split import ALLOWED, CHOSEN_ON_THESE_USERS, EvaluationSplit, HeldOut, some_of_each
 from training.ranking.dense_head_scorer import DenseHeadScorer
 
 
@@ -26,7 +29,7 @@ class EvaluationRow:
 
     ranker: str
     seen_items: str
-    """`allowed` as in publications, or `masked` as in a shop."""
+    """`allowed` as in publications, `weighed` with one rule for repeats for all rankers, or `masked` as in a shop."""
     metrics: tuple[Metric, ...]
     coverage_at_10: float
     """Share of the catalogue that is in some user's first ten places."""
@@ -47,6 +50,8 @@ class Evaluation:
     rows: tuple[EvaluationRow, ...]
     gain_over_popularity: tuple[Metric, ...]
     """NDCG@10 minus popularity's, paired by user: one per seen-item mode, in the order of the rows."""
+    repeat_lifts: Mapping[str, float | None]
+    """By ranker, what is added to scores of items of the history where repeats are weighed; None masks them."""
 
     def as_dict(self) -> dict[str, object]:
         """Plain values, ready for JSON."""
@@ -62,6 +67,7 @@ def evaluate(
     dataset: Dataset,
     training_counts: Int[np.ndarray, "item"],
     targets: HeldOut,
+    lift_users: EvaluationSplit,
     *,
     split_name: str,
     max_users: int,
@@ -69,7 +75,9 @@ def evaluate(
     seed: int = 0,
     progress: Progress[int] = silent,
 ) -> Evaluation:
-    """Measure the whole bundle, its parts alone and popularity, with seen items allowed and masked.
+    """Measure the whole bundle, its parts alone and popularity, with seen items allowed, weighed and masked.
+
+    Each ranker's lift for repeats is chosen on `lift_users`, by one rule for all; see `repeat_lift`.
 
     Raises:
         TrainingError: no user has enough items to hold one out.
@@ -79,16 +87,25 @@ def evaluate(
         raise TrainingError(f"{dataset.name}: no user has enough items to hold one out; add interactions")
     targets = some_of_each(targets, max_users, seed)
     item_ids = [item.item_id for item in dataset.items]
-    rankings = {"clairo": rank_with_recommender(recommender, item_ids, targets, split_name, progress)}
+    rankings: dict[str, Rankings] = {}
+    lifts: dict[str, float] = {}
+
+    def rank_listed(name: str, ranker: Recommender) -> None:
+        label = f"{split_name}, {name}"
+        lifts[name] = lift_of_recommender(ranker, item_ids, lift_users, label, progress)
+        rankings[name] = rank_with_recommender(ranker, item_ids, targets, label, progress, lifts[name])
+
+    def rank_scored(name: str, scorer: ItemScorer) -> None:
+        label = f"{split_name}, {name}"
+        lifts[name] = lift_of_scorer(scorer, lift_users, label, progress)
+        rankings[name] = rank_with_scores(scorer, targets, label, progress, lifts[name])
+
+    rank_listed("clairo", recommender)
     if recommender.joint_ranking is not None:
-        alone = recommender.ranked_by(None)
-        rankings["generator"] = rank_with_recommender(alone, item_ids, targets, f"{split_name}, generator", progress)
+        rank_listed("generator", recommender.ranked_by(None))
         if list(recommender.catalogue.item_ids[: len(item_ids)]) == item_ids:
-            dense = DenseHeadScorer(recommender.joint_ranking.dense_head, len(item_ids))
-            rankings["dense head"] = rank_with_scores(dense, targets, f"{split_name}, dense head", progress)
-    rankings["popularity"] = rank_with_scores(
-        Popularity(training_counts), targets, f"{split_name}, popularity", progress
-    )
+            rank_scored("dense head", DenseHeadScorer(recommender.joint_ranking.dense_heads, len(item_ids)))
+    rank_scored("popularity", Popularity(training_counts))
     rows, gains = [], []
     for seen_items, split in targets.items():
         for ranker, by_mode in rankings.items():
@@ -100,7 +117,16 @@ def evaluate(
         gains.append(paired_difference(ours, popular, num_resamples))
     wanted = targets[ALLOWED].targets
     missing = sum(item_ids[target] not in recommender.catalogue for target in wanted)
-    return Evaluation(dataset.name, split_name, len(wanted), num_users_in_split, missing, tuple(rows), tuple(gains))
+    return Evaluation(
+        dataset.name,
+        split_name,
+        len(wanted),
+        num_users_in_split,
+        missing,
+        tuple(rows),
+        tuple(gains),
+        {ranker: None if lift == MASKS else lift for ranker, lift in lifts.items()},
+    )
 
 
 def table_of(evaluation: Evaluation) -> str:
@@ -131,6 +157,11 @@ def table_of(evaluation: Evaluation) -> str:
             f"NDCG@10 over popularity, seen {mode}, {count:,} users: {gain.value:+.4f} "
             f"(paired bootstrap {gain.low:+.4f} to {gain.high:+.4f})"
         )
+    lifts = (f"{ranker} {lift_in_words(lift)}" for ranker, lift in evaluation.repeat_lifts.items())
+    lines.append(f"added to scores of seen items where weighed, chosen on validation: {', '.join(lifts)}")
     if evaluation.num_missing_targets:
         lines.append(f"{evaluation.num_missing_targets} targets are not in the bundle's catalogue and count as misses")
+    lines.append("popularity is the weakest baseline; clairo-train compare has stronger ones")
+    if evaluation.split == "validation":
+        lines.append(CHOSEN_ON_THESE_USERS)
     return "\n".join(lines)

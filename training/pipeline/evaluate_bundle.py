@@ -11,6 +11,7 @@ from clairo_core.recommender import Recommender
 from clairo_core.storage.replaced_file import replace_text
 from training.counts.popularity import count_popularity
 from training.datasets import Dataset
+from training.evaluation.repeat_lift import lift_users
 from training.evaluation.split import held_out, test_split, training_sequences, validation_split
 from training.pipeline.evaluate import evaluate, table_of
 from training.workbench.bundle_dataset import check_not_learned, open_bundle_dataset
@@ -71,6 +72,7 @@ def evaluate_bundle(
         dataset,
         count_popularity(training_sequences(dataset), len(dataset.items)),
         targets,
+        lift_users(dataset),
         split_name=split_name,
         max_users=max_users,
         num_resamples=opened.num_resamples,

@@ -1,21 +1,24 @@
-"""Stage: a recommender and the test split -> the bundle's table. Never cached: it runs once, when all is chosen."""
+"""Stage: a recommender and held-out targets -> the bundle's table. Never cached: it runs once, when all is chosen."""
 
 from clairo_core.recommender import Recommender
-from training.evaluation.split import ALLOWED
+from training.evaluation.repeat_lift import lift_users
+from training.evaluation.split import ALLOWED, held_out, validation_split
 from training.pipeline.evaluate import Evaluation, evaluate, table_of
 from training.workbench.workbench import Workbench
 
 
-def evaluation_stage(bench: Workbench, recommender: Recommender) -> Evaluation | None:
-    """Measure on the test split and report the table. None without test users."""
-    if not len(bench.test[ALLOWED].targets):
+def evaluation_stage(bench: Workbench, recommender: Recommender, split_name: str) -> Evaluation | None:
+    """Measure on `validation`, or once all is chosen on `test`, and report the table. None without held-out users."""
+    targets = bench.test if split_name == "test" else held_out(validation_split, bench.dataset)
+    if not len(targets[ALLOWED].targets):
         return None
     evaluation = evaluate(
         recommender,
         bench.dataset,
         bench.training_counts,
-        bench.test,
-        split_name="test",
+        targets,
+        lift_users(bench.dataset),
+        split_name=split_name,
         max_users=bench.preset.evaluate.max_users,
         seed=bench.seed,
         num_resamples=bench.preset.evaluate.num_resamples,

@@ -2,8 +2,8 @@
 
 While a bundle is measured, two items of each user are held out: a third of all interactions where histories are short.
 Afterwards nothing needs them, and the bundle is served to the same users. Every choice stays: settings, features,
-tokens, weights of the mixture, calibration of new items, repeat lifts. Counts are exact. Dense head and generator go on
-from their weights over all interactions, since one that learned the new ones alone would forget the others; see
+tokens, weights of the mixture, calibration of new items, repeat lifts. Counts are exact. Dense heads and generator go
+on from their weights over all interactions, since one that learned the new ones alone would forget the others; see
 `refit_epochs`.
 """
 
@@ -13,7 +13,7 @@ from training.counts.item_weights_stage import refitted_item_weights_stage
 from training.generator.generator_stage import refitted_generator_stage
 from training.pipeline.odd_interactions import popular_by_users
 from training.pipeline.trained_parts import RankedParts, TrainedParts
-from training.ranking.dense_head_stage import refitted_dense_head_stage
+from training.ranking.dense_heads_stage import refitted_dense_heads_stage
 from training.workbench.workbench import Workbench
 
 
@@ -25,14 +25,15 @@ def refit(bench: Workbench, measured: TrainedParts) -> TrainedParts:
     ranked, ranking = measured.ranked, measured.recommender.joint_ranking
     if ranked is not None and ranking is not None:
         ranked = RankedParts(
-            refitted_dense_head_stage(bench, measured.items, ranked.dense_head),
+            refitted_dense_heads_stage(bench, measured.items, ranked.dense_heads),
             refitted_item_weights_stage(bench, ranked.item_weights),
         )
         ranking = replace(
             ranking,
-            dense_head=ranked.dense_head.trained,
+            dense_heads=ranked.dense_heads.trained,
             item_weights=ranked.item_weights.weights,
             training_counts=bench.training_counts,
+            together=ranked.item_weights.together,
         )
     recommender = recommender.ranked_by(ranking).with_repeat_lifts(measured.recommender.repeat_lifts)
     return TrainedParts(measured.items, measured.vocabulary, generator, ranked, recommender, bench.training_counts)

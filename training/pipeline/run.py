@@ -23,7 +23,7 @@ from training.pipeline.odd_interactions import popular_by_users, warn_of_odd_int
 from training.pipeline.refit import refit
 from training.pipeline.trained_parts import RankedParts, TrainedParts
 from training.pipeline.warm_start import WarmStart
-from training.ranking.dense_head_stage import dense_head_stage
+from training.ranking.dense_heads_stage import dense_heads_stage
 from training.ranking.mixture_stage import mixture_stage
 from training.ranking.repeat_lifts_stage import repeat_lifts_stage
 from training.vocabulary.vocabulary_stage import grown_vocabulary_stage, vocabulary_stage
@@ -48,9 +48,10 @@ def train_bundle(
     judge: Judge | None = None,
     start: WarmStart | None = None,
     *,
+    split_name: str = "validation",
     is_refitted: bool = True,
 ) -> Evaluation | None:
-    """Run every stage that is not cached, write the bundle to `out`, and return its test table.
+    """Run every stage that is not cached, write the bundle to `out`, and return its table.
 
     The parts in the bundle have learned from all interactions, those that measured them too. Without held-out users
     there is no table, and they have learned from all already.
@@ -61,6 +62,7 @@ def train_bundle(
         judge: compares the recommender on test targets, which it has not learned; all else it has. One that is refused
             is written as measured.
         start: an earlier bundle to continue from; without it, everything is learned from scratch.
+        split_name: of the table, `validation`, or `test` once everything is chosen.
         is_refitted: False writes the parts as they were measured, so that others can measure them on the same data.
 
     Raises:
@@ -70,7 +72,7 @@ def train_bundle(
     warn_of_odd_interactions(bench)
     measured = train_parts(bench, start)
     metrics = measured.progress()
-    evaluation = evaluation_stage(bench, measured.recommender)
+    evaluation = evaluation_stage(bench, measured.recommender, split_name)
     if evaluation is not None:
         metrics["evaluation"] = evaluation.as_dict()
     is_refitted = is_refitted and len(bench.dataset.sequences.items) > measured.num_interactions
@@ -100,8 +102,8 @@ def train_parts(bench: Workbench, start: WarmStart | None = None) -> TrainedPart
         generator = generator_stage(bench, items, vocabulary, start.bundle)
     recommender, ranked_by, ranked = generator.recommender.with_popularity(popular_by_users(bench)), generator.key, None
     if bench.preset.dense.dim:
-        ranked = RankedParts(dense_head_stage(bench, items), item_weights_stage(bench))
-        mixture = mixture_stage(bench, generator, ranked.dense_head, ranked.item_weights)
+        ranked = RankedParts(dense_heads_stage(bench, items), item_weights_stage(bench))
+        mixture = mixture_stage(bench, generator, ranked.dense_heads, ranked.item_weights)
         recommender, ranked_by = recommender.ranked_by(mixture.joint_ranking), mixture.key
     recommender = recommender.with_repeat_lifts(repeat_lifts_stage(bench, recommender, ranked_by))
     return TrainedParts(items, vocabulary, generator, ranked, recommender, bench.training_counts)

@@ -9,7 +9,7 @@ from clairo_core.recommender import Recommender
 from training.counts.item_weights_stage import FittedItemWeights
 from training.generator.generator_stage import TrainedGenerator
 from training.items.described_items import DescribedItems
-from training.ranking.dense_head_stage import TrainedDenseHead
+from training.ranking.dense_heads_stage import TrainedDenseHeads
 from training.vocabulary.vocabulary_stage import TrainedVocabulary
 
 
@@ -17,7 +17,7 @@ from training.vocabulary.vocabulary_stage import TrainedVocabulary
 class RankedParts:
     """The parts that are ranked together with the generator."""
 
-    dense_head: TrainedDenseHead
+    dense_heads: TrainedDenseHeads
     item_weights: FittedItemWeights
 
 
@@ -42,5 +42,5 @@ class TrainedParts:
 
     def progress(self) -> dict[str, object]:
         """The course of the trainings, ready for JSON."""
-        of_dense = {} if self.ranked is None else {"dense": asdict(self.ranked.dense_head.progress)}
+        of_dense = {} if self.ranked is None else {"dense": asdict(self.ranked.dense_heads.members[0].progress)}
         return {"fit": asdict(self.generator.progress), **of_dense}

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from clairo_core.ranking import Mixture
-from clairo_core.ranking.joint_ranking import DENSE_COLUMN
+from clairo_core.ranking.joint_ranking import DENSE
 from clairo_core.ranking.new_items import with_new_placed
 from training.ranking.fit_mixture import MixtureExamples, features_of
 
@@ -93,10 +93,10 @@ def placed_as_served(
     examples: MixtureExamples, totals: Float64[np.ndarray, "user candidate"], lift: float
 ) -> Float64[np.ndarray, "user candidate"]:
     """The totals, with new items placed among the others as in `JointRanking`."""
-    placed = totals.copy()
+    placed, dense_column = totals.copy(), examples.components.index(DENSE)
     for user, (is_item, is_known_of_all) in enumerate(zip(examples.is_item, examples.is_known, strict=True)):
         is_known = is_known_of_all[is_item]
-        dense = examples.scores[user, is_item, DENSE_COLUMN]
+        dense = examples.scores[user, is_item, dense_column].astype(np.float64)
         placed[user, is_item] = with_new_placed(totals[user, is_item], dense, ~is_known, is_known, lift)
     return placed
 

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from clairo_core.errors import TrainingError
 from clairo_core.progress import Progress
-from clairo_core.ranking import DenseHead
+from clairo_core.ranking import DenseHead, DenseHeads
 from clairo_core.ranking.history_encoder import HistoryEncoder, RecurrentHistoryEncoder, TransformerHistoryEncoder
 from clairo_core.sequences import ItemSequences
 from clairo_core.storage.growing_rows import GrowingRows
@@ -188,7 +188,7 @@ def rate_share(epochs_done: float, settings: DenseSettings) -> float:
     return 0.1 + 0.9 * 0.5 * (1.0 + math.cos(math.pi * min(1.0, epochs_done / settings.max_epochs)))
 
 
-def validation_ndcg(head: DenseHead, validation: EvaluationSplit) -> float:
+def validation_ndcg(head: DenseHead | DenseHeads, validation: EvaluationSplit) -> float:
     """NDCG@10, seen items masked, over at least one user."""
     gains = []
     for start in range(0, len(validation.targets), USERS_PER_BLOCK):

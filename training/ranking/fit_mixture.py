@@ -6,7 +6,7 @@ epochs is fixed: it could only be chosen on the same users. Items that never occ
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -31,10 +31,16 @@ LEARNING_RATE, WEIGHT_DECAY, WARMUP_SHARE = 3e-3, 1e-2, 0.1
 class MixtureExamples:
     """Users with a known next item, and the candidates that compete for their first place. Rows are padded."""
 
-    scores: Float64[np.ndarray, "user candidate component"]
+    components: tuple[str, ...]
+    evidence_names: tuple[str, ...]
+    scores: Float32[np.ndarray, "user candidate component"]
+    evidence: Float32[np.ndarray, "user candidate kind"]
+    """Pair evidence."""
     training_counts: Int64[np.ndarray, "user candidate"]
     is_item: Bool[np.ndarray, "user candidate"]
     is_target: Bool[np.ndarray, "user candidate"]
+    is_proposed_by: Bool[np.ndarray, "user candidate component"]
+    """Which components proposed the candidate."""
     history_lengths: Int64[np.ndarray, "user"]
     target_counts: Int64[np.ndarray, "user"]
     """Training count of each user's next item, which need not be among the candidates."""
@@ -50,19 +56,54 @@ class MixtureExamples:
         has_target: Bool[np.ndarray, "user"] = (self.is_target & self.is_known).any(axis=1)
         return has_target
 
+    def of_users(self, users: Bool[np.ndarray, "user"] | Int64[np.ndarray, "some"]) -> "MixtureExamples":
+        """Some of the users."""
+        return replace(
+            self,
+            scores=self.scores[users],
+            evidence=self.evidence[users],
+            training_counts=self.training_counts[users],
+            is_item=self.is_item[users],
+            is_target=self.is_target[users],
+            is_proposed_by=self.is_proposed_by[users],
+            history_lengths=self.history_lengths[users],
+            target_counts=self.target_counts[users],
+        )
+
+    def of_components(self, components: tuple[str, ...]) -> "MixtureExamples":
+        """What these components proposed, and their scores."""
+        columns = [self.components.index(component) for component in components]
+        stays = self.is_item & self.is_proposed_by[..., columns].any(axis=-1)
+        return replace(
+            self,
+            components=components,
+            scores=self.scores[..., columns],
+            is_item=stays,
+            is_target=self.is_target & stays,
+            is_proposed_by=self.is_proposed_by[..., columns],
+        )
+
+    def without_evidence(self) -> "MixtureExamples":
+        """The same without pair evidence."""
+        return replace(self, evidence_names=(), evidence=self.evidence[..., :0])
+
 
 def join_examples(parts: Sequence[MixtureExamples]) -> MixtureExamples:
-    """Concatenate the users of all parts."""
+    """Concatenate the users of all parts, which have the same components."""
     width = max(part.is_item.shape[1] for part in parts)
 
     def wide(array: np.ndarray) -> np.ndarray:
         return np.pad(array, [(0, 0), (0, width - array.shape[1]), *([(0, 0)] * (array.ndim - 2))])
 
     return MixtureExamples(
+        parts[0].components,
+        parts[0].evidence_names,
         np.concatenate([wide(part.scores) for part in parts]),
+        np.concatenate([wide(part.evidence) for part in parts]),
         np.concatenate([wide(part.training_counts) for part in parts]),
         np.concatenate([wide(part.is_item) for part in parts]),
         np.concatenate([wide(part.is_target) for part in parts]),
+        np.concatenate([wide(part.is_proposed_by) for part in parts]),
         np.concatenate([part.history_lengths for part in parts]),
         np.concatenate([part.target_counts for part in parts]),
     )
@@ -71,12 +112,11 @@ def join_examples(parts: Sequence[MixtureExamples]) -> MixtureExamples:
 class MixtureNetwork(nn.Module):
     """`Mixture` as a module to be fitted. It starts as the plain sum of logarithms."""
 
-    def __init__(self, num_components: int) -> None:
+    def __init__(self, num_components: int, num_evidence: int) -> None:
         super().__init__()
         self.score_weights = nn.Parameter(torch.ones(num_components))
-        self.layers = nn.ModuleList(
-            [nn.Linear(num_features(num_components), HIDDEN), nn.Linear(HIDDEN, HIDDEN), nn.Linear(HIDDEN, 1)]
-        )
+        num_inputs = num_features(num_components, num_evidence)
+        self.layers = nn.ModuleList([nn.Linear(num_inputs, HIDDEN), nn.Linear(HIDDEN, HIDDEN), nn.Linear(HIDDEN, 1)])
         self.dropout = nn.Dropout(DROPOUT_RATE)
         for parameter in self.layers[-1].parameters():
             nn.init.zeros_(parameter)
@@ -92,34 +132,37 @@ class MixtureNetwork(nn.Module):
         return totals
 
 
-def fit_mixture(components: tuple[str, ...], examples: MixtureExamples, seed: int = 0) -> Mixture:
+def fit_mixture(examples: MixtureExamples, seed: int = 0) -> Mixture:
     """Fit the weights, or return `plain_mixture` if nobody's next item is known. The same input, the same weights."""
-    is_known, has_target = examples.is_known, examples.has_target
-    if not has_target.any():
-        return plain_mixture(components, examples)
     floors = floors_of(examples)
-    features = features_of(examples, floors)[has_target]
-    is_known = is_known[has_target]
+    if not examples.has_target.any():
+        return plain_mixture(examples)
+    teaching = examples.of_users(examples.has_target)
+    is_known = teaching.is_known
+    features = features_of(teaching, floors)
     centers = features[is_known].mean(axis=0)
     scales = np.maximum(features[is_known].std(axis=0), 1e-6)
-    logs = torch.from_numpy(features[..., : PER_COMPONENT * len(components) : PER_COMPONENT].copy())
-    standardized = torch.from_numpy((features - centers) / scales)
-    candidates = torch.from_numpy(is_known)
-    targets = torch.from_numpy((examples.is_target[has_target] & is_known).argmax(axis=1))
+    num_scored = PER_COMPONENT * len(examples.components)
+    logs = torch.from_numpy(features[..., :num_scored:PER_COMPONENT].copy())
+    features -= centers
+    features /= scales
+    targets = torch.from_numpy((teaching.is_target & is_known).argmax(axis=1))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = trained(MixtureNetwork(len(components)), logs, standardized, candidates, targets)
-    return mixture_of(components, floors, network, centers, scales)
+        network = MixtureNetwork(len(examples.components), len(examples.evidence_names))
+        network = trained(network, logs, torch.from_numpy(features), torch.from_numpy(is_known), targets)
+    return mixture_of(examples, floors, network, centers, scales)
 
 
-def plain_mixture(components: tuple[str, ...], examples: MixtureExamples) -> Mixture:
+def plain_mixture(examples: MixtureExamples) -> Mixture:
     """Weigh all components the same, where no next item shows which is better: the network before its first step."""
-    num_inputs = num_features(len(components))
+    num_components, num_evidence = len(examples.components), len(examples.evidence_names)
+    num_inputs = num_features(num_components, num_evidence)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = MixtureNetwork(len(components))
+        network = MixtureNetwork(num_components, num_evidence)
     centers, scales = np.zeros(num_inputs, dtype=np.float32), np.ones(num_inputs, dtype=np.float32)
-    return mixture_of(components, floors_of(examples), network, centers, scales)
+    return mixture_of(examples, floors_of(examples), network, centers, scales)
 
 
 def floors_of(examples: MixtureExamples) -> Float64[np.ndarray, "component"]:
@@ -127,13 +170,13 @@ def floors_of(examples: MixtureExamples) -> Float64[np.ndarray, "component"]:
     is_known = examples.is_known
     if not is_known.any():
         return np.full(examples.scores.shape[-1], LEAST_FLOOR)
-    mean_scores = np.array([of_one[is_known].mean() for of_one in np.moveaxis(examples.scores, -1, 0)])
+    mean_scores = np.array([of_one[is_known].mean(dtype=np.float64) for of_one in np.moveaxis(examples.scores, -1, 0)])
     floors: Float64[np.ndarray, "component"] = np.maximum(FLOOR_SHARE * mean_scores, LEAST_FLOOR)
     return floors
 
 
 def mixture_of(
-    components: tuple[str, ...],
+    examples: MixtureExamples,
     floors: Float64[np.ndarray, "component"],
     network: MixtureNetwork,
     centers: Float32[np.ndarray, "feature"],
@@ -145,7 +188,8 @@ def mixture_of(
         for layer in network.layers
         if isinstance(layer, nn.Linear)
     )
-    return Mixture(components, floors, network.score_weights.detach().numpy().copy(), centers, scales, layers)
+    weights = network.score_weights.detach().numpy().copy()
+    return Mixture(examples.components, examples.evidence_names, floors, weights, centers, scales, layers)
 
 
 def trained(
@@ -176,11 +220,12 @@ def features_of(
     examples: MixtureExamples, floors: Float64[np.ndarray, "component"]
 ) -> Float32[np.ndarray, "user candidate feature"]:
     """The mixture's features of each candidate; 0 for padding."""
-    shape = (*examples.is_item.shape, num_features(len(floors)))
+    shape = (*examples.is_item.shape, num_features(len(floors), examples.evidence.shape[-1]))
     features = np.zeros(shape, dtype=np.float32)
     for user, (is_item, is_known) in enumerate(zip(examples.is_item, examples.is_known, strict=True)):
         features[user, is_item] = candidate_features(
             examples.scores[user, is_item],
+            examples.evidence[user, is_item],
             examples.training_counts[user, is_item],
             int(examples.history_lengths[user]),
             is_known[is_item],

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int32, Int64
 from scipy import sparse
 
 from clairo_core.progress import Progress
-from clairo_core.ranking import DenseHead, ItemWeights, JointRanking
+from clairo_core.ranking import DenseHeads, ItemWeights, JointRanking
 from clairo_core.ranking.joint_ranking import Candidates
 from clairo_core.recommender import Recommender
 from clairo_core.storage.growing_rows import GrowingRows
@@ -56,7 +56,9 @@ def examples_of(
     is_allowed = np.ones((len(histories), num_items), dtype=np.bool_)
     for allowed, history in zip(is_allowed, histories, strict=True):
         allowed[history] = False
-    generated = recommender.generate(histories, [0] * len(histories), recommender.num_beams, is_allowed)
+    generated = recommender.generator.generate(
+        histories, [0] * len(histories), recommender.num_views, recommender.num_beams, is_allowed
+    )
     lengths = np.array([len(history) for history in histories], dtype=np.int64)
     return [
         examples_from(ranking, ranking.candidates(histories, generated, is_allowed), targets, lengths)
@@ -73,32 +75,42 @@ def examples_from(
     """Pad the candidates of all users to one width."""
     shape = (len(everybody), max(len(candidates.item_rows) for candidates in everybody))
     examples = MixtureExamples(
-        np.zeros((*shape, len(ranking.components))),
+        ranking.components,
+        ranking.evidence,
+        np.zeros((*shape, len(ranking.components)), dtype=np.float32),
+        np.zeros((*shape, len(ranking.evidence)), dtype=np.float32),
         np.zeros(shape, dtype=np.int64),
         np.zeros(shape, dtype=np.bool_),
         np.zeros(shape, dtype=np.bool_),
+        np.zeros((*shape, len(ranking.components)), dtype=np.bool_),
         history_lengths,
         ranking.counts_of(targets),
     )
     for place, (candidates, target) in enumerate(zip(everybody, targets, strict=True)):
         allowed = np.flatnonzero(candidates.is_allowed)
         examples.scores[place, : len(allowed)] = candidates.scores[allowed]
+        examples.evidence[place, : len(allowed)] = candidates.evidence[allowed]
         examples.training_counts[place, : len(allowed)] = candidates.training_counts[allowed]
         examples.is_item[place, : len(allowed)] = True
         examples.is_target[place, : len(allowed)] = candidates.item_rows[allowed] == target
+        examples.is_proposed_by[place, : len(allowed)] = candidates.is_proposed_by[allowed]
     return examples
 
 
-def with_new_items(ranking: JointRanking, as_new: DenseHead, is_new: Bool[np.ndarray, "item"]) -> JointRanking:
+def with_new_items(ranking: JointRanking, as_new: DenseHeads, is_new: Bool[np.ndarray, "item"]) -> JointRanking:
     """The ranking as if these items had just been posted: never used, known by their content alone."""
-    vectors = np.where(is_new[:, None], as_new.item_vectors, ranking.dense_head.item_vectors)
+    heads = [
+        replace(head, vectors=GrowingRows(np.where(is_new[:, None], new.item_vectors, head.item_vectors)))
+        for head, new in zip(ranking.dense_heads.heads, as_new.heads, strict=True)
+    ]
     keeps = sparse.diags((~is_new).astype(np.float32)).tocsr()
     return JointRanking(
-        replace(ranking.dense_head, vectors=GrowingRows(vectors)),
+        DenseHeads(tuple(heads)),
         {
             component: ItemWeights((keeps @ weights.matrix @ keeps).tocsr(), weights.age_weights)
             for component, weights in ranking.item_weights.items()
         },
         None,
         np.where(is_new, 0, ranking.training_counts),
+        None if ranking.together is None else (keeps @ ranking.together @ keeps).tocsr(),
     )

@@ -198,9 +198,9 @@ def with_items_carried(bundle: Bundle, recommender: Recommender, items: Sequence
         row = bundle.catalogue.find_row(item.item_id)
         if row is None or bundle.has_content(row, described_digest(item.texts, picture_digest(item.read_picture()))):
             continue
-        vector = bundle.dense_vector(row, bundle.moved_embedding(row, item)[0])
-        if vector is not None:
-            moved[row] = vector
+        vectors = bundle.dense_vectors(row, bundle.moved_embedding(row, item)[0])
+        if vectors is not None:
+            moved[row] = vectors
     if moved:
         recommender = recommender.with_catalogue(recommender.catalogue, changed_vectors=moved)
     for start in range(0, len(missing), ITEMS_AT_ONCE):

@@ -49,10 +49,11 @@ def bundle(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_bundle_stands_beside_the_baselines_with_the_figures_of_evaluate(
     shop: Path, bundle: Path, tmp_path: Path
 ) -> None:
-    run("evaluate", bundle, "--data", shop, "--device", "cpu", "--json", tmp_path / "evaluated.json")
+    evaluated_on = ("--device", "cpu", "--split", "test", "--json", tmp_path / "evaluated.json")
+    run("evaluate", bundle, "--data", shop, *evaluated_on)
     arguments = ("compare", "--data", shop, "--out", tmp_path / "out", "--device", "cpu", "--resamples", "50")
     first, _ = run(*arguments, "--baselines", "popularity,markov", "--bundle", bundle, "--parts")
-    assert "small - markov" in first
+    assert "small, generator" in first
     evaluated = json.loads((tmp_path / "evaluated.json").read_text(encoding="utf-8"))
     compared = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
     names = {"clairo": "small", "popularity": "popularity"}
@@ -68,6 +69,9 @@ def test_a_bundle_stands_beside_the_baselines_with_the_figures_of_evaluate(
                 == (ranker, row["seen_items"], "all", metric["name"])
             )
             assert figure["value"] == pytest.approx(metric["value"])
+    left_out = {"generator", "dense head", "counts", "pair evidence"}
+    rankers = {figure["ranker"] for figure in compared["figures"]}
+    assert rankers == {"popularity", "markov", *names.values()} | {f"small, without {part}" for part in left_out}
     mixed, news = run(*arguments, "--baselines", "popularity,markov,ease", "--bundle", bundle, "--mix")
     assert news.count("unchanged") == 3
     assert "markov + ease" in mixed

@@ -111,6 +111,24 @@ def test_a_refitted_bundle_is_not_measured_on_its_own_data(
     assert "repeat its clairo-train run with --no-refit" in str(result.exception)
 
 
+def test_the_table_is_on_validation_and_with_the_flag_on_test(bundle_folder: Path, shop: Path) -> None:
+    result = CliRunner().invoke(app, [*arguments(shop, bundle_folder.parent / "measured"), "--test"])
+    assert result.exit_code == 0, result.output
+    assert ", test: " in result.stderr
+    assert "chosen on these users" not in result.stderr
+    on_validation, on_test = (load_bundle(folder) for folder in (bundle_folder, bundle_folder.parent / "measured"))
+    assert on_validation.manifest.metrics["evaluation"]["split"] == "validation"
+    assert on_test.manifest.metrics["evaluation"]["split"] == "test"
+    assert on_validation.manifest.bundle_id == on_test.manifest.bundle_id
+
+
+def test_retraining_refuses_the_test_flag(bundle_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["run", "--data", "service", "--out", str(bundle_folder.parent / "next"), "--test"]
+    with pytest.raises(SystemExit):
+        run_command(lambda: app(flags, standalone_mode=False))
+    assert "--test is set, but retraining measures on the newest interactions" in capsys.readouterr().err
+
+
 def test_a_second_run_takes_its_stages_from_the_cache(bundle_folder: Path, shop: Path) -> None:
     out = bundle_folder.parent / "again"
     result = CliRunner().invoke(app, arguments(shop, out))
@@ -121,18 +139,20 @@ def test_a_second_run_takes_its_stages_from_the_cache(bundle_folder: Path, shop:
     assert first.manifest.bundle_id == second.manifest.bundle_id
 
 
-def test_the_history_encoder_with_the_better_validation_is_kept(bundle_folder: Path, shop: Path) -> None:
+def test_the_dense_heads_that_rank_better_together_on_validation_are_kept(bundle_folder: Path, shop: Path) -> None:
     result = CliRunner().invoke(app, arguments(shop, bundle_folder.parent / "read", "dense.encoder=auto"))
     assert result.exit_code == 0, result.output
-    said = re.search(
-        r"dense head: (\w+), by validation NDCG@10 .*: recurrent ([.\d]+), transformer ([.\d]+)", result.stderr
-    )
+    said = re.search(r"dense head: ([\w ]+), validation NDCG@10 ([.\d]+); each alone: (.*)", result.stderr)
     assert said is not None
-    kept, of_each = said[1], {"recurrent": float(said[2]), "transformer": float(said[3])}
-    assert of_each[kept] == max(of_each.values())
+    alone = {name: float(ndcg) for name, ndcg in re.findall(r"([a-z ]+) ([.\d]+)", said[3].replace(", ", ","))}
+    assert list(alone) == ["recurrent", "transformer", "second recurrent"]
+    kept = said[1].split(" and ")
+    assert alone[kept[0]] == max(alone.values())
+    assert float(said[2]) >= alone[kept[0]]
     ranking = load_bundle(bundle_folder.parent / "read").joint_ranking
     assert ranking is not None
-    assert kept in ranking.dense_head.encoder.kind
+    kinds = [head.encoder.kind for head in ranking.dense_heads.heads]
+    assert kinds == ["causal-transformer" if name == "transformer" else "gated-recurrent" for name in kept]
 
 
 def test_another_setting_runs_only_the_stages_that_depend_on_it(bundle_folder: Path, shop: Path) -> None:

@@ -9,6 +9,7 @@ from clairo_core.build_recommender import build_recommender, load_recommender
 from clairo_core.catalogue import build_catalogue
 from clairo_core.errors import GeneratorError
 from clairo_core.generation.t5.generator import load_generator
+from clairo_core.generation.token_generator import TokenGenerator
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationList, RecommendationRequest
 from clairo_core.recommender import Recommender
@@ -178,7 +179,9 @@ def test_a_new_item_can_be_generated_by_the_next_request(recommender):
     everything = ids_of(later.recommend(history(3), 100))
     assert "new" in everything
     assert "new" not in ids_of(recommender.recommend(history(3), 100))
-    assert later.generator is recommender.generator
+    assert isinstance(later.generator, TokenGenerator)
+    assert isinstance(recommender.generator, TokenGenerator)
+    assert later.generator.t5 is recommender.generator.t5
     answer = later.recommend(UserHistory(("new",)), 5)
     assert answer.fallback_reason is None
     # Without interactions it is the last of the popular items.

@@ -21,7 +21,7 @@ from clairo_core.errors import (
 )
 from clairo_core.items import Item, UserHistory, described_digest, picture_digest
 from clairo_core.quantizers import OpqQuantizer
-from clairo_core.ranking import DenseHead, JointRanking
+from clairo_core.ranking import DenseHead, DenseHeads, JointRanking
 from clairo_core.ranking.history_encoder import RecurrentHistoryEncoder
 from clairo_core.storage.array_file import load_arrays, save_arrays
 from clairo_core.storage.growing_rows import GrowingRows
@@ -334,10 +334,13 @@ def test_a_trained_items_own_part_of_its_vector_stays_when_its_content_changes(b
     own = random.normal(size=(len(content), 4)).astype(np.float32)
     encoder = RecurrentHistoryEncoder(4, width=5, max_history_items=6)
     head = DenseHead(encoder, GrowingRows((content @ content_map + own).astype(np.float32)), content_map)
-    ranked = dataclasses.replace(bundle, joint_ranking=JointRanking(head, {}, None, np.ones(len(content), np.int64)))
-    np.testing.assert_allclose(ranked.dense_vector(3, content[10]), content[10] @ content_map + own[3], atol=1e-5)
-    np.testing.assert_allclose(ranked.dense_vector(60, content[10]), content[10] @ content_map, atol=1e-5)
-    assert bundle.dense_vector(3, content[10]) is None
+    ranking = JointRanking(DenseHeads((head, head)), {}, None, np.ones(len(content), np.int64))
+    ranked = dataclasses.replace(bundle, joint_ranking=ranking)
+    np.testing.assert_allclose(
+        ranked.dense_vectors(3, content[10]), [content[10] @ content_map + own[3]] * 2, atol=1e-5
+    )
+    np.testing.assert_allclose(ranked.dense_vectors(60, content[10]), [content[10] @ content_map] * 2, atol=1e-5)
+    assert bundle.dense_vectors(3, content[10]) is None
 
 
 def test_users_order_a_bundles_popular_list_and_interactions_that_of_an_older_one(bundle, tmp_path):

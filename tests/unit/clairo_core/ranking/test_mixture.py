@@ -49,6 +49,10 @@ def everybody() -> EvaluationSplit:
     return EvaluationSplit(histories, ((last + 1) % NUM_ITEMS).astype(np.int32), np.arange(300, dtype=np.int32))
 
 
+def nothing_known(num_items: int) -> Float[np.ndarray, "item kind"]:
+    return np.zeros((num_items, 0), dtype=np.float32)
+
+
 def test_each_component_is_weighted_where_it_is_right() -> None:
     head, tail = NextOf(POPULAR == 60), NextOf(POPULAR == 2)
     fitted = fit_scorer_mixture((head, tail), POPULAR, everybody())
@@ -58,35 +62,42 @@ def test_each_component_is_weighted_where_it_is_right() -> None:
 
 def test_an_untrained_mixture_is_a_sum_of_logarithms() -> None:
     scores, counts = np.array([[3.0, 0.0], [1.0, 7.0], [-4.0, 0.0]]), np.array([1, 7, 1])
-    totals = plain_sum("one", "other", weights=(2.0, 1.0)).totals(scores, counts, 1, np.ones(3, dtype=np.bool_))
+    totals = plain_sum("one", "other", weights=(2.0, 1.0)).totals(
+        scores, nothing_known(3), counts, 1, np.ones(3, dtype=np.bool_)
+    )
     assert totals == pytest.approx([2 * math.log(4), 2 * math.log(2) + math.log(8), 0.0], rel=1e-6)
 
 
 def test_a_candidate_is_compared_with_unseen_items() -> None:
     scores = np.array([[0.5, 0.0], [0.2, 1.0], [0.8, 3.0], [0.2, 0.0]])
     is_reference = np.array([True, True, False, True])
-    features = candidate_features(scores, np.array([0, 1, 2, 3]), 4, is_reference, np.array([0.1, 1.0]))
-    assert features.shape == (4, num_features(2))
+    evidence = np.array([[0.5], [0.0], [9.0], [1.0]], dtype=np.float32)
+    features = candidate_features(scores, evidence, np.array([0, 1, 2, 3]), 4, is_reference, np.array([0.1, 1.0]))
+    assert features.shape == (4, num_features(2, 1))
     assert features[:, 0] == pytest.approx(np.log1p([5, 2, 8, 2]))
     assert features[:, 1] == pytest.approx(np.log1p([0, 1, 0, 1]))
     assert features[:, 2] == pytest.approx([1.0, 0.4, 1.0, 0.4])
     assert features[:, 4] == pytest.approx(np.log1p([1, 0, 0, 1]))
+    assert features[:, 6] == pytest.approx([0.5, 0.0, 9.0, 1.0])
     assert features[:, -2] == pytest.approx(np.log1p([0, 1, 2, 3]))
     assert features[:, -1] == pytest.approx(np.log(5.0))
 
 
 def test_without_reference_items_features_are_finite() -> None:
     nothing = np.zeros(2, dtype=np.bool_)
-    features = candidate_features(np.array([[1.0], [2.0]]), np.array([0, 0]), 1, nothing, np.array([1.0]))
+    features = candidate_features(
+        np.array([[1.0], [2.0]]), nothing_known(2), np.array([0, 0]), 1, nothing, np.array([1.0])
+    )
     assert np.isfinite(features).all()
 
 
 def random_mixture() -> Mixture:
     random = np.random.default_rng(0)
-    width = num_features(2)
+    width = num_features(2, 1)
     layers = [random.normal(size=shape).astype(np.float32) for shape in ((5, width), (5,), (1, 5), (1,))]
     return Mixture(
         ("one", "other"),
+        ("cosine last",),
         np.array([0.1, 2.0]),
         np.array([1.0, 0.5], dtype=np.float32),
         random.normal(size=width).astype(np.float32),
@@ -100,8 +111,9 @@ def test_a_loaded_mixture_equals_the_saved_one(tmp_path: Path) -> None:
     mixture = random_mixture()
     mixture.save(tmp_path)
     again = load_mixture(tmp_path)
-    assert (again.components, again.new_item_lift) == (("one", "other"), -0.5)
-    arguments = (np.random.default_rng(1).random((4, 2)), np.arange(4), 3, np.ones(4, dtype=np.bool_))
+    assert (again.components, again.evidence, again.new_item_lift) == (("one", "other"), ("cosine last",), -0.5)
+    evidence = np.random.default_rng(2).random((4, 1)).astype(np.float32)
+    arguments = (np.random.default_rng(1).random((4, 2)), evidence, np.arange(4), 3, np.ones(4, dtype=np.bool_))
     assert np.array_equal(again.totals(*arguments), mixture.totals(*arguments))
 
 
@@ -109,7 +121,7 @@ def test_a_loaded_mixture_equals_the_saved_one(tmp_path: Path) -> None:
     ("change", "words"),
     [
         ({"floors": np.array([0.0, 1.0])}, "above 0"),
-        ({"scales": np.zeros(8, dtype=np.float32)}, "above 0"),
+        ({"scales": np.zeros(9, dtype=np.float32)}, "above 0"),
         ({"floors": np.array([1.0])}, r"expected float64 \(2,\)"),
         ({"matrix_1": np.zeros((1, 4), dtype=np.float32)}, "matrix_1"),
         ({"new_item_lift": np.array([np.nan])}, "new_item_lift"),
@@ -121,6 +133,14 @@ def test_a_damaged_mixture_is_refused(tmp_path: Path, change: dict[str, np.ndarr
     path.write_bytes(save(load(path.read_bytes()) | change))
     with pytest.raises(MixtureError, match=words):
         load_mixture(tmp_path)
+
+
+def test_a_mixture_of_before_reads_no_pair_evidence(tmp_path: Path) -> None:
+    plain_sum("one", "other").save(tmp_path)
+    header = json.loads((tmp_path / "mixture.json").read_text())
+    del header["evidence"]
+    (tmp_path / "mixture.json").write_text(json.dumps(header))
+    assert load_mixture(tmp_path).evidence == ()
 
 
 def test_a_mixture_without_layers_is_refused(tmp_path: Path) -> None:
@@ -150,7 +170,7 @@ def test_without_a_target_to_find_all_components_weigh_the_same(histories: list[
     assert mixture.score_weights.tolist() == [1.0, 1.0]
     plain = replace(plain_sum("0", "1"), floors=mixture.floors)
     scores = np.random.default_rng(0).random((9, 2))
-    arguments = (scores, np.ones(9, np.int64), 3, np.ones(9, np.bool_))
+    arguments = (scores, nothing_known(9), np.ones(9, np.int64), 3, np.ones(9, np.bool_))
     assert np.allclose(mixture.totals(*arguments), plain.totals(*arguments))
     assert np.isfinite(mixture.floors).all()
 

@@ -1,5 +1,6 @@
 """The table of several rankers, its files, its page and its charts."""
 
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -38,7 +39,7 @@ timestamp = "time"
 
 def rankings_of(ranks: list[int]) -> Rankings:
     shown = np.zeros((len(ranks), 10), dtype=np.int32)
-    return {mode: Ranking(np.array(ranks), shown) for mode in ("allowed", "masked")}
+    return {mode: Ranking(np.array(ranks), shown) for mode in SEEN_ITEMS}
 
 
 def test_differences_are_paired_by_user_and_by_slice() -> None:
@@ -101,13 +102,13 @@ def test_one_call_writes_every_file_and_a_second_reuses_the_results(shop: Path, 
     assert (out / "results.json").stat().st_size > 0
 
 
-def viewed_and_bought(shop: Path, num_different: int) -> Path:
+def viewed_and_bought(shop: Path, num_different: int, num_events: int = 2) -> Path:
     """The shop with every item of a user viewed and then bought, and `num_different` items per user."""
     events = [
         f"u{user},i{(user + step) % 8},{10 * step + again}"
         for user in range(40)
         for step in range(num_different)
-        for again in range(2)
+        for again in range(num_events)
     ]
     (shop / "interactions.csv").write_text("\n".join(["user,item,time", *events]), encoding="utf-8")
     return shop
@@ -122,17 +123,69 @@ def test_masked_rankings_have_targets_of_their_own_where_users_repeat(shop: Path
     # Seen items allowed, the purchase follows the view; masked, the next item follows the last.
     figures = pq.read_table(out / "figures.parquet").to_pylist()
     found = {row["seen_items"]: row["value"] for row in figures if row["metric"] == "recall@50"}
-    assert found == {"allowed": 1.0, "masked": 1.0}
+    assert (found["allowed"], found["masked"]) == (1.0, 1.0)
     assert next(row for row in figures if (row["seen_items"], row["metric"]) == ("masked", "ndcg@10"))["value"] == 1.0
+
+
+def test_where_users_repeat_every_ranker_is_weighed_by_the_same_rule(shop: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    data = viewed_and_bought(shop, 4, num_events=3)
+    table = compare_on(data, plan_of("popularity", "markov"), out, silent, lambda _: None)
+    figures = pq.read_table(out / "figures.parquet").to_pylist()
+    gain = {(row["ranker"], row["seen_items"]): row["value"] for row in figures if row["metric"] == "ndcg@10"}
+    assert gain["popularity", "allowed"] < gain["popularity", "weighed"]
+    assert gain["markov", "allowed"] <= gain["markov", "weighed"] == 1.0
+    assert len(re.findall(r"^(?:popularity|markov): .*; weighed, repeats [+-][.\d]+$", table, re.MULTILINE)) == 2
 
 
 def test_a_mode_in_which_nobody_has_a_target_is_left_out(shop: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     table = compare_on(viewed_and_bought(shop, 2), plan_of("markov"), out, silent, lambda _: None)
     assert "40 users, seen masked 0 users" in table
-    assert {row["seen_items"] for row in pq.read_table(out / "figures.parquet").to_pylist()} == {"allowed"}
+    assert {row["seen_items"] for row in pq.read_table(out / "figures.parquet").to_pylist()} == {"allowed", "weighed"}
     assert "masked_target_item_id" not in pq.read_table(out / "ranks.parquet").column_names
-    assert 'id="allowed" checked' in (out / "report.html").read_text(encoding="utf-8")
+    assert 'id="weighed" checked' in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_without_repeats_weighing_masks_every_ranker(shop: Path, tmp_path: Path) -> None:
+    table = compare_on(shop, plan_of("popularity", "ease"), tmp_path / "out", silent, lambda _: None)
+    assert table.count("weighed, repeats masked") == 2
+    for row in pq.read_table(tmp_path / "out" / "ranks.parquet").to_pylist():
+        assert row["ease, seen weighed"] == row["ease, seen masked"]
+
+
+def test_the_tail_counts_targets_below_five_as_five(shop: Path, tmp_path: Path) -> None:
+    # The shop once more, with two items that a few users buy at last: one has 6 interactions in training, one has 2.
+    events = (shop / "interactions.csv").read_text(encoding="utf-8")
+    for item, num_before in (("i8", 6), ("i9", 2)):
+        events += "".join(f"\nv{item}{user},{item},0\nv{item}{user},i0,1" for user in range(num_before))
+        events += "".join(f"\nw{item}{user},i{step},{step}" for user in range(2) for step in range(3))
+        events += "".join(f"\nw{item}{user},{item},9" for user in range(2))
+    (shop / "interactions.csv").write_text(events, encoding="utf-8")
+    with (shop / "items.csv").open("a", encoding="utf-8") as items:
+        items.write("\ni8,thing 8\ni9,thing 9\n")
+    out = tmp_path / "out"
+    table = compare_on(shop, plan_of("popularity"), out, silent, lambda _: None)
+    assert "NDCG@10 by training count of the target (users); <10: counts below 5 taken as 5" in table
+    figures = pq.read_table(out / "figures.parquet").to_pylist()
+    wanted = ("training count", "masked", "ndcg@10")
+    sizes = {
+        row["slice_label"]: row["num_users"]
+        for row in figures
+        if (row["slice_kind"], row["seen_items"], row["metric"]) == wanted
+    }
+    assert list(sizes) == ["<5", "5-9", "<10", "20-49"]
+    assert (sizes["<5"], sizes["5-9"], sizes["<10"]) == (2, 2, 4)
+    assert "&lt;10" in (out / "report.html").read_text(encoding="utf-8")
+    assert '"<10"' in (out / "results.json").read_text(encoding="utf-8")
+
+
+def test_a_table_on_validation_says_what_was_chosen_on_its_users(shop: Path, tmp_path: Path) -> None:
+    for split in ("validation", "test"):
+        plan = ComparisonPlan(("popularity",), (), split, 0, 50, "cpu")
+        table = compare_on(shop, plan, tmp_path / "out", silent, lambda _: None)
+        page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+        assert ["chosen on these users" in text for text in (table, page)] == [split == "validation"] * 2
 
 
 def test_a_neural_baseline_is_trained_once_per_seed(shop: Path, tmp_path: Path) -> None:
@@ -196,7 +249,7 @@ def test_the_report_is_one_well_formed_page_that_fetches_nothing(shop: Path, tmp
     reader.feed(page)
     assert reader.open == []
     assert reader.fetched == []
-    assert reader.num_charts == 11
+    assert reader.num_charts == 16
     assert "url(" not in page
     assert "prefers-color-scheme:dark" in page
 

@@ -11,6 +11,7 @@ from clairo_core.errors import TrainingError
 from clairo_core.sequences import ItemSequences
 from tests.repository import SHARED
 from training.counts.ease import EaseSettings, choose_ease, count_together, ease_weights, fit_ease
+from training.counts.fit_item_weights import pair_counts
 from training.counts.markov import MarkovSettings, choose_markov, count_followers, fit_markov
 from training.counts.popularity import HALF_LIFE_DAYS, Popularity, count_popularity, user_popularity
 from training.datasets import load_dataset
@@ -79,7 +80,7 @@ def test_markov_agrees_with_a_slow_reading_of_its_definition(
 
 def test_ease_solves_a_case_worked_by_hand() -> None:
     # G = [[2, 1], [1, 1]], lambda 1: (G + I)^-1 = [[2, -1], [-1, 3]] / 5, so B[0, 1] = 1/3 and B[1, 0] = 1/2.
-    together = count_together(ItemSequences.from_lists([[0, 1], [0]]), 2)
+    together = count_together(ItemSequences.from_lists([[0, 1], [0]]), 2).toarray()
     assert together.tolist() == [[2, 1], [1, 1]]
     assert ease_weights(together, 1.0) == pytest.approx(np.array([[0, 1 / 3], [1 / 2, 0]]), abs=1e-6)
 
@@ -91,7 +92,7 @@ def test_ease_weighs_old_items_less() -> None:
 
 
 def test_an_item_bought_twice_by_one_user_counts_once_in_ease() -> None:
-    assert count_together(ItemSequences.from_lists([[0, 0, 1]]), 2).tolist() == [[1, 1], [1, 1]]
+    assert count_together(ItemSequences.from_lists([[0, 0, 1]]), 2).toarray().tolist() == [[1, 1], [1, 1]]
 
 
 @given(sequences_of_items, st.sampled_from([0.5, 10.0]))
@@ -100,7 +101,7 @@ def test_ease_solves_ridge_regression(training: list[list[int]], regularization:
     has = np.zeros((len(training), 6))
     for user, sequence in enumerate(training):
         has[user, sequence] = 1
-    weights = ease_weights(count_together(ItemSequences.from_lists(training), 6), regularization)
+    weights = ease_weights(count_together(ItemSequences.from_lists(training), 6).toarray(), regularization)
     for item in range(6):
         others = np.arange(6) != item
         gram = has[:, others].T @ has[:, others] + regularization * np.eye(5)
@@ -213,3 +214,25 @@ def test_user_popularity_agrees_with_counting_one_by_one(logs: list[list[tuple[i
             expected[item] += 0.5 ** (max(max(past) - day, 0) / HALF_LIFE_DAYS)
     if len(days):
         np.testing.assert_allclose(user_popularity(whole, 5, whole, days, TODAY), expected, rtol=1e-6)
+
+
+@given(st.lists(st.lists(st.integers(0, 9), max_size=6), max_size=12), st.integers(1, 10))
+def test_pair_counts_are_symmetric_and_keep_the_strongest_pairs_of_every_item(
+    histories: list[list[int]], pairs_per_item: int
+) -> None:
+    counts = pair_counts(ItemSequences.from_lists(histories), 10, pairs_per_item).toarray()
+    plainly = np.zeros((10, 10))
+    for history in histories:
+        for one in set(history):
+            for other in set(history) - {one}:
+                plainly[one, other] += 1
+    assert np.array_equal(counts, counts.T)
+    assert np.all((counts == plainly) | (counts == 0))
+    num_partners = (plainly > 0).sum(axis=1)
+    assert np.all((counts > 0).sum(axis=1) >= np.minimum(num_partners, pairs_per_item))
+
+
+def test_a_rare_item_keeps_its_link_with_a_bestseller() -> None:
+    histories = [[0, other] for other in (1, 1, 1, 2, 2, 3)] + [[4, 5]]
+    counts = pair_counts(ItemSequences.from_lists(histories), 6, pairs_per_item=1).toarray()
+    assert counts[0].tolist() == [0, 3, 2, 1, 0, 0]

@@ -87,7 +87,7 @@ def test_a_benchmark_folder_has_the_numbers_of_its_readme(
     users = np.repeat(np.arange(len(dataset.user_ids)), dataset.sequences.lengths)
     if len(np.unique(users * num_items + dataset.sequences.items)) == num_interactions:
         for split_of in (splits.validation_split, splits.test_split):
-            allowed, masked = (split_of(dataset, seen_items) for seen_items in splits.SEEN_ITEMS)
+            allowed, masked = (split_of(dataset, seen_items) for seen_items in (splits.ALLOWED, splits.MASKED))
             assert np.array_equal(allowed.targets, masked.targets)
             assert np.array_equal(allowed.histories.items, masked.histories.items)
 

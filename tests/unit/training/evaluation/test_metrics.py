@@ -37,8 +37,23 @@ def test_a_masked_target_is_a_miss() -> None:
 
 
 def test_a_target_outside_the_list_has_rank_zero() -> None:
-    assert rank_in_list(np.array([5, 3, 8]), 8) == 3
-    assert rank_in_list(np.array([5, 3, 8]), 9) == 0
+    scores = np.array([0.5, 0.3, 0.1])
+    assert rank_in_list(np.array([5, 3, 8]), scores, 8, list_length=3) == 3
+    assert rank_in_list(np.array([5, 3, 8]), scores, 9, list_length=3) == 0
+
+
+@pytest.mark.parametrize(("target", "rank"), [(5, 1), (3, 3), (8, 3), (2, 4), (7, 0), (6, 0)])
+def test_items_tied_with_the_target_are_ahead_of_it_even_beyond_the_end_of_the_list(target: int, rank: int) -> None:
+    scores = np.array([0.5, 0.3, 0.3, 0.2, 0.1, 0.1])
+    assert rank_in_list(np.array([5, 3, 8, 2, 7, 6]), scores, target, list_length=6) == rank
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=8), st.integers(0, 7))
+def test_a_list_of_everything_ranks_as_its_scores_do(scores: list[int], target: int) -> None:
+    target %= len(scores)
+    order = np.argsort(-np.array(scores), kind="stable")
+    by_scores, _ = ranks_by_scores(np.array([scores]), np.array([target]), ItemSequences.from_lists([[]]))
+    assert rank_in_list(order, np.array(scores)[order], target, list_length=50) == by_scores[0]
 
 
 ranks_of_users = st.lists(st.integers(0, 60), min_size=1, max_size=50).map(np.array)

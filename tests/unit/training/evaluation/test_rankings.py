@@ -45,13 +45,25 @@ def test_ranks_and_first_places_match_the_slow_reference() -> None:
     split = split_of([random.integers(40, size=5).tolist() for _ in range(30)], random.integers(40, size=30).tolist())
     rankings = rank_with_scores(Popularity(counts), dict.fromkeys(SEEN_ITEMS, split), "")
     for user, target in enumerate(split.targets.tolist()):
-        for seen_items in ("allowed", "masked"):
+        for seen_items in SEEN_ITEMS:
             is_allowed = np.ones(40, dtype=np.bool_)
-            if seen_items == "masked":
+            # Without a lift, weighing masks.
+            if seen_items != "allowed":
                 is_allowed[split.histories[user]] = False
             assert rankings[seen_items].ranks[user] == rank_by_score(counts, target, is_allowed)
             best = np.sort(counts[is_allowed])[::-1][:SHOWN]
             assert counts[rankings[seen_items].shown[user]].tolist() == best.tolist()
+
+
+def test_weighed_scores_of_the_history_are_lifted_once_each_and_others_stay() -> None:
+    targets = dict.fromkeys(SEEN_ITEMS, split_of([[0, 1, 0], [3]], [2, 3]))
+    rankings = rank_with_scores(Popularity(np.array([5, 3, 4, 1])), targets, "", repeat_lift=-1.5)
+    assert {mode: ranking.ranks.tolist() for mode, ranking in rankings.items()} == {
+        "allowed": [2, 4],
+        "weighed": [1, 4],
+        "masked": [1, 0],
+    }
+    assert rankings["weighed"].shown[:, :4].tolist() == [[2, 0, 1, 3], [0, 2, 1, 3]]
 
 
 def test_first_places_are_the_highest_scores_padded_with_no_item() -> None:
@@ -76,6 +88,7 @@ def test_users_are_sliced_by_target_count_and_history_length() -> None:
         ("all", "all"): [0, 1, 2, 3, 4],
         ("training count", "<5"): [0, 4],
         ("training count", "5-9"): [1],
+        ("training count", "<10"): [0, 1, 4],
         ("training count", "10-19"): [2],
         ("training count", "50+"): [3],
         ("history length", "<5"): [0, 3, 4],

@@ -127,7 +127,15 @@ def test_a_sample_holds_the_same_users_in_both_modes():
     assert len(drawn["allowed"].targets) == 2
     assert set(drawn["masked"].user_rows.tolist()) == set(drawn["allowed"].user_rows.tolist()) - {1}
     two_items_alone = splits.held_out(splits.test_split, dataset_of([[0, 1, 0, 1]]))
-    assert list(splits.some_of_each(two_items_alone, 0, seed=0)) == ["allowed"]
+    assert list(splits.some_of_each(two_items_alone, 0, seed=0)) == ["allowed", "weighed"]
+
+
+def test_splits_are_the_same_if_they_predict_the_same_items_after_the_same_histories():
+    without_repeats = splits.held_out(splits.test_split, dataset_of([[0, 1, 2, 3], [1, 2, 3]]))
+    assert all(split.is_same_as(without_repeats["allowed"]) for split in without_repeats.values())
+    with_repeats = splits.held_out(splits.test_split, dataset_of([[0, 1, 2, 3, 3], [1, 2, 3, 4]]))
+    assert with_repeats["weighed"].is_same_as(with_repeats["allowed"])
+    assert not with_repeats["masked"].is_same_as(with_repeats["allowed"])
 
 
 def test_where_nobody_would_keep_two_events_nothing_is_held_out():

@@ -1,7 +1,7 @@
-"""Evaluation: both seen-item modes, misses, popularity, and the printed table."""
+"""Evaluation: every seen-item mode, misses, popularity, and the printed table."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -9,13 +9,14 @@ import pytest
 from clairo_core.errors import TrainingError
 from clairo_core.items import Item, UserHistory
 from clairo_core.progress import silent
+from clairo_core.ranking import NO_LIFTS, RepeatLifts
 from clairo_core.recommendation import Recommendation, RecommendationList
 from clairo_core.sequences import ItemSequences
 from training.counts.popularity import Popularity
 from training.evaluation.rankings import generated_ranks, rank_with_recommender, rank_with_scores
 from training.evaluation.slices import breadth_of
 from training.evaluation.split import SEEN_ITEMS, EvaluationSplit, HeldOut, some_users
-from training.pipeline.evaluate import evaluate, table_of
+from training.pipeline.evaluate import Evaluation, evaluate, table_of
 
 
 @dataclass
@@ -26,21 +27,33 @@ class FakeDataset:
 
 @dataclass
 class FixedRecommender:
-    """Recommends the same items to everybody, with seen items masked on request."""
+    """Scores the items 0, -1, -2, ... for everybody, with seen items lifted, or masked on request."""
 
     best_first: str
     catalogue: str = "abcdef"
     joint_ranking: None = None
+    repeat_lifts: RepeatLifts = NO_LIFTS
+
+    def with_repeat_lifts(self, repeat_lifts: RepeatLifts) -> "FixedRecommender":
+        return replace(self, repeat_lifts=repeat_lifts)
 
     def recommend_many(
         self, histories: Sequence[UserHistory], limit: int, *, include_seen: bool
     ) -> list[RecommendationList]:
         answers = []
         for history in histories:
-            chosen = [name for name in self.best_first if include_seen or name not in history.item_ids][:limit]
+            scores = {
+                name: self.repeat_lifts.together * (name in history.item_ids) - place
+                for place, name in enumerate(self.best_first)
+                if include_seen or name not in history.item_ids
+            }
+            chosen = sorted(scores.items(), key=lambda scored: -scored[1])[:limit]
             answers.append(
                 RecommendationList(
-                    tuple(Recommendation(name, rank, 0.0, "generative") for rank, name in enumerate(chosen, 1))
+                    tuple(
+                        Recommendation(name, rank, float(score), "generative")
+                        for rank, (name, score) in enumerate(chosen, 1)
+                    )
                 )
             )
         return answers
@@ -52,8 +65,32 @@ def split_of(histories: Sequence[Sequence[int]], targets: Sequence[int]) -> Eval
     )
 
 
-def in_both_modes(split: EvaluationSplit) -> HeldOut:
+def in_every_mode(split: EvaluationSplit) -> HeldOut:
     return dict.fromkeys(SEEN_ITEMS, split)
+
+
+NOBODY = split_of([], [])
+
+
+def measured(
+    recommender: FixedRecommender,
+    targets: HeldOut,
+    lift_users: EvaluationSplit = NOBODY,
+    *,
+    counts: Sequence[int] = (1, 1, 0, 0, 0, 0),
+    split_name: str = "test",
+    max_users: int = 0,
+) -> Evaluation:
+    return evaluate(
+        recommender,
+        FakeDataset(),
+        np.array(counts),
+        targets,
+        lift_users,
+        split_name=split_name,
+        max_users=max_users,
+        num_resamples=10,
+    )
 
 
 def test_the_rank_is_the_place_in_the_list_in_each_mode() -> None:
@@ -70,31 +107,23 @@ def test_an_item_posted_since_training_keeps_its_place_in_the_list() -> None:
     ranks, lists = generated_ranks(FixedRecommender("xb"), list("abcdef"), split_of([[0]], [1]), True, "")
     assert ranks.tolist() == [2]
     assert lists[0].tolist() == [-1, 1]
-    targets = in_both_modes(split_of([[0]], [1]))
+    targets = in_every_mode(split_of([[0]], [1]))
     rankings = rank_with_recommender(FixedRecommender("xb"), list("abcdef"), targets, "", silent)
     assert breadth_of(rankings["allowed"].shown, np.zeros(6, np.int64)).coverage == pytest.approx(1 / 6)
 
 
 def test_popularity_counts_ties_against_the_target() -> None:
     popularity = np.array([5, 3, 3, 0, 0, 0])
-    targets = in_both_modes(split_of([[0], [0]], [1, 3]))
+    targets = in_every_mode(split_of([[0], [0]], [1, 3]))
     ranking = rank_with_scores(Popularity(popularity), targets, "")["masked"]
     assert ranking.ranks.tolist() == [2, 5]
     assert ranking.shown[0].tolist()[:2] == [1, 2]
 
 
 def test_a_target_outside_the_catalogue_is_a_miss_and_is_counted() -> None:
-    result = evaluate(
-        FixedRecommender("abcde", catalogue="abcde"),
-        FakeDataset(),
-        np.array([2, 1, 0, 0, 0, 0]),
-        in_both_modes(split_of([[0], [1]], [5, 2])),
-        split_name="test",
-        max_users=0,
-        num_resamples=50,
-    )
+    result = measured(FixedRecommender("abcde", catalogue="abcde"), in_every_mode(split_of([[0], [1]], [5, 2])))
     assert result.num_missing_targets == 1
-    assert {row.seen_items for row in result.rows} == {"allowed", "masked"}
+    assert {row.seen_items for row in result.rows} == {"allowed", "weighed", "masked"}
     table = table_of(result)
     assert "1 targets are not in the bundle's catalogue" in table
     assert "popularity" in table
@@ -103,42 +132,18 @@ def test_a_target_outside_the_catalogue_is_a_miss_and_is_counted() -> None:
 def test_a_sample_of_users_is_seeded_and_named_in_the_table() -> None:
     split = split_of([[0]] * 10, list(range(5)) * 2)
     assert some_users(split, 3, seed=1).user_rows.tolist() == some_users(split, 3, seed=1).user_rows.tolist()
-    result = evaluate(
-        FixedRecommender("abcdef"),
-        FakeDataset(),
-        np.array([1, 1, 0, 0, 0, 0]),
-        in_both_modes(split),
-        split_name="test",
-        max_users=3,
-        num_resamples=50,
-    )
+    result = measured(FixedRecommender("abcdef"), in_every_mode(split), max_users=3)
     assert "3 of 10 users (seeded sample)" in table_of(result)
 
 
 def test_a_split_without_users_is_refused() -> None:
     with pytest.raises(TrainingError, match="no user has enough items"):
-        evaluate(
-            FixedRecommender("a"),
-            FakeDataset(),
-            np.array([1, 0, 0, 0, 0, 0]),
-            in_both_modes(split_of([], [])),
-            split_name="test",
-            max_users=0,
-            num_resamples=10,
-        )
+        measured(FixedRecommender("a"), in_every_mode(NOBODY))
 
 
 def test_each_mode_says_on_how_many_users_it_rests() -> None:
     targets = {"allowed": split_of([[0], [1], [2]], [0, 2, 5]), "masked": split_of([[1], [2]], [2, 5])}
-    result = evaluate(
-        FixedRecommender("abcdef"),
-        FakeDataset(),
-        np.array([1, 1, 0, 0, 0, 0]),
-        targets,
-        split_name="test",
-        max_users=0,
-        num_resamples=10,
-    )
+    result = measured(FixedRecommender("abcdef"), targets)
     assert [(row.seen_items, row.num_users) for row in result.rows if row.ranker == "clairo"] == [
         ("allowed", 3),
         ("masked", 2),
@@ -147,14 +152,35 @@ def test_each_mode_says_on_how_many_users_it_rests() -> None:
 
 
 def test_a_mode_without_targets_is_left_out_of_the_table() -> None:
-    result = evaluate(
-        FixedRecommender("abcdef"),
-        FakeDataset(),
-        np.array([1, 1, 0, 0, 0, 0]),
-        {"allowed": split_of([[0]], [0]), "masked": split_of([], [])},
-        split_name="test",
-        max_users=0,
-        num_resamples=10,
-    )
+    result = measured(FixedRecommender("abcdef"), {"allowed": split_of([[0]], [0]), "masked": NOBODY})
     assert {row.seen_items for row in result.rows} == {"allowed"}
-    assert "masked" not in table_of(result)
+    assert not any(line.startswith("masked") for line in table_of(result).splitlines())
+
+
+def test_a_recommenders_own_lifts_count_in_no_mode() -> None:
+    targets = in_every_mode(split_of([[0]], [0]))
+    lifted = FixedRecommender("bac", repeat_lifts=RepeatLifts(9.0, 9.0))
+    rankings = rank_with_recommender(lifted, list("abcdef"), targets, "", silent, repeat_lift=-2.0)
+    assert [rankings[mode].ranks.tolist() for mode in SEEN_ITEMS] == [[2], [3], [0]]
+
+
+def test_the_same_rule_weighs_repeats_of_every_ranker() -> None:
+    # Everybody buys the same again; the recommender and popularity rank what they have last.
+    again = split_of([[4], [5]] * 20, [4, 5] * 20)
+    result = measured(FixedRecommender("abcdef"), in_every_mode(again), again, counts=(9, 8, 7, 6, 1, 0))
+    for ranker in ("clairo", "popularity"):
+        recall = {mode: result.row(ranker, mode).metrics[4].value for mode in SEEN_ITEMS}
+        assert recall["allowed"] < recall["weighed"] == 1.0
+        assert recall["masked"] == 0.0
+        assert result.repeat_lifts[ranker] > 0
+    without = measured(
+        FixedRecommender("abcdef"), in_every_mode(again), split_of([[4]] * 20, [5] * 20), counts=(9, 8, 7, 6, 1, 0)
+    )
+    assert without.repeat_lifts == {"clairo": None, "popularity": None}
+    assert "seen items where weighed, chosen on validation: clairo masked, popularity masked" in table_of(without)
+
+
+def test_a_table_on_validation_says_what_was_chosen_on_its_users() -> None:
+    for split_name in ("validation", "test"):
+        result = measured(FixedRecommender("abcdef"), in_every_mode(split_of([[0]], [1])), split_name=split_name)
+        assert ("chosen on these users" in table_of(result)) == (split_name == "validation")

@@ -145,7 +145,10 @@ def test_an_item_of_held_out_interactions_alone_has_behaviour_at_once(
     assert measured.ranked is not None
     assert served.ranked is not None
     for parts, has_behaviour in ((measured.ranked, False), (served.ranked, True)):
-        own = parts.dense_head.trained.item_vectors[NEWEST] - parts.dense_head.as_new.item_vectors[NEWEST]
+        own = (
+            parts.dense_heads.members[0].trained.item_vectors[NEWEST]
+            - parts.dense_heads.members[0].as_new.item_vectors[NEWEST]
+        )
         assert (np.abs(own).max() > 1e-4) == has_behaviour
         assert all((of.matrix[:, [NEWEST]].nnz > 0) == has_behaviour for of in parts.item_weights.weights.values())
     assert measured.training_counts[NEWEST] == 0
@@ -156,12 +159,14 @@ def test_dense_head_and_generator_go_on_from_the_measured_weights(measured: Trai
     assert measured.ranked is not None
     assert served.ranked is not None
     before, after = (load_file(parts.generator.checkpoint / "model.safetensors") for parts in (measured, served))
-    heads = [parts.dense_head.trained.item_vectors for parts in (measured.ranked, served.ranked)]
+    heads = [parts.dense_heads.members[0].trained.item_vectors for parts in (measured.ranked, served.ranked)]
     # Other random weights would be 1.4 away.
     assert 0 < moved(before["shared.weight"].numpy(), after["shared.weight"].numpy()) < 0.7
     assert 0 < moved(*heads) < 0.7
     epochs = [
-        (parts.generator.progress, parts.ranked.dense_head.progress) for parts in (measured, served) if parts.ranked
+        (parts.generator.progress, parts.ranked.dense_heads.members[0].progress)
+        for parts in (measured, served)
+        if parts.ranked
     ]
     for trained, again in zip(*epochs, strict=True):
         assert 1 <= again.epochs_done <= max(1, trained.epochs_done // 2)
@@ -175,7 +180,7 @@ def moved(before: np.ndarray, after: np.ndarray) -> float:
 
 def test_a_dense_head_starts_as_the_measured_one(bench: Workbench, measured: TrainedParts) -> None:
     assert measured.ranked is not None
-    head = measured.ranked.dense_head.trained
+    head = measured.ranked.dense_heads.members[0].trained
     torch.manual_seed(5)
     is_trained = np.ones(NUM_ITEMS, dtype=np.bool_)
     model = DenseModel(measured.items.as_posted(), is_trained, bench.is_held_out, bench.preset.dense)
@@ -184,7 +189,7 @@ def test_a_dense_head_starts_as_the_measured_one(bench: Workbench, measured: Tra
     np.testing.assert_allclose(model.head().item_vectors, head.item_vectors, atol=1e-6)
     np.testing.assert_allclose(model.head().log_probabilities(histories), head.log_probabilities(histories), atol=1e-5)
     np.testing.assert_allclose(
-        model.head(as_new=True).item_vectors, measured.ranked.dense_head.as_new.item_vectors, atol=1e-6
+        model.head(as_new=True).item_vectors, measured.ranked.dense_heads.members[0].as_new.item_vectors, atol=1e-6
     )
 
 
@@ -210,7 +215,8 @@ def test_without_a_refit_the_bundle_has_the_measured_parts(as_measured: Bundle, 
     assert as_measured.joint_ranking is not None
     assert np.array_equal(as_measured.popularity, measured.training_counts)
     assert np.array_equal(
-        as_measured.joint_ranking.dense_head.item_vectors, ranking_of(measured).dense_head.item_vectors
+        as_measured.joint_ranking.dense_heads.heads[0].item_vectors,
+        ranking_of(measured).dense_heads.heads[0].item_vectors,
     )
     assert not (as_measured.folder / "measured-generator").exists()
 
@@ -269,7 +275,9 @@ def test_a_killed_refit_resumes(
     assert list(stages.glob(f"{stage}-*.partial"))
     again = refit(learning, measured)
     assert_same_file(again.generator.checkpoint, served.generator.checkpoint)
-    assert np.array_equal(ranking_of(again).dense_head.item_vectors, ranking_of(served).dense_head.item_vectors)
+    assert np.array_equal(
+        ranking_of(again).dense_heads.heads[0].item_vectors, ranking_of(served).dense_heads.heads[0].item_vectors
+    )
 
 
 def test_a_refitted_bundle_is_not_measured_on_what_it_has_learned(

@@ -27,10 +27,14 @@ def examples(share_of_new_targets: float = 0.1) -> MixtureExamples:
     counts = np.full(shape, 7)
     counts[:, :NUM_NEW] = 0
     return MixtureExamples(
-        scores,
+        ("other", "dense"),
+        (),
+        scores.astype(np.float32),
+        np.zeros((*shape, 0), dtype=np.float32),
         counts,
         np.ones(shape, dtype=np.bool_),
         is_target,
+        np.ones((*shape, 2), dtype=np.bool_),
         np.ones(NUM_USERS, dtype=np.int64),
         np.where(wants_new, 0, 7),
     )

@@ -194,6 +194,23 @@ def test_own_evaluations_compare_bundles_on_the_same_targets_alone(serving: Bund
             check_not_worse(new, old)
 
 
+def test_a_bundles_own_figure_is_that_with_seen_items_masked(serving: Bundle) -> None:
+    def rows(**figures: float) -> dict[str, Any]:
+        by_mode = [
+            {"seen_items": mode, "metrics": [{"name": "ndcg@10", "value": value}]} for mode, value in figures.items()
+        ]
+        return {"evaluation": evaluated(0.0)["evaluation"] | {"rows": by_mode}}
+
+    # A release of before lifted repeats in the allowed row; its masked row means what it does now.
+    old = manifest(serving, "old", rows(allowed=0.3, masked=0.2))
+    check_not_worse(manifest(serving, "new", rows(allowed=0.1, weighed=0.3, masked=0.2)), old)
+    with pytest.raises(WorseBundleError, match=r"0\.1900, the served bundle has 0\.2000"):
+        check_not_worse(manifest(serving, "new", rows(allowed=0.9, weighed=0.9, masked=0.19)), old)
+    check_not_worse(
+        manifest(serving, "new", rows(allowed=0.3, weighed=0.3)), manifest(serving, "old", rows(allowed=0.3))
+    )
+
+
 @pytest.mark.parametrize(
     ("value", "serving_value", "why"),
     [

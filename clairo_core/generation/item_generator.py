@@ -1,0 +1,51 @@
+"""What every kind of generator offers: histories in, items with log-probabilities out."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int64
+
+from clairo_core.catalogue import Catalogue
+from clairo_core.ranking import Generated
+
+
+class ItemGenerator(Protocol):
+    """Generates items of one version of a catalogue. Immutable."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number format of its weights."""
+
+    @property
+    def max_history_items(self) -> int:
+        """Older items are left out, as in training."""
+
+    def generate(
+        self,
+        histories: Sequence[Int64[np.ndarray, "position"]],
+        seeds: Sequence[int],
+        num_views: int,
+        num_beams: int,
+        is_allowed: Bool[np.ndarray, "request item"] | None = None,
+    ) -> list[Generated]:
+        """Generate items for each history.
+
+        Args:
+            histories: item rows, oldest first; none empty.
+            seeds: of everything random, one per history.
+            num_views: random views of each history, fused. A kind without views ignores it.
+            num_beams: per view; about as many items come back.
+            is_allowed: items that may be generated; None allows every item that is not retired.
+
+        Returns:
+            Item rows, best first, and log-probabilities per history.
+        """
+
+    def with_catalogue(self, catalogue: Catalogue) -> "ItemGenerator":
+        """Return a generator for a later version of the same catalogue."""
