@@ -70,7 +70,7 @@ def refitted_generator_stage(
 ) -> TrainedGenerator:
     """Go on with a trained T5, over the sequences that `bench` learns from. Nothing is validated."""
     fit = bench.preset.fit
-    fit = replace(fit, max_epochs=refit_epochs(measured.progress), max_minutes=fit.max_minutes / 2)
+    fit = replace(fit, max_epochs=refit_epochs(measured.progress, bench.growth), max_minutes=fit.max_minutes / 2)
     inputs = {"measured": measured.key, "learned": bench.training_digest, "fit": asdict(fit)}
     return _trained(bench, "refit-generator", inputs, items, vocabulary, fit, None, lambda _folder: measured.checkpoint)
 

@@ -77,11 +77,10 @@ def train_bundle(
     evaluation = evaluation_stage(bench, measured.recommender, split_name)
     if evaluation is not None:
         metrics["evaluation"] = evaluation.as_dict()
-    is_refitted &= len(bench.dataset.sequences.items) > measured.num_interactions
+    is_refitted = is_refitted and len(bench.dataset.sequences.items) > measured.num_interactions
     verdict = Verdict({}, False)
     if judge is not None:
-        # The bundle it is compared with has learned everything up to its training. Without this refit, few new
-        # interactions would count for less than the two of each user that measured the new one.
+        # The other bundle has learned all interactions of its time. Without this refit, it would win where few are new.
         before_test = bench.learning_from(sequences_before_test(bench.dataset))
         verdict = judge((refit(before_test, measured) if is_refitted else measured).recommender)
         metrics |= verdict.metrics

@@ -96,7 +96,9 @@ def refitted_dense_heads_stage(
     """Go on with every trained head, over the sequences that `bench` learns from. Nothing is validated."""
 
     def refitted(member: TrainedDenseHead) -> TrainedDenseHead:
-        settings = replace(bench.preset.dense, encoder=member.encoder, max_epochs=refit_epochs(member.progress))
+        settings = replace(
+            bench.preset.dense, encoder=member.encoder, max_epochs=refit_epochs(member.progress, bench.growth)
+        )
         inputs = {"measured": member.key, "learned": bench.training_digest, "dense": asdict(settings)}
         return _fitted(
             bench, "refit-dense-head", inputs, items, settings, measured.is_held_out, member.seed, member.trained

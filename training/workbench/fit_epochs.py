@@ -50,16 +50,21 @@ class FitLimits:
         )
 
 
-def refit_epochs(trained: FitProgress) -> int:
+def refit_epochs(trained: FitProgress, growth: float) -> int:
     """Epochs that a trained model goes on for, at a rate that falls again from its first: half of those up to its best.
 
     Measured on generator and dense head: a tenth or a third of the rate gains less, and a training from the start no
     more, in over twice the time.
 
-    >>> [refit_epochs(FitProgress(best_epoch=epoch)) for epoch in (1, 6, 11)]
-    [1, 3, 5]
+    Args:
+        trained: the course of its training.
+        growth: an epoch's interactions, as a multiple of the training's. All epochs together take at most half as many
+            as the training, if that leaves one.
+
+    >>> [refit_epochs(FitProgress(epochs_done=done, best_epoch=best), 1.2) for done, best in ((5, 1), (12, 8), (6, 6))]
+    [1, 4, 2]
     """
-    return max(1, trained.best_epoch // 2)
+    return max(1, min(trained.best_epoch // 2, int(trained.epochs_done / (2 * growth))))
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

@@ -58,6 +58,11 @@ class Workbench:
         return training_sequences(self.dataset) if self.learned is None else self.learned
 
     @property
+    def growth(self) -> float:
+        """The interactions to learn from, as a multiple of the training's: above 1 in a refit."""
+        return len(self.training.items) / len(training_sequences(self.dataset).items)
+
+    @property
     def training_digest(self) -> str:
         """SHA-256 of the sequences to learn from."""
         return sha256(self.training.items.tobytes() + self.training.offsets.tobytes()).hexdigest()

@@ -169,7 +169,7 @@ def test_dense_head_and_generator_go_on_from_the_measured_weights(measured: Trai
         if parts.ranked
     ]
     for trained, again in zip(*epochs, strict=True):
-        assert again.epochs_done == max(1, trained.best_epoch // 2)
+        assert 1 <= again.epochs_done <= max(1, trained.epochs_done // 2)
         assert again.validation_ndcgs == []
 
 
@@ -265,7 +265,7 @@ def test_a_killed_refit_resumes(
 
     def dying(things: Iterable[object], label: str, _total: int | None) -> Iterable[object]:
         for place, thing in enumerate(things):
-            if label.startswith(("generator, epoch", "dense head, epoch 2")) and place == 1:
+            if label.startswith(("generator, epoch", "dense head, epoch")) and place == 1:
                 raise KeyboardInterrupt
             yield thing
 
