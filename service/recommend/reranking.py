@@ -15,7 +15,7 @@ from service.recommend.wanted import Wanted
 
 FILTER_EXHAUSTED = "filter_exhausted"
 POOL_ITEMS = 50
-"""Least number of items to reorder: as many as are generated without more effort."""
+"""Least number of items to reorder: ranking them takes hardly longer than ranking ten."""
 
 Similarities = Callable[[Sequence[str]], Float64[np.ndarray, "item item"]]
 

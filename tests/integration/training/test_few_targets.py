@@ -76,6 +76,7 @@ def test_a_log_without_enough_targets_gives_a_bundle_and_says_what_could_not_be_
     # Trained to the end where nothing could stop it early.
     if NOTHING_VALIDATED in sentences:
         assert (metrics["fit"]["best_epoch"], metrics["fit"]["validation_ndcgs"]) == (2, [])
+        assert (metrics["serving"]["measured"], str(bundle.manifest.points["fast"])) == ([], "1 x 20")
     answer = bundle.recommender("cpu").recommend(UserHistory(("i0",)), 10)
     assert len(answer.items) == 10
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -16,8 +17,11 @@ from clairo_core.ranking import DenseHead, DenseHeads, JointRanking
 from clairo_core.ranking.history_encoder import RecurrentHistoryEncoder
 from clairo_core.serving_points import WITHOUT_GENERATOR, Points, ServingPoint
 from clairo_core.storage.growing_rows import GrowingRows
+from service.app import open_parts
 from service.recommend.recommendations import cache_key
 from service.recommend.wanted import Wanted
+from service.settings import Settings
+from service.telemetry.metrics import Metrics
 from tests.running_service import running_service
 from tests.tiny import plain_sum, tiny_bundle
 
@@ -114,6 +118,31 @@ async def test_a_flag_overrides_every_quality_and_the_log_says_what_was_measured
         f"bundle {bundle.manifest.bundle_id} is not served as it was measured: num_views and num_beams set "
         "fast 1 x 7, balanced 1 x 7, best 1 x 7, its manifest has fast without generator, balanced 1 x 10, best 3 x 20"
     )
+
+
+class CountingMetrics(Metrics):
+    """Counts the requests that went through the model."""
+
+    num_generated = 0
+
+    def count_batch(self, waited_seconds: Sequence[float], generate_seconds: float) -> None:
+        self.num_generated += len(waited_seconds)
+
+
+async def test_every_search_is_warmed_up_alone_and_the_default_in_a_full_batch(bundle: Bundle) -> None:
+    counted = []
+    for num_beams in (None, 7):
+        metrics = CountingMetrics()
+        settings = Settings(
+            bundle=bundle.folder,
+            database_url="sqlite:///:memory:",
+            device="cpu",
+            num_beams=num_beams,
+            max_batch_size=4,
+        )
+        async with open_parts(settings, bundle, metrics=metrics):
+            counted.append(metrics.num_generated)
+    assert counted == [3 + 4, 1 + 4]
 
 
 def test_answers_of_different_searches_have_different_keys() -> None:
