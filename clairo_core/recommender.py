@@ -203,7 +203,7 @@ class Recommender:
                 RankedItems(rows, scores, np.zeros(len(rows), dtype=np.bool_)) for rows, scores in generated or ()
             ]
         else:
-            lift = self.repeat_lifts.together
+            lift = self.repeat_lifts.without_generator if generated is None else self.repeat_lifts.together
             may_be_listed = np.broadcast_to(~self.catalogue.is_retired, (len(requests), len(self.catalogue)))
             if is_allowed is not None:
                 may_be_listed = may_be_listed & is_allowed

@@ -25,6 +25,8 @@ class RepeatLifts:
     """For the generator alone."""
     together: float = 0.0
     """For a joint ranking."""
+    without_generator: float = 0.0
+    """For a joint ranking where nothing was generated."""
 
     def save(self, path: Path) -> None:
         """Write the lifts as JSON."""
@@ -44,13 +46,11 @@ def load_repeat_lifts(path: Path) -> RepeatLifts:
         return RepeatLifts()
     try:
         lifts = RepeatLifts(**json.loads(path.read_text(encoding="utf-8")))
-        are_finite = math.isfinite(lifts.generator) and math.isfinite(lifts.together)
+        are_finite = all(math.isfinite(lift) for lift in asdict(lifts).values())
     except (OSError, ValueError, TypeError) as error:
         raise RankingError(f"{path}: cannot be read ({error}); copy the bundle again") from error
     if not are_finite:
-        raise RankingError(
-            f"{path}: got {lifts.generator!r} and {lifts.together!r}, expected finite numbers; train the bundle again"
-        )
+        raise RankingError(f"{path}: got {asdict(lifts)}, expected finite numbers; train the bundle again")
     return lifts
 
 

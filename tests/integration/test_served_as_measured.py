@@ -61,6 +61,7 @@ def test_the_bundle_holds_the_chosen_points_and_the_figures_behind_them(bundle: 
     measured = {ServingPoint(of_one["num_views"], of_one["num_beams"]): of_one for of_one in figures["measured"]}
     # The preset has three views of 20 beams.
     assert [str(point) for point in measured] == ["without generator", "1 x 10", "1 x 20", "3 x 20"]
+    assert bundle.repeat_lifts.without_generator < 0, "nobody buys the same again"
     points = bundle.manifest.points
     assert set(points.values()) <= set(measured)
     assert all(of_one["milliseconds"] > 0 for of_one in measured.values())

@@ -87,7 +87,7 @@ def rank_with_recommender(
             rankings[mode] = rankings[twin]
             continue
         is_masked = np.isneginf(lift)
-        lifted = recommender.with_repeat_lifts(NO_LIFTS if is_masked else RepeatLifts(lift, lift))
+        lifted = recommender.with_repeat_lifts(NO_LIFTS if is_masked else RepeatLifts(lift, lift, lift))
         ranks, lists = generated_ranks(lifted, item_ids, split, not is_masked, f"{label}, seen {mode}", progress)
         shown = np.full((len(lists), SHOWN), NO_ITEM, dtype=np.int32)
         for user, ranked in enumerate(lists):

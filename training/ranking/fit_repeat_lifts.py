@@ -14,6 +14,7 @@ from clairo_core.ranking import RepeatLifts
 from clairo_core.recommendation import POPULAR
 from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
+from clairo_core.serving_points import WITHOUT_GENERATOR, same_for_all
 from training.evaluation.user_batches import batches_by_length
 
 LIST_LENGTH = 100
@@ -27,7 +28,7 @@ def fit_repeat_lifts(
     histories: ItemSequences,
     progress: Progress[int],
 ) -> RepeatLifts:
-    """The lifts of the generator alone and, if there is a joint ranking, of the whole recommender.
+    """The lifts of the generator alone and, if there is a joint ranking, of the whole with and without the generator.
 
     Args:
         recommender: as trained.
@@ -40,7 +41,12 @@ def fit_repeat_lifts(
     generator = lift_of(recommender.ranked_by(None), item_ids, histories, wanted, "repeats, generator", progress)
     if recommender.joint_ranking is None:
         return RepeatLifts(generator=generator)
-    return RepeatLifts(generator, lift_of(recommender, item_ids, histories, wanted, "repeats", progress))
+    together = lift_of(recommender, item_ids, histories, wanted, "repeats", progress)
+    if recommender.joint_ranking.mixture_without_generator is None:
+        return RepeatLifts(generator, together)
+    alone = recommender.with_points(same_for_all(WITHOUT_GENERATOR))
+    without = lift_of(alone, item_ids, histories, wanted, "repeats, without generator", progress)
+    return RepeatLifts(generator, together, without)
 
 
 def repeat_share(sequences: ItemSequences) -> float:

@@ -31,6 +31,7 @@ def repeat_lifts_stage(bench: Workbench, recommender: Recommender, ranked_by: st
     lifts = bench.stages.run("repeats", inputs, build, lambda folder: load_repeat_lifts(folder / "repeats.json")).result
     bench.report(
         f"repeats: {repeat_share(bench.crowd):.2%} of the next items in training; log-probabilities of what a user "
-        f"has are changed by {lifts.generator:+.2f} (generator alone) and {lifts.together:+.2f}"
+        f"has are changed by {lifts.generator:+.2f} (generator alone), {lifts.together:+.2f} (all together) and "
+        f"{lifts.without_generator:+.2f} (without generator)"
     )
     return lifts

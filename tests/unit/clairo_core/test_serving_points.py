@@ -15,7 +15,7 @@ from clairo_core.catalogue import Catalogue, build_catalogue
 from clairo_core.errors import MixtureError, SettingsError
 from clairo_core.generation.t5.generator import load_generator
 from clairo_core.items import UserHistory
-from clairo_core.ranking import DenseHead, DenseHeads, Generated, JointRanking
+from clairo_core.ranking import DenseHead, DenseHeads, Generated, JointRanking, RepeatLifts
 from clairo_core.ranking.history_encoder import RecurrentHistoryEncoder
 from clairo_core.recommendation import RecommendationList, RecommendationRequest
 from clairo_core.recommender import Recommender
@@ -131,6 +131,15 @@ def test_the_search_reaches_every_listed_item_where_only_the_generator_can(
     assert together.point_of(asked("balanced", 7, is_allowed=few)) == ServingPoint(1, 5)
     assert together.point_of(asked("balanced", 8, is_allowed=few)) == ServingPoint(1, 8)
     assert together.point_of(asked("fast", 8, is_allowed=few)) == WITHOUT_GENERATOR
+
+
+def test_items_of_the_history_are_lifted_as_far_as_the_ranking_without_generator_needs(together: Recommender) -> None:
+    lifted = together.with_repeat_lifts(RepeatLifts(together=-50.0, without_generator=50.0))
+    fast, balanced = lifted.recommend_batch(
+        [asked(quality, NUM_ITEMS, include_seen=True) for quality in ("fast", "balanced")]
+    )
+    assert set(ids_of(fast)[:3]) == set(HISTORY.item_ids)
+    assert set(ids_of(balanced)[-3:]) == set(HISTORY.item_ids)
 
 
 @given(st.lists(st.tuples(st.integers(1, 64), st.integers(1, 1000)), min_size=3, max_size=3), st.booleans())

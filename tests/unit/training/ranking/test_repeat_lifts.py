@@ -97,7 +97,7 @@ def test_the_share_of_repeats_counts_every_repeated_item() -> None:
 
 
 def test_lifts_survive_saving_and_older_bundles_have_none(bundle: Bundle, tmp_path: Path) -> None:
-    lifts = RepeatLifts(generator=-3.5, together=0.25)
+    lifts = RepeatLifts(generator=-3.5, together=0.25, without_generator=-1.5)
     lifts.save(tmp_path / "repeats.json")
     assert load_repeat_lifts(tmp_path / "repeats.json") == lifts
     assert load_repeat_lifts(tmp_path / "nowhere.json") == RepeatLifts()
