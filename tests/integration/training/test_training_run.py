@@ -112,11 +112,11 @@ def test_a_refitted_bundle_is_not_measured_on_its_own_data(
 
 
 def test_the_table_is_on_validation_and_with_the_flag_on_test(bundle_folder: Path, shop: Path) -> None:
-    result = CliRunner().invoke(app, [*arguments(shop, bundle_folder.parent / "measured"), "--test"])
+    result = CliRunner().invoke(app, [*arguments(shop, bundle_folder.parent / "tested"), "--test"])
     assert result.exit_code == 0, result.output
     assert ", test: " in result.stderr
     assert "chosen on these users" not in result.stderr
-    on_validation, on_test = (load_bundle(folder) for folder in (bundle_folder, bundle_folder.parent / "measured"))
+    on_validation, on_test = (load_bundle(folder) for folder in (bundle_folder, bundle_folder.parent / "tested"))
     assert on_validation.manifest.metrics["evaluation"]["split"] == "validation"
     assert on_test.manifest.metrics["evaluation"]["split"] == "test"
     assert on_validation.manifest.bundle_id == on_test.manifest.bundle_id
