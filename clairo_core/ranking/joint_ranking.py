@@ -26,7 +26,7 @@ from clairo_core.ranking.item_weights import (
 )
 from clairo_core.ranking.mixture import Mixture, load_mixture
 from clairo_core.ranking.new_items import with_new_placed
-from clairo_core.ranking.pair_evidence import TOGETHER, names_of, pair_evidence
+from clairo_core.ranking.pair_evidence import TOGETHER, load_content, names_of, pair_evidence, save_content
 
 GENERATOR = "generator"
 DENSE = "dense"
@@ -84,6 +84,8 @@ class JointRanking:
     """Interactions in training; items past its end have none."""
     together: sparse.csr_matrix | None = None
     """How many users have both items of a pair; None in bundles of before, which read no pair evidence."""
+    content: Float32[np.ndarray, "item dim"] | None = None
+    """What items look like and say, as vectors of length 1; see `pair_evidence`."""
     mixture_without_generator: Mixture | None = None
     """Ranks where nothing was generated; None in bundles of before."""
 
@@ -95,7 +97,9 @@ class JointRanking:
     @property
     def evidence(self) -> tuple[str, ...]:
         """Names of the pair evidence, in order."""
-        return () if self.together is None else names_of(tuple(self._pair_matrices))
+        if self.together is None:
+            return ()
+        return names_of(tuple(self._pair_matrices), has_content=self.content is not None)
 
     @property
     def _pair_matrices(self) -> dict[str, sparse.csr_matrix]:
@@ -186,7 +190,7 @@ class JointRanking:
         is_reference = np.isin(item_rows, np.concatenate(of_all)) & ~np.isin(item_rows, history) & (counts > 0)
         evidence = np.zeros((len(item_rows), 0), dtype=np.float32)
         if self.together is not None:
-            evidence = pair_evidence(self._pair_matrices, self.training_counts, history, item_rows)
+            evidence = pair_evidence(self._pair_matrices, self.content, self.training_counts, history, item_rows)
         return Candidates(item_rows, scores, evidence, counts, is_allowed[item_rows], is_reference, is_proposed_by)
 
     def rank(
@@ -225,6 +229,8 @@ class JointRanking:
         self.mixture.save(folder / "mixture")
         if self.together is not None:
             save_pair_counts(folder / TOGETHER, self.together)
+        if self.content is not None:
+            save_content(folder / CONTENT, self.content)
         if self.mixture_without_generator is not None:
             self.mixture_without_generator.save(folder / WITHOUT_GENERATOR)
 
@@ -295,8 +301,9 @@ def load_joint_ranking(folder: Path, training_counts: Int64[np.ndarray, "item"])
             )
         item_weights[component] = load_item_weights(folder / component)
     together = load_pair_counts(folder / TOGETHER) if (folder / TOGETHER).is_dir() else None
+    content = load_content(folder / CONTENT, len(training_counts)) if (folder / CONTENT).is_dir() else None
     without = load_mixture(folder / WITHOUT_GENERATOR) if (folder / WITHOUT_GENERATOR).is_dir() else None
-    ranking = JointRanking(dense_heads, item_weights, mixture, training_counts, together, without)
+    ranking = JointRanking(dense_heads, item_weights, mixture, training_counts, together, content, without)
     for fitted in (mixture, *(() if without is None else (without,))):
         if fitted.evidence not in ((), ranking.evidence) or not set(fitted.components) <= set(ranking.components):
             raise MixtureError(
@@ -309,4 +316,4 @@ def load_joint_ranking(folder: Path, training_counts: Int64[np.ndarray, "item"])
 
 COMPONENTS = ("followers", "ease")
 """Item weights that a mixture may hold, and their folders."""
-WITHOUT_GENERATOR = "mixture-without-generator"
+CONTENT, WITHOUT_GENERATOR = "content", "mixture-without-generator"

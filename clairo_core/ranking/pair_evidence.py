@@ -4,25 +4,33 @@ One certain link says more than ten weak ones, and both may add up to the same s
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Int, Int64
 from scipy import sparse
 
+from clairo_core.errors import ItemWeightsError
+from clairo_core.storage.array_folder import load_array_folder, save_array_folder
+
+_PART, _KIND = "content-vectors", "dense"
 TOGETHER = "together"
 """How many users have both items: the matrix of `Together`, and the name of its features."""
 
 
-def names_of(matrices: Sequence[str]) -> tuple[str, ...]:
-    """Names of the features, in order, for item-to-item matrices of these names."""
+def names_of(matrices: Sequence[str], *, has_content: bool = False) -> tuple[str, ...]:
+    """Names of the features, in order, for item-to-item matrices of these names, and content vectors if there are."""
     names = [f"{matrix} {which}" for matrix in matrices for which in ("strongest", "last")]
     if TOGETHER in matrices:
         names += ["cosine strongest", "cosine last", "supporters", "share of supporters"]
+    if has_content:
+        names += ["content strongest", "content last"]
     return tuple(names)
 
 
 def pair_evidence(
     matrices: Mapping[str, sparse.csr_matrix],
+    content: Float32[np.ndarray, "item dim"] | None,
     training_counts: Int64[np.ndarray, "item"],
     history: Int[np.ndarray, "position"],
     item_rows: Int64[np.ndarray, "candidate"],
@@ -30,31 +38,32 @@ def pair_evidence(
     """Compute the features that `names_of` names.
 
     Args:
-        matrices: by name: a weight from an item of the history (row) to a candidate (column).
-        training_counts: interactions in training; matrices have as many rows and columns.
+        matrices: by name: a weight from an item of the history (row) to a candidate (column); pair counts last.
+        content: vectors of length 1, or 0 for an item without content; None without content.
+        training_counts: interactions in training; matrices have as many rows and columns, content as many rows.
         history: rows, oldest first. Items past the matrices' end, posted later, have no links.
         item_rows: of the candidates, ascending.
     """
     num_known = len(training_counts)
     history, known = history[history < num_known], item_rows[item_rows < num_known]
-    evidence = np.zeros((len(item_rows), len(names_of(tuple(matrices)))), dtype=np.float32)
+    names = names_of(tuple(matrices), has_content=content is not None)
+    evidence = np.zeros((len(item_rows), len(names)), dtype=np.float32)
     if not len(history) or not len(known):
         return evidence
-    place = 0
+    found = []
     for name, matrix in matrices.items():
         links = links_between(matrix, history, known)
-        is_count = name == TOGETHER
-        for of_some in (links.max(axis=0), links[-1]):
-            evidence[: len(known), place] = np.log1p(of_some) if is_count else of_some
-            place += 1
-        if is_count:
-            together = links
+        of_some = [links.max(axis=0), links[-1]]
+        found += [np.log1p(counts) for counts in of_some] if name == TOGETHER else of_some
     if TOGETHER in matrices:
+        # The last matrix.
         sizes = np.sqrt((training_counts[history][:, None] + 1.0) * (training_counts[known] + 1.0))
-        cosines, supports = together / sizes, together > 0
-        for of_some in (cosines.max(axis=0), cosines[-1], supports.sum(axis=0), supports.mean(axis=0)):
-            evidence[: len(known), place] = of_some
-            place += 1
+        cosines, supports = links / sizes, links > 0
+        found += [cosines.max(axis=0), cosines[-1], supports.sum(axis=0), supports.mean(axis=0)]
+    if content is not None:
+        alike = content[history] @ content[known].T
+        found += [alike.max(axis=0), alike[-1]]
+    evidence[: len(known)] = np.stack(found, axis=1)
     return evidence
 
 
@@ -71,3 +80,18 @@ def links_between(
         is_candidate = places >= 0
         of_row[places[is_candidate]] = matrix.data[begin:end][is_candidate]
     return links
+
+
+def save_content(folder: Path, content: Float32[np.ndarray, "item dim"]) -> None:
+    """Write content vectors in half precision, as content-vectors.json and the array."""
+    save_array_folder(folder, _PART, _KIND, {"vectors": content.astype(np.float16)})
+
+
+def load_content(folder: Path, num_items: int) -> Float32[np.ndarray, "item dim"]:
+    """Load saved content vectors.
+
+    Raises:
+        ItemWeightsError: a file is missing or damaged.
+    """
+    saved = load_array_folder(folder, _PART, _KIND, ItemWeightsError)
+    return saved.array("vectors", np.float16, (num_items, None)).astype(np.float32)

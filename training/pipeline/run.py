@@ -105,7 +105,7 @@ def train_parts(bench: Workbench, start: WarmStart | None = None) -> TrainedPart
     recommender, ranked_by, ranked = generator.recommender.with_popularity(popular_by_users(bench)), generator.key, None
     if bench.preset.dense.dim:
         ranked = RankedParts(dense_heads_stage(bench, items), item_weights_stage(bench))
-        mixture = mixture_stage(bench, generator, ranked.dense_heads, ranked.item_weights)
+        mixture = mixture_stage(bench, items, generator, ranked.dense_heads, ranked.item_weights)
         recommender, ranked_by = recommender.ranked_by(mixture.joint_ranking), mixture.key
     serving = serving_points_stage(bench, recommender, ranked_by)
     recommender = recommender.with_points(serving.points)

@@ -115,4 +115,5 @@ def with_new_items(ranking: JointRanking, as_new: DenseHeads, is_new: Bool[np.nd
         None,
         np.where(is_new, 0, ranking.training_counts),
         None if ranking.together is None else (keeps @ ranking.together @ keeps).tocsr(),
+        ranking.content,
     )

@@ -9,6 +9,8 @@ from clairo_core.ranking.mixture import KIND as MIXTURE_KIND
 from training.counts.item_weights_stage import FittedItemWeights
 from training.evaluation.split import last_training_items, some_users
 from training.generator.generator_stage import TrainedGenerator
+from training.items.content_vectors import content_vectors
+from training.items.described_items import DescribedItems
 from training.ranking.calibrate_new_items import NewItemCalibration, calibrated
 from training.ranking.dense_heads_stage import TrainedDenseHeads
 from training.ranking.fit_mixture import fit_mixture, plain_mixture
@@ -25,7 +27,11 @@ class FittedMixture:
 
 
 def mixture_stage(
-    bench: Workbench, generator: TrainedGenerator, dense_heads: TrainedDenseHeads, item_weights: FittedItemWeights
+    bench: Workbench,
+    items: DescribedItems,
+    generator: TrainedGenerator,
+    dense_heads: TrainedDenseHeads,
+    item_weights: FittedItemWeights,
 ) -> FittedMixture:
     """Fit one mixture of all components and one without the generator, and calibrate new items in both.
 
@@ -34,8 +40,12 @@ def mixture_stage(
     settings = bench.preset.mix
 
     def build(folder: Path) -> None:
+        content = None
+        if items.content is not None:
+            encoded = items.content.encoded
+            content = content_vectors({modality: encoded[modality].embeddings() for modality in encoded})
         components = JointRanking(
-            dense_heads.trained, item_weights.weights, None, bench.training_counts, item_weights.together
+            dense_heads.trained, item_weights.weights, None, bench.training_counts, item_weights.together, content
         )
         with_posted = with_new_items(components, dense_heads.as_new, dense_heads.is_held_out)
         users = bench.some_validation_users(settings.max_users)

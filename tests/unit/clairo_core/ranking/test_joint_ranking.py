@@ -134,7 +134,8 @@ def test_parts_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 
 def with_pairs(ranking: JointRanking) -> JointRanking:
     together = sparse.random(NUM_ITEMS, NUM_ITEMS, density=0.4, random_state=1, dtype=np.float32, format="csr")
-    paired = replace(ranking, together=(together + together.T).tocsr())
+    content = np.eye(NUM_ITEMS, 3, dtype=np.float32)
+    paired = replace(ranking, together=(together + together.T).tocsr(), content=content)
     layers = ((np.zeros((1, num_features(3, len(paired.evidence))), np.float32), np.zeros(1, np.float32)),)
     width = layers[0][0].shape[1]
     layers[0][0][0, 9:-2] = 1.0
@@ -176,7 +177,7 @@ def test_pair_evidence_changes_the_order_and_survives_a_round_trip(tmp_path: Pat
 def test_without_generating_the_second_mixture_ranks() -> None:
     paired = with_pairs(random_ranking())
     paired = replace(paired, mixture_without_generator=replace(plain_sum("dense", "followers")))
-    (ranked,) = replace(paired, together=None).rank([HISTORY], None, everything(), NUM_ITEMS)
+    (ranked,) = replace(paired, together=None, content=None).rank([HISTORY], None, everything(), NUM_ITEMS)
     alone = replace(random_ranking((0.0, 1.0, 1.0)), training_counts=COUNTS)
     (same,) = alone.rank([HISTORY], generated(), everything(), NUM_ITEMS)
     assert ranked.item_rows.tolist() == same.item_rows.tolist()

@@ -19,6 +19,7 @@ def matrix(seed: int) -> sparse.csr_matrix:
 
 MATRICES = {"followers": matrix(0), "ease": matrix(1), TOGETHER: (8 * matrix(2)).ceil().tocsr()}
 COUNTS = np.arange(NUM_ITEMS)
+CONTENT = np.random.default_rng(0).normal(size=(NUM_ITEMS, 3)).astype(np.float32)
 
 
 def slowly(history: list[int], item: int) -> list[float]:
@@ -30,24 +31,26 @@ def slowly(history: list[int], item: int) -> list[float]:
 
     known = [one for one in history if one < NUM_ITEMS]
     if not known:
-        return [0.0] * len(names_of(tuple(MATRICES)))
+        return [0.0] * len(names_of(tuple(MATRICES), has_content=True))
     values = []
     for name in ("followers", "ease"):
         values += [max(link(name, one) for one in known), link(name, known[-1])]
     values += [np.log1p(max(link(TOGETHER, one) for one in known)), np.log1p(link(TOGETHER, known[-1]))]
     supporters = sum(link(TOGETHER, one) > 0 for one in known)
-    return [*values, max(map(cosine, known)), cosine(known[-1]), supporters, supporters / len(known)]
+    values += [max(map(cosine, known)), cosine(known[-1]), supporters, supporters / len(known)]
+    alike = [float(CONTENT[one] @ CONTENT[item]) if item < NUM_ITEMS else 0.0 for one in known]
+    return [*values, max(alike), alike[-1]]
 
 
 @given(st.lists(ROWS, min_size=1, max_size=6), st.sets(ROWS, min_size=1))
 def test_every_feature_equals_its_definition(history: list[int], items: set[int]) -> None:
     item_rows = np.array(sorted(items), dtype=np.int64)
-    found = pair_evidence(MATRICES, COUNTS, np.array(history), item_rows)
+    found = pair_evidence(MATRICES, CONTENT, COUNTS, np.array(history), item_rows)
     for item, of_item in zip(item_rows.tolist(), found, strict=True):
-        assert of_item == pytest.approx(slowly(history, item), rel=1e-5)
+        assert of_item == pytest.approx(slowly(history, item), rel=1e-4, abs=1e-6)
 
 
 def test_without_pair_counts_only_weights_are_evidence() -> None:
     assert names_of(("ease",)) == ("ease strongest", "ease last")
-    found = pair_evidence({"ease": MATRICES["ease"]}, COUNTS, np.array([3]), np.array([1, 4]))
+    found = pair_evidence({"ease": MATRICES["ease"]}, None, COUNTS, np.array([3]), np.array([1, 4]))
     assert found.shape == (2, 2)
