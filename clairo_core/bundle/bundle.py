@@ -53,7 +53,7 @@ class Bundle:
 
     @property
     def generator_folder(self) -> Path:
-        """The T5 in transformers' format."""
+        """The T5 in transformers' format, or a network of kind `parallel`."""
         return self.folder / "generator"
 
     def has_picture(self, row: int) -> bool:

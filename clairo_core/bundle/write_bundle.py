@@ -8,7 +8,7 @@
     popularity.npz                interactions in training, by item, and users, which order the popular list
     repeats.json                  added to the log-probabilities of items that the user already has
     items/                        words, attributes and small pictures, for display
-    generator/                    the T5 in transformers' format
+    generator/                    the T5 in transformers' format, or a network that predicts all codes at once
     ranking/                      dense head, item weights and their mixture   (if the preset has them)
     report/metrics.json           the metrics of the manifest, for people
 
@@ -40,6 +40,7 @@ from clairo_core.catalogue import Catalogue
 from clairo_core.encoders import ModalityEncoder
 from clairo_core.errors import BundleError
 from clairo_core.fusion import FusedItems, Fusion
+from clairo_core.generation.parallel.parallel_checkpoint import PARALLEL_FILES, holds_network
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
 from clairo_core.quantizers import OpqQuantizer
@@ -48,7 +49,7 @@ from clairo_core.storage.array_file import save_arrays
 from clairo_core.storage.replaced_folder import replaced_folder
 from clairo_core.tokens.vocabulary import Vocabulary
 
-_GENERATOR_FILES = ("config.json", "model.safetensors")
+_T5_FILES = ("config.json", "model.safetensors")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ class BundleParts:
     items: Sequence[Item]
     """In the catalogue's order."""
     generator_folder: Path
-    """Copied: config.json and model.safetensors."""
+    """Its `generator_files` are copied."""
     max_history_items: int = 20
     settings: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -100,7 +101,7 @@ def write_bundle(folder: Path, parts: BundleParts, progress: Progress[Item] = si
         save_arrays(aside / "popularity.npz", **popularity)
         if parts.fusion is not None and parts.quantizer is not None and parts.item_embeddings is not None:
             save_content_parts(aside, parts.encoders, parts.fusion, parts.quantizer, parts.item_embeddings)
-        for name in _GENERATOR_FILES:
+        for name in generator_files(parts.generator_folder):
             shutil.copyfile(parts.generator_folder / name, aside / "generator" / name)
         if parts.joint_ranking is not None:
             parts.joint_ranking.save(aside / "ranking")
@@ -150,9 +151,14 @@ def check_parts(parts: BundleParts) -> None:
             f"the fusion has the modalities {list(parts.fusion.modalities)}, the encoders {sorted(parts.encoders)}; "
             "give one encoder for each modality"
         )
-    for name in _GENERATOR_FILES:
+    for name in generator_files(parts.generator_folder):
         if not (parts.generator_folder / name).is_file():
             raise BundleError(f"{parts.generator_folder / name} is missing; train the generator first")
+
+
+def generator_files(folder: Path) -> tuple[str, ...]:
+    """Files that a generator of the folder's kind is loaded from."""
+    return PARALLEL_FILES if holds_network(folder) else _T5_FILES
 
 
 def save_content_parts(

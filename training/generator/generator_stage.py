@@ -1,4 +1,4 @@
-"""Stage: feature sets, vocabulary and training sequences -> a trained T5 that recommends."""
+"""Stage: feature sets, vocabulary and training sequences -> a trained generator that recommends."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -6,14 +6,17 @@ from pathlib import Path
 from clairo_core.build_recommender import load_recommender
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.catalogue import build_catalogue
+from clairo_core.features import COLLISION_CATEGORY
 from clairo_core.generation.trie.trie import build_trie
 from clairo_core.recommender import Recommender
 from clairo_core.tokens.tokenizer import Tokenizer
+from training.config.preset import PARALLEL
 from training.evaluation.metrics import ndcg_at
 from training.evaluation.rankings import generated_ranks
 from training.generator.examples import every_prefix, label_table
 from training.generator.expand_generator import expand_generator
 from training.generator.fit_generator import fit_generator
+from training.generator.fit_parallel import fit_parallel
 from training.generator.start_embeddings import centroid_vectors
 from training.generator.token_choices import token_choices
 from training.items.described_items import DescribedItems
@@ -32,7 +35,7 @@ class TrainedGenerator:
     recommender: Recommender
     """The generator alone, with views and beams as in the evaluation."""
     checkpoint: Path
-    """In transformers' format."""
+    """A T5 in transformers' format, or a network."""
     progress: FitProgress
     key: str
 
@@ -40,7 +43,10 @@ class TrainedGenerator:
 def generator_stage(
     bench: Workbench, items: DescribedItems, vocabulary: TrainedVocabulary, start: Bundle | None = None
 ) -> TrainedGenerator:
-    """Train the T5. With `start`, its weights begin as that bundle's, with a row for every token of the vocabulary."""
+    """Train the generator of the preset's kind.
+
+    With `start`, a T5's weights begin as that bundle's, with a row for every token of the vocabulary.
+    """
     preset, tokenizer = bench.preset, Tokenizer(vocabulary.vocabulary)
     catalogue = build_catalogue(bench.item_ids, items.feature_sets, tokenizer)
 
@@ -56,8 +62,11 @@ def generator_stage(
             max_history_items=preset.fit.max_history_items,
         )
 
+    is_parallel = preset.generator.kind == PARALLEL
+    num_users = preset.parallel.validation_users if is_parallel else preset.fit.validation_users
+
     def build(folder: Path) -> None:
-        users = bench.some_validation_users(preset.fit.validation_users)
+        users = bench.some_validation_users(num_users)
 
         def validation_ndcg(checkpoint: Path) -> float:
             recommender = recommender_of(checkpoint, 1, VALIDATION_BEAMS)
@@ -66,6 +75,23 @@ def generator_stage(
             )
             return float(ndcg_at(ranks, 10).mean())
 
+        validate = validation_ndcg if len(users.targets) else None
+        if is_parallel:
+            names, sizes = items.space.category_names, items.space.category_sizes
+            num_codebooks = len(names) - (names[-1] == COLLISION_CATEGORY)
+            fit_parallel(
+                folder,
+                bench.training,
+                items.feature_sets[:, :num_codebooks],
+                max(sizes[:num_codebooks]),
+                preset.parallel,
+                device=bench.device,
+                seed=bench.seed,
+                validate=validate,
+                progress=bench.progress,
+                report=bench.report,
+            )
+            return
         if start is not None:
             expand_generator(start.generator_folder, folder / "start", vocabulary.vocabulary)
         fit_generator(
@@ -81,7 +107,7 @@ def generator_stage(
             start_from=None if start is None else folder / "start",
             device=bench.device,
             seed=bench.seed,
-            validate=validation_ndcg if len(users.targets) else None,
+            validate=validate,
             progress=bench.progress,
             report=bench.report,
         )
@@ -94,7 +120,7 @@ def generator_stage(
     inputs = {
         "vocabulary": vocabulary.key,
         "generator": asdict(preset.generator),
-        "fit": asdict(preset.fit),
+        **({"parallel": asdict(preset.parallel)} if is_parallel else {"fit": asdict(preset.fit)}),
         "seed": bench.seed,
         **({} if start is None else {"start": start.manifest.bundle_id}),
     }

@@ -10,8 +10,10 @@ import json
 from dataclasses import dataclass
 
 from clairo_core.bundle.bundle import Bundle
+from clairo_core.errors import SettingsError
+from clairo_core.generation.parallel.parallel_checkpoint import holds_network
 from clairo_core.generation.t5.generator_checkpoint import Softmax
-from training.config.preset import GeneratorSettings, Preset
+from training.config.preset import PARALLEL, TOKEN, GeneratorSettings, Preset
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +26,20 @@ class WarmStart:
 
 
 def preset_of(start: WarmStart, preset: Preset) -> Preset:
-    """The preset with the bundle's modalities, generator shape and softmax."""
+    """The preset with the bundle's modalities, generator shape and softmax.
+
+    Raises:
+        SettingsError: the bundle's generator, or the preset's, is not a T5.
+    """
+    kinds = {"the bundle": PARALLEL if holds_network(start.bundle.generator_folder) else TOKEN}
+    kinds["the preset"] = preset.generator.kind
+    for place, kind in kinds.items():
+        if kind != TOKEN:
+            raise SettingsError(
+                f"--warm-start: {place} has a generator of kind {kind!r}, expected {TOKEN!r}; leave the flag out"
+            )
     config = json.loads((start.bundle.generator_folder / "config.json").read_text(encoding="utf-8"))
-    shape = {field.name: config[field.name] for field in dataclasses.fields(GeneratorSettings)}
+    shape = {field.name: config[field.name] for field in dataclasses.fields(GeneratorSettings) if field.name != "kind"}
     return dataclasses.replace(
         preset,
         encode=dataclasses.replace(preset.encode, modalities=tuple(start.bundle.encoders)),

@@ -1,0 +1,99 @@
+"""Training the network of all codes: it learns, it stops, and a killed run ends where an undisturbed one does."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from clairo_core.errors import TrainingError
+from clairo_core.generation.parallel.parallel_checkpoint import load_network
+from clairo_core.progress import silent
+from clairo_core.sequences import ItemSequences
+from tests.tiny import random_feature_sets
+from training.config.preset import ParallelSettings
+from training.generator.fit_generator import Validate
+from training.generator.fit_parallel import fit_parallel
+from training.workbench.checkpoints import FitProgress
+
+NUM_ITEMS = 12
+CODES = random_feature_sets(NUM_ITEMS, (8, 8, 8))
+SMALL = ParallelSettings(width=16, max_epochs=4, positions_per_batch=60, learning_rate=0.02, max_history_items=5)
+
+
+def cycles(num_users: int = 60) -> ItemSequences:
+    """Each item is followed by the next. The last item does not occur."""
+    return ItemSequences.from_lists(
+        [[(user + step) % (NUM_ITEMS - 1) for step in range(2 + user % 9)] for user in range(num_users)]
+    )
+
+
+def fit(
+    folder: Path,
+    settings: ParallelSettings = SMALL,
+    validate: Validate | None = None,
+    sequences: ItemSequences | None = None,
+) -> FitProgress:
+    return fit_parallel(
+        folder,
+        cycles() if sequences is None else sequences,
+        CODES,
+        8,
+        settings,
+        device=torch.device("cpu"),
+        seed=1,
+        validate=validate,
+        progress=silent,
+        report=lambda message: None,
+    )
+
+
+def test_the_loss_falls_and_items_that_training_never_saw_keep_no_vector_of_their_own(tmp_path: Path) -> None:
+    done = fit(tmp_path)
+    assert done.losses[-1] < 0.7 * done.losses[0]
+    own = load_network(tmp_path / "generator").own_vectors.norm(dim=1)
+    assert own[-1] == 0
+    assert own[:-1].min() > 0
+
+
+@pytest.mark.parametrize("dies_in_epoch", [1, 3])
+def test_a_killed_training_ends_where_an_undisturbed_one_does(tmp_path: Path, dies_in_epoch: int) -> None:
+    fit(tmp_path / "whole", validate=lambda checkpoint: float(checkpoint.name.removeprefix("epoch-")))
+    calls = 0
+
+    def dies_once(checkpoint: Path) -> float:
+        nonlocal calls
+        calls += 1
+        if calls == dies_in_epoch:
+            raise KeyboardInterrupt
+        return float(checkpoint.name.removeprefix("epoch-"))
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "killed", validate=dies_once)
+    fit(tmp_path / "killed", validate=dies_once)
+    whole, killed = (load_network(tmp_path / name / "generator").state_dict() for name in ("whole", "killed"))
+    for name, weight in whole.items():
+        assert torch.equal(weight, killed[name]), name
+
+
+def test_the_best_epoch_is_kept(tmp_path: Path) -> None:
+    figures = iter([0.1, 0.3, 0.2, 0.2])
+    done = fit(tmp_path, validate=lambda checkpoint: next(figures))
+    assert (done.best_epoch, done.epochs_done) == (2, 4)
+    assert not list(tmp_path.glob("epoch-*"))
+
+
+def test_own_vectors_are_dropped_in_training_alone(tmp_path: Path) -> None:
+    fit(tmp_path)
+    network = load_network(tmp_path / "generator")
+    rows = torch.arange(NUM_ITEMS + 2)
+    assert torch.equal(network.own_parts(rows)[:NUM_ITEMS], network.own_vectors)
+    assert not network.own_parts(rows)[NUM_ITEMS:].any()
+    network.own_dropout = 0.5
+    network.train()
+    shares = torch.stack([(network.own_parts(rows)[: NUM_ITEMS - 1] != 0).any(1) for _ in range(200)]).float().mean()
+    assert 0.45 < float(shares) < 0.55
+
+
+def test_sequences_without_a_next_item_are_refused_before_training(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="two items"):
+        fit(tmp_path, sequences=ItemSequences.from_lists([[1], [2]]))

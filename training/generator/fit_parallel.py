@@ -1,0 +1,138 @@
+"""Train the network that predicts all codes of the next item at once. Start at `fit_parallel`.
+
+The loss is RPG's (Hou et al. 2025): each codebook's cross-entropy, as if codes were independent given the history. We
+differ: every position of a window is an example.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int32
+from torch import Tensor
+from torch.nn import functional
+
+from clairo_core.errors import TrainingError
+from clairo_core.generation.parallel.network import NetworkSizes, ParallelNetwork
+from clairo_core.generation.parallel.parallel_checkpoint import save_network
+from clairo_core.generation.parallel.parallel_generator import code_rows
+from clairo_core.progress import Progress
+from clairo_core.sequences import ItemSequences
+from training.config.preset import ParallelSettings
+from training.generator.fit_generator import Validate, learning_rate_share
+from training.workbench.checkpoints import FitProgress
+from training.workbench.fit_epochs import FitLimits, epoch_seed, fit_epochs
+from training.workbench.next_item_windows import (
+    NOTHING,
+    NextItemBatch,
+    cut_windows,
+    next_item_batches,
+    windows_per_user,
+)
+from training.workbench.user_share import drawn_rows
+
+
+def codes_loss(
+    network: ParallelNetwork, codes: Int32[Tensor, "item codebook"], batch: NextItemBatch
+) -> Float[Tensor, ""]:
+    """Minus the log-probability of a code of the next item, mean over codebooks and targets."""
+    is_target = batch.targets != NOTHING
+    # Padding takes item 0. It stands behind all items, so no state depends on it.
+    logits = network.code_logits(network(batch.inputs, codes[batch.inputs])[is_target])
+    num_codebooks, num_states, num_centroids = logits.shape
+    targets = codes[batch.targets[is_target]].long().T % num_centroids
+    return functional.cross_entropy(logits.view(num_codebooks * num_states, num_centroids), targets.flatten())
+
+
+def fit_parallel(
+    folder: Path,
+    training: ItemSequences,
+    semantic_ids: Int32[np.ndarray, "item codebook"],
+    num_centroids: int,
+    settings: ParallelSettings,
+    *,
+    device: torch.device,
+    seed: int,
+    validate: Validate | None,
+    progress: Progress[NextItemBatch],
+    report: Callable[[str], None],
+) -> FitProgress:
+    """Train in `folder`, resuming from the checkpoint there. The best epoch ends up in `folder/generator`.
+
+    Without `validate`, the last epoch is the best.
+
+    Args:
+        folder: for checkpoints and the result.
+        training: sequences of items.
+        semantic_ids: every item's codes, without a collision index.
+        num_centroids: of the largest codebook.
+        settings: sizes and schedule.
+        device: to train on.
+        seed: of weights, order and dropout.
+        validate: a checkpoint's validation NDCG@10.
+        progress: over batches.
+        report: receives a line after every epoch.
+
+    Raises:
+        TrainingError: no sequence has two items, or the loss diverges.
+    """
+    windows = cut_windows(training, settings.max_history_items)
+    if not len(windows):
+        raise TrainingError("no user has two items in training, so there is nothing to learn; add interactions")
+    num_windows, most_of_user = windows_per_user(training, settings.max_history_items, settings.max_user_examples)
+    num_items, num_codebooks = semantic_ids.shape
+    sizes = NetworkSizes(
+        num_codebooks=num_codebooks,
+        num_centroids=num_centroids,
+        num_items=num_items,
+        width=settings.width,
+        max_history_items=settings.max_history_items,
+    )
+    torch.manual_seed(seed)
+    network = ParallelNetwork(sizes, dropout_rate=settings.dropout_rate, own_dropout=settings.own_dropout).to(device)
+    codes = torch.from_numpy(code_rows(semantic_ids, sizes)).to(device)
+
+    def batches(epoch: int) -> tuple[list[NextItemBatch], int]:
+        drawn = windows[drawn_rows(num_windows, most_of_user, np.random.default_rng(epoch_seed(seed, epoch)))]
+        of_epoch = list(next_item_batches(training, drawn, settings.positions_per_batch, epoch_seed(seed, epoch)))
+        return of_epoch, len(of_epoch)
+
+    def learning_rate(epochs_done: float) -> float:
+        # In thousandths of an epoch.
+        step, num_steps = round(1000 * epochs_done), 1000 * settings.max_epochs
+        return settings.learning_rate * learning_rate_share(step, num_steps, settings.warmup_share)
+
+    def save(checkpoint: Path) -> None:
+        save_network(network, checkpoint)
+
+    def validate_as_served(checkpoint: Path, validate: Validate) -> float:
+        save(checkpoint)
+        return validate(checkpoint)
+
+    def report_epoch(done: FitProgress, step_seconds: float) -> None:
+        rate = int((windows[:, 1] - windows[:, 0] - 1).sum()) / step_seconds
+        report(f"epoch {done.epochs_done}: loss {done.losses[-1]:.3f}, {done.last_validation}, {rate:.0f} examples/s")
+
+    return fit_epochs(
+        folder,
+        network,
+        torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay),
+        FitLimits(settings.max_epochs, settings.patience),
+        label="generator",
+        best="generator",
+        seed=seed,
+        batches=batches,
+        loss_of=lambda batch: codes_loss(
+            network, codes, NextItemBatch(batch.inputs.to(device), batch.targets.to(device))
+        ),
+        learning_rate=learning_rate,
+        learning_rate_setting="parallel.learning_rate",
+        validate=None if validate is None else partial(validate_as_served, validate=validate),
+        # With validation, each epoch is saved for it already.
+        save=save if validate is None else lambda checkpoint: None,
+        max_gradient_norm=1.0,
+        progress=progress,
+        report=report_epoch,
+    )
