@@ -1,16 +1,17 @@
 """Train the network that predicts all codes of the next item at once. Start at `fit_parallel`.
 
-The loss is RPG's (Hou et al. 2025): each codebook's cross-entropy, as if codes were independent given the history. We
-differ: every position of a window is an example.
+The task is that of RPG (Hou et al. 2025): from a history to each code of the next item. We differ: every position of a
+window is an example, and the loss also asks for the item itself among all others.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int32
+from jaxtyping import Bool, Float, Int32, Int64
 from torch import Tensor
 from torch.nn import functional
 
@@ -33,17 +34,55 @@ from training.workbench.next_item_windows import (
 )
 from training.workbench.user_share import drawn_rows
 
+STATES_SCORED, ITEMS_SCORED = 200, 10_000
+"""Per batch: the loss over items takes a random sample of states, and of items."""
 
-def codes_loss(
-    network: ParallelNetwork, codes: Int32[Tensor, "item codebook"], batch: NextItemBatch
-) -> Float[Tensor, ""]:
-    """Minus the log-probability of a code of the next item, mean over codebooks and targets."""
-    is_target = batch.targets != NOTHING
-    # Padding takes item 0. It stands behind all items, so no state depends on it.
-    logits = network.code_logits(network(batch.inputs, codes[batch.inputs])[is_target])
-    num_codebooks, num_states, num_centroids = logits.shape
-    targets = codes[batch.targets[is_target]].long().T % num_centroids
-    return functional.cross_entropy(logits.view(num_codebooks * num_states, num_centroids), targets.flatten())
+
+class NextItemLoss:
+    """The mean over targets of two losses, in nats.
+
+    The first is RPG's: minus the log-probability of a code of the target, mean over codebooks, as if codes were
+    independent given the history. The second is our own: minus the log-probability of the target among all items. It
+    learns what the codes mean together, and the scale that makes their sum a probability.
+    """
+
+    def __init__(self, codes: Int32[Tensor, "item codebook"], is_trained: Bool[Tensor, "item"]) -> None:
+        """Items that training never saw are no alternatives: they would only learn to be unlikely."""
+        self.codes = codes
+        self.trained_rows = torch.nonzero(is_trained).flatten()
+
+    def __call__(self, network: ParallelNetwork, batch: NextItemBatch) -> Float[Tensor, ""]:
+        """The loss of one batch."""
+        is_target = batch.targets != NOTHING
+        # Padding takes item 0. It stands behind all items, so no state depends on it.
+        logits = network.code_logits(network(batch.inputs, self.codes[batch.inputs])[is_target])
+        targets = batch.targets[is_target]
+        sample = torch.randperm(len(targets), device=targets.device)[:STATES_SCORED]
+        return self.codes_loss(logits, targets) + self.items_loss(network, logits[:, sample], targets[sample])
+
+    def codes_loss(
+        self, logits: Float[Tensor, "codebook state centroid"], targets: Int64[Tensor, "state"]
+    ) -> Float[Tensor, ""]:
+        """Cross-entropy of the targets' codes, each within its codebook."""
+        wanted = self.codes[targets].long().T % logits.shape[2]
+        return functional.cross_entropy(logits.flatten(0, 1), wanted.flatten())
+
+    def items_loss(
+        self,
+        network: ParallelNetwork,
+        logits: Float[Tensor, "codebook state centroid"],
+        targets: Int64[Tensor, "state"],
+    ) -> Float[Tensor, ""]:
+        """Cross-entropy of the targets among the other trained items, or a sample that stands for them."""
+        others = self.trained_rows
+        if len(others) > ITEMS_SCORED:
+            others = others[torch.randint(len(others), (ITEMS_SCORED,), device=others.device)]
+        scores = network.item_scores(logits, self.codes[others])
+        scores = scores.masked_fill(others[:, None] == targets, -torch.inf) + math.log(
+            len(self.trained_rows) / len(others)
+        )
+        of_targets = network.item_scores(logits, self.codes[targets]).diagonal()
+        return (torch.logaddexp(scores.logsumexp(dim=0), of_targets) - of_targets).mean()
 
 
 def fit_parallel(
@@ -92,7 +131,11 @@ def fit_parallel(
     )
     torch.manual_seed(seed)
     network = ParallelNetwork(sizes, dropout_rate=settings.dropout_rate, own_dropout=settings.own_dropout).to(device)
-    codes = torch.from_numpy(code_rows(semantic_ids, sizes)).to(device)
+    is_trained = np.zeros(num_items, dtype=np.bool_)
+    is_trained[training.items] = True
+    next_item_loss = NextItemLoss(
+        torch.from_numpy(code_rows(semantic_ids, sizes)).to(device), torch.from_numpy(is_trained).to(device)
+    )
 
     def batches(epoch: int) -> tuple[list[NextItemBatch], int]:
         drawn = windows[drawn_rows(num_windows, most_of_user, np.random.default_rng(epoch_seed(seed, epoch)))]
@@ -124,9 +167,7 @@ def fit_parallel(
         best="generator",
         seed=seed,
         batches=batches,
-        loss_of=lambda batch: codes_loss(
-            network, codes, NextItemBatch(batch.inputs.to(device), batch.targets.to(device))
-        ),
+        loss_of=lambda batch: next_item_loss(network, NextItemBatch(batch.inputs.to(device), batch.targets.to(device))),
         learning_rate=learning_rate,
         learning_rate_setting="parallel.learning_rate",
         validate=None if validate is None else partial(validate_as_served, validate=validate),

@@ -1,11 +1,13 @@
 """Predict all codes of the next item at once. Start at `ParallelNetwork`.
 
-    codes, own vectors -> item vectors -> reader of histories -> one head per codebook -> logits of the codes
+    codes, own vectors -> item vectors -> reader of histories -> one head per codebook -> logits of codes -> item scores
 
 Source: Hou et al. 2025, "Generating Long Semantic IDs in Parallel for Recommendation" (RPG). We differ: the reader is
-recurrent; an item also has a vector of its own, dropped at random, as in `dense_head`.
+recurrent; an item also has a vector of its own, dropped at random, as in `dense_head`; scores are scaled, since an
+item's codes depend on each other; every item is scored, where RPG walks a graph of similar items.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +20,7 @@ from clairo_core.ranking.history_encoder import RecurrentHistoryEncoder
 TEMPERATURE = 0.1
 """Divides the cosines of states and codes."""
 _START = 0.02
+_SCALE_START = 0.15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,7 @@ class ParallelNetwork(nn.Module):
         )
         self.dropout = nn.Dropout(dropout_rate)
         self.heads = nn.Linear(sizes.width, sizes.num_codebooks * sizes.width)
+        self.log_scale = nn.Parameter(torch.full((1,), math.log(_SCALE_START)))
         self.code_bias = nn.Parameter(torch.zeros(sizes.num_codebooks, 1, sizes.num_centroids))
 
     def forward(
@@ -77,10 +81,21 @@ class ParallelNetwork(nn.Module):
     def code_logits(self, states: Float[Tensor, "state width"]) -> Float[Tensor, "codebook state centroid"]:
         """Logits of the next item's codes after each state; float32."""
         sizes = self.sizes
-        queries = self.heads(self.dropout(states)).view(len(states), sizes.num_codebooks, sizes.width)
-        keys = self.code_vectors.view(sizes.num_codebooks, sizes.num_centroids, sizes.width)
-        cosines = torch.bmm(
-            functional.normalize(queries, dim=2).transpose(0, 1), functional.normalize(keys, dim=2).transpose(1, 2)
-        )
-        logits: Float[Tensor, "codebook state centroid"] = cosines.float() / TEMPERATURE + self.code_bias.float()
-        return logits
+        queries = self.heads(self.dropout(states)).view(len(states), sizes.num_codebooks, sizes.width).transpose(0, 1)
+        keys = self.code_vectors.view(sizes.num_codebooks, sizes.num_centroids, sizes.width).transpose(1, 2)
+        # The temperature divides the shorter side of the product.
+        queries, keys = functional.normalize(queries, dim=2) / TEMPERATURE, functional.normalize(keys, dim=1)
+        return torch.baddbmm(self.code_bias, queries, keys).float()
+
+    def item_scores(
+        self, code_logits: Float[Tensor, "codebook state centroid"], codes: Int[Tensor, "item codebook"]
+    ) -> Float[Tensor, "item state"]:
+        """Score these items after each state: the sum of their codes' log-probabilities, scaled.
+
+        A log-softmax over items makes log-probabilities of it.
+        """
+        table = functional.log_softmax(code_logits, dim=2).transpose(1, 2).flatten(0, 1)
+        # A copy: in the strides of a single state, the sum is ten times slower.
+        table = table.clone(memory_format=torch.contiguous_format)
+        scores: Float[Tensor, "item state"] = functional.embedding_bag(codes, table, mode="sum")
+        return scores * self.log_scale.float().exp()

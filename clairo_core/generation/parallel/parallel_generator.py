@@ -83,15 +83,14 @@ class ParallelGenerator:
     def log_probabilities(self, histories: Sequence[Int[np.ndarray, "position"]]) -> Float[Tensor, "history item"]:
         """Log-probability of each item, among all that are not retired; -inf for retired ones.
 
-        An item's score is the sum of its codes' log-probabilities.
+        Items are ranked by the sum of their codes' log-probabilities.
         """
         codes = self.codes.on(self.device)
         newest, lengths = newest_padded(histories, self.max_history_items)
         rows = torch.from_numpy(newest).to(self.device)
         states = self.network(rows, codes[rows])
         last = states[torch.arange(len(rows), device=self.device), torch.from_numpy(lengths - 1).to(self.device)]
-        of_codes = functional.log_softmax(self.network.code_logits(last), dim=2)
-        scores = functional.embedding_bag(codes, of_codes.transpose(1, 2).flatten(0, 1), mode="sum")
+        scores = self.network.item_scores(self.network.code_logits(last), codes)
         if self.catalogue.is_retired.any():
             scores[torch.from_numpy(self.catalogue.is_retired).to(self.device)] = -torch.inf
         return functional.log_softmax(scores, dim=0).T.contiguous()

@@ -2,18 +2,21 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from clairo_core.errors import TrainingError
+from clairo_core.generation.parallel.network import NetworkSizes, ParallelNetwork
 from clairo_core.generation.parallel.parallel_checkpoint import load_network
 from clairo_core.progress import silent
 from clairo_core.sequences import ItemSequences
 from tests.tiny import random_feature_sets
 from training.config.preset import ParallelSettings
 from training.generator.fit_generator import Validate
-from training.generator.fit_parallel import fit_parallel
+from training.generator.fit_parallel import NextItemLoss, fit_parallel
 from training.workbench.checkpoints import FitProgress
+from training.workbench.next_item_windows import NOTHING, NextItemBatch
 
 NUM_ITEMS = 12
 CODES = random_feature_sets(NUM_ITEMS, (8, 8, 8))
@@ -92,6 +95,36 @@ def test_own_vectors_are_dropped_in_training_alone(tmp_path: Path) -> None:
     network.train()
     shares = torch.stack([(network.own_parts(rows)[: NUM_ITEMS - 1] != 0).any(1) for _ in range(200)]).float().mean()
     assert 0.45 < float(shares) < 0.55
+
+
+@pytest.mark.parametrize("num_trained", [NUM_ITEMS - 1, 30])
+def test_the_loss_asks_for_every_code_and_for_the_item_among_all_that_training_saw(
+    num_trained: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes = torch.from_numpy(random_feature_sets(40, (8, 8, 8))) + torch.tensor([0, 8, 16], dtype=torch.int32)
+    is_trained = torch.arange(40) < num_trained
+    sizes = NetworkSizes(num_codebooks=3, num_centroids=8, num_items=40, width=16, max_history_items=5)
+    network = ParallelNetwork(sizes).eval()
+    histories, targets = torch.tensor([[3, 1, 0], [2, 7, 5]]), torch.tensor([[1, 4, NOTHING], [7, 5, 6]])
+    loss = NextItemLoss(codes, is_trained)
+    logits = network.code_logits(network(histories, codes[histories])[targets != NOTHING])
+    log_probabilities = torch.log_softmax(logits, 2)
+    by_hand = []
+    for state, target in enumerate([1, 4, 7, 5, 6]):
+        of_items = torch.stack(
+            [
+                sum(log_probabilities[codebook, state, codes[row, codebook] - 8 * codebook] for codebook in range(3))
+                for row in range(num_trained)
+            ]
+        )
+        of_item = torch.log_softmax(of_items * network.log_scale.exp(), 0)[target]
+        by_hand.append(-of_items[target] / 3 - of_item)
+    expected = float(torch.stack(by_hand).mean().detach())
+    assert float(loss(network, NextItemBatch(histories, targets))) == pytest.approx(expected, abs=1e-5)
+    # A sample of the items stands for all of them.
+    monkeypatch.setattr("training.generator.fit_parallel.ITEMS_SCORED", 10)
+    sampled = [float(loss(network, NextItemBatch(histories, targets)).detach()) for _ in range(50)]
+    assert np.mean(sampled) == pytest.approx(expected, abs=0.05)
 
 
 def test_sequences_without_a_next_item_are_refused_before_training(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def generate(
 
 
 def slow_scores(network: ParallelNetwork, feature_sets: np.ndarray, history: np.ndarray) -> np.ndarray:
-    """Each item's sum of log-probabilities of its codes, in plain loops."""
+    """Each item's scaled sum of log-probabilities of its codes, in plain loops."""
     with torch.no_grad():
         vectors = []
         for row in history[-5:].tolist():
@@ -67,7 +67,7 @@ def slow_scores(network: ParallelNetwork, feature_sets: np.ndarray, history: np.
             keys = network.code_vectors[codebook * 8 : codebook * 8 + 8]
             logits = torch.cosine_similarity(query[None], keys) / 0.1 + network.code_bias[codebook, 0]
             scores += torch.log_softmax(logits, 0).numpy()[feature_sets[:, codebook]]
-    return scores
+    return scores * network.log_scale.exp().item()
 
 
 def test_an_items_score_is_the_sum_of_its_codes_log_probabilities(generator: ParallelGenerator) -> None:
