@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
-from clairo_core.errors import TrainingError
+from clairo_core.errors import SettingsError, TrainingError
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokens.tokenizer import Tokenizer
 from tests.tiny import tiny_bundle, tiny_items
@@ -104,6 +104,11 @@ def test_the_preset_takes_over_the_bundles_modalities_and_shape(bundle: Bundle) 
     assert (preset.generator.d_model, preset.generator.num_heads) == (24, 3)
     assert preset.fit.softmax == "vocabulary"
     assert preset.fit.max_epochs == 2
+
+
+def test_a_preset_with_another_kind_of_generator_cannot_continue_a_t5(bundle: Bundle) -> None:
+    with pytest.raises(SettingsError, match="the preset has a generator of kind 'parallel', expected 'token'"):
+        preset_of(WarmStart(bundle), load_preset("rpg"))
 
 
 def test_a_bundle_of_precomputed_codes_cannot_be_continued(tmp_path: Path) -> None:
