@@ -137,7 +137,7 @@ class GeneratorSettings:
 
 @dataclass(frozen=True, slots=True)
 class FitSettings:
-    """Training of the generator."""
+    """Training of the T5."""
 
     softmax: Annotated[str, OneOf(tuple(Softmax))] = "reachable"
     """`reachable` scores a token against those that can follow it in the catalogue, `vocabulary` against all tokens."""
