@@ -8,9 +8,12 @@ from jaxtyping import Real
 
 from clairo_core.catalogue import Catalogue
 from clairo_core.errors import GeneratorError
+from clairo_core.generation.item_generator import ItemGenerator
+from clairo_core.generation.parallel.parallel_checkpoint import holds_network, load_network
+from clairo_core.generation.parallel.parallel_generator import parallel_generator
 from clairo_core.generation.recorded.cuda_graphs import CudaRecorder, Recorder
 from clairo_core.generation.recorded.recorded_search import SearchSizes, record_search
-from clairo_core.generation.t5.generator import Generator, load_generator
+from clairo_core.generation.t5.generator import Generator, choose_device, dtype_of, load_generator
 from clairo_core.generation.token_generator import TokenGenerator, num_items_kept
 from clairo_core.generation.trie.device_trie import DeviceTrie
 from clairo_core.generation.trie.trie import build_trie
@@ -37,13 +40,39 @@ def load_recommender(
     repeat_lifts: RepeatLifts = NO_LIFTS,
     cuda_graphs: bool = True,
 ) -> Recommender:
-    """Load a checkpoint and build a recommender around it; see `load_generator` and `build_recommender`.
+    """Load a checkpoint of either kind and build a recommender around it; see `build_recommender`.
 
-    On a CUDA GPU the search is recorded as CUDA graphs and replayed, unless `cuda_graphs` is false.
+    On a CUDA GPU a T5's search is recorded as CUDA graphs and replayed, unless `cuda_graphs` is false.
+
+    Args:
+        generator_folder: a T5 for `load_generator`, or a network for `load_network`.
+        tokenizer: of the vocabulary that the T5 was trained with.
+        catalogue: items that can be recommended.
+        popularity: as for `build_recommender`.
+        device: as for `load_generator`.
+        dtype: as for `load_generator`.
+        num_views: per history.
+        num_beams: per view.
+        max_history_items: that a T5 reads; a network knows its own.
+        joint_ranking: on any device.
+        repeat_lifts: for items of the history.
+        cuda_graphs: record a T5's search.
 
     Raises:
-        GeneratorError: the checkpoint cannot be used, or was trained with another vocabulary.
+        GeneratorError: the checkpoint cannot be used, or was trained with another vocabulary or other codes.
     """
+    if holds_network(generator_folder):
+        network = load_network(generator_folder).to(choose_device(device), dtype_of(dtype))
+        return recommender_of(
+            parallel_generator(network, catalogue),
+            catalogue,
+            tokenizer,
+            popularity,
+            num_views=num_views,
+            num_beams=num_beams,
+            joint_ranking=joint_ranking,
+            repeat_lifts=repeat_lifts,
+        )
     generator = load_generator(generator_folder, device, dtype=dtype)
     if generator.config.vocab_size != tokenizer.vocabulary.size:
         raise GeneratorError(
@@ -77,7 +106,7 @@ def build_recommender(
     repeat_lifts: RepeatLifts = NO_LIFTS,
     recorder: Recorder | None = None,
 ) -> Recommender:
-    """Build the first recommender of a catalogue; `Recommender` documents the parts.
+    """Build the first recommender of a catalogue around a T5; `Recommender` documents the parts.
 
     Args:
         catalogue: items that can be recommended.
@@ -98,17 +127,42 @@ def build_recommender(
         num_items = num_items_kept(trie, num_beams)
         sizes = SearchSizes(num_views, num_beams, num_items, REQUESTS_AT_ONCE_ON_GPU, longest_view)
         recorded_search = record_search(generator, trie, sizes, recorder)
+    token_generator = TokenGenerator(
+        catalogue=catalogue,
+        tokenizer=tokenizer,
+        t5=generator,
+        trie=trie,
+        max_history_items=max_history_items,
+        recorded_search=recorded_search,
+    )
+    return recommender_of(
+        token_generator,
+        catalogue,
+        tokenizer,
+        popularity,
+        num_views=num_views,
+        num_beams=num_beams,
+        joint_ranking=joint_ranking,
+        repeat_lifts=repeat_lifts,
+    )
+
+
+def recommender_of(
+    generator: ItemGenerator,
+    catalogue: Catalogue,
+    tokenizer: Tokenizer,
+    popularity: Real[np.ndarray, "item"],
+    *,
+    num_views: int,
+    num_beams: int,
+    joint_ranking: JointRanking | None,
+    repeat_lifts: RepeatLifts,
+) -> Recommender:
+    """A recommender around a generator of any kind; see `build_recommender`."""
     return Recommender(
         catalogue=catalogue,
         tokenizer=tokenizer,
-        generator=TokenGenerator(
-            catalogue=catalogue,
-            tokenizer=tokenizer,
-            t5=generator,
-            trie=trie,
-            max_history_items=max_history_items,
-            recorded_search=recorded_search,
-        ),
+        generator=generator,
         popular=popular_items(popularity, len(catalogue)),
         points=same_for_all(ServingPoint(num_views, num_beams)),
         joint_ranking=joint_ranking and joint_ranking.on(generator.device),

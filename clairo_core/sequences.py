@@ -84,3 +84,19 @@ class ItemSequences:
         starts = np.repeat(self.offsets[indices], lengths)
         within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         return ItemSequences.from_lengths(self.items[starts + within], lengths)
+
+
+def newest_padded(
+    sequences: Sequence[Int[np.ndarray, "position"]], max_items: int
+) -> tuple[Int64[np.ndarray, "sequence position"], Int64[np.ndarray, "sequence"]]:
+    """The newest `max_items` of each sequence as rows of a matrix, filled with 0 at the end, and their lengths.
+
+    >>> [array.tolist() for array in newest_padded([np.array([4, 5, 6]), np.array([7])], 2)]
+    [[[5, 6], [7, 0]], [2, 1]]
+    """
+    newest = [np.asarray(sequence)[-max_items:] for sequence in sequences]
+    lengths = np.array([len(sequence) for sequence in newest], dtype=np.int64)
+    rows = np.zeros((len(newest), int(lengths.max(initial=0))), dtype=np.int64)
+    for place, sequence in enumerate(newest):
+        rows[place, : len(sequence)] = sequence
+    return rows, lengths

@@ -54,12 +54,12 @@ class Bundle:
 
     @property
     def generator_folder(self) -> Path:
-        """The T5 in transformers' format."""
+        """The T5 in transformers' format, or a network of kind `parallel`."""
         return self.folder / "generator"
 
     @property
     def measured_generator_folder(self) -> Path:
-        """The T5 as it was measured: it has not learned what measured it."""
+        """The generator as it was measured: it has not learned what measured it."""
         measured = self.folder / MEASURED_GENERATOR
         return measured if measured.is_dir() else self.generator_folder
 

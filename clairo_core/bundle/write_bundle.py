@@ -8,9 +8,9 @@
     popularity.npz                interactions in training, by item, and users, which order the popular list
     repeats.json                  added to the log-probabilities of items that the user already has
     items/                        words, attributes and small pictures, for display
-    generator/                    the T5 in transformers' format
+    generator/                    the T5 in transformers' format, or a network that predicts all codes at once
     ranking/                      dense head, item weights and their mixture   (if the preset has them)
-    measured-generator/           the T5 before its refit, for warm starts   (if the bundle was refitted)
+    measured-generator/           the generator before its refit, for warm starts   (if the bundle was refitted)
     report/metrics.json           the metrics of the manifest, for people
 
 Each part's own module defines the content of its files.
@@ -42,6 +42,7 @@ from clairo_core.catalogue import Catalogue
 from clairo_core.encoders import ModalityEncoder
 from clairo_core.errors import BundleError
 from clairo_core.fusion import FusedItems, Fusion
+from clairo_core.generation.parallel.parallel_checkpoint import PARALLEL_FILES, holds_network
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
 from clairo_core.quantizers import OpqQuantizer
@@ -51,7 +52,7 @@ from clairo_core.storage.array_file import save_arrays
 from clairo_core.storage.replaced_folder import replaced_folder
 from clairo_core.tokens.vocabulary import Vocabulary
 
-_GENERATOR_FILES = ("config.json", "model.safetensors")
+_T5_FILES = ("config.json", "model.safetensors")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,7 @@ class BundleParts:
     items: Sequence[Item]
     """In the catalogue's order."""
     generator_folder: Path
-    """Copied: config.json and model.safetensors."""
+    """Its `generator_files` are copied."""
     measured_generator_folder: Path | None = None
     """Copied too, if the bundle was refitted."""
     trained_on: Mapping[str, int] | None = None
@@ -109,7 +110,7 @@ def write_bundle(folder: Path, parts: BundleParts, progress: Progress[Item] = si
         save_arrays(aside / "popularity.npz", **popularity)
         if parts.fusion is not None and parts.quantizer is not None and parts.item_embeddings is not None:
             save_content_parts(aside, parts.encoders, parts.fusion, parts.quantizer, parts.item_embeddings)
-        for name in _GENERATOR_FILES:
+        for name in generator_files(parts.generator_folder):
             shutil.copyfile(parts.generator_folder / name, aside / "generator" / name)
         if parts.joint_ranking is not None:
             parts.joint_ranking.save(aside / "ranking")
@@ -117,7 +118,7 @@ def write_bundle(folder: Path, parts: BundleParts, progress: Progress[Item] = si
         recommending = digests_of(aside)
         if parts.measured_generator_folder is not None:
             (aside / MEASURED_GENERATOR).mkdir()
-            for name in _GENERATOR_FILES:
+            for name in generator_files(parts.measured_generator_folder):
                 shutil.copyfile(parts.measured_generator_folder / name, aside / MEASURED_GENERATOR / name)
         (aside / "report" / "metrics.json").write_text(json.dumps(parts.metrics, indent=2), encoding="utf-8")
         serving = None if parts.points is None else {name: asdict(point) for name, point in parts.points.items()}
@@ -166,9 +167,14 @@ def check_parts(parts: BundleParts) -> None:
             f"the fusion has the modalities {list(parts.fusion.modalities)}, the encoders {sorted(parts.encoders)}; "
             "give one encoder for each modality"
         )
-    for name in _GENERATOR_FILES:
+    for name in generator_files(parts.generator_folder):
         if not (parts.generator_folder / name).is_file():
             raise BundleError(f"{parts.generator_folder / name} is missing; train the generator first")
+
+
+def generator_files(folder: Path) -> tuple[str, ...]:
+    """Files that a generator of the folder's kind is loaded from."""
+    return PARALLEL_FILES if holds_network(folder) else _T5_FILES
 
 
 def save_content_parts(

@@ -2,4 +2,6 @@
 
 `token_generator` writes an item token by token: `t5` scores tokens, `trie` restricts them to items, `search` keeps the
 best beams and fuses views. `recorded` is the same search as CUDA graphs.
+
+`parallel` predicts all codes of an item at once, and scores every item.
 """

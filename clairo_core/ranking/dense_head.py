@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int, Int64
+from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
 from clairo_core.errors import DenseHeadError
 from clairo_core.ranking.history_encoder import HISTORY_ENCODERS, HistoryEncoder
+from clairo_core.sequences import newest_padded
 from clairo_core.storage.array_folder import load_array_folder, load_kind, save_array_folder
 from clairo_core.storage.growing_rows import GrowingRows
 
@@ -82,7 +83,8 @@ class DenseHead:
     ) -> Float32[np.ndarray, "history item"]:
         """Log-probability that each item comes next, over all items; no history may be empty."""
         vectors = self.vectors.on(self.device)
-        rows, lengths = self._newest(histories)
+        # No earlier position attends to the padding.
+        rows, lengths = newest_padded(histories, self.encoder.max_history_items)
         encoded = self.encoder(vectors[torch.from_numpy(rows).to(self.device, non_blocking=True)])
         ends = torch.from_numpy(lengths - 1).to(self.device, non_blocking=True)
         last = encoded[torch.arange(len(rows), device=self.device), ends]
@@ -90,17 +92,6 @@ class DenseHead:
             torch.log_softmax(last @ vectors.T, dim=1).cpu().numpy()
         )
         return log_probabilities
-
-    def _newest(
-        self, histories: Sequence[Int[np.ndarray, "position"]]
-    ) -> tuple[Int64[np.ndarray, "history position"], Int64[np.ndarray, "history"]]:
-        """The newest items of each history, then padding, which no earlier position attends to."""
-        newest = [np.asarray(history)[-self.encoder.max_history_items :] for history in histories]
-        lengths = np.array([len(history) for history in newest], dtype=np.int64)
-        rows = np.zeros((len(newest), int(lengths.max())), dtype=np.int64)
-        for place, history in enumerate(newest):
-            rows[place, : len(history)] = history
-        return rows, lengths
 
     def save(self, folder: Path) -> None:
         """Write dense-head.json and the arrays."""

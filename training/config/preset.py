@@ -20,6 +20,7 @@ from training.config.ranges import (
 )
 
 IDS, VECTORS = "ids", "vectors"
+TOKEN, PARALLEL = "token", "parallel"
 CONCAT_PCA, GATE, ATTENTION, LATE = "concat_pca", "gate", "attention", "late"
 RECURRENT, TRANSFORMER = "recurrent", "transformer"
 AUTO = "auto"
@@ -121,8 +122,11 @@ class VocabularySettings:
 
 @dataclass(frozen=True, slots=True)
 class GeneratorSettings:
-    """The shape of the T5."""
+    """The kind of generator, and the shape of the T5."""
 
+    kind: Annotated[str, OneOf((TOKEN, PARALLEL))] = TOKEN
+    """`token`: a T5 generates an item token by token. `parallel`: a network predicts all codes at once, as in RPG; it
+    reads [parallel], not this section or [fit]. It is best with 16 codebooks or more."""
     d_model: Positive = 64
     d_kv: Positive = 16
     d_ff: Positive = 256
@@ -133,7 +137,7 @@ class GeneratorSettings:
 
 @dataclass(frozen=True, slots=True)
 class FitSettings:
-    """Training of the generator."""
+    """Training of the T5."""
 
     softmax: Annotated[str, OneOf(tuple(Softmax))] = "reachable"
     """`reachable` scores a token against those that can follow it in the catalogue, `vocabulary` against all tokens."""
@@ -157,6 +161,27 @@ class FitSettings:
     """Stop at the end of the epoch that exceeds this; 0 is no limit."""
     max_history_items: Positive = 10
     validation_users: Positive = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ParallelSettings:
+    """Shape and training of the network, for `generator.kind=parallel`."""
+
+    width: Positive = 128
+    dropout_rate: Share = 0.3
+    own_dropout: Share = 0.5
+    """Share of items that are known by their codes alone, drawn again for each batch."""
+    learning_rate: LearningRate = 2e-3
+    weight_decay: Amount = 0.01
+    warmup_share: Share = 0.05
+    positions_per_batch: Positive = 1000
+    max_user_examples: NotNegative = 100
+    """As `fit.max_user_examples`, in whole windows."""
+    max_epochs: Positive = 15
+    patience: Positive = 4
+    """Stop after this many epochs without a better validation NDCG@10."""
+    max_history_items: Positive = 20
+    validation_users: Positive = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +256,7 @@ class Preset:
     vocabulary: VocabularySettings = field(default_factory=VocabularySettings)
     generator: GeneratorSettings = field(default_factory=GeneratorSettings)
     fit: FitSettings = field(default_factory=FitSettings)
+    parallel: ParallelSettings = field(default_factory=ParallelSettings)
     dense: DenseSettings = field(default_factory=DenseSettings)
     mix: MixSettings = field(default_factory=MixSettings)
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)

@@ -1,4 +1,4 @@
-"""Stage: feature sets, vocabulary and training sequences -> a trained T5 that recommends."""
+"""Stage: feature sets, vocabulary and training sequences -> a trained generator that recommends."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -7,17 +7,21 @@ from pathlib import Path
 
 from clairo_core.build_recommender import load_recommender
 from clairo_core.bundle.bundle import Bundle
-from clairo_core.catalogue import build_catalogue
+from clairo_core.catalogue import Catalogue, build_catalogue
+from clairo_core.features import COLLISION_CATEGORY
+from clairo_core.generation.parallel.network import ParallelNetwork
+from clairo_core.generation.parallel.parallel_checkpoint import load_network
 from clairo_core.generation.trie.trie import build_trie
 from clairo_core.recommender import Recommender
 from clairo_core.tokens.tokenizer import Tokenizer
-from training.config.preset import FitSettings
+from training.config.preset import PARALLEL, FitSettings, ParallelSettings
 from training.evaluation.metrics import ndcg_at
 from training.evaluation.rankings import generated_ranks
 from training.evaluation.split import EvaluationSplit
 from training.generator.examples import every_prefix, label_table
 from training.generator.expand_generator import expand_generator
-from training.generator.fit_generator import fit_generator
+from training.generator.fit_generator import Validate, fit_generator
+from training.generator.fit_parallel import fit_parallel, with_items_of
 from training.generator.start_embeddings import centroid_vectors
 from training.generator.token_choices import token_choices
 from training.items.described_items import DescribedItems
@@ -37,23 +41,40 @@ class TrainedGenerator:
     recommender: Recommender
     """The generator alone, with views and beams as in the evaluation."""
     checkpoint: Path
-    """In transformers' format."""
+    """A T5 in transformers' format, or a network."""
     progress: FitProgress
     key: str
+
+
+Fit = Callable[[Path, Catalogue, Validate | None], None]
+"""Trains a generator of the catalogue in a folder, where the best epoch ends up in `generator`."""
 
 
 def generator_stage(
     bench: Workbench, items: DescribedItems, vocabulary: TrainedVocabulary, start: Bundle | None = None
 ) -> TrainedGenerator:
-    """Train the T5. With `start`, its weights begin as that bundle's, with a row for every token of the vocabulary."""
-    fit = bench.preset.fit
+    """Train the generator of the preset's kind.
+
+    With `start`, its weights begin as that bundle's: a T5 with a row for every token of the vocabulary, a network with
+    a vector for every item.
+    """
+    preset, fit = bench.preset, _settings(bench)
     inputs = {
         "vocabulary": vocabulary.key,
-        "generator": asdict(bench.preset.generator),
+        "generator": asdict(preset.generator),
         "fit": asdict(fit),
         "seed": bench.seed,
         **({} if start is None else {"start": start.manifest.bundle_id}),
     }
+    users = bench.some_validation_users(fit.validation_users)
+    if isinstance(fit, ParallelSettings):
+        network = None
+        if start is not None:
+            rows = [start.catalogue.find_row(item_id) for item_id in bench.item_ids]
+            network = with_items_of(load_network(start.measured_generator_folder), rows)
+        return _trained(
+            bench, "generator", inputs, items, vocabulary, fit, users, partial(_fit_network, bench, items, fit, network)
+        )
 
     def started(folder: Path) -> Path | None:
         if start is None:
@@ -61,18 +82,27 @@ def generator_stage(
         expand_generator(start.measured_generator_folder, folder / "start", vocabulary.vocabulary)
         return folder / "start"
 
-    users = bench.some_validation_users(fit.validation_users)
-    return _trained(bench, "generator", inputs, items, vocabulary, fit, users, started)
+    fit_t5 = partial(_fit_t5, bench, items, vocabulary, fit, started)
+    return _trained(bench, "generator", inputs, items, vocabulary, fit, users, fit_t5)
 
 
 def refitted_generator_stage(
     bench: Workbench, items: DescribedItems, vocabulary: TrainedVocabulary, measured: TrainedGenerator
 ) -> TrainedGenerator:
-    """Go on with a trained T5, over the sequences that `bench` learns from. Nothing is validated."""
-    fit = bench.preset.fit
-    fit = replace(fit, max_epochs=refit_epochs(measured.progress, bench.growth), max_minutes=fit.max_minutes / 2)
+    """Go on with a trained generator, over the sequences that `bench` learns from. Nothing is validated."""
+    fit, max_epochs = _settings(bench), refit_epochs(measured.progress, bench.growth)
+    if isinstance(fit, ParallelSettings):
+        fit = replace(fit, max_epochs=max_epochs)
+        train: Fit = partial(_fit_network, bench, items, fit, load_network(measured.checkpoint))
+    else:
+        fit = replace(fit, max_epochs=max_epochs, max_minutes=fit.max_minutes / 2)
+        train = partial(_fit_t5, bench, items, vocabulary, fit, lambda _folder: measured.checkpoint)
     inputs = {"measured": measured.key, "learned": bench.training_digest, "fit": asdict(fit)}
-    return _trained(bench, "refit-generator", inputs, items, vocabulary, fit, None, lambda _folder: measured.checkpoint)
+    return _trained(bench, "refit-generator", inputs, items, vocabulary, fit, None, train)
+
+
+def _settings(bench: Workbench) -> FitSettings | ParallelSettings:
+    return bench.preset.parallel if bench.preset.generator.kind == PARALLEL else bench.preset.fit
 
 
 def _trained(
@@ -81,12 +111,12 @@ def _trained(
     inputs: Mapping[str, object],
     items: DescribedItems,
     vocabulary: TrainedVocabulary,
-    fit: FitSettings,
+    fit: FitSettings | ParallelSettings,
     users: EvaluationSplit | None,
-    started: Callable[[Path], Path | None],
+    train: Fit,
 ) -> TrainedGenerator:
-    """Train in a stage. `users` validate; `started` makes the checkpoint to start from in the stage's folder."""
-    preset, tokenizer = bench.preset, Tokenizer(vocabulary.vocabulary)
+    """Train in a stage. `users` validate."""
+    tokenizer = Tokenizer(vocabulary.vocabulary)
     catalogue = build_catalogue(bench.item_ids, items.feature_sets, tokenizer)
 
     def recommender_of(checkpoint: Path, num_views: int, num_beams: int) -> Recommender:
@@ -108,30 +138,69 @@ def _trained(
         )
         return float(ndcg_at(ranks, 10).mean())
 
-    def build(folder: Path) -> None:
-        fit_generator(
-            folder,
-            every_prefix(bench.training, fit.max_history_items),
-            tokenizer,
-            catalogue.feature_tokens,
-            label_table(catalogue.canonical),
-            token_choices(build_trie(catalogue), catalogue.canonical),
-            preset.generator,
-            fit,
-            feature_vectors=None if items.content is None else centroid_vectors(items.content.quantizer),
-            start_from=started(folder),
-            device=bench.device,
-            seed=bench.seed,
-            validate=partial(validation_ndcg, users=users) if users is not None and len(users.targets) else None,
-            progress=bench.progress,
-            report=bench.report,
-        )
+    validate = partial(validation_ndcg, users=users) if users is not None and len(users.targets) else None
 
     def load(folder: Path) -> tuple[Recommender, FitProgress]:
-        evaluated = preset.evaluate
+        evaluated = bench.preset.evaluate
         recommender = recommender_of(folder / "generator", evaluated.num_views, evaluated.num_beams)
         return recommender, load_progress(folder)
 
-    stage = bench.stages.run(stage_name, inputs, build, load)
+    stage = bench.stages.run(stage_name, inputs, lambda folder: train(folder, catalogue, validate), load)
     recommender, progress = stage.result
     return TrainedGenerator(recommender, stage.folder / "generator", progress, stage.key)
+
+
+def _fit_t5(
+    bench: Workbench,
+    items: DescribedItems,
+    vocabulary: TrainedVocabulary,
+    fit: FitSettings,
+    started: Callable[[Path], Path | None],
+    folder: Path,
+    catalogue: Catalogue,
+    validate: Validate | None,
+) -> None:
+    """`started` makes the checkpoint to start from in the stage's folder."""
+    fit_generator(
+        folder,
+        every_prefix(bench.training, fit.max_history_items),
+        Tokenizer(vocabulary.vocabulary),
+        catalogue.feature_tokens,
+        label_table(catalogue.canonical),
+        token_choices(build_trie(catalogue), catalogue.canonical),
+        bench.preset.generator,
+        fit,
+        feature_vectors=None if items.content is None else centroid_vectors(items.content.quantizer),
+        start_from=started(folder),
+        device=bench.device,
+        seed=bench.seed,
+        validate=validate,
+        progress=bench.progress,
+        report=bench.report,
+    )
+
+
+def _fit_network(
+    bench: Workbench,
+    items: DescribedItems,
+    fit: ParallelSettings,
+    start_from: ParallelNetwork | None,
+    folder: Path,
+    _catalogue: Catalogue,
+    validate: Validate | None,
+) -> None:
+    names, sizes = items.space.category_names, items.space.category_sizes
+    num_codebooks = len(names) - (names[-1] == COLLISION_CATEGORY)
+    fit_parallel(
+        folder,
+        bench.training,
+        items.feature_sets[:, :num_codebooks],
+        max(sizes[:num_codebooks]),
+        fit,
+        start_from=start_from,
+        device=bench.device,
+        seed=bench.seed,
+        validate=validate,
+        progress=bench.progress,
+        report=bench.report,
+    )

@@ -31,7 +31,7 @@ def bundle_stage(
         out,
         BundleParts(
             preset=bench.preset.name,
-            max_history_items=bench.preset.fit.max_history_items,
+            max_history_items=recommender.max_history_items,
             dataset_name=bench.dataset.name,
             dataset_fingerprint=bench.dataset.fingerprint,
             settings=bench.preset.as_dict() | {"seed": bench.seed},

@@ -11,8 +11,9 @@ import json
 from dataclasses import dataclass
 
 from clairo_core.bundle.bundle import Bundle
+from clairo_core.generation.parallel.parallel_checkpoint import holds_network, load_network
 from clairo_core.generation.t5.generator_checkpoint import Softmax
-from training.config.preset import GeneratorSettings, Preset
+from training.config.preset import PARALLEL, GeneratorSettings, Preset
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,24 @@ class WarmStart:
 
 
 def preset_of(start: WarmStart, preset: Preset) -> Preset:
-    """The preset with the bundle's modalities, generator shape and softmax."""
-    config = json.loads((start.bundle.generator_folder / "config.json").read_text(encoding="utf-8"))
-    shape = {field.name: config[field.name] for field in dataclasses.fields(GeneratorSettings)}
+    """The preset with the bundle's modalities and generator: its kind, shape, and a T5's softmax.
+
+    Raises:
+        GeneratorError: the bundle's generator cannot be read.
+    """
+    folder = start.bundle.measured_generator_folder
+    preset = dataclasses.replace(
+        preset, encode=dataclasses.replace(preset.encode, modalities=tuple(start.bundle.encoders))
+    )
+    if holds_network(folder):
+        sizes = load_network(folder).sizes
+        shaped = dataclasses.replace(preset.parallel, width=sizes.width, max_history_items=sizes.max_history_items)
+        generator = dataclasses.replace(preset.generator, kind=PARALLEL)
+        return dataclasses.replace(preset, generator=generator, parallel=shaped)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    shape = {field.name: config[field.name] for field in dataclasses.fields(GeneratorSettings) if field.name != "kind"}
     return dataclasses.replace(
         preset,
-        encode=dataclasses.replace(preset.encode, modalities=tuple(start.bundle.encoders)),
         generator=GeneratorSettings(**shape),
         fit=dataclasses.replace(preset.fit, softmax=config.get("softmax", Softmax.VOCABULARY.value)),
     )

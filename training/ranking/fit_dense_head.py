@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float32
 from torch import nn
 from torch.nn import functional
 
@@ -28,10 +28,16 @@ from training.evaluation.metrics import ndcg_at, ranks_by_scores
 from training.evaluation.split import EvaluationSplit
 from training.losses.full_softmax_loss import full_softmax_loss
 from training.ranking.learned_item_vectors import LearnedItemVectors
-from training.ranking.next_item_windows import NOTHING, NextItemBatch, cut_windows, next_item_batches
 from training.workbench.checkpoints import FitProgress
 from training.workbench.fit_epochs import FitLimits, epoch_seed, fit_epochs
-from training.workbench.user_share import drawn_rows, most_per_user
+from training.workbench.next_item_windows import (
+    NOTHING,
+    NextItemBatch,
+    cut_windows,
+    next_item_batches,
+    windows_per_user,
+)
+from training.workbench.user_share import drawn_rows
 
 USERS_PER_BLOCK = 256
 
@@ -94,13 +100,6 @@ class DenseModel(nn.Module):
         return DenseHead(self.encoder.eval(), GrowingRows(vectors), content_map)
 
 
-def windows_per_user(training: ItemSequences, settings: DenseSettings) -> tuple[Int64[np.ndarray, "user"], int]:
-    """Windows that `cut_windows` gives for each user, and the most of one user per epoch."""
-    num_targets = np.maximum(training.lengths - 1, 0)
-    most_targets = most_per_user(num_targets, settings.max_user_examples)
-    return -(-num_targets // settings.max_history_items), -(-most_targets // settings.max_history_items)
-
-
 def fit_dense_head(
     folder: Path,
     training: ItemSequences,
@@ -137,7 +136,7 @@ def fit_dense_head(
     windows = cut_windows(training, settings.max_history_items)
     if not len(windows):
         raise TrainingError("no user has two items in training, so there is nothing to learn; add interactions")
-    num_windows, most_of_user = windows_per_user(training, settings)
+    num_windows, most_of_user = windows_per_user(training, settings.max_history_items, settings.max_user_examples)
     is_trained = np.zeros(len(content), dtype=np.bool_)
     is_trained[training.items] = True
     torch.manual_seed(seed)

@@ -84,6 +84,8 @@ def learn_vocabulary(
     )
     check_size(vocabulary_size, features_only.num_features)
     feature_tokens = features_only.feature_tokens(feature_sets)
+    if vocabulary_size == features_only.size:
+        return features_only
     chosen = sample_sequences(sequences, max_sequences, seed)
     return learn_more_rules(features_only, feature_tokens, chosen, vocabulary_size, progress)
 

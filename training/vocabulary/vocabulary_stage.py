@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clairo_core.tokens.vocabulary import Vocabulary, load_vocabulary
+from training.config.preset import PARALLEL
 from training.items.described_items import DescribedItems
 from training.vocabulary.expand_vocabulary import expand_vocabulary
 from training.vocabulary.learn_vocabulary import learn_vocabulary
@@ -21,10 +22,12 @@ class TrainedVocabulary:
 
 
 def vocabulary_stage(bench: Workbench, items: DescribedItems) -> TrainedVocabulary:
-    """Learn merge rules from the training sequences."""
+    """Learn merge rules from the training sequences; none for a generator that reads codes instead of tokens."""
     settings = bench.preset.vocabulary
     num_merges = min(MOST_MERGES, round(settings.merges_per_item * len(bench.dataset.items)))
     size = settings.size or 2 + items.space.num_features + num_merges
+    if bench.preset.generator.kind == PARALLEL:
+        size = 2 + items.space.num_features
 
     def build(folder: Path) -> None:
         learn_vocabulary(

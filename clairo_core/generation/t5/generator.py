@@ -202,11 +202,20 @@ def load_generator(folder: Path, device: str | torch.device = "auto", *, dtype: 
     Raises:
         GeneratorError: the folder does not hold a supported T5, or the device or dtype is unavailable.
     """
+    number_format, config = dtype_of(dtype), read_config(folder)
+    return Generator(config, load_weights(folder, config, choose_device(device), number_format))
+
+
+def dtype_of(name: str) -> torch.dtype:
+    """The number format of this name.
+
+    Raises:
+        GeneratorError: it is neither float32 nor bfloat16.
+    """
     dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    if dtype not in dtypes:
-        raise GeneratorError(f"dtype is {dtype!r}, expected one of {', '.join(dtypes)}; choose one of them")
-    config = read_config(folder)
-    return Generator(config, load_weights(folder, config, choose_device(device), dtypes[dtype]))
+    if name not in dtypes:
+        raise GeneratorError(f"dtype is {name!r}, expected one of {', '.join(dtypes)}; choose one of them")
+    return dtypes[name]
 
 
 def choose_device(name: str | torch.device) -> torch.device:

@@ -15,6 +15,7 @@ from clairo_core.sequences import ItemSequences
 from clairo_core.tokens.tokenizer import Tokenizer
 from tests.tiny import tiny_bundle, tiny_items
 from training.config.load_preset import load_preset
+from training.config.preset import TOKEN
 from training.datasets.dataset import build_dataset
 from training.generator.expand_generator import expand_generator
 from training.items.carry_items import carry_items
@@ -104,6 +105,10 @@ def test_the_preset_takes_over_the_bundles_modalities_and_shape(bundle: Bundle) 
     assert (preset.generator.d_model, preset.generator.num_heads) == (24, 3)
     assert preset.fit.softmax == "vocabulary"
     assert preset.fit.max_epochs == 2
+
+
+def test_the_bundles_kind_of_generator_goes_on_whatever_the_presets(bundle: Bundle) -> None:
+    assert preset_of(WarmStart(bundle), load_preset("rpg")).generator.kind == TOKEN
 
 
 def test_a_bundle_of_precomputed_codes_cannot_be_continued(tmp_path: Path) -> None:

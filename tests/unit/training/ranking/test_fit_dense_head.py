@@ -15,10 +15,10 @@ from clairo_core.ranking import load_dense_head
 from clairo_core.sequences import ItemSequences
 from training.config.preset import DenseSettings
 from training.evaluation.split import EvaluationSplit
-from training.ranking.fit_dense_head import fit_dense_head, rate_share, windows_per_user
+from training.ranking.fit_dense_head import fit_dense_head, rate_share
 from training.ranking.learned_item_vectors import LearnedItemVectors
-from training.ranking.next_item_windows import NOTHING, cut_windows, next_item_batches
 from training.workbench.checkpoints import load_progress
+from training.workbench.next_item_windows import NOTHING, cut_windows, next_item_batches, windows_per_user
 
 NUM_ITEMS = 12
 SETTINGS = DenseSettings(
@@ -50,7 +50,7 @@ def last_items() -> EvaluationSplit:
 @given(st.lists(st.lists(st.integers(0, 9), max_size=30), min_size=1, max_size=6), st.integers(1, 8))
 def test_windows_are_counted_per_user_as_they_are_cut(sequences: list[list[int]], max_inputs: int) -> None:
     flat = ItemSequences.from_lists(sequences)
-    num_windows, most = windows_per_user(flat, replace(SETTINGS, max_history_items=max_inputs, max_user_examples=0))
+    num_windows, most = windows_per_user(flat, max_inputs, max_user_examples=0)
     windows = cut_windows(flat, max_inputs)
     assert num_windows.tolist() == [len(cut_windows(ItemSequences.from_lists([one]), max_inputs)) for one in sequences]
     assert num_windows.sum() == len(windows)
@@ -59,7 +59,7 @@ def test_windows_are_counted_per_user_as_they_are_cut(sequences: list[list[int]]
 
 def test_a_bot_has_few_windows_in_an_epoch() -> None:
     ordinary = [[1, 2, 3, 4, 5, 6, 7, 8] for _ in range(100)]
-    num_windows, most = windows_per_user(ItemSequences.from_lists([*ordinary, [9, 10] * 5000]), DenseSettings())
+    num_windows, most = windows_per_user(ItemSequences.from_lists([*ordinary, [9, 10] * 5000]), 50, 100)
     assert (num_windows[-1], most) == (200, 3)
 
 

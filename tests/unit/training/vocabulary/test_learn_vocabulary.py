@@ -194,3 +194,11 @@ def test_more_interactions_than_counts_can_hold_are_refused() -> None:
             ItemSequences.from_lists([[0]]),
             2 + num_categories + 1,
         )
+
+
+def test_features_alone_take_no_counts_which_would_not_fit_for_many_categories() -> None:
+    sizes = [2] * 17
+    vocabulary = learn_vocabulary(
+        random_feature_sets(9, sizes), [f"code_{n}" for n in range(17)], sizes, random_sequences(9, 20), 2 + sum(sizes)
+    )
+    assert (vocabulary.size, len(vocabulary.left)) == (36, 0)

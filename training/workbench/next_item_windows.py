@@ -1,4 +1,4 @@
-"""Cut users' sequences into windows to train a dense head on, batched by length.
+"""Cut users' sequences into windows to train on, batched by length.
 
 Every position of a window but the last is an input, every one but the first a target. Successive windows of a sequence
 share an item, so each interaction but the first is a target once.
@@ -13,6 +13,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from clairo_core.sequences import ItemSequences
+from training.workbench.user_share import most_per_user
 
 NOTHING = -1
 """The target of padding."""
@@ -41,6 +42,15 @@ def cut_windows(sequences: ItemSequences, max_inputs: int) -> Int64[np.ndarray, 
             windows.append((max(begin, last - max_inputs - 1), last))
             last -= max_inputs
     return np.array(windows, dtype=np.int64).reshape(-1, 2)
+
+
+def windows_per_user(
+    sequences: ItemSequences, max_inputs: int, max_user_examples: int
+) -> tuple[Int64[np.ndarray, "user"], int]:
+    """Windows that `cut_windows` gives for each user, and the most of one user per epoch."""
+    num_targets = np.maximum(sequences.lengths - 1, 0)
+    most_targets = most_per_user(num_targets, max_user_examples)
+    return -(-num_targets // max_inputs), -(-most_targets // max_inputs)
 
 
 def next_item_batches(

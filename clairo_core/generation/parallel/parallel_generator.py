@@ -1,0 +1,126 @@
+"""Generate the items whose codes are the most probable: every item is scored at once. Start at `ParallelGenerator`.
+
+One pass has few kernels, so nothing is recorded as CUDA graphs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, Int32, Int64
+from torch import Tensor
+from torch.nn import functional
+
+from clairo_core.catalogue import Catalogue
+from clairo_core.errors import GeneratorError
+from clairo_core.generation.parallel.network import NetworkSizes, ParallelNetwork
+from clairo_core.ranking import Generated
+from clairo_core.sequences import newest_padded
+from clairo_core.storage.growing_rows import GrowingRows
+
+_ITEMS_PER_BEAM = 4
+"""As many more items come back, since they cost nothing: a joint ranking scores them."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ParallelGenerator:
+    """A network and the codes of a catalogue's items; an `ItemGenerator`. Made by `parallel_generator`."""
+
+    network: ParallelNetwork
+    catalogue: Catalogue
+    codes: GrowingRows
+    """Item times codebook, int32: rows of the network's table of codes."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.network.code_vectors.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number format of the network."""
+        return self.network.code_vectors.dtype
+
+    @property
+    def max_history_items(self) -> int:
+        """As in training."""
+        return self.network.sizes.max_history_items
+
+    def with_catalogue(self, catalogue: Catalogue) -> "ParallelGenerator":
+        """Return a generator for a later version of the same catalogue. New items are scored by their codes at once."""
+        num_before = len(self.catalogue)
+        codes, feature_sets = self.codes, catalogue.feature_sets
+        changed = np.flatnonzero((feature_sets[:num_before] != self.catalogue.feature_sets).any(axis=1))
+        if len(changed):
+            codes = codes.with_replaced(changed, code_rows(feature_sets[changed], self.network.sizes))
+        codes = codes.with_rows(code_rows(feature_sets[num_before:], self.network.sizes))
+        codes.on(self.device)  # now, rather than when the first request asks
+        return replace(self, catalogue=catalogue, codes=codes)
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        histories: Sequence[Int64[np.ndarray, "position"]],
+        seeds: Sequence[int],
+        num_views: int,
+        num_beams: int,
+        is_allowed: Bool[np.ndarray, "request item"] | None = None,
+    ) -> list[Generated]:
+        """Generate items for each history; see `ItemGenerator`. Nothing is random, and there are no views."""
+        scores = self.log_probabilities(histories)
+        if is_allowed is not None:
+            scores.masked_fill_(~torch.from_numpy(is_allowed).to(self.device), -torch.inf)
+        best = torch.topk(scores, min(num_beams * _ITEMS_PER_BEAM, scores.shape[1]), dim=1)
+        generated = []
+        for rows, of_rows in zip(best.indices.cpu().numpy(), best.values.double().cpu().numpy(), strict=True):
+            # Items of equal codes are equally probable: the order is that of rows.
+            order = np.lexsort((rows, -of_rows))[: np.count_nonzero(of_rows > -np.inf)]
+            generated.append((rows[order], of_rows[order]))
+        return generated
+
+    @torch.inference_mode()
+    def log_probabilities(self, histories: Sequence[Int[np.ndarray, "position"]]) -> Float[Tensor, "history item"]:
+        """Log-probability of each item, among all that are not retired; -inf for retired ones.
+
+        Items are ranked by the sum of their codes' log-probabilities.
+        """
+        codes = self.codes.on(self.device)
+        newest, lengths = newest_padded(histories, self.max_history_items)
+        rows = torch.from_numpy(newest).to(self.device)
+        states = self.network(rows, codes[rows])
+        last = states[torch.arange(len(rows), device=self.device), torch.from_numpy(lengths - 1).to(self.device)]
+        scores = self.network.item_scores(self.network.code_logits(last), codes)
+        if self.catalogue.is_retired.any():
+            scores[torch.from_numpy(self.catalogue.is_retired).to(self.device)] = -torch.inf
+        return functional.log_softmax(scores, dim=0).T.contiguous()
+
+
+def parallel_generator(network: ParallelNetwork, catalogue: Catalogue) -> ParallelGenerator:
+    """The first generator of a catalogue.
+
+    Raises:
+        GeneratorError: the network was trained with other codes.
+    """
+    network.eval()
+    codes = GrowingRows(code_rows(catalogue.feature_sets, network.sizes))
+    codes.on(network.code_vectors.device)
+    return ParallelGenerator(network=network, catalogue=catalogue, codes=codes)
+
+
+def code_rows(
+    feature_sets: Int32[np.ndarray, "item category"], sizes: NetworkSizes
+) -> Int32[np.ndarray, "item codebook"]:
+    """The items' codes as rows of the network's table of codes. The collision index, which comes last, is not read.
+
+    Raises:
+        GeneratorError: there are fewer codes, or larger ones, than the network has.
+    """
+    codes = feature_sets[:, : sizes.num_codebooks]
+    largest = int(codes.max(initial=0))
+    if codes.shape[1] < sizes.num_codebooks or largest >= sizes.num_centroids:
+        raise GeneratorError(
+            f"items have {codes.shape[1]} codes of up to {largest}, expected {sizes.num_codebooks} below "
+            f"{sizes.num_centroids}; use the catalogue that the generator was trained with"
+        )
+    return codes + np.arange(sizes.num_codebooks, dtype=np.int32) * sizes.num_centroids

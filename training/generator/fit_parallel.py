@@ -1,0 +1,196 @@
+"""Train the network that predicts all codes of the next item at once. Start at `fit_parallel`.
+
+The task is that of RPG (Hou et al. 2025): from a history to each code of the next item. We differ: every position of a
+window is an example, and the loss also asks for the item itself among all others.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int32, Int64
+from torch import Tensor
+from torch.nn import functional
+
+from clairo_core.errors import TrainingError
+from clairo_core.generation.parallel.network import NetworkSizes, ParallelNetwork
+from clairo_core.generation.parallel.parallel_checkpoint import save_network
+from clairo_core.generation.parallel.parallel_generator import code_rows
+from clairo_core.progress import Progress
+from clairo_core.sequences import ItemSequences
+from training.config.preset import ParallelSettings
+from training.generator.fit_generator import Validate, learning_rate_share
+from training.workbench.checkpoints import FitProgress
+from training.workbench.fit_epochs import FitLimits, epoch_seed, fit_epochs
+from training.workbench.next_item_windows import (
+    NOTHING,
+    NextItemBatch,
+    cut_windows,
+    next_item_batches,
+    windows_per_user,
+)
+from training.workbench.user_share import drawn_rows
+
+STATES_SCORED, ITEMS_SCORED = 200, 10_000
+"""Per batch: the loss over items takes a random sample of states, and of items."""
+
+
+class NextItemLoss:
+    """The mean over targets of two losses, in nats.
+
+    The first is RPG's: minus the log-probability of a code of the target, mean over codebooks, as if codes were
+    independent given the history. The second is our own: minus the log-probability of the target among all items. It
+    learns what the codes mean together, and the scale that makes their sum a probability.
+    """
+
+    def __init__(self, codes: Int32[Tensor, "item codebook"], is_trained: Bool[Tensor, "item"]) -> None:
+        """Items that training never saw are no alternatives: they would only learn to be unlikely."""
+        self.codes = codes
+        self.trained_rows = torch.nonzero(is_trained).flatten()
+
+    def __call__(self, network: ParallelNetwork, batch: NextItemBatch) -> Float[Tensor, ""]:
+        """The loss of one batch."""
+        is_target = batch.targets != NOTHING
+        # Padding takes item 0. It stands behind all items, so no state depends on it.
+        logits = network.code_logits(network(batch.inputs, self.codes[batch.inputs])[is_target])
+        targets = batch.targets[is_target]
+        sample = torch.randperm(len(targets), device=targets.device)[:STATES_SCORED]
+        return self.codes_loss(logits, targets) + self.items_loss(network, logits[:, sample], targets[sample])
+
+    def codes_loss(
+        self, logits: Float[Tensor, "codebook state centroid"], targets: Int64[Tensor, "state"]
+    ) -> Float[Tensor, ""]:
+        """Cross-entropy of the targets' codes, each within its codebook."""
+        wanted = self.codes[targets].long().T % logits.shape[2]
+        return functional.cross_entropy(logits.flatten(0, 1), wanted.flatten())
+
+    def items_loss(
+        self,
+        network: ParallelNetwork,
+        logits: Float[Tensor, "codebook state centroid"],
+        targets: Int64[Tensor, "state"],
+    ) -> Float[Tensor, ""]:
+        """Cross-entropy of the targets among the other trained items, or a sample that stands for them."""
+        others = self.trained_rows
+        if len(others) > ITEMS_SCORED:
+            others = others[torch.randint(len(others), (ITEMS_SCORED,), device=others.device)]
+        scores = network.item_scores(logits, self.codes[others])
+        scores = scores.masked_fill(others[:, None] == targets, -torch.inf) + math.log(
+            len(self.trained_rows) / len(others)
+        )
+        of_targets = network.item_scores(logits, self.codes[targets]).diagonal()
+        return (torch.logaddexp(scores.logsumexp(dim=0), of_targets) - of_targets).mean()
+
+
+def fit_parallel(
+    folder: Path,
+    training: ItemSequences,
+    semantic_ids: Int32[np.ndarray, "item codebook"],
+    num_centroids: int,
+    settings: ParallelSettings,
+    *,
+    start_from: ParallelNetwork | None = None,
+    device: torch.device,
+    seed: int,
+    validate: Validate | None,
+    progress: Progress[NextItemBatch],
+    report: Callable[[str], None],
+) -> FitProgress:
+    """Train in `folder`, resuming from the checkpoint there. The best epoch ends up in `folder/generator`.
+
+    Without `validate`, the last epoch is the best.
+
+    Args:
+        folder: for checkpoints and the result.
+        training: sequences of items.
+        semantic_ids: every item's codes, without a collision index.
+        num_centroids: of the largest codebook.
+        settings: sizes and schedule.
+        start_from: weights to begin with, of the same sizes; random ones without.
+        device: to train on.
+        seed: of weights, order and dropout.
+        validate: a checkpoint's validation NDCG@10.
+        progress: over batches.
+        report: receives a line after every epoch.
+
+    Raises:
+        TrainingError: no sequence has two items, or the loss diverges.
+    """
+    windows = cut_windows(training, settings.max_history_items)
+    if not len(windows):
+        raise TrainingError("no user has two items in training, so there is nothing to learn; add interactions")
+    num_windows, most_of_user = windows_per_user(training, settings.max_history_items, settings.max_user_examples)
+    num_items, num_codebooks = semantic_ids.shape
+    sizes = NetworkSizes(
+        num_codebooks=num_codebooks,
+        num_centroids=num_centroids,
+        num_items=num_items,
+        width=settings.width,
+        max_history_items=settings.max_history_items,
+    )
+    torch.manual_seed(seed)
+    network = ParallelNetwork(sizes, dropout_rate=settings.dropout_rate, own_dropout=settings.own_dropout).to(device)
+    if start_from is not None:
+        network.load_state_dict(start_from.state_dict())
+    is_trained = np.zeros(num_items, dtype=np.bool_)
+    is_trained[training.items] = True
+    next_item_loss = NextItemLoss(
+        torch.from_numpy(code_rows(semantic_ids, sizes)).to(device), torch.from_numpy(is_trained).to(device)
+    )
+
+    def batches(epoch: int) -> tuple[list[NextItemBatch], int]:
+        drawn = windows[drawn_rows(num_windows, most_of_user, np.random.default_rng(epoch_seed(seed, epoch)))]
+        of_epoch = list(next_item_batches(training, drawn, settings.positions_per_batch, epoch_seed(seed, epoch)))
+        return of_epoch, len(of_epoch)
+
+    def learning_rate(epochs_done: float) -> float:
+        # In thousandths of an epoch.
+        step, num_steps = round(1000 * epochs_done), 1000 * settings.max_epochs
+        return settings.learning_rate * learning_rate_share(step, num_steps, settings.warmup_share)
+
+    def save(checkpoint: Path) -> None:
+        save_network(network, checkpoint)
+
+    def validate_as_served(checkpoint: Path, validate: Validate) -> float:
+        save(checkpoint)
+        return validate(checkpoint)
+
+    def report_epoch(done: FitProgress, step_seconds: float) -> None:
+        rate = int((windows[:, 1] - windows[:, 0] - 1).sum()) / step_seconds
+        report(f"epoch {done.epochs_done}: loss {done.losses[-1]:.3f}, {done.last_validation}, {rate:.0f} examples/s")
+
+    return fit_epochs(
+        folder,
+        network,
+        torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay),
+        FitLimits(settings.max_epochs, settings.patience),
+        label="generator",
+        best="generator",
+        seed=seed,
+        batches=batches,
+        loss_of=lambda batch: next_item_loss(network, NextItemBatch(batch.inputs.to(device), batch.targets.to(device))),
+        learning_rate=learning_rate,
+        learning_rate_setting="parallel.learning_rate",
+        validate=None if validate is None else partial(validate_as_served, validate=validate),
+        # With validation, each epoch is saved for it already.
+        save=save if validate is None else lambda checkpoint: None,
+        max_gradient_norm=1.0,
+        progress=progress,
+        report=report_epoch,
+    )
+
+
+def with_items_of(network: ParallelNetwork, rows: Sequence[int | None]) -> ParallelNetwork:
+    """The network for other items: each with the own vector of its row here, or none of its own yet."""
+    known = [(place, row) for place, row in enumerate(rows) if row is not None and row < network.sizes.num_items]
+    places, of_places = torch.tensor(known, dtype=torch.int64).reshape(-1, 2).T
+    grown = ParallelNetwork(replace(network.sizes, num_items=len(rows)))
+    weights = network.state_dict()
+    own = torch.zeros_like(grown.own_vectors)
+    own[places] = weights["own_vectors"][of_places]
+    grown.load_state_dict(weights | {"own_vectors": own})
+    return grown
