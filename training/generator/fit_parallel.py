@@ -55,7 +55,7 @@ class NextItemLoss:
         """The loss of one batch."""
         is_target = batch.targets != NOTHING
         # Padding takes item 0. It stands behind all items, so no state depends on it.
-        logits = network.code_logits(network(batch.inputs, self.codes[batch.inputs])[is_target])
+        logits = network.code_logits(network(self.codes[batch.inputs])[is_target])
         targets = batch.targets[is_target]
         sample = torch.randperm(len(targets), device=targets.device)[:STATES_SCORED]
         return self.codes_loss(logits, targets) + self.items_loss(network, logits[:, sample], targets[sample])
@@ -121,17 +121,15 @@ def fit_parallel(
     if not len(windows):
         raise TrainingError("no user has two items in training, so there is nothing to learn; add interactions")
     num_windows, most_of_user = windows_per_user(training, settings.max_history_items, settings.max_user_examples)
-    num_items, num_codebooks = semantic_ids.shape
     sizes = NetworkSizes(
-        num_codebooks=num_codebooks,
+        num_codebooks=semantic_ids.shape[1],
         num_centroids=num_centroids,
-        num_items=num_items,
         width=settings.width,
         max_history_items=settings.max_history_items,
     )
     torch.manual_seed(seed)
-    network = ParallelNetwork(sizes, dropout_rate=settings.dropout_rate, own_dropout=settings.own_dropout).to(device)
-    is_trained = np.zeros(num_items, dtype=np.bool_)
+    network = ParallelNetwork(sizes, dropout_rate=settings.dropout_rate).to(device)
+    is_trained = np.zeros(len(semantic_ids), dtype=np.bool_)
     is_trained[training.items] = True
     next_item_loss = NextItemLoss(
         torch.from_numpy(code_rows(semantic_ids, sizes)).to(device), torch.from_numpy(is_trained).to(device)
