@@ -169,8 +169,6 @@ class ParallelSettings:
 
     width: Positive = 128
     dropout_rate: Share = 0.3
-    own_dropout: Share = 0.5
-    """Share of items that are known by their codes alone, drawn again for each batch."""
     learning_rate: LearningRate = 2e-3
     weight_decay: Amount = 0.01
     warmup_share: Share = 0.05

@@ -5,8 +5,7 @@ window is an example, and the loss also asks for the item itself among all other
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -56,7 +55,7 @@ class NextItemLoss:
         """The loss of one batch."""
         is_target = batch.targets != NOTHING
         # Padding takes item 0. It stands behind all items, so no state depends on it.
-        logits = network.code_logits(network(batch.inputs, self.codes[batch.inputs])[is_target])
+        logits = network.code_logits(network(self.codes[batch.inputs])[is_target])
         targets = batch.targets[is_target]
         sample = torch.randperm(len(targets), device=targets.device)[:STATES_SCORED]
         return self.codes_loss(logits, targets) + self.items_loss(network, logits[:, sample], targets[sample])
@@ -124,19 +123,17 @@ def fit_parallel(
     if not len(windows):
         raise TrainingError("no user has two items in training, so there is nothing to learn; add interactions")
     num_windows, most_of_user = windows_per_user(training, settings.max_history_items, settings.max_user_examples)
-    num_items, num_codebooks = semantic_ids.shape
     sizes = NetworkSizes(
-        num_codebooks=num_codebooks,
+        num_codebooks=semantic_ids.shape[1],
         num_centroids=num_centroids,
-        num_items=num_items,
         width=settings.width,
         max_history_items=settings.max_history_items,
     )
     torch.manual_seed(seed)
-    network = ParallelNetwork(sizes, dropout_rate=settings.dropout_rate, own_dropout=settings.own_dropout).to(device)
+    network = ParallelNetwork(sizes, dropout_rate=settings.dropout_rate).to(device)
     if start_from is not None:
         network.load_state_dict(start_from.state_dict())
-    is_trained = np.zeros(num_items, dtype=np.bool_)
+    is_trained = np.zeros(len(semantic_ids), dtype=np.bool_)
     is_trained[training.items] = True
     next_item_loss = NextItemLoss(
         torch.from_numpy(code_rows(semantic_ids, sizes)).to(device), torch.from_numpy(is_trained).to(device)
@@ -182,15 +179,3 @@ def fit_parallel(
         progress=progress,
         report=report_epoch,
     )
-
-
-def with_items_of(network: ParallelNetwork, rows: Sequence[int | None]) -> ParallelNetwork:
-    """The network for other items: each with the own vector of its row here, or none of its own yet."""
-    known = [(place, row) for place, row in enumerate(rows) if row is not None and row < network.sizes.num_items]
-    places, of_places = torch.tensor(known, dtype=torch.int64).reshape(-1, 2).T
-    grown = ParallelNetwork(replace(network.sizes, num_items=len(rows)))
-    weights = network.state_dict()
-    own = torch.zeros_like(grown.own_vectors)
-    own[places] = weights["own_vectors"][of_places]
-    grown.load_state_dict(weights | {"own_vectors": own})
-    return grown

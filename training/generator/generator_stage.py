@@ -21,7 +21,7 @@ from training.evaluation.split import EvaluationSplit
 from training.generator.examples import every_prefix, label_table
 from training.generator.expand_generator import expand_generator
 from training.generator.fit_generator import Validate, fit_generator
-from training.generator.fit_parallel import fit_parallel, with_items_of
+from training.generator.fit_parallel import fit_parallel
 from training.generator.start_embeddings import centroid_vectors
 from training.generator.token_choices import token_choices
 from training.items.described_items import DescribedItems
@@ -55,8 +55,7 @@ def generator_stage(
 ) -> TrainedGenerator:
     """Train the generator of the preset's kind.
 
-    With `start`, its weights begin as that bundle's: a T5 with a row for every token of the vocabulary, a network with
-    a vector for every item.
+    With `start`, its weights begin as that bundle's; a T5 gets a row for every token of the vocabulary.
     """
     preset, fit = bench.preset, _settings(bench)
     inputs = {
@@ -68,10 +67,7 @@ def generator_stage(
     }
     users = bench.some_validation_users(fit.validation_users)
     if isinstance(fit, ParallelSettings):
-        network = None
-        if start is not None:
-            rows = [start.catalogue.find_row(item_id) for item_id in bench.item_ids]
-            network = with_items_of(load_network(start.measured_generator_folder), rows)
+        network = None if start is None else load_network(start.measured_generator_folder)
         return _trained(
             bench, "generator", inputs, items, vocabulary, fit, users, partial(_fit_network, bench, items, fit, network)
         )

@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 
 from clairo_core.bundle.bundle import Bundle
+from clairo_core.errors import SettingsError
 from clairo_core.generation.parallel.parallel_checkpoint import holds_network, load_network
 from clairo_core.generation.t5.generator_checkpoint import Softmax
 from training.config.preset import PARALLEL, GeneratorSettings, Preset
@@ -30,12 +31,18 @@ def preset_of(start: WarmStart, preset: Preset) -> Preset:
 
     Raises:
         GeneratorError: the bundle's generator cannot be read.
+        SettingsError: tokens are added for a generator that reads none.
     """
     folder = start.bundle.measured_generator_folder
     preset = dataclasses.replace(
         preset, encode=dataclasses.replace(preset.encode, modalities=tuple(start.bundle.encoders))
     )
     if holds_network(folder):
+        if start.added_tokens:
+            raise SettingsError(
+                f"--added-tokens {start.added_tokens}: the bundle's generator predicts codes and reads no tokens; leave "
+                "the flag out"
+            )
         sizes = load_network(folder).sizes
         shaped = dataclasses.replace(preset.parallel, width=sizes.width, max_history_items=sizes.max_history_items)
         generator = dataclasses.replace(preset.generator, kind=PARALLEL)

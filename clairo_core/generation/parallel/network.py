@@ -1,10 +1,10 @@
 """Predict all codes of the next item at once. Start at `ParallelNetwork`.
 
-    codes, own vectors -> item vectors -> reader of histories -> one head per codebook -> logits of codes -> item scores
+    codes -> item vectors -> reader of histories -> one head per codebook -> logits of codes -> item scores
 
 Source: Hou et al. 2025, "Generating Long Semantic IDs in Parallel for Recommendation" (RPG). We differ: the reader is
-recurrent; an item also has a vector of its own, dropped at random, as in `dense_head`; scores are scaled, since an
-item's codes depend on each other; every item is scored, where RPG walks a graph of similar items.
+recurrent; scores are scaled, since an item's codes depend on each other; every item is scored, where RPG walks a graph
+of similar items. Items have no parameters of their own, so a posted one is read and scored like any other.
 """
 
 import math
@@ -30,27 +30,22 @@ class NetworkSizes:
     num_codebooks: int
     num_centroids: int
     """Of the largest codebook."""
-    num_items: int
-    """Items with a vector of their own: those of the training data."""
     width: int
     """Length of every vector."""
     max_history_items: int
 
 
 class ParallelNetwork(nn.Module):
-    """Vectors of codes and items, a reader, and the heads.
+    """Vectors of codes, a reader, and the heads.
 
     A code is named by its row in the table of all codes: codebook times `num_centroids`, plus the code.
     """
 
-    def __init__(self, sizes: NetworkSizes, *, dropout_rate: float = 0.0, own_dropout: float = 0.0) -> None:
+    def __init__(self, sizes: NetworkSizes, *, dropout_rate: float = 0.0) -> None:
         super().__init__()
         self.sizes = sizes
-        self.own_dropout = own_dropout
         num_codes = sizes.num_codebooks * sizes.num_centroids
         self.code_vectors = nn.Parameter(torch.randn(num_codes, sizes.width) * _START)
-        # Zero, and without gradients, for items that training never saw.
-        self.own_vectors = nn.Parameter(torch.zeros(sizes.num_items, sizes.width))
         self.reader = RecurrentHistoryEncoder(
             sizes.width, width=sizes.width, max_history_items=sizes.max_history_items, dropout_rate=dropout_rate
         )
@@ -59,24 +54,11 @@ class ParallelNetwork(nn.Module):
         self.log_scale = nn.Parameter(torch.full((1,), math.log(_SCALE_START)))
         self.code_bias = nn.Parameter(torch.zeros(sizes.num_codebooks, 1, sizes.num_centroids))
 
-    def forward(
-        self, item_rows: Int[Tensor, "history position"], code_rows: Int[Tensor, "history position codebook"]
-    ) -> Float[Tensor, "history position width"]:
+    def forward(self, codes: Int[Tensor, "history position codebook"]) -> Float[Tensor, "history position width"]:
         """Read the items of each history: the state after each position, which no later one changes."""
-        by_codes = functional.embedding_bag(code_rows.flatten(0, 1), self.code_vectors, mode="mean")
-        states: Float[Tensor, "history position width"] = self.reader(
-            by_codes.view(*item_rows.shape, -1) + self.own_parts(item_rows)
-        )
+        vectors = functional.embedding_bag(codes.flatten(0, 1), self.code_vectors, mode="mean")
+        states: Float[Tensor, "history position width"] = self.reader(vectors.view(*codes.shape[:2], -1))
         return states
-
-    def own_parts(self, item_rows: Int[Tensor, "*place"]) -> Float[Tensor, "*place width"]:
-        """The items' own vectors: 0 for items posted after training, and for those dropped in this training step."""
-        is_kept = torch.ones_like(self.own_vectors[:, 0])
-        if self.training:
-            is_kept = torch.empty_like(is_kept).bernoulli_(1.0 - self.own_dropout)
-        places = item_rows.clamp(max=self.sizes.num_items - 1)
-        weights = is_kept[places] * (item_rows < self.sizes.num_items)
-        return self.own_vectors[places] * weights[..., None]
 
     def code_logits(self, states: Float[Tensor, "state width"]) -> Float[Tensor, "codebook state centroid"]:
         """Logits of the next item's codes after each state; float32."""

@@ -87,9 +87,8 @@ class ParallelGenerator:
         """
         codes = self.codes.on(self.device)
         newest, lengths = newest_padded(histories, self.max_history_items)
-        rows = torch.from_numpy(newest).to(self.device)
-        states = self.network(rows, codes[rows])
-        last = states[torch.arange(len(rows), device=self.device), torch.from_numpy(lengths - 1).to(self.device)]
+        states = self.network(codes[torch.from_numpy(newest).to(self.device)])
+        last = states[torch.arange(len(states), device=self.device), torch.from_numpy(lengths - 1).to(self.device)]
         scores = self.network.item_scores(self.network.code_logits(last), codes)
         if self.catalogue.is_retired.any():
             scores[torch.from_numpy(self.catalogue.is_retired).to(self.device)] = -torch.inf
