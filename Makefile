@@ -10,7 +10,7 @@ TEST_PROCESSES ?= 2
 # If the environment forbids bytecode, each of a hundred processes compiles torch's sources again.
 export PYTHONDONTWRITEBYTECODE :=
 BENCHMARKS = $(shell grep -rl --include='*.py' 'run_benchmark.rows' benchmarks/*/ | sort | sed 's/\.py$$//; s|/|.|g')
-TRAIN_DEMO = $(BIN)/clairo-train run --preset clairo --data demo/shop --set fit.max_epochs=6 --set mix.max_users=1000 \
+TRAIN_DEMO = $(BIN)/clairo-train run --preset clairo --data demo/shop --set mix.max_users=1000 \
   --set dense.encoder=recurrent --set evaluate.max_users=500
 
 .DEFAULT_GOAL := help

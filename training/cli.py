@@ -93,7 +93,7 @@ def run(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
     test: Annotated[
-        bool, typer.Option("--test", help="Measure on the test split, once all is chosen; else on validation.")
+        bool, typer.Option("--test", help="Measure on test, once all is chosen; else on validation.")
     ] = False,
     no_refit: Annotated[
         bool, typer.Option("--no-refit", help="Write the bundle as measured, for papers and tables.")

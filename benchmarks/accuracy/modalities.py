@@ -219,7 +219,7 @@ def folder_name(label: str) -> str:
 
 def source_workbench(label: str, source: Source, settings: tuple[str, ...], seed: int) -> Workbench:
     """Open the source, and set up a training run that reports under `label`."""
-    preset = load_preset("clairo", [*source.settings, *settings])
+    preset = load_preset("clairo_token", [*source.settings, *settings])
     dataset = open_dataset(source.folder, preset.dataset, preset.encode.modalities, progress_bar)
     return workbench(label, dataset, preset, seed, device="auto")
 

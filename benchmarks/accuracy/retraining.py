@@ -46,7 +46,7 @@ QUICK = ("fit.max_epochs=3", "fit.examples_per_epoch=3000", "dense.max_epochs=4"
 def rows(*, items: int, users: int, settings: Sequence[str], quick: bool) -> tuple[str, list[Row]]:
     """Describe the data, and compare the three trainings."""
     num_items, num_users = (min(items, 200), min(users, 500)) if quick else (items, users)
-    preset = load_preset("clairo", [*(QUICK if quick else ()), *settings])
+    preset = load_preset("clairo_token", [*(QUICK if quick else ()), *settings])
     epochs = max(1, preset.fit.max_epochs // 3)
     with TemporaryDirectory() as name:
         folder = Path(name)

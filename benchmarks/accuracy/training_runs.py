@@ -24,7 +24,7 @@ from training.workbench.workbench import Workbench
 BUNDLES = REPOSITORY / "bundles"
 STAGES = BUNDLES / ".stages"
 """Finished stages, reused by later runs."""
-QUICK = ("fit.max_epochs=1", "fit.examples_per_epoch=5000", "dense.max_epochs=4")
+QUICK = ("fit.max_epochs=1", "fit.examples_per_epoch=5000", "parallel.max_epochs=3", "dense.max_epochs=4")
 TOGETHER, GENERATOR, DENSE_HEAD = "together", "generator alone", "dense head alone"
 
 

@@ -44,7 +44,8 @@ def rows(quick: bool) -> tuple[str, list[Row]]:
     corpus = instruments(("text",))
     vocabulary = corpus.learn(VOCABULARY_SIZE)
     table: list[Row] = []
-    for shape, settings in (("4+4 layers of 128", PUBLISHED), ("preset clairo", load_preset("clairo").generator)):
+    ours = "clairo_token"
+    for shape, settings in (("4+4 layers of 128", PUBLISHED), (f"preset {ours}", load_preset(ours).generator)):
         num_batches, repeats = (4, 2) if quick else (16, 4)
         table += shape_rows(corpus, vocabulary, shape, settings, num_batches, repeats)
     return f"{corpus.name}, {VOCABULARY_SIZE:,} tokens, batches of {BATCH_SIZE}, one thread", table

@@ -28,7 +28,7 @@ SETTINGS = (
 
 def command(shop: Path, out: Path) -> list[str]:
     flags = [part for setting in SETTINGS for part in ("--set", setting)]
-    run = [sys.executable, "-m", "training.cli", "run", "--device", "cpu"]
+    run = [sys.executable, "-m", "training.cli", "run", "--preset", "clairo_token", "--device", "cpu"]
     return [*run, "--data", str(shop), "--out", str(out), *flags]
 
 

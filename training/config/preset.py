@@ -100,6 +100,7 @@ class QuantizeSettings:
     """Item embeddings to semantic ids."""
 
     num_codebooks: Positive = 4
+    """Upper bound: the largest number that splits an item embedding into equal parts."""
     num_centroids: Positive = 256
     """Upper bound per codebook; small catalogues get fewer."""
     min_items_per_centroid: Positive = 15

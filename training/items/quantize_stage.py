@@ -21,12 +21,14 @@ class FittedQuantizer:
 def quantize_stage(bench: Workbench, content: FusedContent) -> FittedQuantizer:
     """Fit the quantizer on training items, held-out ones included."""
     settings = bench.preset.quantize
+    num_modalities = num_separate_parts(bench.preset.fuse, len(content.fusion.modalities))
+    item_embeddings = content.fused.item_embeddings
 
     def build(folder: Path) -> None:
         fit_opq_by_modality(
-            content.fused.item_embeddings[bench.is_training],
-            num_separate_parts(bench.preset.fuse, len(content.fusion.modalities)),
-            settings.num_codebooks,
+            item_embeddings[bench.is_training],
+            num_modalities,
+            codebooks_for(item_embeddings.shape[1], num_modalities, settings),
             centroids_for(int(bench.is_training.sum()), settings),
             seed=bench.seed,
             num_iterations=settings.num_iterations,
@@ -35,6 +37,22 @@ def quantize_stage(bench: Workbench, content: FusedContent) -> FittedQuantizer:
     inputs = {"fused": content.key, "settings": asdict(settings), "seed": bench.seed}
     stage = bench.stages.run("quantize", inputs, build, load_opq)
     return FittedQuantizer(stage.result, stage.key)
+
+
+def codebooks_for(dim: int, num_modalities: int, settings: QuantizeSettings) -> int:
+    """The largest number of codebooks up to the setting that splits every modality's part into equal pieces.
+
+    >>> long = QuantizeSettings(num_codebooks=16)
+    >>> [codebooks_for(dim, num_modalities, long) for dim, num_modalities in ((128, 1), (40, 1), (6, 1), (24, 2))]
+    [16, 10, 6, 12]
+    """
+    wanted = settings.num_codebooks
+    if wanted % num_modalities:
+        return wanted  # refused by name when it is fitted
+    of_each = wanted // num_modalities
+    while dim // num_modalities % of_each:
+        of_each -= 1
+    return of_each * num_modalities
 
 
 def centroids_for(num_items: int, settings: QuantizeSettings) -> int:

@@ -40,8 +40,8 @@ def preset_of(start: WarmStart, preset: Preset) -> Preset:
     if holds_network(folder):
         if start.added_tokens:
             raise SettingsError(
-                f"--added-tokens {start.added_tokens}: the bundle's generator predicts codes and reads no tokens; leave "
-                "the flag out"
+                f"--added-tokens {start.added_tokens}: the bundle's generator predicts codes and reads no tokens; "
+                "leave the flag out"
             )
         sizes = load_network(folder).sizes
         shaped = dataclasses.replace(preset.parallel, width=sizes.width, max_history_items=sizes.max_history_items)

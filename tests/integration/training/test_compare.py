@@ -11,11 +11,9 @@ from training.cli import app
 from training.demo_shop import write_demo_shop
 
 SMALL = (
-    "fit.max_epochs=1",
-    "fit.validation_users=20",
-    "generator.d_model=16",
-    "generator.d_ff=32",
-    "generator.num_layers=1",
+    "parallel.max_epochs=1",
+    "parallel.width=16",
+    "parallel.validation_users=20",
     "encode.modalities=['text']",
     "encode.text_dim=16",
     "fuse.dim_per_modality=8",

@@ -19,11 +19,9 @@ from training.cli import app, run_command
 NUM_DRAWS = int(os.environ.get("DRAWN_RUNS", "10"))
 FAST = (
     "encode.modalities=text",
-    "fit.max_epochs=1",
-    "fit.validation_users=10",
-    "generator.d_model=16",
-    "generator.d_ff=32",
-    "generator.num_layers=1",
+    "parallel.max_epochs=1",
+    "parallel.width=16",
+    "parallel.validation_users=20",
     "encode.text_dim=16",
     "fuse.dim_per_modality=8",
     "align.dim=16",

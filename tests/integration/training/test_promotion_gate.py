@@ -67,7 +67,7 @@ def dataset_of(histories: Sequence[Sequence[int]]) -> Dataset:
 
 
 def trained_on(dataset: Dataset, folder: Path) -> Bundle:
-    preset = load_preset("clairo", [*FAST, *TINY])
+    preset = load_preset("clairo_token", [*FAST, *TINY])
     stages = StageCache(folder / "stages")
     bench = Workbench(dataset, preset, 0, torch.device("cpu"), stages, silent, lambda _line: None)
     train_bundle(bench, folder / "bundle", is_refitted=False)

@@ -68,7 +68,21 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 def retrain(shop: Shop, out: str, overrides: tuple[str, ...], *flags: str) -> Result:
     sets = [part for override in (*FAST, *overrides) for part in ("--set", override)]
     source = ["--data", "service", "--service-database", shop.database]
-    return CliRunner().invoke(app, ["run", *source, "--out", str(shop.bundles / out), "--device", "cpu", *sets, *flags])
+    return CliRunner().invoke(
+        app,
+        [
+            "run",
+            "--preset",
+            "clairo_token",
+            *source,
+            "--out",
+            str(shop.bundles / out),
+            "--device",
+            "cpu",
+            *sets,
+            *flags,
+        ],
+    )
 
 
 def test_a_better_bundle_is_promoted_and_a_worse_one_is_not(shop: Shop) -> None:

@@ -31,7 +31,7 @@ FAST = (
 
 def arguments(shop: Path, out: Path, *overrides: str) -> list[str]:
     flags = [part for override in (*FAST, *overrides) for part in ("--set", override)]
-    return ["run", "--data", str(shop), "--out", str(out), "--device", "cpu", *flags]
+    return ["run", "--preset", "clairo_token", "--data", str(shop), "--out", str(out), "--device", "cpu", *flags]
 
 
 @pytest.fixture(scope="module")

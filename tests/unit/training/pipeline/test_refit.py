@@ -66,7 +66,7 @@ def shop() -> Dataset:
 
 
 def bench_of(stages: Path, *overrides: str) -> Workbench:
-    preset = load_preset("clairo", [*SETTINGS, *overrides])
+    preset = load_preset("clairo_token", [*SETTINGS, *overrides])
     return Workbench(
         shop(),
         preset,

@@ -100,7 +100,7 @@ def test_the_vocabulary_stays_or_grows_and_the_generator_has_a_row_for_every_tok
 
 
 def test_the_preset_takes_over_the_bundles_modalities_and_shape(bundle: Bundle) -> None:
-    preset = preset_of(WarmStart(bundle), load_preset("clairo", ["encode.modalities=text", "fit.max_epochs=2"]))
+    preset = preset_of(WarmStart(bundle), load_preset("clairo_token", ["encode.modalities=text", "fit.max_epochs=2"]))
     assert set(preset.encode.modalities) == {"text", "image"}
     assert (preset.generator.d_model, preset.generator.num_heads) == (24, 3)
     assert preset.fit.softmax == "vocabulary"
