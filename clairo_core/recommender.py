@@ -200,7 +200,7 @@ class Recommender:
         if self.joint_ranking is None:
             lift = self.repeat_lifts.generator
             ranked = [
-                RankedItems(rows, scores, np.zeros(len(rows), dtype=np.bool_)) for rows, scores in generated or ()
+                RankedItems(rows, scores, np.zeros(len(rows), dtype=np.bool_)) for rows, scores, _ in generated or ()
             ]
         else:
             lift = self.repeat_lifts.without_generator if generated is None else self.repeat_lifts.together

@@ -65,7 +65,7 @@ class TokenGenerator:
         if self.recorded_search is not None and num_views == self.recorded_search.sizes.num_views:
             fused = self.recorded_search.run(self.trie, views, num_beams, is_allowed)
             if fused is not None:
-                return fused
+                return [Generated(*of_history) for of_history in fused]
         request_of_view = np.repeat(np.arange(len(histories)), num_views)
         beams = search(
             self.t5,
@@ -76,7 +76,7 @@ class TokenGenerator:
             live_before=None if is_allowed is None else self.trie.trie.live_before(is_allowed),
             request_of_view=request_of_view,
         )
-        return fuse_views(beams, request_of_view, len(histories))
+        return [Generated(*of_history) for of_history in fuse_views(beams, request_of_view, len(histories))]
 
     def encode_views(
         self, histories: Sequence[tuple[Int64[np.ndarray, "position"], int]], num_views: int

@@ -8,7 +8,7 @@ interactions would bury them.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -37,8 +37,17 @@ NUM_DENSE_CANDIDATES = 200
 NUM_COUNTED_CANDIDATES = 20
 """Of each item weights: what the dense head has missed."""
 
-Generated: TypeAlias = tuple[Int64[np.ndarray, "item"], Float64[np.ndarray, "item"]]
-"""Generated item rows of one history, and their log-probabilities."""
+
+class Generated(NamedTuple):
+    """The items that a generator found for one history."""
+
+    item_rows: Int64[np.ndarray, "found"]
+    log_probabilities: Float64[np.ndarray, "found"]
+    of_all: Float32[np.ndarray, "item"] | None = None
+    """Log-probability of every item, from a generator that scores them all. Without it, items not found have none."""
+
+
+NOTHING_GENERATED = Generated(np.zeros(0, dtype=np.int64), np.zeros(0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,12 +155,11 @@ class JointRanking:
         dense = self.dense_heads.log_probabilities(histories)
         others = [weights.scores(histories, dense.shape[1]) for weights in self.item_weights.values()]
         stacked = np.stack(others) if others else np.zeros((0, *dense.shape), dtype=np.float32)
-        nothing = np.zeros(0, dtype=np.int64), np.zeros(0)
         return [
             self._candidates_of_one(
                 dense[user],
                 stacked[:, user],
-                nothing if generated is None else generated[user],
+                NOTHING_GENERATED if generated is None else generated[user],
                 np.asarray(history),
                 allowed,
                 num_places,
@@ -168,11 +176,10 @@ class JointRanking:
         is_allowed: Bool[np.ndarray, "item"],
         num_places: int,
     ) -> Candidates:
-        generated_rows, log_probabilities = generated
         everything, listed = np.arange(len(dense)), np.flatnonzero(is_allowed)
         # By component: proposed whatever the request allows, and beside them for its list.
-        of_all = [generated_rows, best_of(dense, everything, NUM_DENSE_CANDIDATES)]
-        allowed = [generated_rows, best_of(dense, listed, num_places)]
+        of_all = [generated.item_rows, best_of(dense, everything, NUM_DENSE_CANDIDATES)]
+        allowed = [generated.item_rows, best_of(dense, listed, num_places)]
         for of_component in others if self.together is not None else ():
             of_all.append(best_above_zero(of_component, everything, NUM_COUNTED_CANDIDATES))
             allowed.append(best_above_zero(of_component, listed, NUM_COUNTED_CANDIDATES))
@@ -182,7 +189,11 @@ class JointRanking:
             is_proposed_by[np.searchsorted(item_rows, np.concatenate(proposed)), place] = True
         counts = self.counts_of(item_rows)
         scores = np.zeros((len(item_rows), len(self.components)))
-        scores[np.searchsorted(item_rows, generated_rows), GENERATOR_COLUMN] = np.exp(log_probabilities)
+        if generated.of_all is None:
+            places = np.searchsorted(item_rows, generated.item_rows)
+            scores[places, GENERATOR_COLUMN] = np.exp(generated.log_probabilities)
+        else:
+            scores[:, GENERATOR_COLUMN] = np.exp(generated.of_all[item_rows].astype(np.float64))
         scores[counts == 0, GENERATOR_COLUMN] = 0.0
         scores[:, DENSE_COLUMN] = np.exp(dense[item_rows].astype(np.float64))
         for place, of_component in enumerate(others, DENSE_COLUMN + 1):

@@ -110,11 +110,14 @@ def join_examples(parts: Sequence[MixtureExamples]) -> MixtureExamples:
 
 
 class MixtureNetwork(nn.Module):
-    """`Mixture` as a module to be fitted. It starts as the plain sum of logarithms."""
+    """`Mixture` as a module to be fitted. It starts as the plain mean of logarithms.
+
+    Their sum would count what components agree on several times, and a few hundred users' steps do not unlearn that.
+    """
 
     def __init__(self, num_components: int, num_evidence: int) -> None:
         super().__init__()
-        self.score_weights = nn.Parameter(torch.ones(num_components))
+        self.score_weights = nn.Parameter(torch.full((num_components,), 1.0 / num_components))
         num_inputs = num_features(num_components, num_evidence)
         self.layers = nn.ModuleList([nn.Linear(num_inputs, HIDDEN), nn.Linear(HIDDEN, HIDDEN), nn.Linear(HIDDEN, 1)])
         self.dropout = nn.Dropout(DROPOUT_RATE)

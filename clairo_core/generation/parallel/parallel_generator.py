@@ -20,7 +20,7 @@ from clairo_core.sequences import newest_padded
 from clairo_core.storage.growing_rows import GrowingRows
 
 _ITEMS_PER_BEAM = 4
-"""As many more items come back, since they cost nothing: a joint ranking scores them."""
+"""As many more items come back, since they cost nothing: some may leave a list."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,14 +69,16 @@ class ParallelGenerator:
     ) -> list[Generated]:
         """Generate items for each history; see `ItemGenerator`. Nothing is random, and there are no views."""
         scores = self.log_probabilities(histories)
+        allowed = scores
         if is_allowed is not None:
-            scores.masked_fill_(~torch.from_numpy(is_allowed).to(self.device), -torch.inf)
-        best = torch.topk(scores, min(num_beams * _ITEMS_PER_BEAM, scores.shape[1]), dim=1)
+            allowed = scores.masked_fill(~torch.from_numpy(is_allowed).to(self.device), -torch.inf)
+        best = torch.topk(allowed, min(num_beams * _ITEMS_PER_BEAM, scores.shape[1]), dim=1)
+        found = best.indices.cpu().numpy(), best.values.double().cpu().numpy(), scores.float().cpu().numpy()
         generated = []
-        for rows, of_rows in zip(best.indices.cpu().numpy(), best.values.double().cpu().numpy(), strict=True):
+        for rows, of_rows, of_all in zip(*found, strict=True):
             # Items of equal codes are equally probable: the order is that of rows.
             order = np.lexsort((rows, -of_rows))[: np.count_nonzero(of_rows > -np.inf)]
-            generated.append((rows[order], of_rows[order]))
+            generated.append(Generated(rows[order], of_rows[order], of_all))
         return generated
 
     @torch.inference_mode()

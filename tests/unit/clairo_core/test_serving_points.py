@@ -55,7 +55,7 @@ class RecordingGenerator:
         is_allowed: np.ndarray | None = None,
     ) -> list[Generated]:
         self.asked.append((len(histories), num_views, num_beams))
-        return [(np.array([7, 9]), np.log([0.5, 0.25])) for _ in histories]
+        return [Generated(np.array([7, 9]), np.log([0.5, 0.25])) for _ in histories]
 
     def with_catalogue(self, catalogue: Catalogue) -> "RecordingGenerator":
         return self

@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 
 from clairo_core.errors import MixtureError
-from clairo_core.ranking import DenseHeads, ItemWeights, JointRanking, Mixture, load_joint_ranking
+from clairo_core.ranking import DenseHeads, Generated, ItemWeights, JointRanking, Mixture, load_joint_ranking
 from clairo_core.ranking.candidate_features import num_features
 from tests.tiny import plain_sum
 from tests.unit.clairo_core.ranking.test_dense_head import NUM_ITEMS, random_head
@@ -27,8 +27,8 @@ def random_ranking(weights: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> Joi
     )
 
 
-def generated(*rows: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    return [(np.array(rows, dtype=np.int64), np.log(np.linspace(0.5, 0.1, len(rows))))]
+def generated(*rows: int) -> list[Generated]:
+    return [Generated(np.array(rows, dtype=np.int64), np.log(np.linspace(0.5, 0.1, len(rows))))]
 
 
 def everything() -> np.ndarray:
@@ -44,6 +44,15 @@ def test_generated_items_and_the_dense_heads_best_compete() -> None:
     assert candidates.is_reference.tolist() == [row not in {0, *HISTORY} for row in range(NUM_ITEMS)]
     place = candidates.item_rows.tolist().index(7)
     assert candidates.scores[place, :2] == pytest.approx([0.5, np.exp(dense[7])])
+
+
+def test_a_generator_that_scores_all_items_scores_every_candidate() -> None:
+    of_all = np.log(np.linspace(0.01, 0.09, NUM_ITEMS)).astype(np.float32)
+    found = [Generated(np.array([19]), np.log([0.09]), of_all)]
+    (candidates,) = random_ranking().candidates([HISTORY], found, everything())
+    # Item 0 was never seen in training.
+    assert candidates.scores[:, 0] == pytest.approx(np.where(candidates.item_rows == 0, 0, np.exp(of_all)))
+    assert candidates.item_rows[candidates.is_proposed_by[:, 0]].tolist() == [19]
 
 
 def test_only_allowed_items_are_listed_and_every_place_is_filled() -> None:
@@ -94,7 +103,7 @@ def test_a_filter_of_new_items_alone_gives_a_list() -> None:
 
 def test_the_source_is_the_model_that_scored_an_item_higher() -> None:
     dense = random_ranking().dense_heads.log_probabilities([HISTORY])[0]
-    above = [(np.array([5, 7]), dense[[5, 7]].astype(np.float64) + 0.1)]
+    above = [Generated(np.array([5, 7]), dense[[5, 7]].astype(np.float64) + 0.1)]
     (by_generator,) = random_ranking((9.0, 0.1, 0.0)).rank([HISTORY], above, everything(), 2)
     assert sorted(by_generator.item_rows.tolist()) == [5, 7]
     assert not by_generator.is_dense.any()

@@ -167,8 +167,8 @@ def test_without_a_target_to_find_all_components_weigh_the_same(histories: list[
     )
     components = (NextOf(POPULAR == 60), NextOf(POPULAR == 2))
     mixture = fit_scorer_mixture(components, POPULAR, seen_again).mixture
-    assert mixture.score_weights.tolist() == [1.0, 1.0]
-    plain = replace(plain_sum("0", "1"), floors=mixture.floors)
+    assert mixture.score_weights.tolist() == [0.5, 0.5]
+    plain = replace(plain_sum("0", "1", weights=(0.5, 0.5)), floors=mixture.floors)
     scores = np.random.default_rng(0).random((9, 2))
     arguments = (scores, nothing_known(9), np.ones(9, np.int64), 3, np.ones(9, np.bool_))
     assert np.allclose(mixture.totals(*arguments), plain.totals(*arguments))

@@ -67,7 +67,7 @@ def slow_scores(network: ParallelNetwork, feature_sets: np.ndarray, history: np.
 
 
 def test_an_items_score_is_the_sum_of_its_codes_log_probabilities(generator: ParallelGenerator) -> None:
-    for history, (rows, scores) in zip(HISTORIES, generate(generator, HISTORIES), strict=True):
+    for history, (rows, scores, _) in zip(HISTORIES, generate(generator, HISTORIES), strict=True):
         expected = slow_scores(generator.network, FEATURE_SETS[:NUM_ITEMS], history)
         expected -= np.logaddexp.reduce(expected)
         assert sorted(rows.tolist()) == list(range(NUM_ITEMS))
@@ -86,8 +86,8 @@ def test_a_filter_removes_items_and_changes_no_score(generator: ParallelGenerato
 
 
 def test_an_answer_is_independent_of_the_batch(generator: ParallelGenerator) -> None:
-    for history, (rows, scores) in zip(HISTORIES, generate(generator, HISTORIES), strict=True):
-        ((rows_alone, scores_alone),) = generate(generator, [history])
+    for history, (rows, scores, _) in zip(HISTORIES, generate(generator, HISTORIES), strict=True):
+        ((rows_alone, scores_alone, _),) = generate(generator, [history])
         assert rows.tolist() == rows_alone.tolist()
         np.testing.assert_allclose(scores, scores_alone, atol=1e-5)
 
@@ -97,10 +97,10 @@ def test_a_posted_item_is_scored_at_once_like_an_old_one_with_its_codes(generato
     taken = generator.catalogue.taken
     posted = next(codes for codes in ((*twin[:3], index) for index in range(3)) if codes not in taken)
     later = generator.with_catalogue(generator.catalogue.with_item("posted", posted, TOKENIZER))
-    for rows, scores in generate(later, HISTORIES):
+    for rows, scores, _ in generate(later, HISTORIES):
         score_of = dict(zip(rows.tolist(), scores.tolist(), strict=True))
         assert score_of[NUM_ITEMS] == pytest.approx(score_of[7], abs=1e-6)
-    assert all(NUM_ITEMS not in rows for rows, _ in generate(generator, HISTORIES)), "the earlier version is unchanged"
+    assert all(NUM_ITEMS not in rows for rows, *_ in generate(generator, HISTORIES)), "the earlier version is unchanged"
 
 
 def test_a_posted_item_is_read_in_histories_by_its_codes(generator: ParallelGenerator) -> None:
@@ -109,9 +109,12 @@ def test_a_posted_item_is_read_in_histories_by_its_codes(generator: ParallelGene
         generator.catalogue.with_items([f"new-{place}" for place in range(5)], posted, TOKENIZER)
     )
     history = np.array([2, NUM_ITEMS + 3])
-    ((rows, scores),) = generate(later, [history])
+    ((rows, scores, of_all),) = generate(later, [history])
     expected = slow_scores(generator.network, FEATURE_SETS, history)
-    np.testing.assert_allclose(scores, (expected - np.logaddexp.reduce(expected))[rows], atol=1e-4)
+    expected -= np.logaddexp.reduce(expected)
+    np.testing.assert_allclose(scores, expected[rows], atol=1e-4)
+    assert of_all is not None
+    np.testing.assert_allclose(of_all, expected, atol=1e-4)
 
 
 def test_a_posted_item_with_new_content_is_scored_by_its_new_codes(generator: ParallelGenerator) -> None:
@@ -131,14 +134,14 @@ def test_a_retired_item_never_comes_back_and_leaves_its_probability_to_the_other
     later = generator.with_catalogue(generator.catalogue.without_item("item-4"))
     everything = np.ones((len(HISTORIES), NUM_ITEMS), dtype=np.bool_)
     for is_allowed in (None, everything):
-        for rows, scores in generate(later, HISTORIES, is_allowed):
+        for rows, scores, _ in generate(later, HISTORIES, is_allowed):
             assert len(rows) == NUM_ITEMS - 1
             assert 4 not in rows
             assert np.exp(scores).sum() == pytest.approx(1.0, abs=1e-5)
 
 
 def test_about_as_many_items_as_beams_come_back(generator: ParallelGenerator) -> None:
-    (rows, _), *_ = generator.generate(HISTORIES, [0] * 3, 1, 2)
+    (rows, *_), *_ = generator.generate(HISTORIES, [0] * 3, 1, 2)
     assert rows.tolist() == generate(generator, HISTORIES)[0][0][:8].tolist()
 
 
