@@ -39,7 +39,7 @@ def fill_shelf(folder: Path, bundle: Path | None) -> tuple[str, Shelf]:
         shutil.copytree(taken, folder / "first")
     second = _with_other_popularity(folder / "first", folder / "second", 1)
     damaged = _with_other_popularity(folder / "first", folder / "third", 2)
-    weights = folder / "third" / "generator" / "model.safetensors"
+    (weights,) = (folder / "third" / "generator").glob("*.safetensors")
     content = bytearray(weights.read_bytes())
     content[-1] ^= 0xFF
     weights.write_bytes(content)
