@@ -179,7 +179,7 @@ def parts_of(bundle: Path) -> tuple[str, ...]:
 
 
 def fit_without(setup: ComparisonSetup, name: str, bundle: Path, seed: int) -> Path:
-    """Weigh the parts of a bundle anew without each of them, on the validation users of its own weights."""
+    """Fit new weights without each part of a bundle, on the validation users of its own weights."""
 
     def build(folder: Path) -> None:
         mix = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))["settings"]["mix"]
@@ -203,7 +203,7 @@ def _rank_bundle(setup: ComparisonSetup, name: str, bundle: Path, seed: int, par
     if part.startswith(WITHOUT):
         assert ranking is not None
         fitted = load_mixture(fit_without(setup, name, bundle, seed) / part.removeprefix(WITHOUT))
-        note = f"the bundle {part}, the other parts weighed anew on validation"
+        note = f"the bundle {part}, new weights for the others, fitted on validation"
         keep_recommended(setup, folder, bundle, recommender.ranked_by(replace(ranking, mixture=fitted)), note)
     elif part == DENSE_HEAD:
         assert ranking is not None

@@ -1,4 +1,4 @@
-"""Leave out one part of a joint ranking and weigh the others anew: what the part adds to the whole.
+"""Leave out one part of a joint ranking and fit new weights for the others: what the part adds to the whole.
 
 A part that is left out neither scores candidates nor proposes any. Start at `mixtures_without_each`.
 """
