@@ -15,7 +15,7 @@ from clairo_core.storage.array_folder import load_array_folder, save_array_folde
 
 _PART, _KIND = "content-vectors", "dense"
 TOGETHER = "together"
-"""How many users have both items: the matrix of `Together`, and the name of its features."""
+"""Names the matrix that counts how many users have both items."""
 
 
 def names_of(matrices: Sequence[str], *, has_content: bool = False) -> tuple[str, ...]:
@@ -53,13 +53,13 @@ def pair_evidence(
     found = []
     for name, matrix in matrices.items():
         links = links_between(matrix, history, known)
-        of_some = [links.max(axis=0), links[-1]]
-        found += [np.log1p(counts) for counts in of_some] if name == TOGETHER else of_some
-    if TOGETHER in matrices:
-        # The last matrix.
+        if name != TOGETHER:
+            found += [links.max(axis=0), links[-1]]
+            continue
         sizes = np.sqrt((training_counts[history][:, None] + 1.0) * (training_counts[known] + 1.0))
         cosines, supports = links / sizes, links > 0
-        found += [cosines.max(axis=0), cosines[-1], supports.sum(axis=0), supports.mean(axis=0)]
+        found += [np.log1p(links.max(axis=0)), np.log1p(links[-1]), cosines.max(axis=0), cosines[-1]]
+        found += [supports.sum(axis=0), supports.mean(axis=0)]
     if content is not None:
         alike = content[history] @ content[known].T
         found += [alike.max(axis=0), alike[-1]]
