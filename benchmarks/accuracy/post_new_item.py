@@ -37,9 +37,7 @@ CALL_SECONDS = 120
 def left_out_items(bundle: Bundle, count: int) -> list[Item]:
     """A seeded sample of items with picture and words that the bundle lacks."""
     described = describe_shared_folder(MOVIELENS)
-    everything = dataclasses.replace(
-        described, interactions=dataclasses.replace(described.interactions, min_interactions=0)
-    )
+    everything = dataclasses.replace(described, rules=dataclasses.replace(described.rules, min_interactions=0))
     unknown = [
         item
         for item in load_described_dataset(everything).items

@@ -16,6 +16,7 @@ from clairo_core.errors import (
     NewerBundleError,
     SettingsError,
 )
+from clairo_core.events import InteractionRules, read_rules
 from clairo_core.serving_points import DEFAULT_POINT, QUALITIES, Points, read_points
 from clairo_core.storage.replaced_folder import set_aside_name
 
@@ -53,6 +54,14 @@ class BundleManifest:
     trained_on: Mapping[str, int] | None = None
     """Interactions that the parts had learned from when they were measured, `measured`, and that those in the bundle
     have learned from, `served`; None in older bundles, which are served as measured."""
+
+    interactions: Mapping[str, Any] | None = None
+    """The dataset's `InteractionRules`; None in older bundles."""
+
+    @property
+    def rules(self) -> InteractionRules:
+        """How the training's interactions were read, and how feedback is; in older bundles, by the rules of no TOML."""
+        return InteractionRules() if self.interactions is None else read_rules(self.interactions)
 
     @property
     def points(self) -> Points:
@@ -131,10 +140,11 @@ def checked_manifest(path: Path, content: Mapping[str, Any]) -> BundleManifest:
             "bundle again"
         )
     manifest = BundleManifest(**known)
-    try:
-        _ = manifest.points
-    except SettingsError as error:
-        raise BundleManifestError(f"{path}: serving: {error}; copy the bundle again") from error
+    for field_name, property_name in (("serving", "points"), ("interactions", "rules")):
+        try:
+            getattr(manifest, property_name)
+        except SettingsError as error:
+            raise BundleManifestError(f"{path}: {field_name}: {error}; copy the bundle again") from error
     return manifest
 
 

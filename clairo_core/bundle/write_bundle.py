@@ -41,6 +41,7 @@ from clairo_core.bundle.manifest import (
 from clairo_core.catalogue import Catalogue
 from clairo_core.encoders import ModalityEncoder
 from clairo_core.errors import BundleError
+from clairo_core.events import InteractionRules
 from clairo_core.fusion import FusedItems, Fusion
 from clairo_core.generation.parallel.parallel_checkpoint import PARALLEL_FILES, holds_network
 from clairo_core.items import Item
@@ -88,6 +89,8 @@ class BundleParts:
     """None serves the generator alone."""
     repeat_lifts: RepeatLifts = NO_LIFTS
     points: Points | None = None
+    rules: InteractionRules | None = None
+    """Of the dataset's interactions."""
     """The search for each quality; None serves as the settings measure."""
 
 
@@ -135,6 +138,7 @@ def write_bundle(folder: Path, parts: BundleParts, progress: Progress[Item] = si
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             files=digests_of(aside),
             serving=serving,
+            interactions=None if parts.rules is None else parts.rules.as_dict(),
             trained_on=parts.trained_on,
         )
         write_manifest(aside, manifest)

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from clairo_core.errors import DatasetError, EmptyTableError, RowError
+from clairo_core.events import InteractionRules
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
 from clairo_core.values.ids import check_item_id, shown
@@ -30,7 +31,7 @@ from training.datasets.interactions_table import build_sequences, find_interacti
 from training.datasets.json_lines import json_records, read_json_lines
 from training.datasets.table_files import SourceTable
 
-_MIN_INTERACTIONS = 5
+RULES = InteractionRules(repeats="drop", min_interactions=5, unknown_items="drop")
 _REVIEWS_SUFFIX = "_5.json.gz"
 _PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 _LONGEST_CATEGORY = 60
@@ -62,13 +63,13 @@ def load_amazon2018(folder: Path, progress: Progress = silent) -> Dataset:
     reviewed = set(pc.unique(id_column(reviews, "asin")).to_pylist())
     items = _read_items(meta_path, reviewed, _pictures(folder / "images"), progress)
     interactions = find_interactions(
-        reviews, "reviewerID", "asin", "unixReviewTime", [item.item_id for item in items], "drop"
+        reviews, "reviewerID", "asin", "unixReviewTime", [item.item_id for item in items], RULES.unknown_items
     )
     user_ids, sequences, days, is_kept = build_sequences(
         interactions,
         np.ones(len(items), dtype=np.bool_),
-        min_interactions=_MIN_INTERACTIONS,
-        repeats="drop",
+        min_interactions=RULES.min_interactions,
+        repeats=RULES.repeats,
         source_name=str(reviews_path),
         is_time=True,
     )
@@ -79,6 +80,7 @@ def load_amazon2018(folder: Path, progress: Progress = silent) -> Dataset:
         user_ids,
         sequences,
         days=days,
+        rules=RULES,
         picture_origin=PictureOrigin(folder / "images", "file", np.full(len(kept_items), -1), "error"),
         progress=progress,
     )

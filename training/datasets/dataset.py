@@ -5,13 +5,14 @@ Independent of file formats.
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
 
 from clairo_core.errors import RowError
+from clairo_core.events import InteractionRules
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
 from clairo_core.sequences import ItemSequences
@@ -69,6 +70,8 @@ class Dataset:
     """SHA-256 of all fields but name, picture origin and days: the same for every format and on every machine."""
     days: Float32[np.ndarray, "interaction"] | None = None
     """When each interaction of `sequences` happened, in days since 1970; None without times."""
+    rules: InteractionRules = field(default_factory=InteractionRules)
+    """How the source's interactions became `sequences`."""
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -86,6 +89,7 @@ def build_dataset(
     sequences: ItemSequences,
     *,
     days: Float32[np.ndarray, "interaction"] | None = None,
+    rules: InteractionRules | None = None,
     codes: Codes | None = None,
     picture_origin: PictureOrigin | None = None,
     progress: Progress = silent,
@@ -107,6 +111,7 @@ def build_dataset(
         picture_origin=picture_origin,
         fingerprint=_fingerprint(items, user_ids, sequences, codes, progress),
         days=days,
+        rules=InteractionRules() if rules is None else rules,
     )
 
 

@@ -5,19 +5,26 @@ No table is read.
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from clairo_core.errors import DatasetError
+from clairo_core.errors import DatasetError, SettingsError
+from clairo_core.events import (
+    Condition,
+    EventType,
+    InteractionRules,
+    Meaning,
+    OnRepeat,
+    OnUnknownItem,
+    check_rules,
+)
 from training.datasets.description import (
     CodesDescription,
     DatasetDescription,
     InteractionsDescription,
     ItemsDescription,
     OnBadPicture,
-    OnRepeat,
-    OnUnknownItem,
     PicturesDescription,
 )
 
@@ -41,12 +48,14 @@ def read_description(path: Path) -> DatasetDescription:
     top = _Section(path, "", content)
     name = top.text("name", default=path.resolve().parent.name)
     items, items_codes = _items(top.section("items"))
+    interactions, rules = _interactions(top)
     description = DatasetDescription(
         name=name,
         items=items,
         pictures=_pictures(top.section("pictures"), items) if "pictures" in content else None,
         codes=_codes(top.section("codes"), items) if "codes" in content else items_codes,
-        interactions=_interactions(top.section("interactions")),
+        interactions=interactions,
+        rules=rules,
     )
     top.close()
     if items_codes is not None and "codes" in content:
@@ -109,24 +118,82 @@ def _codes(section: "_Section", items: ItemsDescription) -> CodesDescription:
     return codes
 
 
-def _interactions(section: "_Section") -> InteractionsDescription:
+def _interactions(top: "_Section") -> tuple[tuple[InteractionsDescription, ...], InteractionRules]:
+    """The tables of interactions, and the rules for all of them, which any one table may set."""
+    sections = top.sections("interactions")
+    tables = tuple(map(_interactions_table, sections))
+    types = _event_types(top.section("events")) if "events" in top else {}
+
+    def set_once(key: str) -> "_Section":
+        holding = [section for section in sections if key in section]
+        if len(holding) > 1:
+            raise holding[1].error(key, "a second value, expected it in one [[interactions]]; it holds for all")
+        return holding[0] if holding else sections[0]
+
+    rules = InteractionRules(
+        types=types,
+        targets=set_once("targets").texts("targets"),
+        repeats=set_once("repeats").choice("repeats", OnRepeat, "keep"),
+        min_interactions=set_once("min_interactions").count("min_interactions"),
+        unknown_items=set_once("unknown_items").choice("unknown_items", OnUnknownItem, "error"),
+    )
+    for section, table in zip(sections, tables, strict=True):
+        # Set in another table; here the key is known, too.
+        section.know("targets", "repeats", "min_interactions", "unknown_items")
+        section.close()
+        if types and table.type is None and table.event is None and rules.value_column is None:
+            raise section.error("type", "neither type nor event, expected one, to go with [events]")
+        if table.event is not None and types and table.event not in types:
+            raise section.error("event", f"{table.event!r}, expected one of [events]: {', '.join(map(repr, types))}")
+    try:
+        return tables, check_rules(rules)
+    except SettingsError as error:
+        raise top.error("events", str(error)) from error
+
+
+def _interactions_table(section: "_Section") -> InteractionsDescription:
     timestamp = section.text("timestamp", default="")
     position = section.text("position", default="")
     if bool(timestamp) == bool(position):
         found = "both" if timestamp else "neither"
         raise section.error("timestamp", f"{found} of timestamp and position, expected one")
-    interactions = InteractionsDescription(
+    event_type, event = section.text("type", default="") or None, section.text("event", default="") or None
+    if event_type is not None and event is not None:
+        raise section.error("type", "both of type and event, expected one: a column of types, or the type of all rows")
+    return InteractionsDescription(
         file=section.file("file"),
         user_id=section.text("user_id", default="user_id"),
         item_id=section.text("item_id", default="item_id"),
         order=timestamp or position,
         is_time=bool(timestamp),
-        min_interactions=section.count("min_interactions"),
-        unknown_items=section.choice("unknown_items", OnUnknownItem, "error"),
-        repeats=section.choice("repeats", OnRepeat, "keep"),
+        type=event_type,
+        event=event,
     )
-    section.close()
-    return interactions
+
+
+def _event_types(section: "_Section") -> dict[str, EventType]:
+    """`NAME = WEIGHT`, `NAME = "negative"`, or `NAME = {weight = .., counts = "..", history = .., when = ".."}`."""
+    return {name: _event_type(section, name, section.value(name)) for name in section}
+
+
+def _event_type(events: "_Section", name: str, value: Any) -> EventType:
+    try:
+        if isinstance(value, dict):
+            section = events.section(name)
+            when = section.text("when", default="")
+            event_type = EventType(
+                meaning=section.choice("counts", Meaning, "positive"),
+                weight=section.number("weight", default=1.0),
+                is_read=section.flag("history", default=True),
+                when=Condition.parse(when) if when else None,
+            )
+            section.close()
+            return event_type
+        if isinstance(value, str):
+            return EventType(meaning=events.choice(name, Meaning, "positive"))
+        return EventType(weight=events.number(name))
+    except SettingsError as error:
+        raise events.error(name, str(error)) from error
 
 
 class _Section:
@@ -143,9 +210,32 @@ class _Section:
         place = f"[{self._name}] {key}" if self._name else key
         return DatasetError(f"{self.path}, {place}: got {problem}; docs/datasets.md has the format")
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._content
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._content)
+
+    def value(self, key: str) -> Any:
+        return self._content[key]
+
+    def know(self, *keys: str) -> None:
+        """Accept these keys, read elsewhere."""
+        self._known += keys
+
     def section(self, key: str) -> "_Section":
         content = self._get(key, dict, "a table", None)
-        return _Section(self.path, key, content)
+        return _Section(self.path, f"{self._name}.{key}" if self._name else key, content)
+
+    def sections(self, key: str) -> list["_Section"]:
+        """One table, or several: `[key]` or `[[key]]`."""
+        value = self._content.get(key)
+        if not isinstance(value, list):
+            return [self.section(key)]
+        self._known.append(key)
+        if not value or not all(isinstance(content, dict) for content in value):
+            raise self.error(key, f"{value!r}, expected one table or several")
+        return [_Section(self.path, key, content) for content in value]
 
     def text(self, key: str, default: str | None = None) -> str:
         value = self._get(key, str, "text", default)
@@ -176,8 +266,15 @@ class _Section:
             raise self.error(key, f"{value}, expected at least 0")
         return value
 
-    def flag(self, key: str) -> bool:
-        return self._get(key, bool, "true or false", False)
+    def number(self, key: str, default: float | None = None) -> float:
+        value = self._content.get(key, default)
+        if type(value) is int:
+            self._known.append(key)
+            return float(value)
+        return self._get(key, float, "a number", default)
+
+    def flag(self, key: str, *, default: bool = False) -> bool:
+        return self._get(key, bool, "true or false", default)
 
     def choice(self, key: str, choices: Any, default: Any) -> Any:
         value = self.text(key, default=default)

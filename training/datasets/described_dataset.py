@@ -14,13 +14,13 @@ def load_described_dataset(description: DatasetDescription, progress: Progress =
         DatasetError: a file does not match the description; the text names file, row and field.
     """
     tables = read_items(description, progress)
-    described = description.interactions
-    interactions = read_interactions(described, [item.item_id for item in tables.items], progress)
+    described, rules = description.interactions[0], description.rules
+    interactions = read_interactions(described, rules, [item.item_id for item in tables.items], progress)
     user_ids, sequences, days, is_kept = build_sequences(
         interactions,
         tables.is_wanted,
-        min_interactions=described.min_interactions,
-        repeats=described.repeats,
+        min_interactions=rules.min_interactions,
+        repeats=rules.repeats,
         source_name=str(described.file),
         is_time=described.is_time,
     )
@@ -30,6 +30,7 @@ def load_described_dataset(description: DatasetDescription, progress: Progress =
         user_ids,
         sequences,
         days=days,
+        rules=rules,
         codes=None if tables.codes is None else tables.codes.of_items(is_kept),
         picture_origin=None if tables.picture_origin is None else tables.picture_origin.of_items(is_kept),
         progress=progress,

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from clairo_core.events import InteractionRules
+
 OnBadPicture = Literal["error", "drop"]
-OnUnknownItem = Literal["error", "drop"]
-OnRepeat = Literal["keep", "drop"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class CodesDescription:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InteractionsDescription:
-    """The table of interactions, and filters of its rows."""
+    """One table of interactions."""
 
     file: Path
     user_id: str = "user_id"
@@ -66,9 +66,10 @@ class InteractionsDescription:
     """Column of timestamps or positions."""
     is_time: bool = False
     """Whether it holds timestamps."""
-    min_interactions: int = 0
-    unknown_items: OnUnknownItem = "error"
-    repeats: OnRepeat = "keep"
+    type: str | None = None
+    """Column of event types."""
+    event: str | None = None
+    """The type of all rows; not both this and `type`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,4 +80,6 @@ class DatasetDescription:
     items: ItemsDescription
     pictures: PicturesDescription | None = None
     codes: CodesDescription | None = None
-    interactions: InteractionsDescription
+    interactions: tuple[InteractionsDescription, ...]
+    """Read in this order; rows equal in time keep it."""
+    rules: InteractionRules = field(default_factory=InteractionRules)

@@ -13,10 +13,11 @@ import pyarrow.compute as pc
 from jaxtyping import Bool, Float32, Float64, Int32, Int64
 
 from clairo_core.errors import EmptyTableError
+from clairo_core.events import InteractionRules, OnRepeat, OnUnknownItem
 from clairo_core.progress import Progress, silent
 from clairo_core.sequences import ItemSequences
 from training.datasets.columns import id_column, order_column, user_id_column
-from training.datasets.description import InteractionsDescription, OnRepeat, OnUnknownItem
+from training.datasets.description import InteractionsDescription
 from training.datasets.event_times import days_since_1970
 from training.datasets.k_core import k_core
 from training.datasets.table_files import SourceTable, read_table
@@ -45,7 +46,7 @@ class Sequences(NamedTuple):
 
 
 def read_interactions(
-    description: InteractionsDescription, item_ids: Sequence[str], progress: Progress = silent
+    description: InteractionsDescription, rules: InteractionRules, item_ids: Sequence[str], progress: Progress = silent
 ) -> Interactions:
     """Read the table and look up item rows.
 
@@ -58,7 +59,7 @@ def read_interactions(
         progress,
     )
     return find_interactions(
-        source, description.user_id, description.item_id, description.order, item_ids, description.unknown_items
+        source, description.user_id, description.item_id, description.order, item_ids, rules.unknown_items
     )
 
 

@@ -6,6 +6,7 @@ codes.parquet or codes_letter.parquet.
 
 from pathlib import Path
 
+from clairo_core.events import InteractionRules
 from training.datasets.description import (
     CodesDescription,
     DatasetDescription,
@@ -72,12 +73,10 @@ def describe_shared_folder(folder: Path) -> DatasetDescription:
         if has_images
         else None,
         codes=_codes(folder, use_by_default=not texts and not has_images),
-        interactions=InteractionsDescription(
-            file=folder / "interactions.parquet",
-            item_id=item_id,
-            order="position",
-            min_interactions=_MIN_INTERACTIONS_WITH_POSTER if has_images else 0,
+        interactions=(
+            InteractionsDescription(file=folder / "interactions.parquet", item_id=item_id, order="position"),
         ),
+        rules=InteractionRules(min_interactions=_MIN_INTERACTIONS_WITH_POSTER if has_images else 0),
     )
 
 

@@ -47,6 +47,7 @@ def bundle_stage(
             joint_ranking=recommender.joint_ranking,
             repeat_lifts=recommender.repeat_lifts,
             points=recommender.points,
+            rules=bench.dataset.rules,
             **content,
         ),
     )

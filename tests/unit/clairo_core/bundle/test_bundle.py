@@ -9,7 +9,7 @@ import pytest
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.bundle_items import MAX_SHOWN_SIDE, load_items, save_items
 from clairo_core.bundle.load_bundle import load_bundle
-from clairo_core.bundle.manifest import BUNDLE_SCHEMA
+from clairo_core.bundle.manifest import BUNDLE_SCHEMA, read_manifest
 from clairo_core.bundle.write_bundle import BundleParts, write_bundle
 from clairo_core.encoders.pictures import decode_picture
 from clairo_core.errors import (
@@ -19,6 +19,7 @@ from clairo_core.errors import (
     BundleNotFoundError,
     NewerBundleError,
 )
+from clairo_core.events import EventType, InteractionRules
 from clairo_core.items import Item, UserHistory, described_digest, picture_digest
 from clairo_core.quantizers import OpqQuantizer
 from clairo_core.ranking import DenseHead, DenseHeads, JointRanking
@@ -105,6 +106,15 @@ def test_writing_the_same_parts_gives_the_same_id(bundle, tmp_path):
     assert other.bundle_id != bundle.manifest.bundle_id
     renamed = write_bundle(tmp_path / "renamed", dataclasses.replace(parts_of(bundle), metrics={"ndcg@10": 0.5}))
     assert renamed.bundle_id == bundle.manifest.bundle_id
+
+
+def test_a_bundle_keeps_the_rules_of_its_interactions(bundle, tmp_path):
+    rules = InteractionRules(types={"purchase": EventType(), "view": EventType(weight=0.2)}, targets=("purchase",))
+    write_bundle(tmp_path / "ruled", dataclasses.replace(parts_of(bundle), rules=rules))
+    assert read_manifest(tmp_path / "ruled").rules == rules
+    change_manifest(tmp_path / "ruled", interactions=rules.as_dict() | {"repeats": "once"})
+    with pytest.raises(BundleManifestError, match="interactions: got 'once', expected one of 'keep', 'drop'"):
+        read_manifest(tmp_path / "ruled")
 
 
 def test_a_bundle_is_served_as_it_was_measured_unless_views_or_beams_are_named(bundle, tmp_path):

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clairo_core.values.ids import check_item_id, check_user_id
+from clairo_core.values.missing import is_missing
 from training.datasets import Dataset, load_dataset
 
 words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
@@ -115,7 +116,7 @@ def test_items_keep_their_values_and_users_their_order_in_time(both):
     dataset = dataset_from("parquet", "parquet", items, interactions)
     assert [item.item_id for item in dataset.items] == [row["id"] for row in items]
     assert [item.texts.get("brand", "") for item in dataset.items] == [
-        row["brand"] if row["brand"].strip() else "" for row in items
+        "" if is_missing(row["brand"]) else row["brand"] for row in items
     ]
     assert dataset.user_ids == tuple(dict.fromkeys(row["who"] for row in interactions))
     for user, user_id in enumerate(dataset.user_ids):

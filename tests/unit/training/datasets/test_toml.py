@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from clairo_core.errors import DatasetError
+from clairo_core.events import EventType, InteractionRules
 from training.datasets.dataset_toml import read_description
 
 WHOLE = """
@@ -64,19 +65,88 @@ def test_a_description_names_every_table_and_column(tmp_path):
     assert description.codes.columns == ("a", "b")
     assert description.codes.sizes == (256, 16)
     assert description.codes.unique
-    assert description.interactions.file == Path("/logs/clicks.jsonl")
-    assert description.interactions.order == "at"
-    assert description.interactions.repeats == "drop"
+    assert [table.file for table in description.interactions] == [Path("/logs/clicks.jsonl")]
+    assert description.interactions[0].order == "at"
+    assert description.rules == InteractionRules(min_interactions=5, unknown_items="drop", repeats="drop")
 
 
 def test_a_description_needs_only_files_texts_and_an_order(tmp_path):
     description = description_of(tmp_path, SMALLEST)
     assert description.name == tmp_path.name
     assert description.items.item_id == "item_id"
-    assert description.interactions.user_id == "user_id"
-    assert description.interactions.min_interactions == 0
-    assert description.interactions.unknown_items == "error"
+    assert description.interactions[0].user_id == "user_id"
+    assert description.rules == InteractionRules()
     assert description.codes is None
+
+
+def test_events_are_numbers_words_or_tables(tmp_path):
+    rules = description_of(
+        tmp_path,
+        SMALLEST
+        + """
+        type = "event"
+        targets = ["purchase"]
+        [events]
+        purchase = 1
+        cart = 0.5
+        return = "negative"
+        seen = "impression"
+        "Newsletter opened" = "ignored"
+        wish = {weight = 0.1, history = false}
+        """,
+    ).rules
+    assert rules.targets == ("purchase",)
+    assert rules.types == {
+        "purchase": EventType(),
+        "cart": EventType(weight=0.5),
+        "return": EventType(meaning="negative"),
+        "seen": EventType(meaning="impression"),
+        "Newsletter opened": EventType(meaning="ignored"),
+        "wish": EventType(weight=0.1, is_read=False),
+    }
+
+
+def test_conditions_name_a_type_without_a_column_of_types(tmp_path):
+    rules = description_of(
+        tmp_path,
+        SMALLEST
+        + """
+        [events]
+        like = {when = "stars >= 4"}
+        dislike = {when = "stars < 3", counts = "negative"}
+        """,
+    ).rules
+    assert [rules.type_of(None, stars) for stars in (5, 3, 1)] == ["like", None, "dislike"]
+    assert rules.value_column == "stars"
+
+
+def test_several_tables_of_interactions_share_their_rules(tmp_path):
+    description = description_of(
+        tmp_path,
+        """
+        [items]
+        file = "items.csv"
+        texts = ["title"]
+        [[interactions]]
+        file = "orders.csv"
+        user_id = "buyer"
+        timestamp = "at"
+        event = "purchase"
+        repeats = "drop"
+        [[interactions]]
+        file = "clicks.jsonl"
+        timestamp = "when"
+        type = "action"
+        [events]
+        purchase = 1.0
+        click = 0.2
+        """,
+    )
+    assert [(table.file.name, table.user_id, table.event, table.type) for table in description.interactions] == [
+        ("orders.csv", "buyer", "purchase", None),
+        ("clicks.jsonl", "user_id", None, "action"),
+    ]
+    assert description.rules.repeats == "drop"
 
 
 def test_code_columns_may_be_in_the_items_table(tmp_path):
@@ -103,6 +173,26 @@ def test_code_columns_may_be_in_the_items_table(tmp_path):
         (('position = "position"', 'position = "p"\nmin_interactions = -1'), "got -1, expected at least 0"),
         (('position = "position"', 'position = "p"\nmin_interactions = true'), "got True, expected a whole number"),
         (('position = "position"', 'position = "p"\nrepeats = "once"'), "got 'once', expected one of 'keep', 'drop'"),
+        (('position = "position"', 'position = "p"\ntype = "t"\nevent = "e"'), "both of type and event"),
+        (('position = "position"', 'position = "p"\n[events]\nbuy = 1'), "neither type nor event"),
+        (('position = "position"', 'position = "p"\nevent = "sell"\n[events]\nbuy = 1'), "'sell', expected one of"),
+        (('position = "position"', 'position = "p"\ntype = "t"\n[events]\nbuy = -1'), "'buy': got weight -1"),
+        (
+            ('position = "position"', 'position = "p"\ntype = "t"\n[events]\nbuy = "good"'),
+            "got 'good', expected one of",
+        ),
+        (
+            ('position = "position"', 'position = "p"\ntype = "t"\n[events]\nbuy = {wheight = 1}'),
+            r"\[events.buy\] wheight: got an unknown key; did you mean 'weight'",
+        ),
+        (
+            ('position = "position"', 'position = "p"\n[events]\nbuy = {when = "stars = 4"}'),
+            r"\[events\] buy: got .*expected a comparison",
+        ),
+        (
+            ('position = "position"', 'position = "p"\ntype = "t"\ntargets = ["sell"]\n[events]\nbuy = 1'),
+            "target 'sell' is not a positive type",
+        ),
         (("[items]\n", "[item]\n"), r"\[?items\]?: got nothing, expected a table"),
         (("[items]\n", "[extra]\n[items]\n"), "extra: got an unknown key"),
         (("[items]\n", "[items]\nonly_with_picture = true\n"), "without a picture column"),
