@@ -57,6 +57,7 @@ def read_interactions(
         description.file,
         {description.user_id: "id", description.item_id: "id", description.order: "order"},
         progress,
+        description.form,
     )
     return find_interactions(
         source, description.user_id, description.item_id, description.order, item_ids, rules.unknown_items
