@@ -25,3 +25,13 @@ def days_since_1970(
         return None
     per_second = 10.0 ** (3 * int((np.log10(median) - 8) // 3))
     return (order / (per_second * SECONDS_PER_DAY)).astype(np.float32)
+
+
+def date_range(days: Float32[np.ndarray, "interaction"]) -> str:
+    """The first and the last day, which show how numbers were read.
+
+    >>> date_range(np.float32([19_875.7, 19_874.2]))
+    '2024-05-31 to 2024-06-01'
+    """
+    first, last = (np.datetime64("1970-01-01") + int(np.floor(day)) for day in (days.min(), days.max()))
+    return f"{first} to {last}"

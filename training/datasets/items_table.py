@@ -3,7 +3,6 @@
 Start at `read_items`.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,8 +60,6 @@ def read_items(description: DatasetDescription, progress: Progress = silent) -> 
     members = tuple((row,) for row in range(len(rows))) if groups is None else groups.members
     names = find_names(rows, id_fields, members, item_ids)
     picture_origin, pictures = _pictures(description, source, progress)
-    if groups is not None and described.picture is not None and picture_origin is not None:
-        picture_origin = dataclasses.replace(picture_origin, rows=rows.file_rows[groups.value_rows[described.picture]])
     texts = {name: text_column(source, name) for name in described.texts}
     attributes = {name: text_column(source, name) for name in described.attributes}
     options = option_attributes(rows, described.options, members)
@@ -109,7 +106,7 @@ def _row_of_each_id(source: SourceTable, field: str, ids: Sequence[str]) -> dict
     row_of: dict[str, int] = {}
     for row, row_id in enumerate(ids):
         if row_of.setdefault(row_id, row) != row:
-            first = source.row_number(row_of[row_id])
+            first = source.row_number(row_of[row_id], field)
             raise source.error(row, field, f"id {row_id!r} is also in row {first}; remove one row")
     return row_of
 
@@ -126,7 +123,7 @@ def _pictures(
         picture_source, rows, field = source, np.arange(len(source)), described.picture
     else:
         return None, [None] * len(source)
-    origin_rows = np.where(rows < 0, rows, picture_source.file_rows[rows])
+    origin_rows = np.where(rows < 0, rows, picture_source.file_rows(field)[rows])
     origin = PictureOrigin(picture_source.path, field, origin_rows, described.unreadable_pictures)
     column = picture_column(picture_source, field)
     pictures: list[bytes | Path | None] = []

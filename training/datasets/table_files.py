@@ -41,22 +41,35 @@ class SourceTable:
     form: TableForm = field(default_factory=TableForm)
     records: Int64[np.ndarray, "row"] | None = None
     """The file's record of each row, from 0; None: they are the same."""
+    records_of: Mapping[str, Int64[np.ndarray, "row"]] = field(default_factory=dict)
+    """For fields whose values come from other records than `records`."""
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
-    @property
-    def file_rows(self) -> Int64[np.ndarray, "row"]:
-        """The file's record of each row, from 0."""
-        return np.arange(len(self)) if self.records is None else self.records
+    def file_rows(self, name: str) -> Int64[np.ndarray, "row"]:
+        """The file's record that each value of a field comes from, from 0."""
+        records = self.records_of.get(name, self.records)
+        return np.arange(len(self)) if records is None else records
 
-    def row_number(self, index: int) -> int:
-        """Number of a row in the file for error messages; `index` counts the table's rows from 0."""
-        return row_number(self.path, index if self.records is None else int(self.records[index]), self.form)
+    def only(self, rows: Int64[np.ndarray, "kept"]) -> "SourceTable":
+        """Some rows, with errors that name the same rows of the file."""
+        records_of = {name: records[rows] for name, records in self.records_of.items()}
+        return SourceTable(
+            self.path,
+            self.table.take(rows),
+            self.form,
+            rows if self.records is None else self.records[rows],
+            records_of,
+        )
+
+    def row_number(self, index: int, name: str) -> int:
+        """Number of a value's row in the file for error messages; `index` counts the table's rows from 0."""
+        return row_number(self.path, int(self.file_rows(name)[index]), self.form)
 
     def error(self, index: int, field: str, problem: str) -> RowError:
         """Make a `RowError` about one value; `index` counts the table's rows from 0."""
-        return RowError(f"{self.path} row {self.row_number(index)}, field {field!r}: {problem}")
+        return RowError(f"{self.path} row {self.row_number(index, field)}, field {field!r}: {problem}")
 
 
 def row_error(path: Path, index: int, field: str, problem: str) -> RowError:
@@ -100,13 +113,12 @@ def read_table(
     table, records = _read(path, all_kinds, progress, form)
     if table.num_rows == 0:
         raise EmptyTableError(f"{path} has no rows, expected at least one; fill it, or name another file")
-    if of_form:
-        table, kept = filled_and_kept(table, form)
-        records = kept if records is None else records[kept]
-        if table.num_rows == 0:
-            raise EmptyTableError(f"{path}: no row has a value in {', '.join(form.skip_without)}; correct skip_without")
-        table = table.select(list(kinds))
-    return SourceTable(path, table, form, records)
+    if not of_form:
+        return SourceTable(path, table, form, records)
+    table, kept = filled_and_kept(table, form)
+    if not len(kept):
+        raise EmptyTableError(f"{path}: no row has a value in {', '.join(form.skip_without)}; correct skip_without")
+    return SourceTable(path, table.select(list(kinds)), form, records).only(kept)
 
 
 def _read(path: Path, kinds: Mapping[str, ColumnKind], progress: Progress, form: TableForm) -> RecordTable:
