@@ -17,6 +17,7 @@ from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
 from clairo_core.sequences import ItemSequences
 from training.datasets.description import OnBadPicture
+from training.datasets.table_source import TableSource
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +38,7 @@ class Codes:
 class PictureOrigin:
     """File, field and rows of the items' pictures, for errors about them."""
 
-    path: Path
+    path: Path | TableSource
     field: str
     rows: Int64[np.ndarray, "item"]
     """Row of the file, from 0; -1 for an item without one."""

@@ -3,6 +3,7 @@
 No table is read.
 """
 
+import dataclasses
 import difflib
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,8 @@ from training.datasets.description import (
     OnBadPicture,
     PicturesDescription,
 )
+from training.datasets.published import KNOWN_SETS, describe_published
+from training.datasets.sql_tables import DEFAULT_URL_ENV, SqlQuery
 
 T = TypeVar("T")
 
@@ -46,6 +49,8 @@ def read_description(path: Path) -> DatasetDescription:
     except tomllib.TOMLDecodeError as error:
         raise DatasetError(f"{path} is not TOML ({error}); correct that line") from error
     top = _Section(path, "", content)
+    if "published" in content:
+        return _published(top)
     name = top.text("name", default=path.resolve().parent.name)
     items, items_codes = _items(top.section("items"))
     interactions, rules = _interactions(top)
@@ -74,8 +79,44 @@ def read_description(path: Path) -> DatasetDescription:
     return description
 
 
+def _published(top: "_Section") -> DatasetDescription:
+    """`published = FOLDER`: the data set's own description, with other rules and treatment of pictures."""
+    folder = top.folder / top.text("published")
+    found = describe_published(folder)
+    if found is None:
+        raise top.error("published", f"{str(folder)!r}, expected a folder with the files of {KNOWN_SETS}")
+    items, interactions, events = (
+        top.section(key) if key in top else _Section(top.path, key, {}) for key in ("items", "interactions", "events")
+    )
+    described = dataclasses.replace(
+        found.items,
+        unreadable_pictures=items.choice("unreadable_pictures", OnBadPicture, found.items.unreadable_pictures),
+        only_with_picture=items.flag("only_with_picture"),
+    )
+    rules = dataclasses.replace(
+        found.rules,
+        types=_event_types(events),
+        targets=interactions.texts("targets"),
+        repeats=interactions.choice("repeats", OnRepeat, found.rules.repeats),
+        min_interactions=interactions.count("min_interactions", default=found.rules.min_interactions),
+    )
+    name = top.text("name", default=found.name)
+    for section in (top, items, interactions):
+        section.close()
+    if rules.types and rules.value_column is None:
+        raise top.error("events", "no condition, expected one: published sets have ratings, not types")
+    return dataclasses.replace(found, name=name, items=described, rules=_checked(top, rules))
+
+
+def _checked(top: "_Section", rules: InteractionRules) -> InteractionRules:
+    try:
+        return check_rules(rules)
+    except SettingsError as error:
+        raise top.error("events", str(error)) from error
+
+
 def _items(section: "_Section") -> tuple[ItemsDescription, CodesDescription | None]:
-    file = section.file("file")
+    file = section.table()
     item_id = section.text("item_id", default="item_id")
     items = ItemsDescription(
         file=file,
@@ -96,7 +137,7 @@ def _items(section: "_Section") -> tuple[ItemsDescription, CodesDescription | No
 
 def _pictures(section: "_Section", items: ItemsDescription) -> PicturesDescription:
     pictures = PicturesDescription(
-        file=section.file("file"),
+        file=section.table(),
         item_id=section.text("item_id", default="item_id"),
         items_column=section.text("items_column", default=items.item_id),
         picture=section.text("picture"),
@@ -107,7 +148,7 @@ def _pictures(section: "_Section", items: ItemsDescription) -> PicturesDescripti
 
 def _codes(section: "_Section", items: ItemsDescription) -> CodesDescription:
     codes = CodesDescription(
-        file=section.file("file"),
+        file=section.table(),
         item_id=section.text("item_id", default="item_id"),
         items_column=section.text("items_column", default=items.item_id),
         columns=section.texts("columns"),
@@ -145,10 +186,7 @@ def _interactions(top: "_Section") -> tuple[tuple[InteractionsDescription, ...],
             raise section.error("type", "neither type nor event, expected one, to go with [events]")
         if table.event is not None and types and table.event not in types:
             raise section.error("event", f"{table.event!r}, expected one of [events]: {', '.join(map(repr, types))}")
-    try:
-        return tables, check_rules(rules)
-    except SettingsError as error:
-        raise top.error("events", str(error)) from error
+    return tables, _checked(top, rules)
 
 
 def _interactions_table(section: "_Section") -> InteractionsDescription:
@@ -161,7 +199,7 @@ def _interactions_table(section: "_Section") -> InteractionsDescription:
     if event_type is not None and event is not None:
         raise section.error("type", "both of type and event, expected one: a column of types, or the type of all rows")
     return InteractionsDescription(
-        file=section.file("file"),
+        file=section.table(),
         user_id=section.text("user_id", default="user_id"),
         item_id=section.text("item_id", default="item_id"),
         order=timestamp or position,
@@ -243,8 +281,15 @@ class _Section:
             raise self.error(key, "empty text, expected a name")
         return value
 
-    def file(self, key: str) -> Path:
-        return self.folder / self.text(key)
+    def table(self) -> Path | SqlQuery:
+        """Key `file`, or `sql` with `url_env`."""
+        if "sql" not in self:
+            self.know("sql")
+            return self.folder / self.text("file")
+        if "file" in self:
+            raise self.error("sql", "both of file and sql, expected one")
+        place = f"{self.path}, [{self._name}] sql"
+        return SqlQuery(place, self.text("sql"), self.text("url_env", default=DEFAULT_URL_ENV))
 
     def texts(self, key: str) -> tuple[str, ...]:
         values = self._get(key, list, "a list of names", [])
@@ -260,8 +305,8 @@ class _Section:
             raise self.error(key, f"{values!r}, expected a list of whole numbers of at least 1")
         return tuple(values)
 
-    def count(self, key: str) -> int:
-        value = self._get(key, int, "a whole number", 0)
+    def count(self, key: str, default: int = 0) -> int:
+        value = self._get(key, int, "a whole number", default)
         if value < 0:
             raise self.error(key, f"{value}, expected at least 0")
         return value

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from clairo_core.events import InteractionRules
+from training.datasets.table_source import TableSource
 
 OnBadPicture = Literal["error", "drop"]
 
@@ -14,7 +15,7 @@ OnBadPicture = Literal["error", "drop"]
 class ItemsDescription:
     """The table of items, and the treatment of items without a picture."""
 
-    file: Path
+    file: Path | TableSource
     item_id: str = "item_id"
     texts: tuple[str, ...] = ()
     """Text columns in reading order; the first is the title."""
@@ -32,7 +33,7 @@ class ItemsDescription:
 class PicturesDescription:
     """A separate table of picture bytes or paths, at most one row per item."""
 
-    file: Path
+    file: Path | TableSource
     item_id: str = "item_id"
     items_column: str
     """Column of the items table that `item_id` refers to."""
@@ -43,7 +44,7 @@ class PicturesDescription:
 class CodesDescription:
     """Precomputed codes, one row per item."""
 
-    file: Path
+    file: Path | TableSource
     item_id: str = "item_id"
     items_column: str
     """Column of the items table that `item_id` refers to."""
@@ -59,7 +60,7 @@ class CodesDescription:
 class InteractionsDescription:
     """One table of interactions."""
 
-    file: Path
+    file: Path | TableSource
     user_id: str = "user_id"
     item_id: str = "item_id"
     order: str

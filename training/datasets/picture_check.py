@@ -41,9 +41,6 @@ def check_pictures(dataset: Dataset, progress: Progress = silent) -> Dataset:
 
 
 def _refusal(origin: PictureOrigin, row: int, problem: str) -> RowError:
-    if origin.rows[row] < 0:
-        # Found by name in a folder: neither a table nor a description lists it.
-        return RowError(f"{origin.path}, {problem}; or remove the file")
     hint = 'or set unreadable_pictures = "drop" in [items]'
     return row_error(origin.path, int(origin.rows[row]), origin.field, f"{problem}; {hint}")
 

@@ -12,6 +12,7 @@ from clairo_core.progress import Progress, silent
 from training.datasets.column_kinds import ColumnKind, check_column_names
 from training.datasets.csv_files import csv_header, csv_row_number, read_csv
 from training.datasets.json_lines import json_lines_row_number, json_records, read_json_lines
+from training.datasets.table_source import TableSource
 
 SUFFIXES = (".parquet", ".csv", ".jsonl", ".ndjson")
 _PARQUET_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
@@ -22,7 +23,7 @@ _PARQUET_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
 class SourceTable:
     """Some columns of a file, with errors that name the row in the file."""
 
-    path: Path
+    path: Path | TableSource
     table: pa.Table
 
     def __len__(self) -> int:
@@ -33,16 +34,18 @@ class SourceTable:
         return row_error(self.path, index, field, problem)
 
 
-def row_error(path: Path, index: int, field: str, problem: str) -> RowError:
+def row_error(path: Path | TableSource, index: int, field: str, problem: str) -> RowError:
     """Make a `RowError` that names file, row and field; `index` counts the table's rows from 0."""
     return RowError(f"{path} row {row_number(path, index)}, field {field!r}: {problem}")
 
 
-def row_number(path: Path, index: int) -> int:
+def row_number(path: Path | TableSource, index: int) -> int:
     """Number of a row for error messages, from 1.
 
     In text files the line at which the row begins, so a CSV's header counts; in Parquet the position.
     """
+    if not isinstance(path, Path):
+        return path.row_number(index)
     if path.suffix == ".csv":
         return csv_row_number(path, index)
     if path.suffix == ".parquet":
@@ -50,7 +53,7 @@ def row_number(path: Path, index: int) -> int:
     return json_lines_row_number(path, index)
 
 
-def read_table(path: Path, kinds: Mapping[str, ColumnKind], progress: Progress = silent) -> SourceTable:
+def read_table(path: Path | TableSource, kinds: Mapping[str, ColumnKind], progress: Progress = silent) -> SourceTable:
     """Read the columns named in `kinds`, in the file's row order.
 
     Raises:
@@ -59,24 +62,29 @@ def read_table(path: Path, kinds: Mapping[str, ColumnKind], progress: Progress =
         RowError: a text file's line cannot be read.
         DatasetError: the file does not exist, has another format, or is damaged.
     """
-    _check_file(path)
-    if path.suffix == ".parquet":
-        table = _read_parquet(path, tuple(kinds))
-    elif path.suffix == ".csv":
-        table = read_csv(path, tuple(kinds), progress)
+    if not isinstance(path, Path):
+        table = path.read(kinds, progress)
     else:
-        table = read_json_lines(path, kinds, progress)
+        _check_file(path)
+        if path.suffix == ".parquet":
+            table = _read_parquet(path, tuple(kinds))
+        elif path.suffix == ".csv":
+            table = read_csv(path, tuple(kinds), progress)
+        else:
+            table = read_json_lines(path, kinds, progress)
     if table.num_rows == 0:
         raise EmptyTableError(f"{path} has no rows, expected at least one; fill it, or name another file")
     return SourceTable(path, table)
 
 
-def column_names(path: Path) -> tuple[str, ...]:
+def column_names(path: Path | TableSource) -> tuple[str, ...]:
     """List the columns of a file; for JSON Lines the fields of the first record.
 
     Raises:
         DatasetError: as `read_table`.
     """
+    if not isinstance(path, Path):
+        return path.column_names()
     _check_file(path)
     if path.suffix == ".parquet":
         return tuple(_parquet_file(path).schema_arrow.names)
