@@ -269,6 +269,29 @@ def vocabulary(
     typer.echo(report_on_bundle(bundle, data, tokens, json_file, progress_bar, report))
 
 
+@app.command("fetch-pictures")
+def fetch_pictures(
+    data: Annotated[Path, typer.Argument(help="Dataset folder or TOML; see docs/datasets.md.")],
+    hosts: Annotated[
+        list[str] | None, typer.Option("--host", help="Host to fetch from; repeatable. Default: list hosts.")
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Allow hosts inside a private network.")] = False,
+) -> None:
+    """Fetch pictures given by url into a folder beside the data. Interrupted runs resume."""
+    from clairo_core.values.public_addresses import is_public  # noqa: PLC0415
+    from training.datasets.fetch_pictures import PictureUrls  # noqa: PLC0415
+    from training.datasets.fetch_pictures import fetch_pictures as fetch  # noqa: PLC0415
+    from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
+
+    urls = PictureUrls(data, progress_bar)
+    if not hosts:
+        typer.echo(urls.table())
+        report(f"nothing is fetched yet; next: clairo-train fetch-pictures {data} --host HOST, once per host")
+        return
+    may_connect_to = (lambda _: True) if private else is_public
+    typer.echo(str(fetch(urls, hosts, may_connect_to=may_connect_to, progress=progress_bar)))
+
+
 @app.command("export-encoders")
 def export_encoders(
     bundle: BundleArgument,

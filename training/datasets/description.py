@@ -27,6 +27,8 @@ class ItemsDescription:
     """Modality name to column of lists of numbers."""
     unreadable_pictures: OnBadPicture = "error"
     only_with_picture: bool = False
+    urls_are_optional: bool = False
+    """Pictures by url that were not fetched count as missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

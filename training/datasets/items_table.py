@@ -3,6 +3,7 @@
 Start at `read_items`.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,8 @@ from training.datasets.description import (
     PicturesDescription,
 )
 from training.datasets.number_columns import code_columns, vector_column
-from training.datasets.table_files import SourceTable, read_table, row_number
+from training.datasets.picture_urls import fetched_picture, first_url
+from training.datasets.table_files import SourceTable, read_table, row_error, row_number
 
 T = TypeVar("T")
 
@@ -101,10 +103,24 @@ def _row_of_each_id(source: SourceTable, field: str, ids: Sequence[str]) -> dict
     return row_of
 
 
-def _pictures(
+def read_picture_cells(
+    description: DatasetDescription, progress: Progress = silent
+) -> tuple[list[str], list[bytes | str | None]]:
+    """Read every item's id, and its picture's bytes, path or url.
+
+    Raises:
+        DatasetError: as `read_items`.
+    """
+    only_pictures = dataclasses.replace(description.items, texts=(), attributes=(), vectors={})
+    description = dataclasses.replace(description, items=only_pictures, codes=None)
+    source = _read_items_table(description, progress)
+    return item_id_column(source, only_pictures.item_id), _picture_cells(description, source, progress)[1]
+
+
+def _picture_cells(
     description: DatasetDescription, source: SourceTable, progress: Progress
-) -> tuple[PictureOrigin | None, list[bytes | Path | None]]:
-    """Read the origin of the pictures, and every item's picture."""
+) -> tuple[PictureOrigin | None, list[bytes | str | None]]:
+    """Read the origin of the pictures, and every item's bytes, path or url."""
     described = description.items
     if description.pictures is not None:
         picture_source, rows = _rows_beside(source, description.pictures, progress)
@@ -115,20 +131,29 @@ def _pictures(
         return None, [None] * len(source)
     origin = PictureOrigin(picture_source.path, field, rows, described.unreadable_pictures)
     column = picture_column(picture_source, field)
+    return origin, [column[row] if row >= 0 else None for row in rows.tolist()]
+
+
+def _pictures(
+    description: DatasetDescription, source: SourceTable, progress: Progress
+) -> tuple[PictureOrigin | None, list[bytes | Path | None]]:
+    """Read the origin of the pictures, and every item's picture."""
+    described = description.items
+    origin, cells = _picture_cells(description, source, progress)
     pictures: list[bytes | Path | None] = []
-    for row in rows.tolist():
-        picture = column[row] if row >= 0 else None
-        if not isinstance(picture, str):
-            pictures.append(picture)
+    for item, cell in enumerate(cells):
+        if not isinstance(cell, str):
+            pictures.append(cell)
             continue
-        path = described.picture_folder / picture
+        url = first_url(cell)
+        path = described.picture_folder / cell if url is None else fetched_picture(described.picture_folder, url)
         is_there = _is_file(path)
-        if not is_there and described.unreadable_pictures == "error":
-            raise picture_source.error(
-                row,
-                field,
-                f"{_shortened(path)} does not exist, expected a picture; correct the path or picture_folder",
-            )
+        is_needed = described.unreadable_pictures == "error" and not (url and described.urls_are_optional)
+        if not is_there and is_needed and origin is not None:
+            problem = f"{_shortened(path)} does not exist, expected a picture; correct the path or picture_folder"
+            if url is not None:
+                problem = f"{_shortened(url)} is not fetched; run clairo-train fetch-pictures with this dataset"
+            raise row_error(origin.path, int(origin.rows[item]), origin.field, problem)
         pictures.append(path if is_there else None)
     return origin, pictures
 
@@ -141,7 +166,7 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _shortened(path: Path) -> str:
+def _shortened(path: Path | str) -> str:
     return str(path) if len(str(path)) <= _LONGEST_PATH_SHOWN else f"{str(path)[:_LONGEST_PATH_SHOWN]}..."
 
 

@@ -3,7 +3,7 @@
 As in the works that use them, interactions with items without metadata are left out, only a user's first review of an
 item counts, and the iterative 5-core is taken. We differ: the core is taken last, after all other filters. Conditions
 of `[events]` may read the rating: `overall`, in 2023 `rating`. Pictures are read from `images/ASIN.jpg` (or .jpeg,
-.png, .webp). Start at `describe_amazon2023`.
+.png, .webp), else those of the metadata's urls that were fetched. Start at `describe_amazon2023`.
 
 Sources: McAuley et al. 2015, "Image-based recommendations on styles and substitutes". Ni, Li and McAuley 2019,
 "Justifying recommendations using distantly-labeled reviews and fine-grained aspects". Hou et al. 2024, "Bridging
@@ -98,6 +98,7 @@ def _description(release: str, category: str, metadata: Path, interactions: Path
             attributes=ATTRIBUTES,
             picture="picture",
             picture_folder=metadata.parent,
+            urls_are_optional=True,
         ),
         interactions=(
             InteractionsDescription(file=interactions, user_id=user_id, item_id=item_id, order=order, is_time=True),
@@ -140,12 +141,9 @@ def _items(release: str, id_field: str, interactions: Path | TableSource, path: 
         if item_id not in reviewed or item_id in seen:
             continue
         seen.add(item_id)
+        values = _READ_ITEM[release](record) | {id_field: item_id}
         picture = pictures.get(item_id)
-        yield (
-            number,
-            _READ_ITEM[release](record)
-            | {id_field: item_id, "picture": None if picture is None else f"images/{picture.name}"},
-        )
+        yield number, values if picture is None else values | {"picture": f"images/{picture.name}"}
     if num_records == 0:
         raise EmptyTableError(f"{path} has no lines, expected metadata of items; download it again")
     if not seen:

@@ -1,4 +1,4 @@
-"""Turn one item's metadata of Amazon Reviews into clean texts and attributes, by column.
+"""Turn one item's metadata of Amazon Reviews into clean texts, attributes and the url of a picture, by column.
 
 The fields were scraped: a malformed one counts as missing.
 """
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clairo_core.values.numbers import number_in
+from training.datasets.picture_urls import first_url
 
 TEXTS = ("title", "brand", "categories", "features", "description")
 ATTRIBUTES = ("brand", "category", "price")
@@ -23,24 +24,34 @@ def item_of_2014(record: Mapping[str, Any]) -> dict[str, str | None]:
     value = record.get("categories")
     paths = [_texts(path) for path in value] if isinstance(value, list) else []
     names = list(dict.fromkeys(name for path in paths for name in path))
-    return _item(record, record.get("brand"), names, (paths or [[]])[0], None)
+    return _item(record, record.get("brand"), names, (paths or [[]])[0], None, record.get("imUrl"))
 
 
 def item_of_2018(record: Mapping[str, Any]) -> dict[str, str | None]:
     """Values by column."""
     categories = [name for name in _texts(record.get("category")) if len(name) <= _LONGEST_CATEGORY]
-    return _item(record, record.get("brand"), categories, categories, record.get("feature"))
+    pictures = record.get("imageURLHighRes") or record.get("imageURL") or [None]
+    picture = pictures[0] if isinstance(pictures, list) else None
+    return _item(record, record.get("brand"), categories, categories, record.get("feature"), picture)
 
 
 def item_of_2023(record: Mapping[str, Any]) -> dict[str, str | None]:
     """Values by column. The store stands for the brand."""
     categories = _texts(record.get("categories"))
     path = categories or _texts(record.get("main_category"))
-    return _item(record, record.get("store"), categories, path, record.get("features"))
+    pictures = record.get("images")
+    first = pictures[0] if isinstance(pictures, list) and pictures else None
+    picture = first.get("large") if isinstance(first, dict) else None
+    return _item(record, record.get("store"), categories, path, record.get("features"), picture)
 
 
 def _item(
-    record: Mapping[str, Any], brand_value: object, categories: list[str], path: list[str], features: object
+    record: Mapping[str, Any],
+    brand_value: object,
+    categories: list[str],
+    path: list[str],
+    features: object,
+    picture: object,
 ) -> dict[str, str | None]:
     brand = " ".join(_texts(brand_value)).removeprefix("by").strip()
     price = record.get("price")
@@ -53,6 +64,7 @@ def _item(
         "description": " ".join(_texts(record.get("description"))),
         "category": path[-1] if path else "",
         "price": price_text if _is_price(price_text) else "",
+        "picture": _text(picture) if first_url(_text(picture)) else "",
     }
     return {name: text or None for name, text in values.items()}
 
