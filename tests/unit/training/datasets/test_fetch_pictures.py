@@ -217,7 +217,7 @@ def test_hosts_are_checked_before_anything_is_fetched(tmp_path):
     for wrong in ("shop.test/pictures", "ftp://shop.test", "", "a b@c"):
         with pytest.raises(SettingsError, match="expected HOST or http://HOST"):
             fetch(tmp_path, wrong)
-    with pytest.raises(SettingsError, match="--host cdn.test: no picture is there; the hosts are"):
+    with pytest.raises(SettingsError, match=r"--host cdn\.test: no picture is there; the hosts are"):
         fetch(tmp_path, "cdn.test")
     write_shop(tmp_path, ["a.png"])
     with pytest.raises(DatasetError, match="no item has a picture by url; name a column of urls"):
