@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from types import NoneType
@@ -191,17 +191,14 @@ def _whole_digits(value: Decimal) -> str:
     return str(int(value))
 
 
-def _moment(value: datetime) -> datetime:
-    return value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
-
-
 def _midnight(value: date) -> datetime:
     return datetime.combine(value, time())
 
 
 _NUMBERS = _Reading("numbers", {int: None, float: None, Decimal: _number})
 _TEXT = _Reading("text", {str: None}, pa.large_string())
-_TIMES = _Reading("times", {datetime: _moment, date: _midnight}, pa.timestamp("us"))
+# Arrow takes a time without zone for UTC, and converts the others.
+_TIMES = _Reading("times", {datetime: None, date: _midnight}, pa.timestamp("us", "UTC"))
 _READINGS: Mapping[ColumnKind, tuple[_Reading, ...]] = {
     "id": (
         _Reading("text or whole numbers", {str: None, int: str, UUID: str, Decimal: _whole_digits}, pa.large_string()),

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from clairo_core.errors import DatasetError, EmptyTableError, RowError
 from clairo_core.events import InteractionRules
-from training.datasets import Dataset, load_dataset
+from tests.documented_block import documented
+from training.datasets import Dataset, describe_dataset, load_dataset
 from training.datasets.published import describe_published
 from training.datasets.published.published_tables import SeparatedTable
 from training.datasets.published.python_lines import python_records
@@ -220,6 +221,13 @@ def test_a_toml_overrides_what_a_published_set_does(tmp_path):
     assert list(dataset.rules.types) == ["like", "seen", "dislike"]
     assert dataset.rules.targets == ("like",)
     assert dataset.rules.value_column == "rating"
+
+
+def test_the_documented_toml_of_a_published_set_is_read(tmp_path):
+    write_latest(tmp_path)
+    (tmp_path / "dataset.toml").write_text(documented("published = "), encoding="utf-8")
+    rules = describe_dataset(tmp_path).rules
+    assert (rules.targets, list(rules.types)) == (("like",), ["like", "seen", "dislike"])
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Queries as tables: streamed, read-only, with errors that name query, row and column, and never the password."""
 
 import sqlite3
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sqlalchemy import make_url
 
 from clairo_core.errors import DatasetError, EmptyTableError, MissingColumnError, RowError
-from training.datasets import load_dataset
+from tests.documented_block import documented
+from training.datasets import describe_dataset, load_dataset
 from training.datasets.columns import order_column
 from training.datasets.sql_tables import SqlQuery, _Column, _UnfitError
 from training.datasets.table_files import SourceTable, column_names, read_table
@@ -166,10 +167,18 @@ def test_the_toml_may_name_another_variable(shop, monkeypatch):
         load_dataset(shop)
 
 
+def test_the_documented_queries_are_read(tmp_path):
+    (tmp_path / "dataset.toml").write_text(documented("[items]\nsql = "), encoding="utf-8")
+    described = describe_dataset(tmp_path)
+    assert str(described.items.file) == f"{tmp_path / 'dataset.toml'}, [items] sql"
+    assert isinstance(described.interactions[0].file, SqlQuery)
+    assert described.interactions[0].file.sql.splitlines()[0] == "SELECT o.customer, l.sku, o.paid_at"
+
+
 def test_values_of_other_databases_become_those_of_files():
     numbers = _Column("order").read([Decimal("3"), Decimal("2.5"), None])
     assert numbers.to_pylist() == [3.0, 2.5, None]
-    moments = [datetime(2024, 5, 31, 17, tzinfo=UTC), date(2024, 6, 1), datetime(2024, 6, 2)]
+    moments = [datetime(2024, 5, 31, 19, tzinfo=timezone(timedelta(hours=2))), date(2024, 6, 1), datetime(2024, 6, 2)]
     source = SourceTable(query(""), pa.table({"at": _Column("order").read(moments)}))
     assert order_column(source, "at").tolist() == [
         int(datetime(2024, 5, 31, 17, tzinfo=UTC).timestamp()) * 10**6,
