@@ -6,21 +6,26 @@ and finds the faulty line where Arrow fails. Start at `read_csv`.
 
 import codecs
 import csv
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
+from jaxtyping import Int64
 
 from clairo_core.errors import DatasetError, EmptyTableError, RowError
 from clairo_core.progress import Progress, silent
 from training.datasets.column_kinds import check_column_names
 from training.datasets.line_count import count_lines
+from training.datasets.row_faults import OnFault, raise_fault
 
 _BLOCK_BYTES = 16 * 1024 * 1024
 """A row must fit into two blocks."""
 _MAX_FIELD_BYTES = 2**31 - 1
+_ROWS_PER_CHUNK = 65_536
 _QUOTE = ord('"')
 _BESIDE_QUOTES = np.frombuffer(b',\n\r"', dtype=np.uint8)
 
@@ -69,7 +74,8 @@ def csv_header(path: Path) -> tuple[str, ...]:
     """
     _check_separator(path)
     for line, record in _records(path):
-        _check_utf8(path, line, record, record)
+        if fault := _not_utf8(path, line, record, record):
+            raise fault
         return tuple(record)
     raise EmptyTableError(f"{path} is empty, expected a header line and rows; export the table again")
 
@@ -100,51 +106,112 @@ def raise_first_fault(path: Path, progress: Progress = silent) -> None:
     Raises:
         RowError: names the first line that is ragged, not UTF-8, or quoted wrongly.
     """
+    for _ in _sound_records(path, raise_fault, progress):
+        pass
+
+
+def read_sound_csv(
+    path: Path, columns: Sequence[str], on_fault: OnFault, progress: Progress = silent
+) -> tuple[pa.Table, Int64[np.ndarray, "row"]]:
+    """Read as `read_csv`, but leave out lines with a fault. Returns the table, and the first line of each row.
+
+    Python reads the file: several times slower.
+
+    Raises:
+        MissingColumnError, DatasetError: as `read_csv`; the header must be sound.
+    """
+    header = csv_header(path)
+    check_column_names(path, header, columns)
+    places = [header.index(name) for name in columns]
+    schema = pa.schema([(name, pa.large_string()) for name in columns])
+    chunks, lines = [schema.empty_table()], []
+    records = itertools.islice(_sound_records(path, on_fault, progress), 1, None)
+    while chunk := list(itertools.islice(records, _ROWS_PER_CHUNK)):
+        lines += [line for line, _ in chunk]
+        values = [[record[place] or None for _, record in chunk] for place in places]
+        chunks.append(pa.table(values, schema=schema))
+    return pa.concat_tables(chunks), np.array(lines, dtype=np.int64)
+
+
+def csv_lines(path: Path, num_rows: int) -> Int64[np.ndarray, "row"]:
+    """First line of every row of a file without faults."""
+    if count_lines(path) == num_rows + 1:
+        return np.arange(2, num_rows + 2)
+    lines = (line for line, _ in _records(path))
+    return np.fromiter(itertools.islice(lines, 1, None), dtype=np.int64, count=num_rows)
+
+
+def _sound_records(path: Path, on_fault: OnFault, progress: Progress) -> Iterator[tuple[int, list[str]]]:
+    """Yield line and values of the header, and of every record without a fault."""
     header: list[str] = []
-    for line, record in progress(_records(path), f"checking {path.name}", count_lines(path)):
+    for line, record in progress(_records(path, on_fault), f"checking {path.name}", count_lines(path)):
         header = header or record
-        _check_utf8(path, line, record, header)
-        if len(record) != len(header):
-            raise RowError(
-                f"{path} row {line} has {len(record)} fields, but the header line has {len(header)}: "
-                f"{', '.join(map(repr, header))}; quote values that contain commas"
-            )
+        fault = _not_utf8(path, line, record, header) or _ragged(path, line, record, header)
+        if fault is None:
+            yield line, record
+        else:
+            on_fault(fault)
 
 
-def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
+def _records(path: Path, on_fault: OnFault = raise_fault) -> Iterator[tuple[int, list[str]]]:
     """Yield the first line and the values of each record; bytes that are not UTF-8 become lone surrogates."""
     previous_limit = csv.field_size_limit(_MAX_FIELD_BYTES)
+    start: int | None = 1
     try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            while True:
-                line = reader.line_num + 1
-                try:
-                    record = next(reader)
-                except StopIteration:
-                    return
-                except csv.Error as error:
-                    raise RowError(
-                        f"{path} row {line} is not CSV ({error}); "
-                        'put values that contain quotes into quotes and double the inner ones: "12"" vinyl"'
-                    ) from error
-                if record:
-                    yield line, record
+        while start is not None:
+            with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+                start = yield from _records_from(path, file, start, on_fault)
     finally:
         csv.field_size_limit(previous_limit)
 
 
-def _check_utf8(path: Path, line: int, record: Sequence[str], header: Sequence[str]) -> None:
+def _records_from(
+    path: Path, file: TextIO, start: int, on_fault: OnFault
+) -> Generator[tuple[int, list[str]], None, int | None]:
+    """Yield records from a line on. Returns the line to go on from if a quote swallowed lines, else None."""
+    reader = csv.reader(itertools.islice(file, start - 1, None), strict=True)
+    while True:
+        line = start + reader.line_num
+        try:
+            record = next(reader)
+        except StopIteration:
+            return None
+        except csv.Error as error:
+            problem = (
+                f"is not CSV ({error}); "
+                'put values that contain quotes into quotes and double the inner ones: "12"" vinyl"'
+            )
+            on_fault(RowError(f"{path} row {line} {problem}", path=path, rows=(line,), problem=problem))
+            if start + reader.line_num > line + 1:
+                return line + 1
+            continue
+        if record:
+            yield line, record
+
+
+def _ragged(path: Path, line: int, record: Sequence[str], header: Sequence[str]) -> RowError | None:
+    if len(record) == len(header):
+        return None
+    problem = (
+        f"has {len(record)} fields, but the header line has {len(header)}: "
+        f"{', '.join(map(repr, header))}; quote values that contain commas"
+    )
+    field = header[len(record)] if len(record) < len(header) else f"column {len(header) + 1}"
+    return RowError(f"{path} row {line} {problem}", path=path, rows=(line,), field=field, problem=problem)
+
+
+def _not_utf8(path: Path, line: int, record: Sequence[str], header: Sequence[str]) -> RowError | None:
     if "".join(record).isascii():
-        return
+        return None
     for position, value in enumerate(record):
         try:
             value.encode()
-        except UnicodeEncodeError as error:
+        except UnicodeEncodeError:
             field = header[position] if position < len(header) and header is not record else f"column {position + 1}"
-            raise RowError(
-                f"{path} row {line}, field {field!r}: the bytes are not UTF-8; save the file as UTF-8"
-            ) from error
+            problem = "the bytes are not UTF-8; save the file as UTF-8"
+            message = f"{path} row {line}, field {field!r}: {problem}"
+            return RowError(message, path=path, rows=(line,), field=field, problem=problem)
+    return None
 
 
 def quotes_enclose_values(path: Path, block_bytes: int = _BLOCK_BYTES) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from clairo_core.errors import DatasetError, SettingsError
+from clairo_core.errors import DatasetError, DescriptionError, SettingsError
 from clairo_core.events import (
     Condition,
     EventType,
@@ -37,14 +37,32 @@ def read_description(path: Path) -> DatasetDescription:
     Raises:
         DatasetError: the file does not exist or is not TOML, or a key is missing, unknown, or of the wrong type.
     """
+    return describe(path, load_toml(path))
+
+
+def load_toml(path: Path) -> dict[str, Any]:
+    """Read the tables of a TOML.
+
+    Raises:
+        DatasetError: the file does not exist, or is not TOML.
+    """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DatasetError(f"{path} cannot be read ({error}); check the path") from error
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path} is not UTF-8 ({error}); save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise DatasetError(f"{path} is not TOML ({error}); correct that line") from error
+
+
+def describe(path: Path, content: dict[str, Any]) -> DatasetDescription:
+    """Turn the tables of a dataset's TOML into its description; `path` is for errors and relative file names.
+
+    Raises:
+        DescriptionError: one key is missing, unknown, or of the wrong type.
+        DatasetError: keys do not go together.
+    """
     top = _Section(path, "", content)
     name = top.text("name", default=path.resolve().parent.name)
     items, items_codes = _items(top.section("items"))
@@ -199,16 +217,17 @@ def _event_type(events: "_Section", name: str, value: Any) -> EventType:
 class _Section:
     """One table of the TOML; remembers the keys that were read, to refuse the others."""
 
-    def __init__(self, path: Path, name: str, content: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, name: str, content: dict[str, Any]) -> None:
         self.path = path
         self.folder = path.parent
         self._name = name
         self._content = content
         self._known: list[str] = []
 
-    def error(self, key: str, problem: str) -> DatasetError:
+    def error(self, key: str, problem: str) -> DescriptionError:
         place = f"[{self._name}] {key}" if self._name else key
-        return DatasetError(f"{self.path}, {place}: got {problem}; docs/datasets.md has the format")
+        message = f"{self.path}, {place}: got {problem}; docs/datasets.md has the format"
+        return DescriptionError(message, self._content, key)
 
     def __contains__(self, key: str) -> bool:
         return key in self._content

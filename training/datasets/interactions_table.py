@@ -20,7 +20,7 @@ from training.datasets.columns import id_column, order_column, user_id_column
 from training.datasets.description import InteractionsDescription
 from training.datasets.event_times import days_since_1970
 from training.datasets.k_core import k_core
-from training.datasets.table_files import SourceTable, read_table
+from training.datasets.table_files import SourceTable, TableReader, read_table
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,14 +46,18 @@ class Sequences(NamedTuple):
 
 
 def read_interactions(
-    description: InteractionsDescription, rules: InteractionRules, item_ids: Sequence[str], progress: Progress = silent
+    description: InteractionsDescription,
+    rules: InteractionRules,
+    item_ids: Sequence[str],
+    progress: Progress = silent,
+    read: TableReader = read_table,
 ) -> Interactions:
-    """Read the table and look up item rows.
+    """Read the table with `read`, and look up item rows.
 
     Raises:
         DatasetError: see `read_table`; also a RowError if an item is not in `item_ids`.
     """
-    source = read_table(
+    source = read(
         description.file,
         {description.user_id: "id", description.item_id: "id", description.order: "order"},
         progress,
@@ -82,9 +86,10 @@ def find_interactions(
     rows = pc.index_in(item_column, value_set=pa.array(item_ids, pa.large_string()))
     is_known = pc.is_valid(rows).to_numpy(zero_copy_only=False)
     if not is_known.all() and unknown_items == "error":
-        first = int(np.argmin(is_known))
+        unknown = np.flatnonzero(~is_known)
+        first = int(unknown[0])
         raise source.error(
-            first,
+            unknown,
             item_field,
             f"item {item_column[first].as_py()!r} is not in the items table; add it there, or set "
             'unknown_items = "drop" in [interactions]',

@@ -23,7 +23,7 @@ from training.datasets.description import (
     PicturesDescription,
 )
 from training.datasets.number_columns import code_columns, vector_column
-from training.datasets.table_files import SourceTable, read_table, row_number
+from training.datasets.table_files import SourceTable, TableReader, read_table
 
 T = TypeVar("T")
 
@@ -40,18 +40,20 @@ class LoadedItems:
     is_wanted: Bool[np.ndarray, "item"]
 
 
-def read_items(description: DatasetDescription, progress: Progress = silent) -> LoadedItems:
-    """Read the items with their texts, pictures, vectors, attributes and codes.
+def read_items(
+    description: DatasetDescription, progress: Progress = silent, read: TableReader = read_table
+) -> LoadedItems:
+    """Read the items with their texts, pictures, vectors, attributes and codes; `read` opens each table.
 
     Raises:
         DatasetError: see `read_table`; also a RowError for a duplicate id, a missing picture file, an item without
             codes, and a value of the wrong kind.
     """
     described = description.items
-    source = _read_items_table(description, progress)
+    source = _read_items_table(description, progress, read)
     item_ids = item_id_column(source, described.item_id)
     _row_of_each_id(source, described.item_id, item_ids)
-    picture_origin, pictures = _pictures(description, source, progress)
+    picture_origin, pictures = _pictures(description, source, progress, read)
     texts = {name: text_column(source, name) for name in described.texts}
     attributes = {name: text_column(source, name) for name in described.attributes}
     vectors = {modality: vector_column(source, name) for modality, name in described.vectors.items()}
@@ -68,11 +70,11 @@ def read_items(description: DatasetDescription, progress: Progress = silent) -> 
     is_wanted = np.array([not described.only_with_picture or picture is not None for picture in pictures])
     codes = None
     if description.codes is not None and description.codes.columns:
-        codes = _codes(description.codes, source, progress)
+        codes = _codes(description.codes, source, progress, read)
     return LoadedItems(items, codes, picture_origin, is_wanted)
 
 
-def _read_items_table(description: DatasetDescription, progress: Progress) -> SourceTable:
+def _read_items_table(description: DatasetDescription, progress: Progress, read: TableReader) -> SourceTable:
     described = description.items
     kinds: dict[str, ColumnKind] = {described.item_id: "id"}
     # A column may be used twice, such as an id that is also an attribute; the stricter kind comes first and stays.
@@ -85,7 +87,7 @@ def _read_items_table(description: DatasetDescription, progress: Progress) -> So
         kinds.setdefault(described.picture, "picture")
     for name in (*described.texts, *described.attributes):
         kinds.setdefault(name, "text")
-    return read_table(described.file, kinds, progress)
+    return read(described.file, kinds, progress)
 
 
 def _present(columns: dict[str, list[T | None]], row: int) -> dict[str, T]:
@@ -94,20 +96,21 @@ def _present(columns: dict[str, list[T | None]], row: int) -> dict[str, T]:
 
 def _row_of_each_id(source: SourceTable, field: str, ids: Sequence[str]) -> dict[str, int]:
     row_of: dict[str, int] = {}
-    for row, row_id in enumerate(ids):
-        if row_of.setdefault(row_id, row) != row:
-            first = row_number(source.path, row_of[row_id])
-            raise source.error(row, field, f"id {row_id!r} is also in row {first}; remove one row")
+    again = [row for row, row_id in enumerate(ids) if row_of.setdefault(row_id, row) != row]
+    if again:
+        row_id = ids[again[0]]
+        first = source.number(row_of[row_id])
+        raise source.error(np.array(again), field, f"id {row_id!r} is also in row {first}; remove one row")
     return row_of
 
 
 def _pictures(
-    description: DatasetDescription, source: SourceTable, progress: Progress
+    description: DatasetDescription, source: SourceTable, progress: Progress, read: TableReader
 ) -> tuple[PictureOrigin | None, list[bytes | Path | None]]:
     """Read the origin of the pictures, and every item's picture."""
     described = description.items
     if description.pictures is not None:
-        picture_source, rows = _rows_beside(source, description.pictures, progress)
+        picture_source, rows = _rows_beside(source, description.pictures, progress, read)
         field = description.pictures.picture
     elif described.picture is not None:
         picture_source, rows, field = source, np.arange(len(source)), described.picture
@@ -116,6 +119,7 @@ def _pictures(
     origin = PictureOrigin(picture_source.path, field, rows, described.unreadable_pictures)
     column = picture_column(picture_source, field)
     pictures: list[bytes | Path | None] = []
+    absent: list[tuple[int, Path]] = []
     for row in rows.tolist():
         picture = column[row] if row >= 0 else None
         if not isinstance(picture, str):
@@ -123,13 +127,15 @@ def _pictures(
             continue
         path = described.picture_folder / picture
         is_there = _is_file(path)
-        if not is_there and described.unreadable_pictures == "error":
-            raise picture_source.error(
-                row,
-                field,
-                f"{_shortened(path)} does not exist, expected a picture; correct the path or picture_folder",
-            )
+        if not is_there:
+            absent.append((row, path))
         pictures.append(path if is_there else None)
+    if absent and described.unreadable_pictures == "error":
+        raise picture_source.error(
+            np.array([row for row, _ in absent]),
+            field,
+            f"{_shortened(absent[0][1])} does not exist, expected a picture; correct the path or picture_folder",
+        )
     return origin, pictures
 
 
@@ -146,7 +152,7 @@ def _shortened(path: Path) -> str:
 
 
 def _rows_beside(
-    source: SourceTable, described: PicturesDescription | CodesDescription, progress: Progress
+    source: SourceTable, described: PicturesDescription | CodesDescription, progress: Progress, read: TableReader
 ) -> tuple[SourceTable, Int64[np.ndarray, "item"]]:
     """Read a separate table. Returns it with its row for every item, -1 where it has none."""
     kinds: dict[str, ColumnKind] = {described.item_id: "id"}
@@ -154,7 +160,7 @@ def _rows_beside(
         kinds.setdefault(described.picture, "picture")
     else:
         kinds.update({name: "numbers" for name in described.columns if name not in kinds})
-    beside = read_table(described.file, kinds, progress)
+    beside = read(described.file, kinds, progress)
     row_of = _row_of_each_id(beside, described.item_id, id_column(beside, described.item_id).to_pylist())
     references = id_column(source, described.items_column).to_pylist()
     rows = np.array([row_of.get(reference, -1) for reference in references], dtype=np.int64)
@@ -168,8 +174,8 @@ def _rows_beside(
     return beside, rows
 
 
-def _codes(described: CodesDescription, source: SourceTable, progress: Progress) -> Codes:
-    beside, rows = _rows_beside(source, described, progress)
+def _codes(described: CodesDescription, source: SourceTable, progress: Progress, read: TableReader) -> Codes:
+    beside, rows = _rows_beside(source, described, progress, read)
     if (rows < 0).any():
         missing = int(np.argmax(rows < 0))
         raise source.error(
@@ -207,7 +213,7 @@ def _refuse_shared_codes(
     shared = np.flatnonzero(earlier != np.arange(len(semantic_ids)))
     if shared.size:
         item = int(shared[0])
-        first = row_number(beside.path, int(rows[earlier[item]]))
+        first = beside.number(int(rows[earlier[item]]))
         raise beside.error(
             int(rows[item]),
             described.columns[0],

@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as arrow_json
+from jaxtyping import Int64
 
 from clairo_core.errors import DatasetError, RowError
 from clairo_core.progress import Progress, silent
 from training.datasets.column_kinds import ColumnKind, check_column_names, value_as_text
 from training.datasets.line_count import count_lines
+from training.datasets.row_faults import OnFault, raise_fault
 
 _BLOCK_BYTES = 16 * 1024 * 1024
 _ROWS_PER_CHUNK = 65_536
@@ -35,13 +38,13 @@ def read_json_lines(path: Path, kinds: Mapping[str, ColumnKind], progress: Progr
         DatasetError: the gzip stream is damaged or cut short.
     """
     table = _read_by_arrow(path, kinds)
-    return _read_line_by_line(path, kinds, progress) if table is None else table
+    return _read_line_by_line(path, kinds, progress, raise_fault)[0] if table is None else table
 
 
 def json_records(
-    path: Path, progress: Progress = silent, num_lines: int | None = None
+    path: Path, progress: Progress = silent, num_lines: int | None = None, on_fault: OnFault = raise_fault
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the line number, from 1, and the object of every line that is not blank.
+    """Yield the line number, from 1, and the object of every line that is not blank. Faulty lines go to `on_fault`.
 
     Raises:
         RowError, DatasetError: as `read_json_lines`.
@@ -50,17 +53,41 @@ def json_records(
     for line_number, line in progress(_lines(path), f"reading {path.name}", num_lines):
         try:
             record = decoder.decode(line.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise RowError(f"{path} row {line_number}: the bytes are not UTF-8; save the file as UTF-8") from error
+        except UnicodeDecodeError:
+            on_fault(_line_fault(path, line_number, ": the bytes are not UTF-8; save the file as UTF-8"))
         except (ValueError, RecursionError) as error:
-            raise RowError(
-                f"{path} row {line_number} is not JSON ({error}); it begins {line[:60]!r}; write one object per line"
-            ) from error
-        if not isinstance(record, dict):
-            raise RowError(
-                f"{path} row {line_number} is a JSON {_name(record)}, expected an object; write one per line"
-            )
-        yield line_number, record
+            problem = f" is not JSON ({error}); it begins {line[:60]!r}; write one object per line"
+            on_fault(_line_fault(path, line_number, problem))
+        else:
+            if isinstance(record, dict):
+                yield line_number, record
+            else:
+                problem = f" is a JSON {_name(record)}, expected an object; write one per line"
+                on_fault(_line_fault(path, line_number, problem))
+
+
+def _line_fault(path: Path, line_number: int, problem: str) -> RowError:
+    return RowError(
+        f"{path} row {line_number}{problem}", path=path, rows=(line_number,), problem=problem.removeprefix(":").strip()
+    )
+
+
+def read_sound_json_lines(
+    path: Path, kinds: Mapping[str, ColumnKind], on_fault: OnFault, progress: Progress = silent
+) -> tuple[pa.Table, Int64[np.ndarray, "row"]]:
+    """Read as `read_json_lines`, but leave out lines with a fault. Returns the table, and the line of each row.
+
+    Raises:
+        MissingColumnError, DatasetError: as `read_json_lines`.
+    """
+    return _read_line_by_line(path, kinds, progress, on_fault)
+
+
+def json_lines(path: Path, num_rows: int) -> Int64[np.ndarray, "row"]:
+    """Line of every row of a file without faults."""
+    if count_lines(path) == num_rows:
+        return np.arange(1, num_rows + 1)
+    return np.fromiter((line_number for line_number, _ in _lines(path)), dtype=np.int64, count=num_rows)
 
 
 def json_lines_row_number(path: Path, index: int) -> int:
@@ -127,27 +154,40 @@ def _has_infinity(column: pa.ChunkedArray) -> bool:
     return bool(pa.types.is_floating(column.type) and pc.any(pc.is_inf(column)).as_py())
 
 
-def _read_line_by_line(path: Path, kinds: Mapping[str, ColumnKind], progress: Progress) -> pa.Table:
+def _read_line_by_line(
+    path: Path, kinds: Mapping[str, ColumnKind], progress: Progress, on_fault: OnFault
+) -> tuple[pa.Table, Int64[np.ndarray, "row"]]:
     values: dict[str, list[Any]] = {name: [] for name in kinds}
     chunks: dict[str, list[pa.Array]] = {name: [] for name in kinds}
     seen: dict[str, None] = {}
     row_type: dict[str, type] = {}
-    for line_number, record in json_records(path, progress, count_lines(path)):
+    lines: list[int] = []
+    for line_number, record in json_records(path, progress, count_lines(path), on_fault):
         seen.update(dict.fromkeys(record))
+        row: list[Any] = []
         for name, kind in kinds.items():
             value = record.get(name)
             if isinstance(value, float) and math.isnan(value):
                 value = None
             if value is not None:
-                value = _checked(path, line_number, name, kind, value, row_type)
-            values[name].append(value)
+                try:
+                    value = _checked(path, line_number, name, kind, value, row_type)
+                except RowError as fault:
+                    on_fault(fault)
+                    continue
+            row.append(value)
+        if len(row) < len(kinds):
+            continue
+        lines.append(line_number)
+        for column, value in zip(values.values(), row, strict=True):
+            column.append(value)
         if len(next(iter(values.values()))) == _ROWS_PER_CHUNK:
             _close_chunks(values, kinds, chunks)
     _close_chunks(values, kinds, chunks)
     if seen:
         check_column_names(path, tuple(seen), kinds)
     tables = [pa.table(dict(zip(kinds, columns, strict=True))) for columns in zip(*chunks.values(), strict=True)]
-    return pa.concat_tables(tables, promote_options="permissive")
+    return pa.concat_tables(tables, promote_options="permissive"), np.array(lines, dtype=np.int64)
 
 
 def _close_chunks(
@@ -165,18 +205,19 @@ def _checked(path: Path, line_number: int, name: str, kind: ColumnKind, value: A
         checked = _CHECKS[kind](value)
     except (TypeError, ValueError) as error:
         shown = f"a JSON {_name(value)}" if isinstance(value, dict | list) else repr(value)
-        raise RowError(
-            f"{path} row {line_number}, field {name!r}: got {shown}, expected {error}; correct it"
-        ) from error
+        raise _field_fault(path, line_number, name, f"got {shown}, expected {error}; correct it") from error
     if kind in ("order", "numbers"):
         # An Arrow column has one type; the first value decides.
         value_type = float if isinstance(checked, int | float) else type(checked)
         if row_type.setdefault(name, value_type) is not value_type:
-            raise RowError(
-                f"{path} row {line_number}, field {name!r}: got {value!r}, "
-                f"but earlier rows have {_SHOWN_TYPES[row_type[name]]}; use one type"
-            )
+            problem = f"got {value!r}, but earlier rows have {_SHOWN_TYPES[row_type[name]]}; use one type"
+            raise _field_fault(path, line_number, name, problem)
     return checked
+
+
+def _field_fault(path: Path, line_number: int, field: str, problem: str) -> RowError:
+    message = f"{path} row {line_number}, field {field!r}: {problem}"
+    return RowError(message, path=path, rows=(line_number,), field=field, problem=problem)
 
 
 _SHOWN_TYPES = {float: "numbers", str: "text", list: "lists"}

@@ -1,0 +1,177 @@
+"""Read tables for the ordinary readers, without the rows in which they find a fault. Start at `SoundTables.collect`.
+
+The readers raise at their first fault: it is noted, its rows are left out, and they run again until no fault is left.
+The first fault of a file also has every column tested by itself, so that a row with two faults is noted for both.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Int64
+
+from clairo_core.errors import DatasetError, RowError
+from clairo_core.progress import Progress, silent
+from training.datasets.check.faults import FaultLog
+from training.datasets.column_kinds import ColumnKind
+from training.datasets.table_files import SourceTable, TableReader, column_names, read_sound_table
+
+T = TypeVar("T")
+ColumnReader: TypeAlias = Callable[[SourceTable, str], Any]
+ColumnTests: TypeAlias = Mapping[Path, Mapping[str, ColumnReader]]
+"""By file, the reader of each column."""
+
+MOST_ROUNDS = 20
+"""Runs of the readers for a fault that they name one row at a time, and that no column shows by itself."""
+MOST_FAULTS = 1000
+"""Rows with a fault in a column that are looked for one by one."""
+_SMALL_PART = 4096
+
+
+class NotedError(DatasetError):
+    """The table cannot be read, for a reason noted already."""
+
+
+@dataclass(slots=True)
+class SoundTables:
+    """The tables of a dataset without faulty rows."""
+
+    faults: FaultLog
+    tests: ColumnTests
+    progress: Progress = silent
+    left_out: dict[Path, set[int]] = field(default_factory=dict)
+    """Numbers of the faulty rows of each file."""
+    _whole: dict[tuple[Path, tuple[str, ...]], SourceTable] = field(default_factory=dict)
+    _tested: set[Path] = field(default_factory=set)
+
+    def collect(self, read_all: Callable[[TableReader], T]) -> T | None:
+        """Run a reader of tables until it finds no fault. None if a fault stops it for good."""
+        while True:
+            try:
+                return read_all(self.read)
+            except RowError as error:
+                if not self._leave_out(error):
+                    return None
+            except NotedError:
+                return None
+            except DatasetError as error:
+                self.faults.add(error)
+                return None
+
+    def read(self, path: Path, kinds: Mapping[str, ColumnKind], progress: Progress = silent) -> SourceTable:
+        """Read as `read_table`, without faulty rows; a missing column of texts or pictures is empty.
+
+        Raises:
+            NotedError: no row is left, or a column of ids or times is missing.
+        """
+        key = (path, tuple(kinds))
+        if key not in self._whole:
+            self._whole[key] = self._read_whole(path, kinds)
+        sound = _without(self._whole[key], self.left_out.get(path, set()))
+        if len(sound) == 0:
+            raise NotedError(f"{path} has no row without a fault")
+        return sound
+
+    def _read_whole(self, path: Path, kinds: Mapping[str, ColumnKind]) -> SourceTable:
+        names = column_names(path)
+        # In JSON Lines, the first record need not have every field.
+        missing = [name for name in kinds if name not in names] if path.suffix in (".csv", ".parquet") else []
+        for name in missing:
+            problem = f"there is no such column; the columns are {', '.join(map(repr, names))}"
+            self.faults.add(RowError("", path=path, field=name, problem=f"{problem}; correct the name in dataset.toml"))
+        if any(kinds[name] in ("id", "order") for name in missing):
+            raise NotedError(f"{path} lacks {missing}")
+        present = {name: kind for name, kind in kinds.items() if name not in missing}
+        source = read_sound_table(path, present, self._note_line, self.progress)
+        table = source.table
+        for name in missing:
+            table = table.append_column(name, pa.nulls(len(source)))
+        return replace(source, table=table)
+
+    def numbers(self, path: Path) -> Int64[np.ndarray, "row"]:
+        """Numbers of a file's rows without a fault, in its order."""
+        source = next(source for (of_path, _), source in self._whole.items() if of_path == path)
+        numbers = _without(source, self.left_out.get(path, set())).numbers
+        assert numbers is not None
+        return numbers
+
+    def test(self, path: Path, column: str, read: ColumnReader) -> None:
+        """Note the faults that a reader finds in a column, and leave out their rows."""
+        left_out = self.left_out.setdefault(path, set())
+        for (of_path, columns), source in self._whole.items():
+            if of_path == path and column in columns:
+                left_out |= self._faulty_rows(_without(source, left_out), column, read)
+                return
+
+    def _note_line(self, error: RowError) -> None:
+        fault = self.faults.add(error)
+        if len(fault.rows) > MOST_FAULTS:
+            fault.is_complete = False
+            raise NotedError(str(error))
+
+    def _leave_out(self, error: RowError) -> bool:
+        """Note the fault and leave out its rows. Returns whether reading again can give more."""
+        if error.path is None:
+            self.faults.add(error)
+            return False
+        left_out = self.left_out.setdefault(error.path, set())
+        if error.path not in self._tested:
+            self._tested.add(error.path)
+            before = len(left_out)
+            self._test_columns(error.path, left_out)
+            if len(left_out) > before:
+                return True
+        fault = self.faults.add(error)
+        left_out.update(map(int, error.rows))
+        if len(error.rows) == 1 and len(fault.rows) > MOST_ROUNDS:
+            fault.is_complete = False
+            return False
+        return len(error.rows) > 0
+
+    def _test_columns(self, path: Path, left_out: set[int]) -> None:
+        tests = self.tests.get(path, {})
+        for (of_path, columns), source in self._whole.items():
+            for column in columns if of_path == path else ():
+                if column in tests:
+                    left_out |= self._faulty_rows(source, column, tests[column])
+
+    def _faulty_rows(self, source: SourceTable, column: str, read: ColumnReader) -> set[int]:
+        """Find the faulty rows of a column. A reader that names one row at a time reads ever smaller parts."""
+        found: set[int] = set()
+        parts = [source]
+        while parts:
+            part = parts.pop()
+            if len(part) == 0:
+                continue
+            try:
+                read(part, column)
+            except RowError as error:
+                fault = self.faults.add(error)
+                if not error.rows:
+                    break
+                if len(found) >= MOST_FAULTS and len(error.rows) == 1:
+                    fault.is_complete = False
+                    break
+                found.update(map(int, error.rows))
+                part = _without(part, found)
+                if len(error.rows) == 1 and len(part) > _SMALL_PART:
+                    half = len(part) // 2
+                    parts += [_slice(part, half, len(part)), _slice(part, 0, half)]
+                else:
+                    parts.append(part)
+        return found
+
+
+def _without(source: SourceTable, rows: set[int]) -> SourceTable:
+    if not rows or source.numbers is None:
+        return source
+    is_kept = ~np.isin(source.numbers, np.fromiter(rows, dtype=np.int64, count=len(rows)))
+    return SourceTable(source.path, source.table.filter(pa.array(is_kept)), source.numbers[is_kept])
+
+
+def _slice(source: SourceTable, start: int, end: int) -> SourceTable:
+    assert source.numbers is not None
+    return SourceTable(source.path, source.table.slice(start, end - start), source.numbers[start:end])
