@@ -123,9 +123,7 @@ class _DescribedCheck:
     def _items(self) -> LoadedItems | None:
         described = self._described.items
         # Pictures have a check of their own: an item without its picture is an item.
-        lenient = dataclasses.replace(
-            self._described, items=dataclasses.replace(described, unreadable_pictures="drop")
-        )
+        lenient = dataclasses.replace(self._described, items=dataclasses.replace(described, unreadable_pictures="drop"))
         items = self._tables.collect(lambda read: read_items(lenient, self._progress, read))
         if items is not None:
             for name in described.attributes:

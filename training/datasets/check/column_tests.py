@@ -7,7 +7,14 @@ import numpy as np
 
 from clairo_core.values.numbers import number_in
 from training.datasets.check.sound_tables import ColumnReader
-from training.datasets.columns import id_column, item_id_column, order_column, picture_column, text_column, user_id_column
+from training.datasets.columns import (
+    id_column,
+    item_id_column,
+    order_column,
+    picture_column,
+    text_column,
+    user_id_column,
+)
 from training.datasets.description import DatasetDescription
 from training.datasets.table_files import SourceTable
 
@@ -48,7 +55,9 @@ def price_column(source: SourceTable, field: str) -> None:
     texts = text_column(source, field)
     wrong = [row for row, text in enumerate(texts) if text is not None and number_in(text) < 0]
     if wrong:
-        raise source.error(np.array(wrong), field, f"got {texts[wrong[0]]!r}, expected a price of at least 0; correct it")
+        raise source.error(
+            np.array(wrong), field, f"got {texts[wrong[0]]!r}, expected a price of at least 0; correct it"
+        )
 
 
 def time_column(source: SourceTable, field: str) -> None:

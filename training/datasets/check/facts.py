@@ -79,9 +79,7 @@ def item_facts(items: Sequence[Item], chosen: ItemSequences) -> ItemFacts:
     without_words = [not item.text.strip() for item in items]
     without_picture = [item.picture is None for item in items]
     described = [
-        digest
-        for digest, *absent in zip(digests, without_words, without_picture, strict=True)
-        if not all(absent)
+        digest for digest, *absent in zip(digests, without_words, without_picture, strict=True) if not all(absent)
     ]
     return ItemFacts(
         total=len(items),
@@ -103,9 +101,7 @@ def _picture_key(item: Item) -> str | None:
     return None if item.picture is None else str(item.picture)
 
 
-def history_facts(
-    histories: ItemSequences, days: Float32[np.ndarray, "event"] | None, *, today: float
-) -> HistoryFacts:
+def history_facts(histories: ItemSequences, days: Float32[np.ndarray, "event"] | None, *, today: float) -> HistoryFacts:
     """Measure histories, oldest first.
 
     Args:

@@ -62,7 +62,7 @@ def _check_contents(
         if is_dropped:
             num_dropped += 1
             continue
-        problem = f"item {item.item_id!r}: {problem}; or set unreadable_pictures = \"drop\" in [items]"
+        problem = f'item {item.item_id!r}: {problem}; or set unreadable_pictures = "drop" in [items]'
         number = int(numbers[origin.rows[row]])
         tables.faults.add(numbered_error(origin.path, (number,), origin.field, problem))
     return num_dropped
