@@ -1,11 +1,11 @@
 """Turn facts of a dataset into advice: what to set, and why. Start at `advise`."""
 
 from clairo_core.events import InteractionRules
+from training.datasets.check.counted import counted
 from training.datasets.check.facts import FEWEST_MEASURED, Facts
 
 MANY_REPEATS = 0.1
 MANY_SHORT = 0.5
-MANY_AT_ONE_TIME = 0.5
 ONE_USER = 0.1
 FEW_USERS = 200
 
@@ -49,16 +49,15 @@ def _on_events(facts: Facts, rules: InteractionRules) -> list[str]:
         )
     if facts.unknown_items:
         advice.append(
-            f"{facts.unknown_items:,} events name items that are not in the items table, and are left out; add them "
-            "if they are still sold"
+            f"{counted(facts.unknown_items, 'event')} left out, of items that are not in the items table; add items "
+            "that are still sold"
         )
-    if histories.same_time_share is not None and histories.same_time_share >= MANY_AT_ONE_TIME:
-        advice.append(
-            f"{histories.same_time_share:.0%} of next events have the time of the event before: their order is the "
-            "file's; export times of day"
-        )
+    if not facts.has_times_of_day:
+        advice.append("all times are midnight: events of one day are ordered as in the file; export times of day")
     if histories.ahead:
-        advice.append(f"{histories.ahead:,} events are dated ahead of the clock; correct the clock that dated them")
+        advice.append(
+            f"{counted(histories.ahead, 'event')} dated ahead of the clock; correct the clock"
+        )
     if histories.users > 1 and histories.largest_share >= ONE_USER and histories.longest > 20 * histories.median:
         advice.append(
             f"one user has {histories.largest_share:.0%} of all events; if it is a robot, or stands for all guests, "
@@ -72,10 +71,10 @@ def _on_items(facts: Facts) -> list[str]:
     advice = []
     if items.without_content:
         advice.append(
-            f"{items.without_content:,} items have neither words nor picture: nothing tells them apart; add a title"
+            f"{counted(items.without_content, 'item')} without words and picture: nothing tells them apart; add a title"
         )
     if items.alike:
         advice.append(
-            f"{items.alike:,} items have the words and picture of another: if they are variants, make them one item"
+            f"{counted(items.alike, 'item')} with the words and picture of another: if variants, make them one item"
         )
     return advice

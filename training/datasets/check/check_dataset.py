@@ -2,18 +2,17 @@
 
 import dataclasses
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
+from jaxtyping import Float64, Int64
 
 from clairo_core.errors import DatasetError
-from clairo_core.events import InteractionRules
 from clairo_core.progress import Progress, silent
 from training.datasets import DESCRIPTION_NAME, Dataset, load_dataset
+from training.datasets.arrow_columns import plain_column
 from training.datasets.check.advice import advise
 from training.datasets.check.column_tests import column_tests, price_column, time_column
 from training.datasets.check.description_faults import sound_description
@@ -21,12 +20,12 @@ from training.datasets.check.facts import Facts, history_facts, item_facts
 from training.datasets.check.faults import FaultLog
 from training.datasets.check.page import advice_page, facts_page, faults_page
 from training.datasets.check.picture_faults import check_pictures
-from training.datasets.check.sound_tables import NotedError, SoundTables
-from training.datasets.columns import id_column
+from training.datasets.check.sound_tables import SoundTables
 from training.datasets.description import DatasetDescription
-from training.datasets.event_times import SECONDS_PER_DAY
+from training.datasets.event_times import SECONDS_PER_DAY, units_per_second
 from training.datasets.interactions_table import read_interactions
 from training.datasets.items_table import LoadedItems, read_items
+from training.datasets.table_files import TableReader
 from training.datasets.user_sequences import Interactions, build_sequences
 
 
@@ -94,6 +93,7 @@ def _facts_of_dataset(dataset: Dataset) -> Facts:
         histories=history_facts(dataset.sequences, dataset.days, today=_today()),
         events_by_type={} if dataset.event_counts is None else dict(dataset.event_counts.by_type),
         unknown_items=0,
+        has_times_of_day=True,
     )
 
 
@@ -132,19 +132,62 @@ class _DescribedCheck:
         return items
 
     def _interactions(self, items: LoadedItems | None) -> Interactions | None:
-        described, rules = self._described, self._described.rules
+        tables, rules = self._described.interactions, self._described.rules
         item_ids: list[str] = []
         if items is None:
             # Which items are unknown cannot be said without their table.
             rules = dataclasses.replace(rules, unknown_items="drop")
         else:
             item_ids = [item.item_id for item in items.items] + self._faulty_item_ids()
-        read = lambda: self._tables.collect(  # noqa: E731
-            lambda read: read_interactions(described.interactions, rules, item_ids, self._progress, read)
-        )
-        interactions = read()
-        if interactions is None or not described.interactions[0].is_time or interactions.order.min(initial=0) >= 0:
+
+        def read_all(read: TableReader) -> Interactions:
+            return read_interactions(tables, rules, item_ids, self._progress, read)
+
+        interactions = self._tables.collect(read_all)
+        if interactions is None or not tables[0].is_time or interactions.order.min(initial=0) >= 0:
             return interactions
-        for table in described.interactions:
+        for table in tables:
             self._tables.test(table.file, table.order, time_column)
-        return read()
+        return self._tables.collect(read_all)
+
+    def _faulty_item_ids(self) -> list[str]:
+        """Ids in rows left out: a faulty item is not an unknown one."""
+        described = self._described.items
+        source = self._tables.left_out_rows(described.file, described.item_id)
+        if source is None:
+            return []
+        ids = plain_column(source, described.item_id)
+        return [str(item_id) for item_id in ids.to_pylist() if item_id is not None]
+
+    def _facts(self, items: LoadedItems, interactions: Interactions) -> Facts:
+        described = self._described
+        # Faulty items stand behind the others: their interactions are in no history.
+        num_items = len(items.items)
+        is_wanted = np.zeros(max(num_items, int(interactions.items.max(initial=0)) + 1), dtype=np.bool_)
+        is_wanted[:num_items] = items.is_wanted
+        built = build_sequences(
+            interactions,
+            is_wanted,
+            described.rules,
+            source_name=", ".join(str(table.file) for table in described.interactions),
+            is_time=described.interactions[0].is_time,
+        )
+        kept = tuple(item for item, keep in zip(items.items, built.is_item_kept, strict=False) if keep)
+        num_rows = sum(len(self._tables.numbers(table.file)) for table in described.interactions)
+        return Facts(
+            name=described.name,
+            items=item_facts(kept, built.sequences),
+            histories=history_facts(built.sequences, built.days, today=_today()),
+            events_by_type={} if built.counts is None else dict(built.counts.by_type),
+            unknown_items=num_rows - len(interactions.users) - interactions.num_unmatched,
+            has_times_of_day=not described.interactions[0].is_time or _has_times_of_day(interactions.order),
+        )
+
+
+def _has_times_of_day(order: Int64[np.ndarray, "event"] | Float64[np.ndarray, "event"]) -> bool:
+    per_second = units_per_second(order)
+    return per_second is None or bool(np.any(order % (per_second * SECONDS_PER_DAY) != 0))
+
+
+def _today() -> float:
+    return time.time() / SECONDS_PER_DAY

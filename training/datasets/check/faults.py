@@ -11,6 +11,7 @@ from clairo_core.errors import DatasetError, RowError
 _VALUES = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\d[\d.,:-]*")
 """Quoted texts and numbers: problems that differ in them alone are equal."""
 _ROWS_SHOWN = 3
+_VALUES_SHOWN = 3
 
 
 @dataclass(slots=True)
@@ -18,18 +19,20 @@ class Fault:
     """One problem of one column, in one row or many."""
 
     file: str
-    field: str
+    column: str
     problem: str
     """Of the first row found."""
     rows: set[int] = field(default_factory=set)
     """Empty: the fault is of the file or the whole column."""
+    further_values: list[str] = field(default_factory=list)
+    """Other values than the problem's, as far as each was found by itself."""
     is_complete: bool = True
     """Whether all rows were looked at."""
 
     def __str__(self) -> str:
         rows = sorted(self.rows)
         place = f"{self.file}{f' row {rows[0]}' if rows else ''}"
-        column = f", field {self.field!r}" if self.field else ""
+        column = f", field {self.column!r}" if self.column else ""
         start = f"{place}{column}: " if place else ""
         return f"{start}{self.problem}{self._further(rows[1:])}"
 
@@ -38,13 +41,15 @@ class Fault:
             return ""
         shown = ", ".join(map(str, rows[:_ROWS_SHOWN]))
         more = f" and {len(rows) - _ROWS_SHOWN:,} more" if len(rows) > _ROWS_SHOWN else ""
-        return f" (also row{'s' if len(rows) > 1 else ''} {shown}{more}{'' if self.is_complete else ', at least'})"
+        values = f": {', '.join(self.further_values)}" if self.further_values else ""
+        end = "" if self.is_complete else "; or more"
+        return f" (also row{'s' if len(rows) > 1 else ''} {shown}{more}{values}{end})"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return {
             "file": self.file,
-            "field": self.field,
+            "field": self.column,
             "problem": self.problem,
             "rows": sorted(self.rows),
             "is_complete": self.is_complete,
@@ -66,7 +71,9 @@ class FaultLog:
         return len(self._faults)
 
     def __iter__(self) -> Iterator[Fault]:
-        return iter(self._faults.values())
+        """By file, in the order in which files were read, then by first row."""
+        files = {file: place for place, file in enumerate(dict.fromkeys(file for file, _, _ in self._faults))}
+        return iter(sorted(self._faults.values(), key=lambda fault: (files[fault.file], min(fault.rows, default=0))))
 
     @property
     def num_rows(self) -> int:
@@ -79,6 +86,8 @@ class FaultLog:
             return self._fault("", "", self._named(error))
         fault = self._fault(self._named(error.path), error.field, error.problem.replace(f"{self._folder}/", ""))
         fault.rows.update(map(int, error.rows))
+        if (value := _value_in(error.problem)) not in (_value_in(fault.problem), *fault.further_values, ""):
+            fault.further_values = [*fault.further_values, value][:_VALUES_SHOWN]
         return fault
 
     def _fault(self, file: str, column: str, problem: str) -> Fault:
@@ -87,3 +96,8 @@ class FaultLog:
 
     def _named(self, place: object) -> str:
         return str(place).replace(f"{self._folder}/", "")
+
+
+def _value_in(problem: str) -> str:
+    value = _VALUES.search(problem)
+    return value[0] if value else ""

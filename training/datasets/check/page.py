@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from training.datasets.check.counted import counted
 from training.datasets.check.facts import Facts
 from training.datasets.check.faults import FaultLog
 
@@ -14,7 +15,7 @@ def facts_page(facts: Facts) -> str:
     histories, items = facts.histories, facts.items
     dates = f", {histories.first_day} to {histories.last_day}" if histories.first_day else ""
     lines = [
-        f"{facts.name}: {items.total:,} items, {histories.users:,} users, {histories.events:,} events in histories{dates}",
+        f"{facts.name}: {items.total:,} items, {histories.users:,} users, {histories.events:,} events read{dates}",
         "",
     ]
     if facts.events_by_type:
@@ -28,7 +29,8 @@ def facts_page(facts: Facts) -> str:
         *_histogram(histories.lengths),
         _row(
             "repeats",
-            f"{histories.repeat_share:.0%} of next events are the item before, {histories.seen_share:.0%} any earlier one",
+            f"{histories.repeat_share:.0%} of next events are the item before, {histories.seen_share:.0%} any earlier "
+            "item",
         ),
         _row(
             "items",
@@ -58,13 +60,9 @@ def faults_page(faults: FaultLog) -> str:
     lines = [f"  {fault}" for fault in faults]
     if len(lines) > _MOST_FAULTS:
         lines[_MOST_FAULTS:] = [f"  and {len(lines) - _MOST_FAULTS} more kinds of faults; --json FILE lists all"]
-    return "\n".join([f"{_counted(len(faults), 'fault')}, {_counted(faults.num_rows, 'row')}:", *lines])
+    return "\n".join([f"{counted(len(faults), 'fault')}, {counted(faults.num_rows, 'row')}:", *lines])
 
 
 def advice_page(advice: list[str]) -> str:
     """The advice, one line each."""
     return "\n".join(["advice:", *(f"  {line}" for line in advice)])
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""Check the pictures of items: the start of every file, and the whole of a sample or of all. Start at `check_pictures`."""
+"""Check pictures of items: the start of every file, the whole of a sample or of all. Start at `check_pictures`."""
 
 import dataclasses
 from pathlib import Path

@@ -98,6 +98,13 @@ class SoundTables:
         assert numbers is not None
         return numbers
 
+    def left_out_rows(self, path: Path, column: str) -> SourceTable | None:
+        """The rows of a file that could be read, but have a fault; None if no table has the column."""
+        for (of_path, columns), source in self._whole.items():
+            if of_path == path and column in columns:
+                return _without(source, set(self.numbers(path).tolist()))
+        return None
+
     def test(self, path: Path, column: str, read: ColumnReader) -> None:
         """Note the faults that a reader finds in a column, and leave out their rows."""
         left_out = self.left_out.setdefault(path, set())
