@@ -58,7 +58,7 @@ def load_amazon2018(folder: Path, progress: Progress = silent) -> Dataset:
     """
     reviews_path, meta_path = _category_files(folder)
     kinds: dict[str, ColumnKind] = {"reviewerID": "id", "asin": "id", "unixReviewTime": "order"}
-    reviews = SourceTable(reviews_path, read_json_lines(reviews_path, kinds, progress))
+    reviews = SourceTable(reviews_path, read_json_lines(reviews_path, kinds, progress).table)
     if len(reviews) == 0:
         raise EmptyTableError(f"{reviews_path} has no lines, expected reviews; download it again")
     reviewed = set(pc.unique(id_column(reviews, "asin")).to_pylist())

@@ -3,7 +3,6 @@
 Independent of file formats.
 """
 
-import contextlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -12,7 +11,6 @@ import pyarrow.compute as pc
 from jaxtyping import Float64, Int64
 
 from clairo_core.values.ids import check_item_id, check_user_id, shown
-from clairo_core.values.times import microseconds_in
 from training.datasets.arrow_columns import (
     first_unlike,
     is_binary,
@@ -25,8 +23,9 @@ from training.datasets.arrow_columns import (
 )
 from training.datasets.column_kinds import value_as_text
 from training.datasets.table_files import SourceTable
+from training.datasets.time_texts import times_in
 
-_TIMES_BY_ARROW = (pa.timestamp("us"), pa.timestamp("us", "UTC"))
+_MORE_URLS = r"(?s)^(https?://\S*?)\s*,\s*https?://.*$"
 
 
 def id_column(source: SourceTable, field: str) -> pa.LargeStringArray:
@@ -108,13 +107,16 @@ def picture_column(source: SourceTable, field: str) -> list[bytes | str | None]:
             field, f"the column is {column.type}, expected a picture's bytes or its path; name another column"
         )
     pictures = without_missing_text(column) if is_text(column.type) else column
+    if is_text(column.type):
+        # The first of several urls is the main picture.
+        pictures = pc.replace_substring_regex(pictures, _MORE_URLS, r"\1")
     return [picture or None for picture in pictures.to_pylist()]
 
 
 def order_column(source: SourceTable, field: str) -> Int64[np.ndarray, "row"] | Float64[np.ndarray, "row"]:
     """Read numbers that sort rows by time: positions, seconds since 1970, or microseconds for dates.
 
-    Text is read as whole numbers, else as decimal numbers, else as ISO 8601 dates and times, UTC without a zone.
+    Text is read as whole numbers, else as decimal numbers, else as dates and times, UTC without a zone.
 
     Raises:
         RowError: a value is missing, not finite, or neither a number nor a date.
@@ -195,28 +197,9 @@ def _joined_lists(source: SourceTable, field: str, column: pa.Array) -> list[str
 def _parsed(source: SourceTable, field: str, texts: pa.Array) -> pa.Array:
     """Parse all texts as whole numbers, else as decimal numbers, else as times in microseconds."""
     furthest = 0
-    for reading in (pa.int64(), pa.float64()):
+    for reading in () if source.form.timestamp_format else (pa.int64(), pa.float64()):
         try:
             return texts.cast(reading)
         except pa.ArrowInvalid:
             furthest = max(furthest, first_unlike(texts, reading))
-    # Ten million in seconds. `microseconds_in` reads the same, except that Arrow has a year 0 and six digits.
-    cut = pc.replace_substring_regex(texts, r"\.(\d{6})\d+", r".\1")
-    for reading in () if pc.any(pc.starts_with(texts, "0000-")).as_py() else _TIMES_BY_ARROW:
-        with contextlib.suppress(pa.ArrowInvalid):
-            return cut.cast(reading).cast(pa.int64())
-    times = np.zeros(len(texts), dtype=np.int64)
-    for row, text in enumerate(texts.to_pylist()):
-        try:
-            times[row] = microseconds_in(text)
-        except ValueError:
-            furthest = max(furthest, row)
-            break
-    else:
-        return pa.array(times)
-    raise source.error(
-        furthest,
-        field,
-        f"got {texts[furthest].as_py()!r}, expected a number, or a date and time such as 2024-05-31 17:00:00, "
-        "written as in the rows before; correct it",
-    )
+    return times_in(source, field, texts, furthest)

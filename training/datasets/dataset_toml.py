@@ -3,6 +3,8 @@
 No table is read.
 """
 
+import codecs
+import dataclasses
 import difflib
 import tomllib
 from collections.abc import Iterator
@@ -26,6 +28,7 @@ from training.datasets.description import (
     ItemsDescription,
     OnBadPicture,
     PicturesDescription,
+    TableForm,
 )
 
 T = TypeVar("T")
@@ -97,9 +100,13 @@ def _items(section: "_Section") -> tuple[ItemsDescription, CodesDescription | No
     item_id = section.text("item_id", default="item_id")
     items = ItemsDescription(
         file=file,
+        form=_form(section),
         item_id=item_id,
+        item_key=section.text_or_texts("item_key"),
+        group_variants=section.text("group_variants", default="") or None,
         texts=section.texts("texts"),
         attributes=section.texts("attributes"),
+        options=section.text_by_name("options"),
         picture=section.text("picture", default="") or None,
         picture_folder=section.folder / section.text("picture_folder", default="."),
         vectors=section.text_by_name("vectors"),
@@ -110,6 +117,18 @@ def _items(section: "_Section") -> tuple[ItemsDescription, CodesDescription | No
     codes = CodesDescription(file=file, item_id=item_id, items_column=item_id, columns=columns) if columns else None
     section.close()
     return items, codes
+
+
+def _form(section: "_Section") -> TableForm:
+    separator = section.text("separator", default="") or None
+    if separator is not None and len(separator) != 1:
+        raise section.error("separator", f"{separator!r}, expected one character, such as ';'")
+    encoding = section.text("encoding", default="utf-8")
+    try:
+        encoding = codecs.lookup(encoding).name
+    except LookupError as error:
+        raise section.error("encoding", f"{encoding!r}, expected an encoding, such as 'cp1252' or 'utf-16'") from error
+    return TableForm(separator=separator, encoding=encoding, skip_without=section.texts("skip_without"))
 
 
 def _pictures(section: "_Section", items: ItemsDescription) -> PicturesDescription:
@@ -178,9 +197,18 @@ def _interactions_table(section: "_Section") -> InteractionsDescription:
     event_type, event = section.text("type", default="") or None, section.text("event", default="") or None
     if event_type is not None and event is not None:
         raise section.error("type", "both of type and event, expected one: a column of types, or the type of all rows")
+    user_id = section.text("user_id", default="user_id")
+    order_id = section.text("order_id", default="") or None
+    of_order = [user_id, timestamp, event_type] if order_id else []
     return InteractionsDescription(
         file=section.file("file"),
-        user_id=section.text("user_id", default="user_id"),
+        form=dataclasses.replace(
+            _form(section),
+            timestamp_format=section.text("timestamp_format", default="") or None,
+            order_id=order_id,
+            fill_down=tuple(column for column in of_order if column),
+        ),
+        user_id=user_id,
         item_id=section.text("item_id", default="item_id"),
         order=timestamp or position,
         is_time=bool(timestamp),
@@ -272,6 +300,10 @@ class _Section:
         if len(set(values)) < len(values):
             raise self.error(key, f"{values!r}, expected each name once")
         return tuple(values)
+
+    def text_or_texts(self, key: str) -> tuple[str, ...]:
+        """One name, or a list of names."""
+        return (self.text(key),) if isinstance(self._content.get(key), str) else self.texts(key)
 
     def counts(self, key: str) -> tuple[int, ...]:
         values = self._get(key, list, "a list of whole numbers", [])

@@ -4,14 +4,13 @@ No Python loop over rows: ten million take seconds. Start at `read_interactions`
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Int32, Int64
+from jaxtyping import Int32
 
-from clairo_core.errors import DatasetError, RowError
+from clairo_core.errors import DatasetError
 from clairo_core.events import InteractionRules, OnUnknownItem
 from clairo_core.progress import Progress, silent
 from training.datasets.column_kinds import ColumnKind
@@ -72,8 +71,7 @@ def find_interactions(
         has_type = types.codes != NO_TYPE
         num_unmatched = int(np.count_nonzero(~has_type))
         types = RowTypes(types.names, types.codes[has_type])
-        some = source.table.filter(pa.array(has_type))
-        source = _SomeRows(source.path, some, whole=source, rows=np.flatnonzero(has_type))
+        source = source.taken(np.flatnonzero(has_type))
     user_column = user_id_column(source, user_field)
     item_column = id_column(source, item_field)
     order = order_column(source, order_field)
@@ -99,17 +97,6 @@ def find_interactions(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _SomeRows(SourceTable):
-    """Some rows of a table, with errors that name the row in the file."""
-
-    whole: SourceTable
-    rows: Int64[np.ndarray, "row"]
-
-    def error(self, index: int | Int64[np.ndarray, "faulty"], field: str, problem: str) -> RowError:
-        return self.whole.error(self.rows[index], field, problem)
-
-
 def _with_values(
     tables: Sequence[InteractionsDescription], rules: InteractionRules
 ) -> Sequence[InteractionsDescription]:
@@ -117,7 +104,7 @@ def _with_values(
     column = rules.value_column
     if column is None:
         return ()
-    having = [one for one in tables if _needs_values(one, rules) or column in column_names(one.file)]
+    having = [one for one in tables if _needs_values(one, rules) or column in column_names(one.file, one.form)]
     return having or tables
 
 
@@ -142,7 +129,7 @@ def _read_table(
     value_field = rules.value_column if has_values else None
     if value_field is not None:
         kinds.setdefault(value_field, "order")
-    source = read(described.file, kinds, progress)
+    source = read(described.file, kinds, progress, described.form)
     types = read_types(source, described.type, described.event, value_field, rules) if are_typed else None
     return find_interactions(
         source, described.user_id, described.item_id, described.order, item_ids, rules.unknown_items, types

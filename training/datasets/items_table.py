@@ -3,6 +3,7 @@
 Start at `read_items`.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,10 @@ from training.datasets.description import (
     DatasetDescription,
     PicturesDescription,
 )
+from training.datasets.item_names import ItemNames, find_names
 from training.datasets.number_columns import code_columns, vector_column
 from training.datasets.table_files import SourceTable, TableReader, read_table
+from training.datasets.variants import group_variants, option_attributes
 
 T = TypeVar("T")
 
@@ -35,6 +38,7 @@ class LoadedItems:
     """All items of the source in row order, with their codes and pictures."""
 
     items: tuple[Item, ...]
+    names: ItemNames
     codes: Codes | None
     picture_origin: PictureOrigin | None
     is_wanted: Bool[np.ndarray, "item"]
@@ -46,16 +50,24 @@ def read_items(
     """Read the items with their texts, pictures, vectors, attributes and codes; `read` opens each table.
 
     Raises:
-        DatasetError: see `read_table`; also a RowError for a duplicate id, a missing picture file, an item without
-            codes, and a value of the wrong kind.
+        DatasetError: see `read_table`; also a RowError for a duplicate id, an ambiguous key, a missing picture file, an
+            item without codes, and a value of the wrong kind.
     """
     described = description.items
-    source = _read_items_table(description, progress, read)
+    rows = _read_items_table(description, progress, read)
+    id_fields = (described.item_id, *described.item_key)
+    groups = None if described.group_variants is None else group_variants(rows, described.group_variants, id_fields)
+    source = rows if groups is None else groups.source
     item_ids = item_id_column(source, described.item_id)
     _row_of_each_id(source, described.item_id, item_ids)
+    members = tuple((row,) for row in range(len(rows))) if groups is None else groups.members
+    names = find_names(rows, id_fields, members, item_ids)
     picture_origin, pictures = _pictures(description, source, progress, read)
+    if groups is not None and described.picture is not None and picture_origin is not None:
+        picture_origin = dataclasses.replace(picture_origin, rows=rows.file_rows[groups.value_rows[described.picture]])
     texts = {name: text_column(source, name) for name in described.texts}
     attributes = {name: text_column(source, name) for name in described.attributes}
+    options = option_attributes(rows, described.options, members)
     vectors = {modality: vector_column(source, name) for modality, name in described.vectors.items()}
     items = tuple(
         Item(
@@ -63,7 +75,7 @@ def read_items(
             texts=_present(texts, row),
             picture=pictures[row],
             vectors=_present(vectors, row),
-            attributes=_present(attributes, row),
+            attributes=_present(attributes, row) | options[row],
         )
         for row, item_id in enumerate(item_ids)
     )
@@ -71,7 +83,7 @@ def read_items(
     codes = None
     if description.codes is not None and description.codes.columns:
         codes = _codes(description.codes, source, progress, read)
-    return LoadedItems(items, codes, picture_origin, is_wanted)
+    return LoadedItems(items, names, codes, picture_origin, is_wanted)
 
 
 def _read_items_table(description: DatasetDescription, progress: Progress, read: TableReader) -> SourceTable:
@@ -85,9 +97,10 @@ def _read_items_table(description: DatasetDescription, progress: Progress, read:
         kinds.setdefault(name, "numbers")
     if described.picture is not None:
         kinds.setdefault(described.picture, "picture")
-    for name in (*described.texts, *described.attributes):
+    more = (*described.item_key, *described.options, *described.options.values(), described.group_variants)
+    for name in (*described.texts, *described.attributes, *filter(None, more)):
         kinds.setdefault(name, "text")
-    return read(described.file, kinds, progress)
+    return read(described.file, kinds, progress, described.form)
 
 
 def _present(columns: dict[str, list[T | None]], row: int) -> dict[str, T]:
@@ -99,7 +112,7 @@ def _row_of_each_id(source: SourceTable, field: str, ids: Sequence[str]) -> dict
     again = [row for row, row_id in enumerate(ids) if row_of.setdefault(row_id, row) != row]
     if again:
         row_id = ids[again[0]]
-        first = source.number(row_of[row_id])
+        first = source.row_number(row_of[row_id])
         raise source.error(np.array(again), field, f"id {row_id!r} is also in row {first}; remove one row")
     return row_of
 
@@ -116,7 +129,8 @@ def _pictures(
         picture_source, rows, field = source, np.arange(len(source)), described.picture
     else:
         return None, [None] * len(source)
-    origin = PictureOrigin(picture_source.path, field, rows, described.unreadable_pictures)
+    origin_rows = np.where(rows < 0, rows, picture_source.file_rows[rows])
+    origin = PictureOrigin(picture_source.path, field, origin_rows, described.unreadable_pictures)
     column = picture_column(picture_source, field)
     pictures: list[bytes | Path | None] = []
     absent: list[tuple[int, Path]] = []
@@ -213,7 +227,7 @@ def _refuse_shared_codes(
     shared = np.flatnonzero(earlier != np.arange(len(semantic_ids)))
     if shared.size:
         item = int(shared[0])
-        first = beside.number(int(rows[earlier[item]]))
+        first = beside.row_number(int(rows[earlier[item]]))
         raise beside.error(
             int(rows[item]),
             described.columns[0],

@@ -55,9 +55,7 @@ def _on_events(facts: Facts, rules: InteractionRules) -> list[str]:
     if not facts.has_times_of_day:
         advice.append("all times are midnight: events of one day are ordered as in the file; export times of day")
     if histories.ahead:
-        advice.append(
-            f"{counted(histories.ahead, 'event')} dated ahead of the clock; correct the clock"
-        )
+        advice.append(f"{counted(histories.ahead, 'event')} dated ahead of the clock; correct the clock")
     if histories.users > 1 and histories.largest_share >= ONE_USER and histories.longest > 20 * histories.median:
         advice.append(
             f"one user has {histories.largest_share:.0%} of all events; if it is a robot, or stands for all guests, "

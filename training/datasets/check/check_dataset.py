@@ -133,15 +133,15 @@ class _DescribedCheck:
 
     def _interactions(self, items: LoadedItems | None) -> Interactions | None:
         tables, rules = self._described.interactions, self._described.rules
-        item_ids: list[str] = []
+        names: list[str] = []
         if items is None:
             # Which items are unknown cannot be said without their table.
             rules = dataclasses.replace(rules, unknown_items="drop")
         else:
-            item_ids = [item.item_id for item in items.items] + self._faulty_item_ids()
+            names = [*items.names.names, *self._names_of_faulty_items()]
 
         def read_all(read: TableReader) -> Interactions:
-            return read_interactions(tables, rules, item_ids, self._progress, read)
+            return read_interactions(tables, rules, names, self._progress, read)
 
         interactions = self._tables.collect(read_all)
         if interactions is None or not tables[0].is_time or interactions.order.min(initial=0) >= 0:
@@ -150,30 +150,30 @@ class _DescribedCheck:
             self._tables.test(table.file, table.order, time_column)
         return self._tables.collect(read_all)
 
-    def _faulty_item_ids(self) -> list[str]:
-        """Ids in rows left out: a faulty item is not an unknown one."""
+    def _names_of_faulty_items(self) -> list[str]:
+        """Ids and keys in rows left out: a faulty item is not an unknown one."""
         described = self._described.items
-        source = self._tables.left_out_rows(described.file, described.item_id)
-        if source is None:
-            return []
-        ids = plain_column(source, described.item_id)
-        return [str(item_id) for item_id in ids.to_pylist() if item_id is not None]
+        names: list[str] = []
+        for column in (described.item_id, *described.item_key):
+            source = self._tables.faulty_rows(described.file, column)
+            if source is not None:
+                names += [str(name) for name in plain_column(source, column).to_pylist() if name is not None]
+        return names
 
     def _facts(self, items: LoadedItems, interactions: Interactions) -> Facts:
         described = self._described
-        # Faulty items stand behind the others: their interactions are in no history.
-        num_items = len(items.items)
-        is_wanted = np.zeros(max(num_items, int(interactions.items.max(initial=0)) + 1), dtype=np.bool_)
-        is_wanted[:num_items] = items.is_wanted
+        # Faulty items are one more item, whose interactions are in no history.
+        item_of_name = np.append(items.names.items, len(items.items))
+        of_items = item_of_name[np.minimum(interactions.items, len(item_of_name) - 1)]
         built = build_sequences(
-            interactions,
-            is_wanted,
+            dataclasses.replace(interactions, items=of_items),
+            np.append(items.is_wanted, False),
             described.rules,
             source_name=", ".join(str(table.file) for table in described.interactions),
             is_time=described.interactions[0].is_time,
         )
         kept = tuple(item for item, keep in zip(items.items, built.is_item_kept, strict=False) if keep)
-        num_rows = sum(len(self._tables.numbers(table.file)) for table in described.interactions)
+        num_rows = sum(len(self._tables.sound_rows(table.file)) for table in described.interactions)
         return Facts(
             name=described.name,
             items=item_facts(kept, built.sequences),

@@ -13,7 +13,7 @@ from training.datasets.check.sound_tables import SoundTables
 from training.datasets.description import DatasetDescription
 from training.datasets.items_table import LoadedItems, read_items
 from training.datasets.picture_check import picture_problem
-from training.datasets.table_files import numbered_error
+from training.datasets.row_faults import field_fault
 
 SAMPLE = 100
 """Pictures that are decoded unless all are."""
@@ -47,7 +47,8 @@ def _check_contents(
 ) -> int:
     origin = loaded.picture_origin
     assert origin is not None
-    numbers = tables.numbers(origin.path)
+    numbers = tables.sound_rows(origin.path).numbers
+    assert numbers is not None
     having = [row for row, item in enumerate(loaded.items) if item.picture is not None]
     places = np.linspace(0, max(len(having) - 1, 0), num=min(SAMPLE, len(having)), dtype=np.int64)
     sample = {having[place] for place in places}
@@ -64,7 +65,7 @@ def _check_contents(
             continue
         problem = f'item {item.item_id!r}: {problem}; or set unreadable_pictures = "drop" in [items]'
         number = int(numbers[origin.rows[row]])
-        tables.faults.add(numbered_error(origin.path, (number,), origin.field, problem))
+        tables.faults.add(field_fault(origin.path, (number,), origin.field, problem))
     return num_dropped
 
 

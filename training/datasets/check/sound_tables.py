@@ -4,7 +4,7 @@ The readers raise at their first fault: it is noted, its rows are left out, and 
 The first fault of a file also has every column tested by itself, so that a row with two faults is noted for both.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -17,7 +17,9 @@ from clairo_core.errors import DatasetError, RowError
 from clairo_core.progress import Progress, silent
 from training.datasets.check.faults import FaultLog
 from training.datasets.column_kinds import ColumnKind
-from training.datasets.table_files import SourceTable, TableReader, column_names, read_sound_table
+from training.datasets.description import TableForm
+from training.datasets.packed_files import format_suffix
+from training.datasets.table_files import SourceTable, TableReader, column_names, read_table
 
 T = TypeVar("T")
 ColumnReader: TypeAlias = Callable[[SourceTable, str], Any]
@@ -29,6 +31,7 @@ MOST_ROUNDS = 20
 MOST_FAULTS = 1000
 """Rows with a fault in a column that are looked for one by one."""
 _SMALL_PART = 4096
+_WITH_HEADER = (".csv", ".tsv", ".parquet")
 
 
 class NotedError(DatasetError):
@@ -61,57 +64,67 @@ class SoundTables:
                 self.faults.add(error)
                 return None
 
-    def read(self, path: Path, kinds: Mapping[str, ColumnKind], progress: Progress = silent) -> SourceTable:
+    def read(
+        self, path: Path, kinds: Mapping[str, ColumnKind], progress: Progress = silent, form: TableForm | None = None
+    ) -> SourceTable:
         """Read as `read_table`, without faulty rows; a missing column of texts or pictures is empty.
 
         Raises:
-            NotedError: no row is left, or a column of ids or times is missing.
+            NotedError: the file cannot be read, or no row is left.
+            DatasetError: as `read_table`.
         """
         key = (path, tuple(kinds))
         if key not in self._whole:
-            self._whole[key] = self._read_whole(path, kinds)
+            try:
+                self._whole[key] = self._read_whole(path, kinds, form)
+            except RowError as error:
+                # It ends the file: reading again finds it again.
+                self.faults.add(error)
+                raise NotedError(str(error)) from error
         sound = _without(self._whole[key], self.left_out.get(path, set()))
         if len(sound) == 0:
             raise NotedError(f"{path} has no row without a fault")
         return sound
 
-    def _read_whole(self, path: Path, kinds: Mapping[str, ColumnKind]) -> SourceTable:
-        names = column_names(path)
-        # In JSON Lines, the first record need not have every field.
-        missing = [name for name in kinds if name not in names] if path.suffix in (".csv", ".parquet") else []
+    def sound_rows(self, path: Path) -> SourceTable:
+        """A file's rows without a fault, in its order, with some of its columns."""
+        return _without(next(self._tables_of(path)), self.left_out.get(path, set()))
+
+    def faulty_rows(self, path: Path, column: str) -> SourceTable | None:
+        """The rows of a file that could be read, but have a fault; None if no table has the column."""
+        for source in self._tables_of(path):
+            if column in source.table.column_names:
+                left_out = self.left_out.get(path, set())
+                return source.taken(np.flatnonzero(_is_among(source, left_out)))
+        return None
+
+    def test(self, path: Path, column: str, read: ColumnReader) -> None:
+        """Note the faults that a reader finds in a column, and leave out their rows."""
+        left_out = self.left_out.setdefault(path, set())
+        for source in self._tables_of(path):
+            if column in source.table.column_names:
+                left_out |= self._faults_in(_without(source, left_out), column, read)
+                return
+
+    def _tables_of(self, path: Path) -> Iterator[SourceTable]:
+        return (source for (of_path, _), source in self._whole.items() if of_path == path)
+
+    def _read_whole(self, path: Path, kinds: Mapping[str, ColumnKind], form: TableForm | None) -> SourceTable:
+        names = column_names(path, form)
+        # A nested field is found by its path, and the first of many records need not have every field.
+        is_listed = format_suffix(path) in _WITH_HEADER
+        missing = [name for name in kinds if is_listed and name not in names and not {".", "["} & set(name)]
         for name in missing:
             problem = f"there is no such column; the columns are {', '.join(map(repr, names))}"
             self.faults.add(RowError("", path=path, field=name, problem=f"{problem}; correct the name in dataset.toml"))
         if any(kinds[name] in ("id", "order") for name in missing):
             raise NotedError(f"{path} lacks {missing}")
         present = {name: kind for name, kind in kinds.items() if name not in missing}
-        source = read_sound_table(path, present, self._note_line, self.progress)
+        source = read_table(path, present, self.progress, form, self._note_line)
         table = source.table
         for name in missing:
             table = table.append_column(name, pa.nulls(len(source)))
         return replace(source, table=table)
-
-    def numbers(self, path: Path) -> Int64[np.ndarray, "row"]:
-        """Numbers of a file's rows without a fault, in its order."""
-        source = next(source for (of_path, _), source in self._whole.items() if of_path == path)
-        numbers = _without(source, self.left_out.get(path, set())).numbers
-        assert numbers is not None
-        return numbers
-
-    def left_out_rows(self, path: Path, column: str) -> SourceTable | None:
-        """The rows of a file that could be read, but have a fault; None if no table has the column."""
-        for (of_path, columns), source in self._whole.items():
-            if of_path == path and column in columns:
-                return _without(source, set(self.numbers(path).tolist()))
-        return None
-
-    def test(self, path: Path, column: str, read: ColumnReader) -> None:
-        """Note the faults that a reader finds in a column, and leave out their rows."""
-        left_out = self.left_out.setdefault(path, set())
-        for (of_path, columns), source in self._whole.items():
-            if of_path == path and column in columns:
-                left_out |= self._faulty_rows(_without(source, left_out), column, read)
-                return
 
     def _note_line(self, error: RowError) -> None:
         fault = self.faults.add(error)
@@ -120,7 +133,7 @@ class SoundTables:
             raise NotedError(str(error))
 
     def _leave_out(self, error: RowError) -> bool:
-        """Note the fault and leave out its rows. Returns whether reading again can give more."""
+        """Note the fault and leave out its rows. Returns whether reading again can find more."""
         if error.path is None:
             self.faults.add(error)
             return False
@@ -128,7 +141,11 @@ class SoundTables:
         if error.path not in self._tested:
             self._tested.add(error.path)
             before = len(left_out)
-            self._test_columns(error.path, left_out)
+            for column, read in self.tests.get(error.path, {}).items():
+                for source in self._tables_of(error.path):
+                    if column in source.table.column_names:
+                        left_out |= self._faults_in(source, column, read)
+                        break
             if len(left_out) > before:
                 return True
         fault = self.faults.add(error)
@@ -138,14 +155,7 @@ class SoundTables:
             return False
         return len(error.rows) > 0
 
-    def _test_columns(self, path: Path, left_out: set[int]) -> None:
-        tests = self.tests.get(path, {})
-        for (of_path, columns), source in self._whole.items():
-            for column in columns if of_path == path else ():
-                if column in tests:
-                    left_out |= self._faulty_rows(source, column, tests[column])
-
-    def _faulty_rows(self, source: SourceTable, column: str, read: ColumnReader) -> set[int]:
+    def _faults_in(self, source: SourceTable, column: str, read: ColumnReader) -> set[int]:
         """Find the faulty rows of a column. A reader that names one row at a time reads ever smaller parts."""
         found: set[int] = set()
         parts = [source]
@@ -165,20 +175,16 @@ class SoundTables:
                 found.update(map(int, error.rows))
                 part = _without(part, found)
                 if len(error.rows) == 1 and len(part) > _SMALL_PART:
-                    half = len(part) // 2
-                    parts += [_slice(part, half, len(part)), _slice(part, 0, half)]
+                    rows = np.arange(len(part))
+                    parts += [part.taken(rows[len(part) // 2 :]), part.taken(rows[: len(part) // 2])]
                 else:
                     parts.append(part)
         return found
 
 
+def _is_among(source: SourceTable, rows: set[int]) -> np.ndarray:
+    return np.isin(source.row_numbers, np.fromiter(rows, dtype=np.int64, count=len(rows)))
+
+
 def _without(source: SourceTable, rows: set[int]) -> SourceTable:
-    if not rows or source.numbers is None:
-        return source
-    is_kept = ~np.isin(source.numbers, np.fromiter(rows, dtype=np.int64, count=len(rows)))
-    return SourceTable(source.path, source.table.filter(pa.array(is_kept)), source.numbers[is_kept])
-
-
-def _slice(source: SourceTable, start: int, end: int) -> SourceTable:
-    assert source.numbers is not None
-    return SourceTable(source.path, source.table.slice(start, end - start), source.numbers[start:end])
+    return source.taken(np.flatnonzero(~_is_among(source, rows))) if rows else source
