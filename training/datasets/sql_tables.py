@@ -15,14 +15,17 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, quote_plus
 from uuid import UUID
 
+import numpy as np
 import pyarrow as pa
+from jaxtyping import Int64
 from sqlalchemy import URL, CursorResult, Engine, NullPool, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from clairo_core.errors import DatasetError, RowError
+from clairo_core.errors import DatasetError
 from clairo_core.progress import Progress, silent
 from clairo_core.values.ids import shown
 from training.datasets.column_kinds import ColumnKind, check_column_names, value_as_text
+from training.datasets.row_faults import field_fault
 
 DEFAULT_URL_ENV = "CLAIRO_DATA_URL"
 _ROWS_PER_BATCH = 10_000
@@ -45,9 +48,9 @@ class SqlQuery:
     def __str__(self) -> str:
         return self.place
 
-    def row_number(self, index: int) -> int:
-        """Position in the result, from 1."""
-        return index + 1
+    def row_numbers(self, num_rows: int) -> Int64[np.ndarray, "row"]:
+        """Positions in the result, from 1."""
+        return np.arange(1, num_rows + 1)
 
     def column_names(self) -> tuple[str, ...]:
         """Run the query for its columns' names.
@@ -81,9 +84,7 @@ class SqlQuery:
                         arrays[name] = column.read(values[places[name]])
                     except _UnfitError as unfit:
                         row = num_rows + unfit.place + 1
-                        raise RowError(
-                            f"{self} row {row}, field {name!r}: {unfit}; cast it in the query"
-                        ) from unfit.__cause__
+                        raise field_fault(self, (row,), name, f"{unfit}; cast it in the query") from unfit.__cause__
                 num_rows += len(rows)
                 batches.append(pa.table(arrays))
         if not batches:

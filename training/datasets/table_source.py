@@ -1,16 +1,19 @@
-"""Tables that are not one Parquet, CSV or JSON Lines file, such as a query; `table_files.read_table` reads both."""
+"""Tables that are not one file of a known format, such as a query; `table_files.read_table` reads all."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, TypeAlias
 
+import numpy as np
 import pyarrow as pa
+from jaxtyping import Int64
 
 from clairo_core.progress import Progress, silent
 from training.datasets.column_kinds import ColumnKind
 
 
 class TableSource(Protocol):
-    """Reads itself. Its `str` names it in errors."""
+    """Reads itself. Its `str` names it in errors, and it is hashable."""
 
     def column_names(self) -> tuple[str, ...]:
         """List the columns."""
@@ -22,5 +25,8 @@ class TableSource(Protocol):
             DatasetError: as `read_table`.
         """
 
-    def row_number(self, index: int) -> int:
-        """Number of a row for error messages, from 1; `index` counts from 0."""
+    def row_numbers(self, num_rows: int) -> Int64[np.ndarray, "row"]:
+        """Numbers of the first rows for error messages, from 1."""
+
+
+TableFile: TypeAlias = Path | TableSource

@@ -22,10 +22,10 @@ from training.datasets.columns import id_column
 from training.datasets.description import DatasetDescription, InteractionsDescription, ItemsDescription
 from training.datasets.json_lines import json_records
 from training.datasets.published.amazon_metadata import ATTRIBUTES, TEXTS, item_of_2014, item_of_2018, item_of_2023
-from training.datasets.published.published_tables import JsonLinesTable, Records, RecordsTable, pictures_by_id
+from training.datasets.published.published_tables import Records, RecordsTable, pictures_by_id
 from training.datasets.published.python_lines import is_python_lines, python_records
 from training.datasets.table_files import read_table
-from training.datasets.table_source import TableSource
+from training.datasets.table_source import TableFile
 
 RULES = InteractionRules(repeats="drop", min_interactions=5, unknown_items="drop")
 _REVIEWS_SUFFIX = "_5.json.gz"
@@ -44,7 +44,7 @@ def describe_amazon2014(folder: Path) -> DatasetDescription | None:
         return None
     reviews = _only(folder, f"reviews_*{_REVIEWS_SUFFIX}", found)
     category = reviews.name.removesuffix(_REVIEWS_SUFFIX).removeprefix("reviews_")
-    interactions: TableSource = JsonLinesTable(reviews)
+    interactions: TableFile = reviews
     if is_python_lines(reviews):
         interactions = RecordsTable(reviews, _REVIEW_FIELDS, python_records)
     return _description("2014", category, _beside(reviews, f"meta_{category}.json.gz"), interactions)
@@ -61,7 +61,7 @@ def describe_amazon2018(folder: Path) -> DatasetDescription | None:
         return None
     reviews = _only(folder, f"*{_REVIEWS_SUFFIX}", found)
     category = reviews.name.removesuffix(_REVIEWS_SUFFIX)
-    return _description("2018", category, _beside(reviews, f"meta_{category}.json.gz"), JsonLinesTable(reviews))
+    return _description("2018", category, _beside(reviews, f"meta_{category}.json.gz"), reviews)
 
 
 def describe_amazon2023(folder: Path) -> DatasetDescription | None:
@@ -81,10 +81,10 @@ def describe_amazon2023(folder: Path) -> DatasetDescription | None:
     reviews = next((folder / name for name in names if (folder / name).is_file()), None)
     if reviews is None:
         raise DatasetError(f"{folder}: expected {' or '.join(names)} beside {metadata.name}, found none; download one")
-    return _description("2023", category, metadata, reviews if ".csv" in reviews.suffixes else JsonLinesTable(reviews))
+    return _description("2023", category, metadata, reviews)
 
 
-def _description(release: str, category: str, metadata: Path, interactions: Path | TableSource) -> DatasetDescription:
+def _description(release: str, category: str, metadata: Path, interactions: TableFile) -> DatasetDescription:
     user_id, item_id, order = _REVIEW_FIELDS[:3]
     if release == "2023":
         user_id, item_id, order = "user_id", "parent_asin", "timestamp"
@@ -123,7 +123,7 @@ def _beside(reviews: Path, name: str) -> Path:
     return path
 
 
-def _items(release: str, id_field: str, interactions: Path | TableSource, path: Path, progress: Progress) -> Records:
+def _items(release: str, id_field: str, interactions: TableFile, path: Path, progress: Progress) -> Records:
     """The first metadata of each item that is reviewed; that of all Amazon would not fit into memory."""
     reviews = read_table(interactions, {id_field: "id"}, progress)
     reviewed = set(pc.unique(id_column(reviews, id_field)).to_pylist())

@@ -19,7 +19,7 @@ from clairo_core.progress import Progress, silent
 from training.datasets.description import DatasetDescription, InteractionsDescription, ItemsDescription
 from training.datasets.published.published_tables import Records, RecordsTable, SeparatedTable, pictures_by_id
 from training.datasets.table_files import read_table
-from training.datasets.table_source import TableSource
+from training.datasets.table_source import TableFile
 
 RULES = InteractionRules(min_interactions=5, unknown_items="drop")
 _RATINGS = ("userId", "movieId", "rating", "timestamp")
@@ -56,7 +56,7 @@ def describe_movielens(folder: Path) -> DatasetDescription | None:
     Raises:
         DatasetError: there are ratings without movies.
     """
-    ratings: Path | TableSource
+    ratings: TableFile
     if (folder / "u.data").is_file():
         ratings = SeparatedTable(folder / "u.data", "\t", _RATINGS)
         movies = RecordsTable(folder / "u.item", _MOVIES, _movies_of_100k)

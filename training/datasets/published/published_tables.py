@@ -1,4 +1,4 @@
-"""Tables of published files: records that a function reads, JSON Lines of any name, and values between separators."""
+"""Tables of published files: records that a function reads, and values between separators."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -6,13 +6,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
+from jaxtyping import Int64
 
-from clairo_core.errors import DatasetError, EmptyTableError
+from clairo_core.errors import DatasetError
 from clairo_core.progress import Progress, silent
 from training.datasets.column_kinds import ColumnKind, check_column_names
-from training.datasets.json_lines import json_lines_row_number, json_records, read_json_lines
 
 Records: TypeAlias = Iterator[tuple[int, Mapping[str, Any]]]
 """Row number in the file, from 1, and values by column."""
@@ -36,9 +37,10 @@ class RecordsTable:
         """List the columns."""
         return self.columns
 
-    def row_number(self, index: int) -> int:
-        """Row number that the records give."""
-        return next((number for number, _ in islice(self.records(self.path, silent), index, None)), index + 1)
+    def row_numbers(self, num_rows: int) -> Int64[np.ndarray, "row"]:
+        """Numbers that the records give."""
+        records = islice(self.records(self.path, silent), num_rows)
+        return np.fromiter((number for number, _ in records), dtype=np.int64)
 
     def read(self, kinds: Mapping[str, ColumnKind], progress: Progress = silent) -> pa.Table:
         """Read some columns, with one batch at a time as Python values.
@@ -61,36 +63,6 @@ class RecordsTable:
 
 
 @dataclass(frozen=True, slots=True)
-class JsonLinesTable:
-    """JSON Lines whose name does not end in .jsonl."""
-
-    path: Path
-
-    def __str__(self) -> str:
-        return str(self.path)
-
-    def column_names(self) -> tuple[str, ...]:
-        """List the fields of the first record."""
-        return tuple(next((record for _, record in json_records(self.path)), {}))
-
-    def row_number(self, index: int) -> int:
-        """Line, from 1."""
-        return json_lines_row_number(self.path, index)
-
-    def read(self, kinds: Mapping[str, ColumnKind], progress: Progress = silent) -> pa.Table:
-        """Read some fields.
-
-        Raises:
-            EmptyTableError: there are no lines.
-            DatasetError: as `read_json_lines`.
-        """
-        table = read_json_lines(self.path, kinds, progress)
-        if table.num_rows == 0:
-            raise EmptyTableError(f"{self.path} has no lines, expected records; download it again")
-        return table
-
-
-@dataclass(frozen=True, slots=True)
 class SeparatedTable:
     """Values between separators of any length, without a header or quotes, as in MovieLens' `u.data`."""
 
@@ -105,9 +77,9 @@ class SeparatedTable:
         """List the columns."""
         return self.columns
 
-    def row_number(self, index: int) -> int:
-        """Line, from 1."""
-        return index + 1
+    def row_numbers(self, num_rows: int) -> Int64[np.ndarray, "row"]:
+        """Lines, from 1."""
+        return np.arange(1, num_rows + 1)
 
     def read(self, kinds: Mapping[str, ColumnKind], progress: Progress = silent) -> pa.Table:
         """Read some columns as text.

@@ -4,15 +4,14 @@ Only literals are read; nothing is evaluated.
 """
 
 import ast
-import gzip
 import json
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from clairo_core.errors import DatasetError, RowError
+from clairo_core.errors import RowError
 from clairo_core.progress import Progress, silent
+from training.datasets.packed_files import unpacked
 
 
 def is_python_lines(path: Path) -> bool:
@@ -63,12 +62,7 @@ def _whole(value: Any) -> Any:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for line_number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield line_number, line
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DatasetError(
-            f"{path} is not a gzip file, or is damaged or cut short ({error}); download it again"
-        ) from error
+    with unpacked(path) as file:
+        for line_number, line in enumerate(file, start=1):
+            if line.strip():
+                yield line_number, line

@@ -12,7 +12,7 @@ from clairo_core.events import InteractionRules
 from clairo_core.progress import Progress
 from training.datasets.description import DatasetDescription, InteractionsDescription, ItemsDescription
 from training.datasets.json_lines import json_records
-from training.datasets.published.published_tables import JsonLinesTable, Records, RecordsTable, pictures_by_id
+from training.datasets.published.published_tables import Records, RecordsTable, pictures_by_id
 
 RULES = InteractionRules(repeats="drop", min_interactions=5, unknown_items="drop")
 _FIELDS = ("name", "categories", "city", "state")
@@ -41,9 +41,7 @@ def describe_yelp(folder: Path) -> DatasetDescription | None:
             picture_folder=folder,
         ),
         interactions=(
-            InteractionsDescription(
-                file=JsonLinesTable(reviews), user_id="user_id", item_id="business_id", order="date", is_time=True
-            ),
+            InteractionsDescription(file=reviews, user_id="user_id", item_id="business_id", order="date", is_time=True),
         ),
         rules=RULES,
     )
