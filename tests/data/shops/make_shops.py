@@ -92,10 +92,12 @@ def email(customer: int) -> str:
     return f"customer{customer:02}@example.com"
 
 
-def csv_text(header: Sequence[str], rows: Sequence[Mapping[str, object]], separator: str = ",") -> str:
+def csv_text(header: str, rows: Sequence[Mapping[str, object]], separator: str = ",") -> str:
     """A table with blank fields where a row lacks a column."""
     file = io.StringIO(newline="")
-    writer = csv.DictWriter(file, header, delimiter=separator, lineterminator="\n")
+    writer = csv.DictWriter(
+        file, next(csv.reader([header], delimiter=separator)), delimiter=separator, lineterminator="\n"
+    )
     writer.writeheader()
     writer.writerows(rows)
     return file.getvalue()
@@ -107,13 +109,13 @@ SHOPIFY_PRODUCTS = (
     "Variant Inventory Policy,Variant Fulfillment Service,Variant Price,Variant Compare At Price,"
     "Variant Requires Shipping,Variant Taxable,Variant Barcode,Image Src,Image Position,Image Alt Text,Gift Card,"
     "SEO Title,SEO Description,Variant Image,Variant Weight Unit,Cost per item,Status"
-).split(",")
+)
 SHOPIFY_ORDERS = (
     "Name,Email,Financial Status,Paid at,Fulfillment Status,Fulfilled at,Accepts Marketing,Currency,Subtotal,Shipping,"
     "Taxes,Total,Discount Code,Discount Amount,Shipping Method,Created at,Lineitem quantity,Lineitem name,"
     "Lineitem price,Lineitem compare at price,Lineitem sku,Lineitem requires shipping,Lineitem taxable,"
     "Lineitem fulfillment status,Billing Name,Id,Tags,Source,Phone"
-).split(",")
+)
 
 
 def write_shopify(folder: Path) -> None:
@@ -171,17 +173,17 @@ def write_shopify(folder: Path) -> None:
 
 
 WOO_PRODUCTS = (
-    "ID|Type|SKU|GTIN, UPC, EAN, or ISBN|Name|Published|Is featured?|Visibility in catalog|Short description|"
-    "Description|Date sale price starts|Date sale price ends|Tax status|Tax class|In stock?|Stock|Low stock amount|"
-    "Backorders allowed?|Sold individually?|Weight (kg)|Length (cm)|Width (cm)|Height (cm)|Allow customer reviews?|"
-    "Purchase note|Sale price|Regular price|Categories|Tags|Shipping class|Images|Download limit|Download expiry days|"
-    "Parent|Grouped products|Upsells|Cross-sells|External URL|Button text|Position|Attribute 1 name|"
-    "Attribute 1 value(s)|Attribute 1 visible|Attribute 1 global"
-).split("|")
+    'ID,Type,SKU,"GTIN, UPC, EAN, or ISBN",Name,Published,Is featured?,Visibility in catalog,Short description,'
+    "Description,Date sale price starts,Date sale price ends,Tax status,Tax class,In stock?,Stock,Low stock amount,"
+    "Backorders allowed?,Sold individually?,Weight (kg),Length (cm),Width (cm),Height (cm),Allow customer reviews?,"
+    "Purchase note,Sale price,Regular price,Categories,Tags,Shipping class,Images,Download limit,Download expiry days,"
+    "Parent,Grouped products,Upsells,Cross-sells,External URL,Button text,Position,Attribute 1 name,"
+    "Attribute 1 value(s),Attribute 1 visible,Attribute 1 global"
+)
 WOO_ORDERS = (
     "Order Number,Order Status,Order Date,First Name (Billing),Email (Billing),SKU,Item #,Item Name,"
     "Quantity (- Refund),Item Cost"
-).split(",")
+)
 
 
 def write_woocommerce(folder: Path) -> None:
@@ -303,8 +305,8 @@ def write_ga4_merchant(folder: Path) -> None:
     (folder / "events.json").write_text(text, encoding="utf-8")
 
 
-GERMAN_PRODUCTS = ("Artikelnummer", "Bezeichnung", "Beschreibung", "Warengruppe", "Farbe", "Preis")
-GERMAN_ORDERS = ("Bestellnummer", "Kundennummer", "Artikelnummer", "Menge", "Bestelldatum")
+GERMAN_PRODUCTS = "Artikelnummer;Bezeichnung;Beschreibung;Warengruppe;Farbe;Preis"
+GERMAN_ORDERS = "Bestellnummer;Kundennummer;Artikelnummer;Menge;Bestelldatum"
 
 
 def german_price(price: float) -> str:
