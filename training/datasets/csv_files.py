@@ -7,14 +7,17 @@ and finds the faulty line where Arrow fails. Start at `read_csv`.
 import codecs
 import csv
 import io
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
+from jaxtyping import Int64
 
 from clairo_core.errors import DatasetError, EmptyTableError, RowError
 from clairo_core.progress import Progress, silent
@@ -22,11 +25,13 @@ from training.datasets.column_kinds import check_column_names
 from training.datasets.description import TableForm
 from training.datasets.line_count import count_lines
 from training.datasets.packed_files import format_suffix, is_packed, unpacked
+from training.datasets.row_faults import OnFault, field_fault, line_fault, raise_fault
 
 _BLOCK_BYTES = 16 * 1024 * 1024
 """A row must fit into two blocks."""
 _MAX_FIELD_BYTES = 2**31 - 1
 _QUOTE = ord('"')
+_ROWS_PER_CHUNK = 65_536
 SEPARATORS = (",", ";", "\t", "|")
 _QUOTED = re.compile('"[^"]*"')
 _FORM = TableForm()
@@ -77,7 +82,8 @@ def csv_header(path: Path, form: TableForm = _FORM) -> tuple[str, ...]:
         DatasetError: the content cannot be unpacked.
     """
     for line, record in _records(path, form):
-        _check_encoding(path, line, record, record, form.encoding)
+        if fault := _wrong_encoding(path, line, record, record, form.encoding):
+            raise fault
         return tuple(record)
     raise EmptyTableError(f"{path} is empty, expected a header line and rows; export the table again")
 
@@ -109,15 +115,65 @@ def raise_first_fault(path: Path, progress: Progress = silent, form: TableForm =
         RowError: names the first line that is ragged, wrongly encoded, or quoted wrongly.
         DatasetError: the content cannot be unpacked.
     """
+    for _ in _sound_records(path, form, raise_fault, progress):
+        pass
+
+
+def read_sound_csv(
+    path: Path, columns: Sequence[str], form: TableForm, on_fault: OnFault, progress: Progress = silent
+) -> tuple[pa.Table, Int64[np.ndarray, "row"]]:
+    """Read as `read_csv`, but leave out lines with a fault. Returns the table, and the first line of each row.
+
+    Python reads the file: several times slower.
+
+    Raises:
+        MissingColumnError, DatasetError: as `read_csv`; the header must be sound.
+    """
+    header = csv_header(path, form)
+    check_column_names(path, header, columns)
+    places = [header.index(name) for name in columns]
+    schema = pa.schema([(name, pa.large_string()) for name in columns])
+    chunks, lines = [schema.empty_table()], []
+    records = itertools.islice(_sound_records(path, form, on_fault, progress), 1, None)
+    while chunk := list(itertools.islice(records, _ROWS_PER_CHUNK)):
+        lines += [line for line, _ in chunk]
+        values = [[record[place] or None for _, record in chunk] for place in places]
+        chunks.append(pa.table(values, schema=schema))
+    return pa.concat_tables(chunks), np.array(lines, dtype=np.int64)
+
+
+def csv_lines(path: Path, num_rows: int, form: TableForm = _FORM) -> Int64[np.ndarray, "row"]:
+    """First line of every row of a file without faults."""
+    if count_lines(path) == num_rows + 1 and not _hides_quotes(form.encoding):
+        return np.arange(2, num_rows + 2)
+    lines = (line for line, _ in _records(path, form))
+    return np.fromiter(itertools.islice(lines, 1, None), dtype=np.int64, count=num_rows)
+
+
+def _sound_records(
+    path: Path, form: TableForm, on_fault: OnFault, progress: Progress
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield line and values of the header, and of every record without a fault."""
     header: list[str] = []
-    for line, record in progress(_records(path, form), f"checking {path.name}", count_lines(path)):
+    separator = csv_separator(path, form)
+    for line, record in progress(_records(path, form, on_fault), f"checking {path.name}", count_lines(path)):
         header = header or record
-        _check_encoding(path, line, record, header, form.encoding)
-        if len(record) != len(header):
-            raise RowError(
-                f"{path} row {line} has {len(record)} fields, but the header line has {len(header)}: "
-                f"{', '.join(map(repr, header))}; quote values that contain {_shown(csv_separator(path, form))}"
-            )
+        fault = _wrong_encoding(path, line, record, header, form.encoding)
+        if fault is None and len(record) != len(header):
+            fault = _ragged(path, line, record, header, separator)
+        if fault is None:
+            yield line, record
+        else:
+            on_fault(fault)
+
+
+def _ragged(path: Path, line: int, record: Sequence[str], header: Sequence[str], separator: str) -> RowError:
+    field = header[len(record)] if len(record) < len(header) else f"column {len(header) + 1}"
+    problem = (
+        f"has {len(record)} fields, but the header line has {len(header)}: "
+        f"{', '.join(map(repr, header))}; quote values that contain {_shown(separator)}"
+    )
+    return line_fault(path, line, problem, field)
 
 
 def _shown(separator: str) -> str:
@@ -137,42 +193,53 @@ def _text_of(path: Path, encoding: str) -> Iterator[io.TextIOWrapper]:
         yield text
 
 
-def _records(path: Path, form: TableForm) -> Iterator[tuple[int, list[str]]]:
+def _records(path: Path, form: TableForm, on_fault: OnFault = raise_fault) -> Iterator[tuple[int, list[str]]]:
     """Yield the first line and the values of each record; bytes of another encoding become lone surrogates."""
     separator = csv_separator(path, form)
     previous_limit = csv.field_size_limit(_MAX_FIELD_BYTES)
+    start: int | None = 1
     try:
-        with _text_of(path, form.encoding) as file:
-            reader = csv.reader(file, delimiter=separator, strict=True)
-            while True:
-                line = reader.line_num + 1
-                try:
-                    record = next(reader)
-                except StopIteration:
-                    return
-                except csv.Error as error:
-                    raise RowError(
-                        f"{path} row {line} is not CSV ({error}); "
-                        'put values that contain quotes into quotes and double the inner ones: "12"" vinyl"'
-                    ) from error
-                if record:
-                    yield line, record
+        while start is not None:
+            with _text_of(path, form.encoding) as file:
+                reader = csv.reader(itertools.islice(file, start - 1, None), delimiter=separator, strict=True)
+                start = yield from _records_from(path, reader, start, on_fault)
     finally:
         csv.field_size_limit(previous_limit)
 
 
-def _check_encoding(path: Path, line: int, record: Sequence[str], header: Sequence[str], encoding: str) -> None:
+def _records_from(
+    path: Path, reader: Any, start: int, on_fault: OnFault
+) -> Generator[tuple[int, list[str]], None, int | None]:
+    """Yield records from a line on. Returns the line to go on from if a quote swallowed lines, else None."""
+    while True:
+        line: int = start + reader.line_num
+        try:
+            record = next(reader)
+        except StopIteration:
+            return None
+        except csv.Error as error:
+            problem = 'put values that contain quotes into quotes and double the inner ones: "12"" vinyl"'
+            on_fault(line_fault(path, line, f"is not CSV ({error}); {problem}"))
+            if start + reader.line_num > line + 1:
+                return line + 1
+            continue
+        if record:
+            yield line, record
+
+
+def _wrong_encoding(
+    path: Path, line: int, record: Sequence[str], header: Sequence[str], encoding: str
+) -> RowError | None:
     if "".join(record).isascii():
-        return
+        return None
     for position, value in enumerate(record):
         try:
             value.encode()
-        except UnicodeEncodeError as error:
+        except UnicodeEncodeError:
             field = header[position] if position < len(header) and header is not record else f"column {position + 1}"
-            raise RowError(
-                f"{path} row {line}, field {field!r}: the bytes are not {encoding.upper()}; save the file as UTF-8, or "
-                'name its encoding, such as encoding = "cp1252"'
-            ) from error
+            problem = f"the bytes are not {encoding.upper()}; save the file as UTF-8, or name its encoding, such as "
+            return field_fault(path, (line,), field, f'{problem}encoding = "cp1252"')
+    return None
 
 
 def quotes_enclose_values(path: Path, block_bytes: int = _BLOCK_BYTES, separator: str = ",") -> bool:

@@ -7,11 +7,11 @@ import codecs
 import dataclasses
 import difflib
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from clairo_core.errors import DatasetError, SettingsError
+from clairo_core.errors import DatasetError, DescriptionError, SettingsError
 from clairo_core.events import (
     Condition,
     EventType,
@@ -30,6 +30,8 @@ from training.datasets.description import (
     PicturesDescription,
     TableForm,
 )
+from training.datasets.published import KNOWN_SETS, describe_published
+from training.datasets.sql_tables import DEFAULT_URL_ENV, SqlQuery
 
 T = TypeVar("T")
 
@@ -40,15 +42,35 @@ def read_description(path: Path) -> DatasetDescription:
     Raises:
         DatasetError: the file does not exist or is not TOML, or a key is missing, unknown, or of the wrong type.
     """
+    return describe(path, load_toml(path))
+
+
+def load_toml(path: Path) -> dict[str, Any]:
+    """Read the tables of a TOML.
+
+    Raises:
+        DatasetError: the file does not exist, or is not TOML.
+    """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DatasetError(f"{path} cannot be read ({error}); check the path") from error
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path} is not UTF-8 ({error}); save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise DatasetError(f"{path} is not TOML ({error}); correct that line") from error
+
+
+def describe(path: Path, content: dict[str, Any]) -> DatasetDescription:
+    """Turn the tables of a dataset's TOML into its description; `path` is for errors and relative file names.
+
+    Raises:
+        DescriptionError: one key is missing, unknown, or of the wrong type.
+        DatasetError: keys do not go together.
+    """
     top = _Section(path, "", content)
+    if "published" in content:
+        return _published(top)
     name = top.text("name", default=path.resolve().parent.name)
     items, items_codes = _items(top.section("items"))
     interactions, rules = _interactions(top)
@@ -77,8 +99,44 @@ def read_description(path: Path) -> DatasetDescription:
     return description
 
 
+def _published(top: "_Section") -> DatasetDescription:
+    """`published = FOLDER`: the data set's own description, with other rules and treatment of pictures."""
+    folder = top.folder / top.text("published")
+    found = describe_published(folder)
+    if found is None:
+        raise top.error("published", f"{str(folder)!r}, expected a folder with the files of {KNOWN_SETS}")
+    items, interactions, events = (
+        top.section(key) if key in top else _Section(top.path, key, {}) for key in ("items", "interactions", "events")
+    )
+    described = dataclasses.replace(
+        found.items,
+        unreadable_pictures=items.choice("unreadable_pictures", OnBadPicture, found.items.unreadable_pictures),
+        only_with_picture=items.flag("only_with_picture"),
+    )
+    rules = dataclasses.replace(
+        found.rules,
+        types=_event_types(events),
+        targets=interactions.texts("targets"),
+        repeats=interactions.choice("repeats", OnRepeat, found.rules.repeats),
+        min_interactions=interactions.count("min_interactions", default=found.rules.min_interactions),
+    )
+    name = top.text("name", default=found.name)
+    for section in (top, items, interactions):
+        section.close()
+    if rules.types and rules.value_column is None:
+        raise top.error("events", "no condition, expected one: published sets have ratings, not types")
+    return dataclasses.replace(found, name=name, items=described, rules=_checked(top, rules))
+
+
+def _checked(top: "_Section", rules: InteractionRules) -> InteractionRules:
+    try:
+        return check_rules(rules)
+    except SettingsError as error:
+        raise top.error("events", str(error)) from error
+
+
 def _items(section: "_Section") -> tuple[ItemsDescription, CodesDescription | None]:
-    file = section.file("file")
+    file = section.table()
     item_id = section.text("item_id", default="item_id")
     items = ItemsDescription(
         file=file,
@@ -115,7 +173,7 @@ def _form(section: "_Section") -> TableForm:
 
 def _pictures(section: "_Section", items: ItemsDescription) -> PicturesDescription:
     pictures = PicturesDescription(
-        file=section.file("file"),
+        file=section.table(),
         item_id=section.text("item_id", default="item_id"),
         items_column=section.text("items_column", default=items.item_id),
         picture=section.text("picture"),
@@ -126,7 +184,7 @@ def _pictures(section: "_Section", items: ItemsDescription) -> PicturesDescripti
 
 def _codes(section: "_Section", items: ItemsDescription) -> CodesDescription:
     codes = CodesDescription(
-        file=section.file("file"),
+        file=section.table(),
         item_id=section.text("item_id", default="item_id"),
         items_column=section.text("items_column", default=items.item_id),
         columns=section.texts("columns"),
@@ -164,10 +222,7 @@ def _interactions(top: "_Section") -> tuple[tuple[InteractionsDescription, ...],
             raise section.error("type", "neither type nor event, expected one, to go with [events]")
         if table.event is not None and types and table.event not in types:
             raise section.error("event", f"{table.event!r}, expected one of [events]: {', '.join(map(repr, types))}")
-    try:
-        return tables, check_rules(rules)
-    except SettingsError as error:
-        raise top.error("events", str(error)) from error
+    return tables, _checked(top, rules)
 
 
 def _interactions_table(section: "_Section") -> InteractionsDescription:
@@ -183,7 +238,7 @@ def _interactions_table(section: "_Section") -> InteractionsDescription:
     order_id = section.text("order_id", default="") or None
     of_order = [user_id, timestamp, event_type] if order_id else []
     return InteractionsDescription(
-        file=section.file("file"),
+        file=section.table(),
         form=dataclasses.replace(
             _form(section),
             timestamp_format=section.text("timestamp_format", default="") or None,
@@ -227,16 +282,17 @@ def _event_type(events: "_Section", name: str, value: Any) -> EventType:
 class _Section:
     """One table of the TOML; remembers the keys that were read, to refuse the others."""
 
-    def __init__(self, path: Path, name: str, content: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, name: str, content: dict[str, Any]) -> None:
         self.path = path
         self.folder = path.parent
         self._name = name
         self._content = content
         self._known: list[str] = []
 
-    def error(self, key: str, problem: str) -> DatasetError:
+    def error(self, key: str, problem: str) -> DescriptionError:
         place = f"[{self._name}] {key}" if self._name else key
-        return DatasetError(f"{self.path}, {place}: got {problem}; docs/datasets.md has the format")
+        message = f"{self.path}, {place}: got {problem}; docs/datasets.md has the format"
+        return DescriptionError(message, self._content, key)
 
     def __contains__(self, key: str) -> bool:
         return key in self._content
@@ -271,8 +327,15 @@ class _Section:
             raise self.error(key, "empty text, expected a name")
         return value
 
-    def file(self, key: str) -> Path:
-        return self.folder / self.text(key)
+    def table(self) -> Path | SqlQuery:
+        """Key `file`, or `sql` with `url_env`."""
+        if "sql" not in self:
+            self.know("sql")
+            return self.folder / self.text("file")
+        if "file" in self:
+            raise self.error("sql", "both of file and sql, expected one")
+        place = f"{self.path}, [{self._name}] sql"
+        return SqlQuery(place, self.text("sql"), self.text("url_env", default=DEFAULT_URL_ENV))
 
     def texts(self, key: str) -> tuple[str, ...]:
         values = self._get(key, list, "a list of names", [])
@@ -292,8 +355,8 @@ class _Section:
             raise self.error(key, f"{values!r}, expected a list of whole numbers of at least 1")
         return tuple(values)
 
-    def count(self, key: str) -> int:
-        value = self._get(key, int, "a whole number", 0)
+    def count(self, key: str, default: int = 0) -> int:
+        value = self._get(key, int, "a whole number", default)
         if value < 0:
             raise self.error(key, f"{value}, expected at least 0")
         return value

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from clairo_core.events import InteractionRules
+from training.datasets.table_source import TableFile
 
 OnBadPicture = Literal["error", "drop"]
 
@@ -32,7 +33,7 @@ class TableForm:
 class ItemsDescription:
     """The table of items, and the treatment of items without a picture."""
 
-    file: Path
+    file: TableFile
     form: TableForm = field(default_factory=TableForm)
     item_id: str = "item_id"
     item_key: tuple[str, ...] = ()
@@ -51,13 +52,15 @@ class ItemsDescription:
     """Modality name to column of lists of numbers."""
     unreadable_pictures: OnBadPicture = "error"
     only_with_picture: bool = False
+    urls_are_optional: bool = False
+    """Pictures by url that were not fetched count as missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PicturesDescription:
     """A separate table of picture bytes or paths, at most one row per item."""
 
-    file: Path
+    file: TableFile
     item_id: str = "item_id"
     items_column: str
     """Column of the items table that `item_id` refers to."""
@@ -68,7 +71,7 @@ class PicturesDescription:
 class CodesDescription:
     """Precomputed codes, one row per item."""
 
-    file: Path
+    file: TableFile
     item_id: str = "item_id"
     items_column: str
     """Column of the items table that `item_id` refers to."""
@@ -84,7 +87,7 @@ class CodesDescription:
 class InteractionsDescription:
     """One table of interactions."""
 
-    file: Path
+    file: TableFile
     form: TableForm = field(default_factory=TableForm)
     user_id: str = "user_id"
     item_id: str = "item_id"

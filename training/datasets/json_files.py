@@ -15,6 +15,7 @@ from clairo_core.progress import Progress, silent
 from training.datasets.json_lines import JSON, json_records
 from training.datasets.line_count import count_lines
 from training.datasets.packed_files import unpacked
+from training.datasets.row_faults import OnFault, line_fault, raise_fault
 
 _BLOCK_CHARACTERS = 1024 * 1024
 _PAST_BLANKS = re.compile("[ \t\r\n\ufeff]*")
@@ -29,15 +30,19 @@ def is_json_array(path: Path) -> bool:
     return False
 
 
-def json_file_records(path: Path, progress: Progress = silent) -> Iterator[tuple[int, dict[str, Any]]]:
+def json_file_records(
+    path: Path, progress: Progress = silent, on_fault: OnFault = raise_fault
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the number of every record, from 1, and the record: elements of an array, else lines.
+
+    Lines and elements with a fault go to `on_fault`; text that is not JSON ends an array.
 
     Raises:
         RowError: the text is not JSON, or a record is not an object.
         DatasetError: the content cannot be unpacked.
     """
     if not is_json_array(path):
-        yield from json_records(path, progress, count_lines(path))
+        yield from json_records(path, progress, count_lines(path), on_fault)
         return
     with unpacked(path) as file, io.TextIOWrapper(file, "utf-8-sig") as text:
         yield from enumerate(progress(_elements(path, text), f"reading {path.name}", None), start=1)
@@ -50,9 +55,7 @@ def _elements(path: Path, file: TextIO) -> Iterator[dict[str, Any]]:
 
     def refusal(problem: object) -> RowError:
         begins = text[place : place + 60]
-        return RowError(
-            f"{path} row {count + 1} is not JSON ({problem}); it begins {begins!r}; write an array of objects"
-        )
+        return line_fault(path, count + 1, f"is not JSON ({problem}); it begins {begins!r}; write an array of objects")
 
     while True:
         place = _PAST_BLANKS.match(text, place).end()  # type: ignore[union-attr]

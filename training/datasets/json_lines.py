@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as arrow_json
+from jaxtyping import Int64
 
 from clairo_core.errors import RowError
 from clairo_core.progress import Progress, silent
@@ -21,6 +23,7 @@ from training.datasets.line_count import count_lines
 from training.datasets.packed_files import unpacked
 from training.datasets.record_tables import RecordTable, table_of_records
 from training.datasets.record_values import name_of_type
+from training.datasets.row_faults import OnFault, line_fault, raise_fault
 
 _BLOCK_BYTES = 16 * 1024 * 1024
 _SIMPLE_TYPES = {str: pa.large_string(), int: pa.int64(), float: pa.float64()}
@@ -41,9 +44,9 @@ def read_json_lines(path: Path, kinds: Mapping[str, ColumnKind], progress: Progr
 
 
 def json_records(
-    path: Path, progress: Progress = silent, num_lines: int | None = None
+    path: Path, progress: Progress = silent, num_lines: int | None = None, on_fault: OnFault = raise_fault
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the line number, from 1, and the object of every line that is not blank.
+    """Yield the line number, from 1, and the object of every line that is not blank. Faulty lines go to `on_fault`.
 
     Raises:
         RowError, DatasetError: as `read_json_lines`.
@@ -51,17 +54,26 @@ def json_records(
     for line_number, line in progress(_lines(path), f"reading {path.name}", num_lines):
         try:
             record = JSON.decode(line.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise RowError(f"{path} row {line_number}: the bytes are not UTF-8; save the file as UTF-8") from error
+        except UnicodeDecodeError:
+            problem = "the bytes are not UTF-8; save the file as UTF-8"
+            message = f"{path} row {line_number}: {problem}"
+            on_fault(RowError(message, path=path, rows=(line_number,), problem=problem))
         except (ValueError, RecursionError) as error:
-            raise RowError(
-                f"{path} row {line_number} is not JSON ({error}); it begins {line[:60]!r}; write one object per line"
-            ) from error
-        if not isinstance(record, dict):
-            raise RowError(
-                f"{path} row {line_number} is a JSON {name_of_type(record)}, expected an object; write one per line"
-            )
-        yield line_number, record
+            problem = f"is not JSON ({error}); it begins {line[:60]!r}; write one object per line"
+            on_fault(line_fault(path, line_number, problem))
+        else:
+            if isinstance(record, dict):
+                yield line_number, record
+            else:
+                problem = f"is a JSON {name_of_type(record)}, expected an object; write one per line"
+                on_fault(line_fault(path, line_number, problem))
+
+
+def json_lines(path: Path, num_rows: int) -> Int64[np.ndarray, "row"]:
+    """Line of every row of a file without faults."""
+    if count_lines(path) == num_rows:
+        return np.arange(1, num_rows + 1)
+    return np.fromiter((line_number for line_number, _ in _lines(path)), dtype=np.int64, count=num_rows)
 
 
 def json_lines_row_number(path: Path, index: int) -> int:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from clairo_core.errors import RowError
 from training.datasets.column_kinds import ColumnKind, value_as_text
+from training.datasets.row_faults import field_fault
 
 _SHOWN_TYPES = {float: "numbers", str: "text", list: "lists"}
 
@@ -33,17 +33,14 @@ class ValueChecker:
             checked = _CHECKS[kind](value)
         except (TypeError, ValueError) as error:
             shown = f"a JSON {name_of_type(value)}" if isinstance(value, dict | list) else repr(value)
-            raise RowError(
-                f"{self._path} row {row_number}, field {name!r}: got {shown}, expected {error}; correct it"
-            ) from error
+            problem = f"got {shown}, expected {error}; correct it"
+            raise field_fault(self._path, (row_number,), name, problem) from error
         if kind in ("order", "numbers"):
             # An Arrow column has one type; the first value decides.
             value_type = float if isinstance(checked, int | float) else type(checked)
             if self._row_type.setdefault(name, value_type) is not value_type:
-                raise RowError(
-                    f"{self._path} row {row_number}, field {name!r}: got {value!r}, "
-                    f"but earlier rows have {_SHOWN_TYPES[self._row_type[name]]}; use one type"
-                )
+                problem = f"got {value!r}, but earlier rows have {_SHOWN_TYPES[self._row_type[name]]}; use one type"
+                raise field_fault(self._path, (row_number,), name, problem)
         return checked
 
 

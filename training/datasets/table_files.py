@@ -2,9 +2,9 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -14,14 +14,16 @@ from jaxtyping import Int64
 from clairo_core.errors import DatasetError, EmptyTableError, RowError
 from clairo_core.progress import Progress, silent
 from training.datasets.column_kinds import ColumnKind, check_column_names
-from training.datasets.csv_files import csv_header, csv_row_number, read_csv
+from training.datasets.csv_files import csv_header, csv_lines, csv_row_number, read_csv, read_sound_csv
 from training.datasets.description import TableForm
 from training.datasets.field_paths import FieldPath
 from training.datasets.json_files import is_json_array, json_file_records
-from training.datasets.json_lines import json_lines_row_number, read_json_lines
+from training.datasets.json_lines import json_lines, json_lines_row_number, read_json_lines
 from training.datasets.packed_files import format_suffix, is_packed
 from training.datasets.record_tables import RecordTable, table_of_records
+from training.datasets.row_faults import OnFault, field_fault, raise_fault
 from training.datasets.table_rows import filled_and_kept
+from training.datasets.table_source import TableFile
 from training.datasets.xml_feeds import feed_records
 
 SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".xml")
@@ -36,13 +38,15 @@ _PARQUET_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
 class SourceTable:
     """Some columns of a file, with errors that name the row in the file."""
 
-    path: Path
+    path: TableFile
     table: pa.Table
     form: TableForm = field(default_factory=TableForm)
     records: Int64[np.ndarray, "row"] | None = None
     """The file's record of each row, from 0; None: they are the same."""
     records_of: Mapping[str, Int64[np.ndarray, "row"]] = field(default_factory=dict)
-    """For fields whose values come from other records than `records`."""
+    """For fields whose values come from other records, as in grouped variants."""
+    numbers: Int64[np.ndarray, "record"] | None = None
+    """Of all records of the file, for errors; None: found when an error needs one."""
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -52,36 +56,52 @@ class SourceTable:
         records = self.records_of.get(name, self.records)
         return np.arange(len(self)) if records is None else records
 
-    def only(self, rows: Int64[np.ndarray, "kept"]) -> "SourceTable":
-        """Some rows, with errors that name the same rows of the file."""
-        records_of = {name: records[rows] for name, records in self.records_of.items()}
-        return SourceTable(
-            self.path,
-            self.table.take(rows),
-            self.form,
-            rows if self.records is None else self.records[rows],
-            records_of,
-        )
-
     def row_number(self, index: int, name: str) -> int:
         """Number of a value's row in the file for error messages; `index` counts the table's rows from 0."""
-        return row_number(self.path, int(self.file_rows(name)[index]), self.form)
+        record = int(self.file_rows(name)[index])
+        return row_number(self.path, record, self.form) if self.numbers is None else int(self.numbers[record])
 
-    def error(self, index: int, field: str, problem: str) -> RowError:
-        """Make a `RowError` about one value; `index` counts the table's rows from 0."""
-        return RowError(f"{self.path} row {self.row_number(index, field)}, field {field!r}: {problem}")
+    def row_numbers(self, name: str) -> Int64[np.ndarray, "row"]:
+        """Numbers of all rows, as `row_number` gives them one by one; `numbers` is known."""
+        assert self.numbers is not None
+        numbers: np.ndarray = self.numbers[self.file_rows(name)]
+        return numbers
+
+    def error(self, index: int | Int64[np.ndarray, "faulty"], field: str, problem: str) -> RowError:
+        """Make a `RowError` about one row, or all rows with the same fault; `index` counts the table's rows from 0."""
+        indices = np.ravel(index)
+        first_alone = (self.row_number(int(indices[0]), field),)
+        rows = first_alone if self.numbers is None else self.row_numbers(field)[indices].tolist()
+        return field_fault(self.path, rows, field, problem)
+
+    def column_error(self, field: str, problem: str) -> RowError:
+        """Make a `RowError` about a whole column; the message names its first row."""
+        error = self.error(0, field, problem)
+        error.rows = ()
+        return error
+
+    def taken(self, rows: Int64[np.ndarray, "taken"]) -> "SourceTable":
+        """Some rows, in the given order."""
+        return replace(
+            self,
+            table=self.table.take(pa.array(rows)),
+            records=rows if self.records is None else self.records[rows],
+            records_of={name: records[rows] for name, records in self.records_of.items()},
+        )
 
 
-def row_error(path: Path, index: int, field: str, problem: str) -> RowError:
+def row_error(path: TableFile, index: int, field: str, problem: str) -> RowError:
     """Make a `RowError` that names file, row and field; `index` counts the file's records from 0."""
-    return RowError(f"{path} row {row_number(path, index)}, field {field!r}: {problem}")
+    return field_fault(path, (row_number(path, index),), field, problem)
 
 
-def row_number(path: Path, index: int, form: TableForm | None = None) -> int:
+def row_number(path: TableFile, index: int, form: TableForm | None = None) -> int:
     """Number of the file's record for error messages, from 1.
 
     In text files the line at which the record begins, so a CSV's header counts; in Parquet and JSON arrays its place.
     """
+    if not isinstance(path, Path):
+        return int(path.row_numbers(index + 1)[-1])
     suffix = format_suffix(path)
     if suffix in _CSV:
         return csv_row_number(path, index, form or TableForm())
@@ -92,12 +112,30 @@ def row_number(path: Path, index: int, form: TableForm | None = None) -> int:
     return json_lines_row_number(path, index)
 
 
+class TableReader(Protocol):
+    """`read_table`, or a reader that leaves out faulty rows."""
+
+    def __call__(
+        self,
+        path: TableFile,
+        kinds: Mapping[str, ColumnKind],
+        progress: Progress = silent,
+        form: TableForm | None = None,
+    ) -> SourceTable:
+        """Read the columns named in `kinds`."""
+
+
 def read_table(
-    path: Path, kinds: Mapping[str, ColumnKind], progress: Progress = silent, form: TableForm | None = None
+    path: TableFile,
+    kinds: Mapping[str, ColumnKind],
+    progress: Progress = silent,
+    form: TableForm | None = None,
+    on_fault: OnFault = raise_fault,
 ) -> SourceTable:
     """Read the columns named in `kinds`, in the file's row order.
 
-    In JSON, XML and Parquet, a name may be the path of a nested field, see `field_paths`.
+    In JSON, XML and Parquet, a name may be the path of a nested field, see `field_paths`. With an `on_fault` that
+    returns, lines with a fault are left out, and the rows' numbers are known.
 
     Raises:
         MissingColumnError: a column does not exist; the text lists the existing ones.
@@ -106,45 +144,83 @@ def read_table(
         DatasetError: the file does not exist, has another format, or is damaged.
     """
     form = form or TableForm()
-    _check_file(path)
+    if isinstance(path, Path):
+        _check_file(path)
     _check_form(path, form)
     of_form: tuple[str, ...] = (*form.skip_without, *form.fill_down, *([form.order_id] if form.order_id else []))
     all_kinds: dict[str, ColumnKind] = {**dict.fromkeys(of_form, "text"), **kinds}
-    table, records = _read(path, all_kinds, progress, form)
+    if on_fault is raise_fault:
+        table, records, numbers = _read(path, all_kinds, progress, form, raise_fault)
+    else:
+        table, records, numbers = _read_sound(path, all_kinds, progress, form, on_fault)
     if table.num_rows == 0:
         raise EmptyTableError(f"{path} has no rows, expected at least one; fill it, or name another file")
+    source = SourceTable(path, table, form, records, numbers=numbers)
     if not of_form:
-        return SourceTable(path, table, form, records)
+        return source
     table, kept = filled_and_kept(table, form)
     if not len(kept):
         raise EmptyTableError(f"{path}: no row has a value in {', '.join(form.skip_without)}; correct skip_without")
-    return SourceTable(path, table.select(list(kinds)), form, records).only(kept)
+    return replace(source, table=table.select(list(kinds))).taken(kept)
 
 
-def _read(path: Path, kinds: Mapping[str, ColumnKind], progress: Progress, form: TableForm) -> RecordTable:
+def _read_sound(
+    path: TableFile, kinds: Mapping[str, ColumnKind], progress: Progress, form: TableForm, on_fault: OnFault
+) -> RecordTable:
+    """Read without faulty lines, first as quickly as if there were none."""
+    try:
+        whole = _read(path, kinds, progress, form, raise_fault)
+    except RowError:
+        if not isinstance(path, Path):
+            raise
+        if format_suffix(path) in _CSV:
+            table, lines = read_sound_csv(path, tuple(kinds), form, on_fault, progress)
+            return RecordTable(table, None, lines)
+        return _read(path, kinds, progress, form, on_fault)
+    return whole if whole.numbers is not None else whole._replace(numbers=_row_numbers(path, whole, form))
+
+
+def _row_numbers(path: TableFile, whole: RecordTable, form: TableForm) -> Int64[np.ndarray, "record"]:
+    if not isinstance(path, Path):
+        return path.row_numbers(len(whole.table))
+    suffix = format_suffix(path)
+    if suffix in _CSV:
+        return csv_lines(path, len(whole.table), form)
+    if suffix == ".parquet":
+        return np.arange(1, len(whole.table) + 1)
+    return json_lines(path, len(whole.table))
+
+
+def _read(
+    path: TableFile, kinds: Mapping[str, ColumnKind], progress: Progress, form: TableForm, on_fault: OnFault
+) -> RecordTable:
+    if not isinstance(path, Path):
+        return RecordTable(path.read(kinds, progress), None)
     suffix = format_suffix(path)
     if suffix in _CSV:
         return RecordTable(read_csv(path, tuple(kinds), progress, form), None)
     if suffix == ".parquet":
-        return _read_parquet(path, kinds, progress)
+        return _read_parquet(path, kinds, progress, on_fault)
     if suffix == ".xml":
         # Names may have the prefix that they have in the feed.
         local = {name: name.removeprefix("g:") for name in kinds}
-        table, records = table_of_records(
-            path, feed_records(path, progress), {local[name]: kinds[name] for name in kinds}
+        read = table_of_records(
+            path, feed_records(path, progress), {local[name]: kinds[name] for name in kinds}, on_fault
         )
-        return RecordTable(table.select([local[name] for name in kinds]).rename_columns(list(kinds)), records)
-    if suffix == ".json" and is_json_array(path):
-        return table_of_records(path, json_file_records(path, progress), kinds)
-    return read_json_lines(path, kinds, progress)
+        return read._replace(table=read.table.select([local[name] for name in kinds]).rename_columns(list(kinds)))
+    if on_fault is raise_fault and not (suffix == ".json" and is_json_array(path)):
+        return read_json_lines(path, kinds, progress)
+    return table_of_records(path, json_file_records(path, progress, on_fault), kinds, on_fault)
 
 
-def column_names(path: Path, form: TableForm | None = None) -> tuple[str, ...]:
+def column_names(path: TableFile, form: TableForm | None = None) -> tuple[str, ...]:
     """List the columns of a file; where records are objects, the fields of the first.
 
     Raises:
         DatasetError: as `read_table`.
     """
+    if not isinstance(path, Path):
+        return path.column_names()
     _check_file(path)
     suffix = format_suffix(path)
     if suffix == ".parquet":
@@ -185,8 +261,9 @@ def _check_file(path: Path) -> None:
         raise EmptyTableError(f"{path} is empty, expected a table with at least one row; export it again")
 
 
-def _check_form(path: Path, form: TableForm) -> None:
-    if format_suffix(path) not in _CSV and (form.separator is not None or form.encoding != TableForm().encoding):
+def _check_form(path: TableFile, form: TableForm) -> None:
+    is_csv = isinstance(path, Path) and format_suffix(path) in _CSV
+    if not is_csv and (form.separator is not None or form.encoding != TableForm().encoding):
         raise DatasetError(f"{path}: got a separator or an encoding, which only CSV and TSV have; remove it")
 
 
@@ -197,7 +274,7 @@ def _parquet_file(path: Path) -> pq.ParquetFile:
         raise _damaged_parquet(path, error) from error
 
 
-def _read_parquet(path: Path, kinds: Mapping[str, ColumnKind], progress: Progress) -> RecordTable:
+def _read_parquet(path: Path, kinds: Mapping[str, ColumnKind], progress: Progress, on_fault: OnFault) -> RecordTable:
     with _parquet_file(path) as file:
         names = file.schema_arrow.names
         paths = {name: parsed for name in kinds if name not in names and (parsed := FieldPath.parse(name)) is not None}
@@ -214,13 +291,13 @@ def _read_parquet(path: Path, kinds: Mapping[str, ColumnKind], progress: Progres
             if not paths:
                 return RecordTable(table, None)
             records = progress(_parquet_records(file, list(nested)), f"reading {path.name}", file.metadata.num_rows)
-            of_paths = table_of_records(path, records, {name: kinds[name] for name in paths})
+            of_paths = table_of_records(path, records, {name: kinds[name] for name in paths}, on_fault)
         except _PARQUET_ERRORS as error:
             raise _damaged_parquet(path, error) from error
     if of_paths.records is not None:
         table = table.take(of_paths.records)
     columns = {name: of_paths.table[name] if name in paths else table[name] for name in kinds}
-    return RecordTable(pa.table(columns), of_paths.records)
+    return of_paths._replace(table=pa.table(columns))
 
 
 def _parquet_records(file: pq.ParquetFile, columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -1,7 +1,7 @@
 """Make one row of an item's variants: the rows of one product in a shop's export. Start at `group_variants`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -95,5 +95,7 @@ def _one_row_each(source: SourceTable, members: tuple[tuple[int, ...], ...]) -> 
         value_rows = rows[np.where(first < len(rows), first, starts)]
         columns[name] = source.table[name].take(pa.array(value_rows))
         records_of[name] = source.file_rows(name)[value_rows]
-    table = pa.table(columns)
-    return GroupedRows(SourceTable(source.path, table, source.form, records_of=records_of), members)
+    return GroupedRows(
+        replace(source, table=pa.table(columns), records=source.file_rows("")[rows[starts]], records_of=records_of),
+        members,
+    )
