@@ -11,7 +11,6 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Int64
 
 from clairo_core.errors import DatasetError, RowError
 from clairo_core.progress import Progress, silent
