@@ -29,6 +29,7 @@ from training.datasets.row_faults import field_fault
 
 DEFAULT_URL_ENV = "CLAIRO_DATA_URL"
 _ROWS_PER_BATCH = 10_000
+_LONGEST_SHOWN = 40
 _READ_ONLY = {"sqlite": "PRAGMA query_only = ON", "postgresql": "SET TRANSACTION READ ONLY"}
 """What makes the connection refuse writes. Elsewhere nothing is ever committed."""
 _DRIVERS = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
@@ -46,7 +47,8 @@ class SqlQuery:
     """Environment variable of the SQLAlchemy url."""
 
     def __str__(self) -> str:
-        return self.place
+        sql = " ".join(self.sql.split())
+        return f"{self.place} ({sql if len(sql) <= _LONGEST_SHOWN else sql[:_LONGEST_SHOWN] + '...'})"
 
     def row_numbers(self, num_rows: int) -> Int64[np.ndarray, "row"]:
         """Positions in the result, from 1."""

@@ -119,6 +119,16 @@ def test_pictures_are_fetched_once_and_then_read_from_the_folder(host, tmp_path)
     assert len(host.asked) == 2
 
 
+def test_an_item_of_several_variants_has_one_picture_to_fetch(tmp_path):
+    rows = ["mug,Mug,https://shop.test/1.png", "mug,,https://shop.test/2.png", "hat,Hat,https://shop.test/3.png"]
+    (tmp_path / "products.csv").write_text("\n".join(["handle,name,photo", *rows]))
+    (tmp_path / "dataset.toml").write_text(
+        '[items]\nfile = "products.csv"\nitem_id = "handle"\ngroup_variants = "handle"\ntexts = ["name"]\n'
+        'picture = "photo"\n[interactions]\nfile = "clicks.csv"\nposition = "position"\n'
+    )
+    assert PictureUrls(tmp_path).item_of == {"https://shop.test/1.png": "mug", "https://shop.test/3.png": "hat"}
+
+
 def test_failures_are_listed_and_tried_again(host, tmp_path):
     host.answers = {
         "/0": (200, {}, b"<html>"),

@@ -13,6 +13,8 @@ from clairo_core.errors import DatasetError, EmptyTableError, RowError
 from clairo_core.events import InteractionRules
 from tests.documented_block import documented
 from training.datasets import Dataset, describe_dataset, load_dataset
+from training.datasets.fetch_pictures import PictureUrls
+from training.datasets.picture_urls import fetched_picture
 from training.datasets.published import describe_published
 from training.datasets.published.published_tables import SeparatedTable
 from training.datasets.published.python_lines import python_records
@@ -78,6 +80,14 @@ def test_amazon_2014_has_metadata_of_python_dicts(tmp_path):
         "description": "It's clear & bright.",
     }
     assert dataset.items[0].attributes == {"brand": "Ernie Ball", "category": "Strings", "price": "17"}
+    assert dataset.items[0].picture is None
+    urls = PictureUrls(tmp_path)
+    assert urls.table() == "        1  http://ecx.images-amazon.com"
+    (fetched,) = (fetched_picture(urls.folder, url) for url in urls.item_of)
+    fetched.parent.mkdir()
+    fetched.write_bytes(b"not looked at here")
+    assert load_dataset(tmp_path).items[0].picture == fetched
+    fetched.unlink()
     same = load_dataset(tmp_path).fingerprint
     write_lines(tmp_path / "reviews_Musical_Instruments_5.json.gz", [repr(one) for one in reviews])
     assert load_dataset(tmp_path).fingerprint == same

@@ -1,6 +1,7 @@
 """Queries as tables: streamed, read-only, with errors that name query, row and column, and never the password."""
 
 import sqlite3
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ from sqlalchemy import make_url
 from clairo_core.errors import DatasetError, EmptyTableError, MissingColumnError, RowError
 from tests.documented_block import documented
 from training.datasets import describe_dataset, load_dataset
+from training.datasets.check import check_dataset
 from training.datasets.columns import order_column
 from training.datasets.sql_tables import SqlQuery, _Column, _UnfitError
 from training.datasets.table_files import SourceTable, column_names, read_table
@@ -110,15 +112,27 @@ def test_a_long_result_is_read_in_batches_whose_types_agree():
         (
             "SELECT sku FROM products",
             MissingColumnError,
-            "[items] sql: there is no column 'name'; the columns",
+            "[items] sql (SELECT sku FROM products): there is no column 'name'; the columns",
         ),
         ("SELECT sku, name, name FROM products", DatasetError, "2 columns are named 'name'"),
         ("SELECT sku, name FROM goods", DatasetError, "refused the query (no such table: goods); correct the query"),
-        ("SELECT sku, name FROM products WHERE 0", EmptyTableError, "[items] sql has no rows"),
+        (
+            "SELECT sku, name FROM products WHERE 0",
+            EmptyTableError,
+            "[items] sql (SELECT sku, name FROM products WHERE 0) has no rows",
+        ),
         ("DELETE FROM products", DatasetError, "attempt to write a readonly database"),
         ("PRAGMA foreign_keys = ON", DatasetError, "returns no rows, expected a SELECT"),
-        ("SELECT sku, photo AS name FROM products", RowError, "sql row 1, field 'name': got"),
-        ("SELECT sku, name FROM products UNION ALL SELECT 2.5, 'x'", RowError, "row 3, field 'sku': got '2.5' (float)"),
+        (
+            "SELECT sku, photo AS name FROM products",
+            RowError,
+            "sql (SELECT sku, photo AS name FROM products) row 1, field 'name': got",
+        ),
+        (
+            "SELECT sku, name FROM products UNION ALL SELECT 2.5, 'x'",
+            RowError,
+            "UNION ALL...) row 3, field 'sku': got '2.5' (float)",
+        ),
     ],
 )
 def test_a_wrong_query_is_refused_with_its_place(sql, error, says):
@@ -126,6 +140,18 @@ def test_a_wrong_query_is_refused_with_its_place(sql, error, says):
         read_table(query(sql), {"sku": "id", "name": "text"})
     assert says in str(refused.value)
     assert str(refused.value).startswith("dataset.toml, [items] sql")
+
+
+def test_a_check_finds_the_faults_of_every_query(shop):
+    with closing(sqlite3.connect(shop / "shop.db")) as database:
+        database.executescript(
+            "UPDATE products SET name = x'00' WHERE sku = 'hat'; UPDATE orders SET at = 'soon' WHERE customer = 8"
+        )
+    faults = check_dataset(shop).faults
+    assert {(fault.file.partition(" (")[0], fault.column, tuple(fault.rows)) for fault in faults} == {
+        ("dataset.toml, [items] sql", "name", (2,)),
+        ("dataset.toml, [interactions] sql", "at", (3,)),
+    }
 
 
 def test_a_query_cannot_change_the_database(shop):
@@ -170,7 +196,7 @@ def test_the_toml_may_name_another_variable(shop, monkeypatch):
 def test_the_documented_queries_are_read(tmp_path):
     (tmp_path / "dataset.toml").write_text(documented("[items]\nsql = "), encoding="utf-8")
     described = describe_dataset(tmp_path)
-    assert str(described.items.file) == f"{tmp_path / 'dataset.toml'}, [items] sql"
+    assert str(described.items.file).endswith("dataset.toml, [items] sql (SELECT sku, name, story, price FROM prod...)")
     assert isinstance(described.interactions[0].file, SqlQuery)
     assert described.interactions[0].file.sql.splitlines()[0] == "SELECT o.customer, l.sku, o.paid_at"
 
