@@ -21,6 +21,7 @@ from clairo_core.recommender import Recommender
 from training.config.preset import Preset
 from training.datasets.open_dataset import open_dataset
 from training.items.embedding_cache import remove_old_caches
+from training.pipeline.present_modalities import with_present_modalities
 from training.pipeline.run import Verdict, train_bundle
 from training.pipeline.warm_start import WarmStart, preset_of
 from training.retraining.against_serving import AgainstServing, compare_with_serving, with_items_carried
@@ -108,6 +109,8 @@ def retrain(
     this_run = {"out": str(out.resolve()), "started_at": time.time()}
     tables = stages.run("tables", this_run, export, lambda folder: folder / name).result
     dataset = open_dataset(tables, preset.dataset, preset.encode.modalities, progress)
+    if start is None:
+        preset = with_present_modalities(preset, dataset, report)
     newest_at = newest_discoveries(tables, {item.item_id for item in dataset.items})
     chosen = choose_device(device)
     compared: list[AgainstServing] = []
