@@ -83,6 +83,21 @@ def demo_data(
 
 
 @app.command()
+def init(
+    files: Annotated[list[Path], typer.Argument(help="One file of items, and one or more of interactions.")],
+    out: Annotated[Path, typer.Option("--out", help="The new description.")] = Path("dataset.toml"),
+) -> None:
+    """Guess what the columns of your files mean, and write a dataset.toml to edit."""
+    from training.datasets.init import write_description  # noqa: PLC0415
+
+    written = write_description(files, out)
+    for line in written.recognized:
+        report(line)
+    report(f"wrote {written.path}{'; to fill in: ' + ', '.join(written.to_fill_in) if written.to_fill_in else ''}")
+    report(f"next: edit it, then clairo-train check {written.path}")
+
+
+@app.command()
 def check(
     data: Annotated[Path, typer.Argument(help="Dataset folder or TOML; see docs/datasets.md.")],
     pictures: Annotated[bool, typer.Option("--pictures", help="Decode every picture, not a sample.")] = False,

@@ -281,7 +281,7 @@ def _read_parquet(path: Path, kinds: Mapping[str, ColumnKind], progress: Progres
             # Some writers skip this check; invalid text would fail later, far from its file.
             table.validate(full=True)
             # `read` takes a.b.c as a struct's field; `select` only takes top-level columns.
-            table = table.select(plain)
+            table = _without_views(table.select(plain))
             if not paths:
                 return RecordTable(table, None)
             records = progress(_parquet_records(file, list(nested)), f"reading {path.name}", file.metadata.num_rows)
@@ -292,6 +292,15 @@ def _read_parquet(path: Path, kinds: Mapping[str, ColumnKind], progress: Progres
         table = table.take(of_paths.records)
     columns = {name: of_paths.table[name] if name in paths else table[name] for name in kinds}
     return of_paths._replace(table=pa.table(columns))
+
+
+def _without_views(table: pa.Table) -> pa.Table:
+    """Convert view types, of which Arrow cannot take rows."""
+    for place, name in enumerate(table.column_names):
+        of_view = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}.get(table[name].type)
+        if of_view is not None:
+            table = table.set_column(place, name, table[name].cast(of_view))
+    return table
 
 
 def _parquet_records(file: pq.ParquetFile, columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:

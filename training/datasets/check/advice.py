@@ -40,7 +40,7 @@ def _on_events(facts: Facts, rules: InteractionRules) -> list[str]:
     advice = []
     if histories.repeat_share >= MANY_REPEATS and rules.repeats == "keep":
         strongest = next((name for name in facts.events_by_type if "purchase" in name.lower()), None)
-        targets = f' or targets = ["{strongest or "purchase"}"]' if not rules.targets else ""
+        targets = f' or targets = ["{strongest}"]' if strongest and not rules.targets else ""
         advice.append(f'{histories.repeat_share:.0%} of next events repeat the item: set repeats = "drop"{targets}')
     if len(facts.events_by_type) > 1 and not rules.types:
         advice.append(
