@@ -2,13 +2,11 @@
 
 import dataclasses
 
-import numpy as np
-
 from clairo_core.encoders.pictures import decode_picture
 from clairo_core.errors import ContentError, RowError
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
-from training.datasets.dataset import Codes, Dataset, PictureOrigin, build_dataset
+from training.datasets.dataset import Dataset, PictureOrigin, with_items
 from training.datasets.table_files import row_error
 
 _SHORTEST_SIDE = 128
@@ -29,7 +27,7 @@ def check_pictures(dataset: Dataset, progress: Progress = silent) -> Dataset:
         return dataset
     items = list(dataset.items)
     for row, item in enumerate(progress(dataset.items, "checking pictures", len(items))):
-        problem = _picture_problem(item)
+        problem = picture_problem(item)
         if problem is None:
             continue
         if origin.unreadable_pictures == "error":
@@ -37,18 +35,16 @@ def check_pictures(dataset: Dataset, progress: Progress = silent) -> Dataset:
         items[row] = dataclasses.replace(item, picture=None)
     if all(new is old for new, old in zip(items, dataset.items, strict=True)):
         return dataset
-    return _with_items(dataset, tuple(items), progress)
+    return with_items(dataset, tuple(items), progress)
 
 
 def _refusal(origin: PictureOrigin, row: int, problem: str) -> RowError:
-    if origin.rows[row] < 0:
-        # Found by name in a folder: neither a table nor a description lists it.
-        return RowError(f"{origin.path}, {problem}; or remove the file")
     hint = 'or set unreadable_pictures = "drop" in [items]'
     return row_error(origin.path, int(origin.rows[row]), origin.field, f"{problem}; {hint}")
 
 
-def _picture_problem(item: Item) -> str | None:
+def picture_problem(item: Item) -> str | None:
+    """Why the item's picture cannot be decoded; None if it can, or there is none."""
     try:
         content = item.read_picture()
         if content is not None:
@@ -56,21 +52,3 @@ def _picture_problem(item: Item) -> str | None:
     except (ContentError, OSError) as error:
         return str(error)
     return None
-
-
-def _with_items(dataset: Dataset, items: tuple[Item, ...], progress: Progress) -> Dataset:
-    codes = None
-    if dataset.semantic_ids is not None:
-        codes = Codes(
-            np.asarray(dataset.semantic_ids), dataset.codebook_names, dataset.codebook_sizes, dataset.codes_are_unique
-        )
-    return build_dataset(
-        dataset.name,
-        items,
-        dataset.user_ids,
-        dataset.sequences,
-        days=dataset.days,
-        codes=codes,
-        picture_origin=dataset.picture_origin,
-        progress=progress,
-    )
