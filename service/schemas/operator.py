@@ -77,5 +77,5 @@ class ActivatedBundle(BaseModel):
     """The bundle now in service, and the one before."""
 
     bundle_id: str
-    previous_bundle_id: str = Field(description="Activate this one to go back.")
+    previous_bundle_id: str = Field(description="Served until now.")
     catalogue_version: int
