@@ -63,7 +63,7 @@ class ServableBundle(BaseModel):
     preset: str | None
     dataset_name: str | None
     created_at: str | None = Field(description="ISO 8601, UTC.")
-    ndcg_at_10: float | None = Field(description="Measured at training; decides which of two bundles is worse.")
+    ndcg_at_10: float | None = Field(description="Measured at training; decides between bundles with the same targets.")
     problem: str | None = Field(description="Why it cannot be served, judged by the manifest alone.")
 
 
