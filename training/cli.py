@@ -219,7 +219,9 @@ def run(
     settings = load_preset(preset or DEFAULT_PRESET, overrides or [])
     # torch, transformers and numba take seconds to import: check the flags first.
     from clairo_core.generation.t5.generator import choose_device  # noqa: PLC0415
+    from training.datasets.event_times import date_range  # noqa: PLC0415
     from training.datasets.open_dataset import open_dataset  # noqa: PLC0415
+    from training.pipeline.present_modalities import with_present_modalities  # noqa: PLC0415
     from training.pipeline.run import train_bundle  # noqa: PLC0415
     from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
     from training.workbench.stage_cache import StageCache  # noqa: PLC0415
@@ -228,12 +230,13 @@ def run(
     dataset = open_dataset(data, settings.dataset, settings.encode.modalities, progress_bar)
     report(
         f"{dataset.name}: {len(dataset.items)} items, {len(dataset.user_ids)} users, "
-        f"{len(dataset.sequences.items)} interactions"
+        f"{len(dataset.sequences.items)} interactions{'' if dataset.days is None else f', {date_range(dataset.days)}'}"
     )
     stages = StageCache(out.parent / ".stages", report)
     chosen = choose_device(device)
     seed = seed or 0
     report(f"preset {settings.name}, device {chosen}, seed {seed}, stages in {stages.folder}")
+    settings = with_present_modalities(settings, dataset, report)
     bench = Workbench(dataset, settings, seed, chosen, stages, progress_bar, report)
     split_name = Split.TEST if test else Split.VALIDATION
     train_bundle(bench, out, split_name=split_name, is_refitted=not no_refit)

@@ -20,6 +20,7 @@ from clairo_core.progress import Progress
 from clairo_core.recommender import Recommender
 from training.datasets.open_dataset import open_dataset
 from training.items.embedding_cache import remove_old_caches
+from training.pipeline.present_modalities import with_present_modalities
 from training.pipeline.run import Verdict, train_bundle
 from training.pipeline.warm_start import WarmStart, preset_of
 from training.retraining.against_serving import (
@@ -140,6 +141,8 @@ def retrain(
     read_by = replace(rules, unknown_items="drop")
     dataset = open_dataset(tables, chosen_preset.dataset, chosen_preset.encode.modalities, progress, read_by)
     dataset = replace(dataset, rules=rules)
+    if start is None:
+        chosen_preset = with_present_modalities(chosen_preset, dataset, report)
     newest_at = newest_discoveries(tables, {item.item_id for item in dataset.items}, rules)
     chosen = choose_device(device)
     compared: list[AgainstServing] = []
