@@ -72,6 +72,8 @@ class Dataset:
     """When each interaction of `sequences` happened, in days since 1970; None without times."""
     rules: InteractionRules = field(default_factory=InteractionRules)
     """How the source's interactions became `sequences`."""
+    dislikes: ItemSequences | None = None
+    """Rows of the items that each user dislikes; None without negative events."""
 
     @property
     def modalities(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from clairo_core.errors import TrainingError
 from clairo_core.items import Item, UserHistory
 from clairo_core.progress import silent
 from clairo_core.ranking import NO_LIFTS, RepeatLifts
-from clairo_core.recommendation import Recommendation, RecommendationList
+from clairo_core.recommendation import Recommendation, RecommendationList, RecommendationRequest
 from clairo_core.sequences import ItemSequences
 from training.counts.popularity import Popularity
 from training.evaluation.rankings import generated_ranks, rank_with_recommender, rank_with_scores
@@ -40,14 +40,20 @@ class FixedRecommender:
     def recommend_many(
         self, histories: Sequence[UserHistory], limit: int, *, include_seen: bool
     ) -> list[RecommendationList]:
+        return self.recommend_batch(
+            [RecommendationRequest(history=history, limit=limit, include_seen=include_seen) for history in histories]
+        )
+
+    def recommend_batch(self, requests: Sequence[RecommendationRequest]) -> list[RecommendationList]:
         answers = []
-        for history in histories:
+        for request in requests:
+            seen = request.history.item_ids
             scores = {
-                name: self.repeat_lifts.together * (name in history.item_ids) - place
+                name: self.repeat_lifts.together * (name in seen) - place
                 for place, name in enumerate(self.best_first)
-                if include_seen or name not in history.item_ids
+                if name not in request.disliked and (request.include_seen or name not in seen)
             }
-            chosen = sorted(scores.items(), key=lambda scored: -scored[1])[:limit]
+            chosen = sorted(scores.items(), key=lambda scored: -scored[1])[: request.limit]
             answers.append(
                 RecommendationList(
                     tuple(
