@@ -1,5 +1,7 @@
 """Leave-last-out splits."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -136,6 +138,19 @@ def test_splits_are_the_same_if_they_predict_the_same_items_after_the_same_histo
     with_repeats = splits.held_out(splits.test_split, dataset_of([[0, 1, 2, 3, 3], [1, 2, 3, 4]]))
     assert with_repeats["weighed"].is_same_as(with_repeats["allowed"])
     assert not with_repeats["masked"].is_same_as(with_repeats["allowed"])
+
+
+def test_masked_targets_alone_come_with_their_users_dislikes():
+    dataset = replace(dataset_of([[0, 1, 2], [4], [1, 2, 3, 4]]), dislikes=ItemSequences.from_lists([[5], [0], [0, 5]]))
+    for split_of in (splits.validation_split, splits.test_split):
+        held_out = splits.held_out(split_of, dataset)
+        assert lists_of(held_out["masked"].disliked) == [[5], [0, 5]]
+        assert held_out["allowed"].disliked is held_out["weighed"].disliked is None
+        assert lists_of(held_out["masked"].of_users(np.array([1])).disliked) == [[0, 5]]
+        assert not held_out["masked"].is_same_as(held_out["weighed"])
+        others = replace(dataset, dislikes=ItemSequences.from_lists([[5], [], [0, 3]]))
+        assert not held_out["masked"].is_same_as(split_of(others))
+        assert held_out["masked"].is_same_as(split_of(dataset))
 
 
 def test_where_nobody_would_keep_two_events_nothing_is_held_out():
