@@ -13,9 +13,8 @@ from service.store.sql_tables import feedback_events, users
 
 FEEDBACK_LOCK = "feedback"
 MAX_HISTORY_ITEMS = 1000
-IMPRESSION = "impression"
 DISLIKE = "dislike"
-TYPES_LEFT_OUT = (IMPRESSION, DISLIKE)
+TYPES_LEFT_OUT = ("impression", DISLIKE)
 """Event types that never become part of a history."""
 LIFTING_TYPES = ("like", "purchase")
 """Event types that lift an earlier dislike of the same item."""
@@ -169,15 +168,15 @@ class FeedbackStore:
         return UserItems(history, older, disliked)
 
     async def tired_items(
-        self, user_id: str, num_impressions: int, since: float, impressions: Collection[str] = (IMPRESSION,)
+        self, user_id: str, num_impressions: int, since: float, impressions: Collection[str]
     ) -> frozenset[str]:
-        """Items shown to a user `num_impressions` times or more, none of these before an event of his on the item.
+        """List the items that a user was shown `num_impressions` times or more, all later than his last event on them.
 
         Args:
             user_id: any.
             num_impressions: at least 1.
             since: seconds since 1970; older events count for nothing.
-            impressions: types of event that mean that an item was shown.
+            impressions: types of event for a shown item; all others are the user's own.
 
         Raises:
             StoreError: the store cannot be read.
