@@ -11,6 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
+import numpy as np
+from jaxtyping import Bool, Float64
+
 from clairo_core.errors import SettingsError
 
 Meaning: TypeAlias = Literal["positive", "negative", "impression", "ignored"]
@@ -27,6 +30,13 @@ _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     "==": operator.eq,
     ">": operator.gt,
     "<": operator.lt,
+}
+_ON_ARRAYS: Mapping[str, np.ufunc] = {
+    ">=": np.greater_equal,
+    "<=": np.less_equal,
+    "==": np.equal,
+    ">": np.greater,
+    "<": np.less,
 }
 _CONDITION = re.compile(r"\s*(?P<column>.*?\S)\s*(?P<comparison>>=|<=|==|>|<)\s*(?P<number>[-+.\d][^<>=\s]*)\s*")
 
@@ -64,6 +74,11 @@ class Condition:
     def holds(self, value: float | None) -> bool:
         """Whether a value fulfils it; a missing one does not."""
         return value is not None and _COMPARISONS[self.comparison](value, self.number)
+
+    def where(self, values: Float64[np.ndarray, "event"]) -> Bool[np.ndarray, "event"]:
+        """`holds` of many values at once; NaN is a missing one."""
+        fulfil: Bool[np.ndarray, "event"] = _ON_ARRAYS[self.comparison](values, self.number)
+        return fulfil
 
     def __str__(self) -> str:
         return f"{self.column} {self.comparison} {self.number:g}"
@@ -114,19 +129,19 @@ class InteractionRules:
             when = self.types[name].when
             return name if when is None or when.holds(value) else None
         matching = (known for known, one in self.types.items() if one.when is not None and one.when.holds(value))
-        return next(matching, name if name in _BUILT_IN else None)
+        return next(matching, name if name in BUILT_IN else None)
 
     def of(self, name: str) -> EventType:
         """The meaning of a type that `type_of` returned, or of one that an older rule named."""
         if name in self.types:
             return self.types[name]
-        if name in _BUILT_IN:
-            return _BUILT_IN[name]
+        if name in BUILT_IN:
+            return BUILT_IN[name]
         return EventType(meaning="ignored") if self.types else EventType()
 
     def names_of(self, meaning: Meaning) -> tuple[str, ...]:
         """Names of all types of this meaning, built-in ones included."""
-        return tuple(name for name in {**self.types, **_BUILT_IN} if self.of(name).meaning == meaning)
+        return tuple(name for name in {**self.types, **BUILT_IN} if self.of(name).meaning == meaning)
 
     def is_target(self, name: str) -> bool:
         """Whether events of the type are learned and measured."""
@@ -158,7 +173,7 @@ class InteractionRules:
         }
 
 
-_BUILT_IN = {"impression": EventType(meaning="impression"), "dislike": EventType(meaning="negative")}
+BUILT_IN = {"impression": EventType(meaning="impression"), "dislike": EventType(meaning="negative")}
 """Types that mean this wherever rules do not declare them."""
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int, Int32, Int64
+from jaxtyping import Bool, Float32, Float64, Int, Int32, Int64
 
 from clairo_core.errors import DatasetError
 
@@ -22,12 +22,17 @@ class ItemSequences:
     """Rows of the item table."""
     offsets: Int64[np.ndarray, "sequence+1"]
     """Sequence i is items[offsets[i]:offsets[i + 1]]."""
+    weights: Float32[np.ndarray, "position"] | None = None
+    """How much each position counts in counts and losses, above 0; None where all count 1."""
+    is_target: Bool[np.ndarray, "position"] | None = None
+    """Whether each position is learned and measured; None where all are."""
 
     def __post_init__(self) -> None:
         """Check that the offsets split `items` into sequences.
 
         Raises:
-            DatasetError: the offsets do not rise from 0 to the number of positions, or a row is negative.
+            DatasetError: the offsets do not rise from 0 to the number of positions, a row is negative, or weights or
+                targets are not one per position.
         """
         items, offsets = self.items, self.offsets
         if items.ndim != 1 or offsets.ndim != 1 or len(offsets) == 0:
@@ -44,6 +49,15 @@ class ItemSequences:
             raise DatasetError(
                 f"position {int(items.argmin())} has item row {items.min()}, expected 0 or more; check the rows"
             )
+        for name, of_positions in (("weights", self.weights), ("is_target", self.is_target)):
+            if of_positions is not None and of_positions.shape != items.shape:
+                raise DatasetError(f"got {name} of shape {of_positions.shape}, expected {items.shape}, as of the items")
+        # One form for sequences that are alike, so that all of them take the same path.
+        if self.weights is not None:
+            all_count_one = bool((self.weights == 1.0).all())
+            object.__setattr__(self, "weights", None if all_count_one else np.asarray(self.weights, dtype=np.float32))
+        if self.is_target is not None and self.is_target.all():
+            object.__setattr__(self, "is_target", None)
         # Kernels take exactly these types in C order. No copy is made where they are right already.
         object.__setattr__(self, "items", np.ascontiguousarray(items, dtype=np.int32))
         object.__setattr__(self, "offsets", np.ascontiguousarray(offsets, dtype=np.int64))
@@ -78,12 +92,45 @@ class ItemSequences:
         """Number of items in each sequence."""
         return np.diff(self.offsets)
 
+    @property
+    def each_weight(self) -> Float64[np.ndarray, "position"]:
+        """The weight of every position, 1 where none are set."""
+        return np.ones(len(self.items)) if self.weights is None else self.weights.astype(np.float64)
+
+    @property
+    def loss_weights(self) -> Float32[np.ndarray, "position"] | None:
+        """The weight of every position as a target, 0 where it is not one; None where all weigh 1."""
+        if self.is_target is None:
+            return self.weights
+        return self.is_target.astype(np.float32) if self.weights is None else self.weights * self.is_target
+
     def select(self, indices: Int[np.ndarray, "chosen"]) -> "ItemSequences":
         """The sequences at `indices`, in that order; repeats are allowed."""
-        lengths = self.lengths[indices]
-        starts = np.repeat(self.offsets[indices], lengths)
+        return self.take(self.offsets[indices], self.lengths[indices])
+
+    def take(self, begins: Int[np.ndarray, "chosen"], lengths: Int[np.ndarray, "chosen"]) -> "ItemSequences":
+        """Stretches of positions as sequences: `lengths` of them from each of `begins`."""
         within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        return ItemSequences.from_lengths(self.items[starts + within], lengths)
+        return self._at(np.repeat(begins, lengths) + within, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
+
+    def where(self, is_kept: Bool[np.ndarray, "position"]) -> "ItemSequences":
+        """All sequences with some of their positions.
+
+        >>> sequences = ItemSequences.from_lists([[3, 1], [2]])
+        >>> [items.tolist() for items in sequences.where(np.array([False, True, False]))]
+        [[1], []]
+        """
+        return self._at(np.flatnonzero(is_kept), np.concatenate([[0], np.cumsum(is_kept)])[self.offsets])
+
+    def _at(
+        self, positions: Int64[np.ndarray, "position"], offsets: Int64[np.ndarray, "sequence+1"]
+    ) -> "ItemSequences":
+        return ItemSequences(
+            self.items[positions],
+            offsets,
+            None if self.weights is None else self.weights[positions],
+            None if self.is_target is None else self.is_target[positions],
+        )
 
 
 def newest_padded(

@@ -27,9 +27,10 @@ from clairo_core.values.numbers import number_in
 from training.datasets.column_kinds import ColumnKind
 from training.datasets.columns import id_column
 from training.datasets.dataset import Dataset, PictureOrigin, build_dataset
-from training.datasets.interactions_table import build_sequences, find_interactions
+from training.datasets.interactions_table import find_interactions
 from training.datasets.json_lines import json_records, read_json_lines
 from training.datasets.table_files import SourceTable
+from training.datasets.user_sequences import build_sequences
 
 RULES = InteractionRules(repeats="drop", min_interactions=5, unknown_items="drop")
 _REVIEWS_SUFFIX = "_5.json.gz"
@@ -65,21 +66,16 @@ def load_amazon2018(folder: Path, progress: Progress = silent) -> Dataset:
     interactions = find_interactions(
         reviews, "reviewerID", "asin", "unixReviewTime", [item.item_id for item in items], RULES.unknown_items
     )
-    user_ids, sequences, days, is_kept = build_sequences(
-        interactions,
-        np.ones(len(items), dtype=np.bool_),
-        min_interactions=RULES.min_interactions,
-        repeats=RULES.repeats,
-        source_name=str(reviews_path),
-        is_time=True,
+    built = build_sequences(
+        interactions, np.ones(len(items), dtype=np.bool_), RULES, source_name=str(reviews_path), is_time=True
     )
-    kept_items = tuple(item for item, keep in zip(items, is_kept, strict=True) if keep)
+    kept_items = tuple(item for item, keep in zip(items, built.is_item_kept, strict=True) if keep)
     return build_dataset(
         reviews_path.name.removesuffix(_REVIEWS_SUFFIX),
         kept_items,
-        user_ids,
-        sequences,
-        days=days,
+        built.user_ids,
+        built.sequences,
+        days=built.days,
         rules=RULES,
         picture_origin=PictureOrigin(folder / "images", "file", np.full(len(kept_items), -1), "error"),
         progress=progress,

@@ -5,7 +5,7 @@ Independent of file formats.
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
 from clairo_core.sequences import ItemSequences
 from training.datasets.description import OnBadPicture
+from training.datasets.user_sequences import Dislikes, EventCounts, UnreadEvents
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,13 +68,19 @@ class Dataset:
     """Codes are whole feature sets: no two items share theirs, and no collision index is added."""
     picture_origin: PictureOrigin | None
     fingerprint: str
-    """SHA-256 of all fields but name, picture origin and days: the same for every format and on every machine."""
+    """SHA-256 of items, users and what they did, without times: the same for every format and on every machine."""
     days: Float32[np.ndarray, "interaction"] | None = None
     """When each interaction of `sequences` happened, in days since 1970; None without times."""
     rules: InteractionRules = field(default_factory=InteractionRules)
     """How the source's interactions became `sequences`."""
     dislikes: ItemSequences | None = None
-    """Rows of the items that each user dislikes; None without negative events."""
+    """Items that each user dislikes, in order of time, one sequence per user; None if there are none."""
+    dislike_places: Int64[np.ndarray, "dislike"] | None = None
+    """How many interactions of the user's sequence came before each of them."""
+    unread: UnreadEvents | None = None
+    """Positive events outside `sequences`, for popularity."""
+    event_counts: EventCounts | None = None
+    """For a report; None if interactions have no types."""
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -92,6 +99,9 @@ def build_dataset(
     *,
     days: Float32[np.ndarray, "interaction"] | None = None,
     rules: InteractionRules | None = None,
+    dislikes: Dislikes | None = None,
+    unread: UnreadEvents | None = None,
+    event_counts: EventCounts | None = None,
     codes: Codes | None = None,
     picture_origin: PictureOrigin | None = None,
     progress: Progress = silent,
@@ -101,7 +111,7 @@ def build_dataset(
     Raises:
         RowError: a picture file cannot be read.
     """
-    return Dataset(
+    dataset = Dataset(
         name=name,
         items=items,
         user_ids=user_ids,
@@ -111,30 +121,53 @@ def build_dataset(
         codebook_sizes=() if codes is None else codes.sizes,
         codes_are_unique=codes is not None and codes.are_unique,
         picture_origin=picture_origin,
-        fingerprint=_fingerprint(items, user_ids, sequences, codes, progress),
+        fingerprint="",
         days=days,
         rules=InteractionRules() if rules is None else rules,
+        dislikes=None if dislikes is None else dislikes.items,
+        dislike_places=None if dislikes is None else dislikes.places,
+        unread=unread,
+        event_counts=event_counts,
     )
+    return with_items(dataset, items, progress)
 
 
-def _fingerprint(
-    items: tuple[Item, ...],
-    user_ids: tuple[str, ...],
-    sequences: ItemSequences,
-    codes: Codes | None,
-    progress: Progress,
-) -> str:
+def with_items(dataset: Dataset, items: tuple[Item, ...], progress: Progress = silent) -> Dataset:
+    """The dataset with other content of its items, and the fingerprint of that.
+
+    Raises:
+        RowError: a picture file cannot be read.
+    """
     digest = hashlib.sha256()
     for item in progress(items, "fingerprinting items", len(items)):
         digest.update(_item_line(item))
-    digest.update(_json_line(user_ids))
+    digest.update(_json_line(dataset.user_ids))
     # Little-endian on every machine.
-    digest.update(np.ascontiguousarray(sequences.items, dtype="<i4").tobytes())
-    digest.update(np.ascontiguousarray(sequences.offsets, dtype="<i8").tobytes())
-    if codes is not None:
-        digest.update(_json_line([codes.names, codes.sizes, codes.are_unique]))
-        digest.update(np.ascontiguousarray(codes.semantic_ids, dtype="<i4").tobytes())
-    return digest.hexdigest()
+    digest.update(np.ascontiguousarray(dataset.sequences.items, dtype="<i4").tobytes())
+    digest.update(np.ascontiguousarray(dataset.sequences.offsets, dtype="<i8").tobytes())
+    if dataset.semantic_ids is not None:
+        digest.update(_json_line([dataset.codebook_names, dataset.codebook_sizes, dataset.codes_are_unique]))
+        digest.update(np.ascontiguousarray(dataset.semantic_ids, dtype="<i4").tobytes())
+    for name, part in _typed_parts(dataset).items():
+        if part is not None:
+            digest.update(_json_line([name, len(part)]))
+            digest.update(np.ascontiguousarray(part, dtype=part.dtype.newbyteorder("<")).tobytes())
+    return replace(dataset, items=items, fingerprint=digest.hexdigest())
+
+
+def _typed_parts(dataset: Dataset) -> dict[str, np.ndarray | None]:
+    """What types of interactions add; nothing where all are alike."""
+    dislikes, unread = dataset.dislikes, dataset.unread
+    return {
+        "weights": dataset.sequences.weights,
+        "is_target": dataset.sequences.is_target,
+        "dislikes": None if dislikes is None else dislikes.items,
+        "dislike offsets": None if dislikes is None else dislikes.offsets,
+        "dislike places": dataset.dislike_places,
+        "unread": None if unread is None else unread.items.items,
+        "unread offsets": None if unread is None else unread.items.offsets,
+        "unread weights": None if unread is None else unread.items.weights,
+    }
 
 
 def _item_line(item: Item) -> bytes:

@@ -3,8 +3,9 @@
 from clairo_core.progress import Progress, silent
 from training.datasets.dataset import Dataset, build_dataset
 from training.datasets.description import DatasetDescription
-from training.datasets.interactions_table import build_sequences, read_interactions
+from training.datasets.interactions_table import read_interactions
 from training.datasets.items_table import read_items
+from training.datasets.user_sequences import build_sequences
 
 
 def load_described_dataset(description: DatasetDescription, progress: Progress = silent) -> Dataset:
@@ -14,24 +15,27 @@ def load_described_dataset(description: DatasetDescription, progress: Progress =
         DatasetError: a file does not match the description; the text names file, row and field.
     """
     tables = read_items(description, progress)
-    described, rules = description.interactions[0], description.rules
-    interactions = read_interactions(described, rules, [item.item_id for item in tables.items], progress)
-    user_ids, sequences, days, is_kept = build_sequences(
+    interactions = read_interactions(
+        description.interactions, description.rules, [item.item_id for item in tables.items], progress
+    )
+    built = build_sequences(
         interactions,
         tables.is_wanted,
-        min_interactions=rules.min_interactions,
-        repeats=rules.repeats,
-        source_name=str(described.file),
-        is_time=described.is_time,
+        description.rules,
+        source_name=", ".join(str(table.file) for table in description.interactions),
+        is_time=description.interactions[0].is_time,
     )
     return build_dataset(
         description.name,
-        tuple(item for item, keep in zip(tables.items, is_kept, strict=True) if keep),
-        user_ids,
-        sequences,
-        days=days,
-        rules=rules,
-        codes=None if tables.codes is None else tables.codes.of_items(is_kept),
-        picture_origin=None if tables.picture_origin is None else tables.picture_origin.of_items(is_kept),
+        tuple(item for item, keep in zip(tables.items, built.is_item_kept, strict=True) if keep),
+        built.user_ids,
+        built.sequences,
+        days=built.days,
+        rules=description.rules,
+        dislikes=built.dislikes,
+        unread=built.unread,
+        event_counts=built.counts,
+        codes=None if tables.codes is None else tables.codes.of_items(built.is_item_kept),
+        picture_origin=None if tables.picture_origin is None else tables.picture_origin.of_items(built.is_item_kept),
         progress=progress,
     )

@@ -1,4 +1,6 @@
-"""Turn the column that sorts interactions into days since 1970, where it holds times."""
+"""Turn columns that sort interactions into one unit, and into days since 1970 where they hold times."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
@@ -6,6 +8,8 @@ from jaxtyping import Float32, Float64, Int64
 SECONDS_PER_DAY = 86_400.0
 MAX_AHEAD_DAYS = 1 / 24
 """Clocks differ by less; a later event is ahead of the clock."""
+_MICROSECONDS = 10**6
+"""Per second: the finest unit that two tables are brought to."""
 
 
 def days_since_1970(
@@ -20,8 +24,37 @@ def days_since_1970(
     >>> days_since_1970(np.array([1, 2, 3])) is None
     True
     """
+    per_second = units_per_second(order)
+    return None if per_second is None else (order / (per_second * SECONDS_PER_DAY)).astype(np.float32)
+
+
+def units_per_second(order: Int64[np.ndarray, "interaction"] | Float64[np.ndarray, "interaction"]) -> float | None:
+    """1 for seconds, 1000 for milliseconds and so on, by the median; None if the numbers are positions."""
     median = float(np.median(order)) if len(order) else 0.0
-    if median < 1e8:
-        return None
-    per_second = 10.0 ** (3 * int((np.log10(median) - 8) // 3))
-    return (order / (per_second * SECONDS_PER_DAY)).astype(np.float32)
+    return None if median < 1e8 else 10.0 ** (3 * int((np.log10(median) - 8) // 3))
+
+
+def in_one_unit(
+    orders: Sequence[Int64[np.ndarray, "_"] | Float64[np.ndarray, "_"]],
+) -> Int64[np.ndarray, "interaction"] | Float64[np.ndarray, "interaction"]:
+    """Join the times of several tables, in microseconds unless all have one unit, or are positions.
+
+    >>> in_one_unit([np.array([1_700_000_000]), np.array([1_700_000_000_500])]).tolist()
+    [1700000000000000, 1700000000500000]
+    """
+    units = [units_per_second(order) for order in orders]
+    if len(set(units)) == 1:
+        return np.concatenate(orders)
+    return np.concatenate([_microseconds(order, unit or 1.0) for order, unit in zip(orders, units, strict=True)])
+
+
+def _microseconds(
+    order: Int64[np.ndarray, "_"] | Float64[np.ndarray, "_"], per_second: float
+) -> Int64[np.ndarray, "_"] | Float64[np.ndarray, "_"]:
+    if per_second > _MICROSECONDS:
+        return order // int(per_second / _MICROSECONDS)
+    factor = int(_MICROSECONDS / per_second)
+    # A stray number beyond 64 bits stays the largest instead of wrapping around.
+    largest = (2**63 - 1) // factor
+    microseconds: np.ndarray = np.clip(order, -largest, largest) * factor
+    return microseconds

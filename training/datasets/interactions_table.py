@@ -1,65 +1,54 @@
-"""Turn a table of interactions into one sequence of item rows per user, oldest first.
+"""Turn the tables of interactions into user, item, time and type of every row.
 
-No Python loop over rows: ten million take seconds. Start at `read_interactions`, then `build_sequences`.
+No Python loop over rows: ten million take seconds. Start at `read_interactions`; `user_sequences` sorts the rows.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Bool, Float32, Float64, Int32, Int64
+from jaxtyping import Int32, Int64
 
-from clairo_core.errors import EmptyTableError
-from clairo_core.events import InteractionRules, OnRepeat, OnUnknownItem
+from clairo_core.errors import DatasetError, RowError
+from clairo_core.events import InteractionRules, OnUnknownItem
 from clairo_core.progress import Progress, silent
-from clairo_core.sequences import ItemSequences
+from training.datasets.column_kinds import ColumnKind
 from training.datasets.columns import id_column, order_column, user_id_column
 from training.datasets.description import InteractionsDescription
-from training.datasets.event_times import days_since_1970
-from training.datasets.k_core import k_core
-from training.datasets.table_files import SourceTable, read_table
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Interactions:
-    """User, item and time of each interaction, in the source's row order."""
-
-    user_ids: pa.LargeStringArray
-    """In order of first occurrence."""
-    users: Int32[np.ndarray, "interaction"]
-    items: Int32[np.ndarray, "interaction"]
-    order: Int64[np.ndarray, "interaction"] | Float64[np.ndarray, "interaction"]
-
-
-class Sequences(NamedTuple):
-    """Users' interactions in order of time."""
-
-    user_ids: tuple[str, ...]
-    sequences: ItemSequences
-    """Rows of the kept items."""
-    days: Float32[np.ndarray, "interaction"] | None
-    """Of `sequences.items`, since 1970; None without times."""
-    is_item_kept: Bool[np.ndarray, "item"]
+from training.datasets.event_times import in_one_unit
+from training.datasets.event_types import NO_TYPE, RowTypes, read_types
+from training.datasets.table_files import SourceTable, column_names, read_table
+from training.datasets.user_sequences import Interactions
 
 
 def read_interactions(
-    description: InteractionsDescription, rules: InteractionRules, item_ids: Sequence[str], progress: Progress = silent
+    tables: Sequence[InteractionsDescription],
+    rules: InteractionRules,
+    item_ids: Sequence[str],
+    progress: Progress = silent,
 ) -> Interactions:
-    """Read the table and look up item rows.
+    """Read all tables, one after another, and look up item rows.
 
     Raises:
-        DatasetError: see `read_table`; also a RowError if an item is not in `item_ids`.
+        DatasetError: see `read_table`; a RowError if an item is not in `item_ids`, or a type is not declared; also if
+            some tables have timestamps and others positions.
     """
-    source = read_table(
-        description.file,
-        {description.user_id: "id", description.item_id: "id", description.order: "order"},
-        progress,
-    )
-    return find_interactions(
-        source, description.user_id, description.item_id, description.order, item_ids, rules.unknown_items
+    if len({one.is_time for one in tables}) > 1:
+        times, places = (next(str(one.file) for one in tables if one.is_time is wanted) for wanted in (True, False))
+        raise DatasetError(
+            f"{times} has timestamps, but {places} positions, which no order joins; name a timestamp column for both"
+        )
+    are_typed = bool(rules.types) or any(one.type is not None or one.event is not None for one in tables)
+    if rules.targets and not are_typed:
+        raise DatasetError(
+            f"{tables[0].file}: targets are {', '.join(map(repr, rules.targets))}, but rows have no type; "
+            "set type, the column of types, in [interactions]"
+        )
+    value_files = _with_values(tables, rules)
+    return _joined(
+        [_read_table(one, rules, item_ids, are_typed, one in value_files, progress) for one in tables],
     )
 
 
@@ -70,17 +59,24 @@ def find_interactions(
     order_field: str,
     item_ids: Sequence[str],
     unknown_items: OnUnknownItem,
+    types: RowTypes | None = None,
 ) -> Interactions:
-    """Replace ids by row numbers.
+    """Replace ids by row numbers. Rows without a type are left out unread.
 
     Raises:
         RowError: a value is missing or of the wrong kind, or an item is unknown and `unknown_items` is "error".
     """
+    num_unmatched = 0
+    if types is not None and (types.codes == NO_TYPE).any():
+        has_type = types.codes != NO_TYPE
+        num_unmatched = int(np.count_nonzero(~has_type))
+        types = RowTypes(types.names, types.codes[has_type])
+        source = _SomeRows(source.path, source.table.filter(pa.array(has_type)), source, np.flatnonzero(has_type))
     user_column = user_id_column(source, user_field)
     item_column = id_column(source, item_field)
     order = order_column(source, order_field)
-    rows = pc.index_in(item_column, value_set=pa.array(item_ids, pa.large_string()))
-    is_known = pc.is_valid(rows).to_numpy(zero_copy_only=False)
+    item_rows = pc.index_in(item_column, value_set=pa.array(item_ids, pa.large_string()))
+    is_known = pc.is_valid(item_rows).to_numpy(zero_copy_only=False)
     if not is_known.all() and unknown_items == "error":
         first = int(np.argmin(is_known))
         raise source.error(
@@ -92,70 +88,84 @@ def find_interactions(
     return Interactions(
         user_ids=user_column.dictionary,
         users=user_column.indices.to_numpy()[is_known],
-        items=rows.drop_null().to_numpy(),
+        items=item_rows.drop_null().to_numpy(),
         order=order[is_known],
+        type_names=() if types is None else types.names,
+        types=None if types is None else types.codes[is_known],
+        num_unmatched=num_unmatched,
     )
 
 
-def build_sequences(
-    interactions: Interactions,
-    is_item_wanted: Bool[np.ndarray, "item"],
-    *,
-    min_interactions: int,
-    repeats: OnRepeat,
-    source_name: str,
-    is_time: bool,
-) -> "Sequences":
-    """Sort by user and time, without duplicates and, with `min_interactions`, without rare users and items.
+@dataclass(frozen=True, slots=True)
+class _SomeRows(SourceTable):
+    """Some rows of a table, with errors that name the row in the file."""
 
-    Rows equal in user, item and time count once; row order breaks ties in time. Users keep their order of first
-    occurrence. With `min_interactions` 0, items without interactions are kept.
+    whole: SourceTable
+    rows: Int64[np.ndarray, "row"]
 
-    Raises:
-        EmptyTableError: no interaction is left.
-    """
-    users, items, order = interactions.users, interactions.items, interactions.order
-    kept = np.flatnonzero(is_item_wanted[items])
-    kept = kept[_is_first(users[kept], items[kept], order[kept], same_time=True)]
-    if repeats == "drop":
-        kept = kept[_is_first(users[kept], items[kept], order[kept], same_time=False)]
-    is_item_kept = is_item_wanted
-    if min_interactions > 0:
-        kept = kept[k_core(users[kept], items[kept], min_interactions)]
-        is_item_kept = np.zeros_like(is_item_wanted)
-        is_item_kept[items[kept]] = True
-    if kept.size == 0:
-        raise EmptyTableError(
-            f"{source_name}: none of {len(users):,} interactions with known items is left after filtering items and "
-            f"requiring {min_interactions} interactions per user and item; lower min_interactions"
-        )
-    by_user_and_time = kept[np.lexsort((order[kept], users[kept]))]
-    user_rows, lengths = np.unique(users[kept], return_counts=True)
-    new_item_rows = (np.cumsum(is_item_kept) - 1).astype(np.int32)
-    sequences = ItemSequences.from_lengths(new_item_rows[items[by_user_and_time]], lengths)
-    return Sequences(
-        tuple(interactions.user_ids.take(pa.array(user_rows)).to_pylist()),
-        sequences,
-        days_since_1970(order[by_user_and_time]) if is_time else None,
-        is_item_kept,
+    def error(self, index: int, field: str, problem: str) -> RowError:
+        return self.whole.error(int(self.rows[index]), field, problem)
+
+
+def _with_values(
+    tables: Sequence[InteractionsDescription], rules: InteractionRules
+) -> Sequence[InteractionsDescription]:
+    """The tables to read conditions' column from. Where none has it, all of them: reading reports what is missing."""
+    column = rules.value_column
+    if column is None:
+        return ()
+    having = [one for one in tables if _needs_values(one, rules) or column in column_names(one.file)]
+    return having or tables
+
+
+def _needs_values(table: InteractionsDescription, rules: InteractionRules) -> bool:
+    if table.event is not None:
+        return rules.types[table.event].when is not None
+    return table.type is None
+
+
+def _read_table(
+    described: InteractionsDescription,
+    rules: InteractionRules,
+    item_ids: Sequence[str],
+    are_typed: bool,
+    has_values: bool,
+    progress: Progress,
+) -> Interactions:
+    kinds: dict[str, ColumnKind] = {described.user_id: "id", described.item_id: "id", described.order: "order"}
+    if described.type is not None:
+        kinds.setdefault(described.type, "text")
+    value_field = rules.value_column if has_values else None
+    if value_field is not None:
+        kinds.setdefault(value_field, "order")
+    source = read_table(described.file, kinds, progress)
+    types = read_types(source, described.type, described.event, value_field, rules) if are_typed else None
+    return find_interactions(
+        source, described.user_id, described.item_id, described.order, item_ids, rules.unknown_items, types
     )
 
 
-def _is_first(
-    users: np.ndarray, items: np.ndarray, order: np.ndarray, *, same_time: bool
-) -> Bool[np.ndarray, "interaction"]:
-    """Mark each user's first interaction with an item, or with `same_time` the first at each time."""
-    pairs = users.astype(np.int64) * (int(items.max(initial=0)) + 1) + items
-    by_pair = np.argsort(pairs, kind="stable")
-    is_same_as_next = np.zeros(len(pairs) + 1, dtype=np.bool_)
-    is_same_as_next[1:-1] = pairs[by_pair[1:]] == pairs[by_pair[:-1]]
-    # Few pairs repeat, and only those need the slower sort by time.
-    repeated = by_pair[is_same_as_next[1:] | is_same_as_next[:-1]]
-    # Both sorts are stable: equal rows keep their order in the source.
-    repeated = repeated[np.lexsort((order[repeated], pairs[repeated]))]
-    is_later = pairs[repeated[1:]] == pairs[repeated[:-1]]
-    if same_time:
-        is_later &= order[repeated[1:]] == order[repeated[:-1]]
-    is_first = np.ones(len(pairs), dtype=np.bool_)
-    is_first[repeated[1:]] = ~is_later
-    return is_first
+def _joined(tables: Sequence[Interactions]) -> Interactions:
+    if len(tables) == 1:
+        return tables[0]
+    starts = np.cumsum([0, *(len(one.user_ids) for one in tables[:-1])])
+    all_ids = pa.chunked_array([one.user_ids for one in tables], pa.large_string()).combine_chunks()
+    of_all = all_ids.dictionary_encode()
+    number_of: Int32[np.ndarray, "user"] = of_all.indices.to_numpy()
+    names = tuple(dict.fromkeys(name for one in tables for name in one.type_names))
+    return Interactions(
+        user_ids=of_all.dictionary,
+        users=np.concatenate([number_of[one.users + start] for one, start in zip(tables, starts, strict=True)]),
+        items=np.concatenate([one.items for one in tables]),
+        order=in_one_unit([one.order for one in tables]),
+        type_names=names,
+        types=np.concatenate([_renumbered(one, names) for one in tables]) if names else None,
+        num_unmatched=sum(one.num_unmatched for one in tables),
+    )
+
+
+def _renumbered(table: Interactions, names: Sequence[str]) -> Int32[np.ndarray, "row"]:
+    assert table.types is not None
+    places = np.array([names.index(name) for name in table.type_names], dtype=np.int32)
+    renumbered: Int32[np.ndarray, "row"] = places[table.types]
+    return renumbered

@@ -2,13 +2,11 @@
 
 import dataclasses
 
-import numpy as np
-
 from clairo_core.encoders.pictures import decode_picture
 from clairo_core.errors import ContentError, RowError
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
-from training.datasets.dataset import Codes, Dataset, PictureOrigin, build_dataset
+from training.datasets.dataset import Dataset, PictureOrigin, with_items
 from training.datasets.table_files import row_error
 
 _SHORTEST_SIDE = 128
@@ -37,7 +35,7 @@ def check_pictures(dataset: Dataset, progress: Progress = silent) -> Dataset:
         items[row] = dataclasses.replace(item, picture=None)
     if all(new is old for new, old in zip(items, dataset.items, strict=True)):
         return dataset
-    return _with_items(dataset, tuple(items), progress)
+    return with_items(dataset, tuple(items), progress)
 
 
 def _refusal(origin: PictureOrigin, row: int, problem: str) -> RowError:
@@ -56,21 +54,3 @@ def _picture_problem(item: Item) -> str | None:
     except (ContentError, OSError) as error:
         return str(error)
     return None
-
-
-def _with_items(dataset: Dataset, items: tuple[Item, ...], progress: Progress) -> Dataset:
-    codes = None
-    if dataset.semantic_ids is not None:
-        codes = Codes(
-            np.asarray(dataset.semantic_ids), dataset.codebook_names, dataset.codebook_sizes, dataset.codes_are_unique
-        )
-    return build_dataset(
-        dataset.name,
-        items,
-        dataset.user_ids,
-        dataset.sequences,
-        days=dataset.days,
-        codes=codes,
-        picture_origin=dataset.picture_origin,
-        progress=progress,
-    )

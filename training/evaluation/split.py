@@ -6,6 +6,9 @@
 A masked ranking can only miss an item of the history, hence the second rule. Without repeats both rules choose the same
 targets. Users with fewer than three events, or masked with fewer than three different items, only train. Where this
 leaves nobody two events to train on, or one item in all, nothing is held out.
+
+Where only some events are targets (`ItemSequences.is_target`), the newest two of those are held out, and with them all
+that came later. The others are history. Users with fewer than two targets after some event only train.
 """
 
 from collections.abc import Callable, Mapping
@@ -40,7 +43,7 @@ class EvaluationSplit:
     user_rows: Int32[np.ndarray, "user"]
     """The users' rows in the dataset, ascending."""
     disliked: ItemSequences | None = None
-    """Items that are never recommended to each user; masked seen items alone have them."""
+    """What each user disliked before the target, and is never recommended; with masked seen items alone."""
 
     def of_users(self, chosen: Int64[np.ndarray, "user"]) -> "EvaluationSplit":
         """Some users, as rows of this split."""
@@ -71,21 +74,21 @@ HeldOut: TypeAlias = Mapping[str, EvaluationSplit]
 
 
 def training_sequences(dataset: Dataset) -> ItemSequences:
-    """Every user's sequence without the events held out: the last two, and all events of both masked targets.
+    """Every user's sequence without the events held out: from the second last target, and all of both masked targets.
 
     Users who only train stay whole. Row i is the dataset's user i.
     """
     left = _without_held_out(dataset.sequences)
-    return left if _teaches(left) else dataset.sequences
+    return left if teaches(left) else dataset.sequences
 
 
 def sequences_before_test(dataset: Dataset) -> ItemSequences:
-    """Every user's sequence without the events that test: the last one, and all events of the masked test target.
+    """Every user's sequence without the events that test: from the last target, and all of the masked test target.
 
     What a recommender may learn before it is measured on the test split, once validation has chosen everything.
     """
     left = _without_held_out(dataset.sequences)
-    return _without_held_out(dataset.sequences, num_targets=1) if _teaches(left) else dataset.sequences
+    return _without_held_out(dataset.sequences, num_targets=1) if teaches(left) else dataset.sequences
 
 
 def validation_split(dataset: Dataset, seen_items: str = MASKED) -> EvaluationSplit:
@@ -135,63 +138,84 @@ def last_training_items(training: ItemSequences) -> EvaluationSplit:
     return _split_at(training, user_rows, training.offsets[user_rows + 1] - 1)
 
 
+def teaches(training: ItemSequences) -> bool:
+    """Whether a target follows anything, and there are items to choose between."""
+    follows = np.ones(len(training.items), dtype=np.bool_) if training.is_target is None else training.is_target.copy()
+    follows[training.offsets[:-1][training.lengths > 0]] = False
+    return bool(follows.any() and len(np.unique(training.items)) >= 2)
+
+
+def dislikes_before(dataset: Dataset, split: EvaluationSplit) -> ItemSequences:
+    """What each user of a split disliked before the target: one sequence per user, empty without dislikes."""
+    if dataset.dislikes is None or dataset.dislike_places is None:
+        return ItemSequences.from_lists([()] * len(split.targets))
+    num_before = np.zeros(len(dataset.user_ids), dtype=np.int64)
+    num_before[split.user_rows] = split.histories.lengths
+    is_early = dataset.dislike_places <= np.repeat(num_before, dataset.dislikes.lengths)
+    return dataset.dislikes.where(is_early).select(split.user_rows)
+
+
 def _evaluation_split(sequences: ItemSequences, seen_items: str, items_back: int) -> EvaluationSplit:
-    if not _teaches(_without_held_out(sequences)):
+    if not teaches(_without_held_out(sequences)):
         nobody = np.zeros(0, dtype=np.int64)
         return _split_at(sequences, nobody, nobody)
-    if seen_items == MASKED:
-        return _split_at(sequences, *_newest_new(sequences, items_back))
-    user_rows = np.flatnonzero(sequences.lengths >= MIN_ITEMS_TO_EVALUATE)
-    return _split_at(sequences, user_rows, sequences.offsets[user_rows + 1] - items_back)
+    newest = _newest_new if seen_items == MASKED else _newest
+    return _split_at(sequences, *newest(sequences, items_back))
 
 
 def _with_dislikes(split: EvaluationSplit, dataset: Dataset, seen_items: str) -> EvaluationSplit:
     if dataset.dislikes is None or seen_items != MASKED:
         return split
-    return replace(split, disliked=dataset.dislikes.select(split.user_rows))
+    return replace(split, disliked=dislikes_before(dataset, split))
 
 
 def _without_held_out(sequences: ItemSequences, num_targets: int = 2) -> ItemSequences:
-    """The sequences without each user's newest `num_targets` targets of both modes."""
+    """The sequences before each user's `num_targets`-th newest target, without those of the masked mode."""
     lengths = sequences.lengths
     user_of = np.repeat(np.arange(len(lengths)), lengths)
-    from_the_end = np.repeat(sequences.offsets[1:], lengths) - np.arange(len(user_of))
-    trains = (from_the_end > num_targets) | (lengths[user_of] < MIN_ITEMS_TO_EVALUATE)
+    end = sequences.offsets[1:].copy()
+    user_rows, places = _newest(sequences, num_targets)
+    end[user_rows] = places
+    trains = np.arange(len(user_of)) < end[user_of]
     for items_back in range(1, num_targets + 1):
         user_rows, places = _newest_new(sequences, items_back)
         held_out = np.full(len(lengths), -1, dtype=np.int64)
         held_out[user_rows] = sequences.items[places]
         trains &= sequences.items != held_out[user_of]
-    return ItemSequences.from_lengths(sequences.items[trains], np.bincount(user_of[trains], minlength=len(lengths)))
+    return sequences.where(trains)
 
 
-def _teaches(training: ItemSequences) -> bool:
-    """Whether anything follows anything, and there are items to choose between."""
-    return bool(training.lengths.max(initial=0) >= 2 and len(np.unique(training.items)) >= 2)
+def _newest(sequences: ItemSequences, items_back: int) -> tuple[Int64[np.ndarray, "user"], Int64[np.ndarray, "user"]]:
+    """Users with enough events, and the place in `sequences.items` of their `items_back`-th newest target."""
+    return _held_out_places(sequences, np.arange(len(sequences.items)), items_back)
 
 
 def _newest_new(
     sequences: ItemSequences, items_back: int
 ) -> tuple[Int64[np.ndarray, "user"], Int64[np.ndarray, "user"]]:
-    """Users with enough different items, and the place in `sequences.items` of their `items_back`-th newest new one."""
-    lengths = sequences.lengths
-    user_of = np.repeat(np.arange(len(lengths)), lengths)
+    """Users with enough different items, and the place of their `items_back`-th newest target that is new to them."""
+    user_of = np.repeat(np.arange(len(sequences)), sequences.lengths)
     num_items = int(sequences.items.max(initial=0)) + 1
     first = np.sort(np.unique(user_of * num_items + sequences.items, return_index=True)[1])
-    num_different = np.bincount(user_of[first], minlength=len(lengths))
-    user_rows = np.flatnonzero(num_different >= MIN_ITEMS_TO_EVALUATE)
-    return user_rows, first[np.cumsum(num_different)[user_rows] - items_back]
+    return _held_out_places(sequences, first, items_back)
+
+
+def _held_out_places(
+    sequences: ItemSequences, places: Int64[np.ndarray, "place"], items_back: int
+) -> tuple[Int64[np.ndarray, "user"], Int64[np.ndarray, "user"]]:
+    """Users with at least three of `places`, two of them targets after something, and their `items_back`-th newest."""
+    num_places = np.diff(np.searchsorted(places, sequences.offsets))
+    targets = places if sequences.is_target is None else places[sequences.is_target[places]]
+    ends = np.searchsorted(targets, sequences.offsets[1:])
+    num_targets = np.diff(ends, prepend=0)
+    user_rows = np.flatnonzero((num_places >= MIN_ITEMS_TO_EVALUATE) & (num_targets >= 2))
+    user_rows = user_rows[targets[ends[user_rows] - 2] > sequences.offsets[user_rows]]
+    return user_rows, targets[ends[user_rows] - items_back]
 
 
 def _split_at(
     sequences: ItemSequences, user_rows: Int64[np.ndarray, "user"], places: Int64[np.ndarray, "user"]
 ) -> EvaluationSplit:
     """The targets at these places of `sequences.items`, and what their users had before."""
-    lengths = places - sequences.offsets[user_rows]
-    step = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    positions = np.repeat(sequences.offsets[user_rows], lengths) + step
-    return EvaluationSplit(
-        ItemSequences.from_lengths(sequences.items[positions], lengths),
-        sequences.items[places],
-        user_rows.astype(np.int32),
-    )
+    begins = sequences.offsets[user_rows]
+    return EvaluationSplit(sequences.take(begins, places - begins), sequences.items[places], user_rows.astype(np.int32))

@@ -49,4 +49,4 @@ def newest_of_each(sequences: ItemSequences, most: int) -> ItemSequences:
     if not (lengths > most).any():
         return sequences
     from_the_end = np.repeat(sequences.offsets[1:], lengths) - np.arange(len(sequences.items))
-    return ItemSequences.from_lengths(sequences.items[from_the_end <= most], np.minimum(lengths, most))
+    return sequences.where(from_the_end <= most)

@@ -141,16 +141,21 @@ def test_splits_are_the_same_if_they_predict_the_same_items_after_the_same_histo
 
 
 def test_masked_targets_alone_come_with_their_users_dislikes():
-    dataset = replace(dataset_of([[0, 1, 2], [4], [1, 2, 3, 4]]), dislikes=ItemSequences.from_lists([[5], [0], [0, 5]]))
+    dislikes = ItemSequences.from_lists([[5], [0], [0, 5]])
+    dataset = replace(
+        dataset_of([[0, 1, 2], [4], [1, 2, 3, 4]]), dislikes=dislikes, dislike_places=np.zeros(4, dtype=np.int64)
+    )
     for split_of in (splits.validation_split, splits.test_split):
         held_out = splits.held_out(split_of, dataset)
         assert lists_of(held_out["masked"].disliked) == [[5], [0, 5]]
         assert held_out["allowed"].disliked is held_out["weighed"].disliked is None
         assert lists_of(held_out["masked"].of_users(np.array([1])).disliked) == [[0, 5]]
         assert not held_out["masked"].is_same_as(held_out["weighed"])
-        others = replace(dataset, dislikes=ItemSequences.from_lists([[5], [], [0, 3]]))
+        others = replace(dataset, dislikes=ItemSequences.from_lists([[5], [1], [0, 3]]))
         assert not held_out["masked"].is_same_as(split_of(others))
         assert held_out["masked"].is_same_as(split_of(dataset))
+        late = replace(dataset, dislike_places=np.array([0, 0, 4, 0]))
+        assert lists_of(split_of(late).disliked) == [[5], [5]], "one came after the target"
 
 
 def test_where_nobody_would_keep_two_events_nothing_is_held_out():
@@ -164,3 +169,76 @@ def test_where_nobody_would_keep_two_events_nothing_is_held_out():
 
 def test_where_one_item_would_be_left_nothing_is_held_out():
     assert lists_of(splits.training_sequences(dataset_of([[0, 1, 2, 0, 0]]))) == [[0, 1, 2, 0, 0]]
+
+
+def typed(lists: list[list[tuple[int, bool]]]) -> Dataset:
+    """Sequences of item and whether it is a target."""
+    dataset = dataset_of([[item for item, _ in history] for history in lists])
+    is_target = np.array([target for history in lists for _, target in history], dtype=bool)
+    return replace(dataset, sequences=replace(dataset.sequences, is_target=is_target))
+
+
+def test_only_targets_are_held_out_and_nothing_after_them_trains():
+    views, buys = [(item, False) for item in range(NUM_ITEMS)], [(item, True) for item in range(NUM_ITEMS)]
+    dataset = typed(
+        [[views[0], buys[1], views[2], buys[3], views[4], buys[5], views[0]], [views[1], buys[2], views[0]]]
+    )
+    for seen_items in splits.SEEN_ITEMS:
+        test = splits.test_split(dataset, seen_items)
+        assert (lists_of(test.histories), test.targets.tolist()) == ([[0, 1, 2, 3, 4]], [5])
+        validation = splits.validation_split(dataset, seen_items)
+        assert (lists_of(validation.histories), validation.targets.tolist()) == ([[0, 1, 2]], [3])
+    assert lists_of(splits.training_sequences(dataset)) == [[0, 1, 2], [1, 2, 0]]
+    assert lists_of(splits.sequences_before_test(dataset)) == [[0, 1, 2, 3, 4], [1, 2, 0]]
+
+
+def test_a_target_without_anything_before_it_is_not_held_out():
+    dataset = typed([[(0, True), (1, False), (2, True)], [(3, False), (4, True), (5, True)]])
+    assert splits.test_split(dataset).user_rows.tolist() == [1]
+
+
+typed_histories = st.lists(
+    st.lists(st.tuples(st.integers(0, NUM_ITEMS - 1), st.booleans()), min_size=1, max_size=9), min_size=1, max_size=8
+)
+
+
+@settings(deadline=None)
+@given(histories)
+def test_types_that_are_all_alike_give_the_same_split(lists):
+    plain = dataset_of(lists)
+    alike = typed([[(item, True) for item in history] for history in lists])
+    alike = replace(alike, sequences=replace(alike.sequences, weights=np.full(len(alike.sequences.items), 0.5)))
+    for split_of in (splits.test_split, splits.validation_split):
+        for mode, split in splits.held_out(split_of, alike).items():
+            assert split.is_same_as(split_of(plain, mode))
+    for sequences_of in (splits.training_sequences, splits.sequences_before_test):
+        assert lists_of(sequences_of(alike)) == lists_of(sequences_of(plain))
+        assert set(sequences_of(alike).each_weight.tolist()) <= {0.5}
+
+
+@settings(deadline=None)
+@given(typed_histories)
+def test_what_is_held_out_is_a_target_that_no_training_event_tells(lists):
+    dataset = typed(lists)
+    training, before_test = splits.training_sequences(dataset), splits.sequences_before_test(dataset)
+    for seen_items in splits.SEEN_ITEMS:
+        held_out = [split_of(dataset, seen_items) for split_of in (splits.test_split, splits.validation_split)]
+        assert held_out[0].user_rows.tolist() == held_out[1].user_rows.tolist()
+        for split, learned in zip(held_out, (before_test, training), strict=True):
+            for user, history, target in zip(split.user_rows, split.histories, split.targets, strict=True):
+                assert lists[user][len(history)] == (target, True)
+                assert [item for item, _ in lists[user][: len(history)]] == history.tolist() != []
+                if seen_items == splits.MASKED:
+                    assert target not in learned[user].tolist()
+                    assert target not in history.tolist()
+                else:
+                    assert len(learned[user]) <= len(history)
+
+
+def test_dislikes_of_a_split_are_those_before_its_targets():
+    dataset = dataset_of([[0], [0, 1, 2, 3]])
+    dataset = replace(dataset, dislikes=ItemSequences.from_lists([[5], [4, 5]]), dislike_places=np.array([0, 2, 3]))
+    assert lists_of(splits.dislikes_before(dataset, splits.test_split(dataset))) == [[4, 5]]
+    assert lists_of(splits.dislikes_before(dataset, splits.validation_split(dataset))) == [[4]]
+    plain = dataset_of([[0], [0, 1, 2, 3]])
+    assert lists_of(splits.dislikes_before(plain, splits.test_split(plain))) == [[]]

@@ -59,7 +59,7 @@ def shop(validation_target: int, num_disliking: int = NUM_USERS) -> Dataset:
     users = tuple(f"user-{user}" for user in range(NUM_USERS))
     dataset = build_dataset("shop", tiny_items(NUM_ITEMS), users, ItemSequences.from_lists(sequences))
     dislikes = ItemSequences.from_lists([[14] if user < num_disliking else [] for user in range(NUM_USERS)])
-    return replace(dataset, dislikes=dislikes)
+    return replace(dataset, dislikes=dislikes, dislike_places=np.zeros(len(dislikes.items), dtype=np.int64))
 
 
 def bench_of(dataset: Dataset, stages: Path, told: list[str], *overrides: str) -> Workbench:
