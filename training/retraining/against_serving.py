@@ -219,16 +219,19 @@ def with_items_carried(bundle: Bundle, recommender: Recommender, items: Sequence
     missing = [item for item in items if recommender.catalogue.find_row(item.item_id) is None]
     if not bundle.can_ingest:
         return recommender
-    moved = {}
+    moved, embeddings = {}, {}
     for item in items:
         row = bundle.catalogue.find_row(item.item_id)
         if row is None or bundle.has_content(row, described_digest(item.texts, picture_digest(item.read_picture()))):
             continue
-        vectors = bundle.dense_vectors(row, bundle.moved_embedding(row, item)[0])
+        embeddings[row] = bundle.moved_embedding(row, item)[0]
+        vectors = bundle.dense_vectors(row, embeddings[row])
         if vectors is not None:
             moved[row] = vectors
-    if moved:
-        recommender = recommender.with_catalogue(recommender.catalogue, changed_vectors=moved)
+    if embeddings:
+        recommender = recommender.with_catalogue(
+            recommender.catalogue, changed_vectors=moved, changed_embeddings=embeddings
+        )
     for start in range(0, len(missing), ITEMS_AT_ONCE):
         some = missing[start : start + ITEMS_AT_ONCE]
         catalogue = recommender.catalogue
