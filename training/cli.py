@@ -4,6 +4,7 @@ Each command parses flags and calls one function of `training`. Expected errors 
 code 2.
 """
 
+import json
 import os
 import sys
 import time
@@ -79,6 +80,40 @@ def demo_data(
     write_demo_shop(out, num_items=items, num_users=users, seed=seed, progress=progress_bar)
     report(f"wrote {items} products and {users} shoppers to {out}")
     report(f"next: clairo-train run --data {out} --out bundles/demo")
+
+
+@app.command()
+def init(
+    files: Annotated[list[Path], typer.Argument(help="One file of items, and one or more of interactions.")],
+    out: Annotated[Path, typer.Option("--out", help="The new description.")] = Path("dataset.toml"),
+) -> None:
+    """Guess what the columns of your files mean, and write a dataset.toml to edit."""
+    from training.datasets.init import write_description  # noqa: PLC0415
+
+    written = write_description(files, out)
+    for line in written.recognized:
+        report(line)
+    report(f"wrote {written.path}{'; to fill in: ' + ', '.join(written.to_fill_in) if written.to_fill_in else ''}")
+    report(f"next: edit it, then clairo-train check {written.path}")
+
+
+@app.command()
+def check(
+    data: Annotated[Path, typer.Argument(help="Dataset folder or TOML; see docs/datasets.md.")],
+    pictures: Annotated[bool, typer.Option("--pictures", help="Decode every picture, not a sample.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the result to this file.")] = None,
+) -> None:
+    """Find every fault of a dataset, with facts and advice. Faults exit with code 2."""
+    from training.datasets.check import check_dataset  # noqa: PLC0415
+    from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
+
+    found = check_dataset(data, decode_all=pictures, progress=progress_bar)
+    typer.echo(str(found))
+    if json_file is not None:
+        json_file.write_text(json.dumps(found.as_dict(), indent=1), encoding="utf-8")
+    if len(found.faults):
+        raise typer.Exit(2)
+    report(f"no faults; next: clairo-train run --data {data} --out bundles/NAME")
 
 
 @app.command()
@@ -267,6 +302,29 @@ def vocabulary(
     from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
 
     typer.echo(report_on_bundle(bundle, data, tokens, json_file, progress_bar, report))
+
+
+@app.command("fetch-pictures")
+def fetch_pictures(
+    data: Annotated[Path, typer.Argument(help="Dataset folder or TOML; see docs/datasets.md.")],
+    hosts: Annotated[
+        list[str] | None, typer.Option("--host", help="Host to fetch from; repeatable. Default: list hosts.")
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Allow hosts inside a private network.")] = False,
+) -> None:
+    """Fetch pictures given by url into a folder beside the data. Interrupted runs resume."""
+    from clairo_core.values.public_addresses import is_public  # noqa: PLC0415
+    from training.datasets.fetch_pictures import PictureUrls  # noqa: PLC0415
+    from training.datasets.fetch_pictures import fetch_pictures as fetch  # noqa: PLC0415
+    from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
+
+    urls = PictureUrls(data, progress_bar)
+    if not hosts:
+        typer.echo(urls.table())
+        report(f"nothing is fetched yet; next: clairo-train fetch-pictures {data} --host HOST, once per host")
+        return
+    may_connect_to = (lambda _: True) if private else is_public
+    typer.echo(str(fetch(urls, hosts, may_connect_to=may_connect_to, progress=progress_bar)))
 
 
 @app.command("export-encoders")

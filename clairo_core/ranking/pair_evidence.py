@@ -71,14 +71,7 @@ def links_between(
     matrix: sparse.csr_matrix, history: Int64[np.ndarray, "position"], item_rows: Int64[np.ndarray, "candidate"]
 ) -> Float32[np.ndarray, "position candidate"]:
     """The dense block of these rows and columns."""
-    place_of = np.full(matrix.shape[1], -1, dtype=np.int64)
-    place_of[item_rows] = np.arange(len(item_rows))
-    begins, ends = matrix.indptr[history], matrix.indptr[history + 1]
-    links = np.zeros((len(history), len(item_rows)), dtype=np.float32)
-    for of_row, begin, end in zip(links, begins, ends, strict=True):
-        places = place_of[matrix.indices[begin:end]]
-        is_candidate = places >= 0
-        of_row[places[is_candidate]] = matrix.data[begin:end][is_candidate]
+    links: Float32[np.ndarray, "position candidate"] = matrix[history][:, item_rows].toarray()
     return links
 
 

@@ -34,6 +34,11 @@ class Interactions:
     ignored: Mapping[str, int] = field(default_factory=dict)
     """Rows of ignored types, left out already."""
 
+    @property
+    def num_left_out(self) -> int:
+        """Rows that no rule fits, or that are ignored."""
+        return self.num_unmatched + sum(self.ignored.values())
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dislikes:
