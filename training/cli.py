@@ -197,6 +197,7 @@ def run(
         raise SettingsError(f"--data is {data}, but {given} only go with --data service; leave out one of them")
     # torch, transformers and numba take seconds to import: check the flags first.
     from clairo_core.generation.t5.generator import choose_device  # noqa: PLC0415
+    from training.datasets.event_times import date_range  # noqa: PLC0415
     from training.datasets.open_dataset import open_dataset  # noqa: PLC0415
     from training.pipeline.run import train_bundle  # noqa: PLC0415
     from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
@@ -206,7 +207,7 @@ def run(
     dataset = open_dataset(data, settings.dataset, settings.encode.modalities, progress_bar)
     report(
         f"{dataset.name}: {len(dataset.items)} items, {len(dataset.user_ids)} users, "
-        f"{len(dataset.sequences.items)} interactions"
+        f"{len(dataset.sequences.items)} interactions{'' if dataset.days is None else f', {date_range(dataset.days)}'}"
     )
     stages = StageCache(out.parent / ".stages", report)
     chosen = choose_device(device)

@@ -27,7 +27,7 @@ from training.comparison.result_files import write_comparison
 from training.comparison.run_details import load_details
 from training.comparison.text_table import table_of_comparison
 from training.config.preset import Preset
-from training.counts.popularity import count_popularity
+from training.counts.popularity import count_interactions
 from training.datasets import load_dataset
 from training.datasets.open_dataset import open_dataset
 from training.evaluation.rankings import load_rankings
@@ -111,7 +111,7 @@ def compare_on(data: Path, plan: ComparisonPlan, out: Path, progress: Progress, 
     setup = ComparisonSetup(data, dataset, targets, lift_users(dataset), users, stages, plan.device, progress, report)
     runs = rank_all(setup, plan, bundles)
     rankings = {name: [load_rankings(run / "rankings.npz") for run in of_ranker] for name, of_ranker in runs.items()}
-    training_counts = count_popularity(training_sequences(dataset), len(dataset.items))
+    training_counts = count_interactions(training_sequences(dataset), len(dataset.items))
     slices = {mode: user_slices(split, training_counts) for mode, split in targets.items()}
     measured = compare_rankings(rankings, slices, training_counts, plan.num_resamples, progress)
     comparison = Comparison(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Bool, Float32, Float64, Int32, Int64
+from jaxtyping import Bool, Float32, Float64, Int, Int32, Int64
 
 from clairo_core.errors import EmptyTableError
 from clairo_core.events import EventType, InteractionRules
@@ -103,7 +103,7 @@ def build_sequences(
     events = _Events(interactions, rules)
     kept = np.flatnonzero(is_item_wanted[items])
     disliked = events.newest_dislikes(kept)
-    kept = kept[~np.isin(events.pairs[kept], events.pairs[disliked])] if len(disliked) else kept
+    kept = kept[~_is_in(events.pairs[kept], events.pairs[disliked])]
     unread = kept[events.counts_alone[kept]]
     kept = kept[events.is_read[kept]]
     kept = events.merged(kept, by_time=True)
@@ -213,7 +213,7 @@ class _Events:
         if self.is_target is None or self.is_target[rows].all():
             return rows, 0
         is_target = self.is_target[rows]
-        is_step = ~is_target & np.isin(self.pairs[rows], self.pairs[rows[is_target]])
+        is_step = ~is_target & _is_in(self.pairs[rows], self.pairs[rows[is_target]])
         return rows[~is_step], int(np.count_nonzero(is_step))
 
     def counts(self, num_steps: int) -> EventCounts | None:
@@ -223,6 +223,15 @@ class _Events:
         numbers = np.bincount(self._types, minlength=len(self._names)).tolist()
         by_type = {name: number for name, number in zip(self._names, numbers, strict=True) if number}
         return EventCounts(by_type, self._interactions.num_unmatched, num_steps)
+
+
+def _is_in(values: Int[np.ndarray, "value"], some: Int[np.ndarray, "some"]) -> Bool[np.ndarray, "value"]:
+    """`np.isin`, in a third of its time for millions of large numbers."""
+    if not len(some):
+        return np.zeros(len(values), dtype=np.bool_)
+    ordered = np.sort(some)
+    found: Bool[np.ndarray, "value"] = ordered[np.minimum(np.searchsorted(ordered, values), len(some) - 1)] == values
+    return found
 
 
 def _by_new_user(
@@ -249,12 +258,14 @@ def _dislikes(
     item_rows: Int32[np.ndarray, "interaction"],
 ) -> Dislikes | None:
     """The dislikes of users with a sequence, each placed among the user's interactions."""
-    disliked = disliked[np.isin(users[disliked], user_rows)]
+    disliked = disliked[_is_in(users[disliked], user_rows)]
     if not len(disliked):
         return None
     both = np.sort(np.concatenate([by_user, disliked]))
     both = both[np.lexsort((order[both], users[both]))]
-    is_dislike = np.isin(both, disliked)
+    is_disliked_row = np.zeros(len(users), dtype=np.bool_)
+    is_disliked_row[disliked] = True
+    is_dislike = is_disliked_row[both]
     # A user's first place is the number of interactions of those before him.
     num_before = np.cumsum(~is_dislike)[is_dislike]
     rows = both[is_dislike]

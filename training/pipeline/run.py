@@ -20,7 +20,7 @@ from training.pipeline.bundle_stage import bundle_stage
 from training.pipeline.evaluate import Evaluation
 from training.pipeline.evaluation_stage import evaluation_stage
 from training.pipeline.missing_targets import check_targets
-from training.pipeline.odd_interactions import popular_by_users, warn_of_odd_interactions
+from training.pipeline.odd_interactions import popular_by_users, report_events, warn_of_odd_interactions
 from training.pipeline.refit import refit
 from training.pipeline.trained_parts import RankedParts, TrainedParts
 from training.pipeline.warm_start import WarmStart
@@ -71,6 +71,7 @@ def train_bundle(
         ClairoError: a stage cannot work with the data or the settings.
     """
     check_targets(bench)
+    report_events(bench)
     warn_of_odd_interactions(bench)
     measured = train_parts(bench, start)
     metrics = measured.progress() | {"serving": measured.serving.as_dict()}

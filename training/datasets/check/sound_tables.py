@@ -187,7 +187,7 @@ class SoundTables:
 
 
 def _is_among(source: SourceTable, rows: set[int]) -> np.ndarray:
-    return np.isin(source.row_numbers, np.fromiter(rows, dtype=np.int64, count=len(rows)))
+    return np.isin(source.row_numbers(""), np.fromiter(rows, dtype=np.int64, count=len(rows)))
 
 
 def _without(source: SourceTable, rows: set[int]) -> SourceTable:
