@@ -28,7 +28,6 @@ from training.datasets.xml_feeds import feed_records
 
 SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".xml")
 _CSV = (".csv", ".tsv")
-_JSON = (".jsonl", ".ndjson", ".json")
 _BATCH_ROWS = 65_536
 _PARQUET_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
 """A damaged footer may hold names that are not UTF-8."""
