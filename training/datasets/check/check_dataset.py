@@ -179,7 +179,7 @@ class _DescribedCheck:
             items=item_facts(kept, built.sequences),
             histories=history_facts(built.sequences, built.days, today=_today()),
             events_by_type={} if built.counts is None else dict(built.counts.by_type),
-            unknown_items=num_rows - len(interactions.users) - interactions.num_unmatched,
+            unknown_items=num_rows - len(interactions.users) - interactions.num_left_out,
             has_times_of_day=not described.interactions[0].is_time or _has_times_of_day(interactions.order),
         )
 
