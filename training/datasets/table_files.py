@@ -14,7 +14,7 @@ from jaxtyping import Int64
 from clairo_core.errors import DatasetError, EmptyTableError, RowError
 from clairo_core.progress import Progress, silent
 from training.datasets.column_kinds import ColumnKind, check_column_names
-from training.datasets.csv_files import csv_header, csv_lines, csv_row_number, read_csv, read_sound_csv
+from training.datasets.csv_files import csv_header, csv_row_number, read_csv, read_sound_csv
 from training.datasets.description import TableForm
 from training.datasets.field_paths import FieldPath
 from training.datasets.json_files import is_json_array, json_file_records
@@ -168,25 +168,22 @@ def _read_sound(
     path: TableFile, kinds: Mapping[str, ColumnKind], progress: Progress, form: TableForm, on_fault: OnFault
 ) -> RecordTable:
     """Read without faulty lines, first as quickly as if there were none."""
+    if isinstance(path, Path) and format_suffix(path) in _CSV:
+        table, lines = read_sound_csv(path, tuple(kinds), form, on_fault, progress)
+        return RecordTable(table, None, lines)
     try:
         whole = _read(path, kinds, progress, form, raise_fault)
     except RowError:
         if not isinstance(path, Path):
             raise
-        if format_suffix(path) in _CSV:
-            table, lines = read_sound_csv(path, tuple(kinds), form, on_fault, progress)
-            return RecordTable(table, None, lines)
         return _read(path, kinds, progress, form, on_fault)
-    return whole if whole.numbers is not None else whole._replace(numbers=_row_numbers(path, whole, form))
+    return whole if whole.numbers is not None else whole._replace(numbers=_row_numbers(path, whole))
 
 
-def _row_numbers(path: TableFile, whole: RecordTable, form: TableForm) -> Int64[np.ndarray, "record"]:
+def _row_numbers(path: TableFile, whole: RecordTable) -> Int64[np.ndarray, "record"]:
     if not isinstance(path, Path):
         return path.row_numbers(len(whole.table))
-    suffix = format_suffix(path)
-    if suffix in _CSV:
-        return csv_lines(path, len(whole.table), form)
-    if suffix == ".parquet":
+    if format_suffix(path) == ".parquet":
         return np.arange(1, len(whole.table) + 1)
     return json_lines(path, len(whole.table))
 

@@ -47,7 +47,7 @@ class SoundTables:
     progress: Progress = silent
     left_out: dict[TableFile, set[int]] = field(default_factory=dict)
     """Numbers of the faulty rows of each file."""
-    _whole: dict[tuple[TableFile, tuple[str, ...]], SourceTable] = field(default_factory=dict)
+    _whole: dict[tuple[TableFile, tuple[str, ...], TableForm | None], SourceTable] = field(default_factory=dict)
     _tested: set[TableFile] = field(default_factory=set)
 
     def collect(self, read_all: Callable[[TableReader], T]) -> T | None:
@@ -77,7 +77,7 @@ class SoundTables:
             NotedError: the file cannot be read, or no row is left.
             DatasetError: as `read_table`.
         """
-        key = (path, tuple(kinds))
+        key = (path, tuple(kinds), form)
         if key not in self._whole:
             try:
                 self._whole[key] = self._read_whole(path, kinds, form)
@@ -111,7 +111,7 @@ class SoundTables:
                 return
 
     def _tables_of(self, path: TableFile) -> Iterator[SourceTable]:
-        return (source for (of_path, _), source in self._whole.items() if of_path == path)
+        return (source for (of_path, _, _), source in self._whole.items() if of_path == path)
 
     def _read_whole(self, path: TableFile, kinds: Mapping[str, ColumnKind], form: TableForm | None) -> SourceTable:
         names = column_names(path, form)
@@ -153,11 +153,12 @@ class SoundTables:
             if len(left_out) > before:
                 return True
         fault = self.faults.add(error)
+        before = len(left_out)
         left_out.update(map(int, error.rows))
         if len(error.rows) == 1 and len(fault.rows) > MOST_ROUNDS:
             fault.is_complete = False
             return False
-        return len(error.rows) > 0
+        return len(left_out) > before
 
     def _faults_in(self, source: SourceTable, column: str, read: ColumnReader) -> set[int]:
         """Find the faulty rows of a column. A reader that names one row at a time reads ever smaller parts."""

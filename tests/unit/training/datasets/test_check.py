@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from clairo_core.errors import DatasetError
 from clairo_core.sequences import ItemSequences
 from tests.drawn_tables import write_drawn_dataset
+from tests.sqlite_shop import write_sqlite_shop
 from training.cli import app
 from training.datasets import load_dataset
 from training.datasets.check import Check, check_dataset, picture_faults
@@ -271,6 +272,37 @@ def test_a_published_folder_is_checked_without_a_toml(tmp_path):
     assert list(check.faults) == []
     assert check.facts is not None
     assert (check.facts.items.total, check.facts.histories.users) == (2, 1)
+
+
+def test_a_database_is_checked_by_its_queries(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLAIRO_DATA_URL", write_sqlite_shop(tmp_path))
+    check = check_dataset(tmp_path)
+    assert list(check.faults) == []
+    assert check.facts is not None
+    assert set(check.facts.events_by_type) == {"purchase", "view"}
+
+
+def test_a_fault_of_a_variant_names_its_own_row(tmp_path):
+    (tmp_path / "items.csv").write_text("handle,title,sku,price\na,Cup,a-1,1\na,,a-2,1\nb,Ju\0g,b-1,1\nb,,a-1,1\n")
+    (tmp_path / "events.csv").write_text("user,sku,at\nann,a-2,1700000000\nann,b-1,1700000000\nann,c,1700000001\n")
+    (tmp_path / "dataset.toml").write_text(
+        '[items]\nfile = "items.csv"\nitem_id = "handle"\ngroup_variants = "handle"\nitem_key = "sku"\n'
+        'texts = ["title"]\nattributes = ["price"]\n'
+        '[interactions]\nfile = "events.csv"\nuser_id = "user"\nitem_id = "sku"\ntimestamp = "at"'
+    )
+    title, key, unknown = faults_of(tmp_path)
+    assert title.startswith("items.csv row 4, field 'title': the text contains a NUL")
+    assert key.startswith("items.csv row 5, field 'sku': 'a-1' is a key of item")
+    assert unknown.startswith("events.csv row 4, field 'sku': item 'c' is not in the items table")
+
+
+def test_pictures_that_were_not_fetched_are_one_fault_with_the_command(tmp_path):
+    items = tuple(f"p-{row},Jug,1,https://shop.example.com/{row}.jpg" for row in range(10, 16))
+    (fault,) = faults_of(write_shop(tmp_path, items))
+    assert fault.startswith(
+        "items.csv row 8, field 'photo': https://shop.example.com/10.jpg is not fetched; run clairo-"
+    )
+    assert fault.endswith("(also rows 9, 10, 11 and 2 more)")
 
 
 def run(*arguments: str) -> tuple[int, str]:
