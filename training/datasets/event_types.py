@@ -3,6 +3,7 @@
 Means the same as `InteractionRules.type_of`, for all rows at once.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,16 @@ class RowTypes:
     names: tuple[str, ...]
     codes: Int32[np.ndarray, "row"]
     """Places in `names`, or `NO_TYPE`."""
+
+    def counts(self) -> dict[str, int]:
+        """How many rows each type has, without types that have none."""
+        numbers = np.bincount(self.codes[self.codes >= 0], minlength=len(self.names)).tolist()
+        return {name: number for name, number in zip(self.names, numbers, strict=True) if number}
+
+    def without(self, names: Collection[str]) -> "RowTypes":
+        """These types taken from their rows."""
+        is_taken = np.array([name in names for name in self.names] + [True])
+        return RowTypes(self.names, np.where(is_taken[self.codes], NO_TYPE, self.codes).astype(np.int32))
 
 
 def read_types(

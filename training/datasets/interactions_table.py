@@ -3,7 +3,10 @@
 No Python loop over rows: ten million take seconds. Start at `read_interactions`; `user_sequences` sorts the rows.
 """
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -130,10 +133,15 @@ def _read_table(
     if value_field is not None:
         kinds.setdefault(value_field, "order")
     source = read(described.file, kinds, progress, described.form)
-    types = read_types(source, described.type, described.event, value_field, rules) if are_typed else None
-    return find_interactions(
-        source, described.user_id, described.item_id, described.order, item_ids, rules.unknown_items, types
+    find = partial(
+        find_interactions, source, described.user_id, described.item_id, described.order, item_ids, rules.unknown_items
     )
+    if not are_typed:
+        return find()
+    types = read_types(source, described.type, described.event, value_field, rules)
+    ignored = {name: count for name, count in types.counts().items() if rules.of(name).meaning == "ignored"}
+    found = find(types.without(ignored))
+    return replace(found, num_unmatched=found.num_unmatched - sum(ignored.values()), ignored=ignored)
 
 
 def _joined(tables: Sequence[Interactions]) -> Interactions:
@@ -152,6 +160,7 @@ def _joined(tables: Sequence[Interactions]) -> Interactions:
         type_names=names,
         types=np.concatenate([_renumbered(one, names) for one in tables]) if names else None,
         num_unmatched=sum(one.num_unmatched for one in tables),
+        ignored=sum((Counter(one.ignored) for one in tables), Counter()),
     )
 
 

@@ -31,6 +31,13 @@ class Interactions:
     """Places in `type_names`; None if rows have no type."""
     num_unmatched: int = 0
     """Rows that no rule fits, left out already."""
+    ignored: Mapping[str, int] = field(default_factory=dict)
+    """Rows of ignored types, left out already."""
+
+    @property
+    def num_left_out(self) -> int:
+        """Rows that no rule fits, or that are ignored."""
+        return self.num_unmatched + sum(self.ignored.values())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,6 +124,7 @@ def build_sequences(
         raise EmptyTableError(
             f"{source_name}: none of {len(users):,} interactions with known items is left after filtering items and "
             f"requiring {rules.min_interactions} interactions per user and item; lower min_interactions"
+            + ("" if events.types is None else ", or count more types as positive in [events]")
         )
     user_rows, lengths = np.unique(users[kept], return_counts=True)
     new_item_rows = (np.cumsum(is_item_kept) - 1).astype(np.int32)
@@ -155,7 +163,7 @@ class _Events:
             self.users.astype(np.int64) * (int(self.items.max(initial=0)) + 1) + self.items
         )
         self._interactions = interactions
-        self._types = types = interactions.types
+        self.types = types = interactions.types
         self.weights: Float32[np.ndarray, "interaction"] | None = None
         self.is_target: Bool[np.ndarray, "interaction"] | None = None
         self.is_read = np.ones(len(self.users), dtype=np.bool_)
@@ -174,13 +182,13 @@ class _Events:
     def newest_dislikes(self, rows: Int64[np.ndarray, "row"]) -> Int64[np.ndarray, "dislike"]:
         """Each pair's newest negative event, unless a later one lifts it; in row order."""
         is_negative = np.array([one.meaning == "negative" for one in self._meanings], dtype=np.bool_)
-        if self._types is None or not is_negative.any():
+        if self.types is None or not is_negative.any():
             return np.zeros(0, dtype=np.int64)
-        rows = rows[(is_negative | self._lifts)[self._types[rows]]]
+        rows = rows[(is_negative | self._lifts)[self.types[rows]]]
         rows = rows[np.lexsort((self.order[rows], self.pairs[rows]))]
         is_last = np.ones(len(rows), dtype=np.bool_)
         is_last[:-1] = self.pairs[rows[1:]] != self.pairs[rows[:-1]]
-        newest: Int64[np.ndarray, "dislike"] = np.sort(rows[is_last & is_negative[self._types[rows]]])
+        newest: Int64[np.ndarray, "dislike"] = np.sort(rows[is_last & is_negative[self.types[rows]]])
         return newest
 
     def merged(self, rows: Int64[np.ndarray, "row"], *, by_time: bool = False) -> Int64[np.ndarray, "row"]:
@@ -218,10 +226,11 @@ class _Events:
 
     def counts(self, num_steps: int) -> EventCounts | None:
         """Rows by type."""
-        if self._types is None:
+        if self.types is None:
             return None
-        numbers = np.bincount(self._types, minlength=len(self._names)).tolist()
+        numbers = np.bincount(self.types, minlength=len(self._names)).tolist()
         by_type = {name: number for name, number in zip(self._names, numbers, strict=True) if number}
+        by_type |= self._interactions.ignored
         return EventCounts(by_type, self._interactions.num_unmatched, num_steps)
 
 

@@ -166,7 +166,7 @@ class _DescribedCheck:
             events_by_type={} if built.counts is None else dict(built.counts.by_type),
             unreadable_pictures=num_dropped,
             has_picture_column=items.picture_origin is not None,
-            unknown_items=max(num_rows - len(interactions.users) - interactions.num_unmatched, 0),
+            unknown_items=max(num_rows - len(interactions.users) - interactions.num_left_out, 0),
             has_times_of_day=not described.interactions[0].is_time or _has_times_of_day(interactions.order),
         )
 

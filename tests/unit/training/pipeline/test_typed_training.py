@@ -106,3 +106,11 @@ def test_targets_that_follow_nothing_are_reported_before_the_first_stage(tmp_pat
     bench = Workbench(dataset, load_preset("clairo"), 0, torch.device("cpu"), stages, silent, print)
     with pytest.raises(TrainingError, match="no target follows another interaction of its user"):
         check_targets(bench)
+
+
+def test_a_refit_with_other_weights_or_targets_is_another_stage(tmp_path: Path) -> None:
+    dataset = load_dataset(write_shop(tmp_path))
+    stages, sequences = StageCache(tmp_path / "never-written"), dataset.sequences
+    bench = Workbench(dataset, load_preset("clairo"), 0, torch.device("cpu"), stages, silent, print)
+    others = (replace(sequences, weights=None), replace(sequences, is_target=None), sequences)
+    assert len({bench.learning_from(other).training_digest for other in others}) == 3
