@@ -69,9 +69,9 @@ class SourceTable:
     def error(self, index: int | Int64[np.ndarray, "faulty"], field: str, problem: str) -> RowError:
         """Make a `RowError` about one row, or all rows with the same fault; `index` counts the table's rows from 0."""
         indices = np.ravel(index)
-        first_alone = (self.row_number(int(indices[0]), field),)
-        rows = first_alone if self.numbers is None else self.row_numbers(field)[indices].tolist()
-        return field_fault(self.path, rows, field, problem)
+        if self.numbers is None:
+            return field_fault(self.path, (self.row_number(int(indices[0]), field),), field, problem)
+        return field_fault(self.path, self.row_numbers(field)[indices], field, problem)
 
     def column_error(self, field: str, problem: str) -> RowError:
         """Make a `RowError` about a whole column; the message names its first row."""
