@@ -19,7 +19,6 @@ from clairo_core.errors import ClairoError, SettingsError
 from clairo_core.storage.failed_write import failed_write
 
 if TYPE_CHECKING:
-    from training.config.preset import Preset
     from training.retraining.retrain import ServiceSource
 
 # Waiting threads must sleep, not spin: with one of two cores busy, spinning slowed training 20-fold. OpenMP reads this
@@ -120,9 +119,9 @@ def check(
 def run(
     data: Annotated[Path, typer.Option("--data", help="Dataset folder or TOML (docs/datasets.md), or service.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the new bundle, such as bundles/NAME.")],
-    preset: Annotated[str, typer.Option(help="Preset name or TOML file.")] = "clairo",
+    preset: Annotated[str | None, typer.Option(help="Preset name or TOML file.", show_default="clairo")] = None,
     device: DeviceOption = "auto",
-    seed: Annotated[int, typer.Option(help="Seed of all random choices.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Seed of all random choices.", show_default="0")] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Override a setting, such as fit.max_epochs=10; repeatable.")
     ] = None,
@@ -152,6 +151,14 @@ def run(
     promote_key_file: Annotated[
         Path | None, typer.Option(help="File with an API key of scope admin.", rich_help_panel=SERVICE_PANEL)
     ] = None,
+    not_worse_than: Annotated[
+        float | None,
+        typer.Option(help="Share of NDCG@10 that a promotion may lose (0.05).", rich_help_panel=SERVICE_PANEL),
+    ] = None,
+    rules: Annotated[
+        Path | None,
+        typer.Option(help="dataset.toml with other rules for interactions.", rich_help_panel=SERVICE_PANEL),
+    ] = None,
     warm_start: Annotated[
         bool,
         typer.Option("--warm-start", help="Start from the serving bundle's weights.", rich_help_panel=SERVICE_PANEL),
@@ -165,24 +172,34 @@ def run(
     Once measured, the bundle learns from all interactions, the held-out ones too; --no-refit omits this.
 
     With --data service, train on a running service's items and feedback, compare with the serving
-    bundle on the newest interactions, and promote the new bundle only if it is not worse. See
-    docs/retraining.md.
+    bundle on the newest interactions, and promote the new bundle only if it is not worse. Settings and
+    rules are the serving bundle's unless given. See docs/retraining.md.
     """
     started = time.monotonic()
-    from training.config.load_preset import load_preset  # noqa: PLC0415
-
-    settings = load_preset(preset, overrides or [])
     if (out / "manifest.json").exists() and not overwrite:
         raise SettingsError(f"--out {out} already holds a bundle; name another folder, or add --overwrite")
     if added_tokens and not warm_start:
         raise SettingsError(f"--added-tokens {added_tokens} goes with --warm-start; add it, or leave out the tokens")
+    if not_worse_than is not None and not 0 <= not_worse_than <= 1:
+        raise SettingsError(f"--not-worse-than {not_worse_than:g}: expected a share of 0 to 1, such as 0.05")
     if data == SERVICE:
+        from training.retraining.against_serving import NOT_WORSE_THAN  # noqa: PLC0415
         from training.retraining.retrain import ServiceSource  # noqa: PLC0415
 
         if test:
             raise SettingsError("--test is set, but retraining measures on the newest interactions; leave it out")
-        source = ServiceSource(service_database, since, serving, promote, promote_key_file, warm_start, added_tokens)
-        _run_on_service(source, settings, out, device, seed, is_refitted=not no_refit)
+        source = ServiceSource(
+            database=service_database,
+            since=since,
+            serving=serving,
+            promote_url=promote,
+            promote_key_file=promote_key_file,
+            warm_start=warm_start,
+            added_tokens=added_tokens,
+            rules=rules,
+            not_worse_than=NOT_WORSE_THAN if not_worse_than is None else not_worse_than,
+        )
+        _run_on_service(source, out, preset, overrides or [], seed, device, is_refitted=not no_refit)
         return
     service_flags = {
         "--service-database": service_database,
@@ -190,14 +207,21 @@ def run(
         "--serving": serving,
         "--promote": promote,
         "--promote-key-file": promote_key_file,
+        "--not-worse-than": not_worse_than,
+        "--rules": rules,
         "--warm-start": warm_start or None,
     }
     given = ", ".join(flag for flag, value in service_flags.items() if value is not None)
     if given:
         raise SettingsError(f"--data is {data}, but {given} only go with --data service; leave out one of them")
+    from training.config.load_preset import DEFAULT_PRESET, load_preset  # noqa: PLC0415
+
+    settings = load_preset(preset or DEFAULT_PRESET, overrides or [])
     # torch, transformers and numba take seconds to import: check the flags first.
     from clairo_core.generation.t5.generator import choose_device  # noqa: PLC0415
+    from training.datasets.event_times import date_range  # noqa: PLC0415
     from training.datasets.open_dataset import open_dataset  # noqa: PLC0415
+    from training.pipeline.present_modalities import with_present_modalities  # noqa: PLC0415
     from training.pipeline.run import train_bundle  # noqa: PLC0415
     from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
     from training.workbench.stage_cache import StageCache  # noqa: PLC0415
@@ -206,11 +230,13 @@ def run(
     dataset = open_dataset(data, settings.dataset, settings.encode.modalities, progress_bar)
     report(
         f"{dataset.name}: {len(dataset.items)} items, {len(dataset.user_ids)} users, "
-        f"{len(dataset.sequences.items)} interactions"
+        f"{len(dataset.sequences.items)} interactions{'' if dataset.days is None else f', {date_range(dataset.days)}'}"
     )
     stages = StageCache(out.parent / ".stages", report)
     chosen = choose_device(device)
+    seed = seed or 0
     report(f"preset {settings.name}, device {chosen}, seed {seed}, stages in {stages.folder}")
+    settings = with_present_modalities(settings, dataset, report)
     bench = Workbench(dataset, settings, seed, chosen, stages, progress_bar, report)
     split_name = Split.TEST if test else Split.VALIDATION
     train_bundle(bench, out, split_name=split_name, is_refitted=not no_refit)
@@ -219,19 +245,35 @@ def run(
 
 
 def _run_on_service(
-    source: "ServiceSource", settings: "Preset", out: Path, device: str, seed: int, *, is_refitted: bool
+    source: "ServiceSource",
+    out: Path,
+    preset: str | None,
+    overrides: list[str],
+    seed: int | None,
+    device: str,
+    *,
+    is_refitted: bool,
 ) -> None:
     from training.retraining.retrain import retrain  # noqa: PLC0415
     from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
 
     retrained = retrain(
-        source, settings, out, device=device, seed=seed, is_refitted=is_refitted, progress=progress_bar, report=report
+        source,
+        out,
+        preset=preset,
+        overrides=overrides,
+        seed=seed,
+        device=device,
+        is_refitted=is_refitted,
+        progress=progress_bar,
+        report=report,
     )
     typer.echo(str(retrained.against_serving))
     if retrained.is_promoted:
         typer.echo(f"bundle {retrained.bundle_id} is served from now on")
     elif retrained.against_serving.refusal is not None:
         typer.echo(f"bundle {retrained.bundle_id} is not promoted: {retrained.against_serving.refusal}; it is in {out}")
+        typer.echo("to serve it all the same: POST /bundles/ID/activate?allow_worse=true")
     else:
         typer.echo(f"bundle {retrained.bundle_id} is not worse; activate it with POST /bundles/ID/activate")
 

@@ -29,8 +29,9 @@ def words_of(text: str) -> str:
         return text
     if not _TAG.search(text) and not _ENTITY.search(text):
         return text
-    # As data, a marked section is text.
-    root = LexborHTMLParser(_CELL.sub(r" \g<0>", text.replace("<![", "< !["))).root
+    # As data, a marked section is text. WooCommerce exports line breaks as backslash and n.
+    html = _CELL.sub(r" \g<0>", text.replace("<![", "< ![").replace("\\n", "\n"))
+    root = LexborHTMLParser(html).root
     return "" if root is None else " ".join("".join(_shown(root)).split())
 
 

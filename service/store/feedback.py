@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from sqlalchemy import Select, and_, delete, exists, or_, select
+from sqlalchemy import Select, and_, delete, exists, func, or_, select
 
 from service.store.database import Database
 from service.store.sql_tables import feedback_events, users
@@ -166,6 +166,44 @@ class FeedbackStore:
                 of_all = (await connection.execute(select(columns.item_id).where(is_in_history).distinct())).scalars()
                 older = frozenset(of_all) - set(history) - disliked
         return UserItems(history, older, disliked)
+
+    async def tired_items(
+        self, user_id: str, num_impressions: int, since: float, impressions: Collection[str]
+    ) -> frozenset[str]:
+        """List the items that a user was shown `num_impressions` times or more, all later than his last event on them.
+
+        Args:
+            user_id: any.
+            num_impressions: at least 1.
+            since: seconds since 1970; older events count for nothing.
+            impressions: types of event for a shown item; all others are the user's own.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        if "\x00" in user_id:
+            return frozenset()
+        columns = feedback_events.c
+        is_of_user = and_(columns.namespace == self._namespace, columns.user_id == user_id, columns.timestamp >= since)
+        acted = (
+            select(columns.item_id, func.max(columns.timestamp).label("last_at"))
+            .where(is_of_user, columns.type.not_in(impressions))
+            .group_by(columns.item_id)
+            .subquery()
+        )
+        tired = (
+            select(columns.item_id)
+            .outerjoin_from(feedback_events, acted, acted.c.item_id == columns.item_id)
+            .where(
+                is_of_user,
+                columns.type.in_(impressions),
+                or_(acted.c.last_at.is_(None), columns.timestamp > acted.c.last_at),
+            )
+            .group_by(columns.item_id)
+            .having(func.count() >= num_impressions)
+        )
+        async with self._database.reading() as connection:
+            return frozenset((await connection.execute(tired)).scalars())
 
     async def disliked_pairs(self, user_ids: Collection[str]) -> set[tuple[str, str]]:
         """List (user_id, item_id) of what these users dislike, and have neither liked nor purchased since."""

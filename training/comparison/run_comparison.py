@@ -41,6 +41,7 @@ from training.evaluation.split import (
     training_sequences,
     validation_split,
 )
+from training.pipeline.present_modalities import with_present_modalities
 from training.pipeline.run import train_bundle
 from training.workbench.bundle_dataset import check_not_learned
 from training.workbench.stage_cache import StageCache
@@ -161,6 +162,7 @@ def train_preset(setup: ComparisonSetup, preset: Preset, seed: int) -> Path:
         ClairoError: a training stage failed.
     """
     dataset = open_dataset(setup.data, preset.dataset, preset.encode.modalities, setup.progress)
+    preset = with_present_modalities(preset, dataset, setup.report)
     device = choose_device(setup.device)
 
     def build(folder: Path) -> None:

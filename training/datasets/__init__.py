@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clairo_core.errors import DatasetError
+from clairo_core.events import InteractionRules
 from clairo_core.progress import Progress, silent
 from training.datasets.code_column_names import expand_code_columns
 from training.datasets.dataset import Dataset
@@ -24,13 +25,20 @@ __all__ = ["Dataset", "check_pictures", "describe_dataset", "load_dataset"]
 DESCRIPTION_NAME = "dataset.toml"
 
 
-def load_dataset(source: Path | str, *, code_columns: Sequence[str] = (), progress: Progress = silent) -> Dataset:
+def load_dataset(
+    source: Path | str,
+    *,
+    code_columns: Sequence[str] = (),
+    rules: InteractionRules | None = None,
+    progress: Progress = silent,
+) -> Dataset:
     """Load a dataset's TOML, a folder with a dataset.toml, a data set as published, or a benchmark folder.
 
     Args:
         source: the TOML or the folder.
         code_columns: precomputed code columns to use, by name or by prefix (`text` for text_0, text_1, ...), instead
             of the columns in the description.
+        rules: of interactions, instead of those in the description.
 
     Raises:
         DatasetError: the source is not recognized or has an error; the text names file, row and field.
@@ -39,6 +47,8 @@ def load_dataset(source: Path | str, *, code_columns: Sequence[str] = (), progre
     description = describe_dataset(path)
     if code_columns:
         description = _with_code_columns(description, code_columns)
+    if rules is not None:
+        description = dataclasses.replace(description, rules=rules)
     return load_described_dataset(description, progress)
 
 

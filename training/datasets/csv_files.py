@@ -5,10 +5,12 @@ and finds the faulty line where Arrow fails. Start at `read_csv`.
 """
 
 import codecs
+import contextlib
 import csv
 import io
 import itertools
 import re
+from array import array
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +37,7 @@ _ROWS_PER_CHUNK = 65_536
 SEPARATORS = (",", ";", "\t", "|")
 _QUOTED = re.compile('"[^"]*"')
 _FORM = TableForm()
+_ARROW_ERRORS = (pa.ArrowException, UnicodeError, OSError)
 
 
 def read_csv(path: Path, columns: Sequence[str], progress: Progress = silent, form: TableForm = _FORM) -> pa.Table:
@@ -48,29 +51,38 @@ def read_csv(path: Path, columns: Sequence[str], progress: Progress = silent, fo
         RowError: ragged, wrongly encoded, or quoted wrongly; names the line.
         DatasetError: the content cannot be unpacked.
     """
-    header = csv_header(path, form)
-    check_column_names(path, header, columns)
-    separator = csv_separator(path, form)
+    check_column_names(path, csv_header(path, form), columns)
     try:
-        table = arrow_csv.read_csv(
-            pa.input_stream(str(path), compression="detect") if is_packed(path) else path,
-            read_options=arrow_csv.ReadOptions(block_size=_BLOCK_BYTES, encoding=form.encoding),
-            parse_options=arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=True),
-            convert_options=arrow_csv.ConvertOptions(
-                include_columns=list(columns),
-                column_types={name: pa.large_string() for name in columns},
-                null_values=[""],
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=True,
-            ),
-        )
-    except (pa.ArrowException, UnicodeError, OSError) as error:
+        table = _read_by_arrow(path, columns, form)
+    except _ARROW_ERRORS as error:
         raise_first_fault(path, progress, form)
         raise DatasetError(f"{path} cannot be read as CSV ({error}); save it again as comma-separated UTF-8") from error
-    if _hides_quotes(form.encoding) or not quotes_enclose_values(path, separator=separator):
-        # Arrow takes text after a closing quote, and the rest of the file if none closes, without an error.
+    if not _are_quotes_clear(path, form):
         raise_first_fault(path, progress, form)
     return table
+
+
+def _read_by_arrow(path: Path, columns: Sequence[str], form: TableForm) -> pa.Table:
+    return arrow_csv.read_csv(
+        pa.input_stream(str(path), compression="detect") if is_packed(path) else path,
+        read_options=arrow_csv.ReadOptions(block_size=_BLOCK_BYTES, encoding=form.encoding),
+        parse_options=arrow_csv.ParseOptions(delimiter=csv_separator(path, form), newlines_in_values=True),
+        convert_options=arrow_csv.ConvertOptions(
+            include_columns=list(columns),
+            column_types={name: pa.large_string() for name in columns},
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=True,
+        ),
+    )
+
+
+def _are_quotes_clear(path: Path, form: TableForm) -> bool:
+    """Whether Arrow read the quotes right.
+
+    It takes text after a closing quote, and the rest of the file if none closes, without an error.
+    """
+    return not _hides_quotes(form.encoding) and quotes_enclose_values(path, separator=csv_separator(path, form))
 
 
 def csv_header(path: Path, form: TableForm = _FORM) -> tuple[str, ...]:
@@ -124,22 +136,36 @@ def read_sound_csv(
 ) -> tuple[pa.Table, Int64[np.ndarray, "row"]]:
     """Read as `read_csv`, but leave out lines with a fault. Returns the table, and the first line of each row.
 
-    Python reads the file: several times slower.
+    Where a line has a fault, Python reads the file, several times slower.
 
     Raises:
         MissingColumnError, DatasetError: as `read_csv`; the header must be sound.
     """
     header = csv_header(path, form)
     check_column_names(path, header, columns)
+    with contextlib.suppress(*_ARROW_ERRORS):
+        table = _read_by_arrow(path, columns, form)
+        if _are_quotes_clear(path, form):
+            return table, csv_lines(path, len(table), form)
     places = [header.index(name) for name in columns]
     schema = pa.schema([(name, pa.large_string()) for name in columns])
-    chunks, lines = [schema.empty_table()], []
-    records = itertools.islice(_sound_records(path, form, on_fault, progress), 1, None)
-    while chunk := list(itertools.islice(records, _ROWS_PER_CHUNK)):
-        lines += [line for line, _ in chunk]
-        values = [[record[place] or None for _, record in chunk] for place in places]
+    chunks, lines = [schema.empty_table()], array("q")
+    values: list[list[str | None]] = [[] for _ in places]
+
+    def close_chunk() -> None:
         chunks.append(pa.table(values, schema=schema))
-    return pa.concat_tables(chunks), np.array(lines, dtype=np.int64)
+        for column in values:
+            column.clear()
+
+    # Values of a column, not records: a million small lists would keep Python's garbage collector busy.
+    for line, record in itertools.islice(_sound_records(path, form, on_fault, progress), 1, None):
+        lines.append(line)
+        for column, place in zip(values, places, strict=True):
+            column.append(record[place] or None)
+        if len(values[0]) == _ROWS_PER_CHUNK:
+            close_chunk()
+    close_chunk()
+    return pa.concat_tables(chunks), np.array(lines)
 
 
 def csv_lines(path: Path, num_rows: int, form: TableForm = _FORM) -> Int64[np.ndarray, "row"]:

@@ -64,8 +64,6 @@ def read_items(
     members = tuple((row,) for row in range(len(rows))) if groups is None else groups.members
     names = find_names(rows, id_fields, members, item_ids)
     picture_origin, pictures = _pictures(description, source, progress, read)
-    if groups is not None and described.picture is not None and picture_origin is not None:
-        picture_origin = dataclasses.replace(picture_origin, rows=rows.file_rows[groups.value_rows[described.picture]])
     texts = {name: text_column(source, name) for name in described.texts}
     attributes = {name: text_column(source, name) for name in described.attributes}
     options = option_attributes(rows, described.options, members)
@@ -131,7 +129,7 @@ def _row_of_each_id(source: SourceTable, field: str, ids: Sequence[str]) -> dict
     again = [row for row, row_id in enumerate(ids) if row_of.setdefault(row_id, row) != row]
     if again:
         row_id = ids[again[0]]
-        first = source.row_number(row_of[row_id])
+        first = source.row_number(row_of[row_id], field)
         raise source.error(np.array(again), field, f"id {row_id!r} is also in row {first}; remove one row")
     return row_of
 
@@ -161,7 +159,7 @@ def _pictures(
     if found is None:
         return None, [None] * len(source)
     picture_source, field, rows, cells = found
-    origin_rows = np.where(rows < 0, rows, picture_source.file_rows[rows])
+    origin_rows = np.where(rows < 0, rows, picture_source.file_rows(field)[rows])
     origin = PictureOrigin(picture_source.path, field, origin_rows, described.unreadable_pictures)
     pictures: list[bytes | Path | None] = []
     absent: dict[str, list[int]] = {}
@@ -262,7 +260,7 @@ def _refuse_shared_codes(
     shared = np.flatnonzero(earlier != np.arange(len(semantic_ids)))
     if shared.size:
         item = int(shared[0])
-        first = beside.row_number(int(rows[earlier[item]]))
+        first = beside.row_number(int(rows[earlier[item]]), described.columns[0])
         raise beside.error(
             int(rows[item]),
             described.columns[0],

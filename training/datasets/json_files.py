@@ -15,7 +15,6 @@ from clairo_core.progress import Progress, silent
 from training.datasets.json_lines import JSON, json_records
 from training.datasets.line_count import count_lines
 from training.datasets.packed_files import unpacked
-from training.datasets.record_values import name_of_type
 from training.datasets.row_faults import OnFault, line_fault, raise_fault
 
 _BLOCK_CHARACTERS = 1024 * 1024
@@ -46,14 +45,10 @@ def json_file_records(
         yield from json_records(path, progress, count_lines(path), on_fault)
         return
     with unpacked(path) as file, io.TextIOWrapper(file, "utf-8-sig") as text:
-        for number, element in enumerate(progress(_elements(path, text), f"reading {path.name}", None), start=1):
-            if isinstance(element, dict):
-                yield number, element
-            else:
-                on_fault(line_fault(path, number, f"is a JSON {name_of_type(element)}, expected an object"))
+        yield from enumerate(progress(_elements(path, text), f"reading {path.name}", None), start=1)
 
 
-def _elements(path: Path, file: TextIO) -> Iterator[Any]:
+def _elements(path: Path, file: TextIO) -> Iterator[dict[str, Any]]:
     """Decode one element after the other; where the text read so far ends inside one, read on."""
     text, place, block, count, is_at_end = "", 0, _BLOCK_CHARACTERS, 0, False
     expected = "["

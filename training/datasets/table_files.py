@@ -14,7 +14,7 @@ from jaxtyping import Int64
 from clairo_core.errors import DatasetError, EmptyTableError, RowError
 from clairo_core.progress import Progress, silent
 from training.datasets.column_kinds import ColumnKind, check_column_names
-from training.datasets.csv_files import csv_header, csv_lines, csv_row_number, read_csv, read_sound_csv
+from training.datasets.csv_files import csv_header, csv_row_number, read_csv, read_sound_csv
 from training.datasets.description import TableForm
 from training.datasets.field_paths import FieldPath
 from training.datasets.json_files import is_json_array, json_file_records
@@ -28,7 +28,6 @@ from training.datasets.xml_feeds import feed_records
 
 SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".xml")
 _CSV = (".csv", ".tsv")
-_JSON = (".jsonl", ".ndjson", ".json")
 _BATCH_ROWS = 65_536
 _PARQUET_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
 """A damaged footer may hold names that are not UTF-8."""
@@ -43,35 +42,36 @@ class SourceTable:
     form: TableForm = field(default_factory=TableForm)
     records: Int64[np.ndarray, "row"] | None = None
     """The file's record of each row, from 0; None: they are the same."""
+    records_of: Mapping[str, Int64[np.ndarray, "row"]] = field(default_factory=dict)
+    """For fields whose values come from other records, as in grouped variants."""
     numbers: Int64[np.ndarray, "record"] | None = None
     """Of all records of the file, for errors; None: found when an error needs one."""
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
-    @property
-    def file_rows(self) -> Int64[np.ndarray, "row"]:
-        """The file's record of each row, from 0."""
-        return np.arange(len(self)) if self.records is None else self.records
+    def file_rows(self, name: str) -> Int64[np.ndarray, "row"]:
+        """The file's record that each value of a field comes from, from 0."""
+        records = self.records_of.get(name, self.records)
+        return np.arange(len(self)) if records is None else records
 
-    def row_number(self, index: int) -> int:
-        """Number of a row in the file for error messages; `index` counts the table's rows from 0."""
-        record = index if self.records is None else int(self.records[index])
+    def row_number(self, index: int, name: str) -> int:
+        """Number of a value's row in the file for error messages; `index` counts the table's rows from 0."""
+        record = int(self.file_rows(name)[index])
         return row_number(self.path, record, self.form) if self.numbers is None else int(self.numbers[record])
 
-    @property
-    def row_numbers(self) -> Int64[np.ndarray, "row"]:
+    def row_numbers(self, name: str) -> Int64[np.ndarray, "row"]:
         """Numbers of all rows, as `row_number` gives them one by one; `numbers` is known."""
         assert self.numbers is not None
-        numbers: np.ndarray = self.numbers[self.file_rows]
+        numbers: np.ndarray = self.numbers[self.file_rows(name)]
         return numbers
 
     def error(self, index: int | Int64[np.ndarray, "faulty"], field: str, problem: str) -> RowError:
         """Make a `RowError` about one row, or all rows with the same fault; `index` counts the table's rows from 0."""
         indices = np.ravel(index)
-        first_alone = (self.row_number(int(indices[0])),)
-        rows = first_alone if self.numbers is None else self.row_numbers[indices].tolist()
-        return field_fault(self.path, rows, field, problem)
+        if self.numbers is None:
+            return field_fault(self.path, (self.row_number(int(indices[0]), field),), field, problem)
+        return field_fault(self.path, self.row_numbers(field)[indices], field, problem)
 
     def column_error(self, field: str, problem: str) -> RowError:
         """Make a `RowError` about a whole column; the message names its first row."""
@@ -81,7 +81,12 @@ class SourceTable:
 
     def taken(self, rows: Int64[np.ndarray, "taken"]) -> "SourceTable":
         """Some rows, in the given order."""
-        return replace(self, table=self.table.take(pa.array(rows)), records=self.file_rows[rows])
+        return replace(
+            self,
+            table=self.table.take(pa.array(rows)),
+            records=rows if self.records is None else self.records[rows],
+            records_of={name: records[rows] for name, records in self.records_of.items()},
+        )
 
 
 def row_error(path: TableFile, index: int, field: str, problem: str) -> RowError:
@@ -149,38 +154,35 @@ def read_table(
         table, records, numbers = _read_sound(path, all_kinds, progress, form, on_fault)
     if table.num_rows == 0:
         raise EmptyTableError(f"{path} has no rows, expected at least one; fill it, or name another file")
-    if of_form:
-        table, kept = filled_and_kept(table, form)
-        records = kept if records is None else records[kept]
-        if table.num_rows == 0:
-            raise EmptyTableError(f"{path}: no row has a value in {', '.join(form.skip_without)}; correct skip_without")
-        table = table.select(list(kinds))
-    return SourceTable(path, table, form, records, numbers)
+    source = SourceTable(path, table, form, records, numbers=numbers)
+    if not of_form:
+        return source
+    table, kept = filled_and_kept(table, form)
+    if not len(kept):
+        raise EmptyTableError(f"{path}: no row has a value in {', '.join(form.skip_without)}; correct skip_without")
+    return replace(source, table=table.select(list(kinds))).taken(kept)
 
 
 def _read_sound(
     path: TableFile, kinds: Mapping[str, ColumnKind], progress: Progress, form: TableForm, on_fault: OnFault
 ) -> RecordTable:
     """Read without faulty lines, first as quickly as if there were none."""
+    if isinstance(path, Path) and format_suffix(path) in _CSV:
+        table, lines = read_sound_csv(path, tuple(kinds), form, on_fault, progress)
+        return RecordTable(table, None, lines)
     try:
         whole = _read(path, kinds, progress, form, raise_fault)
     except RowError:
         if not isinstance(path, Path):
             raise
-        if format_suffix(path) in _CSV:
-            table, lines = read_sound_csv(path, tuple(kinds), form, on_fault, progress)
-            return RecordTable(table, None, lines)
         return _read(path, kinds, progress, form, on_fault)
-    return whole if whole.numbers is not None else whole._replace(numbers=_row_numbers(path, whole, form))
+    return whole if whole.numbers is not None else whole._replace(numbers=_row_numbers(path, whole))
 
 
-def _row_numbers(path: TableFile, whole: RecordTable, form: TableForm) -> Int64[np.ndarray, "record"]:
+def _row_numbers(path: TableFile, whole: RecordTable) -> Int64[np.ndarray, "record"]:
     if not isinstance(path, Path):
         return path.row_numbers(len(whole.table))
-    suffix = format_suffix(path)
-    if suffix in _CSV:
-        return csv_lines(path, len(whole.table), form)
-    if suffix == ".parquet":
+    if format_suffix(path) == ".parquet":
         return np.arange(1, len(whole.table) + 1)
     return json_lines(path, len(whole.table))
 

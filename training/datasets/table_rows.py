@@ -13,14 +13,13 @@ from training.datasets.description import TableForm
 
 
 def filled_and_kept(table: pa.Table, form: TableForm) -> tuple[pa.Table, Int64[np.ndarray, "row"]]:
-    """Apply `fill_down` and then `skip_without`. Returns the table, and each row's place in the given one."""
+    """Apply `fill_down` and `skip_without`. Returns the filled table, and its rows that are not skipped."""
     if form.fill_down:
         table = _filled(table, form)
     is_kept = np.ones(len(table), dtype=np.bool_)
     for name in form.skip_without:
         is_kept &= has_value(table[name])
-    kept = np.flatnonzero(is_kept)
-    return (table if is_kept.all() else table.take(kept)), kept
+    return table, np.flatnonzero(is_kept)
 
 
 def has_value(column: pa.ChunkedArray) -> Bool[np.ndarray, "row"]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Int64
 
 from clairo_core.values.missing import is_missing
 from training.datasets.columns import text_column
@@ -25,8 +24,6 @@ class GroupedRows:
     source: SourceTable
     members: tuple[tuple[int, ...], ...]
     """Rows of the table before grouping; the item's own row, or its first, comes first."""
-    value_rows: dict[str, Int64[np.ndarray, "item"]]
-    """For each column the row of the table before grouping that its value comes from."""
 
 
 def group_variants(source: SourceTable, group_field: str, id_fields: Sequence[str]) -> GroupedRows:
@@ -90,12 +87,15 @@ def _one_row_each(source: SourceTable, members: tuple[tuple[int, ...], ...]) -> 
     rows = np.array([row for of_item in members for row in of_item], dtype=np.int64)
     starts = np.cumsum([0, *(len(of_item) for of_item in members[:-1])])
     places = np.arange(len(rows))
-    columns, value_rows = {}, {}
+    columns, records_of = {}, {}
     for name in source.table.column_names:
         is_first = np.where(has_value(source.table[name])[rows], places, len(rows))
         # Where no row has a value, the item's first row stands for it.
         first = np.minimum.reduceat(is_first, starts)
-        value_rows[name] = rows[np.where(first < len(rows), first, starts)]
-        columns[name] = source.table[name].take(pa.array(value_rows[name]))
-    records = source.file_rows[rows[starts]]
-    return GroupedRows(replace(source, table=pa.table(columns), records=records), members, value_rows)
+        value_rows = rows[np.where(first < len(rows), first, starts)]
+        columns[name] = source.table[name].take(pa.array(value_rows))
+        records_of[name] = source.file_rows(name)[value_rows]
+    return GroupedRows(
+        replace(source, table=pa.table(columns), records=source.file_rows("")[rows[starts]], records_of=records_of),
+        members,
+    )

@@ -46,6 +46,7 @@ def bundle_stage(
             trained_on={"measured": measured.num_interactions, "served": served.num_interactions},
             joint_ranking=recommender.joint_ranking,
             repeat_lifts=recommender.repeat_lifts,
+            dislike_strength=recommender.disliked_neighbours.strength,
             points=recommender.points,
             rules=bench.dataset.rules,
             **content,

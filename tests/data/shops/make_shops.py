@@ -201,7 +201,7 @@ def write_woocommerce(folder: Path) -> None:
                 "Published": 1,
                 "Visibility in catalog": "visible",
                 "Short description": f"<em>{product.style}</em>",
-                "Description": product.html.replace("\n", " "),
+                "Description": product.html.replace("\n", "\\n"),
                 "Categories": f"{path}, Gifts > {product.colour}",
                 "Images": f"{product.picture}, {product.picture}?side=2",
                 "Attribute 1 name": KINDS[product.kind][3],

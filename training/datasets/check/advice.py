@@ -67,6 +67,10 @@ def _on_events(facts: Facts, rules: InteractionRules) -> list[str]:
 def _on_items(facts: Facts) -> list[str]:
     items = facts.items
     advice = []
+    if facts.has_picture_column and items.without_picture == items.total:
+        advice.append("no item has a picture file: if the column holds urls, run clairo-train fetch-pictures")
+    if facts.unreadable_pictures:
+        advice.append(f"{counted(facts.unreadable_pictures, 'picture')} that cannot be decoded, counted as missing")
     if items.without_content:
         advice.append(
             f"{counted(items.without_content, 'item')} without words and picture: nothing tells them apart; add a title"

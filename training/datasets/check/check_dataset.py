@@ -11,7 +11,7 @@ from jaxtyping import Float64, Int64
 
 from clairo_core.errors import DatasetError
 from clairo_core.progress import Progress, silent
-from training.datasets import DESCRIPTION_NAME, Dataset, load_dataset
+from training.datasets import DESCRIPTION_NAME, describe_dataset
 from training.datasets.arrow_columns import plain_column
 from training.datasets.check.advice import advise
 from training.datasets.check.column_tests import column_tests, price_column, time_column
@@ -67,34 +67,18 @@ def check_dataset(source: Path, *, decode_all: bool = False, progress: Progress 
     """
     toml = source / DESCRIPTION_NAME if source.is_dir() else source
     faults = FaultLog(toml.parent)
-    if not source.exists() or not toml.is_file():
-        return _check_loaded(source, faults, progress)
-    description = sound_description(toml, faults)
+    description = sound_description(toml, faults) if toml.is_file() else _described(source, faults)
     if description is None:
         return Check(faults, None, [])
     return _DescribedCheck(description, faults, progress).run(decode_all=decode_all)
 
 
-def _check_loaded(source: Path, faults: FaultLog, progress: Progress) -> Check:
-    """Check a published dataset, whose reader stops at its first fault."""
+def _described(source: Path, faults: FaultLog) -> DatasetDescription | None:
     try:
-        dataset = load_dataset(source, progress=progress)
+        return describe_dataset(source)
     except DatasetError as error:
         faults.add(error)
-        return Check(faults, None, [])
-    facts = _facts_of_dataset(dataset)
-    return Check(faults, facts, advise(facts, dataset.rules))
-
-
-def _facts_of_dataset(dataset: Dataset) -> Facts:
-    return Facts(
-        name=dataset.name,
-        items=item_facts(dataset.items, dataset.sequences),
-        histories=history_facts(dataset.sequences, dataset.days, today=_today()),
-        events_by_type={} if dataset.event_counts is None else dict(dataset.event_counts.by_type),
-        unknown_items=0,
-        has_times_of_day=True,
-    )
+        return None
 
 
 class _DescribedCheck:
@@ -109,13 +93,14 @@ class _DescribedCheck:
     def run(self, *, decode_all: bool) -> Check:
         """Check items, then pictures, then interactions."""
         items = self._items()
+        num_dropped = 0
         if items is not None:
-            check_pictures(self._described, self._tables, decode_all=decode_all, progress=self._progress)
+            num_dropped = check_pictures(self._described, self._tables, decode_all=decode_all, progress=self._progress)
         interactions = self._interactions(items)
         facts = None
         if items is not None and interactions is not None:
             try:
-                facts = self._facts(items, interactions)
+                facts = self._facts(items, interactions, num_dropped)
             except DatasetError as error:
                 self._faults.add(error)
         return Check(self._faults, facts, [] if facts is None else advise(facts, self._described.rules))
@@ -160,7 +145,7 @@ class _DescribedCheck:
                 names += [str(name) for name in plain_column(source, column).to_pylist() if name is not None]
         return names
 
-    def _facts(self, items: LoadedItems, interactions: Interactions) -> Facts:
+    def _facts(self, items: LoadedItems, interactions: Interactions, num_dropped: int) -> Facts:
         described = self._described
         # Faulty items are one more item, whose interactions are in no history.
         item_of_name = np.append(items.names.items, len(items.items))
@@ -179,7 +164,9 @@ class _DescribedCheck:
             items=item_facts(kept, built.sequences),
             histories=history_facts(built.sequences, built.days, today=_today()),
             events_by_type={} if built.counts is None else dict(built.counts.by_type),
-            unknown_items=num_rows - len(interactions.users) - interactions.num_left_out,
+            unreadable_pictures=num_dropped,
+            has_picture_column=items.picture_origin is not None,
+            unknown_items=max(num_rows - len(interactions.users) - interactions.num_left_out, 0),
             has_times_of_day=not described.interactions[0].is_time or _has_times_of_day(interactions.order),
         )
 

@@ -67,6 +67,9 @@ class Facts:
     histories: HistoryFacts
     events_by_type: Mapping[str, int]
     """Rows of each type; empty without types."""
+    unreadable_pictures: int
+    """Files that count as missing, as the dataset says, among those tested."""
+    has_picture_column: bool
     unknown_items: int
     """Rows left out for their item."""
     has_times_of_day: bool

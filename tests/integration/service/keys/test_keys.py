@@ -272,6 +272,7 @@ async def test_keys_stay_valid_while_the_store_is_down() -> None:
         ("POST", "/recommendations", Scope.WRITE),
         ("DELETE", "/users/ann", Scope.WRITE),
         ("POST", "/bundles/b/activate", Scope.ADMIN),
+        ("POST", "/bundles/rollback", Scope.ADMIN),
         ("GET", "/bundles", Scope.ADMIN),
         ("GET", "/playgrounds", Scope.READ),
         ("PATCH", "/anything", Scope.WRITE),
