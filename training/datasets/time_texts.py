@@ -27,6 +27,7 @@ _TO_ISO = (
     (r" ?(UTC|GMT)$", "Z"),
     (r"(\d) ([+-]\d\d(:?\d\d)?)$", r"\1\2"),
 )
+_ROWS_PER_PART = 65_536
 _FAST_DIRECTIVES = frozenset("dmYHMSTFR%")
 """Of a format; C and Python read these alike."""
 
@@ -47,33 +48,52 @@ def times_in(source: SourceTable, field: str, texts: pa.Array, furthest: int = 0
     if form is not None:
         return _in_format(source, field, texts, form)
     # Arrow reads six digits of a second.
-    rewritten = pc.replace_substring_regex(texts, r"\.(\d{6})\d+", r".\1")
-    if (times := _read_by_arrow(rewritten)) is not None:
+    texts_of_arrow = pc.replace_substring_regex(texts, r"\.(\d{6})\d+", r".\1")
+    if (times := _read_by_arrow(texts_of_arrow)) is not None:
         return times
     day_first = _is_day_first(source, field, texts)
+    moments = np.zeros(len(texts), dtype=np.int64)
+    # In parts, so that one odd row among millions does not make the others slow.
+    parts = [(0, len(texts))]
+    while parts:
+        start, end = parts.pop()
+        part = texts_of_arrow.slice(start, end - start)
+        times = _read_by_arrow(part)
+        if times is None and end - start > _ROWS_PER_PART:
+            middle = (start + end) // 2
+            parts += [(middle, end), (start, middle)]
+            continue
+        if times is None:
+            times = _read_by_arrow(_as_iso(part, day_first))
+        if times is not None:
+            moments[start:end] = times.to_numpy()
+            continue
+        for row, text in enumerate(texts.slice(start, end - start).to_pylist(), start=start):
+            try:
+                moments[row] = moment_in(text, day_first=day_first)
+            except ValueError:
+                raise _no_time(source, field, texts, max(furthest, row)) from None
+    return pa.array(moments)
+
+
+def _no_time(source: SourceTable, field: str, texts: pa.Array, row: int) -> Exception:
+    return source.error(
+        row,
+        field,
+        f"got {texts[row].as_py()!r}, expected a number, or a date and time such as 2024-05-31 17:00:00, "
+        "written as in the rows before; correct it",
+    )
+
+
+def _as_iso(texts: pa.Array, day_first: bool | None) -> pa.Array:
+    """Rewrite other forms to the one that Arrow reads."""
     if day_first is not None:
         order = r"\3-\2-\1" if day_first else r"\3-\1-\2"
         for mark in "/-":
-            rewritten = pc.replace_substring_regex(rewritten, rf"^(\d{{1,2}}){mark}(\d{{1,2}}){mark}(\d{{4}})", order)
+            texts = pc.replace_substring_regex(texts, rf"^(\d{{1,2}}){mark}(\d{{1,2}}){mark}(\d{{4}})", order)
     for pattern, replacement in _TO_ISO:
-        rewritten = pc.replace_substring_regex(rewritten, pattern, replacement)
-    if (times := _read_by_arrow(rewritten)) is not None:
-        return times
-    moments = np.zeros(len(texts), dtype=np.int64)
-    for row, text in enumerate(texts.to_pylist()):
-        try:
-            moments[row] = moment_in(text, day_first=day_first)
-        except ValueError:
-            furthest = max(furthest, row)
-            break
-    else:
-        return pa.array(moments)
-    raise source.error(
-        furthest,
-        field,
-        f"got {texts[furthest].as_py()!r}, expected a number, or a date and time such as 2024-05-31 17:00:00, "
-        "written as in the rows before; correct it",
-    )
+        texts = pc.replace_substring_regex(texts, pattern, replacement)
+    return texts
 
 
 def _read_by_arrow(texts: pa.Array) -> pa.Array | None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from clairo_core.errors import RowError
 from clairo_core.values.times import moment_in
+from training.datasets import time_texts
 from training.datasets.columns import order_column
 from training.datasets.description import TableForm
 from training.datasets.table_files import SourceTable
@@ -132,3 +133,25 @@ def test_a_text_that_is_not_a_time_is_refused_by_row(tmp_path: Path) -> None:
     for text in ("yesterday", "31.02.2024", "13/13/2024", "5/31/2024 13:00 PM", "2024-05-31 25:00"):
         with pytest.raises(RowError, match="row 3, field 'at'"):
             order_of(tmp_path, ["13.05.2024 10:00", text])
+
+
+@given(
+    texts=st.lists(
+        st.sampled_from(
+            ["2024-05-13 01:02:03", "13.05.2024 01:02", "2024-05-13T01:02:03+02:00", "13 May 2024 01:02:03"]
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+    wrong=st.none() | st.integers(0, 11),
+)
+def test_a_column_read_in_parts_is_read_as_one_by_one(tmp_path_factory, texts, wrong):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time_texts, "_ROWS_PER_PART", 2)
+        folder = tmp_path_factory.mktemp("times")
+        if wrong is None or wrong >= len(texts):
+            assert order_of(folder, texts) == [moment_in(text) for text in texts]
+            return
+        texts[wrong] = "noon"
+        with pytest.raises(RowError, match=rf"row {wrong + 2}, field 'at': got 'noon'"):
+            order_of(folder, texts)
