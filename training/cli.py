@@ -98,6 +98,9 @@ def run(
     no_refit: Annotated[
         bool, typer.Option("--no-refit", help="Write the bundle as measured, for papers and tables.")
     ] = False,
+    with_users: Annotated[
+        bool, typer.Option("--with-users", help="Keep user ids and newest items in the bundle.")
+    ] = False,
     service_database: Annotated[
         str | None,
         typer.Option(help="Database URL; default: CLAIRO_DATABASE_URL.", rich_help_panel=SERVICE_PANEL),
@@ -147,7 +150,7 @@ def run(
         if test:
             raise SettingsError("--test is set, but retraining measures on the newest interactions; leave it out")
         source = ServiceSource(service_database, since, serving, promote, promote_key_file, warm_start, added_tokens)
-        _run_on_service(source, settings, out, device, seed, is_refitted=not no_refit)
+        _run_on_service(source, settings, out, device, seed, is_refitted=not no_refit, has_users=with_users)
         return
     service_flags = {
         "--service-database": service_database,
@@ -178,19 +181,34 @@ def run(
     report(f"preset {settings.name}, device {chosen}, seed {seed}, stages in {stages.folder}")
     bench = Workbench(dataset, settings, seed, chosen, stages, progress_bar, report)
     split_name = Split.TEST if test else Split.VALIDATION
-    train_bundle(bench, out, split_name=split_name, is_refitted=not no_refit)
+    train_bundle(bench, out, split_name=split_name, is_refitted=not no_refit, has_users=with_users)
     report(f"wrote {out} in {time.monotonic() - started:.0f} s")
     report(f"next: clairo-serve run --bundle {out}")
 
 
 def _run_on_service(
-    source: "ServiceSource", settings: "Preset", out: Path, device: str, seed: int, *, is_refitted: bool
+    source: "ServiceSource",
+    settings: "Preset",
+    out: Path,
+    device: str,
+    seed: int,
+    *,
+    is_refitted: bool,
+    has_users: bool,
 ) -> None:
     from training.retraining.retrain import retrain  # noqa: PLC0415
     from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
 
     retrained = retrain(
-        source, settings, out, device=device, seed=seed, is_refitted=is_refitted, progress=progress_bar, report=report
+        source,
+        settings,
+        out,
+        device=device,
+        seed=seed,
+        is_refitted=is_refitted,
+        has_users=has_users,
+        progress=progress_bar,
+        report=report,
     )
     typer.echo(str(retrained.against_serving))
     if retrained.is_promoted:
@@ -267,6 +285,19 @@ def vocabulary(
     from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
 
     typer.echo(report_on_bundle(bundle, data, tokens, json_file, progress_bar, report))
+
+
+@app.command(hidden=True)
+def events(
+    data: Annotated[Path, typer.Argument(help="Dataset folder or TOML; see docs/datasets.md.")],
+    out: Annotated[Path, typer.Option("--out", help="Parquet file to write.")],
+) -> None:
+    """Write a dataset's events as one table, unfiltered; `clairo-serve import` runs this."""
+    from training.datasets import describe_dataset  # noqa: PLC0415
+    from training.datasets.event_rows import write_events  # noqa: PLC0415
+    from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
+
+    typer.echo(f"{write_events(describe_dataset(data), out, progress_bar)} events")
 
 
 @app.command("export-encoders")

@@ -19,7 +19,7 @@ from training.datasets.picture_check import check_pictures
 from training.datasets.shared_folders import describe_shared_folder, is_shared_folder
 from training.datasets.table_files import column_names
 
-__all__ = ["Dataset", "check_pictures", "load_dataset"]
+__all__ = ["Dataset", "check_pictures", "describe_dataset", "load_dataset"]
 
 DESCRIPTION_NAME = "dataset.toml"
 
@@ -42,13 +42,18 @@ def load_dataset(source: Path | str, *, code_columns: Sequence[str] = (), progre
                 f"{path} has no precomputed codes; leave out dataset.code_columns={','.join(code_columns)}"
             )
         return load_amazon2018(path, progress)
-    description = _describe(path)
+    description = describe_dataset(path)
     if code_columns:
         description = _with_code_columns(description, code_columns)
     return load_described_dataset(description, progress)
 
 
-def _describe(path: Path) -> DatasetDescription:
+def describe_dataset(path: Path) -> DatasetDescription:
+    """Describe a source, and read none of its tables.
+
+    Raises:
+        DatasetError: the source is not recognized, or its description has an error.
+    """
     if path.is_file():
         return read_description(path)
     if not path.exists():

@@ -68,6 +68,7 @@ def retrain(
     device: str,
     seed: int,
     is_refitted: bool = True,
+    has_users: bool = False,
     progress: Progress[Any],
     report: Callable[[str], None],
 ) -> Retrained:
@@ -108,7 +109,7 @@ def retrain(
     this_run = {"out": str(out.resolve()), "started_at": time.time()}
     tables = stages.run("tables", this_run, export, lambda folder: folder / name).result
     dataset = open_dataset(tables, preset.dataset, preset.encode.modalities, progress)
-    newest_at = newest_discoveries(tables, {item.item_id for item in dataset.items})
+    newest_at = newest_discoveries(tables, {item.item_id for item in dataset.items}, dataset.rules)
     chosen = choose_device(device)
     compared: list[AgainstServing] = []
 
@@ -129,7 +130,7 @@ def retrain(
         return Verdict({"against_serving": against_serving.as_dict()}, against_serving.refusal is not None)
 
     bench = Workbench(dataset, preset, seed, chosen, stages, progress, report)
-    train_bundle(bench, out, compare, start, is_refitted=is_refitted)
+    train_bundle(bench, out, compare, start, is_refitted=is_refitted, has_users=has_users)
     (against_serving,) = compared
     bundle_id = read_manifest(out).bundle_id
     # The next run will have other data: a schedule must not fill the disk.
