@@ -14,10 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from clairo_core.errors import DatasetError
+from clairo_core.events import InteractionRules
 
 EXPORT = ("-m", "service.cli", "export")
 DATABASE_VARIABLE = "CLAIRO_DATABASE_URL"
 INTERACTIONS_FILE = "interactions.jsonl"
+NO_RULES = InteractionRules()
+UNTYPED = "interaction"
 
 
 def write_service_tables(folder: Path, serving: Path, database: str | None, since: str | None) -> str:
@@ -50,24 +53,37 @@ def write_service_tables(folder: Path, serving: Path, database: str | None, sinc
     return ended.stdout.strip().split(";")[0]
 
 
-def newest_discoveries(folder: Path, item_ids: Container[str]) -> dict[str, float]:
+def newest_discoveries(folder: Path, item_ids: Container[str], rules: InteractionRules = NO_RULES) -> dict[str, float]:
     """User id -> when he first interacted with the item that he met last, in seconds since 1970.
 
-    Of these items alone. A later repeat of an item is no discovery.
+    Of these items alone, by target events, without items that the user dislikes. A later repeat of an item is no
+    discovery.
     """
     user_rows: dict[str, int] = {}
     item_rows: dict[str, int] = {}
     users, items, times = array("q"), array("q"), array("d")
+    decided: dict[tuple[int, int], tuple[float, bool]] = {}
+    """User and item -> time of the newest event that dislikes the item or lifts that, and whether it dislikes."""
     with (folder / INTERACTIONS_FILE).open(encoding="utf-8") as lines:
-        for line in lines:
-            event = json.loads(line)
-            if event["item_id"] in item_ids:
-                users.append(user_rows.setdefault(event["user_id"], len(user_rows)))
-                items.append(item_rows.setdefault(event["item_id"], len(item_rows)))
-                times.append(float(event["timestamp"]))
+        for event in map(json.loads, lines):
+            name = rules.type_of(event.get("type", UNTYPED), event.get(rules.value_column or "value"))
+            if name is None or event["item_id"] not in item_ids:
+                continue
+            user = user_rows.setdefault(event["user_id"], len(user_rows))
+            item = item_rows.setdefault(event["item_id"], len(item_rows))
+            at, is_dislike = float(event["timestamp"]), rules.of(name).meaning == "negative"
+            if (is_dislike or rules.lifts_dislike(name)) and at >= decided.get((user, item), (-np.inf, False))[0]:
+                decided[user, item] = (at, is_dislike)
+            if rules.is_target(name):
+                users.append(user)
+                items.append(item)
+                times.append(at)
     by_time = np.argsort(np.asarray(times), kind="stable")
-    pairs = np.asarray(users)[by_time] * max(1, len(item_rows)) + np.asarray(items)[by_time]
-    first = by_time[np.unique(pairs, return_index=True)[1]]
+    num_items = max(1, len(item_rows))
+    pairs = np.asarray(users)[by_time] * num_items + np.asarray(items)[by_time]
+    disliked = [user * num_items + item for (user, item), (_, is_dislike) in decided.items() if is_dislike]
+    first = np.unique(pairs, return_index=True)[1]
+    first = by_time[first[~np.isin(pairs[first], disliked)]]
     newest = np.full(len(user_rows), -np.inf)
     np.maximum.at(newest, np.asarray(users)[first], np.asarray(times)[first])
-    return dict(zip(user_rows, newest.tolist(), strict=True))
+    return {user_id: at for user_id, at in zip(user_rows, newest.tolist(), strict=True) if at > -np.inf}

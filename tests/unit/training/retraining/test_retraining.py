@@ -17,6 +17,7 @@ from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.bundle.manifest import BundleManifest, read_manifest
 from clairo_core.errors import SettingsError, TrainingError
+from clairo_core.events import InteractionRules
 from clairo_core.items import Item, UserHistory
 from clairo_core.sequences import ItemSequences
 from service.bundles.shelf import check_not_worse, refusal_by_retraining
@@ -117,6 +118,22 @@ def test_the_newest_discovery_is_of_a_known_item_and_no_repeat(tmp_path: Path) -
     (tmp_path / "interactions.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
     assert newest_discoveries(tmp_path, {"a", "b"}) == {"ann": 5.0}
     assert newest_discoveries(tmp_path, {"c"}) == {}
+
+
+def test_only_a_target_that_is_not_disliked_is_a_discovery(tmp_path: Path) -> None:
+    events = [
+        ("ann", "a", "purchase", 1),
+        ("ann", "b", "view", 9),
+        ("bob", "a", "purchase", 1),
+        ("bob", "b", "purchase", 5),
+        ("bob", "b", "dislike", 6),
+        ("cat", "b", "dislike", 2),
+    ]
+    rows = [{"user_id": user, "item_id": item, "type": kind, "timestamp": at} for user, item, kind, at in events]
+    (tmp_path / "interactions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    by_type = InteractionRules(targets=("purchase",))
+    assert newest_discoveries(tmp_path, {"a", "b"}, by_type) == {"ann": 1.0, "bob": 1.0}
+    assert newest_discoveries(tmp_path, {"a", "b"}) == {"ann": 9.0, "bob": 1.0}
 
 
 # --- the service's use of the figures
