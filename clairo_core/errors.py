@@ -3,6 +3,7 @@
 ClairoError
 ├── SettingsError                 a flag, a --set key, a preset or an environment variable
 ├── DatasetError                  a table or the TOML that describes it: file, row and field
+│   ├── DescriptionError          a key of the TOML
 │   ├── MissingColumnError
 │   ├── RowError
 │   └── EmptyTableError
@@ -34,6 +35,9 @@ ClairoError
     └── NewerBundleError          written by a newer CLAIRO than this one
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 
 class ClairoError(Exception):
     """Base of all errors below. Its message is written for the person who caused it."""
@@ -47,12 +51,44 @@ class DatasetError(ClairoError):
     """The tables, or the TOML that describes them, cannot be used."""
 
 
+class DescriptionError(DatasetError):
+    """A key of the TOML is missing, unknown or of a wrong value.
+
+    Args:
+        message: for people.
+        section: the table that has, or should have, the key.
+        key: its name.
+    """
+
+    def __init__(self, message: str, section: dict[str, Any], key: str) -> None:
+        super().__init__(message)
+        self.section = section
+        self.key = key
+
+
 class MissingColumnError(DatasetError):
     """A column of the dataset description is not in the file."""
 
 
 class RowError(DatasetError):
-    """One row of a table cannot be used; the message names file, row and field."""
+    """Rows of a table cannot be used; the message names file, row and field of the first.
+
+    Args:
+        message: for people.
+        path: the table's file or source; its text is its name.
+        rows: numbers, as in the message, of all rows found with this fault; empty where the whole column has it.
+        field: the column, or empty.
+        problem: the message without file, row and field.
+    """
+
+    def __init__(
+        self, message: str, *, path: Any = None, rows: Sequence[int] = (), field: str = "", problem: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.path = path
+        self.rows = rows
+        self.field = field
+        self.problem = problem
 
 
 class EmptyTableError(DatasetError):

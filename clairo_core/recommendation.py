@@ -26,7 +26,8 @@ class Recommendation:
     rank: int
     """From 1."""
     score: float
-    """Logarithm of the item's probability, or for `popular` of its share of all users, late ones weighing more."""
+    """Logarithm of the item's probability, or for `popular` of its share of all users, late ones weighing more; lowered
+    if the item is like one that the user dislikes."""
     source: str
     """The model that scored it higher, `generative` or `dense`; or `popular`."""
 
@@ -50,6 +51,8 @@ class RecommendationRequest:
     """Whether items of the history may be recommended."""
     exclude: Collection[str] = ()
     """Item ids that must not be recommended; unknown ones are ignored."""
+    disliked: Collection[str] = ()
+    """Ids of items that the user dislikes: never recommended, and items like them sink. Unknown ones are ignored."""
     is_allowed: Bool[np.ndarray, "item"] | None = None
     """By row, whether an item passes the caller's filter; rows past its end, added later, fail."""
     seed: int = 0

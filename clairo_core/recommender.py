@@ -13,7 +13,17 @@ from clairo_core.catalogue import Catalogue
 from clairo_core.errors import RankingError
 from clairo_core.generation.item_generator import ItemGenerator
 from clairo_core.items import UserHistory
-from clairo_core.ranking import Generated, JointRanking, RankedItems, RepeatLifts, placed_with_repeats
+from clairo_core.ranking import (
+    NOTHING_SINKS,
+    DislikedNeighbours,
+    Generated,
+    JointRanking,
+    Penalty,
+    RankedItems,
+    RepeatLifts,
+    lowered,
+    placed_with_repeats,
+)
 from clairo_core.recommendation import (
     CATALOGUE_EXHAUSTED,
     DENSE,
@@ -55,6 +65,8 @@ class Recommender:
     """Ranks generated items together with the dense head's; without one the generator's order stands."""
     repeat_lifts: RepeatLifts
     """For items of the history, where they may be recommended."""
+    disliked_neighbours: DislikedNeighbours = NOTHING_SINKS
+    """Lowers items like those that a user dislikes."""
 
     @property
     def max_history_items(self) -> int:
@@ -66,6 +78,7 @@ class Recommender:
         catalogue: Catalogue,
         item_embeddings: Float[np.ndarray, "new dim"] | None = None,
         changed_vectors: Mapping[int, Float[np.ndarray, "head dense"]] | None = None,
+        changed_embeddings: Mapping[int, Float[np.ndarray, "dim"]] | None = None,
     ) -> "Recommender":
         """Return a recommender for a later version of the same catalogue.
 
@@ -73,6 +86,7 @@ class Recommender:
             catalogue: the later version.
             item_embeddings: of its new items, in their order; a joint ranking needs them.
             changed_vectors: by row, dense vectors of items with other content; see `Bundle.dense_vectors`.
+            changed_embeddings: by row, embeddings of items with other content; see `Bundle.moved_embedding`.
 
         Raises:
             RankingError: embeddings of another length, or for another number of items.
@@ -89,12 +103,14 @@ class Recommender:
                     "pass those that `Bundle.describe_items` returns"
                 )
             joint_ranking = joint_ranking.with_items(item_embeddings)
+        neighbours = self.disliked_neighbours.with_embeddings(changed_embeddings or {})
         return replace(
             self,
             catalogue=catalogue,
             generator=self.generator.with_catalogue(catalogue),
             popular=self.popular.extended(len(catalogue)),
             joint_ranking=joint_ranking,
+            disliked_neighbours=neighbours.with_items(item_embeddings, num_new),
         )
 
     def ranked_by(self, joint_ranking: JointRanking | None) -> "Recommender":
@@ -104,6 +120,10 @@ class Recommender:
     def with_repeat_lifts(self, repeat_lifts: RepeatLifts) -> "Recommender":
         """Return this recommender with other lifts for items of the history."""
         return replace(self, repeat_lifts=repeat_lifts)
+
+    def with_disliked_neighbours(self, neighbours: DislikedNeighbours) -> "Recommender":
+        """Return this recommender with another rule for items like disliked ones."""
+        return replace(self, disliked_neighbours=neighbours)
 
     def with_points(self, points: Points) -> "Recommender":
         """Return this recommender with other searches."""
@@ -197,10 +217,15 @@ class Recommender:
 
         With `generated=None` nothing was generated, which takes a joint ranking.
         """
+        penalties = [self.penalty_of(request) for request in requests]
         if self.joint_ranking is None:
             lift = self.repeat_lifts.generator
             ranked = [
                 RankedItems(rows, scores, np.zeros(len(rows), dtype=np.bool_)) for rows, scores, _ in generated or ()
+            ]
+            ranked = [
+                of_request if penalty is None else lowered(of_request, penalty)
+                for of_request, penalty in zip(ranked, penalties, strict=True)
             ]
         else:
             lift = self.repeat_lifts.without_generator if generated is None else self.repeat_lifts.together
@@ -212,7 +237,7 @@ class Recommender:
                 request.limit + len(history) * request.include_seen
                 for request, history in zip(requests, histories, strict=True)
             )
-            ranked = self.joint_ranking.rank(histories, generated, may_be_listed, num_places)
+            ranked = self.joint_ranking.rank(histories, generated, may_be_listed, num_places, penalties)
         return [
             placed_with_repeats(of_request, history, lift) if request.include_seen and lift else of_request
             for request, history, of_request in zip(requests, histories, ranked, strict=True)
@@ -227,7 +252,7 @@ class Recommender:
         if len(rows) < request.limit:
             may_follow = allowed_items_of(self.catalogue, request, history) & ~self.catalogue.is_retired
             may_follow[rows] = False
-            popular, log_shares = self.popular.best(may_follow, request.limit - len(rows))
+            popular, log_shares = self.popular.best(may_follow, request.limit - len(rows), self.penalty_of(request))
             rows, scores = np.append(rows, popular), np.append(scores, log_shares)
             sources += [POPULAR] * len(popular)
         reason = CATALOGUE_EXHAUSTED if len(rows) < request.limit else None
@@ -241,6 +266,13 @@ class Recommender:
             ),
             reason,
         )
+
+    def penalty_of(self, request: RecommendationRequest) -> Penalty | None:
+        """What lowers items like those that the request names as disliked; None if nothing does."""
+        disliked = self.catalogue.known_rows(request.disliked)
+        if self.disliked_neighbours.strength == 0 or not len(disliked):
+            return None
+        return self.disliked_neighbours.penalty_of(disliked, self.joint_ranking)
 
     def known_rows(self, history: UserHistory) -> Int64[np.ndarray, "position"]:
         """Rows of the history's known items, retired ones included, oldest first."""

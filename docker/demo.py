@@ -155,7 +155,8 @@ def retrain_and_promote(demo: Demo, served_at_first: str) -> None:
     served = demo.client.get_info().bundle_id
     expect(served != served_at_first, "the new bundle in service")
     demo.recommend(item_ids[:2])
-    demo.client.activate_bundle(served_at_first, allow_worse=True)
+    demo.client.roll_back_bundle()
+    expect(demo.client.get_info().bundle_id == served_at_first, "the first bundle in service again")
     say(f"  rolled back to {demo.client.get_info().bundle_id}")
 
 

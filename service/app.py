@@ -255,6 +255,7 @@ async def open_parts(
             key_ring=key_ring,
             picture_urls=picture_urls,
             redis=redis,
+            tired_after_impressions=settings.tired_after_impressions,
         )
 
 

@@ -22,6 +22,7 @@ ClairoError
     ├── UnknownBundleError        bundle not found
     ├── WorseBundleError          nothing shows that it is as good as the served one
     ├── SwapInProgressError       another bundle is being activated
+    ├── RollbackError             no bundle to go back to, or an experiment compares with the served one
     ├── NotReadyError             starting or draining
     ├── OverloadedError           the queue for the model is full
     ├── DeadlineExceededError     the answer took longer than the operator allows
@@ -128,6 +129,10 @@ class WorseBundleError(ServiceError):
 
 class SwapInProgressError(ServiceError):
     """Another bundle is being activated."""
+
+
+class RollbackError(ServiceError):
+    """There is no bundle to go back to, or an experiment compares with the served one."""
 
 
 class NotReadyError(ServiceError):

@@ -118,6 +118,12 @@ class Settings(StoreSettings):
         le=10,
         description="Sample recommendations with probability to the power of 1/temperature; 0 is deterministic.",
     )
+    tired_after_impressions: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="Leave out items shown this often without effect; 0: none.",
+    )
     cache_max_entries: int = Field(
         default=10_000, ge=0, description="Most answers cached in memory; 0 disables the cache."
     )

@@ -14,7 +14,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-FORMATS = ("parquet", "csv", "jsonl")
+from tests.packed import write_packed
+
+FORMATS = ("parquet", "csv", "jsonl", "tsv", "json", "csv.gz", "csv.zst", "jsonl.gz", "json.zst")
 WORDS = (
     "red",
     "Tasse",
@@ -137,7 +139,7 @@ def write_drawn_dataset(folder: Path, seed: int, *, is_plain: bool = False) -> N
     for name, table in (("items", items), ("interactions", interactions)):
         suffix = draw.choice(FORMATS if _fits_text(table) else FORMATS[:1])
         path = folder / f"{name}.{suffix}"
-        WRITERS[suffix](path, table, draw, is_plain)
+        WRITERS[suffix.partition(".")[0]](path, table, draw, is_plain)
         if not is_plain and draw.random() < 0.06:
             _damage(path, draw)
         names[name] = path.name
@@ -228,15 +230,16 @@ def _write_csv(path: Path, table: pa.Table, draw: random.Random, is_plain: bool)
 
     def cell(value: Any) -> str:
         text = "" if value is None else str(value)
-        is_quoted = any(letter in text for letter in ',"\r\n') or draw.random() < 0.1
+        is_quoted = any(letter in text for letter in ',;|\t"\r\n') or draw.random() < 0.1
         if not is_plain and draw.random() < 0.005:
             return text
         return '"' + text.replace('"', '""') + '"' if is_quoted else text
 
-    lines = [",".join(map(cell, row)) for row in [table.column_names, *_rows(table)]]
+    separator = "\t" if path.suffix == ".tsv" else draw.choice(",,;|")
+    lines = [separator.join(map(cell, row)) for row in [table.column_names, *_rows(table)]]
     text = end.join(lines) + draw.choice(["", end])
     encodings = ["utf-8", "utf-8-sig"] if is_plain else ["utf-8"] * 30 + ["utf-8-sig", "latin-1", "utf-16"]
-    path.write_bytes(text.encode(draw.choice(encodings), errors="replace"))
+    write_packed(path, text.encode(draw.choice(encodings), errors="replace"))
 
 
 def _write_jsonl(path: Path, table: pa.Table, draw: random.Random, is_plain: bool) -> None:
@@ -250,13 +253,16 @@ def _write_jsonl(path: Path, table: pa.Table, draw: random.Random, is_plain: boo
         }
         lines.append(json.dumps(record, ensure_ascii=escapes, default=str))
     encodings = ["utf-8"] if is_plain else ["utf-8"] * 30 + ["utf-8-sig", "utf-16"]
-    path.write_bytes("\n".join(lines).encode(draw.choice(encodings)))
+    text = f"[{', '.join(lines)}]" if ".json." in f"{path.name}." and draw.random() < 0.5 else "\n".join(lines)
+    write_packed(path, text.encode(draw.choice(encodings)))
 
 
 WRITERS: dict[str, Callable[[Path, pa.Table, random.Random, bool], None]] = {
     "parquet": _write_parquet,
     "csv": _write_csv,
     "jsonl": _write_jsonl,
+    "tsv": _write_csv,
+    "json": _write_jsonl,
 }
 
 

@@ -4,6 +4,7 @@ Each command parses flags and calls one function of `training`. Expected errors 
 code 2.
 """
 
+import json
 import os
 import sys
 import time
@@ -18,7 +19,6 @@ from clairo_core.errors import ClairoError, SettingsError
 from clairo_core.storage.failed_write import failed_write
 
 if TYPE_CHECKING:
-    from training.config.preset import Preset
     from training.retraining.retrain import ServiceSource
 
 # Waiting threads must sleep, not spin: with one of two cores busy, spinning slowed training 20-fold. OpenMP reads this
@@ -82,12 +82,46 @@ def demo_data(
 
 
 @app.command()
+def init(
+    files: Annotated[list[Path], typer.Argument(help="One file of items, and one or more of interactions.")],
+    out: Annotated[Path, typer.Option("--out", help="The new description.")] = Path("dataset.toml"),
+) -> None:
+    """Guess what the columns of your files mean, and write a dataset.toml to edit."""
+    from training.datasets.init import write_description  # noqa: PLC0415
+
+    written = write_description(files, out)
+    for line in written.recognized:
+        report(line)
+    report(f"wrote {written.path}{'; to fill in: ' + ', '.join(written.to_fill_in) if written.to_fill_in else ''}")
+    report(f"next: edit it, then clairo-train check {written.path}")
+
+
+@app.command()
+def check(
+    data: Annotated[Path, typer.Argument(help="Dataset folder or TOML; see docs/datasets.md.")],
+    pictures: Annotated[bool, typer.Option("--pictures", help="Decode every picture, not a sample.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the result to this file.")] = None,
+) -> None:
+    """Find every fault of a dataset, with facts and advice. Faults exit with code 2."""
+    from training.datasets.check import check_dataset  # noqa: PLC0415
+    from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
+
+    found = check_dataset(data, decode_all=pictures, progress=progress_bar)
+    typer.echo(str(found))
+    if json_file is not None:
+        json_file.write_text(json.dumps(found.as_dict(), indent=1), encoding="utf-8")
+    if len(found.faults):
+        raise typer.Exit(2)
+    report(f"no faults; next: clairo-train run --data {data} --out bundles/NAME")
+
+
+@app.command()
 def run(
     data: Annotated[Path, typer.Option("--data", help="Dataset folder or TOML (docs/datasets.md), or service.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the new bundle, such as bundles/NAME.")],
-    preset: Annotated[str, typer.Option(help="Preset name or TOML file.")] = "clairo",
+    preset: Annotated[str | None, typer.Option(help="Preset name or TOML file.", show_default="clairo")] = None,
     device: DeviceOption = "auto",
-    seed: Annotated[int, typer.Option(help="Seed of all random choices.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Seed of all random choices.", show_default="0")] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Override a setting, such as fit.max_epochs=10; repeatable.")
     ] = None,
@@ -120,6 +154,14 @@ def run(
     promote_key_file: Annotated[
         Path | None, typer.Option(help="File with an API key of scope admin.", rich_help_panel=SERVICE_PANEL)
     ] = None,
+    not_worse_than: Annotated[
+        float | None,
+        typer.Option(help="Share of NDCG@10 that a promotion may lose (0.05).", rich_help_panel=SERVICE_PANEL),
+    ] = None,
+    rules: Annotated[
+        Path | None,
+        typer.Option(help="dataset.toml with other rules for interactions.", rich_help_panel=SERVICE_PANEL),
+    ] = None,
     warm_start: Annotated[
         bool,
         typer.Option("--warm-start", help="Start from the serving bundle's weights.", rich_help_panel=SERVICE_PANEL),
@@ -133,24 +175,36 @@ def run(
     Once measured, the bundle learns from all interactions, the held-out ones too; --no-refit omits this.
 
     With --data service, train on a running service's items and feedback, compare with the serving
-    bundle on the newest interactions, and promote the new bundle only if it is not worse. See
-    docs/retraining.md.
+    bundle on the newest interactions, and promote the new bundle only if it is not worse. Settings and
+    rules are the serving bundle's unless given. See docs/retraining.md.
     """
     started = time.monotonic()
-    from training.config.load_preset import load_preset  # noqa: PLC0415
-
-    settings = load_preset(preset, overrides or [])
     if (out / "manifest.json").exists() and not overwrite:
         raise SettingsError(f"--out {out} already holds a bundle; name another folder, or add --overwrite")
     if added_tokens and not warm_start:
         raise SettingsError(f"--added-tokens {added_tokens} goes with --warm-start; add it, or leave out the tokens")
+    if not_worse_than is not None and not 0 <= not_worse_than <= 1:
+        raise SettingsError(f"--not-worse-than {not_worse_than:g}: expected a share of 0 to 1, such as 0.05")
     if data == SERVICE:
+        from training.retraining.against_serving import NOT_WORSE_THAN  # noqa: PLC0415
         from training.retraining.retrain import ServiceSource  # noqa: PLC0415
 
         if test:
             raise SettingsError("--test is set, but retraining measures on the newest interactions; leave it out")
-        source = ServiceSource(service_database, since, serving, promote, promote_key_file, warm_start, added_tokens)
-        _run_on_service(source, settings, out, device, seed, is_refitted=not no_refit, has_users=with_users)
+        source = ServiceSource(
+            database=service_database,
+            since=since,
+            serving=serving,
+            promote_url=promote,
+            promote_key_file=promote_key_file,
+            warm_start=warm_start,
+            added_tokens=added_tokens,
+            rules=rules,
+            not_worse_than=NOT_WORSE_THAN if not_worse_than is None else not_worse_than,
+        )
+        _run_on_service(
+            source, out, preset, overrides or [], seed, device, is_refitted=not no_refit, has_users=with_users
+        )
         return
     service_flags = {
         "--service-database": service_database,
@@ -158,14 +212,21 @@ def run(
         "--serving": serving,
         "--promote": promote,
         "--promote-key-file": promote_key_file,
+        "--not-worse-than": not_worse_than,
+        "--rules": rules,
         "--warm-start": warm_start or None,
     }
     given = ", ".join(flag for flag, value in service_flags.items() if value is not None)
     if given:
         raise SettingsError(f"--data is {data}, but {given} only go with --data service; leave out one of them")
+    from training.config.load_preset import DEFAULT_PRESET, load_preset  # noqa: PLC0415
+
+    settings = load_preset(preset or DEFAULT_PRESET, overrides or [])
     # torch, transformers and numba take seconds to import: check the flags first.
     from clairo_core.generation.t5.generator import choose_device  # noqa: PLC0415
+    from training.datasets.event_times import date_range  # noqa: PLC0415
     from training.datasets.open_dataset import open_dataset  # noqa: PLC0415
+    from training.pipeline.present_modalities import with_present_modalities  # noqa: PLC0415
     from training.pipeline.run import train_bundle  # noqa: PLC0415
     from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
     from training.workbench.stage_cache import StageCache  # noqa: PLC0415
@@ -174,11 +235,13 @@ def run(
     dataset = open_dataset(data, settings.dataset, settings.encode.modalities, progress_bar)
     report(
         f"{dataset.name}: {len(dataset.items)} items, {len(dataset.user_ids)} users, "
-        f"{len(dataset.sequences.items)} interactions"
+        f"{len(dataset.sequences.items)} interactions{'' if dataset.days is None else f', {date_range(dataset.days)}'}"
     )
     stages = StageCache(out.parent / ".stages", report)
     chosen = choose_device(device)
+    seed = seed or 0
     report(f"preset {settings.name}, device {chosen}, seed {seed}, stages in {stages.folder}")
+    settings = with_present_modalities(settings, dataset, report)
     bench = Workbench(dataset, settings, seed, chosen, stages, progress_bar, report)
     split_name = Split.TEST if test else Split.VALIDATION
     train_bundle(bench, out, split_name=split_name, is_refitted=not no_refit, has_users=with_users)
@@ -188,10 +251,11 @@ def run(
 
 def _run_on_service(
     source: "ServiceSource",
-    settings: "Preset",
     out: Path,
+    preset: str | None,
+    overrides: list[str],
+    seed: int | None,
     device: str,
-    seed: int,
     *,
     is_refitted: bool,
     has_users: bool,
@@ -201,10 +265,11 @@ def _run_on_service(
 
     retrained = retrain(
         source,
-        settings,
         out,
-        device=device,
+        preset=preset,
+        overrides=overrides,
         seed=seed,
+        device=device,
         is_refitted=is_refitted,
         has_users=has_users,
         progress=progress_bar,
@@ -215,6 +280,7 @@ def _run_on_service(
         typer.echo(f"bundle {retrained.bundle_id} is served from now on")
     elif retrained.against_serving.refusal is not None:
         typer.echo(f"bundle {retrained.bundle_id} is not promoted: {retrained.against_serving.refusal}; it is in {out}")
+        typer.echo("to serve it all the same: POST /bundles/ID/activate?allow_worse=true")
     else:
         typer.echo(f"bundle {retrained.bundle_id} is not worse; activate it with POST /bundles/ID/activate")
 
@@ -298,6 +364,29 @@ def events(
     from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
 
     typer.echo(f"{write_events(describe_dataset(data), out, progress_bar)} events")
+
+
+@app.command("fetch-pictures")
+def fetch_pictures(
+    data: Annotated[Path, typer.Argument(help="Dataset folder or TOML; see docs/datasets.md.")],
+    hosts: Annotated[
+        list[str] | None, typer.Option("--host", help="Host to fetch from; repeatable. Default: list hosts.")
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Allow hosts inside a private network.")] = False,
+) -> None:
+    """Fetch pictures given by url into a folder beside the data. Interrupted runs resume."""
+    from clairo_core.values.public_addresses import is_public  # noqa: PLC0415
+    from training.datasets.fetch_pictures import PictureUrls  # noqa: PLC0415
+    from training.datasets.fetch_pictures import fetch_pictures as fetch  # noqa: PLC0415
+    from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
+
+    urls = PictureUrls(data, progress_bar)
+    if not hosts:
+        typer.echo(urls.table())
+        report(f"nothing is fetched yet; next: clairo-train fetch-pictures {data} --host HOST, once per host")
+        return
+    may_connect_to = (lambda _: True) if private else is_public
+    typer.echo(str(fetch(urls, hosts, may_connect_to=may_connect_to, progress=progress_bar)))
 
 
 @app.command("export-encoders")

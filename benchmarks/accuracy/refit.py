@@ -1,6 +1,9 @@
 """Let a measured bundle learn from the interactions that measured it: the gain on later ones, and its time.
 
-    python -m benchmarks.accuracy.refit [--data NAME] [--set KEY=VALUE ...] [--seeds N] [--json FILE] [--quick]
+    python -m benchmarks.accuracy.refit [--data NAME] [--split validation|test] [--set KEY=VALUE ...] [--seeds N]
+        [--json FILE] [--quick]
+
+How a refit is done is chosen with `--split validation`: nobody's last item is read then, and the one before it tests.
 
 Each user's last item stays held out: the parts are trained as always, without the last two, and measured on it. Then
 they are refitted on everything before it, the second last item included, and measured again: same users, histories,
@@ -20,6 +23,7 @@ from benchmarks.accuracy.paired_rows import paired_rows
 from benchmarks.accuracy.training_runs import QUICK, STAGES, ranks_by_part, workbench
 from benchmarks.report import Row, add_settings_flag, run_benchmark
 from training.config.load_preset import load_preset
+from training.datasets.dataset import build_dataset
 from training.datasets.open_dataset import open_dataset
 from training.evaluation.metrics import ndcg_at
 from training.evaluation.split import sequences_before_test, some_users, test_split
@@ -32,11 +36,15 @@ CUTOFF = 10
 QUICK_USERS = 300
 
 
-def rows(*, data: str, seeds: int, settings: Sequence[str], quick: bool) -> tuple[str, list[Row]]:
+def rows(*, data: str, split: str, seeds: int, settings: Sequence[str], quick: bool) -> tuple[str, list[Row]]:
     """Describe the data, and compare the parts before and after their refit."""
     preset = load_preset("clairo", [*(QUICK if quick else ()), *settings])
     dataset = open_dataset(data_folder(data), preset.dataset, preset.encode.modalities, progress_bar)
-    split = some_users(test_split(dataset), QUICK_USERS if quick else preset.evaluate.max_users, seed=0)
+    if split == "validation":
+        dataset = build_dataset(
+            f"{dataset.name} before the test", dataset.items, dataset.user_ids, sequences_before_test(dataset)
+        )
+    held_out = some_users(test_split(dataset), QUICK_USERS if quick else preset.evaluate.max_users, seed=0)
     learned = sequences_before_test(dataset)
     gains: dict[str, list[Mapping[str, Float[np.ndarray, "user"]]]] = {"measured": [], "refitted": []}
     seconds = np.zeros((2, 2))
@@ -45,7 +53,7 @@ def rows(*, data: str, seeds: int, settings: Sequence[str], quick: bool) -> tupl
         measured = train_parts(bench)
         refitted = refit(bench.learning_from(learned), measured)
         for name, parts in (("measured", measured), ("refitted", refitted)):
-            ranks = ranks_by_part(parts.recommender, dataset, split, f"{name}, seed {seed}")
+            ranks = ranks_by_part(parts.recommender, dataset, held_out, f"{name}, seed {seed}")
             gains[name].append({part: ndcg_at(of_part, CUTOFF) for part, of_part in ranks.items()})
         seconds += [training_seconds(measured), training_seconds(refitted)]
     table = []
@@ -61,7 +69,7 @@ def rows(*, data: str, seeds: int, settings: Sequence[str], quick: bool) -> tupl
             # With --quick, one epoch follows one epoch.
             must = None if quick else 0.5
             table.append(Row(f"{part}: time of the refit / of the training", share, "x", "lower", must=must))
-    return f"{dataset.name}, {len(split.targets)} test users, {seeds} seeds", table
+    return f"{dataset.name}, {len(held_out.targets)} users, {split}, {seeds} seeds", table
 
 
 def training_seconds(parts: TrainedParts) -> list[float]:
@@ -76,6 +84,7 @@ def flags() -> argparse.ArgumentParser:
     """The data, seeds and settings."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--data", default="demo", help="demo, or a folder of the shared data (default: demo)")
+    parser.add_argument("--split", choices=("validation", "test"), default="test", help="whose items are held out")
     parser.add_argument("--seeds", type=int, default=1, help="seeds to average over")
     add_settings_flag(parser)
     return parser

@@ -19,7 +19,7 @@ from clairo_core.errors import BundleError
 from clairo_core.fusion import FusedItems, Fusion
 from clairo_core.items import Item, described_digest, picture_digest
 from clairo_core.quantizers import OpqQuantizer
-from clairo_core.ranking import JointRanking, RepeatLifts
+from clairo_core.ranking import JointRanking, RepeatLifts, disliked_neighbours
 from clairo_core.recommender import Recommender
 from clairo_core.serving_points import BALANCED, ServingPoint, same_for_all
 from clairo_core.tokens.tokenizer import Tokenizer
@@ -49,6 +49,8 @@ class Bundle:
     repeat_lifts: RepeatLifts
     users: BundleUsers = NO_USERS
     """The training's users, if they were kept."""
+    dislike_strength: float = 0.0
+    """See `DislikedNeighbours`; 0 in older bundles."""
 
     @property
     def can_ingest(self) -> bool:
@@ -125,7 +127,9 @@ class Bundle:
             repeat_lifts=self.repeat_lifts,
             cuda_graphs=cuda_graphs,
         )
-        return recommender.with_points(points)
+        embeddings = None if self.item_embeddings is None else self.item_embeddings.item_embeddings
+        neighbours = disliked_neighbours(self.dislike_strength, embeddings)
+        return recommender.with_points(points).with_disliked_neighbours(neighbours)
 
     def moved_embedding(self, row: int, item: Item) -> tuple[Float32[np.ndarray, "dim"], tuple[str, ...]]:
         """Embedding of a trained item with other content, and the modalities that it lacks.

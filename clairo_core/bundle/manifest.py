@@ -23,6 +23,8 @@ from clairo_core.storage.replaced_folder import set_aside_name
 BUNDLE_SCHEMA = 2
 MANIFEST_FILE = "manifest.json"
 REPEATS_FILE = "repeats.json"
+DISLIKES_FILE = "dislikes.json"
+"""Absent where disliked items lower no others."""
 MEASURED_GENERATOR = "measured-generator"
 """Folder of the T5 before its refit; absent without one. No recommendation depends on it."""
 TRAINED_ON = ("measured", "served")

@@ -7,6 +7,7 @@
     embeddings.npz                item embeddings, and which modalities each item has   (not for precomputed codes)
     popularity.npz                interactions in training, by item, and users, which order the popular list
     repeats.json                  added to the log-probabilities of items that the user already has
+    dislikes.json                 how far items like a disliked one sink   (if they do)
     items/                        words, attributes and small pictures, for display
     generator/                    the T5 in transformers' format, or a network that predicts all codes at once
     ranking/                      dense head, item weights and their mixture   (if the preset has them)
@@ -32,6 +33,7 @@ from clairo_core.bundle.bundle_items import save_items
 from clairo_core.bundle.bundle_users import USERS_FOLDER, BundleUsers
 from clairo_core.bundle.manifest import (
     BUNDLE_SCHEMA,
+    DISLIKES_FILE,
     MANIFEST_FILE,
     MEASURED_GENERATOR,
     REPEATS_FILE,
@@ -49,7 +51,7 @@ from clairo_core.generation.parallel.parallel_checkpoint import PARALLEL_FILES, 
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
 from clairo_core.quantizers import OpqQuantizer
-from clairo_core.ranking import NO_LIFTS, JointRanking, RepeatLifts
+from clairo_core.ranking import NO_LIFTS, JointRanking, RepeatLifts, save_dislike_strength
 from clairo_core.serving_points import Points
 from clairo_core.storage.array_file import save_arrays
 from clairo_core.storage.replaced_folder import replaced_folder
@@ -90,6 +92,8 @@ class BundleParts:
     joint_ranking: JointRanking | None = None
     """None serves the generator alone."""
     repeat_lifts: RepeatLifts = NO_LIFTS
+    dislike_strength: float = 0.0
+    """See `DislikedNeighbours`; 0 lowers no item."""
     points: Points | None = None
     users: BundleUsers | None = None
     """None keeps no user."""
@@ -124,6 +128,8 @@ def write_bundle(folder: Path, parts: BundleParts, progress: Progress[Item] = si
         parts.repeat_lifts.save(aside / REPEATS_FILE)
         if parts.users is not None:
             parts.users.save(aside / USERS_FOLDER)
+        if parts.dislike_strength:
+            save_dislike_strength(aside / DISLIKES_FILE, parts.dislike_strength)
         recommending = digests_of(aside)
         if parts.measured_generator_folder is not None:
             (aside / MEASURED_GENERATOR).mkdir()

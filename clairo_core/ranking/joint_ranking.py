@@ -5,10 +5,10 @@ are placed where the dense head alone would put them: no other component scores 
 interactions would bury them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -36,6 +36,10 @@ NUM_DENSE_CANDIDATES = 200
 """Of the dense head, besides generated items; a longer list takes as many as it has places."""
 NUM_COUNTED_CANDIDATES = 20
 """Of each item weights: what the dense head has missed."""
+
+
+Penalty: TypeAlias = Callable[[Int64[np.ndarray, "item"]], Float64[np.ndarray, "item"]]
+"""Item rows to what is subtracted from their log-probabilities; at least 0."""
 
 
 class Generated(NamedTuple):
@@ -210,10 +214,18 @@ class JointRanking:
         generated: Sequence[Generated] | None,
         is_allowed: Bool[np.ndarray, "history item"],
         num_places: int,
+        penalties: Sequence[Penalty | None] | None = None,
     ) -> list[RankedItems]:
         """Rank each user's `num_places` best candidates; ties are in the order of item rows.
 
         With `generated=None`, nothing was generated, and the mixture without generator ranks.
+
+        Args:
+            histories: see `candidates`.
+            generated: see `candidates`.
+            is_allowed: see `candidates`.
+            num_places: length of the lists.
+            penalties: what lowers each user's candidates; None lowers none.
 
         Raises:
             MixtureError: that mixture is not fitted.
@@ -225,8 +237,10 @@ class JointRanking:
         columns = [self.components.index(component) for component in mixture.components]
         candidates_of_users = self.candidates(histories, generated, is_allowed, max(NUM_DENSE_CANDIDATES, num_places))
         return [
-            ranked_for_one(mixture, columns, candidates, len(history), num_places)
-            for candidates, history in zip(candidates_of_users, histories, strict=True)
+            ranked_for_one(mixture, columns, candidates, len(history), num_places, penalty)
+            for candidates, history, penalty in zip(
+                candidates_of_users, histories, penalties or [None] * len(histories), strict=True
+            )
         ]
 
     def save(self, folder: Path) -> None:
@@ -265,7 +279,12 @@ def best_above_zero(
 
 
 def ranked_for_one(
-    mixture: Mixture, columns: Sequence[int], candidates: Candidates, history_length: int, num_places: int
+    mixture: Mixture,
+    columns: Sequence[int],
+    candidates: Candidates,
+    history_length: int,
+    num_places: int,
+    penalty: Penalty | None = None,
 ) -> RankedItems:
     """Rank one user's `num_places` best allowed candidates.
 
@@ -275,6 +294,7 @@ def ranked_for_one(
         candidates: of the user.
         history_length: items in the user's history.
         num_places: length of the list.
+        penalty: lowers candidates; None lowers none.
     """
     is_proposed = candidates.is_proposed_by[:, columns].any(axis=1)
     counts, is_reference = candidates.training_counts, candidates.is_reference & is_proposed
@@ -284,9 +304,12 @@ def ranked_for_one(
     totals = with_new_placed(totals, dense, counts == 0, is_reference, mixture.new_item_lift)
     totals = np.where(is_proposed, totals, -np.inf)
     allowed = np.flatnonzero(candidates.is_allowed & is_proposed)
+    # Normalized over all candidates, before any is lowered: a score must not rise because others are left out or sink.
+    norm = logsumexp(totals)
+    if penalty is not None:
+        totals = totals - penalty(candidates.item_rows)
     best_first = allowed[np.lexsort((candidates.item_rows[allowed], -totals[allowed]))][:num_places]
-    # Normalized over all candidates: a score must not rise because a filter removes others.
-    scores = totals[best_first] - logsumexp(totals)
+    scores = totals[best_first] - norm
     is_dense = dense[best_first] > candidates.scores[best_first, GENERATOR_COLUMN]
     return RankedItems(candidates.item_rows[best_first], scores, is_dense)
 

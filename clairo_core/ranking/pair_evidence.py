@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Int, Int64
+from jaxtyping import Float32, Float64, Int, Int64
 from scipy import sparse
 
 from clairo_core.errors import ItemWeightsError
@@ -56,8 +56,8 @@ def pair_evidence(
         if name != TOGETHER:
             found += [links.max(axis=0), links[-1]]
             continue
-        sizes = np.sqrt((training_counts[history][:, None] + 1.0) * (training_counts[known] + 1.0))
-        cosines, supports = links / sizes, links > 0
+        cosines = pair_cosines(links, training_counts[history], training_counts[known])
+        supports = links > 0
         found += [np.log1p(links.max(axis=0)), np.log1p(links[-1]), cosines.max(axis=0), cosines[-1]]
         found += [supports.sum(axis=0), supports.mean(axis=0)]
     if content is not None:
@@ -71,15 +71,19 @@ def links_between(
     matrix: sparse.csr_matrix, history: Int64[np.ndarray, "position"], item_rows: Int64[np.ndarray, "candidate"]
 ) -> Float32[np.ndarray, "position candidate"]:
     """The dense block of these rows and columns."""
-    place_of = np.full(matrix.shape[1], -1, dtype=np.int64)
-    place_of[item_rows] = np.arange(len(item_rows))
-    begins, ends = matrix.indptr[history], matrix.indptr[history + 1]
-    links = np.zeros((len(history), len(item_rows)), dtype=np.float32)
-    for of_row, begin, end in zip(links, begins, ends, strict=True):
-        places = place_of[matrix.indices[begin:end]]
-        is_candidate = places >= 0
-        of_row[places[is_candidate]] = matrix.data[begin:end][is_candidate]
+    links: Float32[np.ndarray, "position candidate"] = matrix[history][:, item_rows].toarray()
     return links
+
+
+def pair_cosines(
+    links: Float32[np.ndarray, "position candidate"],
+    counts: Int64[np.ndarray, "position"],
+    candidate_counts: Int64[np.ndarray, "candidate"],
+) -> Float64[np.ndarray, "position candidate"]:
+    """Cosine of two items' users: how many have both, over the geometric mean of both counts, each plus one."""
+    sizes = np.sqrt((counts[:, None] + 1.0) * (candidate_counts + 1.0))
+    cosines: Float64[np.ndarray, "position candidate"] = links / sizes
+    return cosines
 
 
 def save_content(folder: Path, content: Float32[np.ndarray, "item dim"]) -> None:

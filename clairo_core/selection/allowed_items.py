@@ -1,4 +1,5 @@
-"""Decide which items each request may be answered with: its filter, its exclusions, and whether seen items count."""
+"""Decide which items each request may be answered with: its filter, exclusions and dislikes, and whether seen
+items count."""
 
 from collections.abc import Sequence
 
@@ -15,7 +16,10 @@ def allowed_items(
     histories: Sequence[Int64[np.ndarray, "position"]],
 ) -> Bool[np.ndarray, "request item"] | None:
     """Mark the items that each request allows, retired ones included; None if every request allows all."""
-    if all(request.include_seen and not request.exclude and request.is_allowed is None for request in requests):
+    if all(
+        request.include_seen and not request.exclude and not request.disliked and request.is_allowed is None
+        for request in requests
+    ):
         return None
     return np.stack(
         [allowed_items_of(catalogue, request, rows) for request, rows in zip(requests, histories, strict=True)]
@@ -33,5 +37,6 @@ def allowed_items_of(
         is_allowed[num_known:] = False
     if not request.include_seen:
         is_allowed[history] = False
-    is_allowed[catalogue.known_rows(request.exclude)] = False
+    for left_out in (request.exclude, request.disliked):
+        is_allowed[catalogue.known_rows(left_out)] = False
     return is_allowed

@@ -1,5 +1,6 @@
 """List a catalogue's items by popularity, most popular first, and say how likely each is."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,15 +21,29 @@ class PopularItems:
         return replace(self, item_rows=np.append(self.item_rows, np.arange(len(self.item_rows), num_items)))
 
     def best(
-        self, is_allowed: Bool[np.ndarray, "item"], count: int
+        self,
+        is_allowed: Bool[np.ndarray, "item"],
+        count: int,
+        penalty: Callable[[Int64[np.ndarray, "item"]], Float64[np.ndarray, "item"]] | None = None,
     ) -> tuple[Int64[np.ndarray, "best"], Float64[np.ndarray, "best"]]:
-        """The `count` most popular allowed items, and the logarithms of their shares of all weights."""
-        best = self.item_rows[is_allowed[self.item_rows]][:count]
+        """The `count` most popular allowed items, and the logarithms of their shares of all weights.
+
+        A penalty, by row, lowers these logarithms before the items are chosen.
+        """
+        allowed = self.item_rows[is_allowed[self.item_rows]]
+        if penalty is None:
+            return allowed[:count], self._log_shares(allowed[:count])
+        log_shares = self._log_shares(allowed) - penalty(allowed)
+        best_first = np.argsort(-log_shares, kind="stable")[:count]
+        return allowed[best_first], log_shares[best_first]
+
+    def _log_shares(self, item_rows: Int64[np.ndarray, "some"]) -> Float64[np.ndarray, "some"]:
         # Each item weighs one more than it does: a new item has a probability too.
-        weights = np.ones(len(best))
-        is_counted = best < len(self.weights)
-        weights[is_counted] += self.weights[best[is_counted]]
-        return best, np.log(weights / (self.weights.sum() + len(self.item_rows)))
+        weights = np.ones(len(item_rows))
+        is_counted = item_rows < len(self.weights)
+        weights[is_counted] += self.weights[item_rows[is_counted]]
+        log_shares: Float64[np.ndarray, "some"] = np.log(weights / (self.weights.sum() + len(self.item_rows)))
+        return log_shares
 
 
 def popular_items(weights: Real[np.ndarray, "counted"], num_items: int) -> PopularItems:

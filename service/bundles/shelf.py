@@ -86,13 +86,22 @@ def deciding_metric(metrics: Mapping[str, Any]) -> float | None:
     """
     value = metrics.get(DECIDING_METRIC)
     if value is None:
+        row = _deciding_row(metrics)
         try:
-            rows = metrics["evaluation"]["rows"]
-            row = next((row for row in rows if row.get("seen_items") == MASKED), rows[0])
             value = next(metric["value"] for metric in row["metrics"] if metric["name"] == DECIDING_METRIC)
-        except (KeyError, IndexError, TypeError, AttributeError, StopIteration):
+        except (KeyError, TypeError, StopIteration):
             return None
     return _number(value)
+
+
+def _deciding_row(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row of `deciding_metric`; empty without one."""
+    try:
+        rows = metrics["evaluation"]["rows"]
+        row = next((row for row in rows if row.get("seen_items") == MASKED), rows[0])
+    except (KeyError, IndexError, TypeError, AttributeError):
+        return {}
+    return row if isinstance(row, Mapping) else {}
 
 
 def refusal_by_retraining(metrics: Mapping[str, Any], serving_bundle_id: str) -> str | None:
@@ -125,13 +134,20 @@ def refusal_of_figures(value: float | None, serving_value: float | None, num_tar
     return "" if value > 0 else "neither bundle finds any target, so nothing was compared"
 
 
-def own_targets(manifest: BundleManifest) -> tuple[object, ...]:
-    """What determines the targets of a bundle's own evaluation."""
+def own_targets(manifest: BundleManifest) -> dict[str, object]:
+    """What determines the targets of a bundle's own evaluation, by name."""
     evaluation = manifest.metrics.get("evaluation")
     fields = evaluation if isinstance(evaluation, Mapping) else {}
     num_users, num_in_split = fields.get("num_users"), fields.get("num_users_in_split")
-    drawn_by = manifest.settings.get("seed") if num_users != num_in_split else None
-    return manifest.dataset_fingerprint, fields.get("split"), num_users, num_in_split, drawn_by
+    return {
+        "dataset": manifest.dataset_fingerprint,
+        "event types": [name for name in manifest.rules.types if manifest.rules.is_target(name)],
+        "split": fields.get("split"),
+        "seen items": _deciding_row(manifest.metrics).get("seen_items"),
+        "users": num_users,
+        "users in split": num_in_split,
+        "seed of the users": manifest.settings.get("seed") if num_users != num_in_split else None,
+    }
 
 
 def check_not_worse(candidate: BundleManifest, serving: BundleManifest) -> None:
@@ -146,10 +162,15 @@ def check_not_worse(candidate: BundleManifest, serving: BundleManifest) -> None:
     refusal = refusal_by_retraining(candidate.metrics, serving.bundle_id)
     if refusal is None:
         value, serving_value = deciding_metric(candidate.metrics), deciding_metric(serving.metrics)
-        targets = own_targets(candidate)
-        refusal = refusal_of_figures(value, serving_value, targets[2])
-        if value is not None and serving_value is not None and targets != own_targets(serving):
-            refusal = "it was not measured on the same targets as the served bundle"
+        targets, serving_targets = own_targets(candidate), own_targets(serving)
+        refusal = refusal_of_figures(value, serving_value, targets["users"])
+        differing = [
+            f"{name} {targets[name]}, the served bundle {serving_targets[name]}"
+            for name in targets
+            if targets[name] != serving_targets[name]
+        ]
+        if value is not None and serving_value is not None and differing:
+            refusal = f"it was not measured on the same targets ({'; '.join(differing)})"
     if refusal:
         raise WorseBundleError(
             f"bundle {candidate.bundle_id} may be worse than the served bundle {serving.bundle_id}: {refusal}; "

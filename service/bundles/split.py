@@ -15,6 +15,7 @@ from clairo_core.errors import SettingsError
 from service.bundles.experiment import Arm, Experiment, parsed_experiment
 from service.bundles.outcomes import FeedbackLog, Outcomes
 from service.bundles.shelf import BundleShelf
+from service.errors import RollbackError
 from service.recommend.recommendations import Recommendations
 from service.serving import ServedBundle, SharedParts, serve_bundle
 
@@ -63,6 +64,19 @@ class Split:
             return
         self.treatment = None
         self.log_end()
+
+    def check_rollback(self) -> None:
+        """Refuse to roll back under a running experiment, which would change the bundle that it compares with.
+
+        Raises:
+            RollbackError: it is running.
+        """
+        if self.treatment is not None:
+            raise RollbackError(
+                f"experiment {self.experiment.name} compares with the served bundle {self.control_bundle_id}; remove "
+                "the experiment from the settings and restart, or name the bundle to compare with from now on: "
+                "POST /bundles/{bundle_id}/activate"
+            )
 
     def log_end(self) -> None:
         """Log why the experiment has ended, and the next step."""

@@ -4,14 +4,14 @@ The next bundle is loaded beside the served one, verified and warmed up, with th
 catalogue. It takes over between two awaits, so each request is answered by one bundle. The store records activations:
 a restart serves the last one, and other processes on the same store follow.
 
-Independent of HTTP. Start at `BundleSwap.activate`.
+Independent of HTTP. Start at `BundleSwap.activate`; `BundleSwap.roll_back` undoes it.
 """
 
 import asyncio
 import gc
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 
 import torch
 
@@ -19,7 +19,7 @@ from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.errors import ClairoError
 from service.bundles.shelf import DECIDING_METRIC, BundleShelf, check_not_worse, deciding_metric
-from service.errors import SwapInProgressError
+from service.errors import RollbackError, SwapInProgressError, UnknownBundleError
 from service.serving import ServedBundle, SharedParts, serve_bundle
 from service.settings import Settings
 from service.store.store import Store
@@ -63,30 +63,72 @@ class BundleSwap:
             SwapInProgressError: another activation is in progress.
             StoreError: the store cannot be used; the served one stays.
         """
+        return await self._alone(lambda: self._activate(bundle_id, allow_worse=allow_worse))
+
+    async def roll_back(self) -> str:
+        """Serve the bundle that the served one replaced; return the id of the one served until now.
+
+        Called again, it goes one bundle further back. The recorded activations decide, so every process goes back to
+        the same bundle, also after a restart.
+
+        Raises:
+            RollbackError: no bundle was served before, or it is not on the shelf any more.
+            BundleError: it is damaged, truncated or newer than this release; the served one stays.
+            ClairoError: a part of it cannot be used; the served one stays.
+            SwapInProgressError: another activation is in progress.
+            StoreError: the store cannot be used; the served one stays.
+        """
+        return await self._alone(self._roll_back)
+
+    async def _alone(self, swap: Callable[[], Coroutine[None, None, str]]) -> str:
         if self._is_activating:
             raise SwapInProgressError("another bundle is being activated; try again when that has ended")
         self._is_activating = True
+
+        async def swap_when_free() -> str:
+            try:
+                # Another process's activation may be followed at this moment: it ends by itself.
+                async with self._one_at_a_time:
+                    return await swap()
+            finally:
+                self._is_activating = False
+
         # A client that leaves must not stop us between the record and the swap.
-        return await asyncio.shield(asyncio.create_task(self._activate(bundle_id, allow_worse=allow_worse)))
+        return await asyncio.shield(asyncio.create_task(swap_when_free()))
 
     async def _activate(self, bundle_id: str, *, allow_worse: bool) -> str:
+        shelved = await asyncio.to_thread(self.shelf.find, bundle_id)
+        before = self._served.live.bundle_id
+        if bundle_id == before or shelved.manifest is None:
+            # Another process may have recorded one that cannot be served here: recording this one settles it.
+            if await last_activated(self._shared.store) not in (None, before):
+                await self._record(self._served.live.bundle)
+            return before
+        if not allow_worse and bundle_id != await self._previous(before):
+            check_not_worse(shelved.manifest, self._served.live.bundle.manifest)
+        bundle = await asyncio.to_thread(load_bundle, shelved.folder)
+        await self._swap_to(bundle, is_recorded=True)
+        return before
+
+    async def _roll_back(self) -> str:
+        if self._shared.settings.bundles_dir is None:
+            raise RollbackError("no bundles_dir is set, so no other bundle can be served; set it and restart")
+        recorded = [activation.bundle_id for activation in await self._shared.store.bundle_activations()]
+        configured = await asyncio.to_thread(self.shelf.configured_id)
+        order = serving_order(configured, recorded)
+        if len(order) < 2:
+            raise RollbackError(
+                f"no bundle was served before {self._served.live.bundle_id}; serve another one with "
+                "POST /bundles/{bundle_id}/activate"
+            )
+        before = order[-2]
         try:
-            # Another process's activation may be followed at this moment: it ends by itself.
-            async with self._one_at_a_time:
-                shelved = await asyncio.to_thread(self.shelf.find, bundle_id)
-                before = self._served.live.bundle_id
-                if bundle_id == before or shelved.manifest is None:
-                    # Another process may have recorded one that cannot be served here: recording this one settles it.
-                    if await last_activated(self._shared.store) not in (None, before):
-                        await self._record(self._served.live.bundle)
-                    return before
-                if not allow_worse and bundle_id != await self._previous(before):
-                    check_not_worse(shelved.manifest, self._served.live.bundle.manifest)
-                bundle = await asyncio.to_thread(load_bundle, shelved.folder)
-                await self._swap_to(bundle, is_recorded=True)
-                return before
-        finally:
-            self._is_activating = False
+            return await self._activate(before, allow_worse=True)
+        except UnknownBundleError as error:
+            raise RollbackError(
+                f"bundle {before}, which was served before, is not in bundles_dir any more; copy it back, or serve "
+                "another one with POST /bundles/{bundle_id}/activate"
+            ) from error
 
     async def follow(self) -> None:
         """Serve the bundle that another process activated, if it is not served yet.
@@ -172,6 +214,27 @@ async def last_activated(store: Store) -> str | None:
     """
     recorded = await store.bundle_activations()
     return recorded[-1].bundle_id if recorded else None
+
+
+def serving_order(configured: str | None, activated: Iterable[str]) -> list[str]:
+    """Bundles up to the active one, each before the one that replaced it.
+
+    An activation of the bundle before the last goes back to it, and removes the last.
+
+    >>> serving_order("first", ["second", "third", "second"])
+    ['first', 'second']
+
+    Args:
+        configured: the bundle in the settings, if it can be read.
+        activated: recorded activations, oldest first.
+    """
+    order = [] if configured is None else [configured]
+    for bundle_id in activated:
+        if order[-2:-1] == [bundle_id]:
+            order.pop()
+        elif order[-1:] != [bundle_id]:
+            order.append(bundle_id)
+    return order
 
 
 def _free_memory() -> None:

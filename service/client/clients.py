@@ -129,6 +129,7 @@ class _Operations:
     forget_user = _Method(calls.forget_user)
     list_bundles = _Method(calls.list_bundles)
     activate_bundle = _Method(calls.activate_bundle)
+    roll_back_bundle = _Method(calls.roll_back_bundle)
     list_experiments = _Method(calls.list_experiments)
     check_live = _Method(calls.check_live)
     check_ready = _Method(calls.check_ready)

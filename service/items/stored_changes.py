@@ -147,6 +147,7 @@ class _Growth:
         self._recommender = live.recommender
         self._catalogue = live.recommender.catalogue
         self._moved_vectors: dict[int, Float32[np.ndarray, "head dense"]] = {}
+        self._moved_embeddings: dict[int, Float32[np.ndarray, "dim"]] = {}
         self._feature_set_of: dict[str, tuple[int, ...]] = {}
         self._new_items: list[ServedItem] = []
         self._changed_items: dict[int, ServedItem] = {}
@@ -168,6 +169,7 @@ class _Growth:
                 replaced[row] = features.feature_set
             before = self._live.embedding_of(row)
             if before is None or not np.array_equal(features.item_embedding, before):
+                self._moved_embeddings[row] = features.item_embedding
                 vectors = self._live.bundle.dense_vectors(row, features.item_embedding)
                 if vectors is not None:
                     self._moved_vectors[row] = vectors
@@ -223,5 +225,6 @@ class _Growth:
             catalogue,
             np.stack(embeddings) if embeddings else None,
             self._moved_vectors,
+            self._moved_embeddings,
         )
         self._live.swap(grown, self._new_items, self._changed_items)

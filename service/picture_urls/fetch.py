@@ -22,8 +22,9 @@ import httpcore
 from clairo_core.encoders.pictures import MAX_PICTURE_BYTES
 from clairo_core.errors import ContentError
 from clairo_core.items import Item
+from clairo_core.values.public_addresses import is_public
 from service.errors import OverloadedError, PictureUrlError
-from service.picture_urls.addresses import MayConnectTo, PublicNetwork, Resolve, is_public, resolve_with_system
+from service.picture_urls.addresses import MayConnectTo, PublicNetwork, Resolve, resolve_with_system
 from service.picture_urls.hosts import AllowedHosts, PictureUrl, parsed_picture_url
 
 logger = logging.getLogger("clairo.pictures")

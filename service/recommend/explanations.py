@@ -7,7 +7,7 @@ of its items. So effects are exact and independent of surviving beams. Shared fe
 Start at `requests_without_each` and `explain`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,8 +62,9 @@ def requests_without_each(
     items: Sequence[Recommendation],
     seed: int,
     quality: Quality = BALANCED,
+    disliked: Collection[str] = (),
 ) -> list[RecommendationRequest]:
-    """Requests that rank `items` for the whole history, then without each of its distinct items.
+    """Requests that rank `items` for the whole history, then without each of its distinct items; dislikes stay.
 
     Empty if the history has fewer than two distinct items, or every item is a popular one.
     """
@@ -79,6 +80,7 @@ def requests_without_each(
             history=UserHistory(of_some),
             limit=len(items),
             include_seen=True,
+            disliked=disliked,
             is_allowed=is_recommended,
             seed=seed,
             quality=quality,

@@ -134,6 +134,7 @@ class Recommendations:
             limit=pool_size(wanted, self._temperature),
             include_seen=wanted.include_seen,
             exclude=wanted.exclude,
+            disliked=wanted.disliked,
             is_allowed=is_allowed,
             seed=wanted.seed,
             quality=wanted.quality,
@@ -143,7 +144,9 @@ class Recommendations:
         answer = ranked(pool, wanted, self._temperature, similarities)
         explanations: list[Explained] = []
         if wanted.explain:
-            without_each = requests_without_each(recommender, wanted.history, answer.items, wanted.seed, wanted.quality)
+            without_each = requests_without_each(
+                recommender, wanted.history, answer.items, wanted.seed, wanted.quality, wanted.disliked
+            )
             answers = await self._all_of([ModelRequest(recommender, request) for request in without_each])
             explanations = explain(table, recommender, wanted.history, answer, answers)
         distinct = dict.fromkeys(wanted.history.item_ids)
@@ -186,6 +189,7 @@ def cache_key(
         wanted.limit,
         wanted.include_seen,
         sorted(set(wanted.exclude)),
+        sorted(set(wanted.disliked)),
         None if is_allowed is None else digest_of_rows(is_allowed),
         wanted.diversity,
         temperature,

@@ -15,6 +15,8 @@ class Wanted:
     limit: int
     include_seen: bool = False
     exclude: tuple[str, ...] = ()
+    disliked: tuple[str, ...] = ()
+    """Never recommended, and items like them sink."""
     item_filter: ItemFilter | None = None
     diversity: float = 0.0
     explain: bool = False

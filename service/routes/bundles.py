@@ -1,4 +1,4 @@
-"""/bundles: list bundles, and activate one."""
+"""/bundles: list bundles, activate one, and go back."""
 
 from typing import Annotated
 
@@ -32,7 +32,7 @@ async def list_bundles(parts: ReadyParts) -> BundleList:
 @router.post(
     "/bundles/{bundle_id}/activate",
     operation_id="activate_bundle",
-    summary="Serve another bundle, or roll back",
+    summary="Serve another bundle",
     responses=problem_answers(404, 409, 422, 503),
 )
 async def activate_bundle(
@@ -45,10 +45,31 @@ async def activate_bundle(
     Beside the served bundle, its files are verified, items posted since its training enter its catalogue, and it is
     warmed up. 409 if it is damaged or cannot be used here. Without `allow_worse`, 409 too if its NDCG@10 is lower than
     that of the served bundle, was not measured on the same targets, or finds none of them. The activation survives
-    restarts, and other processes on the same store follow within seconds. To roll back, activate the previous bundle,
-    which is not compared. Activating the bundle of an experiment ends the experiment.
+    restarts, and other processes on the same store follow within seconds. The previous bundle is not compared; POST
+    /bundles/rollback finds it. Activating the bundle of an experiment ends the experiment.
     """
-    before = await parts.swap.activate(bundle_id, allow_worse=allow_worse)
+    return _activated(parts, await parts.swap.activate(bundle_id, allow_worse=allow_worse))
+
+
+@router.post(
+    "/bundles/rollback",
+    operation_id="roll_back_bundle",
+    summary="Go back to the bundle served before",
+    responses=problem_answers(409, 503),
+)
+async def roll_back_bundle(parts: ReadyParts) -> ActivatedBundle:
+    """Serve the bundle that the served one replaced, without a comparison; answers once it has taken over.
+
+    Called again, it goes one bundle further back, to the one in the settings at last. It works after a restart, and
+    other processes on the same store follow within seconds. 409 if no bundle was served before, if that one is
+    damaged or no longer in the operator's folder, and while an experiment compares with the served bundle.
+    """
+    if parts.split is not None:
+        parts.split.check_rollback()
+    return _activated(parts, await parts.swap.roll_back())
+
+
+def _activated(parts: Parts, before: str) -> ActivatedBundle:
     return ActivatedBundle(
         bundle_id=parts.served.live.bundle_id,
         previous_bundle_id=before,

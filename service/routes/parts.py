@@ -37,6 +37,8 @@ class Parts:
     picture_urls: PictureUrls
     redis: RedisLink | None
     """Shares answers and news with other processes; None for a single process."""
+    tired_after_impressions: int
+    """See `Settings`."""
 
 
 @dataclass(slots=True)

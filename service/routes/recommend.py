@@ -1,7 +1,9 @@
 """POST /recommend and /recommend/batch: histories in, ranked items out."""
 
 import asyncio
+import time
 import uuid
+from collections.abc import Collection
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -37,6 +39,9 @@ router = APIRouter(tags=["recommendations"], route_class=BodyRoute)
 
 MAX_REQUESTS_AT_ONCE = 32
 """Bounds one call, so that other clients' requests do not wait behind a whole batch."""
+
+TIRED_SECONDS = 30 * 24 * 3600
+"""An impression counts this long."""
 
 # Unknown ids do no harm: they are left out, and popular items come back.
 EXAMPLES = {
@@ -80,8 +85,9 @@ async def recommend(body: RecommendBody, parts: ReadyParts, request: Request) ->
     the same answer from the same catalogue version, regardless of other requests.
 
     With a `user_id`, every item of the stored history is left out, however old, and a disliked item is neither
-    recommended, even with `include_seen`, nor part of the history or an explanation. A later `like`, `purchase` or
-    target of the same item lifts the dislike. The bundle's rules name the types of events that are read, and dislikes.
+    recommended, even with `include_seen`, nor part of the history or an explanation. Items like it sink. A later
+    `like`, `purchase` or target of the same item lifts the dislike. The bundle's rules name the types that are read,
+    and those that are dislikes.
     """
     return await unless_disconnected(request, recommend_one(body, parts))
 
@@ -141,12 +147,12 @@ async def recommend_one(body: RecommendBody, parts: Parts) -> RecommendAnswer:
     Raises:
         ServiceError: the model is too busy, or the user's history cannot be read.
     """
-    item_ids, exclude = body.history_item_ids(), body.exclude_item_ids
+    item_ids, exclude, disliked = body.history_item_ids(), body.exclude_item_ids, frozenset[str]()
     if item_ids is None and body.user_id is not None:
         of_user = await items_of_user(body.user_id, parts.served.live, parts.feedback)
-        item_ids = of_user.history
+        item_ids, disliked = of_user.history, of_user.disliked
         # The model reads the newest items only; what is left out follows the whole history.
-        exclude = [*exclude, *of_user.disliked, *(() if body.include_seen else of_user.older)]
+        exclude = [*exclude, *(() if body.include_seen else of_user.older), *await tired_items(body.user_id, parts)]
     recommendations, arm = parts.served.recommendations, None
     if parts.split is not None:
         recommendations, arm = parts.split.recommendations_for(body.user_id)
@@ -155,6 +161,7 @@ async def recommend_one(body: RecommendBody, parts: Parts) -> RecommendAnswer:
         limit=body.limit,
         include_seen=body.include_seen,
         exclude=tuple(exclude),
+        disliked=tuple(disliked),
         item_filter=None if body.filter is None else body.filter.item_filter(),
         diversity=body.diversity,
         explain=body.explain,
@@ -166,6 +173,19 @@ async def recommend_one(body: RecommendBody, parts: Parts) -> RecommendAnswer:
     if parts.split is not None and arm is not None:
         recommendation_id = parts.split.serve(recommendation_id, arm)
     return recommend_answer(recommended, recommendation_id)
+
+
+async def tired_items(user_id: str, parts: Parts) -> Collection[str]:
+    """Items that the settings leave out, since the user was shown them often and did nothing with them.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    if not parts.tired_after_impressions:
+        return ()
+    impressions = parts.served.live.bundle.manifest.rules.names_of("impression")
+    since = time.time() - TIRED_SECONDS
+    return await parts.feedback.tired_items(user_id, parts.tired_after_impressions, since, impressions)
 
 
 def recommend_answer(recommended: Recommended, recommendation_id: str) -> RecommendAnswer:

@@ -63,7 +63,7 @@ class ServableBundle(BaseModel):
     preset: str | None
     dataset_name: str | None
     created_at: str | None = Field(description="ISO 8601, UTC.")
-    ndcg_at_10: float | None = Field(description="Measured at training; decides which of two bundles is worse.")
+    ndcg_at_10: float | None = Field(description="Measured at training; decides between bundles with the same targets.")
     problem: str | None = Field(description="Why it cannot be served, judged by the manifest alone.")
 
 
@@ -77,5 +77,5 @@ class ActivatedBundle(BaseModel):
     """The bundle now in service, and the one before."""
 
     bundle_id: str
-    previous_bundle_id: str = Field(description="Activate this one to go back.")
+    previous_bundle_id: str = Field(description="Served until now.")
     catalogue_version: int

@@ -214,6 +214,44 @@ class FeedbackStore:
                 older = frozenset(of_all) - set(history) - disliked
         return UserItems(history, older, disliked)
 
+    async def tired_items(
+        self, user_id: str, num_impressions: int, since: float, impressions: Collection[str]
+    ) -> frozenset[str]:
+        """List the items that a user was shown `num_impressions` times or more, all later than his last event on them.
+
+        Args:
+            user_id: any.
+            num_impressions: at least 1.
+            since: seconds since 1970; older events count for nothing.
+            impressions: types of event for a shown item; all others are the user's own.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        if "\x00" in user_id:
+            return frozenset()
+        columns = feedback_events.c
+        is_of_user = and_(columns.namespace == self._namespace, columns.user_id == user_id, columns.timestamp >= since)
+        acted = (
+            select(columns.item_id, func.max(columns.timestamp).label("last_at"))
+            .where(is_of_user, columns.type.not_in(impressions))
+            .group_by(columns.item_id)
+            .subquery()
+        )
+        tired = (
+            select(columns.item_id)
+            .outerjoin_from(feedback_events, acted, acted.c.item_id == columns.item_id)
+            .where(
+                is_of_user,
+                columns.type.in_(impressions),
+                or_(acted.c.last_at.is_(None), columns.timestamp > acted.c.last_at),
+            )
+            .group_by(columns.item_id)
+            .having(func.count() >= num_impressions)
+        )
+        async with self._database.reading() as connection:
+            return frozenset((await connection.execute(tired)).scalars())
+
     def _disliked_items(self, user_id: str, rules: InteractionRules) -> Select:
         """Select the items whose newest event, of those that dislike or lift a dislike, is a dislike."""
         columns, means = feedback_events.c, EventMeanings(rules, feedback_events.c)

@@ -21,7 +21,7 @@ from training.baselines.sequence_model import SequenceModelSettings
 from training.comparison.recommender_scorer import RecommenderScorer
 from training.comparison.run_details import RunDetails, curve_of, details_of_bundle, load_details
 from training.counts import ease, markov
-from training.counts.popularity import Popularity, count_popularity
+from training.counts.popularity import Popularity, count_interactions, count_popularity
 from training.datasets import Dataset
 from training.evaluation.answer_times import time_answers
 from training.evaluation.choose_settings import Choice
@@ -279,7 +279,7 @@ def _rank_mixture(
         recommender = opened.recommender.with_repeat_lifts(NO_LIFTS)
         components.append(RecommenderScorer(recommender, tuple(item.item_id for item in dataset.items)))
     mixture = fit_scorer_mixture(
-        components, count_popularity(training, num_items), validation_split(dataset), progress=setup.progress
+        components, count_interactions(training, num_items), validation_split(dataset), progress=setup.progress
     )
     note = "added in item space; weights by training count and history length, fitted on validation"
     keep_scored(setup, folder, mixture, "mixture", note)

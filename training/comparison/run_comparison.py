@@ -27,7 +27,7 @@ from training.comparison.result_files import write_comparison
 from training.comparison.run_details import load_details
 from training.comparison.text_table import table_of_comparison
 from training.config.preset import Preset
-from training.counts.popularity import count_popularity
+from training.counts.popularity import count_interactions
 from training.datasets import load_dataset
 from training.datasets.open_dataset import open_dataset
 from training.evaluation.rankings import load_rankings
@@ -41,6 +41,7 @@ from training.evaluation.split import (
     training_sequences,
     validation_split,
 )
+from training.pipeline.present_modalities import with_present_modalities
 from training.pipeline.run import train_bundle
 from training.workbench.bundle_dataset import check_not_learned
 from training.workbench.stage_cache import StageCache
@@ -111,7 +112,7 @@ def compare_on(data: Path, plan: ComparisonPlan, out: Path, progress: Progress, 
     setup = ComparisonSetup(data, dataset, targets, lift_users(dataset), users, stages, plan.device, progress, report)
     runs = rank_all(setup, plan, bundles)
     rankings = {name: [load_rankings(run / "rankings.npz") for run in of_ranker] for name, of_ranker in runs.items()}
-    training_counts = count_popularity(training_sequences(dataset), len(dataset.items))
+    training_counts = count_interactions(training_sequences(dataset), len(dataset.items))
     slices = {mode: user_slices(split, training_counts) for mode, split in targets.items()}
     measured = compare_rankings(rankings, slices, training_counts, plan.num_resamples, progress)
     comparison = Comparison(
@@ -161,6 +162,7 @@ def train_preset(setup: ComparisonSetup, preset: Preset, seed: int) -> Path:
         ClairoError: a training stage failed.
     """
     dataset = open_dataset(setup.data, preset.dataset, preset.encode.modalities, setup.progress)
+    preset = with_present_modalities(preset, dataset, setup.report)
     device = choose_device(setup.device)
 
     def build(folder: Path) -> None:

@@ -13,6 +13,7 @@ from clairo_core.errors import SettingsError
 from training.config.preset import LATE, RECURRENT, Preset
 from training.config.ranges import AllowedValues
 
+DEFAULT_PRESET = "clairo"
 PRESETS_FOLDER = Path(__file__).parents[1] / "presets"
 
 
@@ -32,13 +33,22 @@ def load_preset(name_or_path: str, overrides: Sequence[str] = ()) -> Preset:
         sections = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not TOML ({error}); see training/presets/clairo.toml for the form") from error
+    return overridden_preset(path.stem, sections, overrides, path.name if overrides else str(path))
+
+
+def overridden_preset(name: str, sections: dict[str, Any], overrides: Sequence[str], source: str) -> Preset:
+    """Apply `section.key=value` overrides in order, then build the preset.
+
+    Raises:
+        SettingsError: a section, key, type or value is not allowed.
+    """
     for override in overrides:
         section, key, value = parse_override(override)
         table = sections.setdefault(section, {})
         if not isinstance(table, dict):
-            raise SettingsError(f"--set {override}: {section} is a plain value in {path}; write it as [{section}]")
+            raise SettingsError(f"--set {override}: {section} is a plain value in {source}; write it as [{section}]")
         table[key] = value
-    return preset_from_sections(path.stem, sections, f"{path.name} with --set" if overrides else str(path))
+    return preset_from_sections(name, sections, f"{source} with --set" if overrides else source)
 
 
 def parse_override(override: str) -> tuple[str, str, object]:

@@ -229,6 +229,15 @@ class MixSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DislikesSettings:
+    """Items like one that the user dislikes."""
+
+    strength: Amount = 1.0
+    """How far the log-probability of an item sinks that is as similar as can be to a disliked one. Validation users
+    with dislikes choose another number."""
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluateSettings:
     """How recommendations are made for measurement."""
 
@@ -258,6 +267,7 @@ class Preset:
     parallel: ParallelSettings = field(default_factory=ParallelSettings)
     dense: DenseSettings = field(default_factory=DenseSettings)
     mix: MixSettings = field(default_factory=MixSettings)
+    dislikes: DislikesSettings = field(default_factory=DislikesSettings)
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
 
     def as_dict(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from scipy import linalg, sparse
 
 from clairo_core.progress import Progress, silent
 from clairo_core.sequences import ItemSequences
+from training.counts.popularity import heaviest_of_each, pairs_of
 from training.counts.recent_items import weigh_history
 from training.evaluation.choose_settings import Choice, best_on_validation
 from training.evaluation.split import EvaluationSplit
@@ -77,13 +78,13 @@ def choose_ease(
 
 
 def count_together(training: ItemSequences, num_items: int) -> sparse.csr_matrix:
-    """The number of users with both items in training, float32; on the diagonal, with the item."""
-    users = np.repeat(np.arange(len(training)), training.lengths)
-    has = sparse.csr_matrix(
-        (np.ones(len(users), dtype=np.float32), (users, training.items)), shape=(len(training), num_items)
-    )
+    """The number of users with both items in training, float32; on the diagonal, with the item.
+
+    A user counts as the product of the weights of both items, each that of his heaviest interaction with it.
+    """
     # Repeated purchases count once.
-    has.data[:] = 1.0
+    pairs, weights = heaviest_of_each(pairs_of(training, num_items), training.each_weight)
+    has = sparse.csr_matrix((weights.astype(np.float32), np.divmod(pairs, num_items)), (len(training), num_items))
     return (has.T @ has).tocsr()
 
 

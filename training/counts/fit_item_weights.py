@@ -74,7 +74,7 @@ def strongest(weights: Float32[np.ndarray, "item item"], per_row: int) -> sparse
 
 
 def pair_counts(training: ItemSequences, num_items: int, pairs_per_item: int) -> sparse.csr_matrix:
-    """How many users have both items of each pair, symmetric, zero on the diagonal.
+    """How many users have both items of each pair, by weight, symmetric, zero on the diagonal.
 
     A pair is kept if it is among the `pairs_per_item` strongest of either item by cosine, count / sqrt(users of each):
     a rare item keeps its link with a bestseller that has hundreds of stronger ones.

@@ -1,9 +1,9 @@
 """Rank by what followed the user's last items in other users' histories. Start at `fit_markov`.
 
-Counts alone, and the strongest cheap baseline wherever order matters. Two items d places apart count 1/d, up to
-`WINDOW` places. A follower j of item i scores count(i, j) / (count(i, any) + shrinkage)^power, so rare items cannot
-outvote items with well-known followers. The last `num_recent` items of a history count, the r-th last with weight 1/r.
-Popularity breaks ties and ranks items that never followed.
+Counts alone, and the strongest cheap baseline wherever order matters. Two items d places apart count 1/d times both
+weights, up to `WINDOW` places. A follower j of item i scores count(i, j) / (count(i, any) + shrinkage)^power, so rare
+items cannot outvote items with well-known followers. The last `num_recent` items of a history count, the r-th last with
+weight 1/r. Popularity breaks ties and ranks items that never followed.
 
 PROTOCOL's figures for the Markov baseline are num_recent 3, power 1, shrinkage 10 on Instruments and 1 on MovieLens.
 """
@@ -88,23 +88,22 @@ def choose_markov(
 
 
 def count_followers(training: ItemSequences, num_items: int) -> sparse.csr_matrix:
-    """How often the column's item followed the row's; d places apart counts 1/d."""
-    items, offsets = training.items, training.offsets
+    """How often the column's item followed the row's; d places apart counts 1/d, times both weights."""
+    items, offsets, weights = training.items, training.offsets, training.each_weight
     sequence_of = np.repeat(np.arange(len(training)), np.diff(offsets))
     total = sparse.csr_matrix((num_items, num_items), dtype=np.float64)
     for distance in range(1, min(WINDOW, len(items) - 1) + 1):
         is_pair = sequence_of[:-distance] == sequence_of[distance:]
         earlier, later = items[:-distance][is_pair], items[distance:][is_pair]
-        total = total + sparse.csr_matrix(
-            (np.full(len(earlier), 1.0 / distance), (earlier, later)), shape=(num_items, num_items)
-        )
+        counts = (weights[:-distance] * weights[distance:])[is_pair] / distance
+        total = total + sparse.csr_matrix((counts, (earlier, later)), shape=(num_items, num_items))
     return total.tocsr()
 
 
 def popularity_shares(training: ItemSequences, num_items: int) -> Float64[np.ndarray, "item"]:
-    """Each item's share of all training interactions."""
+    """Each item's share of all training interactions, by weight."""
     counts = count_popularity(training, num_items)
-    shares: Float64[np.ndarray, "item"] = counts / max(int(counts.sum()), 1)
+    shares: Float64[np.ndarray, "item"] = counts / max(counts.sum(), 1)
     return shares
 
 

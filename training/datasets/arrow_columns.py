@@ -1,5 +1,6 @@
 """Test and convert the types of Arrow columns, with errors that name the row."""
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -53,10 +54,10 @@ def is_binary(arrow_type: pa.DataType) -> bool:
 
 
 def refuse_where(source: SourceTable, field: str, is_wrong: pa.Array, problem: str) -> None:
-    """Raise a `RowError` for the first marked row."""
-    first = pc.index(is_wrong, True).as_py()
-    if first >= 0:
-        raise source.error(first, field, problem)
+    """Raise a `RowError` for the marked rows; its message names the first."""
+    if pc.any(is_wrong).as_py():
+        rows = np.flatnonzero(pc.fill_null(is_wrong, False).to_numpy(zero_copy_only=False))
+        raise source.error(rows, field, problem)
 
 
 def safely_cast(source: SourceTable, field: str, column: pa.Array, arrow_type: pa.DataType) -> pa.Array:

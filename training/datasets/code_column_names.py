@@ -2,15 +2,14 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 from clairo_core.errors import MissingColumnError
 
 
-def expand_code_columns(path: Path, available: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
-    """Keep each column name, and replace each prefix by its numbered columns in order.
+def expand_code_columns(path: object, available: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
+    """Keep each column name, and replace each prefix by its numbered columns in order. `path` names the table.
 
-    >>> expand_code_columns(Path("codes.csv"), ["id", "text_10", "text_9", "image_0"], ["image_0", "text"])
+    >>> expand_code_columns("codes.csv", ["id", "text_10", "text_9", "image_0"], ["image_0", "text"])
     ('image_0', 'text_9', 'text_10')
 
     Raises:

@@ -1,7 +1,6 @@
 """Kinds of columns, and checks of column names. Independent of file formats."""
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from clairo_core.errors import DatasetError, MissingColumnError
@@ -11,8 +10,8 @@ ColumnKind = Literal["id", "order", "numbers", "picture", "text"]
 """id: text or whole numbers. order: numbers or times. numbers: a number or a list. picture: bytes or a path."""
 
 
-def check_column_names(path: Path, found: Sequence[str], wanted: Iterable[str]) -> None:
-    """Check that every wanted column exists exactly once.
+def check_column_names(path: object, found: Sequence[str], wanted: Iterable[str]) -> None:
+    """Check that every wanted column exists exactly once. `path` names the table in errors.
 
     Raises:
         MissingColumnError: a column does not exist.

@@ -3,7 +3,6 @@
 Independent of file formats.
 """
 
-import contextlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -12,7 +11,6 @@ import pyarrow.compute as pc
 from jaxtyping import Float64, Int64
 
 from clairo_core.values.ids import check_item_id, check_user_id, shown
-from clairo_core.values.times import microseconds_in
 from training.datasets.arrow_columns import (
     first_unlike,
     is_binary,
@@ -25,8 +23,9 @@ from training.datasets.arrow_columns import (
 )
 from training.datasets.column_kinds import value_as_text
 from training.datasets.table_files import SourceTable
+from training.datasets.time_texts import times_in
 
-_TIMES_BY_ARROW = (pa.timestamp("us"), pa.timestamp("us", "UTC"))
+_MORE_URLS = r"(?s)^(https?://\S*?)\s*,\s*https?://.*$"
 
 
 def id_column(source: SourceTable, field: str) -> pa.LargeStringArray:
@@ -37,8 +36,8 @@ def id_column(source: SourceTable, field: str) -> pa.LargeStringArray:
     """
     column = plain_column(source, field)
     if not (is_text(column.type) or pa.types.is_integer(column.type) or pa.types.is_null(column.type)):
-        raise source.error(
-            0, field, f"the column is {column.type}, expected text or whole numbers; convert it before writing the file"
+        raise source.column_error(
+            field, f"the column is {column.type}, expected text or whole numbers; convert it before writing the file"
         )
     ids = column.cast(pa.large_string())
     refuse_where(source, field, pc.is_null(ids), "the id is missing; fill it in, or leave out the row")
@@ -54,7 +53,7 @@ def item_id_column(source: SourceTable, field: str) -> list[str]:
         RowError: as `id_column`; also if the service would refuse the id (`check_item_id`).
     """
     ids: list[str] = id_column(source, field).to_pylist()
-    _check_ids(source, field, ids, check_item_id, lambda place: place)
+    _check_ids(source, field, ids, check_item_id, lambda place: np.array([place]))
     return ids
 
 
@@ -65,9 +64,8 @@ def user_id_column(source: SourceTable, field: str) -> pa.DictionaryArray:
         RowError: as `id_column`; also if the service would refuse the id (`check_user_id`).
     """
     ids = id_column(source, field).dictionary_encode()
-    _check_ids(
-        source, field, ids.dictionary.to_pylist(), check_user_id, lambda code: pc.index(ids.indices, code).as_py()
-    )
+    codes = ids.indices.to_numpy()
+    _check_ids(source, field, ids.dictionary.to_pylist(), check_user_id, lambda code: np.flatnonzero(codes == code))
     return ids
 
 
@@ -81,13 +79,13 @@ def text_column(source: SourceTable, field: str) -> list[str | None]:
     if is_list(column.type):
         return _joined_lists(source, field, column)
     if pa.types.is_nested(column.type) or is_binary(column.type):
-        raise source.error(
-            0, field, f"the column is {column.type}, expected text, numbers, or lists of them; name another column"
+        raise source.column_error(
+            field, f"the column is {column.type}, expected text, numbers, or lists of them; name another column"
         )
     try:
         texts = column.cast(pa.large_string())
     except pa.ArrowException:
-        raise source.error(0, field, f"the column is {column.type}, expected text or numbers; convert it") from None
+        raise source.column_error(field, f"the column is {column.type}, expected text or numbers; convert it") from None
     if pa.types.is_floating(column.type):
         # Through float: Arrow prints some numbers in another way than JSON Lines' reader.
         return [None if text is None else value_as_text(float(text)) for text in texts.to_pylist()]
@@ -105,17 +103,20 @@ def picture_column(source: SourceTable, field: str) -> list[bytes | str | None]:
     if is_text(column.type):
         _refuse_nul(source, field, column)
     elif not (is_binary(column.type) or pa.types.is_null(column.type)):
-        raise source.error(
-            0, field, f"the column is {column.type}, expected a picture's bytes or its path; name another column"
+        raise source.column_error(
+            field, f"the column is {column.type}, expected a picture's bytes or its path; name another column"
         )
     pictures = without_missing_text(column) if is_text(column.type) else column
+    if is_text(column.type):
+        # The first of several urls is the main picture.
+        pictures = pc.replace_substring_regex(pictures, _MORE_URLS, r"\1")
     return [picture or None for picture in pictures.to_pylist()]
 
 
 def order_column(source: SourceTable, field: str) -> Int64[np.ndarray, "row"] | Float64[np.ndarray, "row"]:
     """Read numbers that sort rows by time: positions, seconds since 1970, or microseconds for dates.
 
-    Text is read as whole numbers, else as decimal numbers, else as ISO 8601 dates and times, UTC without a zone.
+    Text is read as whole numbers, else as decimal numbers, else as dates and times, UTC without a zone.
 
     Raises:
         RowError: a value is missing, not finite, or neither a number nor a date.
@@ -136,7 +137,7 @@ def order_column(source: SourceTable, field: str) -> Int64[np.ndarray, "row"] | 
         refuse_where(source, field, pc.invert(pc.is_finite(column)), "the value is not finite; correct it")
         numbers: np.ndarray = column.to_numpy()
         return numbers
-    raise source.error(0, field, f"the column is {column.type}, expected numbers or dates; name another column")
+    raise source.column_error(field, f"the column is {column.type}, expected numbers or dates; name another column")
 
 
 def _microseconds(source: SourceTable, field: str, column: pa.Array) -> pa.Array:
@@ -150,7 +151,7 @@ def _microseconds(source: SourceTable, field: str, column: pa.Array) -> pa.Array
             return pc.divide(column.cast(pa.int64()), 1000)
         counts, factor = column.cast(pa.int64()), {"s": 1_000_000, "ms": 1000, "us": 1}[column.type.unit]
     else:
-        raise source.error(0, field, f"the column is {column.type}, expected dates, times with dates, or numbers")
+        raise source.column_error(field, f"the column is {column.type}, expected dates, times with dates, or numbers")
     # Arrow's own casts of dates wrap around.
     largest = (2**63 - 1) // factor
     is_outside = pc.or_(pc.greater(counts, largest), pc.less(counts, -largest))
@@ -159,14 +160,18 @@ def _microseconds(source: SourceTable, field: str, column: pa.Array) -> pa.Array
 
 
 def _check_ids(
-    source: SourceTable, field: str, ids: Sequence[str], check: Callable[[str], str], row_of: Callable[[int], int]
+    source: SourceTable,
+    field: str,
+    ids: Sequence[str],
+    check: Callable[[str], str],
+    rows_of: Callable[[int], np.ndarray],
 ) -> None:
     for place, one in enumerate(ids):
         try:
             check(one)
         except ValueError as error:
             raise source.error(
-                row_of(place), field, f"got {shown(one)}, but {error}; the service refuses such an id"
+                rows_of(place), field, f"got {shown(one)}, but {error}; the service refuses such an id"
             ) from error
 
 
@@ -192,28 +197,9 @@ def _joined_lists(source: SourceTable, field: str, column: pa.Array) -> list[str
 def _parsed(source: SourceTable, field: str, texts: pa.Array) -> pa.Array:
     """Parse all texts as whole numbers, else as decimal numbers, else as times in microseconds."""
     furthest = 0
-    for reading in (pa.int64(), pa.float64()):
+    for reading in () if source.form.timestamp_format else (pa.int64(), pa.float64()):
         try:
             return texts.cast(reading)
         except pa.ArrowInvalid:
             furthest = max(furthest, first_unlike(texts, reading))
-    # Ten million in seconds. `microseconds_in` reads the same, except that Arrow has a year 0 and six digits.
-    cut = pc.replace_substring_regex(texts, r"\.(\d{6})\d+", r".\1")
-    for reading in () if pc.any(pc.starts_with(texts, "0000-")).as_py() else _TIMES_BY_ARROW:
-        with contextlib.suppress(pa.ArrowInvalid):
-            return cut.cast(reading).cast(pa.int64())
-    times = np.zeros(len(texts), dtype=np.int64)
-    for row, text in enumerate(texts.to_pylist()):
-        try:
-            times[row] = microseconds_in(text)
-        except ValueError:
-            furthest = max(furthest, row)
-            break
-    else:
-        return pa.array(times)
-    raise source.error(
-        furthest,
-        field,
-        f"got {texts[furthest].as_py()!r}, expected a number, or a date and time such as 2024-05-31 17:00:00, "
-        "written as in the rows before; correct it",
-    )
+    return times_in(source, field, texts, furthest)

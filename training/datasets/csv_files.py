@@ -1,31 +1,45 @@
-"""Turn a CSV file (comma-separated, UTF-8, a header line) into an Arrow table of text columns, exactly or not at all.
+"""Turn a CSV or TSV file with a header line into an Arrow table of text columns, exactly or not at all.
 
 Arrow reads the file. Python's slower reader, which is strict about quotes, checks every file whose quotes need a look,
 and finds the faulty line where Arrow fails. Start at `read_csv`.
 """
 
 import codecs
+import contextlib
 import csv
-from collections.abc import Iterator, Sequence
+import io
+import itertools
+import re
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
+from jaxtyping import Int64
 
 from clairo_core.errors import DatasetError, EmptyTableError, RowError
 from clairo_core.progress import Progress, silent
 from training.datasets.column_kinds import check_column_names
+from training.datasets.description import TableForm
 from training.datasets.line_count import count_lines
+from training.datasets.packed_files import format_suffix, is_packed, unpacked
+from training.datasets.row_faults import OnFault, field_fault, line_fault, raise_fault
 
 _BLOCK_BYTES = 16 * 1024 * 1024
 """A row must fit into two blocks."""
 _MAX_FIELD_BYTES = 2**31 - 1
 _QUOTE = ord('"')
-_BESIDE_QUOTES = np.frombuffer(b',\n\r"', dtype=np.uint8)
+_ROWS_PER_CHUNK = 65_536
+SEPARATORS = (",", ";", "\t", "|")
+_QUOTED = re.compile('"[^"]*"')
+_FORM = TableForm()
+_ARROW_ERRORS = (pa.ArrowException, UnicodeError, OSError)
 
 
-def read_csv(path: Path, columns: Sequence[str], progress: Progress = silent) -> pa.Table:
+def read_csv(path: Path, columns: Sequence[str], progress: Progress = silent, form: TableForm = _FORM) -> pa.Table:
     """Read some columns as text; empty values are null, blank lines are skipped.
 
     Quotes are judged alike in every row: a quoted value ends with its quote, and a quote inside an unquoted value is
@@ -33,130 +47,227 @@ def read_csv(path: Path, columns: Sequence[str], progress: Progress = silent) ->
 
     Raises:
         MissingColumnError: a column is not in the header.
-        RowError: ragged, not UTF-8, or quoted wrongly; names the line.
+        RowError: ragged, wrongly encoded, or quoted wrongly; names the line.
+        DatasetError: the content cannot be unpacked.
     """
-    header = csv_header(path)
-    check_column_names(path, header, columns)
+    check_column_names(path, csv_header(path, form), columns)
     try:
-        table = arrow_csv.read_csv(
-            path,
-            read_options=arrow_csv.ReadOptions(block_size=_BLOCK_BYTES),
-            parse_options=arrow_csv.ParseOptions(newlines_in_values=True),
-            convert_options=arrow_csv.ConvertOptions(
-                include_columns=list(columns),
-                column_types={name: pa.large_string() for name in columns},
-                null_values=[""],
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=True,
-            ),
-        )
-    except pa.ArrowException as error:
-        raise_first_fault(path, progress)
+        table = _read_by_arrow(path, columns, form)
+    except _ARROW_ERRORS as error:
+        raise_first_fault(path, progress, form)
         raise DatasetError(f"{path} cannot be read as CSV ({error}); save it again as comma-separated UTF-8") from error
-    if not quotes_enclose_values(path):
-        # Arrow takes text after a closing quote, and the rest of the file if none closes, without an error.
-        raise_first_fault(path, progress)
+    if not _are_quotes_clear(path, form):
+        raise_first_fault(path, progress, form)
     return table
 
 
-def csv_header(path: Path) -> tuple[str, ...]:
+def _read_by_arrow(path: Path, columns: Sequence[str], form: TableForm) -> pa.Table:
+    return arrow_csv.read_csv(
+        pa.input_stream(str(path), compression="detect") if is_packed(path) else path,
+        read_options=arrow_csv.ReadOptions(block_size=_BLOCK_BYTES, encoding=form.encoding),
+        parse_options=arrow_csv.ParseOptions(delimiter=csv_separator(path, form), newlines_in_values=True),
+        convert_options=arrow_csv.ConvertOptions(
+            include_columns=list(columns),
+            column_types={name: pa.large_string() for name in columns},
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=True,
+        ),
+    )
+
+
+def _are_quotes_clear(path: Path, form: TableForm) -> bool:
+    """Whether Arrow read the quotes right.
+
+    It takes text after a closing quote, and the rest of the file if none closes, without an error.
+    """
+    return not _hides_quotes(form.encoding) and quotes_enclose_values(path, separator=csv_separator(path, form))
+
+
+def csv_header(path: Path, form: TableForm = _FORM) -> tuple[str, ...]:
     """Read the column names.
 
     Raises:
         EmptyTableError: all lines are blank.
-        DatasetError: another character than a comma separates the columns.
-        RowError: the first line is not UTF-8, or quoted wrongly.
+        RowError: the first line is wrongly encoded, or quoted wrongly.
+        DatasetError: the content cannot be unpacked.
     """
-    _check_separator(path)
-    for line, record in _records(path):
-        _check_utf8(path, line, record, record)
+    for line, record in _records(path, form):
+        if fault := _wrong_encoding(path, line, record, record, form.encoding):
+            raise fault
         return tuple(record)
     raise EmptyTableError(f"{path} is empty, expected a header line and rows; export the table again")
 
 
-def _check_separator(path: Path) -> None:
-    with path.open("rb") as file:
-        header = next((line for line in file if line.strip()), b"")
-    separator = next((other for other in ("\t", ";", "|") if other.encode() in header), None)
-    # A table of one column is of no use: its name has no such character.
-    if separator is not None and b"," not in header:
-        raise DatasetError(
-            f"{path}: got columns separated by {separator!r}, expected commas; save it as comma-separated CSV, such as "
-            f"with pandas: read_csv({path.name!r}, sep={separator!r}).to_csv({path.name!r}, index=False)"
-        )
+def csv_separator(path: Path, form: TableForm = _FORM) -> str:
+    """The character between columns: as declared, a tab in a TSV, else the most frequent of the header's `SEPARATORS`.
+
+    Quoted names count for nothing. A tie goes to the comma.
+    """
+    if form.separator is not None or format_suffix(path) == ".tsv":
+        return form.separator or "\t"
+    with _text_of(path, form.encoding) as file:
+        header = _QUOTED.sub("", next((line for line in file if line.strip()), ""))
+    return max(SEPARATORS, key=header.count)
 
 
-def csv_row_number(path: Path, index: int) -> int:
+def csv_row_number(path: Path, index: int, form: TableForm = _FORM) -> int:
     """First line, counted from 1, of row `index`, counted from 0 after the header."""
-    for count, (line, _) in enumerate(_records(path), start=-1):
+    for count, (line, _) in enumerate(_records(path, form), start=-1):
         if count == index:
             return line
     return index + 2
 
 
-def raise_first_fault(path: Path, progress: Progress = silent) -> None:
+def raise_first_fault(path: Path, progress: Progress = silent, form: TableForm = _FORM) -> None:
     """Read the whole file strictly.
 
     Raises:
-        RowError: names the first line that is ragged, not UTF-8, or quoted wrongly.
+        RowError: names the first line that is ragged, wrongly encoded, or quoted wrongly.
+        DatasetError: the content cannot be unpacked.
     """
+    for _ in _sound_records(path, form, raise_fault, progress):
+        pass
+
+
+def read_sound_csv(
+    path: Path, columns: Sequence[str], form: TableForm, on_fault: OnFault, progress: Progress = silent
+) -> tuple[pa.Table, Int64[np.ndarray, "row"]]:
+    """Read as `read_csv`, but leave out lines with a fault. Returns the table, and the first line of each row.
+
+    Where a line has a fault, Python reads the file, several times slower.
+
+    Raises:
+        MissingColumnError, DatasetError: as `read_csv`; the header must be sound.
+    """
+    header = csv_header(path, form)
+    check_column_names(path, header, columns)
+    with contextlib.suppress(*_ARROW_ERRORS):
+        table = _read_by_arrow(path, columns, form)
+        if _are_quotes_clear(path, form):
+            return table, csv_lines(path, len(table), form)
+    places = [header.index(name) for name in columns]
+    schema = pa.schema([(name, pa.large_string()) for name in columns])
+    chunks, lines = [schema.empty_table()], []
+    records = itertools.islice(_sound_records(path, form, on_fault, progress), 1, None)
+    while chunk := list(itertools.islice(records, _ROWS_PER_CHUNK)):
+        lines += [line for line, _ in chunk]
+        values = [[record[place] or None for _, record in chunk] for place in places]
+        chunks.append(pa.table(values, schema=schema))
+    return pa.concat_tables(chunks), np.array(lines, dtype=np.int64)
+
+
+def csv_lines(path: Path, num_rows: int, form: TableForm = _FORM) -> Int64[np.ndarray, "row"]:
+    """First line of every row of a file without faults."""
+    if count_lines(path) == num_rows + 1 and not _hides_quotes(form.encoding):
+        return np.arange(2, num_rows + 2)
+    lines = (line for line, _ in _records(path, form))
+    return np.fromiter(itertools.islice(lines, 1, None), dtype=np.int64, count=num_rows)
+
+
+def _sound_records(
+    path: Path, form: TableForm, on_fault: OnFault, progress: Progress
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield line and values of the header, and of every record without a fault."""
     header: list[str] = []
-    for line, record in progress(_records(path), f"checking {path.name}", count_lines(path)):
+    separator = csv_separator(path, form)
+    for line, record in progress(_records(path, form, on_fault), f"checking {path.name}", count_lines(path)):
         header = header or record
-        _check_utf8(path, line, record, header)
-        if len(record) != len(header):
-            raise RowError(
-                f"{path} row {line} has {len(record)} fields, but the header line has {len(header)}: "
-                f"{', '.join(map(repr, header))}; quote values that contain commas"
-            )
+        fault = _wrong_encoding(path, line, record, header, form.encoding)
+        if fault is None and len(record) != len(header):
+            fault = _ragged(path, line, record, header, separator)
+        if fault is None:
+            yield line, record
+        else:
+            on_fault(fault)
 
 
-def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the first line and the values of each record; bytes that are not UTF-8 become lone surrogates."""
+def _ragged(path: Path, line: int, record: Sequence[str], header: Sequence[str], separator: str) -> RowError:
+    field = header[len(record)] if len(record) < len(header) else f"column {len(header) + 1}"
+    problem = (
+        f"has {len(record)} fields, but the header line has {len(header)}: "
+        f"{', '.join(map(repr, header))}; quote values that contain {_shown(separator)}"
+    )
+    return line_fault(path, line, problem, field)
+
+
+def _shown(separator: str) -> str:
+    return {",": "commas", ";": "semicolons", "\t": "tabs"}.get(separator, repr(separator))
+
+
+def _hides_quotes(encoding: str) -> bool:
+    """Whether bytes do not show where quotes are, as in UTF-16."""
+    return '"\n'.encode(encoding) not in (b'"\n', codecs.BOM_UTF8 + b'"\n')
+
+
+@contextmanager
+def _text_of(path: Path, encoding: str) -> Iterator[io.TextIOWrapper]:
+    """Open as text; bytes of another encoding become lone surrogates."""
+    encoding = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
+    with unpacked(path) as file, io.TextIOWrapper(file, encoding, errors="surrogateescape", newline="") as text:
+        yield text
+
+
+def _records(path: Path, form: TableForm, on_fault: OnFault = raise_fault) -> Iterator[tuple[int, list[str]]]:
+    """Yield the first line and the values of each record; bytes of another encoding become lone surrogates."""
+    separator = csv_separator(path, form)
     previous_limit = csv.field_size_limit(_MAX_FIELD_BYTES)
+    start: int | None = 1
     try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            while True:
-                line = reader.line_num + 1
-                try:
-                    record = next(reader)
-                except StopIteration:
-                    return
-                except csv.Error as error:
-                    raise RowError(
-                        f"{path} row {line} is not CSV ({error}); "
-                        'put values that contain quotes into quotes and double the inner ones: "12"" vinyl"'
-                    ) from error
-                if record:
-                    yield line, record
+        while start is not None:
+            with _text_of(path, form.encoding) as file:
+                reader = csv.reader(itertools.islice(file, start - 1, None), delimiter=separator, strict=True)
+                start = yield from _records_from(path, reader, start, on_fault)
     finally:
         csv.field_size_limit(previous_limit)
 
 
-def _check_utf8(path: Path, line: int, record: Sequence[str], header: Sequence[str]) -> None:
+def _records_from(
+    path: Path, reader: Any, start: int, on_fault: OnFault
+) -> Generator[tuple[int, list[str]], None, int | None]:
+    """Yield records from a line on. Returns the line to go on from if a quote swallowed lines, else None."""
+    while True:
+        line: int = start + reader.line_num
+        try:
+            record = next(reader)
+        except StopIteration:
+            return None
+        except csv.Error as error:
+            problem = 'put values that contain quotes into quotes and double the inner ones: "12"" vinyl"'
+            on_fault(line_fault(path, line, f"is not CSV ({error}); {problem}"))
+            if start + reader.line_num > line + 1:
+                return line + 1
+            continue
+        if record:
+            yield line, record
+
+
+def _wrong_encoding(
+    path: Path, line: int, record: Sequence[str], header: Sequence[str], encoding: str
+) -> RowError | None:
     if "".join(record).isascii():
-        return
+        return None
     for position, value in enumerate(record):
         try:
             value.encode()
-        except UnicodeEncodeError as error:
+        except UnicodeEncodeError:
             field = header[position] if position < len(header) and header is not record else f"column {position + 1}"
-            raise RowError(
-                f"{path} row {line}, field {field!r}: the bytes are not UTF-8; save the file as UTF-8"
-            ) from error
+            problem = f"the bytes are not {encoding.upper()}; save the file as UTF-8, or name its encoding, such as "
+            return field_fault(path, (line,), field, f'{problem}encoding = "cp1252"')
+    return None
 
 
-def quotes_enclose_values(path: Path, block_bytes: int = _BLOCK_BYTES) -> bool:
+def quotes_enclose_values(path: Path, block_bytes: int = _BLOCK_BYTES, separator: str = ",") -> bool:
     """Whether quotes alternately open and close whole values or are doubled, so that any reader takes them alike.
 
-    A comma, a line end or, if doubled, a quote stands before each opening quote and after each closing one.
+    A separator, a line end or, if doubled, a quote stands before each opening quote and after each closing one.
     """
     is_open, previous = False, ord("\n")
-    with path.open("rb") as file:
-        if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
-            file.seek(0)
-        while block := file.read(block_bytes):
+    beside_quotes = np.frombuffer(f'{separator}\n\r"'.encode(), dtype=np.uint8)
+    with unpacked(path) as file:
+        start = file.read(len(codecs.BOM_UTF8))
+        block = b"" if start == codecs.BOM_UTF8 else start
+        while block := block + file.read(block_bytes):
             letters = np.frombuffer(bytes([previous]) + block, dtype=np.uint8)
             quotes = np.flatnonzero(letters[1:] == _QUOTE) + 1
             opens = (np.arange(len(quotes)) % 2 == 0) != is_open
@@ -164,8 +275,8 @@ def quotes_enclose_values(path: Path, block_bytes: int = _BLOCK_BYTES) -> bool:
             if previous == _QUOTE and not is_open:
                 closing = np.append(closing, 0)
             beside = np.concatenate([letters[quotes[opens] - 1], letters[closing[closing < len(block)] + 1]])
-            if not np.isin(beside, _BESIDE_QUOTES).all():
+            if not np.isin(beside, beside_quotes).all():
                 return False
             is_open ^= len(quotes) % 2 == 1
-            previous = block[-1]
+            previous, block = block[-1], b""
     return not is_open

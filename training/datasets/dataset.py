@@ -6,7 +6,6 @@ Independent of file formats.
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
@@ -17,6 +16,7 @@ from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
 from clairo_core.sequences import ItemSequences
 from training.datasets.description import OnBadPicture
+from training.datasets.table_source import TableFile
 from training.datasets.user_sequences import Dislikes, EventCounts, UnreadEvents
 
 
@@ -38,7 +38,7 @@ class Codes:
 class PictureOrigin:
     """File, field and rows of the items' pictures, for errors about them."""
 
-    path: Path
+    path: TableFile
     field: str
     rows: Int64[np.ndarray, "item"]
     """Row of the file, from 0; -1 for an item without one."""

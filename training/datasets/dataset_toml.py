@@ -3,13 +3,15 @@
 No table is read.
 """
 
+import codecs
+import dataclasses
 import difflib
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from clairo_core.errors import DatasetError, SettingsError
+from clairo_core.errors import DatasetError, DescriptionError, SettingsError
 from clairo_core.events import (
     Condition,
     EventType,
@@ -26,7 +28,10 @@ from training.datasets.description import (
     ItemsDescription,
     OnBadPicture,
     PicturesDescription,
+    TableForm,
 )
+from training.datasets.published import KNOWN_SETS, describe_published
+from training.datasets.sql_tables import DEFAULT_URL_ENV, SqlQuery
 
 T = TypeVar("T")
 
@@ -37,15 +42,35 @@ def read_description(path: Path) -> DatasetDescription:
     Raises:
         DatasetError: the file does not exist or is not TOML, or a key is missing, unknown, or of the wrong type.
     """
+    return describe(path, load_toml(path))
+
+
+def load_toml(path: Path) -> dict[str, Any]:
+    """Read the tables of a TOML.
+
+    Raises:
+        DatasetError: the file does not exist, or is not TOML.
+    """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DatasetError(f"{path} cannot be read ({error}); check the path") from error
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path} is not UTF-8 ({error}); save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise DatasetError(f"{path} is not TOML ({error}); correct that line") from error
+
+
+def describe(path: Path, content: dict[str, Any]) -> DatasetDescription:
+    """Turn the tables of a dataset's TOML into its description; `path` is for errors and relative file names.
+
+    Raises:
+        DescriptionError: one key is missing, unknown, or of the wrong type.
+        DatasetError: keys do not go together.
+    """
     top = _Section(path, "", content)
+    if "published" in content:
+        return _published(top)
     name = top.text("name", default=path.resolve().parent.name)
     items, items_codes = _items(top.section("items"))
     interactions, rules = _interactions(top)
@@ -74,14 +99,54 @@ def read_description(path: Path) -> DatasetDescription:
     return description
 
 
+def _published(top: "_Section") -> DatasetDescription:
+    """`published = FOLDER`: the data set's own description, with other rules and treatment of pictures."""
+    folder = top.folder / top.text("published")
+    found = describe_published(folder)
+    if found is None:
+        raise top.error("published", f"{str(folder)!r}, expected a folder with the files of {KNOWN_SETS}")
+    items, interactions, events = (
+        top.section(key) if key in top else _Section(top.path, key, {}) for key in ("items", "interactions", "events")
+    )
+    described = dataclasses.replace(
+        found.items,
+        unreadable_pictures=items.choice("unreadable_pictures", OnBadPicture, found.items.unreadable_pictures),
+        only_with_picture=items.flag("only_with_picture"),
+    )
+    rules = dataclasses.replace(
+        found.rules,
+        types=_event_types(events),
+        targets=interactions.texts("targets"),
+        repeats=interactions.choice("repeats", OnRepeat, found.rules.repeats),
+        min_interactions=interactions.count("min_interactions", default=found.rules.min_interactions),
+    )
+    name = top.text("name", default=found.name)
+    for section in (top, items, interactions):
+        section.close()
+    if rules.types and rules.value_column is None:
+        raise top.error("events", "no condition, expected one: published sets have ratings, not types")
+    return dataclasses.replace(found, name=name, items=described, rules=_checked(top, rules))
+
+
+def _checked(top: "_Section", rules: InteractionRules) -> InteractionRules:
+    try:
+        return check_rules(rules)
+    except SettingsError as error:
+        raise top.error("events", str(error)) from error
+
+
 def _items(section: "_Section") -> tuple[ItemsDescription, CodesDescription | None]:
-    file = section.file("file")
+    file = section.table()
     item_id = section.text("item_id", default="item_id")
     items = ItemsDescription(
         file=file,
+        form=_form(section),
         item_id=item_id,
+        item_key=section.text_or_texts("item_key"),
+        group_variants=section.text("group_variants", default="") or None,
         texts=section.texts("texts"),
         attributes=section.texts("attributes"),
+        options=section.text_by_name("options"),
         picture=section.text("picture", default="") or None,
         picture_folder=section.folder / section.text("picture_folder", default="."),
         vectors=section.text_by_name("vectors"),
@@ -94,9 +159,21 @@ def _items(section: "_Section") -> tuple[ItemsDescription, CodesDescription | No
     return items, codes
 
 
+def _form(section: "_Section") -> TableForm:
+    separator = section.text("separator", default="") or None
+    if separator is not None and len(separator) != 1:
+        raise section.error("separator", f"{separator!r}, expected one character, such as ';'")
+    encoding = section.text("encoding", default="utf-8")
+    try:
+        encoding = codecs.lookup(encoding).name
+    except LookupError as error:
+        raise section.error("encoding", f"{encoding!r}, expected an encoding, such as 'cp1252' or 'utf-16'") from error
+    return TableForm(separator=separator, encoding=encoding, skip_without=section.texts("skip_without"))
+
+
 def _pictures(section: "_Section", items: ItemsDescription) -> PicturesDescription:
     pictures = PicturesDescription(
-        file=section.file("file"),
+        file=section.table(),
         item_id=section.text("item_id", default="item_id"),
         items_column=section.text("items_column", default=items.item_id),
         picture=section.text("picture"),
@@ -107,7 +184,7 @@ def _pictures(section: "_Section", items: ItemsDescription) -> PicturesDescripti
 
 def _codes(section: "_Section", items: ItemsDescription) -> CodesDescription:
     codes = CodesDescription(
-        file=section.file("file"),
+        file=section.table(),
         item_id=section.text("item_id", default="item_id"),
         items_column=section.text("items_column", default=items.item_id),
         columns=section.texts("columns"),
@@ -145,10 +222,7 @@ def _interactions(top: "_Section") -> tuple[tuple[InteractionsDescription, ...],
             raise section.error("type", "neither type nor event, expected one, to go with [events]")
         if table.event is not None and types and table.event not in types:
             raise section.error("event", f"{table.event!r}, expected one of [events]: {', '.join(map(repr, types))}")
-    try:
-        return tables, check_rules(rules)
-    except SettingsError as error:
-        raise top.error("events", str(error)) from error
+    return tables, _checked(top, rules)
 
 
 def _interactions_table(section: "_Section") -> InteractionsDescription:
@@ -160,9 +234,18 @@ def _interactions_table(section: "_Section") -> InteractionsDescription:
     event_type, event = section.text("type", default="") or None, section.text("event", default="") or None
     if event_type is not None and event is not None:
         raise section.error("type", "both of type and event, expected one: a column of types, or the type of all rows")
+    user_id = section.text("user_id", default="user_id")
+    order_id = section.text("order_id", default="") or None
+    of_order = [user_id, timestamp, event_type] if order_id else []
     return InteractionsDescription(
-        file=section.file("file"),
-        user_id=section.text("user_id", default="user_id"),
+        file=section.table(),
+        form=dataclasses.replace(
+            _form(section),
+            timestamp_format=section.text("timestamp_format", default="") or None,
+            order_id=order_id,
+            fill_down=tuple(column for column in of_order if column),
+        ),
+        user_id=user_id,
         item_id=section.text("item_id", default="item_id"),
         order=timestamp or position,
         is_time=bool(timestamp),
@@ -199,16 +282,17 @@ def _event_type(events: "_Section", name: str, value: Any) -> EventType:
 class _Section:
     """One table of the TOML; remembers the keys that were read, to refuse the others."""
 
-    def __init__(self, path: Path, name: str, content: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, name: str, content: dict[str, Any]) -> None:
         self.path = path
         self.folder = path.parent
         self._name = name
         self._content = content
         self._known: list[str] = []
 
-    def error(self, key: str, problem: str) -> DatasetError:
+    def error(self, key: str, problem: str) -> DescriptionError:
         place = f"[{self._name}] {key}" if self._name else key
-        return DatasetError(f"{self.path}, {place}: got {problem}; docs/datasets.md has the format")
+        message = f"{self.path}, {place}: got {problem}; docs/datasets.md has the format"
+        return DescriptionError(message, self._content, key)
 
     def __contains__(self, key: str) -> bool:
         return key in self._content
@@ -243,8 +327,15 @@ class _Section:
             raise self.error(key, "empty text, expected a name")
         return value
 
-    def file(self, key: str) -> Path:
-        return self.folder / self.text(key)
+    def table(self) -> Path | SqlQuery:
+        """Key `file`, or `sql` with `url_env`."""
+        if "sql" not in self:
+            self.know("sql")
+            return self.folder / self.text("file")
+        if "file" in self:
+            raise self.error("sql", "both of file and sql, expected one")
+        place = f"{self.path}, [{self._name}] sql"
+        return SqlQuery(place, self.text("sql"), self.text("url_env", default=DEFAULT_URL_ENV))
 
     def texts(self, key: str) -> tuple[str, ...]:
         values = self._get(key, list, "a list of names", [])
@@ -254,14 +345,18 @@ class _Section:
             raise self.error(key, f"{values!r}, expected each name once")
         return tuple(values)
 
+    def text_or_texts(self, key: str) -> tuple[str, ...]:
+        """One name, or a list of names."""
+        return (self.text(key),) if isinstance(self._content.get(key), str) else self.texts(key)
+
     def counts(self, key: str) -> tuple[int, ...]:
         values = self._get(key, list, "a list of whole numbers", [])
         if not all(type(value) is int and value > 0 for value in values):
             raise self.error(key, f"{values!r}, expected a list of whole numbers of at least 1")
         return tuple(values)
 
-    def count(self, key: str) -> int:
-        value = self._get(key, int, "a whole number", 0)
+    def count(self, key: str, default: int = 0) -> int:
+        value = self._get(key, int, "a whole number", default)
         if value < 0:
             raise self.error(key, f"{value}, expected at least 0")
         return value

@@ -1,5 +1,7 @@
 """Turn a dataset's description into the dataset: read its tables, look up ids, filter, sort."""
 
+import dataclasses
+
 from clairo_core.progress import Progress, silent
 from training.datasets.dataset import Dataset, build_dataset
 from training.datasets.description import DatasetDescription
@@ -15,9 +17,9 @@ def load_described_dataset(description: DatasetDescription, progress: Progress =
         DatasetError: a file does not match the description; the text names file, row and field.
     """
     tables = read_items(description, progress)
-    interactions = read_interactions(
-        description.interactions, description.rules, [item.item_id for item in tables.items], progress
-    )
+    interactions = read_interactions(description.interactions, description.rules, tables.names.names, progress)
+    # Interactions may name an item by its id or another key.
+    interactions = dataclasses.replace(interactions, items=tables.names.items[interactions.items])
     built = build_sequences(
         interactions,
         tables.is_wanted,

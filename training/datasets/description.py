@@ -6,19 +6,45 @@ from pathlib import Path
 from typing import Literal
 
 from clairo_core.events import InteractionRules
+from training.datasets.table_source import TableFile
 
 OnBadPicture = Literal["error", "drop"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableForm:
+    """How a file's rows are written and filled, where the file alone does not show it."""
+
+    separator: str | None = None
+    """Of a CSV; None: the one of its header."""
+    encoding: str = "utf-8"
+    """Of a CSV or TSV."""
+    timestamp_format: str | None = None
+    """In the directives of `strptime`; None: any form that has one reading."""
+    order_id: str | None = None
+    """Column whose equal values in neighbouring rows make one order."""
+    fill_down: tuple[str, ...] = ()
+    """Columns whose blank fields repeat the value above, within an order."""
+    skip_without: tuple[str, ...] = ()
+    """Rows without a value in one of these columns are left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemsDescription:
     """The table of items, and the treatment of items without a picture."""
 
-    file: Path
+    file: TableFile
+    form: TableForm = field(default_factory=TableForm)
     item_id: str = "item_id"
+    item_key: tuple[str, ...] = ()
+    """Columns of further ids, such as SKUs, by which interactions may name an item."""
+    group_variants: str | None = None
+    """Column whose equal values make one item of several rows."""
     texts: tuple[str, ...] = ()
     """Text columns in reading order; the first is the title."""
     attributes: tuple[str, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Column of an attribute's name to column of its value, such as "Option1 Name" to "Option1 Value"."""
     picture: str | None = None
     picture_folder: Path
     """Base of relative picture paths."""
@@ -26,13 +52,15 @@ class ItemsDescription:
     """Modality name to column of lists of numbers."""
     unreadable_pictures: OnBadPicture = "error"
     only_with_picture: bool = False
+    urls_are_optional: bool = False
+    """Pictures by url that were not fetched count as missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PicturesDescription:
     """A separate table of picture bytes or paths, at most one row per item."""
 
-    file: Path
+    file: TableFile
     item_id: str = "item_id"
     items_column: str
     """Column of the items table that `item_id` refers to."""
@@ -43,7 +71,7 @@ class PicturesDescription:
 class CodesDescription:
     """Precomputed codes, one row per item."""
 
-    file: Path
+    file: TableFile
     item_id: str = "item_id"
     items_column: str
     """Column of the items table that `item_id` refers to."""
@@ -59,7 +87,8 @@ class CodesDescription:
 class InteractionsDescription:
     """One table of interactions."""
 
-    file: Path
+    file: TableFile
+    form: TableForm = field(default_factory=TableForm)
     user_id: str = "user_id"
     item_id: str = "item_id"
     order: str

@@ -58,3 +58,13 @@ def _microseconds(
     largest = (2**63 - 1) // factor
     microseconds: np.ndarray = np.clip(order, -largest, largest) * factor
     return microseconds
+
+
+def date_range(days: Float32[np.ndarray, "interaction"]) -> str:
+    """The first and the last day, which show how numbers were read.
+
+    >>> date_range(np.float32([19_875.7, 19_874.2]))
+    '2024-05-31 to 2024-06-01'
+    """
+    first, last = (np.datetime64("1970-01-01") + int(np.floor(day)) for day in (days.min(), days.max()))
+    return f"{first} to {last}"

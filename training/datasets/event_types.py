@@ -3,6 +3,7 @@
 Means the same as `InteractionRules.type_of`, for all rows at once.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,16 @@ class RowTypes:
     names: tuple[str, ...]
     codes: Int32[np.ndarray, "row"]
     """Places in `names`, or `NO_TYPE`."""
+
+    def counts(self) -> dict[str, int]:
+        """How many rows each type has, without types that have none."""
+        numbers = np.bincount(self.codes[self.codes >= 0], minlength=len(self.names)).tolist()
+        return {name: number for name, number in zip(self.names, numbers, strict=True) if number}
+
+    def without(self, names: Collection[str]) -> "RowTypes":
+        """These types taken from their rows."""
+        is_taken = np.array([name in names for name in self.names] + [True])
+        return RowTypes(self.names, np.where(is_taken[self.codes], NO_TYPE, self.codes).astype(np.int32))
 
 
 def read_types(
@@ -79,13 +90,13 @@ def _refuse_undeclared(
     source: SourceTable, field: str, given: RowTypes, is_undeclared: Bool[np.ndarray, "row"]
 ) -> None:
     if is_undeclared.any():
-        first = int(np.argmax(is_undeclared))
-        code = given.codes[first]
+        # All rows of one type; a check reads on without them.
+        code = given.codes[int(np.argmax(is_undeclared))]
         problem = _MISSING
         if code >= 0:
             name = given.names[code]
             problem = f'type {name!r} is not declared; declare it in [events], or as "ignored": "{name}" = "ignored"'
-        raise source.error(first, field, problem)
+        raise source.error(np.flatnonzero(is_undeclared & (given.codes == code)), field, problem)
 
 
 def _named(source: SourceTable, type_field: str | None, event: str | None) -> RowTypes:
@@ -95,8 +106,8 @@ def _named(source: SourceTable, type_field: str | None, event: str | None) -> Ro
         return RowTypes(() if event is None else (event,), np.full(len(source), code, dtype=np.int32))
     column = plain_column(source, type_field)
     if not (is_text(column.type) or pa.types.is_integer(column.type) or pa.types.is_null(column.type)):
-        raise source.error(
-            0, type_field, f"the column is {column.type}, expected names of types as text; name another column"
+        raise source.column_error(
+            type_field, f"the column is {column.type}, expected names of types as text; name another column"
         )
     texts = without_missing_text(pc.utf8_trim_whitespace(column.cast(pa.large_string()))).dictionary_encode()
     return RowTypes(tuple(texts.dictionary.to_pylist()), texts.indices.fill_null(NO_TYPE).to_numpy())
@@ -117,8 +128,8 @@ def _values(source: SourceTable, field: str) -> Float64[np.ndarray, "row"]:
         pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)
     )
     if not (is_number or pa.types.is_null(column.type)):
-        raise source.error(
-            0, field, f"the column is {column.type}, expected numbers, as conditions of [events] read them"
+        raise source.column_error(
+            field, f"the column is {column.type}, expected numbers, as conditions of [events] read them"
         )
     numbers: np.ndarray = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     return numbers

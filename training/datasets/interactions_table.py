@@ -3,15 +3,17 @@
 No Python loop over rows: ten million take seconds. Start at `read_interactions`; `user_sequences` sorts the rows.
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Int32, Int64
+from jaxtyping import Int32
 
-from clairo_core.errors import DatasetError, RowError
+from clairo_core.errors import DatasetError
 from clairo_core.events import InteractionRules, OnUnknownItem
 from clairo_core.progress import Progress, silent
 from training.datasets.column_kinds import ColumnKind
@@ -19,7 +21,7 @@ from training.datasets.columns import id_column, order_column, user_id_column
 from training.datasets.description import InteractionsDescription
 from training.datasets.event_times import in_one_unit
 from training.datasets.event_types import NO_TYPE, RowTypes, read_types
-from training.datasets.table_files import SourceTable, column_names, read_table
+from training.datasets.table_files import SourceTable, TableReader, column_names, read_table
 from training.datasets.user_sequences import Interactions
 
 
@@ -28,8 +30,9 @@ def read_interactions(
     rules: InteractionRules,
     item_ids: Sequence[str],
     progress: Progress = silent,
+    read: TableReader = read_table,
 ) -> Interactions:
-    """Read all tables, one after another, and look up item rows.
+    """Read all tables with `read`, one after another, and look up item rows.
 
     Raises:
         DatasetError: see `read_table`; a RowError if an item is not in `item_ids`, or a type is not declared; also if
@@ -48,7 +51,7 @@ def read_interactions(
         )
     value_files = _with_values(tables, rules)
     return _joined(
-        [_read_table(one, rules, item_ids, are_typed, one in value_files, progress) for one in tables],
+        [_read_table(one, rules, item_ids, are_typed, one in value_files, progress, read) for one in tables],
     )
 
 
@@ -71,16 +74,17 @@ def find_interactions(
         has_type = types.codes != NO_TYPE
         num_unmatched = int(np.count_nonzero(~has_type))
         types = RowTypes(types.names, types.codes[has_type])
-        source = _SomeRows(source.path, source.table.filter(pa.array(has_type)), source, np.flatnonzero(has_type))
+        source = source.taken(np.flatnonzero(has_type))
     user_column = user_id_column(source, user_field)
     item_column = id_column(source, item_field)
     order = order_column(source, order_field)
     item_rows = pc.index_in(item_column, value_set=pa.array(item_ids, pa.large_string()))
     is_known = pc.is_valid(item_rows).to_numpy(zero_copy_only=False)
     if not is_known.all() and unknown_items == "error":
-        first = int(np.argmin(is_known))
+        unknown = np.flatnonzero(~is_known)
+        first = int(unknown[0])
         raise source.error(
-            first,
+            unknown,
             item_field,
             f"item {item_column[first].as_py()!r} is not in the items table; add it there, or set "
             'unknown_items = "drop" in [interactions]',
@@ -96,17 +100,6 @@ def find_interactions(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _SomeRows(SourceTable):
-    """Some rows of a table, with errors that name the row in the file."""
-
-    whole: SourceTable
-    rows: Int64[np.ndarray, "row"]
-
-    def error(self, index: int, field: str, problem: str) -> RowError:
-        return self.whole.error(int(self.rows[index]), field, problem)
-
-
 def _with_values(
     tables: Sequence[InteractionsDescription], rules: InteractionRules
 ) -> Sequence[InteractionsDescription]:
@@ -114,7 +107,7 @@ def _with_values(
     column = rules.value_column
     if column is None:
         return ()
-    having = [one for one in tables if _needs_values(one, rules) or column in column_names(one.file)]
+    having = [one for one in tables if _needs_values(one, rules) or column in column_names(one.file, one.form)]
     return having or tables
 
 
@@ -131,6 +124,7 @@ def _read_table(
     are_typed: bool,
     has_values: bool,
     progress: Progress,
+    read: TableReader,
 ) -> Interactions:
     kinds: dict[str, ColumnKind] = {described.user_id: "id", described.item_id: "id", described.order: "order"}
     if described.type is not None:
@@ -138,11 +132,16 @@ def _read_table(
     value_field = rules.value_column if has_values else None
     if value_field is not None:
         kinds.setdefault(value_field, "order")
-    source = read_table(described.file, kinds, progress)
-    types = read_types(source, described.type, described.event, value_field, rules) if are_typed else None
-    return find_interactions(
-        source, described.user_id, described.item_id, described.order, item_ids, rules.unknown_items, types
+    source = read(described.file, kinds, progress, described.form)
+    find = partial(
+        find_interactions, source, described.user_id, described.item_id, described.order, item_ids, rules.unknown_items
     )
+    if not are_typed:
+        return find()
+    types = read_types(source, described.type, described.event, value_field, rules)
+    ignored = {name: count for name, count in types.counts().items() if rules.of(name).meaning == "ignored"}
+    found = find(types.without(ignored))
+    return replace(found, num_unmatched=found.num_unmatched - sum(ignored.values()), ignored=ignored)
 
 
 def _joined(tables: Sequence[Interactions]) -> Interactions:
@@ -161,6 +160,7 @@ def _joined(tables: Sequence[Interactions]) -> Interactions:
         type_names=names,
         types=np.concatenate([_renumbered(one, names) for one in tables]) if names else None,
         num_unmatched=sum(one.num_unmatched for one in tables),
+        ignored=sum((Counter(one.ignored) for one in tables), Counter()),
     )
 
 

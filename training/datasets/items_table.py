@@ -3,6 +3,7 @@
 Start at `read_items`.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,11 @@ from training.datasets.description import (
     DatasetDescription,
     PicturesDescription,
 )
+from training.datasets.item_names import ItemNames, find_names
 from training.datasets.number_columns import code_columns, vector_column
-from training.datasets.table_files import SourceTable, read_table, row_number
+from training.datasets.picture_urls import fetched_picture, first_url
+from training.datasets.table_files import SourceTable, TableReader, read_table
+from training.datasets.variants import group_variants, option_attributes
 
 T = TypeVar("T")
 
@@ -35,25 +39,34 @@ class LoadedItems:
     """All items of the source in row order, with their codes and pictures."""
 
     items: tuple[Item, ...]
+    names: ItemNames
     codes: Codes | None
     picture_origin: PictureOrigin | None
     is_wanted: Bool[np.ndarray, "item"]
 
 
-def read_items(description: DatasetDescription, progress: Progress = silent) -> LoadedItems:
-    """Read the items with their texts, pictures, vectors, attributes and codes.
+def read_items(
+    description: DatasetDescription, progress: Progress = silent, read: TableReader = read_table
+) -> LoadedItems:
+    """Read the items with their texts, pictures, vectors, attributes and codes; `read` opens each table.
 
     Raises:
-        DatasetError: see `read_table`; also a RowError for a duplicate id, a missing picture file, an item without
-            codes, and a value of the wrong kind.
+        DatasetError: see `read_table`; also a RowError for a duplicate id, an ambiguous key, a missing picture file, an
+            item without codes, and a value of the wrong kind.
     """
     described = description.items
-    source = _read_items_table(description, progress)
+    rows = _read_items_table(description, progress, read)
+    id_fields = (described.item_id, *described.item_key)
+    groups = None if described.group_variants is None else group_variants(rows, described.group_variants, id_fields)
+    source = rows if groups is None else groups.source
     item_ids = item_id_column(source, described.item_id)
     _row_of_each_id(source, described.item_id, item_ids)
-    picture_origin, pictures = _pictures(description, source, progress)
+    members = tuple((row,) for row in range(len(rows))) if groups is None else groups.members
+    names = find_names(rows, id_fields, members, item_ids)
+    picture_origin, pictures = _pictures(description, source, progress, read)
     texts = {name: text_column(source, name) for name in described.texts}
     attributes = {name: text_column(source, name) for name in described.attributes}
+    options = option_attributes(rows, described.options, members)
     vectors = {modality: vector_column(source, name) for modality, name in described.vectors.items()}
     items = tuple(
         Item(
@@ -61,18 +74,36 @@ def read_items(description: DatasetDescription, progress: Progress = silent) -> 
             texts=_present(texts, row),
             picture=pictures[row],
             vectors=_present(vectors, row),
-            attributes=_present(attributes, row),
+            attributes=_present(attributes, row) | options[row],
         )
         for row, item_id in enumerate(item_ids)
     )
     is_wanted = np.array([not described.only_with_picture or picture is not None for picture in pictures])
     codes = None
     if description.codes is not None and description.codes.columns:
-        codes = _codes(description.codes, source, progress)
-    return LoadedItems(items, codes, picture_origin, is_wanted)
+        codes = _codes(description.codes, source, progress, read)
+    return LoadedItems(items, names, codes, picture_origin, is_wanted)
 
 
-def _read_items_table(description: DatasetDescription, progress: Progress) -> SourceTable:
+def read_picture_cells(
+    description: DatasetDescription, progress: Progress = silent
+) -> tuple[list[str], list[bytes | str | None]]:
+    """Read every item's id, and its picture's bytes, path or url.
+
+    Raises:
+        DatasetError: as `read_items`.
+    """
+    described = dataclasses.replace(description.items, texts=(), attributes=(), options={}, vectors={})
+    description = dataclasses.replace(description, items=described, codes=None)
+    source = _read_items_table(description, progress, read_table)
+    if described.group_variants is not None:
+        source = group_variants(source, described.group_variants, (described.item_id, *described.item_key)).source
+    found = _picture_cells(description, source, progress, read_table)
+    item_ids = item_id_column(source, described.item_id)
+    return item_ids, [None] * len(item_ids) if found is None else found[3]
+
+
+def _read_items_table(description: DatasetDescription, progress: Progress, read: TableReader) -> SourceTable:
     described = description.items
     kinds: dict[str, ColumnKind] = {described.item_id: "id"}
     # A column may be used twice, such as an id that is also an attribute; the stricter kind comes first and stays.
@@ -83,9 +114,10 @@ def _read_items_table(description: DatasetDescription, progress: Progress) -> So
         kinds.setdefault(name, "numbers")
     if described.picture is not None:
         kinds.setdefault(described.picture, "picture")
-    for name in (*described.texts, *described.attributes):
+    more = (*described.item_key, *described.options, *described.options.values(), described.group_variants)
+    for name in (*described.texts, *described.attributes, *filter(None, more)):
         kinds.setdefault(name, "text")
-    return read_table(described.file, kinds, progress)
+    return read(described.file, kinds, progress, described.form)
 
 
 def _present(columns: dict[str, list[T | None]], row: int) -> dict[str, T]:
@@ -94,42 +126,63 @@ def _present(columns: dict[str, list[T | None]], row: int) -> dict[str, T]:
 
 def _row_of_each_id(source: SourceTable, field: str, ids: Sequence[str]) -> dict[str, int]:
     row_of: dict[str, int] = {}
-    for row, row_id in enumerate(ids):
-        if row_of.setdefault(row_id, row) != row:
-            first = row_number(source.path, row_of[row_id])
-            raise source.error(row, field, f"id {row_id!r} is also in row {first}; remove one row")
+    again = [row for row, row_id in enumerate(ids) if row_of.setdefault(row_id, row) != row]
+    if again:
+        row_id = ids[again[0]]
+        first = source.row_number(row_of[row_id], field)
+        raise source.error(np.array(again), field, f"id {row_id!r} is also in row {first}; remove one row")
     return row_of
 
 
-def _pictures(
-    description: DatasetDescription, source: SourceTable, progress: Progress
-) -> tuple[PictureOrigin | None, list[bytes | Path | None]]:
-    """Read the origin of the pictures, and every item's picture."""
+def _picture_cells(
+    description: DatasetDescription, source: SourceTable, progress: Progress, read: TableReader
+) -> tuple[SourceTable, str, Int64[np.ndarray, "item"], list[bytes | str | None]] | None:
+    """The table of pictures, its column, every item's row in it (-1: none), and its bytes, path or url."""
     described = description.items
     if description.pictures is not None:
-        picture_source, rows = _rows_beside(source, description.pictures, progress)
+        picture_source, rows = _rows_beside(source, description.pictures, progress, read)
         field = description.pictures.picture
     elif described.picture is not None:
         picture_source, rows, field = source, np.arange(len(source)), described.picture
     else:
-        return None, [None] * len(source)
-    origin = PictureOrigin(picture_source.path, field, rows, described.unreadable_pictures)
+        return None
     column = picture_column(picture_source, field)
+    return picture_source, field, rows, [column[row] if row >= 0 else None for row in rows.tolist()]
+
+
+def _pictures(
+    description: DatasetDescription, source: SourceTable, progress: Progress, read: TableReader
+) -> tuple[PictureOrigin | None, list[bytes | Path | None]]:
+    """Read the origin of the pictures, and every item's picture."""
+    described = description.items
+    found = _picture_cells(description, source, progress, read)
+    if found is None:
+        return None, [None] * len(source)
+    picture_source, field, rows, cells = found
+    origin_rows = np.where(rows < 0, rows, picture_source.file_rows(field)[rows])
+    origin = PictureOrigin(picture_source.path, field, origin_rows, described.unreadable_pictures)
     pictures: list[bytes | Path | None] = []
-    for row in rows.tolist():
-        picture = column[row] if row >= 0 else None
-        if not isinstance(picture, str):
-            pictures.append(picture)
+    absent: dict[str, list[int]] = {}
+    for item, cell in enumerate(cells):
+        if not isinstance(cell, str):
+            pictures.append(cell)
             continue
-        path = described.picture_folder / picture
+        url = first_url(cell)
+        path = described.picture_folder / cell if url is None else fetched_picture(described.picture_folder, url)
         is_there = _is_file(path)
-        if not is_there and described.unreadable_pictures == "error":
-            raise picture_source.error(
-                row,
-                field,
-                f"{_shortened(path)} does not exist, expected a picture; correct the path or picture_folder",
-            )
         pictures.append(path if is_there else None)
+        if is_there or (url is not None and described.urls_are_optional):
+            continue
+        if url is None:
+            problem = "does not exist, expected a picture; correct the path or picture_folder"
+        else:
+            problem = "is not fetched; run clairo-train fetch-pictures with this dataset"
+        absent.setdefault(problem, []).append(item)
+    if absent and described.unreadable_pictures == "error":
+        problem, items = next(iter(absent.items()))
+        cell = str(cells[items[0]])
+        shown = first_url(cell) or described.picture_folder / cell
+        raise picture_source.error(rows[items], field, f"{_shortened(shown)} {problem}")
     return origin, pictures
 
 
@@ -141,12 +194,12 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _shortened(path: Path) -> str:
+def _shortened(path: Path | str) -> str:
     return str(path) if len(str(path)) <= _LONGEST_PATH_SHOWN else f"{str(path)[:_LONGEST_PATH_SHOWN]}..."
 
 
 def _rows_beside(
-    source: SourceTable, described: PicturesDescription | CodesDescription, progress: Progress
+    source: SourceTable, described: PicturesDescription | CodesDescription, progress: Progress, read: TableReader
 ) -> tuple[SourceTable, Int64[np.ndarray, "item"]]:
     """Read a separate table. Returns it with its row for every item, -1 where it has none."""
     kinds: dict[str, ColumnKind] = {described.item_id: "id"}
@@ -154,7 +207,7 @@ def _rows_beside(
         kinds.setdefault(described.picture, "picture")
     else:
         kinds.update({name: "numbers" for name in described.columns if name not in kinds})
-    beside = read_table(described.file, kinds, progress)
+    beside = read(described.file, kinds, progress)
     row_of = _row_of_each_id(beside, described.item_id, id_column(beside, described.item_id).to_pylist())
     references = id_column(source, described.items_column).to_pylist()
     rows = np.array([row_of.get(reference, -1) for reference in references], dtype=np.int64)
@@ -168,8 +221,8 @@ def _rows_beside(
     return beside, rows
 
 
-def _codes(described: CodesDescription, source: SourceTable, progress: Progress) -> Codes:
-    beside, rows = _rows_beside(source, described, progress)
+def _codes(described: CodesDescription, source: SourceTable, progress: Progress, read: TableReader) -> Codes:
+    beside, rows = _rows_beside(source, described, progress, read)
     if (rows < 0).any():
         missing = int(np.argmax(rows < 0))
         raise source.error(
@@ -207,7 +260,7 @@ def _refuse_shared_codes(
     shared = np.flatnonzero(earlier != np.arange(len(semantic_ids)))
     if shared.size:
         item = int(shared[0])
-        first = row_number(beside.path, int(rows[earlier[item]]))
+        first = beside.row_number(int(rows[earlier[item]]), described.columns[0])
         raise beside.error(
             int(rows[item]),
             described.columns[0],

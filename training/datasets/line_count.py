@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+from training.datasets.packed_files import is_packed
+
 _BLOCK_BYTES = 16 * 1024 * 1024
 
 
 def count_lines(path: Path) -> int | None:
-    """Count lines, a last line without line end included. None for gzip files, which would have to be unpacked."""
-    if path.suffix == ".gz":
+    """Count lines, a last line without line end included. None for packed files, which would have to be unpacked."""
+    if is_packed(path):
         return None
     num_line_ends, last_block = 0, b"\n"
     with path.open("rb") as file:

@@ -27,8 +27,7 @@ def vector_column(source: SourceTable, field: str) -> list[Float32[np.ndarray, "
     if pa.types.is_null(column.type):
         return [None] * len(source)
     if not is_list(column.type):
-        raise source.error(
-            0,
+        raise source.column_error(
             field,
             f"the column is {column.type}, expected lists of numbers; use Parquet or JSON Lines, as CSV has no lists",
         )
@@ -72,7 +71,7 @@ def _numbers_of_lists(source: SourceTable, field: str, column: pa.Array, arrow_t
     rows = np.flatnonzero(pc.is_valid(column).to_numpy(zero_copy_only=False))
     values = column.drop_null().flatten()
     if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
-        raise source.error(0, field, f"the lists contain {values.type}, expected numbers; name another column")
+        raise source.column_error(field, f"the lists contain {values.type}, expected numbers; name another column")
     first = pc.index(pc.is_null(values), True).as_py()
     if first < 0 and pa.types.is_floating(arrow_type):
         values = values.cast(arrow_type, safe=False)
@@ -106,7 +105,7 @@ def _code_column(source: SourceTable, field: str) -> Int32[np.ndarray, "item"]:
     if is_text(column.type):
         column = safely_cast(source, field, pc.utf8_trim_whitespace(column), pa.int64())
     if not pa.types.is_integer(column.type):
-        raise source.error(0, field, f"the column is {column.type}, expected whole numbers; name another column")
+        raise source.column_error(field, f"the column is {column.type}, expected whole numbers; name another column")
     codes: np.ndarray = safely_cast(source, field, column, pa.int64()).to_numpy()
     wrong_rows = np.flatnonzero((codes < 0) | (codes > MAX_CODE))
     if wrong_rows.size:

@@ -27,7 +27,7 @@ def check_pictures(dataset: Dataset, progress: Progress = silent) -> Dataset:
         return dataset
     items = list(dataset.items)
     for row, item in enumerate(progress(dataset.items, "checking pictures", len(items))):
-        problem = _picture_problem(item)
+        problem = picture_problem(item)
         if problem is None:
             continue
         if origin.unreadable_pictures == "error":
@@ -39,14 +39,12 @@ def check_pictures(dataset: Dataset, progress: Progress = silent) -> Dataset:
 
 
 def _refusal(origin: PictureOrigin, row: int, problem: str) -> RowError:
-    if origin.rows[row] < 0:
-        # Found by name in a folder: neither a table nor a description lists it.
-        return RowError(f"{origin.path}, {problem}; or remove the file")
     hint = 'or set unreadable_pictures = "drop" in [items]'
     return row_error(origin.path, int(origin.rows[row]), origin.field, f"{problem}; {hint}")
 
 
-def _picture_problem(item: Item) -> str | None:
+def picture_problem(item: Item) -> str | None:
+    """Why the item's picture cannot be decoded; None if it can, or there is none."""
     try:
         content = item.read_picture()
         if content is not None:

@@ -1,19 +1,35 @@
-"""Turn a Parquet, CSV or JSON Lines file into an Arrow table of the columns asked for. Start at `read_table`."""
+"""Turn a file of any supported format into an Arrow table of the columns asked for. Start at `read_table`."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from jaxtyping import Int64
 
 from clairo_core.errors import DatasetError, EmptyTableError, RowError
 from clairo_core.progress import Progress, silent
 from training.datasets.column_kinds import ColumnKind, check_column_names
-from training.datasets.csv_files import csv_header, csv_row_number, read_csv
-from training.datasets.json_lines import json_lines_row_number, json_records, read_json_lines
+from training.datasets.csv_files import csv_header, csv_row_number, read_csv, read_sound_csv
+from training.datasets.description import TableForm
+from training.datasets.field_paths import FieldPath
+from training.datasets.json_files import is_json_array, json_file_records
+from training.datasets.json_lines import json_lines, json_lines_row_number, read_json_lines
+from training.datasets.packed_files import format_suffix, is_packed
+from training.datasets.record_tables import RecordTable, table_of_records
+from training.datasets.row_faults import OnFault, field_fault, raise_fault
+from training.datasets.table_rows import filled_and_kept
+from training.datasets.table_source import TableFile
+from training.datasets.xml_feeds import feed_records
 
-SUFFIXES = (".parquet", ".csv", ".jsonl", ".ndjson")
+SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".xml")
+_CSV = (".csv", ".tsv")
+_JSON = (".jsonl", ".ndjson", ".json")
+_BATCH_ROWS = 65_536
 _PARQUET_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
 """A damaged footer may hold names that are not UTF-8."""
 
@@ -22,84 +38,215 @@ _PARQUET_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
 class SourceTable:
     """Some columns of a file, with errors that name the row in the file."""
 
-    path: Path
+    path: TableFile
     table: pa.Table
+    form: TableForm = field(default_factory=TableForm)
+    records: Int64[np.ndarray, "row"] | None = None
+    """The file's record of each row, from 0; None: they are the same."""
+    records_of: Mapping[str, Int64[np.ndarray, "row"]] = field(default_factory=dict)
+    """For fields whose values come from other records, as in grouped variants."""
+    numbers: Int64[np.ndarray, "record"] | None = None
+    """Of all records of the file, for errors; None: found when an error needs one."""
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
-    def error(self, index: int, field: str, problem: str) -> RowError:
-        """Make a `RowError` about one value; `index` counts the table's rows from 0."""
-        return row_error(self.path, index, field, problem)
+    def file_rows(self, name: str) -> Int64[np.ndarray, "row"]:
+        """The file's record that each value of a field comes from, from 0."""
+        records = self.records_of.get(name, self.records)
+        return np.arange(len(self)) if records is None else records
+
+    def row_number(self, index: int, name: str) -> int:
+        """Number of a value's row in the file for error messages; `index` counts the table's rows from 0."""
+        record = int(self.file_rows(name)[index])
+        return row_number(self.path, record, self.form) if self.numbers is None else int(self.numbers[record])
+
+    def row_numbers(self, name: str) -> Int64[np.ndarray, "row"]:
+        """Numbers of all rows, as `row_number` gives them one by one; `numbers` is known."""
+        assert self.numbers is not None
+        numbers: np.ndarray = self.numbers[self.file_rows(name)]
+        return numbers
+
+    def error(self, index: int | Int64[np.ndarray, "faulty"], field: str, problem: str) -> RowError:
+        """Make a `RowError` about one row, or all rows with the same fault; `index` counts the table's rows from 0."""
+        indices = np.ravel(index)
+        first_alone = (self.row_number(int(indices[0]), field),)
+        rows = first_alone if self.numbers is None else self.row_numbers(field)[indices].tolist()
+        return field_fault(self.path, rows, field, problem)
+
+    def column_error(self, field: str, problem: str) -> RowError:
+        """Make a `RowError` about a whole column; the message names its first row."""
+        error = self.error(0, field, problem)
+        error.rows = ()
+        return error
+
+    def taken(self, rows: Int64[np.ndarray, "taken"]) -> "SourceTable":
+        """Some rows, in the given order."""
+        return replace(
+            self,
+            table=self.table.take(pa.array(rows)),
+            records=rows if self.records is None else self.records[rows],
+            records_of={name: records[rows] for name, records in self.records_of.items()},
+        )
 
 
-def row_error(path: Path, index: int, field: str, problem: str) -> RowError:
-    """Make a `RowError` that names file, row and field; `index` counts the table's rows from 0."""
-    return RowError(f"{path} row {row_number(path, index)}, field {field!r}: {problem}")
+def row_error(path: TableFile, index: int, field: str, problem: str) -> RowError:
+    """Make a `RowError` that names file, row and field; `index` counts the file's records from 0."""
+    return field_fault(path, (row_number(path, index),), field, problem)
 
 
-def row_number(path: Path, index: int) -> int:
-    """Number of a row for error messages, from 1.
+def row_number(path: TableFile, index: int, form: TableForm | None = None) -> int:
+    """Number of the file's record for error messages, from 1.
 
-    In text files the line at which the row begins, so a CSV's header counts; in Parquet the position.
+    In text files the line at which the record begins, so a CSV's header counts; in Parquet and JSON arrays its place.
     """
-    if path.suffix == ".csv":
-        return csv_row_number(path, index)
-    if path.suffix == ".parquet":
+    if not isinstance(path, Path):
+        return int(path.row_numbers(index + 1)[-1])
+    suffix = format_suffix(path)
+    if suffix in _CSV:
+        return csv_row_number(path, index, form or TableForm())
+    if suffix == ".xml":
+        return next((line for line, _ in itertools.islice(feed_records(path), index, None)), index + 1)
+    if suffix == ".parquet" or (suffix == ".json" and is_json_array(path)):
         return index + 1
     return json_lines_row_number(path, index)
 
 
-def read_table(path: Path, kinds: Mapping[str, ColumnKind], progress: Progress = silent) -> SourceTable:
+class TableReader(Protocol):
+    """`read_table`, or a reader that leaves out faulty rows."""
+
+    def __call__(
+        self,
+        path: TableFile,
+        kinds: Mapping[str, ColumnKind],
+        progress: Progress = silent,
+        form: TableForm | None = None,
+    ) -> SourceTable:
+        """Read the columns named in `kinds`."""
+
+
+def read_table(
+    path: TableFile,
+    kinds: Mapping[str, ColumnKind],
+    progress: Progress = silent,
+    form: TableForm | None = None,
+    on_fault: OnFault = raise_fault,
+) -> SourceTable:
     """Read the columns named in `kinds`, in the file's row order.
+
+    In JSON, XML and Parquet, a name may be the path of a nested field, see `field_paths`. With an `on_fault` that
+    returns, lines with a fault are left out, and the rows' numbers are known.
 
     Raises:
         MissingColumnError: a column does not exist; the text lists the existing ones.
-        EmptyTableError: the file has no rows.
+        EmptyTableError: the file has no rows, or none with the values of `form.skip_without`.
         RowError: a text file's line cannot be read.
         DatasetError: the file does not exist, has another format, or is damaged.
     """
-    _check_file(path)
-    if path.suffix == ".parquet":
-        table = _read_parquet(path, tuple(kinds))
-    elif path.suffix == ".csv":
-        table = read_csv(path, tuple(kinds), progress)
+    form = form or TableForm()
+    if isinstance(path, Path):
+        _check_file(path)
+    _check_form(path, form)
+    of_form: tuple[str, ...] = (*form.skip_without, *form.fill_down, *([form.order_id] if form.order_id else []))
+    all_kinds: dict[str, ColumnKind] = {**dict.fromkeys(of_form, "text"), **kinds}
+    if on_fault is raise_fault:
+        table, records, numbers = _read(path, all_kinds, progress, form, raise_fault)
     else:
-        table = read_json_lines(path, kinds, progress)
+        table, records, numbers = _read_sound(path, all_kinds, progress, form, on_fault)
     if table.num_rows == 0:
         raise EmptyTableError(f"{path} has no rows, expected at least one; fill it, or name another file")
-    return SourceTable(path, table)
+    source = SourceTable(path, table, form, records, numbers=numbers)
+    if not of_form:
+        return source
+    table, kept = filled_and_kept(table, form)
+    if not len(kept):
+        raise EmptyTableError(f"{path}: no row has a value in {', '.join(form.skip_without)}; correct skip_without")
+    return replace(source, table=table.select(list(kinds))).taken(kept)
 
 
-def column_names(path: Path) -> tuple[str, ...]:
-    """List the columns of a file; for JSON Lines the fields of the first record.
+def _read_sound(
+    path: TableFile, kinds: Mapping[str, ColumnKind], progress: Progress, form: TableForm, on_fault: OnFault
+) -> RecordTable:
+    """Read without faulty lines, first as quickly as if there were none."""
+    if isinstance(path, Path) and format_suffix(path) in _CSV:
+        table, lines = read_sound_csv(path, tuple(kinds), form, on_fault, progress)
+        return RecordTable(table, None, lines)
+    try:
+        whole = _read(path, kinds, progress, form, raise_fault)
+    except RowError:
+        if not isinstance(path, Path):
+            raise
+        return _read(path, kinds, progress, form, on_fault)
+    return whole if whole.numbers is not None else whole._replace(numbers=_row_numbers(path, whole))
+
+
+def _row_numbers(path: TableFile, whole: RecordTable) -> Int64[np.ndarray, "record"]:
+    if not isinstance(path, Path):
+        return path.row_numbers(len(whole.table))
+    if format_suffix(path) == ".parquet":
+        return np.arange(1, len(whole.table) + 1)
+    return json_lines(path, len(whole.table))
+
+
+def _read(
+    path: TableFile, kinds: Mapping[str, ColumnKind], progress: Progress, form: TableForm, on_fault: OnFault
+) -> RecordTable:
+    if not isinstance(path, Path):
+        return RecordTable(path.read(kinds, progress), None)
+    suffix = format_suffix(path)
+    if suffix in _CSV:
+        return RecordTable(read_csv(path, tuple(kinds), progress, form), None)
+    if suffix == ".parquet":
+        return _read_parquet(path, kinds, progress, on_fault)
+    if suffix == ".xml":
+        # Names may have the prefix that they have in the feed.
+        local = {name: name.removeprefix("g:") for name in kinds}
+        read = table_of_records(
+            path, feed_records(path, progress), {local[name]: kinds[name] for name in kinds}, on_fault
+        )
+        return read._replace(table=read.table.select([local[name] for name in kinds]).rename_columns(list(kinds)))
+    if on_fault is raise_fault and not (suffix == ".json" and is_json_array(path)):
+        return read_json_lines(path, kinds, progress)
+    return table_of_records(path, json_file_records(path, progress, on_fault), kinds, on_fault)
+
+
+def column_names(path: TableFile, form: TableForm | None = None) -> tuple[str, ...]:
+    """List the columns of a file; where records are objects, the fields of the first.
 
     Raises:
         DatasetError: as `read_table`.
     """
+    if not isinstance(path, Path):
+        return path.column_names()
     _check_file(path)
-    if path.suffix == ".parquet":
+    suffix = format_suffix(path)
+    if suffix == ".parquet":
         return tuple(_parquet_file(path).schema_arrow.names)
-    if path.suffix == ".csv":
-        return csv_header(path)
-    return tuple(next((record for _, record in json_records(path)), {}))
+    if suffix in _CSV:
+        return csv_header(path, form or TableForm())
+    records = feed_records(path) if suffix == ".xml" else json_file_records(path)
+    return tuple(next((record for _, record in records), {}))
 
 
 _CURES = {
-    ".tsv": "save it as comma-separated CSV",
-    ".txt": "save it as comma-separated CSV",
+    ".txt": "save it as CSV",
     ".xls": "save it as CSV UTF-8",
     ".xlsx": "save it as CSV UTF-8",
-    ".json": "write one object per line, to a .jsonl file",
-    ".gz": "unpack it",
     ".zip": "unpack it",
 }
 
 
 def _check_file(path: Path) -> None:
-    if path.suffix not in SUFFIXES:
-        cure = _CURES.get(path.suffix.lower(), "convert it")
-        raise DatasetError(f"{path}: expected a file that ends in {', '.join(SUFFIXES)}; {cure}")
+    suffix = format_suffix(path)
+    if suffix not in SUFFIXES:
+        cure = _CURES.get(suffix, "convert it")
+        raise DatasetError(
+            f"{path}: expected a file that ends in {', '.join(SUFFIXES)}, or these with .gz or .zst; {cure}"
+        )
+    if suffix == ".parquet" and is_packed(path):
+        raise DatasetError(
+            f"{path}: got a packed Parquet file, expected a plain one, which is packed inside; unpack it"
+        )
     if not path.is_file():
         raise DatasetError(f"{path} does not exist; correct the path, which is relative to the dataset's TOML")
     try:
@@ -111,6 +258,12 @@ def _check_file(path: Path) -> None:
         raise EmptyTableError(f"{path} is empty, expected a table with at least one row; export it again")
 
 
+def _check_form(path: TableFile, form: TableForm) -> None:
+    is_csv = isinstance(path, Path) and format_suffix(path) in _CSV
+    if not is_csv and (form.separator is not None or form.encoding != TableForm().encoding):
+        raise DatasetError(f"{path}: got a separator or an encoding, which only CSV and TSV have; remove it")
+
+
 def _parquet_file(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
@@ -118,17 +271,46 @@ def _parquet_file(path: Path) -> pq.ParquetFile:
         raise _damaged_parquet(path, error) from error
 
 
-def _read_parquet(path: Path, columns: Iterable[str]) -> pa.Table:
+def _read_parquet(path: Path, kinds: Mapping[str, ColumnKind], progress: Progress, on_fault: OnFault) -> RecordTable:
     with _parquet_file(path) as file:
-        check_column_names(path, file.schema_arrow.names, columns)
+        names = file.schema_arrow.names
+        paths = {name: parsed for name in kinds if name not in names and (parsed := FieldPath.parse(name)) is not None}
+        top = dict.fromkeys(paths[name].first_name if name in paths else name for name in kinds)
+        check_column_names(path, names, top)
+        plain = [name for name in kinds if name not in paths]
+        nested = dict.fromkeys(parsed.first_name for parsed in paths.values())
         try:
-            table = file.read(columns=list(columns))
+            table = file.read(columns=plain)
             # Some writers skip this check; invalid text would fail later, far from its file.
             table.validate(full=True)
+            # `read` takes a.b.c as a struct's field; `select` only takes top-level columns.
+            table = _without_views(table.select(plain))
+            if not paths:
+                return RecordTable(table, None)
+            records = progress(_parquet_records(file, list(nested)), f"reading {path.name}", file.metadata.num_rows)
+            of_paths = table_of_records(path, records, {name: kinds[name] for name in paths}, on_fault)
         except _PARQUET_ERRORS as error:
             raise _damaged_parquet(path, error) from error
-    # `read` takes a.b.c as a struct's field; `select` only takes top-level columns.
-    return table.select(list(columns))
+    if of_paths.records is not None:
+        table = table.take(of_paths.records)
+    columns = {name: of_paths.table[name] if name in paths else table[name] for name in kinds}
+    return of_paths._replace(table=pa.table(columns))
+
+
+def _without_views(table: pa.Table) -> pa.Table:
+    """Convert view types, of which Arrow cannot take rows."""
+    for place, name in enumerate(table.column_names):
+        of_view = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}.get(table[name].type)
+        if of_view is not None:
+            table = table.set_column(place, name, table[name].cast(of_view))
+    return table
+
+
+def _parquet_records(file: pq.ParquetFile, columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    number = 0
+    for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
+        for number, record in enumerate(batch.to_pylist(), start=number + 1):  # noqa: B020 - numbers run on
+            yield number, record
 
 
 def _damaged_parquet(path: Path, error: Exception) -> DatasetError:

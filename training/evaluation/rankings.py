@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int, Int32, Int64
 
+from clairo_core.items import UserHistory
 from clairo_core.progress import Progress, silent
 from clairo_core.ranking import NO_LIFTS, RepeatLifts
+from clairo_core.recommendation import RecommendationRequest
 from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
 from clairo_core.storage.array_file import load_arrays, save_arrays
@@ -55,10 +57,14 @@ def rank_with_scores(
         ranks: dict[str, list[Int64[np.ndarray, "user"]]] = {mode: [] for mode in modes}
         shown: dict[str, list[Int32[np.ndarray, "user place"]]] = {mode: [] for mode in modes}
         for users, histories, scores in scored_blocks(scorer, split.histories, f"{label}, seen {first}", progress):
+            # Dislikes belong to the masked mode alone, which leaves them out like seen items.
+            seen = histories
+            if split.disliked is not None:
+                seen = joined(histories, split.disliked.select(np.arange(users.start, users.stop)))
             for mode in modes:
                 lift = lift_in(mode, repeat_lift)
-                lifted = with_lift(scores, histories, lift)
-                allowed, masked = ranks_by_scores(lifted, split.targets[users], histories)
+                lifted = with_lift(scores, seen, lift)
+                allowed, masked = ranks_by_scores(lifted, split.targets[users], seen)
                 ranks[mode].append(masked if np.isneginf(lift) else allowed)
                 shown[mode].append(first_places(lifted))
         for mode in modes:
@@ -115,7 +121,9 @@ def generated_ranks(
     ranks = np.zeros(len(split.targets), dtype=np.int64)
     lists_by_user: dict[int, Int32[np.ndarray, place]] = {}
     for users, histories in batches_by_length(split.histories, item_ids, label, progress):
-        answers = recommender.recommend_many(histories, list_length, include_seen=include_seen)
+        answers = recommender.recommend_batch(
+            requests_of(split, users, histories, item_ids, list_length, include_seen=include_seen)
+        )
         for user, answer in zip(users, answers, strict=True):
             # Items posted after training are not in the dataset, but keep their places.
             ranked = np.array([row_of.get(entry.item_id, NO_ITEM) for entry in answer.items], dtype=np.int32)
@@ -123,6 +131,34 @@ def generated_ranks(
             ranks[user] = rank_in_list(ranked, scores, int(split.targets[user]), list_length)
             lists_by_user[int(user)] = ranked
     return ranks, [lists_by_user[user] for user in range(len(ranks))]
+
+
+def requests_of(
+    split: EvaluationSplit,
+    users: Int64[np.ndarray, "user"],
+    histories: Sequence[UserHistory],
+    item_ids: Sequence[str],
+    limit: int,
+    *,
+    include_seen: bool = False,
+) -> list[RecommendationRequest]:
+    """The requests that the service would make for some users, dislikes included.
+
+    Args:
+        split: its dislikes.
+        users: rows of the split.
+        histories: of these users.
+        item_ids: item id per row.
+        limit: length of the lists.
+        include_seen: whether items of the history may be listed.
+    """
+    disliked = [() if split.disliked is None else split.disliked[user] for user in users.tolist()]
+    return [
+        RecommendationRequest(
+            history=history, limit=limit, include_seen=include_seen, disliked=[item_ids[row] for row in of_user]
+        )
+        for history, of_user in zip(histories, disliked, strict=True)
+    ]
 
 
 def first_places(scores: Float[np.ndarray, "user item"]) -> Int32[np.ndarray, "user place"]:
@@ -143,6 +179,14 @@ def with_lift(
     lifted = scores.astype(np.float64)
     lifted[np.repeat(np.arange(len(histories)), histories.lengths), histories.items] += repeat_lift
     return lifted
+
+
+def joined(histories: ItemSequences, disliked: ItemSequences) -> ItemSequences:
+    """Each user's items of both."""
+    both, users = (histories, disliked), np.arange(len(histories))
+    user_of = np.concatenate([np.repeat(users, sequences.lengths) for sequences in both])
+    items = np.concatenate([sequences.items for sequences in both])
+    return ItemSequences.from_lengths(items[np.argsort(user_of, kind="stable")], histories.lengths + disliked.lengths)
 
 
 def save_rankings(path: Path, rankings: Rankings) -> None:

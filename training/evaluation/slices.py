@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Real
 
 from training.evaluation.split import EvaluationSplit
 
@@ -68,7 +68,7 @@ class Breadth:
     """Mean training count over all places."""
 
 
-def breadth_of(shown: Int[np.ndarray, "user place"], training_counts: Int[np.ndarray, "item"]) -> Breadth:
+def breadth_of(shown: Int[np.ndarray, "user place"], training_counts: Real[np.ndarray, "item"]) -> Breadth:
     """Measure breadth over the whole catalogue; places without an item (-1) are ignored."""
     items = shown[shown >= 0]
     times_shown = np.bincount(items, minlength=len(training_counts))

@@ -12,7 +12,7 @@ that came later. The others are history. Users with fewer than two targets after
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -42,20 +42,31 @@ class EvaluationSplit:
     targets: Int32[np.ndarray, "user"]
     user_rows: Int32[np.ndarray, "user"]
     """The users' rows in the dataset, ascending."""
+    disliked: ItemSequences | None = None
+    """What each user disliked before the target, and is never recommended; with masked seen items alone."""
 
     def of_users(self, chosen: Int64[np.ndarray, "user"]) -> "EvaluationSplit":
         """Some users, as rows of this split."""
-        return EvaluationSplit(self.histories.select(chosen), self.targets[chosen], self.user_rows[chosen])
+        disliked = None if self.disliked is None else self.disliked.select(chosen)
+        return EvaluationSplit(self.histories.select(chosen), self.targets[chosen], self.user_rows[chosen], disliked)
 
     def is_same_as(self, other: "EvaluationSplit") -> bool:
-        """Whether both predict the same items after the same histories."""
-        pairs = (
+        """Whether both predict the same items after the same histories and dislikes."""
+        pairs = [
             (self.targets, other.targets),
             (self.user_rows, other.user_rows),
             (self.histories.lengths, other.histories.lengths),
             (self.histories.items, other.histories.items),
+        ]
+        if self.disliked is not None and other.disliked is not None:
+            pairs += [
+                (self.disliked.lengths, other.disliked.lengths),
+                (self.disliked.items, other.disliked.items),
+            ]
+        is_with_dislikes = self.disliked is not None
+        return is_with_dislikes == (other.disliked is not None) and all(
+            np.array_equal(mine, others) for mine, others in pairs
         )
-        return all(np.array_equal(mine, others) for mine, others in pairs)
 
 
 HeldOut: TypeAlias = Mapping[str, EvaluationSplit]
@@ -82,12 +93,12 @@ def sequences_before_test(dataset: Dataset) -> ItemSequences:
 
 def validation_split(dataset: Dataset, seen_items: str = MASKED) -> EvaluationSplit:
     """Predict each user's second newest answerable item from the history before it."""
-    return _evaluation_split(dataset.sequences, seen_items, items_back=2)
+    return _with_dislikes(_evaluation_split(dataset.sequences, seen_items, items_back=2), dataset, seen_items)
 
 
 def test_split(dataset: Dataset, seen_items: str = MASKED) -> EvaluationSplit:  # noqa: PT028 - not a test
     """Predict each user's newest answerable item from the history before it."""
-    return _evaluation_split(dataset.sequences, seen_items, items_back=1)
+    return _with_dislikes(_evaluation_split(dataset.sequences, seen_items, items_back=1), dataset, seen_items)
 
 
 # pytest would collect it as a test wherever it is imported.
@@ -150,6 +161,12 @@ def _evaluation_split(sequences: ItemSequences, seen_items: str, items_back: int
         return _split_at(sequences, nobody, nobody)
     newest = _newest_new if seen_items == MASKED else _newest
     return _split_at(sequences, *newest(sequences, items_back))
+
+
+def _with_dislikes(split: EvaluationSplit, dataset: Dataset, seen_items: str) -> EvaluationSplit:
+    if dataset.dislikes is None or seen_items != MASKED:
+        return split
+    return replace(split, disliked=dislikes_before(dataset, split))
 
 
 def _without_held_out(sequences: ItemSequences, num_targets: int = 2) -> ItemSequences:

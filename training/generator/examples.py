@@ -1,14 +1,14 @@
 """Turn training sequences into the generator's batches: history views in, canonical tokens of the next item out.
 
-Every prefix of a sequence is an example. Batches hold histories of similar length: padding is the greatest waste in
-training.
+Every prefix of a sequence before a target is an example. Batches hold histories of similar length: padding is the
+greatest waste in training.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int, Int32, Int64
+from jaxtyping import Float32, Int, Int32, Int64
 
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokens.tokenizer import TokenBatch, Tokenizer
@@ -29,6 +29,8 @@ class Examples:
     """The target's position: history `items[starts:ends]`, target `items[ends]`."""
     num_of_user: Int64[np.ndarray, "user"]
     """The number of examples of each user; they follow one another."""
+    weights: Float32[np.ndarray, "example"] | None = None
+    """How much each counts in the loss; None where all count 1."""
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -55,16 +57,20 @@ class TrainingBatch:
     labels: Int32[np.ndarray, "example output"]
     targets: Int32[np.ndarray, "example"]
     """Item rows of the labels."""
+    weights: Float32[np.ndarray, "example"] | None = None
+    """None where all weigh 1."""
 
 
 def every_prefix(sequences: ItemSequences, max_history_items: int) -> Examples:
-    """One example per item with a predecessor. Histories keep their newest `max_history_items`."""
+    """One example per target with a predecessor. Histories keep their newest `max_history_items`."""
     offsets = np.asarray(sequences.offsets)
     first = np.repeat(offsets[:-1], np.diff(offsets))
     positions = np.arange(len(sequences.items))
-    ends = positions[positions > first]
-    num_of_user = np.maximum(np.diff(offsets) - 1, 0)
-    return Examples(sequences.items, np.maximum(first[ends], ends - max_history_items), ends, num_of_user)
+    has_history = positions > first
+    ends = positions[has_history if sequences.is_target is None else has_history & sequences.is_target]
+    num_of_user = np.diff(np.searchsorted(ends, offsets))
+    weights = None if sequences.weights is None else sequences.weights[ends]
+    return Examples(sequences.items, np.maximum(first[ends], ends - max_history_items), ends, num_of_user, weights)
 
 
 def label_table(canonical: TokenBatch) -> Int32[np.ndarray, "item output"]:
@@ -112,7 +118,8 @@ def shuffled_batches(
             targets = examples.targets(pool[batch])
             spelt = labels[targets]
             width = int((spelt != PAD).sum(axis=1).max())
-            yield TrainingBatch(views.ids[batch, : lengths.max()], lengths, spelt[:, :width], targets)
+            weights = None if examples.weights is None else examples.weights[pool[batch]]
+            yield TrainingBatch(views.ids[batch, : lengths.max()], lengths, spelt[:, :width], targets, weights)
 
 
 def number_of_batches(num_examples: int, batch_size: int) -> int:

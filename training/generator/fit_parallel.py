@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int32, Int64
+from jaxtyping import Bool, Float, Float32, Int32, Int64
 from torch import Tensor
 from torch.nn import functional
 
@@ -23,6 +23,7 @@ from clairo_core.progress import Progress
 from clairo_core.sequences import ItemSequences
 from training.config.preset import ParallelSettings
 from training.generator.fit_generator import Validate, learning_rate_share
+from training.losses.weighted_mean import weighted_mean
 from training.workbench.checkpoints import FitProgress
 from training.workbench.fit_epochs import FitLimits, epoch_seed, fit_epochs
 from training.workbench.next_item_windows import (
@@ -39,7 +40,7 @@ STATES_SCORED, ITEMS_SCORED = 200, 10_000
 
 
 class NextItemLoss:
-    """The mean over targets of two losses, in nats.
+    """The weighted mean over targets of two losses, in nats.
 
     The first is RPG's: minus the log-probability of a code of the target, mean over codebooks, as if codes were
     independent given the history. The second is our own: minus the log-probability of the target among all items. It
@@ -57,21 +58,32 @@ class NextItemLoss:
         # Padding takes item 0. It stands behind all items, so no state depends on it.
         logits = network.code_logits(network(self.codes[batch.inputs])[is_target])
         targets = batch.targets[is_target]
+        weights = None if batch.weights is None else batch.weights[is_target]
         sample = torch.randperm(len(targets), device=targets.device)[:STATES_SCORED]
-        return self.codes_loss(logits, targets) + self.items_loss(network, logits[:, sample], targets[sample])
+        of_sample = None if weights is None else weights[sample]
+        return self.codes_loss(logits, targets, weights) + self.items_loss(
+            network, logits[:, sample], targets[sample], of_sample
+        )
 
     def codes_loss(
-        self, logits: Float[Tensor, "codebook state centroid"], targets: Int64[Tensor, "state"]
+        self,
+        logits: Float[Tensor, "codebook state centroid"],
+        targets: Int64[Tensor, "state"],
+        weights: Float32[Tensor, "state"] | None = None,
     ) -> Float[Tensor, ""]:
         """Cross-entropy of the targets' codes, each within its codebook."""
         wanted = self.codes[targets].long().T % logits.shape[2]
-        return functional.cross_entropy(logits.flatten(0, 1), wanted.flatten())
+        if weights is None:
+            return functional.cross_entropy(logits.flatten(0, 1), wanted.flatten())
+        losses = functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none")
+        return weighted_mean(losses.view(len(logits), -1).mean(dim=0), weights)
 
     def items_loss(
         self,
         network: ParallelNetwork,
         logits: Float[Tensor, "codebook state centroid"],
         targets: Int64[Tensor, "state"],
+        weights: Float32[Tensor, "state"] | None = None,
     ) -> Float[Tensor, ""]:
         """Cross-entropy of the targets among the other trained items, or a sample that stands for them."""
         others = self.trained_rows
@@ -82,7 +94,7 @@ class NextItemLoss:
             len(self.trained_rows) / len(others)
         )
         of_targets = network.item_scores(logits, self.codes[targets]).diagonal()
-        return (torch.logaddexp(scores.logsumexp(dim=0), of_targets) - of_targets).mean()
+        return weighted_mean(torch.logaddexp(scores.logsumexp(dim=0), of_targets) - of_targets, weights)
 
 
 def fit_parallel(
@@ -169,7 +181,7 @@ def fit_parallel(
         best="generator",
         seed=seed,
         batches=batches,
-        loss_of=lambda batch: next_item_loss(network, NextItemBatch(batch.inputs.to(device), batch.targets.to(device))),
+        loss_of=lambda batch: next_item_loss(network, batch.to(device)),
         learning_rate=learning_rate,
         learning_rate_setting="parallel.learning_rate",
         validate=None if validate is None else partial(validate_as_served, validate=validate),

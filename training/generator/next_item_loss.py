@@ -3,6 +3,8 @@
 Start at `NextItemLoss`.
 """
 
+from functools import partial
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -18,7 +20,7 @@ from training.losses.full_softmax_loss import full_softmax_loss
 
 
 class NextItemLoss:
-    """The mean over examples of minus the log-probability of the target's tokens, in nats per item.
+    """The weighted mean over examples of minus the log-probability of the target's tokens, in nats per item.
 
     `reachable` is our own: the softmax runs over the tokens that lead to an item, as in the beam search. The
     probabilities of all items sum to 1, and tokens without an alternative cost nothing. `vocabulary` is ActionPiece's
@@ -44,25 +46,37 @@ class NextItemLoss:
         """The loss of one batch."""
         targets = torch.from_numpy(batch.targets).to(self.device, torch.long)
         labels = torch.from_numpy(batch.labels).to(self.device, torch.long)
+        weights = None if batch.weights is None else torch.from_numpy(batch.weights).to(self.device)
         total = (
-            self.reachable_loss(model, batch, targets, labels)
+            self.reachable_loss(model, batch, targets, labels, weights)
             if self.softmax is Softmax.REACHABLE
-            else self.vocabulary_loss(model, batch, labels)
+            else self.vocabulary_loss(model, batch, labels, weights)
         )
-        return total / len(labels)
+        return total / (len(labels) if weights is None else weights.sum())
 
     def vocabulary_loss(
-        self, model: T5ForConditionalGeneration, batch: TrainingBatch, labels: Int[Tensor, "example step"]
+        self,
+        model: T5ForConditionalGeneration,
+        batch: TrainingBatch,
+        labels: Int[Tensor, "example step"],
+        weights: Float[Tensor, "example"] | None,
     ) -> Float[Tensor, ""]:
-        """The sum over labels of the cross-entropy among all tokens."""
+        """The weighted sum over labels of the cross-entropy among all tokens."""
         is_label = labels != PAD
         hidden, _ = self.decoded(model, batch, labels, is_label, labels.new_empty(0))
+        of_labels = None if weights is None else weights[is_label.nonzero()[:, 0]]
         if self.device.type == "cpu":
-            return full_softmax_loss(hidden, model.shared.weight, labels[is_label], self.label_smoothing)
+            return full_softmax_loss(hidden, model.shared.weight, labels[is_label], self.label_smoothing, of_labels)
         logits = functional.linear(hidden, model.shared.weight)
-        return functional.cross_entropy(
-            logits.float(), labels[is_label], label_smoothing=self.label_smoothing, reduction="sum"
-        )
+        return self.cross_entropy(logits, labels[is_label], of_labels)
+
+    def cross_entropy(
+        self, logits: Float[Tensor, "row option"], labels: Int[Tensor, "row"], weights: Float[Tensor, "row"] | None
+    ) -> Float[Tensor, ""]:
+        """The weighted sum over rows."""
+        of_rows = partial(functional.cross_entropy, logits.float(), labels, label_smoothing=self.label_smoothing)
+        loss: Float[Tensor, ""] = of_rows(reduction="sum") if weights is None else weights @ of_rows(reduction="none")
+        return loss
 
     def reachable_loss(
         self,
@@ -70,8 +84,9 @@ class NextItemLoss:
         batch: TrainingBatch,
         targets: Int[Tensor, "example"],
         labels: Int[Tensor, "example step"],
+        weights: Float[Tensor, "example"] | None,
     ) -> Float[Tensor, ""]:
-        """The sum over labels of the cross-entropy among the tokens possible in their place."""
+        """The weighted sum over labels of the cross-entropy among the tokens possible in their place."""
         num_steps = self.num_steps[targets]
         labels = labels[:, : int(num_steps.max())]
         is_step = torch.arange(labels.shape[1], device=self.device)[None, :] < num_steps[:, None]
@@ -82,17 +97,17 @@ class NextItemLoss:
         is_choice[:, 0] = False
         choice, tokens = self.options_of(nodes[is_choice])
         hidden, embeddings = self.decoded(model, batch, labels, is_step, torch.cat([first_tokens, tokens]))
-        total = functional.cross_entropy(
-            functional.linear(hidden[num_steps.cumsum(0) - num_steps], embeddings[: len(first_tokens)]).float(),
+        total = self.cross_entropy(
+            functional.linear(hidden[num_steps.cumsum(0) - num_steps], embeddings[: len(first_tokens)]),
             torch.searchsorted(first_tokens, labels[:, 0].contiguous()),
-            label_smoothing=self.label_smoothing,
-            reduction="sum",
+            weights,
         )
         if not len(tokens):
             return total
         before_choices = hidden[is_choice[is_step]]
         logits = torch.linalg.vecdot(before_choices[choice], embeddings[len(first_tokens) :]).float()
-        return total + self.choices_loss(logits, choice, tokens == labels[is_choice][choice], int(is_choice.sum()))
+        losses = self.choice_losses(logits, choice, tokens == labels[is_choice][choice], int(is_choice.sum()))
+        return total + (losses.sum() if weights is None else weights[is_choice.nonzero()[:, 0]] @ losses)
 
     def options_of(self, nodes: Int[Tensor, "choice"]) -> tuple[Int[Tensor, "option"], Int[Tensor, "option"]]:
         """Each option's choice and token."""
@@ -102,14 +117,14 @@ class NextItemLoss:
         place = torch.arange(len(choice), device=self.device) - (num_options.cumsum(0) - num_options)[choice]
         return choice, self.options[begins[choice] + place]
 
-    def choices_loss(
+    def choice_losses(
         self,
         logits: Float[Tensor, "option"],
         choice: Int[Tensor, "option"],
         is_label: Bool[Tensor, "option"],
         num_choices: int,
-    ) -> Float[Tensor, ""]:
-        """The sum over choices of the cross-entropy among their options."""
+    ) -> Float[Tensor, "choice"]:
+        """Each choice's cross-entropy among its options."""
         highest = torch.full((num_choices,), float("-inf"), device=self.device)
         highest.scatter_reduce_(0, choice, logits.detach(), "amax")
         sums = torch.zeros_like(highest).index_add(0, choice, (logits - highest[choice]).exp())
@@ -117,7 +132,7 @@ class NextItemLoss:
         if self.label_smoothing:
             means = torch.zeros_like(highest).index_add(0, choice, logits) / torch.bincount(choice)
             wanted = (1 - self.label_smoothing) * wanted + self.label_smoothing * means
-        return (sums.log() + highest - wanted).sum()
+        return sums.log() + highest - wanted
 
     def decoded(
         self,

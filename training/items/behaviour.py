@@ -43,8 +43,8 @@ def behaviour_vectors(
 
 
 def neighbour_counts(training: ItemSequences, num_items: int, window: int) -> sparse.csr_matrix:
-    """How often two items are neighbours, in either order; d places apart counts 1/d."""
-    items, offsets = np.asarray(training.items), np.asarray(training.offsets)
+    """How often two items are neighbours, in either order; d places apart counts 1/d, times both weights."""
+    items, offsets, each_weight = np.asarray(training.items), np.asarray(training.offsets), training.each_weight
     sequence_of = np.repeat(np.arange(len(training)), np.diff(offsets))
     total = sparse.csr_matrix((num_items, num_items), dtype=np.float64)
     for distance in range(1, min(window, len(items) - 1) + 1):
@@ -52,7 +52,7 @@ def neighbour_counts(training: ItemSequences, num_items: int, window: int) -> sp
         earlier, later = items[:-distance][is_pair], items[distance:][is_pair]
         # An item is not its own neighbour.
         differ = earlier != later
-        weights = np.full(int(differ.sum()), 1.0 / distance)
+        weights = (each_weight[:-distance] * each_weight[distance:])[is_pair][differ] / distance
         total = total + sparse.csr_matrix((weights, (earlier[differ], later[differ])), shape=total.shape)
     both_ways: sparse.csr_matrix = (total + total.T).tocsr()
     return both_ways

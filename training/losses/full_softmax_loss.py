@@ -20,12 +20,14 @@ def full_softmax_loss(
     rows: Float[Tensor, "row dim"],
     targets: Int[Tensor, "state"],
     label_smoothing: float = 0.0,
+    weights: Float[Tensor, "state"] | None = None,
 ) -> Float[Tensor, ""]:
-    """The sum over states of the cross-entropy of `targets` among all rows, in nats, smoothed as in torch.
+    """The weighted sum over states of the cross-entropy of `targets` among all rows, in nats, smoothed as in torch.
 
-    Equals `cross_entropy(states @ rows.T, targets, reduction="sum")` for float32, up to rounding.
+    Equals `cross_entropy(states @ rows.T, targets, reduction="none") @ weights` for float32, up to rounding. Without
+    weights, every state weighs 1.
     """
-    loss: Float[Tensor, ""] = _FullSoftmaxLoss.apply(states, rows, targets, label_smoothing)  # type: ignore[no-untyped-call]
+    loss: Float[Tensor, ""] = _FullSoftmaxLoss.apply(states, rows, targets, label_smoothing, weights)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -37,6 +39,7 @@ class _FullSoftmaxLoss(torch.autograd.Function):
         rows: Float[Tensor, "row dim"],
         targets: Int[Tensor, "state"],
         label_smoothing: float,
+        weights: Float[Tensor, "state"] | None,
     ) -> Float[Tensor, ""]:
         num_rows = len(rows)
         buffer = states.new_empty(STATES_AT_ONCE * num_rows)
@@ -49,20 +52,26 @@ class _FullSoftmaxLoss(torch.autograd.Function):
             highest = logits.amax(dim=1, keepdim=True)
             chances = logits.sub_(highest).exp_()
             sums = chances.sum(dim=1, keepdim=True)
-            total += (sums.log() + highest - (1.0 - label_smoothing) * target_logits).sum()
+            losses = sums.log() + highest - (1.0 - label_smoothing) * target_logits
             off = chances.div_(sums)
             off.scatter_add_(1, wanted, torch.full_like(sums, label_smoothing - 1.0))
+            if weights is not None:
+                weighs = weights[start : start + STATES_AT_ONCE, None]
+                losses, off = losses * weighs, off.mul_(weighs)
+            total += losses.sum()
             torch.mm(off, rows, out=state_gradients[start : start + STATES_AT_ONCE])
             row_gradients.addmm_(off.T, some)
         if label_smoothing:
-            mean_row, sum_of_states = rows.mean(dim=0), states.sum(dim=0)
+            mean_row = rows.mean(dim=0)
+            sum_of_states = states.sum(dim=0) if weights is None else weights @ states
             total -= label_smoothing * (sum_of_states @ mean_row)
-            state_gradients -= label_smoothing * mean_row
+            smoothing = label_smoothing * mean_row
+            state_gradients -= smoothing if weights is None else weights[:, None] * smoothing
             row_gradients -= label_smoothing / num_rows * sum_of_states
         ctx.save_for_backward(state_gradients, row_gradients)
         return total
 
     @staticmethod
-    def backward(ctx: Any, gradient: Float[Tensor, ""]) -> tuple[Tensor, Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Float[Tensor, ""]) -> tuple[Tensor, Tensor, None, None, None]:  # type: ignore[override]
         state_gradients, row_gradients = ctx.saved_tensors
-        return state_gradients * gradient, row_gradients * gradient, None, None
+        return state_gradients * gradient, row_gradients * gradient, None, None, None

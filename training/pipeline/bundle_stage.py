@@ -53,6 +53,7 @@ def bundle_stage(
             trained_on={"measured": measured.num_interactions, "served": served.num_interactions},
             joint_ranking=recommender.joint_ranking,
             repeat_lifts=recommender.repeat_lifts,
+            dislike_strength=recommender.disliked_neighbours.strength,
             points=recommender.points,
             rules=bench.dataset.rules,
             users=keep_users(dataset.user_ids, dataset.sequences, dataset.dislikes) if has_users else None,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Real
 
 from clairo_core.errors import TrainingError
 from clairo_core.progress import Progress, silent
@@ -65,7 +65,7 @@ class Evaluation:
 def evaluate(
     recommender: Recommender,
     dataset: Dataset,
-    training_counts: Int[np.ndarray, "item"],
+    popularity: Real[np.ndarray, "item"],
     targets: HeldOut,
     lift_users: EvaluationSplit,
     *,
@@ -105,13 +105,13 @@ def evaluate(
         rank_listed("generator", recommender.ranked_by(None))
         if list(recommender.catalogue.item_ids[: len(item_ids)]) == item_ids:
             rank_scored("dense head", DenseHeadScorer(recommender.joint_ranking.dense_heads, len(item_ids)))
-    rank_scored("popularity", Popularity(training_counts))
+    rank_scored("popularity", Popularity(popularity))
     rows, gains = [], []
     for seen_items, split in targets.items():
         for ranker, by_mode in rankings.items():
             ranking = by_mode[seen_items]
             metrics = tuple(summarize(ranking.ranks, num_resamples))
-            coverage = breadth_of(ranking.shown, training_counts).coverage
+            coverage = breadth_of(ranking.shown, popularity).coverage
             rows.append(EvaluationRow(ranker, seen_items, metrics, coverage, len(split.targets)))
         ours, popular = (ndcg_at(rankings[ranker][seen_items].ranks, 10) for ranker in ("clairo", "popularity"))
         gains.append(paired_difference(ours, popular, num_resamples))

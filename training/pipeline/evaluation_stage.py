@@ -1,6 +1,7 @@
 """Stage: a recommender and held-out targets -> the bundle's table. Never cached: it runs once, when all is chosen."""
 
 from clairo_core.recommender import Recommender
+from training.counts.popularity import count_popularity
 from training.evaluation.repeat_lift import lift_users
 from training.evaluation.split import ALLOWED, held_out, validation_split
 from training.pipeline.evaluate import Evaluation, evaluate, table_of
@@ -15,7 +16,7 @@ def evaluation_stage(bench: Workbench, recommender: Recommender, split_name: str
     evaluation = evaluate(
         recommender,
         bench.dataset,
-        bench.training_counts,
+        count_popularity(bench.training, len(bench.dataset.items)),
         targets,
         lift_users(bench.dataset),
         split_name=split_name,

@@ -1,7 +1,7 @@
 """Report before the first stage what cannot be learned, fitted or measured. Start at `check_targets`."""
 
 from clairo_core.errors import TrainingError
-from training.evaluation.split import ALLOWED
+from training.evaluation.split import ALLOWED, teaches
 from training.workbench.workbench import Workbench
 
 
@@ -9,11 +9,14 @@ def check_targets(bench: Workbench) -> None:
     """Report each thing that this run will go without.
 
     Raises:
-        TrainingError: nobody has two interactions, or all are with one item: there is nothing to learn.
+        TrainingError: nobody has two interactions, no target follows any, or all are with one item: there is nothing to
+            learn.
     """
     lacks = "no user has two interactions" if bench.training.lengths.max(initial=0) < 2 else ""
     if bench.is_training.sum() < 2:
         lacks = "the interactions name fewer than two items"
+    if not lacks and not teaches(bench.training):
+        lacks = "no target follows another interaction of its user"
     if lacks:
         raise TrainingError(f"{bench.dataset.name}: {lacks}, so there is nothing to learn; add interactions")
     validation = bench.validation.targets

@@ -1,4 +1,7 @@
-"""One user is not the crowd: popularity by users, and warnings of users and clocks that would distort a bundle."""
+"""One user is not the crowd: popularity by users, and warnings of users and clocks that would distort a bundle.
+
+Events of the data are reported by type.
+"""
 
 import time
 
@@ -12,12 +15,38 @@ from training.workbench.workbench import Workbench
 
 LARGEST_SHARE = 0.1
 """Of all interactions: above it, a user far over the median is reported."""
+_ROLES = {"negative": "dislike", "impression": "not learned", "ignored": "ignored"}
 
 
 def popular_by_users(bench: Workbench) -> Float64[np.ndarray, "item"]:
     """Users of each item in training, for the bundle's popular list; see `user_popularity`."""
     dataset = bench.dataset
-    return user_popularity(bench.training, len(dataset.items), dataset.sequences, dataset.days, _today())
+    return user_popularity(
+        bench.training, len(dataset.items), dataset.sequences, dataset.days, _today(), dataset.unread
+    )
+
+
+def report_events(bench: Workbench) -> None:
+    """Report how many events are read, by type, and what becomes of the others; nothing where events have no types."""
+    counts, rules = bench.dataset.event_counts, bench.dataset.rules
+    if counts is None:
+        return
+    read, others = [], []
+    for name, count in counts.by_type.items():
+        one, is_target = rules.of(name), rules.is_target(name)
+        if one.meaning == "positive" and one.is_read:
+            target = "target, " if rules.targets and is_target else ""
+            read.append(f"{count:,} {name} ({target}weight {one.weight:g})")
+        else:
+            role = "popularity alone" if one.meaning == "positive" else _ROLES[one.meaning]
+            others.append(f"{count:,} {name} ({role})")
+    if counts.num_unmatched:
+        others.append(f"{counts.num_unmatched:,} that no condition fits (ignored)")
+    if counts.num_steps:
+        others.append(f"{counts.num_steps:,} left out as steps to a target")
+    bench.report(f"events read: {', '.join(read)}")
+    if others:
+        bench.report(f"other events: {', '.join(others)}")
 
 
 def warn_of_odd_interactions(bench: Workbench) -> None:

@@ -2,9 +2,9 @@
 
 While a bundle is measured, two items of each user are held out: a third of all interactions where histories are short.
 Afterwards nothing needs them, and the bundle is served to the same users. Every choice stays: settings, features,
-tokens, weights of the mixture, calibration of new items, serving points, repeat lifts. Counts are exact. Dense heads
-and generator go on from their weights over all interactions, since one that learned the new ones alone would forget the
-others; see `refit_epochs`.
+tokens, weights of the mixture, calibration of new items, serving points, repeat lifts, strength of dislikes. Counts are
+exact. Dense heads and generator go on from their weights over all interactions, since one that learned the new ones
+alone would forget the others; see `refit_epochs`.
 """
 
 from dataclasses import replace
@@ -36,6 +36,7 @@ def refit(bench: Workbench, measured: TrainedParts) -> TrainedParts:
             together=ranked.item_weights.together,
         )
     recommender = recommender.ranked_by(ranking).with_points(measured.serving.points)
+    recommender = recommender.with_disliked_neighbours(measured.recommender.disliked_neighbours)
     return replace(
         measured,
         generator=generator,

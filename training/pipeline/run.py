@@ -1,7 +1,7 @@
 """Turn a dataset and a preset into an evaluated bundle, stage by stage. Start at `train_bundle`.
 
-    dataset -> feature sets -> vocabulary -> generator -> joint ranking -> serving points -> repeat lifts -> evaluation
-    -> refit -> bundle
+    dataset -> feature sets -> vocabulary -> generator -> joint ranking -> serving points -> repeat lifts -> dislikes
+    -> evaluation -> refit -> bundle
 
 Every stage has a file in its room, ROOM/NAME_stage.py, with its inputs, its build and its typed result.
 """
@@ -20,11 +20,12 @@ from training.pipeline.bundle_stage import bundle_stage
 from training.pipeline.evaluate import Evaluation
 from training.pipeline.evaluation_stage import evaluation_stage
 from training.pipeline.missing_targets import check_targets
-from training.pipeline.odd_interactions import popular_by_users, warn_of_odd_interactions
+from training.pipeline.odd_interactions import popular_by_users, report_events, warn_of_odd_interactions
 from training.pipeline.refit import refit
 from training.pipeline.trained_parts import RankedParts, TrainedParts
 from training.pipeline.warm_start import WarmStart
 from training.ranking.dense_heads_stage import dense_heads_stage
+from training.ranking.dislikes_stage import dislikes_stage
 from training.ranking.mixture_stage import mixture_stage
 from training.ranking.repeat_lifts_stage import repeat_lifts_stage
 from training.ranking.serving_points_stage import serving_points_stage
@@ -73,6 +74,7 @@ def train_bundle(
         ClairoError: a stage cannot work with the data or the settings.
     """
     check_targets(bench)
+    report_events(bench)
     warn_of_odd_interactions(bench)
     measured = train_parts(bench, start)
     metrics = measured.progress() | {"serving": measured.serving.as_dict()}
@@ -112,4 +114,6 @@ def train_parts(bench: Workbench, start: WarmStart | None = None) -> TrainedPart
     serving = serving_points_stage(bench, recommender, ranked_by)
     recommender = recommender.with_points(serving.points)
     recommender = recommender.with_repeat_lifts(repeat_lifts_stage(bench, recommender, serving.key))
+    embeddings = None if items.content is None else items.content.fused.item_embeddings
+    recommender = recommender.with_disliked_neighbours(dislikes_stage(bench, recommender, embeddings, serving.key))
     return TrainedParts(items, vocabulary, generator, ranked, serving, recommender, bench.training_counts)

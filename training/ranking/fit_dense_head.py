@@ -27,6 +27,7 @@ from training.config.preset import RECURRENT, DenseSettings
 from training.evaluation.metrics import ndcg_at, ranks_by_scores
 from training.evaluation.split import EvaluationSplit
 from training.losses.full_softmax_loss import full_softmax_loss
+from training.losses.weighted_mean import weighted_mean
 from training.ranking.learned_item_vectors import LearnedItemVectors
 from training.workbench.checkpoints import FitProgress
 from training.workbench.fit_epochs import FitLimits, epoch_seed, fit_epochs
@@ -82,15 +83,19 @@ class DenseModel(nn.Module):
         self.encoder.load_state_dict(head.encoder.state_dict())
 
     def loss(self, batch: NextItemBatch, own_dropout: float) -> torch.Tensor:
-        """Cross-entropy over all items of the training sequences, mean over the targets."""
+        """Cross-entropy over all items of the training sequences, weighted mean over the targets."""
         vectors = self.items.trained(own_dropout)
         is_target = batch.targets != NOTHING
         # Padding takes item 0. It stands behind all items, so no state depends on it.
         encoded = self.encoder(vectors[self.items.places[batch.inputs]])[is_target]
         targets = self.items.places[batch.targets[is_target]]
+        weights = None if batch.weights is None else batch.weights[is_target]
         if encoded.device.type == "cpu":
-            return full_softmax_loss(encoded, vectors, targets) / len(targets)
-        return functional.cross_entropy(encoded @ vectors.T, targets)
+            total_weight = len(targets) if weights is None else weights.sum()
+            return full_softmax_loss(encoded, vectors, targets, weights=weights) / total_weight
+        if weights is None:
+            return functional.cross_entropy(encoded @ vectors.T, targets)
+        return weighted_mean(functional.cross_entropy(encoded @ vectors.T, targets, reduction="none"), weights)
 
     def head(self, *, as_new: bool = False) -> DenseHead:
         """The head as served, or with every item's vector as if it had just been posted."""
@@ -168,9 +173,7 @@ def fit_dense_head(
         best="dense-head",
         seed=seed,
         batches=batches,
-        loss_of=lambda batch: model.loss(
-            NextItemBatch(batch.inputs.to(device), batch.targets.to(device)), settings.own_dropout
-        ),
+        loss_of=lambda batch: model.loss(batch.to(device), settings.own_dropout),
         learning_rate=lambda epochs_done: settings.learning_rate * rate_share(epochs_done, settings),
         learning_rate_setting="dense.learning_rate",
         validate=(lambda _folder: validation_ndcg(model.head(), validation)) if len(validation.targets) else None,

@@ -50,16 +50,18 @@ def fit_repeat_lifts(
 
 
 def repeat_share(sequences: ItemSequences) -> float:
-    """The share of next items that the same user had before, kept above 0 and below 1.
+    """The share of next items, targets alone, that the same user had before, kept above 0 and below 1.
 
     >>> round(repeat_share(ItemSequences.from_lists([[1, 2, 1, 1], [3, 4]])), 2)
     0.5
     """
     lengths = np.asarray(sequences.lengths)
-    num_next = int(np.maximum(lengths - 1, 0).sum())
     users = np.repeat(np.arange(len(lengths)), lengths)
-    num_distinct = len(np.unique(np.stack([users, sequences.items]), axis=1).T)
-    return (len(users) - num_distinct + 0.5) / (num_next + 1)
+    is_next = np.ones(len(users), dtype=np.bool_) if sequences.is_target is None else sequences.is_target.copy()
+    is_next[sequences.offsets[:-1][lengths > 0]] = False
+    is_repeat = is_next.copy()
+    is_repeat[np.unique(np.stack([users, sequences.items]), axis=1, return_index=True)[1]] = False
+    return (int(is_repeat.sum()) + 0.5) / (int(is_next.sum()) + 1)
 
 
 def lift_of(

@@ -7,8 +7,8 @@ Start at `retrain`.
 
 import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,18 @@ from clairo_core.errors import SettingsError
 from clairo_core.generation.t5.generator import choose_device
 from clairo_core.progress import Progress
 from clairo_core.recommender import Recommender
-from training.config.preset import Preset
 from training.datasets.open_dataset import open_dataset
 from training.items.embedding_cache import remove_old_caches
+from training.pipeline.present_modalities import with_present_modalities
 from training.pipeline.run import Verdict, train_bundle
 from training.pipeline.warm_start import WarmStart, preset_of
-from training.retraining.against_serving import AgainstServing, compare_with_serving, with_items_carried
+from training.retraining.against_serving import (
+    NOT_WORSE_THAN,
+    AgainstServing,
+    compare_with_serving,
+    with_items_carried,
+)
+from training.retraining.carried_over import differences, next_preset, next_rules
 from training.retraining.promotion import ServiceCalls, bundle_of_id, read_key
 from training.retraining.service_tables import newest_discoveries, write_service_tables
 from training.workbench.stage_cache import StageCache
@@ -49,6 +55,10 @@ class ServiceSource:
     """Continue from the serving bundle's features, tokens and weights."""
     added_tokens: int = 0
     """By how many tokens the vocabulary grows in a warm start."""
+    rules: Path | None = None
+    """A dataset's TOML whose rules of interactions replace the serving bundle's."""
+    not_worse_than: float = NOT_WORSE_THAN
+    """As in `may_be_worse`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +72,12 @@ class Retrained:
 
 def retrain(
     source: ServiceSource,
-    preset: Preset,
     out: Path,
     *,
+    preset: str | None = None,
+    overrides: Sequence[str] = (),
+    seed: int | None = None,
     device: str,
-    seed: int,
     is_refitted: bool = True,
     has_users: bool = False,
     progress: Progress[Any],
@@ -76,8 +87,19 @@ def retrain(
 
     The bundle's metrics hold the comparison, and the service checks it: it refuses a bundle that the comparison does.
 
+    Args:
+        source: the service.
+        out: folder of the new bundle.
+        preset: name or file; None takes the serving bundle's settings.
+        overrides: of settings, as `section.key=value`.
+        seed: None takes the serving bundle's.
+        device: as in `choose_device`.
+        is_refitted: as in `train_bundle`.
+        progress: over all long loops.
+        report: gets one line per step, and per setting or rule that differs from the serving bundle's.
+
     Raises:
-        SettingsError: the serving bundle is not specified, or is `out`.
+        SettingsError: the serving bundle is not specified, or is `out`; a setting is not allowed.
         DatasetError: the service's tables cannot be exported.
         TrainingError: training failed, or the service refused the key or the bundle.
         BundleError: the serving bundle cannot be read.
@@ -95,10 +117,18 @@ def retrain(
     if out.resolve() == serving_folder.resolve():
         raise SettingsError(f"--out {out} is the serving bundle; name another folder, so that you can go back")
     serving = load_bundle(serving_folder)
+    chosen_preset = next_preset(serving.manifest, preset, overrides, report)
     start = None
     if source.warm_start:
         start = WarmStart(serving, source.added_tokens)
-        preset = preset_of(start, preset)
+        chosen_preset = preset_of(start, chosen_preset)
+    if seed is None:
+        seed = int(serving.manifest.settings.get("seed", 0))
+    rules = next_rules(serving.manifest, source.rules)
+    differing = differences(serving.manifest, chosen_preset.as_dict() | {"seed": seed}, rules)
+    report(f"settings and rules are those of bundle {serving.manifest.bundle_id}{', except' if differing else ''}")
+    for line in differing:
+        report(f"  {line}")
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", serving.manifest.dataset_name).strip("-") or "service"
     stages = StageCache(out.parent / STAGES_FOLDER, report)
 
@@ -108,8 +138,13 @@ def retrain(
     # A stage of this run alone, so that no other run replaces or removes the tables. `open_dataset` reads them.
     this_run = {"out": str(out.resolve()), "started_at": time.time()}
     tables = stages.run("tables", this_run, export, lambda folder: folder / name).result
-    dataset = open_dataset(tables, preset.dataset, preset.encode.modalities, progress)
-    newest_at = newest_discoveries(tables, {item.item_id for item in dataset.items}, dataset.rules)
+    # The rule for unknown items is about the shop's files. Feedback may name items that the store has never had.
+    read_by = replace(rules, unknown_items="drop")
+    dataset = open_dataset(tables, chosen_preset.dataset, chosen_preset.encode.modalities, progress, read_by)
+    dataset = replace(dataset, rules=rules)
+    if start is None:
+        chosen_preset = with_present_modalities(chosen_preset, dataset, report)
+    newest_at = newest_discoveries(tables, {item.item_id for item in dataset.items}, rules)
     chosen = choose_device(device)
     compared: list[AgainstServing] = []
 
@@ -121,15 +156,16 @@ def retrain(
             with_items_carried(serving, recommender, dataset.items),
             dataset,
             newest_at,
-            max_users=preset.evaluate.max_users,
-            num_resamples=preset.evaluate.num_resamples,
+            max_users=chosen_preset.evaluate.max_users,
+            num_resamples=chosen_preset.evaluate.num_resamples,
             seed=seed,
             progress=progress,
+            not_worse_than=source.not_worse_than,
         )
         compared.append(against_serving)
         return Verdict({"against_serving": against_serving.as_dict()}, against_serving.refusal is not None)
 
-    bench = Workbench(dataset, preset, seed, chosen, stages, progress, report)
+    bench = Workbench(dataset, chosen_preset, seed, chosen, stages, progress, report)
     train_bundle(bench, out, compare, start, is_refitted=is_refitted, has_users=has_users)
     (against_serving,) = compared
     bundle_id = read_manifest(out).bundle_id

@@ -1,7 +1,7 @@
 """Cut users' sequences into windows to train on, batched by length.
 
 Every position of a window but the last is an input, every one but the first a target. Successive windows of a sequence
-share an item, so each interaction but the first is a target once.
+share an item, so each interaction but the first is a target once. Interactions that are not learned are inputs alone.
 """
 
 from collections.abc import Iterator
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from clairo_core.sequences import ItemSequences
 from training.workbench.user_share import most_per_user
 
 NOTHING = -1
-"""The target of padding."""
+"""The target of padding, and of positions before an interaction that is not learned."""
 _BATCHES_SORTED_TOGETHER = 50
 
 
@@ -26,11 +26,20 @@ class NextItemBatch:
 
     inputs: Int64[Tensor, "window position"]
     targets: Int64[Tensor, "window position"]
-    """`NOTHING` for padding."""
+    """The next items, or `NOTHING`."""
+    weights: Float32[Tensor, "window position"] | None = None
+    """Of the targets; None where all weigh 1."""
+
+    def to(self, device: torch.device) -> "NextItemBatch":
+        """The batch on a device."""
+        weights = None if self.weights is None else self.weights.to(device)
+        return NextItemBatch(self.inputs.to(device), self.targets.to(device), weights)
 
 
 def cut_windows(sequences: ItemSequences, max_inputs: int) -> Int64[np.ndarray, "window bound"]:
     """First position and end of each window in the flat sequences. The newest window of a sequence is full.
+
+    Windows without a target are left out.
 
     >>> cut_windows(ItemSequences.from_lists([[7, 8, 9, 7, 8], [1]]), 2).tolist()
     [[2, 5], [0, 3]]
@@ -41,7 +50,11 @@ def cut_windows(sequences: ItemSequences, max_inputs: int) -> Int64[np.ndarray, 
         while last - begin > 1:
             windows.append((max(begin, last - max_inputs - 1), last))
             last -= max_inputs
-    return np.array(windows, dtype=np.int64).reshape(-1, 2)
+    bounds = np.array(windows, dtype=np.int64).reshape(-1, 2)
+    if sequences.is_target is None:
+        return bounds
+    num_before = np.concatenate([[0], np.cumsum(sequences.is_target)])
+    return bounds[num_before[bounds[:, 1]] > num_before[bounds[:, 0] + 1]]
 
 
 def windows_per_user(
@@ -49,8 +62,11 @@ def windows_per_user(
 ) -> tuple[Int64[np.ndarray, "user"], int]:
     """Windows that `cut_windows` gives for each user, and the most of one user per epoch."""
     num_targets = np.maximum(sequences.lengths - 1, 0)
-    most_targets = most_per_user(num_targets, max_user_examples)
-    return -(-num_targets // max_inputs), -(-most_targets // max_inputs)
+    most = -(-most_per_user(num_targets, max_user_examples) // max_inputs)
+    if sequences.is_target is None:
+        return -(-num_targets // max_inputs), most
+    user = np.searchsorted(sequences.offsets, cut_windows(sequences, max_inputs)[:, 0], side="right") - 1
+    return np.bincount(user, minlength=len(sequences)), most
 
 
 def next_item_batches(
@@ -59,15 +75,24 @@ def next_item_batches(
     """One epoch in random order. A batch has about `positions_per_batch` positions, padding included."""
     rng = np.random.default_rng(seed)
     lengths = windows[:, 1] - windows[:, 0]
+    items, loss_weights = sequences.items, sequences.loss_weights
+    next_items = items if sequences.is_target is None else np.where(sequences.is_target, items, NOTHING)
     order = rng.permutation(len(windows))
     for batch in _grouped(order, lengths, positions_per_batch, rng):
         width = int(lengths[batch].max()) - 1
         inputs = np.zeros((len(batch), width), dtype=np.int64)
         targets = np.full((len(batch), width), NOTHING, dtype=np.int64)
+        weights = None if loss_weights is None else np.zeros((len(batch), width), dtype=np.float32)
         for row, (begin, end) in enumerate(windows[batch]):
-            inputs[row, : end - begin - 1] = sequences.items[begin : end - 1]
-            targets[row, : end - begin - 1] = sequences.items[begin + 1 : end]
-        yield NextItemBatch(torch.from_numpy(inputs), torch.from_numpy(targets))
+            inputs[row, : end - begin - 1] = items[begin : end - 1]
+            targets[row, : end - begin - 1] = next_items[begin + 1 : end]
+            if weights is not None and loss_weights is not None:
+                weights[row, : end - begin - 1] = loss_weights[begin + 1 : end]
+        yield NextItemBatch(
+            torch.from_numpy(inputs),
+            torch.from_numpy(targets),
+            None if weights is None else torch.from_numpy(weights),
+        )
 
 
 def _grouped(

@@ -65,7 +65,12 @@ class Workbench:
     @property
     def training_digest(self) -> str:
         """SHA-256 of the sequences to learn from."""
-        return sha256(self.training.items.tobytes() + self.training.offsets.tobytes()).hexdigest()
+        training = self.training
+        digest = sha256(training.items.tobytes() + training.offsets.tobytes())
+        for part in (training.weights, training.is_target):
+            if part is not None:
+                digest.update(part.tobytes())
+        return digest.hexdigest()
 
     @cached_property
     def crowd(self) -> ItemSequences:

@@ -24,6 +24,7 @@ from service.client.calls.operator import (
     get_metrics,
     list_bundles,
     list_experiments,
+    roll_back_bundle,
 )
 from service.client.calls.recommendations import (
     HistoryEntry,
@@ -70,4 +71,5 @@ __all__ = [
     "recommend",
     "recommend_batch",
     "retire_item",
+    "roll_back_bundle",
 ]

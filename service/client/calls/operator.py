@@ -16,6 +16,11 @@ def activate_bundle(bundle_id: str, *, allow_worse: bool = False) -> Call[Activa
     return Call("POST", f"/bundles/{quoted(bundle_id)}/activate", as_model(ActivatedBundle), query=query)
 
 
+def roll_back_bundle() -> Call[ActivatedBundle]:
+    """Serve the bundle that the served one replaced. Answers once it is in service, which may take minutes."""
+    return Call("POST", "/bundles/rollback", as_model(ActivatedBundle))
+
+
 def list_experiments() -> Call[ExperimentList]:
     """Get the running experiment with the results of each arm."""
     return Call("GET", "/experiments", as_model(ExperimentList))

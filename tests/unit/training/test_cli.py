@@ -24,9 +24,18 @@ def test_every_option_is_explained_on_one_line(command: str) -> None:
 
 def test_flags_of_a_service_are_refused_by_name_with_a_dataset(tmp_path: Path) -> None:
     flags = ["--data", str(tmp_path), "--out", str(tmp_path / "new"), "--since", "9d", "--warm-start"]
+    result = CliRunner().invoke(app, ["run", *flags, "--not-worse-than", "0", "--rules", "shop"])
+    assert isinstance(result.exception, SettingsError)
+    expected = "but --since, --not-worse-than, --rules, --warm-start only go with --data service"
+    assert expected in str(result.exception)
+
+
+@pytest.mark.parametrize("share", ["-0.1", "5", "nan"])
+def test_an_accepted_loss_beyond_a_share_is_refused(tmp_path: Path, share: str) -> None:
+    flags = ["--data", "service", "--out", str(tmp_path / "new"), "--not-worse-than", share]
     result = CliRunner().invoke(app, ["run", *flags])
     assert isinstance(result.exception, SettingsError)
-    assert "but --since, --warm-start only go with --data service" in str(result.exception)
+    assert "expected a share of 0 to 1" in str(result.exception)
 
 
 def test_an_unknown_split_is_refused_with_the_choices() -> None:

@@ -182,6 +182,92 @@ async def test_a_bundle_that_measured_worse_or_not_at_all_is_refused_without_all
         assert (await activate(client, id_of(bundles / "first"))).status_code == 200
 
 
+async def roll_back(client: httpx.AsyncClient) -> httpx.Response:
+    return await client.post("/bundles/rollback", timeout=60)
+
+
+async def test_rolling_back_returns_to_the_bundle_served_before_and_then_to_the_one_before_that(
+    bundles: Path,
+) -> None:
+    tiny_bundle(bundles / "third", num_items=40, seed=2)
+    first, second, third = (id_of(bundles / name) for name in ("first", "second", "third"))
+    # What was served before needs no figures.
+    measured(bundles / "first", None)
+    async with serving(bundles) as client:
+        refused = await roll_back(client)
+        assert (refused.status_code, refused.json()["type"]) == (409, "urn:clairo:problem:no-rollback")
+        assert f"no bundle was served before {first}" in refused.json()["detail"]
+        for bundle_id in (second, third):
+            assert (await activate(client, bundle_id, allow_worse="true")).status_code == 200
+        back = await roll_back(client)
+        assert back.status_code == 200, back.text
+        assert back.json() == {"bundle_id": second, "previous_bundle_id": third, "catalogue_version": 1}
+    # The store keeps the order: a restarted process goes on back.
+    async with serving(bundles) as client:
+        assert (await client.get("/info")).json()["bundle_id"] == second
+        assert (await roll_back(client)).json()["bundle_id"] == first
+        assert (await roll_back(client)).status_code == 409
+        # Going forward again makes it a bundle served before.
+        assert (await activate(client, third, allow_worse="true")).status_code == 200
+        assert (await roll_back(client)).json()["bundle_id"] == first
+
+
+async def test_other_processes_follow_a_rollback_and_go_back_from_there(bundles: Path) -> None:
+    tiny_bundle(bundles / "third", num_items=40, seed=2)
+    first, second, third = (id_of(bundles / name) for name in ("first", "second", "third"))
+
+    async def follows(client: httpx.AsyncClient, bundle_id: str) -> None:
+        async with asyncio.timeout(30):
+            while (await client.get("/info")).json()["bundle_id"] != bundle_id:
+                await asyncio.sleep(0.1)
+
+    async with serving(bundles) as one, serving(bundles) as other:
+        for bundle_id in (second, third):
+            await activate(one, bundle_id, allow_worse="true")
+        await follows(other, third)
+        assert (await roll_back(other)).json()["bundle_id"] == second
+        await follows(one, second)
+        assert (await roll_back(one)).json()["bundle_id"] == first
+        await follows(other, first)
+        assert (await roll_back(other)).status_code == 409
+
+
+async def test_rolling_back_to_a_damaged_bundle_is_refused_and_the_served_one_stays(
+    client: httpx.AsyncClient, bundles: Path
+) -> None:
+    first, second = id_of(bundles / "first"), id_of(bundles / "second")
+    await activate(client, second)
+    weights = bundles / "first" / "generator" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-7])
+    damaged = await roll_back(client)
+    assert (damaged.status_code, damaged.json()["type"]) == (409, "urn:clairo:problem:damaged-bundle")
+    assert (await client.get("/info")).json()["bundle_id"] == second
+    # A whole copy in its place is enough.
+    shutil.rmtree(bundles / "first")
+    tiny_bundle(bundles / "first", num_items=40)
+    assert (await roll_back(client)).json()["bundle_id"] == first
+
+
+async def test_a_bundle_served_before_that_is_no_longer_on_the_shelf_is_named(bundles: Path) -> None:
+    tiny_bundle(bundles / "third", num_items=40, seed=2)
+    second, third = id_of(bundles / "second"), id_of(bundles / "third")
+    async with serving(bundles) as client:
+        for bundle_id in (second, third):
+            await activate(client, bundle_id, allow_worse="true")
+        shutil.rmtree(bundles / "second")
+        refused = await roll_back(client)
+        assert refused.status_code == 409
+        assert f"bundle {second}, which was served before, is not in bundles_dir" in refused.json()["detail"]
+        assert (await client.get("/info")).json()["bundle_id"] == third
+
+
+async def test_without_a_bundles_dir_there_is_nothing_to_roll_back_to(bundles: Path) -> None:
+    async with serving(bundles, bundles_dir=None) as client:
+        refused = await roll_back(client)
+        assert refused.status_code == 409
+        assert "no bundles_dir is set" in refused.json()["detail"]
+
+
 async def test_an_unknown_bundle_is_a_404_and_activating_the_served_one_changes_nothing(
     client: httpx.AsyncClient, bundles: Path
 ) -> None:

@@ -183,6 +183,23 @@ async def test_activating_a_third_bundle_replaces_the_control(folder: Path) -> N
         assert [arm["bundle_id"] for arm in experiment["arms"]] == [third, second]
 
 
+async def test_rolling_back_is_refused_while_an_experiment_runs_and_works_once_it_has_ended(folder: Path) -> None:
+    first, second = (read_manifest(folder / name).bundle_id for name in ("first", "second"))
+    third = read_manifest(tiny_bundle(folder / "third", seed=2)).bundle_id
+    async with serving(folder) as client:
+        await client.post(f"/bundles/{third}/activate", params={"allow_worse": True}, timeout=60)
+        refused = await client.post("/bundles/rollback", timeout=60)
+        assert refused.status_code == 409
+        assert f"experiment second compares with the served bundle {third}" in refused.json()["detail"]
+        assert await answered_by(client) == {third: True, second: True}
+        await client.post(f"/bundles/{second}/activate", params={"allow_worse": True}, timeout=60)
+        assert (await client.post("/bundles/rollback", timeout=60)).json()["bundle_id"] == third
+        assert await answered_by(client) == {third: False}
+    # Without the experiment in the settings.
+    async with serving(folder, experiment="") as client:
+        assert (await client.post("/bundles/rollback", timeout=60)).json()["bundle_id"] == first
+
+
 class CountingMetrics(Metrics):
     """Counts the requests that went through the model."""
 

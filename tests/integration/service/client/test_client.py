@@ -69,6 +69,8 @@ def test_health_info_metrics_and_bundles(client: CLAIRO) -> None:
     (bundle,) = client.list_bundles().bundles
     assert (bundle.bundle_id, bundle.is_serving) == (served.bundle_id, True)
     assert client.activate_bundle(served.bundle_id).bundle_id == served.bundle_id
+    with pytest.raises(ConflictError, match="Cannot roll back"):
+        client.roll_back_bundle()
 
 
 def test_recommend_sends_every_field_of_the_request(client: CLAIRO) -> None:

@@ -274,6 +274,7 @@ async def test_keys_stay_valid_while_the_store_is_down() -> None:
         ("GET", "/users", Scope.READ),
         ("POST", "/feedback/bulk", Scope.WRITE),
         ("POST", "/bundles/b/activate", Scope.ADMIN),
+        ("POST", "/bundles/rollback", Scope.ADMIN),
         ("GET", "/bundles", Scope.ADMIN),
         ("GET", "/playgrounds", Scope.READ),
         ("PATCH", "/anything", Scope.WRITE),

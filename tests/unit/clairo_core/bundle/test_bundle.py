@@ -129,6 +129,15 @@ def test_a_bundle_is_served_as_it_was_measured_unless_views_or_beams_are_named(b
         load_bundle(tmp_path / "measured")
 
 
+def test_a_bundle_keeps_the_strength_of_dislikes(bundle, tmp_path):
+    assert bundle.dislike_strength == bundle.recommender("cpu").disliked_neighbours.strength == 0, "as one of before"
+    written = write_bundle(tmp_path / "sinking", dataclasses.replace(parts_of(bundle), dislike_strength=0.5))
+    assert written.bundle_id != bundle.manifest.bundle_id, "it recommends something else"
+    neighbours = load_bundle(tmp_path / "sinking").recommender("cpu").disliked_neighbours
+    assert neighbours.strength == 0.5
+    assert neighbours.similarities(np.array([4]), np.array([4]), None) == pytest.approx([1.0])
+
+
 def test_a_bundle_of_before_is_served_with_the_views_and_beams_of_its_evaluation(bundle, folder):
     assert bundle.manifest.points == same_for_all(ServingPoint(3, 50)), "nothing was measured"
     change_manifest(folder, settings={"evaluate": {"num_views": 2, "num_beams": 30, "max_users": 0}}, serving=None)

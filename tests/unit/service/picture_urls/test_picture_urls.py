@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from clairo_core.encoders.pictures import MAX_PICTURE_BYTES
 from clairo_core.errors import UnreadablePictureError
 from clairo_core.items import Item
+from clairo_core.values.public_addresses import is_public
 from service.errors import OverloadedError, PictureUrlError
 from service.picture_urls import fetch as fetching
-from service.picture_urls.addresses import is_public
 from service.picture_urls.fetch import PictureUrls, SentItem
 from service.picture_urls.hosts import parsed_hosts, parsed_picture_url
 from tests.picture_host import FakeHost, FakeResolver, running_host

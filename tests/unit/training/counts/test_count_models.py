@@ -15,10 +15,12 @@ from training.counts.fit_item_weights import pair_counts
 from training.counts.markov import MarkovSettings, choose_markov, count_followers, fit_markov
 from training.counts.popularity import HALF_LIFE_DAYS, Popularity, count_popularity, user_popularity
 from training.datasets import load_dataset
+from training.datasets.user_sequences import UnreadEvents
 from training.evaluation.choose_settings import best_on_validation, masked_ndcg
 from training.evaluation.item_scorer import ItemScorer
 from training.evaluation.metrics import ndcg_at, ranks_by_scores, recall_at
 from training.evaluation.split import EvaluationSplit, test_split, training_sequences
+from training.items.behaviour import neighbour_counts
 
 INSTRUMENTS = SHARED / "data" / "amazon2018_instruments_mql"
 MOVIELENS = SHARED / "data" / "movielens_small_posters"
@@ -174,6 +176,48 @@ def test_ease_reaches_the_protocols_figures_on_real_data() -> None:
         ease = fit_ease(training_sequences(dataset), len(dataset.items), EaseSettings(100.0, 0.9))
         figures = [0.1390, 0.1021, 0.1521, 0.1197]
         assert measured(ease, test_split(dataset)) == pytest.approx(figures, abs=1e-3)
+
+
+def weighted(sequences: list[list[tuple[int, float]]]) -> ItemSequences:
+    """Sequences of item and weight."""
+    plain = ItemSequences.from_lists([[item for item, _ in sequence] for sequence in sequences])
+    return ItemSequences(plain.items, plain.offsets, np.float32([one for each in sequences for _, one in each]))
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(0, 5), st.sampled_from([0.25, 0.5, 1.0])), max_size=14), min_size=1, max_size=8
+    )
+)
+def test_weighted_counts_agree_with_counting_one_by_one(sequences: list[list[tuple[int, float]]]) -> None:
+    training = weighted(sequences)
+    popularity, followers, neighbours = np.zeros(6), np.zeros((6, 6)), np.zeros((6, 6))
+    together, users = np.zeros((6, 6)), np.zeros(6)
+    for sequence in sequences:
+        heaviest = np.zeros(6)
+        for place, (item, weight) in enumerate(sequence):
+            popularity[item] += weight
+            heaviest[item] = max(heaviest[item], weight)
+            for distance, (later, other) in enumerate(sequence[place + 1 : place + 11], 1):
+                followers[item, later] += weight * other / distance
+                if item != later and distance <= 3:
+                    neighbours[item, later] += weight * other / distance
+        together += np.outer(heaviest, heaviest)
+        users += heaviest
+    assert count_popularity(training, 6) == pytest.approx(popularity)
+    assert count_followers(training, 6).toarray() == pytest.approx(followers)
+    assert neighbour_counts(training, 6, 3).toarray() == pytest.approx(neighbours + neighbours.T)
+    assert count_together(training, 6).toarray() == pytest.approx(together)
+    assert user_popularity(training, 6, training, None, TODAY) == pytest.approx(users)
+
+
+def test_events_that_are_not_read_count_for_popularity_unless_held_out() -> None:
+    whole, training = ItemSequences.from_lists([[0, 1], [2]]), ItemSequences.from_lists([[0], [2]])
+    days = np.float32([TODAY, TODAY, TODAY])
+    # User 0 wishes for an item of his, for the held-out one and for another; a user without a sequence for 2.
+    wishes = weighted([[(0, 0.5), (1, 0.5), (3, 0.5)], [], [(2, 0.5)]])
+    unread = UnreadEvents(wishes, np.float32([TODAY, TODAY, TODAY - HALF_LIFE_DAYS, TODAY]))
+    assert user_popularity(training, 4, whole, days, TODAY, unread).tolist() == [1, 0, 1.5, 0.25]
 
 
 TODAY = 20_000.0

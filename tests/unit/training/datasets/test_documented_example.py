@@ -1,9 +1,11 @@
 """The example in docs/datasets.md loads."""
 
 import re
+from textwrap import dedent
 
 from tests.repository import REPOSITORY
 from training.datasets import load_dataset
+from training.datasets.dataset_toml import read_description
 
 PAGE = REPOSITORY / "docs" / "datasets.md"
 
@@ -25,3 +27,20 @@ def test_the_documented_example_loads(tmp_path):
     assert dataset.items[0].text == "Red shoe\nLight, for summer"
     assert dataset.items[0].attributes == {"kind": "shoes", "price": "49.90"}
     assert dataset.items[2].picture is None
+
+
+def test_the_documented_events_are_read(tmp_path):
+    section = PAGE.read_text(encoding="utf-8").split("\n## Events\n")[1].split("\n## ")[0]
+    blocks = [dedent(block) for block in re.findall(r"(?:^    .*\n|^\n)+", section, re.MULTILINE) if "    [" in block]
+    items = '[items]\nfile = "products.csv"\ntexts = ["name"]\n'
+    table = '[interactions]\nfile = "ratings.csv"\ntimestamp = "at"\n'
+    found = []
+    for number, block in enumerate(blocks):
+        description = tmp_path / f"{number}.toml"
+        description.write_text(items + ("" if "[[interactions]]" in block else table) + block)
+        found.append(read_description(description))
+    shop, ratings = found
+    assert [table.event for table in shop.interactions] == [None, "purchase"]
+    assert shop.rules.targets == ("purchase",)
+    assert shop.rules.of("return").meaning == shop.rules.of("dislike").meaning == "negative"
+    assert [ratings.rules.type_of(None, stars) for stars in (4.5, 3, 1)] == ["liked", None, "disliked"]

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from training.datasets import load_dataset
-from training.datasets.event_times import days_since_1970
+from training.datasets.event_times import days_since_1970, in_one_unit
 
 ITEMS = "item_id,title\na,A\nb,B\nc,C\n"
 
@@ -27,6 +29,26 @@ def test_the_unit_of_numbers_follows_from_their_size(per_second: int) -> None:
     days = days_since_1970(seconds * per_second)
     assert days is not None
     np.testing.assert_allclose(days, seconds / 86_400, atol=0.002)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([1, 1000, 10**6]), st.lists(st.integers(10**9, 2 * 10**9), min_size=1, max_size=5)),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_times_of_several_tables_are_joined_in_one_unit(tables: list[tuple[int, list[int]]]) -> None:
+    joined = in_one_unit([np.array(seconds) * per_second for per_second, seconds in tables])
+    expected = np.array([one for _, seconds in tables for one in seconds])
+    assert (joined / expected).tolist() == [joined[0] / expected[0]] * len(expected)
+
+
+def test_positions_of_several_tables_stay_and_a_stray_time_stays_the_latest() -> None:
+    assert in_one_unit([np.array([1, 5]), np.array([3])]).tolist() == [1, 5, 3]
+    joined = in_one_unit([np.array([1_700_000_000, 1_700_000_001, 2**62]), np.array([1_700_000_000_000])])
+    assert joined.argmax() == 2
+    assert joined[0] == joined[3]
 
 
 def test_small_numbers_are_positions() -> None:

@@ -1,6 +1,7 @@
 """The same tables give the same dataset in every format."""
 
 import csv
+import io
 import json
 import tempfile
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from clairo_core.values.ids import check_item_id, check_user_id
 from clairo_core.values.missing import is_missing
+from tests.packed import write_packed
 from training.datasets import Dataset, load_dataset
 
 words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
@@ -58,11 +60,24 @@ def write_parquet(path: Path, rows: list[dict[str, Any]]) -> None:
     pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=max(1, len(rows) // 2))
 
 
-def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+def write_csv(path: Path, rows: list[dict[str, Any]], separator: str = ",") -> None:
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, rows[0], delimiter=separator)
+    writer.writeheader()
+    writer.writerows(rows)
+    write_packed(path, file.getvalue())
+
+
+def write_tsv(path: Path, rows: list[dict[str, Any]]) -> None:
+    write_csv(path, rows, "\t")
+
+
+def write_semicolons(path: Path, rows: list[dict[str, Any]]) -> None:
+    write_csv(path, rows, ";")
+
+
+def write_array(path: Path, rows: list[dict[str, Any]]) -> None:
+    write_packed(path, json.dumps(rows))
 
 
 def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -70,7 +85,16 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
     path.write_text("\n\n".join(lines), encoding="utf-8", newline="\n")
 
 
-WRITERS = {"parquet": write_parquet, "csv": write_csv, "jsonl": write_jsonl, "ndjson": write_jsonl}
+WRITERS = {
+    "parquet": write_parquet,
+    "csv": write_csv,
+    "jsonl": write_jsonl,
+    "ndjson": write_jsonl,
+    "tsv": write_tsv,
+    "csv.zst": write_semicolons,
+    "json": write_array,
+    "json.gz": write_array,
+}
 
 
 def dataset_from(
@@ -107,6 +131,14 @@ def test_parquet_csv_and_json_lines_give_the_same_dataset(both):
     assert from_parquet.items == from_csv.items == from_json.items
     assert from_parquet.user_ids == from_csv.user_ids == from_json.user_ids
     assert from_parquet.fingerprint == from_csv.fingerprint == from_json.fingerprint
+
+
+@settings(deadline=None, max_examples=30)
+@given(tables())
+def test_arrays_tabs_semicolons_and_packed_files_give_the_same_dataset(both):
+    expected = dataset_from("parquet", "parquet", *both).fingerprint
+    assert dataset_from("tsv", "json", *both).fingerprint == expected
+    assert dataset_from("json.gz", "csv.zst", *both).fingerprint == expected
 
 
 @settings(deadline=None, max_examples=60)

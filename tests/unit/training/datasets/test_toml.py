@@ -7,6 +7,7 @@ import pytest
 from clairo_core.errors import DatasetError
 from clairo_core.events import EventType, InteractionRules
 from training.datasets.dataset_toml import read_description
+from training.datasets.description import TableForm
 
 WHOLE = """
 name = "shoes"
@@ -193,6 +194,11 @@ def test_code_columns_may_be_in_the_items_table(tmp_path):
             ('position = "position"', 'position = "p"\ntype = "t"\ntargets = ["sell"]\n[events]\nbuy = 1'),
             "target 'sell' is not a positive type",
         ),
+        (("[items]\n", '[items]\nseparator = ";;"\n'), r"\[items\] separator: got ';;', expected one character"),
+        (("[items]\n", '[items]\nencoding = "windows"\n'), r"encoding: got 'windows', expected an encoding, such as"),
+        (("[items]\n", "[items]\nitem_key = 3\n"), r"item_key: got 3, expected a list of names"),
+        (("[items]\n", "[items]\noptions = {a = 3}\n"), r"options.a: got 3, expected the name of a column"),
+        (("[items]\n", '[items]\ntimestamp_format = "%Y"\n'), "timestamp_format: got an unknown key"),
         (("[items]\n", "[item]\n"), r"\[?items\]?: got nothing, expected a table"),
         (("[items]\n", "[extra]\n[items]\n"), "extra: got an unknown key"),
         (("[items]\n", "[items]\nonly_with_picture = true\n"), "without a picture column"),
@@ -212,6 +218,36 @@ def test_a_wrong_description_is_refused_by_file_and_key(tmp_path, change, compla
     with pytest.raises(DatasetError, match=complaint) as caught:
         description_of(tmp_path, SMALLEST.replace(*change))
     assert str(tmp_path / "dataset.toml") in str(caught.value)
+
+
+def test_a_description_says_how_files_are_written_and_rows_become_items(tmp_path):
+    description = description_of(
+        tmp_path,
+        """
+        [items]
+        file = "items.csv"
+        texts = ["title"]
+        separator = ";"
+        encoding = "Windows-1252"
+        item_key = "SKU"
+        group_variants = "Parent"
+        options = {"Option1 Name" = "Option1 Value"}
+        skip_without = ["SKU"]
+        [interactions]
+        file = "orders.csv"
+        timestamp = "at"
+        timestamp_format = "%d/%m/%Y"
+        type = "kind"
+        order_id = "order"
+        """,
+    )
+    items, interactions = description.items, description.interactions[0]
+    assert items.form == TableForm(separator=";", encoding="cp1252", skip_without=("SKU",))
+    assert (items.item_key, items.group_variants) == (("SKU",), "Parent")
+    assert items.options == {"Option1 Name": "Option1 Value"}
+    assert interactions.form == TableForm(
+        timestamp_format="%d/%m/%Y", order_id="order", fill_down=("user_id", "at", "kind")
+    )
 
 
 def test_a_missing_or_undecodable_description_is_refused_by_name(tmp_path):

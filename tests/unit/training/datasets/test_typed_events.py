@@ -159,6 +159,16 @@ def test_a_type_without_a_rule_is_refused_by_row(tmp_path):
     assert dislikes(load(tmp_path, {"log": rows_of("ann view hat", "ann dislike cup")})) == {"ann": ["cup"]}
 
 
+def test_ignored_rows_need_no_item(tmp_path):
+    rows = rows_of("ann search hat", "ann view cup")
+    rows[0]["item_id"] = None
+    dataset = load(tmp_path, {"log": rows})
+    assert histories(dataset) == {"ann": [("cup", 0.25, True)]}
+    assert dataset.event_counts is not None
+    assert dataset.event_counts.by_type == {"view": 1, "search": 1}
+    assert dataset.event_counts.num_unmatched == 0
+
+
 def test_rows_that_no_rule_fits_need_no_item_and_errors_name_the_row_of_the_file(tmp_path):
     events = '[events]\nliked = {when = "stars >= 4"}'
     rows = [
@@ -312,3 +322,22 @@ def test_sequences_match_the_slow_reference(rows, has_targets, drops):
     }
     found = [one.tolist() for one in built.dislikes.items] if built.dislikes else [[] for _ in expected]
     assert found == [disliked[user] for user in sorted(expected)]
+
+
+def test_tables_without_a_fitting_row_add_nothing_and_alone_are_refused(tmp_path):
+    events = '[events]\nliked = {when = "stars >= 4"}'
+    low, high = ([{"user_id": "ann", "item_id": "hat", "at": 1, "stars": stars}] for stars in (1, 5))
+    dataset = load(tmp_path, {"low": low, "high": high}, events=events, mapping="")
+    assert histories(dataset) == {"ann": [("hat", 1, True)]}
+    with pytest.raises(DatasetError, match=r"none of 0 interactions .* count more types as positive"):
+        load(tmp_path, {"low": low}, events=events, mapping="")
+
+
+def test_a_table_of_one_type_stands_beside_one_of_ratings(tmp_path):
+    ratings = [{"user_id": "ann", "item_id": "hat", "at": 1, "stars": 5}]
+    orders = [{"user_id": "ann", "item_id": "cup", "at": 2}]
+    load(tmp_path, {"ratings": ratings, "orders": orders}, events="", mapping="")
+    toml = tmp_path / "dataset.toml"
+    text = toml.read_text().replace('"orders.parquet"\n', '"orders.parquet"\nevent = "purchase"\n')
+    toml.write_text(text + '[events]\npurchase = 2\nliked = {weight = 0.5, when = "stars >= 4"}\n')
+    assert histories(load_dataset(tmp_path)) == {"ann": [("hat", 0.5, True), ("cup", 2, True)]}

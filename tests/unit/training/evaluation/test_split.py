@@ -140,6 +140,24 @@ def test_splits_are_the_same_if_they_predict_the_same_items_after_the_same_histo
     assert not with_repeats["masked"].is_same_as(with_repeats["allowed"])
 
 
+def test_masked_targets_alone_come_with_their_users_dislikes():
+    dislikes = ItemSequences.from_lists([[5], [0], [0, 5]])
+    dataset = replace(
+        dataset_of([[0, 1, 2], [4], [1, 2, 3, 4]]), dislikes=dislikes, dislike_places=np.zeros(4, dtype=np.int64)
+    )
+    for split_of in (splits.validation_split, splits.test_split):
+        held_out = splits.held_out(split_of, dataset)
+        assert lists_of(held_out["masked"].disliked) == [[5], [0, 5]]
+        assert held_out["allowed"].disliked is held_out["weighed"].disliked is None
+        assert lists_of(held_out["masked"].of_users(np.array([1])).disliked) == [[0, 5]]
+        assert not held_out["masked"].is_same_as(held_out["weighed"])
+        others = replace(dataset, dislikes=ItemSequences.from_lists([[5], [1], [0, 3]]))
+        assert not held_out["masked"].is_same_as(split_of(others))
+        assert held_out["masked"].is_same_as(split_of(dataset))
+        late = replace(dataset, dislike_places=np.array([0, 0, 4, 0]))
+        assert lists_of(split_of(late).disliked) == [[5], [5]], "one came after the target"
+
+
 def test_where_nobody_would_keep_two_events_nothing_is_held_out():
     histories = [[0, 1, 2], [3, 4, 5], [1]]
     dataset = dataset_of(histories)

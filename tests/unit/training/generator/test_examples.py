@@ -28,6 +28,25 @@ def test_each_item_after_the_first_is_a_target_once() -> None:
     assert examples.targets(everything).tolist() == [2, 3, 6]
 
 
+def test_only_targets_are_examples_and_each_has_its_weight() -> None:
+    sequences = ItemSequences(
+        np.array([1, 2, 3, 4, 5]),
+        np.array([0, 3, 5]),
+        np.float32([0.25, 0.25, 1, 1, 0.5]),
+        np.array([False, False, True, True, True]),
+    )
+    examples = every_prefix(sequences, max_history_items=20)
+    everything = np.arange(len(examples))
+    assert [history.tolist() for history in examples.histories(everything)] == [[1, 2], [4]]
+    assert examples.targets(everything).tolist() == [3, 5]
+    assert examples.num_of_user.tolist() == [1, 1]
+    batches = shuffled_batches(
+        examples, TOKENIZER, FEATURE_TOKENS, LABELS, batch_size=1, num_examples=len(examples), seed=0
+    )
+    weights = {int(batch.targets[0]): batch.weights.tolist() for batch in batches if batch.weights is not None}
+    assert weights == {3: [1.0], 5: [0.5]}
+
+
 def test_a_long_history_keeps_its_newest_items() -> None:
     examples = every_prefix(ItemSequences.from_lists([[1, 2, 3, 4]]), max_history_items=2)
     assert [history.tolist() for history in examples.histories(np.arange(3))] == [[1], [1, 2], [2, 3]]

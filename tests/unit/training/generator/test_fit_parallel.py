@@ -108,6 +108,10 @@ def test_the_loss_asks_for_every_code_and_for_the_item_among_all_that_training_s
         by_hand.append(-of_items[target] / 3 - of_item)
     expected = float(torch.stack(by_hand).mean().detach())
     assert float(loss(network, NextItemBatch(histories, targets)).detach()) == pytest.approx(expected, abs=1e-5)
+    weights = torch.tensor([[0.5, 2.0, 0.0], [1.0, 0.0, 0.25]])
+    weighted = np.average([float(one.detach()) for one in by_hand], weights=[0.5, 2.0, 1.0, 0.0, 0.25])
+    found = loss(network, NextItemBatch(histories, targets, weights))
+    assert float(found.detach()) == pytest.approx(weighted, abs=1e-5)
     # A sample of the items stands for all of them.
     monkeypatch.setattr("training.generator.fit_parallel.ITEMS_SCORED", 10)
     sampled = [float(loss(network, NextItemBatch(histories, targets)).detach()) for _ in range(50)]

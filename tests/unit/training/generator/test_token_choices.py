@@ -84,6 +84,24 @@ def test_probabilities_over_the_reachable_tokens_sum_to_one_over_the_catalogue()
     assert total == pytest.approx(1.0, abs=1e-5)
 
 
+@pytest.mark.parametrize("softmax", list(Softmax))
+def test_the_loss_of_a_batch_is_the_weighted_mean_of_its_examples(softmax: Softmax) -> None:
+    choices, labels = choices_of(25)
+    model = new_generator(SMALL, TOKENIZER.vocabulary, seed=0).eval()
+    batch, weights = batch_for(np.arange(25), labels), np.linspace(0.1, 2.0, 25, dtype=np.float32)
+    loss = NextItemLoss(softmax, choices, 0.1, CPU)
+    with torch.inference_mode():
+        of_each = [
+            float(loss(model, TrainingBatch(*(part[row : row + 1] for part in parts_of(batch))))) for row in range(25)
+        ]
+        weighted = float(loss(model, TrainingBatch(*parts_of(batch), weights)))
+    assert weighted == pytest.approx(np.average(of_each, weights=weights), rel=1e-5)
+
+
+def parts_of(batch: TrainingBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    return batch.input_ids, batch.input_lengths, batch.labels, batch.targets
+
+
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.2])
 def test_the_reachable_loss_is_that_of_a_masked_softmax(label_smoothing: float) -> None:
     choices, labels = choices_of(25)

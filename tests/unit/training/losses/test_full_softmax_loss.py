@@ -26,22 +26,27 @@ def test_two_equal_rows_cost_one_bit() -> None:
     st.integers(1, 30),
     st.sampled_from([0.0, 0.1]),
     st.floats(0.1, 20.0),
+    st.booleans(),
 )
-def test_loss_and_gradients_are_those_of_torch(num_states: int, num_rows: int, smoothing: float, scale: float) -> None:
+def test_loss_and_gradients_are_those_of_torch(
+    num_states: int, num_rows: int, smoothing: float, scale: float, are_weighted: bool
+) -> None:
     torch.manual_seed(num_states * num_rows)
     states, rows = (
         torch.randn(num_states, 6, dtype=torch.float64) * scale,
         torch.randn(num_rows, 6, dtype=torch.float64),
     )
     targets = torch.randint(num_rows, (num_states,))
+    weights = torch.rand(num_states, dtype=torch.float64) if are_weighted else None
     gradients = []
     for is_fused in (True, False):
         parts = [part.clone().requires_grad_() for part in (states, rows)]
         if is_fused:
-            loss = full_softmax_loss(*parts, targets, smoothing)
+            loss = full_softmax_loss(*parts, targets, smoothing, weights)
         else:
             logits = parts[0] @ parts[1].T
-            loss = functional.cross_entropy(logits, targets, reduction="sum", label_smoothing=smoothing)
+            losses = functional.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)
+            loss = losses.sum() if weights is None else weights @ losses
         (3.0 * loss).backward()
         gradients.append([loss.detach(), *(part.grad for part in parts if part.grad is not None)])
     for fused, torchs in zip(*gradients, strict=True):

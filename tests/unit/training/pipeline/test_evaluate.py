@@ -10,12 +10,12 @@ from clairo_core.errors import TrainingError
 from clairo_core.items import Item, UserHistory
 from clairo_core.progress import silent
 from clairo_core.ranking import NO_LIFTS, RepeatLifts
-from clairo_core.recommendation import Recommendation, RecommendationList
+from clairo_core.recommendation import Recommendation, RecommendationList, RecommendationRequest
 from clairo_core.sequences import ItemSequences
 from training.counts.popularity import Popularity
 from training.evaluation.rankings import generated_ranks, rank_with_recommender, rank_with_scores
 from training.evaluation.slices import breadth_of
-from training.evaluation.split import SEEN_ITEMS, EvaluationSplit, HeldOut, some_users
+from training.evaluation.split import MASKED, SEEN_ITEMS, EvaluationSplit, HeldOut, some_users
 from training.pipeline.evaluate import Evaluation, evaluate, table_of
 
 
@@ -40,14 +40,20 @@ class FixedRecommender:
     def recommend_many(
         self, histories: Sequence[UserHistory], limit: int, *, include_seen: bool
     ) -> list[RecommendationList]:
+        return self.recommend_batch(
+            [RecommendationRequest(history=history, limit=limit, include_seen=include_seen) for history in histories]
+        )
+
+    def recommend_batch(self, requests: Sequence[RecommendationRequest]) -> list[RecommendationList]:
         answers = []
-        for history in histories:
+        for request in requests:
+            seen = request.history.item_ids
             scores = {
-                name: self.repeat_lifts.together * (name in history.item_ids) - place
+                name: self.repeat_lifts.together * (name in seen) - place
                 for place, name in enumerate(self.best_first)
-                if include_seen or name not in history.item_ids
+                if name not in request.disliked and (request.include_seen or name not in seen)
             }
-            chosen = sorted(scores.items(), key=lambda scored: -scored[1])[:limit]
+            chosen = sorted(scores.items(), key=lambda scored: -scored[1])[: request.limit]
             answers.append(
                 RecommendationList(
                     tuple(
@@ -162,6 +168,19 @@ def test_a_recommenders_own_lifts_count_in_no_mode() -> None:
     lifted = FixedRecommender("bac", repeat_lifts=RepeatLifts(9.0, 9.0))
     rankings = rank_with_recommender(lifted, list("abcdef"), targets, "", silent, repeat_lift=-2.0)
     assert [rankings[mode].ranks.tolist() for mode in SEEN_ITEMS] == [[2], [3], [0]]
+
+
+def test_disliked_items_are_masked_for_every_ranker() -> None:
+    masked = replace(split_of([[0], [1]], [3, 2]), disliked=ItemSequences.from_lists([[1, 5], [0, 2]]))
+    targets = {**in_every_mode(split_of([[0], [1]], [3, 2])), MASKED: masked}
+    by_recommender = rank_with_recommender(FixedRecommender("abcdef"), list("abcdef"), targets, "", silent)
+    by_scorer = rank_with_scores(Popularity(np.array([9, 8, 7, 6, 5, 4])), targets, "")
+    for rankings in (by_recommender, by_scorer):
+        assert rankings["allowed"].ranks.tolist() == [4, 3]
+        # The second user dislikes the target.
+        assert rankings["masked"].ranks.tolist() == [2, 0]
+        assert rankings["weighed"].ranks.tolist() == [3, 2], "without repeats seen items are masked, dislikes are not"
+        assert rankings["masked"].shown[:, :4].tolist() == [[2, 3, 4, -1], [3, 4, 5, -1]]
 
 
 def test_the_same_rule_weighs_repeats_of_every_ranker() -> None:

@@ -1,18 +1,21 @@
 """Warnings before training: a user who is most of the data, clocks that run ahead; popularity by users."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from clairo_core.events import EventType, InteractionRules
 from clairo_core.items import Item
 from clairo_core.progress import silent
 from clairo_core.sequences import ItemSequences
 from training.config.preset import Preset
 from training.counts.markov import count_followers
 from training.datasets.dataset import build_dataset
-from training.pipeline.odd_interactions import popular_by_users, warn_of_odd_interactions
+from training.datasets.user_sequences import EventCounts
+from training.pipeline.odd_interactions import popular_by_users, report_events, warn_of_odd_interactions
 from training.ranking.fit_repeat_lifts import repeat_share
 from training.workbench.stage_cache import StageCache
 from training.workbench.workbench import Workbench
@@ -38,6 +41,29 @@ def test_a_user_with_most_of_the_interactions_is_named() -> None:
     assert lines == [
         "warning: user 'bot' has 99% of all 40,400 interactions, the median user 4; "
         "if it is a robot, leave it out of the data"
+    ]
+
+
+def test_events_are_reported_by_type_and_role() -> None:
+    lines: list[str] = []
+    bench = bench_of(ordinary(2), lines)
+    report_events(bench)
+    assert lines == []
+    rules = InteractionRules(
+        types={
+            "purchase": EventType(),
+            "view": EventType(weight=0.25),
+            "wish": EventType(is_read=False),
+            "return": EventType(meaning="negative"),
+        },
+        targets=("purchase",),
+    )
+    counts = EventCounts({"purchase": 1200, "view": 30_000, "wish": 5, "return": 3, "impression": 9}, 17, 800)
+    report_events(replace(bench, dataset=replace(bench.dataset, rules=rules, event_counts=counts)))
+    assert lines == [
+        "events read: 1,200 purchase (target, weight 1), 30,000 view (weight 0.25)",
+        "other events: 5 wish (popularity alone), 3 return (dislike), 9 impression (not learned), "
+        "17 that no condition fits (ignored), 800 left out as steps to a target",
     ]
 
 

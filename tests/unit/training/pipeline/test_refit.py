@@ -112,6 +112,20 @@ def ranking_of(parts: TrainedParts) -> JointRanking:
     return parts.recommender.joint_ranking
 
 
+def test_the_strength_of_dislikes_stays_and_is_written(
+    measured: TrainedParts, served: TrainedParts, bundle: Bundle
+) -> None:
+    assert served.recommender.disliked_neighbours is measured.recommender.disliked_neighbours
+    assert bundle.dislike_strength == measured.recommender.disliked_neighbours.strength == 1.0, "as in the preset"
+    rows = np.arange(NUM_ITEMS)
+    found = [
+        recommender.disliked_neighbours.similarities(np.array([3]), rows, None)
+        for recommender in (served.recommender, bundle.recommender("cpu"))
+    ]
+    assert found[0] == pytest.approx(found[1], abs=1e-6)
+    assert found[0][3] == pytest.approx(1.0)
+
+
 def test_counts_are_those_of_all_interactions(bench: Workbench, measured: TrainedParts, served: TrainedParts) -> None:
     ranking, sequences = ranking_of(served), bench.dataset.sequences
     assert measured.ranked is not None

@@ -15,10 +15,16 @@ from clairo_core.ranking import load_dense_head
 from clairo_core.sequences import ItemSequences
 from training.config.preset import DenseSettings
 from training.evaluation.split import EvaluationSplit
-from training.ranking.fit_dense_head import fit_dense_head, rate_share
+from training.ranking.fit_dense_head import DenseModel, fit_dense_head, rate_share
 from training.ranking.learned_item_vectors import LearnedItemVectors
 from training.workbench.checkpoints import load_progress
-from training.workbench.next_item_windows import NOTHING, cut_windows, next_item_batches, windows_per_user
+from training.workbench.next_item_windows import (
+    NOTHING,
+    NextItemBatch,
+    cut_windows,
+    next_item_batches,
+    windows_per_user,
+)
 
 NUM_ITEMS = 12
 SETTINGS = DenseSettings(
@@ -95,6 +101,43 @@ def test_every_interaction_but_the_first_is_a_target_once(
     targets = [int(target) for batch in batches for target in batch.targets.flatten() if target != NOTHING]
     assert sorted(targets) == sorted(item for sequence in sequences for item in sequence[1:])
     assert all(batch.inputs.shape[1] <= max_inputs for batch in batches)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 30), st.booleans()), max_size=12), min_size=1, max_size=8),
+    st.integers(1, 5),
+)
+def test_windows_ask_for_every_target_once_by_its_weight_and_for_nothing_else(
+    sequences: list[list[tuple[int, bool]]], max_inputs: int
+) -> None:
+    flat = ItemSequences.from_lists([[item for item, _ in sequence] for sequence in sequences])
+    is_target = np.array([target for sequence in sequences for _, target in sequence], dtype=np.bool_)
+    flat = ItemSequences(flat.items, flat.offsets, 1 + flat.items.astype(np.float32), is_target)
+    windows = cut_windows(flat, max_inputs)
+    assert windows_per_user(flat, max_inputs, max_user_examples=0)[0].sum() == len(windows)
+    found = []
+    for batch in next_item_batches(flat, windows, 20, seed=3) if len(windows) else ():
+        is_asked = batch.targets != NOTHING
+        assert is_asked.any(dim=1).all()
+        found += batch.targets[is_asked].tolist()
+        weights = np.ones(batch.targets.shape) if batch.weights is None else batch.weights.numpy()
+        assert weights[is_asked.numpy()].tolist() == [1 + item for item in batch.targets[is_asked].tolist()]
+    assert sorted(found) == sorted(item for sequence in sequences for item, target in sequence[1:] if target)
+
+
+def test_the_dense_loss_is_the_weighted_mean_over_targets() -> None:
+    model = DenseModel(CONTENT, np.ones(NUM_ITEMS, np.bool_), NOTHING_HELD_OUT, SETTINGS).eval()
+    inputs, targets = torch.tensor([[3, 1, 0], [2, 7, 5]]), torch.tensor([[1, 4, NOTHING], [7, 5, 6]])
+    weights = torch.tensor([[0.5, 2.0, 0.0], [1.0, 0.0, 0.25]])
+    of_each = []
+    for place in (targets != NOTHING).nonzero().tolist():
+        alone = torch.full_like(targets, NOTHING)
+        alone[tuple(place)] = targets[tuple(place)]
+        of_each.append(float(model.loss(NextItemBatch(inputs, alone), 0.0).detach()))
+    expected = np.average(of_each, weights=weights[targets != NOTHING].numpy())
+    found = model.loss(NextItemBatch(inputs, targets, weights), 0.0)
+    assert float(found.detach()) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("encoder", ["recurrent", "transformer"])

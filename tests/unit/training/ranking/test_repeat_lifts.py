@@ -109,3 +109,10 @@ def test_a_damaged_file_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "repeats.json").write_text(text)
     with pytest.raises(RankingError, match=r"repeats\.json"):
         load_repeat_lifts(tmp_path / "repeats.json")
+
+
+def test_only_repeats_of_targets_count_where_only_they_are_learned() -> None:
+    items, offsets = np.array([1, 2, 1, 1, 3, 3]), np.array([0, 4, 6])
+    sequences = ItemSequences(items, offsets, is_target=np.array([False, True, False, True, False, True]))
+    # Of the next items that are targets, 2, 1 and 3, the user had the last two before.
+    assert repeat_share(sequences) == (2 + 0.5) / (3 + 1)

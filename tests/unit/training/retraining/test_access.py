@@ -6,7 +6,6 @@ import pytest
 
 from clairo_core.errors import TrainingError
 from clairo_core.progress import silent
-from training.config.load_preset import load_preset
 from training.retraining.promotion import ServiceCalls
 from training.retraining.retrain import ServiceSource, retrain
 
@@ -21,8 +20,8 @@ def test_a_refused_key_or_address_ends_retraining_before_it_starts(
         raise TrainingError("status 403, got Host, expected another")
 
     monkeypatch.setattr(ServiceCalls, "_call", refuse)
-    source, preset, out = ServiceSource(promote_url="http://shop.test"), load_preset("clairo"), tmp_path / "new"
+    source, out = ServiceSource(promote_url="http://shop.test"), tmp_path / "new"
     with pytest.raises(TrainingError, match="status 403, got Host"):
-        retrain(source, preset, out, device="cpu", seed=0, progress=silent, report=lambda _: None)
+        retrain(source, out, device="cpu", progress=silent, report=lambda _: None)
     assert asked == ["GET /bundles"]
     assert not list(tmp_path.iterdir())

@@ -17,7 +17,7 @@ from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.bundle.manifest import BundleManifest, read_manifest
 from clairo_core.errors import SettingsError, TrainingError
-from clairo_core.events import InteractionRules
+from clairo_core.events import EventType, InteractionRules
 from clairo_core.items import Item, UserHistory
 from clairo_core.sequences import ItemSequences
 from service.bundles.shelf import check_not_worse, refusal_by_retraining
@@ -26,7 +26,13 @@ from service.errors import WorseBundleError
 from tests.tiny import tiny_bundle, tiny_items
 from training.datasets.dataset import Dataset, build_dataset
 from training.evaluation.metrics import Metric
-from training.retraining.against_serving import AgainstServing, compare_with_serving, newest_split, with_items_carried
+from training.retraining.against_serving import (
+    NOT_WORSE_THAN,
+    AgainstServing,
+    compare_with_serving,
+    newest_split,
+    with_items_carried,
+)
 from training.retraining.promotion import ServiceCalls, bundle_of_id, read_key
 from training.retraining.service_tables import newest_discoveries
 
@@ -144,11 +150,18 @@ def manifest(bundle: Bundle, bundle_id: str, metrics: dict[str, Any]) -> BundleM
 
 
 def compared_on(
-    num_users: int, value: float, serving_value: float, low: float = 0.1, num_items: int = 3
+    num_users: int, value: float, serving_value: float, low: float = 0.1, num_items: int = 3, half: float = 0.0
 ) -> AgainstServing:
-    """Figures whose advantage over chance, .1, has an interval from `low`."""
+    """Figures whose advantage over chance, .1, has an interval from `low`, and their difference one of +- `half`."""
     above = Metric("above", value - 0.1, low, 1.0)
-    return AgainstServing("old", num_users, value, serving_value, Metric("d", 0, 0, 0), 0, 0.1, above, num_items)
+    difference = value - serving_value
+    paired = Metric("difference", difference, difference - half, difference + half)
+    return AgainstServing("old", num_users, value, serving_value, paired, 0, 0.1, above, num_items, 0.1)
+
+
+def test_the_margin_is_stored_with_the_figures(serving: Bundle, dataset: Dataset) -> None:
+    against_itself = compared(serving, serving, dataset, dict.fromkeys(dataset.user_ids, 9e9))
+    assert against_itself.as_dict()["not_worse_than"] == NOT_WORSE_THAN
 
 
 def against(serving_value: float, value: float) -> dict[str, Any]:
@@ -161,7 +174,13 @@ def against(serving_value: float, value: float) -> dict[str, Any]:
         (compared_on(20, 0.2, 0.2), None),
         (compared_on(19, 0.9, 0.2), "19 targets are too few"),
         (compared_on(50, 0.9, 0.2, num_items=2), "of all 50 users are 2 items"),
-        (compared_on(20, 0.2, 0.21), "is below the serving bundle's 0.2100"),
+        # A tenth of .2 may be lost, and no more of it is inside the interval.
+        (compared_on(20, 0.2, 0.2, half=0.0199), None),
+        (compared_on(20, 0.19, 0.2, half=0.0099), None),
+        (compared_on(20, 0.2, 0.2, half=0.0201), "may be 0.0201 below the serving bundle's 0.2000, expected at most"),
+        (compared_on(20, 0.19, 0.2, half=0.0101), "may be 0.0201 below the serving bundle's 0.2000"),
+        # A higher mean alone is no evidence.
+        (compared_on(20, 0.21, 0.2, half=0.04), "of 0.2100 on 20 targets may be 0.0300 below"),
         (compared_on(50, 0.0, 0.0, -0.1), "is not clearly above chance, 0.1000"),
         (compared_on(50, 0.3, 0.0, 0.06), "is not clearly above chance, 0.1000"),
     ],
@@ -202,12 +221,21 @@ def test_own_evaluations_compare_bundles_on_the_same_targets_alone(serving: Bund
     old = manifest(serving, "old", evaluated(0.2))
     check_not_worse(manifest(serving, "new", evaluated(0.2)), old)
     other_data = replace(manifest(serving, "new", evaluated(0.9)), dataset_fingerprint="another")
-    for new in (
-        other_data,
-        manifest(serving, "new", evaluated(0.9, num_users=50)),
-        manifest(serving, "new", evaluated(0.9, split="validation")),
+    of_purchases = InteractionRules(types={"purchase": EventType(), "view": EventType()}, targets=("purchase",))
+    masked = evaluated(0.9)
+    masked["evaluation"]["rows"][0]["seen_items"] = "masked"
+    for new, why in (
+        (other_data, "dataset another, the served bundle "),
+        (manifest(serving, "new", evaluated(0.9, num_users=50)), "users 50, the served bundle 100"),
+        # Releases before measured on test, and this one on validation.
+        (manifest(serving, "new", evaluated(0.9, split="validation")), "split validation, the served bundle test"),
+        (manifest(serving, "new", masked), "seen items masked, the served bundle None"),
+        (
+            replace(manifest(serving, "new", evaluated(0.9)), interactions=of_purchases.as_dict()),
+            "event types \\['purchase'\\], the served bundle \\[\\]",
+        ),
     ):
-        with pytest.raises(WorseBundleError, match="not measured on the same targets"):
+        with pytest.raises(WorseBundleError, match=f"not measured on the same targets.*{why}"):
             check_not_worse(new, old)
 
 
@@ -249,8 +277,8 @@ def test_a_bundle_without_evidence_is_refused(
 def test_a_direct_comparison_takes_precedence_over_each_bundles_own_figure(serving: Bundle) -> None:
     old = manifest(serving, "old", {"ndcg@10": 0.9})
     check_not_worse(manifest(serving, "new", {"ndcg@10": 0.1} | against(0.2, 0.2)), old)
-    with pytest.raises(WorseBundleError, match=r"0\.1900 .* 0\.2000"):
-        check_not_worse(manifest(serving, "new", {"ndcg@10": 1.0} | against(0.2, 0.19)), old)
+    with pytest.raises(WorseBundleError, match=r"0\.1700 .* 0\.2000"):
+        check_not_worse(manifest(serving, "new", {"ndcg@10": 1.0} | against(0.2, 0.17)), old)
     # Compared with another bundle than the serving one: each bundle's own figure counts.
     with pytest.raises(WorseBundleError):
         check_not_worse(

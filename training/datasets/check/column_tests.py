@@ -1,0 +1,74 @@
+"""Which reader tests which column of a dataset's tables, and tests that only a check makes. Start at `column_tests`."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from clairo_core.values.numbers import number_in
+from training.datasets.check.sound_tables import ColumnReader
+from training.datasets.columns import (
+    id_column,
+    item_id_column,
+    order_column,
+    picture_column,
+    text_column,
+    user_id_column,
+)
+from training.datasets.description import DatasetDescription
+from training.datasets.table_files import SourceTable
+from training.datasets.table_source import TableFile
+
+
+def column_tests(description: DatasetDescription) -> dict[TableFile, dict[str, ColumnReader]]:
+    """The reader of every column of ids, texts, pictures and times, by file."""
+    items, pictures, codes = description.items, description.pictures, description.codes
+    tests: dict[TableFile, dict[str, ColumnReader]] = {}
+
+    def add(file: TableFile, columns: Sequence[str], read: ColumnReader) -> None:
+        for column in columns:
+            # A column may be used twice; the stricter reader comes first and stays.
+            tests.setdefault(file, {}).setdefault(column, read)
+
+    add(items.file, [items.item_id], item_id_column)
+    for beside in (pictures, codes):
+        if beside is not None:
+            add(beside.file, [beside.item_id], id_column)
+            add(items.file, [beside.items_column], id_column)
+    if pictures is not None:
+        add(pictures.file, [pictures.picture], picture_column)
+    if items.picture is not None:
+        add(items.file, [items.picture], picture_column)
+    add(items.file, [*items.texts, *items.attributes], text_column)
+    for table in description.interactions:
+        add(table.file, [table.user_id], user_id_column)
+        add(table.file, [table.item_id], id_column)
+        add(table.file, [table.order], order_column)
+    return tests
+
+
+def price_column(source: SourceTable, field: str) -> None:
+    """Refuse prices below zero; values that are not numbers are no fault.
+
+    Raises:
+        RowError: names every such row.
+    """
+    texts = text_column(source, field)
+    wrong = [row for row, text in enumerate(texts) if text is not None and number_in(text) < 0]
+    if wrong:
+        raise source.error(
+            np.array(wrong), field, f"got {texts[wrong[0]]!r}, expected a price of at least 0; correct it"
+        )
+
+
+def time_column(source: SourceTable, field: str) -> None:
+    """Refuse times before 1970, which exports write for a missing time.
+
+    Raises:
+        RowError: names every such row.
+    """
+    times = order_column(source, field)
+    wrong = np.flatnonzero(times < 0)
+    if len(wrong):
+        shown = source.table[field][int(wrong[0])].as_py()
+        problem = f"got {shown!r}, expected a time since 1970; correct it, or name the column as position"
+        raise source.error(wrong, field, problem)

@@ -1,0 +1,103 @@
+"""Gather faults of a dataset, equal ones of a column in one line. Start at `FaultLog.add`."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from clairo_core.errors import DatasetError, RowError
+
+_VALUES = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\d[\d.,:-]*")
+"""Quoted texts and numbers: problems that differ in them alone are equal."""
+_ROWS_SHOWN = 3
+_VALUES_SHOWN = 3
+
+
+@dataclass(slots=True)
+class Fault:
+    """One problem of one column, in one row or many."""
+
+    file: str
+    column: str
+    problem: str
+    """Of the first row found."""
+    rows: set[int] = field(default_factory=set)
+    """Empty: the fault is of the file or the whole column."""
+    further_values: list[str] = field(default_factory=list)
+    """Other values than the problem's, as far as each was found by itself."""
+    is_complete: bool = True
+    """Whether all rows were looked at."""
+
+    def __str__(self) -> str:
+        rows = sorted(self.rows)
+        place = f"{self.file}{f' row {rows[0]}' if rows else ''}"
+        column = f", field {self.column!r}" if self.column else ""
+        start = f"{place}{column}: " if place else ""
+        return f"{start}{self.problem}{self._further(rows[1:])}"
+
+    def _further(self, rows: list[int]) -> str:
+        if not rows:
+            return ""
+        shown = ", ".join(map(str, rows[:_ROWS_SHOWN]))
+        more = f" and {len(rows) - _ROWS_SHOWN:,} more" if len(rows) > _ROWS_SHOWN else ""
+        values = f": {', '.join(self.further_values)}" if self.further_values else ""
+        end = "" if self.is_complete else "; or more"
+        return f" (also row{'s' if len(rows) > 1 else ''} {shown}{more}{values}{end})"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "file": self.file,
+            "field": self.column,
+            "problem": self.problem,
+            "rows": sorted(self.rows),
+            "is_complete": self.is_complete,
+        }
+
+
+class FaultLog:
+    """The faults found so far.
+
+    Args:
+        folder: of the dataset; files in it are named without it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._faults: dict[tuple[str, str, str], Fault] = {}
+
+    def __len__(self) -> int:
+        return len(self._faults)
+
+    def __iter__(self) -> Iterator[Fault]:
+        """By file, in the order in which files were read, then by first row."""
+        files = {file: place for place, file in enumerate(dict.fromkeys(file for file, _, _ in self._faults))}
+        return iter(sorted(self._faults.values(), key=lambda fault: (files[fault.file], min(fault.rows, default=0))))
+
+    @property
+    def num_rows(self) -> int:
+        """Faults, each row of a grouped one counted."""
+        return sum(len(fault.rows) or 1 for fault in self)
+
+    def add(self, error: DatasetError) -> Fault:
+        """Add the rows of an error to the equal fault of their column, or begin one."""
+        if not isinstance(error, RowError) or error.path is None:
+            return self._fault("", "", self._named(error))
+        fault = self._fault(self._named(error.path), error.field, error.problem.replace(f"{self._folder}/", ""))
+        fault.rows.update(map(int, error.rows))
+        if (value := _value_in(error.problem)) not in (_value_in(fault.problem), *fault.further_values, ""):
+            fault.further_values = [*fault.further_values, value][:_VALUES_SHOWN]
+        return fault
+
+    def _fault(self, file: str, column: str, problem: str) -> Fault:
+        key = (file, column, _VALUES.sub("_", problem))
+        return self._faults.setdefault(key, Fault(file, column, problem))
+
+    def _named(self, place: object) -> str:
+        return str(place).replace(f"{self._folder}/", "")
+
+
+def _value_in(problem: str) -> str:
+    value = _VALUES.search(problem)
+    return value[0] if value else ""

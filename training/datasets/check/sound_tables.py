@@ -1,0 +1,195 @@
+"""Read tables for the ordinary readers, without the rows in which they find a fault. Start at `SoundTables.collect`.
+
+The readers raise at their first fault: it is noted, its rows are left out, and they run again until no fault is left.
+The first fault of a file also has every column tested by itself, so that a row with two faults is noted for both.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from clairo_core.errors import DatasetError, RowError
+from clairo_core.progress import Progress, silent
+from training.datasets.check.faults import FaultLog
+from training.datasets.column_kinds import ColumnKind
+from training.datasets.description import TableForm
+from training.datasets.packed_files import format_suffix
+from training.datasets.table_files import SourceTable, TableReader, column_names, read_table
+from training.datasets.table_source import TableFile
+
+T = TypeVar("T")
+ColumnReader: TypeAlias = Callable[[SourceTable, str], Any]
+ColumnTests: TypeAlias = Mapping[TableFile, Mapping[str, ColumnReader]]
+"""By file, the reader of each column."""
+
+MOST_ROUNDS = 20
+"""Runs of the readers for a fault that they name one row at a time, and that no column shows by itself."""
+MOST_FAULTS = 1000
+"""Rows with a fault in a column that are looked for one by one."""
+_SMALL_PART = 4096
+_WITH_HEADER = (".csv", ".tsv", ".parquet")
+
+
+class NotedError(DatasetError):
+    """The table cannot be read, for a reason noted already."""
+
+
+@dataclass(slots=True)
+class SoundTables:
+    """The tables of a dataset without faulty rows."""
+
+    faults: FaultLog
+    tests: ColumnTests
+    progress: Progress = silent
+    left_out: dict[TableFile, set[int]] = field(default_factory=dict)
+    """Numbers of the faulty rows of each file."""
+    _whole: dict[tuple[TableFile, tuple[str, ...], TableForm | None], SourceTable] = field(default_factory=dict)
+    _tested: set[TableFile] = field(default_factory=set)
+
+    def collect(self, read_all: Callable[[TableReader], T]) -> T | None:
+        """Run a reader of tables until it finds no fault. None if a fault stops it for good."""
+        while True:
+            try:
+                return read_all(self.read)
+            except RowError as error:
+                if not self._leave_out(error):
+                    return None
+            except NotedError:
+                return None
+            except DatasetError as error:
+                self.faults.add(error)
+                return None
+
+    def read(
+        self,
+        path: TableFile,
+        kinds: Mapping[str, ColumnKind],
+        progress: Progress = silent,
+        form: TableForm | None = None,
+    ) -> SourceTable:
+        """Read as `read_table`, without faulty rows; a missing column of texts or pictures is empty.
+
+        Raises:
+            NotedError: the file cannot be read, or no row is left.
+            DatasetError: as `read_table`.
+        """
+        key = (path, tuple(kinds), form)
+        if key not in self._whole:
+            try:
+                self._whole[key] = self._read_whole(path, kinds, form)
+            except RowError as error:
+                # It ends the file: reading again finds it again.
+                self.faults.add(error)
+                raise NotedError(str(error)) from error
+        sound = _without(self._whole[key], self.left_out.get(path, set()))
+        if len(sound) == 0:
+            raise NotedError(f"{path} has no row without a fault")
+        return sound
+
+    def sound_rows(self, path: TableFile) -> SourceTable:
+        """A file's rows without a fault, in its order, with some of its columns."""
+        return _without(next(self._tables_of(path)), self.left_out.get(path, set()))
+
+    def faulty_rows(self, path: TableFile, column: str) -> SourceTable | None:
+        """The rows of a file that could be read, but have a fault; None if no table has the column."""
+        for source in self._tables_of(path):
+            if column in source.table.column_names:
+                left_out = self.left_out.get(path, set())
+                return source.taken(np.flatnonzero(_is_among(source, left_out)))
+        return None
+
+    def test(self, path: TableFile, column: str, read: ColumnReader) -> None:
+        """Note the faults that a reader finds in a column, and leave out their rows."""
+        left_out = self.left_out.setdefault(path, set())
+        for source in self._tables_of(path):
+            if column in source.table.column_names:
+                left_out |= self._faults_in(_without(source, left_out), column, read)
+                return
+
+    def _tables_of(self, path: TableFile) -> Iterator[SourceTable]:
+        return (source for (of_path, _, _), source in self._whole.items() if of_path == path)
+
+    def _read_whole(self, path: TableFile, kinds: Mapping[str, ColumnKind], form: TableForm | None) -> SourceTable:
+        names = column_names(path, form)
+        # A nested field is found by its path, and the first of many records need not have every field.
+        is_listed = not isinstance(path, Path) or format_suffix(path) in _WITH_HEADER
+        missing = [name for name in kinds if is_listed and name not in names and not {".", "["} & set(name)]
+        for name in missing:
+            problem = f"there is no such column; the columns are {', '.join(map(repr, names))}"
+            self.faults.add(RowError("", path=path, field=name, problem=f"{problem}; correct the name in dataset.toml"))
+        if any(kinds[name] in ("id", "order") for name in missing):
+            raise NotedError(f"{path} lacks {missing}")
+        present = {name: kind for name, kind in kinds.items() if name not in missing}
+        source = read_table(path, present, self.progress, form, self._note_line)
+        table = source.table
+        for name in missing:
+            table = table.append_column(name, pa.nulls(len(source)))
+        return replace(source, table=table)
+
+    def _note_line(self, error: RowError) -> None:
+        fault = self.faults.add(error)
+        if len(fault.rows) > MOST_FAULTS:
+            fault.is_complete = False
+            raise NotedError(str(error))
+
+    def _leave_out(self, error: RowError) -> bool:
+        """Note the fault and leave out its rows. Returns whether reading again can find more."""
+        if error.path is None:
+            self.faults.add(error)
+            return False
+        left_out = self.left_out.setdefault(error.path, set())
+        if error.path not in self._tested:
+            self._tested.add(error.path)
+            before = len(left_out)
+            for column, read in self.tests.get(error.path, {}).items():
+                for source in self._tables_of(error.path):
+                    if column in source.table.column_names:
+                        left_out |= self._faults_in(source, column, read)
+                        break
+            if len(left_out) > before:
+                return True
+        fault = self.faults.add(error)
+        before = len(left_out)
+        left_out.update(map(int, error.rows))
+        if len(error.rows) == 1 and len(fault.rows) > MOST_ROUNDS:
+            fault.is_complete = False
+            return False
+        return len(left_out) > before
+
+    def _faults_in(self, source: SourceTable, column: str, read: ColumnReader) -> set[int]:
+        """Find the faulty rows of a column. A reader that names one row at a time reads ever smaller parts."""
+        found: set[int] = set()
+        parts = [source]
+        while parts:
+            part = parts.pop()
+            if len(part) == 0:
+                continue
+            try:
+                read(part, column)
+            except RowError as error:
+                fault = self.faults.add(error)
+                if not error.rows:
+                    break
+                if len(found) >= MOST_FAULTS and len(error.rows) == 1:
+                    fault.is_complete = False
+                    break
+                found.update(map(int, error.rows))
+                part = _without(part, found)
+                if len(error.rows) == 1 and len(part) > _SMALL_PART:
+                    rows = np.arange(len(part))
+                    parts += [part.taken(rows[len(part) // 2 :]), part.taken(rows[: len(part) // 2])]
+                else:
+                    parts.append(part)
+        return found
+
+
+def _is_among(source: SourceTable, rows: set[int]) -> np.ndarray:
+    return np.isin(source.row_numbers(""), np.fromiter(rows, dtype=np.int64, count=len(rows)))
+
+
+def _without(source: SourceTable, rows: set[int]) -> SourceTable:
+    return source.taken(np.flatnonzero(~_is_among(source, rows))) if rows else source
