@@ -23,7 +23,9 @@ from training.datasets.arrow_columns import is_text, plain_column, without_missi
 from training.datasets.column_kinds import ColumnKind
 from training.datasets.columns import order_column, user_id_column
 from training.datasets.description import DatasetDescription, InteractionsDescription
+from training.datasets.event_times import units_per_second
 from training.datasets.event_types import NO_TYPE, read_types
+from training.datasets.items_table import read_items
 from training.datasets.table_files import SourceTable, read_table
 
 ROWS_AT_ONCE = 100_000
@@ -53,7 +55,7 @@ def read_events(description: DatasetDescription, progress: Progress = silent) ->
         DatasetError: a table cannot be read; the text names file, row and field.
     """
     tables = [_events_of(table, description.rules, progress) for table in description.interactions]
-    events = pa.concat_tables(tables).unify_dictionaries()
+    events = _by_item_id(pa.concat_tables(tables).unify_dictionaries(), description, progress)
     users = events["user_id"].cast(pa.large_string())
     # Arrow's sort is stable.
     order = pc.sort_indices(
@@ -61,6 +63,19 @@ def read_events(description: DatasetDescription, progress: Progress = silent) ->
         sort_keys=[("user_id", "ascending"), ("timestamp", "ascending")],
     )
     return events.take(order)
+
+
+def _by_item_id(events: pa.Table, description: DatasetDescription, progress: Progress) -> pa.Table:
+    """Replace other names of items, such as SKUs and variants, by their ids; unknown items keep theirs."""
+    if not (description.items.item_key or description.items.group_variants):
+        return events
+    loaded = read_items(description, progress)
+    names = pa.array(loaded.names.names, pa.large_string())
+    ids = pa.array([item.item_id for item in loaded.items], pa.large_string()).take(pa.array(loaded.names.items))
+    sent = events["item_id"].cast(pa.large_string())
+    found = ids.take(pc.index_in(sent, value_set=names).combine_chunks())
+    place = events.schema.get_field_index("item_id")
+    return events.set_column(place, "item_id", pc.coalesce(found, sent.combine_chunks()))
 
 
 def _events_of(table: InteractionsDescription, rules: InteractionRules, progress: Progress) -> pa.Table:
@@ -93,8 +108,8 @@ def _read(
     """Read the table, with the column of conditions if it has that; one of several tables may lack it."""
     if value_field is not None:
         with contextlib.suppress(MissingColumnError):
-            return read_table(table.file, {value_field: "order", **kinds}, progress), value_field
-    return read_table(table.file, kinds, progress), None
+            return read_table(table.file, {value_field: "order", **kinds}, progress, table.form), value_field
+    return read_table(table.file, kinds, progress, table.form), None
 
 
 def _numbers(source: SourceTable, field: str) -> pa.Array:
@@ -110,12 +125,8 @@ def seconds_since_1970(
 ) -> Float64[np.ndarray, "interaction"]:
     """Times in seconds; positions become as many seconds after 1970, so that their order stays.
 
-    Dates come in microseconds, numbers in the unit that puts their median between 1973 and 5138.
-
     >>> seconds_since_1970(np.array([1_700_000_000_500])).tolist(), seconds_since_1970(np.array([3, 1])).tolist()
     ([1700000000.5], [3.0, 1.0])
     """
-    median = float(np.median(order)) if len(order) else 0.0
-    if median < 1e8:
-        return order.astype(np.float64)
-    return order / 10.0 ** (3 * int((np.log10(median) - 8) // 3))
+    per_second = units_per_second(order)
+    return order.astype(np.float64) if per_second is None else order / per_second
