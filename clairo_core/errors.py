@@ -36,7 +36,10 @@ ClairoError
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class ClairoError(Exception):
@@ -82,7 +85,13 @@ class RowError(DatasetError):
     """
 
     def __init__(
-        self, message: str, *, path: Any = None, rows: Sequence[int] = (), field: str = "", problem: str = ""
+        self,
+        message: str,
+        *,
+        path: Any = None,
+        rows: "Sequence[int] | np.ndarray" = (),
+        field: str = "",
+        problem: str = "",
     ) -> None:
         super().__init__(message)
         self.path = path

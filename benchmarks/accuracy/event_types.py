@@ -33,7 +33,7 @@ from training.config.load_preset import load_preset
 from training.datasets.dataset import Dataset, build_dataset
 from training.datasets.described_dataset import load_described_dataset
 from training.datasets.shared_folders import describe_shared_folder
-from training.datasets.user_sequences import Interactions, build_sequences
+from training.datasets.user_sequences import Dislikes, Interactions, build_sequences
 from training.evaluation.metrics import ndcg_at
 from training.evaluation.split import EvaluationSplit, sequences_before_test, some_users, test_split
 from training.pipeline.run import train_parts
@@ -156,8 +156,11 @@ def movielens() -> tuple[System, System]:
 
 
 def with_sequences(dataset: Dataset, learned: ItemSequences) -> Dataset:
-    """The dataset as it was before the targets, without times and dislikes."""
-    return build_dataset(dataset.name, dataset.items, dataset.user_ids, learned, rules=dataset.rules)
+    """The dataset as it was before the targets, without times. A dislike counts after what came before it."""
+    dislikes = None
+    if dataset.dislikes is not None and dataset.dislike_places is not None:
+        dislikes = Dislikes(dataset.dislikes, dataset.dislike_places)
+    return build_dataset(dataset.name, dataset.items, dataset.user_ids, learned, rules=dataset.rules, dislikes=dislikes)
 
 
 def flags() -> argparse.ArgumentParser:

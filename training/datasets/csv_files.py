@@ -10,6 +10,7 @@ import csv
 import io
 import itertools
 import re
+from array import array
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -148,13 +149,23 @@ def read_sound_csv(
             return table, csv_lines(path, len(table), form)
     places = [header.index(name) for name in columns]
     schema = pa.schema([(name, pa.large_string()) for name in columns])
-    chunks, lines = [schema.empty_table()], []
-    records = itertools.islice(_sound_records(path, form, on_fault, progress), 1, None)
-    while chunk := list(itertools.islice(records, _ROWS_PER_CHUNK)):
-        lines += [line for line, _ in chunk]
-        values = [[record[place] or None for _, record in chunk] for place in places]
+    chunks, lines = [schema.empty_table()], array("q")
+    values: list[list[str | None]] = [[] for _ in places]
+
+    def close_chunk() -> None:
         chunks.append(pa.table(values, schema=schema))
-    return pa.concat_tables(chunks), np.array(lines, dtype=np.int64)
+        for column in values:
+            column.clear()
+
+    # Values of a column, not records: a million small lists would keep Python's garbage collector busy.
+    for line, record in itertools.islice(_sound_records(path, form, on_fault, progress), 1, None):
+        lines.append(line)
+        for column, place in zip(values, places, strict=True):
+            column.append(record[place] or None)
+        if len(values[0]) == _ROWS_PER_CHUNK:
+            close_chunk()
+    close_chunk()
+    return pa.concat_tables(chunks), np.array(lines)
 
 
 def csv_lines(path: Path, num_rows: int, form: TableForm = _FORM) -> Int64[np.ndarray, "row"]:

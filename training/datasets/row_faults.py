@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
+
 from clairo_core.errors import RowError
 
 OnFault: TypeAlias = Callable[[RowError], None]
@@ -15,7 +17,7 @@ def raise_fault(fault: RowError) -> None:
     raise fault
 
 
-def field_fault(path: object, rows: Sequence[int], field: str, problem: str) -> RowError:
+def field_fault(path: object, rows: Sequence[int] | np.ndarray, field: str, problem: str) -> RowError:
     """A fault of one column in rows of these numbers; the message names the first. `path` is of the table."""
     message = f"{path} row {rows[0]}, field {field!r}: {problem}"
     return RowError(message, path=path, rows=rows, field=field, problem=problem)

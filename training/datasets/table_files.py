@@ -28,7 +28,6 @@ from training.datasets.xml_feeds import feed_records
 
 SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".xml")
 _CSV = (".csv", ".tsv")
-_JSON = (".jsonl", ".ndjson", ".json")
 _BATCH_ROWS = 65_536
 _PARQUET_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
 """A damaged footer may hold names that are not UTF-8."""
@@ -70,9 +69,9 @@ class SourceTable:
     def error(self, index: int | Int64[np.ndarray, "faulty"], field: str, problem: str) -> RowError:
         """Make a `RowError` about one row, or all rows with the same fault; `index` counts the table's rows from 0."""
         indices = np.ravel(index)
-        first_alone = (self.row_number(int(indices[0]), field),)
-        rows = first_alone if self.numbers is None else self.row_numbers(field)[indices].tolist()
-        return field_fault(self.path, rows, field, problem)
+        if self.numbers is None:
+            return field_fault(self.path, (self.row_number(int(indices[0]), field),), field, problem)
+        return field_fault(self.path, self.row_numbers(field)[indices], field, problem)
 
     def column_error(self, field: str, problem: str) -> RowError:
         """Make a `RowError` about a whole column; the message names its first row."""

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from clairo_core.errors import DatasetError, DescriptionError
 from training.datasets.check.faults import FaultLog
-from training.datasets.dataset_toml import describe, load_toml
+from training.datasets.dataset_toml import describe
 from training.datasets.description import DatasetDescription
+from training.datasets.toml_section import load_toml
 
 
 def sound_description(path: Path, faults: FaultLog) -> DatasetDescription | None:

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Int64
+
 from clairo_core.errors import DatasetError, RowError
 
 _VALUES = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\d[\d.,:-]*")
@@ -22,22 +25,27 @@ class Fault:
     column: str
     problem: str
     """Of the first row found."""
-    rows: set[int] = field(default_factory=set)
-    """Empty: the fault is of the file or the whole column."""
+    rows: Int64[np.ndarray, "row"] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """Numbers in the file, rising. Empty: the fault is of the file or the whole column."""
     further_values: list[str] = field(default_factory=list)
     """Other values than the problem's, as far as each was found by itself."""
     is_complete: bool = True
     """Whether all rows were looked at."""
 
+    @property
+    def first_row(self) -> int:
+        """The first of `rows`; 0 without rows."""
+        return int(self.rows[0]) if len(self.rows) else 0
+
     def __str__(self) -> str:
-        rows = sorted(self.rows)
-        place = f"{self.file}{f' row {rows[0]}' if rows else ''}"
+        rows = self.rows
+        place = f"{self.file}{f' row {rows[0]}' if len(rows) else ''}"
         column = f", field {self.column!r}" if self.column else ""
         start = f"{place}{column}: " if place else ""
         return f"{start}{self.problem}{self._further(rows[1:])}"
 
-    def _further(self, rows: list[int]) -> str:
-        if not rows:
+    def _further(self, rows: Int64[np.ndarray, "row"]) -> str:
+        if not len(rows):
             return ""
         shown = ", ".join(map(str, rows[:_ROWS_SHOWN]))
         more = f" and {len(rows) - _ROWS_SHOWN:,} more" if len(rows) > _ROWS_SHOWN else ""
@@ -51,7 +59,7 @@ class Fault:
             "file": self.file,
             "field": self.column,
             "problem": self.problem,
-            "rows": sorted(self.rows),
+            "rows": self.rows.tolist(),
             "is_complete": self.is_complete,
         }
 
@@ -73,7 +81,7 @@ class FaultLog:
     def __iter__(self) -> Iterator[Fault]:
         """By file, in the order in which files were read, then by first row."""
         files = {file: place for place, file in enumerate(dict.fromkeys(file for file, _, _ in self._faults))}
-        return iter(sorted(self._faults.values(), key=lambda fault: (files[fault.file], min(fault.rows, default=0))))
+        return iter(sorted(self._faults.values(), key=lambda fault: (files[fault.file], fault.first_row)))
 
     @property
     def num_rows(self) -> int:
@@ -84,9 +92,14 @@ class FaultLog:
         """Add the rows of an error to the equal fault of their column, or begin one."""
         if not isinstance(error, RowError) or error.path is None:
             return self._fault("", "", self._named(error))
-        fault = self._fault(self._named(error.path), error.field, error.problem.replace(f"{self._folder}/", ""))
-        fault.rows.update(map(int, error.rows))
-        if (value := _value_in(error.problem)) not in (_value_in(fault.problem), *fault.further_values, ""):
+        problem = self._named(error.problem)
+        fault = self._fault(self._named(error.path), error.field, problem)
+        rows = np.asarray(error.rows, dtype=np.int64)
+        if len(rows) and len(fault.rows) and rows.min() < fault.first_row:
+            # The problem is that of the first row, whichever was found first.
+            fault.problem, problem = problem, fault.problem
+        fault.rows = np.union1d(fault.rows, rows)
+        if (value := _value_in(problem)) not in (_value_in(fault.problem), *fault.further_values, ""):
             fault.further_values = [*fault.further_values, value][:_VALUES_SHOWN]
         return fault
 

@@ -34,7 +34,7 @@ def check_pictures(
     strict = dataclasses.replace(
         description, items=dataclasses.replace(description.items, unreadable_pictures="error"), codes=None
     )
-    own = dataclasses.replace(tables, left_out={path: set(rows) for path, rows in tables.left_out.items()})
+    own = dataclasses.replace(tables, left_out=dict(tables.left_out))
     is_dropped = description.items.unreadable_pictures == "drop"
     loaded = own.collect(lambda read: read_items(description if is_dropped else strict, progress, read))
     if loaded is None or loaded.picture_origin is None:

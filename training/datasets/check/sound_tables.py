@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Bool, Int64
 
 from clairo_core.errors import DatasetError, RowError
 from clairo_core.progress import Progress, silent
@@ -22,6 +23,8 @@ from training.datasets.table_files import SourceTable, TableReader, column_names
 from training.datasets.table_source import TableFile
 
 T = TypeVar("T")
+Rows: TypeAlias = Int64[np.ndarray, "row"]
+"""Numbers of rows in their file, rising."""
 ColumnReader: TypeAlias = Callable[[SourceTable, str], Any]
 ColumnTests: TypeAlias = Mapping[TableFile, Mapping[str, ColumnReader]]
 """By file, the reader of each column."""
@@ -31,6 +34,7 @@ MOST_ROUNDS = 20
 MOST_FAULTS = 1000
 """Rows with a fault in a column that are looked for one by one."""
 _SMALL_PART = 4096
+_NO_ROWS = np.zeros(0, dtype=np.int64)
 _WITH_HEADER = (".csv", ".tsv", ".parquet")
 
 
@@ -45,7 +49,7 @@ class SoundTables:
     faults: FaultLog
     tests: ColumnTests
     progress: Progress = silent
-    left_out: dict[TableFile, set[int]] = field(default_factory=dict)
+    left_out: dict[TableFile, Rows] = field(default_factory=dict)
     """Numbers of the faulty rows of each file."""
     _whole: dict[tuple[TableFile, tuple[str, ...], TableForm | None], SourceTable] = field(default_factory=dict)
     _tested: set[TableFile] = field(default_factory=set)
@@ -85,29 +89,30 @@ class SoundTables:
                 # It ends the file: reading again finds it again.
                 self.faults.add(error)
                 raise NotedError(str(error)) from error
-        sound = _without(self._whole[key], self.left_out.get(path, set()))
+        sound = _without(self._whole[key], self.left_out.get(path, _NO_ROWS))
         if len(sound) == 0:
             raise NotedError(f"{path} has no row without a fault")
         return sound
 
     def sound_rows(self, path: TableFile) -> SourceTable:
         """A file's rows without a fault, in its order, with some of its columns."""
-        return _without(next(self._tables_of(path)), self.left_out.get(path, set()))
+        return _without(next(self._tables_of(path)), self.left_out.get(path, _NO_ROWS))
 
     def faulty_rows(self, path: TableFile, column: str) -> SourceTable | None:
         """The rows of a file that could be read, but have a fault; None if no table has the column."""
         for source in self._tables_of(path):
             if column in source.table.column_names:
-                left_out = self.left_out.get(path, set())
+                left_out = self.left_out.get(path, _NO_ROWS)
                 return source.taken(np.flatnonzero(_is_among(source, left_out)))
         return None
 
     def test(self, path: TableFile, column: str, read: ColumnReader) -> None:
         """Note the faults that a reader finds in a column, and leave out their rows."""
-        left_out = self.left_out.setdefault(path, set())
+        left_out = self.left_out.get(path, _NO_ROWS)
         for source in self._tables_of(path):
             if column in source.table.column_names:
-                left_out |= self._faults_in(_without(source, left_out), column, read)
+                found = self._faults_in(_without(source, left_out), column, read)
+                self.left_out[path] = np.union1d(left_out, found)
                 return
 
     def _tables_of(self, path: TableFile) -> Iterator[SourceTable]:
@@ -141,28 +146,32 @@ class SoundTables:
         if error.path is None:
             self.faults.add(error)
             return False
-        left_out = self.left_out.setdefault(error.path, set())
-        if error.path not in self._tested:
-            self._tested.add(error.path)
-            before = len(left_out)
-            for column, read in self.tests.get(error.path, {}).items():
-                for source in self._tables_of(error.path):
-                    if column in source.table.column_names:
-                        left_out |= self._faults_in(source, column, read)
-                        break
-            if len(left_out) > before:
+        path, left_out = error.path, self.left_out.get(error.path, _NO_ROWS)
+        if path not in self._tested:
+            self._tested.add(path)
+            found = self._test_columns(path)
+            self.left_out[path] = np.union1d(left_out, found)
+            if len(found):
                 return True
         fault = self.faults.add(error)
-        before = len(left_out)
-        left_out.update(map(int, error.rows))
+        self.left_out[path] = np.union1d(left_out, np.asarray(error.rows, dtype=np.int64))
         if len(error.rows) == 1 and len(fault.rows) > MOST_ROUNDS:
             fault.is_complete = False
             return False
-        return len(left_out) > before
+        return len(self.left_out[path]) > len(left_out)
 
-    def _faults_in(self, source: SourceTable, column: str, read: ColumnReader) -> set[int]:
+    def _test_columns(self, path: TableFile) -> Rows:
+        """Find the faulty rows of every column that has a test."""
+        found = [_NO_ROWS]
+        for column, read in self.tests.get(path, {}).items():
+            source = next((one for one in self._tables_of(path) if column in one.table.column_names), None)
+            if source is not None:
+                found.append(self._faults_in(source, column, read))
+        return np.unique(np.concatenate(found))
+
+    def _faults_in(self, source: SourceTable, column: str, read: ColumnReader) -> Rows:
         """Find the faulty rows of a column. A reader that names one row at a time reads ever smaller parts."""
-        found: set[int] = set()
+        found = _NO_ROWS
         parts = [source]
         while parts:
             part = parts.pop()
@@ -172,13 +181,17 @@ class SoundTables:
                 read(part, column)
             except RowError as error:
                 fault = self.faults.add(error)
-                if not error.rows:
+                if not len(error.rows):
                     break
                 if len(found) >= MOST_FAULTS and len(error.rows) == 1:
                     fault.is_complete = False
                     break
-                found.update(map(int, error.rows))
+                found = np.union1d(found, np.asarray(error.rows, dtype=np.int64))
+                num_rows = len(part)
                 part = _without(part, found)
+                if len(part) == num_rows:
+                    # The rows are of another table: reading again would end nowhere.
+                    break
                 if len(error.rows) == 1 and len(part) > _SMALL_PART:
                     rows = np.arange(len(part))
                     parts += [part.taken(rows[len(part) // 2 :]), part.taken(rows[: len(part) // 2])]
@@ -187,9 +200,9 @@ class SoundTables:
         return found
 
 
-def _is_among(source: SourceTable, rows: set[int]) -> np.ndarray:
-    return np.isin(source.row_numbers(""), np.fromiter(rows, dtype=np.int64, count=len(rows)))
+def _is_among(source: SourceTable, rows: Rows) -> Bool[np.ndarray, "row"]:
+    return np.isin(source.row_numbers(""), rows)
 
 
-def _without(source: SourceTable, rows: set[int]) -> SourceTable:
-    return source.taken(np.flatnonzero(~_is_among(source, rows))) if rows else source
+def _without(source: SourceTable, rows: Rows) -> SourceTable:
+    return source.taken(np.flatnonzero(~_is_among(source, rows))) if len(rows) else source
