@@ -81,7 +81,8 @@ class Condition:
         return fulfil
 
     def __str__(self) -> str:
-        return f"{self.column} {self.comparison} {self.number:g}"
+        short = f"{self.number:g}"
+        return f"{self.column} {self.comparison} {short if float(short) == self.number else repr(self.number)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +178,15 @@ BUILT_IN = {"impression": EventType(meaning="impression"), "dislike": EventType(
 """Types that mean this wherever rules do not declare them."""
 
 
+def is_type_name(name: str) -> bool:
+    """Whether the name of a type has 1 to `LONGEST_TYPE` printable characters and no spaces at the ends.
+
+    >>> is_type_name("Add to cart"), is_type_name(" cart")
+    (True, False)
+    """
+    return name.isprintable() and name == name.strip() and 0 < len(name) <= LONGEST_TYPE
+
+
 def check_rules(rules: InteractionRules) -> InteractionRules:
     """Check what the types cannot express.
 
@@ -184,7 +194,7 @@ def check_rules(rules: InteractionRules) -> InteractionRules:
         SettingsError: a type's name, weight or condition, or a target, is out of range.
     """
     for name, one in rules.types.items():
-        if not name.isprintable() or name != name.strip() or not 0 < len(name) <= LONGEST_TYPE:
+        if not is_type_name(name):
             raise SettingsError(
                 f"type {name!r}: expected 1 to {LONGEST_TYPE} printable characters without spaces at the ends"
             )

@@ -20,14 +20,16 @@ from service.bundles.shelf import BundleShelf
 from service.bundles.split import open_split
 from service.bundles.swap import BundleSwap, first_bundle
 from service.errors import NewerStoreError, OutdatedStoreError, StoreError
+from service.feedback.bulk import FeedbackRows
 from service.http.head import HeadAsGet
 from service.http.idempotency import AnsweredOnce
 from service.http.observation import Observation
 from service.http.openapi import describe_problems
 from service.http.problems import answer_to, install_problem_handlers, problem_response
 from service.http.request_context import RequestContext
-from service.items import bulk_body
-from service.items.bulk import BulkJobs
+from service.items.bulk import ItemRows
+from service.jobs import bulk_body
+from service.jobs.bulk import BulkJobs
 from service.keys.authentication import Authentication
 from service.keys.callers import CallerCheck
 from service.keys.key_ring import KeyRing
@@ -58,7 +60,7 @@ from service.serving import SharedParts, open_cache, serve_bundle
 from service.settings import Settings
 from service.store.feedback import FeedbackStore
 from service.store.idempotency import IdempotencyStore
-from service.store.jobs import JobStore
+from service.store.jobs import JobKind, JobStore
 from service.store.keys import KeyStore
 from service.store.sql_store import SqlStore
 from service.store.store import Store
@@ -206,7 +208,7 @@ async def open_parts(
             opened.push_async_callback(redis.close)
         opened.push_async_callback(store.close)
         await open_store(store, settings.database_wait_seconds)
-        feedback, jobs = FeedbackStore(store.database), JobStore(store.database)
+        store_of_feedback, jobs = FeedbackStore(store.database), JobStore(store.database)
         rates = KeyRates(time.monotonic, redis, f"clairo:{settings.namespace}:rate:")
         key_ring = KeyRing(KeyStore(store.database), rates=rates)
         await key_ring.refresh()
@@ -220,7 +222,7 @@ async def open_parts(
             num_warm_up=shared.full_batch,
         )
         opened.push_async_callback(served.ingestion.finish)
-        split = await open_split(shared, served, feedback)
+        split = await open_split(shared, served, store_of_feedback)
         swap = BundleSwap(shelf, shared, served, on_swapped=split.follow_swap if split else lambda: None)
         opened.push_async_callback(sync.stop)
 
@@ -232,7 +234,13 @@ async def open_parts(
         catch_up = (served.ingestion.catch_up, split.catch_up) if split else (served.ingestion.catch_up,)
         await sync.start((*catch_up, *follow, show_serving))
         picture_urls = picture_urls or PictureUrls(parsed_hosts(settings.picture_url_hosts))
-        bulk_jobs = BulkJobs(jobs, served.ingestion, picture_urls, item_body.item_of_fields)
+        bulk_jobs = BulkJobs(
+            jobs,
+            {
+                JobKind.ITEMS: ItemRows(jobs, served.ingestion, picture_urls, item_body.item_of_fields),
+                JobKind.FEEDBACK: FeedbackRows(jobs, store_of_feedback, feedback.event_of_fields),
+            },
+        )
         opened.push_async_callback(bulk_jobs.stop)
         await bulk_jobs.start()
         yield Parts(
@@ -240,7 +248,7 @@ async def open_parts(
             swap=swap,
             split=split,
             store=store,
-            feedback=feedback,
+            feedback=store_of_feedback,
             jobs=jobs,
             bulk_jobs=bulk_jobs,
             answered_once=AnsweredOnce(IdempotencyStore(store.database)),
@@ -276,6 +284,6 @@ def _key_ring_of(scope: Scope) -> KeyRing | None:
 
 
 def _max_body_bytes(path: str) -> int:
-    if path == "/items/bulk":
+    if path in ("/items/bulk", "/feedback/bulk"):
         return bulk_body.MAX_BODY_BYTES
     return item_body.MAX_BODY_BYTES if path == "/items" or path.startswith("/items/") else MAX_BODY_BYTES

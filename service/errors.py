@@ -17,6 +17,7 @@ ClairoError
     ├── UnknownJobError           job not found
     ├── IdempotencyKeyReusedError the same Idempotency-Key with another body
     ├── ExportError               the tables cannot be written
+    ├── ImportDataError           the data set cannot be read
     ├── CannotIngestError         the bundle has no encoders
     ├── UnknownBundleError        bundle not found
     ├── WorseBundleError          nothing shows that it is as good as the served one
@@ -108,6 +109,10 @@ class IdempotencyKeyReusedError(ServiceError):
 
 class ExportError(ServiceError):
     """The store's tables cannot be written to this folder."""
+
+
+class ImportDataError(ServiceError):
+    """A data set cannot be read for an import."""
 
 
 class CannotIngestError(ServiceError):

@@ -37,6 +37,8 @@ class LiveCatalogue:
 
     def __init__(self, bundle: Bundle, recommender: Recommender) -> None:
         self.bundle = bundle
+        self.rules = bundle.manifest.rules
+        """By which feedback is read."""
         self.recommender = recommender
         self.num_changes = 0
         """Counts up with every added or replaced item, and every swap of bundles."""
@@ -86,7 +88,8 @@ class LiveCatalogue:
 
     def become(self, other: "LiveCatalogue") -> None:
         """Take over the bundle and all items of `other`, which is discarded."""
-        self.bundle, self.recommender, self._items = other.bundle, other.recommender, other._items
+        self.bundle, self.rules = other.bundle, other.rules
+        self.recommender, self._items = other.recommender, other._items
         # Higher than either: a table in step with one of both must not take itself to be in step now.
         self.num_changes = max(self.num_changes, other.num_changes) + 1
 

@@ -13,9 +13,11 @@ from jaxtyping import Int32
 from PIL import Image
 from transformers import T5Config, T5ForConditionalGeneration
 
+from clairo_core.bundle.bundle_users import BundleUsers
 from clairo_core.bundle.write_bundle import BundleParts, write_bundle
 from clairo_core.catalogue import build_catalogue
 from clairo_core.encoders import BuiltinImageEncoder, BuiltinTextEncoder, ModalityEncoder, load_encoder
+from clairo_core.events import InteractionRules
 from clairo_core.features import collision_capacity, feature_sets_with_collision_index
 from clairo_core.fusion import fit_fusion
 from clairo_core.items import Item
@@ -133,7 +135,14 @@ def saved_and_loaded(encoder: ModalityEncoder) -> ModalityEncoder:
 
 
 def tiny_bundle(
-    folder: Path, *, num_items: int = 60, seed: int = 0, can_ingest: bool = True, ids: Mapping[int, str] | None = None
+    folder: Path,
+    *,
+    num_items: int = 60,
+    seed: int = 0,
+    can_ingest: bool = True,
+    ids: Mapping[int, str] | None = None,
+    rules: InteractionRules | None = None,
+    users: BundleUsers | None = None,
 ) -> Path:
     """Write a small, valid bundle of `tiny_items` with an untrained generator; returns `folder`.
 
@@ -177,6 +186,8 @@ def tiny_bundle(
                 popularity=np.bincount(sequences.items, minlength=num_items),
                 items=items,
                 generator_folder=write_random_t5(Path(checkpoint), vocabulary.size, seed),
+                rules=rules,
+                users=users,
                 **content,
             ),
         )

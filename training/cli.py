@@ -132,6 +132,9 @@ def run(
     no_refit: Annotated[
         bool, typer.Option("--no-refit", help="Write the bundle as measured, for papers and tables.")
     ] = False,
+    with_users: Annotated[
+        bool, typer.Option("--with-users", help="Keep user ids and newest items in the bundle.")
+    ] = False,
     service_database: Annotated[
         str | None,
         typer.Option(help="Database URL; default: CLAIRO_DATABASE_URL.", rich_help_panel=SERVICE_PANEL),
@@ -199,7 +202,9 @@ def run(
             rules=rules,
             not_worse_than=NOT_WORSE_THAN if not_worse_than is None else not_worse_than,
         )
-        _run_on_service(source, out, preset, overrides or [], seed, device, is_refitted=not no_refit)
+        _run_on_service(
+            source, out, preset, overrides or [], seed, device, is_refitted=not no_refit, has_users=with_users
+        )
         return
     service_flags = {
         "--service-database": service_database,
@@ -239,7 +244,7 @@ def run(
     settings = with_present_modalities(settings, dataset, report)
     bench = Workbench(dataset, settings, seed, chosen, stages, progress_bar, report)
     split_name = Split.TEST if test else Split.VALIDATION
-    train_bundle(bench, out, split_name=split_name, is_refitted=not no_refit)
+    train_bundle(bench, out, split_name=split_name, is_refitted=not no_refit, has_users=with_users)
     report(f"wrote {out} in {time.monotonic() - started:.0f} s")
     report(f"next: clairo-serve run --bundle {out}")
 
@@ -253,6 +258,7 @@ def _run_on_service(
     device: str,
     *,
     is_refitted: bool,
+    has_users: bool,
 ) -> None:
     from training.retraining.retrain import retrain  # noqa: PLC0415
     from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
@@ -265,6 +271,7 @@ def _run_on_service(
         seed=seed,
         device=device,
         is_refitted=is_refitted,
+        has_users=has_users,
         progress=progress_bar,
         report=report,
     )
@@ -344,6 +351,19 @@ def vocabulary(
     from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
 
     typer.echo(report_on_bundle(bundle, data, tokens, json_file, progress_bar, report))
+
+
+@app.command(hidden=True)
+def events(
+    data: Annotated[Path, typer.Argument(help="Dataset folder or TOML; see docs/datasets.md.")],
+    out: Annotated[Path, typer.Option("--out", help="Parquet file to write.")],
+) -> None:
+    """Write a dataset's events as one table, unfiltered; `clairo-serve import` runs this."""
+    from training.datasets import describe_dataset  # noqa: PLC0415
+    from training.datasets.event_rows import write_events  # noqa: PLC0415
+    from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
+
+    typer.echo(f"{write_events(describe_dataset(data), out, progress_bar)} events")
 
 
 @app.command("fetch-pictures")

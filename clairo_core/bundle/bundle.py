@@ -9,6 +9,7 @@ from jaxtyping import Float, Float32, Float64, Int64
 
 from clairo_core.build_recommender import load_recommender
 from clairo_core.bundle.bundle_items import PackedPictures
+from clairo_core.bundle.bundle_users import NO_USERS, BundleUsers
 from clairo_core.bundle.described_items import DescribedItem, describe_content, fuse_content, missing_modalities
 from clairo_core.bundle.manifest import MEASURED_GENERATOR, BundleManifest
 from clairo_core.catalogue import Catalogue
@@ -46,6 +47,8 @@ class Bundle:
     item_embeddings: FusedItems | None
     joint_ranking: JointRanking | None
     repeat_lifts: RepeatLifts
+    users: BundleUsers = NO_USERS
+    """The training's users, if they were kept."""
     dislike_strength: float = 0.0
     """See `DislikedNeighbours`; 0 in older bundles."""
 

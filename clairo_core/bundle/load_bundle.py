@@ -6,6 +6,7 @@ import numpy as np
 
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.bundle_items import load_items
+from clairo_core.bundle.bundle_users import USERS_FOLDER, load_users
 from clairo_core.bundle.manifest import DISLIKES_FILE, REPEATS_FILE, read_manifest, verify_files
 from clairo_core.catalogue import load_catalogue
 from clairo_core.encoders import load_encoder
@@ -49,6 +50,7 @@ def load_bundle(folder: Path) -> Bundle:
         ),
         joint_ranking=load_joint_ranking(folder / "ranking", popularity) if (folder / "ranking").is_dir() else None,
         repeat_lifts=load_repeat_lifts(folder / REPEATS_FILE),
+        users=load_users(folder / USERS_FOLDER, len(items)),
         dislike_strength=load_dislike_strength(folder / DISLIKES_FILE),
     )
     if not len(bundle.items) == len(bundle.catalogue) == len(bundle.popularity):

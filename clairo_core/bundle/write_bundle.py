@@ -11,6 +11,7 @@
     items/                        words, attributes and small pictures, for display
     generator/                    the T5 in transformers' format, or a network that predicts all codes at once
     ranking/                      dense head, item weights and their mixture   (if the preset has them)
+    users/                        ids and newest items of the training's users   (if they were kept)
     measured-generator/           the generator before its refit, for warm starts   (if the bundle was refitted)
     report/metrics.json           the metrics of the manifest, for people
 
@@ -29,6 +30,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from clairo_core.bundle.bundle_items import save_items
+from clairo_core.bundle.bundle_users import USERS_FOLDER, BundleUsers
 from clairo_core.bundle.manifest import (
     BUNDLE_SCHEMA,
     DISLIKES_FILE,
@@ -93,6 +95,8 @@ class BundleParts:
     dislike_strength: float = 0.0
     """See `DislikedNeighbours`; 0 lowers no item."""
     points: Points | None = None
+    users: BundleUsers | None = None
+    """None keeps no user."""
     rules: InteractionRules | None = None
     """Of the dataset's interactions."""
     """The search for each quality; None serves as the settings measure."""
@@ -122,6 +126,8 @@ def write_bundle(folder: Path, parts: BundleParts, progress: Progress[Item] = si
         if parts.joint_ranking is not None:
             parts.joint_ranking.save(aside / "ranking")
         parts.repeat_lifts.save(aside / REPEATS_FILE)
+        if parts.users is not None:
+            parts.users.save(aside / USERS_FOLDER)
         if parts.dislike_strength:
             save_dislike_strength(aside / DISLIKES_FILE, parts.dislike_strength)
         recommending = digests_of(aside)

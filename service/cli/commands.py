@@ -141,6 +141,7 @@ def doctor(
 
 app.add_typer(store_commands.keys)
 app.command()(store_commands.export)
+app.command("import")(store_commands.import_data)
 app.command()(store_commands.migrate)
 
 

@@ -5,6 +5,7 @@ complete. The format is documented in docs/datasets.md.
 """
 
 import asyncio
+import dataclasses
 import hashlib
 import json
 import math
@@ -14,11 +15,12 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clairo_core.events import EventType, InteractionRules
 from clairo_core.items import Item
 from clairo_core.storage.replaced_folder import replaced_folder
 from clairo_core.values.ids import check_item_id
 from service.errors import ExportError
-from service.store.feedback import TYPES_LEFT_OUT, FeedbackStore
+from service.store.feedback import NO_RULES, FeedbackEvent, FeedbackStore
 from service.store.sql_store import SqlStore
 
 if TYPE_CHECKING:
@@ -46,7 +48,9 @@ class Exported:
     """("text" or "attribute", name) -> the name of its column."""
     item_ids: set[str] = field(default_factory=set)
     num_without_item: int = 0
-    """Interactions with items that are not exported; training drops them."""
+    """Interactions with items that are not exported; training drops them, or they are left out."""
+    num_undeclared: int = 0
+    """Events left out because the rules have no type for them."""
 
     def column(self, kind: str, name: str) -> str:
         """Name the column of a text field or an attribute: its own name, or a prefixed one if that is taken."""
@@ -65,15 +69,20 @@ async def export_tables(
     """Write items, interactions and dataset.toml into `folder`, replacing an earlier export.
 
     Retired items are included because histories hold them; under a new bundle the service retires them again.
-    Impressions, dislikes, a user's other events on a disliked item, and events before `since` (seconds since 1970) are
-    left out. With a bundle, its items come first, except those whose content the store has. Items whose ids training
-    refuses are left out and listed.
+    Impressions, events that the bundle's rules do not declare, and events before `since` (seconds since 1970) are left
+    out. With a bundle, its items come first, except those whose content the store has, and dataset.toml has its rules.
+    Items whose ids training refuses are left out and listed.
 
     Raises:
         ExportError: `folder` is something else, or cannot be written.
         StoreError: the store cannot be read.
     """
     exported = Exported()
+    if bundle is None or bundle.manifest.interactions is None:
+        # Feedback on items that the store lacks.
+        rules = dataclasses.replace(NO_RULES, unknown_items="drop")
+    else:
+        rules = bundle.manifest.rules
     try:
         with replaced_folder(folder, marker=INTERACTIONS_FILE, expected="an export", error=ExportError) as aside:
             (aside / PICTURES_FOLDER).mkdir()
@@ -86,8 +95,8 @@ async def export_tables(
             if not exported.num_items:
                 raise ExportError("the store has no items; post some, or add --bundle to export a bundle's items")
             with (aside / INTERACTIONS_FILE).open("w", encoding="utf-8") as file:
-                await _write_interactions(file, feedback, exported, since)
-            (aside / DESCRIPTION_FILE).write_text(_description(folder.name, exported), encoding="utf-8")
+                await _write_interactions(file, feedback, rules, exported, since)
+            (aside / DESCRIPTION_FILE).write_text(_description(folder.name, exported, rules), encoding="utf-8")
     except OSError as error:
         raise ExportError(
             f"{folder}: cannot be written ({error.strerror}); free space, or choose another --out"
@@ -136,22 +145,41 @@ def _write_item(file: TextIOWrapper, pictures: Path, item: Item, exported: Expor
     exported.item_ids.add(item.item_id)
 
 
-async def _write_interactions(file: TextIOWrapper, feedback: FeedbackStore, exported: Exported, since: float) -> None:
+async def _write_interactions(
+    file: TextIOWrapper, feedback: FeedbackStore, rules: InteractionRules, exported: Exported, since: float
+) -> None:
     sequence = 0
     while page := await feedback.events_after(sequence, PAGE_EVENTS):
-        disliked = await feedback.disliked_pairs({kept.event.user_id for kept in page})
-        for kept in page:
-            event = kept.event
-            is_in_history = event.type not in TYPES_LEFT_OUT and (event.user_id, event.item_id) not in disliked
-            if is_in_history and event.timestamp >= since:
-                record = {"user_id": event.user_id, "item_id": event.item_id, "timestamp": event.timestamp}
-                file.write(json.dumps(record, ensure_ascii=False) + "\n")
-                exported.num_interactions += 1
-                exported.num_without_item += event.item_id not in exported.item_ids
+        for event in (kept.event for kept in page):
+            if event.timestamp < since:
+                continue
+            event_type = rules.type_of(event.type, event.value)
+            if event_type is None:
+                exported.num_undeclared += 1
+            elif rules.of(event_type).meaning != "impression":
+                has_item = event.item_id in exported.item_ids
+                exported.num_without_item += not has_item
+                # Rules that refuse unknown items hold for the next training too.
+                if has_item or rules.unknown_items == "drop":
+                    file.write(json.dumps(_record(event, rules), ensure_ascii=False) + "\n")
+                    exported.num_interactions += 1
         sequence = page[-1].sequence
 
 
-def _description(name: str, exported: Exported) -> str:
+def _record(event: FeedbackEvent, rules: InteractionRules) -> dict[str, object]:
+    record: dict[str, object] = {
+        "user_id": event.user_id,
+        "item_id": event.item_id,
+        "timestamp": event.timestamp,
+        "type": event.type,
+    }
+    # A column of conditions must exist even if no event has a value.
+    if event.value is not None or rules.value_column is not None:
+        record.setdefault(rules.value_column or "value", event.value)
+    return record
+
+
+def _description(name: str, exported: Exported, rules: InteractionRules) -> str:
     texts = [column for (kind, _), column in exported.columns.items() if kind == "text"]
     attributes = [column for (kind, _), column in exported.columns.items() if kind == "attribute"]
     lines = [
@@ -166,10 +194,25 @@ def _description(name: str, exported: Exported) -> str:
         "[interactions]",
         f'file = "{INTERACTIONS_FILE}"',
         'timestamp = "timestamp"',
-        "# Feedback on items that the store lacks.",
-        'unknown_items = "drop"',
+        'type = "type"',
+        *([f"targets = {_list(rules.targets)}"] if rules.targets else []),
+        f"repeats = {_quoted(rules.repeats)}",
+        f"min_interactions = {rules.min_interactions}",
+        f"unknown_items = {_quoted(rules.unknown_items)}",
     ]
+    if rules.types:
+        lines += ["", "[events]", *(f"{_quoted(name)} = {_event_type(one)}" for name, one in rules.types.items())]
     return "\n".join(lines) + "\n"
+
+
+def _event_type(one: EventType) -> str:
+    """An inline table; weight and history belong to positive types alone."""
+    fields = [f"counts = {_quoted(one.meaning)}"]
+    if one.meaning == "positive":
+        fields += [f"weight = {one.weight!r}", f"history = {str(one.is_read).lower()}"]
+    if one.when is not None:
+        fields.append(f"when = {_quoted(str(one.when))}")
+    return f"{{{', '.join(fields)}}}"
 
 
 def _list(names: Sequence[str]) -> str:

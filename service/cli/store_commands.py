@@ -1,4 +1,4 @@
-"""`clairo-serve migrate`, `keys` and `export`: work on the store, whether or not a service is running on it.
+"""`clairo-serve migrate`, `keys`, `import` and `export`: work on the store, whether or not a service is running on it.
 
 An error is one line on standard error.
 """
@@ -17,6 +17,7 @@ from clairo_core.errors import ClairoError, SettingsError
 from clairo_core.values.ids import shown
 from clairo_core.values.times import microseconds_in
 from service.cli.export import Exported, export_tables
+from service.cli.import_events import import_events
 from service.keys.api_key import Scope, new_key
 from service.settings import StoreSettings, load_store_settings
 from service.store.database import Database, location_name
@@ -149,6 +150,11 @@ def export(
         return await export_tables(store, FeedbackStore(store.database), out, loaded, from_then_on)
 
     exported = with_store(settings, run)
+    if exported.num_undeclared:
+        typer.echo(
+            f"clairo-serve: {exported.num_undeclared:,} events are left out: the bundle's rules do not declare them",
+            err=True,
+        )
     refused = exported.refused_ids
     left_out = f", {len(refused)} items left out for their ids, such as {shown(refused[0])}" if refused else ""
     typer.echo(
@@ -160,6 +166,34 @@ def export(
         typer.echo(
             f"clairo-serve: {exported.num_without_item:,} of {exported.num_interactions:,} interactions are with items "
             f"that are not exported, and training drops them; {cure}",
+            err=True,
+        )
+
+
+def import_data(
+    data: Annotated[Path, typer.Argument(help="Dataset folder or TOML, as for `clairo-train run`.")],
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    namespace: Namespace = None,
+) -> None:
+    """Load a data set's events into the store, each once. Interrupted imports resume.
+
+    The service may keep running. Needs clairo[train] beside clairo[serve].
+    """
+    settings = store_settings(data_dir, database_url, namespace)
+    done = with_store(settings, lambda store: import_events(data, FeedbackStore(store.database)))
+    rate = f"{done.num_events / max(done.seconds, 1e-9):,.0f} events per second"
+    typer.echo(
+        f"{data}: {done.num_events:,} events of {done.num_users:,} users, {done.num_new:,} of them new, in "
+        f"{done.seconds:.0f} s ({rate})"
+    )
+    if done.num_ahead:
+        typer.echo(
+            f"clairo-serve: {done.num_ahead:,} events are dated ahead of the clock; they are dated now", err=True
+        )
+    if done.num_positions:
+        typer.echo(
+            f"clairo-serve: {done.num_positions:,} events have positions, not times; they are dated from 1970 on",
             err=True,
         )
 

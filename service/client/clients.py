@@ -123,6 +123,8 @@ class _Operations:
     get_item = _Method(calls.get_item)
     get_item_picture = _Method(calls.get_item_picture)
     add_feedback = _Method(calls.add_feedback)
+    add_feedback_lines = _Method(calls.add_feedback_lines)
+    list_users = _Method(calls.list_users)
     get_user = _Method(calls.get_user)
     forget_user = _Method(calls.forget_user)
     list_bundles = _Method(calls.list_bundles)

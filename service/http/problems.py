@@ -95,6 +95,7 @@ NEVER_ANSWERED: Mapping[type[core.ClairoError], str] = {
     core.DatasetError: "only training reads tables",
     core.TrainingError: "only training trains",
     service.ExportError: "only `clairo-serve export` writes tables",
+    service.ImportDataError: "only `clairo-serve import` reads data sets",
     service.ServiceError: "a base class; each subclass has its own kind",
 }
 """Classes without a kind, and why no client meets them: one that is answered all the same is our fault, a 500."""

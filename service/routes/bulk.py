@@ -1,4 +1,4 @@
-"""POST /items/bulk and GET /jobs/{job_id}: many items at once, and job progress."""
+"""POST /items/bulk and GET /jobs/{job_id}: many items at once, and job progress. Start at `submitted_job`."""
 
 import asyncio
 import uuid
@@ -13,13 +13,13 @@ from service.errors import InvalidBodyError, OverloadedError, UnknownJobError
 from service.http.body_route import BodyRoute
 from service.http.idempotency import PARAMETER, digest_of_texts
 from service.http.openapi import problem_answers
-from service.items.bulk import MAX_UNFINISHED_JOBS
-from service.items.bulk_body import MAX_ROWS, LinesRead, row_batches
+from service.jobs.bulk import MAX_UNFINISHED_JOBS
+from service.jobs.bulk_body import MAX_ROWS, LinesRead, row_batches
 from service.routes.cursors import position_cursor, position_of
 from service.routes.parts import Parts, ReadyParts
 from service.schemas.jobs import MAX_PAGE_ROWS, JobAnswer, JobSummary, RejectedRow
 from service.schemas.request_body import QueryInteger
-from service.store.jobs import Job
+from service.store.jobs import Job, JobKind
 
 router = APIRouter(tags=["items"], route_class=BodyRoute)
 
@@ -27,15 +27,21 @@ MEDIA_TYPES = ("application/x-ndjson", "application/jsonl", "application/x-jsonl
 EXAMPLE_ROWS = """{"item_id": "mug-noon", "title": "Noon mug", "attributes": {"brand": "Fjord"}}
 {"item_id": "mug-dusk", "title": "Dusk mug", "description": "Stoneware, violet glaze"}
 """
-REQUEST_BODY: dict[str, Any] = {
-    "required": True,
-    "content": {
-        media_type: {
-            "schema": {"type": "string", "description": "One item per line, as the JSON body of POST /items."},
-            "examples": {"two mugs": {"value": EXAMPLE_ROWS}},
-        }
-        for media_type in MEDIA_TYPES
-    },
+
+
+def lines_body(row: str, example: str, rows: str) -> dict[str, Any]:
+    """The OpenAPI description of a body of lines."""
+    schema = {"type": "string", "description": f"{row} per line."}
+    return {
+        "required": True,
+        "content": {
+            media_type: {"schema": schema, "examples": {example: {"value": rows}}} for media_type in MEDIA_TYPES
+        },
+    }
+
+
+ACCEPTED: dict[int | str, dict[str, Any]] = {
+    202: {"headers": {"Location": {"description": "The job's url.", "schema": {"type": "string"}}}}
 }
 
 
@@ -45,11 +51,11 @@ REQUEST_BODY: dict[str, Any] = {
     operation_id="create_items",
     summary="Add or change many products",
     response_model=JobSummary,
-    responses={
-        202: {"headers": {"Location": {"description": "The job's url.", "schema": {"type": "string"}}}},
-        **problem_answers(400, 413, 415, 422, 429, 503),
+    responses={**ACCEPTED, **problem_answers(400, 413, 415, 422, 429, 503)},
+    openapi_extra={
+        "requestBody": lines_body("One item, as the JSON body of POST /items,", "two mugs", EXAMPLE_ROWS),
+        "parameters": [PARAMETER],
     },
-    openapi_extra={"requestBody": REQUEST_BODY, "parameters": [PARAMETER]},
 )
 async def create_items(request: Request, parts: ReadyParts) -> Response:
     """JSON Lines: one item per line, as the JSON body of POST /items; at most 100,000 lines and 256 MiB.
@@ -57,28 +63,7 @@ async def create_items(request: Request, parts: ReadyParts) -> Response:
     202 once all lines are stored. The job puts them in order, as PUT /items/{item_id} would, and resumes after a
     restart. An invalid line is rejected; the job lists the reason. Jobs run one at a time.
     """
-    if await parts.jobs.num_unfinished() >= MAX_UNFINISHED_JOBS:
-        raise OverloadedError(f"{MAX_UNFINISHED_JOBS} jobs are unfinished, the maximum; retry when one is done")
-    job_id = uuid.uuid4().hex
-    await parts.jobs.begin(job_id)
-    is_submitted = False
-    try:
-        read = await _receive(request, parts, job_id)
-
-        async def submit(_: bool) -> Response:
-            nonlocal is_submitted
-            await parts.jobs.submit(job_id, read.num_rows)
-            is_submitted = True
-            parts.bulk_jobs.wake()
-            body = job_summary(await _found(parts, job_id)).model_dump_json()
-            return Response(body, 202, {"Location": f"/jobs/{job_id}"}, "application/json")
-
-        digest = digest_of_texts(read.digest.hexdigest())
-        return await parts.answered_once.answer(request, "create_items", digest, submit)
-    finally:
-        if not is_submitted:
-            # Also if the client disconnected: a half-received job must not stay.
-            await asyncio.shield(parts.jobs.discard(job_id))
+    return await submitted_job(request, parts, JobKind.ITEMS, "create_items", MAX_ROWS)
 
 
 @router.get(
@@ -88,7 +73,7 @@ async def create_items(request: Request, parts: ReadyParts) -> Response:
     responses=problem_answers(404, 422, 503),
 )
 async def get_job(
-    job_id: Annotated[str, Path(max_length=64, description="job_id from POST /items/bulk.")],
+    job_id: Annotated[str, Path(max_length=64, description="job_id from POST /items/bulk or /feedback/bulk.")],
     parts: ReadyParts,
     cursor: Annotated[str | None, Query(max_length=64, description="next_cursor of the previous page.")] = None,
     limit: Annotated[QueryInteger, Query(ge=1, le=MAX_PAGE_ROWS, description="Rejected rows per page.")] = 100,
@@ -108,26 +93,60 @@ def job_summary(job: Job) -> JobSummary:
     """A job as JSON."""
     return JobSummary(
         job_id=job.job_id,
+        kind=job.kind.value,
         state=job.state.value,
         num_rows=job.num_rows,
         num_done=job.num_done,
         num_accepted=job.num_accepted,
         num_rejected=job.num_rejected,
+        num_duplicates=job.num_duplicates,
         created_at=job.created_at,
         finished_at=job.finished_at,
     )
 
 
-async def _receive(request: Request, parts: Parts, job_id: str) -> LinesRead:
+async def submitted_job(request: Request, parts: Parts, kind: JobKind, call: str, max_rows: int) -> Response:
+    """Store a body's lines as a job, and answer 202.
+
+    Raises:
+        OverloadedError: too many jobs are unfinished.
+        ContentTooLargeError: there are more than `max_rows` lines.
+        InvalidBodyError: there are none.
+    """
+    if await parts.jobs.num_unfinished() >= MAX_UNFINISHED_JOBS:
+        raise OverloadedError(f"{MAX_UNFINISHED_JOBS} jobs are unfinished, the maximum; retry when one is done")
+    job_id = uuid.uuid4().hex
+    await parts.jobs.begin(job_id, kind)
+    is_submitted = False
+    try:
+        read = await _receive(request, parts, job_id, max_rows)
+
+        async def submit(_: bool) -> Response:
+            nonlocal is_submitted
+            await parts.jobs.submit(job_id, read.num_rows)
+            is_submitted = True
+            parts.bulk_jobs.wake()
+            body = job_summary(await _found(parts, job_id)).model_dump_json()
+            return Response(body, 202, {"Location": f"/jobs/{job_id}"}, "application/json")
+
+        digest = digest_of_texts(read.digest.hexdigest())
+        return await parts.answered_once.answer(request, call, digest, submit)
+    finally:
+        if not is_submitted:
+            # Also if the client disconnected: a half-received job must not stay.
+            await asyncio.shield(parts.jobs.discard(job_id))
+
+
+async def _receive(request: Request, parts: Parts, job_id: str, max_rows: int) -> LinesRead:
     """Store the body's rows as they arrive."""
     read = LinesRead()
-    async with aclosing(row_batches(request.stream(), read)) as batches:
+    async with aclosing(row_batches(request.stream(), read, max_rows)) as batches:
         async for rows in batches:
-            if read.num_rows > MAX_ROWS:
-                raise ContentTooLargeError(f"the body has more than {MAX_ROWS:,} items; split them over several jobs")
+            if read.num_rows > max_rows:
+                raise ContentTooLargeError(f"the body has more than {max_rows:,} rows; split them over several jobs")
             await parts.jobs.add_rows(job_id, rows)
     if not read.num_rows:
-        raise InvalidBodyError("the body has no items; send one per line", [{"loc": ["body"], "msg": "no lines"}])
+        raise InvalidBodyError("the body has no rows; send one per line", [{"loc": ["body"], "msg": "no lines"}])
     return read
 
 

@@ -4,6 +4,7 @@ import base64
 import binascii
 import math
 
+from clairo_core.values.ids import MAX_ID_CHARACTERS, check_text
 from service.errors import InvalidBodyError
 
 MAX_POSITION = 2**31 - 1
@@ -77,13 +78,38 @@ def position_of(cursor: str) -> int:
     return int(position)
 
 
+def user_cursor(user_id: str, *, has_events: bool) -> str:
+    """The cursor of the users after this one: among those with events, or among the bundle's others.
+
+    >>> place_of_user(user_cursor("änn:1", has_events=True))
+    ('änn:1', True)
+    """
+    return _encoded(f"{'user' if has_events else 'bundle'}:{user_id}")
+
+
+def place_of_user(cursor: str) -> tuple[str, bool]:
+    """The inverse of `user_cursor`.
+
+    Raises:
+        InvalidBodyError: the cursor is not one of ours.
+    """
+    kind, _, user_id = _decoded(cursor).partition(":")
+    try:
+        check_text(user_id)
+    except ValueError:
+        raise _unknown_cursor() from None
+    if kind not in ("user", "bundle") or len(user_id) > MAX_ID_CHARACTERS:
+        raise _unknown_cursor()
+    return user_id, kind == "user"
+
+
 def _encoded(place: str) -> str:
     return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
 
 
 def _decoded(cursor: str) -> str:
     try:
-        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
+        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
         raise _unknown_cursor() from None
 

@@ -1,22 +1,31 @@
-"""POST /feedback: store users' events, each once."""
+"""POST /feedback and /feedback/bulk: store users' events, each once."""
 
 import time
+from typing import Any
 
 from fastapi import APIRouter, Request
+from pydantic import ValidationError
 from starlette.responses import Response
 
+from service.errors import InvalidBodyError
+from service.feedback.meanings import undeclared_warnings
 from service.http.body_route import BodyRoute
 from service.http.idempotency import PARAMETER, digest_of_texts
 from service.http.openapi import problem_answers
+from service.http.problems import readable_errors
+from service.routes.bulk import ACCEPTED, lines_body, submitted_job
 from service.routes.parts import ReadyParts
-from service.schemas.feedback import EventResult, FeedbackAnswer, FeedbackBody
-from service.store.feedback import EventOutcome, FeedbackEvent
+from service.schemas.feedback import EventResult, FeedbackAnswer, FeedbackBody, FeedbackEventBody
+from service.schemas.jobs import JobSummary
+from service.store.feedback import EventOutcome, FeedbackEvent, made_event_id
+from service.store.jobs import JobKind
 
 router = APIRouter(tags=["users"], route_class=BodyRoute)
 
-MAX_AHEAD_SECONDS = 3600
-"""Clocks differ, but an event further ahead would stay a user's newest until its date."""
-
+MAX_BULK_EVENTS = 1_000_000
+EXAMPLE_ROWS = """{"user_id": "u-1", "item_id": "mug-12", "type": "purchase", "timestamp": "2023-11-14T22:13:20Z"}
+{"user_id": "u-2", "item_id": "mug-7", "type": "view", "timestamp": 1700000000}
+"""
 EXAMPLES = {
     "a purchase": {
         "value": {
@@ -46,35 +55,25 @@ async def add_feedback(body: FeedbackBody, request: Request, parts: ReadyParts) 
     """Events are stored durably before the answer; recommendations and training use them.
 
     An event with a known `event_id` is a duplicate and changes nothing, whatever its other fields, so a call can
-    safely be sent again. Events about items that the catalogue lacks are stored too, as the item may follow. One
-    malformed event refuses the whole call. An event dated more than an hour ahead is stored with the time of arrival,
-    and `warnings` says so.
+    safely be sent again. Left out, the id is made of user, item, type and timestamp. Events of a type that the
+    bundle's rules do not declare are stored, count for nothing, and `warnings` says so. Events
+    about items that the catalogue lacks are stored too, as the item may follow. One malformed event refuses the whole
+    call. An event dated more than an hour ahead is stored with the time of arrival, and `warnings` says so.
     """
-    catalogue = parts.served.live.recommender.catalogue
+    live = parts.served.live
+    catalogue = live.recommender.catalogue
 
     async def add(_: bool) -> Response:
         now = time.time()
-        is_ahead = [event.timestamp is not None and event.timestamp > now + MAX_AHEAD_SECONDS for event in body.events]
-        outcomes = await parts.feedback.add_events(
-            [
-                FeedbackEvent(
-                    event_id=event.event_id,
-                    user_id=event.user_id,
-                    item_id=event.item_id,
-                    type=event.type,
-                    timestamp=now if event.timestamp is None or clamp else event.timestamp,
-                    recommendation_id=event.recommendation_id,
-                )
-                for event, clamp in zip(body.events, is_ahead, strict=True)
-            ]
-        )
+        events = [_event_of(event, now) for event in body.events]
+        outcomes = await parts.feedback.add_events(events)
         results = [
             EventResult(
                 event_id=event.event_id,
                 status=outcome.value,
                 is_known_item=catalogue.find_row(event.item_id) is not None,
             )
-            for event, outcome in zip(body.events, outcomes, strict=True)
+            for event, outcome in zip(events, outcomes, strict=True)
         ]
         answer = FeedbackAnswer(
             num_accepted=outcomes.count(EventOutcome.ACCEPTED),
@@ -85,14 +84,77 @@ async def add_feedback(body: FeedbackBody, request: Request, parts: ReadyParts) 
                 for outcome, result in zip(outcomes, results, strict=True)
             ),
             results=results,
-            warnings=_warnings([event.event_id for event, ahead in zip(body.events, is_ahead, strict=True) if ahead]),
+            warnings=[
+                *_warnings_of_time(
+                    [kept.event_id for sent, kept in zip(body.events, events, strict=True) if sent.is_ahead(now)]
+                ),
+                *undeclared_warnings(events, live.rules, live.bundle_id),
+            ],
         )
         return Response(answer.model_dump_json(), media_type="application/json")
 
-    return await parts.answered_once.answer(request, "add_feedback", digest_of_texts(body.model_dump_json()), add)
+    # Without values a body has the digest that an earlier release gave it: its retries are answered across an upgrade.
+    has_values = any(event.value is not None for event in body.events)
+    sent = body.model_dump_json(exclude=None if has_values else {"events": {"__all__": {"value"}}})
+    return await parts.answered_once.answer(request, "add_feedback", digest_of_texts(sent), add)
 
 
-def _warnings(ids_ahead: list[str]) -> list[str]:
+@router.post(
+    "/feedback/bulk",
+    status_code=202,
+    operation_id="add_feedback_lines",
+    summary="Record many events",
+    response_model=JobSummary,
+    responses={**ACCEPTED, **problem_answers(400, 413, 415, 422, 429, 503)},
+    openapi_extra={
+        "requestBody": lines_body("One event, as in `events` of POST /feedback,", "two events", EXAMPLE_ROWS),
+        "parameters": [PARAMETER],
+    },
+)
+async def add_feedback_lines(request: Request, parts: ReadyParts) -> Response:
+    """JSON Lines, gzip allowed: one event per line; at most 1,000,000 lines and 256 MiB.
+
+    202 once all lines are stored. The job records them as POST /feedback would, each once, and resumes after a restart.
+    An invalid line, and an event older than its user's request to be forgotten, is rejected; the job lists the reason.
+    A job of lines sent before counts them as duplicates.
+    """
+    return await submitted_job(request, parts, JobKind.FEEDBACK, "add_feedback_lines", MAX_BULK_EVENTS)
+
+
+def event_of_fields(fields: Any, event_id: str, now: float) -> FeedbackEvent:
+    """Read an event of POST /feedback/bulk.
+
+    Args:
+        fields: the line's JSON.
+        event_id: of an event with neither id nor timestamp.
+        now: time of arrival, in seconds since 1970.
+
+    Raises:
+        InvalidBodyError: a field is missing, unknown or invalid.
+    """
+    try:
+        return _event_of(FeedbackEventBody.model_validate(fields), now, event_id)
+    except ValidationError as error:
+        errors = readable_errors(error.errors())
+        place = ".".join(map(str, errors[0]["loc"])) if isinstance(errors[0]["loc"], list) else ""
+        raise InvalidBodyError(f"{place}: {errors[0]['msg']}".removeprefix(": "), errors) from error
+
+
+def _event_of(event: FeedbackEventBody, now: float, event_id: str | None = None) -> FeedbackEvent:
+    """The event to store; `event_id` is for one with neither id nor timestamp."""
+    own_id = event.event_id or (event_id if event.timestamp is None else None)
+    return FeedbackEvent(
+        event_id=own_id or made_event_id(event.user_id, event.item_id, event.type, event.timestamp),
+        user_id=event.user_id,
+        item_id=event.item_id,
+        type=event.type,
+        timestamp=event.seconds(now),
+        recommendation_id=event.recommendation_id,
+        value=event.value,
+    )
+
+
+def _warnings_of_time(ids_ahead: list[str]) -> list[str]:
     if not ids_ahead:
         return []
     return [

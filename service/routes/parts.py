@@ -10,7 +10,7 @@ from service.bundles.split import Split
 from service.bundles.swap import BundleSwap
 from service.errors import NotReadyError
 from service.http.idempotency import AnsweredOnce
-from service.items.bulk import BulkJobs
+from service.jobs.bulk import BulkJobs
 from service.keys.key_ring import KeyRing
 from service.picture_urls.fetch import PictureUrls
 from service.replicas.redis_link import RedisLink

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from clairo_core.errors import ClairoError
 from clairo_core.items import UserHistory
 from service.errors import InvalidBodyError, OverloadedError
+from service.feedback.known_users import items_of_user
 from service.http.body_route import BodyRoute
 from service.http.disconnect import unless_disconnected
 from service.http.openapi import problem_answers
@@ -84,8 +85,9 @@ async def recommend(body: RecommendBody, parts: ReadyParts, request: Request) ->
     the same answer from the same catalogue version, regardless of other requests.
 
     With a `user_id`, every item of the stored history is left out, however old, and a disliked item is neither
-    recommended, even with `include_seen`, nor part of the history or an explanation. Items like it sink. A later `like`
-    or `purchase` of the same item lifts the dislike.
+    recommended, even with `include_seen`, nor part of the history or an explanation. Items like it sink. A later
+    `like`, `purchase` or target of the same item lifts the dislike. The bundle's rules name the types that are read,
+    and those that are dislikes.
     """
     return await unless_disconnected(request, recommend_one(body, parts))
 
@@ -147,7 +149,7 @@ async def recommend_one(body: RecommendBody, parts: Parts) -> RecommendAnswer:
     """
     item_ids, exclude, disliked = body.history_item_ids(), body.exclude_item_ids, frozenset[str]()
     if item_ids is None and body.user_id is not None:
-        of_user = await parts.feedback.user_items(body.user_id)
+        of_user = await items_of_user(body.user_id, parts.served.live, parts.feedback)
         item_ids, disliked = of_user.history, of_user.disliked
         # The model reads the newest items only; what is left out follows the whole history.
         exclude = [*exclude, *(() if body.include_seen else of_user.older), *await tired_items(body.user_id, parts)]

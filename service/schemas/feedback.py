@@ -2,27 +2,50 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
-from service.schemas.request_body import Identifier, RequestBody, Timestamp
+from clairo_core.events import LONGEST_TYPE, is_type_name
+from service.schemas.request_body import TEXT_FIELD, Identifier, RequestBody, Timestamp
 
 MAX_EVENTS = 1000
 MAX_TIMESTAMP = 253_402_300_799  # the end of the year 9999
 MAX_PAGE_EVENTS = 1000
+MAX_PAGE_USERS = 1000
+MAX_AHEAD_SECONDS = 3600
+"""Clocks differ, but an event further ahead would stay a user's newest until its date."""
 
-EventType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+
+def check_type(name: str) -> str:
+    """Refuse a name that no rule can have.
+
+    Raises:
+        ValueError: it has spaces at the ends, or characters that do not print.
+    """
+    if not is_type_name(name):
+        raise ValueError(f"got {name!r}, expected 1 to {LONGEST_TYPE} printable characters without spaces at the ends")
+    return name
+
+
+EventType = Annotated[
+    str, StringConstraints(min_length=1, max_length=LONGEST_TYPE), AfterValidator(check_type), TEXT_FIELD
+]
 
 
 class FeedbackEventBody(RequestBody):
     """An action of a user."""
 
-    event_id: Identifier = Field(description="Your own id of the event. An event sent again is stored once.")
+    event_id: Identifier | None = Field(
+        default=None,
+        description="Your own id of the event. An event sent again is stored once. Left out, it is made of user, item, "
+        "type and timestamp; without a timestamp too, every event is new.",
+    )
     user_id: Identifier
     item_id: Identifier
     type: EventType = Field(
-        description="`view`, `click`, `cart`, `purchase`, `like` or any other word. An `impression` never becomes part "
-        "of the user's history. A `dislike` takes the item out of the history and of the user's recommendations until "
-        "a later `like` or `purchase` of the same item."
+        description="`view`, `click`, `cart`, `purchase`, `like` or any other name, with the meaning that `[events]` "
+        "of the bundle's dataset gives it. Undeclared, an `impression` never becomes part of the user's history, and a "
+        "`dislike` takes the item out of the history and of the user's recommendations until a later `like`, "
+        "`purchase` or target of the same item."
     )
     timestamp: Annotated[Timestamp, Field(ge=0, le=MAX_TIMESTAMP)] | None = Field(
         default=None,
@@ -32,6 +55,17 @@ class FeedbackEventBody(RequestBody):
     recommendation_id: Identifier | None = Field(
         default=None, description="Id of the recommendation that the user followed, if any."
     )
+    value: float | None = Field(
+        default=None, description="A number for conditions of `[events]`, such as the rating of `rating >= 4`."
+    )
+
+    def seconds(self, now: float) -> float:
+        """When it happened, in seconds since 1970: `now` if it was not sent, or lies over an hour ahead."""
+        return now if self.timestamp is None or self.is_ahead(now) else self.timestamp
+
+    def is_ahead(self, now: float) -> bool:
+        """Whether it is dated more than an hour ahead."""
+        return self.timestamp is not None and self.timestamp > now + MAX_AHEAD_SECONDS
 
 
 class FeedbackBody(RequestBody):
@@ -69,6 +103,7 @@ class UserEvent(BaseModel):
     type: str
     timestamp: float
     recommendation_id: str | None
+    value: float | None = None
 
 
 class UserAnswer(BaseModel):
@@ -76,4 +111,23 @@ class UserAnswer(BaseModel):
 
     user_id: str
     events: list[UserEvent]
+    next_cursor: str | None = Field(description="`cursor` of the next page; null at the end.")
+    bundle_item_ids: list[str] = Field(
+        default=[], description="What the served bundle kept of the user (`--with-users`): newest items, oldest first."
+    )
+
+
+class UserSummary(BaseModel):
+    """A user, and how much is known of him."""
+
+    user_id: str
+    num_events: int = Field(description="Events from feedback.")
+    newest_at: float | None = Field(description="Timestamp of the newest event; null without events.")
+    num_bundle_items: int = Field(description="Items that the served bundle kept of the user (`--with-users`).")
+
+
+class UserPage(BaseModel):
+    """A page of users: first those with events, then those of the served bundle alone."""
+
+    users: list[UserSummary]
     next_cursor: str | None = Field(description="`cursor` of the next page; null at the end.")

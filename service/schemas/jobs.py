@@ -19,11 +19,15 @@ class JobSummary(BaseModel):
     """Job progress."""
 
     job_id: str
+    kind: Literal["items", "feedback"] = Field(default="items", description="What a row is.")
     state: Literal["receiving", "waiting", "running", "done"]
     num_rows: int
     num_done: int
-    num_accepted: int = Field(description="Rows whose item was created, changed, restored or unchanged.")
+    num_accepted: int = Field(
+        description="Rows whose item was created, changed, restored or unchanged, or whose event is stored."
+    )
     num_rejected: int
+    num_duplicates: int = Field(default=0, description="Among the accepted rows: events that were stored before.")
     created_at: datetime
     finished_at: datetime | None
 

@@ -27,6 +27,13 @@ class JobState(StrEnum):
     DONE = "done"
 
 
+class JobKind(StrEnum):
+    """What a row of a job is."""
+
+    ITEMS = "items"
+    FEEDBACK = "feedback"
+
+
 UNFINISHED = (JobState.WAITING.value, JobState.RUNNING.value)
 
 
@@ -35,11 +42,14 @@ class Job:
     """A job and its progress."""
 
     job_id: str
+    kind: JobKind
     state: JobState
     num_rows: int
     num_done: int
     num_accepted: int
     num_rejected: int
+    num_duplicates: int
+    """Among the accepted rows: events that the store had."""
     worker: str | None
     heartbeat: int
     created_at: datetime
@@ -67,18 +77,20 @@ class JobStore:
         self._database = database
         self._namespace = database.namespace
 
-    async def begin(self, job_id: str) -> None:
+    async def begin(self, job_id: str, kind: JobKind = JobKind.ITEMS) -> None:
         """Create a job that receives rows."""
         async with self._database.transaction() as connection:
             await connection.execute(
                 insert(jobs).values(
                     namespace=self._namespace,
                     job_id=job_id,
+                    kind=kind.value,
                     state=JobState.RECEIVING.value,
                     num_rows=0,
                     num_done=0,
                     num_accepted=0,
                     num_rejected=0,
+                    num_duplicates=0,
                     heartbeat=0,
                     created_at=datetime.now(UTC),
                 )
@@ -163,7 +175,9 @@ class JobStore:
         )
         return await self._rows(query)
 
-    async def finish_rows(self, job_id: str, worker: str, num_done: int, rejected: Sequence[JobRow]) -> bool:
+    async def finish_rows(
+        self, job_id: str, worker: str, num_done: int, rejected: Sequence[JobRow], num_duplicates: int = 0
+    ) -> bool:
         """Mark the next `num_done` rows as done and store the rejected ones; False if another worker took over."""
         async with self._database.transaction() as connection:
             job = (await connection.execute(select(jobs).where(self._is_workers(job_id, worker)))).first()
@@ -185,6 +199,7 @@ class JobStore:
                     num_done=done,
                     num_accepted=job.num_accepted + num_done - len(rejected),
                     num_rejected=job.num_rejected + len(rejected),
+                    num_duplicates=job.num_duplicates + num_duplicates,
                     heartbeat=job.heartbeat + 1,
                     **({"state": JobState.DONE.value, "finished_at": datetime.now(UTC)} if is_last else {}),
                 )
@@ -246,11 +261,13 @@ class JobStore:
 def _job(row: Row) -> Job:
     return Job(
         job_id=row.job_id,
+        kind=JobKind(row.kind),
         state=JobState(row.state),
         num_rows=row.num_rows,
         num_done=row.num_done,
         num_accepted=row.num_accepted,
         num_rejected=row.num_rejected,
+        num_duplicates=row.num_duplicates,
         worker=row.worker,
         heartbeat=row.heartbeat,
         created_at=in_utc(row.created_at),

@@ -86,7 +86,9 @@ feedback_events = Table(
     Column("event_id", String(256), nullable=False),
     Column("user_id", String(256), nullable=False),
     Column("item_id", String(256), nullable=False),
-    Column("type", String(32), nullable=False),
+    Column("type", String(64), nullable=False),
+    # For conditions of the bundle's rules, such as a rating.
+    Column("value", Float(53), nullable=True),
     # Seconds since 1970: the client's, or the time of arrival.
     Column("timestamp", Float(53), nullable=False),
     Column("recommendation_id", String(256), nullable=True),
@@ -113,10 +115,14 @@ jobs = Table(
     Column("namespace", String(63), primary_key=True),
     Column("job_id", String(64), primary_key=True),
     Column("state", String(16), nullable=False),
+    # What a row is: an item or an event.
+    Column("kind", String(16), nullable=False, server_default="items"),
     Column("num_rows", Integer, nullable=False),
     Column("num_done", Integer, nullable=False),
     Column("num_accepted", Integer, nullable=False),
     Column("num_rejected", Integer, nullable=False),
+    # Among the accepted rows: events that the store had.
+    Column("num_duplicates", Integer, nullable=False, server_default="0"),
     # The worker, and a count that grows while it works: clocks need not agree.
     Column("worker", String(64), nullable=True),
     Column("heartbeat", BigInteger, nullable=False),

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ class FakeBundle:
     """A bundle's items, without pictures."""
 
     items: Sequence[Item]
+    manifest: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(interactions=None))
 
     def read_picture(self, row: int) -> bytes | None:
         return None

@@ -18,6 +18,7 @@ from service.errors import NewerStoreError, OutdatedStoreError, StoreError
 from service.store import schema, sql_tables
 from service.store.database import Database
 from service.store.feedback import FeedbackEvent, FeedbackStore
+from service.store.jobs import JobKind, JobStore
 from service.store.sql_store import SqlStore
 from service.store.store import ChangeKind, ItemWrite, WriteOutcome
 from tests.postgres_server import PostgresServer
@@ -45,6 +46,18 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     database = Database(location)
     yield database
     await database.close()
+
+
+async def insert_events(database: Database, *events: tuple[str, str, float]) -> None:
+    """Clicks of Ann, (event_id, item_id, timestamp), in a schema before values of events."""
+    statement = text(
+        "INSERT INTO feedback_events (namespace, event_id, user_id, item_id, type, timestamp, received_at)"
+        " VALUES ('default', :event_id, 'ann', :item_id, 'click', :timestamp, CURRENT_TIMESTAMP)"
+    )
+    async with database.transaction() as connection:
+        for event_id, item_id, timestamp in events:
+            values = {"event_id": event_id, "item_id": item_id, "timestamp": timestamp}
+            await connection.execute(statement, values)
 
 
 def differences(connection: Connection) -> list[object]:
@@ -89,17 +102,43 @@ async def test_stored_events_ahead_of_the_clock_get_their_time_of_arrival(
     with monkeypatch.context() as earlier:
         earlier.setattr(schema, "NEWEST_VERSION", 2)
         await database.open()
-    feedback = FeedbackStore(database)
-    await feedback.add_events(
-        [
-            FeedbackEvent("ahead", "ann", "mug", "click", now + 3 * 365 * 86400),
-            FeedbackEvent("right", "ann", "cup", "click", now + 60),
-        ]
-    )
+    await insert_events(database, ("ahead", "mug", now + 3 * 365 * 86400), ("right", "cup", now + 60))
     assert await database.open() == 2
-    ahead, right = await feedback.user_events("ann", None, 10)
+    ahead, right = await FeedbackStore(database).user_events("ann", None, 10)
     assert (ahead.event.event_id, right.event.timestamp) == ("ahead", now + 60)
     assert now - 1 <= ahead.event.timestamp <= time.time()
+
+
+async def test_events_and_jobs_of_the_third_version_are_kept(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(schema, "NEWEST_VERSION", 3)
+        await database.open()
+    await insert_events(database, ("one", "mug", 1.0), ("two", "cup", 2.0), ("three", "pot", 3.0))
+    async with database.transaction() as connection:
+        await connection.execute(text("DELETE FROM feedback_events WHERE event_id = 'three'"))
+        await connection.execute(
+            text(
+                "INSERT INTO jobs (namespace, job_id, state, num_rows, num_done, num_accepted, num_rejected, heartbeat,"
+                " created_at) VALUES ('default', 'j', 'waiting', 1, 0, 0, 0, 0, CURRENT_TIMESTAMP)"
+            )
+        )
+        await connection.execute(
+            text("INSERT INTO job_rows (namespace, job_id, position, line) VALUES ('default', 'j', 0, 1)")
+        )
+    assert await database.open() == 3
+    feedback = FeedbackStore(database)
+    long_type = "Produkt in den Warenkorb gelegt (mobil, Aktionsseite, Herbst)"
+    await feedback.add_events([FeedbackEvent("four", "ann", "mug", long_type, 4.0, value=4.5)])
+    events = await feedback.user_events("ann", None, 10)
+    assert [(kept.event.event_id, kept.event.value) for kept in events] == [("one", None), ("two", None), ("four", 4.5)]
+    # The sequence of a deleted event is not given again: readers that page by it would miss the new one.
+    assert [kept.sequence for kept in events] == [1, 2, 4]
+    job = await JobStore(database).next_unfinished()
+    assert job is not None
+    assert (job.kind, job.num_duplicates) == (JobKind.ITEMS, 0)
+    assert len(await JobStore(database).rows_from("j", 0, 10)) == 1
 
 
 async def test_features_of_items_that_changed_before_are_marked_as_older(

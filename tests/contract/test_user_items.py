@@ -2,15 +2,46 @@
 
 import random
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from clairo_core.events import Condition, EventType, InteractionRules
 from service.store.database import Database
 from service.store.feedback import FeedbackEvent, FeedbackStore, UserItems
 from tests.postgres_server import PostgresServer
 
 TYPES = ("view", "click", "like", "purchase", "dislike", "impression")
+NO_RULES = InteractionRules()
+SHOP = InteractionRules(
+    types={
+        "purchase": EventType(),
+        "view": EventType(weight=0.2),
+        "click": EventType(is_read=False),
+        "return": EventType(meaning="negative"),
+        "impression": EventType(meaning="ignored"),
+    },
+    targets=("purchase",),
+)
+RATINGS = InteractionRules(
+    types={
+        "loved": EventType(when=Condition.parse("rating >= 4")),
+        "hated": EventType(meaning="negative", when=Condition.parse("rating < 3")),
+        "view": EventType(weight=0.2, when=Condition.parse("rating >= 1")),
+        "click": EventType(),
+    },
+    targets=("loved",),
+)
+OF_RULES = {
+    "no rules": NO_RULES,
+    "targets without types": InteractionRules(targets=("purchase",)),
+    "each item once": InteractionRules(repeats="drop"),
+    "a shop": SHOP,
+    "a shop, each item once": replace(SHOP, repeats="drop"),
+    "a shop without targets": replace(SHOP, targets=()),
+    "ratings": RATINGS,
+}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -33,22 +64,32 @@ def events(*actions: tuple[str, str, float], user_id: str = "ann") -> list[Feedb
     ]
 
 
-def slow_user_items(stored: list[FeedbackEvent], window: int) -> UserItems:
+def slow_user_items(stored: list[FeedbackEvent], window: int, rules: InteractionRules = NO_RULES) -> UserItems:
     """The same, event by event."""
     in_order = sorted(stored, key=lambda event: event.timestamp)
+    named = [(event, rules.type_of(event.type, event.value)) for event in in_order]
+    typed = [(event, name) for event, name in named if name is not None]
     disliked: set[str] = set()
-    for event in in_order:
-        if event.type == "dislike":
+    for event, name in typed:
+        if rules.of(name).meaning == "negative":
             disliked.add(event.item_id)
-        elif event.type in ("like", "purchase"):
+        elif rules.lifts_dislike(name):
             disliked.discard(event.item_id)
-    history = [
-        event.item_id
-        for event in in_order
-        if event.type not in ("impression", "dislike") and event.item_id not in disliked
-    ]
-    newest = tuple(history[-window:])
-    return UserItems(newest, frozenset(history) - set(newest), frozenset(disliked))
+    reached = {event.item_id for event, name in typed if name in rules.targets}
+    history: list[FeedbackEvent] = []
+    for event, name in typed:
+        is_read = rules.of(name).meaning == "positive" and rules.of(name).is_read
+        is_step = rules.repeats == "keep" and event.item_id in reached and name not in rules.targets
+        is_repeat = any(
+            kept.item_id == event.item_id and (rules.repeats == "drop" or kept.timestamp == event.timestamp)
+            for kept in history
+            if rules.repeats == "drop" or rules.types
+        )
+        if is_read and not is_step and not is_repeat and event.item_id not in disliked:
+            history.append(event)
+    item_ids = [event.item_id for event in history]
+    newest = tuple(item_ids[-window:])
+    return UserItems(newest, frozenset(item_ids) - set(newest), frozenset(disliked))
 
 
 async def test_an_unknown_user_has_no_items(feedback: FeedbackStore) -> None:
@@ -87,21 +128,41 @@ async def test_a_dislike_holds_until_a_later_like_or_purchase(
     items = await feedback.user_items("ann")
     assert ("mug" in items.disliked) is is_disliked
     assert ("mug" in items.history) is not is_disliked
-    assert (("ann", "mug") in await feedback.disliked_pairs(["ann", "bob"])) is is_disliked
 
 
-async def test_drawn_logs_give_the_items_of_the_slow_reference(feedback: FeedbackStore) -> None:
+@pytest.mark.parametrize("rules", OF_RULES.values(), ids=OF_RULES)
+async def test_drawn_logs_give_the_items_of_the_slow_reference(
+    feedback: FeedbackStore, rules: InteractionRules
+) -> None:
     draw = random.Random(7)
+    types = (*TYPES, "return", "loved", "unheard of")
     stored: dict[str, list[FeedbackEvent]] = {}
     for number in range(12):
         user_id = f"user-{number}"
-        stored[user_id] = events(
-            *((draw.choice(TYPES), f"item-{draw.randrange(8)}", draw.randrange(12)) for _ in range(number * 4)),
+        drawn = events(
+            *((draw.choice(types), f"item-{draw.randrange(8)}", draw.randrange(12)) for _ in range(number * 4)),
             user_id=user_id,
         )
+        stored[user_id] = [replace(event, value=draw.choice([None, 0.5, 2.5, 3.5, 4.0, 5.0])) for event in drawn]
         await feedback.add_events(stored[user_id])
-    pairs = await feedback.disliked_pairs(list(stored))
     for user_id, of_user in stored.items():
         for window in (1, 5, 1000):
-            assert await feedback.user_items(user_id, window) == slow_user_items(of_user, window), user_id
-        assert {item for user, item in pairs if user == user_id} == slow_user_items(of_user, 1).disliked
+            items = await feedback.user_items(user_id, window, rules)
+            assert items == slow_user_items(of_user, window, rules), user_id
+
+
+async def test_a_purchase_stands_for_the_views_that_led_to_it(feedback: FeedbackStore) -> None:
+    await feedback.add_events(
+        events(("view", "mug", 1), ("view", "cup", 2), ("purchase", "mug", 3), ("view", "mug", 4), ("click", "pot", 5))
+    )
+    assert (await feedback.user_items("ann", rules=SHOP)).history == ("cup", "mug")
+    assert (await feedback.user_items("ann")).history == ("mug", "cup", "mug", "mug", "pot")
+    once = replace(SHOP, repeats="drop")
+    assert (await feedback.user_items("ann", rules=once)).history == ("mug", "cup")
+
+
+async def test_a_return_takes_the_purchase_back_and_another_purchase_lifts_it(feedback: FeedbackStore) -> None:
+    await feedback.add_events(events(("purchase", "mug", 1), ("return", "mug", 2), ("view", "mug", 3)))
+    assert await feedback.user_items("ann", rules=SHOP) == UserItems(disliked=frozenset({"mug"}))
+    await feedback.add_events([FeedbackEvent("again", "ann", "mug", "purchase", 4)])
+    assert await feedback.user_items("ann", rules=SHOP) == UserItems(("mug", "mug"))

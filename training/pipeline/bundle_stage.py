@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from clairo_core.bundle.bundle_users import keep_users
 from clairo_core.bundle.write_bundle import BundleParts, write_bundle
 from training.pipeline.trained_parts import TrainedParts
 from training.workbench.workbench import Workbench
@@ -15,8 +16,14 @@ def bundle_stage(
     measured: TrainedParts,
     served: TrainedParts,
     metrics: Mapping[str, object],
+    *,
+    has_users: bool = False,
 ) -> None:
-    """Write the bundle of the `served` parts to `out`: the `measured` ones, or these after their refit."""
+    """Write the bundle of the `served` parts to `out`: the `measured` ones, or these after their refit.
+
+    With `has_users`, the bundle keeps the ids and newest items of the training's users.
+    """
+    dataset = bench.dataset
     items, recommender = served.items, served.recommender
     bench.report(f"bundle: writing {out}")
     content: dict[str, Any] = {}
@@ -49,6 +56,7 @@ def bundle_stage(
             dislike_strength=recommender.disliked_neighbours.strength,
             points=recommender.points,
             rules=bench.dataset.rules,
+            users=keep_users(dataset.user_ids, dataset.sequences, dataset.dislikes) if has_users else None,
             **content,
         ),
     )

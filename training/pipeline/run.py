@@ -53,6 +53,7 @@ def train_bundle(
     *,
     split_name: str = "validation",
     is_refitted: bool = True,
+    has_users: bool = False,
 ) -> Evaluation | None:
     """Run every stage that is not cached, write the bundle to `out`, and return its table.
 
@@ -67,6 +68,7 @@ def train_bundle(
         start: an earlier bundle to continue from; without it, everything is learned from scratch.
         split_name: of the table, `validation`, or `test` once everything is chosen.
         is_refitted: False writes the parts as they were measured, so that others can measure them on the same data.
+        has_users: keep the ids and newest items of all users in the bundle.
 
     Raises:
         ClairoError: a stage cannot work with the data or the settings.
@@ -90,7 +92,7 @@ def train_bundle(
     if is_refitted and not verdict.is_refused:
         served = refit(bench.learning_from(bench.dataset.sequences), measured)
         metrics["refit"] = served.progress()
-    bundle_stage(bench, out, measured, served, metrics)
+    bundle_stage(bench, out, measured, served, metrics, has_users=has_users)
     return evaluation
 
 

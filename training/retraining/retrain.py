@@ -79,6 +79,7 @@ def retrain(
     seed: int | None = None,
     device: str,
     is_refitted: bool = True,
+    has_users: bool = False,
     progress: Progress[Any],
     report: Callable[[str], None],
 ) -> Retrained:
@@ -165,7 +166,7 @@ def retrain(
         return Verdict({"against_serving": against_serving.as_dict()}, against_serving.refusal is not None)
 
     bench = Workbench(dataset, chosen_preset, seed, chosen, stages, progress, report)
-    train_bundle(bench, out, compare, start, is_refitted=is_refitted)
+    train_bundle(bench, out, compare, start, is_refitted=is_refitted, has_users=has_users)
     (against_serving,) = compared
     bundle_id = read_manifest(out).bundle_id
     # The next run will have other data: a schedule must not fill the disk.

@@ -33,7 +33,14 @@ from service.client.calls.recommendations import (
     recommend,
     recommend_batch,
 )
-from service.client.calls.users import FeedbackEvent, add_feedback, forget_user, get_user
+from service.client.calls.users import (
+    FeedbackEvent,
+    add_feedback,
+    add_feedback_lines,
+    forget_user,
+    get_user,
+    list_users,
+)
 
 __all__ = [
     "Call",
@@ -43,6 +50,7 @@ __all__ = [
     "RecommendRequest",
     "activate_bundle",
     "add_feedback",
+    "add_feedback_lines",
     "check_live",
     "check_ready",
     "create_item",
@@ -58,6 +66,7 @@ __all__ = [
     "list_experiments",
     "list_items",
     "list_similar_items",
+    "list_users",
     "put_item",
     "recommend",
     "recommend_batch",

@@ -8,6 +8,8 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel
 
+JSON_LINES = "application/x-ndjson"
+
 Answer = TypeVar("Answer")
 Model = TypeVar("Model", bound=BaseModel)
 

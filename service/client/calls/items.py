@@ -5,11 +5,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Required, TypedDict
 
-from service.client.calls.call import Call, answered_once, as_model, as_nothing, page, quoted
+from service.client.calls.call import JSON_LINES, Call, answered_once, as_model, as_nothing, page, quoted
 from service.schemas.items import ItemDetail, ItemPage, PutItemAnswer
 from service.schemas.jobs import JobAnswer, JobSummary
-
-JSON_LINES = "application/x-ndjson"
 
 
 class NewItem(TypedDict, total=False):

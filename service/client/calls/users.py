@@ -1,27 +1,45 @@
 """Calls that record, list and delete users' events."""
 
-from collections.abc import Sequence
+import gzip
+import json
+from collections.abc import Iterable, Sequence
 from typing import Required, TypedDict
 
-from service.client.calls.call import Call, answered_once, as_model, as_nothing, page, quoted
-from service.schemas.feedback import FeedbackAnswer, UserAnswer
+from service.client.calls.call import JSON_LINES, Call, answered_once, as_model, as_nothing, page, quoted
+from service.schemas.feedback import FeedbackAnswer, UserAnswer, UserPage
+from service.schemas.jobs import JobSummary
 
 
 class FeedbackEvent(TypedDict, total=False):
-    """An action of a user, under an `event_id` of your own."""
+    """An action of a user. Without an `event_id` of your own, the service makes one of its content."""
 
-    event_id: Required[str]
+    event_id: str | None
     user_id: Required[str]
     item_id: Required[str]
     type: Required[str]
     timestamp: float | str | None
     recommendation_id: str | None
+    value: float | None
 
 
 def add_feedback(events: Sequence[FeedbackEvent], *, idempotency_key: str | None = None) -> Call[FeedbackAnswer]:
     """Record what users did. An event sent twice is stored once."""
     body = {"events": [dict(event) for event in events]}
     return Call("POST", "/feedback", as_model(FeedbackAnswer), body=body, headers=answered_once(idempotency_key))
+
+
+def add_feedback_lines(events: Iterable[FeedbackEvent], *, idempotency_key: str | None = None) -> Call[JobSummary]:
+    """Record many events in the background, up to a million; see `get_job` for progress. Sent as gzip."""
+    lines = "\n".join(json.dumps(event) for event in events)
+    headers = {"Content-Type": JSON_LINES, "Content-Encoding": "gzip", **answered_once(idempotency_key)}
+    # Without the time in the header, the same events are the same body.
+    content = gzip.compress(lines.encode(), mtime=0)
+    return Call("POST", "/feedback/bulk", as_model(JobSummary), content=content, headers=headers)
+
+
+def list_users(*, cursor: str | None = None, limit: int = 100) -> Call[UserPage]:
+    """List a page of users. `cursor` is the previous page's `next_cursor`."""
+    return Call("GET", "/users", as_model(UserPage), query=page(cursor, limit))
 
 
 def get_user(user_id: str, *, cursor: str | None = None, limit: int = 100) -> Call[UserAnswer]:

@@ -13,6 +13,7 @@ from clairo_core.errors import TrainingError
 from clairo_core.fusion import AlignedFusion, ConcatPcaFusion, EvenedFusion
 from clairo_core.items import Item, UserHistory
 from training.cli import app, run_command
+from training.datasets import load_dataset
 from training.demo_shop import write_demo_shop
 
 FAST = (
@@ -138,6 +139,18 @@ def test_a_second_run_takes_its_stages_from_the_cache(bundle_folder: Path, shop:
         assert f"{stage}: unchanged" in result.stderr
     first, second = load_bundle(bundle_folder), load_bundle(out)
     assert first.manifest.bundle_id == second.manifest.bundle_id
+
+
+def test_a_bundle_keeps_its_users_if_asked_to(bundle_folder: Path, shop: Path) -> None:
+    out = bundle_folder.parent / "with-users"
+    result = CliRunner().invoke(app, [*arguments(shop, out), "--with-users"])
+    assert result.exit_code == 0, result.output
+    users, dataset = load_bundle(out).users, load_dataset(shop)
+    assert users.user_ids == tuple(sorted(dataset.user_ids))
+    row = users.find_row(dataset.user_ids[0])
+    assert row is not None
+    assert users.newest[row].tolist() == dataset.sequences[0].tolist()
+    assert load_bundle(bundle_folder).users.user_ids == ()
 
 
 def test_the_dense_heads_that_rank_better_together_on_validation_are_kept(bundle_folder: Path, shop: Path) -> None:

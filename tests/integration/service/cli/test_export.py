@@ -11,10 +11,12 @@ from typer.testing import CliRunner
 
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
+from clairo_core.events import Condition, EventType, InteractionRules
 from service.cli.commands import app
 from tests.running_service import drawn_picture, running_service
 from tests.tiny import tiny_bundle
 from training.datasets import load_dataset
+from training.datasets.dataset_toml import read_description
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +63,8 @@ def export(data_dir: Path, out: Path, *flags: str) -> str:
 def test_training_reads_an_export(data_dir: Path, tmp_path: Path) -> None:
     out = tmp_path / "export"
     told = export(data_dir, out)
-    assert "3 items, 1 pictures, 4 interactions" in told
-    assert "2 of 4 interactions are with items that are not exported" in told
+    assert "3 items, 1 pictures, 5 interactions" in told
+    assert "2 of 5 interactions are with items that are not exported" in told
     assert "add --bundle, the served bundle" in told
     dataset = load_dataset(out)
     items = {item.item_id: item for item in dataset.items}
@@ -95,9 +97,65 @@ async def test_a_disliked_item_is_in_no_exported_history_until_it_is_liked_again
         ]
         await client.post("/feedback", json={"events": events})
     await asyncio.to_thread(export, tmp_path / "store", tmp_path / "export", "--bundle", str(bundle.folder))
-    lines = (tmp_path / "export" / "interactions.jsonl").read_text(encoding="utf-8").splitlines()
-    kept = [(row["user_id"], row["item_id"]) for row in map(json.loads, lines)]
-    assert kept == [("ann", "item-2"), ("bob", "item-1"), ("bob", "item-1")]
+    dataset = load_dataset(tmp_path / "export")
+    histories = {
+        user_id: [dataset.items[row].item_id for row in rows]
+        for user_id, rows in zip(dataset.user_ids, dataset.sequences, strict=True)
+    }
+    assert histories == {"ann": ["item-2"], "bob": ["item-1", "item-1"]}
+    assert dataset.dislikes is not None
+    assert dataset.dislikes.lengths.tolist() == [1, 0]
+
+
+TYPED = InteractionRules(
+    types={
+        "purchase": EventType(),
+        "view": EventType(weight=0.2),
+        "return": EventType(meaning="negative"),
+        "banner": EventType(meaning="impression"),
+        "loved": EventType(when=Condition.parse("rating >= 4")),
+        "search": EventType(meaning="ignored"),
+    },
+    targets=("purchase", "loved"),
+    min_interactions=1,
+)
+
+
+async def test_an_export_keeps_types_values_and_rules_of_the_bundle(tmp_path: Path) -> None:
+    typed = load_bundle(tiny_bundle(tmp_path / "typed", rules=TYPED))
+    actions = [
+        ("view", "item-1", None),
+        ("purchase", "item-1", None),
+        ("banner", "item-2", None),
+        ("impression", "item-2", None),
+        ("return", "item-1", None),
+        ("stars", "item-3", 5),
+        ("stars", "item-4", 2),
+        ("search", "item-5", None),
+        ("unheard of", "item-6", None),
+        ("purchase", "not an item", None),
+    ]
+    async with running_service(typed, data_dir=tmp_path / "store", database_url="") as client:
+        events = [
+            {"user_id": "ann", "item_id": item, "type": kind, "timestamp": n, "value": value}
+            for n, (kind, item, value) in enumerate(actions)
+        ]
+        assert (await client.post("/feedback", json={"events": events})).json()["num_accepted"] == 10
+    out = tmp_path / "export"
+    told = await asyncio.to_thread(export, tmp_path / "store", out, "--bundle", str(typed.folder))
+    assert "2 events are left out: the bundle's rules do not declare them" in told
+    rows = [json.loads(line) for line in (out / "interactions.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [(row["type"], row["item_id"], row["rating"]) for row in rows] == [
+        ("view", "item-1", None),
+        ("purchase", "item-1", None),
+        ("return", "item-1", None),
+        ("stars", "item-3", 5),
+        ("search", "item-5", None),
+    ]
+    assert read_description(out / "dataset.toml").rules == TYPED
+    dataset = load_dataset(out)
+    assert dataset.rules == TYPED
+    assert [dataset.items[row].item_id for row in dataset.sequences.items] == ["item-3"]
 
 
 def test_with_a_bundle_its_items_are_exported_and_the_stores_content_wins(
@@ -106,7 +164,7 @@ def test_with_a_bundle_its_items_are_exported_and_the_stores_content_wins(
     out = tmp_path / "export"
     export(data_dir, out, "--bundle", str(bundle.folder))
     told = export(data_dir, out, "--bundle", str(bundle.folder))
-    assert "1 of 4 interactions are with items that are not exported, and training drops them; post the items" in told
+    assert "1 of 5 interactions are with items that are not exported, and training drops them; post the items" in told
     items = {item.item_id: item for item in load_dataset(out).items}
     assert len(items) == len(bundle.items) + 2
     assert items[bundle.catalogue.item_ids[0]].title == "Of the bundle, changed"

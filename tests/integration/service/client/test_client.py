@@ -157,6 +157,15 @@ def test_feedback_is_a_users_history_until_the_user_is_forgotten(client: CLAIRO)
     assert [event.item_id for event in (*first.events, *second.events)] == ["item-1", "item-2"]
     of_user = client.recommend(user_id="u/ä", limit=2, seed=1).items
     assert of_user == client.recommend(["item-1", "item-2"], limit=2, seed=1).items
+    rows: list[FeedbackEvent] = [
+        {"user_id": "u/ä", "item_id": "item-3", "type": "view", "timestamp": 1.7e9, "value": 4.5},
+        {"user_id": "u/b", "item_id": "item-3", "type": "view"},
+    ]
+    job = client.add_feedback_lines(rows)
+    while client.get_job(job.job_id).state != "done":
+        time.sleep(0.02)
+    assert client.get_user("u/ä").events[-1].value == 4.5
+    assert {"u/ä", "u/b"} <= {user.user_id for user in client.list_users().users}
     client.forget_user("u/ä")
     assert client.get_user("u/ä").events == []
 

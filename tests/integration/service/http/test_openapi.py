@@ -51,6 +51,8 @@ async def test_the_document_lists_exactly_the_promised_calls(client: httpx.Async
         ("post", "/items/bulk"),
         ("get", "/jobs/{job_id}"),
         ("post", "/feedback"),
+        ("post", "/feedback/bulk"),
+        ("get", "/users"),
         ("get", "/users/{user_id}"),
         ("delete", "/users/{user_id}"),
         ("get", "/health/live"),

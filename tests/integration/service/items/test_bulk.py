@@ -12,8 +12,8 @@ import pytest
 
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
-from service.items import bulk, bulk_body
-from service.items.bulk_body import LinesRead, row_batches
+from service.jobs import bulk, bulk_body
+from service.jobs.bulk_body import LinesRead, row_batches
 from service.store.database import Database
 from service.store.jobs import JobRow, JobState, JobStore
 from tests.running_service import drawn_picture, running_service
@@ -128,8 +128,7 @@ async def test_an_unusable_body_is_refused_and_leaves_no_job(
 
 
 async def test_too_many_lines_are_refused(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("service.routes.bulk", "service.items.bulk_body"):
-        monkeypatch.setattr(f"{module}.MAX_ROWS", 5)
+    monkeypatch.setattr("service.routes.bulk.MAX_ROWS", 5)
     answer = await submit(client, lines(*({"item_id": f"i{n}", "title": "T"} for n in range(6))))
     assert answer.status_code == 413
 
@@ -146,7 +145,7 @@ async def test_an_unknown_cursor_is_refused(client: httpx.AsyncClient) -> None:
 async def test_a_job_resumes_after_a_restart_at_its_first_unfinished_row(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "BATCH_ROWS", 2)
+    monkeypatch.setattr("service.items.bulk.BATCH_ROWS", 2)
     body = lines(*({"item_id": f"i{n}", "title": f"Item {n}"} for n in range(30)))
     async with running_service(bundle, data_dir=tmp_path, database_url="") as client:
         url = (await submit(client, body)).headers["location"]

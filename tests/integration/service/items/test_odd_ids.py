@@ -1,5 +1,6 @@
 """Ids at the edges: a bundle that an older training made of odd ids keeps working, and every user can be forgotten."""
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import quote
@@ -71,7 +72,8 @@ def test_an_export_leaves_out_and_counts_what_training_would_refuse(bundle: Bund
     assert f"{len(bundle.items) - len(ODD)} items" in ran.stdout
     assert f"{len(ODD)} items left out for their ids, such as 'a\\nb'" in ran.stdout
     lines = (tmp_path / "out" / "items.jsonl").read_text(encoding="utf-8").splitlines()
-    (tmp_path / "out" / "interactions.jsonl").write_text('{"user_id": "ann", "item_id": "item-9", "timestamp": 1}\n')
+    row = {"user_id": "ann", "item_id": "item-9", "timestamp": 1, "type": "view"}
+    (tmp_path / "out" / "interactions.jsonl").write_text(json.dumps(row) + "\n")
     assert len(load_dataset(tmp_path / "out").items) == len(lines) == len(bundle.items) - len(ODD)
 
 

@@ -271,6 +271,8 @@ async def test_keys_stay_valid_while_the_store_is_down() -> None:
         ("POST", "/recommend", Scope.READ),
         ("POST", "/recommendations", Scope.WRITE),
         ("DELETE", "/users/ann", Scope.WRITE),
+        ("GET", "/users", Scope.READ),
+        ("POST", "/feedback/bulk", Scope.WRITE),
         ("POST", "/bundles/b/activate", Scope.ADMIN),
         ("POST", "/bundles/rollback", Scope.ADMIN),
         ("GET", "/bundles", Scope.ADMIN),

@@ -9,6 +9,7 @@ import pytest
 
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
+from clairo_core.events import InteractionRules
 from service.errors import StoreError
 from service.store.feedback import MAX_HISTORY_ITEMS, UserItems
 from tests.running_service import running_service
@@ -21,7 +22,7 @@ class FakeUserHistories:
     def __init__(self, histories: dict[str, tuple[str, ...]]) -> None:
         self._histories = histories
 
-    async def user_items(self, user_id: str) -> UserItems:
+    async def user_items(self, user_id: str, *, rules: InteractionRules) -> UserItems:
         if user_id == "broken":
             raise StoreError("disk full")
         return UserItems(self._histories.get(user_id, ()))

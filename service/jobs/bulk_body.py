@@ -1,4 +1,4 @@
-"""Split the body of POST /items/bulk, as it arrives, into rows of a job: one per line, without blank lines.
+"""Split a body of lines, as it arrives, into rows of a job: one per line, without blank lines.
 
 Holds at most one batch of rows, however large the body.
 """
@@ -28,10 +28,12 @@ class LinesRead:
     digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
 
 
-async def row_batches(body: AsyncIterator[bytes], read: LinesRead) -> AsyncGenerator[list[JobRow]]:
+async def row_batches(
+    body: AsyncIterator[bytes], read: LinesRead, max_rows: int = MAX_ROWS
+) -> AsyncGenerator[list[JobRow]]:
     """Yield the body's rows in batches, and keep `read` up to date.
 
-    A line over `MAX_LINE_BYTES` becomes a row without content but with a reason. Stops one row after `MAX_ROWS`, so
+    A line over `MAX_LINE_BYTES` becomes a row without content but with a reason. Stops one row after `max_rows`, so
     that the caller can refuse the body.
 
     Raises:
@@ -48,10 +50,10 @@ async def row_batches(body: AsyncIterator[bytes], read: LinesRead) -> AsyncGener
         read.num_rows += 1
         batch.append(row)
         batch_bytes += len(row.content or b"")
-        if len(batch) == ROWS_PER_BATCH or batch_bytes >= BYTES_PER_BATCH or read.num_rows > MAX_ROWS:
+        if len(batch) == ROWS_PER_BATCH or batch_bytes >= BYTES_PER_BATCH or read.num_rows > max_rows:
             yield batch
             batch, batch_bytes = [], 0
-        if read.num_rows > MAX_ROWS:
+        if read.num_rows > max_rows:
             return
     if batch:
         yield batch
