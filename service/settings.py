@@ -214,13 +214,17 @@ def _loaded(kind: type[Chosen], flags: Mapping[str, Any], environment: Mapping[s
         raise SettingsError("; ".join(_readable(problem) for problem in error.errors())) from error
 
 
+READ_BY_TRAINING = {"CLAIRO_DATA_URL"}
+"""Variables of the readers that `clairo-serve import` runs."""
+
+
 def check_environment_names(environment: Mapping[str, str]) -> None:
     """Refuse CLAIRO_* names that are not settings.
 
     Raises:
         SettingsError: the text has the nearest setting.
     """
-    known = {ENVIRONMENT_PREFIX + name.upper() for name in Settings.model_fields}
+    known = {ENVIRONMENT_PREFIX + name.upper() for name in Settings.model_fields} | READ_BY_TRAINING
     for name in sorted(environment):
         if name.upper().startswith(ENVIRONMENT_PREFIX) and name.upper() not in known:
             nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.0)

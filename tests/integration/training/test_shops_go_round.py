@@ -19,6 +19,7 @@ from tests.running_service import running_process
 from tests.sqlite_shop import write_sqlite_shop
 from training.cli import app
 from training.datasets.dataset_toml import read_description
+from training.datasets.sql_tables import DEFAULT_URL_ENV
 
 SHOPS = REPOSITORY / "tests" / "data" / "shops"
 FILES = {
@@ -66,7 +67,7 @@ def trip(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     shutil.copytree(SHOPS / name, shop)
     with pytest.MonkeyPatch.context() as environment:
         if name == "sqlite":
-            environment.setenv("CLAIRO_DATA_URL", write_sqlite_shop(shop))
+            environment.setenv(DEFAULT_URL_ENV, write_sqlite_shop(shop))
         written = ""
         if FILES[name]:
             drafted = shop / "drafted.toml"
@@ -101,9 +102,9 @@ def invoke(*arguments: str) -> str:
 
 
 def serve(*arguments: str) -> str:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CLAIRO_D")}
-    if "CLAIRO_DATA_URL" in os.environ:
-        environment["CLAIRO_DATA_URL"] = os.environ["CLAIRO_DATA_URL"]
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("CLAIRO_") or name == DEFAULT_URL_ENV
+    }
     ended = subprocess.run(
         [sys.executable, "-m", "service.cli", *arguments],
         cwd=REPOSITORY,

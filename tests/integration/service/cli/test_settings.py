@@ -33,7 +33,7 @@ def test_a_misspelt_variable_names_the_nearest_setting() -> None:
 
 
 def test_other_programs_variables_are_ignored() -> None:
-    check_environment_names({"PATH": "/bin", "CLAIROVOYANT": "1", "CLAIRO_PORT": "80"})
+    check_environment_names({"PATH": "/bin", "CLAIROVOYANT": "1", "CLAIRO_PORT": "80", "CLAIRO_DATA_URL": "sqlite://"})
 
 
 def test_a_missing_bundle_names_flag_and_variable() -> None:
