@@ -72,7 +72,7 @@ def describe_dataset(path: Path) -> DatasetDescription:
     found = ", ".join(sorted(entry.name for entry in path.iterdir())[:10]) or "nothing"
     raise DatasetError(
         f"{path} holds {found}; expected a {DESCRIPTION_NAME}, or the files of {KNOWN_SETS} by their published names; "
-        f"write a {DESCRIPTION_NAME} as docs/datasets.md shows"
+        f"write a {DESCRIPTION_NAME} by clairo-train init ITEMS INTERACTIONS, or as docs/datasets.md shows"
     )
 
 

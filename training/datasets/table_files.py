@@ -46,6 +46,8 @@ class SourceTable:
     """For fields whose values come from other records, as in grouped variants."""
     numbers: Int64[np.ndarray, "record"] | None = None
     """Of all records of the file, for errors; None: found when an error needs one."""
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    """Rows left out by `form.skip_without`, by the first column without a value."""
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -157,10 +159,10 @@ def read_table(
     source = SourceTable(path, table, form, records, numbers=numbers)
     if not of_form:
         return source
-    table, kept = filled_and_kept(table, form)
+    table, kept, skipped = filled_and_kept(table, form)
     if not len(kept):
         raise EmptyTableError(f"{path}: no row has a value in {', '.join(form.skip_without)}; correct skip_without")
-    return replace(source, table=table.select(list(kinds))).taken(kept)
+    return replace(source, table=table.select(list(kinds)), skipped=skipped).taken(kept)
 
 
 def _read_sound(

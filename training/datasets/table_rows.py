@@ -3,6 +3,9 @@
 Start at `filled_and_kept`.
 """
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,14 +15,27 @@ from clairo_core.values.missing import NAN_TEXTS
 from training.datasets.description import TableForm
 
 
-def filled_and_kept(table: pa.Table, form: TableForm) -> tuple[pa.Table, Int64[np.ndarray, "row"]]:
-    """Apply `fill_down` and `skip_without`. Returns the filled table, and its rows that are not skipped."""
+class FilledTable(NamedTuple):
+    """A table after `fill_down`, and what `skip_without` leaves of it."""
+
+    table: pa.Table
+    kept: Int64[np.ndarray, "row"]
+    skipped: Mapping[str, int]
+    """Rows left out, by the first column without a value."""
+
+
+def filled_and_kept(table: pa.Table, form: TableForm) -> FilledTable:
+    """Apply `fill_down` and `skip_without`."""
     if form.fill_down:
         table = _filled(table, form)
     is_kept = np.ones(len(table), dtype=np.bool_)
+    skipped = {}
     for name in form.skip_without:
-        is_kept &= has_value(table[name])
-    return table, np.flatnonzero(is_kept)
+        is_blank = is_kept & ~has_value(table[name])
+        if is_blank.any():
+            skipped[name] = int(np.count_nonzero(is_blank))
+            is_kept &= ~is_blank
+    return FilledTable(table, np.flatnonzero(is_kept), skipped)
 
 
 def has_value(column: pa.ChunkedArray) -> Bool[np.ndarray, "row"]:

@@ -7,6 +7,7 @@ from training.datasets.check.facts import FEWEST_MEASURED, Facts
 MANY_REPEATS = 0.1
 MANY_SHORT = 0.5
 ONE_USER = 0.1
+MANY_SKIPPED = 0.05
 FEW_USERS = 200
 
 
@@ -47,6 +48,13 @@ def _on_events(facts: Facts, rules: InteractionRules) -> list[str]:
             f"events of {len(facts.events_by_type)} types weigh the same: set a weight for each in [events], such as "
             + ", ".join(f"{name} = 1.0" for name in list(facts.events_by_type)[:1])
         )
+    total = sum(facts.skipped.values()) + histories.events
+    for name, number in facts.skipped.items():
+        if number >= MANY_SKIPPED * total:
+            advice.append(
+                f"{counted(number, 'row')} of interactions without {name!r} are left out; if they are events, fill "
+                "in the column, or name another"
+            )
     if facts.unknown_items:
         advice.append(
             f"{counted(facts.unknown_items, 'event')} left out, of items that are not in the items table; add items "

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,7 +159,8 @@ class _DescribedCheck:
             is_time=described.interactions[0].is_time,
         )
         kept = tuple(item for item, keep in zip(items.items, built.is_item_kept, strict=False) if keep)
-        num_rows = sum(len(self._tables.sound_rows(table.file)) for table in described.interactions)
+        tables = [self._tables.sound_rows(table.file) for table in described.interactions]
+        num_rows = sum(map(len, tables))
         return Facts(
             name=described.name,
             items=item_facts(kept, built.sequences),
@@ -167,6 +169,9 @@ class _DescribedCheck:
             unreadable_pictures=num_dropped,
             has_picture_column=items.picture_origin is not None,
             unknown_items=max(num_rows - len(interactions.users) - interactions.num_left_out, 0),
+            skipped=sum((Counter(table.skipped) for table in tables), Counter()),
+            unmatched=interactions.num_unmatched,
+            steps=0 if built.counts is None else built.counts.num_steps,
             has_times_of_day=not described.interactions[0].is_time or _has_times_of_day(interactions.order),
         )
 

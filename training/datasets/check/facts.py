@@ -72,6 +72,12 @@ class Facts:
     has_picture_column: bool
     unknown_items: int
     """Rows left out for their item."""
+    skipped: Mapping[str, int]
+    """Rows of interactions left out by `skip_without`, by column."""
+    unmatched: int
+    """Rows whose value no condition fits."""
+    steps: int
+    """Events that a target on the same item stands for."""
     has_times_of_day: bool
     """Whether some time is not midnight."""
 

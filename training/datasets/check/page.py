@@ -20,6 +20,13 @@ def facts_page(facts: Facts) -> str:
     ]
     if facts.events_by_type:
         lines.append(_row("events", ", ".join(f"{name} {count:,}" for name, count in facts.events_by_type.items())))
+    left_out = [f"{counted(number, 'row')} without {name!r}" for name, number in facts.skipped.items()]
+    if facts.unmatched:
+        left_out.append(f"{counted(facts.unmatched, 'row')} that no condition fits")
+    if facts.steps:
+        left_out.append(f"{counted(facts.steps, 'event')} as steps to a target")
+    if left_out:
+        lines.append(_row("left out", ", ".join(left_out)))
     lines += [
         _row(
             "histories",

@@ -136,6 +136,8 @@ TIMES = (
     "datum",
     "at",
 )
+_TIME_ENDINGS = ("_at", "_time", "_date", "_timestamp", "datum")
+_ID_ENDINGS = ("_id", "_sku", "_nr", "_no", "_number", "_code", "_key", "_nummer")
 POSITIONS = ("position", "order", "sequence", "index")
 TYPES = ("event_type", "event_name", "event", "type", "action", "behavior", "behaviour", "interaction", "kind")
 RATINGS = ("rating", "stars", "score", "overall", "bewertung")
@@ -171,6 +173,28 @@ def matching_columns(columns: Iterable[str], words: Sequence[str]) -> tuple[str,
     """All columns with a name in `words`, in the order of `words`."""
     named = [column for column in columns if plain(column) in words]
     return tuple(sorted(named, key=lambda column: words.index(plain(column))))
+
+
+def time_column(columns: Sequence[str]) -> str | None:
+    """The column of times: by a known name, else the first with the ending of one.
+
+    >>> time_column(["shipped_at", "date"]), time_column(["qty", "paid_at"]), time_column(["price_format"])
+    ('date', 'paid_at', None)
+    """
+    ending = (column for column in columns if plain(column).endswith(_TIME_ENDINGS))
+    return best_column(columns, TIMES) or next(ending, None)
+
+
+def id_columns(columns: Iterable[str]) -> tuple[str, ...]:
+    """Columns named as a number or code of something other than a user, by known names of items first.
+
+    >>> id_columns(["book_id", "title", "sku", "user_id", "paid"])
+    ('sku', 'book_id')
+    """
+    columns = list(columns)
+    known = matching_columns(columns, ITEM_IDS)
+    ending = [column for column in columns if plain(column).endswith(_ID_ENDINGS) and plain(column) not in USERS]
+    return (*known, *(column for column in ending if column not in known))
 
 
 def weight_of(event: str) -> float | str:

@@ -13,11 +13,12 @@ from training.datasets.init.column_words import (
     ITEM_IDS,
     POSITIONS,
     RATINGS,
-    TIMES,
     TYPES,
     USERS,
     best_column,
+    id_columns,
     matching_columns,
+    time_column,
     weight_of,
     weights_of,
 )
@@ -49,6 +50,8 @@ def link_items(interactions: FileSample, items: FileSample) -> ItemLink:
     named = next((one.value for one in layout.settings if one.key == "item_id"), None) if layout else None
     candidates = (str(named),) if named else matching_columns(interactions.columns, _ITEM_WORDS)
     ids = matching_columns(items.columns, ("variant_sku", *ITEM_IDS))
+    if not candidates or not ids:
+        candidates, ids = candidates or id_columns(interactions.columns), ids or id_columns(items.columns)
     known = {column: set(items.texts(column)) for column in ids}
     best = ItemLink(candidates[0] if candidates else None, None, 0.0)
     for column in candidates:
@@ -93,7 +96,7 @@ def _fill_by_names(section: Section, sample: FileSample, link: ItemLink, items_n
     user = best_column(columns, USERS)
     section.set("user_id", user or TO_FILL_IN, "" if user else "no column is named as a user")
     section.set("item_id", link.column or TO_FILL_IN, "" if link.column else "no column is named as an item")
-    time, position = best_column(columns, TIMES), best_column(columns, POSITIONS)
+    time, position = time_column(columns), best_column(columns, POSITIONS)
     if time is None and position is not None:
         section.set("position", position, "no column is named as a time")
     else:

@@ -15,16 +15,18 @@ class Layout:
     needs: frozenset[str]
     """Columns by which it is recognized."""
     settings: tuple[Setting, ...]
+    notes: tuple[str, ...] = ()
 
     def fill(self, section: Section, columns: Collection[str]) -> None:
         """Add the settings, without columns that the file lacks."""
         section.what = self.name
+        section.notes += self.notes
         for setting in self.settings:
             value = setting.value
             if isinstance(value, dict):
                 value = {name: of for name, of in value.items() if name in columns and of in columns}
             elif isinstance(value, tuple):
-                value = tuple(column for column in value if column in columns)
+                value = tuple(column for column in value if column.split("[")[0] in columns)
             section.set(setting.key, value, setting.why)
 
 
@@ -61,6 +63,10 @@ LAYOUTS = (
             Setting("skip_without", ("Email", "Lineitem sku")),
             Setting("unknown_items", "drop", "deleted products"),
         ),
+        (
+            "orders that were refunded or voided count, too; to tell them apart, replace event by",
+            'type = "Financial Status" and declare paid, refunded and the others in [events]',
+        ),
     ),
     Layout(
         "WooCommerce, Products > Export",
@@ -85,7 +91,7 @@ LAYOUTS = (
             Setting("item_id", "items[].item_id", "one row per item of an event"),
             Setting("timestamp", "event_timestamp"),
             Setting("type", "event_name"),
-            Setting("skip_without", ("user_pseudo_id",)),
+            Setting("skip_without", ("user_pseudo_id", "items[].item_id")),
             Setting("unknown_items", "drop"),
         ),
     ),

@@ -236,6 +236,27 @@ def test_facts_are_those_counted_by_hand(tmp_path):
     assert (histories.first_day, histories.last_day) == ("2023-11-14", "2023-11-15")
 
 
+def test_rows_left_out_are_counted_by_the_reason(tmp_path):
+    toml = DESCRIPTION.replace('type = "kind"', 'type = "kind"\nskip_without = ["user", "sku"]\ntargets = ["purchase"]')
+    events = (",p-0,1700000000,view", "u-1,,1700000000,view", "u-1,,1700000001,view", "u-0,p-2,1700000500,view")
+    check = check_dataset(write_shop(tmp_path, events=events, toml=toml))
+    assert check.facts is not None
+    assert check.facts.skipped == {"user": 1, "sku": 2}
+    assert check.facts.steps == 1
+    assert "left out   1 row without 'user', 2 rows without 'sku', 1 event as steps to a target" in str(check)
+    assert "2 rows of interactions without 'sku' are left out; if they are events" in str(check)
+
+
+def test_rows_that_no_condition_fits_are_counted(tmp_path):
+    toml = (
+        DESCRIPTION.replace('type = "kind"', "").split("[events]")[0] + '[events]\nlate = {when = "at >= 1700000100"}\n'
+    )
+    check = check_dataset(write_shop(tmp_path, toml=toml))
+    assert check.facts is not None
+    assert check.facts.unmatched == 3
+    assert "left out   3 rows that no condition fits" in str(check)
+
+
 def test_repeats_of_the_item_before_and_of_any_earlier_one_are_told_apart():
     facts = history_facts(ItemSequences.from_lists([[1, 1, 2, 1], [], [2, 2]]), None, today=0.0)
     assert facts.repeat_share == 2 / 4

@@ -113,6 +113,24 @@ def test_each_file_of_one_kind_of_event_gets_its_type(tmp_path):
     assert description.rules.targets == ("purchase",)
 
 
+def test_an_id_of_the_shops_own_name_and_the_time_of_an_event_are_found(tmp_path):
+    items = write_csv(tmp_path / "books.csv", "book_id,title", "1,Emma", "2,Ulysses")
+    events = write_csv(tmp_path / "lent.csv", "user,book_id,qty,lent_at", "7,1,1,1700000000", "8,2,1,1700000001")
+    assert write_description([items, events], tmp_path / "dataset.toml").to_fill_in == []
+    description = read_description(tmp_path / "dataset.toml")
+    assert description.items.item_id == "book_id"
+    assert (description.interactions[0].item_id, description.interactions[0].order) == ("book_id", "lent_at")
+
+
+def test_refunded_orders_are_noted_and_ga4_items_without_an_id_are_skipped(tmp_path):
+    texts = {}
+    for shop in ("shopify", "ga4_merchant"):
+        files = [file for file in sorted((SHOPS / shop).iterdir()) if file.suffix != ".toml"]
+        texts[shop] = write_description(files, tmp_path / f"{shop}.toml").path.read_text()
+    assert 'type = "Financial Status"' in texts["shopify"]
+    assert 'skip_without = ["user_pseudo_id", "items[].item_id"]' in texts["ga4_merchant"]
+
+
 def test_a_column_that_is_not_found_is_left_to_fill_in(tmp_path):
     items = write_csv(tmp_path / "items.csv", "sku,title", "a,Cup")
     events = write_csv(tmp_path / "events.csv", "who,sku,user", "ann,a,1")

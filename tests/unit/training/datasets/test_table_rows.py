@@ -1,5 +1,6 @@
 """Rows of one order share what only the first has, and rows without a needed value are left out."""
 
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -69,13 +70,17 @@ def test_filling_agrees_with_a_slow_twin(drawn: list[tuple[str | None, str | Non
     columns = dict(zip(names, zip(*drawn, strict=True), strict=True))
     table = pa.table({name: pa.array(column, pa.large_string()) for name, column in columns.items()})
     form = TableForm(order_id="order", fill_down=("email",), skip_without=("email", "sku"))
-    filled, kept = filled_and_kept(table, form)
+    filled, kept, skipped = filled_and_kept(table, form)
     expected, email, before = [], None, None
+    blank = Counter()
     for row, (order, own_email, sku) in enumerate(drawn):
         has_own = own_email is not None and own_email.strip()
         email = own_email if has_own else email if order is not None and order == before else None
         before = order
         if email and sku is not None and sku.strip():
             expected.append((row, {"order": order, "email": email, "sku": sku}))
+        else:
+            blank["sku" if email else "email"] += 1
+    assert skipped == blank
     assert kept.tolist() == [row for row, _ in expected]
     assert filled.take(kept).to_pylist() == [values for _, values in expected]
