@@ -280,9 +280,11 @@ def _run_on_service(
         typer.echo(f"bundle {retrained.bundle_id} is served from now on")
     elif retrained.against_serving.refusal is not None:
         typer.echo(f"bundle {retrained.bundle_id} is not promoted: {retrained.against_serving.refusal}; it is in {out}")
-        typer.echo("to serve it all the same: POST /bundles/ID/activate?allow_worse=true")
+        typer.echo(f"to serve it all the same: POST /bundles/{retrained.bundle_id}/activate?allow_worse=true")
     else:
-        typer.echo(f"bundle {retrained.bundle_id} is not worse; activate it with POST /bundles/ID/activate")
+        typer.echo(
+            f"bundle {retrained.bundle_id} is not worse; activate it with POST /bundles/{retrained.bundle_id}/activate"
+        )
 
 
 @app.command()

@@ -21,6 +21,8 @@ from service.schemas.feedback import MAX_AHEAD_SECONDS
 from service.store.feedback import FeedbackEvent, FeedbackStore, made_event_id
 
 EVENTS = ("-m", "training.cli", "events")
+UNMATCHED = b"unmatched_rows"
+"""Of the table's metadata, as its writer names it."""
 EVENTS_PER_TRANSACTION = 10_000
 POSITIONS_END = 1e8
 """Seconds since 1970. What lies before, in 1973, were positions."""
@@ -38,6 +40,8 @@ class Imported:
     """Events of tables with positions instead of times; they are dated as many seconds after 1970."""
     num_ahead: int
     """Events dated more than an hour ahead; they are dated now, as in POST /feedback."""
+    num_unmatched: int
+    """Rows left out because no condition of the data set's [events] fits."""
     seconds: float
 
 
@@ -52,7 +56,7 @@ async def import_events(data: Path, feedback: FeedbackStore) -> Imported:
     with tempfile.TemporaryDirectory(prefix="clairo-import-") as folder:
         table = Path(folder) / "events.parquet"
         _write_table(data, table)
-        num_events, batches = _batches(table)
+        num_events, num_unmatched, batches = _batches(table)
         num_new = num_positions = num_ahead = 0
         latest = time.time() + MAX_AHEAD_SECONDS
         user_ids: set[str] = set()
@@ -66,7 +70,9 @@ async def import_events(data: Path, feedback: FeedbackStore) -> Imported:
                 user_ids.update(event.user_id for event in batch)
                 num_positions += sum(event.timestamp < POSITIONS_END for event in batch)
                 bar.update(len(batch))
-    return Imported(num_events, num_new, len(user_ids), num_positions, num_ahead, time.monotonic() - started)
+    return Imported(
+        num_events, num_new, len(user_ids), num_positions, num_ahead, num_unmatched, time.monotonic() - started
+    )
 
 
 def _write_table(data: Path, table: Path) -> None:
@@ -85,13 +91,14 @@ def _write_table(data: Path, table: Path) -> None:
         )
 
 
-def _batches(table: Path) -> tuple[int, Iterator[Sequence[FeedbackEvent]]]:
-    """The number of events, and the events in batches of one transaction."""
+def _batches(table: Path) -> tuple[int, int, Iterator[Sequence[FeedbackEvent]]]:
+    """The number of events, the number of rows that are none, and the events in batches of one transaction."""
     import pyarrow.parquet as pq  # noqa: PLC0415 - of clairo[train], as the readers
 
     file = pq.ParquetFile(table)
     batches = file.iter_batches(batch_size=EVENTS_PER_TRANSACTION)
-    return file.metadata.num_rows, (_events_of(batch.to_pydict()) for batch in batches)
+    num_unmatched = int((file.schema_arrow.metadata or {}).get(UNMATCHED, 0))
+    return file.metadata.num_rows, num_unmatched, (_events_of(batch.to_pydict()) for batch in batches)
 
 
 def _events_of(columns: dict[str, list[Any]]) -> list[FeedbackEvent]:

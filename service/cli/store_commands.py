@@ -152,7 +152,7 @@ def export(
     exported = with_store(settings, run)
     if exported.num_undeclared:
         typer.echo(
-            f"clairo-serve: {exported.num_undeclared:,} events are left out: the bundle's rules do not declare them",
+            f"clairo-serve: {exported.num_undeclared:,} events are left out: no rule of the bundle fits them",
             err=True,
         )
     refused = exported.refused_ids
@@ -164,8 +164,8 @@ def export(
     if exported.num_without_item:
         cure = "post the items" if bundle else "add --bundle, the served bundle, to export its items too"
         typer.echo(
-            f"clairo-serve: {exported.num_without_item:,} of {exported.num_interactions:,} interactions are with items "
-            f"that are not exported, and training drops them; {cure}",
+            f"clairo-serve: {exported.num_without_item:,} interactions are with items that are not exported, and "
+            f"training leaves them out; {cure}",
             err=True,
         )
 
@@ -187,6 +187,11 @@ def import_data(
         f"{data}: {done.num_events:,} events of {done.num_users:,} users, {done.num_new:,} of them new, in "
         f"{done.seconds:.0f} s ({rate})"
     )
+    if done.num_unmatched:
+        typer.echo(
+            f"clairo-serve: {done.num_unmatched:,} rows are left out: no condition of [events] fits their values",
+            err=True,
+        )
     if done.num_ahead:
         typer.echo(
             f"clairo-serve: {done.num_ahead:,} events are dated ahead of the clock; they are dated now", err=True

@@ -233,8 +233,8 @@ class DislikesSettings:
     """Items like one that the user dislikes."""
 
     strength: Amount = 1.0
-    """How far the log-probability of an item sinks that is as similar as can be to a disliked one. Validation users
-    with dislikes choose another number."""
+    """How far the log-probability of an item falls at similarity 1 to a disliked one. Validation users with dislikes
+    choose another number."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ from training.datasets.items_table import read_items
 from training.datasets.table_files import SourceTable, read_table
 
 ROWS_AT_ONCE = 100_000
+UNMATCHED = b"unmatched_rows"
+"""Key of the table's metadata: the number of rows that no rule fits."""
 
 
 def write_events(description: DatasetDescription, out: Path, progress: Progress = silent) -> int:
@@ -49,12 +51,14 @@ def write_events(description: DatasetDescription, out: Path, progress: Progress 
 def read_events(description: DatasetDescription, progress: Progress = silent) -> pa.Table:
     """Read all tables of interactions; users in order of their ids, oldest events first, equal times in row order.
 
-    Sorted because a database then fills its indexes in order. Rows that no rule fits are left out.
+    Sorted because a database then fills its indexes in order. Rows that no rule fits are left out; the schema's
+    metadata has their number.
 
     Raises:
         DatasetError: a table cannot be read; the text names file, row and field.
     """
     tables = [_events_of(table, description.rules, progress) for table in description.interactions]
+    unmatched = sum(int((table.schema.metadata or {}).get(UNMATCHED, 0)) for table in tables)
     events = _by_item_id(pa.concat_tables(tables).unify_dictionaries(), description, progress)
     users = events["user_id"].cast(pa.large_string())
     # Arrow's sort is stable.
@@ -62,7 +66,7 @@ def read_events(description: DatasetDescription, progress: Progress = silent) ->
         pa.table({"user_id": users, "timestamp": events["timestamp"]}),
         sort_keys=[("user_id", "ascending"), ("timestamp", "ascending")],
     )
-    return events.take(order)
+    return events.take(order).replace_schema_metadata({UNMATCHED: str(unmatched)})
 
 
 def _by_item_id(events: pa.Table, description: DatasetDescription, progress: Progress) -> pa.Table:
@@ -99,7 +103,8 @@ def _events_of(table: InteractionsDescription, rules: InteractionRules, progress
             "value": pa.nulls(len(source), pa.float64()) if value_field is None else _numbers(source, value_field),
         }
     )
-    return events.filter(pa.array(has_type))
+    unmatched = int(np.count_nonzero(~has_type))
+    return events.filter(pa.array(has_type)).replace_schema_metadata({UNMATCHED: str(unmatched)})
 
 
 def _read(

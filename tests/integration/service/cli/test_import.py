@@ -82,6 +82,7 @@ def test_every_event_is_loaded_once_before_any_filter(data: Path, location: str)
     first = run_import(data, location)
     assert first.exit_code == 0, first.output
     assert "4 events of 2 users, 4 of them new" in first.stdout
+    assert "1 rows are left out: no condition of [events] fits their values" in first.stderr
     again = run_import(data, location)
     assert "4 events of 2 users, 0 of them new" in again.stdout
     events = asyncio.run(stored(Path(location.removeprefix("sqlite:///")) if "sqlite" in location else location))
