@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
 
 from clairo_core.events import LONGEST_TYPE, is_type_name
 from service.schemas.request_body import TEXT_FIELD, Identifier, RequestBody, Timestamp
@@ -26,6 +26,17 @@ def check_type(name: str) -> str:
     return name
 
 
+def refuse_milliseconds(sent: object) -> object:
+    """Refuse numbers after the year 9999, with the likely reason; leave everything else to the field.
+
+    Raises:
+        ValueError: the number is too large for seconds.
+    """
+    if isinstance(sent, int | float) and sent > MAX_TIMESTAMP:
+        raise ValueError("expected seconds since 1970, at most the year 9999; send milliseconds divided by 1000")
+    return sent
+
+
 EventType = Annotated[
     str, StringConstraints(min_length=1, max_length=LONGEST_TYPE), AfterValidator(check_type), TEXT_FIELD
 ]
@@ -47,7 +58,7 @@ class FeedbackEventBody(RequestBody):
         "`dislike` takes the item out of the history and of the user's recommendations until a later `like`, "
         "`purchase` or target of the same item."
     )
-    timestamp: Annotated[Timestamp, Field(ge=0, le=MAX_TIMESTAMP)] | None = Field(
+    timestamp: Annotated[Timestamp, Field(ge=0, le=MAX_TIMESTAMP), BeforeValidator(refuse_milliseconds)] | None = Field(
         default=None,
         description="Seconds since 1970, or ISO 8601 with zone; from 1970 to 9999. The time of arrival if left out or "
         "more than an hour ahead.",

@@ -1,5 +1,7 @@
 """Feedback under a bundle with declared types: what is read, what a warning names, and ids that the service makes."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -77,6 +79,24 @@ async def test_an_undeclared_type_is_stored_counts_for_nothing_and_is_named(
     assert "item-1" in await recommended(client, user_id="bob")
     assert "item-2" not in await recommended(client, user_id="bob")
     assert len((await client.get("/users/bob")).json()["events"]) == 2
+
+
+async def test_a_job_with_an_undeclared_type_is_logged_once(
+    client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = "".join(json.dumps(event("teleport", item, timestamp=item)) + "\n" for item in range(1500))
+    headers = {"Content-Type": "application/x-ndjson"}
+    location = (await client.post("/feedback/bulk", content=rows, headers=headers)).headers["location"]
+    async with asyncio.timeout(60):
+        while (await client.get(location)).json()["state"] != "done":
+            await asyncio.sleep(0.02)
+    assert sum("'teleport'" in line for line in caplog.messages) == 1
+
+
+async def test_a_time_in_milliseconds_is_refused_with_the_reason(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/feedback", json={"events": [event("view", 1, timestamp=1_700_000_000_000)]})
+    assert answer.status_code == 422
+    assert "timestamp: expected seconds since 1970, at most the year 9999; send milliseconds divided" in answer.text
 
 
 async def test_a_rating_without_its_value_is_named(client: httpx.AsyncClient) -> None:
