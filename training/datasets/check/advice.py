@@ -60,6 +60,21 @@ def _on_events(facts: Facts, rules: InteractionRules) -> list[str]:
             f"{counted(facts.unknown_items, 'event')} left out, of items that are not in the items table; add items "
             "that are still sold"
         )
+    if facts.users_alike:
+        advice.append(
+            f"{counted(facts.users_alike, 'user id')} like another but for spaces, case or a trailing .0: if they are "
+            "the same users, write each id in one way"
+        )
+    if facts.have_strangers:
+        advice.append(
+            "a file of interactions shares no user with the others, so no history joins them; name the column with "
+            "the users' common ids as user_id"
+        )
+    if facts.are_undated:
+        advice.append(
+            "timestamps are numbers too small for seconds since 1970: they order events but do not date them; name "
+            'the column as position, or set timestamp_format, such as "%Y%m%d"'
+        )
     if not facts.has_times_of_day:
         advice.append("all times are midnight: events of one day are ordered as in the file; export times of day")
     if histories.ahead:

@@ -15,13 +15,14 @@ from clairo_core.progress import Progress, silent
 from training.datasets import DESCRIPTION_NAME, describe_dataset
 from training.datasets.arrow_columns import plain_column
 from training.datasets.check.advice import advise
-from training.datasets.check.column_tests import column_tests, price_column, time_column
+from training.datasets.check.column_tests import column_tests, is_implausible, price_column, time_column
 from training.datasets.check.description_faults import sound_description
 from training.datasets.check.facts import Facts, history_facts, item_facts
 from training.datasets.check.faults import FaultLog
 from training.datasets.check.page import advice_page, facts_page, faults_page
 from training.datasets.check.picture_faults import check_pictures
 from training.datasets.check.sound_tables import SoundTables
+from training.datasets.check.user_ids import compare_user_ids
 from training.datasets.description import DatasetDescription
 from training.datasets.event_times import SECONDS_PER_DAY, units_per_second
 from training.datasets.interactions_table import read_interactions
@@ -130,7 +131,7 @@ class _DescribedCheck:
             return read_interactions(tables, rules, names, self._progress, read)
 
         interactions = self._tables.collect(read_all)
-        if interactions is None or not tables[0].is_time or interactions.order.min(initial=0) >= 0:
+        if interactions is None or not tables[0].is_time or not is_implausible(interactions.order).any():
             return interactions
         for table in tables:
             self._tables.test(table.file, table.order, time_column)
@@ -161,6 +162,13 @@ class _DescribedCheck:
         kept = tuple(item for item, keep in zip(items.items, built.is_item_kept, strict=False) if keep)
         tables = [self._tables.sound_rows(table.file) for table in described.interactions]
         num_rows = sum(map(len, tables))
+        users = compare_user_ids(
+            [
+                table.table[one.user_id]
+                for one, table in zip(described.interactions, tables, strict=True)
+                if one.user_id in table.table.column_names
+            ]
+        )
         return Facts(
             name=described.name,
             items=item_facts(kept, built.sequences),
@@ -172,6 +180,9 @@ class _DescribedCheck:
             skipped=sum((Counter(table.skipped) for table in tables), Counter()),
             unmatched=interactions.num_unmatched,
             steps=0 if built.counts is None else built.counts.num_steps,
+            users_alike=users.alike,
+            have_strangers=users.have_strangers,
+            are_undated=described.interactions[0].is_time and built.days is None,
             has_times_of_day=not described.interactions[0].is_time or _has_times_of_day(interactions.order),
         )
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Bool, Float64, Int64
 
 from clairo_core.values.numbers import number_in
 from training.datasets.check.sound_tables import ColumnReader
@@ -15,8 +16,12 @@ from training.datasets.columns import (
     user_id_column,
 )
 from training.datasets.description import DatasetDescription
+from training.datasets.event_times import units_per_second
 from training.datasets.table_files import SourceTable
 from training.datasets.table_source import TableFile
+
+_EARLIEST, _LATEST = 1e7, 1e10
+"""Seconds since 1970. Numbers in another unit than most, and zeros for a missing time, lie outside."""
 
 
 def column_tests(description: DatasetDescription) -> dict[TableFile, dict[str, ColumnReader]]:
@@ -61,14 +66,31 @@ def price_column(source: SourceTable, field: str) -> None:
 
 
 def time_column(source: SourceTable, field: str) -> None:
-    """Refuse times before 1970, which exports write for a missing time.
+    """Refuse times that exports write for a missing one, and times in another unit than most.
 
     Raises:
         RowError: names every such row.
     """
     times = order_column(source, field)
-    wrong = np.flatnonzero(times < 0)
+    wrong = np.flatnonzero(is_implausible(times))
     if len(wrong):
         shown = source.table[field][int(wrong[0])].as_py()
-        problem = f"got {shown!r}, expected a time since 1970; correct it, or name the column as position"
+        problem = (
+            f"got {shown!r}, expected a time since 1970 (May 1970 to 2286, in the unit of most rows); correct it, or "
+            "name the column as position"
+        )
         raise source.error(wrong, field, problem)
+
+
+def is_implausible(
+    times: Int64[np.ndarray, "row"] | Float64[np.ndarray, "row"],
+) -> Bool[np.ndarray, "row"]:
+    """Mark times outside of May 1970 to 2286, read in the unit of most; of positions, those below 0.
+
+    >>> is_implausible(np.array([0, 1_700_000_000, 1_700_000_000, 1_700_000_000_000])).tolist()
+    [True, False, False, True]
+    """
+    per_second = units_per_second(times)
+    if per_second is None:
+        return times < 0
+    return (times < _EARLIEST * per_second) | (times > _LATEST * per_second)

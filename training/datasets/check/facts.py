@@ -78,6 +78,12 @@ class Facts:
     """Rows whose value no condition fits."""
     steps: int
     """Events that a target on the same item stands for."""
+    users_alike: int
+    """Ids of users that differ from another only by spaces at the ends, case, or a trailing `.0`."""
+    have_strangers: bool
+    """There are several files of interactions, and one of them shares no user with any other."""
+    are_undated: bool
+    """Timestamps are numbers too small for seconds since 1970."""
     has_times_of_day: bool
     """Whether some time is not midnight."""
 

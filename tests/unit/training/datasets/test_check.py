@@ -236,6 +236,41 @@ def test_facts_are_those_counted_by_hand(tmp_path):
     assert (histories.first_day, histories.last_day) == ("2023-11-14", "2023-11-15")
 
 
+@pytest.mark.parametrize("time", ["0", "1700000000500", "-5"])
+def test_a_time_in_another_unit_or_none_is_a_fault(tmp_path, time):
+    (fault,) = faults_of(write_shop(tmp_path, events=(f"u-1,p-0,{time},view",)))
+    assert fault.startswith(
+        f"events.csv row 14, field 'at': got '{time}', expected a time since 1970 (May 1970 to 2286"
+    )
+
+
+def test_timestamps_that_date_nothing_are_advised(tmp_path):
+    folder = write_shop(tmp_path)
+    (folder / "events.csv").write_text("user,sku,at,kind\nu,p-0,20240105,view\nu,p-1,20240106,view\n")
+    assert any("do not date them" in line for line in check_dataset(folder).advice)
+    dated = DESCRIPTION.replace('timestamp = "at"', 'timestamp = "at"\ntimestamp_format = "%Y%m%d"')
+    (folder / "dataset.toml").write_text(dated)
+    check = check_dataset(folder)
+    assert check.facts is not None
+    assert check.facts.histories.first_day == "2024-01-05"
+    assert not any("do not date them" in line for line in check.advice)
+
+
+def test_users_written_in_two_ways_are_advised(tmp_path):
+    check = check_dataset(write_shop(tmp_path, events=("U-1,p-0,1700000000,view", '"u-2 ",p-0,1700000000,view')))
+    assert "  2 user ids like another but for spaces, case or a trailing .0" in str(check)
+    assert "shares no user" not in str(check)
+
+
+def test_files_whose_users_never_meet_are_advised(tmp_path):
+    toml = DESCRIPTION.replace("[interactions]", "[[interactions]]").split("[events]")
+    orders = '[[interactions]]\nfile = "orders.csv"\nuser_id = "user"\nitem_id = "sku"\n'
+    folder = write_shop(tmp_path, toml=f'{toml[0]}{orders}timestamp = "at"\nevent = "purchase"\n[events]{toml[1]}')
+    for user, is_stranger in (("u-1", False), ("customer-1", True)):
+        (folder / "orders.csv").write_text(f"user,sku,at\n{user},p-0,1700009000\n")
+        assert ("shares no user" in str(check_dataset(folder))) == is_stranger
+
+
 def test_rows_left_out_are_counted_by_the_reason(tmp_path):
     toml = DESCRIPTION.replace('type = "kind"', 'type = "kind"\nskip_without = ["user", "sku"]\ntargets = ["purchase"]')
     events = (",p-0,1700000000,view", "u-1,,1700000000,view", "u-1,,1700000001,view", "u-0,p-2,1700000500,view")
