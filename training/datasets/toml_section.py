@@ -41,7 +41,9 @@ class TomlSection:
     def error(self, key: str, problem: str) -> DescriptionError:
         """An error that names file, table and key."""
         place = f"[{self._name}] {key}" if self._name else key
-        message = f"{self.path}, {place}: got {problem}; docs/datasets.md has the format"
+        # Errors of other readers name what they got themselves.
+        got = "" if " got " in f" {problem}" else "got "
+        message = f"{self.path}, {place}: {got}{problem}; docs/datasets.md has the format"
         return DescriptionError(message, self._content, key)
 
     def __contains__(self, key: str) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Int64
 
-from clairo_core.errors import DatasetError, RowError
+from clairo_core.errors import DatasetError, EmptyTableError, RowError
 from clairo_core.progress import Progress, silent
 from training.datasets.check.faults import FaultLog
 from training.datasets.column_kinds import ColumnKind
@@ -129,7 +129,14 @@ class SoundTables:
         if any(kinds[name] in ("id", "order") for name in missing):
             raise NotedError(f"{path} lacks {missing}")
         present = {name: kind for name, kind in kinds.items() if name not in missing}
-        source = read_table(path, present, self.progress, form, self._note_line)
+        num_noted = self.faults.num_rows
+        try:
+            source = read_table(path, present, self.progress, form, self._note_line)
+        except EmptyTableError as error:
+            if self.faults.num_rows > num_noted:
+                # Rows there are, each with a fault.
+                raise NotedError(str(error)) from error
+            raise
         table = source.table
         for name in missing:
             table = table.append_column(name, pa.nulls(len(source)))

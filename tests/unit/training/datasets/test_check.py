@@ -140,6 +140,13 @@ def test_an_item_with_a_fault_is_not_an_unknown_one(tmp_path):
     assert fault.startswith("items.csv row 8, field 'title'")
 
 
+def test_a_table_whose_rows_all_have_a_fault_is_not_called_empty(tmp_path):
+    folder = write_shop(tmp_path)
+    (folder / "events.csv").write_bytes("user,sku,at,kind\nJörg,p-0,1700000000,view\n".encode("cp1252"))
+    (fault,) = faults_of(folder)
+    assert "the bytes are not UTF-8" in fault
+
+
 def test_each_undeclared_type_is_named(tmp_path):
     folder = write_shop(tmp_path, events=tuple(f"u-1,p-1,1700000000,{kind}" for kind in ("gift", "tip", "gift")))
     (fault,) = faults_of(folder)

@@ -177,7 +177,14 @@ def test_code_columns_may_be_in_the_items_table(tmp_path):
         (('position = "position"', 'position = "p"\ntype = "t"\nevent = "e"'), "both of type and event"),
         (('position = "position"', 'position = "p"\n[events]\nbuy = 1'), "neither type nor event"),
         (('position = "position"', 'position = "p"\nevent = "sell"\n[events]\nbuy = 1'), "'sell', expected one of"),
-        (('position = "position"', 'position = "p"\ntype = "t"\n[events]\nbuy = -1'), "'buy': got weight -1"),
+        (
+            ('position = "position"', 'position = "p"\ntype = "t"\n[events]\nbuy = -1'),
+            "events: type 'buy': got weight -1",
+        ),
+        (
+            ('position = "position"', 'position = "p"\ntype = "t"\n[events]\nbuy = {when = "x > y"}'),
+            r"\[events\] buy: got 'x > y', expected a comparison",
+        ),
         (
             ('position = "position"', 'position = "p"\ntype = "t"\n[events]\nbuy = "good"'),
             "got 'good', expected one of",
