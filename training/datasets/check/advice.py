@@ -28,7 +28,7 @@ def _on_measuring(facts: Facts) -> list[str]:
         )
     measured = round(histories.users * (1 - histories.short_share))
     if 0 < measured < FEW_USERS:
-        advice.append(f"only {measured} users can be measured: expect wide intervals in every comparison")
+        advice.append(f"only {counted(measured, 'user')} can be measured: expect wide intervals in every comparison")
     return advice
 
 

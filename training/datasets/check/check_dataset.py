@@ -160,7 +160,7 @@ class _DescribedCheck:
             is_time=described.interactions[0].is_time,
         )
         kept = tuple(item for item, keep in zip(items.items, built.is_item_kept, strict=False) if keep)
-        tables = [self._tables.sound_rows(table.file) for table in described.interactions]
+        tables = [self._tables.sound_rows(table.file, table.form) for table in described.interactions]
         num_rows = sum(map(len, tables))
         users = compare_user_ids(
             [

@@ -94,9 +94,11 @@ class SoundTables:
             raise NotedError(f"{path} has no row without a fault")
         return sound
 
-    def sound_rows(self, path: TableFile) -> SourceTable:
-        """A file's rows without a fault, in its order, with some of its columns."""
-        return _without(next(self._tables_of(path)), self.left_out.get(path, _NO_ROWS))
+    def sound_rows(self, path: TableFile, form: TableForm | None = None) -> SourceTable:
+        """A file's rows without a fault, read in this form or any, in its order, with some of its columns."""
+        read = ((of, read_as, source) for (of, _, read_as), source in self._whole.items())
+        source = next(source for of, read_as, source in read if of == path and form in (None, read_as))
+        return _without(source, self.left_out.get(path, _NO_ROWS))
 
     def faulty_rows(self, path: TableFile, column: str) -> SourceTable | None:
         """The rows of a file that could be read, but have a fault; None if no table has the column."""

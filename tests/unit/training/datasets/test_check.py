@@ -289,6 +289,24 @@ def test_rows_left_out_are_counted_by_the_reason(tmp_path):
     assert "2 rows of interactions without 'sku' are left out; if they are events" in str(check)
 
 
+def test_a_file_read_twice_is_counted_in_each_form(tmp_path):
+    tables = [
+        '[[interactions]]\nfile = "events.csv"\nuser_id = "user"\nitem_id = "sku"\n'
+        f'timestamp = "{time}"\nevent = "{event}"\nskip_without = ["{time}"]\n'
+        for time, event in (("at", "purchase"), ("returned", "return"))
+    ]
+    of_items = DESCRIPTION[: DESCRIPTION.index("[interactions]")]
+    events = '[events]\npurchase = 1.0\nreturn = "negative"\n'
+    folder = write_shop(tmp_path, toml="".join([of_items, *tables, events]))
+    rows = ("u,p-0,1700000000,", "u,p-1,1700000001,1700000009", "u,p-2,1700000002,")
+    (folder / "events.csv").write_text("\n".join(("user,sku,at,returned", *rows)) + "\n")
+    check = check_dataset(folder)
+    assert check.facts is not None
+    assert (check.facts.unknown_items, check.facts.skipped) == (0, {"returned": 2})
+    assert check.facts.events_by_type == {"purchase": 3, "return": 1}
+    assert check.facts.histories.events == 2
+
+
 def test_rows_that_no_condition_fits_are_counted(tmp_path):
     toml = (
         DESCRIPTION.replace('type = "kind"', "").split("[events]")[0] + '[events]\nlate = {when = "at >= 1700000100"}\n'
