@@ -48,7 +48,7 @@ def dislikes_stage(
     preset = bench.preset.dislikes.strength
     disliked = users.disliked
     if len(users.targets) < FEWEST_TARGETS or disliked is None:
-        bench.report(f"dislikes: at similarity 1 to a disliked item, a score falls by {preset:g}, as in the preset")
+        bench.report(f"dislikes: items at similarity 1 to a disliked one sink by {preset:g}, as in the preset")
         return disliked_neighbours(preset, item_embeddings)
 
     def build(folder: Path) -> None:
@@ -68,7 +68,7 @@ def dislikes_stage(
     # Of equal ones the lowest.
     strength = max(sorted(ndcgs), key=lambda tried: ndcgs[tried])
     bench.report(
-        f"dislikes: at similarity 1 to a disliked item, a score falls by {strength:g} (NDCG@10 {ndcgs[strength]:.4f}, "
+        f"dislikes: items at similarity 1 to a disliked one sink by {strength:g} (NDCG@10 {ndcgs[strength]:.4f}, "
         f"{ndcgs[0.0]:.4f} without); chosen on {len(users.targets):,} validation users"
     )
     return disliked_neighbours(strength, item_embeddings)
