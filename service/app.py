@@ -238,7 +238,9 @@ async def open_parts(
             jobs,
             {
                 JobKind.ITEMS: ItemRows(jobs, served.ingestion, picture_urls, item_body.item_of_fields),
-                JobKind.FEEDBACK: FeedbackRows(jobs, store_of_feedback, feedback.event_of_fields),
+                JobKind.FEEDBACK: FeedbackRows(
+                    jobs, store_of_feedback, feedback.event_of_fields, lambda: served.live.rules
+                ),
             },
         )
         opened.push_async_callback(bulk_jobs.stop)

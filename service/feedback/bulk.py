@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from clairo_core.errors import ClairoError
-from service.jobs.bulk import RowsDone, reason_of
+from clairo_core.events import InteractionRules
+from service.feedback.meanings import undeclared_types
+from service.jobs.bulk import reason_of
 from service.store.feedback import EventOutcome, FeedbackEvent, FeedbackStore
-from service.store.jobs import Job, JobRow, JobStore
+from service.store.jobs import Job, JobRow, JobStore, RowsDone
 
 BATCH_ROWS = 1000
 FORGOTTEN = "the event is older than the user's request to be forgotten"
@@ -30,12 +32,22 @@ class _Row:
 
 
 class FeedbackRows:
-    """Stores the events of a job's rows."""
+    """Stores the events of a job's rows.
 
-    def __init__(self, jobs: JobStore, feedback: FeedbackStore, read_event: ReadEvent) -> None:
+    Args:
+        jobs: with the rows.
+        feedback: of the store.
+        read_event: reads a row.
+        rules: returns those of the served bundle, by which undeclared types are counted.
+    """
+
+    def __init__(
+        self, jobs: JobStore, feedback: FeedbackStore, read_event: ReadEvent, rules: Callable[[], InteractionRules]
+    ) -> None:
         self._jobs = jobs
         self._feedback = feedback
         self._read_event = read_event
+        self._rules = rules
 
     async def work_from(self, job: Job, position: int) -> RowsDone:
         """Store the next rows' events.
@@ -52,8 +64,9 @@ class FeedbackRows:
             num_duplicates += outcome is EventOutcome.DUPLICATE
             if outcome is EventOutcome.FORGOTTEN:
                 row.reason = FORGOTTEN
+        accepted = [row.event for row in rows if row.event is not None and not row.reason]
         rejected = [JobRow(row.row.position, row.row.line, None, row.reason) for row in rows if row.reason]
-        return RowsDone(len(rows), rejected, num_duplicates)
+        return RowsDone(len(rows), rejected, num_duplicates, undeclared_types(accepted, self._rules()))
 
     def _read(self, job: Job, rows: Sequence[JobRow]) -> list[_Row]:
         return [self._read_row(job, row) for row in rows]
