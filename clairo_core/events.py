@@ -140,10 +140,6 @@ class InteractionRules:
             return BUILT_IN[name]
         return EventType(meaning="ignored") if self.types else EventType()
 
-    def names_of(self, meaning: Meaning) -> tuple[str, ...]:
-        """Names of all types of this meaning, built-in ones included."""
-        return tuple(name for name in {**self.types, **BUILT_IN} if self.of(name).meaning == meaning)
-
     def is_target(self, name: str) -> bool:
         """Whether events of the type are learned and measured."""
         one = self.of(name)

@@ -21,7 +21,6 @@ from service.bundles.split import open_split
 from service.bundles.swap import BundleSwap, first_bundle
 from service.errors import NewerStoreError, OutdatedStoreError, StoreError
 from service.feedback.bulk import FeedbackRows
-from service.feedback.meanings import undeclared_warnings
 from service.http.head import HeadAsGet
 from service.http.idempotency import AnsweredOnce
 from service.http.observation import Observation
@@ -240,10 +239,7 @@ async def open_parts(
             {
                 JobKind.ITEMS: ItemRows(jobs, served.ingestion, picture_urls, item_body.item_of_fields),
                 JobKind.FEEDBACK: FeedbackRows(
-                    jobs,
-                    store_of_feedback,
-                    feedback.event_of_fields,
-                    lambda events: undeclared_warnings(events, served.live.rules, served.live.bundle_id),
+                    jobs, store_of_feedback, feedback.event_of_fields, lambda: served.live.rules
                 ),
             },
         )

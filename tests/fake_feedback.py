@@ -8,6 +8,7 @@ from dataclasses import dataclass
 class Event:
     type: str
     recommendation_id: str | None
+    value: float | None = None
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,8 @@ class FakeFeedback:
     def __init__(self) -> None:
         self.kept: list[Kept] = []
 
-    def add(self, event_type: str, recommendation_id: str | None) -> None:
-        self.kept.append(Kept(len(self.kept) + 1, Event(event_type, recommendation_id)))
+    def add(self, event_type: str, recommendation_id: str | None, value: float | None = None) -> None:
+        self.kept.append(Kept(len(self.kept) + 1, Event(event_type, recommendation_id, value)))
 
     async def events_after(self, sequence: int, limit: int) -> Sequence[Kept]:
         return [kept for kept in self.kept if kept.sequence > sequence][:limit]

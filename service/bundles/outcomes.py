@@ -1,16 +1,18 @@
-"""Count the outcome of each arm of an experiment from feedback. Start at `Outcomes.catch_up`."""
+"""Count the outcome of each arm of an experiment from feedback. Start at `Outcomes.catch_up`.
+
+Both arms are counted by the rules of one bundle, the served one: otherwise a bundle could win by its rules.
+"""
 
 import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from clairo_core.events import InteractionRules
 from service.bundles.experiment import Arm, Experiment
 
-IMPRESSION = "impression"
-NO_HIT_TYPES = frozenset({IMPRESSION, "dislike"})
 MAX_TRACKED = 200_000
 """Recommendations remembered, so that two events of one count once; the one whose last event is oldest goes first."""
 EVENTS_AT_ONCE = 5000
@@ -22,7 +24,11 @@ class CountedEvent(Protocol):
 
     @property
     def type(self) -> str:
-        """`impression`, `dislike`, or a kind of interest."""
+        """As sent."""
+
+    @property
+    def value(self) -> float | None:
+        """A number for conditions of the rules, if any."""
 
     @property
     def recommendation_id(self) -> str | None:
@@ -61,7 +67,7 @@ class ArmCounts:
     num_shown: int = 0
     """Recommendations with an impression."""
     num_hit: int = 0
-    """Shown recommendations that somebody followed."""
+    """Shown recommendations with a positive event."""
 
     @property
     def hit_rate(self) -> float | None:
@@ -87,12 +93,19 @@ class _Tracked:
 
 
 class Outcomes:
-    """Counts by arm, from feedback so far, in bounded memory."""
+    """Counts by arm, from feedback so far, in bounded memory.
 
-    def __init__(self, experiment: Experiment, feedback: FeedbackLog) -> None:
+    Args:
+        experiment: names the arms.
+        feedback: to count.
+        rules: returns those of the served bundle. Another bundle's hold for the events that arrive after a swap.
+    """
+
+    def __init__(self, experiment: Experiment, feedback: FeedbackLog, rules: Callable[[], InteractionRules]) -> None:
         self.counts = {arm: ArmCounts() for arm in Arm}
         self._experiment = experiment
         self._feedback = feedback
+        self._rules = rules
         self._read_up_to = 0
         self._tracked: OrderedDict[str, _Tracked] = OrderedDict()
         self._one_at_a_time = asyncio.Lock()
@@ -105,24 +118,27 @@ class Outcomes:
         """
         async with self._one_at_a_time:
             while kept := await self._feedback.events_after(self._read_up_to, EVENTS_AT_ONCE):
+                rules = self._rules()
                 for event in kept:
-                    self._count(event.event)
+                    self._count(event.event, rules)
                 self._read_up_to = kept[-1].sequence
 
-    def _count(self, event: CountedEvent) -> None:
+    def _count(self, event: CountedEvent, rules: InteractionRules) -> None:
         recommendation_id = event.recommendation_id
         if recommendation_id is None:
             return
         arm = self._experiment.arm_of_recommendation(recommendation_id)
         if arm is None:
             return
+        name = rules.type_of(event.type, event.value)
+        meaning = "ignored" if name is None else rules.of(name).meaning
         tracked = self._tracked.setdefault(recommendation_id, _Tracked(arm))
         self._tracked.move_to_end(recommendation_id)
         was_hit = tracked.is_shown and tracked.is_followed
-        if event.type == IMPRESSION and not tracked.is_shown:
+        if meaning == "impression" and not tracked.is_shown:
             tracked.is_shown = True
             self.counts[arm].num_shown += 1
-        tracked.is_followed |= event.type not in NO_HIT_TYPES
+        tracked.is_followed |= meaning == "positive"
         # Events may come in any order: a hit counts once both the impression and the click are known.
         self.counts[arm].num_hit += (tracked.is_shown and tracked.is_followed) - was_hit
         while len(self._tracked) > MAX_TRACKED:

@@ -110,7 +110,8 @@ async def open_split(shared: SharedParts, served: ServedBundle, feedback: Feedba
         treatment = await serve_bundle(bundle, shared, num_warm_up=shared.full_batch)
     else:
         control_id = await _bundle_before(experiment, shared)
-    split = Split(experiment, Outcomes(experiment, feedback), served, control_id, treatment)
+    outcomes = Outcomes(experiment, feedback, lambda: served.live.rules)
+    split = Split(experiment, outcomes, served, control_id, treatment)
     if treatment is None:
         split.log_end()
     return split

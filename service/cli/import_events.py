@@ -9,16 +9,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from clairo_core.events import InteractionRules
 from service.errors import ImportDataError
+from service.feedback.meanings import undeclared_types
 from service.schemas.feedback import MAX_AHEAD_SECONDS
-from service.store.feedback import FeedbackEvent, FeedbackStore, made_event_id
+from service.store.feedback import NO_RULES, FeedbackEvent, FeedbackStore, made_event_id
 
 EVENTS = ("-m", "training.cli", "events")
 UNMATCHED = b"unmatched_rows"
@@ -42,11 +45,18 @@ class Imported:
     """Events dated more than an hour ahead; they are dated now, as in POST /feedback."""
     num_unmatched: int
     """Rows left out because no condition of the data set's [events] fits."""
+    undeclared: Mapping[str, int]
+    """Number of events by type, of those that the served bundle's rules do not declare."""
     seconds: float
 
 
-async def import_events(data: Path, feedback: FeedbackStore) -> Imported:
+async def import_events(data: Path, feedback: FeedbackStore, rules: InteractionRules = NO_RULES) -> Imported:
     """Read the events of a data set, and store those that are new.
+
+    Args:
+        data: folder or TOML.
+        feedback: of the store.
+        rules: of the served bundle, by which undeclared types are counted.
 
     Raises:
         ImportDataError: the data set cannot be read; the text is the reader's.
@@ -60,6 +70,7 @@ async def import_events(data: Path, feedback: FeedbackStore) -> Imported:
         num_new = num_positions = num_ahead = 0
         latest = time.time() + MAX_AHEAD_SECONDS
         user_ids: set[str] = set()
+        undeclared: Counter[str] = Counter()
         with tqdm(total=num_events, desc="import", unit=" events", mininterval=0.5, disable=None) as bar:
             for read in batches:
                 batch = [
@@ -68,11 +79,11 @@ async def import_events(data: Path, feedback: FeedbackStore) -> Imported:
                 num_ahead += sum(event.timestamp > latest for event in read)
                 num_new += await feedback.load_events(batch)
                 user_ids.update(event.user_id for event in batch)
+                undeclared += undeclared_types(batch, rules)
                 num_positions += sum(event.timestamp < POSITIONS_END for event in batch)
                 bar.update(len(batch))
-    return Imported(
-        num_events, num_new, len(user_ids), num_positions, num_ahead, num_unmatched, time.monotonic() - started
-    )
+    seconds = time.monotonic() - started
+    return Imported(num_events, num_new, len(user_ids), num_positions, num_ahead, num_unmatched, undeclared, seconds)
 
 
 def _write_table(data: Path, table: Path) -> None:

@@ -13,15 +13,17 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from clairo_core.bundle.manifest import BundleManifest, read_manifest
 from clairo_core.errors import ClairoError, SettingsError
 from clairo_core.values.ids import shown
 from clairo_core.values.times import microseconds_in
 from service.cli.export import Exported, export_tables
-from service.cli.import_events import import_events
+from service.cli.import_events import Imported, import_events
+from service.feedback.meanings import undeclared_warning
 from service.keys.api_key import Scope, new_key
 from service.settings import StoreSettings, load_store_settings
 from service.store.database import Database, location_name
-from service.store.feedback import FeedbackStore
+from service.store.feedback import NO_RULES, FeedbackStore
 from service.store.keys import KeyStore
 from service.store.schema import NEWEST_VERSION
 from service.store.sql_store import SqlStore
@@ -172,6 +174,9 @@ def export(
 
 def import_data(
     data: Annotated[Path, typer.Argument(help="Dataset folder or TOML, as for `clairo-train run`.")],
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", help="The served bundle: types it does not declare are named.")
+    ] = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     namespace: Namespace = None,
@@ -181,7 +186,13 @@ def import_data(
     The service may keep running. Needs clairo[train] beside clairo[serve].
     """
     settings = store_settings(data_dir, database_url, namespace)
-    done = with_store(settings, lambda store: import_events(data, FeedbackStore(store.database)))
+
+    async def run(store: SqlStore) -> tuple[Imported, BundleManifest | None]:
+        manifest = None if bundle is None else read_manifest(bundle)
+        rules = NO_RULES if manifest is None else manifest.rules
+        return await import_events(data, FeedbackStore(store.database), rules), manifest
+
+    done, manifest = with_store(settings, run)
     rate = f"{done.num_events / max(done.seconds, 1e-9):,.0f} events per second"
     typer.echo(
         f"{data}: {done.num_events:,} events of {done.num_users:,} users, {done.num_new:,} of them new, in "
@@ -192,6 +203,9 @@ def import_data(
             f"clairo-serve: {done.num_unmatched:,} rows are left out: no condition of [events] fits their values",
             err=True,
         )
+    if done.undeclared and manifest is not None:
+        warning = undeclared_warning(done.undeclared, manifest.rules, manifest.bundle_id)
+        typer.echo(f"clairo-serve: {warning}", err=True)
     if done.num_ahead:
         typer.echo(
             f"clairo-serve: {done.num_ahead:,} events are dated ahead of the clock; they are dated now", err=True

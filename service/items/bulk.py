@@ -12,9 +12,9 @@ from clairo_core.errors import ClairoError
 from clairo_core.items import Item
 from service.errors import OverloadedError, PictureUrlError, StoreError
 from service.items.ingestion import Ingestion
-from service.jobs.bulk import RowsDone, reason_of
+from service.jobs.bulk import reason_of
 from service.picture_urls.fetch import PictureUrls, SentItem
-from service.store.jobs import Job, JobRow, JobStore
+from service.store.jobs import Job, JobRow, JobStore, RowsDone
 
 BATCH_ROWS = 32
 

@@ -8,14 +8,13 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from clairo_core.errors import ClairoError
 from service.errors import StoreError
-from service.store.jobs import Job, JobKind, JobRow, JobStore
+from service.store.jobs import Job, JobKind, JobRow, JobStore, RowsDone
 
 logger = logging.getLogger("clairo.bulk")
 
@@ -25,15 +24,6 @@ BEAT_SECONDS = 1.0
 TAKE_OVER_SECONDS = 5.0
 RECEIVING_LIFETIME = timedelta(hours=1)
 MAX_REASON_CHARACTERS = 500
-
-
-@dataclass(frozen=True, slots=True)
-class RowsDone:
-    """The outcome of a job's next rows."""
-
-    num_rows: int
-    rejected: Sequence[JobRow]
-    num_duplicates: int = 0
 
 
 class RowWork(Protocol):
@@ -107,9 +97,7 @@ class BulkJobs:
             position = job.num_done
             while position < job.num_rows:
                 done = await self._work[job.kind].work_from(job, position)
-                if not await self._jobs.finish_rows(
-                    job.job_id, self._worker, done.num_rows, done.rejected, done.num_duplicates
-                ):
+                if not await self._jobs.finish_rows(job.job_id, self._worker, done):
                     logger.warning("bulk job %s is another process's now", job.job_id)
                     return
                 position += done.num_rows

@@ -100,6 +100,8 @@ def job_summary(job: Job) -> JobSummary:
         num_accepted=job.num_accepted,
         num_rejected=job.num_rejected,
         num_duplicates=job.num_duplicates,
+        num_undeclared=job.num_undeclared,
+        undeclared_types=dict(job.undeclared_types),
         created_at=job.created_at,
         finished_at=job.finished_at,
     )

@@ -19,9 +19,9 @@ router = APIRouter(tags=["experiments"])
 async def list_experiments(parts: ReadyParts) -> ExperimentList:
     """Compare both arms of the configured experiment by the share of shown recommendations that were followed.
 
-    A recommendation counts as shown once feedback of type `impression` carries its `recommendation_id`, and as
-    followed once other feedback does, except `dislike`. Only requests with a `user_id` take part. The experiment ends
-    when its bundle is activated.
+    A recommendation counts as shown once an impression in feedback carries its `recommendation_id`, and as followed
+    once a positive event does, by the served bundle's rules for both arms. Only requests with a `user_id` take part.
+    The experiment ends when its bundle is activated.
     """
     split = parts.split
     if split is None:

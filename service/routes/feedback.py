@@ -1,6 +1,7 @@
 """POST /feedback and /feedback/bulk: store users' events, each once."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -8,11 +9,12 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from service.errors import InvalidBodyError
-from service.feedback.meanings import undeclared_warnings
+from service.feedback.meanings import is_undeclared, undeclared_types, undeclared_warning
 from service.http.body_route import BodyRoute
 from service.http.idempotency import PARAMETER, digest_of_texts
 from service.http.openapi import problem_answers
 from service.http.problems import readable_errors
+from service.live_catalogue import LiveCatalogue
 from service.routes.bulk import ACCEPTED, lines_body, submitted_job
 from service.routes.parts import ReadyParts
 from service.schemas.feedback import EventResult, FeedbackAnswer, FeedbackBody, FeedbackEventBody
@@ -88,7 +90,7 @@ async def add_feedback(body: FeedbackBody, request: Request, parts: ReadyParts) 
                 *_warnings_of_time(
                     [kept.event_id for sent, kept in zip(body.events, events, strict=True) if sent.is_ahead(now)]
                 ),
-                *undeclared_warnings(events, live.rules, live.bundle_id),
+                *_warnings_of_types(events, live),
             ],
         )
         return Response(answer.model_dump_json(), media_type="application/json")
@@ -116,6 +118,7 @@ async def add_feedback_lines(request: Request, parts: ReadyParts) -> Response:
 
     202 once all lines are stored. The job records them as POST /feedback would, each once, and resumes after a restart.
     An invalid line, and an event older than its user's request to be forgotten, is rejected; the job lists the reason.
+    Events of types that the bundle's rules do not declare are accepted, count for nothing, and the job counts them.
     A job of lines sent before counts them as duplicates.
     """
     return await submitted_job(request, parts, JobKind.FEEDBACK, "add_feedback_lines", MAX_BULK_EVENTS)
@@ -152,6 +155,14 @@ def _event_of(event: FeedbackEventBody, now: float, event_id: str | None = None)
         recommendation_id=event.recommendation_id,
         value=event.value,
     )
+
+
+def _warnings_of_types(events: Sequence[FeedbackEvent], live: LiveCatalogue) -> list[str]:
+    num_by_type = undeclared_types(events, live.rules)
+    if not num_by_type:
+        return []
+    first = next(event.event_id for event in events if is_undeclared(event, live.rules))
+    return [undeclared_warning(num_by_type, live.rules, live.bundle_id, first)]
 
 
 def _warnings_of_time(ids_ahead: list[str]) -> list[str]:

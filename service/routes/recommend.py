@@ -183,9 +183,8 @@ async def tired_items(user_id: str, parts: Parts) -> Collection[str]:
     """
     if not parts.tired_after_impressions:
         return ()
-    impressions = parts.served.live.bundle.manifest.rules.names_of("impression")
     since = time.time() - TIRED_SECONDS
-    return await parts.feedback.tired_items(user_id, parts.tired_after_impressions, since, impressions)
+    return await parts.feedback.tired_items(user_id, parts.tired_after_impressions, since, parts.served.live.rules)
 
 
 def recommend_answer(recommended: Recommended, recommendation_id: str) -> RecommendAnswer:

@@ -28,6 +28,13 @@ class JobSummary(BaseModel):
     )
     num_rejected: int
     num_duplicates: int = Field(default=0, description="Among the accepted rows: events that were stored before.")
+    num_undeclared: int = Field(
+        default=0,
+        description="Among the accepted rows: events that count for nothing: the bundle's rules do not declare them.",
+    )
+    undeclared_types: dict[str, int] = Field(
+        default={}, description="How many of them have each type, for the first hundred types."
+    )
     created_at: datetime
     finished_at: datetime | None
 

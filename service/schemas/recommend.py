@@ -178,7 +178,7 @@ class ExperimentArm(BaseModel):
     bundle_id: str
     num_served: int = Field(description="Recommendations given by this process since its start.")
     num_shown: int = Field(description="Recommendations with an impression in feedback.")
-    num_hit: int = Field(description="Shown recommendations that somebody followed.")
+    num_hit: int = Field(description="Shown recommendations with a positive event, such as a click.")
     hit_rate: float | None = Field(description="Followed share of shown recommendations; null if none was shown.")
     hit_rate_interval: tuple[float, float] | None = Field(description="95% confidence interval.")
 

@@ -1,4 +1,4 @@
-"""A bundle's rules as SQL conditions on stored events: which are read, which are dislikes, which lift them.
+"""A bundle's rules as SQL conditions on stored events: which are read, shown or dislikes, and which lift these.
 
 Start at `EventMeanings`. A condition is null, hence not fulfilled, for events that no rule fits.
 """
@@ -37,6 +37,18 @@ class EventMeanings:
     def is_target(self) -> ColumnElement[bool]:
         """Whether the event is one of the chosen targets."""
         return self._is_one_of(list(self.rules.targets))
+
+    @property
+    def is_impression(self) -> ColumnElement[bool]:
+        """Whether the event is an impression."""
+        return self._is_one_where(lambda name: self.rules.of(name).meaning == "impression")
+
+    @property
+    def is_action(self) -> ColumnElement[bool]:
+        """Whether the event is positive or negative: the user's own."""
+        if not self.rules.types:
+            return ~self.is_impression
+        return self._is_one_where(lambda name: self.rules.of(name).meaning in ("positive", "negative"))
 
     @property
     def is_dislike(self) -> ColumnElement[bool]:

@@ -215,26 +215,26 @@ class FeedbackStore:
         return UserItems(history, older, disliked)
 
     async def tired_items(
-        self, user_id: str, num_impressions: int, since: float, impressions: Collection[str]
+        self, user_id: str, num_impressions: int, since: float, rules: InteractionRules = NO_RULES
     ) -> frozenset[str]:
-        """List the items that a user was shown `num_impressions` times or more, all later than his last event on them.
+        """List the items that a user was shown `num_impressions` times or more, all later than his last action on them.
 
         Args:
             user_id: any.
             num_impressions: at least 1.
             since: seconds since 1970; older events count for nothing.
-            impressions: types of event for a shown item; all others are the user's own.
+            rules: of the bundle. Positive and negative events are actions.
 
         Raises:
             StoreError: the store cannot be read.
         """
         if "\x00" in user_id:
             return frozenset()
-        columns = feedback_events.c
+        columns, means = feedback_events.c, EventMeanings(rules, feedback_events.c)
         is_of_user = and_(columns.namespace == self._namespace, columns.user_id == user_id, columns.timestamp >= since)
         acted = (
             select(columns.item_id, func.max(columns.timestamp).label("last_at"))
-            .where(is_of_user, columns.type.not_in(impressions))
+            .where(is_of_user, means.is_action)
             .group_by(columns.item_id)
             .subquery()
         )
@@ -243,7 +243,7 @@ class FeedbackStore:
             .outerjoin_from(feedback_events, acted, acted.c.item_id == columns.item_id)
             .where(
                 is_of_user,
-                columns.type.in_(impressions),
+                means.is_impression,
                 or_(acted.c.last_at.is_(None), columns.timestamp > acted.c.last_at),
             )
             .group_by(columns.item_id)

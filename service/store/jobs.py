@@ -4,8 +4,9 @@ A job is `receiving` until all its rows are stored, then `waiting`. Its worker i
 takes over once it has seen no beat for a while on its own clock, so clocks need not agree.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -16,6 +17,8 @@ from service.store.database import Database, in_utc
 from service.store.sql_tables import job_rows, jobs
 
 KEPT_JOBS = 100
+MAX_UNDECLARED_TYPES = 100
+"""Counted by name for each job; events of further types count in the sum alone."""
 
 
 class JobState(StrEnum):
@@ -50,6 +53,10 @@ class Job:
     num_rejected: int
     num_duplicates: int
     """Among the accepted rows: events that the store had."""
+    num_undeclared: int
+    """Among the accepted rows: events that count for nothing, as no rule of the bundle fits."""
+    undeclared_types: Mapping[str, int]
+    """How many of them have each type."""
     worker: str | None
     heartbeat: int
     created_at: datetime
@@ -68,6 +75,17 @@ class JobRow:
     """None for a row refused on arrival."""
     reason: str | None = None
     """Why it was rejected."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowsDone:
+    """The outcome of a job's next rows."""
+
+    num_rows: int
+    rejected: Sequence[JobRow] = ()
+    num_duplicates: int = 0
+    undeclared_types: Mapping[str, int] = field(default_factory=dict)
+    """Number of accepted events by type, of those that no rule of the bundle fits."""
 
 
 class JobStore:
@@ -91,6 +109,8 @@ class JobStore:
                     num_accepted=0,
                     num_rejected=0,
                     num_duplicates=0,
+                    num_undeclared=0,
+                    undeclared_types={},
                     heartbeat=0,
                     created_at=datetime.now(UTC),
                 )
@@ -175,31 +195,31 @@ class JobStore:
         )
         return await self._rows(query)
 
-    async def finish_rows(
-        self, job_id: str, worker: str, num_done: int, rejected: Sequence[JobRow], num_duplicates: int = 0
-    ) -> bool:
-        """Mark the next `num_done` rows as done and store the rejected ones; False if another worker took over."""
+    async def finish_rows(self, job_id: str, worker: str, outcome: RowsDone) -> bool:
+        """Mark the next rows as done and store the rejected ones; False if another worker took over."""
         async with self._database.transaction() as connection:
             job = (await connection.execute(select(jobs).where(self._is_workers(job_id, worker)))).first()
             if job is None:
                 return False
-            done = job.num_done + num_done
+            done = job.num_done + outcome.num_rows
             is_last = done >= job.num_rows
             await connection.execute(
                 delete(job_rows).where(
                     self._is_row(job_id), job_rows.c.position >= job.num_done, job_rows.c.position < done
                 )
             )
-            if rejected:
-                await connection.execute(insert(job_rows), [self._row_values(job_id, row) for row in rejected])
+            if outcome.rejected:
+                await connection.execute(insert(job_rows), [self._row_values(job_id, row) for row in outcome.rejected])
             await connection.execute(
                 update(jobs)
                 .where(self._is_job(job_id))
                 .values(
                     num_done=done,
-                    num_accepted=job.num_accepted + num_done - len(rejected),
-                    num_rejected=job.num_rejected + len(rejected),
-                    num_duplicates=job.num_duplicates + num_duplicates,
+                    num_accepted=job.num_accepted + outcome.num_rows - len(outcome.rejected),
+                    num_rejected=job.num_rejected + len(outcome.rejected),
+                    num_duplicates=job.num_duplicates + outcome.num_duplicates,
+                    num_undeclared=job.num_undeclared + sum(outcome.undeclared_types.values()),
+                    undeclared_types=_added(job.undeclared_types, outcome.undeclared_types),
                     heartbeat=job.heartbeat + 1,
                     **({"state": JobState.DONE.value, "finished_at": datetime.now(UTC)} if is_last else {}),
                 )
@@ -258,6 +278,11 @@ class JobStore:
         return and_(job_rows.c.namespace == self._namespace, job_rows.c.job_id == job_id)
 
 
+def _added(counted: Mapping[str, int], further: Mapping[str, int]) -> dict[str, int]:
+    """Add counts by type, of the first `MAX_UNDECLARED_TYPES` types."""
+    return dict(list((Counter(counted) + Counter(further)).items())[:MAX_UNDECLARED_TYPES])
+
+
 def _job(row: Row) -> Job:
     return Job(
         job_id=row.job_id,
@@ -268,6 +293,8 @@ def _job(row: Row) -> Job:
         num_accepted=row.num_accepted,
         num_rejected=row.num_rejected,
         num_duplicates=row.num_duplicates,
+        num_undeclared=row.num_undeclared,
+        undeclared_types=row.undeclared_types,
         worker=row.worker,
         heartbeat=row.heartbeat,
         created_at=in_utc(row.created_at),

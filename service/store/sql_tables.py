@@ -123,6 +123,9 @@ jobs = Table(
     Column("num_rejected", Integer, nullable=False),
     # Among the accepted rows: events that the store had.
     Column("num_duplicates", Integer, nullable=False, server_default="0"),
+    # Among the accepted rows: events that no rule of the bundle fits, and how many have each type.
+    Column("num_undeclared", Integer, nullable=False, server_default="0"),
+    Column("undeclared_types", JSON, nullable=False, server_default="{}"),
     # The worker, and a count that grows while it works: clocks need not agree.
     Column("worker", String(64), nullable=True),
     Column("heartbeat", BigInteger, nullable=False),

@@ -10,7 +10,7 @@ from service.errors import IdempotencyKeyReusedError
 from service.keys.api_key import Scope, new_key
 from service.store.database import Database
 from service.store.idempotency import IdempotencyStore, StoredAnswer
-from service.store.jobs import JobRow, JobState, JobStore
+from service.store.jobs import MAX_UNDECLARED_TYPES, JobRow, JobState, JobStore, RowsDone
 from service.store.keys import KeyStore
 from tests.postgres_server import PostgresServer
 
@@ -40,20 +40,38 @@ async def test_a_job_has_one_worker_at_a_time(database: Database) -> None:
     assert not await jobs.take(job, "two")
     assert await jobs.beat("job", "one")
     assert not await jobs.beat("job", "two")
-    assert await jobs.finish_rows("job", "one", 2, [JobRow(1, 2, None, "wrong")])
+    assert await jobs.finish_rows("job", "one", RowsDone(2, [JobRow(1, 2, None, "wrong")]))
     assert [row.reason for row in await jobs.rejected_rows("job", 0, 10)] == ["wrong"]
     assert [row.position for row in await jobs.rows_from("job", 2, 10)] == [2, 3, 4]
-    assert not await jobs.finish_rows("job", "two", 1, [])
+    assert not await jobs.finish_rows("job", "two", RowsDone(1))
     await jobs.let_go("job", "one")
     left = await jobs.next_unfinished()
     assert left is not None
     assert (left.worker, left.num_done) == (None, 2)
     assert await jobs.take(left, "two")
-    assert await jobs.finish_rows("job", "two", 3, [])
+    assert await jobs.finish_rows("job", "two", RowsDone(3))
     found = await jobs.find("job")
     assert found is not None
     assert (found.state, found.num_accepted, found.num_rejected) == (JobState.DONE, 4, 1)
     assert await jobs.num_unfinished() == 0
+
+
+async def test_a_job_counts_undeclared_types_the_first_hundred_by_name(database: Database) -> None:
+    jobs = JobStore(database)
+    await jobs.begin("job")
+    await jobs.submit("job", 3)
+    job = await jobs.find("job")
+    assert job is not None
+    assert (job.num_undeclared, job.undeclared_types) == (0, {})
+    await jobs.take(job, "one")
+    many = {f"type {number}": 2 for number in range(MAX_UNDECLARED_TYPES)}
+    for counted in ({"teleport ä": 3}, {}, {"teleport ä": 1} | many):
+        assert await jobs.finish_rows("job", "one", RowsDone(1, undeclared_types=counted))
+    found = await jobs.find("job")
+    assert found is not None
+    assert found.num_undeclared == 4 + 2 * MAX_UNDECLARED_TYPES
+    assert found.undeclared_types["teleport ä"] == 4
+    assert len(found.undeclared_types) == MAX_UNDECLARED_TYPES
 
 
 async def test_half_received_jobs_are_deleted_with_their_rows(database: Database) -> None:

@@ -137,7 +137,8 @@ async def test_events_and_jobs_of_the_third_version_are_kept(
     assert [kept.sequence for kept in events] == [1, 2, 4]
     job = await JobStore(database).next_unfinished()
     assert job is not None
-    assert (job.kind, job.num_duplicates) == (JobKind.ITEMS, 0)
+    assert (job.kind, job.num_duplicates, job.num_undeclared) == (JobKind.ITEMS, 0, 0)
+    assert job.undeclared_types == {}
     assert len(await JobStore(database).rows_from("j", 0, 10)) == 1
 
 

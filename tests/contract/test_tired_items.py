@@ -2,18 +2,30 @@
 
 import random
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import event as hooks
 from sqlalchemy import text
 
+from clairo_core.events import Condition, EventType, InteractionRules
 from service.store.database import Database
 from service.store.feedback import FeedbackEvent, FeedbackStore
 from tests.postgres_server import PostgresServer
 
-SHOWN = ("impression",)
-TYPES = ("impression", "impression", "impression", "view", "dislike", "shown")
+UNDECLARED = InteractionRules()
+DECLARED = InteractionRules(
+    types={
+        "view": EventType(is_read=False),
+        "loved": EventType(when=Condition.parse("rating >= 4")),
+        "shown": EventType(meaning="impression"),
+        "noticed": EventType(meaning="impression", when=Condition.parse("rating < 1")),
+        "search": EventType(meaning="ignored"),
+        "return": EventType(meaning="negative"),
+    }
+)
+TYPES = ("impression", "impression", "view", "dislike", "return", "shown", "search", "teleport", "rating", "rating")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -42,14 +54,20 @@ def events(*actions: tuple[str, str, float], user_id: str = "ann") -> list[Feedb
 
 
 def slow_tired_items(
-    stored: list[FeedbackEvent], num_impressions: int, since: float, impressions: tuple[str, ...]
+    stored: list[FeedbackEvent], num_impressions: int, since: float, rules: InteractionRules
 ) -> set[str]:
     """The same, item by item."""
+
+    def meaning(event: FeedbackEvent) -> str:
+        name = rules.type_of(event.type, event.value)
+        return "ignored" if name is None else rules.of(name).meaning
+
     tired = set()
     for item_id in {event.item_id for event in stored}:
         of_item = [event for event in stored if event.item_id == item_id]
-        acted = max((event.timestamp for event in of_item if event.type not in impressions), default=float("-inf"))
-        shown = [event for event in of_item if event.type in impressions and event.timestamp >= since]
+        actions = [event.timestamp for event in of_item if meaning(event) in ("positive", "negative")]
+        acted = max(actions, default=float("-inf"))
+        shown = [event for event in of_item if meaning(event) == "impression" and event.timestamp >= since]
         if sum(event.timestamp > acted for event in shown) >= num_impressions:
             tired.add(item_id)
     return tired
@@ -73,9 +91,9 @@ async def test_an_item_tires_once_it_was_shown_thrice_since_the_last_action(
     await feedback.add_events(events(*((kind, "mug", timestamp) for kind, timestamp in actions)))
     await feedback.add_events(events(*(("impression", "cup", number) for number in range(9)), user_id="bob"))
     await feedback.add_events(events(("view", "mug", 9), user_id="bob"))
-    assert await feedback.tired_items("ann", 3, 0, SHOWN) == ({"mug"} if is_tired else set())
-    assert await feedback.tired_items("nobody", 1, 0, SHOWN) == set()
-    assert await feedback.tired_items("\x00", 1, 0, SHOWN) == set()
+    assert await feedback.tired_items("ann", 3, 0) == ({"mug"} if is_tired else set())
+    assert await feedback.tired_items("nobody", 1, 0) == set()
+    assert await feedback.tired_items("\x00", 1, 0) == set()
 
 
 async def test_drawn_logs_give_the_items_of_the_slow_reference(feedback: FeedbackStore) -> None:
@@ -86,12 +104,26 @@ async def test_drawn_logs_give_the_items_of_the_slow_reference(feedback: Feedbac
             *((draw.choice(TYPES), f"item-{draw.randrange(6)}", draw.randrange(20)) for _ in range(number * 6)),
             user_id=user_id,
         )
+        stored = [replace(event, value=draw.choice((None, 0.0, 2.0, 5.0))) for event in stored]
         await feedback.add_events(stored)
         for num_impressions in (1, 2, 4):
             for since in (0, 7):
-                for impressions in (SHOWN, ("shown", "impression")):
-                    expected = slow_tired_items(stored, num_impressions, since, impressions)
-                    assert await feedback.tired_items(user_id, num_impressions, since, impressions) == expected
+                for rules in (UNDECLARED, DECLARED):
+                    expected = slow_tired_items(stored, num_impressions, since, rules)
+                    assert await feedback.tired_items(user_id, num_impressions, since, rules) == expected
+
+
+@pytest.mark.parametrize("kind", ["search", "teleport"])
+async def test_an_event_that_counts_for_nothing_brings_no_item_back(feedback: FeedbackStore, kind: str) -> None:
+    await feedback.add_events(events(("shown", "mug", 1), ("shown", "mug", 2), (kind, "mug", 3)))
+    assert await feedback.tired_items("ann", 2, 0, DECLARED) == {"mug"}
+
+
+async def test_an_impression_is_read_by_its_condition(feedback: FeedbackStore) -> None:
+    values = {"mug": 0.0, "cup": 2.0}
+    sent = events(*(("rating", item_id, at) for at in (1, 2) for item_id in values))
+    await feedback.add_events([replace(event, value=values[event.item_id]) for event in sent])
+    assert await feedback.tired_items("ann", 2, 0, DECLARED) == {"mug"}
 
 
 async def test_the_query_reads_the_users_events_by_an_index(database: Database, feedback: FeedbackStore) -> None:
@@ -104,7 +136,7 @@ async def test_the_query_reads_the_users_events_by_an_index(database: Database, 
 
     engine = database._engine.sync_engine
     hooks.listen(engine, "before_cursor_execute", remember)
-    assert len(await feedback.tired_items("user-7", 1, 40, SHOWN)) == 10
+    assert len(await feedback.tired_items("user-7", 1, 40)) == 10
     hooks.remove(engine, "before_cursor_execute", remember)
     statement, parameters = asked[-1]
     explain = "EXPLAIN QUERY PLAN " if not database.is_postgres else "EXPLAIN "

@@ -69,6 +69,8 @@ class EventCounts:
     """Rows whose value no condition fits."""
     num_steps: int = 0
     """Events that a target on the same item stands for."""
+    num_of_disliked: int = 0
+    """Positive events on items that their user dislikes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,7 +112,9 @@ def build_sequences(
     events = _Events(interactions, rules)
     kept = np.flatnonzero(is_item_wanted[items])
     disliked = events.newest_dislikes(kept)
-    kept = kept[~_is_in(events.pairs[kept], events.pairs[disliked])]
+    is_of_disliked = _is_in(events.pairs[kept], events.pairs[disliked])
+    num_of_disliked = int(np.count_nonzero(events.is_positive[kept[is_of_disliked]]))
+    kept = kept[~is_of_disliked]
     unread = kept[events.counts_alone[kept]]
     kept = kept[events.is_read[kept]]
     kept = events.merged(kept, by_time=True)
@@ -150,7 +154,7 @@ def build_sequences(
         UnreadEvents(sequences_of(unread, num_unread), None if days is None else days[len(by_user) :])
         if len(unread)
         else None,
-        events.counts(num_steps),
+        events.counts(num_steps, num_of_disliked),
     )
 
 
@@ -224,14 +228,19 @@ class _Events:
         is_step = ~is_target & _is_in(self.pairs[rows], self.pairs[rows[is_target]])
         return rows[~is_step], int(np.count_nonzero(is_step))
 
-    def counts(self, num_steps: int) -> EventCounts | None:
+    @property
+    def is_positive(self) -> Bool[np.ndarray, "interaction"]:
+        """Whether each is read or counts alone."""
+        return self.is_read | self.counts_alone
+
+    def counts(self, num_steps: int, num_of_disliked: int) -> EventCounts | None:
         """Rows by type."""
         if self.types is None:
             return None
         numbers = np.bincount(self.types, minlength=len(self._names)).tolist()
         by_type = {name: number for name, number in zip(self._names, numbers, strict=True) if number}
         by_type |= self._interactions.ignored
-        return EventCounts(by_type, self._interactions.num_unmatched, num_steps)
+        return EventCounts(by_type, self._interactions.num_unmatched, num_steps, num_of_disliked)
 
 
 def _is_in(values: Int[np.ndarray, "value"], some: Int[np.ndarray, "some"]) -> Bool[np.ndarray, "value"]:

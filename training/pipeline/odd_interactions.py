@@ -44,6 +44,8 @@ def report_events(bench: Workbench) -> None:
         others.append(f"{counts.num_unmatched:,} that no condition fits (ignored)")
     if counts.num_steps:
         others.append(f"{counts.num_steps:,} left out as steps to a target")
+    if counts.num_of_disliked:
+        others.append(f"{counts.num_of_disliked:,} left out as the user dislikes the item")
     bench.report(f"events read: {', '.join(read)}")
     if others:
         bench.report(f"other events: {', '.join(others)}")

@@ -1,5 +1,7 @@
 """The `clairo-train` command line: help on one line per option, and errors that name flag and value."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import typer.main
 from typer.testing import CliRunner
 
 from clairo_core.errors import SettingsError
+from tests.repository import REPOSITORY
 from training.cli import app, run_command
 
 COMMANDS = typer.main.get_group(app).commands
@@ -20,6 +23,17 @@ def test_every_option_is_explained_on_one_line(command: str) -> None:
         explanation = getattr(parameter, "help", "")
         assert explanation, parameter.name
         assert len(explanation) <= LONGEST_HELP, explanation
+
+
+def test_the_package_runs_as_the_command_without_slow_imports() -> None:
+    program = (
+        "import sys, runpy; sys.argv[1:] = ['--help']\ntry: runpy.run_module('training.cli', run_name='__main__')\n"
+    )
+    program += "finally: print([name for name in ('torch', 'transformers', 'numba') if name in sys.modules])"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    shown = [name for name, command in COMMANDS.items() if not command.hidden]
+    assert all(f" {name} " in ended.stdout for name in shown)
+    assert ended.stdout.strip().endswith("[]")
 
 
 def test_flags_of_a_service_are_refused_by_name_with_a_dataset(tmp_path: Path) -> None:

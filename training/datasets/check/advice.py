@@ -1,8 +1,11 @@
 """Turn facts of a dataset into advice: what to set, and why. Start at `advise`."""
 
+from collections.abc import Collection
+
 from clairo_core.events import InteractionRules
 from training.datasets.check.counted import counted
 from training.datasets.check.facts import FEWEST_MEASURED, Facts
+from training.datasets.init.column_words import weight_of
 
 MANY_REPEATS = 0.1
 MANY_SHORT = 0.5
@@ -36,11 +39,23 @@ def _words(number: int) -> str:
     return {3: "three"}.get(number, str(number))
 
 
+def _strongest(names: Collection[str], rules: InteractionRules) -> str | None:
+    """The type to learn where others repeat: the heaviest by the rules, then by its name; None if none stands out."""
+    weights = {name: (rules.of(name).weight, _usual_weight(name)) for name in names if rules.is_target(name)}
+    strongest = max(weights, key=lambda name: weights[name], default=None)
+    return strongest if len(set(weights.values())) > 1 else None
+
+
+def _usual_weight(name: str) -> float:
+    weight = weight_of(name)
+    return weight if isinstance(weight, float) else 0.0
+
+
 def _on_events(facts: Facts, rules: InteractionRules) -> list[str]:
     histories = facts.histories
     advice = []
     if histories.repeat_share >= MANY_REPEATS and rules.repeats == "keep":
-        strongest = next((name for name in facts.events_by_type if "purchase" in name.lower()), None)
+        strongest = _strongest(facts.events_by_type, rules)
         targets = f' or targets = ["{strongest}"]' if strongest and not rules.targets else ""
         advice.append(f'{histories.repeat_share:.0%} of next events repeat the item: set repeats = "drop"{targets}')
     if len(facts.events_by_type) > 1 and not rules.types:

@@ -14,6 +14,7 @@ from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.bundle.manifest import read_manifest
 from clairo_core.errors import SettingsError
+from clairo_core.events import EventType, InteractionRules
 from service.app import open_parts
 from service.bundles.experiment import Arm, parsed_experiment
 from service.bundles.outcomes import Outcomes
@@ -70,7 +71,7 @@ async def test_feedback_with_a_recommendation_id_counts_for_its_arm(client: http
     assert readiness.parts is not None
     assert readiness.parts.split is not None
     split = readiness.parts.split
-    split.outcomes = Outcomes(split.experiment, feedback)
+    split.outcomes = Outcomes(split.experiment, feedback, InteractionRules)
     body = {"requests": [{"history": ["item-1"], "user_id": user} for user in USERS]}
     results = (await client.post("/recommend/batch", json=body)).json()["results"]
     for place, result in enumerate(results):
@@ -84,6 +85,22 @@ async def test_feedback_with_a_recommendation_id_counts_for_its_arm(client: http
         assert arm["hit_rate"] == pytest.approx(arm["num_hit"] / arm["num_shown"])
         low, high = arm["hit_rate_interval"]
         assert 0 <= low <= arm["hit_rate"] <= high <= 1
+
+
+async def test_hits_are_read_by_the_rules_of_the_served_bundle(tmp_path: Path) -> None:
+    """The experiment's own rules call the view positive; the served bundle's ignore it."""
+    rules = InteractionRules(types={"purchase": EventType(), "view": EventType(meaning="ignored")})
+    first = load_bundle(tiny_bundle(tmp_path / "first", rules=rules))
+    second = read_manifest(tiny_bundle(tmp_path / "second", seed=1)).bundle_id
+    async with running_service(first, experiment=f"second:0.5:{second}") as client:
+        for number, kind in enumerate(("purchase", "view", "view")):
+            body = {"history": ["item-1"], "user_id": f"user-{number}"}
+            recommendation_id = (await client.post("/recommend", json=body)).json()["recommendation_id"]
+            about = {"user_id": "ann", "item_id": "item-1", "recommendation_id": recommendation_id}
+            events = [about | {"type": "impression"}, about | {"type": kind}]
+            assert (await client.post("/feedback", json={"events": events})).status_code == 200
+        arms = (await experiment_of(client))["arms"]
+        assert [sum(arm[count] for arm in arms) for count in ("num_shown", "num_hit")] == [3, 1]
 
 
 async def test_a_posted_item_reaches_both_arms(client: httpx.AsyncClient) -> None:

@@ -9,10 +9,13 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from clairo_core.bundle.manifest import read_manifest
+from clairo_core.events import EventType, InteractionRules
 from service.cli.commands import app
 from service.store.database import Database
 from service.store.feedback import FeedbackEvent, FeedbackStore
 from tests.postgres_server import PostgresServer
+from tests.tiny import tiny_bundle
 
 DESCRIPTION = """
 [items]
@@ -92,6 +95,23 @@ def test_every_event_is_loaded_once_before_any_filter(data: Path, location: str)
         ("bob", "cup", "loved", 1714554000.0, 4.5),
         ("bob", "gone", "dislike", 1714608000.0, None),
     ]
+
+
+def test_types_that_the_served_bundle_does_not_declare_are_named(data: Path, tmp_path: Path) -> None:
+    rules = InteractionRules(types={"purchase": EventType(), "view": EventType(weight=0.2)})
+    bundle = tiny_bundle(tmp_path / "bundle", rules=rules)
+    location = ["--database-url", f"sqlite:///{tmp_path / 'clairo.db'}"]
+    ran = CliRunner().invoke(app, ["import", str(data), "--bundle", str(bundle), *location])
+    assert ran.exit_code == 0, ran.output
+    assert "4 events of 2 users, 4 of them new" in ran.stdout
+    (line,) = (line for line in ran.stderr.splitlines() if line.startswith("clairo-serve: "))
+    bundle_id = read_manifest(bundle).bundle_id
+    assert line.startswith(
+        f"clairo-serve: 1 events are stored but count for nothing: got type 'loved' (1), bundle {bundle_id} has "
+    )
+    refused = CliRunner().invoke(app, ["import", str(data), "--bundle", str(tmp_path / "nowhere"), *location])
+    assert refused.exit_code == 1
+    assert "nowhere" in refused.stderr
 
 
 def test_positions_keep_their_order_and_a_line_says_so(data: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from clairo_core.bundle.load_bundle import load_bundle
 from service.jobs import bulk, bulk_body
 from service.jobs.bulk_body import LinesRead, row_batches
 from service.store.database import Database
-from service.store.jobs import JobRow, JobState, JobStore
+from service.store.jobs import JobRow, JobState, JobStore, RowsDone
 from tests.running_service import drawn_picture, running_service
 from tests.tiny import tiny_bundle
 
@@ -177,7 +177,7 @@ async def test_a_job_is_taken_over_only_from_a_dead_process(
             await asyncio.sleep(0.1)
         assert (await client.get("/jobs/job")).json()["state"] == JobState.RUNNING
         assert (await done(client, "/jobs/job"))["num_accepted"] == 1
-        assert not await jobs.finish_rows("job", "another process", 1, [])
+        assert not await jobs.finish_rows("job", "another process", RowsDone(1))
     await database.close()
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from clairo_core.errors import SettingsError
+from clairo_core.events import Condition, EventType, InteractionRules
 from service.bundles import outcomes as outcomes_module
 from service.bundles.experiment import Arm, Experiment, parsed_experiment
 from service.bundles.outcomes import ArmCounts, Outcomes
@@ -56,7 +57,7 @@ def test_a_well_formed_experiment_is_read(share: str, number: float) -> None:
 
 async def test_a_hit_counts_once_and_only_for_a_shown_recommendation() -> None:
     feedback = FakeFeedback()
-    outcomes = Outcomes(HALF, feedback)
+    outcomes = Outcomes(HALF, feedback, InteractionRules)
     shown, ignored, unshown = (HALF.mark(name, Arm.TREATMENT) for name in ("a", "b", "c"))
     control = HALF.mark("d", Arm.CONTROL)
     for event_type, recommendation_id in [
@@ -82,11 +83,57 @@ async def test_a_hit_counts_once_and_only_for_a_shown_recommendation() -> None:
     assert outcomes.counts[Arm.TREATMENT] == ArmCounts(0, num_shown=3, num_hit=2)
 
 
+@pytest.mark.parametrize(
+    ("event_type", "value", "is_hit"),
+    [
+        ("purchase", None, True),
+        ("wish", None, True),
+        ("return", None, False),
+        ("shown", None, False),
+        ("search", None, False),
+        ("teleport", None, False),
+        ("dislike", None, False),
+        ("rating", 4.0, True),
+        ("rating", 2.0, False),
+        ("rating", None, False),
+    ],
+)
+async def test_the_rules_decide_which_events_are_hits(event_type: str, value: float | None, is_hit: bool) -> None:
+    rules = InteractionRules(
+        types={
+            "purchase": EventType(),
+            "wish": EventType(is_read=False),
+            "return": EventType(meaning="negative"),
+            "shown": EventType(meaning="impression"),
+            "search": EventType(meaning="ignored"),
+            "loved": EventType(when=Condition.parse("rating >= 4")),
+        }
+    )
+    feedback = FakeFeedback()
+    outcomes = Outcomes(HALF, feedback, lambda: rules)
+    feedback.add("shown", HALF.mark("a", Arm.CONTROL))
+    feedback.add(event_type, HALF.mark("a", Arm.CONTROL), value)
+    await outcomes.catch_up()
+    assert outcomes.counts[Arm.CONTROL] == ArmCounts(0, num_shown=1, num_hit=int(is_hit))
+
+
+async def test_events_after_a_swap_are_read_by_the_new_bundles_rules() -> None:
+    rules = InteractionRules()
+    feedback = FakeFeedback()
+    outcomes = Outcomes(HALF, feedback, lambda: rules)
+    for name in ("before", "after"):
+        feedback.add("impression", HALF.mark(name, Arm.CONTROL))
+        feedback.add("view", HALF.mark(name, Arm.CONTROL))
+        await outcomes.catch_up()
+        rules = InteractionRules(types={"view": EventType(meaning="ignored"), "purchase": EventType()})
+    assert outcomes.counts[Arm.CONTROL] == ArmCounts(0, num_shown=2, num_hit=1)
+
+
 async def test_remembered_recommendations_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outcomes_module, "MAX_TRACKED", 10)
     monkeypatch.setattr(outcomes_module, "EVENTS_AT_ONCE", 7)
     feedback = FakeFeedback()
-    outcomes = Outcomes(HALF, feedback)
+    outcomes = Outcomes(HALF, feedback, InteractionRules)
     for number in range(100):
         feedback.add("impression", HALF.mark(str(number), Arm.CONTROL))
     await outcomes.catch_up()

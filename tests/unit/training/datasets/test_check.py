@@ -336,6 +336,26 @@ def test_repeated_views_are_advised_to_drop(tmp_path):
     assert '44% of next events repeat the item: set repeats = "drop" or targets = ["purchase"]' in advice
 
 
+@pytest.mark.parametrize(
+    ("events", "advised"),
+    [
+        # A target must be positive: the refund is not.
+        ('"purchase refund" = "negative"\nsold = 1.0\nview = 0.2', "sold"),
+        ('"purchase refund" = "negative"\nkauf = 1.0\nview = 1.0', "kauf"),
+        ('"purchase refund" = "negative"\nview = 1.0', None),
+    ],
+)
+def test_the_strongest_positive_type_is_advised_as_target(tmp_path, events, advised):
+    sold = events.splitlines()[1].partition(" ")[0]
+    lines = [f"u-1,p-1,{1_700_001_000 + place},view" for place in range(8)]
+    lines += [f"u-2,p-1,1700001000,{sold}", "u-2,p-2,1700001000,purchase refund"]
+    toml = DESCRIPTION.replace("purchase = 1.0\nview = 0.2", events).replace("events.csv", "few.csv")
+    folder = write_shop(tmp_path, toml=toml)
+    (folder / "few.csv").write_text("\n".join(["user,sku,at,kind", *lines]) + "\n")
+    (advice,) = (line for line in advice_on(folder) if "repeat the item" in line)
+    assert advice.endswith('set repeats = "drop"' + (f' or targets = ["{advised}"]' if advised else ""))
+
+
 def test_a_table_that_cannot_be_measured_is_reported(tmp_path):
     toml = DESCRIPTION.replace("events.csv", "few.csv")
     folder = write_shop(tmp_path, toml=toml)

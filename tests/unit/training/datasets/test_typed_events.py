@@ -114,6 +114,14 @@ def test_a_returned_item_leaves_the_history_until_a_target_brings_it_back(tmp_pa
     assert dataset.dislikes is None
 
 
+def test_positive_events_on_a_disliked_item_are_counted(tmp_path):
+    rows = rows_of("ann view hat", "ann wish hat", "ann impression hat", "ann return hat", "ann view cup")
+    rows += rows_of("bob view hat", "bob return hat", "bob purchase hat")
+    dataset = load(tmp_path, {"log": rows}, rules='targets = ["purchase"]')
+    assert dataset.event_counts is not None
+    assert dataset.event_counts.num_of_disliked == 2
+
+
 def test_dislikes_know_how_much_of_the_history_came_before(tmp_path):
     rows = rows_of(
         "bob view hat", "ann view hat", "ann return cup", "ann view shoe", "bob return shoe", "eve return cup"

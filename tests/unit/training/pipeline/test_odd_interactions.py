@@ -58,12 +58,13 @@ def test_events_are_reported_by_type_and_role() -> None:
         },
         targets=("purchase",),
     )
-    counts = EventCounts({"purchase": 1200, "view": 30_000, "wish": 5, "return": 3, "impression": 9}, 17, 800)
+    counts = EventCounts({"purchase": 1200, "view": 30_000, "wish": 5, "return": 3, "impression": 9}, 17, 800, 2)
     report_events(replace(bench, dataset=replace(bench.dataset, rules=rules, event_counts=counts)))
     assert lines == [
         "events read: 1,200 purchase (target, weight 1), 30,000 view (weight 0.25)",
         "other events: 5 wish (popularity alone), 3 return (dislike), 9 impression (not learned), "
-        "17 that no condition fits (ignored), 800 left out as steps to a target",
+        "17 that no condition fits (ignored), 800 left out as steps to a target, "
+        "2 left out as the user dislikes the item",
     ]
 
 

@@ -1,22 +1,21 @@
-"""The `clairo-train` command: demo data, training, evaluation, comparison, vocabulary reports.
+"""The `clairo-train` command: training, evaluation, comparison, vocabulary reports, and `data_commands`.
 
 Each command parses flags and calls one function of `training`. Expected errors are printed on one line and exit with
 code 2.
 """
 
-import json
 import os
 import sys
 import time
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clairo_core.errors import ClairoError, SettingsError
-from clairo_core.storage.failed_write import failed_write
+from clairo_core.errors import SettingsError
+from training.cli import data_commands
+from training.cli.messages import report, run_command
 
 if TYPE_CHECKING:
     from training.retraining.retrain import ServiceSource
@@ -36,6 +35,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("demo-data")(data_commands.demo_data)
+app.command()(data_commands.init)
+app.command()(data_commands.check)
+app.command("fetch-pictures")(data_commands.fetch_pictures)
+app.command(hidden=True)(data_commands.events)
 
 SERVICE = Path("service")
 """`--data service` trains on a running service's data; write a folder of that name with its full path."""
@@ -54,65 +58,6 @@ DataOption = Annotated[Path, typer.Option("--data", help="Dataset folder or TOML
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 SplitOption = Annotated[Split, typer.Option(help="Held-out items to rank.")]
 UsersOption = Annotated[int, typer.Option(min=0, help="Measure on a seeded sample of users; 0 takes all.")]
-
-
-def report(message: str) -> None:
-    """Print a message to stderr, above any progress bar."""
-    from tqdm import tqdm  # noqa: PLC0415 - only needed once there is a message
-
-    tqdm.write(message, file=sys.stderr)
-
-
-@app.command("demo-data")
-def demo_data(
-    out: Annotated[Path, typer.Option("--out", help="New or empty folder for the dataset.")],
-    items: Annotated[int, typer.Option(min=50, max=20_000, help="Number of products.")] = 1000,
-    users: Annotated[int, typer.Option(min=50, max=1_000_000, help="Number of shoppers.")] = 3000,
-    seed: Annotated[int, typer.Option(help="Seed of the whole shop.")] = 0,
-) -> None:
-    """Write the demo shop: products with pictures and texts, and shoppers' purchase histories."""
-    from training.demo_shop import write_demo_shop  # noqa: PLC0415
-    from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
-
-    if out.exists() and any(out.iterdir()):
-        raise SettingsError(f"--out {out} is not empty; name a new folder, or empty it")
-    write_demo_shop(out, num_items=items, num_users=users, seed=seed, progress=progress_bar)
-    report(f"wrote {items} products and {users} shoppers to {out}")
-    report(f"next: clairo-train run --data {out} --out bundles/demo")
-
-
-@app.command()
-def init(
-    files: Annotated[list[Path], typer.Argument(help="One file of items, and one or more of interactions.")],
-    out: Annotated[Path, typer.Option("--out", help="The new description.")] = Path("dataset.toml"),
-) -> None:
-    """Guess what the columns of your files mean, and write a dataset.toml to edit."""
-    from training.datasets.init import write_description  # noqa: PLC0415
-
-    written = write_description(files, out)
-    for line in written.recognized:
-        report(line)
-    report(f"wrote {written.path}{'; to fill in: ' + ', '.join(written.to_fill_in) if written.to_fill_in else ''}")
-    report(f"next: edit it, then clairo-train check {written.path}")
-
-
-@app.command()
-def check(
-    data: Annotated[Path, typer.Argument(help="Dataset folder or TOML; see docs/datasets.md.")],
-    pictures: Annotated[bool, typer.Option("--pictures", help="Decode every picture, not a sample.")] = False,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the result to this file.")] = None,
-) -> None:
-    """Find every fault of a dataset, with facts and advice. Faults exit with code 2."""
-    from training.datasets.check import check_dataset  # noqa: PLC0415
-    from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
-
-    found = check_dataset(data, decode_all=pictures, progress=progress_bar)
-    typer.echo(str(found))
-    if json_file is not None:
-        json_file.write_text(json.dumps(found.as_dict(), indent=1), encoding="utf-8")
-    if len(found.faults):
-        raise typer.Exit(2)
-    report(f"no faults; next: clairo-train run --data {data} --out bundles/NAME")
 
 
 @app.command()
@@ -355,42 +300,6 @@ def vocabulary(
     typer.echo(report_on_bundle(bundle, data, tokens, json_file, progress_bar, report))
 
 
-@app.command(hidden=True)
-def events(
-    data: Annotated[Path, typer.Argument(help="Dataset folder or TOML; see docs/datasets.md.")],
-    out: Annotated[Path, typer.Option("--out", help="Parquet file to write.")],
-) -> None:
-    """Write a dataset's events as one table, unfiltered; `clairo-serve import` runs this."""
-    from training.datasets import describe_dataset  # noqa: PLC0415
-    from training.datasets.event_rows import write_events  # noqa: PLC0415
-    from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
-
-    typer.echo(f"{write_events(describe_dataset(data), out, progress_bar)} events")
-
-
-@app.command("fetch-pictures")
-def fetch_pictures(
-    data: Annotated[Path, typer.Argument(help="Dataset folder or TOML; see docs/datasets.md.")],
-    hosts: Annotated[
-        list[str] | None, typer.Option("--host", help="Host to fetch from; repeatable. Default: list hosts.")
-    ] = None,
-    private: Annotated[bool, typer.Option("--private", help="Allow hosts inside a private network.")] = False,
-) -> None:
-    """Fetch pictures given by url into a folder beside the data. Interrupted runs resume."""
-    from clairo_core.values.public_addresses import is_public  # noqa: PLC0415
-    from training.datasets.fetch_pictures import PictureUrls  # noqa: PLC0415
-    from training.datasets.fetch_pictures import fetch_pictures as fetch  # noqa: PLC0415
-    from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
-
-    urls = PictureUrls(data, progress_bar)
-    if not hosts:
-        typer.echo(urls.table())
-        report(f"nothing is fetched yet; next: clairo-train fetch-pictures {data} --host HOST, once per host")
-        return
-    may_connect_to = (lambda _: True) if private else is_public
-    typer.echo(str(fetch(urls, hosts, may_connect_to=may_connect_to, progress=progress_bar)))
-
-
 @app.command("export-encoders")
 def export_encoders(
     bundle: BundleArgument,
@@ -406,28 +315,3 @@ def export_encoders(
 def main() -> None:
     """Run the command, and print an expected error on one line."""
     run_command(app)
-
-
-def run_command(command: Callable[[], None]) -> None:
-    """Print expected errors, a full disk included, on one line and exit with code 2; Ctrl-C exits with 130."""
-    try:
-        command()
-    except ClairoError as error:
-        _fail(str(error))
-    except KeyboardInterrupt:
-        _fail("interrupted; run the same command again to resume", code=130)
-    except Exception as error:
-        failed = error if isinstance(error, OSError) else failed_write(error)
-        if failed is None:
-            raise
-        place = failed.filename or "file system"
-        _fail(f"{place}: {failed.strerror or failed}; free space or correct the permissions, then run again")
-
-
-def _fail(message: str, code: int = 2) -> None:
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(code)
-
-
-if __name__ == "__main__":
-    main()
