@@ -10,15 +10,15 @@ from pathlib import Path
 from clairo_core.errors import DatasetError
 from clairo_core.events import InteractionRules
 from clairo_core.progress import Progress, silent
-from training.datasets.code_column_names import expand_code_columns
+from training.datasets.columns.code_column_names import expand_code_columns
 from training.datasets.dataset import Dataset
 from training.datasets.dataset_toml import read_description
 from training.datasets.described_dataset import load_described_dataset
 from training.datasets.description import DatasetDescription
-from training.datasets.picture_check import check_pictures
+from training.datasets.pictures.picture_check import check_pictures
 from training.datasets.published import KNOWN_SETS, describe_published
 from training.datasets.shared_folders import describe_shared_folder, is_shared_folder
-from training.datasets.table_files import column_names
+from training.datasets.tables.table_files import column_names
 
 __all__ = ["Dataset", "check_pictures", "describe_dataset", "load_dataset"]
 

@@ -16,7 +16,7 @@ from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
 from clairo_core.sequences import ItemSequences
 from training.datasets.description import OnBadPicture
-from training.datasets.table_source import TableFile
+from training.datasets.tables.table_source import TableFile
 from training.datasets.user_sequences import Dislikes, EventCounts, UnreadEvents
 
 

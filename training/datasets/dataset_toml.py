@@ -25,9 +25,9 @@ from training.datasets.description import (
     ItemsDescription,
     OnBadPicture,
     PicturesDescription,
-    TableForm,
 )
 from training.datasets.published import KNOWN_SETS, describe_published
+from training.datasets.tables.table_form import TableForm
 from training.datasets.toml_section import TomlSection, load_toml
 
 

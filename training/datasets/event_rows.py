@@ -19,14 +19,14 @@ from clairo_core.errors import DatasetError, MissingColumnError
 from clairo_core.events import InteractionRules, is_type_name
 from clairo_core.progress import Progress, silent
 from clairo_core.storage.replaced_file import replaced_file
-from training.datasets.arrow_columns import is_text, plain_column, without_missing_text
-from training.datasets.column_kinds import ColumnKind
-from training.datasets.columns import order_column, user_id_column
+from training.datasets.columns.arrow_columns import is_text, plain_column, without_missing_text
+from training.datasets.columns.value_columns import order_column, user_id_column
 from training.datasets.description import DatasetDescription, InteractionsDescription
 from training.datasets.event_times import units_per_second
 from training.datasets.event_types import NO_TYPE, read_types
 from training.datasets.items_table import read_items
-from training.datasets.table_files import SourceTable, read_table
+from training.datasets.tables.column_kinds import ColumnKind
+from training.datasets.tables.table_files import SourceTable, read_table
 
 ROWS_AT_ONCE = 100_000
 UNMATCHED = b"unmatched_rows"

@@ -12,14 +12,14 @@ import pyarrow.compute as pc
 from jaxtyping import Bool, Float64, Int32
 
 from clairo_core.events import BUILT_IN, InteractionRules
-from training.datasets.arrow_columns import (
+from training.datasets.columns.arrow_columns import (
     first_unlike,
     is_text,
     plain_column,
     refuse_where,
     without_missing_text,
 )
-from training.datasets.table_files import SourceTable
+from training.datasets.tables.table_files import SourceTable
 
 NO_TYPE = -1
 """The code of a row that no rule fits."""

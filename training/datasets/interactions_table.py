@@ -16,12 +16,12 @@ from jaxtyping import Int32
 from clairo_core.errors import DatasetError
 from clairo_core.events import InteractionRules, OnUnknownItem
 from clairo_core.progress import Progress, silent
-from training.datasets.column_kinds import ColumnKind
-from training.datasets.columns import id_column, order_column, user_id_column
+from training.datasets.columns.value_columns import id_column, order_column, user_id_column
 from training.datasets.description import InteractionsDescription
 from training.datasets.event_times import in_one_unit
 from training.datasets.event_types import NO_TYPE, RowTypes, read_types
-from training.datasets.table_files import SourceTable, TableReader, column_names, read_table
+from training.datasets.tables.column_kinds import ColumnKind
+from training.datasets.tables.table_files import SourceTable, TableReader, column_names, read_table
 from training.datasets.user_sequences import Interactions
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int32
 
-from training.datasets.columns import text_column
-from training.datasets.table_files import SourceTable
+from training.datasets.columns.value_columns import text_column
+from training.datasets.tables.table_files import SourceTable
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,8 +15,8 @@ from jaxtyping import Bool, Int32, Int64
 from clairo_core.errors import DatasetError
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
-from training.datasets.column_kinds import ColumnKind
-from training.datasets.columns import id_column, item_id_column, picture_column, text_column
+from training.datasets.columns.number_columns import code_columns, vector_column
+from training.datasets.columns.value_columns import id_column, item_id_column, picture_column, text_column
 from training.datasets.dataset import Codes, PictureOrigin
 from training.datasets.description import (
     CodesDescription,
@@ -24,9 +24,9 @@ from training.datasets.description import (
     PicturesDescription,
 )
 from training.datasets.item_names import ItemNames, find_names
-from training.datasets.number_columns import code_columns, vector_column
-from training.datasets.picture_urls import fetched_picture, first_url
-from training.datasets.table_files import SourceTable, TableReader, read_table
+from training.datasets.pictures.picture_urls import fetched_picture, first_url
+from training.datasets.tables.column_kinds import ColumnKind
+from training.datasets.tables.table_files import SourceTable, TableReader, read_table
 from training.datasets.variants import group_variants, option_attributes
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from training.datasets.description import (
     ItemsDescription,
     PicturesDescription,
 )
-from training.datasets.table_files import column_names
+from training.datasets.tables.table_files import column_names
 
 _TEXTS = (
     "title",

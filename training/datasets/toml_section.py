@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from clairo_core.errors import DatasetError, DescriptionError
-from training.datasets.sql_tables import DEFAULT_URL_ENV, SqlQuery
+from training.datasets.tables.sql_tables import DEFAULT_URL_ENV, SqlQuery
 
 T = TypeVar("T")
 

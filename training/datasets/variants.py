@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 
 from clairo_core.values.missing import is_missing
-from training.datasets.columns import text_column
-from training.datasets.table_files import SourceTable
-from training.datasets.table_rows import has_value
+from training.datasets.columns.value_columns import text_column
+from training.datasets.tables.table_files import SourceTable
+from training.datasets.tables.table_rows import has_value
 
 _PARENT_PREFIX = "id:"
 """WooCommerce writes it before a parent's id; without it, the parent's SKU."""

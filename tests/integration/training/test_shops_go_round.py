@@ -19,7 +19,7 @@ from tests.running_service import running_process
 from tests.sqlite_shop import write_sqlite_shop
 from training.cli import app
 from training.datasets.dataset_toml import read_description
-from training.datasets.sql_tables import DEFAULT_URL_ENV
+from training.datasets.tables.sql_tables import DEFAULT_URL_ENV
 
 SHOPS = REPOSITORY / "tests" / "data" / "shops"
 FILES = {

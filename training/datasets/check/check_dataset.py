@@ -13,7 +13,6 @@ from jaxtyping import Float64, Int64
 from clairo_core.errors import DatasetError
 from clairo_core.progress import Progress, silent
 from training.datasets import DESCRIPTION_NAME, describe_dataset
-from training.datasets.arrow_columns import plain_column
 from training.datasets.check.advice import advise
 from training.datasets.check.column_tests import column_tests, is_implausible, price_column, time_column
 from training.datasets.check.description_faults import sound_description
@@ -23,11 +22,12 @@ from training.datasets.check.page import advice_page, facts_page, faults_page
 from training.datasets.check.picture_faults import check_pictures
 from training.datasets.check.sound_tables import SoundTables
 from training.datasets.check.user_ids import compare_user_ids
+from training.datasets.columns.arrow_columns import plain_column
 from training.datasets.description import DatasetDescription
 from training.datasets.event_times import SECONDS_PER_DAY, units_per_second
 from training.datasets.interactions_table import read_interactions
 from training.datasets.items_table import LoadedItems, read_items
-from training.datasets.table_files import TableReader
+from training.datasets.tables.table_files import TableReader
 from training.datasets.user_sequences import Interactions, build_sequences
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float64, Int64
 
 from clairo_core.values.numbers import number_in
 from training.datasets.check.sound_tables import ColumnReader
-from training.datasets.columns import (
+from training.datasets.columns.value_columns import (
     id_column,
     item_id_column,
     order_column,
@@ -17,8 +17,8 @@ from training.datasets.columns import (
 )
 from training.datasets.description import DatasetDescription
 from training.datasets.event_times import units_per_second
-from training.datasets.table_files import SourceTable
-from training.datasets.table_source import TableFile
+from training.datasets.tables.table_files import SourceTable
+from training.datasets.tables.table_source import TableFile
 
 _EARLIEST, _LATEST = 1e7, 1e10
 """Seconds since 1970. Numbers in another unit than most, and zeros for a missing time, lie outside."""

@@ -12,8 +12,8 @@ from clairo_core.progress import Progress
 from training.datasets.check.sound_tables import SoundTables
 from training.datasets.description import DatasetDescription
 from training.datasets.items_table import LoadedItems, read_items
-from training.datasets.picture_check import picture_problem
-from training.datasets.row_faults import field_fault
+from training.datasets.pictures.picture_check import picture_problem
+from training.datasets.tables.row_faults import field_fault
 
 SAMPLE = 100
 """Pictures that are decoded unless all are."""

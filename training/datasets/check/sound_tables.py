@@ -16,11 +16,11 @@ from jaxtyping import Bool, Int64
 from clairo_core.errors import DatasetError, EmptyTableError, RowError
 from clairo_core.progress import Progress, silent
 from training.datasets.check.faults import FaultLog
-from training.datasets.column_kinds import ColumnKind
-from training.datasets.description import TableForm
-from training.datasets.packed_files import format_suffix
-from training.datasets.table_files import SourceTable, TableReader, column_names, read_table
-from training.datasets.table_source import TableFile
+from training.datasets.tables.column_kinds import ColumnKind
+from training.datasets.tables.packed_files import format_suffix
+from training.datasets.tables.table_files import SourceTable, TableReader, column_names, read_table
+from training.datasets.tables.table_form import TableForm
+from training.datasets.tables.table_source import TableFile
 
 T = TypeVar("T")
 Rows: TypeAlias = Int64[np.ndarray, "row"]

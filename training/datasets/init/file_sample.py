@@ -12,14 +12,14 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from clairo_core.values.missing import is_missing
-from training.datasets.column_kinds import value_as_text
-from training.datasets.csv_files import csv_separator
-from training.datasets.description import TableForm
-from training.datasets.json_files import json_file_records
-from training.datasets.packed_files import format_suffix, unpacked
-from training.datasets.record_tables import table_of_records
-from training.datasets.table_files import column_names
-from training.datasets.xml_feeds import feed_records
+from training.datasets.tables.column_kinds import value_as_text
+from training.datasets.tables.csv_files import csv_separator
+from training.datasets.tables.json_files import json_file_records
+from training.datasets.tables.packed_files import format_suffix, unpacked
+from training.datasets.tables.record_tables import table_of_records
+from training.datasets.tables.table_files import column_names
+from training.datasets.tables.table_form import TableForm
+from training.datasets.tables.xml_feeds import feed_records
 
 MOST_ROWS = 20_000
 _ENCODING_BYTES = 4 * 1024 * 1024

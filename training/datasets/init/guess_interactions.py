@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from clairo_core.errors import RowError
-from training.datasets.columns import order_column
+from training.datasets.columns.value_columns import order_column
 from training.datasets.init.column_words import (
     ITEM_IDS,
     POSITIONS,
@@ -25,7 +25,7 @@ from training.datasets.init.column_words import (
 from training.datasets.init.file_sample import FileSample
 from training.datasets.init.layouts import known_layout
 from training.datasets.init.settings import TO_FILL_IN, Section
-from training.datasets.table_files import SourceTable
+from training.datasets.tables.table_files import SourceTable
 
 MOST_TYPES = 30
 """A column with more values is not one of types."""

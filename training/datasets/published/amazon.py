@@ -18,14 +18,14 @@ import pyarrow.compute as pc
 from clairo_core.errors import DatasetError, EmptyTableError, RowError
 from clairo_core.events import InteractionRules
 from clairo_core.progress import Progress
-from training.datasets.columns import id_column
+from training.datasets.columns.value_columns import id_column
 from training.datasets.description import DatasetDescription, InteractionsDescription, ItemsDescription
-from training.datasets.json_lines import json_records
 from training.datasets.published.amazon_metadata import ATTRIBUTES, TEXTS, item_of_2014, item_of_2018, item_of_2023
 from training.datasets.published.published_tables import Records, RecordsTable, pictures_by_id
 from training.datasets.published.python_lines import is_python_lines, python_records
-from training.datasets.table_files import read_table
-from training.datasets.table_source import TableFile
+from training.datasets.tables.json_lines import json_records
+from training.datasets.tables.table_files import read_table
+from training.datasets.tables.table_source import TableFile
 
 RULES = InteractionRules(repeats="drop", min_interactions=5, unknown_items="drop")
 _REVIEWS_SUFFIX = "_5.json.gz"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clairo_core.values.numbers import number_in
-from training.datasets.picture_urls import first_url
+from training.datasets.pictures.picture_urls import first_url
 
 TEXTS = ("title", "brand", "categories", "features", "description")
 ATTRIBUTES = ("brand", "category", "price")

@@ -18,8 +18,8 @@ from clairo_core.events import InteractionRules
 from clairo_core.progress import Progress, silent
 from training.datasets.description import DatasetDescription, InteractionsDescription, ItemsDescription
 from training.datasets.published.published_tables import Records, RecordsTable, SeparatedTable, pictures_by_id
-from training.datasets.table_files import read_table
-from training.datasets.table_source import TableFile
+from training.datasets.tables.table_files import read_table
+from training.datasets.tables.table_source import TableFile
 
 RULES = InteractionRules(min_interactions=5, unknown_items="drop")
 _RATINGS = ("userId", "movieId", "rating", "timestamp")

@@ -13,7 +13,7 @@ from jaxtyping import Int64
 
 from clairo_core.errors import DatasetError
 from clairo_core.progress import Progress, silent
-from training.datasets.column_kinds import ColumnKind, check_column_names
+from training.datasets.tables.column_kinds import ColumnKind, check_column_names
 
 Records: TypeAlias = Iterator[tuple[int, Mapping[str, Any]]]
 """Row number in the file, from 1, and values by column."""

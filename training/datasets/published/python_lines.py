@@ -11,7 +11,7 @@ from typing import Any
 
 from clairo_core.errors import RowError
 from clairo_core.progress import Progress, silent
-from training.datasets.packed_files import unpacked
+from training.datasets.tables.packed_files import unpacked
 
 
 def is_python_lines(path: Path) -> bool:

@@ -14,10 +14,10 @@ from clairo_core.errors import DatasetError
 from clairo_core.events import InteractionRules
 from clairo_core.progress import Progress
 from clairo_core.values.ids import check_user_id
-from training.datasets.column_kinds import value_as_text
 from training.datasets.description import DatasetDescription, InteractionsDescription, ItemsDescription
 from training.datasets.published.published_tables import Records, RecordsTable, pictures_by_id
 from training.datasets.published.python_lines import python_records
+from training.datasets.tables.column_kinds import value_as_text
 
 RULES = InteractionRules(repeats="drop", min_interactions=5, unknown_items="drop")
 _TEXTS = ("title", "genres", "tags", "specs", "developer")

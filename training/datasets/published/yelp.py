@@ -11,8 +11,8 @@ from clairo_core.errors import DatasetError
 from clairo_core.events import InteractionRules
 from clairo_core.progress import Progress
 from training.datasets.description import DatasetDescription, InteractionsDescription, ItemsDescription
-from training.datasets.json_lines import json_records
 from training.datasets.published.published_tables import Records, RecordsTable, pictures_by_id
+from training.datasets.tables.json_lines import json_records
 
 RULES = InteractionRules(repeats="drop", min_interactions=5, unknown_items="drop")
 _FIELDS = ("name", "categories", "city", "state")

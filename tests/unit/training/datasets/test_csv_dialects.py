@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from clairo_core.errors import DatasetError, RowError
 from tests.packed import write_packed
-from training.datasets.csv_files import csv_separator, read_csv
-from training.datasets.description import TableForm
-from training.datasets.table_files import read_table
+from training.datasets.tables.csv_files import csv_separator, read_csv
+from training.datasets.tables.table_files import read_table
+from training.datasets.tables.table_form import TableForm
 
 ENCODINGS = ["utf-8", "utf-8-sig", "cp1252", "latin-1", "utf-16", "shift_jis"]
 cells = st.text("aß;,\t|\"'\n é", max_size=6)

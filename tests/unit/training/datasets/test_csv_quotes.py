@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clairo_core.errors import RowError
-from training.datasets.csv_files import quotes_enclose_values, read_csv
+from training.datasets.tables.csv_files import quotes_enclose_values, read_csv
 
 # Rows that each have one meaning, and rows that have none.
 READABLE = {'12" vinyl,b': ('12" vinyl', "b"), '"12"" vinyl",b': ('12" vinyl', "b"), '"a,b","c\nd"': ("a,b", "c\nd")}

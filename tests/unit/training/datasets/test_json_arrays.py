@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clairo_core.errors import DatasetError, RowError
-from training.datasets import json_files
-from training.datasets.json_files import json_file_records
+from training.datasets.tables import json_files
+from training.datasets.tables.json_files import json_file_records
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_infinity=False, allow_nan=False) | st.text(),

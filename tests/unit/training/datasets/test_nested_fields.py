@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from clairo_core.errors import DatasetError, EmptyTableError, MissingColumnError, RowError
 from tests.packed import write_packed
-from training.datasets.field_paths import ABSENT, FieldPath, longest_lists, rows_of
-from training.datasets.table_files import column_names, read_table
+from training.datasets.tables.field_paths import ABSENT, FieldPath, longest_lists, rows_of
+from training.datasets.tables.table_files import column_names, read_table
 
 PURCHASE = {
     "event_name": "purchase",

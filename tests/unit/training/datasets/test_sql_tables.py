@@ -16,9 +16,9 @@ from clairo_core.errors import DatasetError, EmptyTableError, MissingColumnError
 from tests.documented_block import documented
 from training.datasets import describe_dataset, load_dataset
 from training.datasets.check import check_dataset
-from training.datasets.columns import order_column
-from training.datasets.sql_tables import SqlQuery, _Column, _UnfitError
-from training.datasets.table_files import SourceTable, column_names, read_table
+from training.datasets.columns.value_columns import order_column
+from training.datasets.tables.sql_tables import SqlQuery, _Column, _UnfitError
+from training.datasets.tables.table_files import SourceTable, column_names, read_table
 
 TOML = """
 name = "shop"

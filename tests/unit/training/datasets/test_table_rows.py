@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from clairo_core.errors import EmptyTableError, RowError
 from training.datasets import load_dataset
-from training.datasets.description import TableForm
-from training.datasets.table_rows import filled_and_kept
+from training.datasets.tables.table_form import TableForm
+from training.datasets.tables.table_rows import filled_and_kept
 
 TOML = """
 [items]

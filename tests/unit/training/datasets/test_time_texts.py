@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from clairo_core.errors import RowError
 from clairo_core.values.times import moment_in
-from training.datasets import time_texts
-from training.datasets.columns import order_column
-from training.datasets.description import TableForm
-from training.datasets.table_files import SourceTable
+from training.datasets.columns import time_texts
+from training.datasets.columns.value_columns import order_column
+from training.datasets.tables.table_files import SourceTable
+from training.datasets.tables.table_form import TableForm
 
 FORMS = (
     "%Y-%m-%d %H:%M:%S",

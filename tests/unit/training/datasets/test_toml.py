@@ -7,7 +7,7 @@ import pytest
 from clairo_core.errors import DatasetError
 from clairo_core.events import EventType, InteractionRules
 from training.datasets.dataset_toml import read_description
-from training.datasets.description import TableForm
+from training.datasets.tables.table_form import TableForm
 
 WHOLE = """
 name = "shoes"

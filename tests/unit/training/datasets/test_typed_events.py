@@ -15,7 +15,7 @@ from clairo_core.events import Condition, EventType, InteractionRules
 from clairo_core.items import Item
 from training.datasets import Dataset, load_dataset
 from training.datasets.event_types import NO_TYPE, read_types
-from training.datasets.table_files import SourceTable
+from training.datasets.tables.table_files import SourceTable
 from training.datasets.user_sequences import Interactions, build_sequences
 
 ITEMS = [{"item_id": item} for item in ("hat", "cup", "shoe")]

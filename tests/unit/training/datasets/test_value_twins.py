@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from clairo_core.values.missing import is_missing
 from clairo_core.values.times import microseconds_in
-from training.datasets.arrow_columns import without_missing_text
+from training.datasets.columns.arrow_columns import without_missing_text
 
 dates = st.sampled_from(["2024-05-31", "0001-01-01", "9999-12-31", "2024-02-30", "1969-12-31", "20240531"])
 clocks = st.sampled_from(["", "T17", " 17:05", "t17:05:09", "T24:00", "T23:59:60", " 23:59:59", "T17:5"])

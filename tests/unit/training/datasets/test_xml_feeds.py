@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from clairo_core.errors import DatasetError, RowError
 from tests.packed import write_packed
-from training.datasets import xml_feeds
-from training.datasets.table_files import column_names, read_table
-from training.datasets.xml_feeds import feed_records
+from training.datasets.tables import xml_feeds
+from training.datasets.tables.table_files import column_names, read_table
+from training.datasets.tables.xml_feeds import feed_records
 
 FEED = """<?xml version="1.0"?>
 <rss xmlns:g="http://base.google.com/ns/1.0" version="2.0"><channel>

@@ -10,7 +10,7 @@ from xml.parsers import expat
 
 from clairo_core.errors import DatasetError, RowError
 from clairo_core.progress import Progress, silent
-from training.datasets.packed_files import unpacked
+from training.datasets.tables.packed_files import unpacked
 
 _RECORD_NAMES = ("item", "entry")
 _BLOCK_BYTES = 1024 * 1024

@@ -23,11 +23,11 @@ from jaxtyping import Int64
 
 from clairo_core.errors import DatasetError, EmptyTableError, RowError
 from clairo_core.progress import Progress, silent
-from training.datasets.column_kinds import check_column_names
-from training.datasets.description import TableForm
-from training.datasets.line_count import count_lines
-from training.datasets.packed_files import format_suffix, is_packed, unpacked
-from training.datasets.row_faults import OnFault, field_fault, line_fault, raise_fault
+from training.datasets.tables.column_kinds import check_column_names
+from training.datasets.tables.line_count import count_lines
+from training.datasets.tables.packed_files import format_suffix, is_packed, unpacked
+from training.datasets.tables.row_faults import OnFault, field_fault, line_fault, raise_fault
+from training.datasets.tables.table_form import TableForm
 
 _BLOCK_BYTES = 16 * 1024 * 1024
 """A row must fit into two blocks."""

@@ -7,7 +7,7 @@ from clairo_core.errors import ContentError, RowError
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
 from training.datasets.dataset import Dataset, PictureOrigin, with_items
-from training.datasets.table_files import row_error
+from training.datasets.tables.table_files import row_error
 
 _SHORTEST_SIDE = 128
 """Large JPEGs are read to the end, but decoded at reduced size."""

@@ -18,12 +18,12 @@ from jaxtyping import Int64
 
 from clairo_core.errors import RowError
 from clairo_core.progress import Progress, silent
-from training.datasets.column_kinds import ColumnKind
-from training.datasets.line_count import count_lines
-from training.datasets.packed_files import unpacked
-from training.datasets.record_tables import RecordTable, table_of_records
-from training.datasets.record_values import name_of_type
-from training.datasets.row_faults import OnFault, line_fault, raise_fault
+from training.datasets.tables.column_kinds import ColumnKind
+from training.datasets.tables.line_count import count_lines
+from training.datasets.tables.packed_files import unpacked
+from training.datasets.tables.record_tables import RecordTable, table_of_records
+from training.datasets.tables.record_values import name_of_type
+from training.datasets.tables.row_faults import OnFault, line_fault, raise_fault
 
 _BLOCK_BYTES = 16 * 1024 * 1024
 _SIMPLE_TYPES = {str: pa.large_string(), int: pa.int64(), float: pa.float64()}

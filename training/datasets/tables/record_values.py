@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from training.datasets.column_kinds import ColumnKind, value_as_text
-from training.datasets.row_faults import field_fault
+from training.datasets.tables.column_kinds import ColumnKind, value_as_text
+from training.datasets.tables.row_faults import field_fault
 
 _SHOWN_TYPES = {float: "numbers", str: "text", list: "lists"}
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from training.datasets.packed_files import is_packed
+from training.datasets.tables.packed_files import is_packed
 
 _BLOCK_BYTES = 16 * 1024 * 1024
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 from jaxtyping import Int64
 
 from clairo_core.progress import Progress, silent
-from training.datasets.column_kinds import ColumnKind
+from training.datasets.tables.column_kinds import ColumnKind
 
 
 class TableSource(Protocol):

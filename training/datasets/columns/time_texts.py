@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from jaxtyping import Int64
 
 from clairo_core.values.times import moment_in
-from training.datasets.table_files import SourceTable
+from training.datasets.tables.table_files import SourceTable
 
 _BY_ARROW = (pa.timestamp("us"), pa.timestamp("us", "UTC"))
 _LOCAL = r"^(?P<first>\d{1,2})(?:/(?P<second>\d{1,2})/|-(?P<other>\d{1,2})-)\d{4}(?:\D|$)"

@@ -13,18 +13,18 @@ from jaxtyping import Int64
 
 from clairo_core.errors import DatasetError, EmptyTableError, RowError
 from clairo_core.progress import Progress, silent
-from training.datasets.column_kinds import ColumnKind, check_column_names
-from training.datasets.csv_files import csv_header, csv_row_number, read_csv, read_sound_csv
-from training.datasets.description import TableForm
-from training.datasets.field_paths import FieldPath
-from training.datasets.json_files import is_json_array, json_file_records
-from training.datasets.json_lines import json_lines, json_lines_row_number, read_json_lines
-from training.datasets.packed_files import format_suffix, is_packed
-from training.datasets.record_tables import RecordTable, table_of_records
-from training.datasets.row_faults import OnFault, field_fault, raise_fault
-from training.datasets.table_rows import filled_and_kept
-from training.datasets.table_source import TableFile
-from training.datasets.xml_feeds import feed_records
+from training.datasets.tables.column_kinds import ColumnKind, check_column_names
+from training.datasets.tables.csv_files import csv_header, csv_row_number, read_csv, read_sound_csv
+from training.datasets.tables.field_paths import FieldPath
+from training.datasets.tables.json_files import is_json_array, json_file_records
+from training.datasets.tables.json_lines import json_lines, json_lines_row_number, read_json_lines
+from training.datasets.tables.packed_files import format_suffix, is_packed
+from training.datasets.tables.record_tables import RecordTable, table_of_records
+from training.datasets.tables.row_faults import OnFault, field_fault, raise_fault
+from training.datasets.tables.table_form import TableForm
+from training.datasets.tables.table_rows import filled_and_kept
+from training.datasets.tables.table_source import TableFile
+from training.datasets.tables.xml_feeds import feed_records
 
 SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".xml")
 _CSV = (".csv", ".tsv")

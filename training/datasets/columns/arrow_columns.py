@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clairo_core.values.missing import NAN_TEXTS
-from training.datasets.table_files import SourceTable
+from training.datasets.tables.table_files import SourceTable
 
 
 def plain_column(source: SourceTable, field: str) -> pa.Array:

@@ -24,8 +24,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from clairo_core.errors import DatasetError
 from clairo_core.progress import Progress, silent
 from clairo_core.values.ids import shown
-from training.datasets.column_kinds import ColumnKind, check_column_names, value_as_text
-from training.datasets.row_faults import field_fault
+from training.datasets.tables.column_kinds import ColumnKind, check_column_names, value_as_text
+from training.datasets.tables.row_faults import field_fault
 
 DEFAULT_URL_ENV = "CLAIRO_DATA_URL"
 _ROWS_PER_BATCH = 10_000

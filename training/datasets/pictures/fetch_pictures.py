@@ -19,8 +19,8 @@ from clairo_core.progress import Progress, silent
 from clairo_core.values.public_addresses import is_public
 from training.datasets import describe_dataset
 from training.datasets.items_table import read_picture_cells
-from training.datasets.picture_fetcher import FetchError, MayConnectTo, fetch_all, parse_url
-from training.datasets.picture_urls import FETCHED_FOLDER, fetched_picture, first_url
+from training.datasets.pictures.picture_fetcher import FetchError, MayConnectTo, fetch_all, parse_url
+from training.datasets.pictures.picture_urls import FETCHED_FOLDER, fetched_picture, first_url
 
 _SHORTEST_SIDE = 128
 """Large JPEGs are read to the end, but decoded at reduced size."""

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from jaxtyping import Float64, Int64
 
 from clairo_core.values.ids import check_item_id, check_user_id, shown
-from training.datasets.arrow_columns import (
+from training.datasets.columns.arrow_columns import (
     first_unlike,
     is_binary,
     is_list,
@@ -21,9 +21,9 @@ from training.datasets.arrow_columns import (
     safely_cast,
     without_missing_text,
 )
-from training.datasets.column_kinds import value_as_text
-from training.datasets.table_files import SourceTable
-from training.datasets.time_texts import times_in
+from training.datasets.columns.time_texts import times_in
+from training.datasets.tables.column_kinds import value_as_text
+from training.datasets.tables.table_files import SourceTable
 
 _MORE_URLS = r"(?s)^(https?://\S*?)\s*,\s*https?://.*$"
 

@@ -11,10 +11,10 @@ import pyarrow as pa
 from jaxtyping import Int64
 
 from clairo_core.errors import RowError
-from training.datasets.column_kinds import ColumnKind, check_column_names
-from training.datasets.field_paths import ABSENT, FieldPath, longest_lists, rows_of
-from training.datasets.record_values import ValueChecker
-from training.datasets.row_faults import OnFault, raise_fault
+from training.datasets.tables.column_kinds import ColumnKind, check_column_names
+from training.datasets.tables.field_paths import ABSENT, FieldPath, longest_lists, rows_of
+from training.datasets.tables.record_values import ValueChecker
+from training.datasets.tables.row_faults import OnFault, raise_fault
 
 _ROWS_PER_CHUNK = 65_536
 

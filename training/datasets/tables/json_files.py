@@ -12,10 +12,10 @@ from typing import Any, TextIO
 
 from clairo_core.errors import RowError
 from clairo_core.progress import Progress, silent
-from training.datasets.json_lines import JSON, json_records
-from training.datasets.line_count import count_lines
-from training.datasets.packed_files import unpacked
-from training.datasets.row_faults import OnFault, line_fault, raise_fault
+from training.datasets.tables.json_lines import JSON, json_records
+from training.datasets.tables.line_count import count_lines
+from training.datasets.tables.packed_files import unpacked
+from training.datasets.tables.row_faults import OnFault, line_fault, raise_fault
 
 _BLOCK_CHARACTERS = 1024 * 1024
 _PAST_BLANKS = re.compile("[ \t\r\n\ufeff]*")

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from jaxtyping import Bool, Int64
 
 from clairo_core.values.missing import NAN_TEXTS
-from training.datasets.description import TableForm
+from training.datasets.tables.table_form import TableForm
 
 
 class FilledTable(NamedTuple):

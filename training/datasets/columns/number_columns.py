@@ -10,8 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Float32, Int32
 
-from training.datasets.arrow_columns import first_unlike, is_list, is_text, plain_column, refuse_where, safely_cast
-from training.datasets.table_files import SourceTable
+from training.datasets.columns.arrow_columns import (
+    first_unlike,
+    is_list,
+    is_text,
+    plain_column,
+    refuse_where,
+    safely_cast,
+)
+from training.datasets.tables.table_files import SourceTable
 
 MAX_CODE = 2**20 - 1
 """Every code up to the largest becomes a token: one stray large number would fill the vocabulary."""

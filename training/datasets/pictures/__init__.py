@@ -1,0 +1,1 @@
+"""Fetch the pictures that a dataset names by url, and check those that it has before training."""
