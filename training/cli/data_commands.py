@@ -68,8 +68,8 @@ def fetch_pictures(
 ) -> None:
     """Fetch pictures given by url into a folder beside the data. Interrupted runs resume."""
     from clairo_core.values.public_addresses import is_public  # noqa: PLC0415
-    from training.datasets.pictures.fetch_pictures import PictureUrls  # noqa: PLC0415
-    from training.datasets.pictures.fetch_pictures import fetch_pictures as fetch  # noqa: PLC0415
+    from training.datasets.fetch_pictures import PictureUrls  # noqa: PLC0415
+    from training.datasets.fetch_pictures import fetch_pictures as fetch  # noqa: PLC0415
     from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
 
     urls = PictureUrls(data, progress_bar)

@@ -1,1 +1,1 @@
-"""Fetch the pictures that a dataset names by url, and check those that it has before training."""
+"""Pictures named by url: their download, their place beside the data; and the check of all pictures before training."""

@@ -18,7 +18,7 @@ from clairo_core.errors import DatasetError, RowError, SettingsError
 from tests.running_service import drawn_picture
 from training.cli import app
 from training.datasets import check_pictures, load_dataset
-from training.datasets.pictures.fetch_pictures import FetchReport, PictureUrls, fetch_pictures
+from training.datasets.fetch_pictures import FetchReport, PictureUrls, fetch_pictures
 from training.datasets.pictures.picture_fetcher import FetchError, fetch_all, parse_url
 from training.datasets.pictures.picture_urls import fetched_picture, first_url
 

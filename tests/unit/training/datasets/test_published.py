@@ -13,7 +13,7 @@ from clairo_core.errors import DatasetError, EmptyTableError, RowError
 from clairo_core.events import InteractionRules
 from tests.documented_block import documented
 from training.datasets import Dataset, describe_dataset, load_dataset
-from training.datasets.pictures.fetch_pictures import PictureUrls
+from training.datasets.fetch_pictures import PictureUrls
 from training.datasets.pictures.picture_urls import fetched_picture
 from training.datasets.published import describe_published
 from training.datasets.published.published_tables import SeparatedTable
