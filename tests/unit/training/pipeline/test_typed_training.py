@@ -82,7 +82,8 @@ def test_a_bundle_learns_purchases_and_keeps_what_events_mean(tmp_path: Path) ->
     assert evaluation.num_users == NUM_USERS
     assert lines[0] == "events read: 360 purchase (target, weight 1), 720 view (weight 0.2)"
     assert lines[1] == (
-        "other events: 60 return (dislike), 300 left out as steps to a target, 120 left out as the user dislikes the item"
+        "other events: 60 return (dislike), 300 left out as steps to a target, "
+        "120 left out as the user dislikes the item"
     )
     assert set(test_split(dataset).targets) <= set(range(FIRST_BAIT))
     bundle = load_bundle(tmp_path / "bundle")
