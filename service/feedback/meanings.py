@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from clairo_core.events import InteractionRules
+from clairo_core.values.counted import counted
 from service.store.feedback import FeedbackEvent
 
 MAX_SHOWN_TYPES = 20
@@ -39,7 +40,7 @@ def undeclared_warning(num_by_type: Mapping[str, int], rules: InteractionRules, 
     most_first = sorted(num_by_type.items(), key=lambda one: (-one[1], one[0]))
     got = [f"{name!r}{without} ({number:,})" for name, number in most_first]
     return (
-        f"{sum(num_by_type.values()):,} events are stored but count for nothing"
+        f"{counted(sum(num_by_type.values()), 'event')} stored without effect"
         f"{f', the first with event_id {first!r}' if first else ''}: got type {_some(got)}, bundle {bundle_id} has "
         f"{_some(known)}; send one of these, or declare the type in [events] and train"
     )
