@@ -15,6 +15,8 @@ ClairoError
     ├── ForeignOriginError        the request comes from a page of another origin
     ├── KeyRateError              the API key exceeded its rate limit
     ├── UnknownJobError           job not found
+    ├── UnknownEventError         event not found
+    ├── SessionMergedError        the session is another user's
     ├── IdempotencyKeyReusedError the same Idempotency-Key with another body
     ├── ExportError               the tables cannot be written
     ├── ImportDataError           the data set cannot be read
@@ -101,6 +103,14 @@ class KeyRateError(ServiceError):
 
 class UnknownJobError(ServiceError):
     """No job has this id, or it ended so long ago that its record is deleted."""
+
+
+class UnknownEventError(ServiceError):
+    """No event has this id."""
+
+
+class SessionMergedError(ServiceError):
+    """The session was merged into another user before."""
 
 
 class IdempotencyKeyReusedError(ServiceError):

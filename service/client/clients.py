@@ -127,6 +127,8 @@ class _Operations:
     list_users = _Method(calls.list_users)
     get_user = _Method(calls.get_user)
     forget_user = _Method(calls.forget_user)
+    merge_session = _Method(calls.merge_session)
+    remove_event = _Method(calls.remove_event)
     list_bundles = _Method(calls.list_bundles)
     activate_bundle = _Method(calls.activate_bundle)
     roll_back_bundle = _Method(calls.roll_back_bundle)

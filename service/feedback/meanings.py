@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from clairo_core.events import InteractionRules
 from clairo_core.values.counted import counted
-from service.store.feedback import FeedbackEvent
+from service.store.feedback_event import FeedbackEvent
 
 MAX_SHOWN_TYPES = 20
 

@@ -59,6 +59,8 @@ KINDS: Mapping[type[core.ClairoError], ProblemKind] = {
     service.ForeignOriginError: ProblemKind(403, "foreign-origin", "Origin not allowed"),
     service.KeyRateError: ProblemKind(429, "key-rate", "API key exceeded its rate limit"),
     service.UnknownJobError: ProblemKind(404, "unknown-job", "Job not found"),
+    service.UnknownEventError: ProblemKind(404, "unknown-event", "Event not found"),
+    service.SessionMergedError: ProblemKind(409, "session-merged", "Session is another user's"),
     service.IdempotencyKeyReusedError: ProblemKind(
         422, "idempotency-key-reused", "Idempotency-Key reused with another body"
     ),

@@ -164,6 +164,18 @@ class SqlStore:
             for row in rows
         ]
 
+    async def retired_items(self) -> list[str]:
+        """List the ids of the items that are retired, the bundle's too."""
+        changes = catalogue_changes.c
+        query = (
+            select(changes.item_id, changes.kind)
+            .where(changes.namespace == self._namespace, changes.kind.in_(_STATE_KINDS))
+            .order_by(changes.version)
+        )
+        async with self.database.reading() as connection:
+            kind_of = {row.item_id: row.kind for row in (await connection.execute(query)).all()}
+        return [item_id for item_id, kind in kind_of.items() if kind == ChangeKind.RETIRED.value]
+
     async def read_item_digest(self, item_id: str) -> str | None:
         """See `Store.read_item_digest`."""
         async with self.database.reading() as connection:

@@ -40,6 +40,8 @@ from service.client.calls.users import (
     forget_user,
     get_user,
     list_users,
+    merge_session,
+    remove_event,
 )
 
 __all__ = [
@@ -67,9 +69,11 @@ __all__ = [
     "list_items",
     "list_similar_items",
     "list_users",
+    "merge_session",
     "put_item",
     "recommend",
     "recommend_batch",
+    "remove_event",
     "retire_item",
     "roll_back_bundle",
 ]

@@ -16,10 +16,11 @@ ItemFilter = Mapping[str, Any]
 
 
 class RecommendRequest(TypedDict, total=False):
-    """A request of `recommend_batch`, with the arguments of `recommend`; needs a history or a user_id."""
+    """A request of `recommend_batch`, with the arguments of `recommend`; needs a history, a user_id or a session_id."""
 
     history: Sequence[HistoryEntry] | None
     user_id: str | None
+    session_id: str | None
     limit: int
     item_filter: ItemFilter | None
     exclude_item_ids: Sequence[str]
@@ -34,6 +35,7 @@ def recommend(
     history: Sequence[HistoryEntry] | None = None,
     *,
     user_id: str | None = None,
+    session_id: str | None = None,
     limit: int = 10,
     item_filter: ItemFilter | None = None,
     exclude_item_ids: Sequence[str] = (),
@@ -43,10 +45,11 @@ def recommend(
     seed: int | None = None,
     quality: Quality = BALANCED,
 ) -> Call[RecommendAnswer]:
-    """Recommend items for a history, oldest first, or for a user with feedback."""
+    """Recommend items for a history, oldest first, or for a user or session with feedback."""
     body = _recommend_body(
         history=history,
         user_id=user_id,
+        session_id=session_id,
         limit=limit,
         item_filter=item_filter,
         exclude_item_ids=exclude_item_ids,

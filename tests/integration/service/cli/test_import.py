@@ -14,7 +14,7 @@ from clairo_core.events import EventType, InteractionRules
 from service.cli.commands import app
 from service.store.database import Database
 from service.store.feedback import FeedbackStore
-from service.store.feedback import FeedbackEvent
+from service.store.feedback_event import FeedbackEvent
 from tests.postgres_server import PostgresServer
 from tests.tiny import tiny_bundle
 

@@ -170,6 +170,20 @@ def test_feedback_is_a_users_history_until_the_user_is_forgotten(client: CLAIRO)
     assert client.get_user("u/ä").events == []
 
 
+def test_a_session_becomes_a_user_and_an_event_is_removed(client: CLAIRO) -> None:
+    client.add_feedback([FeedbackEvent(event_id="s/1", session_id="s-1", item_id="item-4", type="click")])
+    of_session = client.recommend(session_id="s-1", limit=2, seed=1).items
+    assert of_session == client.recommend(["item-4"], limit=2, seed=1).items
+    assert client.merge_session("u/c", "s-1").num_merged == 1
+    assert [event.event_id for event in client.get_user("u/c").events] == ["s/1"]
+    with pytest.raises(ConflictError, match="another user's"):
+        client.merge_session("u/d", "s-1")
+    client.remove_event("s/1")
+    assert client.get_user("u/c").events == []
+    with pytest.raises(NotFoundError, match="no event has the id 's/2'"):
+        client.remove_event("s/2")
+
+
 def test_an_item_with_an_idempotency_key_is_added_once(client: CLAIRO) -> None:
     first = client.create_item("mugs/once", title="Mug", idempotency_key="mug")
     assert client.create_item("mugs/once", title="Mug", idempotency_key="mug") == first
