@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, u
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from clairo_core.events import InteractionRules
+from clairo_core.values.ids import shown
 from service.errors import SessionMergedError
 from service.store.database import Database
 from service.store.event_marks import EventMarks, session_digest, user_digest
@@ -170,7 +171,7 @@ class FeedbackStore:
             merged_into = (await self._marks.users_of_sessions(connection, [session_id])).get(session_id)
             if merged_into not in (None, user_id):
                 raise SessionMergedError(
-                    f"session {session_id!r} is another user's already; start a new session when a user signs out"
+                    f"session {shown(session_id)} is another user's already; start a new session when a user signs out"
                 )
             if merged_into is None:
                 await self._marks.merge(connection, session_id, user_id)
