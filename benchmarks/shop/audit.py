@@ -22,13 +22,14 @@ def audit_rows(shop: Shop, clients: ShopClients) -> list[Row]:
     newest = shop.rows_of(f"SELECT DISTINCT ON (item_id) item_id, kind {changes} ORDER BY item_id, version DESC")
     retired = {item_id for item_id, kind in newest if kind == "retired"}
     feedback = f"FROM feedback_events WHERE namespace = 'default' AND event_id LIKE '{ledger.prefix}-%'"
-    events = {row[0] for row in shop.rows_of(f"SELECT event_id {feedback}")}
+    events = {row[0]: row[1] for row in shop.rows_of(f"SELECT event_id, user_id {feedback}")}
     lost = ledger.lost_in(prices, retired, events)
     wrong = ledger.wrong
     acknowledged = {
         "items": len(ledger.prices),
         "retirements": len(ledger.retired_at),
         "events": len(ledger.events),
+        "merges of events": len(ledger.user_of),
     }
     return [
         *(Row(f"acknowledged: {name}", count, "rows", "higher") for name, count in acknowledged.items()),
