@@ -299,8 +299,8 @@ def recommend(
 ) -> None:
     """Recommend to all users at once, into one file, such as for a newsletter. Interrupted runs resume.
 
-    With --users service, users, histories and items are those of the service's store, and BUNDLE is the
-    serving one. See docs/serving.md, Newsletter.
+    With --users service, users and items are the service's, and BUNDLE is the serving one.
+    See docs/serving.md, Newsletter.
     """
     if service_database is not None and users != SERVICE:
         raise SettingsError(f"--users is {users}, but --service-database only goes with --users service")
