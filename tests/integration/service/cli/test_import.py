@@ -120,7 +120,7 @@ def test_positions_keep_their_order_and_a_line_says_so(data: Path, tmp_path: Pat
     (data / "dataset.toml").write_text(description)
     (data / "rows.csv").write_text("user_id,item_id,n\nann,mug,2\nann,cup,1\n")
     ran = run_import(data, f"sqlite:///{tmp_path / 'clairo.db'}")
-    assert "2 events have positions, not times" in ran.stderr
+    assert "2 events with a position, not a time" in ran.stderr
     events = asyncio.run(stored(tmp_path / "clairo.db"))
     assert [(event.item_id, event.type, event.timestamp) for event in events] == [
         ("cup", "interaction", 1.0),
