@@ -6,10 +6,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints, model_validator
 
-from clairo_core.values.ids import MAX_ID_CHARACTERS, check_item_id, check_text
+from clairo_core.values.ids import MAX_ID_CHARACTERS, check_item_id
 from clairo_core.values.missing import is_missing
 from service.picture_urls.hosts import MAX_URL_CHARACTERS
-from service.schemas.request_body import TEXT_FIELD, FieldName, RequestBody
+from service.schemas.request_body import TEXT_FIELD, FieldName, RequestBody, check_named_text
 
 MAX_PAGE_ITEMS = 200
 MAX_TEXT_CHARACTERS = 20_000
@@ -18,8 +18,8 @@ MAX_ATTRIBUTES = 50
 
 ItemId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_CHARACTERS)]
 NewItemId = Annotated[ItemId, AfterValidator(check_item_id)]
-Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARACTERS), AfterValidator(check_text), TEXT_FIELD]
-AttributeValue = Annotated[str, StringConstraints(max_length=1000), AfterValidator(check_text), TEXT_FIELD]
+Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARACTERS), AfterValidator(check_named_text), TEXT_FIELD]
+AttributeValue = Annotated[str, StringConstraints(max_length=1000), AfterValidator(check_named_text), TEXT_FIELD]
 
 
 class NewItemBody(RequestBody):
