@@ -5,6 +5,8 @@ from typing import Any
 
 from service.errors import InvalidBodyError
 
+Place = tuple[str | int, ...]
+
 MAX_REPORTED_FIELDS = 20
 MAX_FIELD_NAME_CHARACTERS = 100
 MAX_SHOWN_DIGITS = 25
@@ -43,15 +45,50 @@ OWN = "value_error"
 """A ValueError of a check of ours, whose sentence is kept."""
 
 
-def readable_errors(errors: Sequence[Any]) -> list[dict[str, Any]]:
-    """The first few of Pydantic's errors as `{loc, msg}`; texts that were sent are not repeated."""
+def readable_errors(errors: Sequence[Any], sent: object) -> list[dict[str, Any]]:
+    """The first few of Pydantic's errors as `{loc, msg}`; texts that were sent are not repeated.
+
+    Of a value that fits no type of a union there is one error, or those inside it.
+
+    Args:
+        errors: of one validation.
+        sent: what was validated.
+    """
+    sentences: dict[Place, list[str]] = {}
+    for error in errors:
+        sentences.setdefault(_place_of(error, sent), []).append(_sentence(error))
+    outer = {place[:length] for place in sentences for length in range(len(place))}
     return [
-        {
-            "loc": [part if isinstance(part, int) else str(part)[:MAX_FIELD_NAME_CHARACTERS] for part in error["loc"]],
-            "msg": _sentence(error),
-        }
-        for error in errors[:MAX_REPORTED_FIELDS]
-    ]
+        {"loc": [_shown(part) for part in place], "msg": _either(of_place)}
+        for place, of_place in list(sentences.items())
+        if place not in outer
+    ][:MAX_REPORTED_FIELDS]
+
+
+def _place_of(error: Mapping[str, Any], sent: object) -> Place:
+    """Where in `sent` the error is: Pydantic's `loc` without the names of a union's types."""
+    place: Place = ()
+    for number, part in enumerate(error["loc"], start=1):
+        is_missing = error["type"] == "missing" and number == len(error["loc"])
+        if isinstance(sent, Mapping) and (part in sent or is_missing):
+            place, sent = (*place, part), sent.get(part)
+        elif isinstance(part, int):
+            place, sent = (*place, part), sent[part] if isinstance(sent, list) else None
+    return place
+
+
+def _shown(part: str | int) -> str | int:
+    return part if isinstance(part, int) else part[:MAX_FIELD_NAME_CHARACTERS]
+
+
+def _either(sentences: Sequence[str]) -> str:
+    """One sentence for all types of a union.
+
+    >>> _either(["got 5, expected text", "got 5, expected an object"])
+    'got 5, expected text or an object'
+    """
+    start, expected, _ = sentences[0].partition("expected ")
+    return " or ".join([sentences[0], *(sentence.removeprefix(start + expected) for sentence in sentences[1:])])
 
 
 def invalid_fields(errors: Sequence[Mapping[str, Any]]) -> InvalidBodyError:

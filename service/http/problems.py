@@ -196,7 +196,13 @@ async def _answer_validation_error(request: Request, error: Exception) -> Respon
     problems = error.errors()
     is_malformed = any(problem["type"] == "json_invalid" for problem in problems)
     kind = KINDS[service.MalformedBodyError if is_malformed else service.InvalidBodyError]
-    errors = readable_errors(problems)
+    sent = {
+        "body": error.body,
+        "query": request.query_params,
+        "path": request.path_params,
+        "header": request.headers,
+    }
+    errors = readable_errors(problems, sent)
     return problem_response(
         status=kind.status,
         name=kind.name,

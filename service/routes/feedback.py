@@ -138,7 +138,7 @@ def event_of_fields(fields: Any, event_id: str, now: float) -> FeedbackEvent:
     try:
         return _event_of(FeedbackEventBody.model_validate(fields), now, event_id)
     except ValidationError as error:
-        errors = readable_errors(error.errors())
+        errors = readable_errors(error.errors(), fields)
         place = ".".join(map(str, errors[0]["loc"]))
         raise InvalidBodyError(f"{place}: {errors[0]['msg']}".removeprefix(": "), errors) from error
 

@@ -135,7 +135,7 @@ def item_of_fields(fields: Any, picture: bytes | None = None) -> SentItem:
     try:
         body = NewItemBody.model_validate(fields)
     except ValidationError as error:
-        raise invalid_fields(readable_errors(error.errors())) from error
+        raise invalid_fields(readable_errors(error.errors(), fields)) from error
     if picture is not None and body.picture_url is not None:
         raise invalid_fields([{"loc": ["picture_url"], "msg": "got picture and picture_url; give one, not both"}])
     if body.picture is not None:

@@ -127,7 +127,7 @@ async def recommend_each(requests: list[dict[str, Any]], parts: Parts) -> list[R
         try:
             body = RecommendBody.model_validate(sent)
         except ValidationError as error:
-            return invalid_fields(readable_errors(error.errors()))
+            return invalid_fields(readable_errors(error.errors(), sent))
         async with turnstile:
             try:
                 return await recommend_one(body, parts)

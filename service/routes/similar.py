@@ -83,10 +83,12 @@ def parsed_filter(text: str) -> FilterBody:
         InvalidBodyError: it is not JSON, or not a filter.
     """
     try:
-        return FILTERS.validate_python(json.loads(text))
-    except ValidationError as error:
-        errors = [problem | {"loc": [*WHERE, *problem["loc"]]} for problem in readable_errors(error.errors())]
-        raise invalid_fields(errors) from error
+        sent = json.loads(text)
     except (ValueError, RecursionError) as error:
         message = "not JSON; expected a filter of POST /recommend, as JSON"
         raise invalid_fields([{"loc": WHERE, "msg": message}]) from error
+    try:
+        return FILTERS.validate_python(sent)
+    except ValidationError as error:
+        errors = readable_errors(error.errors(), sent)
+        raise invalid_fields([problem | {"loc": [*WHERE, *problem["loc"]]} for problem in errors]) from error
