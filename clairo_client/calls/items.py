@@ -2,11 +2,14 @@
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Required, TypedDict
 
 from clairo_client.answers import ItemDetail, ItemPage, JobAnswer, JobSummary, PutItemAnswer
 from clairo_client.calls.call import JSON_LINES, Call, answered_once, as_model, as_nothing, given, quoted
+
+AttributeValue = str | float | bool | Sequence[str]
+"""Text (a date and a category path too), number, boolean or list of texts."""
 
 
 class NewItem(TypedDict, total=False):
@@ -16,7 +19,7 @@ class NewItem(TypedDict, total=False):
     title: str
     description: str
     texts: Mapping[str, str]
-    attributes: Mapping[str, str]
+    attributes: Mapping[str, AttributeValue]
     picture: bytes | None
     picture_url: str | None
 
@@ -27,7 +30,7 @@ def create_item(
     title: str = "",
     description: str = "",
     texts: Mapping[str, str] | None = None,
-    attributes: Mapping[str, str] | None = None,
+    attributes: Mapping[str, AttributeValue] | None = None,
     picture: bytes | None = None,
     picture_url: str | None = None,
     idempotency_key: str | None = None,
@@ -51,7 +54,7 @@ def put_item(
     title: str = "",
     description: str = "",
     texts: Mapping[str, str] | None = None,
-    attributes: Mapping[str, str] | None = None,
+    attributes: Mapping[str, AttributeValue] | None = None,
     picture: bytes | None = None,
     picture_url: str | None = None,
 ) -> Call[PutItemAnswer]:
