@@ -44,7 +44,7 @@ def problem_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def describe_problems(app: FastAPI) -> None:
-    """Add the problem document's schema to `app.openapi()`."""
+    """Complete `app.openapi()`: problems, bodies, bounds, keys, request ids."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
