@@ -70,8 +70,8 @@ def warn_of_odd_interactions(bench: Workbench) -> None:
         user_id = dataset.user_ids[int(np.searchsorted(dataset.sequences.offsets, first, side="right")) - 1]
         date = np.datetime64("1970-01-01") + int(dataset.days[first])
         bench.report(
-            f"warning: {counted(int(np.count_nonzero(is_ahead)), 'interaction')} dated more than an hour ahead, the first "
-            f"of user {user_id!r} on {date}; popularity takes them for as new as the newest other one. "
+            f"warning: {counted(int(np.count_nonzero(is_ahead)), 'interaction')} dated more than an hour ahead, "
+            f"the first of user {user_id!r} on {date}; popularity takes them for as new as the newest other one. "
             "Correct the clock that dated them"
         )
 
