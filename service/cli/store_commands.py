@@ -157,6 +157,12 @@ def export(
             f"clairo-serve: {exported.num_undeclared:,} events are left out: no rule of the bundle fits them",
             err=True,
         )
+    if exported.num_unfit:
+        typer.echo(
+            f"clairo-serve: {exported.num_unfit:,} values of attributes are left out: they do not fit the types of the "
+            "bundle's attributes; post those items again with fitting values",
+            err=True,
+        )
     refused = exported.refused_ids
     left_out = f", {len(refused)} items left out for their ids, such as {shown(refused[0])}" if refused else ""
     typer.echo(

@@ -5,11 +5,13 @@ Independent of file formats.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
 
+from clairo_core.attributes import AttributeType
 from clairo_core.errors import RowError
 from clairo_core.events import InteractionRules
 from clairo_core.items import Item
@@ -73,6 +75,8 @@ class Dataset:
     """When each interaction of `sequences` happened, in days since 1970; None without times."""
     rules: InteractionRules = field(default_factory=InteractionRules)
     """How the source's interactions became `sequences`."""
+    attribute_types: Mapping[str, AttributeType] = field(default_factory=dict)
+    """Of the items' attributes that are not text."""
     dislikes: ItemSequences | None = None
     """Items that each user dislikes, in order of time, one sequence per user; None if there are none."""
     dislike_places: Int64[np.ndarray, "dislike"] | None = None
@@ -99,6 +103,7 @@ def build_dataset(
     *,
     days: Float32[np.ndarray, "interaction"] | None = None,
     rules: InteractionRules | None = None,
+    attribute_types: Mapping[str, AttributeType] | None = None,
     dislikes: Dislikes | None = None,
     unread: UnreadEvents | None = None,
     event_counts: EventCounts | None = None,
@@ -124,6 +129,7 @@ def build_dataset(
         fingerprint="",
         days=days,
         rules=InteractionRules() if rules is None else rules,
+        attribute_types=attribute_types or {},
         dislikes=None if dislikes is None else dislikes.items,
         dislike_places=None if dislikes is None else dislikes.places,
         unread=unread,

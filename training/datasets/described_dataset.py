@@ -34,6 +34,7 @@ def load_described_dataset(description: DatasetDescription, progress: Progress =
         built.sequences,
         days=built.days,
         rules=description.rules,
+        attribute_types=tables.attribute_types,
         dislikes=built.dislikes,
         unread=built.unread,
         event_counts=built.counts,
