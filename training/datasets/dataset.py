@@ -73,6 +73,8 @@ class Dataset:
     """SHA-256 of items, users and what they did, without times: the same for every format and on every machine."""
     days: Float32[np.ndarray, "interaction"] | None = None
     """When each interaction of `sequences` happened, in days since 1970; None without times."""
+    time_units: tuple[str, ...] = ()
+    """Units that the source's numbers were read in; none for dates and positions."""
     rules: InteractionRules = field(default_factory=InteractionRules)
     """How the source's interactions became `sequences`."""
     attribute_types: Mapping[str, AttributeType] = field(default_factory=dict)
@@ -102,6 +104,7 @@ def build_dataset(
     sequences: ItemSequences,
     *,
     days: Float32[np.ndarray, "interaction"] | None = None,
+    time_units: tuple[str, ...] = (),
     rules: InteractionRules | None = None,
     attribute_types: Mapping[str, AttributeType] | None = None,
     dislikes: Dislikes | None = None,
@@ -128,6 +131,7 @@ def build_dataset(
         picture_origin=picture_origin,
         fingerprint="",
         days=days,
+        time_units=time_units,
         rules=InteractionRules() if rules is None else rules,
         attribute_types=attribute_types or {},
         dislikes=None if dislikes is None else dislikes.items,

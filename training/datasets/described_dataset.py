@@ -33,6 +33,7 @@ def load_described_dataset(description: DatasetDescription, progress: Progress =
         built.user_ids,
         built.sequences,
         days=built.days,
+        time_units=interactions.time_units,
         rules=description.rules,
         attribute_types=tables.attribute_types,
         dislikes=built.dislikes,

@@ -3,7 +3,9 @@
 Independent of file formats.
 """
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -158,6 +160,21 @@ def order_column(source: SourceTable, field: str) -> Int64[np.ndarray, "row"] | 
         numbers: np.ndarray = column.to_numpy()
         return numbers
     raise source.column_error(field, f"the column is {column.type}, expected numbers or dates; name another column")
+
+
+def holds_numbers(source: SourceTable, field: str) -> bool:
+    """Whether `order_column` reads numbers, not dates: of texts, the first tells."""
+    first = plain_column(replace(source, table=source.table.slice(0, 1)), field)
+    if not is_text(first.type):
+        return not pa.types.is_temporal(first.type)
+    return source.form.timestamp_format is None and len(first) > 0 and not math.isnan(_float(first[0].as_py() or ""))
+
+
+def _float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _microseconds(source: SourceTable, field: str, column: pa.Array) -> pa.Array:
