@@ -80,7 +80,7 @@ def read_items(
             texts=_present(texts, row),
             picture=pictures[row],
             vectors=_present(vectors, row),
-            attributes=_present(attributes, row) | options[row],
+            attributes={**_present(attributes, row), **options[row]},
         )
         for row, item_id in enumerate(item_ids)
     )
@@ -132,7 +132,7 @@ def _read_items_table(description: DatasetDescription, progress: Progress, read:
     return read(described.file, kinds, progress, described.form)
 
 
-def _present(columns: dict[str, list[T | None]], row: int) -> dict[str, T]:
+def _present(columns: Mapping[str, Sequence[T | None]], row: int) -> dict[str, T]:
     return {name: value for name, values in columns.items() if (value := values[row]) is not None}
 
 

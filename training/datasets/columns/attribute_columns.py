@@ -3,7 +3,6 @@
 Start at `attribute_column`. Independent of file formats.
 """
 
-from collections.abc import Sequence
 from datetime import date
 
 import numpy as np
@@ -67,7 +66,7 @@ def _type_of_column(column_type: pa.DataType) -> AttributeType:
     return AttributeType.LIST if is_list(column_type) else AttributeType.TEXT
 
 
-def _values(source: SourceTable, field: str, found: AttributeType) -> Sequence[Value | None]:
+def _values(source: SourceTable, field: str, found: AttributeType) -> list[Value | None]:
     column = plain_column(source, field)
     match found:
         case AttributeType.BOOLEAN:

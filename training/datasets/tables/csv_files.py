@@ -68,6 +68,8 @@ def _read_by_arrow(
     """Read the columns. With a list, rows of another length than the header are added to it instead of raising."""
 
     def leave_out(row: arrow_csv.InvalidRow) -> str:
+        if ragged is None:
+            return "error"
         ragged.append(row)
         return "skip"
 
@@ -78,7 +80,7 @@ def _read_by_arrow(
         parse_options=arrow_csv.ParseOptions(
             delimiter=csv_separator(path, form),
             newlines_in_values=True,
-            invalid_row_handler=None if ragged is None else leave_out,
+            invalid_row_handler=leave_out,
         ),
         convert_options=arrow_csv.ConvertOptions(
             include_columns=list(columns),

@@ -107,7 +107,7 @@ def test_types_that_the_served_bundle_does_not_declare_are_named(data: Path, tmp
     (line,) = (line for line in ran.stderr.splitlines() if "count for nothing" in line)
     bundle_id = read_manifest(bundle).bundle_id
     assert line.startswith(
-        f"clairo-serve: 1 events are stored but count for nothing: got type 'loved' (1), bundle {bundle_id} has "
+        f"clairo-serve: 1 event is stored but counts for nothing: got type 'loved' (1), bundle {bundle_id} has "
     )
     refused = CliRunner().invoke(app, ["import", str(data), "--bundle", str(tmp_path / "nowhere"), *location])
     assert refused.exit_code == 1

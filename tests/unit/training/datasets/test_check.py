@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -251,16 +250,26 @@ def test_a_page_with_many_faults_fits_a_screen(tmp_path):
     assert len(str(check).splitlines()) < 50
 
 
-def test_many_faults_of_one_row_each_end_a_search_with_what_was_found(tmp_path):
-    count = 20_000
-    times = np.array(["2024-05-31 17:00:00", "31st of May"])[np.arange(count) % 2]
-    table = pa.table({"user_id": ["ann"] * count, "item_id": ["a"] * count, "timestamp": times})
-    pq.write_table(table, tmp_path / "events.parquet")
-    (tmp_path / "items.csv").write_text("item_id,title\na,Cup\n")
-    (tmp_path / "dataset.toml").write_text(
+def faults_of_events(folder: Path, users: list[str], times: list[str]) -> list[Fault]:
+    table = pa.table({"user_id": users, "item_id": ["a"] * len(users), "timestamp": times})
+    pq.write_table(table, folder / "events.parquet")
+    (folder / "items.csv").write_text("item_id,title\na,Cup\n")
+    (folder / "dataset.toml").write_text(
         '[items]\nfile = "items.csv"\ntexts = ["title"]\n[interactions]\nfile = "events.parquet"\n'
         'timestamp = "timestamp"'
     )
-    (fault,) = check_dataset(tmp_path).faults
+    return list(check_dataset(folder).faults)
+
+
+def test_all_texts_that_are_no_times_are_found_at_once(tmp_path):
+    for times in (["2024-05-31 17:00:00", "31st of May"], ["1700000000", "31st of May"]):
+        (fault,) = faults_of_events(tmp_path, ["ann"] * 20_000, times * 10_000)
+        assert fault.rows.tolist() == list(range(2, 20_001, 2))
+        assert fault.is_complete
+
+
+def test_many_faults_of_one_row_each_end_a_search_with_what_was_found(tmp_path):
+    users = [f"{'x' * 300}{row}" if row % 2 else "ann" for row in range(6_000)]
+    (fault,) = faults_of_events(tmp_path, users, ["2024-05-31 17:00:00"] * len(users))
     assert len(fault.rows) >= 1000
     assert str(fault).endswith("; or more)")
