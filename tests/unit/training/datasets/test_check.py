@@ -1,6 +1,7 @@
 """`clairo-train check`: every fault in one run."""
 
 import json
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +17,7 @@ from tests.sqlite_shop import write_sqlite_shop
 from training.cli import app
 from training.datasets import load_dataset
 from training.datasets.check import Check, check_dataset, picture_faults
+from training.datasets.check.faults import Fault
 
 
 def test_planted_faults_are_all_named_in_one_run_by_file_row_and_field(tmp_path):

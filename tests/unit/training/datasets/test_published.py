@@ -234,3 +234,16 @@ def test_a_toml_of_a_published_set_is_checked(content, says, tmp_path):
     (tmp_path / "dataset.toml").write_text(content)
     with pytest.raises(DatasetError, match=says):
         load_dataset(tmp_path)
+
+
+def test_damaged_movielens_files_are_refused_by_name(tmp_path):
+    write_100k(tmp_path)
+    write_lines(tmp_path / "u.data", ["1\t2\t3\t4", "1\t2"])
+    with pytest.raises(DatasetError, match=r"u.data: expected userId, movieId, .* in each line"):
+        load_dataset(tmp_path)
+    write_lines(tmp_path / "u.data", [])
+    with pytest.raises(EmptyTableError, match=r"u.data has no rows"):
+        load_dataset(tmp_path)
+    write_lines(tmp_path / "u.item", ["", "1|Leon|x"])
+    with pytest.raises(RowError, match=r"u.item row 2: got 3 values between '\|', expected 24"):
+        load_dataset(tmp_path)
