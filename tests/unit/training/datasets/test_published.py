@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from clairo_core.errors import DatasetError
+from clairo_core.errors import DatasetError, EmptyTableError, RowError
 from clairo_core.events import InteractionRules
 from tests.documented_block import documented
 from tests.published_files import CORE, FIVE, histories, write_lines
