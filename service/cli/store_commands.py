@@ -15,7 +15,6 @@ import typer
 
 from clairo_core.bundle.manifest import BundleManifest, read_manifest
 from clairo_core.errors import ClairoError, SettingsError
-from clairo_core.values.counted import counted
 from clairo_core.values.ids import shown
 from clairo_core.values.times import microseconds_in
 from service.cli.export import Exported, export_tables
@@ -155,25 +154,33 @@ def export(
     exported = with_store(settings, run)
     if exported.num_undeclared:
         typer.echo(
-            f"clairo-serve: left out {counted(exported.num_undeclared, 'event')}: no rule of the bundle fits",
+            f"clairo-serve: {_are(exported.num_undeclared, 'event')} left out: no rule of the bundle fits them",
+            err=True,
+        )
+    if exported.num_unfit:
+        typer.echo(
+            f"clairo-serve: {_are(exported.num_unfit, 'value')} left out, as the bundle's attributes have other types; "
+            "post those items again with fitting values",
             err=True,
         )
     refused = exported.refused_ids
-    left_out = (
-        f", {counted(len(refused), 'item')} left out for their ids, such as {shown(refused[0])}" if refused else ""
-    )
+    left_out = f", {len(refused)} items left out for their ids, such as {shown(refused[0])}" if refused else ""
     typer.echo(
-        f"{out}: {counted(exported.num_items, 'item')}, {counted(exported.num_pictures, 'picture')}, "
-        f"{counted(exported.num_interactions, 'interaction')}{left_out}; train on them with "
-        f"`clairo-train run --data {out}`"
+        f"{out}: {exported.num_items} items, {exported.num_pictures} pictures, "
+        f"{exported.num_interactions} interactions{left_out}; train on them with `clairo-train run --data {out}`"
     )
     if exported.num_without_item:
         cure = "post the items" if bundle else "add --bundle, the served bundle, to export its items too"
         typer.echo(
-            f"clairo-serve: training leaves out {counted(exported.num_without_item, 'interaction')} with items "
-            f"that are not exported; {cure}",
+            f"clairo-serve: {_are(exported.num_without_item, 'interaction')} with items that are not exported, and "
+            f"training leaves them out; {cure}",
             err=True,
         )
+
+
+def _are(number: int, noun: str) -> str:
+    """`1 event is`, `1,200 events are`."""
+    return f"{number:,} {noun}{' is' if number == 1 else 's are'}"
 
 
 def import_data(
@@ -199,22 +206,24 @@ def import_data(
     done, manifest = with_store(settings, run)
     rate = f"{done.num_events / max(done.seconds, 1e-9):,.0f} events per second"
     typer.echo(
-        f"{data}: {counted(done.num_events, 'event')} of {counted(done.num_users, 'user')}, {done.num_new:,} new, in "
+        f"{data}: {done.num_events:,} events of {done.num_users:,} users, {done.num_new:,} of them new, in "
         f"{done.seconds:.0f} s ({rate})"
     )
     if done.num_unmatched:
         typer.echo(
-            f"clairo-serve: left out {counted(done.num_unmatched, 'row')}: no condition of [events] fits the values",
+            f"clairo-serve: {done.num_unmatched:,} rows are left out: no condition of [events] fits their values",
             err=True,
         )
     if done.undeclared and manifest is not None:
         warning = undeclared_warning(done.undeclared, manifest.rules, manifest.bundle_id)
         typer.echo(f"clairo-serve: {warning}", err=True)
     if done.num_ahead:
-        typer.echo(f"clairo-serve: {counted(done.num_ahead, 'event')} ahead of the clock, dated now instead", err=True)
+        typer.echo(
+            f"clairo-serve: {done.num_ahead:,} events are dated ahead of the clock; they are dated now", err=True
+        )
     if done.num_positions:
         typer.echo(
-            f"clairo-serve: {counted(done.num_positions, 'event')} with a position, not a time: dated from 1970 on",
+            f"clairo-serve: {done.num_positions:,} events have positions, not times; they are dated from 1970 on",
             err=True,
         )
 

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from clairo_core.events import InteractionRules
-from clairo_core.values.counted import counted
 from service.store.feedback_event import FeedbackEvent
 
 MAX_SHOWN_TYPES = 20
@@ -39,8 +38,10 @@ def undeclared_warning(num_by_type: Mapping[str, int], rules: InteractionRules, 
     without = "" if rules.value_column is None else " without a value"
     most_first = sorted(num_by_type.items(), key=lambda one: (-one[1], one[0]))
     got = [f"{name!r}{without} ({number:,})" for name, number in most_first]
+    number = sum(num_by_type.values())
+    stored = "1 event is stored but counts" if number == 1 else f"{number:,} events are stored but count"
     return (
-        f"{counted(sum(num_by_type.values()), 'event')} stored without effect"
+        f"{stored} for nothing"
         f"{f', the first with event_id {first!r}' if first else ''}: got type {_some(got)}, bundle {bundle_id} has "
         f"{_some(known)}; send one of these, or declare the type in [events] and train"
     )

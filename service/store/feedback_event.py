@@ -35,8 +35,12 @@ Owner = str | Session
 """Whose events: a user's, by his id, or those of a session that was not merged into a user."""
 
 
-def made_event_id(owner: Owner, item_id: str, event_type: str, timestamp: float | None) -> str:
+def made_event_id(
+    owner: Owner, item_id: str, event_type: str, timestamp: float | None, value: float | None = None
+) -> str:
     """An id for an event that came without one: the same content, the same id; without a time, a new one.
+
+    A value is content too: a rating that is changed within a second is no repetition.
 
     >>> made_event_id("ann", "mug", "view", 1.7e9) == made_event_id("ann", "mug", "view", 1700000000)
     True
@@ -46,7 +50,7 @@ def made_event_id(owner: Owner, item_id: str, event_type: str, timestamp: float 
     # A list for a session, a text for a user: their contents differ.
     sent_by = [owner.session_id] if isinstance(owner, Session) else owner
     # In microseconds: the seconds of an ISO time and of a number may differ in their last bit.
-    content = json.dumps([sent_by, item_id, event_type, round(timestamp * 1e6)])
+    content = json.dumps([sent_by, item_id, event_type, round(timestamp * 1e6), *([] if value is None else [value])])
     return f"made-{hashlib.sha256(content.encode()).hexdigest()[:40]}"
 
 

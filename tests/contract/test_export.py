@@ -1,7 +1,7 @@
 """Export during writes, from every kind of database."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from clairo_core.attributes import AttributeType
 from clairo_core.items import Item
 from clairo_core.values.ids import anonymous_user_id
 from service.cli import export as exporting
@@ -18,6 +19,7 @@ from service.store.feedback_event import FeedbackEvent
 from service.store.sql_store import SqlStore
 from service.store.store import ItemWrite, StoredFeatures
 from tests.postgres_server import PostgresServer
+from training.datasets import load_dataset
 
 
 @dataclass
@@ -25,7 +27,11 @@ class FakeBundle:
     """A bundle's items, without pictures."""
 
     items: Sequence[Item]
-    manifest: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(interactions=None))
+    types: Mapping[str, AttributeType] = field(default_factory=dict)
+
+    @property
+    def manifest(self) -> SimpleNamespace:
+        return SimpleNamespace(interactions=None, types_of_attributes=self.types)
 
     def read_picture(self, row: int) -> bytes | None:
         return None
@@ -91,3 +97,23 @@ async def test_a_merged_session_is_exported_as_its_user_and_another_under_a_dige
     rows = [json.loads(line) for line in (tmp_path / "out" / "interactions.jsonl").read_text().splitlines()]
     assert [row["user_id"] for row in rows] == ["ann", anonymous_user_id("nobody"), "ann"]
     assert json.loads((tmp_path / "out" / "retired.json").read_text()) == ["mug"]
+
+
+async def test_types_of_attributes_go_round_and_a_posted_value_that_does_not_fit_is_left_out(
+    store: BusyStore, tmp_path: Path
+) -> None:
+    types = {"price": AttributeType.NUMBER, "since": AttributeType.DATE, "sizes": AttributeType.LIST}
+    old = {"price": 9.9, "since": "2024-05-31", "sizes": ("S", "M"), "brand": "Fjord"}
+    bundle = FakeBundle([Item(item_id="old", texts={"title": "Old"}, attributes=old)], types)
+    new = Item(item_id="new", texts={"title": "New"}, attributes={"price": "7,50 €", "since": "soon", "brand": "Café"})
+    await store.add_item(new, features(1))
+    exported = await export_tables(store, FeedbackStore(store.database), tmp_path / "out", bundle)  # type: ignore[arg-type]
+    assert exported.num_unfit == 1
+    with (tmp_path / "out" / "interactions.jsonl").open("a") as events:
+        events.write(json.dumps({"user_id": "ann", "item_id": "old", "timestamp": 1.7e9, "type": "purchase"}))
+    dataset = load_dataset(tmp_path / "out")
+    assert {item.item_id: item.attributes for item in dataset.items} == {
+        "old": old,
+        "new": {"price": 7.5, "brand": "Café"},
+    }
+    assert dataset.attribute_types == types

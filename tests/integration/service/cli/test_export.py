@@ -63,8 +63,8 @@ def export(data_dir: Path, out: Path, *flags: str) -> str:
 def test_training_reads_an_export(data_dir: Path, tmp_path: Path) -> None:
     out = tmp_path / "export"
     told = export(data_dir, out)
-    assert "3 items, 1 picture, 5 interactions" in told
-    assert "training leaves out 2 interactions with items that are not exported" in told
+    assert "3 items, 1 pictures, 5 interactions" in told
+    assert "2 interactions are with items that are not exported" in told
     assert "add --bundle, the served bundle" in told
     dataset = load_dataset(out)
     items = {item.item_id: item for item in dataset.items}
@@ -143,7 +143,7 @@ async def test_an_export_keeps_types_values_and_rules_of_the_bundle(tmp_path: Pa
         assert (await client.post("/feedback", json={"events": events})).json()["num_accepted"] == 10
     out = tmp_path / "export"
     told = await asyncio.to_thread(export, tmp_path / "store", out, "--bundle", str(typed.folder))
-    assert "left out 2 events: no rule of the bundle fits" in told
+    assert "2 events are left out: no rule of the bundle fits them" in told
     rows = [json.loads(line) for line in (out / "interactions.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [(row["type"], row["item_id"], row["rating"]) for row in rows] == [
         ("view", "item-1", None),
@@ -164,7 +164,7 @@ def test_with_a_bundle_its_items_are_exported_and_the_stores_content_wins(
     out = tmp_path / "export"
     export(data_dir, out, "--bundle", str(bundle.folder))
     told = export(data_dir, out, "--bundle", str(bundle.folder))
-    assert "training leaves out 1 interaction with items that are not exported; post the items" in told
+    assert "1 interaction is with items that are not exported, and training leaves them out; post the items" in told
     items = {item.item_id: item for item in load_dataset(out).items}
     assert len(items) == len(bundle.items) + 2
     assert items[bundle.catalogue.item_ids[0]].title == "Of the bundle, changed"

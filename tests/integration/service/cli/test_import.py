@@ -85,10 +85,10 @@ def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def test_every_event_is_loaded_once_before_any_filter(data: Path, location: str) -> None:
     first = run_import(data, location)
     assert first.exit_code == 0, first.output
-    assert "4 events of 2 users, 4 new" in first.stdout
-    assert "left out 1 row: no condition of [events] fits the values" in first.stderr
+    assert "4 events of 2 users, 4 of them new" in first.stdout
+    assert "1 rows are left out: no condition of [events] fits their values" in first.stderr
     again = run_import(data, location)
-    assert "4 events of 2 users, 0 new" in again.stdout
+    assert "4 events of 2 users, 0 of them new" in again.stdout
     events = asyncio.run(stored(Path(location.removeprefix("sqlite:///")) if "sqlite" in location else location))
     assert [(event.user_id, event.item_id, event.type, event.timestamp, event.value) for event in events] == [
         ("ann", "mug", "view", 1714550400.0, None),
@@ -104,11 +104,11 @@ def test_types_that_the_served_bundle_does_not_declare_are_named(data: Path, tmp
     location = ["--database-url", f"sqlite:///{tmp_path / 'clairo.db'}"]
     ran = CliRunner().invoke(app, ["import", str(data), "--bundle", str(bundle), *location])
     assert ran.exit_code == 0, ran.output
-    assert "4 events of 2 users, 4 new" in ran.stdout
-    (line,) = (line for line in ran.stderr.splitlines() if "stored without effect" in line)
+    assert "4 events of 2 users, 4 of them new" in ran.stdout
+    (line,) = (line for line in ran.stderr.splitlines() if "for nothing" in line)
     bundle_id = read_manifest(bundle).bundle_id
     assert line.startswith(
-        f"clairo-serve: 1 event stored without effect: got type 'loved' (1), bundle {bundle_id} has "
+        f"clairo-serve: 1 event is stored but counts for nothing: got type 'loved' (1), bundle {bundle_id} has "
     )
     refused = CliRunner().invoke(app, ["import", str(data), "--bundle", str(tmp_path / "nowhere"), *location])
     assert refused.exit_code == 1
@@ -120,7 +120,7 @@ def test_positions_keep_their_order_and_a_line_says_so(data: Path, tmp_path: Pat
     (data / "dataset.toml").write_text(description)
     (data / "rows.csv").write_text("user_id,item_id,n\nann,mug,2\nann,cup,1\n")
     ran = run_import(data, f"sqlite:///{tmp_path / 'clairo.db'}")
-    assert "2 events with a position, not a time" in ran.stderr
+    assert "2 events have positions, not times" in ran.stderr
     events = asyncio.run(stored(tmp_path / "clairo.db"))
     assert [(event.item_id, event.type, event.timestamp) for event in events] == [
         ("cup", "interaction", 1.0),
@@ -133,8 +133,8 @@ def test_an_event_ahead_of_the_clock_is_dated_now(data: Path, tmp_path: Path) ->
     (data / "orders.jsonl").write_text(json.dumps(orders) + "\n")
     for new in (4, 0):
         ran = run_import(data, f"sqlite:///{tmp_path / 'clairo.db'}")
-        assert f"{new} new" in ran.stdout
-        assert "1 event ahead of the clock" in ran.stderr
+        assert f"{new} of them new" in ran.stdout
+        assert "1 events are dated ahead of the clock" in ran.stderr
     events = asyncio.run(stored(tmp_path / "clairo.db"))
     assert max(event.timestamp for event in events) <= time.time()
 

@@ -25,7 +25,7 @@ def test_a_value_that_no_condition_fits_is_left_out_on_purpose() -> None:
 
 def test_the_warning_names_the_most_frequent_types_first_and_a_bounded_number() -> None:
     assert undeclared_warning({"b": 1, "c": 1200, "a": 1}, BY_NAME, "shop-1") == (
-        "1,202 events stored without effect: got type 'c' (1,200), 'a' (1), 'b' (1), bundle shop-1 has "
+        "1,202 events are stored but count for nothing: got type 'c' (1,200), 'a' (1), 'b' (1), bundle shop-1 has "
         "'purchase', 'search'; send one of these, or declare the type in [events] and train"
     )
     many = undeclared_warning({f"type {n}": 1 for n in range(MAX_SHOWN_TYPES + 3)}, BY_VALUE, "shop-1", "e-1")
