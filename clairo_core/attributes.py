@@ -106,6 +106,23 @@ def read_text(text: str, wanted: AttributeType, *, separator: str = ",") -> Valu
     raise ValueError(f"expected {EXPECTED[wanted]}")
 
 
+def converted(value: Value, wanted: AttributeType) -> Value:
+    """Read a value of another type as one of this type.
+
+    >>> converted("18.00", AttributeType.NUMBER), converted(18.0, AttributeType.TEXT)
+    (18.0, '18')
+
+    Raises:
+        ValueError: it has no such reading; the message begins with "expected".
+    """
+    singles = singles_of(value)
+    if not singles or type_of(value) is wanted:
+        return value
+    if isinstance(value, tuple):
+        raise ValueError(f"expected {EXPECTED[wanted]}")  # noqa: TRY004 - as all other values
+    return read_text(texts_of(value)[0], wanted)
+
+
 def path_parts(path: str) -> tuple[str, ...]:
     """The categories of a path, outermost first.
 

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Required, TypedDict
 
 from service.client.calls.call import JSON_LINES, Call, answered_once, as_model, as_nothing, page, quoted
-from service.schemas.items import ItemDetail, ItemPage, PutItemAnswer
+from service.schemas.attribute_schema import PutSchemaAnswer, SchemaAnswer, TypeName
+from service.schemas.item_patches import PatchItemsAnswer
+from service.schemas.items import AttributeValue, ItemDetail, ItemPage, PutItemAnswer
 from service.schemas.jobs import JobAnswer, JobSummary
 
 
@@ -17,7 +19,7 @@ class NewItem(TypedDict, total=False):
     title: str
     description: str
     texts: Mapping[str, str]
-    attributes: Mapping[str, str]
+    attributes: Mapping[str, AttributeValue]
     picture: bytes | None
     picture_url: str | None
 
@@ -28,7 +30,7 @@ def create_item(
     title: str = "",
     description: str = "",
     texts: Mapping[str, str] | None = None,
-    attributes: Mapping[str, str] | None = None,
+    attributes: Mapping[str, AttributeValue] | None = None,
     picture: bytes | None = None,
     picture_url: str | None = None,
     idempotency_key: str | None = None,
@@ -44,13 +46,45 @@ def put_item(
     title: str = "",
     description: str = "",
     texts: Mapping[str, str] | None = None,
-    attributes: Mapping[str, str] | None = None,
+    attributes: Mapping[str, AttributeValue] | None = None,
     picture: bytes | None = None,
     picture_url: str | None = None,
 ) -> Call[PutItemAnswer]:
-    """Add or change a product. Fields left out are removed, the picture too."""
+    """Add or change a product. Fields left out are removed; the picture stays."""
     body = _item_body(title, description, texts, attributes, picture, picture_url)
     return Call("PUT", f"/items/{quoted(item_id)}", as_model(PutItemAnswer), body=body)
+
+
+def patch_item(item_id: str, changes: Mapping[str, Any]) -> Call[PutItemAnswer]:
+    """Change fields of a product: those of `put_item` by name. An absent one stays, None removes it."""
+    return Call("PATCH", f"/items/{quoted(item_id)}", as_model(PutItemAnswer), body=_changes(changes))
+
+
+def patch_items(items: Iterable[Mapping[str, Any]]) -> Call[PatchItemsAnswer]:
+    """Change up to a thousand products, all or none: `item_id`, and the changes of `patch_item`, of each."""
+    return Call("PATCH", "/items", as_model(PatchItemsAnswer), body={"items": [_changes(item) for item in items]})
+
+
+def patch_item_lines(items: Iterable[Mapping[str, Any]], *, idempotency_key: str | None = None) -> Call[JobSummary]:
+    """Change many products in the background, each as in `patch_items`; see `get_job` for progress."""
+    return Call(
+        "PATCH",
+        "/items/bulk",
+        as_model(JobSummary),
+        content="\n".join(json.dumps(_changes(item)) for item in items).encode(),
+        headers={"Content-Type": JSON_LINES, **answered_once(idempotency_key)},
+    )
+
+
+def get_schema() -> Call[SchemaAnswer]:
+    """Types of attributes, declared or fixed by the first use of a name."""
+    return Call("GET", "/schema", as_model(SchemaAnswer))
+
+
+def put_schema(attributes: Mapping[str, TypeName]) -> Call[PutSchemaAnswer]:
+    """Declare exactly these types of attributes; stored values are converted, or the call is refused."""
+    body = {"attributes": {name: {"type": type_} for name, type_ in attributes.items()}}
+    return Call("PUT", "/schema", as_model(PutSchemaAnswer), body=body)
 
 
 def create_items(items: Iterable[NewItem], *, idempotency_key: str | None = None) -> Call[JobSummary]:
@@ -90,6 +124,11 @@ def get_item_picture(item_id: str) -> Call[bytes]:
     return Call("GET", f"/items/{quoted(item_id)}/picture", lambda answer: answer.content)
 
 
+def _changes(changes: Mapping[str, Any]) -> dict[str, Any]:
+    picture = changes.get("picture")
+    return dict(changes) if picture is None else {**changes, "picture": base64.b64encode(picture).decode()}
+
+
 def _fields(item: NewItem) -> dict[str, Any]:
     return {name: value for name, value in item.items() if name != "item_id"}
 
@@ -98,7 +137,7 @@ def _item_body(
     title: str = "",
     description: str = "",
     texts: Mapping[str, str] | None = None,
-    attributes: Mapping[str, str] | None = None,
+    attributes: Mapping[str, AttributeValue] | None = None,
     picture: bytes | None = None,
     picture_url: str | None = None,
 ) -> dict[str, Any]:
