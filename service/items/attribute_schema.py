@@ -84,7 +84,8 @@ class TypedBundleItems:
         if wanted == self._applied:
             return
         changed = await asyncio.to_thread(self._retyped_items, wanted[1])
-        live.swap(live.recommender, (), changed)
+        if changed:
+            live.swap(live.recommender, (), changed)
         self._applied = wanted
 
     def _retyped_items(self, types: Mapping[str, AttributeType]) -> dict[int, ServedItem]:

@@ -1,13 +1,14 @@
 """Write patches of items in one transaction: one query reads them, and one statement of each kind writes them."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from clairo_core.attributes import from_json
+from clairo_core.attributes import AttributeType, Value, from_json
 from clairo_core.items import Item, picture_digest
 from service.store.attribute_types import is_other, read_types, retyped, typed
 from service.store.content_writes import insert_changes, insert_items, update_contents
@@ -24,10 +25,34 @@ async def write_patches(
     given = await typed(connection, namespace, [(patch.item_id, patch.given_attributes) for patch in patches])
     types = {name: fixed.type for name, fixed in (await read_types(connection, namespace)).items()}
     stored = await _stored_rows(connection, namespace, [patch.item_id for patch in patches])
-    inserted: list[Item] = []
-    # By whether the picture changes: the rows of one statement have the same columns.
-    updated: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
-    changed: list[str] = []
+    # In a thread: requests are answered meanwhile.
+    merged = await asyncio.to_thread(_merged, patches, given, stored, trained, types)
+    await insert_items(connection, namespace, merged.inserted)
+    for contents in merged.updated.values():
+        await update_contents(connection, namespace, contents)
+    await insert_changes(connection, namespace, [(ChangeKind.CHANGED, item_id) for item_id in merged.changed])
+    return [WriteOutcome.CHANGED if patch.item_id in merged.changed else WriteOutcome.UNCHANGED for patch in patches]
+
+
+@dataclass(frozen=True, slots=True)
+class _Merged:
+    """Patches as rows to write."""
+
+    inserted: list[Item] = field(default_factory=list)
+    updated: dict[bool, list[dict[str, Any]]] = field(default_factory=lambda: {False: [], True: []})
+    """By whether the picture changes: the rows of one statement have the same columns."""
+    changed: dict[str, None] = field(default_factory=dict)
+    """Ids of both, in order."""
+
+
+def _merged(
+    patches: Sequence[ItemPatch],
+    given: Sequence[Mapping[str, Value]],
+    stored: Mapping[str, Row],
+    trained: Mapping[str, Item],
+    types: Mapping[str, AttributeType],
+) -> _Merged:
+    merged = _Merged()
     for sent, attributes in zip(patches, given, strict=True):
         patch = replace(sent, attributes={**sent.attributes, **attributes})
         row = stored.get(patch.item_id)
@@ -35,17 +60,12 @@ async def write_patches(
             item = trained[patch.item_id]
             after = _patched_trained(replace(item, attributes=retyped(item.attributes, types)), patch)
             if not _is_same(item, after):
-                inserted.append(after)
-                changed.append(patch.item_id)
+                merged.inserted.append(after)
+                merged.changed[patch.item_id] = None
         elif content := _changed_columns(row, patch):
-            updated["picture" in content].append(content)
-            changed.append(patch.item_id)
-    await insert_items(connection, namespace, inserted)
-    for contents in updated.values():
-        await update_contents(connection, namespace, contents)
-    await insert_changes(connection, namespace, [(ChangeKind.CHANGED, item_id) for item_id in changed])
-    is_changed = set(changed)
-    return [WriteOutcome.CHANGED if patch.item_id in is_changed else WriteOutcome.UNCHANGED for patch in patches]
+            merged.updated["picture" in content].append(content)
+            merged.changed[patch.item_id] = None
+    return merged
 
 
 async def _stored_rows(connection: AsyncConnection, namespace: str, item_ids: Sequence[str]) -> dict[str, Row]:

@@ -4,6 +4,7 @@ Every commit is on disk before it is acknowledged. A writer holds the catalogue'
 commit, so replicas never give two items one feature set or two changes one version.
 """
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -150,7 +151,8 @@ class SqlStore:
         )
         async with self.database.reading() as connection:
             rows = (await connection.execute(query)).all()
-        return [change_from_row(row, bundle_id) for row in rows]
+        # In a thread: a thousand changed items take long enough to delay other requests.
+        return await asyncio.to_thread(lambda: [change_from_row(row, bundle_id) for row in rows])
 
     async def read_picture(self, item_id: str) -> bytes | None:
         """See `Store.read_picture`."""

@@ -18,7 +18,7 @@ from service.store.store import (
     StoredFeatures,
     WriteOutcome,
 )
-from tests.fake_store import MemoryStore, digest
+from tests.fake_store import MemoryStore, content_of, digest
 from tests.postgres_server import PostgresServer
 
 
