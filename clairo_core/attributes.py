@@ -106,21 +106,31 @@ def read_text(text: str, wanted: AttributeType, *, separator: str = ",") -> Valu
     raise ValueError(f"expected {EXPECTED[wanted]}")
 
 
-def converted(value: Value, wanted: AttributeType) -> Value:
-    """Read a value of another type as one of this type.
+def converted(value: Value, wanted: AttributeType, *, separator: str = ",") -> Value:
+    """Bring a value that may have another type to one: texts are read, and of a list, a path is the first text.
 
-    >>> converted("18.00", AttributeType.NUMBER), converted(18.0, AttributeType.TEXT)
-    (18.0, '18')
+    >>> converted("9,90", AttributeType.NUMBER), converted(7.0, AttributeType.TEXT)
+    (9.9, '7')
+
+    Args:
+        value: not missing.
+        wanted: the attribute's type.
+        separator: between the texts of a list.
 
     Raises:
-        ValueError: it has no such reading; the message begins with "expected".
+        ValueError: the value has no such reading; the message begins with "expected".
     """
-    singles = singles_of(value)
-    if not singles or type_of(value) is wanted:
+    of_value = type_of(value)
+    if of_value is wanted and wanted is not AttributeType.TEXT:
         return value
-    if isinstance(value, tuple):
-        raise ValueError(f"expected {EXPECTED[wanted]}")  # noqa: TRY004 - as all other values
-    return read_text(texts_of(value)[0], wanted)
+    texts = texts_of(value)
+    if wanted is AttributeType.TEXT:
+        return ", ".join(texts)
+    if wanted is AttributeType.PATH:
+        texts = texts[:1]
+    if len(texts) != 1:
+        raise ValueError(f"expected {EXPECTED[wanted]}")
+    return read_text(texts[0], wanted, separator=separator)
 
 
 def path_parts(path: str) -> tuple[str, ...]:

@@ -43,13 +43,14 @@ class AttributeSchema:
         self.types = await self._store.read()
 
     async def count_as_first_use(self, live: LiveCatalogue) -> None:
-        """Fix the types of names that only the bundle's items use.
+        """Fix the types of names that only the bundle's items use: its own types, or those of all their values.
 
         Raises:
             StoreError: the types cannot be stored.
         """
         attributes = [item.attributes for item in live.bundle.items]
-        await self._store.fix(await asyncio.to_thread(first_uses_of, attributes))
+        first_uses = await asyncio.to_thread(first_uses_of, attributes)
+        await self._store.fix(first_uses | live.bundle.manifest.types_of_attributes)
         await self.refresh()
 
     async def declare(self, types: Mapping[str, AttributeType], live: LiveCatalogue) -> int:

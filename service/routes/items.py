@@ -53,13 +53,8 @@ EXAMPLE_PATCHES = {
     "another title, and no picture": {"value": {"title": "Dawn mug, third glaze", "picture": None}},
 }
 EXAMPLE_MANY_PATCHES = {
-    "two prices": {
-        "value": {
-            "items": [
-                {"item_id": EXAMPLE_ITEM_ID, "attributes": {"price": "17.00"}},
-                {"item_id": f"{EXAMPLE_ITEM_ID}-2", "attributes": {"price": "19.50"}},
-            ]
-        }
+    "a price and a stock": {
+        "value": {"items": [{"item_id": EXAMPLE_ITEM_ID, "attributes": {"price": "17.00", "in_stock": True}}]}
     }
 }
 EXAMPLE = {"the example of POST /items": Example(value=EXAMPLE_ITEM_ID)}

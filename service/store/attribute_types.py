@@ -173,7 +173,7 @@ def check_readable(attributes_of_items: Iterable[tuple[str, Attributes]], types:
     for item_id, attributes in attributes_of_items:
         for name in attributes.keys() & types.keys():
             try:
-                converted(attributes[name], types[name])
+                _converted(attributes[name], types[name])
             except ValueError:
                 unreadable.setdefault(name, []).append((item_id, attributes[name]))
     for name, found in sorted(unreadable.items()):
@@ -184,9 +184,14 @@ def check_readable(attributes_of_items: Iterable[tuple[str, Attributes]], types:
         )
 
 
+def _converted(value: Value, wanted: AttributeType) -> Value:
+    """`converted`, but a missing value stays."""
+    return converted(value, wanted) if singles_of(value) else value
+
+
 def _read_as(value: Value, wanted: AttributeType) -> Value:
     try:
-        return converted(value, wanted)
+        return _converted(value, wanted)
     except ValueError:
         return value
 
