@@ -228,9 +228,10 @@ _READINGS: Mapping[ColumnKind, tuple[_Reading, ...]] = {
 }
 
 
-_ATTRIBUTES: Mapping[type, Convert | None] = dict.fromkeys(
+_KEPT_AS_THEY_ARE: dict[type, Convert | None] = dict.fromkeys(
     (NoneType, str, int, float, bool, Decimal, datetime, date)
-) | {
+)
+_ATTRIBUTES: Mapping[type, Convert | None] = _KEPT_AS_THEY_ARE | {
     time: str,
     UUID: str,
     list: lambda parts: list(map(value_as_text, parts)),
