@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from types import EllipsisType
 from typing import Any, Literal, Required, TypedDict
 
 from clairo_client.answers import (
@@ -80,8 +81,26 @@ def put_item(
     return Call("PUT", f"/items/{quoted(item_id)}", as_model(PutItemAnswer), body=body)
 
 
-def patch_item(item_id: str, changes: Mapping[str, Any]) -> Call[PutItemAnswer]:
-    """Change fields of a product: those of `put_item` by name. An absent one stays, None removes it."""
+def patch_item(
+    item_id: str,
+    *,
+    title: str | EllipsisType | None = ...,
+    description: str | EllipsisType | None = ...,
+    texts: Mapping[str, str | None] | EllipsisType | None = ...,
+    attributes: Mapping[str, AttributeValue | None] | EllipsisType | None = ...,
+    picture: bytes | EllipsisType | None = ...,
+    picture_url: str | EllipsisType | None = ...,
+) -> Call[PutItemAnswer]:
+    """Change fields of a product. One that is left out stays, None removes it; texts and attributes one by one."""
+    fields = {
+        "title": title,
+        "description": description,
+        "texts": texts,
+        "attributes": attributes,
+        "picture": picture,
+        "picture_url": picture_url,
+    }
+    changes = {name: value for name, value in fields.items() if value is not ...}
     return Call("PATCH", f"/items/{quoted(item_id)}", as_model(PutItemAnswer), body=_changes(changes))
 
 

@@ -93,8 +93,10 @@ async def export_tables(
         ExportError: `folder` is something else, or cannot be written.
         StoreError: the store cannot be read.
     """
-    types = {} if bundle is None else bundle.manifest.types_of_attributes
-    types |= {name: fixed.type for name, fixed in (await AttributeTypeStore(store.database).read()).items()}
+    stored = await AttributeTypeStore(store.database).read()
+    types = {name: fixed.type for name, fixed in stored.items() if not fixed.is_declared}
+    types |= {} if bundle is None else bundle.manifest.types_of_attributes
+    types |= {name: fixed.type for name, fixed in stored.items() if fixed.is_declared}
     exported = Exported(types={name: one for name, one in types.items() if one is not AttributeType.TEXT})
     if bundle is None or bundle.manifest.interactions is None:
         # Feedback on items that the store lacks.

@@ -144,9 +144,7 @@ def test_fields_of_items_are_patched_and_types_declared(client: CLAIRO) -> None:
     client.put_item("mugs/patched", title="Mug", attributes={"stock": "3", "brand": "Fjord"})
     assert client.put_schema({"stock": "number"}).num_converted_items == 1
     assert client.get_schema().attributes["stock"].is_declared
-    changed = client.patch_item(
-        "mugs/patched", {"picture": drawn_picture(5), "attributes": {"stock": 2, "brand": None}}
-    )
+    changed = client.patch_item("mugs/patched", picture=drawn_picture(5), attributes={"stock": 2, "brand": None})
     assert (changed.attributes, changed.missing_modalities) == ({"stock": 2}, [])
     assert client.get_item_picture("mugs/patched") == drawn_picture(5)
     answer = client.patch_items([{"item_id": "mugs/patched", "attributes": {"stock": 1}}, {"item_id": "item-1"}])
