@@ -146,7 +146,9 @@ class ShopTraffic:
         if not self._free_items or choice < 0.5:
             return self._new_item()
         item_id = self._free_items.pop(self._random.integers(len(self._free_items)))
-        return self._changed_item(item_id) if choice < 0.85 else self._retired_item(item_id)
+        if choice < 0.85:
+            return self._patched_item(item_id) if choice < 0.7 else self._changed_item(item_id)
+        return self._retired_item(item_id)
 
     def _new_item(self) -> ShopRequest:
         item_id = f"{self.ledger.prefix}-{self._num_drawn}"
@@ -166,6 +168,13 @@ class ShopTraffic:
     def _changed_item(self, item_id: str) -> ShopRequest:
         item = self._drawn_item(item_id)
         price = item["attributes"]["price"]  # type: ignore[index]
+        return self._with_price(item_id, str(price), "PUT", item)
+
+    def _patched_item(self, item_id: str) -> ShopRequest:
+        price = self._drawn_price()
+        return self._with_price(item_id, price, "PATCH", {"attributes": {"price": price}})
+
+    def _with_price(self, item_id: str, price: str, method: str, body: dict[str, object]) -> ShopRequest:
         before = self.ledger.prices[item_id]
         self.ledger.prices[item_id] = before | {price}
 
@@ -178,7 +187,7 @@ class ShopTraffic:
                 return
             self._free_items.append(item_id)
 
-        return _as_json(Kind.ITEMS, "PUT", f"/items/{item_id}", item, settle, "/items/{item_id}")
+        return _as_json(Kind.ITEMS, method, f"/items/{item_id}", body, settle, "/items/{item_id}")
 
     def _retired_item(self, item_id: str) -> ShopRequest:
         self.ledger.unsure_retired.add(item_id)
@@ -215,9 +224,12 @@ class ShopTraffic:
             "item_id": item_id,
             "title": f"{colour} {kind} {item_id}",
             "description": f"A {kind} for every day, in {colour}.",
-            "attributes": {"category": kind, "price": f"{self._random.integers(500, 9999) / 100:.2f}"},
+            "attributes": {"category": kind, "price": self._drawn_price()},
             "picture": self._pictures[self._random.integers(NUM_PICTURES)],
         }
+
+    def _drawn_price(self) -> str:
+        return f"{self._random.integers(500, 9999) / 100:.2f}"
 
     def _some(self, of: Sequence[str], num: int) -> list[str]:
         return [of[place] for place in self._random.choice(len(of), size=min(num, len(of)), replace=False)]

@@ -21,6 +21,7 @@ from clairo_core.items import Item
 from clairo_core.storage.replaced_folder import replaced_folder
 from clairo_core.values.ids import anonymous_user_id, check_item_id
 from service.errors import ExportError
+from service.store.attribute_types import AttributeTypeStore
 from service.store.feedback import NO_RULES, FeedbackStore
 from service.store.feedback_event import FeedbackEvent
 from service.store.sql_store import SqlStore
@@ -95,7 +96,11 @@ async def export_tables(
         ExportError: `folder` is something else, or cannot be written.
         StoreError: the store cannot be read.
     """
-    exported = Exported(types={} if bundle is None else bundle.manifest.types_of_attributes)
+    stored = await AttributeTypeStore(store.database).read()
+    types = {name: fixed.type for name, fixed in stored.items() if not fixed.is_declared}
+    types |= {} if bundle is None else bundle.manifest.types_of_attributes
+    types |= {name: fixed.type for name, fixed in stored.items() if fixed.is_declared}
+    exported = Exported(types={name: one for name, one in types.items() if one is not AttributeType.TEXT})
     if bundle is None or bundle.manifest.interactions is None:
         # Feedback on items that the store lacks.
         rules = dataclasses.replace(NO_RULES, unknown_items="drop")

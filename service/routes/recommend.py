@@ -24,6 +24,7 @@ from service.recommend.explanations import Explained
 from service.recommend.recommended import Recommended
 from service.recommend.wanted import Wanted
 from service.routes.parts import Parts, ReadyParts
+from service.schemas.filter_types import check_filter
 from service.schemas.items import Feature
 from service.schemas.problems import Problem
 from service.schemas.recommend import (
@@ -168,7 +169,7 @@ async def recommend_one(body: RecommendBody, parts: Parts) -> RecommendAnswer:
         include_seen=body.include_seen,
         exclude=tuple(exclude),
         disliked=tuple(disliked),
-        item_filter=None if body.filter is None else body.filter.item_filter(),
+        item_filter=None if body.filter is None else check_filter(body.filter.item_filter(), parts.schema.declared),
         diversity=body.diversity,
         explain=body.explain,
         seed=recommendations.default_seed() if body.seed is None else body.seed,

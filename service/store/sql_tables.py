@@ -6,6 +6,7 @@ Every table has a namespace, so one database can serve several shops. Plain type
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Float,
@@ -48,6 +49,16 @@ items = Table(
     Column("picture_digest", String(64), nullable=True),
     Column("content_digest", String(64), nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
+)
+
+attribute_types = Table(
+    "attribute_types",
+    metadata,
+    Column("namespace", String(63), primary_key=True),
+    Column("name", String(100), primary_key=True),
+    Column("type", String(16), nullable=False),
+    # By PUT /schema; otherwise by the first use of the name.
+    Column("is_declared", Boolean, nullable=False),
 )
 
 item_features = Table(
