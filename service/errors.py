@@ -15,6 +15,8 @@ ClairoError
     ├── ForeignOriginError        the request comes from a page of another origin
     ├── KeyRateError              the API key exceeded its rate limit
     ├── UnknownJobError           job not found
+    ├── UnknownPlacementError     placement not found
+    ├── TooManyPlacementsError    no more placements can be saved
     ├── IdempotencyKeyReusedError the same Idempotency-Key with another body
     ├── ExportError               the tables cannot be written
     ├── ImportDataError           the data set cannot be read
@@ -101,6 +103,14 @@ class KeyRateError(ServiceError):
 
 class UnknownJobError(ServiceError):
     """No job has this id, or it ended so long ago that its record is deleted."""
+
+
+class UnknownPlacementError(ServiceError):
+    """No placement has this name, or no version of it this number."""
+
+
+class TooManyPlacementsError(ServiceError):
+    """As many placements are saved as the service keeps."""
 
 
 class IdempotencyKeyReusedError(ServiceError):

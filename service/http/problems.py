@@ -58,6 +58,8 @@ KINDS: Mapping[type[core.ClairoError], ProblemKind] = {
     service.ForeignOriginError: ProblemKind(403, "foreign-origin", "Origin not allowed"),
     service.KeyRateError: ProblemKind(429, "key-rate", "API key exceeded its rate limit"),
     service.UnknownJobError: ProblemKind(404, "unknown-job", "Job not found"),
+    service.UnknownPlacementError: ProblemKind(404, "unknown-placement", "Placement not found"),
+    service.TooManyPlacementsError: ProblemKind(409, "too-many-placements", "Too many placements"),
     service.IdempotencyKeyReusedError: ProblemKind(
         422, "idempotency-key-reused", "Idempotency-Key reused with another body"
     ),

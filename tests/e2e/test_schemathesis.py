@@ -42,8 +42,10 @@ EXCLUDED_CHECKS: dict[str, list[Any]] = {
     "GET /jobs/{job_id}": [positive_data_acceptance],
     "GET /users": [positive_data_acceptance],
     "GET /users/{user_id}": [positive_data_acceptance],
-    # A filter has one operator; timestamps are on all entries or none.
+    # A filter has one operator; timestamps are on all entries or none; each rank has one pin.
     "POST /recommend": [positive_data_acceptance],
+    "PUT /placements/{name}": [positive_data_acceptance],
+    "POST /placements/{name}/preview": [positive_data_acceptance],
     # PUT /items/a/similar is the PUT of an item with a reserved id: 422, and PUT is in Allow. The filter is JSON in a
     # string.
     "GET /items/{item_id}/similar": [positive_data_acceptance, unsupported_method, allow_header_conformance],
