@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.openapi.models import Example
+from pydantic import BeforeValidator, Field
 
 from service.http.body_route import BodyRoute
 from service.http.disconnect import unless_disconnected
@@ -13,11 +14,12 @@ from service.routes.parts import ReadyParts
 from service.routes.recommend import recommend_under
 from service.schemas.merchandising import PLACEMENT_NAME_PATTERN
 from service.schemas.placements import PlacementAnswer, PlacementBody, PlacementList, PreviewAnswer, PreviewBody
-from service.schemas.request_body import QueryInteger
+from service.schemas.request_body import check_plain_integer
 
 router = APIRouter(tags=["placements"], route_class=BodyRoute)
 
 MAX_VERSION = 2**31 - 1
+Version = Annotated[int, Field(ge=1, le=MAX_VERSION), BeforeValidator(check_plain_integer)]
 PlacementNameInPath = Annotated[
     str,
     Path(
@@ -59,9 +61,7 @@ async def list_placements(parts: ReadyParts) -> PlacementList:
 async def get_placement(
     name: PlacementNameInPath,
     parts: ReadyParts,
-    version: Annotated[
-        QueryInteger | None, Query(ge=1, le=MAX_VERSION, description="An earlier version; by default the newest.")
-    ] = None,
+    version: Annotated[Version | None, Query(description="An earlier version; by default the newest.")] = None,
 ) -> PlacementAnswer:
     """A placement's rules. Earlier versions stay readable, also after the placement was deleted."""
     return await parts.placements.read(name, version)
