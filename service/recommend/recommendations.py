@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
+from clairo_core.attributes import Single, singles_of
 from clairo_core.catalogue import Catalogue
 from clairo_core.recommendation import Recommendation, RecommendationList, RecommendationRequest
 from clairo_core.recommender import Recommender
@@ -29,7 +30,7 @@ from service.recommend.explanations import Explained, explain, requests_without_
 from service.recommend.item_table import CurrentItemTable, ItemTable, digest_of_rows
 from service.recommend.recommended import Recommended
 from service.recommend.reranking import GroupCap, pool_size, ranked
-from service.recommend.rules import RulesOfMoment, StrangerWeights, group_values, rules_of_moment
+from service.recommend.rules import RulesOfMoment, StrangerWeights, rules_of_moment
 from service.recommend.wanted import POPULAR_FOR_STRANGERS, Group, Pin, Wanted
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import step
@@ -225,11 +226,14 @@ class Recommendations:
             await asyncio.gather(*submitted, return_exceptions=True)
 
 
-def groups_in(table: ItemTable, catalogue: Catalogue, group: Group | None) -> Callable[[str], tuple[str, ...]]:
-    """Which groups an item is in."""
-    if group is None:
-        return lambda _: ()
-    return lambda item_id: group_values(table.items[catalogue.row_of(item_id)].item.attributes.get(group.attribute))
+def groups_in(table: ItemTable, catalogue: Catalogue, group: Group | None) -> Callable[[str], tuple[Single, ...]]:
+    """Which groups an item is in: one for each value of the attribute."""
+
+    def groups_of(item_id: str) -> tuple[Single, ...]:
+        attributes = table.items[catalogue.row_of(item_id)].item.attributes
+        return () if group is None or group.attribute not in attributes else singles_of(attributes[group.attribute])
+
+    return groups_of
 
 
 def named_by_rules(

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
+from clairo_core.attributes import Single
 from clairo_core.recommendation import CATALOGUE_EXHAUSTED, POPULAR, Recommendation, RecommendationList
 from clairo_core.selection.diversity import explored, rank_diverse
 from service.recommend.wanted import Group, Pin, Wanted
@@ -33,17 +34,17 @@ class Placed(NamedTuple):
 class GroupCap:
     """Counts the items of each group, and passes over those of a full one."""
 
-    def __init__(self, group: Group | None, values_of: Callable[[str], tuple[str, ...]]) -> None:
+    def __init__(self, group: Group | None, values_of: Callable[[str], tuple[Single, ...]]) -> None:
         """`values_of` gives the groups of an item; without a `group`, none is passed over."""
         self._group = group
         self._values_of = values_of
-        self._counts: Counter[str] = Counter()
+        self._counts: Counter[Single] = Counter()
         self.num_passed_over = 0
 
     def count(self, item_ids: Iterable[str]) -> None:
         """Count items that stand whether their groups are full or not."""
         for item_id in item_ids:
-            self._counts.update(self._values_of(item_id))
+            self._counts.update(set(self._values_of(item_id)))
 
     def kept(self, items: Sequence[Recommendation]) -> list[Placed]:
         """The items of groups that are not full yet, in order."""
@@ -51,7 +52,7 @@ class GroupCap:
             return [Placed(item, ()) for item in items]
         kept = []
         for item in items:
-            values = self._values_of(item.item_id)
+            values = set(self._values_of(item.item_id))
             if any(self._counts[value] >= self._group.limit for value in values):
                 self.num_passed_over += 1
                 continue
@@ -60,7 +61,7 @@ class GroupCap:
         return kept
 
     @property
-    def full(self) -> tuple[str, ...]:
+    def full(self) -> tuple[Single, ...]:
         """The groups that take no more items."""
         return tuple(value for value, count in self._counts.items() if self._group and count >= self._group.limit)
 

@@ -4,7 +4,6 @@ Rules act in this order: filter, boosts, group, diversity, pins. Boosts act on e
 and pins act on finished lists, in `reranking`. Start at `rules_of_moment`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -12,7 +11,6 @@ import numpy as np
 from jaxtyping import Bool, Float64, Real
 
 from clairo_core.catalogue import Catalogue
-from clairo_core.values.missing import is_missing
 from service.recommend.item_table import ItemTable
 from service.recommend.wanted import POPULAR_FOR_STRANGERS, Boost, Pin, Strangers, Wanted
 
@@ -87,17 +85,6 @@ def rules_of_moment(
         warnings=tuple(dict.fromkeys([*warnings, *passed_by])),
     )
     return wanted, rules
-
-
-def group_values(value: object) -> tuple[str, ...]:
-    """The groups of an item with this value of the attribute, as text; several for a list, none if it is missing.
-
-    >>> group_values("Fjord"), group_values(["red", "blue"]), group_values(None), group_values(True)
-    (('Fjord',), ('red', 'blue'), (), ('true',))
-    """
-    values: Sequence[object] = value if isinstance(value, list | tuple) else (value,)
-    texts = (str(part).lower() if isinstance(part, bool) else str(part) for part in values if part is not None)
-    return tuple(dict.fromkeys(text for text in texts if not is_missing(text)))
 
 
 def _pins_that_stand(

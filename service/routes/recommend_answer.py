@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Sequence
 
+from clairo_core.attributes import as_json
 from service.recommend.explanations import Explained
 from service.recommend.recommended import Recommended
 from service.routes.items import item_summary
@@ -48,7 +49,7 @@ def _explanation(explained: Explained) -> Explanation:
                 item_id=reason.item_id,
                 title=reason.title,
                 effect=reason.effect,
-                shared_attributes=dict(reason.shared_attributes),
+                shared_attributes=as_json(reason.shared_attributes),
                 shared_features=[Feature(category=name, value=value) for name, value in reason.shared_features],
                 modality_similarity=dict(reason.modality_similarity),
             )

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import Recommendation, RecommendationList
 from service.recommend.reranking import GROUP_EXHAUSTED, GroupCap, Placed, pool_size, ranked, with_pins
-from service.recommend.rules import group_values
 from service.recommend.wanted import Group, Pin, Wanted
 
 BRAND = {name: name[0] for name in ("a1", "a2", "a3", "b1", "b2", "c1")}
@@ -63,13 +62,6 @@ def test_a_group_is_found_behind_many_items_of_full_ones() -> None:
     assert pool_size(wanted(10, 1), 0.0) > pool_size(wanted(10), 0.0) == 10
 
 
-def test_each_value_of_a_list_is_a_group() -> None:
-    assert group_values(["red", "blue", "red"]) == ("red", "blue")
-    assert group_values(3) == ("3",)
-    assert group_values("") == ()
-    assert group_values(False) == ("false",)
-
-
 @given(
     num_items=st.integers(0, 12),
     ranks=st.sets(st.integers(1, 20), max_size=6),
@@ -104,7 +96,7 @@ def test_no_group_exceeds_its_limit_and_no_item_is_left_out_without_need(
     brands: list[list[str]], cap: int, limit: int, diversity: float
 ) -> None:
     names = [f"item-{place}" for place in range(len(brands))]
-    brands_of = {name: group_values(of_item) for name, of_item in zip(names, brands, strict=True)}
+    brands_of = {name: tuple(of_item) for name, of_item in zip(names, brands, strict=True)}
     request = wanted(limit, cap, diversity=diversity)
     answer = ranked(
         RecommendationList(found(*names)),
