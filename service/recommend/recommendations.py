@@ -30,8 +30,8 @@ from service.recommend.explanations import Explained, explain, requests_without_
 from service.recommend.item_table import CurrentItemTable, ItemTable, digest_of_rows
 from service.recommend.recommended import Recommended
 from service.recommend.reranking import GroupCap, pool_size, ranked
-from service.recommend.rules import RulesOfMoment, StrangerWeights, rules_of_moment
-from service.recommend.wanted import POPULAR_FOR_STRANGERS, Group, Pin, Wanted
+from service.recommend.rules import RulesOfMoment, StrangerWeights, is_for_strangers, rules_of_moment
+from service.recommend.wanted import Group, Pin, Wanted
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import step
 
@@ -100,13 +100,17 @@ class Recommendations:
 
         Raises:
             OverloadedError: too many requests wait for the model.
+            StoreError: what strangers get cannot be read.
             DeadlineExceededError: the answer took longer than the operator allows.
         """
         started_at = time.perf_counter()
+        weights = None
+        if self._stranger_weights is not None and is_for_strangers(wanted, self._live.recommender.catalogue):
+            weights = await self._stranger_weights.weights(wanted.strangers)
         table = await self.item_table.current()
         # Taken at one moment, before the next await: a swap of bundles never mixes two catalogues in one answer.
         recommender = self._live.recommender
-        wanted, rules = rules_of_moment(wanted, table, recommender.catalogue, self._stranger_weights)
+        wanted, rules = rules_of_moment(wanted, table, recommender, weights)
         point = recommender.points[wanted.quality]
         key = cache_key(table.bundle_id, recommender.catalogue.version, point, wanted, self._temperature, rules)
         recommended = await self._cache.get(key)
@@ -240,13 +244,13 @@ def named_by_rules(
     answer: RecommendationList, catalogue: Catalogue, wanted: Wanted, rules: RulesOfMoment
 ) -> RecommendationList:
     """Name the boosts that moved each item before group and pins, and the source of items for strangers."""
-    is_for_strangers = rules.stranger_weights is not None and wanted.strangers != POPULAR_FOR_STRANGERS
+    is_weighed = rules.stranger_weights is not None
     return replace(
         answer,
         items=tuple(
             replace(
                 item,
-                source=wanted.strangers if is_for_strangers else item.source,
+                source=wanted.strangers if is_weighed else item.source,
                 rules=(*rules.boosts_of(catalogue.row_of(item.item_id)), *item.rules),
             )
             for item in answer.items

@@ -4,13 +4,15 @@ Rules act in this order: filter, boosts, group, diversity, pins. Boosts act on e
 and pins act on finished lists, in `reranking`. Start at `rules_of_moment`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Bool, Float64, Real
+from jaxtyping import Bool, Float64
 
 from clairo_core.catalogue import Catalogue
+from clairo_core.recommender import Recommender
 from service.recommend.item_table import ItemTable
 from service.recommend.wanted import POPULAR_FOR_STRANGERS, Boost, Pin, Strangers, Wanted
 
@@ -18,8 +20,12 @@ from service.recommend.wanted import POPULAR_FOR_STRANGERS, Boost, Pin, Stranger
 class StrangerWeights(Protocol):
     """What ranks items for strangers other than popularity. A service without one answers with popular items."""
 
-    def weights(self, strangers: Strangers, catalogue: Catalogue) -> Real[np.ndarray, "item"] | None:
-        """How much each item weighs, by catalogue row, at least 0; None if this is not counted here."""
+    async def weights(self, strangers: Strangers) -> Mapping[str, float] | None:
+        """Weights above 0 by item id; other items follow, by popularity. None if this is not counted here.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +38,7 @@ class RulesOfMoment:
     """Each boost, and the items that pass its filter."""
     pins: tuple[Pin, ...] = ()
     """Those that stand, by rank; others are passed by."""
-    stranger_weights: Real[np.ndarray, "item"] | None = None
+    stranger_weights: Float64[np.ndarray, "item"] | None = None
     unknown_item_ids: tuple[str, ...] = ()
     """Candidates that are not in the catalogue, or retired."""
     warnings: tuple[str, ...] = ()
@@ -53,12 +59,19 @@ class RulesOfMoment:
 
 
 def rules_of_moment(
-    wanted: Wanted, table: ItemTable, catalogue: Catalogue, stranger_weights: StrangerWeights | None
+    wanted: Wanted, table: ItemTable, recommender: Recommender, stranger_weights: Mapping[str, float] | None
 ) -> tuple[Wanted, RulesOfMoment]:
     """Resolve a request's rules. Return the request with its known candidates, and a limit that they can fill.
 
-    Call it between two awaits, with a table and a catalogue of the same moment.
+    Call it between two awaits, with a table and a recommender of the same moment.
+
+    Args:
+        wanted: the request.
+        table: for filters.
+        recommender: its catalogue holds candidates and pins.
+        stranger_weights: for `wanted.strangers`, by item id; None if they are not counted.
     """
+    catalogue = recommender.catalogue
     filters = [] if wanted.item_filter is None else [wanted.item_filter]
     filters += [boost.item_filter for boost in wanted.boosts]
     warnings = [warning for item_filter in filters for warning in table.warnings_of(item_filter)]
@@ -72,10 +85,11 @@ def rules_of_moment(
         wanted = replace(wanted, candidates=candidates, limit=min(wanted.limit, len(candidates)))
     pins, passed_by = _pins_that_stand(wanted, is_allowed, catalogue)
     weights = None
-    if wanted.strangers != POPULAR_FOR_STRANGERS and not len(catalogue.known_rows(wanted.history.item_ids)):
-        weights = None if stranger_weights is None else stranger_weights.weights(wanted.strangers, catalogue)
-        if weights is None:
+    if is_for_strangers(wanted, catalogue):
+        if stranger_weights is None:
             passed_by.append(f"{wanted.strangers} items are not counted by this service: popular ones are listed")
+        else:
+            weights = _by_row(stranger_weights, recommender)
     rules = RulesOfMoment(
         is_allowed=is_allowed,
         boosted=tuple((boost, table.allowed_rows(boost.item_filter)) for boost in wanted.boosts),
@@ -85,6 +99,24 @@ def rules_of_moment(
         warnings=tuple(dict.fromkeys([*warnings, *passed_by])),
     )
     return wanted, rules
+
+
+def is_for_strangers(wanted: Wanted, catalogue: Catalogue) -> bool:
+    """Whether the answer is a list for strangers other than the popular one."""
+    return wanted.strangers != POPULAR_FOR_STRANGERS and not len(catalogue.known_rows(wanted.history.item_ids))
+
+
+def _by_row(weights: Mapping[str, float], recommender: Recommender) -> Float64[np.ndarray, "item"]:
+    """Weights by catalogue row: those given, and below the lowest of them each other item's popularity."""
+    popularity = np.zeros(len(recommender.catalogue))
+    popularity[: len(recommender.popular.weights)] = recommender.popular.weights
+    lowest = min(weights.values(), default=1.0)
+    by_row: Float64[np.ndarray, "item"] = lowest * popularity / (popularity.max(initial=0.0) + 1)
+    for item_id, weight in weights.items():
+        row = recommender.catalogue.find_row(item_id)
+        if row is not None:
+            by_row[row] = weight
+    return by_row
 
 
 def _pins_that_stand(

@@ -1,17 +1,17 @@
 """Placements: saved, read, tried and deleted, and what they do to POST /recommend."""
 
 import asyncio
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
-from clairo_core.catalogue import Catalogue
 from service.app import open_parts
 from service.keys.api_key import Scope
 from service.keys.authentication import required_scope
@@ -19,6 +19,7 @@ from service.recommend.recommendations import Recommendations
 from service.recommend.wanted import Strangers, UserHistory, Wanted
 from service.settings import Settings
 from tests.blocking_service import BlockingService, blocking_service
+from tests.repository import REPOSITORY
 from tests.running_service import running_service
 from tests.tiny import tiny_bundle
 
@@ -145,11 +146,23 @@ def test_strangers_of_a_placement_get_popular_items_where_nothing_else_is_counte
     assert shop.recommend(history=HISTORY, placement="home")["warnings"] == []
 
 
-class NewestFirst:
-    """Weighs later rows more; counts nothing as trending."""
+def test_the_documented_placement_keeps_what_is_out_of_stock_or_archived_out(shop: BlockingService) -> None:
+    documented = (REPOSITORY / "docs" / "serving.md").read_text(encoding="utf-8").split("-d '")[1].split("'\n")[0]
+    put(shop, "default", **json.loads(documented))
+    for item_id, attributes in {
+        "sold-out": {"stock": 0, "archived": False},
+        "archived": {"stock": 5, "archived": True},
+        "for-sale": {"stock": 5, "archived": False},
+    }.items():
+        shop.send("POST", "/items", {"item_id": item_id, "title": "Mug", "attributes": attributes})
+    assert [item["item_id"] for item in shop.recommend(history=HISTORY)["items"]] == ["for-sale"]
 
-    def weights(self, strangers: Strangers, catalogue: Catalogue) -> np.ndarray | None:
-        return np.arange(len(catalogue)) if strangers == "latest" else None
+
+class CountedLatest:
+    """Counts two items as latest, one of them unknown, and nothing as trending."""
+
+    async def weights(self, strangers: Strangers) -> dict[str, float] | None:
+        return {"item-59": 7.0, "item-7": 9.0, "not in the catalogue": 8.0} if strangers == "latest" else None
 
 
 async def test_strangers_are_ranked_by_the_weights_that_a_service_counts(bundle: Bundle) -> None:
@@ -160,13 +173,15 @@ async def test_strangers_are_ranked_by_the_weights_that_a_service_counts(bundle:
             served.recommendations._batcher,
             served.recommendations._cache,
             deadline_seconds=10.0,
-            stranger_weights=NewestFirst(),
+            stranger_weights=CountedLatest(),
         )
-        wanted = Wanted(history=UserHistory(()), limit=2, strangers="latest", explain=True)
+        wanted = Wanted(history=UserHistory(()), limit=3, strangers="latest", explain=True)
         latest = await counting.recommend(wanted)
+        best_popular = (await served.recommendations.recommend(replace(wanted, strangers="popular"))).answer.items[0]
         assert [(item.item_id, item.source) for item in latest.answer.items] == [
+            ("item-7", "latest"),
             ("item-59", "latest"),
-            ("item-58", "latest"),
+            (best_popular.item_id, "latest"),
         ]
         assert latest.explanations[0].text == "One of the latest products: there is no history to go by."
         popular = await served.recommendations.recommend(wanted)

@@ -187,6 +187,23 @@ def test_a_group_holds_on_every_page_and_loses_no_item(
     assert sorted(listed) == sorted(set(ALL_IDS) - set(history))
 
 
+def test_each_value_of_a_list_is_a_group(shop: BlockingService) -> None:
+    for item_id, sizes in {"shirt-sm": ["S", "M"], "shirt-m": ["M"], "shirt-l": ["L"]}.items():
+        shop.send("POST", "/items", {"item_id": item_id, "title": "Shirt", "attributes": {"sizes": sizes}})
+    pages = shop.pages(
+        history=HISTORY,
+        filter={"attribute": "sizes", "exists": True},
+        group={"attribute": "sizes", "limit": 1},
+        fields=["attributes"],
+    )
+    assert len(pages) == 2
+    for page in pages:
+        sizes = [size for item in page["items"] for size in item["attributes"]["sizes"]]
+        assert len(sizes) == len(set(sizes))
+    for item_id in ("shirt-sm", "shirt-m", "shirt-l"):
+        shop.send("DELETE", f"/items/{item_id}")
+
+
 @given(
     history=st.lists(st.sampled_from(ALL_IDS), max_size=3),
     limit=st.integers(5, 12),
