@@ -209,7 +209,8 @@ class Recommendations:
             cap.count(by_id)
             if len(found.items) < request.limit or len(cap.kept(items)) >= request.limit // 2:
                 break
-            is_open = table.allowed_rows(Not(IsOneOf(group.attribute, cap.full)))
+            # The table may have grown since the request's own mask was made.
+            is_open = table.allowed_rows(Not(IsOneOf(group.attribute, cap.full)))[: len(recommender.catalogue)]
             request = replace(
                 request,
                 exclude=(*request.exclude, *(item.item_id for item in found.items)),
