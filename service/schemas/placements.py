@@ -1,9 +1,9 @@
 """JSON of placements: rules that the service keeps for a place in the shop."""
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, Field, JsonValue, PlainSerializer, model_validator
+from pydantic import BaseModel, Field, PlainSerializer, model_validator
 
 from service.recommend.wanted import POPULAR_FOR_STRANGERS, Strangers
 from service.schemas.merchandising import RulesBody
@@ -20,7 +20,7 @@ class PlacementBody(RulesBody):
         "popular items come back, with a warning.",
     )
 
-    def as_sent(self) -> dict[str, JsonValue]:
+    def as_sent(self) -> dict[str, Any]:
         """The JSON of this body, without fields that were left out."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
