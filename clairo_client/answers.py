@@ -22,7 +22,7 @@ class ExplainedBy(BaseModel):
     item_id: str
     title: str
     effect: float | None
-    shared_attributes: dict[str, str | float | bool | list[str]]
+    shared_attributes: dict[str, str | bool | float | list[str]]
     shared_features: list[Feature]
     modality_similarity: dict[str, float | None]
 
@@ -43,7 +43,7 @@ class RecommendedItem(BaseModel):
     source: str
     rules: list[str]
     title: str | None = None
-    attributes: dict[str, str | float | bool | list[str]] | None = None
+    attributes: dict[str, str | bool | float | list[str]] | None = None
     picture_url: str | None = None
     explanation: Explanation | None
 
@@ -100,7 +100,7 @@ class ItemSummary(BaseModel):
 
     item_id: str
     title: str
-    attributes: dict[str, str | float | bool | list[str]]
+    attributes: dict[str, str | bool | float | list[str]]
     picture_url: str | None
     origin: Literal["bundle", "posted"]
 
@@ -201,7 +201,7 @@ class ItemDetail(BaseModel):
 
     item_id: str
     title: str
-    attributes: dict[str, str | float | bool | list[str]]
+    attributes: dict[str, str | bool | float | list[str]]
     picture_url: str | None
     origin: Literal["bundle", "posted"]
     texts: dict[str, str]
@@ -226,7 +226,7 @@ class PutItemAnswer(BaseModel):
 
     item_id: str
     title: str
-    attributes: dict[str, str | float | bool | list[str]]
+    attributes: dict[str, str | bool | float | list[str]]
     picture_url: str | None
     origin: Literal["bundle", "posted"]
     texts: dict[str, str]

@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import BaseModel, Field, model_validator
 
 from clairo_core.serving_points import BALANCED, Quality
-from service.schemas.items import AttributeValue, Feature, ItemId, ItemSummary
+from service.schemas.items import Feature, ItemId, ItemSummary, ShownAttribute
 from service.schemas.merchandising import PlacementName, RulesBody
 from service.schemas.problems import Problem
 from service.schemas.request_body import Identifier, RequestBody, Timestamp
@@ -114,7 +114,7 @@ class ExplainedBy(BaseModel):
         description="Drop of the recommended item's log-probability if this item is left out of the history; "
         "null for the only item of a history."
     )
-    shared_attributes: dict[str, AttributeValue]
+    shared_attributes: dict[str, ShownAttribute]
     shared_features: list[Feature] = Field(description="Codes of the semantic id that both share.")
     modality_similarity: dict[str, float | None] = Field(
         description="Cosine within each modality; null where either item lacks it."
@@ -145,7 +145,7 @@ class RecommendedItem(BaseModel):
     )
     rules: list[str] = Field(description="Names of the boosts, group and pins that moved it.")
     title: str | None = Field(default=None, description=UNLESS_IN_FIELDS)
-    attributes: dict[str, AttributeValue] | None = Field(default=None, description=UNLESS_IN_FIELDS)
+    attributes: dict[str, ShownAttribute] | None = Field(default=None, description=UNLESS_IN_FIELDS)
     picture_url: str | None = Field(default=None, description=f"{UNLESS_IN_FIELDS} Or the item has none.")
     explanation: Explanation | None = Field(description="Null unless requested.")
 
