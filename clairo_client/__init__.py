@@ -5,7 +5,16 @@
 ...     shop.recommend(["mug-12", "mug-7"], limit=5).items[0].item_id
 """
 
-from clairo_client.calls import FeedbackEvent, HistoryEntry, NewItem, RecommendRequest
+from clairo_client.calls import (
+    Boost,
+    FeedbackEvent,
+    Group,
+    HistoryEntry,
+    NewItem,
+    Pin,
+    PlacementRules,
+    RecommendRequest,
+)
 from clairo_client.clients import CLAIRO, AsyncCLAIRO
 from clairo_client.problems import (
     ConflictError,
@@ -19,12 +28,16 @@ from clairo_client.problems import (
 __all__ = [
     "CLAIRO",
     "AsyncCLAIRO",
+    "Boost",
     "ConflictError",
     "FeedbackEvent",
+    "Group",
     "HistoryEntry",
     "NewItem",
     "NotFoundError",
     "OverloadedError",
+    "Pin",
+    "PlacementRules",
     "ProblemError",
     "RecommendRequest",
     "RefusedError",

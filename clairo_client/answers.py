@@ -41,6 +41,10 @@ class RecommendedItem(BaseModel):
     rank: int
     score: float
     source: str
+    rules: list[str]
+    title: str | None = None
+    attributes: dict[str, str | bool | float | list[str]] | None = None
+    picture_url: str | None = None
     explanation: Explanation | None
 
 
@@ -53,8 +57,10 @@ class RecommendAnswer(BaseModel):
     seed: int
     fallback_reason: str | None
     ignored_item_ids: list[str]
+    unknown_item_ids: list[str] = []
     warnings: list[str] = []
     items: list[RecommendedItem]
+    next_cursor: str | None = None
 
 
 class FieldError(BaseModel):
@@ -116,6 +122,28 @@ class SimilarItems(BaseModel):
     catalogue_version: int
     warnings: list[str] = []
     items: list[SimilarItem]
+
+
+class PlacementAnswer(BaseModel):
+    """A saved placement."""
+
+    name: str
+    version: int
+    saved_at: datetime
+    rules: dict[str, Any]
+
+
+class PlacementList(BaseModel):
+    """All saved placements, by name."""
+
+    placements: list[PlacementAnswer]
+
+
+class PreviewAnswer(BaseModel):
+    """The same request under the saved placement and under the draft. Nothing was saved."""
+
+    before: RecommendAnswer
+    after: RecommendAnswer
 
 
 class JobSummary(BaseModel):

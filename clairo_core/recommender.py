@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64, Real
+from jaxtyping import Bool, Float, Float64, Int64, Real
 
 from clairo_core.catalogue import Catalogue
 from clairo_core.errors import RankingError
@@ -237,7 +237,8 @@ class Recommender:
                 request.limit + len(history) * request.include_seen
                 for request, history in zip(requests, histories, strict=True)
             )
-            ranked = self.joint_ranking.rank(histories, generated, may_be_listed, num_places, penalties)
+            lifts = [self.lifts_of(request) for request in requests]
+            ranked = self.joint_ranking.rank(histories, generated, may_be_listed, num_places, penalties, lifts)
         return [
             placed_with_repeats(of_request, history, lift) if request.include_seen and lift else of_request
             for request, history, of_request in zip(requests, histories, ranked, strict=True)
@@ -252,7 +253,10 @@ class Recommender:
         if len(rows) < request.limit:
             may_follow = allowed_items_of(self.catalogue, request, history) & ~self.catalogue.is_retired
             may_follow[rows] = False
-            popular, log_shares = self.popular.best(may_follow, request.limit - len(rows), self.penalty_of(request))
+            by_weight = self.popular
+            if request.stranger_weights is not None and not len(history):
+                by_weight = popular_items(request.stranger_weights, len(self.catalogue))
+            popular, log_shares = by_weight.best(may_follow, request.limit - len(rows), self.penalty_of(request))
             rows, scores = np.append(rows, popular), np.append(scores, log_shares)
             sources += [POPULAR] * len(popular)
         reason = CATALOGUE_EXHAUSTED if len(rows) < request.limit else None
@@ -268,11 +272,22 @@ class Recommender:
         )
 
     def penalty_of(self, request: RecommendationRequest) -> Penalty | None:
-        """What lowers items like those that the request names as disliked; None if nothing does."""
-        disliked = self.catalogue.known_rows(request.disliked)
-        if self.disliked_neighbours.strength == 0 or not len(disliked):
+        """What lowers items like those that the request names as disliked, less its lifts; None if nothing does."""
+        disliked, lifts = self.catalogue.known_rows(request.disliked), self.lifts_of(request)
+        of_disliked: Penalty | None = None
+        if self.disliked_neighbours.strength > 0 and len(disliked):
+            of_disliked = self.disliked_neighbours.penalty_of(disliked, self.joint_ranking)
+        if lifts is None:
+            return of_disliked
+        return lambda rows: (0.0 if of_disliked is None else of_disliked(rows)) - lifts[rows]
+
+    def lifts_of(self, request: RecommendationRequest) -> Float64[np.ndarray, "item"] | None:
+        """The request's lifts, by row of this catalogue; None if it has none."""
+        if request.lifts is None:
             return None
-        return self.disliked_neighbours.penalty_of(disliked, self.joint_ranking)
+        lifts, num_known = np.zeros(len(self.catalogue)), min(len(self.catalogue), len(request.lifts))
+        lifts[:num_known] = request.lifts[:num_known]
+        return lifts
 
     def known_rows(self, history: UserHistory) -> Int64[np.ndarray, "position"]:
         """Rows of the history's known items, retired ones included, oldest first."""

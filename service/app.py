@@ -38,6 +38,7 @@ from service.keys.key_ring import KeyRing
 from service.keys.shared_rate import KeyRates
 from service.picture_urls.fetch import PictureUrls
 from service.picture_urls.hosts import parsed_hosts
+from service.placements.saved import SavedPlacements
 from service.recommend.batcher import Batcher
 from service.recommend.recommendations import ModelBatcher, history_length, run_model_batch
 from service.replicas.catalogue_sync import CatalogueSync
@@ -51,6 +52,7 @@ from service.routes import (
     info,
     item_body,
     items,
+    placements,
     recommend,
     schema,
     similar,
@@ -66,6 +68,7 @@ from service.store.feedback import FeedbackStore
 from service.store.idempotency import IdempotencyStore
 from service.store.jobs import JobKind, JobStore
 from service.store.keys import KeyStore
+from service.store.placements import PlacementStore
 from service.store.sql_store import SqlStore
 from service.store.store import Store
 from service.telemetry.metrics import Metrics
@@ -149,21 +152,8 @@ def create_app(
     app.state.metrics = metrics
     install_problem_handlers(app)
     # /items/bulk must precede the routes that match any path below /items/.
-    routers = (
-        recommend,
-        similar,
-        bulk,
-        items,
-        schema,
-        feedback,
-        users,
-        experiments,
-        bundles,
-        health,
-        info,
-        metrics_route,
-    )
-    for routes in routers:
+    shop = (recommend, similar, placements, bulk, items, schema, feedback, users)
+    for routes in (*shop, experiments, bundles, health, info, metrics_route):
         app.include_router(routes.router)
     install_playground(app)
     describe_problems(app)
@@ -234,6 +224,8 @@ async def open_parts(
         rates = KeyRates(time.monotonic, redis, f"clairo:{settings.namespace}:rate:")
         key_ring = KeyRing(KeyStore(store.database), rates=rates)
         await key_ring.refresh()
+        placements_saved = SavedPlacements(PlacementStore(store.database))
+        await placements_saved.catch_up()
         opened.push_async_callback(batcher.stop)
         await batcher.start()
         shelf = BundleShelf(settings.bundle, settings.bundles_dir)
@@ -254,7 +246,7 @@ async def open_parts(
 
         follow = (swap.follow,) if settings.bundles_dir else ()
         catch_up = (served.ingestion.catch_up, split.catch_up) if split else (served.ingestion.catch_up,)
-        await sync.start((attribute_schema.refresh, *catch_up, *follow, show_serving))
+        await sync.start((attribute_schema.refresh, placements_saved.catch_up, *catch_up, *follow, show_serving))
         picture_urls = picture_urls or PictureUrls(parsed_hosts(settings.picture_url_hosts))
         ingestion = served.ingestion
         bulk_jobs = BulkJobs(
@@ -291,6 +283,8 @@ async def open_parts(
             bulk_jobs=bulk_jobs,
             answered_once=AnsweredOnce(IdempotencyStore(store.database)),
             key_ring=key_ring,
+            placements=placements_saved,
+            publish_write=sync.publish_write,
             picture_urls=picture_urls,
             redis=redis,
             tired_after_impressions=settings.tired_after_impressions,

@@ -19,6 +19,8 @@ ClairoError
     ├── UnknownJobError           job not found
     ├── UnknownEventError         event not found
     ├── SessionMergedError        the session is another user's
+    ├── UnknownPlacementError     placement not found
+    ├── TooManyPlacementsError    no more placements can be saved
     ├── IdempotencyKeyReusedError the same Idempotency-Key with another body
     ├── ExportError               the tables cannot be written
     ├── ImportDataError           the data set cannot be read
@@ -132,6 +134,14 @@ class UnknownEventError(ServiceError):
 
 class SessionMergedError(ServiceError):
     """The session was merged into another user before."""
+
+
+class UnknownPlacementError(ServiceError):
+    """No placement has this name, or no version of it this number."""
+
+
+class TooManyPlacementsError(ServiceError):
+    """As many placements are saved as the service keeps."""
 
 
 class IdempotencyKeyReusedError(ServiceError):

@@ -21,6 +21,7 @@ from service.recommend.cache import Cache, InProcessCache
 from service.recommend.recommendations import ModelBatcher, ModelRequest, Recommendations
 from service.recommend.recommended import ENCODING, Recommended, decoded, encoded, size_in_memory
 from service.recommend.redis_cache import LayeredCache, RedisCache
+from service.recommend.rules import StrangerWeights
 from service.replicas.redis_link import RedisLink
 from service.settings import Settings
 from service.store.store import Store
@@ -40,6 +41,8 @@ class SharedParts:
     cache: Cache[Recommended]
     """Its keys hold the bundle's id."""
     metrics: Metrics
+    stranger_weights: StrangerWeights | None = None
+    """For placements whose strangers get trending or latest items; without it they get popular ones."""
     on_written: Callable[[], None] = lambda: None
     """Called after the store has kept something new."""
 
@@ -108,6 +111,7 @@ async def serve_bundle(bundle: Bundle, shared: SharedParts, *, num_warm_up: int)
         deadline_seconds=settings.request_deadline_seconds,
         exploration_temperature=settings.exploration_temperature,
         metrics=shared.metrics,
+        stranger_weights=shared.stranger_weights,
     )
     await shared.schema.count_as_first_use(live)
     await ingestion.catch_up()

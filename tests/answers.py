@@ -10,7 +10,7 @@ EXPLAINED = Recommended(
     seed=7,
     ignored_item_ids=("unknown-\u00e4",),
     answer=RecommendationList(
-        (Recommendation("mug", 1, -0.25, "generative"), Recommendation("jug", 2, -4.0, "popular")),
+        (Recommendation("mug", 1, -0.25, "generative"), Recommendation("jug", 2, -4.0, "popular", ("own-brand",))),
         "catalogue_exhausted",
     ),
     explanations=(

@@ -22,6 +22,33 @@ class HistoryEntry(TypedDict, total=False):
     timestamp: float | str
 
 
+ItemField = Literal["title", "attributes", "picture_url"]
+
+
+class Boost(TypedDict, total=False):
+    """Items that pass a filter, and how far they rise or sink."""
+
+    name: str
+    filter: Required[ItemFilter]
+    factor: Required[float]
+
+
+class Group(TypedDict, total=False):
+    """At most `limit` items of each value of an attribute."""
+
+    name: str
+    attribute: Required[str]
+    limit: Required[int]
+
+
+class Pin(TypedDict, total=False):
+    """An item at a rank, counted from 1."""
+
+    name: str
+    item_id: Required[str]
+    rank: Required[int]
+
+
 class RecommendRequest(TypedDict, total=False):
     """A request of `recommend_batch`, with the arguments of `recommend`; needs a history, a user_id or a session_id."""
 
@@ -30,6 +57,14 @@ class RecommendRequest(TypedDict, total=False):
     session_id: str
     limit: int
     filter: ItemFilter
+    candidates: Sequence[str]
+    fields: Sequence[ItemField]
+    boost: Sequence[Boost]
+    bury: Sequence[Boost]
+    group: Group
+    pin: Sequence[Pin]
+    placement: str
+    cursor: str
     exclude_item_ids: Sequence[str]
     include_seen: bool
     diversity: float
@@ -43,8 +78,16 @@ def recommend(
     *,
     user_id: str | None = None,
     session_id: str | None = None,
-    limit: int = 10,
+    limit: int | None = None,
     filter: ItemFilter | None = None,
+    candidates: Sequence[str] | None = None,
+    fields: Sequence[ItemField] | None = None,
+    boost: Sequence[Boost] = (),
+    bury: Sequence[Boost] = (),
+    group: Group | None = None,
+    pin: Sequence[Pin] = (),
+    placement: str | None = None,
+    cursor: str | None = None,
     exclude_item_ids: Sequence[str] = (),
     include_seen: bool = False,
     diversity: float = 0.0,
@@ -58,9 +101,17 @@ def recommend(
         history: item ids or entries with timestamps, oldest first; [] for a new user.
         user_id: take the history from this user's feedback.
         session_id: take it from the feedback of a visitor who is not signed in.
-        limit: 1 to 100 distinct items.
+        limit: 1 to 100 distinct items; by default the placement's limit, else 10, or all candidates.
         filter: only items that pass, such as {"attribute": "brand", "equals": "Fjord"}; further operators are in,
             range, exists, not, all_of, any_of and only_new.
+        candidates: rank exactly these items.
+        fields: what to show of each item.
+        boost: items that rise: a filter, and the factor by which they become more probable.
+        bury: items that sink, likewise.
+        group: at most so many items of each value of an attribute.
+        pin: items at fixed ranks.
+        placement: saved rules that apply too.
+        cursor: `next_cursor` of the page before, beside the same arguments.
         exclude_item_ids: items to leave out.
         include_seen: allow items of the history.
         diversity: 0 ranks by score; up to 1 prefers items unlike each other.
@@ -74,6 +125,14 @@ def recommend(
         session_id=session_id,
         limit=limit,
         filter=filter,
+        candidates=candidates,
+        fields=fields,
+        boost=boost,
+        bury=bury,
+        group=group,
+        pin=pin,
+        placement=placement,
+        cursor=cursor,
         exclude_item_ids=exclude_item_ids,
         include_seen=include_seen,
         diversity=diversity,

@@ -39,7 +39,7 @@ NUM_COUNTED_CANDIDATES = 20
 
 
 Penalty: TypeAlias = Callable[[Int64[np.ndarray, "item"]], Float64[np.ndarray, "item"]]
-"""Item rows to what is subtracted from their log-probabilities; at least 0."""
+"""Item rows to what is subtracted from their log-probabilities."""
 
 
 class Generated(NamedTuple):
@@ -147,6 +147,7 @@ class JointRanking:
         generated: Sequence[Generated] | None,
         is_allowed: Bool[np.ndarray, "history item"],
         num_places: int = NUM_DENSE_CANDIDATES,
+        lifts: Sequence[Float64[np.ndarray, "item"] | None] | None = None,
     ) -> list[Candidates]:
         """Collect each user's candidates and reference items.
 
@@ -155,6 +156,7 @@ class JointRanking:
             generated: the generator's items and their log-probabilities; None if nothing was generated.
             is_allowed: whether each item may be listed.
             num_places: candidates of the dense head.
+            lifts: added to each user's log-probabilities where these candidates are chosen, by row.
         """
         dense = self.dense_heads.log_probabilities(histories)
         others = [weights.scores(histories, dense.shape[1]) for weights in self.item_weights.values()]
@@ -167,6 +169,7 @@ class JointRanking:
                 np.asarray(history),
                 allowed,
                 num_places,
+                None if lifts is None else lifts[user],
             )
             for user, (history, allowed) in enumerate(zip(histories, is_allowed, strict=True))
         ]
@@ -179,11 +182,12 @@ class JointRanking:
         history: Int[np.ndarray, "position"],
         is_allowed: Bool[np.ndarray, "item"],
         num_places: int,
+        lifts: Float64[np.ndarray, "item"] | None,
     ) -> Candidates:
         everything, listed = np.arange(len(dense)), np.flatnonzero(is_allowed)
         # By component: proposed whatever the request allows, and beside them for its list.
         of_all = [generated.item_rows, best_of(dense, everything, NUM_DENSE_CANDIDATES)]
-        allowed = [generated.item_rows, best_of(dense, listed, num_places)]
+        allowed = [generated.item_rows, best_of(dense if lifts is None else dense + lifts, listed, num_places)]
         for of_component in others if self.together is not None else ():
             of_all.append(best_above_zero(of_component, everything, NUM_COUNTED_CANDIDATES))
             allowed.append(best_above_zero(of_component, listed, NUM_COUNTED_CANDIDATES))
@@ -215,6 +219,7 @@ class JointRanking:
         is_allowed: Bool[np.ndarray, "history item"],
         num_places: int,
         penalties: Sequence[Penalty | None] | None = None,
+        lifts: Sequence[Float64[np.ndarray, "item"] | None] | None = None,
     ) -> list[RankedItems]:
         """Rank each user's `num_places` best candidates; ties are in the order of item rows.
 
@@ -226,6 +231,7 @@ class JointRanking:
             is_allowed: see `candidates`.
             num_places: length of the lists.
             penalties: what lowers each user's candidates; None lowers none.
+            lifts: see `candidates`; the penalties hold them too.
 
         Raises:
             MixtureError: that mixture is not fitted.
@@ -235,7 +241,8 @@ class JointRanking:
             which = "the mixture" if generated is not None else "the mixture without generator"
             raise MixtureError(f"{which} is not fitted; fit it first")
         columns = [self.components.index(component) for component in mixture.components]
-        candidates_of_users = self.candidates(histories, generated, is_allowed, max(NUM_DENSE_CANDIDATES, num_places))
+        num_places_dense = max(NUM_DENSE_CANDIDATES, num_places)
+        candidates_of_users = self.candidates(histories, generated, is_allowed, num_places_dense, lifts)
         return [
             ranked_for_one(mixture, columns, candidates, len(history), num_places, penalty)
             for candidates, history, penalty in zip(
@@ -261,7 +268,7 @@ class JointRanking:
 
 
 def best_of(
-    scores: Float32[np.ndarray, "item"], item_rows: Int64[np.ndarray, "some"], count: int
+    scores: Float[np.ndarray, "item"], item_rows: Int64[np.ndarray, "some"], count: int
 ) -> Int64[np.ndarray, "best"]:
     """The `count` given items with the highest scores, in any order."""
     if len(item_rows) <= count:

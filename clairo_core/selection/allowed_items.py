@@ -1,5 +1,5 @@
 """Decide which items each request may be answered with: its filter, exclusions and dislikes, and whether seen
-items count."""
+items count; or its candidates."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,11 @@ def allowed_items(
 ) -> Bool[np.ndarray, "request item"] | None:
     """Mark the items that each request allows, retired ones included; None if every request allows all."""
     if all(
-        request.include_seen and not request.exclude and not request.disliked and request.is_allowed is None
+        request.include_seen
+        and not request.exclude
+        and not request.disliked
+        and request.is_allowed is None
+        and request.candidates is None
         for request in requests
     ):
         return None
@@ -30,6 +34,10 @@ def allowed_items_of(
     catalogue: Catalogue, request: RecommendationRequest, history: Int64[np.ndarray, "position"]
 ) -> Bool[np.ndarray, "item"]:
     """Mark the items that one request allows, retired ones included; `history` holds the rows of its known items."""
+    if request.candidates is not None:
+        is_candidate = np.zeros(len(catalogue), dtype=np.bool_)
+        is_candidate[catalogue.known_rows(request.candidates)] = True
+        return is_candidate
     is_allowed = np.ones(len(catalogue), dtype=np.bool_)
     if request.is_allowed is not None:
         num_known = min(len(is_allowed), len(request.is_allowed))

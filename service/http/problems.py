@@ -60,6 +60,8 @@ KINDS: Mapping[type[core.ClairoError], ProblemKind] = {
     service.UnknownJobError: ProblemKind(404, "unknown-job", "Job not found"),
     service.UnknownEventError: ProblemKind(404, "unknown-event", "Event not found"),
     service.SessionMergedError: ProblemKind(409, "session-merged", "Session is another user's"),
+    service.UnknownPlacementError: ProblemKind(404, "unknown-placement", "Placement not found"),
+    service.TooManyPlacementsError: ProblemKind(409, "too-many-placements", "Too many placements"),
     service.IdempotencyKeyReusedError: ProblemKind(
         422, "idempotency-key-reused", "Idempotency-Key reused with another body"
     ),

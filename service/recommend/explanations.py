@@ -26,6 +26,8 @@ ALIKE = 0.3
 """Least cosine within a modality for two items to be called alike in it."""
 LEAST_EFFECT = 0.05
 """In log-probability: an item that makes another less than 5% more likely is not a reason for it."""
+WITHOUT_HISTORY = {POPULAR: "most popular", "trending": "trending", "latest": "latest"}
+"""Sources of items that no history led to, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def requests_without_each(
     """
     item_ids = explained_history(recommender, history)
     distinct = list(dict.fromkeys(item_ids))
-    if len(distinct) < 2 or all(item.source == POPULAR for item in items):
+    if len(distinct) < 2 or all(item.source in WITHOUT_HISTORY for item in items):
         return []
     is_recommended = np.zeros(len(recommender.catalogue), dtype=np.bool_)
     is_recommended[[recommender.catalogue.row_of(item.item_id) for item in items]] = True
@@ -106,11 +108,16 @@ def explain(
         answers: to `requests_without_each`, in order.
     """
     distinct = list(dict.fromkeys(explained_history(recommender, history)))
-    scores = [{item.item_id: item.score for item in answered.items if item.source != POPULAR} for answered in answers]
+    scores = [
+        {item.item_id: item.score for item in answered.items if item.source not in WITHOUT_HISTORY}
+        for answered in answers
+    ]
     explained = []
     for item in answer.items:
-        if item.source == POPULAR:
-            explained.append(Explained(_text_of_popular(answer.fallback_reason)))
+        moved = f" Moved by {', '.join(item.rules)}." if item.rules else ""
+        if item.source in WITHOUT_HISTORY:
+            text = _text_without_history(WITHOUT_HISTORY[item.source], answer.fallback_reason)
+            explained.append(Explained(text + moved))
             continue
         if scores:
             reasons = [
@@ -119,7 +126,7 @@ def explain(
             ]
         else:
             reasons = [_reason(table, recommender, item.item_id, of, None) for of in distinct]
-        explained.append(Explained(_text(reasons, was_measured=bool(scores)), tuple(reasons)))
+        explained.append(Explained(_text(reasons, was_measured=bool(scores)) + moved, tuple(reasons)))
     return explained
 
 
@@ -163,12 +170,12 @@ def _reason(table: ItemTable, recommender: Recommender, item_id: str, seen_id: s
     )
 
 
-def _text_of_popular(fallback_reason: str | None) -> str:
+def _text_without_history(kind: str, fallback_reason: str | None) -> str:
     if fallback_reason == EMPTY_HISTORY:
-        return "One of the most popular products: there is no history to go by."
+        return f"One of the {kind} products: there is no history to go by."
     if fallback_reason is None:
         return "A popular product that fills the list: this history led to no further ones."
-    return "One of the most popular products: the history led to too few others."
+    return f"One of the {kind} products: the history led to too few others."
 
 
 def _text(reasons: Sequence[Reason], *, was_measured: bool) -> str:

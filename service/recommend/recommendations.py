@@ -8,15 +8,19 @@ import asyncio
 import hashlib
 import json
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Float64
 
-from clairo_core.recommendation import RecommendationList, RecommendationRequest
+from clairo_core.attributes import Single, singles_of
+from clairo_core.catalogue import Catalogue
+from clairo_core.recommendation import Recommendation, RecommendationList, RecommendationRequest
 from clairo_core.recommender import Recommender
+from clairo_core.selection.item_filters import IsOneOf, Not
 from clairo_core.serving_points import ServingPoint
 from service.errors import DeadlineExceededError
 from service.live_catalogue import LiveCatalogue
@@ -25,13 +29,16 @@ from service.recommend.cache import Cache, SingleFlight
 from service.recommend.explanations import Explained, explain, requests_without_each
 from service.recommend.item_table import CurrentItemTable, ItemTable, digest_of_rows
 from service.recommend.recommended import Recommended
-from service.recommend.reranking import pool_size, ranked
-from service.recommend.wanted import Wanted
+from service.recommend.reranking import GroupCap, pool_size, ranked
+from service.recommend.rules import RulesOfMoment, StrangerWeights, is_for_strangers, rules_of_moment
+from service.recommend.wanted import Group, Pin, Wanted
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import step
 
 SEEDS = 2**31
 """A seed of our own is drawn below this."""
+MAX_POOLS = 8
+"""Further pools are ranked while a group's limit leaves a list short, each without the groups that are full."""
 
 
 class ModelRequest(NamedTuple):
@@ -71,6 +78,7 @@ class Recommendations:
         deadline_seconds: float,
         exploration_temperature: float = 0.0,
         metrics: Metrics | None = None,
+        stranger_weights: StrangerWeights | None = None,
     ) -> None:
         self.item_table = CurrentItemTable(live)
         """Read by filters and similarity."""
@@ -81,6 +89,7 @@ class Recommendations:
         self._deadline_seconds = deadline_seconds
         self._temperature = exploration_temperature
         self._metrics = metrics or Metrics()
+        self._stranger_weights = stranger_weights
 
     def default_seed(self) -> int:
         """Seed of a request without one: 0, or drawn where the service explores."""
@@ -91,22 +100,26 @@ class Recommendations:
 
         Raises:
             OverloadedError: too many requests wait for the model.
+            StoreError: what strangers get cannot be read.
             DeadlineExceededError: the answer took longer than the operator allows.
         """
+        started_at = time.perf_counter()
+        weights = None
+        if self._stranger_weights is not None and is_for_strangers(wanted, self._live.recommender.catalogue):
+            weights = await self._stranger_weights.weights(wanted.strangers)
         table = await self.item_table.current()
         # Taken at one moment, before the next await: a swap of bundles never mixes two catalogues in one answer.
         recommender = self._live.recommender
-        is_allowed = None if wanted.item_filter is None else table.allowed_rows(wanted.item_filter)
-        warnings = () if wanted.item_filter is None else table.warnings_of(wanted.item_filter)
+        wanted, rules = rules_of_moment(wanted, table, recommender, weights)
         point = recommender.points[wanted.quality]
-        key = cache_key(table.bundle_id, recommender.catalogue.version, point, wanted, self._temperature, is_allowed)
+        key = cache_key(table.bundle_id, recommender.catalogue.version, point, wanted, self._temperature, rules)
         recommended = await self._cache.get(key)
         self._metrics.count_cache_request(recommended is not None)
         if recommended is None:
             try:
                 async with asyncio.timeout(self._deadline_seconds):
                     recommended = await self._flights.run(
-                        key, lambda: self._compute(key, wanted, recommender, table, is_allowed)
+                        key, lambda: self._compute(key, wanted, recommender, table, rules)
                     )
             except TimeoutError as error:
                 raise DeadlineExceededError(
@@ -114,34 +127,44 @@ class Recommendations:
                 ) from error
         answer = recommended.answer
         self._metrics.count_recommended([item.source for item in answer.items], answer.fallback_reason)
-        return replace(recommended, warnings=warnings)
+        if wanted.placement is not None:
+            seconds = time.perf_counter() - started_at
+            self._metrics.count_placement(wanted.placement, answer.fallback_reason, seconds)
+        rows = [recommender.catalogue.row_of(item.item_id) for item in answer.items]
+        return replace(
+            recommended,
+            warnings=rules.warnings,
+            unknown_item_ids=rules.unknown_item_ids,
+            served_items=tuple(table.items[row] for row in rows),
+        )
 
     async def _compute(
-        self,
-        key: str,
-        wanted: Wanted,
-        recommender: Recommender,
-        table: ItemTable,
-        is_allowed: Bool[np.ndarray, "item"] | None,
+        self, key: str, wanted: Wanted, recommender: Recommender, table: ItemTable, rules: RulesOfMoment
     ) -> Recommended:
         catalogue = recommender.catalogue
 
         def similarities(item_ids: Sequence[str]) -> Float64[np.ndarray, "item item"]:
-            return table.similarities(catalogue, np.array([catalogue.row_of(item_id) for item_id in item_ids]))
+            return table.similarities(catalogue, catalogue.known_rows(item_ids))
 
+        pinned_ids = tuple(pin.item_id for pin in rules.pins)
         request = RecommendationRequest(
             history=wanted.history,
             limit=pool_size(wanted, self._temperature),
-            include_seen=wanted.include_seen,
-            exclude=wanted.exclude,
+            include_seen=wanted.include_seen or wanted.candidates is not None,
+            exclude=(*wanted.exclude, *wanted.given, *pinned_ids),
             disliked=wanted.disliked,
-            is_allowed=is_allowed,
+            is_allowed=rules.is_allowed,
+            candidates=wanted.candidates and tuple(name for name in wanted.candidates if name not in pinned_ids),
+            lifts=rules.lifts,
+            stranger_weights=rules.stranger_weights,
             seed=wanted.seed,
             quality=wanted.quality,
         )
         with step("clairo.generate"):
-            pool = await self._batcher.submit(ModelRequest(recommender, request))
-        answer = ranked(pool, wanted, self._temperature, similarities)
+            pinned, pool = await self._pinned_and_pool(recommender, request, wanted.group, rules.pins, table)
+        cap = GroupCap(wanted.group, groups_in(table, catalogue, wanted.group))
+        answer = ranked(pool, pinned, wanted, self._temperature, similarities, cap)
+        answer = named_by_rules(answer, catalogue, wanted, rules)
         explanations: list[Explained] = []
         if wanted.explain:
             without_each = requests_without_each(
@@ -161,6 +184,42 @@ class Recommendations:
         await self._cache.put(key, recommended)
         return recommended
 
+    async def _pinned_and_pool(
+        self,
+        recommender: Recommender,
+        request: RecommendationRequest,
+        group: Group | None,
+        pins: Sequence[Pin],
+        table: ItemTable,
+    ) -> tuple[list[tuple[Pin, Recommendation]], RecommendationList]:
+        """Rank the pins' items, and a pool of others that fills the list whatever the group leaves out."""
+        requests = [ModelRequest(recommender, request)]
+        if pins:
+            item_ids = tuple(pin.item_id for pin in pins)
+            of_pins = replace(request, candidates=item_ids, limit=len(pins), include_seen=True)
+            requests.append(ModelRequest(recommender, of_pins))
+        pool, *others = await self._all_of(requests)
+        by_id = {item.item_id: item for item in others[0].items} if others else {}
+        pinned = [(pin, by_id[pin.item_id]) for pin in pins]
+        if group is None:
+            return pinned, pool
+        items, found = list(pool.items), pool
+        for _ in range(MAX_POOLS - 1):
+            cap = GroupCap(group, groups_in(table, recommender.catalogue, group))
+            cap.count(by_id)
+            if len(found.items) < request.limit or len(cap.kept(items)) >= request.limit // 2:
+                break
+            # The table may have grown since the request's own mask was made.
+            is_open = table.allowed_rows(Not(IsOneOf(group.attribute, cap.full)))[: len(recommender.catalogue)]
+            request = replace(
+                request,
+                exclude=(*request.exclude, *(item.item_id for item in found.items)),
+                is_allowed=is_open if request.is_allowed is None else request.is_allowed & is_open,
+            )
+            found = (await self._all_of([ModelRequest(recommender, request)]))[0]
+            items += found.items
+        return pinned, RecommendationList(tuple(items), found.fallback_reason)
+
     async def _all_of(self, requests: Sequence[ModelRequest]) -> list[RecommendationList]:
         """Answer all requests, in order; the first failure takes the others out of the queue."""
         submitted = [asyncio.create_task(self._batcher.submit(request)) for request in requests]
@@ -172,15 +231,44 @@ class Recommendations:
             await asyncio.gather(*submitted, return_exceptions=True)
 
 
+def groups_in(table: ItemTable, catalogue: Catalogue, group: Group | None) -> Callable[[str], tuple[Single, ...]]:
+    """Which groups an item is in: one for each value of the attribute."""
+
+    def groups_of(item_id: str) -> tuple[Single, ...]:
+        attributes = table.items[catalogue.row_of(item_id)].item.attributes
+        return () if group is None or group.attribute not in attributes else singles_of(attributes[group.attribute])
+
+    return groups_of
+
+
+def named_by_rules(
+    answer: RecommendationList, catalogue: Catalogue, wanted: Wanted, rules: RulesOfMoment
+) -> RecommendationList:
+    """Name the boosts that moved each item before group and pins, and the source of items for strangers."""
+    is_weighed = rules.stranger_weights is not None
+    return replace(
+        answer,
+        items=tuple(
+            replace(
+                item,
+                source=wanted.strangers if is_weighed else item.source,
+                rules=(*rules.boosts_of(catalogue.row_of(item.item_id)), *item.rules),
+            )
+            for item in answer.items
+        ),
+    )
+
+
 def cache_key(
     bundle_id: str,
     catalogue_version: int,
     point: ServingPoint,
     wanted: Wanted,
     temperature: float,
-    is_allowed: Bool[np.ndarray, "item"] | None,
+    rules: RulesOfMoment,
 ) -> str:
     """Digest of everything that an answer depends on; qualities with the same search share answers."""
+    weights = rules.stranger_weights
     parts = [
         bundle_id,
         catalogue_version,
@@ -190,7 +278,13 @@ def cache_key(
         wanted.include_seen,
         sorted(set(wanted.exclude)),
         sorted(set(wanted.disliked)),
-        None if is_allowed is None else digest_of_rows(is_allowed),
+        None if rules.is_allowed is None else digest_of_rows(rules.is_allowed),
+        wanted.candidates,
+        [[boost.name, boost.log_factor, digest_of_rows(passes)] for boost, passes in rules.boosted],
+        None if wanted.group is None else [wanted.group.name, wanted.group.attribute, wanted.group.limit],
+        [[pin.name, pin.item_id, pin.rank] for pin in rules.pins],
+        wanted.given,
+        None if weights is None else [wanted.strangers, hashlib.sha256(weights.tobytes()).hexdigest()],
         wanted.diversity,
         temperature,
         wanted.seed,

@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, is_dataclass
 from itertools import chain
 
 from clairo_core.recommendation import Recommendation, RecommendationList
+from service.live_catalogue import ServedItem
 from service.recommend.explanations import Explained, Reason
 
-ENCODING = 2
+ENCODING = 3
 """Part of each key in Redis; raise it when `encoded` writes something else."""
 
 
@@ -29,7 +30,11 @@ class Recommended:
     explanations: tuple[Explained, ...]
     """One per item; empty unless requested."""
     warnings: tuple[str, ...] = ()
-    """About the request's filter and the items of this moment; never cached."""
+    """About the request's rules and the items of this moment; never cached."""
+    unknown_item_ids: tuple[str, ...] = ()
+    """Candidates that are not in the catalogue or retired; never cached."""
+    served_items: tuple[ServedItem, ...] = ()
+    """One per item of the answer; never cached."""
 
 
 def encoded(recommended: Recommended) -> bytes:
@@ -46,7 +51,8 @@ def decoded(text: bytes) -> Recommended:
         seed=read["seed"],
         ignored_item_ids=tuple(read["ignored_item_ids"]),
         answer=RecommendationList(
-            tuple(Recommendation(**item) for item in read["answer"]["items"]), read["answer"]["fallback_reason"]
+            tuple(Recommendation(**item | {"rules": tuple(item["rules"])}) for item in read["answer"]["items"]),
+            read["answer"]["fallback_reason"],
         ),
         explanations=tuple(
             Explained(explained["text"], tuple(_decoded_reason(reason) for reason in explained["because_of"]))

@@ -1,6 +1,7 @@
 """The parts that routes work with, available once all of them are ready."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from service.items.attribute_schema import AttributeSchema
 from service.jobs.bulk import BulkJobs
 from service.keys.key_ring import KeyRing
 from service.picture_urls.fetch import PictureUrls
+from service.placements.saved import SavedPlacements
 from service.replicas.redis_link import RedisLink
 from service.serving import ServedBundle
 from service.store.feedback import FeedbackStore
@@ -36,6 +38,9 @@ class Parts:
     bulk_jobs: BulkJobs
     answered_once: AnsweredOnce
     key_ring: KeyRing
+    placements: SavedPlacements
+    publish_write: Callable[[], None]
+    """Wakes the other processes after a write to the store."""
     picture_urls: PictureUrls
     redis: RedisLink | None
     """Shares answers and news with other processes; None for a single process."""

@@ -2,17 +2,15 @@
 
 import asyncio
 import time
-import uuid
 from collections.abc import Collection
 from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic import ValidationError
 
-from clairo_core.attributes import as_json
 from clairo_core.errors import ClairoError
 from clairo_core.items import UserHistory
-from service.errors import OverloadedError
+from service.errors import InvalidBodyError, OverloadedError
 from service.feedback.known_users import items_of_user
 from service.http.body_route import BodyRoute
 from service.http.disconnect import unless_disconnected
@@ -20,22 +18,22 @@ from service.http.field_errors import invalid_fields, readable_errors
 from service.http.openapi import problem_answers
 from service.http.problems import kind_of, problem_document
 from service.http.request_context import request_id_of
-from service.recommend.explanations import Explained
+from service.placements.combine import Placement, combined
+from service.placements.saved import DEFAULT_PLACEMENT, SavedPlacements
+from service.recommend.recommendations import Recommendations
 from service.recommend.recommended import Recommended
+from service.recommend.reranking import GROUP_EXHAUSTED
 from service.recommend.wanted import Wanted
+from service.routes.page_cursor import EarlierPages, earlier_pages, page_cursor
 from service.routes.parts import Parts, ReadyParts
-from service.schemas.filter_types import check_filter
-from service.schemas.items import Feature
+from service.routes.recommend_answer import recommend_answer
 from service.schemas.problems import Problem
 from service.schemas.recommend import (
     BatchResult,
-    ExplainedBy,
-    Explanation,
     RecommendAnswer,
     RecommendBatchAnswer,
     RecommendBatchBody,
     RecommendBody,
-    RecommendedItem,
 )
 from service.store.feedback_event import Owner, id_of_owner
 
@@ -67,6 +65,18 @@ EXAMPLES = {
     "diverse and explained": {"value": {"history": ["mug-12", "mug-7"], "limit": 5, "diversity": 0.3, "explain": True}},
     "as fast as possible": {"value": {"history": ["mug-12", "mug-7"], "limit": 5, "quality": "fast"}},
     "only items of the bundle": {"value": {"history": ["mug-12"], "filter": {"only_new": False}}},
+    "a category page": {
+        "value": {"user_id": "u-1", "candidates": ["mug-3", "mug-7", "mug-9"], "fields": ["title", "picture_url"]}
+    },
+    "merchandised": {
+        "value": {
+            "history": ["mug-12"],
+            "boost": [{"name": "own-brand", "filter": {"attribute": "brand", "equals": "Fjord"}, "factor": 2}],
+            "bury": [{"filter": {"attribute": "stock", "range": {"lt": 3}}, "factor": 5}],
+            "group": {"attribute": "brand", "limit": 2},
+            "pin": [{"item_id": "mug-3", "rank": 1}],
+        }
+    },
 }
 BATCH_EXAMPLES = {
     "two users": {"value": {"requests": [{"history": ["mug-12"], "limit": 5}, {"user_id": "u-1", "limit": 3}]}}
@@ -93,6 +103,11 @@ async def recommend(body: RecommendBody, parts: ReadyParts, request: Request) ->
     out, however old, and a disliked item is neither recommended, even with `include_seen`, nor part of the history or
     an explanation. Items like it sink. A later `like`, `purchase` or target of the same item lifts the dislike. The
     bundle's rules name the types that are read, and those that are dislikes.
+
+    Rules act in this order: filter, boost and bury, group, diversity, pin. The placement's come first; see
+    PUT /placements/{name} for what a request adds and what it replaces. Each item's `rules` names those that moved it.
+    `next_cursor` asks for the next page. No page repeats an item, whatever is posted or retired meanwhile; ranks count
+    on, and a group's limit holds on each page.
     """
     return await unless_disconnected(request, recommend_one(body, parts))
 
@@ -149,37 +164,105 @@ async def recommend_one(body: RecommendBody, parts: Parts) -> RecommendAnswer:
     """Answer one body.
 
     Raises:
+        InvalidBodyError: the placement is not saved, or the cursor is of another request.
         ServiceError: the model is too busy, or the user's history cannot be read.
     """
+    placement = named_placement(body, parts.placements)
+    owner = await owner_of(body, parts)
+    recommendations, arm = parts.served.recommendations, None
+    if parts.split is not None:
+        recommendations, arm = parts.split.recommendations_for(None if owner is None else id_of_owner(owner))
+    answer = await recommend_under(body, owner, placement, recommendations, parts)
+    if parts.split is not None and arm is not None:
+        answer.recommendation_id = parts.split.serve(answer.recommendation_id, arm)
+    return answer
+
+
+def named_placement(body: RecommendBody, placements: SavedPlacements) -> Placement | None:
+    """The placement that a body names, or the default one; None if that is not saved.
+
+    Raises:
+        InvalidBodyError: the named one is not saved.
+    """
+    saved = placements.find(body.placement or DEFAULT_PLACEMENT)
+    if saved is None and body.placement is not None:
+        message = f"placement {body.placement} is not saved; PUT /placements/{body.placement} first"
+        raise InvalidBodyError(f"body -> placement: {message}", [{"loc": ["body", "placement"], "msg": message}])
+    return None if saved is None else Placement(saved.name, saved.rules)
+
+
+async def owner_of(body: RecommendBody, parts: Parts) -> Owner | None:
+    """The user or session whose feedback a body asks to follow.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    if body.user_id is None and body.session_id is not None:
+        return await parts.feedback.owner_of_session(body.session_id)
+    return body.user_id
+
+
+async def recommend_under(
+    body: RecommendBody,
+    owner: Owner | None,
+    placement: Placement | None,
+    recommendations: Recommendations,
+    parts: Parts,
+    *,
+    is_preview: bool = False,
+) -> RecommendAnswer:
+    """Answer one body under a placement. A preview has no further page, and no metric of the placement counts it.
+
+    Raises:
+        InvalidBodyError: the cursor is of another request, or a filter cannot fit a declared type.
+        ServiceError: the model is too busy, or the user's history cannot be read.
+    """
+    body.check_filters(parts.schema.declared)
+    pages = earlier_pages(body)
     item_ids, exclude, disliked = body.history_item_ids(), body.exclude_item_ids, frozenset[str]()
-    owner: Owner | None = body.user_id
-    if owner is None and body.session_id is not None:
-        owner = await parts.feedback.owner_of_session(body.session_id)
     if item_ids is None and owner is not None:
         of_user = await items_of_user(owner, parts.served.live, parts.feedback)
         item_ids, disliked = of_user.history, of_user.disliked
         # The model reads the newest items only; what is left out follows the whole history.
         exclude = [*exclude, *(() if body.include_seen else of_user.older), *await tired_items(owner, parts)]
-    recommendations, arm = parts.served.recommendations, None
-    if parts.split is not None:
-        recommendations, arm = parts.split.recommendations_for(None if owner is None else id_of_owner(owner))
+    rules = combined(body, placement)
+    seed = body.seed
+    if seed is None:
+        seed = recommendations.default_seed() if pages is None else pages.seed
     wanted = Wanted(
         history=UserHistory(item_ids or ()),
-        limit=body.limit,
+        limit=rules.limit,
         include_seen=body.include_seen,
         exclude=tuple(exclude),
         disliked=tuple(disliked),
-        item_filter=None if body.filter is None else check_filter(body.filter.item_filter(), parts.schema.declared),
+        item_filter=rules.item_filter,
+        candidates=None if body.candidates is None else tuple(body.candidates),
+        boosts=rules.boosts,
+        group=rules.group,
+        pins=rules.pins,
+        given=() if pages is None else pages.item_ids,
+        strangers=rules.strangers,
         diversity=body.diversity,
         explain=body.explain,
-        seed=recommendations.default_seed() if body.seed is None else body.seed,
+        seed=seed,
         quality=body.quality,
+        placement=placement.name if placement is not None and not is_preview else None,
     )
     recommended = await recommendations.recommend(wanted)
-    recommendation_id = uuid.uuid4().hex
-    if parts.split is not None and arm is not None:
-        recommendation_id = parts.split.serve(recommendation_id, arm)
-    return recommend_answer(recommended, recommendation_id)
+    cursor = None if is_preview else next_cursor(body, wanted, recommended)
+    return recommend_answer(recommended, rules.fields, cursor)
+
+
+def next_cursor(body: RecommendBody, wanted: Wanted, recommended: Recommended) -> str | None:
+    """The cursor after this answer; None if it holds the last item."""
+    listed = (*wanted.given, *(item.item_id for item in recommended.answer.items))
+    if body.candidates is None:
+        is_short = len(recommended.answer.items) < wanted.limit
+        # A group's limit holds on each page: what it left out comes on the next one.
+        is_last = is_short and recommended.answer.fallback_reason != GROUP_EXHAUSTED
+    else:
+        is_last = set(body.candidates) <= {*listed, *recommended.unknown_item_ids}
+    return None if is_last else page_cursor(body, EarlierPages(recommended.seed, listed))
 
 
 async def tired_items(owner: Owner, parts: Parts) -> Collection[str]:
@@ -192,48 +275,6 @@ async def tired_items(owner: Owner, parts: Parts) -> Collection[str]:
         return ()
     since = time.time() - TIRED_SECONDS
     return await parts.feedback.tired_items(owner, parts.tired_after_impressions, since, parts.served.live.rules)
-
-
-def recommend_answer(recommended: Recommended, recommendation_id: str) -> RecommendAnswer:
-    """An answer as JSON for clients."""
-    items = recommended.answer.items
-    explanations = recommended.explanations or [None] * len(items)
-    return RecommendAnswer(
-        recommendation_id=recommendation_id,
-        bundle_id=recommended.bundle_id,
-        catalogue_version=recommended.catalogue_version,
-        seed=recommended.seed,
-        fallback_reason=recommended.answer.fallback_reason,
-        ignored_item_ids=list(recommended.ignored_item_ids),
-        warnings=list(recommended.warnings),
-        items=[
-            RecommendedItem(
-                item_id=item.item_id,
-                rank=item.rank,
-                score=item.score,
-                source=item.source,
-                explanation=None if explained is None else _explanation(explained),
-            )
-            for item, explained in zip(items, explanations, strict=True)
-        ],
-    )
-
-
-def _explanation(explained: Explained) -> Explanation:
-    return Explanation(
-        text=explained.text,
-        because_of=[
-            ExplainedBy(
-                item_id=reason.item_id,
-                title=reason.title,
-                effect=reason.effect,
-                shared_attributes=as_json(reason.shared_attributes),
-                shared_features=[Feature(category=name, value=value) for name, value in reason.shared_features],
-                modality_similarity=dict(reason.modality_similarity),
-            )
-            for reason in explained.because_of
-        ],
-    )
 
 
 def _problem_of(error: ClairoError, request: Request, place: int) -> Problem:

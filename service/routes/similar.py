@@ -15,7 +15,8 @@ from service.routes.items import ITEM_PATH, ItemIdInPath, item_summary
 from service.routes.parts import ReadyParts
 from service.schemas.filter_types import check_filter
 from service.schemas.filters import BoundedFilterBody, FilterBody
-from service.schemas.recommend import MAX_RECOMMENDATIONS, SimilarItem, SimilarItems
+from service.schemas.merchandising import MAX_RECOMMENDATIONS
+from service.schemas.recommend import SimilarItem, SimilarItems
 from service.schemas.request_body import QueryInteger
 
 router = APIRouter(tags=["recommendations"])

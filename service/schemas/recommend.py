@@ -8,17 +8,19 @@ from typing import Any, Self
 from pydantic import BaseModel, Field, model_validator
 
 from clairo_core.serving_points import BALANCED, Quality
-from service.schemas.filters import BoundedFilterBody
 from service.schemas.items import Feature, ItemId, ItemSummary, ShownAttribute
+from service.schemas.merchandising import PlacementName, RulesBody
 from service.schemas.problems import Problem
 from service.schemas.request_body import Identifier, RequestBody, Timestamp
 
 MAX_HISTORY_ITEMS = 1000
 MAX_EXCLUDED_ITEMS = 1000
-MAX_RECOMMENDATIONS = 100
+MAX_CANDIDATES = 1000
+MAX_CURSOR_CHARACTERS = 500_000
 MAX_BATCH_REQUESTS = 100
 MAX_SEED = 2**31 - 1
-FILTER_WARNINGS = "Attributes of the filter that no item has, and values that it compares as numbers but are not."
+FILTER_WARNINGS = "Attributes of a filter that no item has, and values that it compares as numbers but are not."
+RULE_WARNINGS = f"{FILTER_WARNINGS} Pins that were passed by, and why. What strangers cannot get here."
 
 
 class HistoryEntry(RequestBody):
@@ -30,7 +32,7 @@ class HistoryEntry(RequestBody):
     )
 
 
-class RecommendBody(RequestBody):
+class RecommendBody(RulesBody):
     """A history, a user or a session, and options."""
 
     history: list[ItemId | HistoryEntry] | None = Field(
@@ -48,8 +50,6 @@ class RecommendBody(RequestBody):
         description="As `user_id`, for a visitor who is not signed in; of no effect beside a `user_id`. A merged "
         "session is its user's.",
     )
-    limit: int = Field(default=10, ge=1, le=MAX_RECOMMENDATIONS, description="Number of distinct items.")
-    filter: BoundedFilterBody | None = Field(default=None, description="Recommend only items that pass.")
     exclude_item_ids: list[ItemId] = Field(default=[], max_length=MAX_EXCLUDED_ITEMS, description="Items to leave out.")
     include_seen: bool = Field(default=False, description="Allow items of the history.")
     diversity: float = Field(
@@ -62,6 +62,30 @@ class RecommendBody(RequestBody):
         description="How far to search, measured with the bundle: `balanced` is as accurate as `best` in less time; "
         "`fast` may leave out the generator. /info shows each.",
     )
+
+    candidates: list[ItemId] | None = Field(
+        default=None,
+        max_length=MAX_CANDIDATES,
+        description="Rank exactly these items: all come back, seen and disliked ones too, on as many pages as `limit` "
+        "asks for. Unknown and retired ones are listed in `unknown_item_ids`. The placement's filter and group do not "
+        "apply; `filter`, `group` and `exclude_item_ids` are refused beside it.",
+    )
+    placement: PlacementName | None = Field(
+        default=None, description="A saved placement, whose rules apply; by default the one named `default`, if saved."
+    )
+    cursor: str | None = Field(
+        default=None,
+        max_length=MAX_CURSOR_CHARACTERS,
+        description="`next_cursor` of the page before. Only `limit`, `fields` and `explain` may differ from the first "
+        "page.",
+    )
+
+    @model_validator(mode="after")
+    def _candidates_come_back_complete(self) -> Self:
+        given = [name for name in ("filter", "group", "exclude_item_ids") if getattr(self, name)]
+        if self.candidates is not None and given:
+            raise ValueError(f"candidates come back complete, got {given[0]} beside them; leave one of both out")
+        return self
 
     @model_validator(mode="after")
     def _has_history_or_user(self) -> Self:
@@ -109,13 +133,25 @@ class Explanation(BaseModel):
     because_of: list[ExplainedBy] = Field(description="Strongest first; empty if no single item led to it.")
 
 
+UNLESS_IN_FIELDS = "Null unless in `fields`."
+
+
 class RecommendedItem(BaseModel):
     """One recommended item."""
 
     item_id: str
     rank: int = Field(description="1 is best.")
-    score: float = Field(description="Higher is better; comparable only within one answer and source.")
-    source: str = Field(description="Model that scored it higher, `generative` or `dense`; `popular` fills the list.")
+    score: float = Field(
+        description="Log-probability, boosts included. Higher is better; comparable only within one answer and source."
+    )
+    source: str = Field(
+        description="Model that scored it higher, `generative` or `dense`; `popular` fills the list. Strangers of a "
+        "placement get its `popular`, `trending` or `latest`."
+    )
+    rules: list[str] = Field(description="Names of the boosts, group and pins that moved it.")
+    title: str | None = Field(default=None, description=UNLESS_IN_FIELDS)
+    attributes: dict[str, ShownAttribute] | None = Field(default=None, description=UNLESS_IN_FIELDS)
+    picture_url: str | None = Field(default=None, description=f"{UNLESS_IN_FIELDS} Or the item has none.")
     explanation: Explanation | None = Field(description="Null unless requested.")
 
 
@@ -127,11 +163,17 @@ class RecommendAnswer(BaseModel):
     catalogue_version: int
     seed: int = Field(description="Send it to get the same answer again.")
     fallback_reason: str | None = Field(
-        description="Why items are popular ones, or fewer than `limit`; null otherwise."
+        description="Why items are popular ones, or fewer than `limit` (`filter_exhausted`, `group_exhausted`, "
+        "`catalogue_exhausted`); null otherwise."
     )
     ignored_item_ids: list[str] = Field(description="History items missing from the catalogue.")
-    warnings: list[str] = Field(default=[], description=FILTER_WARNINGS)
+    unknown_item_ids: list[str] = Field(default=[], description="Candidates not in the catalogue, or retired.")
+    warnings: list[str] = Field(default=[], description=RULE_WARNINGS)
     items: list[RecommendedItem]
+    next_cursor: str | None = Field(
+        default=None,
+        description="`cursor` of the next page; null if this page is the last one, or 1,000 items were listed.",
+    )
 
 
 class RecommendBatchBody(RequestBody):

@@ -203,6 +203,17 @@ api_keys = Table(
     Column("revoked_at", DateTime(timezone=True), nullable=True),
 )
 
+placements = Table(
+    "placements",
+    metadata,
+    Column("namespace", String(63), primary_key=True),
+    Column("name", String(63), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    # Null: this version deleted the placement.
+    Column("rules", JSON(none_as_null=True), nullable=True),
+    Column("saved_at", DateTime(timezone=True), nullable=False),
+)
+
 bundle_activations = Table(
     "bundle_activations",
     metadata,

@@ -72,6 +72,19 @@ class Metrics:
         self._recommended = Counter(
             "clairo_recommended", "Recommended items by source.", ("source",), registry=registry
         )
+        self._placement_seconds = Histogram(
+            "clairo_placement_duration_seconds",
+            "Time to recommend for a saved placement.",
+            ("placement",),
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._placement_fallbacks = Counter(
+            "clairo_placement_fallback",
+            "Answers for a saved placement with fallback items, by reason.",
+            ("placement", "reason"),
+            registry=registry,
+        )
         self._catalogue_items = Gauge(
             "clairo_catalogue_items", "Recommendable items.", registry=registry, multiprocess_mode="livemin"
         )
@@ -109,6 +122,12 @@ class Metrics:
             self._recommended.labels(source).inc(sources.count(source))
         if fallback_reason is not None:
             self._fallbacks.labels(fallback_reason).inc()
+
+    def count_placement(self, placement: str, fallback_reason: str | None, seconds: float) -> None:
+        """Count a list for a saved placement, of which there are few: `MAX_PLACEMENTS`."""
+        self._placement_seconds.labels(placement).observe(seconds)
+        if fallback_reason is not None:
+            self._placement_fallbacks.labels(placement, fallback_reason).inc()
 
     def show_queue_depth(self, depth: int) -> None:
         """Set the number of requests that wait for the model."""

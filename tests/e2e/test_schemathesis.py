@@ -45,8 +45,10 @@ EXCLUDED_CHECKS: dict[str, list[Any]] = {
     # A session may be another user's already, and an event must have been sent. GET /users/a/merge is another user's.
     "POST /users/{user_id}/merge": [positive_data_acceptance, unsupported_method, allow_header_conformance],
     "DELETE /feedback/{event_id}": [positive_data_acceptance],
-    # A filter has one operator; timestamps are on all entries or none.
+    # A filter has one operator; timestamps are on all entries or none; each rank has one pin.
     "POST /recommend": [positive_data_acceptance],
+    "PUT /placements/{name}": [positive_data_acceptance],
+    "POST /placements/{name}/preview": [positive_data_acceptance],
     # PUT /items/a/similar is the PUT of an item with a reserved id: 422, and PUT is in Allow. The filter is JSON in a
     # string.
     "GET /items/{item_id}/similar": [positive_data_acceptance, unsupported_method, allow_header_conformance],

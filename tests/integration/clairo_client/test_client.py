@@ -22,6 +22,7 @@ from clairo_client import (
     NewItem,
     NotFoundError,
     OverloadedError,
+    PlacementRules,
     ProblemError,
     RecommendRequest,
     RefusedError,
@@ -109,6 +110,46 @@ def test_recommend_sends_every_field_of_the_request(client: CLAIRO) -> None:
         assert client.get_item(item.item_id).attributes["category"] == kind
     with pytest.raises(RefusedError, match="expected a history"):
         client.recommend()
+
+
+def test_recommend_sends_candidates_rules_and_pages(client: CLAIRO) -> None:
+    mugs = {"attribute": "category", "equals": "mug"}
+    answer = client.recommend(
+        ["item-1"],
+        candidates=["item-2", "item-3", "item-4"],
+        limit=2,
+        fields=["title"],
+        boost=[{"name": "mugs", "filter": mugs, "factor": 2}],
+        bury=[{"filter": mugs, "factor": 2}],
+        pin=[{"item_id": "item-4", "rank": 1}],
+    )
+    assert (answer.items[0].item_id, answer.items[0].rules[-1]) == ("item-4", "pin-1")
+    assert answer.items[0].title
+    assert answer.next_cursor is not None
+    first = client.recommend(["item-1"], limit=2, group={"attribute": "category", "limit": 1})
+    second = client.recommend(
+        ["item-1"], limit=2, group={"attribute": "category", "limit": 1}, cursor=first.next_cursor
+    )
+    assert [item.rank for item in second.items] == [3, 4]
+
+
+def test_a_placement_is_put_read_tried_and_deleted(client: CLAIRO) -> None:
+    rules = PlacementRules(
+        filter={"attribute": "category", "exists": True},
+        pin=[{"item_id": "item-4", "rank": 1}],
+        limit=3,
+        strangers="popular",
+    )
+    saved = client.put_placement("cart", **rules)
+    assert (saved.version, saved.rules) == (1, rules)
+    assert client.get_placement("cart", version=1) == saved
+    assert [placement.name for placement in client.list_placements().placements] == ["cart"]
+    assert client.recommend(["item-1"], placement="cart").items[0].rules == ["cart.pin-1"]
+    tried = client.preview_placement("cart", {"limit": 1}, {"history": ["item-1"]})
+    assert (len(tried.before.items), len(tried.after.items)) == (3, 1)
+    client.delete_placement("cart")
+    with pytest.raises(NotFoundError, match="placement cart is not saved"):
+        client.get_placement("cart")
 
 
 def test_recommend_batch_returns_an_answer_or_a_problem_per_request(client: CLAIRO) -> None:

@@ -222,3 +222,46 @@ def test_an_item_described_again_is_generated_by_its_new_tokens(recommender, gen
     for seen in (history(3, 1, 4), history(7), history(20, 7, 9)):
         assert later.recommend(seen, 30) == built.recommend(seen, 30)
     assert recommender.catalogue.feature_sets[7].tolist() == FEATURE_SETS[7].tolist()
+
+
+@given(
+    st.lists(st.integers(0, NUM_ITEMS - 1), max_size=8),
+    st.sets(st.integers(0, NUM_ITEMS - 1)),
+    st.sets(st.integers(0, NUM_ITEMS - 1)),
+)
+@settings(max_examples=20, deadline=None)
+def test_candidates_come_back_complete_whatever_else_the_request_leaves_out(recommender, seen, candidates, left_out):
+    left_out_ids = tuple(f"item-{row}" for row in left_out)
+    request = RecommendationRequest(
+        history=history(*seen),
+        limit=len(candidates),
+        exclude=left_out_ids,
+        disliked=left_out_ids,
+        is_allowed=np.zeros(NUM_ITEMS, dtype=np.bool_),
+        candidates=tuple(f"item-{row}" for row in candidates),
+    )
+    answer = recommender.recommend_batch([request])[0]
+    assert sorted(ids_of(answer)) == sorted(request.candidates)
+
+
+def test_lifts_are_added_to_scores_and_shorter_ones_reach_no_later_item(recommender):
+    lifts = np.zeros(NUM_ITEMS - 5)
+    lifts[10:20] = 3.0
+    for seen in (history(3, 1, 4), history()):
+        # As many beams as there are items: the generator alone finds all of them.
+        request = RecommendationRequest(history=seen, limit=NUM_ITEMS)
+        plain, lifted = recommender.recommend_batch([request, dataclasses.replace(request, lifts=lifts)])
+        score_of = {entry.item_id: entry.score for entry in plain.items}
+        for entry in lifted.items:
+            lift = 3.0 if 10 <= int(entry.item_id.removeprefix("item-")) < 20 else 0.0
+            assert entry.score == pytest.approx(score_of[entry.item_id] + lift, abs=1e-4)
+
+
+def test_strangers_are_answered_by_the_requests_weights_and_others_are_not(recommender):
+    weights = np.arange(NUM_ITEMS)
+    requests = [
+        RecommendationRequest(history=seen, limit=3, stranger_weights=weights) for seen in (history(), history(3, 1))
+    ]
+    of_stranger, of_known = recommender.recommend_batch(requests)
+    assert ids_of(of_stranger) == ["item-59", "item-58", "item-57"]
+    assert ids_of(of_known) == ids_of(recommender.recommend(history(3, 1), 3))

@@ -41,6 +41,11 @@ async def test_the_document_lists_exactly_the_promised_calls(client: httpx.Async
         ("post", "/recommend"),
         ("post", "/recommend/batch"),
         ("get", "/items/{item_id}/similar"),
+        ("get", "/placements"),
+        ("get", "/placements/{name}"),
+        ("put", "/placements/{name}"),
+        ("delete", "/placements/{name}"),
+        ("post", "/placements/{name}/preview"),
         ("get", "/experiments"),
         ("post", "/items"),
         ("get", "/items"),
@@ -129,10 +134,11 @@ def example_bodies(operation: dict[str, Any]) -> list[tuple[str, Any]]:
 async def test_every_example_runs(client: httpx.AsyncClient) -> None:
     found = await operations(client)
     job_url = ""
-    # POST /items creates the item that the other examples name; deletions come last.
+    # These create the item and the placement that the other examples name; deletions come last.
+    first = (("post", "/items"), ("put", "/placements/{name}"))
     order = ["post", "get", "put", "patch", "delete"]
     for (method, path), operation in sorted(
-        found.items(), key=lambda entry: (entry[0] != ("post", "/items"), order.index(entry[0][0]))
+        found.items(), key=lambda entry: (entry[0] not in first, order.index(entry[0][0]))
     ):
         parameters = {
             parameter["name"]: next(iter(parameter["examples"].values()))["value"]

@@ -11,6 +11,7 @@ from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.serving_points import ServingPoint
 from service.recommend.recommendations import cache_key
+from service.recommend.rules import RulesOfMoment
 from service.recommend.wanted import UserHistory, Wanted
 from tests.running_service import running_service
 from tests.tiny import tiny_bundle
@@ -129,7 +130,7 @@ async def test_a_batch_answers_users_with_and_without_dislikes_as_alone(shop: ht
 def test_a_disliked_item_and_an_excluded_one_have_different_cache_keys() -> None:
     wanted = Wanted(history=UserHistory(("a",)), limit=3)
     keys = {
-        cache_key("bundle", 1, ServingPoint(1, 1), changed, 0.0, None)
+        cache_key("bundle", 1, ServingPoint(1, 1), changed, 0.0, RulesOfMoment())
         for changed in (wanted, replace(wanted, exclude=("b",)), replace(wanted, disliked=("b",)))
     }
     assert len(keys) == 3

@@ -19,6 +19,7 @@ from clairo_core.serving_points import WITHOUT_GENERATOR, Points, ServingPoint
 from clairo_core.storage.growing_rows import GrowingRows
 from service.app import open_parts
 from service.recommend.recommendations import cache_key
+from service.recommend.rules import RulesOfMoment
 from service.recommend.wanted import Wanted
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
@@ -147,5 +148,7 @@ async def test_every_search_is_warmed_up_alone_and_the_default_in_a_full_batch(b
 
 def test_answers_of_different_searches_have_different_keys() -> None:
     wanted = Wanted(history=UserHistory(("a",)), limit=3)
-    keys = {cache_key("bundle", 1, point, wanted, 0.0, None) for point in (*POINTS.values(), ServingPoint(1, 20))}
+    keys = {
+        cache_key("bundle", 1, point, wanted, 0.0, RulesOfMoment()) for point in (*POINTS.values(), ServingPoint(1, 20))
+    }
     assert len(keys) == 4

@@ -209,3 +209,16 @@ def test_a_ranking_without_a_mixture_is_refused(tmp_path: Path) -> None:
         unfitted.rank([HISTORY], generated(7), everything(), 3)
     with pytest.raises(MixtureError, match="the mixture is not fitted"):
         unfitted.save(tmp_path)
+
+
+def test_a_lifted_item_competes_although_the_dense_head_would_not_propose_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clairo_core.ranking.joint_ranking.NUM_DENSE_CANDIDATES", 2)
+    ranking = random_ranking()
+    dense = ranking.dense_heads.log_probabilities([HISTORY])[0]
+    last = int(np.argmin(dense))
+    lifts = np.zeros(NUM_ITEMS)
+    lifts[last] = 50.0
+    (plain,) = ranking.rank([HISTORY], generated(), everything(), 2)
+    (lifted,) = ranking.rank([HISTORY], generated(), everything(), 2, [lambda rows: -lifts[rows]], [lifts])
+    assert last not in plain.item_rows
+    assert lifted.item_rows[0] == last
