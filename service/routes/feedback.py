@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from service.errors import InvalidBodyError
 from service.feedback.meanings import is_undeclared, undeclared_types, undeclared_warning
-from service.http.body_route import BodyRoute
+from service.http.body_route import BEACON, BodyRoute
 from service.http.idempotency import PARAMETER, digest_of_texts
 from service.http.openapi import problem_answers
 from service.http.problems import readable_errors
@@ -51,7 +51,11 @@ EXAMPLES = {
     summary="Record what users did",
     response_model=FeedbackAnswer,
     responses=problem_answers(400, 413, 422, 503),
-    openapi_extra={"requestBody": {"content": {"application/json": {"examples": EXAMPLES}}}, "parameters": [PARAMETER]},
+    openapi_extra={
+        "requestBody": {"content": {"application/json": {"examples": EXAMPLES}}},
+        "parameters": [PARAMETER],
+        BEACON: True,
+    },
 )
 async def add_feedback(body: FeedbackBody, request: Request, parts: ReadyParts) -> Response:
     """Events are stored durably before the answer; recommendations and training use them.
