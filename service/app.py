@@ -132,6 +132,7 @@ def create_app(
         title="CLAIRO",
         version=version("clairo"),
         description=DESCRIPTION,
+        license_info={"name": "Apache License 2.0", "identifier": "Apache-2.0"},
         servers=[
             {"url": settings.root_path or "/", "description": "The service that this document comes from."},
         ],

@@ -36,6 +36,7 @@ from service.store.store import WriteOutcome, item_digest
 router = APIRouter(tags=["items"], route_class=BodyRoute)
 
 PICTURE_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png", b"RIFF": "image/webp"}
+UNKNOWN_TYPE = "application/octet-stream"
 PICTURE_MAX_AGE_SECONDS = 3600
 
 ITEM_PATH = f"/items/{id_in_path('item_id')}"
@@ -166,7 +167,10 @@ async def list_items(
     responses={
         200: {
             "description": "The picture.",
-            "content": {name: {} for name in PICTURE_TYPES.values()},
+            "content": {
+                name: {"schema": {"type": "string", "format": "binary"}}
+                for name in (*PICTURE_TYPES.values(), UNKNOWN_TYPE)
+            },
         },
         304: {"description": "The picture still matches If-None-Match."},
         **problem_answers(404, 503),
@@ -184,7 +188,7 @@ async def get_item_picture(item_id: ItemIdInPath, request: Request, parts: Ready
     if request.app.state.settings.cors_origins:
         # Pages of other origins show it.
         headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-    return answer_unless_known(request, picture, media_type or "application/octet-stream", headers)
+    return answer_unless_known(request, picture, media_type or UNKNOWN_TYPE, headers)
 
 
 @router.get(

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query
 from pydantic import TypeAdapter, ValidationError
 
 from clairo_core.selection.item_filters import AllOf
-from service.errors import InvalidBodyError, NoEmbeddingsError
+from service.errors import NoEmbeddingsError
+from service.http.field_errors import invalid_fields, readable_errors
 from service.http.openapi import problem_answers
-from service.http.problems import readable_errors
 from service.routes.items import ITEM_PATH, ItemIdInPath, item_summary
 from service.routes.parts import ReadyParts
 from service.schemas.filters import BoundedFilterBody, FilterBody
@@ -83,10 +83,12 @@ def parsed_filter(text: str) -> FilterBody:
         InvalidBodyError: it is not JSON, or not a filter.
     """
     try:
-        return FILTERS.validate_python(json.loads(text))
-    except ValidationError as error:
-        errors = [problem | {"loc": [*WHERE, *problem["loc"]]} for problem in readable_errors(error.errors())]  # type: ignore[misc]
-        raise InvalidBodyError(str(errors[0]["msg"]), errors) from error
+        sent = json.loads(text)
     except (ValueError, RecursionError) as error:
         message = "not JSON; expected a filter of POST /recommend, as JSON"
-        raise InvalidBodyError(message, [{"loc": list(WHERE), "msg": message}]) from error
+        raise invalid_fields([{"loc": WHERE, "msg": message}]) from error
+    try:
+        return FILTERS.validate_python(sent)
+    except ValidationError as error:
+        errors = readable_errors(error.errors(), sent)
+        raise invalid_fields([problem | {"loc": [*WHERE, *problem["loc"]]} for problem in errors]) from error

@@ -4,8 +4,8 @@ One function per operation, named by its operationId in the OpenAPI document. Th
 them, so they cannot differ.
 """
 
-from service.client.calls.call import Call
-from service.client.calls.items import (
+from clairo_client.calls.call import Call
+from clairo_client.calls.items import (
     NewItem,
     create_item,
     create_items,
@@ -16,7 +16,7 @@ from service.client.calls.items import (
     put_item,
     retire_item,
 )
-from service.client.calls.operator import (
+from clairo_client.calls.operator import (
     activate_bundle,
     check_live,
     check_ready,
@@ -26,14 +26,14 @@ from service.client.calls.operator import (
     list_experiments,
     roll_back_bundle,
 )
-from service.client.calls.recommendations import (
+from clairo_client.calls.recommendations import (
     HistoryEntry,
     RecommendRequest,
     list_similar_items,
     recommend,
     recommend_batch,
 )
-from service.client.calls.users import (
+from clairo_client.calls.users import (
     FeedbackEvent,
     add_feedback,
     add_feedback_lines,
