@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from clairo_core.attributes import AttributeType
 from clairo_core.errors import (
     BundleDigestError,
     BundleManifestError,
@@ -59,11 +60,21 @@ class BundleManifest:
 
     interactions: Mapping[str, Any] | None = None
     """The dataset's `InteractionRules`; None in older bundles."""
+    attribute_types: Mapping[str, str] | None = None
+    """Types of the dataset's attributes other than text; None in older bundles."""
 
     @property
     def rules(self) -> InteractionRules:
         """How the training's interactions were read, and how feedback is; in older bundles, by the rules of no TOML."""
         return InteractionRules() if self.interactions is None else read_rules(self.interactions)
+
+    @property
+    def types_of_attributes(self) -> dict[str, AttributeType]:
+        """The type of each attribute that is not text; none in older bundles."""
+        try:
+            return {name: AttributeType(one) for name, one in (self.attribute_types or {}).items()}
+        except ValueError as error:
+            raise SettingsError(f"{error}, expected one of {', '.join(AttributeType)}") from error
 
     @property
     def points(self) -> Points:
@@ -142,7 +153,8 @@ def checked_manifest(path: Path, content: Mapping[str, Any]) -> BundleManifest:
             "bundle again"
         )
     manifest = BundleManifest(**known)
-    for field_name, property_name in (("serving", "points"), ("interactions", "rules")):
+    checked = {"serving": "points", "interactions": "rules", "attribute_types": "types_of_attributes"}
+    for field_name, property_name in checked.items():
         try:
             getattr(manifest, property_name)
         except SettingsError as error:
