@@ -22,7 +22,7 @@ class ExplainedBy(BaseModel):
     item_id: str
     title: str
     effect: float | None
-    shared_attributes: dict[str, str | float | bool | list[str]]
+    shared_attributes: dict[str, str | bool | float | list[str]]
     shared_features: list[Feature]
     modality_similarity: dict[str, float | None]
 
@@ -94,7 +94,7 @@ class ItemSummary(BaseModel):
 
     item_id: str
     title: str
-    attributes: dict[str, str | float | bool | list[str]]
+    attributes: dict[str, str | bool | float | list[str]]
     picture_url: str | None
     origin: Literal["bundle", "posted"]
 
@@ -122,7 +122,7 @@ class JobSummary(BaseModel):
     """Job progress."""
 
     job_id: str
-    kind: Literal["items", "feedback"] = "items"
+    kind: Literal["items", "patches", "feedback"] = "items"
     state: Literal["receiving", "waiting", "running", "done"]
     num_rows: int
     num_done: int
@@ -146,7 +146,7 @@ class JobAnswer(BaseModel):
     """Job progress, and a page of rejected rows."""
 
     job_id: str
-    kind: Literal["items", "feedback"] = "items"
+    kind: Literal["items", "patches", "feedback"] = "items"
     state: Literal["receiving", "waiting", "running", "done"]
     num_rows: int
     num_done: int
@@ -173,7 +173,7 @@ class ItemDetail(BaseModel):
 
     item_id: str
     title: str
-    attributes: dict[str, str | float | bool | list[str]]
+    attributes: dict[str, str | bool | float | list[str]]
     picture_url: str | None
     origin: Literal["bundle", "posted"]
     texts: dict[str, str]
@@ -183,6 +183,20 @@ class ItemDetail(BaseModel):
     tokens: list[Token]
     missing_modalities: list[str]
     bundle_id: str
+    catalogue_version: int
+
+
+class PatchOutcome(BaseModel):
+    """The outcome for one item."""
+
+    item_id: str
+    outcome: Literal["changed", "unchanged"]
+
+
+class PatchItemsAnswer(BaseModel):
+    """One outcome per item, in order."""
+
+    items: list[PatchOutcome]
     catalogue_version: int
 
 
@@ -198,7 +212,7 @@ class PutItemAnswer(BaseModel):
 
     item_id: str
     title: str
-    attributes: dict[str, str | float | bool | list[str]]
+    attributes: dict[str, str | bool | float | list[str]]
     picture_url: str | None
     origin: Literal["bundle", "posted"]
     texts: dict[str, str]
@@ -211,6 +225,26 @@ class PutItemAnswer(BaseModel):
     catalogue_version: int
     outcome: Literal["created", "changed", "restored", "unchanged"]
     features_kept: bool
+
+
+class KnownType(BaseModel):
+    """The type of an attribute, and where it comes from."""
+
+    type: Literal["text", "number", "boolean", "date", "list", "path"]
+    is_declared: bool
+
+
+class SchemaAnswer(BaseModel):
+    """All known types, by name."""
+
+    attributes: dict[str, KnownType]
+
+
+class PutSchemaAnswer(BaseModel):
+    """All known types, and what declaring them changed."""
+
+    attributes: dict[str, KnownType]
+    num_converted_items: int
 
 
 class EventResult(BaseModel):
@@ -266,6 +300,15 @@ class UserAnswer(BaseModel):
     events: list[UserEvent]
     next_cursor: str | None
     bundle_item_ids: list[str] = []
+
+
+class MergeAnswer(BaseModel):
+    """Outcome of a merge."""
+
+    user_id: str
+    session_id: str
+    num_merged: int
+    num_forgotten: int
 
 
 class ExperimentArm(BaseModel):

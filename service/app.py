@@ -29,7 +29,9 @@ from service.http.openapi import describe_problems
 from service.http.problems import answer_to, install_problem_handlers, problem_response
 from service.http.request_context import RequestContext
 from service.http.root_path import RootPath
-from service.items.bulk import ItemRows
+from service.items.attribute_schema import AttributeSchema
+from service.items.bulk import BATCH_PATCHES, ItemRows
+from service.items.ingestion import ItemPut
 from service.jobs import bulk_body
 from service.jobs.bulk import BulkJobs
 from service.keys.authentication import Authentication
@@ -52,6 +54,7 @@ from service.routes import (
     item_body,
     items,
     recommend,
+    schema,
     similar,
     users,
 )
@@ -60,6 +63,7 @@ from service.routes.pages import install_pages
 from service.routes.parts import Parts, Readiness
 from service.serving import SharedParts, open_cache, serve_bundle
 from service.settings import Settings
+from service.store.attribute_types import AttributeTypeStore
 from service.store.feedback import FeedbackStore
 from service.store.idempotency import IdempotencyStore
 from service.store.jobs import JobKind, JobStore
@@ -149,7 +153,20 @@ def create_app(
     app.state.metrics = metrics
     install_problem_handlers(app)
     # /items/bulk must precede the routes that match any path below /items/.
-    routers = (recommend, similar, bulk, items, feedback, users, experiments, bundles, health, info, metrics_route)
+    routers = (
+        recommend,
+        similar,
+        bulk,
+        items,
+        schema,
+        feedback,
+        users,
+        experiments,
+        bundles,
+        health,
+        info,
+        metrics_route,
+    )
     for routes in routers:
         app.include_router(routes.router)
     install_pages(app)
@@ -216,7 +233,10 @@ async def open_parts(
         length_of=history_length,
         observer=metrics,
     )
-    shared = SharedParts(settings, store, batcher, open_cache(settings, redis), metrics, on_written=sync.publish_write)
+    attribute_schema = AttributeSchema(AttributeTypeStore(store.database))
+    shared = SharedParts(
+        settings, store, batcher, attribute_schema, open_cache(settings, redis), metrics, on_written=sync.publish_write
+    )
     # Closed in reverse: parts opened first are needed longest.
     async with AsyncExitStack() as opened:
         if redis is not None:
@@ -247,12 +267,25 @@ async def open_parts(
 
         follow = (swap.follow,) if settings.bundles_dir else ()
         catch_up = (served.ingestion.catch_up, split.catch_up) if split else (served.ingestion.catch_up,)
-        await sync.start((*catch_up, *follow, show_serving))
+        await sync.start((attribute_schema.refresh, *catch_up, *follow, show_serving))
         picture_urls = picture_urls or PictureUrls(parsed_hosts(settings.picture_url_hosts))
+        ingestion = served.ingestion
         bulk_jobs = BulkJobs(
             jobs,
             {
-                JobKind.ITEMS: ItemRows(jobs, served.ingestion, picture_urls, item_body.item_of_fields),
+                JobKind.ITEMS: ItemRows(
+                    jobs,
+                    lambda sent: ingestion.put_items([ItemPut(one.item, one.keeps_picture) for one in sent]),
+                    picture_urls,
+                    item_body.item_of_fields,
+                ),
+                JobKind.PATCHES: ItemRows(
+                    jobs,
+                    lambda sent: ingestion.patch_items([one.item for one in sent]),
+                    picture_urls,
+                    item_body.patch_of_fields,
+                    BATCH_PATCHES,
+                ),
                 JobKind.FEEDBACK: FeedbackRows(
                     jobs, store_of_feedback, feedback.event_of_fields, lambda: served.live.rules
                 ),
@@ -265,6 +298,7 @@ async def open_parts(
             swap=swap,
             split=split,
             store=store,
+            schema=attribute_schema,
             feedback=store_of_feedback,
             jobs=jobs,
             bulk_jobs=bulk_jobs,

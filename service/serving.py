@@ -14,6 +14,7 @@ from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationList, RecommendationRequest
 from clairo_core.recommender import Recommender
 from clairo_core.serving_points import QUALITIES, in_words
+from service.items.attribute_schema import AttributeSchema
 from service.items.ingestion import Ingestion
 from service.live_catalogue import LiveCatalogue
 from service.recommend.cache import Cache, InProcessCache
@@ -35,6 +36,7 @@ class SharedParts:
     settings: Settings
     store: Store
     batcher: ModelBatcher
+    schema: AttributeSchema
     cache: Cache[Recommended]
     """Its keys hold the bundle's id."""
     metrics: Metrics
@@ -94,6 +96,7 @@ async def serve_bundle(bundle: Bundle, shared: SharedParts, *, num_warm_up: int)
     ingestion = Ingestion(
         live,
         shared.store,
+        shared.schema,
         max_queue_depth=settings.max_queue_depth,
         metrics=shared.metrics,
         on_written=shared.on_written,
@@ -106,6 +109,7 @@ async def serve_bundle(bundle: Bundle, shared: SharedParts, *, num_warm_up: int)
         exploration_temperature=settings.exploration_temperature,
         metrics=shared.metrics,
     )
+    await shared.schema.count_as_first_use(live)
     await ingestion.catch_up()
     await recommendations.item_table.current()
     await _warm_up(live.recommender, shared.batcher, num_warm_up)

@@ -12,8 +12,13 @@ from clairo_client.calls.items import (
     get_item,
     get_item_picture,
     get_job,
+    get_schema,
     list_items,
+    patch_item,
+    patch_item_lines,
+    patch_items,
     put_item,
+    put_schema,
     retire_item,
 )
 from clairo_client.calls.operator import (
@@ -40,6 +45,8 @@ from clairo_client.calls.users import (
     forget_user,
     get_user,
     list_users,
+    merge_session,
+    remove_event,
 )
 
 __all__ = [
@@ -61,15 +68,22 @@ __all__ = [
     "get_item_picture",
     "get_job",
     "get_metrics",
+    "get_schema",
     "get_user",
     "list_bundles",
     "list_experiments",
     "list_items",
     "list_similar_items",
     "list_users",
+    "merge_session",
+    "patch_item",
+    "patch_item_lines",
+    "patch_items",
     "put_item",
+    "put_schema",
     "recommend",
     "recommend_batch",
+    "remove_event",
     "retire_item",
     "roll_back_bundle",
 ]

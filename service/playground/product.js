@@ -1,7 +1,7 @@
 // A product's details with similar products, and the form that adds a product.
 
 import { ClairoProblem } from "../clairo.js";
-import { byId, clairo, element, pictureOf, priceOf, remember, showError } from "./page.js";
+import { byId, clairo, element, pictureOf, priceOf, remember, showError, written } from "./page.js";
 
 const MAX_PICTURE_BYTES = 10 * 1024 * 1024;
 const SIMILAR_ITEMS = 6;
@@ -24,7 +24,7 @@ export async function showDetail(itemId) {
     );
     const rows = [
       ["Id", item.item_id],
-      ...Object.entries(item.attributes).map(([name, value]) => [name, [value].flat().join(", ")]),
+      ...Object.entries(item.attributes).map(([name, value]) => [name, written(value)]),
       ["Semantic id", item.semantic_id.join(" · ")],
       ["Tokens", ...tokens],
       ["Missing", item.missing_modalities.join(", ")],
@@ -119,11 +119,13 @@ async function addProduct(event, onAdded) {
   }
   const body = new FormData();
   for (const name of ["item_id", "title", "description"]) body.set(name, form.elements[name].value);
-  const attributes = ["category", "price"].map((name) => [name, form.elements[name].value.trim()]).filter(([, value]) => value);
-  if (attributes.length) body.set("attributes", JSON.stringify(Object.fromEntries(attributes)));
   if (pictureFile) body.set("picture", pictureFile);
   byId("add-submit").disabled = true;
   try {
+    const attributes = ["category", "price"].map((name) => [name, form.elements[name].value.trim()]).filter(([, value]) => value);
+    const { attributes: types } = await clairo.get("schema");
+    const typed = attributes.map(([name, value]) => [name, types[name]?.type === "number" && Number.isFinite(Number(value)) ? Number(value) : value]);
+    if (typed.length) body.set("attributes", JSON.stringify(Object.fromEntries(typed)));
     const item = remember(await (await clairo.fetch("items", { method: "POST", body })).json());
     byId("add").close();
     form.reset();

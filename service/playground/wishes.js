@@ -1,7 +1,7 @@
 // Diversity and filter of the recommendations.
 // The filter's fields are the attributes of the newest products.
 
-import { byId, clairo, element, showError, remember } from "./page.js";
+import { byId, clairo, element, showError, remember, written } from "./page.js";
 
 const SAMPLED_ITEMS = 200;
 const MAX_CHOICES = 60;
@@ -74,7 +74,7 @@ function showCount() {
 
 function fieldOf(name, values) {
   // Only chooses the field: the service reads the numbers.
-  const numbers = values.filter((value) => /^(\p{Sc}|[A-Z]{3})?\s*-?\d[\d.,'’\s]*(\p{Sc}|[A-Z]{3}|%)?$/u.test(String(value).trim()));
+  const numbers = values.filter((value) => typeof value === "number" || /^(\p{Sc}|[A-Z]{3})?\s*-?\d[\d.,'’\s]*(\p{Sc}|[A-Z]{3}|%)?$/u.test(String(value).trim()));
   if (numbers.length * 2 >= values.length) return rangeOf(name);
   return values.length <= MAX_CHOICES ? choiceOf(name, values) : null;
 }
@@ -84,9 +84,9 @@ function choiceOf(name, values) {
     "select",
     { name, id: `attribute-${fields.length}` },
     element("option", { value: "" }, "any"),
-    ...values.toSorted((left, right) => String(left).localeCompare(String(right))).map((value) => element("option", { value }, String(value))),
+    ...values.toSorted((left, right) => written(left).localeCompare(written(right))).map((value) => element("option", { value: JSON.stringify(value) }, written(value))),
   );
-  fields.push(() => (choice.value === "" ? null : { attribute: name, equals: values.find((value) => String(value) === choice.value) }));
+  fields.push(() => (choice.value === "" ? null : { attribute: name, equals: JSON.parse(choice.value) }));
   return element("div", { class: "choice" }, element("label", { for: choice.id }, name), choice);
 }
 

@@ -7,12 +7,13 @@ import numpy as np
 from fastapi import APIRouter, Query
 from pydantic import TypeAdapter, ValidationError
 
-from clairo_core.selection.item_filters import AllOf
+from clairo_core.selection.item_filters import AllOf, ItemFilter
 from service.errors import NoEmbeddingsError
 from service.http.field_errors import invalid_fields, readable_errors
 from service.http.openapi import problem_answers
 from service.routes.items import ITEM_PATH, ItemIdInPath, item_summary
 from service.routes.parts import ReadyParts
+from service.schemas.filter_types import check_filter
 from service.schemas.filters import BoundedFilterBody, FilterBody
 from service.schemas.recommend import MAX_RECOMMENDATIONS, SimilarItem, SimilarItems
 from service.schemas.request_body import QueryInteger
@@ -55,7 +56,9 @@ async def list_similar_items(
             f"bundle {live.bundle_id} was trained on ready-made codes and has no item embeddings to compare; "
             "serve a bundle trained on pictures and words"
         )
-    wanted = AllOf(()) if item_filter is None else parsed_filter(item_filter).item_filter()
+    wanted: ItemFilter = AllOf(())
+    if item_filter is not None:
+        wanted = check_filter(parsed_filter(item_filter).item_filter(), parts.schema.declared)
     is_allowed = ~catalogue.is_retired & table.allowed_rows(wanted)
     rows, similarities = vectors.most_similar(row, limit, np.asarray(is_allowed))
     found = [table.items[similar] for similar in rows.tolist()]
