@@ -21,12 +21,14 @@ from service.bundles.split import open_split
 from service.bundles.swap import BundleSwap, first_bundle
 from service.errors import NewerStoreError, OutdatedStoreError, StoreError
 from service.feedback.bulk import FeedbackRows
+from service.http.cross_origin import CrossOrigin
 from service.http.head import HeadAsGet
 from service.http.idempotency import AnsweredOnce
 from service.http.observation import Observation
 from service.http.openapi import describe_problems
 from service.http.problems import answer_to, install_problem_handlers, problem_response
 from service.http.request_context import RequestContext
+from service.http.root_path import RootPath
 from service.items.attribute_schema import AttributeSchema
 from service.items.bulk import BATCH_PATCHES, ItemRows
 from service.items.ingestion import ItemPut
@@ -59,8 +61,8 @@ from service.routes import (
     users,
 )
 from service.routes import metrics as metrics_route
+from service.routes.pages import install_pages
 from service.routes.parts import Parts, Readiness
-from service.routes.playground import install_playground
 from service.serving import SharedParts, open_cache, serve_bundle
 from service.settings import Settings
 from service.store.attribute_types import AttributeTypeStore
@@ -138,9 +140,11 @@ def create_app(
         version=version("clairo"),
         description=DESCRIPTION,
         license_info={"name": "Apache License 2.0", "identifier": "Apache-2.0"},
-        servers=[{"url": "/", "description": "The service that this document comes from."}],
+        servers=[
+            {"url": settings.root_path or "/", "description": "The service that this document comes from."},
+        ],
         lifespan=lifespan,
-        # The framework's documentation pages load scripts from another host.
+        # The framework's documentation pages load scripts from another host. Ours is in routes/pages.py.
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -155,13 +159,22 @@ def create_app(
     shop = (recommend, similar, placements, bulk, items, schema, feedback, users)
     for routes in (*shop, experiments, bundles, health, info, metrics_route):
         app.include_router(routes.router)
-    install_playground(app)
+    install_pages(app)
     describe_problems(app)
     app.add_middleware(HeadAsGet)
-    callers = CallerCheck(settings.allow_open_network, settings.allowed_host_names, settings.host)
-    app.add_middleware(Authentication, key_ring_of=_key_ring_of, problem=answer_to, callers=callers)
+    origins = settings.cors_origin_names
+    callers = CallerCheck(settings.allow_open_network, settings.allowed_host_names, settings.host, origins)
+    app.add_middleware(
+        Authentication,
+        key_ring_of=_key_ring_of,
+        problem=answer_to,
+        callers=callers,
+        trusted_proxies=settings.trusted_networks,
+    )
     app.add_middleware(RequestContext, max_body_bytes=_max_body_bytes, answer=problem_response)
+    app.add_middleware(CrossOrigin, origins=origins)
     app.add_middleware(Observation, metrics=metrics)
+    app.add_middleware(RootPath, root_path=settings.root_path)
     return app
 
 

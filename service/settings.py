@@ -8,6 +8,7 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -16,6 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from redis.asyncio.connection import parse_url
 
 from clairo_core.errors import SettingsError
+from service.origins import parsed_origin
 from service.picture_urls.hosts import parsed_hosts
 
 ENVIRONMENT_PREFIX = "CLAIRO_"
@@ -74,6 +76,19 @@ class Settings(StoreSettings):
     allowed_hosts: str = Field(
         default="",
         description="Names by which clients call the service, comma-separated: HOST or HOST:PORT.",
+    )
+    cors_origins: str = Field(
+        default="",
+        description="Pages that may call the service from a browser, comma-separated: https://shop.example.",
+    )
+    trusted_proxies: str = Field(
+        default="",
+        description="Addresses or networks of proxies whose X-Forwarded-For counts for rates of public keys.",
+    )
+    root_path: str = Field(
+        default="",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="Path prefix of the service behind a proxy, such as /recommender.",
     )
     keep_alive_seconds: int = Field(
         default=75, ge=1, le=3600, description="Time an idle connection stays open; more than a proxy's in front of it."
@@ -168,6 +183,33 @@ class Settings(StoreSettings):
     def allowed_host_names(self) -> frozenset[str]:
         """The entries of `allowed_hosts`."""
         return frozenset(_entries(self.allowed_hosts))
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _cors_origins_can_be_parsed(cls, origins: str) -> str:
+        for origin in _entries(origins):
+            parsed_origin(origin)
+        return origins
+
+    @property
+    def cors_origin_names(self) -> frozenset[str]:
+        """The entries of `cors_origins`, as browsers send them."""
+        return frozenset(parsed_origin(origin) for origin in _entries(self.cors_origins))
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _trusted_proxies_can_be_parsed(cls, proxies: str) -> str:
+        for proxy in _entries(proxies):
+            try:
+                ip_network(proxy)
+            except ValueError as error:
+                raise ValueError(f"got {proxy!r}, expected an address or a network such as 10.0.0.0/8") from error
+        return proxies
+
+    @property
+    def trusted_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The entries of `trusted_proxies`."""
+        return tuple(ip_network(proxy) for proxy in _entries(self.trusted_proxies))
 
     @field_validator("picture_url_hosts")
     @classmethod

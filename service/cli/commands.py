@@ -59,6 +59,9 @@ def run(
     workers: Annotated[int | None, _option("workers")] = None,
     allow_open_network: Annotated[bool | None, _option("allow_open_network")] = None,
     allowed_hosts: Annotated[str | None, _option("allowed_hosts")] = None,
+    cors_origins: Annotated[str | None, _option("cors_origins")] = None,
+    trusted_proxies: Annotated[str | None, _option("trusted_proxies")] = None,
+    root_path: Annotated[str | None, _option("root_path")] = None,
     data_dir: Annotated[Path | None, _option("data_dir")] = None,
     database_url: Annotated[str | None, _option("database_url")] = None,
     namespace: Annotated[str | None, _option("namespace")] = None,
@@ -73,8 +76,8 @@ def run(
 ) -> None:
     """Serve a bundle until interrupted.
 
-    The playground is at /, the API description at /openapi.json. Every option is also an environment variable:
-    --data-dir is CLAIRO_DATA_DIR.
+    The playground is at /, the reference at /docs, the API description at /openapi.json. Every option is also an
+    environment variable: --data-dir is CLAIRO_DATA_DIR.
     """
     flags = {
         "bundle": bundle,
@@ -83,6 +86,9 @@ def run(
         "workers": workers,
         "allow_open_network": allow_open_network,
         "allowed_hosts": allowed_hosts,
+        "cors_origins": cors_origins,
+        "trusted_proxies": trusted_proxies,
+        "root_path": root_path,
         "data_dir": data_dir,
         "database_url": database_url,
         "namespace": namespace,

@@ -6,7 +6,7 @@ An error is one line on standard error.
 import asyncio
 import math
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -21,6 +21,8 @@ from service.cli.export import Exported, export_tables
 from service.cli.import_events import Imported, import_events
 from service.feedback.meanings import undeclared_warning
 from service.keys.api_key import Scope, new_key
+from service.keys.public_calls import DEFAULT_CALLS_PER_MINUTE
+from service.origins import parsed_origin
 from service.settings import StoreSettings, load_store_settings
 from service.store.database import Database, location_name
 from service.store.feedback import NO_RULES, FeedbackStore
@@ -74,15 +76,27 @@ def create_key(
             "--rate", min=1, help="Calls per minute, summed over processes that share a Redis; unlimited if left out."
         ),
     ] = None,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option("--origin", help="Of a public key: a page's origin, https://shop.example; repeat for more."),
+    ] = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     namespace: Namespace = None,
 ) -> None:
     """Create a key and print it once; only its digest is stored. Effective within two seconds.
 
-    Once a namespace has a key, every call to it needs one, from this machine too.
+    Once a namespace has a key, every call to it needs one, from this machine too. A key of scope public is for a shop's
+    pages: it needs --origin, has no other scope, and its rate is for each client address (1,200 by default).
     """
-    key, record = new_key(name[:MAX_NAME_CHARACTERS], scope, rate)
+    try:
+        origins = origins_of_key(scope, origin or [])
+    except SettingsError as error:
+        typer.echo(f"clairo-serve: {error}", err=True)
+        sys.exit(USAGE_ERROR)
+    if origins and rate is None:
+        rate = DEFAULT_CALLS_PER_MINUTE
+    key, record = new_key(name[:MAX_NAME_CHARACTERS], scope, rate, origins)
     with_store(store_settings(data_dir, database_url, namespace), lambda store: _key_store(store).add_key(record))
     typer.echo(f"key id {record.key_id}, scopes {', '.join(sorted(record.scopes))}. The key, shown only now:", err=True)
     typer.echo(key)
@@ -95,8 +109,9 @@ def list_keys(data_dir: DataDir = None, database_url: DatabaseUrl = None, namesp
     records = with_store(settings, lambda store: _key_store(store).list_keys())
     for record in records:
         state = f"revoked {record.revoked_at:%Y-%m-%d %H:%M}" if record.revoked_at else "valid"
-        rate = f"{record.requests_per_minute} calls per minute" if record.requests_per_minute else "no rate limit"
-        scopes = ",".join(sorted(record.scopes))
+        per = " per address" if record.origins else ""
+        rate = f"{record.requests_per_minute} calls per minute{per}" if record.requests_per_minute else "no rate limit"
+        scopes = " ".join([",".join(sorted(record.scopes)), *sorted(record.origins)])
         typer.echo(f"{record.key_id}  {scopes}  {rate}  {record.created_at:%Y-%m-%d %H:%M}  {state}  {record.name}")
     if not records:
         typer.echo(f"namespace {settings.namespace} has no keys; create one with `clairo-serve keys create`", err=True)
@@ -259,6 +274,22 @@ def with_store(settings: StoreSettings, work: Callable[[SqlStore], Coroutine[Any
             await store.close()
 
     return outcome(run())
+
+
+def origins_of_key(scopes: Sequence[Scope], origins: Sequence[str]) -> list[str]:
+    """Parse the origins of a new key, which public keys have and no others.
+
+    Raises:
+        SettingsError: scopes and origins do not fit together, or an origin is not one.
+    """
+    if Scope.PUBLIC in scopes and set(scopes) != {Scope.PUBLIC}:
+        raise SettingsError("--scope public: got further scopes; create a second key for them, for your server alone")
+    if (Scope.PUBLIC in scopes) != bool(origins):
+        raise SettingsError("--scope public and --origin go together, such as --origin https://shop.example")
+    try:
+        return [parsed_origin(origin) for origin in origins]
+    except ValueError as error:
+        raise SettingsError(f"--origin: {error}") from error
 
 
 def _key_store(store: SqlStore) -> KeyStore:

@@ -1,6 +1,7 @@
 """Accept a request's body by its content type and content encoding, for every call alike. Start at `BodyRoute`.
 
-A call accepts the types that its OpenAPI document declares. gzip is unpacked as it arrives; limits on bodies hold
+A call accepts the types that its OpenAPI document declares; one marked `x-beacon` also JSON as text/plain, which
+`navigator.sendBeacon` sends without a preflight. gzip is unpacked as it arrives; limits on bodies hold
 before and after. Runs after authentication.
 """
 
@@ -11,6 +12,7 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
@@ -19,6 +21,9 @@ from service.errors import UnsupportedBodyError, UnsupportedEncodingError
 from service.http.request_context import bounded_receive, max_body_bytes_of
 
 JSON = "application/json"
+PLAIN = "text/plain"
+BEACON = "x-beacon"
+"""In `openapi_extra` of a call."""
 GZIP_NAMES = ("gzip", "x-gzip")
 PIECE_BYTES = 64 * 1024
 _GZIP_WINDOW_BITS = 16 + zlib.MAX_WBITS
@@ -47,8 +52,14 @@ class BodyRoute(APIRoute):
         if not media_types:
             return handle
 
+        takes_beacons = bool((self.openapi_extra or {}).get(BEACON))
+
         async def handle_body(request: Request) -> Response:
-            check_content_type(request.headers.get("content-type", ""), media_types)
+            content_type = request.headers.get("content-type", "")
+            if takes_beacons and content_type.lower().startswith(PLAIN):
+                request = as_json(request)
+            else:
+                check_content_type(content_type, media_types)
             if is_gzip(request.headers.get("content-encoding", "")):
                 receive = unzipped_receive(request.receive)
                 receive = bounded_receive(receive, request.scope["path"], max_body_bytes_of(request.scope))
@@ -60,6 +71,13 @@ class BodyRoute(APIRoute):
     def _media_types(self) -> tuple[str, ...]:
         declared = (self.openapi_extra or {}).get("requestBody", {}).get("content", {})
         return tuple(declared) or ((JSON,) if self.body_field is not None else ())
+
+
+def as_json(request: Request) -> Request:
+    """The request with the content type of JSON."""
+    headers = MutableHeaders(raw=list(request.scope["headers"]))
+    headers["content-type"] = JSON
+    return Request({**request.scope, "headers": headers.raw}, request.receive)
 
 
 def check_content_type(header: str, media_types: tuple[str, ...]) -> None:

@@ -18,19 +18,33 @@ KEY_PATTERN = re.compile(r"clairo_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")
 
 
 class Scope(StrEnum):
-    """Permission of a key. Admin includes the others; write does not include read."""
+    """Permission of a key. Admin includes read and write; write does not include read.
 
+    A key of scope public has no other scope: it stands in a shop's pages, bound to their origins.
+    """
+
+    PUBLIC = "public"
     READ = "read"
     WRITE = "write"
     ADMIN = "admin"
 
 
-def new_key(name: str, scopes: Iterable[Scope], requests_per_minute: int | None) -> tuple[str, KeyRecord]:
-    """Create a key, to be shown once, and its record, to be stored."""
+def new_key(
+    name: str, scopes: Iterable[Scope], requests_per_minute: int | None, origins: Iterable[str] = ()
+) -> tuple[str, KeyRecord]:
+    """Create a key, to be shown once, and its record, to be stored; `origins` are those of a public key."""
     key_id = secrets.token_hex(6)
     key = f"clairo_{key_id}_{secrets.token_urlsafe(32)}"
     scope_names = frozenset(scope.value for scope in scopes)
-    return key, KeyRecord(key_id, name, key_digest(key), scope_names, requests_per_minute, datetime.now(UTC))
+    return key, KeyRecord(
+        key_id,
+        name,
+        key_digest(key),
+        scope_names,
+        requests_per_minute,
+        datetime.now(UTC),
+        origins=frozenset(origins),
+    )
 
 
 def key_digest(key: str) -> str:

@@ -16,12 +16,24 @@ from service.errors import NoKeyError
 from service.keys.api_key import Scope as KeyScope
 from service.keys.callers import CallerCheck
 from service.keys.key_ring import KeyRing
+from service.keys.public_calls import KEY_PARAMETER, MAX_KEY_CHARACTERS, Networks, is_public, public_call
 
-OPEN_PATHS = frozenset({"/", "/openapi.json", "/health/live", "/health/ready", "/metrics", "/info"})
-OPEN_PREFIX = "/playground/"
+OPEN_PATHS = frozenset(
+    {
+        "/",
+        "/clairo.d.ts",
+        "/clairo.js",
+        "/docs",
+        "/health/live",
+        "/health/ready",
+        "/info",
+        "/metrics",
+        "/openapi.json",
+    }
+)
+OPEN_PREFIXES = ("/docs/", "/playground/")
 READING_POSTS = ("/recommend",)
 ADMIN_PREFIXES = ("/bundles", "/experiments")
-MAX_KEY_CHARACTERS = 200
 SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key: `Authorization: Bearer clairo_...`."},
     "api_key": {
@@ -29,6 +41,12 @@ SECURITY_SCHEMES = {
         "in": "header",
         "name": "X-API-Key",
         "description": "The same key, without a prefix.",
+    },
+    "public_key": {
+        "type": "apiKey",
+        "in": "query",
+        "name": KEY_PARAMETER,
+        "description": "A key of scope `public`, where a page can send no header: in urls of pictures, in beacons.",
     },
 }
 
@@ -42,7 +60,7 @@ def required_scope(method: str, path: str) -> KeyScope | None:
     >>> required_scope("POST", "/recommend/batch")
     <Scope.READ: 'read'>
     """
-    if path in OPEN_PATHS or path.startswith(OPEN_PREFIX):
+    if path in OPEN_PATHS or path.startswith(OPEN_PREFIXES):
         return None
     if any(path == prefix or path.startswith(f"{prefix}/") for prefix in ADMIN_PREFIXES):
         return KeyScope.ADMIN
@@ -55,11 +73,20 @@ def required_scope(method: str, path: str) -> KeyScope | None:
 class Authentication:
     """ASGI middleware. `key_ring_of(scope)` is None until the app has its parts; no call is answered before."""
 
-    def __init__(self, app: ASGIApp, *, key_ring_of: KeyRingOf, problem: Problem, callers: CallerCheck) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        key_ring_of: KeyRingOf,
+        problem: Problem,
+        callers: CallerCheck,
+        trusted_proxies: Networks = (),
+    ) -> None:
         self._app = app
         self._key_ring_of = key_ring_of
         self._problem = problem
         self._callers = callers
+        self._trusted_proxies = trusted_proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with the problem of its key."""
@@ -78,14 +105,15 @@ class Authentication:
 
     async def _check(self, key_ring: KeyRing, key_scope: KeyScope, scope: Scope) -> None:
         headers = Headers(scope=scope)
+        call = public_call(scope, headers, self._trusted_proxies)
         if not key_ring.has_keys:
-            self._callers.check_without_keys(scope, headers)
+            self._callers.check_without_keys(scope, headers, is_public=call is not None)
             return
         self._callers.check_with_keys(headers)
-        key = sent_key(headers)
+        key = sent_key(headers) or (call.key_in_url if call else "")
         if not key:
             raise NoKeyError("this call needs an API key; send it as Authorization: Bearer or as X-API-Key")
-        await key_ring.check(key, key_scope)
+        await key_ring.check(key, key_scope, call)
 
 
 def sent_key(headers: Headers) -> str:
@@ -110,8 +138,10 @@ def describe_keys(document: dict[str, Any], problem_answers: Callable[..., dict[
             # OpenAPI lists scopes only for OAuth; ours go into the description.
             operation["security"] = [{"bearer": []}, {"api_key": []}]
             operation["x-required-scope"] = scope.value
-            operation["description"] = (
-                f"{operation.get('description', '')}\n\nNeeds a key with scope `{scope}`.".strip()
-            )
+            scopes = f"`{scope}`"
+            if is_public(method.upper(), path):
+                operation["security"].append({"public_key": []})
+                scopes += " or `public`"
+            operation["description"] = f"{operation.get('description', '')}\n\nNeeds a key with scope {scopes}.".strip()
             for status, answer in problem_answers(401, 403, 429, 503).items():
                 operation["responses"].setdefault(str(status), answer)

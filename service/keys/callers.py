@@ -29,9 +29,11 @@ class CallerCheck:
     allowed_hosts: Set[str]
     """HOST or HOST:PORT, in lower case, beside the addresses of this machine."""
     listening_host: str
+    page_origins: Set[str] = frozenset()
+    """Of a shop's pages, which may make public calls."""
 
-    def check_without_keys(self, scope: Scope, headers: Headers) -> None:
-        """Refuse strangers' requests, while no key exists.
+    def check_without_keys(self, scope: Scope, headers: Headers, *, is_public: bool = False) -> None:
+        """Refuse strangers' requests, while no key exists. `is_public`: the call is one that a shop's page makes.
 
         Raises:
             NoKeyError: from another machine, or through a proxy.
@@ -44,7 +46,8 @@ class CallerCheck:
                 "`clairo-serve keys create` there and send the key as Authorization: Bearer"
             )
         self._check_host(headers, any_address=self.allow_open_network)
-        self._check_origin(headers)
+        if not (is_public and headers.get("origin") in self.page_origins):
+            self._check_origin(headers)
 
     def check_with_keys(self, headers: Headers) -> None:
         """Refuse requests to other hosts, if the operator lists allowed ones: a key cannot be sent by rebinding.

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from service.errors import KeyRateError, MissingScopeError, NoKeyError, StoreError
 from service.keys.api_key import Scope, id_of_key, is_key_of, may
+from service.keys.public_calls import PublicCall
 from service.keys.shared_rate import KeyRates
 from service.store.keys import KeyRecord, KeyStore
 
@@ -64,26 +65,39 @@ class KeyRing:
         """Whether a key was ever created. Revoking the last one does not open the service."""
         return bool(self._records)
 
-    async def check(self, key: str, scope: Scope) -> None:
+    async def check(self, key: str, scope: Scope, call: PublicCall | None = None) -> None:
         """Check a key for one call, and count the call.
 
+        Args:
+            key: as sent.
+            scope: needed, unless the key is public.
+            call: given if a public key may make it.
+
         Raises:
-            NoKeyError: not a key, not of this namespace, or revoked.
+            NoKeyError: not a key, not of this namespace, revoked, or in a url without being public.
             MissingScopeError: the key lacks the scope.
+            ForeignOriginError: a public key, on a page of another origin.
             KeyRateError: the key is over its rate.
         """
         record = self._records.get(id_of_key(key) or "")
         if record is None or not is_key_of(record, key) or record.revoked_at is not None:
             raise NoKeyError("the API key is unknown or revoked; create one with `clairo-serve keys create`")
-        if not may(record, scope):
+        bucket = record.key_id
+        if call is not None and Scope.PUBLIC.value in record.scopes:
+            call.check_origin(record)
+            bucket = f"{record.key_id}:{call.address}"
+        elif call is not None and key == call.key_in_url:
+            raise NoKeyError("a key in a url must have scope public; send this one as Authorization: Bearer")
+        elif not may(record, scope):
             raise MissingScopeError(
                 f"the key has scope {', '.join(sorted(record.scopes))}, expected {scope}; use a key with that scope"
             )
         if record.requests_per_minute is None:
             return
-        if wait_seconds := await self._rates.take(record.key_id, record.requests_per_minute):
+        if wait_seconds := await self._rates.take(bucket, record.requests_per_minute):
             raise KeyRateError(
-                f"this key may make {record.requests_per_minute} calls per minute; retry in "
+                f"this key may make {record.requests_per_minute} calls per minute"
+                f"{'' if bucket == record.key_id else ' from one address'}; retry in "
                 f"{math.ceil(wait_seconds)} seconds",
                 math.ceil(wait_seconds),
             )

@@ -1,8 +1,9 @@
-"""Count a key's calls across all processes that share a Redis, or per process without one.
+"""Count calls across all processes that share a Redis, or per process without one.
 
-Without Redis, or while it is down, N processes together allow a key up to N times its rate. Start at `KeyRates.take`.
+Without Redis, or while it is down, N processes together allow up to N times the rate. Start at `KeyRates.take`.
 """
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
@@ -11,6 +12,9 @@ from redis.asyncio import Redis
 from service.keys.rate import TokenBucket
 
 Answer = TypeVar("Answer")
+
+MAX_BUCKETS = 100_000
+"""Of one process. A public key has one for each address; the least recently used are dropped."""
 
 # `TokenBucket.take` by the clock of Redis, which all processes share. A clock that is set back refills nothing.
 TAKE_ONE = """
@@ -37,23 +41,26 @@ class Link(Protocol):
 
 
 class KeyRates:
-    """The calls that each key has left."""
+    """The calls that each key, or each address that uses a public key, has left."""
 
     def __init__(self, clock: Callable[[], float], redis: Link | None = None, prefix: str = "") -> None:
         """`prefix` is the prefix of the buckets' names in Redis."""
         self._clock = clock
         self._redis = redis
         self._prefix = prefix
-        self._buckets: dict[str, TokenBucket] = {}
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
-    async def take(self, key_id: str, calls_per_minute: int) -> float:
+    async def take(self, bucket_name: str, calls_per_minute: int) -> float:
         """Take one call: 0.0, or the seconds until the next is available."""
         if self._redis is not None:
-            name = f"{self._prefix}{key_id}"
+            name = f"{self._prefix}{bucket_name}"
             wait = await self._redis.attempt(lambda redis: redis.eval(TAKE_ONE, 1, name, str(calls_per_minute)))
             if wait is not None:
                 return float(wait)
-        bucket = self._buckets.get(key_id)
+        bucket = self._buckets.get(bucket_name)
         if bucket is None or bucket.calls_per_minute != calls_per_minute:
-            bucket = self._buckets[key_id] = TokenBucket(calls_per_minute, self._clock)
+            bucket = self._buckets[bucket_name] = TokenBucket(calls_per_minute, self._clock)
+            if len(self._buckets) > MAX_BUCKETS:
+                self._buckets.popitem(last=False)
+        self._buckets.move_to_end(bucket_name)
         return bucket.take()

@@ -5,11 +5,7 @@ let asking = null;
 
 export const keptKey = () => sessionStorage.getItem(PLACE) ?? "";
 
-export function keyHeaders(key) {
-  return key ? { Authorization: `Bearer ${key}` } : {};
-}
-
-// Resolves to whether the user entered a key. Concurrent calls share one dialog.
+// Resolves to the key that the user entered, or to an empty text. Concurrent calls share one dialog.
 export function askForKey(reason) {
   asking ??= shown(reason).finally(() => (asking = null));
   return asking;
@@ -29,7 +25,7 @@ function shown(reason) {
       const key = dialog.returnValue === "use" ? input.value.trim() : "";
       input.value = "";
       if (key) sessionStorage.setItem(PLACE, key);
-      resolve(key !== "");
+      resolve(key);
     };
     dialog.addEventListener("close", onClose, { once: true });
   });

@@ -1,46 +1,13 @@
-// Shared parts of the playground: API calls, page elements, the error banner.
+// Shared parts of the playground: the client of the API, page elements, the error banner.
 // Server data enters the page as text, never as HTML.
 
-import { askForKey, keptKey, keyHeaders } from "./key.js";
+import { Clairo } from "../clairo.js";
+import { askForKey, keptKey } from "./key.js";
 
 export const byId = (id) => document.getElementById(id);
 
-export class Problem extends Error {
-  constructor(document) {
-    super(document.detail);
-    this.title = document.title;
-    this.status = document.status ?? 0;
-    this.errors = document.errors ?? [];
-  }
-}
-
-// Sends with the stored key. After a 401, asks the user for a key and sends again.
-async function send(path, options) {
-  const key = keptKey();
-  let answer;
-  try {
-    answer = await fetch(path, { ...options, headers: { ...keyHeaders(key), ...options.headers } });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Problem({ title: "The service cannot be reached", detail: "Check that it is running, then reload." });
-  }
-  if (answer.status !== 401) return answer;
-  // Another call may have asked for a key meanwhile.
-  const isThereAnother = keptKey() !== key || (await askForKey((await answer.clone().json()).detail));
-  return isThereAnother ? send(path, options) : answer;
-}
-
-export async function call(path, options = {}) {
-  const answer = await send(path, options);
-  const isJson = (answer.headers.get("content-type") ?? "").includes("json");
-  const document = isJson ? await answer.json() : { title: `Status ${answer.status}`, detail: answer.statusText };
-  if (!answer.ok) throw new Problem(document);
-  return document;
-}
-
-export function post(path, body, options = {}) {
-  return call(path, { ...options, method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
-}
+// Asks the user for a key after a 401, and sends again.
+export const clairo = new Clairo({ key: keptKey(), askForKey });
 
 const knownItems = new Map();
 
@@ -50,7 +17,7 @@ export function remember(item) {
 }
 
 export async function itemOf(itemId) {
-  return knownItems.get(itemId) ?? remember(await call(`/items/${encodeURIComponent(itemId)}`));
+  return knownItems.get(itemId) ?? remember(await clairo.item(itemId));
 }
 
 export function element(tag, attributes = {}, ...children) {
@@ -73,16 +40,16 @@ export function pictureOf(item) {
   const picture = element("img", { alt: "", loading: "lazy", decoding: "async" });
   picture.addEventListener("error", () => picture.replaceWith(initial));
   if (keptKey()) showWithKey(picture, item.picture_url);
-  else picture.src = item.picture_url;
+  else picture.src = clairo.pictureUrl(item);
   frame.append(picture);
   return frame;
 }
 
 const picturesWithKey = new Map();
 
-// An img element's request cannot carry the key in a header.
+// An img element's request cannot carry the key in a header, and this page's key may do more than a public one.
 async function showWithKey(picture, url) {
-  if (!picturesWithKey.has(url)) picturesWithKey.set(url, send(url, {}).then(async (answer) => (answer.ok ? URL.createObjectURL(await answer.blob()) : "")));
+  if (!picturesWithKey.has(url)) picturesWithKey.set(url, clairo.fetch(new URL(url, clairo.url).href).then(async (answer) => URL.createObjectURL(await answer.blob())));
   try {
     picture.src = await picturesWithKey.get(url);
   } catch {

@@ -2,7 +2,7 @@
 // Server data enters the page as text, never as HTML.
 
 import { askForKey, keptKey } from "./key.js";
-import { byId, call, element, itemOf, pictureOf, post, priceOf, remember, showError } from "./page.js";
+import { byId, clairo, element, itemOf, pictureOf, priceOf, remember, showError } from "./page.js";
 import { figuresOf, setUpProducts, showDetail } from "./product.js";
 import { clearFilter, loadAttributes, setDiversity, setUpWishes, wishes } from "./wishes.js";
 
@@ -53,10 +53,9 @@ function productOf(item) {
 async function loadPage(isFirst) {
   listing.abort();
   listing = new AbortController();
-  const parameters = new URLSearchParams({ limit: PAGE_ITEMS, q: byId("query").value });
-  if (!isFirst) parameters.set("cursor", nextCursor);
+  const query = { limit: PAGE_ITEMS, q: byId("query").value, cursor: isFirst ? null : nextCursor };
   try {
-    const page = await call(`/items?${parameters}`, { signal: listing.signal });
+    const page = await clairo.get("items", query, { signal: listing.signal });
     const cards = page.items.map(remember).map(productOf);
     if (isFirst) byId("grid").replaceChildren(...cards);
     else byId("grid").append(...cards);
@@ -114,14 +113,14 @@ async function recommend() {
   const body = { history: userHistory.map((item) => item.item_id), limit, ...wishes() };
   explaining = null;
   try {
-    const { answer, among } = proved ? await recommendProving(proved, body, signal) : { answer: await post("/recommend", body, { signal }) };
+    const { answer, among } = proved ? await recommendProving(proved, body, signal) : { answer: await clairo.recommend(body, { signal }) };
     const milliseconds = Math.round(performance.now() - startedAt);
     const shown = answer.items.filter((recommended) => recommended.rank <= RECOMMENDED_ITEMS || recommended.item_id === proved?.item_id);
     const items = await Promise.all(shown.map((recommended) => itemOf(recommended.item_id)));
     if (signal.aborted) return;
     // The first click on a "Why?" explains the whole list in one call.
     let whole = null;
-    explaining = () => (whole ??= post("/recommend", { ...body, explain: true }, { signal }));
+    explaining = () => (whole ??= clairo.recommend({ ...body, explain: true }, { signal }));
     byId("recommended").replaceChildren(...shown.map((recommended, place) => recommendedOf(recommended, items[place])));
     byId("recommended-status").textContent = `${milliseconds} ms`;
     showReason(answer, proved, among);
@@ -142,7 +141,7 @@ async function recommendProving(proved, body, signal) {
   ];
   for (const [among, narrowed] of attempts) {
     Object.assign(body, narrowed);
-    const answer = await post("/recommend", body, { signal });
+    const answer = await clairo.recommend(body, { signal });
     if (answer.items.some((recommended) => recommended.item_id === proved.item_id) || among === attempts.at(-1)[0]) return { answer, among };
   }
 }
@@ -222,7 +221,7 @@ function prove(item, similarItems) {
 
 async function showServed() {
   try {
-    const served = await call("/info");
+    const served = await clairo.get("info");
     byId("served").textContent = `${served.num_items.toLocaleString("en")} products · ${served.bundle_id}`;
     byId("served").title = `preset ${served.preset}, catalogue version ${served.catalogue_version}`;
     byId("open-add").disabled = !served.can_ingest;

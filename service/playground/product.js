@@ -1,6 +1,7 @@
 // A product's details with similar products, and the form that adds a product.
 
-import { byId, call, element, pictureOf, priceOf, Problem, remember, showError, written } from "./page.js";
+import { ClairoProblem } from "../clairo.js";
+import { byId, clairo, element, pictureOf, priceOf, remember, showError, written } from "./page.js";
 
 const MAX_PICTURE_BYTES = 10 * 1024 * 1024;
 const SIMILAR_ITEMS = 6;
@@ -13,7 +14,7 @@ let lastProposedId = "";
 
 export async function showDetail(itemId) {
   try {
-    const item = await call(`/items/${encodeURIComponent(itemId)}`);
+    const item = await clairo.item(itemId);
     detailed = item;
     byId("detail-heading").textContent = item.title;
     byId("detail-picture").replaceChildren(...pictureOf(item).childNodes);
@@ -46,7 +47,7 @@ async function showSimilar(itemId) {
   byId("similar").replaceChildren();
   byId("similar-section").hidden = true;
   try {
-    const answer = await call(`/items/${encodeURIComponent(itemId)}/similar?limit=${SIMILAR_ITEMS}`);
+    const answer = await clairo.similar(itemId, { limit: SIMILAR_ITEMS });
     if (detailed?.item_id !== itemId) return;
     similarItems = answer.items.map((similar) => remember(similar.item));
     byId("similar").replaceChildren(...answer.items.map(similarOf));
@@ -113,7 +114,7 @@ async function addProduct(event, onAdded) {
   const form = byId("add-form");
   byId("add-problem").hidden = true;
   if (pictureFile && pictureFile.size > MAX_PICTURE_BYTES) {
-    showAddProblem(new Problem({ title: "The picture is too large", detail: `Got ${(pictureFile.size / 1024 / 1024).toFixed(1)} MiB, expected at most 10 MiB.` }));
+    showAddProblem(new ClairoProblem({ title: "The picture is too large", detail: `Got ${(pictureFile.size / 1024 / 1024).toFixed(1)} MiB, expected at most 10 MiB.` }));
     return;
   }
   const body = new FormData();
@@ -122,10 +123,10 @@ async function addProduct(event, onAdded) {
   byId("add-submit").disabled = true;
   try {
     const attributes = ["category", "price"].map((name) => [name, form.elements[name].value.trim()]).filter(([, value]) => value);
-    const { attributes: types } = await call("/schema");
+    const { attributes: types } = await clairo.get("schema");
     const typed = attributes.map(([name, value]) => [name, types[name]?.type === "number" && Number.isFinite(Number(value)) ? Number(value) : value]);
     if (typed.length) body.set("attributes", JSON.stringify(Object.fromEntries(typed)));
-    const item = remember(await call("/items", { method: "POST", body }));
+    const item = remember(await (await clairo.fetch("items", { method: "POST", body })).json());
     byId("add").close();
     form.reset();
     choosePicture(null);

@@ -1,7 +1,7 @@
 // Diversity and filter of the recommendations.
 // The filter's fields are the attributes of the newest products.
 
-import { byId, element, showError, call, remember, written } from "./page.js";
+import { byId, clairo, element, showError, remember, written } from "./page.js";
 
 const SAMPLED_ITEMS = 200;
 const MAX_CHOICES = 60;
@@ -47,7 +47,7 @@ export function setUpWishes(onChange) {
 // Loaded again after a product was added, which may have new attributes.
 export async function loadAttributes() {
   try {
-    const page = await call(`/items?limit=${SAMPLED_ITEMS}`);
+    const page = await clairo.get("items", { limit: SAMPLED_ITEMS });
     const values = new Map();
     for (const item of page.items.map(remember)) {
       for (const [name, value] of Object.entries(item.attributes)) {

@@ -13,6 +13,7 @@ from service.errors import InvalidBodyError, OverloadedError, UnknownJobError
 from service.http.body_route import BodyRoute
 from service.http.idempotency import PARAMETER, digest_of_texts
 from service.http.openapi import problem_answers
+from service.http.root_path import linked
 from service.jobs.bulk import MAX_UNFINISHED_JOBS
 from service.jobs.bulk_body import MAX_ROWS, LinesRead, row_batches
 from service.routes.cursors import position_cursor, position_of
@@ -154,7 +155,7 @@ async def submitted_job(request: Request, parts: Parts, kind: JobKind, call: str
             is_submitted = True
             parts.bulk_jobs.wake()
             body = job_summary(await _found(parts, job_id)).model_dump_json()
-            return Response(body, 202, {"Location": f"/jobs/{job_id}"}, "application/json")
+            return Response(body, 202, {"Location": linked(f"/jobs/{job_id}")}, "application/json")
 
         digest = digest_of_texts(read.digest.hexdigest())
         return await parts.answered_once.answer(request, call, digest, submit)

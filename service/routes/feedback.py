@@ -13,7 +13,7 @@ from clairo_core.values.counted import counted
 from clairo_core.values.ids import MAX_ID_CHARACTERS, check_user_id, shown
 from service.errors import InvalidBodyError, UnknownEventError
 from service.feedback.meanings import is_undeclared, undeclared_types, undeclared_warning
-from service.http.body_route import BodyRoute
+from service.http.body_route import BEACON, BodyRoute
 from service.http.field_errors import readable_errors
 from service.http.id_paths import id_in_path
 from service.http.idempotency import PARAMETER, digest_of_texts
@@ -72,7 +72,11 @@ EXAMPLES = {
     summary="Record what users did",
     response_model=FeedbackAnswer,
     responses=problem_answers(400, 413, 422, 503),
-    openapi_extra={"requestBody": {"content": {"application/json": {"examples": EXAMPLES}}}, "parameters": [PARAMETER]},
+    openapi_extra={
+        "requestBody": {"content": {"application/json": {"examples": EXAMPLES}}},
+        "parameters": [PARAMETER],
+        BEACON: True,
+    },
 )
 async def add_feedback(body: FeedbackBody, request: Request, parts: ReadyParts) -> Response:
     """Events are stored durably before the answer; recommendations and training use them.

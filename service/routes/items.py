@@ -1,7 +1,6 @@
 """/items: add, replace, change, retire, read and list products; read pictures."""
 
 import asyncio
-import hashlib
 from typing import Annotated
 from urllib.parse import quote
 
@@ -13,9 +12,11 @@ from clairo_core.errors import DuplicateItemError
 from clairo_core.features import COLLISION_CATEGORY
 from service.errors import InvalidBodyError, InvalidItemError, NoPictureError
 from service.http.body_route import BodyRoute
+from service.http.etags import answer_unless_known
 from service.http.id_paths import id_in_path
 from service.http.idempotency import PARAMETER, digest_of_texts
 from service.http.openapi import problem_answers
+from service.http.root_path import linked
 from service.items.ingestion import ItemPut
 from service.live_catalogue import LiveCatalogue, ServedItem
 from service.routes.cursors import row_cursor, row_of
@@ -248,15 +249,18 @@ async def list_items(
     },
 )
 async def get_item_picture(item_id: ItemIdInPath, request: Request, parts: ReadyParts) -> Response:
-    """JPEG, PNG or WebP: of a posted item as sent; of the bundle's items at most 512 pixels wide and high."""
+    """JPEG, PNG or WebP: of a posted item as sent; of the bundle's items at most 512 pixels wide and high.
+
+    An `<img>` of a shop's page carries a public key in the url: `?key=clairo_...`.
+    """
     served = parts.served.live.find(item_id)
     picture = await read_picture(parts, served)
     media_type = next((name for start, name in PICTURE_TYPES.items() if picture.startswith(start)), None)
-    etag = f'"{hashlib.sha256(picture).hexdigest()[:32]}"'
-    headers = {"ETag": etag, "Cache-Control": f"private, max-age={PICTURE_MAX_AGE_SECONDS}"}
-    if request.headers.get("if-none-match") == etag:
-        return Response(status_code=304, headers=headers)
-    return Response(picture, media_type=media_type or UNKNOWN_TYPE, headers=headers)
+    headers = {"Cache-Control": f"private, max-age={PICTURE_MAX_AGE_SECONDS}"}
+    if request.app.state.settings.cors_origins:
+        # Pages of other origins show it.
+        headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    return answer_unless_known(request, picture, media_type or UNKNOWN_TYPE, headers)
 
 
 @router.get(
@@ -303,8 +307,8 @@ async def read_picture(parts: Parts, served: ServedItem) -> bytes:
 
 
 def item_url(item_id: str) -> str:
-    """The path of an item."""
-    return f"/items/{quote(item_id, safe='')}"
+    """The path of an item, as clients reach it."""
+    return linked(f"/items/{quote(item_id, safe='')}")
 
 
 def item_summary(served: ServedItem) -> ItemSummary:

@@ -19,9 +19,11 @@ class KeyRecord:
     key_digest: str
     scopes: frozenset[str]
     requests_per_minute: int | None
-    """None for no limit."""
+    """None for no limit. Of a public key: for each client address."""
     created_at: datetime
     revoked_at: datetime | None = None
+    origins: frozenset[str] = frozenset()
+    """Of a public key: the pages that may use it, as `https://shop.example`."""
 
 
 class KeyStore:
@@ -47,6 +49,7 @@ class KeyStore:
                     scopes=sorted(key.scopes),
                     requests_per_minute=key.requests_per_minute,
                     created_at=key.created_at,
+                    origins=sorted(key.origins),
                 )
             )
 
@@ -79,6 +82,7 @@ class KeyStore:
                 requests_per_minute=row.requests_per_minute,
                 created_at=in_utc(row.created_at),
                 revoked_at=None if row.revoked_at is None else in_utc(row.revoked_at),
+                origins=frozenset(row.origins),
             )
             for row in rows
         ]

@@ -201,6 +201,8 @@ api_keys = Table(
     Column("requests_per_minute", Integer, nullable=True),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("revoked_at", DateTime(timezone=True), nullable=True),
+    # Of a public key.
+    Column("origins", JSON, nullable=False, server_default="[]"),
 )
 
 placements = Table(

@@ -99,6 +99,13 @@ async def test_a_key_is_read_back_unchanged_and_revoked_once(database: Database)
     assert revoked.revoked_at is not None
 
 
+async def test_a_public_key_keeps_its_origins(database: Database) -> None:
+    keys = KeyStore(database)
+    _, record = new_key("pages", [Scope.PUBLIC], 60, ["https://shop.example", "http://localhost:3000"])
+    await keys.add_key(record)
+    assert [key.origins for key in await keys.list_keys()] == [{"https://shop.example", "http://localhost:3000"}]
+
+
 async def test_an_answer_is_stored_under_its_key(database: Database) -> None:
     records = IdempotencyStore(database)
     assert not (await records.claim("create_item", "key", "body")).is_retry

@@ -22,6 +22,7 @@ from service.store.database import Database
 from service.store.feedback import FeedbackStore
 from service.store.feedback_event import FeedbackEvent
 from service.store.jobs import JobKind, JobStore
+from service.store.keys import KeyStore
 from service.store.sql_store import SqlStore
 from service.store.store import ChangeKind, ItemWrite, WriteOutcome
 from tests.postgres_server import PostgresServer
@@ -143,6 +144,22 @@ async def test_events_and_jobs_of_the_third_version_are_kept(
     assert (job.kind, job.num_duplicates, job.num_undeclared) == (JobKind.ITEMS, 0, 0)
     assert job.undeclared_types == {}
     assert len(await JobStore(database).rows_from("j", 0, 10)) == 1
+
+
+async def test_keys_of_the_fifth_version_have_no_origins(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(schema, "NEWEST_VERSION", 5)
+        await database.open()
+    async with database.transaction() as connection:
+        await connection.execute(
+            text(
+                "INSERT INTO api_keys (namespace, key_id, name, key_digest, scopes, created_at)"
+                " VALUES ('default', 'k', 'shop', 'd', '[\"read\"]', CURRENT_TIMESTAMP)"
+            )
+        )
+    assert await database.open() == 5
+    (key,) = await KeyStore(database).list_keys()
+    assert (key.key_id, key.scopes, key.origins) == ("k", frozenset({"read"}), frozenset())
 
 
 async def test_events_of_the_fifth_version_keep_their_users_and_sequences(

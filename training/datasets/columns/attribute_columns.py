@@ -3,7 +3,7 @@
 Start at `attribute_column`. Independent of file formats.
 """
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -85,9 +85,11 @@ def _values(source: SourceTable, field: str, found: AttributeType) -> list[Value
 
 
 def _iso(moment: date) -> str:
-    """A date, or a date and time with Z if it has a zone.
+    """A date, or a date and time, in UTC if it has a zone.
 
-    >>> _iso(date(2024, 5, 31)), _iso(datetime(2024, 5, 31, 17))
-    ('2024-05-31', '2024-05-31T17:00:00')
+    >>> _iso(date(2024, 5, 31))
+    '2024-05-31'
     """
-    return moment.isoformat().removesuffix("+00:00") + ("Z" if getattr(moment, "tzinfo", None) else "")
+    if isinstance(moment, datetime) and moment.tzinfo is not None:
+        return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return moment.isoformat()

@@ -16,6 +16,7 @@ from service.keys import key_ring
 from service.keys.api_key import Scope, id_of_key, is_key_of, new_key
 from service.keys.authentication import required_scope
 from service.keys.key_ring import KeyRing
+from service.keys.public_calls import is_public
 from service.keys.rate import TokenBucket
 from service.keys.shared_rate import KeyRates
 from service.replicas.redis_link import RedisLink
@@ -23,6 +24,7 @@ from tests.redis_server import running_redis
 from tests.running_service import running_service
 from tests.tiny import tiny_bundle
 
+PAGE = "https://shop.example"
 OPEN_CALLS = {("get", "/health/live"), ("get", "/health/ready"), ("get", "/info"), ("get", "/metrics")}
 READ_CALLS = {("post", "/recommend"), ("post", "/recommend/batch")}
 
@@ -50,7 +52,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     data_dir = tmp_path_factory.mktemp("shop")
-    keys = {scope.value: made_key(data_dir, "--scope", scope.value) for scope in Scope}
+    keys = {scope: made_key(data_dir, "--scope", scope) for scope in ("read", "write", "admin")}
+    keys["public"] = made_key(data_dir, "--scope", "public", "--origin", PAGE)
     keys["another namespace's"] = made_key(data_dir, "--scope", "admin", namespace="other")
     keys["revoked"] = made_key(data_dir, "--scope", "admin")
     CliRunner().invoke(app, ["keys", "revoke", str(id_of_key(keys["revoked"])), "--data-dir", str(data_dir)])
@@ -73,16 +76,16 @@ def expected_scope(method: str, path: str) -> str:
 
 async def test_every_call_with_every_kind_of_key_is_answered_as_declared(client: httpx.AsyncClient, shop: Shop) -> None:
     document = (await client.get("/openapi.json")).json()
-    assert set(document["components"]["securitySchemes"]) == {"bearer", "api_key"}
+    assert set(document["components"]["securitySchemes"]) == {"bearer", "api_key", "public_key"}
     num_calls = 0
     for template, operations in document["paths"].items():
         path = template.replace("{item_id}", "nowhere").replace("{", "").replace("}", "")
         for method, operation in operations.items():
             statuses = {"none": (await client.request(method, path)).status_code}
             for kind, key in shop.keys.items():
-                headers = {"Authorization": f"Bearer {key}"}
+                headers = {"Authorization": f"Bearer {key}", "Origin": PAGE}
                 statuses[kind] = (await client.request(method, path, headers=headers)).status_code
-                as_header = await client.request(method, path, headers={"X-API-Key": key})
+                as_header = await client.request(method, path, headers={"X-API-Key": key, "Origin": PAGE})
                 assert (as_header.status_code in (401, 403)) == (statuses[kind] in (401, 403))
             num_calls += 1
             if (method, template) in OPEN_CALLS:
@@ -91,11 +94,12 @@ async def test_every_call_with_every_kind_of_key_is_answered_as_declared(client:
                 continue
             scope = expected_scope(method, template)
             assert operation["x-required-scope"] == scope, (method, template)
+            assert ({"public_key": []} in operation["security"]) == is_public(method.upper(), template)
             assert {"401", "403", "429", "503"} <= set(operation["responses"])
             for kind, status in statuses.items():
                 if kind in ("none", "wrong", "nearly right", "revoked", "another namespace's"):
                     assert status == 401, (method, template, kind)
-                elif kind in (scope, "admin"):
+                elif kind in (scope, "admin") or (kind == "public" and is_public(method.upper(), template)):
                     assert status not in (401, 403), (method, template, kind)
                     assert status < 500, (method, template, kind)
                 else:
