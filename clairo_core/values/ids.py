@@ -8,7 +8,7 @@ import re
 MAX_ID_CHARACTERS = 256
 CONTROL = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f"
 """Characters, in a regular expression, that some databases cannot store. Tabs and line breaks are allowed."""
-RESERVED_LAST_SEGMENTS = frozenset({"picture", "similar"})
+RESERVED_LAST_SEGMENTS = frozenset({"bought-together", "picture", "similar"})
 RESERVED_ITEM_IDS = frozenset({"bulk"})
 
 _CONTROL_CHARACTERS = re.compile(f"[{CONTROL}]")
