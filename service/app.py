@@ -19,6 +19,7 @@ from clairo_core.bundle.load_bundle import load_bundle
 from service.bundles.shelf import BundleShelf
 from service.bundles.split import open_split
 from service.bundles.swap import BundleSwap, first_bundle
+from service.counts.windows import Windows
 from service.errors import NewerStoreError, OutdatedStoreError, StoreError
 from service.feedback.bulk import FeedbackRows
 from service.http.head import HeadAsGet
@@ -41,14 +42,17 @@ from service.recommend.recommendations import ModelBatcher, history_length, run_
 from service.replicas.catalogue_sync import CatalogueSync
 from service.replicas.redis_link import RedisLink
 from service.routes import (
+    bought_together,
     bulk,
     bundles,
+    buy_again,
     experiments,
     feedback,
     health,
     info,
     item_body,
     items,
+    popular,
     recommend,
     similar,
     users,
@@ -58,6 +62,7 @@ from service.routes.parts import Parts, Readiness
 from service.routes.playground import install_playground
 from service.serving import SharedParts, open_cache, serve_bundle
 from service.settings import Settings
+from service.store.behaviour import BehaviourStore
 from service.store.feedback import FeedbackStore
 from service.store.idempotency import IdempotencyStore
 from service.store.jobs import JobKind, JobStore
@@ -142,9 +147,10 @@ def create_app(
     app.state.settings = settings
     app.state.metrics = metrics
     install_problem_handlers(app)
-    # /items/bulk must precede the routes that match any path below /items/.
-    routers = (recommend, similar, bulk, items, feedback, users, experiments, bundles, health, info, metrics_route)
-    for routes in routers:
+    # Calls below an item or a user must precede those that match any path below /items/ and /users/.
+    by_behaviour = (popular, bought_together, buy_again)
+    by_resource = (bulk, items, feedback, users, experiments, bundles, health, info, metrics_route)
+    for routes in (recommend, similar, *by_behaviour, *by_resource):
         app.include_router(routes.router)
     install_playground(app)
     describe_problems(app)
@@ -201,7 +207,9 @@ async def open_parts(
         length_of=history_length,
         observer=metrics,
     )
-    shared = SharedParts(settings, store, batcher, open_cache(settings, redis), metrics, on_written=sync.publish_write)
+    behaviour = BehaviourStore(store.database)
+    cache = open_cache(settings, redis)
+    shared = SharedParts(settings, store, batcher, cache, metrics, behaviour, on_written=sync.publish_write)
     # Closed in reverse: parts opened first are needed longest.
     async with AsyncExitStack() as opened:
         if redis is not None:
@@ -231,7 +239,7 @@ async def open_parts(
             metrics.show_serving(served.live.bundle_id, served.live.recommender.catalogue.num_live)
 
         follow = (swap.follow,) if settings.bundles_dir else ()
-        catch_up = (served.ingestion.catch_up, split.catch_up) if split else (served.ingestion.catch_up,)
+        catch_up = (served.catch_up, split.catch_up) if split else (served.catch_up,)
         await sync.start((*catch_up, *follow, show_serving))
         picture_urls = picture_urls or PictureUrls(parsed_hosts(settings.picture_url_hosts))
         bulk_jobs = BulkJobs(
@@ -251,6 +259,8 @@ async def open_parts(
             split=split,
             store=store,
             feedback=store_of_feedback,
+            behaviour=behaviour,
+            windows=Windows(served.live, behaviour),
             jobs=jobs,
             bulk_jobs=bulk_jobs,
             answered_once=AnsweredOnce(IdempotencyStore(store.database)),

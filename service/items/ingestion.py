@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from clairo_core.errors import DuplicateItemError
 from clairo_core.items import Item
+from clairo_core.recommender import Recommender
 from service.errors import FeatureSetTakenError, OverloadedError
 from service.items.describer import Describer, check_pictures
 from service.items.stored_changes import StoredChanges
@@ -96,6 +97,13 @@ class Ingestion:
         """
         async with self._one_at_a_time:
             await self._apply_changes()
+
+    async def change_recommender(
+        self, change: Callable[[Recommender], Recommender], serve: Callable[[Recommender], None]
+    ) -> None:
+        """Make another recommender of the served one in a thread, and `serve` it, while no item is being written."""
+        async with self._one_at_a_time:
+            serve(await asyncio.to_thread(change, self._live.recommender))
 
     async def take_over(self, candidate: "Ingestion") -> None:
         """Serve what `candidate` prepared under another bundle, items posted meanwhile included.

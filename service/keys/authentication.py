@@ -19,7 +19,7 @@ from service.keys.key_ring import KeyRing
 
 OPEN_PATHS = frozenset({"/", "/openapi.json", "/health/live", "/health/ready", "/metrics", "/info"})
 OPEN_PREFIX = "/playground/"
-READING_POSTS = ("/recommend",)
+READING_POSTS = ("/recommend", "/complements")
 ADMIN_PREFIXES = ("/bundles", "/experiments")
 MAX_KEY_CHARACTERS = 200
 SECURITY_SCHEMES = {

@@ -95,11 +95,12 @@ class Recommendations:
         """
         table = await self.item_table.current()
         # Taken at one moment, before the next await: a swap of bundles never mixes two catalogues in one answer.
-        recommender = self._live.recommender
+        recommender, counted_up_to = self._live.recommender, self._live.counted_up_to
         is_allowed = None if wanted.item_filter is None else table.allowed_rows(wanted.item_filter)
         warnings = () if wanted.item_filter is None else table.warnings_of(wanted.item_filter)
         point = recommender.points[wanted.quality]
-        key = cache_key(table.bundle_id, recommender.catalogue.version, point, wanted, self._temperature, is_allowed)
+        version = (recommender.catalogue.version, counted_up_to)
+        key = cache_key(table.bundle_id, version, point, wanted, self._temperature, is_allowed)
         recommended = await self._cache.get(key)
         self._metrics.count_cache_request(recommended is not None)
         if recommended is None:
@@ -174,16 +175,19 @@ class Recommendations:
 
 def cache_key(
     bundle_id: str,
-    catalogue_version: int,
+    version: tuple[int, int],
     point: ServingPoint,
     wanted: Wanted,
     temperature: float,
     is_allowed: Bool[np.ndarray, "item"] | None,
 ) -> str:
-    """Digest of everything that an answer depends on; qualities with the same search share answers."""
+    """Digest of everything that an answer depends on; qualities with the same search share answers.
+
+    The version is the catalogue's, and that of the counts.
+    """
     parts = [
         bundle_id,
-        catalogue_version,
+        version,
         [point.num_views, point.num_beams],
         wanted.history.item_ids,
         wanted.limit,

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from service.bundles.split import Split
 from service.bundles.swap import BundleSwap
+from service.counts.windows import Windows
 from service.errors import NotReadyError
 from service.http.idempotency import AnsweredOnce
 from service.jobs.bulk import BulkJobs
@@ -15,6 +16,7 @@ from service.keys.key_ring import KeyRing
 from service.picture_urls.fetch import PictureUrls
 from service.replicas.redis_link import RedisLink
 from service.serving import ServedBundle
+from service.store.behaviour import BehaviourStore
 from service.store.feedback import FeedbackStore
 from service.store.jobs import JobStore
 from service.store.store import Store
@@ -30,6 +32,8 @@ class Parts:
     """The experiment in the settings, if any."""
     store: Store
     feedback: FeedbackStore
+    behaviour: BehaviourStore
+    windows: Windows
     jobs: JobStore
     bulk_jobs: BulkJobs
     answered_once: AnsweredOnce

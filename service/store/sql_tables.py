@@ -96,6 +96,8 @@ feedback_events = Table(
     UniqueConstraint("namespace", "event_id"),
     Index("ix_feedback_events_user", "namespace", "user_id", "timestamp", "sequence"),
     Index("ix_feedback_events_user_items", "namespace", "user_id", "type", "item_id"),
+    Index("ix_feedback_events_timestamp", "namespace", "timestamp"),
+    Index("ix_feedback_events_item", "namespace", "item_id", "user_id", "timestamp"),
     sqlite_autoincrement=True,
 )
 

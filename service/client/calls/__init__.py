@@ -4,6 +4,14 @@ One function per operation, named by its operationId in the OpenAPI document. Th
 them, so they cannot differ.
 """
 
+from service.client.calls.behaviour import (
+    list_complements,
+    list_items_bought_together,
+    list_items_to_buy_again,
+    list_latest_items,
+    list_popular_items,
+    list_trending_items,
+)
 from service.client.calls.call import Call
 from service.client.calls.items import (
     NewItem,
@@ -63,9 +71,15 @@ __all__ = [
     "get_metrics",
     "get_user",
     "list_bundles",
+    "list_complements",
     "list_experiments",
     "list_items",
+    "list_items_bought_together",
+    "list_items_to_buy_again",
+    "list_latest_items",
+    "list_popular_items",
     "list_similar_items",
+    "list_trending_items",
     "list_users",
     "put_item",
     "recommend",

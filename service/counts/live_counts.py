@@ -1,0 +1,192 @@
+"""Fold new feedback into the served recommender's counts, within seconds and in every process alike.
+
+Each process reads the store's events in order of arrival, counts them, and swaps in a recommender that knows them.
+Nothing is counted twice: the bundle has learned the events up to the newest one of its training, so only later ones
+count (`BundleManifest.learned_until`). An event that arrives afterwards with an earlier time waits for the next
+training. A restart counts from there again. A user who is forgotten leaves the sums with the next training or restart.
+
+Start at `LiveCounts.catch_up`.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int64
+from scipy import sparse
+
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.catalogue import Catalogue
+from clairo_core.events import InteractionRules
+from clairo_core.ranking import CountIncrements, UserActions, increments_of
+from clairo_core.ranking.count_increments import grown, padded
+from clairo_core.recommender import Recommender
+from service.items.ingestion import Ingestion
+from service.live_catalogue import LiveCatalogue
+from service.store.behaviour import MAX_EARLIER_EVENTS, BehaviourStore
+from service.store.feedback import FeedbackEvent, KeptEvent
+
+MAX_EVENTS_AT_ONCE = 5000
+MAX_STEPS_AT_START = 20
+"""As many events as are folded before the first request; the rest follow beside it."""
+BUSY_SHARE = 0.1
+"""Folding takes at most this share of the time: the next step waits nine times as long as the last one took."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairCounts:
+    """How many users have both items of each pair, and interactions by item, those since training included."""
+
+    together: sparse.csr_matrix
+    """Symmetric; as many rows as there are interactions."""
+    interactions: Int64[np.ndarray, "item"]
+    """Items past its end, posted since, have none."""
+
+    def with_counts(self, increments: CountIncrements) -> "PairCounts":
+        """The counts after more events."""
+        num_items = len(increments.interactions)
+        return PairCounts(
+            (grown(self.together, num_items) + increments.together).tocsr(),
+            padded(self.interactions, num_items) + increments.interactions,
+        )
+
+
+def trained_pairs(bundle: Bundle) -> PairCounts:
+    """The counts of training; no pair in bundles that keep none."""
+    ranking, num_items = bundle.joint_ranking, len(bundle.popularity)
+    together = None if ranking is None else ranking.together
+    if together is None:
+        together = sparse.csr_matrix((num_items, num_items), dtype=np.float32)
+    return PairCounts(together, bundle.popularity)
+
+
+class LiveCounts:
+    """Up to which event the served recommender's counts reach. Belongs to one event loop."""
+
+    def __init__(
+        self, live: LiveCatalogue, store: BehaviourStore, ingestion: Ingestion, *, interval_seconds: float
+    ) -> None:
+        """With an `interval_seconds` of 0, counts stay those of training."""
+        self._live = live
+        self._store = store
+        self._ingestion = ingestion
+        self._interval_seconds = interval_seconds
+        self._may_fold_at = 0.0
+        self._sequence: int | None = None
+        self._pairs = trained_pairs(live.bundle)
+
+    @property
+    def pairs(self) -> PairCounts:
+        """The served bundle's counts, and those folded since."""
+        return self._pairs
+
+    async def start(self) -> None:
+        """Fold the events since training, up to a bound; `catch_up` folds the rest.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        for _ in range(MAX_STEPS_AT_START if self._interval_seconds else 0):
+            if not await self._fold_next():
+                return
+
+    async def catch_up(self) -> None:
+        """Fold the next events, if it is time to.
+
+        Raises:
+            StoreError: the store cannot be read; the counts stay as they are.
+        """
+        started = time.monotonic()
+        if not self._interval_seconds or started < self._may_fold_at:
+            return
+        is_behind = await self._fold_next()
+        took = time.monotonic() - started
+        pause = took / BUSY_SHARE - took
+        self._may_fold_at = started + took + (pause if is_behind else max(self._interval_seconds, pause))
+
+    def become(self, other: "LiveCounts") -> None:
+        """Take over the counts of a bundle that was swapped in; call it between the swap and the next await."""
+        self._sequence, self._pairs = other._sequence, other._pairs
+
+    async def _fold_next(self) -> bool:
+        """Fold up to `MAX_EVENTS_AT_ONCE` events; return whether there may be more."""
+        # Taken at one moment: a swap of bundles meanwhile discards what is counted here.
+        bundle, rules, folded = self._live.bundle, self._live.rules, self._sequence
+        since = bundle.manifest.learned_until
+        if folded is None:
+            folded = await self._store.sequence_before(since)
+        events = await self._store.events_after(folded, since, MAX_EVENTS_AT_ONCE)
+        if not events:
+            if self._live.bundle is bundle:
+                self._sequence = folded
+            return False
+        if any(self._live.recommender.catalogue.find_row(kept.event.item_id) is None for kept in events):
+            # An item may have been posted by another process just before its first event.
+            await self._ingestion.catch_up()
+        earlier = await self._store.events_up_to(folded, {kept.event.user_id for kept in events})
+        catalogue = self._live.recommender.catalogue
+        increments = await asyncio.to_thread(
+            lambda: increments_of(actions_of(earlier, events, catalogue, bundle, rules), len(catalogue))
+        )
+
+        def recounted(recommender: Recommender) -> Recommender:
+            return recommender.with_counts(increments) if self._live.bundle is bundle else recommender
+
+        def serve(recommender: Recommender) -> None:
+            if self._live.bundle is bundle:
+                self._sequence = events[-1].sequence
+                self._pairs = self._pairs.with_counts(increments)
+                self._live.recount(recommender, events[-1].sequence)
+
+        await self._ingestion.change_recommender(recounted, serve)
+        return len(events) == MAX_EVENTS_AT_ONCE
+
+
+def actions_of(
+    earlier: Iterable[KeptEvent],
+    new: Iterable[KeptEvent],
+    catalogue: Catalogue,
+    bundle: Bundle,
+    rules: InteractionRules,
+) -> list[UserActions]:
+    """Each user's positive events on items of the catalogue: items that the bundle kept, then earlier and new events.
+
+    Users without a new one among them are left out.
+    """
+    counted: dict[str, list[_Action]] = {}
+    added: dict[str, list[_Action]] = {}
+    for events, by_user in ((earlier, counted), (new, added)):
+        for kept in events:
+            action = _action_of(kept.event, catalogue, rules)
+            if action is not None:
+                by_user.setdefault(kept.event.user_id, []).append(action)
+    actions = []
+    for user_id, last in added.items():
+        first = [*_kept_actions(bundle, user_id), *counted.get(user_id, ())]
+        rows, weights, is_read = zip(*first, *last, strict=True)
+        actions.append(UserActions(np.array(rows), np.array(weights), np.array(is_read), len(first)))
+    return actions
+
+
+class _Action(NamedTuple):
+    row: int
+    weight: float
+    is_read: bool
+
+
+def _action_of(event: FeedbackEvent, catalogue: Catalogue, rules: InteractionRules) -> _Action | None:
+    row, name = catalogue.find_row(event.item_id), rules.type_of(event.type, event.value)
+    if row is None or name is None:
+        return None
+    meaning = rules.of(name)
+    return _Action(row, meaning.weight, meaning.is_read) if meaning.meaning == "positive" else None
+
+
+def _kept_actions(bundle: Bundle, user_id: str) -> list[_Action]:
+    """The newest items that the bundle kept of a user, oldest first."""
+    user = bundle.users.find_row(user_id)
+    newest = () if user is None else bundle.users.newest[user][-MAX_EARLIER_EVENTS:].tolist()
+    return [_Action(row, 1.0, True) for row in newest]

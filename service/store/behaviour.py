@@ -1,0 +1,206 @@
+"""Read what all users did: new events in order of arrival, users by item in a window of time, and repeat purchases.
+
+Start at `BehaviourStore`.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Select, and_, func, select
+
+from clairo_core.events import InteractionRules
+from service.store.database import Database, in_utc
+from service.store.event_meanings import EventMeanings
+from service.store.feedback import FEEDBACK_LOCK, FeedbackEvent, KeptEvent
+from service.store.sql_tables import catalogue_changes, feedback_events
+from service.store.store import ChangeKind
+
+MAX_EARLIER_EVENTS = 200
+"""Of a user, the newest ones: with more, an event is paired with these alone."""
+MAX_PURCHASED_ITEMS = 200
+MIN_INTERVALS = 3
+"""With fewer repeat purchases of an item, its interval is not known."""
+MIN_INTERVAL_SECONDS = 24 * 3600.0
+"""Purchases of one item within a day are one purchase."""
+_USERS_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ItemUsers:
+    """The users of an item within a window."""
+
+    num_users: int
+    weight: float
+    """Each user by the weight of his heaviest event."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatedItem:
+    """An item that a user has bought, and how often it is bought again."""
+
+    item_id: str
+    last_bought_at: float
+    """By this user, in seconds since 1970."""
+    interval_seconds: float
+    """Median between two purchases by one user."""
+    num_intervals: int
+
+
+class BehaviourStore:
+    """Events of one namespace, over all users. Raises `StoreError` where the store cannot be read."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._namespace = database.namespace
+
+    async def newest_sequence(self) -> int:
+        """The sequence of the newest event; 0 without events."""
+        query = select(func.max(feedback_events.c.sequence)).where(feedback_events.c.namespace == self._namespace)
+        async with self._database.reading() as connection:
+            return (await connection.execute(query)).scalar_one() or 0
+
+    async def sequence_before(self, since: float) -> int:
+        """The sequence after which the events later than `since` (seconds since 1970) begin."""
+        columns = feedback_events.c
+        oldest = select(func.min(columns.sequence)).where(
+            columns.namespace == self._namespace, columns.timestamp > since
+        )
+        async with self._database.reading(FEEDBACK_LOCK) as connection:
+            first = (await connection.execute(oldest)).scalar_one()
+        return await self.newest_sequence() if first is None else int(first) - 1
+
+    async def events_after(self, sequence: int, since: float, limit: int) -> Sequence[KeptEvent]:
+        """List events after `sequence` and later than `since`, in order; one that commits late is not skipped."""
+        columns = feedback_events.c
+        query = (
+            select(feedback_events)
+            .where(columns.namespace == self._namespace, columns.sequence > sequence, columns.timestamp > since)
+            .order_by(columns.sequence)
+            .limit(limit)
+        )
+        # Writers wait for this reader, so it comes only where there is something to read.
+        if await self.newest_sequence() <= sequence:
+            return []
+        async with self._database.reading(FEEDBACK_LOCK) as connection:
+            return [_kept(row) for row in (await connection.execute(query)).all()]
+
+    async def events_up_to(self, sequence: int, user_ids: Collection[str]) -> Sequence[KeptEvent]:
+        """List the newest `MAX_EARLIER_EVENTS` events of each of these users up to `sequence`, in order."""
+        columns, found = feedback_events.c, []
+        ordered = sorted(user_ids)
+        async with self._database.reading() as connection:
+            for start in range(0, len(ordered), _USERS_AT_ONCE):
+                place = func.row_number().over(partition_by=columns.user_id, order_by=columns.sequence.desc())
+                of_users = (
+                    select(feedback_events, place.label("place"))
+                    .where(
+                        columns.namespace == self._namespace,
+                        columns.user_id.in_(ordered[start : start + _USERS_AT_ONCE]),
+                        columns.sequence <= sequence,
+                    )
+                    .subquery()
+                )
+                query = select(of_users).where(of_users.c.place <= MAX_EARLIER_EVENTS).order_by(of_users.c.sequence)
+                found += [_kept(row) for row in (await connection.execute(query)).all()]
+        return found
+
+    async def users_within(self, since: float, until: float, rules: InteractionRules) -> dict[str, ItemUsers]:
+        """Users with a positive event in (since, until], in seconds since 1970, by item."""
+        columns, means = feedback_events.c, EventMeanings(rules, feedback_events.c)
+        of_user = (
+            select(columns.item_id, func.max(means.weight).label("weight"))
+            .where(
+                columns.namespace == self._namespace,
+                columns.timestamp > since,
+                columns.timestamp <= until,
+                means.is_positive,
+            )
+            .group_by(columns.item_id, columns.user_id)
+            .subquery()
+        )
+        query = select(of_user.c.item_id, func.count(), func.sum(of_user.c.weight)).group_by(of_user.c.item_id)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return {item_id: ItemUsers(num_users, float(weight)) for item_id, num_users, weight in rows}
+
+    async def posted_since(self, since: float) -> dict[str, float]:
+        """Items that were first posted after `since`, and when, in seconds since 1970."""
+        columns = catalogue_changes.c
+        query = (
+            select(columns.item_id, func.min(columns.created_at))
+            .where(
+                columns.namespace == self._namespace,
+                columns.kind == ChangeKind.ADDED.value,
+                columns.created_at > datetime.fromtimestamp(since, UTC),
+            )
+            .group_by(columns.item_id)
+        )
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return {item_id: in_utc(created_at).timestamp() for item_id, created_at in rows}
+
+    async def repeated_items(self, user_id: str, rules: InteractionRules) -> list[RepeatedItem]:
+        """The user's newest `MAX_PURCHASED_ITEMS` purchased items whose interval is known."""
+        if "\x00" in user_id:
+            return []
+        columns, means = feedback_events.c, EventMeanings(rules, feedback_events.c)
+        is_purchase = and_(columns.namespace == self._namespace, means.is_purchase)
+        last_at = func.max(columns.timestamp).label("last_at")
+        bought = (
+            select(columns.item_id, last_at)
+            .where(is_purchase, columns.user_id == user_id)
+            .group_by(columns.item_id)
+            .order_by(last_at.desc())
+            .limit(MAX_PURCHASED_ITEMS)
+        )
+        async with self._database.reading() as connection:
+            last_of = {item_id: float(last) for item_id, last in (await connection.execute(bought)).all()}
+            medians = (await connection.execute(_median_intervals(is_purchase, list(last_of)))).all()
+        return [
+            RepeatedItem(item_id, last_of[item_id], float(median), int(number)) for item_id, number, median in medians
+        ]
+
+
+def _median_intervals(is_purchase: Any, item_ids: Sequence[str]) -> Select:
+    """Select item, number of intervals and their median, of items with `MIN_INTERVALS`."""
+    columns = feedback_events.c
+    before = func.lag(columns.timestamp).over(
+        partition_by=[columns.item_id, columns.user_id], order_by=[columns.timestamp, columns.sequence]
+    )
+    gaps = (
+        select(columns.item_id, (columns.timestamp - before).label("gap"))
+        .where(is_purchase, columns.item_id.in_(item_ids))
+        .subquery()
+    )
+    place = func.row_number().over(partition_by=gaps.c.item_id, order_by=gaps.c.gap)
+    number = func.count().over(partition_by=gaps.c.item_id)
+    ranked = (
+        select(gaps.c.item_id, gaps.c.gap, place.label("place"), number.label("number"))
+        .where(gaps.c.gap >= MIN_INTERVAL_SECONDS)
+        .subquery()
+        .c
+    )
+    # The middle one of an odd number, both middle ones of an even number.
+    is_middle = and_(2 * ranked.place >= ranked.number, 2 * ranked.place <= ranked.number + 2)
+    return (
+        select(ranked.item_id, ranked.number, func.avg(ranked.gap))
+        .where(is_middle, ranked.number >= MIN_INTERVALS)
+        .group_by(ranked.item_id, ranked.number)
+    )
+
+
+def _kept(row: Any) -> KeptEvent:
+    return KeptEvent(
+        row.sequence,
+        FeedbackEvent(
+            event_id=row.event_id,
+            user_id=row.user_id,
+            item_id=row.item_id,
+            type=row.type,
+            timestamp=row.timestamp,
+            recommendation_id=row.recommendation_id,
+            value=row.value,
+        ),
+    )
