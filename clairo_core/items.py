@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from clairo_core.attributes import Value
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
@@ -21,7 +23,7 @@ class Item:
     """An encoded JPEG, PNG or WebP, or the file that holds one."""
     vectors: Mapping[str, Float[np.ndarray, "dim"]] = field(default_factory=dict)
     """Modality name -> precomputed modality embedding (audio, video, ...)."""
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, Value] = field(default_factory=dict)
     """For filters and pages: category, brand, price. Never read by an encoder."""
 
     @property

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Float32
 
+from clairo_core.attributes import texts_of
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.errors import UnknownItemError
 from clairo_core.items import Item
@@ -177,4 +178,5 @@ def _served_item(item: Item, has_picture: bool, missing_modalities: tuple[str, .
 
 
 def _search_text(item: Item) -> str:
-    return "\n".join([item.item_id, *item.texts.values(), *item.attributes.values()]).casefold()
+    attributes = (text for value in item.attributes.values() for text in texts_of(value))
+    return "\n".join([item.item_id, *item.texts.values(), *attributes]).casefold()

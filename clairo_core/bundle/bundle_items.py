@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 from PIL import Image
 
+from clairo_core.attributes import as_json, from_json
 from clairo_core.encoders.pictures import decode_picture
 from clairo_core.errors import BundleError, ContentError
 from clairo_core.items import Item, picture_digest
@@ -67,7 +68,7 @@ def save_items(folder: Path, items: Sequence[Item], progress: Progress[Item] = s
         (folder / "pictures.bin").open("wb") as pictures,
     ):
         for row, item in enumerate(progress(items, "bundle: items and pictures", len(items))):
-            record = {"item_id": item.item_id, "texts": dict(item.texts), "attributes": dict(item.attributes)}
+            record = {"item_id": item.item_id, "texts": dict(item.texts), "attributes": as_json(item.attributes)}
             lines.write(json.dumps(record) + "\n")
             picture = item.read_picture()
             offsets[row + 1] = offsets[row] + pictures.write(shown_picture(picture))
@@ -86,7 +87,7 @@ def load_items(folder: Path) -> tuple[tuple[Item, ...], PackedPictures]:
         with (folder / "items.jsonl").open(encoding="utf-8") as lines:
             records = [json.loads(line) for line in lines]
         items = tuple(
-            Item(item_id=record["item_id"], texts=record["texts"], attributes=record["attributes"])
+            Item(item_id=record["item_id"], texts=record["texts"], attributes=from_json(record["attributes"]))
             for record in records
         )
         (offsets,) = load_arrays(folder / "pictures.npz", "offsets")

@@ -2,17 +2,20 @@
 
 Start at `AttributeColumns.rows_where`.
 
-Every distinct value of an attribute has a code, and a column holds (row, code) for the items that have the attribute.
-Memory grows with the number of given values, however many attributes there are. A missing value counts as no attribute.
+Every distinct value of an attribute has a code, and a column holds (row, code) for the items that have the attribute;
+an item with a list has an entry for each of its values. Memory grows with the number of given values, however many
+attributes there are. A missing value counts as no attribute.
 """
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int32
+from jaxtyping import Bool, Float64, Int32, Int64
 
-from clairo_core.values.missing import is_missing
+from clairo_core.attributes import Single, Value, path_parts, singles_of, texts_of
 from clairo_core.values.numbers import number_in
+from clairo_core.values.times import moment_in
 
 _FIRST_CAPACITY = 8
 
@@ -23,75 +26,99 @@ class AttributeColumn:
     def __init__(self) -> None:
         self._rows = np.empty(_FIRST_CAPACITY, dtype=np.int32)
         self._codes = np.empty(_FIRST_CAPACITY, dtype=np.int32)
-        self._num_rows = 0
+        self._num_entries = 0
         self.is_in_order = True
-        """Entry n is of row n: no row up to the last entry lacks the attribute, the usual case."""
-        self._code_of: dict[str, int] = {}
-        self._values: list[str] = []
-        self._numbers: list[float] = []
-        self._numbers_by_code: Float64[np.ndarray, "code"] = np.zeros(0)
+        """Entry n is of row n: no row up to the last entry lacks the attribute or has a list, the usual case."""
+        # By type too: in Python, True equals 1.
+        self._code_of: dict[tuple[type, Single], int] = {}
+        self._values: list[Single] = []
+        self._numbers: Float64[np.ndarray, "code"] = np.zeros(0)
+        self._seconds: Float64[np.ndarray, "code"] = np.zeros(0)
 
     def __len__(self) -> int:
-        """Number of items that have the attribute."""
-        return self._num_rows
+        """Number of entries: at least one for each item that has the attribute."""
+        return self._num_entries
 
     @property
     def rows(self) -> Int32[np.ndarray, "entry"]:
-        """Rows of the items that have it, each once, unordered."""
-        return self._rows[: self._num_rows]
+        """Rows of the items that have it, unordered, each once for every value."""
+        return self._rows[: self._num_entries]
 
     @property
     def codes(self) -> Int32[np.ndarray, "entry"]:
         """Their values, as codes."""
-        return self._codes[: self._num_rows]
+        return self._codes[: self._num_entries]
+
+    @property
+    def num_codes(self) -> int:
+        """Number of distinct values that some item has or had."""
+        return len(self._values)
 
     @property
     def numbers(self) -> Float64[np.ndarray, "code"]:
         """Each code's value as a number; NaN if it is not one."""
-        if len(self._numbers_by_code) != len(self._numbers):
-            self._numbers_by_code = np.array(self._numbers)
-        return self._numbers_by_code
+        self._numbers = self._extended(self._numbers, _number_of)
+        return self._numbers
 
-    def unreadable_rows(self) -> Int32[np.ndarray, "entry"]:
-        """Rows of the items whose value is not a number."""
-        is_unreadable = np.isnan(self.numbers)[self.codes]
-        return np.asarray(self.rows[is_unreadable])
+    @property
+    def seconds(self) -> Float64[np.ndarray, "code"]:
+        """Each code's value as a time in seconds since 1970; NaN if it is not one."""
+        self._seconds = self._extended(self._seconds, _seconds_of)
+        return self._seconds
 
-    def value_of(self, row: int) -> str:
-        """The value of an item that has the attribute."""
-        return self._values[int(self.codes[np.flatnonzero(self.rows == row)[0]])]
+    def entries_outside(self, measures: Float64[np.ndarray, "code"]) -> Int64[np.ndarray, "outside"]:
+        """Entries whose value is NaN in `numbers` or `seconds`."""
+        return np.flatnonzero(np.isnan(measures)[self.codes])
 
-    def codes_of(self, values: Iterable[str]) -> list[int]:
+    def text_of(self, entry: int) -> str:
+        """An entry's value as people write it."""
+        return texts_of(self._values[int(self.codes[entry])])[0]
+
+    def codes_of(self, values: Iterable[Single]) -> list[int]:
         """Codes of the values that some item has or had; others are dropped."""
-        return [self._code_of[value] for value in values if value in self._code_of]
+        keys = [_key(value) for value in values]
+        return [self._code_of[key] for key in keys if key in self._code_of]
 
-    def append(self, row: int, value: str) -> None:
-        """Give a value to an item without one."""
-        code = self._code_of.setdefault(value, len(self._numbers))
-        if code == len(self._numbers):
-            self._values.append(value)
-            self._numbers.append(number_in(value))
-        if self._num_rows == len(self._rows):
-            self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
-            self._codes = np.concatenate([self._codes, np.empty_like(self._codes)])
-        self.is_in_order &= row == self._num_rows
-        self._rows[self._num_rows], self._codes[self._num_rows] = row, code
-        self._num_rows += 1
+    def codes_under(self, path: str) -> Bool[np.ndarray, "code"]:
+        """Mark the codes of category paths that begin with `path`, category by category."""
+        wanted = path_parts(path)
+        starts = (isinstance(value, str) and path_parts(value)[: len(wanted)] == wanted for value in self._values)
+        return np.fromiter(starts, dtype=np.bool_, count=len(self._values))
+
+    def append(self, row: int, values: Iterable[Single]) -> None:
+        """Give values to an item without any."""
+        for value in values:
+            code = self._code_of.setdefault(_key(value), len(self._values))
+            if code == len(self._values):
+                self._values.append(value)
+            if self._num_entries == len(self._rows):
+                self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
+                self._codes = np.concatenate([self._codes, np.empty_like(self._codes)])
+            self.is_in_order &= row == self._num_entries
+            self._rows[self._num_entries], self._codes[self._num_entries] = row, code
+            self._num_entries += 1
 
     def remove(self, row: int) -> None:
-        """Remove an item's value; the last entry moves to its place."""
-        places = np.flatnonzero(self.rows == row)
-        if len(places):
+        """Remove an item's values; the last entries move to their places."""
+        # From the end: an entry that moves is none of this row's.
+        for place in np.flatnonzero(self.rows == row)[::-1].tolist():
             self.is_in_order = False
-            self._num_rows -= 1
-            self._rows[places[0]] = self._rows[self._num_rows]
-            self._codes[places[0]] = self._codes[self._num_rows]
+            self._num_entries -= 1
+            self._rows[place] = self._rows[self._num_entries]
+            self._codes[place] = self._codes[self._num_entries]
+
+    def _extended(
+        self, known: Float64[np.ndarray, "code"], measure: Callable[[Single], float]
+    ) -> Float64[np.ndarray, "code"]:
+        if len(known) == len(self._values):
+            return known
+        return np.append(known, [measure(value) for value in self._values[len(known) :]])
 
 
 class AttributeColumns:
     """The attributes of a table's items. Rows are appended; an item's attributes may be replaced."""
 
-    def __init__(self, attributes: Iterable[Mapping[str, str]] = ()) -> None:
+    def __init__(self, attributes: Iterable[Mapping[str, Value]] = ()) -> None:
         self._columns: dict[str, AttributeColumn] = {}
         self._names_of_row: list[tuple[str, ...]] = []
         for of_item in attributes:
@@ -106,26 +133,45 @@ class AttributeColumns:
         column = self._columns.get(name)
         return column if column is not None and len(column) else None
 
-    def append(self, attributes: Mapping[str, str]) -> None:
+    def append(self, attributes: Mapping[str, Value]) -> None:
         """Add a row."""
         self._names_of_row.append(())
         self._set(len(self._names_of_row) - 1, attributes)
 
-    def replace(self, row: int, attributes: Mapping[str, str]) -> None:
+    def replace(self, row: int, attributes: Mapping[str, Value]) -> None:
         """Replace a row's attributes."""
         for name in self._names_of_row[row]:
             self._columns[name].remove(row)
         self._set(row, attributes)
 
     def rows_where(self, column: AttributeColumn, passes: Bool[np.ndarray, "code"]) -> Bool[np.ndarray, "item"]:
-        """Mark the items whose value's code passes."""
+        """Mark the items of which some value's code passes."""
         is_match = np.zeros(len(self), dtype=np.bool_)
-        where = slice(len(column)) if column.is_in_order else column.rows
-        is_match[where] = passes[column.codes]
+        if column.is_in_order:
+            is_match[: len(column)] = passes[column.codes]
+        else:
+            is_match[column.rows[passes[column.codes]]] = True
         return is_match
 
-    def _set(self, row: int, attributes: Mapping[str, str]) -> None:
-        given = {name: value for name, value in attributes.items() if not is_missing(value)}
+    def _set(self, row: int, attributes: Mapping[str, Value]) -> None:
+        given = {name: values for name, value in attributes.items() if (values := singles_of(value))}
         self._names_of_row[row] = tuple(given)
-        for name, value in given.items():
-            self._columns.setdefault(name, AttributeColumn()).append(row, value)
+        for name, values in given.items():
+            self._columns.setdefault(name, AttributeColumn()).append(row, values)
+
+
+def _key(value: Single) -> tuple[type, Single]:
+    return (float, float(value)) if isinstance(value, int) and not isinstance(value, bool) else (type(value), value)
+
+
+def _number_of(value: Single) -> float:
+    if isinstance(value, bool):
+        return math.nan
+    return number_in(value) if isinstance(value, str) else float(value)
+
+
+def _seconds_of(value: Single) -> float:
+    try:
+        return moment_in(value.strip()) / 1e6 if isinstance(value, str) else math.nan
+    except ValueError:
+        return math.nan

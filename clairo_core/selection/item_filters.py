@@ -1,8 +1,9 @@
 """Filter items by attributes: a small language, evaluated to one mask over rows. Start at `allowed_rows`.
 
-Every filter is valid, whatever the items hold. Attributes are text, compared as numbers by `number_in`. An item without
-the attribute, or with a value that is not a number, fails every condition on it, and passes the `Not` of each;
-`warnings_of` reports both cases.
+Every filter is valid, whatever the items hold. A text is compared as a number by `number_in`, and a number with a text
+likewise. A list passes if one of its values does. An item without the attribute, or with a value that is neither the
+number nor the time that is asked for, fails every condition on it, and passes the `Not` of each; `warnings_of` reports
+both cases.
 """
 
 from collections.abc import Iterator
@@ -10,35 +11,51 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float64
 
-from clairo_core.selection.attribute_columns import AttributeColumns
-
-Value: TypeAlias = str | int | float
+from clairo_core.attributes import Single
+from clairo_core.selection.attribute_columns import AttributeColumn, AttributeColumns
+from clairo_core.values.numbers import number_in
 
 
 @dataclass(frozen=True, slots=True)
 class IsOneOf:
-    """The attribute has one of these values: text compared exactly, numbers as numbers."""
+    """The attribute has one of these values: texts and booleans compared exactly, numbers as numbers."""
 
     attribute: str
-    values: tuple[Value, ...]
+    values: tuple[Single, ...]
 
     @property
-    def numbers(self) -> tuple[int | float, ...]:
+    def numbers(self) -> tuple[float, ...]:
         """The values to compare as numbers."""
-        return tuple(value for value in self.values if not isinstance(value, str))
+        return tuple(value for value in self.values if not isinstance(value, str | bool))
+
+
+@dataclass(frozen=True, slots=True)
+class StartsWith:
+    """The attribute is a category path that begins with this one: Home > Kitchen > Mugs with Home > Kitchen."""
+
+    attribute: str
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
 class IsBetween:
-    """The attribute is a number within the bounds that are not None."""
+    """The attribute is a number within the bounds that are not None, or with `is_time` a time.
+
+    Bounds of times are in seconds since 1970.
+    """
 
     attribute: str
     at_least: float | None = None
     above: float | None = None
     at_most: float | None = None
     below: float | None = None
+    is_time: bool = False
+
+    def measures(self, column: AttributeColumn) -> Float64[np.ndarray, "code"]:
+        """What the bounds are compared with."""
+        return column.seconds if self.is_time else column.numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +94,7 @@ class AnyOf:
     filters: tuple["ItemFilter", ...]
 
 
-ItemFilter: TypeAlias = IsOneOf | IsBetween | Exists | IsNew | Not | AllOf | AnyOf
+ItemFilter: TypeAlias = IsOneOf | StartsWith | IsBetween | Exists | IsNew | Not | AllOf | AnyOf
 
 
 def allowed_rows(item_filter: ItemFilter, columns: AttributeColumns, first_new_row: int) -> Bool[np.ndarray, "item"]:
@@ -89,16 +106,13 @@ def allowed_rows(item_filter: ItemFilter, columns: AttributeColumns, first_new_r
         first_new_row: first of the items added after the bundle was trained.
     """
     match item_filter:
-        case IsOneOf():
-            return _one_of(item_filter, columns)
-        case IsBetween():
-            return _between(item_filter, columns)
-        case Exists(attribute, is_wanted):
-            column = columns.find(attribute)
-            has_it = np.zeros(len(columns), dtype=np.bool_)
-            if column is not None:
-                has_it[column.rows] = True
-            return has_it if is_wanted else ~has_it
+        case Exists(attribute, is_wanted=False):
+            return ~allowed_rows(Exists(attribute), columns, first_new_row)
+        case IsOneOf() | StartsWith() | IsBetween() | Exists():
+            column = columns.find(item_filter.attribute)
+            if column is None:
+                return np.zeros(len(columns), dtype=np.bool_)
+            return columns.rows_where(column, _passing_codes(item_filter, column))
         case IsNew(is_wanted):
             return np.asarray((np.arange(len(columns)) >= first_new_row) == is_wanted)
         case Not(other):
@@ -122,18 +136,15 @@ def warnings_of(item_filter: ItemFilter, columns: AttributeColumns) -> tuple[str
 
 def _warnings(item_filter: ItemFilter, columns: AttributeColumns) -> Iterator[str]:
     match item_filter:
-        case IsOneOf(attribute) | IsBetween(attribute) | Exists(attribute):
+        case IsOneOf(attribute) | StartsWith(attribute) | IsBetween(attribute) | Exists(attribute):
             column = columns.find(attribute)
             if column is None:
                 yield f"no item has an attribute {attribute!r}: the condition matches no item"
-            elif isinstance(item_filter, IsBetween) or (isinstance(item_filter, IsOneOf) and item_filter.numbers):
-                unreadable = column.unreadable_rows()
-                if len(unreadable):
-                    yield (
-                        f"{len(unreadable)} of {len(column)} items have an attribute {attribute!r} that is not a "
-                        f"number, such as {column.value_of(int(unreadable.min()))[:60]!r}: range and numbers do not "
-                        "match them, and `not` of those does"
-                    )
+            elif isinstance(item_filter, IsBetween):
+                kind = "time" if item_filter.is_time else "number"
+                yield from _outside(attribute, column, item_filter.measures(column), kind)
+            elif isinstance(item_filter, IsOneOf) and item_filter.numbers:
+                yield from _outside(attribute, column, column.numbers, "number")
         case Not(other):
             yield from _warnings(other, columns)
         case AllOf(filters) | AnyOf(filters):
@@ -141,30 +152,44 @@ def _warnings(item_filter: ItemFilter, columns: AttributeColumns) -> Iterator[st
                 yield from _warnings(part, columns)
 
 
-def _one_of(item_filter: IsOneOf, columns: AttributeColumns) -> Bool[np.ndarray, "item"]:
-    column = columns.find(item_filter.attribute)
-    if column is None:
-        return np.zeros(len(columns), dtype=np.bool_)
-    passes = np.zeros(len(column.numbers), dtype=np.bool_)
-    passes[column.codes_of(value for value in item_filter.values if isinstance(value, str))] = True
-    if item_filter.numbers:
-        passes |= np.isin(column.numbers, np.array(item_filter.numbers, dtype=np.float64))
-    return columns.rows_where(column, passes)
+def _outside(
+    attribute: str, column: AttributeColumn, measures: Float64[np.ndarray, "code"], kind: str
+) -> Iterator[str]:
+    entries = column.entries_outside(measures)
+    if len(entries):
+        rows = column.rows[entries]
+        first = column.text_of(int(entries[np.argmin(rows)]))[:60]
+        yield (
+            f"{len(np.unique(rows))} of {len(np.unique(column.rows))} items have an attribute {attribute!r} that is "
+            f"not a {kind}, such as {first!r}: range and {kind}s do not match them, and `not` of those does"
+        )
 
 
-def _between(item_filter: IsBetween, columns: AttributeColumns) -> Bool[np.ndarray, "item"]:
-    column = columns.find(item_filter.attribute)
-    if column is None:
-        return np.zeros(len(columns), dtype=np.bool_)
-    numbers = column.numbers
-    # NaN, for values that are not numbers, is never within bounds.
-    passes = ~np.isnan(numbers)
-    if item_filter.at_least is not None:
-        passes &= numbers >= item_filter.at_least
-    if item_filter.above is not None:
-        passes &= numbers > item_filter.above
-    if item_filter.at_most is not None:
-        passes &= numbers <= item_filter.at_most
-    if item_filter.below is not None:
-        passes &= numbers < item_filter.below
-    return columns.rows_where(column, passes)
+def _passing_codes(
+    condition: IsOneOf | StartsWith | IsBetween | Exists, column: AttributeColumn
+) -> Bool[np.ndarray, "code"]:
+    passes = np.zeros(column.num_codes, dtype=np.bool_)
+    match condition:
+        case IsOneOf(_, values):
+            passes[column.codes_of(value for value in values if isinstance(value, str | bool))] = True
+            # A text that is a number finds items that have the number.
+            passes[column.codes_of(number_in(value) for value in values if isinstance(value, str))] = True
+            if condition.numbers:
+                passes |= np.isin(column.numbers, np.array(condition.numbers, dtype=np.float64))
+        case StartsWith(_, path):
+            passes = column.codes_under(path)
+        case IsBetween():
+            measures = condition.measures(column)
+            # NaN, for values that are not numbers or times, is never within bounds.
+            passes = ~np.isnan(measures)
+            if condition.at_least is not None:
+                passes &= measures >= condition.at_least
+            if condition.above is not None:
+                passes &= measures > condition.above
+            if condition.at_most is not None:
+                passes &= measures <= condition.at_most
+            if condition.below is not None:
+                passes &= measures < condition.below
+        case Exists():
+            passes[:] = True
+    return passes

@@ -15,6 +15,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clairo_core.attributes import as_json
 from clairo_core.events import EventType, InteractionRules
 from clairo_core.items import Item
 from clairo_core.storage.replaced_folder import replaced_folder
@@ -130,9 +131,9 @@ def _is_item_id(item_id: str) -> bool:
 
 
 def _write_item(file: TextIOWrapper, pictures: Path, item: Item, exported: Exported) -> None:
-    record = {"item_id": item.item_id}
+    record: dict[str, object] = {"item_id": item.item_id}
     record |= {exported.column("text", name): text for name, text in item.texts.items()}
-    record |= {exported.column("attribute", name): value for name, value in item.attributes.items()}
+    record |= {exported.column("attribute", name): value for name, value in as_json(item.attributes).items()}
     picture = item.read_picture()
     if picture is not None:
         suffix = next((suffix for start, suffix in SUFFIXES.items() if picture.startswith(start)), ".bin")

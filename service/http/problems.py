@@ -20,6 +20,7 @@ from clairo_core import errors as core
 from service import errors as service
 from service.http.head import is_routed
 from service.http.request_context import request_id_of
+from service.schemas.request_body import UNION_TAG
 
 logger = logging.getLogger("clairo.problems")
 
@@ -168,7 +169,11 @@ def readable_errors(errors: Sequence[Any]) -> list[dict[str, object]]:
     """The first few of Pydantic's errors as `{loc, msg}`, without the input that caused them."""
     return [
         {
-            "loc": [part if isinstance(part, int) else str(part)[:MAX_FIELD_NAME_CHARACTERS] for part in error["loc"]],
+            "loc": [
+                part if isinstance(part, int) else str(part)[:MAX_FIELD_NAME_CHARACTERS]
+                for part in error["loc"]
+                if not str(part).startswith(UNION_TAG)
+            ],
             "msg": error["msg"].removeprefix("Value error, "),
         }
         for error in errors[:MAX_REPORTED_FIELDS]

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clairo_core.attributes import Value, singles_of, texts_of
 from clairo_core.features import COLLISION_CATEGORY
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import EMPTY_HISTORY, POPULAR, Recommendation, RecommendationList, RecommendationRequest
 from clairo_core.recommender import Recommender
 from clairo_core.serving_points import BALANCED, Quality
-from clairo_core.values.missing import is_missing
 from service.recommend.item_table import ItemTable
 
 MAX_REASONS = 3
@@ -36,7 +36,7 @@ class Reason:
     title: str
     effect: float | None
     """None for the only item of a history: an empty history has no generated items to compare with."""
-    shared_attributes: Mapping[str, str]
+    shared_attributes: Mapping[str, Value]
     shared_features: tuple[tuple[str, int], ...]
     """(category, value), without the collision index."""
     modality_similarity: Mapping[str, float | None]
@@ -154,7 +154,7 @@ def _reason(table: ItemTable, recommender: Recommender, item_id: str, seen_id: s
         shared_attributes={
             name: value
             for name, value in item.attributes.items()
-            if seen.attributes.get(name) == value and not is_missing(value)
+            if seen.attributes.get(name) == value and singles_of(value)
         },
         shared_features=tuple(
             (name, value) for name, value, of_seen in codes if value == of_seen and name != COLLISION_CATEGORY
@@ -179,7 +179,7 @@ def _text(reasons: Sequence[Reason], *, was_measured: bool) -> str:
     listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     beginning = f"Mostly because of {listed}." if was_measured else f"Because of {listed}, the only one in the history."
     strongest = reasons[0]
-    shared = [f"{name} {_quoted(value)}" for name, value in strongest.shared_attributes.items()]
+    shared = [f"{name} {_quoted(', '.join(texts_of(value)))}" for name, value in strongest.shared_attributes.items()]
     alike = [
         f"{modality} ({cosine:.2f})"
         for modality, cosine in strongest.modality_similarity.items()

@@ -10,6 +10,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
+from clairo_core.attributes import from_json
 from clairo_core.items import Item
 from clairo_core.values.ids import MAX_ID_CHARACTERS, check_item_id
 from service.errors import InvalidBodyError, MalformedBodyError
@@ -152,7 +153,7 @@ def item_of_fields(fields: Any, picture: bytes | None = None) -> SentItem:
                 }
             ]
         )
-    item = Item(item_id=body.item_id, texts=body.all_texts(), attributes=body.attributes, picture=picture)
+    item = Item(item_id=body.item_id, texts=body.all_texts(), attributes=from_json(body.attributes), picture=picture)
     return SentItem(item, body.picture_url)
 
 

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.openapi.models import Example
 
+from clairo_core.attributes import as_json
 from clairo_core.errors import DuplicateItemError
 from clairo_core.features import COLLISION_CATEGORY
 from service.errors import NoPictureError
@@ -226,7 +227,7 @@ def item_summary(served: ServedItem) -> ItemSummary:
     return ItemSummary(
         item_id=item.item_id,
         title=item.title,
-        attributes=dict(item.attributes),
+        attributes=as_json(item.attributes),
         picture_url=f"{item_url(item.item_id)}/picture" if served.has_picture else None,
         origin="posted" if served.is_posted else "bundle",
     )

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import ValidationError
 
+from clairo_core.attributes import as_json
 from clairo_core.errors import ClairoError
 from clairo_core.items import UserHistory
 from service.errors import InvalidBodyError, OverloadedError
@@ -220,7 +221,7 @@ def _explanation(explained: Explained) -> Explanation:
                 item_id=reason.item_id,
                 title=reason.title,
                 effect=reason.effect,
-                shared_attributes=dict(reason.shared_attributes),
+                shared_attributes=as_json(reason.shared_attributes),
                 shared_features=[Feature(category=name, value=value) for name, value in reason.shared_features],
                 modality_similarity=dict(reason.modality_similarity),
             )

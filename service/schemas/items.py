@@ -4,12 +4,22 @@ import base64
 import binascii
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    JsonValue,
+    PlainValidator,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 
+from clairo_core.attributes import as_type, type_of
 from clairo_core.values.ids import MAX_ID_CHARACTERS, check_item_id, check_text
 from clairo_core.values.missing import is_missing
 from service.picture_urls.hosts import MAX_URL_CHARACTERS
-from service.schemas.request_body import TEXT_FIELD, FieldName, RequestBody
+from service.schemas.request_body import TEXT_FIELD, TEXT_SCHEMA, FieldName, RequestBody
 
 MAX_PAGE_ITEMS = 200
 MAX_TEXT_CHARACTERS = 20_000
@@ -19,7 +29,38 @@ MAX_ATTRIBUTES = 50
 ItemId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_CHARACTERS)]
 NewItemId = Annotated[ItemId, AfterValidator(check_item_id)]
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARACTERS), AfterValidator(check_text), TEXT_FIELD]
-AttributeValue = Annotated[str, StringConstraints(max_length=1000), AfterValidator(check_text), TEXT_FIELD]
+MAX_LIST_VALUES = 100
+MAX_ATTRIBUTE_CHARACTERS = 1000
+
+
+def _check_attribute(sent: object) -> str | bool | float | list[str]:
+    for text in sent if isinstance(sent, list) else [sent]:
+        if isinstance(text, str) and len(check_text(text)) > MAX_ATTRIBUTE_CHARACTERS:
+            raise ValueError(f"got {len(text)} characters, expected at most {MAX_ATTRIBUTE_CHARACTERS}")
+    if isinstance(sent, list) and len(sent) > MAX_LIST_VALUES:
+        raise ValueError(f"got {len(sent)} values, expected at most {MAX_LIST_VALUES}")
+    if not isinstance(sent, str | bool | int | float | list):
+        raise ValueError("expected text, a number, true, false or a list of texts")  # noqa: TRY004 - for Pydantic
+    value = as_type(sent, type_of(sent))
+    return list(value) if isinstance(value, tuple) else value
+
+
+_TEXT_SCHEMA: dict[str, JsonValue] = {"type": "string", "maxLength": MAX_ATTRIBUTE_CHARACTERS, **TEXT_SCHEMA}
+AttributeValue = Annotated[
+    str | bool | float | list[str],
+    PlainValidator(_check_attribute),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _TEXT_SCHEMA,
+                {"type": "number"},
+                {"type": "boolean"},
+                {"type": "array", "items": _TEXT_SCHEMA, "maxItems": MAX_LIST_VALUES},
+            ]
+        }
+    ),
+]
+"""Text (a date and a category path too), number, boolean or list of texts."""
 
 
 class NewItemBody(RequestBody):
@@ -91,7 +132,7 @@ class ItemSummary(BaseModel):
 
     item_id: str
     title: str
-    attributes: dict[str, str]
+    attributes: dict[str, AttributeValue]
     picture_url: str | None
     origin: Literal["bundle", "posted"]
 

@@ -17,6 +17,8 @@ from pydantic import (
 from clairo_core.values.ids import CONTROL, MAX_ID_CHARACTERS, check_text, check_user_id
 from clairo_core.values.times import microseconds_in
 
+UNION_TAG = "tag:"
+"""Begins the names of a union's members, which stand in the places of errors and are not shown."""
 PLAIN_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
 TEXT_SCHEMA: dict[str, JsonValue] = {"pattern": f"^[^{CONTROL}]*$"}
 """`check_text` as a JSON schema."""

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Row
 
+from clairo_core.attributes import as_json, from_json
 from clairo_core.items import Item, described_digest, picture_digest
 from service.store.store import CatalogueChange, ChangeKind, StoredFeatures, item_digest
 
@@ -14,7 +15,7 @@ def content_values(item: Item) -> dict[str, Any]:
     picture = item.read_picture()
     return {
         "texts": [[name, text] for name, text in item.texts.items()],
-        "attributes": dict(item.attributes),
+        "attributes": as_json(item.attributes),
         "picture": picture,
         "picture_digest": picture_digest(picture),
         "content_digest": item_digest(item, picture),
@@ -36,7 +37,7 @@ def change_from_row(row: Row, bundle_id: str) -> CatalogueChange:
     """A row of catalogue_changes, items and item_features joined."""
     item, digest = None, None
     if row.texts is not None:
-        item = Item(item_id=row.item_id, texts=dict(row.texts), attributes=row.attributes)
+        item = Item(item_id=row.item_id, texts=dict(row.texts), attributes=from_json(row.attributes))
         digest = described_digest(item.texts, row.picture_digest)
     features = None
     if row.feature_set is not None:

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Table, and_, delete, func, insert, select,
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from clairo_core.attributes import from_json
 from clairo_core.errors import DuplicateItemError
 from clairo_core.items import Item, described_digest
 from service.errors import FeatureSetTakenError
@@ -159,7 +160,7 @@ class SqlStore:
         async with self.database.reading() as connection:
             rows = (await connection.execute(query)).all()
         return [
-            Item(item_id=row.item_id, texts=dict(row.texts), attributes=row.attributes, picture=row.picture)
+            Item(item_id=row.item_id, texts=dict(row.texts), attributes=from_json(row.attributes), picture=row.picture)
             for row in rows
         ]
 

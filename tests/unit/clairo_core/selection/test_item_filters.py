@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clairo_core.attributes import Single, Value, path_parts, singles_of
 from clairo_core.selection.attribute_columns import AttributeColumns
 from clairo_core.selection.item_filters import (
     AllOf,
@@ -18,13 +19,13 @@ from clairo_core.selection.item_filters import (
     IsOneOf,
     ItemFilter,
     Not,
+    StartsWith,
     allowed_rows,
     warnings_of,
 )
-from clairo_core.values.missing import is_missing
 from clairo_core.values.numbers import number_in
 
-SHOP = [
+SHOP: list[dict[str, Value]] = [
     {"category": "mug", "price": "9.50", "brand": "Acme"},
     {"category": "mug", "price": "$19.50"},
     {"category": "lamp", "price": "on request", "brand": "Lumen"},
@@ -32,9 +33,15 @@ SHOP = [
     {},
 ]
 FIRST_NEW_ROW = 3
+TYPED_SHOP: list[dict[str, Value]] = [
+    {"sizes": ("S", "M"), "category": "Home > Kitchen > Mugs", "in_stock": True, "price": 9.5, "since": "2024-05-31"},
+    {"sizes": ("M",), "category": "Home > Kitchenware", "in_stock": False, "price": 18, "since": "2024-06-01T12:00Z"},
+    {"sizes": (), "category": ("Garden", "Home>Kitchen"), "in_stock": "true", "price": "18.00", "since": "soon"},
+]
+JUNE = 1_717_200_000
 
 
-def passing(item_filter: ItemFilter, shop: Sequence[Mapping[str, str]] = SHOP) -> list[int]:
+def passing(item_filter: ItemFilter, shop: Sequence[Mapping[str, Value]] = SHOP) -> list[int]:
     return np.flatnonzero(allowed_rows(item_filter, AttributeColumns(shop), FIRST_NEW_ROW)).tolist()
 
 
@@ -82,6 +89,32 @@ def test_a_condition_on_an_unknown_attribute_matches_nothing_and_one_warning_say
     assert warning == "no item has an attribute 'colour': the condition matches no item"
 
 
+@pytest.mark.parametrize(
+    ("item_filter", "rows"),
+    [
+        (IsOneOf("sizes", ("M",)), [0, 1]),
+        (IsOneOf("sizes", ("S", "L")), [0]),
+        (Exists("sizes"), [0, 1]),
+        (StartsWith("category", "Home > Kitchen"), [0, 2]),
+        (StartsWith("category", "Home>Kitchen>Mugs>Big"), []),
+        (IsOneOf("in_stock", (True,)), [0]),
+        (IsOneOf("in_stock", (1,)), []),
+        (IsOneOf("in_stock", ("true",)), [2]),
+        (IsOneOf("price", (18,)), [1, 2]),
+        (IsOneOf("price", ("18.00",)), [1, 2]),
+        (IsBetween("price", below=10), [0]),
+        (IsBetween("since", at_least=JUNE, is_time=True), [1]),
+    ],
+)
+def test_a_condition_reads_values_by_their_type(item_filter: ItemFilter, rows: list[int]) -> None:
+    assert passing(item_filter, TYPED_SHOP) == rows
+
+
+def test_values_that_are_no_times_are_counted_in_a_warning() -> None:
+    (warning,) = warnings_of(IsBetween("since", above=JUNE, is_time=True), AttributeColumns(TYPED_SHOP))
+    assert warning.startswith("1 of 3 items have an attribute 'since' that is not a time, such as 'soon'")
+
+
 def test_values_that_are_not_numbers_are_counted_in_a_warning_wherever_numbers_are_compared() -> None:
     columns = AttributeColumns(SHOP)
     dear = IsBetween("price", at_least=20)
@@ -118,10 +151,15 @@ def test_a_filter_means_the_same_whatever_the_items_held_before() -> None:
         assert warnings_of(item_filter, with_a_past) == warnings_of(item_filter, fresh)
 
 
-attributes = st.dictionaries(st.sampled_from("abc"), st.sampled_from(["x", "y", "1", "2", "2.0", "$3", ""]), max_size=3)
+texts = st.sampled_from(["x", "y", "1", "2", "2.0", "$3", "x > y", ""])
+values = texts | st.sampled_from([1, 2.0, True]) | st.lists(texts, max_size=3, unique=True).map(tuple)
+attributes = st.dictionaries(st.sampled_from("abc"), values, max_size=3)
 conditions = st.one_of(
-    st.builds(IsOneOf, st.sampled_from("abc"), st.lists(st.sampled_from(["x", "1", 2, 3.0]), max_size=3).map(tuple)),
+    st.builds(
+        IsOneOf, st.sampled_from("abc"), st.lists(st.sampled_from(["x", "1", 2, 3.0, True]), max_size=3).map(tuple)
+    ),
     st.builds(IsBetween, st.sampled_from("abc"), at_least=st.none() | st.integers(0, 3), below=st.integers(0, 4)),
+    st.builds(StartsWith, st.sampled_from("abc"), st.sampled_from(["x", "x>y", "1"])),
     st.builds(Exists, st.sampled_from("abc"), st.booleans()),
     st.builds(IsNew, st.booleans()),
 )
@@ -136,21 +174,21 @@ filters = st.recursive(
 )
 
 
-def passes(item_filter: ItemFilter, row: int, item: Mapping[str, str]) -> bool:  # noqa: PLR0911
+def passes(item_filter: ItemFilter, row: int, item: Mapping[str, Value]) -> bool:  # noqa: PLR0911
     """The slow, readable twin: one item at a time."""
     match item_filter:
         case IsOneOf(attribute, values):
-            value = item.get(attribute)
-            return value is not None and any(
-                value == wanted if isinstance(wanted, str) else number_in(value) == wanted for wanted in values
-            )
+            return any(is_alike(value, wanted) for value in singles_of(item.get(attribute, "")) for wanted in values)
         case IsBetween(attribute):
-            number = number_in(item.get(attribute, ""))
             low = -np.inf if item_filter.at_least is None else item_filter.at_least
             high = np.inf if item_filter.below is None else item_filter.below
-            return bool(low <= number < high)
+            return any(low <= number_of(value) < high for value in singles_of(item.get(attribute, "")))
+        case StartsWith(attribute, path):
+            wanted = path_parts(path)
+            found = [value for value in singles_of(item.get(attribute, "")) if isinstance(value, str)]
+            return any(path_parts(value)[: len(wanted)] == wanted for value in found)
         case Exists(attribute, is_wanted):
-            return (not is_missing(item.get(attribute))) == is_wanted
+            return bool(singles_of(item.get(attribute, ""))) == is_wanted
         case IsNew(is_wanted):
             return (row >= FIRST_NEW_ROW) == is_wanted
         case Not(other):
@@ -161,9 +199,23 @@ def passes(item_filter: ItemFilter, row: int, item: Mapping[str, str]) -> bool: 
             return any(passes(part, row, item) for part in parts)
 
 
+def is_alike(value: Single, wanted: Single) -> bool:
+    if isinstance(wanted, str) and isinstance(value, str):
+        return value == wanted
+    if isinstance(wanted, bool) or isinstance(value, bool):
+        return value is wanted
+    return number_of(value) == number_of(wanted)
+
+
+def number_of(value: Single) -> float:
+    if isinstance(value, bool):
+        return np.nan
+    return number_in(value) if isinstance(value, str) else value
+
+
 @given(st.lists(attributes, max_size=12), filters, st.dictionaries(st.integers(0, 11), attributes, max_size=4))
 def test_the_mask_agrees_with_evaluating_item_by_item(
-    shop: list[dict[str, str]], item_filter: ItemFilter, changes: dict[int, dict[str, str]]
+    shop: list[dict[str, Value]], item_filter: ItemFilter, changes: dict[int, dict[str, Value]]
 ) -> None:
     columns = AttributeColumns(shop)
     for row, changed in changes.items():
