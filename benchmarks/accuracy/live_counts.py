@@ -36,6 +36,8 @@ TOP = 10
 STEPS = 40
 """Counts are folded in this often while the later interactions are replayed."""
 ENOUGH_BUYERS = 5
+OTHERS_RANKED = 8
+"""Of the interactions with other items, one in so many is ranked; all are counted."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +52,7 @@ class Replay:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Replayed:
-    """For each later interaction with a history: the ranks of its item, 0 for a miss."""
+    """For each ranked interaction: the ranks of its item, 0 for a miss."""
 
     users: Int64[np.ndarray, "event"]
     is_posted: Bool[np.ndarray, "event"]
@@ -77,7 +79,6 @@ def rows(*, data: str, draws: int, settings: Sequence[str], quick: bool) -> tupl
         "posted items without a buyer": is_posted & (buyers == 0),
         f"posted items with {ENOUGH_BUYERS} buyers": is_posted & (buyers >= ENOUGH_BUYERS),
         "other items": ~is_posted,
-        "all items": np.ones_like(is_posted),
     }.items():
         live, still = (by_user(users[chosen], ndcg_at(of_way[chosen], TOP)) for of_way in ranks)
         table += [
@@ -87,7 +88,7 @@ def rows(*, data: str, draws: int, settings: Sequence[str], quick: bool) -> tupl
             Row(f"{label}: ratio", float(live.mean() / max(still.mean(), 1e-9)), "x", "higher"),
             *paired_rows(f"{label}: with - without", live, still, low_aim=0.0 if label == "posted items" else None),
         ]
-    return f"{dataset.name}, {num_draws} draws of 10% posted, {len(users):,} interactions replayed", table
+    return f"{dataset.name}, {num_draws} draws of 10% posted, {len(users):,} interactions ranked", table
 
 
 def by_user(users: Int64[np.ndarray, "event"], gains: Float[np.ndarray, "event"]) -> Float[np.ndarray, "user"]:
@@ -118,7 +119,7 @@ def in_order_of_time(dataset: Dataset, is_posted: Bool[np.ndarray, "item"]) -> R
     """Interactions by time; those with a posted item before it was posted never happened."""
     row_of = np.empty(len(is_posted), dtype=np.int64)
     row_of[np.concatenate([np.flatnonzero(~is_posted), np.flatnonzero(is_posted)])] = np.arange(len(is_posted))
-    order = np.argsort(dataset.days, kind="stable")
+    order = np.argsort(np.asarray(dataset.days), kind="stable")
     users = np.repeat(np.arange(len(dataset.sequences)), dataset.sequences.lengths)[order]
     items, num_before = dataset.sequences.items[order], round(TRAINED_SHARE * len(order))
     happened = ~is_posted[items] | (np.arange(len(order)) >= num_before)
@@ -139,23 +140,24 @@ def trained_part(dataset: Dataset, is_posted: Bool[np.ndarray, "item"], replay: 
 
 
 def replayed_by(recommender: Recommender, replay: Replay, num_trained_items: int) -> Replayed:
-    """Rank the item of each later interaction with a history, before it is counted and without."""
+    """Rank the items of later interactions with a history, before they are counted and without."""
     live, still = recommender, recommender
     item_ids = recommender.catalogue.item_ids
     histories: dict[int, list[int]] = {}
     bought = np.zeros(len(item_ids), dtype=np.int64)
     measured: list[tuple[int, bool, int]] = []
-    ranks: list[list[int]] = []
+    ranks: list[tuple[int, int]] = []
     for user, item in zip(replay.users[: replay.num_trained], replay.items[: replay.num_trained], strict=True):
         histories.setdefault(int(user), []).append(int(item))
     steps = np.array_split(np.arange(replay.num_trained, len(replay.items)), STEPS)
     for step in progress_bar(steps, "replaying", len(steps)):
-        requests, targets, new = [], [], {}
+        requests, targets, num_before = [], [], dict[int, int]()
         for event in step.tolist():
             user, item = int(replay.users[event]), int(replay.items[event])
             history = histories.setdefault(user, [])
-            new.setdefault(user, len(history))
-            if history and item not in history:
+            num_before.setdefault(user, len(history))
+            is_ranked = item >= num_trained_items or event % OTHERS_RANKED == 0
+            if is_ranked and history and item not in history:
                 request = UserHistory(tuple(item_ids[row] for row in history))
                 requests.append(RecommendationRequest(history=request, limit=TOP))
                 targets.append(item)
@@ -163,7 +165,7 @@ def replayed_by(recommender: Recommender, replay: Replay, num_trained_items: int
             history.append(item)
         ranks += zip(ranks_of(live, requests, targets), ranks_of(still, requests, targets), strict=True)
         np.add.at(bought, replay.items[step], 1)
-        actions = [actions_of(histories[user], num_counted) for user, num_counted in new.items()]
+        actions = [actions_of(histories[user], num_counted) for user, num_counted in num_before.items()]
         live = live.with_counts(increments_of(actions, len(item_ids)))
     users, is_posted, buyers = (np.array(column) for column in zip(*measured, strict=True))
     return Replayed(users, is_posted, buyers, np.array(ranks).T)

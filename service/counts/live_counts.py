@@ -29,8 +29,8 @@ from service.live_catalogue import LiveCatalogue
 from service.store.behaviour import MAX_EARLIER_EVENTS, BehaviourStore
 from service.store.feedback import FeedbackEvent, KeptEvent
 
-MAX_EVENTS_AT_ONCE = 5000
-MAX_STEPS_AT_START = 20
+MAX_EVENTS_AT_ONCE = 20_000
+MAX_STEPS_AT_START = 5
 """As many events as are folded before the first request; the rest follow beside it."""
 BUSY_SHARE = 0.1
 """Folding takes at most this share of the time: the next step waits nine times as long as the last one took."""
@@ -54,15 +54,6 @@ class PairCounts:
         )
 
 
-def trained_pairs(bundle: Bundle) -> PairCounts:
-    """The counts of training; no pair in bundles that keep none."""
-    ranking, num_items = bundle.joint_ranking, len(bundle.popularity)
-    together = None if ranking is None else ranking.together
-    if together is None:
-        together = sparse.csr_matrix((num_items, num_items), dtype=np.float32)
-    return PairCounts(together, bundle.popularity)
-
-
 class LiveCounts:
     """Up to which event the served recommender's counts reach. Belongs to one event loop."""
 
@@ -76,7 +67,7 @@ class LiveCounts:
         self._interval_seconds = interval_seconds
         self._may_fold_at = 0.0
         self._sequence: int | None = None
-        self._pairs = trained_pairs(live.bundle)
+        self._pairs = _pairs_of(live.recommender) or _no_pairs(live.bundle)
 
     @property
     def pairs(self) -> PairCounts:
@@ -118,31 +109,47 @@ class LiveCounts:
         since = bundle.manifest.learned_until
         if folded is None:
             folded = await self._store.sequence_before(since)
-        events = await self._store.events_after(folded, since, MAX_EVENTS_AT_ONCE)
-        if not events:
+        new = await self._store.events_after(folded, since, MAX_EVENTS_AT_ONCE)
+        if not new.events:
             if self._live.bundle is bundle:
-                self._sequence = folded
+                self._sequence = new.up_to
             return False
-        if any(self._live.recommender.catalogue.find_row(kept.event.item_id) is None for kept in events):
+        if any(self._live.recommender.catalogue.find_row(kept.event.item_id) is None for kept in new.events):
             # An item may have been posted by another process just before its first event.
             await self._ingestion.catch_up()
-        earlier = await self._store.events_up_to(folded, {kept.event.user_id for kept in events})
+        earlier = await self._store.events_up_to(folded, {kept.event.user_id for kept in new.events})
         catalogue = self._live.recommender.catalogue
         increments = await asyncio.to_thread(
-            lambda: increments_of(actions_of(earlier, events, catalogue, bundle, rules), len(catalogue))
+            lambda: increments_of(actions_of(earlier, new.events, catalogue, bundle, rules), len(catalogue))
         )
 
-        def recounted(recommender: Recommender) -> Recommender:
-            return recommender.with_counts(increments) if self._live.bundle is bundle else recommender
+        def recounted(recommender: Recommender) -> tuple[Recommender, PairCounts] | None:
+            if self._live.bundle is not bundle:
+                return None
+            recommender = recommender.with_counts(increments)
+            return recommender, _pairs_of(recommender) or self._pairs.with_counts(increments)
 
-        def serve(recommender: Recommender) -> None:
-            if self._live.bundle is bundle:
-                self._sequence = events[-1].sequence
-                self._pairs = self._pairs.with_counts(increments)
-                self._live.recount(recommender, events[-1].sequence)
+        def serve(outcome: tuple[Recommender, PairCounts] | None) -> None:
+            if outcome is not None:
+                recommender, self._pairs = outcome
+                self._sequence = new.up_to
+                self._live.recount(recommender, new.up_to)
 
-        await self._ingestion.change_recommender(recounted, serve)
-        return len(events) == MAX_EVENTS_AT_ONCE
+        await self._ingestion.between_writes(recounted, serve)
+        return len(new.events) == MAX_EVENTS_AT_ONCE
+
+
+def _pairs_of(recommender: Recommender) -> PairCounts | None:
+    """The recommender's own counts, so that they are not kept twice; None if it has none."""
+    ranking = recommender.joint_ranking
+    if ranking is None or ranking.together is None:
+        return None
+    return PairCounts(ranking.together, ranking.training_counts)
+
+
+def _no_pairs(bundle: Bundle) -> PairCounts:
+    num_items = len(bundle.popularity)
+    return PairCounts(sparse.csr_matrix((num_items, num_items), dtype=np.float32), bundle.popularity)
 
 
 def actions_of(

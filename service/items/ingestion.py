@@ -98,10 +98,8 @@ class Ingestion:
         async with self._one_at_a_time:
             await self._apply_changes()
 
-    async def change_recommender(
-        self, change: Callable[[Recommender], Recommender], serve: Callable[[Recommender], None]
-    ) -> None:
-        """Make another recommender of the served one in a thread, and `serve` it, while no item is being written."""
+    async def between_writes(self, change: Callable[[Recommender], Result], serve: Callable[[Result], None]) -> None:
+        """`change` the served recommender in a thread, and `serve` the outcome, while no item is being written."""
         async with self._one_at_a_time:
             serve(await asyncio.to_thread(change, self._live.recommender))
 

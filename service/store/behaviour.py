@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Select, and_, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from clairo_core.events import InteractionRules
 from service.store.database import Database, in_utc
@@ -25,6 +26,15 @@ MIN_INTERVALS = 3
 MIN_INTERVAL_SECONDS = 24 * 3600.0
 """Purchases of one item within a day are one purchase."""
 _USERS_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvents:
+    """A page of events."""
+
+    events: Sequence[KeptEvent]
+    up_to: int
+    """Sequence of the last event that was looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,36 +65,42 @@ class BehaviourStore:
         self._database = database
         self._namespace = database.namespace
 
-    async def newest_sequence(self) -> int:
-        """The sequence of the newest event; 0 without events."""
-        query = select(func.max(feedback_events.c.sequence)).where(feedback_events.c.namespace == self._namespace)
-        async with self._database.reading() as connection:
-            return (await connection.execute(query)).scalar_one() or 0
-
     async def sequence_before(self, since: float) -> int:
         """The sequence after which the events later than `since` (seconds since 1970) begin."""
         columns = feedback_events.c
-        oldest = select(func.min(columns.sequence)).where(
-            columns.namespace == self._namespace, columns.timestamp > since
-        )
         async with self._database.reading(FEEDBACK_LOCK) as connection:
+            newest = await self._newest_sequence(connection)
+        # Without the lock: up to there every event has been committed.
+        oldest = select(func.min(columns.sequence)).where(
+            columns.namespace == self._namespace, columns.timestamp > since, columns.sequence <= newest
+        )
+        async with self._database.reading() as connection:
             first = (await connection.execute(oldest)).scalar_one()
-        return await self.newest_sequence() if first is None else int(first) - 1
+        return newest if first is None else int(first) - 1
 
-    async def events_after(self, sequence: int, since: float, limit: int) -> Sequence[KeptEvent]:
+    async def events_after(self, sequence: int, since: float, limit: int) -> NewEvents:
         """List events after `sequence` and later than `since`, in order; one that commits late is not skipped."""
         columns = feedback_events.c
+        # Arithmetic keeps databases from reading by time and sorting: most events after the sequence are wanted.
+        is_later = columns.timestamp + 0.0 > since
         query = (
             select(feedback_events)
-            .where(columns.namespace == self._namespace, columns.sequence > sequence, columns.timestamp > since)
+            .where(columns.namespace == self._namespace, columns.sequence > sequence, is_later)
             .order_by(columns.sequence)
             .limit(limit)
         )
-        # Writers wait for this reader, so it comes only where there is something to read.
-        if await self.newest_sequence() <= sequence:
-            return []
+        # Writers wait for a reader with their lock, so it comes only where there is something to read.
+        async with self._database.reading() as connection:
+            if await self._newest_sequence(connection) <= sequence:
+                return NewEvents([], sequence)
         async with self._database.reading(FEEDBACK_LOCK) as connection:
-            return [_kept(row) for row in (await connection.execute(query)).all()]
+            newest = await self._newest_sequence(connection)
+            events = [_kept(row) for row in (await connection.execute(query)).all()]
+        return NewEvents(events, events[-1].sequence if len(events) == limit else newest)
+
+    async def _newest_sequence(self, connection: AsyncConnection) -> int:
+        query = select(func.max(feedback_events.c.sequence)).where(feedback_events.c.namespace == self._namespace)
+        return (await connection.execute(query)).scalar_one() or 0
 
     async def events_up_to(self, sequence: int, user_ids: Collection[str]) -> Sequence[KeptEvent]:
         """List the newest `MAX_EARLIER_EVENTS` events of each of these users up to `sequence`, in order."""

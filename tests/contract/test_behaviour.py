@@ -110,18 +110,23 @@ async def test_new_events_are_read_in_pages_without_those_of_training(database: 
     await FeedbackStore(database).add_events(events)
     store, since = BehaviourStore(database), 20 * DAY
     sequence, read = await store.sequence_before(since), []
-    while page := await store.events_after(sequence, since, 7):
-        read += [kept.event for kept in page]
-        sequence = page[-1].sequence
+    while (page := await store.events_after(sequence, since, 7)).events:
+        read += [kept.event for kept in page.events]
+        sequence = page.up_to
     assert read == [event for event in events if event.timestamp > since]
-    assert sequence <= await store.newest_sequence()
 
 
-async def test_a_store_without_new_events_begins_at_its_end(database: Database) -> None:
-    store = BehaviourStore(database)
+async def test_events_of_training_that_arrive_late_are_looked_at_once(database: Database) -> None:
+    store, feedback = BehaviourStore(database), FeedbackStore(database)
     assert await store.sequence_before(0.0) == 0
-    await FeedbackStore(database).add_events(drawn_events(5))
-    assert await store.sequence_before(1e9) == await store.newest_sequence()
+    await feedback.add_events(drawn_events(5))
+    end = await store.sequence_before(1e9)
+    page = await store.events_after(0, 1e9, 10)
+    assert (page.events, page.up_to) == ([], end)
+    assert await store.events_after(end, 1e9, 10) == page
+    await feedback.add_events([FeedbackEvent("new", "ann", "mug", "view", 2e9)])
+    (kept,) = (await store.events_after(end, 1e9, 10)).events
+    assert kept.event.event_id == "new"
 
 
 async def test_earlier_events_are_each_users_newest_in_order(database: Database) -> None:
@@ -132,7 +137,7 @@ async def test_earlier_events_are_each_users_newest_in_order(database: Database)
     ]
     await FeedbackStore(database).load_events(many)
     store = BehaviourStore(database)
-    newest = await store.newest_sequence()
+    newest = await store.sequence_before(1e9)
     found = await store.events_up_to(newest - 2, {"ann", "eve"})
     assert len(found) == MAX_EARLIER_EVENTS
     assert [kept.sequence for kept in found] == sorted(kept.sequence for kept in found)
