@@ -16,11 +16,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
+import httpx2
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from service.client import CLAIRO, ProblemError
+from clairo_client import CLAIRO, ProblemError
 
 URL = "http://127.0.0.1:8000"
 PROJECT = Path(__file__).resolve().parents[1]
@@ -54,7 +54,7 @@ class Demo:
         """The service's status: `ready`, `degraded`, or None."""
         try:
             return self.client.check_ready().status
-        except (httpx.TransportError, ProblemError):
+        except (httpx2.TransportError, ProblemError):
             return None
 
     def wait_until(self, what: str, is_so: Callable[[], bool]) -> float:
@@ -166,7 +166,7 @@ def outcome_of_posting(demo: Demo, item_id: str) -> str:
         demo.client.create_item(item_id, title="Green enamel mug")
     except ProblemError as problem:
         return str(problem.status)
-    except httpx.TransportError as error:
+    except httpx2.TransportError as error:
         return type(error).__name__
     return "201"
 

@@ -135,6 +135,8 @@ def create_app(
         title="CLAIRO",
         version=version("clairo"),
         description=DESCRIPTION,
+        license_info={"name": "Apache License 2.0", "identifier": "Apache-2.0"},
+        servers=[{"url": "/", "description": "The service that this document comes from."}],
         lifespan=lifespan,
         # The framework's documentation pages load scripts from another host.
         docs_url=None,

@@ -32,6 +32,8 @@ ClairoError
         └── FeatureSetTakenError  another item has these features already
 """
 
+from collections.abc import Mapping, Sequence
+
 from clairo_core.errors import ClairoError
 
 
@@ -46,7 +48,7 @@ class MalformedBodyError(ServiceError):
 class InvalidBodyError(ServiceError):
     """The body parses, but some of its fields are wrong."""
 
-    def __init__(self, detail: str, errors: list[dict[str, object]]) -> None:
+    def __init__(self, detail: str, errors: Sequence[Mapping[str, object]]) -> None:
         super().__init__(detail)
         self.errors = errors
         """One `{"loc": [...], "msg": "..."}` per wrong field."""

@@ -220,8 +220,10 @@ def _loaded(kind: type[Chosen], flags: Mapping[str, Any], environment: Mapping[s
         raise SettingsError("; ".join(_readable(problem) for problem in error.errors())) from error
 
 
-READ_BY_TRAINING = {"CLAIRO_DATA_URL"}
-"""Variables of the readers that `clairo-serve import` runs."""
+API_KEY_VARIABLE = "CLAIRO_API_KEY"
+"""Of `clairo-serve mcp`."""
+READ_ELSEWHERE = {"CLAIRO_DATA_URL", API_KEY_VARIABLE}
+"""No settings of the service. The readers that `clairo-serve import` runs take the first."""
 
 
 def check_environment_names(environment: Mapping[str, str]) -> None:
@@ -230,7 +232,7 @@ def check_environment_names(environment: Mapping[str, str]) -> None:
     Raises:
         SettingsError: the text has the nearest setting.
     """
-    known = {ENVIRONMENT_PREFIX + name.upper() for name in Settings.model_fields} | READ_BY_TRAINING
+    known = {ENVIRONMENT_PREFIX + name.upper() for name in Settings.model_fields} | READ_ELSEWHERE
     for name in sorted(environment):
         if name.upper().startswith(ENVIRONMENT_PREFIX) and name.upper() not in known:
             nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.0)

@@ -14,25 +14,25 @@ RESERVED_ITEM_IDS = frozenset({"bulk"})
 _CONTROL_CHARACTERS = re.compile(f"[{CONTROL}]")
 
 
-def check_text(text: str) -> str:
-    """Refuse control characters.
+def check_text(text: str, label: str = "text") -> str:
+    """Refuse control characters. `label` names the text in the error.
 
     Raises:
         ValueError: the text has one.
     """
     if _CONTROL_CHARACTERS.search(text):
-        raise ValueError("text has control characters; only tabs and line breaks are allowed")
+        raise ValueError(f"{label} has control characters; only tabs and line breaks are allowed")
     return text
 
 
-def check_user_id(user_id: str) -> str:
-    """Refuse an id that is empty, too long, or has control characters.
+def check_user_id(user_id: str, label: str = "user_id") -> str:
+    """Refuse an id that is empty, too long, or has control characters. `label` names the id in the error.
 
     Raises:
         ValueError: says why, and what to change.
     """
-    _check_length(user_id)
-    return check_text(user_id)
+    _check_length(user_id, label)
+    return check_text(user_id, label)
 
 
 def check_item_id(item_id: str) -> str:
@@ -44,7 +44,7 @@ def check_item_id(item_id: str) -> str:
     Raises:
         ValueError: says why, and what to change.
     """
-    _check_length(item_id)
+    _check_length(item_id, "item_id")
     if not item_id.isprintable():
         raise ValueError("item_id has control characters or line breaks; use printable characters")
     if item_id != item_id.strip():
@@ -64,6 +64,6 @@ def shown(text: str, limit: int = 60) -> str:
     return repr(text if len(text) <= limit else f"{text[:limit]}...")
 
 
-def _check_length(text: str) -> None:
+def _check_length(text: str, label: str) -> None:
     if not 1 <= len(text) <= MAX_ID_CHARACTERS:
-        raise ValueError(f"the id has {len(text)} characters, expected 1 to {MAX_ID_CHARACTERS}; shorten it")
+        raise ValueError(f"{label} has {len(text)} characters, expected 1 to {MAX_ID_CHARACTERS}; shorten it")

@@ -6,6 +6,7 @@ workers loads torch.
 """
 
 import asyncio
+import os
 import socket
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ import typer
 from clairo_core.errors import SettingsError
 from service.cli import store_commands
 from service.cli.workers import Report, serve_with_workers
-from service.settings import Settings, load_settings
+from service.settings import API_KEY_VARIABLE, Settings, load_settings
 from service.store.database import location_name
 from service.telemetry.logs import set_up_logging
 
@@ -137,6 +138,22 @@ def doctor(
     typer.echo(as_table(findings))
     if any(finding.state is State.BROKEN for finding in findings):
         sys.exit(1)
+
+
+@app.command()
+def mcp(
+    url: Annotated[str, typer.Option("--url", help="Address of a running service.")] = "http://127.0.0.1:8000",
+) -> None:
+    """Offer a running service's calls to an agent as MCP tools, over standard input and output.
+
+    Started by the agent's program. Needs clairo[mcp]. CLAIRO_API_KEY holds a key with scope `read`, if the service
+    has keys.
+    """
+    try:
+        from service.cli.mcp_server import serve_tools  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        _fail(f"mcp needs the extra clairo[mcp] ({error}); run pip install 'clairo[serve,mcp]'", exit_code=1)
+    asyncio.run(serve_tools(url, os.environ.get(API_KEY_VARIABLE)))
 
 
 app.add_typer(store_commands.keys)

@@ -1,10 +1,11 @@
-"""Document errors in OpenAPI: the statuses of each call, as problem+json."""
+"""Complete the framework's OpenAPI document: errors as problem+json, bodies, and bounds as JSON Schema names them."""
 
 from typing import Any
 
 from fastapi import FastAPI
 
 from service.http.problems import MEDIA_TYPE
+from service.http.request_context import REQUEST_ID_HEADER
 from service.keys.authentication import describe_keys
 from service.schemas.problems import Problem
 
@@ -22,7 +23,15 @@ MEANINGS = {
     504: "No answer within the deadline.",
 }
 
-
+REQUEST_ID_PARAMETER = {
+    "name": REQUEST_ID_HEADER,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "Your own id of the request, logged and echoed in the answer: up to 128 letters, digits, `.`, `_`, "
+    "`:` and `-`. Anything else is replaced.",
+}
+JSON_SCHEMA_BOUNDS = {"ge": "minimum", "le": "maximum"}
 GZIP_DESCRIPTION = "May be compressed, with `Content-Encoding: gzip`; limits hold after unpacking."
 
 
@@ -35,7 +44,7 @@ def problem_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def describe_problems(app: FastAPI) -> None:
-    """Add the problem document's schema to `app.openapi()`."""
+    """Complete `app.openapi()`: problems, bodies, bounds, keys, request ids."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -46,6 +55,8 @@ def describe_problems(app: FastAPI) -> None:
             schemas.update(definition.pop("$defs", {}))
             schemas[Problem.__name__] = definition
         _forget_framework_errors(document)
+        _name_bounds(document)
+        _describe_request_ids(document)
         _describe_bodies(document)
         describe_keys(document, problem_answers)
         return document
@@ -62,6 +73,25 @@ def _describe_bodies(document: dict[str, Any]) -> None:
                 body["description"] = f"{own.strip()} {GZIP_DESCRIPTION}".strip()
                 for status, answer in problem_answers(400, 413, 415).items():
                     operation["responses"].setdefault(str(status), answer)
+
+
+def _describe_request_ids(document: dict[str, Any]) -> None:
+    """Add the header that every call takes. See `service.http.request_context`."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            parameters = operation.setdefault("parameters", [])
+            if REQUEST_ID_PARAMETER not in parameters:
+                parameters.append(REQUEST_ID_PARAMETER)
+
+
+def _name_bounds(document: dict[str, Any]) -> None:
+    """Rename `ge` and `le`, as Pydantic writes bounds behind a validator of ours, to `minimum` and `maximum`."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", []):
+                for schema in (parameter["schema"], *parameter["schema"].get("anyOf", [])):
+                    for name in JSON_SCHEMA_BOUNDS.keys() & schema.keys():
+                        schema[JSON_SCHEMA_BOUNDS[name]] = schema.pop(name)
 
 
 def _forget_framework_errors(document: dict[str, Any]) -> None:

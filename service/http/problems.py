@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -18,15 +18,13 @@ from starlette.types import Scope
 
 from clairo_core import errors as core
 from service import errors as service
+from service.http.field_errors import readable_errors, text_of
 from service.http.head import is_routed
 from service.http.request_context import request_id_of
-from service.schemas.request_body import UNION_TAG
 
 logger = logging.getLogger("clairo.problems")
 
 MEDIA_TYPE = "application/problem+json"
-MAX_REPORTED_FIELDS = 20
-MAX_FIELD_NAME_CHARACTERS = 100
 RETRY_AFTER_SECONDS = 1
 STORE_DETAIL = "the store is unavailable; the service's log has the reason under this request_id"
 
@@ -165,21 +163,6 @@ def kind_of(error: core.ClairoError) -> ProblemKind | None:
     return next((kind for error_class, kind in KINDS.items() if isinstance(error, error_class)), None)
 
 
-def readable_errors(errors: Sequence[Any]) -> list[dict[str, object]]:
-    """The first few of Pydantic's errors as `{loc, msg}`, without the input that caused them."""
-    return [
-        {
-            "loc": [
-                part if isinstance(part, int) else str(part)[:MAX_FIELD_NAME_CHARACTERS]
-                for part in error["loc"]
-                if not str(part).startswith(UNION_TAG)
-            ],
-            "msg": error["msg"].removeprefix("Value error, "),
-        }
-        for error in errors[:MAX_REPORTED_FIELDS]
-    ]
-
-
 async def _answer_clairo_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, core.ClairoError):
         raise error
@@ -213,16 +196,21 @@ async def _answer_validation_error(request: Request, error: Exception) -> Respon
     problems = error.errors()
     is_malformed = any(problem["type"] == "json_invalid" for problem in problems)
     kind = KINDS[service.MalformedBodyError if is_malformed else service.InvalidBodyError]
-    first = readable_errors(problems[:1])[0]
-    where = " -> ".join(str(part) for part in first["loc"])  # type: ignore[attr-defined]
+    sent = {
+        "body": error.body,
+        "query": request.query_params,
+        "path": request.path_params,
+        "header": request.headers,
+    }
+    errors = readable_errors(problems, sent)
     return problem_response(
         status=kind.status,
         name=kind.name,
         title=kind.title,
-        detail=f"{where}: {first['msg']}",
+        detail=text_of(errors[0]),
         instance=request.url.path,
         request_id=request_id_of(request.scope),
-        errors=readable_errors(problems),
+        errors=errors,
     )
 
 

@@ -23,7 +23,8 @@ from service.store.jobs import Job, JobKind
 
 router = APIRouter(tags=["items"], route_class=BodyRoute)
 
-MEDIA_TYPES = ("application/x-ndjson", "application/jsonl", "application/x-jsonlines")
+MEDIA_TYPES = ("application/x-ndjson", "application/jsonl", "application/x-jsonlines", "application/octet-stream")
+"""The last one for generated clients that know none of the others."""
 EXAMPLE_ROWS = """{"item_id": "mug-noon", "title": "Noon mug", "attributes": {"brand": "Fjord"}}
 {"item_id": "mug-dusk", "title": "Dusk mug", "description": "Stoneware, violet glaze"}
 """
@@ -31,7 +32,7 @@ EXAMPLE_ROWS = """{"item_id": "mug-noon", "title": "Noon mug", "attributes": {"b
 
 def lines_body(row: str, example: str, rows: str) -> dict[str, Any]:
     """The OpenAPI description of a body of lines."""
-    schema = {"type": "string", "description": f"{row} per line."}
+    schema = {"type": "string", "format": "binary", "description": f"{row} per line."}
     return {
         "required": True,
         "content": {

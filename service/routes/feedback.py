@@ -11,9 +11,9 @@ from starlette.responses import Response
 from service.errors import InvalidBodyError
 from service.feedback.meanings import is_undeclared, undeclared_types, undeclared_warning
 from service.http.body_route import BodyRoute
+from service.http.field_errors import readable_errors
 from service.http.idempotency import PARAMETER, digest_of_texts
 from service.http.openapi import problem_answers
-from service.http.problems import readable_errors
 from service.live_catalogue import LiveCatalogue
 from service.routes.bulk import ACCEPTED, lines_body, submitted_job
 from service.routes.parts import ReadyParts
@@ -138,8 +138,8 @@ def event_of_fields(fields: Any, event_id: str, now: float) -> FeedbackEvent:
     try:
         return _event_of(FeedbackEventBody.model_validate(fields), now, event_id)
     except ValidationError as error:
-        errors = readable_errors(error.errors())
-        place = ".".join(map(str, errors[0]["loc"])) if isinstance(errors[0]["loc"], list) else ""
+        errors = readable_errors(error.errors(), fields)
+        place = ".".join(map(str, errors[0]["loc"]))
         raise InvalidBodyError(f"{place}: {errors[0]['msg']}".removeprefix(": "), errors) from error
 
 

@@ -13,9 +13,9 @@ from starlette.exceptions import HTTPException
 from clairo_core.attributes import from_json
 from clairo_core.items import Item
 from clairo_core.values.ids import MAX_ID_CHARACTERS, check_item_id
-from service.errors import InvalidBodyError, MalformedBodyError
+from service.errors import MalformedBodyError
 from service.http.body_route import JSON
-from service.http.problems import readable_errors
+from service.http.field_errors import invalid_fields, readable_errors
 from service.picture_urls.fetch import SentItem
 from service.picture_urls.hosts import MAX_URL_CHARACTERS
 from service.schemas.items import MAX_ATTRIBUTES, MAX_TEXT_FIELDS, NewItemBody, decoded_base64
@@ -111,7 +111,7 @@ async def read_new_item(request: Request, item_id: str | None = None) -> SentIte
     else:
         fields, picture = await _read_json(request), None
     if item_id is not None and isinstance(fields, dict) and fields.setdefault("item_id", item_id) != item_id:
-        raise _invalid([{"loc": ["item_id"], "msg": "differs from the id in the url; leave it out"}])
+        raise invalid_fields([{"loc": ["item_id"], "msg": "differs from the id in the url; leave it out"}])
     return item_of_fields(fields, picture)
 
 
@@ -124,7 +124,7 @@ def check_id_in_url(item_id: str) -> None:
     try:
         check_item_id(item_id)
     except ValueError as error:
-        raise _invalid([{"loc": ["path", "item_id"], "msg": str(error)}]) from error
+        raise invalid_fields([{"loc": ["path", "item_id"], "msg": str(error)}]) from error
 
 
 def item_of_fields(fields: Any, picture: bytes | None = None) -> SentItem:
@@ -136,16 +136,16 @@ def item_of_fields(fields: Any, picture: bytes | None = None) -> SentItem:
     try:
         body = NewItemBody.model_validate(fields)
     except ValidationError as error:
-        raise _invalid(readable_errors(error.errors(include_url=False, include_input=False))) from error
+        raise invalid_fields(readable_errors(error.errors(), fields)) from error
     if picture is not None and body.picture_url is not None:
-        raise _invalid([{"loc": ["picture_url"], "msg": "got picture and picture_url; give one, not both"}])
+        raise invalid_fields([{"loc": ["picture_url"], "msg": "got picture and picture_url; give one, not both"}])
     if body.picture is not None:
         try:
             picture = decoded_base64(body.picture)
         except ValueError as error:
-            raise _invalid([{"loc": ["picture"], "msg": str(error)}]) from error
+            raise invalid_fields([{"loc": ["picture"], "msg": str(error)}]) from error
     if picture is None and body.picture_url is None and not body.all_texts():
-        raise _invalid(
+        raise invalid_fields(
             [
                 {
                     "loc": [],
@@ -178,16 +178,16 @@ async def _read_multipart(request: Request) -> tuple[dict[str, Any], bytes | Non
         async with request.form(max_files=1, max_fields=_MAX_FIELDS, max_part_size=MAX_BODY_BYTES) as form:
             for name, value in form.multi_items():
                 if name in fields or (name == "picture" and picture is not None):
-                    raise _invalid([{"loc": [name[:100]], "msg": "the field is repeated; send it once"}])
+                    raise invalid_fields([{"loc": [name[:100]], "msg": "the field is repeated; send it once"}])
                 if isinstance(value, UploadFile):
                     if name != "picture":
-                        raise _invalid(
+                        raise invalid_fields(
                             [{"loc": [name[:100]], "msg": "got a file, expected text; only picture is a file"}]
                         )
                     # A form without a chosen file sends an empty one without a name.
                     picture = await value.read() if value.size or value.filename else None
                 elif name == "picture":
-                    raise _invalid([{"loc": [name], "msg": "got text, expected a file; add a filename to this part"}])
+                    raise invalid_fields([{"loc": [name], "msg": "got text, expected a file with a filename"}])
                 else:
                     fields[name] = _parsed_object(name, value) if name in _JSON_FIELDS else value
     except HTTPException as error:
@@ -199,13 +199,7 @@ def _parsed_object(name: str, value: str) -> Any:
     try:
         return json.loads(value)
     except (ValueError, RecursionError) as error:
-        raise _invalid([{"loc": [name], "msg": f"not a JSON object: {_first_line(error)}"}]) from error
-
-
-def _invalid(errors: list[dict[str, object]]) -> InvalidBodyError:
-    first = errors[0]
-    where = " -> ".join(str(part) for part in first["loc"])  # type: ignore[attr-defined]
-    return InvalidBodyError(f"{where}: {first['msg']}" if where else str(first["msg"]), errors)
+        raise invalid_fields([{"loc": [name], "msg": f"not a JSON object: {_first_line(error)}"}]) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -35,6 +35,7 @@ from service.store.store import WriteOutcome, item_digest
 router = APIRouter(tags=["items"], route_class=BodyRoute)
 
 PICTURE_TYPES = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png", b"RIFF": "image/webp"}
+UNKNOWN_TYPE = "application/octet-stream"
 PICTURE_MAX_AGE_SECONDS = 3600
 
 ITEM_PATH = f"/items/{id_in_path('item_id')}"
@@ -165,7 +166,10 @@ async def list_items(
     responses={
         200: {
             "description": "The picture.",
-            "content": {name: {} for name in PICTURE_TYPES.values()},
+            "content": {
+                name: {"schema": {"type": "string", "format": "binary"}}
+                for name in (*PICTURE_TYPES.values(), UNKNOWN_TYPE)
+            },
         },
         304: {"description": "The picture still matches If-None-Match."},
         **problem_answers(404, 503),
@@ -180,7 +184,7 @@ async def get_item_picture(item_id: ItemIdInPath, request: Request, parts: Ready
     headers = {"ETag": etag, "Cache-Control": f"private, max-age={PICTURE_MAX_AGE_SECONDS}"}
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers=headers)
-    return Response(picture, media_type=media_type or "application/octet-stream", headers=headers)
+    return Response(picture, media_type=media_type or UNKNOWN_TYPE, headers=headers)
 
 
 @router.get(

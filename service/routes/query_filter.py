@@ -11,15 +11,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from clairo_core.catalogue import Catalogue
 from clairo_core.selection.item_filters import AllOf
-from service.errors import InvalidBodyError
-from service.http.problems import readable_errors
+from service.http.field_errors import invalid_fields, readable_errors
 from service.recommend.item_table import ItemTable
 from service.routes.parts import Parts
 from service.schemas.filters import BoundedFilterBody, FilterBody
 
 MAX_FILTER_CHARACTERS = 2000
 """Each may take 12 bytes of a URL, and the server bounds a request's head (`MAX_HEAD_BYTES`)."""
-WHERE = ("query", "filter")
+WHERE: list[str | int] = ["query", "filter"]
 FILTERS: TypeAdapter[FilterBody] = TypeAdapter(BoundedFilterBody)
 
 FilterInQuery = Annotated[
@@ -64,10 +63,12 @@ def parsed_filter(text: str | None) -> FilterBody | None:
     if text is None:
         return None
     try:
-        return FILTERS.validate_python(json.loads(text))
-    except ValidationError as error:
-        errors = [problem | {"loc": [*WHERE, *problem["loc"]]} for problem in readable_errors(error.errors())]  # type: ignore[misc]
-        raise InvalidBodyError(str(errors[0]["msg"]), errors) from error
+        sent = json.loads(text)
     except (ValueError, RecursionError) as error:
         message = "not JSON; expected a filter of POST /recommend, as JSON"
-        raise InvalidBodyError(message, [{"loc": list(WHERE), "msg": message}]) from error
+        raise invalid_fields([{"loc": WHERE, "msg": message}]) from error
+    try:
+        return FILTERS.validate_python(sent)
+    except ValidationError as error:
+        errors = readable_errors(error.errors(), sent)
+        raise invalid_fields([problem | {"loc": [*WHERE, *problem["loc"]]} for problem in errors]) from error

@@ -12,12 +12,13 @@ from pydantic import ValidationError
 from clairo_core.attributes import as_json
 from clairo_core.errors import ClairoError
 from clairo_core.items import UserHistory
-from service.errors import InvalidBodyError, OverloadedError
+from service.errors import OverloadedError
 from service.feedback.known_users import items_of_user
 from service.http.body_route import BodyRoute
 from service.http.disconnect import unless_disconnected
+from service.http.field_errors import invalid_fields, readable_errors
 from service.http.openapi import problem_answers
-from service.http.problems import kind_of, problem_document, readable_errors
+from service.http.problems import kind_of, problem_document
 from service.http.request_context import request_id_of
 from service.recommend.explanations import Explained
 from service.recommend.recommended import Recommended
@@ -127,8 +128,7 @@ async def recommend_each(requests: list[dict[str, Any]], parts: Parts) -> list[R
         try:
             body = RecommendBody.model_validate(sent)
         except ValidationError as error:
-            errors = readable_errors(error.errors())
-            return InvalidBodyError(str(errors[0]["msg"]), errors)
+            return invalid_fields(readable_errors(error.errors(), sent))
         async with turnstile:
             try:
                 return await recommend_one(body, parts)

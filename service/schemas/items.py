@@ -19,7 +19,7 @@ from clairo_core.attributes import as_type, type_of
 from clairo_core.values.ids import MAX_ID_CHARACTERS, check_item_id, check_text
 from clairo_core.values.missing import is_missing
 from service.picture_urls.hosts import MAX_URL_CHARACTERS
-from service.schemas.request_body import TEXT_FIELD, TEXT_SCHEMA, FieldName, RequestBody
+from service.schemas.request_body import TEXT_FIELD, TEXT_SCHEMA, FieldName, RequestBody, check_named_text
 
 MAX_PAGE_ITEMS = 200
 MAX_TEXT_CHARACTERS = 20_000
@@ -28,7 +28,7 @@ MAX_ATTRIBUTES = 50
 
 ItemId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_CHARACTERS)]
 NewItemId = Annotated[ItemId, AfterValidator(check_item_id)]
-Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARACTERS), AfterValidator(check_text), TEXT_FIELD]
+Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARACTERS), AfterValidator(check_named_text), TEXT_FIELD]
 MAX_LIST_VALUES = 100
 MAX_ATTRIBUTE_CHARACTERS = 1000
 

@@ -11,6 +11,7 @@ from pydantic import (
     Field,
     JsonValue,
     StringConstraints,
+    ValidationInfo,
     WithJsonSchema,
 )
 
@@ -31,14 +32,26 @@ class RequestBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
+def check_named_id(text: str, info: ValidationInfo) -> str:
+    """`check_user_id`, with the field's name in the error."""
+    return check_user_id(text, info.field_name or "id")
+
+
+def check_named_text(text: str, info: ValidationInfo) -> str:
+    """`check_text`, with the field's name in the error."""
+    return check_text(text, info.field_name or "text")
+
+
 Identifier = Annotated[
     str,
     StringConstraints(min_length=1, max_length=MAX_ID_CHARACTERS),
-    AfterValidator(check_user_id),
+    AfterValidator(check_named_id),
     TEXT_FIELD,
 ]
 """Id of a user or an event, or of an item that need not be new."""
-FieldName = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(check_text), TEXT_FIELD]
+FieldName = Annotated[
+    str, StringConstraints(min_length=1, max_length=100), AfterValidator(check_named_text), TEXT_FIELD
+]
 
 
 def check_plain_integer(number: object) -> object:

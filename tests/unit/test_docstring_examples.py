@@ -9,8 +9,8 @@ from tests.repository import REPOSITORY
 
 MODULES = sorted(
     ".".join(path.relative_to(REPOSITORY).with_suffix("").parts)
-    for package in ("clairo_core", "training", "service", "benchmarks")
-    for path in (REPOSITORY / package).rglob("*.py")
+    for folder in ("clairo_client/**", "clairo_core/**", "training/**", "service/**", "benchmarks/**", "tests")
+    for path in REPOSITORY.glob(f"{folder}/*.py")
     if ">>> " in path.read_text(encoding="utf-8")
 )
 

@@ -10,7 +10,6 @@ import pytest
 
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
-from service.client import AsyncCLAIRO
 from tests.running_service import running_service
 from tests.tiny import tiny_bundle
 
@@ -129,16 +128,3 @@ async def test_bad_filters_and_unknown_items_are_named(http: httpx.AsyncClient) 
     answer = await http.get("/items/nowhere/bought-together")
     assert (answer.status_code, answer.json()["type"]) == (404, "urn:clairo:problem:unknown-item")
     assert (await http.post("/complements", json={"item_ids": []})).status_code == 422
-
-
-async def test_the_client_has_every_list(bundle: Bundle, http: httpx.AsyncClient) -> None:
-    await record(http, ("ann", "item-1", "view", 1), ("ann", "item-2", "view", 1))
-    client = AsyncCLAIRO("http://service", transport=http._transport)
-    mugs = {"attribute": "category", "equals": "mug"}
-    popular = await client.list_popular_items(window="24h", limit=2, item_filter=mugs)
-    assert (popular.window, len(popular.items)) == ("24h", 2)
-    assert len((await client.list_trending_items(window="2d")).items) == 2
-    assert (await client.list_latest_items()).items == []
-    assert (await client.list_items_bought_together("item-1", limit=3)).items[0].source == "content"
-    assert (await client.list_complements(["item-1", "gone"], item_filter=mugs)).ignored_item_ids == ["gone"]
-    assert (await client.list_items_to_buy_again("ann/b")).user_id == "ann/b"

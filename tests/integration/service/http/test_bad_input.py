@@ -84,7 +84,7 @@ WRONG_ITEMS = {
     "half a surrogate pair in a text": b'{"item_id": "x", "title": "\\udc00"}',
     "texts nested": item(texts={"a": {"b": "c"}}),
     "title twice": item(texts={"title": "Y"}),
-    "attributes that are numbers": item(attributes={"price": 18}),
+    "attributes that are objects": item(attributes={"price": {"amount": 18}}),
     "too many attributes": item(attributes={str(n): "x" for n in range(51)}),
     "neither words nor a picture": b'{"item_id": "x"}',
     "blank words alone": b'{"item_id": "x", "title": "  "}',

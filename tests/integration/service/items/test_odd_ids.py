@@ -9,10 +9,10 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from clairo_client.calls.call import quoted
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
 from service.cli.commands import app
-from service.client.calls.call import quoted
 from tests.running_service import running_service
 from tests.tiny import tiny_bundle
 from training.datasets import load_dataset

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
-import httpx
+import httpx2
 from pydantic import BaseModel
 
 JSON_LINES = "application/x-ndjson"
@@ -20,7 +20,7 @@ class Call(Generic[Answer]):
 
     method: str
     path: str
-    read: Callable[[httpx.Response], Answer]
+    read: Callable[[httpx2.Response], Answer]
     query: Mapping[str, Any] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
     """Sent as JSON."""
@@ -29,12 +29,12 @@ class Call(Generic[Answer]):
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def as_model(model: type[Model]) -> Callable[[httpx.Response], Model]:
+def as_model(model: type[Model]) -> Callable[[httpx2.Response], Model]:
     """Parse the answer's JSON as `model`, ignoring fields of a newer service."""
     return lambda answer: model.model_validate_json(answer.content)
 
 
-def as_nothing(_: httpx.Response) -> None:
+def as_nothing(_: httpx2.Response) -> None:
     """Ignore the answer's body."""
 
 
@@ -43,9 +43,13 @@ def quoted(segment: str) -> str:
     return segment.replace(".", "%2E") if segment in (".", "..") else quote(segment, safe="")
 
 
-def page(cursor: str | None, limit: int) -> dict[str, Any]:
-    """The query of a paged operation. `cursor` is the previous page's `next_cursor`."""
-    return {"limit": limit} | ({} if cursor is None else {"cursor": cursor})
+def given(**fields: Any) -> dict[str, Any]:
+    """The fields that are not None: the service has defaults for the others.
+
+    >>> given(limit=10, cursor=None)
+    {'limit': 10}
+    """
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def answered_once(idempotency_key: str | None) -> dict[str, str]:

@@ -2,12 +2,14 @@
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Required, TypedDict
 
-from service.client.calls.call import JSON_LINES, Call, answered_once, as_model, as_nothing, page, quoted
-from service.schemas.items import ItemDetail, ItemPage, PutItemAnswer
-from service.schemas.jobs import JobAnswer, JobSummary
+from clairo_client.answers import ItemDetail, ItemPage, JobAnswer, JobSummary, PutItemAnswer
+from clairo_client.calls.call import JSON_LINES, Call, answered_once, as_model, as_nothing, given, quoted
+
+AttributeValue = str | float | bool | Sequence[str]
+"""Text (a date and a category path too), number, boolean or list of texts."""
 
 
 class NewItem(TypedDict, total=False):
@@ -17,7 +19,7 @@ class NewItem(TypedDict, total=False):
     title: str
     description: str
     texts: Mapping[str, str]
-    attributes: Mapping[str, str]
+    attributes: Mapping[str, AttributeValue]
     picture: bytes | None
     picture_url: str | None
 
@@ -28,13 +30,21 @@ def create_item(
     title: str = "",
     description: str = "",
     texts: Mapping[str, str] | None = None,
-    attributes: Mapping[str, str] | None = None,
+    attributes: Mapping[str, AttributeValue] | None = None,
     picture: bytes | None = None,
     picture_url: str | None = None,
     idempotency_key: str | None = None,
 ) -> Call[ItemDetail]:
     """Add a product. `picture` is a JPEG, PNG or WebP file; `picture_url` is for hosts on the operator's list."""
-    body = _item_body(title, description, texts, attributes, picture, picture_url) | {"item_id": item_id}
+    body = _item_body(
+        item_id=item_id,
+        title=title,
+        description=description,
+        texts=texts,
+        attributes=attributes,
+        picture=picture,
+        picture_url=picture_url,
+    )
     return Call("POST", "/items", as_model(ItemDetail), body=body, headers=answered_once(idempotency_key))
 
 
@@ -44,18 +54,25 @@ def put_item(
     title: str = "",
     description: str = "",
     texts: Mapping[str, str] | None = None,
-    attributes: Mapping[str, str] | None = None,
+    attributes: Mapping[str, AttributeValue] | None = None,
     picture: bytes | None = None,
     picture_url: str | None = None,
 ) -> Call[PutItemAnswer]:
     """Add or change a product. Fields left out are removed, the picture too."""
-    body = _item_body(title, description, texts, attributes, picture, picture_url)
+    body = _item_body(
+        title=title,
+        description=description,
+        texts=texts,
+        attributes=attributes,
+        picture=picture,
+        picture_url=picture_url,
+    )
     return Call("PUT", f"/items/{quoted(item_id)}", as_model(PutItemAnswer), body=body)
 
 
 def create_items(items: Iterable[NewItem], *, idempotency_key: str | None = None) -> Call[JobSummary]:
     """Add or change many products in the background, each as `put_item` would; see `get_job` for progress."""
-    lines = [json.dumps({"item_id": item["item_id"], **_item_body(**_fields(item))}) for item in items]
+    lines = [json.dumps(_item_body(**item)) for item in items]
     return Call(
         "POST",
         "/items/bulk",
@@ -67,7 +84,7 @@ def create_items(items: Iterable[NewItem], *, idempotency_key: str | None = None
 
 def get_job(job_id: str, *, cursor: str | None = None, limit: int = 100) -> Call[JobAnswer]:
     """Job progress, and a page of rejected rows."""
-    return Call("GET", f"/jobs/{quoted(job_id)}", as_model(JobAnswer), query=page(cursor, limit))
+    return Call("GET", f"/jobs/{quoted(job_id)}", as_model(JobAnswer), query=given(cursor=cursor, limit=limit))
 
 
 def retire_item(item_id: str) -> Call[None]:
@@ -76,8 +93,14 @@ def retire_item(item_id: str) -> Call[None]:
 
 
 def list_items(*, cursor: str | None = None, limit: int = 48, q: str = "") -> Call[ItemPage]:
-    """List a page of the catalogue, newest first. `cursor` is the previous page's `next_cursor`."""
-    return Call("GET", "/items", as_model(ItemPage), query={"q": q, **page(cursor, limit)})
+    """List a page of the catalogue, newest first.
+
+    Args:
+        cursor: the previous page's `next_cursor`.
+        limit: 1 to 200 items.
+        q: words that must all occur in an item's id, texts or attributes.
+    """
+    return Call("GET", "/items", as_model(ItemPage), query=given(cursor=cursor, limit=limit, q=q))
 
 
 def get_item(item_id: str) -> Call[ItemDetail]:
@@ -90,24 +113,5 @@ def get_item_picture(item_id: str) -> Call[bytes]:
     return Call("GET", f"/items/{quoted(item_id)}/picture", lambda answer: answer.content)
 
 
-def _fields(item: NewItem) -> dict[str, Any]:
-    return {name: value for name, value in item.items() if name != "item_id"}
-
-
-def _item_body(
-    title: str = "",
-    description: str = "",
-    texts: Mapping[str, str] | None = None,
-    attributes: Mapping[str, str] | None = None,
-    picture: bytes | None = None,
-    picture_url: str | None = None,
-) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "title": title,
-        "description": description,
-        "texts": dict(texts or {}),
-        "attributes": dict(attributes or {}),
-    }
-    if picture_url is not None:
-        body["picture_url"] = picture_url
-    return body if picture is None else body | {"picture": base64.b64encode(picture).decode()}
+def _item_body(*, picture: bytes | None = None, **fields: Any) -> dict[str, Any]:
+    return given(picture=None if picture is None else base64.b64encode(picture).decode(), **fields)

@@ -8,10 +8,10 @@ ProblemError
 └── UnavailableError    503 and 504, after all attempts
 """
 
-import httpx
+import httpx2
 from pydantic import BaseModel, ValidationError
 
-from service.schemas.problems import FieldError
+from clairo_client.answers import FieldError
 
 
 class ProblemError(Exception):
@@ -74,7 +74,7 @@ class _Document(BaseModel):
     errors: list[FieldError] = []
 
 
-def problem_of(answer: httpx.Response) -> ProblemError:
+def problem_of(answer: httpx2.Response) -> ProblemError:
     """Turn an answer of 400 or more into its exception."""
     try:
         document = _Document.model_validate_json(answer.content)

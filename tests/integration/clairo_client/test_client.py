@@ -1,17 +1,24 @@
 """The Python client against a real server, and against the OpenAPI document."""
 
+import inspect
+import subprocess
+import sys
 import time
+import tomllib
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
+from packaging.requirements import Requirement
 
-from service.client import (
+from clairo_client import (
     CLAIRO,
     AsyncCLAIRO,
     ConflictError,
     FeedbackEvent,
+    HistoryEntry,
     NewItem,
     NotFoundError,
     OverloadedError,
@@ -19,10 +26,15 @@ from service.client import (
     RecommendRequest,
     RefusedError,
     UnavailableError,
+    calls,
 )
+from tests.client_answers import ANSWERS, openapi_document, written_answers
 from tests.repository import REPOSITORY
 from tests.running_service import drawn_picture, running_process
 from tests.tiny import tiny_bundle
+
+PACKAGES = ("clairo_client", "clairo_core", "service", "training")
+"""Of the wheel."""
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +51,7 @@ def client(url: str) -> Iterator[CLAIRO]:
 
 
 def test_every_operation_of_the_service_is_a_method_of_both_clients(url: str) -> None:
-    document = httpx.get(f"{url}/openapi.json").json()
+    document = httpx2.get(f"{url}/openapi.json").json()
     operation_ids = {
         operation["operationId"] for methods in document["paths"].values() for operation in methods.values()
     }
@@ -51,7 +63,9 @@ def test_every_operation_of_the_service_is_a_method_of_both_clients(url: str) ->
 def test_recommend_post_and_get(client: CLAIRO) -> None:
     answer = client.recommend(["item-1", "item-2"], limit=4)
     assert [item.rank for item in answer.items] == [1, 2, 3, 4]
-    timed = client.recommend([("item-2", 2.0), ("item-1", 1.0)], limit=4)
+    timed = client.recommend(
+        [{"item_id": "item-2", "timestamp": 2.0}, {"item_id": "item-1", "timestamp": "1970-01-01T00:00:01Z"}], limit=4
+    )
     assert [item.item_id for item in timed.items] == [item.item_id for item in answer.items]
     picture = drawn_picture()
     posted = client.create_item("mugs/ä 1", title="Blue mug", picture=picture, attributes={"brand": "Fjord"})
@@ -59,6 +73,18 @@ def test_recommend_post_and_get(client: CLAIRO) -> None:
     assert client.get_item("mugs/ä 1").attributes == {"brand": "Fjord"}
     assert client.get_item_picture("mugs/ä 1") == picture
     assert client.list_items(limit=1).items[0].item_id == "mugs/ä 1"
+
+
+def test_lists_by_behaviour(client: CLAIRO) -> None:
+    client.add_feedback([{"user_id": "list-reader", "item_id": "item-7", "type": "view"}])
+    mugs = {"attribute": "category", "equals": "mug"}
+    popular = client.list_popular_items(window="24h", limit=2, filter=mugs)
+    assert (popular.window, len(popular.items)) == ("24h", 2)
+    assert client.list_trending_items(filter={"attribute": "none", "equals": 1}).items == []
+    assert client.list_latest_items(window="1h", limit=1).window == "1h"
+    assert client.list_items_bought_together("item-1", limit=3).items[0].source == "content"
+    assert client.list_complements(["item-1", "gone"], filter=mugs).ignored_item_ids == ["gone"]
+    assert client.list_items_to_buy_again("ann/b").user_id == "ann/b"
 
 
 def test_health_info_metrics_and_bundles(client: CLAIRO) -> None:
@@ -79,7 +105,7 @@ def test_recommend_sends_every_field_of_the_request(client: CLAIRO) -> None:
         ["item-1", "item-2"],
         user_id="u-new",
         limit=3,
-        item_filter={"attribute": "category", "equals": kind},
+        filter={"attribute": "category", "equals": kind},
         exclude_item_ids=["item-3"],
         include_seen=True,
         diversity=0.5,
@@ -98,17 +124,18 @@ def test_recommend_sends_every_field_of_the_request(client: CLAIRO) -> None:
 
 
 def test_recommend_batch_returns_an_answer_or_a_problem_per_request(client: CLAIRO) -> None:
-    wanted, wrong = RecommendRequest(history=[("item-1", 1.0)], limit=2, seed=3), RecommendRequest(history=[], limit=0)
+    entry = HistoryEntry(item_id="item-1", timestamp=1.0)
+    wanted, wrong = RecommendRequest(history=[entry], limit=2, seed=3), RecommendRequest(history=[], limit=0)
     first, second = client.recommend_batch([wanted, wrong]).results
     assert first.recommendation is not None
-    assert first.recommendation.items == client.recommend([("item-1", 1.0)], limit=2, seed=3).items
+    assert first.recommendation.items == client.recommend([entry], limit=2, seed=3).items
     assert second.problem is not None
     assert second.problem.status == 422
 
 
 def test_similar_items_pass_the_filter(client: CLAIRO) -> None:
     kind = client.get_item("item-1").attributes["category"]
-    similar = client.list_similar_items("item-1", limit=3, item_filter={"attribute": "category", "equals": kind})
+    similar = client.list_similar_items("item-1", limit=3, filter={"attribute": "category", "equals": kind})
     assert [found.rank for found in similar.items] == [1, 2, 3]
     assert {found.item.attributes["category"] for found in similar.items} == {kind}
 
@@ -210,20 +237,20 @@ class BusyService:
         self.status = status
         self.retry_after = retry_after
         self.asked_at: list[float] = []
-        self.headers = httpx.Headers()
+        self.headers = httpx2.Headers()
 
-    def __call__(self, request: httpx.Request) -> httpx.Response:
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
         self.asked_at.append(time.monotonic())
         self.headers = request.headers
         if len(self.asked_at) <= self.refusals:
             headers = {} if self.retry_after is None else {"Retry-After": self.retry_after}
-            return httpx.Response(self.status, headers=headers, text="busy")
-        return httpx.Response(200, json={"status": "live"})
+            return httpx2.Response(self.status, headers=headers, text="busy")
+        return httpx2.Response(200, json={"status": "live"})
 
 
 def test_a_busy_service_is_retried_after_retry_after() -> None:
     service = BusyService(refusals=1)
-    with CLAIRO("http://service", api_key="key-1", transport=httpx.MockTransport(service)) as client:
+    with CLAIRO("http://service", api_key="key-1", transport=httpx2.MockTransport(service)) as client:
         assert client.check_live().status == "live"
     assert service.asked_at[1] - service.asked_at[0] >= 1.0
     assert service.headers["Authorization"] == "Bearer key-1"
@@ -232,17 +259,17 @@ def test_a_busy_service_is_retried_after_retry_after() -> None:
 def test_a_service_that_stays_busy_or_down_is_an_exception_after_all_attempts() -> None:
     for status, error_class in ((429, OverloadedError), (503, UnavailableError)):
         service = BusyService(refusals=99, status=status, retry_after=None)
-        transport = httpx.MockTransport(service)
+        transport = httpx2.MockTransport(service)
         with CLAIRO("http://service", max_attempts=2, transport=transport) as client, pytest.raises(error_class):
             client.check_live()
         assert len(service.asked_at) == 2
 
 
 def test_an_error_without_a_problem_document_is_an_exception_too() -> None:
-    def break_down(_: httpx.Request) -> httpx.Response:
-        return httpx.Response(502, text="<html>Bad gateway</html>")
+    def break_down(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(502, text="<html>Bad gateway</html>")
 
-    transport = httpx.MockTransport(break_down)
+    transport = httpx2.MockTransport(break_down)
     expected = pytest.raises(ProblemError, match="502 Bad Gateway: <html>")
     with CLAIRO("http://service", transport=transport) as client, expected as error:
         client.check_live()
@@ -250,41 +277,71 @@ def test_an_error_without_a_problem_document_is_an_exception_too() -> None:
 
 
 def test_of_transport_errors_only_failures_to_connect_are_retried() -> None:
-    failures: list[type[httpx.TransportError]] = []
+    failures: list[type[httpx2.TransportError]] = []
 
-    def fail_with(error_class: type[httpx.TransportError]) -> httpx.MockTransport:
-        def fail(_: httpx.Request) -> httpx.Response:
+    def fail_with(error_class: type[httpx2.TransportError]) -> httpx2.MockTransport:
+        def fail(_: httpx2.Request) -> httpx2.Response:
             failures.append(error_class)
             raise error_class("broken")
 
-        return httpx.MockTransport(fail)
+        return httpx2.MockTransport(fail)
 
-    for error_class in (httpx.ConnectError, httpx.ReadError):
+    for error_class in (httpx2.ConnectError, httpx2.ReadError):
         client = CLAIRO("http://service", max_attempts=2, transport=fail_with(error_class))
         with client, pytest.raises(error_class):
             client.create_item("mug", title="mug")
-    assert failures == [httpx.ConnectError, httpx.ConnectError, httpx.ReadError]
+    assert failures == [httpx2.ConnectError, httpx2.ConnectError, httpx2.ReadError]
 
 
 async def test_the_async_client_waits_too() -> None:
     service = BusyService(refusals=1, status=503, retry_after=None)
-    async with AsyncCLAIRO("http://service", transport=httpx.MockTransport(service)) as client:
+    async with AsyncCLAIRO("http://service", transport=httpx2.MockTransport(service)) as client:
         assert (await client.check_live()).status == "live"
     assert len(service.asked_at) == 2
 
 
-def test_the_client_needs_neither_torch_nor_a_server(tmp_path: Path) -> None:
-    import subprocess
-    import sys
+def test_the_client_imports_nothing_else_of_this_repository_and_no_heavy_library() -> None:
+    program = "import sys, clairo_client; print(*{name.split('.')[0] for name in sys.modules})"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    imported = set(ended.stdout.split())
+    assert {"clairo_client", "httpx2", "pydantic"} <= imported
+    assert not imported & {"clairo_core", "service", "training", "torch", "faiss", "numpy", "fastapi", "redis", "httpx"}
 
-    program = (
-        "import sys, service.client; print([name for name in ('torch', 'fastapi', 'redis') if name in sys.modules])"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=REPOSITORY,
-    )
-    assert ended.stdout.strip() == "[]"
+
+def test_the_client_and_all_that_it_needs_take_less_than_30_megabytes() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["dependencies"] == []
+    wanted, needed = [Requirement(line) for line in project["optional-dependencies"]["client"]], set[str]()
+    while wanted:
+        requirement = wanted.pop()
+        if requirement.name not in needed and (requirement.marker is None or requirement.marker.evaluate()):
+            needed.add(requirement.name)
+            wanted += [Requirement(line) for line in metadata.requires(requirement.name) or ()]
+    assert {"httpx2", "pydantic-core"} <= needed
+    files = [Path(str(file.locate())) for name in needed for file in metadata.files(name) or ()]
+    code = [file for name in PACKAGES for file in (REPOSITORY / name).rglob("*") if file.suffix != ".pyc"]
+    num_bytes = sum(file.stat().st_size for file in (*files, *code) if file.is_file())
+    print(f"{num_bytes / 1e6:.1f} MB")
+    assert num_bytes < 30e6
+
+
+def test_the_answers_are_written_from_the_openapi_document() -> None:
+    expected = written_answers(openapi_document())
+    assert ANSWERS.read_text(encoding="utf-8") == expected, "run `make client` and commit what it writes"
+
+
+def test_arguments_have_the_names_of_the_api(url: str) -> None:
+    document = httpx2.get(f"{url}/openapi.json").json()
+    schemas = document["components"]["schemas"]
+    checked = set()
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            names = {parameter["name"].lower().replace("-", "_") for parameter in operation.get("parameters", [])}
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+            body = schemas[body["$ref"].rsplit("/", 1)[1]] if "$ref" in body else body
+            names |= set(body.get("properties", {}))
+            arguments = set(inspect.signature(getattr(calls, operation["operationId"])).parameters)
+            lines = {"items", "events"} if "application/x-ndjson" in str(operation.get("requestBody")) else set()
+            assert arguments - lines == names - {"x_request_id"}, operation["operationId"]
+            checked.add(operation["operationId"])
+    assert len(checked) >= 24

@@ -4,7 +4,7 @@ One function per operation, named by its operationId in the OpenAPI document. Th
 them, so they cannot differ.
 """
 
-from service.client.calls.behaviour import (
+from clairo_client.calls.behaviour import (
     list_complements,
     list_items_bought_together,
     list_items_to_buy_again,
@@ -12,8 +12,8 @@ from service.client.calls.behaviour import (
     list_popular_items,
     list_trending_items,
 )
-from service.client.calls.call import Call
-from service.client.calls.items import (
+from clairo_client.calls.call import Call
+from clairo_client.calls.items import (
     NewItem,
     create_item,
     create_items,
@@ -24,7 +24,7 @@ from service.client.calls.items import (
     put_item,
     retire_item,
 )
-from service.client.calls.operator import (
+from clairo_client.calls.operator import (
     activate_bundle,
     check_live,
     check_ready,
@@ -34,14 +34,14 @@ from service.client.calls.operator import (
     list_experiments,
     roll_back_bundle,
 )
-from service.client.calls.recommendations import (
+from clairo_client.calls.recommendations import (
     HistoryEntry,
     RecommendRequest,
     list_similar_items,
     recommend,
     recommend_batch,
 )
-from service.client.calls.users import (
+from clairo_client.calls.users import (
     FeedbackEvent,
     add_feedback,
     add_feedback_lines,

@@ -5,9 +5,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Required, TypedDict
 
-from service.client.calls.call import JSON_LINES, Call, answered_once, as_model, as_nothing, page, quoted
-from service.schemas.feedback import FeedbackAnswer, UserAnswer, UserPage
-from service.schemas.jobs import JobSummary
+from clairo_client.answers import FeedbackAnswer, JobSummary, UserAnswer, UserPage
+from clairo_client.calls.call import JSON_LINES, Call, answered_once, as_model, as_nothing, given, quoted
 
 
 class FeedbackEvent(TypedDict, total=False):
@@ -39,12 +38,12 @@ def add_feedback_lines(events: Iterable[FeedbackEvent], *, idempotency_key: str 
 
 def list_users(*, cursor: str | None = None, limit: int = 100) -> Call[UserPage]:
     """List a page of users. `cursor` is the previous page's `next_cursor`."""
-    return Call("GET", "/users", as_model(UserPage), query=page(cursor, limit))
+    return Call("GET", "/users", as_model(UserPage), query=given(cursor=cursor, limit=limit))
 
 
 def get_user(user_id: str, *, cursor: str | None = None, limit: int = 100) -> Call[UserAnswer]:
     """List a page of a user's events, newest last. `cursor` is the previous page's `next_cursor`."""
-    return Call("GET", f"/users/{quoted(user_id)}", as_model(UserAnswer), query=page(cursor, limit))
+    return Call("GET", f"/users/{quoted(user_id)}", as_model(UserAnswer), query=given(cursor=cursor, limit=limit))
 
 
 def forget_user(user_id: str) -> Call[None]:

@@ -1,7 +1,7 @@
 """`CLAIRO` and `AsyncCLAIRO`: send calls, retry as `Retry-After` asks, raise problems as exceptions.
 
 Every operation is a method named by its operationId, with the arguments of the function of that name in
-`service.client.calls`.
+`clairo_client.calls`.
 """
 
 import asyncio
@@ -12,11 +12,11 @@ from functools import wraps
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
-import httpx
+import httpx2
 
-from service.client import calls
-from service.client.calls import Call
-from service.client.problems import problem_of
+from clairo_client import calls
+from clairo_client.calls import Call
+from clairo_client.problems import problem_of
 
 Answer = TypeVar("Answer")
 Arguments = ParamSpec("Arguments")
@@ -33,17 +33,17 @@ class _Attempts:
         self._left = max_attempts
         self._wait_seconds = FIRST_WAIT_SECONDS
 
-    def seconds_before_next(self, outcome: httpx.Response | httpx.TransportError) -> float | None:
+    def seconds_before_next(self, outcome: httpx2.Response | httpx2.TransportError) -> float | None:
         """The wait before the next attempt; None if this outcome is final.
 
         Of transport errors, only failures to connect are retried: a sent request may have been carried out.
         """
         self._left -= 1
-        if isinstance(outcome, httpx.Response):
+        if isinstance(outcome, httpx2.Response):
             is_worth_it = outcome.status_code in TRY_AGAIN
             asked = outcome.headers.get("Retry-After", "")
         else:
-            is_worth_it, asked = isinstance(outcome, httpx.ConnectError | httpx.ConnectTimeout), ""
+            is_worth_it, asked = isinstance(outcome, httpx2.ConnectError | httpx2.ConnectTimeout), ""
         if not is_worth_it or self._left <= 0:
             return None
         wait_seconds = max(self._wait_seconds, float(asked) if asked.isdecimal() else 0.0)
@@ -153,10 +153,10 @@ class CLAIRO(_Client, _Operations):
         api_key: str | None = None,
         timeout_seconds: float = 60.0,
         max_attempts: int = 4,
-        transport: httpx.BaseTransport | None = None,
+        transport: httpx2.BaseTransport | None = None,
     ) -> None:
         super().__init__(url, api_key=api_key, timeout_seconds=timeout_seconds, max_attempts=max_attempts)
-        self._http = httpx.Client(
+        self._http = httpx2.Client(
             base_url=self._base_url, headers=self._headers, timeout=timeout_seconds, transport=transport
         )
 
@@ -165,13 +165,13 @@ class CLAIRO(_Client, _Operations):
 
         Raises:
             ProblemError: the service answered with an error; see its subclasses.
-            httpx.TransportError: the service cannot be reached, or the connection broke.
+            httpx2.TransportError: the service cannot be reached, or the connection broke.
         """
         attempts = _Attempts(self._max_attempts)
         while True:
             try:
                 answer = self._http.request(**_request_of(call))
-            except httpx.TransportError as error:
+            except httpx2.TransportError as error:
                 wait_seconds = attempts.seconds_before_next(error)
                 if wait_seconds is None:
                     raise
@@ -206,10 +206,10 @@ class AsyncCLAIRO(_Client, _Operations):
         api_key: str | None = None,
         timeout_seconds: float = 60.0,
         max_attempts: int = 4,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         super().__init__(url, api_key=api_key, timeout_seconds=timeout_seconds, max_attempts=max_attempts)
-        self._http = httpx.AsyncClient(
+        self._http = httpx2.AsyncClient(
             base_url=self._base_url, headers=self._headers, timeout=timeout_seconds, transport=transport
         )
 
@@ -218,13 +218,13 @@ class AsyncCLAIRO(_Client, _Operations):
 
         Raises:
             ProblemError: the service answered with an error; see its subclasses.
-            httpx.TransportError: the service cannot be reached, or the connection broke.
+            httpx2.TransportError: the service cannot be reached, or the connection broke.
         """
         attempts = _Attempts(self._max_attempts)
         while True:
             try:
                 answer = await self._http.request(**_request_of(call))
-            except httpx.TransportError as error:
+            except httpx2.TransportError as error:
                 wait_seconds = attempts.seconds_before_next(error)
                 if wait_seconds is None:
                     raise

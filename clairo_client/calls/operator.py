@@ -1,8 +1,7 @@
 """Calls for operators: bundles, experiments, health, metrics."""
 
-from service.client.calls.call import Call, as_model, quoted
-from service.schemas.operator import ActivatedBundle, BundleList, Info, Live, Ready
-from service.schemas.recommend import ExperimentList
+from clairo_client.answers import ActivatedBundle, BundleList, ExperimentList, Info, Live, Ready
+from clairo_client.calls.call import Call, as_model, quoted
 
 
 def list_bundles() -> Call[BundleList]:

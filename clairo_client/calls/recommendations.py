@@ -1,0 +1,91 @@
+"""Calls that recommend, for one history or many, and find similar items."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Required
+
+from typing_extensions import TypedDict
+
+from clairo_client.answers import RecommendAnswer, RecommendBatchAnswer, SimilarItems
+from clairo_client.calls.call import Call, as_model, given, quoted
+
+Quality = Literal["fast", "balanced", "best"]
+
+ItemFilter = Mapping[str, Any]
+"""A filter in the JSON of POST /recommend, such as `{"attribute": "brand", "equals": "Fjord"}`."""
+
+
+class HistoryEntry(TypedDict, total=False):
+    """An item of a history and when it was met: seconds since 1970, or ISO 8601 with zone."""
+
+    item_id: Required[str]
+    timestamp: float | str
+
+
+class RecommendRequest(TypedDict, total=False):
+    """A request of `recommend_batch`, with the arguments of `recommend`; needs a history or a user_id."""
+
+    history: Sequence[str | HistoryEntry]
+    user_id: str
+    limit: int
+    filter: ItemFilter
+    exclude_item_ids: Sequence[str]
+    include_seen: bool
+    diversity: float
+    explain: bool
+    seed: int
+    quality: Quality
+
+
+def recommend(
+    history: Sequence[str | HistoryEntry] | None = None,
+    *,
+    user_id: str | None = None,
+    limit: int = 10,
+    filter: ItemFilter | None = None,
+    exclude_item_ids: Sequence[str] = (),
+    include_seen: bool = False,
+    diversity: float = 0.0,
+    explain: bool = False,
+    seed: int | None = None,
+    quality: Quality = "balanced",
+) -> Call[RecommendAnswer]:
+    """Recommend items for a history, or for a user with feedback.
+
+    Args:
+        history: item ids or entries with timestamps, oldest first; [] for a new user.
+        user_id: take the history from this user's feedback.
+        limit: 1 to 100 distinct items.
+        filter: only items that pass, such as {"attribute": "brand", "equals": "Fjord"}; further operators are in,
+            range, exists, not, all_of, any_of and only_new.
+        exclude_item_ids: items to leave out.
+        include_seen: allow items of the history.
+        diversity: 0 ranks by score; up to 1 prefers items unlike each other.
+        explain: add which items of the history led to each recommendation.
+        seed: the same seed gives the same answer.
+        quality: how far to search.
+    """
+    body = given(
+        history=history,
+        user_id=user_id,
+        limit=limit,
+        filter=filter,
+        exclude_item_ids=exclude_item_ids,
+        include_seen=include_seen,
+        diversity=diversity,
+        explain=explain,
+        seed=seed,
+        quality=quality,
+    )
+    return Call("POST", "/recommend", as_model(RecommendAnswer), body=body)
+
+
+def recommend_batch(requests: Sequence[RecommendRequest]) -> Call[RecommendBatchAnswer]:
+    """Run many `recommend` requests in one call. Each yields a recommendation or a problem, in order."""
+    return Call("POST", "/recommend/batch", as_model(RecommendBatchAnswer), body={"requests": list(requests)})
+
+
+def list_similar_items(item_id: str, *, limit: int = 10, filter: ItemFilter | None = None) -> Call[SimilarItems]:
+    """List the items most similar to an item in picture and words; `filter` as in `recommend`."""
+    query = given(limit=limit, filter=None if filter is None else json.dumps(filter))
+    return Call("GET", f"/items/{quoted(item_id)}/similar", as_model(SimilarItems), query=query)
