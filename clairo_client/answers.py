@@ -22,7 +22,7 @@ class ExplainedBy(BaseModel):
     item_id: str
     title: str
     effect: float | None
-    shared_attributes: dict[str, str | float | bool | list[str]]
+    shared_attributes: dict[str, str | bool | float | list[str]]
     shared_features: list[Feature]
     modality_similarity: dict[str, float | None]
 
@@ -94,7 +94,7 @@ class ItemSummary(BaseModel):
 
     item_id: str
     title: str
-    attributes: dict[str, str | float | bool | list[str]]
+    attributes: dict[str, str | bool | float | list[str]]
     picture_url: str | None
     origin: Literal["bundle", "posted"]
 
@@ -279,7 +279,7 @@ class ItemDetail(BaseModel):
 
     item_id: str
     title: str
-    attributes: dict[str, str | float | bool | list[str]]
+    attributes: dict[str, str | bool | float | list[str]]
     picture_url: str | None
     origin: Literal["bundle", "posted"]
     texts: dict[str, str]
@@ -304,7 +304,7 @@ class PutItemAnswer(BaseModel):
 
     item_id: str
     title: str
-    attributes: dict[str, str | float | bool | list[str]]
+    attributes: dict[str, str | bool | float | list[str]]
     picture_url: str | None
     origin: Literal["bundle", "posted"]
     texts: dict[str, str]

@@ -106,6 +106,33 @@ def read_text(text: str, wanted: AttributeType, *, separator: str = ",") -> Valu
     raise ValueError(f"expected {EXPECTED[wanted]}")
 
 
+def converted(value: Value, wanted: AttributeType, *, separator: str = ",") -> Value:
+    """Bring a value that may have another type to one: texts are read, and of a list, a path is the first text.
+
+    >>> converted("9,90", AttributeType.NUMBER), converted(7.0, AttributeType.TEXT)
+    (9.9, '7')
+
+    Args:
+        value: not missing.
+        wanted: the attribute's type.
+        separator: between the texts of a list.
+
+    Raises:
+        ValueError: the value has no such reading; the message begins with "expected".
+    """
+    of_value = type_of(value)
+    if of_value is wanted and wanted is not AttributeType.TEXT:
+        return value
+    texts = texts_of(value)
+    if wanted is AttributeType.TEXT:
+        return ", ".join(texts)
+    if wanted is AttributeType.PATH:
+        texts = texts[:1]
+    if len(texts) != 1:
+        raise ValueError(f"expected {EXPECTED[wanted]}")
+    return read_text(texts[0], wanted, separator=separator)
+
+
 def path_parts(path: str) -> tuple[str, ...]:
     """The categories of a path, outermost first.
 

@@ -27,6 +27,8 @@ class Node:
     is_slot: bool
     previous: "Node | None" = field(default=None, repr=False)
     following: "Node | None" = field(default=None, repr=False)
+    weight: int = 1
+    """Of a set's event."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,12 @@ class Rule:
     scaled_count: int
 
 
-def linked(sets: Sequence[Sequence[int]]) -> Node:
+def linked(sets: Sequence[Sequence[int]], weights: Sequence[int] | None = None) -> Node:
     """The first node of a list: set, slot, set, ... set."""
-    head = last = Node(list(sets[0]), is_slot=False)
-    for tokens in sets[1:]:
-        for node in (Node([], is_slot=True), Node(list(tokens), is_slot=False)):
+    weights = weights or [1] * len(sets)
+    head = last = Node(list(sets[0]), is_slot=False, weight=weights[0])
+    for tokens, weight in zip(sets[1:], weights[1:], strict=True):
+        for node in (Node([], is_slot=True), Node(list(tokens), is_slot=False, weight=weight)):
             last.following, node.previous = node, last
             last = node
     return head
@@ -102,11 +105,18 @@ def weight_of(one: Node, other: Node, scale: int) -> int:
     return weight
 
 
-def count_pairs(head: Node, scale: int) -> Counter[Pair]:
+def event_weight(one: Node, other: Node, unit: int) -> int:
+    """The weight of a set's event times the unit, or the product of those on both sides of a link."""
+    if one is other:
+        return one.weight * unit
+    return other.previous.weight * other.following.weight if other.is_slot else one.weight * other.weight
+
+
+def count_pairs(head: Node, scale: int, unit: int = 1) -> Counter[Pair]:
     counts: Counter[Pair] = Counter()
     for one, other in meetings(head):
         for pair in pairs_between(one, other):
-            counts[pair] += weight_of(one, other, scale)
+            counts[pair] += weight_of(one, other, scale) * event_weight(one, other, unit)
     return counts
 
 
@@ -185,14 +195,18 @@ def learn(  # noqa: PLR0912 - the algorithm in one piece, as the paper has it
     num_categories: int,
     given: Sequence[Pair] = (),
     given_counts: Sequence[int] = (),
+    weights: Sequence[Sequence[int]] | None = None,
+    unit: int = 1,
 ) -> list[Rule]:
     """Merge the heaviest pair until there are `num_rules` rules or no pair is left.
 
     Given rules come before any that is learned. A pair that has a rule and is the heaviest again is merged again.
+    Events weigh `weights` of the unit.
     """
     scale = math.lcm(*range(1, num_categories + 1)) ** 2
-    heads = [linked(sets) for sets in sequences if len(sets)]
-    counts_of = [count_pairs(head, scale) for head in heads]
+    weights = weights or [[1] * len(sets) for sets in sequences]
+    heads = [linked(sets, of_sets) for sets, of_sets in zip(sequences, weights, strict=True) if len(sets)]
+    counts_of = [count_pairs(head, scale, unit) for head in heads]
     total: Counter[Pair] = Counter()
     places: defaultdict[Pair, set[int]] = defaultdict(set)
     for place, counts in enumerate(counts_of):
@@ -212,13 +226,13 @@ def learn(  # noqa: PLR0912 - the algorithm in one piece, as the paper has it
                 heaviest = given[len(rules)]
                 rules[heaviest] = Rule(*heaviest, token, given_counts[len(rules)])
             elif heaviest is not None:
-                rules[heaviest] = Rule(*heaviest, token, total[heaviest])
+                rules[heaviest] = Rule(*heaviest, token, max(total[heaviest] // unit**2, 1))
             else:
                 break
         changed: set[Pair] = set()
         for place in sorted(places[heaviest]):
             heads[place] = apply_rule(heads[place], rules[heaviest])
-            before, after = counts_of[place], count_pairs(heads[place], scale)
+            before, after = counts_of[place], count_pairs(heads[place], scale, unit)
             counts_of[place] = after
             for pair in before.keys() | after.keys():
                 if before[pair] != after[pair]:

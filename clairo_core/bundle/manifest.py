@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from clairo_core.attributes import AttributeType
 from clairo_core.errors import (
     BundleDigestError,
     BundleManifestError,
@@ -63,6 +64,8 @@ class BundleManifest:
     trained_until: float | None = None
     """When the newest interaction of the dataset happened, in seconds since 1970; None in older bundles, and where the
     dataset has no times."""
+    attribute_types: Mapping[str, str] | None = None
+    """Types of the dataset's attributes other than text; None in older bundles."""
 
     @property
     def rules(self) -> InteractionRules:
@@ -84,6 +87,14 @@ class BundleManifest:
             return microseconds_in(self.created_at, needs_zone=True) / 1e6
         except ValueError as error:
             raise SettingsError(f"got {self.created_at!r}: {error}") from error
+
+    @property
+    def types_of_attributes(self) -> dict[str, AttributeType]:
+        """The type of each attribute that is not text; none in older bundles."""
+        try:
+            return {name: AttributeType(one) for name, one in (self.attribute_types or {}).items()}
+        except ValueError as error:
+            raise SettingsError(f"{error}, expected one of {', '.join(AttributeType)}") from error
 
     @property
     def points(self) -> Points:
@@ -162,11 +173,13 @@ def checked_manifest(path: Path, content: Mapping[str, Any]) -> BundleManifest:
             "bundle again"
         )
     manifest = BundleManifest(**known)
-    for field_name, property_name in (
-        ("serving", "points"),
-        ("interactions", "rules"),
-        ("created_at", "learned_until"),
-    ):
+    checked = {
+        "serving": "points",
+        "interactions": "rules",
+        "attribute_types": "types_of_attributes",
+        "created_at": "learned_until",
+    }
+    for field_name, property_name in checked.items():
         try:
             getattr(manifest, property_name)
         except SettingsError as error:

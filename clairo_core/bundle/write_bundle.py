@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from clairo_core.attributes import AttributeType
 from clairo_core.bundle.bundle_items import save_items
 from clairo_core.bundle.bundle_users import USERS_FOLDER, BundleUsers
 from clairo_core.bundle.manifest import (
@@ -97,11 +98,13 @@ class BundleParts:
     dislike_strength: float = 0.0
     """See `DislikedNeighbours`; 0 lowers no item."""
     points: Points | None = None
+    """The search for each quality; None serves as the settings measure."""
     users: BundleUsers | None = None
     """None keeps no user."""
     rules: InteractionRules | None = None
     """Of the dataset's interactions."""
-    """The search for each quality; None serves as the settings measure."""
+    attribute_types: Mapping[str, AttributeType] | None = None
+    """Of the dataset's attributes that are not text."""
 
 
 def write_bundle(folder: Path, parts: BundleParts, progress: Progress[Item] = silent) -> BundleManifest:
@@ -153,6 +156,7 @@ def write_bundle(folder: Path, parts: BundleParts, progress: Progress[Item] = si
             files=digests_of(aside),
             serving=serving,
             interactions=None if parts.rules is None else parts.rules.as_dict(),
+            attribute_types=None if parts.attribute_types is None else dict(parts.attribute_types),
             trained_on=parts.trained_on,
             trained_until=parts.trained_until,
         )

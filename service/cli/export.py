@@ -9,13 +9,13 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clairo_core.attributes import as_json
+from clairo_core.attributes import AttributeType, Value, as_json, converted, singles_of
 from clairo_core.events import EventType, InteractionRules
 from clairo_core.items import Item
 from clairo_core.storage.replaced_folder import replaced_folder
@@ -48,6 +48,10 @@ class Exported:
     columns: dict[tuple[str, str], str] = field(default_factory=dict)
     """("text" or "attribute", name) -> the name of its column."""
     item_ids: set[str] = field(default_factory=set)
+    types: dict[str, AttributeType] = field(default_factory=dict)
+    """Types of attributes that the bundle declares; of others, each value has its own."""
+    num_unfit: int = 0
+    """Values of posted items that do not fit their attribute's type, and are left out."""
     num_without_item: int = 0
     """Interactions with items that are not exported; training drops them, or they are left out."""
     num_undeclared: int = 0
@@ -62,6 +66,16 @@ class Exported:
                 column = f"{kind}_{column}"
             self.columns[kind, name] = column
         return self.columns[kind, name]
+
+    def fitted(self, name: str, value: Value) -> Value | None:
+        """An attribute's value in the attribute's type; None if it does not fit."""
+        if name not in self.types or not singles_of(value):
+            return value
+        try:
+            return converted(value, self.types[name])
+        except ValueError:
+            self.num_unfit += 1
+            return None
 
 
 async def export_tables(
@@ -78,7 +92,7 @@ async def export_tables(
         ExportError: `folder` is something else, or cannot be written.
         StoreError: the store cannot be read.
     """
-    exported = Exported()
+    exported = Exported(types={} if bundle is None else bundle.manifest.types_of_attributes)
     if bundle is None or bundle.manifest.interactions is None:
         # Feedback on items that the store lacks.
         rules = dataclasses.replace(NO_RULES, unknown_items="drop")
@@ -133,7 +147,10 @@ def _is_item_id(item_id: str) -> bool:
 def _write_item(file: TextIOWrapper, pictures: Path, item: Item, exported: Exported) -> None:
     record: dict[str, object] = {"item_id": item.item_id}
     record |= {exported.column("text", name): text for name, text in item.texts.items()}
-    record |= {exported.column("attribute", name): value for name, value in as_json(item.attributes).items()}
+    attributes = {
+        exported.column("attribute", name): exported.fitted(name, value) for name, value in item.attributes.items()
+    }
+    record |= as_json({column: value for column, value in attributes.items() if value is not None})
     picture = item.read_picture()
     if picture is not None:
         suffix = next((suffix for start, suffix in SUFFIXES.items() if picture.startswith(start)), ".bin")
@@ -182,14 +199,16 @@ def _record(event: FeedbackEvent, rules: InteractionRules) -> dict[str, object]:
 
 def _description(name: str, exported: Exported, rules: InteractionRules) -> str:
     texts = [column for (kind, _), column in exported.columns.items() if kind == "text"]
-    attributes = [column for (kind, _), column in exported.columns.items() if kind == "attribute"]
+    attributes = {name: column for (kind, name), column in exported.columns.items() if kind == "attribute"}
+    types = {attributes[name]: one for name, one in exported.types.items() if name in attributes}
     lines = [
         f"name = {_quoted(name)}",
         "",
         "[items]",
         f'file = "{ITEMS_FILE}"',
         f"texts = {_list(texts)}",
-        f"attributes = {_list(attributes)}",
+        f"attributes = {_list(list(attributes.values()))}",
+        *([f"attribute_types = {_table(types)}"] if types else []),
         *(['picture = "picture"'] if exported.num_pictures else []),
         "",
         "[interactions]",
@@ -214,6 +233,10 @@ def _event_type(one: EventType) -> str:
     if one.when is not None:
         fields.append(f"when = {_quoted(str(one.when))}")
     return f"{{{', '.join(fields)}}}"
+
+
+def _table(texts: Mapping[str, str]) -> str:
+    return f"{{{', '.join(f'{_quoted(name)} = {_quoted(text)}' for name, text in texts.items())}}}"
 
 
 def _list(names: Sequence[str]) -> str:

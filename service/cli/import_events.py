@@ -116,7 +116,12 @@ def _events_of(columns: dict[str, list[Any]]) -> list[FeedbackEvent]:
     rows = zip(*(columns[name] for name in ("user_id", "item_id", "type", "timestamp", "value")), strict=True)
     return [
         FeedbackEvent(
-            made_event_id(user_id, item_id, event_type, timestamp), user_id, item_id, event_type, timestamp, value=value
+            made_event_id(user_id, item_id, event_type, timestamp, value),
+            user_id,
+            item_id,
+            event_type,
+            timestamp,
+            value=value,
         )
         for user_id, item_id, event_type, timestamp, value in rows
     ]

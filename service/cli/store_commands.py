@@ -154,7 +154,13 @@ def export(
     exported = with_store(settings, run)
     if exported.num_undeclared:
         typer.echo(
-            f"clairo-serve: {exported.num_undeclared:,} events are left out: no rule of the bundle fits them",
+            f"clairo-serve: {_are(exported.num_undeclared, 'event')} left out: no rule of the bundle fits them",
+            err=True,
+        )
+    if exported.num_unfit:
+        typer.echo(
+            f"clairo-serve: {_are(exported.num_unfit, 'value')} left out, as the bundle's attributes have other types; "
+            "post those items again with fitting values",
             err=True,
         )
     refused = exported.refused_ids
@@ -166,10 +172,15 @@ def export(
     if exported.num_without_item:
         cure = "post the items" if bundle else "add --bundle, the served bundle, to export its items too"
         typer.echo(
-            f"clairo-serve: {exported.num_without_item:,} interactions are with items that are not exported, and "
+            f"clairo-serve: {_are(exported.num_without_item, 'interaction')} with items that are not exported, and "
             f"training leaves them out; {cure}",
             err=True,
         )
+
+
+def _are(number: int, noun: str) -> str:
+    """`1 event is`, `1,200 events are`."""
+    return f"{number:,} {noun}{' is' if number == 1 else 's are'}"
 
 
 def import_data(

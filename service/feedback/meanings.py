@@ -38,8 +38,10 @@ def undeclared_warning(num_by_type: Mapping[str, int], rules: InteractionRules, 
     without = "" if rules.value_column is None else " without a value"
     most_first = sorted(num_by_type.items(), key=lambda one: (-one[1], one[0]))
     got = [f"{name!r}{without} ({number:,})" for name, number in most_first]
+    number = sum(num_by_type.values())
+    stored = "1 event is stored but counts" if number == 1 else f"{number:,} events are stored but count"
     return (
-        f"{sum(num_by_type.values()):,} events are stored but count for nothing"
+        f"{stored} for nothing"
         f"{f', the first with event_id {first!r}' if first else ''}: got type {_some(got)}, bundle {bundle_id} has "
         f"{_some(known)}; send one of these, or declare the type in [events] and train"
     )

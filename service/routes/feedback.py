@@ -147,7 +147,7 @@ def _event_of(event: FeedbackEventBody, now: float, event_id: str | None = None)
     """The event to store; `event_id` is for one with neither id nor timestamp."""
     own_id = event.event_id or (event_id if event.timestamp is None else None)
     return FeedbackEvent(
-        event_id=own_id or made_event_id(event.user_id, event.item_id, event.type, event.timestamp),
+        event_id=own_id or made_event_id(event.user_id, event.item_id, event.type, event.timestamp, event.value),
         user_id=event.user_id,
         item_id=event.item_id,
         type=event.type,

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -61,6 +61,8 @@ AttributeValue = Annotated[
     ),
 ]
 """Text (a date and a category path too), number, boolean or list of texts."""
+ShownAttribute: TypeAlias = str | bool | float | list[str]
+"""In an answer: a bundle's values may be longer than posted ones."""
 
 
 class NewItemBody(RequestBody):
@@ -132,7 +134,7 @@ class ItemSummary(BaseModel):
 
     item_id: str
     title: str
-    attributes: dict[str, AttributeValue]
+    attributes: dict[str, ShownAttribute]
     picture_url: str | None
     origin: Literal["bundle", "posted"]
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from clairo_core.serving_points import BALANCED, Quality
 from service.schemas.filters import BoundedFilterBody
-from service.schemas.items import AttributeValue, Feature, ItemId, ItemSummary
+from service.schemas.items import Feature, ItemId, ItemSummary, ShownAttribute
 from service.schemas.problems import Problem
 from service.schemas.request_body import Identifier, RequestBody, Timestamp
 
@@ -90,7 +90,7 @@ class ExplainedBy(BaseModel):
         description="Drop of the recommended item's log-probability if this item is left out of the history; "
         "null for the only item of a history."
     )
-    shared_attributes: dict[str, AttributeValue]
+    shared_attributes: dict[str, ShownAttribute]
     shared_features: list[Feature] = Field(description="Codes of the semantic id that both share.")
     modality_similarity: dict[str, float | None] = Field(
         description="Cosine within each modality; null where either item lacks it."

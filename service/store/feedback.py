@@ -38,8 +38,12 @@ class FeedbackEvent:
     """A rating, for conditions of the rules."""
 
 
-def made_event_id(user_id: str, item_id: str, event_type: str, timestamp: float | None) -> str:
+def made_event_id(
+    user_id: str, item_id: str, event_type: str, timestamp: float | None, value: float | None = None
+) -> str:
     """An id for an event that came without one: the same content, the same id; without a time, a new one.
+
+    A value is content too: a rating that is changed within a second is no repetition.
 
     >>> made_event_id("ann", "mug", "view", 1.7e9) == made_event_id("ann", "mug", "view", 1700000000)
     True
@@ -47,7 +51,7 @@ def made_event_id(user_id: str, item_id: str, event_type: str, timestamp: float 
     if timestamp is None:
         return f"made-{uuid.uuid4().hex}"
     # In microseconds: the seconds of an ISO time and of a number may differ in their last bit.
-    content = json.dumps([user_id, item_id, event_type, round(timestamp * 1e6)])
+    content = json.dumps([user_id, item_id, event_type, round(timestamp * 1e6), *([] if value is None else [value])])
     return f"made-{hashlib.sha256(content.encode()).hexdigest()[:40]}"
 
 

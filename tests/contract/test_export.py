@@ -1,7 +1,7 @@
 """Export during writes, from every kind of database."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from clairo_core.attributes import AttributeType
 from clairo_core.items import Item
 from service.cli import export as exporting
 from service.cli.export import export_tables
@@ -16,6 +17,7 @@ from service.store.feedback import FeedbackStore
 from service.store.sql_store import SqlStore
 from service.store.store import ItemWrite, StoredFeatures
 from tests.postgres_server import PostgresServer
+from training.datasets import load_dataset
 
 
 @dataclass
@@ -23,7 +25,11 @@ class FakeBundle:
     """A bundle's items, without pictures."""
 
     items: Sequence[Item]
-    manifest: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(interactions=None))
+    types: Mapping[str, AttributeType] = field(default_factory=dict)
+
+    @property
+    def manifest(self) -> SimpleNamespace:
+        return SimpleNamespace(interactions=None, types_of_attributes=self.types)
 
     def read_picture(self, row: int) -> bytes | None:
         return None
@@ -74,3 +80,23 @@ async def test_an_item_that_changes_during_an_export_is_written_once(
     written = [row["item_id"] for row in rows]
     assert sorted(written) == [*(f"old-{n}" for n in range(4)), *(f"posted-{n}" for n in range(4))]
     assert next(row["title"] for row in rows if row["item_id"] == "old-0") == "Old, changed before"
+
+
+async def test_types_of_attributes_go_round_and_a_posted_value_that_does_not_fit_is_left_out(
+    store: BusyStore, tmp_path: Path
+) -> None:
+    types = {"price": AttributeType.NUMBER, "since": AttributeType.DATE, "sizes": AttributeType.LIST}
+    old = {"price": 9.9, "since": "2024-05-31", "sizes": ("S", "M"), "brand": "Fjord"}
+    bundle = FakeBundle([Item(item_id="old", texts={"title": "Old"}, attributes=old)], types)
+    new = Item(item_id="new", texts={"title": "New"}, attributes={"price": "7,50 €", "since": "soon", "brand": "Café"})
+    await store.add_item(new, features(1))
+    exported = await export_tables(store, FeedbackStore(store.database), tmp_path / "out", bundle)  # type: ignore[arg-type]
+    assert exported.num_unfit == 1
+    with (tmp_path / "out" / "interactions.jsonl").open("a") as events:
+        events.write(json.dumps({"user_id": "ann", "item_id": "old", "timestamp": 1.7e9, "type": "purchase"}))
+    dataset = load_dataset(tmp_path / "out")
+    assert {item.item_id: item.attributes for item in dataset.items} == {
+        "old": old,
+        "new": {"price": 7.5, "brand": "Café"},
+    }
+    assert dataset.attribute_types == types

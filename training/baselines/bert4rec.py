@@ -14,7 +14,7 @@ from torch.nn import functional
 from training.baselines.padded_windows import Windows
 from training.baselines.sequence_model import MAX_LENGTH, SequenceModelSettings
 from training.baselines.transformer_block import TransformerBlock, start_small
-from training.losses.full_softmax_loss import full_softmax_loss
+from training.losses.full_softmax_loss import mean_full_softmax_loss
 
 NUM_HEADS = 2
 NUM_BLOCKS = 2
@@ -49,12 +49,13 @@ class Bert4Rec(nn.Module):
         return normed
 
     def loss(self, windows: Windows) -> Float[Tensor, ""]:
-        """Mean cross-entropy, over all items, of the masked items."""
+        """Mean cross-entropy by weight, over all items, of the masked items."""
         items, lengths = windows.items.repeat(MASKINGS, 1), windows.lengths.repeat(MASKINGS)
         is_masked = places_to_mask(items.shape[1], lengths)
         states = self.states(items.masked_fill(is_masked, self.mask))
         targets = items[is_masked]
-        return full_softmax_loss(states[is_masked], self.items.weight[: self.num_items], targets) / len(targets)
+        weights = None if windows.weights is None else windows.weights.repeat(MASKINGS, 1)[is_masked]
+        return mean_full_softmax_loss(states[is_masked], self.items.weight[: self.num_items], targets, weights)
 
     def scores(self, windows: Windows) -> Float[Tensor, "user item"]:
         """Score every item at a mask after the window."""

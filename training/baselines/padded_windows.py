@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int, Int64
+from jaxtyping import Float, Float32, Int, Int64
 from torch import Tensor
 
 from clairo_core.sequences import ItemSequences
@@ -23,6 +23,8 @@ class Windows:
 
     items: Int[Tensor, "user place"]
     lengths: Int[Tensor, "user"]
+    weights: Float[Tensor, "user place"] | None = None
+    """Of each place as a target, 0 for padding; None where all weigh 1."""
 
 
 def last_windows(histories: ItemSequences, num_items: int, max_length: int) -> Windows:
@@ -36,14 +38,14 @@ def window_batches(
 ) -> Iterator[Windows]:
     """Yield one epoch: every sequence of two or more items once, of longer than `max_length` a random part."""
     users = random.permutation(np.flatnonzero(training.lengths >= 2))
-    lengths = np.minimum(training.lengths[users], max_length)
+    lengths, loss_weights = np.minimum(training.lengths[users], max_length), training.loss_weights
     starts = training.offsets[users] + random.integers(0, training.lengths[users] - lengths + 1)
     for first in range(0, len(users), batch_size * POOL_BATCHES):
         pool = np.arange(first, min(first + batch_size * POOL_BATCHES, len(users)))
         by_length = pool[np.argsort(lengths[pool], kind="stable")]
         batches = [by_length[place : place + batch_size] for place in range(0, len(pool), batch_size)]
         for batch in (batches[place] for place in random.permutation(len(batches))):
-            yield _windows(training, starts[batch], lengths[batch], num_items)
+            yield _windows(training, starts[batch], lengths[batch], num_items, loss_weights)
 
 
 def number_of_window_batches(training: ItemSequences, batch_size: int) -> int:
@@ -54,10 +56,19 @@ def number_of_window_batches(training: ItemSequences, batch_size: int) -> int:
 
 
 def _windows(
-    sequences: ItemSequences, starts: Int64[np.ndarray, "user"], lengths: Int64[np.ndarray, "user"], num_items: int
+    sequences: ItemSequences,
+    starts: Int64[np.ndarray, "user"],
+    lengths: Int64[np.ndarray, "user"],
+    num_items: int,
+    loss_weights: Float32[np.ndarray, "position"] | None = None,
 ) -> Windows:
     places = np.arange(max(1, int(lengths.max(initial=0))))
     is_item = places < lengths[:, None]
     items = np.full(is_item.shape, num_items, dtype=np.int64)
-    items[is_item] = sequences.items[(starts[:, None] + places)[is_item]]
-    return Windows(torch.from_numpy(items), torch.from_numpy(lengths.astype(np.int64)))
+    positions = (starts[:, None] + places)[is_item]
+    items[is_item] = sequences.items[positions]
+    weights = None
+    if loss_weights is not None:
+        weights = torch.zeros(is_item.shape)
+        weights[torch.from_numpy(is_item)] = torch.from_numpy(loss_weights[positions])
+    return Windows(torch.from_numpy(items), torch.from_numpy(lengths.astype(np.int64)), weights)

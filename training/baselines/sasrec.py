@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from training.baselines.padded_windows import Windows
 from training.baselines.sequence_model import MAX_LENGTH, SequenceModelSettings
 from training.baselines.transformer_block import TransformerBlock, start_small
-from training.losses.full_softmax_loss import full_softmax_loss
+from training.losses.full_softmax_loss import mean_full_softmax_loss
 
 NUM_HEADS = 2
 NUM_BLOCKS = 2
@@ -43,11 +43,12 @@ class SasRec(nn.Module):
         return normed
 
     def loss(self, windows: Windows) -> Float[Tensor, ""]:
-        """Mean cross-entropy, over all items, of every item but a window's first."""
+        """Mean cross-entropy by weight, over all items, of every item but a window's first."""
         followers = windows.items[:, 1:]
         is_item = followers < self.num_items
         states, targets = self.states(windows)[:, :-1][is_item], followers[is_item]
-        return full_softmax_loss(states, self.items.weight[: self.num_items], targets) / len(targets)
+        weights = None if windows.weights is None else windows.weights[:, 1:][is_item]
+        return mean_full_softmax_loss(states, self.items.weight[: self.num_items], targets, weights)
 
     def scores(self, windows: Windows) -> Float[Tensor, "user item"]:
         """Score every item as the next one; an empty window is scored from the padding in its first place."""

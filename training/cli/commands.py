@@ -180,7 +180,8 @@ def run(
     dataset = open_dataset(data, settings.dataset, settings.encode.modalities, progress_bar)
     report(
         f"{dataset.name}: {len(dataset.items)} items, {len(dataset.user_ids)} users, "
-        f"{len(dataset.sequences.items)} interactions{'' if dataset.days is None else f', {date_range(dataset.days)}'}"
+        f"{len(dataset.sequences.items)} interactions"
+        + ("" if dataset.days is None else f", {date_range(dataset.days, dataset.time_units)}")
     )
     stages = StageCache(out.parent / ".stages", report)
     chosen = choose_device(device)

@@ -5,11 +5,13 @@ Independent of file formats.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
 
+from clairo_core.attributes import AttributeType
 from clairo_core.errors import RowError
 from clairo_core.events import InteractionRules
 from clairo_core.items import Item
@@ -71,8 +73,12 @@ class Dataset:
     """SHA-256 of items, users and what they did, without times: the same for every format and on every machine."""
     days: Float32[np.ndarray, "interaction"] | None = None
     """When each interaction of `sequences` happened, in days since 1970; None without times."""
+    time_units: tuple[str, ...] = ()
+    """Units that the source's numbers were read in; none for dates and positions."""
     rules: InteractionRules = field(default_factory=InteractionRules)
     """How the source's interactions became `sequences`."""
+    attribute_types: Mapping[str, AttributeType] = field(default_factory=dict)
+    """Of the items' attributes that are not text."""
     dislikes: ItemSequences | None = None
     """Items that each user dislikes, in order of time, one sequence per user; None if there are none."""
     dislike_places: Int64[np.ndarray, "dislike"] | None = None
@@ -98,7 +104,9 @@ def build_dataset(
     sequences: ItemSequences,
     *,
     days: Float32[np.ndarray, "interaction"] | None = None,
+    time_units: tuple[str, ...] = (),
     rules: InteractionRules | None = None,
+    attribute_types: Mapping[str, AttributeType] | None = None,
     dislikes: Dislikes | None = None,
     unread: UnreadEvents | None = None,
     event_counts: EventCounts | None = None,
@@ -123,7 +131,9 @@ def build_dataset(
         picture_origin=picture_origin,
         fingerprint="",
         days=days,
+        time_units=time_units,
         rules=InteractionRules() if rules is None else rules,
+        attribute_types=attribute_types or {},
         dislikes=None if dislikes is None else dislikes.items,
         dislike_places=None if dislikes is None else dislikes.places,
         unread=unread,

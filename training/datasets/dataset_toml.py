@@ -8,6 +8,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from clairo_core.attributes import AttributeType
 from clairo_core.errors import DatasetError, SettingsError
 from clairo_core.events import (
     Condition,
@@ -21,6 +22,7 @@ from clairo_core.events import (
 from training.datasets.description import (
     CodesDescription,
     DatasetDescription,
+    DeclaredType,
     InteractionsDescription,
     ItemsDescription,
     OnBadPicture,
@@ -126,6 +128,7 @@ def _items(section: TomlSection) -> tuple[ItemsDescription, CodesDescription | N
         group_variants=section.text("group_variants", default="") or None,
         texts=section.texts("texts"),
         attributes=section.texts("attributes"),
+        attribute_types=_attribute_types(section),
         options=section.text_by_name("options"),
         picture=section.text("picture", default="") or None,
         picture_folder=section.folder / section.text("picture_folder", default="."),
@@ -137,6 +140,31 @@ def _items(section: TomlSection) -> tuple[ItemsDescription, CodesDescription | N
     codes = CodesDescription(file=file, item_id=item_id, items_column=item_id, columns=columns) if columns else None
     section.close()
     return items, codes
+
+
+def _attribute_types(items: TomlSection) -> dict[str, DeclaredType]:
+    """`NAME = TYPE`, or `NAME = {type = "list", separator = ".."}`."""
+    if "attribute_types" not in items:
+        items.know("attribute_types")
+        return {}
+    types = items.section("attribute_types")
+    attributes = items.texts("attributes")
+    for name in types:
+        if name not in attributes:
+            raise types.error(name, f"{name!r}, expected one of attributes: {', '.join(map(repr, attributes))}")
+    return {name: _declared_type(types, name) for name in types}
+
+
+def _declared_type(types: TomlSection, name: str) -> DeclaredType:
+    if not isinstance(types.value(name), dict):
+        return DeclaredType(type=AttributeType(types.choice(name, AttributeType, None)))
+    section = types.section(name)
+    separator = section.text("separator", default=",")
+    declared = DeclaredType(type=AttributeType(section.choice("type", AttributeType, "list")), separator=separator)
+    section.close()
+    if declared.type is not AttributeType.LIST or not separator:
+        raise types.error(name, f"{types.value(name)!r}, expected a separator of a list; remove it for other types")
+    return declared
 
 
 def _form(section: TomlSection) -> TableForm:

@@ -5,11 +5,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from clairo_core.attributes import AttributeType
 from clairo_core.events import InteractionRules
 from training.datasets.tables.table_form import TableForm
 from training.datasets.tables.table_source import TableFile
 
 OnBadPicture = Literal["error", "drop"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredType:
+    """The type of an attribute, whatever the type of its column."""
+
+    type: AttributeType
+    separator: str = ","
+    """Between the values of a list, where the column has text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +36,8 @@ class ItemsDescription:
     texts: tuple[str, ...] = ()
     """Text columns in reading order; the first is the title."""
     attributes: tuple[str, ...] = ()
+    attribute_types: Mapping[str, DeclaredType] = field(default_factory=dict)
+    """Others have the type of their column."""
     options: Mapping[str, str] = field(default_factory=dict)
     """Column of an attribute's name to column of its value, such as "Option1 Name" to "Option1 Value"."""
     picture: str | None = None

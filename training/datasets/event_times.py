@@ -8,6 +8,7 @@ from jaxtyping import Float32, Float64, Int64
 SECONDS_PER_DAY = 86_400.0
 MAX_AHEAD_DAYS = 1 / 24
 """Clocks differ by less; a later event is ahead of the clock."""
+_UNIT_NAMES = {1.0: "seconds", 1e3: "milliseconds", 1e6: "microseconds", 1e9: "nanoseconds"}
 _MICROSECONDS = 10**6
 """Per second: the finest unit that two tables are brought to."""
 
@@ -32,6 +33,15 @@ def units_per_second(order: Int64[np.ndarray, "interaction"] | Float64[np.ndarra
     """1 for seconds, 1000 for milliseconds and so on, by the median; None if the numbers are positions."""
     median = float(np.median(order)) if len(order) else 0.0
     return None if median < 1e8 else 10.0 ** (3 * int((np.log10(median) - 8) // 3))
+
+
+def unit_name(order: Int64[np.ndarray, "interaction"] | Float64[np.ndarray, "interaction"]) -> str | None:
+    """The unit that numbers are read in; None if it has no name, or they are positions.
+
+    >>> unit_name(np.array([1_700_000_000_500])), unit_name(np.array([1, 2]))
+    ('milliseconds', None)
+    """
+    return _UNIT_NAMES.get(units_per_second(order) or 0.0)
 
 
 def in_one_unit(
@@ -73,11 +83,12 @@ def newest_second(days: Float32[np.ndarray, "interaction"], now: float) -> float
     return min(float(newest) * SECONDS_PER_DAY, now)
 
 
-def date_range(days: Float32[np.ndarray, "interaction"]) -> str:
-    """The first and the last day, which show how numbers were read.
+def date_range(days: Float32[np.ndarray, "interaction"], units: Sequence[str] = ()) -> str:
+    """The first and the last day, and the units that numbers were read in.
 
-    >>> date_range(np.float32([19_875.7, 19_874.2]))
-    '2024-05-31 to 2024-06-01'
+    >>> date_range(np.float32([19_875.7, 19_874.2]), ["milliseconds"])
+    '2024-05-31 to 2024-06-01, timestamps in milliseconds'
     """
     first, last = (np.datetime64("1970-01-01") + int(np.floor(day)) for day in (days.min(), days.max()))
-    return f"{first} to {last}"
+    in_units = f", timestamps in {' and '.join(units)}" if units else ""
+    return f"{first} to {last}{in_units}"

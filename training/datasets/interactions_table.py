@@ -16,9 +16,9 @@ from jaxtyping import Int32
 from clairo_core.errors import DatasetError
 from clairo_core.events import InteractionRules, OnUnknownItem
 from clairo_core.progress import Progress, silent
-from training.datasets.columns.value_columns import id_column, order_column, user_id_column
+from training.datasets.columns.value_columns import holds_numbers, id_column, order_column, user_id_column
 from training.datasets.description import InteractionsDescription
-from training.datasets.event_times import in_one_unit
+from training.datasets.event_times import in_one_unit, unit_name
 from training.datasets.event_types import NO_TYPE, RowTypes, read_types
 from training.datasets.tables.column_kinds import ColumnKind
 from training.datasets.tables.table_files import SourceTable, TableReader, column_names, read_table
@@ -63,6 +63,8 @@ def find_interactions(
     item_ids: Sequence[str],
     unknown_items: OnUnknownItem,
     types: RowTypes | None = None,
+    *,
+    is_time: bool = False,
 ) -> Interactions:
     """Replace ids by row numbers. Rows without a type are left out unread.
 
@@ -78,6 +80,7 @@ def find_interactions(
     user_column = user_id_column(source, user_field)
     item_column = id_column(source, item_field)
     order = order_column(source, order_field)
+    unit = unit_name(order) if holds_numbers(source, order_field) else None
     item_rows = pc.index_in(item_column, value_set=pa.array(item_ids, pa.large_string()))
     is_known = pc.is_valid(item_rows).to_numpy(zero_copy_only=False)
     if not is_known.all() and unknown_items == "error":
@@ -97,6 +100,7 @@ def find_interactions(
         type_names=() if types is None else types.names,
         types=None if types is None else types.codes[is_known],
         num_unmatched=num_unmatched,
+        time_units=(unit,) if is_time and unit is not None else (),
     )
 
 
@@ -134,7 +138,14 @@ def _read_table(
         kinds.setdefault(value_field, "order")
     source = read(described.file, kinds, progress, described.form)
     find = partial(
-        find_interactions, source, described.user_id, described.item_id, described.order, item_ids, rules.unknown_items
+        find_interactions,
+        source,
+        described.user_id,
+        described.item_id,
+        described.order,
+        item_ids,
+        rules.unknown_items,
+        is_time=described.is_time,
     )
     if not are_typed:
         return find()
@@ -161,6 +172,7 @@ def _joined(tables: Sequence[Interactions]) -> Interactions:
         types=np.concatenate([_renumbered(one, names) for one in tables]) if names else None,
         num_unmatched=sum(one.num_unmatched for one in tables),
         ignored=sum((Counter(one.ignored) for one in tables), Counter()),
+        time_units=tuple(dict.fromkeys(unit for one in tables for unit in one.time_units)),
     )
 
 

@@ -4,7 +4,7 @@ Start at `read_items`.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -12,9 +12,11 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Bool, Int32, Int64
 
+from clairo_core.attributes import AttributeType
 from clairo_core.errors import DatasetError
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
+from training.datasets.columns.attribute_columns import attribute_column, attribute_type
 from training.datasets.columns.number_columns import code_columns, vector_column
 from training.datasets.columns.value_columns import id_column, item_id_column, picture_column, text_column
 from training.datasets.dataset import Codes, PictureOrigin
@@ -39,6 +41,8 @@ class LoadedItems:
     """All items of the source in row order, with their codes and pictures."""
 
     items: tuple[Item, ...]
+    attribute_types: Mapping[str, AttributeType]
+    """Of attributes that are not text."""
     names: ItemNames
     codes: Codes | None
     picture_origin: PictureOrigin | None
@@ -65,7 +69,9 @@ def read_items(
     names = find_names(rows, id_fields, members, item_ids)
     picture_origin, pictures = _pictures(description, source, progress, read)
     texts = {name: text_column(source, name) for name in described.texts}
-    attributes = {name: text_column(source, name) for name in described.attributes}
+    attributes = {
+        name: attribute_column(source, name, described.attribute_types.get(name)) for name in described.attributes
+    }
     options = option_attributes(rows, described.options, members)
     vectors = {modality: vector_column(source, name) for modality, name in described.vectors.items()}
     items = tuple(
@@ -74,7 +80,7 @@ def read_items(
             texts=_present(texts, row),
             picture=pictures[row],
             vectors=_present(vectors, row),
-            attributes=_present(attributes, row) | options[row],
+            attributes={**_present(attributes, row), **options[row]},
         )
         for row, item_id in enumerate(item_ids)
     )
@@ -82,7 +88,11 @@ def read_items(
     codes = None
     if description.codes is not None and description.codes.columns:
         codes = _codes(description.codes, source, progress, read)
-    return LoadedItems(items, names, codes, picture_origin, is_wanted)
+    types = {
+        name: attribute_type(source, name, described.attribute_types.get(name)) for name in described.attributes
+    } | {name: AttributeType.LIST for of_item in options for name in of_item}
+    types = {name: one for name, one in types.items() if one is not AttributeType.TEXT}
+    return LoadedItems(items, types, names, codes, picture_origin, is_wanted)
 
 
 def read_picture_cells(
@@ -114,13 +124,15 @@ def _read_items_table(description: DatasetDescription, progress: Progress, read:
         kinds.setdefault(name, "numbers")
     if described.picture is not None:
         kinds.setdefault(described.picture, "picture")
+    for name in described.attributes:
+        kinds.setdefault(name, "attribute")
     more = (*described.item_key, *described.options, *described.options.values(), described.group_variants)
-    for name in (*described.texts, *described.attributes, *filter(None, more)):
+    for name in (*described.texts, *filter(None, more)):
         kinds.setdefault(name, "text")
     return read(described.file, kinds, progress, described.form)
 
 
-def _present(columns: dict[str, list[T | None]], row: int) -> dict[str, T]:
+def _present(columns: Mapping[str, Sequence[T | None]], row: int) -> dict[str, T]:
     return {name: value for name, values in columns.items() if (value := values[row]) is not None}
 
 

@@ -6,10 +6,12 @@ codes.parquet or codes_letter.parquet.
 
 from pathlib import Path
 
+from clairo_core.attributes import AttributeType
 from clairo_core.events import InteractionRules
 from training.datasets.description import (
     CodesDescription,
     DatasetDescription,
+    DeclaredType,
     InteractionsDescription,
     ItemsDescription,
     PicturesDescription,
@@ -57,6 +59,7 @@ def describe_shared_folder(folder: Path) -> DatasetDescription:
     names = column_names(folder / "items.parquet")
     item_id = "item_id" if "item_id" in names else "item_idx"
     texts = tuple(name for name in _TEXTS if name in names)
+    attributes = tuple(name for name in _ATTRIBUTES if name in names)
     images = folder / "images.parquet"
     has_images = images.is_file()
     return DatasetDescription(
@@ -65,7 +68,9 @@ def describe_shared_folder(folder: Path) -> DatasetDescription:
             file=folder / "items.parquet",
             item_id=item_id,
             texts=texts,
-            attributes=tuple(name for name in _ATTRIBUTES if name in names),
+            attributes=attributes,
+            # As text, whatever the folder's own types are: so have all bundles of these folders.
+            attribute_types=dict.fromkeys(attributes, DeclaredType(type=AttributeType.TEXT)),
             picture_folder=folder,
             only_with_picture=has_images,
         ),

@@ -132,10 +132,11 @@ class TomlSection:
         return self._get(key, bool, "true or false", default)
 
     def choice(self, key: str, choices: Any, default: Any) -> Any:
-        """One of the texts of a `Literal`."""
+        """One of the texts of a `Literal` or a `StrEnum`."""
         value = self.text(key, default=default)
-        if value not in get_args(choices):
-            raise self.error(key, f"{value!r}, expected one of {', '.join(map(repr, get_args(choices)))}")
+        known = get_args(choices) or tuple(map(str, choices))
+        if value not in known:
+            raise self.error(key, f"{value!r}, expected one of {', '.join(map(repr, known))}")
         return value
 
     def text_by_name(self, key: str) -> dict[str, str]:

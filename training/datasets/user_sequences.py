@@ -33,6 +33,8 @@ class Interactions:
     """Rows that no rule fits, left out already."""
     ignored: Mapping[str, int] = field(default_factory=dict)
     """Rows of ignored types, left out already."""
+    time_units: tuple[str, ...] = ()
+    """Units that numbers were read in, each once: seconds, milliseconds, ...; none for dates and positions."""
 
     @property
     def num_left_out(self) -> int:

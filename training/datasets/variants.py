@@ -56,8 +56,8 @@ def group_variants(source: SourceTable, group_field: str, id_fields: Sequence[st
 
 def option_attributes(
     source: SourceTable, options: Mapping[str, str], members: Sequence[Sequence[int]]
-) -> list[dict[str, str]]:
-    """Read attributes whose names are in columns: for each item every value that its rows have, joined by commas.
+) -> list[dict[str, tuple[str, ...]]]:
+    """Read attributes whose names are in columns: for each item every value that its rows have, as a list.
 
     Args:
         source: before grouping.
@@ -65,7 +65,7 @@ def option_attributes(
         members: rows of each item.
     """
     columns = [(text_column(source, name), text_column(source, value)) for name, value in options.items()]
-    attributes: list[dict[str, str]] = []
+    attributes: list[dict[str, tuple[str, ...]]] = []
     for rows in members:
         values_of: dict[str, dict[str, None]] = {}
         for names, values in columns:
@@ -75,7 +75,7 @@ def option_attributes(
                 value = values[row]
                 if name is not None and value is not None and (name, value) != NO_OPTION:
                     values_of.setdefault(name, {}).update(dict.fromkeys(_parts(value)))
-        attributes.append({name: ", ".join(values) for name, values in values_of.items()})
+        attributes.append({name: tuple(values) for name, values in values_of.items()})
     return attributes
 
 

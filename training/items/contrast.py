@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from training.losses.weighted_mean import mean_cross_entropy
+
 BATCH_SIZE = 256
 NUM_EPOCHS = 12
 MIN_STEPS = 150
@@ -26,15 +28,16 @@ def symmetric_loss(
     right: Float[Tensor, "pair dim"],
     left_rows: Int[Tensor, "pair"],
     right_rows: Int[Tensor, "pair"],
+    weights: Float[Tensor, "pair"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Mean cross-entropy of finding each right by its left among all rights, and the reverse."""
+    """Mean cross-entropy, by weight, of finding each right by its left among all rights, and the reverse."""
     similarities = nn.functional.normalize(left, dim=1) @ nn.functional.normalize(right, dim=1).T / _TEMPERATURE
     own = torch.arange(len(left), device=left.device)
     is_other = own[:, None] != own
     same_right = (right_rows[:, None] == right_rows) & is_other
     same_left = (left_rows[:, None] == left_rows) & is_other
-    forward = nn.functional.cross_entropy(similarities.masked_fill(same_right, -1e4), own)
-    backward = nn.functional.cross_entropy(similarities.T.masked_fill(same_left, -1e4), own)
+    forward = mean_cross_entropy(similarities.masked_fill(same_right, -1e4), own, weights)
+    backward = mean_cross_entropy(similarities.T.masked_fill(same_left, -1e4), own, weights)
     return (forward + backward) / 2
 
 
@@ -42,6 +45,7 @@ def fit_contrast(
     network: nn.Module,
     embed: Embed,
     pairs: Int[Tensor, "pair 2"],
+    weights: Float[Tensor, "pair"] | None = None,
     *,
     seed: int,
     learning_rate: float = 3e-3,
@@ -53,6 +57,7 @@ def fit_contrast(
         network: whose parameters are trained.
         embed: uses the network, perhaps differently for each side.
         pairs: rows that belong together.
+        weights: of the pairs in the loss; None: all are alike.
         seed: of order and dropout.
         learning_rate: of AdamW.
         weight_decay: of AdamW.
@@ -62,17 +67,23 @@ def fit_contrast(
     """
     random = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
-    pairs = pairs[torch.randperm(len(pairs), generator=random)]
+    shuffled = torch.randperm(len(pairs), generator=random)
     num_held_out = min(MAX_HELD_OUT, round(HELD_OUT_SHARE * len(pairs)))
-    held_out, learned = pairs[:num_held_out], pairs[num_held_out:]
+    held_out, learned = shuffled[:num_held_out], shuffled[num_held_out:]
     if num_held_out < 2 or len(learned) < 2:
         return 0.0
+
+    def loss_of(chosen: Int[Tensor, "chosen"]) -> Float[Tensor, ""]:
+        left_rows, right_rows = pairs[chosen, 0], pairs[chosen, 1]
+        left, right = embed(left_rows, right_rows)
+        return symmetric_loss(left, right, left_rows, right_rows, None if weights is None else weights[chosen])
+
     optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
 
     def held_out_loss() -> float:
         network.eval()
         with torch.no_grad():
-            losses = [_loss(embed, batch) for batch in held_out.split(BATCH_SIZE) if len(batch) > 1]  # type: ignore[no-untyped-call]
+            losses = [loss_of(batch) for batch in held_out.split(BATCH_SIZE) if len(batch) > 1]  # type: ignore[no-untyped-call]
         return float(torch.stack(losses).mean())
 
     first = best = held_out_loss()
@@ -84,7 +95,7 @@ def fit_contrast(
         for rows in order.split(BATCH_SIZE):  # type: ignore[no-untyped-call]
             if len(rows) < 2:
                 continue
-            loss = _loss(embed, learned[rows])
+            loss = loss_of(learned[rows])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -95,9 +106,3 @@ def fit_contrast(
     network.load_state_dict(kept)
     network.eval()
     return (first - best) / first if first > 0 else 0.0
-
-
-def _loss(embed: Embed, batch: Int[Tensor, "pair 2"]) -> Float[Tensor, ""]:
-    left_rows, right_rows = batch[:, 0], batch[:, 1]
-    left, right = embed(left_rows, right_rows)
-    return symmetric_loss(left, right, left_rows, right_rows)

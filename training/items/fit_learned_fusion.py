@@ -115,13 +115,25 @@ def _fit(
         result: Tensor = network(given, present)
         return result
 
-    pairs = torch.from_numpy(neighbouring_items(training))
-    return fit_contrast(network, lambda left, right: (embedded(left), embedded(right)), pairs, seed=seed)
+    pairs, weights = neighbouring_items(training)
+    return fit_contrast(
+        network,
+        lambda left, right: (embedded(left), embedded(right)),
+        torch.from_numpy(pairs),
+        None if weights is None else torch.from_numpy(weights),
+        seed=seed,
+    )
 
 
-def neighbouring_items(training: ItemSequences) -> Int[np.ndarray, "pair 2"]:
-    """Pairs of different items that follow one another directly, one per pair of places."""
-    items, offsets = np.asarray(training.items, np.int64), np.asarray(training.offsets)
+def neighbouring_items(
+    training: ItemSequences,
+) -> tuple[Int[np.ndarray, "pair 2"], Float32[np.ndarray, "pair"] | None]:
+    """Pairs of different items that follow one another directly, one per pair of places.
+
+    Also returns the product of both events' weights; None where all weigh 1.
+    """
+    items, offsets, weights = np.asarray(training.items, np.int64), np.asarray(training.offsets), training.weights
     sequence_of = np.repeat(np.arange(len(training)), np.diff(offsets))
     follows = (sequence_of[1:] == sequence_of[:-1]) & (items[1:] != items[:-1])
-    return np.stack([items[:-1][follows], items[1:][follows]], axis=1)
+    pairs = np.stack([items[:-1][follows], items[1:][follows]], axis=1)
+    return pairs, None if weights is None else (weights[:-1] * weights[1:])[follows]

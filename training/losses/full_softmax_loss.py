@@ -13,6 +13,7 @@ from torch import Tensor
 
 STATES_AT_ONCE = 96
 """Enough rows for a fast matrix product, few enough for their logits to fit the caches."""
+_LEAST_WEIGHT = torch.finfo(torch.float32).tiny
 
 
 def full_softmax_loss(
@@ -29,6 +30,18 @@ def full_softmax_loss(
     """
     loss: Float[Tensor, ""] = _FullSoftmaxLoss.apply(states, rows, targets, label_smoothing, weights)  # type: ignore[no-untyped-call]
     return loss
+
+
+def mean_full_softmax_loss(
+    states: Float[Tensor, "state dim"],
+    rows: Float[Tensor, "row dim"],
+    targets: Int[Tensor, "state"],
+    weights: Float[Tensor, "state"] | None = None,
+) -> Float[Tensor, ""]:
+    """`full_softmax_loss` as a mean by weight; 0 where all weights are 0."""
+    if weights is None:
+        return full_softmax_loss(states, rows, targets) / len(targets)
+    return full_softmax_loss(states, rows, targets, weights=weights) / weights.sum().clamp(min=_LEAST_WEIGHT)
 
 
 class _FullSoftmaxLoss(torch.autograd.Function):

@@ -60,6 +60,7 @@ def bundle_stage(
             dislike_strength=recommender.disliked_neighbours.strength,
             points=recommender.points,
             rules=bench.dataset.rules,
+            attribute_types=bench.dataset.attribute_types,
             users=keep_users(dataset.user_ids, dataset.sequences, dataset.dislikes) if has_users else None,
             **content,
         ),

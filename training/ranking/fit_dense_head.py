@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float32
 from torch import nn
-from torch.nn import functional
 
 from clairo_core.errors import TrainingError
 from clairo_core.progress import Progress
@@ -27,7 +26,7 @@ from training.config.preset import RECURRENT, DenseSettings
 from training.evaluation.metrics import ndcg_at, ranks_by_scores
 from training.evaluation.split import EvaluationSplit
 from training.losses.full_softmax_loss import full_softmax_loss
-from training.losses.weighted_mean import weighted_mean
+from training.losses.weighted_mean import mean_cross_entropy
 from training.ranking.learned_item_vectors import LearnedItemVectors
 from training.workbench.checkpoints import FitProgress
 from training.workbench.fit_epochs import FitLimits, epoch_seed, fit_epochs
@@ -93,9 +92,7 @@ class DenseModel(nn.Module):
         if encoded.device.type == "cpu":
             total_weight = len(targets) if weights is None else weights.sum()
             return full_softmax_loss(encoded, vectors, targets, weights=weights) / total_weight
-        if weights is None:
-            return functional.cross_entropy(encoded @ vectors.T, targets)
-        return weighted_mean(functional.cross_entropy(encoded @ vectors.T, targets, reduction="none"), weights)
+        return mean_cross_entropy(encoded @ vectors.T, targets, weights)
 
     def head(self, *, as_new: bool = False) -> DenseHead:
         """The head as served, or with every item's vector as if it had just been posted."""

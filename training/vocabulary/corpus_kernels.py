@@ -17,15 +17,16 @@ class Corpus(NamedTuple):
 
     tokens: np.ndarray  # int32[position, category]: the set at a position, its first `set_sizes` columns
     set_sizes: np.ndarray  # int32[position]
+    set_weights: np.ndarray  # int32[position]: how much the set's event counts
     slots: np.ndarray  # int32[position]: the token between this set and the next one, or NO_TOKEN
     starts: np.ndarray  # int64[sequence]: each sequence's first position
     num_sets: np.ndarray  # int32[sequence]
 
 
 class Weights(NamedTuple):
-    """Weights of an occurrence of a pair, scaled to integers."""
+    """Weights of an occurrence of a pair, scaled to integers, before those of its sets multiply them."""
 
-    inside: np.ndarray  # int64[set size]: 2 / m
+    inside: np.ndarray  # int64[set size]: 2 / m, times the unit of set weights
     across: np.ndarray  # int64[set size, set size]: 1 / (m1 * m2)
 
 
@@ -37,6 +38,7 @@ CORPUS_TYPE = types.NamedTuple(
         writable(types.int32, 2),
         writable(types.int32, 1),
         writable(types.int32, 1),
+        writable(types.int32, 1),
         writable(types.int64, 1),
         writable(types.int32, 1),
     ),
@@ -46,7 +48,9 @@ WEIGHTS_TYPE = types.NamedTuple((writable(types.int64, 1), writable(types.int64,
 
 
 @njit(forceinline=True)
-def list_pairs(tokens, set_sizes, slots, start, num_sets, first, last, inside, across, sign, keys, deltas, count):
+def list_pairs(
+    tokens, set_sizes, set_weights, slots, start, num_sets, first, last, inside, across, sign, keys, deltas, count
+):  # fmt: skip
     """Append every pair in sets first..last, on the links between them, and on the links to their neighbours.
 
     Link i leads from set i to set i + 1. Each pair has its weight times `sign`. Returns the new length.
@@ -54,7 +58,7 @@ def list_pairs(tokens, set_sizes, slots, start, num_sets, first, last, inside, a
     for i in range(max(first - 1, start), last + 1):
         size = set_sizes[i]
         if i >= first:
-            delta = sign * inside[size]
+            delta = sign * inside[size] * set_weights[i]
             for p in range(size):
                 for q in range(p + 1, size):
                     keys[count] = pack_pair(tokens[i, p], tokens[i, q])
@@ -62,10 +66,11 @@ def list_pairs(tokens, set_sizes, slots, start, num_sets, first, last, inside, a
                     count += 1
         if i + 1 == start + num_sets:
             break
+        link_sign = sign * np.int64(set_weights[i]) * set_weights[i + 1]
         next_size = set_sizes[i + 1]
         slot = slots[i]
         if slot == NO_TOKEN:
-            delta = sign * across[size, next_size]
+            delta = link_sign * across[size, next_size]
             for p in range(size):
                 token = tokens[i, p]
                 for q in range(next_size):
@@ -75,7 +80,7 @@ def list_pairs(tokens, set_sizes, slots, start, num_sets, first, last, inside, a
         else:
             for neighbour in range(i, i + 2):
                 neighbour_size = set_sizes[neighbour]
-                delta = sign * across[neighbour_size, 1]
+                delta = link_sign * across[neighbour_size, 1]
                 for p in range(neighbour_size):
                     keys[count] = pack_pair(tokens[neighbour, p], slot)
                     deltas[count] = delta
@@ -140,7 +145,7 @@ def _merge_across(tokens, set_sizes, slots, i, first, second, token):
 
 
 @njit(forceinline=True)
-def _drop_empty_sets(tokens, set_sizes, slots, start, num_sets, windows, num_windows):
+def _drop_empty_sets(tokens, set_sizes, set_weights, slots, start, num_sets, windows, num_windows):
     """Let emptied sets in the windows take over the slot before them, or else drop them with the slot after them.
 
     The last set of the sequence stays even if it is empty. Sets move up, and the windows with them. A window without
@@ -168,6 +173,7 @@ def _drop_empty_sets(tokens, set_sizes, slots, start, num_sets, windows, num_win
                 for p in range(set_sizes[i]):
                     tokens[kept, p] = tokens[i, p]
                 set_sizes[kept] = set_sizes[i]
+                set_weights[kept] = set_weights[i]
                 slots[kept] = slots[i]
             kept += 1
         if is_last:
@@ -177,7 +183,9 @@ def _drop_empty_sets(tokens, set_sizes, slots, start, num_sets, windows, num_win
 
 
 @njit(forceinline=True)
-def merge_windows(tokens, set_sizes, slots, start, num_sets, windows, num_windows, left, right, token):
+def merge_windows(
+    tokens, set_sizes, set_weights, slots, start, num_sets, windows, num_windows, left, right, token
+):  # fmt: skip
     """Apply a rule to all windows of a sequence, from left to right, and move the windows. Returns the sets left."""
     for window in range(num_windows):
         for i in range(windows[window, FIRST_SET], windows[window, LAST_SET] + 1):
@@ -190,7 +198,7 @@ def merge_windows(tokens, set_sizes, slots, start, num_sets, windows, num_window
             elif not _merge_across(tokens, set_sizes, slots, i, left, right, token):
                 _merge_across(tokens, set_sizes, slots, i, right, left, token)
     # Last, because dropping a set makes its neighbours adjacent, and they must not merge in this pass.
-    return _drop_empty_sets(tokens, set_sizes, slots, start, num_sets, windows, num_windows)
+    return _drop_empty_sets(tokens, set_sizes, set_weights, slots, start, num_sets, windows, num_windows)
 
 
 @njit(forceinline=True)

@@ -5,7 +5,8 @@ Start at `learn_vocabulary`. The loops themselves are in `learn_vocabulary_kerne
 Source: Hou et al. 2025, "ActionPiece", section 3.1. A pair of tokens inside a set of m weighs 2/m, a pair across
 neighbouring sets 1/(m1*m2); the heaviest pair becomes a token, inside its set or in the slot between the sets. We
 differ: a pair that vanishes is removed from the counts, counts are exact integers with ties going to the smallest pair,
-and a pair that recurs after it has become a token merges into that token instead of a second one.
+a pair that recurs after it has become a token merges into that token instead of a second one, and a pair also has the
+weight of its set's event, or the product of both events' weights.
 """
 
 import logging
@@ -37,6 +38,8 @@ from training.vocabulary.pair_count_kernels import (
 logger = logging.getLogger(__name__)
 
 _CACHE_LINE = 64
+_FINEST_WEIGHT = 64
+"""Steps of the heaviest event's weight."""
 
 SEQUENCES_PER_CALL = 4096
 MERGES_PER_CALL = 32
@@ -63,7 +66,7 @@ def learn_vocabulary(
         feature_sets: one value per category for every item row.
         category_names: for messages and the readable dump.
         category_sizes: number of values of each category; all of them get a token.
-        sequences: item rows, oldest first, training part only.
+        sequences: item rows, oldest first, training part only; their weights count relative to the largest.
         vocabulary_size: tokens in all.
         max_sequences: learn from a random sample of this many sequences, to bound time and memory; None takes all.
         seed: of the sample.
@@ -150,7 +153,9 @@ class _Learning:
         num_categories = feature_tokens.shape[1]
         num_positions = len(sequences.items)
         scale = weight_scale(num_categories)
-        if scale * num_categories * num_positions > MAX_SCALED_COUNT:
+        largest = scale * num_categories * num_positions
+        self.unit, set_weights = _whole_weights(sequences, MAX_SCALED_COUNT // max(largest, 1))
+        if largest > MAX_SCALED_COUNT:
             raise VocabularyError(
                 f"counts of {num_positions:,} interactions with {num_categories} categories do not fit 64 bits; "
                 "use fewer categories, or learn from a sample with max_sequences"
@@ -158,11 +163,12 @@ class _Learning:
         self.corpus = corpus_kernels.Corpus(
             tokens=feature_tokens[sequences.items],
             set_sizes=np.full(num_positions, num_categories, dtype=np.int32),
+            set_weights=set_weights,
             slots=np.zeros(num_positions, dtype=np.int32),
             starts=sequences.offsets[:-1].copy(),
             num_sets=sequences.lengths.astype(np.int32),
         )
-        self.weights = _pair_weights(num_categories, scale)
+        self.weights = _pair_weights(num_categories, scale, self.unit)
         self.pairs = _empty_pair_table(1 << 16)
         # The most entries there can be at first. Memory is taken only where it is written.
         pairs_per_set = num_categories * (num_categories - 1) // 2
@@ -234,13 +240,15 @@ class _Learning:
 
     def vocabulary(self) -> Vocabulary:
         """The given rules and those learned so far."""
-        num_rules = int(self.counters[NUM_RULES])
+        num_rules, num_given = int(self.counters[NUM_RULES]), len(self.given.left)
+        scaled_counts = self.scaled_counts[:num_rules].copy()
+        scaled_counts[num_given:] = np.maximum(scaled_counts[num_given:] // self.unit**2, 1)
         return Vocabulary(
             category_names=self.given.category_names,
             category_sizes=self.given.category_sizes,
             left=self.left[:num_rules].copy(),
             right=self.right[:num_rules].copy(),
-            scaled_counts=self.scaled_counts[:num_rules].copy(),
+            scaled_counts=scaled_counts,
             expanded_at=self.given.expanded_at,
         )
 
@@ -274,10 +282,29 @@ class _Learning:
         pair_count_kernels.queue_pairs(self.pairs, self.heap, self.counters)
 
 
-def _pair_weights(num_categories: int, scale: int) -> corpus_kernels.Weights:
-    """Pair weights by set size up to `num_categories`, times `scale`. Size 0 has no pairs."""
+def _whole_weights(sequences: ItemSequences, most_squared: int) -> tuple[int, Int32[np.ndarray, "position"]]:
+    """Each event's weight as a whole number of at least 1, and the number of the heaviest.
+
+    Args:
+        sequences: with weights, or without any.
+        most_squared: that the square of the largest number may be; fewer steps are coarser.
+    """
+    if sequences.weights is None:
+        return 1, np.ones(len(sequences.items), dtype=np.int32)
+    unit = _FINEST_WEIGHT
+    while unit > 1 and unit**2 > most_squared:
+        unit //= 2
+    relative = sequences.each_weight / sequences.each_weight.max(initial=1e-9)
+    return unit, np.maximum(np.rint(unit * relative), 1).astype(np.int32)
+
+
+def _pair_weights(num_categories: int, scale: int, unit: int) -> corpus_kernels.Weights:
+    """Pair weights by set size up to `num_categories`, times `scale` and the unit of set weights. Size 0 has no pairs.
+
+    A link has the weights of two sets, so its scale has the unit in them.
+    """
     sizes = np.maximum(np.arange(num_categories + 1), 1)
-    return corpus_kernels.Weights(inside=2 * scale // sizes, across=scale // (sizes[:, None] * sizes[None, :]))
+    return corpus_kernels.Weights(inside=2 * scale * unit // sizes, across=scale // (sizes[:, None] * sizes[None, :]))
 
 
 def _empty_pair_table(num_rows: int) -> Int64[np.ndarray, "row column"]:

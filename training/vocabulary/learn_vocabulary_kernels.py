@@ -80,15 +80,16 @@ def _note_sequence(heads, row, index, sequence, counters):
 @kernel(CORPUS_TYPE, WEIGHTS_TYPE, _INT64_2, _INT32_2, _INT64_1, _INT64_1, _INT64_1, types.int64)
 def count_sequences(corpus, weights, pairs, index, keys, deltas, counters, until):
     """Add the pairs of sequences up to `until` to table and index, while there is room."""
-    tokens, set_sizes, slots, starts, num_sets = corpus
+    tokens, set_sizes, set_weights, slots, starts, num_sets = corpus
     inside, across = weights
     heads = pairs.view(np.int32)
     for sequence in range(counters[NUM_COUNTED], until):
         start = starts[sequence]
         last = start + num_sets[sequence] - 1
         count = list_pairs(
-            tokens, set_sizes, slots, start, num_sets[sequence], start, last, inside, across, 1, keys, deltas, 0
-        )
+            tokens, set_sizes, set_weights, slots, start, num_sets[sequence], start, last, inside, across, 1, keys,
+            deltas, 0,
+        )  # fmt: skip
         if not has_room(pairs.shape[0], counters[NUM_PAIRS], count):
             counters[NUM_WANTED] = count
             return TABLE_FULL
@@ -181,7 +182,7 @@ def _choose_merge(pairs, heads, heap, rule_table, left, right, scaled_counts, fi
 @njit(forceinline=True)
 def _carry_out_merge(corpus, weights, pairs, heads, index, risen, examined, windows, keys, deltas, rows, counters):
     """Merge the current pair in every sequence of its list, while there is room."""
-    tokens, set_sizes, slots, starts, num_sets = corpus
+    tokens, set_sizes, set_weights, slots, starts, num_sets = corpus
     inside, across = weights
     most_pairs_per_set = tokens.shape[1] * (2 * tokens.shape[1] + 1)
     left, right = smaller_of(counters[CURRENT_KEY]), larger_of(counters[CURRENT_KEY])
@@ -210,19 +211,20 @@ def _carry_out_merge(corpus, weights, pairs, heads, index, risen, examined, wind
                 for window in range(num_windows):
                     first, last = windows[window, FIRST_SET], windows[window, LAST_SET]
                     before = list_pairs(
-                        tokens, set_sizes, slots, start, sets_before, first, last, inside, across, -1, keys, deltas,
-                        before,
+                        tokens, set_sizes, set_weights, slots, start, sets_before, first, last, inside, across, -1,
+                        keys, deltas, before,
                     )  # fmt: skip
                 sets_left = merge_windows(
-                    tokens, set_sizes, slots, start, sets_before, windows, num_windows, left, right, token
+                    tokens, set_sizes, set_weights, slots, start, sets_before, windows, num_windows, left, right, token
                 )
                 num_sets[sequence] = sets_left
                 count = before
                 for window in range(num_windows):
                     first, last = windows[window, FIRST_SET], windows[window, LAST_SET]
                     count = list_pairs(
-                        tokens, set_sizes, slots, start, sets_left, first, last, inside, across, 1, keys, deltas, count
-                    )
+                        tokens, set_sizes, set_weights, slots, start, sets_left, first, last, inside, across, 1, keys,
+                        deltas, count,
+                    )  # fmt: skip
                 _move_counts(pairs, heads, index, risen, keys, deltas, rows, before, count, sequence, counters)
             examined[sequence] = counters[MERGE_FIRST_VISIT]
         counters[CURRENT_ENTRY] = index[counters[CURRENT_ENTRY], NEXT]

@@ -117,6 +117,11 @@ def serve(*arguments: str) -> str:
     return ended.stdout + ended.stderr
 
 
+def attributes_in(lines: Iterator[str]) -> dict[str, object]:
+    records = map(json.loads, lines)
+    return {record["item_id"]: record["attributes"] for record in records}
+
+
 def test_a_shops_files_go_round_without_glue(trip: Trip) -> None:
     first, second = read_manifest(trip.bundles / "first"), read_manifest(trip.bundles / "second")
     assert "no faults" in trip.checked
@@ -124,6 +129,12 @@ def test_a_shops_files_go_round_without_glue(trip: Trip) -> None:
     assert trip.answer["fallback_reason"] is None, trip.answer
     assert len(trip.answer["items"]) == 5  # type: ignore[arg-type]
     assert second.rules == first.rules
+    assert second.types_of_attributes == first.types_of_attributes
+    with (
+        (trip.bundles / "first/items/items.jsonl").open() as before,
+        (trip.bundles / "second/items/items.jsonl").open() as after,
+    ):
+        assert attributes_in(after) == attributes_in(before)
     assert dict(second.settings) == dict(first.settings)
     assert second.trained_on is not None
     assert first.trained_on is not None

@@ -1,12 +1,14 @@
 """Which reader tests which column of a dataset's tables, and tests that only a check makes. Start at `column_tests`."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from clairo_core.values.numbers import number_in
 from training.datasets.check.sound_tables import ColumnReader
+from training.datasets.columns.attribute_columns import attribute_column
 from training.datasets.columns.value_columns import (
     id_column,
     item_id_column,
@@ -15,7 +17,7 @@ from training.datasets.columns.value_columns import (
     text_column,
     user_id_column,
 )
-from training.datasets.description import DatasetDescription
+from training.datasets.description import DatasetDescription, DeclaredType
 from training.datasets.event_times import units_per_second
 from training.datasets.tables.table_files import SourceTable
 from training.datasets.tables.table_source import TableFile
@@ -25,7 +27,7 @@ _EARLIEST, _LATEST = 1e7, 1e10
 
 
 def column_tests(description: DatasetDescription) -> dict[TableFile, dict[str, ColumnReader]]:
-    """The reader of every column of ids, texts, pictures and times, by file."""
+    """The reader of every column of ids, texts, attributes, pictures and times, by file."""
     items, pictures, codes = description.items, description.pictures, description.codes
     tests: dict[TableFile, dict[str, ColumnReader]] = {}
 
@@ -43,12 +45,18 @@ def column_tests(description: DatasetDescription) -> dict[TableFile, dict[str, C
         add(pictures.file, [pictures.picture], picture_column)
     if items.picture is not None:
         add(items.file, [items.picture], picture_column)
-    add(items.file, [*items.texts, *items.attributes], text_column)
+    for name in items.attributes:
+        add(items.file, [name], partial(_attribute_column, declared=items.attribute_types.get(name)))
+    add(items.file, items.texts, text_column)
     for table in description.interactions:
         add(table.file, [table.user_id], user_id_column)
         add(table.file, [table.item_id], id_column)
         add(table.file, [table.order], order_column)
     return tests
+
+
+def _attribute_column(source: SourceTable, field: str, declared: DeclaredType | None) -> None:
+    attribute_column(source, field, declared)
 
 
 def price_column(source: SourceTable, field: str) -> None:

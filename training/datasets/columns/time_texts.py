@@ -27,6 +27,7 @@ _TO_ISO = (
     (r" ?(UTC|GMT)$", "Z"),
     (r"(\d) ([+-]\d\d(:?\d\d)?)$", r"\1\2"),
 )
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _ROWS_PER_PART = 65_536
 _FAST_DIRECTIVES = frozenset("dmYHMSTFR%")
 """Of a format; C and Python read these alike."""
@@ -42,7 +43,7 @@ def times_in(source: SourceTable, field: str, texts: pa.Array, furthest: int = 0
         furthest: first row that is not a number; an error names it if times fail before.
 
     Raises:
-        RowError: a text is not a time, or days and months cannot be told apart.
+        RowError: names all texts that are not times; or days and months cannot be told apart.
     """
     form = source.form.timestamp_format
     if form is not None:
@@ -53,6 +54,7 @@ def times_in(source: SourceTable, field: str, texts: pa.Array, furthest: int = 0
         return times
     day_first = _is_day_first(source, field, texts)
     moments = np.zeros(len(texts), dtype=np.int64)
+    wrong: list[int] = []
     # In parts, so that one odd row among millions does not make the others slow.
     parts = [(0, len(texts))]
     while parts:
@@ -72,15 +74,25 @@ def times_in(source: SourceTable, field: str, texts: pa.Array, furthest: int = 0
             try:
                 moments[row] = moment_in(text, day_first=day_first)
             except ValueError:
-                raise _no_time(source, field, texts, max(furthest, row)) from None
+                wrong.append(row)
+                if row < furthest:
+                    raise _no_times(source, field, texts, _rows_without_number(texts, furthest)) from None
+    if wrong:
+        raise _no_times(source, field, texts, np.array(wrong))
     return pa.array(moments)
 
 
-def _no_time(source: SourceTable, field: str, texts: pa.Array, row: int) -> Exception:
+def _rows_without_number(texts: pa.Array, first: int) -> Int64[np.ndarray, "row"]:
+    """The rows that are not numbers, and the first of which that is known."""
+    is_number = pc.match_substring_regex(texts, _NUMBER).to_numpy(zero_copy_only=False)
+    return np.union1d(np.flatnonzero(~is_number), [first])
+
+
+def _no_times(source: SourceTable, field: str, texts: pa.Array, rows: Int64[np.ndarray, "row"]) -> Exception:
     return source.error(
-        row,
+        rows,
         field,
-        f"got {texts[row].as_py()!r}, expected a number, or a date and time such as 2024-05-31 17:00:00, "
+        f"got {texts[int(rows[0])].as_py()!r}, expected a number, or a date and time such as 2024-05-31 17:00:00, "
         "written as in the rows before; correct it",
     )
 

@@ -3,7 +3,9 @@
 Independent of file formats.
 """
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -77,7 +79,7 @@ def text_column(source: SourceTable, field: str) -> list[str | None]:
     """
     column = plain_column(source, field)
     if is_list(column.type):
-        return _joined_lists(source, field, column)
+        return [None if texts is None else ", ".join(texts) for texts in list_column(source, field)]
     if pa.types.is_nested(column.type) or is_binary(column.type):
         raise source.column_error(
             field, f"the column is {column.type}, expected text, numbers, or lists of them; name another column"
@@ -91,6 +93,26 @@ def text_column(source: SourceTable, field: str) -> list[str | None]:
         return [None if text is None else value_as_text(float(text)) for text in texts.to_pylist()]
     _refuse_nul(source, field, texts)
     return [value_as_text(text) for text in texts.to_pylist()]
+
+
+def list_column(source: SourceTable, field: str) -> list[list[str] | None]:
+    """Read a column of lists as lists of texts, in row order; lists without a value are None.
+
+    Raises:
+        RowError: a text contains NUL, or a value is neither text nor number.
+    """
+    lists: list[list[str] | None] = []
+    for row, values in enumerate(plain_column(source, field).to_pylist()):
+        try:
+            texts = [text for text in map(value_as_text, values or ()) if text is not None]
+        except TypeError as error:
+            raise source.error(
+                row, field, f"the list contains {error}, expected text or numbers; correct it"
+            ) from error
+        if any("\0" in text for text in texts):
+            raise source.error(row, field, "the text contains a NUL character; remove it")
+        lists.append(texts or None)
+    return lists
 
 
 def picture_column(source: SourceTable, field: str) -> list[bytes | str | None]:
@@ -140,6 +162,21 @@ def order_column(source: SourceTable, field: str) -> Int64[np.ndarray, "row"] | 
     raise source.column_error(field, f"the column is {column.type}, expected numbers or dates; name another column")
 
 
+def holds_numbers(source: SourceTable, field: str) -> bool:
+    """Whether `order_column` reads numbers, not dates: of texts, the first tells."""
+    first = plain_column(replace(source, table=source.table.slice(0, 1)), field)
+    if not is_text(first.type):
+        return not pa.types.is_temporal(first.type)
+    return source.form.timestamp_format is None and len(first) > 0 and not math.isnan(_float(first[0].as_py() or ""))
+
+
+def _float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def _microseconds(source: SourceTable, field: str, column: pa.Array) -> pa.Array:
     """Convert dates and times to microseconds since 1970; nanoseconds are cut."""
     if pa.types.is_date32(column.type):
@@ -177,21 +214,6 @@ def _check_ids(
 
 def _refuse_nul(source: SourceTable, field: str, texts: pa.Array) -> None:
     refuse_where(source, field, pc.match_substring(texts, "\0"), "the text contains a NUL character; remove it")
-
-
-def _joined_lists(source: SourceTable, field: str, column: pa.Array) -> list[str | None]:
-    texts: list[str | None] = []
-    for row, values in enumerate(column.to_pylist()):
-        try:
-            text = value_as_text(values)
-        except TypeError as error:
-            raise source.error(
-                row, field, f"the list contains {error}, expected text or numbers; correct it"
-            ) from error
-        if text is not None and "\0" in text:
-            raise source.error(row, field, "the text contains a NUL character; remove it")
-        texts.append(text)
-    return texts
 
 
 def _parsed(source: SourceTable, field: str, texts: pa.Array) -> pa.Array:

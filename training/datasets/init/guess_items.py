@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from training.datasets.init.attribute_guesses import guess_types
 from training.datasets.init.column_words import (
     ATTRIBUTES,
     DESCRIPTIONS,
@@ -60,7 +61,9 @@ def _fill_by_names(section: Section, sample: FileSample, item_column: str | None
     else:
         section.set("texts", _longest_texts(sample, item_id) or (TO_FILL_IN,), "the longest words of all columns")
     used = {item_id, *texts}
-    section.set("attributes", tuple(one for one in matching_columns(columns, ATTRIBUTES) if one not in used))
+    attributes = tuple(one for one in matching_columns(columns, ATTRIBUTES) if one not in used)
+    section.set("attributes", attributes)
+    section.set("attribute_types", guess_types(sample, attributes), "by their first values; others are text")
     section.set("picture", best_column(columns, PICTURES) or "")
     if best_column(columns, ("item_group_id",)) is not None and section.get("group_variants") is None:
         section.notes.append('group_variants = "item_group_id"    # if variants are to be one item')

@@ -23,7 +23,9 @@ class Layout:
         section.notes += self.notes
         for setting in self.settings:
             value = setting.value
-            if isinstance(value, dict):
+            if setting.key == "attribute_types" and isinstance(value, dict):
+                value = {name: of for name, of in value.items() if name in columns}
+            elif isinstance(value, dict):
                 value = {name: of for name, of in value.items() if name in columns and of in columns}
             elif isinstance(value, tuple):
                 value = tuple(column for column in value if column.split("[")[0] in columns)
@@ -46,6 +48,11 @@ LAYOUTS = (
             Setting("texts", ("Title", "Body (HTML)"), "in reading order, the title first"),
             Setting(
                 "attributes", ("Vendor", "Type", "Product Category", "Tags", "Variant Price", "Status"), "for filters"
+            ),
+            Setting(
+                "attribute_types",
+                {"Product Category": "path", "Tags": "list", "Variant Price": "number"},
+                "for filters; others are text",
             ),
             Setting("options", _options("Option{} Name", "Option{} Value", 3)),
             Setting("picture", "Image Src"),
@@ -78,6 +85,17 @@ LAYOUTS = (
             Setting("item_key", "SKU", "orders name variations by SKU"),
             Setting("texts", ("Name", "Short description", "Description"), "in reading order, the title first"),
             Setting("attributes", ("Categories", "Tags", "Brands", "Regular price", "Sale price"), "for filters"),
+            Setting(
+                "attribute_types",
+                {
+                    "Categories": "list",
+                    "Tags": "list",
+                    "Brands": "list",
+                    "Regular price": "number",
+                    "Sale price": "number",
+                },
+                "for filters; others are text",
+            ),
             Setting("options", _options("Attribute {} name", "Attribute {} value(s)", 5)),
             Setting("picture", "Images", "the first of several urls"),
         ),

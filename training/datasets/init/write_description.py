@@ -128,9 +128,9 @@ def _finished(section: Section, sample: FileSample, folder: Path) -> Section:
         value = setting.value
         if isinstance(value, str):
             used |= {value, value.split("[")[0]}
-        elif isinstance(value, dict):
+        elif isinstance(value, dict) and setting.key != "attribute_types":
             used |= {*value, *value.values()}
-        elif not isinstance(value, float):
+        elif not isinstance(value, float | dict):
             used |= set(value)
     section.unused = tuple(column for column in sample.columns if column not in used)
     return section

@@ -50,7 +50,7 @@ class RecordsTable:
             DatasetError: as `records`.
         """
         check_column_names(self, self.columns, kinds)
-        types = {name: pa.large_string() if kind in ("id", "text", "picture") else None for name, kind in kinds.items()}
+        types = {name: None if kind in ("order", "numbers") else pa.large_string() for name, kind in kinds.items()}
         records = self.records(self.path, progress)
         batches = []
         while batch := [record for _, record in islice(records, _ROWS_PER_BATCH)]:

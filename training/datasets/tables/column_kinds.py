@@ -1,13 +1,19 @@
 """Kinds of columns, and checks of column names. Independent of file formats."""
 
 from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from types import NoneType
 from typing import Any, Literal
+
+import pyarrow as pa
 
 from clairo_core.errors import DatasetError, MissingColumnError
 from clairo_core.values.missing import is_missing
 
-ColumnKind = Literal["id", "order", "numbers", "picture", "text"]
-"""id: text or whole numbers. order: numbers or times. numbers: a number or a list. picture: bytes or a path."""
+ColumnKind = Literal["id", "order", "numbers", "picture", "text", "attribute"]
+"""id: text or whole numbers. order: numbers or times. numbers: a number or a list. picture: bytes or a path. text: as
+`value_as_text`. attribute: as `attribute_array`."""
 
 
 def check_column_names(path: object, found: Sequence[str], wanted: Iterable[str]) -> None:
@@ -48,3 +54,27 @@ def value_as_text(value: Any) -> str | None:
     if isinstance(value, list):
         return ", ".join(part for part in map(value_as_text, value) if part is not None) or None
     raise TypeError(type(value).__name__)
+
+
+def attribute_array(values: Sequence[Any]) -> pa.Array:
+    """Convert values to an Arrow column of their type; where types are mixed, to texts, or to lists if one is a list.
+
+    >>> attribute_array(["sale", ["new", 7]]).to_pylist(), attribute_array(["9,90", 7.0]).to_pylist()
+    ([['sale'], ['new', '7']], ['9,90', '7'])
+
+    Raises:
+        TypeError: a value is an object, or a list's value is neither text nor number; the message is its type.
+    """
+    types = set(map(type, values)) - {NoneType}
+    if list in types:
+        lists = (value if isinstance(value, list) else [value] for value in values)
+        texts = ([text for text in map(value_as_text, one) if text is not None] for one in lists)
+        return pa.array([one or None for one in texts], pa.list_(pa.large_string()))
+    if types in ({Decimal}, {Decimal, int}):
+        return pa.array([None if value is None else float(value) for value in values], pa.float64())
+    if types in ({datetime}, {date}, {bool}, {int}, {float}, {int, float}):
+        return pa.array(values, pa.float64() if types == {int, float} else None)
+    return pa.array(
+        [str(value) if isinstance(value, date | Decimal) else value_as_text(value) for value in values],
+        pa.large_string(),
+    )

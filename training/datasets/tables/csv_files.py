@@ -62,11 +62,26 @@ def read_csv(path: Path, columns: Sequence[str], progress: Progress = silent, fo
     return table
 
 
-def _read_by_arrow(path: Path, columns: Sequence[str], form: TableForm) -> pa.Table:
+def _read_by_arrow(
+    path: Path, columns: Sequence[str], form: TableForm, ragged: list[arrow_csv.InvalidRow] | None = None
+) -> pa.Table:
+    """Read the columns. With a list, rows of another length than the header are added to it instead of raising."""
+
+    def leave_out(row: arrow_csv.InvalidRow) -> str:
+        if ragged is None:
+            return "error"
+        ragged.append(row)
+        return "skip"
+
     return arrow_csv.read_csv(
         pa.input_stream(str(path), compression="detect") if is_packed(path) else path,
-        read_options=arrow_csv.ReadOptions(block_size=_BLOCK_BYTES, encoding=form.encoding),
-        parse_options=arrow_csv.ParseOptions(delimiter=csv_separator(path, form), newlines_in_values=True),
+        # Arrow's threads do not know the numbers of rows.
+        read_options=arrow_csv.ReadOptions(block_size=_BLOCK_BYTES, encoding=form.encoding, use_threads=ragged is None),
+        parse_options=arrow_csv.ParseOptions(
+            delimiter=csv_separator(path, form),
+            newlines_in_values=True,
+            invalid_row_handler=leave_out,
+        ),
         convert_options=arrow_csv.ConvertOptions(
             include_columns=list(columns),
             column_types={name: pa.large_string() for name in columns},
@@ -136,17 +151,15 @@ def read_sound_csv(
 ) -> tuple[pa.Table, Int64[np.ndarray, "row"]]:
     """Read as `read_csv`, but leave out lines with a fault. Returns the table, and the first line of each row.
 
-    Where a line has a fault, Python reads the file, several times slower.
+    Where a line has another fault than its number of fields, Python reads the file, several times slower.
 
     Raises:
         MissingColumnError, DatasetError: as `read_csv`; the header must be sound.
     """
     header = csv_header(path, form)
     check_column_names(path, header, columns)
-    with contextlib.suppress(*_ARROW_ERRORS):
-        table = _read_by_arrow(path, columns, form)
-        if _are_quotes_clear(path, form):
-            return table, csv_lines(path, len(table), form)
+    if (read := _read_sound_by_arrow(path, columns, form, header, on_fault)) is not None:
+        return read
     places = [header.index(name) for name in columns]
     schema = pa.schema([(name, pa.large_string()) for name in columns])
     chunks, lines = [schema.empty_table()], array("q")
@@ -168,6 +181,24 @@ def read_sound_csv(
     return pa.concat_tables(chunks), np.array(lines)
 
 
+def _read_sound_by_arrow(
+    path: Path, columns: Sequence[str], form: TableForm, header: Sequence[str], on_fault: OnFault
+) -> tuple[pa.Table, Int64[np.ndarray, "row"]] | None:
+    """Read without ragged lines; None if the file has other faults, or lines cannot be counted."""
+    attempts: tuple[list[arrow_csv.InvalidRow] | None, ...] = (None, [])
+    for ragged in attempts:
+        with contextlib.suppress(*_ARROW_ERRORS):
+            table = _read_by_arrow(path, columns, form, ragged)
+            num_rows = len(table) + len(ragged or ())
+            if not _are_quotes_clear(path, form) or (ragged and count_lines(path) != num_rows + 1):
+                return None
+            for row in ragged or ():
+                on_fault(_ragged(path, row.number, row.actual_columns, header, csv_separator(path, form)))
+            lines = csv_lines(path, num_rows, form)
+            return table, lines if not ragged else np.setdiff1d(lines, [row.number for row in ragged])
+    return None
+
+
 def csv_lines(path: Path, num_rows: int, form: TableForm = _FORM) -> Int64[np.ndarray, "row"]:
     """First line of every row of a file without faults."""
     if count_lines(path) == num_rows + 1 and not _hides_quotes(form.encoding):
@@ -186,17 +217,17 @@ def _sound_records(
         header = header or record
         fault = _wrong_encoding(path, line, record, header, form.encoding)
         if fault is None and len(record) != len(header):
-            fault = _ragged(path, line, record, header, separator)
+            fault = _ragged(path, line, len(record), header, separator)
         if fault is None:
             yield line, record
         else:
             on_fault(fault)
 
 
-def _ragged(path: Path, line: int, record: Sequence[str], header: Sequence[str], separator: str) -> RowError:
-    field = header[len(record)] if len(record) < len(header) else f"column {len(header) + 1}"
+def _ragged(path: Path, line: int, num_fields: int, header: Sequence[str], separator: str) -> RowError:
+    field = header[num_fields] if num_fields < len(header) else f"column {len(header) + 1}"
     problem = (
-        f"has {len(record)} fields, but the header line has {len(header)}: "
+        f"has {num_fields} fields, but the header line has {len(header)}: "
         f"{', '.join(map(repr, header))}; quote values that contain {_shown(separator)}"
     )
     return line_fault(path, line, problem, field)

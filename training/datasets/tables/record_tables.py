@@ -11,7 +11,7 @@ import pyarrow as pa
 from jaxtyping import Int64
 
 from clairo_core.errors import RowError
-from training.datasets.tables.column_kinds import ColumnKind, check_column_names
+from training.datasets.tables.column_kinds import ColumnKind, attribute_array, check_column_names
 from training.datasets.tables.field_paths import ABSENT, FieldPath, longest_lists, rows_of
 from training.datasets.tables.record_values import ValueChecker
 from training.datasets.tables.row_faults import OnFault, raise_fault
@@ -81,27 +81,34 @@ def table_of_records(
 
 
 class _Columns:
-    """Values gathered in chunks, so that long tables are not held as Python objects."""
+    """Values gathered in chunks, so that long tables are not held as Python objects, but for attributes of items."""
 
     def __init__(self, kinds: Mapping[str, ColumnKind]) -> None:
         self._kinds = kinds
-        self._values: dict[str, list[Any]] = {name: [] for name in kinds}
-        self._chunks: dict[str, list[pa.Array]] = {name: [] for name in kinds}
+        self._attributes: dict[str, list[Any]] = {name: [] for name, kind in kinds.items() if kind == "attribute"}
+        self._values: dict[str, list[Any]] = {name: [] for name in kinds if name not in self._attributes}
+        self._chunks: list[pa.Table] = []
+        self._num_rows = 0
 
     def append(self, row: Sequence[Any]) -> None:
-        for values, value in zip(self._values.values(), row, strict=True):
-            values.append(value)
+        for name, value in zip(self._kinds, row, strict=True):
+            (self._attributes if name in self._attributes else self._values)[name].append(value)
+        self._num_rows += 1
 
     def close_chunk(self, at_least: int) -> None:
-        if len(next(iter(self._values.values()))) < at_least:
+        if self._num_rows < at_least:
             return
-        for name, kind in self._kinds.items():
-            is_text = kind in ("id", "text", "picture")
-            self._chunks[name].append(pa.array(self._values[name], pa.large_string() if is_text else None))
-            self._values[name].clear()
+        self._chunks.append(pa.table({name: self._array(name) for name in self._values}))
+        for values in self._values.values():
+            values.clear()
+        self._num_rows = 0
 
     def table(self) -> pa.Table:
         self.close_chunk(at_least=0)
-        chunks = zip(*self._chunks.values(), strict=True)
-        tables = [pa.table(dict(zip(self._kinds, columns, strict=True))) for columns in chunks]
-        return pa.concat_tables(tables, promote_options="permissive")
+        gathered = pa.concat_tables(self._chunks, promote_options="permissive")
+        attributes = {name: attribute_array(values) for name, values in self._attributes.items()}
+        return pa.table({name: attributes[name] if name in attributes else gathered[name] for name in self._kinds})
+
+    def _array(self, name: str) -> pa.Array:
+        is_text = self._kinds[name] in ("id", "text", "picture")
+        return pa.array(self._values[name], pa.large_string() if is_text else None)

@@ -5,9 +5,12 @@ Start at `ValueChecker.checked`.
 
 import math
 from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from clairo_core.values.missing import is_missing
 from training.datasets.tables.column_kinds import ColumnKind, value_as_text
 from training.datasets.tables.row_faults import field_fault
 
@@ -88,6 +91,17 @@ def _as_text(value: Any) -> str | None:
     return None if text is None else _encodable(text)
 
 
+def _as_attribute(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_as_text(part) for part in value]
+    if isinstance(value, str):
+        return None if is_missing(value) else _encodable(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _bounded(value)
+    # Parquet has dates and decimal numbers, too.
+    return value if isinstance(value, bool | date | Decimal) else _as_text(value)
+
+
 def _encodable(text: str) -> str:
     try:
         text.encode()
@@ -108,4 +122,5 @@ _CHECKS: dict[ColumnKind, Callable[[Any], Any]] = {
     "numbers": _as_numbers,
     "picture": _as_picture,
     "text": _as_text,
+    "attribute": _as_attribute,
 }

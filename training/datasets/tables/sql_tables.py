@@ -1,4 +1,4 @@
-"""Turn a SQL query into an Arrow table, batch by batch: no more than one batch is held as Python values.
+"""Turn a SQL query into an Arrow table, batch by batch: no more than one is held as Python values, but for attributes.
 
 The database's url is read from the environment, and its password never appears in an error. Start at `SqlQuery.read`.
 """
@@ -24,7 +24,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from clairo_core.errors import DatasetError
 from clairo_core.progress import Progress, silent
 from clairo_core.values.ids import shown
-from training.datasets.tables.column_kinds import ColumnKind, check_column_names, value_as_text
+from training.datasets.tables.column_kinds import ColumnKind, attribute_array, check_column_names, value_as_text
 from training.datasets.tables.row_faults import field_fault
 
 DEFAULT_URL_ENV = "CLAIRO_DATA_URL"
@@ -71,7 +71,9 @@ class SqlQuery:
             RowError: a value is of the wrong kind.
             DatasetError: the variable is not set, or the database cannot be reached or refuses the query.
         """
-        columns = {name: _Column(kind) for name, kind in kinds.items()}
+        # Of items alone: their types show when all values are known.
+        attributes: dict[str, list[Any]] = {name: [] for name, kind in kinds.items() if kind == "attribute"}
+        columns = {name: _Column(kind) for name, kind in kinds.items() if name not in attributes}
         batches: list[pa.Table] = []
         num_rows = 0
         with self._run() as result:
@@ -81,9 +83,12 @@ class SqlQuery:
             for rows in progress(result.partitions(), f"reading {self.place}, {_ROWS_PER_BATCH:,} rows each", None):
                 values = list(zip(*rows, strict=True))
                 arrays = {}
-                for name, column in columns.items():
+                for name in kinds:
                     try:
-                        arrays[name] = column.read(values[places[name]])
+                        if name in attributes:
+                            attributes[name] += _attribute_values(values[places[name]])
+                        else:
+                            arrays[name] = columns[name].read(values[places[name]])
                     except _UnfitError as unfit:
                         row = num_rows + unfit.place + 1
                         raise field_fault(self, (row,), name, f"{unfit}; cast it in the query") from unfit.__cause__
@@ -91,7 +96,9 @@ class SqlQuery:
                 batches.append(pa.table(arrays))
         if not batches:
             return pa.table({name: pa.nulls(0) for name in kinds})
-        return pa.concat_tables(batches, promote_options="permissive")
+        gathered = pa.concat_tables(batches, promote_options="permissive")
+        of_attributes = {name: attribute_array(values) for name, values in attributes.items()}
+        return pa.table({name: of_attributes[name] if name in of_attributes else gathered[name] for name in kinds})
 
     @contextmanager
     def _run(self) -> Iterator[CursorResult]:
@@ -219,6 +226,27 @@ _READINGS: Mapping[ColumnKind, tuple[_Reading, ...]] = {
         ),
     ),
 }
+
+
+_KEPT_AS_THEY_ARE: dict[type, Convert | None] = dict.fromkeys(
+    (NoneType, str, int, float, bool, Decimal, datetime, date)
+)
+_ATTRIBUTES: Mapping[type, Convert | None] = _KEPT_AS_THEY_ARE | {
+    time: str,
+    UUID: str,
+    list: lambda parts: list(map(value_as_text, parts)),
+}
+
+
+def _attribute_values(values: Sequence[Any]) -> list[Any]:
+    converted = []
+    for place, value in enumerate(values):
+        try:
+            convert = _ATTRIBUTES[type(value)]
+            converted.append(value if convert is None else convert(value))
+        except (KeyError, TypeError) as error:
+            raise _unfit(place, value, "text, numbers, times or lists of them") from error
+    return converted
 
 
 class _Column:

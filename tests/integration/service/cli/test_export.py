@@ -164,7 +164,7 @@ def test_with_a_bundle_its_items_are_exported_and_the_stores_content_wins(
     out = tmp_path / "export"
     export(data_dir, out, "--bundle", str(bundle.folder))
     told = export(data_dir, out, "--bundle", str(bundle.folder))
-    assert "1 interactions are with items that are not exported, and training leaves them out; post the items" in told
+    assert "1 interaction is with items that are not exported, and training leaves them out; post the items" in told
     items = {item.item_id: item for item in load_dataset(out).items}
     assert len(items) == len(bundle.items) + 2
     assert items[bundle.catalogue.item_ids[0]].title == "Of the bundle, changed"

@@ -104,10 +104,10 @@ def test_types_that_the_served_bundle_does_not_declare_are_named(data: Path, tmp
     ran = CliRunner().invoke(app, ["import", str(data), "--bundle", str(bundle), *location])
     assert ran.exit_code == 0, ran.output
     assert "4 events of 2 users, 4 of them new" in ran.stdout
-    (line,) = (line for line in ran.stderr.splitlines() if "count for nothing" in line)
+    (line,) = (line for line in ran.stderr.splitlines() if "for nothing" in line)
     bundle_id = read_manifest(bundle).bundle_id
     assert line.startswith(
-        f"clairo-serve: 1 events are stored but count for nothing: got type 'loved' (1), bundle {bundle_id} has "
+        f"clairo-serve: 1 event is stored but counts for nothing: got type 'loved' (1), bundle {bundle_id} has "
     )
     refused = CliRunner().invoke(app, ["import", str(data), "--bundle", str(tmp_path / "nowhere"), *location])
     assert refused.exit_code == 1

@@ -1,6 +1,7 @@
 """SASRec, GRU4Rec and BERT4Rec: attention masks, learning, and resuming after an interruption."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,55 @@ def test_an_epoch_holds_one_part_of_every_sequence(
         for row, length in zip(batch.items.tolist(), batch.lengths.tolist(), strict=True):
             assert tuple(row[:length]) in parts
             assert set(row[length:]) <= {9}
+
+
+def typed(sequences: list[list[int]], weights: list[float], is_target: list[bool] | None = None) -> ItemSequences:
+    return replace(
+        ItemSequences.from_lists(sequences),
+        weights=np.array(weights, np.float32),
+        is_target=None if is_target is None else np.array(is_target),
+    )
+
+
+def only_window(training: ItemSequences) -> Windows:
+    (windows,) = window_batches(training, NUM_ITEMS, max_length=9, batch_size=9, random=np.random.default_rng(0))
+    return windows
+
+
+def test_windows_have_the_weights_of_their_events_as_targets() -> None:
+    windows = only_window(typed([[1, 2, 3], [4, 5]], [1, 0.5, 0.25, 1, 0.125], [True, True, False, True, True]))
+    of_items = {
+        int(item): float(weight) for item, weight in zip(windows.items.ravel(), windows.weights.ravel(), strict=True)
+    }
+    assert of_items == {1: 1.0, 2: 0.5, 3: 0.0, 4: 1.0, 5: 0.125, NUM_ITEMS: 0.0}
+    assert only_window(CYCLE.select(np.arange(5))).weights is None
+
+
+@pytest.mark.parametrize("name", SEQUENCE_MODELS)
+def test_a_loss_is_a_mean_by_weight_and_plain_where_all_weigh_the_same(name: str) -> None:
+    torch.manual_seed(0)
+    model = SEQUENCE_MODELS[name](NUM_ITEMS, SMALL).eval()
+
+    def loss_of(weights: list[float], is_target: list[bool] | None = None) -> torch.Tensor:
+        torch.manual_seed(1)
+        loss: torch.Tensor = model.loss(only_window(typed([[1, 2, 3, 4]], weights, is_target)))
+        return loss
+
+    plain = loss_of([1, 1, 1, 1])
+    assert loss_of([0.5] * 4).item() == pytest.approx(plain.item(), rel=1e-5)
+    assert loss_of([1, 0.1, 0.5, 1]).item() != pytest.approx(plain.item(), rel=1e-3)
+    without_target = loss_of([1] * 4, [False] * 4)
+    assert without_target.item() == 0.0
+    without_target.backward()
+    assert all(torch.isfinite(one.grad).all() for one in model.parameters() if one.grad is not None)
+
+
+@pytest.mark.parametrize("new_model", [SasRec, Gru4Rec])
+def test_an_event_that_is_not_a_target_is_not_predicted(new_model: type[SasRec] | type[Gru4Rec]) -> None:
+    torch.manual_seed(0)
+    model = new_model(NUM_ITEMS, SMALL).eval()
+    longer = model.loss(only_window(typed([[1, 2, 3]], [1, 1, 1], [True, True, False])))
+    assert longer.item() == pytest.approx(model.loss(windows_of([1, 2])).item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("new_model", [SasRec, Gru4Rec])

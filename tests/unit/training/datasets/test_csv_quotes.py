@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clairo_core.errors import RowError
-from training.datasets.tables.csv_files import quotes_enclose_values, read_csv
+from training.datasets.tables.csv_files import quotes_enclose_values, read_csv, read_sound_csv
+from training.datasets.tables.table_form import TableForm
 
 # Rows that each have one meaning, and rows that have none.
 READABLE = {'12" vinyl,b': ('12" vinyl', "b"), '"12"" vinyl",b': ('12" vinyl', "b"), '"a,b","c\nd"': ("a,b", "c\nd")}
@@ -69,3 +70,29 @@ def test_quotes_are_judged_alike_in_blocks_of_any_size(
     assert quotes_enclose_values(path, block_bytes) == quotes_enclose_values(path)
     if quotes_enclose_values(path):
         list(csv.reader(io.StringIO(text, newline=""), strict=True))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(
+        st.sampled_from(["a,b", '"a, b",c', "a", "a,b,c", '"a"', "", '"a"b,c', '"p\nq",r']), min_size=1, max_size=9
+    )
+)
+def test_lines_without_fault_are_read_as_if_each_stood_alone(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[str]
+) -> None:
+    path = tmp_path_factory.mktemp("csv") / "t.csv"
+    path.write_text("\n".join(["x,y", *rows, ""]), newline="")
+    faults: list[RowError] = []
+    table, lines = read_sound_csv(path, ["x", "y"], TableForm(), faults.append)
+    expected, wrong, line = [], [], 2
+    for row in rows:
+        (record,) = list(csv.reader(io.StringIO(row))) if row else ([],)
+        if row.startswith('"a"b') or len(record) not in (0, 2):
+            wrong.append(line)
+        elif record:
+            expected.append((line, *record))
+        line += 1 + row.count("\n")
+    found = zip(lines.tolist(), table["x"].to_pylist(), table["y"].to_pylist(), strict=True)
+    assert list(found) == [(line, x, y) for line, x, y in expected]
+    assert sorted(row for fault in faults for row in fault.rows) == wrong

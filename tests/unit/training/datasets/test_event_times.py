@@ -51,6 +51,24 @@ def test_positions_of_several_tables_stay_and_a_stray_time_stays_the_latest() ->
     assert joined[0] == joined[3]
 
 
+@pytest.mark.parametrize(
+    ("written", "column", "units"),
+    [
+        ("1700000000", 'timestamp = "at"', ("seconds",)),
+        ("1700000000500", 'timestamp = "at"', ("milliseconds",)),
+        ("1700000000.5", 'timestamp = "at"', ("seconds",)),
+        ("2023-11-14", 'timestamp = "at"', ()),
+        ("20231114", 'timestamp = "at"\ntimestamp_format = "%Y%m%d"', ()),
+        ("1700000000", 'position = "at"', ()),
+    ],
+)
+def test_the_unit_that_numbers_are_read_in_is_said(
+    tmp_path: Path, written: str, column: str, units: tuple[str, ...]
+) -> None:
+    dataset = load_dataset(dataset_of(tmp_path, f"user_id,item_id,at\nann,a,{written}\n", column))
+    assert dataset.time_units == units
+
+
 def test_small_numbers_are_positions() -> None:
     assert days_since_1970(np.arange(1000)) is None
     assert days_since_1970(np.zeros(0)) is None

@@ -111,6 +111,7 @@ def dataset_from(
             item_id = "id"
             texts = ["title", "brand"]
             attributes = ["price"]
+            attribute_types = {{price = "number"}}
             codes = ["code"]
             [interactions]
             file = "interactions.{interactions_format}"

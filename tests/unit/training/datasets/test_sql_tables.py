@@ -27,6 +27,7 @@ sql = "SELECT sku, name, price FROM products ORDER BY sku"
 item_id = "sku"
 texts = ["name"]
 attributes = ["price"]
+attribute_types = {price = "number"}
 [interactions]
 sql = "SELECT * FROM orders WHERE note IS NULL OR note LIKE '50% :off%'"
 user_id = "customer"
@@ -59,7 +60,7 @@ def query(sql: str) -> SqlQuery:
 def test_a_shop_in_a_database_is_a_dataset(shop):
     dataset = load_dataset(shop)
     assert [item.item_id for item in dataset.items] == ["cup", "hat"]
-    assert dataset.items[0].attributes == {"price": "7.5"}
+    assert dataset.items[0].attributes == {"price": 7.5}
     assert dataset.user_ids == ("7", "8")
     assert [row.tolist() for row in (dataset.sequences[0], dataset.sequences[1])] == [[1, 0], [0]]
 

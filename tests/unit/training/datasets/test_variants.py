@@ -42,7 +42,7 @@ def test_an_item_has_the_first_value_of_its_rows_and_all_options(tmp_path: Path)
     dataset = load(tmp_path, HEADER + MUG + HAT)
     mug, hat = dataset.items
     assert (mug.item_id, mug.title, mug.picture) == ("mug", "Mug", tmp_path / "mug.png")
-    assert mug.attributes == {"Vendor": "Fjord", "Price": "9.90", "Size": "S, L"}
+    assert mug.attributes == {"Vendor": "Fjord", "Price": "9.90", "Size": ("S", "L")}
     assert hat.attributes == {"Price": "5"}
 
 
@@ -105,6 +105,6 @@ def test_grouping_agrees_with_a_slow_twin(
         expected = {
             "Title": next((row[1] for row in own if row[1]), None),
             "Vendor": next((row[2] for row in own if row[2]), None),
-            "Size": ", ".join(values) or None,
+            "Size": tuple(values) or None,
         }
         assert {name: (item.texts | item.attributes).get(name) for name in expected} == expected

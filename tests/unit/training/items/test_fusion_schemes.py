@@ -28,7 +28,7 @@ from clairo_core.sequences import ItemSequences
 from training.config.preset import AlignSettings, FuseSettings
 from training.evaluation.split import EvaluationSplit
 from training.items import contrast, describe_items, fit_learned_fusion, fit_modality_maps, fuse_content, fusion_weights
-from training.items.fit_learned_fusion import fit_attention, fit_gate
+from training.items.fit_learned_fusion import fit_attention, fit_gate, neighbouring_items
 from training.items.fuse_content import align_by_modality, fit_opq_by_modality, fuse_inputs
 from training.items.fusion_weights import choose_weights, nearest_neighbour_recall
 
@@ -189,6 +189,24 @@ def test_learned_fusion_is_the_same_for_the_same_seed(
     content = fit_fusion(modalities, 4)
     first, second = (fit_gate(content, modalities, training, 3)[0] for _ in range(2))
     assert np.array_equal(first.part_weights, second.part_weights)
+
+
+def test_neighbours_weigh_the_product_of_their_events() -> None:
+    sequences = ItemSequences.from_lists([[1, 2, 2], [3, 4]])
+    pairs, weights = neighbouring_items(replace(sequences, weights=np.array([1, 0.5, 1, 0.25, 0.5], np.float32)))
+    assert (pairs.tolist(), weights.tolist()) == ([[1, 2], [3, 4]], [0.5, 0.125])
+    assert neighbouring_items(sequences)[1] is None
+
+
+def test_events_of_one_weight_give_the_fusion_of_events_without_weights(
+    modalities: dict[str, ModalityEmbeddings], training: ItemSequences
+) -> None:
+    content = fit_fusion(modalities, 4)
+    half = replace(training, weights=np.full(len(training.items), 0.5, np.float32))
+    few = replace(training, weights=np.where(np.arange(len(training.items)) % 50 < 5, 1.0, 0.01).astype(np.float32))
+    plain, alike, other = (fit_gate(content, modalities, one, 3)[0].part_weights for one in (training, half, few))
+    assert np.allclose(alike, plain, atol=1e-4)
+    assert not np.allclose(other, plain, atol=1e-3)
 
 
 def test_too_few_histories_leave_the_concatenation(modalities: dict[str, ModalityEmbeddings]) -> None:

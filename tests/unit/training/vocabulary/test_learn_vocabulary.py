@@ -5,10 +5,13 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from clairo_core.errors import EmptyCorpusError, FeatureSetError, VocabularyError, VocabularySizeError
 from clairo_core.sequences import ItemSequences
@@ -80,6 +83,49 @@ def test_a_recurring_pair_is_merged_again_and_not_learned_twice(monkeypatch: pyt
     assert 8 in applied[applied.index(10) :]
     assert rules_of(vocabulary) == [(rule.left, rule.right, rule.scaled_count) for rule in expected]
     assert len({(left, right) for left, right, _ in rules_of(vocabulary)}) == 8
+
+
+def weighted(sequences: list[list[int]], weights: list[list[float]]) -> ItemSequences:
+    flat = np.array([weight for of_sequence in weights for weight in of_sequence], dtype=np.float32)
+    return replace(ItemSequences.from_lists(sequences), weights=flat)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_weighted_events_merge_as_in_the_slow_twin(data: st.DataObject) -> None:
+    feature_sets = [[0, 0], [0, 1], [1, 0], [1, 1]]
+    sequences = data.draw(st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=7), min_size=1, max_size=8))
+    whole = [data.draw(st.lists(st.integers(1, 64), min_size=len(one), max_size=len(one))) for one in sequences]
+    whole[0][0] = 64
+    vocabulary = learn_vocabulary(
+        feature_sets, NAMES, SIZES, weighted(sequences, [[weight / 64 for weight in one] for one in whole]), 2 + 4 + 6
+    )
+    table = vocabulary.feature_tokens(feature_sets)
+    is_typed = any(weight != 64 for one in whole for weight in one)
+    expected = slow_tokenizer.learn(
+        [table[rows].tolist() for rows in sequences],
+        6,
+        6,
+        num_categories=2,
+        weights=whole if is_typed else None,
+        unit=64 if is_typed else 1,
+    )
+    assert rules_of(vocabulary) == [(rule.left, rule.right, rule.scaled_count) for rule in expected]
+
+
+def test_events_of_one_weight_merge_as_without_weights() -> None:
+    sequences = random_sequences(200, 400)
+    half = replace(sequences, weights=np.full(len(sequences.items), 0.5, np.float32))
+    sets = random_feature_sets(200, (8, 8, 8))
+    alike = learn_vocabulary(sets, ("a", "b", "c"), (8, 8, 8), half, 2 + 24 + 300)
+    assert rules_of(alike) == rules_of(large_vocabulary())
+
+
+def test_the_pair_of_the_heavier_event_merges_first() -> None:
+    feature_sets, sequences = [[0, 0], [1, 1]], [[0], [0], [1]]
+    plain = learn_vocabulary(feature_sets, NAMES, SIZES, ItemSequences.from_lists(sequences), 7)
+    typed = learn_vocabulary(feature_sets, NAMES, SIZES, weighted(sequences, [[0.2], [0.2], [1.0]]), 7)
+    assert (plain.left[0], typed.left[0]) == (2, 3)
 
 
 def test_learning_in_concurrent_threads_gives_the_same_vocabulary() -> None:
