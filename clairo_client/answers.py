@@ -228,7 +228,7 @@ class JobSummary(BaseModel):
     """Job progress."""
 
     job_id: str
-    kind: Literal["items", "feedback"] = "items"
+    kind: Literal["items", "patches", "feedback"] = "items"
     state: Literal["receiving", "waiting", "running", "done"]
     num_rows: int
     num_done: int
@@ -252,7 +252,7 @@ class JobAnswer(BaseModel):
     """Job progress, and a page of rejected rows."""
 
     job_id: str
-    kind: Literal["items", "feedback"] = "items"
+    kind: Literal["items", "patches", "feedback"] = "items"
     state: Literal["receiving", "waiting", "running", "done"]
     num_rows: int
     num_done: int
@@ -292,6 +292,20 @@ class ItemDetail(BaseModel):
     catalogue_version: int
 
 
+class PatchOutcome(BaseModel):
+    """The outcome for one item."""
+
+    item_id: str
+    outcome: Literal["changed", "unchanged"]
+
+
+class PatchItemsAnswer(BaseModel):
+    """One outcome per item, in order."""
+
+    items: list[PatchOutcome]
+    catalogue_version: int
+
+
 class ItemPage(BaseModel):
     """A page of the catalogue, newest first."""
 
@@ -317,6 +331,26 @@ class PutItemAnswer(BaseModel):
     catalogue_version: int
     outcome: Literal["created", "changed", "restored", "unchanged"]
     features_kept: bool
+
+
+class KnownType(BaseModel):
+    """The type of an attribute, and where it comes from."""
+
+    type: Literal["text", "number", "boolean", "date", "list", "path"]
+    is_declared: bool
+
+
+class SchemaAnswer(BaseModel):
+    """All known types, by name."""
+
+    attributes: dict[str, KnownType]
+
+
+class PutSchemaAnswer(BaseModel):
+    """All known types, and what declaring them changed."""
+
+    attributes: dict[str, KnownType]
+    num_converted_items: int
 
 
 class EventResult(BaseModel):
@@ -372,6 +406,15 @@ class UserAnswer(BaseModel):
     events: list[UserEvent]
     next_cursor: str | None
     bundle_item_ids: list[str] = []
+
+
+class MergeAnswer(BaseModel):
+    """Outcome of a merge."""
+
+    user_id: str
+    session_id: str
+    num_merged: int
+    num_forgotten: int
 
 
 class ExperimentArm(BaseModel):

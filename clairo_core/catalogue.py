@@ -61,6 +61,10 @@ class Catalogue:
         """Feature sets that no further item may have, those of retired items included."""
         return TakenFeatureSets(self._row_of_feature_set)
 
+    def has_items_of(self, other: "Catalogue") -> bool:
+        """Whether the versions differ in the content of items alone: ids, tokens and retirements are the same."""
+        return self.feature_sets is other.feature_sets and self.is_retired is other.is_retired
+
     def find_row(self, item_id: str) -> int | None:
         """The row of an item, retired or not; None if it is unknown."""
         return self._row_of_item_id.get(item_id)

@@ -28,7 +28,9 @@ from service.http.observation import Observation
 from service.http.openapi import describe_problems
 from service.http.problems import answer_to, install_problem_handlers, problem_response
 from service.http.request_context import RequestContext
-from service.items.bulk import ItemRows
+from service.items.attribute_schema import AttributeSchema
+from service.items.bulk import BATCH_PATCHES, ItemRows
+from service.items.ingestion import ItemPut
 from service.jobs import bulk_body
 from service.jobs.bulk import BulkJobs
 from service.keys.authentication import Authentication
@@ -54,6 +56,7 @@ from service.routes import (
     items,
     popular,
     recommend,
+    schema,
     similar,
     users,
 )
@@ -62,6 +65,7 @@ from service.routes.parts import Parts, Readiness
 from service.routes.playground import install_playground
 from service.serving import SharedParts, open_cache, serve_bundle
 from service.settings import Settings
+from service.store.attribute_types import AttributeTypeStore
 from service.store.behaviour import BehaviourStore
 from service.store.feedback import FeedbackStore
 from service.store.idempotency import IdempotencyStore
@@ -151,7 +155,7 @@ def create_app(
     install_problem_handlers(app)
     # Calls below an item or a user must precede those that match any path below /items/ and /users/.
     by_behaviour = (popular, bought_together, buy_again)
-    by_resource = (bulk, items, feedback, users, experiments, bundles, health, info, metrics_route)
+    by_resource = (bulk, items, schema, feedback, users, experiments, bundles, health, info, metrics_route)
     for routes in (recommend, similar, *by_behaviour, *by_resource):
         app.include_router(routes.router)
     install_playground(app)
@@ -209,9 +213,11 @@ async def open_parts(
         length_of=history_length,
         observer=metrics,
     )
-    behaviour = BehaviourStore(store.database)
-    cache = open_cache(settings, redis)
-    shared = SharedParts(settings, store, batcher, cache, metrics, behaviour, on_written=sync.publish_write)
+    attribute_schema = AttributeSchema(AttributeTypeStore(store.database))
+    behaviour, cache = BehaviourStore(store.database), open_cache(settings, redis)
+    shared = SharedParts(
+        settings, store, batcher, attribute_schema, cache, metrics, behaviour, on_written=sync.publish_write
+    )
     # Closed in reverse: parts opened first are needed longest.
     async with AsyncExitStack() as opened:
         if redis is not None:
@@ -242,12 +248,25 @@ async def open_parts(
 
         follow = (swap.follow,) if settings.bundles_dir else ()
         catch_up = (served.catch_up, split.catch_up) if split else (served.catch_up,)
-        await sync.start((*catch_up, *follow, show_serving))
+        await sync.start((attribute_schema.refresh, *catch_up, *follow, show_serving))
         picture_urls = picture_urls or PictureUrls(parsed_hosts(settings.picture_url_hosts))
+        ingestion = served.ingestion
         bulk_jobs = BulkJobs(
             jobs,
             {
-                JobKind.ITEMS: ItemRows(jobs, served.ingestion, picture_urls, item_body.item_of_fields),
+                JobKind.ITEMS: ItemRows(
+                    jobs,
+                    lambda sent: ingestion.put_items([ItemPut(one.item, one.keeps_picture) for one in sent]),
+                    picture_urls,
+                    item_body.item_of_fields,
+                ),
+                JobKind.PATCHES: ItemRows(
+                    jobs,
+                    lambda sent: ingestion.patch_items([one.item for one in sent]),
+                    picture_urls,
+                    item_body.patch_of_fields,
+                    BATCH_PATCHES,
+                ),
                 JobKind.FEEDBACK: FeedbackRows(
                     jobs, store_of_feedback, feedback.event_of_fields, lambda: served.live.rules
                 ),
@@ -260,6 +279,7 @@ async def open_parts(
             swap=swap,
             split=split,
             store=store,
+            schema=attribute_schema,
             feedback=store_of_feedback,
             behaviour=behaviour,
             windows=Windows(served.live, behaviour),

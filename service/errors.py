@@ -4,7 +4,9 @@ ClairoError
 └── ServiceError
     ├── MalformedBodyError        the body cannot be parsed as its content type
     ├── InvalidBodyError          well-formed, but a field is wrong
+    │   ├── InvalidItemError      an item's content breaks a rule of the namespace
     │   └── PictureUrlError       a picture cannot be fetched from its url
+    ├── StoredValuesError         stored values cannot be read as the declared type
     ├── UnsupportedBodyError      unsupported content type
     │   └── UnsupportedEncodingError  unsupported content encoding
     ├── NoPictureError            the item has no picture
@@ -15,6 +17,8 @@ ClairoError
     ├── ForeignOriginError        the request comes from a page of another origin
     ├── KeyRateError              the API key exceeded its rate limit
     ├── UnknownJobError           job not found
+    ├── UnknownEventError         event not found
+    ├── SessionMergedError        the session is another user's
     ├── IdempotencyKeyReusedError the same Idempotency-Key with another body
     ├── ExportError               the tables cannot be written
     ├── ImportDataError           the data set cannot be read
@@ -54,11 +58,28 @@ class InvalidBodyError(ServiceError):
         """One `{"loc": [...], "msg": "..."}` per wrong field."""
 
 
+class InvalidItemError(InvalidBodyError):
+    """An attribute is not of its name's type, or nothing is left of an item."""
+
+    def __init__(self, item_id: str, loc: list[object], reason: str) -> None:
+        super().__init__(f"item {item_id!r}: {reason}", [{"loc": loc, "msg": reason}])
+        self.item_id = item_id
+
+    def within(self, *place: object) -> InvalidBodyError:
+        """The same error of an item at this place of a body."""
+        errors = [{**error, "loc": [*place, *error["loc"]]} for error in self.errors]  # type: ignore[misc]
+        return InvalidBodyError(str(self), errors)
+
+
 class PictureUrlError(InvalidBodyError):
     """A picture's url is not allowed, does not answer, or is not a picture."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, [{"loc": ["picture_url"], "msg": detail}])
+
+
+class StoredValuesError(ServiceError):
+    """Stored values of an attribute cannot be read as the type that is declared for it."""
 
 
 class UnsupportedBodyError(ServiceError):
@@ -103,6 +124,14 @@ class KeyRateError(ServiceError):
 
 class UnknownJobError(ServiceError):
     """No job has this id, or it ended so long ago that its record is deleted."""
+
+
+class UnknownEventError(ServiceError):
+    """No event has this id."""
+
+
+class SessionMergedError(ServiceError):
+    """The session was merged into another user before."""
 
 
 class IdempotencyKeyReusedError(ServiceError):

@@ -15,6 +15,7 @@ from clairo_core.recommendation import RecommendationList, RecommendationRequest
 from clairo_core.recommender import Recommender
 from clairo_core.serving_points import QUALITIES, in_words
 from service.counts.live_counts import LiveCounts
+from service.items.attribute_schema import AttributeSchema
 from service.items.ingestion import Ingestion
 from service.live_catalogue import LiveCatalogue
 from service.recommend.cache import Cache, InProcessCache
@@ -37,6 +38,7 @@ class SharedParts:
     settings: Settings
     store: Store
     batcher: ModelBatcher
+    schema: AttributeSchema
     cache: Cache[Recommended]
     """Its keys hold the bundle's id."""
     metrics: Metrics
@@ -108,6 +110,7 @@ async def serve_bundle(bundle: Bundle, shared: SharedParts, *, num_warm_up: int)
     ingestion = Ingestion(
         live,
         shared.store,
+        shared.schema,
         max_queue_depth=settings.max_queue_depth,
         metrics=shared.metrics,
         on_written=shared.on_written,
@@ -121,6 +124,7 @@ async def serve_bundle(bundle: Bundle, shared: SharedParts, *, num_warm_up: int)
         metrics=shared.metrics,
     )
     counts = LiveCounts(live, shared.behaviour, ingestion, interval_seconds=settings.live_counts_seconds)
+    await shared.schema.count_as_first_use(live)
     await ingestion.catch_up()
     await counts.start()
     await recommendations.item_table.current()

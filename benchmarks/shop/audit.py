@@ -18,21 +18,25 @@ def audit_rows(shop: Shop, clients: ShopClients) -> list[Row]:
     ledger = clients.ledger
     items = f"FROM items WHERE namespace = 'default' AND item_id LIKE '{ledger.prefix}-%'"
     prices = {row[0]: row[1] for row in shop.rows_of(f"SELECT item_id, attributes->>'price' {items}")}
+    ((num_without,),) = shop.rows_of(f"SELECT count(*) {items} AND picture_digest IS NULL")
     changes = f"FROM catalogue_changes WHERE namespace = 'default' AND item_id LIKE '{ledger.prefix}-%'"
     newest = shop.rows_of(f"SELECT DISTINCT ON (item_id) item_id, kind {changes} ORDER BY item_id, version DESC")
     retired = {item_id for item_id, kind in newest if kind == "retired"}
     feedback = f"FROM feedback_events WHERE namespace = 'default' AND event_id LIKE '{ledger.prefix}-%'"
-    events = {row[0] for row in shop.rows_of(f"SELECT event_id {feedback}")}
+    events = {row[0]: row[1] for row in shop.rows_of(f"SELECT event_id, user_id {feedback}")}
     lost = ledger.lost_in(prices, retired, events)
     wrong = ledger.wrong
     acknowledged = {
         "items": len(ledger.prices),
         "retirements": len(ledger.retired_at),
         "events": len(ledger.events),
+        "merges of events": len(ledger.user_of),
     }
     return [
         *(Row(f"acknowledged: {name}", count, "rows", "higher") for name, count in acknowledged.items()),
         *(Row(f"lost: {name}", count, "rows", "lower", 0) for name, count in lost.items() if name != REFUSED),
+        # Every item is posted with one, and no request removes it.
+        Row("lost: pictures", int(num_without), "pictures", "lower", 0),
         Row(REFUSED, lost[REFUSED], "rows", "lower", 0),
         Row("stored, but not served", num_unserved(shop.service.url, ledger), "items", "lower", 0),
         Row(f"wrong answers{_counted(wrong)}", wrong.total(), "answers", "lower", 0),

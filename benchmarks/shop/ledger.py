@@ -32,6 +32,8 @@ class Ledger:
         self.unsure_retired: set[str] = set()
         self.events: set[str] = set()
         self.unsure_events: set[str] = set()
+        self.user_of: dict[str, str] = {}
+        """User of every event that an acknowledged merge made his."""
         self.seen_by: dict[str, set[str]] = {}
         """Items of acknowledged events, by user."""
         self.wrong: Counter[str] = Counter()
@@ -58,10 +60,16 @@ class Ledger:
         """Record an acknowledged retirement, now."""
         self.retired_at[item_id] = time.perf_counter()
 
-    def keep_events(self, user_id: str, item_ids_of: Mapping[str, str]) -> None:
-        """Record a user's acknowledged events: their items by event id."""
+    def keep_events(self, user_id: str | None, item_ids_of: Mapping[str, str]) -> None:
+        """Record acknowledged events of a user, or of a session with None: their items by event id."""
         self.events |= item_ids_of.keys()
-        self.seen_by.setdefault(user_id, set()).update(item_ids_of.values())
+        if user_id is not None:
+            self.seen_by.setdefault(user_id, set()).update(item_ids_of.values())
+
+    def merge(self, user_id: str, item_ids_of: Mapping[str, str]) -> None:
+        """Record an acknowledged merge of a session with these events."""
+        self.user_of |= dict.fromkeys(item_ids_of, user_id)
+        self.keep_events(user_id, item_ids_of)
 
     def check_list(self, answer: Mapping[str, Any], limit: int, seen: frozenset[str], sent_at: float) -> None:
         """Count the faults of an answer to POST /recommend."""
@@ -78,13 +86,13 @@ class Ledger:
         }
         self.wrong.update(problem for problem, is_so in problems.items() if is_so)
 
-    def lost_in(self, items: Mapping[str, str], retired: set[str], events: set[str]) -> Counter[str]:
+    def lost_in(self, items: Mapping[str, str], retired: set[str], events: Mapping[str, str]) -> Counter[str]:
         """Count acknowledged rows that the store lacks, and refused ones that it has.
 
         Args:
             items: the store's items, with their prices.
             retired: ids of the retired ones.
-            events: ids of the store's feedback.
+            events: ids of the store's feedback, with their users; "" for those of sessions.
         """
         return Counter(
             {
@@ -93,9 +101,10 @@ class Ledger:
                     items[item_id] not in prices for item_id, prices in self.prices.items() if item_id in items
                 ),
                 "retirements": len(self.retired_at.keys() - retired),
-                "events": len(self.events - events),
+                "events": len(self.events - events.keys()),
+                "merges of events": sum(events.get(event_id) != user_id for event_id, user_id in self.user_of.items()),
                 REFUSED: len(items.keys() - self.prices.keys() - self.unsure_items.keys())
-                + len(events - self.events - self.unsure_events)
+                + len(events.keys() - self.events - self.unsure_events)
                 + len(retired - self.retired_at.keys() - self.unsure_retired),
             }
         )

@@ -1,4 +1,4 @@
-"""Draw a shop's requests: recommendations, feedback, items with pictures, and bulk jobs.
+"""Draw a shop's requests: recommendations, feedback and merges of sessions, items with pictures, and bulk jobs.
 
 Requests are seeded random draws. Each records its answer in the ledger by its own `settle`.
 """
@@ -23,6 +23,8 @@ NUM_PICTURES = 20
 PICTURE_SIDE = 64
 SHARE_OF_USERS = 0.25
 """Share of recommendation requests that name a user instead of a history."""
+SHARE_OF_SESSIONS, SHARE_OF_MERGES = 0.3, 0.2
+"""Share of feedback by visitors who are not signed in, and of sessions that become users."""
 KINDS = ("mug", "poster", "lamp", "bag", "teapot", "shirt")
 COLOURS = ("red", "green", "blue", "yellow", "black", "white")
 
@@ -62,6 +64,8 @@ class ShopTraffic:
         self._num_drawn = 0
         self._free_items: list[str] = []
         """Posted items in a known state: not retired, and no request about them in flight."""
+        self._sessions: dict[str, dict[str, str]] = {}
+        """Acknowledged events of sessions that no request merged: session -> event -> item."""
         self._pictures = [_picture(self._random) for _ in range(NUM_PICTURES)]
 
     def next_request(self) -> ShopRequest:
@@ -95,13 +99,18 @@ class ShopTraffic:
         return _as_json(Kind.RECOMMEND, "POST", "/recommend", body, settle)
 
     def _feedback(self) -> ShopRequest:
-        user_id = f"user-{self._random.integers(NUM_USERS)}"
+        if self._sessions and self._random.random() < SHARE_OF_MERGES:
+            return self._merge()
+        session_id = f"{self.ledger.prefix}-session-{self._num_drawn}"
+        is_session = self._random.random() < SHARE_OF_SESSIONS
+        user_id = None if is_session else self._user_id()
+        owner = {"session_id": session_id} if is_session else {"user_id": user_id}
         item_ids = self._some(self.ledger.bundle_item_ids, int(self._random.integers(1, 4)))
         item_ids_of = {
             f"{self.ledger.prefix}-event-{self._num_drawn}-{n}": item_id for n, item_id in enumerate(item_ids)
         }
         events = [
-            {"event_id": event_id, "user_id": user_id, "item_id": item_id, "type": "click"}
+            owner | {"event_id": event_id, "item_id": item_id, "type": "click"}
             for event_id, item_id in item_ids_of.items()
         ]
         self.ledger.unsure_events |= item_ids_of.keys()
@@ -111,15 +120,35 @@ class ShopTraffic:
                 self.ledger.unsure_events -= item_ids_of.keys()
             if answer is not None and answer.status == 200:
                 self.ledger.keep_events(user_id, item_ids_of)
+                if is_session:
+                    self._sessions[session_id] = item_ids_of
 
         return _as_json(Kind.FEEDBACK, "POST", "/feedback", {"events": events}, settle)
+
+    def _merge(self) -> ShopRequest:
+        session_id, item_ids_of = self._sessions.popitem()
+        user_id = self._user_id()
+
+        def settle(answer: HttpAnswer | None, _: float) -> None:
+            if answer is not None and answer.status == 200:
+                self.ledger.merge(user_id, item_ids_of)
+            elif is_known_outcome(answer):
+                self._sessions[session_id] = item_ids_of
+
+        body = {"session_id": session_id}
+        return _as_json(Kind.FEEDBACK, "POST", f"/users/{user_id}/merge", body, settle, "/users/{user_id}/merge")
+
+    def _user_id(self) -> str:
+        return f"user-{self._random.integers(NUM_USERS)}"
 
     def _item(self) -> ShopRequest:
         choice = self._random.random()
         if not self._free_items or choice < 0.5:
             return self._new_item()
         item_id = self._free_items.pop(self._random.integers(len(self._free_items)))
-        return self._changed_item(item_id) if choice < 0.85 else self._retired_item(item_id)
+        if choice < 0.85:
+            return self._patched_item(item_id) if choice < 0.7 else self._changed_item(item_id)
+        return self._retired_item(item_id)
 
     def _new_item(self) -> ShopRequest:
         item_id = f"{self.ledger.prefix}-{self._num_drawn}"
@@ -139,6 +168,13 @@ class ShopTraffic:
     def _changed_item(self, item_id: str) -> ShopRequest:
         item = self._drawn_item(item_id)
         price = item["attributes"]["price"]  # type: ignore[index]
+        return self._with_price(item_id, str(price), "PUT", item)
+
+    def _patched_item(self, item_id: str) -> ShopRequest:
+        price = self._drawn_price()
+        return self._with_price(item_id, price, "PATCH", {"attributes": {"price": price}})
+
+    def _with_price(self, item_id: str, price: str, method: str, body: dict[str, object]) -> ShopRequest:
         before = self.ledger.prices[item_id]
         self.ledger.prices[item_id] = before | {price}
 
@@ -151,7 +187,7 @@ class ShopTraffic:
                 return
             self._free_items.append(item_id)
 
-        return _as_json(Kind.ITEMS, "PUT", f"/items/{item_id}", item, settle, "/items/{item_id}")
+        return _as_json(Kind.ITEMS, method, f"/items/{item_id}", body, settle, "/items/{item_id}")
 
     def _retired_item(self, item_id: str) -> ShopRequest:
         self.ledger.unsure_retired.add(item_id)
@@ -188,9 +224,12 @@ class ShopTraffic:
             "item_id": item_id,
             "title": f"{colour} {kind} {item_id}",
             "description": f"A {kind} for every day, in {colour}.",
-            "attributes": {"category": kind, "price": f"{self._random.integers(500, 9999) / 100:.2f}"},
+            "attributes": {"category": kind, "price": self._drawn_price()},
             "picture": self._pictures[self._random.integers(NUM_PICTURES)],
         }
+
+    def _drawn_price(self) -> str:
+        return f"{self._random.integers(500, 9999) / 100:.2f}"
 
     def _some(self, of: Sequence[str], num: int) -> list[str]:
         return [of[place] for place in self._random.choice(len(of), size=min(num, len(of)), replace=False)]

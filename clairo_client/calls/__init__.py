@@ -20,8 +20,13 @@ from clairo_client.calls.items import (
     get_item,
     get_item_picture,
     get_job,
+    get_schema,
     list_items,
+    patch_item,
+    patch_item_lines,
+    patch_items,
     put_item,
+    put_schema,
     retire_item,
 )
 from clairo_client.calls.operator import (
@@ -48,6 +53,8 @@ from clairo_client.calls.users import (
     forget_user,
     get_user,
     list_users,
+    merge_session,
+    remove_event,
 )
 
 __all__ = [
@@ -69,6 +76,7 @@ __all__ = [
     "get_item_picture",
     "get_job",
     "get_metrics",
+    "get_schema",
     "get_user",
     "list_bundles",
     "list_complements",
@@ -81,9 +89,15 @@ __all__ = [
     "list_similar_items",
     "list_trending_items",
     "list_users",
+    "merge_session",
+    "patch_item",
+    "patch_item_lines",
+    "patch_items",
     "put_item",
+    "put_schema",
     "recommend",
     "recommend_batch",
+    "remove_event",
     "retire_item",
     "roll_back_bundle",
 ]

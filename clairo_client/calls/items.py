@@ -3,13 +3,24 @@
 import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Required, TypedDict
+from types import EllipsisType
+from typing import Any, Literal, Required, TypedDict
 
-from clairo_client.answers import ItemDetail, ItemPage, JobAnswer, JobSummary, PutItemAnswer
+from clairo_client.answers import (
+    ItemDetail,
+    ItemPage,
+    JobAnswer,
+    JobSummary,
+    PatchItemsAnswer,
+    PutItemAnswer,
+    PutSchemaAnswer,
+    SchemaAnswer,
+)
 from clairo_client.calls.call import JSON_LINES, Call, answered_once, as_model, as_nothing, given, quoted
 
 AttributeValue = str | float | bool | Sequence[str]
 """Text (a date and a category path too), number, boolean or list of texts."""
+TypeName = Literal["text", "number", "boolean", "date", "list", "path"]
 
 
 class NewItem(TypedDict, total=False):
@@ -58,7 +69,7 @@ def put_item(
     picture: bytes | None = None,
     picture_url: str | None = None,
 ) -> Call[PutItemAnswer]:
-    """Add or change a product. Fields left out are removed, the picture too."""
+    """Add or change a product. Fields left out are removed; the picture stays."""
     body = _item_body(
         title=title,
         description=description,
@@ -68,6 +79,56 @@ def put_item(
         picture_url=picture_url,
     )
     return Call("PUT", f"/items/{quoted(item_id)}", as_model(PutItemAnswer), body=body)
+
+
+def patch_item(
+    item_id: str,
+    *,
+    title: str | EllipsisType | None = ...,
+    description: str | EllipsisType | None = ...,
+    texts: Mapping[str, str | None] | EllipsisType | None = ...,
+    attributes: Mapping[str, AttributeValue | None] | EllipsisType | None = ...,
+    picture: bytes | EllipsisType | None = ...,
+    picture_url: str | EllipsisType | None = ...,
+) -> Call[PutItemAnswer]:
+    """Change fields of a product. One that is left out stays, None removes it; texts and attributes one by one."""
+    fields = {
+        "title": title,
+        "description": description,
+        "texts": texts,
+        "attributes": attributes,
+        "picture": picture,
+        "picture_url": picture_url,
+    }
+    changes = {name: value for name, value in fields.items() if value is not ...}
+    return Call("PATCH", f"/items/{quoted(item_id)}", as_model(PutItemAnswer), body=_changes(changes))
+
+
+def patch_items(items: Iterable[Mapping[str, Any]]) -> Call[PatchItemsAnswer]:
+    """Change up to a thousand products, all or none: `item_id`, and the changes of `patch_item`, of each."""
+    return Call("PATCH", "/items", as_model(PatchItemsAnswer), body={"items": [_changes(item) for item in items]})
+
+
+def patch_item_lines(items: Iterable[Mapping[str, Any]], *, idempotency_key: str | None = None) -> Call[JobSummary]:
+    """Change many products in the background, each as in `patch_items`; see `get_job` for progress."""
+    return Call(
+        "PATCH",
+        "/items/bulk",
+        as_model(JobSummary),
+        content="\n".join(json.dumps(_changes(item)) for item in items).encode(),
+        headers={"Content-Type": JSON_LINES, **answered_once(idempotency_key)},
+    )
+
+
+def get_schema() -> Call[SchemaAnswer]:
+    """Types of attributes, declared or fixed by the first use of a name."""
+    return Call("GET", "/schema", as_model(SchemaAnswer))
+
+
+def put_schema(attributes: Mapping[str, TypeName]) -> Call[PutSchemaAnswer]:
+    """Declare exactly these types of attributes; stored values are converted, or the call is refused."""
+    body = {"attributes": {name: {"type": type_} for name, type_ in attributes.items()}}
+    return Call("PUT", "/schema", as_model(PutSchemaAnswer), body=body)
 
 
 def create_items(items: Iterable[NewItem], *, idempotency_key: str | None = None) -> Call[JobSummary]:
@@ -111,6 +172,11 @@ def get_item(item_id: str) -> Call[ItemDetail]:
 def get_item_picture(item_id: str) -> Call[bytes]:
     """Get an item's picture as a JPEG, PNG or WebP file."""
     return Call("GET", f"/items/{quoted(item_id)}/picture", lambda answer: answer.content)
+
+
+def _changes(changes: Mapping[str, Any]) -> dict[str, Any]:
+    picture = changes.get("picture")
+    return dict(changes) if picture is None else {**changes, "picture": base64.b64encode(picture).decode()}
 
 
 def _item_body(*, picture: bytes | None = None, **fields: Any) -> dict[str, Any]:

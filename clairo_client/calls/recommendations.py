@@ -23,10 +23,11 @@ class HistoryEntry(TypedDict, total=False):
 
 
 class RecommendRequest(TypedDict, total=False):
-    """A request of `recommend_batch`, with the arguments of `recommend`; needs a history or a user_id."""
+    """A request of `recommend_batch`, with the arguments of `recommend`; needs a history, a user_id or a session_id."""
 
     history: Sequence[str | HistoryEntry]
     user_id: str
+    session_id: str
     limit: int
     filter: ItemFilter
     exclude_item_ids: Sequence[str]
@@ -41,6 +42,7 @@ def recommend(
     history: Sequence[str | HistoryEntry] | None = None,
     *,
     user_id: str | None = None,
+    session_id: str | None = None,
     limit: int = 10,
     filter: ItemFilter | None = None,
     exclude_item_ids: Sequence[str] = (),
@@ -50,11 +52,12 @@ def recommend(
     seed: int | None = None,
     quality: Quality = "balanced",
 ) -> Call[RecommendAnswer]:
-    """Recommend items for a history, or for a user with feedback.
+    """Recommend items for a history, or for a user or session with feedback.
 
     Args:
         history: item ids or entries with timestamps, oldest first; [] for a new user.
         user_id: take the history from this user's feedback.
+        session_id: take it from the feedback of a visitor who is not signed in.
         limit: 1 to 100 distinct items.
         filter: only items that pass, such as {"attribute": "brand", "equals": "Fjord"}; further operators are in,
             range, exists, not, all_of, any_of and only_new.
@@ -68,6 +71,7 @@ def recommend(
     body = given(
         history=history,
         user_id=user_id,
+        session_id=session_id,
         limit=limit,
         filter=filter,
         exclude_item_ids=exclude_item_ids,

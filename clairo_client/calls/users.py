@@ -5,15 +5,19 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Required, TypedDict
 
-from clairo_client.answers import FeedbackAnswer, JobSummary, UserAnswer, UserPage
+from clairo_client.answers import FeedbackAnswer, JobSummary, MergeAnswer, UserAnswer, UserPage
 from clairo_client.calls.call import JSON_LINES, Call, answered_once, as_model, as_nothing, given, quoted
 
 
 class FeedbackEvent(TypedDict, total=False):
-    """An action of a user. Without an `event_id` of your own, the service makes one of its content."""
+    """An action of a user, or in a session without a user; it needs one of both ids.
+
+    Without an `event_id` of your own, the service makes one of its content.
+    """
 
     event_id: str | None
-    user_id: Required[str]
+    user_id: str | None
+    session_id: str | None
     item_id: Required[str]
     type: Required[str]
     timestamp: float | str | None
@@ -36,6 +40,11 @@ def add_feedback_lines(events: Iterable[FeedbackEvent], *, idempotency_key: str 
     return Call("POST", "/feedback/bulk", as_model(JobSummary), content=content, headers=headers)
 
 
+def remove_event(event_id: str) -> Call[None]:
+    """Delete an event permanently: a mistake, or a purchase that was sent back."""
+    return Call("DELETE", f"/feedback/{quoted(event_id)}", as_nothing)
+
+
 def list_users(*, cursor: str | None = None, limit: int = 100) -> Call[UserPage]:
     """List a page of users. `cursor` is the previous page's `next_cursor`."""
     return Call("GET", "/users", as_model(UserPage), query=given(cursor=cursor, limit=limit))
@@ -44,6 +53,12 @@ def list_users(*, cursor: str | None = None, limit: int = 100) -> Call[UserPage]
 def get_user(user_id: str, *, cursor: str | None = None, limit: int = 100) -> Call[UserAnswer]:
     """List a page of a user's events, newest last. `cursor` is the previous page's `next_cursor`."""
     return Call("GET", f"/users/{quoted(user_id)}", as_model(UserAnswer), query=given(cursor=cursor, limit=limit))
+
+
+def merge_session(user_id: str, session_id: str) -> Call[MergeAnswer]:
+    """Make all events of a session the user's, those that arrive later too."""
+    body = {"session_id": session_id}
+    return Call("POST", f"/users/{quoted(user_id)}/merge", as_model(MergeAnswer), body=body)
 
 
 def forget_user(user_id: str) -> Call[None]:

@@ -15,6 +15,7 @@ from jaxtyping import Int32
 from clairo_core.errors import BundleError, DatasetError
 from clairo_core.sequences import ItemSequences
 from clairo_core.storage.array_folder import ArrayFolder, load_array_folder, save_array_folder
+from clairo_core.values.ids import is_anonymous_user_id
 
 USERS_FOLDER = "users"
 MAX_KEPT_ITEMS = 1000
@@ -53,14 +54,15 @@ NO_USERS = BundleUsers((), ItemSequences.from_lists([]))
 
 
 def keep_users(user_ids: Sequence[str], sequences: ItemSequences, disliked: ItemSequences | None = None) -> BundleUsers:
-    """Sort users by id, and keep each one's newest items.
+    """Sort users by id, and keep each one's newest items. Sessions of visitors who are not signed in are left out.
 
     Args:
         user_ids: of the training.
         sequences: each user's items, oldest first, as catalogue rows.
         disliked: each user's disliked items.
     """
-    order = sorted(range(len(user_ids)), key=user_ids.__getitem__)
+    named = [row for row, user_id in enumerate(user_ids) if not is_anonymous_user_id(user_id)]
+    order = sorted(named, key=user_ids.__getitem__)
     in_order = sequences.select(np.array(order, dtype=np.int64))
     from_end = np.repeat(in_order.offsets[1:], in_order.lengths) - np.arange(len(in_order.items))
     newest = ItemSequences.from_lengths(

@@ -47,6 +47,8 @@ class TokenGenerator:
 
     def with_catalogue(self, catalogue: Catalogue) -> "TokenGenerator":
         """Return a generator for a later version of the same catalogue; the trie grows where it can."""
+        if catalogue.has_items_of(self.catalogue):
+            return replace(self, catalogue=catalogue)
         has_same_tokens = np.array_equal(self.catalogue.feature_sets, catalogue.feature_sets[: len(self.catalogue)])
         trie = DeviceTrie(self.trie.trie.updated(catalogue) if has_same_tokens else build_trie(catalogue), self.t5)
         recorded_search = self.recorded_search and self.recorded_search.for_version(trie)

@@ -8,7 +8,7 @@ attributes there are. A missing value counts as no attribute.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int32, Int64
@@ -88,24 +88,33 @@ class AttributeColumn:
     def append(self, row: int, values: Iterable[Single]) -> None:
         """Give values to an item without any."""
         for value in values:
-            code = self._code_of.setdefault(_key(value), len(self._values))
-            if code == len(self._values):
-                self._values.append(value)
             if self._num_entries == len(self._rows):
                 self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
                 self._codes = np.concatenate([self._codes, np.empty_like(self._codes)])
             self.is_in_order &= row == self._num_entries
-            self._rows[self._num_entries], self._codes[self._num_entries] = row, code
+            self._rows[self._num_entries], self._codes[self._num_entries] = row, self._code(value)
             self._num_entries += 1
 
-    def remove(self, row: int) -> None:
-        """Remove an item's values; the last entries move to their places."""
-        # From the end: an entry that moves is none of this row's.
-        for place in np.flatnonzero(self.rows == row)[::-1].tolist():
-            self.is_in_order = False
-            self._num_entries -= 1
-            self._rows[place] = self._rows[self._num_entries]
-            self._codes[place] = self._codes[self._num_entries]
+    def replace(self, values_of: Mapping[int, Sequence[Single]]) -> None:
+        """Replace the values of these rows; a row may have had none, or get none."""
+        if self.is_in_order and all(row < len(self) and len(values) == 1 for row, values in values_of.items()):
+            for row, (value,) in values_of.items():
+                self._codes[row] = self._code(value)
+            return
+        # All rows at once: each by itself would read the whole column.
+        stays = ~np.isin(self.rows, np.fromiter(values_of, dtype=np.int32, count=len(values_of)))
+        rows, codes = self.rows[stays], self.codes[stays]
+        self.is_in_order &= len(rows) == len(self)
+        self._num_entries = len(rows)
+        self._rows[: len(rows)], self._codes[: len(rows)] = rows, codes
+        for row, values in values_of.items():
+            self.append(row, values)
+
+    def _code(self, value: Single) -> int:
+        code = self._code_of.setdefault(_key(value), len(self._values))
+        if code == len(self._values):
+            self._values.append(value)
+        return code
 
     def _extended(
         self, known: Float64[np.ndarray, "code"], measure: Callable[[Single], float]
@@ -135,14 +144,21 @@ class AttributeColumns:
 
     def append(self, attributes: Mapping[str, Value]) -> None:
         """Add a row."""
-        self._names_of_row.append(())
-        self._set(len(self._names_of_row) - 1, attributes)
+        given = _given(attributes)
+        for name, values in given.items():
+            self._columns.setdefault(name, AttributeColumn()).append(len(self), values)
+        self._names_of_row.append(tuple(given))
 
-    def replace(self, row: int, attributes: Mapping[str, Value]) -> None:
-        """Replace a row's attributes."""
-        for name in self._names_of_row[row]:
-            self._columns[name].remove(row)
-        self._set(row, attributes)
+    def replace(self, attributes_of: Mapping[int, Mapping[str, Value]]) -> None:
+        """Replace the attributes of these rows."""
+        values_of: dict[str, dict[int, Sequence[Single]]] = {}
+        for row, attributes in attributes_of.items():
+            given = _given(attributes)
+            for name in {*self._names_of_row[row], *given}:
+                values_of.setdefault(name, {})[row] = given.get(name, ())
+            self._names_of_row[row] = tuple(given)
+        for name, of_rows in values_of.items():
+            self._columns.setdefault(name, AttributeColumn()).replace(of_rows)
 
     def rows_where(self, column: AttributeColumn, passes: Bool[np.ndarray, "code"]) -> Bool[np.ndarray, "item"]:
         """Mark the items of which some value's code passes."""
@@ -153,11 +169,10 @@ class AttributeColumns:
             is_match[column.rows[passes[column.codes]]] = True
         return is_match
 
-    def _set(self, row: int, attributes: Mapping[str, Value]) -> None:
-        given = {name: values for name, value in attributes.items() if (values := singles_of(value))}
-        self._names_of_row[row] = tuple(given)
-        for name, values in given.items():
-            self._columns.setdefault(name, AttributeColumn()).append(row, values)
+
+def _given(attributes: Mapping[str, Value]) -> dict[str, tuple[Single, ...]]:
+    """Values of the attributes that are not missing, by name."""
+    return {name: values for name, value in attributes.items() if (values := singles_of(value))}
 
 
 def _key(value: Single) -> tuple[type, Single]:

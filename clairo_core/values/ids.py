@@ -3,6 +3,7 @@
 An item's id stands in urls as a path, so it also keeps clear of the parts that clients, proxies or routes rewrite.
 """
 
+import hashlib
 import re
 
 MAX_ID_CHARACTERS = 256
@@ -11,6 +12,7 @@ CONTROL = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f"
 RESERVED_LAST_SEGMENTS = frozenset({"bought-together", "picture", "similar"})
 RESERVED_ITEM_IDS = frozenset({"bulk"})
 
+_ANONYMOUS_USER_ID = re.compile("session:[0-9a-f]{32}")
 _CONTROL_CHARACTERS = re.compile(f"[{CONTROL}]")
 
 
@@ -57,6 +59,20 @@ def check_item_id(item_id: str) -> str:
     if item_id in RESERVED_ITEM_IDS:
         raise ValueError(f"item_id {item_id!r} is reserved: /items/{item_id} is another call; choose another id")
     return item_id
+
+
+def anonymous_user_id(session_id: str) -> str:
+    """The id under which training reads the session of a visitor who is not signed in.
+
+    >>> is_anonymous_user_id(anonymous_user_id("s-1")), is_anonymous_user_id("s-1")
+    (True, False)
+    """
+    return f"session:{hashlib.sha256(session_id.encode()).hexdigest()[:32]}"
+
+
+def is_anonymous_user_id(user_id: str) -> bool:
+    """Whether an id is of `anonymous_user_id`."""
+    return _ANONYMOUS_USER_ID.fullmatch(user_id) is not None
 
 
 def shown(text: str, limit: int = 60) -> str:

@@ -48,7 +48,14 @@ class NumberedEvent(Protocol):
 
 
 class FeedbackLog(Protocol):
-    """Feedback of all users, append only."""
+    """Feedback of all users. Events are appended, and a few removed."""
+
+    async def num_removed(self) -> int:
+        """Number of events removed so far.
+
+        Raises:
+            StoreError: it cannot be read now.
+        """
 
     async def events_after(self, sequence: int, limit: int) -> Sequence[NumberedEvent]:
         """Events after `sequence`, in order of arrival.
@@ -106,17 +113,23 @@ class Outcomes:
         self._experiment = experiment
         self._feedback = feedback
         self._rules = rules
-        self._read_up_to = 0
+        self._read_up_to = self._num_removed = 0
         self._tracked: OrderedDict[str, _Tracked] = OrderedDict()
         self._one_at_a_time = asyncio.Lock()
 
     async def catch_up(self) -> None:
-        """Count the events since the last call.
+        """Count the events since the last call, or all again if any was removed meanwhile.
 
         Raises:
             StoreError: they cannot be read now; earlier counts stay.
         """
         async with self._one_at_a_time:
+            num_removed = await self._feedback.num_removed()
+            if num_removed != self._num_removed:
+                for counts in self.counts.values():
+                    counts.num_shown = counts.num_hit = 0
+                self._tracked.clear()
+                self._read_up_to, self._num_removed = 0, num_removed
             while kept := await self._feedback.events_after(self._read_up_to, EVENTS_AT_ONCE):
                 rules = self._rules()
                 for event in kept:

@@ -19,9 +19,11 @@ from clairo_core.attributes import AttributeType, Value, as_json, converted, sin
 from clairo_core.events import EventType, InteractionRules
 from clairo_core.items import Item
 from clairo_core.storage.replaced_folder import replaced_folder
-from clairo_core.values.ids import check_item_id
+from clairo_core.values.ids import anonymous_user_id, check_item_id
 from service.errors import ExportError
-from service.store.feedback import NO_RULES, FeedbackEvent, FeedbackStore
+from service.store.attribute_types import AttributeTypeStore
+from service.store.feedback import NO_RULES, FeedbackStore
+from service.store.feedback_event import FeedbackEvent
 from service.store.sql_store import SqlStore
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ PAGE_ITEMS = 200
 PAGE_EVENTS = 5000
 ITEMS_FILE = "items.jsonl"
 INTERACTIONS_FILE = "interactions.jsonl"
+RETIRED_FILE = "retired.json"
 DESCRIPTION_FILE = "dataset.toml"
 PICTURES_FOLDER = "pictures"
 SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"RIFF": ".webp"}
@@ -83,7 +86,8 @@ async def export_tables(
 ) -> Exported:
     """Write items, interactions and dataset.toml into `folder`, replacing an earlier export.
 
-    Retired items are included because histories hold them; under a new bundle the service retires them again.
+    Retired items are included because histories hold them; under a new bundle the service retires them again. A file
+    of its own lists them. A merged session is its user's; any other is a user of its own, under `anonymous_user_id`.
     Impressions, events that the bundle's rules do not declare, and events before `since` (seconds since 1970) are left
     out. With a bundle, its items come first, except those whose content the store has, and dataset.toml has its rules.
     Items whose ids training refuses are left out and listed.
@@ -92,7 +96,11 @@ async def export_tables(
         ExportError: `folder` is something else, or cannot be written.
         StoreError: the store cannot be read.
     """
-    exported = Exported(types={} if bundle is None else bundle.manifest.types_of_attributes)
+    stored = await AttributeTypeStore(store.database).read()
+    types = {name: fixed.type for name, fixed in stored.items() if not fixed.is_declared}
+    types |= {} if bundle is None else bundle.manifest.types_of_attributes
+    types |= {name: fixed.type for name, fixed in stored.items() if fixed.is_declared}
+    exported = Exported(types={name: one for name, one in types.items() if one is not AttributeType.TEXT})
     if bundle is None or bundle.manifest.interactions is None:
         # Feedback on items that the store lacks.
         rules = dataclasses.replace(NO_RULES, unknown_items="drop")
@@ -111,6 +119,7 @@ async def export_tables(
                 raise ExportError("the store has no items; post some, or add --bundle to export a bundle's items")
             with (aside / INTERACTIONS_FILE).open("w", encoding="utf-8") as file:
                 await _write_interactions(file, feedback, rules, exported, since)
+            (aside / RETIRED_FILE).write_text(json.dumps(await store.retired_items()), encoding="utf-8")
             (aside / DESCRIPTION_FILE).write_text(_description(folder.name, exported, rules), encoding="utf-8")
     except OSError as error:
         raise ExportError(
@@ -186,7 +195,7 @@ async def _write_interactions(
 
 def _record(event: FeedbackEvent, rules: InteractionRules) -> dict[str, object]:
     record: dict[str, object] = {
-        "user_id": event.user_id,
+        "user_id": anonymous_user_id(event.session_id or "") if event.user_id is None else event.user_id,
         "item_id": event.item_id,
         "timestamp": event.timestamp,
         "type": event.type,

@@ -21,7 +21,8 @@ from clairo_core.events import InteractionRules
 from service.errors import ImportDataError
 from service.feedback.meanings import undeclared_types
 from service.schemas.feedback import MAX_AHEAD_SECONDS
-from service.store.feedback import NO_RULES, FeedbackEvent, FeedbackStore, made_event_id
+from service.store.feedback import NO_RULES, FeedbackStore
+from service.store.feedback_event import FeedbackEvent, made_event_id
 
 EVENTS = ("-m", "training.cli", "events")
 UNMATCHED = b"unmatched_rows"
@@ -78,7 +79,7 @@ async def import_events(data: Path, feedback: FeedbackStore, rules: InteractionR
                 ]
                 num_ahead += sum(event.timestamp > latest for event in read)
                 num_new += await feedback.load_events(batch)
-                user_ids.update(event.user_id for event in batch)
+                user_ids.update(event.user_id for event in batch if event.user_id is not None)
                 undeclared += undeclared_types(batch, rules)
                 num_positions += sum(event.timestamp < POSITIONS_END for event in batch)
                 bar.update(len(batch))

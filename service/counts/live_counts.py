@@ -27,7 +27,8 @@ from clairo_core.recommender import Recommender
 from service.items.ingestion import Ingestion
 from service.live_catalogue import LiveCatalogue
 from service.store.behaviour import MAX_EARLIER_EVENTS, BehaviourStore
-from service.store.feedback import FeedbackEvent, KeptEvent
+from service.store.feedback import KeptEvent
+from service.store.feedback_event import FeedbackEvent, Owner, Session
 
 MAX_EVENTS_AT_ONCE = 20_000
 MAX_STEPS_AT_START = 5
@@ -117,7 +118,7 @@ class LiveCounts:
         if any(self._live.recommender.catalogue.find_row(kept.event.item_id) is None for kept in new.events):
             # An item may have been posted by another process just before its first event.
             await self._ingestion.catch_up()
-        earlier = await self._store.events_up_to(folded, {kept.event.user_id for kept in new.events})
+        earlier = await self._store.events_up_to(folded, {owner_of(kept.event) for kept in new.events})
         catalogue = self._live.recommender.catalogue
         increments = await asyncio.to_thread(
             lambda: increments_of(actions_of(earlier, new.events, catalogue, bundle, rules), len(catalogue))
@@ -163,16 +164,16 @@ def actions_of(
 
     Users without a new one among them are left out.
     """
-    counted: dict[str, list[_Action]] = {}
-    added: dict[str, list[_Action]] = {}
+    counted: dict[Owner, list[_Action]] = {}
+    added: dict[Owner, list[_Action]] = {}
     for events, by_user in ((earlier, counted), (new, added)):
         for kept in events:
             action = _action_of(kept.event, catalogue, rules)
             if action is not None:
-                by_user.setdefault(kept.event.user_id, []).append(action)
+                by_user.setdefault(owner_of(kept.event), []).append(action)
     actions = []
-    for user_id, last in added.items():
-        first = [*_kept_actions(bundle, user_id), *counted.get(user_id, ())]
+    for owner, last in added.items():
+        first = [*_kept_actions(bundle, owner), *counted.get(owner, ())]
         rows, weights, is_read = zip(*first, *last, strict=True)
         actions.append(UserActions(np.array(rows), np.array(weights), np.array(is_read), len(first)))
     return actions
@@ -192,8 +193,13 @@ def _action_of(event: FeedbackEvent, catalogue: Catalogue, rules: InteractionRul
     return _Action(row, meaning.weight, meaning.is_read) if meaning.meaning == "positive" else None
 
 
-def _kept_actions(bundle: Bundle, user_id: str) -> list[_Action]:
-    """The newest items that the bundle kept of a user, oldest first."""
-    user = bundle.users.find_row(user_id)
+def owner_of(event: FeedbackEvent) -> Owner:
+    """The event's user, or its session while that is no user's."""
+    return Session(event.session_id or "") if event.user_id is None else event.user_id
+
+
+def _kept_actions(bundle: Bundle, owner: Owner) -> list[_Action]:
+    """The newest items that the bundle kept of a user, oldest first; none of a session."""
+    user = bundle.users.find_row(owner) if isinstance(owner, str) else None
     newest = () if user is None else bundle.users.newest[user][-MAX_EARLIER_EVENTS:].tolist()
     return [_Action(row, 1.0, True) for row in newest]

@@ -14,7 +14,8 @@ from clairo_core.errors import ClairoError
 from clairo_core.events import InteractionRules
 from service.feedback.meanings import undeclared_types
 from service.jobs.bulk import reason_of
-from service.store.feedback import EventOutcome, FeedbackEvent, FeedbackStore
+from service.store.feedback import EventOutcome, FeedbackStore
+from service.store.feedback_event import FeedbackEvent
 from service.store.jobs import Job, JobRow, JobStore, RowsDone
 
 BATCH_ROWS = 1000

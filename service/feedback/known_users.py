@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from service.live_catalogue import LiveCatalogue
 from service.store.feedback import FeedbackStore, UserItems
+from service.store.feedback_event import Owner, Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +23,19 @@ class KnownUser:
     num_bundle_items: int
 
 
-async def items_of_user(user_id: str, live: LiveCatalogue, feedback: FeedbackStore) -> UserItems:
+async def items_of_user(owner: Owner, live: LiveCatalogue, feedback: FeedbackStore) -> UserItems:
     """A user's items by the served bundle's rules. Those that the bundle kept come first, unless feedback has them.
+
+    A bundle keeps none of a session.
 
     Raises:
         StoreError: the store cannot be read.
     """
     # Taken at one moment: a swap of bundles never mixes two.
     rules, users, item_ids = live.rules, live.bundle.users, live.bundle.catalogue.item_ids
-    items = await feedback.user_items(user_id, rules=rules)
-    row = users.find_row(user_id)
-    if row is None or await feedback.forgotten_among([user_id]):
+    items = await feedback.user_items(owner, rules=rules)
+    row = None if isinstance(owner, Session) else users.find_row(owner)
+    if row is None or await feedback.forgotten_among([users.user_ids[row]]):
         return items
     known = {*items.history, *items.older, *items.disliked}
     kept = tuple(item_ids[item] for item in users.newest[row] if item_ids[item] not in known)

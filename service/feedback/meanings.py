@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from clairo_core.events import InteractionRules
-from service.store.feedback import FeedbackEvent
+from service.store.feedback_event import FeedbackEvent
 
 MAX_SHOWN_TYPES = 20
 

@@ -45,6 +45,7 @@ KINDS: Mapping[type[core.ClairoError], ProblemKind] = {
     service.UnsupportedEncodingError: ProblemKind(415, "unsupported-encoding", "Unsupported content encoding"),
     service.PictureUrlError: ProblemKind(422, "picture-url", "Picture cannot be fetched from this url"),
     service.InvalidBodyError: ProblemKind(422, "invalid-fields", "Invalid fields"),
+    service.StoredValuesError: ProblemKind(409, "stored-values", "Stored values have another type"),
     service.UnsupportedBodyError: ProblemKind(415, "unsupported-body", "Unsupported content type"),
     core.UnreadablePictureError: ProblemKind(415, "unreadable-picture", "Unreadable picture"),
     core.ContentTooLargeError: ProblemKind(413, "content-too-large", "Picture, text or body too large"),
@@ -57,6 +58,8 @@ KINDS: Mapping[type[core.ClairoError], ProblemKind] = {
     service.ForeignOriginError: ProblemKind(403, "foreign-origin", "Origin not allowed"),
     service.KeyRateError: ProblemKind(429, "key-rate", "API key exceeded its rate limit"),
     service.UnknownJobError: ProblemKind(404, "unknown-job", "Job not found"),
+    service.UnknownEventError: ProblemKind(404, "unknown-event", "Event not found"),
+    service.SessionMergedError: ProblemKind(409, "session-merged", "Session is another user's"),
     service.IdempotencyKeyReusedError: ProblemKind(
         422, "idempotency-key-reused", "Idempotency-Key reused with another body"
     ),

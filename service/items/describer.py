@@ -90,20 +90,19 @@ class Describer:
         # A picture that has an embedding was decoded for it. Encoders take a damaged picture for a missing one.
         reads_pictures = fusion is not None and IMAGE in fusion.modalities
         await check_pictures(
-            item
+            item.read_picture()
             for item, features in zip(items, described, strict=True)
             if not reads_pictures or IMAGE in features.missing_modalities
         )
         return described
 
 
-async def check_pictures(items: Iterable[Item]) -> None:
+async def check_pictures(pictures: Iterable[bytes | None]) -> None:
     """Decode every picture.
 
     Raises:
         UnreadablePictureError, ContentTooLargeError: one cannot be used.
     """
-    for item in items:
-        picture = item.read_picture()
+    for picture in pictures:
         if picture is not None:
             await asyncio.to_thread(decode_picture, picture)

@@ -1,4 +1,4 @@
-"""The use case of POST, PUT and DELETE /items: describe an item, store it, and swap it into the catalogue.
+"""The use case of POST, PUT, PATCH and DELETE /items: describe an item, store it, and swap it into the catalogue.
 
 The store commits before the catalogue changes, so every acknowledged item survives a kill and every recommended item
 is stored. The catalogue changes only through `StoredChanges.apply`.
@@ -12,17 +12,21 @@ Independent of HTTP and SQL. Start at `Ingestion.add_item`.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
+from clairo_core.attributes import AttributeType
 from clairo_core.errors import DuplicateItemError
 from clairo_core.items import Item
 from clairo_core.recommender import Recommender
 from service.errors import FeatureSetTakenError, OverloadedError
+from service.items.attribute_schema import AttributeSchema, TypedBundleItems
 from service.items.describer import Describer, check_pictures
 from service.items.stored_changes import StoredChanges
 from service.live_catalogue import LiveCatalogue, ServedItem
+from service.store.item_patch import ItemPatch
 from service.store.store import ItemWrite, Store, WriteOutcome
 from service.telemetry.metrics import Metrics
 
@@ -32,6 +36,15 @@ MAX_ATTEMPTS = 100
 MAX_BACKOFF_SECONDS = 0.05
 
 
+@dataclass(frozen=True, slots=True)
+class ItemPut:
+    """An item to add, or to change to this content."""
+
+    item: Item
+    keeps_picture: bool = False
+    """Whether an item that exists keeps its picture; `item` then has none."""
+
+
 class Ingestion:
     """Writes items one call after the other. Reading and recommending never wait for it."""
 
@@ -39,6 +52,7 @@ class Ingestion:
         self,
         live: LiveCatalogue,
         store: Store,
+        schema: AttributeSchema,
         *,
         max_queue_depth: int,
         metrics: Metrics | None = None,
@@ -49,6 +63,8 @@ class Ingestion:
         self._store = store
         self._describer = Describer(live, metrics or Metrics())
         self._changes = StoredChanges(live, store, self._describer)
+        self._schema = schema
+        self._typed_items = TypedBundleItems(live, schema)
         self._max_queue_depth = max_queue_depth
         self._on_written = on_written
         self._num_waiting = 0
@@ -60,6 +76,7 @@ class Ingestion:
         Raises:
             CannotIngestError: the bundle has no encoders.
             UnreadablePictureError, ContentTooLargeError: the picture cannot be used.
+            InvalidItemError: an attribute is not of its name's type.
             DuplicateItemError: an item of this id exists and is not retired.
             FeatureSpaceFullError: no feature set is free.
             OverloadedError: too many writes are waiting.
@@ -67,17 +84,34 @@ class Ingestion:
         """
         return await self._in_line(self._add(item))
 
-    async def put_items(self, items: Sequence[Item]) -> list[WriteOutcome]:
+    async def put_items(self, puts: Sequence[ItemPut]) -> list[WriteOutcome]:
         """Give items of distinct ids this content, whether they exist or not: all of them, or none.
 
         Raises:
+            InvalidItemError: an attribute is not of its name's type.
             CannotIngestError: one of them is new, and the bundle has no encoders.
             UnreadablePictureError, ContentTooLargeError: a picture cannot be used.
             FeatureSpaceFullError: no feature set is free.
             OverloadedError: too many writes are waiting.
             StoreError: nothing was stored.
         """
-        return await self._in_line(self._put(items))
+        return await self._in_line(self._put(puts))
+
+    async def patch_items(self, patches: Sequence[ItemPatch]) -> list[WriteOutcome]:
+        """Change fields of items of distinct ids: of all of them, or none.
+
+        Raises:
+            UnknownItemError: the catalogue never had one of them.
+            InvalidItemError: an attribute is not of its name's type, or nothing would be left of an item.
+            UnreadablePictureError, ContentTooLargeError: a picture cannot be used.
+            OverloadedError: too many writes are waiting.
+            StoreError: nothing was stored.
+        """
+        return await self._in_line(self._patch(patches))
+
+    async def declare_types(self, types: Mapping[str, AttributeType]) -> int:
+        """Declare exactly these types of attributes; see `AttributeSchema.declare`."""
+        return await self._in_line(self._declare(types))
 
     async def retire_item(self, item_id: str) -> None:
         """Never recommend an item again. Histories that hold it keep their meaning.
@@ -113,6 +147,7 @@ class Ingestion:
             await candidate.catch_up()
             self._live.become(candidate._live)
             self._changes.applied_version = candidate._changes.applied_version
+            await self._typed_items.apply()
 
     async def finish(self) -> None:
         """Wait for all writes."""
@@ -138,11 +173,43 @@ class Ingestion:
             await self._apply_changes()
             return self._live.find(item.item_id)
 
-    async def _put(self, items: Sequence[Item]) -> list[WriteOutcome]:
+    async def _put(self, puts: Sequence[ItemPut]) -> list[WriteOutcome]:
         async with self._one_at_a_time:
-            outcomes = await _with_free_feature_sets(partial(self._store_content, items))
+            outcomes = await _with_free_feature_sets(partial(self._store_content, puts))
             await self._apply_changes()
             return outcomes
+
+    async def _patch(self, patches: Sequence[ItemPatch]) -> list[WriteOutcome]:
+        await check_pictures(patch.picture for patch in patches)
+        async with self._one_at_a_time:
+            await self._apply_changes()
+            outcomes = await self._store.patch_items(patches, await self._trained(patch.item_id for patch in patches))
+            self._on_written()
+            await self._apply_changes()
+            return outcomes
+
+    async def _declare(self, types: Mapping[str, AttributeType]) -> int:
+        async with self._one_at_a_time:
+            await self._apply_changes()
+            num_converted = await self._schema.declare(types, self._live)
+            self._on_written()
+            await self._apply_changes()
+            return num_converted
+
+    async def _trained(self, item_ids: Iterable[str]) -> dict[str, Item]:
+        """Those of these items whose content is the bundle's, with their pictures.
+
+        Raises:
+            UnknownItemError: the catalogue never had one of them.
+        """
+        live = self._live
+        rows = [row for item_id in item_ids if not live.items[row := live.row_of(item_id)].is_posted]
+
+        def read() -> dict[str, Item]:
+            items = ((live.items[row].item, live.bundle.read_picture(row)) for row in rows)
+            return {item.item_id: replace(item, picture=picture) for item, picture in items}
+
+        return await asyncio.to_thread(read) if rows else {}
 
     async def _retire(self, item_id: str) -> None:
         async with self._one_at_a_time:
@@ -161,27 +228,35 @@ class Ingestion:
             (features,) = await self._describer.describe_new([item], catalogue)
             await self._store.add_item(item, features)
         else:
-            await check_pictures([item])
+            await check_pictures([item.read_picture()])
             if item.item_id in catalogue:
                 raise DuplicateItemError(f"item {item.item_id!r} exists already; change it with PUT")
             await self._store.add_item(item, None)
         self._on_written()
 
-    async def _store_content(self, items: Sequence[Item]) -> list[WriteOutcome]:
+    async def _store_content(self, puts: Sequence[ItemPut]) -> list[WriteOutcome]:
         await self._apply_changes()
         catalogue = self._live.recommender.catalogue
-        new_items = [item for item in items if catalogue.find_row(item.item_id) is None]
-        await check_pictures(item for item in items if catalogue.find_row(item.item_id) is not None)
+        new_items = [put.item for put in puts if catalogue.find_row(put.item.item_id) is None]
+        known = [put for put in puts if catalogue.find_row(put.item.item_id) is not None]
+        await check_pictures(put.item.read_picture() for put in known)
         if new_items:
             self._describer.check_can_describe()
         described = await self._describer.describe_new(new_items, catalogue)
         features = {item.item_id: of_item for item, of_item in zip(new_items, described, strict=True)}
-        outcomes = await self._store.write_items([ItemWrite(item, features.get(item.item_id)) for item in items])
+        trained = await self._trained(put.item.item_id for put in known if put.keeps_picture)
+        writes = []
+        for put in puts:
+            item_id = put.item.item_id
+            item = replace(put.item, picture=trained[item_id].picture) if item_id in trained else put.item
+            writes.append(ItemWrite(item, features.get(item_id), put.keeps_picture))
+        outcomes = await self._store.write_items(writes)
         self._on_written()
         return outcomes
 
     async def _apply_changes(self) -> None:
         await _with_free_feature_sets(self._changes.apply)
+        await self._typed_items.apply()
 
 
 async def _with_free_feature_sets(attempt: Callable[[], Awaitable[Result]]) -> Result:

@@ -46,6 +46,8 @@ class StoredChanges:
         growth = _Growth(self._live, features_of)
         await growth.describe_again()
         for change in changes:
+            # Thousands of changes may come at once: requests are answered in between.
+            await asyncio.sleep(0)
             if change.kind is ChangeKind.RETIRED:
                 await growth.retire(change.item_id)
             elif growth.has_row_of(change.item_id):
@@ -73,6 +75,7 @@ class StoredChanges:
         }
         features_of = {item_id: change.features for item_id, change in newest.items() if change.features is not None}
         for item_id, change in newest.items():
+            await asyncio.sleep(0)
             if change.are_features_current and change.features is not None:
                 continue
             features = await self._describe(change, features_of)

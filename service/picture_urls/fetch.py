@@ -15,13 +15,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import httpcore
 
 from clairo_core.encoders.pictures import MAX_PICTURE_BYTES
 from clairo_core.errors import ContentError
-from clairo_core.items import Item
 from clairo_core.values.public_addresses import is_public
 from service.errors import OverloadedError, PictureUrlError
 from service.picture_urls.addresses import MayConnectTo, PublicNetwork, Resolve, resolve_with_system
@@ -35,12 +35,25 @@ OK = 200
 REDIRECTS = range(300, 400)
 
 
-@dataclass(frozen=True, slots=True)
-class SentItem:
-    """An item as a client sent it, its picture perhaps still to be fetched."""
+class HasPicture(Protocol):
+    """An item, or a patch of one."""
 
-    item: Item
+    @property
+    def item_id(self) -> str:
+        """Its id."""
+
+
+Content = TypeVar("Content", bound=HasPicture)
+
+
+@dataclass(frozen=True)
+class SentItem(Generic[Content]):
+    """An item, or a patch of one, as a client sent it, its picture perhaps still to be fetched."""
+
+    item: Content
     picture_url: str | None = None
+    keeps_picture: bool = False
+    """Whether the client sent neither a picture nor null for it."""
 
     @contextmanager
     def blaming_url(self) -> Iterator[None]:
@@ -72,8 +85,8 @@ class PictureUrls:
         self._max_seconds = max_seconds
         self._num_fetching = 0
 
-    async def with_picture(self, sent: SentItem) -> Item:
-        """Return the item, with its picture if that came as a url.
+    async def with_picture(self, sent: SentItem[Content]) -> Content:
+        """Return the item or patch, with its picture if that came as a url.
 
         Raises:
             PictureUrlError: the url is not allowed, or fetching failed.
@@ -81,7 +94,8 @@ class PictureUrls:
         """
         if sent.picture_url is None:
             return sent.item
-        return dataclasses.replace(sent.item, picture=await self.fetch(sent.picture_url))
+        picture = await self.fetch(sent.picture_url)
+        return dataclasses.replace(sent.item, picture=picture)  # type: ignore[type-var]
 
     async def fetch(self, text: str) -> bytes:
         """Fetch the bytes at this url.

@@ -91,7 +91,14 @@ async function showWithKey(picture, url) {
   }
 }
 
-export const priceOf = (item) => item.attributes.price ?? Object.values(item.attributes)[0] ?? "";
+// An attribute's value as people write it.
+export function written(value) {
+  if (Array.isArray(value)) return value.join(", ");
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  return typeof value === "number" ? value.toLocaleString("en", { useGrouping: false, maximumFractionDigits: 6 }) : value;
+}
+
+export const priceOf = (item) => written(item.attributes.price ?? Object.values(item.attributes)[0] ?? "");
 
 export function showError(error) {
   if (error.name === "AbortError") return;

@@ -1,6 +1,6 @@
 // A product's details with similar products, and the form that adds a product.
 
-import { byId, call, element, pictureOf, priceOf, Problem, remember, showError } from "./page.js";
+import { byId, call, element, pictureOf, priceOf, Problem, remember, showError, written } from "./page.js";
 
 const MAX_PICTURE_BYTES = 10 * 1024 * 1024;
 const SIMILAR_ITEMS = 6;
@@ -23,7 +23,7 @@ export async function showDetail(itemId) {
     );
     const rows = [
       ["Id", item.item_id],
-      ...Object.entries(item.attributes),
+      ...Object.entries(item.attributes).map(([name, value]) => [name, written(value)]),
       ["Semantic id", item.semantic_id.join(" · ")],
       ["Tokens", ...tokens],
       ["Missing", item.missing_modalities.join(", ")],
@@ -118,11 +118,13 @@ async function addProduct(event, onAdded) {
   }
   const body = new FormData();
   for (const name of ["item_id", "title", "description"]) body.set(name, form.elements[name].value);
-  const attributes = ["category", "price"].map((name) => [name, form.elements[name].value.trim()]).filter(([, value]) => value);
-  if (attributes.length) body.set("attributes", JSON.stringify(Object.fromEntries(attributes)));
   if (pictureFile) body.set("picture", pictureFile);
   byId("add-submit").disabled = true;
   try {
+    const attributes = ["category", "price"].map((name) => [name, form.elements[name].value.trim()]).filter(([, value]) => value);
+    const { attributes: types } = await call("/schema");
+    const typed = attributes.map(([name, value]) => [name, types[name]?.type === "number" && Number.isFinite(Number(value)) ? Number(value) : value]);
+    if (typed.length) body.set("attributes", JSON.stringify(Object.fromEntries(typed)));
     const item = remember(await call("/items", { method: "POST", body }));
     byId("add").close();
     form.reset();

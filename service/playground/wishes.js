@@ -1,7 +1,7 @@
 // Diversity and filter of the recommendations.
 // The filter's fields are the attributes of the newest products.
 
-import { byId, element, showError, call, remember } from "./page.js";
+import { byId, element, showError, call, remember, written } from "./page.js";
 
 const SAMPLED_ITEMS = 200;
 const MAX_CHOICES = 60;
@@ -52,7 +52,7 @@ export async function loadAttributes() {
     for (const item of page.items.map(remember)) {
       for (const [name, value] of Object.entries(item.attributes)) {
         if (!values.has(name)) values.set(name, new Set());
-        values.get(name).add(value);
+        for (const single of [value].flat()) values.get(name).add(single);
       }
     }
     const chosen = new Map([...byId("attributes").querySelectorAll("[name]")].map((input) => [input.name, input.value]));
@@ -74,7 +74,7 @@ function showCount() {
 
 function fieldOf(name, values) {
   // Only chooses the field: the service reads the numbers.
-  const numbers = values.filter((value) => /^(\p{Sc}|[A-Z]{3})?\s*-?\d[\d.,'’\s]*(\p{Sc}|[A-Z]{3}|%)?$/u.test(value.trim()));
+  const numbers = values.filter((value) => typeof value === "number" || /^(\p{Sc}|[A-Z]{3})?\s*-?\d[\d.,'’\s]*(\p{Sc}|[A-Z]{3}|%)?$/u.test(String(value).trim()));
   if (numbers.length * 2 >= values.length) return rangeOf(name);
   return values.length <= MAX_CHOICES ? choiceOf(name, values) : null;
 }
@@ -84,9 +84,9 @@ function choiceOf(name, values) {
     "select",
     { name, id: `attribute-${fields.length}` },
     element("option", { value: "" }, "any"),
-    ...values.toSorted((left, right) => left.localeCompare(right)).map((value) => element("option", { value }, value)),
+    ...values.toSorted((left, right) => written(left).localeCompare(written(right))).map((value) => element("option", { value: JSON.stringify(value) }, written(value))),
   );
-  fields.push(() => (choice.value === "" ? null : { attribute: name, equals: choice.value }));
+  fields.push(() => (choice.value === "" ? null : { attribute: name, equals: JSON.parse(choice.value) }));
   return element("div", { class: "choice" }, element("label", { for: choice.id }, name), choice);
 }
 

@@ -8,11 +8,12 @@ bundle gets another table; a request that began with the old one finishes with i
 import asyncio
 import hashlib
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int, Int64
 
+from clairo_core.attributes import Value
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.catalogue import Catalogue
 from clairo_core.selection.attribute_columns import AttributeColumns
@@ -78,11 +79,13 @@ class ItemTable:
         if live.num_changes == self._num_changes:
             return
         served = live.items
+        attributes_of: dict[int, Mapping[str, Value]] = {}
         for start in range(0, len(self.items), _CHUNK):
             chunk = slice(start, min(start + _CHUNK, len(self.items)))
             # By identity, in compiled code: a hundred thousand unchanged items take a few milliseconds.
             if any(map(operator.is_not, self.items[chunk], served[chunk])):
-                self._replace(chunk.start, served[chunk])
+                attributes_of |= self._replace(chunk.start, served[chunk])
+        self.columns.replace(attributes_of)
         self._append(served[len(self.items) :])
         self._num_changes = live.num_changes
 
@@ -95,14 +98,19 @@ class ItemTable:
             elif self.vectors is not None and served.item_embedding is not None:
                 self.vectors.replace(len(self.items) - 1, served.item_embedding)
 
-    def _replace(self, first_row: int, items: Sequence[ServedItem]) -> None:
+    def _replace(self, first_row: int, items: Sequence[ServedItem]) -> dict[int, Mapping[str, Value]]:
+        """Take over the changed items of these rows. Return their attributes, by row."""
+        attributes_of = {}
         for row, served in enumerate(items, first_row):
-            if served is not self.items[row]:
-                is_moved = served.item_embedding is not self.items[row].item_embedding
-                if self.vectors is not None and served.item_embedding is not None and is_moved:
-                    self.vectors.replace(row, served.item_embedding)
-                self.items[row] = served
-                self.columns.replace(row, served.item.attributes)
+            before = self.items[row]
+            if served is before:
+                continue
+            is_moved = served.item_embedding is not before.item_embedding
+            if self.vectors is not None and served.item_embedding is not None and is_moved:
+                self.vectors.replace(row, served.item_embedding)
+            self.items[row] = served
+            attributes_of[row] = served.item.attributes
+        return attributes_of
 
 
 class CurrentItemTable:

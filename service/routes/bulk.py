@@ -28,6 +28,9 @@ MEDIA_TYPES = ("application/x-ndjson", "application/jsonl", "application/x-jsonl
 EXAMPLE_ROWS = """{"item_id": "mug-noon", "title": "Noon mug", "attributes": {"brand": "Fjord"}}
 {"item_id": "mug-dusk", "title": "Dusk mug", "description": "Stoneware, violet glaze"}
 """
+EXAMPLE_PATCHES = """{"item_id": "mug-dawn", "attributes": {"price": "17.00"}}
+{"item_id": "mug-dawn-2", "attributes": {"price": null}}
+"""
 
 
 def lines_body(row: str, example: str, rows: str) -> dict[str, Any]:
@@ -65,6 +68,27 @@ async def create_items(request: Request, parts: ReadyParts) -> Response:
     restart. An invalid line is rejected; the job lists the reason. Jobs run one at a time.
     """
     return await submitted_job(request, parts, JobKind.ITEMS, "create_items", MAX_ROWS)
+
+
+@router.patch(
+    "/items/bulk",
+    status_code=202,
+    operation_id="patch_item_lines",
+    summary="Change fields of many products",
+    response_model=JobSummary,
+    responses={**ACCEPTED, **problem_answers(400, 413, 415, 422, 429, 503)},
+    openapi_extra={
+        "requestBody": lines_body("One change, as in `items` of PATCH /items,", "two prices", EXAMPLE_PATCHES),
+        "parameters": [PARAMETER],
+    },
+)
+async def patch_item_lines(request: Request, parts: ReadyParts) -> Response:
+    """JSON Lines: one change per line, with `item_id`, as in PATCH /items; at most 100,000 lines and 256 MiB.
+
+    202 once all lines are stored. The job applies them in order and resumes after a restart. A line of an unknown item
+    or with an invalid value is rejected; the job lists the reason. For a price list of a whole shop.
+    """
+    return await submitted_job(request, parts, JobKind.PATCHES, "patch_item_lines", MAX_ROWS)
 
 
 @router.get(

@@ -1,17 +1,21 @@
-"""POST /feedback and /feedback/bulk: store users' events, each once."""
+"""POST /feedback and /feedback/bulk, DELETE /feedback/{event_id}: store events, each once, and remove them."""
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
-from pydantic import ValidationError
+from fastapi import APIRouter, Path, Request
+from fastapi.openapi.models import Example
+from pydantic import AfterValidator, ValidationError
 from starlette.responses import Response
 
-from service.errors import InvalidBodyError
+from clairo_core.values.counted import counted
+from clairo_core.values.ids import MAX_ID_CHARACTERS, check_user_id, shown
+from service.errors import InvalidBodyError, UnknownEventError
 from service.feedback.meanings import is_undeclared, undeclared_types, undeclared_warning
 from service.http.body_route import BodyRoute
 from service.http.field_errors import readable_errors
+from service.http.id_paths import id_in_path
 from service.http.idempotency import PARAMETER, digest_of_texts
 from service.http.openapi import problem_answers
 from service.live_catalogue import LiveCatalogue
@@ -19,12 +23,26 @@ from service.routes.bulk import ACCEPTED, lines_body, submitted_job
 from service.routes.parts import ReadyParts
 from service.schemas.feedback import EventResult, FeedbackAnswer, FeedbackBody, FeedbackEventBody
 from service.schemas.jobs import JobSummary
-from service.store.feedback import EventOutcome, FeedbackEvent, made_event_id
+from service.schemas.request_body import TEXT_SCHEMA
+from service.store.feedback import EventOutcome
+from service.store.feedback_event import FeedbackEvent, Owner, Session, made_event_id
 from service.store.jobs import JobKind
 
 router = APIRouter(tags=["users"], route_class=BodyRoute)
 
 MAX_BULK_EVENTS = 1_000_000
+LATER_FIELDS = ("value", "session_id")
+EventIdInPath = Annotated[
+    str,
+    Path(
+        min_length=1,
+        max_length=MAX_ID_CHARACTERS,
+        description="As sent, or as POST /feedback made it. Slashes need no escaping.",
+        json_schema_extra=TEXT_SCHEMA,
+        openapi_examples={"the example of POST /feedback": Example(value="order-1-line-1")},
+    ),
+    AfterValidator(check_user_id),
+]
 EXAMPLE_ROWS = """{"user_id": "u-1", "item_id": "mug-12", "type": "purchase", "timestamp": "2023-11-14T22:13:20Z"}
 {"user_id": "u-2", "item_id": "mug-7", "type": "view", "timestamp": 1700000000}
 """
@@ -41,7 +59,10 @@ EXAMPLES = {
                 }
             ]
         }
-    }
+    },
+    "a view by a visitor who is not signed in": {
+        "value": {"events": [{"session_id": "s-1", "item_id": "mug-12", "type": "view"}]}
+    },
 }
 
 
@@ -57,7 +78,8 @@ async def add_feedback(body: FeedbackBody, request: Request, parts: ReadyParts) 
     """Events are stored durably before the answer; recommendations and training use them.
 
     An event with a known `event_id` is a duplicate and changes nothing, whatever its other fields, so a call can
-    safely be sent again. Left out, the id is made of user, item, type and timestamp. Events of a type that the
+    safely be sent again; a removed one stays removed. Left out, the id is made of user or session, item, type and
+    timestamp. Events of a session that was merged into a user are his. Events of a type that the
     bundle's rules do not declare are stored, count for nothing, and `warnings` says so. Events
     about items that the catalogue lacks are stored too, as the item may follow. One malformed event refuses the whole
     call. An event dated more than an hour ahead is stored with the time of arrival, and `warnings` says so.
@@ -95,9 +117,10 @@ async def add_feedback(body: FeedbackBody, request: Request, parts: ReadyParts) 
         )
         return Response(answer.model_dump_json(), media_type="application/json")
 
-    # Without values a body has the digest that an earlier release gave it: its retries are answered across an upgrade.
-    has_values = any(event.value is not None for event in body.events)
-    sent = body.model_dump_json(exclude=None if has_values else {"events": {"__all__": {"value"}}})
+    # Without later fields a body has the digest that an earlier release gave it: its retries are answered across an
+    # upgrade.
+    absent = {name for name in LATER_FIELDS if all(getattr(event, name) is None for event in body.events)}
+    sent = body.model_dump_json(exclude={"events": {"__all__": absent}})
     return await parts.answered_once.answer(request, "add_feedback", digest_of_texts(sent), add)
 
 
@@ -124,6 +147,25 @@ async def add_feedback_lines(request: Request, parts: ReadyParts) -> Response:
     return await submitted_job(request, parts, JobKind.FEEDBACK, "add_feedback_lines", MAX_BULK_EVENTS)
 
 
+@router.delete(
+    f"/feedback/{id_in_path('event_id')}",
+    status_code=204,
+    operation_id="remove_event",
+    summary="Remove an event",
+    responses=problem_answers(404, 422, 503),
+)
+async def remove_event(event_id: EventIdInPath, parts: ReadyParts) -> None:
+    """Delete an event, such as a mistake or a purchase that was sent back, immediately and permanently.
+
+    Idempotent. A digest of the id is kept: sent again, the event is a duplicate. A bundle already trained on it stays
+    as it is; the next one is trained without it. 404 for an event that the store never had.
+    """
+    if not await parts.feedback.remove_event(event_id):
+        raise UnknownEventError(
+            f"no event has the id {shown(event_id)}; send an event_id of POST /feedback or GET /users/{{user_id}}"
+        )
+
+
 def event_of_fields(fields: Any, event_id: str, now: float) -> FeedbackEvent:
     """Read an event of POST /feedback/bulk.
 
@@ -147,14 +189,22 @@ def _event_of(event: FeedbackEventBody, now: float, event_id: str | None = None)
     """The event to store; `event_id` is for one with neither id nor timestamp."""
     own_id = event.event_id or (event_id if event.timestamp is None else None)
     return FeedbackEvent(
-        event_id=own_id or made_event_id(event.user_id, event.item_id, event.type, event.timestamp, event.value),
+        event_id=own_id or made_event_id(_owner_of(event), event.item_id, event.type, event.timestamp, event.value),
         user_id=event.user_id,
+        session_id=event.session_id,
         item_id=event.item_id,
         type=event.type,
         timestamp=event.seconds(now),
         recommendation_id=event.recommendation_id,
         value=event.value,
     )
+
+
+def _owner_of(event: FeedbackEventBody) -> Owner:
+    if event.user_id is not None:
+        return event.user_id
+    assert event.session_id is not None
+    return Session(event.session_id)
 
 
 def _warnings_of_types(events: Sequence[FeedbackEvent], live: LiveCatalogue) -> list[str]:
@@ -169,6 +219,6 @@ def _warnings_of_time(ids_ahead: list[str]) -> list[str]:
     if not ids_ahead:
         return []
     return [
-        f"{len(ids_ahead)} events are dated more than an hour ahead, the first with event_id {ids_ahead[0]!r}; "
+        f"{counted(len(ids_ahead), 'event')} dated more than an hour ahead, the first with event_id {ids_ahead[0]!r}; "
         "the time of arrival counts for them: check the sender's clock, and send seconds, not milliseconds"
     ]

@@ -18,7 +18,9 @@ from service.http.body_route import JSON
 from service.http.field_errors import invalid_fields, readable_errors
 from service.picture_urls.fetch import SentItem
 from service.picture_urls.hosts import MAX_URL_CHARACTERS
-from service.schemas.items import MAX_ATTRIBUTES, MAX_TEXT_FIELDS, NewItemBody, decoded_base64
+from service.schemas.item_patches import ItemPatchBody, ItemPatchEntry
+from service.schemas.items import NewItemBody, decoded_base64
+from service.store.item_patch import MAX_ATTRIBUTES, MAX_TEXT_FIELDS, ItemPatch
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """Enough for a picture of 10 MiB in base64, and words."""
@@ -86,14 +88,14 @@ REQUEST_BODY: dict[str, Any] = {
 def put_request_body() -> dict[str, Any]:
     """The request body of PUT /items/{item_id}: that of POST /items, with the id optional."""
     body = copy.deepcopy(REQUEST_BODY)
-    body["description"] = "The whole item: a field that is absent, the picture too, is removed."
+    body["description"] = "The whole item: a field that is absent is removed. An absent picture stays; null removes it."
     for media in body["content"].values():
         media["schema"]["required"] = [name for name in media["schema"].get("required", []) if name != "item_id"]
     body["content"][JSON]["examples"] = {"another glaze, another price": {"value": EXAMPLE_CHANGE}}
     return body
 
 
-async def read_new_item(request: Request, item_id: str | None = None) -> SentItem:
+async def read_new_item(request: Request, item_id: str | None = None) -> SentItem[Item]:
     """Parse a body into an item. Its picture is neither fetched nor decoded yet.
 
     Args:
@@ -127,7 +129,7 @@ def check_id_in_url(item_id: str) -> None:
         raise invalid_fields([{"loc": ["path", "item_id"], "msg": str(error)}]) from error
 
 
-def item_of_fields(fields: Any, picture: bytes | None = None) -> SentItem:
+def item_of_fields(fields: Any, picture: bytes | None = None) -> SentItem[Item]:
     """Turn parsed JSON or a form's fields into an item. Its picture is neither fetched nor decoded yet.
 
     Raises:
@@ -154,7 +156,37 @@ def item_of_fields(fields: Any, picture: bytes | None = None) -> SentItem:
             ]
         )
     item = Item(item_id=body.item_id, texts=body.all_texts(), attributes=from_json(body.attributes), picture=picture)
-    return SentItem(item, body.picture_url)
+    has_picture = picture is not None or not body.model_fields_set.isdisjoint({"picture", "picture_url"})
+    return SentItem(item, body.picture_url, keeps_picture=not has_picture)
+
+
+def patch_of_fields(fields: Any) -> SentItem[ItemPatch]:
+    """Turn a line of PATCH /items/bulk into a patch. Its picture is neither fetched nor decoded yet.
+
+    Raises:
+        InvalidBodyError: a field is missing, unknown or invalid.
+    """
+    try:
+        body = ItemPatchEntry.model_validate(fields)
+    except ValidationError as error:
+        raise invalid_fields(readable_errors(error.errors(), fields)) from error
+    return sent_patch(body, body.item_id)
+
+
+def sent_patch(body: ItemPatchBody, item_id: str) -> SentItem[ItemPatch]:
+    """Turn a body into a patch of this item. Its picture is neither fetched nor decoded yet."""
+    sent = body.attributes or {}
+    given = from_json({name: value for name, value in sent.items() if value is not None})
+    patch = ItemPatch(
+        item_id=item_id,
+        texts=body.all_texts(),
+        attributes={name: given.get(name) for name in sent},
+        drops_texts=body.drops("texts"),
+        drops_attributes=body.drops("attributes"),
+        picture=body.picture,
+        keeps_picture=body.model_fields_set.isdisjoint({"picture", "picture_url"}),
+    )
+    return SentItem(patch, body.picture_url)
 
 
 async def _read_json(request: Request) -> Any:

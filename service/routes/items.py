@@ -1,4 +1,4 @@
-"""/items: add, change, retire, read and list products; read pictures."""
+"""/items: add, replace, change, retire, read and list products; read pictures."""
 
 import asyncio
 import hashlib
@@ -11,15 +11,24 @@ from fastapi.openapi.models import Example
 from clairo_core.attributes import as_json
 from clairo_core.errors import DuplicateItemError
 from clairo_core.features import COLLISION_CATEGORY
-from service.errors import NoPictureError
+from service.errors import InvalidBodyError, InvalidItemError, NoPictureError
 from service.http.body_route import BodyRoute
 from service.http.id_paths import id_in_path
 from service.http.idempotency import PARAMETER, digest_of_texts
 from service.http.openapi import problem_answers
+from service.items.ingestion import ItemPut
 from service.live_catalogue import LiveCatalogue, ServedItem
 from service.routes.cursors import row_cursor, row_of
-from service.routes.item_body import EXAMPLE_ITEM_ID, REQUEST_BODY, check_id_in_url, put_request_body, read_new_item
+from service.routes.item_body import (
+    EXAMPLE_ITEM_ID,
+    REQUEST_BODY,
+    check_id_in_url,
+    put_request_body,
+    read_new_item,
+    sent_patch,
+)
 from service.routes.parts import Parts, ReadyParts
+from service.schemas.item_patches import PatchItemBody, PatchItemsAnswer, PatchItemsBody, PatchOutcome
 from service.schemas.items import (
     MAX_PAGE_ITEMS,
     Feature,
@@ -39,6 +48,15 @@ UNKNOWN_TYPE = "application/octet-stream"
 PICTURE_MAX_AGE_SECONDS = 3600
 
 ITEM_PATH = f"/items/{id_in_path('item_id')}"
+EXAMPLE_PATCHES = {
+    "a price, and out of a sale": {"value": {"attributes": {"price": "17.00", "sale": None}}},
+    "another title, and no picture": {"value": {"title": "Dawn mug, third glaze", "picture": None}},
+}
+EXAMPLE_MANY_PATCHES = {
+    "a price and a stock": {
+        "value": {"items": [{"item_id": EXAMPLE_ITEM_ID, "attributes": {"price": "17.00", "in_stock": True}}]}
+    }
+}
 EXAMPLE = {"the example of POST /items": Example(value=EXAMPLE_ITEM_ID)}
 ItemIdInPath = Annotated[str, Path(description="Slashes need no escaping.", openapi_examples=EXAMPLE)]
 
@@ -97,7 +115,7 @@ async def create_item(request: Request, parts: ReadyParts) -> Response:
     openapi_extra={"requestBody": put_request_body()},
 )
 async def put_item(item_id: ItemIdInPath, request: Request, response: Response, parts: ReadyParts) -> PutItemAnswer:
-    """Replace the item's content; fields left out are removed, the picture too. Idempotent.
+    """Replace the item's content; fields left out are removed. The picture stays unless `picture` is null. Idempotent.
 
     201 for a new item, as POST /items. Otherwise 200 with an `outcome`. `changed`: words, attributes or picture
     differ and are shown, searched and filtered by at once. Other words or another picture describe the item again, so
@@ -110,14 +128,68 @@ async def put_item(item_id: ItemIdInPath, request: Request, response: Response, 
     item = await parts.picture_urls.with_picture(sent)
     features_before = _features_of(parts.served.live, item.item_id)
     with sent.blaming_url():
-        (outcome,) = await parts.served.ingestion.put_items([item])
+        (outcome,) = await parts.served.ingestion.put_items([ItemPut(item, sent.keeps_picture)])
     if outcome is WriteOutcome.CREATED:
         response.status_code = 201
         response.headers["Location"] = item_url(item.item_id)
-    return PutItemAnswer(
-        **item_detail(parts.served.live, item.item_id).model_dump(),
-        outcome=outcome.value,
-        features_kept=_features_of(parts.served.live, item.item_id) == features_before,
+    return _changed_item(parts.served.live, item.item_id, outcome, features_before)
+
+
+@router.patch(
+    ITEM_PATH,
+    operation_id="patch_item",
+    summary="Change fields of a product",
+    responses=problem_answers(400, 404, 409, 413, 415, 422, 429, 503),
+    openapi_extra={"requestBody": {"content": {"application/json": {"examples": EXAMPLE_PATCHES}}}},
+)
+async def patch_item(item_id: ItemIdInPath, body: PatchItemBody, parts: ReadyParts) -> PutItemAnswer:
+    """JSON Merge Patch (RFC 7396): an absent field stays, null removes it; texts and attributes one by one.
+
+    The picture stays unless `picture` or `picture_url` is sent. Attributes are shown and filtered by at once; other
+    words or another picture describe the item again, as with PUT. A retired item stays retired.
+    `Content-Type: application/merge-patch+json` is accepted too.
+    """
+    if body.item_id not in (None, item_id):
+        message = "differs from the id in the url; leave it out"
+        raise InvalidBodyError(f"item_id: {message}", [{"loc": ["body", "item_id"], "msg": message}])
+    live = parts.served.live
+    live.row_of(item_id)
+    sent = sent_patch(body, item_id)
+    patch = await parts.picture_urls.with_picture(sent)
+    features_before = _features_of(live, item_id)
+    try:
+        with sent.blaming_url():
+            (outcome,) = await parts.served.ingestion.patch_items([patch])
+    except InvalidItemError as error:
+        raise error.within("body") from error
+    return _changed_item(live, item_id, outcome, features_before)
+
+
+@router.patch(
+    "/items",
+    operation_id="patch_items",
+    summary="Change fields of up to a thousand products",
+    responses=problem_answers(400, 404, 409, 413, 415, 422, 429, 503),
+    openapi_extra={"requestBody": {"content": {"application/json": {"examples": EXAMPLE_MANY_PATCHES}}}},
+)
+async def patch_items(body: PatchItemsBody, parts: ReadyParts) -> PatchItemsAnswer:
+    """Change items as PATCH /items/{item_id} does: all of them in one transaction, or none.
+
+    An unknown item or an invalid value refuses the whole call and names the item. PATCH /items/bulk takes more of them,
+    as a job.
+    """
+    patches = [sent_patch(entry, entry.item_id).item for entry in body.items]
+    try:
+        outcomes = await parts.served.ingestion.patch_items(patches)
+    except InvalidItemError as error:
+        place = next(place for place, patch in enumerate(patches) if patch.item_id == error.item_id)
+        raise error.within("body", "items", place) from error
+    return PatchItemsAnswer(
+        items=[
+            PatchOutcome(item_id=patch.item_id, outcome="changed" if outcome is WriteOutcome.CHANGED else "unchanged")
+            for patch, outcome in zip(patches, outcomes, strict=True)
+        ],
+        catalogue_version=parts.served.live.catalogue_version,
     )
 
 
@@ -196,6 +268,16 @@ async def get_item_picture(item_id: ItemIdInPath, request: Request, parts: Ready
 async def get_item(item_id: ItemIdInPath, parts: ReadyParts) -> ItemDetail:
     """Words, attributes, semantic id, features and tokens of an item of the bundle or a posted one."""
     return item_detail(parts.served.live, item_id)
+
+
+def _changed_item(
+    live: LiveCatalogue, item_id: str, outcome: WriteOutcome, features_before: list[int] | None
+) -> PutItemAnswer:
+    return PutItemAnswer(
+        **item_detail(live, item_id).model_dump(),
+        outcome=outcome.value,
+        features_kept=_features_of(live, item_id) == features_before,
+    )
 
 
 def _features_of(live: LiveCatalogue, item_id: str) -> list[int] | None:

@@ -11,6 +11,7 @@ from service.bundles.swap import BundleSwap
 from service.counts.windows import Windows
 from service.errors import NotReadyError
 from service.http.idempotency import AnsweredOnce
+from service.items.attribute_schema import AttributeSchema
 from service.jobs.bulk import BulkJobs
 from service.keys.key_ring import KeyRing
 from service.picture_urls.fetch import PictureUrls
@@ -31,6 +32,7 @@ class Parts:
     split: Split | None
     """The experiment in the settings, if any."""
     store: Store
+    schema: AttributeSchema
     feedback: FeedbackStore
     behaviour: BehaviourStore
     windows: Windows

@@ -10,10 +10,11 @@ from jaxtyping import Bool
 from pydantic import TypeAdapter, ValidationError
 
 from clairo_core.catalogue import Catalogue
-from clairo_core.selection.item_filters import AllOf
+from clairo_core.selection.item_filters import AllOf, ItemFilter
 from service.http.field_errors import invalid_fields, readable_errors
 from service.recommend.item_table import ItemTable
 from service.routes.parts import Parts
+from service.schemas.filter_types import check_filter
 from service.schemas.filters import BoundedFilterBody, FilterBody
 
 MAX_FILTER_CHARACTERS = 2000
@@ -46,10 +47,16 @@ class AllowedItems:
 
 
 async def allowed_items(parts: Parts, item_filter: FilterBody | None) -> AllowedItems:
-    """Apply a filter to the served items; what it returns is in step with them until the caller's next await."""
+    """Apply a filter to the served items; what it returns is in step with them until the caller's next await.
+
+    Raises:
+        InvalidBodyError: a condition does not fit the declared type of its attribute.
+    """
     table = await parts.served.recommendations.item_table.current()
     catalogue = parts.served.live.recommender.catalogue
-    wanted = AllOf(()) if item_filter is None else item_filter.item_filter()
+    wanted: ItemFilter = AllOf(())
+    if item_filter is not None:
+        wanted = check_filter(item_filter.item_filter(), parts.schema.declared)
     is_allowed = np.asarray(~catalogue.is_retired & table.allowed_rows(wanted))
     return AllowedItems(table, catalogue, is_allowed, list(table.warnings_of(wanted)))
 

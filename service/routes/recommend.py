@@ -24,6 +24,7 @@ from service.recommend.explanations import Explained
 from service.recommend.recommended import Recommended
 from service.recommend.wanted import Wanted
 from service.routes.parts import Parts, ReadyParts
+from service.schemas.filter_types import check_filter
 from service.schemas.items import Feature
 from service.schemas.problems import Problem
 from service.schemas.recommend import (
@@ -36,6 +37,7 @@ from service.schemas.recommend import (
     RecommendBody,
     RecommendedItem,
 )
+from service.store.feedback_event import Owner, id_of_owner
 
 router = APIRouter(tags=["recommendations"], route_class=BodyRoute)
 
@@ -61,6 +63,7 @@ EXAMPLES = {
     },
     "for a new user": {"value": {"history": []}},
     "for a user with feedback": {"value": {"user_id": "u-1", "limit": 5}},
+    "for a visitor who is not signed in": {"value": {"session_id": "s-1", "limit": 5}},
     "diverse and explained": {"value": {"history": ["mug-12", "mug-7"], "limit": 5, "diversity": 0.3, "explain": True}},
     "as fast as possible": {"value": {"history": ["mug-12", "mug-7"], "limit": 5, "quality": "fast"}},
     "only items of the bundle": {"value": {"history": ["mug-12"], "filter": {"only_new": False}}},
@@ -86,10 +89,10 @@ async def recommend(body: RecommendBody, parts: ReadyParts, request: Request) ->
     matches nothing, and `warnings` says so. The same request with the same `seed` gets
     the same answer from the same catalogue version, regardless of other requests, until feedback changes the counts.
 
-    With a `user_id`, every item of the stored history is left out, however old, and a disliked item is neither
-    recommended, even with `include_seen`, nor part of the history or an explanation. Items like it sink. A later
-    `like`, `purchase` or target of the same item lifts the dislike. The bundle's rules name the types that are read,
-    and those that are dislikes.
+    With a `user_id`, or the `session_id` of a visitor who is not signed in, every item of the stored history is left
+    out, however old, and a disliked item is neither recommended, even with `include_seen`, nor part of the history or
+    an explanation. Items like it sink. A later `like`, `purchase` or target of the same item lifts the dislike. The
+    bundle's rules name the types that are read, and those that are dislikes.
     """
     return await unless_disconnected(request, recommend_one(body, parts))
 
@@ -149,21 +152,24 @@ async def recommend_one(body: RecommendBody, parts: Parts) -> RecommendAnswer:
         ServiceError: the model is too busy, or the user's history cannot be read.
     """
     item_ids, exclude, disliked = body.history_item_ids(), body.exclude_item_ids, frozenset[str]()
-    if item_ids is None and body.user_id is not None:
-        of_user = await items_of_user(body.user_id, parts.served.live, parts.feedback)
+    owner: Owner | None = body.user_id
+    if owner is None and body.session_id is not None:
+        owner = await parts.feedback.owner_of_session(body.session_id)
+    if item_ids is None and owner is not None:
+        of_user = await items_of_user(owner, parts.served.live, parts.feedback)
         item_ids, disliked = of_user.history, of_user.disliked
         # The model reads the newest items only; what is left out follows the whole history.
-        exclude = [*exclude, *(() if body.include_seen else of_user.older), *await tired_items(body.user_id, parts)]
+        exclude = [*exclude, *(() if body.include_seen else of_user.older), *await tired_items(owner, parts)]
     recommendations, arm = parts.served.recommendations, None
     if parts.split is not None:
-        recommendations, arm = parts.split.recommendations_for(body.user_id)
+        recommendations, arm = parts.split.recommendations_for(None if owner is None else id_of_owner(owner))
     wanted = Wanted(
         history=UserHistory(item_ids or ()),
         limit=body.limit,
         include_seen=body.include_seen,
         exclude=tuple(exclude),
         disliked=tuple(disliked),
-        item_filter=None if body.filter is None else body.filter.item_filter(),
+        item_filter=None if body.filter is None else check_filter(body.filter.item_filter(), parts.schema.declared),
         diversity=body.diversity,
         explain=body.explain,
         seed=recommendations.default_seed() if body.seed is None else body.seed,
@@ -176,8 +182,8 @@ async def recommend_one(body: RecommendBody, parts: Parts) -> RecommendAnswer:
     return recommend_answer(recommended, recommendation_id)
 
 
-async def tired_items(user_id: str, parts: Parts) -> Collection[str]:
-    """Items that the settings leave out, since the user was shown them often and did nothing with them.
+async def tired_items(owner: Owner, parts: Parts) -> Collection[str]:
+    """Items that the settings leave out, since the user or session was shown them often and did nothing with them.
 
     Raises:
         StoreError: the store cannot be read.
@@ -185,7 +191,7 @@ async def tired_items(user_id: str, parts: Parts) -> Collection[str]:
     if not parts.tired_after_impressions:
         return ()
     since = time.time() - TIRED_SECONDS
-    return await parts.feedback.tired_items(user_id, parts.tired_after_impressions, since, parts.served.live.rules)
+    return await parts.feedback.tired_items(owner, parts.tired_after_impressions, since, parts.served.live.rules)
 
 
 def recommend_answer(recommended: Recommended, recommendation_id: str) -> RecommendAnswer:

@@ -1,4 +1,4 @@
-"""GET /users, GET and DELETE /users/{user_id}: list users, list and delete a user's events."""
+"""/users: list users, list and delete a user's events, and make a session's events a user's."""
 
 import time
 from typing import Annotated
@@ -9,6 +9,7 @@ from pydantic import AfterValidator
 
 from clairo_core.values.ids import MAX_ID_CHARACTERS, check_user_id
 from service.feedback.known_users import KnownUser, bundle_items_of, users_page
+from service.http.body_route import BodyRoute
 from service.http.id_paths import id_in_path
 from service.http.openapi import problem_answers
 from service.routes.cursors import event_cursor, place_of_event, place_of_user, user_cursor
@@ -16,6 +17,8 @@ from service.routes.parts import ReadyParts
 from service.schemas.feedback import (
     MAX_PAGE_EVENTS,
     MAX_PAGE_USERS,
+    MergeAnswer,
+    MergeBody,
     UserAnswer,
     UserEvent,
     UserPage,
@@ -23,8 +26,9 @@ from service.schemas.feedback import (
 )
 from service.schemas.request_body import TEXT_SCHEMA, QueryInteger
 
-router = APIRouter(tags=["users"])
+router = APIRouter(tags=["users"], route_class=BodyRoute)
 
+MERGE_EXAMPLES = {"a visitor signs in": {"value": {"session_id": "s-1"}}}
 USER_PATH = f"/users/{id_in_path('user_id')}"
 UserIdInPath = Annotated[
     str,
@@ -101,6 +105,29 @@ async def get_user(
     )
 
 
+@router.post(
+    f"{USER_PATH}/merge",
+    operation_id="merge_session",
+    summary="Make a session a user's",
+    responses=problem_answers(400, 409, 413, 415, 422, 503),
+    openapi_extra={"requestBody": {"content": {"application/json": {"examples": MERGE_EXAMPLES}}}},
+)
+async def merge_session(user_id: UserIdInPath, body: MergeBody, parts: ReadyParts) -> MergeAnswer:
+    """Make all events of a session the user's, those that arrive later too: for a visitor who signs in.
+
+    Idempotent. Events older than the user's request to be forgotten are deleted. 409 if the session is another
+    user's: start a new session when a user signs out. DELETE /users/{user_id} deletes merged events too, and the
+    session's later ones are a stranger's again.
+    """
+    merged = await parts.feedback.merge_session(body.session_id, user_id)
+    return MergeAnswer(
+        user_id=user_id,
+        session_id=body.session_id,
+        num_merged=merged.num_merged,
+        num_forgotten=merged.num_forgotten,
+    )
+
+
 @router.delete(
     USER_PATH,
     status_code=204,
@@ -111,8 +138,8 @@ async def get_user(
 async def forget_user(user_id: UserIdInPath, parts: ReadyParts) -> None:
     """Delete all events of the user immediately and permanently. Events dated before now are refused from then on.
 
-    For that, a digest of the id is kept, and nothing else. Works for unknown users too. A bundle already trained on
-    the events stays as it is; the next one is trained without them. What a bundle kept of the user (`--with-users`) is
-    no longer read.
+    For that, digests of the id and of merged sessions' ids are kept, and nothing else. Works for unknown users too. A
+    bundle already trained on the events stays as it is; the next one is trained without them. What a bundle kept of the
+    user (`--with-users`) is no longer read.
     """
     await parts.feedback.forget_user(user_id, time.time())

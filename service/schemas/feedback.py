@@ -1,8 +1,8 @@
 """JSON of feedback and users."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints, model_validator
 
 from clairo_core.events import LONGEST_TYPE, is_type_name
 from service.schemas.request_body import TEXT_FIELD, Identifier, RequestBody, Timestamp
@@ -43,14 +43,19 @@ EventType = Annotated[
 
 
 class FeedbackEventBody(RequestBody):
-    """An action of a user."""
+    """An action of a user, or of a visitor who is not signed in."""
 
     event_id: Identifier | None = Field(
         default=None,
-        description="Your own id of the event. An event sent again is stored once. Left out, it is made of user, item, "
-        "type and timestamp; without a timestamp too, every event is new.",
+        description="Your own id of the event. An event sent again is stored once. Left out, it is made of user or "
+        "session, item, type and timestamp; without a timestamp too, every event is new.",
     )
-    user_id: Identifier
+    user_id: Identifier | None = Field(default=None, description="Required without a `session_id`.")
+    session_id: Identifier | None = Field(
+        default=None,
+        description="Your id of a visitor who is not signed in; of no effect beside a `user_id`. POST "
+        "/users/{user_id}/merge makes its events a user's.",
+    )
     item_id: Identifier
     type: EventType = Field(
         description="`view`, `click`, `cart`, `purchase`, `like` or any other name, with the meaning that `[events]` "
@@ -70,6 +75,12 @@ class FeedbackEventBody(RequestBody):
         default=None, description="A number for conditions of `[events]`, such as the rating of `rating >= 4`."
     )
 
+    @model_validator(mode="after")
+    def _has_user_or_session(self) -> Self:
+        if self.user_id is None and self.session_id is None:
+            raise ValueError("expected a user_id, or the session_id of a visitor who is not signed in")
+        return self
+
     def seconds(self, now: float) -> float:
         """When it happened, in seconds since 1970: `now` if it was not sent, or lies over an hour ahead."""
         return now if self.timestamp is None or self.is_ahead(now) else self.timestamp
@@ -83,6 +94,21 @@ class FeedbackBody(RequestBody):
     """Actions of users."""
 
     events: list[FeedbackEventBody] = Field(min_length=1, max_length=MAX_EVENTS)
+
+
+class MergeBody(RequestBody):
+    """A session of the user."""
+
+    session_id: Identifier
+
+
+class MergeAnswer(BaseModel):
+    """Outcome of a merge."""
+
+    user_id: str
+    session_id: str
+    num_merged: int = Field(description="Events that became the user's by this call.")
+    num_forgotten: int = Field(description="Events deleted: they are older than the user's request to be forgotten.")
 
 
 class EventResult(BaseModel):

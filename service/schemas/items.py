@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Collection
 from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import (
@@ -20,11 +21,10 @@ from clairo_core.values.ids import MAX_ID_CHARACTERS, check_item_id, check_text
 from clairo_core.values.missing import is_missing
 from service.picture_urls.hosts import MAX_URL_CHARACTERS
 from service.schemas.request_body import TEXT_FIELD, TEXT_SCHEMA, FieldName, RequestBody, check_named_text
+from service.store.item_patch import LEADING_TEXTS, MAX_ATTRIBUTES, MAX_TEXT_FIELDS
 
 MAX_PAGE_ITEMS = 200
 MAX_TEXT_CHARACTERS = 20_000
-MAX_TEXT_FIELDS = 20
-MAX_ATTRIBUTES = 50
 
 ItemId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_CHARACTERS)]
 NewItemId = Annotated[ItemId, AfterValidator(check_item_id)]
@@ -91,16 +91,21 @@ class NewItemBody(RequestBody):
         return {name: text for name, text in fields.items() if not is_missing(text)}
 
     @model_validator(mode="after")
-    def _has_one_picture(self) -> Self:
-        if self.picture is not None and self.picture_url is not None:
-            raise ValueError("got picture and picture_url; give one, not both")
+    def _names_each_field_once(self) -> Self:
+        check_named_once(self.texts, self.picture, self.picture_url)
         return self
 
-    @model_validator(mode="after")
-    def _names_each_text_once(self) -> Self:
-        if repeated := {"title", "description"} & self.texts.keys():
-            raise ValueError(f"texts has {min(repeated)}; give {min(repeated)} as a field of its own")
-        return self
+
+def check_named_once(texts: Collection[str], picture: str | bytes | None, picture_url: str | None) -> None:
+    """Refuse a picture that comes twice, and a title or description among the further texts.
+
+    Raises:
+        ValueError: there is one.
+    """
+    if picture is not None and picture_url is not None:
+        raise ValueError("got picture and picture_url; give one, not both")
+    if repeated := {*LEADING_TEXTS}.intersection(texts):
+        raise ValueError(f"texts has {min(repeated)}; give {min(repeated)} as a field of its own")
 
 
 def decoded_base64(text: str) -> bytes:

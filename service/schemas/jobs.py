@@ -19,7 +19,7 @@ class JobSummary(BaseModel):
     """Job progress."""
 
     job_id: str
-    kind: Literal["items", "feedback"] = Field(default="items", description="What a row is.")
+    kind: Literal["items", "patches", "feedback"] = Field(default="items", description="What a row is.")
     state: Literal["receiving", "waiting", "running", "done"]
     num_rows: int
     num_done: int

@@ -31,7 +31,7 @@ class HistoryEntry(RequestBody):
 
 
 class RecommendBody(RequestBody):
-    """A history or a user, and options."""
+    """A history, a user or a session, and options."""
 
     history: list[ItemId | HistoryEntry] | None = Field(
         default=None,
@@ -42,6 +42,11 @@ class RecommendBody(RequestBody):
         default=None,
         description="Use this user's history and dislikes from POST /feedback. Beside `history`, only assigns an "
         "experiment's arm.",
+    )
+    session_id: Identifier | None = Field(
+        default=None,
+        description="As `user_id`, for a visitor who is not signed in; of no effect beside a `user_id`. A merged "
+        "session is its user's.",
     )
     limit: int = Field(default=10, ge=1, le=MAX_RECOMMENDATIONS, description="Number of distinct items.")
     filter: BoundedFilterBody | None = Field(default=None, description="Recommend only items that pass.")
@@ -60,8 +65,8 @@ class RecommendBody(RequestBody):
 
     @model_validator(mode="after")
     def _has_history_or_user(self) -> Self:
-        if self.history is None and self.user_id is None:
-            raise ValueError("expected a history, [] for a new user, or a user_id")
+        if self.history is None and self.user_id is None and self.session_id is None:
+            raise ValueError("expected a history, [] for a new user, a user_id, or a session_id")
         return self
 
     @model_validator(mode="after")

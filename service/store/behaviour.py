@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, func, select
+from sqlalchemy import Select, and_, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from clairo_core.events import InteractionRules
 from service.store.database import Database, in_utc
 from service.store.event_meanings import EventMeanings
-from service.store.feedback import FEEDBACK_LOCK, FeedbackEvent, KeptEvent
+from service.store.feedback import FEEDBACK_LOCK, KeptEvent
+from service.store.feedback_event import FeedbackEvent, Owner, Session
 from service.store.sql_tables import catalogue_changes, feedback_events
 from service.store.store import ChangeKind
 
@@ -102,18 +103,22 @@ class BehaviourStore:
         query = select(func.max(feedback_events.c.sequence)).where(feedback_events.c.namespace == self._namespace)
         return (await connection.execute(query)).scalar_one() or 0
 
-    async def events_up_to(self, sequence: int, user_ids: Collection[str]) -> Sequence[KeptEvent]:
-        """List the newest `MAX_EARLIER_EVENTS` events of each of these users up to `sequence`, in order."""
+    async def events_up_to(self, sequence: int, owners: Collection[Owner]) -> Sequence[KeptEvent]:
+        """List the newest `MAX_EARLIER_EVENTS` events of each of these owners up to `sequence`, in order."""
         columns, found = feedback_events.c, []
-        ordered = sorted(user_ids)
+        user_ids = sorted(owner for owner in owners if isinstance(owner, str))
+        session_ids = sorted(owner.session_id for owner in owners if isinstance(owner, Session))
+        chosen = [(columns.user_id, columns.user_id.is_not(None), some) for some in _chunks(user_ids)]
+        chosen += [(columns.session_id, columns.user_id.is_(None), some) for some in _chunks(session_ids)]
         async with self._database.reading() as connection:
-            for start in range(0, len(ordered), _USERS_AT_ONCE):
-                place = func.row_number().over(partition_by=columns.user_id, order_by=columns.sequence.desc())
+            for column, is_owners, ids in chosen:
+                place = func.row_number().over(partition_by=column, order_by=columns.sequence.desc())
                 of_users = (
                     select(feedback_events, place.label("place"))
                     .where(
                         columns.namespace == self._namespace,
-                        columns.user_id.in_(ordered[start : start + _USERS_AT_ONCE]),
+                        column.in_(ids),
+                        is_owners,
                         columns.sequence <= sequence,
                     )
                     .subquery()
@@ -133,7 +138,8 @@ class BehaviourStore:
                 columns.timestamp <= until,
                 means.is_positive,
             )
-            .group_by(columns.item_id, columns.user_id)
+            # A session that is no user's counts as a user.
+            .group_by(columns.item_id, columns.user_id, case((columns.user_id.is_(None), columns.session_id)))
             .subquery()
         )
         query = select(of_user.c.item_id, func.count(), func.sum(of_user.c.weight)).group_by(of_user.c.item_id)
@@ -187,7 +193,7 @@ def _median_intervals(is_purchase: Any, item_ids: Sequence[str]) -> Select:
     )
     gaps = (
         select(columns.item_id, (columns.timestamp - before).label("gap"))
-        .where(is_purchase, columns.item_id.in_(item_ids))
+        .where(is_purchase, columns.item_id.in_(item_ids), columns.user_id.is_not(None))
         .subquery()
     )
     place = func.row_number().over(partition_by=gaps.c.item_id, order_by=gaps.c.gap)
@@ -207,6 +213,10 @@ def _median_intervals(is_purchase: Any, item_ids: Sequence[str]) -> Select:
     )
 
 
+def _chunks(ids: Sequence[str]) -> list[Sequence[str]]:
+    return [ids[start : start + _USERS_AT_ONCE] for start in range(0, len(ids), _USERS_AT_ONCE)]
+
+
 def _kept(row: Any) -> KeptEvent:
     return KeptEvent(
         row.sequence,
@@ -218,5 +228,6 @@ def _kept(row: Any) -> KeptEvent:
             timestamp=row.timestamp,
             recommendation_id=row.recommendation_id,
             value=row.value,
+            session_id=row.session_id,
         ),
     )

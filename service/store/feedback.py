@@ -1,58 +1,27 @@
-"""Store users' events, append-only: each once, histories from them, and users who asked to be forgotten."""
+"""Store the events of users and sessions: each once, histories from them, merged sessions, and forgotten users."""
 
-import hashlib
-import json
-import uuid
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
 
-from sqlalchemy import Select, and_, delete, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from clairo_core.events import InteractionRules
+from clairo_core.values.ids import shown
+from service.errors import SessionMergedError
 from service.store.database import Database
-from service.store.event_meanings import EventMeanings
-from service.store.sql_tables import feedback_events, users
+from service.store.event_marks import EventMarks, session_digest, user_digest
+from service.store.feedback_event import FeedbackEvent, Owner, Session, id_of_owner
+from service.store.history_queries import disliked_items, is_in_history, newest_items, tired_items
+from service.store.sql_tables import feedback_events
 
 FEEDBACK_LOCK = "feedback"
 MAX_HISTORY_ITEMS = 1000
+NEVER = float("-inf")
 NO_RULES = InteractionRules()
 """Those of a bundle whose dataset declared no types."""
-
-
-@dataclass(frozen=True, slots=True)
-class FeedbackEvent:
-    """An action of a user."""
-
-    event_id: str
-    user_id: str
-    item_id: str
-    type: str
-    timestamp: float
-    """Seconds since 1970."""
-    recommendation_id: str | None = None
-    value: float | None = None
-    """A rating, for conditions of the rules."""
-
-
-def made_event_id(
-    user_id: str, item_id: str, event_type: str, timestamp: float | None, value: float | None = None
-) -> str:
-    """An id for an event that came without one: the same content, the same id; without a time, a new one.
-
-    A value is content too: a rating that is changed within a second is no repetition.
-
-    >>> made_event_id("ann", "mug", "view", 1.7e9) == made_event_id("ann", "mug", "view", 1700000000)
-    True
-    """
-    if timestamp is None:
-        return f"made-{uuid.uuid4().hex}"
-    # In microseconds: the seconds of an ISO time and of a number may differ in their last bit.
-    content = json.dumps([user_id, item_id, event_type, round(timestamp * 1e6), *([] if value is None else [value])])
-    return f"made-{hashlib.sha256(content.encode()).hexdigest()[:40]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +34,7 @@ class KeptEvent:
 
 @dataclass(frozen=True, slots=True)
 class UserItems:
-    """A user's items, as far as recommending reads them. All empty for an unknown user."""
+    """The items of a user or session, as far as recommending reads them. All empty for an unknown one."""
 
     history: tuple[str, ...] = ()
     """The newest items of the history, oldest first."""
@@ -94,15 +63,28 @@ class EventOutcome(StrEnum):
     """Older than the user's request to be forgotten."""
 
 
+@dataclass(frozen=True, slots=True)
+class SessionMerged:
+    """Outcome of a merge, in numbers of events."""
+
+    num_merged: int
+    """Of the session before, the user's now."""
+    num_forgotten: int
+    """Deleted, since they are older than the user's request to be forgotten."""
+
+
 class FeedbackStore:
     """Events of one namespace. Each writing method is one transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._namespace = database.namespace
+        self._marks = EventMarks(database)
 
     async def add_events(self, events: Sequence[FeedbackEvent]) -> list[EventOutcome]:
-        """Store events whose event_id is new. The first event of an id counts.
+        """Store events whose event_id is new. The first event of an id counts; a removed one stays out.
+
+        Events of a merged session are its user's.
 
         Raises:
             StoreError: none was stored.
@@ -111,12 +93,10 @@ class FeedbackStore:
             return []
         # Shared among writers, but not with `forget_user`: an event arriving during it would survive.
         async with self._database.transaction(FEEDBACK_LOCK, is_shared=True) as connection:
-            is_forgotten = await self._are_forgotten(connection, events)
+            admitted = await self._admitted(connection, events)
             rows: dict[str, dict[str, object]] = {}
-            now = datetime.now(UTC)
-            for event, forgotten in zip(events, is_forgotten, strict=True):
-                if not forgotten:
-                    rows.setdefault(event.event_id, self._row_values(event, now))
+            for row in await self._new_rows(connection, admitted):
+                rows.setdefault(str(row["event_id"]), row)
             new: set[str] = set()
             if rows:
                 insert = (
@@ -127,18 +107,97 @@ class FeedbackStore:
                 )
                 new = set((await connection.execute(insert)).scalars().all())
         outcomes = []
-        for event, forgotten in zip(events, is_forgotten, strict=True):
-            if forgotten:
+        for event in admitted:
+            if event is None:
                 outcomes.append(EventOutcome.FORGOTTEN)
             else:
                 outcomes.append(EventOutcome.ACCEPTED if event.event_id in new else EventOutcome.DUPLICATE)
                 new.discard(event.event_id)
         return outcomes
 
+    async def load_events(self, events: Sequence[FeedbackEvent]) -> int:
+        """Store many events whose event_id is new, faster than `add_events`. Return the number of new ones.
+
+        Raises:
+            StoreError: none was stored.
+        """
+        async with self._database.transaction(FEEDBACK_LOCK, is_shared=True) as connection:
+            rows = await self._new_rows(connection, await self._admitted(connection, events))
+            if not rows:
+                return 0
+            statement = (
+                self._database.insert(feedback_events)
+                .on_conflict_do_nothing(index_elements=["namespace", "event_id"])
+                .returning(feedback_events.c.sequence)
+            )
+            return len((await connection.execute(statement, rows)).all())
+
+    async def remove_event(self, event_id: str) -> bool:
+        """Delete an event, and keep it out from then on. Return whether the store had it, or removed it before.
+
+        Raises:
+            StoreError: nothing was deleted.
+        """
+        columns = feedback_events.c
+        # Alone: the same event, sent again meanwhile, would be stored again.
+        async with self._database.transaction(FEEDBACK_LOCK) as connection:
+            deleted = await connection.execute(
+                delete(feedback_events).where(columns.namespace == self._namespace, columns.event_id == event_id)
+            )
+            if deleted.rowcount:
+                await self._marks.remove(connection, event_id)
+                return True
+            return bool(await self._marks.removed_among(connection, [event_id]))
+
+    async def num_removed(self) -> int:
+        """Number of events removed so far.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        async with self._database.reading() as connection:
+            return await self._marks.num_removed(connection)
+
+    async def merge_session(self, session_id: str, user_id: str) -> SessionMerged:
+        """Make a session's events a user's, those that arrive from then on too. Again changes nothing.
+
+        Raises:
+            SessionMergedError: the session is another user's.
+            StoreError: nothing was changed.
+        """
+        is_of_session = self._is_of(Session(session_id))
+        # Alone: an event of the session that arrives meanwhile would be nobody's.
+        async with self._database.transaction(FEEDBACK_LOCK) as connection:
+            merged_into = (await self._marks.users_of_sessions(connection, [session_id])).get(session_id)
+            if merged_into not in (None, user_id):
+                raise SessionMergedError(
+                    f"session {shown(session_id)} is another user's already; start a new session when a user signs out"
+                )
+            if merged_into is None:
+                await self._marks.merge(connection, session_id, user_id)
+            until = await self._marks.forgotten_until(connection, [user_digest(user_id)])
+            forgotten = await connection.execute(
+                delete(feedback_events).where(
+                    is_of_session, feedback_events.c.timestamp <= until.get(user_digest(user_id), NEVER)
+                )
+            )
+            merged = await connection.execute(update(feedback_events).where(is_of_session).values(user_id=user_id))
+            return SessionMerged(merged.rowcount, forgotten.rowcount)
+
+    async def owner_of_session(self, session_id: str) -> Owner:
+        """The user that a session was merged into, or the session itself.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        async with self._database.reading() as connection:
+            users = await self._marks.users_of_sessions(connection, [session_id])
+        return users.get(session_id, Session(session_id))
+
     async def user_events(self, user_id: str, after: tuple[float, int] | None, limit: int) -> Sequence[KeptEvent]:
         """List a user's events, oldest first; only those after a (timestamp, sequence) if `after` is given."""
         columns = feedback_events.c
-        query = select(feedback_events).where(columns.namespace == self._namespace, columns.user_id == user_id)
+        query = select(feedback_events).where(self._is_of(user_id))
         if after is not None:
             timestamp, sequence = after
             query = query.where(
@@ -150,33 +209,10 @@ class FeedbackStore:
         query = query.order_by(columns.timestamp, columns.sequence).limit(limit)
         return await self._read(query)
 
-    async def load_events(self, events: Sequence[FeedbackEvent]) -> int:
-        """Store many events whose event_id is new, faster than `add_events`. Return the number of new ones.
-
-        Raises:
-            StoreError: none was stored.
-        """
-        async with self._database.transaction(FEEDBACK_LOCK, is_shared=True) as connection:
-            is_forgotten = await self._are_forgotten(connection, events)
-            now = datetime.now(UTC)
-            rows = [
-                self._row_values(event, now)
-                for event, forgotten in zip(events, is_forgotten, strict=True)
-                if not forgotten
-            ]
-            if not rows:
-                return 0
-            statement = (
-                self._database.insert(feedback_events)
-                .on_conflict_do_nothing(index_elements=["namespace", "event_id"])
-                .returning(feedback_events.c.sequence)
-            )
-            return len((await connection.execute(statement, rows)).all())
-
     async def user_items(
-        self, user_id: str, window: int = MAX_HISTORY_ITEMS, rules: InteractionRules = NO_RULES
+        self, owner: Owner, window: int = MAX_HISTORY_ITEMS, rules: InteractionRules = NO_RULES
     ) -> UserItems:
-        """Read a user's newest `window` items, all older ones, and the disliked ones, by a bundle's rules.
+        """Read the newest `window` items, all older ones, and the disliked ones, by a bundle's rules.
 
         With chosen targets, an item with a target event stands in the history for its target events alone; with
         `repeats="drop"` every item stands there once, at its first time.
@@ -184,47 +220,28 @@ class FeedbackStore:
         Raises:
             StoreError: the store cannot be read.
         """
-        if "\x00" in user_id:
+        if "\x00" in id_of_owner(owner):
             # No event has such a user, and PostgreSQL refuses the query.
             return UserItems()
-        columns, means = feedback_events.c, EventMeanings(rules, feedback_events.c)
-        is_users = and_(columns.namespace == self._namespace, columns.user_id == user_id)
-        disliked_items = self._disliked_items(user_id, rules)
-        is_in_history = and_(is_users, means.is_read)
-        if rules.targets and rules.repeats == "keep":
-            reached = select(columns.item_id).where(is_users, means.is_target)
-            is_in_history = and_(is_in_history, or_(means.is_target, columns.item_id.not_in(reached)))
-        is_kept = and_(is_in_history, columns.item_id.not_in(disliked_items))
-        counted: Any = columns
-        if rules.repeats == "drop" or rules.types:
-            # As in training, where events of one user, item and time are one.
-            same = [columns.item_id] if rules.repeats == "drop" else [columns.item_id, columns.timestamp]
-            place = func.row_number().over(partition_by=same, order_by=[columns.timestamp, columns.sequence])
-            counted = select(feedback_events, place.label("place")).where(is_kept).subquery().c
-            is_kept = counted.place == 1
-        newest = (
-            select(counted.item_id)
-            .where(is_kept)
-            .order_by(counted.timestamp.desc(), counted.sequence.desc())
-            .limit(window + 1)
-        )
+        is_of_owner = self._is_of(owner)
         async with self._database.reading() as connection:
-            disliked = frozenset((await connection.execute(disliked_items)).scalars())
+            disliked = frozenset((await connection.execute(disliked_items(is_of_owner, rules))).scalars())
+            newest = newest_items(is_of_owner, rules).limit(window + 1)
             newest_first = (await connection.execute(newest)).scalars().all()
             history = tuple(reversed(newest_first[:window]))
             older: frozenset[str] = frozenset()
             if len(newest_first) > window:
-                of_all = (await connection.execute(select(columns.item_id).where(is_in_history).distinct())).scalars()
-                older = frozenset(of_all) - set(history) - disliked
+                items = select(feedback_events.c.item_id).where(is_in_history(is_of_owner, rules)).distinct()
+                older = frozenset((await connection.execute(items)).scalars()) - set(history) - disliked
         return UserItems(history, older, disliked)
 
     async def tired_items(
-        self, user_id: str, num_impressions: int, since: float, rules: InteractionRules = NO_RULES
+        self, owner: Owner, num_impressions: int, since: float, rules: InteractionRules = NO_RULES
     ) -> frozenset[str]:
-        """List the items that a user was shown `num_impressions` times or more, all later than his last action on them.
+        """List the items shown `num_impressions` times or more, all later than the last action on them.
 
         Args:
-            user_id: any.
+            owner: any user or session.
             num_impressions: at least 1.
             since: seconds since 1970; older events count for nothing.
             rules: of the bundle. Positive and negative events are actions.
@@ -232,46 +249,11 @@ class FeedbackStore:
         Raises:
             StoreError: the store cannot be read.
         """
-        if "\x00" in user_id:
+        if "\x00" in id_of_owner(owner):
             return frozenset()
-        columns, means = feedback_events.c, EventMeanings(rules, feedback_events.c)
-        is_of_user = and_(columns.namespace == self._namespace, columns.user_id == user_id, columns.timestamp >= since)
-        acted = (
-            select(columns.item_id, func.max(columns.timestamp).label("last_at"))
-            .where(is_of_user, means.is_action)
-            .group_by(columns.item_id)
-            .subquery()
-        )
-        tired = (
-            select(columns.item_id)
-            .outerjoin_from(feedback_events, acted, acted.c.item_id == columns.item_id)
-            .where(
-                is_of_user,
-                means.is_impression,
-                or_(acted.c.last_at.is_(None), columns.timestamp > acted.c.last_at),
-            )
-            .group_by(columns.item_id)
-            .having(func.count() >= num_impressions)
-        )
+        is_recent = and_(self._is_of(owner), feedback_events.c.timestamp >= since)
         async with self._database.reading() as connection:
-            return frozenset((await connection.execute(tired)).scalars())
-
-    def _disliked_items(self, user_id: str, rules: InteractionRules) -> Select:
-        """Select the items whose newest event, of those that dislike or lift a dislike, is a dislike."""
-        columns, means = feedback_events.c, EventMeanings(rules, feedback_events.c)
-        place = func.row_number().over(
-            partition_by=columns.item_id, order_by=[columns.timestamp.desc(), columns.sequence.desc()]
-        )
-        decisive = (
-            select(columns.item_id, means.is_dislike.label("is_dislike"), place.label("place"))
-            .where(
-                columns.namespace == self._namespace,
-                columns.user_id == user_id,
-                or_(means.is_dislike, means.lifts_dislike),
-            )
-            .subquery()
-        )
-        return select(decisive.c.item_id).where(decisive.c.place == 1, decisive.c.is_dislike)
+            return frozenset((await connection.execute(tired_items(is_recent, rules, num_impressions))).scalars())
 
     async def users_after(self, user_id: str, limit: int) -> Sequence[UserCount]:
         """List users with events, in the database's order of ids, those after `user_id`; "" starts at the first."""
@@ -296,9 +278,10 @@ class FeedbackStore:
 
     async def forgotten_among(self, user_ids: Collection[str]) -> set[str]:
         """The users among these who asked to be forgotten, then or later."""
+        digests = {user_digest(user_id): user_id for user_id in user_ids}
         async with self._database.reading() as connection:
-            marks = await self._forgotten_until(connection, user_ids)
-        return {user_id for user_id in user_ids if user_digest(user_id) in marks}
+            marks = await self._marks.forgotten_until(connection, digests)
+        return {digests[digest] for digest in marks}
 
     async def events_after(self, sequence: int, limit: int) -> Sequence[KeptEvent]:
         """List all users' events after `sequence`, in order; an event that commits late is not skipped."""
@@ -314,40 +297,60 @@ class FeedbackStore:
     async def forget_user(self, user_id: str, until: float) -> None:
         """Delete all events of a user, and refuse events dated up to `until` from then on.
 
+        Both hold for sessions merged into him; his events of them are deleted, later ones are nobody's.
+
         Raises:
             StoreError: nothing was deleted.
         """
-        columns = feedback_events.c
-        mark = {"namespace": self._namespace, "user_digest": user_digest(user_id), "forgotten_until": until}
         async with self._database.transaction(FEEDBACK_LOCK) as connection:
-            await connection.execute(
-                delete(feedback_events).where(columns.namespace == self._namespace, columns.user_id == user_id)
-            )
-            await connection.execute(
-                self._database.insert(users)
-                .values(mark)
-                .on_conflict_do_update(index_elements=["namespace", "user_digest"], set_={"forgotten_until": until})
-            )
+            await connection.execute(delete(feedback_events).where(self._is_of(user_id)))
+            await self._marks.forget(connection, user_id, until)
 
-    async def _are_forgotten(self, connection: AsyncConnection, events: Sequence[FeedbackEvent]) -> list[bool]:
-        """Whether each event is older than its user's request to be forgotten."""
-        marks = await self._forgotten_until(connection, {event.user_id for event in events})
-        if not marks:
-            return [False] * len(events)
-        return [event.timestamp <= marks.get(user_digest(event.user_id), float("-inf")) for event in events]
+    def _is_of(self, owner: Owner) -> ColumnElement[bool]:
+        """Whether an event is this user's, or this session's and nobody's."""
+        columns = feedback_events.c
+        if isinstance(owner, Session):
+            is_owners = and_(columns.session_id == owner.session_id, columns.user_id.is_(None))
+        else:
+            is_owners = columns.user_id == owner
+        return and_(columns.namespace == self._namespace, is_owners)
 
-    async def _forgotten_until(self, connection: AsyncConnection, user_ids: Collection[str]) -> dict[str, float]:
-        """Digest of each of these users who asked to be forgotten -> until when."""
-        query = select(users.c.user_digest, users.c.forgotten_until).where(
-            users.c.namespace == self._namespace, users.c.user_digest.in_({user_digest(one) for one in user_ids})
-        )
-        return {row.user_digest: row.forgotten_until for row in (await connection.execute(query)).all()}
+    async def _admitted(
+        self, connection: AsyncConnection, events: Sequence[FeedbackEvent]
+    ) -> list[FeedbackEvent | None]:
+        """Each event, as its user's if its session was merged; None if it is older than a request to be forgotten."""
+        sessions = {event.session_id for event in events if event.user_id is None and event.session_id is not None}
+        user_of = await self._marks.users_of_sessions(connection, sessions)
+        user_ids = {event.user_id for event in events if event.user_id is not None} | {*user_of.values()}
+        digests = {*map(user_digest, user_ids), *map(session_digest, sessions)}
+        marks = await self._marks.forgotten_until(connection, digests)
+        admitted: list[FeedbackEvent | None] = []
+        for event in events:
+            session_id = event.session_id if event.user_id is None else None
+            owned = event if session_id is None else replace(event, user_id=user_of.get(session_id))
+            until = NEVER
+            if marks:
+                of_user = NEVER if owned.user_id is None else marks.get(user_digest(owned.user_id), NEVER)
+                of_session = NEVER if session_id is None else marks.get(session_digest(session_id), NEVER)
+                until = max(of_user, of_session)
+            admitted.append(None if event.timestamp <= until else owned)
+        return admitted
+
+    async def _new_rows(
+        self, connection: AsyncConnection, admitted: Sequence[FeedbackEvent | None]
+    ) -> list[dict[str, object]]:
+        """Values of the events that were not removed before."""
+        events = [event for event in admitted if event is not None]
+        removed = await self._marks.removed_among(connection, [event.event_id for event in events])
+        now = datetime.now(UTC)
+        return [self._row_values(event, now) for event in events if event.event_id not in removed]
 
     def _row_values(self, event: FeedbackEvent, received_at: datetime) -> dict[str, object]:
         return {
             "namespace": self._namespace,
             "event_id": event.event_id,
             "user_id": event.user_id,
+            "session_id": event.session_id,
             "item_id": event.item_id,
             "type": event.type,
             "value": event.value,
@@ -370,12 +373,8 @@ class FeedbackStore:
                     timestamp=row.timestamp,
                     recommendation_id=row.recommendation_id,
                     value=row.value,
+                    session_id=row.session_id,
                 ),
             )
             for row in rows
         ]
-
-
-def user_digest(user_id: str) -> str:
-    """The stored form of a user who asked to be forgotten."""
-    return hashlib.sha256(user_id.encode()).hexdigest()

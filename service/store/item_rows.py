@@ -7,18 +7,22 @@ from sqlalchemy import Row
 
 from clairo_core.attributes import as_json, from_json
 from clairo_core.items import Item, described_digest, picture_digest
-from service.store.store import CatalogueChange, ChangeKind, StoredFeatures, item_digest
+from service.store.store import CatalogueChange, ChangeKind, StoredFeatures, content_digest
 
 
 def content_values(item: Item) -> dict[str, Any]:
     """An item's content as columns of `items`."""
     picture = item.read_picture()
+    of_picture = picture_digest(picture)
+    return {**words_values(item, of_picture), "picture": picture, "picture_digest": of_picture}
+
+
+def words_values(item: Item, of_picture: str | None) -> dict[str, Any]:
+    """The columns that change with an item's words and attributes, beside a picture of this digest."""
     return {
         "texts": [[name, text] for name, text in item.texts.items()],
         "attributes": as_json(item.attributes),
-        "picture": picture,
-        "picture_digest": picture_digest(picture),
-        "content_digest": item_digest(item, picture),
+        "content_digest": content_digest(item, of_picture),
     }
 
 

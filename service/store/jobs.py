@@ -34,6 +34,7 @@ class JobKind(StrEnum):
     """What a row of a job is."""
 
     ITEMS = "items"
+    PATCHES = "patches"
     FEEDBACK = "feedback"
 
 

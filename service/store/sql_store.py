@@ -4,20 +4,26 @@ Every commit is on disk before it is acknowledged. A writer holds the catalogue'
 commit, so replicas never give two items one feature set or two changes one version.
 """
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, Table, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, Table, and_, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from clairo_core.attributes import from_json
 from clairo_core.errors import DuplicateItemError
-from clairo_core.items import Item, described_digest
+from clairo_core.items import Item, described_digest, picture_digest
 from service.errors import FeatureSetTakenError
+from service.store.attribute_types import typed
+from service.store.content_writes import CATALOGUE_LOCK, insert_changes, insert_items
 from service.store.database import Database, first_line, in_utc
-from service.store.item_rows import change_from_row, content_values, features_values
+from service.store.item_patch import ItemPatch
+from service.store.item_rows import change_from_row, content_values, features_values, words_values
+from service.store.patch_writes import write_patches
 from service.store.sql_tables import bundle_activations, catalogue_changes, item_features, items
 from service.store.store import (
     BundleActivation,
@@ -28,7 +34,6 @@ from service.store.store import (
     WriteOutcome,
 )
 
-CATALOGUE_LOCK = "catalogue"
 # Kinds that decide whether an item is retired.
 _STATE_KINDS = (ChangeKind.ADDED.value, ChangeKind.RETIRED.value, ChangeKind.RESTORED.value)
 _CHANGE_OF_OUTCOME = {
@@ -65,31 +70,36 @@ class SqlStore:
     async def add_item(self, item: Item, features: StoredFeatures | None) -> int:
         """See `Store.add_item`."""
         async with self.database.transaction(CATALOGUE_LOCK) as connection:
-            digests = await self._item_digests(connection, [item.item_id])
+            stored = await self._stored_digests(connection, [item.item_id])
             is_retired = item.item_id in await self._retired_among(connection, [item.item_id])
-            if not is_retired and (item.item_id in digests or features is None):
+            if not is_retired and (item.item_id in stored or features is None):
                 raise DuplicateItemError(f"item {item.item_id!r} exists already; choose another item_id")
-            write = ItemWrite(item, None if is_retired else features)
-            outcome = await self._write_item(connection, write, digests.get(item.item_id), is_retired)
-            return await self._insert_changes(connection, [(_CHANGE_OF_OUTCOME[outcome], item.item_id)])
+            (write,) = await self._typed(connection, [ItemWrite(item, None if is_retired else features)])
+            outcome = await self._write_item(connection, write, stored.get(item.item_id), is_retired)
+            return await insert_changes(connection, self._namespace, [(_CHANGE_OF_OUTCOME[outcome], item.item_id)])
 
     async def write_items(self, writes: Sequence[ItemWrite]) -> list[WriteOutcome]:
         """See `Store.write_items`."""
         async with self.database.transaction(CATALOGUE_LOCK) as connection:
             item_ids = [write.item.item_id for write in writes]
-            digests = await self._item_digests(connection, item_ids)
+            stored = await self._stored_digests(connection, item_ids)
             retired = await self._retired_among(connection, item_ids)
             outcomes = [
-                await self._write_item(connection, write, digests.get(item_id), item_id in retired)
-                for write, item_id in zip(writes, item_ids, strict=True)
+                await self._write_item(connection, write, stored.get(item_id), item_id in retired)
+                for write, item_id in zip(await self._typed(connection, writes), item_ids, strict=True)
             ]
             changes = [
                 (_CHANGE_OF_OUTCOME[outcome], item_id)
                 for outcome, item_id in zip(outcomes, item_ids, strict=True)
                 if outcome in _CHANGE_OF_OUTCOME
             ]
-            await self._insert_changes(connection, changes)
+            await insert_changes(connection, self._namespace, changes)
         return outcomes
+
+    async def patch_items(self, patches: Sequence[ItemPatch], trained: Mapping[str, Item]) -> list[WriteOutcome]:
+        """See `Store.patch_items`."""
+        async with self.database.transaction(CATALOGUE_LOCK) as connection:
+            return await write_patches(connection, self._namespace, patches, trained)
 
     async def add_features(self, item_id: str, features: StoredFeatures, described_digest: str) -> None:
         """See `Store.add_features`."""
@@ -109,7 +119,7 @@ class SqlStore:
             state = (await connection.execute(newest)).first()
             if state is not None and state.kind == ChangeKind.RETIRED.value:
                 return int(state.version)
-            return await self._insert_changes(connection, [(ChangeKind.RETIRED, item_id)])
+            return await insert_changes(connection, self._namespace, [(ChangeKind.RETIRED, item_id)])
 
     async def changes_since(self, version: int, bundle_id: str) -> Sequence[CatalogueChange]:
         """See `Store.changes_since`."""
@@ -141,7 +151,8 @@ class SqlStore:
         )
         async with self.database.reading() as connection:
             rows = (await connection.execute(query)).all()
-        return [change_from_row(row, bundle_id) for row in rows]
+        # In a thread: a thousand changed items take long enough to delay other requests.
+        return await asyncio.to_thread(lambda: [change_from_row(row, bundle_id) for row in rows])
 
     async def read_picture(self, item_id: str) -> bytes | None:
         """See `Store.read_picture`."""
@@ -164,10 +175,23 @@ class SqlStore:
             for row in rows
         ]
 
+    async def retired_items(self) -> list[str]:
+        """List the ids of the items that are retired, the bundle's too."""
+        changes = catalogue_changes.c
+        query = (
+            select(changes.item_id, changes.kind)
+            .where(changes.namespace == self._namespace, changes.kind.in_(_STATE_KINDS))
+            .order_by(changes.version)
+        )
+        async with self.database.reading() as connection:
+            kind_of = {row.item_id: row.kind for row in (await connection.execute(query)).all()}
+        return [item_id for item_id, kind in kind_of.items() if kind == ChangeKind.RETIRED.value]
+
     async def read_item_digest(self, item_id: str) -> str | None:
         """See `Store.read_item_digest`."""
         async with self.database.reading() as connection:
-            return (await self._item_digests(connection, [item_id])).get(item_id)
+            stored = (await self._stored_digests(connection, [item_id])).get(item_id)
+        return None if stored is None else str(stored.content_digest)
 
     async def record_bundle_activation(self, bundle_id: str, path: str, metrics: Mapping[str, float]) -> None:
         """See `Store.record_bundle_activation`."""
@@ -187,26 +211,33 @@ class SqlStore:
             rows = (await connection.execute(query)).all()
         return [BundleActivation(row.bundle_id, row.path, row.metrics, in_utc(row.activated_at)) for row in rows]
 
+    async def _typed(self, connection: AsyncConnection, writes: Sequence[ItemWrite]) -> list[ItemWrite]:
+        """The writes with attributes of their names' types."""
+        sent = [(write.item.item_id, write.item.attributes) for write in writes]
+        checked = await typed(connection, self._namespace, sent)
+        return [
+            replace(write, item=replace(write.item, attributes=attributes))
+            for write, attributes in zip(writes, checked, strict=True)
+        ]
+
     async def _write_item(
-        self, connection: AsyncConnection, write: ItemWrite, stored_digest: str | None, is_retired: bool
+        self, connection: AsyncConnection, write: ItemWrite, stored: Row | None, is_retired: bool
     ) -> WriteOutcome:
-        content = content_values(write.item)
-        if stored_digest is None:
-            await self._insert_item(connection, write.item)
+        if stored is None:
+            await insert_items(connection, self._namespace, [write.item])
             if write.features is not None:
-                of_content = described_digest(write.item.texts, content["picture_digest"])
+                of_content = described_digest(write.item.texts, picture_digest(write.item.read_picture()))
                 await self._write_features(connection, write.item.item_id, write.features, of_content)
             if is_retired:
                 return WriteOutcome.RESTORED
             return WriteOutcome.CHANGED if write.features is None else WriteOutcome.CREATED
-        if stored_digest != content["content_digest"]:
+        content = content_values(write.item)
+        if write.keeps_picture:
+            content = words_values(write.item, stored.picture_digest)
+        if stored.content_digest != content["content_digest"]:
             await connection.execute(update(items).where(self._is_item(items, write.item.item_id)).values(**content))
             return WriteOutcome.RESTORED if is_retired else WriteOutcome.CHANGED
         return WriteOutcome.RESTORED if is_retired else WriteOutcome.UNCHANGED
-
-    async def _insert_item(self, connection: AsyncConnection, item: Item) -> None:
-        values = {"namespace": self._namespace, "item_id": item.item_id, "created_at": datetime.now(UTC)}
-        await connection.execute(insert(items).values(**values, **content_values(item)))
 
     async def _check_is_undescribed(
         self, connection: AsyncConnection, item_id: str, bundle_id: str, of_content: str
@@ -241,24 +272,11 @@ class SqlStore:
             # Something wrote without our lock: read again, then decide.
             raise FeatureSetTakenError(f"{first_line(error.orig)}; describe item {item_id!r} again") from error
 
-    async def _insert_changes(self, connection: AsyncConnection, changes: Sequence[tuple[ChangeKind, str]]) -> int:
-        """Insert a version per change, in order. Return the newest version."""
-        newest = select(func.max(catalogue_changes.c.version)).where(catalogue_changes.c.namespace == self._namespace)
-        version = int((await connection.execute(newest)).scalar() or 0)
-        now = datetime.now(UTC)
-        rows = [
-            {"namespace": self._namespace, "version": number, "kind": kind.value, "item_id": item_id, "created_at": now}
-            for number, (kind, item_id) in enumerate(changes, start=version + 1)
-        ]
-        if rows:
-            await connection.execute(insert(catalogue_changes), rows)
-        return version + len(rows)
-
-    async def _item_digests(self, connection: AsyncConnection, item_ids: Collection[str]) -> dict[str, str]:
-        query = select(items.c.item_id, items.c.content_digest).where(
+    async def _stored_digests(self, connection: AsyncConnection, item_ids: Collection[str]) -> dict[str, Row]:
+        query = select(items.c.item_id, items.c.content_digest, items.c.picture_digest).where(
             items.c.namespace == self._namespace, items.c.item_id.in_(item_ids)
         )
-        return {row.item_id: row.content_digest for row in (await connection.execute(query)).all()}
+        return {row.item_id: row for row in (await connection.execute(query)).all()}
 
     async def _retired_among(self, connection: AsyncConnection, item_ids: Collection[str]) -> set[str]:
         changes = catalogue_changes.c

@@ -6,6 +6,7 @@ Every table has a namespace, so one database can serve several shops. Plain type
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Float,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -47,6 +49,16 @@ items = Table(
     Column("picture_digest", String(64), nullable=True),
     Column("content_digest", String(64), nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
+)
+
+attribute_types = Table(
+    "attribute_types",
+    metadata,
+    Column("namespace", String(63), primary_key=True),
+    Column("name", String(100), primary_key=True),
+    Column("type", String(16), nullable=False),
+    # By PUT /schema; otherwise by the first use of the name.
+    Column("is_declared", Boolean, nullable=False),
 )
 
 item_features = Table(
@@ -84,7 +96,9 @@ feedback_events = Table(
     Column("sequence", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("namespace", String(63), nullable=False),
     Column("event_id", String(256), nullable=False),
-    Column("user_id", String(256), nullable=False),
+    # One of both at least. Null: the session of a visitor who is not signed in, not merged into a user.
+    Column("user_id", String(256), nullable=True),
+    Column("session_id", String(256), nullable=True),
     Column("item_id", String(256), nullable=False),
     Column("type", String(64), nullable=False),
     # For conditions of the bundle's rules, such as a rating.
@@ -95,6 +109,16 @@ feedback_events = Table(
     Column("received_at", DateTime(timezone=True), nullable=False),
     UniqueConstraint("namespace", "event_id"),
     Index("ix_feedback_events_user", "namespace", "user_id", "timestamp", "sequence"),
+    # Most events of a shop may have no session: they take no place in it.
+    Index(
+        "ix_feedback_events_session",
+        "namespace",
+        "session_id",
+        "timestamp",
+        "sequence",
+        sqlite_where=text("session_id IS NOT NULL"),
+        postgresql_where=text("session_id IS NOT NULL"),
+    ),
     Index("ix_feedback_events_user_items", "namespace", "user_id", "type", "item_id"),
     Index("ix_feedback_events_timestamp", "namespace", "timestamp"),
     Index("ix_feedback_events_item", "namespace", "item_id", "user_id", "timestamp"),
@@ -105,10 +129,27 @@ users = Table(
     "users",
     metadata,
     Column("namespace", String(63), primary_key=True),
-    # SHA-256 of the user's id: the id of a forgotten user is not stored.
+    # SHA-256 of the id of a user, or of a session that was merged into him: their ids are not stored.
     Column("user_digest", String(64), primary_key=True),
     # Seconds since 1970: events dated up to then are refused.
     Column("forgotten_until", Float(53), nullable=False),
+)
+
+merged_sessions = Table(
+    "merged_sessions",
+    metadata,
+    Column("namespace", String(63), primary_key=True),
+    Column("session_id", String(256), primary_key=True),
+    Column("user_id", String(256), nullable=False),
+    Index("ix_merged_sessions_user", "namespace", "user_id"),
+)
+
+removed_events = Table(
+    "removed_events",
+    metadata,
+    Column("namespace", String(63), primary_key=True),
+    # SHA-256 of the event's id: sent again, it stays out.
+    Column("event_digest", String(64), primary_key=True),
 )
 
 jobs = Table(

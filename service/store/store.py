@@ -18,7 +18,8 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Float32
 
-from clairo_core.items import Item
+from clairo_core.items import Item, picture_digest
+from service.store.item_patch import ItemPatch
 
 
 class ChangeKind(StrEnum):
@@ -77,6 +78,8 @@ class ItemWrite:
     item: Item
     features: StoredFeatures | None
     """For an item that the store lacks; None if the bundle has the item and only its content is new."""
+    keeps_picture: bool = False
+    """Whether an item that the store has keeps its picture; `item.picture` is then for one that it lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,7 @@ class Store(Protocol):
 
         Raises:
             DuplicateItemError: the namespace has an item of this id that is not retired.
+            InvalidItemError: an attribute is not of its name's type.
             FeatureSetTakenError: another posted item has this feature set under this bundle.
             StoreError: nothing was written.
         """
@@ -121,7 +125,22 @@ class Store(Protocol):
         Each item that differs makes a catalogue version, in order. Existing features stay.
 
         Raises:
+            InvalidItemError: an attribute is not of its name's type.
             FeatureSetTakenError: another posted item has one of their feature sets under this bundle.
+            StoreError: nothing was written.
+        """
+
+    async def patch_items(self, patches: Sequence[ItemPatch], trained: Mapping[str, Item]) -> list[WriteOutcome]:
+        """Change fields of items of distinct ids, all or none. Return each one's outcome, changed or unchanged.
+
+        Each item that differs makes a catalogue version, in order. Features stay, and a retired item stays retired.
+
+        Args:
+            patches: of items that the store or `trained` has.
+            trained: the bundle's items with their pictures, by id: the content to change where the store has none.
+
+        Raises:
+            InvalidItemError: an attribute is not of its name's type, or nothing would be left to describe an item by.
             StoreError: nothing was written.
         """
 
@@ -165,6 +184,10 @@ class Store(Protocol):
 
 def item_digest(item: Item, picture: bytes | None) -> str:
     """SHA-256 over words, attributes and picture; equal if and only if the content is."""
-    picture_digest = hashlib.sha256(picture).hexdigest() if picture else None
-    content = [list(item.texts.items()), sorted(item.attributes.items()), picture_digest]
+    return content_digest(item, picture_digest(picture))
+
+
+def content_digest(item: Item, of_picture: str | None) -> str:
+    """`item_digest` of an item whose picture has this `picture_digest`."""
+    content = [list(item.texts.items()), sorted(item.attributes.items()), of_picture]
     return hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()

@@ -11,7 +11,8 @@ import pytest
 from clairo_core.events import Condition, EventType, InteractionRules
 from service.store.behaviour import MAX_EARLIER_EVENTS, MIN_INTERVAL_SECONDS, MIN_INTERVALS, BehaviourStore, ItemUsers
 from service.store.database import Database
-from service.store.feedback import FeedbackEvent, FeedbackStore
+from service.store.feedback import FeedbackStore
+from service.store.feedback_event import FeedbackEvent
 from tests.postgres_server import PostgresServer
 
 NO_RULES = InteractionRules()

@@ -11,9 +11,11 @@ import pytest
 
 from clairo_core.attributes import AttributeType
 from clairo_core.items import Item
+from clairo_core.values.ids import anonymous_user_id
 from service.cli import export as exporting
 from service.cli.export import export_tables
 from service.store.feedback import FeedbackStore
+from service.store.feedback_event import FeedbackEvent
 from service.store.sql_store import SqlStore
 from service.store.store import ItemWrite, StoredFeatures
 from tests.postgres_server import PostgresServer
@@ -80,6 +82,21 @@ async def test_an_item_that_changes_during_an_export_is_written_once(
     written = [row["item_id"] for row in rows]
     assert sorted(written) == [*(f"old-{n}" for n in range(4)), *(f"posted-{n}" for n in range(4))]
     assert next(row["title"] for row in rows if row["item_id"] == "old-0") == "Old, changed before"
+
+
+async def test_a_merged_session_is_exported_as_its_user_and_another_under_a_digest(
+    store: BusyStore, tmp_path: Path
+) -> None:
+    feedback = FeedbackStore(store.database)
+    await store.add_item(Item(item_id="mug", texts={"title": "Mug"}), features(1))
+    await store.retire_item("mug")
+    sessions = [FeedbackEvent(name, None, "mug", "click", 1.0, session_id=name) for name in ("merged", "nobody")]
+    await feedback.add_events([*sessions, FeedbackEvent("own", "ann", "mug", "click", 2.0)])
+    await feedback.merge_session("merged", "ann")
+    await export_tables(store, feedback, tmp_path / "out", None)
+    rows = [json.loads(line) for line in (tmp_path / "out" / "interactions.jsonl").read_text().splitlines()]
+    assert [row["user_id"] for row in rows] == ["ann", anonymous_user_id("nobody"), "ann"]
+    assert json.loads((tmp_path / "out" / "retired.json").read_text()) == ["mug"]
 
 
 async def test_types_of_attributes_go_round_and_a_posted_value_that_does_not_fit_is_left_out(

@@ -9,7 +9,8 @@ from sqlalchemy import text
 
 from clairo_core.items import Item
 from service.errors import StoreError
-from service.store.feedback import FeedbackEvent, FeedbackStore
+from service.store.feedback import FeedbackStore
+from service.store.feedback_event import FeedbackEvent
 from service.store.sql_store import SqlStore
 from service.store.store import StoredFeatures
 

@@ -14,7 +14,8 @@ from sqlalchemy import insert
 from clairo_core.items import Item
 from service.errors import FeatureSetTakenError, StoreError
 from service.store.database import Database
-from service.store.feedback import FEEDBACK_LOCK, EventOutcome, FeedbackEvent, FeedbackStore
+from service.store.feedback import FEEDBACK_LOCK, EventOutcome, FeedbackStore
+from service.store.feedback_event import FeedbackEvent
 from service.store.sql_store import SqlStore
 from service.store.sql_tables import feedback_events
 from service.store.store import StoredFeatures

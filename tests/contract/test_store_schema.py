@@ -12,12 +12,15 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 from typer.testing import CliRunner
 
+from clairo_core.attributes import AttributeType
 from clairo_core.items import Item
 from service.cli.commands import app
 from service.errors import NewerStoreError, OutdatedStoreError, StoreError
 from service.store import schema, sql_tables
+from service.store.attribute_types import AttributeTypeStore, FixedType
 from service.store.database import Database
-from service.store.feedback import FeedbackEvent, FeedbackStore
+from service.store.feedback import FeedbackStore
+from service.store.feedback_event import FeedbackEvent
 from service.store.jobs import JobKind, JobStore
 from service.store.sql_store import SqlStore
 from service.store.store import ChangeKind, ItemWrite, WriteOutcome
@@ -140,6 +143,41 @@ async def test_events_and_jobs_of_the_third_version_are_kept(
     assert (job.kind, job.num_duplicates, job.num_undeclared) == (JobKind.ITEMS, 0, 0)
     assert job.undeclared_types == {}
     assert len(await JobStore(database).rows_from("j", 0, 10)) == 1
+
+
+async def test_events_of_the_fifth_version_keep_their_users_and_sequences(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(schema, "NEWEST_VERSION", 5)
+        await database.open()
+    await insert_events(database, ("one", "mug", 1.0), ("two", "cup", 2.0))
+    async with database.transaction() as connection:
+        await connection.execute(text("DELETE FROM feedback_events WHERE event_id = 'two'"))
+    assert await database.open() == 5
+    feedback = FeedbackStore(database)
+    await feedback.add_events([FeedbackEvent("three", None, "mug", "click", 3.0, session_id="s-1")])
+    await feedback.merge_session("s-1", "ann")
+    events = await feedback.user_events("ann", None, 10)
+    assert [(kept.event.event_id, kept.event.session_id) for kept in events] == [("one", None), ("three", "s-1")]
+    assert [kept.sequence for kept in events] == [1, 3]
+
+
+async def test_stored_values_of_the_fifth_version_fix_the_types_of_their_names(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(schema, "NEWEST_VERSION", 5)
+        await database.open()
+    statement = text(
+        "INSERT INTO items (namespace, item_id, texts, attributes, content_digest, created_at)"
+        " VALUES ('default', :item_id, '[]', :attributes, 'x', CURRENT_TIMESTAMP)"
+    )
+    async with database.transaction() as connection:
+        for item_id, attributes in (("mug", '{"price": "18.00", "a": "x"}'), ("jug", '{"a": true}')):
+            await connection.execute(statement, {"item_id": item_id, "attributes": attributes})
+    assert await database.open() == 5
+    assert await AttributeTypeStore(database).read() == {"price": FixedType(AttributeType.TEXT, is_declared=False)}
 
 
 async def test_features_of_items_that_changed_before_are_marked_as_older(

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from service.store.database import Database
-from service.store.feedback import FeedbackEvent, FeedbackStore, UserCount, made_event_id
+from service.store.feedback import FeedbackStore, UserCount
+from service.store.feedback_event import FeedbackEvent, made_event_id
 from tests.postgres_server import PostgresServer
 
 

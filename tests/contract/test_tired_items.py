@@ -11,7 +11,8 @@ from sqlalchemy import text
 
 from clairo_core.events import Condition, EventType, InteractionRules
 from service.store.database import Database
-from service.store.feedback import FeedbackEvent, FeedbackStore
+from service.store.feedback import FeedbackStore
+from service.store.feedback_event import FeedbackEvent
 from tests.postgres_server import PostgresServer
 
 UNDECLARED = InteractionRules()

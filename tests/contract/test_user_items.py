@@ -9,7 +9,8 @@ import pytest
 
 from clairo_core.events import Condition, EventType, InteractionRules
 from service.store.database import Database
-from service.store.feedback import FeedbackEvent, FeedbackStore, UserItems
+from service.store.feedback import FeedbackStore, UserItems
+from service.store.feedback_event import FeedbackEvent
 from tests.postgres_server import PostgresServer
 
 TYPES = ("view", "click", "like", "purchase", "dislike", "impression")

@@ -288,6 +288,42 @@ def compare(
 
 
 @app.command()
+def recommend(
+    bundle: BundleArgument,
+    users: Annotated[Path, typer.Option("--users", help="Dataset folder or TOML, or service.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write: .parquet or .csv; replaces an earlier one.")],
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Items per user.")] = 20,
+    device: DeviceOption = "auto",
+    service_database: Annotated[
+        str | None, typer.Option(help="Database URL of the service; default: CLAIRO_DATABASE_URL.")
+    ] = None,
+) -> None:
+    """Recommend to all users at once, into one file, such as for a newsletter. Interrupted runs resume.
+
+    With --users service, users and items are the service's, and BUNDLE is the serving one.
+    See docs/serving.md, Newsletter.
+    """
+    if service_database is not None and users != SERVICE:
+        raise SettingsError(f"--users is {users}, but --service-database only goes with --users service")
+    from training.recommending.recommend_users import recommend_users  # noqa: PLC0415
+    from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
+
+    source = None if users == SERVICE else users
+    typer.echo(
+        recommend_users(
+            bundle,
+            source,
+            out,
+            limit,
+            database=service_database,
+            device=device,
+            progress=progress_bar,
+            report=report,
+        )
+    )
+
+
+@app.command()
 def vocabulary(
     bundle: BundleArgument,
     data: DataOption,

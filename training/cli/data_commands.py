@@ -86,8 +86,9 @@ def events(
     out: Annotated[Path, typer.Option("--out", help="Parquet file to write.")],
 ) -> None:
     """Write a dataset's events as one table, unfiltered; `clairo-serve import` runs this."""
+    from clairo_core.values.counted import counted  # noqa: PLC0415
     from training.datasets import describe_dataset  # noqa: PLC0415
     from training.datasets.event_rows import write_events  # noqa: PLC0415
     from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
 
-    typer.echo(f"{write_events(describe_dataset(data), out, progress_bar)} events")
+    typer.echo(counted(write_events(describe_dataset(data), out, progress_bar), "event"))

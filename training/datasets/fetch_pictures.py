@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from clairo_core.encoders.pictures import decode_picture
 from clairo_core.errors import ContentError, DatasetError, SettingsError
 from clairo_core.progress import Progress, silent
+from clairo_core.values.counted import counted
 from clairo_core.values.public_addresses import is_public
 from training.datasets import describe_dataset
 from training.datasets.items_table import read_picture_cells
@@ -41,7 +42,9 @@ class FetchReport:
     """Failed pictures by kind of problem."""
 
     def __str__(self) -> str:
-        lines = [f"{self.num_fetched:,} pictures fetched, {self.num_present:,} already there, in {self.folder}"]
+        lines = [
+            f"{counted(self.num_fetched, 'picture')} fetched, {self.num_present:,} already there, in {self.folder}"
+        ]
         if self.left_out:
             lines += ["left out, on hosts that were not listed:", *_table(self.left_out)]
         if self.problems:

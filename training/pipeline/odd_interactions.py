@@ -8,6 +8,7 @@ import time
 import numpy as np
 from jaxtyping import Float64
 
+from clairo_core.values.counted import counted
 from training.counts.popularity import user_popularity
 from training.datasets.event_times import MAX_AHEAD_DAYS, SECONDS_PER_DAY
 from training.workbench.user_share import TIMES_THE_MEDIAN
@@ -69,8 +70,8 @@ def warn_of_odd_interactions(bench: Workbench) -> None:
         user_id = dataset.user_ids[int(np.searchsorted(dataset.sequences.offsets, first, side="right")) - 1]
         date = np.datetime64("1970-01-01") + int(dataset.days[first])
         bench.report(
-            f"warning: {np.count_nonzero(is_ahead):,} interactions are dated more than an hour ahead, the first of "
-            f"user {user_id!r} on {date}; popularity takes them for as new as the newest other one. "
+            f"warning: {counted(int(np.count_nonzero(is_ahead)), 'interaction')} dated more than an hour ahead, "
+            f"the first of user {user_id!r} on {date}; popularity takes them for as new as the newest other one. "
             "Correct the clock that dated them"
         )
 

@@ -10,6 +10,7 @@ import sys
 from array import array
 from collections.abc import Container
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from clairo_core.events import InteractionRules
 EXPORT = ("-m", "service.cli", "export")
 DATABASE_VARIABLE = "CLAIRO_DATABASE_URL"
 INTERACTIONS_FILE = "interactions.jsonl"
+RETIRED_FILE = "retired.json"
 NO_RULES = InteractionRules()
 UNTYPED = "interaction"
 
@@ -51,6 +53,19 @@ def write_service_tables(folder: Path, serving: Path, database: str | None, sinc
             "with --service-database, and install clairo[serve] beside clairo[train]"
         )
     return ended.stdout.strip().split(";")[0]
+
+
+def service_name(database: str | None) -> str:
+    """Which service's data `write_service_tables` reads, without user and password."""
+    url = urlsplit(os.environ.get(DATABASE_VARIABLE, "") if database is None else database)
+    address = f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
+    return " ".join([address, os.environ.get("CLAIRO_DATA_DIR", ""), os.environ.get("CLAIRO_NAMESPACE", "")]).rstrip()
+
+
+def retired_items(folder: Path) -> list[str]:
+    """The ids of the items in these tables that the service does not recommend any more."""
+    item_ids: list[str] = json.loads((folder / RETIRED_FILE).read_text(encoding="utf-8"))
+    return item_ids
 
 
 def newest_discoveries(folder: Path, item_ids: Container[str], rules: InteractionRules = NO_RULES) -> dict[str, float]:

@@ -49,6 +49,8 @@ class ParallelGenerator:
 
     def with_catalogue(self, catalogue: Catalogue) -> "ParallelGenerator":
         """Return a generator for a later version of the same catalogue. New items are scored by their codes at once."""
+        if catalogue.has_items_of(self.catalogue):
+            return replace(self, catalogue=catalogue)
         num_before = len(self.catalogue)
         codes, feature_sets = self.codes, catalogue.feature_sets
         changed = np.flatnonzero((feature_sets[:num_before] != self.catalogue.feature_sets).any(axis=1))

@@ -143,13 +143,30 @@ def test_similar_items_pass_the_filter(client: CLAIRO) -> None:
 def test_an_item_is_put_changed_retired_and_restored(client: CLAIRO) -> None:
     assert client.put_item("mugs/put", title="Green mug", picture=drawn_picture(3)).outcome == "created"
     changed = client.put_item("mugs/put", title="Green mug", texts={"glaze": "matt"}, attributes={"brand": "Fjord"})
-    assert (changed.outcome, changed.texts["glaze"], changed.picture_url) == ("changed", "matt", None)
+    assert (changed.outcome, changed.texts["glaze"], changed.missing_modalities) == ("changed", "matt", [])
     client.retire_item("mugs/put")
     assert client.get_item("mugs/put").is_retired
     brought_back = client.put_item(
         "mugs/put", title="Green mug", texts={"glaze": "matt"}, attributes=changed.attributes
     )
     assert brought_back.outcome == "restored"
+
+
+def test_fields_of_items_are_patched_and_types_declared(client: CLAIRO) -> None:
+    client.put_item("mugs/patched", title="Mug", attributes={"stock": "3", "brand": "Fjord"})
+    assert client.put_schema({"stock": "number"}).num_converted_items == 1
+    assert client.get_schema().attributes["stock"].is_declared
+    changed = client.patch_item("mugs/patched", picture=drawn_picture(5), attributes={"stock": 2, "brand": None})
+    assert (changed.attributes, changed.missing_modalities) == ({"stock": 2}, [])
+    assert client.get_item_picture("mugs/patched") == drawn_picture(5)
+    answer = client.patch_items([{"item_id": "mugs/patched", "attributes": {"stock": 1}}, {"item_id": "item-1"}])
+    assert [item.outcome for item in answer.items] == ["changed", "unchanged"]
+    job = client.patch_item_lines([{"item_id": "mugs/patched", "attributes": {"stock": 0}}])
+    give_up_at = time.monotonic() + 60
+    while client.get_job(job.job_id).state != "done":
+        assert time.monotonic() < give_up_at
+        time.sleep(0.05)
+    assert client.get_item("mugs/patched").attributes == {"stock": 0}
 
 
 def test_create_items_starts_a_job_that_lists_rejected_rows(client: CLAIRO) -> None:
@@ -195,6 +212,20 @@ def test_feedback_is_a_users_history_until_the_user_is_forgotten(client: CLAIRO)
     assert {"u/ä", "u/b"} <= {user.user_id for user in client.list_users().users}
     client.forget_user("u/ä")
     assert client.get_user("u/ä").events == []
+
+
+def test_a_session_becomes_a_user_and_an_event_is_removed(client: CLAIRO) -> None:
+    client.add_feedback([FeedbackEvent(event_id="s/1", session_id="s-1", item_id="item-4", type="click")])
+    of_session = client.recommend(session_id="s-1", limit=2, seed=1).items
+    assert of_session == client.recommend(["item-4"], limit=2, seed=1).items
+    assert client.merge_session("u/c", "s-1").num_merged == 1
+    assert [event.event_id for event in client.get_user("u/c").events] == ["s/1"]
+    with pytest.raises(ConflictError, match="another user's"):
+        client.merge_session("u/d", "s-1")
+    client.remove_event("s/1")
+    assert client.get_user("u/c").events == []
+    with pytest.raises(NotFoundError, match="no event has the id 's/2'"):
+        client.remove_event("s/2")
 
 
 def test_an_item_with_an_idempotency_key_is_added_once(client: CLAIRO) -> None:

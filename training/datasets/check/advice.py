@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from clairo_core.events import InteractionRules
-from training.datasets.check.counted import counted
+from clairo_core.values.counted import counted
 from training.datasets.check.facts import FEWEST_MEASURED, Facts
 from training.datasets.init.column_words import weight_of
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from training.datasets.check.counted import counted
+from clairo_core.values.counted import counted
 from training.datasets.check.facts import Facts
 from training.datasets.check.faults import FaultLog
 

@@ -13,7 +13,8 @@ from clairo_core.bundle.manifest import read_manifest
 from clairo_core.events import EventType, InteractionRules
 from service.cli.commands import app
 from service.store.database import Database
-from service.store.feedback import FeedbackEvent, FeedbackStore
+from service.store.feedback import FeedbackStore
+from service.store.feedback_event import FeedbackEvent
 from tests.postgres_server import PostgresServer
 from tests.tiny import tiny_bundle
 

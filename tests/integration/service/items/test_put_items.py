@@ -66,9 +66,11 @@ async def test_changed_content_is_shown_and_searched(client: httpx.AsyncClient) 
     assert (await client.get("/items", params={"q": "pink glaze"})).json()["items"] == []
 
 
-async def test_a_picture_left_out_is_removed(client: httpx.AsyncClient) -> None:
+async def test_a_picture_left_out_stays_and_null_removes_it(client: httpx.AsyncClient) -> None:
     await put(client, "mug", 201, **MUG, picture=base64.b64encode(drawn_picture()).decode())
-    changed = await put(client, "mug", 200, **MUG)
+    assert (await put(client, "mug", 200, title="Jug"))["picture_url"] is not None
+    assert (await client.get("/items/mug/picture")).content == drawn_picture()
+    changed = await put(client, "mug", 200, **MUG, picture=None)
     assert changed["picture_url"] is None
     assert (await client.get("/items/mug/picture")).status_code == 404
 

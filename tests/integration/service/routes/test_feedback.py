@@ -112,7 +112,7 @@ async def test_an_event_of_a_clock_that_runs_ahead_gets_the_time_of_arrival(clie
     )
     assert ahead["num_accepted"] == 2
     (warning,) = ahead["warnings"]
-    assert warning.startswith("2 events are dated more than an hour ahead, the first with event_id 'years'")
+    assert warning.startswith("2 events dated more than an hour ahead, the first with event_id 'years'")
     await send(client, event("later", timestamp=time.time() + 60))
     assert await history(client) == ["years", "milliseconds", "later", "soon"]
     stored = {entry["event_id"]: entry["timestamp"] for entry in (await client.get("/users/ann")).json()["events"]}

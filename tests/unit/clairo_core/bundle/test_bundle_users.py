@@ -12,6 +12,7 @@ from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.bundle.manifest import read_manifest
 from clairo_core.errors import BundleError
 from clairo_core.sequences import ItemSequences
+from clairo_core.values.ids import anonymous_user_id
 from tests.tiny import tiny_bundle
 
 
@@ -56,3 +57,9 @@ def test_a_bundle_keeps_no_user_unasked(tmp_path: Path) -> None:
     assert load_bundle(with_users).users.user_ids == ("ann",)
     # Its users get other recommendations by their ids.
     assert read_manifest(with_users).bundle_id != read_manifest(plain).bundle_id
+
+
+def test_sessions_of_visitors_who_are_not_signed_in_are_not_kept() -> None:
+    users = keep_users([anonymous_user_id("s-1"), "ann"], ItemSequences.from_lists([[1], [2]]))
+    assert users.user_ids == ("ann",)
+    assert [rows.tolist() for rows in users.newest] == [[2]]

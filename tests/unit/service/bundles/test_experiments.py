@@ -150,3 +150,16 @@ def test_the_interval_contains_the_rate_and_narrows_with_more_users() -> None:
     # By hand, for 4 of 20: (0.2 + 0.09604 -+ 0.2102) / 1.19207.
     assert few == pytest.approx((0.0807, 0.4160), abs=1e-3)
     assert few[0] < many[0] < 0.2 < many[1] < few[1]
+
+
+async def test_a_removed_event_counts_for_no_arm() -> None:
+    feedback = FakeFeedback()
+    outcomes = Outcomes(HALF, feedback, InteractionRules)
+    outcomes.counts[Arm.TREATMENT].num_served = 5
+    for event_type in ("impression", "purchase"):
+        feedback.add(event_type, HALF.mark("a", Arm.TREATMENT))
+    await outcomes.catch_up()
+    assert outcomes.counts[Arm.TREATMENT] == ArmCounts(5, num_shown=1, num_hit=1)
+    feedback.remove("purchase")
+    await outcomes.catch_up()
+    assert outcomes.counts[Arm.TREATMENT] == ArmCounts(5, num_shown=1, num_hit=0)

@@ -2,7 +2,7 @@
 
 from clairo_core.events import Condition, EventType, InteractionRules
 from service.feedback.meanings import MAX_SHOWN_TYPES, undeclared_types, undeclared_warning
-from service.store.feedback import FeedbackEvent
+from service.store.feedback_event import FeedbackEvent
 
 BY_NAME = InteractionRules(types={"purchase": EventType(), "search": EventType(meaning="ignored")})
 BY_VALUE = InteractionRules(types={"loved": EventType(when=Condition.parse("rating >= 4"))})

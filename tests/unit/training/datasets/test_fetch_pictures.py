@@ -215,7 +215,7 @@ def test_without_hosts_the_command_lists_them_and_fetches_nothing(host, tmp_path
     assert not (tmp_path / "pictures").exists()
     fetched = CliRunner().invoke(app, ["fetch-pictures", str(tmp_path), "--host", host.name, "--private"])
     assert fetched.stdout.splitlines()[:3] == [
-        f"1 pictures fetched, 0 already there, in {tmp_path / 'pictures'}",
+        f"1 picture fetched, 0 already there, in {tmp_path / 'pictures'}",
         "left out, on hosts that were not listed:",
         "        2  shop.test",
     ]

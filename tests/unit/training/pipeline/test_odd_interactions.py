@@ -81,7 +81,7 @@ def test_interactions_ahead_of_the_clock_are_counted_and_dated() -> None:
     warn_of_odd_interactions(bench_of([[0, 1, 2], [3, 4, 5]], lines, days))
     (line,) = lines
     assert line.startswith(
-        "warning: 2 interactions are dated more than an hour ahead, the first of user 'user-1' on 2052-02-20"
+        "warning: 2 interactions dated more than an hour ahead, the first of user 'user-1' on 2052-02-20"
     )
 
 

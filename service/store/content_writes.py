@@ -1,0 +1,44 @@
+"""Statements of several writers of items, each in a transaction that holds the catalogue's lock."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from clairo_core.items import Item
+from service.store.item_rows import content_values
+from service.store.sql_tables import catalogue_changes, items
+from service.store.store import ChangeKind
+
+CATALOGUE_LOCK = "catalogue"
+
+
+async def insert_changes(connection: AsyncConnection, namespace: str, changes: Sequence[tuple[ChangeKind, str]]) -> int:
+    """Insert a version per change, in order. Return the newest version."""
+    newest = select(func.max(catalogue_changes.c.version)).where(catalogue_changes.c.namespace == namespace)
+    version = int((await connection.execute(newest)).scalar() or 0)
+    now = datetime.now(UTC)
+    rows = [
+        {"namespace": namespace, "version": number, "kind": kind.value, "item_id": item_id, "created_at": now}
+        for number, (kind, item_id) in enumerate(changes, start=version + 1)
+    ]
+    if rows:
+        await connection.execute(insert(catalogue_changes), rows)
+    return version + len(rows)
+
+
+async def insert_items(connection: AsyncConnection, namespace: str, new_items: Sequence[Item]) -> None:
+    """Insert items that the store lacks, with their pictures."""
+    values = {"namespace": namespace, "created_at": datetime.now(UTC)}
+    rows = [{**values, "item_id": item.item_id, **content_values(item)} for item in new_items]
+    if rows:
+        await connection.execute(insert(items), rows)
+
+
+async def update_contents(connection: AsyncConnection, namespace: str, contents: Sequence[Mapping[str, Any]]) -> None:
+    """Update items in one statement: `of_item` is each one's id, all other keys are columns, the same for all."""
+    if contents:
+        is_item = (items.c.namespace == namespace) & (items.c.item_id == bindparam("of_item"))
+        await connection.execute(update(items).where(is_item), contents)
