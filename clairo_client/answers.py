@@ -146,6 +146,112 @@ class PreviewAnswer(BaseModel):
     after: RecommendAnswer
 
 
+class PopularItem(BaseModel):
+    """A popular item."""
+
+    item: ItemSummary
+    rank: int
+    num_users: int
+
+
+class PopularItemList(BaseModel):
+    """Items of a window by users, then others by popularity over all time."""
+
+    bundle_id: str
+    catalogue_version: int
+    warnings: list[str] = []
+    window: str
+    items: list[PopularItem]
+
+
+class TrendingItem(BaseModel):
+    """An item with more users than in the window before."""
+
+    item: ItemSummary
+    rank: int
+    num_users: int
+    num_users_before: int
+
+
+class TrendingItemList(BaseModel):
+    """Items that rise; fewer than `limit` where few do."""
+
+    bundle_id: str
+    catalogue_version: int
+    warnings: list[str] = []
+    window: str
+    items: list[TrendingItem]
+
+
+class LatestItem(BaseModel):
+    """A posted item."""
+
+    item: ItemSummary
+    rank: int
+    posted_at: float
+
+
+class LatestItemList(BaseModel):
+    """Items posted within a window, newest first."""
+
+    bundle_id: str
+    catalogue_version: int
+    warnings: list[str] = []
+    window: str
+    items: list[LatestItem]
+
+
+class ComplementItem(BaseModel):
+    """An item that goes with the given ones."""
+
+    item: ItemSummary
+    rank: int
+    source: Literal["behaviour", "content"]
+    support: float
+    lift: float | None
+
+
+class BoughtTogetherList(BaseModel):
+    """What goes with an item."""
+
+    bundle_id: str
+    catalogue_version: int
+    warnings: list[str] = []
+    item_id: str
+    items: list[ComplementItem]
+
+
+class ComplementList(BaseModel):
+    """What goes with several items."""
+
+    bundle_id: str
+    catalogue_version: int
+    warnings: list[str] = []
+    ignored_item_ids: list[str]
+    items: list[ComplementItem]
+
+
+class DueItem(BaseModel):
+    """An item that the user is due to buy again."""
+
+    item: ItemSummary
+    rank: int
+    last_bought_at: float
+    due_at: float
+    interval_days: float
+    num_intervals: int
+
+
+class DueItemList(BaseModel):
+    """Items that a user is due to buy again."""
+
+    bundle_id: str
+    catalogue_version: int
+    warnings: list[str] = []
+    user_id: str
+    items: list[DueItem]
+
+
 class JobSummary(BaseModel):
     """Job progress."""
 

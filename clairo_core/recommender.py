@@ -15,6 +15,7 @@ from clairo_core.generation.item_generator import ItemGenerator
 from clairo_core.items import UserHistory
 from clairo_core.ranking import (
     NOTHING_SINKS,
+    CountIncrements,
     DislikedNeighbours,
     Generated,
     JointRanking,
@@ -128,6 +129,17 @@ class Recommender:
     def with_points(self, points: Points) -> "Recommender":
         """Return this recommender with other searches."""
         return replace(self, points=points)
+
+    def with_counts(self, increments: CountIncrements) -> "Recommender":
+        """Return a recommender that also knows these interactions; see `JointRanking.with_counts`.
+
+        The catalogue may have grown since they were counted.
+        """
+        return replace(
+            self,
+            popular=self.popular.with_users(increments.users),
+            joint_ranking=self.joint_ranking and self.joint_ranking.with_counts(increments),
+        )
 
     def with_popularity(self, popularity: Real[np.ndarray, "item"]) -> "Recommender":
         """Return this recommender with another popular list; see `build_recommender`."""

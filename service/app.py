@@ -46,8 +46,10 @@ from service.recommend.recommendations import ModelBatcher, history_length, run_
 from service.replicas.catalogue_sync import CatalogueSync
 from service.replicas.redis_link import RedisLink
 from service.routes import (
+    bought_together,
     bulk,
     bundles,
+    buy_again,
     experiments,
     feedback,
     health,
@@ -55,6 +57,7 @@ from service.routes import (
     item_body,
     items,
     placements,
+    popular,
     recommend,
     schema,
     similar,
@@ -66,6 +69,7 @@ from service.routes.parts import Parts, Readiness
 from service.serving import SharedParts, open_cache, serve_bundle
 from service.settings import Settings
 from service.store.attribute_types import AttributeTypeStore
+from service.store.behaviour import BehaviourStore
 from service.store.feedback import FeedbackStore
 from service.store.idempotency import IdempotencyStore
 from service.store.jobs import JobKind, JobStore
@@ -155,8 +159,9 @@ def create_app(
     app.state.settings = settings
     app.state.metrics = metrics
     install_problem_handlers(app)
-    # /items/bulk must precede the routes that match any path below /items/.
-    shop = (recommend, similar, placements, bulk, items, schema, feedback, users)
+    # Calls below an item or a user must precede those that match any path below /items/ and /users/.
+    by_behaviour = (popular, bought_together, buy_again)
+    shop = (recommend, similar, placements, *by_behaviour, bulk, items, schema, feedback, users)
     for routes in (*shop, experiments, bundles, health, info, metrics_route):
         app.include_router(routes.router)
     install_pages(app)
@@ -224,8 +229,9 @@ async def open_parts(
         observer=metrics,
     )
     attribute_schema = AttributeSchema(AttributeTypeStore(store.database))
+    behaviour, cache = BehaviourStore(store.database), open_cache(settings, redis)
     shared = SharedParts(
-        settings, store, batcher, attribute_schema, open_cache(settings, redis), metrics, on_written=sync.publish_write
+        settings, store, batcher, attribute_schema, cache, metrics, behaviour, on_written=sync.publish_write
     )
     # Closed in reverse: parts opened first are needed longest.
     async with AsyncExitStack() as opened:
@@ -258,7 +264,7 @@ async def open_parts(
             metrics.show_serving(served.live.bundle_id, served.live.recommender.catalogue.num_live)
 
         follow = (swap.follow,) if settings.bundles_dir else ()
-        catch_up = (served.ingestion.catch_up, split.catch_up) if split else (served.ingestion.catch_up,)
+        catch_up = (served.catch_up, split.catch_up) if split else (served.catch_up,)
         await sync.start((attribute_schema.refresh, placements_saved.catch_up, *catch_up, *follow, show_serving))
         picture_urls = picture_urls or PictureUrls(parsed_hosts(settings.picture_url_hosts))
         ingestion = served.ingestion
@@ -292,6 +298,7 @@ async def open_parts(
             store=store,
             schema=attribute_schema,
             feedback=store_of_feedback,
+            behaviour=behaviour,
             jobs=jobs,
             bulk_jobs=bulk_jobs,
             answered_once=AnsweredOnce(IdempotencyStore(store.database)),

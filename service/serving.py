@@ -14,6 +14,8 @@ from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationList, RecommendationRequest
 from clairo_core.recommender import Recommender
 from clairo_core.serving_points import QUALITIES, in_words
+from service.counts.live_counts import LiveCounts
+from service.counts.windows import Windows
 from service.items.attribute_schema import AttributeSchema
 from service.items.ingestion import Ingestion
 from service.live_catalogue import LiveCatalogue
@@ -21,9 +23,9 @@ from service.recommend.cache import Cache, InProcessCache
 from service.recommend.recommendations import ModelBatcher, ModelRequest, Recommendations
 from service.recommend.recommended import ENCODING, Recommended, decoded, encoded, size_in_memory
 from service.recommend.redis_cache import LayeredCache, RedisCache
-from service.recommend.rules import StrangerWeights
 from service.replicas.redis_link import RedisLink
 from service.settings import Settings
+from service.store.behaviour import BehaviourStore
 from service.store.store import Store
 from service.telemetry.metrics import Metrics
 
@@ -41,8 +43,7 @@ class SharedParts:
     cache: Cache[Recommended]
     """Its keys hold the bundle's id."""
     metrics: Metrics
-    stranger_weights: StrangerWeights | None = None
-    """For placements whose strangers get trending or latest items; without it they get popular ones."""
+    behaviour: BehaviourStore
     on_written: Callable[[], None] = lambda: None
     """Called after the store has kept something new."""
 
@@ -58,7 +59,18 @@ class ServedBundle:
 
     live: LiveCatalogue
     ingestion: Ingestion
+    counts: LiveCounts
+    windows: Windows
     recommendations: Recommendations
+
+    async def catch_up(self) -> None:
+        """Bring catalogue and counts in step with the store.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        await self.ingestion.catch_up()
+        await self.counts.catch_up()
 
     async def take_over(self, candidate: "ServedBundle") -> None:
         """Serve the candidate's bundle from now on; items posted meanwhile come along. Discard `candidate` then.
@@ -67,11 +79,12 @@ class ServedBundle:
             StoreError: the store cannot be read; the bundle stays.
         """
         await self.ingestion.take_over(candidate.ingestion)
+        self.counts.become(candidate.counts)
         self.recommendations.item_table.become(candidate.recommendations.item_table)
 
 
 async def serve_bundle(bundle: Bundle, shared: SharedParts, *, num_warm_up: int) -> ServedBundle:
-    """Load the weights, build the trie, carry posted items into the catalogue, and warm up.
+    """Load the weights, build the trie, carry posted items and new counts into them, and warm up.
 
     `num_warm_up` requests are answered at once: a full batch before clients come, one beside a serving bundle.
 
@@ -104,6 +117,7 @@ async def serve_bundle(bundle: Bundle, shared: SharedParts, *, num_warm_up: int)
         metrics=shared.metrics,
         on_written=shared.on_written,
     )
+    windows = Windows(live, shared.behaviour)
     recommendations = Recommendations(
         live,
         shared.batcher,
@@ -111,13 +125,15 @@ async def serve_bundle(bundle: Bundle, shared: SharedParts, *, num_warm_up: int)
         deadline_seconds=settings.request_deadline_seconds,
         exploration_temperature=settings.exploration_temperature,
         metrics=shared.metrics,
-        stranger_weights=shared.stranger_weights,
+        stranger_weights=windows,
     )
+    counts = LiveCounts(live, shared.behaviour, ingestion, interval_seconds=settings.live_counts_seconds)
     await shared.schema.count_as_first_use(live)
     await ingestion.catch_up()
+    await counts.start()
     await recommendations.item_table.current()
     await _warm_up(live.recommender, shared.batcher, num_warm_up)
-    return ServedBundle(live, ingestion, recommendations)
+    return ServedBundle(live, ingestion, counts, windows, recommendations)
 
 
 async def _warm_up(recommender: Recommender, batcher: ModelBatcher, num_requests: int) -> None:

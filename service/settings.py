@@ -139,6 +139,12 @@ class Settings(StoreSettings):
         le=1000,
         description="Leave out items shown this often without effect; 0: none.",
     )
+    live_counts_seconds: float = Field(
+        default=2.0,
+        ge=0,
+        le=86_400,
+        description="How often new feedback changes the counts behind recommendations; 0: with trainings alone.",
+    )
     cache_max_entries: int = Field(
         default=10_000, ge=0, description="Most answers cached in memory; 0 disables the cache."
     )

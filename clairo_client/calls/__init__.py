@@ -4,6 +4,14 @@ One function per operation, named by its operationId in the OpenAPI document. Th
 them, so they cannot differ.
 """
 
+from clairo_client.calls.behaviour import (
+    list_complements,
+    list_items_bought_together,
+    list_items_to_buy_again,
+    list_latest_items,
+    list_popular_items,
+    list_trending_items,
+)
 from clairo_client.calls.call import Call
 from clairo_client.calls.items import (
     NewItem,
@@ -88,10 +96,16 @@ __all__ = [
     "get_schema",
     "get_user",
     "list_bundles",
+    "list_complements",
     "list_experiments",
     "list_items",
+    "list_items_bought_together",
+    "list_items_to_buy_again",
+    "list_latest_items",
     "list_placements",
+    "list_popular_items",
     "list_similar_items",
+    "list_trending_items",
     "list_users",
     "merge_session",
     "patch_item",

@@ -20,6 +20,7 @@ from clairo_core.errors import (
 from clairo_core.events import InteractionRules, read_rules
 from clairo_core.serving_points import DEFAULT_POINT, QUALITIES, Points, read_points
 from clairo_core.storage.replaced_folder import set_aside_name
+from clairo_core.values.times import microseconds_in
 
 BUNDLE_SCHEMA = 2
 MANIFEST_FILE = "manifest.json"
@@ -60,6 +61,9 @@ class BundleManifest:
 
     interactions: Mapping[str, Any] | None = None
     """The dataset's `InteractionRules`; None in older bundles."""
+    trained_until: float | None = None
+    """When the newest interaction of the dataset happened, in seconds since 1970; None in older bundles, and where the
+    dataset has no times."""
     attribute_types: Mapping[str, str] | None = None
     """Types of the dataset's attributes other than text; None in older bundles."""
 
@@ -67,6 +71,22 @@ class BundleManifest:
     def rules(self) -> InteractionRules:
         """How the training's interactions were read, and how feedback is; in older bundles, by the rules of no TOML."""
         return InteractionRules() if self.interactions is None else read_rules(self.interactions)
+
+    @property
+    def learned_until(self) -> float:
+        """Events up to then, in seconds since 1970, are in the bundle's counts; later ones are not.
+
+        Without the time of the newest interaction, that of the bundle.
+
+        Raises:
+            SettingsError: the bundle has no time either.
+        """
+        if self.trained_until is not None:
+            return self.trained_until
+        try:
+            return microseconds_in(self.created_at, needs_zone=True) / 1e6
+        except ValueError as error:
+            raise SettingsError(f"got {self.created_at!r}: {error}") from error
 
     @property
     def types_of_attributes(self) -> dict[str, AttributeType]:
@@ -129,7 +149,7 @@ def checked_manifest(path: Path, content: Mapping[str, Any]) -> BundleManifest:
     Raises:
         BundleManifestError: a field is missing or of another type.
     """
-    kinds = {"int": int, "str": str}
+    kinds = {"int": int, "str": str, "float | None": float}
     known = {}
     for field in fields(BundleManifest):
         if field.default is None and content.get(field.name) is None:
@@ -153,7 +173,12 @@ def checked_manifest(path: Path, content: Mapping[str, Any]) -> BundleManifest:
             "bundle again"
         )
     manifest = BundleManifest(**known)
-    checked = {"serving": "points", "interactions": "rules", "attribute_types": "types_of_attributes"}
+    checked = {
+        "serving": "points",
+        "interactions": "rules",
+        "attribute_types": "types_of_attributes",
+        "created_at": "learned_until",
+    }
     for field_name, property_name in checked.items():
         try:
             getattr(manifest, property_name)

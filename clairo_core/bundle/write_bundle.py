@@ -82,6 +82,8 @@ class BundleParts:
     """Copied too, if the bundle was refitted."""
     trained_on: Mapping[str, int] | None = None
     """See `BundleManifest`."""
+    trained_until: float | None = None
+    """See `BundleManifest`."""
     max_history_items: int = 20
     settings: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -156,6 +158,7 @@ def write_bundle(folder: Path, parts: BundleParts, progress: Progress[Item] = si
             interactions=None if parts.rules is None else parts.rules.as_dict(),
             attribute_types=None if parts.attribute_types is None else dict(parts.attribute_types),
             trained_on=parts.trained_on,
+            trained_until=parts.trained_until,
         )
         write_manifest(aside, manifest)
     return manifest

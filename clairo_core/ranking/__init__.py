@@ -3,6 +3,7 @@
 Histories and generated items come in, ranked items come out. Start at `JointRanking.rank`.
 """
 
+from clairo_core.ranking.count_increments import CountIncrements, UserActions, increments_of
 from clairo_core.ranking.dense_head import DenseHead, load_dense_head
 from clairo_core.ranking.dense_heads import DenseHeads, load_dense_heads
 from clairo_core.ranking.dislikes import (
@@ -13,7 +14,13 @@ from clairo_core.ranking.dislikes import (
     lowered,
     save_dislike_strength,
 )
-from clairo_core.ranking.item_weights import ItemWeights, load_item_weights, load_pair_counts, save_pair_counts
+from clairo_core.ranking.item_weights import (
+    ItemWeights,
+    RowScale,
+    load_item_weights,
+    load_pair_counts,
+    save_pair_counts,
+)
 from clairo_core.ranking.joint_ranking import Generated, JointRanking, Penalty, RankedItems, load_joint_ranking
 from clairo_core.ranking.mixture import Mixture, load_mixture
 from clairo_core.ranking.repeats import NO_LIFTS, RepeatLifts, load_repeat_lifts, placed_with_repeats
@@ -21,6 +28,7 @@ from clairo_core.ranking.repeats import NO_LIFTS, RepeatLifts, load_repeat_lifts
 __all__ = [
     "NOTHING_SINKS",
     "NO_LIFTS",
+    "CountIncrements",
     "DenseHead",
     "DenseHeads",
     "DislikedNeighbours",
@@ -31,7 +39,10 @@ __all__ = [
     "Penalty",
     "RankedItems",
     "RepeatLifts",
+    "RowScale",
+    "UserActions",
     "disliked_neighbours",
+    "increments_of",
     "load_dense_head",
     "load_dense_heads",
     "load_dislike_strength",

@@ -4,7 +4,7 @@ The matrix holds counts of which item follows which, or the strongest weights of
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +12,59 @@ from jaxtyping import Float32, Float64, Int
 from scipy import sparse
 
 from clairo_core.errors import ItemWeightsError
+from clairo_core.ranking.count_increments import grown, padded
 from clairo_core.storage.array_folder import ArrayFolder, load_array_folder, save_array_folder
 
 _PART, _COUNTS_PART, _KIND = "item-weights", "pair-counts", "sparse"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class RowScale:
+    """What the counts of a row were divided by: (total + shrinkage) ** power."""
+
+    totals: Float64[np.ndarray, "item"]
+    shrinkage: float
+    power: float
+
+    def with_totals(self, added: Float64[np.ndarray, "all"]) -> "RowScale":
+        """The scale after more counts; `added` has a number for each item of a later catalogue."""
+        return replace(self, totals=padded(self.totals, len(added)) + added)
+
+    @property
+    def divisors(self) -> Float64[np.ndarray, "item"]:
+        """One per row; 1 for a row without counts."""
+        divisors: Float64[np.ndarray, "item"] = np.where(self.totals > 0, self.totals + self.shrinkage, 1.0)
+        return divisors**self.power
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ItemWeights:
-    """An item of the history (row) adds to the score of another (column). Posted items are in neither."""
+    """An item of the history (row) adds to the score of another (column). Items posted since are in neither."""
 
     matrix: sparse.csr_matrix
     """float32, item x item."""
     age_weights: Float64[np.ndarray, "age"]
     """Of the history's last item, the one before it, ...; older items count nothing."""
+    scale: RowScale | None = None
+    """None in bundles of before, whose weights stay those of training."""
+
+    def with_counts(self, counts: sparse.csr_matrix, totals: Float64[np.ndarray, "item"]) -> "ItemWeights":
+        """The weights after more counts.
+
+        Exact for followers. For EASE an approximation of the first order, which ignores that two items of a history
+        may explain the same third one: the counts of a pair over users plus regularization.
+
+        Args:
+            counts: item x item of a later catalogue.
+            totals: what they add to the total of each row.
+        """
+        if self.scale is None:
+            return self
+        scale = self.scale.with_totals(totals)
+        before = padded(self.scale.divisors, len(totals))
+        shrunk = sparse.diags((before / scale.divisors).astype(np.float32)) @ grown(self.matrix, len(totals))
+        added = sparse.diags((1.0 / scale.divisors).astype(np.float32)) @ counts
+        return replace(self, matrix=(shrunk + added).tocsr(), scale=scale)
 
     def scores(
         self, histories: Sequence[Int[np.ndarray, "position"]], num_items: int
@@ -50,6 +90,11 @@ class ItemWeights:
     def save(self, folder: Path) -> None:
         """Write item-weights.json and the arrays."""
         arrays = arrays_of(self.matrix) | {"age_weights": self.age_weights.astype(np.float64)}
+        if self.scale is not None:
+            arrays |= {
+                "totals": self.scale.totals.astype(np.float64),
+                "shrinkage_and_power": np.array([self.scale.shrinkage, self.scale.power]),
+            }
         save_array_folder(folder, _PART, _KIND, arrays)
 
 
@@ -60,7 +105,12 @@ def load_item_weights(folder: Path) -> ItemWeights:
         ItemWeightsError: a file is missing or damaged.
     """
     saved = load_array_folder(folder, _PART, _KIND, ItemWeightsError)
-    return ItemWeights(matrix_of(saved), saved.array("age_weights", np.float64, (None,)))
+    matrix = matrix_of(saved)
+    scale = None
+    if "totals" in saved.arrays:
+        shrinkage, power = saved.array("shrinkage_and_power", np.float64, (2,)).tolist()
+        scale = RowScale(saved.array("totals", np.float64, (matrix.shape[0],)), shrinkage, power)
+    return ItemWeights(matrix, saved.array("age_weights", np.float64, (None,)), scale)
 
 
 def save_pair_counts(folder: Path, together: sparse.csr_matrix) -> None:

@@ -1,12 +1,12 @@
 """Rank generated items together with the dense head's, by the scores of all components. Start at `JointRanking.rank`.
 
-Every component proposes candidates, most of them the dense head. Items that training never saw
-are placed where the dense head alone would put them: no other component scores them, and weights fitted on items with
+Every component proposes candidates, most of them the dense head. Items that training never saw are placed where the
+dense head alone would put them, or once users have come to them, the counts alone: weights fitted on items with
 interactions would bury them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -17,6 +17,7 @@ from scipy import sparse
 from scipy.special import logsumexp
 
 from clairo_core.errors import MixtureError
+from clairo_core.ranking.count_increments import CountIncrements, grown, padded
 from clairo_core.ranking.dense_heads import DenseHeads, load_dense_heads
 from clairo_core.ranking.item_weights import (
     ItemWeights,
@@ -65,6 +66,9 @@ class Candidates:
     evidence: Float32[np.ndarray, "item kind"]
     """See `pair_evidence`."""
     training_counts: Int64[np.ndarray, "item"]
+    """Those counted since training included."""
+    is_untrained: Bool[np.ndarray, "item"]
+    """Whether training never saw the item."""
     is_allowed: Bool[np.ndarray, "item"]
     """Whether the item may be listed."""
     is_reference: Bool[np.ndarray, "item"]
@@ -94,13 +98,15 @@ class JointRanking:
     mixture: Mixture | None
     """None until it is fitted."""
     training_counts: Int64[np.ndarray, "item"]
-    """Interactions in training; items past its end have none."""
+    """Interactions in training, and those counted since; items past its end have none."""
     together: sparse.csr_matrix | None = None
     """How many users have both items of a pair; None in bundles of before, which read no pair evidence."""
     content: Float32[np.ndarray, "item dim"] | None = None
     """What items look like and say, as vectors of length 1; see `pair_evidence`."""
     mixture_without_generator: Mixture | None = None
     """Ranks where nothing was generated; None in bundles of before."""
+    counted_since: Int64[np.ndarray, "item"] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """The part of `training_counts` that training has not seen."""
 
     @property
     def components(self) -> tuple[str, ...]:
@@ -134,12 +140,31 @@ class JointRanking:
         """A version with other dense vectors in these rows."""
         return replace(self, dense_heads=self.dense_heads.with_vectors(rows, vectors))
 
+    def with_counts(self, increments: CountIncrements) -> "JointRanking":
+        """A version after more interactions, also with items that training never saw.
+
+        The mixture and the dense heads stay. Pair counts grow where training kept any, item weights where they have a
+        scale.
+        """
+        num_items = len(increments.interactions)
+        added = {
+            FOLLOWERS: (increments.followers, np.asarray(increments.followers.sum(axis=1), dtype=np.float64).ravel()),
+            EASE: (increments.together, increments.users),
+        }
+        together = self.together
+        if together is not None:
+            together = (grown(together, num_items) + increments.together).tocsr()
+        return replace(
+            self,
+            item_weights={name: weights.with_counts(*added[name]) for name, weights in self.item_weights.items()},
+            training_counts=padded(self.training_counts, num_items) + increments.interactions,
+            counted_since=padded(self.counted_since, num_items) + increments.interactions,
+            together=together,
+        )
+
     def counts_of(self, item_rows: Int[np.ndarray, "item"]) -> Int64[np.ndarray, "item"]:
-        """Training counts of these items."""
-        counts = np.zeros(len(item_rows), dtype=np.int64)
-        was_there = item_rows < len(self.training_counts)
-        counts[was_there] = self.training_counts[item_rows[was_there]]
-        return counts
+        """Counts of these items."""
+        return of_rows(self.training_counts, item_rows)
 
     def candidates(
         self,
@@ -196,21 +221,25 @@ class JointRanking:
         for place, proposed in enumerate(zip(of_all, allowed, strict=True)):
             is_proposed_by[np.searchsorted(item_rows, np.concatenate(proposed)), place] = True
         counts = self.counts_of(item_rows)
+        is_untrained = counts == of_rows(self.counted_since, item_rows)
         scores = np.zeros((len(item_rows), len(self.components)))
         if generated.of_all is None:
             places = np.searchsorted(item_rows, generated.item_rows)
             scores[places, GENERATOR_COLUMN] = np.exp(generated.log_probabilities)
         else:
             scores[:, GENERATOR_COLUMN] = np.exp(generated.of_all[item_rows].astype(np.float64))
-        scores[counts == 0, GENERATOR_COLUMN] = 0.0
+        scores[is_untrained, GENERATOR_COLUMN] = 0.0
         scores[:, DENSE_COLUMN] = np.exp(dense[item_rows].astype(np.float64))
         for place, of_component in enumerate(others, DENSE_COLUMN + 1):
             scores[:, place] = np.maximum(of_component[item_rows], 0.0)
-        is_reference = np.isin(item_rows, np.concatenate(of_all)) & ~np.isin(item_rows, history) & (counts > 0)
+        is_reference = np.isin(item_rows, np.concatenate(of_all)) & ~np.isin(item_rows, history) & ~is_untrained
         evidence = np.zeros((len(item_rows), 0), dtype=np.float32)
         if self.together is not None:
             evidence = pair_evidence(self._pair_matrices, self.content, self.training_counts, history, item_rows)
-        return Candidates(item_rows, scores, evidence, counts, is_allowed[item_rows], is_reference, is_proposed_by)
+        allowed_among = is_allowed[item_rows]
+        return Candidates(
+            item_rows, scores, evidence, counts, is_untrained, allowed_among, is_reference, is_proposed_by
+        )
 
     def rank(
         self,
@@ -267,6 +296,14 @@ class JointRanking:
             self.mixture_without_generator.save(folder / WITHOUT_GENERATOR)
 
 
+def of_rows(counts: Int64[np.ndarray, "counted"], item_rows: Int[np.ndarray, "item"]) -> Int64[np.ndarray, "item"]:
+    """Counts of these items; 0 past the end."""
+    found = np.zeros(len(item_rows), dtype=np.int64)
+    is_counted = item_rows < len(counts)
+    found[is_counted] = counts[item_rows[is_counted]]
+    return found
+
+
 def best_of(
     scores: Float[np.ndarray, "item"], item_rows: Int64[np.ndarray, "some"], count: int
 ) -> Int64[np.ndarray, "best"]:
@@ -308,7 +345,9 @@ def ranked_for_one(
     evidence = candidates.evidence[:, : len(mixture.evidence)]
     totals = mixture.totals(candidates.scores[:, columns], evidence, counts, history_length, is_reference)
     dense = candidates.scores[:, DENSE_COLUMN]
-    totals = with_new_placed(totals, dense, counts == 0, is_reference, mixture.new_item_lift)
+    of_counts = candidates.scores[:, [column for column in columns if column > DENSE_COLUMN]] * (counts > 0)[:, None]
+    is_new, lift = candidates.is_untrained, mixture.new_item_lift
+    totals = with_new_placed(totals, dense, is_new, is_reference, lift, of_counts)
     totals = np.where(is_proposed, totals, -np.inf)
     allowed = np.flatnonzero(candidates.is_allowed & is_proposed)
     # Normalized over all candidates, before any is lowered: a score must not rise because others are left out or sink.
@@ -355,6 +394,7 @@ def load_joint_ranking(folder: Path, training_counts: Int64[np.ndarray, "item"])
     return ranking
 
 
-COMPONENTS = ("followers", "ease")
+FOLLOWERS, EASE = "followers", "ease"
+COMPONENTS = (FOLLOWERS, EASE)
 """Item weights that a mixture may hold, and their folders."""
 CONTENT, WITHOUT_GENERATOR = "content", "mixture-without-generator"

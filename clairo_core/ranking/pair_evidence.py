@@ -39,9 +39,9 @@ def pair_evidence(
 
     Args:
         matrices: by name: a weight from an item of the history (row) to a candidate (column); pair counts last.
-        content: vectors of length 1, or 0 for an item without content; None without content.
-        training_counts: interactions in training; matrices have as many rows and columns, content as many rows.
-        history: rows, oldest first. Items past the matrices' end, posted later, have no links.
+        content: vectors of length 1, or 0 for an item without content; None without content. Posted items have none.
+        training_counts: interactions so far; those past the end of a matrix, posted later, have no links in it.
+        history: rows, oldest first.
         item_rows: of the candidates, ascending.
     """
     num_known = len(training_counts)
@@ -61,7 +61,9 @@ def pair_evidence(
         found += [np.log1p(links.max(axis=0)), np.log1p(links[-1]), cosines.max(axis=0), cosines[-1]]
         found += [supports.sum(axis=0), supports.mean(axis=0)]
     if content is not None:
-        alike = content[history] @ content[known].T
+        alike = np.zeros((len(history), len(known)), dtype=np.float32)
+        in_history, among_known = history < len(content), known < len(content)
+        alike[np.ix_(in_history, among_known)] = content[history[in_history]] @ content[known[among_known]].T
         found += [alike.max(axis=0), alike[-1]]
     evidence[: len(known)] = np.stack(found, axis=1)
     return evidence
@@ -70,8 +72,10 @@ def pair_evidence(
 def links_between(
     matrix: sparse.csr_matrix, history: Int64[np.ndarray, "position"], item_rows: Int64[np.ndarray, "candidate"]
 ) -> Float32[np.ndarray, "position candidate"]:
-    """The dense block of these rows and columns."""
-    links: Float32[np.ndarray, "position candidate"] = matrix[history][:, item_rows].toarray()
+    """The dense block of these rows and columns; 0 past the matrix's end."""
+    in_history, among_items = history < matrix.shape[0], item_rows < matrix.shape[0]
+    links = np.zeros((len(history), len(item_rows)), dtype=np.float32)
+    links[np.ix_(in_history, among_items)] = matrix[history[in_history]][:, item_rows[among_items]].toarray()
     return links
 
 

@@ -6,19 +6,25 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Real
 
+from clairo_core.ranking.count_increments import padded
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PopularItems:
     """All items of a catalogue in order of popularity. Make one with `popular_items`."""
 
     weights: Real[np.ndarray, "counted"]
-    """Users or interactions in training, by row; rows past its end were added since and have none."""
+    """Users or interactions, by row; rows past its end were added since and have none."""
     item_rows: Int64[np.ndarray, "item"]
     """Most popular first; ties, and items without interactions, in the order of their rows."""
 
     def extended(self, num_items: int) -> "PopularItems":
         """The list of a later catalogue with `num_items` rows: new items come last."""
         return replace(self, item_rows=np.append(self.item_rows, np.arange(len(self.item_rows), num_items)))
+
+    def with_users(self, added: Real[np.ndarray, "item"]) -> "PopularItems":
+        """The list after more users; `added` has a number for each item."""
+        return popular_items(padded(self.weights, len(added)) + added, len(self.item_rows))
 
     def best(
         self,

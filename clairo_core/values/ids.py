@@ -9,7 +9,7 @@ import re
 MAX_ID_CHARACTERS = 256
 CONTROL = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f"
 """Characters, in a regular expression, that some databases cannot store. Tabs and line breaks are allowed."""
-RESERVED_LAST_SEGMENTS = frozenset({"picture", "similar"})
+RESERVED_LAST_SEGMENTS = frozenset({"bought-together", "picture", "similar"})
 RESERVED_ITEM_IDS = frozenset({"bulk"})
 
 _ANONYMOUS_USER_ID = re.compile("session:[0-9a-f]{32}")

@@ -47,13 +47,13 @@ class Split:
         return self.experiment.mark(recommendation_id, arm)
 
     async def catch_up(self) -> None:
-        """Bring the treatment's catalogue in step with the store.
+        """Bring the treatment's catalogue and counts in step with the store.
 
         Raises:
             StoreError: the store cannot be read.
         """
         if self.treatment is not None:
-            await self.treatment.ingestion.catch_up()
+            await self.treatment.catch_up()
 
     def follow_swap(self) -> None:
         """Compare with the bundle that is served now; end the experiment if that is its own."""

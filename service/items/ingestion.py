@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from clairo_core.attributes import AttributeType
 from clairo_core.errors import DuplicateItemError
 from clairo_core.items import Item
+from clairo_core.recommender import Recommender
 from service.errors import FeatureSetTakenError, OverloadedError
 from service.items.attribute_schema import AttributeSchema, TypedBundleItems
 from service.items.describer import Describer, check_pictures
@@ -130,6 +131,11 @@ class Ingestion:
         """
         async with self._one_at_a_time:
             await self._apply_changes()
+
+    async def between_writes(self, change: Callable[[Recommender], Result], serve: Callable[[Result], None]) -> None:
+        """`change` the served recommender in a thread, and `serve` the outcome, while no item is being written."""
+        async with self._one_at_a_time:
+            serve(await asyncio.to_thread(change, self._live.recommender))
 
     async def take_over(self, candidate: "Ingestion") -> None:
         """Serve what `candidate` prepared under another bundle, items posted meanwhile included.

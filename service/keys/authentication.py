@@ -32,7 +32,7 @@ OPEN_PATHS = frozenset(
     }
 )
 OPEN_PREFIXES = ("/docs/", "/playground/")
-READING_POSTS = ("/recommend",)
+READING_POSTS = ("/recommend", "/complements")
 ADMIN_PREFIXES = ("/bundles", "/experiments")
 SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key: `Authorization: Bearer clairo_...`."},

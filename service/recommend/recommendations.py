@@ -112,7 +112,8 @@ class Recommendations:
         recommender = self._live.recommender
         wanted, rules = rules_of_moment(wanted, table, recommender, weights)
         point = recommender.points[wanted.quality]
-        key = cache_key(table.bundle_id, recommender.catalogue.version, point, wanted, self._temperature, rules)
+        version = (recommender.catalogue.version, self._live.counted_up_to)
+        key = cache_key(table.bundle_id, version, point, wanted, self._temperature, rules)
         recommended = await self._cache.get(key)
         self._metrics.count_cache_request(recommended is not None)
         if recommended is None:
@@ -245,13 +246,12 @@ def named_by_rules(
     answer: RecommendationList, catalogue: Catalogue, wanted: Wanted, rules: RulesOfMoment
 ) -> RecommendationList:
     """Name the boosts that moved each item before group and pins, and the source of items for strangers."""
-    is_weighed = rules.stranger_weights is not None
     return replace(
         answer,
         items=tuple(
             replace(
                 item,
-                source=wanted.strangers if is_weighed else item.source,
+                source=wanted.strangers if item.item_id in rules.weighed_item_ids else item.source,
                 rules=(*rules.boosts_of(catalogue.row_of(item.item_id)), *item.rules),
             )
             for item in answer.items
@@ -261,17 +261,20 @@ def named_by_rules(
 
 def cache_key(
     bundle_id: str,
-    catalogue_version: int,
+    version: tuple[int, int],
     point: ServingPoint,
     wanted: Wanted,
     temperature: float,
     rules: RulesOfMoment,
 ) -> str:
-    """Digest of everything that an answer depends on; qualities with the same search share answers."""
+    """Digest of everything that an answer depends on; qualities with the same search share answers.
+
+    The version is the catalogue's, and that of the counts.
+    """
     weights = rules.stranger_weights
     parts = [
         bundle_id,
-        catalogue_version,
+        version,
         [point.num_views, point.num_beams],
         wanted.history.item_ids,
         wanted.limit,

@@ -18,10 +18,10 @@ from service.recommend.wanted import POPULAR_FOR_STRANGERS, Boost, Pin, Stranger
 
 
 class StrangerWeights(Protocol):
-    """What ranks items for strangers other than popularity. A service without one answers with popular items."""
+    """What ranks items for strangers other than popularity."""
 
-    async def weights(self, strangers: Strangers) -> Mapping[str, float] | None:
-        """Weights above 0 by item id; other items follow, by popularity. None if this is not counted here.
+    async def weights(self, strangers: Strangers) -> Mapping[str, float]:
+        """Weights above 0 by item id; other items follow, by popularity.
 
         Raises:
             StoreError: the store cannot be read.
@@ -39,6 +39,8 @@ class RulesOfMoment:
     pins: tuple[Pin, ...] = ()
     """Those that stand, by rank; others are passed by."""
     stranger_weights: Float64[np.ndarray, "item"] | None = None
+    weighed_item_ids: frozenset[str] = frozenset()
+    """Those that `stranger_weights` rank; by it, the others follow by popularity."""
     unknown_item_ids: tuple[str, ...] = ()
     """Candidates that are not in the catalogue, or retired."""
     warnings: tuple[str, ...] = ()
@@ -69,7 +71,7 @@ def rules_of_moment(
         wanted: the request.
         table: for filters.
         recommender: its catalogue holds candidates and pins.
-        stranger_weights: for `wanted.strangers`, by item id; None if they are not counted.
+        stranger_weights: for `wanted.strangers`, by item id; None if popularity ranks.
     """
     catalogue = recommender.catalogue
     filters = [] if wanted.item_filter is None else [wanted.item_filter]
@@ -84,17 +86,12 @@ def rules_of_moment(
         candidates = tuple(item_id for item_id in distinct if item_id not in left_out)
         wanted = replace(wanted, candidates=candidates, limit=min(wanted.limit, len(candidates)))
     pins, passed_by = _pins_that_stand(wanted, is_allowed, catalogue)
-    weights = None
-    if is_for_strangers(wanted, catalogue):
-        if stranger_weights is None:
-            passed_by.append(f"{wanted.strangers} items are not counted by this service: popular ones are listed")
-        else:
-            weights = _by_row(stranger_weights, recommender)
     rules = RulesOfMoment(
         is_allowed=is_allowed,
         boosted=tuple((boost, table.allowed_rows(boost.item_filter)) for boost in wanted.boosts),
         pins=pins,
-        stranger_weights=weights,
+        stranger_weights=None if stranger_weights is None else _by_row(stranger_weights, recommender),
+        weighed_item_ids=frozenset(stranger_weights or ()),
         unknown_item_ids=tuple(unknown),
         warnings=tuple(dict.fromkeys([*warnings, *passed_by])),
     )

@@ -18,6 +18,7 @@ from service.picture_urls.fetch import PictureUrls
 from service.placements.saved import SavedPlacements
 from service.replicas.redis_link import RedisLink
 from service.serving import ServedBundle
+from service.store.behaviour import BehaviourStore
 from service.store.feedback import FeedbackStore
 from service.store.jobs import JobStore
 from service.store.store import Store
@@ -34,6 +35,7 @@ class Parts:
     store: Store
     schema: AttributeSchema
     feedback: FeedbackStore
+    behaviour: BehaviourStore
     jobs: JobStore
     bulk_jobs: BulkJobs
     answered_once: AnsweredOnce

@@ -97,7 +97,7 @@ async def recommend(body: RecommendBody, parts: ReadyParts, request: Request) ->
     unknown items only, or a user without feedback gets the most popular items and a `fallback_reason`. If fewer than
     `limit` items pass the filter, `fallback_reason` is `filter_exhausted`. A filter on an attribute that no item has
     matches nothing, and `warnings` says so. The same request with the same `seed` gets
-    the same answer from the same catalogue version, regardless of other requests.
+    the same answer from the same catalogue version, regardless of other requests, until feedback changes the counts.
 
     With a `user_id`, or the `session_id` of a visitor who is not signed in, every item of the stored history is left
     out, however old, and a disliked item is neither recommended, even with `include_seen`, nor part of the history or

@@ -16,8 +16,8 @@ class PlacementBody(RulesBody):
 
     strangers: Strangers = Field(
         default=POPULAR_FOR_STRANGERS,
-        description="What a history without known items gets. Where the service does not count `trending` or `latest`, "
-        "popular items come back, with a warning.",
+        description="What a history without known items gets: popular items, those trending within a week, or those posted "
+        "within a week, each followed by popular ones.",
     )
 
     def as_sent(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, null
+from sqlalchemy import ColumnElement, case, literal, null
 
 from clairo_core.events import BUILT_IN, LIFTING_TYPES, Condition, InteractionRules
 
@@ -32,6 +32,26 @@ class EventMeanings:
         return self._is_one_where(
             lambda name: self.rules.of(name).meaning == "positive" and self.rules.of(name).is_read
         )
+
+    @property
+    def is_positive(self) -> ColumnElement[bool]:
+        """Whether the event is positive, read or not."""
+        if not self.rules.types:
+            return self.is_read
+        return self._is_one_where(lambda name: self.rules.of(name).meaning == "positive")
+
+    @property
+    def is_purchase(self) -> ColumnElement[bool]:
+        """Whether the event is a chosen target; where none are chosen, whether it is called `purchase`."""
+        return self._is_one_of(list(self.rules.targets) or ["purchase"])
+
+    @property
+    def weight(self) -> ColumnElement[float]:
+        """Weight of a positive event."""
+        heavy = {name: one.weight for name, one in self.rules.types.items() if one.weight != 1.0}
+        if not heavy:
+            return literal(1.0)
+        return case(*((self._type == name, weight) for name, weight in heavy.items()), else_=1.0)
 
     @property
     def is_target(self) -> ColumnElement[bool]:

@@ -120,6 +120,8 @@ feedback_events = Table(
         postgresql_where=text("session_id IS NOT NULL"),
     ),
     Index("ix_feedback_events_user_items", "namespace", "user_id", "type", "item_id"),
+    Index("ix_feedback_events_timestamp", "namespace", "timestamp"),
+    Index("ix_feedback_events_item", "namespace", "item_id", "user_id", "timestamp"),
     sqlite_autoincrement=True,
 )
 

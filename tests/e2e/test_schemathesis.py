@@ -52,6 +52,14 @@ EXCLUDED_CHECKS: dict[str, list[Any]] = {
     # PUT /items/a/similar is the PUT of an item with a reserved id: 422, and PUT is in Allow. The filter is JSON in a
     # string.
     "GET /items/{item_id}/similar": [positive_data_acceptance, unsupported_method, allow_header_conformance],
+    "GET /items/{item_id}/bought-together": [positive_data_acceptance, unsupported_method, allow_header_conformance],
+    # The filter is JSON in a string, or has one operator.
+    "GET /popular": [positive_data_acceptance],
+    "GET /trending": [positive_data_acceptance],
+    "GET /latest": [positive_data_acceptance],
+    "POST /complements": [positive_data_acceptance],
+    # Other methods at this path are calls about a user whose id ends in /buy-again.
+    "GET /users/{user_id}/buy-again": [positive_data_acceptance, unsupported_method, allow_header_conformance],
     "GET /items/{item_id}/picture": [unsupported_method, allow_header_conformance],
     # An id must fit into a url, a picture must decode, and words or a picture are required.
     "POST /items": [positive_data_acceptance],

@@ -1,7 +1,7 @@
 """Turn training sequences into item weights: counts of followers, the strongest weights of EASE, and pair counts."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from jaxtyping import Float32
 from scipy import sparse
 
 from clairo_core.progress import Progress
-from clairo_core.ranking import ItemWeights
+from clairo_core.ranking import ItemWeights, RowScale
 from clairo_core.sequences import ItemSequences
 from training.config.preset import MixSettings
 from training.counts import ease, markov
@@ -39,7 +39,9 @@ def item_weights_of(
             yield component, of_markov(markov.fit_markov(training, num_items, markov.MarkovSettings(**settings)))
         else:
             fitted = ease.fit_ease(training, num_items, ease.EaseSettings(**settings))
-            yield component, of_ease(fitted, ease_weights_per_item)
+            users = count_together(training, num_items).diagonal().astype(np.float64)
+            scale = RowScale(users, settings["regularization"], 1.0)
+            yield component, replace(of_ease(fitted, ease_weights_per_item), scale=scale)
 
 
 EASE_GRID = tuple(
@@ -50,7 +52,8 @@ EASE_GRID = tuple(
 
 def of_markov(fitted: markov.Markov) -> ItemWeights:
     """Followers of the last items; the r-th last item weighs 1/r."""
-    return ItemWeights(fitted.followers.astype(np.float32).tocsr(), 1.0 / (1.0 + np.arange(fitted.num_recent)))
+    age_weights = 1.0 / (1.0 + np.arange(fitted.num_recent))
+    return ItemWeights(fitted.followers.astype(np.float32).tocsr(), age_weights, fitted.scale)
 
 
 def of_ease(fitted: ease.Ease, weights_per_item: int) -> ItemWeights:

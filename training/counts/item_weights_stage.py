@@ -52,6 +52,8 @@ def item_weights_stage(bench: Workbench) -> FittedItemWeights:
         "max_ease_items": settings.max_ease_items,
         "ease_weights_per_item": settings.ease_weights_per_item,
         "pairs_per_item": settings.pairs_per_item,
+        # Of a stage that saved no scales, for counts after training.
+        "has_scales": True,
     }
     stage = bench.stages.run("item-weights", inputs, build, load)
     weights, together, chosen = stage.result

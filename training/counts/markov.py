@@ -16,13 +16,15 @@ from jaxtyping import Float64
 from scipy import sparse
 
 from clairo_core.progress import Progress, silent
+from clairo_core.ranking import RowScale
+from clairo_core.ranking.count_increments import FOLLOWERS_WITHIN
 from clairo_core.sequences import ItemSequences
 from training.counts.popularity import count_popularity
 from training.counts.recent_items import weigh_history
 from training.evaluation.choose_settings import Choice, best_on_validation
 from training.evaluation.split import EvaluationSplit
 
-WINDOW = 10
+WINDOW = FOLLOWERS_WITHIN
 """The largest distance at which an item counts as a follower."""
 TIE_BREAK = 1e-9
 """Weight of an item's share of all purchases: small enough to break ties only."""
@@ -52,6 +54,7 @@ class Markov:
     """Rows are items of the history, columns their followers."""
     tie_break: Float64[np.ndarray, "item"]
     num_recent: int
+    scale: RowScale
 
     def scores(self, histories: ItemSequences) -> Float64[np.ndarray, "user item"]:
         """Scores of followers; the last item weighs most."""
@@ -108,7 +111,6 @@ def popularity_shares(training: ItemSequences, num_items: int) -> Float64[np.nda
 
 
 def _markov(followers: sparse.csr_matrix, shares: Float64[np.ndarray, "item"], settings: MarkovSettings) -> Markov:
-    totals = np.asarray(followers.sum(axis=1)).ravel()
-    # The row of an item without followers is empty.
-    divisors = np.where(totals > 0, totals + settings.shrinkage, 1.0) ** settings.power
-    return Markov((sparse.diags(1.0 / divisors) @ followers).tocsr(), TIE_BREAK * shares, settings.num_recent)
+    scale = RowScale(np.asarray(followers.sum(axis=1)).ravel(), settings.shrinkage, settings.power)
+    weights = (sparse.diags(1.0 / scale.divisors) @ followers).tocsr()
+    return Markov(weights, TIE_BREAK * shares, settings.num_recent, scale)

@@ -70,6 +70,19 @@ def _microseconds(
     return microseconds
 
 
+def newest_second(days: Float32[np.ndarray, "interaction"], now: float) -> float:
+    """The newest of some times that are not ahead of the clock, in seconds since 1970; `now` if all are.
+
+    Rounded up to the next number of days.
+
+    >>> 0 < newest_second(np.float32([19_875.5, 80_000.0]), now=1.9e9) - 19_875.5 * SECONDS_PER_DAY < 300
+    True
+    """
+    in_time = days[days <= now / SECONDS_PER_DAY + MAX_AHEAD_DAYS]
+    newest = np.nextafter(in_time.max(), np.float32(np.inf)) if len(in_time) else np.inf
+    return min(float(newest) * SECONDS_PER_DAY, now)
+
+
 def date_range(days: Float32[np.ndarray, "interaction"], units: Sequence[str] = ()) -> str:
     """The first and the last day, and the units that numbers were read in.
 

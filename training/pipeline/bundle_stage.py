@@ -1,11 +1,14 @@
 """Stage: the results of all other stages -> a bundle."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from clairo_core.bundle.bundle_users import keep_users
 from clairo_core.bundle.write_bundle import BundleParts, write_bundle
+from training.datasets import Dataset
+from training.datasets.event_times import newest_second
 from training.pipeline.trained_parts import TrainedParts
 from training.workbench.workbench import Workbench
 
@@ -50,6 +53,7 @@ def bundle_stage(
             items=bench.dataset.items,
             generator_folder=served.generator.checkpoint,
             measured_generator_folder=None if served is measured else measured.generator.checkpoint,
+            trained_until=_trained_until(dataset),
             trained_on={"measured": measured.num_interactions, "served": served.num_interactions},
             joint_ranking=recommender.joint_ranking,
             repeat_lifts=recommender.repeat_lifts,
@@ -61,3 +65,7 @@ def bundle_stage(
             **content,
         ),
     )
+
+
+def _trained_until(dataset: Dataset) -> float | None:
+    return None if dataset.days is None or not len(dataset.days) else newest_second(dataset.days, time.time())

@@ -76,6 +76,18 @@ def test_recommend_post_and_get(client: CLAIRO) -> None:
     assert client.list_items(limit=1).items[0].item_id == "mugs/ä 1"
 
 
+def test_lists_by_behaviour(client: CLAIRO) -> None:
+    client.add_feedback([{"user_id": "list-reader", "item_id": "item-7", "type": "view"}])
+    mugs = {"attribute": "category", "equals": "mug"}
+    popular = client.list_popular_items(window="24h", limit=2, filter=mugs)
+    assert (popular.window, len(popular.items)) == ("24h", 2)
+    assert client.list_trending_items(filter={"attribute": "none", "equals": 1}).items == []
+    assert client.list_latest_items(window="1h", limit=1).window == "1h"
+    assert client.list_items_bought_together("item-1", limit=3).items[0].source == "content"
+    assert client.list_complements(["item-1", "gone"], filter=mugs).ignored_item_ids == ["gone"]
+    assert client.list_items_to_buy_again("ann/b").user_id == "ann/b"
+
+
 def test_health_info_metrics_and_bundles(client: CLAIRO) -> None:
     assert client.check_live().status == "live"
     assert client.check_ready().status == "ready"

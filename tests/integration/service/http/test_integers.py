@@ -46,10 +46,10 @@ async def test_a_body_accepts_no_number_of_another_type(client: httpx.AsyncClien
 
 
 async def test_a_url_accepts_decimal_digits_only(client: httpx.AsyncClient) -> None:
-    for path in ("/items", "/items/item-0/similar", "/users/ann", "/jobs/abc"):
+    for path in ("/items", "/items/item-0/similar", "/popular", "/users/ann/buy-again", "/users/ann", "/jobs/abc"):
         for limit in ("10.0", "%2B10", "%2010", "1_0", "010", "1e1", "true", "", "٣", "9" * 30):
             answer = await client.get(f"{path}?limit={limit}")
             assert answer.status_code == 422, (path, limit)
             assert answer.json()["errors"][0]["loc"] == ["query", "limit"]
-    for path in ("/items", "/items/item-0/similar", "/users/ann"):
+    for path in ("/items", "/items/item-0/similar", "/popular", "/users/ann/buy-again", "/users/ann"):
         assert (await client.get(f"{path}?limit=10")).status_code == 200

@@ -130,7 +130,7 @@ async def test_a_batch_answers_users_with_and_without_dislikes_as_alone(shop: ht
 def test_a_disliked_item_and_an_excluded_one_have_different_cache_keys() -> None:
     wanted = Wanted(history=UserHistory(("a",)), limit=3)
     keys = {
-        cache_key("bundle", 1, ServingPoint(1, 1), changed, 0.0, RulesOfMoment())
+        cache_key("bundle", (1, 0), ServingPoint(1, 1), changed, 0.0, RulesOfMoment())
         for changed in (wanted, replace(wanted, exclude=("b",)), replace(wanted, disliked=("b",)))
     }
     assert len(keys) == 3

@@ -149,6 +149,7 @@ async def test_every_search_is_warmed_up_alone_and_the_default_in_a_full_batch(b
 def test_answers_of_different_searches_have_different_keys() -> None:
     wanted = Wanted(history=UserHistory(("a",)), limit=3)
     keys = {
-        cache_key("bundle", 1, point, wanted, 0.0, RulesOfMoment()) for point in (*POINTS.values(), ServingPoint(1, 20))
+        cache_key("bundle", (1, 0), point, wanted, 0.0, RulesOfMoment())
+        for point in (*POINTS.values(), ServingPoint(1, 20))
     }
     assert len(keys) == 4

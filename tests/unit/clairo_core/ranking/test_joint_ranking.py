@@ -9,7 +9,19 @@ import pytest
 from scipy import sparse
 
 from clairo_core.errors import MixtureError
-from clairo_core.ranking import DenseHeads, Generated, ItemWeights, JointRanking, Mixture, load_joint_ranking
+from clairo_core.ranking import (
+    CountIncrements,
+    DenseHeads,
+    Generated,
+    ItemWeights,
+    JointRanking,
+    Mixture,
+    RowScale,
+    UserActions,
+    increments_of,
+    load_item_weights,
+    load_joint_ranking,
+)
 from clairo_core.ranking.candidate_features import num_features
 from tests.tiny import plain_sum
 from tests.unit.clairo_core.ranking.test_dense_head import NUM_ITEMS, random_head
@@ -222,3 +234,62 @@ def test_a_lifted_item_competes_although_the_dense_head_would_not_propose_it(mon
     (lifted,) = ranking.rank([HISTORY], generated(), everything(), 2, [lambda rows: -lifts[rows]], [lifts])
     assert last not in plain.item_rows
     assert lifted.item_rows[0] == last
+
+
+def bought_after(earlier: int, bought: int, num_users: int = 10) -> CountIncrements:
+    """Users who had one item buy another."""
+    rows, ones = np.array([earlier, bought]), np.ones(2)
+    return increments_of([UserActions(rows, ones, ones > 0, 1)] * num_users, NUM_ITEMS + 1)
+
+
+def with_followers() -> JointRanking:
+    """A ranking whose follower counts can grow, and an item posted since training."""
+    ranking = random_ranking((1.0, 1.0, 5.0))
+    followers = replace(ranking.item_weights["followers"], scale=RowScale(np.full(NUM_ITEMS, 2.0), 1.0, 0.5))
+    pairs = sparse.csr_matrix((NUM_ITEMS, NUM_ITEMS), dtype=np.float32)
+    posted = replace(ranking, item_weights={"followers": followers}, together=pairs)
+    return posted.with_items(np.zeros((1, ranking.dense_heads.heads[0].content_map.shape[0])))
+
+
+def test_a_posted_item_rises_for_users_of_the_items_that_its_buyers_had() -> None:
+    ranking, posted, is_allowed = with_followers(), NUM_ITEMS, np.ones((2, NUM_ITEMS + 1), dtype=np.bool_)
+    counted = ranking.with_counts(bought_after(earlier=4, bought=posted))
+    histories = [HISTORY, np.array([2, 5])]
+
+    def places(of: JointRanking) -> list[int]:
+        ranked = of.rank(histories, None, is_allowed, NUM_ITEMS + 1)
+        return [one.item_rows.tolist().index(posted) for one in ranked]
+
+    ranking, counted = (replace(one, mixture_without_generator=one.mixture) for one in (ranking, counted))
+    before, after = places(ranking), places(counted)
+    assert after[0] < before[0]
+    assert after[1] == before[1]
+    assert counted.counts_of(np.array([posted])).tolist() == [10]
+
+
+def test_counts_of_training_stay_where_an_item_has_no_new_event() -> None:
+    ranking = with_followers()
+    counted = ranking.with_counts(bought_after(earlier=4, bought=NUM_ITEMS))
+    assert counted.training_counts[:NUM_ITEMS].tolist() == COUNTS.tolist()
+    before, after = (one.item_weights["followers"].matrix.toarray() for one in (ranking, counted))
+    others = [row for row in range(NUM_ITEMS) if row != 4]
+    assert np.allclose(after[others, :NUM_ITEMS], before[others])
+    # Item 4 now has 12 followers instead of 2.
+    assert np.allclose(after[4, :NUM_ITEMS], before[4] * np.sqrt(3 / 13), atol=1e-6)
+    assert after[4, NUM_ITEMS] == pytest.approx(10 / np.sqrt(13))
+
+
+def test_weights_of_a_bundle_of_before_stay_those_of_training() -> None:
+    ranking = random_ranking()
+    counted = ranking.with_counts(bought_after(earlier=4, bought=5))
+    assert counted.item_weights["followers"] is ranking.item_weights["followers"]
+    assert counted.training_counts[5] == COUNTS[5] + 10
+
+
+def test_counts_after_saving_and_loading_grow_alike(tmp_path: Path) -> None:
+    followers = with_followers().item_weights["followers"]
+    followers.save(tmp_path)
+    again, counts = load_item_weights(tmp_path), bought_after(earlier=4, bought=5).followers
+    totals = np.asarray(counts.sum(axis=1)).ravel()
+    grown, grown_again = followers.with_counts(counts, totals), again.with_counts(counts, totals)
+    assert np.allclose(grown.matrix.toarray(), grown_again.matrix.toarray())

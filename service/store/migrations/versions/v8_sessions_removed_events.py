@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "9"
+revision = "8"
 down_revision = "7"
 branch_labels = None
 depends_on = None

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "10"
-down_revision = "9"
+revision = "9"
+down_revision = "8"
 branch_labels = None
 depends_on = None
 
