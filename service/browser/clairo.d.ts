@@ -8,9 +8,10 @@ export interface Item {
 }
 
 export interface RecommendBody {
-  /** Oldest first. Without `history` and `user_id`, the visitor's own. */
+  /** Oldest first. Without `history`, `user_id` and `session_id`, the visitor's own. */
   history?: (string | { item_id: string; timestamp: number | string })[];
   user_id?: string;
+  session_id?: string;
   limit?: number;
   filter?: object;
   [field: string]: unknown;
@@ -53,7 +54,7 @@ export interface ClairoOptions {
   key?: string;
   /** Of the service, by default the address of this module. */
   url?: string;
-  /** The shop's id of a signed-in user. Visitors without one get an id of this browser. */
+  /** The shop's id of a signed-in user. Visitors without one get a session of this browser. */
   userId?: string | null;
   /** Called after a 401 with its reason; resolves to another key, or to an empty text to give up. */
   askForKey?: ((reason: string) => Promise<string>) | null;

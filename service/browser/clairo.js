@@ -41,7 +41,7 @@ export class Clairo {
   // --- calls. Options are those of fetch, such as `signal`.
 
   recommend(body, options) {
-    const isForSomebody = "history" in body || "user_id" in body;
+    const isForSomebody = ["history", "user_id", "session_id"].some((name) => name in body);
     return this.post("recommend", isForSomebody ? body : { ...this.#visitor(), ...body }, options);
   }
 
@@ -146,12 +146,12 @@ export class Clairo {
     }, SEEN_MS);
   }
 
-  // The shop's id of a known user, or one for this browser.
+  // The shop's id of a known user, or a session of this browser.
   #visitor() {
     if (this.userId !== null) return { user_id: String(this.userId) };
     let visitor = storage.getItem(VISITOR);
     if (visitor === null) storage.setItem(VISITOR, (visitor = `visitor-${randomId()}`));
-    return { user_id: visitor };
+    return { session_id: visitor };
   }
 
   // Text needs no preflight, which a closing page has no time for.
@@ -283,8 +283,9 @@ a:focus-visible { outline: 2px solid currentColor; outline-offset: 3px; border-r
 [part="price"] { font-size: 0.9em; }
 `;
 
+const FIELDS = ["title", "attributes", "picture_url"];
 const LISTS = {
-  recommend: (clairo, { placement, candidates, filter, limit }) => clairo.recommend(given({ placement, candidates, filter, limit })),
+  recommend: (clairo, { placement, candidates, filter, limit }) => clairo.recommend(given({ placement, candidates, filter, limit, fields: FIELDS })),
   similar: (clairo, { itemId, filter, limit }) => clairo.similar(itemId, { filter, limit }),
   "bought-together": (clairo, { itemId, filter, limit }) => clairo.boughtTogether(itemId, { filter, limit }),
   complements: (clairo, { itemIds, filter, limit }) => clairo.complements(given({ item_ids: itemIds, filter, limit })),
@@ -329,9 +330,8 @@ class ClairoRecommendations extends HTMLElement {
     const loading = (this.#newest = {});
     try {
       const answer = await this.#answer(clairo, list);
-      const items = await Promise.all(answer.items.map((entry) => detailed(clairo, entry)));
       if (loading !== this.#newest) return;
-      this.#show(clairo, items, answer.recommendation_id ?? null);
+      this.#show(clairo, answer.items.map((entry) => entry.item ?? entry), answer.recommendation_id ?? null);
       this.dispatchEvent(new CustomEvent("clairo-loaded", { detail: answer }));
     } catch (problem) {
       if (loading !== this.#newest) return;
@@ -375,9 +375,6 @@ class ClairoRecommendations extends HTMLElement {
     return card;
   }
 }
-
-// Title, attributes and picture of a list's entry: part of it, in its `item`, or read by its id.
-const detailed = (clairo, entry) => (typeof entry.title === "string" ? entry : (entry.item ?? clairo.item(entry.item_id)));
 
 function pictureOf(clairo, item) {
   const initial = element("span", { part: "picture", "aria-hidden": "true" }, (item.title || item.item_id).slice(0, 1).toUpperCase());

@@ -97,7 +97,8 @@ def test_home_recommends_with_pictures_that_load_from_the_service(page: Page) ->
 def test_a_product_page_lists_similar_products_and_leads_to_them(page: Page, shop: Shop) -> None:
     open_page(page, shop, "product.html?item_id=item-17")
     expect(page.locator("#similar li")).to_have_count(6)
-    assert "item-17" not in ids_in(page, "similar")
+    expect(page.locator("#bought-together li")).to_have_count(6)
+    assert "item-17" not in ids_in(page, "similar") + ids_in(page, "bought-together")
     first = ids_in(page, "similar")[0]
     page.locator("#similar a").first.click()
     page.wait_for_url(f"**/product.html?item_id={first}")
@@ -165,10 +166,50 @@ def test_a_cart_is_bought(page: Page, shop: Shop, request: pytest.FixtureRequest
         expect(page.locator("#added")).to_have_text("In your cart")
     open_page(page, shop, "cart.html")
     expect(page.locator("#cart li")).to_have_count(2)
+    expect(page.locator("#complements li")).to_have_count(6)
+    assert not {"item-5", "item-9"} & set(ids_in(page, "complements"))
     page.get_by_role("button", name="Buy").click()
     expect(page.locator("#bought")).to_have_text("Thank you")
     bought = [event["item_id"] for event in shop.events_of(user_of(request)) if event["type"] == "purchase"]
     assert bought == ["item-5", "item-9"]
+
+
+def test_what_sells_now_is_trending_at_home(page: Page, shop: Shop) -> None:
+    page.evaluate(
+        """() => import('/shop.js').then(({ clairo }) => {
+          for (const user of ['t-1', 't-2', 't-3']) {
+            clairo.userId = user;
+            clairo.track('purchase', 'item-40');
+          }
+          return clairo.flush();
+        })"""
+    )
+    give_up_at = time.monotonic() + WAIT_SECONDS
+    while "item-40" not in ids_in(page, "trending"):
+        assert time.monotonic() < give_up_at
+        open_page(page, shop, "index.html")
+        expect(page.locator("#for-you li")).to_have_count(6)
+        page.wait_for_load_state("networkidle")
+
+
+def test_the_category_page_ranks_the_shops_own_list(page: Page, shop: Shop) -> None:
+    open_page(page, shop, "category.html")
+    expect(page.locator("#grid[data-order='ranked'] li")).to_have_count(60)
+    assert len(set(ids_in(page, "grid"))) == 60
+
+
+def test_a_visitor_without_an_account_has_a_session(page: Page, shop: Shop) -> None:
+    session = page.evaluate(
+        """async () => {
+          const { clairo } = await import('/shop.js');
+          clairo.userId = null;
+          clairo.track('view', 'item-1');
+          await clairo.flush();
+          await clairo.recommend({ limit: 3 });
+          return localStorage.getItem('clairo-visitor');
+        }"""
+    )
+    assert session.startswith("visitor-")
 
 
 def test_an_invalid_event_is_dropped_alone(page: Page, shop: Shop, request: pytest.FixtureRequest) -> None:
