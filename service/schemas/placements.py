@@ -16,8 +16,8 @@ class PlacementBody(RulesBody):
 
     strangers: Strangers = Field(
         default=POPULAR_FOR_STRANGERS,
-        description="What a history without known items gets: popular items, those trending within a week, or those posted "
-        "within a week, each followed by popular ones.",
+        description="What a history without known items gets: popular items, those trending within a week, or "
+        "those posted within a week, followed by popular ones.",
     )
 
     def as_sent(self) -> dict[str, Any]:

@@ -33,7 +33,7 @@ async def calls_with_a_body(client: httpx.AsyncClient) -> list[tuple[str, str, d
     """Method, path and content of the request body of each such call."""
     document = (await client.get("/openapi.json")).json()
     found = [
-        (method.upper(), path.replace("{item_id}", "mug-dawn"), operation)
+        (method.upper(), path.replace("{item_id}", "mug-dawn").replace("{name}", "home"), operation)
         for path, operations in document["paths"].items()
         for method, operation in operations.items()
         if "requestBody" in operation

@@ -33,7 +33,8 @@ def paths(client: httpx.Client) -> list[str]:
     while client.get(job.headers["location"]).json()["state"] != "done":
         # Until then, its answer changes between two calls.
         time.sleep(0.02)
-    names = {"{item_id}": "mug", "{user_id}": "ann", "/jobs/{job_id}": job.headers["location"]}
+    assert client.put("/placements/home", json={}).is_success
+    names = {"{item_id}": "mug", "{user_id}": "ann", "{name}": "home", "/jobs/{job_id}": job.headers["location"]}
     found = []
     for template in templates():
         path = template
