@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 METHODS = ("post", "get", "put", "patch", "delete")
-FIRST, JSON, ANY_BYTES = "create_item", "application/json", "application/octet-stream"
+JSON, ANY_BYTES = "application/json", "application/octet-stream"
+FIRST = ("create_item", "put_placement")
 REFUSED = {"roll_back_bundle": 409}
 """Calls that a new service answers with an error: no bundle was served before."""
 
@@ -29,7 +30,7 @@ class ExampleCall:
 
 
 def example_calls(document: Mapping[str, Any], known: Mapping[str, str]) -> list[ExampleCall]:
-    """One call per operation: the item that the others name comes first, deletions last.
+    """One call per operation: the item and the placement that the others name come first, deletions last.
 
     `known` has values of parameters that no example can know.
     """
@@ -38,7 +39,7 @@ def example_calls(document: Mapping[str, Any], known: Mapping[str, str]) -> list
         for path, operations in document["paths"].items()
         for method, operation in operations.items()
     ]
-    return sorted(calls, key=lambda call: (call.operation_id != FIRST, METHODS.index(call.method)))
+    return sorted(calls, key=lambda call: (call.operation_id not in FIRST, METHODS.index(call.method)))
 
 
 def example_call(method: str, path: str, operation: Mapping[str, Any], known: Mapping[str, str]) -> ExampleCall:

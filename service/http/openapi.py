@@ -1,5 +1,6 @@
 """Complete the framework's OpenAPI document: errors as problem+json, bodies, and bounds as JSON Schema names them."""
 
+import json
 from typing import Any
 
 from fastapi import FastAPI
@@ -58,6 +59,7 @@ def describe_problems(app: FastAPI) -> None:
         _name_bounds(document)
         _describe_request_ids(document)
         _describe_bodies(document)
+        _forget_unused(document)
         describe_keys(document, problem_answers)
         return document
 
@@ -102,3 +104,11 @@ def _forget_framework_errors(document: dict[str, Any]) -> None:
         for operation in operations.values():
             if MEDIA_TYPE not in operation["responses"].get("422", {}).get("content", {MEDIA_TYPE: {}}):
                 del operation["responses"]["422"]
+
+
+def _forget_unused(document: dict[str, Any]) -> None:
+    """Remove schemas that nothing refers to, such as the framework's of an answer that is written as plain JSON."""
+    schemas = document["components"]["schemas"]
+    while unused := [name for name in schemas if f'"#/components/schemas/{name}"' not in json.dumps(document)]:
+        for name in unused:
+            del schemas[name]

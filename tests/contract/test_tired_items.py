@@ -144,6 +144,7 @@ async def test_the_query_reads_the_users_events_by_an_index(database: Database, 
     async with database.transaction() as connection:
         if database.is_postgres:
             # The table is small: a plan of a large one.
+            await connection.execute(text("ANALYZE feedback_events"))
             await connection.execute(text("SET LOCAL enable_seqscan = off"))
         rows = (await connection.exec_driver_sql(explain + statement, parameters)).all()
     plan = " ".join(str(column) for row in rows for column in row)

@@ -63,7 +63,7 @@ def export(data_dir: Path, out: Path, *flags: str) -> str:
 def test_training_reads_an_export(data_dir: Path, tmp_path: Path) -> None:
     out = tmp_path / "export"
     told = export(data_dir, out)
-    assert "3 items, 1 pictures, 5 interactions" in told
+    assert "3 items, 2 pictures, 5 interactions" in told
     assert "2 interactions are with items that are not exported" in told
     assert "add --bundle, the served bundle" in told
     dataset = load_dataset(out)

@@ -26,7 +26,7 @@ from tests.tiny import tiny_bundle
 
 PAGE = "https://shop.example"
 OPEN_CALLS = {("get", "/health/live"), ("get", "/health/ready"), ("get", "/info"), ("get", "/metrics")}
-READ_CALLS = {("post", "/recommend"), ("post", "/recommend/batch")}
+READ_CALLS = {("post", "/recommend"), ("post", "/recommend/batch"), ("post", "/complements")}
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ async def test_an_undeclared_type_is_stored_counts_for_nothing_and_is_named(
     assert answer["num_accepted"] == 2
     (warning,) = answer["warnings"]
     got = "'teleport' without a value (1)"
-    for part in ("1 events", "'t'", got, bundle.manifest.bundle_id, "'purchase'", "rating >= 4", "[events]"):
+    for part in ("1 event is stored", "'t'", got, bundle.manifest.bundle_id, "'purchase'", "rating >= 4", "[events]"):
         assert part in warning
     assert "item-1" in await recommended(client, user_id="bob")
     assert "item-2" not in await recommended(client, user_id="bob")

@@ -71,8 +71,8 @@ def test_a_nan_is_a_missing_value_in_every_format(tmp_path, suffix):
     toml = tmp_path / "dataset.toml"
     toml.write_text(toml.read_text().replace("items.parquet", f"items.{suffix}"))
     found = [dict(item.attributes) for item in load_dataset(tmp_path).items]
-    seven = "7.0" if suffix == "csv" else "7"
-    assert found == [{"price": "1e-07"}, {}, {"price": seven, "kind": "nanny"}]
+    small, seven = ("1e-07", "7.0") if suffix == "csv" else (1e-07, 7.0)
+    assert found == [{"price": small}, {}, {"price": seven, "kind": "nanny"}]
 
 
 def test_a_nan_among_times_is_a_missing_time(tmp_path):
