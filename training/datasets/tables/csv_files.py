@@ -13,6 +13,7 @@ import re
 from array import array
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,20 +68,14 @@ def _read_by_arrow(
 ) -> pa.Table:
     """Read the columns. With a list, rows of another length than the header are added to it instead of raising."""
 
-    def leave_out(row: arrow_csv.InvalidRow) -> str:
-        if ragged is None:
-            return "error"
-        ragged.append(row)
-        return "skip"
-
     return arrow_csv.read_csv(
         pa.input_stream(str(path), compression="detect") if is_packed(path) else path,
-        # Arrow's threads do not know the numbers of rows.
+        # Arrow's threads do not know the numbers of rows, and one that lets go of the handler while Python ends aborts.
         read_options=arrow_csv.ReadOptions(block_size=_BLOCK_BYTES, encoding=form.encoding, use_threads=ragged is None),
         parse_options=arrow_csv.ParseOptions(
             delimiter=csv_separator(path, form),
             newlines_in_values=True,
-            invalid_row_handler=leave_out,
+            invalid_row_handler=None if ragged is None else partial(_leave_out, ragged),
         ),
         convert_options=arrow_csv.ConvertOptions(
             include_columns=list(columns),
@@ -90,6 +85,11 @@ def _read_by_arrow(
             quoted_strings_can_be_null=True,
         ),
     )
+
+
+def _leave_out(ragged: list[arrow_csv.InvalidRow], row: arrow_csv.InvalidRow) -> str:
+    ragged.append(row)
+    return "skip"
 
 
 def _are_quotes_clear(path: Path, form: TableForm) -> bool:
