@@ -19,7 +19,17 @@ from clairo_client.calls import Call
 
 MakeCall = Callable[..., Call[Any]]
 
-TOOLS: tuple[MakeCall, ...] = (calls.recommend, calls.list_similar_items, calls.list_items, calls.get_item)
+TOOLS: tuple[MakeCall, ...] = (
+    calls.recommend,
+    calls.list_similar_items,
+    calls.list_items_bought_together,
+    calls.list_complements,
+    calls.list_popular_items,
+    calls.list_trending_items,
+    calls.list_latest_items,
+    calls.list_items,
+    calls.get_item,
+)
 INSTRUCTIONS = (
     "Recommendations and catalogue of a shop. Items are named by item_id; find one with list_items and q. "
     "A filter is JSON on attributes: get_item shows those of an item."

@@ -18,6 +18,7 @@ from tests.storefront import Storefront, running_storefront
 from tests.tiny import tiny_bundle
 
 WAIT_SECONDS = 30
+PINNED, HIDDEN = "item-7", "lamp"
 
 
 def made_key(data_dir: Path, *flags: str) -> str:
@@ -32,10 +33,10 @@ class Shop:
     def __init__(self, storefront: Storefront, service_url: str, read_key: str) -> None:
         self.storefront = storefront
         self.service_url = service_url
-        self._headers = {"X-API-Key": read_key}
+        self.read_key = {"X-API-Key": read_key}
 
     def events_of(self, user_id: str) -> list[dict[str, Any]]:
-        answer = httpx.get(f"{self.service_url}/users/{user_id}", headers=self._headers, timeout=60)
+        answer = httpx.get(f"{self.service_url}/users/{user_id}", headers=self.read_key, timeout=60)
         events: list[dict[str, Any]] = answer.json()["events"] if answer.is_success else []
         return events
 
@@ -53,13 +54,19 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     data_dir = folder / "data"
     with running_storefront() as storefront:
         key = made_key(data_dir, "--scope", "public", "--origin", storefront.url)
-        read_key = made_key(data_dir, "--scope", "read")
+        read_key, write_key = (made_key(data_dir, "--scope", scope) for scope in ("read", "write"))
         with running_process(
             tiny_bundle(folder / "bundle"), data_dir, "--cors-origins", storefront.url, "--root-path", "/recommender"
         ) as service:
             url = f"{service.url}/recommender"
             items = httpx.get(f"{url}/items?limit=60", headers={"X-API-Key": read_key}, timeout=60).json()["items"]
             products = [{name: item[name] for name in ("item_id", "title", "picture_url")} for item in items]
+            rules = {
+                "filter": {"not": {"attribute": "category", "equals": HIDDEN}},
+                "pin": [{"item_id": PINNED, "rank": 2}],
+            }
+            saved = httpx.put(f"{url}/placements/home", json=rules, headers={"X-API-Key": write_key}, timeout=60)
+            assert saved.is_success, saved.text
             storefront.config = {"service": url, "key": key, "products": products}
             yield Shop(storefront, url, read_key)
 
@@ -92,6 +99,15 @@ def test_home_recommends_with_pictures_that_load_from_the_service(page: Page) ->
     picture = page.locator("#for-you img").first
     assert picture.evaluate("async (image) => (await image.decode(), image.naturalWidth)") > 0
     assert "key=clairo_" in (picture.get_attribute("src") or "")
+
+
+def test_home_follows_its_placement(page: Page, shop: Shop) -> None:
+    assert ids_in(page, "for-you")[1] == PINNED
+    shown = [
+        httpx.get(f"{shop.service_url}/items/{item_id}", headers=shop.read_key, timeout=60).json()
+        for item_id in ids_in(page, "for-you")
+    ]
+    assert HIDDEN not in {item["attributes"]["category"] for item in shown}
 
 
 def test_a_product_page_lists_similar_products_and_leads_to_them(page: Page, shop: Shop) -> None:
