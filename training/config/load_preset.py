@@ -141,10 +141,15 @@ def check_together(preset: Preset) -> None:
     """Check settings whose range depends on another setting.
 
     Raises:
-        SettingsError: `dense.dim` cannot be split between heads, or `fuse.final_dim` would mix late-fused modalities.
+        SettingsError: `dense.dim` or `parallel.width` cannot be split between heads, or `fuse.final_dim` would mix
+            late-fused modalities.
     """
-    dense, fuse = preset.dense, preset.fuse
+    dense, fuse, parallel = preset.dense, preset.fuse, preset.parallel
     if fuse.scheme == LATE and fuse.final_dim:
         raise SettingsError(f"fuse.final_dim is {fuse.final_dim}; expected 0, as fuse.scheme=late mixes no modalities")
     if dense.encoder != RECURRENT and dense.dim % dense.num_heads:
         raise SettingsError(f"dense.dim is {dense.dim}; expected a multiple of dense.num_heads, {dense.num_heads}")
+    if parallel.encoder != RECURRENT and parallel.width % parallel.num_heads:
+        raise SettingsError(
+            f"parallel.width is {parallel.width}; expected a multiple of parallel.num_heads, {parallel.num_heads}"
+        )

@@ -23,6 +23,7 @@ IDS, VECTORS = "ids", "vectors"
 TOKEN, PARALLEL = "token", "parallel"
 CONCAT_PCA, GATE, ATTENTION, LATE = "concat_pca", "gate", "attention", "late"
 RECURRENT, TRANSFORMER = "recurrent", "transformer"
+EXACT, GRAPH = "exact", "graph"
 AUTO = "auto"
 """Choose on validation."""
 
@@ -169,6 +170,18 @@ class ParallelSettings:
     """Shape and training of the network, for `generator.kind=parallel`."""
 
     width: Positive = 128
+    encoder: Annotated[str, OneOf((RECURRENT, TRANSFORMER))] = RECURRENT
+    """Reader of histories; `transformer` has `num_layers` with `num_heads`."""
+    num_layers: Positive = 2
+    num_heads: Positive = 2
+    search: Annotated[str, OneOf((EXACT, GRAPH))] = EXACT
+    """`exact` scores every item. `graph` walks from semantic id to similar ones, as in RPG, in `graph_steps` steps that
+    expand the best `evaluate.num_beams` of them."""
+    graph_degree: Positive = 50
+    """Similar semantic ids that each one leads to."""
+    graph_steps: Positive = 3
+    items_loss: bool = True
+    """Learn to score the next item among all, beside learning its codes."""
     dropout_rate: Share = 0.3
     learning_rate: LearningRate = 2e-3
     weight_decay: Amount = 0.01

@@ -136,6 +136,7 @@ def test_a_bad_override_is_refused_with_the_next_step(override: str, words: str)
     ("overrides", "words"),
     [
         (["dense.encoder=transformer", "dense.num_heads=3"], "expected a multiple of dense.num_heads, 3"),
+        (["parallel.encoder=transformer", "parallel.num_heads=3"], "expected a multiple of parallel.num_heads, 3"),
         (["fuse.scheme=late", "fuse.final_dim=8"], "expected 0, as fuse.scheme=late"),
     ],
 )
