@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from clairo_core.errors import SettingsError
-from training.config.preset import LATE, RECURRENT, Preset
+from training.config.preset import DENSE_RERANKS, LATE, RECURRENT, Preset
 from training.config.ranges import AllowedValues
 
 DEFAULT_PRESET = "clairo"
@@ -141,8 +141,8 @@ def check_together(preset: Preset) -> None:
     """Check settings whose range depends on another setting.
 
     Raises:
-        SettingsError: `dense.dim` or `parallel.width` cannot be split between heads, or `fuse.final_dim` would mix
-            late-fused modalities.
+        SettingsError: `dense.dim` or `parallel.width` cannot be split between heads, `fuse.final_dim` would mix
+            late-fused modalities, or there is no dense head that could rerank.
     """
     dense, fuse, parallel = preset.dense, preset.fuse, preset.parallel
     if fuse.scheme == LATE and fuse.final_dim:
@@ -153,3 +153,5 @@ def check_together(preset: Preset) -> None:
         raise SettingsError(
             f"parallel.width is {parallel.width}; expected a multiple of parallel.num_heads, {parallel.num_heads}"
         )
+    if preset.mix.kind == DENSE_RERANKS and not dense.dim:
+        raise SettingsError("dense.dim is 0; expected at least 1, as mix.kind=dense_reranks ranks by the dense head")

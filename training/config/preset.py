@@ -24,6 +24,7 @@ TOKEN, PARALLEL = "token", "parallel"
 CONCAT_PCA, GATE, ATTENTION, LATE = "concat_pca", "gate", "attention", "late"
 RECURRENT, TRANSFORMER = "recurrent", "transformer"
 EXACT, GRAPH = "exact", "graph"
+FITTED, DENSE_RERANKS = "fitted", "dense_reranks"
 AUTO = "auto"
 """Choose on validation."""
 
@@ -229,6 +230,9 @@ class DenseSettings:
 class MixSettings:
     """Joint ranking of generator, dense head and co-occurrence counts."""
 
+    kind: Annotated[str, OneOf((FITTED, DENSE_RERANKS))] = FITTED
+    """`fitted` learns weights of all components. `dense_reranks` orders the generator's items, and all items without
+    training interactions, by the dense head, as in LIGER; it reads no other setting of this section."""
     max_users: NotNegative = 25_000
     """Fit the weights on at most this many validation users, the same for every seed; 0 takes all."""
     max_ease_items: NotNegative = 20_000
