@@ -27,9 +27,24 @@ AUTO = "auto"
 """Choose on validation."""
 
 _NAME = Spelled(r".*\S.*", "a name")
+_LINE = Spelled(r"[^\n]*", "one line")
 _WEIGHT = Spelled(
     rf"{AUTO}|[^=]*[^=\s]\s*=\s*(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", f"modality=NUMBER, or {AUTO} on its own"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a preset is, for people: no stage reads it, and a preset of one's own may leave it out."""
+
+    title: Annotated[str, _LINE] = ""
+    paper: Annotated[str, _LINE] = ""
+    """Authors, year and title; empty for a recipe that nobody published."""
+    url: Annotated[str, _LINE] = ""
+    differs: Annotated[tuple[str, ...], ListOf(_LINE)] = ()
+    """From the paper, one difference per line."""
+    notes: Annotated[tuple[str, ...], ListOf(_LINE)] = ()
+    """To read before a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +271,7 @@ class Preset:
     """The settings of all stages under one name; each stage reads its own section."""
 
     name: str
+    about: About = field(default_factory=About, compare=False)
     dataset: DatasetSettings = field(default_factory=DatasetSettings)
     encode: EncodeSettings = field(default_factory=EncodeSettings)
     fuse: FuseSettings = field(default_factory=FuseSettings)
@@ -271,5 +287,5 @@ class Preset:
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain nested dictionaries, ready for JSON."""
-        return dataclasses.asdict(self)
+        """Plain nested dictionaries, ready for JSON; without `about`, on which no result depends."""
+        return {name: part for name, part in dataclasses.asdict(self).items() if name != "about"}
