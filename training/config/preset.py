@@ -7,6 +7,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from clairo_core.bundle.manifest import NUMBERED
 from clairo_core.generation.t5.generator_checkpoint import Softmax
 from training.config.ranges import (
     Amount,
@@ -21,6 +22,8 @@ from training.config.ranges import (
 
 IDS, VECTORS = "ids", "vectors"
 TOKEN, PARALLEL = "token", "parallel"
+OPQ, RANDOM, SEQUENTIAL = "opq", *NUMBERED
+INDEX, HASH = "index", "hash"
 CONCAT_PCA, GATE, ATTENTION, LATE = "concat_pca", "gate", "attention", "late"
 RECURRENT, TRANSFORMER = "recurrent", "transformer"
 AUTO = "auto"
@@ -114,6 +117,9 @@ class AlignSettings:
 class QuantizeSettings:
     """Item embeddings to semantic ids."""
 
+    kind: Annotated[str, OneOf((OPQ, RANDOM, SEQUENTIAL))] = OPQ
+    """`random` and `sequential` read no content: items are numbered at random, or by their first place in the training
+    sequences, and the digits of the number, in base `num_centroids`, are the codes."""
     num_codebooks: Positive = 4
     """Upper bound: the largest number that splits an item embedding into equal parts."""
     num_centroids: Positive = 256
@@ -122,6 +128,11 @@ class QuantizeSettings:
     """A codebook gets the largest power of two of centroids that keeps this mean: codes shared by few items carry
     little information."""
     num_iterations: Positive = 25
+    collision: Annotated[str, OneOf((INDEX, HASH))] = INDEX
+    """The feature that separates items of equal codes: `index` counts them from a hash of the codes, `hash` draws a
+    random bucket for each, and a free one where two drew the same."""
+    hash_buckets: Positive = 128
+    """For `hash`; more where the items of equal codes would fill over half of them."""
 
 
 @dataclass(frozen=True, slots=True)

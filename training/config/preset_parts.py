@@ -1,16 +1,18 @@
 """Name the parts that a preset puts together, from its settings. Start at `parts_of`."""
 
-from training.config.preset import CONCAT_PCA, PARALLEL, Preset
+from clairo_core.bundle.manifest import NUMBERED
+from training.config.preset import CONCAT_PCA, HASH, PARALLEL, Preset
 
-_BUILTIN = "builtin"
+_BUILTIN, _NONE = "builtin", "none"
 
 
 def parts_of(preset: Preset) -> dict[str, str]:
     """What each stage does under these settings, in the order of the stages."""
+    reads_content = preset.quantize.kind not in NUMBERED
     return {
-        "content": content_of(preset),
-        "fusion": fusion_of(preset),
-        "alignment": alignment_of(preset),
+        "content": content_of(preset) if reads_content else _NONE,
+        "fusion": fusion_of(preset) if reads_content else _NONE,
+        "alignment": alignment_of(preset) if reads_content else _NONE,
         "quantizer": quantizer_of(preset),
         "tokens": tokens_of(preset),
         "generator": generator_of(preset),
@@ -41,12 +43,16 @@ def fusion_of(preset: Preset) -> str:
 
 def alignment_of(preset: Preset) -> str:
     """From content to behaviour."""
-    return f"behaviour {preset.align.dim}" if preset.align.dim else "none"
+    return f"behaviour {preset.align.dim}" if preset.align.dim else _NONE
 
 
 def quantizer_of(preset: Preset) -> str:
     """From item embeddings to codes; the sizes are upper bounds."""
-    return f"opq {preset.quantize.num_codebooks} x {preset.quantize.num_centroids}"
+    settings = preset.quantize
+    if settings.kind in NUMBERED:
+        return f"{settings.kind} numbers in base {settings.num_centroids}"
+    buckets = f", {settings.hash_buckets} hash buckets" if settings.collision == HASH else ""
+    return f"{settings.kind} {settings.num_codebooks} x {settings.num_centroids}{buckets}"
 
 
 def tokens_of(preset: Preset) -> str:
