@@ -24,6 +24,7 @@ IDS, VECTORS = "ids", "vectors"
 TOKEN, PARALLEL = "token", "parallel"
 OPQ, RANDOM, SEQUENTIAL = "opq", *NUMBERED
 INDEX, HASH = "index", "hash"
+NEIGHBOURS, GRAPH = "neighbours", "graph"
 CONCAT_PCA, GATE, ATTENTION, LATE = "concat_pca", "gate", "attention", "late"
 RECURRENT, TRANSFORMER = "recurrent", "transformer"
 AUTO = "auto"
@@ -105,8 +106,13 @@ class AlignSettings:
 
     dim: NotNegative = 64
     """Length of an item embedding; 0 uses content alone."""
+    kind: Annotated[str, OneOf((NEIGHBOURS, GRAPH))] = NEIGHBOURS
+    """What behaviour is: the items beside an item in histories, or the graph of users and items, over which content
+    is propagated too."""
     window: Positive = 3
-    """Items at most this many places apart in a history count as neighbours."""
+    """For `neighbours`: items at most this many places apart in a history."""
+    num_layers: Positive = 2
+    """For `graph`: steps from items to users and back."""
     prior_interactions: Amount = 5.0
     """Number of interactions at which behaviour and content weigh equally."""
     content_weight: Amount = 0.2

@@ -1,7 +1,7 @@
 """Name the parts that a preset puts together, from its settings. Start at `parts_of`."""
 
 from clairo_core.bundle.manifest import NUMBERED
-from training.config.preset import CONCAT_PCA, HASH, PARALLEL, Preset
+from training.config.preset import CONCAT_PCA, GRAPH, HASH, PARALLEL, Preset
 
 _BUILTIN, _NONE = "builtin", "none"
 
@@ -43,7 +43,11 @@ def fusion_of(preset: Preset) -> str:
 
 def alignment_of(preset: Preset) -> str:
     """From content to behaviour."""
-    return f"behaviour {preset.align.dim}" if preset.align.dim else _NONE
+    settings = preset.align
+    if not settings.dim:
+        return _NONE
+    layers = f" of {settings.num_layers} layers" if settings.kind == GRAPH else ""
+    return f"{settings.kind}{layers}, {settings.dim}"
 
 
 def quantizer_of(preset: Preset) -> str:
