@@ -11,7 +11,7 @@ from clairo_core.errors import SettingsError
 from clairo_core.features import FeatureSpace, collision_capacity, feature_sets_with_collision_index
 from training.items.described_items import ContentParts, DescribedItems
 from training.items.encode_stage import EncodedItems, encode_stage
-from training.items.fuse_content import check_fuse_settings
+from training.items.fuse_content import check_fuse_settings, codebook_names
 from training.items.fuse_stage import fuse_stage
 from training.items.quantize_stage import quantize_stage
 from training.workbench.stage_cache import digest_of
@@ -56,7 +56,10 @@ def describe_by_content(bench: Workbench) -> DescribedItems:
     semantic_ids = quantized.quantizer.encode(content.fused.item_embeddings)
     num_codebooks, num_centroids = quantized.quantizer.codebooks.shape[:2]
     feature_sets, space = feature_sets_with_collision_index(
-        semantic_ids, [num_centroids] * num_codebooks, collision_capacity(semantic_ids)
+        semantic_ids,
+        [num_centroids] * num_codebooks,
+        collision_capacity(semantic_ids),
+        codebook_names=codebook_names(bench.preset.fuse, content.fusion.modalities, num_codebooks),
     )
     shared = len(semantic_ids) - len(np.unique(semantic_ids, axis=0))
     bench.report(
