@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from clairo_core.errors import SettingsError
+from clairo_core.tokens.spelling import Spelling
 from training.config.preset import LATE, RECURRENT, Preset
 from training.config.ranges import AllowedValues
 
@@ -141,9 +142,15 @@ def check_together(preset: Preset) -> None:
     """Check settings whose range depends on another setting.
 
     Raises:
-        SettingsError: `dense.dim` cannot be split between heads, or `fuse.final_dim` would mix late-fused modalities.
+        SettingsError: `dense.dim` cannot be split between heads, `fuse.final_dim` would mix late-fused modalities, or
+            features would merge although they keep their order.
     """
-    dense, fuse = preset.dense, preset.fuse
+    dense, fuse, vocabulary = preset.dense, preset.fuse, preset.vocabulary
+    if vocabulary.spelling != Spelling.SHUFFLED and (vocabulary.size or vocabulary.merges_per_item):
+        raise SettingsError(
+            f"vocabulary.spelling is {vocabulary.spelling}, which merges nothing; expected vocabulary.size=0 and "
+            "vocabulary.merges_per_item=0"
+        )
     if fuse.scheme == LATE and fuse.final_dim:
         raise SettingsError(f"fuse.final_dim is {fuse.final_dim}; expected 0, as fuse.scheme=late mixes no modalities")
     if dense.encoder != RECURRENT and dense.dim % dense.num_heads:

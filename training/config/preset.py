@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from clairo_core.bundle.manifest import NUMBERED
 from clairo_core.generation.t5.generator_checkpoint import Softmax
+from clairo_core.tokens.spelling import Spelling
 from training.config.ranges import (
     Amount,
     LearningRate,
@@ -151,6 +152,9 @@ class VocabularySettings:
     """Merge rules per catalogue item, at most 40,000 in total: more rules need more training examples to pay off."""
     max_sequences: NotNegative = 0
     """Learn from a seeded sample of this many sequences; 0 uses all."""
+    spelling: Annotated[str, OneOf(tuple(Spelling))] = "shuffled"
+    """`shuffled` features of an item merge; the others keep their order. `marked` opens each further modality's codes
+    with a token; `languages` writes each modality on its own. These two need codes by modality, as late fusion has."""
 
 
 @dataclass(frozen=True, slots=True)

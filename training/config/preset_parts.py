@@ -61,12 +61,10 @@ def quantizer_of(preset: Preset) -> str:
 
 def tokens_of(preset: Preset) -> str:
     """From codes to what the generator reads and writes."""
-    if preset.generator.kind == PARALLEL:
-        return "codes"
     settings = preset.vocabulary
-    if settings.size:
-        return f"{settings.size:,} by merging"
-    return f"{settings.merges_per_item:g} merges per item" if settings.merges_per_item else "codes"
+    if preset.generator.kind == PARALLEL or not (settings.size or settings.merges_per_item):
+        return "codes" if preset.generator.kind == PARALLEL else f"codes, {settings.spelling}"
+    return f"{settings.size:,} by merging" if settings.size else f"{settings.merges_per_item:g} merges per item"
 
 
 def generator_of(preset: Preset) -> str:

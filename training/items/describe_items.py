@@ -17,7 +17,7 @@ from clairo_core.features import FeatureSpace, collision_capacity, feature_sets_
 from training.config.preset import HASH, RANDOM
 from training.items.described_items import ContentParts, DescribedItems
 from training.items.encode_stage import EncodedItems, encode_stage
-from training.items.fuse_content import check_fuse_settings
+from training.items.fuse_content import check_fuse_settings, codebook_names
 from training.items.fuse_stage import fuse_stage
 from training.items.number_items import numbered_feature_sets, random_numbers, sequential_numbers
 from training.items.quantize_stage import quantize_stage
@@ -88,7 +88,11 @@ def describe_by_content(bench: Workbench) -> DescribedItems:
         capacity = max(capacity, bench.preset.quantize.hash_buckets)
         drawn = drawn_buckets(bench.item_ids, capacity, bench.seed)
     feature_sets, space = feature_sets_with_collision_index(
-        semantic_ids, [num_centroids] * num_codebooks, capacity, drawn=drawn
+        semantic_ids,
+        [num_centroids] * num_codebooks,
+        capacity,
+        codebook_names=codebook_names(bench.preset.fuse, content.fusion.modalities, num_codebooks),
+        drawn=drawn,
     )
     if drawn is not None:
         moved = int((feature_sets[:, -1] != drawn).sum())

@@ -113,6 +113,18 @@ def num_separate_parts(settings: FuseSettings, num_modalities: int) -> int:
     return num_modalities if settings.scheme == LATE else 1
 
 
+def codebook_names(settings: FuseSettings, modalities: tuple[str, ...], num_codebooks: int) -> list[str] | None:
+    """`text_0`, `text_1`, `image_0` and so on where modalities stay separate; None where they are fused.
+
+    >>> codebook_names(FuseSettings(scheme="late"), ("words", "sound"), 4)
+    ['words_0', 'words_1', 'sound_0', 'sound_1']
+    """
+    if settings.scheme != LATE:
+        return None
+    of_each = num_codebooks // len(modalities)
+    return [f"{modality}_{codebook}" for modality in modalities for codebook in range(of_each)]
+
+
 def fuse_inputs(settings: FuseSettings) -> dict[str, object]:
     """Inputs of the stage. Settings at their defaults are left out, so that new settings invalidate no old result."""
     plain = FuseSettings()
