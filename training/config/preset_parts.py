@@ -56,7 +56,10 @@ def quantizer_of(preset: Preset) -> str:
     if settings.kind in NUMBERED:
         return f"{settings.kind} numbers in base {settings.num_centroids}"
     buckets = f", {settings.hash_buckets} hash buckets" if settings.collision == HASH else ""
-    return f"{settings.kind} {settings.num_codebooks} x {settings.num_centroids}{buckets}"
+    balanced = ", last level balanced" if settings.balanced_last_level else ""
+    regularized = ", regularized by behaviour and use" if preset.autoencoder.collaborative_weight else ""
+    sizes = f"{settings.num_codebooks} x {settings.num_centroids}"
+    return f"{settings.kind} {sizes}{balanced}{regularized}{buckets}"
 
 
 def tokens_of(preset: Preset) -> str:
