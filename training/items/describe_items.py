@@ -26,7 +26,7 @@ from training.workbench.workbench import Workbench
 
 
 def describe_items(bench: Workbench) -> DescribedItems:
-    """Feature sets from numbers if the preset has them, else from codes if the dataset has them, else from content."""
+    """Feature sets from numbers if the preset says so, from the dataset's codes if it has any, or from content."""
     if bench.preset.quantize.kind in NUMBERED:
         return describe_by_numbers(bench)
     return describe_by_content(bench) if bench.dataset.semantic_ids is None else describe_by_codes(bench)
