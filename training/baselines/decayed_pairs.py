@@ -2,8 +2,8 @@
 
 A source row holds the items before a cut of a sequence, an item of age a with weight decay^a; SLIST and TALE map it to
 what came after. With n cuts per sequence the rows have n^2 entries, but the products depend on distances alone: two
-items d places apart, with m cuts after the later one, meet in m rows, where they weigh decay^d (1 + decay^2 + ... ) in
-all. Event weights multiply. Distances beyond `LEAST_WEIGHT` are left out.
+items d places apart, with m cuts after the later one, meet in m rows, where they weigh
+decay^d (1 + decay^2 + ... + decay^(2m - 2)) in all. Event weights multiply.
 """
 
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from scipy import sparse
 from clairo_core.sequences import ItemSequences
 
 LEAST_WEIGHT = 1e-4
+"""Distances of a smaller weight are left out."""
 
 
 def source_products(training: ItemSequences, num_items: int, decay: float) -> sparse.csr_matrix:

@@ -5,6 +5,7 @@ ranks them by content. We differ: hops and content are added, with weights that 
 step counts more than a rare one. Content is words and codes. Start at `choose_item_graph`.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ from training.counts.recent_items import weigh_history
 from training.datasets.dataset import Dataset
 from training.evaluation.choose_settings import Choice, best_on_validation
 from training.evaluation.split import EvaluationSplit
+
+_TERM = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +115,10 @@ def content_terms(dataset: Dataset, training: ItemSequences) -> sparse.csr_matri
     if dataset.semantic_ids is not None:
         for row, codes in enumerate(dataset.semantic_ids.tolist()):
             texts[row] += "".join(f" codebook{place}_{code}" for place, code in enumerate(codes))
-    vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=r"\w+")  # noqa: S106 - no password
-    try:
-        vectorizer.fit([texts[row] for row in np.unique(training.items)])
-    except ValueError:
-        # No training item has a word.
+    of_training = [texts[row] for row in np.unique(training.items)]
+    if not any(_TERM.search(text) for text in of_training):
         return sparse.csr_matrix((len(texts), 1))
+    vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=_TERM.pattern).fit(of_training)
     return vectorizer.transform(texts).tocsr()
 
 
