@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -116,7 +117,7 @@ def fit_parallel(
     device: torch.device,
     seed: int,
     validate: Validate | None,
-    progress: Progress[NextItemBatch],
+    progress: Progress[Any],
     report: Callable[[str], None],
 ) -> FitProgress:
     """Train in `folder`, resuming from the checkpoint there. The best epoch ends up in `folder/generator`.
@@ -134,7 +135,7 @@ def fit_parallel(
         device: to train on.
         seed: of weights, order and dropout.
         validate: a checkpoint's validation NDCG@10.
-        progress: over batches.
+        progress: over batches, then over the links of a graph.
         report: receives a line after every epoch.
 
     Raises:
@@ -207,9 +208,8 @@ def fit_parallel(
         report=report_epoch,
     )
     if settings.search == GRAPH:
-        report(f"generator: linking every semantic id to its {settings.graph_degree} most similar ones")
         best = load_network(folder / "generator")
         similarity = code_similarity(best.vectors_by_codebook)
-        links = fit_links(item_codes, similarity, settings.graph_degree, settings.graph_steps)
+        links = fit_links(item_codes, similarity, settings.graph_degree, settings.graph_steps, progress)
         save_network(best, folder / "generator", links)
     return done

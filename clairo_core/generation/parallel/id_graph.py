@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from clairo_core.errors import GeneratorError
 from clairo_core.generation.parallel.graph_kernels import link_back, walk
+from clairo_core.progress import Progress, silent
 from clairo_core.storage.growing_rows import GrowingRows
 from clairo_core.storage.row_index import RowIndex
 
@@ -132,10 +133,11 @@ def fit_links(
     similarity: Float32[np.ndarray, "code centroid"],
     degree: int,
     num_steps: int,
+    progress: Progress[int] = silent,
 ) -> Links:
     """Link every semantic id to its `degree` most similar ones. Time grows with the square of their number."""
     codes, _ = distinct(item_codes)
-    return Links(most_similar(similarity, codes, np.arange(len(codes)), degree), num_steps)
+    return Links(most_similar(similarity, codes, np.arange(len(codes)), degree, progress), num_steps)
 
 
 def code_similarity(vectors: Float[Tensor, "codebook centroid dim"]) -> Float32[np.ndarray, "code centroid"]:
@@ -149,6 +151,7 @@ def most_similar(
     codes: Int32[np.ndarray, "node codebook"],
     nodes: Int[np.ndarray, "some"],
     degree: int,
+    progress: Progress[int] = silent,
 ) -> Int32[np.ndarray, "some degree"]:
     """The most similar others of some nodes, best first; missing ones are the node itself.
 
@@ -158,7 +161,8 @@ def most_similar(
     by_codebook = similarity.reshape(-1, num_centroids, num_centroids)
     found = np.repeat(nodes.astype(np.int32)[:, None], degree, axis=1)
     num_others = min(degree, len(codes) - 1)
-    for start in range(0, len(nodes), _NODES_AT_ONCE):
+    starts = range(0, len(nodes), _NODES_AT_ONCE)
+    for start in progress(starts, "linking similar ids", len(starts)):
         some = nodes[start : start + _NODES_AT_ONCE]
         of_codes = by_codebook[np.arange(codes.shape[1]), :, codes[some] % num_centroids]
         table = torch.from_numpy(of_codes.transpose(1, 2, 0).reshape(-1, len(some)))

@@ -146,8 +146,8 @@ class ParallelGenerator:
         norm = logsumexp(scores) if len(scores) else 0.0
         if is_allowed is not None:
             may_be_found = is_allowed & is_live
-            if np.count_nonzero(may_be_found) <= graph.most_visited(num_beams):
-                # A walk may miss them, and costs no less than scoring all of them.
+            if np.count_nonzero(may_be_found) <= min(graph.most_visited(num_beams), len(is_live) // 2):
+                # A filter: walks lead past most of what it allows, and cost no less than scoring all of it.
                 rows = np.flatnonzero(may_be_found)
                 scores = code_scores[self.codes.rows[rows]].sum(axis=1)
             else:
