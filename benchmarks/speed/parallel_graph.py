@@ -1,0 +1,156 @@
+"""Score all items, or walk along a graph of similar ones: time, items visited, and how many of the best are found.
+
+    python -m benchmarks.speed.parallel_graph [--json FILE] [--quick]
+
+Made items lie around 300 random centres in 64 dimensions, quantized by OPQ into 16 codes. The network is made, too: it
+expects the next item near the mean of the history, in every codebook on its own. Histories have 8 items around 3
+centres. Both sides answer the same requests in turn, one at a time on one thread, in processor time, because the
+machine has other work. --quick has 30,000 items in place of 100,000, whose links take minutes.
+"""
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int64
+from torch import Tensor
+
+from benchmarks.report import Row, run_benchmark
+from benchmarks.speed.timing import fastest_in_turn
+from clairo_core.catalogue import Catalogue, build_catalogue
+from clairo_core.features import collision_capacity, feature_sets_with_collision_index
+from clairo_core.generation.parallel.id_graph import code_similarity, fit_links
+from clairo_core.generation.parallel.network import NetworkSizes, ParallelNetwork
+from clairo_core.generation.parallel.parallel_generator import ParallelGenerator, code_rows, parallel_generator
+from clairo_core.quantizers import OpqQuantizer, fit_opq
+from clairo_core.ranking.history_encoder import HistoryEncoder
+from clairo_core.tokens.tokenizer import Tokenizer
+from clairo_core.tokens.vocabulary import Vocabulary
+
+DIM, NUM_CENTRES, SPREAD = 64, 300, 0.5
+NUM_CODEBOOKS, NUM_CENTROIDS = 16, 256
+DEGREE, SEARCHES = 50, ((20, 3), (50, 3), (50, 5))
+"""Edges of a node; beams and steps."""
+NUM_REQUESTS, HISTORY_LENGTH, RUNS, TOP = 100, 8, 5, 10
+
+
+Histories: TypeAlias = Sequence[Int64[np.ndarray, "position"]]
+
+
+class MeanSoFar(HistoryEncoder):
+    """A reader whose state is the mean of the item vectors so far."""
+
+    def forward(self, vectors: Float[Tensor, "history position width"]) -> Float[Tensor, "history position width"]:
+        """Read the items of each history."""
+        return vectors.cumsum(dim=1) / torch.arange(1, vectors.shape[1] + 1)[:, None]
+
+
+def made_network(quantizer: OpqQuantizer) -> ParallelNetwork:
+    """A code's vector is its centroid, in the dimensions of its codebook; every head reads those of its own."""
+    subdim = DIM // NUM_CODEBOOKS
+    network = ParallelNetwork(
+        NetworkSizes(
+            num_codebooks=NUM_CODEBOOKS, num_centroids=NUM_CENTROIDS, width=DIM, max_history_items=HISTORY_LENGTH
+        )
+    )
+    network.reader = MeanSoFar(DIM, HISTORY_LENGTH)
+    with torch.no_grad():
+        network.heads.bias.zero_()
+        network.heads.weight.zero_()
+        network.code_vectors.zero_()
+        for codebook, centroids in enumerate(quantizer.codebooks):
+            own = slice(codebook * subdim, (codebook + 1) * subdim)
+            network.vectors_by_codebook[codebook, :, own] = torch.from_numpy(centroids)
+            network.heads.weight[codebook * DIM : (codebook + 1) * DIM][own, own] = torch.eye(subdim)
+    return network.eval()
+
+
+def made_catalogue(quantizer: OpqQuantizer, embeddings: Float32[np.ndarray, "item dim"]) -> Catalogue:
+    """The items' codes, and a collision index."""
+    semantic_ids = quantizer.encode(embeddings)
+    feature_sets, space = feature_sets_with_collision_index(
+        semantic_ids, [NUM_CENTROIDS] * NUM_CODEBOOKS, collision_capacity(semantic_ids)
+    )
+    nothing = np.zeros(0, dtype=np.int32)
+    vocabulary = Vocabulary(space.category_names, space.category_sizes, nothing, nothing, np.zeros(0, dtype=np.int64))
+    return build_catalogue([f"item-{row}" for row in range(len(embeddings))], feature_sets, Tokenizer(vocabulary))
+
+
+def best_rows(generator: ParallelGenerator, histories: Histories, beams: int) -> list[set]:
+    """Each history's best items."""
+    return [set(generator.generate([history], [0], 1, beams)[0].item_rows[:TOP].tolist()) for history in histories]
+
+
+def visited_share(generator: ParallelGenerator, histories: Histories, beams: int) -> float:
+    """Mean share of the catalogue that a walk visits."""
+    graph = generator.graph
+    assert graph is not None
+    with torch.inference_mode():
+        scores = generator.network.code_scores(generator.code_logits_of(histories)).numpy()
+    return float(np.mean([len(graph.walk(of_history, 0, beams)[0]) for of_history in scores])) / len(
+        generator.catalogue
+    )
+
+
+def rows_of(num_items: int, quantizer: OpqQuantizer, centres: Float32[np.ndarray, "centre dim"]) -> list[Row]:
+    """Measure both sides on a catalogue of this size."""
+    random = np.random.default_rng(num_items)
+    centre_of_item = random.integers(NUM_CENTRES, size=num_items)
+    noise = SPREAD * random.standard_normal((num_items, DIM), dtype=np.float32)
+    catalogue, network = made_catalogue(quantizer, centres[centre_of_item] + noise), made_network(quantizer)
+    items_by_centre = [np.flatnonzero(centre_of_item == centre) for centre in range(NUM_CENTRES)]
+    histories = [
+        np.array([random.choice(items_by_centre[centre]) for centre in random.choice(of_user, HISTORY_LENGTH)])
+        for of_user in random.integers(NUM_CENTRES, size=(NUM_REQUESTS, 3))
+    ]
+    started = time.process_time()
+    codes = code_rows(catalogue.feature_sets, network.sizes)
+    links = fit_links(codes, code_similarity(network.vectors_by_codebook), DEGREE, 1)
+    table = [Row(f"{num_items:,} items: links, once", time.process_time() - started, "s", "lower")]
+    exact = parallel_generator(network, catalogue)
+    searched = parallel_generator(network, catalogue, links)
+    assert searched.graph is not None
+    graphs = {
+        (beams, steps): replace(searched, graph=replace(searched.graph, num_steps=steps)) for beams, steps in SEARCHES
+    }
+    sides = {
+        "exact": (partial(best_rows, exact, histories, 50), RUNS),
+        **{
+            f"graph, {beams} beams, {steps} steps": (partial(best_rows, generator, histories, beams), RUNS)
+            for (beams, steps), generator in graphs.items()
+        },
+    }
+    seconds = fastest_in_turn(sides, time.process_time)
+    wanted = best_rows(exact, histories, 50)
+    for name, of_side in seconds.items():
+        table.append(Row(f"{num_items:,} items: {name}", 1000 * of_side / NUM_REQUESTS, "ms", "lower"))
+    for (beams, steps), generator in graphs.items():
+        label = f"{num_items:,} items: graph, {beams} beams, {steps} steps"
+        found = best_rows(generator, histories, beams)
+        share = np.mean([len(ours & best) / TOP for ours, best in zip(found, wanted, strict=True)])
+        table.append(Row(f"{label}: of the exact top {TOP}", 100 * float(share), "%", "higher"))
+        table.append(Row(f"{label}: visited", 100 * visited_share(generator, histories, beams), "%", "lower"))
+    return table
+
+
+def rows(quick: bool) -> tuple[str, list[Row]]:
+    """Describe the data, and measure each size."""
+    torch.set_num_threads(1)
+    random = np.random.default_rng(0)
+    centres = random.standard_normal((NUM_CENTRES, DIM), dtype=np.float32)
+    noise = SPREAD * random.standard_normal((6000, DIM), dtype=np.float32)
+    sample = centres[random.integers(NUM_CENTRES, size=6000)] + noise
+    quantizer = fit_opq(sample, NUM_CODEBOOKS, NUM_CENTROIDS, num_iterations=2 if quick else 25)
+    table = [
+        row for num_items in (10_000, 30_000 if quick else 100_000) for row in rows_of(num_items, quantizer, centres)
+    ]
+    return f"made items of {NUM_CODEBOOKS} codes, {DEGREE} edges each, {NUM_REQUESTS} requests, one thread", table
+
+
+if __name__ == "__main__":
+    sys.exit(run_benchmark(rows))
