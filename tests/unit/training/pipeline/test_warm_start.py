@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
-from clairo_core.errors import TrainingError
+from clairo_core.errors import SettingsError, TrainingError
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokens.tokenizer import Tokenizer
 from tests.tiny import tiny_bundle, tiny_items
@@ -105,6 +105,11 @@ def test_the_preset_takes_over_the_bundles_modalities_and_shape(bundle: Bundle) 
     assert (preset.generator.d_model, preset.generator.num_heads) == (24, 3)
     assert preset.fit.softmax == "vocabulary"
     assert preset.fit.max_epochs == 2
+
+
+def test_weights_that_were_trained_with_another_split_are_refused(bundle: Bundle) -> None:
+    with pytest.raises(SettingsError, match=r"trained with split\.kind=last; got split\.kind=time"):
+        preset_of(WarmStart(bundle), load_preset("clairo_token", ["split.kind=time"]))
 
 
 def test_the_bundles_kind_of_generator_goes_on_whatever_the_presets(bundle: Bundle) -> None:
