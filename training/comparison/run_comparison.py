@@ -13,6 +13,7 @@ from clairo_core.bundle.manifest import read_manifest
 from clairo_core.errors import SettingsError, TrainingError
 from clairo_core.generation.t5.generator import choose_device
 from clairo_core.progress import Progress
+from training.baselines.counting_baselines import check_catalogue
 from training.baselines.fit_sequence_model import FitBudget
 from training.comparison.figures import Comparison, compare_rankings
 from training.comparison.rankers import (
@@ -100,19 +101,21 @@ def compare_on(data: Path, plan: ComparisonPlan, out: Path, progress: Progress, 
         SettingsError: the plan is empty, or two rankers have one name.
         DatasetError: the dataset cannot be read.
         BundleError: a bundle cannot be loaded.
-        TrainingError: no user has a held-out item, or a bundle uses other items of the dataset, has learned from it, or
-            held out other interactions.
+        TrainingError: no user has a held-out item, a bundle uses other items of the dataset, has learned from it or
+            held out other interactions, or the catalogue is too large for a baseline.
     """
     bundles = bundles_by_name(plan)
     dataset = split_by(load_dataset(data, progress=progress), plan.held_out_by)
+    check_catalogue(plan.baselines, len(dataset.items))
     for bundle in bundles.values():
         # Before the baselines, which may take hours.
         manifest = read_manifest(bundle)
         check_same_split(manifest, plan.held_out_by)
         check_not_learned(manifest, dataset)
+    described = describe_split(dataset, plan.split)
     of_all = held_out(test_split if plan.split == "test" else validation_split, dataset)
     if len(of_all[ALLOWED].targets) == 0:
-        raise TrainingError(f"{dataset.name}: no user has enough items to hold one out; add interactions")
+        raise TrainingError(f"{dataset.name}: {described.why_nobody}")
     targets = some_of_each(of_all, plan.max_users, seed=0)
     users = {"dataset": dataset.fingerprint, "split": plan.split, "max_users": plan.max_users}
     stages = StageCache(out / ".stages", report)
@@ -136,7 +139,7 @@ def compare_on(data: Path, plan: ComparisonPlan, out: Path, progress: Progress, 
         details={
             name: tuple(load_details(run / "details.json") for run in of_ranker) for name, of_ranker in runs.items()
         },
-        held_out=describe_split(dataset, plan.split),
+        held_out=described,
     )
     write_comparison(out, comparison, rankings, dataset, targets, training_counts)
     return table_of_comparison(comparison)

@@ -36,6 +36,13 @@ class SplitDescription:
         """What each user's list is measured by."""
         return "one held-out next item" if self.num_targets is None else "all items of the horizon"
 
+    @property
+    def why_nobody(self) -> str:
+        """Why nothing can be measured, and the next step."""
+        if self.num_targets is None:
+            return "no user has enough items to hold one out; add interactions"
+        return "no user with an earlier event has one in the horizon; set a longer one in [split]"
+
 
 LEAVE_LAST_OUT = SplitDescription("leave-last-out")
 

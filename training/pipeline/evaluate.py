@@ -87,7 +87,7 @@ def evaluate(
     """
     num_users_in_split = len(targets[ALLOWED].targets)
     if num_users_in_split == 0:
-        raise TrainingError(f"{dataset.name}: no user has enough items to hold one out; add interactions")
+        raise TrainingError(f"{dataset.name}: {held_out.why_nobody}")
     targets = some_of_each(targets, max_users, seed)
     item_ids = [item.item_id for item in dataset.items]
     rankings: dict[str, Rankings] = {}
