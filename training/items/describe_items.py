@@ -5,10 +5,21 @@
 Every stage between two arrows has its own file. All that is fitted sees training items only.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+from jaxtyping import Int, Int32
 
 from clairo_core.errors import SettingsError
-from clairo_core.features import FeatureSpace, collision_capacity, feature_sets_with_collision_index
+from clairo_core.feature_index import TakenFeatureSets
+from clairo_core.features import (
+    COLLISION_CATEGORY,
+    FeatureSpace,
+    collision_capacity,
+    feature_sets_with_collision_index,
+    nearest_free_feature_set,
+)
+from clairo_core.tokens.spelling import Spelling, spelled_languages
 from training.items.described_items import ContentParts, DescribedItems
 from training.items.encode_stage import EncodedItems, encode_stage
 from training.items.fuse_content import check_fuse_settings, codebook_names
@@ -27,18 +38,16 @@ def describe_by_codes(bench: Workbench) -> DescribedItems:
     """Take precomputed codes as they are. A collision index is added unless they tell all items apart."""
     dataset = bench.dataset
     assert dataset.semantic_ids is not None
-    if dataset.codes_are_unique:
+    spelling = bench.preset.vocabulary.spelling
+    if dataset.codes_are_unique and spelling != Spelling.LANGUAGES:
         feature_sets, space = dataset.semantic_ids, FeatureSpace(dataset.codebook_names, dataset.codebook_sizes)
     else:
-        feature_sets, space = feature_sets_with_collision_index(
-            dataset.semantic_ids,
-            dataset.codebook_sizes,
-            collision_capacity(dataset.semantic_ids),
-            codebook_names=dataset.codebook_names,
+        feature_sets, space = told_apart(
+            dataset.semantic_ids, dataset.codebook_sizes, dataset.codebook_names, Spelling(spelling)
         )
     bench.report(f"items: {len(feature_sets)} with precomputed codes, categories {', '.join(space.category_names)}")
     key = digest_of({"dataset": dataset.fingerprint, "codebooks": dataset.codebook_names})
-    return DescribedItems(feature_sets, space, key)
+    return DescribedItems(feature_sets, space, key_with_spelling(key, spelling))
 
 
 def describe_by_content(bench: Workbench) -> DescribedItems:
@@ -55,19 +64,48 @@ def describe_by_content(bench: Workbench) -> DescribedItems:
     quantized = quantize_stage(bench, content)
     semantic_ids = quantized.quantizer.encode(content.fused.item_embeddings)
     num_codebooks, num_centroids = quantized.quantizer.num_codebooks, quantized.quantizer.num_centroids
-    feature_sets, space = feature_sets_with_collision_index(
-        semantic_ids,
-        [num_centroids] * num_codebooks,
-        collision_capacity(semantic_ids),
-        codebook_names=codebook_names(bench.preset.fuse, content.fusion.modalities, num_codebooks),
-    )
+    names = codebook_names(bench.preset.fuse, content.fusion.modalities, num_codebooks)
+    spelling = bench.preset.vocabulary.spelling
+    feature_sets, space = told_apart(semantic_ids, [num_centroids] * num_codebooks, names, Spelling(spelling))
     shared = len(semantic_ids) - len(np.unique(semantic_ids, axis=0))
     bench.report(
         f"quantize: {num_codebooks} codebooks of {num_centroids} centroids; {shared} items share their codes "
         "with an earlier one and are told apart by the collision index"
     )
     parts = ContentParts(encoded, content.fusion, quantized.quantizer, content.fused)
-    return DescribedItems(feature_sets, space, quantized.key, parts)
+    return DescribedItems(feature_sets, space, key_with_spelling(quantized.key, spelling), parts)
+
+
+def told_apart(
+    semantic_ids: Int[np.ndarray, "item codebook"],
+    codebook_sizes: Sequence[int],
+    codebook_names: Sequence[str] | None,
+    spelling: Spelling,
+) -> tuple[Int32[np.ndarray, "item category"], FeatureSpace]:
+    """Append the collision index; where a language spells only some codes, these and the index are unique too.
+
+    Raises:
+        VocabularyError: the codes cannot be spelled like this.
+    """
+    if spelling is not Spelling.LANGUAGES:
+        capacity = collision_capacity(semantic_ids)
+        return feature_sets_with_collision_index(semantic_ids, codebook_sizes, capacity, codebook_names=codebook_names)
+    names = (*(codebook_names or ()), COLLISION_CATEGORY)
+    spelled = tuple(language.categories for language in spelled_languages(spelling, names))
+    # Of the indices that an item may not have, each language's equal codes take as many as there are.
+    capacity = sum(collision_capacity(semantic_ids[:, categories[:-1]]) for categories in spelled)
+    space = FeatureSpace(names, (*codebook_sizes, capacity))
+    taken = TakenFeatureSets(spelled)
+    feature_sets = []
+    for codes in semantic_ids.tolist():
+        feature_sets.append(nearest_free_feature_set([tuple(codes)], taken, space))
+        taken.add(feature_sets[-1])
+    return np.array(feature_sets, dtype=np.int32).reshape(len(feature_sets), len(names)), space
+
+
+def key_with_spelling(key: str, spelling: str) -> str:
+    """Languages need other collision indices, hence another key."""
+    return f"{key}-{spelling}" if spelling == Spelling.LANGUAGES else key
 
 
 def report_presence(bench: Workbench, modality: str, encoded: EncodedItems) -> None:
