@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from clairo_core.errors import SettingsError
 from clairo_core.tokens.spelling import Spelling
-from training.config.preset import LATE, RECURRENT, Preset
+from training.config.preset import HASH, LATE, RECURRENT, Preset
 from training.config.ranges import AllowedValues
 
 DEFAULT_PRESET = "clairo"
@@ -142,10 +142,15 @@ def check_together(preset: Preset) -> None:
     """Check settings whose range depends on another setting.
 
     Raises:
-        SettingsError: `dense.dim` cannot be split between heads, `fuse.final_dim` would mix late-fused modalities, or
-            features would merge although they keep their order.
+        SettingsError: `dense.dim` cannot be split between heads, `fuse.final_dim` would mix late-fused modalities,
+            features would merge although they keep their order, or hash buckets would tell items apart in languages.
     """
     dense, fuse, vocabulary = preset.dense, preset.fuse, preset.vocabulary
+    if vocabulary.spelling == Spelling.LANGUAGES and preset.quantize.collision == HASH:
+        raise SettingsError(
+            "quantize.collision is hash; expected index with vocabulary.spelling=languages, as random buckets may be "
+            "equal in one of them"
+        )
     if vocabulary.spelling != Spelling.SHUFFLED and (vocabulary.size or vocabulary.merges_per_item):
         raise SettingsError(
             f"vocabulary.spelling is {vocabulary.spelling}, which merges nothing; expected vocabulary.size=0 and "

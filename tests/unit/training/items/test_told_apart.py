@@ -8,7 +8,7 @@ from clairo_core.catalogue import build_catalogue
 from clairo_core.tokens.spelling import Spelling
 from clairo_core.tokens.tokenizer import Tokenizer
 from clairo_core.tokens.vocabulary import vocabulary_of_features
-from training.items.describe_items import told_apart
+from training.items.told_apart import told_apart_in_languages
 
 NAMES = ("text_0", "text_1", "image_0")
 
@@ -17,7 +17,7 @@ NAMES = ("text_0", "text_1", "image_0")
 @settings(deadline=None, max_examples=20)
 def test_every_language_tells_all_items_of_a_training_apart(seed: int, num_items: int) -> None:
     codes = np.random.default_rng(seed).integers(4, size=(num_items, 3)).astype(np.int32)
-    feature_sets, space = told_apart(codes, [4, 4, 4], NAMES, Spelling.LANGUAGES)
+    feature_sets, space = told_apart_in_languages(codes, [4, 4, 4], NAMES)
     assert np.array_equal(feature_sets[:, :3], codes)
     space.check(feature_sets)
     vocabulary = vocabulary_of_features(space.category_names, space.category_sizes, Spelling.LANGUAGES)
