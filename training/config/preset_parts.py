@@ -1,9 +1,15 @@
 """Name the parts that a preset puts together, from its settings. Start at `parts_of`."""
 
 from clairo_core.bundle.manifest import NUMBERED
+from clairo_core.tokens.spelling import Spelling
 from training.config.preset import CONCAT_PCA, HASH, PARALLEL, Preset
 
 _BUILTIN, _NONE = "builtin", "none"
+_SPELLED = {
+    Spelling.ORDERED: "codes in order",
+    Spelling.MARKED: "codes in order, a marker between modalities",
+    Spelling.LANGUAGES: "codes in order, a language per modality",
+}
 
 
 def parts_of(preset: Preset) -> dict[str, str]:
@@ -60,6 +66,8 @@ def tokens_of(preset: Preset) -> str:
     if preset.generator.kind == PARALLEL:
         return "codes"
     settings = preset.vocabulary
+    if settings.spelling != Spelling.SHUFFLED:
+        return _SPELLED[Spelling(settings.spelling)]
     if settings.size:
         return f"{settings.size:,} by merging"
     return f"{settings.merges_per_item:g} merges per item" if settings.merges_per_item else "codes"

@@ -114,7 +114,7 @@ def num_separate_parts(settings: FuseSettings, num_modalities: int) -> int:
 
 
 def codebook_names(settings: FuseSettings, fusion: Fusion, num_codebooks: int) -> list[str]:
-    """`code_0`, `code_1` and so on where modalities are fused; with late fusion, numbered behind each modality's name."""
+    """`code_0`, `code_1` and so on where modalities are fused, or `text_0`, `text_1`, `image_0` where they are not."""
     prefixes = fusion.modalities if settings.scheme == LATE else ("code",)
     return [f"{prefix}_{codebook}" for prefix in prefixes for codebook in range(num_codebooks // len(prefixes))]
 
