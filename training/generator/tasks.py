@@ -1,10 +1,10 @@
-"""What the T5 learns to write from what it reads. Start at `tasks_of`.
+"""What the T5 learns to write from what it reads. Start at `lessons_of`.
 
 A vocabulary of one language has one task: from a history to the next item. With several languages, histories in each
 lead to next items in each, and each item is also written in every other language. A task from one language to another
 opens its input with a marker of its own; within one language there is none, as those tasks alone are used at serving.
 
-Source: Zhai et al. 2025, "Multimodal Quantitative Language for Generative Recommendation" (MQL4GRec), section 3.3. We
+Source: Zhai et al. 2025, "Multimodal Quantitative Language for Generative Recommendation" (MQL4GRec). We
 differ: one marker instead of several soft prompts, and each task gets an equal part of an epoch, drawn again for each,
 instead of all of its examples.
 """
