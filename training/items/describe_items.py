@@ -87,7 +87,7 @@ def describe_by_content(bench: Workbench) -> DescribedItems:
         report_presence(bench, modality, of_modality)
     content = fuse_stage(bench, encoded)
     quantized = quantize_stage(bench, content)
-    semantic_ids = quantized.quantizer.encode(content.fused.item_embeddings)
+    semantic_ids = quantized.semantic_ids
     num_codebooks, num_centroids = quantized.quantizer.num_codebooks, quantized.quantizer.num_centroids
     capacity, drawn = collision_capacity(semantic_ids), None
     separated = "separated by the collision index"
