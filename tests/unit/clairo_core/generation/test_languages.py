@@ -1,5 +1,7 @@
 """A generator of several languages: one list from all, in which filters, retired and posted items count as ever."""
 
+from typing import cast
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from clairo_core.build_recommender import build_recommender
 from clairo_core.catalogue import Catalogue, build_catalogue
 from clairo_core.errors import DuplicateItemError
 from clairo_core.features import FeatureSpace, nearest_free_feature_set
+from clairo_core.generation.recorded.cuda_graphs import Recorder
 from clairo_core.generation.search.beam_search import search
 from clairo_core.generation.t5.generator import load_generator
 from clairo_core.generation.token_generator import TokenGenerator
@@ -87,6 +90,18 @@ def test_a_posted_item_is_written_in_every_language_and_a_retired_one_in_none(ge
         assert beams.item_rows[0, 0] == NUM_ITEMS
     (merged,) = later.generate([HISTORY], [0], num_views=2, num_beams=NUM_ITEMS + 1)
     assert sorted(merged.item_rows.tolist()) == [row for row in range(NUM_ITEMS + 1) if row != 7]
+
+
+def test_a_search_of_several_languages_is_not_recorded(generator: TokenGenerator) -> None:
+    class NoRecorder:
+        def __getattr__(self, name: str) -> None:
+            pytest.fail(f"the search is recorded: {name}")
+
+    made = build_recommender(
+        generator.catalogue, TOKENIZER, generator.t5, np.zeros(NUM_ITEMS), recorder=cast(Recorder, NoRecorder())
+    ).generator
+    assert isinstance(made, TokenGenerator)
+    assert made.recorded_search is None
 
 
 def test_items_that_one_language_spells_alike_are_refused() -> None:
