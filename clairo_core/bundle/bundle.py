@@ -18,7 +18,7 @@ from clairo_core.encoders.item_content import IMAGE, TEXT
 from clairo_core.errors import BundleError
 from clairo_core.fusion import FusedItems, Fusion
 from clairo_core.items import Item, described_digest, picture_digest
-from clairo_core.quantizers import OpqQuantizer
+from clairo_core.quantizers import Quantizer
 from clairo_core.ranking import JointRanking, RepeatLifts, disliked_neighbours
 from clairo_core.recommender import Recommender
 from clairo_core.serving_points import BALANCED, ServingPoint, same_for_all
@@ -43,7 +43,7 @@ class Bundle:
     pictures: PackedPictures
     encoders: Mapping[str, ModalityEncoder]
     fusion: Fusion | None
-    quantizer: OpqQuantizer | None
+    quantizer: Quantizer | None
     item_embeddings: FusedItems | None
     joint_ranking: JointRanking | None
     repeat_lifts: RepeatLifts

@@ -54,7 +54,7 @@ def describe_by_content(bench: Workbench) -> DescribedItems:
     content = fuse_stage(bench, encoded)
     quantized = quantize_stage(bench, content)
     semantic_ids = quantized.quantizer.encode(content.fused.item_embeddings)
-    num_codebooks, num_centroids = quantized.quantizer.codebooks.shape[:2]
+    num_codebooks, num_centroids = quantized.quantizer.num_codebooks, quantized.quantizer.num_centroids
     feature_sets, space = feature_sets_with_collision_index(
         semantic_ids, [num_centroids] * num_codebooks, collision_capacity(semantic_ids)
     )

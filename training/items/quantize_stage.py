@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from clairo_core.quantizers import OpqQuantizer, load_opq
+from clairo_core.quantizers import Quantizer, load_quantizer
 from training.config.preset import QuantizeSettings
 from training.items.fuse_content import fit_opq_by_modality, num_separate_parts
 from training.items.fuse_stage import FusedContent
@@ -14,7 +14,7 @@ from training.workbench.workbench import Workbench
 class FittedQuantizer:
     """A quantizer of item embeddings."""
 
-    quantizer: OpqQuantizer
+    quantizer: Quantizer
     key: str
 
 
@@ -35,7 +35,7 @@ def quantize_stage(bench: Workbench, content: FusedContent) -> FittedQuantizer:
         ).save(folder)
 
     inputs = {"fused": content.key, "settings": asdict(settings), "seed": bench.seed}
-    stage = bench.stages.run("quantize", inputs, build, load_opq)
+    stage = bench.stages.run("quantize", inputs, build, load_quantizer)
     return FittedQuantizer(stage.result, stage.key)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from clairo_core.fusion import Fusion
-from clairo_core.quantizers import OpqQuantizer
+from clairo_core.quantizers import Quantizer
 from clairo_core.tokens.vocabulary import FIRST_FEATURE_TOKEN, Vocabulary
 
 
@@ -33,7 +33,7 @@ class ModalityShares:
         return dict(zip(self.modalities, shares.tolist(), strict=True)) if shares.any() else {}
 
 
-def modality_shares(vocabulary: Vocabulary, fusion: Fusion | None, quantizer: OpqQuantizer | None) -> ModalityShares:
+def modality_shares(vocabulary: Vocabulary, fusion: Fusion | None, quantizer: Quantizer | None) -> ModalityShares:
     """The shares of every token. Without a fusion, from the names of the categories."""
     if fusion is None or quantizer is None:
         modalities, of_features = _of_named_categories(vocabulary)
@@ -54,16 +54,11 @@ def modality_shares(vocabulary: Vocabulary, fusion: Fusion | None, quantizer: Op
     return ModalityShares(modalities, energies / np.where(total > 0, total, 1), has_feature_of)
 
 
-def _of_codes(
-    vocabulary: Vocabulary, fusion: Fusion, quantizer: OpqQuantizer
-) -> Float64[np.ndarray, "feature modality"]:
+def _of_codes(vocabulary: Vocabulary, fusion: Fusion, quantizer: Quantizer) -> Float64[np.ndarray, "feature modality"]:
     """Energy of each code's centroid by modality."""
-    num_codebooks, num_centroids, subdim = quantizer.codebooks.shape
-    axes = quantizer.rotation.reshape(num_codebooks, subdim, quantizer.dim).astype(np.float64)
-    centroids = np.einsum("kcs,ksd->kcd", quantizer.codebooks.astype(np.float64), axes)
-    energies = fusion.modality_energies(centroids.reshape(-1, quantizer.dim))
+    energies = fusion.modality_energies(quantizer.code_vectors().reshape(-1, quantizer.dim))
     # The collision index follows the codebooks and has no modality.
-    return np.pad(energies, ((0, vocabulary.num_features - num_codebooks * num_centroids), (0, 0)))
+    return np.pad(energies, ((0, vocabulary.num_features - len(energies)), (0, 0)))
 
 
 def _of_named_categories(vocabulary: Vocabulary) -> tuple[tuple[str, ...], Float64[np.ndarray, "feature modality"]]:
