@@ -11,7 +11,44 @@ from training.ids.layouts import Layout
 app = typer.Typer(help="Make, judge, import and export semantic ids.", no_args_is_help=True)
 
 IdsArgument = Annotated[Path, typer.Argument(help="File of ids make or ids import.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Parquet file to write; replaces an earlier one.")]
+
+
+@app.command()
+def make(
+    data: Annotated[Path, typer.Argument(help="Dataset folder or TOML; see docs/datasets.md.")],
+    out: OutOption,
+    preset: Annotated[str | None, typer.Option(help="Preset name or TOML file.", show_default="clairo")] = None,
+    device: DeviceOption = "auto",
+    seed: Annotated[int, typer.Option(help="Seed of all random choices.")] = 0,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a setting of the preset; repeatable.")
+    ] = None,
+) -> None:
+    """Make semantic ids from a dataset's items, as a run of the preset would. See docs/ids.md."""
+    from training.config.load_preset import DEFAULT_PRESET  # noqa: PLC0415
+    from training.ids.make_ids import make_ids  # noqa: PLC0415
+    from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
+
+    ids = make_ids(data, out, preset or DEFAULT_PRESET, overrides or [], seed, device, progress_bar, report)
+    typer.echo(ids.in_words())
+    report(f"wrote {out}; next: clairo-train ids report {out} --data {data} --out {out.with_suffix('')}-report")
+
+
+@app.command("report")
+def report_(
+    ids: IdsArgument,
+    data: Annotated[Path, typer.Option("--data", help="Dataset folder or TOML with the items of the ids.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for report.html and report.json.")],
+    device: DeviceOption = "auto",
+) -> None:
+    """Judge ids without training: collisions, use of codes, likeness of items that share codes."""
+    from training.ids.judge_ids import judge_ids  # noqa: PLC0415
+    from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
+
+    typer.echo(judge_ids(ids, data, out, device, progress_bar, report))
+    report(f"wrote {out / 'report.html'} and report.json")
 
 
 @app.command("import")

@@ -78,6 +78,12 @@ class ItemIds:
         sharing = np.flatnonzero(np.bincount(groups, minlength=1)[groups] > 1)
         return sharing[np.argsort(groups[sharing], kind="stable")]
 
+    def of_rows(self, rows: Int[np.ndarray, "row"]) -> "ItemIds":
+        """The ids of some items, in that order; sizes stay."""
+        collisions = None if self.collision_indices is None else self.collision_indices[rows]
+        item_ids = tuple(self.item_ids[row] for row in rows.tolist())
+        return ItemIds(item_ids, self.semantic_ids[rows], self.codebook_sizes, collisions, self.origin)
+
     def named(self, rows: Int[np.ndarray, "row"]) -> str:
         """The first few items of some rows, for messages."""
         names = ", ".join(shown(self.item_ids[row]) for row in rows[:_MOST_NAMED])
