@@ -97,6 +97,27 @@ def first_collision_index(codes: Iterable[int], capacity: int) -> int:
     return mixed
 
 
+def assign_hash_buckets(
+    semantic_ids: Int[np.ndarray, "item codebook"], drawn: Int[np.ndarray, "item"], capacity: int
+) -> Int32[np.ndarray, "item"]:
+    """Keep each item's drawn bucket, or take the next free one where an earlier item with the same codes has it.
+
+    At most `capacity` items may share their codes.
+
+    >>> assign_hash_buckets(np.array([[7, 7], [1, 2], [7, 7], [7, 7]]), np.array([3, 3, 3, 0]), 4).tolist()
+    [3, 3, 0, 1]
+    """
+    taken: set[tuple[int, ...]] = set()
+    buckets = np.empty(len(semantic_ids), np.int32)
+    for row, codes in enumerate(semantic_ids.tolist()):
+        bucket = int(drawn[row])
+        while (*codes, bucket) in taken:
+            bucket = (bucket + 1) % capacity
+        taken.add((*codes, bucket))
+        buckets[row] = bucket
+    return buckets
+
+
 def collision_capacity(semantic_ids: Int[np.ndarray, "item codebook"]) -> int:
     """Number of collision indices to provide: the largest group of equal codes can double; at least 16."""
     if len(semantic_ids) == 0:
@@ -110,6 +131,7 @@ def feature_sets_with_collision_index(
     capacity: int,
     *,
     codebook_names: Sequence[str] | None = None,
+    drawn: Int[np.ndarray, "item"] | None = None,
 ) -> tuple[Int32[np.ndarray, "item category"], FeatureSpace]:
     """Append the collision index, which makes every item's feature set unique.
 
@@ -118,6 +140,8 @@ def feature_sets_with_collision_index(
         codebook_sizes: number of codes of each codebook, used or not.
         capacity: number of collision indices; see `collision_capacity`.
         codebook_names: `code_0`, `code_1`, ... by default.
+        drawn: a random index for each item, below `capacity`, in place of `first_collision_index`; see
+            `assign_hash_buckets`.
 
     Raises:
         FeatureSetError: a code is outside its codebook.
@@ -131,8 +155,11 @@ def feature_sets_with_collision_index(
             f"{indices.max() + 1} items share the codes {semantic_ids[indices.argmax()].tolist()}, "
             f"but there are only {capacity} collision indices; raise the capacity to at least {indices.max() + 1}"
         )
-    first = [first_collision_index(codes, capacity) for codes in semantic_ids.tolist()]
-    indices = (np.array(first, dtype=np.int32).reshape(len(indices)) + indices) % capacity
+    if drawn is None:
+        first = [first_collision_index(codes, capacity) for codes in semantic_ids.tolist()]
+        indices = (np.array(first, dtype=np.int32).reshape(len(indices)) + indices) % capacity
+    else:
+        indices = assign_hash_buckets(semantic_ids, drawn, capacity)
     space = FeatureSpace((*names, COLLISION_CATEGORY), (*codebook_sizes, capacity))
     return np.column_stack([semantic_ids, indices]).astype(np.int32), space
 

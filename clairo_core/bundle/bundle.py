@@ -54,7 +54,7 @@ class Bundle:
 
     @property
     def can_ingest(self) -> bool:
-        """Whether items can be described from their content; a bundle of precomputed codes has no encoders."""
+        """Whether items can be described from their content; see `why_no_encoders` of the manifest."""
         return bool(self.encoders) and self.fusion is not None and self.quantizer is not None
 
     @property
@@ -137,11 +137,11 @@ class Bundle:
         It moves by the difference that the content makes, so what training learned about the item stays.
 
         Raises:
-            BundleError: the bundle was trained on precomputed codes.
+            BundleError: the bundle has no encoders.
         """
         if self.fusion is None or self.item_embeddings is None or not self.encoders:
             raise BundleError(
-                f"bundle {self.manifest.bundle_id} was trained on precomputed codes and cannot describe item "
+                f"bundle {self.manifest.bundle_id} {self.manifest.why_no_encoders} and cannot describe item "
                 f"{item.item_id!r}; train a bundle with encoders"
             )
         trained = Item(item_id=item.item_id, texts=self.items[row].texts, picture=self.read_picture(row))
@@ -179,14 +179,14 @@ class Bundle:
             taken: feature sets in use, such as `Catalogue.taken`; earlier items' own feature sets are added to them.
 
         Raises:
-            BundleError: the bundle was trained on precomputed codes.
+            BundleError: the bundle has no encoders.
             FeatureSpaceFullError: every feature set is in use.
         """
         if not items:
             return []
         if self.fusion is None or self.quantizer is None or not self.encoders:
             raise BundleError(
-                f"bundle {self.manifest.bundle_id} was trained on precomputed codes and cannot describe item "
+                f"bundle {self.manifest.bundle_id} {self.manifest.why_no_encoders} and cannot describe item "
                 f"{items[0].item_id!r}; train a bundle with encoders"
             )
         return describe_content(items, taken, self.encoders, self.fusion, self.quantizer, self.vocabulary)

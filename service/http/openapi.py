@@ -11,7 +11,7 @@ from service.keys.authentication import describe_keys
 from service.schemas.problems import Problem
 
 MEANINGS = {
-    400: "Malformed body or request.",
+    400: "Malformed URL, body or request.",
     401: "API key missing or invalid.",
     403: "The API key lacks the required scope, or Host or Origin is not allowed.",
     404: "Not found.",
@@ -57,7 +57,7 @@ def describe_problems(app: FastAPI) -> None:
             schemas[Problem.__name__] = definition
         _forget_framework_errors(document)
         _name_bounds(document)
-        _describe_request_ids(document)
+        _describe_every_call(document)
         _describe_bodies(document)
         _forget_unused(document)
         describe_keys(document, problem_answers)
@@ -73,14 +73,16 @@ def _describe_bodies(document: dict[str, Any]) -> None:
             if body := operation.get("requestBody"):
                 own = body.get("description", "").removesuffix(GZIP_DESCRIPTION)
                 body["description"] = f"{own.strip()} {GZIP_DESCRIPTION}".strip()
-                for status, answer in problem_answers(400, 413, 415).items():
+                for status, answer in problem_answers(413, 415).items():
                     operation["responses"].setdefault(str(status), answer)
 
 
-def _describe_request_ids(document: dict[str, Any]) -> None:
-    """Add the header that every call takes. See `service.http.request_context`."""
+def _describe_every_call(document: dict[str, Any]) -> None:
+    """Add the header that every call takes, and the answer to a malformed url. See `service.http.request_context`."""
     for operations in document["paths"].values():
         for operation in operations.values():
+            for status, answer in problem_answers(400).items():
+                operation["responses"].setdefault(str(status), answer)
             parameters = operation.setdefault("parameters", [])
             if REQUEST_ID_PARAMETER not in parameters:
                 parameters.append(REQUEST_ID_PARAMETER)

@@ -65,7 +65,9 @@ UsersOption = Annotated[int, typer.Option(min=0, help="Measure on a seeded sampl
 def run(
     data: Annotated[Path, typer.Option("--data", help="Dataset folder or TOML (docs/datasets.md), or service.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the new bundle, such as bundles/NAME.")],
-    preset: Annotated[str | None, typer.Option(help="Preset name or TOML file.", show_default="clairo")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Preset (see clairo-train presets) or TOML.", show_default="clairo")
+    ] = None,
     device: DeviceOption = "auto",
     seed: Annotated[int | None, typer.Option(help="Seed of all random choices.", show_default="0")] = None,
     overrides: Annotated[
@@ -286,6 +288,17 @@ def compare(
     plan = ComparisonPlan(names, tuple(bundles or []), split, users, resamples, device, parts, mix, chosen, seeds)
     typer.echo(compare_on(data, plan, out, progress_bar, report))
     report(f"wrote {out / 'report.html'}, results.json and three Parquet tables")
+
+
+@app.command()
+def presets(
+    preset: Annotated[str | None, typer.Argument(help="One preset, by name or TOML file, with all settings.")] = None,
+) -> None:
+    """List presets with their papers, parts and differences; print one with all its settings as TOML."""
+    from training.config.list_presets import known_presets, preset_as_toml, presets_as_text  # noqa: PLC0415
+    from training.config.load_preset import load_preset  # noqa: PLC0415
+
+    typer.echo(presets_as_text(known_presets()) if preset is None else preset_as_toml(load_preset(preset)))
 
 
 @app.command()

@@ -7,6 +7,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from clairo_core.bundle.manifest import NUMBERED
 from clairo_core.generation.t5.generator_checkpoint import Softmax
 from training.config.ranges import (
     Amount,
@@ -21,15 +22,32 @@ from training.config.ranges import (
 
 IDS, VECTORS = "ids", "vectors"
 TOKEN, PARALLEL = "token", "parallel"
+OPQ, RANDOM, SEQUENTIAL = "opq", *NUMBERED
+INDEX, HASH = "index", "hash"
 CONCAT_PCA, GATE, ATTENTION, LATE = "concat_pca", "gate", "attention", "late"
 RECURRENT, TRANSFORMER = "recurrent", "transformer"
 AUTO = "auto"
 """Choose on validation."""
 
 _NAME = Spelled(r".*\S.*", "a name")
+_LINE = Spelled(r"[^\n]*", "one line")
 _WEIGHT = Spelled(
     rf"{AUTO}|[^=]*[^=\s]\s*=\s*(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", f"modality=NUMBER, or {AUTO} on its own"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a preset is, for people: no stage reads it, and a preset of one's own may leave it out."""
+
+    title: Annotated[str, _LINE] = ""
+    paper: Annotated[str, _LINE] = ""
+    """Authors, year and title; empty for a recipe that nobody published."""
+    url: Annotated[str, _LINE] = ""
+    differs: Annotated[tuple[str, ...], ListOf(_LINE)] = ()
+    """From the paper, one difference per line."""
+    notes: Annotated[tuple[str, ...], ListOf(_LINE)] = ()
+    """To read before a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +117,9 @@ class AlignSettings:
 class QuantizeSettings:
     """Item embeddings to semantic ids."""
 
+    kind: Annotated[str, OneOf((OPQ, RANDOM, SEQUENTIAL))] = OPQ
+    """`random` and `sequential` read no content: items are numbered at random, or by their first place in the training
+    sequences, and the digits of the number, in base `num_centroids`, are the codes."""
     num_codebooks: Positive = 4
     """Upper bound: the largest number that splits an item embedding into equal parts."""
     num_centroids: Positive = 256
@@ -107,6 +128,11 @@ class QuantizeSettings:
     """A codebook gets the largest power of two of centroids that keeps this mean: codes shared by few items carry
     little information."""
     num_iterations: Positive = 25
+    collision: Annotated[str, OneOf((INDEX, HASH))] = INDEX
+    """The feature that separates items of equal codes: `index` counts them from a hash of the codes, `hash` draws a
+    random bucket for each, and a free one where two drew the same."""
+    hash_buckets: Positive = 128
+    """For `hash`; more where the items of equal codes would fill over half of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +282,7 @@ class Preset:
     """The settings of all stages under one name; each stage reads its own section."""
 
     name: str
+    about: About = field(default_factory=About, compare=False)
     dataset: DatasetSettings = field(default_factory=DatasetSettings)
     encode: EncodeSettings = field(default_factory=EncodeSettings)
     fuse: FuseSettings = field(default_factory=FuseSettings)
@@ -271,5 +298,5 @@ class Preset:
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain nested dictionaries, ready for JSON."""
-        return dataclasses.asdict(self)
+        """Plain nested dictionaries, ready for JSON; without `about`, on which no result depends."""
+        return {name: part for name, part in dataclasses.asdict(self).items() if name != "about"}

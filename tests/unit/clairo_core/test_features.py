@@ -1,3 +1,4 @@
+import collections
 import itertools
 
 import numpy as np
@@ -10,6 +11,7 @@ from clairo_core.errors import FeatureSetError, FeatureSpaceFullError
 from clairo_core.features import (
     FeatureSpace,
     assign_collision_indices,
+    assign_hash_buckets,
     collision_capacity,
     feature_sets_with_collision_index,
     first_collision_index,
@@ -40,6 +42,39 @@ def test_no_two_feature_sets_are_alike(semantic_ids):
     space.check(feature_sets)
     assert len(set(map(tuple, feature_sets.tolist()))) == len(semantic_ids)
     assert np.array_equal(feature_sets[:, :2], semantic_ids)
+
+
+@given(small_semantic_ids, st.integers(0, 2**32 - 1))
+def test_no_two_feature_sets_are_alike_with_random_buckets(semantic_ids, seed):
+    capacity = collision_capacity(semantic_ids)
+    drawn = np.random.default_rng(seed).integers(capacity, size=len(semantic_ids))
+    feature_sets, space = feature_sets_with_collision_index(semantic_ids, (3, 3), capacity, drawn=drawn)
+    space.check(feature_sets)
+    assert len(set(map(tuple, feature_sets.tolist()))) == len(semantic_ids)
+    assert np.array_equal(feature_sets[:, :2], semantic_ids)
+
+
+@given(small_semantic_ids)
+def test_an_item_that_shares_its_codes_with_no_other_keeps_its_bucket(semantic_ids):
+    drawn = np.random.default_rng(0).integers(16, size=len(semantic_ids))
+    sizes = collections.Counter(map(tuple, semantic_ids.tolist()))
+    is_alone = [sizes[tuple(codes)] == 1 for codes in semantic_ids.tolist()]
+    buckets = assign_hash_buckets(semantic_ids, drawn, 30)
+    assert np.array_equal(buckets[is_alone], drawn[is_alone])
+
+
+def test_items_of_equal_codes_and_buckets_fill_all_buckets_before_none_is_left():
+    buckets = assign_hash_buckets(np.zeros((4, 2), np.int32), np.array([2, 2, 2, 2]), 4)
+    assert buckets.tolist() == [2, 3, 0, 1]
+    with pytest.raises(FeatureSpaceFullError, match="only 4 collision indices"):
+        feature_sets_with_collision_index(np.zeros((5, 2), np.int32), (1, 1), 4, drawn=np.full(5, 2))
+
+
+def test_a_posted_item_takes_a_bucket_that_no_item_of_its_codes_drew():
+    semantic_ids = np.zeros((4, 1), np.int32)
+    feature_sets, space = feature_sets_with_collision_index(semantic_ids, (1,), 16, drawn=np.array([0, 1, 2, 3]))
+    taken = set(map(tuple, feature_sets.tolist()))
+    assert nearest_free_feature_set([(0,)], taken, space) == (0, 4)
 
 
 def test_the_space_names_and_sizes_every_category():

@@ -24,7 +24,7 @@ from training.config.ranges import AllowedValues, AtLeast, BelowOne, ListOf, One
 SETTINGS = {
     f"{section}.{key}": type_and_range(hint)
     for section, kind in get_type_hints(Preset).items()
-    if section != "name"
+    if section not in ("name", "about")
     for key, hint in get_type_hints(kind, include_extras=True).items()
 }
 
