@@ -20,6 +20,9 @@ def make(
     data: Annotated[Path, typer.Argument(help="Dataset folder or TOML; see docs/datasets.md.")],
     out: OutOption,
     preset: Annotated[str | None, typer.Option(help="Preset name or TOML file.", show_default="clairo")] = None,
+    quantizer: Annotated[
+        str | None, typer.Option(help="Short for --set quantize.kind=...", show_default="the preset's")
+    ] = None,
     device: DeviceOption = "auto",
     seed: Annotated[int, typer.Option(help="Seed of all random choices.")] = 0,
     overrides: Annotated[
@@ -31,7 +34,7 @@ def make(
     from training.ids.make_ids import make_ids  # noqa: PLC0415
     from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
 
-    ids = make_ids(data, out, preset or DEFAULT_PRESET, overrides or [], seed, device, progress_bar, report)
+    ids = make_ids(data, out, preset or DEFAULT_PRESET, quantizer, overrides or [], seed, device, progress_bar, report)
     typer.echo(ids.in_words())
     report(f"wrote {out}; next: clairo-train ids report {out} --data {data} --out {out.with_suffix('')}-report")
 

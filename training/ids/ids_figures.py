@@ -14,21 +14,23 @@ from clairo_core.sequences import ItemSequences
 from training.comparison.run_details import perplexity
 from training.ids.item_ids import ItemIds, groups_of
 from training.ids.item_pairs import num_pairs, pairs_within
-from training.items.behaviour import behaviour_vectors
+from training.items.behaviour import behaviour_vectors, neighbour_counts
 
 WINDOW = 3
 """Items at most this many places apart in a history count as neighbours, as `align.window` has it."""
 BEHAVIOUR_DIM = 64
+FEWEST_PAIRS = 30
+"""A mean over fewer has no interval."""
 _INTERVAL = 1.96
 
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """A mean over pairs of items, and its 95% interval as if pairs were independent."""
+    """A mean over pairs of items."""
 
     value: float
-    low: float
-    high: float
+    half_interval: float | None
+    """Half of its 95% interval, as if pairs were independent; None below `FEWEST_PAIRS`."""
     num_pairs: int
 
 
@@ -41,7 +43,7 @@ class Likeness:
     behaviour: Mean | None
     """Cosine of vectors from the items' neighbours in histories."""
     together: Mean | None
-    """Share of pairs that one user has both items of."""
+    """Share of pairs that were neighbours in a history."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +105,18 @@ class PairJudge:
     """Rows of length 1, or of zeros for items without content."""
     behaviour: Float[np.ndarray, "item dim"]
     """Rows of length 1, or of zeros for items without neighbours."""
-    users: sparse.csr_matrix
-    """Item by user: whether the user's history has the item."""
+    neighbours: sparse.csr_matrix
+    """Item by item: above 0 for items that were neighbours in a history."""
 
     def likeness(self, first: Int[np.ndarray, "pair"], second: Int[np.ndarray, "pair"]) -> Likeness:
-        """Compare pairs. A pair counts where both items have content, neighbours or users."""
-        is_bought = np.diff(self.users.indptr) > 0
-        both = is_bought[first] & is_bought[second]
-        together = self.users[first[both]].multiply(self.users[second[both]]).sum(axis=1)
+        """Compare pairs. A pair counts where both items have content, or neighbours."""
+        has_any = np.diff(self.neighbours.indptr) > 0
+        both = has_any[first] & has_any[second]
+        weights = self.neighbours[first[both], second[both]] if both.any() else np.zeros(0)
         return Likeness(
             None if self.content is None else _cosine(self.content, first, second),
             _cosine(self.behaviour, first, second),
-            mean_of(np.asarray(together).ravel() > 0),
+            mean_of(np.asarray(weights).ravel() > 0),
         )
 
 
@@ -140,7 +142,7 @@ def figures_of(
     judge = PairJudge(
         None if content is None else of_length_one(content),
         of_length_one(behaviour_vectors(histories, num_items, dim=BEHAVIOUR_DIM, window=WINDOW, seed=seed)),
-        _users_of_items(histories, num_items),
+        neighbour_counts(histories, num_items, WINDOW),
     )
     group_sizes = np.bincount(groups_of(codes))
     return IdsFigures(
@@ -160,17 +162,17 @@ def figures_of(
 
 
 def mean_of(values: np.ndarray) -> Mean | None:
-    """The mean and its interval; None without values.
+    """The mean and its interval, if there are values.
 
     >>> mean_of(np.array([True, False, False, False])).value
     0.25
     """
     if not len(values):
         return None
-    numbers = values.astype(np.float64)
-    error = _INTERVAL * float(numbers.std()) / np.sqrt(len(numbers))
-    value = float(numbers.mean())
-    return Mean(value, float(value - error), float(value + error), len(numbers))
+    numbers, half = values.astype(np.float64), None
+    if len(numbers) >= FEWEST_PAIRS:
+        half = float(_INTERVAL * numbers.std() / np.sqrt(len(numbers)))
+    return Mean(float(numbers.mean()), half, len(numbers))
 
 
 def of_length_one(vectors: Float[np.ndarray, "item dim"]) -> Float[np.ndarray, "item dim"]:
@@ -215,10 +217,3 @@ def _cosine(
     has_any = np.abs(vectors).sum(axis=1) > 0
     both = has_any[first] & has_any[second]
     return mean_of(np.einsum("pd,pd->p", vectors[first[both]], vectors[second[both]]))
-
-
-def _users_of_items(histories: ItemSequences, num_items: int) -> sparse.csr_matrix:
-    users = np.repeat(np.arange(len(histories)), histories.lengths)
-    seen = sparse.csr_matrix((np.ones(len(users), np.float32), (histories.items, users)), (num_items, len(histories)))
-    seen.sum_duplicates()
-    return seen

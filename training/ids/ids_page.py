@@ -15,7 +15,7 @@ from clairo_core.items import Item
 from clairo_core.progress import Progress
 from training.comparison.page_style import style_sheet
 from training.comparison.svg_charts import Bar, Span, bar_rows, dot_plot
-from training.ids.ids_figures import Depth, IdsFigures, Likeness, Mean
+from training.ids.ids_figures import WINDOW, Depth, IdsFigures, Likeness, Mean
 from training.ids.ids_text import MEANINGS, as_number, as_share, summary, times_any_pair
 from training.ids.item_ids import ItemIds, groups_of
 
@@ -42,11 +42,13 @@ h3{font-size:14px;margin:16px 0 8px}
 def page_of(ids: ItemIds, figures: IdsFigures, dataset: str, items: Sequence[Item], progress: Progress) -> str:
     """The report as one HTML document; `items` are those of the ids, row by row."""
     pictures = _codes_in_pictures(ids, items, progress)
+    sentences = [ids.origin.name, f"{figures.num_items:,} items", *summary(figures)]
+    about = " ".join(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in sentences)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(dataset)}: semantic ids</title><style>{style_sheet()}{_STYLE}</style></head><body>
 <header><h1>Semantic ids of {escape(dataset)}</h1>
-<p>{escape(ids.origin.name)}. {figures.num_items:,} items. {escape(". ".join(summary(figures)))}.</p></header>
+<p>{escape(about)}</p></header>
 <main><div class="pair">{_use(figures)}{_bought_together(figures)}</div>
 <div class="pair top">{_depth_sections(figures)}</div>
 {pictures}{_shared(ids, items)}{_table(figures)}
@@ -75,7 +77,8 @@ def _bought_together(figures: IdsFigures) -> str:
     named += [(level.name, level.same_code.together, 2) for level in figures.levels]
     return _dots(
         "Same code, bought together",
-        "Share of pairs with the same code at a level that one user has both of, beside pairs drawn at random.",
+        f"Share of pairs with the same code at a level that were at most {WINDOW} places apart in a history, and of "
+        "any pairs.",
         named,
     )
 
@@ -100,7 +103,14 @@ def _of_depth(depth: Depth) -> str:
 
 def _dots(title: str, meaning: str, named: Sequence[tuple[str, Mean | None, int]]) -> str:
     spans = [
-        Span(name, mean.value, mean.low, mean.high, series, f"{mean.value:.3f}")
+        Span(
+            name,
+            mean.value,
+            mean.value - (mean.half_interval or 0.0),
+            mean.value + (mean.half_interval or 0.0),
+            series,
+            f"{mean.value:.3f}",
+        )
         for name, mean, series in named
         if mean is not None
     ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from training.ids.ids_figures import Depth, IdsFigures, Level, Likeness, Mean
+from training.ids.ids_figures import WINDOW, Depth, IdsFigures, Level, Likeness, Mean
 
 
 def text_of(figures: IdsFigures, ids: str, dataset: str) -> str:
@@ -19,8 +19,9 @@ def text_of(figures: IdsFigures, ids: str, dataset: str) -> str:
 
 
 MEANINGS = (
-    "content and behaviour are cosines of item embeddings and of neighbours in histories; together is the share of\n"
-    "pairs that one user has both of; -: nothing to compare. Ids aligned with behaviour have learned these histories."
+    "content and behaviour are cosines of item embeddings and of vectors from neighbours in histories; together is\n"
+    f"the share of pairs that were at most {WINDOW} places apart in a history; -: nothing to compare. Ids aligned\n"
+    "with behaviour have learned these histories."
 )
 
 
@@ -40,13 +41,17 @@ def summary(figures: IdsFigures) -> list[str]:
 
 
 def as_number(mean: Mean | None) -> str:
-    """Three decimals, and the half of the interval."""
-    return "-" if mean is None else f"{mean.value:.3f} ±{mean.high - mean.value:.3f}"
+    """Three decimals, and half of the interval."""
+    if mean is None or mean.half_interval is None:
+        return "-" if mean is None else f"{mean.value:.3f}"
+    return f"{mean.value:.3f} ±{mean.half_interval:.3f}"
 
 
 def as_share(mean: Mean | None) -> str:
-    """A percentage, and the half of the interval."""
-    return "-" if mean is None else f"{mean.value:.1%} ±{mean.high - mean.value:.1%}"
+    """A percentage, and half of the interval."""
+    if mean is None or mean.half_interval is None:
+        return "-" if mean is None else f"{mean.value:.1%}"
+    return f"{mean.value:.1%} ±{mean.half_interval:.1%}"
 
 
 def times_any_pair(likeness: Likeness, any_pair: Likeness) -> str:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from clairo_core.errors import DatasetError
+from clairo_core.errors import DatasetError, SettingsError
 from clairo_core.progress import silent
 from tests.browser import TOO_FAINT, opened_page
 from tests.repository import REPOSITORY
@@ -92,9 +92,21 @@ def test_training_on_made_ids_gives_the_feature_sets_of_the_preset(documented: P
     assert by_ids.feature_sets.tolist() == by_preset.feature_sets.tolist()
     assert by_ids.space == by_preset.space
     assert run("ids", "make", with_ids, "--out", tmp_path / "again.parquet").startswith("80 items, 4 codes each")
+    result = CliRunner().invoke(
+        app, ["ids", "make", str(with_ids), "--quantizer", "opq", "--out", str(tmp_path / "never.parquet")]
+    )
+    assert isinstance(result.exception, SettingsError)
+    assert "has codes, which are taken as they are" in str(result.exception)
     again = load_ids(tmp_path / "again.parquet")
     assert again.whole.tolist() == ids.whole.tolist()
     assert again.origin.reconstruction_error is None
+
+
+def test_another_quantizer_makes_other_ids(documented: Path) -> None:
+    run("ids", "make", "demo/shop", "--quantizer", "sequential", "--out", documented / "numbers.parquet")
+    numbers = load_ids(documented / "numbers.parquet")
+    assert numbers.collision_indices is None
+    assert numbers.origin.name == "preset clairo, quantizer sequential"
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_is_readable(documented: Path) -> None:

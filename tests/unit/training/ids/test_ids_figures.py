@@ -16,9 +16,9 @@ from clairo_core.progress import silent
 from clairo_core.quantizers import OpqQuantizer
 from clairo_core.sequences import ItemSequences
 from tests.tiny import tiny_items
-from training.ids.ids_figures import figures_of
+from training.ids.ids_figures import figures_of, mean_of
 from training.ids.ids_page import THUMBNAIL_SIDE, page_of, thumbnail
-from training.ids.ids_text import text_of
+from training.ids.ids_text import as_share, text_of
 from training.ids.item_ids import Origin, unique_ids
 from training.ids.item_pairs import num_pairs, pairs_within
 from training.ids.make_ids import reconstruction_error
@@ -56,6 +56,15 @@ def test_pairs_are_apart_by_how_many_first_codes_they_share() -> None:
     contents = [depth.likeness.content for depth in FIGURES.depths]
     assert contents[0] is None
     assert [mean and mean.value for mean in contents[1:]] == [0.0, 1.0]
+
+
+def test_a_mean_over_few_pairs_has_no_interval() -> None:
+    few, enough = mean_of(np.arange(29) < 9), mean_of(np.arange(100) < 50)
+    assert few is not None
+    assert enough is not None
+    assert few.half_interval is None
+    assert as_share(few) == "31.0%"
+    assert as_share(enough) == "50.0% ±9.8%"
 
 
 def test_without_content_and_histories_only_use_is_known() -> None:
