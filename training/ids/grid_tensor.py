@@ -34,15 +34,10 @@ def read_grid_tensor(path: Path, codebook_size: int) -> ItemIds:
     whole = tensor.T.to(torch.int64).numpy()
     if not bool((tensor == tensor.to(torch.int64)).all()) or whole.min() < 0 or whole.max() > np.iinfo(np.int32).max:
         raise DatasetError(f"{path}: got codes that are not whole numbers from 0; name the tensor of semantic ids")
-    item_ids = tuple(str(number) for number in range(len(whole)))
     items_file = items_beside(path)
+    item_ids = tuple(str(number) for number in range(len(whole)))
     if items_file.is_file():
-        listed = json.loads(items_file.read_text(encoding="utf-8"))
-        if len(listed) != len(whole):
-            raise DatasetError(
-                f"{items_file}: got {len(listed)} items, but {path.name} has {len(whole)}; correct or remove the list"
-            )
-        item_ids = tuple(listed)
+        item_ids = _listed_items(items_file, len(whole))
     return published_ids(item_ids, whole, codebook_size, Origin(path.name), is_numbered=numbers_alike(whole))
 
 
@@ -59,3 +54,14 @@ def write_grid_tensor(ids: ItemIds, path: Path) -> None:
 def items_beside(path: Path) -> Path:
     """The list of items of a tensor's file."""
     return path.with_suffix(".items.json")
+
+
+def _listed_items(path: Path, num_items: int) -> tuple[str, ...]:
+    try:
+        listed = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path}: expected a JSON list of item ids ({error}); correct or remove it") from error
+    is_list = isinstance(listed, list) and all(isinstance(item_id, str) for item_id in listed)
+    if not is_list or len(listed) != num_items:
+        raise DatasetError(f"{path}: expected a list of {num_items} item ids, as the tensor has; correct or remove it")
+    return tuple(listed)

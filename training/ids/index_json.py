@@ -15,6 +15,7 @@ import numpy as np
 from clairo_core.errors import DatasetError
 from clairo_core.storage.replaced_file import replace_text
 from clairo_core.values.ids import shown
+from training.datasets.columns.number_columns import MAX_CODE
 from training.ids.item_ids import ItemIds, Origin, codebook_sizes_of, groups_of, published_ids
 
 _TOKEN = re.compile(r"<([A-Za-z])_(\d{1,7})>")
@@ -97,7 +98,7 @@ def _pairs_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _codes_of(path: Path, item_id: str, tokens: list[Any], letters: dict[int, str]) -> list[int]:
     codes = []
     for level, token in enumerate(tokens):
-        if type(token) is int and token >= 0:
+        if type(token) is int and 0 <= token <= MAX_CODE:
             codes.append(token)
             continue
         match = _TOKEN.fullmatch(token) if isinstance(token, str) else None

@@ -1,6 +1,7 @@
 """The ids of a catalogue as codes, no two alike, and the Parquet file that keeps them. Start at `ItemIds`."""
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from jaxtyping import Int, Int32, Int64
 from clairo_core.errors import DatasetError, SettingsError
 from clairo_core.features import COLLISION_CATEGORY, assign_collision_indices
 from clairo_core.storage.replaced_file import replaced_file
+from clairo_core.values.counted import counted
 from clairo_core.values.ids import shown
+from training.datasets.columns.number_columns import MAX_CODE
 
 SUFFIX = ".parquet"
 _METADATA = b"clairo_ids"
@@ -46,16 +49,15 @@ class ItemIds:
 
     def __post_init__(self) -> None:
         """Check that items and ids are unique."""
-        twice = _again(np.unique(np.array(self.item_ids, dtype=object), return_inverse=True)[1])
-        if len(twice):
+        if len(set(self.item_ids)) < len(self.item_ids):
+            twice = next(item_id for item_id, count in Counter(self.item_ids).items() if count > 1)
+            raise DatasetError(f"{self.origin.name}: item {shown(twice)} has two ids, expected one; remove one")
+        groups = groups_of(self.whole)
+        sizes = np.bincount(groups)
+        if len(sizes) < len(groups):
+            same = np.flatnonzero(groups == sizes.argmax())
             raise DatasetError(
-                f"{self.origin.name}: item {shown(self.item_ids[twice[0]])} has two ids, expected one; remove one"
-            )
-        shared = _again(groups_of(self.whole))
-        if len(shared):
-            same = np.flatnonzero((self.whole == self.whole[shared[0]]).all(axis=1))
-            raise DatasetError(
-                f"{self.origin.name}: items {self.named(same)} have the same id {self.whole[shared[0]].tolist()}, "
+                f"{self.origin.name}: items {self.named(same)} have the same id {self.whole[same[0]].tolist()}, "
                 "expected one id per item; remove the collision index, and import again to number them"
             )
 
@@ -98,7 +100,7 @@ class ItemIds:
             return f"{counts}, no two semantic ids alike"
         num_groups = len(np.unique(self.semantic_ids[sharing], axis=0))
         return (
-            f"{counts}; {len(sharing):,} items share {num_groups:,} semantic ids and differ in column "
+            f"{counts}; {len(sharing):,} items share {counted(num_groups, 'semantic id')} and differ in column "
             f"{COLLISION_CATEGORY!r} alone: {self.named(sharing)}"
         )
 
@@ -197,18 +199,18 @@ def codebook_sizes_of(
     """`codebook_size` for every codebook; with 0, the largest code of each plus one.
 
     Raises:
-        DatasetError: a code is outside `codebook_size`.
+        DatasetError: a code is outside `codebook_size`, or above `MAX_CODE`.
     """
-    if not codebook_size:
-        return tuple((codes.max(axis=0) + 1).tolist())
-    too_large = np.argwhere(codes >= codebook_size)
+    most = codebook_size or MAX_CODE + 1
+    too_large = np.argwhere(codes >= most)
     if len(too_large):
         row, codebook = too_large[0]
+        cure = "raise --codebook-size" if codebook_size else "correct it"
         raise DatasetError(
             f"{origin.name}: item {shown(item_ids[row])} has code {codes[row, codebook]} at level {codebook + 1}, "
-            f"expected 0 to {codebook_size - 1}; raise --codebook-size"
+            f"expected 0 to {most - 1}; {cure}"
         )
-    return (codebook_size,) * len(codes[0])
+    return (codebook_size,) * len(codes[0]) if codebook_size else tuple((codes.max(axis=0) + 1).tolist())
 
 
 def groups_of(rows: Int[np.ndarray, "item column"]) -> Int64[np.ndarray, "item"]:
@@ -238,9 +240,3 @@ def numbers_alike(whole: Int[np.ndarray, "item column"]) -> bool:
     sizes = np.bincount(groups)
     expected = np.arange(len(groups)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     return whole.shape[1] > 1 and bool((numbers[np.lexsort((numbers, groups))] == expected).all())
-
-
-def _again(groups: Int64[np.ndarray, "item"]) -> Int64[np.ndarray, "row"]:
-    """Rows whose group has an earlier row."""
-    first = np.unique(groups, return_index=True)[1]
-    return np.setdiff1d(np.arange(len(groups)), first)
