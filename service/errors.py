@@ -97,7 +97,7 @@ class NoPictureError(ServiceError):
 
 
 class NoEmbeddingsError(ServiceError):
-    """The bundle was trained on ready-made codes and has no item embeddings to compare."""
+    """The bundle has no item embeddings to compare."""
 
 
 class NoKeyError(ServiceError):

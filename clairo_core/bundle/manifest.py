@@ -110,7 +110,7 @@ class BundleManifest:
     def why_no_encoders(self) -> str:
         """Why a bundle without encoders has none, to follow its id."""
         if self.settings.get("quantize", {}).get("kind") in NUMBERED:
-            return f"was trained by preset {self.preset}, which numbers items and reads no content"
+            return f"was trained by preset {self.preset} on item numbers in place of content"
         return "was trained on precomputed codes"
 
     @property

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int, Int32
+from jaxtyping import Float, Float32, Int, Int32
 
 from clairo_core.errors import QuantizerError
 from clairo_core.quantizers.nearest_codes import codes_nearest_first
 from clairo_core.quantizers.quantizer import CodeDistances, check_item_embeddings, check_semantic_ids
+from clairo_core.quantizers.squared_distances import squared_distances
 from clairo_core.storage.array_folder import load_array_folder, save_array_folder
 
 KIND = "opq"
@@ -117,20 +118,12 @@ class OpqQuantizer:
     ) -> Float32[np.ndarray, "item codebook centroid"]:
         check_item_embeddings(item_embeddings, self.dim)
         num_codebooks, num_centroids, subdim = self.codebooks.shape
-        # In double precision: |x|^2 - 2xc + |c|^2 is a small difference of large numbers.
         rotated = item_embeddings.astype(np.float64) @ self.rotation.T.astype(np.float64)
         parts = rotated.reshape(-1, num_codebooks, subdim)
         distances = np.empty((len(parts), num_codebooks, num_centroids), np.float32)
         for number, centroids in enumerate(self.codebooks.astype(np.float64)):
-            distances[:, number] = _squared_distances(parts[:, number], centroids)
+            distances[:, number] = squared_distances(parts[:, number], centroids)
         return distances
-
-
-def _squared_distances(
-    parts: Float64[np.ndarray, "item subdim"], centroids: Float64[np.ndarray, "centroid subdim"]
-) -> Float64[np.ndarray, "item centroid"]:
-    squares = np.square(parts).sum(axis=1)[:, None] + np.square(centroids).sum(axis=1)
-    return np.asarray(np.maximum(squares - 2 * parts @ centroids.T, 0))
 
 
 def fit_opq(

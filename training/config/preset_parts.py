@@ -1,7 +1,7 @@
 """Name the parts that a preset puts together, from its settings. Start at `parts_of`."""
 
 from clairo_core.bundle.manifest import NUMBERED
-from training.config.preset import CONCAT_PCA, HASH, PARALLEL, Preset
+from training.config.preset import CONCAT_PCA, GRAPH, HASH, PARALLEL, Preset
 
 _BUILTIN, _NONE = "builtin", "none"
 
@@ -43,7 +43,11 @@ def fusion_of(preset: Preset) -> str:
 
 def alignment_of(preset: Preset) -> str:
     """From content to behaviour."""
-    return f"behaviour {preset.align.dim}" if preset.align.dim else _NONE
+    settings = preset.align
+    if not settings.dim:
+        return _NONE
+    layers = f" of {settings.num_layers} layers" if settings.kind == GRAPH else ""
+    return f"{settings.kind}{layers}, {settings.dim}"
 
 
 def quantizer_of(preset: Preset) -> str:
@@ -52,17 +56,18 @@ def quantizer_of(preset: Preset) -> str:
     if settings.kind in NUMBERED:
         return f"{settings.kind} numbers in base {settings.num_centroids}"
     buckets = f", {settings.hash_buckets} hash buckets" if settings.collision == HASH else ""
-    return f"{settings.kind} {settings.num_codebooks} x {settings.num_centroids}{buckets}"
+    balanced = ", last level balanced" if settings.balanced_last_level else ""
+    regularized = ", regularized by behaviour and use" if preset.autoencoder.collaborative_weight else ""
+    sizes = f"{settings.num_codebooks} x {settings.num_centroids}"
+    return f"{settings.kind} {sizes}{balanced}{regularized}{buckets}"
 
 
 def tokens_of(preset: Preset) -> str:
     """From codes to what the generator reads and writes."""
-    if preset.generator.kind == PARALLEL:
-        return "codes"
     settings = preset.vocabulary
-    if settings.size:
-        return f"{settings.size:,} by merging"
-    return f"{settings.merges_per_item:g} merges per item" if settings.merges_per_item else "codes"
+    if preset.generator.kind == PARALLEL or not (settings.size or settings.merges_per_item):
+        return "codes" if preset.generator.kind == PARALLEL else f"codes, {settings.spelling}"
+    return f"{settings.size:,} by merging" if settings.size else f"{settings.merges_per_item:g} merges per item"
 
 
 def generator_of(preset: Preset) -> str:

@@ -17,7 +17,7 @@ from clairo_core.features import FeatureSpace, collision_capacity, feature_sets_
 from training.config.preset import HASH, RANDOM
 from training.items.described_items import ContentParts, DescribedItems
 from training.items.encode_stage import EncodedItems, encode_stage
-from training.items.fuse_content import check_fuse_settings
+from training.items.fuse_content import check_fuse_settings, codebook_names
 from training.items.fuse_stage import fuse_stage
 from training.items.number_items import numbered_feature_sets, random_numbers, sequential_numbers
 from training.items.quantize_stage import quantize_stage
@@ -80,7 +80,7 @@ def describe_by_content(bench: Workbench) -> DescribedItems:
         report_presence(bench, modality, of_modality)
     content = fuse_stage(bench, encoded)
     quantized = quantize_stage(bench, content)
-    semantic_ids = quantized.quantizer.encode(content.fused.item_embeddings)
+    semantic_ids = quantized.semantic_ids
     num_codebooks, num_centroids = quantized.quantizer.num_codebooks, quantized.quantizer.num_centroids
     capacity, drawn = collision_capacity(semantic_ids), None
     separated = "separated by the collision index"
@@ -88,7 +88,11 @@ def describe_by_content(bench: Workbench) -> DescribedItems:
         capacity = max(capacity, bench.preset.quantize.hash_buckets)
         drawn = drawn_buckets(bench.item_ids, capacity, bench.seed)
     feature_sets, space = feature_sets_with_collision_index(
-        semantic_ids, [num_centroids] * num_codebooks, capacity, drawn=drawn
+        semantic_ids,
+        [num_centroids] * num_codebooks,
+        capacity,
+        codebook_names=codebook_names(bench.preset.fuse, content.fusion.modalities, num_codebooks),
+        drawn=drawn,
     )
     if drawn is not None:
         moved = int((feature_sets[:, -1] != drawn).sum())

@@ -5,7 +5,6 @@ fusion splits between modalities. Energies add up over the codes of a token. A p
 that its category's name begins with.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from jaxtyping import Bool, Float64
 
 from clairo_core.fusion import Fusion
 from clairo_core.quantizers import Quantizer
+from clairo_core.tokens.spelling import categories_of_modalities
 from clairo_core.tokens.vocabulary import FIRST_FEATURE_TOKEN, Vocabulary
 
 
@@ -40,7 +40,7 @@ def modality_shares(vocabulary: Vocabulary, fusion: Fusion | None, quantizer: Qu
     else:
         modalities, of_features = fusion.modalities, _of_codes(vocabulary, fusion, quantizer)
     energies = np.zeros((vocabulary.size, len(modalities)))
-    energies[FIRST_FEATURE_TOKEN : vocabulary.first_merge_token] = of_features
+    energies[FIRST_FEATURE_TOKEN : vocabulary.features_end] = of_features
     total = energies.sum(axis=1)
     has_feature_of = np.zeros(energies.shape, dtype=np.bool_)
     says_something = np.flatnonzero(total > 0)
@@ -63,8 +63,8 @@ def _of_codes(vocabulary: Vocabulary, fusion: Fusion, quantizer: Quantizer) -> F
 
 def _of_named_categories(vocabulary: Vocabulary) -> tuple[tuple[str, ...], Float64[np.ndarray, "feature modality"]]:
     """Modalities by the part of a category's name before its number. Names without a number have no modality."""
-    matches = [re.fullmatch(r"(.+)_\d+", name) for name in vocabulary.category_names]
-    prefixes = [match[1] if match else None for match in matches]
-    modalities = tuple(dict.fromkeys(prefix for prefix in prefixes if prefix is not None))
-    belongs = np.array([[prefix == modality for modality in modalities] for prefix in prefixes], dtype=np.float64)
-    return modalities, np.repeat(belongs.reshape(len(prefixes), len(modalities)), vocabulary.category_sizes, axis=0)
+    categories_of = categories_of_modalities(vocabulary.category_names)
+    belongs = np.zeros((len(vocabulary.category_names), len(categories_of)))
+    for column, categories in enumerate(categories_of.values()):
+        belongs[list(categories), column] = 1
+    return tuple(categories_of), np.repeat(belongs, vocabulary.category_sizes, axis=0)

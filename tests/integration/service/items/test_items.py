@@ -194,7 +194,7 @@ async def test_a_bundle_of_numbered_items_refuses_new_items_and_names_its_preset
     async with running_service(replace(codes, manifest=numbered)) as client:
         answer = await client.post("/items", json=MUG)
         assert answer.status_code == 409
-        assert "was trained by preset p5_ids, which numbers items and reads no content" in answer.json()["detail"]
+        assert "was trained by preset p5_ids on item numbers in place of content" in answer.json()["detail"]
 
 
 async def test_posted_items_survive_a_restart(bundle: Bundle, tmp_path: Path) -> None:

@@ -137,6 +137,7 @@ def test_a_bad_override_is_refused_with_the_next_step(override: str, words: str)
     [
         (["dense.encoder=transformer", "dense.num_heads=3"], "expected a multiple of dense.num_heads, 3"),
         (["fuse.scheme=late", "fuse.final_dim=8"], "expected 0, as fuse.scheme=late"),
+        (["vocabulary.spelling=ordered"], "ordered, which merges nothing; expected vocabulary.size=0"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(overrides: list[str], words: str) -> None:
