@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clairo_core.errors import SettingsError
-from training.cli import data_commands
+from training.cli import data_commands, ids_commands
 from training.cli.messages import report, run_command
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ app.command()(data_commands.init)
 app.command()(data_commands.check)
 app.command("fetch-pictures")(data_commands.fetch_pictures)
 app.command(hidden=True)(data_commands.events)
+app.add_typer(ids_commands.app, name="ids")
 
 SERVICE = Path("service")
 """`--data service` trains on a running service's data; write a folder of that name with its full path."""
