@@ -2,10 +2,12 @@
 
     python -m benchmarks.speed.parallel_graph [--json FILE] [--quick]
 
-Made items lie around 300 random centres in 64 dimensions, quantized by OPQ into 16 codes. The network is made, too: it
-expects the next item near the mean of the history, in every codebook on its own. Histories have 8 items around 3
-centres. Both sides answer the same requests in turn, one at a time on one thread, in processor time, because the
-machine has other work. --quick has 30,000 items in place of 100,000, whose links take minutes.
+Made items have embeddings of 64 dimensions, quantized by OPQ into 16 codes: `even` ones fill a curved space of 10
+dimensions, `grouped` ones lie close around 300 centres, so that no edge leaves a group which is larger than a node has
+edges. The network is made, too: it expects the next item near the mean of the history, in every codebook on its own. A
+history has 8 items that lie near each other. Both sides answer the same requests in turn, one at a time on one thread,
+in processor time, because the machine has other work. --quick has 20,000 items in place of 100,000, whose links take
+minutes.
 """
 
 import sys
@@ -32,12 +34,12 @@ from clairo_core.ranking.history_encoder import HistoryEncoder
 from clairo_core.tokens.tokenizer import Tokenizer
 from clairo_core.tokens.vocabulary import Vocabulary
 
-DIM, NUM_CENTRES, SPREAD = 64, 300, 0.5
+DIM, NUM_CENTRES, SPREAD, INNER_DIM, NOISE = 64, 300, 0.5, 10, 0.1
 NUM_CODEBOOKS, NUM_CENTROIDS = 16, 256
-DEGREE, SEARCHES = 50, ((20, 3), (50, 3), (50, 5))
+DEGREE, SEARCHES = 50, ((20, 3), (50, 3))
 """Edges of a node; beams and steps."""
-NUM_REQUESTS, HISTORY_LENGTH, RUNS, TOP = 100, 8, 5, 10
-
+NUM_REQUESTS, HISTORY_LENGTH, NEAR, RUNS, TOP = 100, 8, 40, 3, 10
+EVEN, GROUPED = "even", "grouped"
 
 Histories: TypeAlias = Sequence[Int64[np.ndarray, "position"]]
 
@@ -48,6 +50,27 @@ class MeanSoFar(HistoryEncoder):
     def forward(self, vectors: Float[Tensor, "history position width"]) -> Float[Tensor, "history position width"]:
         """Read the items of each history."""
         return vectors.cumsum(dim=1) / torch.arange(1, vectors.shape[1] + 1)[:, None]
+
+
+def made_embeddings(kind: str, num_items: int, seed: int) -> Float32[np.ndarray, "item dim"]:
+    """Draw items of one kind; equal centres and spaces for every seed."""
+    shared, random = np.random.default_rng(0), np.random.default_rng(seed)
+    noise = random.standard_normal((num_items, DIM), dtype=np.float32)
+    if kind == GROUPED:
+        centres = shared.standard_normal((NUM_CENTRES, DIM), dtype=np.float32)
+        return centres[random.integers(NUM_CENTRES, size=num_items)] + SPREAD * noise
+    directions = shared.standard_normal((INNER_DIM, DIM), dtype=np.float32)
+    inner = random.standard_normal((num_items, INNER_DIM), dtype=np.float32)
+    return np.asarray(np.sin(inner @ directions / INNER_DIM**0.5) + NOISE * noise)
+
+
+def made_histories(embeddings: Float32[np.ndarray, "item dim"]) -> Histories:
+    """Each from the items nearest to a random one."""
+    random = np.random.default_rng(1)
+    squares = np.square(embeddings).sum(axis=1)
+    of_users = random.choice(len(embeddings), NUM_REQUESTS, replace=False)
+    nearest = [np.argpartition(squares - 2 * embeddings @ embeddings[item], NEAR)[:NEAR] for item in of_users]
+    return [random.choice(near, HISTORY_LENGTH, replace=False) for near in nearest]
 
 
 def made_network(quantizer: OpqQuantizer) -> ParallelNetwork:
@@ -97,21 +120,15 @@ def visited_share(generator: ParallelGenerator, histories: Histories, beams: int
     )
 
 
-def rows_of(num_items: int, quantizer: OpqQuantizer, centres: Float32[np.ndarray, "centre dim"]) -> list[Row]:
+def rows_of(kind: str, num_items: int, quantizer: OpqQuantizer) -> list[Row]:
     """Measure both sides on a catalogue of this size."""
-    random = np.random.default_rng(num_items)
-    centre_of_item = random.integers(NUM_CENTRES, size=num_items)
-    noise = SPREAD * random.standard_normal((num_items, DIM), dtype=np.float32)
-    catalogue, network = made_catalogue(quantizer, centres[centre_of_item] + noise), made_network(quantizer)
-    items_by_centre = [np.flatnonzero(centre_of_item == centre) for centre in range(NUM_CENTRES)]
-    histories = [
-        np.array([random.choice(items_by_centre[centre]) for centre in random.choice(of_user, HISTORY_LENGTH)])
-        for of_user in random.integers(NUM_CENTRES, size=(NUM_REQUESTS, 3))
-    ]
+    embeddings = made_embeddings(kind, num_items, seed=num_items)
+    catalogue, network = made_catalogue(quantizer, embeddings), made_network(quantizer)
+    histories, name_of_data = made_histories(embeddings), f"{num_items:,} {kind} items"
     started = time.process_time()
     codes = code_rows(catalogue.feature_sets, network.sizes)
     links = fit_links(codes, code_similarity(network.vectors_by_codebook), DEGREE, 1)
-    table = [Row(f"{num_items:,} items: links, once", time.process_time() - started, "s", "lower")]
+    table = [Row(f"{name_of_data}: links, once", time.process_time() - started, "s", "lower")]
     exact = parallel_generator(network, catalogue)
     searched = parallel_generator(network, catalogue, links)
     assert searched.graph is not None
@@ -128,9 +145,9 @@ def rows_of(num_items: int, quantizer: OpqQuantizer, centres: Float32[np.ndarray
     seconds = fastest_in_turn(sides, time.process_time)
     wanted = best_rows(exact, histories, 50)
     for name, of_side in seconds.items():
-        table.append(Row(f"{num_items:,} items: {name}", 1000 * of_side / NUM_REQUESTS, "ms", "lower"))
+        table.append(Row(f"{name_of_data}: {name}", 1000 * of_side / NUM_REQUESTS, "ms", "lower"))
     for (beams, steps), generator in graphs.items():
-        label = f"{num_items:,} items: graph, {beams} beams, {steps} steps"
+        label = f"{name_of_data}: graph, {beams} beams, {steps} steps"
         found = best_rows(generator, histories, beams)
         share = np.mean([len(ours & best) / TOP for ours, best in zip(found, wanted, strict=True)])
         table.append(Row(f"{label}: of the exact top {TOP}", 100 * float(share), "%", "higher"))
@@ -141,14 +158,12 @@ def rows_of(num_items: int, quantizer: OpqQuantizer, centres: Float32[np.ndarray
 def rows(quick: bool) -> tuple[str, list[Row]]:
     """Describe the data, and measure each size."""
     torch.set_num_threads(1)
-    random = np.random.default_rng(0)
-    centres = random.standard_normal((NUM_CENTRES, DIM), dtype=np.float32)
-    noise = SPREAD * random.standard_normal((6000, DIM), dtype=np.float32)
-    sample = centres[random.integers(NUM_CENTRES, size=6000)] + noise
-    quantizer = fit_opq(sample, NUM_CODEBOOKS, NUM_CENTROIDS, num_iterations=2 if quick else 25)
-    table = [
-        row for num_items in (10_000, 30_000 if quick else 100_000) for row in rows_of(num_items, quantizer, centres)
-    ]
+    table = []
+    for kind in (EVEN, GROUPED):
+        sample = made_embeddings(kind, 6000, seed=1)
+        quantizer = fit_opq(sample, NUM_CODEBOOKS, NUM_CENTROIDS, num_iterations=2 if quick else 25)
+        for num_items in (10_000, 20_000 if quick else 100_000):
+            table += rows_of(kind, num_items, quantizer)
     return f"made items of {NUM_CODEBOOKS} codes, {DEGREE} edges each, {NUM_REQUESTS} requests, one thread", table
 
 

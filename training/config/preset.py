@@ -271,7 +271,7 @@ class ParallelSettings:
     """`exact` scores every item. `graph` walks from semantic id to similar ones, as in RPG, in `graph_steps` steps that
     expand the best `evaluate.num_beams` of them."""
     graph_degree: Positive = 50
-    """Similar semantic ids that each one leads to."""
+    """Similar semantic ids that each one leads to. Walks seldom reach groups of more similar ids than this."""
     graph_steps: Positive = 3
     items_loss: bool = True
     """Learn to score the next item among all, beside learning its codes."""
