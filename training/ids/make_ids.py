@@ -52,9 +52,11 @@ def make_ids(
     settings = with_present_modalities(settings, dataset, report)
     stages = StageCache(out.parent / ".stages", report)
     described = describe_items(Workbench(dataset, settings, seed, choose_device(device), stages, progress, report))
-    codes = [place for place, name in enumerate(described.space.category_names) if name != COLLISION_CATEGORY]
-    semantic_ids = described.feature_sets[:, codes]
-    sizes = tuple(described.space.category_sizes[place] for place in codes)
+    space, feature_sets = described.space, described.feature_sets
+    codes = [place for place, name in enumerate(space.category_names) if name != COLLISION_CATEGORY]
+    semantic_ids = feature_sets[:, codes]
+    names = tuple(space.category_names[place] for place in codes)
+    sizes = tuple(space.category_sizes[place] for place in codes)
     kind, error = settings.quantize.kind, None
     name = f"preset {settings.name}, quantizer {kind}"
     if described.content is not None:
@@ -62,7 +64,7 @@ def make_ids(
     elif kind not in NUMBERED:
         name = f"codes of {dataset.name}"
     origin = Origin(name, error)
-    ids = unique_ids(tuple(item.item_id for item in dataset.items), semantic_ids, sizes, origin)
+    ids = unique_ids(tuple(item.item_id for item in dataset.items), semantic_ids, names, sizes, origin)
     ids.save(out)
     return ids
 
