@@ -14,6 +14,7 @@ from clairo_core.progress import Progress
 from clairo_core.quantizers import Quantizer
 from training.config.load_preset import load_preset
 from training.datasets.open_dataset import open_dataset
+from training.evaluation.split import split_by
 from training.ids.item_ids import ItemIds, Origin, check_parquet, unique_ids
 from training.items.describe_items import describe_items
 from training.pipeline.present_modalities import with_present_modalities
@@ -43,7 +44,7 @@ def make_ids(
     """
     check_parquet(out)
     settings = load_preset(preset, [*overrides, *([] if quantizer is None else [f"quantize.kind={quantizer}"])])
-    dataset = open_dataset(data, settings.dataset, settings.encode.modalities, progress)
+    dataset = split_by(open_dataset(data, settings.dataset, settings.encode.modalities, progress), settings.split)
     if quantizer is not None and quantizer not in NUMBERED and dataset.semantic_ids is not None:
         raise SettingsError(
             f"--quantizer is {quantizer}, but {dataset.name} has codes, which are taken as they are; leave it out, or "
