@@ -101,7 +101,7 @@ class ItemIds:
     def in_words(self) -> str:
         """Numbers of items and codes, and which items share a semantic id."""
         num_codebooks = len(self.codebook_sizes)
-        counts = f"{len(self.item_ids):,} items, {num_codebooks} codes each"
+        counts = f"{counted(len(self.item_ids), 'item')}, {counted(num_codebooks, 'code')} each"
         sharing = self.sharing
         if not len(sharing):
             return f"{counts}, no two semantic ids alike"
