@@ -49,6 +49,9 @@ def describe_problems(app: FastAPI) -> None:
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
+        if app.openapi_schema is not None:
+            # Built once: it takes long enough to delay other requests.
+            return app.openapi_schema
         document = generate()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         if Problem.__name__ not in schemas:
@@ -57,7 +60,7 @@ def describe_problems(app: FastAPI) -> None:
             schemas[Problem.__name__] = definition
         _forget_framework_errors(document)
         _name_bounds(document)
-        _describe_request_ids(document)
+        _describe_every_call(document)
         _describe_bodies(document)
         _forget_unused(document)
         describe_keys(document, problem_answers)
@@ -71,19 +74,19 @@ def _describe_bodies(document: dict[str, Any]) -> None:
     for operations in document["paths"].values():
         for operation in operations.values():
             if body := operation.get("requestBody"):
-                own = body.get("description", "").removesuffix(GZIP_DESCRIPTION)
-                body["description"] = f"{own.strip()} {GZIP_DESCRIPTION}".strip()
-                for status, answer in problem_answers(400, 413, 415).items():
+                body["description"] = f"{body.get('description', '')} {GZIP_DESCRIPTION}".strip()
+                for status, answer in problem_answers(400, 415).items():
                     operation["responses"].setdefault(str(status), answer)
 
 
-def _describe_request_ids(document: dict[str, Any]) -> None:
-    """Add the header that every call takes. See `service.http.request_context`."""
+def _describe_every_call(document: dict[str, Any]) -> None:
+    """Add the header that every call takes, and the bound of its body. See `service.http.request_context`."""
     for operations in document["paths"].values():
         for operation in operations.values():
-            parameters = operation.setdefault("parameters", [])
-            if REQUEST_ID_PARAMETER not in parameters:
-                parameters.append(REQUEST_ID_PARAMETER)
+            operation.setdefault("parameters", []).append(REQUEST_ID_PARAMETER)
+            # Also of calls that read none: a larger Content-Length is refused before the route is reached.
+            for status, answer in problem_answers(413).items():
+                operation["responses"].setdefault(str(status), answer)
 
 
 def _name_bounds(document: dict[str, Any]) -> None:
