@@ -14,7 +14,7 @@ TRAIN_DEMO = $(BIN)/clairo-train run --preset clairo --data demo/shop --set mix.
   --set dense.encoder=recurrent --set evaluate.max_users=500
 
 .DEFAULT_GOAL := help
-.PHONY: install demo demo-bundle test pytest lint bench soak schemathesis client lock clean help
+.PHONY: install demo demo-bundle test pytest lint bench soak schemathesis client presets lock clean help
 
 help:            ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/  /' | sort
@@ -66,6 +66,9 @@ schemathesis: install  ## send at least ten thousand generated requests, with al
 
 client: install  ## write clairo_client/answers.py again from the OpenAPI document
 	$(BIN)/python -m tests.client_answers
+
+presets:         ## write docs/presets.md again from the presets' files
+	$(BIN)/python -m tests.presets_page
 
 lock:            ## write requirements.lock again (needs uv)
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \

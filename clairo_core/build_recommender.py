@@ -123,7 +123,7 @@ def build_recommender(
     trie = DeviceTrie(build_trie(catalogue), generator)
     recorded_search = None
     if recorder is not None:
-        longest_view = max_history_items * len(tokenizer.vocabulary.category_names) + 1
+        longest_view = max_history_items * len(tokenizer.vocabulary.languages[0].places) + 1
         num_items = num_items_kept(trie, num_beams)
         sizes = SearchSizes(num_views, num_beams, num_items, REQUESTS_AT_ONCE_ON_GPU, longest_view)
         recorded_search = record_search(generator, trie, sizes, recorder)

@@ -4,12 +4,11 @@
 later.
 """
 
-import heapq
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int, Int32
+from jaxtyping import Int, Int32
 
 from clairo_core.errors import FeatureSetError, FeatureSpaceFullError
 
@@ -98,6 +97,27 @@ def first_collision_index(codes: Iterable[int], capacity: int) -> int:
     return mixed
 
 
+def assign_hash_buckets(
+    semantic_ids: Int[np.ndarray, "item codebook"], drawn: Int[np.ndarray, "item"], capacity: int
+) -> Int32[np.ndarray, "item"]:
+    """Keep each item's drawn bucket, or take the next free one where an earlier item with the same codes has it.
+
+    At most `capacity` items may share their codes.
+
+    >>> assign_hash_buckets(np.array([[7, 7], [1, 2], [7, 7], [7, 7]]), np.array([3, 3, 3, 0]), 4).tolist()
+    [3, 3, 0, 1]
+    """
+    taken: set[tuple[int, ...]] = set()
+    buckets = np.empty(len(semantic_ids), np.int32)
+    for row, codes in enumerate(semantic_ids.tolist()):
+        bucket = int(drawn[row])
+        while (*codes, bucket) in taken:
+            bucket = (bucket + 1) % capacity
+        taken.add((*codes, bucket))
+        buckets[row] = bucket
+    return buckets
+
+
 def collision_capacity(semantic_ids: Int[np.ndarray, "item codebook"]) -> int:
     """Number of collision indices to provide: the largest group of equal codes can double; at least 16."""
     if len(semantic_ids) == 0:
@@ -111,6 +131,7 @@ def feature_sets_with_collision_index(
     capacity: int,
     *,
     codebook_names: Sequence[str] | None = None,
+    drawn: Int[np.ndarray, "item"] | None = None,
 ) -> tuple[Int32[np.ndarray, "item category"], FeatureSpace]:
     """Append the collision index, which makes every item's feature set unique.
 
@@ -119,6 +140,8 @@ def feature_sets_with_collision_index(
         codebook_sizes: number of codes of each codebook, used or not.
         capacity: number of collision indices; see `collision_capacity`.
         codebook_names: `code_0`, `code_1`, ... by default.
+        drawn: a random index for each item, below `capacity`, in place of `first_collision_index`; see
+            `assign_hash_buckets`.
 
     Raises:
         FeatureSetError: a code is outside its codebook.
@@ -132,39 +155,39 @@ def feature_sets_with_collision_index(
             f"{indices.max() + 1} items share the codes {semantic_ids[indices.argmax()].tolist()}, "
             f"but there are only {capacity} collision indices; raise the capacity to at least {indices.max() + 1}"
         )
-    first = [first_collision_index(codes, capacity) for codes in semantic_ids.tolist()]
-    indices = (np.array(first, dtype=np.int32).reshape(len(indices)) + indices) % capacity
+    if drawn is None:
+        first = [first_collision_index(codes, capacity) for codes in semantic_ids.tolist()]
+        indices = (np.array(first, dtype=np.int32).reshape(len(indices)) + indices) % capacity
+    else:
+        indices = assign_hash_buckets(semantic_ids, drawn, capacity)
     space = FeatureSpace((*names, COLLISION_CATEGORY), (*codebook_sizes, capacity))
     return np.column_stack([semantic_ids, indices]).astype(np.int32), space
 
 
 def nearest_free_feature_set(
-    distances: Float[np.ndarray, "codebook centroid"],
+    nearest_codes: Iterable[tuple[int, ...]],
     taken: Container[tuple[int, ...]],
     space: FeatureSpace,
 ) -> tuple[int, ...]:
     """Find the nearest codes that have a free collision index, and the first such index.
 
-    Codes are ordered by their distance, summed over the codebooks; ties go to the lower code in the first codebook that
-    differs.
-
     Args:
-        distances: from the item to every centroid, additive over codebooks.
+        nearest_codes: semantic ids, nearest first, such as `Quantizer.nearest_codes`; read as far as needed.
         taken: the catalogue's feature sets, those of retired items included.
         space: one category per codebook, then the collision index; without one, the codes alone must be free.
 
     Raises:
-        FeatureSetError: the distances do not fit the codebooks of `space`.
+        FeatureSetError: the codes do not fit the categories of `space`.
         FeatureSpaceFullError: every feature set is taken.
     """
-    num_codebooks, num_centroids = distances.shape
-    capacities = space.category_sizes[num_codebooks:]
-    if space.category_sizes[:num_codebooks] != (num_centroids,) * num_codebooks or len(capacities) > 1:
-        raise FeatureSetError(
-            f"distances to {num_codebooks} codebooks of {num_centroids} centroids, but the categories have "
-            f"{list(space.category_sizes)} values; use the quantizer that the catalogue was made with"
-        )
-    for codes in _codes_nearest_first(distances):
+    sizes = space.category_sizes
+    for codes in nearest_codes:
+        capacities = sizes[len(codes) :]
+        if not len(sizes) - 1 <= len(codes) <= len(sizes) or not all(map(_fits, codes, sizes)):
+            raise FeatureSetError(
+                f"got the codes {list(codes)}, but the categories have {list(sizes)} values; "
+                "use the quantizer that the catalogue was made with"
+            )
         if not capacities:
             endings: list[tuple[int, ...]] = [()]
         else:
@@ -176,26 +199,5 @@ def nearest_free_feature_set(
     raise FeatureSpaceFullError("every feature set of the space is taken; train a bundle with more codes")
 
 
-def _codes_nearest_first(distances: Float[np.ndarray, "codebook centroid"]) -> Iterator[tuple[int, ...]]:
-    """Yield every combination of codes, lowest sum of distances first: best-first search over ranks."""
-    by_distance = np.argsort(distances, axis=1, kind="stable")
-    added = np.take_along_axis(distances, by_distance, axis=1).astype(np.float64)
-    added -= added[:, :1]
-    nearest_first: list[list[int]] = by_distance.tolist()
-    added_by_rank: list[list[float]] = added.tolist()
-    num_codebooks, num_centroids = distances.shape
-
-    def entry(ranks: tuple[int, ...], first_free: int) -> tuple[float, tuple[int, ...], tuple[int, ...], int]:
-        total = sum(row[rank] for row, rank in zip(added_by_rank, ranks, strict=True))
-        codes = tuple(row[rank] for row, rank in zip(nearest_first, ranks, strict=True))
-        return total, codes, ranks, first_free
-
-    heap = [entry((0,) * num_codebooks, 0)]
-    while heap:
-        _, codes, ranks, first_free = heapq.heappop(heap)
-        yield codes
-        # Only the last raised codebook and later ones may be raised: each combination is reached once.
-        for codebook in range(first_free, num_codebooks):
-            if ranks[codebook] + 1 < num_centroids:
-                raised = (*ranks[:codebook], ranks[codebook] + 1, *ranks[codebook + 1 :])
-                heapq.heappush(heap, entry(raised, codebook))
+def _fits(code: int, size: int) -> bool:
+    return 0 <= code < size

@@ -97,7 +97,7 @@ class NoPictureError(ServiceError):
 
 
 class NoEmbeddingsError(ServiceError):
-    """The bundle was trained on ready-made codes and has no item embeddings to compare."""
+    """The bundle has no item embeddings to compare."""
 
 
 class NoKeyError(ServiceError):
@@ -157,7 +157,7 @@ class ImportDataError(ServiceError):
 
 
 class CannotIngestError(ServiceError):
-    """The bundle was trained on ready-made codes and has no encoders for new items."""
+    """The bundle has no encoders for new items."""
 
 
 class UnknownBundleError(ServiceError):

@@ -18,7 +18,7 @@ from clairo_core.encoders.item_content import IMAGE, TEXT
 from clairo_core.errors import BundleError
 from clairo_core.fusion import FusedItems, Fusion
 from clairo_core.items import Item, described_digest, picture_digest
-from clairo_core.quantizers import OpqQuantizer
+from clairo_core.quantizers import Quantizer
 from clairo_core.ranking import JointRanking, RepeatLifts, disliked_neighbours
 from clairo_core.recommender import Recommender
 from clairo_core.serving_points import BALANCED, ServingPoint, same_for_all
@@ -43,7 +43,7 @@ class Bundle:
     pictures: PackedPictures
     encoders: Mapping[str, ModalityEncoder]
     fusion: Fusion | None
-    quantizer: OpqQuantizer | None
+    quantizer: Quantizer | None
     item_embeddings: FusedItems | None
     joint_ranking: JointRanking | None
     repeat_lifts: RepeatLifts
@@ -54,7 +54,7 @@ class Bundle:
 
     @property
     def can_ingest(self) -> bool:
-        """Whether items can be described from their content; a bundle of precomputed codes has no encoders."""
+        """Whether items can be described from their content; see `why_no_encoders` of the manifest."""
         return bool(self.encoders) and self.fusion is not None and self.quantizer is not None
 
     @property
@@ -149,11 +149,11 @@ class Bundle:
         It moves by the difference that the content makes, so what training learned about the item stays.
 
         Raises:
-            BundleError: the bundle was trained on precomputed codes.
+            BundleError: the bundle has no encoders.
         """
         if self.fusion is None or self.item_embeddings is None or not self.encoders:
             raise BundleError(
-                f"bundle {self.manifest.bundle_id} was trained on precomputed codes and cannot describe item "
+                f"bundle {self.manifest.bundle_id} {self.manifest.why_no_encoders} and cannot describe item "
                 f"{item.item_id!r}; train a bundle with encoders"
             )
         trained = Item(item_id=item.item_id, texts=self.items[row].texts, picture=self.read_picture(row))
@@ -191,14 +191,14 @@ class Bundle:
             taken: feature sets in use, such as `Catalogue.taken`; earlier items' own feature sets are added to them.
 
         Raises:
-            BundleError: the bundle was trained on precomputed codes.
+            BundleError: the bundle has no encoders.
             FeatureSpaceFullError: every feature set is in use.
         """
         if not items:
             return []
         if self.fusion is None or self.quantizer is None or not self.encoders:
             raise BundleError(
-                f"bundle {self.manifest.bundle_id} was trained on precomputed codes and cannot describe item "
+                f"bundle {self.manifest.bundle_id} {self.manifest.why_no_encoders} and cannot describe item "
                 f"{items[0].item_id!r}; train a bundle with encoders"
             )
         return describe_content(items, taken, self.encoders, self.fusion, self.quantizer, self.vocabulary)

@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 from jaxtyping import Float32
@@ -10,7 +11,7 @@ from clairo_core.encoders import ModalityEncoder
 from clairo_core.features import FeatureSpace, nearest_free_feature_set
 from clairo_core.fusion import FusedItems, Fusion
 from clairo_core.items import Item
-from clairo_core.quantizers import OpqQuantizer
+from clairo_core.quantizers import Quantizer
 from clairo_core.tokens.tokenizer import Tokenizer
 from clairo_core.tokens.vocabulary import Vocabulary
 
@@ -35,12 +36,13 @@ def describe_content(
     taken: Container[tuple[int, ...]],
     encoders: Mapping[str, ModalityEncoder],
     fusion: Fusion,
-    quantizer: OpqQuantizer,
+    quantizer: Quantizer,
     vocabulary: Vocabulary,
 ) -> list[DescribedItem]:
     """Describe items, each with the nearest feature set that neither `taken` nor an earlier item has.
 
     Raises:
+        FeatureSetError: the vocabulary was made with another quantizer.
         FeatureSpaceFullError: every feature set is in use.
     """
     fused = fuse_content(items, encoders, fusion)
@@ -49,14 +51,15 @@ def describe_content(
     in_use = _InUse(taken)
     described = []
     for row, item_embedding in enumerate(fused.item_embeddings):
-        distances = quantizer.distances(item_embedding)
-        feature_set = nearest_free_feature_set(distances, in_use, space)
+        nearest = quantizer.nearest_codes(item_embedding)
+        semantic_id = next(nearest)
+        feature_set = nearest_free_feature_set(chain([semantic_id], nearest), in_use, space)
         in_use.added.add(feature_set)
         feature_tokens = vocabulary.feature_tokens(np.array([feature_set], dtype=np.int32))
         described.append(
             DescribedItem(
                 item_embedding,
-                tuple(distances.argmin(axis=1).tolist()),
+                semantic_id,
                 feature_set,
                 tuple(tokenizer.encode_canonical(feature_tokens).tolist()),
                 missing_modalities(fusion, fused, row),

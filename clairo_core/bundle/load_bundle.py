@@ -12,7 +12,7 @@ from clairo_core.catalogue import load_catalogue
 from clairo_core.encoders import load_encoder
 from clairo_core.errors import BundleError
 from clairo_core.fusion import FusedItems, load_fusion
-from clairo_core.quantizers import load_opq
+from clairo_core.quantizers import load_quantizer
 from clairo_core.ranking import load_dislike_strength, load_joint_ranking, load_repeat_lifts
 from clairo_core.storage.array_file import find_array, load_arrays
 from clairo_core.tokens.vocabulary import load_vocabulary
@@ -44,7 +44,7 @@ def load_bundle(folder: Path) -> Bundle:
         pictures=pictures,
         encoders=encoders,
         fusion=load_fusion(folder / "fusion") if encoders else None,
-        quantizer=load_opq(folder / "quantizer") if encoders else None,
+        quantizer=load_quantizer(folder / "quantizer") if encoders else None,
         item_embeddings=(
             FusedItems(*_load_arrays(folder / "embeddings.npz", "item_embeddings", "is_present")) if encoders else None
         ),

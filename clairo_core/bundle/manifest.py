@@ -30,6 +30,8 @@ DISLIKES_FILE = "dislikes.json"
 MEASURED_GENERATOR = "measured-generator"
 """Folder of the T5 before its refit; absent without one. No recommendation depends on it."""
 TRAINED_ON = ("measured", "served")
+NUMBERED = ("random", "sequential")
+"""Values of the setting `quantize.kind` under which an item's features are a number, not its content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +105,13 @@ class BundleManifest:
             return read_points(self.serving)
         measured = {**asdict(DEFAULT_POINT), **self.settings.get("evaluate", {})}
         return read_points(dict[str, Any].fromkeys(QUALITIES, measured))
+
+    @property
+    def why_no_encoders(self) -> str:
+        """Why a bundle without encoders has none, to follow its id."""
+        if self.settings.get("quantize", {}).get("kind") in NUMBERED:
+            return f"was trained by preset {self.preset} on item numbers in place of content"
+        return "was trained on precomputed codes"
 
     @property
     def is_refitted(self) -> bool:

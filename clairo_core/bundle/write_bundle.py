@@ -51,7 +51,7 @@ from clairo_core.fusion import FusedItems, Fusion
 from clairo_core.generation.parallel.parallel_checkpoint import PARALLEL_FILES, holds_network
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
-from clairo_core.quantizers import OpqQuantizer
+from clairo_core.quantizers import Quantizer
 from clairo_core.ranking import NO_LIFTS, JointRanking, RepeatLifts, save_dislike_strength
 from clairo_core.serving_points import Points
 from clairo_core.storage.array_file import save_arrays
@@ -90,7 +90,7 @@ class BundleParts:
     encoders: Mapping[str, ModalityEncoder] = field(default_factory=dict)
     """By modality; empty, and the next three None, for precomputed codes."""
     fusion: Fusion | None = None
-    quantizer: OpqQuantizer | None = None
+    quantizer: Quantizer | None = None
     item_embeddings: FusedItems | None = None
     joint_ranking: JointRanking | None = None
     """None serves the generator alone."""
@@ -204,7 +204,7 @@ def save_content_parts(
     folder: Path,
     encoders: Mapping[str, ModalityEncoder],
     fusion: Fusion,
-    quantizer: OpqQuantizer,
+    quantizer: Quantizer,
     fused: FusedItems,
 ) -> None:
     """Write encoders, fusion and quantizer, and the embeddings of the bundle's own items."""

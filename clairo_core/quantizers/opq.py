@@ -6,16 +6,20 @@ fits; encoding is plain numpy, so serving needs no FAISS. Start at `OpqQuantizer
 Source: Ge et al. 2013, "Optimized Product Quantization", as FAISS implements it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int, Int32
+from jaxtyping import Float, Float32, Int, Int32
 
 from clairo_core.errors import QuantizerError
+from clairo_core.quantizers.nearest_codes import codes_nearest_first
+from clairo_core.quantizers.quantizer import CodeDistances, check_item_embeddings, check_semantic_ids
+from clairo_core.quantizers.squared_distances import squared_distances
 from clairo_core.storage.array_folder import load_array_folder, save_array_folder
 
-_KIND = "opq"
+KIND = "opq"
 _ITEMS_AT_ONCE = 4096  # bounds the memory of the distances
 _MAX_CENTROIDS = 65_536  # FAISS's codes have at most 16 bits
 
@@ -32,6 +36,16 @@ class OpqQuantizer:
     def dim(self) -> int:
         """Length of an item embedding."""
         return len(self.rotation)
+
+    @property
+    def num_codebooks(self) -> int:
+        """Number of parts of an embedding."""
+        return len(self.codebooks)
+
+    @property
+    def num_centroids(self) -> int:
+        """Number of centroids of each codebook."""
+        return int(self.codebooks.shape[1])
 
     def encode(self, item_embeddings: Float[np.ndarray, "item dim"]) -> Int32[np.ndarray, "item codebook"]:
         """Find the nearest centroid of every codebook, by squared Euclidean distance; ties take the lower index.
@@ -62,47 +76,54 @@ class OpqQuantizer:
         Raises:
             QuantizerError: another number of codebooks, or a code outside its codebook.
         """
-        num_codebooks, num_centroids, _ = self.codebooks.shape
-        if semantic_ids.ndim != 2 or semantic_ids.shape[1] != num_codebooks:
-            raise QuantizerError(
-                f"semantic ids have shape {semantic_ids.shape}, expected (items, {num_codebooks}); "
-                "leave the collision index out"
-            )
-        if semantic_ids.size and not 0 <= semantic_ids.min() <= semantic_ids.max() < num_centroids:
-            raise QuantizerError(
-                f"codes are {semantic_ids.min()} to {semantic_ids.max()}, expected 0 to {num_centroids - 1}; "
-                "decode with the quantizer that encoded"
-            )
-        centroids = self.codebooks[np.arange(num_codebooks), semantic_ids]
+        check_semantic_ids(semantic_ids, self.num_codebooks, self.num_centroids)
+        centroids = self.codebooks[np.arange(self.num_codebooks), semantic_ids]
         return np.asarray(centroids.reshape(len(semantic_ids), self.dim) @ self.rotation)
+
+    def code_vectors(self) -> Float32[np.ndarray, "codebook centroid dim"]:
+        """Every centroid, rotated back: an item's codes add up to its decoded embedding."""
+        return np.asarray(self.start_vectors() @ self.rotation)
+
+    def start_vectors(self) -> Float32[np.ndarray, "codebook centroid dim"]:
+        """Every centroid as its contribution to a rotated embedding: zeros outside its codebook's part."""
+        num_codebooks, num_centroids, subdim = self.codebooks.shape
+        vectors = np.zeros((num_codebooks, num_centroids, num_codebooks, subdim), np.float32)
+        for codebook in range(num_codebooks):
+            vectors[codebook, :, codebook] = self.codebooks[codebook]
+        return vectors.reshape(num_codebooks, num_centroids, self.dim)
+
+    def code_distances(self, item_embedding: Float[np.ndarray, "dim"]) -> CodeDistances:
+        """Distances of one item, codebook by codebook; they do not depend on the codes before.
+
+        Raises:
+            QuantizerError: the embedding has another length.
+        """
+        distances = self.distances(item_embedding)
+        return lambda prefix: distances[len(prefix)]
+
+    def nearest_codes(self, item_embedding: Float[np.ndarray, "dim"]) -> Iterator[tuple[int, ...]]:
+        """Every semantic id, lowest sum of distances first.
+
+        Raises:
+            QuantizerError: the embedding has another length.
+        """
+        return codes_nearest_first(self.num_codebooks, self.code_distances(item_embedding))
 
     def save(self, folder: Path) -> None:
         """Write quantizer.json and the arrays into `folder`."""
-        save_array_folder(folder, "quantizer", _KIND, {"rotation": self.rotation, "codebooks": self.codebooks})
+        save_array_folder(folder, "quantizer", KIND, {"rotation": self.rotation, "codebooks": self.codebooks})
 
     def _distances(
         self, item_embeddings: Float[np.ndarray, "item dim"]
     ) -> Float32[np.ndarray, "item codebook centroid"]:
-        if item_embeddings.ndim != 2 or item_embeddings.shape[1] != self.dim:
-            raise QuantizerError(
-                f"item embeddings have shape {item_embeddings.shape}, expected (items, {self.dim}); "
-                "use the fusion that the quantizer was fitted with"
-            )
+        check_item_embeddings(item_embeddings, self.dim)
         num_codebooks, num_centroids, subdim = self.codebooks.shape
-        # In double precision: |x|^2 - 2xc + |c|^2 is a small difference of large numbers.
         rotated = item_embeddings.astype(np.float64) @ self.rotation.T.astype(np.float64)
         parts = rotated.reshape(-1, num_codebooks, subdim)
         distances = np.empty((len(parts), num_codebooks, num_centroids), np.float32)
         for number, centroids in enumerate(self.codebooks.astype(np.float64)):
-            distances[:, number] = _squared_distances(parts[:, number], centroids)
+            distances[:, number] = squared_distances(parts[:, number], centroids)
         return distances
-
-
-def _squared_distances(
-    parts: Float64[np.ndarray, "item subdim"], centroids: Float64[np.ndarray, "centroid subdim"]
-) -> Float64[np.ndarray, "item centroid"]:
-    squares = np.square(parts).sum(axis=1)[:, None] + np.square(centroids).sum(axis=1)
-    return np.asarray(np.maximum(squares - 2 * parts @ centroids.T, 0))
 
 
 def fit_opq(
@@ -180,7 +201,7 @@ def load_opq(folder: Path) -> OpqQuantizer:
     Raises:
         QuantizerError: the folder is damaged or holds something else.
     """
-    saved = load_array_folder(folder, "quantizer", _KIND, QuantizerError)
+    saved = load_array_folder(folder, "quantizer", KIND, QuantizerError)
     codebooks = saved.array("codebooks", np.float32, (None, None, None))
     dim = codebooks.shape[0] * codebooks.shape[2]
     return OpqQuantizer(saved.array("rotation", np.float32, (dim, dim)), codebooks)

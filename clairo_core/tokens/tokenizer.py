@@ -1,9 +1,9 @@
 """Encode histories and items, given as feature tokens, into the vocabulary's tokens, and decode tokens into features.
 
-Start at `Tokenizer.encode_views`.
+Start at `Tokenizer.encode_views`. Items are spelled in one of the vocabulary's languages, the first one by default.
 
 Source: Hou et al. 2025, "ActionPiece", section 3.2 (set permutation regularization). We differ: randomness is passed in
-as a seed, and equal seeds give equal views, one by one or in a batch.
+as a seed, and equal seeds give equal views, one by one or in a batch; other spellings than `shuffled` draw nothing.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,6 +15,7 @@ from jaxtyping import Int, Int32
 from clairo_core.errors import FeatureSetError
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokens.kernels import canonical_kernels, pair_kernels, tokenizer_kernels
+from clairo_core.tokens.spelling import Language, Spelling
 from clairo_core.tokens.vocabulary import EOS, FIRST_FEATURE_TOKEN, PAD, Feature, Vocabulary
 
 _SEED_MASK = 2**64 - 1
@@ -37,10 +38,11 @@ class TokenBatch:
 
 
 class Tokenizer:
-    """Applies a vocabulary's merge rules. Immutable and thread-safe."""
+    """Applies a vocabulary's spelling and merge rules. Immutable and thread-safe."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
+        self._shuffles = vocabulary.spelling is Spelling.SHUFFLED
         self._rule_table = pair_kernels.empty_rule_table(len(vocabulary.left))
         pair_kernels.fill_rule_table(
             self._rule_table,
@@ -57,9 +59,10 @@ class Tokenizer:
         histories: ItemSequences,
         *,
         seed: int,
+        language: Language | None = None,
         eos: bool = True,
     ) -> TokenBatch:
-        """Encode one random view of every history: each item's features in random order, then merged.
+        """Encode one view of every history: each item's features, in random order if shuffled, then merged.
 
         Row i depends only on the seed, on i and on history i. For several views of a history, repeat it.
 
@@ -67,13 +70,14 @@ class Tokenizer:
             FeatureSetError: a history holds an item row outside `feature_tokens`, or a feature is not in the
                 vocabulary.
         """
-        table = self._checked(feature_tokens)
+        table = self._spelled(feature_tokens, language)
         check_item_rows(histories, len(table))
         ids, lengths = tokenizer_kernels.encode_views(
             table,
             histories.items,
             histories.offsets,
             self._rule_table,
+            self._shuffles,
             seed & _SEED_MASK,
             EOS if eos else PAD,
         )
@@ -85,9 +89,10 @@ class Tokenizer:
         num_views: int,
         seed: int,
         *,
+        language: Language | None = None,
         eos: bool = True,
     ) -> TokenBatch:
-        """Encode `num_views` random views of one history, given as its items' feature tokens, oldest first.
+        """Encode `num_views` views of one history, given as its items' feature tokens, oldest first.
 
         View i equals row i of `encode_views` for the same seed. Takes microseconds.
 
@@ -95,9 +100,10 @@ class Tokenizer:
             FeatureSetError: a feature is not in the vocabulary.
         """
         ids, lengths = tokenizer_kernels.encode_history_views(
-            self._checked(feature_tokens),
+            self._spelled(feature_tokens, language),
             num_views,
             self._rule_table,
+            self._shuffles,
             seed & _SEED_MASK,
             EOS if eos else PAD,
         )
@@ -113,14 +119,17 @@ class Tokenizer:
         return self.encode_canonical_batch(feature_tokens, whole)[0]
 
     def encode_canonical_batch(
-        self, feature_tokens: Int32[np.ndarray, "item category"], histories: ItemSequences
+        self,
+        feature_tokens: Int32[np.ndarray, "item category"],
+        histories: ItemSequences,
+        language: Language | None = None,
     ) -> TokenBatch:
         """Encode every history deterministically, as `encode_canonical` does one; without EOS.
 
         Raises:
             FeatureSetError: as in `encode_views`.
         """
-        table = self._checked(feature_tokens)
+        table = self._spelled(feature_tokens, language)
         check_item_rows(histories, len(table))
         ids, lengths = canonical_kernels.encode_canonical(
             table,
@@ -134,7 +143,9 @@ class Tokenizer:
         )
         return TokenBatch(ids, lengths)
 
-    def canonical_item_tokens(self, feature_tokens: Int32[np.ndarray, "item category"]) -> TokenBatch:
+    def canonical_item_tokens(
+        self, feature_tokens: Int32[np.ndarray, "item category"], language: Language | None = None
+    ) -> TokenBatch:
         """Encode each item alone: the generator's target, and the item's path in the trie; without EOS.
 
         Raises:
@@ -142,15 +153,20 @@ class Tokenizer:
         """
         num_items = len(feature_tokens)
         each_alone = ItemSequences(np.arange(num_items), np.arange(num_items + 1))
-        return self.encode_canonical_batch(feature_tokens, each_alone)
+        return self.encode_canonical_batch(feature_tokens, each_alone, language)
 
     def decode(self, tokens: Iterable[int]) -> tuple[Feature, ...]:
-        """Decode tokens into features, in order; PAD and EOS have none.
+        """Decode tokens into features, in order; PAD, EOS and markers have none.
 
         Raises:
             VocabularyError: a token is not in the vocabulary.
         """
         return tuple(feature for token in tokens for feature in self.vocabulary.features_of(int(token)))
+
+    def _spelled(
+        self, feature_tokens: Int[np.ndarray, "item category"], language: Language | None
+    ) -> Int32[np.ndarray, "item place"]:
+        return self.vocabulary.spelled(self._checked(feature_tokens), language or self.vocabulary.languages[0])
 
     def _checked(self, feature_tokens: Int[np.ndarray, "item category"]) -> Int32[np.ndarray, "item category"]:
         """Check feature tokens, and convert them to the kernels' type if necessary."""
@@ -161,7 +177,7 @@ class Tokenizer:
                 "make them with Vocabulary.feature_tokens"
             )
         table = np.ascontiguousarray(feature_tokens, dtype=np.int32)
-        first, end = FIRST_FEATURE_TOKEN, self.vocabulary.first_merge_token
+        first, end = FIRST_FEATURE_TOKEN, self.vocabulary.features_end
         if table.size and not first <= table.min() <= table.max() < end:
             row, category = (int(index[0]) for index in np.nonzero((table < first) | (table >= end)))
             raise FeatureSetError(

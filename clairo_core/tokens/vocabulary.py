@@ -3,6 +3,7 @@
     0          PAD, an empty place
     1          EOS, the end of a sequence
     2 ...      one token per feature, ordered by (category, value), used by an item or not
+    then       one token per marker of the spelling
     then       one token per merge rule, in the order of learning
 
 `training.vocabulary.learn_vocabulary` learns the rules, `tokenizer` applies them.
@@ -27,12 +28,15 @@ from jaxtyping import Int, Int32, Int64
 from clairo_core.errors import FeatureSetError, VocabularyError, VocabularyFileError, VocabularySizeError
 from clairo_core.storage.replaced_file import replace_text, replaced_file
 from clairo_core.tokens.kernels.pair_kernels import MAX_TOKENS
+from clairo_core.tokens.spelling import Language, Spelling, spelled_languages, spelled_markers
 
 PAD = 0
 EOS = 1
 FIRST_FEATURE_TOKEN = 2
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_SHUFFLED_SCHEMA = 1
+"""Vocabularies without a spelling of their own: earlier releases read them too."""
 HEADER_FILE = "vocabulary.json"
 MERGES_FILE = "merges.npz"
 
@@ -66,6 +70,7 @@ class Vocabulary:
     scaled_counts: Int64[np.ndarray, "rule"]
     expanded_at: tuple[int, ...] = ()
     """First token of each expansion; its rules are tried only where no older rule applies."""
+    spelling: Spelling = Spelling.SHUFFLED
 
     def __post_init__(self) -> None:
         """Check that categories, rules and counts belong together.
@@ -85,7 +90,11 @@ class Vocabulary:
                 f"got {len(self.left)} left and {len(self.right)} right tokens and {len(self.scaled_counts)} counts; "
                 "give one of each per rule"
             )
-        check_size(self.size, self.num_features)
+        if len(self.left) and self.spelling is not Spelling.SHUFFLED:
+            raise VocabularyError(
+                f"{len(self.left)} merge rules with spelling {self.spelling}; merge none, or shuffle features"
+            )
+        check_size(self.size, self.first_merge_token)
         made = np.arange(self.first_merge_token, self.size)
         wrong = (self.left < FIRST_FEATURE_TOKEN) | (self.left > self.right) | (self.right >= made)
         if wrong.any():
@@ -117,9 +126,24 @@ class Vocabulary:
         return sum(self.category_sizes)
 
     @property
-    def first_merge_token(self) -> int:
-        """The token of the first rule; smaller tokens are PAD, EOS and features."""
+    def features_end(self) -> int:
+        """The token behind the last feature: the first marker's, if there is one."""
         return FIRST_FEATURE_TOKEN + self.num_features
+
+    @property
+    def first_merge_token(self) -> int:
+        """The token of the first rule; smaller tokens are PAD, EOS, features and markers."""
+        return self.features_end + len(self.markers)
+
+    @functools.cached_property
+    def languages(self) -> tuple[Language, ...]:
+        """Ways to spell an item; the first one is shown, and read by a single view."""
+        return spelled_languages(self.spelling, self.category_names)
+
+    @functools.cached_property
+    def markers(self) -> tuple[str, ...]:
+        """Names of the tokens that stand for no feature, in the order of their tokens."""
+        return spelled_markers(self.spelling, self.category_names)
 
     @property
     def size(self) -> int:
@@ -137,11 +161,26 @@ class Vocabulary:
         sizes = np.array((FIRST_FEATURE_TOKEN, *self.category_sizes[:-1]))
         return np.cumsum(sizes).astype(np.int32)
 
+    def marker_token(self, marker: str) -> int:
+        """The token of a marker."""
+        return self.features_end + self.markers.index(marker)
+
+    def spelled(
+        self, feature_tokens: Int32[np.ndarray, "item category"], language: Language
+    ) -> Int32[np.ndarray, "item place"]:
+        """Arrange each item's feature tokens as the language spells them, markers included."""
+        if language.places == tuple(range(len(self.category_sizes))):
+            return feature_tokens
+        table = np.empty((len(feature_tokens), len(language.places)), dtype=np.int32)
+        for column, place in enumerate(language.places):
+            table[:, column] = self.marker_token(place) if isinstance(place, str) else feature_tokens[:, place]
+        return table
+
     def rule_of(self, token: int) -> MergeRule:
         """The rule that makes a token.
 
         Raises:
-            VocabularyError: no rule makes it: it is PAD, EOS, a feature, or not a token.
+            VocabularyError: no rule makes it: it is PAD, EOS, a feature, a marker, or not a token.
         """
         rule = token - self.first_merge_token
         if not 0 <= rule < len(self.left):
@@ -156,7 +195,7 @@ class Vocabulary:
         return map(self.rule_of, range(self.first_merge_token, self.size))
 
     def features_of(self, token: int) -> tuple[Feature, ...]:
-        """The features of a token, left part before right part; none for PAD and EOS.
+        """The features of a token, left part before right part; none for PAD, EOS and markers.
 
         Raises:
             VocabularyError: the token is outside the vocabulary.
@@ -172,15 +211,15 @@ class Vocabulary:
             if part >= self.first_merge_token:
                 rule = self.rule_of(part)
                 waiting += [rule.right, rule.left]
-            elif part >= FIRST_FEATURE_TOKEN:
+            elif FIRST_FEATURE_TOKEN <= part < self.features_end:
                 category = int(np.searchsorted(self.category_offsets, part, side="right")) - 1
                 features.append((category, part - int(self.category_offsets[category])))
         return tuple(features)
 
     @functools.cached_property
     def feature_counts(self) -> Int32[np.ndarray, "token"]:
-        """Number of features per token; 0 for PAD and EOS."""
-        counts = [0] * FIRST_FEATURE_TOKEN + [1] * self.num_features
+        """Number of features per token; 0 for PAD, EOS and markers."""
+        counts = [0] * FIRST_FEATURE_TOKEN + [1] * self.num_features + [0] * len(self.markers)
         for left, right in zip(self.left.tolist(), self.right.tolist(), strict=True):
             counts.append(counts[left] + counts[right])
         return np.array(counts, dtype=np.int32)
@@ -206,12 +245,14 @@ class Vocabulary:
         folder.mkdir(parents=True, exist_ok=True)
         arrays = io.BytesIO()
         np.savez(arrays, left=self.left, right=self.right, scaled_counts=self.scaled_counts)
-        header = {
-            "schema_version": SCHEMA_VERSION,
+        is_shuffled = self.spelling is Spelling.SHUFFLED
+        header: dict[str, object] = {
+            "schema_version": _SHUFFLED_SCHEMA if is_shuffled else SCHEMA_VERSION,
             "category_names": list(self.category_names),
             "category_sizes": list(self.category_sizes),
             "expanded_at": list(self.expanded_at),
             "num_rules": len(self.left),
+            **({} if is_shuffled else {"spelling": self.spelling.value}),
         }
         header["sha256"] = _file_digest(header, arrays.getvalue())
         # The header is written last: a matching digest proves that both files are whole.
@@ -256,7 +297,26 @@ def load_vocabulary(folder: Path) -> Vocabulary:
             right=arrays["right"],
             scaled_counts=arrays["scaled_counts"],
             expanded_at=tuple(header["expanded_at"]),
+            spelling=Spelling(header.get("spelling", Spelling.SHUFFLED)),
         )
+
+
+def vocabulary_of_features(
+    category_names: Sequence[str], category_sizes: Sequence[int], spelling: Spelling = Spelling.SHUFFLED
+) -> Vocabulary:
+    """A vocabulary without merge rules.
+
+    Raises:
+        VocabularyError: inconsistent categories, or some that cannot be spelled like this.
+    """
+    return Vocabulary(
+        category_names=tuple(category_names),
+        category_sizes=tuple(category_sizes),
+        left=np.empty(0, dtype=np.int32),
+        right=np.empty(0, dtype=np.int32),
+        scaled_counts=np.empty(0, dtype=np.int64),
+        spelling=spelling,
+    )
 
 
 def _file_digest(header: Mapping[str, object], merges: bytes) -> str:
@@ -273,17 +333,16 @@ def weight_scale(num_categories: int) -> int:
     return math.lcm(*range(1, num_categories + 1)) ** 2
 
 
-def check_size(size: int, num_features: int) -> None:
-    """Check that a vocabulary of `size` tokens holds all features and can be indexed.
+def check_size(size: int, least: int) -> None:
+    """Check that a vocabulary of `size` tokens holds the `least` that come before merge rules, and can be indexed.
 
     Raises:
         VocabularySizeError: it does not, or cannot.
     """
-    least = FIRST_FEATURE_TOKEN + num_features
     if not least <= size < MAX_TOKENS:
         raise VocabularySizeError(
-            f"vocabulary size {size:,}, expected {least:,} to {MAX_TOKENS - 1:,}, with PAD, EOS and {num_features:,} "
-            f"features; choose a size of at least {least:,}"
+            f"vocabulary size {size:,}, expected {least:,} to {MAX_TOKENS - 1:,}, with PAD, EOS and "
+            f"{least - FIRST_FEATURE_TOKEN:,} features; choose a size of at least {least:,}"
         )
 
 

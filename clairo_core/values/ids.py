@@ -13,15 +13,29 @@ RESERVED_LAST_SEGMENTS = frozenset({"bought-together", "picture", "similar"})
 RESERVED_ITEM_IDS = frozenset({"bulk"})
 
 _ANONYMOUS_USER_ID = re.compile("session:[0-9a-f]{32}")
+NOT_UNICODE = "the text is not Unicode: it has half a surrogate pair"
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _CONTROL_CHARACTERS = re.compile(f"[{CONTROL}]")
 
 
-def check_text(text: str, label: str = "text") -> str:
-    """Refuse control characters. `label` names the text in the error.
+def check_unicode(text: str) -> str:
+    """Refuse half a surrogate pair, which JSON can escape and UTF-8 cannot hold.
 
     Raises:
         ValueError: the text has one.
     """
+    if _SURROGATES.search(text):
+        raise ValueError(NOT_UNICODE)
+    return text
+
+
+def check_text(text: str, label: str = "text") -> str:
+    """Refuse control characters, besides what `check_unicode` refuses. `label` names the text in the error.
+
+    Raises:
+        ValueError: the text has one.
+    """
+    check_unicode(text)
     if _CONTROL_CHARACTERS.search(text):
         raise ValueError(f"{label} has control characters; only tabs and line breaks are allowed")
     return text

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from clairo_core.values.ids import NOT_UNICODE
 from service.errors import InvalidBodyError
 
 Place = tuple[str | int, ...]
@@ -34,7 +35,7 @@ EXPECTED: Mapping[str, str] = {
     "string_too_long": "got {size} characters, expected at most {max_length}",
     "string_too_short": "got {size} characters, expected at least {min_length}",
     "string_type": "got {got}, expected text",
-    "string_unicode": "the text is not Unicode: it has half a surrogate pair",
+    "string_unicode": NOT_UNICODE,
     "too_long": "got {size} entries, expected at most {max_length}",
     "too_short": "got {size} entries, expected at least {min_length}",
 }

@@ -11,7 +11,7 @@ from service.keys.authentication import describe_keys
 from service.schemas.problems import Problem
 
 MEANINGS = {
-    400: "Malformed body or request.",
+    400: "Malformed URL, body or request.",
     401: "API key missing or invalid.",
     403: "The API key lacks the required scope, or Host or Origin is not allowed.",
     404: "Not found.",
@@ -75,17 +75,19 @@ def _describe_bodies(document: dict[str, Any]) -> None:
         for operation in operations.values():
             if body := operation.get("requestBody"):
                 body["description"] = f"{body.get('description', '')} {GZIP_DESCRIPTION}".strip()
-                for status, answer in problem_answers(400, 415).items():
+                for status, answer in problem_answers(415).items():
                     operation["responses"].setdefault(str(status), answer)
 
 
 def _describe_every_call(document: dict[str, Any]) -> None:
-    """Add the header that every call takes, and the bound of its body. See `service.http.request_context`."""
+    """Add the header that every call takes, and what a malformed url or a large body gets.
+
+    See `service.http.request_context`. A Content-Length that is too large is refused also where no body is read.
+    """
     for operations in document["paths"].values():
         for operation in operations.values():
             operation.setdefault("parameters", []).append(REQUEST_ID_PARAMETER)
-            # Also of calls that read none: a larger Content-Length is refused before the route is reached.
-            for status, answer in problem_answers(413).items():
+            for status, answer in problem_answers(400, 413).items():
                 operation["responses"].setdefault(str(status), answer)
 
 

@@ -9,6 +9,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable
+from urllib.parse import unquote_to_bytes
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -58,6 +59,20 @@ def max_body_bytes_of(scope: Scope) -> int:
     return int(scope["state"]["max_body_bytes"])
 
 
+def is_utf8(scope: Scope) -> bool:
+    """Whether path and query are UTF-8. A server decodes other bytes to U+FFFD, and so one id to another.
+
+    >>> is_utf8({"raw_path": b"/items/%C3%BC", "query_string": b""}), is_utf8({"raw_path": b"/items/%FF"})
+    (True, False)
+    """
+    try:
+        for part in ("raw_path", "query_string"):
+            unquote_to_bytes(scope.get(part) or b"").decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 class RequestContext:
     """ASGI middleware; `max_body_bytes(path)` bounds the body, `answer` builds a problem document."""
 
@@ -100,6 +115,9 @@ class RequestContext:
                 # Answered before the first byte of the body is read.
                 await self._too_large(scope, limit)(scope, receive, send_with_headers)
                 return
+            if not is_utf8(scope):
+                await self._not_utf8(scope)(scope, receive, send_with_headers)
+                return
             await self._app(scope, bounded_receive(receive, scope["path"], limit), send_with_headers)
         except ClientDisconnect:
             # The client is gone; the line below has no status.
@@ -126,6 +144,16 @@ class RequestContext:
             name="content-too-large",
             title="Picture, text or body too large",
             detail=BodyTooLargeError(scope["path"], limit).detail,
+            instance=scope["path"],
+            request_id=request_id_of(scope),
+        )
+
+    def _not_utf8(self, scope: Scope) -> Response:
+        return self._answer(
+            status=400,
+            name="malformed-url",
+            title="Malformed URL",
+            detail="path or query have bytes that are not UTF-8; percent-encode ids and parameters as UTF-8",
             instance=scope["path"],
             request_id=request_id_of(scope),
         )

@@ -34,11 +34,12 @@ class Describer:
         """Refuse new items under a bundle without encoders.
 
         Raises:
-            CannotIngestError: the bundle was trained on precomputed codes.
+            CannotIngestError: the bundle has no encoders.
         """
         if not self.can_describe:
             raise CannotIngestError(
-                f"bundle {self._live.bundle_id} was trained on precomputed codes and has no encoders for new items; "
+                f"bundle {self._live.bundle_id} {self._live.bundle.manifest.why_no_encoders} and has no encoders for "
+                "new items; "
                 "serve a bundle trained on pictures and words"
             )
 

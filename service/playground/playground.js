@@ -225,7 +225,7 @@ async function showServed() {
     byId("served").textContent = `${served.num_items.toLocaleString("en")} products · ${served.bundle_id}`;
     byId("served").title = `preset ${served.preset}, catalogue version ${served.catalogue_version}`;
     byId("open-add").disabled = !served.can_ingest;
-    byId("open-add").title = served.can_ingest ? "" : "This bundle was trained on precomputed codes and takes no new products";
+    byId("open-add").title = served.can_ingest ? "" : "This bundle has no encoders and takes no new products";
   } catch (error) {
     showError(error);
   }

@@ -34,7 +34,7 @@ class ItemTable:
         self.columns = AttributeColumns()
         fused = bundle.item_embeddings
         self.vectors = None if fused is None else EmbeddingTable(fused.item_embeddings)
-        """None if the bundle was trained on ready-made codes."""
+        """None in a bundle without encoders."""
         self._num_changes = -1
         self._append(items)
 

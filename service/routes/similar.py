@@ -37,7 +37,7 @@ async def list_similar_items(
     table, row, vectors = allowed.table, live.row_of(item_id), allowed.table.vectors
     if vectors is None:
         raise NoEmbeddingsError(
-            f"bundle {live.bundle_id} was trained on ready-made codes and has no item embeddings to compare; "
+            f"bundle {live.bundle_id} {live.bundle.manifest.why_no_encoders} and has no item embeddings to compare; "
             "serve a bundle trained on pictures and words"
         )
     rows, similarities = vectors.most_similar(row, limit, allowed.is_allowed)

@@ -40,6 +40,7 @@ from clairo_core.selection.item_filters import (
     Not,
     StartsWith,
 )
+from clairo_core.values.ids import check_unicode
 from clairo_core.values.times import microseconds_in
 from service.schemas.request_body import UNION_TAG, FieldName, RequestBody
 
@@ -63,7 +64,7 @@ def _check_value(sent: object) -> Single:
     if isinstance(sent, str):
         if len(sent) > MAX_VALUE_CHARACTERS:
             raise ValueError(f"got {len(sent)} characters, expected at most {MAX_VALUE_CHARACTERS}")
-        return sent
+        return check_unicode(sent)
     if isinstance(sent, bool):
         return sent
     return _check_number(sent, "text, a number, true or false")

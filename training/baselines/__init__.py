@@ -1,1 +1,4 @@
-"""Neural baselines for comparisons: SASRec, GRU4Rec, BERT4Rec. Start at `fit_sequence_model`."""
+"""Baselines of comparisons, for tables only.
+
+Neural ones start at `fit_sequence_model`, those that count or solve a closed form at `counting_baselines`.
+"""

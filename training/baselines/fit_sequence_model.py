@@ -1,11 +1,12 @@
-"""Train SASRec, GRU4Rec or BERT4Rec until validation stops improving. Start at `choose_sequence_model`.
+"""Train a neural baseline until validation stops improving. Start at `choose_sequence_model`.
 
-All three share one grid, one budget and one stopping rule.
+All share one grid, one budget and one stopping rule.
 """
 
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,10 @@ from clairo_core.errors import TrainingError
 from clairo_core.progress import Progress, silent
 from clairo_core.sequences import ItemSequences
 from training.baselines.bert4rec import Bert4Rec
+from training.baselines.gated_blocks import HstuBlock, LigrBlock
 from training.baselines.gru4rec import Gru4Rec
 from training.baselines.padded_windows import Windows, number_of_window_batches, window_batches
+from training.baselines.sampled_softmax import mean_sampled_softmax_loss
 from training.baselines.sasrec import SasRec
 from training.baselines.sequence_model import MAX_LENGTH, SequenceModelSettings, SequenceScorer
 from training.evaluation.choose_settings import Choice, masked_ndcg
@@ -27,7 +30,14 @@ from training.workbench.fit_epochs import FitLimits, fit_epochs
 
 NewModel = Callable[[int, SequenceModelSettings], SasRec | Gru4Rec | Bert4Rec]
 
-SEQUENCE_MODELS: dict[str, NewModel] = {"sasrec": SasRec, "gru4rec": Gru4Rec, "bert4rec": Bert4Rec}
+SEQUENCE_MODELS: dict[str, NewModel] = {
+    "sasrec": SasRec,
+    "sasrec_sampled": partial(SasRec, mean_loss=mean_sampled_softmax_loss),
+    "esasrec": partial(SasRec, new_block=LigrBlock, mean_loss=mean_sampled_softmax_loss),
+    "hstu": partial(SasRec, new_block=HstuBlock, mean_loss=mean_sampled_softmax_loss),
+    "gru4rec": Gru4Rec,
+    "bert4rec": Bert4Rec,
+}
 """By name, in the order of the table."""
 GRID = (
     SequenceModelSettings(dim=64, dropout=0.2),

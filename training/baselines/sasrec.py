@@ -1,9 +1,16 @@
-"""SASRec: causal self-attention over a history, each place predicting the next item.
+"""SASRec and its kin: causal blocks over a history, each place predicting the next item.
 
 Source: Kang and McAuley 2018, "Self-Attentive Sequential Recommendation". We differ: the softmax runs over all items
 (Klenitskiy and Vasilev 2023 show that this, not the architecture, explains BERT4Rec's lead), blocks are pre-norm, and
 positions count from a window's start.
+
+Blocks and loss are parts. LiGR blocks and sampled softmax make eSASRec (arXiv 2508.06450), HSTU blocks and sampled
+softmax HSTU (Zhai et al. 2024). We differ: both have two blocks and the grid of SASRec, and scores are inner products.
 """
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -17,18 +24,28 @@ from training.losses.full_softmax_loss import mean_full_softmax_loss
 NUM_HEADS = 2
 NUM_BLOCKS = 2
 
+NewBlock: TypeAlias = Callable[[int, int, float], nn.Module]
+"""Width, heads and dropout -> a block, in which no place attends to a later one."""
+MeanLoss: TypeAlias = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
+"""States, item embeddings, targets and weights of the targets -> mean loss by weight."""
+
 
 class SasRec(nn.Module):
     """Item and position embeddings, causal blocks, and the item embeddings as the output layer."""
 
-    def __init__(self, num_items: int, settings: SequenceModelSettings) -> None:
+    def __init__(
+        self,
+        num_items: int,
+        settings: SequenceModelSettings,
+        new_block: NewBlock = partial(TransformerBlock, is_causal=True),
+        mean_loss: MeanLoss = mean_full_softmax_loss,
+    ) -> None:
         super().__init__()
         self.num_items = num_items
+        self.mean_loss = mean_loss
         self.items = nn.Embedding(num_items + 1, settings.dim)
         self.positions = nn.Embedding(MAX_LENGTH, settings.dim)
-        self.blocks = nn.ModuleList(
-            TransformerBlock(settings.dim, NUM_HEADS, settings.dropout) for _ in range(NUM_BLOCKS)
-        )
+        self.blocks = nn.ModuleList(new_block(settings.dim, NUM_HEADS, settings.dropout) for _ in range(NUM_BLOCKS))
         self.norm, self.dropout = nn.LayerNorm(settings.dim), nn.Dropout(settings.dropout)
         self.apply(start_small)
 
@@ -38,17 +55,17 @@ class SasRec(nn.Module):
         states = self.dropout(self.items(windows.items) + positions)
         for block in self.blocks:
             # Padding follows the items: with causal attention no item attends to it.
-            states = block(states, is_causal=True)
+            states = block(states)
         normed: Float[Tensor, "user place dim"] = self.norm(states)
         return normed
 
     def loss(self, windows: Windows) -> Float[Tensor, ""]:
-        """Mean cross-entropy by weight, over all items, of every item but a window's first."""
+        """Mean loss by weight of every item but a window's first."""
         followers = windows.items[:, 1:]
         is_item = followers < self.num_items
         states, targets = self.states(windows)[:, :-1][is_item], followers[is_item]
         weights = None if windows.weights is None else windows.weights[:, 1:][is_item]
-        return mean_full_softmax_loss(states, self.items.weight[: self.num_items], targets, weights)
+        return self.mean_loss(states, self.items.weight[: self.num_items], targets, weights)
 
     def scores(self, windows: Windows) -> Float[Tensor, "user item"]:
         """Score every item as the next one; an empty window is scored from the padding in its first place."""

@@ -1,4 +1,6 @@
-"""The `clairo-train` command: training, evaluation, comparison, vocabulary reports, and `data_commands`.
+"""The `clairo-train` command: training, evaluation, comparison and vocabulary reports.
+
+`recommend` and the commands on a data set alone are in modules of their own.
 
 Each command parses flags and calls one function of `training`. Expected errors are printed on one line and exit with
 code 2.
@@ -7,7 +9,6 @@ code 2.
 import os
 import sys
 import time
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,16 @@ import typer
 from clairo_core.errors import SettingsError
 from training.cli import data_commands
 from training.cli.messages import report, run_command
+from training.cli.options import (
+    SERVICE,
+    BundleArgument,
+    DataOption,
+    DeviceOption,
+    Split,
+    SplitOption,
+    UsersOption,
+)
+from training.cli.recommend_command import recommend
 
 if TYPE_CHECKING:
     from training.retraining.retrain import ServiceSource
@@ -40,31 +51,18 @@ app.command()(data_commands.init)
 app.command()(data_commands.check)
 app.command("fetch-pictures")(data_commands.fetch_pictures)
 app.command(hidden=True)(data_commands.events)
+app.command()(recommend)
 
-SERVICE = Path("service")
-"""`--data service` trains on a running service's data; write a folder of that name with its full path."""
 SERVICE_PANEL = "With --data service"
-
-
-class Split(StrEnum):
-    """The splits that are measured."""
-
-    TEST = "test"
-    VALIDATION = "validation"
-
-
-BundleArgument = Annotated[Path, typer.Argument(help="Folder of the bundle.")]
-DataOption = Annotated[Path, typer.Option("--data", help="Dataset folder or TOML; see docs/datasets.md.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-SplitOption = Annotated[Split, typer.Option(help="Held-out items to rank.")]
-UsersOption = Annotated[int, typer.Option(min=0, help="Measure on a seeded sample of users; 0 takes all.")]
 
 
 @app.command()
 def run(
     data: Annotated[Path, typer.Option("--data", help="Dataset folder or TOML (docs/datasets.md), or service.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the new bundle, such as bundles/NAME.")],
-    preset: Annotated[str | None, typer.Option(help="Preset name or TOML file.", show_default="clairo")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Preset (see clairo-train presets) or TOML.", show_default="clairo")
+    ] = None,
     device: DeviceOption = "auto",
     seed: Annotated[int | None, typer.Option(help="Seed of all random choices.", show_default="0")] = None,
     overrides: Annotated[
@@ -288,66 +286,14 @@ def compare(
 
 
 @app.command()
-def recommend(
-    bundle: Annotated[
-        str, typer.Argument(metavar="BUNDLE_OR_SERVICE", help="Folder of the bundle, or URL of a running service.")
-    ],
-    out: Annotated[Path, typer.Option("--out", help="File to write: .parquet or .csv; replaces an earlier one.")],
-    users: Annotated[
-        Path | None, typer.Option("--users", help="With a bundle: dataset folder or TOML, or service.")
-    ] = None,
-    placement: Annotated[
-        str | None, typer.Option("--placement", help="With a service's URL: placement whose rules apply.")
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="Items per user; a service answers up to 100.")] = 20,
-    device: DeviceOption = "auto",
-    service_database: Annotated[
-        str | None, typer.Option(help="Database URL of the service; default: CLAIRO_DATABASE_URL.")
-    ] = None,
+def presets(
+    preset: Annotated[str | None, typer.Argument(help="One preset, by name or TOML file, with all settings.")] = None,
 ) -> None:
-    """Recommend to all users at once, into one file, such as for a newsletter. Interrupted runs resume.
+    """List presets with their papers, parts and differences; print one with all its settings as TOML."""
+    from training.config.list_presets import known_presets, preset_as_toml, presets_as_text  # noqa: PLC0415
+    from training.config.load_preset import load_preset  # noqa: PLC0415
 
-    A running service is asked for its own users, under its placements; CLAIRO_API_KEY holds a key with
-    scope read, if it has keys. A bundle recommends without placements: with --users service to the users
-    in the service's store, and BUNDLE is the serving one. See docs/serving.md, Newsletter.
-    """
-    from training.recommending.ask_service import ask_service, is_address  # noqa: PLC0415
-
-    if is_address(bundle):
-        from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
-
-        given = {"--users": users, "--service-database": service_database, "--device": device != "auto" or None}
-        unread = ", ".join(flag for flag, value in given.items() if value is not None)
-        if unread:
-            raise SettingsError(f"{bundle} recommends to its own users; leave out {unread}, or name a bundle's folder")
-        key = os.environ.get("CLAIRO_API_KEY")
-        typer.echo(ask_service(bundle, placement, out, limit, api_key=key, progress=progress_bar, report=report))
-        return
-    if placement is not None:
-        raise SettingsError(
-            f"--placement {placement}: placements are the service's, and {bundle} is a bundle; name the URL of the "
-            "running service in its place, such as http://127.0.0.1:8000"
-        )
-    if users is None:
-        raise SettingsError(f"{bundle} is a bundle and --users is missing; name a data set, or service")
-    if service_database is not None and users != SERVICE:
-        raise SettingsError(f"--users is {users}, but --service-database only goes with --users service")
-    from training.recommending.recommend_users import recommend_users  # noqa: PLC0415
-    from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
-
-    source = None if users == SERVICE else users
-    typer.echo(
-        recommend_users(
-            Path(bundle),
-            source,
-            out,
-            limit,
-            database=service_database,
-            device=device,
-            progress=progress_bar,
-            report=report,
-        )
-    )
+    typer.echo(presets_as_text(known_presets()) if preset is None else preset_as_toml(load_preset(preset)))
 
 
 @app.command()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from clairo_core.ranking import NO_LIFTS, load_mixture
 from clairo_core.ranking.joint_ranking import GENERATOR
 from clairo_core.recommender import Recommender
 from training.baselines import fit_sequence_model
+from training.baselines.counting_baselines import COUNTING_BASELINES
 from training.baselines.scorer_mixture import fit_scorer_mixture
 from training.baselines.sequence_model import SequenceModelSettings
 from training.comparison.recommender_scorer import RecommenderScorer
@@ -48,10 +50,9 @@ from training.ranking.dense_head_scorer import DenseHeadScorer
 from training.ranking.left_out import DENSE_HEAD, PARTS, mixtures_without_each
 from training.workbench.stage_cache import StageCache
 
-GRIDS: dict[str, Sequence[markov.MarkovSettings | ease.EaseSettings | SequenceModelSettings]] = {
+GRIDS: dict[str, Sequence[Any]] = {
     "popularity": (),
-    "markov": markov.GRID,
-    "ease": ease.GRID,
+    **{name: baseline.grid for name, baseline in COUNTING_BASELINES.items()},
     **dict.fromkeys(fit_sequence_model.SEQUENCE_MODELS, fit_sequence_model.GRID),
 }
 """Baselines by name, in the order of the table, with the candidate settings that validation chooses from."""
@@ -80,7 +81,7 @@ class ComparisonSetup:
 def rank_baseline(
     setup: ComparisonSetup, name: str, budget: fit_sequence_model.FitBudget, num_seeds: int
 ) -> list[Path]:
-    """Rank with a baseline: popularity and counts once, a neural baseline once per seed."""
+    """Rank with a baseline: counting ones once, a neural one once per seed."""
     if name in fit_sequence_model.SEQUENCE_MODELS:
         fits = [fit_neural(setup, name, budget, None, seed=0)]
         chosen = json.loads((fits[0] / "settings.json").read_text(encoding="utf-8"))
@@ -142,17 +143,12 @@ def _rank_neural(setup: ComparisonSetup, name: str, fit: Path, folder: Path) -> 
 
 def _rank_counts(setup: ComparisonSetup, name: str, folder: Path) -> None:
     training, num_items = training_sequences(setup.dataset), len(setup.dataset.items)
-    validation = validation_split(setup.dataset)
-    scorer: ItemScorer
+    scorer: ItemScorer = Popularity(count_popularity(training, num_items))
     settings: dict[str, float] = {}
     note = "training counts"
-    if name == "popularity":
-        scorer = Popularity(count_popularity(training, num_items))
-    elif name == "markov":
-        chosen = markov.choose_markov(training, num_items, validation, setup.progress)
-        scorer, settings, note = chosen.scorer, asdict(chosen.settings), described(chosen)
-    else:
-        choice = ease.choose_ease(training, num_items, validation, setup.progress)
+    if name in COUNTING_BASELINES:
+        validation = validation_split(setup.dataset)
+        choice = COUNTING_BASELINES[name].choose(setup.dataset, training, validation, setup.progress)
         scorer, settings, note = choice.scorer, asdict(choice.settings), described(choice)
     (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
     keep_scored(setup, folder, scorer, name, note)

@@ -13,6 +13,7 @@ from clairo_core.bundle.manifest import read_manifest
 from clairo_core.errors import SettingsError, TrainingError
 from clairo_core.generation.t5.generator import choose_device
 from clairo_core.progress import Progress
+from training.baselines.counting_baselines import check_catalogue
 from training.baselines.fit_sequence_model import FitBudget
 from training.comparison.figures import Comparison, compare_rankings
 from training.comparison.rankers import (
@@ -96,10 +97,12 @@ def compare_on(data: Path, plan: ComparisonPlan, out: Path, progress: Progress, 
         SettingsError: the plan is empty, or two rankers have one name.
         DatasetError: the dataset cannot be read.
         BundleError: a bundle cannot be loaded.
-        TrainingError: no user has a held-out item, or a bundle uses other items of the dataset or has learned from it.
+        TrainingError: no user has a held-out item, a bundle uses other items of the dataset or has learned from it, or
+            the catalogue is too large for a baseline.
     """
     bundles = bundles_by_name(plan)
     dataset = load_dataset(data, progress=progress)
+    check_catalogue(plan.baselines, len(dataset.items))
     for bundle in bundles.values():
         # Before the baselines, which may take hours.
         check_not_learned(read_manifest(bundle), dataset)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from clairo_core.errors import SettingsError
-from training.config.preset import LATE, RECURRENT, Preset
+from clairo_core.tokens.spelling import Spelling
+from training.config.preset import LATE, RECURRENT, VQVAE, Preset
 from training.config.ranges import AllowedValues
 
 DEFAULT_PRESET = "clairo"
@@ -141,9 +142,26 @@ def check_together(preset: Preset) -> None:
     """Check settings whose range depends on another setting.
 
     Raises:
-        SettingsError: `dense.dim` cannot be split between heads, or `fuse.final_dim` would mix late-fused modalities.
+        SettingsError: `dense.dim` cannot be split between heads, `fuse.final_dim` would mix late-fused modalities, a
+            VQ-VAE has several codebooks, the diversity loss has no gradient to act on, or features would merge although
+            they keep their order.
     """
-    dense, fuse = preset.dense, preset.fuse
+    dense, fuse, quantize, autoencoder = preset.dense, preset.fuse, preset.quantize, preset.autoencoder
+    vocabulary = preset.vocabulary
+    if quantize.kind == VQVAE and quantize.num_codebooks != 1:
+        raise SettingsError(
+            f"quantize.num_codebooks is {quantize.num_codebooks}; expected 1 with quantize.kind=vqvae, or choose rqvae"
+        )
+    if autoencoder.diversity_weight and autoencoder.ema_decay:
+        raise SettingsError(
+            f"autoencoder.ema_decay is {autoencoder.ema_decay}; expected 0, as autoencoder.diversity_weight acts on "
+            "centroids that are trained by gradient"
+        )
+    if vocabulary.spelling != Spelling.SHUFFLED and (vocabulary.size or vocabulary.merges_per_item):
+        raise SettingsError(
+            f"vocabulary.spelling is {vocabulary.spelling}, which merges nothing; expected vocabulary.size=0 and "
+            "vocabulary.merges_per_item=0"
+        )
     if fuse.scheme == LATE and fuse.final_dim:
         raise SettingsError(f"fuse.final_dim is {fuse.final_dim}; expected 0, as fuse.scheme=late mixes no modalities")
     if dense.encoder != RECURRENT and dense.dim % dense.num_heads:

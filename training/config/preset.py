@@ -7,7 +7,9 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from clairo_core.bundle.manifest import NUMBERED
 from clairo_core.generation.t5.generator_checkpoint import Softmax
+from clairo_core.tokens.spelling import Spelling
 from training.config.ranges import (
     Amount,
     LearningRate,
@@ -21,15 +23,34 @@ from training.config.ranges import (
 
 IDS, VECTORS = "ids", "vectors"
 TOKEN, PARALLEL = "token", "parallel"
+INDEX, HASH = "index", "hash"
+NEIGHBOURS, GRAPH = "neighbours", "graph"
 CONCAT_PCA, GATE, ATTENTION, LATE = "concat_pca", "gate", "attention", "late"
+OPQ, RQ, KMEANS, RQVAE, VQVAE = "opq", "rq", "kmeans", "rqvae", "vqvae"
+RANDOM, SEQUENTIAL = NUMBERED
 RECURRENT, TRANSFORMER = "recurrent", "transformer"
 AUTO = "auto"
 """Choose on validation."""
 
 _NAME = Spelled(r".*\S.*", "a name")
+_LINE = Spelled(r"[^\n]*", "one line")
 _WEIGHT = Spelled(
     rf"{AUTO}|[^=]*[^=\s]\s*=\s*(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", f"modality=NUMBER, or {AUTO} on its own"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a preset is, for people: no stage reads it, and a preset of one's own may leave it out."""
+
+    title: Annotated[str, _LINE] = ""
+    paper: Annotated[str, _LINE] = ""
+    """Authors, year and title; empty for a recipe that nobody published."""
+    url: Annotated[str, _LINE] = ""
+    differs: Annotated[tuple[str, ...], ListOf(_LINE)] = ()
+    """From the paper, one difference per line."""
+    notes: Annotated[tuple[str, ...], ListOf(_LINE)] = ()
+    """To read before a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +108,13 @@ class AlignSettings:
 
     dim: NotNegative = 64
     """Length of an item embedding; 0 uses content alone."""
+    kind: Annotated[str, OneOf((NEIGHBOURS, GRAPH))] = NEIGHBOURS
+    """What behaviour is: the items beside an item in histories, or the graph of users and items, over which content
+    is propagated too."""
     window: Positive = 3
-    """Items at most this many places apart in a history count as neighbours."""
+    """Items at most this many places apart in a history count as neighbours; not used by `graph`."""
+    num_layers: Positive = 2
+    """For `graph`: steps from items to users and back."""
     prior_interactions: Amount = 5.0
     """Number of interactions at which behaviour and content weigh equally."""
     content_weight: Amount = 0.2
@@ -99,14 +125,50 @@ class AlignSettings:
 class QuantizeSettings:
     """Item embeddings to semantic ids."""
 
+    kind: Annotated[str, OneOf((OPQ, RQ, KMEANS, RQVAE, VQVAE, *NUMBERED))] = OPQ
+    """`opq` quantizes parts of the embedding. `rq` (FAISS), `kmeans` (balanced clusters) and `rqvae` quantize level by
+    level; `rqvae` and its single-level form `vqvae` the latent vectors of [autoencoder]. `random` and `sequential` read
+    no content: items are numbered at random, or by their first place in the training sequences, and the digits of the
+    number, in base `num_centroids`, are the codes."""
     num_codebooks: Positive = 4
-    """Upper bound: the largest number that splits an item embedding into equal parts."""
+    """With `opq` an upper bound: the largest number that splits an item embedding into equal parts."""
     num_centroids: Positive = 256
     """Upper bound per codebook; small catalogues get fewer."""
     min_items_per_centroid: Positive = 15
     """A codebook gets the largest power of two of centroids that keeps this mean: codes shared by few items carry
     little information."""
     num_iterations: Positive = 25
+    """Of `opq` and `rq`."""
+    balanced_last_level: bool = False
+    """Spread catalogue items that share all codes but the last over the last codes. Posted items take the nearest."""
+    collision: Annotated[str, OneOf((INDEX, HASH))] = INDEX
+    """The feature that separates items of equal codes: `index` counts them from a hash of the codes, `hash` draws a
+    random bucket for each, and a free one where two drew the same."""
+    hash_buckets: Positive = 128
+    """For `hash`; more where the items of equal codes would fill over half of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class AutoencoderSettings:
+    """The network of `quantize.kind=rqvae` and `vqvae`, and its losses."""
+
+    width: Positive = 512
+    """Of the encoder's first layer; each further one has half of it. The decoder mirrors them."""
+    num_layers: Positive = 3
+    latent_dim: Positive = 32
+    learning_rate: LearningRate = 1e-3
+    batch_size: Positive = 1024
+    num_steps: Positive = 2000
+    commitment: Amount = 0.25
+    """Weight of the loss that pulls latent vectors to their centroids."""
+    ema_decay: Share = 0.0
+    """Centroids are moving averages of the vectors that use them, by this decay; 0 trains them by gradient."""
+    prevent_collapse: bool = True
+    """Start at clusters of the latent vectors, and revive codes that no item uses."""
+    collaborative_weight: Amount = 0.0
+    """LETTER's loss that brings items used alike together; 0 leaves it out."""
+    diversity_weight: Amount = 0.0
+    """LETTER's loss that spreads codes evenly; 0 leaves it out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +181,9 @@ class VocabularySettings:
     """Merge rules per catalogue item, at most 40,000 in total: more rules need more training examples to pay off."""
     max_sequences: NotNegative = 0
     """Learn from a seeded sample of this many sequences; 0 uses all."""
+    spelling: Annotated[str, OneOf(tuple(Spelling))] = "shuffled"
+    """`shuffled` features of an item merge; the others keep their order. `marked` opens each further modality's codes
+    with a token; `languages` writes each modality on its own. These two need codes by modality, as late fusion has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,11 +321,13 @@ class Preset:
     """The settings of all stages under one name; each stage reads its own section."""
 
     name: str
+    about: About = field(default_factory=About, compare=False)
     dataset: DatasetSettings = field(default_factory=DatasetSettings)
     encode: EncodeSettings = field(default_factory=EncodeSettings)
     fuse: FuseSettings = field(default_factory=FuseSettings)
     align: AlignSettings = field(default_factory=AlignSettings)
     quantize: QuantizeSettings = field(default_factory=QuantizeSettings)
+    autoencoder: AutoencoderSettings = field(default_factory=AutoencoderSettings)
     vocabulary: VocabularySettings = field(default_factory=VocabularySettings)
     generator: GeneratorSettings = field(default_factory=GeneratorSettings)
     fit: FitSettings = field(default_factory=FitSettings)
@@ -271,5 +338,5 @@ class Preset:
     evaluate: EvaluateSettings = field(default_factory=EvaluateSettings)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain nested dictionaries, ready for JSON."""
-        return dataclasses.asdict(self)
+        """Plain nested dictionaries, ready for JSON; without `about`, on which no result depends."""
+        return {name: part for name, part in dataclasses.asdict(self).items() if name != "about"}

@@ -22,7 +22,6 @@ from training.generator.examples import every_prefix, label_table
 from training.generator.expand_generator import expand_generator
 from training.generator.fit_generator import Validate, fit_generator
 from training.generator.fit_parallel import fit_parallel
-from training.generator.start_embeddings import centroid_vectors
 from training.generator.token_choices import token_choices
 from training.items.described_items import DescribedItems
 from training.vocabulary.vocabulary_stage import TrainedVocabulary
@@ -166,7 +165,7 @@ def _fit_t5(
         token_choices(build_trie(catalogue), catalogue.canonical),
         bench.preset.generator,
         fit,
-        feature_vectors=None if items.content is None else centroid_vectors(items.content.quantizer),
+        feature_vectors=items.start_vectors(),
         start_from=started(folder),
         device=bench.device,
         seed=bench.seed,

@@ -9,20 +9,10 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from clairo_core.quantizers import OpqQuantizer
 from clairo_core.tokens.vocabulary import Vocabulary
 
 OWN_SHARE = 0.1
 """Weight of a token's random part, so that tokens of one centroid can diverge."""
-
-
-def centroid_vectors(quantizer: OpqQuantizer) -> Float32[np.ndarray, "feature dim"]:
-    """Every centroid as its contribution to a rotated item embedding: zeros outside its codebook's part."""
-    num_codebooks, num_centroids, subdim = quantizer.codebooks.shape
-    vectors = np.zeros((num_codebooks, num_centroids, num_codebooks, subdim), np.float32)
-    for codebook in range(num_codebooks):
-        vectors[codebook, :, codebook] = quantizer.codebooks[codebook]
-    return vectors.reshape(num_codebooks * num_centroids, quantizer.dim)
 
 
 def start_embeddings(
@@ -35,8 +25,8 @@ def start_embeddings(
     Args:
         random_start: T5's own, of variance 1.
         vocabulary: its first features are those of `vectors`; the others, such as the collision index, stay random.
-        vectors: of the first features, projected at random if they have more columns than the model. None leaves all
-            features random.
+        vectors: of the first features, such as `Quantizer.start_vectors`; projected at random if they have more
+            columns than the model. None leaves all features random.
     """
     embeddings, d_model = random_start.clone(), random_start.shape[1]
     if vectors is not None and len(vectors):

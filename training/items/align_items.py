@@ -7,8 +7,9 @@ from jaxtyping import Bool, Float32, Float64
 from sklearn.linear_model import RidgeCV
 
 from clairo_core.sequences import ItemSequences
-from training.config.preset import AlignSettings
+from training.config.preset import GRAPH, AlignSettings
 from training.items.behaviour import behaviour_vectors, neighbour_counts
+from training.items.graph import graph_vectors
 
 _PENALTIES = np.logspace(0, 5, 11)
 """Ridge penalties for inputs of unit variance, chosen by leave-one-out error."""
@@ -53,7 +54,7 @@ def align_items(
     """
     num_items = len(content)
     counts = np.bincount(training.items, minlength=num_items)
-    behaviour = behaviour_vectors(training, num_items, dim=settings.dim, window=settings.window, seed=seed)
+    behaviour = _behaviour(content, training, settings, seed, is_held_out)
     has_behaviour = is_training & (np.abs(behaviour).max(axis=1) > 0)
     behaviour = centred(behaviour, has_behaviour)
     trust = np.where(has_behaviour, counts / np.maximum(counts + settings.prior_interactions, 1.0), 0.0)
@@ -75,6 +76,20 @@ def align_items(
         item_embeddings=(np.hstack([placed, weight * content]) @ components).astype(np.float32),
         explained=1.0 - float(left_over / np.square(behaviour[teaches]).sum()),
     )
+
+
+def _behaviour(
+    content: Float32[np.ndarray, "item content"],
+    training: ItemSequences,
+    settings: AlignSettings,
+    seed: int,
+    is_held_out: Bool[np.ndarray, "item"],
+) -> Float64[np.ndarray, "item behaviour"]:
+    if settings.kind == GRAPH:
+        # Held-out items receive, but their content reaches no item that teaches.
+        sent = np.where(is_held_out[:, None], 0.0, content)
+        return graph_vectors(training, sent, dim=settings.dim, num_layers=settings.num_layers, seed=seed)
+    return behaviour_vectors(training, len(content), dim=settings.dim, window=settings.window, seed=seed)
 
 
 def principal_axes(vectors: Float64[np.ndarray, "item dim"], num_axes: int) -> Float64[np.ndarray, "dim axis"]:

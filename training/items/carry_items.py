@@ -30,7 +30,7 @@ def carry_items(bench: Workbench, bundle: Bundle) -> DescribedItems:
     fusion, quantizer, known = bundle.fusion, bundle.quantizer, bundle.item_embeddings
     if fusion is None or quantizer is None or known is None:
         raise TrainingError(
-            f"bundle {bundle.manifest.bundle_id} was trained on precomputed codes and cannot describe new items; "
+            f"bundle {bundle.manifest.bundle_id} {bundle.manifest.why_no_encoders} and cannot describe new items; "
             "train without --warm-start"
         )
     encoded = {modality: carried_encode_stage(bench, bundle, modality) for modality in bundle.encoders}

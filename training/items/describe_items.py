@@ -1,26 +1,53 @@
-"""Turn a dataset's items into feature sets, from their content or from codes that came with the data.
+"""Turn a dataset's items into feature sets: from their content, from codes that came with the data, or from numbers.
 
     items -> modality embeddings -> item embeddings -> semantic ids -> feature sets
 
 Every stage between two arrows has its own file. All that is fitted sees training items only.
 """
 
-import numpy as np
+from collections.abc import Sequence
+from hashlib import sha256
 
+import numpy as np
+from jaxtyping import Int64
+
+from clairo_core.bundle.manifest import NUMBERED
 from clairo_core.errors import SettingsError
 from clairo_core.features import FeatureSpace, collision_capacity, feature_sets_with_collision_index
+from training.config.preset import HASH, RANDOM
 from training.items.described_items import ContentParts, DescribedItems
 from training.items.encode_stage import EncodedItems, encode_stage
-from training.items.fuse_content import check_fuse_settings
+from training.items.fuse_content import check_fuse_settings, codebook_names
 from training.items.fuse_stage import fuse_stage
+from training.items.number_items import numbered_feature_sets, random_numbers, sequential_numbers
 from training.items.quantize_stage import quantize_stage
 from training.workbench.stage_cache import digest_of
 from training.workbench.workbench import Workbench
 
 
 def describe_items(bench: Workbench) -> DescribedItems:
-    """Feature sets from the dataset's own codes if it has any, else from content."""
+    """Feature sets from numbers if the preset says so, from the dataset's codes if it has any, or from content."""
+    if bench.preset.quantize.kind in NUMBERED:
+        return describe_by_numbers(bench)
     return describe_by_content(bench) if bench.dataset.semantic_ids is None else describe_by_codes(bench)
+
+
+def describe_by_numbers(bench: Workbench) -> DescribedItems:
+    """Number the items and take the digits as features. Numbers differ, so no collision index is added.
+
+    Raises:
+        SettingsError: the base is below 2.
+    """
+    kind, num_items = bench.preset.quantize.kind, len(bench.dataset.items)
+    numbers = random_numbers(num_items, bench.seed) if kind == RANDOM else sequential_numbers(bench.training, num_items)
+    feature_sets, space = numbered_feature_sets(numbers, bench.preset.quantize.num_centroids)
+    bench.report(f"items: {num_items} numbered, {kind}, categories {', '.join(space.category_names)}")
+    inputs = {
+        "dataset": bench.dataset.fingerprint,
+        "numbers": sha256(numbers.tobytes()).hexdigest(),
+        "sizes": space.category_sizes,
+    }
+    return DescribedItems(feature_sets, space, digest_of(inputs))
 
 
 def describe_by_codes(bench: Workbench) -> DescribedItems:
@@ -53,18 +80,36 @@ def describe_by_content(bench: Workbench) -> DescribedItems:
         report_presence(bench, modality, of_modality)
     content = fuse_stage(bench, encoded)
     quantized = quantize_stage(bench, content)
-    semantic_ids = quantized.quantizer.encode(content.fused.item_embeddings)
-    num_codebooks, num_centroids = quantized.quantizer.codebooks.shape[:2]
+    semantic_ids = quantized.semantic_ids
+    num_codebooks, num_centroids = quantized.quantizer.num_codebooks, quantized.quantizer.num_centroids
+    capacity, drawn = collision_capacity(semantic_ids), None
+    separated = "separated by the collision index"
+    if bench.preset.quantize.collision == HASH:
+        capacity = max(capacity, bench.preset.quantize.hash_buckets)
+        drawn = drawn_buckets(bench.item_ids, capacity, bench.seed)
     feature_sets, space = feature_sets_with_collision_index(
-        semantic_ids, [num_centroids] * num_codebooks, collision_capacity(semantic_ids)
+        semantic_ids,
+        [num_centroids] * num_codebooks,
+        capacity,
+        codebook_names=codebook_names(bench.preset.fuse, content.fusion.modalities, num_codebooks),
+        drawn=drawn,
     )
+    if drawn is not None:
+        moved = int((feature_sets[:, -1] != drawn).sum())
+        separated = f"separated by {capacity} random hash buckets; {moved} items took a free one in place of their own"
     shared = len(semantic_ids) - len(np.unique(semantic_ids, axis=0))
     bench.report(
         f"quantize: {num_codebooks} codebooks of {num_centroids} centroids; {shared} items share their codes "
-        "with an earlier one and are told apart by the collision index"
+        f"with an earlier one, {separated}"
     )
     parts = ContentParts(encoded, content.fusion, quantized.quantizer, content.fused)
     return DescribedItems(feature_sets, space, quantized.key, parts)
+
+
+def drawn_buckets(item_ids: Sequence[str], capacity: int, seed: int) -> Int64[np.ndarray, "item"]:
+    """A bucket below `capacity` for each item, drawn by seed and id, so that other items change nothing."""
+    drawn = [sha256(f"{seed} bucket {item_id}".encode()).digest()[:8] for item_id in item_ids]
+    return np.array([int.from_bytes(number, "big") % capacity for number in drawn], dtype=np.int64)
 
 
 def report_presence(bench: Workbench, modality: str, encoded: EncodedItems) -> None:

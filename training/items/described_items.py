@@ -8,7 +8,7 @@ from jaxtyping import Float32, Int32
 
 from clairo_core.features import COLLISION_CATEGORY, FeatureSpace
 from clairo_core.fusion import FusedItems, Fusion
-from clairo_core.quantizers import OpqQuantizer
+from clairo_core.quantizers import Quantizer
 from training.items.encode_stage import EncodedItems
 
 
@@ -19,7 +19,7 @@ class ContentParts:
     encoded: Mapping[str, EncodedItems]
     """By modality."""
     fusion: Fusion
-    quantizer: OpqQuantizer
+    quantizer: Quantizer
     fused: FusedItems
     """Item embeddings as they were quantized."""
 
@@ -42,6 +42,13 @@ class DescribedItems:
         encoded = self.content.encoded
         embeddings = {modality: encoded[modality].embeddings() for modality in self.content.fusion.modalities}
         return self.content.fusion.fuse(embeddings).item_embeddings.astype(np.float32)
+
+    def start_vectors(self) -> Float32[np.ndarray, "feature dim"] | None:
+        """Where the codes' tokens start, codebook after codebook; None for precomputed codes."""
+        if self.content is None:
+            return None
+        vectors = self.content.quantizer.start_vectors()
+        return vectors.reshape(-1, vectors.shape[-1])
 
     def _one_column_per_feature(self) -> Float32[np.ndarray, "item feature"]:
         """1 where an item has a feature. The collision index says nothing about content and has no columns."""

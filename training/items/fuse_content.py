@@ -1,7 +1,7 @@
 """Fit the fusion that the settings name: scheme, weights, alignment of modalities, final PCA. Start at `fuse_content`.
 
-Late fusion is a concatenation whose parts stay separate: `align_by_modality` and `fit_opq_by_modality` give each
-modality codebooks of its own.
+Late fusion is a concatenation whose parts stay separate: `align_by_modality` and `fit_quantizer` give each modality
+codebooks of its own.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +14,6 @@ from scipy.linalg import block_diag
 from clairo_core.encoders import ModalityEmbeddings
 from clairo_core.errors import SettingsError
 from clairo_core.fusion import Fusion, fit_final_pca, fit_fusion
-from clairo_core.quantizers import OpqQuantizer, fit_opq
 from clairo_core.sequences import ItemSequences
 from training.config.preset import AlignSettings, FuseSettings
 from training.evaluation.split import EvaluationSplit
@@ -113,6 +112,18 @@ def num_separate_parts(settings: FuseSettings, num_modalities: int) -> int:
     return num_modalities if settings.scheme == LATE else 1
 
 
+def codebook_names(settings: FuseSettings, modalities: tuple[str, ...], num_codebooks: int) -> list[str] | None:
+    """`text_0`, `text_1`, `image_0` and so on where modalities stay separate; None where they are fused.
+
+    >>> codebook_names(FuseSettings(scheme="late"), ("words", "sound"), 4)
+    ['words_0', 'words_1', 'sound_0', 'sound_1']
+    """
+    if settings.scheme != LATE:
+        return None
+    of_each = num_codebooks // len(modalities)
+    return [f"{modality}_{codebook}" for modality in modalities for codebook in range(of_each)]
+
+
 def fuse_inputs(settings: FuseSettings) -> dict[str, object]:
     """Inputs of the stage. Settings at their defaults are left out, so that new settings invalidate no old result."""
     plain = FuseSettings()
@@ -149,39 +160,4 @@ def align_by_modality(
         block_diag(*(part.alignment for part in parts)).astype(np.float32),
         np.concatenate([part.item_embeddings for part in parts], axis=1),
         float(np.mean([part.explained for part in parts])),
-    )
-
-
-def fit_opq_by_modality(
-    item_embeddings: Float32[np.ndarray, "item dim"],
-    num_modalities: int,
-    num_codebooks: int,
-    num_centroids: int,
-    *,
-    seed: int,
-    num_iterations: int,
-) -> OpqQuantizer:
-    """One quantizer with an equal number of codebooks per modality, whose rotation mixes no modalities.
-
-    Raises:
-        SettingsError: the number of codebooks is not a multiple of the number of modalities.
-    """
-    if num_codebooks % num_modalities:
-        raise SettingsError(
-            f"quantize.num_codebooks is {num_codebooks}; expected a multiple of {num_modalities}, as fuse.scheme=late "
-            "gives each modality the same number"
-        )
-    parts = [
-        fit_opq(
-            np.ascontiguousarray(part),
-            num_codebooks // num_modalities,
-            num_centroids,
-            seed=seed,
-            num_iterations=num_iterations,
-        )
-        for part in np.split(item_embeddings, num_modalities, axis=1)
-    ]
-    return OpqQuantizer(
-        block_diag(*(part.rotation for part in parts)).astype(np.float32),
-        np.concatenate([part.codebooks for part in parts]),
     )

@@ -1,65 +1,67 @@
-"""Stage: item embeddings -> a quantizer."""
+"""Stage: item embeddings -> a quantizer, and every item's codes."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from clairo_core.quantizers import OpqQuantizer, load_opq
-from training.config.preset import QuantizeSettings
-from training.items.fuse_content import fit_opq_by_modality, num_separate_parts
+import numpy as np
+from jaxtyping import Float64, Int32
+
+from clairo_core.quantizers import Quantizer, load_quantizer
+from training.config.preset import RQVAE, VQVAE
+from training.items.behaviour import behaviour_vectors
+from training.items.fit_quantizer import QuantizerFit, fit_quantizer
+from training.items.fit_residual import balanced_last_level
+from training.items.fuse_content import num_separate_parts
 from training.items.fuse_stage import FusedContent
 from training.workbench.workbench import Workbench
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FittedQuantizer:
-    """A quantizer of item embeddings."""
+class QuantizedItems:
+    """A quantizer of item embeddings, and the catalogue's codes."""
 
-    quantizer: OpqQuantizer
+    quantizer: Quantizer
+    semantic_ids: Int32[np.ndarray, "item codebook"]
+    """The nearest codes, unless `quantize.balanced_last_level` evens them out."""
     key: str
 
 
-def quantize_stage(bench: Workbench, content: FusedContent) -> FittedQuantizer:
-    """Fit the quantizer on training items, held-out ones included."""
-    settings = bench.preset.quantize
-    num_modalities = num_separate_parts(bench.preset.fuse, len(content.fusion.modalities))
+def quantize_stage(bench: Workbench, content: FusedContent) -> QuantizedItems:
+    """Fit the quantizer on training items, held-out ones included, and quantize all items."""
+    preset = bench.preset
+    settings, num_parts = preset.quantize, num_separate_parts(preset.fuse, len(content.fusion.modalities))
     item_embeddings = content.fused.item_embeddings
+    has_network = settings.kind in (RQVAE, VQVAE)
 
     def build(folder: Path) -> None:
-        fit_opq_by_modality(
-            item_embeddings[bench.is_training],
-            num_modalities,
-            codebooks_for(item_embeddings.shape[1], num_modalities, settings),
-            centroids_for(int(bench.is_training.sum()), settings),
-            seed=bench.seed,
-            num_iterations=settings.num_iterations,
-        ).save(folder)
+        fit = QuantizerFit(settings, preset.autoencoder, bench.seed, bench.device, bench.progress)
+        behaviour = _behaviour(bench) if has_network and preset.autoencoder.collaborative_weight else None
+        fit_quantizer(item_embeddings[bench.is_training], num_parts, fit, behaviour).save(folder)
 
-    inputs = {"fused": content.key, "settings": asdict(settings), "seed": bench.seed}
-    stage = bench.stages.run("quantize", inputs, build, load_opq)
-    return FittedQuantizer(stage.result, stage.key)
-
-
-def codebooks_for(dim: int, num_modalities: int, settings: QuantizeSettings) -> int:
-    """The largest number of codebooks up to the setting that splits every modality's part into equal pieces.
-
-    >>> long = QuantizeSettings(num_codebooks=16)
-    >>> [codebooks_for(dim, num_modalities, long) for dim, num_modalities in ((128, 1), (40, 1), (6, 1), (24, 2))]
-    [16, 10, 6, 12]
-    """
-    wanted = settings.num_codebooks
-    if wanted % num_modalities:
-        return wanted  # refused by name when it is fitted
-    of_each = wanted // num_modalities
-    while dim // num_modalities % of_each:
-        of_each -= 1
-    return of_each * num_modalities
+    inputs: dict[str, object] = {"fused": content.key, "settings": asdict(settings), "seed": bench.seed}
+    if has_network:
+        inputs |= {"autoencoder": asdict(preset.autoencoder), "window": preset.align.window}
+    stage = bench.stages.run("quantize", inputs, build, load_quantizer)
+    quantizer = stage.result
+    semantic_ids = quantizer.encode(item_embeddings)
+    if settings.balanced_last_level:
+        last_distances = np.stack(
+            [
+                quantizer.code_distances(embedding)(codes[:-1])
+                for embedding, codes in zip(item_embeddings, semantic_ids.tolist(), strict=True)
+            ]
+        )
+        semantic_ids = balanced_last_level(semantic_ids, last_distances)
+    return QuantizedItems(quantizer, semantic_ids, stage.key)
 
 
-def centroids_for(num_items: int, settings: QuantizeSettings) -> int:
-    """The largest power of two that leaves every centroid enough training items, up to the setting.
-
-    >>> [centroids_for(num_items, QuantizeSettings()) for num_items in (20, 1_000, 5_000, 1_000_000)]
-    [2, 64, 256, 256]
-    """
-    enough = max(2, num_items // settings.min_items_per_centroid)
-    return min(settings.num_centroids, 1 << (enough.bit_length() - 1))
+def _behaviour(bench: Workbench) -> Float64[np.ndarray, "item latent"]:
+    """Training items' vectors by what they are used with, for LETTER's collaborative loss."""
+    vectors = behaviour_vectors(
+        bench.crowd,
+        len(bench.dataset.items),
+        dim=bench.preset.autoencoder.latent_dim,
+        window=bench.preset.align.window,
+        seed=bench.seed,
+    )
+    return np.asarray(vectors[bench.is_training])

@@ -50,7 +50,7 @@ def expand_vocabulary(
     if added_tokens < 1:
         raise VocabularySizeError(f"added_tokens is {added_tokens}; expected at least 1")
     size = vocabulary.size + added_tokens
-    check_size(size, vocabulary.num_features)
+    check_size(size, vocabulary.first_merge_token)
     feature_tokens = vocabulary.feature_tokens(feature_sets)
     chosen = sample_sequences(new_sequences, max_sequences, seed)
     grown = learn_more_rules(vocabulary, feature_tokens, chosen, size, progress)

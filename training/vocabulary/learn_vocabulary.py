@@ -20,7 +20,7 @@ from clairo_core.progress import Progress, silent
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokens.kernels.pair_kernels import empty_rule_table
 from clairo_core.tokens.tokenizer import check_item_rows
-from clairo_core.tokens.vocabulary import MAX_SCALED_COUNT, Vocabulary, check_size, weight_scale
+from clairo_core.tokens.vocabulary import MAX_SCALED_COUNT, Vocabulary, check_size, vocabulary_of_features, weight_scale
 from training.vocabulary import corpus_kernels, learn_vocabulary_kernels, pair_count_kernels
 from training.vocabulary.pair_count_kernels import (
     HEAP_SIZE,
@@ -78,14 +78,8 @@ def learn_vocabulary(
         EmptyCorpusError: no sequence has an item.
         VocabularyError: inconsistent categories, or `max_sequences` below 1.
     """
-    features_only = Vocabulary(
-        category_names=tuple(category_names),
-        category_sizes=tuple(category_sizes),
-        left=np.empty(0, dtype=np.int32),
-        right=np.empty(0, dtype=np.int32),
-        scaled_counts=np.empty(0, dtype=np.int64),
-    )
-    check_size(vocabulary_size, features_only.num_features)
+    features_only = vocabulary_of_features(category_names, category_sizes)
+    check_size(vocabulary_size, features_only.size)
     feature_tokens = features_only.feature_tokens(feature_sets)
     if vocabulary_size == features_only.size:
         return features_only

@@ -5,7 +5,6 @@ fusion splits between modalities. Energies add up over the codes of a token. A p
 that its category's name begins with.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,7 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from clairo_core.fusion import Fusion
-from clairo_core.quantizers import OpqQuantizer
+from clairo_core.quantizers import Quantizer
+from clairo_core.tokens.spelling import categories_of_modalities
 from clairo_core.tokens.vocabulary import FIRST_FEATURE_TOKEN, Vocabulary
 
 
@@ -33,14 +33,14 @@ class ModalityShares:
         return dict(zip(self.modalities, shares.tolist(), strict=True)) if shares.any() else {}
 
 
-def modality_shares(vocabulary: Vocabulary, fusion: Fusion | None, quantizer: OpqQuantizer | None) -> ModalityShares:
+def modality_shares(vocabulary: Vocabulary, fusion: Fusion | None, quantizer: Quantizer | None) -> ModalityShares:
     """The shares of every token. Without a fusion, from the names of the categories."""
     if fusion is None or quantizer is None:
         modalities, of_features = _of_named_categories(vocabulary)
     else:
         modalities, of_features = fusion.modalities, _of_codes(vocabulary, fusion, quantizer)
     energies = np.zeros((vocabulary.size, len(modalities)))
-    energies[FIRST_FEATURE_TOKEN : vocabulary.first_merge_token] = of_features
+    energies[FIRST_FEATURE_TOKEN : vocabulary.features_end] = of_features
     total = energies.sum(axis=1)
     has_feature_of = np.zeros(energies.shape, dtype=np.bool_)
     says_something = np.flatnonzero(total > 0)
@@ -54,22 +54,17 @@ def modality_shares(vocabulary: Vocabulary, fusion: Fusion | None, quantizer: Op
     return ModalityShares(modalities, energies / np.where(total > 0, total, 1), has_feature_of)
 
 
-def _of_codes(
-    vocabulary: Vocabulary, fusion: Fusion, quantizer: OpqQuantizer
-) -> Float64[np.ndarray, "feature modality"]:
+def _of_codes(vocabulary: Vocabulary, fusion: Fusion, quantizer: Quantizer) -> Float64[np.ndarray, "feature modality"]:
     """Energy of each code's centroid by modality."""
-    num_codebooks, num_centroids, subdim = quantizer.codebooks.shape
-    axes = quantizer.rotation.reshape(num_codebooks, subdim, quantizer.dim).astype(np.float64)
-    centroids = np.einsum("kcs,ksd->kcd", quantizer.codebooks.astype(np.float64), axes)
-    energies = fusion.modality_energies(centroids.reshape(-1, quantizer.dim))
+    energies = fusion.modality_energies(quantizer.code_vectors().reshape(-1, quantizer.dim))
     # The collision index follows the codebooks and has no modality.
-    return np.pad(energies, ((0, vocabulary.num_features - num_codebooks * num_centroids), (0, 0)))
+    return np.pad(energies, ((0, vocabulary.num_features - len(energies)), (0, 0)))
 
 
 def _of_named_categories(vocabulary: Vocabulary) -> tuple[tuple[str, ...], Float64[np.ndarray, "feature modality"]]:
     """Modalities by the part of a category's name before its number. Names without a number have no modality."""
-    matches = [re.fullmatch(r"(.+)_\d+", name) for name in vocabulary.category_names]
-    prefixes = [match[1] if match else None for match in matches]
-    modalities = tuple(dict.fromkeys(prefix for prefix in prefixes if prefix is not None))
-    belongs = np.array([[prefix == modality for modality in modalities] for prefix in prefixes], dtype=np.float64)
-    return modalities, np.repeat(belongs.reshape(len(prefixes), len(modalities)), vocabulary.category_sizes, axis=0)
+    categories_of = categories_of_modalities(vocabulary.category_names)
+    belongs = np.zeros((len(vocabulary.category_names), len(categories_of)))
+    for column, categories in enumerate(categories_of.values()):
+        belongs[list(categories), column] = 1
+    return tuple(categories_of), np.repeat(belongs, vocabulary.category_sizes, axis=0)

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from clairo_core.tokens.vocabulary import Vocabulary, load_vocabulary
+from clairo_core.errors import SettingsError
+from clairo_core.tokens.spelling import Spelling
+from clairo_core.tokens.vocabulary import Vocabulary, load_vocabulary, vocabulary_of_features
 from training.config.preset import PARALLEL
 from training.items.described_items import DescribedItems
 from training.vocabulary.expand_vocabulary import expand_vocabulary
@@ -22,7 +24,11 @@ class TrainedVocabulary:
 
 
 def vocabulary_stage(bench: Workbench, items: DescribedItems) -> TrainedVocabulary:
-    """Learn merge rules from the training sequences; none for a generator that reads codes instead of tokens."""
+    """Learn merge rules from the training sequences; none for a generator that reads codes instead of tokens.
+
+    Raises:
+        VocabularyError: the items' codes cannot be spelled as the settings ask.
+    """
     settings = bench.preset.vocabulary
     num_merges = min(MOST_MERGES, round(settings.merges_per_item * len(bench.dataset.items)))
     size = settings.size or 2 + items.space.num_features + num_merges
@@ -30,6 +36,10 @@ def vocabulary_stage(bench: Workbench, items: DescribedItems) -> TrainedVocabula
         size = 2 + items.space.num_features
 
     def build(folder: Path) -> None:
+        if settings.spelling != Spelling.SHUFFLED:
+            names, sizes = items.space.category_names, items.space.category_sizes
+            vocabulary_of_features(names, sizes, Spelling(settings.spelling)).save(folder)
+            return
         learn_vocabulary(
             items.feature_sets,
             items.space.category_names,
@@ -47,6 +57,7 @@ def vocabulary_stage(bench: Workbench, items: DescribedItems) -> TrainedVocabula
         "max_sequences": settings.max_sequences,
         "max_user_examples": bench.preset.fit.max_user_examples,
         "seed": bench.seed,
+        **({} if settings.spelling == Spelling.SHUFFLED else {"spelling": settings.spelling}),
     }
     stage = bench.stages.run("vocabulary", inputs, build, load_vocabulary)
     vocabulary = stage.result
@@ -60,7 +71,16 @@ def vocabulary_stage(bench: Workbench, items: DescribedItems) -> TrainedVocabula
 def grown_vocabulary_stage(
     bench: Workbench, items: DescribedItems, old: Vocabulary, added_tokens: int
 ) -> TrainedVocabulary:
-    """Append up to `added_tokens` merge rules to an earlier vocabulary; 0 keeps it as it is."""
+    """Append up to `added_tokens` merge rules to an earlier vocabulary; 0 keeps it as it is.
+
+    Raises:
+        SettingsError: tokens are added, but the vocabulary merges nothing.
+    """
+    if added_tokens and old.spelling is not Spelling.SHUFFLED:
+        raise SettingsError(
+            f"--added-tokens {added_tokens}: the bundle's vocabulary is {old.spelling} and merges nothing; "
+            "leave the flag out"
+        )
 
     def build(folder: Path) -> None:
         if not added_tokens:

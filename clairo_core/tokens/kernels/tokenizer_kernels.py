@@ -123,7 +123,7 @@ def _view_scratch(num_tokens):
 
 
 @njit
-def _encode_view(feature_tokens, items, rule_table, stream, end_token, scratch, tokens):
+def _encode_view(feature_tokens, items, rule_table, shuffles, stream, end_token, scratch, tokens):
     """Write one view of the items' features into `tokens`, then `end_token`; returns its length."""
     merges, following, preceding = scratch
     num_categories = feature_tokens.shape[1]
@@ -131,7 +131,8 @@ def _encode_view(feature_tokens, items, rule_table, stream, end_token, scratch, 
     for item in items:
         for category in range(num_categories):
             tokens[count + category] = feature_tokens[item, category]
-        stream = _shuffle(tokens, count, num_categories, stream)
+        if shuffles:
+            stream = _shuffle(tokens, count, num_categories, stream)
         count += num_categories
     count = _merge_flat(tokens, count, rule_table, merges, following, preceding)
     if end_token != NO_TOKEN:
@@ -153,8 +154,8 @@ def padded(flat, starts, lengths):
     return ids
 
 
-@kernel(_INT32_ROWS, _INT32_ROW, _INT64_ROW, _INT64_ROW, types.uint64, types.int64)
-def encode_views(feature_tokens, items, offsets, rule_table, seed, end_token):
+@kernel(_INT32_ROWS, _INT32_ROW, _INT64_ROW, _INT64_ROW, types.boolean, types.uint64, types.int64)
+def encode_views(feature_tokens, items, offsets, rule_table, shuffles, seed, end_token):
     """One random view of every history; see `Tokenizer.encode_views`. Returns (ids, lengths)."""
     num_views, num_categories = offsets.shape[0] - 1, feature_tokens.shape[1]
     # One more token each for the end; the longest history sizes the scratch, their sum the ragged result.
@@ -169,13 +170,13 @@ def encode_views(feature_tokens, items, offsets, rule_table, seed, end_token):
         history = items[offsets[view] : offsets[view + 1]]
         stream = _stream_of(seed, view)
         lengths[view] = _encode_view(
-            feature_tokens, history, rule_table, stream, end_token, scratch, flat[starts[view] :]
+            feature_tokens, history, rule_table, shuffles, stream, end_token, scratch, flat[starts[view] :]
         )
     return padded(flat, starts, lengths), lengths
 
 
-@kernel(_INT32_ROWS, types.int64, _INT64_ROW, types.uint64, types.int64)
-def encode_history_views(feature_tokens, num_views, rule_table, seed, end_token):
+@kernel(_INT32_ROWS, types.int64, _INT64_ROW, types.boolean, types.uint64, types.int64)
+def encode_history_views(feature_tokens, num_views, rule_table, shuffles, seed, end_token):
     """Several random views of one history; see `Tokenizer.encode_history_views`. Returns (ids, lengths)."""
     most_tokens = feature_tokens.size + 1
     history = np.arange(feature_tokens.shape[0])
@@ -186,6 +187,6 @@ def encode_history_views(feature_tokens, num_views, rule_table, seed, end_token)
     for view in range(num_views):
         stream = _stream_of(seed, view)
         lengths[view] = _encode_view(
-            feature_tokens, history, rule_table, stream, end_token, scratch, flat[starts[view] :]
+            feature_tokens, history, rule_table, shuffles, stream, end_token, scratch, flat[starts[view] :]
         )
     return padded(flat, starts, lengths), lengths

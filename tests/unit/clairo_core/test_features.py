@@ -1,3 +1,4 @@
+import collections
 import itertools
 
 import numpy as np
@@ -10,6 +11,7 @@ from clairo_core.errors import FeatureSetError, FeatureSpaceFullError
 from clairo_core.features import (
     FeatureSpace,
     assign_collision_indices,
+    assign_hash_buckets,
     collision_capacity,
     feature_sets_with_collision_index,
     first_collision_index,
@@ -40,6 +42,39 @@ def test_no_two_feature_sets_are_alike(semantic_ids):
     space.check(feature_sets)
     assert len(set(map(tuple, feature_sets.tolist()))) == len(semantic_ids)
     assert np.array_equal(feature_sets[:, :2], semantic_ids)
+
+
+@given(small_semantic_ids, st.integers(0, 2**32 - 1))
+def test_no_two_feature_sets_are_alike_with_random_buckets(semantic_ids, seed):
+    capacity = collision_capacity(semantic_ids)
+    drawn = np.random.default_rng(seed).integers(capacity, size=len(semantic_ids))
+    feature_sets, space = feature_sets_with_collision_index(semantic_ids, (3, 3), capacity, drawn=drawn)
+    space.check(feature_sets)
+    assert len(set(map(tuple, feature_sets.tolist()))) == len(semantic_ids)
+    assert np.array_equal(feature_sets[:, :2], semantic_ids)
+
+
+@given(small_semantic_ids)
+def test_an_item_that_shares_its_codes_with_no_other_keeps_its_bucket(semantic_ids):
+    drawn = np.random.default_rng(0).integers(16, size=len(semantic_ids))
+    sizes = collections.Counter(map(tuple, semantic_ids.tolist()))
+    is_alone = [sizes[tuple(codes)] == 1 for codes in semantic_ids.tolist()]
+    buckets = assign_hash_buckets(semantic_ids, drawn, 30)
+    assert np.array_equal(buckets[is_alone], drawn[is_alone])
+
+
+def test_items_of_equal_codes_and_buckets_fill_all_buckets_before_none_is_left():
+    buckets = assign_hash_buckets(np.zeros((4, 2), np.int32), np.array([2, 2, 2, 2]), 4)
+    assert buckets.tolist() == [2, 3, 0, 1]
+    with pytest.raises(FeatureSpaceFullError, match="only 4 collision indices"):
+        feature_sets_with_collision_index(np.zeros((5, 2), np.int32), (1, 1), 4, drawn=np.full(5, 2))
+
+
+def test_a_posted_item_takes_a_bucket_that_no_item_of_its_codes_drew():
+    semantic_ids = np.zeros((4, 1), np.int32)
+    feature_sets, space = feature_sets_with_collision_index(semantic_ids, (1,), 16, drawn=np.array([0, 1, 2, 3]))
+    taken = set(map(tuple, feature_sets.tolist()))
+    assert nearest_free_feature_set([(0,)], taken, space) == (0, 4)
 
 
 def test_the_space_names_and_sizes_every_category():
@@ -79,27 +114,24 @@ def test_an_invalid_space_is_refused(names, sizes):
 
 
 def test_a_free_item_keeps_its_own_codes():
-    distances = np.array([[3.0, 1.0], [0.5, 2.0]], np.float32)
+    nearest = [(1, 0), (1, 1), (0, 0), (0, 1)]
     space = FeatureSpace(("a", "b", "collision"), (2, 2, 2))
     first = first_collision_index((1, 0), 2)
-    assert nearest_free_feature_set(distances, set(), space) == (1, 0, first)
-    assert nearest_free_feature_set(distances, {(1, 0, first)}, space) == (1, 0, 1 - first)
-    # 1.5 more on the second codebook is less than 2 more on the first.
-    assert nearest_free_feature_set(distances, {(1, 0, 0), (1, 0, 1)}, space)[:2] == (1, 1)
+    assert nearest_free_feature_set(nearest, set(), space) == (1, 0, first)
+    assert nearest_free_feature_set(nearest, {(1, 0, first)}, space) == (1, 0, 1 - first)
+    assert nearest_free_feature_set(nearest, {(1, 0, 0), (1, 0, 1)}, space)[:2] == (1, 1)
 
 
 def test_the_next_free_index_is_taken_even_below_taken_ones():
     space = FeatureSpace(("a", "collision"), (1, 3))
-    assert nearest_free_feature_set(np.zeros((1, 1), np.float32), {(0, 0), (0, 2)}, space) == (0, 1)
+    assert nearest_free_feature_set([(0,)], {(0, 0), (0, 2)}, space) == (0, 1)
 
 
 def test_a_posted_duplicate_gets_the_index_that_training_would_give_it():
     semantic_ids = np.array([[2, 1], [2, 1], [2, 1]], np.int32)
     feature_sets, space = feature_sets_with_collision_index(semantic_ids, (3, 3), 16)
-    distances = np.ones((2, 3), np.float32)
-    distances[0, 2] = distances[1, 1] = 0.0
     taken = set(map(tuple, feature_sets[:2].tolist()))
-    assert nearest_free_feature_set(distances, taken, space) == tuple(feature_sets[2].tolist())
+    assert nearest_free_feature_set([(2, 1)], taken, space) == tuple(feature_sets[2].tolist())
 
 
 def test_items_with_unique_codes_have_varied_indices():
@@ -112,36 +144,17 @@ def test_items_with_unique_codes_have_varied_indices():
 
 def test_without_a_collision_category_the_codes_themselves_must_be_free():
     space = FeatureSpace(("a", "b"), (2, 2))
-    distances = np.array([[0.0, 1.0], [0.0, 3.0]], np.float32)
-    assert nearest_free_feature_set(distances, {(0, 0)}, space) == (1, 0)
-
-
-@given(
-    arrays.arrays(np.float32, (3, 4), elements=st.integers(0, 6).map(float)),
-    st.sets(st.tuples(*[st.integers(0, 3)] * 3, st.integers(0, 1)), max_size=120),
-    st.integers(0, 30),
-)
-def test_the_nearest_free_feature_set_matches_brute_force(distances, taken, nearest_blocked):
-    space = FeatureSpace(("a", "b", "c", "collision"), (4, 4, 4, 2))
-
-    def added_distance(codes):
-        return sum(distances[codebook, code] - distances[codebook].min() for codebook, code in enumerate(codes))
-
-    by_distance = sorted(itertools.product(range(4), repeat=3), key=lambda codes: (added_distance(codes), codes))
-    taken |= {(*codes, index) for codes in by_distance[:nearest_blocked] for index in range(2)}
-    in_order = ((*codes, (first_collision_index(codes, 2) + step) % 2) for codes in by_distance for step in range(2))
-    free = (feature_set for feature_set in in_order if feature_set not in taken)
-    assert nearest_free_feature_set(distances, taken, space) == next(free)
+    assert nearest_free_feature_set([(0, 0), (1, 0)], {(0, 0)}, space) == (1, 0)
 
 
 def test_a_full_space_is_an_error():
     space = FeatureSpace(("a", "collision"), (2, 1))
     with pytest.raises(FeatureSpaceFullError):
-        nearest_free_feature_set(np.zeros((1, 2), np.float32), {(0, 0), (1, 0)}, space)
+        nearest_free_feature_set([(0,), (1,)], {(0, 0), (1, 0)}, space)
 
 
-def test_distances_of_another_quantizer_are_refused():
+@pytest.mark.parametrize("codes", [(0, 4), (-1, 0), (0, 0, 0, 0), (0,)])
+def test_codes_of_another_quantizer_are_refused(codes):
     space = FeatureSpace(("a", "b", "collision"), (4, 4, 16))
-    for shape in [(2, 8), (3, 4), (1, 4)]:
-        with pytest.raises(FeatureSetError, match="quantizer that the catalogue was made with"):
-            nearest_free_feature_set(np.zeros(shape, np.float32), set(), space)
+    with pytest.raises(FeatureSetError, match="quantizer that the catalogue was made with"):
+        nearest_free_feature_set([codes], set(), space)

@@ -84,6 +84,8 @@ WRONG_ITEMS = {
     "half a surrogate pair in a text": b'{"item_id": "x", "title": "\\udc00"}',
     "texts nested": item(texts={"a": {"b": "c"}}),
     "title twice": item(texts={"title": "Y"}),
+    "half a surrogate pair in an attribute": b'{"item_id": "x", "title": "X", "attributes": {"brand": "\\ud800"}}',
+    "half a surrogate pair in a list": b'{"item_id": "x", "title": "X", "attributes": {"sizes": ["S", "\\ud800"]}}',
     "attributes that are objects": item(attributes={"price": {"amount": 18}}),
     "too many attributes": item(attributes={str(n): "x" for n in range(51)}),
     "neither words nor a picture": b'{"item_id": "x"}',
@@ -98,6 +100,24 @@ async def test_an_item_with_a_wrong_field_is_refused_by_name(client: httpx.Async
     answer = await client.post("/items", content=body, headers={"content-type": JSON})
     assert problem_of(answer, 422)["errors"]
     assert (await client.get("/items/x")).status_code == 404
+
+
+async def test_a_filter_that_is_not_unicode_is_refused_by_name(client: httpx.AsyncClient) -> None:
+    boost = b'{"boost": [{"filter": {"attribute": "brand", "equals": "\\ud800"}, "factor": 2}]}'
+    for method, path in (("PUT", "/placements/home"), ("POST", "/recommend")):
+        answer = await client.request(method, path, content=boost, headers={"content-type": JSON})
+        (error,) = problem_of(answer, 422)["errors"]
+        assert error["msg"] == "the text is not Unicode: it has half a surrogate pair"
+        assert error["loc"][-3:] == [0, "filter", "equals"]
+
+
+@pytest.mark.parametrize("url", ["/items/%FF", "/items/%ED%A0%80", "/users/%C3", "/items?cursor=%FF"])
+async def test_a_url_that_is_not_utf8_names_no_other_item(client: httpx.AsyncClient, url: str) -> None:
+    if url.startswith("/items/"):
+        posted = await client.put("/items/%EF%BF%BD", content=b'{"title": "X"}', headers={"content-type": JSON})
+        assert posted.is_success
+    problem = problem_of(await client.get(url), 400)
+    assert problem["type"] == "urn:clairo:problem:malformed-url"
 
 
 PICTURES = {
@@ -238,7 +258,7 @@ async def test_a_form_without_a_chosen_file_is_an_item_without_a_picture(client:
         ("PUT", "/items", 405),
         ("GET", "/items/unheard%20of", 404),
         ("GET", "/items/%00", 404),
-        ("GET", "/items/%ff", 404),
+        ("GET", "/items/%ff", 400),
         ("GET", "/items/", 404),
         ("GET", "/items/" + "x" * 5000, 404),
         ("GET", "/items/unheard/picture", 404),

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import sqlite3
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,15 @@ async def test_a_bundle_of_precomputed_codes_refuses_new_items(tmp_path: Path) -
         assert answer.json()["type"] == "urn:clairo:problem:cannot-ingest"
         history = [codes.catalogue.item_ids[0]]
         assert (await client.post("/recommend", json={"history": history})).status_code == 200
+
+
+async def test_a_bundle_of_numbered_items_refuses_new_items_and_names_its_preset(tmp_path: Path) -> None:
+    codes = load_bundle(tiny_bundle(tmp_path / "codes", can_ingest=False))
+    numbered = replace(codes.manifest, preset="p5_ids", settings={"quantize": {"kind": "sequential"}})
+    async with running_service(replace(codes, manifest=numbered)) as client:
+        answer = await client.post("/items", json=MUG)
+        assert answer.status_code == 409
+        assert "was trained by preset p5_ids on item numbers in place of content" in answer.json()["detail"]
 
 
 async def test_posted_items_survive_a_restart(bundle: Bundle, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def header_changed(folder: Path, **changes: Any) -> None:
 def test_a_newer_file_is_refused_by_version(tmp_path: Path) -> None:
     VOCABULARY.save(tmp_path)
     header_changed(tmp_path, schema_version=9)
-    with pytest.raises(VocabularyFileError, match="schema version 9, this CLAIRO reads up to 1; update CLAIRO"):
+    with pytest.raises(VocabularyFileError, match="schema version 9, this CLAIRO reads up to 2; update CLAIRO"):
         load_vocabulary(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""SASRec, GRU4Rec and BERT4Rec: attention masks, learning, and resuming after an interruption."""
+"""Neural baselines: attention masks, losses, learning, and resuming after an interruption."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn import functional
 
 from clairo_core.errors import TrainingError
 from clairo_core.sequences import ItemSequences
@@ -20,10 +21,10 @@ from training.baselines.fit_sequence_model import (
     fit_sequence_model,
     load_sequence_model,
 )
-from training.baselines.gru4rec import Gru4Rec
+from training.baselines.gated_blocks import HstuBlock, LigrBlock
 from training.baselines.padded_windows import Windows, last_windows, number_of_window_batches, window_batches
-from training.baselines.sasrec import SasRec
-from training.baselines.sequence_model import SequenceModelSettings, SequenceScorer
+from training.baselines.sampled_softmax import NUM_NEGATIVES, mean_sampled_softmax_loss
+from training.baselines.sequence_model import MAX_LENGTH, SequenceModelSettings, SequenceScorer
 from training.evaluation.metrics import ranks_by_scores
 from training.evaluation.split import EvaluationSplit
 
@@ -117,21 +118,62 @@ def test_a_loss_is_a_mean_by_weight_and_plain_where_all_weigh_the_same(name: str
     assert all(torch.isfinite(one.grad).all() for one in model.parameters() if one.grad is not None)
 
 
-@pytest.mark.parametrize("new_model", [SasRec, Gru4Rec])
-def test_an_event_that_is_not_a_target_is_not_predicted(new_model: type[SasRec] | type[Gru4Rec]) -> None:
+@pytest.mark.parametrize("name", ["sasrec", "gru4rec"])
+def test_an_event_that_is_not_a_target_is_not_predicted(name: str) -> None:
     torch.manual_seed(0)
-    model = new_model(NUM_ITEMS, SMALL).eval()
+    model = SEQUENCE_MODELS[name](NUM_ITEMS, SMALL).eval()
     longer = model.loss(only_window(typed([[1, 2, 3]], [1, 1, 1], [True, True, False])))
     assert longer.item() == pytest.approx(model.loss(windows_of([1, 2])).item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("new_model", [SasRec, Gru4Rec])
-def test_states_do_not_depend_on_later_items(new_model: type[SasRec] | type[Gru4Rec]) -> None:
+@pytest.mark.parametrize("name", [name for name in SEQUENCE_MODELS if name != "bert4rec"])
+def test_states_do_not_depend_on_later_items(name: str) -> None:
     torch.manual_seed(0)
-    model = new_model(NUM_ITEMS, SMALL).eval()
+    model = SEQUENCE_MODELS[name](NUM_ITEMS, SMALL).eval()
     before, after = model.states(windows_of([1, 2, 3, 4, 5])), model.states(windows_of([1, 2, 3, 8, 0]))
     assert torch.allclose(before[:, :3], after[:, :3], atol=1e-6)
     assert not torch.allclose(before[:, 3:], after[:, 3:], atol=1e-3)
+
+
+def test_sampled_softmax_is_the_full_one_over_the_drawn_items() -> None:
+    torch.manual_seed(0)
+    states, rows = torch.randn(3, 4), torch.randn(NUM_ITEMS, 4)
+    targets, weights = torch.tensor([2, 2, 5]), torch.tensor([1.0, 0.5, 0.25])
+    torch.manual_seed(1)
+    loss = mean_sampled_softmax_loss(states, rows, targets, weights)
+    torch.manual_seed(1)
+    negatives = torch.randint(NUM_ITEMS, (NUM_NEGATIVES,)).tolist()
+    by_hand = 0.0
+    for state, target, weight in zip(states, targets.tolist(), weights.tolist(), strict=True):
+        logits = rows[[target, *(item for item in negatives if item != target)]] @ state
+        by_hand += weight * float(logits.exp().sum().log() - logits[0])
+    assert float(loss) == pytest.approx(by_hand / 1.75, rel=1e-5)
+
+
+def test_a_ligr_block_adds_nothing_where_its_gates_are_closed() -> None:
+    block, states = LigrBlock(4, 2, dropout=0.0), torch.randn(1, 3, 4)
+    for gate in (block.attention_gate, block.feed_forward_gate):
+        torch.nn.init.zeros_(gate.weight)
+        torch.nn.init.constant_(gate.bias, -100.0)
+    assert torch.allclose(block(states), states)
+    torch.nn.init.zeros_(block.attention_gate.bias)
+    assert not torch.allclose(block(states), states, atol=1e-3)
+
+
+def test_an_hstu_block_is_its_formula_place_by_place() -> None:
+    torch.manual_seed(0)
+    block, states = HstuBlock(4, 2, dropout=0.0), torch.randn(1, 3, 4)
+    torch.nn.init.normal_(block.of_distance)
+    gate, value, query, key = functional.silu(block.gate_value_query_key(block.input_norm(states[0]))).split(4, dim=1)
+    expected = []
+    for place in range(3):
+        attended = torch.zeros(4)
+        for earlier in range(place + 1):
+            for head in (slice(0, 2), slice(2, 4)):
+                score = query[place, head] @ key[earlier, head] + block.of_distance[place - earlier]
+                attended[head] += functional.silu(score) / MAX_LENGTH * value[earlier, head]
+        expected.append(states[0, place] + block.output(block.attended_norm(attended) * gate[place]))
+    assert torch.allclose(block(states)[0], torch.stack(expected), atol=1e-5)
 
 
 def test_bert4rec_attends_both_ways_but_never_to_masked_items() -> None:
@@ -166,7 +208,10 @@ def test_scores_do_not_depend_on_padding_or_other_users(name: str) -> None:
     assert among[0] == pytest.approx(alone[0], abs=1e-5)
 
 
-@pytest.mark.parametrize(("name", "num_epochs"), [("sasrec", 8), ("gru4rec", 12), ("bert4rec", 60)])
+@pytest.mark.parametrize(
+    ("name", "num_epochs"),
+    [("sasrec", 8), ("sasrec_sampled", 8), ("esasrec", 8), ("hstu", 8), ("gru4rec", 12), ("bert4rec", 60)],
+)
 def test_a_deterministic_cycle_is_learned(name: str, num_epochs: int, tmp_path: Path) -> None:
     settings = SequenceModelSettings(dim=32, dropout=0.0)
     budget = FitBudget(learning_rate=0.003, batch_size=16, max_epochs=num_epochs, patience=num_epochs)
@@ -181,7 +226,7 @@ def test_a_deterministic_cycle_is_learned(name: str, num_epochs: int, tmp_path: 
     assert masked.tolist() == [1] * NUM_ITEMS
 
 
-@pytest.mark.parametrize("name", SEQUENCE_MODELS)
+@pytest.mark.parametrize("name", ["sasrec", "sasrec_sampled", "gru4rec", "bert4rec"])
 def test_an_interrupted_training_resumes_to_the_same_result(name: str, tmp_path: Path) -> None:
     budget = FitBudget(learning_rate=0.01, batch_size=16, max_epochs=3)
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from clairo_core.errors import SettingsError, TrainingError
 from clairo_core.progress import silent
+from training.baselines.counting_baselines import COUNTING_BASELINES
 from training.baselines.fit_sequence_model import FitBudget
 from training.comparison.figures import Comparison, compare_rankings
 from training.comparison.run_comparison import ComparisonPlan, baseline_names, compare_on
@@ -259,9 +260,17 @@ def test_the_table_states_the_sample_of_users(shop: Path, tmp_path: Path) -> Non
     assert "7 of 40 users (seeded sample)" in table
 
 
+def test_every_counting_baseline_stands_in_the_table_with_its_settings(shop: Path, tmp_path: Path) -> None:
+    table = compare_on(shop, plan_of(*COUNTING_BASELINES), tmp_path / "out", silent, lambda _: None)
+    for name, baseline in COUNTING_BASELINES.items():
+        assert re.search(rf"^{name}: .*; chosen from {len(baseline.grid)} on validation", table, re.MULTILINE)
+
+
 def test_baselines_follow_the_order_of_the_table() -> None:
     assert baseline_names("ease, popularity") == ("popularity", "ease")
-    assert baseline_names("all") == ("popularity", "markov", "ease", "sasrec", "gru4rec", "bert4rec")
+    counting = ("markov", "ease", "graph", "vsknn", "slist", "tale")
+    neural = ("sasrec", "sasrec_sampled", "esasrec", "hstu", "gru4rec", "bert4rec")
+    assert baseline_names("all") == ("popularity", *counting, *neural)
     assert baseline_names("none") == ()
     with pytest.raises(SettingsError, match="'sasrek'"):
         baseline_names("sasrek")

@@ -24,7 +24,7 @@ from training.config.ranges import AllowedValues, AtLeast, BelowOne, ListOf, One
 SETTINGS = {
     f"{section}.{key}": type_and_range(hint)
     for section, kind in get_type_hints(Preset).items()
-    if section != "name"
+    if section not in ("name", "about")
     for key, hint in get_type_hints(kind, include_extras=True).items()
 }
 
@@ -137,6 +137,7 @@ def test_a_bad_override_is_refused_with_the_next_step(override: str, words: str)
     [
         (["dense.encoder=transformer", "dense.num_heads=3"], "expected a multiple of dense.num_heads, 3"),
         (["fuse.scheme=late", "fuse.final_dim=8"], "expected 0, as fuse.scheme=late"),
+        (["vocabulary.spelling=ordered"], "ordered, which merges nothing; expected vocabulary.size=0"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(overrides: list[str], words: str) -> None:

@@ -1,5 +1,6 @@
 """Items are placed by behaviour, and by content while they have none."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from training.items.align_items import align_items, can_align
 from training.items.behaviour import behaviour_vectors, neighbour_counts
 
 SETTINGS = AlignSettings(dim=8, window=2, prior_interactions=5.0)
+EITHER_KIND = pytest.mark.parametrize("kind", ["neighbours", "graph"])
 NUM_GROUPS, GROUP = 6, 12
 NUM_ITEMS = NUM_GROUPS * GROUP
 NOBODY = np.zeros(NUM_ITEMS, dtype=np.bool_)
@@ -65,12 +67,13 @@ def test_no_pair_and_few_items_give_zeros_not_an_error() -> None:
     assert behaviour_vectors(ItemSequences.from_lists([[0, 1]]), 2, dim=8, window=2).shape == (2, 8)
 
 
-def test_an_unused_item_is_placed_with_its_kind_despite_noisy_content() -> None:
+@EITHER_KIND
+def test_an_unused_item_is_placed_with_its_kind_despite_noisy_content(kind: str) -> None:
     content = content_with_noise()
     unused = np.arange(GROUP - 1, NUM_ITEMS, GROUP)
     is_training = np.ones(NUM_ITEMS, dtype=np.bool_)
     is_training[unused] = False
-    aligned = align_items(content, is_training, sequences_within_groups(), SETTINGS, 0, NOBODY)
+    aligned = align_items(content, is_training, sequences_within_groups(), replace(SETTINGS, kind=kind), 0, NOBODY)
     placed = aligned.item_embeddings
     assert (group_of(nearest(placed))[unused] == group_of(unused)).all()
     assert (group_of(nearest(content))[unused] == group_of(unused)).mean() < 1.0, "content alone is not enough"
@@ -79,17 +82,34 @@ def test_an_unused_item_is_placed_with_its_kind_despite_noisy_content() -> None:
     np.testing.assert_allclose(placed[unused], by_content, atol=1e-5, err_msg="as an item posted later is placed")
 
 
-def test_held_out_items_are_placed_like_all_others_but_teach_nothing() -> None:
+@EITHER_KIND
+def test_held_out_items_are_placed_like_all_others_but_teach_nothing(kind: str) -> None:
     content = content_with_noise()
     is_training = np.ones(NUM_ITEMS, dtype=np.bool_)
     is_held_out = np.arange(NUM_ITEMS) % GROUP == 0
     errors = []
     for held_out in (NOBODY, is_held_out):
-        aligned = align_items(content, is_training, sequences_within_groups(), SETTINGS, 0, held_out)
+        aligned = align_items(
+            content, is_training, sequences_within_groups(), replace(SETTINGS, kind=kind), 0, held_out
+        )
         assert (group_of(nearest(aligned.item_embeddings)) == group_of(np.arange(NUM_ITEMS))).all()
         placed_as_posted = content @ aligned.alignment
         errors.append(np.square(placed_as_posted - aligned.item_embeddings)[is_held_out].sum())
     assert errors[0] < errors[1], "a regression fitted on an item places it better than a posted one"
+
+
+@EITHER_KIND
+def test_what_content_predicts_is_the_same_whatever_content_held_out_items_have(kind: str) -> None:
+    content, is_held_out = content_with_noise(), np.arange(NUM_ITEMS) % GROUP == 0
+    swapped = content.copy()
+    # The same values in other rows: the unit of content stays.
+    swapped[is_held_out] = content[is_held_out][::-1]
+    settings = replace(SETTINGS, kind=kind)
+    explained = [
+        align_items(one, ~NOBODY, sequences_within_groups(), settings, 0, is_held_out).explained
+        for one in (content, swapped)
+    ]
+    assert explained[0] == pytest.approx(explained[1], rel=1e-6)
 
 
 def test_the_more_an_item_is_used_the_less_its_content_decides() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import clairo_core.bundle
 import clairo_core.fusion
@@ -24,12 +25,15 @@ from clairo_core.fusion import (
     fit_fusion,
     load_fusion,
 )
+from clairo_core.progress import silent
+from clairo_core.quantizers import OpqQuantizer
 from clairo_core.sequences import ItemSequences
-from training.config.preset import AlignSettings, FuseSettings
+from training.config.preset import AlignSettings, AutoencoderSettings, FuseSettings, QuantizeSettings
 from training.evaluation.split import EvaluationSplit
 from training.items import contrast, describe_items, fit_learned_fusion, fit_modality_maps, fuse_content, fusion_weights
 from training.items.fit_learned_fusion import fit_attention, fit_gate, neighbouring_items
-from training.items.fuse_content import align_by_modality, fit_opq_by_modality, fuse_inputs
+from training.items.fit_quantizer import QuantizerFit, fit_quantizer
+from training.items.fuse_content import align_by_modality, fuse_inputs
 from training.items.fusion_weights import choose_weights, nearest_neighbour_recall
 
 NUM_ITEMS, NUM_KINDS = 240, 12
@@ -296,21 +300,35 @@ def test_one_modality_alone_needs_no_alignment() -> None:
     assert maps["words"].shape == (8, 4)
 
 
+def quantizer_fit(kind: str, num_codebooks: int) -> QuantizerFit:
+    return QuantizerFit(
+        QuantizeSettings(kind, num_codebooks, num_centroids=8, min_items_per_centroid=1, num_iterations=5),
+        AutoencoderSettings(width=16, num_layers=1, latent_dim=4, num_steps=20),
+        seed=0,
+        device=torch.device("cpu"),
+        progress=silent,
+    )
+
+
+@pytest.mark.parametrize("kind", ["opq", "rq", "kmeans", "rqvae"])
 def test_late_fusion_gives_every_codebook_one_modality(
-    modalities: dict[str, ModalityEmbeddings], training: ItemSequences
+    kind: str, modalities: dict[str, ModalityEmbeddings], training: ItemSequences
 ) -> None:
     content = fit_fusion(modalities, 8)
     everything = np.ones(NUM_ITEMS, np.bool_)
     fused = content.fuse(modalities).item_embeddings
     aligned = align_by_modality(fused, 3, everything, training, AlignSettings(dim=12), 0, ~everything)
     assert aligned.alignment.shape == (24, 12)
-    quantizer = fit_opq_by_modality(aligned.item_embeddings, 3, 6, 8, seed=0, num_iterations=5)
+    quantizer = fit_quantizer(aligned.item_embeddings, 3, quantizer_fit(kind, 6))
     codes = quantizer.encode(aligned.item_embeddings)
     changed = aligned.item_embeddings.copy()
     changed[:, 4:8] += 5 * np.random.default_rng(0).normal(size=(NUM_ITEMS, 4))
     differ = (quantizer.encode(changed) != codes).any(axis=0)
-    assert differ.tolist() == [False, False, True, True, False, False]
-    assert np.allclose(quantizer.rotation @ quantizer.rotation.T, np.eye(12), atol=1e-4)
+    assert not differ[[0, 1, 4, 5]].any()
+    assert differ[2]
+    if kind == "opq":
+        assert isinstance(quantizer, OpqQuantizer)
+        assert np.allclose(quantizer.rotation @ quantizer.rotation.T, np.eye(12), atol=1e-4)
 
 
 def test_sizes_that_modalities_cannot_share_equally_are_refused(
@@ -321,7 +339,7 @@ def test_sizes_that_modalities_cannot_share_equally_are_refused(
     with pytest.raises(SettingsError, match=r"align\.dim is 64; expected a multiple of 3"):
         align_by_modality(fused, 3, everything, training, AlignSettings(), 0, ~everything)
     with pytest.raises(SettingsError, match=r"num_codebooks is 4; expected a multiple of 3"):
-        fit_opq_by_modality(fused, 3, 4, 8, seed=0, num_iterations=5)
+        fit_quantizer(fused, 3, quantizer_fit("opq", 4))
 
 
 @pytest.mark.parametrize(
