@@ -16,7 +16,7 @@ from clairo_core.generation.recorded.recorded_search import SearchSizes, record_
 from clairo_core.generation.t5.generator import Generator, choose_device, dtype_of, load_generator
 from clairo_core.generation.token_generator import TokenGenerator, num_items_kept
 from clairo_core.generation.trie.device_trie import DeviceTrie
-from clairo_core.generation.trie.trie import build_trie
+from clairo_core.generation.trie.trie import trie_of_tokens
 from clairo_core.ranking import NO_LIFTS, JointRanking, RepeatLifts
 from clairo_core.recommender import Recommender
 from clairo_core.request_chunks import REQUESTS_AT_ONCE_ON_GPU
@@ -118,20 +118,22 @@ def build_recommender(
         max_history_items: as in training.
         joint_ranking: on any device; it is moved to the generator's.
         repeat_lifts: for items of the history.
-        recorder: records the search now, for replay on a GPU; None searches step by step.
+        recorder: records the search now, for replay on a GPU; None, or several languages, searches step by step.
     """
-    trie = DeviceTrie(build_trie(catalogue), generator)
+    languages = tokenizer.vocabulary.languages
+    tokens = [catalogue.canonical_in(language, tokenizer) for language in languages]
+    tries = tuple(DeviceTrie(trie_of_tokens(canonical, catalogue.is_retired), generator) for canonical in tokens)
     recorded_search = None
-    if recorder is not None:
-        longest_view = max_history_items * len(tokenizer.vocabulary.languages[0].places) + 1
-        num_items = num_items_kept(trie, num_beams)
+    if recorder is not None and len(languages) == 1:
+        longest_view = max_history_items * len(languages[0].places) + 1
+        num_items = num_items_kept(tries[0], num_beams)
         sizes = SearchSizes(num_views, num_beams, num_items, REQUESTS_AT_ONCE_ON_GPU, longest_view)
-        recorded_search = record_search(generator, trie, sizes, recorder)
+        recorded_search = record_search(generator, tries[0], sizes, recorder)
     token_generator = TokenGenerator(
         catalogue=catalogue,
         tokenizer=tokenizer,
         t5=generator,
-        trie=trie,
+        tries=tries,
         max_history_items=max_history_items,
         recorded_search=recorded_search,
     )

@@ -6,7 +6,6 @@ and tokens because histories still contain it. An item that no training has used
 
 import dataclasses
 import json
-import struct
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +14,14 @@ import numpy as np
 from jaxtyping import Bool, Int, Int32, Int64
 
 from clairo_core.errors import CatalogueError, DuplicateItemError, UnknownItemError
+from clairo_core.feature_index import FeatureIndex, SpelledCategories, keys_of
 from clairo_core.storage.array_file import load_arrays, save_arrays
 from clairo_core.storage.growing_rows import GrowingRows
 from clairo_core.storage.replaced_file import replace_text
 from clairo_core.storage.row_index import RowIndex
+from clairo_core.tokens.spelling import Language
 from clairo_core.tokens.tokenizer import TokenBatch, Tokenizer
-from clairo_core.tokens.vocabulary import PAD
+from clairo_core.tokens.vocabulary import PAD, Vocabulary
 
 CATALOGUE_SCHEMA = 1
 
@@ -35,12 +36,13 @@ class Catalogue:
     feature_tokens: Int32[np.ndarray, "item category"]
     """The feature sets as unmerged tokens: histories are encoded from these."""
     canonical: TokenBatch
-    """Each item's own tokens, merged, without EOS; the width is the number of categories."""
+    """Each item's own tokens in the vocabulary's first language, merged, without EOS; the width is that of its places.
+    See `canonical_in`."""
     is_retired: Bool[np.ndarray, "item"]
     _columns: Sequence[GrowingRows]
     """Feature sets, feature tokens, canonical tokens and their lengths; the next version extends them."""
     _row_of_item_id: RowIndex[str]
-    _row_of_feature_set: RowIndex[bytes]
+    _row_of_feature_set: FeatureIndex
 
     def __len__(self) -> int:
         """Rows, those of retired items included."""
@@ -59,7 +61,13 @@ class Catalogue:
     @property
     def taken(self) -> Container[tuple[int, ...]]:
         """Feature sets that no further item may have, those of retired items included."""
-        return TakenFeatureSets(self._row_of_feature_set)
+        return self._row_of_feature_set
+
+    def canonical_in(self, language: Language, tokenizer: Tokenizer) -> TokenBatch:
+        """Each item's own tokens in one of the vocabulary's languages."""
+        if language == tokenizer.vocabulary.languages[0]:
+            return self.canonical
+        return tokenizer.canonical_item_tokens(self.feature_tokens, language)
 
     def has_items_of(self, other: "Catalogue") -> bool:
         """Whether the versions differ in the content of items alone: ids, tokens and retirements are the same."""
@@ -100,25 +108,25 @@ class Catalogue:
             DuplicateItemError: an id or a feature set is in use, by a retired item or by another new one too.
             FeatureSetError: a feature is not in the vocabulary.
         """
+        num_categories = self.feature_sets.shape[1]
+        num_added = len(feature_sets)
+        added = np.asarray(feature_sets, dtype=np.int32).reshape(num_added, -1 if num_added else num_categories)
+        feature_tokens = tokenizer.vocabulary.feature_tokens(added)
         for item_id, feature_set in zip(item_ids, feature_sets, strict=True):
             self.check_free(item_id, feature_set)
-        num_categories = self.feature_sets.shape[1]
-        keys = [feature_set_key(feature_set) for feature_set in feature_sets]
-        added = np.asarray(feature_sets, dtype=np.int32).reshape(len(keys), -1 if keys else num_categories)
-        feature_tokens = tokenizer.vocabulary.feature_tokens(added)
         check_keys_distinct("id", item_ids, item_ids)
-        check_keys_distinct("feature set", keys, item_ids)
-        canonical = padded_tokens(tokenizer.canonical_item_tokens(feature_tokens), num_categories)
+        check_feature_sets_distinct(added, self._row_of_feature_set.spelled, item_ids)
+        canonical = padded_tokens(tokenizer.canonical_item_tokens(feature_tokens), self.canonical.ids.shape[1])
         rows = [added, feature_tokens, canonical.ids, canonical.lengths]
         columns = [column.with_rows(more) for column, more in zip(self._columns, rows, strict=True)]
         return of_columns(
-            self.version + len(keys),
+            self.version + num_added,
             # Not (*a, *b), which builds a list of all ids first.
             self.item_ids + tuple(item_ids),
             columns,
-            np.append(self.is_retired, np.zeros(len(keys), dtype=np.bool_)),
+            np.append(self.is_retired, np.zeros(num_added, dtype=np.bool_)),
             self._row_of_item_id.with_keys(item_ids),
-            self._row_of_feature_set.with_keys(keys),
+            self._row_of_feature_set.with_rows(added),
         )
 
     def without_item(self, item_id: str) -> "Catalogue":
@@ -155,18 +163,17 @@ class Catalogue:
         places = np.asarray(rows, dtype=np.int64)
         described = np.asarray(feature_sets, dtype=np.int32).reshape(len(places), self.feature_sets.shape[1])
         feature_tokens = tokenizer.vocabulary.feature_tokens(described)
-        canonical = padded_tokens(tokenizer.canonical_item_tokens(feature_tokens), self.feature_sets.shape[1])
-        new_keys = [feature_set_key(feature_set) for feature_set in described.tolist()]
-        old_keys = [feature_set_key(feature_set) for feature_set in self.feature_sets[places].tolist()]
+        canonical = padded_tokens(tokenizer.canonical_item_tokens(feature_tokens), self.canonical.ids.shape[1])
         item_ids = [self.item_ids[row] for row in places]
-        check_keys_distinct("feature set", new_keys, item_ids)
-        for item_id, key in zip(item_ids, new_keys, strict=True):
-            other = None if key in old_keys else self._row_of_feature_set.get(key)
-            if other is not None:
-                raise DuplicateItemError(
-                    f"item {item_id!r} would get the feature set of item {self.item_ids[other]!r}; "
-                    "choose the nearest free one"
-                )
+        check_feature_sets_distinct(described, self._row_of_feature_set.spelled, item_ids)
+        old = self.feature_sets[places]
+        alike = self._row_of_feature_set.first_row_like_another(old, described)
+        if alike is not None:
+            place, other = alike
+            raise DuplicateItemError(
+                f"item {item_ids[place]!r} would get the feature set of item {self.item_ids[other]!r}; "
+                "choose the nearest free one"
+            )
         values = [described, feature_tokens, canonical.ids, canonical.lengths]
         return of_columns(
             self.version,
@@ -174,7 +181,7 @@ class Catalogue:
             [column.with_replaced(places, more) for column, more in zip(self._columns, values, strict=True)],
             self.is_retired,
             self._row_of_item_id,
-            self._row_of_feature_set.with_replaced(dict(zip(old_keys, new_keys, strict=True))),
+            self._row_of_feature_set.with_replaced(old, described),
         )
 
     def with_changed_content(self, num_changes: int = 1) -> "Catalogue":
@@ -191,7 +198,7 @@ class Catalogue:
         if row is not None:
             state = "was retired from" if self.is_retired[row] else "is in"
             raise DuplicateItemError(f"item {item_id!r} {state} the catalogue; choose another id")
-        other = self._row_of_feature_set.get(feature_set_key(feature_set))
+        other = self._row_of_feature_set.row_like(feature_set)
         if other is not None:
             raise DuplicateItemError(
                 f"item {item_id!r} has the feature set {tuple(feature_set)} of item {self.item_ids[other]!r}; "
@@ -212,21 +219,6 @@ class Catalogue:
         replace_text(folder / "item_ids.json", json.dumps(header))
 
 
-class TakenFeatureSets:
-    """A catalogue's feature sets as a container of tuples."""
-
-    def __init__(self, rows: RowIndex[bytes]) -> None:
-        self._rows = rows
-
-    def __contains__(self, feature_set: object) -> bool:
-        return isinstance(feature_set, tuple) and feature_set_key(feature_set) in self._rows
-
-
-def feature_set_key(feature_set: Sequence[int]) -> bytes:
-    """A feature set as bytes: a quarter of a tuple's memory, and a table splits into them at once."""
-    return struct.pack(f"<{len(feature_set)}i", *feature_set)
-
-
 def build_catalogue(
     item_ids: Sequence[str], feature_sets: Int[np.ndarray, "item category"], tokenizer: Tokenizer
 ) -> Catalogue:
@@ -240,19 +232,21 @@ def build_catalogue(
     if len(item_ids) != len(feature_sets):
         raise CatalogueError(f"{len(item_ids)} item ids and {len(feature_sets)} feature sets; give one per item")
     feature_sets = np.ascontiguousarray(feature_sets, dtype=np.int32)
-    feature_tokens = tokenizer.vocabulary.feature_tokens(feature_sets)
+    vocabulary = tokenizer.vocabulary
+    feature_tokens = vocabulary.feature_tokens(feature_sets)
     return assembled(
         1,
         item_ids,
         feature_sets,
         feature_tokens,
-        padded_tokens(tokenizer.canonical_item_tokens(feature_tokens), feature_sets.shape[1]),
+        padded_tokens(tokenizer.canonical_item_tokens(feature_tokens), len(vocabulary.languages[0].places)),
         np.zeros(len(item_ids), dtype=np.bool_),
+        vocabulary.spelled_categories,
     )
 
 
-def load_catalogue(folder: Path) -> Catalogue:
-    """Load a saved catalogue.
+def load_catalogue(folder: Path, vocabulary: Vocabulary) -> Catalogue:
+    """Load a saved catalogue, whose tokens are the vocabulary's.
 
     Raises:
         CatalogueError: a file is missing, damaged, or of another schema.
@@ -279,6 +273,7 @@ def load_catalogue(folder: Path) -> Catalogue:
             feature_tokens,
             TokenBatch(canonical_ids, canonical_lengths),
             is_retired,
+            vocabulary.spelled_categories,
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CatalogueError(f"{folder}: cannot be read ({error}); copy the bundle again") from error
@@ -291,21 +286,20 @@ def assembled(
     feature_tokens: Int32[np.ndarray, "item category"],
     canonical: TokenBatch,
     is_retired: Bool[np.ndarray, "item"],
+    spelled: SpelledCategories,
 ) -> Catalogue:
-    """Assemble and index a catalogue, after checking that no two rows are alike.
+    """Assemble and index a catalogue, after checking that no two rows are alike in any language.
 
     Raises:
         DuplicateItemError: two rows have the same id or the same feature set.
     """
     rows_by_id = RowIndex(item_ids)
-    width = feature_sets.shape[1] * 4
-    packed = np.ascontiguousarray(feature_sets, dtype="<i4").tobytes()
-    keys = [packed[start : start + width] for start in range(0, len(packed), width)]
-    rows_by_features = RowIndex(keys)
+    each = [RowIndex(keys_of(feature_sets, categories)) for categories in spelled]
+    rows_by_features = FeatureIndex(spelled, tuple(each))
     if len(rows_by_id) < len(item_ids):
         check_keys_distinct("id", item_ids, item_ids)
-    if len(rows_by_features) < len(item_ids):
-        check_keys_distinct("feature set", keys, item_ids)
+    if min(map(len, each)) < len(item_ids):
+        check_feature_sets_distinct(feature_sets, spelled, item_ids)
     columns = [GrowingRows(rows) for rows in (feature_sets, feature_tokens, canonical.ids, canonical.lengths)]
     return of_columns(version, tuple(item_ids), columns, is_retired, rows_by_id, rows_by_features)
 
@@ -316,7 +310,7 @@ def of_columns(
     columns: Sequence[GrowingRows],
     is_retired: Bool[np.ndarray, "item"],
     rows_by_id: RowIndex[str],
-    rows_by_features: RowIndex[bytes],
+    rows_by_features: FeatureIndex,
 ) -> Catalogue:
     """Make a catalogue whose arrays are the rows of these columns."""
     feature_sets, feature_tokens, canonical_ids, canonical_lengths = (column.rows for column in columns)
@@ -347,6 +341,18 @@ def check_keys_distinct(kind: str, keys: Sequence[str] | Sequence[bytes], item_i
     raise DuplicateItemError(
         f"item {item_ids[repeated]!r} in row {repeated} and a later row have the same {kind}; keep only one"
     )
+
+
+def check_feature_sets_distinct(
+    feature_sets: Int32[np.ndarray, "item category"], spelled: SpelledCategories, item_ids: Sequence[str]
+) -> None:
+    """Check that no two items are alike in any language.
+
+    Raises:
+        DuplicateItemError: two are; the message names the first.
+    """
+    for categories in spelled:
+        check_keys_distinct("feature set", keys_of(feature_sets, categories), item_ids)
 
 
 def padded_tokens(batch: TokenBatch, width: int) -> TokenBatch:

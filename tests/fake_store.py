@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from clairo_core.errors import DuplicateItemError
+from clairo_core.feature_index import TakenFeatureSets
 from clairo_core.items import Item, described_digest
 from service.errors import FeatureSetTakenError
 from service.store.item_patch import ItemPatch, patched
@@ -123,9 +124,11 @@ class MemoryStore:
         return self.activations
 
     def _check_free(self, features: StoredFeatures, item_id: str) -> None:
+        taken = TakenFeatureSets(features.spelled or (tuple(range(len(features.feature_set))),))
         for (bundle_id, owner), other in self.features.items():
-            is_same = bundle_id == features.bundle_id and other.feature_set == features.feature_set
-            if is_same and owner != item_id:
+            if bundle_id == features.bundle_id and owner != item_id:
+                taken.add(other.feature_set)
+            if features.feature_set in taken:
                 raise FeatureSetTakenError(str(features.feature_set))
 
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool
 
 from benchmarks.accuracy.datasets import open_pictured_shop
 from benchmarks.accuracy.paired_rows import paired_rows
@@ -24,7 +24,7 @@ from benchmarks.report import Row, add_settings_flag, run_benchmark
 from training.config.load_preset import load_preset
 from training.datasets import Dataset
 from training.datasets.dataset import build_dataset
-from training.evaluation.metrics import recall_at
+from training.evaluation.metrics import Ranks, recall_at
 from training.evaluation.split import EvaluationSplit, test_split, validation_split
 from training.pipeline.run import train_bundle
 
@@ -56,9 +56,7 @@ def with_gaps(dataset: Dataset, lacks: Mapping[str, Bool[np.ndarray, "item"]]) -
     )
 
 
-def ranks_of(
-    dataset: Dataset, split: EvaluationSplit, seed: int, settings: Sequence[str]
-) -> Mapping[str, Int64[np.ndarray, "user"]]:
+def ranks_of(dataset: Dataset, split: EvaluationSplit, seed: int, settings: Sequence[str]) -> Mapping[str, Ranks]:
     """Train a bundle, and rank each target by it and by each of its parts."""
     preset = load_preset("clairo", ["encode.modalities=text,image", "evaluate.max_users=200", *settings])
     bench = workbench(dataset.name, dataset, preset, seed)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64
 
 from benchmarks.accuracy.datasets import MOVIELENS, demo_shop
 from benchmarks.accuracy.paired_rows import paired_rows
@@ -28,7 +28,7 @@ from clairo_core.encoders import ModalityEmbeddings
 from training.config.load_preset import load_preset
 from training.counts.popularity import Popularity, count_popularity
 from training.datasets.open_dataset import open_dataset
-from training.evaluation.metrics import ndcg_at, recall_at
+from training.evaluation.metrics import Ranks, ndcg_at, recall_at
 from training.evaluation.rankings import rank_with_scores
 from training.evaluation.split import (
     MASKED,
@@ -95,7 +95,7 @@ SCHEMES = {
 class Measured:
     """Ranks of the users' next items by ranker, from 1; 0 is a miss."""
 
-    ranks: Mapping[str, Int64[np.ndarray, "user"]]
+    ranks: Mapping[str, Ranks]
 
     def recall(self, ranker: str) -> float:
         """Recall@10."""

@@ -4,9 +4,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import Int64
-
 from benchmarks.repository import REPOSITORY
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
@@ -14,6 +11,7 @@ from clairo_core.generation.t5.generator import choose_device
 from clairo_core.recommender import Recommender
 from training.config.preset import Preset
 from training.datasets import Dataset
+from training.evaluation.metrics import Ranks
 from training.evaluation.rankings import generated_ranks, rank_with_scores
 from training.evaluation.split import MASKED, EvaluationSplit
 from training.ranking.dense_head_scorer import DenseHeadScorer
@@ -47,7 +45,7 @@ def load_trained(bench: Workbench, folder: Path) -> tuple[Bundle, Recommender]:
 
 def ranks_by_part(
     recommender: Recommender, dataset: Dataset, split: EvaluationSplit, label: str
-) -> Mapping[str, Int64[np.ndarray, "user"]]:
+) -> Mapping[str, Ranks]:
     """Rank of each target, seen items masked; 0 is a miss.
 
     Returns:

@@ -88,7 +88,7 @@ def exhaustive_top_tens(recommender: Recommender, requests: Sequence[Recommendat
     found, generator = [], token_generator(recommender)
     for request in requests:
         views = generator.encode_views([(recommender.known_rows(request.history), request.seed)], NUM_VIEWS)
-        beams = search(generator.t5, generator.trie, views, len(recommender.catalogue))
+        beams = search(generator.t5, generator.tries[0], views, len(recommender.catalogue))
         rows, _ = fuse_views(beams, np.zeros(NUM_VIEWS, dtype=np.int64), 1)[0]
         found.append({recommender.catalogue.item_ids[row] for row in rows[:10]})
     return found

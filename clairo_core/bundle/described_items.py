@@ -1,13 +1,14 @@
 """Describe items from their content by a bundle's frozen parts: embedding, codes, feature set and tokens."""
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 from jaxtyping import Float32
 
 from clairo_core.encoders import ModalityEncoder
+from clairo_core.feature_index import TakenFeatureSets
 from clairo_core.features import FeatureSpace, nearest_free_feature_set
 from clairo_core.fusion import FusedItems, Fusion
 from clairo_core.items import Item
@@ -48,13 +49,13 @@ def describe_content(
     fused = fuse_content(items, encoders, fusion)
     space = FeatureSpace(vocabulary.category_names, vocabulary.category_sizes)
     tokenizer = Tokenizer(vocabulary)
-    in_use = _InUse(taken)
+    in_use = TakenFeatureSets(vocabulary.spelled_categories, taken)
     described = []
     for row, item_embedding in enumerate(fused.item_embeddings):
         nearest = quantizer.nearest_codes(item_embedding)
         semantic_id = next(nearest)
         feature_set = nearest_free_feature_set(chain([semantic_id], nearest), in_use, space)
-        in_use.added.add(feature_set)
+        in_use.add(feature_set)
         feature_tokens = vocabulary.feature_tokens(np.array([feature_set], dtype=np.int32))
         described.append(
             DescribedItem(
@@ -80,14 +81,3 @@ def missing_modalities(fusion: Fusion, fused: FusedItems, row: int) -> tuple[str
         for modality, is_present in zip(fusion.modalities, fused.is_present[row], strict=True)
         if not is_present
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _InUse:
-    """Feature sets that are taken, and those given out since."""
-
-    taken: Container[tuple[int, ...]]
-    added: set[tuple[int, ...]] = field(default_factory=set)
-
-    def __contains__(self, feature_set: object) -> bool:
-        return feature_set in self.added or feature_set in self.taken

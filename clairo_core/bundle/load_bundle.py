@@ -33,11 +33,12 @@ def load_bundle(folder: Path) -> Bundle:
     encoders = {modality: load_encoder(folder / "encoders" / modality) for modality in sorted(manifest.encoders)}
     items, pictures = load_items(folder / "items")
     (popularity,) = _load_arrays(folder / "popularity.npz", "counts")
+    vocabulary = load_vocabulary(folder / "vocabulary")
     bundle = Bundle(
         folder=folder,
         manifest=manifest,
-        vocabulary=load_vocabulary(folder / "vocabulary"),
-        catalogue=load_catalogue(folder / "catalogue"),
+        vocabulary=vocabulary,
+        catalogue=load_catalogue(folder / "catalogue", vocabulary),
         popularity=popularity,
         user_popularity=_load_user_popularity(folder / "popularity.npz", len(popularity)),
         items=items,

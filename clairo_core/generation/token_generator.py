@@ -1,4 +1,11 @@
-"""Generate items token by token: views of the history -> beams inside the trie -> fused items. Start at `generate`."""
+"""Generate items token by token: views of the history -> beams inside the trie -> fused items. Start at `generate`.
+
+With a vocabulary of several languages, view k of a history is read and its items are written in language k modulo their
+number; fusing the views merges the languages' lists.
+
+Source of the languages: Zhai et al. 2025, "Multimodal Quantitative Language for Generative Recommendation". Its code
+averages log-probabilities of an item in both lists and adds 1. We differ: we average probabilities, as over any views.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,12 +16,13 @@ from jaxtyping import Bool, Int64
 
 from clairo_core.catalogue import Catalogue
 from clairo_core.generation.recorded.recorded_search import RecordedSearch
-from clairo_core.generation.search.beam_search import search
+from clairo_core.generation.search.beam_search import search, stacked_beams
 from clairo_core.generation.search.view_fusion import fuse_views
 from clairo_core.generation.t5.generator import Generator
 from clairo_core.generation.trie.device_trie import DeviceTrie
-from clairo_core.generation.trie.trie import build_trie
+from clairo_core.generation.trie.trie import trie_of_tokens
 from clairo_core.ranking import Generated
+from clairo_core.tokens.spelling import Language
 from clairo_core.tokens.tokenizer import TokenBatch, Tokenizer, stacked
 
 _ITEMS_PER_BEAM = 4
@@ -23,17 +31,17 @@ _ITEMS_PER_BEAM = 4
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TokenGenerator:
-    """A T5 and the trie of a catalogue's canonical tokens; an `ItemGenerator`."""
+    """A T5 and the tries of a catalogue's canonical tokens; an `ItemGenerator`."""
 
     catalogue: Catalogue
     tokenizer: Tokenizer
     """Of the vocabulary that the T5 was trained with."""
     t5: Generator
-    trie: DeviceTrie
-    """Of the catalogue, on the T5's device."""
+    tries: tuple[DeviceTrie, ...]
+    """Of the catalogue, one per language of the vocabulary, on the T5's device."""
     max_history_items: int
     recorded_search: RecordedSearch | None
-    """Replays the search on a GPU as a whole; without one, it runs step by step."""
+    """Replays the search of a single language on a GPU as a whole; without one, it runs step by step."""
 
     @property
     def device(self) -> torch.device:
@@ -46,13 +54,17 @@ class TokenGenerator:
         return self.t5.dtype
 
     def with_catalogue(self, catalogue: Catalogue) -> "TokenGenerator":
-        """Return a generator for a later version of the same catalogue; the trie grows where it can."""
+        """Return a generator for a later version of the same catalogue; tries grow where they can."""
         if catalogue.has_items_of(self.catalogue):
             return replace(self, catalogue=catalogue)
         has_same_tokens = np.array_equal(self.catalogue.feature_sets, catalogue.feature_sets[: len(self.catalogue)])
-        trie = DeviceTrie(self.trie.trie.updated(catalogue) if has_same_tokens else build_trie(catalogue), self.t5)
-        recorded_search = self.recorded_search and self.recorded_search.for_version(trie)
-        return replace(self, catalogue=catalogue, trie=trie, recorded_search=recorded_search)
+        tries = []
+        for language, trie in zip(self.tokenizer.vocabulary.languages, self.tries, strict=True):
+            canonical = catalogue.canonical_in(language, self.tokenizer)
+            grown = trie.trie.updated(canonical, catalogue.is_retired) if has_same_tokens else None
+            tries.append(DeviceTrie(grown or trie_of_tokens(canonical, catalogue.is_retired), self.t5))
+        recorded_search = self.recorded_search and self.recorded_search.for_version(tries[0])
+        return replace(self, catalogue=catalogue, tries=tuple(tries), recorded_search=recorded_search)
 
     def generate(
         self,
@@ -63,31 +75,45 @@ class TokenGenerator:
         is_allowed: Bool[np.ndarray, "request item"] | None = None,
     ) -> list[Generated]:
         """Generate items for each history; see `ItemGenerator`."""
-        views = self.encode_views(list(zip(histories, seeds, strict=True)), num_views)
+        of_histories = list(zip(histories, seeds, strict=True))
         if self.recorded_search is not None and num_views == self.recorded_search.sizes.num_views:
-            fused = self.recorded_search.run(self.trie, views, num_beams, is_allowed)
+            views = self.encode_views(of_histories, num_views)
+            fused = self.recorded_search.run(self.tries[0], views, num_beams, is_allowed)
             if fused is not None:
                 return [Generated(*of_history) for of_history in fused]
-        request_of_view = np.repeat(np.arange(len(histories)), num_views)
-        beams = search(
-            self.t5,
-            self.trie,
-            views,
-            num_beams,
-            num_items=num_items_kept(self.trie, num_beams),
-            live_before=None if is_allowed is None else self.trie.trie.live_before(is_allowed),
-            request_of_view=request_of_view,
-        )
-        return [Generated(*of_history) for of_history in fuse_views(beams, request_of_view, len(histories))]
+        languages = self.tokenizer.vocabulary.languages
+        beams, requests = [], []
+        for place, (language, trie) in enumerate(zip(languages[:num_views], self.tries, strict=False)):
+            views_of_language = len(range(place, num_views, len(languages)))
+            request_of_view = np.repeat(np.arange(len(histories)), views_of_language)
+            found = search(
+                self.t5,
+                trie,
+                self.encode_views(of_histories, views_of_language, language),
+                num_beams,
+                num_items=num_items_kept(trie, num_beams),
+                live_before=None if is_allowed is None else trie.trie.live_before(is_allowed),
+                request_of_view=request_of_view,
+            )
+            beams.append(found)
+            requests.append(request_of_view)
+        fused = fuse_views(stacked_beams(beams), np.concatenate(requests), len(histories))
+        return [Generated(*of_history) for of_history in fused]
 
     def encode_views(
-        self, histories: Sequence[tuple[Int64[np.ndarray, "position"], int]], num_views: int
+        self,
+        histories: Sequence[tuple[Int64[np.ndarray, "position"], int]],
+        num_views: int,
+        language: Language | None = None,
     ) -> TokenBatch:
-        """Encode `num_views` random views of the newest items of each (history, seed), one history after another."""
+        """Encode `num_views` views of the newest items of each (history, seed), one history after another.
+
+        In one of the vocabulary's languages, by default the first.
+        """
         return stacked(
             [
                 self.tokenizer.encode_history_views(
-                    self.catalogue.feature_tokens[rows[-self.max_history_items :]], num_views, seed
+                    self.catalogue.feature_tokens[rows[-self.max_history_items :]], num_views, seed, language=language
                 )
                 for rows, seed in histories
             ]

@@ -152,6 +152,9 @@ class Tokenizer:
             FeatureSetError: a feature is not in the vocabulary.
         """
         num_items = len(feature_tokens)
+        if not len(self.vocabulary.left):
+            table = self._spelled(feature_tokens, language)
+            return TokenBatch(table, np.full(num_items, table.shape[1], dtype=np.int32))
         each_alone = ItemSequences(np.arange(num_items), np.arange(num_items + 1))
         return self.encode_canonical_batch(feature_tokens, each_alone, language)
 

@@ -140,6 +140,11 @@ class Vocabulary:
         """Ways to spell an item; the first one is shown, and read by a single view."""
         return spelled_languages(self.spelling, self.category_names)
 
+    @property
+    def spelled_categories(self) -> tuple[tuple[int, ...], ...]:
+        """For each language, the categories that tell all items apart."""
+        return tuple(language.categories for language in self.languages)
+
     @functools.cached_property
     def markers(self) -> tuple[str, ...]:
         """Names of the tokens that stand for no feature, in the order of their tokens."""

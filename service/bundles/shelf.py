@@ -143,11 +143,18 @@ def own_targets(manifest: BundleManifest) -> dict[str, object]:
         "dataset": manifest.dataset_fingerprint,
         "event types": [name for name in manifest.rules.types if manifest.rules.is_target(name)],
         "split": fields.get("split"),
+        "held out": _rule_of_split(fields),
         "seen items": _deciding_row(manifest.metrics).get("seen_items"),
         "users": num_users,
         "users in split": num_in_split,
         "seed of the users": manifest.settings.get("seed") if num_users != num_in_split else None,
     }
+
+
+def _rule_of_split(evaluation: Mapping[str, Any]) -> object:
+    """Releases before splits by time held out each user's last items."""
+    held_out = evaluation.get("held_out")
+    return held_out.get("rule") if isinstance(held_out, Mapping) else "leave-last-out"
 
 
 def check_not_worse(candidate: BundleManifest, serving: BundleManifest) -> None:

@@ -57,6 +57,7 @@ class Describer:
                 feature_set=tuple(int(value) for value in of_item.feature_set),
                 item_embedding=of_item.item_embedding,
                 missing_modalities=tuple(of_item.missing_modalities),
+                spelled=self._live.bundle.vocabulary.spelled_categories,
             )
             for of_item in described
         ]

@@ -14,6 +14,7 @@ from jaxtyping import Float32
 
 from clairo_core.catalogue import Catalogue
 from clairo_core.errors import ClairoError
+from clairo_core.feature_index import TakenFeatureSets
 from clairo_core.items import Item
 from service.errors import StoreError
 from service.items.describer import Describer
@@ -125,8 +126,11 @@ class StoredChanges:
         catalogue = self._live.recommender.catalogue
         row = catalogue.find_row(item_id)
         own = None if row is None else tuple(catalogue.feature_sets[row].tolist())
-        others = {features.feature_set for other, features in features_of.items() if other != item_id}
-        return _TakenByOthers(catalogue.taken, own, others)
+        entering = TakenFeatureSets(self._live.bundle.vocabulary.spelled_categories)
+        for other, features in features_of.items():
+            if other != item_id:
+                entering.add(features.feature_set)
+        return _TakenByOthers(catalogue.taken, own, entering)
 
 
 @dataclass(frozen=True, slots=True)

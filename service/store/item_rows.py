@@ -37,6 +37,11 @@ def features_values(features: StoredFeatures, of_content: str) -> dict[str, Any]
     }
 
 
+def feature_set_of(stored: str) -> tuple[int, ...]:
+    """A feature set from its column."""
+    return tuple(int(value) for value in stored.split(","))
+
+
 def change_from_row(row: Row, bundle_id: str) -> CatalogueChange:
     """A row of catalogue_changes, items and item_features joined."""
     item, digest = None, None
@@ -47,7 +52,7 @@ def change_from_row(row: Row, bundle_id: str) -> CatalogueChange:
     if row.feature_set is not None:
         features = StoredFeatures(
             bundle_id=bundle_id,
-            feature_set=tuple(int(value) for value in row.feature_set.split(",")),
+            feature_set=feature_set_of(row.feature_set),
             item_embedding=np.frombuffer(row.item_embedding, dtype="<f4").astype(np.float32),
             missing_modalities=tuple(row.missing_modalities),
         )

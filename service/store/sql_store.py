@@ -16,13 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from clairo_core.attributes import from_json
 from clairo_core.errors import DuplicateItemError
+from clairo_core.feature_index import TakenFeatureSets
 from clairo_core.items import Item, described_digest, picture_digest
 from service.errors import FeatureSetTakenError
 from service.store.attribute_types import typed
 from service.store.content_writes import CATALOGUE_LOCK, insert_changes, insert_items
 from service.store.database import Database, first_line, in_utc
 from service.store.item_patch import ItemPatch
-from service.store.item_rows import change_from_row, content_values, features_values, words_values
+from service.store.item_rows import change_from_row, content_values, feature_set_of, features_values, words_values
 from service.store.patch_writes import write_patches
 from service.store.sql_tables import bundle_activations, catalogue_changes, item_features, items
 from service.store.store import (
@@ -266,11 +267,27 @@ class SqlStore:
         )
         if owner := (await connection.execute(taken)).scalar_one_or_none():
             raise FeatureSetTakenError(f"feature set {values['feature_set']} belongs to item {owner!r}; describe again")
+        if len(features.spelled) > 1:
+            await self._check_languages(connection, features)
         try:
             await connection.execute(insert(item_features).values(namespace=self._namespace, item_id=item_id, **values))
         except IntegrityError as error:
             # Something wrote without our lock: read again, then decide.
             raise FeatureSetTakenError(f"{first_line(error.orig)}; describe item {item_id!r} again") from error
+
+    async def _check_languages(self, connection: AsyncConnection, features: StoredFeatures) -> None:
+        """Refuse features that a language of the bundle spells like those of another posted item."""
+        # Every language spells the last category, the collision index.
+        may_be_alike = select(item_features.c.feature_set).where(
+            item_features.c.namespace == self._namespace,
+            item_features.c.bundle_id == features.bundle_id,
+            item_features.c.feature_set.endswith(f",{features.feature_set[-1]}"),
+        )
+        taken = TakenFeatureSets(features.spelled)
+        for stored in (await connection.execute(may_be_alike)).scalars():
+            taken.add(feature_set_of(stored))
+        if features.feature_set in taken:
+            raise FeatureSetTakenError(f"a language spells {features.feature_set} like another item; describe again")
 
     async def _stored_digests(self, connection: AsyncConnection, item_ids: Collection[str]) -> dict[str, Row]:
         query = select(items.c.item_id, items.c.content_digest, items.c.picture_digest).where(

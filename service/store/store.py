@@ -18,6 +18,7 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Float32
 
+from clairo_core.feature_index import SpelledCategories
 from clairo_core.items import Item, picture_digest
 from service.store.item_patch import ItemPatch
 
@@ -41,6 +42,8 @@ class StoredFeatures:
     feature_set: tuple[int, ...]
     item_embedding: Float32[np.ndarray, "dim"]
     missing_modalities: tuple[str, ...]
+    spelled: SpelledCategories = ()
+    """To be written: categories by which each language of the bundle tells items apart; none means all at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,7 @@ class Store(Protocol):
         """Store an item's features under a bundle, in place of those of earlier content. The version stays.
 
         Raises:
-            FeatureSetTakenError: another posted item has this feature set under this bundle, another process described
+            FeatureSetTakenError: another posted item is alike under this bundle, another process described
                 this content first, or the content has changed since.
             StoreError: nothing was written.
         """

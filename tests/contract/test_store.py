@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,15 @@ async def test_an_item_with_a_taken_feature_set_is_refused_whole(store: Store) -
         await store.add_item(LAMP, features(1, 2, 0))
     assert [change.item_id for change in await store.changes_since(0, "bundle-a")] == ["mug"]
     assert await store.add_item(LAMP, features(1, 2, 1)) == 2
+
+
+async def test_an_item_that_a_language_spells_like_another_is_refused(store: Store) -> None:
+    two_languages = ((0, 1, 3), (2, 3))
+    await store.add_item(MUG, replace(features(1, 2, 7, 10), spelled=two_languages))
+    for alike in (features(1, 2, 8, 10), features(3, 4, 7, 10)):
+        with pytest.raises(FeatureSetTakenError):
+            await store.add_item(LAMP, replace(alike, spelled=two_languages))
+    assert await store.add_item(LAMP, replace(features(1, 2, 7, 0), spelled=two_languages)) == 2
 
 
 async def test_an_item_has_no_features_under_another_bundle_until_they_are_added(store: Store) -> None:

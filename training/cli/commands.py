@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clairo_core.errors import SettingsError
-from training.cli import data_commands
+from training.cli import data_commands, ids_commands
 from training.cli.messages import report, run_command
 from training.cli.options import (
     SERVICE,
@@ -52,6 +52,7 @@ app.command()(data_commands.check)
 app.command("fetch-pictures")(data_commands.fetch_pictures)
 app.command(hidden=True)(data_commands.events)
 app.command()(recommend)
+app.add_typer(ids_commands.app, name="ids")
 
 SERVICE_PANEL = "With --data service"
 
@@ -169,6 +170,7 @@ def run(
     from clairo_core.generation.t5.generator import choose_device  # noqa: PLC0415
     from training.datasets.event_times import date_range  # noqa: PLC0415
     from training.datasets.open_dataset import open_dataset  # noqa: PLC0415
+    from training.evaluation.split import split_by  # noqa: PLC0415
     from training.pipeline.present_modalities import with_present_modalities  # noqa: PLC0415
     from training.pipeline.run import train_bundle  # noqa: PLC0415
     from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
@@ -176,6 +178,7 @@ def run(
     from training.workbench.workbench import Workbench  # noqa: PLC0415
 
     dataset = open_dataset(data, settings.dataset, settings.encode.modalities, progress_bar)
+    dataset = split_by(dataset, settings.split)
     report(
         f"{dataset.name}: {len(dataset.items)} items, {len(dataset.user_ids)} users, "
         f"{len(dataset.sequences.items)} interactions"
@@ -271,16 +274,30 @@ def compare(
 ) -> None:
     """Compare baselines, presets and bundles in one table and an HTML report.
 
-    Finished parts are reused. The baselines are listed in docs/evaluation.md.
+    Finished parts are reused. The baselines are listed in docs/evaluation.md. With --set split.kind=time, all
+    rankers are measured on what users did in the last horizon.
     """
-    from training.config.load_preset import load_preset  # noqa: PLC0415
+    from training.config.load_preset import DEFAULT_PRESET, load_preset  # noqa: PLC0415
 
     chosen = tuple(load_preset(name.strip(), overrides or []) for name in presets.split(",") if name.strip())
+    held_out_by = (chosen[0] if chosen else load_preset(DEFAULT_PRESET, overrides or [])).split
     from training.comparison.run_comparison import ComparisonPlan, baseline_names, compare_on  # noqa: PLC0415
     from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
 
     names = baseline_names(baselines)
-    plan = ComparisonPlan(names, tuple(bundles or []), split, users, resamples, device, parts, mix, chosen, seeds)
+    plan = ComparisonPlan(
+        names,
+        tuple(bundles or []),
+        split,
+        users,
+        resamples,
+        device,
+        parts,
+        mix,
+        chosen,
+        seeds,
+        held_out_by=held_out_by,
+    )
     typer.echo(compare_on(data, plan, out, progress_bar, report))
     report(f"wrote {out / 'report.html'}, results.json and three Parquet tables")
 

@@ -16,6 +16,7 @@ from training.evaluation.metrics import METRICS, bootstrap_interval
 from training.evaluation.rankings import Rankings
 from training.evaluation.slices import Breadth, UserSlice, breadth_of, mean_breadth
 from training.evaluation.split import SEEN_ITEMS
+from training.evaluation.split_description import LEAVE_LAST_OUT, SplitDescription
 
 SLICED_METRICS = ("recall@10", "ndcg@10")
 """Metrics of slices and differences; the whole split has all metrics."""
@@ -90,6 +91,7 @@ class Comparison:
     breadths: tuple[BreadthRow, ...]
     details: Mapping[str, tuple[RunDetails, ...]]
     """Training curves, code use and answering times by ranker, one entry per seed."""
+    held_out: SplitDescription = LEAVE_LAST_OUT
 
     def as_dict(self) -> dict[str, object]:
         """Plain values, ready for JSON."""
@@ -168,7 +170,8 @@ def compare_rankings(
     parts = [(seen_items, part) for seen_items in slices for part in slices[seen_items]]
     for seen_items, part in progress(parts, "intervals", len(parts)):
         metrics = tuple(METRICS) if part.kind == "all" else SLICED_METRICS
-        place = (part.kind, part.label, int(part.is_in.sum()))
+        num_users = next(len(runs[0][seen_items].ranks[part.is_in]) for runs in rankings.values())
+        place = (part.kind, part.label, num_users)
         column_of: dict[tuple[str, str], Float64[np.ndarray, "user"]] = {}
         seeds: list[tuple[int, float]] = []
         for ranker, runs in rankings.items():

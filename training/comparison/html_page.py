@@ -36,7 +36,8 @@ def html_of(comparison: Comparison) -> str:
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(comparison.dataset)}: comparison</title><style>{style_sheet()}</style></head><body>
 <header><h1>{escape(comparison.dataset)}, {escape(comparison.split)} split</h1>
-<p>{users_in_words(comparison).capitalize()}, each with one held-out next item to predict. Full ranking over
+<p>{users_in_words(comparison).capitalize()}, each with {comparison.held_out.to_predict} to predict
+({escape(str(comparison.held_out))}). Full ranking over
 {comparison.num_items:,} items by item id; ties count against the target. Ranges are 95% bootstrap intervals over users
 ({comparison.num_resamples:,} resamples).{chosen}</p></header>
 {buttons}
@@ -53,8 +54,12 @@ def _mode(comparison: Comparison, seen_items: str) -> str:
     overall = "".join(
         f"<section><h2>{name}</h2><p>{meaning}</p>{_overall(comparison, seen_items, metric)}</section>"
         for name, metric, meaning in (
-            ("NDCG@10", "ndcg@10", "1 for a target in first place, falling with its rank to 0 beyond the tenth."),
-            ("Recall@10", "recall@10", "Share of users whose target is among the first ten items."),
+            (
+                "NDCG@10",
+                "ndcg@10",
+                "1 for targets in the first places, falling with their ranks to 0 beyond the tenth.",
+            ),
+            ("Recall@10", "recall@10", "Share of a user's targets among the first ten items."),
         )
     )
     slices = "".join(

@@ -242,7 +242,7 @@ def keep_recommended(setup: ComparisonSetup, folder: Path, bundle: Path, recomme
         vocabulary.category_sizes,
         time_answers(answer, len(split.targets)),
     )
-    missing = sum(item_ids[target] not in recommender.catalogue for target in split.targets)
+    missing = sum(item_ids[target] not in recommender.catalogue for target in split.target_items)
     note += f"; {missing} targets are not in its catalogue and count as misses" if missing else ""
     lift = lift_of_recommender(recommender, item_ids, setup.lift_users, bundle.name, setup.progress)
     rankings = rank_with_recommender(recommender, item_ids, setup.targets, bundle.name, setup.progress, lift)

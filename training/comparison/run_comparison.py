@@ -27,7 +27,7 @@ from training.comparison.rankers import (
 from training.comparison.result_files import write_comparison
 from training.comparison.run_details import load_details
 from training.comparison.text_table import table_of_comparison
-from training.config.preset import Preset
+from training.config.preset import Preset, SplitSettings
 from training.counts.popularity import count_interactions
 from training.datasets import load_dataset
 from training.datasets.open_dataset import open_dataset
@@ -38,13 +38,15 @@ from training.evaluation.split import (
     ALLOWED,
     held_out,
     some_of_each,
+    split_by,
     test_split,
     training_sequences,
     validation_split,
 )
+from training.evaluation.split_description import describe_split
 from training.pipeline.present_modalities import with_present_modalities
 from training.pipeline.run import train_bundle
-from training.workbench.bundle_dataset import check_not_learned
+from training.workbench.bundle_dataset import check_not_learned, check_same_split
 from training.workbench.stage_cache import StageCache
 from training.workbench.workbench import Workbench
 
@@ -73,6 +75,8 @@ class ComparisonPlan:
     """Seeds of presets and neural baselines: 0, 1, and so on."""
     budget: FitBudget = field(default_factory=FitBudget)
     """Training budget per candidate of a neural baseline."""
+    held_out_by: SplitSettings = field(default_factory=SplitSettings)
+    """The split of all rankers: one table measures the same targets."""
 
 
 def baseline_names(text: str) -> tuple[str, ...]:
@@ -97,18 +101,21 @@ def compare_on(data: Path, plan: ComparisonPlan, out: Path, progress: Progress, 
         SettingsError: the plan is empty, or two rankers have one name.
         DatasetError: the dataset cannot be read.
         BundleError: a bundle cannot be loaded.
-        TrainingError: no user has a held-out item, a bundle uses other items of the dataset or has learned from it, or
-            the catalogue is too large for a baseline.
+        TrainingError: no user has a held-out item, a bundle uses other items of the dataset, has learned from it or
+            held out other interactions, or the catalogue is too large for a baseline.
     """
     bundles = bundles_by_name(plan)
-    dataset = load_dataset(data, progress=progress)
+    dataset = split_by(load_dataset(data, progress=progress), plan.held_out_by)
     check_catalogue(plan.baselines, len(dataset.items))
     for bundle in bundles.values():
         # Before the baselines, which may take hours.
-        check_not_learned(read_manifest(bundle), dataset)
+        manifest = read_manifest(bundle)
+        check_same_split(manifest, plan.held_out_by)
+        check_not_learned(manifest, dataset)
+    described = describe_split(dataset, plan.split)
     of_all = held_out(test_split if plan.split == "test" else validation_split, dataset)
     if len(of_all[ALLOWED].targets) == 0:
-        raise TrainingError(f"{dataset.name}: no user has enough items to hold one out; add interactions")
+        raise TrainingError(f"{dataset.name}: {described.why_nobody}")
     targets = some_of_each(of_all, plan.max_users, seed=0)
     users = {"dataset": dataset.fingerprint, "split": plan.split, "max_users": plan.max_users}
     stages = StageCache(out / ".stages", report)
@@ -132,6 +139,7 @@ def compare_on(data: Path, plan: ComparisonPlan, out: Path, progress: Progress, 
         details={
             name: tuple(load_details(run / "details.json") for run in of_ranker) for name, of_ranker in runs.items()
         },
+        held_out=described,
     )
     write_comparison(out, comparison, rankings, dataset, targets, training_counts)
     return table_of_comparison(comparison)
@@ -165,6 +173,7 @@ def train_preset(setup: ComparisonSetup, preset: Preset, seed: int) -> Path:
         ClairoError: a training stage failed.
     """
     dataset = open_dataset(setup.data, preset.dataset, preset.encode.modalities, setup.progress)
+    dataset = split_by(dataset, preset.split)
     preset = with_present_modalities(preset, dataset, setup.report)
     device = choose_device(setup.device)
 
@@ -182,7 +191,8 @@ def bundles_by_name(plan: ComparisonPlan) -> dict[str, Path]:
     """Name each bundle after its folder.
 
     Raises:
-        SettingsError: the plan is empty, a folder holds no bundle, or two rankers have one name.
+        SettingsError: the plan is empty, a folder holds no bundle, two rankers have one name, or a preset has another
+            split than the table.
     """
     if plan.mixes and not set(MIXED) <= set(plan.baselines):
         named = ", ".join(plan.baselines) or "none"
@@ -196,6 +206,11 @@ def bundles_by_name(plan: ComparisonPlan) -> dict[str, Path]:
     for preset in plan.presets:
         if preset.name in taken:
             raise SettingsError(f"--presets: another ranker is called {preset.name!r}; name each preset once")
+        if preset.split.rule != plan.held_out_by.rule:
+            raise SettingsError(
+                f"--presets: {preset.name} has {preset.split.rule}, expected {plan.held_out_by.rule} as the others; "
+                "one table has one split: give it by --set, such as --set split.kind=time"
+            )
         taken.add(preset.name)
     for folder in plan.bundles:
         name = folder.resolve().name

@@ -23,11 +23,12 @@ def table_of_comparison(comparison: Comparison) -> str:
 
 
 def table_title(comparison: Comparison) -> str:
-    """Dataset, users, protocol, intervals and modes, and on validation what was chosen there."""
+    """Dataset, users, protocol, intervals, split and modes, and on validation what was chosen there."""
     return (
         f"{comparison.dataset}, {comparison.split}: {users_in_words(comparison)}, full ranking over "
         f"{comparison.num_items:,} items by item id, ties against the target;\n"
         f"95% bootstrap interval over users ({comparison.num_resamples:,} resamples); ± standard deviation over seeds\n"
+        f"{comparison.held_out}\n"
         "seen items allowed without a rule for repeats, weighed by one rule for every ranker, or masked"
         + (f"\n{CHOSEN_ON_THESE_USERS}" if comparison.split == "validation" else "")
     )

@@ -24,6 +24,9 @@ _PAGE_HEAD = """\
 A preset is a TOML in `training/presets/`: parts put together as one system of the field, sized for two cores unless
 its notes say otherwise. All run through the same stages, so they can be compared on any data.
 
+Codes that came with the data ([`[codes]`](datasets.md#codes-precomputed-codes)) replace all parts up to the quantizer,
+but for presets that number items.
+
     clairo-train presets                 # this page
     clairo-train presets clairo          # one preset with all its settings, as TOML
     clairo-train compare --data demo/shop --presets clairo,rpg --out demo/table

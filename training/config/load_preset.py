@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from clairo_core.errors import SettingsError
 from clairo_core.tokens.spelling import Spelling
-from training.config.preset import LATE, RECURRENT, VQVAE, Preset
+from training.config.preset import HASH, LATE, RECURRENT, VQVAE, Preset
 from training.config.ranges import AllowedValues
 
 DEFAULT_PRESET = "clairo"
@@ -143,8 +143,8 @@ def check_together(preset: Preset) -> None:
 
     Raises:
         SettingsError: `dense.dim` cannot be split between heads, `fuse.final_dim` would mix late-fused modalities, a
-            VQ-VAE has several codebooks, the diversity loss has no gradient to act on, or features would merge although
-            they keep their order.
+            VQ-VAE has several codebooks, the diversity loss has no gradient to act on, features would merge although
+            they keep their order, or hash buckets would tell items apart in languages.
     """
     dense, fuse, quantize, autoencoder = preset.dense, preset.fuse, preset.quantize, preset.autoencoder
     vocabulary = preset.vocabulary
@@ -156,6 +156,11 @@ def check_together(preset: Preset) -> None:
         raise SettingsError(
             f"autoencoder.ema_decay is {autoencoder.ema_decay}; expected 0, as autoencoder.diversity_weight acts on "
             "centroids that are trained by gradient"
+        )
+    if vocabulary.spelling == Spelling.LANGUAGES and quantize.collision == HASH:
+        raise SettingsError(
+            "quantize.collision is hash; expected index with vocabulary.spelling=languages, as random buckets may be "
+            "equal in one of them"
         )
     if vocabulary.spelling != Spelling.SHUFFLED and (vocabulary.size or vocabulary.merges_per_item):
         raise SettingsError(

@@ -18,6 +18,7 @@ from training.config.ranges import (
     OneOf,
     Positive,
     Share,
+    ShareAboveZero,
     Spelled,
 )
 
@@ -29,6 +30,7 @@ CONCAT_PCA, GATE, ATTENTION, LATE = "concat_pca", "gate", "attention", "late"
 OPQ, RQ, KMEANS, RQVAE, VQVAE = "opq", "rq", "kmeans", "rqvae", "vqvae"
 RANDOM, SEQUENTIAL = NUMBERED
 RECURRENT, TRANSFORMER = "recurrent", "transformer"
+LAST, TIME = "last", "time"
 AUTO = "auto"
 """Choose on validation."""
 
@@ -62,6 +64,31 @@ class DatasetSettings:
     codes: Annotated[str, OneOf((IDS, VECTORS))] = IDS
     """`ids` uses precomputed codes as semantic ids. `vectors` turns each family of columns into a modality (text_0 and
     text_1 become `text_codes`), to be fused, aligned and quantized again."""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSettings:
+    """Which interactions are held out to validate and to test."""
+
+    kind: Annotated[str, OneOf((LAST, TIME))] = LAST
+    """`last` holds out each user's last two items. `time` holds out what all users did in the last two horizons."""
+    horizon_days: Amount = 0.0
+    """Length of each horizon, for `time`; 0 takes `horizon_share`."""
+    horizon_share: ShareAboveZero = 0.1
+    """Share of all interactions in each horizon, for `time` without `horizon_days`."""
+
+    @property
+    def rule(self) -> str:
+        """The settings that count.
+
+        >>> SplitSettings(TIME).rule
+        'split.kind=time, split.horizon_share=0.1'
+        """
+        if self.kind == LAST:
+            return f"split.kind={self.kind}"
+        is_in_days = self.horizon_days > 0
+        horizon = f"days={self.horizon_days:g}" if is_in_days else f"share={self.horizon_share:g}"
+        return f"split.kind={self.kind}, split.horizon_{horizon}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +350,7 @@ class Preset:
     name: str
     about: About = field(default_factory=About, compare=False)
     dataset: DatasetSettings = field(default_factory=DatasetSettings)
+    split: SplitSettings = field(default_factory=SplitSettings)
     encode: EncodeSettings = field(default_factory=EncodeSettings)
     fuse: FuseSettings = field(default_factory=FuseSettings)
     align: AlignSettings = field(default_factory=AlignSettings)

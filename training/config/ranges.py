@@ -101,5 +101,7 @@ Amount = Annotated[float, AtLeast(0)]
 """A number from 0 up."""
 Share = Annotated[float, BelowOne(allows_zero=True)]
 """A number in [0, 1)."""
-LearningRate = Annotated[float, BelowOne(allows_zero=False)]
+ShareAboveZero = Annotated[float, BelowOne(allows_zero=False)]
+"""A number in (0, 1)."""
+LearningRate = ShareAboveZero
 """A number in (0, 1)."""

@@ -51,6 +51,14 @@ class PictureOrigin:
         return PictureOrigin(self.path, self.field, self.rows[is_kept], self.unreadable_pictures)
 
 
+@dataclass(frozen=True, slots=True)
+class TimeCuts:
+    """The beginnings of both horizons of a split by time, in days since 1970; what happens at a cut comes after it."""
+
+    validation: float
+    test: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
     """Items, and each user's interactions with them, oldest first."""
@@ -70,7 +78,8 @@ class Dataset:
     """Codes are whole feature sets: no two items share theirs, and no collision index is added."""
     picture_origin: PictureOrigin | None
     fingerprint: str
-    """SHA-256 of items, users and what they did, without times: the same for every format and on every machine."""
+    """SHA-256 of items, users and what they did, without times: the same for every format and on every machine. With
+    `cuts`, also of what comes before each."""
     days: Float32[np.ndarray, "interaction"] | None = None
     """When each interaction of `sequences` happened, in days since 1970; None without times."""
     time_units: tuple[str, ...] = ()
@@ -87,6 +96,8 @@ class Dataset:
     """Positive events outside `sequences`, for popularity."""
     event_counts: EventCounts | None = None
     """For a report; None if interactions have no types."""
+    cuts: TimeCuts | None = None
+    """Where a split by time holds out; None where each user's last items are held out."""
 
     @property
     def modalities(self) -> tuple[str, ...]:

@@ -81,7 +81,7 @@ def describe(path: Path, content: dict[str, Any]) -> DatasetDescription:
 
 
 def _published(top: TomlSection) -> DatasetDescription:
-    """`published = FOLDER`: the data set's own description, with other rules and treatment of pictures."""
+    """`published = FOLDER`: the data set's own description, with other rules, treatment of pictures, and codes."""
     folder = top.folder / top.text("published")
     found = describe_published(folder)
     if found is None:
@@ -102,12 +102,13 @@ def _published(top: TomlSection) -> DatasetDescription:
         repeats=interactions.choice("repeats", OnRepeat, found.rules.repeats),
         min_interactions=interactions.count("min_interactions", default=found.rules.min_interactions),
     )
+    codes = _codes(top.section("codes"), found.items) if "codes" in top else found.codes
     name = top.text("name", default=found.name)
     for section in (top, items, interactions):
         section.close()
     if rules.types and rules.value_column is None:
         raise top.error("events", "no condition, expected one: published sets have ratings, not types")
-    return dataclasses.replace(found, name=name, items=described, rules=_checked(top, rules))
+    return dataclasses.replace(found, name=name, items=described, codes=codes, rules=_checked(top, rules))
 
 
 def _checked(top: TomlSection, rules: InteractionRules) -> InteractionRules:

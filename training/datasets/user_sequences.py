@@ -61,6 +61,13 @@ class UnreadEvents:
     days: Float32[np.ndarray, "event"] | None
     """Of `items.items`, since 1970; None without times."""
 
+    def until(self, day: float) -> "UnreadEvents":
+        """Those of this day and before; all of them without times."""
+        if self.days is None:
+            return self
+        is_early = self.days <= day
+        return UnreadEvents(self.items.where(is_early), self.days[is_early])
+
 
 @dataclass(frozen=True, slots=True)
 class EventCounts:

@@ -61,6 +61,6 @@ def masked_ndcg(scorer: ItemScorer, split: EvaluationSplit) -> float:
     """NDCG@10 over the users of `split`, seen items masked; 0 without users."""
     gains = []
     for users, histories, scores in scored_blocks(scorer, split.histories):
-        _, masked = ranks_by_scores(scores, split.targets[users], histories)
+        _, masked = ranks_by_scores(scores, split.targets_of(users), histories)
         gains.append(ndcg_at(masked, 10))
     return float(np.concatenate(gains).mean()) if gains else 0.0

@@ -1,14 +1,16 @@
 """Turn the ranks of users' targets into Recall and NDCG with bootstrap intervals.
 
-A rank is 1 for the first place, and 0 for a target that is not in the list. Independent of models.
+A rank is 1 for the first place, and 0 for a target that is not in the list. A user with several targets counts once.
+Independent of models.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int, Int64
 
 from clairo_core.sequences import ItemSequences
 
@@ -30,24 +32,75 @@ class Metric:
     high: float
 
 
-def recall_at(ranks: Int[np.ndarray, "user"], cutoff: int) -> Float[np.ndarray, "user"]:
-    """1 where the target is among the first `cutoff`, else 0; with one target per user, Recall is the hit rate."""
+@dataclass(frozen=True, slots=True, eq=False)
+class TargetRanks:
+    """The ranks of several targets per user, at least one."""
+
+    places: Int64[np.ndarray, "target"]
+    """One user's targets after another's."""
+    num_targets: Int64[np.ndarray, "user"]
+
+    def __len__(self) -> int:
+        return len(self.num_targets)
+
+    def __getitem__(self, is_kept: Bool[np.ndarray, "target"]) -> "TargetRanks":
+        """The ranks of some targets, and the users who have one of them."""
+        users = np.repeat(np.arange(len(self)), self.num_targets)[is_kept]
+        return TargetRanks(self.places[is_kept], np.unique(users, return_counts=True)[1])
+
+    def sums(self, values: Float[np.ndarray, "target"]) -> Float[np.ndarray, "user"]:
+        """The sum over each user's targets."""
+        users = np.repeat(np.arange(len(self)), self.num_targets)
+        summed: Float[np.ndarray, "user"] = np.bincount(users, weights=values, minlength=len(self))
+        return summed
+
+
+Ranks: TypeAlias = Int64[np.ndarray, "user"] | TargetRanks
+"""Of one target per user, or of several."""
+
+
+def recall_at(ranks: Ranks, cutoff: int) -> Float[np.ndarray, "user"]:
+    """The share of a user's targets among the first `cutoff`; with one target per user, the hit rate."""
+    if isinstance(ranks, TargetRanks):
+        found: Float[np.ndarray, "user"] = ranks.sums(recall_at(ranks.places, cutoff)) / ranks.num_targets
+        return found
     is_hit: Float[np.ndarray, "user"] = ((ranks >= 1) & (ranks <= cutoff)).astype(np.float64)
     return is_hit
 
 
-def ndcg_at(ranks: Int[np.ndarray, "user"], cutoff: int) -> Float[np.ndarray, "user"]:
+def ndcg_at(ranks: Ranks, cutoff: int) -> Float[np.ndarray, "user"]:
     """1 / log2(1 + rank) where the target is among the first `cutoff`, else 0.
+
+    Of several targets: the sum, divided by that of the best list, which has min(cutoff, targets) of them in front.
 
     >>> ndcg_at(np.array([1, 3, 0, 11]), 10).round(3).tolist()
     [1.0, 0.5, 0.0, 0.0]
+    >>> ndcg_at(TargetRanks(np.array([1, 2, 1, 0]), np.array([2, 2])), 10).round(3).tolist()
+    [1.0, 0.613]
     """
+    if isinstance(ranks, TargetRanks):
+        best = np.cumsum(ndcg_at(np.arange(1, cutoff + 1), cutoff))
+        gained: Float[np.ndarray, "user"] = ranks.sums(ndcg_at(ranks.places, cutoff))
+        gained /= best[np.minimum(ranks.num_targets, cutoff) - 1]
+        return gained
     hit = recall_at(ranks, cutoff)
     discounted: Float[np.ndarray, "user"] = hit / np.log2(1.0 + np.maximum(ranks, 1))
     return discounted
 
 
-METRICS: dict[str, Callable[[Int[np.ndarray, "user"]], Float[np.ndarray, "user"]]] = {
+def places_of(ranks: Ranks) -> Int64[np.ndarray, "target"]:
+    """The rank of every target, one user's after another's."""
+    return ranks.places if isinstance(ranks, TargetRanks) else ranks
+
+
+def joined_ranks(parts: Sequence[Ranks]) -> Ranks:
+    """The ranks of all parts' users, in order."""
+    places = np.concatenate([places_of(part) for part in parts])
+    several = [part.num_targets for part in parts if isinstance(part, TargetRanks)]
+    return TargetRanks(places, np.concatenate(several)) if several else places
+
+
+METRICS: dict[str, Callable[[Ranks], Float[np.ndarray, "user"]]] = {
     **{f"recall@{cutoff}": partial(recall_at, cutoff=cutoff) for cutoff in RECALL_CUTOFFS},
     **{f"ndcg@{cutoff}": partial(ndcg_at, cutoff=cutoff) for cutoff in NDCG_CUTOFFS},
 }
@@ -76,12 +129,14 @@ def rank_in_list(
 
 
 def ranks_by_scores(
-    scores: Float[np.ndarray, "user item"], targets: Int[np.ndarray, "user"], histories: ItemSequences
-) -> tuple[Int[np.ndarray, "user"], Int[np.ndarray, "user"]]:
-    """Rank each user's target among all items, seen items allowed, then masked.
+    scores: Float[np.ndarray, "user item"], targets: Int[np.ndarray, "user"] | ItemSequences, histories: ItemSequences
+) -> tuple[Ranks, Ranks]:
+    """Rank each user's target, or all targets of each user, among all items, seen items allowed, then masked.
 
     Every tie counts against the target; a masked target has rank 0.
     """
+    if isinstance(targets, ItemSequences):
+        return _ranks_of_several(scores, targets, histories)
     users = np.arange(len(targets))
     is_before = scores >= scores[users, targets][:, None]
     allowed = np.count_nonzero(is_before, axis=1)
@@ -90,7 +145,21 @@ def ranks_by_scores(
     return allowed, masked
 
 
-def summarize(ranks: Int[np.ndarray, "user"], num_resamples: int, seed: int = 0) -> list[Metric]:
+def _ranks_of_several(
+    scores: Float[np.ndarray, "user item"], targets: ItemSequences, histories: ItemSequences
+) -> tuple[TargetRanks, TargetRanks]:
+    allowed, masked = np.zeros(len(targets.items), dtype=np.int64), np.zeros(len(targets.items), dtype=np.int64)
+    for user, wanted in enumerate(targets):
+        of_user = slice(targets.offsets[user], targets.offsets[user + 1])
+        own, seen = scores[user, wanted], np.unique(histories[user])
+        # As many items score lower as stand before the first equal one in ascending order.
+        allowed[of_user] = scores.shape[1] - np.searchsorted(np.sort(scores[user]), own)
+        num_seen_before = len(seen) - np.searchsorted(np.sort(scores[user, seen]), own)
+        masked[of_user] = (allowed[of_user] - num_seen_before) * ~np.isin(wanted, seen)
+    return TargetRanks(allowed, targets.lengths), TargetRanks(masked, targets.lengths)
+
+
+def summarize(ranks: Ranks, num_resamples: int, seed: int = 0) -> list[Metric]:
     """Recall and NDCG at every cutoff of the protocol, with bootstrap intervals over users."""
     columns = {name: metric(ranks) for name, metric in METRICS.items()}
     lows, highs = bootstrap_interval(np.stack(list(columns.values()), axis=1), num_resamples, seed)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int, Int32, Int64
+from jaxtyping import Float, Int32, Int64
 
 from clairo_core.items import UserHistory
 from clairo_core.progress import Progress, silent
@@ -13,9 +13,9 @@ from clairo_core.ranking import NO_LIFTS, RepeatLifts
 from clairo_core.recommendation import RecommendationRequest
 from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
-from clairo_core.storage.array_file import load_arrays, save_arrays
+from clairo_core.storage.array_file import find_array, load_arrays, save_arrays
 from training.evaluation.item_scorer import ItemScorer
-from training.evaluation.metrics import rank_in_list, ranks_by_scores
+from training.evaluation.metrics import Ranks, TargetRanks, joined_ranks, rank_in_list, ranks_by_scores
 from training.evaluation.split import ALLOWED, MASKED, WEIGHED, EvaluationSplit, HeldOut
 from training.evaluation.user_batches import batches_by_length, scored_blocks
 
@@ -31,8 +31,8 @@ NO_ITEM = -1
 class Ranking:
     """One ranker's results for every user in one seen-item mode."""
 
-    ranks: Int64[np.ndarray, "user"]
-    """Place of the target, from 1; 0 if it is not in the list."""
+    ranks: Ranks
+    """Place of each target, from 1; 0 if it is not in the list."""
     shown: Int32[np.ndarray, "user place"]
     """Item rows of the first places."""
 
@@ -54,7 +54,7 @@ def rank_with_scores(
             continue
         # Scores are the same in every mode: each user is scored once.
         modes = [mode for mode, of_mode in targets.items() if of_mode.is_same_as(split)]
-        ranks: dict[str, list[Int64[np.ndarray, "user"]]] = {mode: [] for mode in modes}
+        ranks: dict[str, list[Ranks]] = {mode: [] for mode in modes}
         shown: dict[str, list[Int32[np.ndarray, "user place"]]] = {mode: [] for mode in modes}
         for users, histories, scores in scored_blocks(scorer, split.histories, f"{label}, seen {first}", progress):
             # Dislikes belong to the masked mode alone, which leaves them out like seen items.
@@ -64,11 +64,11 @@ def rank_with_scores(
             for mode in modes:
                 lift = lift_in(mode, repeat_lift)
                 lifted = with_lift(scores, seen, lift)
-                allowed, masked = ranks_by_scores(lifted, split.targets[users], seen)
+                allowed, masked = ranks_by_scores(lifted, split.targets_of(users), seen)
                 ranks[mode].append(masked if np.isneginf(lift) else allowed)
                 shown[mode].append(first_places(lifted))
         for mode in modes:
-            rankings[mode] = Ranking(np.concatenate(ranks[mode]), np.concatenate(shown[mode]))
+            rankings[mode] = Ranking(joined_ranks(ranks[mode]), np.concatenate(shown[mode]))
     return {mode: rankings[mode] for mode in targets}
 
 
@@ -115,10 +115,12 @@ def generated_ranks(
     label: str,
     progress: Progress[int] = silent,
     list_length: int = LIST_LENGTH,
-) -> tuple[Int[np.ndarray, "user"], list[Int32[np.ndarray, "place"]]]:
-    """Rank each user's target in the recommender's list, ties against it. Returns the ranks, and lists of item rows."""
+) -> tuple[Ranks, list[Int32[np.ndarray, "place"]]]:
+    """Rank each user's targets in the recommender's list, ties against them. Returns ranks, and lists of item rows."""
     row_of = {item_id: row for row, item_id in enumerate(item_ids)}
-    ranks = np.zeros(len(split.targets), dtype=np.int64)
+    targets, users_of_targets = split.target_items, split.users_of_targets
+    ranks = np.zeros(len(targets), dtype=np.int64)
+    first = np.searchsorted(users_of_targets, np.arange(len(split.targets) + 1))
     lists_by_user: dict[int, Int32[np.ndarray, place]] = {}
     for users, histories in batches_by_length(split.histories, item_ids, label, progress):
         answers = recommender.recommend_batch(
@@ -128,9 +130,10 @@ def generated_ranks(
             # Items posted after training are not in the dataset, but keep their places.
             ranked = np.array([row_of.get(entry.item_id, NO_ITEM) for entry in answer.items], dtype=np.int32)
             scores = np.array([entry.score for entry in answer.items])
-            ranks[user] = rank_in_list(ranked, scores, int(split.targets[user]), list_length)
+            for place in range(first[user], first[user + 1]):
+                ranks[place] = rank_in_list(ranked, scores, int(targets[place]), list_length)
             lists_by_user[int(user)] = ranked
-    return ranks, [lists_by_user[user] for user in range(len(ranks))]
+    return split.ranks_from(ranks), [lists_by_user[user] for user in range(len(split.targets))]
 
 
 def requests_of(
@@ -191,12 +194,22 @@ def joined(histories: ItemSequences, disliked: ItemSequences) -> ItemSequences:
 
 def save_rankings(path: Path, rankings: Rankings) -> None:
     """Write all modes to one .npz file."""
-    arrays = {f"ranks_{mode}": ranking.ranks for mode, ranking in rankings.items()}
-    arrays |= {f"shown_{mode}": ranking.shown for mode, ranking in rankings.items()}
+    arrays = {f"shown_{mode}": ranking.shown for mode, ranking in rankings.items()}
+    for mode, ranking in rankings.items():
+        ranks = ranking.ranks
+        if isinstance(ranks, TargetRanks):
+            arrays |= {f"ranks_{mode}": ranks.places, f"num_targets_{mode}": ranks.num_targets}
+        else:
+            arrays[f"ranks_{mode}"] = ranks
     save_arrays(path, modes=np.array(list(rankings)), **arrays)
 
 
 def load_rankings(path: Path) -> Rankings:
     """Read a file of `save_rankings`."""
     (modes,) = load_arrays(path, "modes")
-    return {mode: Ranking(*load_arrays(path, f"ranks_{mode}", f"shown_{mode}")) for mode in modes.tolist()}
+    rankings: Rankings = {}
+    for mode in modes.tolist():
+        ranks, shown = load_arrays(path, f"ranks_{mode}", f"shown_{mode}")
+        num_targets = find_array(path, f"num_targets_{mode}")
+        rankings[mode] = Ranking(ranks if num_targets is None else TargetRanks(ranks, num_targets), shown)
+    return rankings

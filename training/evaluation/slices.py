@@ -1,4 +1,4 @@
-"""Slice users by target popularity and history length, and measure how widely a ranker recommends.
+"""Slice targets by their popularity and their users' history length, and measure how widely a ranker recommends.
 
 Independent of rankers.
 """
@@ -17,32 +17,36 @@ EDGES = (0, 5, 10, 20, 50)
 TAIL = f"<{EDGES[2]}"
 """Targets of the first two groups together: counts below 5 taken as 5. Of a five-core data set every item has 5
 interactions, so that a count below 5 only says how many of them are held out."""
+COLD = "0"
+"""Targets that training lacks. Shown for a split by time alone: in another, no cut makes items new."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UserSlice:
-    """A named group of users."""
+    """A named group of users; with several targets per user, of targets, and each user counts with his in the group."""
 
     kind: str
     """`all`, `training count` of the target, or `history length`."""
     label: str
-    is_in: Bool[np.ndarray, "user"]
+    is_in: Bool[np.ndarray, "target"]
 
 
 def user_slices(split: EvaluationSplit, training_counts: Int[np.ndarray, "item"]) -> tuple[UserSlice, ...]:
     """Slice into all users, by training count of the target, and by history length; empty slices are left out.
 
-    Slices of a kind are disjoint, except for `TAIL`.
+    Slices of a kind are disjoint, except for `COLD` and `TAIL`.
     """
-    slices = [UserSlice("all", "all", np.ones(len(split.targets), dtype=np.bool_))]
+    slices = [UserSlice("all", "all", np.ones(len(split.target_items), dtype=np.bool_))]
     for kind, values in (
-        ("training count", training_counts[split.targets]),
-        ("history length", split.histories.lengths),
+        ("training count", training_counts[split.target_items]),
+        ("history length", split.histories.lengths[split.users_of_targets]),
     ):
         group_of = np.searchsorted(EDGES, values, side="right") - 1
         slices += [UserSlice(kind, label, group_of == group) for group, label in enumerate(slice_labels())]
         if kind == "training count":
             slices.insert(3, UserSlice(kind, TAIL, values < EDGES[2]))
+            if split.all_targets is not None:
+                slices.insert(1, UserSlice(kind, COLD, values == 0))
     return tuple(part for part in slices if part.is_in.any())
 
 

@@ -1,4 +1,6 @@
-"""Hold out each user's newest items that can be answered.
+"""Hold out each user's newest items that can be answered, or what all users did in the last horizons.
+
+By time, see `time_cuts`; a dataset with `cuts` is split so, see `split_by`. Otherwise:
 
     seen items allowed, weighed    the last event tests, the one before validates (leave-last-out); a repeat counts
     seen items masked              the newest item that is new to its user tests, the next older one validates
@@ -11,15 +13,22 @@ Where only some events are targets (`ItemSequences.is_target`), the newest two o
 that came later. The others are history. Users with fewer than two targets after some event only train.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Int32, Int64
 
+from clairo_core.errors import DatasetError
 from clairo_core.sequences import ItemSequences
+from training.config.preset import TIME, SplitSettings
 from training.datasets.dataset import Dataset
+from training.datasets.event_times import SECONDS_PER_DAY
+from training.evaluation.metrics import Ranks, TargetRanks
+from training.evaluation.time_cuts import find_cuts, is_before, later_targets, moment
 
 ALLOWED, WEIGHED, MASKED = "allowed", "weighed", "masked"
 SEEN_ITEMS = (ALLOWED, WEIGHED, MASKED)
@@ -35,25 +44,56 @@ CHOSEN_ON_THESE_USERS = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EvaluationSplit:
-    """One next item to predict per user with enough items."""
+    """The next item to predict per user with enough items; by time, all later items too."""
 
     histories: ItemSequences
     """Items before the target, oldest first."""
     targets: Int32[np.ndarray, "user"]
+    """Each user's next item."""
     user_rows: Int32[np.ndarray, "user"]
     """The users' rows in the dataset, ascending."""
     disliked: ItemSequences | None = None
     """What each user disliked before the target, and is never recommended; with masked seen items alone."""
+    all_targets: ItemSequences | None = None
+    """All targets of each user, `targets` first; None where everybody has one."""
+
+    @property
+    def target_items(self) -> Int32[np.ndarray, "target"]:
+        """The targets of all users, one user after another."""
+        return self.targets if self.all_targets is None else self.all_targets.items
+
+    @property
+    def users_of_targets(self) -> Int64[np.ndarray, "target"]:
+        """Of `target_items`, as rows of this split."""
+        users = np.arange(len(self.targets))
+        return users if self.all_targets is None else np.repeat(users, self.all_targets.lengths)
+
+    def targets_of(self, users: slice | Int64[np.ndarray, "some"]) -> Int32[np.ndarray, "user"] | ItemSequences:
+        """What some users' lists are measured by: one target each, or all targets of each."""
+        if self.all_targets is None:
+            return self.targets[users]
+        return self.all_targets.select(np.arange(len(self.targets))[users])
+
+    def ranks_from(self, places: Int64[np.ndarray, "target"]) -> Ranks:
+        """The places of `target_items` in their users' lists as ranks."""
+        return places if self.all_targets is None else TargetRanks(places, self.all_targets.lengths)
 
     def of_users(self, chosen: Int64[np.ndarray, "user"]) -> "EvaluationSplit":
         """Some users, as rows of this split."""
-        disliked = None if self.disliked is None else self.disliked.select(chosen)
-        return EvaluationSplit(self.histories.select(chosen), self.targets[chosen], self.user_rows[chosen], disliked)
+        return EvaluationSplit(
+            self.histories.select(chosen),
+            self.targets[chosen],
+            self.user_rows[chosen],
+            None if self.disliked is None else self.disliked.select(chosen),
+            None if self.all_targets is None else self.all_targets.select(chosen),
+        )
 
     def is_same_as(self, other: "EvaluationSplit") -> bool:
         """Whether both predict the same items after the same histories and dislikes."""
         pairs = [
             (self.targets, other.targets),
+            (self.target_items, other.target_items),
+            (self.users_of_targets, other.users_of_targets),
             (self.user_rows, other.user_rows),
             (self.histories.lengths, other.histories.lengths),
             (self.histories.items, other.histories.items),
@@ -73,11 +113,40 @@ HeldOut: TypeAlias = Mapping[str, EvaluationSplit]
 """Targets by seen-item mode."""
 
 
+def split_by(dataset: Dataset, settings: SplitSettings, test_from: float = -np.inf) -> Dataset:
+    """The dataset with the cuts of a split by time, and its own fingerprint; unchanged for leave-last-out.
+
+    Args:
+        dataset: with times.
+        settings: of the split.
+        test_from: as in `find_cuts`.
+
+    Raises:
+        DatasetError: the interactions have no times, or those before the cut teach nothing.
+    """
+    if settings.kind != TIME:
+        return dataset
+    cuts = find_cuts(dataset, settings, time.time() / SECONDS_PER_DAY, test_from)
+    learned = [is_before(dataset.days, cut) for cut in (cuts.validation, cuts.test)]
+    if not teaches(dataset.sequences.where(learned[0])):
+        raise DatasetError(
+            f"{dataset.name}: there is nothing to learn before the validation horizon begins, {moment(cuts.validation)}"
+            ", expected two events of a user and two items; set a shorter split.horizon_days, or a smaller "
+            "split.horizon_share"
+        )
+    digest = sha256(dataset.fingerprint.encode())
+    for is_learned in learned:
+        digest.update(np.packbits(is_learned).tobytes())
+    return replace(dataset, cuts=cuts, fingerprint=digest.hexdigest())
+
+
 def training_sequences(dataset: Dataset) -> ItemSequences:
     """Every user's sequence without the events held out: from the second last target, and all of both masked targets.
 
-    Users who only train stay whole. Row i is the dataset's user i.
+    Users who only train stay whole. By time, what comes before the validation horizon. Row i is the dataset's user i.
     """
+    if dataset.cuts is not None:
+        return dataset.sequences.where(is_before(dataset.days, dataset.cuts.validation))
     left = _without_held_out(dataset.sequences)
     return left if teaches(left) else dataset.sequences
 
@@ -87,18 +156,35 @@ def sequences_before_test(dataset: Dataset) -> ItemSequences:
 
     What a recommender may learn before it is measured on the test split, once validation has chosen everything.
     """
+    if dataset.cuts is not None:
+        return dataset.sequences.where(is_before(dataset.days, dataset.cuts.test))
     left = _without_held_out(dataset.sequences)
     return _without_held_out(dataset.sequences, num_targets=1) if teaches(left) else dataset.sequences
 
 
 def validation_split(dataset: Dataset, seen_items: str = MASKED) -> EvaluationSplit:
-    """Predict each user's second newest answerable item from the history before it."""
+    """Predict each user's second newest answerable item from the history before it, or the items between both cuts."""
+    if dataset.cuts is not None:
+        return split_at(dataset, dataset.cuts.validation, dataset.cuts.test, seen_items)
     return _with_dislikes(_evaluation_split(dataset.sequences, seen_items, items_back=2), dataset, seen_items)
 
 
 def test_split(dataset: Dataset, seen_items: str = MASKED) -> EvaluationSplit:  # noqa: PT028 - not a test
-    """Predict each user's newest answerable item from the history before it."""
+    """Predict each user's newest answerable item from the history before it, or all items after the last cut."""
+    if dataset.cuts is not None:
+        return split_at(dataset, dataset.cuts.test, np.inf, seen_items)
     return _with_dislikes(_evaluation_split(dataset.sequences, seen_items, items_back=1), dataset, seen_items)
+
+
+def split_at(dataset: Dataset, begin: float, end: float, seen_items: str) -> EvaluationSplit:
+    """Predict what each user does from `begin` to before `end`, in days since 1970, from the history before it.
+
+    Masked, only items that are new to the user.
+    """
+    later = later_targets(dataset, begin, end, are_new=seen_items == MASKED)
+    next_items = later.targets.items[later.targets.offsets[:-1]]
+    split = EvaluationSplit(later.histories, next_items, later.user_rows.astype(np.int32), all_targets=later.targets)
+    return _with_dislikes(split, dataset, seen_items)
 
 
 # pytest would collect it as a test wherever it is imported.
@@ -146,11 +232,16 @@ def teaches(training: ItemSequences) -> bool:
 
 
 def dislikes_before(dataset: Dataset, split: EvaluationSplit) -> ItemSequences:
-    """What each user of a split disliked before the target: one sequence per user, empty without dislikes."""
+    """What each user of a split disliked before the target: one sequence per user, empty without dislikes.
+
+    By time, before the history's last item: a later dislike may come after the cut.
+    """
     if dataset.dislikes is None or dataset.dislike_places is None:
         return ItemSequences.from_lists([()] * len(split.targets))
     num_before = np.zeros(len(dataset.user_ids), dtype=np.int64)
     num_before[split.user_rows] = split.histories.lengths
+    if dataset.cuts is not None:
+        num_before -= 1
     is_early = dataset.dislike_places <= np.repeat(num_before, dataset.dislikes.lengths)
     return dataset.dislikes.where(is_early).select(split.user_rows)
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float32, Int, Int32, Int64
 
 from clairo_core.sequences import ItemSequences
+from clairo_core.tokens.spelling import Language
 from clairo_core.tokens.tokenizer import TokenBatch, Tokenizer
 from clairo_core.tokens.vocabulary import EOS, PAD
 from training.workbench.user_share import drawn_rows
@@ -59,6 +60,8 @@ class TrainingBatch:
     """Item rows of the labels."""
     weights: Float32[np.ndarray, "example"] | None = None
     """None where all weigh 1."""
+    language: int = 0
+    """Place of the labels' language among the vocabulary's."""
 
 
 def every_prefix(sequences: ItemSequences, max_history_items: int) -> Examples:
@@ -92,12 +95,16 @@ def shuffled_batches(
     seed: int,
     most_of_user: int | None = None,
     balance_users: bool = False,
+    reads: Language | None = None,
+    writes: int = 0,
+    marker: int | None = None,
     pool_batches: int = POOL_BATCHES,
 ) -> Iterator[TrainingBatch]:
     """One epoch of `num_examples` examples in random order, each history in a new random view.
 
     At most `most_of_user` examples of one user take part. With `balance_users`, an example's chance is one over the
-    number of its user's examples that do.
+    number of its user's examples that do. Histories are in the language `reads`, behind the token `marker` if there is
+    one; `labels` are in the language at place `writes`.
     """
     random = np.random.default_rng(seed)
     most = int(examples.num_of_user.max(initial=0)) if most_of_user is None else most_of_user
@@ -110,7 +117,11 @@ def shuffled_batches(
         chosen = rows[random.permutation(len(rows))[:num_examples]]
     for start in range(0, len(chosen), batch_size * pool_batches):
         pool = chosen[start : start + batch_size * pool_batches]
-        views = tokenizer.encode_views(feature_tokens, examples.histories(pool), seed=int(random.integers(2**31)))
+        views = tokenizer.encode_views(
+            feature_tokens, examples.histories(pool), seed=int(random.integers(2**31)), language=reads
+        )
+        if marker is not None:
+            views = led_by(marker, views)
         by_length = np.argsort(views.lengths, kind="stable")
         batches = [by_length[first : first + batch_size] for first in range(0, len(pool), batch_size)]
         for batch in (batches[place] for place in random.permutation(len(batches))):
@@ -119,7 +130,13 @@ def shuffled_batches(
             spelt = labels[targets]
             width = int((spelt != PAD).sum(axis=1).max())
             weights = None if examples.weights is None else examples.weights[pool[batch]]
-            yield TrainingBatch(views.ids[batch, : lengths.max()], lengths, spelt[:, :width], targets, weights)
+            yield TrainingBatch(views.ids[batch, : lengths.max()], lengths, spelt[:, :width], targets, weights, writes)
+
+
+def led_by(token: int, batch: TokenBatch) -> TokenBatch:
+    """The same sequences, each behind one more token."""
+    first = np.full((len(batch), 1), token, dtype=np.int32)
+    return TokenBatch(np.concatenate([first, batch.ids], axis=1), (batch.lengths + 1).astype(np.int32))
 
 
 def number_of_batches(num_examples: int, batch_size: int) -> int:

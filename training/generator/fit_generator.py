@@ -1,4 +1,4 @@
-"""Train the T5 to generate the next item's canonical tokens. Start at `fit_generator`.
+"""Train the T5 to generate the next item's canonical tokens; `tasks` has what else it learns. Start at `fit_generator`.
 
 The model is transformers' T5 (Raffel et al. 2020), the task that of ActionPiece (Hou et al. 2025, section 3.3): from
 every prefix of a history, in a new random view each epoch, to the next item. We differ: batches of similar lengths,
@@ -12,23 +12,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int32
+from jaxtyping import Float32
 from torch import Tensor
 from transformers import T5Config, T5ForConditionalGeneration
 
 from clairo_core.errors import TrainingError
 from clairo_core.generation.t5.generator_checkpoint import Softmax
 from clairo_core.progress import Progress
-from clairo_core.tokens.tokenizer import Tokenizer
 from clairo_core.tokens.vocabulary import EOS, PAD, Vocabulary
 from training.config.preset import FitSettings, GeneratorSettings
-from training.generator.examples import Examples, TrainingBatch, number_of_batches, shuffled_batches
+from training.generator.examples import TrainingBatch
 from training.generator.next_item_loss import NextItemLoss
 from training.generator.start_embeddings import start_embeddings
-from training.generator.token_choices import TokenChoices
+from training.generator.tasks import Lessons, epoch_sizes, mixed_batches
 from training.workbench.checkpoints import FitProgress
 from training.workbench.fit_epochs import FitLimits, epoch_seed, fit_epochs
-from training.workbench.user_share import most_per_user
 
 Validate = Callable[[Path], float]
 """A checkpoint folder -> validation NDCG@10."""
@@ -81,11 +79,7 @@ def learning_rate_share(step: int, total_steps: int, warmup_share: float) -> flo
 
 def fit_generator(
     folder: Path,
-    examples: Examples,
-    tokenizer: Tokenizer,
-    feature_tokens: Int32[np.ndarray, "item category"],
-    labels: Int32[np.ndarray, "item output"],
-    choices: TokenChoices,
+    lessons: Lessons,
     generator_settings: GeneratorSettings,
     settings: FitSettings,
     *,
@@ -106,43 +100,30 @@ def fit_generator(
     Raises:
         TrainingError: there is no example to learn from, or the loss diverges.
     """
-    if len(examples) == 0:
+    if len(lessons.tasks[0].examples) == 0:
         raise TrainingError("no user has two items in training, so there is nothing to learn; add interactions")
-    most_of_user = most_per_user(examples.num_of_user, settings.max_user_examples)
-    num_drawn = int(np.minimum(examples.num_of_user, most_of_user).sum())
-    num_examples = min(num_drawn, settings.examples_per_epoch or num_drawn)
-    batches_per_epoch = number_of_batches(num_examples, settings.batch_size)
+    sizes = epoch_sizes(lessons.tasks, settings.batch_size, settings.examples_per_epoch, settings.max_user_examples)
     softmax = Softmax(settings.softmax)
     if start_from is None:
         model = new_generator(
-            generator_settings, tokenizer.vocabulary, seed, softmax=softmax, feature_vectors=feature_vectors
+            generator_settings, lessons.tokenizer.vocabulary, seed, softmax=softmax, feature_vectors=feature_vectors
         )
     else:
         model = T5ForConditionalGeneration.from_pretrained(start_from, local_files_only=True, dtype=torch.float32)
         model.config.softmax = softmax.value
     model.to(device)
-    next_item_loss = NextItemLoss(softmax, choices, settings.label_smoothing, device)
+    losses = [NextItemLoss(softmax, written.choices, settings.label_smoothing, device) for written in lessons.written]
 
     def batches(epoch: int) -> tuple[Iterator[TrainingBatch], int]:
-        shuffled = shuffled_batches(
-            examples,
-            tokenizer,
-            feature_tokens,
-            labels,
-            batch_size=settings.batch_size,
-            num_examples=num_examples,
-            seed=epoch_seed(seed, epoch),
-            most_of_user=most_of_user,
-            balance_users=settings.balance_users,
-        )
-        return shuffled, batches_per_epoch
+        mixed = mixed_batches(lessons, sizes, epoch_seed(seed, epoch), balance_users=settings.balance_users)
+        return mixed, sizes.num_batches
 
     def loss_of(batch: TrainingBatch) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            return next_item_loss(model, batch)
+            return losses[batch.language](model, batch)
 
     def learning_rate(epochs_done: float) -> float:
-        step, num_steps = round(epochs_done * batches_per_epoch), settings.max_epochs * batches_per_epoch
+        step, num_steps = round(epochs_done * sizes.num_batches), settings.max_epochs * sizes.num_batches
         return settings.learning_rate * learning_rate_share(step, num_steps, settings.warmup_share)
 
     def save(checkpoint: Path) -> None:
@@ -155,7 +136,7 @@ def fit_generator(
     def report_epoch(done: FitProgress, step_seconds: float) -> None:
         report(
             f"epoch {done.epochs_done}: loss {done.losses[-1]:.3f}, {done.last_validation}, "
-            f"{num_examples / step_seconds:.0f} examples/s"
+            f"{sum(sizes.num_examples) / step_seconds:.0f} examples/s"
         )
 
     return fit_epochs(

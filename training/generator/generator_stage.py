@@ -5,24 +5,25 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from clairo_core.build_recommender import load_recommender
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.catalogue import Catalogue, build_catalogue
 from clairo_core.features import COLLISION_CATEGORY
 from clairo_core.generation.parallel.network import ParallelNetwork
 from clairo_core.generation.parallel.parallel_checkpoint import load_network
-from clairo_core.generation.trie.trie import build_trie
 from clairo_core.recommender import Recommender
 from clairo_core.tokens.tokenizer import Tokenizer
 from training.config.preset import PARALLEL, FitSettings, ParallelSettings
 from training.evaluation.metrics import ndcg_at
 from training.evaluation.rankings import generated_ranks
 from training.evaluation.split import EvaluationSplit
-from training.generator.examples import every_prefix, label_table
+from training.generator.examples import every_prefix
 from training.generator.expand_generator import expand_generator
 from training.generator.fit_generator import Validate, fit_generator
 from training.generator.fit_parallel import fit_parallel
-from training.generator.token_choices import token_choices
+from training.generator.tasks import lessons_of
 from training.items.described_items import DescribedItems
 from training.vocabulary.vocabulary_stage import TrainedVocabulary
 from training.workbench.checkpoints import FitProgress, load_progress
@@ -127,7 +128,7 @@ def _trained(
         )
 
     def validation_ndcg(checkpoint: Path, users: EvaluationSplit) -> float:
-        recommender = recommender_of(checkpoint, 1, VALIDATION_BEAMS)
+        recommender = recommender_of(checkpoint, len(tokenizer.vocabulary.languages), VALIDATION_BEAMS)
         ranks, _ = generated_ranks(
             recommender, bench.item_ids, users, False, "validation", bench.progress, list_length=10
         )
@@ -156,13 +157,10 @@ def _fit_t5(
     validate: Validate | None,
 ) -> None:
     """`started` makes the checkpoint to start from in the stage's folder."""
+    examples = every_prefix(bench.training, fit.max_history_items)
     fit_generator(
         folder,
-        every_prefix(bench.training, fit.max_history_items),
-        Tokenizer(vocabulary.vocabulary),
-        catalogue.feature_tokens,
-        label_table(catalogue.canonical),
-        token_choices(build_trie(catalogue), catalogue.canonical),
+        lessons_of(catalogue, Tokenizer(vocabulary.vocabulary), examples, np.flatnonzero(bench.teaches)),
         bench.preset.generator,
         fit,
         feature_vectors=items.start_vectors(),

@@ -9,6 +9,7 @@ import numpy as np
 
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.errors import TrainingError
+from clairo_core.feature_index import TakenFeatureSets
 from clairo_core.features import FeatureSpace
 from clairo_core.fusion import FusedItems
 from clairo_core.items import described_digest, picture_digest
@@ -52,7 +53,9 @@ def carry_items(bench: Workbench, bundle: Bundle) -> DescribedItems:
         is_present[item.item_id] = np.array([name not in lacks for name in fusion.modalities])
         num_moved += 1
     new_items = [item for item in bench.dataset.items if item.item_id not in feature_sets]
-    taken = set(feature_sets.values())
+    taken = TakenFeatureSets(bundle.vocabulary.spelled_categories)
+    for feature_set in feature_sets.values():
+        taken.add(feature_set)
     for first in range(0, len(new_items), ITEMS_AT_ONCE):
         some = new_items[first : first + ITEMS_AT_ONCE]
         for item, described in zip(some, bundle.describe_items(some, taken), strict=True):

@@ -14,6 +14,7 @@ from jaxtyping import Int64
 from clairo_core.bundle.manifest import NUMBERED
 from clairo_core.errors import SettingsError
 from clairo_core.features import FeatureSpace, collision_capacity, feature_sets_with_collision_index
+from clairo_core.tokens.spelling import Spelling
 from training.config.preset import HASH, RANDOM
 from training.items.described_items import ContentParts, DescribedItems
 from training.items.encode_stage import EncodedItems, encode_stage
@@ -21,6 +22,7 @@ from training.items.fuse_content import check_fuse_settings, codebook_names
 from training.items.fuse_stage import fuse_stage
 from training.items.number_items import numbered_feature_sets, random_numbers, sequential_numbers
 from training.items.quantize_stage import quantize_stage
+from training.items.told_apart import told_apart_in_languages
 from training.workbench.stage_cache import digest_of
 from training.workbench.workbench import Workbench
 
@@ -54,7 +56,12 @@ def describe_by_codes(bench: Workbench) -> DescribedItems:
     """Take precomputed codes as they are. A collision index is added unless they tell all items apart."""
     dataset = bench.dataset
     assert dataset.semantic_ids is not None
-    if dataset.codes_are_unique:
+    spelling = bench.preset.vocabulary.spelling
+    if spelling == Spelling.LANGUAGES:
+        feature_sets, space = told_apart_in_languages(
+            dataset.semantic_ids, dataset.codebook_sizes, dataset.codebook_names
+        )
+    elif dataset.codes_are_unique:
         feature_sets, space = dataset.semantic_ids, FeatureSpace(dataset.codebook_names, dataset.codebook_sizes)
     else:
         feature_sets, space = feature_sets_with_collision_index(
@@ -65,7 +72,7 @@ def describe_by_codes(bench: Workbench) -> DescribedItems:
         )
     bench.report(f"items: {len(feature_sets)} with precomputed codes, categories {', '.join(space.category_names)}")
     key = digest_of({"dataset": dataset.fingerprint, "codebooks": dataset.codebook_names})
-    return DescribedItems(feature_sets, space, key)
+    return DescribedItems(feature_sets, space, key_with_spelling(key, spelling))
 
 
 def describe_by_content(bench: Workbench) -> DescribedItems:
@@ -87,13 +94,14 @@ def describe_by_content(bench: Workbench) -> DescribedItems:
     if bench.preset.quantize.collision == HASH:
         capacity = max(capacity, bench.preset.quantize.hash_buckets)
         drawn = drawn_buckets(bench.item_ids, capacity, bench.seed)
-    feature_sets, space = feature_sets_with_collision_index(
-        semantic_ids,
-        [num_centroids] * num_codebooks,
-        capacity,
-        codebook_names=codebook_names(bench.preset.fuse, content.fusion.modalities, num_codebooks),
-        drawn=drawn,
-    )
+    sizes, names = [num_centroids] * num_codebooks, codebook_names(bench.preset.fuse, content.fusion, num_codebooks)
+    spelling = bench.preset.vocabulary.spelling
+    if spelling == Spelling.LANGUAGES:
+        feature_sets, space = told_apart_in_languages(semantic_ids, sizes, names)
+    else:
+        feature_sets, space = feature_sets_with_collision_index(
+            semantic_ids, sizes, capacity, codebook_names=names, drawn=drawn
+        )
     if drawn is not None:
         moved = int((feature_sets[:, -1] != drawn).sum())
         separated = f"separated by {capacity} random hash buckets; {moved} items took a free one in place of their own"
@@ -103,7 +111,12 @@ def describe_by_content(bench: Workbench) -> DescribedItems:
         f"with an earlier one, {separated}"
     )
     parts = ContentParts(encoded, content.fusion, quantized.quantizer, content.fused)
-    return DescribedItems(feature_sets, space, quantized.key, parts)
+    return DescribedItems(feature_sets, space, key_with_spelling(quantized.key, spelling), parts)
+
+
+def key_with_spelling(key: str, spelling: str) -> str:
+    """Languages need other collision indices, hence another key."""
+    return f"{key}-{spelling}" if spelling == Spelling.LANGUAGES else key
 
 
 def drawn_buckets(item_ids: Sequence[str], capacity: int, seed: int) -> Int64[np.ndarray, "item"]:

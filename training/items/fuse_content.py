@@ -112,16 +112,10 @@ def num_separate_parts(settings: FuseSettings, num_modalities: int) -> int:
     return num_modalities if settings.scheme == LATE else 1
 
 
-def codebook_names(settings: FuseSettings, modalities: tuple[str, ...], num_codebooks: int) -> list[str] | None:
-    """`text_0`, `text_1`, `image_0` and so on where modalities stay separate; None where they are fused.
-
-    >>> codebook_names(FuseSettings(scheme="late"), ("words", "sound"), 4)
-    ['words_0', 'words_1', 'sound_0', 'sound_1']
-    """
-    if settings.scheme != LATE:
-        return None
-    of_each = num_codebooks // len(modalities)
-    return [f"{modality}_{codebook}" for modality in modalities for codebook in range(of_each)]
+def codebook_names(settings: FuseSettings, fusion: Fusion, num_codebooks: int) -> list[str]:
+    """`code_0`, `code_1` and so on where modalities are fused, or `text_0`, `text_1`, `image_0` where they are not."""
+    prefixes = fusion.modalities if settings.scheme == LATE else ("code",)
+    return [f"{prefix}_{codebook}" for prefix in prefixes for codebook in range(num_codebooks // len(prefixes))]
 
 
 def fuse_inputs(settings: FuseSettings) -> dict[str, object]:

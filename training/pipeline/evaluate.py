@@ -20,6 +20,7 @@ from training.evaluation.rankings import Rankings, rank_with_recommender, rank_w
 from training.evaluation.repeat_lift import MASKS, lift_in_words, lift_of_recommender, lift_of_scorer
 from training.evaluation.slices import breadth_of
 from training.evaluation.split import ALLOWED, CHOSEN_ON_THESE_USERS, EvaluationSplit, HeldOut, some_of_each
+from training.evaluation.split_description import LEAVE_LAST_OUT, SplitDescription
 from training.ranking.dense_head_scorer import DenseHeadScorer
 
 
@@ -46,12 +47,13 @@ class Evaluation:
     num_users: int
     num_users_in_split: int
     num_missing_targets: int
-    """Users whose target is not in the bundle's catalogue, counted as misses."""
+    """Targets that are not in the bundle's catalogue, counted as misses."""
     rows: tuple[EvaluationRow, ...]
     gain_over_popularity: tuple[Metric, ...]
     """NDCG@10 minus popularity's, paired by user: one per seen-item mode, in the order of the rows."""
     repeat_lifts: Mapping[str, float | None]
     """By ranker, what is added to scores of items of the history where repeats are weighed; None masks them."""
+    held_out: SplitDescription
 
     def as_dict(self) -> dict[str, object]:
         """Plain values, ready for JSON."""
@@ -73,6 +75,7 @@ def evaluate(
     max_users: int,
     num_resamples: int,
     seed: int = 0,
+    held_out: SplitDescription = LEAVE_LAST_OUT,
     progress: Progress[int] = silent,
 ) -> Evaluation:
     """Measure the whole bundle, its parts alone and popularity, with seen items allowed, weighed and masked.
@@ -84,7 +87,7 @@ def evaluate(
     """
     num_users_in_split = len(targets[ALLOWED].targets)
     if num_users_in_split == 0:
-        raise TrainingError(f"{dataset.name}: no user has enough items to hold one out; add interactions")
+        raise TrainingError(f"{dataset.name}: {held_out.why_nobody}")
     targets = some_of_each(targets, max_users, seed)
     item_ids = [item.item_id for item in dataset.items]
     rankings: dict[str, Rankings] = {}
@@ -115,17 +118,17 @@ def evaluate(
             rows.append(EvaluationRow(ranker, seen_items, metrics, coverage, len(split.targets)))
         ours, popular = (ndcg_at(rankings[ranker][seen_items].ranks, 10) for ranker in ("clairo", "popularity"))
         gains.append(paired_difference(ours, popular, num_resamples))
-    wanted = targets[ALLOWED].targets
-    missing = sum(item_ids[target] not in recommender.catalogue for target in wanted)
+    missing = sum(item_ids[target] not in recommender.catalogue for target in targets[ALLOWED].target_items)
     return Evaluation(
         dataset.name,
         split_name,
-        len(wanted),
+        len(targets[ALLOWED].targets),
         num_users_in_split,
         missing,
         tuple(rows),
         tuple(gains),
         {ranker: None if lift == MASKS else lift for ranker, lift in lifts.items()},
+        held_out,
     )
 
 
@@ -138,6 +141,7 @@ def table_of(evaluation: Evaluation) -> str:
     lines = [
         f"{evaluation.dataset}, {evaluation.split}: {users}, full ranking over the catalogue, "
         "95% bootstrap interval over users under each figure",
+        str(evaluation.held_out),
         "",
         f"{'seen':8} {'ranker':12}" + "".join(f"{column:>16}" for column in columns) + f"{'coverage@10':>14}",
     ]

@@ -13,6 +13,7 @@ from training.counts.popularity import count_popularity
 from training.datasets import Dataset
 from training.evaluation.repeat_lift import lift_users
 from training.evaluation.split import held_out, test_split, training_sequences, validation_split
+from training.evaluation.split_description import describe_split
 from training.pipeline.evaluate import evaluate, table_of
 from training.workbench.bundle_dataset import check_not_learned, open_bundle_dataset
 
@@ -70,6 +71,7 @@ def evaluate_bundle(
         split_name=split_name,
         max_users=max_users,
         num_resamples=opened.num_resamples,
+        held_out=describe_split(dataset, split_name),
         progress=progress,
     )
     if json_file is not None:

@@ -4,6 +4,7 @@ from clairo_core.recommender import Recommender
 from training.counts.popularity import count_popularity
 from training.evaluation.repeat_lift import lift_users
 from training.evaluation.split import ALLOWED, held_out, validation_split
+from training.evaluation.split_description import describe_split
 from training.pipeline.evaluate import Evaluation, evaluate, table_of
 from training.workbench.workbench import Workbench
 
@@ -23,6 +24,7 @@ def evaluation_stage(bench: Workbench, recommender: Recommender, split_name: str
         max_users=bench.preset.evaluate.max_users,
         seed=bench.seed,
         num_resamples=bench.preset.evaluate.num_resamples,
+        held_out=describe_split(bench.dataset, split_name),
         progress=bench.progress,
     )
     bench.report(table_of(evaluation))

@@ -20,9 +20,11 @@ def check_targets(bench: Workbench) -> None:
     if lacks:
         raise TrainingError(f"{bench.dataset.name}: {lacks}, so there is nothing to learn; add interactions")
     validation = bench.validation.targets
+    by_time = bench.dataset.cuts is not None
     if not len(validation):
+        nobody = "meets a new item in its horizon" if by_time else "has enough different items to hold one out"
         bench.report(
-            "warning: no user has enough different items to hold one out, so nothing is validated: no early stopping, "
+            f"warning: no user {nobody}, so nothing is validated: no early stopping, "
             "no choice between settings, and all parts of the ranking weigh the same"
         )
     elif not bench.is_training[validation].any():
@@ -31,4 +33,5 @@ def check_targets(bench: Workbench) -> None:
             "the ranking weigh the same, and new items are not calibrated"
         )
     if not len(bench.test[ALLOWED].targets):
-        bench.report("warning: no user has enough interactions to hold one out, so the bundle is not measured")
+        nobody = "has a target in the test horizon" if by_time else "has enough interactions to hold one out"
+        bench.report(f"warning: no user {nobody}, so the bundle is not measured")

@@ -22,9 +22,13 @@ _ROLES = {"negative": "dislike", "impression": "not learned", "ignored": "ignore
 def popular_by_users(bench: Workbench) -> Float64[np.ndarray, "item"]:
     """Users of each item in training, for the bundle's popular list; see `user_popularity`."""
     dataset = bench.dataset
-    return user_popularity(
-        bench.training, len(dataset.items), dataset.sequences, dataset.days, _today(), dataset.unread
-    )
+    whole, days, unread = dataset.sequences, dataset.days, dataset.unread
+    if dataset.cuts is not None and days is not None and len(bench.training.items) < len(days):
+        # Training is the beginning of every sequence, up to one moment: nothing later may date or add an event.
+        is_learned = np.arange(len(days)) < np.repeat(whole.offsets[:-1] + bench.training.lengths, whole.lengths)
+        whole, days = whole.where(is_learned), days[is_learned]
+        unread = None if unread is None else unread.until(days.max(initial=-np.inf))
+    return user_popularity(bench.training, len(dataset.items), whole, days, _today(), unread)
 
 
 def report_events(bench: Workbench) -> None:

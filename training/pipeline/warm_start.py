@@ -15,6 +15,7 @@ from clairo_core.errors import SettingsError
 from clairo_core.generation.parallel.parallel_checkpoint import holds_network, load_network
 from clairo_core.generation.t5.generator_checkpoint import Softmax
 from training.config.preset import PARALLEL, GeneratorSettings, Preset
+from training.workbench.bundle_dataset import split_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,14 @@ def preset_of(start: WarmStart, preset: Preset) -> Preset:
 
     Raises:
         GeneratorError: the bundle's generator cannot be read.
-        SettingsError: tokens are added for a generator that reads none.
+        SettingsError: tokens are added for a generator that reads none, or the bundle was trained with another split.
     """
+    manifest = start.bundle.manifest
+    if preset.split.rule != split_of(manifest).rule:
+        raise SettingsError(
+            f"--warm-start takes weights of bundle {manifest.bundle_id}, trained with {split_of(manifest).rule}; got "
+            f"{preset.split.rule}, which may hold out what they have learned: leave out --warm-start, or keep the split"
+        )
     folder = start.bundle.measured_generator_folder
     preset = dataclasses.replace(
         preset, encode=dataclasses.replace(preset.encode, modalities=tuple(start.bundle.encoders))

@@ -194,6 +194,6 @@ def validation_ndcg(head: DenseHead | DenseHeads, validation: EvaluationSplit) -
         users = np.arange(start, min(start + USERS_PER_BLOCK, len(validation.targets)))
         histories = validation.histories.select(users)
         scores = head.log_probabilities(list(histories))
-        _, masked = ranks_by_scores(scores, validation.targets[users], histories)
+        _, masked = ranks_by_scores(scores, validation.targets_of(users), histories)
         gains.append(ndcg_at(masked, 10))
     return float(np.concatenate(gains).mean())

@@ -2,7 +2,8 @@
 
 Both predict the next item of the same users, after the same histories, by item id, among the same items, with seen
 items masked as in the service. Held out is each user's newest item that is new to him, for users who met it after the
-serving bundle was made: neither bundle has learned from it.
+serving bundle was made: neither bundle has learned from it. By time, everything new to a user since then is held out,
+or since the test cut where that is later.
 
 Items posted since the serving bundle was trained are added to its catalogue, as in the running service. A target that
 it cannot rank, because it has no encoders, is a miss and stays in the mean. Without such misses, the serving bundle
@@ -21,9 +22,12 @@ from clairo_core.items import Item, described_digest, picture_digest
 from clairo_core.progress import Progress
 from clairo_core.recommender import Recommender
 from training.datasets import Dataset
+from training.datasets.event_times import SECONDS_PER_DAY
 from training.evaluation.metrics import FEWEST_TARGETS, Metric, ndcg_at, paired_difference
 from training.evaluation.rankings import generated_ranks
-from training.evaluation.split import EvaluationSplit, some_users, test_split
+from training.evaluation.split import MASKED, EvaluationSplit, some_users, split_at, test_split
+from training.evaluation.split_description import LEAVE_LAST_OUT
+from training.evaluation.time_cuts import moment
 
 LIST_LENGTH = 10
 FEWEST_TARGET_ITEMS = 3
@@ -59,6 +63,12 @@ class AgainstServing:
     """Different items among the targets."""
     not_worse_than: float = NOT_WORSE_THAN
     """As in `may_be_worse`."""
+    held_out: str = LEAVE_LAST_OUT.rule
+    """The rule of the split."""
+
+    @property
+    def _counted(self) -> str:
+        return "targets" if self.held_out == LEAVE_LAST_OUT.rule else "users' targets"
 
     @property
     def is_above_chance(self) -> bool:
@@ -70,7 +80,7 @@ class AgainstServing:
     def refusal(self) -> str | None:
         """Why the new bundle is not promoted; None if it was measured on enough targets and is not worse."""
         if self.num_users < FEWEST_TARGETS:
-            return f"{self.num_users} targets are too few to compare on, expected at least {FEWEST_TARGETS}"
+            return f"{self.num_users} {self._counted} are too few to compare on, expected at least {FEWEST_TARGETS}"
         if self.num_target_items < FEWEST_TARGET_ITEMS:
             return (
                 f"the targets of all {self.num_users:,} users are {self.num_target_items} items, expected at least "
@@ -81,14 +91,14 @@ class AgainstServing:
         assert self.difference is not None
         if may_be_worse(self.difference, self.serving_ndcg_at_10, self.not_worse_than):
             return (
-                f"its NDCG@10 of {self.ndcg_at_10:.4f} on {self.num_users:,} targets may be "
+                f"its NDCG@10 of {self.ndcg_at_10:.4f} on {self.num_users:,} {self._counted} may be "
                 f"{max(0.0, -self.difference.low):.4f} below the serving bundle's {self.serving_ndcg_at_10:.4f}, "
                 f"expected at most {self.not_worse_than * self.serving_ndcg_at_10:.4f}"
             )
         if not self.is_above_chance:
             return (
-                f"its NDCG@10 of {self.ndcg_at_10:.4f} on {self.num_users:,} targets is not clearly above chance, "
-                f"{self.chance_ndcg_at_10:.4f}"
+                f"its NDCG@10 of {self.ndcg_at_10:.4f} on {self.num_users:,} {self._counted} is not clearly above "
+                f"chance, {self.chance_ndcg_at_10:.4f}"
             )
         return None
 
@@ -98,12 +108,13 @@ class AgainstServing:
 
     def __str__(self) -> str:
         if self.ndcg_at_10 is None or self.serving_ndcg_at_10 is None or self.difference is None:
+            who = "three different items" if self.held_out == LEAVE_LAST_OUT.rule else "a history"
             return (
-                f"no user with three different items has met a new one since bundle {self.serving_bundle_id} was made: "
+                f"no user with {who} has met a new item since bundle {self.serving_bundle_id} was made: "
                 "nothing to measure on that neither bundle has learned from"
             )
         text = (
-            f"newest items of {self.num_users:,} users: NDCG@10 {self.ndcg_at_10:.4f}, serving bundle "
+            f"{self.held_out}, newest items of {self.num_users:,} users: NDCG@10 {self.ndcg_at_10:.4f}, serving bundle "
             f"{self.serving_bundle_id} {self.serving_ndcg_at_10:.4f} (difference {self.difference.value:+.4f}, paired "
             f"bootstrap {self.difference.low:+.4f} to {self.difference.high:+.4f})"
         )
@@ -152,19 +163,32 @@ def compare_with_serving(
         progress: over users, for both rankings.
         not_worse_than: as in `may_be_worse`.
     """
-    made_at = datetime.fromisoformat(serving.manifest.created_at).timestamp()
+    made_at = serving_since(serving)
     split = some_users(newest_split(dataset, newest_at, made_at), max_users, seed)
     num_users = len(split.targets)
+    held_out = LEAVE_LAST_OUT.rule
+    if dataset.cuts is not None:
+        held_out = f"split by time, from {moment(max(dataset.cuts.test, day_after(made_at)))}"
     if not num_users:
-        return AgainstServing(serving.manifest.bundle_id, 0, None, None, None, 0, None, None, 0, not_worse_than)
+        return AgainstServing(
+            serving.manifest.bundle_id, 0, None, None, None, 0, None, None, 0, not_worse_than, held_out
+        )
     item_ids = [item.item_id for item in dataset.items]
 
     def ndcgs(recommender: Recommender, label: str) -> np.ndarray:
         ranks, _ = generated_ranks(recommender, item_ids, split, False, label, progress, list_length=LIST_LENGTH)
         return ndcg_at(ranks, LIST_LENGTH)
 
-    chance = np.array([chance_ndcg(len(item_ids) - len(np.unique(history))) for history in split.histories])
-    target_items, item_of = np.unique(split.targets, return_inverse=True)
+    num_targets = np.bincount(split.users_of_targets)
+    chance = np.array(
+        [
+            chance_ndcg(len(item_ids) - len(np.unique(history)), int(wanted))
+            for history, wanted in zip(split.histories, num_targets, strict=True)
+        ]
+    )
+    # A user's NDCG counts for each of the items that he wants.
+    target_items, item_of = np.unique(split.target_items, return_inverse=True)
+    of_targets = split.users_of_targets
     ours, theirs = ndcgs(candidate, "newest, new bundle"), ndcgs(serving_recommender, "newest, serving bundle")
     return AgainstServing(
         serving.manifest.bundle_id,
@@ -172,15 +196,18 @@ def compare_with_serving(
         float(ours.mean()),
         float(theirs.mean()),
         paired_difference(ours, theirs, num_resamples),
-        sum(item_ids[target] not in serving_recommender.catalogue for target in split.targets),
+        sum(item_ids[target] not in serving_recommender.catalogue for target in split.target_items),
         float(chance.mean()),
-        paired_difference(mean_by(item_of, ours), mean_by(item_of, chance), num_resamples),
+        paired_difference(mean_by(item_of, ours[of_targets]), mean_by(item_of, chance[of_targets]), num_resamples),
         len(target_items),
         not_worse_than,
+        held_out,
     )
 
 
-def mean_by(group_of: Int64[np.ndarray, "user"], values: Float64[np.ndarray, "user"]) -> Float64[np.ndarray, "group"]:
+def mean_by(
+    group_of: Int64[np.ndarray, "target"], values: Float64[np.ndarray, "target"]
+) -> Float64[np.ndarray, "group"]:
     """The mean of each group.
 
     >>> mean_by(np.array([0, 1, 0]), np.array([1.0, 5.0, 2.0])).tolist()
@@ -190,20 +217,33 @@ def mean_by(group_of: Int64[np.ndarray, "user"], values: Float64[np.ndarray, "us
     return means
 
 
-def chance_ndcg(num_items: int) -> float:
-    """The expected NDCG@10 of a random order of `num_items` items, one of them the target.
+def chance_ndcg(num_items: int, num_targets: int = 1) -> float:
+    """The expected NDCG@10 of a random order of `num_items` items, some of them targets.
 
-    >>> chance_ndcg(1), round(chance_ndcg(2), 3), round(chance_ndcg(1000), 4)
-    (1.0, 0.815, 0.0045)
+    >>> chance_ndcg(1), round(chance_ndcg(2), 3), round(chance_ndcg(1000), 4), chance_ndcg(3, 3)
+    (1.0, 0.815, 0.0045, 1.0)
     """
-    return float(ndcg_at(np.arange(1, min(LIST_LENGTH, num_items) + 1), LIST_LENGTH).sum() / num_items)
+    gains = ndcg_at(np.arange(1, min(LIST_LENGTH, num_items) + 1), LIST_LENGTH)
+    return float(gains.sum() / num_items * num_targets / gains[:num_targets].sum())
 
 
 def newest_split(dataset: Dataset, newest_at: Mapping[str, float], made_at: float) -> EvaluationSplit:
-    """The masked test split, limited to users who met their target after `made_at`."""
+    """The masked test split, limited to users who met their target after `made_at`; by time, to what came after it."""
+    if dataset.cuts is not None:
+        return split_at(dataset, max(dataset.cuts.test, day_after(made_at)), np.inf, MASKED)
     split = test_split(dataset)
     is_newer = [newest_at.get(dataset.user_ids[row], made_at) > made_at for row in split.user_rows]
     return split.of_users(np.flatnonzero(is_newer))
+
+
+def serving_since(serving: Bundle) -> float:
+    """When the bundle was made, in seconds since 1970."""
+    return datetime.fromisoformat(serving.manifest.created_at).timestamp()
+
+
+def day_after(made_at: float) -> float:
+    """The first number of days that stands for no moment up to `made_at`: days of events are rounded to minutes."""
+    return float(np.nextafter(np.float32(made_at / SECONDS_PER_DAY), np.float32(np.inf)))
 
 
 def with_items_carried(bundle: Bundle, recommender: Recommender, items: Sequence[Item]) -> Recommender:

@@ -19,6 +19,7 @@ from clairo_core.generation.t5.generator import choose_device
 from clairo_core.progress import Progress
 from clairo_core.recommender import Recommender
 from training.datasets.open_dataset import open_dataset
+from training.evaluation.split import split_by
 from training.items.embedding_cache import remove_old_caches
 from training.pipeline.present_modalities import with_present_modalities
 from training.pipeline.run import Verdict, train_bundle
@@ -27,6 +28,8 @@ from training.retraining.against_serving import (
     NOT_WORSE_THAN,
     AgainstServing,
     compare_with_serving,
+    day_after,
+    serving_since,
     with_items_carried,
 )
 from training.retraining.carried_over import differences, next_preset, next_rules
@@ -141,7 +144,8 @@ def retrain(
     # The rule for unknown items is about the shop's files. Feedback may name items that the store has never had.
     read_by = replace(rules, unknown_items="drop")
     dataset = open_dataset(tables, chosen_preset.dataset, chosen_preset.encode.modalities, progress, read_by)
-    dataset = replace(dataset, rules=rules)
+    # The serving bundle has learned all of its time, so the new one is tested on later events, and learns those before.
+    dataset = split_by(replace(dataset, rules=rules), chosen_preset.split, test_from=day_after(serving_since(serving)))
     if start is None:
         chosen_preset = with_present_modalities(chosen_preset, dataset, report)
     newest_at = newest_discoveries(tables, {item.item_id for item in dataset.items}, rules)

@@ -120,7 +120,7 @@ def report_on_vocabulary(
     *,
     seed: int = 0,
 ) -> VocabularyReport:
-    """Count the uses of every token.
+    """Count the uses of every token, in all languages of the vocabulary.
 
     Args:
         vocabulary: to report on.
@@ -133,12 +133,23 @@ def report_on_vocabulary(
         FeatureSetError: a history contains an item row beyond `feature_tokens`.
     """
     tokenizer = Tokenizer(vocabulary)
-    canonical = tokenizer.encode_canonical_batch(feature_tokens, histories)
-    views = tokenizer.encode_views(feature_tokens, histories, seed=seed, eos=False)
-    own = tokenizer.canonical_item_tokens(feature_tokens)
-    used, first, last = _places(canonical, histories, vocabulary)
+    languages = vocabulary.languages
+    canonical = [tokenizer.encode_canonical_batch(feature_tokens, histories, language) for language in languages]
+    views = [
+        tokenizer.encode_views(feature_tokens, histories, seed=seed, language=language, eos=False)
+        for language in languages
+    ]
+    own = [tokenizer.canonical_item_tokens(feature_tokens, language) for language in languages]
+    places = [
+        _places(batch, histories, vocabulary.feature_counts, len(language.categories))
+        for batch, language in zip(canonical, languages, strict=True)
+    ]
+    used, first, last = (np.concatenate(of_languages) for of_languages in zip(*places, strict=True))
     uses, across = (np.bincount(which, minlength=vocabulary.size) for which in (used, used[last > first]))
-    in_views, in_items = (np.bincount(batch.ids.ravel(), minlength=vocabulary.size) for batch in (views, own))
+    in_views, in_items = (
+        np.bincount(np.concatenate([batch.ids.ravel() for batch in batches]), minlength=vocabulary.size)
+        for batches in (views, own)
+    )
     examples = _examples(used, first, last, histories.items)
     weighted = vocabulary.scaled_counts / vocabulary.weight_scale
     num_histories = max(len(histories), 1)
@@ -164,22 +175,24 @@ def report_on_vocabulary(
         tokens=tuple(map(report_of, range(FIRST_FEATURE_TOKEN, vocabulary.size))),
         num_items=len(feature_tokens),
         num_histories=len(histories),
-        features_a_history=len(histories.items) * len(vocabulary.category_sizes) / num_histories,
-        canonical_tokens_a_history=float(canonical.lengths.sum()) / num_histories,
-        view_tokens_a_history=float(views.lengths.sum()) / num_histories,
+        features_a_history=len(histories.items) * sum(map(len, vocabulary.spelled_categories)) / num_histories,
+        canonical_tokens_a_history=float(sum(batch.lengths.sum() for batch in canonical)) / num_histories,
+        view_tokens_a_history=float(sum(batch.lengths.sum() for batch in views)) / num_histories,
     )
 
 
 def _places(
-    canonical: TokenBatch, histories: ItemSequences, vocabulary: Vocabulary
+    canonical: TokenBatch,
+    histories: ItemSequences,
+    feature_counts: Int32[np.ndarray, "token"],
+    features_an_item: int,
 ) -> tuple[Int32[np.ndarray, "use"], Int64[np.ndarray, "use"], Int64[np.ndarray, "use"]]:
     """Every token of every history, with its first and last position in `histories.items`."""
     is_token = np.arange(canonical.ids.shape[1]) < canonical.lengths[:, None]
-    counts = vocabulary.feature_counts[canonical.ids].astype(np.int64)
+    counts = feature_counts[canonical.ids].astype(np.int64)
     up_to = np.cumsum(counts, axis=1)
-    num_categories = len(vocabulary.category_sizes)
-    first = (up_to - counts) // num_categories + histories.offsets[:-1, None]
-    last = (up_to - 1) // num_categories + histories.offsets[:-1, None]
+    first = (up_to - counts) // features_an_item + histories.offsets[:-1, None]
+    last = (up_to - 1) // features_an_item + histories.offsets[:-1, None]
     return canonical.ids[is_token], first[is_token], last[is_token]
 
 

@@ -61,10 +61,10 @@ def vocabulary_stage(bench: Workbench, items: DescribedItems) -> TrainedVocabula
     }
     stage = bench.stages.run("vocabulary", inputs, build, load_vocabulary)
     vocabulary = stage.result
-    bench.report(
-        f"vocabulary: {vocabulary.size} tokens = {vocabulary.num_features} features, "
-        f"{len(vocabulary.left)} merge rules, padding and end (size asked for: {size})"
-    )
+    made_of = f"{len(vocabulary.left)} merge rules, padding and end (size asked for: {size})"
+    if settings.spelling != Spelling.SHUFFLED:
+        made_of = f"{len(vocabulary.markers)} markers, padding and end"
+    bench.report(f"vocabulary: {vocabulary.size} tokens = {vocabulary.num_features} features, {made_of}")
     return TrainedVocabulary(vocabulary, stage.key)
 
 

@@ -7,6 +7,7 @@ generator was trained with. If that is over reachable tokens, a beam with a sing
 frees its place.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,15 @@ class Beams:
     """-1 where a view has fewer items."""
     scores: Float32[np.ndarray, "view beam"]
     """Log-probability of all tokens of the item and the end token; minus infinity without an item."""
+
+
+def stacked_beams(searches: Sequence[Beams]) -> Beams:
+    """The views of several searches as one batch; narrower searches are filled up."""
+    width = max(beams.item_rows.shape[1] for beams in searches)
+    missing = [((0, 0), (0, width - beams.item_rows.shape[1])) for beams in searches]
+    rows = [np.pad(beams.item_rows, by, constant_values=-1) for beams, by in zip(searches, missing, strict=True)]
+    scores = [np.pad(beams.scores, by, constant_values=-np.inf) for beams, by in zip(searches, missing, strict=True)]
+    return Beams(np.concatenate(rows), np.concatenate(scores))
 
 
 @dataclass(eq=False)

@@ -73,14 +73,14 @@ class Trie:
         np.cumsum(is_live, axis=1, out=counts[:, 1:])
         return counts
 
-    def updated(self, catalogue: Catalogue) -> "Trie":
+    def updated(self, canonical: TokenBatch, is_retired: Bool[np.ndarray, "item"]) -> "Trie":
         """The trie of a later version of the same catalogue, with items appended or retired."""
-        num_added = len(catalogue) - self.num_items
+        num_added = len(canonical) - self.num_items
         if num_added < 0 or num_added >= _REBUILD_FROM:
-            return build_trie(catalogue)
+            return trie_of_tokens(canonical, is_retired)
         trie = self
-        for row in range(self.num_items, len(catalogue)):
-            trie = trie.with_item(catalogue.canonical.ids[row, : catalogue.canonical.lengths[row]])
+        for row in range(self.num_items, len(canonical)):
+            trie = trie.with_item(canonical[row])
         return Trie(
             trie.tokens,
             trie.first_child,
@@ -88,7 +88,7 @@ class Trie:
             trie.items_begin,
             trie.items_end,
             trie.item_order,
-            catalogue.is_retired,
+            is_retired,
         )
 
     def with_item(self, item_tokens: Int32[np.ndarray, "token"]) -> "Trie":
@@ -156,7 +156,7 @@ class Trie:
 
 
 def build_trie(catalogue: Catalogue) -> Trie:
-    """Build the trie of all items of the catalogue."""
+    """Build the trie of all items of the catalogue, in the vocabulary's first language."""
     return trie_of_tokens(catalogue.canonical, catalogue.is_retired)
 
 

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from clairo_core.bundle.manifest import read_manifest
+from clairo_core.errors import TrainingError
 from training.cli import app
 from training.demo_shop import write_demo_shop
 
@@ -99,3 +100,26 @@ def test_a_preset_is_trained_once_for_each_seed(shop: Path, tmp_path: Path) -> N
     assert "Use of the codes" in page
     assert "<h2>Searches</h2>" in page
     assert "1 x 10" in page
+
+
+def test_a_bundle_keeps_its_split_by_time_and_stands_in_no_other_table(shop: Path, tmp_path: Path) -> None:
+    by_time = ("--set", "split.kind=time", "--set", "split.horizon_share=0.15")
+    overrides = [part for setting in (*SMALL, "dense.dim=0") for part in ("--set", setting)]
+    out, cpu = tmp_path / "bundle", ("--device", "cpu")
+    _, news = run("run", "--data", shop, "--out", out, *cpu, "--no-refit", "--test", *overrides, *by_time)
+    assert "split by time, test from" in news
+    trained = read_manifest(out)
+    assert trained.settings["split"] == {"kind": "time", "horizon_days": 0.0, "horizon_share": 0.15}
+    run("evaluate", out, "--data", shop, *cpu, "--split", "test", "--json", tmp_path / "evaluated.json")
+    evaluated = json.loads((tmp_path / "evaluated.json").read_text(encoding="utf-8"))
+    measured = trained.metrics["evaluation"]
+    assert evaluated["held_out"] == measured["held_out"]
+    assert [row["metrics"][0]["value"] for row in evaluated["rows"]] == pytest.approx(
+        [row["metrics"][0]["value"] for row in measured["rows"]]
+    )
+    assert measured["num_users"] < measured["held_out"]["num_targets"]
+    compared = ("compare", "--data", shop, "--out", tmp_path / "out", *cpu, "--baselines", "popularity")
+    table, _ = run(*compared, "--bundle", out, *by_time, "--resamples", "50")
+    assert measured["held_out"]["rule"] in table
+    with pytest.raises(TrainingError, match=r"trained with split\.kind=time, .* expected split\.kind=last as in this"):
+        CliRunner().invoke(app, [str(part) for part in (*compared, "--bundle", out)], catch_exceptions=False)

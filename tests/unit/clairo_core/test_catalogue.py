@@ -104,7 +104,7 @@ def test_features_outside_the_vocabulary_are_refused():
 def test_a_loaded_catalogue_equals_the_saved_one(tmp_path):
     saved = catalogue_of(12).without_item("item-2")
     saved.save(tmp_path)
-    loaded = load_catalogue(tmp_path)
+    loaded = load_catalogue(tmp_path, TOKENIZER.vocabulary)
     assert (loaded.version, loaded.item_ids) == (saved.version, saved.item_ids)
     np.testing.assert_array_equal(loaded.feature_sets, saved.feature_sets)
     np.testing.assert_array_equal(loaded.canonical.ids, saved.canonical.ids)
@@ -119,10 +119,10 @@ def test_a_damaged_catalogue_is_refused_by_name(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(CatalogueError, match="copy the bundle again"):
-        load_catalogue(tmp_path)
+        load_catalogue(tmp_path, TOKENIZER.vocabulary)
     path.unlink()
     with pytest.raises(CatalogueError, match="copy the bundle again"):
-        load_catalogue(tmp_path)
+        load_catalogue(tmp_path, TOKENIZER.vocabulary)
 
 
 def test_adding_items_at_once_equals_adding_them_one_by_one():

@@ -13,13 +13,14 @@ from tests.repository import REPOSITORY
 from training.cli import app, run_command
 
 COMMANDS = typer.main.get_group(app).commands
+ALL_COMMANDS = {**COMMANDS, **{f"ids {name}": command for name, command in COMMANDS["ids"].commands.items()}}
 LONGEST_HELP = 60
 """Fits one line of a terminal of 110 columns, beside the longest flag and its type."""
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", ALL_COMMANDS)
 def test_every_option_is_explained_on_one_line(command: str) -> None:
-    for parameter in COMMANDS[command].params:
+    for parameter in ALL_COMMANDS[command].params:
         explanation = getattr(parameter, "help", "")
         assert explanation, parameter.name
         assert len(explanation) <= LONGEST_HELP, explanation

@@ -52,7 +52,7 @@ SMALL = (
 """Sizes of every preset; what a preset switches off stays off."""
 SMALL_WHERE_USED = ("align.dim=8", "dense.dim=8", "fuse.final_dim=8")
 """Set only where the preset's own value is not 0."""
-OF_PRESET: dict[str, tuple[str, ...]] = {}
+OF_PRESET: dict[str, tuple[str, ...]] = {"mql4grec": ("evaluate.num_views=2",)}
 """Further sizes, by preset."""
 
 
@@ -95,7 +95,7 @@ async def test_a_preset_trains_is_evaluated_serves_and_takes_a_posted_item_or_sa
     assert len({tuple(row) for row in bundle.catalogue.feature_sets.tolist()}) == NUM_ITEMS
     history = list(bundle.catalogue.item_ids[:3])
     # With a beam per item, the generator reaches all of them.
-    async with running_service(bundle, num_beams=NUM_ITEMS + 1, num_views=1) as client:
+    async with running_service(bundle, num_beams=NUM_ITEMS + 1, num_views=preset.evaluate.num_views) as client:
         answer = await client.post("/recommend", json={"history": history, "limit": 10})
         assert answer.status_code == 200, answer.text
         assert len({item["item_id"] for item in answer.json()["items"]} - set(history)) == 10

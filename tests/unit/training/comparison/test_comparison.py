@@ -1,6 +1,8 @@
 """The table of several rankers, its files, its page and its charts."""
 
+import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from training.comparison.figures import Comparison, compare_rankings
 from training.comparison.run_comparison import ComparisonPlan, baseline_names, compare_on
 from training.comparison.run_details import RunDetails
 from training.comparison.svg_charts import Bar, Dot, Line, Span, bar_rows, dot_plot, line_chart, nice_ticks, scatter
+from training.config.preset import TIME, Preset, SplitSettings
 from training.evaluation.metrics import ndcg_at
 from training.evaluation.rankings import Ranking, Rankings
 from training.evaluation.slices import UserSlice
@@ -187,6 +190,36 @@ def test_a_table_on_validation_says_what_was_chosen_on_its_users(shop: Path, tmp
         table = compare_on(shop, plan, tmp_path / "out", silent, lambda _: None)
         page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
         assert ["chosen on these users" in text for text in (table, page)] == [split == "validation"] * 2
+
+
+def test_by_time_every_table_says_so_and_has_all_later_targets(shop: Path, tmp_path: Path) -> None:
+    days = [f"u{user},i{(user + step) % 8},{1_700_000_000 + 86_400 * step}" for user in range(40) for step in range(6)]
+    (shop / "interactions.csv").write_text("\n".join(["user,item,time", *days, "new,i0,1700432000"]), encoding="utf-8")
+    by_time = SplitSettings(TIME, horizon_days=1.0)
+    plan = replace(plan_of("popularity", "markov"), held_out_by=by_time)
+    out, rule = tmp_path / "out", "split by time, test from 2023-11-18 22:13 UTC"
+    table = compare_on(shop, plan, out, silent, lambda _: None)
+    said = f"{rule}: 80 targets, 0 of them items that training lacks; left out: 1 user without an earlier event"
+    assert said in table
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert said in page
+    assert "all items of the horizon to predict" in page
+    results = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    assert (results["split"], results["held_out"]["rule"]) == ("test", rule)
+    figures = pq.read_table(out / "figures.parquet").to_pylist()
+    assert {(row["split"], row["held_out"]) for row in figures} == {("test", rule)}
+    # The next two items of everybody are certain.
+    wanted = ("markov", "masked", "all")
+    markov = [row for row in figures if (row["ranker"], row["seen_items"], row["slice_kind"]) == wanted]
+    assert {(row["num_users"], row["value"]) for row in markov} == {(40, 1.0)}
+    ranks = pq.read_table(out / "ranks.parquet").to_pylist()
+    assert len(ranks) == 80
+    assert sorted(row["markov, seen masked"] for row in ranks) == [1] * 40 + [2] * 40
+    other = replace(plan, presets=(Preset("mine"),))
+    with pytest.raises(
+        SettingsError, match=r"mine has split\.kind=last, expected split\.kind=time, split\.horizon_days=1"
+    ):
+        compare_on(shop, other, out, silent, lambda _: None)
 
 
 def test_a_neural_baseline_is_trained_once_per_seed(shop: Path, tmp_path: Path) -> None:

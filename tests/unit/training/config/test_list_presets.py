@@ -47,6 +47,20 @@ def test_the_list_holds_title_paper_parts_and_differences() -> None:
     assert text.endswith(TRANSFORMERS4REC)
 
 
+def test_parts_follow_from_the_settings() -> None:
+    assert set(parts_of(load_preset("p5_ids")).values()) == {
+        "none",
+        "sequential numbers in base 256",
+        "codes, ordered",
+        "T5, 2 layers of 64",
+        "generator alone",
+    }
+    assert parts_of(load_preset("mmgrec"))["alignment"] == "graph of 2 layers, 64"
+    changed = parts_of(load_preset("clairo", ["fuse.scheme=gate", "fuse.whiten=true", "quantize.collision=hash"]))
+    assert changed["fusion"] == "PCA 64 each, gate, whitened"
+    assert changed["quantizer"] == "opq 16 x 256, 128 hash buckets"
+
+
 def test_the_command_prints_the_list_and_one_preset() -> None:
     listed = CliRunner().invoke(app, ["presets"])
     assert listed.exit_code == 0

@@ -213,6 +213,19 @@ def test_a_toml_overrides_what_a_published_set_does(tmp_path):
     assert dataset.rules.value_column == "rating"
 
 
+def test_a_published_set_takes_codes_from_a_file(tmp_path):
+    write_100k(tmp_path)
+    rows = "".join(f"{movie},{movie % 3},7\n" for movie in range(1, 8))
+    (tmp_path / "ids.csv").write_text(f"item_id,code_0,code_1\n{rows}")
+    (tmp_path / "dataset.toml").write_text(
+        'published = "."\n[codes]\nfile = "ids.csv"\ncolumns = ["code_0", "code_1"]\nsizes = [3, 8]\n'
+    )
+    dataset = load_dataset(tmp_path)
+    assert [item.item_id for item in dataset.items] == [str(movie) for movie in FIVE]
+    assert dataset.semantic_ids.tolist() == [[movie % 3, 7] for movie in FIVE]
+    assert dataset.codebook_sizes == (3, 8)
+
+
 def test_the_documented_toml_of_a_published_set_is_read(tmp_path):
     write_latest(tmp_path)
     (tmp_path / "dataset.toml").write_text(documented("published = "), encoding="utf-8")

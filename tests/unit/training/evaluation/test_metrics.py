@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from clairo_core.sequences import ItemSequences
 from training.evaluation.metrics import (
+    TargetRanks,
     ndcg_at,
     paired_difference,
+    places_of,
     rank_in_list,
     ranks_by_scores,
     recall_at,
@@ -23,6 +25,19 @@ def test_a_worked_example() -> None:
     assert recall_at(ranks, 10).tolist() == [1, 1, 1, 0, 0]
     expected = [1.0, 1 / math.log2(3), 1 / math.log2(11), 0, 0]
     assert ndcg_at(ranks, 10) == pytest.approx(expected)
+
+
+def test_several_targets_of_a_user_count_once_together() -> None:
+    ranks = TargetRanks(np.array([1, 3, 0, 11, 2]), np.array([3, 1, 1]))
+    assert recall_at(ranks, 10) == pytest.approx([2 / 3, 0, 1])
+    ideal = 1 + 1 / math.log2(3) + 1 / math.log2(4)
+    assert ndcg_at(ranks, 10) == pytest.approx([(1 + 1 / math.log2(4)) / ideal, 0, 1 / math.log2(3)])
+    # The best list of two places holds two of the three.
+    assert ndcg_at(ranks, 2)[0] == pytest.approx(1 / (1 + 1 / math.log2(3)))
+    some = ranks[np.array([False, True, True, True, False])]
+    assert (some.places.tolist(), some.num_targets.tolist()) == ([3, 0, 11], [2, 1])
+    first = summarize(ranks, num_resamples=50)[0]
+    assert (first.name, first.value) == ("recall@5", pytest.approx((2 / 3 + 0 + 1) / 3))
 
 
 def test_a_tie_counts_against_the_target() -> None:
@@ -54,6 +69,19 @@ def test_a_list_of_everything_ranks_as_its_scores_do(scores: list[int], target: 
     order = np.argsort(-np.array(scores), kind="stable")
     by_scores, _ = ranks_by_scores(np.array([scores]), np.array([target]), ItemSequences.from_lists([[]]))
     assert rank_in_list(order, np.array(scores)[order], target, list_length=50) == by_scores[0]
+
+
+@given(st.data())
+def test_each_of_several_targets_ranks_as_it_does_alone(data: st.DataObject) -> None:
+    histories = data.draw(st.lists(st.lists(st.integers(0, 6), max_size=5), min_size=1, max_size=5))
+    targets = [data.draw(st.lists(st.integers(0, 6), min_size=1, max_size=4, unique=True)) for _ in histories]
+    scores = np.array([[data.draw(st.integers(0, 3)) for _ in range(7)] for _ in histories], dtype=float)
+    seen = ItemSequences.from_lists(histories)
+    together = ranks_by_scores(scores, ItemSequences.from_lists(targets), seen)
+    users = np.repeat(np.arange(len(targets)), [len(of_user) for of_user in targets])
+    alone = ranks_by_scores(scores[users], np.concatenate(targets), seen.select(users))
+    for several, one in zip(together, alone, strict=True):
+        assert places_of(several).tolist() == one.tolist()
 
 
 ranks_of_users = st.lists(st.integers(0, 60), min_size=1, max_size=50).map(np.array)

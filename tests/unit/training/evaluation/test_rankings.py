@@ -1,5 +1,6 @@
 """Rankings in both modes: worked by hand, against a slow reference, and through a file."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,37 @@ def test_rankings_survive_a_round_trip_through_a_file(tmp_path: Path) -> None:
     loaded = load_rankings(tmp_path / "rankings.npz")
     assert loaded["masked"].ranks.tolist() == rankings["masked"].ranks.tolist() == [1, 1]
     assert loaded["allowed"].shown.tolist() == rankings["allowed"].shown.tolist()
+
+
+def several() -> EvaluationSplit:
+    """Two users, the first with three targets."""
+    return replace(split_of([[0], [1, 0]], [2, 0]), all_targets=ItemSequences.from_lists([[2, 3, 0], [0]]))
+
+
+def test_all_targets_of_a_user_are_ranked_in_one_list_and_kept(tmp_path: Path) -> None:
+    targets = {"allowed": several(), "masked": several()}
+    rankings = rank_with_scores(Popularity(np.array([3, 1, 2, 4])), targets, "")
+    save_rankings(tmp_path / "rankings.npz", rankings)
+    loaded = load_rankings(tmp_path / "rankings.npz")
+    for of_modes in (rankings, loaded):
+        found = {mode: ranking.ranks for mode, ranking in of_modes.items()}
+        assert found["allowed"].places.tolist() == [3, 1, 2, 2]
+        assert found["masked"].places.tolist() == [2, 1, 0, 0]
+        assert found["masked"].num_targets.tolist() == [3, 1]
+        assert len(of_modes["masked"].shown) == 2
+
+
+def test_several_targets_are_sliced_one_by_one_and_cold_ones_apart() -> None:
+    slices = user_slices(several(), np.array([0, 9, 3, 7]))
+    members = {(part.kind, part.label): np.flatnonzero(part.is_in).tolist() for part in slices}
+    assert members == {
+        ("all", "all"): [0, 1, 2, 3],
+        ("training count", "0"): [2, 3],
+        ("training count", "<5"): [0, 2, 3],
+        ("training count", "5-9"): [1],
+        ("training count", "<10"): [0, 1, 2, 3],
+        ("history length", "<5"): [0, 1, 2, 3],
+    }
 
 
 def test_users_are_sliced_by_target_count_and_history_length() -> None:

@@ -8,23 +8,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from clairo_core.catalogue import build_catalogue
 from clairo_core.errors import SettingsError, TrainingError
-from clairo_core.generation.trie.trie import trie_of_tokens
 from clairo_core.progress import silent
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokens.tokenizer import Tokenizer
 from tests.tiny import random_feature_sets, random_sequences, tiny_vocabulary
 from training.config.preset import FitSettings, GeneratorSettings
-from training.generator.examples import every_prefix, label_table
+from training.generator.examples import every_prefix
 from training.generator.fit_generator import FitProgress, Validate, fit_generator, learning_rate_share
-from training.generator.token_choices import token_choices
+from training.generator.tasks import lessons_of
 
 SIZES = (4, 4, 4)
 SMALL = GeneratorSettings(d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
 TOKENIZER = Tokenizer(tiny_vocabulary(SIZES))
-FEATURE_TOKENS = TOKENIZER.vocabulary.feature_tokens(random_feature_sets(20, SIZES))
-CANONICAL = TOKENIZER.canonical_item_tokens(FEATURE_TOKENS)
-CHOICES = token_choices(trie_of_tokens(CANONICAL, np.zeros(20, dtype=np.bool_)), CANONICAL)
+CATALOGUE = build_catalogue([str(row) for row in range(20)], random_feature_sets(20, SIZES), TOKENIZER)
 
 
 def fit(
@@ -34,13 +32,10 @@ def fit(
     sequences: ItemSequences | None = None,
 ) -> FitProgress:
     folder.mkdir(exist_ok=True)
+    examples = every_prefix(random_sequences(20, 30) if sequences is None else sequences, 20)
     return fit_generator(
         folder,
-        every_prefix(random_sequences(20, 30) if sequences is None else sequences, 20),
-        TOKENIZER,
-        FEATURE_TOKENS,
-        label_table(CANONICAL),
-        CHOICES,
+        lessons_of(CATALOGUE, TOKENIZER, examples, np.arange(20)),
         SMALL,
         settings,
         device=torch.device("cpu"),

@@ -331,6 +331,21 @@ def test_late_fusion_gives_every_codebook_one_modality(
         assert np.allclose(quantizer.rotation @ quantizer.rotation.T, np.eye(12), atol=1e-4)
 
 
+def test_modalities_aligned_by_contrast_stay_apart_in_late_fusion(
+    modalities: dict[str, ModalityEmbeddings], training: ItemSequences, validation: EvaluationSplit
+) -> None:
+    settings = FuseSettings(dim_per_modality=6, scheme="late", contrastive_dim=10)
+    everything = np.ones(NUM_ITEMS, np.bool_)
+    fusion = fuse_content.fuse_content(modalities, everything, training, validation, settings, 0, lambda message: None)
+    changed = dict(modalities)
+    sound = modalities["sound"]
+    changed["sound"] = ModalityEmbeddings(sound.vectors[::-1], sound.is_present[::-1])
+    differ = (fusion.fuse(changed).item_embeddings != fusion.fuse(modalities).item_embeddings).any(axis=0)
+    of_sound = list(fusion.modalities).index("sound")
+    assert np.flatnonzero(differ).tolist() == list(range(6 * of_sound, 6 * of_sound + 6))
+    assert fuse_content.codebook_names(settings, fusion, 6)[2 * of_sound] == "sound_0"
+
+
 def test_sizes_that_modalities_cannot_share_equally_are_refused(
     modalities: dict[str, ModalityEmbeddings], training: ItemSequences
 ) -> None:

@@ -16,6 +16,7 @@ from training.counts.popularity import Popularity
 from training.evaluation.rankings import generated_ranks, rank_with_recommender, rank_with_scores
 from training.evaluation.slices import breadth_of
 from training.evaluation.split import MASKED, SEEN_ITEMS, EvaluationSplit, HeldOut, some_users
+from training.evaluation.split_description import LEAVE_LAST_OUT, SplitDescription
 from training.pipeline.evaluate import Evaluation, evaluate, table_of
 
 
@@ -86,6 +87,7 @@ def measured(
     counts: Sequence[int] = (1, 1, 0, 0, 0, 0),
     split_name: str = "test",
     max_users: int = 0,
+    held_out: SplitDescription = LEAVE_LAST_OUT,
 ) -> Evaluation:
     return evaluate(
         recommender,
@@ -96,6 +98,7 @@ def measured(
         split_name=split_name,
         max_users=max_users,
         num_resamples=10,
+        held_out=held_out,
     )
 
 
@@ -197,6 +200,21 @@ def test_the_same_rule_weighs_repeats_of_every_ranker() -> None:
     )
     assert without.repeat_lifts == {"clairo": None, "popularity": None}
     assert "seen items where weighed, chosen on validation: clairo masked, popularity masked" in table_of(without)
+
+
+def test_a_table_by_time_says_so_and_counts_a_user_once_with_all_targets() -> None:
+    several = replace(split_of([[0], [1]], [2, 5]), all_targets=ItemSequences.from_lists([[2, 3], [5]]))
+    rule = SplitDescription("split by time, test from 2026-01-10 00:00 UTC", 3, 1)
+    result = measured(FixedRecommender("abcde", catalogue="abcde"), in_every_mode(several), held_out=rule)
+    assert (result.num_users, result.num_missing_targets) == (2, 1)
+    # Places 3 and 4 of the first, and none of the second.
+    recalls = {metric.name: metric.value for metric in result.row("clairo", "allowed").metrics}
+    assert (recalls["recall@5"], recalls["recall@10"]) == (0.5, 0.5)
+    best = 1 + 1 / np.log2(3)
+    assert recalls["ndcg@5"] == pytest.approx((1 / np.log2(4) + 1 / np.log2(5)) / best / 2)
+    assert f"{rule.rule}: 3 targets, 1 of them items that training lacks" in table_of(result)
+    assert result.as_dict()["held_out"]["rule"] == rule.rule
+    assert "\nleave-last-out\n" in table_of(measured(FixedRecommender("abcdef"), in_every_mode(split_of([[0]], [1]))))
 
 
 def test_a_table_on_validation_says_what_was_chosen_on_its_users() -> None:

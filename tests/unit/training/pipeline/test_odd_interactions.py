@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from clairo_core.events import EventType, InteractionRules
@@ -13,8 +14,8 @@ from clairo_core.progress import silent
 from clairo_core.sequences import ItemSequences
 from training.config.preset import Preset
 from training.counts.markov import count_followers
-from training.datasets.dataset import build_dataset
-from training.datasets.user_sequences import EventCounts
+from training.datasets.dataset import TimeCuts, build_dataset
+from training.datasets.user_sequences import EventCounts, UnreadEvents
 from training.pipeline.odd_interactions import popular_by_users, report_events, warn_of_odd_interactions
 from training.ranking.fit_repeat_lifts import repeat_share
 from training.workbench.stage_cache import StageCache
@@ -93,6 +94,24 @@ def test_counts_of_all_kinds_read_a_bots_newest_items_only() -> None:
     assert set(bench.crowd.items.tolist()) == set(bench.training.items.tolist())
     usual = bench_of(ordinary(100), [])
     assert usual.crowd is usual.training
+
+
+def test_nothing_after_the_cut_dates_or_adds_to_the_popular_list() -> None:
+    def popularity(
+        sequences: list[list[int]], days: list[float], view_days: list[float]
+    ) -> tuple[list[float], Workbench]:
+        bench = bench_of(sequences, [], np.float32(days))
+        views = UnreadEvents(ItemSequences.from_lists([[5], [5]]), np.float32(view_days))
+        bench = replace(bench, dataset=replace(bench.dataset, cuts=TimeCuts(100, 110), unread=views))
+        return popular_by_users(bench).tolist(), bench
+
+    ends, _ = popularity([[0, 1], [2]], [9, 10, 99], [1, 1])
+    goes_on, bench = popularity([[0, 1, 0], [2, 3]], [9, 10, 120, 99, 120], [1, 120])
+    assert ends[:5] == goes_on[:5]
+    assert (ends[5], goes_on[5]) == (pytest.approx(2 * 0.5 ** (98 / 90)), pytest.approx(0.5 ** (98 / 90)))
+    refitted = popular_by_users(bench.learning_from(bench.dataset.sequences))
+    assert refitted[[0, 3]].tolist() == [1.0, 1.0]
+    assert refitted[5] > 1.0
 
 
 def test_views_of_one_visitor_top_nobodys_popular_list() -> None:

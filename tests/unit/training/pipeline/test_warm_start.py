@@ -10,9 +10,11 @@ from safetensors.torch import load_file
 
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
-from clairo_core.errors import TrainingError
+from clairo_core.errors import SettingsError, TrainingError
 from clairo_core.sequences import ItemSequences
+from clairo_core.tokens.spelling import Spelling
 from clairo_core.tokens.tokenizer import Tokenizer
+from clairo_core.tokens.vocabulary import vocabulary_of_features
 from tests.tiny import tiny_bundle, tiny_items
 from training.config.load_preset import load_preset
 from training.config.preset import TOKEN
@@ -99,12 +101,24 @@ def test_the_vocabulary_stays_or_grows_and_the_generator_has_a_row_for_every_tok
         assert Tokenizer(vocabulary).vocabulary.num_features == bundle.vocabulary.num_features
 
 
+def test_a_vocabulary_that_merges_nothing_cannot_grow(bundle: Bundle, tmp_path: Path) -> None:
+    bench = bench_of(tmp_path, WarmStart(bundle))
+    ordered = vocabulary_of_features(("code_0", "code_1"), (2, 2), Spelling.ORDERED)
+    with pytest.raises(SettingsError, match="--added-tokens 5: the bundle's vocabulary is ordered and merges nothing"):
+        grown_vocabulary_stage(bench, carry_items(bench, bundle), ordered, 5)
+
+
 def test_the_preset_takes_over_the_bundles_modalities_and_shape(bundle: Bundle) -> None:
     preset = preset_of(WarmStart(bundle), load_preset("clairo_token", ["encode.modalities=text", "fit.max_epochs=2"]))
     assert set(preset.encode.modalities) == {"text", "image"}
     assert (preset.generator.d_model, preset.generator.num_heads) == (24, 3)
     assert preset.fit.softmax == "vocabulary"
     assert preset.fit.max_epochs == 2
+
+
+def test_weights_that_were_trained_with_another_split_are_refused(bundle: Bundle) -> None:
+    with pytest.raises(SettingsError, match=r"trained with split\.kind=last; got split\.kind=time"):
+        preset_of(WarmStart(bundle), load_preset("clairo_token", ["split.kind=time"]))
 
 
 def test_the_bundles_kind_of_generator_goes_on_whatever_the_presets(bundle: Bundle) -> None:

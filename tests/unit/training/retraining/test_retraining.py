@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import permutations
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,13 +25,18 @@ from service.bundles.shelf import check_not_worse, refusal_by_retraining
 from service.cli.store_commands import parsed_since
 from service.errors import WorseBundleError
 from tests.tiny import tiny_bundle, tiny_items
+from training.config.preset import TIME, SplitSettings
 from training.datasets.dataset import Dataset, build_dataset
-from training.evaluation.metrics import Metric
+from training.evaluation.metrics import Metric, TargetRanks, ndcg_at
+from training.evaluation.split import split_by, test_split
 from training.retraining.against_serving import (
     NOT_WORSE_THAN,
     AgainstServing,
+    chance_ndcg,
     compare_with_serving,
+    day_after,
     newest_split,
+    serving_since,
     with_items_carried,
 )
 from training.retraining.promotion import ServiceCalls, bundle_of_id, read_key
@@ -77,6 +83,28 @@ def test_only_users_who_met_a_new_item_since_the_serving_bundle_was_made_count(d
     assert [dataset.user_ids[row] for row in split.user_rows] == ["cem", "dan"]
     assert split.targets.tolist() == [NUM_ITEMS + 1, NUM_ITEMS + 2]
     assert [list(history) for history in split.histories] == [[2, 3], [3, 4]]
+
+
+def test_by_time_everything_since_the_serving_bundle_was_made_counts(serving: Bundle, dataset: Dataset) -> None:
+    made_at = serving_since(serving)
+    made_on = made_at / 86_400
+    # Two events before it was made, two of one item after; one each of eve's.
+    days = np.float32([*[made_on - 9, made_on - 8, made_on + 2, made_on + 2] * 4, made_on - 5, made_on + 1])
+    dated = split_by(replace(dataset, days=days), SplitSettings(TIME, horizon_days=1), day_after(made_at))
+    split = newest_split(dated, {}, made_at)
+    assert split.is_same_as(test_split(dated))
+    assert [list(history) for history in split.histories] == [*([user, user + 1] for user in range(4)), [5]]
+    assert split.target_items.tolist() == [NUM_ITEMS - 1, NUM_ITEMS, NUM_ITEMS + 1, NUM_ITEMS + 2, 6]
+    against = compared(serving, serving, dated, {})
+    assert against.held_out.startswith("split by time, from ")
+    assert str(against).startswith(f"{against.held_out}, newest items of 5 users")
+    assert against.refusal == "5 users' targets are too few to compare on, expected at least 20"
+
+
+def test_a_random_order_finds_several_targets_as_often_as_all_orders_do() -> None:
+    orders = list(permutations(range(4)))
+    ranks = TargetRanks(np.array([order[:2] for order in orders]).ravel() + 1, np.full(len(orders), 2))
+    assert chance_ndcg(4, 2) == pytest.approx(ndcg_at(ranks, 10).mean())
 
 
 def test_without_new_interactions_nothing_is_measured_or_promoted(serving: Bundle, dataset: Dataset) -> None:
@@ -224,11 +252,14 @@ def test_own_evaluations_compare_bundles_on_the_same_targets_alone(serving: Bund
     of_purchases = InteractionRules(types={"purchase": EventType(), "view": EventType()}, targets=("purchase",))
     masked = evaluated(0.9)
     masked["evaluation"]["rows"][0]["seen_items"] = "masked"
+    by_time = evaluated(0.9, held_out={"rule": "split by time, test from 2026-01-10 00:00 UTC"})
+    check_not_worse(manifest(serving, "new", evaluated(0.2, held_out={"rule": "leave-last-out"})), old)
     for new, why in (
         (other_data, "dataset another, the served bundle "),
         (manifest(serving, "new", evaluated(0.9, num_users=50)), "users 50, the served bundle 100"),
         # Releases before measured on test, and this one on validation.
         (manifest(serving, "new", evaluated(0.9, split="validation")), "split validation, the served bundle test"),
+        (manifest(serving, "new", by_time), "held out split by time, test from .*, the served bundle leave-last-out"),
         (manifest(serving, "new", masked), "seen items masked, the served bundle None"),
         (
             replace(manifest(serving, "new", evaluated(0.9)), interactions=of_purchases.as_dict()),

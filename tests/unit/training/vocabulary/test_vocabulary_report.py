@@ -17,8 +17,9 @@ from clairo_core.errors import DatasetError
 from clairo_core.fusion import ConcatPcaFusion
 from clairo_core.quantizers import OpqQuantizer
 from clairo_core.sequences import ItemSequences
+from clairo_core.tokens.spelling import Spelling
 from clairo_core.tokens.tokenizer import Tokenizer
-from clairo_core.tokens.vocabulary import Vocabulary
+from clairo_core.tokens.vocabulary import Vocabulary, vocabulary_of_features
 from tests.tiny import random_feature_sets, random_sequences, tiny_bundle
 from training.cli import app
 from training.config.preset import DatasetSettings
@@ -201,3 +202,19 @@ def test_a_vocabulary_without_merges_or_uses_still_has_a_report() -> None:
     )
     assert report.merges == []
     assert "0 merges" in report_as_text(report, ["a", "b"], 5)
+
+
+def test_every_language_of_a_vocabulary_is_counted() -> None:
+    vocabulary = vocabulary_of_features(("text_0", "image_0", "collision"), (2, 2, 2), Spelling.LANGUAGES)
+    report = report_on_vocabulary(
+        vocabulary,
+        modality_shares(vocabulary, None, None),
+        vocabulary.feature_tokens(HAND_ITEMS),
+        ItemSequences.from_lists([[0, 0, 0], [1]]),
+    )
+    of = {token.token: token for token in report.tokens}
+    # Item 0 is 2 6 and 4 6, item 1 is 3 6 and 4 6.
+    assert [(token, of[token].uses, of[token].items, of[token].examples) for token in (2, 3, 4, 6)] == [
+        (2, 3, 1, ((0,),)), (3, 1, 1, ((1,),)), (4, 4, 2, ((0,), (1,))), (6, 8, 4, ((0,), (1,))),
+    ]  # fmt: skip
+    assert (report.features_a_history, report.canonical_tokens_a_history) == (8, 8)

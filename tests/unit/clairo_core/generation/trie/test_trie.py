@@ -108,7 +108,7 @@ def test_an_updated_trie_equals_a_rebuilt_one(num_added):
     for row in range(200, 200 + num_added):
         later = later.with_item(str(row), tuple(feature_sets[row].tolist()), tokenizer)
     later = later.without_item("7").without_item(str(199 + num_added))
-    assert_same(build_trie(first).updated(later), build_trie(later))
+    assert_same(build_trie(first).updated(later.canonical, later.is_retired), build_trie(later))
 
 
 def test_items_with_the_same_tokens_are_refused_with_their_rows():
