@@ -9,7 +9,7 @@ from jaxtyping import Real
 from clairo_core.catalogue import Catalogue
 from clairo_core.errors import GeneratorError
 from clairo_core.generation.item_generator import ItemGenerator
-from clairo_core.generation.parallel.parallel_checkpoint import holds_network, load_network
+from clairo_core.generation.parallel.parallel_checkpoint import holds_network, load_links, load_network
 from clairo_core.generation.parallel.parallel_generator import parallel_generator
 from clairo_core.generation.recorded.cuda_graphs import CudaRecorder, Recorder
 from clairo_core.generation.recorded.recorded_search import SearchSizes, record_search
@@ -64,7 +64,7 @@ def load_recommender(
     if holds_network(generator_folder):
         network = load_network(generator_folder).to(choose_device(device), dtype_of(dtype))
         return recommender_of(
-            parallel_generator(network, catalogue),
+            parallel_generator(network, catalogue, load_links(generator_folder)),
             catalogue,
             tokenizer,
             popularity,

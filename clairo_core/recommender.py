@@ -194,13 +194,14 @@ class Recommender:
 
         The joint ranking fills any list with the dense head's items, so its search does not depend on the limit, and a
         longer list begins with the shorter one. The search is wider where the generator must reach all listed items:
-        without a joint ranking, and where no more items are allowed than fit into the list.
+        without a joint ranking, where that only reranks, and where no more items are allowed than fit into the list.
         """
         point = self.points[request.quality]
         if self.joint_ranking is None and not point.generates:
             point = self.points[BALANCED]
         lists_all = request.is_allowed is not None and np.count_nonzero(request.is_allowed) <= request.limit
-        if not point.generates or (self.joint_ranking is not None and not lists_all):
+        fills_lists = self.joint_ranking is not None and not self.joint_ranking.reranks_densely
+        if not point.generates or (fills_lists and not lists_all):
             return point
         return replace(point, num_beams=min(max(point.num_beams, request.limit), MAX_BEAMS))
 

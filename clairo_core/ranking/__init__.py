@@ -3,6 +3,7 @@
 Histories and generated items come in, ranked items come out. Start at `JointRanking.rank`.
 """
 
+from clairo_core.ranking.candidates import Generated, Penalty, RankedItems
 from clairo_core.ranking.count_increments import CountIncrements, UserActions, increments_of
 from clairo_core.ranking.dense_head import DenseHead, load_dense_head
 from clairo_core.ranking.dense_heads import DenseHeads, load_dense_heads
@@ -21,7 +22,7 @@ from clairo_core.ranking.item_weights import (
     load_pair_counts,
     save_pair_counts,
 )
-from clairo_core.ranking.joint_ranking import Generated, JointRanking, Penalty, RankedItems, load_joint_ranking
+from clairo_core.ranking.joint_ranking import JointRanking, load_joint_ranking
 from clairo_core.ranking.mixture import Mixture, load_mixture
 from clairo_core.ranking.repeats import NO_LIFTS, RepeatLifts, load_repeat_lifts, placed_with_repeats
 

@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64, Int, Int64
 
 from clairo_core.errors import RankingError
-from clairo_core.ranking.joint_ranking import JointRanking, Penalty, RankedItems
+from clairo_core.ranking.candidates import Penalty, RankedItems
+from clairo_core.ranking.joint_ranking import JointRanking
 from clairo_core.ranking.pair_evidence import links_between, pair_cosines
 from clairo_core.storage.growing_rows import GrowingRows
 

@@ -5,20 +5,29 @@ dense head alone would put them, or once users have come to them, the counts alo
 interactions would bury them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Float64, Int, Int64
 from scipy import sparse
-from scipy.special import logsumexp
 
 from clairo_core.errors import MixtureError
+from clairo_core.ranking.candidates import (
+    DENSE_COLUMN,
+    GENERATOR_COLUMN,
+    NOTHING_GENERATED,
+    Candidates,
+    Generated,
+    Penalty,
+    RankedItems,
+    ranked_for_one,
+)
 from clairo_core.ranking.count_increments import CountIncrements, grown, padded
 from clairo_core.ranking.dense_heads import DenseHeads, load_dense_heads
+from clairo_core.ranking.dense_reranking import is_dense_reranking, reranked_for_one, save_dense_reranking
 from clairo_core.ranking.item_weights import (
     ItemWeights,
     load_item_weights,
@@ -26,66 +35,14 @@ from clairo_core.ranking.item_weights import (
     save_pair_counts,
 )
 from clairo_core.ranking.mixture import Mixture, load_mixture
-from clairo_core.ranking.new_items import with_new_placed
 from clairo_core.ranking.pair_evidence import TOGETHER, load_content, names_of, pair_evidence, save_content
 
 GENERATOR = "generator"
 DENSE = "dense"
-GENERATOR_COLUMN, DENSE_COLUMN = 0, 1
-"""Columns of their scores; those of item weights follow."""
 NUM_DENSE_CANDIDATES = 200
 """Of the dense head, besides generated items; a longer list takes as many as it has places."""
 NUM_COUNTED_CANDIDATES = 20
 """Of each item weights: what the dense head has missed."""
-
-
-Penalty: TypeAlias = Callable[[Int64[np.ndarray, "item"]], Float64[np.ndarray, "item"]]
-"""Item rows to what is subtracted from their log-probabilities."""
-
-
-class Generated(NamedTuple):
-    """The items that a generator found for one history."""
-
-    item_rows: Int64[np.ndarray, "found"]
-    log_probabilities: Float64[np.ndarray, "found"]
-    of_all: Float32[np.ndarray, "item"] | None = None
-    """Log-probability of every item, from a generator that scores them all. Without it, items not found have none."""
-
-
-NOTHING_GENERATED = Generated(np.zeros(0, dtype=np.int64), np.zeros(0))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Candidates:
-    """Items that compete for one user's list or serve as reference, and each component's scores of them."""
-
-    item_rows: Int64[np.ndarray, "item"]
-    """Ascending."""
-    scores: Float64[np.ndarray, "item component"]
-    """0 or more; in the order of `JointRanking.components`. Without a generator, its column is 0."""
-    evidence: Float32[np.ndarray, "item kind"]
-    """See `pair_evidence`."""
-    training_counts: Int64[np.ndarray, "item"]
-    """Those counted since training included."""
-    is_untrained: Bool[np.ndarray, "item"]
-    """Whether training never saw the item."""
-    is_allowed: Bool[np.ndarray, "item"]
-    """Whether the item may be listed."""
-    is_reference: Bool[np.ndarray, "item"]
-    """See `candidate_features`."""
-    is_proposed_by: Bool[np.ndarray, "item component"]
-    """Which components proposed the item."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RankedItems:
-    """One user's list, best first."""
-
-    item_rows: Int64[np.ndarray, "item"]
-    scores: Float64[np.ndarray, "item"]
-    """Log-probabilities among all candidates, those that are not allowed included."""
-    is_dense: Bool[np.ndarray, "item"]
-    """Whether the dense head scored the item higher than the generator."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,6 +64,8 @@ class JointRanking:
     """Ranks where nothing was generated; None in bundles of before."""
     counted_since: Int64[np.ndarray, "item"] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     """The part of `training_counts` that training has not seen."""
+    reranks_densely: bool = False
+    """Without mixtures: the dense head ranks generated and untrained items, see `dense_reranking`."""
 
     @property
     def components(self) -> tuple[str, ...]:
@@ -262,7 +221,8 @@ class JointRanking:
     ) -> list[RankedItems]:
         """Rank each user's `num_places` best candidates; ties are in the order of item rows.
 
-        With `generated=None`, nothing was generated, and the mixture without generator ranks.
+        With `generated=None`, nothing was generated, and the mixture without generator ranks. Where the dense head
+        reranks, a list holds generated, untrained and lifted items alone.
 
         Args:
             histories: see `candidates`.
@@ -275,6 +235,8 @@ class JointRanking:
         Raises:
             MixtureError: that mixture is not fitted.
         """
+        if self.reranks_densely and generated is not None:
+            return self._reranked(histories, generated, is_allowed, num_places, penalties, lifts)
         mixture = self.mixture if generated is not None else self.mixture_without_generator
         if mixture is None:
             which = "the mixture" if generated is not None else "the mixture without generator"
@@ -289,12 +251,39 @@ class JointRanking:
             )
         ]
 
+    def _reranked(
+        self,
+        histories: Sequence[Int[np.ndarray, "position"]],
+        generated: Sequence[Generated],
+        is_allowed: Bool[np.ndarray, "history item"],
+        num_places: int,
+        penalties: Sequence[Penalty | None] | None,
+        lifts: Sequence[Float64[np.ndarray, "item"] | None] | None,
+    ) -> list[RankedItems]:
+        nothing = [None] * len(histories)
+        everything = np.arange(is_allowed.shape[1])
+        is_untrained = self.counts_of(everything) == of_rows(self.counted_since, everything)
+        return [
+            reranked_for_one(dense, of_user, is_untrained, allowed, num_places, penalty, of_lifts)
+            for dense, of_user, allowed, penalty, of_lifts in zip(
+                self.dense_heads.log_probabilities(histories),
+                generated,
+                is_allowed,
+                penalties or nothing,
+                lifts or nothing,
+                strict=True,
+            )
+        ]
+
     def save(self, folder: Path) -> None:
         """Write the dense heads, the item weights and the mixtures."""
-        if self.mixture is None:
+        if self.mixture is None and not self.reranks_densely:
             raise MixtureError("the mixture is not fitted; fit it first")
         folder.mkdir(parents=True, exist_ok=True)
         self.dense_heads.save(folder)
+        if self.mixture is None:
+            save_dense_reranking(folder / "mixture")
+            return
         for component, weights in self.item_weights.items():
             weights.save(folder / component)
         self.mixture.save(folder / "mixture")
@@ -332,52 +321,21 @@ def best_above_zero(
     return above
 
 
-def ranked_for_one(
-    mixture: Mixture,
-    columns: Sequence[int],
-    candidates: Candidates,
-    history_length: int,
-    num_places: int,
-    penalty: Penalty | None = None,
-) -> RankedItems:
-    """Rank one user's `num_places` best allowed candidates.
-
-    Args:
-        mixture: of the components in these columns of the candidates' scores.
-        columns: in the mixture's order.
-        candidates: of the user.
-        history_length: items in the user's history.
-        num_places: length of the list.
-        penalty: lowers candidates; None lowers none.
-    """
-    is_proposed = candidates.is_proposed_by[:, columns].any(axis=1)
-    counts, is_reference = candidates.training_counts, candidates.is_reference & is_proposed
-    evidence = candidates.evidence[:, : len(mixture.evidence)]
-    totals = mixture.totals(candidates.scores[:, columns], evidence, counts, history_length, is_reference)
-    dense = candidates.scores[:, DENSE_COLUMN]
-    of_counts = candidates.scores[:, [column for column in columns if column > DENSE_COLUMN]] * (counts > 0)[:, None]
-    is_new, lift = candidates.is_untrained, mixture.new_item_lift
-    totals = with_new_placed(totals, dense, is_new, is_reference, lift, of_counts)
-    totals = np.where(is_proposed, totals, -np.inf)
-    allowed = np.flatnonzero(candidates.is_allowed & is_proposed)
-    # Normalized over all candidates, before any is lowered: a score must not rise because others are left out or sink.
-    norm = logsumexp(totals)
-    if penalty is not None:
-        totals = totals - penalty(candidates.item_rows)
-    best_first = allowed[np.lexsort((candidates.item_rows[allowed], -totals[allowed]))][:num_places]
-    scores = totals[best_first] - norm
-    is_dense = dense[best_first] > candidates.scores[best_first, GENERATOR_COLUMN]
-    return RankedItems(candidates.item_rows[best_first], scores, is_dense)
-
-
 def load_joint_ranking(folder: Path, training_counts: Int64[np.ndarray, "item"]) -> JointRanking:
     """Load a saved joint ranking.
 
     Raises:
         DenseHeadError, ItemWeightsError, MixtureError: a part is damaged or does not fit the others.
     """
-    mixture = load_mixture(folder / "mixture")
     dense_heads = load_dense_heads(folder)
+    if is_dense_reranking(folder / "mixture"):
+        if dense_heads.num_items != len(training_counts):
+            raise MixtureError(
+                f"{folder}: a dense head of {dense_heads.num_items} items, expected {len(training_counts)}; copy the "
+                "bundle again"
+            )
+        return JointRanking(dense_heads, {}, None, training_counts, reranks_densely=True)
+    mixture = load_mixture(folder / "mixture")
     if mixture.components[:2] != (GENERATOR, DENSE) or dense_heads.num_items != len(training_counts):
         raise MixtureError(
             f"{folder}: a mixture of {', '.join(mixture.components)} for {dense_heads.num_items} items, expected "

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Int
 
 from clairo_core.errors import RankingError
-from clairo_core.ranking.joint_ranking import RankedItems
+from clairo_core.ranking.candidates import RankedItems
 
 
 @dataclass(frozen=True, slots=True)

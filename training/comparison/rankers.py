@@ -22,6 +22,7 @@ from training.baselines.scorer_mixture import fit_scorer_mixture
 from training.baselines.sequence_model import SequenceModelSettings
 from training.comparison.recommender_scorer import RecommenderScorer
 from training.comparison.run_details import RunDetails, curve_of, details_of_bundle, load_details
+from training.config.preset import DENSE_RERANKS
 from training.counts import ease, markov
 from training.counts.popularity import Popularity, count_interactions, count_popularity
 from training.datasets import Dataset
@@ -167,10 +168,15 @@ def rank_bundle(setup: ComparisonSetup, name: str, bundle: Path, seed: int = 0, 
 
 
 def parts_of(bundle: Path) -> tuple[str, ...]:
-    """What can rank beside the whole bundle: two parts alone, and all but one part. A generator alone has none."""
-    files = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))["files"]
-    if not any(file.startswith("ranking/") for file in files):
+    """What can rank beside the whole bundle: two parts alone, and all but one part.
+
+    A generator alone has none, and one that is reranked by the dense head has no weights to fit without a part.
+    """
+    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+    if not any(file.startswith("ranking/") for file in manifest["files"]):
         return ()
+    if manifest["settings"].get("mix", {}).get("kind") == DENSE_RERANKS:
+        return (GENERATOR, DENSE_HEAD)
     return (GENERATOR, DENSE_HEAD, *(WITHOUT + part for part in PARTS))
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from clairo_core.errors import SettingsError
 from clairo_core.tokens.spelling import Spelling
-from training.config.preset import HASH, LATE, RECURRENT, VQVAE, Preset
+from training.config.preset import DENSE_RERANKS, HASH, LATE, RECURRENT, VQVAE, Preset
 from training.config.ranges import AllowedValues
 
 DEFAULT_PRESET = "clairo"
@@ -142,12 +142,13 @@ def check_together(preset: Preset) -> None:
     """Check settings whose range depends on another setting.
 
     Raises:
-        SettingsError: `dense.dim` cannot be split between heads, `fuse.final_dim` would mix late-fused modalities, a
-            VQ-VAE has several codebooks, the diversity loss has no gradient to act on, features would merge although
-            they keep their order, or hash buckets would tell items apart in languages.
+        SettingsError: `dense.dim` or `parallel.width` cannot be split between heads, `fuse.final_dim` would mix
+            late-fused modalities, a VQ-VAE has several codebooks, the diversity loss has no gradient to act on,
+            features would merge although they keep their order, hash buckets would tell items apart in languages, or
+            there is no dense head that could rerank.
     """
     dense, fuse, quantize, autoencoder = preset.dense, preset.fuse, preset.quantize, preset.autoencoder
-    vocabulary = preset.vocabulary
+    vocabulary, parallel = preset.vocabulary, preset.parallel
     if quantize.kind == VQVAE and quantize.num_codebooks != 1:
         raise SettingsError(
             f"quantize.num_codebooks is {quantize.num_codebooks}; expected 1 with quantize.kind=vqvae, or choose rqvae"
@@ -171,3 +172,9 @@ def check_together(preset: Preset) -> None:
         raise SettingsError(f"fuse.final_dim is {fuse.final_dim}; expected 0, as fuse.scheme=late mixes no modalities")
     if dense.encoder != RECURRENT and dense.dim % dense.num_heads:
         raise SettingsError(f"dense.dim is {dense.dim}; expected a multiple of dense.num_heads, {dense.num_heads}")
+    if parallel.encoder != RECURRENT and parallel.width % parallel.num_heads:
+        raise SettingsError(
+            f"parallel.width is {parallel.width}; expected a multiple of parallel.num_heads, {parallel.num_heads}"
+        )
+    if preset.mix.kind == DENSE_RERANKS and not dense.dim:
+        raise SettingsError("dense.dim is 0; expected at least 1, as mix.kind=dense_reranks ranks by the dense head")

@@ -30,6 +30,8 @@ CONCAT_PCA, GATE, ATTENTION, LATE = "concat_pca", "gate", "attention", "late"
 OPQ, RQ, KMEANS, RQVAE, VQVAE = "opq", "rq", "kmeans", "rqvae", "vqvae"
 RANDOM, SEQUENTIAL = NUMBERED
 RECURRENT, TRANSFORMER = "recurrent", "transformer"
+EXACT = "exact"
+FITTED, DENSE_RERANKS = "fitted", "dense_reranks"
 LAST, TIME = "last", "time"
 AUTO = "auto"
 """Choose on validation."""
@@ -261,6 +263,18 @@ class ParallelSettings:
     """Shape and training of the network, for `generator.kind=parallel`."""
 
     width: Positive = 128
+    encoder: Annotated[str, OneOf((RECURRENT, TRANSFORMER))] = RECURRENT
+    """Reader of histories; `transformer` has `num_layers` with `num_heads`."""
+    num_layers: Positive = 2
+    num_heads: Positive = 2
+    search: Annotated[str, OneOf((EXACT, GRAPH))] = EXACT
+    """`exact` scores every item. `graph` walks from semantic id to similar ones, as in RPG, in `graph_steps` steps that
+    expand the best `evaluate.num_beams` of them."""
+    graph_degree: Positive = 50
+    """Similar semantic ids that each one leads to. Walks seldom reach groups of more similar ids than this."""
+    graph_steps: Positive = 3
+    items_loss: bool = True
+    """Learn to score the next item among all, beside learning its codes."""
     dropout_rate: Share = 0.3
     learning_rate: LearningRate = 2e-3
     weight_decay: Amount = 0.01
@@ -308,6 +322,9 @@ class DenseSettings:
 class MixSettings:
     """Joint ranking of generator, dense head and co-occurrence counts."""
 
+    kind: Annotated[str, OneOf((FITTED, DENSE_RERANKS))] = FITTED
+    """`fitted` learns weights of all components. `dense_reranks` orders the generator's items, and all items without
+    training interactions, by the dense head, as in LIGER; it reads no other setting of this section."""
     max_users: NotNegative = 25_000
     """Fit the weights on at most this many validation users, the same for every seed; 0 takes all."""
     max_ease_items: NotNegative = 20_000

@@ -1,7 +1,7 @@
 """Name the parts that a preset puts together, from its settings. Start at `parts_of`."""
 
 from clairo_core.bundle.manifest import NUMBERED
-from training.config.preset import CONCAT_PCA, GRAPH, HASH, PARALLEL, Preset
+from training.config.preset import CONCAT_PCA, DENSE_RERANKS, GRAPH, HASH, PARALLEL, Preset
 
 _BUILTIN, _NONE = "builtin", "none"
 
@@ -73,10 +73,16 @@ def tokens_of(preset: Preset) -> str:
 def generator_of(preset: Preset) -> str:
     """The network that writes items."""
     if preset.generator.kind == PARALLEL:
-        return f"all codes at once, width {preset.parallel.width}"
+        parallel = preset.parallel
+        graph = f", graph of {parallel.graph_degree} edges" if parallel.search == GRAPH else ""
+        return f"all codes at once, {parallel.encoder} of width {parallel.width}{graph}"
     return f"T5, {preset.generator.num_layers} layers of {preset.generator.d_model}"
 
 
 def ranking_of(preset: Preset) -> str:
     """What the generator is ranked with."""
-    return "generator, dense heads, counts" if preset.dense.dim else "generator alone"
+    if not preset.dense.dim:
+        return "generator alone"
+    if preset.mix.kind == DENSE_RERANKS:
+        return "generator's items and new ones, by the dense head"
+    return "generator, dense heads, counts"

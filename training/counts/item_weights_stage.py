@@ -9,6 +9,7 @@ from scipy import sparse
 
 from clairo_core.ranking import ItemWeights, load_item_weights, load_pair_counts, save_pair_counts
 from clairo_core.ranking.pair_evidence import TOGETHER
+from training.config.preset import DENSE_RERANKS
 from training.counts.fit_item_weights import fit_item_weights, item_weights_of, pair_counts
 from training.workbench.workbench import Workbench
 
@@ -20,16 +21,18 @@ class FittedItemWeights:
     """Item weights by component of the joint ranking."""
 
     weights: Mapping[str, ItemWeights]
-    together: sparse.csr_matrix
-    """How many users have both items of a pair."""
+    together: sparse.csr_matrix | None
+    """How many users have both items of a pair; None where counts rank nothing."""
     chosen: Mapping[str, Mapping[str, float]]
     """Settings by component."""
     key: str
 
 
 def item_weights_stage(bench: Workbench) -> FittedItemWeights:
-    """Fit every count model with the settings that validation chooses."""
+    """Fit every count model with the settings that validation chooses; none where the dense head reranks."""
     settings = bench.preset.mix
+    if settings.kind == DENSE_RERANKS:
+        return FittedItemWeights({}, None, {}, "no-item-weights")
 
     def build(folder: Path) -> None:
         weights, chosen = fit_item_weights(
@@ -66,6 +69,8 @@ def item_weights_stage(bench: Workbench) -> FittedItemWeights:
 
 def refitted_item_weights_stage(bench: Workbench, measured: FittedItemWeights) -> FittedItemWeights:
     """Count again, with the settings that validation chose."""
+    if measured.together is None:
+        return measured
     chosen, settings, num_items = measured.chosen, bench.preset.mix, len(bench.dataset.items)
 
     def build(folder: Path) -> None:

@@ -1,13 +1,14 @@
 """Train the network that predicts all codes of the next item at once. Start at `fit_parallel`.
 
-The task is that of RPG (Hou et al. 2025): from a history to each code of the next item. We differ: every position of a
-window is an example, and the loss also asks for the item itself among all others.
+The task is that of RPG (Hou et al. 2025): from a history to each code of the next item, at every position of a window.
+We differ: the loss may also ask for the item itself among all others.
 """
 
 import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,12 +17,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from clairo_core.errors import TrainingError
+from clairo_core.generation.parallel.id_graph import code_similarity, fit_links
 from clairo_core.generation.parallel.network import NetworkSizes, ParallelNetwork
-from clairo_core.generation.parallel.parallel_checkpoint import save_network
+from clairo_core.generation.parallel.parallel_checkpoint import load_network, save_network
 from clairo_core.generation.parallel.parallel_generator import code_rows
 from clairo_core.progress import Progress
+from clairo_core.ranking.history_encoder import RecurrentHistoryEncoder, TransformerHistoryEncoder
 from clairo_core.sequences import ItemSequences
-from training.config.preset import ParallelSettings
+from training.config.preset import GRAPH, RECURRENT, TRANSFORMER, ParallelSettings
 from training.generator.fit_generator import Validate, learning_rate_share
 from training.losses.weighted_mean import weighted_mean
 from training.workbench.checkpoints import FitProgress
@@ -37,6 +40,7 @@ from training.workbench.user_share import drawn_rows
 
 STATES_SCORED, ITEMS_SCORED = 200, 10_000
 """Per batch: the loss over items takes a random sample of states, and of items."""
+READERS = {RECURRENT: RecurrentHistoryEncoder.kind, TRANSFORMER: TransformerHistoryEncoder.kind}
 
 
 class NextItemLoss:
@@ -44,12 +48,15 @@ class NextItemLoss:
 
     The first is RPG's: minus the log-probability of a code of the target, mean over codebooks, as if codes were
     independent given the history. The second is our own: minus the log-probability of the target among all items. It
-    learns what the codes mean together, and the scale that makes their sum a probability.
+    learns what the codes mean together, and the scale that makes their sum a probability. It may be left out.
     """
 
-    def __init__(self, codes: Int32[Tensor, "item codebook"], is_trained: Bool[Tensor, "item"]) -> None:
+    def __init__(
+        self, codes: Int32[Tensor, "item codebook"], is_trained: Bool[Tensor, "item"], *, asks_for_items: bool = True
+    ) -> None:
         """Items that training never saw are no alternatives: they would only learn to be unlikely."""
         self.codes = codes
+        self.asks_for_items = asks_for_items
         self.trained_rows = torch.nonzero(is_trained).flatten()
 
     def __call__(self, network: ParallelNetwork, batch: NextItemBatch) -> Float[Tensor, ""]:
@@ -59,6 +66,8 @@ class NextItemLoss:
         logits = network.code_logits(network(self.codes[batch.inputs])[is_target])
         targets = batch.targets[is_target]
         weights = None if batch.weights is None else batch.weights[is_target]
+        if not self.asks_for_items:
+            return self.codes_loss(logits, targets, weights)
         sample = torch.randperm(len(targets), device=targets.device)[:STATES_SCORED]
         of_sample = None if weights is None else weights[sample]
         return self.codes_loss(logits, targets, weights) + self.items_loss(
@@ -108,12 +117,13 @@ def fit_parallel(
     device: torch.device,
     seed: int,
     validate: Validate | None,
-    progress: Progress[NextItemBatch],
+    progress: Progress[Any],
     report: Callable[[str], None],
 ) -> FitProgress:
     """Train in `folder`, resuming from the checkpoint there. The best epoch ends up in `folder/generator`.
 
-    Without `validate`, the last epoch is the best.
+    Without `validate`, the last epoch is the best. Epochs are validated by the exact search; a graph has the links of
+    the best one.
 
     Args:
         folder: for checkpoints and the result.
@@ -125,7 +135,7 @@ def fit_parallel(
         device: to train on.
         seed: of weights, order and dropout.
         validate: a checkpoint's validation NDCG@10.
-        progress: over batches.
+        progress: over batches, then over the links of a graph.
         report: receives a line after every epoch.
 
     Raises:
@@ -140,6 +150,9 @@ def fit_parallel(
         num_centroids=num_centroids,
         width=settings.width,
         max_history_items=settings.max_history_items,
+        reader=READERS[settings.encoder],
+        num_layers=settings.num_layers,
+        num_heads=settings.num_heads,
     )
     torch.manual_seed(seed)
     network = ParallelNetwork(sizes, dropout_rate=settings.dropout_rate).to(device)
@@ -147,8 +160,11 @@ def fit_parallel(
         network.load_state_dict(start_from.state_dict())
     is_trained = np.zeros(len(semantic_ids), dtype=np.bool_)
     is_trained[training.items] = True
+    item_codes = code_rows(semantic_ids, sizes)
     next_item_loss = NextItemLoss(
-        torch.from_numpy(code_rows(semantic_ids, sizes)).to(device), torch.from_numpy(is_trained).to(device)
+        torch.from_numpy(item_codes).to(device),
+        torch.from_numpy(is_trained).to(device),
+        asks_for_items=settings.items_loss,
     )
 
     def batches(epoch: int) -> tuple[list[NextItemBatch], int]:
@@ -172,7 +188,7 @@ def fit_parallel(
         rate = int((windows[:, 1] - windows[:, 0] - 1).sum()) / step_seconds
         report(f"epoch {done.epochs_done}: loss {done.losses[-1]:.3f}, {done.last_validation}, {rate:.0f} examples/s")
 
-    return fit_epochs(
+    done = fit_epochs(
         folder,
         network,
         torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay),
@@ -191,3 +207,9 @@ def fit_parallel(
         progress=progress,
         report=report_epoch,
     )
+    if settings.search == GRAPH:
+        best = load_network(folder / "generator")
+        similarity = code_similarity(best.vectors_by_codebook)
+        links = fit_links(item_codes, similarity, settings.graph_degree, settings.graph_steps, progress)
+        save_network(best, folder / "generator", links)
+    return done

@@ -15,6 +15,7 @@ from clairo_core.errors import SettingsError
 from clairo_core.generation.parallel.parallel_checkpoint import holds_network, load_network
 from clairo_core.generation.t5.generator_checkpoint import Softmax
 from training.config.preset import PARALLEL, GeneratorSettings, Preset
+from training.generator.fit_parallel import READERS
 from training.workbench.bundle_dataset import split_of
 
 
@@ -51,7 +52,14 @@ def preset_of(start: WarmStart, preset: Preset) -> Preset:
                 "leave the flag out"
             )
         sizes = load_network(folder).sizes
-        shaped = dataclasses.replace(preset.parallel, width=sizes.width, max_history_items=sizes.max_history_items)
+        shaped = dataclasses.replace(
+            preset.parallel,
+            width=sizes.width,
+            max_history_items=sizes.max_history_items,
+            encoder=next(encoder for encoder, kind in READERS.items() if kind == sizes.reader),
+            num_layers=sizes.num_layers,
+            num_heads=sizes.num_heads,
+        )
         generator = dataclasses.replace(preset.generator, kind=PARALLEL)
         return dataclasses.replace(preset, generator=generator, parallel=shaped)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from clairo_core.progress import Progress
 from clairo_core.ranking import DenseHeads, ItemWeights, JointRanking
-from clairo_core.ranking.joint_ranking import Candidates
+from clairo_core.ranking.candidates import Candidates
 from clairo_core.recommender import Recommender
 from clairo_core.serving_points import BALANCED
 from clairo_core.storage.growing_rows import GrowingRows

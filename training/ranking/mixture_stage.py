@@ -6,6 +6,7 @@ from pathlib import Path
 from clairo_core.ranking import JointRanking, Mixture, load_joint_ranking
 from clairo_core.ranking.joint_ranking import GENERATOR
 from clairo_core.ranking.mixture import KIND as MIXTURE_KIND
+from training.config.preset import DENSE_RERANKS
 from training.counts.item_weights_stage import FittedItemWeights
 from training.evaluation.split import last_training_items, some_users
 from training.generator.generator_stage import TrainedGenerator
@@ -20,7 +21,7 @@ from training.workbench.workbench import Workbench
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedMixture:
-    """All components and the mixture that weighs them."""
+    """All components and the mixture that weighs them, or none where the dense head reranks."""
 
     joint_ranking: JointRanking
     key: str
@@ -35,11 +36,15 @@ def mixture_stage(
 ) -> FittedMixture:
     """Fit one mixture of all components and one without the generator, and calibrate new items in both.
 
-    Plain weights if no next item can be found.
+    Plain weights if no next item can be found. Nothing is fitted where the dense head reranks.
     """
     settings = bench.preset.mix
 
     def build(folder: Path) -> None:
+        if settings.kind == DENSE_RERANKS:
+            trained, counts = dense_heads.trained, bench.training_counts
+            JointRanking(trained, {}, None, counts, reranks_densely=True).save(folder / "ranking")
+            return
         content = None
         if items.content is not None:
             encoded = items.content.encoded

@@ -1,4 +1,5 @@
-"""Generate items by all their codes at once: one pass over a history scores the whole catalogue, without beams.
+"""Generate items by all their codes at once: one pass over a history scores the codes of the whole catalogue.
 
-`network` predicts codes, `parallel_checkpoint` is its folder. Start at `parallel_generator.ParallelGenerator`.
+`network` predicts codes, `id_graph` finds likely items without scoring all, `parallel_checkpoint` keeps both.
+Start at `parallel_generator.ParallelGenerator`.
 """

@@ -2,20 +2,21 @@
 
     codes -> item vectors -> reader of histories -> one head per codebook -> logits of codes -> item scores
 
-Source: Hou et al. 2025, "Generating Long Semantic IDs in Parallel for Recommendation" (RPG). We differ: the reader is
-recurrent; scores are scaled, since an item's codes depend on each other; every item is scored, where RPG walks a graph
-of similar items. Items have no parameters of their own, so a posted one is read and scored like any other.
+Source: Hou et al. 2025, "Generating Long Semantic IDs in Parallel for Recommendation" (RPG). We differ: the reader may
+be recurrent; heads are linear; scores are scaled, since an item's codes depend on each other. Items have no parameters
+of their own, so a posted one is read and scored like any other.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clairo_core.ranking.history_encoder import RecurrentHistoryEncoder
+from clairo_core.ranking.history_encoder import HISTORY_ENCODERS, RecurrentHistoryEncoder
 
 TEMPERATURE = 0.1
 """Divides the cosines of states and codes."""
@@ -33,6 +34,11 @@ class NetworkSizes:
     width: int
     """Length of every vector."""
     max_history_items: int
+    reader: str = RecurrentHistoryEncoder.kind
+    """A kind of history encoder."""
+    num_layers: int = 1
+    num_heads: int = 1
+    """Of a transformer, like `num_layers`."""
 
 
 class ParallelNetwork(nn.Module):
@@ -46,9 +52,9 @@ class ParallelNetwork(nn.Module):
         self.sizes = sizes
         num_codes = sizes.num_codebooks * sizes.num_centroids
         self.code_vectors = nn.Parameter(torch.randn(num_codes, sizes.width) * _START)
-        self.reader = RecurrentHistoryEncoder(
-            sizes.width, width=sizes.width, max_history_items=sizes.max_history_items, dropout_rate=dropout_rate
-        )
+        reader = HISTORY_ENCODERS[sizes.reader]
+        shape: dict[str, Any] = {name: getattr(sizes, name) for name in reader.size_names}
+        self.reader = reader(sizes.width, **shape | {"dropout_rate": dropout_rate})
         self.dropout = nn.Dropout(dropout_rate)
         self.heads = nn.Linear(sizes.width, sizes.num_codebooks * sizes.width)
         self.log_scale = nn.Parameter(torch.full((1,), math.log(_SCALE_START)))
@@ -60,14 +66,24 @@ class ParallelNetwork(nn.Module):
         states: Float[Tensor, "history position width"] = self.reader(vectors.view(*codes.shape[:2], -1))
         return states
 
+    @property
+    def vectors_by_codebook(self) -> Float[Tensor, "codebook centroid width"]:
+        """The vectors of all codes."""
+        return self.code_vectors.view(self.sizes.num_codebooks, self.sizes.num_centroids, self.sizes.width)
+
     def code_logits(self, states: Float[Tensor, "state width"]) -> Float[Tensor, "codebook state centroid"]:
         """Logits of the next item's codes after each state; float32."""
         sizes = self.sizes
         queries = self.heads(self.dropout(states)).view(len(states), sizes.num_codebooks, sizes.width).transpose(0, 1)
-        keys = self.code_vectors.view(sizes.num_codebooks, sizes.num_centroids, sizes.width).transpose(1, 2)
+        keys = self.vectors_by_codebook.transpose(1, 2)
         # The temperature divides the shorter side of the product.
         queries, keys = functional.normalize(queries, dim=2) / TEMPERATURE, functional.normalize(keys, dim=1)
         return torch.baddbmm(self.code_bias, queries, keys).float()
+
+    def code_scores(self, code_logits: Float[Tensor, "codebook state centroid"]) -> Float[Tensor, "state code"]:
+        """Scores whose sum over an item's codes is the item's; see `item_scores`."""
+        table = functional.log_softmax(code_logits, dim=2) * self.log_scale.float().exp()
+        return table.transpose(0, 1).flatten(1)
 
     def item_scores(
         self, code_logits: Float[Tensor, "codebook state centroid"], codes: Int[Tensor, "item codebook"]

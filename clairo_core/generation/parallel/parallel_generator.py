@@ -1,6 +1,7 @@
-"""Generate the items whose codes are the most probable: every item is scored at once. Start at `ParallelGenerator`.
+"""Generate the items whose codes are the most probable. Start at `ParallelGenerator.generate`.
 
-One pass has few kernels, so nothing is recorded as CUDA graphs.
+Every item is scored, or a graph of similar semantic ids is searched: see `id_graph`. One pass has few kernels, so
+nothing is recorded as CUDA graphs.
 """
 
 from collections.abc import Sequence
@@ -8,12 +9,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Int32, Int64
+from jaxtyping import Bool, Float, Float32, Int, Int32, Int64
+from scipy.special import logsumexp
 from torch import Tensor
 from torch.nn import functional
 
 from clairo_core.catalogue import Catalogue
 from clairo_core.errors import GeneratorError
+from clairo_core.generation.parallel.id_graph import IdGraph, Links, code_similarity, id_graph
 from clairo_core.generation.parallel.network import NetworkSizes, ParallelNetwork
 from clairo_core.ranking import Generated
 from clairo_core.sequences import newest_padded
@@ -31,6 +34,8 @@ class ParallelGenerator:
     catalogue: Catalogue
     codes: GrowingRows
     """Item times codebook, int32: rows of the network's table of codes."""
+    graph: IdGraph | None
+    """Of the catalogue's semantic ids; None scores every item."""
 
     @property
     def device(self) -> torch.device:
@@ -52,13 +57,16 @@ class ParallelGenerator:
         if catalogue.has_items_of(self.catalogue):
             return replace(self, catalogue=catalogue)
         num_before = len(self.catalogue)
-        codes, feature_sets = self.codes, catalogue.feature_sets
+        codes, graph, feature_sets = self.codes, self.graph, catalogue.feature_sets
         changed = np.flatnonzero((feature_sets[:num_before] != self.catalogue.feature_sets).any(axis=1))
         if len(changed):
-            codes = codes.with_replaced(changed, code_rows(feature_sets[changed], self.network.sizes))
-        codes = codes.with_rows(code_rows(feature_sets[num_before:], self.network.sizes))
+            of_changed = code_rows(feature_sets[changed], self.network.sizes)
+            codes, graph = codes.with_replaced(changed, of_changed), graph and graph.with_codes(changed, of_changed)
+        if len(catalogue) > num_before:
+            of_new = code_rows(feature_sets[num_before:], self.network.sizes)
+            codes, graph = codes.with_rows(of_new), graph and graph.with_items(of_new)
         codes.on(self.device)  # now, rather than when the first request asks
-        return replace(self, catalogue=catalogue, codes=codes)
+        return replace(self, catalogue=catalogue, codes=codes, graph=graph)
 
     @torch.inference_mode()
     def generate(
@@ -69,7 +77,12 @@ class ParallelGenerator:
         num_beams: int,
         is_allowed: Bool[np.ndarray, "request item"] | None = None,
     ) -> list[Generated]:
-        """Generate items for each history; see `ItemGenerator`. Nothing is random, and there are no views."""
+        """Generate items for each history; see `ItemGenerator`. There are no views.
+
+        Seeds choose where a graph's search starts; without one, nothing is random.
+        """
+        if self.graph is not None:
+            return self._searched(self.graph, histories, seeds, num_beams, is_allowed)
         scores = self.log_probabilities(histories)
         allowed = scores
         if is_allowed is not None:
@@ -89,26 +102,72 @@ class ParallelGenerator:
 
         Items are ranked by the sum of their codes' log-probabilities.
         """
-        codes = self.codes.on(self.device)
-        newest, lengths = newest_padded(histories, self.max_history_items)
-        states = self.network(codes[torch.from_numpy(newest).to(self.device)])
-        last = states[torch.arange(len(states), device=self.device), torch.from_numpy(lengths - 1).to(self.device)]
-        scores = self.network.item_scores(self.network.code_logits(last), codes)
+        scores = self.network.item_scores(self.code_logits_of(histories), self.codes.on(self.device))
         if self.catalogue.is_retired.any():
             scores[torch.from_numpy(self.catalogue.is_retired).to(self.device)] = -torch.inf
         return functional.log_softmax(scores, dim=0).T.contiguous()
 
+    def code_logits_of(
+        self, histories: Sequence[Int[np.ndarray, "position"]]
+    ) -> Float[Tensor, "codebook history centroid"]:
+        """Logits of the next item's codes."""
+        newest, lengths = newest_padded(histories, self.max_history_items)
+        states = self.network(self.codes.on(self.device)[torch.from_numpy(newest).to(self.device)])
+        last = states[torch.arange(len(states), device=self.device), torch.from_numpy(lengths - 1).to(self.device)]
+        return self.network.code_logits(last)
 
-def parallel_generator(network: ParallelNetwork, catalogue: Catalogue) -> ParallelGenerator:
-    """The first generator of a catalogue.
+    def _searched(
+        self,
+        graph: IdGraph,
+        histories: Sequence[Int64[np.ndarray, "position"]],
+        seeds: Sequence[int],
+        num_beams: int,
+        is_allowed: Bool[np.ndarray, "request item"] | None,
+    ) -> list[Generated]:
+        scores = self.network.code_scores(self.code_logits_of(histories)).cpu().numpy()
+        allowed = [None] * len(histories) if is_allowed is None else is_allowed
+        return [
+            self._searched_for_one(graph, code_scores, seed, num_beams, of_request)
+            for code_scores, seed, of_request in zip(scores, seeds, allowed, strict=True)
+        ]
+
+    def _searched_for_one(
+        self,
+        graph: IdGraph,
+        code_scores: Float32[np.ndarray, "code"],
+        seed: int,
+        num_beams: int,
+        is_allowed: Bool[np.ndarray, "item"] | None,
+    ) -> Generated:
+        """Probabilities are those among the visited items, whatever is allowed."""
+        is_live = ~self.catalogue.is_retired
+        rows, scores = graph.walk(code_scores, seed, num_beams)
+        rows, scores = rows[is_live[rows]], scores[is_live[rows]]
+        norm = logsumexp(scores) if len(scores) else 0.0
+        if is_allowed is not None:
+            may_be_found = is_allowed & is_live
+            if np.count_nonzero(may_be_found) <= min(graph.most_visited(num_beams), len(is_live) // 2):
+                # A filter: walks lead past most of what it allows, and cost no less than scoring all of it.
+                rows = np.flatnonzero(may_be_found)
+                scores = code_scores[self.codes.rows[rows]].sum(axis=1)
+            else:
+                rows, scores = rows[is_allowed[rows]], scores[is_allowed[rows]]
+        best = np.lexsort((rows, -scores))[: num_beams * _ITEMS_PER_BEAM]
+        return Generated(rows[best], np.minimum(scores[best] - norm, 0.0).astype(np.float64))
+
+
+def parallel_generator(network: ParallelNetwork, catalogue: Catalogue, links: Links | None = None) -> ParallelGenerator:
+    """The first generator of a catalogue. With `links`, a graph is searched.
 
     Raises:
-        GeneratorError: the network was trained with other codes.
+        GeneratorError: the network or the links were trained with other codes.
     """
     network.eval()
-    codes = GrowingRows(code_rows(catalogue.feature_sets, network.sizes))
+    rows = code_rows(catalogue.feature_sets, network.sizes)
+    graph = None if links is None else id_graph(links, rows, code_similarity(network.vectors_by_codebook))
+    codes = GrowingRows(rows)
     codes.on(network.code_vectors.device)
-    return ParallelGenerator(network=network, catalogue=catalogue, codes=codes)
+    return ParallelGenerator(network=network, catalogue=catalogue, codes=codes, graph=graph)
 
 
 def code_rows(

@@ -27,6 +27,7 @@ FAST = (
     "parallel.max_epochs=2",
     "parallel.validation_users=20",
     "parallel.width=16",
+    "parallel.graph_degree=8",
     "encode.text_dim=16",
     "fuse.dim_per_modality=8",
     "align.dim=16",

@@ -171,3 +171,15 @@ def test_points_are_ordered_by_the_work_they_take() -> None:
     points = [ServingPoint(3, 50), ServingPoint(1, 60), WITHOUT_GENERATOR, ServingPoint(3, 20), ServingPoint(1, 10)]
     by_cost = sorted(points, key=lambda point: point.cost)
     assert [str(point) for point in by_cost] == ["without generator", "1 x 10", "1 x 60", "3 x 20", "3 x 50"]
+
+
+def test_the_search_is_as_wide_as_the_list_where_the_dense_head_only_reranks(together: Recommender) -> None:
+    assert together.joint_ranking is not None
+    reranked = together.ranked_by(dataclasses.replace(together.joint_ranking, mixture=None, reranks_densely=True))
+    assert reranked.point_of(asked("balanced", 40)).num_beams == 40
+    answer = reranked.recommend_batch([asked("balanced", 40)])[0]
+    dense = together.joint_ranking.dense_heads.log_probabilities([np.array([3, 1, 4])])[0]
+    generated = [item for item in answer.items if item.source == "generative"]
+    assert len(generated) == len(answer.items) == 40
+    assert [item.score for item in generated] == sorted((item.score for item in generated), reverse=True)
+    assert generated[0].score == pytest.approx(dense[IDS.index(generated[0].item_id)])

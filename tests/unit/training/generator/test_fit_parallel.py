@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from clairo_core.errors import TrainingError
+from clairo_core.generation.parallel.id_graph import code_similarity, fit_links
 from clairo_core.generation.parallel.network import NetworkSizes, ParallelNetwork
-from clairo_core.generation.parallel.parallel_checkpoint import load_network
+from clairo_core.generation.parallel.parallel_checkpoint import load_links, load_network
+from clairo_core.generation.parallel.parallel_generator import code_rows
 from clairo_core.progress import silent
 from clairo_core.sequences import ItemSequences
 from tests.tiny import random_feature_sets
@@ -55,6 +57,22 @@ def test_the_loss_falls_and_the_network_can_be_loaded(tmp_path: Path) -> None:
     done = fit(tmp_path)
     assert done.losses[-1] < 0.7 * done.losses[0]
     assert load_network(tmp_path / "generator").sizes.max_history_items == 5
+
+
+def test_a_transformer_learns_the_codes_alone_and_ends_with_a_graph(tmp_path: Path) -> None:
+    settings = replace(SMALL, encoder="transformer", items_loss=False, search="graph", graph_degree=3, graph_steps=2)
+    done = fit(tmp_path, settings)
+    assert done.losses[-1] < 0.9 * done.losses[0]
+    network, links = load_network(tmp_path / "generator"), load_links(tmp_path / "generator")
+    assert network.sizes.reader == "causal-transformer"
+    # Only the loss over items moves the scale.
+    untrained = ParallelNetwork(network.sizes)
+    assert network.log_scale.item() == untrained.log_scale.item()
+    assert links is not None
+    assert links.num_steps == 2
+    codes = code_rows(CODES, network.sizes)
+    expected = fit_links(codes, code_similarity(network.vectors_by_codebook), 3, 2)
+    assert links.neighbours.tolist() == expected.neighbours.tolist()
 
 
 @pytest.mark.parametrize("dies_in_epoch", [1, 3])

@@ -153,6 +153,37 @@ def test_a_loaded_network_generates_what_the_saved_one_did(generator: ParallelGe
         np.testing.assert_array_equal(found[1], expected[1])
 
 
+def test_a_network_with_a_transformer_survives_a_round_trip(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    sizes = NetworkSizes(
+        num_codebooks=3,
+        num_centroids=8,
+        width=12,
+        max_history_items=5,
+        reader="causal-transformer",
+        num_layers=2,
+        num_heads=3,
+    )
+    network = ParallelNetwork(sizes).eval()
+    save_network(network, tmp_path)
+    loaded = load_network(tmp_path)
+    assert loaded.sizes == sizes
+    for of_loaded, of_saved in zip(
+        generate(parallel_generator(loaded, catalogue_of()), HISTORIES),
+        generate(parallel_generator(network, catalogue_of()), HISTORIES),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(of_loaded[1], of_saved[1])
+
+
+def test_a_checkpoint_of_before_has_a_recurrent_reader(tmp_path: Path) -> None:
+    save_network(random_network(), tmp_path)
+    header = json.loads((tmp_path / "generator.json").read_text(encoding="utf-8"))
+    of_before = {name: value for name, value in header.items() if name not in ("reader", "num_layers", "num_heads")}
+    (tmp_path / "generator.json").write_text(json.dumps(of_before), encoding="utf-8")
+    assert load_network(tmp_path).sizes == random_network().sizes
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_checkpoint_of_this_kind_makes_a_recommender(
     generator: ParallelGenerator, tmp_path: Path, dtype: str
@@ -175,6 +206,8 @@ def test_a_checkpoint_of_this_kind_makes_a_recommender(
         ("generator.json", lambda text: text.replace('"width": 12', '"width": "12"'), "expected whole numbers"),
         ("generator.json", lambda text: text.replace('"width": 12,', ""), "expected whole numbers"),
         ("generator.json", lambda text: text.replace('"width": 12', '"width": 99999999'), "expected float32"),
+        ("generator.json", lambda text: text.replace('"num_heads": 1', '"num_heads": 5'), "5 heads and width 12"),
+        ("generator.json", lambda text: text.replace("gated-recurrent", "psychic"), "expected one of gated-recurrent"),
         ("generator.json", lambda text: text.replace('"parallel"', '"serial"'), "expected the generator 'parallel'"),
         ("generator.json", lambda text: text[:-9], "cannot be read as JSON"),
         ("arrays.safetensors", lambda text: text[:-9], "missing or damaged"),
