@@ -206,3 +206,15 @@ class BundleManifestError(BundleError):
 
 class NewerBundleError(BundleError):
     """A newer CLAIRO wrote the bundle."""
+
+
+def missing_extra(command: str, extra: str, error: ModuleNotFoundError) -> str | None:
+    """The sentence for a command without its packages; None if the missing module is our own.
+
+    >>> missing_extra("clairo-serve", "serve", ModuleNotFoundError(name="fastapi"))
+    "clairo-serve needs clairo[serve], but the package fastapi is missing; run pip install 'clairo[serve]'"
+    """
+    package = (error.name or "").partition(".")[0]
+    if package in ("", "clairo_client", "clairo_core", "service", "training"):
+        return None
+    return f"{command} needs clairo[{extra}], but the package {package} is missing; run pip install 'clairo[{extra}]'"

@@ -261,7 +261,8 @@ async def open_parts(
 
         async def show_serving() -> None:
             # Also in a worker that is never scraped: with several, one exposes the numbers of all.
-            metrics.show_serving(served.live.bundle_id, served.live.recommender.catalogue.num_live)
+            num_items = served.live.recommender.catalogue.num_live
+            metrics.show_serving(served.live.bundle_id, num_items, served.counts.complete_until)
 
         follow = (swap.follow,) if settings.bundles_dir else ()
         catch_up = (served.catch_up, split.catch_up) if split else (served.catch_up,)

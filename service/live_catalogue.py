@@ -43,8 +43,9 @@ class LiveCatalogue:
         self.recommender = recommender
         self.num_changes = 0
         """Counts up with every added or replaced item, and every swap of bundles."""
-        self.counted_up_to = 0
-        """Sequence of the last event in the recommender's counts; 0 while they are those of training."""
+        self.counts_version = (0, 0)
+        """The last event in the recommender's counts and the number of changes to stored events that they know; 0 while
+        they are those of training."""
         self._items = [
             _served_item(item, bundle.has_picture(row), bundle.missing_modalities(row), is_posted=False)
             for row, item in enumerate(bundle.items)
@@ -89,15 +90,15 @@ class LiveCatalogue:
         self.num_changes += 1
         self.recommender = recommender
 
-    def recount(self, recommender: Recommender, sequence: int) -> None:
-        """Answer with `recommender` from now on: of the same catalogue, with counts up to this event."""
-        self.recommender, self.counted_up_to = recommender, sequence
+    def recount(self, recommender: Recommender, counts_version: tuple[int, int]) -> None:
+        """Answer with `recommender` from now on: of the same catalogue, with other counts."""
+        self.recommender, self.counts_version = recommender, counts_version
 
     def become(self, other: "LiveCatalogue") -> None:
         """Take over the bundle and all items of `other`, which is discarded."""
         self.bundle, self.rules = other.bundle, other.rules
         self.recommender, self._items = other.recommender, other._items
-        self.counted_up_to = other.counted_up_to
+        self.counts_version = other.counts_version
         # Higher than either: a table in step with one of both must not take itself to be in step now.
         self.num_changes = max(self.num_changes, other.num_changes) + 1
 

@@ -47,7 +47,7 @@ class ShopClients:
     def __init__(self, url: str, traffic: ShopTraffic) -> None:
         self._pool = ConnectionPool(url)
         self._traffic = traffic
-        self._declared = declared_statuses(httpx.get(f"{url}/openapi.json").json())
+        self._declared = declared_statuses(httpx.get(f"{url}/openapi.json", timeout=PATIENCE_SECONDS).json())
         self.answers: list[ShopAnswered] = []
         self.undeclared: Counter[str] = Counter()
         """Answers that the OpenAPI document does not declare, by call and status."""
@@ -117,7 +117,7 @@ def catalogue_item_ids(url: str) -> list[str]:
     item_ids: list[str] = []
     query: dict[str, str | int] = {"limit": PAGE_ITEMS}
     while True:
-        page = httpx.get(f"{url}/items", params=query).raise_for_status().json()
+        page = httpx.get(f"{url}/items", params=query, timeout=PATIENCE_SECONDS).raise_for_status().json()
         item_ids += [item["item_id"] for item in page["items"]]
         if page["next_cursor"] is None:
             return item_ids

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import httpx
 
 from benchmarks.service.service_process import children_of
+from benchmarks.shop.killed_import import kill_import
 from benchmarks.shop.running_shop import Shop
 from benchmarks.shop.shelf import activation_path
 from benchmarks.shop.shifted_clock import set_clock
@@ -146,6 +147,7 @@ FAULTS = (
     Fault("a bundle rolled back", _roll_back),
     Fault("a damaged bundle offered", _offer_damaged),
     Fault("the clock set back", _set_clock_back, _set_clock_right),
+    Fault("an import killed and run again", kill_import),
 )
 
 

@@ -3,8 +3,9 @@
     python -m benchmarks.shop.faults [--json FILE] [--quick] [--bundle FOLDER] [--seconds 60]
 
 A worker killed, Redis down, PostgreSQL crashed, then down for a while, its disk full, a bundle swapped, rolled back, a
-damaged one offered, the clock set back an hour. No acknowledged write may be lost, no answer wrong. A request may fail
-only if it was in flight on the killed process, or with 503 if it needs the store while that is unusable.
+damaged one offered, the clock set back an hour, an import killed and run again. No acknowledged write may be lost, no
+answer wrong. A request may fail only if it was in flight on the killed process, or with 503 if it needs the store while
+that is unusable.
 --seconds is the duration per fault.
 """
 

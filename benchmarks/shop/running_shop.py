@@ -29,14 +29,15 @@ class Shop:
     postgres: PostgresServer
     redis: RedisProcess
     shelf: Shelf
-    database: str
+    database_url: str
     data_dir: Path
     clock: Path
     """File that sets the service's clock; see `shifted_clock`."""
 
     def rows_of(self, query: str) -> list[list[str]]:
         """Rows that the database answers, as text."""
-        return [line.split("|") for line in self.postgres.execute(query, self.database).splitlines()]
+        database = urlsplit(self.database_url).path.removeprefix("/")
+        return [line.split("|") for line in self.postgres.execute(query, database).splitlines()]
 
     def wait_for_jobs(self) -> None:
         """Wait until no bulk job is waiting or running."""
@@ -87,8 +88,8 @@ def running_shop(
             shifted_clock.set_clock(clock, 0.0)
             module = shifted_clock.__name__ if can_set_clock else "service.cli"
             variables = {shifted_clock.FILE_VARIABLE: str(clock)}
-            data_dir, database = folder / "data", urlsplit(database_url).path.removeprefix("/")
+            data_dir = folder / "data"
             with serving_module(module, shelf.serving_folder, data_dir, chosen | settings, **variables) as service:
-                yield Shop(name, service, postgres, redis, shelf, database, data_dir, clock)
+                yield Shop(name, service, postgres, redis, shelf, database_url, data_dir, clock)
     finally:
         postgres.delete()

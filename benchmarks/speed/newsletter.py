@@ -23,8 +23,8 @@ import torch
 
 from benchmarks.report import Row, bundle_flags, run_benchmark
 from clairo_core.bundle.load_bundle import load_bundle
-from training.recommending.recommend_users import USERS_PER_PART
 from training.recommending.user_histories import read_user_histories
+from training.recommending.write_lists import USERS_PER_PART
 
 LIMIT = 20
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}

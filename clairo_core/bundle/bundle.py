@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int64
+from jaxtyping import Float, Float32, Float64, Int64, Real
 
 from clairo_core.build_recommender import load_recommender
 from clairo_core.bundle.bundle_items import PackedPictures
@@ -56,6 +56,11 @@ class Bundle:
     def can_ingest(self) -> bool:
         """Whether items can be described from their content; see `why_no_encoders` of the manifest."""
         return bool(self.encoders) and self.fusion is not None and self.quantizer is not None
+
+    @property
+    def popularity_of_users(self) -> Real[np.ndarray, "item"]:
+        """Users in training, by row; in bundles of before, interactions."""
+        return self.popularity if self.user_popularity is None else self.user_popularity
 
     @property
     def generator_folder(self) -> Path:
@@ -117,7 +122,7 @@ class Bundle:
             self.generator_folder,
             Tokenizer(self.vocabulary),
             self.catalogue,
-            self.popularity if self.user_popularity is None else self.user_popularity,
+            self.popularity_of_users,
             device=device,
             dtype=dtype,
             num_views=balanced.num_views,
@@ -130,6 +135,13 @@ class Bundle:
         embeddings = None if self.item_embeddings is None else self.item_embeddings.item_embeddings
         neighbours = disliked_neighbours(self.dislike_strength, embeddings)
         return recommender.with_points(points).with_disliked_neighbours(neighbours)
+
+    def with_counts_of_training(self, recommender: Recommender) -> Recommender:
+        """A recommender of this bundle without what `Recommender.with_counts` added; posted items stay."""
+        recommender = recommender.with_popularity(self.popularity_of_users)
+        if recommender.joint_ranking is None or self.joint_ranking is None:
+            return recommender
+        return recommender.ranked_by(recommender.joint_ranking.with_counts_of(self.joint_ranking))
 
     def moved_embedding(self, row: int, item: Item) -> tuple[Float32[np.ndarray, "dim"], tuple[str, ...]]:
         """Embedding of a trained item with other content, and the modalities that it lacks.

@@ -43,6 +43,16 @@ class CountIncrements:
     together: sparse.csr_matrix
     """How many users have both items of each pair, by weight; symmetric, zero on the diagonal."""
 
+    def plus(self, later: "CountIncrements") -> "CountIncrements":
+        """The sum of both; `later` may be of a catalogue that has grown."""
+        num_items = len(later.interactions)
+        return CountIncrements(
+            padded(self.interactions, num_items) + later.interactions,
+            padded(self.users, num_items) + later.users,
+            (grown(self.followers, num_items) + later.followers).tocsr(),
+            (grown(self.together, num_items) + later.together).tocsr(),
+        )
+
 
 def increments_of(actions: Iterable[UserActions], num_items: int) -> CountIncrements:
     """Count the new events of some users, each user given once.

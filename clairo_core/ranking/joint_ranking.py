@@ -121,6 +121,16 @@ class JointRanking:
             together=together,
         )
 
+    def with_counts_of(self, other: "JointRanking") -> "JointRanking":
+        """A version with the counts of another one of the same items, or of the first of them."""
+        return replace(
+            self,
+            item_weights=other.item_weights,
+            training_counts=other.training_counts,
+            counted_since=other.counted_since,
+            together=other.together,
+        )
+
     def counts_of(self, item_rows: Int[np.ndarray, "item"]) -> Int64[np.ndarray, "item"]:
         """Counts of these items."""
         return of_rows(self.training_counts, item_rows)

@@ -3,32 +3,29 @@
 Each process reads the store's events in order of arrival, counts them, and swaps in a recommender that knows them.
 Nothing is counted twice: the bundle has learned the events up to the newest one of its training, so only later ones
 count (`BundleManifest.learned_until`). An event that arrives afterwards with an earlier time waits for the next
-training. A restart counts from there again. A user who is forgotten leaves the sums with the next training or restart.
+training. A restart counts from there again. So does a process once the store has deleted events or made them a user's
+(forgotten users, removed events, merged sessions): sums cannot be undone, since what they held is gone.
 
 Start at `LiveCounts.catch_up`.
 """
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int64
 from scipy import sparse
 
 from clairo_core.bundle.bundle import Bundle
-from clairo_core.catalogue import Catalogue
-from clairo_core.events import InteractionRules
-from clairo_core.ranking import CountIncrements, UserActions, increments_of
+from clairo_core.ranking import CountIncrements, increments_of
 from clairo_core.ranking.count_increments import grown, padded
 from clairo_core.recommender import Recommender
+from service.counts.user_actions import actions_of, owner_of
 from service.items.ingestion import Ingestion
 from service.live_catalogue import LiveCatalogue
-from service.store.behaviour import MAX_EARLIER_EVENTS, BehaviourStore
-from service.store.feedback import KeptEvent
-from service.store.feedback_event import FeedbackEvent, Owner, Session
+from service.store.behaviour import BehaviourStore
 
 MAX_EVENTS_AT_ONCE = 20_000
 MAX_STEPS_AT_START = 5
@@ -55,6 +52,28 @@ class PairCounts:
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _NextEvents:
+    """What the next events add to the counts."""
+
+    increments: CountIncrements | None
+    """None without events."""
+    up_to: int
+    """Sequence of the last event that was looked at."""
+    is_last: bool
+    """Whether no event was waiting behind them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Recount:
+    """Counts since training in the making, from the first event on, page by page."""
+
+    num_changes: int
+    """To stored events, when it began."""
+    sequence: int | None = None
+    increments: CountIncrements | None = None
+
+
 class LiveCounts:
     """Up to which event the served recommender's counts reach. Belongs to one event loop."""
 
@@ -68,12 +87,20 @@ class LiveCounts:
         self._interval_seconds = interval_seconds
         self._may_fold_at = 0.0
         self._sequence: int | None = None
+        self._num_changes = 0
+        self._recount: _Recount | None = None
         self._pairs = _pairs_of(live.recommender) or _no_pairs(live.bundle)
+        self._complete_until = live.bundle.manifest.learned_until
 
     @property
     def pairs(self) -> PairCounts:
         """The served bundle's counts, and those folded since."""
         return self._pairs
+
+    @property
+    def complete_until(self) -> float:
+        """Every event that the store had by then, in seconds since 1970, is in the counts."""
+        return self._complete_until
 
     async def start(self) -> None:
         """Fold the events since training, up to a bound; `catch_up` folds the rest.
@@ -81,12 +108,14 @@ class LiveCounts:
         Raises:
             StoreError: the store cannot be read.
         """
+        if self._interval_seconds:
+            self._num_changes = await self._store.num_changes()
         for _ in range(MAX_STEPS_AT_START if self._interval_seconds else 0):
             if not await self._fold_next():
                 return
 
     async def catch_up(self) -> None:
-        """Fold the next events, if it is time to.
+        """Fold the next events, if it is time to. If counted ones were deleted or became a user's, count again too.
 
         Raises:
             StoreError: the store cannot be read; the counts stay as they are.
@@ -94,50 +123,101 @@ class LiveCounts:
         started = time.monotonic()
         if not self._interval_seconds or started < self._may_fold_at:
             return
-        is_behind = await self._fold_next()
+        num_changes = await self._store.num_changes()
+        if self._recount is None and num_changes != self._num_changes:
+            self._recount = _Recount(num_changes)
+        is_behind = self._recount is not None and await self._count_again(self._recount)
+        is_behind = await self._fold_next() or is_behind
         took = time.monotonic() - started
         pause = took / BUSY_SHARE - took
         self._may_fold_at = started + took + (pause if is_behind else max(self._interval_seconds, pause))
 
     def become(self, other: "LiveCounts") -> None:
         """Take over the counts of a bundle that was swapped in; call it between the swap and the next await."""
-        self._sequence, self._pairs = other._sequence, other._pairs
+        self._sequence, self._pairs, self._complete_until = other._sequence, other._pairs, other._complete_until
+        self._num_changes, self._recount = other._num_changes, other._recount
 
     async def _fold_next(self) -> bool:
         """Fold up to `MAX_EVENTS_AT_ONCE` events; return whether there may be more."""
-        # Taken at one moment: a swap of bundles meanwhile discards what is counted here.
-        bundle, rules, folded = self._live.bundle, self._live.rules, self._sequence
-        since = bundle.manifest.learned_until
-        if folded is None:
-            folded = await self._store.sequence_before(since)
-        new = await self._store.events_after(folded, since, MAX_EVENTS_AT_ONCE)
-        if not new.events:
-            if self._live.bundle is bundle:
-                self._sequence = new.up_to
-            return False
-        if any(self._live.recommender.catalogue.find_row(kept.event.item_id) is None for kept in new.events):
-            # An item may have been posted by another process just before its first event.
-            await self._ingestion.catch_up()
-        earlier = await self._store.events_up_to(folded, {owner_of(kept.event) for kept in new.events})
-        catalogue = self._live.recommender.catalogue
-        increments = await asyncio.to_thread(
-            lambda: increments_of(actions_of(earlier, new.events, catalogue, bundle, rules), len(catalogue))
-        )
+        bundle, sequence, started_at = self._live.bundle, self._sequence, time.time()
+        events = await self._events_after(sequence)
+        increments = events.increments
 
-        def recounted(recommender: Recommender) -> tuple[Recommender, PairCounts] | None:
-            if self._live.bundle is not bundle:
+        def is_current() -> bool:
+            return self._live.bundle is bundle and self._sequence == sequence
+
+        def with_events(recommender: Recommender) -> tuple[Recommender, PairCounts] | None:
+            if increments is None or not is_current():
                 return None
             recommender = recommender.with_counts(increments)
             return recommender, _pairs_of(recommender) or self._pairs.with_counts(increments)
 
+        if increments is None:
+            is_folded = is_current()
+        else:
+            is_folded = await self._serve(with_events, events.up_to, self._num_changes)
+        if is_folded:
+            self._sequence = events.up_to
+            if events.is_last:
+                self._complete_until = started_at
+        return not events.is_last
+
+    async def _count_again(self, recount: _Recount) -> bool:
+        """Count a page again, and with the last one serve the new sums; return whether there may be more."""
+        bundle = self._live.bundle
+        events = await self._events_after(recount.sequence)
+        increments = events.increments or increments_of([], len(self._live.recommender.catalogue))
+        if recount.increments is not None:
+            increments = recount.increments.plus(increments)
+
+        def of_training_and_events(recommender: Recommender) -> tuple[Recommender, PairCounts] | None:
+            if self._live.bundle is not bundle or self._recount is not recount:
+                return None
+            recommender = bundle.with_counts_of_training(recommender).with_counts(increments)
+            return recommender, _pairs_of(recommender) or _no_pairs(bundle).with_counts(increments)
+
+        if not events.is_last:
+            if self._recount is recount:
+                self._recount = _Recount(recount.num_changes, events.up_to, increments)
+        elif await self._serve(of_training_and_events, events.up_to, recount.num_changes):
+            self._sequence, self._num_changes, self._recount = events.up_to, recount.num_changes, None
+        return not events.is_last
+
+    async def _events_after(self, sequence: int | None) -> _NextEvents:
+        """Count up to `MAX_EVENTS_AT_ONCE` events after one; with None, the first ones since training."""
+        # Taken at one moment: a swap of bundles meanwhile discards what is counted here.
+        bundle, rules = self._live.bundle, self._live.rules
+        since = bundle.manifest.learned_until
+        if sequence is None:
+            sequence = await self._store.sequence_before(since)
+        new = await self._store.events_after(sequence, since, MAX_EVENTS_AT_ONCE)
+        if not new.events:
+            return _NextEvents(None, new.up_to, is_last=True)
+        if any(self._live.recommender.catalogue.find_row(kept.event.item_id) is None for kept in new.events):
+            # An item may have been posted by another process just before its first event.
+            await self._ingestion.catch_up()
+        earlier = await self._store.events_up_to(sequence, {owner_of(kept.event) for kept in new.events})
+        catalogue = self._live.recommender.catalogue
+        increments = await asyncio.to_thread(
+            lambda: increments_of(actions_of(earlier, new.events, catalogue, bundle, rules), len(catalogue))
+        )
+        return _NextEvents(increments, new.up_to, is_last=len(new.events) < MAX_EVENTS_AT_ONCE)
+
+    async def _serve(
+        self, recounted: Callable[[Recommender], tuple[Recommender, PairCounts] | None], up_to: int, num_changes: int
+    ) -> bool:
+        """Serve a recommender with other counts, unless a swap of bundles made them useless. Return whether it did."""
+        is_served = False
+
         def serve(outcome: tuple[Recommender, PairCounts] | None) -> None:
+            nonlocal is_served
             if outcome is not None:
+                is_served = True
                 recommender, self._pairs = outcome
-                self._sequence = new.up_to
-                self._live.recount(recommender, new.up_to)
+                self._live.recount(recommender, (up_to, num_changes))
 
         await self._ingestion.between_writes(recounted, serve)
-        return len(new.events) == MAX_EVENTS_AT_ONCE
+        return is_served
 
 
 def _pairs_of(recommender: Recommender) -> PairCounts | None:
@@ -151,55 +231,3 @@ def _pairs_of(recommender: Recommender) -> PairCounts | None:
 def _no_pairs(bundle: Bundle) -> PairCounts:
     num_items = len(bundle.popularity)
     return PairCounts(sparse.csr_matrix((num_items, num_items), dtype=np.float32), bundle.popularity)
-
-
-def actions_of(
-    earlier: Iterable[KeptEvent],
-    new: Iterable[KeptEvent],
-    catalogue: Catalogue,
-    bundle: Bundle,
-    rules: InteractionRules,
-) -> list[UserActions]:
-    """Each user's positive events on items of the catalogue: items that the bundle kept, then earlier and new events.
-
-    Users without a new one among them are left out.
-    """
-    counted: dict[Owner, list[_Action]] = {}
-    added: dict[Owner, list[_Action]] = {}
-    for events, by_user in ((earlier, counted), (new, added)):
-        for kept in events:
-            action = _action_of(kept.event, catalogue, rules)
-            if action is not None:
-                by_user.setdefault(owner_of(kept.event), []).append(action)
-    actions = []
-    for owner, last in added.items():
-        first = [*_kept_actions(bundle, owner), *counted.get(owner, ())]
-        rows, weights, is_read = zip(*first, *last, strict=True)
-        actions.append(UserActions(np.array(rows), np.array(weights), np.array(is_read), len(first)))
-    return actions
-
-
-class _Action(NamedTuple):
-    row: int
-    weight: float
-    is_read: bool
-
-
-def _action_of(event: FeedbackEvent, catalogue: Catalogue, rules: InteractionRules) -> _Action | None:
-    row, name = catalogue.find_row(event.item_id), rules.type_of(event.type, event.value)
-    if row is None or name is None:
-        return None
-    meaning = rules.of(name)
-    return _Action(row, meaning.weight, meaning.is_read) if meaning.meaning == "positive" else None
-
-
-def owner_of(event: FeedbackEvent) -> Owner:
-    """The event's user, or its session while that is no user's."""
-    return Session(event.session_id or "") if event.user_id is None else event.user_id
-
-
-def _kept_actions(bundle: Bundle, owner: Owner) -> list[_Action]:
-    """The newest items that the bundle kept of a user, oldest first; none of a session."""
-    user = bundle.users.find_row(owner) if isinstance(owner, str) else None
-    newest = () if user is None else bundle.users.newest[user][-MAX_EARLIER_EVENTS:].tolist()
-    return [_Action(row, 1.0, True) for row in newest]

@@ -49,6 +49,9 @@ def describe_problems(app: FastAPI) -> None:
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
+        if app.openapi_schema is not None:
+            # Built once: it takes long enough to delay other requests.
+            return app.openapi_schema
         document = generate()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         if Problem.__name__ not in schemas:
@@ -71,21 +74,21 @@ def _describe_bodies(document: dict[str, Any]) -> None:
     for operations in document["paths"].values():
         for operation in operations.values():
             if body := operation.get("requestBody"):
-                own = body.get("description", "").removesuffix(GZIP_DESCRIPTION)
-                body["description"] = f"{own.strip()} {GZIP_DESCRIPTION}".strip()
-                for status, answer in problem_answers(413, 415).items():
+                body["description"] = f"{body.get('description', '')} {GZIP_DESCRIPTION}".strip()
+                for status, answer in problem_answers(415).items():
                     operation["responses"].setdefault(str(status), answer)
 
 
 def _describe_every_call(document: dict[str, Any]) -> None:
-    """Add the header that every call takes, and the answer to a malformed url. See `service.http.request_context`."""
+    """Add the header that every call takes, and what a malformed url or a large body gets.
+
+    See `service.http.request_context`. A Content-Length that is too large is refused also where no body is read.
+    """
     for operations in document["paths"].values():
         for operation in operations.values():
-            for status, answer in problem_answers(400).items():
+            operation.setdefault("parameters", []).append(REQUEST_ID_PARAMETER)
+            for status, answer in problem_answers(400, 413).items():
                 operation["responses"].setdefault(str(status), answer)
-            parameters = operation.setdefault("parameters", [])
-            if REQUEST_ID_PARAMETER not in parameters:
-                parameters.append(REQUEST_ID_PARAMETER)
 
 
 def _name_bounds(document: dict[str, Any]) -> None:

@@ -125,9 +125,6 @@ def sent_key(headers: Headers) -> str:
 
 def describe_keys(document: dict[str, Any], problem_answers: Callable[..., dict[int | str, dict[str, Any]]]) -> None:
     """Add scopes, and the answers without them, to the OpenAPI document."""
-    if "securitySchemes" in document["components"]:
-        # FastAPI builds the document once and returns it again.
-        return
     document["components"]["securitySchemes"] = SECURITY_SCHEMES
     for path, operations in document["paths"].items():
         for method, operation in operations.items():

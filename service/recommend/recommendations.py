@@ -112,7 +112,7 @@ class Recommendations:
         recommender = self._live.recommender
         wanted, rules = rules_of_moment(wanted, table, recommender, weights)
         point = recommender.points[wanted.quality]
-        version = (recommender.catalogue.version, self._live.counted_up_to)
+        version = (recommender.catalogue.version, *self._live.counts_version)
         key = cache_key(table.bundle_id, version, point, wanted, self._temperature, rules)
         recommended = await self._cache.get(key)
         self._metrics.count_cache_request(recommended is not None)
@@ -261,7 +261,7 @@ def named_by_rules(
 
 def cache_key(
     bundle_id: str,
-    version: tuple[int, int],
+    version: tuple[int, ...],
     point: ServingPoint,
     wanted: Wanted,
     temperature: float,

@@ -25,6 +25,7 @@ async def get_metrics(request: Request) -> Response:
     metrics: Metrics = request.app.state.metrics
     readiness: Readiness = request.app.state.readiness
     if readiness.parts is not None:
-        serving = readiness.parts.served.live
-        metrics.show_serving(serving.bundle_id, serving.recommender.catalogue.num_live)
+        served = readiness.parts.served
+        num_items = served.live.recommender.catalogue.num_live
+        metrics.show_serving(served.live.bundle_id, num_items, served.counts.complete_until)
     return Response(metrics.exposition(), media_type=METRICS_MEDIA_TYPE)

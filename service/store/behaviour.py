@@ -16,7 +16,7 @@ from service.store.database import Database, in_utc
 from service.store.event_meanings import EventMeanings
 from service.store.feedback import FEEDBACK_LOCK, KeptEvent
 from service.store.feedback_event import FeedbackEvent, Owner, Session
-from service.store.sql_tables import catalogue_changes, feedback_events
+from service.store.sql_tables import catalogue_changes, event_changes, feedback_events
 from service.store.store import ChangeKind
 
 MAX_EARLIER_EVENTS = 200
@@ -65,6 +65,12 @@ class BehaviourStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._namespace = database.namespace
+
+    async def num_changes(self) -> int:
+        """How often stored events were deleted or became a user's: counts of before hold them as they were."""
+        query = select(event_changes.c.number).where(event_changes.c.namespace == self._namespace)
+        async with self._database.reading() as connection:
+            return (await connection.execute(query)).scalar_one_or_none() or 0
 
     async def sequence_before(self, since: float) -> int:
         """The sequence after which the events later than `since` (seconds since 1970) begin."""

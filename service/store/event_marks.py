@@ -11,7 +11,7 @@ from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.store.database import Database
-from service.store.sql_tables import merged_sessions, removed_events, users
+from service.store.sql_tables import event_changes, merged_sessions, removed_events, users
 
 
 class EventMarks:
@@ -78,6 +78,14 @@ class EventMarks:
             self._database.insert(removed_events)
             .values(values)
             .on_conflict_do_nothing(index_elements=["namespace", "event_digest"])
+        )
+
+    async def count_change(self, connection: AsyncConnection) -> None:
+        """Count a transaction that deleted stored events, or made them a user's; see `BehaviourStore.num_changes`."""
+        await connection.execute(
+            self._database.insert(event_changes)
+            .values({"namespace": self._namespace, "number": 1})
+            .on_conflict_do_update(index_elements=["namespace"], set_={"number": event_changes.c.number + 1})
         )
 
 

@@ -146,6 +146,7 @@ class FeedbackStore:
             )
             if deleted.rowcount:
                 await self._marks.remove(connection, event_id)
+                await self._marks.count_change(connection)
                 return True
             return bool(await self._marks.removed_among(connection, [event_id]))
 
@@ -182,6 +183,8 @@ class FeedbackStore:
                 )
             )
             merged = await connection.execute(update(feedback_events).where(is_of_session).values(user_id=user_id))
+            if forgotten.rowcount or merged.rowcount:
+                await self._marks.count_change(connection)
             return SessionMerged(merged.rowcount, forgotten.rowcount)
 
     async def owner_of_session(self, session_id: str) -> Owner:
@@ -303,8 +306,10 @@ class FeedbackStore:
             StoreError: nothing was deleted.
         """
         async with self._database.transaction(FEEDBACK_LOCK) as connection:
-            await connection.execute(delete(feedback_events).where(self._is_of(user_id)))
+            deleted = await connection.execute(delete(feedback_events).where(self._is_of(user_id)))
             await self._marks.forget(connection, user_id, until)
+            if deleted.rowcount:
+                await self._marks.count_change(connection)
 
     def _is_of(self, owner: Owner) -> ColumnElement[bool]:
         """Whether an event is this user's, or this session's and nobody's."""

@@ -15,7 +15,7 @@ from service.errors import NewerStoreError, OutdatedStoreError
 from service.store import sql_tables
 
 FIRST_VERSION = 1
-NEWEST_VERSION = 10
+NEWEST_VERSION = 11
 
 
 def bring_up_to_date(connection: Connection) -> int:

@@ -152,6 +152,14 @@ removed_events = Table(
     Column("event_digest", String(64), primary_key=True),
 )
 
+event_changes = Table(
+    "event_changes",
+    metadata,
+    Column("namespace", String(63), primary_key=True),
+    # How often stored events were deleted or became a user's: whoever has counted them counts again.
+    Column("number", BigInteger, nullable=False),
+)
+
 jobs = Table(
     "jobs",
     metadata,

@@ -88,6 +88,12 @@ class Metrics:
         self._catalogue_items = Gauge(
             "clairo_catalogue_items", "Recommendable items.", registry=registry, multiprocess_mode="livemin"
         )
+        self._counts_complete_until = Gauge(
+            "clairo_live_counts_timestamp_seconds",
+            "All events stored until then, in seconds since 1970, are in the counts.",
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
         self._bundle_info = Gauge(
             "clairo_bundle_info",
             "1 for the served bundle, 0 for earlier ones.",
@@ -149,9 +155,10 @@ class Metrics:
         finally:
             self._encode_seconds.observe(time.perf_counter() - started_at)
 
-    def show_serving(self, bundle_id: str, num_items: int) -> None:
-        """Set the served bundle and its number of recommendable items."""
+    def show_serving(self, bundle_id: str, num_items: int, counts_complete_until: float) -> None:
+        """Set the served bundle, its number of recommendable items, and up to when its counts are complete."""
         self._catalogue_items.set(num_items)
+        self._counts_complete_until.set(counts_complete_until)
         if self._bundle_id not in (None, bundle_id):
             # A label in files shared by processes cannot be removed; 0 marks a bundle no longer served.
             self._bundle_info.labels(self._bundle_id).set(0)

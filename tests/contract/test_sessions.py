@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.errors import SessionMergedError
+from service.store.behaviour import BehaviourStore
 from service.store.database import Database
 from service.store.feedback import EventOutcome, FeedbackStore, SessionMerged
 from service.store.feedback_event import FeedbackEvent, Session, made_event_id
@@ -20,15 +21,20 @@ USERS = {"s-1": "ann", "s-2": "ann", "s-3": "bob"}
 
 
 @pytest.fixture(params=["sqlite file", "sqlite in memory", "postgresql"])
-async def feedback(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[FeedbackStore]:
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
     location: Path | str | None = tmp_path / "clairo.db" if request.param == "sqlite file" else None
     if request.param == "postgresql":
         postgres: PostgresServer = request.getfixturevalue("postgres")
         location = postgres.new_database()
     database = Database(location)
     await database.open()
-    yield FeedbackStore(database)
+    yield database
     await database.close()
+
+
+@pytest.fixture
+def feedback(database: Database) -> FeedbackStore:
+    return FeedbackStore(database)
 
 
 def in_session(event_id: str, session_id: str = "s-1", item_id: str = "mug", at: float = 100.0) -> FeedbackEvent:
@@ -112,6 +118,26 @@ async def test_a_removed_event_counts_nowhere_and_stays_out(feedback: FeedbackSt
     assert await feedback.load_events([order]) == 0
     assert (await feedback.user_items("ann")).history == ("lamp",)
     assert [kept.event.event_id for kept in await feedback.events_after(0, 10)] == ["b"]
+
+
+async def test_each_change_to_stored_events_is_counted_and_nothing_else(
+    feedback: FeedbackStore, database: Database
+) -> None:
+    behaviour = BehaviourStore(database)
+    await feedback.add_events([in_session("a"), in_session("b", session_id="s-2"), in_session("c", session_id="s-2")])
+    assert await behaviour.num_changes() == 0
+    for change, number in (
+        (feedback.merge_session("s-1", "ann"), 1),
+        (feedback.merge_session("s-1", "ann"), 1),
+        (feedback.merge_session("empty", "ann"), 1),
+        (feedback.remove_event("b"), 2),
+        (feedback.remove_event("b"), 2),
+        (feedback.remove_event("unknown"), 2),
+        (feedback.forget_user("ann", 150.0), 3),
+        (feedback.forget_user("ann", 150.0), 3),
+    ):
+        await change
+        assert await behaviour.num_changes() == number
 
 
 async def test_a_user_without_further_events_is_not_listed_after_a_removal(feedback: FeedbackStore) -> None:

@@ -96,12 +96,15 @@ def test_the_document_passes_a_strict_linter(packages: Path, document_file: Path
     run(["node_modules/.bin/redocly", "lint", "--config", str(SETTINGS / "redocly.yaml"), str(document_file)], packages)
 
 
-def test_a_client_in_strict_typescript_makes_every_call(
+def test_a_client_in_strict_typescript_makes_every_call_and_a_page_in_it_uses_clairo_js(
     packages: Path, document_file: Path, calls: list[ExampleCall], url: str, tmp_path: Path
 ) -> None:
     (tmp_path / "node_modules").symlink_to(packages / "node_modules")
     shutil.copy(SETTINGS / "tsconfig.json", tmp_path)
     shutil.copy(SETTINGS / "package.json", tmp_path)
+    # tsc checks the types of clairo.js too, and a page that uses them.
+    shutil.copy(SETTINGS / "page.ts", tmp_path)
+    shutil.copy(REPOSITORY / "service" / "browser" / "clairo.d.ts", tmp_path)
     generate = ["node_modules/.bin/openapi-typescript", str(document_file), "--default-non-nullable=false"]
     run([*generate, "--output", str(tmp_path / "schema.ts")], packages)
     program = TYPESCRIPT_HEAD.replace("BASE_URL", url) + "".join(map(in_typescript, calls))

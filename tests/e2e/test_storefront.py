@@ -1,5 +1,6 @@
 """A shop on another origin, in a real browser: its pages recommend, record and show pictures through /clairo.js."""
 
+import csv
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from tests.browser import NAMELESS, TOO_FAINT, opened_page
 from tests.running_service import running_process
 from tests.storefront import Storefront, running_storefront
 from tests.tiny import tiny_bundle
+from training.cli import app as train_app
 
 WAIT_SECONDS = 30
 PINNED, HIDDEN = "item-7", "lamp"
@@ -189,6 +191,33 @@ def test_a_cart_is_bought(page: Page, shop: Shop, request: pytest.FixtureRequest
     expect(page.locator("#bought")).to_have_text("Thank you")
     bought = [event["item_id"] for event in shop.events_of(user_of(request)) if event["type"] == "purchase"]
     assert sorted(bought) == ["item-5", "item-9"]
+
+
+def test_the_newsletter_has_the_pages_visitors_under_the_placement(
+    page: Page, shop: Shop, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_page(page, shop, "product.html?item_id=item-3")
+    expect(page.locator("#title")).not_to_be_empty()
+    page.evaluate("import('/shop.js').then(({ clairo }) => clairo.flush())")
+    user = user_of(request)
+    shop.wait_for_events(user, lambda events: "view" in {event["type"] for event in events})
+    open_page(page, shop, "index.html")
+    expect(page.locator("#for-you li")).to_have_count(6)
+    monkeypatch.setenv("CLAIRO_API_KEY", shop.read_key["X-API-Key"])
+    out = tmp_path / "newsletter.csv"
+    flags = ["--placement", "home", "--limit", "6", "--out", str(out)]
+    ran = CliRunner().invoke(train_app, ["recommend", shop.service_url, *flags], catch_exceptions=False)
+    assert ran.exit_code == 0, ran.output
+    with out.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    of_user = [row["item_id"] for row in rows if row["user_id"] == user]
+    assert of_user == ids_in(page, "for-you")
+    assert of_user[1] == PINNED
+    assert "item-3" not in of_user
+    answer = httpx.get(f"{shop.service_url}/items?limit=100", headers=shop.read_key, timeout=60).json()
+    hidden = {item["item_id"] for item in answer["items"] if item["attributes"]["category"] == HIDDEN}
+    assert hidden
+    assert not hidden & {row["item_id"] for row in rows}
 
 
 def test_what_sells_now_is_trending_at_home(page: Page, shop: Shop) -> None:

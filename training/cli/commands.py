@@ -1,4 +1,6 @@
-"""The `clairo-train` command: training, evaluation, comparison, vocabulary reports, and `data_commands`.
+"""The `clairo-train` command: training, evaluation, comparison and vocabulary reports.
+
+`recommend` and the commands on a data set alone are in modules of their own.
 
 Each command parses flags and calls one function of `training`. Expected errors are printed on one line and exit with
 code 2.
@@ -7,7 +9,6 @@ code 2.
 import os
 import sys
 import time
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,16 @@ import typer
 from clairo_core.errors import SettingsError
 from training.cli import data_commands, ids_commands
 from training.cli.messages import report, run_command
+from training.cli.options import (
+    SERVICE,
+    BundleArgument,
+    DataOption,
+    DeviceOption,
+    Split,
+    SplitOption,
+    UsersOption,
+)
+from training.cli.recommend_command import recommend
 
 if TYPE_CHECKING:
     from training.retraining.retrain import ServiceSource
@@ -40,25 +51,10 @@ app.command()(data_commands.init)
 app.command()(data_commands.check)
 app.command("fetch-pictures")(data_commands.fetch_pictures)
 app.command(hidden=True)(data_commands.events)
+app.command()(recommend)
 app.add_typer(ids_commands.app, name="ids")
 
-SERVICE = Path("service")
-"""`--data service` trains on a running service's data; write a folder of that name with its full path."""
 SERVICE_PANEL = "With --data service"
-
-
-class Split(StrEnum):
-    """The splits that are measured."""
-
-    TEST = "test"
-    VALIDATION = "validation"
-
-
-BundleArgument = Annotated[Path, typer.Argument(help="Folder of the bundle.")]
-DataOption = Annotated[Path, typer.Option("--data", help="Dataset folder or TOML; see docs/datasets.md.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-SplitOption = Annotated[Split, typer.Option(help="Held-out items to rank.")]
-UsersOption = Annotated[int, typer.Option(min=0, help="Measure on a seeded sample of users; 0 takes all.")]
 
 
 @app.command()
@@ -315,42 +311,6 @@ def presets(
     from training.config.load_preset import load_preset  # noqa: PLC0415
 
     typer.echo(presets_as_text(known_presets()) if preset is None else preset_as_toml(load_preset(preset)))
-
-
-@app.command()
-def recommend(
-    bundle: BundleArgument,
-    users: Annotated[Path, typer.Option("--users", help="Dataset folder or TOML, or service.")],
-    out: Annotated[Path, typer.Option("--out", help="File to write: .parquet or .csv; replaces an earlier one.")],
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="Items per user.")] = 20,
-    device: DeviceOption = "auto",
-    service_database: Annotated[
-        str | None, typer.Option(help="Database URL of the service; default: CLAIRO_DATABASE_URL.")
-    ] = None,
-) -> None:
-    """Recommend to all users at once, into one file, such as for a newsletter. Interrupted runs resume.
-
-    With --users service, users and items are the service's, and BUNDLE is the serving one.
-    See docs/serving.md, Newsletter.
-    """
-    if service_database is not None and users != SERVICE:
-        raise SettingsError(f"--users is {users}, but --service-database only goes with --users service")
-    from training.recommending.recommend_users import recommend_users  # noqa: PLC0415
-    from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
-
-    source = None if users == SERVICE else users
-    typer.echo(
-        recommend_users(
-            bundle,
-            source,
-            out,
-            limit,
-            database=service_database,
-            device=device,
-            progress=progress_bar,
-            report=report,
-        )
-    )
 
 
 @app.command()

@@ -36,7 +36,8 @@ def make(
 
     ids = make_ids(data, out, preset or DEFAULT_PRESET, quantizer, overrides or [], seed, device, progress_bar, report)
     typer.echo(ids.in_words())
-    report(f"wrote {out}; next: clairo-train ids report {out} --data {data} --out {out.with_suffix('')}-report")
+    report(f"wrote {out}; to train on it, in dataset.toml:\n\n{ids.toml(out)}\n")
+    report(f"next: clairo-train ids report {out} --data {data} --out {out.with_suffix('')}-report")
 
 
 @app.command("report")

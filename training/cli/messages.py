@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 
-from clairo_core.errors import ClairoError
+from clairo_core.errors import ClairoError, missing_extra
 from clairo_core.storage.failed_write import failed_write
 
 
@@ -22,6 +22,11 @@ def run_command(command: Callable[[], None]) -> None:
         _fail(str(error))
     except KeyboardInterrupt:
         _fail("interrupted; run the same command again to resume", code=130)
+    except ModuleNotFoundError as error:
+        reason = missing_extra("clairo-train", "train", error)
+        if reason is None:
+            raise
+        _fail(reason)
     except Exception as error:
         failed = error if isinstance(error, OSError) else failed_write(error)
         if failed is None:

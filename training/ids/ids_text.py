@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from clairo_core.values.counted import counted
 from training.ids.ids_figures import WINDOW, Depth, IdsFigures, Level, Likeness, Mean
 
 
@@ -32,7 +33,7 @@ def summary(figures: IdsFigures) -> list[str]:
     if sharing:
         share = sharing / figures.num_items
         shared = f"{sharing:,} items ({share:.1%}) share theirs, {figures.largest_group:,} at most the same"
-    lines = [f"{figures.num_distinct:,} different semantic ids; {shared}"]
+    lines = [f"{counted(figures.num_distinct, 'different semantic id')}; {shared}"]
     if figures.reconstruction_error is not None:
         lines.append(f"codes lose {figures.reconstruction_error:.1%} of the item embeddings' variance")
     if figures.num_without_ids:

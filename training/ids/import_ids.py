@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from clairo_core.errors import SettingsError
+from clairo_core.features import COLLISION_CATEGORY
 from training.datasets.columns.code_column_names import expand_code_columns
 from training.datasets.columns.number_columns import code_columns
 from training.datasets.columns.value_columns import item_id_column
@@ -21,7 +22,8 @@ def import_ids(path: Path, *, item_id: str, columns: tuple[str, ...], codebook_s
         item_id: column of a table.
         columns: of codes in a table, by name or by prefix (`letter` for letter_0, letter_1, ...).
         codebook_size: of every codebook; 0 takes the largest code of each plus one.
-        is_numbered: the last code of a JSON or a table numbers the items that share all others.
+        is_numbered: the last code of a JSON or a table numbers the items that share all others. So does a column
+            named "collision".
 
     Raises:
         DatasetError: the file is missing, damaged, or has two ids for an item.
@@ -42,6 +44,7 @@ def import_ids(path: Path, *, item_id: str, columns: tuple[str, ...], codebook_s
     wanted = expand_code_columns(path, available, columns)
     kinds: dict[str, ColumnKind] = {item_id: "id", **dict.fromkeys(wanted, "numbers")}
     source = read_table(path, kinds)
-    codes, _ = code_columns(source, wanted)
+    codes, names = code_columns(source, wanted)
     item_ids, origin = tuple(item_id_column(source, item_id)), Origin(path.name)
-    return published_ids(item_ids, codes, codebook_size, origin, is_numbered=is_numbered)
+    is_numbered = is_numbered or names[-1] == COLLISION_CATEGORY
+    return published_ids(item_ids, codes, codebook_size, origin, names=names, is_numbered=is_numbered)

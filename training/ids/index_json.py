@@ -16,7 +16,7 @@ from clairo_core.errors import DatasetError
 from clairo_core.storage.replaced_file import replace_text
 from clairo_core.values.ids import shown
 from training.datasets.columns.number_columns import MAX_CODE
-from training.ids.item_ids import ItemIds, Origin, codebook_sizes_of, groups_of, published_ids
+from training.ids.item_ids import ItemIds, Origin, codebook_sizes_of, default_names, groups_of, published_ids
 
 _TOKEN = re.compile(r"<([A-Za-z])_(\d{1,7})>")
 
@@ -59,7 +59,7 @@ def read_index_json(path: Path, codebook_size: int, *, is_numbered: bool = False
     # As MiniOneRec numbers them: only where tokens are shared.
     numbers = np.array([of_item[fewest] if len(of_item) > fewest else 0 for of_item in codes], dtype=np.int32)
     sizes = codebook_sizes_of(item_ids, matrix, codebook_size, origin)
-    return ItemIds(item_ids, matrix.astype(np.int32), sizes, numbers, origin)
+    return ItemIds(item_ids, matrix.astype(np.int32), default_names(fewest), sizes, numbers, origin)
 
 
 def write_index_json(ids: ItemIds, path: Path, *, numbers_shared_only: bool) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,18 +37,27 @@ class ItemIds:
     """A semantic id per item, and a collision index where semantic ids alone are not unique.
 
     Raises:
-        DatasetError: two items have the same id, or an item occurs twice; the text names them.
+        DatasetError: two items have the same id, an item occurs twice, or a codebook has the name of another column;
+            the text names them.
     """
 
     item_ids: tuple[str, ...]
     semantic_ids: Int32[np.ndarray, "item codebook"]
+    codebook_names: tuple[str, ...]
+    """Columns of the codes in the file: code_0, code_1, ..., or those of the source."""
     codebook_sizes: tuple[int, ...]
     collision_indices: Int32[np.ndarray, "item"] | None
     """Distinguish the items that share a semantic id."""
     origin: Origin
 
     def __post_init__(self) -> None:
-        """Check that items and ids are unique."""
+        """Check that items, ids and columns are unique."""
+        columns = ("item_id", *self.codebook_names, COLLISION_CATEGORY)
+        if len(set(columns)) < len(columns):
+            raise DatasetError(
+                f"{self.origin.name}: columns of codes are {', '.join(map(repr, self.codebook_names))}, expected "
+                f"different names, and neither 'item_id' nor {COLLISION_CATEGORY!r}; rename them"
+            )
         if len(set(self.item_ids)) < len(self.item_ids):
             twice = next(item_id for item_id, count in Counter(self.item_ids).items() if count > 1)
             raise DatasetError(f"{self.origin.name}: item {shown(twice)} has two ids, expected one; remove one")
@@ -60,11 +69,6 @@ class ItemIds:
                 f"{self.origin.name}: items {self.named(same)} have the same id {self.whole[same[0]].tolist()}, "
                 "expected one id per item; remove the collision index, and import again to number them"
             )
-
-    @property
-    def codebook_names(self) -> tuple[str, ...]:
-        """Columns of the codes in the file: code_0, code_1, ..."""
-        return tuple(f"code_{codebook}" for codebook in range(self.semantic_ids.shape[1]))
 
     @property
     def whole(self) -> Int32[np.ndarray, "item column"]:
@@ -82,9 +86,12 @@ class ItemIds:
 
     def of_rows(self, rows: Int[np.ndarray, "row"]) -> "ItemIds":
         """The ids of some items, in that order; sizes stay."""
-        collisions = None if self.collision_indices is None else self.collision_indices[rows]
-        item_ids = tuple(self.item_ids[row] for row in rows.tolist())
-        return ItemIds(item_ids, self.semantic_ids[rows], self.codebook_sizes, collisions, self.origin)
+        return replace(
+            self,
+            item_ids=tuple(self.item_ids[row] for row in rows.tolist()),
+            semantic_ids=self.semantic_ids[rows],
+            collision_indices=None if self.collision_indices is None else self.collision_indices[rows],
+        )
 
     def named(self, rows: Int[np.ndarray, "row"]) -> str:
         """The first few items of some rows, for messages."""
@@ -94,7 +101,7 @@ class ItemIds:
     def in_words(self) -> str:
         """Numbers of items and codes, and which items share a semantic id."""
         num_codebooks = len(self.codebook_sizes)
-        counts = f"{len(self.item_ids):,} items, {num_codebooks} codes each"
+        counts = f"{counted(len(self.item_ids), 'item')}, {counted(num_codebooks, 'code')} each"
         sharing = self.sharing
         if not len(sharing):
             return f"{counts}, no two semantic ids alike"
@@ -111,7 +118,7 @@ class ItemIds:
         return f'[codes]\nfile = "{path.name}"\ncolumns = [{columns}]\nsizes = {list(self.codebook_sizes)}{unique}'
 
     def save(self, path: Path) -> None:
-        """Write Parquet, one row per item: item_id, code_0, code_1, ..., and collision if there is a collision index.
+        """Write Parquet, one row per item: item_id, codes, and collision if there is a collision index.
 
         Raises:
             SettingsError: `path` does not end in .parquet.
@@ -121,7 +128,11 @@ class ItemIds:
         columns |= {name: self.semantic_ids[:, codebook] for codebook, name in enumerate(self.codebook_names)}
         if self.collision_indices is not None:
             columns[COLLISION_CATEGORY] = self.collision_indices
-        metadata = {"codebook_sizes": self.codebook_sizes, "origin": asdict(self.origin)}
+        metadata = {
+            "codebook_names": self.codebook_names,
+            "codebook_sizes": self.codebook_sizes,
+            "origin": asdict(self.origin),
+        }
         table = pa.table(columns).replace_schema_metadata({_METADATA: json.dumps(metadata)})
         with replaced_file(path) as aside:
             pq.write_table(table, aside)
@@ -136,21 +147,22 @@ def load_ids(path: Path) -> ItemIds:
     try:
         table = pq.read_table(path)
         metadata = json.loads((table.schema.metadata or {})[_METADATA])
-        names = [name for name in table.column_names if name.startswith("code_")]
+        names, sizes = tuple(metadata["codebook_names"]), tuple(metadata["codebook_sizes"])
         codes = np.column_stack([table[name].to_numpy() for name in names]).astype(np.int32)
         collisions = table[COLLISION_CATEGORY].to_numpy() if COLLISION_CATEGORY in table.column_names else None
         item_ids = tuple(table["item_id"].to_pylist())
-        sizes, origin = tuple(metadata["codebook_sizes"]), Origin(**metadata["origin"])
+        origin = Origin(**metadata["origin"])
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
         raise DatasetError(
             f"{path}: expected a file of clairo-train ids make or ids import ({error}); import it first"
         ) from error
-    return ItemIds(item_ids, codes, sizes, collisions, origin)
+    return ItemIds(item_ids, codes, names, sizes, collisions, origin)
 
 
 def unique_ids(
     item_ids: tuple[str, ...],
     semantic_ids: Int[np.ndarray, "item codebook"],
+    codebook_names: tuple[str, ...],
     codebook_sizes: tuple[int, ...],
     origin: Origin,
 ) -> ItemIds:
@@ -159,10 +171,9 @@ def unique_ids(
     Raises:
         DatasetError: an item occurs twice.
     """
-    collisions = assign_collision_indices(semantic_ids)
-    return ItemIds(
-        item_ids, semantic_ids.astype(np.int32), codebook_sizes, collisions if collisions.any() else None, origin
-    )
+    numbers = assign_collision_indices(semantic_ids)
+    collisions = numbers if numbers.any() else None
+    return ItemIds(item_ids, semantic_ids.astype(np.int32), codebook_names, codebook_sizes, collisions, origin)
 
 
 def published_ids(
@@ -171,6 +182,7 @@ def published_ids(
     codebook_size: int,
     origin: Origin,
     *,
+    names: tuple[str, ...] = (),
     is_numbered: bool,
 ) -> ItemIds:
     """Ids from a published matrix of codes.
@@ -180,17 +192,29 @@ def published_ids(
         whole: codes from 0.
         codebook_size: of every codebook; 0 takes the largest code of each column plus one.
         origin: for messages and reports.
+        names: of the columns; code_0, code_1, ... by default.
         is_numbered: the last column is a collision index.
 
     Raises:
         DatasetError: two items have the same id, an item occurs twice, or a code is outside `codebook_size`.
     """
+    names = names or default_names(whole.shape[1])
     if not is_numbered:
-        return unique_ids(item_ids, whole, codebook_sizes_of(item_ids, whole, codebook_size, origin), origin)
+        return unique_ids(item_ids, whole, names, codebook_sizes_of(item_ids, whole, codebook_size, origin), origin)
     codes, collisions = whole[:, :-1].astype(np.int32), whole[:, -1].astype(np.int32)
     if codes.shape[1] == 0:
         raise DatasetError(f"{origin.name}: got one code each, expected one before the number; leave out --numbered")
-    return ItemIds(item_ids, codes, codebook_sizes_of(item_ids, codes, codebook_size, origin), collisions, origin)
+    sizes = codebook_sizes_of(item_ids, codes, codebook_size, origin)
+    return ItemIds(item_ids, codes, names[:-1], sizes, collisions, origin)
+
+
+def default_names(num_codebooks: int) -> tuple[str, ...]:
+    """Names of codebooks without any.
+
+    >>> default_names(2)
+    ('code_0', 'code_1')
+    """
+    return tuple(f"code_{codebook}" for codebook in range(num_codebooks))
 
 
 def codebook_sizes_of(

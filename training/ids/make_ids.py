@@ -14,6 +14,7 @@ from clairo_core.progress import Progress
 from clairo_core.quantizers import Quantizer
 from training.config.load_preset import load_preset
 from training.datasets.open_dataset import open_dataset
+from training.evaluation.split import split_by
 from training.ids.item_ids import ItemIds, Origin, check_parquet, unique_ids
 from training.items.describe_items import describe_items
 from training.pipeline.present_modalities import with_present_modalities
@@ -43,7 +44,7 @@ def make_ids(
     """
     check_parquet(out)
     settings = load_preset(preset, [*overrides, *([] if quantizer is None else [f"quantize.kind={quantizer}"])])
-    dataset = open_dataset(data, settings.dataset, settings.encode.modalities, progress)
+    dataset = split_by(open_dataset(data, settings.dataset, settings.encode.modalities, progress), settings.split)
     if quantizer is not None and quantizer not in NUMBERED and dataset.semantic_ids is not None:
         raise SettingsError(
             f"--quantizer is {quantizer}, but {dataset.name} has codes, which are taken as they are; leave it out, or "
@@ -52,9 +53,11 @@ def make_ids(
     settings = with_present_modalities(settings, dataset, report)
     stages = StageCache(out.parent / ".stages", report)
     described = describe_items(Workbench(dataset, settings, seed, choose_device(device), stages, progress, report))
-    codes = [place for place, name in enumerate(described.space.category_names) if name != COLLISION_CATEGORY]
-    semantic_ids = described.feature_sets[:, codes]
-    sizes = tuple(described.space.category_sizes[place] for place in codes)
+    space, feature_sets = described.space, described.feature_sets
+    codes = [place for place, name in enumerate(space.category_names) if name != COLLISION_CATEGORY]
+    semantic_ids = feature_sets[:, codes]
+    names = tuple(space.category_names[place] for place in codes)
+    sizes = tuple(space.category_sizes[place] for place in codes)
     kind, error = settings.quantize.kind, None
     name = f"preset {settings.name}, quantizer {kind}"
     if described.content is not None:
@@ -62,7 +65,7 @@ def make_ids(
     elif kind not in NUMBERED:
         name = f"codes of {dataset.name}"
     origin = Origin(name, error)
-    ids = unique_ids(tuple(item.item_id for item in dataset.items), semantic_ids, sizes, origin)
+    ids = unique_ids(tuple(item.item_id for item in dataset.items), semantic_ids, names, sizes, origin)
     ids.save(out)
     return ids
 

@@ -60,7 +60,8 @@ def balanced_codes(distances: Float32[np.ndarray, "row cluster"]) -> Int32[np.nd
     while len(waiting):
         wanted = np.where(free > 0, costs[waiting], np.inf)
         nearest = wanted.argmin(axis=1)
-        taken = _first_of_each(nearest, wanted.min(axis=1), free)
+        best_two = np.partition(np.column_stack([wanted, np.full(len(waiting), np.inf)]), 1, axis=1)
+        taken = _first_of_each(nearest, best_two[:, 1] - best_two[:, 0], free)
         codes[waiting[taken]] = nearest[taken]
         free -= np.bincount(nearest[taken], minlength=num_clusters)
         waiting = np.delete(waiting, taken)
@@ -80,10 +81,10 @@ def _prices(distances: Float64[np.ndarray, "row cluster"]) -> Float64[np.ndarray
 
 
 def _first_of_each(
-    nearest: Int64[np.ndarray, "row"], costs: Float64[np.ndarray, "row"], free: Int64[np.ndarray, "cluster"]
+    nearest: Int64[np.ndarray, "row"], savings: Float64[np.ndarray, "row"], free: Int64[np.ndarray, "cluster"]
 ) -> Int64[np.ndarray, "taken"]:
-    """The cheapest rows of each cluster, as many as it has room for."""
-    order = np.lexsort((costs, nearest))
+    """The rows that each cluster saves most by taking, as many as it has room for."""
+    order = np.lexsort((-savings, nearest))
     first_place = np.searchsorted(nearest[order], np.arange(len(free)))
     place = np.arange(len(order)) - first_place[nearest[order]]
     return np.asarray(order[place < free[nearest[order]]])

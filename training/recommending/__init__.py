@@ -1,1 +1,4 @@
-"""From a bundle and the users of a data set or a service to a file of recommendations. Start at `recommend_users`."""
+"""From a bundle or a running service, and a shop's users, to a file of recommendations.
+
+Start at `recommend_users` (a bundle recommends) or `ask_service` (a service answers, under its placements).
+"""

@@ -19,6 +19,8 @@ import pyarrow.parquet as pq
 from clairo_core.storage.replaced_file import replace_text, replaced_file
 
 PLAN_FILE = "plan.json"
+MAX_AGE_SECONDS = 24 * 3600.0
+"""A run on a service is not resumed after longer: its users have done other things since."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,24 +1,20 @@
-"""Recommend to all users of a shop at once, into one file. Start at `recommend_users`."""
+"""Recommend from a bundle to all users of a shop, into one file. Start at `recommend_users`."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.generation.t5.generator import choose_device
 from clairo_core.progress import Progress
-from clairo_core.recommender import Recommender
-from clairo_core.values.counted import counted
-from training.recommending.parts_folder import PartsFolder
-from training.recommending.recommendations_file import check_out, table_of, write_tables
-from training.recommending.user_histories import UserHistories, read_user_histories, recommender_of_service
+from clairo_core.recommendation import RecommendationList
+from training.recommending.parts_folder import MAX_AGE_SECONDS, PartsFolder
+from training.recommending.recommendations_file import check_out
+from training.recommending.user_histories import read_user_histories, recommender_of_service
+from training.recommending.write_lists import USERS_PER_PART, write_lists
 from training.retraining.service_tables import service_name, write_service_tables
 
-USERS_PER_PART = 1024
-"""Bounds the work that a kill loses; requests of one part are answered together."""
 TABLES_FOLDER = "tables"
-MAX_AGE_SECONDS = 24 * 3600.0
-"""A run on a service is not resumed after longer: its users have done other things since."""
 
 
 def recommend_users(
@@ -52,7 +48,7 @@ def recommend_users(
         DatasetError: the users cannot be read.
         OSError: a file cannot be written.
     """
-    started = time.monotonic()
+    started_at = time.monotonic()
     check_out(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     bundle, chosen = load_bundle(bundle_folder), str(choose_device(device))
@@ -68,35 +64,9 @@ def recommend_users(
         histories = read_user_histories(users, bundle, progress)
         parts = PartsFolder.open(out, plan | {"data": histories.dataset.fingerprint})
         recommender = bundle.recommender(chosen)
-    num_users = len(histories.rows)
-    num_before = min(num_users, parts.num_parts * USERS_PER_PART)
-    if num_before:
-        report(f"resuming after {num_before:,} of {counted(num_users, 'user')}, of an earlier run in {parts.folder}")
-    begun = time.monotonic()
-    _write_parts(recommender, histories, limit, parts, num_before, progress)
-    rate = (num_users - num_before) / max(time.monotonic() - begun, 1e-9)
-    num_rows = write_tables(out, parts.read())
-    parts.remove()
-    return (
-        f"{out}: {counted(num_users, 'user')}, {counted(num_rows, 'row')}, in {time.monotonic() - started:.0f} s "
-        f"({rate:,.0f} users per second while recommending)"
-    )
+    user_ids = [histories.user_id_of(number) for number in range(len(histories.rows))]
 
+    def recommend(numbers: Sequence[int]) -> Sequence[RecommendationList]:
+        return recommender.recommend_batch([histories.request_of(number, limit) for number in numbers])
 
-def _write_parts(
-    recommender: Recommender,
-    histories: UserHistories,
-    limit: int,
-    parts: PartsFolder,
-    num_before: int,
-    progress: Progress[int],
-) -> None:
-    """Recommend to the users after the first `num_before`, and write their parts."""
-    num_users, waiting = len(histories.rows), []
-    for number in progress(range(num_before, num_users), "recommending", num_users - num_before):
-        waiting.append(number)
-        if len(waiting) == USERS_PER_PART or number == num_users - 1:
-            lists = recommender.recommend_batch([histories.request_of(one, limit) for one in waiting])
-            table = table_of([histories.user_id_of(one) for one in waiting], lists)
-            parts.write(waiting[0] // USERS_PER_PART, table)
-            waiting = []
+    return write_lists(out, parts, user_ids, recommend, started_at=started_at, progress=progress, report=report)

@@ -60,6 +60,7 @@ def test_the_commands_of_the_page_leave_the_files_that_it_names(documented: Path
     assert [level["name"] for level in report["levels"]] == ["code_0", "code_1", "code_2", "code_3"]
     assert 0 < report["reconstruction_error"] < 1
     assert load_ids(documented / "letter.parquet").codebook_sizes == (256, 256)
+    assert load_ids(documented / "rq.parquet").codebook_names == ("rq_0", "rq_1")
     assert load_ids(documented / "rq.parquet").whole.tolist() == [[4, 2, 0], [4, 2, 1]]
 
 

@@ -22,6 +22,7 @@ from tests.running_service import drawn_picture, running_service
 from tests.tiny import tiny_bundle
 from training.cli import app
 from training.recommending import recommend_users as recommending
+from training.recommending import write_lists as writing
 from training.recommending.recommend_users import recommend_users
 
 NUM_USERS = 11
@@ -55,7 +56,7 @@ def shop(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recommending, "USERS_PER_PART", 4)
+    monkeypatch.setattr(writing, "USERS_PER_PART", 4)
 
 
 def recommended(bundle: Path, shop: Path, out: Path, limit: int = 3, progress: Any = silent) -> list[str]:
@@ -123,7 +124,7 @@ def test_a_kill_before_the_file_is_whole_loses_no_part(
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(recommending, "write_tables", fail)
+        patched.setattr(writing, "write_tables", fail)
         with pytest.raises(Killed):
             recommended(bundle, shop, out, limit=2)
     assert out.read_bytes() == before

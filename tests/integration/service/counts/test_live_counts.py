@@ -12,6 +12,7 @@ import pytest
 
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
+from service.counts import live_counts
 from tests.running_service import running_service
 from tests.tiny import tiny_bundle
 
@@ -51,13 +52,13 @@ async def buy(
     assert answer.status_code == 200, answer.text
 
 
-async def soon(is_so: Callable[[], Awaitable[bool]]) -> None:
+async def soon(is_so: Callable[[], Awaitable[bool]], seconds: float = PROMISED_SECONDS) -> None:
     """Wait until it is so.
 
     Raises:
         TimeoutError: it takes longer than promised.
     """
-    async with asyncio.timeout(PROMISED_SECONDS):
+    async with asyncio.timeout(seconds):
         while not await is_so():
             await asyncio.sleep(0.05)
 
@@ -173,3 +174,63 @@ async def test_items_posted_while_counts_change_keep_both(client: httpx.AsyncCli
     posted = {f"mug-{number}" for number in range(8)}
     listed = (await client.post("/recommend", json={"history": [], "limit": 100})).json()["items"]
     assert posted <= {item["item_id"] for item in listed}
+
+
+# With pages of 8 events, counting again takes two polls.
+@pytest.mark.parametrize(("page", "seconds"), [(live_counts.MAX_EVENTS_AT_ONCE, PROMISED_SECONDS), (8, 30.0)])
+async def test_counts_forget_what_the_store_forgets(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: int, seconds: float
+) -> None:
+    monkeypatch.setattr(live_counts, "MAX_EVENTS_AT_ONCE", page)
+    monkeypatch.setattr(live_counts, "BUSY_SHARE", 1.0)
+    database_url = f"sqlite:///{tmp_path / 'clairo.db'}"
+    async with (
+        counting_service(bundle, database_url=database_url) as one,
+        counting_service(bundle, database_url=database_url) as other,
+    ):
+        posted = {"item_id": "new-mug", "title": "A mug for the morning"}
+        assert (await one.post("/items", json=posted)).status_code == 201
+        visit = {"type": "purchase", "item_id": "new-mug"}
+        sent_back = {"event_id": "sent-back", "user_id": "ann", "item_id": "item-3", "type": "purchase"}
+        await one.post("/feedback", json={"events": [sent_back, visit | {"session_id": "s-1"}]})
+        await buy(one, ["item-3", "new-mug"], 5)
+
+        async def pairs() -> list[float]:
+            answers = [await together_with(client, "item-3", limit=1) for client in (one, other)]
+            return [found[0]["support"] or 0.0 for found in answers]
+
+        async def is_paired(by: float) -> bool:
+            return await pairs() == [by, by]
+
+        await soon(lambda: is_paired(5.0), seconds)
+        # Ann has both now.
+        await one.post("/users/ann/merge", json={"session_id": "s-1"})
+        await soon(lambda: is_paired(6.0), seconds)
+        await one.delete("/feedback/sent-back")
+        await soon(lambda: is_paired(5.0), seconds)
+        for user in range(3):
+            await one.delete(f"/users/u-{user}")
+        await soon(lambda: is_paired(2.0), seconds)
+        kept = await fallback_list(one)
+        assert await fallback_list(other) == kept
+    async with counting_service(bundle, database_url=database_url) as restarted:
+        assert await fallback_list(restarted) == kept
+        assert (await together_with(restarted, "item-3", limit=1))[0]["support"] == 2.0
+
+
+async def test_a_metric_says_up_to_when_counts_are_complete(client: httpx.AsyncClient) -> None:
+    async def complete_until() -> float:
+        (line,) = (
+            line
+            for line in (await client.get("/metrics")).text.splitlines()
+            if line.startswith("clairo_live_counts_timestamp_seconds ")
+        )
+        return float(line.split()[1])
+
+    sent_at = time.time()
+    await buy(client, ["item-3"], 1)
+
+    async def is_complete() -> bool:
+        return sent_at < await complete_until() <= time.time()
+
+    await soon(is_complete)

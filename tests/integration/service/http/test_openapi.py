@@ -98,9 +98,17 @@ async def test_every_error_is_declared_as_a_problem(client: httpx.AsyncClient) -
     assert "HTTPValidationError" not in str(document)
     for key, operation in (await operations(client)).items():
         errors = {status: answer for status, answer in operation["responses"].items() if status >= "400"}
-        assert errors or key in {("get", "/health/live"), ("get", "/metrics")}
+        assert errors, key
         for status, answer in errors.items():
             assert list(answer["content"]) == ["application/problem+json"], (key, status)
+
+
+async def test_calls_without_a_key_refuse_a_body_that_is_too_large(client: httpx.AsyncClient) -> None:
+    found = await operations(client)
+    for path in ("/health/live", "/health/ready", "/info", "/metrics"):
+        refused = await client.get(path, headers={"Content-Length": str(2**21)})
+        assert refused.status_code == 413, path
+        assert "413" in found["get", path]["responses"]
 
 
 async def test_put_says_that_it_removes_absent_fields_but_a_picture(client: httpx.AsyncClient) -> None:

@@ -34,6 +34,7 @@ CONTRACT = {
     "clairo_recommended_total",
     "clairo_catalogue_items",
     "clairo_bundle_info",
+    "clairo_live_counts_timestamp_seconds",
 }
 MUG = {"item_id": "secret-item-77", "title": "Blue mug", "description": "Holds tea"}
 

@@ -1,5 +1,7 @@
 """Counts after training: an example worked by hand, agreement with training's counting, and sums over any split."""
 
+from functools import reduce
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -59,10 +61,18 @@ def test_new_users_count_as_in_training(histories: list[Events]) -> None:
 def test_however_events_are_split_the_increments_add_up_to_the_same(events: Events, cuts: list[int]) -> None:
     at_once, ends = counted(actions_of(events)), sorted({*(cut for cut in cuts if cut < len(events)), len(events)})
     parts = [counted(actions_of(events[:end], num_counted=start)) for start, end in zip([0, *ends], ends, strict=False)]
-    assert sum(part.interactions for part in parts).tolist() == at_once.interactions.tolist()
-    assert sum(part.users for part in parts) == pytest.approx(at_once.users)
-    assert sum(part.followers.toarray() for part in parts) == pytest.approx(at_once.followers.toarray())
-    assert sum(part.together.toarray() for part in parts) == pytest.approx(at_once.together.toarray())
+    added = reduce(CountIncrements.plus, parts)
+    assert added.interactions.tolist() == at_once.interactions.tolist()
+    assert added.users == pytest.approx(at_once.users)
+    assert added.followers.toarray() == pytest.approx(at_once.followers.toarray())
+    assert added.together.toarray() == pytest.approx(at_once.together.toarray())
+
+
+def test_increments_of_a_grown_catalogue_add_up_too() -> None:
+    before, after = counted(actions_of([(0, 1.0), (1, 1.0)])), increments_of([actions_of([(0, 1.0), (6, 1.0)])], 7)
+    added = before.plus(after)
+    assert added.interactions.tolist() == [2, 1, 0, 0, 0, 0, 1]
+    assert dict(added.together.todok().items()) == {(0, 1): 1.0, (1, 0): 1.0, (0, 6): 1.0, (6, 0): 1.0}
 
 
 def test_a_robot_is_paired_with_a_bounded_number_of_items() -> None:

@@ -18,7 +18,7 @@ def samples_of_a_service() -> dict[str, set[str]]:
     metrics.count_request("POST", "/recommend", 200, 0.1)
     metrics.count_recommended(["popular"], "empty_history")
     metrics.count_batch([0.1], 0.1)
-    metrics.show_serving("bundle", 3)
+    metrics.show_serving("bundle", 3, 1e9)
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(metrics.exposition().decode()):
         for sample in family.samples:

@@ -19,12 +19,12 @@ from tests.tiny import tiny_items
 from training.ids.ids_figures import figures_of, mean_of
 from training.ids.ids_page import THUMBNAIL_SIDE, page_of, thumbnail
 from training.ids.ids_text import as_share, text_of
-from training.ids.item_ids import Origin, unique_ids
+from training.ids.item_ids import Origin, default_names, unique_ids
 from training.ids.item_pairs import num_pairs, pairs_within
 from training.ids.make_ids import reconstruction_error
 
 CODES = np.array([[0, 0], [0, 0], [0, 1], [2, 3]])
-IDS = unique_ids(("mug", "cup", "jug", "hat"), CODES, (4, 4), Origin("by hand", 0.25))
+IDS = unique_ids(("mug", "cup", "jug", "hat"), CODES, default_names(2), (4, 4), Origin("by hand", 0.25))
 HISTORIES = ItemSequences.from_lists([[0, 1], [1, 0, 2], [3], [3, 2]])
 CONTENT = np.array([[3, 0], [1, 0], [0, 2], [0, 0]], dtype=np.float32)
 FIGURES = figures_of(IDS, CONTENT, HISTORIES)

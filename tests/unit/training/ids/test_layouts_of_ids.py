@@ -16,7 +16,7 @@ from clairo_core.errors import DatasetError, SettingsError
 from training.ids.export_ids import export_ids
 from training.ids.grid_tensor import items_beside
 from training.ids.import_ids import import_ids
-from training.ids.item_ids import ItemIds, Origin, load_ids, unique_ids
+from training.ids.item_ids import ItemIds, Origin, default_names, load_ids, unique_ids
 from training.ids.layouts import Layout
 
 ENDINGS = {Layout.LCREC: "json", Layout.MINIONEREC: "json", Layout.GRID: "pt"}
@@ -38,7 +38,13 @@ def some_ids(draw: st.DrawFn) -> ItemIds:
         st.lists(st.one_of(st.integers(0, 9).map(str), st.text("aé\"' ,1", min_size=1)), min_size=1, unique=True)
     )
     codes = [[draw(st.integers(0, 2)) for _ in range(num_codebooks)] for _ in names]
-    return unique_ids(tuple(names), np.array(codes), (draw(st.integers(3, 5)),) * num_codebooks, Origin("drawn"))
+    return unique_ids(
+        tuple(names),
+        np.array(codes),
+        default_names(num_codebooks),
+        (draw(st.integers(3, 5)),) * num_codebooks,
+        Origin("drawn"),
+    )
 
 
 @given(some_ids())
@@ -49,7 +55,8 @@ def test_ids_come_back_from_every_layout_and_from_the_file(ids: ItemIds) -> None
         ids.save(folder / "ids.parquet")
         saved = load_ids(folder / "ids.parquet")
         assert rows_by_item(saved) == rows_by_item(ids)
-        assert (saved.codebook_sizes, saved.origin) == (ids.codebook_sizes, ids.origin)
+        assert (saved.codebook_names, saved.codebook_sizes) == (ids.codebook_names, ids.codebook_sizes)
+        assert saved.origin == ids.origin
         for layout, ending in ENDINGS.items():
             path = folder / f"{layout}.{ending}"
             export_ids(ids, layout, path)
@@ -120,7 +127,7 @@ def test_numbers_of_items_that_share_codes_are_no_codes(tmp_path: Path) -> None:
 
 
 def test_grid_columns_follow_ids_that_are_numbers(tmp_path: Path) -> None:
-    ids = unique_ids(("2", "0", "1"), np.array([[7], [5], [6]]), (8,), Origin("drawn"))
+    ids = unique_ids(("2", "0", "1"), np.array([[7], [5], [6]]), ("code_0",), (8,), Origin("drawn"))
     export_ids(ids, Layout.GRID, tmp_path / "ids.pt")
     assert torch.load(tmp_path / "ids.pt", weights_only=True).tolist() == [[5, 6, 7]]
     items_beside(tmp_path / "ids.pt").write_text('["only one"]')
@@ -135,6 +142,13 @@ def test_code_columns_of_a_table_are_read_in_the_order_of_their_names(tmp_path: 
     (tmp_path / "codes.csv").write_text("item_id,b,a\nx,1,2\ny,1,2\n")
     shared = read(tmp_path / "codes.csv", ("a", "b"))
     assert rows_by_item(shared) == {"x": [2, 1, 0], "y": [2, 1, 1]}
+    assert shared.codebook_names == ("a", "b")
+    shared.save(tmp_path / "ids.parquet")
+    again = read(tmp_path / "ids.parquet", ("a", "b", "collision"))
+    assert rows_by_item(again) == rows_by_item(shared)
+    assert again.codebook_names == ("a", "b")
+    with pytest.raises(DatasetError, match="neither 'item_id' nor 'collision'; rename them"):
+        read(tmp_path / "ids.parquet", ("collision", "a"))
     with pytest.raises(SettingsError, match="name the columns of codes by --columns"):
         read(tmp_path / "codes.csv")
 
@@ -161,8 +175,8 @@ def test_a_faulty_index_json_is_refused_with_its_item(tmp_path: Path, content: s
 
 def test_a_file_with_two_ids_for_an_item_or_one_for_two_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="item 'x' has two ids"):
-        unique_ids(("x", "y", "x"), np.array([[1], [2], [3]]), (4,), Origin("drawn"))
-    ids = unique_ids(("x", "y"), np.array([[1], [2]]), (4,), Origin("drawn"))
+        unique_ids(("x", "y", "x"), np.array([[1], [2], [3]]), ("code_0",), (4,), Origin("drawn"))
+    ids = unique_ids(("x", "y"), np.array([[1], [2]]), ("code_0",), (4,), Origin("drawn"))
     ids.save(tmp_path / "ids.parquet")
     table = pq.read_table(tmp_path / "ids.parquet")
     edited = table.set_column(1, "code_0", pa.array([2, 2], pa.int32()))
@@ -184,7 +198,7 @@ def test_a_tensor_of_fractions_is_not_one_of_ids(tmp_path: Path) -> None:
 
 
 def test_another_ending_than_the_layouts_is_refused(tmp_path: Path) -> None:
-    ids = unique_ids(("x",), np.array([[1]]), (4,), Origin("drawn"))
+    ids = unique_ids(("x",), np.array([[1]]), ("code_0",), (4,), Origin("drawn"))
     with pytest.raises(SettingsError, match=r"got ending '\.json', expected \.pt for grid"):
         export_ids(ids, Layout.GRID, tmp_path / "x.json")
     with pytest.raises(SettingsError, match="which only tables have"):

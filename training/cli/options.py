@@ -1,0 +1,24 @@
+"""Options of several commands."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SERVICE = Path("service")
+"""`--data service` trains on a running service's data; write a folder of that name with its full path."""
+
+
+class Split(StrEnum):
+    """The splits that are measured."""
+
+    TEST = "test"
+    VALIDATION = "validation"
+
+
+BundleArgument = Annotated[Path, typer.Argument(help="Folder of the bundle.")]
+DataOption = Annotated[Path, typer.Option("--data", help="Dataset folder or TOML; see docs/datasets.md.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+SplitOption = Annotated[Split, typer.Option(help="Held-out items to rank.")]
+UsersOption = Annotated[int, typer.Option(min=0, help="Measure on a seeded sample of users; 0 takes all.")]
