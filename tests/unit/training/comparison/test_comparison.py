@@ -305,8 +305,13 @@ def test_baselines_follow_the_order_of_the_table() -> None:
     neural = ("sasrec", "sasrec_sampled", "esasrec", "hstu", "gru4rec", "bert4rec")
     assert baseline_names("all") == ("popularity", *counting, *neural)
     assert baseline_names("none") == ()
-    with pytest.raises(SettingsError, match="'sasrek'"):
-        baseline_names("sasrek")
+    for text, problem in (
+        ("sasrek,ease,eaze", "names 'sasrek', 'eaze'; expected all, none, or some of popularity, markov"),
+        ("all,none", "is 'all,none'; expected all alone, none alone, or some of popularity, markov"),
+        ("graph,,slist,", "is 'graph,,slist,', which has an empty name; put one comma between two names"),
+    ):
+        with pytest.raises(SettingsError, match=f"^--baselines {problem}"):
+            baseline_names(text)
 
 
 def test_a_plan_that_cannot_run_is_refused_with_the_next_step(shop: Path, tmp_path: Path) -> None:
@@ -341,7 +346,10 @@ def test_labels_are_escaped_in_a_chart() -> None:
 
 
 def test_a_line_passes_through_its_values() -> None:
-    chart = line_chart([Line("a", [0.0, 0.5, 1.0], 0)], title="", below="epochs", starts_at_zero=True)
+    chart = line_chart([Line("a", [0.0, 0.5, 1.0], 0)], title="", step="epoch", starts_at_zero=True)
+    assert ">epochs</text>" in chart
+    assert "a: 1.0000 after 3 epochs" in chart
+    assert "after 1 epoch<" in line_chart([Line("a", [0.5], 0)], title="", step="epoch", starts_at_zero=True)
     points = [tuple(map(float, point.split(","))) for point in chart.split('points="')[1].split('"')[0].split()]
     (left, bottom), (middle, half), (right, top) = points
     assert left < middle < right
