@@ -195,7 +195,7 @@ def _text(reasons: Sequence[Reason], *, was_measured: bool) -> str:
     links = [f"share {', '.join(shared)}"] if shared else []
     links += [f"are alike in {' and '.join(alike)}"] if alike else []
     if not links:
-        return f"{beginning} The two have no attribute in common; people's histories link them."
+        return f"{beginning} It shares no attribute with {names[0]}; people's histories link them."
     return f"{beginning} It and {names[0]} {' and '.join(links)}."
 
 

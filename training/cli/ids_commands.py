@@ -75,7 +75,9 @@ def import_(
 
     check_parquet(out)
     names = tuple(name.strip() for name in columns.split(",") if name.strip())
-    ids = import_ids(file, item_id=item_id, columns=names, codebook_size=codebook_size, is_numbered=numbered)
+    ids = import_ids(
+        file, item_id=item_id, columns=names, codebook_size=codebook_size, is_numbered=numbered, report=report
+    )
     ids.save(out)
     typer.echo(ids.in_words())
     report(f"wrote {out}; to train on it, in dataset.toml:\n\n{ids.toml(out)}\n")

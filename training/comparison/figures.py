@@ -107,6 +107,20 @@ class Comparison:
         """Seen-item modes in which some user has a target."""
         return tuple(mode for mode in SEEN_ITEMS if any(figure.seen_items == mode for figure in self.figures))
 
+    @property
+    def num_seeds(self) -> int:
+        """The most seeds of a ranker."""
+        return max(figure.num_seeds for figure in self.figures)
+
+    def same_mode(self, seen_items: str) -> str:
+        """The first mode with the very figures of this one: without repeats, weighed and masked agree."""
+
+        def rows(mode: str) -> list[object]:
+            every: tuple[Figure | BreadthRow | Difference, ...] = (*self.figures, *self.breadths, *self.differences)
+            return [replace(row, seen_items="") for row in every if row.seen_items == mode]
+
+        return next(mode for mode in self.modes if rows(mode) == rows(seen_items))
+
     def num_targets(self, seen_items: str) -> int:
         """On how many users' targets this mode's figures rest."""
         return self.figure(self.rankers[0], seen_items, "ndcg@10").num_users

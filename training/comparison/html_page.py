@@ -9,7 +9,7 @@ from training.comparison.figures import Comparison, Difference, Figure
 from training.comparison.page_style import series_of, style_sheet
 from training.comparison.run_charts import legend, sections_of_runs
 from training.comparison.svg_charts import Span, dot_plot, grouped_bars
-from training.comparison.text_table import users_in_words
+from training.comparison.text_table import BREADTH_IN_WORDS, users_in_words
 from training.evaluation.metrics import FEWEST_TARGETS, METRICS
 from training.evaluation.slices import EDGES, TAIL
 from training.evaluation.split import ALLOWED, CHOSEN_ON_THESE_USERS, MASKED, WEIGHED
@@ -75,10 +75,11 @@ def _mode(comparison: Comparison, seen_items: str) -> str:
             ("history length", "length of the history", "Number of items in the user's history."),
         )
     )
+    spread = " ± is the standard deviation over seeds." if comparison.num_seeds > 1 else ""
     return (
         f'<div class="{seen_items}"><div class="pair">{overall}</div>'
         f'<div class="pair top">{slices}</div>{_differences(comparison, seen_items)}'
-        f"<section><h2>All figures</h2><p>Best of each column in bold. ± is the standard deviation over seeds.</p>"
+        f"<section><h2>All figures</h2><p>Best of each column in bold.{spread} {BREADTH_IN_WORDS}.</p>"
         f'<div class="scroll">{_table(comparison, seen_items)}</div></section></div>'
     )
 

@@ -71,7 +71,7 @@ def _curves(comparison: Comparison) -> str:
             for seed, run in enumerate(comparison.details[ranker])
             if run.curve
         ]
-        chart = line_chart(lines, title=title, below="epochs", starts_at_zero=not is_loss)
+        chart = line_chart(lines, title=title, step="epoch", starts_at_zero=not is_loss)
         sections += f"<section><h2>{title}</h2><p>{meaning}</p>{legend(comparison, trained)}{chart}</section>"
     return f'<div class="pair top">{sections}</div>'
 

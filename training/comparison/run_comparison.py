@@ -83,14 +83,20 @@ def baseline_names(text: str) -> tuple[str, ...]:
     """Parse `all`, `none`, or names separated by commas, into the order of the table.
 
     Raises:
-        SettingsError: a name is unknown.
+        SettingsError: a name is unknown or empty, or `all` or `none` stands among others.
     """
     if text in ("all", "none"):
         return tuple(GRIDS) if text == "all" else ()
     wanted = [name.strip() for name in text.split(",")]
-    for name in wanted:
-        if name not in GRIDS:
-            raise SettingsError(f"--baselines names {name!r}; expected all, none, or some of {', '.join(GRIDS)}")
+    if {"all", "none"} & set(wanted):
+        raise SettingsError(f"--baselines is {text!r}; expected all alone, none alone, or some of {', '.join(GRIDS)}")
+    if "" in wanted:
+        raise SettingsError(f"--baselines is {text!r}, which has an empty name; put one comma between two names")
+    unknown = [repr(name) for name in wanted if name not in GRIDS]
+    if unknown:
+        raise SettingsError(
+            f"--baselines names {', '.join(unknown)}; expected all, none, or some of {', '.join(GRIDS)}"
+        )
     return tuple(name for name in GRIDS if name in wanted)
 
 
@@ -110,7 +116,7 @@ def compare_on(data: Path, plan: ComparisonPlan, out: Path, progress: Progress, 
     for bundle in bundles.values():
         # Before the baselines, which may take hours.
         manifest = read_manifest(bundle)
-        check_same_split(manifest, plan.held_out_by)
+        check_same_split(bundle, manifest, plan.held_out_by)
         check_not_learned(manifest, dataset)
     described = describe_split(dataset, plan.split)
     of_all = held_out(test_split if plan.split == "test" else validation_split, dataset)
@@ -178,6 +184,7 @@ def train_preset(setup: ComparisonSetup, preset: Preset, seed: int) -> Path:
     device = choose_device(setup.device)
 
     def build(folder: Path) -> None:
+        setup.report(f"training preset {preset.name}, seed {seed}")
         bench = Workbench(dataset, preset, seed, device, setup.stages, setup.progress, setup.report)
         train_bundle(bench, folder / "bundle", is_refitted=False)
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from clairo_core.values.counted import counted
+
 WIDTH = 540
 ROW_HEIGHT = 34
 TOP = 10
@@ -157,8 +159,8 @@ def bar_rows(bars: Sequence[Bar], *, title: str) -> str:
     return "".join([*parts, "</svg>"])
 
 
-def line_chart(lines: Sequence[Line], *, title: str, below: str, starts_at_zero: bool) -> str:
-    """Draw lines over 1, 2, 3, ...; `below` labels that axis. At least one line has a value."""
+def line_chart(lines: Sequence[Line], *, title: str, step: str, starts_at_zero: bool) -> str:
+    """Draw lines over 1, 2, 3, ...; `step` is the noun of one, such as "epoch". At least one line has a value."""
     values = [value for line in lines for value in line.values]
     ticks = nice_ticks(0.0 if starts_at_zero else min(values), max(values))
     longest = max(len(line.values) for line in lines)
@@ -179,11 +181,11 @@ def line_chart(lines: Sequence[Line], *, title: str, below: str, starts_at_zero:
         # A tick too near the last would overlap it.
         if place == longest or x(longest) - x(place) > 24:
             parts.append(f'<text class="tick" x="{x(place):.1f}" y="{bottom + 18}" text-anchor="middle">{place}</text>')
-    parts.append(f'<text class="tick" x="{(left + right) / 2}" y="{bottom + 38}" text-anchor="middle">{below}</text>')
+    parts.append(f'<text class="tick" x="{(left + right) / 2}" y="{bottom + 38}" text-anchor="middle">{step}s</text>')
     for line in lines:
         points = [f"{x(place):.1f},{y(value):.1f}" for place, value in enumerate(line.values, 1)]
         if points:
-            last = f"{line.label}: {line.values[-1]:.4f} after {len(points)} {below}"
+            last = f"{line.label}: {line.values[-1]:.4f} after {counted(len(points), step)}"
             end_x, end_y = points[-1].split(",")
             parts.append(
                 f'<g class="series-{line.series}"><title>{escape(last)}</title>'

@@ -5,17 +5,23 @@ from training.evaluation.metrics import FEWEST_TARGETS, METRICS
 from training.evaluation.slices import EDGES, TAIL
 from training.evaluation.split import CHOSEN_ON_THESE_USERS, MASKED
 
+BREADTH_IN_WORDS = (
+    "coverage@10: share of the catalogue among the first ten items of some user; gini@10: 0 if all items are "
+    "recommended equally often, near 1 if few are; popularity: mean training count of the recommended items"
+)
+
 
 def table_of_comparison(comparison: Comparison) -> str:
-    """Figures with 95% intervals, slices, paired differences, and notes."""
+    """Figures with 95% intervals, slices, paired differences, and notes; equal modes once."""
+    modes = tuple(mode for mode in comparison.modes if comparison.same_mode(mode) == mode)
     return "\n\n".join(
         part
         for part in (
             table_title(comparison),
             _figures(comparison),
-            *(_slices(comparison, seen_items, "training count") for seen_items in comparison.modes),
-            *(_slices(comparison, seen_items, "history length") for seen_items in comparison.modes),
-            _differences(comparison),
+            *(_slices(comparison, seen_items, "training count") for seen_items in modes),
+            *(_slices(comparison, seen_items, "history length") for seen_items in modes),
+            _differences(comparison, modes),
             "\n".join(f"{name}: {note}" for name, note in comparison.notes.items()),
         )
         if part
@@ -27,7 +33,8 @@ def table_title(comparison: Comparison) -> str:
     return (
         f"{comparison.dataset}, {comparison.split}: {users_in_words(comparison)}, full ranking over "
         f"{comparison.num_items:,} items by item id, ties against the target;\n"
-        f"95% bootstrap interval over users ({comparison.num_resamples:,} resamples); ± standard deviation over seeds\n"
+        f"95% bootstrap interval over users ({comparison.num_resamples:,} resamples)"
+        f"{'; ± standard deviation over seeds' if comparison.num_seeds > 1 else ''}\n"
         f"{comparison.held_out}\n"
         "seen items allowed without a rule for repeats, weighed by one rule for every ranker, or masked"
         + (f"\n{CHOSEN_ON_THESE_USERS}" if comparison.split == "validation" else "")
@@ -48,6 +55,9 @@ def _figures(comparison: Comparison) -> str:
     header = f"{'seen':8} {'ranker':{width}}" + "".join(f"{metric:>15}" for metric in METRICS)
     lines = [header + f"{'coverage@10':>13}{'gini@10':>9}{'popularity':>12}"]
     for seen_items in comparison.modes:
+        if (same := comparison.same_mode(seen_items)) != seen_items:
+            lines.append(f"{seen_items}: as {same}, here and below")
+            continue
         for ranker in comparison.rankers:
             figures = [comparison.figure(ranker, seen_items, metric) for metric in METRICS]
             breadth = comparison.breadth(ranker, seen_items)
@@ -61,7 +71,7 @@ def _figures(comparison: Comparison) -> str:
             if figures[0].num_seeds > 1:
                 spreads = "".join(f"{f'±{figure.spread:.4f}':>15}" for figure in figures)
                 lines.append(f"{'':8} {f'{figures[0].num_seeds} seeds':>{width}}{spreads}")
-    return "\n".join(lines)
+    return "\n".join([*lines, BREADTH_IN_WORDS])
 
 
 def ranker_width(comparison: Comparison) -> int:
@@ -82,8 +92,8 @@ def _slices(comparison: Comparison, seen_items: str, kind: str) -> str:
     return "\n".join(lines)
 
 
-def _differences(comparison: Comparison) -> str:
-    shown = [row for seen_items in comparison.modes for row in comparison.shown_differences(seen_items)]
+def _differences(comparison: Comparison, modes: tuple[str, ...]) -> str:
+    shown = [row for seen_items in modes for row in comparison.shown_differences(seen_items)]
     if not shown:
         return ""
     return "\n".join(["NDCG@10, paired by user", *map(difference_in_words, shown)])

@@ -13,6 +13,7 @@ Where only some events are targets (`ItemSequences.is_target`), the newest two o
 that came later. The others are history. Users with fewer than two targets after some event only train.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from jaxtyping import Bool, Int32, Int64
 
 from clairo_core.errors import DatasetError
 from clairo_core.sequences import ItemSequences
+from clairo_core.values.counted import counted
 from training.config.preset import TIME, SplitSettings
 from training.datasets.dataset import Dataset
 from training.datasets.event_times import SECONDS_PER_DAY
@@ -129,9 +131,12 @@ def split_by(dataset: Dataset, settings: SplitSettings, test_from: float = -np.i
     cuts = find_cuts(dataset, settings, time.time() / SECONDS_PER_DAY, test_from)
     learned = [is_before(dataset.days, cut) for cut in (cuts.validation, cuts.test)]
     if not teaches(dataset.sequences.where(learned[0])):
+        assert dataset.days is not None
+        first, last = float(dataset.days.min()), float(dataset.days.max())
         raise DatasetError(
             f"{dataset.name}: there is nothing to learn before the validation horizon begins, {moment(cuts.validation)}"
-            ", expected two events of a user and two items; set a shorter split.horizon_days, or a smaller "
+            f", expected two events of a user and two items; the data begin {moment(first)} and last "
+            f"{counted(math.ceil(last - first), 'day')}: set a shorter split.horizon_days, or a smaller "
             "split.horizon_share"
         )
     digest = sha256(dataset.fingerprint.encode())

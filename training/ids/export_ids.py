@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from clairo_core.errors import SettingsError
+from clairo_core.values.counted import counted
 from training.ids.grid_tensor import write_grid_tensor
 from training.ids.index_json import write_index_json
 from training.ids.item_ids import ItemIds
@@ -27,6 +28,13 @@ def export_ids(ids: ItemIds, layout: Layout, out: Path) -> str:
         width = max(*ids.codebook_sizes, int(ids.whole[:, -1].max()) + 1)
         return f"for GRID: semantic_id_path={out} num_hierarchies={num_columns} codebook_width={width}"
     write_index_json(ids, out, numbers_shared_only=layout is Layout.MINIONEREC)
-    if layout is Layout.MINIONEREC and len(ids.codebook_sizes) != _MINIONEREC_LEVELS:
-        return f"MiniOneRec pairs titles with the first {_MINIONEREC_LEVELS} tokens; these ids have {num_columns}"
-    return f"each item has {num_columns} tokens" + ("" if layout is Layout.LCREC else " at most")
+    if layout is Layout.LCREC:
+        return f"each item has {counted(num_columns, 'token')}"
+    num_levels = len(ids.codebook_sizes)
+    one_more = ", and one more only where two items share them" if len(ids.sharing) else ""
+    if num_levels != _MINIONEREC_LEVELS:
+        return (
+            f"MiniOneRec pairs titles with the first {_MINIONEREC_LEVELS} tokens; these ids have {num_levels}{one_more}"
+            "; make ids of three levels (clairo-train ids make --preset tiger)"
+        )
+    return f"each item has {counted(num_levels, 'token')}{one_more}"

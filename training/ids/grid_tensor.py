@@ -27,8 +27,11 @@ def read_grid_tensor(path: Path, codebook_size: int) -> ItemIds:
     """
     try:
         tensor = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise DatasetError(f"{path}: expected a tensor saved by PyTorch ({error}); export it again") from error
+    except (OSError, RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError) as error:
+        # PyTorch's text runs over many lines and suggests to load the file without this check.
+        raise DatasetError(
+            f"{path}: expected a plain tensor saved by PyTorch, and undamaged; export it again"
+        ) from error
     if not isinstance(tensor, torch.Tensor) or tensor.ndim != 2 or 0 in tensor.shape:
         raise DatasetError(f"{path}: expected one tensor, levels by items; name GRID's merged_predictions_tensor.pt")
     whole = tensor.T.to(torch.int64).numpy()

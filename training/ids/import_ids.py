@@ -1,8 +1,9 @@
 """Turn published ids into `ItemIds`: index JSON, GRID's tensor, or a table with columns of codes."""
 
+from collections.abc import Callable
 from pathlib import Path
 
-from clairo_core.errors import SettingsError
+from clairo_core.errors import DatasetError, SettingsError
 from clairo_core.features import COLLISION_CATEGORY
 from training.datasets.columns.code_column_names import expand_code_columns
 from training.datasets.columns.number_columns import code_columns
@@ -14,7 +15,15 @@ from training.ids.index_json import read_index_json
 from training.ids.item_ids import ItemIds, Origin, published_ids
 
 
-def import_ids(path: Path, *, item_id: str, columns: tuple[str, ...], codebook_size: int, is_numbered: bool) -> ItemIds:
+def import_ids(
+    path: Path,
+    *,
+    item_id: str,
+    columns: tuple[str, ...],
+    codebook_size: int,
+    is_numbered: bool,
+    report: Callable[[str], None],
+) -> ItemIds:
     """Read ids by the file's ending: .json is an index JSON, .pt a tensor of GRID, all else a table.
 
     Args:
@@ -24,21 +33,29 @@ def import_ids(path: Path, *, item_id: str, columns: tuple[str, ...], codebook_s
         codebook_size: of every codebook; 0 takes the largest code of each plus one.
         is_numbered: the last code of a JSON or a table numbers the items that share all others. So does a column
             named "collision".
+        report: says which last tokens of a JSON are taken as such numbers, or look like them.
 
     Raises:
         DatasetError: the file is missing, damaged, or has two ids for an item.
-        SettingsError: a table without `columns`, or `columns` for another file.
+        SettingsError: a table without `columns` or without the column `item_id`, or `columns` for another file.
     """
     if columns and path.suffix in (".json", ".pt"):
         raise SettingsError(f"--columns is {','.join(columns)}, which only tables have; leave it out for {path.name}")
+    if not path.is_file():
+        raise DatasetError(f"{path}: there is no such file; correct the path")
     if path.suffix == ".json":
-        return read_index_json(path, codebook_size, is_numbered=is_numbered)
+        return read_index_json(path, codebook_size, report, is_numbered=is_numbered)
     if path.suffix == ".pt":
         return read_grid_tensor(path, codebook_size)
     available = column_names(path)
     if not columns:
         raise SettingsError(
             f"{path}: name the columns of codes by --columns, in order; the columns are "
+            f"{', '.join(map(repr, available))}"
+        )
+    if item_id not in available:
+        raise SettingsError(
+            f"{path}: --item-id is {item_id!r}, expected the column of item ids; choose among "
             f"{', '.join(map(repr, available))}"
         )
     wanted = expand_code_columns(path, available, columns)

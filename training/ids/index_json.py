@@ -7,6 +7,7 @@ MiniOneRec's residual k-means gives items that share their tokens one more, a nu
 import json
 import re
 import string
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,25 @@ import numpy as np
 
 from clairo_core.errors import DatasetError
 from clairo_core.storage.replaced_file import replace_text
+from clairo_core.values.counted import counted
 from clairo_core.values.ids import shown
 from training.datasets.columns.number_columns import MAX_CODE
-from training.ids.item_ids import ItemIds, Origin, codebook_sizes_of, default_names, groups_of, published_ids
+from training.ids.item_ids import (
+    ItemIds,
+    Origin,
+    codebook_sizes_of,
+    default_names,
+    groups_of,
+    numbers_alike,
+    published_ids,
+)
 
 _TOKEN = re.compile(r"<([A-Za-z])_(\d{1,7})>")
 
 
-def read_index_json(path: Path, codebook_size: int, *, is_numbered: bool = False) -> ItemIds:
+def read_index_json(
+    path: Path, codebook_size: int, report: Callable[[str], None], *, is_numbered: bool = False
+) -> ItemIds:
     """Read an index JSON.
 
     Tokens of a level have one letter. Items have equally many tokens, or some have one more, their number among the
@@ -30,6 +42,7 @@ def read_index_json(path: Path, codebook_size: int, *, is_numbered: bool = False
     Args:
         path: of the file.
         codebook_size: as in `published_ids`.
+        report: says which last tokens are taken as numbers, or look like them.
         is_numbered: every item's last token is its number among those that share the others.
 
     Raises:
@@ -55,11 +68,19 @@ def read_index_json(path: Path, codebook_size: int, *, is_numbered: bool = False
     item_ids, origin = tuple(index), Origin(path.name)
     matrix = np.array([of_item[:fewest] for of_item in codes], dtype=np.int64)
     if lengths.max() == fewest:
+        if not is_numbered and numbers_alike(matrix):
+            report(f"the last token of {path.name} looks like a number; --numbered takes it as one, not as a code")
         return published_ids(item_ids, matrix, codebook_size, origin, is_numbered=is_numbered)
     # As MiniOneRec numbers them: only where tokens are shared.
     numbers = np.array([of_item[fewest] if len(of_item) > fewest else 0 for of_item in codes], dtype=np.int32)
     sizes = codebook_sizes_of(item_ids, matrix, codebook_size, origin)
-    return ItemIds(item_ids, matrix.astype(np.int32), default_names(fewest), sizes, numbers, origin)
+    ids = ItemIds(item_ids, matrix.astype(np.int32), default_names(fewest), sizes, numbers, origin)
+    shorter = np.flatnonzero(lengths == fewest)
+    report(
+        f"the last token of {counted(len(lengths) - len(shorter), 'id')} is taken as a number among items that share "
+        f"the others; {counted(len(shorter), 'id')} without it: {ids.named(shorter)}"
+    )
+    return ids
 
 
 def write_index_json(ids: ItemIds, path: Path, *, numbers_shared_only: bool) -> None:

@@ -144,6 +144,8 @@ def load_ids(path: Path) -> ItemIds:
     Raises:
         DatasetError: the file is missing, damaged or of something else, or two items have the same id.
     """
+    if not path.is_file():
+        raise DatasetError(f"{path}: there is no such file; correct the path, or write it by clairo-train ids make")
     try:
         table = pq.read_table(path)
         metadata = json.loads((table.schema.metadata or {})[_METADATA])
@@ -153,8 +155,10 @@ def load_ids(path: Path) -> ItemIds:
         item_ids = tuple(table["item_id"].to_pylist())
         origin = Origin(**metadata["origin"])
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
+        is_damaged = path.suffix == SUFFIX and isinstance(error, OSError | pa.ArrowException)
+        cure = "it is damaged: make or import it again" if is_damaged else "import it first"
         raise DatasetError(
-            f"{path}: expected a file of clairo-train ids make or ids import ({error}); import it first"
+            f"{path}: expected a file of clairo-train ids make or ids import ({error}); {cure}"
         ) from error
     return ItemIds(item_ids, codes, names, sizes, collisions, origin)
 

@@ -12,6 +12,7 @@ from jaxtyping import Real
 from clairo_core.errors import TrainingError
 from clairo_core.progress import Progress, silent
 from clairo_core.recommender import Recommender
+from clairo_core.values.counted import counted
 from training.counts.popularity import Popularity
 from training.datasets import Dataset
 from training.evaluation.item_scorer import ItemScorer
@@ -22,6 +23,9 @@ from training.evaluation.slices import breadth_of
 from training.evaluation.split import ALLOWED, CHOSEN_ON_THESE_USERS, EvaluationSplit, HeldOut, some_of_each
 from training.evaluation.split_description import LEAVE_LAST_OUT, SplitDescription
 from training.ranking.dense_head_scorer import DenseHeadScorer
+
+WHOLE = "clairo"
+"""Name of the whole bundle's rows, whatever its preset: where readers of a manifest find them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ def evaluate(
         lifts[name] = lift_of_scorer(scorer, lift_users, label, progress)
         rankings[name] = rank_with_scores(scorer, targets, label, progress, lifts[name])
 
-    rank_listed("clairo", recommender)
+    rank_listed(WHOLE, recommender)
     if recommender.joint_ranking is not None:
         rank_listed("generator", recommender.ranked_by(None))
         if list(recommender.catalogue.item_ids[: len(item_ids)]) == item_ids:
@@ -116,7 +120,7 @@ def evaluate(
             metrics = tuple(summarize(ranking.ranks, num_resamples))
             coverage = breadth_of(ranking.shown, popularity).coverage
             rows.append(EvaluationRow(ranker, seen_items, metrics, coverage, len(split.targets)))
-        ours, popular = (ndcg_at(rankings[ranker][seen_items].ranks, 10) for ranker in ("clairo", "popularity"))
+        ours, popular = (ndcg_at(rankings[ranker][seen_items].ranks, 10) for ranker in (WHOLE, "popularity"))
         gains.append(paired_difference(ours, popular, num_resamples))
     missing = sum(item_ids[target] not in recommender.catalogue for target in targets[ALLOWED].target_items)
     return Evaluation(
@@ -132,8 +136,10 @@ def evaluate(
     )
 
 
-def table_of(evaluation: Evaluation) -> str:
-    """The table as text, with 95% intervals over users."""
+def table_of(evaluation: Evaluation, preset_name: str = WHOLE) -> str:
+    """The table as text, with 95% intervals over users; the whole bundle has its preset's name."""
+    names = {ranker: preset_name if ranker == WHOLE else ranker for ranker in evaluation.repeat_lifts}
+    width = max(12, *(len(name) + 1 for name in names.values()))
     users = f"{evaluation.num_users:,} users"
     if evaluation.num_users < evaluation.num_users_in_split:
         users = f"{evaluation.num_users:,} of {evaluation.num_users_in_split:,} users (seeded sample)"
@@ -143,17 +149,17 @@ def table_of(evaluation: Evaluation) -> str:
         "95% bootstrap interval over users under each figure",
         str(evaluation.held_out),
         "",
-        f"{'seen':8} {'ranker':12}" + "".join(f"{column:>16}" for column in columns) + f"{'coverage@10':>14}",
+        f"{'seen':8} {'ranker':{width}}" + "".join(f"{column:>16}" for column in columns) + f"{'coverage@10':>14}",
     ]
     for row in evaluation.rows:
         figures = {metric.name: metric for metric in row.metrics}
         lines.append(
-            f"{row.seen_items:8} {row.ranker:12}"
+            f"{row.seen_items:8} {names[row.ranker]:{width}}"
             + "".join(f"{figures[column].value:16.4f}" for column in columns)
             + f"{row.coverage_at_10:14.3f}"
         )
         intervals = (f"{figures[column].low:.4f}-{figures[column].high:.4f}" for column in columns)
-        lines.append(" " * 21 + "".join(f"{interval:>16}" for interval in intervals))
+        lines.append(" " * (9 + width) + "".join(f"{interval:>16}" for interval in intervals))
     lines.append("")
     num_users = {row.seen_items: row.num_users for row in evaluation.rows}
     for (mode, count), gain in zip(num_users.items(), evaluation.gain_over_popularity, strict=True):
@@ -161,10 +167,11 @@ def table_of(evaluation: Evaluation) -> str:
             f"NDCG@10 over popularity, seen {mode}, {count:,} users: {gain.value:+.4f} "
             f"(paired bootstrap {gain.low:+.4f} to {gain.high:+.4f})"
         )
-    lifts = (f"{ranker} {lift_in_words(lift)}" for ranker, lift in evaluation.repeat_lifts.items())
+    lifts = (f"{names[ranker]} {lift_in_words(lift)}" for ranker, lift in evaluation.repeat_lifts.items())
     lines.append(f"added to scores of seen items where weighed, chosen on validation: {', '.join(lifts)}")
     if evaluation.num_missing_targets:
-        lines.append(f"{evaluation.num_missing_targets} targets are not in the bundle's catalogue and count as misses")
+        missing = counted(evaluation.num_missing_targets, "target")
+        lines.append(f"not in the bundle's catalogue, counted as misses: {missing}")
     lines.append("popularity is the weakest baseline; clairo-train compare has stronger ones")
     if evaluation.split == "validation":
         lines.append(CHOSEN_ON_THESE_USERS)

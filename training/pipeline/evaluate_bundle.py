@@ -14,7 +14,7 @@ from training.datasets import Dataset
 from training.evaluation.repeat_lift import lift_users
 from training.evaluation.split import held_out, test_split, training_sequences, validation_split
 from training.evaluation.split_description import describe_split
-from training.pipeline.evaluate import evaluate, table_of
+from training.pipeline.evaluate import WHOLE, evaluate, table_of
 from training.workbench.bundle_dataset import check_not_learned, open_bundle_dataset
 
 
@@ -25,6 +25,7 @@ class OpenBundle:
     recommender: Recommender
     dataset: Dataset
     num_resamples: int
+    preset_name: str
 
 
 def open_bundle(
@@ -40,7 +41,9 @@ def open_bundle(
     bundle = load_bundle(bundle_folder)
     dataset = open_bundle_dataset(bundle, data, progress, report)
     check_not_learned(bundle.manifest, dataset)
-    return OpenBundle(bundle.recommender(device), dataset, bundle.manifest.settings["evaluate"]["num_resamples"])
+    settings = bundle.manifest.settings
+    num_resamples, preset_name = settings["evaluate"]["num_resamples"], settings.get("name", WHOLE)
+    return OpenBundle(bundle.recommender(device), dataset, num_resamples, preset_name)
 
 
 def evaluate_bundle(
@@ -76,4 +79,4 @@ def evaluate_bundle(
     )
     if json_file is not None:
         replace_text(json_file, json.dumps(evaluation.as_dict(), indent=2))
-    return table_of(evaluation)
+    return table_of(evaluation, opened.preset_name)

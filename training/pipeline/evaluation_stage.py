@@ -27,5 +27,5 @@ def evaluation_stage(bench: Workbench, recommender: Recommender, split_name: str
         held_out=describe_split(bench.dataset, split_name),
         progress=bench.progress,
     )
-    bench.report(table_of(evaluation))
+    bench.report(table_of(evaluation, bench.preset.name))
     return evaluation

@@ -6,6 +6,7 @@ from pathlib import Path
 from clairo_core.errors import SettingsError
 from clairo_core.tokens.spelling import Spelling
 from clairo_core.tokens.vocabulary import Vocabulary, load_vocabulary, vocabulary_of_features
+from clairo_core.values.counted import counted
 from training.config.preset import PARALLEL
 from training.items.described_items import DescribedItems
 from training.vocabulary.expand_vocabulary import expand_vocabulary
@@ -61,9 +62,9 @@ def vocabulary_stage(bench: Workbench, items: DescribedItems) -> TrainedVocabula
     }
     stage = bench.stages.run("vocabulary", inputs, build, load_vocabulary)
     vocabulary = stage.result
-    made_of = f"{len(vocabulary.left)} merge rules, padding and end (size asked for: {size})"
+    made_of = f"{counted(len(vocabulary.left), 'merge rule')}, padding and end (size asked for: {size})"
     if settings.spelling != Spelling.SHUFFLED:
-        made_of = f"{len(vocabulary.markers)} markers, padding and end"
+        made_of = f"{counted(len(vocabulary.markers), 'marker')}, padding and end"
     bench.report(f"vocabulary: {vocabulary.size} tokens = {vocabulary.num_features} features, {made_of}")
     return TrainedVocabulary(vocabulary, stage.key)
 

@@ -36,15 +36,15 @@ def split_of(manifest: BundleManifest) -> SplitSettings:
     return SplitSettings(**manifest.settings.get("split", {}))
 
 
-def check_same_split(manifest: BundleManifest, held_out_by: SplitSettings) -> None:
-    """Check that a bundle held out what a table is measured on.
+def check_same_split(folder: Path, manifest: BundleManifest, held_out_by: SplitSettings) -> None:
+    """Check that the bundle in a folder held out what a table is measured on.
 
     Raises:
         TrainingError: it may have learned it.
     """
     if split_of(manifest).rule != held_out_by.rule:
         raise TrainingError(
-            f"bundle {manifest.bundle_id} was trained with {split_of(manifest).rule}, expected {held_out_by.rule} as "
+            f"--bundle {folder} was trained with {split_of(manifest).rule}, expected {held_out_by.rule} as "
             "in this table: it may have learned what is measured here; give the table the bundle's split by --set, or "
             "train the bundle again"
         )

@@ -121,5 +121,8 @@ def test_a_bundle_keeps_its_split_by_time_and_stands_in_no_other_table(shop: Pat
     compared = ("compare", "--data", shop, "--out", tmp_path / "out", *cpu, "--baselines", "popularity")
     table, _ = run(*compared, "--bundle", out, *by_time, "--resamples", "50")
     assert measured["held_out"]["rule"] in table
-    with pytest.raises(TrainingError, match=r"trained with split\.kind=time, .* expected split\.kind=last as in this"):
+    with pytest.raises(
+        TrainingError,
+        match=r"--bundle .*/[^ ]+ was trained with split\.kind=time, .* expected split\.kind=last as in this",
+    ):
         CliRunner().invoke(app, [str(part) for part in (*compared, "--bundle", out)], catch_exceptions=False)

@@ -10,7 +10,7 @@ from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationRequest
-from service.recommend.explanations import LEAST_EFFECT
+from service.recommend.explanations import ALIKE, LEAST_EFFECT
 from tests.running_service import running_service
 from tests.tiny import tiny_bundle
 
@@ -90,6 +90,21 @@ async def test_a_missing_value_is_not_a_shared_attribute(client: httpx.AsyncClie
     reasons = [reason for item in answer["items"] for reason in item["explanation"]["because_of"]]
     assert reasons
     assert all(reason["shared_attributes"] == {"kind": "thing"} for reason in reasons)
+
+
+async def test_what_shares_no_attribute_is_the_recommended_item(client: httpx.AsyncClient, bundle: Bundle) -> None:
+    for item in bundle.items:
+        put = {"title": f"thing {item.item_id}", "attributes": {"brand": item.item_id}}
+        assert (await client.put(f"/items/{item.item_id}", json=put)).status_code == 200
+    answer = await explained(client, limit=20)
+    unlike = 0
+    for explanation in (item["explanation"] for item in answer["items"] if item["explanation"]["because_of"]):
+        strongest = explanation["because_of"][0]
+        if all((cosine or 0) < ALIKE for cosine in strongest["modality_similarity"].values()):
+            unlike += 1
+            end = f"It shares no attribute with “{strongest['title']}”; people's histories link them."
+            assert explanation["text"].endswith(end)
+    assert unlike
 
 
 async def test_the_only_item_of_a_history_is_named_without_an_effect(client: httpx.AsyncClient) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -95,6 +96,13 @@ def test_one_call_writes_every_file_and_a_second_reuses_the_results(shop: Path, 
     out, news = tmp_path / "out", []
     table = compare_on(shop, plan_of("popularity", "markov", "ease"), out, silent, news.append)
     assert "corner shop, test: 40 users, full ranking over 8 items" in table
+    # Nobody repeats: the best number for repeats is minus infinity, so weighed is masked.
+    assert "\nmasked: as weighed, here and below\ncoverage@10: share of the catalogue" in table
+    by_mode = Counter(
+        line.split()[0] for line in table.splitlines() if line.startswith(("allowed", "weighed", "masked"))
+    )
+    assert by_mode["allowed"] == by_mode["weighed"] > by_mode["masked:"] == 1
+    assert by_mode["masked"] == 0
     assert not news
     assert compare_on(shop, plan_of("popularity", "markov", "ease"), out, silent, news.append) == table
     assert len([message for message in news if "unchanged" in message]) == 3
@@ -232,13 +240,17 @@ def test_a_neural_baseline_is_trained_once_per_seed(shop: Path, tmp_path: Path) 
         return compare_on(shop, plan, tmp_path / "out", silent, news.append), news
 
     alone, _ = compare(1)
-    assert "seeds" not in alone.replace("over seeds", "")
+    report = tmp_path / "out" / "report.html"
+    assert "seeds" not in alone
+    assert "standard deviation" not in report.read_text(encoding="utf-8")
     both, news = compare(2)
     assert "2 seeds" in both
+    assert "; ± standard deviation over seeds\n" in both
+    assert "± is the standard deviation over seeds" in report.read_text(encoding="utf-8")
     assert [message.split(":")[0] for message in news] == ["fit-sasrec-seed0", "rank-sasrec-seed0"]
     columns = pq.read_table(tmp_path / "out" / "ranks.parquet").column_names
     assert "sasrec, seed 1, seen masked" in columns
-    assert "polyline" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "polyline" in report.read_text(encoding="utf-8")
 
 
 def test_of_many_rankers_the_best_is_compared_with_every_other() -> None:
@@ -305,8 +317,13 @@ def test_baselines_follow_the_order_of_the_table() -> None:
     neural = ("sasrec", "sasrec_sampled", "esasrec", "hstu", "gru4rec", "bert4rec")
     assert baseline_names("all") == ("popularity", *counting, *neural)
     assert baseline_names("none") == ()
-    with pytest.raises(SettingsError, match="'sasrek'"):
-        baseline_names("sasrek")
+    for text, problem in (
+        ("sasrek,ease,eaze", "names 'sasrek', 'eaze'; expected all, none, or some of popularity, markov"),
+        ("all,none", "is 'all,none'; expected all alone, none alone, or some of popularity, markov"),
+        ("graph,,slist,", "is 'graph,,slist,', which has an empty name; put one comma between two names"),
+    ):
+        with pytest.raises(SettingsError, match=f"^--baselines {problem}"):
+            baseline_names(text)
 
 
 def test_a_plan_that_cannot_run_is_refused_with_the_next_step(shop: Path, tmp_path: Path) -> None:
@@ -341,7 +358,10 @@ def test_labels_are_escaped_in_a_chart() -> None:
 
 
 def test_a_line_passes_through_its_values() -> None:
-    chart = line_chart([Line("a", [0.0, 0.5, 1.0], 0)], title="", below="epochs", starts_at_zero=True)
+    chart = line_chart([Line("a", [0.0, 0.5, 1.0], 0)], title="", step="epoch", starts_at_zero=True)
+    assert ">epochs</text>" in chart
+    assert "a: 1.0000 after 3 epochs" in chart
+    assert "after 1 epoch<" in line_chart([Line("a", [0.5], 0)], title="", step="epoch", starts_at_zero=True)
     points = [tuple(map(float, point.split(","))) for point in chart.split('points="')[1].split('"')[0].split()]
     (left, bottom), (middle, half), (right, top) = points
     assert left < middle < right

@@ -1,6 +1,7 @@
 """Published layouts of ids are read and written without loss, and duplicates never pass unnoticed."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,8 +23,22 @@ from training.ids.layouts import Layout
 ENDINGS = {Layout.LCREC: "json", Layout.MINIONEREC: "json", Layout.GRID: "pt"}
 
 
-def read(path: Path, columns: tuple[str, ...] = (), *, codebook_size: int = 0, is_numbered: bool = False) -> ItemIds:
-    return import_ids(path, item_id="item_id", columns=columns, codebook_size=codebook_size, is_numbered=is_numbered)
+def read(
+    path: Path,
+    columns: tuple[str, ...] = (),
+    *,
+    codebook_size: int = 0,
+    is_numbered: bool = False,
+    report: Callable[[str], None] = lambda line: None,
+) -> ItemIds:
+    return import_ids(
+        path,
+        item_id="item_id",
+        columns=columns,
+        codebook_size=codebook_size,
+        is_numbered=is_numbered,
+        report=report,
+    )
 
 
 def rows_by_item(ids: ItemIds) -> dict[str, list[int]]:
@@ -92,11 +107,16 @@ def test_only_items_that_share_tokens_have_one_more_in_minionerec(tmp_path: Path
     path = tmp_path / "Office.index.json"
     index = {"0": ["<a_1>", "<b_2>", "<d_1>"], "1": ["<a_1>", "<b_2>", "<d_2>"], "2": ["<a_4>", "<b_2>"]}
     path.write_text(json.dumps(index))
-    ids = read(path)
+    lines: list[str] = []
+    ids = read(path, report=lines.append)
+    assert lines == [
+        "the last token of 2 ids is taken as a number among items that share the others; 1 id without it: '2'"
+    ]
     assert ids.semantic_ids.tolist() == [[1, 2], [1, 2], [4, 2]]
     assert ids.collision_indices is not None
     assert ids.collision_indices.tolist() == [1, 2, 0]
-    export_ids(ids, Layout.MINIONEREC, tmp_path / "again.json")
+    told = export_ids(ids, Layout.MINIONEREC, tmp_path / "again.json")
+    assert "these ids have 2, and one more only where two items share them; make ids of three levels" in told
     # The third token has the third letter, whatever it was.
     expected = path.read_text().replace("<d_", "<c_")
     assert json.loads((tmp_path / "again.json").read_text()) == json.loads(expected)
@@ -116,9 +136,14 @@ def test_the_last_level_of_grid_numbers_items_that_share_codes(tmp_path: Path) -
 def test_numbers_of_items_that_share_codes_are_no_codes(tmp_path: Path) -> None:
     path = tmp_path / "tiger.index.json"
     path.write_text('{"x": ["<a_1>", "<b_0>"], "y": ["<a_1>", "<b_1>"], "z": ["<a_2>", "<b_0>"]}')
-    assert read(path).semantic_ids.tolist() == [[1, 0], [1, 1], [2, 0]]
+    lines: list[str] = []
+    assert read(path, report=lines.append).semantic_ids.tolist() == [[1, 0], [1, 1], [2, 0]]
+    assert lines == [
+        "the last token of tiger.index.json looks like a number; --numbered takes it as one, not as a code"
+    ]
     path.write_text('{"x": [1, 0], "y": [1, 1], "z": [2, 0]}')
-    numbered = read(path, is_numbered=True)
+    numbered = read(path, is_numbered=True, report=lines.append)
+    assert len(lines) == 1
     assert numbered.semantic_ids.tolist() == [[1], [1], [2]]
     assert rows_by_item(numbered) == rows_by_item(read(path))
     (tmp_path / "one.json").write_text('{"x": ["<a_1>"]}')
@@ -151,6 +176,9 @@ def test_code_columns_of_a_table_are_read_in_the_order_of_their_names(tmp_path: 
         read(tmp_path / "ids.parquet", ("collision", "a"))
     with pytest.raises(SettingsError, match="name the columns of codes by --columns"):
         read(tmp_path / "codes.csv")
+    (tmp_path / "codes.csv").write_text("id,b,a\nx,1,2\n")
+    with pytest.raises(SettingsError, match=r"--item-id is 'item_id', .* choose among 'id', 'b', 'a'$"):
+        read(tmp_path / "codes.csv", ("a", "b"))
 
 
 @pytest.mark.parametrize(
@@ -186,15 +214,40 @@ def test_a_file_with_two_ids_for_an_item_or_one_for_two_is_refused(tmp_path: Pat
     pq.write_table(table.replace_schema_metadata(None), tmp_path / "ids.parquet")
     with pytest.raises(DatasetError, match="expected a file of clairo-train ids make or ids import"):
         load_ids(tmp_path / "ids.parquet")
+    (tmp_path / "ids.parquet").write_bytes((tmp_path / "ids.parquet").read_bytes()[:-9])
+    with pytest.raises(DatasetError, match="it is damaged: make or import it again"):
+        load_ids(tmp_path / "ids.parquet")
+    (tmp_path / "ids.json").write_text("{}")
+    with pytest.raises(DatasetError, match="import it first"):
+        load_ids(tmp_path / "ids.json")
+
+
+def test_a_file_that_is_missing_is_no_damaged_one(tmp_path: Path) -> None:
+    for ending in ("json", "pt", "csv"):
+        with pytest.raises(DatasetError, match="there is no such file; correct the path"):
+            read(tmp_path / f"nope.{ending}", ("a",) if ending == "csv" else ())
+    with pytest.raises(DatasetError, match="there is no such file; correct the path"):
+        load_ids(tmp_path / "nope.parquet")
 
 
 def test_a_tensor_of_fractions_is_not_one_of_ids(tmp_path: Path) -> None:
     torch.save(torch.tensor([[0.5, 1.0]]), tmp_path / "x.pt")
     with pytest.raises(DatasetError, match="not whole numbers from 0"):
         read(tmp_path / "x.pt")
-    (tmp_path / "x.pt").write_bytes(b"no tensor")
-    with pytest.raises(DatasetError, match="expected a tensor saved by PyTorch"):
-        read(tmp_path / "x.pt")
+    for content in (b"no tensor", (tmp_path / "x.pt").read_bytes()[:-40]):
+        (tmp_path / "x.pt").write_bytes(content)
+        with pytest.raises(DatasetError, match="expected a plain tensor saved by PyTorch, and undamaged") as refused:
+            read(tmp_path / "x.pt")
+        assert "\n" not in str(refused.value)
+
+
+def test_an_export_says_how_many_tokens_items_have(tmp_path: Path) -> None:
+    one = unique_ids(("x",), np.array([[1]]), ("code_0",), (4,), Origin("drawn"))
+    assert export_ids(one, Layout.LCREC, tmp_path / "x.json") == "each item has 1 token"
+    assert "these ids have 1; make ids" in export_ids(one, Layout.MINIONEREC, tmp_path / "x.json")
+    three = unique_ids(("x", "y"), np.array([[1, 2, 3]] * 2), default_names(3), (4,) * 3, Origin("drawn"))
+    told = export_ids(three, Layout.MINIONEREC, tmp_path / "x.json")
+    assert told == "each item has 3 tokens, and one more only where two items share them"
 
 
 def test_another_ending_than_the_layouts_is_refused(tmp_path: Path) -> None:

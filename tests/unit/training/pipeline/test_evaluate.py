@@ -134,7 +134,7 @@ def test_a_target_outside_the_catalogue_is_a_miss_and_is_counted() -> None:
     assert result.num_missing_targets == 1
     assert {row.seen_items for row in result.rows} == {"allowed", "weighed", "masked"}
     table = table_of(result)
-    assert "1 targets are not in the bundle's catalogue" in table
+    assert "not in the bundle's catalogue, counted as misses: 1 target\n" in table
     assert "popularity" in table
 
 
@@ -200,6 +200,18 @@ def test_the_same_rule_weighs_repeats_of_every_ranker() -> None:
     )
     assert without.repeat_lifts == {"clairo": None, "popularity": None}
     assert "seen items where weighed, chosen on validation: clairo masked, popularity masked" in table_of(without)
+
+
+def test_the_table_names_the_preset_and_the_figures_keep_one_name() -> None:
+    result = measured(FixedRecommender("abcdef"), in_every_mode(split_of([[0]], [1])))
+    lines = table_of(result, "a_preset_of_mine").splitlines()
+    rankers = [line.split()[1] for line in lines if line.startswith("masked")]
+    assert rankers == ["a_preset_of_mine", "popularity"]
+    assert "clairo " not in "\n".join(lines)
+    assert [row.ranker for row in result.rows][:2] == ["clairo", "popularity"]
+    columns = [line.find("recall@5") + len("recall@5") for line in lines if "recall@5" in line]
+    figures = [line for line in lines if line.startswith("allowed")]
+    assert all(line[: columns[0]].endswith(f"{result.rows[0].metrics[0].value:.4f}") for line in figures[:1])
 
 
 def test_a_table_by_time_says_so_and_counts_a_user_once_with_all_targets() -> None:
