@@ -16,6 +16,7 @@ from training.config.ranges import AllowedValues
 
 DEFAULT_PRESET = "clairo"
 PRESETS_FOLDER = Path(__file__).parents[1] / "presets"
+_IN_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}
 
 
 def load_preset(name_or_path: str, overrides: Sequence[str] = ()) -> Preset:
@@ -24,17 +25,23 @@ def load_preset(name_or_path: str, overrides: Sequence[str] = ()) -> Preset:
     Raises:
         SettingsError: the preset does not exist, or a section, key, type or value is not allowed.
     """
-    path = Path(name_or_path)
+    path, source = Path(name_or_path), name_or_path
     if path.suffix != ".toml":
-        path = PRESETS_FOLDER / f"{name_or_path}.toml"
+        path, source = PRESETS_FOLDER / f"{name_or_path}.toml", f"preset {name_or_path}"
+        if not path.is_file():
+            known = [preset.stem for preset in PRESETS_FOLDER.glob("*.toml")]
+            raise SettingsError(
+                f"preset {name_or_path!r} does not exist and is no .toml file; {nearest(name_or_path, known)}"
+            )
     if not path.is_file():
-        known = ", ".join(sorted(preset.stem for preset in PRESETS_FOLDER.glob("*.toml")))
-        raise SettingsError(f"preset {name_or_path!r} does not exist; choose one of {known}, or name a .toml file")
+        raise SettingsError(
+            f"--preset {name_or_path}: no file {path}; check the path, or name a preset that clairo-train presets lists"
+        )
     try:
         sections = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: not TOML ({error}); see training/presets/clairo.toml for the form") from error
-    return overridden_preset(path.stem, sections, overrides, path.name if overrides else str(path))
+        raise SettingsError(f"{path}: not TOML ({error}); clairo-train presets clairo prints the form") from error
+    return overridden_preset(path.stem, sections, overrides, source)
 
 
 def overridden_preset(name: str, sections: dict[str, Any], overrides: Sequence[str], source: str) -> Preset:
@@ -129,12 +136,12 @@ def coerced(value: object, kind: Any, where: str) -> object:
         parts = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
         element = get_args(kind)[0]
         if not isinstance(parts, (list, tuple)) or not all(isinstance(part, element) for part in parts):
-            raise SettingsError(f"{where} is {value!r}; expected a list of {element.__name__}")
+            raise SettingsError(f"{where} is {value!r}; expected a list, each {_IN_WORDS[element]}")
         return tuple(parts)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
-        raise SettingsError(f"{where} is {value!r}; expected {kind.__name__}")
+        raise SettingsError(f"{where} is {value!r}; expected {_IN_WORDS[kind]}")
     return value
 
 
