@@ -22,6 +22,7 @@ from training.config.load_preset import (
 from training.config.preset import Preset
 from training.config.ranges import AllowedValues, AtLeast, BelowOne, ListOf, OneOf
 
+_UNMERGED = ("vocabulary.size=0", "vocabulary.merges_per_item=0")
 SETTINGS = {
     f"{section}.{key}": type_and_range(hint)
     for section, kind in get_type_hints(Preset).items()
@@ -144,6 +145,24 @@ def test_a_bad_override_is_refused_with_the_next_step(override: str, words: str)
         (["mix.kind=dense_reranks", "dense.dim=0"], "expected at least 1, as mix.kind=dense_reranks"),
         (["fuse.scheme=late", "fuse.final_dim=8"], "expected 0, as fuse.scheme=late"),
         (["vocabulary.spelling=languages", "quantize.collision=hash"], "expected index with vocabulary.spelling"),
+        (
+            ["split.horizon_days=7"],
+            "split.horizon_days is 7, but split.kind=last .*; set split.kind=time, or leave .* at 0",
+        ),
+        (["split.horizon_share=0.2"], "split.horizon_share is 0.2, but split.kind=last"),
+        (
+            ["fuse.scheme=late", "quantize.kind=vqvae", "quantize.num_codebooks=1"],
+            "expected rqvae with fuse.scheme=late",
+        ),
+        (["fuse.scheme=late", "quantize.num_codebooks=3"], "expected a multiple of 2, as .*, text, image, the same"),
+        (
+            [*_UNMERGED, "vocabulary.spelling=marked"],
+            "fuse.scheme is concat_pca; expected late with .*=marked, .* or choose ordered",
+        ),
+        (
+            [*_UNMERGED, "vocabulary.spelling=languages", "fuse.scheme=late", "encode.modalities=text"],
+            "encode.modalities is text; expected two or more with .*=languages",
+        ),
         (["vocabulary.spelling=ordered"], "ordered, which merges nothing; expected vocabulary.size=0"),
     ],
 )
