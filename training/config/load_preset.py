@@ -34,9 +34,7 @@ def load_preset(name_or_path: str, overrides: Sequence[str] = ()) -> Preset:
                 f"preset {name_or_path!r} does not exist and is no .toml file; {nearest(name_or_path, known)}"
             )
     if not path.is_file():
-        raise SettingsError(
-            f"--preset {name_or_path}: no file {path}; check the path, or name a preset that clairo-train presets lists"
-        )
+        raise SettingsError(f"no file {path}; check the path, or name a preset that clairo-train presets lists")
     try:
         sections = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -223,7 +221,7 @@ def _check_modalities(preset: Preset) -> None:
         )
     if spelling not in (Spelling.MARKED, Spelling.LANGUAGES):
         return
-    way_out = f"with vocabulary.spelling={spelling}, which needs codes by modality, or choose ordered"
+    way_out = f"with vocabulary.spelling={spelling}, which needs codes by modality; else set it to ordered"
     if len(modalities) < 2:
         raise SettingsError(f"encode.modalities is {listed}; expected two or more {way_out}")
     if not is_late:

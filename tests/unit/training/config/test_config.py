@@ -157,7 +157,7 @@ def test_a_bad_override_is_refused_with_the_next_step(override: str, words: str)
         (["fuse.scheme=late", "quantize.num_codebooks=3"], "expected a multiple of 2, as .*, text, image, the same"),
         (
             [*_UNMERGED, "vocabulary.spelling=marked"],
-            "fuse.scheme is concat_pca; expected late with .*=marked, .* or choose ordered",
+            "fuse.scheme is concat_pca; expected late with .*=marked, .* else set it to ordered",
         ),
         (
             [*_UNMERGED, "vocabulary.spelling=languages", "fuse.scheme=late", "encode.modalities=text"],
