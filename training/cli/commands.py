@@ -123,13 +123,16 @@ def run(
     rules are the serving bundle's unless given. See docs/retraining.md.
     """
     started = time.monotonic()
-    if (out / "manifest.json").exists() and not overwrite:
-        raise SettingsError(f"--out {out} already holds a bundle; name another folder, or add --overwrite")
+    from training.config.load_preset import DEFAULT_PRESET, load_preset  # noqa: PLC0415
+
     if added_tokens and not warm_start:
         raise SettingsError(f"--added-tokens {added_tokens} goes with --warm-start; add it, or leave out the tokens")
     if not_worse_than is not None and not 0 <= not_worse_than <= 1:
         raise SettingsError(f"--not-worse-than {not_worse_than:g}: expected a share of 0 to 1, such as 0.05")
     if data == SERVICE:
+        if preset is not None:
+            load_preset(preset, overrides or [])
+        _check_out(out, overwrite)
         from training.retraining.against_serving import NOT_WORSE_THAN  # noqa: PLC0415
         from training.retraining.retrain import ServiceSource  # noqa: PLC0415
 
@@ -163,9 +166,8 @@ def run(
     given = ", ".join(flag for flag, value in service_flags.items() if value is not None)
     if given:
         raise SettingsError(f"--data is {data}, but {given} only go with --data service; leave out one of them")
-    from training.config.load_preset import DEFAULT_PRESET, load_preset  # noqa: PLC0415
-
     settings = load_preset(preset or DEFAULT_PRESET, overrides or [])
+    _check_out(out, overwrite)
     # torch, transformers and numba take seconds to import: check the flags first.
     from clairo_core.generation.t5.generator import choose_device  # noqa: PLC0415
     from training.datasets.event_times import date_range  # noqa: PLC0415
@@ -194,6 +196,11 @@ def run(
     train_bundle(bench, out, split_name=split_name, is_refitted=not no_refit, has_users=with_users)
     report(f"wrote {out} in {time.monotonic() - started:.0f} s")
     report(f"next: clairo-serve run --bundle {out}")
+
+
+def _check_out(out: Path, overwrite: bool) -> None:
+    if (out / "manifest.json").exists() and not overwrite:
+        raise SettingsError(f"--out {out} already holds a bundle; name another folder, or add --overwrite")
 
 
 def _run_on_service(

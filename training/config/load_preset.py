@@ -11,11 +11,12 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from clairo_core.errors import SettingsError
 from clairo_core.tokens.spelling import Spelling
-from training.config.preset import DENSE_RERANKS, HASH, LATE, RECURRENT, VQVAE, Preset
+from training.config.preset import DENSE_RERANKS, HASH, LAST, LATE, RECURRENT, VQVAE, Preset, SplitSettings
 from training.config.ranges import AllowedValues
 
 DEFAULT_PRESET = "clairo"
 PRESETS_FOLDER = Path(__file__).parents[1] / "presets"
+_IN_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}
 
 
 def load_preset(name_or_path: str, overrides: Sequence[str] = ()) -> Preset:
@@ -24,17 +25,21 @@ def load_preset(name_or_path: str, overrides: Sequence[str] = ()) -> Preset:
     Raises:
         SettingsError: the preset does not exist, or a section, key, type or value is not allowed.
     """
-    path = Path(name_or_path)
+    path, source = Path(name_or_path), name_or_path
     if path.suffix != ".toml":
-        path = PRESETS_FOLDER / f"{name_or_path}.toml"
+        path, source = PRESETS_FOLDER / f"{name_or_path}.toml", f"preset {name_or_path}"
+        if not path.is_file():
+            known = [preset.stem for preset in PRESETS_FOLDER.glob("*.toml")]
+            raise SettingsError(
+                f"preset {name_or_path!r} does not exist and is no .toml file; {nearest(name_or_path, known)}"
+            )
     if not path.is_file():
-        known = ", ".join(sorted(preset.stem for preset in PRESETS_FOLDER.glob("*.toml")))
-        raise SettingsError(f"preset {name_or_path!r} does not exist; choose one of {known}, or name a .toml file")
+        raise SettingsError(f"no file {path}; check the path, or name a preset that clairo-train presets lists")
     try:
         sections = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: not TOML ({error}); see training/presets/clairo.toml for the form") from error
-    return overridden_preset(path.stem, sections, overrides, path.name if overrides else str(path))
+        raise SettingsError(f"{path}: not TOML ({error}); clairo-train presets clairo prints the form") from error
+    return overridden_preset(path.stem, sections, overrides, source)
 
 
 def overridden_preset(name: str, sections: dict[str, Any], overrides: Sequence[str], source: str) -> Preset:
@@ -77,23 +82,30 @@ def preset_from_sections(name: str, sections: dict[str, Any], source: str) -> Pr
     Raises:
         SettingsError: a section or key is unknown, or a value has the wrong type or is out of range.
     """
-    types = {section: kind for section, kind in get_type_hints(Preset).items() if section != "name"}
-    parts = {}
-    for section, table in sections.items():
-        if section not in types:
-            raise SettingsError(f"{source}: unknown section {section!r}; {nearest(section, types)}")
-        if not isinstance(table, dict):
-            raise SettingsError(f"{source}: {section} is {table!r}; expected a section, written as [{section}]")
-        hints = get_type_hints(types[section], include_extras=True)
-        values = {}
-        for key, value in table.items():
-            if key not in hints:
-                raise SettingsError(f"{source}: unknown setting {section}.{key}; {nearest(key, hints)}")
-            values[key] = checked(value, hints[key], f"{source}: {section}.{key}")
-        parts[section] = types[section](**values)
+    parts = {section: settings_of(section, table, source) for section, table in sections.items()}
     preset = Preset(name=name, **parts)
     check_together(preset)
     return preset
+
+
+def settings_of(section: str, table: object, source: str) -> Any:
+    """The settings object of one section; not checked together with other settings.
+
+    Raises:
+        SettingsError: the section or a key is unknown, or a value has the wrong type or is out of range.
+    """
+    types = {section: kind for section, kind in get_type_hints(Preset).items() if section != "name"}
+    if section not in types:
+        raise SettingsError(f"{source}: unknown section {section!r}; {nearest(section, types)}")
+    if not isinstance(table, dict):
+        raise SettingsError(f"{source}: {section} is {table!r}; expected a section, written as [{section}]")
+    hints = get_type_hints(types[section], include_extras=True)
+    values = {}
+    for key, value in table.items():
+        if key not in hints:
+            raise SettingsError(f"{source}: unknown setting {section}.{key}; {nearest(key, hints)}")
+        values[key] = checked(value, hints[key], f"{source}: {section}.{key}")
+    return types[section](**values)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -129,12 +141,12 @@ def coerced(value: object, kind: Any, where: str) -> object:
         parts = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
         element = get_args(kind)[0]
         if not isinstance(parts, (list, tuple)) or not all(isinstance(part, element) for part in parts):
-            raise SettingsError(f"{where} is {value!r}; expected a list of {element.__name__}")
+            raise SettingsError(f"{where} is {value!r}; expected a list, each {_IN_WORDS[element]}")
         return tuple(parts)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
-        raise SettingsError(f"{where} is {value!r}; expected {kind.__name__}")
+        raise SettingsError(f"{where} is {value!r}; expected {_IN_WORDS[kind]}")
     return value
 
 
@@ -143,9 +155,10 @@ def check_together(preset: Preset) -> None:
 
     Raises:
         SettingsError: `dense.dim` or `parallel.width` cannot be split between heads, `fuse.final_dim` would mix
-            late-fused modalities, a VQ-VAE has several codebooks, the diversity loss has no gradient to act on,
-            features would merge although they keep their order, hash buckets would tell items apart in languages, or
-            there is no dense head that could rerank.
+            late-fused modalities, they cannot share the codebooks equally, a VQ-VAE has several codebooks, the
+            diversity loss has no gradient to act on, features would merge although they keep their order, a spelling
+            needs codes by modality that there are not, hash buckets would tell items apart in languages, there is no
+            dense head that could rerank, or a horizon is set but not held out.
     """
     dense, fuse, quantize, autoencoder = preset.dense, preset.fuse, preset.quantize, preset.autoencoder
     vocabulary, parallel = preset.vocabulary, preset.parallel
@@ -178,3 +191,38 @@ def check_together(preset: Preset) -> None:
         )
     if preset.mix.kind == DENSE_RERANKS and not dense.dim:
         raise SettingsError("dense.dim is 0; expected at least 1, as mix.kind=dense_reranks ranks by the dense head")
+    _check_split(preset.split)
+    _check_modalities(preset)
+
+
+def _check_split(split: SplitSettings) -> None:
+    plain = SplitSettings()
+    for name in ("horizon_days", "horizon_share"):
+        value, default = getattr(split, name), getattr(plain, name)
+        if split.kind == LAST and value != default:
+            raise SettingsError(
+                f"split.{name} is {value:g}, but split.kind=last holds out no horizon; set split.kind=time, or leave "
+                f"split.{name} at {default:g}"
+            )
+
+
+def _check_modalities(preset: Preset) -> None:
+    quantize, modalities, spelling = preset.quantize, preset.encode.modalities, preset.vocabulary.spelling
+    is_late, listed = preset.fuse.scheme == LATE, ", ".join(modalities)
+    if is_late and quantize.kind == VQVAE and len(modalities) > 1:
+        raise SettingsError(
+            "quantize.kind is vqvae, which has one codebook; expected rqvae with fuse.scheme=late, as each modality "
+            "has codebooks of its own"
+        )
+    if is_late and quantize.num_codebooks % len(modalities):
+        raise SettingsError(
+            f"quantize.num_codebooks is {quantize.num_codebooks}; expected a multiple of {len(modalities)}, as "
+            f"fuse.scheme=late gives each of encode.modalities, {listed}, the same number"
+        )
+    if spelling not in (Spelling.MARKED, Spelling.LANGUAGES):
+        return
+    way_out = f"with vocabulary.spelling={spelling}, which needs codes by modality; else set it to ordered"
+    if len(modalities) < 2:
+        raise SettingsError(f"encode.modalities is {listed}; expected two or more {way_out}")
+    if not is_late:
+        raise SettingsError(f"fuse.scheme is {preset.fuse.scheme}; expected late {way_out}")

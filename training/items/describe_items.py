@@ -106,8 +106,9 @@ def describe_by_content(bench: Workbench) -> DescribedItems:
         moved = int((feature_sets[:, -1] != drawn).sum())
         separated = f"separated by {capacity} random hash buckets; {moved} items took a free one in place of their own"
     shared = len(semantic_ids) - len(np.unique(semantic_ids, axis=0))
+    fewer = f" ({quantized.why_fewer})" if quantized.why_fewer else ""
     bench.report(
-        f"quantize: {num_codebooks} codebooks of {num_centroids} centroids; {shared} items share their codes "
+        f"quantize: {num_codebooks} codebooks of {num_centroids} centroids{fewer}; {shared} items share their codes "
         f"with an earlier one, {separated}"
     )
     parts = ContentParts(encoded, content.fusion, quantized.quantizer, content.fused)

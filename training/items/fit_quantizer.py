@@ -1,5 +1,6 @@
 """Fit the quantizer that the settings name. Start at `fit_quantizer`."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -99,6 +100,33 @@ def centroids_for(num_items: int, settings: QuantizeSettings) -> int:
     """
     enough = max(2, num_items // settings.min_items_per_centroid)
     return min(settings.num_centroids, 1 << (enough.bit_length() - 1))
+
+
+def why_fewer(
+    quantizer: Quantizer, dim: int, num_items: int, settings: QuantizeSettings, sized_by: str, size: int
+) -> str:
+    """Why there are fewer codebooks or centroids than the settings ask for; empty if there are as many.
+
+    Args:
+        quantizer: as fitted.
+        dim: length of an item embedding.
+        num_items: the quantizer was fitted on.
+        settings: what was asked for.
+        sized_by: name of the setting that `dim` is a multiple of.
+        size: its value.
+    """
+    reasons = []
+    wanted, found = settings.num_codebooks, quantizer.num_codebooks
+    if found < wanted:
+        step = wanted // math.gcd(wanted, dim // size)
+        way_out = f"; {sized_by}={-(-size // step) * step} gives {wanted}" if dim % size == 0 else ""
+        reasons.append(f"{wanted} codebooks asked for, {dim} dimensions divide into {found}{way_out}")
+    if quantizer.num_centroids < settings.num_centroids:
+        reasons.append(
+            f"{settings.num_centroids} centroids asked for, {num_items} training items give {quantizer.num_centroids} "
+            f"at quantize.min_items_per_centroid={settings.min_items_per_centroid}"
+        )
+    return "; ".join(reasons)
 
 
 def _fit_part(

@@ -19,6 +19,7 @@ class FusedContent:
     fusion: Fusion
     fused: FusedItems
     key: str
+    is_aligned: bool
 
 
 def fuse_stage(bench: Workbench, encoded: Mapping[str, EncodedItems]) -> FusedContent:
@@ -70,4 +71,4 @@ def fuse_stage(bench: Workbench, encoded: Mapping[str, EncodedItems]) -> FusedCo
         "seed": bench.seed,
     }
     stage = bench.stages.run("fuse", inputs, build, load)
-    return FusedContent(*stage.result, stage.key)
+    return FusedContent(*stage.result, stage.key, is_aligned)

@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import Float64, Int32
 
 from clairo_core.quantizers import Quantizer, load_quantizer
-from training.config.preset import RQVAE, VQVAE
+from training.config.preset import RQVAE, VQVAE, Preset
 from training.items.behaviour import behaviour_vectors
-from training.items.fit_quantizer import QuantizerFit, fit_quantizer
+from training.items.fit_quantizer import QuantizerFit, fit_quantizer, why_fewer
 from training.items.fit_residual import balanced_last_level
 from training.items.fuse_content import num_separate_parts
 from training.items.fuse_stage import FusedContent
@@ -24,6 +24,8 @@ class QuantizedItems:
     semantic_ids: Int32[np.ndarray, "item codebook"]
     """The nearest codes, unless `quantize.balanced_last_level` evens them out."""
     key: str
+    why_fewer: str
+    """Why there are fewer codebooks or centroids than asked for; empty if there are as many."""
 
 
 def quantize_stage(bench: Workbench, content: FusedContent) -> QuantizedItems:
@@ -52,7 +54,18 @@ def quantize_stage(bench: Workbench, content: FusedContent) -> QuantizedItems:
             ]
         )
         semantic_ids = balanced_last_level(semantic_ids, last_distances)
-    return QuantizedItems(quantizer, semantic_ids, stage.key)
+    dim, num_items = item_embeddings.shape[1], int(bench.is_training.sum())
+    why = why_fewer(quantizer, dim, num_items, settings, *_sized_by(preset, content))
+    return QuantizedItems(quantizer, semantic_ids, stage.key, why)
+
+
+def _sized_by(preset: Preset, content: FusedContent) -> tuple[str, int]:
+    """The setting that gives item embeddings their length, and its value."""
+    if content.is_aligned:
+        return "align.dim", preset.align.dim
+    if preset.fuse.final_dim:
+        return "fuse.final_dim", preset.fuse.final_dim
+    return "fuse.dim_per_modality", preset.fuse.dim_per_modality
 
 
 def _behaviour(bench: Workbench) -> Float64[np.ndarray, "item latent"]:

@@ -11,7 +11,7 @@ from typing import Any
 from clairo_core.bundle.manifest import BundleManifest
 from clairo_core.errors import SettingsError
 from clairo_core.events import InteractionRules
-from training.config.load_preset import DEFAULT_PRESET, load_preset, overridden_preset, preset_from_sections
+from training.config.load_preset import DEFAULT_PRESET, load_preset, overridden_preset, settings_of
 from training.config.preset import Preset
 from training.datasets import DESCRIPTION_NAME
 from training.datasets.dataset_toml import read_description
@@ -70,7 +70,8 @@ def _known(section: str, table: Mapping[str, Any], source: str, report: Callable
     known = {}
     for key, value in table.items():
         try:
-            preset_from_sections(source, {section: {key: value}}, source)
+            # Not `preset_from_sections`: a setting may go with others of the bundle, but not with the defaults.
+            settings_of(section, {key: value}, source)
         except SettingsError as error:
             report(f"{error}; left out")
         else:

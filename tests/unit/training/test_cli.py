@@ -67,6 +67,19 @@ def test_an_existing_bundle_is_not_replaced_without_overwrite(tmp_path: Path) ->
     assert f"--out {tmp_path} already holds a bundle; name another folder, or add --overwrite" in str(result.exception)
 
 
+@pytest.mark.parametrize("data", ["shop", "service"])
+def test_preset_and_settings_are_checked_before_an_existing_bundle(tmp_path: Path, data: str) -> None:
+    (tmp_path / "manifest.json").touch()
+    flags = ["run", "--data", data, "--out", str(tmp_path)]
+    for wrong, words in (
+        (["--preset", "tigre"], "did you mean 'tiger'?"),
+        (["--preset", "tiger", "--set", "fit.patience=0"], "at least 1"),
+    ):
+        result = CliRunner().invoke(app, [*flags, *wrong])
+        assert isinstance(result.exception, SettingsError)
+        assert words in str(result.exception)
+
+
 @pytest.mark.parametrize(
     ("error", "line"),
     [

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -21,6 +22,7 @@ from training.config.load_preset import (
 from training.config.preset import Preset
 from training.config.ranges import AllowedValues, AtLeast, BelowOne, ListOf, OneOf
 
+_UNMERGED = ("vocabulary.size=0", "vocabulary.merges_per_item=0")
 SETTINGS = {
     f"{section}.{key}": type_and_range(hint)
     for section, kind in get_type_hints(Preset).items()
@@ -103,8 +105,11 @@ def test_fusion_weights_may_be_chosen_or_given(weights: str) -> None:
     [
         ("fit.max_epoch=3", "did you mean 'max_epochs'"),
         ("fitt.max_epochs=3", "did you mean 'fit'"),
-        ("fit.max_epochs=many", "expected int"),
-        ("fit.max_epochs=true", "expected int"),
+        ("fit.max_epochs=many", "^preset clairo with --set: fit.max_epochs is 'many'; expected a whole number$"),
+        ("fit.max_epochs=true", "expected a whole number"),
+        ("fit.max_minutes=long", "expected a number"),
+        ("fuse.whiten=1", "expected true or false"),
+        ("encode.text_encoder=1", "expected a string"),
         ("fit.max_epochs=0", "at least 1"),
         ("fit.patience=0", "fit.patience is 0; expected at least 1"),
         ("generator.d_ff=0", "generator.d_ff is 0; expected at least 1"),
@@ -124,7 +129,7 @@ def test_fusion_weights_may_be_chosen_or_given(weights: str) -> None:
         ("fuse.weights=text=-1", "modality=NUMBER, or auto"),
         ("encode.image_encoder=clip", "builtin, learned, open_clip:NAME/TAG"),
         ("encode.modalities=", "1 or more of: a name"),
-        ("encode.modalities=[1]", "list of str"),
+        ("encode.modalities=[1]", "a list, each a string"),
     ],
 )
 def test_a_bad_override_is_refused_with_the_next_step(override: str, words: str) -> None:
@@ -140,6 +145,24 @@ def test_a_bad_override_is_refused_with_the_next_step(override: str, words: str)
         (["mix.kind=dense_reranks", "dense.dim=0"], "expected at least 1, as mix.kind=dense_reranks"),
         (["fuse.scheme=late", "fuse.final_dim=8"], "expected 0, as fuse.scheme=late"),
         (["vocabulary.spelling=languages", "quantize.collision=hash"], "expected index with vocabulary.spelling"),
+        (
+            ["split.horizon_days=7"],
+            "split.horizon_days is 7, but split.kind=last .*; set split.kind=time, or leave .* at 0",
+        ),
+        (["split.horizon_share=0.2"], "split.horizon_share is 0.2, but split.kind=last"),
+        (
+            ["fuse.scheme=late", "quantize.kind=vqvae", "quantize.num_codebooks=1"],
+            "expected rqvae with fuse.scheme=late",
+        ),
+        (["fuse.scheme=late", "quantize.num_codebooks=3"], "expected a multiple of 2, as .*, text, image, the same"),
+        (
+            [*_UNMERGED, "vocabulary.spelling=marked"],
+            "fuse.scheme is concat_pca; expected late with .*=marked, .* else set it to ordered",
+        ),
+        (
+            [*_UNMERGED, "vocabulary.spelling=languages", "fuse.scheme=late", "encode.modalities=text"],
+            "encode.modalities is text; expected two or more with .*=languages",
+        ),
         (["vocabulary.spelling=ordered"], "ordered, which merges nothing; expected vocabulary.size=0"),
     ],
 )
@@ -148,9 +171,17 @@ def test_settings_that_contradict_each_other_are_refused(overrides: list[str], w
         load_preset("clairo", overrides)
 
 
-def test_an_unknown_preset_lists_the_known() -> None:
-    with pytest.raises(SettingsError, match="clairo"):
-        load_preset("claro")
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("tigre", "preset 'tigre' does not exist and is no .toml file; did you mean 'tiger'?"),
+        ("zzz", "known are actionpiece, "),
+        ("missing.toml", "no file missing.toml; check the path, or name a preset"),
+    ],
+)
+def test_a_preset_that_is_not_there_is_refused_with_the_next_step(name: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(words)):
+        load_preset(name)
 
 
 def test_a_preset_file_gives_its_name_to_the_preset(tmp_path: Path) -> None:
@@ -163,7 +194,7 @@ def test_a_preset_file_gives_its_name_to_the_preset(tmp_path: Path) -> None:
 def test_a_preset_that_is_not_toml_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(SettingsError, match=r"mine\.toml: not TOML"):
+    with pytest.raises(SettingsError, match=r"mine\.toml: not TOML .*; clairo-train presets clairo prints the form"):
         load_preset(str(path))
 
 

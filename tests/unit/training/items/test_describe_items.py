@@ -84,6 +84,15 @@ def test_random_buckets_keep_ids_unique_and_those_that_moved_are_reported(bench:
     assert describe_items(alone).key != items.key
 
 
+def test_fewer_codes_than_asked_for_are_reported_with_the_reason(bench: Workbench) -> None:
+    quantize = replace(bench.preset.quantize, num_codebooks=3)
+    reported: list[str] = []
+    fewer = replace(bench, preset=replace(bench.preset, quantize=quantize), report=reported.append)
+    describe_items(fewer)
+    assert "2 codebooks of 4 centroids (3 codebooks asked for, 8 dimensions divide into 2; " in reported[-1]
+    assert "dim=9 gives 3; 256 centroids asked for, " in reported[-1]
+
+
 def test_a_bucket_depends_on_the_items_id_and_the_seed_alone() -> None:
     drawn = drawn_buckets(["a", "b", "c"], 128, seed=1)
     assert drawn_buckets(["c", "a"], 128, seed=1).tolist() == drawn[[2, 0]].tolist()

@@ -18,7 +18,7 @@ from training.config.preset import AutoencoderSettings, QuantizeSettings
 from training.items.balanced_clusters import balanced_codes, clusters
 from training.items.code_regularizers import collaborative_loss, diversity_loss
 from training.items.fit_autoencoder import Codebooks
-from training.items.fit_quantizer import QuantizerFit, fit_quantizer
+from training.items.fit_quantizer import QuantizerFit, fit_quantizer, why_fewer
 from training.items.fit_residual import balanced_last_level, fit_residual_kmeans
 
 KINDS = {"rq": 3, "kmeans": 3, "rqvae": 3, "vqvae": 1}
@@ -40,6 +40,37 @@ ITEMS = grouped()
 def fit_of(kind: str, autoencoder: AutoencoderSettings = TINY, num_centroids: int = 16) -> QuantizerFit:
     quantize = QuantizeSettings(kind, KINDS.get(kind, 4), num_centroids, min_items_per_centroid=1)
     return QuantizerFit(quantize, autoencoder, 0, torch.device("cpu"), silent)
+
+
+@pytest.mark.parametrize(
+    ("num_codebooks", "num_centroids", "num_items", "reasons"),
+    [
+        (2, 16, 16, ""),
+        (3, 16, 16, "3 codebooks asked for, 8 dimensions divide into 2; fuse.dim_per_modality=6 gives 3"),
+        (
+            3,
+            256,
+            200,
+            "3 codebooks asked for, 8 dimensions divide into 2; fuse.dim_per_modality=6 gives 3; 256 centroids asked "
+            "for, 200 training items give 128 at quantize.min_items_per_centroid=1",
+        ),
+    ],
+)
+def test_fewer_codebooks_and_centroids_than_asked_for_are_explained(
+    num_codebooks: int, num_centroids: int, num_items: int, reasons: str
+) -> None:
+    settings = QuantizeSettings("opq", num_codebooks, num_centroids, min_items_per_centroid=1, num_iterations=1)
+    fit = QuantizerFit(settings, TINY, 0, torch.device("cpu"), silent)
+    quantizer = fit_quantizer(ITEMS[:num_items], 1, fit)
+    assert why_fewer(quantizer, 8, num_items, settings, "fuse.dim_per_modality", 4) == reasons
+
+
+def test_no_size_is_advised_where_none_of_the_setting_gave_the_length() -> None:
+    quantizer = fit_quantizer(ITEMS, 1, fit_of("opq"))
+    asked = QuantizeSettings("opq", 5, 16)
+    assert why_fewer(quantizer, 8, 400, asked, "fuse.final_dim", 64) == (
+        "5 codebooks asked for, 8 dimensions divide into 4"
+    )
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -97,6 +97,11 @@ def test_a_setting_of_another_release_is_reported_and_left_out(serving: BundleMa
     )
 
 
+def test_settings_that_only_go_together_are_carried_over(serving: BundleManifest) -> None:
+    preset = load_preset("mql4grec", ["split.kind=time", "split.horizon_days=7"])
+    assert next_preset(replace(serving, preset=preset.name, settings=preset.as_dict()), None, (), silent) == preset
+
+
 def test_a_bundle_without_settings_is_followed_by_the_default_preset(tiny: BundleManifest) -> None:
     reported: list[str] = []
     preset = next_preset(replace(tiny, settings={}), None, ["fit.max_epochs=2"], reported.append)
