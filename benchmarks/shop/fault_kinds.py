@@ -19,6 +19,7 @@ from tests.postgres_server import WAL_SEGMENT_BYTES
 
 SET_BACK_SECONDS = 3600.0
 CALL_SECONDS = 120
+NOTICE_SECONDS = 0.1
 WELL_SECONDS = 120
 NUM_PROBES = 12
 """Each new connection goes to a random worker; this many reach all of them."""
@@ -46,6 +47,8 @@ async def _kill_worker(shop: Shop) -> str:
     # Connections stay open until its last thread ends; only then does its parent reap it.
     while first in children_of(shop.service.process_id):
         await asyncio.sleep(0.001)
+    # The clients have yet to notice that their idle connections to it are closed.
+    await asyncio.sleep(NOTICE_SECONDS)
     return "killed one of two"
 
 
