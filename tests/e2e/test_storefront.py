@@ -242,6 +242,8 @@ def test_the_category_page_ranks_the_shops_own_list(page: Page, shop: Shop) -> N
     open_page(page, shop, "category.html")
     expect(page.locator("#grid[data-order='ranked'] li")).to_have_count(60)
     assert len(set(ids_in(page, "grid"))) == 60
+    # Every seventh item has no picture.
+    expect(page.locator("#grid img[src]")).to_have_count(52)
 
 
 def test_a_visitor_without_an_account_has_a_session(page: Page, shop: Shop) -> None:

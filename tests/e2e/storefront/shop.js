@@ -15,11 +15,17 @@ export function addToCart(itemId) {
   clairo.track("cart", itemId);
 }
 
+// An item without a picture keeps the empty frame.
+export function show(picture, item) {
+  const url = clairo.pictureUrl(item);
+  if (url) picture.src = url;
+}
+
 export function cardOf(product) {
   const link = document.createElement("a");
   link.href = `/product.html?item_id=${encodeURIComponent(product.item_id)}`;
   const picture = Object.assign(document.createElement("img"), { alt: "", loading: "lazy" });
-  picture.src = clairo.pictureUrl(product);
+  show(picture, product);
   link.append(picture, product.title);
   const card = document.createElement("li");
   card.dataset.itemId = product.item_id;
