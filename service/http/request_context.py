@@ -36,6 +36,21 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
+# Status, name and title of a problem, and its detail where it is always the same.
+TOO_LARGE = (413, "content-too-large", "Picture, text or body too large")
+MALFORMED_URL = (
+    400,
+    "malformed-url",
+    "Malformed URL",
+    "path or query have bytes that are not UTF-8; percent-encode ids and parameters as UTF-8",
+)
+AT_FAULT = (
+    500,
+    "internal-error",
+    "Internal error",
+    "an error that the request did not cause; the log has the reason under this request_id",
+)
+
 ProblemAnswer = Callable[..., Response]
 
 
@@ -113,10 +128,11 @@ class RequestContext:
         try:
             if declared.isdecimal() and int(declared[:MAX_LENGTH_DIGITS]) > limit:
                 # Answered before the first byte of the body is read.
-                await self._too_large(scope, limit)(scope, receive, send_with_headers)
+                detail = BodyTooLargeError(scope["path"], limit).detail
+                await self._problem(scope, *TOO_LARGE, detail)(scope, receive, send_with_headers)
                 return
             if not is_utf8(scope):
-                await self._not_utf8(scope)(scope, receive, send_with_headers)
+                await self._problem(scope, *MALFORMED_URL)(scope, receive, send_with_headers)
                 return
             await self._app(scope, bounded_receive(receive, scope["path"], limit), send_with_headers)
         except ClientDisconnect:
@@ -126,7 +142,7 @@ class RequestContext:
             logger.exception("request %s failed: %s %r", request_id, scope["method"], scope["path"])
             if status is not None:
                 raise
-            await self._at_fault(scope)(scope, receive, send_with_headers)
+            await self._problem(scope, *AT_FAULT)(scope, receive, send_with_headers)
         finally:
             logger.info(
                 "%s %r status=%s seconds=%.4f request_id=%s",
@@ -138,32 +154,12 @@ class RequestContext:
                 extra={"method": scope["method"], "path": scope["path"], "status": status, "seconds": seconds},
             )
 
-    def _too_large(self, scope: Scope, limit: int) -> Response:
+    def _problem(self, scope: Scope, status: int, name: str, title: str, detail: str) -> Response:
         return self._answer(
-            status=413,
-            name="content-too-large",
-            title="Picture, text or body too large",
-            detail=BodyTooLargeError(scope["path"], limit).detail,
-            instance=scope["path"],
-            request_id=request_id_of(scope),
-        )
-
-    def _not_utf8(self, scope: Scope) -> Response:
-        return self._answer(
-            status=400,
-            name="malformed-url",
-            title="Malformed URL",
-            detail="path or query have bytes that are not UTF-8; percent-encode ids and parameters as UTF-8",
-            instance=scope["path"],
-            request_id=request_id_of(scope),
-        )
-
-    def _at_fault(self, scope: Scope) -> Response:
-        return self._answer(
-            status=500,
-            name="internal-error",
-            title="Internal error",
-            detail="an error that the request did not cause; the log has the reason under this request_id",
+            status=status,
+            name=name,
+            title=title,
+            detail=detail,
             instance=scope["path"],
             request_id=request_id_of(scope),
         )
