@@ -40,7 +40,7 @@ def url(data_dir: Path, keys: dict[str, str]) -> Iterator[str]:
 @pytest.fixture
 def page(url: str, keys: dict[str, str]) -> Iterator[Page]:
     """The page as first opened. No url may hold a key or its secret half."""
-    secrets = [part for key in keys.values() for part in (key, key.rsplit("_", 1)[1])]
+    secrets = [part for key in keys.values() for part in (key, key.split("_", 2)[2])]
     with opened_page(url, secrets) as page:
         yield page
 
