@@ -17,14 +17,17 @@ GENERATOR_COLUMN, DENSE_COLUMN = 0, 1
 Penalty: TypeAlias = Callable[[Int64[np.ndarray, "item"]], Float64[np.ndarray, "item"]]
 """Item rows to what is subtracted from their log-probabilities."""
 
+LogProbabilitiesOf: TypeAlias = Callable[[Int64[np.ndarray, "item"]], Float32[np.ndarray, "item"]]
+"""Item rows to their log-probabilities."""
+
 
 class Generated(NamedTuple):
     """The items that a generator found for one history."""
 
     item_rows: Int64[np.ndarray, "found"]
     log_probabilities: Float64[np.ndarray, "found"]
-    of_all: Float32[np.ndarray, "item"] | None = None
-    """Log-probability of every item, from a generator that scores them all. Without it, items not found have none."""
+    log_probabilities_of: LogProbabilitiesOf | None = None
+    """Of any items, from a generator that scores them all. Without it, items not found have none."""
 
 
 NOTHING_GENERATED = Generated(np.zeros(0, dtype=np.int64), np.zeros(0))
