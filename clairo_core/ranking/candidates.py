@@ -6,7 +6,6 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
-from scipy.special import logsumexp
 
 from clairo_core.ranking.mixture import Mixture
 from clairo_core.ranking.new_items import with_new_placed
@@ -95,7 +94,8 @@ def ranked_for_one(
     totals = np.where(is_proposed, totals, -np.inf)
     allowed = np.flatnonzero(candidates.is_allowed & is_proposed)
     # Normalized over all candidates, before any is lowered: a score must not rise because others are left out or sink.
-    norm = logsumexp(totals)
+    highest = totals.max(initial=-np.inf)
+    norm = highest + np.log(np.exp(totals - highest).sum()) if highest > -np.inf else -np.inf
     if penalty is not None:
         totals = totals - penalty(candidates.item_rows)
     best_first = allowed[np.lexsort((candidates.item_rows[allowed], -totals[allowed]))][:num_places]

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int
-from scipy.special import logsumexp
 
 from clairo_core.errors import DenseHeadError
 from clairo_core.ranking.dense_head import DenseHead, load_dense_head
@@ -66,7 +65,7 @@ class DenseHeads:
         mean = first.log_probabilities(histories)
         if others:
             mean = (mean + sum(head.log_probabilities(histories) for head in others)) / np.float32(len(self.heads))
-            mean -= logsumexp(mean, axis=1, keepdims=True)
+            mean -= torch.logsumexp(torch.from_numpy(mean), dim=1, keepdim=True).numpy()
         return mean
 
     def save(self, folder: Path) -> None:
