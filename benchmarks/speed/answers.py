@@ -3,7 +3,9 @@
     python -m benchmarks.speed.answers [--json FILE] [--quick] [--preset NAME]
 
 Made recommenders of both presets answer requests with histories of 10 items, seen ones masked, at the views and beams
-that training chooses; one thread. Sides of one size take turns. --quick stops at 100,000 items.
+that training chooses; one thread. Sides of one size take turns. Where an index finds the dense heads' candidates, its
+recall against all products is a row, and how far its estimate of the sum over all items is off. --quick stops at
+100,000 items.
 """
 
 import sys
@@ -13,10 +15,14 @@ from functools import partial
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 
 from benchmarks.report import Row, run_benchmark
 from benchmarks.speed.made_recommenders import PARALLEL, TOKEN, made_recommender, made_requests
 from benchmarks.speed.timing import fastest_in_turn
+from clairo_core.ranking import DenseHeads
+from clairo_core.ranking.allowed_items import all_but
+from clairo_core.ranking.joint_ranking import NUM_DENSE_CANDIDATES
 from clairo_core.recommendation import RecommendationRequest
 from clairo_core.recommender import Recommender
 
@@ -25,6 +31,8 @@ BATCHES, NUM_REQUESTS, RUNS = (1, 4, 16, 64), 64, 4
 MUSTS = {10_000: 10.0, 1_000_000: 40.0}
 AIMS = {10_000: 5.0, 1_000_000: 20.0}
 """Milliseconds of a single request."""
+NUM_COMPARED = 32
+"""Requests, for recall."""
 LEAST_GAIN = 2.5
 """Of 16 requests at once over one by one."""
 
@@ -47,6 +55,31 @@ def size_rows(preset: str, num_items: int, runs: int) -> list[Row]:
     table = [Row(f"{name}: alone", ms[1], "ms", "lower", MUSTS.get(num_items), AIMS.get(num_items))]
     table += [Row(f"{name}: {batch} at once, each", ms[batch], "ms", "lower") for batch in BATCHES[1:]]
     table.append(Row(f"{name}: 16 at once over alone", ms[1] / ms[16], "x", "higher", LEAST_GAIN))
+    assert recommender.joint_ranking is not None
+    heads = recommender.joint_ranking.dense_heads
+    if heads.index is not None:
+        histories = [recommender.known_rows(request.history) for request in requests[:NUM_COMPARED]]
+        table += index_rows(name, heads, histories)
+    return table
+
+
+def index_rows(name: str, heads: DenseHeads, histories: list[Int64[np.ndarray, "position"]]) -> list[Row]:
+    """Compare an index with all products."""
+    kept: dict[int, list[float]] = {10: [], NUM_DENSE_CANDIDATES: []}
+    errors = []
+    everything = all_but(np.zeros(0, dtype=np.int64), heads.num_items)
+    exact = DenseHeads(heads.heads).scores(histories, NUM_DENSE_CANDIDATES)
+    for found, expected in zip(heads.scores(histories, NUM_DENSE_CANDIDATES), exact, strict=True):
+        for count, shares in kept.items():
+            ours, best = (set(side.best(count, 0, everything, None)[0].tolist()) for side in (found, expected))
+            shares.append(100 * len(ours & best) / count)
+        row = expected.best(1, 0, everything, None)[0]
+        errors.append(abs(float((found.of(row) - expected.of(row))[0])))
+    table = [
+        Row(f"{name}: of the dense heads' {count} best, found", float(np.mean(shares)), "%", "higher")
+        for count, shares in kept.items()
+    ]
+    table.append(Row(f"{name}: log-probabilities off by", float(np.mean(errors)), "", "lower"))
     return table
 
 

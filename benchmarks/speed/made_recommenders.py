@@ -12,8 +12,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int32, Int64
+from jaxtyping import Float, Float32, Int32, Int64
 from scipy import sparse
+from torch import Tensor
 from transformers import T5Config, T5ForConditionalGeneration
 
 from clairo_core.build_recommender import build_recommender, recommender_of
@@ -26,6 +27,7 @@ from clairo_core.generation.t5.generator_checkpoint import Softmax
 from clairo_core.items import UserHistory
 from clairo_core.ranking import NO_LIFTS, DenseHead, DenseHeads, ItemWeights, JointRanking, Mixture
 from clairo_core.ranking.candidate_features import num_features
+from clairo_core.ranking.dense_index import INDEXED_FROM
 from clairo_core.ranking.history_encoder import RecurrentHistoryEncoder, TransformerHistoryEncoder
 from clairo_core.ranking.pair_evidence import names_of
 from clairo_core.recommendation import RecommendationRequest
@@ -40,6 +42,24 @@ NUM_CODES = {PARALLEL: 16, TOKEN: 4}
 BEAMS = {PARALLEL: (1, 50), TOKEN: (1, 20)}
 """Views and beams that training chooses."""
 DIM, CONTENT_DIM, NUM_CENTROIDS, GROUP_SIZE, HISTORY_LENGTH, LINKS = 64, 128, 256, 200, 10, 60
+
+
+class NearHistory:
+    """Adds the mean of the item vectors so far: as after training, a history's vector is near its items'."""
+
+    def forward(self, vectors: Float[Tensor, "history position dim"]) -> Float[Tensor, "history position dim"]:
+        """Read the items of each history."""
+        mean = vectors.cumsum(dim=1) / torch.arange(1, vectors.shape[1] + 1)[:, None]
+        near: Float[Tensor, "history position dim"] = super().forward(vectors) + mean  # type: ignore[misc]
+        return near
+
+
+class NearRecurrent(NearHistory, RecurrentHistoryEncoder):
+    """The recurrent one."""
+
+
+class NearTransformer(NearHistory, TransformerHistoryEncoder):
+    """The transformer."""
 
 
 def made_recommender(preset: str, num_items: int) -> Recommender:
@@ -126,21 +146,23 @@ def made_t5(vocabulary_size: int) -> Generator:
 
 
 def made_ranking(num_items: int, counts: Int64[np.ndarray, "item"], random: np.random.Generator) -> JointRanking:
-    """Two dense heads, followers, pair counts and content, and a random mixture."""
+    """Two dense heads (indexed as in a bundle), followers, pair counts and content, and a random mixture."""
     groups = np.arange(num_items) // GROUP_SIZE
     heads = []
     for encoder in (
-        RecurrentHistoryEncoder(DIM, width=128, max_history_items=50),
-        TransformerHistoryEncoder(DIM, num_layers=2, num_heads=2, max_history_items=50),
+        NearRecurrent(DIM, width=128, max_history_items=50),
+        NearTransformer(DIM, num_layers=2, num_heads=2, max_history_items=50),
     ):
+        torch.nn.init.constant_(encoder.norm.weight, 0.2)
         vectors = grouped(groups, DIM, random) * np.float32(0.3)
         heads.append(DenseHead(encoder.eval(), GrowingRows(vectors), np.zeros((DIM, DIM), dtype=np.float32)))
     followers, together = made_links(num_items, random), made_links(num_items, random)
     content = grouped(groups, CONTENT_DIM, random)
     content /= np.linalg.norm(content, axis=1, keepdims=True)
     components, evidence = ("generator", "dense", "followers"), names_of(("followers", "together"), has_content=True)
+    dense_heads = DenseHeads(tuple(heads))
     return JointRanking(
-        DenseHeads(tuple(heads)),
+        dense_heads if num_items < INDEXED_FROM else dense_heads.indexed(),
         {"followers": ItemWeights(followers, 0.8 ** np.arange(20))},
         made_mixture(components, evidence, random),
         counts,

@@ -16,7 +16,6 @@ from scipy import sparse
 
 from clairo_core.errors import MixtureError
 from clairo_core.ranking.allowed_items import AllowedItems
-from clairo_core.ranking.best_items import best_items, best_of
 from clairo_core.ranking.candidates import (
     DENSE_COLUMN,
     GENERATOR_COLUMN,
@@ -30,6 +29,7 @@ from clairo_core.ranking.candidates import (
 from clairo_core.ranking.count_increments import CountIncrements, grown, padded
 from clairo_core.ranking.dense_heads import DenseHeads, load_dense_heads
 from clairo_core.ranking.dense_reranking import is_dense_reranking, reranked_for_one, save_dense_reranking
+from clairo_core.ranking.dense_scores import DenseScores
 from clairo_core.ranking.history_links import factors_by_age, history_links
 from clairo_core.ranking.item_weights import (
     ItemWeights,
@@ -156,7 +156,8 @@ class JointRanking:
             num_places: candidates of the dense head.
             lifts: added to each user's log-probabilities where these candidates are chosen, by row.
         """
-        dense = self.dense_heads.log_probabilities(histories)
+        num_best = max(NUM_DENSE_CANDIDATES, num_places) + max(len(of_one.left_out) for of_one in is_allowed)
+        dense = self.dense_heads.scores(histories, num_best)
         return [
             self._candidates_of_one(
                 dense[user],
@@ -171,7 +172,7 @@ class JointRanking:
 
     def _candidates_of_one(
         self,
-        dense: Float32[np.ndarray, "item"],
+        dense: DenseScores,
         generated: Generated,
         history: Int[np.ndarray, "position"],
         allowed: AllowedItems,
@@ -184,9 +185,7 @@ class JointRanking:
         factors = {
             name: factors_by_age(history, weights.age_weights)[is_known] for name, weights in self.item_weights.items()
         }
-        listed, of_all = best_items(dense, num_places, allowed, NUM_DENSE_CANDIDATES)
-        if lifts is not None:
-            listed = best_of(dense + lifts, np.flatnonzero(allowed.by_row()), num_places)
+        of_all, listed = dense.best(NUM_DENSE_CANDIDATES, num_places, allowed, lifts)
         # By component: proposed whatever the request allows, and beside them for its list.
         proposed = [(generated.item_rows, generated.item_rows), (of_all, listed)]
         for name in factors if self.together is not None else ():
@@ -208,7 +207,7 @@ class JointRanking:
         else:
             scores[:, GENERATOR_COLUMN] = np.exp(generated.log_probabilities_of(item_rows).astype(np.float64))
         scores[is_untrained, GENERATOR_COLUMN] = 0.0
-        scores[:, DENSE_COLUMN] = np.exp(dense[item_rows].astype(np.float64))
+        scores[:, DENSE_COLUMN] = np.exp(dense.of(item_rows).astype(np.float64))
         among = {name: of_matrix.among(item_rows) for name, of_matrix in links.items()}
         for place, (name, of_component) in enumerate(factors.items(), DENSE_COLUMN + 1):
             sums = (of_component[order, None] * among[name][order]).sum(axis=0)
