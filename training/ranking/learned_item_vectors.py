@@ -1,8 +1,9 @@
 """Item vectors to be learned: content through a matrix, plus a part of each item's own."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn import functional
 
 _CONTENT_START, _OWN_START = 0.07, 0.02
 """Standard deviations: at first, content decides."""
@@ -57,6 +58,17 @@ class LearnedItemVectors(nn.Module):
         is_kept = self.is_held_out | (torch.rand(len(self.own), 1, device=self.own.device) >= own_dropout)
         by_content = torch.mm(self.trained_content, self.content_map)
         return torch.where(self.is_held_out, by_content.detach(), by_content) + self.own * is_kept
+
+    def some(self, places: Int[Tensor, "some"], own_dropout: float) -> Float[Tensor, "some dim"]:
+        """`trained` for different places among the trained items, at a cost that does not grow with the others.
+
+        The gradient of own parts is sparse.
+        """
+        is_held_out = self.is_held_out[places]
+        is_kept = is_held_out | (torch.rand(len(places), 1, device=self.own.device) >= own_dropout)
+        by_content = torch.mm(self.content.index_select(0, self.rows[places]), self.content_map)
+        own = functional.embedding(places, self.own, sparse=True)
+        return torch.where(is_held_out, by_content.detach(), by_content) + own * is_kept
 
     def all(self, *, as_new: bool) -> Float[Tensor, "item dim"]:
         """Vectors of all items; with `as_new`, those that they would have if they had just been posted."""
