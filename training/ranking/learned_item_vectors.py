@@ -1,5 +1,7 @@
 """Item vectors to be learned: content through a matrix, plus a part of each item's own."""
 
+from functools import cached_property
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -31,14 +33,17 @@ class LearnedItemVectors(nn.Module):
         self.register_buffer("places", torch.cumsum(is_trained, dim=0) - 1, persistent=False)
         self.content: Tensor
         self.register_buffer("content", sparse_if_it_pays(content * self.scale), persistent=False)
-        self.trained_content: Tensor
-        trained_content = sparse_if_it_pays(content[is_trained] * self.scale)
-        self.register_buffer("trained_content", trained_content, persistent=False)
         self.is_held_out: Tensor
         """Of the trained items."""
         self.register_buffer("is_held_out", is_held_out[is_trained][:, None], persistent=False)
         self.content_map = nn.Parameter(torch.randn(content.shape[1], dim) * _CONTENT_START)
         self.own = nn.Parameter(torch.randn(len(self.rows), dim) * _OWN_START)
+
+    @cached_property
+    def trained_content(self) -> Float[Tensor, "trained content"]:
+        """Scaled, on the device where it is first read; `some` does without this copy."""
+        content = self.content.index_select(0, self.rows)
+        return content.coalesce() if content.is_sparse else content
 
     def start_from(self, trained: Float[Tensor, "item dim"], content_map: Float[Tensor, "content dim"]) -> None:
         """Take over trained vectors of all items and their `map_of_content`.
