@@ -280,6 +280,8 @@ class ParallelSettings:
     weight_decay: Amount = 0.01
     warmup_share: Share = 0.05
     positions_per_batch: Positive = 1000
+    examples_per_epoch: NotNegative = 2_000_000
+    """As `dense.examples_per_epoch`."""
     max_user_examples: NotNegative = 100
     """As `fit.max_user_examples`, in whole windows."""
     max_epochs: Positive = 15
@@ -309,6 +311,10 @@ class DenseSettings:
     learning_rate: LearningRate = 2e-3
     weight_decay: Amount = 0.0
     positions_per_batch: Positive = 1500
+    max_softmax_items: NotNegative = 20_000
+    """With more training items, the softmax is over those of the batch and some thousands drawn for each step."""
+    examples_per_epoch: NotNegative = 2_000_000
+    """Train on a fresh seeded sample of windows with this many targets per epoch; 0 uses all."""
     max_user_examples: NotNegative = 100
     """As `fit.max_user_examples`, in whole windows."""
     max_epochs: Positive = 20
