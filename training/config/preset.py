@@ -354,7 +354,7 @@ class EvaluateSettings:
     """Of a history, in the widest search; the mixture is fitted on it."""
     num_beams: Positive = 50
     """Per view. Where a cheaper search is as accurate, that one is measured and served."""
-    max_users: NotNegative = 0
+    max_users: NotNegative = 25_000
     """Measure on a seeded sample of this many users; 0 uses all."""
     num_resamples: Positive = 1000
     """Bootstrap resamples over users behind each interval."""
