@@ -328,7 +328,7 @@ class MixSettings:
     max_users: NotNegative = 25_000
     """Fit the weights on at most this many validation users, the same for every seed; 0 takes all."""
     max_ease_items: NotNegative = 20_000
-    """EASE of more items is sparse: each is solved on its 100 strongest pairs, not by inverting a square of items."""
+    """EASE of more items is sparse: each is solved on its 200 strongest pairs, not by inverting a square of items."""
     ease_weights_per_item: Positive = 300
     """Keep this many of the strongest weights per item."""
     pairs_per_item: Positive = 300

@@ -25,8 +25,8 @@ from training.evaluation.choose_settings import Choice, best_on_validation
 from training.evaluation.few_scores import FewScores, SharedScores, shared_scores
 from training.evaluation.split import EvaluationSplit
 
-NUM_PAIRS = 100
-"""With 200, NDCG@10 gains under half a percent and the solving takes three times as long."""
+NUM_PAIRS = 200
+"""With 100, Instruments loses 1.7% of the NDCG@10 of exact EASE instead of .9%; solving takes half the time."""
 
 
 @dataclass(frozen=True, slots=True)

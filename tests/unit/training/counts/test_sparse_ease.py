@@ -11,7 +11,7 @@ from training.config.preset import MixSettings
 from training.counts import strongest_entries
 from training.counts.ease import count_together, count_users, ease_weights
 from training.counts.fit_item_weights import fit_item_weights, pair_counts
-from training.counts.sparse_ease import SparseEaseSettings, fit_sparse_ease, sparse_ease_weights
+from training.counts.sparse_ease import NUM_PAIRS, SparseEaseSettings, fit_sparse_ease, sparse_ease_weights
 from training.counts.strongest_entries import row_blocks
 from training.evaluation.split import EvaluationSplit
 
@@ -69,6 +69,6 @@ def test_a_catalogue_above_the_limit_has_sparse_ease() -> None:
     users = EvaluationSplit(ItemSequences.from_lists([[0], [2]]), np.int32([1, 3]), np.int32([0, 1]))
     together, settings = pair_counts(training, 4, 9), MixSettings(max_ease_items=3)
     weights, chosen = fit_item_weights(training, 4, together, users, settings, silent)
-    assert chosen["ease"]["num_pairs"] == 100
+    assert chosen["ease"]["num_pairs"] == NUM_PAIRS
     assert weights["ease"].scale is not None
     assert weights["ease"].matrix[0, 1] == pytest.approx((2 * 102 - 1) / (102**2 - 1))
