@@ -47,10 +47,14 @@ def scored_blocks(
     scores_of = scorer.few_scores if isinstance(scorer, FewItemsScorer) else scorer.scores
     size = USERS_PER_BLOCK
     if len(histories) > 1:
-        num_items = scores_of(histories.select(np.arange(1))).shape[1]
-        size = min(size, max(1, BLOCK_BYTES // (BYTES_PER_SCORE * num_items)))
+        size = users_per_block(scores_of(histories.select(np.arange(1))).shape[1])
     starts = range(0, len(histories), size)
     for start in progress(starts, label, len(starts)):
         users = slice(start, min(start + size, len(histories)))
         block = histories.select(np.arange(users.start, users.stop))
         yield users, block, scores_of(block)
+
+
+def users_per_block(num_items: int) -> int:
+    """The most users whose scores of so many items fit into `BLOCK_BYTES`, and no more than `USERS_PER_BLOCK`."""
+    return min(USERS_PER_BLOCK, max(1, BLOCK_BYTES // (BYTES_PER_SCORE * num_items)))
