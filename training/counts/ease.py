@@ -95,8 +95,12 @@ def users_by_items(training: ItemSequences, num_items: int) -> sparse.csr_matrix
 
 def count_users(training: ItemSequences, num_items: int) -> Float64[np.ndarray, "item"]:
     """The diagonal of `count_together`."""
-    has = users_by_items(training, num_items)
-    users: Float64[np.ndarray, "item"] = np.bincount(has.indices, weights=has.data**2, minlength=num_items)
+    return users_of(users_by_items(training, num_items))
+
+
+def users_of(has: sparse.csr_matrix) -> Float64[np.ndarray, "item"]:
+    """Each item's users, by squared weight."""
+    users: Float64[np.ndarray, "item"] = np.bincount(has.indices, weights=has.data**2, minlength=has.shape[1])
     return users
 
 

@@ -14,7 +14,7 @@ from clairo_core.ranking.joint_ranking import EASE, FOLLOWERS
 from clairo_core.sequences import ItemSequences
 from training.config.preset import MixSettings
 from training.counts import ease, markov
-from training.counts.ease import count_users, users_by_items
+from training.counts.ease import count_users, users_by_items, users_of
 from training.counts.sparse_ease import SparseEaseSettings, choose_sparse_ease, fit_sparse_ease
 from training.counts.strongest_entries import is_among_strongest, row_blocks, with_entries
 from training.evaluation.split import EvaluationSplit
@@ -107,7 +107,8 @@ def pair_counts(training: ItemSequences, num_items: int, pairs_per_item: int) ->
     A pair is kept if it is among the `pairs_per_item` strongest of either item by cosine, count / sqrt(users of each):
     a rare item keeps its link with a bestseller that has hundreds of stronger ones.
     """
-    has, users = users_by_items(training, num_items), count_users(training, num_items).astype(np.float32)
+    has = users_by_items(training, num_items)
+    users = users_of(has).astype(np.float32)
     by_item, kept = has.T.tocsr(), [sparse.csr_matrix((0, num_items), dtype=np.float32)]
     # An item has at most as many pairs as its users have items.
     most_pairs = np.bincount(
