@@ -12,6 +12,7 @@ from scipy import sparse
 
 from clairo_core.progress import Progress
 from clairo_core.ranking import DenseHeads, ItemWeights, JointRanking
+from clairo_core.ranking.allowed_items import all_but
 from clairo_core.ranking.candidates import Candidates
 from clairo_core.recommender import Recommender
 from clairo_core.serving_points import BALANCED
@@ -55,9 +56,7 @@ def examples_of(
     targets: Int32[np.ndarray, "user"],
 ) -> list[MixtureExamples]:
     """The candidates of some users by each ranking, seen items masked."""
-    is_allowed = np.ones((len(histories), num_items), dtype=np.bool_)
-    for allowed, history in zip(is_allowed, histories, strict=True):
-        allowed[history] = False
+    is_allowed = [all_but(history, num_items) for history in histories]
     point = recommender.points[BALANCED]
     generated = recommender.generator.generate(
         histories, [0] * len(histories), point.num_views, point.num_beams, is_allowed
