@@ -133,6 +133,7 @@ async def serve_bundle(bundle: Bundle, shared: SharedParts, *, num_warm_up: int)
     await counts.start()
     await recommendations.item_table.current()
     await _warm_up(live.recommender, shared.batcher, num_warm_up)
+    await ingestion.warm_up()
     return ServedBundle(live, ingestion, counts, windows, recommendations)
 
 

@@ -62,6 +62,14 @@ class Describer:
             for of_item in described
         ]
 
+    async def warm_up(self) -> None:
+        """Describe one of the bundle's own items: no first client waits for libraries that encoders import late."""
+        bundle = self._live.bundle
+        if bundle.can_ingest and bundle.items:
+            item = replace(bundle.items[0], picture=bundle.read_picture(0))
+            # Not the catalogue's: a full one is no reason not to start.
+            await asyncio.to_thread(bundle.describe_items, [item], ())
+
     async def describe_moved(self, row: int, item: Item) -> StoredFeatures:
         """Describe an item of the bundle with other content: its embedding moves, its feature set stays."""
         with step("clairo.encode"), self._metrics.timed_encoding():

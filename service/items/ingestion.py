@@ -123,6 +123,10 @@ class Ingestion:
         """
         await self._in_line(self._retire(item_id))
 
+    async def warm_up(self) -> None:
+        """Run the encoders once."""
+        await self._describer.warm_up()
+
     async def catch_up(self) -> None:
         """Apply every stored change that the catalogue lacks.
 
