@@ -31,21 +31,20 @@ IDLE_SECONDS = 30.0
 
 
 class PicturePool:
-    """Processes that encode pictures for one encoder at a time. Thread-safe; one batch at a time."""
+    """Processes that encode pictures, one batch at a time. Thread-safe."""
 
     def __init__(self, num_processes: int | None = None, *, idle_seconds: float = IDLE_SECONDS) -> None:
         """By default one process per core; with one, this process encodes."""
         self._num_processes = num_processes or _usable_cores()
         self._idle_seconds = idle_seconds
-        self._running: _Running | None = None
+        self._running: list[_Running] = []
         self._idle: threading.Timer | None = None
         self._lock = threading.Lock()
 
     @property
     def process_ids(self) -> list[int]:
         """Of the running processes."""
-        running = self._running
-        return [] if running is None else [process.pid for process in running.processes]
+        return [process.pid for running in self._running for process in running.processes]
 
     def around(self, encoders: Mapping[str, ModalityEncoder]) -> dict[str, ModalityEncoder]:
         """The encoders, of which the built-in one of pictures encodes large batches in the processes."""
@@ -65,11 +64,8 @@ class PicturePool:
         with self._lock:
             if self._idle is not None:
                 self._idle.cancel()
-            if self._running is None or self._running.encoder is not encoder:
-                self._stop()
-                self._running = _Running(encoder, self._num_processes)
             try:
-                encoded = self._running.encode(items)
+                encoded = self._running_for(encoder).encode(items)
             except (OSError, EOFError):
                 self._stop()
                 raise
@@ -86,9 +82,19 @@ class PicturePool:
     def _stop(self) -> None:
         if self._idle is not None:
             self._idle.cancel()
-        if self._running is not None:
-            self._running.stop()
-        self._running = self._idle = None
+            self._idle = None
+        while self._running:
+            self._running.pop().stop()
+
+    def _running_for(self, encoder: BuiltinImageEncoder) -> "_Running":
+        for running in self._running:
+            if running.encoder is encoder:
+                return running
+        # Of the served bundle, and of the one that is about to take over.
+        while len(self._running) > 1:
+            self._running.pop(0).stop()
+        self._running.append(_Running(encoder, self._num_processes))
+        return self._running[-1]
 
 
 class _Running:
