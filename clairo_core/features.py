@@ -4,7 +4,7 @@
 later.
 """
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -188,15 +188,20 @@ def nearest_free_feature_set(
                 f"got the codes {list(codes)}, but the categories have {list(sizes)} values; "
                 "use the quantizer that the catalogue was made with"
             )
-        if not capacities:
-            endings: list[tuple[int, ...]] = [()]
-        else:
-            first, capacity = first_collision_index(codes, capacities[0]), capacities[0]
-            endings = [((first + place) % capacity,) for place in range(capacity)]
-        for ending in endings:
+        for ending in _endings(codes, capacities):
             if codes + ending not in taken:
                 return codes + ending
     raise FeatureSpaceFullError("every feature set of the space is taken; train a bundle with more codes")
+
+
+def _endings(codes: tuple[int, ...], capacities: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Collision indices from the codes' first one on; nothing to append where the space has none."""
+    if not capacities:
+        yield ()
+        return
+    first, capacity = first_collision_index(codes, capacities[0]), capacities[0]
+    for place in range(capacity):
+        yield ((first + place) % capacity,)
 
 
 def _fits(code: int, size: int) -> bool:

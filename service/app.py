@@ -32,6 +32,7 @@ from service.http.root_path import RootPath
 from service.items.attribute_schema import AttributeSchema
 from service.items.bulk import BATCH_PATCHES, ItemRows
 from service.items.ingestion import ItemPut
+from service.items.picture_pool import PicturePool
 from service.jobs import bulk_body
 from service.jobs.bulk import BulkJobs
 from service.keys.authentication import Authentication
@@ -230,14 +231,16 @@ async def open_parts(
     )
     attribute_schema = AttributeSchema(AttributeTypeStore(store.database))
     behaviour, cache = BehaviourStore(store.database), open_cache(settings, redis)
+    pictures = PicturePool()
     shared = SharedParts(
-        settings, store, batcher, attribute_schema, cache, metrics, behaviour, on_written=sync.publish_write
+        settings, store, batcher, attribute_schema, cache, metrics, behaviour, pictures, on_written=sync.publish_write
     )
     # Closed in reverse: parts opened first are needed longest.
     async with AsyncExitStack() as opened:
         if redis is not None:
             opened.push_async_callback(redis.close)
         opened.push_async_callback(store.close)
+        opened.callback(pictures.close)
         await open_store(store, settings.database_wait_seconds)
         store_of_feedback, jobs = FeedbackStore(store.database), JobStore(store.database)
         rates = KeyRates(time.monotonic, redis, f"clairo:{settings.namespace}:rate:")

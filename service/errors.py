@@ -201,4 +201,8 @@ class OutdatedStoreError(StoreError):
 
 
 class FeatureSetTakenError(StoreError):
-    """Another item has this feature set already."""
+    """Another item has one of these feature sets already, or another process described the item first."""
+
+    def __init__(self, message: str, feature_sets: Sequence[tuple[int, ...]] = ()) -> None:
+        super().__init__(message)
+        self.feature_sets = feature_sets

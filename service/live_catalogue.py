@@ -15,6 +15,7 @@ from clairo_core.bundle.bundle import Bundle
 from clairo_core.errors import UnknownItemError
 from clairo_core.items import Item
 from clairo_core.recommender import Recommender
+from clairo_core.selection.item_search import TextSearch
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,6 @@ class ServedItem:
     is_posted: bool
     """Whether its content is in the store: posted, or put in place of the bundle's."""
     missing_modalities: tuple[str, ...]
-    search_text: str
-    """Id, words and attributes, case folded."""
     item_embedding: Float32[np.ndarray, "dim"] | None = field(default=None, compare=False)
     """For an item that was posted or whose content has changed; the bundle holds those of its other items."""
 
@@ -50,6 +49,8 @@ class LiveCatalogue:
             _served_item(item, bundle.has_picture(row), bundle.missing_modalities(row), is_posted=False)
             for row, item in enumerate(bundle.items)
         ]
+        items = self._items
+        self._search = TextSearch(lambda row: _search_text(items[row].item))
 
     @property
     def bundle_id(self) -> str:
@@ -84,9 +85,12 @@ class LiveCatalogue:
             new_items: the last rows of its catalogue.
             changed_items: by row, items with new content.
         """
+        changed_items = changed_items or {}
+        first_new = len(self._items)
         self._items.extend(new_items)
-        for row, item in (changed_items or {}).items():
+        for row, item in changed_items.items():
             self._items[row] = item
+        self._search.forget([*changed_items, *range(first_new, len(self._items))])
         self.num_changes += 1
         self.recommender = recommender
 
@@ -97,7 +101,7 @@ class LiveCatalogue:
     def become(self, other: "LiveCatalogue") -> None:
         """Take over the bundle and all items of `other`, which is discarded."""
         self.bundle, self.rules = other.bundle, other.rules
-        self.recommender, self._items = other.recommender, other._items
+        self.recommender, self._items, self._search = other.recommender, other._items, other._search
         self.counts_version = other.counts_version
         # Higher than either: a table in step with one of both must not take itself to be in step now.
         self.num_changes = max(self.num_changes, other.num_changes) + 1
@@ -124,9 +128,7 @@ class LiveCatalogue:
 
     def with_content(self, row: int, item: Item, has_picture: bool) -> ServedItem:
         """The item in this row with new content; embedding and missing modalities stay."""
-        return replace(
-            self._items[row], item=item, has_picture=has_picture, is_posted=True, search_text=_search_text(item)
-        )
+        return replace(self._items[row], item=item, has_picture=has_picture, is_posted=True)
 
     def find(self, item_id: str) -> ServedItem:
         """An item, retired or not.
@@ -147,19 +149,17 @@ class LiveCatalogue:
         Returns:
             The items, and the `before_row` of the next page; None at the end.
         """
-        wanted = words.casefold().split()
         # Runs in a thread: the bundle may be swapped meanwhile.
-        items, is_retired = self._items, self.recommender.catalogue.is_retired
+        items, search, is_retired = self._items, self._search, self.recommender.catalogue.is_retired
         num_rows = min(len(items), len(is_retired))
         newest = num_rows if before_row is None else min(before_row, num_rows)
         found: list[ServedItem] = []
-        for row in range(newest - 1, -1, -1):
-            candidate = items[row]
-            if is_retired[row] or not all(word in candidate.search_text for word in wanted):
+        for row in search.rows_with(words.casefold().split(), newest):
+            if is_retired[row]:
                 continue
             if len(found) == limit:
                 return found, row + 1
-            found.append(candidate)
+            found.append(items[row])
         return found, None
 
 
@@ -175,9 +175,10 @@ def posted_item(
 
 
 def _served_item(item: Item, has_picture: bool, missing_modalities: tuple[str, ...], *, is_posted: bool) -> ServedItem:
-    return ServedItem(item, has_picture, is_posted, missing_modalities, _search_text(item))
+    return ServedItem(item, has_picture, is_posted, missing_modalities)
 
 
 def _search_text(item: Item) -> str:
+    """Id, words and attributes, case folded."""
     attributes = (text for value in item.attributes.values() for text in texts_of(value))
     return "\n".join([item.item_id, *item.texts.values(), *attributes]).casefold()

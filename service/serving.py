@@ -18,6 +18,7 @@ from service.counts.live_counts import LiveCounts
 from service.counts.windows import Windows
 from service.items.attribute_schema import AttributeSchema
 from service.items.ingestion import Ingestion
+from service.items.picture_pool import PicturePool
 from service.live_catalogue import LiveCatalogue
 from service.recommend.cache import Cache, InProcessCache
 from service.recommend.recommendations import ModelBatcher, ModelRequest, Recommendations
@@ -44,6 +45,7 @@ class SharedParts:
     """Its keys hold the bundle's id."""
     metrics: Metrics
     behaviour: BehaviourStore
+    pictures: PicturePool
     on_written: Callable[[], None] = lambda: None
     """Called after the store has kept something new."""
 
@@ -115,6 +117,7 @@ async def serve_bundle(bundle: Bundle, shared: SharedParts, *, num_warm_up: int)
         shared.schema,
         max_queue_depth=settings.max_queue_depth,
         metrics=shared.metrics,
+        pictures=shared.pictures,
         on_written=shared.on_written,
     )
     windows = Windows(live, shared.behaviour)
@@ -133,6 +136,7 @@ async def serve_bundle(bundle: Bundle, shared: SharedParts, *, num_warm_up: int)
     await counts.start()
     await recommendations.item_table.current()
     await _warm_up(live.recommender, shared.batcher, num_warm_up)
+    await ingestion.warm_up()
     return ServedBundle(live, ingestion, counts, windows, recommendations)
 
 

@@ -1,7 +1,7 @@
 """The contract of `Store` without a database."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -14,6 +14,7 @@ from service.store.store import (
     BundleActivation,
     CatalogueChange,
     ChangeKind,
+    DescribedContent,
     ItemWrite,
     StoredFeatures,
     WriteOutcome,
@@ -43,12 +44,16 @@ class MemoryStore:
         await self.write_items([ItemWrite(item, None if is_retired else features)])
         return len(self.changes)
 
-    async def add_features(self, item_id: str, features: StoredFeatures, described_digest: str) -> None:
-        key = features.bundle_id, item_id
-        if described_digest != content_of(self.items[item_id]) or self.described.get(key) == described_digest:
-            raise FeatureSetTakenError(item_id)
-        self._check_free(features, item_id)
-        self.features[key], self.described[key] = features, described_digest
+    async def add_features(self, described: Sequence[DescribedContent]) -> None:
+        for of_item in described:
+            key = of_item.features.bundle_id, of_item.item_id
+            is_described = self.described.get(key) == of_item.digest
+            if is_described or of_item.digest != content_of(self.items[of_item.item_id]):
+                raise FeatureSetTakenError(of_item.item_id)
+            self._check_free(of_item.features, of_item.item_id)
+        for of_item in described:
+            key = of_item.features.bundle_id, of_item.item_id
+            self.features[key], self.described[key] = of_item.features, of_item.digest
 
     async def write_items(self, writes: Sequence[ItemWrite]) -> list[WriteOutcome]:
         for write in writes:
@@ -97,9 +102,9 @@ class MemoryStore:
             self.retired[item_id] = len(self.changes)
         return self.retired[item_id]
 
-    async def changes_since(self, version: int, bundle_id: str) -> Sequence[CatalogueChange]:
+    async def changes_since(self, version: int, bundle_id: str, limit: int | None = None) -> Sequence[CatalogueChange]:
         changes = []
-        for number, (kind, item_id) in enumerate(self.changes[version:], start=version + 1):
+        for number, (kind, item_id) in list(enumerate(self.changes[version:], start=version + 1))[:limit]:
             item = self.items.get(item_id)
             shown = None if item is None else Item(item_id=item_id, texts=item.texts, attributes=item.attributes)
             features = self.features.get((bundle_id, item_id))
@@ -112,6 +117,10 @@ class MemoryStore:
     async def read_picture(self, item_id: str) -> bytes | None:
         item = self.items.get(item_id)
         return None if item is None else item.read_picture()
+
+    async def read_pictures(self, item_ids: Collection[str]) -> Mapping[str, bytes]:
+        pictures = {item_id: await self.read_picture(item_id) for item_id in item_ids}
+        return {item_id: picture for item_id, picture in pictures.items() if picture is not None}
 
     async def read_item_digest(self, item_id: str) -> str | None:
         item = self.items.get(item_id)
@@ -129,7 +138,7 @@ class MemoryStore:
             if bundle_id == features.bundle_id and owner != item_id:
                 taken.add(other.feature_set)
             if features.feature_set in taken:
-                raise FeatureSetTakenError(str(features.feature_set))
+                raise FeatureSetTakenError(str(features.feature_set), [features.feature_set])
 
 
 def digest(item: Item) -> str:

@@ -35,7 +35,7 @@ def colour_layout(pixels: UInt8[np.ndarray, "side side 3"]) -> Float32[np.ndarra
     """The mean Lab colour of each cell of a 4 x 4 grid, in hundredths."""
     lab_of_code, _ = _colour_tables()
     cell = len(pixels) // _LAYOUT_GRID
-    cells = lab_of_code[_colour_codes(pixels)].reshape(_LAYOUT_GRID, cell, _LAYOUT_GRID, cell, 3)
+    cells = np.take(lab_of_code, _colour_codes(pixels), axis=0).reshape(_LAYOUT_GRID, cell, _LAYOUT_GRID, cell, 3)
     return np.asarray(cells.mean(axis=(1, 3)).ravel() / np.float32(100))
 
 
@@ -148,11 +148,15 @@ def _oriented_gradients(pixels: UInt8[np.ndarray, "side side 3"]) -> Float32[np.
     down[:, 1:-1] = channels[:, 2:] - channels[:, :-2]
     right[:, :, 1:-1] = channels[:, :, 2:] - channels[:, :, :-2]
     squares = down * down + right * right
-    strongest = squares.argmax(axis=0)[None]
+    red, green, blue = squares
+    # As argmax, which walks over the axis: the first of equal ones.
+    strongest = np.where(blue > np.maximum(red, green), 2, np.where(green > red, 1, 0))[None]
     down, right = (np.take_along_axis(part, strongest, axis=0)[0] for part in (down, right))
     strength = np.sqrt(np.take_along_axis(squares, strongest, axis=0)[0])
     # An edge and its reverse have one orientation. Its strength is shared between the two nearest bins.
-    position = (np.arctan2(down, right) / np.float32(np.pi)) % 1 * _ORIENTATIONS
+    half_turns = np.arctan2(down, right) / np.float32(np.pi)
+    # Modulo 1, which numpy takes ten times as long for.
+    position = np.where(half_turns == 1, np.float32(0), half_turns + (half_turns < 0)) * _ORIENTATIONS
     lower = np.minimum(position.astype(np.int64), _ORIENTATIONS - 1)
     upper_share = position - lower
     cells = len(pixels) // _CELL_PIXELS

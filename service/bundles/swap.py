@@ -11,7 +11,8 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -176,11 +177,12 @@ class BundleSwap:
         self._shared.on_written()
 
     async def _swap_to(self, bundle: Bundle, *, is_recorded: bool) -> None:
-        candidate = await serve_bundle(bundle, self._shared, num_warm_up=1)
-        if is_recorded:
-            await self._record(bundle)
-        before = self._served.live.bundle_id
-        await self._served.take_over(candidate)
+        with _without_full_collections():
+            candidate = await serve_bundle(bundle, self._shared, num_warm_up=1)
+            if is_recorded:
+                await self._record(bundle)
+            before = self._served.live.bundle_id
+            await self._served.take_over(candidate)
         self._on_swapped()
         logger.info("bundle %s is served in place of %s", self._served.live.bundle_id, before)
         # The old generator is part of reference cycles: free it now, not at some later collection.
@@ -235,6 +237,17 @@ def serving_order(configured: str | None, activated: Iterable[str]) -> list[str]
         elif order[-1:] != [bundle_id]:
             order.append(bundle_id)
     return order
+
+
+@contextmanager
+def _without_full_collections() -> Iterator[None]:
+    """Put off collections that visit every object: they stop all answers, and the next bundle's items cause many."""
+    youngest, middle, oldest = gc.get_threshold()
+    gc.set_threshold(youngest, middle, 1_000_000)
+    try:
+        yield
+    finally:
+        gc.set_threshold(youngest, middle, oldest)
 
 
 def _free_memory() -> None:

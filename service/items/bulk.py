@@ -15,8 +15,8 @@ from service.jobs.bulk import reason_of
 from service.picture_urls.fetch import Content, PictureUrls, SentItem
 from service.store.jobs import Job, JobRow, JobStore, RowsDone
 
-BATCH_ROWS = 32
-"""Of items, which have to be described."""
+BATCH_ROWS = 256
+"""Of items, which have to be described: enough for all processes that encode pictures."""
 BATCH_PATCHES = 500
 
 ReadItem = Callable[[Any], SentItem[Content]]
@@ -58,29 +58,32 @@ class ItemRows(Generic[Content]):
         return await asyncio.to_thread(lambda: [_Row(row, self._read_item) for row in rows])
 
     async def _write_rows(self, rows: "Sequence[_Row[Content]]") -> list[JobRow]:
-        """Write all valid rows at once, or each by itself if one of them is refused. Return the rejected rows."""
+        """Write all valid rows at once. Return the rejected rows."""
         for row in rows:
             await row.fetch_picture(self._picture_urls)
+        valid = [row for row in rows if row.sent is not None]
+        if valid:
+            await self._write_valid(valid)
+        return [row.rejected() for row in rows if row.reason]
+
+    async def _write_valid(self, rows: "Sequence[_Row[Content]]") -> None:
+        """Write rows together; where one of them is refused, in halves, until it is alone."""
         try:
-            await self._write([row.sent for row in rows if row.sent is not None])
+            if len(rows) == 1 and rows[0].sent is not None:
+                with rows[0].sent.blaming_url():
+                    await self._write([rows[0].sent])
+            else:
+                await self._write([row.sent for row in rows if row.sent is not None])
         except (StoreError, OverloadedError):
             # The rows are not at fault: the batch is tried again.
             raise
-        except Exception:
-            for row in rows:
-                await self._write_alone(row)
-        return [row.rejected() for row in rows if row.reason]
-
-    async def _write_alone(self, row: "_Row[Content]") -> None:
-        if row.sent is None:
-            return
-        try:
-            with row.sent.blaming_url():
-                await self._write([row.sent])
-        except (StoreError, OverloadedError):
-            raise
         except Exception as error:
-            row.refuse(error)
+            if len(rows) == 1:
+                rows[0].refuse(error)
+                return
+            half = len(rows) // 2
+            await self._write_valid(rows[:half])
+            await self._write_valid(rows[half:])
 
 
 class _Row(Generic[Content]):

@@ -12,6 +12,7 @@ from clairo_core.encoders.item_content import IMAGE
 from clairo_core.encoders.pictures import decode_picture
 from clairo_core.items import Item
 from service.errors import CannotIngestError
+from service.items.picture_pool import PicturePool
 from service.live_catalogue import LiveCatalogue
 from service.store.store import StoredFeatures
 from service.telemetry.metrics import Metrics
@@ -21,9 +22,11 @@ from service.telemetry.tracing import step
 class Describer:
     """Items -> features, by the bundle that `live` has at the time of the call."""
 
-    def __init__(self, live: LiveCatalogue, metrics: Metrics) -> None:
+    def __init__(self, live: LiveCatalogue, metrics: Metrics, pictures: PicturePool | None = None) -> None:
+        """`pictures` encodes large batches; by default, this process does."""
         self._live = live
         self._metrics = metrics
+        self._pictures = pictures or PicturePool(1)
 
     @property
     def can_describe(self) -> bool:
@@ -50,7 +53,8 @@ class Describer:
             FeatureSpaceFullError: no feature set is free.
         """
         with step("clairo.encode"), self._metrics.timed_encoding():
-            described = await asyncio.to_thread(self._live.bundle.describe_items, items, taken)
+            bundle = replace(self._live.bundle, encoders=self._pictures.around(self._live.bundle.encoders))
+            described = await asyncio.to_thread(bundle.describe_items, items, taken)
         return [
             StoredFeatures(
                 bundle_id=self._live.bundle_id,
@@ -61,6 +65,14 @@ class Describer:
             )
             for of_item in described
         ]
+
+    async def warm_up(self) -> None:
+        """Describe one of the bundle's own items: no first client waits for libraries that encoders import late."""
+        bundle = self._live.bundle
+        if bundle.can_ingest and bundle.items:
+            item = replace(bundle.items[0], picture=bundle.read_picture(0))
+            # Not the catalogue's: a full one is no reason not to start.
+            await asyncio.to_thread(bundle.describe_items, [item], ())
 
     async def describe_moved(self, row: int, item: Item) -> StoredFeatures:
         """Describe an item of the bundle with other content: its embedding moves, its feature set stays."""

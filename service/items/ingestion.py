@@ -24,6 +24,7 @@ from clairo_core.recommender import Recommender
 from service.errors import FeatureSetTakenError, OverloadedError
 from service.items.attribute_schema import AttributeSchema, TypedBundleItems
 from service.items.describer import Describer, check_pictures
+from service.items.picture_pool import PicturePool
 from service.items.stored_changes import StoredChanges
 from service.live_catalogue import LiveCatalogue, ServedItem
 from service.store.item_patch import ItemPatch
@@ -56,12 +57,13 @@ class Ingestion:
         *,
         max_queue_depth: int,
         metrics: Metrics | None = None,
+        pictures: PicturePool | None = None,
         on_written: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_written` is called in the event loop after each commit to the store."""
+        """`on_written` is called in the event loop after each commit to the store; see `Describer` for `pictures`."""
         self._live = live
         self._store = store
-        self._describer = Describer(live, metrics or Metrics())
+        self._describer = Describer(live, metrics or Metrics(), pictures)
         self._changes = StoredChanges(live, store, self._describer)
         self._schema = schema
         self._typed_items = TypedBundleItems(live, schema)
@@ -122,6 +124,10 @@ class Ingestion:
             StoreError: nothing was changed.
         """
         await self._in_line(self._retire(item_id))
+
+    async def warm_up(self) -> None:
+        """Run the encoders once."""
+        await self._describer.warm_up()
 
     async def catch_up(self) -> None:
         """Apply every stored change that the catalogue lacks.

@@ -5,23 +5,22 @@ The same after a restart, under another bundle, and beside other processes on on
 """
 
 import asyncio
-import logging
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float32
 
 from clairo_core.catalogue import Catalogue
-from clairo_core.errors import ClairoError
-from clairo_core.feature_index import TakenFeatureSets
+from clairo_core.errors import DuplicateItemError
 from clairo_core.items import Item
-from service.errors import StoreError
+from service.items.describe_changes import ChangeDescriber
 from service.items.describer import Describer
 from service.live_catalogue import LiveCatalogue, ServedItem, posted_item
 from service.store.store import CatalogueChange, ChangeKind, Store, StoredFeatures
 
-logger = logging.getLogger("clairo.ingestion")
+CHANGES_AT_ONCE = 2_000
+"""Read, described, committed and served together."""
 
 
 class StoredChanges:
@@ -30,24 +29,33 @@ class StoredChanges:
     def __init__(self, live: LiveCatalogue, store: Store, describer: Describer) -> None:
         self._live = live
         self._store = store
-        self._describer = describer
+        self._describe = ChangeDescriber(live, store, describer)
         self.applied_version = 0
 
     async def apply(self) -> None:
-        """Apply every change after `applied_version`. Never runs twice at once.
+        """Apply every change after `applied_version`, thousands at a time. Never runs twice at once.
 
         Raises:
             FeatureSetTakenError: another process describes the same items under this bundle; apply again.
             StoreError: the store cannot be read; what is served stays as it is.
         """
-        changes = await self._store.changes_since(self.applied_version, self._live.bundle_id)
-        if not changes:
-            return
-        features_of = await self._features_of(changes)
+        while True:
+            changes = await self._store.changes_since(self.applied_version, self._live.bundle_id, CHANGES_AT_ONCE)
+            if not changes:
+                self._describe.forget_refused()
+                return
+            try:
+                await self._apply(changes)
+            except DuplicateItemError:
+                # One of them has the feature set that an item leaves by a later change: apply both at once.
+                await self._apply(await self._store.changes_since(self.applied_version, self._live.bundle_id))
+
+    async def _apply(self, changes: Sequence[CatalogueChange]) -> None:
+        features_of = await self._describe.features_of(changes)
         growth = _Growth(self._live, features_of)
         await growth.describe_again()
         for change in changes:
-            # Thousands of changes may come at once: requests are answered in between.
+            # Requests are answered in between.
             await asyncio.sleep(0)
             if change.kind is ChangeKind.RETIRED:
                 await growth.retire(change.item_id)
@@ -59,90 +67,6 @@ class StoredChanges:
                 growth.add(change.item, change.has_picture, features_of[change.item_id])
         await growth.serve()
         self.applied_version = changes[-1].version
-
-    async def _features_of(self, changes: Sequence[CatalogueChange]) -> dict[str, StoredFeatures]:
-        """Newest features of each item that was added or changed, by id. Describe the items that lack them.
-
-        An item that cannot be described keeps earlier features, or has none and is not served.
-        """
-        trained = self._live.bundle.catalogue
-        # Every change carries its item's newest content, so one per item suffices.
-        newest = {
-            change.item_id: change
-            for change in changes
-            if change.item is not None
-            # The bundle was trained on it after it was posted.
-            and not (change.kind is ChangeKind.ADDED and trained.find_row(change.item_id) is not None)
-        }
-        features_of = {item_id: change.features for item_id, change in newest.items() if change.features is not None}
-        for item_id, change in newest.items():
-            await asyncio.sleep(0)
-            if change.are_features_current and change.features is not None:
-                continue
-            features = await self._describe(change, features_of)
-            if features is not None:
-                features_of[item_id] = features
-        return features_of
-
-    async def _describe(
-        self, change: CatalogueChange, features_of: Mapping[str, StoredFeatures]
-    ) -> StoredFeatures | None:
-        """Describe an item's newest content and store the features; if it cannot be, log why and return None.
-
-        Raises:
-            FeatureSetTakenError: another process describes it, or its content changes, at the same time.
-            StoreError: the features cannot be stored.
-        """
-        if change.item is None or change.described_digest is None:
-            return None
-        item_id, row = change.item_id, self._live.bundle.catalogue.find_row(change.item_id)
-        if not self._describer.can_describe:
-            if row is None:
-                logger.warning("posted item %r is not served: this bundle has no encoders", item_id)
-            return None
-        if row is not None and self._live.bundle.has_content(row, change.described_digest):
-            return self._describer.trained_features(row)
-        item = replace(change.item, picture=await self._store.read_picture(item_id))
-        try:
-            if row is not None:
-                features = await self._describer.describe_moved(row, item)
-            else:
-                (features,) = await self._describer.describe([item], self._taken_beside(item_id, features_of))
-            await self._store.add_features(item_id, features, change.described_digest)
-        except StoreError:
-            # The store's fault, not the item's: apply again.
-            raise
-        except Exception as error:
-            # Stored already: raising would keep every later change from this process, over restarts too.
-            keeps = row is not None or change.features is not None
-            outcome = "keeps the features of its earlier content" if keeps else "is not served"
-            unforeseen = None if isinstance(error, ClairoError) else error
-            logger.warning("posted item %r %s: %s", item_id, outcome, error, exc_info=unforeseen)
-            return None
-        return features
-
-    def _taken_beside(self, item_id: str, features_of: Mapping[str, StoredFeatures]) -> "_TakenByOthers":
-        """Feature sets that this item may not get: all but those that it has already."""
-        catalogue = self._live.recommender.catalogue
-        row = catalogue.find_row(item_id)
-        own = None if row is None else tuple(catalogue.feature_sets[row].tolist())
-        entering = TakenFeatureSets(self._live.bundle.vocabulary.spelled_categories)
-        for other, features in features_of.items():
-            if other != item_id:
-                entering.add(features.feature_set)
-        return _TakenByOthers(catalogue.taken, own, entering)
-
-
-@dataclass(frozen=True, slots=True)
-class _TakenByOthers:
-    """Feature sets of the catalogue but for an item's own, and those of items that are about to enter it."""
-
-    taken: Container[tuple[int, ...]]
-    own: tuple[int, ...] | None
-    entering: Container[tuple[int, ...]]
-
-    def __contains__(self, feature_set: object) -> bool:
-        return feature_set in self.entering or (feature_set != self.own and feature_set in self.taken)
 
 
 class _Growth:

@@ -17,8 +17,7 @@ CATALOGUE_LOCK = "catalogue"
 
 async def insert_changes(connection: AsyncConnection, namespace: str, changes: Sequence[tuple[ChangeKind, str]]) -> int:
     """Insert a version per change, in order. Return the newest version."""
-    newest = select(func.max(catalogue_changes.c.version)).where(catalogue_changes.c.namespace == namespace)
-    version = int((await connection.execute(newest)).scalar() or 0)
+    version = await newest_version(connection, namespace)
     now = datetime.now(UTC)
     rows = [
         {"namespace": namespace, "version": number, "kind": kind.value, "item_id": item_id, "created_at": now}
@@ -29,12 +28,24 @@ async def insert_changes(connection: AsyncConnection, namespace: str, changes: S
     return version + len(rows)
 
 
+async def newest_version(connection: AsyncConnection, namespace: str) -> int:
+    """The newest catalogue version; 0 before the first."""
+    newest = select(func.max(catalogue_changes.c.version)).where(catalogue_changes.c.namespace == namespace)
+    return int((await connection.execute(newest)).scalar() or 0)
+
+
 async def insert_items(connection: AsyncConnection, namespace: str, new_items: Sequence[Item]) -> None:
     """Insert items that the store lacks, with their pictures."""
+    await insert_contents(
+        connection, namespace, [{"item_id": item.item_id, **content_values(item)} for item in new_items]
+    )
+
+
+async def insert_contents(connection: AsyncConnection, namespace: str, contents: Sequence[Mapping[str, Any]]) -> None:
+    """Insert items that the store lacks: ids and `content_values`."""
     values = {"namespace": namespace, "created_at": datetime.now(UTC)}
-    rows = [{**values, "item_id": item.item_id, **content_values(item)} for item in new_items]
-    if rows:
-        await connection.execute(insert(items), rows)
+    if contents:
+        await connection.execute(insert(items), [{**values, **content} for content in contents])
 
 
 async def update_contents(connection: AsyncConnection, namespace: str, contents: Sequence[Mapping[str, Any]]) -> None:

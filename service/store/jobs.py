@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import accumulate
 
 from sqlalchemy import ColumnElement, Row, Select, and_, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,6 +18,7 @@ from service.store.database import Database, in_utc
 from service.store.sql_tables import job_rows, jobs
 
 KEPT_JOBS = 100
+BYTES_AT_ONCE = 32 * 1024 * 1024
 MAX_UNDECLARED_TYPES = 100
 """Counted by name for each job; events of further types count in the sum alone."""
 
@@ -187,14 +189,17 @@ class JobStore:
         await self._update_if(self._is_workers(job_id, worker), worker=None)
 
     async def rows_from(self, job_id: str, position: int, limit: int) -> Sequence[JobRow]:
-        """List rows from a position on."""
+        """List rows from a position on: at most `limit`, and at most `BYTES_AT_ONCE` after the first."""
         query = (
             select(job_rows)
             .where(self._is_row(job_id), job_rows.c.position >= position)
             .order_by(job_rows.c.position)
             .limit(limit)
         )
-        return await self._rows(query)
+        async with self._database.reading() as connection:
+            sizes = (await connection.execute(query.with_only_columns(func.length(job_rows.c.content)))).scalars()
+            num_rows = sum(total <= BYTES_AT_ONCE for total in accumulate(size or 0 for size in sizes))
+        return await self._rows(query.limit(max(1, num_rows)))
 
     async def finish_rows(self, job_id: str, worker: str, outcome: RowsDone) -> bool:
         """Mark the next rows as done and store the rejected ones; False if another worker took over."""

@@ -5,31 +5,37 @@ commit, so replicas never give two items one feature set or two changes one vers
 """
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Table, and_, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import ColumnElement, Row, Table, and_, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from clairo_core.attributes import from_json
 from clairo_core.errors import DuplicateItemError
-from clairo_core.feature_index import TakenFeatureSets
-from clairo_core.items import Item, described_digest, picture_digest
-from service.errors import FeatureSetTakenError
+from clairo_core.items import Item, described_digest
 from service.store.attribute_types import typed
-from service.store.content_writes import CATALOGUE_LOCK, insert_changes, insert_items
-from service.store.database import Database, first_line, in_utc
+from service.store.content_writes import (
+    CATALOGUE_LOCK,
+    insert_changes,
+    insert_contents,
+    newest_version,
+    update_contents,
+)
+from service.store.database import Database, in_utc
+from service.store.feature_writes import check_undescribed, write_features
 from service.store.item_patch import ItemPatch
-from service.store.item_rows import change_from_row, content_values, feature_set_of, features_values, words_values
+from service.store.item_rows import change_from_row, content_values, words_values
 from service.store.patch_writes import write_patches
 from service.store.sql_tables import bundle_activations, catalogue_changes, item_features, items
 from service.store.store import (
     BundleActivation,
     CatalogueChange,
     ChangeKind,
+    DescribedContent,
     ItemWrite,
     StoredFeatures,
     WriteOutcome,
@@ -75,9 +81,9 @@ class SqlStore:
             is_retired = item.item_id in await self._retired_among(connection, [item.item_id])
             if not is_retired and (item.item_id in stored or features is None):
                 raise DuplicateItemError(f"item {item.item_id!r} exists already; choose another item_id")
-            (write,) = await self._typed(connection, [ItemWrite(item, None if is_retired else features)])
-            outcome = await self._write_item(connection, write, stored.get(item.item_id), is_retired)
-            return await insert_changes(connection, self._namespace, [(_CHANGE_OF_OUTCOME[outcome], item.item_id)])
+            writes = await self._typed(connection, [ItemWrite(item, None if is_retired else features)])
+            await self._write(connection, writes, stored, {item.item_id} if is_retired else set())
+            return await newest_version(connection, self._namespace)
 
     async def write_items(self, writes: Sequence[ItemWrite]) -> list[WriteOutcome]:
         """See `Store.write_items`."""
@@ -85,28 +91,20 @@ class SqlStore:
             item_ids = [write.item.item_id for write in writes]
             stored = await self._stored_digests(connection, item_ids)
             retired = await self._retired_among(connection, item_ids)
-            outcomes = [
-                await self._write_item(connection, write, stored.get(item_id), item_id in retired)
-                for write, item_id in zip(await self._typed(connection, writes), item_ids, strict=True)
-            ]
-            changes = [
-                (_CHANGE_OF_OUTCOME[outcome], item_id)
-                for outcome, item_id in zip(outcomes, item_ids, strict=True)
-                if outcome in _CHANGE_OF_OUTCOME
-            ]
-            await insert_changes(connection, self._namespace, changes)
-        return outcomes
+            return await self._write(connection, await self._typed(connection, writes), stored, retired)
 
     async def patch_items(self, patches: Sequence[ItemPatch], trained: Mapping[str, Item]) -> list[WriteOutcome]:
         """See `Store.patch_items`."""
         async with self.database.transaction(CATALOGUE_LOCK) as connection:
             return await write_patches(connection, self._namespace, patches, trained)
 
-    async def add_features(self, item_id: str, features: StoredFeatures, described_digest: str) -> None:
+    async def add_features(self, described: Sequence[DescribedContent]) -> None:
         """See `Store.add_features`."""
+        if not described:
+            return
         async with self.database.transaction(CATALOGUE_LOCK) as connection:
-            await self._check_is_undescribed(connection, item_id, features.bundle_id, described_digest)
-            await self._write_features(connection, item_id, features, described_digest)
+            await check_undescribed(connection, self._namespace, described)
+            await write_features(connection, self._namespace, described)
 
     async def retire_item(self, item_id: str) -> int:
         """See `Store.retire_item`."""
@@ -122,7 +120,7 @@ class SqlStore:
                 return int(state.version)
             return await insert_changes(connection, self._namespace, [(ChangeKind.RETIRED, item_id)])
 
-    async def changes_since(self, version: int, bundle_id: str) -> Sequence[CatalogueChange]:
+    async def changes_since(self, version: int, bundle_id: str, limit: int | None = None) -> Sequence[CatalogueChange]:
         """See `Store.changes_since`."""
         changes, namespace = catalogue_changes, self._namespace
         query = (
@@ -149,6 +147,7 @@ class SqlStore:
             )
             .where(changes.c.namespace == namespace, changes.c.version > version)
             .order_by(changes.c.version)
+            .limit(limit)
         )
         async with self.database.reading() as connection:
             rows = (await connection.execute(query)).all()
@@ -160,6 +159,14 @@ class SqlStore:
         query = select(items.c.picture).where(self._is_item(items, item_id))
         async with self.database.reading() as connection:
             return (await connection.execute(query)).scalar_one_or_none()
+
+    async def read_pictures(self, item_ids: Collection[str]) -> Mapping[str, bytes]:
+        """See `Store.read_pictures`."""
+        query = select(items.c.item_id, items.c.picture).where(
+            items.c.namespace == self._namespace, items.c.item_id.in_(item_ids), items.c.picture.is_not(None)
+        )
+        async with self.database.reading() as connection:
+            return {row.item_id: row.picture for row in (await connection.execute(query)).all()}
 
     async def items_after(self, item_id: str, limit: int) -> Sequence[Item]:
         """List posted items with their pictures, by id, those after `item_id`; "" starts at the first."""
@@ -221,73 +228,43 @@ class SqlStore:
             for write, attributes in zip(writes, checked, strict=True)
         ]
 
-    async def _write_item(
-        self, connection: AsyncConnection, write: ItemWrite, stored: Row | None, is_retired: bool
-    ) -> WriteOutcome:
-        if stored is None:
-            await insert_items(connection, self._namespace, [write.item])
-            if write.features is not None:
-                of_content = described_digest(write.item.texts, picture_digest(write.item.read_picture()))
-                await self._write_features(connection, write.item.item_id, write.features, of_content)
-            if is_retired:
-                return WriteOutcome.RESTORED
-            return WriteOutcome.CHANGED if write.features is None else WriteOutcome.CREATED
-        content = content_values(write.item)
-        if write.keeps_picture:
-            content = words_values(write.item, stored.picture_digest)
-        if stored.content_digest != content["content_digest"]:
-            await connection.execute(update(items).where(self._is_item(items, write.item.item_id)).values(**content))
-            return WriteOutcome.RESTORED if is_retired else WriteOutcome.CHANGED
-        return WriteOutcome.RESTORED if is_retired else WriteOutcome.UNCHANGED
-
-    async def _check_is_undescribed(
-        self, connection: AsyncConnection, item_id: str, bundle_id: str, of_content: str
-    ) -> None:
-        """Refuse features of content that is older by now, or that another process described first."""
-        content = select(items.c.texts, items.c.picture_digest).where(self._is_item(items, item_id))
-        newest = (await connection.execute(content)).one()
-        if described_digest(dict(newest.texts), newest.picture_digest) != of_content:
-            raise FeatureSetTakenError(f"the content of item {item_id!r} has changed; describe it again")
-        stored = select(item_features.c.described_digest).where(
-            self._is_item(item_features, item_id), item_features.c.bundle_id == bundle_id
+    async def _write(
+        self,
+        connection: AsyncConnection,
+        writes: Sequence[ItemWrite],
+        stored: Mapping[str, Row],
+        retired: Container[str],
+    ) -> list[WriteOutcome]:
+        """Write content, features and changes of items of distinct ids."""
+        # In a thread: a large batch hashes megabytes of pictures.
+        contents = await asyncio.to_thread(
+            lambda: [_content_of(write, stored.get(write.item.item_id)) for write in writes]
         )
-        if (await connection.execute(stored)).scalar_one_or_none() == of_content:
-            raise FeatureSetTakenError(f"item {item_id!r} is described already; read its features again")
-
-    async def _write_features(
-        self, connection: AsyncConnection, item_id: str, features: StoredFeatures, of_content: str
-    ) -> None:
-        values = features_values(features, of_content)
-        of_bundle = item_features.c.bundle_id == features.bundle_id
-        await connection.execute(delete(item_features).where(self._is_item(item_features, item_id), of_bundle))
-        taken = select(item_features.c.item_id).where(
-            item_features.c.namespace == self._namespace,
-            of_bundle,
-            item_features.c.feature_set == values["feature_set"],
-        )
-        if owner := (await connection.execute(taken)).scalar_one_or_none():
-            raise FeatureSetTakenError(f"feature set {values['feature_set']} belongs to item {owner!r}; describe again")
-        if len(features.spelled) > 1:
-            await self._check_languages(connection, features)
-        try:
-            await connection.execute(insert(item_features).values(namespace=self._namespace, item_id=item_id, **values))
-        except IntegrityError as error:
-            # Something wrote without our lock: read again, then decide.
-            raise FeatureSetTakenError(f"{first_line(error.orig)}; describe item {item_id!r} again") from error
-
-    async def _check_languages(self, connection: AsyncConnection, features: StoredFeatures) -> None:
-        """Refuse features that a language of the bundle spells like those of another posted item."""
-        # Every language spells the last category, the collision index.
-        may_be_alike = select(item_features.c.feature_set).where(
-            item_features.c.namespace == self._namespace,
-            item_features.c.bundle_id == features.bundle_id,
-            item_features.c.feature_set.endswith(f",{features.feature_set[-1]}"),
-        )
-        taken = TakenFeatureSets(features.spelled)
-        for stored in (await connection.execute(may_be_alike)).scalars():
-            taken.add(feature_set_of(stored))
-        if features.feature_set in taken:
-            raise FeatureSetTakenError(f"a language spells {features.feature_set} like another item; describe again")
+        inserted, updated, described, outcomes = [], [], [], []
+        for write, content in zip(writes, contents, strict=True):
+            item_id = write.item.item_id
+            before = stored.get(item_id)
+            if before is None:
+                inserted.append({"item_id": item_id, **content})
+                if write.features is not None:
+                    digest = described_digest(write.item.texts, content["picture_digest"])
+                    described.append(DescribedContent(item_id, write.features, digest))
+            elif before.content_digest != content["content_digest"]:
+                updated.append({"of_item": item_id, **content})
+            outcomes.append(_outcome(write, before, content, item_id in retired))
+        await insert_contents(connection, self._namespace, inserted)
+        await write_features(connection, self._namespace, described)
+        # The rows of one statement have the same columns.
+        for has_picture in (False, True):
+            of_kind = [content for content in updated if ("picture" in content) is has_picture]
+            await update_contents(connection, self._namespace, of_kind)
+        changes = [
+            (_CHANGE_OF_OUTCOME[outcome], write.item.item_id)
+            for write, outcome in zip(writes, outcomes, strict=True)
+            if outcome in _CHANGE_OF_OUTCOME
+        ]
+        await insert_changes(connection, self._namespace, changes)
+        return outcomes
 
     async def _stored_digests(self, connection: AsyncConnection, item_ids: Collection[str]) -> dict[str, Row]:
         query = select(items.c.item_id, items.c.content_digest, items.c.picture_digest).where(
@@ -311,3 +288,19 @@ class SqlStore:
 
     def _is_item(self, table: Table, item_id: str) -> ColumnElement[bool]:
         return and_(table.c.namespace == self._namespace, table.c.item_id == item_id)
+
+
+def _content_of(write: ItemWrite, stored: Row | None) -> dict[str, Any]:
+    """The columns of `items` to write."""
+    if stored is not None and write.keeps_picture:
+        return words_values(write.item, stored.picture_digest)
+    return content_values(write.item)
+
+
+def _outcome(write: ItemWrite, stored: Row | None, content: Mapping[str, Any], is_retired: bool) -> WriteOutcome:
+    if is_retired:
+        return WriteOutcome.RESTORED
+    if stored is None:
+        return WriteOutcome.CHANGED if write.features is None else WriteOutcome.CREATED
+    is_same = stored.content_digest == content["content_digest"]
+    return WriteOutcome.UNCHANGED if is_same else WriteOutcome.CHANGED

@@ -9,7 +9,7 @@ the changes after n. An item has one content and, per bundle that has served it,
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -44,6 +44,15 @@ class StoredFeatures:
     missing_modalities: tuple[str, ...]
     spelled: SpelledCategories = ()
     """To be written: categories by which each language of the bundle tells items apart; none means all at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedContent:
+    """Features of an item, and `items.described_digest` of the content that they describe."""
+
+    item_id: str
+    features: StoredFeatures
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +156,14 @@ class Store(Protocol):
             StoreError: nothing was written.
         """
 
-    async def add_features(self, item_id: str, features: StoredFeatures, described_digest: str) -> None:
-        """Store an item's features under a bundle, in place of those of earlier content. The version stays.
+    async def add_features(self, described: Sequence[DescribedContent]) -> None:
+        """Store features of distinct items under one bundle, in place of those of earlier content: all or none.
+
+        The version stays.
 
         Raises:
-            FeatureSetTakenError: another posted item is alike under this bundle, another process described
-                this content first, or the content has changed since.
+            FeatureSetTakenError: another posted item is alike under this bundle, another process described one of
+                these contents first, or one has changed since.
             StoreError: nothing was written.
         """
 
@@ -165,11 +176,14 @@ class Store(Protocol):
             StoreError: nothing was written.
         """
 
-    async def changes_since(self, version: int, bundle_id: str) -> Sequence[CatalogueChange]:
-        """List changes after `version`, oldest first, with features under `bundle_id`."""
+    async def changes_since(self, version: int, bundle_id: str, limit: int | None = None) -> Sequence[CatalogueChange]:
+        """List changes after `version`, oldest first and at most `limit`, with features under `bundle_id`."""
 
     async def read_picture(self, item_id: str) -> bytes | None:
         """Read a posted item's encoded picture; None if it has none or was not posted."""
+
+    async def read_pictures(self, item_ids: Collection[str]) -> Mapping[str, bytes]:
+        """Read encoded pictures of posted items, by id; those without one are left out."""
 
     async def read_item_digest(self, item_id: str) -> str | None:
         """Read a posted item's `item_digest`; None if it was not posted."""

@@ -14,6 +14,7 @@ from service.errors import FeatureSetTakenError
 from service.store.sql_store import SqlStore
 from service.store.store import (
     ChangeKind,
+    DescribedContent,
     ItemWrite,
     Store,
     StoredFeatures,
@@ -45,6 +46,7 @@ def features(*feature_set: int, bundle_id: str = "bundle-a") -> StoredFeatures:
 
 MUG = Item(item_id="mug", texts={"title": "Blue mug", "description": "Holds tea"}, attributes={"brand": "Fjord"})
 LAMP = Item(item_id="lamp/ä", texts={"title": "Lamp"}, picture=b"\x89PNG picture")
+VASE = Item(item_id="vase", texts={"title": "Vase"})
 
 
 async def test_a_new_store_has_no_changes(store: Store) -> None:
@@ -72,6 +74,8 @@ async def test_pictures_are_read_separately(store: Store) -> None:
     assert change.item is not None
     assert change.item.picture is None
     assert await store.read_picture("lamp/ä") == b"\x89PNG picture"
+    await store.add_item(MUG, features(1, 2, 1))
+    assert await store.read_pictures(["mug", "lamp/ä", "nobody posted this"]) == {"lamp/ä": b"\x89PNG picture"}
 
 
 async def test_an_items_digest_covers_its_content(store: Store) -> None:
@@ -91,6 +95,7 @@ async def test_versions_count_up_by_one(store: Store) -> None:
     assert await store.add_item(LAMP, features(1, 2, 1)) == 2
     assert await store.retire_item("mug") == 3
     assert [change.version for change in await store.changes_since(1, "bundle-a")] == [2, 3]
+    assert [change.version for change in await store.changes_since(1, "bundle-a", limit=1)] == [2]
 
 
 async def test_an_id_can_be_added_once(store: Store) -> None:
@@ -122,7 +127,7 @@ async def test_an_item_has_no_features_under_another_bundle_until_they_are_added
     (change,) = await store.changes_since(0, "bundle-b")
     assert change.item is not None
     assert change.features is None
-    await store.add_features("mug", features(7, 7, 0, bundle_id="bundle-b"), content_of(MUG))
+    await store.add_features([DescribedContent("mug", features(7, 7, 0, bundle_id="bundle-b"), content_of(MUG))])
     (described,) = await store.changes_since(0, "bundle-b")
     assert described.features is not None
     assert described.features.feature_set == (7, 7, 0)
@@ -134,9 +139,11 @@ async def test_an_item_has_no_features_under_another_bundle_until_they_are_added
 async def test_features_under_another_bundle_are_unique_too(store: Store) -> None:
     await store.add_item(MUG, features(1, 2, 0))
     await store.add_item(LAMP, features(1, 2, 1))
-    await store.add_features("mug", features(7, 7, 0, bundle_id="bundle-b"), content_of(MUG))
+    await store.add_features([DescribedContent("mug", features(7, 7, 0, bundle_id="bundle-b"), content_of(MUG))])
     with pytest.raises(FeatureSetTakenError):
-        await store.add_features("lamp/ä", features(7, 7, 0, bundle_id="bundle-b"), content_of(LAMP))
+        await store.add_features(
+            [DescribedContent("lamp/ä", features(7, 7, 0, bundle_id="bundle-b"), content_of(LAMP))]
+        )
 
 
 async def test_features_name_the_content_that_they_describe(store: Store) -> None:
@@ -150,11 +157,26 @@ async def test_features_name_the_content_that_they_describe(store: Store) -> Non
     assert {change.described_digest for change in changes} == {content_of(green)}
     assert not any(change.are_features_current for change in changes)
     # The set that an item leaves becomes free.
-    await store.add_features("mug", features(3, 3, 0), content_of(green))
+    await store.add_features([DescribedContent("mug", features(3, 3, 0), content_of(green))])
     changed = (await store.changes_since(0, "bundle-a"))[-1]
     assert changed.features is not None
     assert (changed.features.feature_set, changed.are_features_current) == ((3, 3, 0), True)
     assert await store.add_item(LAMP, features(1, 2, 0)) == 4
+
+
+async def test_features_of_several_items_are_added_all_or_none_and_taken_ones_are_named(store: Store) -> None:
+    for place, item in enumerate((MUG, LAMP, VASE)):
+        await store.add_item(item, features(1, 2, place))
+    await store.add_features([DescribedContent("mug", features(7, 7, 0, bundle_id="bundle-b"), content_of(MUG))])
+    other = DescribedContent("vase", features(7, 7, 1, bundle_id="bundle-b"), content_of(VASE))
+    alike = DescribedContent("lamp/ä", features(7, 7, 0, bundle_id="bundle-b"), content_of(LAMP))
+    with pytest.raises(FeatureSetTakenError) as refused:
+        await store.add_features([other, alike])
+    assert list(refused.value.feature_sets) == [(7, 7, 0)]
+    described = {change.item_id: change.features is not None for change in await store.changes_since(0, "bundle-b")}
+    assert described == {"mug": True, "lamp/ä": False, "vase": False}
+    await store.add_features([other, replace(alike, features=features(7, 7, 2, bundle_id="bundle-b"))])
+    assert all(change.features is not None for change in await store.changes_since(0, "bundle-b"))
 
 
 async def test_of_two_descriptions_of_one_content_the_first_counts_and_older_content_is_refused(store: Store) -> None:
@@ -162,10 +184,10 @@ async def test_of_two_descriptions_of_one_content_the_first_counts_and_older_con
     green = Item(item_id="mug", texts={"title": "Green mug"})
     await store.write_items([ItemWrite(green, None)])
     with pytest.raises(FeatureSetTakenError):
-        await store.add_features("mug", features(5, 5, 0), content_of(MUG))
-    await store.add_features("mug", features(3, 3, 0), content_of(green))
+        await store.add_features([DescribedContent("mug", features(5, 5, 0), content_of(MUG))])
+    await store.add_features([DescribedContent("mug", features(3, 3, 0), content_of(green))])
     with pytest.raises(FeatureSetTakenError):
-        await store.add_features("mug", features(4, 4, 0), content_of(green))
+        await store.add_features([DescribedContent("mug", features(4, 4, 0), content_of(green))])
     changed = (await store.changes_since(0, "bundle-a"))[-1]
     assert changed.features is not None
     assert changed.features.feature_set == (3, 3, 0)
@@ -243,9 +265,8 @@ async def test_writing_a_retired_item_restores_it(store: Store) -> None:
 
 async def test_several_items_are_written_all_or_none(store: Store) -> None:
     await store.add_item(MUG, features(1, 2, 0))
-    vase = Item(item_id="vase", texts={"title": "Vase"})
     with pytest.raises(FeatureSetTakenError):
-        await store.write_items([ItemWrite(vase, features(3, 3, 0)), ItemWrite(LAMP, features(1, 2, 0))])
+        await store.write_items([ItemWrite(VASE, features(3, 3, 0)), ItemWrite(LAMP, features(1, 2, 0))])
     assert [change.item_id for change in await store.changes_since(0, "bundle-a")] == ["mug"]
 
 

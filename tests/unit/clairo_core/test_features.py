@@ -127,6 +127,11 @@ def test_the_next_free_index_is_taken_even_below_taken_ones():
     assert nearest_free_feature_set([(0,)], {(0, 0), (0, 2)}, space) == (0, 1)
 
 
+def test_a_free_index_is_found_without_listing_all_of_them():
+    space = FeatureSpace(("a", "collision"), (1, 2**31 - 1))
+    assert nearest_free_feature_set([(0,)], {(0, 0)}, space) == (0, 1)
+
+
 def test_a_posted_duplicate_gets_the_index_that_training_would_give_it():
     semantic_ids = np.array([[2, 1], [2, 1], [2, 1]], np.int32)
     feature_sets, space = feature_sets_with_collision_index(semantic_ids, (3, 3), 16)
