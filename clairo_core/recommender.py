@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int64, Real
+from jaxtyping import Float, Float64, Int64, Real
 
 from clairo_core.catalogue import Catalogue
 from clairo_core.errors import RankingError
@@ -25,6 +25,7 @@ from clairo_core.ranking import (
     lowered,
     placed_with_repeats,
 )
+from clairo_core.ranking.allowed_items import AllowedItems, all_but
 from clairo_core.recommendation import (
     CATALOGUE_EXHAUSTED,
     DENSE,
@@ -224,7 +225,7 @@ class Recommender:
         requests: Sequence[RecommendationRequest],
         histories: Sequence[Int64[np.ndarray, "position"]],
         generated: Sequence[Generated] | None,
-        is_allowed: Bool[np.ndarray, "request item"] | None,
+        is_allowed: Sequence[AllowedItems] | None,
     ) -> list[RankedItems]:
         """Rank each request's items by the joint ranking, or as generated if there is none; may exceed `limit`.
 
@@ -242,9 +243,9 @@ class Recommender:
             ]
         else:
             lift = self.repeat_lifts.without_generator if generated is None else self.repeat_lifts.together
-            may_be_listed = np.broadcast_to(~self.catalogue.is_retired, (len(requests), len(self.catalogue)))
-            if is_allowed is not None:
-                may_be_listed = may_be_listed & is_allowed
+            may_be_listed = is_allowed or [all_but(np.zeros(0, dtype=np.int64), len(self.catalogue))] * len(requests)
+            if self.catalogue.is_retired.any():
+                may_be_listed = [of_request.within(~self.catalogue.is_retired) for of_request in may_be_listed]
             # A lift may drop every item of the history: as many others must be ranked.
             num_places = max(
                 request.limit + len(history) * request.include_seen
@@ -264,7 +265,7 @@ class Recommender:
         rows, scores = ranked.item_rows[: request.limit], ranked.scores[: request.limit]
         sources = [DENSE if is_dense else GENERATIVE for is_dense in ranked.is_dense[: request.limit]]
         if len(rows) < request.limit:
-            may_follow = allowed_items_of(self.catalogue, request, history) & ~self.catalogue.is_retired
+            may_follow = allowed_items_of(self.catalogue, request, history).by_row() & ~self.catalogue.is_retired
             may_follow[rows] = False
             by_weight = self.popular
             if request.stranger_weights is not None and not len(history):

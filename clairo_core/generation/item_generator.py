@@ -5,10 +5,11 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Int64
 
 from clairo_core.catalogue import Catalogue
 from clairo_core.ranking import Generated
+from clairo_core.ranking.allowed_items import AllowedItems
 
 
 class ItemGenerator(Protocol):
@@ -32,7 +33,7 @@ class ItemGenerator(Protocol):
         seeds: Sequence[int],
         num_views: int,
         num_beams: int,
-        is_allowed: Bool[np.ndarray, "request item"] | None = None,
+        is_allowed: Sequence[AllowedItems] | None = None,
     ) -> list[Generated]:
         """Generate items for each history.
 
@@ -41,7 +42,7 @@ class ItemGenerator(Protocol):
             seeds: of everything random, one per history.
             num_views: random views of each history, fused. A kind without views ignores it.
             num_beams: per view; about as many items come back.
-            is_allowed: items that may be generated; None allows every item that is not retired.
+            is_allowed: by history, the items that may be generated; None allows every item that is not retired.
 
         Returns:
             Item rows, best first, and log-probabilities per history.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Int64
 
 from clairo_core.catalogue import Catalogue
 from clairo_core.generation.recorded.recorded_search import RecordedSearch
@@ -22,6 +22,7 @@ from clairo_core.generation.t5.generator import Generator
 from clairo_core.generation.trie.device_trie import DeviceTrie
 from clairo_core.generation.trie.trie import trie_of_tokens
 from clairo_core.ranking import Generated
+from clairo_core.ranking.allowed_items import AllowedItems
 from clairo_core.tokens.spelling import Language
 from clairo_core.tokens.tokenizer import TokenBatch, Tokenizer, stacked
 
@@ -72,7 +73,7 @@ class TokenGenerator:
         seeds: Sequence[int],
         num_views: int,
         num_beams: int,
-        is_allowed: Bool[np.ndarray, "request item"] | None = None,
+        is_allowed: Sequence[AllowedItems] | None = None,
     ) -> list[Generated]:
         """Generate items for each history; see `ItemGenerator`."""
         of_histories = list(zip(histories, seeds, strict=True))
@@ -92,7 +93,7 @@ class TokenGenerator:
                 self.encode_views(of_histories, views_of_language, language),
                 num_beams,
                 num_items=num_items_kept(trie, num_beams),
-                live_before=None if is_allowed is None else trie.trie.live_before(is_allowed),
+                is_allowed=is_allowed,
                 request_of_view=request_of_view,
             )
             beams.append(found)

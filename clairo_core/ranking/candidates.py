@@ -6,7 +6,6 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
-from scipy.special import logsumexp
 
 from clairo_core.ranking.mixture import Mixture
 from clairo_core.ranking.new_items import with_new_placed
@@ -17,14 +16,17 @@ GENERATOR_COLUMN, DENSE_COLUMN = 0, 1
 Penalty: TypeAlias = Callable[[Int64[np.ndarray, "item"]], Float64[np.ndarray, "item"]]
 """Item rows to what is subtracted from their log-probabilities."""
 
+LogProbabilitiesOf: TypeAlias = Callable[[Int64[np.ndarray, "item"]], Float32[np.ndarray, "item"]]
+"""Item rows to their log-probabilities."""
+
 
 class Generated(NamedTuple):
     """The items that a generator found for one history."""
 
     item_rows: Int64[np.ndarray, "found"]
     log_probabilities: Float64[np.ndarray, "found"]
-    of_all: Float32[np.ndarray, "item"] | None = None
-    """Log-probability of every item, from a generator that scores them all. Without it, items not found have none."""
+    log_probabilities_of: LogProbabilitiesOf | None = None
+    """Of any items, from a generator that scores them all. Without it, items not found have none."""
 
 
 NOTHING_GENERATED = Generated(np.zeros(0, dtype=np.int64), np.zeros(0))
@@ -92,7 +94,8 @@ def ranked_for_one(
     totals = np.where(is_proposed, totals, -np.inf)
     allowed = np.flatnonzero(candidates.is_allowed & is_proposed)
     # Normalized over all candidates, before any is lowered: a score must not rise because others are left out or sink.
-    norm = logsumexp(totals)
+    highest = totals.max(initial=-np.inf)
+    norm = highest + np.log(np.exp(totals - highest).sum()) if highest > -np.inf else -np.inf
     if penalty is not None:
         totals = totals - penalty(candidates.item_rows)
     best_first = allowed[np.lexsort((candidates.item_rows[allowed], -totals[allowed]))][:num_places]

@@ -4,7 +4,7 @@ An item's vector is its content embedding through a matrix, plus a part learned 
 first part only; training drops the second part at random, so that the first suffices (as in Volkovs et al. 2017,
 "DropoutNet").
 
-Scores are exact for every item: one matrix product. An approximate index would save nothing below a million items.
+Scores are exact for every item: one matrix product. `dense_index` finds the best without it in a large catalogue.
 """
 
 from collections.abc import Sequence
@@ -82,16 +82,20 @@ class DenseHead:
         self, histories: Sequence[Int[np.ndarray, "position"]]
     ) -> Float32[np.ndarray, "history item"]:
         """Log-probability that each item comes next, over all items; no history may be empty."""
+        products = self.encoded(histories) @ self.vectors.on(self.device).T
+        log_probabilities: Float32[np.ndarray, "history item"] = torch.log_softmax(products, dim=1).cpu().numpy()
+        return log_probabilities
+
+    @torch.inference_mode()
+    def encoded(self, histories: Sequence[Int[np.ndarray, "position"]]) -> Float[Tensor, "history dim"]:
+        """The vector of each history; its product with an item's is the item's score."""
         vectors = self.vectors.on(self.device)
         # No earlier position attends to the padding.
         rows, lengths = newest_padded(histories, self.encoder.max_history_items)
         encoded = self.encoder(vectors[torch.from_numpy(rows).to(self.device, non_blocking=True)])
         ends = torch.from_numpy(lengths - 1).to(self.device, non_blocking=True)
-        last = encoded[torch.arange(len(rows), device=self.device), ends]
-        log_probabilities: Float32[np.ndarray, "history item"] = (
-            torch.log_softmax(last @ vectors.T, dim=1).cpu().numpy()
-        )
-        return log_probabilities
+        last: Float[Tensor, "history dim"] = encoded[torch.arange(len(rows), device=self.device), ends]
+        return last
 
     def save(self, folder: Path) -> None:
         """Write dense-head.json and the arrays."""

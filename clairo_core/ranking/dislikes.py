@@ -15,8 +15,9 @@ from jaxtyping import Float, Float32, Float64, Int, Int64
 
 from clairo_core.errors import RankingError
 from clairo_core.ranking.candidates import Penalty, RankedItems
+from clairo_core.ranking.history_links import history_links
 from clairo_core.ranking.joint_ranking import JointRanking
-from clairo_core.ranking.pair_evidence import links_between, pair_cosines
+from clairo_core.ranking.pair_evidence import pair_cosines
 from clairo_core.storage.growing_rows import GrowingRows
 
 ROWS_AT_ONCE = 4096
@@ -74,7 +75,7 @@ class DislikedNeighbours:
             if ranking is not None and ranking.together is not None:
                 counts = ranking.training_counts
                 known, is_known = disliked[disliked < len(counts)], some < len(counts)
-                links = links_between(ranking.together, known, some[is_known])
+                links = history_links(ranking.together, known).among(some[is_known])
                 cosines = pair_cosines(links, counts[known], counts[some[is_known]])
                 into[is_known] = np.maximum(into[is_known], cosines.max(axis=0, initial=0.0))
         return np.minimum(nearest, 1.0)

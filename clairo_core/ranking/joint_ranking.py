@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Float64, Int, Int64
+from jaxtyping import Float, Float32, Float64, Int, Int64
 from scipy import sparse
 
 from clairo_core.errors import MixtureError
+from clairo_core.ranking.allowed_items import AllowedItems
 from clairo_core.ranking.candidates import (
     DENSE_COLUMN,
     GENERATOR_COLUMN,
@@ -28,6 +29,8 @@ from clairo_core.ranking.candidates import (
 from clairo_core.ranking.count_increments import CountIncrements, grown, padded
 from clairo_core.ranking.dense_heads import DenseHeads, load_dense_heads
 from clairo_core.ranking.dense_reranking import is_dense_reranking, reranked_for_one, save_dense_reranking
+from clairo_core.ranking.dense_scores import DenseScores
+from clairo_core.ranking.history_links import factors_by_age, history_links
 from clairo_core.ranking.item_weights import (
     ItemWeights,
     load_item_weights,
@@ -36,6 +39,7 @@ from clairo_core.ranking.item_weights import (
 )
 from clairo_core.ranking.mixture import Mixture, load_mixture
 from clairo_core.ranking.pair_evidence import TOGETHER, load_content, names_of, pair_evidence, save_content
+from clairo_core.ranking.score_kernels import best_rows
 
 GENERATOR = "generator"
 DENSE = "dense"
@@ -139,7 +143,7 @@ class JointRanking:
         self,
         histories: Sequence[Int[np.ndarray, "position"]],
         generated: Sequence[Generated] | None,
-        is_allowed: Bool[np.ndarray, "history item"],
+        is_allowed: Sequence[AllowedItems],
         num_places: int = NUM_DENSE_CANDIDATES,
         lifts: Sequence[Float64[np.ndarray, "item"] | None] | None = None,
     ) -> list[Candidates]:
@@ -148,17 +152,15 @@ class JointRanking:
         Args:
             histories: rows of items, oldest first; none empty.
             generated: the generator's items and their log-probabilities; None if nothing was generated.
-            is_allowed: whether each item may be listed.
+            is_allowed: by history, the items that may be listed.
             num_places: candidates of the dense head.
             lifts: added to each user's log-probabilities where these candidates are chosen, by row.
         """
-        dense = self.dense_heads.log_probabilities(histories)
-        others = [weights.scores(histories, dense.shape[1]) for weights in self.item_weights.values()]
-        stacked = np.stack(others) if others else np.zeros((0, *dense.shape), dtype=np.float32)
+        num_best = max(NUM_DENSE_CANDIDATES, num_places) + max(len(of_one.left_out) for of_one in is_allowed)
+        dense = self.dense_heads.scores(histories, num_best)
         return [
             self._candidates_of_one(
                 dense[user],
-                stacked[:, user],
                 NOTHING_GENERATED if generated is None else generated[user],
                 np.asarray(history),
                 allowed,
@@ -170,51 +172,66 @@ class JointRanking:
 
     def _candidates_of_one(
         self,
-        dense: Float32[np.ndarray, "item"],
-        others: Float32[np.ndarray, "component item"],
+        dense: DenseScores,
         generated: Generated,
         history: Int[np.ndarray, "position"],
-        is_allowed: Bool[np.ndarray, "item"],
+        allowed: AllowedItems,
         num_places: int,
         lifts: Float64[np.ndarray, "item"] | None,
     ) -> Candidates:
-        everything, listed = np.arange(len(dense)), np.flatnonzero(is_allowed)
+        is_known = history < len(self.training_counts)
+        known, order = history[is_known], np.argsort(history[is_known], kind="stable")
+        links = {name: history_links(matrix, known) for name, matrix in self._pair_matrices.items()}
+        factors = {
+            name: factors_by_age(history, weights.age_weights)[is_known] for name, weights in self.item_weights.items()
+        }
+        of_all, listed = dense.best(NUM_DENSE_CANDIDATES, num_places, allowed, lifts)
         # By component: proposed whatever the request allows, and beside them for its list.
-        of_all = [generated.item_rows, best_of(dense, everything, NUM_DENSE_CANDIDATES)]
-        allowed = [generated.item_rows, best_of(dense if lifts is None else dense + lifts, listed, num_places)]
-        for of_component in others if self.together is not None else ():
-            of_all.append(best_above_zero(of_component, everything, NUM_COUNTED_CANDIDATES))
-            allowed.append(best_above_zero(of_component, listed, NUM_COUNTED_CANDIDATES))
-        item_rows = np.unique(np.concatenate([*of_all, *allowed])).astype(np.int64)
+        proposed = [(generated.item_rows, generated.item_rows), (of_all, listed)]
+        for name in factors if self.together is not None else ():
+            columns, sums = links[name].summed(factors[name], order)
+            proposed.append(best_above_zero(columns, sums, allowed, NUM_COUNTED_CANDIDATES))
+        item_rows = np.unique(np.concatenate([rows for of_component in proposed for rows in of_component]))
         is_proposed_by = np.zeros((len(item_rows), len(self.components)), dtype=np.bool_)
-        for place, proposed in enumerate(zip(of_all, allowed, strict=True)):
-            is_proposed_by[np.searchsorted(item_rows, np.concatenate(proposed)), place] = True
+        is_reference = np.zeros(len(item_rows), dtype=np.bool_)
+        for place, (whatever, for_list) in enumerate(proposed):
+            places = np.searchsorted(item_rows, whatever)
+            is_proposed_by[places, place], is_reference[places] = True, True
+            is_proposed_by[np.searchsorted(item_rows, for_list), place] = True
         counts = self.counts_of(item_rows)
         is_untrained = counts == of_rows(self.counted_since, item_rows)
         scores = np.zeros((len(item_rows), len(self.components)))
-        if generated.of_all is None:
+        if generated.log_probabilities_of is None:
             places = np.searchsorted(item_rows, generated.item_rows)
             scores[places, GENERATOR_COLUMN] = np.exp(generated.log_probabilities)
         else:
-            scores[:, GENERATOR_COLUMN] = np.exp(generated.of_all[item_rows].astype(np.float64))
+            scores[:, GENERATOR_COLUMN] = np.exp(generated.log_probabilities_of(item_rows).astype(np.float64))
         scores[is_untrained, GENERATOR_COLUMN] = 0.0
-        scores[:, DENSE_COLUMN] = np.exp(dense[item_rows].astype(np.float64))
-        for place, of_component in enumerate(others, DENSE_COLUMN + 1):
-            scores[:, place] = np.maximum(of_component[item_rows], 0.0)
-        is_reference = np.isin(item_rows, np.concatenate(of_all)) & ~np.isin(item_rows, history) & ~is_untrained
+        scores[:, DENSE_COLUMN] = np.exp(dense.of(item_rows).astype(np.float64))
+        among = {name: of_matrix.among(item_rows) for name, of_matrix in links.items()}
+        for place, (name, of_component) in enumerate(factors.items(), DENSE_COLUMN + 1):
+            sums = (of_component[order, None] * among[name][order]).sum(axis=0)
+            scores[:, place] = np.maximum(sums, 0.0)
+        is_reference &= ~np.isin(item_rows, history) & ~is_untrained
         evidence = np.zeros((len(item_rows), 0), dtype=np.float32)
         if self.together is not None:
-            evidence = pair_evidence(self._pair_matrices, self.content, self.training_counts, history, item_rows)
-        allowed_among = is_allowed[item_rows]
+            evidence = pair_evidence(among, self.content, self.training_counts, known, item_rows)
         return Candidates(
-            item_rows, scores, evidence, counts, is_untrained, allowed_among, is_reference, is_proposed_by
+            item_rows,
+            scores,
+            evidence,
+            counts,
+            is_untrained,
+            allowed.allows(item_rows),
+            is_reference,
+            is_proposed_by,
         )
 
     def rank(
         self,
         histories: Sequence[Int[np.ndarray, "position"]],
         generated: Sequence[Generated] | None,
-        is_allowed: Bool[np.ndarray, "history item"],
+        is_allowed: Sequence[AllowedItems],
         num_places: int,
         penalties: Sequence[Penalty | None] | None = None,
         lifts: Sequence[Float64[np.ndarray, "item"] | None] | None = None,
@@ -255,16 +272,16 @@ class JointRanking:
         self,
         histories: Sequence[Int[np.ndarray, "position"]],
         generated: Sequence[Generated],
-        is_allowed: Bool[np.ndarray, "history item"],
+        is_allowed: Sequence[AllowedItems],
         num_places: int,
         penalties: Sequence[Penalty | None] | None,
         lifts: Sequence[Float64[np.ndarray, "item"] | None] | None,
     ) -> list[RankedItems]:
         nothing = [None] * len(histories)
-        everything = np.arange(is_allowed.shape[1])
+        everything = np.arange(self.dense_heads.num_items)
         is_untrained = self.counts_of(everything) == of_rows(self.counted_since, everything)
         return [
-            reranked_for_one(dense, of_user, is_untrained, allowed, num_places, penalty, of_lifts)
+            reranked_for_one(dense, of_user, is_untrained, allowed.by_row(), num_places, penalty, of_lifts)
             for dense, of_user, allowed, penalty, of_lifts in zip(
                 self.dense_heads.log_probabilities(histories),
                 generated,
@@ -303,22 +320,15 @@ def of_rows(counts: Int64[np.ndarray, "counted"], item_rows: Int[np.ndarray, "it
     return found
 
 
-def best_of(
-    scores: Float[np.ndarray, "item"], item_rows: Int64[np.ndarray, "some"], count: int
-) -> Int64[np.ndarray, "best"]:
-    """The `count` given items with the highest scores, in any order."""
-    if len(item_rows) <= count:
-        return item_rows
-    return item_rows[np.argpartition(-scores[item_rows], count - 1)[:count]]
-
-
 def best_above_zero(
-    scores: Float32[np.ndarray, "item"], item_rows: Int64[np.ndarray, "some"], count: int
-) -> Int64[np.ndarray, "best"]:
-    """Those of `best_of` with a score above 0."""
-    best = best_of(scores, item_rows, count)
-    above: Int64[np.ndarray, "best"] = best[scores[best] > 0]
-    return above
+    item_rows: Int64[np.ndarray, "item"], scores: Float32[np.ndarray, "item"], allowed: AllowedItems, count: int
+) -> tuple[Int64[np.ndarray, "best_of_all"], Int64[np.ndarray, "best"]]:
+    """The `count` items with the highest scores above 0, of all, and of those that are allowed."""
+    is_above = scores > 0
+    item_rows, scores = item_rows[is_above], scores[is_above]
+    is_listed = allowed.allows(item_rows)
+    of_all = item_rows[best_rows(scores, count)]
+    return of_all, item_rows[is_listed][best_rows(scores[is_listed], count)]
 
 
 def load_joint_ranking(folder: Path, training_counts: Int64[np.ndarray, "item"]) -> JointRanking:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int, Int64
-from scipy import sparse
 
 from clairo_core.errors import ItemWeightsError
 from clairo_core.storage.array_folder import load_array_folder, save_array_folder
@@ -29,7 +28,7 @@ def names_of(matrices: Sequence[str], *, has_content: bool = False) -> tuple[str
 
 
 def pair_evidence(
-    matrices: Mapping[str, sparse.csr_matrix],
+    links: Mapping[str, Float32[np.ndarray, "position candidate"]],
     content: Float32[np.ndarray, "item dim"] | None,
     training_counts: Int64[np.ndarray, "item"],
     history: Int[np.ndarray, "position"],
@@ -38,45 +37,35 @@ def pair_evidence(
     """Compute the features that `names_of` names.
 
     Args:
-        matrices: by name: a weight from an item of the history (row) to a candidate (column); pair counts last.
+        links: by the matrix's name: the weight from each item of the history to each candidate; pair counts last.
         content: vectors of length 1, or 0 for an item without content; None without content. Posted items have none.
-        training_counts: interactions so far; those past the end of a matrix, posted later, have no links in it.
-        history: rows, oldest first.
+        training_counts: interactions so far; candidates past their end, posted later, have no evidence.
+        history: rows, oldest first; all of them have a count.
         item_rows: of the candidates, ascending.
     """
-    num_known = len(training_counts)
-    history, known = history[history < num_known], item_rows[item_rows < num_known]
-    names = names_of(tuple(matrices), has_content=content is not None)
+    known = item_rows[item_rows < len(training_counts)]
+    names = names_of(tuple(links), has_content=content is not None)
     evidence = np.zeros((len(item_rows), len(names)), dtype=np.float32)
     if not len(history) or not len(known):
         return evidence
     found = []
-    for name, matrix in matrices.items():
-        links = links_between(matrix, history, known)
+    for name, of_all in links.items():
+        of_known = of_all[:, : len(known)]
         if name != TOGETHER:
-            found += [links.max(axis=0), links[-1]]
+            found += [of_known.max(axis=0), of_known[-1]]
             continue
-        cosines = pair_cosines(links, training_counts[history], training_counts[known])
-        supports = links > 0
-        found += [np.log1p(links.max(axis=0)), np.log1p(links[-1]), cosines.max(axis=0), cosines[-1]]
-        found += [supports.sum(axis=0), supports.mean(axis=0)]
+        cosines = pair_cosines(of_known, training_counts[history], training_counts[known])
+        num_supports = np.count_nonzero(of_known > 0, axis=0)
+        found += [np.log1p(of_known.max(axis=0)), np.log1p(of_known[-1]), cosines.max(axis=0), cosines[-1]]
+        found += [num_supports, num_supports / len(history)]
     if content is not None:
         alike = np.zeros((len(history), len(known)), dtype=np.float32)
         in_history, among_known = history < len(content), known < len(content)
         alike[np.ix_(in_history, among_known)] = content[history[in_history]] @ content[known[among_known]].T
         found += [alike.max(axis=0), alike[-1]]
-    evidence[: len(known)] = np.stack(found, axis=1)
+    for place, feature in enumerate(found):
+        evidence[: len(known), place] = feature
     return evidence
-
-
-def links_between(
-    matrix: sparse.csr_matrix, history: Int64[np.ndarray, "position"], item_rows: Int64[np.ndarray, "candidate"]
-) -> Float32[np.ndarray, "position candidate"]:
-    """The dense block of these rows and columns; 0 past the matrix's end."""
-    in_history, among_items = history < matrix.shape[0], item_rows < matrix.shape[0]
-    links = np.zeros((len(history), len(item_rows)), dtype=np.float32)
-    links[np.ix_(in_history, among_items)] = matrix[history[in_history]][:, item_rows[among_items]].toarray()
-    return links
 
 
 def pair_cosines(

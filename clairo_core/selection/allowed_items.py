@@ -4,9 +4,10 @@ items count; or its candidates."""
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Int64
 
 from clairo_core.catalogue import Catalogue
+from clairo_core.ranking.allowed_items import AllowedItems, all_but
 from clairo_core.recommendation import RecommendationRequest
 
 
@@ -14,8 +15,8 @@ def allowed_items(
     catalogue: Catalogue,
     requests: Sequence[RecommendationRequest],
     histories: Sequence[Int64[np.ndarray, "position"]],
-) -> Bool[np.ndarray, "request item"] | None:
-    """Mark the items that each request allows, retired ones included; None if every request allows all."""
+) -> list[AllowedItems] | None:
+    """The items that each request allows, retired ones included; None if every request allows all."""
     if all(
         request.include_seen
         and not request.exclude
@@ -25,26 +26,22 @@ def allowed_items(
         for request in requests
     ):
         return None
-    return np.stack(
-        [allowed_items_of(catalogue, request, rows) for request, rows in zip(requests, histories, strict=True)]
-    )
+    return [allowed_items_of(catalogue, request, rows) for request, rows in zip(requests, histories, strict=True)]
 
 
 def allowed_items_of(
     catalogue: Catalogue, request: RecommendationRequest, history: Int64[np.ndarray, "position"]
-) -> Bool[np.ndarray, "item"]:
-    """Mark the items that one request allows, retired ones included; `history` holds the rows of its known items."""
+) -> AllowedItems:
+    """The items that one request allows, retired ones included; `history` holds the rows of its known items."""
+    num_items, mask = len(catalogue), None
     if request.candidates is not None:
-        is_candidate = np.zeros(len(catalogue), dtype=np.bool_)
-        is_candidate[catalogue.known_rows(request.candidates)] = True
-        return is_candidate
-    is_allowed = np.ones(len(catalogue), dtype=np.bool_)
+        mask = np.zeros(num_items, dtype=np.bool_)
+        mask[catalogue.known_rows(request.candidates)] = True
+        return AllowedItems(num_items, np.zeros(0, dtype=np.int64), mask)
     if request.is_allowed is not None:
-        num_known = min(len(is_allowed), len(request.is_allowed))
-        is_allowed[:num_known] = request.is_allowed[:num_known]
-        is_allowed[num_known:] = False
-    if not request.include_seen:
-        is_allowed[history] = False
-    for left_out in (request.exclude, request.disliked):
-        is_allowed[catalogue.known_rows(left_out)] = False
-    return is_allowed
+        mask = np.zeros(num_items, dtype=np.bool_)
+        num_known = min(num_items, len(request.is_allowed))
+        mask[:num_known] = request.is_allowed[:num_known]
+    seen = history[:0] if request.include_seen else history
+    left_out = [seen, catalogue.known_rows(request.exclude), catalogue.known_rows(request.disliked)]
+    return AllowedItems(num_items, all_but(np.concatenate(left_out), num_items).left_out, mask)

@@ -4,26 +4,34 @@ Every item is scored, or a graph of similar semantic ids is searched: see `id_gr
 nothing is recorded as CUDA graphs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int, Int32, Int64
+from jaxtyping import Float, Float32, Int, Int32, Int64
 from scipy.special import logsumexp
 from torch import Tensor
 from torch.nn import functional
 
 from clairo_core.catalogue import Catalogue
 from clairo_core.errors import GeneratorError
+from clairo_core.generation.parallel.code_kernels import sum_codes
 from clairo_core.generation.parallel.id_graph import IdGraph, Links, code_similarity, id_graph
 from clairo_core.generation.parallel.network import NetworkSizes, ParallelNetwork
 from clairo_core.ranking import Generated
+from clairo_core.ranking.allowed_items import AllowedItems
+from clairo_core.ranking.best_items import best_items
 from clairo_core.sequences import newest_padded
 from clairo_core.storage.growing_rows import GrowingRows
 
 _ITEMS_PER_BEAM = 4
 """As many more items come back, since they cost nothing: some may leave a list."""
+
+ScoresOf: TypeAlias = Callable[[Int64[np.ndarray, "item"]], Float32[np.ndarray, "item"]]
+"""Item rows to scores."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,7 +83,7 @@ class ParallelGenerator:
         seeds: Sequence[int],
         num_views: int,
         num_beams: int,
-        is_allowed: Bool[np.ndarray, "request item"] | None = None,
+        is_allowed: Sequence[AllowedItems] | None = None,
     ) -> list[Generated]:
         """Generate items for each history; see `ItemGenerator`. There are no views.
 
@@ -83,29 +91,60 @@ class ParallelGenerator:
         """
         if self.graph is not None:
             return self._searched(self.graph, histories, seeds, num_beams, is_allowed)
-        scores = self.log_probabilities(histories)
-        allowed = scores
-        if is_allowed is not None:
-            allowed = scores.masked_fill(~torch.from_numpy(is_allowed).to(self.device), -torch.inf)
-        best = torch.topk(allowed, min(num_beams * _ITEMS_PER_BEAM, scores.shape[1]), dim=1)
-        found = best.indices.cpu().numpy(), best.values.double().cpu().numpy(), scores.float().cpu().numpy()
-        generated = []
-        for rows, of_rows, of_all in zip(*found, strict=True):
-            # Items of equal codes are equally probable: the order is that of rows.
-            order = np.lexsort((rows, -of_rows))[: np.count_nonzero(of_rows > -np.inf)]
-            generated.append(Generated(rows[order], of_rows[order], of_all))
-        return generated
+        allowed = [None] * len(histories) if is_allowed is None else is_allowed
+        return [
+            self._best(scores, scores_of, of_request, num_beams * _ITEMS_PER_BEAM)
+            for (scores, scores_of), of_request in zip(self._scored(histories), allowed, strict=True)
+        ]
 
-    @torch.inference_mode()
-    def log_probabilities(self, histories: Sequence[Int[np.ndarray, "position"]]) -> Float[Tensor, "history item"]:
-        """Log-probability of each item, among all that are not retired; -inf for retired ones.
+    def _best(
+        self,
+        scores: Float32[np.ndarray, "item"],
+        scores_of: ScoresOf,
+        allowed: AllowedItems | None,
+        count: int,
+    ) -> Generated:
+        """The best allowed items of one history. Probabilities are those among all items that are not retired."""
+        is_retired = self.catalogue.is_retired
+        if is_retired.any():
+            scores[is_retired] = -np.inf
+        norm = torch.logsumexp(torch.from_numpy(scores), dim=0).numpy()
+        # Items of equal codes are equally probable: the order is that of rows.
+        rows, _ = best_items(scores, count, allowed)
+        rows = rows[scores[rows] > -np.inf]
 
-        Items are ranked by the sum of their codes' log-probabilities.
+        def log_probabilities_of(item_rows: Int64[np.ndarray, "item"]) -> Float32[np.ndarray, "item"]:
+            return np.where(is_retired[item_rows], np.float32(-np.inf), scores_of(item_rows) - norm)
+
+        return Generated(rows, (scores[rows] - norm).astype(np.float64), log_probabilities_of)
+
+    def _scored(
+        self, histories: Sequence[Int[np.ndarray, "position"]]
+    ) -> Iterator[tuple[Float32[np.ndarray, "item"], ScoresOf]]:
+        """For each history, the sum of every item's codes' log-probabilities, scaled, and the same for some rows.
+
+        On the CPU, the next history's scores overwrite the array.
         """
-        scores = self.network.item_scores(self.code_logits_of(histories), self.codes.on(self.device))
-        if self.catalogue.is_retired.any():
-            scores[torch.from_numpy(self.catalogue.is_retired).to(self.device)] = -torch.inf
-        return functional.log_softmax(scores, dim=0).T.contiguous()
+        logits = self.code_logits_of(histories)
+        if self.device.type != "cpu":
+            for of_history in self.network.item_scores(logits, self.codes.on(self.device)).T.cpu().numpy():
+                of_all = np.ascontiguousarray(of_history)
+                yield of_all, of_all.__getitem__
+            return
+        tables = functional.log_softmax(logits, dim=2).transpose(0, 1).flatten(1).numpy()
+        scale, codes = np.float32(self.network.log_scale.float().exp().item()), self.codes.rows
+        scores = np.empty(len(codes), dtype=np.float32)
+
+        def scores_by(
+            table: Float32[np.ndarray, "code"], item_rows: Int64[np.ndarray, "item"]
+        ) -> Float32[np.ndarray, "item"]:
+            of_rows = np.empty(len(item_rows), dtype=np.float32)
+            sum_codes(table, scale, codes[item_rows], of_rows)
+            return of_rows
+
+        for table in tables:
+            sum_codes(table, scale, codes, scores)
+            yield scores, partial(scores_by, table)
 
     def code_logits_of(
         self, histories: Sequence[Int[np.ndarray, "position"]]
@@ -122,7 +161,7 @@ class ParallelGenerator:
         histories: Sequence[Int64[np.ndarray, "position"]],
         seeds: Sequence[int],
         num_beams: int,
-        is_allowed: Bool[np.ndarray, "request item"] | None,
+        is_allowed: Sequence[AllowedItems] | None,
     ) -> list[Generated]:
         scores = self.network.code_scores(self.code_logits_of(histories)).cpu().numpy()
         allowed = [None] * len(histories) if is_allowed is None else is_allowed
@@ -137,21 +176,22 @@ class ParallelGenerator:
         code_scores: Float32[np.ndarray, "code"],
         seed: int,
         num_beams: int,
-        is_allowed: Bool[np.ndarray, "item"] | None,
+        allowed: AllowedItems | None,
     ) -> Generated:
         """Probabilities are those among the visited items, whatever is allowed."""
         is_live = ~self.catalogue.is_retired
         rows, scores = graph.walk(code_scores, seed, num_beams)
         rows, scores = rows[is_live[rows]], scores[is_live[rows]]
         norm = logsumexp(scores) if len(scores) else 0.0
-        if is_allowed is not None:
-            may_be_found = is_allowed & is_live
+        if allowed is not None:
+            may_be_found = allowed.by_row() & is_live
             if np.count_nonzero(may_be_found) <= min(graph.most_visited(num_beams), len(is_live) // 2):
                 # A filter: walks lead past most of what it allows, and cost no less than scoring all of it.
                 rows = np.flatnonzero(may_be_found)
                 scores = code_scores[self.codes.rows[rows]].sum(axis=1)
             else:
-                rows, scores = rows[is_allowed[rows]], scores[is_allowed[rows]]
+                is_allowed = allowed.allows(rows)
+                rows, scores = rows[is_allowed], scores[is_allowed]
         best = np.lexsort((rows, -scores))[: num_beams * _ITEMS_PER_BEAM]
         return Generated(rows[best], np.minimum(scores[best] - norm, 0.0).astype(np.float64))
 

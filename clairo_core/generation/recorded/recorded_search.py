@@ -7,13 +7,12 @@ plainly.
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Bool
 
 from clairo_core.generation.recorded.cuda_graphs import MirroredBuffer, Recorder
 from clairo_core.generation.recorded.padded_trie import PaddedTrie, TrieShape, needed_shape
@@ -24,6 +23,7 @@ from clairo_core.generation.search.beam_search import search
 from clairo_core.generation.search.view_fusion import fuse_views
 from clairo_core.generation.t5.generator import Generator
 from clairo_core.generation.trie.device_trie import DeviceTrie
+from clairo_core.ranking.allowed_items import AllowedItems, allowed_by
 from clairo_core.tokens.tokenizer import TokenBatch
 
 logger = logging.getLogger(__name__)
@@ -128,7 +128,7 @@ class RecordedSearch:
         trie: DeviceTrie,
         views: TokenBatch,
         num_beams: int,
-        is_allowed: Bool[np.ndarray, "request item"] | None = None,
+        is_allowed: Sequence[AllowedItems] | None = None,
     ) -> Fused | None:
         """Search and fuse; None if no recorded size fits, or the device failed.
 
@@ -136,7 +136,7 @@ class RecordedSearch:
             trie: the recorded one, or one passed to `for_version`.
             views: equally many per request, adjacent.
             num_beams: per view.
-            is_allowed: as `Trie.live_before` takes it; None allows everything.
+            is_allowed: by request; None allows everything.
         """
         num_requests, length, replays = len(views.ids) // self.sizes.num_views, views.ids.shape[1], self._replays
         fitting = [size for size in replays if size[0] >= num_requests and size[1] >= length]
@@ -158,7 +158,7 @@ class RecordedSearch:
         size: tuple[int, int],
         replay: Callable[[], None],
         views: TokenBatch,
-        is_allowed: Bool[np.ndarray, "request item"] | None,
+        is_allowed: Sequence[AllowedItems] | None,
     ) -> Fused:
         num_requests, num_places = len(views.ids) // self.sizes.num_views, size[0] * self.sizes.num_views
         if self._loaded is not trie:
@@ -170,8 +170,8 @@ class RecordedSearch:
         self._lengths.host.fill_(1)
         self._lengths.host[: len(views.lengths)] = torch.from_numpy(views.lengths)
         self._is_allowed.host[: size[0]] = True
-        if is_allowed is not None:
-            self._is_allowed.host[:num_requests, : is_allowed.shape[1]] = torch.from_numpy(is_allowed)
+        for place, of_request in enumerate(is_allowed or ()):
+            self._is_allowed.host[place, : of_request.num_items] = torch.from_numpy(of_request.by_row())
         self._ids.send(num_places * size[1])
         self._lengths.send(num_places)
         self._is_allowed.send(size[0])
@@ -214,12 +214,12 @@ class RecordedSearch:
                 views,
                 self.sizes.num_beams,
                 num_items=self.sizes.num_items,
-                live_before=trie.trie.live_before(is_allowed),
+                is_allowed=allowed_by(is_allowed),
                 request_of_view=request_of_view,
             )
             expected = fuse_views(beams, request_of_view, num_requests)
             with self._lock:
-                found = self._repeated(trie, size, replay, views, is_allowed)
+                found = self._repeated(trie, size, replay, views, allowed_by(is_allowed))
             if not agrees(expected, found, is_allowed, TOLERANCE[self._generator.dtype]):
                 return False
         return True

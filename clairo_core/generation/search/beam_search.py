@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int, Int32, Int64
+from jaxtyping import Bool, Float, Float32, Int, Int64
 from torch import Tensor
 
 from clairo_core.errors import GeneratorError
@@ -25,6 +25,8 @@ from clairo_core.generation.search.beam_candidates import (
 from clairo_core.generation.t5.decoder_state import EncodedViews
 from clairo_core.generation.t5.generator import Generator
 from clairo_core.generation.trie.device_trie import DeviceTrie
+from clairo_core.generation.trie.live_items import LiveItems, live_items
+from clairo_core.ranking.allowed_items import AllowedItems
 from clairo_core.tokens.tokenizer import TokenBatch
 from clairo_core.tokens.vocabulary import EOS, PAD
 
@@ -65,7 +67,7 @@ def search(
     num_beams: int,
     *,
     num_items: int | None = None,
-    live_before: Int32[np.ndarray, "request item+1"] | None = None,
+    is_allowed: Sequence[AllowedItems] | None = None,
     request_of_view: Int[np.ndarray, "view"] | None = None,
 ) -> Beams:
     """Find the `num_beams` most probable items of each view, or all that may be generated if fewer.
@@ -79,8 +81,8 @@ def search(
         num_beams: kept per view at each step.
         num_items: items to return per view, at least `num_beams`, which is the default. With a softmax over reachable
             tokens more cost little, since most need no step of their own; otherwise fewer may come back.
-        live_before: items that may be generated, as counted by `Trie.live_before`; None allows all but retired ones.
-        request_of_view: the row of `live_before` for each view; None pairs view v with row v.
+        is_allowed: by request, the items that may be generated; None allows all but retired ones.
+        request_of_view: the place in `is_allowed` for each view; None pairs view v with place v.
 
     Raises:
         GeneratorError: a view is empty, `num_beams` is below 1, or `num_items` is below `num_beams`.
@@ -92,11 +94,9 @@ def search(
             "each, and no fewer items than beams; widen num_items, or leave empty views out"
         )
     with torch.inference_mode():
-        live = trie.live_before
-        if live_before is not None:
-            live = torch.from_numpy(live_before).to(generator.device, non_blocking=True)
+        live = live_items(trie, is_allowed)
         requests = torch.zeros(len(views.ids), dtype=torch.long, device=generator.device)
-        if live_before is not None:
+        if is_allowed is not None:
             rows = np.arange(len(views.ids)) if request_of_view is None else request_of_view
             requests = torch.from_numpy(np.ascontiguousarray(rows, dtype=np.int64))
             requests = requests.to(generator.device, non_blocking=True)
@@ -115,7 +115,7 @@ class _Search:
         generator: Generator,
         trie: DeviceTrie,
         views: EncodedViews,
-        live_before: Int[Tensor, "request item+1"],
+        live: LiveItems,
         request_of_view: Int[Tensor, "view"],
         num_beams: int,
         num_items: int,
@@ -123,7 +123,7 @@ class _Search:
         self.generator = generator
         self.trie = trie
         self.views = views
-        self.live_before = live_before
+        self.live = live
         self.request_of_view = request_of_view
         self.num_beams = num_beams
         self.num_items = num_items
@@ -183,7 +183,7 @@ class _Search:
         """Finish beams that spell an item with the end token; equally many beams per view."""
         # The item that ends at a node is the first item at or below it.
         position, requests = self.trie.items_begin[nodes], self.request_of_view[views]
-        is_live = self.live_before[requests, position + 1] > self.live_before[requests, position]
+        is_live = self.live.is_any(position, position + 1, requests)
         ends = (self.trie.item_of_node[nodes] >= 0) & is_live & (scores > MINUS_INFINITY)
         by_view = (self.num_views, -1)
         self.finished_items.append(torch.where(ends, self.trie.item_of_node[nodes], -1).view(by_view))
@@ -224,9 +224,7 @@ class _Search:
 
     def is_live(self, nodes: Int[Tensor, "*pair"], views: Int[Tensor, "*pair"]) -> Bool[Tensor, "*pair"]:
         """Whether an item at or below the node may be generated for the view."""
-        requests = self.request_of_view[views]
-        ends, begins = self.trie.items_end[nodes], self.trie.items_begin[nodes]
-        return self.live_before[requests, ends] > self.live_before[requests, begins]
+        return self.live.is_any(self.trie.items_begin[nodes], self.trie.items_end[nodes], self.request_of_view[views])
 
     def to_beat(self) -> Float[Tensor, "view"]:
         """The score of each view's last kept item, once enough are finished: log-probabilities only fall."""

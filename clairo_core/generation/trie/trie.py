@@ -8,6 +8,7 @@ running counts gives how many of them a filter passes.
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Int, Int32, Int64
@@ -48,6 +49,13 @@ class Trie:
     def num_items(self) -> int:
         """Retired ones included."""
         return len(self.item_order)
+
+    @cached_property
+    def place_of_item(self) -> Int64[np.ndarray, "item"]:
+        """The place in `item_order` of each item's row."""
+        places = np.empty(self.num_items, dtype=np.int64)
+        places[self.item_order] = np.arange(self.num_items)
+        return places
 
     @property
     def level_starts(self) -> Int64[np.ndarray, "level+1"]:

@@ -52,16 +52,20 @@ def kernel(*argument_types: Any) -> Callable[[Callable[Parameters, Result]], Cal
 
     def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
         dispatcher = _cached_dispatcher(function)
+        is_compiled = False
 
         def ensure_compiled() -> None:
+            nonlocal is_compiled
             with _compiling:
                 if not dispatcher.signatures:
                     dispatcher.compile(argument_types)
                     dispatcher.disable_compile()
+                is_compiled = True
 
         @functools.wraps(function)
         def call(*arguments: Parameters.args, **_: Parameters.kwargs) -> Result:
-            if not dispatcher.signatures:
+            # Not `dispatcher.signatures`, which takes longer than a small kernel.
+            if not is_compiled:
                 ensure_compiled()
             result: Result = dispatcher(*arguments)
             return result

@@ -16,6 +16,7 @@ from clairo_core.errors import MixtureError, SettingsError
 from clairo_core.generation.t5.generator import load_generator
 from clairo_core.items import UserHistory
 from clairo_core.ranking import DenseHead, DenseHeads, Generated, JointRanking, RepeatLifts
+from clairo_core.ranking.allowed_items import AllowedItems, all_but
 from clairo_core.ranking.history_encoder import RecurrentHistoryEncoder
 from clairo_core.recommendation import RecommendationList, RecommendationRequest
 from clairo_core.recommender import Recommender
@@ -52,7 +53,7 @@ class RecordingGenerator:
         seeds: Sequence[int],
         num_views: int,
         num_beams: int,
-        is_allowed: np.ndarray | None = None,
+        is_allowed: Sequence[AllowedItems] | None = None,
     ) -> list[Generated]:
         self.asked.append((len(histories), num_views, num_beams))
         return [Generated(np.array([7, 9]), np.log([0.5, 0.25])) for _ in histories]
@@ -104,9 +105,8 @@ def test_each_quality_searches_as_its_point_says_and_fast_may_leave_the_generato
 
 def test_without_generator_the_second_mixture_ranks_and_must_be_there(together: Recommender) -> None:
     assert together.joint_ranking is not None
-    is_allowed = np.ones((1, NUM_ITEMS), dtype=np.bool_)
-    is_allowed[0, [3, 1, 4]] = False
-    (expected,) = together.joint_ranking.rank([np.array([3, 1, 4])], None, is_allowed, 10)
+    allowed = all_but(np.array([3, 1, 4]), NUM_ITEMS)
+    (expected,) = together.joint_ranking.rank([np.array([3, 1, 4])], None, [allowed], 10)
     assert ids_of(together.recommend_batch([asked("fast", 10)])[0]) == [f"item-{row}" for row in expected.item_rows]
     before = dataclasses.replace(together.joint_ranking, mixture_without_generator=None)
     with pytest.raises(MixtureError, match="the mixture without generator is not fitted"):

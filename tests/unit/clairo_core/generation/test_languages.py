@@ -15,6 +15,7 @@ from clairo_core.generation.recorded.cuda_graphs import Recorder
 from clairo_core.generation.search.beam_search import search
 from clairo_core.generation.t5.generator import load_generator
 from clairo_core.generation.token_generator import TokenGenerator
+from clairo_core.ranking.allowed_items import allowed_by
 from clairo_core.tokens.spelling import Spelling
 from clairo_core.tokens.tokenizer import Tokenizer
 from clairo_core.tokens.vocabulary import vocabulary_of_features
@@ -74,7 +75,9 @@ def test_no_list_has_repeats_or_items_that_are_not_allowed(
     random = np.random.default_rng(seed)
     is_allowed = random.random((2, NUM_ITEMS)) < 0.5
     histories = [random.integers(NUM_ITEMS, size=size) for size in random.integers(1, 6, size=2)]
-    for place, (rows, _, _) in enumerate(generator.generate(histories, [0, 1], num_views, num_beams, is_allowed)):
+    for place, (rows, _, _) in enumerate(
+        generator.generate(histories, [0, 1], num_views, num_beams, allowed_by(is_allowed))
+    ):
         assert len(set(rows.tolist())) == len(rows)
         assert is_allowed[place, rows].all()
 
@@ -86,7 +89,7 @@ def test_a_posted_item_is_written_in_every_language_and_a_retired_one_in_none(ge
     only_new = np.arange(NUM_ITEMS + 1) == NUM_ITEMS
     for language, trie in zip(VOCABULARY.languages, later.tries, strict=True):
         views = later.encode_views([(HISTORY, 0)], 1, language)
-        beams = search(later.t5, trie, views, 5, live_before=trie.trie.live_before(only_new[None]))
+        beams = search(later.t5, trie, views, 5, is_allowed=allowed_by(only_new[None]))
         assert beams.item_rows[0, 0] == NUM_ITEMS
     (merged,) = later.generate([HISTORY], [0], num_views=2, num_beams=NUM_ITEMS + 1)
     assert sorted(merged.item_rows.tolist()) == [row for row in range(NUM_ITEMS + 1) if row != 7]

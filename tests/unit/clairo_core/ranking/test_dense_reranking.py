@@ -44,7 +44,7 @@ def test_posted_items_come_back_although_the_generator_never_finds_them() -> Non
     later = reranking().with_items(np.full((2, 3), 0.1, dtype=np.float32))
     counted = later.with_counts(bought_after(earlier=4, bought=NUM_ITEMS))
     for ranking in (later, counted):
-        (ranked,) = ranking.rank([HISTORY], generated(7), np.ones((1, NUM_ITEMS + 2), dtype=np.bool_), 9)
+        (ranked,) = ranking.rank([HISTORY], generated(7), everything(NUM_ITEMS + 2), 9)
         # Item 0 was never seen in training.
         assert sorted(ranked.item_rows.tolist()) == [0, 7, NUM_ITEMS, NUM_ITEMS + 1]
 

@@ -22,6 +22,7 @@ from clairo_core.ranking import (
     load_item_weights,
     load_joint_ranking,
 )
+from clairo_core.ranking.allowed_items import AllowedItems, allowed_by
 from clairo_core.ranking.candidate_features import num_features
 from tests.tiny import plain_sum
 from tests.unit.clairo_core.ranking.test_dense_head import NUM_ITEMS, random_head
@@ -43,8 +44,8 @@ def generated(*rows: int) -> list[Generated]:
     return [Generated(np.array(rows, dtype=np.int64), np.log(np.linspace(0.5, 0.1, len(rows))))]
 
 
-def everything() -> np.ndarray:
-    return np.ones((1, NUM_ITEMS), dtype=np.bool_)
+def everything(num_items: int = NUM_ITEMS) -> list[AllowedItems]:
+    return allowed_by(np.ones((1, num_items), dtype=np.bool_))
 
 
 def test_generated_items_and_the_dense_heads_best_compete() -> None:
@@ -60,7 +61,7 @@ def test_generated_items_and_the_dense_heads_best_compete() -> None:
 
 def test_a_generator_that_scores_all_items_scores_every_candidate() -> None:
     of_all = np.log(np.linspace(0.01, 0.09, NUM_ITEMS)).astype(np.float32)
-    found = [Generated(np.array([19]), np.log([0.09]), of_all)]
+    found = [Generated(np.array([19]), np.log([0.09]), of_all.__getitem__)]
     (candidates,) = random_ranking().candidates([HISTORY], found, everything())
     # Item 0 was never seen in training.
     assert candidates.scores[:, 0] == pytest.approx(np.where(candidates.item_rows == 0, 0, np.exp(of_all)))
@@ -68,9 +69,8 @@ def test_a_generator_that_scores_all_items_scores_every_candidate() -> None:
 
 
 def test_only_allowed_items_are_listed_and_every_place_is_filled() -> None:
-    is_allowed = everything()
-    is_allowed[0, ::2] = False
-    (ranked,) = random_ranking().rank([HISTORY], generated(7, 5), is_allowed, 100)
+    odd = allowed_by(np.arange(NUM_ITEMS)[None] % 2 == 1)
+    (ranked,) = random_ranking().rank([HISTORY], generated(7, 5), odd, 100)
     assert sorted(ranked.item_rows.tolist()) == list(range(1, NUM_ITEMS, 2))
     assert np.all(np.diff(ranked.scores) <= 0)
     (of_all,) = random_ranking().rank([HISTORY], generated(7, 5), everything(), 100)
@@ -106,8 +106,7 @@ def test_a_new_item_is_placed_where_the_dense_head_ranks_it() -> None:
 
 
 def test_a_filter_of_new_items_alone_gives_a_list() -> None:
-    only_new = ~everything()
-    only_new[0, 0] = True
+    only_new = allowed_by(np.arange(NUM_ITEMS)[None] == 0)
     (ranked,) = random_ranking().rank([HISTORY], generated(), only_new, 3)
     assert ranked.item_rows.tolist() == [0]
     assert ranked.scores[0] < 0
@@ -128,7 +127,7 @@ def test_posted_items_are_ranked_at_once() -> None:
     like_the_best = ranking.dense_heads.heads[0].encoder
     assert like_the_best is ranking.with_items(np.zeros((1, 3))).dense_heads.heads[0].encoder
     later = ranking.with_items(np.full((2, 3), 0.1, dtype=np.float32))
-    (ranked,) = later.rank([HISTORY], generated(7), np.ones((1, NUM_ITEMS + 2), dtype=np.bool_), NUM_ITEMS + 2)
+    (ranked,) = later.rank([HISTORY], generated(7), everything(NUM_ITEMS + 2), NUM_ITEMS + 2)
     assert {NUM_ITEMS, NUM_ITEMS + 1} <= set(ranked.item_rows.tolist())
 
 
@@ -252,7 +251,7 @@ def with_followers() -> JointRanking:
 
 
 def test_a_posted_item_rises_for_users_of_the_items_that_its_buyers_had() -> None:
-    ranking, posted, is_allowed = with_followers(), NUM_ITEMS, np.ones((2, NUM_ITEMS + 1), dtype=np.bool_)
+    ranking, posted, is_allowed = with_followers(), NUM_ITEMS, 2 * everything(NUM_ITEMS + 1)
     counted = ranking.with_counts(bought_after(earlier=4, bought=posted))
     histories = [HISTORY, np.array([2, 5])]
 

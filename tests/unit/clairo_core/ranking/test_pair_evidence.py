@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
+from clairo_core.ranking.history_links import history_links
 from clairo_core.ranking.pair_evidence import TOGETHER, names_of, pair_evidence
 
 NUM_ITEMS = 12
@@ -42,15 +43,23 @@ def slowly(history: list[int], item: int) -> list[float]:
     return [*values, max(alike), alike[-1]]
 
 
+def evidence(
+    matrices: dict[str, sparse.csr_matrix], content: np.ndarray | None, history: list[int], item_rows: np.ndarray
+) -> np.ndarray:
+    known = np.array([row for row in history if row < NUM_ITEMS], dtype=np.int64)
+    links = {name: history_links(of_name, known).among(item_rows) for name, of_name in matrices.items()}
+    return pair_evidence(links, content, COUNTS, known, item_rows)
+
+
 @given(st.lists(ROWS, min_size=1, max_size=6), st.sets(ROWS, min_size=1))
 def test_every_feature_equals_its_definition(history: list[int], items: set[int]) -> None:
     item_rows = np.array(sorted(items), dtype=np.int64)
-    found = pair_evidence(MATRICES, CONTENT, COUNTS, np.array(history), item_rows)
+    found = evidence(MATRICES, CONTENT, history, item_rows)
     for item, of_item in zip(item_rows.tolist(), found, strict=True):
         assert of_item == pytest.approx(slowly(history, item), rel=1e-4, abs=1e-6)
 
 
 def test_without_pair_counts_only_weights_are_evidence() -> None:
     assert names_of(("ease",)) == ("ease strongest", "ease last")
-    found = pair_evidence({"ease": MATRICES["ease"]}, None, COUNTS, np.array([3]), np.array([1, 4]))
+    found = evidence({"ease": MATRICES["ease"]}, None, [3], np.array([1, 4]))
     assert found.shape == (2, 2)

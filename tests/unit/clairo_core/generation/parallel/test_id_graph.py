@@ -13,6 +13,7 @@ from clairo_core.generation.parallel.network import ParallelNetwork
 from clairo_core.generation.parallel.parallel_checkpoint import load_links, save_network
 from clairo_core.generation.parallel.parallel_generator import ParallelGenerator, code_rows, parallel_generator
 from clairo_core.ranking import Generated
+from clairo_core.ranking.allowed_items import allowed_by
 from tests.unit.clairo_core.generation.parallel.test_parallel_generator import (
     FEATURE_SETS,
     HISTORIES,
@@ -36,7 +37,9 @@ def graph_generator(degree: int = 4) -> ParallelGenerator:
 def generate(
     generator: ParallelGenerator, num_beams: int, is_allowed: np.ndarray | None = None, seed: int = 0
 ) -> list[Generated]:
-    return generator.generate(HISTORIES, [seed] * len(HISTORIES), 1, num_beams, is_allowed)
+    return generator.generate(
+        HISTORIES, [seed] * len(HISTORIES), 1, num_beams, None if is_allowed is None else allowed_by(is_allowed)
+    )
 
 
 def test_a_walk_expands_the_best_nodes_so_far() -> None:

@@ -16,6 +16,7 @@ from clairo_core.generation.parallel.network import NetworkSizes, ParallelNetwor
 from clairo_core.generation.parallel.parallel_checkpoint import load_network, save_network
 from clairo_core.generation.parallel.parallel_generator import ParallelGenerator, parallel_generator
 from clairo_core.items import UserHistory
+from clairo_core.ranking.allowed_items import allowed_by
 from clairo_core.tokens.tokenizer import Tokenizer
 from tests.tiny import random_feature_sets, tiny_vocabulary
 
@@ -46,7 +47,9 @@ def generator() -> ParallelGenerator:
 def generate(
     generator: ParallelGenerator, histories: Sequence[np.ndarray], is_allowed: np.ndarray | None = None
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    return generator.generate(histories, [0] * len(histories), 3, 50, is_allowed)
+    return generator.generate(
+        histories, [0] * len(histories), 3, 50, None if is_allowed is None else allowed_by(is_allowed)
+    )
 
 
 def slow_scores(network: ParallelNetwork, feature_sets: np.ndarray, history: np.ndarray) -> np.ndarray:
@@ -109,12 +112,12 @@ def test_a_posted_item_is_read_in_histories_by_its_codes(generator: ParallelGene
         generator.catalogue.with_items([f"new-{place}" for place in range(5)], posted, TOKENIZER)
     )
     history = np.array([2, NUM_ITEMS + 3])
-    ((rows, scores, of_all),) = generate(later, [history])
+    ((rows, scores, log_probabilities_of),) = generate(later, [history])
     expected = slow_scores(generator.network, FEATURE_SETS, history)
     expected -= np.logaddexp.reduce(expected)
     np.testing.assert_allclose(scores, expected[rows], atol=1e-4)
-    assert of_all is not None
-    np.testing.assert_allclose(of_all, expected, atol=1e-4)
+    assert log_probabilities_of is not None
+    np.testing.assert_allclose(log_probabilities_of(np.arange(len(expected))), expected, atol=1e-4)
 
 
 def test_a_posted_item_with_new_content_is_scored_by_its_new_codes(generator: ParallelGenerator) -> None:

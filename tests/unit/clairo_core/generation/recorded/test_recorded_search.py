@@ -16,6 +16,7 @@ from clairo_core.generation.t5.generator import Generator, choose_device, load_g
 from clairo_core.generation.trie.device_trie import DeviceTrie
 from clairo_core.generation.trie.trie import trie_of_tokens
 from clairo_core.items import UserHistory
+from clairo_core.ranking.allowed_items import allowed_by
 from clairo_core.recommendation import RecommendationRequest
 from clairo_core.recommender import Recommender
 from clairo_core.tokens.tokenizer import TokenBatch, Tokenizer
@@ -155,8 +156,8 @@ def test_a_later_trie_is_loaded_and_one_that_outgrew_the_buffers_is_recorded_aga
     assert recorded.for_version(later) is recorded
     only_new = np.arange(len(ITEMS) + 1)[None] == len(ITEMS)
     for _ in range(2):
-        assert recorded.run(later, views_of(1), 4, only_new)[0][0].tolist() == [len(ITEMS)]
-        assert len(recorded.run(trie, views_of(1), 4, only_new[:, :-1])[0][0]) == 0
+        assert recorded.run(later, views_of(1), 4, allowed_by(only_new))[0][0].tolist() == [len(ITEMS)]
+        assert len(recorded.run(trie, views_of(1), 4, allowed_by(only_new[:, :-1]))[0][0]) == 0
     many = [*ITEMS, *((a, b, c) for a in (15, 16) for b in range(2, 10) for c in range(2, 9))]
     outgrown = DeviceTrie(trie_of_tokens(token_batch(many), np.zeros(len(many), dtype=np.bool_)), generator)
     grown = recorded.for_version(outgrown)

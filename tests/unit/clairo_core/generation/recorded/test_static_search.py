@@ -26,6 +26,7 @@ from clairo_core.generation.t5.generator import Generator, load_generator
 from clairo_core.generation.t5.generator_checkpoint import EncoderBlock, GeneratorWeights
 from clairo_core.generation.trie.device_trie import DeviceTrie, TrieTensors
 from clairo_core.generation.trie.trie import Trie, trie_of_tokens
+from clairo_core.ranking.allowed_items import allowed_by
 from clairo_core.tokens.tokenizer import TokenBatch
 from clairo_core.tokens.vocabulary import EOS
 from tests.tiny import token_batch, write_random_t5
@@ -99,9 +100,9 @@ def test_the_static_search_finds_what_the_plain_one_finds(generator, items, view
     is_allowed = data.draw(st.none() | st.lists(flags, min_size=len(views), max_size=len(views)).map(np.array))
     trie = trie_of_tokens(token_batch(items), is_retired)
     device_trie = DeviceTrie(trie, generator)
-    live = None if is_allowed is None else trie.live_before(is_allowed)
+    allowed = None if is_allowed is None else allowed_by(is_allowed)
     num_items = num_beams + more_items
-    expected = search(generator, device_trie, views, num_beams, num_items=num_items, live_before=live)
+    expected = search(generator, device_trie, views, num_beams, num_items=num_items, is_allowed=allowed)
     room = padded(generator, device_trie, num_beams)
     assert_same_beams(static_beams(generator, room, views, num_beams, num_items, is_allowed), expected)
 

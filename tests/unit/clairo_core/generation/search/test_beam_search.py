@@ -10,6 +10,7 @@ from clairo_core.generation.search.beam_search import Beams, search
 from clairo_core.generation.t5.generator import Generator, load_generator
 from clairo_core.generation.trie.device_trie import DeviceTrie
 from clairo_core.generation.trie.trie import trie_of_tokens
+from clairo_core.ranking.allowed_items import allowed_by
 from clairo_core.tokens.tokenizer import TokenBatch
 from clairo_core.tokens.vocabulary import EOS, PAD
 from tests.exhaustive_scores import score_all_items
@@ -57,8 +58,8 @@ def searched(
     is_retired: np.ndarray | None = None,
 ) -> Beams:
     trie = trie_of_tokens(items, np.zeros(len(items), dtype=np.bool_) if is_retired is None else is_retired)
-    live = None if is_allowed is None else trie.live_before(is_allowed)
-    return search(generator, DeviceTrie(trie, generator), views, num_beams, live_before=live)
+    allowed = None if is_allowed is None else allowed_by(is_allowed)
+    return search(generator, DeviceTrie(trie, generator), views, num_beams, is_allowed=allowed)
 
 
 def ranked(scores: np.ndarray, num_beams: int) -> list[int]:
@@ -258,13 +259,13 @@ def test_a_catalogue_without_items_leaves_no_beam(generator):
 def test_views_of_one_request_share_its_filter(generator):
     items, views = token_batch([(4,), (5,), (6,)]), token_batch([[3, EOS], [7, EOS], [8, EOS]])
     trie = trie_of_tokens(items, np.zeros(3, dtype=np.bool_))
-    live = trie.live_before(np.array([[True, False, False], [False, True, True]]))
+    allowed = allowed_by(np.array([[True, False, False], [False, True, True]]))
     beams = search(
         generator,
         DeviceTrie(trie, generator),
         views,
         3,
-        live_before=live,
+        is_allowed=allowed,
         request_of_view=np.array([0, 0, 1]),
     )
     assert [set(rows.tolist()) - {-1} for rows in beams.item_rows] == [{0}, {0}, {1, 2}]

@@ -1,13 +1,19 @@
 import dataclasses
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clairo_core.catalogue import build_catalogue
 from clairo_core.errors import CatalogueError
+from clairo_core.generation.trie.device_trie import DeviceTrie
+from clairo_core.generation.trie.live_items import live_items
 from clairo_core.generation.trie.trie import ROOT, Trie, build_trie, trie_of_tokens
+from clairo_core.ranking.allowed_items import all_but, allowed_by
 from clairo_core.tokens.tokenizer import Tokenizer
 from tests.tiny import random_feature_sets, tiny_vocabulary, token_batch
 
@@ -32,6 +38,16 @@ def spelled_out(trie: Trie) -> dict[tuple[int, ...], int]:
             for child in range(trie.first_child[node], trie.first_child[node + 1])
         ]
     return items
+
+
+def on_cpu(trie: Trie) -> DeviceTrie:
+    """What `live_items` reads of a trie on a device."""
+    return cast(
+        DeviceTrie,
+        SimpleNamespace(
+            trie=trie, tokens=torch.from_numpy(trie.tokens), live_before=torch.from_numpy(trie.live_before())
+        ),
+    )
 
 
 def assert_same(one: Trie, other: Trie) -> None:
@@ -92,10 +108,15 @@ def test_running_counts_follow_the_filter_and_skip_retired_items(sequences, data
     is_retired, is_allowed = np.array(data.draw(flags)), np.array(data.draw(flags))
     trie = trie_of_tokens(token_batch(sequences), is_retired)
     live = trie.live_before(is_allowed[None])[0]
+    of_requests = live_items(
+        on_cpu(trie), [all_but(np.flatnonzero(~is_allowed), len(sequences)), *allowed_by([is_allowed])]
+    )
     for node in range(trie.num_nodes):
-        run = trie.item_order[trie.items_begin[node] : trie.items_end[node]]
-        expected = (is_allowed & ~is_retired)[run].sum()
-        assert live[trie.items_end[node]] - live[trie.items_begin[node]] == expected
+        begin, end = trie.items_begin[node], trie.items_end[node]
+        expected = (is_allowed & ~is_retired)[trie.item_order[begin:end]].sum()
+        assert live[end] - live[begin] == expected
+        twice = [torch.tensor([place, place]) for place in (begin, end)]
+        assert of_requests.is_any(*twice, torch.tensor([0, 1])).tolist() == [expected > 0] * 2
 
 
 @pytest.mark.parametrize("num_added", [3, 100])
