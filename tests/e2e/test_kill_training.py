@@ -23,6 +23,7 @@ SETTINGS = (
     "fuse.dim_per_modality=8",
     "dense.max_epochs=3",
     "evaluate.num_beams=20",
+    "evaluate.max_users=30",
 )
 
 
@@ -39,7 +40,7 @@ def environment() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shop")
-    write_demo_shop(folder, num_items=100, num_users=200)
+    write_demo_shop(folder, num_items=60, num_users=100)
     return folder
 
 

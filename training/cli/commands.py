@@ -65,6 +65,9 @@ def run(
     preset: Annotated[
         str | None, typer.Option(help="Preset (see clairo-train presets) or TOML.", show_default="clairo")
     ] = None,
+    start_bundle: Annotated[
+        Path | None, typer.Option("--from", help="Start from a bundle of other data: its codes and weights.")
+    ] = None,
     device: DeviceOption = "auto",
     seed: Annotated[int | None, typer.Option(help="Seed of all random choices.", show_default="0")] = None,
     overrides: Annotated[
@@ -130,6 +133,12 @@ def run(
         raise SettingsError(f"--added-tokens {added_tokens} goes with --warm-start; add it, or leave out the tokens")
     if not_worse_than is not None and not 0 <= not_worse_than <= 1:
         raise SettingsError(f"--not-worse-than {not_worse_than:g}: expected a share of 0 to 1, such as 0.05")
+    if start_bundle is not None and data == SERVICE:
+        raise SettingsError("--from is for other data than the bundle's; with --data service, use --warm-start")
+    if start_bundle is not None and preset is not None:
+        raise SettingsError(
+            f"--from takes the bundle's settings; leave out --preset {preset}, and use --set for single ones"
+        )
     if data == SERVICE:
         if preset is not None:
             load_preset(preset, overrides or [])
@@ -167,34 +176,17 @@ def run(
     given = ", ".join(flag for flag, value in service_flags.items() if value is not None)
     if given:
         raise SettingsError(f"--data is {data}, but {given} only go with --data service; leave out one of them")
-    settings = load_preset(preset or DEFAULT_PRESET, overrides or [])
+    if start_bundle is None:
+        settings, start = load_preset(preset or DEFAULT_PRESET, overrides or []), None
     _check_out(out, overwrite)
     # torch, transformers and numba take seconds to import: check the flags first.
-    from clairo_core.generation.t5.generator import choose_device  # noqa: PLC0415
-    from training.datasets.event_times import date_range  # noqa: PLC0415
-    from training.datasets.open_dataset import open_dataset  # noqa: PLC0415
-    from training.evaluation.split import split_by  # noqa: PLC0415
-    from training.pipeline.present_modalities import with_present_modalities  # noqa: PLC0415
-    from training.pipeline.run import train_bundle  # noqa: PLC0415
-    from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
-    from training.workbench.stage_cache import StageCache  # noqa: PLC0415
-    from training.workbench.workbench import Workbench  # noqa: PLC0415
+    from training.cli.run_on_data import run_on_data  # noqa: PLC0415
+    from training.retraining.other_data import start_from  # noqa: PLC0415
 
-    dataset = open_dataset(data, settings.dataset, settings.encode.modalities, progress_bar)
-    dataset = split_by(dataset, settings.split)
-    report(
-        f"{dataset.name}: {len(dataset.items)} items, {len(dataset.user_ids)} users, "
-        f"{len(dataset.sequences.items)} interactions"
-        + ("" if dataset.days is None else f", {date_range(dataset.days, dataset.time_units)}")
-    )
-    stages = StageCache(out.parent / ".stages", report)
-    chosen = choose_device(device)
-    seed = seed or 0
-    report(f"preset {settings.name}, device {chosen}, seed {seed}, stages in {stages.folder}")
-    settings = with_present_modalities(settings, dataset, report)
-    bench = Workbench(dataset, settings, seed, chosen, stages, progress_bar, report)
-    split_name = Split.TEST if test else Split.VALIDATION
-    train_bundle(bench, out, split_name=split_name, is_refitted=not no_refit, has_users=with_users)
+    if start_bundle is not None:
+        settings, start = start_from(start_bundle, overrides or [], report)
+    split = Split.TEST if test else Split.VALIDATION
+    run_on_data(data, out, settings, start, seed or 0, device, split, is_refitted=not no_refit, has_users=with_users)
     report(f"wrote {out} in {time.monotonic() - started:.0f} s")
     report(f"next: clairo-serve run --bundle {out}")
 

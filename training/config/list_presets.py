@@ -33,6 +33,18 @@ but for presets that number items.
 
 To change one, `clairo-train presets clairo > mine.toml`, edit the file, and train with `--preset mine.toml`.
 """
+_PRE_TRAINING = """\
+## Pre-training on other data
+
+    clairo-train run --data other/shop --preset mql4grec --out bundles/other
+    clairo-train run --data demo/shop --from bundles/other --set fit.max_epochs=4 --out bundles/shop
+
+`--from` takes a bundle of any preset that reads content. Encoders, fusion, codebooks and vocabulary stay, so codes
+mean the same on both data sets; all items get theirs from content, as posted items do. The generator starts from the
+bundle's weights, as measured before the refit. Dense heads and counts are learned from the new data alone. Settings
+are the bundle's, but for `--set`. Codes that came with the new data are not read, and its items need the modalities
+that the bundle reads. For several data sets, repeat the second command, or write them as one first.
+"""
 _PAGE_FOOT = "This page is written from the presets' files by `make presets`.\n"
 
 
@@ -57,7 +69,15 @@ def presets_as_page(presets: Iterable[Preset]) -> str:
         [[name, preset.about.title, _link(preset.about)] for name, preset in zip(names, presets, strict=True)],
     )
     made_of = _table(["preset", *parts[0]], [[name, *of.values()] for name, of in zip(names, parts, strict=True)])
-    sections = [_PAGE_HEAD, what, f"{TRANSFORMERS4REC}\n", "## Parts\n", made_of, "## Differences and notes\n"]
+    sections = [
+        _PAGE_HEAD,
+        what,
+        f"{TRANSFORMERS4REC}\n",
+        "## Parts\n",
+        made_of,
+        _PRE_TRAINING,
+        "## Differences and notes\n",
+    ]
     for name, preset in zip(names, presets, strict=True):
         lines = [*preset.about.differs, *preset.about.notes]
         if lines:

@@ -1,6 +1,7 @@
 """Describe a dataset's items by an earlier bundle: known items keep their features, new ones are described by it.
 
-A known item with other content keeps its feature set, which the weights rely on, and its embedding moves.
+A known item with other content keeps its feature set, which the weights rely on, and its embedding moves. On other
+data, all items are new: an id that two shops use names two items.
 """
 
 from dataclasses import replace
@@ -21,8 +22,10 @@ ITEMS_AT_ONCE = 256
 """Bounds the decoded pictures in memory."""
 
 
-def carry_items(bench: Workbench, bundle: Bundle) -> DescribedItems:
+def carry_items(bench: Workbench, bundle: Bundle, *, keeps_items: bool = True) -> DescribedItems:
     """Feature sets for a warm start: those of the bundle's catalogue, and its encoders' for all other items.
+
+    Without `keeps_items`, the bundle describes all items, and its catalogue takes no feature set.
 
     Raises:
         TrainingError: the bundle has no encoders.
@@ -32,18 +35,18 @@ def carry_items(bench: Workbench, bundle: Bundle) -> DescribedItems:
     if fusion is None or quantizer is None or known is None:
         raise TrainingError(
             f"bundle {bundle.manifest.bundle_id} {bundle.manifest.why_no_encoders} and cannot describe new items; "
-            "train without --warm-start"
+            "train from scratch"
         )
     encoded = {modality: carried_encode_stage(bench, bundle, modality) for modality in bundle.encoders}
     feature_sets: dict[str, tuple[int, ...]] = {}
     embeddings: dict[str, np.ndarray] = {}
     is_present: dict[str, np.ndarray] = {}
-    for row, item_id in enumerate(bundle.catalogue.item_ids):
+    for row, item_id in enumerate(bundle.catalogue.item_ids if keeps_items else ()):
         feature_sets[item_id] = tuple(bundle.catalogue.feature_sets[row].tolist())
         embeddings[item_id] = known.item_embeddings[row]
         is_present[item_id] = known.is_present[row]
     num_moved = 0
-    for item in bench.dataset.items:
+    for item in bench.dataset.items if keeps_items else ():
         known_row = bundle.catalogue.find_row(item.item_id)
         if known_row is None or bundle.has_content(
             known_row, described_digest(item.texts, picture_digest(item.read_picture()))
@@ -75,6 +78,6 @@ def carry_items(bench: Workbench, bundle: Bundle) -> DescribedItems:
     return DescribedItems(
         np.array([feature_sets[item_id] for item_id in bench.item_ids], dtype=np.int32),
         FeatureSpace(bundle.vocabulary.category_names, bundle.vocabulary.category_sizes),
-        f"{bench.dataset.fingerprint}-carried-{bundle.manifest.bundle_id}",
+        f"{bench.dataset.fingerprint}-{'carried' if keeps_items else 'described'}-{bundle.manifest.bundle_id}",
         ContentParts(encoded, fusion, quantizer, fused),
     )

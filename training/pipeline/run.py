@@ -103,7 +103,7 @@ def train_parts(bench: Workbench, start: WarmStart | None = None) -> TrainedPart
         vocabulary = vocabulary_stage(bench, items)
         generator = generator_stage(bench, items, vocabulary)
     else:
-        items = carry_items(bench, start.bundle)
+        items = carry_items(bench, start.bundle, keeps_items=start.keeps_items)
         vocabulary = grown_vocabulary_stage(bench, items, start.bundle.vocabulary, start.added_tokens)
         generator = generator_stage(bench, items, vocabulary, start.bundle)
     recommender, ranked_by, ranked = generator.recommender.with_popularity(popular_by_users(bench)), generator.key, None

@@ -4,6 +4,8 @@ Encoders, fusion and quantizer stay, so items of the bundle keep their features 
 service gave them. The vocabulary stays or grows, and the generator starts from the bundle's weights as measured: after
 a refit they know the validation items of this run. Dense head, item weights and mixture count interactions and are
 learned from scratch.
+
+On other data, the same is pre-training: its items get their features from the bundle, as posted items do.
 """
 
 import dataclasses
@@ -26,6 +28,8 @@ class WarmStart:
     bundle: Bundle
     added_tokens: int = 0
     """By how many tokens its vocabulary grows."""
+    keeps_items: bool = True
+    """Items with the bundle's ids are the bundle's. False for other data."""
 
 
 def preset_of(start: WarmStart, preset: Preset) -> Preset:
@@ -38,8 +42,8 @@ def preset_of(start: WarmStart, preset: Preset) -> Preset:
     manifest = start.bundle.manifest
     if preset.split.rule != split_of(manifest).rule:
         raise SettingsError(
-            f"--warm-start takes weights of bundle {manifest.bundle_id}, trained with {split_of(manifest).rule}; got "
-            f"{preset.split.rule}, which may hold out what they have learned: leave out --warm-start, or keep the split"
+            f"a warm start takes weights of bundle {manifest.bundle_id}, trained with {split_of(manifest).rule}; got "
+            f"{preset.split.rule}, which may hold out what they have learned; train from scratch, or keep the split"
         )
     folder = start.bundle.measured_generator_folder
     preset = dataclasses.replace(

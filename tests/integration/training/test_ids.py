@@ -11,11 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pyarrow.parquet import read_table as read_parquet
+from pyarrow.parquet import write_table as write_parquet
 from typer.testing import CliRunner
 
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.errors import DatasetError, SettingsError
 from clairo_core.progress import silent
 from tests.browser import TOO_FAINT, opened_page
+from tests.integration.training.pipeline.test_presets import SMALL
 from tests.repository import REPOSITORY
 from training.cli import app
 from training.config.load_preset import load_preset
@@ -101,6 +105,23 @@ def test_training_on_made_ids_gives_the_feature_sets_of_the_preset(documented: P
     again = load_ids(tmp_path / "again.parquet")
     assert again.whole.tolist() == ids.whole.tolist()
     assert again.origin.reconstruction_error is None
+
+
+def test_a_preset_trains_on_published_ids_that_number_the_items(documented: Path, tmp_path: Path) -> None:
+    write_demo_shop(tmp_path, num_items=30, num_users=30)
+    items = read_parquet(tmp_path / "items.parquet")
+    write_parquet(items.append_column("number", [list(range(30))]), tmp_path / "items.parquet")
+    index = {str(number): [f"<a_{number % 7}>", f"<b_{number % 3}>"] for number in range(30)}
+    (tmp_path / "shop.index.json").write_text(json.dumps(index))
+    run("ids", "import", tmp_path / "shop.index.json", "--out", tmp_path / "letter.parquet")
+    section = load_ids(tmp_path / "letter.parquet").toml(tmp_path / "letter.parquet")
+    toml = tmp_path / "dataset.toml"
+    toml.write_text(f'{toml.read_text()}\n{section}\nitems_column = "number"\n')
+    sizes = [part for size in SMALL for part in ("--set", size)]
+    run("run", "--data", tmp_path, "--preset", "letter", "--out", tmp_path / "bundle", "--device", "cpu", *sizes)
+    bundle = load_bundle(tmp_path / "bundle")
+    assert (bundle.manifest.preset, bundle.can_ingest) == ("letter", False)
+    assert bundle.catalogue.feature_sets[:, :2].tolist() == [[number % 7, number % 3] for number in range(30)]
 
 
 def test_another_quantizer_makes_other_ids(documented: Path) -> None:

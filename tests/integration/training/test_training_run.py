@@ -29,6 +29,9 @@ FAST = (
     "evaluate.num_resamples=50",
 )
 
+QUICK = ("fit.max_epochs=1", "evaluate.max_users=19")
+"""Where no figure counts: too few users to choose the serving points by."""
+
 
 def arguments(shop: Path, out: Path, *overrides: str) -> list[str]:
     flags = [part for override in (*FAST, *overrides) for part in ("--set", override)]
@@ -71,7 +74,7 @@ def test_items_are_aligned_with_behaviour_and_a_posted_one_is_placed_by_its_cont
 
 
 def test_a_shop_without_repeat_sales_is_placed_by_content_alone(shop: Path, tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, arguments(shop, tmp_path / "content", "align.dim=64", "fit.max_epochs=1"))
+    result = CliRunner().invoke(app, [*arguments(shop, tmp_path / "content", "align.dim=64", *QUICK), "--no-refit"])
     assert result.exit_code == 0, result.output
     assert "too few items were used twice" in result.stderr
     fusion = load_bundle(tmp_path / "content").fusion
@@ -154,7 +157,8 @@ def test_a_bundle_keeps_its_users_if_asked_to(bundle_folder: Path, shop: Path) -
 
 
 def test_the_dense_heads_that_rank_better_together_on_validation_are_kept(bundle_folder: Path, shop: Path) -> None:
-    result = CliRunner().invoke(app, arguments(shop, bundle_folder.parent / "read", "dense.encoder=auto"))
+    flags = arguments(shop, bundle_folder.parent / "read", "dense.encoder=auto", "evaluate.max_users=19")
+    result = CliRunner().invoke(app, [*flags, "--no-refit"])
     assert result.exit_code == 0, result.output
     said = re.search(r"dense head: ([\w ]+), validation NDCG@10 ([.\d]+); each alone: (.*)", result.stderr)
     assert said is not None
@@ -170,7 +174,7 @@ def test_the_dense_heads_that_rank_better_together_on_validation_are_kept(bundle
 
 
 def test_another_setting_runs_only_the_stages_that_depend_on_it(bundle_folder: Path, shop: Path) -> None:
-    result = CliRunner().invoke(app, arguments(shop, bundle_folder.parent / "other", "fit.max_epochs=1"))
+    result = CliRunner().invoke(app, [*arguments(shop, bundle_folder.parent / "other", *QUICK), "--no-refit"])
     assert result.exit_code == 0, result.output
     assert "vocabulary: unchanged" in result.stderr
     assert "generator: unchanged" not in result.stderr
@@ -179,7 +183,7 @@ def test_another_setting_runs_only_the_stages_that_depend_on_it(bundle_folder: P
 @pytest.mark.parametrize("modality", ["text", "image"])
 def test_one_modality_alone_is_enough(bundle_folder: Path, shop: Path, modality: str) -> None:
     out = bundle_folder.parent / modality
-    result = CliRunner().invoke(app, arguments(shop, out, f"encode.modalities={modality}", "fit.max_epochs=1"))
+    result = CliRunner().invoke(app, [*arguments(shop, out, f"encode.modalities={modality}", *QUICK), "--no-refit"])
     assert result.exit_code == 0, result.output
     bundle = load_bundle(out)
     assert set(bundle.encoders) == {modality}

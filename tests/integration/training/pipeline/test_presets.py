@@ -1,4 +1,4 @@
-"""Every preset trains, is evaluated, serves what it trained, and takes a posted item or says why not."""
+"""Every preset on a cut of the demo shop: trains, is evaluated, serves, and takes a posted item or says why not."""
 
 import json
 from pathlib import Path
@@ -8,11 +8,10 @@ import torch
 
 from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.progress import silent
-from clairo_core.sequences import ItemSequences
 from tests.running_service import running_service
-from tests.tiny import tiny_items
 from training.config.load_preset import PRESETS_FOLDER, load_preset
-from training.datasets.dataset import Dataset, build_dataset
+from training.datasets import Dataset, load_dataset
+from training.demo_shop import write_demo_shop
 from training.pipeline.run import train_bundle
 from training.workbench.stage_cache import StageCache
 from training.workbench.workbench import Workbench
@@ -68,10 +67,8 @@ def overrides_of(name: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def shop() -> Dataset:
-    walks = [[(5 * user + step * step) % NUM_ITEMS for step in range(6)] for user in range(NUM_USERS)]
-    users = tuple(f"user-{user}" for user in range(NUM_USERS))
-    return build_dataset("shop", tiny_items(NUM_ITEMS), users, ItemSequences.from_lists(walks))
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return load_dataset(write_demo_shop(tmp_path_factory.mktemp("shop"), NUM_ITEMS, NUM_USERS))
 
 
 @pytest.fixture(scope="module")

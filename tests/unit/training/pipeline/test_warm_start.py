@@ -127,5 +127,5 @@ def test_the_bundles_kind_of_generator_goes_on_whatever_the_presets(bundle: Bund
 
 def test_a_bundle_of_precomputed_codes_cannot_be_continued(tmp_path: Path) -> None:
     blind = load_bundle(tiny_bundle(tmp_path / "blind", num_items=NUM_ITEMS, can_ingest=False))
-    with pytest.raises(TrainingError, match="without --warm-start"):
+    with pytest.raises(TrainingError, match="cannot describe new items; train from scratch"):
         carry_items(bench_of(tmp_path / "stages", WarmStart(blind)), blind)

@@ -51,22 +51,19 @@ def test_learning_ends_within_a_few_calls_of_its_kernel(
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_time_is_linear_in_the_history(shape: str) -> None:
-    """Ten times the history, far less than a hundred times the time: the best of three, however busy the machine."""
+    """Ten times the history, far less than a hundred times the time, in one of three tries on a busy machine."""
 
     def seconds(length: int) -> float:
         histories = [*ORDINARY, SHAPES[shape](length)]
-        tries = []
-        for _ in range(3):
-            began = time.process_time()
-            vocabulary = learned(histories)
-            tokenizer = Tokenizer(vocabulary)
-            feature_tokens = vocabulary.feature_tokens(FEATURE_SETS)
-            tokenizer.encode_views(feature_tokens, ItemSequences.from_lists(histories), seed=0)
-            tokenizer.encode_canonical_batch(feature_tokens, ItemSequences.from_lists(histories))
-            tries.append(time.process_time() - began)
-        return min(tries)
+        began = time.process_time()
+        vocabulary = learned(histories)
+        tokenizer = Tokenizer(vocabulary)
+        feature_tokens = vocabulary.feature_tokens(FEATURE_SETS)
+        tokenizer.encode_views(feature_tokens, ItemSequences.from_lists(histories), seed=0)
+        tokenizer.encode_canonical_batch(feature_tokens, ItemSequences.from_lists(histories))
+        return time.process_time() - began
 
-    assert seconds(50_000) < 40 * seconds(5_000)
+    assert any(seconds(50_000) < 40 * seconds(5_000) for _ in range(3))
 
 
 @pytest.mark.parametrize("length", [100, 10_000, 100_000])
