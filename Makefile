@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed-from-lock
 PORT ?= 8000
+# URL of a package index whose torch comes without CUDA, such as PyTorch's for CPUs. Empty: torch from PyPI, as locked.
+TORCH_INDEX ?=
+TORCH_OF_LOCK = (torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z]+)==
 # Two, with the type checker beside them, keep two cores busy.
 TEST_PROCESSES ?= 2
 # If the environment forbids bytecode, each of a hundred processes compiles torch's sources again.
@@ -24,7 +27,14 @@ install: $(INSTALLED)  ## create .venv, exactly as in requirements.lock
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "CLAIRO needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 install")'
 	$(PYTHON) -m venv $(VENV)
+ifeq ($(TORCH_INDEX),)
+	@test "$$(uname)" != Linux || command -v nvidia-smi > /dev/null || echo 'No GPU found: make install TORCH_INDEX=URL installs torch without CUDA, 4.5 GB less; README.md, "Start"'
 	$(BIN)/pip install --quiet --no-compile --require-hashes -r requirements.lock
+else
+	$(BIN)/pip install --quiet --no-compile --no-deps --index-url $(TORCH_INDEX) $$(grep -oE '^torch(vision)?==[^ ]+' requirements.lock)
+	awk '/^[a-z0-9]/ { is_torch = /^$(TORCH_OF_LOCK)/ } !is_torch' requirements.lock > $(VENV)/without-torch.lock
+	$(BIN)/pip install --quiet --no-compile --no-deps --require-hashes -r $(VENV)/without-torch.lock
+endif
 	$(BIN)/pip install --quiet --no-deps --editable .
 	$(BIN)/python -m training.vocabulary.compile_kernels
 	@touch $@
