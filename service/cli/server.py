@@ -8,6 +8,7 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from clairo_core.errors import ClairoError
 from service.app import create_app
@@ -19,7 +20,7 @@ from service.telemetry.tracing import start_tracing
 
 DRAIN_SECONDS = 20
 MAX_HEAD_BYTES = 64 * 1024
-"""Of a request's line and headers. uvicorn's default of 16 KiB holds only for heads that arrive in pieces."""
+"""Of a request's line and headers. What arrives in one read may exceed it."""
 
 
 def serve_alone(
@@ -55,7 +56,7 @@ def serve_alone(
             # X-Forwarded-For is never believed, whatever FORWARDED_ALLOW_IPS: the peer is who connects.
             proxy_headers=False,
             timeout_keep_alive=settings.keep_alive_seconds,
-            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+            http=BoundedHeads,
             timeout_graceful_shutdown=DRAIN_SECONDS,
         ),
     )
@@ -65,6 +66,30 @@ def serve_alone(
             raise failure
         return str(failure)
     return None
+
+
+class BoundedHeads(HttpToolsProtocol):
+    """HTTP/1.1 by httptools, which alone would keep an endless head in memory."""
+
+    _num_head_bytes = 0
+    _is_in_head = True
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has arrived; refuse a head that has not ended within `MAX_HEAD_BYTES`."""
+        self._num_head_bytes += len(data)
+        super().data_received(data)
+        if self._is_in_head and self._num_head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response(f"The request's head exceeds {MAX_HEAD_BYTES} bytes; send less.")
+
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        self._num_head_bytes, self._is_in_head = 0, True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """End it."""
+        self._is_in_head = False
+        super().on_headers_complete()
 
 
 class _DrainingServer(uvicorn.Server):
