@@ -27,6 +27,7 @@ from service.http.idempotency import AnsweredOnce
 from service.http.observation import Observation
 from service.http.openapi import describe_problems
 from service.http.problems import answer_to, install_problem_handlers, problem_response
+from service.http.repeated_requests import RepeatedRequests
 from service.http.request_context import RequestContext
 from service.http.root_path import RootPath
 from service.items.attribute_schema import AttributeSchema
@@ -43,6 +44,7 @@ from service.picture_urls.hosts import parsed_hosts
 from service.placements.saved import SavedPlacements
 from service.recommend.batcher import Batcher
 from service.recommend.recommendations import ModelBatcher, history_length, run_model_batch
+from service.recommend.repeated_answers import RepeatedAnswers
 from service.replicas.catalogue_sync import CatalogueSync
 from service.replicas.redis_link import RedisLink
 from service.routes import (
@@ -66,7 +68,7 @@ from service.routes import (
 from service.routes import metrics as metrics_route
 from service.routes.pages import install_pages
 from service.routes.parts import Parts, Readiness
-from service.serving import SharedParts, open_cache, serve_bundle
+from service.serving import SharedParts, open_cache, open_repeated_answers, serve_bundle
 from service.settings import Settings
 from service.store.attribute_types import AttributeTypeStore
 from service.store.behaviour import BehaviourStore
@@ -167,6 +169,7 @@ def create_app(
     install_pages(app)
     describe_problems(app)
     app.add_middleware(HeadAsGet)
+    app.add_middleware(RepeatedRequests, answers_of=_answers_of)
     origins = settings.cors_origin_names
     callers = CallerCheck(settings.allow_open_network, settings.allowed_host_names, settings.host, origins)
     app.add_middleware(
@@ -267,6 +270,16 @@ async def open_parts(
         follow = (swap.follow,) if settings.bundles_dir else ()
         catch_up = (served.catch_up, split.catch_up) if split else (served.catch_up,)
         await sync.start((attribute_schema.refresh, placements_saved.catch_up, *catch_up, *follow, show_serving))
+
+        def state_version() -> tuple[object, ...]:
+            live = served.live
+            return (
+                live.num_changes,
+                live.counts_version,
+                placements_saved.num_versions,
+                attribute_schema.num_changes,
+            )
+
         picture_urls = picture_urls or PictureUrls(parsed_hosts(settings.picture_url_hosts))
         ingestion = served.ingestion
         bulk_jobs = BulkJobs(
@@ -305,6 +318,7 @@ async def open_parts(
             answered_once=AnsweredOnce(IdempotencyStore(store.database)),
             key_ring=key_ring,
             placements=placements_saved,
+            repeated_answers=open_repeated_answers(settings, state_version, metrics),
             publish_write=sync.publish_write,
             picture_urls=picture_urls,
             redis=redis,
@@ -334,6 +348,11 @@ async def open_store(store: Store, wait_seconds: float) -> None:
 def _key_ring_of(scope: Scope) -> KeyRing | None:
     readiness: Readiness = scope["app"].state.readiness
     return None if readiness.parts is None else readiness.parts.key_ring
+
+
+def _answers_of(scope: Scope) -> RepeatedAnswers | None:
+    readiness: Readiness = scope["app"].state.readiness
+    return None if readiness.parts is None else readiness.parts.repeated_answers
 
 
 def _max_body_bytes(path: str) -> int:

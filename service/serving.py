@@ -23,6 +23,7 @@ from service.recommend.cache import Cache, InProcessCache
 from service.recommend.recommendations import ModelBatcher, ModelRequest, Recommendations
 from service.recommend.recommended import ENCODING, Recommended, decoded, encoded, size_in_memory
 from service.recommend.redis_cache import LayeredCache, RedisCache
+from service.recommend.repeated_answers import RepeatedAnswers, Version
 from service.replicas.redis_link import RedisLink
 from service.settings import Settings
 from service.store.behaviour import BehaviourStore
@@ -158,12 +159,23 @@ async def _warm_up(recommender: Recommender, batcher: ModelBatcher, num_requests
         raise failures[0]
 
 
+def open_repeated_answers(settings: Settings, version_of: Callable[[], Version], metrics: Metrics) -> RepeatedAnswers:
+    """Answers as JSON, in the half of the cache's memory that `open_cache` leaves."""
+    return RepeatedAnswers(
+        version_of,
+        max_entries=settings.cache_max_entries,
+        max_bytes=settings.cache_max_mib * 1024 * 1024 // 2,
+        ttl_seconds=settings.cache_ttl_seconds,
+        metrics=metrics,
+    )
+
+
 def open_cache(settings: Settings, redis: RedisLink | None) -> Cache[Recommended]:
     """Answers in this process's memory, and in Redis where there is one."""
     near: InProcessCache[Recommended] = InProcessCache(
         settings.cache_max_entries,
         size_of=size_in_memory,
-        max_bytes=settings.cache_max_mib * 1024 * 1024,
+        max_bytes=settings.cache_max_mib * 1024 * 1024 // 2,
         ttl_seconds=settings.cache_ttl_seconds,
     )
     if redis is None:
