@@ -16,6 +16,7 @@ from starlette.types import Scope
 
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
+from clairo_core.recommender import Recommender
 from service.bundles.shelf import BundleShelf
 from service.bundles.split import open_split
 from service.bundles.swap import BundleSwap, first_bundle
@@ -103,6 +104,7 @@ def create_app(
     metrics: Metrics | None = None,
     is_replacement: bool = False,
     picture_urls: PictureUrls | None = None,
+    recommender: Recommender | None = None,
 ) -> FastAPI:
     """Create the service as an ASGI app.
 
@@ -113,6 +115,7 @@ def create_app(
         metrics: by default, new ones.
         is_replacement: other processes answer at this address; listen once the parts are ready.
         picture_urls: by default, fetches from the hosts in the settings.
+        recommender: of `bundle`, if it is loaded too.
     """
     metrics = metrics or Metrics()
 
@@ -128,7 +131,7 @@ def create_app(
             elif isinstance(outcome, Exception):
                 logger.error("the service cannot start", exc_info=outcome)
 
-        opening = open_parts(settings, bundle, metrics, picture_urls)
+        opening = open_parts(settings, bundle, metrics, picture_urls, recommender)
         running = asyncio.create_task(_run_parts(opening, readiness, may_stop, report))
         try:
             if is_replacement:
@@ -208,6 +211,7 @@ async def open_parts(
     bundle: Bundle | None = None,
     metrics: Metrics | None = None,
     picture_urls: PictureUrls | None = None,
+    recommender: Recommender | None = None,
 ) -> AsyncIterator[Parts]:
     """Open every part, ready to work; answer waiting requests, then close them.
 
@@ -251,12 +255,12 @@ async def open_parts(
         opened.push_async_callback(batcher.stop)
         await batcher.start()
         shelf = BundleShelf(settings.bundle, settings.bundles_dir)
+        first = await first_bundle(settings, bundle, shelf, store)
         served = await serve_bundle(
-            # Held by `served` alone: a bundle that is swapped out must not stay in memory.
-            await first_bundle(settings, bundle, shelf, store),
-            shared,
-            num_warm_up=shared.full_batch,
+            first, shared, num_warm_up=shared.full_batch, recommender=recommender if first is bundle else None
         )
+        # Held by `served` alone: a bundle that is swapped out must not stay in memory.
+        del first
         opened.push_async_callback(served.ingestion.finish)
         split = await open_split(shared, served, store_of_feedback)
         swap = BundleSwap(shelf, shared, served, on_swapped=split.follow_swap if split else lambda: None)

@@ -84,24 +84,36 @@ class ServedBundle:
         self.recommendations.item_table.become(candidate.recommendations.item_table)
 
 
-async def serve_bundle(bundle: Bundle, shared: SharedParts, *, num_warm_up: int) -> ServedBundle:
-    """Load the weights, build the trie, carry posted items and new counts into them, and warm up.
-
-    `num_warm_up` requests are answered at once: a full batch before clients come, one beside a serving bundle.
+def recommender_of(bundle: Bundle, settings: Settings) -> Recommender:
+    """Load a bundle's recommender as the operator wants it.
 
     Raises:
         GeneratorError: the weights do not fit, or the device does not exist.
-        StoreError: the store cannot be read.
     """
-    settings = shared.settings
-    recommender = await asyncio.to_thread(
-        bundle.recommender,
+    return bundle.recommender(
         settings.device,
         num_views=settings.num_views,
         num_beams=settings.num_beams,
         dtype=settings.dtype,
         cuda_graphs=settings.cuda_graphs,
     )
+
+
+async def serve_bundle(
+    bundle: Bundle, shared: SharedParts, *, num_warm_up: int, recommender: Recommender | None = None
+) -> ServedBundle:
+    """Load the weights, build the trie, carry posted items and new counts into them, and warm up.
+
+    `num_warm_up` requests are answered at once: a full batch before clients come, one beside a serving bundle. A
+    `recommender` of the bundle's own catalogue may be loaded already.
+
+    Raises:
+        GeneratorError: the weights do not fit, or the device does not exist.
+        StoreError: the store cannot be read.
+    """
+    settings = shared.settings
+    if recommender is None:
+        recommender = await asyncio.to_thread(recommender_of, bundle, settings)
     if recommender.points != bundle.manifest.points:
         logger.warning(
             "bundle %s is not served as it was measured: num_views and num_beams set %s, its manifest has %s",

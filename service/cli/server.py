@@ -7,16 +7,22 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+import torch
 import uvicorn
+from threadpoolctl import threadpool_limits
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from clairo_core.errors import ClairoError
 from service.app import create_app
+from service.cli.preloaded import Preloaded, preload
+from service.cli.workers import threads_wanted
 from service.routes.parts import Parts, Readiness
 from service.settings import Settings
 from service.telemetry.logs import set_up_logging
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import start_tracing
+
+__all__ = ["preload", "serve_alone"]
 
 DRAIN_SECONDS = 20
 MAX_HEAD_BYTES = 64 * 1024
@@ -30,8 +36,13 @@ def serve_alone(
     shared_folder: Path | None = None,
     *,
     is_replacement: bool = False,
+    preloaded: Preloaded | None = None,
 ) -> str | None:
     """Serve in this process, and call `report` with a line once it serves. Return why it could not start, or None."""
+    # Until here there was one thread, so that workers could be forked: BLAS's since the import, all others' in a fork.
+    if preloaded is not None:
+        torch.set_num_threads(threads_wanted())
+    threadpool_limits(threads_wanted(), user_api="blas" if preloaded is None else None)
     set_up_logging(settings.log_format)
     start_tracing(os.environ)
     failures: list[Exception] = []
@@ -44,7 +55,15 @@ def serve_alone(
             num_items = outcome.served.live.recommender.catalogue.num_live
             report(f"CLAIRO serves {num_items} items of bundle {outcome.served.live.bundle_id}.")
 
-    web_app = create_app(settings, on_started=on_started, metrics=Metrics(shared_folder), is_replacement=is_replacement)
+    bundle, recommender = (None, None) if preloaded is None else (preloaded.bundle, preloaded.recommender)
+    web_app = create_app(
+        settings,
+        bundle,
+        on_started,
+        metrics=Metrics(shared_folder),
+        is_replacement=is_replacement,
+        recommender=recommender,
+    )
     server = _DrainingServer(
         web_app.state.readiness,
         uvicorn.Config(
