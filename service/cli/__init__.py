@@ -1,5 +1,6 @@
 """`clairo-serve` and its processes. Start at `commands`."""
 
+import gc
 import os
 import sys
 
@@ -9,6 +10,8 @@ from clairo_core.errors import missing_extra
 BLAS_VARIABLE = "OPENBLAS_NUM_THREADS"
 _chosen = os.environ.get(BLAS_VARIABLE)
 os.environ[BLAS_VARIABLE] = "1"
+# The collector would look through all that is imported, again and again.
+gc.disable()
 try:
     from service.cli.commands import main
 except ModuleNotFoundError as error:
@@ -17,6 +20,7 @@ except ModuleNotFoundError as error:
         sys.exit(reason)
     raise
 finally:
+    gc.enable()
     del os.environ[BLAS_VARIABLE]
     if _chosen is not None:
         os.environ[BLAS_VARIABLE] = _chosen

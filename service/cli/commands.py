@@ -5,10 +5,13 @@ for any other error. Slow imports wait until a command needs them: `--help` does
 """
 
 import asyncio
+import gc
+import importlib
 import os
 import socket
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, NoReturn
 
 import typer
@@ -179,9 +182,7 @@ def serve(settings: Settings) -> None:
 
     try:
         if settings.workers == 1:
-            from service.cli.server import serve_alone  # noqa: PLC0415 - slow to import
-
-            failure = serve_alone(settings, listening, report)
+            failure = _server().serve_alone(settings, listening, report)
         else:
             listening.listen(BACKLOG)
             failure = serve_with_workers(settings, listening, serve_in_worker, load_for_workers, report)
@@ -194,10 +195,8 @@ def serve(settings: Settings) -> None:
 
 def load_for_workers(settings: Settings) -> Loaded:
     """Load what forked workers share."""
-    # Imports all that a worker needs, so workers share that too.
-    from service.cli.server import preload  # noqa: PLC0415 - slow to import
-
-    return preload(settings)
+    # The module imports all that a worker needs, so workers share that too.
+    return _server().preload(settings)
 
 
 def serve_in_worker(
@@ -209,11 +208,20 @@ def serve_in_worker(
     loaded: Loaded,
 ) -> None:
     """Serve in one of several worker processes."""
-    from service.cli.server import serve_alone  # noqa: PLC0415 - not in the watching process of spawned workers
-
-    failure = serve_alone(settings, listening, report, shared_folder, is_replacement=is_replacement, preloaded=loaded)
+    failure = _server().serve_alone(
+        settings, listening, report, shared_folder, is_replacement=is_replacement, preloaded=loaded
+    )
     if failure is not None:
         report(f"!{failure}")
+
+
+def _server() -> ModuleType:
+    """Import the server and torch, which is slow; slower by a third if the collector looks through it all meanwhile."""
+    gc.disable()
+    try:
+        return importlib.import_module("service.cli.server")
+    finally:
+        gc.enable()
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from service.telemetry.logs import set_up_logging
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import start_tracing
 
-__all__ = ["preload", "serve_alone"]
+__all__ = ["Preloaded", "preload", "serve_alone"]
 
 DRAIN_SECONDS = 20
 MAX_HEAD_BYTES = 64 * 1024
