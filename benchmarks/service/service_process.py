@@ -43,6 +43,13 @@ def _command_of(process_id: int) -> bytes:
         return b""
 
 
+def processor_seconds(process_id: int) -> float:
+    """Processor time that a process has used, from Linux's /proc."""
+    stat = Path(f"/proc/{process_id}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    # User and system time are the 14th and 15th field.
+    return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def children_of(process_id: int) -> list[int]:
     """Process ids of the direct children, from Linux's /proc."""
     children = []
