@@ -1,14 +1,13 @@
 """Cross-entropy of hidden states against a few drawn items instead of all.
 
-Source: Jean et al. 2015, "On Using Very Large Target Vocabulary for Neural Machine Translation"; with 256 uniform
-negatives SASRec ranks as with a full softmax (Klenitskiy and Vasilev 2023). We differ: a step draws its negatives once,
-for all its targets.
+With 256 uniform negatives SASRec ranks as with a full softmax (Klenitskiy and Vasilev 2023).
 """
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional
+
+from training.losses.sampled_softmax_loss import sampled_softmax_loss
 
 NUM_NEGATIVES = 256
 _LEAST_WEIGHT = torch.finfo(torch.float32).tiny
@@ -20,17 +19,10 @@ def mean_sampled_softmax_loss(
     targets: Int[Tensor, "state"],
     weights: Float[Tensor, "state"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Mean by weight of the cross-entropy, in nats, of `targets` among themselves and the step's negatives.
+    """Mean by weight of `sampled_softmax_loss` with the step's negatives; 0 where all weights are 0.
 
-    Negatives are drawn uniformly, with replacement, from torch's random state, so no correction is due. A negative
-    that is a state's own target is left out for it. 0 where all weights are 0.
+    Negatives are drawn uniformly, with replacement, from torch's random state, so no correction is due.
     """
     negatives = torch.randint(len(rows), (NUM_NEGATIVES,))
-    of_targets = (states * rows[targets]).sum(dim=1, keepdim=True)
-    of_negatives = (states @ rows[negatives].T).masked_fill(negatives == targets[:, None], -torch.inf)
-    losses = functional.cross_entropy(
-        torch.cat([of_targets, of_negatives], dim=1), torch.zeros_like(targets), reduction="none"
-    )
-    if weights is None:
-        return losses.mean()
-    return weights @ losses / weights.sum().clamp(min=_LEAST_WEIGHT)
+    total = sampled_softmax_loss(states, rows, targets, negatives, weights=weights)
+    return total / (len(targets) if weights is None else weights.sum().clamp(min=_LEAST_WEIGHT))

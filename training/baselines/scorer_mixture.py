@@ -11,7 +11,7 @@ from clairo_core.ranking import Mixture
 from clairo_core.sequences import ItemSequences
 from training.evaluation.item_scorer import ItemScorer
 from training.evaluation.split import EvaluationSplit
-from training.evaluation.user_batches import USERS_PER_BLOCK
+from training.evaluation.user_batches import users_per_block
 from training.ranking.fit_mixture import MixtureExamples, fit_mixture, join_examples
 
 NUM_CANDIDATES = 50
@@ -56,10 +56,11 @@ def fit_scorer_mixture(
     counts = np.asarray(training_counts, dtype=np.int64)
     num_users = min(MAX_USERS, len(validation.targets))
     users = np.sort(np.random.default_rng(seed).permutation(len(validation.targets))[:num_users])
-    starts = range(0, max(1, len(users)), USERS_PER_BLOCK)
+    size = users_per_block(len(counts) * len(scorers))
+    starts = range(0, max(1, len(users)), size)
     examples = join_examples(
         [
-            candidates_of(scorers, counts, validation, users[start : start + USERS_PER_BLOCK])
+            candidates_of(scorers, counts, validation, users[start : start + size])
             for start in progress(starts, "mixture: candidates", len(starts))
         ]
     )

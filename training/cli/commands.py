@@ -18,6 +18,7 @@ from clairo_core.errors import SettingsError
 from training.cli import data_commands, ids_commands
 from training.cli.messages import report, run_command
 from training.cli.options import (
+    MEASURED_USERS,
     SERVICE,
     BundleArgument,
     DataOption,
@@ -247,7 +248,7 @@ def evaluate(
     data: DataOption,
     split: SplitOption = Split.VALIDATION,
     device: DeviceOption = "auto",
-    users: UsersOption = 0,
+    users: UsersOption = MEASURED_USERS,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the table to this file.")] = None,
 ) -> None:
     """Print a bundle's Recall and NDCG on held-out items, next to popularity's."""
@@ -276,7 +277,7 @@ def compare(
     mix: Annotated[bool, typer.Option("--mix", help="Add Markov and EASE mixed, alone and with each bundle.")] = False,
     split: SplitOption = Split.TEST,
     device: DeviceOption = "auto",
-    users: UsersOption = 0,
+    users: UsersOption = MEASURED_USERS,
     resamples: Annotated[int, typer.Option(min=10, help="Bootstrap resamples per interval.")] = 1000,
 ) -> None:
     """Compare baselines, presets and bundles in one table and an HTML report.

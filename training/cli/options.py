@@ -21,4 +21,5 @@ BundleArgument = Annotated[Path, typer.Argument(help="Folder of the bundle.")]
 DataOption = Annotated[Path, typer.Option("--data", help="Dataset folder or TOML; see docs/datasets.md.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 SplitOption = Annotated[Split, typer.Option(help="Held-out items to rank.")]
+MEASURED_USERS = 25_000
 UsersOption = Annotated[int, typer.Option(min=0, help="Measure on a seeded sample of users; 0 takes all.")]

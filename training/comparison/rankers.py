@@ -17,13 +17,13 @@ from clairo_core.ranking import NO_LIFTS, load_mixture
 from clairo_core.ranking.joint_ranking import GENERATOR
 from clairo_core.recommender import Recommender
 from training.baselines import fit_sequence_model
-from training.baselines.counting_baselines import COUNTING_BASELINES
+from training.baselines.counting_baselines import COUNTING_BASELINES, fit_ease_of
 from training.baselines.scorer_mixture import fit_scorer_mixture
 from training.baselines.sequence_model import SequenceModelSettings
 from training.comparison.recommender_scorer import RecommenderScorer
 from training.comparison.run_details import RunDetails, curve_of, details_of_bundle, load_details
 from training.config.preset import DENSE_RERANKS
-from training.counts import ease, markov
+from training.counts import markov
 from training.counts.popularity import Popularity, count_interactions, count_popularity
 from training.datasets import Dataset
 from training.evaluation.answer_times import time_answers
@@ -274,7 +274,7 @@ def _rank_mixture(
     markov_settings = markov.MarkovSettings(**settings["markov"])  # type: ignore[arg-type]
     components: list[ItemScorer] = [
         markov.fit_markov(training, num_items, markov_settings),
-        ease.fit_ease(training, num_items, ease.EaseSettings(**settings["ease"])),
+        fit_ease_of(settings["ease"], training, num_items),
     ]
     if bundle is not None:
         opened = open_bundle(bundle, setup.data, setup.device, setup.progress, setup.report)

@@ -280,6 +280,8 @@ class ParallelSettings:
     weight_decay: Amount = 0.01
     warmup_share: Share = 0.05
     positions_per_batch: Positive = 1000
+    examples_per_epoch: NotNegative = 2_000_000
+    """As `dense.examples_per_epoch`."""
     max_user_examples: NotNegative = 100
     """As `fit.max_user_examples`, in whole windows."""
     max_epochs: Positive = 15
@@ -309,6 +311,10 @@ class DenseSettings:
     learning_rate: LearningRate = 2e-3
     weight_decay: Amount = 0.0
     positions_per_batch: Positive = 1500
+    max_softmax_items: NotNegative = 20_000
+    """With more training items, the softmax is over those of the batch and some thousands drawn for each step."""
+    examples_per_epoch: NotNegative = 2_000_000
+    """Train on a fresh seeded sample of windows with this many targets per epoch; 0 uses all."""
     max_user_examples: NotNegative = 100
     """As `fit.max_user_examples`, in whole windows."""
     max_epochs: Positive = 20
@@ -328,7 +334,7 @@ class MixSettings:
     max_users: NotNegative = 25_000
     """Fit the weights on at most this many validation users, the same for every seed; 0 takes all."""
     max_ease_items: NotNegative = 20_000
-    """Larger catalogues go without EASE, which inverts an item-by-item matrix."""
+    """EASE of more items is sparse: each is solved on its 200 strongest pairs, not by inverting a square of items."""
     ease_weights_per_item: Positive = 300
     """Keep this many of the strongest weights per item."""
     pairs_per_item: Positive = 300
@@ -354,7 +360,7 @@ class EvaluateSettings:
     """Of a history, in the widest search; the mixture is fitted on it."""
     num_beams: Positive = 50
     """Per view. Where a cheaper search is as accurate, that one is measured and served."""
-    max_users: NotNegative = 0
+    max_users: NotNegative = 25_000
     """Measure on a seeded sample of this many users; 0 uses all."""
     num_resamples: Positive = 1000
     """Bootstrap resamples over users behind each interval."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 from scipy import linalg, sparse
 
 from clairo_core.progress import Progress, silent
@@ -82,10 +82,26 @@ def count_together(training: ItemSequences, num_items: int) -> sparse.csr_matrix
 
     A user counts as the product of the weights of both items, each that of his heaviest interaction with it.
     """
+    has = users_by_items(training, num_items)
+    return (has.T @ has).tocsr()
+
+
+def users_by_items(training: ItemSequences, num_items: int) -> sparse.csr_matrix:
+    """The weight of each user's heaviest interaction with each item in training, float32."""
     # Repeated purchases count once.
     pairs, weights = heaviest_of_each(pairs_of(training, num_items), training.each_weight)
-    has = sparse.csr_matrix((weights.astype(np.float32), np.divmod(pairs, num_items)), (len(training), num_items))
-    return (has.T @ has).tocsr()
+    return sparse.csr_matrix((weights.astype(np.float32), np.divmod(pairs, num_items)), (len(training), num_items))
+
+
+def count_users(training: ItemSequences, num_items: int) -> Float64[np.ndarray, "item"]:
+    """The diagonal of `count_together`."""
+    return users_of(users_by_items(training, num_items))
+
+
+def users_of(has: sparse.csr_matrix) -> Float64[np.ndarray, "item"]:
+    """Each item's users, by squared weight."""
+    users: Float64[np.ndarray, "item"] = np.bincount(has.indices, weights=has.data**2, minlength=has.shape[1])
+    return users
 
 
 def ease_weights(together: Float32[np.ndarray, "item item"], regularization: float) -> Float32[np.ndarray, "item item"]:

@@ -5,15 +5,18 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 from scipy import sparse
 
 from clairo_core.progress import Progress
 from clairo_core.ranking import ItemWeights, RowScale
+from clairo_core.ranking.joint_ranking import EASE, FOLLOWERS
 from clairo_core.sequences import ItemSequences
 from training.config.preset import MixSettings
 from training.counts import ease, markov
-from training.counts.ease import count_together
+from training.counts.ease import count_users, users_by_items, users_of
+from training.counts.sparse_ease import SparseEaseSettings, choose_sparse_ease, fit_sparse_ease
+from training.counts.strongest_entries import is_among_strongest, row_blocks, with_entries
 from training.evaluation.split import EvaluationSplit
 
 _LEAST_AGE_WEIGHT = 1e-3
@@ -21,33 +24,51 @@ _LEAST_AGE_WEIGHT = 1e-3
 
 
 def fit_item_weights(
-    training: ItemSequences, num_items: int, validation: EvaluationSplit, settings: MixSettings, progress: Progress
+    training: ItemSequences,
+    num_items: int,
+    together: sparse.csr_matrix,
+    validation: EvaluationSplit,
+    settings: MixSettings,
+    progress: Progress,
 ) -> tuple[Mapping[str, ItemWeights], Mapping[str, Mapping[str, float]]]:
-    """Item weights and chosen settings by component. EASE is left out above `settings.max_ease_items`."""
-    chosen = {"followers": asdict(markov.choose_markov(training, num_items, validation, progress).settings)}
+    """Item weights and chosen settings by component. EASE is sparse above `settings.max_ease_items`."""
+    chosen = {FOLLOWERS: asdict(markov.choose_markov(training, num_items, validation, progress).settings)}
     if num_items <= settings.max_ease_items:
-        chosen["ease"] = asdict(ease.choose_ease(training, num_items, validation, progress, grid=EASE_GRID).settings)
-    return dict(item_weights_of(training, num_items, chosen, settings.ease_weights_per_item)), chosen
+        chosen[EASE] = asdict(ease.choose_ease(training, num_items, validation, progress, grid=EASE_GRID).settings)
+    else:
+        users, per_item = count_users(training, num_items), settings.ease_weights_per_item
+        choice = choose_sparse_ease(together, users, validation, SPARSE_EASE_GRID, per_item, progress)
+        chosen[EASE] = asdict(choice.settings)
+    return dict(item_weights_of(training, num_items, together, chosen, settings.ease_weights_per_item)), chosen
 
 
 def item_weights_of(
-    training: ItemSequences, num_items: int, chosen: Mapping[str, Mapping[str, Any]], ease_weights_per_item: int
+    training: ItemSequences,
+    num_items: int,
+    together: sparse.csr_matrix,
+    chosen: Mapping[str, Mapping[str, Any]],
+    ease_weights_per_item: int,
 ) -> Iterator[tuple[str, ItemWeights]]:
-    """Each component and its item weights, with chosen settings."""
+    """Each component and its item weights, with chosen settings; `together` is of `pair_counts`."""
     for component, settings in chosen.items():
-        if component == "followers":
+        if component == FOLLOWERS:
             yield component, of_markov(markov.fit_markov(training, num_items, markov.MarkovSettings(**settings)))
+            continue
+        users = count_users(training, num_items)
+        if "num_pairs" in settings:
+            solved = fit_sparse_ease(together, users, SparseEaseSettings(**settings), ease_weights_per_item)
+            weights = ItemWeights(solved.weights, decayed_ages(solved.decay))
         else:
             fitted = ease.fit_ease(training, num_items, ease.EaseSettings(**settings))
-            users = count_together(training, num_items).diagonal().astype(np.float64)
-            scale = RowScale(users, settings["regularization"], 1.0)
-            yield component, replace(of_ease(fitted, ease_weights_per_item), scale=scale)
+            weights = of_ease(fitted, ease_weights_per_item)
+        yield component, replace(weights, scale=RowScale(users, settings["regularization"], 1.0))
 
 
 EASE_GRID = tuple(
     ease.EaseSettings(regularization, decay) for regularization in (100.0, 300.0) for decay in (0.7, 0.8, 0.9)
 )
 """Smaller than the baseline's: the mixture makes up for the difference."""
+SPARSE_EASE_GRID = tuple(SparseEaseSettings(settings.regularization, settings.decay) for settings in EASE_GRID)
 
 
 def of_markov(fitted: markov.Markov) -> ItemWeights:
@@ -58,10 +79,14 @@ def of_markov(fitted: markov.Markov) -> ItemWeights:
 
 def of_ease(fitted: ease.Ease, weights_per_item: int) -> ItemWeights:
     """Each item's strongest positive weights; an item of the history weighs decay^age."""
-    num_ages = 1000 if fitted.decay >= 1 else int(np.ceil(np.log(_LEAST_AGE_WEIGHT) / np.log(fitted.decay)))
-    return ItemWeights(
-        strongest(fitted.weights, weights_per_item), fitted.decay ** np.arange(num_ages, dtype=np.float64)
-    )
+    return ItemWeights(strongest(fitted.weights, weights_per_item), decayed_ages(fitted.decay))
+
+
+def decayed_ages(decay: float) -> Float64[np.ndarray, "age"]:
+    """Weights of ages, down to the least that counts."""
+    num_ages = 1000 if decay >= 1 else int(np.ceil(np.log(_LEAST_AGE_WEIGHT) / np.log(decay)))
+    weights: Float64[np.ndarray, "age"] = decay ** np.arange(num_ages, dtype=np.float64)
+    return weights
 
 
 def strongest(weights: Float32[np.ndarray, "item item"], per_row: int) -> sparse.csr_matrix:
@@ -82,19 +107,21 @@ def pair_counts(training: ItemSequences, num_items: int, pairs_per_item: int) ->
     A pair is kept if it is among the `pairs_per_item` strongest of either item by cosine, count / sqrt(users of each):
     a rare item keeps its link with a bestseller that has hundreds of stronger ones.
     """
-    together = count_together(training, num_items)
-    users = together.diagonal()
-    together.setdiag(0.0)
-    together.eliminate_zeros()
-    rows = np.repeat(np.arange(num_items), np.diff(together.indptr))
-    cosines = together.data / np.sqrt(users[rows] * users[together.indices])
-    # Strongest first within each row; ties by column.
-    order = np.lexsort((together.indices, -cosines, rows))
-    place = np.arange(len(order)) - together.indptr[rows[order]]
-    is_kept = np.zeros(len(order), dtype=np.bool_)
-    is_kept[order[place < pairs_per_item]] = True
-    kept = sparse.csr_matrix(
-        (together.data[is_kept], (rows[is_kept], together.indices[is_kept])), shape=together.shape, dtype=np.float32
+    has = users_by_items(training, num_items)
+    users = users_of(has).astype(np.float32)
+    by_item, kept = has.T.tocsr(), [sparse.csr_matrix((0, num_items), dtype=np.float32)]
+    # An item has at most as many pairs as its users have items.
+    most_pairs = np.bincount(
+        has.indices, weights=np.repeat(np.diff(has.indptr), np.diff(has.indptr)), minlength=num_items
     )
+    for block in row_blocks(most_pairs):
+        together = by_item[block] @ has
+        together.sort_indices()
+        rows = np.repeat(np.arange(block.start, block.stop), np.diff(together.indptr))
+        together = with_entries(together, together.indices != rows)
+        rows = np.repeat(np.arange(block.start, block.stop), np.diff(together.indptr))
+        cosines = together.data / np.sqrt(users[rows] * users[together.indices])
+        kept.append(with_entries(together, is_among_strongest(together, cosines, pairs_per_item)))
+    strongest_pairs = sparse.vstack(kept, format="csr")
     # Counts are symmetric, so the larger of both sides is the count.
-    return kept.maximum(kept.T).tocsr()
+    return strongest_pairs.maximum(strongest_pairs.T).tocsr()

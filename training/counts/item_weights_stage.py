@@ -8,6 +8,7 @@ from pathlib import Path
 from scipy import sparse
 
 from clairo_core.ranking import ItemWeights, load_item_weights, load_pair_counts, save_pair_counts
+from clairo_core.ranking.joint_ranking import EASE
 from clairo_core.ranking.pair_evidence import TOGETHER
 from training.config.preset import DENSE_RERANKS
 from training.counts.fit_item_weights import fit_item_weights, item_weights_of, pair_counts
@@ -35,12 +36,11 @@ def item_weights_stage(bench: Workbench) -> FittedItemWeights:
         return FittedItemWeights({}, None, {}, "no-item-weights")
 
     def build(folder: Path) -> None:
-        weights, chosen = fit_item_weights(
-            bench.crowd, len(bench.dataset.items), bench.validation, settings, bench.progress
-        )
+        num_items = len(bench.dataset.items)
+        together = pair_counts(bench.crowd, num_items, settings.pairs_per_item)
+        weights, chosen = fit_item_weights(bench.crowd, num_items, together, bench.validation, settings, bench.progress)
         for component, of_component in weights.items():
             of_component.save(folder / component)
-        together = pair_counts(bench.crowd, len(bench.dataset.items), settings.pairs_per_item)
         save_pair_counts(folder / TOGETHER, together)
         (folder / CHOSEN).write_text(json.dumps(chosen, indent=2), encoding="utf-8")
 
@@ -64,6 +64,11 @@ def item_weights_stage(bench: Workbench) -> FittedItemWeights:
     for component, of_component in chosen.items():
         values = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in of_component.items())
         bench.report(f"{component}: {values}, {how}")
+    if "num_pairs" in chosen.get(EASE, {}):
+        bench.report(
+            f"ease: more than {settings.max_ease_items:,} items, so each is solved on its strongest pairs alone; with "
+            "the memory for a square of them, set mix.max_ease_items"
+        )
     return FittedItemWeights(weights, together, chosen, stage.key)
 
 
@@ -74,10 +79,11 @@ def refitted_item_weights_stage(bench: Workbench, measured: FittedItemWeights) -
     chosen, settings, num_items = measured.chosen, bench.preset.mix, len(bench.dataset.items)
 
     def build(folder: Path) -> None:
-        weights = item_weights_of(bench.crowd, num_items, chosen, settings.ease_weights_per_item)
+        together = pair_counts(bench.crowd, num_items, settings.pairs_per_item)
+        weights = item_weights_of(bench.crowd, num_items, together, chosen, settings.ease_weights_per_item)
         for component, of_component in bench.progress(weights, "counting again", len(chosen)):
             of_component.save(folder / component)
-        save_pair_counts(folder / TOGETHER, pair_counts(bench.crowd, num_items, settings.pairs_per_item))
+        save_pair_counts(folder / TOGETHER, together)
 
     def load(folder: Path) -> tuple[dict[str, ItemWeights], sparse.csr_matrix]:
         weights = {component: load_item_weights(folder / component) for component in chosen}

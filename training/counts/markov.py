@@ -22,6 +22,7 @@ from clairo_core.sequences import ItemSequences
 from training.counts.popularity import count_popularity
 from training.counts.recent_items import weigh_history
 from training.evaluation.choose_settings import Choice, best_on_validation
+from training.evaluation.few_scores import FewScores, SharedScores, scores_above, shared_scores
 from training.evaluation.split import EvaluationSplit
 
 WINDOW = FOLLOWERS_WITHIN
@@ -52,25 +53,28 @@ class Markov:
 
     followers: sparse.csr_matrix
     """Rows are items of the history, columns their followers."""
-    tie_break: Float64[np.ndarray, "item"]
+    tie_break: SharedScores
     num_recent: int
     scale: RowScale
 
     def scores(self, histories: ItemSequences) -> Float64[np.ndarray, "user item"]:
         """Scores of followers; the last item weighs most."""
+        return self.few_scores(histories).dense()
+
+    def few_scores(self, histories: ItemSequences) -> FewScores:
+        """The same as own scores of followers; popularity is shared."""
         recent = weigh_history(
             histories,
             self.followers.shape[0],
             lambda age: np.where(age < self.num_recent, 1.0 / (1.0 + age), 0.0),
         )
-        scores: Float64[np.ndarray, "user item"] = (recent @ self.followers).toarray()
-        scores += self.tie_break
-        return scores
+        return scores_above((recent @ self.followers).tocsr(), self.tie_break)
 
 
 def fit_markov(training: ItemSequences, num_items: int, settings: MarkovSettings) -> Markov:
     """Count followers in the training sequences."""
-    return _markov(count_followers(training, num_items), popularity_shares(training, num_items), settings)
+    tie_break = shared_scores(TIE_BREAK * popularity_shares(training, num_items))
+    return _markov(count_followers(training, num_items), tie_break, settings)
 
 
 def choose_markov(
@@ -81,11 +85,12 @@ def choose_markov(
     grid: tuple[MarkovSettings, ...] = GRID,
 ) -> Choice[MarkovSettings]:
     """Choose the settings that rank validation users' next items best."""
-    followers, shares = count_followers(training, num_items), popularity_shares(training, num_items)
+    followers = count_followers(training, num_items)
+    tie_break = shared_scores(TIE_BREAK * popularity_shares(training, num_items))
 
     def candidates() -> Iterator[tuple[MarkovSettings, Markov]]:
         for settings in grid:
-            yield settings, _markov(followers, shares, settings)
+            yield settings, _markov(followers, tie_break, settings)
 
     return best_on_validation(candidates(), len(grid), validation, "markov: settings", progress)
 
@@ -110,7 +115,7 @@ def popularity_shares(training: ItemSequences, num_items: int) -> Float64[np.nda
     return shares
 
 
-def _markov(followers: sparse.csr_matrix, shares: Float64[np.ndarray, "item"], settings: MarkovSettings) -> Markov:
+def _markov(followers: sparse.csr_matrix, tie_break: SharedScores, settings: MarkovSettings) -> Markov:
     scale = RowScale(np.asarray(followers.sum(axis=1)).ravel(), settings.shrinkage, settings.power)
     weights = (sparse.diags(1.0 / scale.divisors) @ followers).tocsr()
-    return Markov(weights, TIE_BREAK * shares, settings.num_recent, scale)
+    return Markov(weights, tie_break, settings.num_recent, scale)

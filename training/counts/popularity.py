@@ -5,13 +5,16 @@ one visitor's views top nobody's list. Both count by weight.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Int64, Real
+from scipy import sparse
 
 from clairo_core.sequences import ItemSequences
 from training.datasets.event_times import MAX_AHEAD_DAYS
 from training.datasets.user_sequences import UnreadEvents
+from training.evaluation.few_scores import FewScores, SharedScores, shared_scores
 
 HALF_LIFE_DAYS = 90.0
 """A season: what sold last Christmas is no bestseller in spring."""
@@ -94,14 +97,7 @@ def _last_days(
     return pairs[order][is_last], days[order][is_last]
 
 
-def popularity_scores(
-    training_counts: Real[np.ndarray, "item"], histories: ItemSequences
-) -> Float[np.ndarray, "user item"]:
-    """Each item's training count, once per user."""
-    return np.broadcast_to(training_counts.astype(np.float64), (len(histories), len(training_counts)))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Popularity:
     """Training counts as a scorer."""
 
@@ -109,4 +105,12 @@ class Popularity:
 
     def scores(self, histories: ItemSequences) -> Float[np.ndarray, "user item"]:
         """The same for every user."""
-        return popularity_scores(self.training_counts, histories)
+        return np.broadcast_to(self.training_counts.astype(np.float64), (len(histories), len(self.training_counts)))
+
+    def few_scores(self, histories: ItemSequences) -> FewScores:
+        """The same: no user has own scores."""
+        return FewScores(sparse.csr_matrix((len(histories), len(self.training_counts))), self._shared)
+
+    @cached_property
+    def _shared(self) -> SharedScores:
+        return shared_scores(self.training_counts.astype(np.float64))

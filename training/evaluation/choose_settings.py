@@ -10,10 +10,13 @@ from clairo_core.errors import TrainingError
 from clairo_core.progress import Progress, silent
 from training.evaluation.item_scorer import ItemScorer
 from training.evaluation.metrics import ndcg_at, ranks_by_scores
-from training.evaluation.split import EvaluationSplit
+from training.evaluation.split import EvaluationSplit, some_users
 from training.evaluation.user_batches import scored_blocks
 
 Settings = TypeVar("Settings")
+
+MOST_USERS = 25_000
+"""Settings are chosen on a sample of at most this many validation users, the same for every seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +44,22 @@ def best_on_validation(
 ) -> Choice[Settings]:
     """Find the candidate with the highest NDCG@10, seen items masked; ties take the first.
 
+    Args:
+        candidates: settings and what is fitted with them.
+        num_candidates: their number.
+        validation: of its users, at most `MOST_USERS` are ranked for.
+        label: shown by `progress`.
+        progress: over candidates.
+
     Raises:
         TrainingError: there is no candidate.
     """
     tried: list[tuple[Settings, float]] = []
     best: tuple[Settings, ItemScorer] | None = None
     best_value = -1.0
+    users = some_users(validation, MOST_USERS, seed=0)
     for settings, scorer in progress(candidates, label, num_candidates):
-        value = masked_ndcg(scorer, validation)
+        value = masked_ndcg(scorer, users)
         tried.append((settings, value))
         if value > best_value:
             best, best_value = (settings, scorer), value

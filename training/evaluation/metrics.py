@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Int64
 
 from clairo_core.sequences import ItemSequences
+from training.evaluation.few_scores import FewScores
 
 RECALL_CUTOFFS = (5, 10, 20, 50)
 NDCG_CUTOFFS = (5, 10, 20)
@@ -129,12 +130,19 @@ def rank_in_list(
 
 
 def ranks_by_scores(
-    scores: Float[np.ndarray, "user item"], targets: Int[np.ndarray, "user"] | ItemSequences, histories: ItemSequences
+    scores: Float[np.ndarray, "user item"] | FewScores,
+    targets: Int[np.ndarray, "user"] | ItemSequences,
+    histories: ItemSequences,
 ) -> tuple[Ranks, Ranks]:
     """Rank each user's target, or all targets of each user, among all items, seen items allowed, then masked.
 
     Every tie counts against the target; a masked target has rank 0.
     """
+    if isinstance(scores, FewScores):
+        if not isinstance(targets, ItemSequences):
+            return scores.ranks(ItemSequences.from_lengths(targets, np.ones(len(targets), dtype=np.int64)), histories)
+        of_modes = scores.ranks(targets, histories)
+        return TargetRanks(of_modes[0], targets.lengths), TargetRanks(of_modes[1], targets.lengths)
     if isinstance(targets, ItemSequences):
         return _ranks_of_several(scores, targets, histories)
     users = np.arange(len(targets))

@@ -14,6 +14,7 @@ from clairo_core.recommendation import RecommendationRequest
 from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
 from clairo_core.storage.array_file import find_array, load_arrays, save_arrays
+from training.evaluation.few_scores import FewScores
 from training.evaluation.item_scorer import ItemScorer
 from training.evaluation.metrics import Ranks, TargetRanks, joined_ranks, rank_in_list, ranks_by_scores
 from training.evaluation.split import ALLOWED, MASKED, WEIGHED, EvaluationSplit, HeldOut
@@ -164,8 +165,14 @@ def requests_of(
     ]
 
 
-def first_places(scores: Float[np.ndarray, "user item"]) -> Int32[np.ndarray, "user place"]:
+def first_places(scores: Float[np.ndarray, "user item"] | FewScores) -> Int32[np.ndarray, "user place"]:
     """Item rows of the highest scores, best first; ties in row order; `NO_ITEM` where the score is -inf."""
+    if isinstance(scores, FewScores):
+        places = np.full((scores.shape[0], SHOWN), NO_ITEM, dtype=np.int32)
+        for user, of_user in enumerate(places):
+            rows, of_rows = scores.best(user, SHOWN)
+            of_user[: len(rows)] = np.where(np.isneginf(of_rows), NO_ITEM, rows)
+        return places
     num_places = min(SHOWN, scores.shape[1])
     chosen = np.sort(np.argpartition(-scores, num_places - 1, axis=1)[:, :num_places], axis=1)
     chosen_scores = np.take_along_axis(scores, chosen, axis=1)
@@ -176,9 +183,11 @@ def first_places(scores: Float[np.ndarray, "user item"]) -> Int32[np.ndarray, "u
 
 
 def with_lift(
-    scores: Float[np.ndarray, "user item"], histories: ItemSequences, repeat_lift: float
-) -> Float[np.ndarray, "user item"]:
+    scores: Float[np.ndarray, "user item"] | FewScores, histories: ItemSequences, repeat_lift: float
+) -> Float[np.ndarray, "user item"] | FewScores:
     """Add `repeat_lift` to the scores of items in each user's history, once each."""
+    if isinstance(scores, FewScores):
+        return scores.with_lift(histories, repeat_lift)
     lifted = scores.astype(np.float64)
     lifted[np.repeat(np.arange(len(histories)), histories.lengths), histories.items] += repeat_lift
     return lifted

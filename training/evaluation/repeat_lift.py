@@ -16,6 +16,7 @@ from clairo_core.recommendation import POPULAR
 from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
 from training.datasets.dataset import Dataset
+from training.evaluation.few_scores import FewScores
 from training.evaluation.item_scorer import ItemScorer
 from training.evaluation.metrics import ndcg_at
 from training.evaluation.rankings import LIST_LENGTH
@@ -106,9 +107,11 @@ def repeats_in(split: EvaluationSplit) -> Bool[np.ndarray, "user"]:
 
 
 def examples_of_scores(
-    scores: Float64[np.ndarray, "user item"], targets: Int[np.ndarray, "user"], histories: ItemSequences
+    scores: Float64[np.ndarray, "user item"] | FewScores, targets: Int[np.ndarray, "user"], histories: ItemSequences
 ) -> LiftExamples:
     """Examples from all items' scores."""
+    if isinstance(scores, FewScores):
+        scores = scores.dense()
     users = np.arange(len(targets))
     is_seen = np.zeros(scores.shape, dtype=np.bool_)
     is_seen[np.repeat(users, histories.lengths), histories.items] = True

@@ -16,7 +16,6 @@ from jaxtyping import Bool, Float, Float32, Int32, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from clairo_core.errors import TrainingError
 from clairo_core.generation.parallel.id_graph import code_similarity, fit_links
 from clairo_core.generation.parallel.network import NetworkSizes, ParallelNetwork
 from clairo_core.generation.parallel.parallel_checkpoint import load_network, save_network
@@ -29,14 +28,7 @@ from training.generator.fit_generator import Validate, learning_rate_share
 from training.losses.weighted_mean import weighted_mean
 from training.workbench.checkpoints import FitProgress
 from training.workbench.fit_epochs import FitLimits, epoch_seed, fit_epochs
-from training.workbench.next_item_windows import (
-    NOTHING,
-    NextItemBatch,
-    cut_windows,
-    next_item_batches,
-    windows_per_user,
-)
-from training.workbench.user_share import drawn_rows
+from training.workbench.next_item_windows import NOTHING, NextItemBatch, WindowEpochs
 
 STATES_SCORED, ITEMS_SCORED = 200, 10_000
 """Per batch: the loss over items takes a random sample of states, and of items."""
@@ -141,10 +133,12 @@ def fit_parallel(
     Raises:
         TrainingError: no sequence has two items, or the loss diverges.
     """
-    windows = cut_windows(training, settings.max_history_items)
-    if not len(windows):
-        raise TrainingError("no user has two items in training, so there is nothing to learn; add interactions")
-    num_windows, most_of_user = windows_per_user(training, settings.max_history_items, settings.max_user_examples)
+    windows = WindowEpochs(
+        training,
+        max_inputs=settings.max_history_items,
+        max_user_examples=settings.max_user_examples,
+        examples_per_epoch=settings.examples_per_epoch,
+    )
     sizes = NetworkSizes(
         num_codebooks=semantic_ids.shape[1],
         num_centroids=num_centroids,
@@ -167,11 +161,6 @@ def fit_parallel(
         asks_for_items=settings.items_loss,
     )
 
-    def batches(epoch: int) -> tuple[list[NextItemBatch], int]:
-        drawn = windows[drawn_rows(num_windows, most_of_user, np.random.default_rng(epoch_seed(seed, epoch)))]
-        of_epoch = list(next_item_batches(training, drawn, settings.positions_per_batch, epoch_seed(seed, epoch)))
-        return of_epoch, len(of_epoch)
-
     def learning_rate(epochs_done: float) -> float:
         # In thousandths of an epoch.
         step, num_steps = round(1000 * epochs_done), 1000 * settings.max_epochs
@@ -185,7 +174,8 @@ def fit_parallel(
         return validate(checkpoint)
 
     def report_epoch(done: FitProgress, step_seconds: float) -> None:
-        rate = int((windows[:, 1] - windows[:, 0] - 1).sum()) / step_seconds
+        drawn = windows.drawn(epoch_seed(seed, done.epochs_done))
+        rate = int((drawn[:, 1] - drawn[:, 0] - 1).sum()) / step_seconds
         report(f"epoch {done.epochs_done}: loss {done.losses[-1]:.3f}, {done.last_validation}, {rate:.0f} examples/s")
 
     done = fit_epochs(
@@ -196,7 +186,7 @@ def fit_parallel(
         label="generator",
         best="generator",
         seed=seed,
-        batches=batches,
+        batches=lambda epoch: windows.batches(epoch_seed(seed, epoch), settings.positions_per_batch),
         loss_of=lambda batch: next_item_loss(network, batch.to(device)),
         learning_rate=learning_rate,
         learning_rate_setting="parallel.learning_rate",

@@ -65,7 +65,7 @@ def generator_stage(
         "seed": bench.seed,
         **({} if start is None else {"start": start.manifest.bundle_id}),
     }
-    users = bench.some_validation_users(fit.validation_users)
+    users = bench.users_per_epoch(fit.validation_users)
     if isinstance(fit, ParallelSettings):
         network = None if start is None else load_network(start.measured_generator_folder)
         return _trained(

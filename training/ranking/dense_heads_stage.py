@@ -79,7 +79,7 @@ def dense_heads_stage(bench: Workbench, items: DescribedItems) -> TrainedDenseHe
     }
     heads = {name: _trained(bench, items, is_held_out, *kind) for name, kind in kinds.items()}
     best_first = sorted(heads, key=lambda name: -heads[name].progress.best_ndcg)
-    users = bench.some_validation_users(bench.preset.dense.validation_users)
+    users = bench.users_per_epoch(bench.preset.dense.validation_users)
     ndcgs = [
         validation_ndcg(DenseHeads(tuple(heads[name].trained for name in best_first[:number])), users)
         for number in range(1, len(best_first) + 1)
@@ -130,7 +130,7 @@ def _fitted(
     seed: int,
     start_from: DenseHead | None = None,
 ) -> TrainedDenseHead:
-    users = bench.some_validation_users(settings.validation_users)
+    users = bench.users_per_epoch(settings.validation_users)
 
     def build(folder: Path) -> None:
         bench.report(f"dense head: {settings.encoder}")

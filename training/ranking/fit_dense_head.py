@@ -4,7 +4,8 @@ Start at `fit_dense_head`.
 
 GRU4Rec (Hidasi et al. 2016) or SASRec (Kang & McAuley 2018) with a softmax over the whole catalogue, as in Klenitskiy &
 Vasilev 2023, "Turning Dross into Gold Loss". We differ: an item's vector is its content through a matrix plus a part
-of its own that is dropped at random.
+of its own that is dropped at random. In a large catalogue, the softmax is over drawn items (`drawn_items`), and a step
+costs what it reads.
 """
 
 import math
@@ -16,7 +17,6 @@ import torch
 from jaxtyping import Bool, Float32
 from torch import nn
 
-from clairo_core.errors import TrainingError
 from clairo_core.progress import Progress
 from clairo_core.ranking import DenseHead, DenseHeads
 from clairo_core.ranking.history_encoder import HistoryEncoder, RecurrentHistoryEncoder, TransformerHistoryEncoder
@@ -26,20 +26,17 @@ from training.config.preset import RECURRENT, DenseSettings
 from training.evaluation.metrics import ndcg_at, ranks_by_scores
 from training.evaluation.split import EvaluationSplit
 from training.losses.full_softmax_loss import full_softmax_loss
+from training.losses.sampled_softmax_loss import sampled_softmax_loss
 from training.losses.weighted_mean import mean_cross_entropy
+from training.ranking.drawn_items import ItemDraw, item_draw
 from training.ranking.learned_item_vectors import LearnedItemVectors
+from training.workbench.adamw_by_rows import AdamWByRows
 from training.workbench.checkpoints import FitProgress
 from training.workbench.fit_epochs import FitLimits, epoch_seed, fit_epochs
-from training.workbench.next_item_windows import (
-    NOTHING,
-    NextItemBatch,
-    cut_windows,
-    next_item_batches,
-    windows_per_user,
-)
-from training.workbench.user_share import drawn_rows
+from training.workbench.next_item_windows import NOTHING, NextItemBatch, WindowEpochs
 
-USERS_PER_BLOCK = 256
+USERS_PER_BLOCK, SCORES_PER_BLOCK = 256, 16_000_000
+"""Scores of all items are held for at most this many users at once, and 64 MB of them or one user's."""
 
 
 def new_history_encoder(settings: DenseSettings) -> HistoryEncoder:
@@ -81,16 +78,24 @@ class DenseModel(nn.Module):
         self.items.start_from(torch.from_numpy(head.item_vectors), torch.from_numpy(head.content_map))
         self.encoder.load_state_dict(head.encoder.state_dict())
 
-    def loss(self, batch: NextItemBatch, own_dropout: float) -> torch.Tensor:
-        """Cross-entropy over all items of the training sequences, weighted mean over the targets."""
-        vectors = self.items.trained(own_dropout)
+    def loss(self, batch: NextItemBatch, own_dropout: float, draw: ItemDraw | None = None) -> torch.Tensor:
+        """Cross-entropy over all trained items, or over drawn ones with `draw`; weighted mean over the targets."""
         is_target = batch.targets != NOTHING
-        # Padding takes item 0. It stands behind all items, so no state depends on it.
-        encoded = self.encoder(vectors[self.items.places[batch.inputs]])[is_target]
+        # Padding takes item 0, which may be untrained. It stands behind all items, so no state depends on it.
+        inputs = self.items.places[batch.inputs].clamp(min=0)
         targets = self.items.places[batch.targets[is_target]]
         weights = None if batch.weights is None else batch.weights[is_target]
+        total_weight = len(targets) if weights is None else weights.sum()
+        if draw is not None:
+            drawn, log_counts = draw.draw(targets)
+            touched = torch.unique(torch.cat([inputs.flatten(), drawn]))
+            vectors = self.items.some(touched, own_dropout)
+            encoded = self.encoder(vectors[torch.searchsorted(touched, inputs)])[is_target]
+            targets, drawn = torch.searchsorted(touched, targets), torch.searchsorted(touched, drawn)
+            return sampled_softmax_loss(encoded, vectors, targets, drawn, log_counts, weights) / total_weight
+        vectors = self.items.trained(own_dropout)
+        encoded = self.encoder(vectors[inputs])[is_target]
         if encoded.device.type == "cpu":
-            total_weight = len(targets) if weights is None else weights.sum()
             return full_softmax_loss(encoded, vectors, targets, weights=weights) / total_weight
         return mean_cross_entropy(encoded @ vectors.T, targets, weights)
 
@@ -135,10 +140,12 @@ def fit_dense_head(
     Raises:
         TrainingError: no sequence has two items, or the loss diverges.
     """
-    windows = cut_windows(training, settings.max_history_items)
-    if not len(windows):
-        raise TrainingError("no user has two items in training, so there is nothing to learn; add interactions")
-    num_windows, most_of_user = windows_per_user(training, settings.max_history_items, settings.max_user_examples)
+    windows = WindowEpochs(
+        training,
+        max_inputs=settings.max_history_items,
+        max_user_examples=settings.max_user_examples,
+        examples_per_epoch=settings.examples_per_epoch,
+    )
     is_trained = np.zeros(len(content), dtype=np.bool_)
     is_trained[training.items] = True
     torch.manual_seed(seed)
@@ -146,11 +153,7 @@ def fit_dense_head(
     if start_from is not None:
         model.start_from(start_from)
     model.to(device)
-
-    def batches(epoch: int) -> tuple[list[NextItemBatch], int]:
-        drawn = windows[drawn_rows(num_windows, most_of_user, np.random.default_rng(epoch_seed(seed, epoch)))]
-        of_epoch = list(next_item_batches(training, drawn, settings.positions_per_batch, epoch_seed(seed, epoch)))
-        return of_epoch, len(of_epoch)
+    draw = item_draw(training, device) if is_trained.sum() > settings.max_softmax_items else None
 
     def save(folder: Path) -> None:
         model.head().save(folder / "trained")
@@ -162,15 +165,15 @@ def fit_dense_head(
     return fit_epochs(
         folder,
         model,
-        torch.optim.AdamW(
+        AdamWByRows(
             model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
         ),
         FitLimits(settings.max_epochs, settings.patience),
         label="dense head",
         best="dense-head",
         seed=seed,
-        batches=batches,
-        loss_of=lambda batch: model.loss(batch.to(device), settings.own_dropout),
+        batches=lambda epoch: windows.batches(epoch_seed(seed, epoch), settings.positions_per_batch),
+        loss_of=lambda batch: model.loss(batch.to(device), settings.own_dropout, draw),
         learning_rate=lambda epochs_done: settings.learning_rate * rate_share(epochs_done, settings),
         learning_rate_setting="dense.learning_rate",
         validate=(lambda _folder: validation_ndcg(model.head(), validation)) if len(validation.targets) else None,
@@ -190,8 +193,9 @@ def rate_share(epochs_done: float, settings: DenseSettings) -> float:
 def validation_ndcg(head: DenseHead | DenseHeads, validation: EvaluationSplit) -> float:
     """NDCG@10, seen items masked, over at least one user."""
     gains = []
-    for start in range(0, len(validation.targets), USERS_PER_BLOCK):
-        users = np.arange(start, min(start + USERS_PER_BLOCK, len(validation.targets)))
+    at_once = max(1, min(USERS_PER_BLOCK, SCORES_PER_BLOCK // head.num_items))
+    for start in range(0, len(validation.targets), at_once):
+        users = np.arange(start, min(start + at_once, len(validation.targets)))
         histories = validation.histories.select(users)
         scores = head.log_probabilities(list(histories))
         _, masked = ranks_by_scores(scores, validation.targets_of(users), histories)

@@ -90,20 +90,26 @@ class MixtureExamples:
 
 def join_examples(parts: Sequence[MixtureExamples]) -> MixtureExamples:
     """Concatenate the users of all parts, which have the same components."""
-    width = max(part.is_item.shape[1] for part in parts)
+    num_users, width = sum(len(part.is_item) for part in parts), max(part.is_item.shape[1] for part in parts)
 
-    def wide(array: np.ndarray) -> np.ndarray:
-        return np.pad(array, [(0, 0), (0, width - array.shape[1]), *([(0, 0)] * (array.ndim - 2))])
+    def joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
+        # Parts are padded in place: these arrays are the largest of a training.
+        whole = np.zeros((num_users, width, *arrays[0].shape[2:]), dtype=arrays[0].dtype)
+        begin = 0
+        for array in arrays:
+            whole[begin : begin + len(array), : array.shape[1]] = array
+            begin += len(array)
+        return whole
 
     return MixtureExamples(
         parts[0].components,
         parts[0].evidence_names,
-        np.concatenate([wide(part.scores) for part in parts]),
-        np.concatenate([wide(part.evidence) for part in parts]),
-        np.concatenate([wide(part.training_counts) for part in parts]),
-        np.concatenate([wide(part.is_item) for part in parts]),
-        np.concatenate([wide(part.is_target) for part in parts]),
-        np.concatenate([wide(part.is_proposed_by) for part in parts]),
+        joined([part.scores for part in parts]),
+        joined([part.evidence for part in parts]),
+        joined([part.training_counts for part in parts]),
+        joined([part.is_item for part in parts]),
+        joined([part.is_target for part in parts]),
+        joined([part.is_proposed_by for part in parts]),
         np.concatenate([part.history_lengths for part in parts]),
         np.concatenate([part.target_counts for part in parts]),
     )

@@ -1,8 +1,11 @@
 """Item vectors to be learned: content through a matrix, plus a part of each item's own."""
 
+from functools import cached_property
+
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn import functional
 
 _CONTENT_START, _OWN_START = 0.07, 0.02
 """Standard deviations: at first, content decides."""
@@ -30,14 +33,17 @@ class LearnedItemVectors(nn.Module):
         self.register_buffer("places", torch.cumsum(is_trained, dim=0) - 1, persistent=False)
         self.content: Tensor
         self.register_buffer("content", sparse_if_it_pays(content * self.scale), persistent=False)
-        self.trained_content: Tensor
-        trained_content = sparse_if_it_pays(content[is_trained] * self.scale)
-        self.register_buffer("trained_content", trained_content, persistent=False)
         self.is_held_out: Tensor
         """Of the trained items."""
         self.register_buffer("is_held_out", is_held_out[is_trained][:, None], persistent=False)
         self.content_map = nn.Parameter(torch.randn(content.shape[1], dim) * _CONTENT_START)
         self.own = nn.Parameter(torch.randn(len(self.rows), dim) * _OWN_START)
+
+    @cached_property
+    def trained_content(self) -> Float[Tensor, "trained content"]:
+        """Scaled, on the device where it is first read; `some` does without this copy."""
+        content = self.content.index_select(0, self.rows)
+        return content.coalesce() if content.is_sparse else content
 
     def start_from(self, trained: Float[Tensor, "item dim"], content_map: Float[Tensor, "content dim"]) -> None:
         """Take over trained vectors of all items and their `map_of_content`.
@@ -57,6 +63,17 @@ class LearnedItemVectors(nn.Module):
         is_kept = self.is_held_out | (torch.rand(len(self.own), 1, device=self.own.device) >= own_dropout)
         by_content = torch.mm(self.trained_content, self.content_map)
         return torch.where(self.is_held_out, by_content.detach(), by_content) + self.own * is_kept
+
+    def some(self, places: Int[Tensor, "some"], own_dropout: float) -> Float[Tensor, "some dim"]:
+        """`trained` for different places among the trained items, at a cost that does not grow with the others.
+
+        The gradient of own parts is sparse.
+        """
+        is_held_out = self.is_held_out[places]
+        is_kept = is_held_out | (torch.rand(len(places), 1, device=self.own.device) >= own_dropout)
+        by_content = torch.mm(self.content.index_select(0, self.rows[places]), self.content_map)
+        own = functional.embedding(places, self.own, sparse=True)
+        return torch.where(is_held_out, by_content.detach(), by_content) + own * is_kept
 
     def all(self, *, as_new: bool) -> Float[Tensor, "item dim"]:
         """Vectors of all items; with `as_new`, those that they would have if they had just been posted."""

@@ -16,6 +16,7 @@ from clairo_core.ranking.candidates import Candidates
 from clairo_core.recommender import Recommender
 from clairo_core.serving_points import BALANCED
 from clairo_core.storage.growing_rows import GrowingRows
+from training.counts.strongest_entries import with_entries
 from training.evaluation.split import EvaluationSplit
 from training.evaluation.user_batches import batches_by_length
 from training.ranking.fit_mixture import MixtureExamples, join_examples
@@ -105,15 +106,18 @@ def with_new_items(ranking: JointRanking, as_new: DenseHeads, is_new: Bool[np.nd
         replace(head, vectors=GrowingRows(np.where(is_new[:, None], new.item_vectors, head.item_vectors)))
         for head, new in zip(ranking.dense_heads.heads, as_new.heads, strict=True)
     ]
-    keeps = sparse.diags((~is_new).astype(np.float32)).tocsr()
+
+    def kept(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+        return with_entries(matrix, ~(np.repeat(is_new, np.diff(matrix.indptr)) | is_new[matrix.indices]))
+
     return JointRanking(
         DenseHeads(tuple(heads)),
         {
-            component: ItemWeights((keeps @ weights.matrix @ keeps).tocsr(), weights.age_weights)
+            component: ItemWeights(kept(weights.matrix), weights.age_weights)
             for component, weights in ranking.item_weights.items()
         },
         None,
         np.where(is_new, 0, ranking.training_counts),
-        None if ranking.together is None else (keeps @ ranking.together @ keeps).tocsr(),
+        None if ranking.together is None else kept(ranking.together),
         ranking.content,
     )

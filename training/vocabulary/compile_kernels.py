@@ -7,6 +7,7 @@ Compilation takes about a minute, reading the cache a fifth of a second.
 
 import clairo_core.generation.parallel.graph_kernels
 import clairo_core.tokens.tokenizer  # noqa: F401 - importing a module registers its kernels
+import training.counts.sparse_ease
 import training.vocabulary.learn_vocabulary  # noqa: F401
 from clairo_core.tokens.kernels.compilation import compile_kernels
 

@@ -1,4 +1,4 @@
-"""Cut users' sequences into windows to train on, batched by length.
+"""Cut users' sequences into windows to train on, batched by length. Start at `WindowEpochs`.
 
 Every position of a window but the last is an input, every one but the first a target. Successive windows of a sequence
 share an item, so each interaction but the first is a target once. Interactions that are not learned are inputs alone.
@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
+from clairo_core.errors import TrainingError
 from clairo_core.sequences import ItemSequences
-from training.workbench.user_share import most_per_user
+from training.workbench.user_share import drawn_rows, most_per_user
 
 NOTHING = -1
 """The target of padding, and of positions before an interaction that is not learned."""
@@ -44,17 +45,16 @@ def cut_windows(sequences: ItemSequences, max_inputs: int) -> Int64[np.ndarray, 
     >>> cut_windows(ItemSequences.from_lists([[7, 8, 9, 7, 8], [1]]), 2).tolist()
     [[2, 5], [0, 3]]
     """
-    windows = []
-    for begin, end in zip(sequences.offsets[:-1].tolist(), sequences.offsets[1:].tolist(), strict=True):
-        last = end
-        while last - begin > 1:
-            windows.append((max(begin, last - max_inputs - 1), last))
-            last -= max_inputs
-    bounds = np.array(windows, dtype=np.int64).reshape(-1, 2)
-    if sequences.is_target is None:
-        return bounds
-    num_before = np.concatenate([[0], np.cumsum(sequences.is_target)])
-    return bounds[num_before[bounds[:, 1]] > num_before[bounds[:, 0] + 1]]
+    begins, ends = sequences.offsets[:-1], sequences.offsets[1:]
+    num_windows = -(-np.maximum(sequences.lengths - 1, 0) // max_inputs)
+    place = np.arange(int(num_windows.sum())) - np.repeat(np.cumsum(num_windows) - num_windows, num_windows)
+    last = np.repeat(ends, num_windows) - place * max_inputs
+    first = np.maximum(np.repeat(begins, num_windows), last - max_inputs - 1)
+    if sequences.is_target is not None:
+        num_before = np.concatenate([[0], np.cumsum(sequences.is_target)])
+        is_asked = num_before[last] > num_before[first + 1]
+        first, last = first[is_asked], last[is_asked]
+    return np.stack([first, last], axis=1)
 
 
 def windows_per_user(
@@ -93,6 +93,48 @@ def next_item_batches(
             torch.from_numpy(targets),
             None if weights is None else torch.from_numpy(weights),
         )
+
+
+class WindowEpochs:
+    """Windows of all users, and those of each epoch: all, or a fresh sample of them."""
+
+    def __init__(
+        self, sequences: ItemSequences, *, max_inputs: int, max_user_examples: int, examples_per_epoch: int
+    ) -> None:
+        """Cut the windows.
+
+        Args:
+            sequences: of items.
+            max_inputs: of a window.
+            max_user_examples: most targets of one user per epoch, see `most_per_user`, in whole windows.
+            examples_per_epoch: most targets of an epoch, but at least those of one window; 0 sets no limit.
+
+        Raises:
+            TrainingError: no sequence has two items.
+        """
+        self.sequences, self.examples_per_epoch = sequences, examples_per_epoch
+        self.windows = cut_windows(sequences, max_inputs)
+        if not len(self.windows):
+            raise TrainingError("no user has two items in training, so there is nothing to learn; add interactions")
+        self._of_users, self._most_of_user = windows_per_user(sequences, max_inputs, max_user_examples)
+
+    def drawn(self, seed: int) -> Int64[np.ndarray, "window bound"]:
+        """The windows of one epoch."""
+        random = np.random.default_rng(seed)
+        drawn: Int64[np.ndarray, "window bound"]
+        drawn = self.windows[drawn_rows(self._of_users, self._most_of_user, random)]
+        num_targets = drawn[:, 1] - drawn[:, 0] - 1
+        if not 0 < self.examples_per_epoch < num_targets.sum():
+            return drawn
+        order = random.permutation(len(drawn))
+        num_fitting = np.searchsorted(np.cumsum(num_targets[order]), self.examples_per_epoch, side="right")
+        drawn = drawn[np.sort(order[: max(int(num_fitting), 1)])]
+        return drawn
+
+    def batches(self, seed: int, positions_per_batch: int) -> tuple[list[NextItemBatch], int]:
+        """The batches of one epoch, and how many there are."""
+        of_epoch = list(next_item_batches(self.sequences, self.drawn(seed), positions_per_batch, seed))
+        return of_epoch, len(of_epoch)
 
 
 def _grouped(

@@ -25,6 +25,8 @@ from training.evaluation.split import (
 from training.workbench.stage_cache import StageCache
 from training.workbench.user_share import most_per_user, newest_of_each
 
+MOST_SCORES_PER_EPOCH = 1_000_000_000
+"""Users times items that validate one epoch: some ten seconds of a dense head, 1,000 users at a million items."""
 FEWEST_ITEMS_TO_HOLD_OUT_OF = 20
 """With fewer training items, none is held out."""
 
@@ -90,6 +92,10 @@ class Workbench:
     def some_validation_users(self, count: int) -> EvaluationSplit:
         """A sample of at most `count` validation users, the same for every seed; 0 takes all."""
         return some_users(self.validation, count, seed=0)
+
+    def users_per_epoch(self, count: int) -> EvaluationSplit:
+        """`some_validation_users` to validate each epoch by: fewer where scoring all items costs too much, but one."""
+        return self.some_validation_users(min(count, max(MOST_SCORES_PER_EPOCH // len(self.dataset.items), 1)))
 
     @cached_property
     def test(self) -> HeldOut:

@@ -1,6 +1,6 @@
 """Baselines that count or solve a closed form: each against a case worked by hand and a slow twin."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -10,8 +10,10 @@ from scipy import sparse
 
 from clairo_core.errors import TrainingError
 from clairo_core.items import Item
+from clairo_core.progress import silent
 from clairo_core.sequences import ItemSequences
-from training.baselines.counting_baselines import COUNTING_BASELINES, check_catalogue
+from training.baselines import counting_baselines
+from training.baselines.counting_baselines import COUNTING_BASELINES, check_catalogue, fit_ease_of
 from training.baselines.decayed_pairs import following_products, next_item_products, source_products
 from training.baselines.item_graph import ItemGraphSettings, choose_item_graph, content_terms, fit_item_graph
 from training.baselines.slist import SlistSettings, choose_slist, fit_slist
@@ -191,6 +193,22 @@ def test_validation_chooses_the_settings_of_every_counting_baseline() -> None:
     assert choose_tale(training, NUM_ITEMS, validation, grid=linear).settings == linear[1]
     both = (SlistSettings(1.0, 0.1, 0.5, 2.0), SlistSettings(1.0, 0.1, 0.5, 0.1))
     assert choose_slist(training, NUM_ITEMS, validation, grid=both).settings == both[1]
+
+
+def test_ease_of_a_large_catalogue_is_sparse_and_fitted_again_from_its_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    training = plain([0, 1], [0])
+    dataset = build_dataset("shop", [Item(item_id=str(row)) for row in range(2)], ("u", "v"), training)
+    monkeypatch.setattr(counting_baselines, "MAX_DENSE_ITEMS", 1)
+    validation = EvaluationSplit(plain([0]), np.int32([1]), np.int32([0]))
+    chosen = COUNTING_BASELINES["ease"].choose(dataset, training, validation, silent)
+    assert chosen.settings.num_pairs > 1
+    scores = chosen.scorer.scores(plain([1, 0]))
+    again = fit_ease_of(asdict(chosen.settings), training, 2)
+    exact = fit_ease_of({name: asdict(chosen.settings)[name] for name in ("regularization", "decay")}, training, 2)
+    assert again.scores(plain([1, 0])).tolist() == scores.tolist()
+    assert exact.scores(plain([1, 0])) == pytest.approx(scores, abs=1e-6)
 
 
 def test_a_catalogue_too_large_for_dense_matrices_is_refused_before_anything_is_fitted() -> None:

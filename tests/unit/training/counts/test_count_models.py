@@ -16,7 +16,9 @@ from training.counts.markov import MarkovSettings, choose_markov, count_follower
 from training.counts.popularity import HALF_LIFE_DAYS, Popularity, count_popularity, user_popularity
 from training.datasets import load_dataset
 from training.datasets.user_sequences import UnreadEvents
+from training.evaluation import choose_settings
 from training.evaluation.choose_settings import best_on_validation, masked_ndcg
+from training.evaluation.few_scores import FewScores
 from training.evaluation.item_scorer import ItemScorer
 from training.evaluation.metrics import ndcg_at, ranks_by_scores, recall_at
 from training.evaluation.split import EvaluationSplit, test_split, training_sequences
@@ -121,6 +123,21 @@ def test_validation_chooses_the_settings_that_rank_best() -> None:
     assert [settings for settings, _ in choice.tried] == list(grid)
     assert choice.tried[1][1] == 1.0
     assert masked_ndcg(choice.scorer, validation) == 1.0
+
+
+def test_settings_are_chosen_on_a_sample_of_many_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choose_settings, "MOST_USERS", 3)
+    ranked = []
+
+    class Counted(Popularity):
+        def few_scores(self, histories: ItemSequences) -> FewScores:
+            ranked.append(len(histories))
+            return super().few_scores(histories)
+
+    users = split_of([[0]] * 9, [1] * 9)
+    choice = best_on_validation([("only", Counted(np.array([2, 1])))], 1, users, "popularity")
+    assert choice.tried == (("only", 1.0),)
+    assert ranked[-1] == 3
 
 
 def test_the_first_of_equal_candidates_is_chosen() -> None:

@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clairo_core.sequences import ItemSequences
-from training.evaluation.user_batches import USERS_PER_BATCH, USERS_PER_BLOCK, batches_by_length, scored_blocks
+from training.evaluation.user_batches import (
+    USERS_PER_BATCH,
+    USERS_PER_BLOCK,
+    batches_by_length,
+    scored_blocks,
+    users_per_block,
+)
 
 
 @given(st.lists(st.lists(st.integers(0, 2), max_size=4), max_size=3 * USERS_PER_BATCH))
@@ -22,6 +28,12 @@ def test_a_batch_carries_the_users_histories_as_item_ids() -> None:
     [(users, histories)] = batches_by_length(ItemSequences.from_lists([[2, 0], [1]]), ["a", "b", "c"], "")
     assert users.tolist() == [1, 0]
     assert [history.item_ids for history in histories] == [("b",), ("c", "a")]
+
+
+def test_a_block_has_fewer_users_where_a_catalogue_is_large() -> None:
+    assert users_per_block(12_000) == USERS_PER_BLOCK
+    assert 20 < users_per_block(1_000_000) < 30
+    assert users_per_block(10**9) == 1
 
 
 def test_blocks_of_scores_cover_all_users_in_order() -> None:

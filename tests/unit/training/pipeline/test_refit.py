@@ -21,7 +21,7 @@ from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
 from tests.tiny import tiny_items
 from training.config.load_preset import load_preset
-from training.counts.fit_item_weights import item_weights_of
+from training.counts.fit_item_weights import item_weights_of, pair_counts
 from training.counts.popularity import count_popularity
 from training.datasets.dataset import Dataset, build_dataset
 from training.evaluation.split import sequences_before_test, training_sequences
@@ -131,7 +131,11 @@ def test_counts_are_those_of_all_interactions(bench: Workbench, measured: Traine
     assert measured.ranked is not None
     counted = dict(
         item_weights_of(
-            sequences, NUM_ITEMS, measured.ranked.item_weights.chosen, bench.preset.mix.ease_weights_per_item
+            sequences,
+            NUM_ITEMS,
+            pair_counts(sequences, NUM_ITEMS, bench.preset.mix.pairs_per_item),
+            measured.ranked.item_weights.chosen,
+            bench.preset.mix.ease_weights_per_item,
         )
     )
     assert set(counted) == set(ranking.item_weights) == {"followers", "ease"}

@@ -21,6 +21,7 @@ from training.workbench.checkpoints import load_progress
 from training.workbench.next_item_windows import (
     NOTHING,
     NextItemBatch,
+    WindowEpochs,
     cut_windows,
     next_item_batches,
     windows_per_user,
@@ -67,6 +68,19 @@ def test_a_bot_has_few_windows_in_an_epoch() -> None:
     ordinary = [[1, 2, 3, 4, 5, 6, 7, 8] for _ in range(100)]
     num_windows, most = windows_per_user(ItemSequences.from_lists([*ordinary, [9, 10] * 5000]), 50, 100)
     assert (num_windows[-1], most) == (200, 3)
+
+
+def test_an_epoch_takes_as_many_windows_as_its_budget_allows_and_others_the_next_time() -> None:
+    sequences = ItemSequences.from_lists([[user, 1, 2, 3] for user in range(40)])
+    limits = {"max_inputs": 5, "max_user_examples": 100}
+    epochs = WindowEpochs(sequences, **limits, examples_per_epoch=32)
+    first, second = epochs.drawn(1), epochs.drawn(2)
+    assert (len(first), len(second)) == (10, 10)
+    assert first.tolist() == sorted(first.tolist()) != second.tolist()
+    assert first.tolist() == epochs.drawn(1).tolist()
+    assert len(WindowEpochs(sequences, **limits, examples_per_epoch=1).drawn(1)) == 1
+    for enough in (120, 0):
+        assert np.array_equal(WindowEpochs(sequences, **limits, examples_per_epoch=enough).drawn(1), epochs.windows)
 
 
 NOTHING_HELD_OUT = np.zeros(NUM_ITEMS, dtype=np.bool_)
@@ -140,9 +154,12 @@ def test_the_dense_loss_is_the_weighted_mean_over_targets() -> None:
     assert float(found.detach()) == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("encoder", ["recurrent", "transformer"])
-def test_a_constant_successor_is_learned(encoder: str, tmp_path: Path) -> None:
-    fit(tmp_path, replace(SETTINGS, encoder=encoder, width=24, max_epochs=12, patience=12))
+@pytest.mark.parametrize(
+    ("encoder", "max_softmax_items"), [("recurrent", 20_000), ("transformer", 20_000), ("recurrent", 0)]
+)
+def test_a_constant_successor_is_learned(encoder: str, max_softmax_items: int, tmp_path: Path) -> None:
+    chosen = replace(SETTINGS, encoder=encoder, width=24, max_epochs=12, patience=12)
+    fit(tmp_path, replace(chosen, max_softmax_items=max_softmax_items))
     head = load_dense_head(tmp_path / "dense-head" / "trained")
     scores = head.log_probabilities(list(last_items().histories))
     assert scores.argmax(axis=1).tolist() == last_items().targets.tolist()
@@ -178,8 +195,28 @@ def test_held_out_items_teach_the_map_nothing_and_keep_their_own_part() -> None:
     assert items.own.grad[3].all()
 
 
-def test_an_interrupted_run_ends_where_an_undisturbed_one_does(tmp_path: Path) -> None:
-    fit(tmp_path / "whole")
+def test_some_vectors_are_those_of_all_trained_items_and_only_they_get_a_gradient() -> None:
+    is_trained, is_held_out = torch.arange(NUM_ITEMS) != 0, torch.arange(NUM_ITEMS) == 3
+    places = torch.tensor([1, 2, 7])
+    for content in (CONTENT, np.eye(NUM_ITEMS, dtype=np.float32)):
+        items = LearnedItemVectors(torch.from_numpy(content), is_trained, is_held_out, dim=8)
+        gradients = []
+        for vectors in (items.trained(0.0)[places], items.some(places, 0.0)):
+            items.zero_grad()
+            (vectors * torch.arange(1.0, 9.0)).square().sum().backward()  # type: ignore[no-untyped-call]
+            assert items.own.grad is not None
+            assert items.content_map.grad is not None
+            gradients.append([vectors.detach(), items.own.grad.to_dense(), items.content_map.grad])
+        for of_all, of_some in zip(*gradients, strict=True):
+            torch.testing.assert_close(of_all, of_some)
+        assert items.own.grad is not None
+        assert items.own.grad.coalesce().indices().flatten().tolist() == places.tolist()
+
+
+@pytest.mark.parametrize("max_softmax_items", [20_000, 0])
+def test_an_interrupted_run_ends_where_an_undisturbed_one_does(max_softmax_items: int, tmp_path: Path) -> None:
+    chosen = replace(SETTINGS, max_softmax_items=max_softmax_items)
+    fit(tmp_path / "whole", chosen)
     stopped = []
 
     def stop_in_third_epoch(message: str) -> None:
@@ -194,13 +231,13 @@ def test_an_interrupted_run_ends_where_an_undisturbed_one_does(tmp_path: Path) -
             CONTENT,
             NOTHING_HELD_OUT,
             last_items(),
-            SETTINGS,
+            chosen,
             device=torch.device("cpu"),
             seed=1,
             progress=silent,
             report=stop_in_third_epoch,
         )
-    fit(tmp_path / "resumed")
+    fit(tmp_path / "resumed", chosen)
     whole, resumed = (
         load_dense_head(tmp_path / name / "dense-head" / "trained").item_vectors for name in ("whole", "resumed")
     )
