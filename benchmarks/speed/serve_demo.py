@@ -4,7 +4,8 @@
 
 Times are processor seconds of the service, so a busy machine changes them little. Cached answers are those of twenty
 bodies over and over, after each was asked once; bare uvicorn answers as many requests in the same run. Memory is
-proportional (a page that N processes share counts 1/N in each), and depends on what else on the machine uses torch. Linux only.
+proportional (a page that N processes share counts 1/N in each), so others on the machine that use torch lower it.
+Linux only.
 """
 
 import asyncio
