@@ -16,6 +16,7 @@ from starlette.types import Scope
 
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
+from clairo_core.recommender import Recommender
 from service.bundles.shelf import BundleShelf
 from service.bundles.split import open_split
 from service.bundles.swap import BundleSwap, first_bundle
@@ -27,6 +28,7 @@ from service.http.idempotency import AnsweredOnce
 from service.http.observation import Observation
 from service.http.openapi import describe_problems
 from service.http.problems import answer_to, install_problem_handlers, problem_response
+from service.http.repeated_requests import RepeatedRequests
 from service.http.request_context import RequestContext
 from service.http.root_path import RootPath
 from service.items.attribute_schema import AttributeSchema
@@ -44,6 +46,7 @@ from service.picture_urls.hosts import parsed_hosts
 from service.placements.saved import SavedPlacements
 from service.recommend.batcher import Batcher
 from service.recommend.recommendations import ModelBatcher, history_length, run_model_batch
+from service.recommend.repeated_answers import RepeatedAnswers
 from service.replicas.catalogue_sync import CatalogueSync
 from service.replicas.redis_link import RedisLink
 from service.routes import (
@@ -67,7 +70,7 @@ from service.routes import (
 from service.routes import metrics as metrics_route
 from service.routes.pages import install_pages
 from service.routes.parts import Parts, Readiness
-from service.serving import SharedParts, open_cache, serve_bundle
+from service.serving import SharedParts, open_cache, open_repeated_answers, serve_bundle
 from service.settings import Settings
 from service.store.attribute_types import AttributeTypeStore
 from service.store.behaviour import BehaviourStore
@@ -102,6 +105,7 @@ def create_app(
     metrics: Metrics | None = None,
     is_replacement: bool = False,
     picture_urls: PictureUrls | None = None,
+    recommender: Recommender | None = None,
 ) -> FastAPI:
     """Create the service as an ASGI app.
 
@@ -112,6 +116,7 @@ def create_app(
         metrics: by default, new ones.
         is_replacement: other processes answer at this address; listen once the parts are ready.
         picture_urls: by default, fetches from the hosts in the settings.
+        recommender: of `bundle`, if it is loaded too.
     """
     metrics = metrics or Metrics()
 
@@ -127,7 +132,7 @@ def create_app(
             elif isinstance(outcome, Exception):
                 logger.error("the service cannot start", exc_info=outcome)
 
-        opening = open_parts(settings, bundle, metrics, picture_urls)
+        opening = open_parts(settings, bundle, metrics, picture_urls, recommender)
         running = asyncio.create_task(_run_parts(opening, readiness, may_stop, report))
         try:
             if is_replacement:
@@ -168,6 +173,7 @@ def create_app(
     install_pages(app)
     describe_problems(app)
     app.add_middleware(HeadAsGet)
+    app.add_middleware(RepeatedRequests, answers_of=_answers_of)
     origins = settings.cors_origin_names
     callers = CallerCheck(settings.allow_open_network, settings.allowed_host_names, settings.host, origins)
     app.add_middleware(
@@ -206,6 +212,7 @@ async def open_parts(
     bundle: Bundle | None = None,
     metrics: Metrics | None = None,
     picture_urls: PictureUrls | None = None,
+    recommender: Recommender | None = None,
 ) -> AsyncIterator[Parts]:
     """Open every part, ready to work; answer waiting requests, then close them.
 
@@ -251,12 +258,12 @@ async def open_parts(
         opened.push_async_callback(batcher.stop)
         await batcher.start()
         shelf = BundleShelf(settings.bundle, settings.bundles_dir)
+        first = await first_bundle(settings, bundle, shelf, store)
         served = await serve_bundle(
-            # Held by `served` alone: a bundle that is swapped out must not stay in memory.
-            await first_bundle(settings, bundle, shelf, store),
-            shared,
-            num_warm_up=shared.full_batch,
+            first, shared, num_warm_up=shared.full_batch, recommender=recommender if first is bundle else None
         )
+        # Held by `served` alone: a bundle that is swapped out must not stay in memory.
+        del first
         opened.push_async_callback(served.ingestion.finish)
         split = await open_split(shared, served, store_of_feedback)
         swap = BundleSwap(shelf, shared, served, on_swapped=split.follow_swap if split else lambda: None)
@@ -270,6 +277,16 @@ async def open_parts(
         follow = (swap.follow,) if settings.bundles_dir else ()
         catch_up = (served.catch_up, split.catch_up) if split else (served.catch_up,)
         await sync.start((attribute_schema.refresh, placements_saved.catch_up, *catch_up, *follow, show_serving))
+
+        def state_version() -> tuple[object, ...]:
+            live = served.live
+            return (
+                live.num_changes,
+                live.counts_version,
+                placements_saved.num_versions,
+                attribute_schema.num_changes,
+            )
+
         picture_urls = picture_urls or PictureUrls(parsed_hosts(settings.picture_url_hosts))
         ingestion = served.ingestion
         bulk_jobs = BulkJobs(
@@ -308,6 +325,7 @@ async def open_parts(
             answered_once=AnsweredOnce(IdempotencyStore(store.database)),
             key_ring=key_ring,
             placements=placements_saved,
+            repeated_answers=open_repeated_answers(settings, state_version, metrics),
             publish_write=sync.publish_write,
             picture_urls=picture_urls,
             redis=redis,
@@ -337,6 +355,11 @@ async def open_store(store: Store, wait_seconds: float) -> None:
 def _key_ring_of(scope: Scope) -> KeyRing | None:
     readiness: Readiness = scope["app"].state.readiness
     return None if readiness.parts is None else readiness.parts.key_ring
+
+
+def _answers_of(scope: Scope) -> RepeatedAnswers | None:
+    readiness: Readiness = scope["app"].state.readiness
+    return None if readiness.parts is None else readiness.parts.repeated_answers
 
 
 def _max_body_bytes(path: str) -> int:

@@ -24,6 +24,7 @@ from service.recommend.cache import Cache, InProcessCache
 from service.recommend.recommendations import ModelBatcher, ModelRequest, Recommendations
 from service.recommend.recommended import ENCODING, Recommended, decoded, encoded, size_in_memory
 from service.recommend.redis_cache import LayeredCache, RedisCache
+from service.recommend.repeated_answers import RepeatedAnswers, Version
 from service.replicas.redis_link import RedisLink
 from service.settings import Settings
 from service.store.behaviour import BehaviourStore
@@ -85,24 +86,36 @@ class ServedBundle:
         self.recommendations.item_table.become(candidate.recommendations.item_table)
 
 
-async def serve_bundle(bundle: Bundle, shared: SharedParts, *, num_warm_up: int) -> ServedBundle:
-    """Load the weights, build the trie, carry posted items and new counts into them, and warm up.
-
-    `num_warm_up` requests are answered at once: a full batch before clients come, one beside a serving bundle.
+def recommender_of(bundle: Bundle, settings: Settings) -> Recommender:
+    """Load a bundle's recommender as the operator wants it.
 
     Raises:
         GeneratorError: the weights do not fit, or the device does not exist.
-        StoreError: the store cannot be read.
     """
-    settings = shared.settings
-    recommender = await asyncio.to_thread(
-        bundle.recommender,
+    return bundle.recommender(
         settings.device,
         num_views=settings.num_views,
         num_beams=settings.num_beams,
         dtype=settings.dtype,
         cuda_graphs=settings.cuda_graphs,
     )
+
+
+async def serve_bundle(
+    bundle: Bundle, shared: SharedParts, *, num_warm_up: int, recommender: Recommender | None = None
+) -> ServedBundle:
+    """Load the weights, build the trie, carry posted items and new counts into them, and warm up.
+
+    `num_warm_up` requests are answered at once: a full batch before clients come, one beside a serving bundle. A
+    `recommender` of the bundle's own catalogue may be loaded already.
+
+    Raises:
+        GeneratorError: the weights do not fit, or the device does not exist.
+        StoreError: the store cannot be read.
+    """
+    settings = shared.settings
+    if recommender is None:
+        recommender = await asyncio.to_thread(recommender_of, bundle, settings)
     if recommender.points != bundle.manifest.points:
         logger.warning(
             "bundle %s is not served as it was measured: num_views and num_beams set %s, its manifest has %s",
@@ -162,12 +175,23 @@ async def _warm_up(recommender: Recommender, batcher: ModelBatcher, num_requests
         raise failures[0]
 
 
+def open_repeated_answers(settings: Settings, version_of: Callable[[], Version], metrics: Metrics) -> RepeatedAnswers:
+    """Answers as JSON, in the half of the cache's memory that `open_cache` leaves."""
+    return RepeatedAnswers(
+        version_of,
+        max_entries=settings.cache_max_entries,
+        max_bytes=settings.cache_max_mib * 1024 * 1024 // 2,
+        ttl_seconds=settings.cache_ttl_seconds,
+        metrics=metrics,
+    )
+
+
 def open_cache(settings: Settings, redis: RedisLink | None) -> Cache[Recommended]:
     """Answers in this process's memory, and in Redis where there is one."""
     near: InProcessCache[Recommended] = InProcessCache(
         settings.cache_max_entries,
         size_of=size_in_memory,
-        max_bytes=settings.cache_max_mib * 1024 * 1024,
+        max_bytes=settings.cache_max_mib * 1024 * 1024 // 2,
         ttl_seconds=settings.cache_ttl_seconds,
     )
     if redis is None:

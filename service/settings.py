@@ -14,7 +14,6 @@ from typing import Any, Self, TypeVar
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from redis.asyncio.connection import parse_url
 
 from clairo_core.errors import SettingsError
 from service.origins import parsed_origin
@@ -170,6 +169,9 @@ class Settings(StoreSettings):
     @classmethod
     def _redis_url_can_be_parsed(cls, url: str) -> str:
         if url:
+            # Slow to import.
+            from redis.asyncio.connection import parse_url  # noqa: PLC0415
+
             try:
                 parse_url(url)
             except ValueError as error:

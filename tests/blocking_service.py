@@ -1,7 +1,7 @@
 """The service for tests that call it in turn, such as Hypothesis's: the loop runs during calls alone."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +21,10 @@ class BlockingService:
     def send(self, method: str, path: str, json: Any = None) -> httpx.Response:
         """The answer of any status."""
         return self._runner.run(self._client.request(method, path, json=json))
+
+    def send_bytes(self, method: str, path: str, content: bytes, headers: Mapping[str, str]) -> httpx.Response:
+        """The answer of any status to a body as it is."""
+        return self._runner.run(self._client.request(method, path, content=content, headers=headers))
 
     def recommend(self, **body: Any) -> dict[str, Any]:
         """The answer of POST /recommend."""

@@ -15,6 +15,8 @@ from benchmarks.memory import resident_mib
 START_SECONDS = 300
 STOP_SECONDS = 60
 OUTPUT_FILE = "output.txt"
+HELPER = b"resource_tracker"
+"""In the command of Python's own process beside spawned workers."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class ServiceProcess:
 
     def worker_ids(self) -> list[int]:
         """Process ids of the workers of a multi-process service, from Linux's /proc."""
-        return [process_id for process_id in children_of(self.process_id) if b"spawn_main" in _command_of(process_id)]
+        return [child for child in children_of(self.process_id) if HELPER not in _command_of(child)]
 
 
 def _command_of(process_id: int) -> bytes:
@@ -39,6 +41,13 @@ def _command_of(process_id: int) -> bytes:
         return Path(f"/proc/{process_id}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return b""
+
+
+def processor_seconds(process_id: int) -> float:
+    """Processor time that a process has used, from Linux's /proc."""
+    stat = Path(f"/proc/{process_id}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    # User and system time are the 14th and 15th field.
+    return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def children_of(process_id: int) -> list[int]:

@@ -6,11 +6,12 @@ Source: Hou et al. 2025, "ActionPiece", section 3.2 (set permutation regularizat
 as a seed, and equal seeds give equal views, one by one or in a batch; other spellings than `shuffled` draw nothing.
 """
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int, Int32
+from jaxtyping import Int, Int32, Int64
 
 from clairo_core.errors import FeatureSetError
 from clairo_core.sequences import ItemSequences
@@ -43,15 +44,17 @@ class Tokenizer:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
         self._shuffles = vocabulary.spelling is Spelling.SHUFFLED
-        self._rule_table = pair_kernels.empty_rule_table(len(vocabulary.left))
-        pair_kernels.fill_rule_table(
-            self._rule_table,
-            vocabulary.left,
-            vocabulary.right,
-            vocabulary.scaled_counts,
-            vocabulary.first_merge_token,
-        )
         self._token_limits = np.array([*vocabulary.expanded_at, vocabulary.size], dtype=np.int64)
+
+    @functools.cached_property
+    def _rule_table(self) -> Int64[np.ndarray, "place"]:
+        """At first use: a network of all codes never reads it, and loading the kernels takes a tenth of a start."""
+        vocabulary = self.vocabulary
+        table = pair_kernels.empty_rule_table(len(vocabulary.left))
+        pair_kernels.fill_rule_table(
+            table, vocabulary.left, vocabulary.right, vocabulary.scaled_counts, vocabulary.first_merge_token
+        )
+        return table
 
     def encode_views(
         self,

@@ -1,22 +1,24 @@
 """`clairo-serve`: serve a bundle over HTTP.
 
 An error is one line on standard error, without a traceback. The exit code is 2 for an invalid flag or setting and 1
-for any other error. Slow imports wait until a command needs them: neither `--help` nor the process that watches
-workers loads torch.
+for any other error. Slow imports wait until a command needs them: `--help` does not load torch.
 """
 
 import asyncio
+import gc
+import importlib
 import os
 import socket
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, NoReturn
 
 import typer
 
 from clairo_core.errors import SettingsError
 from service.cli import store_commands
-from service.cli.workers import Report, serve_with_workers
+from service.cli.workers import Loaded, Report, serve_with_workers
 from service.settings import API_KEY_VARIABLE, Settings, load_settings
 from service.store.database import location_name
 from service.telemetry.logs import set_up_logging
@@ -180,12 +182,10 @@ def serve(settings: Settings) -> None:
 
     try:
         if settings.workers == 1:
-            from service.cli.server import serve_alone  # noqa: PLC0415 - slow to import
-
-            failure = serve_alone(settings, listening, report)
+            failure = _server().serve_alone(settings, listening, report)
         else:
             listening.listen(BACKLOG)
-            failure = serve_with_workers(settings, listening, serve_in_worker, report)
+            failure = serve_with_workers(settings, listening, serve_in_worker, load_for_workers, report)
     except KeyboardInterrupt:
         failure = None
         typer.echo("CLAIRO has stopped.")
@@ -193,15 +193,35 @@ def serve(settings: Settings) -> None:
         _fail(failure, exit_code=1)
 
 
+def load_for_workers(settings: Settings) -> Loaded:
+    """Load what forked workers share."""
+    # The module imports all that a worker needs, so workers share that too.
+    return _server().preload(settings)
+
+
 def serve_in_worker(
-    settings: Settings, listening: socket.socket, report: Report, shared_folder: Path, is_replacement: bool
+    settings: Settings,
+    listening: socket.socket,
+    report: Report,
+    shared_folder: Path,
+    is_replacement: bool,
+    loaded: Loaded,
 ) -> None:
     """Serve in one of several worker processes."""
-    from service.cli.server import serve_alone  # noqa: PLC0415 - not in the watching process
-
-    failure = serve_alone(settings, listening, report, shared_folder, is_replacement=is_replacement)
+    failure = _server().serve_alone(
+        settings, listening, report, shared_folder, is_replacement=is_replacement, preloaded=loaded
+    )
     if failure is not None:
         report(f"!{failure}")
+
+
+def _server() -> ModuleType:
+    """Import the server and torch, which is slow; slower by a third if the collector looks through it all meanwhile."""
+    gc.disable()
+    try:
+        return importlib.import_module("service.cli.server")
+    finally:
+        gc.enable()
 
 
 def main() -> None:

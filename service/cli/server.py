@@ -7,19 +7,26 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+import torch
 import uvicorn
+from threadpoolctl import threadpool_limits
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from clairo_core.errors import ClairoError
 from service.app import create_app
+from service.cli.preloaded import Preloaded, preload
+from service.cli.workers import threads_wanted
 from service.routes.parts import Parts, Readiness
 from service.settings import Settings
 from service.telemetry.logs import set_up_logging
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import start_tracing
 
+__all__ = ["Preloaded", "preload", "serve_alone"]
+
 DRAIN_SECONDS = 20
 MAX_HEAD_BYTES = 64 * 1024
-"""Of a request's line and headers. uvicorn's default of 16 KiB holds only for heads that arrive in pieces."""
+"""Of a request's line and headers. What arrives in one read may exceed it."""
 
 
 def serve_alone(
@@ -29,8 +36,13 @@ def serve_alone(
     shared_folder: Path | None = None,
     *,
     is_replacement: bool = False,
+    preloaded: Preloaded | None = None,
 ) -> str | None:
     """Serve in this process, and call `report` with a line once it serves. Return why it could not start, or None."""
+    # Until here there was one thread, so that workers could be forked: BLAS's since the import, all others' in a fork.
+    if preloaded is not None:
+        torch.set_num_threads(threads_wanted())
+    threadpool_limits(threads_wanted(), user_api="blas" if preloaded is None else None)
     set_up_logging(settings.log_format)
     start_tracing(os.environ)
     failures: list[Exception] = []
@@ -43,7 +55,15 @@ def serve_alone(
             num_items = outcome.served.live.recommender.catalogue.num_live
             report(f"CLAIRO serves {num_items} items of bundle {outcome.served.live.bundle_id}.")
 
-    web_app = create_app(settings, on_started=on_started, metrics=Metrics(shared_folder), is_replacement=is_replacement)
+    bundle, recommender = (None, None) if preloaded is None else (preloaded.bundle, preloaded.recommender)
+    web_app = create_app(
+        settings,
+        bundle,
+        on_started,
+        metrics=Metrics(shared_folder),
+        is_replacement=is_replacement,
+        recommender=recommender,
+    )
     server = _DrainingServer(
         web_app.state.readiness,
         uvicorn.Config(
@@ -55,7 +75,7 @@ def serve_alone(
             # X-Forwarded-For is never believed, whatever FORWARDED_ALLOW_IPS: the peer is who connects.
             proxy_headers=False,
             timeout_keep_alive=settings.keep_alive_seconds,
-            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+            http=BoundedHeads,
             timeout_graceful_shutdown=DRAIN_SECONDS,
         ),
     )
@@ -65,6 +85,30 @@ def serve_alone(
             raise failure
         return str(failure)
     return None
+
+
+class BoundedHeads(HttpToolsProtocol):
+    """HTTP/1.1 by httptools, which alone would keep an endless head in memory."""
+
+    _num_head_bytes = 0
+    _is_in_head = True
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has arrived; refuse a head that has not ended within `MAX_HEAD_BYTES`."""
+        self._num_head_bytes += len(data)
+        super().data_received(data)
+        if self._is_in_head and self._num_head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response(f"The request's head exceeds {MAX_HEAD_BYTES} bytes; send less.")
+
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        self._num_head_bytes, self._is_in_head = 0, True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """End it."""
+        self._is_in_head = False
+        super().on_headers_complete()
 
 
 class _DrainingServer(uvicorn.Server):

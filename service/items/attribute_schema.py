@@ -28,6 +28,8 @@ class AttributeSchema:
         self._store = store
         self.types: Mapping[str, FixedType] = {}
         """By name, as read last."""
+        self.num_changes = 0
+        """Counts up with every change of `types`."""
 
     @property
     def declared(self) -> dict[str, AttributeType]:
@@ -40,7 +42,9 @@ class AttributeSchema:
         Raises:
             StoreError: the store cannot be read; the types read before stay.
         """
-        self.types = await self._store.read()
+        types = await self._store.read()
+        self.num_changes += types != self.types
+        self.types = types
 
     async def count_as_first_use(self, live: LiveCatalogue) -> None:
         """Fix the types of names that only the bundle's items use: its own types, or those of all their values.

@@ -5,11 +5,12 @@ Without Redis, or while it is down, N processes together allow up to N times the
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
-
-from redis.asyncio import Redis
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from service.keys.rate import TokenBucket
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 Answer = TypeVar("Answer")
 
@@ -36,7 +37,7 @@ return string.format('%.6f', wait)
 class Link(Protocol):
     """A Redis that may be down."""
 
-    async def attempt(self, call: Callable[[Redis], Awaitable[Answer]]) -> Answer | None:
+    async def attempt(self, call: "Callable[[Redis], Awaitable[Answer]]") -> Answer | None:
         """Return its answer; None if it does not answer."""
 
 

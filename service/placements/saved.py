@@ -19,7 +19,8 @@ class SavedPlacements:
     def __init__(self, store: PlacementStore) -> None:
         self._store = store
         self._by_name: dict[str, PlacementAnswer] = {}
-        self._num_versions = 0
+        self.num_versions = 0
+        """Of all placements, as read last: it grows with every change."""
         self._one_at_a_time = asyncio.Lock()
 
     async def catch_up(self) -> None:
@@ -30,10 +31,10 @@ class SavedPlacements:
         """
         async with self._one_at_a_time:
             num_versions = await self._store.count_versions()
-            if num_versions != self._num_versions:
+            if num_versions != self.num_versions:
                 saved = await self._store.list_saved()
                 self._by_name = {placement.name: _readable(placement) for placement in saved}
-                self._num_versions = num_versions
+                self.num_versions = num_versions
 
     def all(self) -> Sequence[PlacementAnswer]:
         """Every placement, by name."""

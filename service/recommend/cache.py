@@ -45,10 +45,10 @@ class InProcessCache(Generic[Answer]):
         self._max_bytes = max_bytes
         self._ttl_seconds = ttl_seconds
         self._now = now
-        self._kept: OrderedDict[str, _Kept[Answer]] = OrderedDict()
+        self._kept: OrderedDict[str | bytes, _Kept[Answer]] = OrderedDict()
         self._num_bytes = 0
 
-    async def get(self, key: str) -> Answer | None:
+    async def get(self, key: str | bytes) -> Answer | None:
         """See `Cache.get`."""
         kept = self._kept.get(key)
         if kept is None:
@@ -59,7 +59,7 @@ class InProcessCache(Generic[Answer]):
         self._kept.move_to_end(key)
         return kept.answer
 
-    async def put(self, key: str, answer: Answer) -> None:
+    async def put(self, key: str | bytes, answer: Answer) -> None:
         """See `Cache.put`."""
         self._forget(key)
         self._kept[key] = kept = _Kept(answer, len(key) + self._size_of(answer), self._now() + self._ttl_seconds)
@@ -67,7 +67,7 @@ class InProcessCache(Generic[Answer]):
         while self._kept and (len(self._kept) > self._max_entries or self._num_bytes > self._max_bytes):
             self._forget(next(iter(self._kept)))
 
-    def _forget(self, key: str) -> None:
+    def _forget(self, key: str | bytes) -> None:
         kept = self._kept.pop(key, None)
         if kept is not None:
             self._num_bytes -= kept.num_bytes

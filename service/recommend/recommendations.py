@@ -91,9 +91,14 @@ class Recommendations:
         self._metrics = metrics or Metrics()
         self._stranger_weights = stranger_weights
 
+    @property
+    def explores(self) -> bool:
+        """Whether a request without a seed gets one by chance."""
+        return self._temperature > 0
+
     def default_seed(self) -> int:
         """Seed of a request without one: 0, or drawn where the service explores."""
-        return secrets.randbelow(SEEDS) if self._temperature > 0 else 0
+        return secrets.randbelow(SEEDS) if self.explores else 0
 
     async def recommend(self, wanted: Wanted) -> Recommended:
         """Recommend the best items for one history.

@@ -9,11 +9,12 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from typing import TYPE_CHECKING
 
 from service.replicas.redis_link import RedisLink
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 logger = logging.getLogger("clairo.sync")
 
@@ -88,13 +89,13 @@ class CatalogueSync:
             client = redis.new_client(max_connections=2)
             try:
                 await self._receive(client)
-            except (RedisError, OSError, TimeoutError) as error:
+            except redis.failures as error:
                 redis.note_failure(error)
                 await asyncio.sleep(self._interval_seconds)
             finally:
                 await client.aclose()
 
-    async def _receive(self, client: Redis) -> None:
+    async def _receive(self, client: "Redis") -> None:
         """Wake the polling task at every message of another process, until Redis fails.
 
         Raises:

@@ -8,13 +8,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+# The library is imported where there is a Redis: it takes a tenth of the start.
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 logger = logging.getLogger("clairo.redis")
 
@@ -38,6 +37,10 @@ class RedisLink:
         Raises:
             ValueError: `url` is not a redis://, rediss:// or unix:// address.
         """
+        from redis.exceptions import RedisError  # noqa: PLC0415
+
+        self.failures: tuple[type[Exception], ...] = (RedisError, OSError, TimeoutError)
+        """What a Redis that does not answer raises."""
         self._timeout_seconds = timeout_seconds
         self._now = now
         self._url = url
@@ -51,8 +54,12 @@ class RedisLink:
         """Whether the last call was answered; true before the first."""
         return self._num_failures == 0
 
-    def new_client(self, *, max_connections: int) -> Redis:
+    def new_client(self, *, max_connections: int) -> "Redis":
         """A client with its own connections and our short timeouts."""
+        from redis.asyncio import BlockingConnectionPool, Redis  # noqa: PLC0415
+        from redis.asyncio.retry import Retry  # noqa: PLC0415
+        from redis.backoff import NoBackoff  # noqa: PLC0415
+
         pool = BlockingConnectionPool.from_url(
             self._url,
             max_connections=max_connections,
@@ -64,7 +71,7 @@ class RedisLink:
         )
         return Redis.from_pool(pool)
 
-    async def attempt(self, call: Callable[[Redis], Awaitable[Answer]]) -> Answer | None:
+    async def attempt(self, call: "Callable[[Redis], Awaitable[Answer]]") -> Answer | None:
         """The answer of Redis; None if it fails now, or failed a moment ago."""
         if self._num_failures and self._now() < self._may_try_at:
             return None
@@ -72,7 +79,7 @@ class RedisLink:
         try:
             async with asyncio.timeout(2 * self._timeout_seconds):
                 answer = await call(self._redis)
-        except (RedisError, OSError, TimeoutError) as error:
+        except self.failures as error:
             self.note_failure(error)
             return None
         if self._num_failures:

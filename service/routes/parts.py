@@ -16,6 +16,7 @@ from service.jobs.bulk import BulkJobs
 from service.keys.key_ring import KeyRing
 from service.picture_urls.fetch import PictureUrls
 from service.placements.saved import SavedPlacements
+from service.recommend.repeated_answers import RepeatedAnswers
 from service.replicas.redis_link import RedisLink
 from service.serving import ServedBundle
 from service.store.behaviour import BehaviourStore
@@ -41,6 +42,7 @@ class Parts:
     answered_once: AnsweredOnce
     key_ring: KeyRing
     placements: SavedPlacements
+    repeated_answers: RepeatedAnswers
     publish_write: Callable[[], None]
     """Wakes the other processes after a write to the store."""
     picture_urls: PictureUrls
@@ -59,8 +61,8 @@ class Readiness:
     created_at: float = field(default_factory=time.monotonic)
 
 
-def ready_parts(request: Request) -> Parts:
-    """The parts.
+async def ready_parts(request: Request) -> Parts:
+    """The parts. Async, since the framework calls other dependencies in a thread.
 
     Raises:
         NotReadyError: loading and warm-up are not done yet.

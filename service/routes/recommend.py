@@ -5,14 +5,14 @@ import time
 from collections.abc import Collection
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
 from clairo_core.errors import ClairoError
 from clairo_core.items import UserHistory
 from service.errors import InvalidBodyError, OverloadedError
 from service.feedback.known_users import items_of_user
-from service.http.body_route import BodyRoute
+from service.http.body_route import JSON, BodyRoute
 from service.http.disconnect import unless_disconnected
 from service.http.field_errors import invalid_fields, readable_errors
 from service.http.openapi import problem_answers
@@ -23,7 +23,7 @@ from service.placements.saved import DEFAULT_PLACEMENT, SavedPlacements
 from service.recommend.recommendations import Recommendations
 from service.recommend.recommended import Recommended
 from service.recommend.reranking import GROUP_EXHAUSTED
-from service.recommend.wanted import Wanted
+from service.recommend.wanted import POPULAR_FOR_STRANGERS, Wanted
 from service.routes.page_cursor import EarlierPages, earlier_pages, page_cursor
 from service.routes.parts import Parts, ReadyParts
 from service.routes.recommend_answer import recommend_answer
@@ -87,10 +87,11 @@ BATCH_EXAMPLES = {
     "/recommend",
     operation_id="recommend",
     summary="Recommend items for a history",
+    response_model=RecommendAnswer,
     responses=problem_answers(400, 413, 422, 429, 503, 504),
     openapi_extra={"requestBody": {"content": {"application/json": {"examples": EXAMPLES}}}},
 )
-async def recommend(body: RecommendBody, parts: ReadyParts, request: Request) -> RecommendAnswer:
+async def recommend(body: RecommendBody, parts: ReadyParts, request: Request) -> Response:
     """Recommend `limit` distinct items, best first, without those of the history unless `include_seen`.
 
     History items missing from the catalogue are ignored and listed in `ignored_item_ids`. An empty history, one of
@@ -109,7 +110,30 @@ async def recommend(body: RecommendBody, parts: ReadyParts, request: Request) ->
     `next_cursor` asks for the next page. No page repeats an item, whatever is posted or retired meanwhile; ranks count
     on, and a group's limit holds on each page.
     """
-    return await unless_disconnected(request, recommend_one(body, parts))
+    # Taken at one moment, before the first await.
+    since, placement = parts.repeated_answers.version_of(), named_placement(body, parts.placements)
+    answer = await unless_disconnected(request, recommend_one(body, parts))
+    content = answer.model_dump_json().encode()
+    if is_repeatable(body, placement, explores=parts.served.recommendations.explores):
+        await parts.repeated_answers.keep(
+            await request.body(),
+            content,
+            answer.recommendation_id,
+            since,
+            sources=tuple(item.source for item in answer.items),
+            fallback_reason=answer.fallback_reason,
+            placement=None if placement is None else placement.name,
+        )
+    return Response(content, media_type=JSON)
+
+
+def is_repeatable(body: RecommendBody, placement: Placement | None, *, explores: bool) -> bool:
+    """Whether an equal body gets the same items until catalogue, counts, bundle, placements or types change."""
+    is_of_owner = body.user_id is not None or body.session_id is not None
+    is_by_chance = body.seed is None and explores
+    # Trending and latest items change with time.
+    is_timeless = placement is None or placement.rules.strangers == POPULAR_FOR_STRANGERS
+    return not is_of_owner and not is_by_chance and is_timeless
 
 
 @router.post(

@@ -4,12 +4,10 @@ The steps are in `service.store.migrations`. All missing ones run in the caller'
 leaves the schema as it was. A database of a newer version is refused.
 """
 
+import logging
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, inspect, select
+from sqlalchemy import Connection, inspect, select, text
 
 from service.errors import NewerStoreError, OutdatedStoreError
 from service.store import sql_tables
@@ -27,6 +25,11 @@ def bring_up_to_date(connection: Connection) -> int:
     version = read_version(connection)
     if version == NEWEST_VERSION:
         return version
+    # Rarely needed, and slow to import.
+    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
     config.attributes["connection"] = connection
@@ -61,7 +64,7 @@ def read_version(connection: Connection) -> int:
     known = inspect(connection)
     found: str | int = 0
     if known.has_table("alembic_version"):
-        found = MigrationContext.configure(connection).get_current_revision() or 0
+        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none() or 0
     elif known.has_table(sql_tables.schema_version.name):
         found = connection.execute(select(sql_tables.schema_version.c.version)).scalar_one_or_none() or 0
     version = int(found) if str(found).isdecimal() else NEWEST_VERSION + 1

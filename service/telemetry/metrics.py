@@ -21,9 +21,6 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 
 METRICS_MEDIA_TYPE = CONTENT_TYPE_LATEST
-SHARED_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-"""prometheus-client reads it at import, so it is set before a worker process starts."""
-
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

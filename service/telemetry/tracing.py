@@ -9,9 +9,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from opentelemetry import trace
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -41,8 +38,11 @@ def start_tracing(environment: Mapping[str, str]) -> None:
     """Start sending spans, if the variables ask for it. Call once per process."""
     if not is_wanted(environment):
         return
-    # The exporter imports an HTTP library; load it only if used.
+    # The exporter imports an HTTP library, and the SDK takes a while; load them only if used.
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
     has_name = "OTEL_SERVICE_NAME" in environment or "service.name=" in environment.get("OTEL_RESOURCE_ATTRIBUTES", "")
     provider = TracerProvider(resource=Resource.create({} if has_name else {"service.name": DEFAULT_SERVICE_NAME}))
@@ -52,14 +52,19 @@ def start_tracing(environment: Mapping[str, str]) -> None:
 
 def flush_spans() -> None:
     """Send the remaining spans. A collector that is down costs two seconds."""
-    provider = trace.get_tracer_provider()
-    if isinstance(provider, TracerProvider):
-        provider.force_flush(FLUSH_MILLISECONDS)
+    # Only the SDK's provider has it.
+    flush = getattr(trace.get_tracer_provider(), "force_flush", None)
+    if flush is not None:
+        flush(FLUSH_MILLISECONDS)
 
 
 @contextmanager
 def request_span(method: str, headers: Mapping[str, str]) -> Iterator[trace.Span]:
     """The span of a request, a child of the client's span if `traceparent` is valid."""
+    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        # Nothing is recorded.
+        yield trace.INVALID_SPAN
+        return
     parent = _PROPAGATOR.extract({name: headers[name] for name in ("traceparent", "tracestate") if name in headers})
     with _TRACER.start_as_current_span(
         method,

@@ -1,11 +1,14 @@
 """Save and load a `ParallelNetwork`, and its graph if it has one: generator.json, which names its kind, and
 arrays.safetensors."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 
 from clairo_core.errors import GeneratorError
 from clairo_core.generation.parallel.id_graph import Links
@@ -16,6 +19,21 @@ from clairo_core.storage.array_folder import load_array_folder, save_array_folde
 PARALLEL_FILES = ("generator.json", "arrays.safetensors")
 _PART, _KIND = "generator", "parallel"
 _NEIGHBOURS, _STEPS = "neighbours", "graph_steps"
+
+
+class _Undrawn(TorchFunctionMode):
+    """Draw no first weights on the device `meta`: they are not kept, and torch loads its compiler for it (1.6 s)."""
+
+    _WITHOUT_EFFECT = frozenset({"fill_", "kaiming_uniform_", "mul", "normal_", "uniform_", "xavier_uniform_", "zero_"})
+    """None of them changes a shape."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Leave a tensor as it is, or call the function."""
+        if func.__name__ in self._WITHOUT_EFFECT:
+            return args[0] if args else (kwargs or {})["tensor"]
+        return (torch.empty if func is torch.randn else func)(*args, **(kwargs or {}))
 
 
 def save_network(network: ParallelNetwork, folder: Path, links: Links | None = None) -> None:
@@ -54,7 +72,7 @@ def load_network(folder: Path) -> ParallelNetwork:
             "folder again"
         )
     # Damaged sizes must not take memory: the arrays are there before the network is.
-    with torch.device("meta"):
+    with torch.device("meta"), _Undrawn():
         network = ParallelNetwork(NetworkSizes(reader=str(reader), **sizes))
     weights = {
         name: torch.from_numpy(saved.array(name, np.float32, tuple(weight.shape)).copy())

@@ -7,6 +7,7 @@ import base64
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import httpx
@@ -147,6 +148,20 @@ def test_a_long_filter_in_many_pieces_reaches_the_app(url: str) -> None:
         received = b"".join(iter(lambda: connection.recv(65536), b""))
     assert b"application/problem+json" in received
     assert b"Invalid HTTP request" not in received
+
+
+def test_a_head_that_never_ends_is_refused_and_not_kept(url: str) -> None:
+    address = urlsplit(url)
+    with socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=30) as connection:
+        connection.sendall(HEAD + b"X-Long: ")
+        num_pieces = 0
+        # Until the connection is reset.
+        with suppress(OSError):
+            while num_pieces < 1000:
+                connection.sendall(b"x" * 4000)
+                num_pieces += 1
+                time.sleep(0.005)
+    assert num_pieces < 500
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from clairo_core.bundle.manifest import read_manifest
 from service.cli.workers import threads_per_worker, usable_cores
 from service.replicas.catalogue_sync import CatalogueSync
 from service.replicas.redis_link import RedisLink
@@ -30,7 +31,9 @@ PROMISED_SECONDS = 2.0
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
+    folder = tmp_path_factory.mktemp("bundles")
+    tiny_bundle(folder / "second", seed=1)
+    return tiny_bundle(folder / "tiny")
 
 
 def started_together(*services: ServiceProcess) -> list[str]:
@@ -95,7 +98,10 @@ def test_an_item_posted_to_one_process_is_soon_recommendable_on_the_other(
 @pytest.fixture(scope="module")
 def two_workers(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     with running_process(
-        bundle, tmp_path_factory.mktemp("data"), "--workers", "2", "--log-format", "json", threads=None
+        bundle,
+        tmp_path_factory.mktemp("data"),
+        *("--workers", "2", "--bundles-dir", str(bundle.parent), "--log-format", "json"),
+        threads=None,
     ) as service:
         yield service
 
@@ -103,7 +109,7 @@ def two_workers(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def workers_of(service: ServiceProcess) -> list[int]:
     """The worker processes, without the helper of Python's own beside them."""
     children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text().split()
-    return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [int(child) for child in children if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 def test_workers_share_one_port_one_catalogue_and_one_set_of_numbers(two_workers: ServiceProcess) -> None:
@@ -133,7 +139,25 @@ def test_workers_share_one_port_one_catalogue_and_one_set_of_numbers(two_workers
         assert items == 61
 
 
-def test_a_killed_worker_is_replaced_and_the_port_answers_meanwhile(two_workers: ServiceProcess) -> None:
+def served_by(service: ServiceProcess) -> set[str]:
+    """Ids of bundles that a few connections find served: either worker may accept one."""
+    return {httpx.get(f"{service.url}/info", timeout=60).json()["bundle_id"] for _ in range(8)}
+
+
+def test_workers_share_the_memory_of_the_bundle(two_workers: ServiceProcess) -> None:
+    for worker in workers_of(two_workers):
+        lines = Path(f"/proc/{worker}/smaps_rollup").read_text().splitlines()[1:]
+        kibibytes = {line.split()[0]: int(line.split()[1]) for line in lines}
+        assert kibibytes["Private_Dirty:"] < kibibytes["Rss:"] / 3
+
+
+def test_a_killed_worker_is_replaced_by_one_of_the_active_bundle_and_the_port_answers_meanwhile(
+    two_workers: ServiceProcess, bundle: Path
+) -> None:
+    second = read_manifest(bundle.with_name("second")).bundle_id
+    activated = httpx.post(f"{two_workers.url}/bundles/{second}/activate?allow_worse=true", timeout=60)
+    assert activated.status_code == 200, activated.text
+    seconds_until(lambda: served_by(two_workers) == {second}, START_SECONDS)
     killed = workers_of(two_workers)[0]
     os.kill(killed, signal.SIGKILL)
     failed = 0
@@ -152,6 +176,7 @@ def test_a_killed_worker_is_replaced_and_the_port_answers_meanwhile(two_workers:
     seconds_until(whole_again, START_SECONDS)
     assert killed not in workers_of(two_workers)
     assert len(workers_of(two_workers)) == 2
+    assert served_by(two_workers) == {second}
     # At most the requests that the killed process had accepted.
     assert failed <= 1
 
