@@ -19,6 +19,7 @@ from clairo_core.encoders.encoder import ModalityEmbeddings
 from clairo_core.errors import FusionError
 from clairo_core.fusion.fusion import FusedItems
 from clairo_core.fusion.principal_components import principal_projection
+from clairo_core.fusion.row_blocks import row_blocks
 from clairo_core.storage.array_folder import load_array_folder, save_array_folder
 
 KIND = "concat-pca"
@@ -48,14 +49,16 @@ class ConcatPcaFusion:
         if len({len(part) for part in given}) > 1:
             counts = {modality: len(part) for modality, part in zip(self.modalities, given, strict=True)}
             raise FusionError(f"modalities have different numbers of items, {counts}; give one row per item")
-        parts = [
-            # Centring moves the training mean to the origin.
-            np.where(part.is_present[:, None], part.vectors - self.means[modality], 0) @ self.projections[modality]
-            for modality, part in zip(self.modalities, given, strict=True)
-        ]
-        return FusedItems(
-            np.concatenate(parts, axis=1).astype(np.float32), np.stack([part.is_present for part in given], axis=1)
-        )
+        item_embeddings = np.empty((len(given[0]), self.dim), np.float32)
+        for rows in row_blocks(len(given[0])):
+            parts = [
+                # Centring moves the training mean to the origin.
+                np.where(part.is_present[rows, None], part.vectors[rows] - self.means[modality], 0)
+                @ self.projections[modality]
+                for modality, part in zip(self.modalities, given, strict=True)
+            ]
+            item_embeddings[rows] = np.concatenate(parts, axis=1)
+        return FusedItems(item_embeddings, np.stack([part.is_present for part in given], axis=1))
 
     def modality_energies(self, vectors: Float[np.ndarray, "vector dim"]) -> Float64[np.ndarray, "vector modality"]:
         """The squared length of each vector's part in each modality."""

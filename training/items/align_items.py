@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Bool, Float, Float32, Float64
 from sklearn.linear_model import RidgeCV
 
+from clairo_core.fusion.row_blocks import row_blocks
 from clairo_core.sequences import ItemSequences
 from training.config.preset import GRAPH, AlignSettings
-from training.items.behaviour import behaviour_vectors, neighbour_counts
+from training.items.behaviour import behaviour_vectors, has_neighbour
+from training.items.fitted_items import sampled_items
 from training.items.graph import graph_vectors
 
 _PENALTIES = np.logspace(0, 5, 11)
@@ -30,9 +32,8 @@ def can_align(training: ItemSequences, num_items: int, settings: AlignSettings) 
     """Whether enough items occur twice or more, and beside others, to fit the regression."""
     if settings.dim == 0:
         return False
-    has_neighbour = np.diff(neighbour_counts(training, num_items, settings.window).indptr) > 0
     is_used = np.bincount(training.items, minlength=num_items) >= 2
-    return int((is_used & has_neighbour).sum()) >= 2 * settings.dim
+    return int((is_used & has_neighbour(training, num_items, settings.window)).sum()) >= 2 * settings.dim
 
 
 def align_items(
@@ -60,20 +61,29 @@ def align_items(
     trust = np.where(has_behaviour, counts / np.maximum(counts + settings.prior_interactions, 1.0), 0.0)
     # Unit variance makes the penalties independent of the number of components. Constant content has no variance.
     scale = content[is_training].std() or 1.0
-    teaches = has_behaviour & ~is_held_out
+    teaches = sampled_items(has_behaviour & ~is_held_out, seed)
     regression = RidgeCV(_PENALTIES, fit_intercept=False).fit(
         content[teaches] / scale, behaviour[teaches], sample_weight=trust[teaches]
     )
     prediction = regression.coef_.T / scale
-    predicted = content @ prediction
-    placed = trust[:, None] * behaviour + (1 - trust[:, None]) * predicted
     energy = np.square(content[is_training]).sum(axis=1).mean() or 1.0
     weight = settings.content_weight / np.sqrt(energy)
-    components = principal_axes(np.hstack([placed, weight * content])[is_training], settings.dim)
-    left_over = np.square(behaviour - predicted)[teaches].sum()
+
+    def placed(rows: slice) -> Float64[np.ndarray, "row behaviour+content"]:
+        predicted = content[rows] @ prediction
+        by_both = trust[rows, None] * behaviour[rows] + (1 - trust[rows, None]) * predicted
+        return np.hstack([by_both, weight * content[rows]])
+
+    blocks = row_blocks(num_items)
+    moments = sum(second_moments(placed(rows)[is_training[rows]]) for rows in blocks)
+    components = principal_axes(np.asarray(moments), settings.dim)
+    item_embeddings = np.empty((num_items, settings.dim), np.float32)
+    for rows in blocks:
+        item_embeddings[rows] = placed(rows) @ components
+    left_over = np.square(behaviour[teaches] - content[teaches] @ prediction).sum()
     return AlignedItems(
         alignment=(np.hstack([prediction, weight * np.eye(content.shape[1])]) @ components).astype(np.float32),
-        item_embeddings=(np.hstack([placed, weight * content]) @ components).astype(np.float32),
+        item_embeddings=item_embeddings,
         explained=1.0 - float(left_over / np.square(behaviour[teaches]).sum()),
     )
 
@@ -84,7 +94,7 @@ def _behaviour(
     settings: AlignSettings,
     seed: int,
     is_held_out: Bool[np.ndarray, "item"],
-) -> Float64[np.ndarray, "item behaviour"]:
+) -> Float[np.ndarray, "item behaviour"]:
     if settings.kind == GRAPH:
         # Held-out items receive, but their content reaches no item that teaches.
         sent = np.where(is_held_out[:, None], 0.0, content)
@@ -92,10 +102,15 @@ def _behaviour(
     return behaviour_vectors(training, len(content), dim=settings.dim, window=settings.window, seed=seed)
 
 
-def principal_axes(vectors: Float64[np.ndarray, "item dim"], num_axes: int) -> Float64[np.ndarray, "dim axis"]:
+def second_moments(vectors: Float64[np.ndarray, "item dim"]) -> Float64[np.ndarray, "dim dim"]:
+    """Products of every two columns, summed over the items."""
+    return np.asarray(vectors.T @ vectors)
+
+
+def principal_axes(moments: Float64[np.ndarray, "dim dim"], num_axes: int) -> Float64[np.ndarray, "dim axis"]:
     """The directions of the largest spread around the origin, as columns, padded with zeros."""
-    axes = np.zeros((vectors.shape[1], num_axes))
-    _, directions = np.linalg.eigh(vectors.T @ vectors)
+    axes = np.zeros((len(moments), num_axes))
+    _, directions = np.linalg.eigh(moments)
     found = directions[:, ::-1][:, :num_axes]
     # The sign of a direction is arbitrary. A positive largest entry makes it the same on every machine.
     found = found * np.sign(found[np.abs(found).argmax(axis=0), np.arange(found.shape[1])])
@@ -103,10 +118,9 @@ def principal_axes(vectors: Float64[np.ndarray, "item dim"], num_axes: int) -> F
     return axes
 
 
-def centred(
-    vectors: Float64[np.ndarray, "item dim"], counted: Bool[np.ndarray, "item"]
-) -> Float64[np.ndarray, "item dim"]:
+def centred(vectors: Float[np.ndarray, "item dim"], counted: Bool[np.ndarray, "item"]) -> Float[np.ndarray, "item dim"]:
     """Centre the counted rows and scale them to a mean squared length of 1. The others become zeros."""
-    moved = np.where(counted[:, None], vectors - vectors[counted].mean(axis=0), 0.0)
+    mean = vectors[counted].mean(axis=0, dtype=np.float64).astype(vectors.dtype)
+    moved = np.where(counted[:, None], vectors - mean, 0.0)
     energy = np.square(moved[counted]).sum(axis=1).mean()
     return np.asarray(moved / np.sqrt(energy))

@@ -6,21 +6,27 @@ Source: Levy and Goldberg 2014, "Neural Word Embedding as Implicit Matrix Factor
 decomposition of shifted positive pointwise mutual information, here of items near one another in a history.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float, Float64, Int32
 from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 
+from clairo_core.fusion.row_blocks import row_blocks
 from clairo_core.sequences import ItemSequences
 
 _CONTEXT_POWER = 0.75
 """As in word2vec: discounts rare neighbours."""
+MOST_DOUBLE_ITEMS = 1 << 17
 
 
 def behaviour_vectors(
     training: ItemSequences, num_items: int, *, dim: int, window: int, seed: int = 0
-) -> Float64[np.ndarray, "item dim"]:
+) -> Float[np.ndarray, "item dim"]:
     """Vectors of length 1, zeros for items without neighbours. With fewer than `dim` directions, the rest are zeros.
+
+    In double precision up to `MOST_DOUBLE_ITEMS` items, else in single precision, which halves memory and time.
 
     Args:
         training: sequences, oldest item first.
@@ -29,9 +35,11 @@ def behaviour_vectors(
         window: largest distance of two neighbours in a sequence.
         seed: of the decomposition.
     """
-    pairs = neighbour_counts(training, num_items, window)
-    information = positive_mutual_information(pairs)
-    vectors = np.zeros((num_items, dim))
+    information = positive_mutual_information(neighbour_counts(training, num_items, window))
+    is_double = num_items <= MOST_DOUBLE_ITEMS
+    if not is_double:
+        information = information.astype(np.float32)
+    vectors = np.zeros((num_items, dim), information.dtype)
     rank = min(dim, num_items - 1)
     if rank < 1 or information.nnz == 0:
         return vectors
@@ -39,34 +47,53 @@ def behaviour_vectors(
     vectors[:, :rank] = left * np.sqrt(singular_values)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     # The decomposition turns a row of zeros into rounding errors.
-    return np.where(lengths > 1e-9, vectors / np.maximum(lengths, 1e-9), 0.0)
+    least = 1e-9 if is_double else 1e-5
+    return np.where(lengths > least, vectors / np.maximum(lengths, least), 0.0)
+
+
+def has_neighbour(training: ItemSequences, num_items: int, window: int) -> Bool[np.ndarray, "item"]:
+    """Items with any neighbour in `neighbour_counts`."""
+    found = np.zeros(num_items, dtype=np.bool_)
+    for earlier, later, _ in _neighbours(training, window):
+        found[earlier] = True
+        found[later] = True
+    return found
 
 
 def neighbour_counts(training: ItemSequences, num_items: int, window: int) -> sparse.csr_matrix:
     """How often two items are neighbours, in either order; d places apart counts 1/d, times both weights."""
-    items, offsets, each_weight = np.asarray(training.items), np.asarray(training.offsets), training.each_weight
-    sequence_of = np.repeat(np.arange(len(training)), np.diff(offsets))
     total = sparse.csr_matrix((num_items, num_items), dtype=np.float64)
-    for distance in range(1, min(window, len(items) - 1) + 1):
-        is_pair = sequence_of[:-distance] == sequence_of[distance:]
-        earlier, later = items[:-distance][is_pair], items[distance:][is_pair]
-        # An item is not its own neighbour.
-        differ = earlier != later
-        weights = (each_weight[:-distance] * each_weight[distance:])[is_pair][differ] / distance
-        total = total + sparse.csr_matrix((weights, (earlier[differ], later[differ])), shape=total.shape)
+    for earlier, later, weights in _neighbours(training, window):
+        total = total + sparse.csr_matrix((weights, (earlier, later)), shape=total.shape)
     both_ways: sparse.csr_matrix = (total + total.T).tocsr()
     return both_ways
 
 
+def _neighbours(
+    training: ItemSequences, window: int
+) -> Iterator[tuple[Int32[np.ndarray, "pair"], Int32[np.ndarray, "pair"], Float64[np.ndarray, "pair"]]]:
+    """For each distance, both items of every pair and its weight."""
+    items, each_weight = training.items, training.each_weight
+    sequence_of = np.repeat(np.arange(len(training), dtype=np.int32), training.lengths)
+    for distance in range(1, min(window, len(items) - 1) + 1):
+        # An item is not its own neighbour.
+        is_pair = (sequence_of[:-distance] == sequence_of[distance:]) & (items[:-distance] != items[distance:])
+        weights = (each_weight[:-distance] * each_weight[distance:])[is_pair] / distance
+        yield items[:-distance][is_pair], items[distance:][is_pair], weights
+
+
 def positive_mutual_information(pairs: sparse.csr_matrix) -> sparse.csr_matrix:
     """The logarithm of the ratio of each pair's count to chance, where it is positive."""
-    entries = pairs.tocoo()
-    if entries.nnz == 0:
+    if pairs.nnz == 0:
         return pairs
     totals = np.asarray(pairs.sum(axis=0)).ravel()
     contexts = totals**_CONTEXT_POWER
     contexts /= contexts.sum()
-    by_chance = totals[entries.row] * contexts[entries.col]
-    information = np.log(entries.data / by_chance)
-    is_more = information > 0
-    return sparse.csr_matrix((information[is_more], (entries.row[is_more], entries.col[is_more])), shape=pairs.shape)
+    information = pairs.copy()
+    for rows in row_blocks(pairs.shape[0]):
+        entries = slice(pairs.indptr[rows.start], pairs.indptr[rows.stop])
+        row_of = np.repeat(np.arange(rows.start, rows.stop), np.diff(pairs.indptr[rows.start : rows.stop + 1]))
+        by_chance = totals[row_of] * contexts[pairs.indices[entries]]
+        information.data[entries] = np.maximum(np.log(pairs.data[entries] / by_chance), 0)
+    information.eliminate_zeros()
+    return information

@@ -29,21 +29,21 @@ AUTO = "auto"
 
 def fuse_content(
     embeddings: Mapping[str, ModalityEmbeddings],
-    is_training: Bool[np.ndarray, "item"],
+    is_fitted: Bool[np.ndarray, "item"],
     training: ItemSequences,
     validation: EvaluationSplit,
     settings: FuseSettings,
     seed: int,
     report: Callable[[str], None],
 ) -> Fusion:
-    """Fit on training items and sequences. With `fuse.weights=auto`, the validation split chooses the weights.
+    """Fit on some training items and on sequences. With `fuse.weights=auto`, the validation split chooses the weights.
 
     Raises:
         SettingsError: the settings contradict each other or the modalities.
         FusionError: the embeddings cannot be fused.
     """
     check_fuse_settings(settings)
-    chosen = {modality: given.select(is_training) for modality, given in embeddings.items()}
+    chosen = {modality: given.select(is_fitted) for modality, given in embeddings.items()}
     maps = None
     if settings.contrastive_dim:
         maps, gain = fit_modality_maps(chosen, settings.contrastive_dim, seed)

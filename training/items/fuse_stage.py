@@ -8,6 +8,7 @@ from clairo_core.fusion import AlignedFusion, FusedItems, Fusion, evened, load_f
 from clairo_core.storage.array_file import load_arrays, save_arrays
 from training.items.align_items import can_align
 from training.items.encode_stage import EncodedItems
+from training.items.fitted_items import fitted_items
 from training.items.fuse_content import align_by_modality, fuse_content, fuse_inputs, num_separate_parts
 from training.workbench.workbench import Workbench
 
@@ -29,15 +30,17 @@ def fuse_stage(bench: Workbench, encoded: Mapping[str, EncodedItems]) -> FusedCo
 
     def build(folder: Path) -> None:
         embeddings = {modality: of_modality.embeddings() for modality, of_modality in encoded.items()}
-        taught = {modality: given.select(bench.teaches) for modality, given in embeddings.items()}
+        is_fitted = fitted_items(embeddings, bench.teaches, bench.seed)
+        taught = {modality: given.select(is_fitted) for modality, given in embeddings.items()}
         fusion: Fusion = fuse_content(
-            embeddings, bench.teaches, bench.crowd, bench.validation, preset.fuse, bench.seed, bench.report
+            embeddings, is_fitted, bench.crowd, bench.validation, preset.fuse, bench.seed, bench.report
         )
         if is_aligned:
             content = fusion.fuse(embeddings)
+            del embeddings
             aligned = align_by_modality(
                 content.item_embeddings,
-                num_separate_parts(preset.fuse, len(embeddings)),
+                num_separate_parts(preset.fuse, len(encoded)),
                 bench.is_training,
                 bench.crowd,
                 preset.align,
@@ -45,7 +48,7 @@ def fuse_stage(bench: Workbench, encoded: Mapping[str, EncodedItems]) -> FusedCo
                 bench.is_held_out,
             )
             bench.report(f"align: content predicts {aligned.explained:.0%} of what items are used with")
-            spread = content.item_embeddings[bench.teaches].std(axis=0)
+            spread = content.item_embeddings[is_fitted].std(axis=0)
             fusion = evened(AlignedFusion(fusion, aligned.alignment, spread), taught)
             fused = FusedItems(aligned.item_embeddings, content.is_present)
         else:

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64, Int32
+from jaxtyping import Float, Int32
 
 from clairo_core.quantizers import Quantizer, load_quantizer
 from training.config.preset import RQVAE, VQVAE, Preset
@@ -68,7 +68,7 @@ def _sized_by(preset: Preset, content: FusedContent) -> tuple[str, int]:
     return "fuse.dim_per_modality", preset.fuse.dim_per_modality
 
 
-def _behaviour(bench: Workbench) -> Float64[np.ndarray, "item latent"]:
+def _behaviour(bench: Workbench) -> Float[np.ndarray, "item latent"]:
     """Training items' vectors by what they are used with, for LETTER's collaborative loss."""
     vectors = behaviour_vectors(
         bench.crowd,

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given as drawn
+from hypothesis import strategies as st
 
 from clairo_core.encoders import ModalityEmbeddings
 from clairo_core.errors import FusionError
@@ -12,7 +14,8 @@ from clairo_core.fusion import AlignedFusion, fit_fusion, load_fusion
 from clairo_core.sequences import ItemSequences
 from training.config.preset import AlignSettings
 from training.items.align_items import align_items, can_align
-from training.items.behaviour import behaviour_vectors, neighbour_counts
+from training.items.behaviour import behaviour_vectors, has_neighbour, neighbour_counts
+from training.items.fitted_items import fitted_items, sampled_items
 
 SETTINGS = AlignSettings(dim=8, window=2, prior_interactions=5.0)
 EITHER_KIND = pytest.mark.parametrize("kind", ["neighbours", "graph"])
@@ -196,3 +199,44 @@ def test_a_direction_belongs_to_the_modality_whose_content_varies_along_it() -> 
     alignment = np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 2.0], [0.0, 0.0]], np.float32)
     energies = AlignedFusion(content, alignment, np.ones(4, np.float32)).modality_energies(np.eye(2))
     np.testing.assert_allclose(energies, [[1.0, 0.0], [0.0, 4.0]])
+
+
+@EITHER_KIND
+def test_a_catalogue_in_blocks_and_in_single_precision_is_placed_as_a_small_one(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = content_with_noise()
+    settings = replace(SETTINGS, kind=kind)
+    whole = align_items(content, ~NOBODY, sequences_within_groups(), settings, 0, NOBODY)
+    monkeypatch.setattr("clairo_core.fusion.row_blocks.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("training.items.behaviour.MOST_DOUBLE_ITEMS", 1)
+    cut = align_items(content, ~NOBODY, sequences_within_groups(), settings, 0, NOBODY)
+    np.testing.assert_allclose(cut.item_embeddings, whole.item_embeddings, atol=2e-4)
+    np.testing.assert_allclose(cut.alignment, whole.alignment, atol=2e-4)
+    given = {"text": some_embeddings()}
+    in_blocks = fit_fusion(given, 4).fuse(given).item_embeddings
+    monkeypatch.undo()
+    np.testing.assert_allclose(fit_fusion(given, 4).fuse(given).item_embeddings, in_blocks, atol=1e-6)
+
+
+@drawn(st.lists(st.lists(st.integers(0, 5), max_size=5), max_size=8), st.integers(1, 3))
+def test_items_with_a_neighbour_are_those_that_counts_have(lists: list[list[int]], window: int) -> None:
+    training = ItemSequences.from_lists(lists)
+    counted = np.diff(neighbour_counts(training, 6, window).indptr) > 0
+    assert np.array_equal(has_neighbour(training, 6, window), counted)
+
+
+def test_a_fusion_of_many_items_is_fitted_on_a_sample_with_all_items_of_a_rare_modality(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = some_embeddings()
+    image = ModalityEmbeddings(text.vectors, np.arange(30) % 10 == 0)
+    is_training = np.arange(30) != 20
+    embeddings = {"text": text, "image": image}
+    assert fitted_items(embeddings, is_training, 0) is is_training
+    monkeypatch.setattr("training.items.fitted_items.MOST_FITTED_ITEMS", 6)
+    is_fitted = fitted_items(embeddings, is_training, 0)
+    assert np.array_equal(np.flatnonzero(is_fitted & image.is_present), [0, 10])
+    assert 6 <= is_fitted.sum() <= 8
+    assert not (is_fitted & ~is_training).any()
+    assert sampled_items(is_training, 0).sum() == 6
