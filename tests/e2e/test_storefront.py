@@ -181,6 +181,7 @@ def test_what_a_visitor_views_leads_to_other_recommendations(
 def test_a_cart_is_bought(page: Page, shop: Shop, request: pytest.FixtureRequest) -> None:
     for item_id in ("item-5", "item-9"):
         open_page(page, shop, f"product.html?item_id={item_id}")
+        expect(page.locator("#title")).not_to_be_empty()
         page.get_by_role("button", name="Add to cart").click()
         expect(page.locator("#added")).to_have_text("In your cart")
     open_page(page, shop, "cart.html")
