@@ -43,7 +43,7 @@ def preset_of(start: WarmStart, preset: Preset) -> Preset:
     if preset.split.rule != split_of(manifest).rule:
         raise SettingsError(
             f"the bundle to start from, {manifest.bundle_id}, was trained with {split_of(manifest).rule}; got "
-            f"{preset.split.rule}, which may hold out what its weights have learned; keep the split, or train from scratch"
+            f"{preset.split.rule}, which may hold out what it has learned; keep the split, or train from scratch"
         )
     folder = start.bundle.measured_generator_folder
     preset = dataclasses.replace(
