@@ -28,7 +28,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "CLAIRO needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 install")'
 	$(PYTHON) -m venv $(VENV)
 ifeq ($(TORCH_INDEX),)
-	@test "$$(uname)" != Linux || command -v nvidia-smi > /dev/null || echo 'No GPU found: make install TORCH_INDEX=URL installs torch without CUDA, 4.5 GB less; README.md, "Start"'
+	@test "$$(uname)" != Linux || command -v nvidia-smi > /dev/null || echo 'No GPU found: make install TORCH_INDEX=URL installs torch without CUDA, 4.5 GB less; see README.md, "Start"'
 	$(BIN)/pip install --quiet --no-compile --require-hashes -r requirements.lock
 else
 	$(BIN)/pip install --quiet --no-compile --no-deps --index-url $(TORCH_INDEX) $$(grep -oE '^torch(vision)?==[^ ]+' requirements.lock)

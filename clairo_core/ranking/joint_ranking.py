@@ -194,8 +194,8 @@ class JointRanking:
         item_rows = np.unique(np.concatenate([rows for of_component in proposed for rows in of_component]))
         is_proposed_by = np.zeros((len(item_rows), len(self.components)), dtype=np.bool_)
         is_reference = np.zeros(len(item_rows), dtype=np.bool_)
-        for place, (whatever, for_list) in enumerate(proposed):
-            places = np.searchsorted(item_rows, whatever)
+        for place, (of_all, for_list) in enumerate(proposed):
+            places = np.searchsorted(item_rows, of_all)
             is_proposed_by[places, place], is_reference[places] = True, True
             is_proposed_by[np.searchsorted(item_rows, for_list), place] = True
         counts = self.counts_of(item_rows)

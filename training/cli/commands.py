@@ -175,7 +175,7 @@ def run(
     }
     given = ", ".join(flag for flag, value in service_flags.items() if value is not None)
     if given:
-        raise SettingsError(f"--data is {data}, but {given} only go with --data service; leave out one of them")
+        raise SettingsError(f"--data is {data}, which does not go with {given}; take --data service, or leave them out")
     if start_bundle is None:
         settings, start = load_preset(preset or DEFAULT_PRESET, overrides or []), None
     _check_out(out, overwrite)

@@ -42,8 +42,8 @@ def preset_of(start: WarmStart, preset: Preset) -> Preset:
     manifest = start.bundle.manifest
     if preset.split.rule != split_of(manifest).rule:
         raise SettingsError(
-            f"a warm start takes weights of bundle {manifest.bundle_id}, trained with {split_of(manifest).rule}; got "
-            f"{preset.split.rule}, which may hold out what they have learned; train from scratch, or keep the split"
+            f"the bundle to start from, {manifest.bundle_id}, was trained with {split_of(manifest).rule}; got "
+            f"{preset.split.rule}, which may hold out what it has learned; keep the split, or train from scratch"
         )
     folder = start.bundle.measured_generator_folder
     preset = dataclasses.replace(

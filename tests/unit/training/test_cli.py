@@ -41,7 +41,7 @@ def test_flags_of_a_service_are_refused_by_name_with_a_dataset(tmp_path: Path) -
     flags = ["--data", str(tmp_path), "--out", str(tmp_path / "new"), "--since", "9d", "--warm-start"]
     result = CliRunner().invoke(app, ["run", *flags, "--not-worse-than", "0", "--rules", "shop"])
     assert isinstance(result.exception, SettingsError)
-    expected = "but --since, --not-worse-than, --rules, --warm-start only go with --data service"
+    expected = "which does not go with --since, --not-worse-than, --rules, --warm-start; take --data service"
     assert expected in str(result.exception)
 
 
