@@ -1,8 +1,8 @@
 """Run the service with a clock that can be set while it runs: `python -m benchmarks.shop.shifted_clock run ...`.
 
 `time.time`, and `datetime.now` of the service's own modules, are shifted by the seconds in the file that SHIFTED_CLOCK
-names. Workers are forked from this process, or spawned, when they first import the module that it was started from, this
-one, so all share the clock.
+names. Workers are forked from this process, or spawned, when they first import the module that it was started from.
+So all share the clock.
 """
 
 import datetime
