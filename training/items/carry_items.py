@@ -70,6 +70,8 @@ def carry_items(bench: Workbench, bundle: Bundle, *, keeps_items: bool = True) -
     bench.report(
         f"items: {len(bench.item_ids) - len(new_items)} keep the features that they have in bundle "
         f"{bundle.manifest.bundle_id}, {num_moved} of them with other content, {len(new_items)} are new"
+        if keeps_items
+        else f"items: {len(new_items)} described by bundle {bundle.manifest.bundle_id}"
     )
     fused = FusedItems(
         np.stack([embeddings[item_id] for item_id in bench.item_ids]),

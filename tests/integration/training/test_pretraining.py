@@ -80,6 +80,8 @@ def test_what_does_not_go_with_a_bundle_to_start_from_is_refused(
         run(shops[1], tmp_path / "out", *of_first, "--preset", "tiger")
     with pytest.raises(SettingsError, match="with --data service, use --warm-start"):
         run(Path("service"), tmp_path / "out", *of_first)
+    with pytest.raises(SettingsError, match=r"got --set generator.d_model=32; leave it out, or train from scratch"):
+        run(shops[1], tmp_path / "out", *of_first, "--set", "generator.d_model=32", "--set", "fit.max_epochs=1")
     numbers = tiny_bundle(tmp_path / "blind", num_items=NUM_ITEMS, can_ingest=False)
     with pytest.raises(TrainingError, match="cannot describe new items; train from scratch"):
         run(shops[1], tmp_path / "out", "--from", str(numbers))

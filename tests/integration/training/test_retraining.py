@@ -169,7 +169,7 @@ def test_missing_flags_are_reported_before_training(tmp_path: Path, flags: tuple
 def test_service_flags_require_data_service(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["run", "--data", str(tmp_path), "--out", str(tmp_path / "new"), "--since", "9d"])
     assert isinstance(result.exception, SettingsError)
-    assert "go with --data service" in str(result.exception)
+    assert "does not go with --since; take --data service" in str(result.exception)
 
 
 def test_added_tokens_require_a_warm_start(tmp_path: Path) -> None:
