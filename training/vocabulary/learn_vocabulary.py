@@ -251,7 +251,6 @@ class _Learning:
         if status == learn_vocabulary_kernels.TABLE_FULL:
             # Dropping the pairs that have gone may be all the room that is needed. With room for twice what was
             # missing, the next sequence does not find the table full again.
-            # Dropping vanished pairs may make enough room.
             live = int(np.count_nonzero(self.pairs[:, pair_count_kernels.COUNT]))
             num_rows = len(self.pairs) * (2 if 3 * live > len(self.pairs) else 1)
             while not pair_count_kernels.has_room(num_rows, live, 2 * int(self.counters[NUM_WANTED])):

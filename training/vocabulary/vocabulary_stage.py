@@ -100,6 +100,7 @@ def grown_vocabulary_stage(
     inputs = {
         "items": items.key,
         "added_tokens": added_tokens,
+        "max_sequences": bench.preset.vocabulary.max_sequences,
         "max_user_examples": bench.preset.fit.max_user_examples,
         "seed": bench.seed,
     }
