@@ -88,27 +88,32 @@ def serve_alone(
 
 
 class BoundedHeads(HttpToolsProtocol):
-    """HTTP/1.1 by httptools, which alone would keep an endless head in memory."""
+    """HTTP/1.1 by httptools, which alone would keep an endless head, or endless trailers, in memory."""
 
     _num_head_bytes = 0
-    _is_in_head = True
+    """Since the last head's end or body's byte."""
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has arrived; refuse a head that has not ended within `MAX_HEAD_BYTES`."""
+        """Parse what has arrived; refuse a head, or trailers, that have not ended within `MAX_HEAD_BYTES`."""
         self._num_head_bytes += len(data)
         super().data_received(data)
-        if self._is_in_head and self._num_head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+        if self._num_head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response(f"The request's head exceeds {MAX_HEAD_BYTES} bytes; send less.")
 
     def on_message_begin(self) -> None:
         """Begin a head."""
-        self._num_head_bytes, self._is_in_head = 0, True
+        self._num_head_bytes = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """End it."""
-        self._is_in_head = False
+        self._num_head_bytes = 0
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
+        self._num_head_bytes = 0
+        super().on_body(body)
 
 
 class _DrainingServer(uvicorn.Server):

@@ -150,10 +150,13 @@ def test_a_long_filter_in_many_pieces_reaches_the_app(url: str) -> None:
     assert b"Invalid HTTP request" not in received
 
 
-def test_a_head_that_never_ends_is_refused_and_not_kept(url: str) -> None:
+@pytest.mark.parametrize(
+    "begun", [b"X-Long: ", b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX-Long: "], ids=["head", "trailers"]
+)
+def test_a_head_or_trailers_that_never_end_are_refused_and_not_kept(url: str, begun: bytes) -> None:
     address = urlsplit(url)
     with socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=30) as connection:
-        connection.sendall(HEAD + b"X-Long: ")
+        connection.sendall(HEAD + begun)
         num_pieces = 0
         # Until the connection is reset.
         with suppress(OSError):
