@@ -1,0 +1,144 @@
+"""The engine of a Ray cluster: Ray Data runs pieces on actors, Ray Train runs trainings.
+
+A piece whose worker dies is computed again. A training whose worker dies starts again after its last whole epoch.
+Start at `opened_ray`.
+"""
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from clairo_core.errors import ClairoError, SettingsError, TrainingError
+from training.engines.engine import Piece, Result, Train
+from training.engines.processes import Processes
+
+# Ray reads these when it is imported. It reports its use to its makers unless it is switched off.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
+
+try:
+    import ray
+    import ray.data
+    import ray.train
+    import torch
+    from ray.train.torch import TorchConfig, TorchTrainer, get_device
+except ModuleNotFoundError as error:
+    raise SettingsError(f"--engine ray needs Ray ({error}); install it with pip install 'clairo[ray]'") from error
+
+_RESTARTS = 3
+"""Of a training, after workers that died."""
+
+
+@contextmanager
+def opened_ray(address: str | None, workers: int | None, folder: Path) -> Iterator["RayCluster"]:
+    """Connect to a cluster, or start one on this machine that ends with the block.
+
+    Args:
+        address: None takes RAY_ADDRESS, or starts a cluster.
+        workers: None takes all GPUs, or all CPUs.
+        folder: that all machines see.
+
+    Raises:
+        SettingsError: no cluster is at `address`, or it has too few CPUs.
+    """
+    for name in ("ray.data", "ray.train"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        ray.init(address=address, logging_level=logging.WARNING, log_to_driver=True)
+    except ConnectionError as error:
+        raise SettingsError(
+            f"--address {address}: no Ray cluster answers ({error}); start one with ray start --head"
+        ) from error
+    try:
+        resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        num_cpus, num_gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
+        if workers is not None and workers > num_cpus:
+            raise SettingsError(f"--workers {workers}: the cluster has {num_cpus} CPUs; ask for no more workers")
+        yield RayCluster(workers or num_gpus or num_cpus, has_gpus=num_gpus > 0, folder=folder)
+    finally:
+        ray.shutdown()
+
+
+class RayCluster:
+    """Runs pieces and trainings on a cluster's workers."""
+
+    def __init__(self, num_workers: int, *, has_gpus: bool, folder: Path) -> None:
+        self.num_workers = num_workers
+        self.has_gpus = has_gpus
+        self.folder = folder
+
+    def map(self, work: Callable[[], Callable[[Piece], Result]], pieces: Sequence[Piece]) -> Iterator[Result]:
+        """Run pieces on actors. Ray Data starts none while results wait for the reader."""
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.execution_options.preserve_order = True
+        if not pieces:
+            return
+        numbers = ray.data.range(len(pieces), override_num_blocks=len(pieces))
+        results = numbers.map(
+            _Worker,  # type: ignore[arg-type]
+            fn_constructor_args=(ray.put(work), [ray.put(piece) for piece in pieces]),
+            compute=ray.data.ActorPoolStrategy(size=min(self.num_workers, len(pieces))),
+            num_cpus=1,
+            num_gpus=1 if self.has_gpus else 0,
+        )
+        for row in results.iter_rows():
+            yield row["result"].value
+
+    def fit(self, train: Train) -> None:
+        """Train on the workers.
+
+        Raises:
+            TrainingError: a worker failed, the last time after restarts.
+        """
+        shared, has_gpus = ray.put(train), self.has_gpus
+
+        def train_in_worker() -> None:
+            if has_gpus:
+                torch.cuda.set_device(get_device())
+            context = ray.train.get_context()
+            ray.get(shared)(processes=Processes(context.get_world_rank(), context.get_world_size()))
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # Ray's own files. Checkpoints and results are the stage's.
+        storage = mkdtemp(prefix="ray-", dir=self.folder.resolve())
+        try:
+            TorchTrainer(
+                train_in_worker,
+                torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if has_gpus else "gloo"),
+                scaling_config=ray.train.ScalingConfig(num_workers=self.num_workers, use_gpu=has_gpus),
+                run_config=ray.train.RunConfig(
+                    storage_path=storage, failure_config=ray.train.FailureConfig(max_failures=_RESTARTS)
+                ),
+            ).fit()
+        except ray.train.TrainingFailedError as error:
+            for failure in getattr(error, "worker_failures", {}).values():
+                cause = failure.cause if isinstance(failure, ray.exceptions.RayTaskError) else failure
+                if isinstance(cause, ClairoError):
+                    raise cause from error
+            raise TrainingError(f"the training on Ray failed: {error}; run again to resume") from error
+        finally:
+            shutil.rmtree(storage, ignore_errors=True)
+
+
+class _Worker:
+    """An actor that holds what its work needs."""
+
+    def __init__(self, work: Any, pieces: list[Any]) -> None:
+        self.function = ray.get(work)()
+        self.pieces = pieces
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        return {"result": _Kept(self.function(ray.get(self.pieces[row["id"]])))}
+
+
+class _Kept:
+    """A result that Ray Data keeps as it is, where it would make columns of tuples and arrays."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
