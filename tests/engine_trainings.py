@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ def dense(
     )  # fmt: skip
 
 
-SAMPLED = DenseSettings(**{name: getattr(DENSE, name) for name in DENSE.__slots__} | {"max_softmax_items": 4})
+SAMPLED = replace(DENSE, encoder="transformer", num_layers=1, max_softmax_items=4)
 """Every item is drawn in every step, and stands for itself; the gradient of own vectors is sparse."""
 TRAININGS: dict[str, Callable[..., FitProgress]] = {
     "t5": t5,

@@ -47,7 +47,7 @@ class Processes:
         """A loss of this process's share of a batch. Its gradients are averages over all processes.
 
         Args:
-            model: every process starts from the first one's weights.
+            model: every process starts from the first one's weights. Every parameter has a part in the loss.
             loss_of: the mean loss of a batch; with several processes, of a `SharedBatch`.
             tables: parameters whose gradients are sparse; `gather_rows` averages them.
 
@@ -56,16 +56,15 @@ class Processes:
         """
         if self.count == 1:
             return loss_of
-        for parameter in model.parameters():
-            dist.broadcast(parameter.data, 0)
         step = _Step(model, loss_of)
+        for table in tables:
+            dist.broadcast(table.data, 0)
         of_tables = {id(table) for table in tables}
-        # It cannot average sparse gradients on GPUs.
-        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(  # type: ignore[no-untyped-call]
-            step, [name for name, parameter in step.named_parameters() if id(parameter) in of_tables]
-        )
-        # Some settings leave a parameter out of the loss. Buffers never change.
-        shared = DistributedDataParallel(step, find_unused_parameters=True, broadcast_buffers=False, init_sync=False)
+        ignored = [name for name, parameter in step.named_parameters() if id(parameter) in of_tables]
+        ignored += [name for name, _ in step.named_buffers()]
+        # Buffers never change. Sparse gradients cannot be averaged on GPUs.
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(step, ignored)  # type: ignore[no-untyped-call]
+        shared = DistributedDataParallel(step)
 
         def loss_of_share(batch: Any) -> Tensor:
             share, weight = self.share_of(batch)

@@ -47,9 +47,10 @@ def opened_ray(address: str | None, workers: int | None, folder: Path) -> Iterat
         SettingsError: no cluster is at `address`, or it has too few CPUs.
     """
     for name in ("ray.data", "ray.train"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        ray.init(address=address, logging_level=logging.WARNING, log_to_driver=True)
+        # Workers' own lines, such as an epoch's loss, come through; Ray's about each of its actors do not.
+        ray.init(address=address, logging_level=logging.ERROR, logging_config=ray.LoggingConfig(log_level="ERROR"))
     except ConnectionError as error:
         raise SettingsError(
             f"--address {address}: no Ray cluster answers ({error}); start one with ray start --head"
@@ -88,7 +89,7 @@ class RayCluster:
             num_gpus=1 if self.has_gpus else 0,
         )
         for row in results.iter_rows():
-            yield row["result"].value
+            yield ray.cloudpickle.loads(row["result"])
 
     def fit(self, train: Train) -> None:
         """Train on the workers.
@@ -112,8 +113,10 @@ class RayCluster:
                 train_in_worker,
                 torch_config=TorchConfig(backend="cpu:gloo,cuda:nccl" if has_gpus else "gloo"),
                 scaling_config=ray.train.ScalingConfig(num_workers=self.num_workers, use_gpu=has_gpus),
-                run_config=ray.train.RunConfig(
-                    storage_path=storage, failure_config=ray.train.FailureConfig(max_failures=_RESTARTS)
+                run_config=ray.train.RunConfig(  # type: ignore[call-arg]
+                    storage_path=storage,
+                    failure_config=ray.train.FailureConfig(max_failures=_RESTARTS),
+                    logging_config=ray.train.LoggingConfig(log_level="ERROR"),
                 ),
             ).fit()
         except ray.train.TrainingFailedError as error:
@@ -134,11 +137,6 @@ class _Worker:
         self.pieces = pieces
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        return {"result": _Kept(self.function(ray.get(self.pieces[row["id"]])))}
-
-
-class _Kept:
-    """A result that Ray Data keeps as it is, where it would make columns of tuples and arrays."""
-
-    def __init__(self, value: object) -> None:
-        self.value = value
+        # As bytes: Ray Data would make columns of tuples and arrays.
+        result = self.function(ray.get(self.pieces[row["id"]]))
+        return {"result": ray.cloudpickle.dumps(result)}  # type: ignore[no-untyped-call]

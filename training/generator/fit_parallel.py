@@ -155,6 +155,8 @@ def fit_parallel(
     network = ParallelNetwork(sizes, dropout_rate=settings.dropout_rate).to(device)
     if start_from is not None:
         network.load_state_dict(start_from.state_dict())
+    # Only the loss over items moves it.
+    network.log_scale.requires_grad_(settings.items_loss)
     is_trained = np.zeros(len(semantic_ids), dtype=np.bool_)
     is_trained[training.items] = True
     item_codes = code_rows(semantic_ids, sizes)
