@@ -116,18 +116,24 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
     return {f"{file.relative_to(folder)} {name}": one for file in files for name, one in load_file(file).items()}
 
 
+def killed_file(process_id_file: Path) -> Path:
+    """Where the id is, once its process was killed."""
+    return process_id_file.with_name("killed-process")
+
+
 def killing(process_id_file: Path, steps: Iterable[Any], label: str, total: int | None = None) -> Iterator[Any]:
     """Progress that kills a process in the third step of the second epoch."""
     for number, step in enumerate(steps):
         if "epoch 2/" in label and number == 2 and process_id_file.is_file():
-            os.kill(json.loads(process_id_file.read_text()), signal.SIGKILL)
-            process_id_file.unlink()
+            process_id = json.loads(process_id_file.read_text())
+            process_id_file.rename(killed_file(process_id_file))
+            os.kill(process_id, signal.SIGKILL)
         yield step
 
 
 def noted(process_id_file: Path, train: Callable[..., FitProgress], processes: Processes) -> None:
-    """The second process leaves its id for `killing`."""
-    if processes.number == 1:
+    """The second process leaves its id for `killing`, once."""
+    if processes.number == 1 and not killed_file(process_id_file).exists():
         process_id_file.write_text(json.dumps(os.getpid()))
     train(processes=processes)
 

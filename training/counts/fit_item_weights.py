@@ -1,7 +1,8 @@
 """Turn training sequences into item weights: counts of followers, the strongest weights of EASE, and pair counts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,12 @@ from clairo_core.ranking import ItemWeights, RowScale
 from clairo_core.ranking.joint_ranking import EASE, FOLLOWERS
 from clairo_core.sequences import ItemSequences
 from training.config.preset import MixSettings
-from training.counts import ease, markov
+from training.counts import ease, markov, strongest_entries
 from training.counts.ease import count_users, users_by_items, users_of
 from training.counts.sparse_ease import SparseEaseSettings, choose_sparse_ease, fit_sparse_ease
-from training.counts.strongest_entries import is_among_strongest, row_blocks, with_entries
+from training.counts.strongest_entries import is_among_strongest, with_entries
+from training.engines.engine import IN_THIS_PROCESS, Engine
+from training.engines.row_pieces import row_pieces
 from training.evaluation.split import EvaluationSplit
 
 _LEAST_AGE_WEIGHT = 1e-3
@@ -101,27 +104,37 @@ def strongest(weights: Float32[np.ndarray, "item item"], per_row: int) -> sparse
     )
 
 
-def pair_counts(training: ItemSequences, num_items: int, pairs_per_item: int) -> sparse.csr_matrix:
+def pair_counts(
+    training: ItemSequences, num_items: int, pairs_per_item: int, engine: Engine = IN_THIS_PROCESS
+) -> sparse.csr_matrix:
     """How many users have both items of each pair, by weight, symmetric, zero on the diagonal.
 
     A pair is kept if it is among the `pairs_per_item` strongest of either item by cosine, count / sqrt(users of each):
     a rare item keeps its link with a bestseller that has hundreds of stronger ones.
     """
     has = users_by_items(training, num_items)
-    users = users_of(has).astype(np.float32)
-    by_item, kept = has.T.tocsr(), [sparse.csr_matrix((0, num_items), dtype=np.float32)]
     # An item has at most as many pairs as its users have items.
     most_pairs = np.bincount(
         has.indices, weights=np.repeat(np.diff(has.indptr), np.diff(has.indptr)), minlength=num_items
     )
-    for block in row_blocks(most_pairs):
+    blocks = list(row_pieces(most_pairs, strongest_entries.MOST_ENTRIES))
+    kept = engine.map(partial(_strongest_pairs, has, pairs_per_item), blocks)
+    strongest_pairs = sparse.vstack([sparse.csr_matrix((0, num_items), dtype=np.float32), *kept], format="csr")
+    # Counts are symmetric, so the larger of both sides is the count.
+    return strongest_pairs.maximum(strongest_pairs.T).tocsr()
+
+
+def _strongest_pairs(has: sparse.csr_matrix, pairs_per_item: int) -> Callable[[slice], sparse.csr_matrix]:
+    """Some items -> counts of the strongest pairs of each."""
+    users, by_item = users_of(has).astype(np.float32), has.T.tocsr()
+
+    def of_items(block: slice) -> sparse.csr_matrix:
         together = by_item[block] @ has
         together.sort_indices()
         rows = np.repeat(np.arange(block.start, block.stop), np.diff(together.indptr))
         together = with_entries(together, together.indices != rows)
         rows = np.repeat(np.arange(block.start, block.stop), np.diff(together.indptr))
         cosines = together.data / np.sqrt(users[rows] * users[together.indices])
-        kept.append(with_entries(together, is_among_strongest(together, cosines, pairs_per_item)))
-    strongest_pairs = sparse.vstack(kept, format="csr")
-    # Counts are symmetric, so the larger of both sides is the count.
-    return strongest_pairs.maximum(strongest_pairs.T).tocsr()
+        return with_entries(together, is_among_strongest(together, cosines, pairs_per_item))
+
+    return of_items

@@ -61,9 +61,9 @@ class EmbeddingCache:
         )
         self._remember(digests, embeddings)
 
-    def rows(self, digests: Sequence[str], dim: int) -> ModalityEmbeddings:
-        """The embeddings of these contents, all of them added before."""
-        vectors = np.zeros((len(digests), dim), np.float32)
+    def rows(self, digests: Sequence[str]) -> ModalityEmbeddings:
+        """The embeddings of these contents, at least one and all of them added before."""
+        vectors = np.zeros((len(digests), self._shards[0].vectors.shape[1]), np.float32)
         is_present = np.zeros(len(digests), np.bool_)
         for row, digest in enumerate(digests):
             shard, place = self._place[digest]
