@@ -32,7 +32,9 @@ background:#fff;border:1px solid var(--line)}figure span.none{background:var(--g
 figcaption{display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow:hidden}
 summary{font-size:14px;font-weight:600;padding:10px 0 8px;cursor:pointer}
 h3{font-size:14px;margin:16px 0 8px}
-@media(max-width:600px){.behind{grid-template-columns:1fr}}
+.tokens{display:grid;grid-template-columns:1fr 1fr;gap:6px 18px}.tokens .behind{grid-template-columns:150px 1fr}
+@media(max-width:900px){.tokens{grid-template-columns:1fr}}
+@media(max-width:600px){.behind,.tokens .behind{grid-template-columns:1fr}}
 """
 
 

@@ -48,7 +48,7 @@ def map_items(item_embeddings: Float32[np.ndarray, "item dim"]) -> ItemMap | Non
     if len(rows) < FEWEST_ITEMS:
         return None
     vectors = (item_embeddings[rows] / lengths[rows, None]).astype(np.float32)
-    nearest, distances = nearest_items(vectors, min(NUM_NEIGHBOURS, len(rows)))
+    nearest, distances = nearest_items(vectors, min(NUM_NEIGHBOURS, len(rows) - 1))
     return ItemMap(rows, _in_the_plane(vectors, nearest, distances), nearest[:, 1:])
 
 

@@ -25,8 +25,9 @@ def new_items_section(bundle: Bundle, vectors: Float32[np.ndarray, "item dim"] |
     pictures = "" if vectors is None else _pictures(bundle, is_new, vectors)
     if not trial and not is_new.any():
         return ""
-    share = f"{int(is_new.sum()):,} of {counted(len(is_new), 'item')} have no interaction in training."
-    return f"<section><h2>New items</h2><p>{share}</p>{trial}{pictures}</section>"
+    share = f"{counted(int(is_new.sum()), 'item')} without an interaction in training." if is_new.any() else ""
+    about = f"<p>{share}</p>" if share else ""
+    return f"<section><h2>New items</h2>{about}{trial}{pictures}</section>"
 
 
 def _trial(figures: dict[str, Any] | None) -> str:
