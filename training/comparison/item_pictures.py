@@ -78,14 +78,17 @@ def codes_to_show(codes: Int[np.ndarray, "item"], most: int) -> list[int]:
 
 def row_of_items(label: str, note: str, items: Iterable[Item]) -> str:
     """A label with a note, and the items beside it; both texts are HTML."""
-    shown = "".join(map(_figure, items))
+    listed = list(items)
+    pictures = [thumbnail(item) for item in listed]
+    # An empty frame marks a missing picture among others. In a shop without pictures, words are enough.
+    missing = '<span class="none"></span>' if any(pictures) else ""
+    shown = "".join(_figure(item, picture, missing) for item, picture in zip(listed, pictures, strict=True))
     return f'<div class="behind"><span><b>{label}</b><small>{note}</small></span><div>{shown}</div></div>'
 
 
-def _figure(item: Item) -> str:
+def _figure(item: Item, picture: str | None, missing: str) -> str:
     title = escape(item.title)
-    picture = thumbnail(item)
-    shown = f'<img src="{picture}" alt="">' if picture else '<span class="none"></span>'
+    shown = f'<img src="{picture}" alt="">' if picture else missing
     return f'<figure title="{escape(item.item_id)}">{shown}<figcaption>{title}</figcaption></figure>'
 
 

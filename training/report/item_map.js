@@ -85,11 +85,17 @@
     }
   }
 
+  // Half a pixel inside its tile: scaled, the sheet would bleed in from the tile beside.
+  function drawTile(onto, tile, left, top, side) {
+    const from = items.tileSide;
+    const x = (tile % tilesAcross) * from + 0.5, y = Math.floor(tile / tilesAcross) * from + 0.5;
+    onto.drawImage(sheet, x, y, from - 1, from - 1, left, top, side, side);
+  }
+
   function picture(item, side, edge) {
-    const tile = items.tiles[item];
-    if (tile < 0) return;
-    const from = items.tileSide, left = screenX(item) - side / 2, top = screenY(item) - side / 2;
-    context.drawImage(sheet, (tile % tilesAcross) * from, Math.floor(tile / tilesAcross) * from, from, from, left, top, side, side);
+    if (items.tiles[item] < 0) return;
+    const left = screenX(item) - side / 2, top = screenY(item) - side / 2;
+    drawTile(context, items.tiles[item], left, top, side);
     if (!edge) return;
     context.strokeStyle = edge;
     context.lineWidth = 2.5;
@@ -116,7 +122,7 @@
       const small = document.createElement("canvas");
       small.width = small.height = from;
       small.style.width = small.style.height = `${side}px`;
-      small.getContext("2d").drawImage(sheet, (tile % tilesAcross) * from, Math.floor(tile / tilesAcross) * from, from, from, 0, 0, from, from);
+      drawTile(small.getContext("2d"), tile, 0, 0, from);
       made.append(small);
     }
     made.append(element(tag, items.titles[item]));
@@ -228,7 +234,7 @@
     choose(-1);
   });
 
-  canvas.style.aspectRatio = `1 / ${Math.min(0.65, Math.max(0.45, height))}`;
+  canvas.style.aspectRatio = `1 / ${Math.min(0.7, Math.max(0.45, height))}`;
   new ResizeObserver(redraw).observe(canvas);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   if (sheet && !sheet.complete) sheet.addEventListener("load", redraw);

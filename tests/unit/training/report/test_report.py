@@ -17,18 +17,25 @@ from typer.testing import CliRunner
 
 from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.errors import BundleManifestError, BundleNotFoundError
+from clairo_core.items import Item
 from clairo_core.progress import silent
 from tests.browser import NAMELESS, TOO_FAINT, opened_page
 from tests.repository import REPOSITORY
 from tests.tiny import tiny_bundle
 from training.cli import app
+from training.comparison.item_pictures import row_of_items
 from training.report.bundle_figures import comparison_of
 from training.report.item_map import FEWEST_ITEMS, map_items, nearest_items
-from training.report.map_section import draw_order
+from training.report.map_section import draw_order, picture_sheet
 from training.report.write_report import write_report
 
 HOSTILE = "</script><script>document.title='taken'</script>"
 MODES = ("allowed", "masked")
+
+
+class BundleWithoutPictures:
+    def read_picture(self, row: int) -> bytes | None:
+        return None
 
 
 def metric(name: str, value: float) -> dict[str, Any]:
@@ -292,6 +299,12 @@ def test_the_nearest_items_are_those_of_the_slow_reference(vectors: np.ndarray) 
         )
         assert len(set(of_row)) == count
         assert away[1:] == pytest.approx(others[: count - 1], abs=1e-5)
+
+
+def test_without_any_picture_items_are_words_and_dots() -> None:
+    bare = [Item(item_id="a", texts={"title": "mug"}), Item(item_id="b", texts={"title": "cup"})]
+    assert "<span class" not in row_of_items("new", "", bare)
+    assert picture_sheet(BundleWithoutPictures(), np.arange(3)) == (None, [-1, -1, -1])
 
 
 def test_new_items_take_their_place_on_the_map_first_then_popular_ones() -> None:
