@@ -18,8 +18,8 @@ def report(
 ) -> None:
     """Write a page about a bundle into its folder: quality, map of the catalogue, codes, new items.
 
-    A running service serves the page to keys of scope admin at /bundles/BUNDLE_ID/report. The folder charts
-    beside it holds the charts as PDF and CSV. Needs clairo[report].
+    Its charts are written as PDF and CSV, too. A running service shows the page at
+    /bundles/BUNDLE_ID/report to keys of scope admin. Needs the packages of the extra "report".
     """
     from clairo_core.bundle.manifest import read_manifest  # noqa: PLC0415
     from training.workbench.progress_bar import progress_bar  # noqa: PLC0415

@@ -28,8 +28,7 @@ def html_of(comparison: Comparison) -> str:
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(comparison.dataset)}: comparison</title><style>{style_sheet()}</style></head><body>
 <header><h1>{escape(comparison.dataset)}, {escape(comparison.split)} split</h1>
-<p>{protocol_in_words(comparison)}</p></header>
-{mode_switch(comparison)}
+<p>{protocol_in_words(comparison)}</p>{mode_switch(comparison)}</header>
 <main>{sections_of_modes(comparison)}{sections_of_runs(comparison)}{section_of_rankers(comparison)}
 <footer>results.json, figures.parquet, differences.parquet and ranks.parquet beside this page hold the same figures and
 each user's ranks.</footer>
@@ -49,14 +48,14 @@ def protocol_in_words(comparison: Comparison) -> str:
 
 
 def mode_switch(comparison: Comparison) -> str:
-    """Buttons for the modes, which must stand before the page's `main`."""
+    """Buttons for the modes; the last is shown first."""
     shown_first = comparison.modes[-1]
     buttons = "".join(
         f'<input type="radio" name="mode" id="{mode}"{" checked" if mode == shown_first else ""}>'
-        for mode in comparison.modes
+        f'<label for="{mode}">{WORDS_OF_MODES[mode]}</label>'
+        for mode in reversed(comparison.modes)
     )
-    labels = "".join(f'<label for="{mode}">{WORDS_OF_MODES[mode]}</label>' for mode in reversed(comparison.modes))
-    return f'{buttons}<div class="modes">Items the user has seen {labels}</div>'
+    return f'<div class="modes" role="group" aria-label="Seen items">Items the user has seen {buttons}</div>'
 
 
 def sections_of_modes(comparison: Comparison) -> str:

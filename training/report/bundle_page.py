@@ -31,8 +31,7 @@ def page_of(bundle: Bundle, comparison: Comparison, sections: str, progress: Pro
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="{policy()}">
 <title>{escape(title)}: report</title><style>{style_sheet()}{PICTURE_STYLE}{STYLE}</style></head><body>
-<header><h1>{escape(title)}</h1><p>{escape(_in_words(bundle))}</p><p>{about}</p></header>
-{switch}
+<header><h1>{escape(title)}</h1><p>{escape(_in_words(bundle))}</p><p>{about}</p>{switch}</header>
 <main>{measured}{_against_serving(bundle)}{sections}{_codes(bundle, progress)}{sections_of_runs(comparison)}{rankers}
 <footer>The folder charts beside this page holds the charts as PDF and CSV.</footer></main></body></html>
 """

@@ -234,7 +234,7 @@
     choose(-1);
   });
 
-  canvas.style.aspectRatio = `1 / ${Math.min(0.7, Math.max(0.45, height))}`;
+  canvas.style.setProperty("--height", Math.min(0.7, Math.max(0.45, height)));
   new ResizeObserver(redraw).observe(canvas);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   if (sheet && !sheet.complete) sheet.addEventListener("load", redraw);

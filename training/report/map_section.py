@@ -53,8 +53,8 @@ def map_section(item_map: ItemMap, bundle: Bundle) -> str:
     legend = '<span class="new"><span class="dot"></span>new item</span>' if num_new else ""
     picture = f'<img id="map-sheet" src="{sheet}" alt="" hidden>' if sheet else ""
     return f"""<section><h2>Map of the catalogue</h2>
-<p>{shown}: what training holds for similar, by picture, words and behaviour, lies close together (UMAP of the item
-embeddings).{new} Point at an item for its neighbours.</p>
+<p>{shown}. Items that the bundle holds for similar lie close together (UMAP of their vectors).{new}
+Point at an item for its neighbours.</p>
 <div class="map-bar"><label>Find <input id="map-search" type="search" placeholder="words of a title"></label>
 <span class="map-zoom"><button type="button" id="map-in" aria-label="Zoom in">+</button>
 <button type="button" id="map-out" aria-label="Zoom out">−</button>

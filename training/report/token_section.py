@@ -12,12 +12,10 @@ TOKENS_SHOWN = 12
 
 
 def token_section(bundle: Bundle, report: VocabularyReport, *, is_of_histories: bool) -> str:
-    """The section's HTML; empty for a vocabulary without merges.
+    """The section's HTML for a vocabulary with merges.
 
     With `is_of_histories`, uses are counted in users' histories, else in the items, each alone.
     """
-    if not report.merges:
-        return ""
     within = sorted(report.merges, key=lambda token: (token.uses_across_items - token.uses, token.token))
     across = sorted(report.merges, key=lambda token: (-token.uses_across_items, token.token))
     of_items = "".join(_within(bundle, token) for token in within[:TOKENS_SHOWN] if token.uses)

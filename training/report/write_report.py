@@ -21,7 +21,7 @@ from training.report.paper_charts import charts_of, write_charts
 from training.report.token_section import token_section
 from training.vocabulary.modality_shares import modality_shares
 from training.vocabulary.report_on_bundle import counted_histories
-from training.vocabulary.vocabulary_report import VocabularyReport, report_on_vocabulary
+from training.vocabulary.vocabulary_report import report_on_vocabulary
 from training.workbench.bundle_dataset import open_bundle_dataset
 
 
@@ -44,7 +44,7 @@ def write_report(
     """
     bundle = load_bundle(bundle_folder)
     comparison = comparison_of(bundle)
-    tokens = _vocabulary_report(bundle, data, progress, report)
+    tokens = _tokens(bundle, data, progress, report)
     vectors = item_vectors(bundle)
     report("report: drawing the map")
     item_map = None if vectors is None else map_items(vectors)
@@ -52,7 +52,7 @@ def write_report(
         (
             "" if item_map is None else map_section(item_map, bundle),
             new_items_section(bundle, vectors),
-            token_section(bundle, tokens, is_of_histories=data is not None),
+            tokens,
         )
     )
     page = bundle_folder / REPORT_PAGE
@@ -71,13 +71,16 @@ def item_vectors(bundle: Bundle) -> Float32[np.ndarray, "item dim"] | None:
     return bundle.joint_ranking.dense_heads.heads[0].item_vectors
 
 
-def _vocabulary_report(
-    bundle: Bundle, data: Path | None, progress: Progress[int], report: Callable[[str], None]
-) -> VocabularyReport:
+def _tokens(bundle: Bundle, data: Path | None, progress: Progress[int], report: Callable[[str], None]) -> str:
+    if not len(bundle.vocabulary.left):
+        if data is not None:
+            report(f"note: --data {data} counts merged tokens in histories, and this bundle has none; it is not read")
+        return ""
     if data is None:
         rows = np.arange(len(bundle.items), dtype=np.int32)
         histories = ItemSequences.from_lengths(rows, np.ones(len(rows), dtype=np.int64))
     else:
         histories = counted_histories(bundle, open_bundle_dataset(bundle, data, progress, report), report)
     shares = modality_shares(bundle.vocabulary, bundle.fusion, bundle.quantizer)
-    return report_on_vocabulary(bundle.vocabulary, shares, bundle.catalogue.feature_tokens, histories)
+    tokens = report_on_vocabulary(bundle.vocabulary, shares, bundle.catalogue.feature_tokens, histories)
+    return token_section(bundle, tokens, is_of_histories=data is not None)

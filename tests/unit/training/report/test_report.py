@@ -184,6 +184,9 @@ def test_in_a_browser_an_item_is_found_and_its_neighbours_are_shown(bundle: Path
         assert shown.text_content("#map-card") != first
         shown.keyboard.press("Escape")
         assert shown.is_hidden("#map-card")
+        shown.click("text=may be recommended, as in most papers")
+        assert shown.is_visible("div.allowed")
+        assert shown.is_hidden("div.masked")
         shown.click("#map-in")
         shown.hover("#map-canvas")
         for scheme in ("light", "dark"):
