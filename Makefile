@@ -82,7 +82,7 @@ pages: install   ## write the pages of docs/ that follow from the code
 
 docs: install    ## build the documentation into site/
 	@PATH=$(CURDIR)/$(BIN):$$PATH .ci/site
-	@echo 'Open site/index.html'
+	@echo 'Open site/index.html, or with its search: python3 -m http.server --directory site'
 
 lock:            ## write requirements.lock again (needs uv)
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \

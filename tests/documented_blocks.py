@@ -10,7 +10,7 @@ README = REPOSITORY / "README.md"
 DOCS = REPOSITORY / "docs"
 GENERATED_FROM_TESTED = ("api.md",)
 """Its commands are the examples of the OpenAPI document, which tests of the clients send."""
-FENCED = re.compile(r"^```(\w*)(?: title=\"(.*)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^```(\w*)(?: title=\"([^\"\n]*)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)

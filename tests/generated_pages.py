@@ -1,8 +1,10 @@
 """Write the pages of docs/ that follow from the code. Run as `make pages`."""
 
 from collections.abc import Callable
-from functools import partial
 
+import typer
+
+from service.cli.commands import app
 from service.settings import Settings
 from tests.api_page import api_page
 from tests.client_answers import openapi_document
@@ -14,8 +16,15 @@ DOCS = REPOSITORY / "docs"
 PAGES: dict[str, Callable[[], str]] = {
     "api.md": lambda: api_page(openapi_document()),
     "presets.md": lambda: presets_as_page(known_presets()),
-    "settings.md": partial(settings_page, Settings.model_fields),
+    "settings.md": lambda: settings_page(Settings.model_fields, flags_of_run()),
 }
+
+
+def flags_of_run() -> list[str]:
+    """Of `clairo-serve run`: not every setting has one."""
+    run = getattr(typer.main.get_command(app), "commands")["run"]
+    return [flag for parameter in run.params for flag in parameter.opts]
+
 
 if __name__ == "__main__":
     for name, written in PAGES.items():

@@ -1,41 +1,49 @@
 """Turn the fields of the service's `Settings` into docs/settings.md."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from service.settings import ENVIRONMENT_PREFIX
+from service.settings import ENVIRONMENT_PREFIX, StoreSettings
 
 HEAD = """\
 # Settings
 
-Each is a flag of `clairo-serve run` and an environment variable; the flag counts where both are set. An unknown
-`CLAIRO_*` name and a value out of range are errors, before anything is loaded. `clairo-serve doctor` checks the rest.
+An unknown `CLAIRO_*` name and a value out of range are errors, before anything is loaded. The rest is checked by
 
 ```sh
 clairo-serve doctor --bundle bundles/demo
 ```
 
-| flag | variable | default | |
-|---|---|---|---|
+## Flags
+
+Of `clairo-serve run`, each also a variable; the flag counts where both are set.
+
 """
+VARIABLES = "\n## Variables alone\n\n"
+COLUMNS = "| name | default | |\n|---|---|---|\n"
 FOOT = "\nThis page is written from `service/settings.py` by `make pages`.\n"
 
 
-def settings_page(fields: Mapping[str, FieldInfo]) -> str:
-    """The page: a row per setting, in the order of the class, those of the store last."""
-    of_store = ("data_dir", "database_url", "namespace")
-    ordered = sorted(fields.items(), key=lambda field: field[0] in of_store)
-    return HEAD + "".join(_row(name, field) for name, field in ordered) + FOOT
+def settings_page(fields: Mapping[str, FieldInfo], flags: Collection[str]) -> str:
+    """The page: a row per setting, in the order of the classes, the store's last; first those that are `flags` too."""
+    ordered = sorted(fields.items(), key=lambda setting: setting[0] in StoreSettings.model_fields)
+    of_flags = [_row(name, field, is_flag=True) for name, field in ordered if _flag(name) in flags]
+    others = [_row(name, field, is_flag=False) for name, field in ordered if _flag(name) not in flags]
+    return "".join([HEAD, COLUMNS, *of_flags, VARIABLES, COLUMNS, *others, FOOT])
 
 
-def _row(name: str, field: FieldInfo) -> str:
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _row(name: str, field: FieldInfo, *, is_flag: bool) -> str:
     described = f"{field.description or ''} {_range(field.metadata)}".strip()
-    cells = [f"`--{name.replace('_', '-')}`", f"`{ENVIRONMENT_PREFIX}{name.upper()}`", _default(field), described]
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
+    names = f"`{_flag(name)}` " * is_flag + f"`{ENVIRONMENT_PREFIX}{name.upper()}`"
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in (names, _default(field), described))} |\n"
 
 
 def _default(field: FieldInfo) -> str:
