@@ -25,6 +25,14 @@ Bodies are JSON in UTF-8 (`Content-Type: application/json`), lines of JSON for j
 be gzip. Times are ISO 8601 or seconds since 1970. A service with API keys takes one in the header `X-API-Key`.
 """
 FOOT = "This page is written from the OpenAPI document by `make pages`.\n"
+WORDS = {
+    "string": "text",
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "true or false",
+    "date-time": "time",
+    "binary": "bytes",
+}
 IGNORED = ("X-Request-ID",)
 PROBLEMS = "## Problems\n\nErrors are `application/problem+json` (RFC 9457): [Problem](#problem).\n"
 
@@ -109,24 +117,29 @@ def _name(schema: str) -> str:
 
 
 def _type(schema: Mapping[str, Any]) -> str:
-    if "$ref" in schema:
-        name = _name(schema["$ref"].rsplit("/", 1)[1])
-        return f"[{name}](#{name.lower().replace(' ', '-')})"
-    for kind in ("anyOf", "oneOf"):
-        if kind in schema:
-            return " or ".join(dict.fromkeys(_limited(part) for part in schema[kind]))
-    if "allOf" in schema:
-        return _type(schema["allOf"][0])
-    if "enum" in schema:
-        return ", ".join(f"`{value}`" for value in schema["enum"])
-    if "const" in schema:
-        return f"`{schema['const']}`"
-    if schema.get("type") == "array":
-        return f"list of {_limited(schema.get('items', {}))}"
-    if schema.get("format") in ("date-time", "binary"):
-        return {"date-time": "time", "binary": "bytes"}[schema["format"]]
-    plain = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}
-    return plain.get(schema.get("type", ""), schema.get("type", "any"))
+    """The type in words, or a link to the schema."""
+    kind = next(
+        (name for name in ("$ref", "anyOf", "oneOf", "allOf", "enum", "const", "format", "type") if name in schema),
+        None,
+    )
+    value = schema[kind] if kind else None
+    match kind:
+        case "$ref":
+            name = _name(value.rsplit("/", 1)[1])
+            words = f"[{name}](#{name.lower().replace(' ', '-')})"
+        case "anyOf" | "oneOf":
+            words = " or ".join(dict.fromkeys(map(_limited, value)))
+        case "allOf":
+            words = _type(value[0])
+        case "enum":
+            words = ", ".join(f"`{choice}`" for choice in value)
+        case "const":
+            words = f"`{value}`"
+        case "type" if value == "array":
+            words = f"list of {_limited(schema.get('items', {}))}"
+        case _:
+            words = WORDS.get(value, str(value or "any"))
+    return words
 
 
 def _limited(schema: Mapping[str, Any]) -> str:
@@ -153,4 +166,6 @@ def _paragraphs(text: str) -> str:
 
 def _table(heads: list[str], rows: Iterable[tuple[str, ...]]) -> str:
     cells = [heads, ["---"] * len(heads), *rows]
-    return "".join(f"| {' | '.join(' '.join(cell.split()).replace('|', chr(92) + '|') for cell in row)} |\n" for row in cells)
+    return "".join(
+        f"| {' | '.join(' '.join(cell.split()).replace('|', chr(92) + '|') for cell in row)} |\n" for row in cells
+    )

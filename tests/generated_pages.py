@@ -22,8 +22,8 @@ PAGES: dict[str, Callable[[], str]] = {
 
 def flags_of_run() -> list[str]:
     """Of `clairo-serve run`: not every setting has one."""
-    run = getattr(typer.main.get_command(app), "commands")["run"]
-    return [flag for parameter in run.params for flag in parameter.opts]
+    commands = vars(typer.main.get_command(app))["commands"]
+    return [flag for parameter in commands["run"].params for flag in parameter.opts]
 
 
 if __name__ == "__main__":

@@ -118,9 +118,7 @@ def test_every_call_of_a_page_is_answered_as_it_shows(page: Path, url: str, fold
             assert unlike(json.loads(block.text), answered[-1]) == []
 
 
-@pytest.mark.parametrize(
-    "block", [block for block in all_blocks("json") if block.title], ids=lambda block: block.name
-)
+@pytest.mark.parametrize("block", [block for block in all_blocks("json") if block.title], ids=lambda block: block.name)
 def test_every_body_is_accepted_and_every_configuration_starts_a_command(block: Block, url: str) -> None:
     body = json.loads(block.text)
     if block.title == "mcp":

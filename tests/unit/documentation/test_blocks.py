@@ -62,7 +62,8 @@ def test_every_description_of_data_is_read(block: Block, tmp_path: Path) -> None
         attributes = list(tomllib.loads(block.text)["items"]["attribute_types"])
         text = f"{items}attributes = {attributes}\n{block.text}{interactions}"
     else:
-        text = ("" if "items" in sections else items) + ("" if "interactions" in sections else interactions) + block.text
+        missing = [table for name, table in (("items", items), ("interactions", interactions)) if name not in sections]
+        text = "".join([*missing, block.text])
     path = tmp_path / "dataset.toml"
     path.write_text(text, encoding="utf-8")
     assert read_description(path)
@@ -76,7 +77,7 @@ def test_every_setting_of_a_preset_is_read(block: Block, tmp_path: Path) -> None
 
 
 def test_a_wrong_flag_a_missing_argument_and_an_unknown_command_are_found() -> None:
-    text = "clairo-train run --data x --out y --preset clairo\nclairo-train run --daat x  # a comment\nclairo-train check"
+    text = "clairo-train run --data x --out y\nclairo-train run --daat x  # a comment\nclairo-train check"
     right, wrong, missing = commands_in(text)
     assert fault_of(right) is None
     assert "--daat" in (fault_of(wrong) or "")
