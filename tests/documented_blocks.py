@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.repository import REPOSITORY
 
 README = REPOSITORY / "README.md"
+CONTRIBUTING = REPOSITORY / "CONTRIBUTING.md"
 DOCS = REPOSITORY / "docs"
 GENERATED_FROM_TESTED = ("api.md",)
 """Its commands are the examples of the OpenAPI document, which tests of the clients send."""
@@ -30,8 +31,8 @@ class Block:
 
 
 def pages() -> list[Path]:
-    """README.md and the pages of docs/ that are not generated from what other tests send."""
-    return [README, *sorted(page for page in DOCS.glob("*.md") if page.name not in GENERATED_FROM_TESTED)]
+    """README.md, CONTRIBUTING.md and the pages of docs/ that are not generated from what other tests send."""
+    return [README, CONTRIBUTING, *sorted(page for page in DOCS.glob("*.md") if page.name not in GENERATED_FROM_TESTED)]
 
 
 def blocks_of(page: Path, *languages: str) -> list[Block]:

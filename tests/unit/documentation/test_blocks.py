@@ -38,7 +38,7 @@ def test_every_command_of_a_block_exists_with_its_flags(block: Block) -> None:
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
 def test_every_command_inside_a_line_exists_with_its_flags(page: Path) -> None:
     text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    lines = re.findall(r"`((?:clairo-train|clairo-serve|make|python -m) [^`]+)`", text)
+    lines = re.findall(r"`((?:clairo-train|clairo-serve|make|pip|uv|docker|\S*python3? -m) [^`]+)`", text)
     commands = [command for line in lines for command in commands_in(line.replace("\\|", "|"))]
     faults = [fault for command in commands if (fault := fault_of(command, is_complete=False))]
     assert not faults, "\n".join(faults)
