@@ -129,6 +129,19 @@ def test_every_body_is_accepted_and_every_configuration_starts_a_command(block: 
     assert answer.is_success, answer.text
 
 
+def test_every_body_and_condition_inside_a_line_is_accepted(url: str) -> None:
+    found = [
+        json.loads(line)
+        for page in pages()
+        for line in re.findall(r'`(\{"[^`]+": [^`]+\})`', page.read_text(encoding="utf-8"))
+        if "..." not in line
+    ]
+    bodies = [body if "history" in body else {"history": [], "filter": body} for body in found]
+    assert len(bodies) >= 4
+    answers = [httpx.post(f"{url}/recommend", json=body, timeout=60) for body in bodies]
+    assert [answer.text for answer in answers if not answer.is_success] == []
+
+
 @pytest.mark.parametrize("block", all_blocks("python"), ids=lambda block: block.name)
 def test_every_program_runs(block: Block, url: str, capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(block.text.replace(ADDRESS, url), block.name, "exec"), {"__name__": "__main__"})
