@@ -43,9 +43,10 @@ def _trial(figures: dict[str, Any] | None) -> str:
     ]
     return (
         "<p>In training, some items were held back from the dense heads, then competed as if just posted: described by "
-        "picture and words alone. Recall@10 of validation users, full bars at 1. New items took "
-        f"{figures['share_of_places']:.1%} of the first ten places, and were {figures['share_of_targets']:.1%} of the "
-        f'next items.</p><div class="narrow">{bar_rows(bars, title="Recall@10 of new and of other items")}</div>'
+        "picture and words alone. Recall@10 of the validation users that weights were fitted on, full bars at 1. New "
+        f"items took {figures['share_of_places']:.1%} of the first ten places, and were "
+        f"{figures['share_of_targets']:.1%} of the next items.</p>"
+        f'<div class="narrow">{bar_rows(bars, title="Recall@10 of new and of other items")}</div>'
     )
 
 
