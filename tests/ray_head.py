@@ -65,7 +65,7 @@ def _stop(head: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(head.pid, signal.SIGTERM)
     try:
-        head.wait(timeout=20)
+        head.wait(timeout=5)
     except subprocess.TimeoutExpired:
         os.killpg(head.pid, signal.SIGKILL)
         head.wait()

@@ -20,8 +20,6 @@ from tests.engine_trainings import killed_file, killing, noted, parallel, weight
 from tests.ray_head import ray_head
 from tests.tiny import random_sequences, tiny_bundle
 from training.cli import app
-from training.counts import strongest_entries
-from training.counts.fit_item_weights import pair_counts
 from training.engines.engine import IN_THIS_PROCESS, Engine
 from training.engines.ray_cluster import opened_ray
 from training.items import behaviour, encode_items
@@ -107,7 +105,6 @@ def test_counts_and_embeddings_are_equal_to_the_bit(
 ) -> None:
     sequences, found = random_sequences(12, 40), []
     monkeypatch.setattr(behaviour, "MOST_PAIRS", 90)
-    monkeypatch.setattr(strongest_entries, "MOST_ENTRIES", 90)
     monkeypatch.setattr(encode_items, "CHUNK_ITEMS", 3)
     items = [Item(item_id=str(row), texts={"title": f"thing {row} of {row % 3} kinds"}) for row in range(9)]
     encoder = BuiltinTextEncoder.fit(items, 4, 0)
@@ -115,9 +112,9 @@ def test_counts_and_embeddings_are_equal_to_the_bit(
         folder = tmp_path / type(run_by).__name__
         folder.mkdir()
         encode_items.encode_items(folder, "text", items, lambda: encoder, folder / "cache", silent, run_by)
-        neighbours, pairs = neighbour_counts(sequences, 12, 3, run_by), pair_counts(sequences, 12, 3, run_by)
+        neighbours = neighbour_counts(sequences, 12, 3, run_by)
         embeddings = encode_items.load_embeddings(folder / "embeddings.npz")
-        found.append([neighbours.toarray().tobytes(), pairs.toarray().tobytes(), embeddings.vectors.tobytes()])
+        found.append([neighbours.toarray().tobytes(), embeddings.vectors.tobytes()])
     assert found[0] == found[1]
 
 
