@@ -39,7 +39,7 @@ def opened_engine(
     if name == RAY:
         from training.engines.ray_cluster import opened_ray  # noqa: PLC0415
 
-        with opened_ray(address, workers, folder) as ray_engine:
+        with opened_ray(address, workers, device, folder) as ray_engine:
             yield ray_engine
     elif is_by_torchrun:
         from training.engines.torchrun import opened_torchrun  # noqa: PLC0415

@@ -7,6 +7,7 @@ Start at `opened_ray`.
 import logging
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 from clairo_core.errors import ClairoError, SettingsError, TrainingError
+from clairo_core.generation.t5.generator import choose_device
 from training.engines.engine import Piece, Result, Train
 from training.engines.processes import Processes
 
@@ -35,16 +37,17 @@ _RESTARTS = 3
 
 
 @contextmanager
-def opened_ray(address: str | None, workers: int | None, folder: Path) -> Iterator["RayCluster"]:
+def opened_ray(address: str | None, workers: int | None, device: str, folder: Path) -> Iterator["RayCluster"]:
     """Connect to a cluster, or start one on this machine that ends with the block.
 
     Args:
         address: None takes RAY_ADDRESS, or starts a cluster.
         workers: None takes all GPUs, or all CPUs.
+        device: as in `choose_device`, on this machine: GPUs are used on all or on none.
         folder: that all machines see.
 
     Raises:
-        SettingsError: no cluster is at `address`, or it has too few CPUs.
+        SettingsError: no cluster is at `address`, or it has too few GPUs or CPUs.
     """
     for name in ("ray.data", "ray.train"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -57,10 +60,11 @@ def opened_ray(address: str | None, workers: int | None, folder: Path) -> Iterat
         ) from error
     try:
         resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        num_cpus, num_gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
-        if workers is not None and workers > num_cpus:
-            raise SettingsError(f"--workers {workers}: the cluster has {num_cpus} CPUs; ask for no more workers")
-        yield RayCluster(workers or num_gpus or num_cpus, has_gpus=num_gpus > 0, folder=folder)
+        kind = "GPU" if resources.get("GPU") and choose_device(device).type == "cuda" else "CPU"
+        most = int(resources.get(kind, 0))
+        if workers is not None and workers > most:
+            raise SettingsError(f"--workers {workers}: the cluster has {most} {kind}s; ask for no more workers")
+        yield RayCluster(workers or most, has_gpus=kind == "GPU", folder=folder)
     finally:
         ray.shutdown()
 
@@ -72,9 +76,16 @@ class RayCluster:
         self.num_workers = num_workers
         self.has_gpus = has_gpus
         self.folder = folder
+        self.directory = Path.cwd()
+        """Relative paths start there on every machine."""
 
     def map(self, work: Callable[[], Callable[[Piece], Result]], pieces: Sequence[Piece]) -> Iterator[Result]:
-        """Run pieces on actors. Ray Data starts none while results wait for the reader."""
+        """Run pieces on actors. Ray Data starts none while results wait for the reader.
+
+        Raises:
+            ClairoError: of a piece, as it was raised.
+            TrainingError: any other failure.
+        """
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.execution_options.preserve_order = True
@@ -83,13 +94,16 @@ class RayCluster:
         numbers = ray.data.range(len(pieces), override_num_blocks=len(pieces))
         results = numbers.map(
             _Worker,  # type: ignore[arg-type]
-            fn_constructor_args=(ray.put(work), [ray.put(piece) for piece in pieces]),
+            fn_constructor_args=(self.directory, ray.put(work), [ray.put(piece) for piece in pieces]),
             compute=ray.data.ActorPoolStrategy(size=min(self.num_workers, len(pieces))),
             num_cpus=1,
             num_gpus=1 if self.has_gpus else 0,
         )
-        for row in results.iter_rows():
-            yield ray.cloudpickle.loads(row["result"])
+        try:
+            for row in results.iter_rows():
+                yield ray.cloudpickle.loads(row["result"])
+        except ray.exceptions.RayError as error:
+            raise _error_of(error) from error
 
     def fit(self, train: Train) -> None:
         """Train on the workers.
@@ -97,9 +111,12 @@ class RayCluster:
         Raises:
             TrainingError: a worker failed, the last time after restarts.
         """
-        shared, has_gpus = ray.put(train), self.has_gpus
+        shared, has_gpus, directory = ray.put(train), self.has_gpus, self.directory
 
         def train_in_worker() -> None:
+            os.chdir(directory)
+            # Workers of a machine share arrays, and only read them.
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
             if has_gpus:
                 torch.cuda.set_device(get_device())
             context = ray.train.get_context()
@@ -120,11 +137,8 @@ class RayCluster:
                 ),
             ).fit()
         except ray.train.TrainingFailedError as error:
-            for failure in getattr(error, "worker_failures", {}).values():
-                cause = failure.cause if isinstance(failure, ray.exceptions.RayTaskError) else failure
-                if isinstance(cause, ClairoError):
-                    raise cause from error
-            raise TrainingError(f"the training on Ray failed: {error}; run again to resume") from error
+            failures = [_error_of(failure) for failure in getattr(error, "worker_failures", {}).values()]
+            raise next(iter(failures), _error_of(error)) from error
         finally:
             shutil.rmtree(storage, ignore_errors=True)
 
@@ -132,7 +146,8 @@ class RayCluster:
 class _Worker:
     """An actor that holds what its work needs."""
 
-    def __init__(self, work: Any, pieces: list[Any]) -> None:
+    def __init__(self, directory: Path, work: Any, pieces: list[Any]) -> None:
+        os.chdir(directory)
         self.function = ray.get(work)()
         self.pieces = pieces
 
@@ -140,3 +155,13 @@ class _Worker:
         # As bytes: Ray Data would make columns of tuples and arrays.
         result = self.function(ray.get(self.pieces[row["id"]]))
         return {"result": ray.cloudpickle.dumps(result)}  # type: ignore[no-untyped-call]
+
+
+def _error_of(failure: BaseException) -> ClairoError:
+    """Our own error that a worker raised, or one with the words of Ray's."""
+    error: BaseException | None = failure
+    while error is not None:
+        if isinstance(error, ClairoError):
+            return error
+        error = getattr(error, "cause", None) or error.__cause__
+    return TrainingError(f"a worker of Ray failed: {failure}; run again to resume")

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from clairo_core.encoders import BuiltinTextEncoder
-from clairo_core.errors import SettingsError
+from clairo_core.errors import EncoderError, SettingsError
 from clairo_core.items import Item
 from clairo_core.progress import silent
 from tests.engine_trainings import killed_file, killing, noted, parallel, weights_of
@@ -48,7 +48,7 @@ def address() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def engine(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    with opened_ray(address, 2, tmp_path_factory.mktemp("ray")) as opened:
+    with opened_ray(address, 2, "cpu", tmp_path_factory.mktemp("ray")) as opened:
         yield opened
 
 
@@ -87,9 +87,25 @@ def squaring(killed_once: Path) -> Callable[[tuple[int, str]], tuple[int, list[i
 def test_workers_beyond_the_cluster_are_refused(address: str, tmp_path: Path) -> None:
     with (
         pytest.raises(SettingsError, match="--workers 3: the cluster has 2 CPUs"),
-        opened_ray(address, 3, tmp_path),
+        opened_ray(address, 3, "cpu", tmp_path),
     ):
         pass
+
+
+def refusing() -> Callable[[int], int]:
+    """A function whose second piece is refused."""
+
+    def refuse(piece: int) -> int:
+        if piece == 1:
+            raise EncoderError("piece 1 is unreadable")
+        return piece
+
+    return refuse
+
+
+def test_an_error_of_a_piece_keeps_its_name(engine: Engine) -> None:
+    with pytest.raises(EncoderError, match="piece 1 is unreadable"):
+        list(engine.map(refusing, [0, 1]))
 
 
 def test_pieces_come_in_order_and_as_they_are_though_a_worker_is_killed(engine: Engine, tmp_path: Path) -> None:
