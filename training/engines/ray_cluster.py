@@ -101,7 +101,10 @@ class RayCluster:
         )
         try:
             for row in results.iter_rows():
-                yield ray.cloudpickle.loads(row["result"])
+                result = ray.cloudpickle.loads(row["result"])
+                if isinstance(result, ClairoError):
+                    raise result
+                yield result
         except ray.exceptions.RayError as error:
             raise _error_of(error) from error
 
@@ -148,12 +151,19 @@ class _Worker:
 
     def __init__(self, directory: Path, work: Any, pieces: list[Any]) -> None:
         os.chdir(directory)
-        self.function = ray.get(work)()
-        self.pieces = pieces
+        self.work, self.pieces = work, pieces
+        self.function: Callable[[Any], object] | None = None
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        result: object
+        try:
+            if self.function is None:
+                self.function = ray.get(self.work)()
+            result = self.function(ray.get(self.pieces[row["id"]]))
+        except ClairoError as error:
+            # Raised, it would come back in Ray's words alone.
+            result = error
         # As bytes: Ray Data would make columns of tuples and arrays.
-        result = self.function(ray.get(self.pieces[row["id"]]))
         return {"result": ray.cloudpickle.dumps(result)}  # type: ignore[no-untyped-call]
 
 
