@@ -269,6 +269,12 @@ class JobSummary(BaseModel):
     finished_at: datetime | None
 
 
+class JobList(BaseModel):
+    """Jobs, the newest first."""
+
+    jobs: list[JobSummary]
+
+
 class RejectedRow(BaseModel):
     """A rejected row, and the reason."""
 
@@ -483,6 +489,14 @@ class ServableBundle(BaseModel):
     created_at: str | None
     ndcg_at_10: float | None
     problem: str | None
+
+
+class BundleDetail(ServableBundle):
+    """A bundle with all that its training measured."""
+
+    encoders: dict[str, str]
+    metrics: dict[str, Any]
+    trained_on: dict[str, int] | None
 
 
 class BundleList(BaseModel):

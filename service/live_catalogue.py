@@ -4,7 +4,7 @@ Only the event loop's thread changes it, and between two awaits, so every reader
 stores and encoders.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -71,6 +71,11 @@ class LiveCatalogue:
     def num_posted_items(self) -> int:
         """Number of posted items, retired ones included."""
         return len(self._items) - len(self.bundle.items)
+
+    def num_new(self, item_ids: Iterable[str]) -> int:
+        """How many of these items were posted after training."""
+        rows = map(self.recommender.catalogue.find_row, item_ids)
+        return sum(row is not None and row >= len(self.bundle.items) for row in rows)
 
     def swap(
         self,

@@ -1,12 +1,17 @@
 """Calls for operators: bundles, experiments, health, metrics."""
 
-from clairo_client.answers import ActivatedBundle, BundleList, ExperimentList, Info, Live, Ready
+from clairo_client.answers import ActivatedBundle, BundleDetail, BundleList, ExperimentList, Info, Live, Ready
 from clairo_client.calls.call import Call, as_model, quoted
 
 
 def list_bundles() -> Call[BundleList]:
     """List bundles that can be served."""
     return Call("GET", "/bundles", as_model(BundleList))
+
+
+def get_bundle(bundle_id: str) -> Call[BundleDetail]:
+    """Get a bundle with the tables and curves of its training."""
+    return Call("GET", f"/bundles/{quoted(bundle_id)}", as_model(BundleDetail))
 
 
 def activate_bundle(bundle_id: str, *, allow_worse: bool = False) -> Call[ActivatedBundle]:

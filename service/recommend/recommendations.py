@@ -132,7 +132,8 @@ class Recommendations:
                     f"no answer within {self._deadline_seconds:g} seconds; request less or try again later"
                 ) from error
         answer = recommended.answer
-        self._metrics.count_recommended([item.source for item in answer.items], answer.fallback_reason)
+        num_new = self._live.num_new(item.item_id for item in answer.items)
+        self._metrics.count_recommended([item.source for item in answer.items], num_new, answer.fallback_reason)
         if wanted.placement is not None:
             seconds = time.perf_counter() - started_at
             self._metrics.count_placement(wanted.placement, answer.fallback_reason, seconds)

@@ -1,18 +1,21 @@
 """/bundles: list bundles, activate one, and go back."""
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 from fastapi.openapi.models import Example
 
-from service.bundles.shelf import deciding_metric
+from service.bundles.shelf import ShelvedBundle, deciding_metric
+from service.errors import UnknownBundleError
 from service.http.openapi import problem_answers
 from service.routes.parts import Parts, ReadyParts
-from service.schemas.operator import ActivatedBundle, BundleList, ServableBundle
+from service.schemas.operator import ActivatedBundle, BundleDetail, BundleList, ServableBundle
 
 router = APIRouter(tags=["bundles"])
 
 EXAMPLE = {"as GET /bundles lists it": Example(value="demo-shop-dd7c513358c7")}
+BundleIdInPath = Annotated[str, Path(max_length=256, description="As GET /bundles lists it.", openapi_examples=EXAMPLE)]
 
 
 @router.get(
@@ -29,6 +32,25 @@ async def list_bundles(parts: ReadyParts) -> BundleList:
     return BundleList(bundles=listed_bundles(parts))
 
 
+@router.get(
+    "/bundles/{bundle_id}",
+    operation_id="get_bundle",
+    summary="Get a bundle with its metrics",
+    responses=problem_answers(404, 422, 503),
+)
+async def get_bundle(bundle_id: BundleIdInPath, parts: ReadyParts) -> BundleDetail:
+    """A bundle of the operator's folder, and what its training measured: tables with intervals, and curves."""
+    shelved = await asyncio.to_thread(parts.swap.shelf.find, bundle_id)
+    if shelved.manifest is None:
+        raise UnknownBundleError(f"bundle {bundle_id!r} cannot be read; GET /bundles lists the reason")
+    return BundleDetail(
+        **_servable(shelved, parts).model_dump(),
+        encoders=dict(shelved.manifest.encoders),
+        metrics=dict(shelved.manifest.metrics),
+        trained_on=None if shelved.manifest.trained_on is None else dict(shelved.manifest.trained_on),
+    )
+
+
 @router.post(
     "/bundles/{bundle_id}/activate",
     operation_id="activate_bundle",
@@ -36,7 +58,7 @@ async def list_bundles(parts: ReadyParts) -> BundleList:
     responses=problem_answers(404, 409, 422, 503),
 )
 async def activate_bundle(
-    bundle_id: Annotated[str, Path(max_length=256, description="As GET /bundles lists it.", openapi_examples=EXAMPLE)],
+    bundle_id: BundleIdInPath,
     parts: ReadyParts,
     allow_worse: Annotated[bool, Query(description="Serve it even if nothing shows that it is as good.")] = False,
 ) -> ActivatedBundle:
@@ -79,19 +101,18 @@ def _activated(parts: Parts, before: str) -> ActivatedBundle:
 
 def listed_bundles(parts: Parts) -> list[ServableBundle]:
     """The shelf as JSON for clients."""
-    listed = []
-    for shelved in parts.swap.shelf.bundles():
-        manifest = shelved.manifest
-        listed.append(
-            ServableBundle(
-                name=shelved.folder.name,
-                bundle_id=None if manifest is None else manifest.bundle_id,
-                is_serving=manifest is not None and manifest.bundle_id == parts.served.live.bundle_id,
-                preset=None if manifest is None else manifest.preset,
-                dataset_name=None if manifest is None else manifest.dataset_name,
-                created_at=None if manifest is None else manifest.created_at,
-                ndcg_at_10=None if manifest is None else deciding_metric(manifest.metrics),
-                problem=shelved.problem,
-            )
-        )
-    return listed
+    return [_servable(shelved, parts) for shelved in parts.swap.shelf.bundles()]
+
+
+def _servable(shelved: ShelvedBundle, parts: Parts) -> ServableBundle:
+    manifest = shelved.manifest
+    return ServableBundle(
+        name=shelved.folder.name,
+        bundle_id=None if manifest is None else manifest.bundle_id,
+        is_serving=manifest is not None and manifest.bundle_id == parts.served.live.bundle_id,
+        preset=None if manifest is None else manifest.preset,
+        dataset_name=None if manifest is None else manifest.dataset_name,
+        created_at=None if manifest is None else manifest.created_at,
+        ndcg_at_10=None if manifest is None else deciding_metric(manifest.metrics),
+        problem=shelved.problem,
+    )

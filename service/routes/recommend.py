@@ -121,6 +121,7 @@ async def recommend(body: RecommendBody, parts: ReadyParts, request: Request) ->
             answer.recommendation_id,
             since,
             sources=tuple(item.source for item in answer.items),
+            num_new=parts.served.live.num_new(item.item_id for item in answer.items),
             fallback_reason=answer.fallback_reason,
             placement=None if placement is None else placement.name,
         )
