@@ -464,16 +464,17 @@ class ExperimentArm(BaseModel):
 
 
 class ExperimentAnswer(BaseModel):
-    """The configured experiment."""
+    """An experiment, running or ended."""
 
     name: str
     share: float
     is_running: bool
+    is_in_settings: bool = False
     arms: list[ExperimentArm]
 
 
 class ExperimentList(BaseModel):
-    """The configured experiment, if any."""
+    """The newest experiment, if any."""
 
     experiments: list[ExperimentAnswer]
 

@@ -151,6 +151,8 @@ class _Operations:
     activate_bundle = _Method(calls.activate_bundle)
     roll_back_bundle = _Method(calls.roll_back_bundle)
     list_experiments = _Method(calls.list_experiments)
+    start_experiment = _Method(calls.start_experiment)
+    end_experiment = _Method(calls.end_experiment)
     check_live = _Method(calls.check_live)
     check_ready = _Method(calls.check_ready)
     get_info = _Method(calls.get_info)

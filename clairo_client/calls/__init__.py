@@ -34,12 +34,14 @@ from clairo_client.calls.operator import (
     activate_bundle,
     check_live,
     check_ready,
+    end_experiment,
     get_bundle,
     get_info,
     get_metrics,
     list_bundles,
     list_experiments,
     roll_back_bundle,
+    start_experiment,
 )
 from clairo_client.calls.placements import (
     PlacementRules,
@@ -88,6 +90,7 @@ __all__ = [
     "create_item",
     "create_items",
     "delete_placement",
+    "end_experiment",
     "forget_user",
     "get_bundle",
     "get_info",
@@ -124,4 +127,5 @@ __all__ = [
     "remove_event",
     "retire_item",
     "roll_back_bundle",
+    "start_experiment",
 ]

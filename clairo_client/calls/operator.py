@@ -1,7 +1,16 @@
 """Calls for operators: bundles, experiments, health, metrics."""
 
-from clairo_client.answers import ActivatedBundle, BundleDetail, BundleList, ExperimentList, Info, Live, Ready
-from clairo_client.calls.call import Call, as_model, quoted
+from clairo_client.answers import (
+    ActivatedBundle,
+    BundleDetail,
+    BundleList,
+    ExperimentAnswer,
+    ExperimentList,
+    Info,
+    Live,
+    Ready,
+)
+from clairo_client.calls.call import Call, as_model, as_nothing, quoted
 
 
 def list_bundles() -> Call[BundleList]:
@@ -26,8 +35,19 @@ def roll_back_bundle() -> Call[ActivatedBundle]:
 
 
 def list_experiments() -> Call[ExperimentList]:
-    """Get the running experiment with the results of each arm."""
+    """Get the newest experiment with the results of each arm."""
     return Call("GET", "/experiments", as_model(ExperimentList))
+
+
+def start_experiment(name: str, share: float, bundle_id: str) -> Call[ExperimentAnswer]:
+    """Answer this share of users, 0 to 1, from another bundle. Answers once it is loaded, which may take minutes."""
+    body = {"name": name, "share": share, "bundle_id": bundle_id}
+    return Call("POST", "/experiments", as_model(ExperimentAnswer), body=body)
+
+
+def end_experiment(name: str) -> Call[None]:
+    """Answer everybody from the served bundle again."""
+    return Call("DELETE", f"/experiments/{quoted(name)}", as_nothing)
 
 
 def check_live() -> Call[Live]:
