@@ -93,7 +93,7 @@ function pathOf(points, x, y) {
 export function shares(parts, label) {
   const sum = parts.reduce((total, { value }) => total + value, 0);
   const bar = svg("svg", { class: "shares", "aria-hidden": "true" });
-  const legend = html("ul", { class: "legend", "aria-label": label });
+  const legend = html("ul", { class: "shares-legend", "aria-label": label });
   let before = 0;
   parts.forEach(({ name, value }, place) => {
     const share = sum ? value / sum : 0;

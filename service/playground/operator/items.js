@@ -1,7 +1,7 @@
 // Items: find one, change its words, attributes and picture, retire it, put it back.
 
 import { byId, clairo, element, pictureOf, priceOf, written } from "../page.js";
-import { asking, problemOf, showChanged, showProblem } from "./parts.js";
+import { asking, nameOf, problemOf, showChanged, showProblem } from "./parts.js";
 
 const PAGE_ITEMS = 48;
 const SEARCH_DELAY_MS = 200;
@@ -60,9 +60,9 @@ function cardOf(item) {
     badge && element("span", { class: badge[1] }, badge[0]),
     element(
       "button",
-      { class: "pick", type: "button", "aria-label": `Edit ${item.title}`, onclick: () => edit(item.item_id) },
+      { class: "pick", type: "button", "aria-label": `Edit ${nameOf(item)}`, onclick: () => edit(item.item_id) },
       pictureOf(item),
-      element("span", { class: "title", title: item.title }, item.title),
+      element("span", { class: "title", title: nameOf(item) }, nameOf(item)),
       element("span", { class: "foot" }, element("span", { class: "attribute" }, priceOf(item))),
     ),
   );
@@ -94,7 +94,7 @@ function editorOf(item, types) {
     element(
       "div",
       { class: "heading" },
-      element("h2", { id: "edit-heading" }, item.title, item.is_retired ? element("span", { class: "badge popular" }, "retired") : null),
+      element("h2", { id: "edit-heading" }, nameOf(item), item.is_retired ? element("span", { class: "badge popular" }, "retired") : null),
       element("button", { class: "plain", type: "button", onclick: close }, "Close"),
     ),
     element("p", { class: "hint" }, item.item_id),
@@ -122,7 +122,7 @@ function editorOf(item, types) {
       const answer = await (await clairo.fetch(`items/${encodeURIComponent(item.item_id)}`, { method: "PATCH", headers: { "Content-Type": "application/json" }, body: JSON.stringify(patch) })).json();
       close();
       const kept = answer.features_kept ? "" : " It is described by its new content from now on.";
-      await after(`${item.title}: ${answer.outcome === "unchanged" ? "nothing changed" : changes.join("; ")}.${kept}`);
+      await after(`${nameOf(item)}: ${answer.outcome === "unchanged" ? "nothing changed" : changes.join("; ")}.${kept}`);
     } catch (error) {
       const wrong = new Set((error.errors ?? []).map(({ loc }) => String(loc.at(-1))));
       for (const { name, input } of [...textFields, ...attributeFields]) if (wrong.has(name)) input.setAttribute("aria-invalid", "true");
@@ -205,7 +205,7 @@ function retiring(item) {
     act: async () => {
       await clairo.fetch(`items/${encodeURIComponent(item.item_id)}`, { method: "DELETE" });
       byId("edit").close();
-      await after(`${item.title} is retired: it is recommended no more. Search ${item.item_id} to restore it.`);
+      await after(`${nameOf(item)} is retired: it is recommended no more. Search ${item.item_id} to restore it.`);
     },
   });
 }
@@ -219,7 +219,7 @@ function restoring(item) {
       const content = { ...(title === undefined ? {} : { title }), ...(description === undefined ? {} : { description }), texts, attributes: item.attributes };
       await clairo.fetch(`items/${encodeURIComponent(item.item_id)}`, { method: "PUT", headers: { "Content-Type": "application/json" }, body: JSON.stringify(content) });
       byId("edit").close();
-      await after(`${item.title} is restored and recommendable.`);
+      await after(`${nameOf(item)} is restored and recommendable.`);
     },
   });
 }

@@ -42,9 +42,9 @@ async function showServed() {
   }
 }
 
-addEventListener("hashchange", async () => {
+addEventListener("hashchange", () => {
   byId("changed").replaceChildren();
-  await enter();
+  enter();
   document.querySelector("main > section:not([hidden]) h2").focus({ preventScroll: true });
 });
 document.addEventListener("clairo-changed", showServed);

@@ -74,6 +74,9 @@ export function asking(name, { question, confirm, act, otherwise = () => null, i
   return place;
 }
 
+// Of an item.
+export const nameOf = (item) => item.title || item.item_id;
+
 export const ago = (time) => {
   const seconds = (Date.now() - new Date(time)) / 1000;
   const units = [["day", 86_400], ["hour", 3_600], ["minute", 60], ["second", 1]];

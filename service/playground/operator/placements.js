@@ -1,7 +1,7 @@
 // Placements: rules as JSON, tried on a history before they are saved, lists before and after side by side.
 
 import { byId, clairo, element, pictureOf, remember, itemOf } from "../page.js";
-import { ago, asking, problemOf, showChanged } from "./parts.js";
+import { ago, asking, nameOf, problemOf, showChanged } from "./parts.js";
 
 const PREVIEW_DELAY_MS = 400;
 const SHOWN_ITEMS = 10;
@@ -35,13 +35,13 @@ export async function showPlacements(signal, chosen = null) {
 
 function editorOf(placement, signal) {
   const name = element("input", { name: "name", maxlength: 63, autocomplete: "off", spellcheck: "false", placeholder: "home, product-page, basket …" });
-  const rules = element("textarea", { class: "code", rows: 16, spellcheck: "false", autocomplete: "off" });
+  const rules = element("textarea", { class: "json", rows: 16, spellcheck: "false", autocomplete: "off" });
   rules.value = written(placement?.rules ?? { limit: SHOWN_ITEMS });
   const preview = element("div", { class: "preview", "aria-live": "polite" });
   const history = element("ul", { class: "history" });
   const refused = element("div", { role: "alert" });
   const search = element("input", { type: "search", placeholder: "Add a product by words or id", "aria-label": "Add a product to the history tried", maxlength: 200, autocomplete: "off" });
-  const nameOf = () => placement?.name ?? name.value.trim();
+  const placeName = () => placement?.name ?? name.value.trim();
   let timer;
   let trying = new AbortController();
 
@@ -53,7 +53,7 @@ function editorOf(placement, signal) {
       const draft = parsed(rules.value);
       const body = { rules: draft, request: { history: tried.map((item) => item.item_id) } };
       // A draft without a name is tried as one that is not saved.
-      const path = `placements/${encodeURIComponent(NAME.test(nameOf()) ? nameOf() : "draft")}/preview`;
+      const path = `placements/${encodeURIComponent(NAME.test(placeName()) ? placeName() : "draft")}/preview`;
       const answer = await clairo.post(path, body, { signal: trying.signal });
       const lists = await Promise.all([listOf(answer.before, null), listOf(answer.after, answer.before)]);
       if (trying.signal.aborted) return;
@@ -72,13 +72,13 @@ function editorOf(placement, signal) {
   function showHistory() {
     history.replaceChildren(
       ...tried.map((item, place) => {
-        const remove = element("button", { type: "button", "aria-label": `Remove ${item.title} from the history tried` }, "×");
+        const remove = element("button", { type: "button", "aria-label": `Remove ${nameOf(item)} from the history tried` }, "×");
         remove.addEventListener("click", () => {
           tried.splice(place, 1);
           showHistory();
           (history.querySelectorAll("button")[place] ?? search).focus();
         });
-        return element("li", { title: item.title }, pictureOf(item), remove);
+        return element("li", { title: nameOf(item) }, pictureOf(item), remove);
       }),
     );
     tryIt();
@@ -113,12 +113,12 @@ function editorOf(placement, signal) {
   const adding = Object.entries(SNIPPETS).map(([text, change]) => element("button", { class: "plain", type: "button", onclick: add(change) }, text));
 
   const save = asking(placement === null ? "Save" : `Save as version ${placement.version + 1}`, {
-    question: () => `Every request of ${nameOf() || "this placement"} follows these rules within two seconds. ${differences(placement?.rules ?? {}, rules.value)}`,
+    question: () => `Every request of ${placeName() || "this placement"} follows these rules within two seconds. ${differences(placement?.rules ?? {}, rules.value)}`,
     confirm: "Save",
     className: "primary",
     act: async () => {
-      if (!NAME.test(nameOf())) throw Object.assign(new Error(`Got “${nameOf()}”, expected lower-case letters, digits, - and _.`), { title: "The placement needs a name" });
-      const saved = await send(nameOf(), "PUT", parsed(rules.value));
+      if (!NAME.test(placeName())) throw Object.assign(new Error(`Got “${placeName()}”, expected lower-case letters, digits, - and _.`), { title: "The placement needs a name" });
+      const saved = await send(placeName(), "PUT", parsed(rules.value));
       showChanged(`${saved.name} is saved as version ${saved.version}. ${differences(placement?.rules ?? {}, rules.value)}`);
       await showPlacements(signal, saved.name);
     },
@@ -205,7 +205,7 @@ async function listOf(answer, before) {
       { "data-item-id": item.item_id },
       element("span", { class: "rank" }, String(rank)),
       pictureOf(item),
-      element("span", { class: "words" }, element("span", { class: "title" }, item.title), ...rules.map((rule) => element("span", { class: "badge popular" }, rule))),
+      element("span", { class: "words" }, element("span", { class: "title" }, nameOf(item)), ...rules.map((rule) => element("span", { class: "badge popular" }, rule))),
       move === 0 ? null : element("span", { class: "move" }, move === null ? "in" : `${move > 0 ? "▲" : "▼"} ${Math.abs(move)}`, element("span", { class: "unseen" }, move === null ? ", new in the list" : " places")),
     );
   });
