@@ -236,7 +236,7 @@ async def recommend_under(
     *,
     is_preview: bool = False,
 ) -> RecommendAnswer:
-    """Answer one body under a placement. A preview has no further page, and no metric of the placement counts it.
+    """Answer one body under a placement. A preview has no further page, and no metric of answers counts it.
 
     Raises:
         InvalidBodyError: the cursor is of another request, or a filter cannot fit a declared type.
@@ -273,7 +273,7 @@ async def recommend_under(
         quality=body.quality,
         placement=placement.name if placement is not None and not is_preview else None,
     )
-    recommended = await recommendations.recommend(wanted)
+    recommended = await recommendations.recommend(wanted, is_preview=is_preview)
     cursor = None if is_preview else next_cursor(body, wanted, recommended)
     return recommend_answer(recommended, rules.fields, cursor)
 

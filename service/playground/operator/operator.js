@@ -21,8 +21,11 @@ async function enter() {
   const { signal } = leaving;
   for (const room of Object.keys(ROOMS)) byId(room).hidden = room !== name;
   for (const link of byId("rooms").children) {
-    if (link.hash === `#${name}`) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (link.hash !== `#${name}`) link.removeAttribute("aria-current");
+    else {
+      link.setAttribute("aria-current", "page");
+      link.scrollIntoView({ block: "nearest", inline: "center" });
+    }
   }
   document.title = `${byId(`${name}-heading`).textContent} · CLAIRO operator`;
   try {
@@ -45,6 +48,7 @@ async function showServed() {
 addEventListener("hashchange", () => {
   byId("changed").replaceChildren();
   enter();
+  scrollTo(0, 0);
   document.querySelector("main > section:not([hidden]) h2").focus({ preventScroll: true });
 });
 document.addEventListener("clairo-changed", showServed);
