@@ -245,7 +245,9 @@ class ExperimentAnswer(BaseModel):
     name: str
     share: float = Field(description="Share of users in the treatment arm.")
     is_running: bool = Field(description="False once it was ended, or its bundle was activated for everybody.")
-    is_in_settings: bool = Field(description="Whether the settings name it; calls then start and end none.")
+    is_in_settings: bool = Field(
+        default=False, description="Whether the settings name it; calls then start and end none."
+    )
     arms: list[ExperimentArm]
 
 

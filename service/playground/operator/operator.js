@@ -52,6 +52,11 @@ addEventListener("hashchange", () => {
   document.querySelector("main > section:not([hidden]) h2").focus({ preventScroll: true });
 });
 document.addEventListener("clairo-changed", showServed);
+document.querySelector(".skip").addEventListener("click", (event) => {
+  // The fragment names the room.
+  event.preventDefault();
+  byId("content").focus();
+});
 for (const button of document.querySelectorAll("[data-close]")) button.addEventListener("click", () => button.closest("dialog").close());
 byId("open-key").hidden = !keptKey();
 byId("open-key").addEventListener("click", changeKey);
