@@ -492,18 +492,26 @@ class ServableBundle(BaseModel):
     problem: str | None
 
 
-class BundleDetail(ServableBundle):
-    """A bundle with all that its training measured."""
-
-    encoders: dict[str, str]
-    metrics: dict[str, Any]
-    trained_on: dict[str, int] | None
-
-
 class BundleList(BaseModel):
     """Bundles that can be served."""
 
     bundles: list[ServableBundle]
+
+
+class BundleDetail(BaseModel):
+    """A bundle with all that its training measured."""
+
+    name: str
+    bundle_id: str | None
+    is_serving: bool
+    preset: str | None
+    dataset_name: str | None
+    created_at: str | None
+    ndcg_at_10: float | None
+    problem: str | None
+    encoders: dict[str, str]
+    metrics: dict[str, Any]
+    trained_on: dict[str, int] | None
 
 
 class ActivatedBundle(BaseModel):

@@ -46,7 +46,7 @@ export function intervals(rows, { format, unit }) {
 }
 
 // Series of {name, points: [[seconds, value], …]} over the same seconds. Values may be null: a gap.
-// Moving over the plot, or pressing the arrow keys on it, reads its values.
+// Moving over the plot reads its values; its text alternative has the last ones.
 export function lines(series, { format, label, since, until }) {
   const known = series.flatMap(({ points }) => points.map(([, value]) => value)).filter((value) => value !== null);
   const highest = Math.max(...known, Number.MIN_VALUE);
@@ -62,7 +62,9 @@ export function lines(series, { format, label, since, until }) {
   );
   const last = series.map(({ name, points }) => `${name} ${shown(points.at(-1)?.[1] ?? null, format)}`).join(", ");
   const reading = html("figcaption", { class: "reading" }, `highest ${shown(known.length ? highest : null, format)}`);
-  const figure = html("figure", { class: "plot", role: "img", "aria-label": `${label}: ${last}` }, plot, reading);
+  const names = series.map(({ name }, place) => html("li", { class: `series-${place + 1}` }, name));
+  const legend = series.length > 1 ? [html("ul", { class: "swatches" }, ...names)] : [];
+  const figure = html("figure", { class: "plot", role: "img", "aria-label": `${label}: ${last}` }, plot, reading, ...legend);
   figure.addEventListener("pointermove", ({ clientX }) => {
     const box = plot.getBoundingClientRect();
     const at = since + ((clientX - box.left) / box.width) * (until - since);
@@ -93,7 +95,7 @@ function pathOf(points, x, y) {
 export function shares(parts, label) {
   const sum = parts.reduce((total, { value }) => total + value, 0);
   const bar = svg("svg", { class: "shares", "aria-hidden": "true" });
-  const legend = html("ul", { class: "shares-legend", "aria-label": label });
+  const legend = html("ul", { class: "swatches", "aria-label": label });
   let before = 0;
   parts.forEach(({ name, value }, place) => {
     const share = sum ? value / sum : 0;

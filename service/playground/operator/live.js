@@ -142,12 +142,12 @@ function draw() {
       note(`${newest.answers.toLocaleString("en")} since the start · ${newest.waiting} wait for the model`),
     ]),
     tile("Time to answer", written(inMilliseconds(shown.buckets, 0.5), milliseconds), [
-      lines([line("half below", ({ buckets }) => inMilliseconds(buckets, 0.5)), line("95% below", ({ buckets }) => inMilliseconds(buckets, 0.95))], {
+      lines([line("half of the answers below", ({ buckets }) => inMilliseconds(buckets, 0.5)), line("95% below", ({ buckets }) => inMilliseconds(buckets, 0.95))], {
         ...axis,
         format: milliseconds,
         label: "Time to answer in milliseconds",
       }),
-      note(`half below this, ${span}; 95% below ${written(inMilliseconds(shown.buckets, 0.95), milliseconds)}`),
+      note(`half below this, 95% below ${written(inMilliseconds(shown.buckets, 0.95), milliseconds)}, ${span}`),
       histogram(start.buckets),
     ]),
     tile("Where items come from", null, [

@@ -274,21 +274,16 @@ async def test_activating_the_bundle_of_an_experiment_of_the_api_ends_it_for_goo
         assert await answered_by(restarted) == {first: False}
 
 
-@pytest.mark.parametrize(
-    ("sent", "status", "expected"),
-    [
-        ({"bundle_id": "nowhere"}, 404, "bundle 'nowhere' not found"),
-        ({"name": "Next!"}, 422, "name"),
-        ({"share": 2}, 422, "share"),
-    ],
-)
-async def test_an_experiment_that_cannot_be_is_refused_and_nothing_changes(
-    folder: Path, sent: dict[str, Any], status: int, expected: str
-) -> None:
-    async with serving(folder, experiment="") as without:
-        refused = await without.post("/experiments", json=started(folder, **sent))
-        assert (refused.status_code, expected in refused.text) == (status, True), refused.text
-        assert (await without.get("/experiments")).json() == {"experiments": []}
+async def test_an_experiment_that_cannot_be_is_refused_and_nothing_changes(folder: Path) -> None:
+    async with serving(folder, experiment="") as client:
+        for sent, status, expected in (
+            ({"bundle_id": "nowhere"}, 404, "bundle 'nowhere' not found"),
+            ({"name": "Next!"}, 422, "name"),
+            ({"share": 2}, 422, "share"),
+        ):
+            refused = await client.post("/experiments", json=started(folder, **sent))
+            assert (refused.status_code, expected in refused.text) == (status, True), refused.text
+        assert (await client.get("/experiments")).json() == {"experiments": []}
 
 
 async def test_a_second_experiment_a_used_name_the_served_bundle_and_settings_are_conflicts(folder: Path) -> None:
