@@ -490,6 +490,7 @@ class ServableBundle(BaseModel):
     created_at: str | None
     ndcg_at_10: float | None
     problem: str | None
+    report_url: str | None
 
 
 class BundleList(BaseModel):
@@ -509,6 +510,7 @@ class BundleDetail(BaseModel):
     created_at: str | None
     ndcg_at_10: float | None
     problem: str | None
+    report_url: str | None
     encoders: dict[str, str]
     metrics: dict[str, Any]
     trained_on: dict[str, int] | None

@@ -1,5 +1,6 @@
 // Bundles with the tables of their training as intervals; activate one, roll back.
 
+import { keptKey } from "../key.js";
 import { byId, clairo, element } from "../page.js";
 import { intervals } from "./charts.js";
 import { ago, asking, showChanged } from "./parts.js";
@@ -62,6 +63,8 @@ function cardOf(bundle, served) {
     ),
     element("p", { class: "hint" }, about.join(" · ")),
     evaluation?.rows?.length ? tablesOf(bundle, evaluation) : element("p", { class: "hint" }, "Its training measured no tables."),
+    // A link carries no key.
+    bundle.report_url && !keptKey() ? element("p", {}, element("a", { href: bundle.report_url, target: "_blank", rel: "noopener" }, "Its page: quality, map and codes in pictures")) : null,
     bundle.is_serving ? rollBack() : activation(bundle, served),
   );
 }
