@@ -48,7 +48,7 @@ export async function findAudience(item) {
       found.sort((one, other) => one.rank - other.rank);
       await showFound(item, found, signal);
     }
-    byId("audience-text").textContent = summary(found, asked.length, candidates);
+    byId("audience-text").replaceChildren(...summary(found, asked.length, candidates));
   } catch (error) {
     if (signal.aborted) return;
     byId("audience-text").textContent = `${error.title ?? "Error in this page"}: ${error.message}`;
@@ -84,12 +84,13 @@ async function placesOf(item, shoppers, signal) {
 
 function summary(found, numAsked, { isMadeUp, count }) {
   const inTop = found.filter(({ rank }) => rank <= TOP_ITEMS).length;
-  const who = isMadeUp
-    ? `${numAsked} made-up shoppers, each with two of its neighbours: this service knows no real ones`
-    : `the ${numAsked} whose histories are most like it, of ${count} sample shoppers`;
-  if (inTop) return `In the first ten of ${inTop} now. Asked: ${who}.`;
-  if (found.length) return `In nobody's first ten yet. Its best place is ${found[0].rank}. Asked: ${who}.`;
-  return `Among nobody's first ${FAR_ITEMS} yet. Asked: ${who}.`;
+  const asked = isMadeUp
+    ? `Asked were ${numAsked} made-up shoppers, each with two of its nearest neighbours: this service knows no real ones.`
+    : `Asked were the ${numAsked} of ${count} sample shoppers whose histories are most like it.`;
+  const outcome = inTop
+    ? `In the first ten of ${inTop} ${inTop > 1 ? "shoppers" : "shopper"} now.`
+    : found.length ? `In nobody's first ten yet. Its best place is ${found[0].rank}.` : `Among nobody's first ${FAR_ITEMS} yet.`;
+  return [element("strong", {}, outcome), ` ${asked}`];
 }
 
 async function showFound(item, found, signal) {
@@ -131,6 +132,7 @@ async function showBeforeAndAfter(item, shopper, signal) {
     const text = `${shopper.name}: recommendations without “${item.title}”, and with it.`;
     byId("audience-lists").replaceChildren(element("p", { class: "hint" }, text), lists);
     byId("audience-lists").scrollIntoView({ block: "nearest" });
+    byId("audience-lists").focus({ preventScroll: true });
   } catch (error) {
     if (!signal.aborted) byId("audience-text").textContent = `${error.title ?? "Error in this page"}: ${error.message}`;
   }
