@@ -115,8 +115,7 @@ async function rowOf(item, shopper, signal) {
     {},
     element("span", { class: "place" }, element("small", {}, "place "), String(shopper.rank)),
     element("span", { class: "who" }, element("span", { class: "name" }, name), await picturesOf(shopper.history, SHOWN_PICTURES)),
-    before,
-    load,
+    element("span", { class: "choices" }, before, load),
   );
 }
 

@@ -45,6 +45,8 @@ export async function loadPage(isFirst) {
     byId("more").hidden = nextCursor === null;
     byId("nothing-found").hidden = count > 0;
     byId("catalogue-count").textContent = count ? `${count}${nextCursor ? "+" : ""} shown` : "";
+    // On phones, history and recommendations stand above what was found.
+    if (isFirst && query.q && byId("grid").getBoundingClientRect().top > innerHeight / 2) byId("catalogue-heading").scrollIntoView();
   } catch (error) {
     showError(error, "catalogue", () => loadPage(isFirst));
   }

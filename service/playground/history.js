@@ -24,7 +24,7 @@ export async function loadHistory(itemIds) {
   userHistory.splice(0, userHistory.length, ...items);
   showHistory();
   const missing = itemIds.length - items.length;
-  byId("history-missing").textContent = missing ? `${missing} ${missing > 1 ? "products" : "product"} of this link left the catalogue.` : "";
+  byId("history-missing").textContent = missing ? `${missing} ${missing > 1 ? "products" : "product"} of this history left the catalogue.` : "";
 }
 
 function removeFromHistory(place) {

@@ -49,8 +49,13 @@ export async function recommend() {
 }
 
 function showRecommended(answer) {
-  const before = new Set([...byId("recommended").children].map((row) => row.dataset.itemId));
+  const rows = [...byId("recommended").children];
+  const before = new Set(rows.map((row) => row.dataset.itemId));
+  const focused = rows.findIndex((row) => row.contains(document.activeElement));
+  const kind = document.activeElement.classList.contains("why") ? ".why" : ".take";
   byId("recommended").replaceChildren(...answer.items.map(recommendedOf));
+  // The focus stays at its place in the list.
+  if (focused >= 0) (byId("recommended").children[focused]?.querySelector(kind) ?? byId("recommendations")).focus({ preventScroll: true });
   const arrived = before.size ? [...byId("recommended").children].filter((row) => !before.has(row.dataset.itemId)) : [];
   for (const row of arrived) row.classList.add("is-arriving");
   const reason = FALLBACKS[answer.fallback_reason] ?? answer.fallback_reason ?? "";
@@ -87,13 +92,17 @@ function recommendedOf(item) {
       element(
         "span",
         { class: "words" },
-        element("span", { class: "title" }, item.title),
-        element("span", { class: "price" }, priceOf(item), badgeOf(item.source), isPosted(item.item_id) ? element("span", { class: "badge" }, "new") : null),
+        element("span", { class: "title" }, ...titleOf(item)),
+        element("span", { class: "price" }, priceOf(item), badgeOf(item.source)),
       ),
     ),
     why,
     because,
   );
+}
+
+function titleOf(item) {
+  return isPosted(item.item_id) ? [`${item.title} `, element("span", { class: "badge" }, "new")] : [item.title];
 }
 
 async function explain(item, why, because) {

@@ -77,7 +77,7 @@ def test_a_sample_shopper_is_one_click_and_the_url_keeps_the_history(page: Page)
 def test_a_link_with_a_product_that_left_shows_how_many_are_missing(page: Page, url: str) -> None:
     page.goto(f"{url}/?item=item-1&item=gone")
     expect(page.locator("#history li")).to_have_count(1)
-    expect(page.locator("#history-missing")).to_have_text("1 product of this link left the catalogue.")
+    expect(page.locator("#history-missing")).to_have_text("1 product of this history left the catalogue.")
 
 
 def test_two_bundles_stand_side_by_side_for_the_same_history(page: Page, url: str) -> None:
@@ -175,6 +175,10 @@ def test_all_of_it_works_from_the_keyboard_alone(page: Page, tmp_path: Path) -> 
     press_until(".shopper")
     page.keyboard.press("Enter")
     expect(page.locator("#history li")).not_to_have_count(1)
+    press_until(".take")
+    page.keyboard.press("Enter")
+    expect(page.locator("#recommended:not(.is-waiting)")).to_be_visible()
+    expect(page.locator("#recommended .take").first).to_be_focused()
     press_until(".why")
     page.keyboard.press("Enter")
     expect(page.locator("#recommended .because").first).to_contain_text("because")
