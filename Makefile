@@ -77,7 +77,7 @@ schemathesis: install  ## send at least ten thousand generated requests, with al
 client: install  ## write clairo_client/answers.py again from the OpenAPI document
 	$(BIN)/python -m tests.client_answers
 
-film: install    ## write README's picture and film again, from a fresh `make demo` in another terminal
+film: install    ## write README's picture and film from a fresh make demo
 	$(BIN)/python -m tests.e2e.playground_film
 
 presets:         ## write docs/presets.md again from the presets' files

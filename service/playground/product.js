@@ -55,7 +55,8 @@ function showTokens(item, neighbours) {
   byId("tokens").replaceChildren(...cells);
   byId("tokens").setAttribute("aria-label", `Tokens: ${item.tokens.map((token) => token.features.map((feature) => feature.value).join(" ")).join(", ")}`);
   const merged = item.tokens.some((token) => token.features.length > 1) ? ` in ${item.tokens.length} tokens` : "";
-  byId("tokens-text").textContent = `The model reads and writes this product as ${item.semantic_id.length} codes${merged}, made of its picture and words.${neighbours.length ? " Coloured ones are shared with a neighbour below." : ""}`;
+  const colours = neighbours.length ? " Coloured ones are shared with a neighbour below." : "";
+  byId("tokens-text").textContent = `The model reads and writes this product as ${item.semantic_id.length} codes${merged}, made of its picture and words.${colours}`;
 }
 
 async function showSimilar(item) {

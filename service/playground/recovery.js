@@ -8,31 +8,33 @@ const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 10_000;
 const pending = new Map();
 let isWaiting = false;
+let isAboutAway = false;
 
 // What can be repeated has a name: only its newest attempt is.
 export function showError(error, name = null, repeat = null) {
   if (error.name === "AbortError") return;
-  const isRepeated = repeat !== null && AWAY.includes(error.status);
-  if (isRepeated) pending.set(name, repeat);
-  byId("banner-text").textContent = isRepeated
+  isAboutAway = AWAY.includes(error.status);
+  if (isAboutAway && repeat) pending.set(name, repeat);
+  byId("banner-text").textContent = isAboutAway
     ? `${error.title}. This page tries again until it answers.`
     : error.title ? `${error.title}: ${error.message}` : `Error in this page: ${error.message}`;
   byId("banner").hidden = false;
-  if (isRepeated) waitForService();
+  if (isAboutAway) waitForService();
 }
 
 async function waitForService() {
   if (isWaiting) return;
   isWaiting = true;
-  for (let wait = FIRST_WAIT_MS; pending.size; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
+  for (let wait = FIRST_WAIT_MS; isWaiting; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
     await new Promise((resolve) => setTimeout(resolve, wait));
     if (!(await isReady())) continue;
     const repeats = [...pending.values()];
     pending.clear();
     await Promise.all(repeats.map((repeat) => repeat()));
+    isWaiting = pending.size > 0;
   }
-  isWaiting = false;
-  byId("banner").hidden = true;
+  // Unless a repetition ended in another error.
+  if (isAboutAway) byId("banner").hidden = true;
 }
 
 async function isReady() {
