@@ -117,7 +117,9 @@ async function explain(item, why, because) {
     const reasons = explanation.because_of.map((reason) => {
       const factor = Math.exp(reason.effect ?? 0);
       const effect = reason.effect === null ? [] : [`${factor.toFixed(factor < 10 ? 1 : 0)} times as likely with it`];
-      const alike = knownSimilarities(reason.modality_similarity).map(([modality, cosine]) => `${modality} alike ${cosine.toFixed(2)}`);
+      const alike = knownSimilarities(reason.modality_similarity)
+        .filter(([, cosine]) => cosine > 0)
+        .map(([modality, cosine]) => `${modality} alike ${cosine.toFixed(2)}`);
       const figures = [...effect, ...alike];
       return element("li", {}, element("strong", {}, reason.title), figures.length ? ` ${figures.join(" · ")}` : "");
     });
