@@ -56,6 +56,12 @@ class Parts:
         """The newest experiment, if any."""
         return self.experiments.split
 
+    @property
+    def answering(self) -> tuple[ServedBundle, ...]:
+        """The bundles that can answer: the served one, and that of a running experiment."""
+        treatment = None if self.split is None else self.split.treatment
+        return (self.served,) if treatment is None else (self.served, treatment)
+
 
 @dataclass(slots=True)
 class Readiness:
