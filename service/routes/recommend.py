@@ -216,7 +216,7 @@ def recommendations_of(bundle_id: str, parts: Parts) -> Recommendations:
         if served.live.bundle_id == bundle_id:
             return served.recommendations
     known = " or ".join(served.live.bundle_id for served in parts.answering)
-    message = f"got {bundle_id!r}, expected {known}; serve it, or compare it in CLAIRO_EXPERIMENT"
+    message = f"got {bundle_id!r}, expected {known}; serve it, or compare it in an experiment"
     raise InvalidBodyError(f"body -> bundle_id: {message}", [{"loc": ["body", "bundle_id"], "msg": message}])
 
 
