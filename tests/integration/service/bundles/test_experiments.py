@@ -87,7 +87,7 @@ async def test_a_bundle_that_does_not_answer_is_refused_by_name(
     assert answer.status_code == 422
     ids = " or ".join(bundle.manifest.bundle_id for bundle in bundles)
     assert answer.json()["detail"] == (
-        f"body -> bundle_id: got 'nowhere', expected {ids}; serve it, or compare it in CLAIRO_EXPERIMENT"
+        f"body -> bundle_id: got 'nowhere', expected {ids}; serve it, or compare it in an experiment"
     )
 
 
