@@ -190,7 +190,7 @@ class LearningArrays:
         live = int(np.count_nonzero(self.pairs[:, pair_count_kernels.COUNT]))
         # With room for twice what was missing, the next sequence does not find the table full again.
         wanted, num_rows = 2 * int(self.counters[NUM_WANTED]), len(self.pairs)
-        if 20 * live > 9 * num_rows or not pair_count_kernels.has_room(num_rows, live, wanted):
+        if 10 * live > 6 * num_rows or not pair_count_kernels.has_room(num_rows, live, wanted):
             num_rows *= 2
         while not pair_count_kernels.has_room(num_rows, live, wanted):
             num_rows *= 2

@@ -51,8 +51,8 @@ def row_of(pairs, key):
 
 @njit
 def has_room(num_rows, num_pairs, more):
-    """Whether a table of `num_rows` stays at most 60% full with `more` pairs, which keeps searches short."""
-    return 10 * (num_pairs + more) <= 6 * num_rows
+    """Whether a table of `num_rows` stays at most 70% full with `more` pairs, which keeps searches short."""
+    return 10 * (num_pairs + more) <= 7 * num_rows
 
 
 @kernel(_INT64_2, _INT64_2)
