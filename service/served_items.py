@@ -5,6 +5,7 @@ A version never changes. The bundle's own items are read when asked for, so a mi
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain
 from typing import overload
 
@@ -89,7 +90,10 @@ class ServedItems(Sequence[ServedItem]):
 
     def texts_of(self, rows: range) -> list[str]:
         """Id, words and attributes of each item in consecutive rows, case folded."""
-        return [_search_text(served.item) for served in self._read(rows)]
+        items = dict(enumerate(self._bundle.items[rows.start : rows.stop], rows.start))
+        for block in range(rows.start // ROWS_PER_BLOCK, -(-rows.stop // ROWS_PER_BLOCK)):
+            items |= {row: served.item for row, served in self._blocks[block].items() if row in rows}
+        return [_search_text(items[row]) for row in rows]
 
     def _read(self, rows: range) -> Iterator[ServedItem]:
         for row, item in enumerate(self._bundle.items[rows.start : rows.stop], rows.start):
@@ -111,6 +115,10 @@ def posted_item(
     return ServedItem(item, has_picture, True, missing_modalities, item_embedding)
 
 
+_texts_of = lru_cache(2**16, typed=True)(texts_of)
+"""Most items share their values with others."""
+
+
 def _search_text(item: Item) -> str:
-    attributes = (text for value in item.attributes.values() for text in texts_of(value))
+    attributes = (text for value in item.attributes.values() for text in _texts_of(value))
     return "\n".join([item.item_id, *item.texts.values(), *attributes]).casefold()

@@ -6,7 +6,7 @@ The file is mapped. A million items take no Python object each. Start at `read_i
 import json
 import mmap
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -78,18 +78,15 @@ def read_item_lines(path: Path) -> ItemLines:
     """
     lengths = array("q", [0])
     columns: dict[str, _Column] = {}
+    row = 0
     with path.open("rb") as file:
-        row = 0
         while lines := list(islice(file, _LINES_AT_ONCE)):
             lengths.extend(map(len, lines))
-            for record in _records_of(lines):
+            records = _records_of(lines)
+            for record in records:
                 _check(record)
-                for name, value in record["attributes"].items():
-                    column = columns.get(name)
-                    if column is None:
-                        column = columns[name] = _Column()
-                    column.add(row, value)
-                row += 1
+            _add_to_columns(columns, row, [record["attributes"] for record in records])
+            row += len(lines)
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if row else b""
     starts = np.cumsum(np.frombuffer(lengths, dtype=np.int64))
     return ItemLines(content, starts, {name: column.values() for name, column in columns.items()})
@@ -100,25 +97,44 @@ class _Column:
 
     def __init__(self) -> None:
         self._rows, self._codes = array("i"), array("i")
-        # By type too: in Python, True equals 1. Texts, the usual case, are their own keys.
-        self._code_of: dict[object, int] = {}
-        self._values: list[Value] = []
+        self._code_of = _Codes()
 
-    def add(self, row: int, value: object) -> None:
-        key: object = value
-        if not isinstance(value, str):
-            value = as_type(value, type_of(value))
-            key = (type(value), value)
-        code = self._code_of.get(key)
-        if code is None:
-            code = self._code_of[key] = len(self._values)
-            self._values.append(value)
-        self._rows.append(row)
-        self._codes.append(code)
+    def add(self, rows: Iterable[int], values: Iterable[object]) -> None:
+        # By type too: in Python, True equals 1. Texts, the usual case, are their own keys.
+        keys = (value if isinstance(value, str) else _typed(as_type(value, type_of(value))) for value in values)
+        self._rows.extend(rows)
+        self._codes.extend(map(self._code_of.__getitem__, keys))
 
     def values(self) -> AttributeValues:
         rows, codes = (np.frombuffer(numbers, dtype=np.int32) for numbers in (self._rows, self._codes))
-        return AttributeValues(rows, codes, tuple(self._values))
+        values = tuple(key if isinstance(key, str) else key[1] for key in self._code_of)
+        return AttributeValues(rows, codes, values)
+
+
+class _Codes(dict["str | tuple[type, Value]", int]):
+    def __missing__(self, key: "str | tuple[type, Value]") -> int:
+        code = self[key] = len(self)
+        return code
+
+
+def _typed(value: Value) -> tuple[type, Value]:
+    return type(value), value
+
+
+def _add_to_columns(columns: dict[str, _Column], first_row: int, attributes: Sequence[Mapping[str, object]]) -> None:
+    """Add the values of consecutive rows: a column at a time, if all rows have the same attributes."""
+    names = attributes[0].keys()
+    rows = range(first_row, first_row + len(attributes))
+    if all(of_item.keys() == names for of_item in attributes):
+        for name in names:
+            columns.setdefault(name, _Column()).add(rows, [of_item[name] for of_item in attributes])
+        return
+    for row, of_item in zip(rows, attributes, strict=True):
+        for name, value in of_item.items():
+            column = columns.get(name)
+            if column is None:
+                column = columns[name] = _Column()
+            column.add((row,), (value,))
 
 
 def _records_of(lines: Sequence[bytes]) -> list[Any]:

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int32, Int64, UInt8
 
-from clairo_core.selection.similar_words import NOT_FOUND, Words, WordsOfRows, max_edits, words_of_rows
+from clairo_core.selection.similar_words import NOT_FOUND, Words, WordsOfRows, is_of_letters, max_edits
 
 ROWS_PER_BLOCK = 1024
+_BLOCKS_WITHOUT_WORDS = 16
+"""Searched before all words are read for the blocks that may contain one: most searches end earlier."""
 
 
 class SearchedRows(Protocol):
@@ -49,10 +51,16 @@ class TextSearch:
             num_rows: rows that have a text.
         """
         encoded = [_encoded(word) for word in words]
-        for number, start, limit in _blocks_of(num_rows):
+        containing: list[Int32[np.ndarray, "found"]] | None = None
+        for count, (number, start, limit) in enumerate(_blocks_of(num_rows)):
             if not encoded:
                 yield from reversed(range(start, start + limit))
                 continue
+            if count >= _BLOCKS_WITHOUT_WORDS and (of_rows := self._read_words(number, limit)) is not None:
+                if containing is None:
+                    containing = [self._read.words.containing(word) for word in words if is_of_letters(word)]
+                if not all(map(of_rows.has_any, containing)):
+                    continue
             for place in self._block(number, limit).places_with(encoded, limit):
                 yield start + place
 
@@ -101,13 +109,18 @@ class TextSearch:
 
     def _words_of(self, number: int, num_rows: int) -> WordsOfRows:
         """The words of a block of at least `num_rows` rows."""
-        version = self._rows.version_of(number)
-        of_version = self._read.words_of.get(number)
-        if of_version is not None and of_version[0] is version and of_version[1].num_rows >= num_rows:
-            return of_version[1]
-        of_rows = words_of_rows(self._block(number, num_rows).all_texts(), self._read.words)
-        self._read.words_of[number] = version, of_rows
+        of_rows = self._read_words(number, num_rows)
+        if of_rows is None:
+            version = self._rows.version_of(number)
+            of_rows = self._read.words.of_rows(self._block(number, num_rows).all_texts())
+            self._read.words_of[number] = version, of_rows
         return of_rows
+
+    def _read_words(self, number: int, num_rows: int) -> WordsOfRows | None:
+        """The words of a block of at least `num_rows` rows, if they have been read."""
+        version, of_rows = self._read.words_of.get(number, (None, None))
+        is_current = version is self._rows.version_of(number) and of_rows is not None and of_rows.num_rows >= num_rows
+        return of_rows if is_current else None
 
 
 @dataclass(eq=False)
