@@ -168,11 +168,15 @@ def measure_search(num_titles: int) -> list[Row]:
     first = timed(lambda: list(search.rows_with(["absent"], num_titles)))
     absent = min(timed(lambda: list(search.rows_with(["absent"], num_titles))) for _ in range(5))
     both = min(timed(lambda: list(search.rows_with(words[:2], num_titles))) for _ in range(5))
+    mistyped = words[0][1::-1] + words[0][2:]
+    timed(lambda: search.rows_like([mistyped], num_titles))
+    similar = min(timed(lambda: search.rows_like([mistyped], num_titles)) for _ in range(5))
     scan = timed(lambda: [row for row, title in enumerate(titles) if "absent" in title])
     return [
         Row(f"search of {num_titles:,} titles, a word that none has", absent, "ms", "lower"),
         Row("the first search of all titles", first, "ms", "lower"),
         Row("two words that few titles have both", both, "ms", "lower"),
+        Row("a mistyped word", similar, "ms", "lower", aim=60.0),
         Row("reading every title instead", scan, "ms", "lower"),
     ]
 
