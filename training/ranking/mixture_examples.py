@@ -45,7 +45,8 @@ def mixture_examples(
         of_users = examples_of(recommender, rankings, known, len(item_ids), split.targets[users])
         for of_ranking, examples in zip(parts, of_users, strict=True):
             of_ranking.append(examples)
-    return [join_examples(of_ranking) for of_ranking in parts]
+    # Each ranking's parts are dropped before the next one's are joined: both take gigabytes.
+    return [join_examples(parts.pop(0)) for _ in rankings]
 
 
 def examples_of(
