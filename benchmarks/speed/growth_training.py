@@ -94,6 +94,7 @@ def train_size(shop: Path, stages_folder: Path, out: Path, num_items: int, overr
     assert evaluated is not None
     metrics = parts.progress() | {"serving": parts.serving.as_dict(), "evaluation": evaluated.as_dict()}
     stages.take_outside()
+    parts = parts.without_item_weights()
     everything = bench.learning_from(dataset.sequences)
     served = refit(everything, parts)
     costs[BETWEEN] = between + stages.take_outside()

@@ -17,7 +17,6 @@ from clairo_core.ranking.candidates import Candidates
 from clairo_core.recommender import Recommender
 from clairo_core.serving_points import BALANCED
 from clairo_core.storage.growing_rows import GrowingRows
-from training.counts.strongest_entries import with_entries
 from training.evaluation.split import EvaluationSplit
 from training.evaluation.user_batches import batches_by_length
 from training.ranking.fit_mixture import MixtureExamples, join_examples
@@ -108,10 +107,14 @@ def with_new_items(ranking: JointRanking, as_new: DenseHeads, is_new: Bool[np.nd
     ]
 
     def kept(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
-        return with_entries(matrix, ~(np.repeat(is_new, np.diff(matrix.indptr)) | is_new[matrix.indices]))
+        # Zeros count as no entry, and a matrix with them shares rows and columns with the other one.
+        is_dropped = np.repeat(is_new, np.diff(matrix.indptr)) | is_new[matrix.indices]
+        weights = np.where(is_dropped, np.float32(0), matrix.data)
+        return sparse.csr_matrix((weights, matrix.indices, matrix.indptr), shape=matrix.shape)
 
+    index = ranking.dense_heads.index
     return JointRanking(
-        DenseHeads(tuple(heads)),
+        DenseHeads(tuple(heads)) if index is None else DenseHeads(tuple(heads), index, np.flatnonzero(is_new)),
         {
             component: ItemWeights(kept(weights.matrix), weights.age_weights)
             for component, weights in ranking.item_weights.items()

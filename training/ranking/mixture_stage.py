@@ -3,9 +3,14 @@
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from clairo_core.ranking import JointRanking, Mixture, load_joint_ranking
-from clairo_core.ranking.joint_ranking import GENERATOR
+import numpy as np
+from jaxtyping import Float32
+
+from clairo_core.ranking import DenseHeads, JointRanking, Mixture, load_mixture
+from clairo_core.ranking.dense_index import INDEXED_FROM, load_dense_index
+from clairo_core.ranking.joint_ranking import CONTENT, GENERATOR, WITHOUT_GENERATOR
 from clairo_core.ranking.mixture import KIND as MIXTURE_KIND
+from clairo_core.ranking.pair_evidence import load_content, save_content
 from training.config.preset import DENSE_RERANKS
 from training.counts.item_weights_stage import FittedItemWeights
 from training.evaluation.split import last_training_items, some_users
@@ -17,6 +22,8 @@ from training.ranking.dense_heads_stage import TrainedDenseHeads
 from training.ranking.fit_mixture import fit_mixture, plain_mixture
 from training.ranking.mixture_examples import mixture_examples, with_new_items
 from training.workbench.workbench import Workbench
+
+INDEX, MIXTURE = "dense-index.faiss", "mixture"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,19 +47,26 @@ def mixture_stage(
     """
     settings = bench.preset.mix
 
+    if settings.kind == DENSE_RERANKS:
+        ranking = JointRanking(dense_heads.trained, {}, None, bench.training_counts, reranks_densely=True)
+        return FittedMixture(ranking, f"{generator.key} reranked by {dense_heads.key}")
+
+    def unfitted(heads: DenseHeads, content: Float32[np.ndarray, "item dim"] | None) -> JointRanking:
+        return JointRanking(heads, item_weights.weights, None, bench.training_counts, item_weights.together, content)
+
     def build(folder: Path) -> None:
-        if settings.kind == DENSE_RERANKS:
-            trained, counts = dense_heads.trained, bench.training_counts
-            JointRanking(trained, {}, None, counts, reranks_densely=True).save(folder / "ranking")
-            return
-        content = None
+        heads, content = dense_heads.trained, None
+        if heads.num_items >= INDEXED_FROM:
+            # As it is served.
+            heads = heads.indexed()
+            assert heads.index is not None
+            heads.index.save(folder / INDEX)
         if items.content is not None:
             encoded = items.content.encoded
             content = content_vectors({modality: encoded[modality].embeddings() for modality in encoded})
-        components = JointRanking(
-            dense_heads.trained, item_weights.weights, None, bench.training_counts, item_weights.together, content
-        )
-        with_posted = with_new_items(components, dense_heads.as_new, dense_heads.is_held_out)
+            save_content(folder / CONTENT, content)
+        components = unfitted(heads, content)
+        with_posted = with_new_items(components, dense_heads.as_new(), dense_heads.is_held_out)
         users = bench.some_validation_users(settings.max_users)
         is_validated = len(users.targets) > 0
         examples, pretended = mixture_examples(
@@ -78,11 +92,21 @@ def mixture_stage(
 
         every = components.components
         without = tuple(name for name in every if name != GENERATOR)
-        replace(
-            components,
-            mixture=fitted(every, "mixture"),
-            mixture_without_generator=fitted(without, "mixture without generator"),
-        ).save(folder / "ranking")
+        fitted(every, "mixture").save(folder / MIXTURE)
+        fitted(without, "mixture without generator").save(folder / WITHOUT_GENERATOR)
+
+    def load(folder: Path) -> JointRanking:
+        heads = dense_heads.trained
+        if heads.num_items >= INDEXED_FROM:
+            index = load_dense_index(folder / INDEX, [head.item_vectors for head in heads.heads])
+            heads = replace(heads, index=index)
+        content = None if items.content is None else load_content(folder / CONTENT, len(bench.dataset.items))
+        return replace(
+            # Heads and counts are those in memory: a second copy takes gigabytes in a large catalogue.
+            unfitted(heads, content),
+            mixture=load_mixture(folder / MIXTURE),
+            mixture_without_generator=load_mixture(folder / WITHOUT_GENERATOR),
+        )
 
     inputs = {
         "generator": generator.key,
@@ -94,9 +118,7 @@ def mixture_stage(
         "beams": bench.preset.evaluate.num_beams,
         "seed": bench.seed,
     }
-    stage = bench.stages.run(
-        "mixture", inputs, build, lambda folder: load_joint_ranking(folder / "ranking", bench.training_counts)
-    )
+    stage = bench.stages.run("mixture", inputs, build, load)
     return FittedMixture(stage.result, stage.key)
 
 
