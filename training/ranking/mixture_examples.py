@@ -112,9 +112,9 @@ def with_new_items(ranking: JointRanking, as_new: DenseHeads, is_new: Bool[np.nd
         weights = np.where(is_dropped, np.float32(0), matrix.data)
         return sparse.csr_matrix((weights, matrix.indices, matrix.indptr), shape=matrix.shape)
 
-    index = ranking.dense_heads.index
+    of_posted = DenseHeads(tuple(heads))
     return JointRanking(
-        DenseHeads(tuple(heads)) if index is None else DenseHeads(tuple(heads), index, np.flatnonzero(is_new)),
+        of_posted if ranking.dense_heads.index is None else of_posted.indexed(),
         {
             component: ItemWeights(kept(weights.matrix), weights.age_weights)
             for component, weights in ranking.item_weights.items()
