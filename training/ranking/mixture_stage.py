@@ -46,7 +46,6 @@ def mixture_stage(
     Plain weights if no next item can be found. Nothing is fitted where the dense head reranks.
     """
     settings = bench.preset.mix
-
     if settings.kind == DENSE_RERANKS:
         ranking = JointRanking(dense_heads.trained, {}, None, bench.training_counts, reranks_densely=True)
         return FittedMixture(ranking, f"{generator.key} reranked by {dense_heads.key}")
@@ -66,12 +65,12 @@ def mixture_stage(
             content = content_vectors({modality: encoded[modality].embeddings() for modality in encoded})
             save_content(folder / CONTENT, content)
         components = unfitted(heads, content)
-        with_posted = with_new_items(components, dense_heads.as_new(), dense_heads.is_held_out)
         users = bench.some_validation_users(settings.max_users)
         is_validated = len(users.targets) > 0
         examples, pretended = mixture_examples(
             generator.recommender,
-            (components, with_posted),
+            # Unnamed, so that the ranking with new items is dropped before the fit takes its memory.
+            (components, with_new_items(components, dense_heads.as_new(), dense_heads.is_held_out)),
             bench.item_ids,
             # Training ends give the scale of the scores, never their weights: every component has learned them.
             users if is_validated else some_users(last_training_items(bench.training), settings.max_users, seed=0),
