@@ -17,7 +17,7 @@ TRAIN_DEMO = $(BIN)/clairo-train run --preset clairo --data demo/shop --set mix.
   --set dense.encoder=recurrent --set evaluate.max_users=500
 
 .DEFAULT_GOAL := help
-.PHONY: install demo demo-bundle test pytest lint bench soak schemathesis client presets lock clean help
+.PHONY: install demo demo-bundle test pytest lint bench soak schemathesis client pages docs lock clean help
 
 help:            ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/  /' | sort
@@ -77,12 +77,16 @@ schemathesis: install  ## send at least ten thousand generated requests, with al
 client: install  ## write clairo_client/answers.py again from the OpenAPI document
 	$(BIN)/python -m tests.client_answers
 
-presets:         ## write docs/presets.md again from the presets' files
-	$(BIN)/python -m tests.presets_page
+pages: install   ## write the pages of docs/ that follow from the code
+	$(BIN)/python -m tests.generated_pages
+
+docs: install    ## build the documentation into site/
+	@PATH=$(CURDIR)/$(BIN):$$PATH .ci/site
+	@echo 'Open site/index.html, or with its search: python3 -m http.server --directory site'
 
 lock:            ## write requirements.lock again (needs uv)
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header --output-file requirements.lock
 
 clean:           ## remove everything that the other commands write
-	rm -rf $(VENV) bundles demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) bundles demo build site .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -483,6 +483,7 @@ class ServableBundle(BaseModel):
     created_at: str | None
     ndcg_at_10: float | None
     problem: str | None
+    report_url: str | None
 
 
 class BundleList(BaseModel):

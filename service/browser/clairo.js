@@ -1,5 +1,5 @@
 // CLAIRO in a shop's pages: calls, feedback, impressions and <clairo-recommendations>. One module, no build step.
-// Types and descriptions are in clairo.d.ts; docs/serving.md, "From a browser", has a page to copy.
+// Types and descriptions are in clairo.d.ts; docs/storefront.md has a page to copy.
 
 const VISITOR = "clairo-visitor";
 const KEPT_EVENT = "clairo-event:";

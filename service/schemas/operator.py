@@ -65,6 +65,7 @@ class ServableBundle(BaseModel):
     created_at: str | None = Field(description="ISO 8601, UTC.")
     ndcg_at_10: float | None = Field(description="Measured at training; decides between bundles with the same targets.")
     problem: str | None = Field(description="Why it cannot be served, judged by the manifest alone.")
+    report_url: str | None = Field(description="Page of `clairo-train report` about it; null without one.")
 
 
 class BundleList(BaseModel):

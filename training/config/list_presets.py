@@ -27,17 +27,21 @@ its notes say otherwise. All run through the same stages, so they can be compare
 Codes that came with the data ([`[codes]`](datasets.md#codes-precomputed-codes)) replace all parts up to the quantizer,
 but for presets that number items.
 
-    clairo-train presets                 # this page
-    clairo-train presets clairo          # one preset with all its settings, as TOML
-    clairo-train compare --data demo/shop --presets clairo,rpg --out demo/table
+```sh
+clairo-train presets                 # this page
+clairo-train presets clairo          # one preset with all its settings, as TOML
+clairo-train compare --data demo/shop --presets clairo,rpg --out demo/table
+```
 
 To change one, `clairo-train presets clairo > mine.toml`, edit the file, and train with `--preset mine.toml`.
 """
 _PRE_TRAINING = """\
 ## Pre-training on other data
 
-    clairo-train run --data other/shop --preset mql4grec --out bundles/other
-    clairo-train run --data demo/shop --from bundles/other --set fit.max_epochs=4 --out bundles/shop
+```sh
+clairo-train run --data other/shop --preset mql4grec --out bundles/other
+clairo-train run --data demo/shop --from bundles/other --set fit.max_epochs=4 --out bundles/shop
+```
 
 `--from` takes a bundle of any preset that reads content. Encoders, fusion, codebooks and vocabulary stay, so codes
 mean the same on both data sets; all items get theirs from content, as posted items do. The generator starts from the
@@ -45,7 +49,7 @@ bundle's weights, as measured before the refit. Dense heads and counts are learn
 are the bundle's, but for `--set`. Codes that came with the new data are not read, and its items need the modalities
 that the bundle reads. For several data sets, repeat the second command, or write them as one first.
 """
-_PAGE_FOOT = "This page is written from the presets' files by `make presets`.\n"
+_PAGE_FOOT = "This page is written from the presets' files by `make pages`.\n"
 
 
 def known_presets() -> list[Preset]:

@@ -1,5 +1,6 @@
 """Stage: generator, dense heads, item weights and validation users -> the joint ranking."""
 
+import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from training.ranking.mixture_examples import mixture_examples, with_new_items
 from training.workbench.workbench import Workbench
 
 INDEX, MIXTURE = "dense-index.faiss", "mixture"
+NEW_ITEMS_FILE = "new-items.json"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +34,8 @@ class FittedMixture:
 
     joint_ranking: JointRanking
     key: str
+    new_items: NewItemCalibration | None
+    """Of the mixture; None without validation users or new items to try."""
 
 
 def mixture_stage(
@@ -48,7 +52,7 @@ def mixture_stage(
     settings = bench.preset.mix
     if settings.kind == DENSE_RERANKS:
         ranking = JointRanking(dense_heads.trained, {}, None, bench.training_counts, reranks_densely=True)
-        return FittedMixture(ranking, f"{generator.key} reranked by {dense_heads.key}")
+        return FittedMixture(ranking, f"{generator.key} reranked by {dense_heads.key}", None)
 
     def unfitted(heads: DenseHeads, content: Float32[np.ndarray, "item dim"] | None) -> JointRanking:
         return JointRanking(heads, item_weights.weights, None, bench.training_counts, item_weights.together, content)
@@ -79,33 +83,40 @@ def mixture_stage(
         if not (is_validated and examples.has_target.any()):
             bench.report("mixture: no component finds a validation user's next item; all weigh the same")
 
-        def fitted(names: tuple[str, ...], label: str) -> Mixture:
+        def fitted(names: tuple[str, ...], label: str) -> tuple[Mixture, NewItemCalibration | None]:
             of_names = examples.of_components(names)
             if not is_validated:
-                return plain_mixture(of_names)
+                return plain_mixture(of_names), None
             mixture = fit_mixture(of_names, bench.seed)
             mixture, of_new_items = calibrated(mixture, pretended.of_components(names), settings.most_lost_to_new)
             if of_new_items is not None:
                 bench.report(f"{label}: {described(of_new_items, bench.preset.dense.held_out_share)}")
-            return mixture
+            return mixture, of_new_items
 
         every = components.components
         without = tuple(name for name in every if name != GENERATOR)
-        fitted(every, "mixture").save(folder / MIXTURE)
-        fitted(without, "mixture without generator").save(folder / WITHOUT_GENERATOR)
+        mixture, of_new_items = fitted(every, "mixture")
+        without_generator, _ = fitted(without, "mixture without generator")
+        mixture.save(folder / MIXTURE)
+        without_generator.save(folder / WITHOUT_GENERATOR)
+        if of_new_items is not None:
+            (folder / NEW_ITEMS_FILE).write_text(json.dumps(asdict(of_new_items)), encoding="utf-8")
 
-    def load(folder: Path) -> JointRanking:
+    def load(folder: Path) -> tuple[JointRanking, NewItemCalibration | None]:
+        path = folder / NEW_ITEMS_FILE
+        found = NewItemCalibration(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
         heads = dense_heads.trained
         if heads.num_items >= INDEXED_FROM:
             index = load_dense_index(folder / INDEX, [head.item_vectors for head in heads.heads])
             heads = replace(heads, index=index)
         content = None if items.content is None else load_content(folder / CONTENT, len(bench.dataset.items))
-        return replace(
+        ranking = replace(
             # Heads and counts are those in memory: a second copy takes gigabytes in a large catalogue.
             unfitted(heads, content),
             mixture=load_mixture(folder / MIXTURE),
             mixture_without_generator=load_mixture(folder / WITHOUT_GENERATOR),
         )
+        return ranking, found
 
     inputs = {
         "generator": generator.key,
@@ -118,7 +129,8 @@ def mixture_stage(
         "seed": bench.seed,
     }
     stage = bench.stages.run("mixture", inputs, build, load)
-    return FittedMixture(stage.result, stage.key)
+    joint_ranking, new_items = stage.result
+    return FittedMixture(joint_ranking, stage.key, new_items)
 
 
 def described(of_new_items: NewItemCalibration, held_out_share: float) -> str:

@@ -35,6 +35,7 @@ COMMANDS = [
     shlex.split(line)[1:]
     for block in re.findall(r"^```sh\n(.*?)^```", PAGE, re.M | re.S)
     for line in block.splitlines()
+    if line.startswith("clairo-train ids ")
 ]
 
 

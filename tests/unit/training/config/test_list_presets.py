@@ -6,13 +6,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.presets_page import PAGE
 from training.cli import app
 from training.config.list_presets import (
     TRANSFORMERS4REC,
     known_presets,
     preset_as_toml,
-    presets_as_page,
     presets_as_text,
 )
 from training.config.load_preset import PRESETS_FOLDER, load_preset
@@ -85,8 +83,3 @@ def test_a_preset_of_ones_own_may_leave_out_what_it_is(tmp_path: Path) -> None:
 
 def test_what_a_preset_is_changes_no_cached_result() -> None:
     assert "about" not in load_preset("clairo").as_dict()
-
-
-def test_the_documented_presets_are_the_presets_files() -> None:
-    written = PAGE.read_text(encoding="utf-8")
-    assert written == presets_as_page(known_presets()), "docs/presets.md is out of step; run `make presets`"

@@ -1,7 +1,6 @@
 """The example in docs/datasets.md loads."""
 
 import re
-from textwrap import dedent
 
 from tests.repository import REPOSITORY
 from training.datasets import load_dataset
@@ -12,11 +11,10 @@ PAGE = REPOSITORY / "docs" / "datasets.md"
 
 def test_the_documented_example_loads(tmp_path):
     page = PAGE.read_text(encoding="utf-8")
-    blocks = dict(re.findall(r"^`(\S+)`\n\n((?:    .*\n|\n)+)", page, re.MULTILINE))
+    blocks = dict(re.findall(r"^`(\S+)`\n\n```\w+\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
     assert sorted(blocks) == ["clicks.jsonl", "dataset.toml", "products.csv"]
     for name, block in blocks.items():
-        lines = [line.removeprefix("    ") for line in block.strip("\n").splitlines()]
-        (tmp_path / name).write_text("\n".join(lines), encoding="utf-8")
+        (tmp_path / name).write_text(block, encoding="utf-8")
     (tmp_path / "photos").mkdir()
     for name in ("shoe-1.jpg", "hat-7.png"):
         (tmp_path / "photos" / name).touch()
@@ -30,12 +28,11 @@ def test_the_documented_example_loads(tmp_path):
 
 
 def test_the_documented_events_are_read(tmp_path):
-    section = PAGE.read_text(encoding="utf-8").split("\n## Events\n")[1].split("\n## ")[0]
-    blocks = [dedent(block) for block in re.findall(r"(?:^    .*\n|^\n)+", section, re.MULTILINE) if "    [" in block]
+    section = PAGE.read_text(encoding="utf-8").partition("\n## Events\n")[2].partition("\n## ")[0]
     items = '[items]\nfile = "products.csv"\ntexts = ["name"]\n'
     table = '[interactions]\nfile = "ratings.csv"\ntimestamp = "at"\n'
     found = []
-    for number, block in enumerate(blocks):
+    for number, block in enumerate(re.findall(r"^```toml\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)):
         description = tmp_path / f"{number}.toml"
         description.write_text(items + ("" if "[[interactions]]" in block else table) + block)
         found.append(read_description(description))

@@ -8,7 +8,7 @@ import pytest
 
 from clairo_core.errors import DatasetError, EmptyTableError, RowError
 from clairo_core.events import InteractionRules
-from tests.documented_block import documented
+from tests.documented_blocks import documented
 from tests.published_files import CORE, FIVE, histories, write_lines
 from training.datasets import describe_dataset, load_dataset
 from training.datasets.fetch_pictures import PictureUrls

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.data.shops.make_shops import SHOPS, products, visits, write_shops
+from tests.documented_blocks import DOCS, blocks_of
 from tests.repository import REPOSITORY
 from training.datasets import Dataset, load_dataset
 
 FOLDER = REPOSITORY / "tests" / "data" / "shops"
-PAGE = REPOSITORY / "docs" / "datasets.md"
 IN_ORDERS = ["shopify", "woocommerce", "german_csv"]
 
 
@@ -94,7 +94,5 @@ def test_the_tables_are_those_that_the_script_writes(tmp_path):
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in FOLDER.glob("*/dataset.toml")))
 def test_the_documented_block_of_a_layout_is_the_dataset_toml_of_its_shop(name):
-    section = PAGE.read_text(encoding="utf-8").partition("## Five layouts")[2].partition("\n## ")[0]
-    blocks = re.findall(r"(?:^    .*\n|^\n(?=    ))+", section, re.MULTILINE)
-    documented = {re.sub("^    ", "", block, flags=re.MULTILINE).strip() for block in blocks}
+    documented = {block.text.strip() for block in blocks_of(DOCS / "datasets.md", "toml")}
     assert Path(FOLDER / name / "dataset.toml").read_text(encoding="utf-8").strip() in documented

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import make_url
 
 from clairo_core.errors import DatasetError, EmptyTableError, MissingColumnError, RowError
-from tests.documented_block import documented
+from tests.documented_blocks import documented
 from training.datasets import describe_dataset, load_dataset
 from training.datasets.check import check_dataset
 from training.datasets.columns.value_columns import order_column

@@ -1,0 +1,119 @@
+"""Turn shell text of the documentation into commands, and check each against what it calls, without running it.
+
+Start at `commands_in` and `fault_of`.
+"""
+
+import contextlib
+import io
+import re
+import shlex
+import tomllib
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+
+import typer
+
+from service.cli.commands import app as serve_app
+from tests.repository import REPOSITORY
+from training.cli import app as train_app
+
+EXTRAS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+TARGETS = re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+COMPOSE = (REPOSITORY / "docker-compose.yml").read_text(encoding="utf-8")
+COMMENT = re.compile(r"(?:^|\s)# ?[^'\"\n]*$", re.MULTILINE)
+
+
+def commands_in(text: str) -> list[list[str]]:
+    """The commands of shell text, each as its words, without comments, variables set before it, and redirections."""
+    plain = re.sub(r"\$\([^)]*\)", "SUBSTITUTED", COMMENT.sub("", text).replace("\\\n", " "))
+    lexer = shlex.shlex(plain, posix=True, punctuation_chars=";&|>\n")
+    lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t", True, ""
+    commands: list[list[str]] = [[]]
+    is_file = False
+    for word in lexer:
+        if set(word) <= set(";&|\n"):
+            commands.append([])
+        elif word.startswith(">"):
+            is_file = True
+        elif is_file:
+            is_file = False
+        elif commands[-1] or not re.match(r"[A-Z_]+=", word):
+            commands[-1].append(word)
+    return [command for command in commands if command]
+
+
+def fault_of(command: Sequence[str], *, is_complete: bool = True) -> str | None:
+    """What is wrong with a command; None if nothing is. Without `is_complete`, arguments may be missing."""
+    program = re.sub(r"^\S+/bin/", "", command[0])
+    if program not in PROGRAMS:
+        return f"{program!r} has no check in tests/documented_commands.py; add one"
+    fault = PROGRAMS[program]([program, *command[1:]])
+    is_allowed = fault is None or (not is_complete and re.search("Missing|requires an argument", fault))
+    return None if is_allowed else f"{shlex.join(command)}: {fault}"
+
+
+def _clairo(command: Sequence[str]) -> str | None:
+    """Parse every flag and argument with the real application, whose commands do nothing here."""
+    application = typer.main.get_command(APPS[command[0]])
+    unnamed = [application]
+    while unnamed:
+        at = unnamed.pop()
+        at.callback = None
+        unnamed.extend(getattr(at, "commands", {}).values())
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+        try:
+            application.main(list(command[1:]), prog_name=command[0])
+        except SystemExit as end:
+            # A group without a command prints its help.
+            return said.getvalue() if end.code and "Error" in said.getvalue() else None
+    return None
+
+
+def _make(command: Sequence[str]) -> str | None:
+    wrong = [word for word in command[1:] if "=" not in word and word not in TARGETS]
+    return f"make {wrong[0]}: no such target" if wrong else None
+
+
+def _installer(command: Sequence[str]) -> str | None:
+    wrong = [
+        extra
+        for word in command
+        if (found := re.search(r"clairo\[([\w,-]+)\]|^\.\[([\w,-]+)\]", word))
+        for extra in (found[1] or found[2]).split(",")
+        if extra not in EXTRAS
+    ]
+    return f"{' '.join(command)}: no extra {wrong[0]!r}" if wrong else None
+
+
+def _docker(command: Sequence[str]) -> str | None:
+    services = re.findall(r"^  ([a-z-]+):", COMPOSE, re.MULTILINE)
+    if "run" in command and command[-1] not in services:
+        return f"docker compose has no service {command[-1]!r}"
+    return None
+
+
+def _python(command: Sequence[str]) -> str | None:
+    if "-m" not in command:
+        return None
+    module = command[command.index("-m") + 1]
+    # benchmarks.ROOM.NAME stands for any.
+    return None if re.search("[A-Z]", module) or find_spec(module) else f"python -m {module}: no such module"
+
+
+def _known(_: Sequence[str]) -> None:
+    """The shell's own, or other people's programs, whose flags are theirs. `curl` is run where its address is ours."""
+
+
+APPS = {"clairo-train": train_app, "clairo-serve": serve_app}
+PROGRAMS: dict[str, Callable[[Sequence[str]], str | None]] = {
+    "clairo-train": _clairo,
+    "clairo-serve": _clairo,
+    "make": _make,
+    "pip": _installer,
+    "uv": _installer,
+    "docker": _docker,
+    "python": _python,
+    "python3": _python,
+    **dict.fromkeys(("cd", "curl", "export", "git", "npx", "openapi-python-client", "source", "."), _known),
+}
