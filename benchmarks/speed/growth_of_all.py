@@ -51,7 +51,12 @@ FITTED_FROM = 10_000
 MOST_GROWTH_OF_TRAINING, MOST_GROWTH_OF_ANSWERS = 1.15, 0.35
 MOST_MIB, MOST_HOURS, AIMED_HOURS = 10 * 1024, 8.0, 3.0
 """At a million items. Hours are of processor: two cores take no longer."""
-QUICK_CUT = ("mix.max_users=500", "evaluate.max_users=300")
+QUICK_CUT = (
+    "parallel.examples_per_epoch=30_000",
+    "dense.examples_per_epoch=30_000",
+    "mix.max_users=500",
+    "evaluate.max_users=300",
+)
 """On top of `CUT`."""
 
 
