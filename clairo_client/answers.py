@@ -535,6 +535,7 @@ class Info(BaseModel):
     settings: dict[str, int | float]
     qualities: dict[str, Search]
     bundle_id: str
+    answering_bundle_ids: list[str] = []
     preset: str
     dataset_name: str
     dataset_fingerprint: str

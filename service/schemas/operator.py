@@ -40,6 +40,9 @@ class Info(BaseModel):
     settings: dict[str, int | float] = Field(description="Settings, except addresses, paths and secrets.")
     qualities: dict[str, Search] = Field(description="The search behind each `quality` of POST /recommend.")
     bundle_id: str
+    answering_bundle_ids: list[str] = Field(
+        default=[], description="Bundles that `bundle_id` of POST /recommend may name: this one, and an experiment's."
+    )
     preset: str
     dataset_name: str
     dataset_fingerprint: str
