@@ -121,6 +121,7 @@ async def recommend(body: RecommendBody, parts: ReadyParts, request: Request) ->
             answer.recommendation_id,
             since,
             sources=tuple(item.source for item in answer.items),
+            num_new=parts.served.live.num_new(item.item_id for item in answer.items),
             fallback_reason=answer.fallback_reason,
             placement=None if placement is None else placement.name,
         )
@@ -133,7 +134,8 @@ def is_repeatable(body: RecommendBody, placement: Placement | None, *, explores:
     is_by_chance = body.seed is None and explores
     # Trending and latest items change with time.
     is_timeless = placement is None or placement.rules.strangers == POPULAR_FOR_STRANGERS
-    return not is_of_owner and not is_by_chance and is_timeless
+    # Changes of an experiment's bundle are not those of the served one.
+    return body.bundle_id is None and not is_of_owner and not is_by_chance and is_timeless
 
 
 @router.post(
@@ -188,18 +190,34 @@ async def recommend_one(body: RecommendBody, parts: Parts) -> RecommendAnswer:
     """Answer one body.
 
     Raises:
-        InvalidBodyError: the placement is not saved, or the cursor is of another request.
+        InvalidBodyError: the placement is not saved, the cursor is of another request, or the bundle does not answer.
         ServiceError: the model is too busy, or the user's history cannot be read.
     """
     placement = named_placement(body, parts.placements)
     owner = await owner_of(body, parts)
     recommendations, arm = parts.served.recommendations, None
-    if parts.split is not None:
+    if body.bundle_id is not None:
+        recommendations = recommendations_of(body.bundle_id, parts)
+    elif parts.split is not None:
         recommendations, arm = parts.split.recommendations_for(None if owner is None else id_of_owner(owner))
     answer = await recommend_under(body, owner, placement, recommendations, parts)
     if parts.split is not None and arm is not None:
         answer.recommendation_id = parts.split.serve(answer.recommendation_id, arm)
     return answer
+
+
+def recommendations_of(bundle_id: str, parts: Parts) -> Recommendations:
+    """Recommendations of the served bundle, or of the experiment's.
+
+    Raises:
+        InvalidBodyError: neither has this id.
+    """
+    for served in parts.answering:
+        if served.live.bundle_id == bundle_id:
+            return served.recommendations
+    known = " or ".join(served.live.bundle_id for served in parts.answering)
+    message = f"got {bundle_id!r}, expected {known}; serve it, or compare it in an experiment"
+    raise InvalidBodyError(f"body -> bundle_id: {message}", [{"loc": ["body", "bundle_id"], "msg": message}])
 
 
 def named_placement(body: RecommendBody, placements: SavedPlacements) -> Placement | None:
@@ -235,7 +253,7 @@ async def recommend_under(
     *,
     is_preview: bool = False,
 ) -> RecommendAnswer:
-    """Answer one body under a placement. A preview has no further page, and no metric of the placement counts it.
+    """Answer one body under a placement. A preview has no further page, and no metric of answers counts it.
 
     Raises:
         InvalidBodyError: the cursor is of another request, or a filter cannot fit a declared type.
@@ -272,7 +290,7 @@ async def recommend_under(
         quality=body.quality,
         placement=placement.name if placement is not None and not is_preview else None,
     )
-    recommended = await recommendations.recommend(wanted)
+    recommended = await recommendations.recommend(wanted, is_preview=is_preview)
     cursor = None if is_preview else next_cursor(body, wanted, recommended)
     return recommend_answer(recommended, rules.fields, cursor)
 

@@ -40,6 +40,9 @@ class Info(BaseModel):
     settings: dict[str, int | float] = Field(description="Settings, except addresses, paths and secrets.")
     qualities: dict[str, Search] = Field(description="The search behind each `quality` of POST /recommend.")
     bundle_id: str
+    answering_bundle_ids: list[str] = Field(
+        default=[], description="Bundles that `bundle_id` of POST /recommend may name: this one, and an experiment's."
+    )
     preset: str
     dataset_name: str
     dataset_fingerprint: str
@@ -72,6 +75,14 @@ class BundleList(BaseModel):
     """Bundles that can be served."""
 
     bundles: list[ServableBundle]
+
+
+class BundleDetail(ServableBundle):
+    """A bundle with all that its training measured."""
+
+    encoders: dict[str, str] = Field(description="By modality.")
+    metrics: dict[str, Any] = Field(description="Of the manifest, as in GET /info.")
+    trained_on: dict[str, int] | None = Field(description="As in GET /info.")
 
 
 class ActivatedBundle(BaseModel):
