@@ -17,7 +17,7 @@ TRAIN_DEMO = $(BIN)/clairo-train run --preset clairo --data demo/shop --set mix.
   --set dense.encoder=recurrent --set evaluate.max_users=500
 
 .DEFAULT_GOAL := help
-.PHONY: install demo demo-bundle test pytest lint bench soak schemathesis client film pages docs lock clean help
+.PHONY: install demo demo-bundle test pytest lint bench soak schemathesis supply client film pages docs lock clean help
 
 help:            ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/  /' | sort
@@ -73,6 +73,9 @@ soak: demo-bundle  ## run load, faults and generated requests for an hour; make 
 
 schemathesis: install  ## send at least ten thousand generated requests, with all checks
 	SCHEMATHESIS_CASES=350 $(BIN)/python -m pytest -rP tests/e2e/test_schemathesis.py
+
+supply: install  ## check the wheel, each extra, licences, known faults; write an SBOM
+	$(BIN)/python .ci/supply.py
 
 client: install  ## write clairo_client/answers.py again from the OpenAPI document
 	$(BIN)/python -m tests.client_answers
