@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from jaxtyping import Float32
 
-from clairo_core.attributes import texts_of
+from clairo_core.attributes import AttributeType, texts_of
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.errors import UnknownItemError
 from clairo_core.items import Item
@@ -45,6 +45,8 @@ class LiveCatalogue:
         self.counts_version = (0, 0)
         """The last event in the recommender's counts and the number of changes to stored events that they know; 0 while
         they are those of training."""
+        self.declared_types: Mapping[str, AttributeType] = {}
+        """By which the values of the bundle's items are read."""
         self._items = [
             _served_item(item, bundle.has_picture(row), bundle.missing_modalities(row), is_posted=False)
             for row, item in enumerate(bundle.items)
@@ -102,7 +104,7 @@ class LiveCatalogue:
         """Take over the bundle and all items of `other`, which is discarded."""
         self.bundle, self.rules = other.bundle, other.rules
         self.recommender, self._items, self._search = other.recommender, other._items, other._search
-        self.counts_version = other.counts_version
+        self.counts_version, self.declared_types = other.counts_version, other.declared_types
         # Higher than either: a table in step with one of both must not take itself to be in step now.
         self.num_changes = max(self.num_changes, other.num_changes) + 1
 

@@ -91,6 +91,7 @@ class TypedBundleItems:
         changed = await asyncio.to_thread(self._retyped_items, wanted[1])
         if changed:
             live.swap(live.recommender, (), changed)
+        live.declared_types = wanted[1]
         self._applied = wanted
 
     def _retyped_items(self, types: Mapping[str, AttributeType]) -> dict[int, ServedItem]:
