@@ -265,8 +265,9 @@ def _run_worker(
         ours.send_bytes(text.encode())
 
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    # Control-C reaches every process of a terminal; only the watching process passes it on.
+    # Control-C and a terminal's end reach every process of a terminal; only the watching process passes them on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING_SIGNALS)
     threading.Thread(target=_stop_without_parent, args=(parent_id,), name="clairo-parent-watch", daemon=True).start()
     worker_main(settings, listening, report, shared_folder, is_replacement, loaded)
