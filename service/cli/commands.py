@@ -189,6 +189,8 @@ def serve(settings: Settings) -> None:
             failure = _server().serve_alone(settings, listening, report)
         else:
             failure = serve_with_workers(settings, listening, serve_in_worker, load_for_workers, report)
+            # The process ends: a last collection would look through the bundle and all libraries, for seconds.
+            gc.freeze()
     except KeyboardInterrupt:
         failure = None
         typer.echo("CLAIRO has stopped.")
