@@ -101,6 +101,12 @@ def _python(command: Sequence[str]) -> str | None:
     return None if re.search("[A-Z]", module) or find_spec(module) else f"python -m {module}: no such module"
 
 
+def _torchrun(command: Sequence[str]) -> str | None:
+    """What follows `-m training.cli` are flags of `clairo-train`."""
+    at = command.index("-m")
+    return None if command[at + 1] != "training.cli" else _clairo(["clairo-train", *command[at + 2 :]])
+
+
 def _known(_: Sequence[str]) -> None:
     """The shell's own, or other people's programs, whose flags are theirs. `curl` is run where its address is ours."""
 
@@ -115,5 +121,6 @@ PROGRAMS: dict[str, Callable[[Sequence[str]], str | None]] = {
     "docker": _docker,
     "python": _python,
     "python3": _python,
-    **dict.fromkeys(("cd", "curl", "export", "git", "npx", "openapi-python-client", "source", "."), _known),
+    "torchrun": _torchrun,
+    **dict.fromkeys(("cd", "curl", "export", "git", "npx", "openapi-python-client", "ray", "source", "."), _known),
 }

@@ -23,7 +23,7 @@ import torch
 
 from benchmarks.report import Row, bundle_flags, run_benchmark
 from clairo_core.bundle.load_bundle import load_bundle
-from training.recommending.user_histories import read_user_histories
+from training.recommending.user_histories import read_users, user_histories
 from training.recommending.write_lists import USERS_PER_PART
 
 LIMIT = 20
@@ -46,9 +46,9 @@ def with_copies(shop: Path, folder: Path, copies: int) -> None:
 def engine_seconds(bundle_folder: Path, data: Path) -> tuple[int, float]:
     """The number of users, and processor seconds of `recommend_batch` for all of them."""
     bundle = load_bundle(bundle_folder)
-    histories = read_user_histories(data, bundle, lambda steps, label, total: steps)
+    histories = user_histories(read_users(data, bundle.manifest, lambda steps, label, total: steps))
     recommender = bundle.recommender("cpu")
-    requests = [histories.request_of(number, LIMIT) for number in range(len(histories.rows))]
+    requests = histories.requests_of(range(len(histories)), LIMIT)
     # Compiles and allocates.
     recommender.recommend_batch(requests[:8])
     started = time.process_time()

@@ -33,6 +33,10 @@ class GrowingRows:
         self._buffer = _Buffer(_with_spare_room(rows), len(rows))
         self.rows: Shaped[np.ndarray, "row ..."] = self._buffer.array[: len(rows)]
 
+    def __reduce__(self) -> tuple[type["GrowingRows"], tuple[Shaped[np.ndarray, "row ..."]]]:
+        """For another process: a copy, which shares nothing."""
+        return GrowingRows, (self.rows,)
+
     def with_rows(self, added: Shaped[np.ndarray, "row ..."]) -> "GrowingRows":
         """A version with these rows behind those of this one."""
         size = len(self.rows)

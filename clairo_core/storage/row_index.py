@@ -25,6 +25,15 @@ class RowIndex(Generic[Key]):
         self.size = len(self._row_of)
         self._growing = threading.Lock()
 
+    def __getstate__(self) -> tuple[dict[Key, int], int]:
+        """For another process: a copy, which shares nothing."""
+        with self._growing:
+            return {key: row for key, row in self._row_of.items() if row < self.size}, self.size
+
+    def __setstate__(self, state: tuple[dict[Key, int], int]) -> None:
+        self._row_of, self.size = state
+        self._growing = threading.Lock()
+
     def get(self, key: Key) -> int | None:
         """The key's row, or None."""
         row = self._row_of.get(key)

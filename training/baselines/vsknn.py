@@ -15,10 +15,11 @@ from scipy import sparse
 
 from clairo_core.progress import Progress, silent
 from clairo_core.sequences import ItemSequences
+from training.counts import strongest_entries
 from training.counts.markov import TIE_BREAK, popularity_shares
 from training.counts.popularity import heaviest_of_each, pairs_of
 from training.counts.recent_items import weigh_history
-from training.counts.strongest_entries import row_blocks
+from training.engines.row_pieces import row_pieces
 from training.evaluation.choose_settings import Choice, best_on_validation
 from training.evaluation.split import EvaluationSplit
 
@@ -59,7 +60,7 @@ class Vsknn:
         # All users who share an item with each history are many more than the neighbours kept of them.
         most_users = recent.astype(np.bool_) @ np.diff(self.by_item.indptr)
         nearest = [sparse.csr_matrix((0, self.has.shape[0]))]
-        nearest += [self._neighbours(recent[rows]) for rows in row_blocks(most_users)]
+        nearest += [self._neighbours(recent[rows]) for rows in row_pieces(most_users, strongest_entries.MOST_ENTRIES)]
         scores: Float64[np.ndarray, "user item"] = (sparse.vstack(nearest) @ self.has).toarray() * self.rarity
         scores += self.tie_break
         return scores

@@ -20,17 +20,24 @@ from training.cli.messages import report, run_command
 from training.cli.options import (
     MEASURED_USERS,
     SERVICE,
+    AddressOption,
     BundleArgument,
     DataOption,
     DeviceOption,
+    EngineName,
+    EngineOption,
     Split,
     SplitOption,
     UsersOption,
+    WorkersOption,
 )
 from training.cli.recommend_command import recommend
 from training.cli.report_command import report as report_of_bundle
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from training.engines.engine import Engine
     from training.retraining.retrain import ServiceSource
 
 # Waiting threads must sleep, not spin: with one of two cores busy, spinning slowed training 20-fold. OpenMP reads this
@@ -85,6 +92,9 @@ def run(
     with_users: Annotated[
         bool, typer.Option("--with-users", help="Keep user ids and newest items in the bundle.")
     ] = False,
+    engine: EngineOption = EngineName.PROCESS,
+    address: AddressOption = None,
+    workers: WorkersOption = None,
     service_database: Annotated[
         str | None,
         typer.Option(help="Database URL; default: CLAIRO_DATABASE_URL.", rich_help_panel=SERVICE_PANEL),
@@ -123,6 +133,7 @@ def run(
     """Train a bundle. Interrupted runs resume; unchanged stages are reused.
 
     Once measured, the bundle learns from all interactions, the held-out ones too; --no-refit omits this.
+    With --engine ray or under torchrun, several processes share the work; see docs/scaling.md.
 
     With --data service, train on a running service's items and feedback, compare with the serving
     bundle on the newest interactions, and promote the new bundle only if it is not worse. Settings and
@@ -130,6 +141,11 @@ def run(
     """
     started = time.monotonic()
     from training.config.load_preset import DEFAULT_PRESET, load_preset  # noqa: PLC0415
+
+    def open_engine() -> "AbstractContextManager[Engine | None]":
+        from training.engines.open_engine import opened_engine  # noqa: PLC0415
+
+        return opened_engine(engine, address=address, workers=workers, device=device, folder=out.parent / ".stages")
 
     if added_tokens and not warm_start:
         raise SettingsError(f"--added-tokens {added_tokens} goes with --warm-start; add it, or leave out the tokens")
@@ -161,9 +177,19 @@ def run(
             rules=rules,
             not_worse_than=NOT_WORSE_THAN if not_worse_than is None else not_worse_than,
         )
-        _run_on_service(
-            source, out, preset, overrides or [], seed, device, is_refitted=not no_refit, has_users=with_users
-        )
+        with open_engine() as opened:
+            if opened is not None:
+                _run_on_service(
+                    source,
+                    out,
+                    preset,
+                    overrides or [],
+                    seed,
+                    device,
+                    opened,
+                    is_refitted=not no_refit,
+                    has_users=with_users,
+                )
         return
     service_flags = {
         "--service-database": service_database,
@@ -185,10 +211,24 @@ def run(
     from training.cli.run_on_data import run_on_data  # noqa: PLC0415
     from training.retraining.other_data import start_from  # noqa: PLC0415
 
-    if start_bundle is not None:
-        settings, start = start_from(start_bundle, overrides or [], report)
     split = Split.TEST if test else Split.VALIDATION
-    run_on_data(data, out, settings, start, seed or 0, device, split, is_refitted=not no_refit, has_users=with_users)
+    with open_engine() as opened:
+        if opened is None:
+            return
+        if start_bundle is not None:
+            settings, start = start_from(start_bundle, overrides or [], report)
+        run_on_data(
+            data,
+            out,
+            settings,
+            start,
+            seed or 0,
+            device,
+            split,
+            opened,
+            is_refitted=not no_refit,
+            has_users=with_users,
+        )
     report(f"wrote {out} in {time.monotonic() - started:.0f} s")
     report(f"next: clairo-serve run --bundle {out}")
 
@@ -205,6 +245,7 @@ def _run_on_service(
     overrides: list[str],
     seed: int | None,
     device: str,
+    engine: "Engine",
     *,
     is_refitted: bool,
     has_users: bool,
@@ -219,6 +260,7 @@ def _run_on_service(
         overrides=overrides,
         seed=seed,
         device=device,
+        engine=engine,
         is_refitted=is_refitted,
         has_users=has_users,
         progress=progress_bar,

@@ -7,6 +7,7 @@ from training.cli.messages import report
 from training.config.preset import Preset
 from training.datasets.event_times import date_range
 from training.datasets.open_dataset import open_dataset
+from training.engines.engine import Engine
 from training.evaluation.split import split_by
 from training.pipeline.present_modalities import with_present_modalities
 from training.pipeline.run import train_bundle
@@ -25,6 +26,7 @@ def run_on_data(
     seed: int,
     device: str,
     split_name: str,
+    engine: Engine,
     *,
     is_refitted: bool,
     has_users: bool,
@@ -48,5 +50,5 @@ def run_on_data(
         settings = with_present_modalities(settings, dataset, report)
     else:
         check_modalities(start, dataset)
-    bench = Workbench(dataset, settings, seed, chosen, stages, progress_bar, report)
+    bench = Workbench(dataset, settings, seed, chosen, stages, progress_bar, report, engine=engine)
     train_bundle(bench, out, start=start, split_name=split_name, is_refitted=is_refitted, has_users=has_users)

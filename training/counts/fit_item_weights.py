@@ -13,11 +13,11 @@ from clairo_core.ranking import ItemWeights, RowScale
 from clairo_core.ranking.joint_ranking import EASE, FOLLOWERS
 from clairo_core.sequences import ItemSequences
 from training.config.preset import MixSettings
-from training.counts import ease, markov
+from training.counts import ease, markov, strongest_entries
 from training.counts.ease import ROWS_AT_ONCE, count_users, users_by_items, users_of
 from training.counts.pair_kernels import count_rows_of_pairs
 from training.counts.sparse_ease import SparseEaseSettings, choose_sparse_ease, fit_sparse_ease
-from training.counts.strongest_entries import row_blocks
+from training.engines.row_pieces import row_pieces
 from training.evaluation.split import EvaluationSplit
 
 _LEAST_AGE_WEIGHT = 1e-3
@@ -124,7 +124,7 @@ def pair_counts(training: ItemSequences, num_items: int, pairs_per_item: int) ->
     # Memory is taken only where it is written.
     columns, counts, written = np.empty(most, np.int32), np.empty(most, np.float32), 0
     offsets = np.zeros(num_items + 1, np.int64)
-    for rows in row_blocks(num_terms):
+    for rows in row_pieces(num_terms, strongest_entries.MOST_ENTRIES):
         written = count_rows_of_pairs(
             *of_users,
             *of_items,

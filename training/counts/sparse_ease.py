@@ -18,9 +18,11 @@ from scipy import sparse
 
 from clairo_core.progress import Progress, silent
 from clairo_core.sequences import ItemSequences
+from training.counts import strongest_entries
 from training.counts.recent_items import weigh_history
 from training.counts.sparse_ease_kernels import solve_columns
-from training.counts.strongest_entries import is_among_strongest, row_blocks, strongest_of_rows, with_entries
+from training.counts.strongest_entries import is_among_strongest, strongest_of_rows, with_entries
+from training.engines.row_pieces import row_pieces
 from training.evaluation.choose_settings import Choice, best_on_validation
 from training.evaluation.few_scores import FewScores, SharedScores, shared_scores
 from training.evaluation.split import EvaluationSplit
@@ -115,7 +117,7 @@ def sparse_ease_weights(
     offsets, items = together.indptr.astype(np.int64), together.indices.astype(np.int32)
     diagonal = (users + regularization).astype(np.float32)
     columns = []
-    for block in row_blocks(np.diff(together.indptr)):
+    for block in row_pieces(np.diff(together.indptr), strongest_entries.MOST_ENTRIES):
         pairs = together[block]
         pairs = with_entries(pairs, is_among_strongest(pairs, pairs.data, num_pairs))
         weights = pairs.data.astype(np.float32)

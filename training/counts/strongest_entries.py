@@ -1,24 +1,13 @@
 """Keep the strongest entries of each row of a sparse matrix, some rows at a time."""
 
-from collections.abc import Iterator
-
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int64
+from jaxtyping import Bool, Float, Int64
 from scipy import sparse
+
+from training.engines.row_pieces import row_pieces
 
 MOST_ENTRIES = 8_000_000
 """Of a block of rows, unless one row has more: 64 MB of entries, and a few hundred to sort them."""
-
-
-def row_blocks(entries_of_row: Int[np.ndarray, "row"]) -> Iterator[slice]:
-    """Cut rows into blocks of at most `MOST_ENTRIES`, a longer row alone."""
-    ends = np.cumsum(entries_of_row)
-    begin = 0
-    while begin < len(ends):
-        before = ends[begin - 1] if begin else 0
-        end = max(begin + 1, int(np.searchsorted(ends, before + MOST_ENTRIES, side="right")))
-        yield slice(begin, end)
-        begin = end
 
 
 def is_among_strongest(
@@ -43,7 +32,7 @@ def strongest_of_rows(matrix: sparse.csr_matrix, per_row: int) -> sparse.csr_mat
     """The `per_row` highest positive entries of each row, ties by column; columns ascend."""
     matrix.sort_indices()
     kept = []
-    for rows in row_blocks(np.diff(matrix.indptr)):
+    for rows in row_pieces(np.diff(matrix.indptr), MOST_ENTRIES):
         block = matrix[rows]
         block.data *= block.data > 0
         block.eliminate_zeros()

@@ -63,6 +63,22 @@ class TrainingBatch:
     language: int = 0
     """Place of the labels' language among the vocabulary's."""
 
+    @property
+    def total_weight(self) -> float:
+        """Of all examples."""
+        return float(len(self.targets) if self.weights is None else self.weights.sum())
+
+    def every(self, step: int, first: int) -> "TrainingBatch":
+        """Each `step`-th example from `first` on."""
+        return TrainingBatch(
+            self.input_ids[first::step],
+            self.input_lengths[first::step],
+            self.labels[first::step],
+            self.targets[first::step],
+            None if self.weights is None else self.weights[first::step],
+            self.language,
+        )
+
 
 def every_prefix(sequences: ItemSequences, max_history_items: int) -> Examples:
     """One example per target with a predecessor. Histories keep their newest `max_history_items`."""

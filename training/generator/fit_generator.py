@@ -21,6 +21,7 @@ from clairo_core.generation.t5.generator_checkpoint import Softmax
 from clairo_core.progress import Progress
 from clairo_core.tokens.vocabulary import EOS, PAD, Vocabulary
 from training.config.preset import FitSettings, GeneratorSettings
+from training.engines.processes import ALONE, Processes
 from training.generator.examples import TrainingBatch
 from training.generator.next_item_loss import NextItemLoss
 from training.generator.start_embeddings import start_embeddings
@@ -90,6 +91,7 @@ def fit_generator(
     validate: Validate | None,
     progress: Progress[TrainingBatch],
     report: Callable[[str], None],
+    processes: Processes = ALONE,
 ) -> FitProgress:
     """Train in `folder`, resuming from the checkpoint there. The best epoch ends up in `folder/generator`.
 
@@ -157,6 +159,7 @@ def fit_generator(
         # With validation, each epoch is saved for it already.
         save=save if validate is None else lambda checkpoint: None,
         max_gradient_norm=1.0,
+        processes=processes,
         progress=progress,
         report=report_epoch,
     )

@@ -24,6 +24,7 @@ from clairo_core.progress import Progress
 from clairo_core.ranking.history_encoder import RecurrentHistoryEncoder, TransformerHistoryEncoder
 from clairo_core.sequences import ItemSequences
 from training.config.preset import GRAPH, RECURRENT, TRANSFORMER, ParallelSettings
+from training.engines.processes import ALONE, Processes
 from training.generator.fit_generator import Validate, learning_rate_share
 from training.losses.weighted_mean import weighted_mean
 from training.workbench.checkpoints import FitProgress
@@ -111,6 +112,7 @@ def fit_parallel(
     validate: Validate | None,
     progress: Progress[Any],
     report: Callable[[str], None],
+    processes: Processes = ALONE,
 ) -> FitProgress:
     """Train in `folder`, resuming from the checkpoint there. The best epoch ends up in `folder/generator`.
 
@@ -129,6 +131,7 @@ def fit_parallel(
         validate: a checkpoint's validation NDCG@10.
         progress: over batches, then over the links of a graph.
         report: receives a line after every epoch.
+        processes: as in `fit_epochs`.
 
     Raises:
         TrainingError: no sequence has two items, or the loss diverges.
@@ -152,6 +155,8 @@ def fit_parallel(
     network = ParallelNetwork(sizes, dropout_rate=settings.dropout_rate).to(device)
     if start_from is not None:
         network.load_state_dict(start_from.state_dict())
+    # Only the loss over items moves it.
+    network.log_scale.requires_grad_(settings.items_loss)
     is_trained = np.zeros(len(semantic_ids), dtype=np.bool_)
     is_trained[training.items] = True
     item_codes = code_rows(semantic_ids, sizes)
@@ -194,10 +199,11 @@ def fit_parallel(
         # With validation, each epoch is saved for it already.
         save=save if validate is None else lambda checkpoint: None,
         max_gradient_norm=1.0,
+        processes=processes,
         progress=progress,
         report=report_epoch,
     )
-    if settings.search == GRAPH:
+    if settings.search == GRAPH and processes.is_first:
         best = load_network(folder / "generator")
         similarity = code_similarity(best.vectors_by_codebook)
         links = fit_links(item_codes, similarity, settings.graph_degree, settings.graph_steps, progress)

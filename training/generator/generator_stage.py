@@ -1,6 +1,6 @@
 """Stage: feature sets, vocabulary and training sequences -> a trained generator that recommends."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from clairo_core.catalogue import Catalogue, build_catalogue
 from clairo_core.features import COLLISION_CATEGORY
 from clairo_core.generation.parallel.network import ParallelNetwork
 from clairo_core.generation.parallel.parallel_checkpoint import load_network
+from clairo_core.progress import Progress
 from clairo_core.recommender import Recommender
 from clairo_core.tokens.tokenizer import Tokenizer
 from training.config.preset import PARALLEL, FitSettings, ParallelSettings
@@ -115,35 +116,43 @@ def _trained(
     tokenizer = Tokenizer(vocabulary.vocabulary)
     catalogue = build_catalogue(bench.item_ids, items.feature_sets, tokenizer)
 
-    def recommender_of(checkpoint: Path, num_views: int, num_beams: int) -> Recommender:
-        return load_recommender(
-            checkpoint,
-            tokenizer,
-            catalogue,
-            bench.training_counts,
-            device=bench.device,
-            num_views=num_views,
-            num_beams=num_beams,
-            max_history_items=fit.max_history_items,
+    recommender_of = partial(
+        load_recommender,
+        tokenizer=tokenizer,
+        catalogue=catalogue,
+        popularity=bench.training_counts,
+        device=bench.device,
+        max_history_items=fit.max_history_items,
+    )
+    validate = None
+    if users is not None and len(users.targets):
+        as_validated = partial(
+            recommender_of, num_views=len(tokenizer.vocabulary.languages), num_beams=VALIDATION_BEAMS
         )
-
-    def validation_ndcg(checkpoint: Path, users: EvaluationSplit) -> float:
-        recommender = recommender_of(checkpoint, len(tokenizer.vocabulary.languages), VALIDATION_BEAMS)
-        ranks, _ = generated_ranks(
-            recommender, bench.item_ids, users, False, "validation", bench.progress, list_length=10
-        )
-        return float(ndcg_at(ranks, 10).mean())
-
-    validate = partial(validation_ndcg, users=users) if users is not None and len(users.targets) else None
+        validate = partial(_validation_ndcg, as_validated, bench.item_ids, users, bench.progress)
 
     def load(folder: Path) -> tuple[Recommender, FitProgress]:
         evaluated = bench.preset.evaluate
-        recommender = recommender_of(folder / "generator", evaluated.num_views, evaluated.num_beams)
+        recommender = recommender_of(folder / "generator", num_views=evaluated.num_views, num_beams=evaluated.num_beams)
         return recommender, load_progress(folder)
 
     stage = bench.stages.run(stage_name, inputs, lambda folder: train(folder, catalogue, validate), load)
     recommender, progress = stage.result
     return TrainedGenerator(recommender, stage.folder / "generator", progress, stage.key)
+
+
+def _validation_ndcg(
+    recommender_of: Callable[[Path], Recommender],
+    item_ids: Sequence[str],
+    users: EvaluationSplit,
+    progress: Progress,
+    checkpoint: Path,
+) -> float:
+    """NDCG@10 of the generator alone. Takes plain values: it may run in another process."""
+    ranks, _ = generated_ranks(
+        recommender_of(checkpoint), item_ids, users, False, "validation", progress, list_length=10
+    )
+    return float(ndcg_at(ranks, 10).mean())
 
 
 def _fit_t5(
@@ -158,18 +167,21 @@ def _fit_t5(
 ) -> None:
     """`started` makes the checkpoint to start from in the stage's folder."""
     examples = every_prefix(bench.training, fit.max_history_items)
-    fit_generator(
-        folder,
-        lessons_of(catalogue, Tokenizer(vocabulary.vocabulary), examples, np.flatnonzero(bench.teaches)),
-        bench.preset.generator,
-        fit,
-        feature_vectors=items.start_vectors(),
-        start_from=started(folder),
-        device=bench.device,
-        seed=bench.seed,
-        validate=validate,
-        progress=bench.progress,
-        report=bench.report,
+    bench.engine.fit(
+        partial(
+            fit_generator,
+            folder,
+            lessons_of(catalogue, Tokenizer(vocabulary.vocabulary), examples, np.flatnonzero(bench.teaches)),
+            bench.preset.generator,
+            fit,
+            feature_vectors=items.start_vectors(),
+            start_from=started(folder),
+            device=bench.device,
+            seed=bench.seed,
+            validate=validate,
+            progress=bench.progress,
+            report=bench.report,
+        )
     )
 
 
@@ -184,16 +196,19 @@ def _fit_network(
 ) -> None:
     names, sizes = items.space.category_names, items.space.category_sizes
     num_codebooks = len(names) - (names[-1] == COLLISION_CATEGORY)
-    fit_parallel(
-        folder,
-        bench.training,
-        items.feature_sets[:, :num_codebooks],
-        max(sizes[:num_codebooks]),
-        fit,
-        start_from=start_from,
-        device=bench.device,
-        seed=bench.seed,
-        validate=validate,
-        progress=bench.progress,
-        report=bench.report,
+    bench.engine.fit(
+        partial(
+            fit_parallel,
+            folder,
+            bench.training,
+            items.feature_sets[:, :num_codebooks],
+            max(sizes[:num_codebooks]),
+            fit,
+            start_from=start_from,
+            device=bench.device,
+            seed=bench.seed,
+            validate=validate,
+            progress=bench.progress,
+            report=bench.report,
+        )
     )

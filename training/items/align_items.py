@@ -9,6 +9,7 @@ from sklearn.linear_model import RidgeCV
 from clairo_core.fusion.row_blocks import row_blocks
 from clairo_core.sequences import ItemSequences
 from training.config.preset import GRAPH, AlignSettings
+from training.engines.engine import IN_THIS_PROCESS, Engine
 from training.items.behaviour import behaviour_vectors, has_neighbour
 from training.items.fitted_items import sampled_items
 from training.items.graph import graph_vectors
@@ -43,6 +44,7 @@ def align_items(
     settings: AlignSettings,
     seed: int,
     is_held_out: Bool[np.ndarray, "item"],
+    engine: Engine = IN_THIS_PROCESS,
 ) -> AlignedItems:
     """Embed items by content and, the more often they were used, by behaviour.
 
@@ -55,7 +57,7 @@ def align_items(
     """
     num_items = len(content)
     counts = np.bincount(training.items, minlength=num_items)
-    behaviour = _behaviour(content, training, settings, seed, is_held_out)
+    behaviour = _behaviour(content, training, settings, seed, is_held_out, engine)
     has_behaviour = is_training & (np.abs(behaviour).max(axis=1) > 0)
     behaviour = centred(behaviour, has_behaviour)
     trust = np.where(has_behaviour, counts / np.maximum(counts + settings.prior_interactions, 1.0), 0.0)
@@ -94,12 +96,13 @@ def _behaviour(
     settings: AlignSettings,
     seed: int,
     is_held_out: Bool[np.ndarray, "item"],
+    engine: Engine,
 ) -> Float[np.ndarray, "item behaviour"]:
     if settings.kind == GRAPH:
         # Held-out items receive, but their content reaches no item that teaches.
         sent = np.where(is_held_out[:, None], 0.0, content)
         return graph_vectors(training, sent, dim=settings.dim, num_layers=settings.num_layers, seed=seed)
-    return behaviour_vectors(training, len(content), dim=settings.dim, window=settings.window, seed=seed)
+    return behaviour_vectors(training, len(content), dim=settings.dim, window=settings.window, seed=seed, engine=engine)
 
 
 def second_moments(vectors: Float64[np.ndarray, "item dim"]) -> Float64[np.ndarray, "dim dim"]:

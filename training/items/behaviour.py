@@ -6,7 +6,8 @@ Source: Levy and Goldberg 2014, "Neural Word Embedding as Implicit Matrix Factor
 decomposition of shifted positive pointwise mutual information, here of items near one another in a history.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int32
@@ -15,14 +16,24 @@ from sklearn.utils.extmath import randomized_svd
 
 from clairo_core.fusion.row_blocks import row_blocks
 from clairo_core.sequences import ItemSequences
+from training.engines.engine import IN_THIS_PROCESS, Engine
+from training.engines.row_pieces import row_pieces
 
 _CONTEXT_POWER = 0.75
 """As in word2vec: discounts rare neighbours."""
 MOST_DOUBLE_ITEMS = 1 << 17
+MOST_PAIRS = 16_000_000
+"""Pairs of neighbours that are counted at once, unless one item has more: 300 MB."""
 
 
 def behaviour_vectors(
-    training: ItemSequences, num_items: int, *, dim: int, window: int, seed: int = 0
+    training: ItemSequences,
+    num_items: int,
+    *,
+    dim: int,
+    window: int,
+    seed: int = 0,
+    engine: Engine = IN_THIS_PROCESS,
 ) -> Float[np.ndarray, "item dim"]:
     """Vectors of length 1, zeros for items without neighbours. With fewer than `dim` directions, the rest are zeros.
 
@@ -34,8 +45,9 @@ def behaviour_vectors(
         dim: length of a vector.
         window: largest distance of two neighbours in a sequence.
         seed: of the decomposition.
+        engine: where neighbours are counted.
     """
-    information = positive_mutual_information(neighbour_counts(training, num_items, window))
+    information = positive_mutual_information(neighbour_counts(training, num_items, window, engine))
     is_double = num_items <= MOST_DOUBLE_ITEMS
     if not is_double:
         information = information.astype(np.float32)
@@ -60,13 +72,30 @@ def has_neighbour(training: ItemSequences, num_items: int, window: int) -> Bool[
     return found
 
 
-def neighbour_counts(training: ItemSequences, num_items: int, window: int) -> sparse.csr_matrix:
+def neighbour_counts(
+    training: ItemSequences, num_items: int, window: int, engine: Engine = IN_THIS_PROCESS
+) -> sparse.csr_matrix:
     """How often two items are neighbours, in either order; d places apart counts 1/d, times both weights."""
-    total = sparse.csr_matrix((num_items, num_items), dtype=np.float64)
-    for earlier, later, weights in _neighbours(training, window):
-        total = total + sparse.csr_matrix((weights, (earlier, later)), shape=total.shape)
+    occurrences = np.bincount(training.items, minlength=num_items)
+    blocks = list(row_pieces(window * occurrences, MOST_PAIRS))
+    counted = engine.map(partial(_followers, training, num_items, window), blocks)
+    total = sparse.vstack([sparse.csr_matrix((0, num_items), dtype=np.float64), *counted], format="csr")
     both_ways: sparse.csr_matrix = (total + total.T).tocsr()
     return both_ways
+
+
+def _followers(training: ItemSequences, num_items: int, window: int) -> Callable[[slice], sparse.csr_matrix]:
+    """Some items -> how often each item is their neighbour later on. An item's sums depend on no other's."""
+
+    def of_items(block: slice) -> sparse.csr_matrix:
+        total = sparse.csr_matrix((block.stop - block.start, num_items), dtype=np.float64)
+        for earlier, later, weights in _neighbours(training, window):
+            is_of = (earlier >= block.start) & (earlier < block.stop)
+            rows = earlier[is_of] - block.start
+            total = total + sparse.csr_matrix((weights[is_of], (rows, later[is_of])), shape=total.shape)
+        return total
+
+    return of_items
 
 
 def _neighbours(

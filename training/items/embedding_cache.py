@@ -60,8 +60,9 @@ class EmbeddingCache:
         )
         self._shard_of |= dict.fromkeys(digests, path)
 
-    def rows(self, digests: Sequence[str], dim: int) -> ModalityEmbeddings:
-        """The embeddings of these contents, all of them added before."""
+    def rows(self, digests: Sequence[str]) -> ModalityEmbeddings:
+        """The embeddings of these contents, at least one and all of them added before."""
+        dim = _load_shard(self._shard_of[digests[0]])[1].shape[1]
         vectors = np.zeros((len(digests), dim), np.float32)
         is_present = np.zeros(len(digests), np.bool_)
         rows_of: dict[Path, list[int]] = {}

@@ -5,6 +5,7 @@ only its new items.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from clairo_core.bundle.manifest import digests_of
@@ -13,6 +14,7 @@ from clairo_core.encoders.item_content import encoder_input_digest
 from clairo_core.items import Item
 from clairo_core.progress import Progress
 from clairo_core.storage.array_file import load_arrays, save_arrays
+from training.engines.engine import IN_THIS_PROCESS, Engine
 from training.items.embedding_cache import EmbeddingCache
 from training.workbench.stage_cache import FORMAT, digest_of
 
@@ -26,6 +28,7 @@ def encode_items(
     make_encoder: Callable[[], ModalityEncoder],
     cache_folder: Path,
     progress: Progress,
+    engine: Engine = IN_THIS_PROCESS,
 ) -> None:
     """Fill `folder` with the encoder (`encoder/`) and every item's embedding (`embeddings.npz`).
 
@@ -36,6 +39,7 @@ def encode_items(
         make_encoder: fits or loads the encoder; not called if a killed run had finished that.
         cache_folder: holds an embedding cache per encoder.
         progress: over chunks.
+        engine: where chunks are encoded. This process writes their embeddings.
     """
     encoder_folder = folder / "encoder"
     if not encoder_folder.is_dir():
@@ -44,19 +48,23 @@ def encode_items(
         aside.mkdir(exist_ok=True)
         encoder.save(aside)
         aside.rename(encoder_folder)
-    # Loaded even if it was fitted just now: saved numbers may be shorter, and they are served.
-    encoder = load_encoder(encoder_folder)
     cache = EmbeddingCache(
         cache_folder / f"{modality}-{digest_of({'encoder': digests_of(encoder_folder), 'format': FORMAT})}"
     )
     digests = [encoder_input_digest(item, modality) for item in items]
     row_of = {digest: row for row, digest in enumerate(digests) if digest not in cache}
     left = list(row_of)
-    starts = range(0, len(left), CHUNK_ITEMS)
-    for start in progress(starts, f"{modality}: {len(left)} contents, chunks of {CHUNK_ITEMS}", len(starts)):
-        chunk = left[start : start + CHUNK_ITEMS]
-        cache.add(chunk, encoder.encode([items[row_of[digest]] for digest in chunk]))
-    save_embeddings(folder / "embeddings.npz", cache.rows(digests, encoder.dim))
+    chunks = [left[start : start + CHUNK_ITEMS] for start in range(0, len(left), CHUNK_ITEMS)]
+    pieces = [[items[row_of[digest]] for digest in chunk] for chunk in chunks]
+    encoded = engine.map(partial(encoding, encoder_folder), pieces)
+    for chunk in progress(chunks, f"{modality}: {len(left)} contents, chunks of {CHUNK_ITEMS}", len(chunks)):
+        cache.add(chunk, next(encoded))
+    save_embeddings(folder / "embeddings.npz", cache.rows(digests))
+
+
+def encoding(encoder_folder: Path) -> Callable[[Sequence[Item]], ModalityEmbeddings]:
+    """Load an encoder, even if it was fitted just now: saved numbers may be shorter, and they are served."""
+    return load_encoder(encoder_folder).encode
 
 
 def save_embeddings(path: Path, embeddings: ModalityEmbeddings) -> None:

@@ -74,7 +74,9 @@ def _encoded(
 ) -> EncodedItems:
     def build(folder: Path) -> None:
         cache = bench.stages.folder / "embeddings"
-        encode_items(folder, modality, bench.dataset.items, lambda: new_encoder(folder), cache, bench.progress)
+        encode_items(
+            folder, modality, bench.dataset.items, lambda: new_encoder(folder), cache, bench.progress, bench.engine
+        )
 
     def load(folder: Path) -> ModalityEmbeddings:
         # The bundle's stage reads it, hours later.

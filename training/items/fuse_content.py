@@ -16,6 +16,7 @@ from clairo_core.errors import SettingsError
 from clairo_core.fusion import Fusion, fit_final_pca, fit_fusion
 from clairo_core.sequences import ItemSequences
 from training.config.preset import AlignSettings, FuseSettings
+from training.engines.engine import IN_THIS_PROCESS, Engine
 from training.evaluation.split import EvaluationSplit
 from training.items.align_items import AlignedItems, align_items
 from training.items.fit_learned_fusion import fit_attention, fit_gate
@@ -134,6 +135,7 @@ def align_by_modality(
     settings: AlignSettings,
     seed: int,
     is_held_out: Bool[np.ndarray, "item"],
+    engine: Engine = IN_THIS_PROCESS,
 ) -> AlignedItems:
     """`align_items` for each modality's part, concatenated to `align.dim` columns.
 
@@ -147,7 +149,7 @@ def align_by_modality(
         )
     share = replace(settings, dim=settings.dim // num_modalities)
     parts = [
-        align_items(part, is_training, training, share, seed, is_held_out)
+        align_items(part, is_training, training, share, seed, is_held_out, engine)
         for part in np.split(content, num_modalities, axis=1)
     ]
     return AlignedItems(

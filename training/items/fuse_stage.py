@@ -46,6 +46,7 @@ def fuse_stage(bench: Workbench, encoded: Mapping[str, EncodedItems]) -> FusedCo
                 preset.align,
                 bench.seed,
                 bench.is_held_out,
+                bench.engine,
             )
             bench.report(f"align: content predicts {aligned.explained:.0%} of what items are used with")
             spread = content.item_embeddings[is_fitted].std(axis=0)

@@ -76,5 +76,6 @@ def _behaviour(bench: Workbench) -> Float[np.ndarray, "item latent"]:
         dim=bench.preset.autoencoder.latent_dim,
         window=bench.preset.align.window,
         seed=bench.seed,
+        engine=bench.engine,
     )
     return np.asarray(vectors[bench.is_training])

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -140,19 +140,22 @@ def _fitted(
 
     def build(folder: Path) -> None:
         bench.report(f"dense head: {settings.encoder}")
-        fit_dense_head(
-            folder,
-            bench.training,
-            items.as_posted(),
-            is_held_out,
-            # What goes on learns from them.
-            users if start_from is None else users.of_users(np.zeros(0, dtype=np.int64)),
-            settings,
-            start_from=start_from,
-            device=bench.device,
-            seed=seed,
-            progress=bench.progress,
-            report=bench.report,
+        bench.engine.fit(
+            partial(
+                fit_dense_head,
+                folder,
+                bench.training,
+                items.as_posted(),
+                is_held_out,
+                # What goes on learns from them.
+                users if start_from is None else users.of_users(np.zeros(0, dtype=np.int64)),
+                settings,
+                start_from=start_from,
+                device=bench.device,
+                seed=seed,
+                progress=bench.progress,
+                report=bench.report,
+            )
         )
 
     def load(folder: Path) -> tuple[DenseHead, FitProgress]:

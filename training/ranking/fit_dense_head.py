@@ -23,6 +23,7 @@ from clairo_core.ranking.history_encoder import HistoryEncoder, RecurrentHistory
 from clairo_core.sequences import ItemSequences
 from clairo_core.storage.growing_rows import GrowingRows
 from training.config.preset import RECURRENT, DenseSettings
+from training.engines.processes import ALONE, Processes
 from training.evaluation.metrics import ndcg_at, ranks_by_scores
 from training.evaluation.split import EvaluationSplit
 from training.losses.full_softmax_loss import full_softmax_loss
@@ -120,6 +121,7 @@ def fit_dense_head(
     seed: int,
     progress: Progress[NextItemBatch],
     report: Callable[[str], None],
+    processes: Processes = ALONE,
 ) -> FitProgress:
     """Train in `folder`, resuming from the checkpoint there. The best epoch ends up in `folder/dense-head`.
 
@@ -136,6 +138,7 @@ def fit_dense_head(
         seed: of weights, order and dropout.
         progress: over batches.
         report: receives a line after every epoch.
+        processes: as in `fit_epochs`.
 
     Raises:
         TrainingError: no sequence has two items, or the loss diverges.
@@ -178,6 +181,8 @@ def fit_dense_head(
         learning_rate_setting="dense.learning_rate",
         validate=(lambda _folder: validation_ndcg(model.head(), validation)) if len(validation.targets) else None,
         save=save,
+        tables=() if draw is None else (model.items.own,),
+        processes=processes,
         progress=progress,
         report=report_epoch,
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx2
+import pyarrow as pa
 
 from clairo_client import CLAIRO, ProblemError, RecommendRequest
 from clairo_client.answers import RecommendAnswer
@@ -19,7 +20,7 @@ from clairo_core.errors import SettingsError, TrainingError
 from clairo_core.progress import Progress
 from clairo_core.storage.replaced_file import replace_text
 from training.recommending.parts_folder import MAX_AGE_SECONDS, PartsFolder
-from training.recommending.recommendations_file import check_out
+from training.recommending.recommendations_file import check_out, table_of
 from training.recommending.write_lists import USERS_PER_PART, write_lists
 
 MAX_LIMIT = 100
@@ -90,10 +91,14 @@ def ask_service(
             if placement is not None:
                 asked["placement"] = placement
 
-            def recommend(numbers: Sequence[int]) -> Sequence[RecommendAnswer]:
-                return _answers(service, [{**asked, "user_id": user_ids[number]} for number in numbers])
+            def recommend(left: Sequence[range]) -> Iterator[pa.Table]:
+                for users in left:
+                    ids = user_ids[users.start : users.stop]
+                    yield table_of(ids, _answers(service, [{**asked, "user_id": user_id} for user_id in ids]))
 
-            return write_lists(out, parts, user_ids, recommend, started_at=started_at, progress=progress, report=report)
+            return write_lists(
+                out, parts, len(user_ids), recommend, started_at=started_at, progress=progress, report=report
+            )
         except ProblemError as error:
             hint = "; set CLAIRO_API_KEY to a key of scope read" if error.status in (401, 403) else ""
             raise TrainingError(f"the service at {url} refused: {error}{hint}") from error

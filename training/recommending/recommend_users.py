@@ -2,15 +2,20 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
+
 from clairo_core.bundle.load_bundle import load_bundle
+from clairo_core.bundle.manifest import read_manifest
 from clairo_core.generation.t5.generator import choose_device
+from clairo_core.items import Item
 from clairo_core.progress import Progress
-from clairo_core.recommendation import RecommendationList
+from training.engines.engine import IN_THIS_PROCESS, Engine
 from training.recommending.parts_folder import MAX_AGE_SECONDS, PartsFolder
-from training.recommending.recommendations_file import check_out
-from training.recommending.user_histories import read_user_histories, recommender_of_service
+from training.recommending.recommendations_file import check_out, table_of
+from training.recommending.user_histories import UserHistories, read_users, recommender_of_service, user_histories
 from training.recommending.write_lists import USERS_PER_PART, write_lists
 from training.retraining.service_tables import service_name, write_service_tables
 
@@ -25,6 +30,7 @@ def recommend_users(
     *,
     database: str | None = None,
     device: str = "auto",
+    engine: Engine = IN_THIS_PROCESS,
     progress: Progress[int],
     report: Callable[[str], None],
 ) -> str:
@@ -39,6 +45,7 @@ def recommend_users(
         limit: items per user.
         database: of the service, as in `write_service_tables`.
         device: as in `choose_device`.
+        engine: where parts are computed. This process writes them.
         progress: over users.
         report: gets one line per step.
 
@@ -51,22 +58,42 @@ def recommend_users(
     started_at = time.monotonic()
     check_out(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    bundle, chosen = load_bundle(bundle_folder), str(choose_device(device))
-    plan = {"bundle_id": bundle.manifest.bundle_id, "limit": limit, "users_per_part": USERS_PER_PART}
+    manifest = read_manifest(bundle_folder)
+    plan = {"bundle_id": manifest.bundle_id, "limit": limit, "users_per_part": USERS_PER_PART}
+    tables, items = None, None
     if users is None:
         parts = PartsFolder.open(out, plan | {"service": service_name(database)}, MAX_AGE_SECONDS)
         tables = parts.folder / TABLES_FOLDER
         if not tables.is_dir():
             report(write_service_tables(tables, bundle_folder, database, None))
-        histories = read_user_histories(tables, bundle, progress)
-        recommender = recommender_of_service(bundle, chosen, tables, histories.dataset)
+        dataset = read_users(tables, manifest, progress)
+        items = dataset.items
     else:
-        histories = read_user_histories(users, bundle, progress)
-        parts = PartsFolder.open(out, plan | {"data": histories.dataset.fingerprint})
-        recommender = bundle.recommender(chosen)
-    user_ids = [histories.user_id_of(number) for number in range(len(histories.rows))]
+        dataset = read_users(users, manifest, progress)
+        parts = PartsFolder.open(out, plan | {"data": dataset.fingerprint})
+    histories = user_histories(dataset)
+    work = partial(recommending, bundle_folder, str(choose_device(device)), histories, limit, tables, items)
+    recommend = partial(engine.map, work)
+    return write_lists(out, parts, len(histories), recommend, started_at=started_at, progress=progress, report=report)
 
-    def recommend(numbers: Sequence[int]) -> Sequence[RecommendationList]:
-        return recommender.recommend_batch([histories.request_of(number, limit) for number in numbers])
 
-    return write_lists(out, parts, user_ids, recommend, started_at=started_at, progress=progress, report=report)
+def recommending(
+    bundle_folder: Path,
+    device: str,
+    histories: UserHistories,
+    limit: int,
+    tables: Path | None,
+    items: Sequence[Item] | None,
+) -> Callable[[range], pa.Table]:
+    """Load a bundle, with the items of a service's `tables` if there are any. Users -> `table_of` their lists."""
+    bundle = load_bundle(bundle_folder)
+    recommender = (
+        bundle.recommender(device)
+        if tables is None or items is None
+        else recommender_of_service(bundle, device, tables, items)
+    )
+
+    def recommend(users: range) -> pa.Table:
+        return table_of(histories.ids_of(users), recommender.recommend_batch(histories.requests_of(users, limit)))
+
+    return recommend

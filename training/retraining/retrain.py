@@ -19,6 +19,7 @@ from clairo_core.generation.t5.generator import choose_device
 from clairo_core.progress import Progress
 from clairo_core.recommender import Recommender
 from training.datasets.open_dataset import open_dataset
+from training.engines.engine import IN_THIS_PROCESS, Engine
 from training.evaluation.split import split_by
 from training.items.embedding_cache import remove_old_caches
 from training.pipeline.present_modalities import with_present_modalities
@@ -81,6 +82,7 @@ def retrain(
     overrides: Sequence[str] = (),
     seed: int | None = None,
     device: str,
+    engine: Engine = IN_THIS_PROCESS,
     is_refitted: bool = True,
     has_users: bool = False,
     progress: Progress[Any],
@@ -97,6 +99,7 @@ def retrain(
         overrides: of settings, as `section.key=value`.
         seed: None takes the serving bundle's.
         device: as in `choose_device`.
+        engine: where the pieces of stages run.
         is_refitted: as in `train_bundle`.
         progress: over all long loops.
         report: gets one line per step, and per setting or rule that differs from the serving bundle's.
@@ -169,7 +172,7 @@ def retrain(
         compared.append(against_serving)
         return Verdict({"against_serving": against_serving.as_dict()}, against_serving.refusal is not None)
 
-    bench = Workbench(dataset, chosen_preset, seed, chosen, stages, progress, report)
+    bench = Workbench(dataset, chosen_preset, seed, chosen, stages, progress, report, engine=engine)
     train_bundle(bench, out, compare, start, is_refitted=is_refitted, has_users=has_users)
     (against_serving,) = compared
     bundle_id = read_manifest(out).bundle_id

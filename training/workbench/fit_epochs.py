@@ -2,13 +2,14 @@
 
 Interrupted runs resume after their last whole epoch.
 
-Batches, loss and validation are passed in. Start at `fit_epochs`.
+Batches, loss and validation are passed in. Several processes may share the steps. Start at `fit_epochs`.
 """
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from clairo_core.errors import SettingsError, TrainingError
-from clairo_core.progress import Progress
+from clairo_core.progress import Progress, silent
+from training.engines.processes import ALONE, Processes
 from training.workbench.checkpoints import FitProgress, keep_best_epoch, load_checkpoint, save_checkpoint
 
 Batch = TypeVar("Batch")
@@ -72,6 +74,10 @@ def epoch_seed(seed: int, epoch: int) -> int:
     return seed * 100_003 + epoch
 
 
+def _seconds_since(started: float) -> float:
+    return time.monotonic() - started
+
+
 def fit_epochs(
     folder: Path,
     model: nn.Module,
@@ -88,6 +94,8 @@ def fit_epochs(
     validate: Callable[[Path], float] | None,
     save: Callable[[Path], None],
     max_gradient_norm: float = math.inf,
+    tables: Sequence[nn.Parameter] = (),
+    processes: Processes = ALONE,
     progress: Progress[Batch],
     report: Callable[[FitProgress, float], None],
 ) -> FitProgress:
@@ -109,47 +117,62 @@ def fit_epochs(
             trains all epochs and keeps the last.
         save: writes the model into that folder; called for an epoch that is the best so far.
         max_gradient_norm: gradients are scaled down to it.
+        tables: parameters with sparse gradients.
+        processes: that call this with the same arguments. The first one validates, saves and reports.
         progress: over batches.
         report: receives the progress after each epoch, and the seconds that its steps took.
 
     Raises:
-        TrainingError: the loss or the validation figure of an epoch is not a finite number.
+        TrainingError: the loss or the validation figure of an epoch is not a finite number, or the processes do not
+            see the same folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     done = load_checkpoint(folder, model, optimizer)
+    epochs_done = processes.by_first(lambda: done.epochs_done)
+    if done.epochs_done != epochs_done:
+        raise TrainingError(
+            f"{label}: process {processes.number} finds {done.epochs_done} finished epochs in {folder}, the first one "
+            f"{epochs_done}; write to a folder that all machines see"
+        )
+    loss_of_share = processes.shared_loss(model, loss_of, tables)
+    shown = progress if processes.is_first else silent
     while not limits.are_reached(done):
         epoch, started = done.epochs_done + 1, time.monotonic()
-        torch.manual_seed(epoch_seed(seed, epoch))
+        # Each process draws its own dropout.
+        torch.manual_seed(epoch_seed(seed, epoch) + (processes.number << 40))
         steps, num_steps = batches(epoch)
         model.train()
         losses = []
-        for number, batch in enumerate(progress(steps, f"{label}, epoch {epoch}/{limits.max_epochs}", num_steps)):
+        for number, batch in enumerate(shown(steps, f"{label}, epoch {epoch}/{limits.max_epochs}", num_steps)):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(epoch - 1 + number / num_steps)
-            loss = loss_of(batch)
+            loss = loss_of_share(batch)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
+            processes.gather_rows(tables)
             if max_gradient_norm < math.inf:
                 torch.nn.utils.clip_grad_norm_(model.parameters(), max_gradient_norm)
             optimizer.step()
             losses.append(loss.detach())
-        mean_loss, step_seconds = float(torch.stack(losses).mean()), time.monotonic() - started
+        mean_loss, step_seconds = processes.mean(torch.stack(losses).mean()), time.monotonic() - started
         if not math.isfinite(mean_loss):
             raise TrainingError(
                 f"{label}: the loss of epoch {epoch} is {mean_loss}; lower {learning_rate_setting} and run again"
             )
         model.eval()
         of_epoch = folder / f"epoch-{epoch}"
-        figure = None if validate is None else validate(of_epoch)
+        figure = None if validate is None else processes.by_first(partial(validate, of_epoch))
         if figure is not None and not math.isfinite(figure):
             raise TrainingError(
                 f"{label}: validation of epoch {epoch} gives {figure}, expected a number; lower "
                 f"{learning_rate_setting} and run again"
             )
-        if done.is_best(figure):
+        if done.is_best(figure) and processes.is_first:
             save(of_epoch)
-        done.add_epoch(mean_loss, figure, time.monotonic() - started)
-        save_checkpoint(folder, model, optimizer, done)
-        report(done, step_seconds)
-    keep_best_epoch(folder, done, best)
+        done.add_epoch(mean_loss, figure, processes.by_first(partial(_seconds_since, started)))
+        if processes.is_first:
+            save_checkpoint(folder, model, optimizer, done)
+            report(done, step_seconds)
+    if processes.is_first:
+        keep_best_epoch(folder, done, best)
     return done

@@ -31,6 +31,17 @@ class NextItemBatch:
     weights: Float32[Tensor, "window position"] | None = None
     """Of the targets; None where all weigh 1."""
 
+    @property
+    def total_weight(self) -> float:
+        """Of all targets."""
+        is_target = self.targets != NOTHING
+        return float(is_target.sum() if self.weights is None else self.weights[is_target].sum())
+
+    def every(self, step: int, first: int) -> "NextItemBatch":
+        """Each `step`-th window from `first` on."""
+        weights = None if self.weights is None else self.weights[first::step]
+        return NextItemBatch(self.inputs[first::step], self.targets[first::step], weights)
+
     def to(self, device: torch.device) -> "NextItemBatch":
         """The batch on a device."""
         weights = None if self.weights is None else self.weights.to(device)

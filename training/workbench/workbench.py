@@ -13,6 +13,7 @@ from clairo_core.progress import Progress
 from clairo_core.sequences import ItemSequences
 from training.config.preset import Preset
 from training.datasets import Dataset
+from training.engines.engine import IN_THIS_PROCESS, Engine
 from training.evaluation.split import (
     EvaluationSplit,
     HeldOut,
@@ -44,6 +45,8 @@ class Workbench:
     report: Callable[[str], None]
     learned: ItemSequences | None = None
     """What a refit learns from. None: the training sequences."""
+    engine: Engine = IN_THIS_PROCESS
+    """Where the pieces of stages run."""
 
     def learning_from(self, sequences: ItemSequences) -> "Workbench":
         """This workbench with other sequences to learn from, held-out interactions among them."""

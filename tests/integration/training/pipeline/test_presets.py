@@ -8,6 +8,7 @@ import torch
 
 from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.progress import silent
+from tests.engine_elsewhere import Elsewhere, ignored
 from tests.running_service import running_service
 from training.config.load_preset import PRESETS_FOLDER, load_preset
 from training.datasets import Dataset, load_dataset
@@ -82,7 +83,8 @@ async def test_a_preset_trains_is_evaluated_serves_and_takes_a_posted_item_or_sa
     name: str, shop: Dataset, stages: StageCache, tmp_path: Path
 ) -> None:
     preset = load_preset(name, overrides_of(name))
-    bench = Workbench(shop, preset, 0, torch.device("cpu"), stages, silent, lambda _: None)
+    # Whatever a preset gives to an engine can go to other processes.
+    bench = Workbench(shop, preset, 0, torch.device("cpu"), stages, silent, ignored, engine=Elsewhere())
     evaluation = train_bundle(bench, tmp_path / name)
     assert evaluation is not None
 

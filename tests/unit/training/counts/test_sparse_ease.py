@@ -12,7 +12,6 @@ from training.counts import strongest_entries
 from training.counts.ease import count_together, count_users, ease_weights
 from training.counts.fit_item_weights import fit_item_weights, pair_counts
 from training.counts.sparse_ease import NUM_PAIRS, SparseEaseSettings, fit_sparse_ease, sparse_ease_weights
-from training.counts.strongest_entries import row_blocks
 from training.evaluation.split import EvaluationSplit
 
 NUM_ITEMS = 6
@@ -56,12 +55,6 @@ def test_results_do_not_depend_on_the_blocks_of_rows(sequences: list[list[int]],
             solved = fit_sparse_ease(together, users, SparseEaseSettings(5.0, 1.0, num_pairs=3), 2)
             found.append((together.toarray().tolist(), solved.weights.toarray().tolist()))
     assert found[0] == found[1]
-
-
-def test_blocks_hold_all_rows_in_order_and_long_rows_alone() -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(strongest_entries, "MOST_ENTRIES", 5)
-        assert list(row_blocks(np.array([2, 3, 1, 9, 0, 5]))) == [slice(0, 2), slice(2, 3), slice(3, 4), slice(4, 6)]
 
 
 def test_a_catalogue_above_the_limit_has_sparse_ease() -> None:

@@ -13,6 +13,7 @@ from clairo_core.errors import FusionError
 from clairo_core.fusion import AlignedFusion, fit_fusion, load_fusion
 from clairo_core.sequences import ItemSequences
 from training.config.preset import AlignSettings
+from training.items import behaviour
 from training.items.align_items import align_items, can_align
 from training.items.behaviour import behaviour_vectors, has_neighbour, neighbour_counts
 from training.items.fitted_items import fitted_items, sampled_items
@@ -55,6 +56,18 @@ def test_neighbours_in_a_history_are_counted_both_ways_and_by_distance() -> None
     assert counts[0, 2] == counts[2, 0] == 0.5
     assert counts[2, 2] == 0.0, "an item is not its own neighbour"
     assert not counts[3].any()
+
+
+@drawn(st.lists(st.lists(st.integers(0, 5), max_size=9), min_size=1, max_size=6), st.integers(1, 9))
+def test_neighbours_are_counted_to_the_bit_in_any_pieces(sequences: list[list[int]], most_pairs: int) -> None:
+    flat = ItemSequences.from_lists(sequences)
+    weights = np.random.default_rng(0).uniform(0.1, 3.0, len(flat.items)).astype(np.float32)
+    weighted, found = ItemSequences(flat.items, flat.offsets, weights), []
+    for most in (behaviour.MOST_PAIRS, most_pairs):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(behaviour, "MOST_PAIRS", most)
+            found.append(neighbour_counts(weighted, 6, window=3).toarray().tobytes())
+    assert found[0] == found[1]
 
 
 def test_items_used_together_have_vectors_that_are_close() -> None:

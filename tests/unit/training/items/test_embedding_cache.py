@@ -44,10 +44,9 @@ def test_rows_are_found_across_shards_in_any_order_and_more_than_once(tmp_path: 
         cache.add(digests[chunk], ModalityEmbeddings(vectors[chunk], is_present[chunk]))
     wanted = [6, 0, 4, 0, 3, 2]
     for opened in (cache, EmbeddingCache(tmp_path)):
-        rows = opened.rows([digests[number] for number in wanted], 2)
+        rows = opened.rows([digests[number] for number in wanted])
         assert rows.vectors.tolist() == vectors[wanted].tolist()
         assert rows.is_present.tolist() == is_present[wanted].tolist()
-    assert cache.rows([], 2).vectors.shape == (0, 2)
 
 
 def test_contents_of_a_damaged_shard_are_unknown(tmp_path: Path) -> None:
@@ -64,7 +63,7 @@ def test_memory_holds_one_shard_of_vectors_at_a_time(tmp_path: Path) -> None:
         of_shard = ModalityEmbeddings(np.ones((8, 10_000), np.float32), np.ones(8, np.bool_))
         cache.add(digests[begin : begin + 8], of_shard)
     tracemalloc.start()
-    EmbeddingCache(tmp_path).rows(digests[::8], 10_000)
+    EmbeddingCache(tmp_path).rows(digests[::8])
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     # The result and each shard have 8 vectors, all shards have 64.
