@@ -6,12 +6,13 @@ encoders.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
 from jaxtyping import Float32
 
+from clairo_core.attributes import AttributeType
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.errors import UnknownItemError
 from clairo_core.events import InteractionRules
@@ -43,6 +44,7 @@ class _Moment:
     search: TextSearch
     counts_version: tuple[int, int] = (0, 0)
     num_changes: int = 0
+    declared_types: Mapping[str, AttributeType] = field(default_factory=dict)
 
 
 class LiveCatalogue:
@@ -87,6 +89,11 @@ class LiveCatalogue:
         return self._now.counts_version
 
     @property
+    def declared_types(self) -> Mapping[str, AttributeType]:
+        """By which values of the bundle's items were last read again."""
+        return self._now.declared_types
+
+    @property
     def bundle_id(self) -> str:
         """The bundle's id."""
         return self.bundle.manifest.bundle_id
@@ -116,6 +123,7 @@ class LiveCatalogue:
         recommender: Recommender,
         new_items: Sequence[ServedItem],
         changed_items: Mapping[int, ServedItem] | None = None,
+        declared_types: Mapping[str, AttributeType] | None = None,
     ) -> None:
         """Answer with `recommender` from now on.
 
@@ -123,6 +131,7 @@ class LiveCatalogue:
             recommender: over a later version of the same catalogue.
             new_items: the last rows of its catalogue.
             changed_items: by row, items with new content.
+            declared_types: by which they were read, if it was these that changed.
         """
         items = self._now.items.with_changes(new_items, changed_items or {})
         self._now = replace(
@@ -131,6 +140,7 @@ class LiveCatalogue:
             items=items,
             search=self._now.search.of(items),
             num_changes=self._now.num_changes + 1,
+            declared_types=self._now.declared_types if declared_types is None else declared_types,
         )
 
     def recount(self, recommender: Recommender, counts_version: tuple[int, int]) -> None:

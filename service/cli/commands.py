@@ -8,6 +8,7 @@ import asyncio
 import gc
 import importlib
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -172,6 +173,9 @@ app.command()(store_commands.migrate)
 
 def serve(settings: Settings) -> None:
     """Listen and serve until a signal arrives; exit with 1 if the service cannot start."""
+    # The terminal closed: answer what has begun. Under nohup the signal is ignored, and stays so.
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     listening = _listening_socket(settings.host, settings.port)
     address = _address_of(listening)
     typer.echo(f"CLAIRO loads {settings.bundle}. Items are stored in {location_name(settings.store_location)}.")
@@ -184,8 +188,9 @@ def serve(settings: Settings) -> None:
         if settings.workers == 1:
             failure = _server().serve_alone(settings, listening, report)
         else:
-            listening.listen(BACKLOG)
             failure = serve_with_workers(settings, listening, serve_in_worker, load_for_workers, report)
+            # The process ends: a last collection would look through the bundle and all libraries, for seconds.
+            gc.freeze()
     except KeyboardInterrupt:
         failure = None
         typer.echo("CLAIRO has stopped.")
@@ -238,6 +243,8 @@ def _listening_socket(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
+        # Now: another process may bind the port as well until one of them listens.
+        listening.listen(BACKLOG)
     except OSError as error:
         if listening is not None:
             listening.close()

@@ -38,6 +38,7 @@ RESTART_SECONDS = 1.0
 THREADS_END_SECONDS = 2.0
 STOP_SECONDS = 40
 """A worker that takes longer to drain is killed."""
+STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 Report = Callable[[str], None]
 """Reports that a worker serves, or, after a leading `!`, why it cannot."""
@@ -158,7 +159,7 @@ class _Workers:
         self._failure: str | None = None
 
     def run(self) -> str | None:
-        for kind in (signal.SIGINT, signal.SIGTERM):
+        for kind in STOPPING_SIGNALS:
             signal.signal(kind, self._on_signal)
         for _ in range(self._settings.workers):
             self._start_one()
@@ -183,7 +184,12 @@ class _Workers:
             os.getpid(),
         )
         process = self._context.Process(target=_run_worker, args=arguments, name="clairo-worker")
-        process.start()
+        # A fork begins with this process's handler, which would swallow a signal: it waits for the worker's own.
+        unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING_SIGNALS)
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
         theirs.close()
         self._processes[ours] = process
 
@@ -226,7 +232,8 @@ class _Workers:
             return
         logger.error("worker %s ended with exit code %s; another one starts", process.pid, process.exitcode)
         time.sleep(RESTART_SECONDS)
-        self._start_one()
+        if not self._is_stopping:
+            self._start_one()
 
     def _stop_all(self) -> None:
         for process in self._processes.values():
@@ -257,11 +264,12 @@ def _run_worker(
     def report(text: str) -> None:
         ours.send_bytes(text.encode())
 
-    # A forked worker begins with its parent's handlers.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_stop_without_parent, args=(parent_id,), name="clairo-parent-watch", daemon=True).start()
-    # Control-C reaches every process of a terminal; only the watching process passes it on.
+    # Control-C and a terminal's end reach every process of a terminal; only the watching process passes them on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING_SIGNALS)
+    threading.Thread(target=_stop_without_parent, args=(parent_id,), name="clairo-parent-watch", daemon=True).start()
     worker_main(settings, listening, report, shared_folder, is_replacement, loaded)
 
 

@@ -95,7 +95,7 @@ class TypedBundleItems:
             return
         changed = await asyncio.to_thread(self._retyped_items, wanted[1])
         if changed:
-            live.swap(live.recommender, (), changed)
+            live.swap(live.recommender, (), changed, wanted[1])
         self._applied = wanted
 
     def _retyped_items(self, types: Mapping[str, AttributeType]) -> dict[int, ServedItem]:

@@ -13,7 +13,7 @@ from clairo_core.errors import ClairoError
 from service.errors import OverloadedError, PictureUrlError, StoreError
 from service.jobs.bulk import reason_of
 from service.picture_urls.fetch import Content, PictureUrls, SentItem
-from service.store.jobs import Job, JobRow, JobStore, RowsDone
+from service.store.jobs import BYTES_AT_ONCE, Job, JobRow, JobStore, RowsDone
 
 BATCH_ROWS = 256
 """Of items, which have to be described: enough for all processes that encode pictures."""
@@ -49,18 +49,35 @@ class ItemRows(Generic[Content]):
         self._batch_rows = batch_rows
 
     async def work_from(self, job: Job, position: int) -> RowsDone:
-        """Write the next rows, up to one that repeats an item's id."""
-        rows = _with_distinct_ids(await self._read(job.job_id, position))
+        """Write the next rows, up to one that repeats an item's id or until their pictures are large.
+
+        Raises:
+            StoreError, OverloadedError: nothing was written.
+        """
+        rows = await self._with_pictures(_with_distinct_ids(await self._read(job.job_id, position)))
         return RowsDone(len(rows), await self._write_rows(rows))
 
     async def _read(self, job_id: str, position: int) -> "list[_Row[Content]]":
         rows = await self._jobs.rows_from(job_id, position, self._batch_rows)
         return await asyncio.to_thread(lambda: [_Row(row, self._read_item) for row in rows])
 
+    async def _with_pictures(self, rows: "list[_Row[Content]]") -> "list[_Row[Content]]":
+        """Fetch pictures in order. Return the first rows, with at most one picture beyond `BYTES_AT_ONCE`."""
+        num_bytes = 0
+        for place, row in enumerate(rows):
+            if num_bytes > BYTES_AT_ONCE:
+                return rows[:place]
+            try:
+                num_bytes += await row.fetch_picture(self._picture_urls)
+            except OverloadedError:
+                if place == 0:
+                    raise
+                # Pictures of the rows before it need not be fetched twice.
+                return rows[:place]
+        return rows
+
     async def _write_rows(self, rows: "Sequence[_Row[Content]]") -> list[JobRow]:
         """Write all valid rows at once. Return the rejected rows."""
-        for row in rows:
-            await row.fetch_picture(self._picture_urls)
         valid = [row for row in rows if row.sent is not None]
         if valid:
             await self._write_valid(valid)
@@ -103,18 +120,21 @@ class _Row(Generic[Content]):
         except ClairoError as error:
             self.refuse(error)
 
-    async def fetch_picture(self, picture_urls: PictureUrls) -> None:
-        """Fetch the item's picture if it came by url.
+    async def fetch_picture(self, picture_urls: PictureUrls) -> int:
+        """Fetch the item's picture if it came by url. Return the size of the item's picture in bytes.
 
         Raises:
             OverloadedError: as many pictures as allowed are being fetched.
         """
         if self.sent is None:
-            return
+            return 0
         try:
-            self.sent = replace(self.sent, item=await picture_urls.with_picture(self.sent))
+            item = await picture_urls.with_picture(self.sent)
         except PictureUrlError as error:
             self.refuse(error)
+            return 0
+        self.sent = replace(self.sent, item=item)
+        return len(item.picture) if isinstance(item.picture, bytes) else 0
 
     def refuse(self, error: Exception, prefix: str = "") -> None:
         """Drop the item and keep the reason."""

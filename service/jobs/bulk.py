@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from clairo_core.errors import ClairoError
-from service.errors import StoreError
+from service.errors import OverloadedError, StoreError
 from service.store.jobs import Job, JobKind, JobRow, JobStore, RowsDone
 
 logger = logging.getLogger("clairo.bulk")
@@ -33,7 +33,7 @@ class RowWork(Protocol):
         """Do at least one row, from this position on.
 
         Raises:
-            StoreError: nothing was done; the rows are tried again.
+            StoreError, OverloadedError: nothing was done; the rows are tried again.
         """
 
 
@@ -74,7 +74,7 @@ class BulkJobs:
                 if job is not None and self._may_take(job) and await self._jobs.take(job, self._worker):
                     await self._work_on(job)
                     continue
-            except StoreError as error:
+            except (StoreError, OverloadedError) as error:
                 logger.warning("bulk jobs wait: %s", error)
             except Exception:
                 logger.exception("a bulk job waits")

@@ -42,6 +42,10 @@ class HasPicture(Protocol):
     def item_id(self) -> str:
         """Its id."""
 
+    @property
+    def picture(self) -> object:
+        """Its bytes, if it is here."""
+
 
 Content = TypeVar("Content", bound=HasPicture)
 

@@ -117,7 +117,8 @@ class Recommendations:
         recommender = self._live.recommender
         wanted, rules = rules_of_moment(wanted, table, recommender, weights)
         point = recommender.points[wanted.quality]
-        version = (recommender.catalogue.version, *self._live.counts_version)
+        grouped_as = "" if wanted.group is None else self._live.declared_types.get(wanted.group.attribute, "")
+        version = (recommender.catalogue.version, *self._live.counts_version, grouped_as)
         key = cache_key(table.bundle_id, version, point, wanted, self._temperature, rules)
         recommended = await self._cache.get(key)
         if not is_preview:
@@ -269,7 +270,7 @@ def named_by_rules(
 
 def cache_key(
     bundle_id: str,
-    version: tuple[int, ...],
+    version: tuple[int | str, ...],
     point: ServingPoint,
     wanted: Wanted,
     temperature: float,
@@ -277,7 +278,7 @@ def cache_key(
 ) -> str:
     """Digest of everything that an answer depends on; qualities with the same search share answers.
 
-    The version is the catalogue's, and that of the counts.
+    The version is the catalogue's, that of the counts, and the declared type of the group's attribute.
     """
     weights = rules.stranger_weights
     parts = [

@@ -25,7 +25,8 @@ LISTEN_SECONDS = 5.0
 class CatalogueSync:
     """Takes steps, in order, every `interval_seconds`, and as soon as another process publishes a write.
 
-    A failing step is logged once and retried; it never ends the task. Belongs to one event loop.
+    A failing step is logged once and retried; it ends neither the task nor the steps after it.
+    Belongs to one event loop.
     """
 
     def __init__(
@@ -67,16 +68,11 @@ class CatalogueSync:
                 async with asyncio.timeout(self._interval_seconds):
                     await self._must_poll.wait()
             self._must_poll.clear()
-            try:
-                for step in steps:
-                    await step()
-            except Exception as error:
-                # Mostly the database is down, which calls that need it report in detail.
-                if not self._has_failed:
-                    logger.warning("cannot follow the other processes now, retrying: %s", error)
-                self._has_failed = True
-            else:
-                self._has_failed = False
+            failures = [error for step in steps if (error := await _failure_of(step)) is not None]
+            # Mostly the database is down, which calls that need it report in detail.
+            if failures and not self._has_failed:
+                logger.warning("cannot follow the other processes now, retrying: %s", failures[0])
+            self._has_failed = bool(failures)
 
     async def _publish(self, redis: RedisLink) -> None:
         while True:
@@ -109,3 +105,11 @@ class CatalogueSync:
                     await channel.ping()
                 elif message["type"] == "message" and message["data"] != self._own_name:
                     self._must_poll.set()
+
+
+async def _failure_of(step: Callable[[], Awaitable[None]]) -> Exception | None:
+    try:
+        await step()
+    except Exception as error:
+        return error
+    return None

@@ -103,6 +103,12 @@ def test_a_port_in_use(bundle: Path, tmp_path: Path) -> None:
         assert f"port {port}" in error_of(bundle, "--port", str(port), data_dir=tmp_path)
 
 
+def test_a_port_is_taken_before_the_bundle_is_loaded() -> None:
+    # Linux lets several sockets bind one port until one of them listens.
+    with _listening_socket("127.0.0.1", 0) as first, pytest.raises(SystemExit):
+        _listening_socket("127.0.0.1", first.getsockname()[1])
+
+
 def test_a_host_that_is_not_ours(bundle: Path, tmp_path: Path) -> None:
     error = error_of(bundle, "--host", "192.0.2.1", "--allow-open-network", data_dir=tmp_path)
     assert "cannot listen on 192.0.2.1" in error

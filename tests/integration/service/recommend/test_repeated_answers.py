@@ -83,6 +83,7 @@ def shop(folder: Path) -> Iterator[BlockingService]:
 
 
 HITS = ("clairo_cache_requests_total", {"result": "hit"})
+MISSES = ("clairo_cache_requests_total", {"result": "miss"})
 CALLS = ("clairo_request_duration_seconds_count", {"route": "/recommend", "status": "200"})
 
 
@@ -139,6 +140,16 @@ def test_a_declared_type_refuses_a_body_that_was_answered(shop: BlockingService)
     declared = shop.send("PUT", "/schema", {"attributes": {"shade": {"type": "number"}}})
     assert declared.status_code == 200, declared.text
     assert shop.send("POST", "/recommend", body).status_code == 422
+
+
+def test_a_declared_type_changes_the_groups_of_an_answered_body(shop: BlockingService) -> None:
+    body = {"history": [], "limit": 3, "group": {"attribute": "price", "limit": 1}}
+    shop.recommend(**body)
+    before = counted(shop, *MISSES)
+    declared = shop.send("PUT", "/schema", {"attributes": {"price": {"type": "list"}}})
+    assert declared.status_code == 200, declared.text
+    shop.recommend(**body)
+    assert counted(shop, *MISSES) == before + 1
 
 
 @pytest.mark.parametrize(

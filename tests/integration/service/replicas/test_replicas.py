@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from clairo_core.bundle.manifest import read_manifest
 from service.cli.workers import threads_per_worker, usable_cores
+from service.errors import StoreError
 from service.replicas.catalogue_sync import CatalogueSync
 from service.replicas.redis_link import RedisLink
 from tests.postgres_server import PostgresServer
@@ -257,6 +258,22 @@ async def test_a_failing_step_is_logged_once_and_retried(caplog: pytest.LogCaptu
             await asyncio.sleep(0.01)
     await sync.stop()
     assert len([record for record in caplog.records if "cannot follow" in record.message]) == 1
+
+
+async def test_the_steps_after_a_failing_one_are_taken() -> None:
+    is_taken = asyncio.Event()
+
+    async def fail() -> None:
+        raise StoreError("a placement cannot be read: another CLAIRO saved it")
+
+    async def take() -> None:
+        is_taken.set()
+
+    sync = CatalogueSync(redis=None, channel="written", interval_seconds=0.01)
+    await sync.start([fail, take])
+    async with asyncio.timeout(5):
+        await is_taken.wait()
+    await sync.stop()
 
 
 def test_a_port_in_use_is_reported_before_any_worker_starts(bundle: Path, tmp_path: Path) -> None:
