@@ -17,7 +17,7 @@ TRAIN_DEMO = $(BIN)/clairo-train run --preset clairo --data demo/shop --set mix.
   --set dense.encoder=recurrent --set evaluate.max_users=500
 
 .DEFAULT_GOAL := help
-.PHONY: install demo demo-bundle test pytest lint bench soak schemathesis client pages docs lock clean help
+.PHONY: install demo demo-bundle test pytest lint bench soak schemathesis client film pages docs lock clean help
 
 help:            ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/  /' | sort
@@ -44,7 +44,7 @@ demo: demo-bundle  ## train a bundle on the built-in demo shop, serve it, print 
 
 demo-bundle: install  ## train that bundle, unless bundles/demo exists
 	@test -f demo/shop/dataset.toml || $(BIN)/clairo-train demo-data --out demo/shop
-	@test -f bundles/demo/manifest.json || $(TRAIN_DEMO) --out bundles/demo
+	@test -f bundles/demo/manifest.json || $(TRAIN_DEMO) --with-users --out bundles/demo
 
 test: install  ## run lint and all tests
 	@.ci/browser
@@ -76,6 +76,9 @@ schemathesis: install  ## send at least ten thousand generated requests, with al
 
 client: install  ## write clairo_client/answers.py again from the OpenAPI document
 	$(BIN)/python -m tests.client_answers
+
+film: install    ## write README's picture and film from a fresh make demo
+	$(BIN)/python -m tests.e2e.playground_film
 
 pages: install   ## write the pages of docs/ that follow from the code
 	$(BIN)/python -m tests.generated_pages

@@ -483,6 +483,7 @@ class ServableBundle(BaseModel):
     created_at: str | None
     ndcg_at_10: float | None
     problem: str | None
+    report_url: str | None
 
 
 class BundleList(BaseModel):
@@ -534,6 +535,7 @@ class Info(BaseModel):
     settings: dict[str, int | float]
     qualities: dict[str, Search]
     bundle_id: str
+    answering_bundle_ids: list[str] = []
     preset: str
     dataset_name: str
     dataset_fingerprint: str

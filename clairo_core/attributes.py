@@ -10,8 +10,12 @@ at `read_text` for one from a table of texts.
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import Int32
 
 from clairo_core.values.missing import is_missing
 from clairo_core.values.numbers import number_in
@@ -43,6 +47,18 @@ EXPECTED = {
     AttributeType.LIST: "a list of texts",
     AttributeType.PATH: "a category path such as Home > Kitchen > Mugs",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeValues:
+    """One attribute of a table's items: which rows have it, and which of its distinct values."""
+
+    rows: Int32[np.ndarray, "entry"]
+    """Ascending, each at most once."""
+    codes: Int32[np.ndarray, "entry"]
+    """Places in `values`."""
+    values: tuple[Value, ...]
+    """Distinct, in the order of their first row; a list is one value."""
 
 
 def type_of(value: object) -> AttributeType:
@@ -160,7 +176,8 @@ def texts_of(value: Value) -> tuple[str, ...]:
 
 def from_json(attributes: Mapping[str, object]) -> dict[str, Value]:
     """Attributes as JSON kept them: a list is a tuple again."""
-    return {name: as_type(value, type_of(value)) for name, value in attributes.items()}
+    # A text, the usual case, stays as it is.
+    return {n: value if isinstance(value, str) else as_type(value, type_of(value)) for n, value in attributes.items()}
 
 
 def as_json(attributes: Mapping[str, Value]) -> dict[str, str | float | bool | list[str]]:

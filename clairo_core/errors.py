@@ -144,6 +144,15 @@ class VocabularySizeError(VocabularyError):
     """The requested size cannot hold all features and special tokens, or exceeds the limit."""
 
 
+class VocabularyMemoryError(VocabularyError):
+    """Learning a vocabulary takes more memory than it may."""
+
+    def __init__(self, message: str, num_fitting: int) -> None:
+        super().__init__(message)
+        self.num_fitting = num_fitting
+        """How many of the sequences to try next."""
+
+
 class EmptyCorpusError(VocabularyError):
     """A corpus has no sequence to learn from."""
 

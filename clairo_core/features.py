@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int, Int32
+from jaxtyping import Int, Int32, Int64
 
 from clairo_core.errors import FeatureSetError, FeatureSpaceFullError
 
@@ -97,6 +97,16 @@ def first_collision_index(codes: Iterable[int], capacity: int) -> int:
     return mixed
 
 
+def _first_collision_indices(
+    semantic_ids: Int[np.ndarray, "item codebook"], capacity: int
+) -> Int64[np.ndarray, "item"]:
+    """`first_collision_index` of every item."""
+    mixed = np.zeros(len(semantic_ids), np.int64)
+    for codes in semantic_ids.T:
+        mixed = (mixed * _MIXING_FACTOR + codes) % capacity
+    return mixed
+
+
 def assign_hash_buckets(
     semantic_ids: Int[np.ndarray, "item codebook"], drawn: Int[np.ndarray, "item"], capacity: int
 ) -> Int32[np.ndarray, "item"]:
@@ -156,8 +166,7 @@ def feature_sets_with_collision_index(
             f"but there are only {capacity} collision indices; raise the capacity to at least {indices.max() + 1}"
         )
     if drawn is None:
-        first = [first_collision_index(codes, capacity) for codes in semantic_ids.tolist()]
-        indices = (np.array(first, dtype=np.int32).reshape(len(indices)) + indices) % capacity
+        indices = (_first_collision_indices(semantic_ids, capacity) + indices) % capacity
     else:
         indices = assign_hash_buckets(semantic_ids, drawn, capacity)
     space = FeatureSpace((*names, COLLISION_CATEGORY), (*codebook_sizes, capacity))

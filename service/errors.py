@@ -26,6 +26,7 @@ ClairoError
     ├── ImportDataError           the data set cannot be read
     ├── CannotIngestError         the bundle has no encoders
     ├── UnknownBundleError        bundle not found
+    ├── NoReportError             nobody has written a report on the bundle
     ├── WorseBundleError          nothing shows that it is as good as the served one
     ├── SwapInProgressError       another bundle is being activated
     ├── RollbackError             no bundle to go back to, or an experiment compares with the served one
@@ -162,6 +163,10 @@ class CannotIngestError(ServiceError):
 
 class UnknownBundleError(ServiceError):
     """No bundle has this id."""
+
+
+class NoReportError(ServiceError):
+    """Nobody has written a report on the bundle."""
 
 
 class WorseBundleError(ServiceError):

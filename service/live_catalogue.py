@@ -1,56 +1,90 @@
 """The served bundle at this moment: its recommender, and its items by catalogue row.
 
-Only the event loop's thread changes it, and between two awaits, so every reader finds it whole. Independent of HTTP,
-stores and encoders.
+All of a moment is one object that never changes. Only the event loop's thread puts another one in its place, so a
+thread that reads it once finds recommender, items and search of the same moment. Independent of HTTP, stores and
+encoders.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 from jaxtyping import Float32
 
-from clairo_core.attributes import texts_of
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.errors import UnknownItemError
+from clairo_core.events import InteractionRules
 from clairo_core.items import Item
 from clairo_core.recommender import Recommender
 from clairo_core.selection.item_search import TextSearch
+from service.served_items import ServedItem, ServedItems
+
+FEW_MATCHES = 5
+"""Fewer items than this that contain all words are followed by items with similar words."""
 
 
 @dataclass(frozen=True, slots=True)
-class ServedItem:
-    """One item, for pages and searches."""
+class PagePlace:
+    """Where a page of a search begins."""
 
-    item: Item
-    """Without its picture, which is in the bundle, or for a posted item in the store."""
-    has_picture: bool
-    is_posted: bool
-    """Whether its content is in the store: posted, or put in place of the bundle's."""
-    missing_modalities: tuple[str, ...]
-    item_embedding: Float32[np.ndarray, "dim"] | None = field(default=None, compare=False)
-    """For an item that was posted or whose content has changed; the bundle holds those of its other items."""
+    num_edits: int
+    """Between the words and those of the items: 0 while items contain each of them."""
+    before_row: int
+    """Only rows below this one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Moment:
+    bundle: Bundle
+    rules: InteractionRules
+    recommender: Recommender
+    items: ServedItems
+    search: TextSearch
+    counts_version: tuple[int, int] = (0, 0)
+    num_changes: int = 0
 
 
 class LiveCatalogue:
     """The current recommender, and the items by catalogue row."""
 
     def __init__(self, bundle: Bundle, recommender: Recommender) -> None:
-        self.bundle = bundle
-        self.rules = bundle.manifest.rules
+        items = ServedItems(bundle)
+        self._now = _Moment(
+            bundle=bundle,
+            rules=bundle.manifest.rules,
+            recommender=recommender,
+            items=items,
+            search=TextSearch(items),
+        )
+
+    @property
+    def bundle(self) -> Bundle:
+        """The served bundle."""
+        return self._now.bundle
+
+    @property
+    def rules(self) -> InteractionRules:
         """By which feedback is read."""
-        self.recommender = recommender
-        self.num_changes = 0
+        return self._now.rules
+
+    @property
+    def recommender(self) -> Recommender:
+        """Of the newest catalogue and counts."""
+        return self._now.recommender
+
+    @property
+    def num_changes(self) -> int:
         """Counts up with every added or replaced item, and every swap of bundles."""
-        self.counts_version = (0, 0)
-        """The last event in the recommender's counts and the number of changes to stored events that they know; 0 while
-        they are those of training."""
-        self._items = [
-            _served_item(item, bundle.has_picture(row), bundle.missing_modalities(row), is_posted=False)
-            for row, item in enumerate(bundle.items)
-        ]
-        items = self._items
-        self._search = TextSearch(lambda row: _search_text(items[row].item))
+        return self._now.num_changes
+
+    @property
+    def counts_version(self) -> tuple[int, int]:
+        """The last event in the recommender's counts and the number of changes to stored events that they know.
+
+        0 while they are those of training.
+        """
+        return self._now.counts_version
 
     @property
     def bundle_id(self) -> str:
@@ -63,14 +97,14 @@ class LiveCatalogue:
         return self.recommender.catalogue.version
 
     @property
-    def items(self) -> Sequence[ServedItem]:
-        """Every item by catalogue row, retired ones included."""
-        return self._items
+    def items(self) -> ServedItems:
+        """Every item by catalogue row, retired ones included: those of this moment."""
+        return self._now.items
 
     @property
     def num_posted_items(self) -> int:
         """Number of posted items, retired ones included."""
-        return len(self._items) - len(self.bundle.items)
+        return len(self.items) - len(self.bundle.items)
 
     def swap(
         self,
@@ -85,26 +119,24 @@ class LiveCatalogue:
             new_items: the last rows of its catalogue.
             changed_items: by row, items with new content.
         """
-        changed_items = changed_items or {}
-        first_new = len(self._items)
-        self._items.extend(new_items)
-        for row, item in changed_items.items():
-            self._items[row] = item
-        self._search.forget([*changed_items, *range(first_new, len(self._items))])
-        self.num_changes += 1
-        self.recommender = recommender
+        items = self._now.items.with_changes(new_items, changed_items or {})
+        self._now = replace(
+            self._now,
+            recommender=recommender,
+            items=items,
+            search=self._now.search.of(items),
+            num_changes=self._now.num_changes + 1,
+        )
 
     def recount(self, recommender: Recommender, counts_version: tuple[int, int]) -> None:
         """Answer with `recommender` from now on: of the same catalogue, with other counts."""
-        self.recommender, self.counts_version = recommender, counts_version
+        self._now = replace(self._now, recommender=recommender, counts_version=counts_version)
 
     def become(self, other: "LiveCatalogue") -> None:
         """Take over the bundle and all items of `other`, which is discarded."""
-        self.bundle, self.rules = other.bundle, other.rules
-        self.recommender, self._items, self._search = other.recommender, other._items, other._search
-        self.counts_version = other.counts_version
         # Higher than either: a table in step with one of both must not take itself to be in step now.
-        self.num_changes = max(self.num_changes, other.num_changes) + 1
+        num_changes = max(self.num_changes, other.num_changes) + 1
+        self._now = replace(other._now, num_changes=num_changes)
 
     def row_of(self, item_id: str) -> int:
         """An item's row in the catalogue, retired or not.
@@ -112,23 +144,18 @@ class LiveCatalogue:
         Raises:
             UnknownItemError: the catalogue has never had it.
         """
-        row = self.recommender.catalogue.find_row(item_id)
-        if row is None:
-            raise UnknownItemError(
-                f"item {item_id!r} is not in bundle {self.bundle_id} and was not posted; POST it to /items first"
-            )
-        return row
+        return _row_in(self._now, item_id)
 
     def embedding_of(self, row: int) -> Float32[np.ndarray, "dim"] | None:
         """The embedding of the item in this row; None in a bundle of precomputed codes."""
-        embedding = self._items[row].item_embedding
+        embedding = self.items[row].item_embedding
         if embedding is None and self.bundle.item_embeddings is not None and row < len(self.bundle.items):
             embedding = self.bundle.item_embeddings.item_embeddings[row]
         return embedding
 
     def with_content(self, row: int, item: Item, has_picture: bool) -> ServedItem:
         """The item in this row with new content; embedding and missing modalities stay."""
-        return replace(self._items[row], item=item, has_picture=has_picture, is_posted=True)
+        return replace(self.items[row], item=item, has_picture=has_picture, is_posted=True)
 
     def find(self, item_id: str) -> ServedItem:
         """An item, retired or not.
@@ -136,49 +163,55 @@ class LiveCatalogue:
         Raises:
             UnknownItemError: the catalogue has never had it.
         """
-        return self._items[self.row_of(item_id)]
+        now = self._now
+        return now.items[_row_in(now, item_id)]
 
-    def page(self, words: str, before_row: int | None, limit: int) -> tuple[list[ServedItem], int | None]:
-        """Items that contain each of `words`, newest first, without retired ones.
+    def page(self, words: str, place: PagePlace | None, limit: int) -> tuple[list[ServedItem], PagePlace | None]:
+        """Items that contain each of `words`, newest first; if these are few, then items with similar words.
+
+        Runs in any thread. Retired items are left out; see `TextSearch.rows_like` for similar words, whose items come
+        with the fewest edits first, newest first.
 
         Args:
             words: searched in id, texts and attributes, ignoring case; empty finds all.
-            before_row: only rows below this one; None begins at the newest.
+            place: of the previous page; None begins at the newest.
             limit: maximum number of items.
 
         Returns:
-            The items, and the `before_row` of the next page; None at the end.
+            The items, and the place of the next page; None at the end.
         """
-        # Runs in a thread: the bundle may be swapped meanwhile.
-        items, search, is_retired = self._items, self._search, self.recommender.catalogue.is_retired
-        num_rows = min(len(items), len(is_retired))
-        newest = num_rows if before_row is None else min(before_row, num_rows)
-        found: list[ServedItem] = []
-        for row in search.rows_with(words.casefold().split(), newest):
-            if is_retired[row]:
-                continue
-            if len(found) == limit:
-                return found, row + 1
-            found.append(items[row])
-        return found, None
+        now, wanted = self._now, words.casefold().split()
+        is_retired, num_rows = now.recommender.catalogue.is_retired, len(now.items)
+
+        def rows_with_words(before_row: int) -> Iterator[int]:
+            return (row for row in now.search.rows_with(wanted, min(before_row, num_rows)) if not is_retired[row])
+
+        start = place or PagePlace(0, num_rows)
+        rows: list[int] = []
+        if start.num_edits == 0:
+            rows = list(islice(rows_with_words(start.before_row), limit + 1))
+            if len(rows) > limit:
+                return [now.items[row] for row in rows[:limit]], PagePlace(0, rows[limit] + 1)
+            all_rows = rows if place is None else islice(rows_with_words(num_rows), FEW_MATCHES)
+            if len(list(all_rows)) >= FEW_MATCHES:
+                return [now.items[row] for row in rows], None
+        similar, num_edits = now.search.rows_like(wanted, num_rows)
+        is_further = (num_edits > start.num_edits) | ((num_edits == start.num_edits) & (similar < start.before_row))
+        further = np.flatnonzero(is_further & ~is_retired[similar])
+        shown = further[: limit - len(rows)]
+        rows += similar[shown].tolist()
+        if len(shown) == len(further):
+            return [now.items[row] for row in rows], None
+        first_left = further[len(shown)]
+        next_place = PagePlace(int(num_edits[first_left]), int(similar[first_left]) + 1)
+        return [now.items[row] for row in rows], next_place
 
 
-def posted_item(
-    item: Item,
-    has_picture: bool,
-    missing_modalities: tuple[str, ...],
-    item_embedding: Float32[np.ndarray, "dim"] | None = None,
-) -> ServedItem:
-    """A posted item as it is served."""
-    served = _served_item(item, has_picture, missing_modalities, is_posted=True)
-    return replace(served, item_embedding=item_embedding)
-
-
-def _served_item(item: Item, has_picture: bool, missing_modalities: tuple[str, ...], *, is_posted: bool) -> ServedItem:
-    return ServedItem(item, has_picture, is_posted, missing_modalities)
-
-
-def _search_text(item: Item) -> str:
-    """Id, words and attributes, case folded."""
-    attributes = (text for value in item.attributes.values() for text in texts_of(value))
-    return "\n".join([item.item_id, *item.texts.values(), *attributes]).casefold()
+def _row_in(moment: _Moment, item_id: str) -> int:
+    row = moment.recommender.catalogue.find_row(item_id)
+    if row is None:
+        raise UnknownItemError(
+            f"item {item_id!r} is not in bundle {moment.bundle.manifest.bundle_id} and was not posted; "
+            "POST it to /items first"
+        )
+    return row

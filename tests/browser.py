@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Page, Request, expect, sync_playwright
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import ConsoleMessage, Page, Request, expect, sync_playwright
 
 SYSTEM_CHROMIUM = Path("/usr/bin/chromium")
 BROWSER_FLAGS = [
@@ -48,13 +49,28 @@ TOO_FAINT = """() => {
 """Script: text with too little contrast."""
 
 
+def serious_faults(page: Page) -> list[str]:
+    """What axe-core finds on the page as it stands, if it is serious: rule, what to do, and where."""
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [
+        f"{fault['id']}: {fault['help']}: {[node['html'][:200] for node in fault['nodes'][:3]]}"
+        for fault in found
+        if fault["impact"] in ("serious", "critical")
+    ]
+
+
 # Generous for a busy machine. A passing check returns sooner.
 expect.set_options(timeout=30_000)
 
 
 @contextmanager
-def opened_page(url: str, secrets: Collection[str] = (), others: Collection[str] = ()) -> Iterator[Page]:
-    """Open the page. At the end, fail on script errors, requests to hosts not in `others`, and `secrets` in urls."""
+def opened_page(
+    url: str, secrets: Collection[str] = (), others: Collection[str] = (), *, logs_errors: bool = True
+) -> Iterator[Page]:
+    """Open the page. At the end, fail on script errors, requests to hosts not in `others`, and `secrets` in urls.
+
+    Browsers log an answer of 400 or more as an error of the console; unless `logs_errors`, any such line fails too.
+    """
     faults: list[str] = []
 
     def check(request: Request) -> None:
@@ -63,13 +79,16 @@ def opened_page(url: str, secrets: Collection[str] = (), others: Collection[str]
         if not request.url.startswith((url, "blob:", "data:", *others)):
             faults.append(f"asked {request.url}")
 
+    def is_fault(line: ConsoleMessage) -> bool:
+        return "Content Security Policy" in line.text or (line.type == "error" and not logs_errors)
+
     with sync_playwright() as playwright:
         system = str(SYSTEM_CHROMIUM) if SYSTEM_CHROMIUM.exists() else None
         browser = playwright.chromium.launch(executable_path=system, args=BROWSER_FLAGS)
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.on("request", check)
         page.on("pageerror", lambda error: faults.append(f"script: {error}"))
-        page.on("console", lambda line: faults.append(line.text) if "Content Security Policy" in line.text else None)
+        page.on("console", lambda line: faults.append(line.text) if is_fault(line) else None)
         page.goto(url)
         yield page
         assert not any(secret in page.url for secret in secrets)

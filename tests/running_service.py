@@ -8,9 +8,10 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -54,8 +55,15 @@ async def running_service(
 class ServiceProcess:
     """`clairo-serve run` as a process of its own."""
 
-    def __init__(self, bundle: Path, data_dir: Path, *flags: str, threads: int | None = 1) -> None:
-        """`threads` are torch's; with None the service chooses."""
+    def __init__(
+        self,
+        bundle: Path,
+        data_dir: Path,
+        *flags: str,
+        threads: int | None = 1,
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """`threads` are torch's; with None the service chooses. `settings` are variables, for those without a flag."""
         command = [sys.executable, "-m", "service.cli", "run", "--bundle", str(bundle), "--data-dir", str(data_dir)]
         environment = {
             name: value
@@ -67,7 +75,7 @@ class ServiceProcess:
         self.process = subprocess.Popen(
             [*command, "--port", "0", "--device", "cpu", "--num-views", "2", "--num-beams", "20", *flags],
             cwd=REPOSITORY,
-            env=environment | {"PYTHONUNBUFFERED": "1"},
+            env=environment | {"PYTHONUNBUFFERED": "1"} | dict(settings),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -116,9 +124,15 @@ class ServiceProcess:
 
 
 @contextmanager
-def running_process(bundle: Path, data_dir: Path, *flags: str, threads: int | None = 1) -> Iterator[ServiceProcess]:
+def running_process(
+    bundle: Path,
+    data_dir: Path,
+    *flags: str,
+    threads: int | None = 1,
+    settings: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[ServiceProcess]:
     """A ready process, stopped at the end of the test."""
-    service = ServiceProcess(bundle, data_dir, *flags, threads=threads)
+    service = ServiceProcess(bundle, data_dir, *flags, threads=threads, settings=settings)
     try:
         service.wait_until_ready()
         yield service

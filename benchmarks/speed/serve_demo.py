@@ -70,7 +70,7 @@ def rows(quick: bool, bundle: Path, data: Path) -> tuple[str, list[Row]]:
         with served_bundle(bundle, Path(folder) / "one"):
             pass
         with served_bundle(bundle, Path(folder) / "one") as service:
-            start = processor_seconds(service.process_id)
+            start, memory = processor_seconds(service.process_id), service.resident_mib()
             cached = answers_per_second(service.url, service.process_id, bodies, seconds)
         bare = bare_answers_per_second(bodies, seconds)
         with served_bundle(bundle, Path(folder) / "four", workers=NUM_WORKERS) as service:
@@ -79,6 +79,7 @@ def rows(quick: bool, bundle: Path, data: Path) -> tuple[str, list[Row]]:
             watching = proportional_mib((service.process_id,))
     return f"{bundle.name}, {len(item_ids)} items", [
         Row("start until ready", start, "processor s", "lower", must=2),
+        Row("resident memory once ready", memory, "MiB", "lower"),
         Row("cached answers", cached, "per processor s", "higher", must=3000, aim=4000),
         Row("bare uvicorn", bare, "per processor s", "higher"),
         Row("cached answers, of bare uvicorn's", 100 * cached / bare, "%", "higher"),

@@ -64,6 +64,7 @@ class RecommendRequest(TypedDict, total=False):
     group: Group
     pin: Sequence[Pin]
     placement: str
+    bundle_id: str
     cursor: str
     exclude_item_ids: Sequence[str]
     include_seen: bool
@@ -87,6 +88,7 @@ def recommend(
     group: Group | None = None,
     pin: Sequence[Pin] = (),
     placement: str | None = None,
+    bundle_id: str | None = None,
     cursor: str | None = None,
     exclude_item_ids: Sequence[str] = (),
     include_seen: bool = False,
@@ -111,6 +113,7 @@ def recommend(
         group: at most so many items of each value of an attribute.
         pin: items at fixed ranks.
         placement: saved rules that apply too.
+        bundle_id: answer from this bundle, one of `answering_bundle_ids` of `info`.
         cursor: `next_cursor` of the page before, beside the same arguments.
         exclude_item_ids: items to leave out.
         include_seen: allow items of the history.
@@ -132,6 +135,7 @@ def recommend(
         group=group,
         pin=pin,
         placement=placement,
+        bundle_id=bundle_id,
         cursor=cursor,
         exclude_item_ids=exclude_item_ids,
         include_seen=include_seen,

@@ -11,6 +11,7 @@ from clairo_core.build_recommender import load_recommender
 from clairo_core.bundle.bundle_items import PackedPictures
 from clairo_core.bundle.bundle_users import NO_USERS, BundleUsers
 from clairo_core.bundle.described_items import DescribedItem, describe_content, fuse_content, missing_modalities
+from clairo_core.bundle.item_lines import ItemLines
 from clairo_core.bundle.manifest import MEASURED_GENERATOR, BundleManifest
 from clairo_core.catalogue import Catalogue
 from clairo_core.encoders import ModalityEncoder
@@ -38,7 +39,7 @@ class Bundle:
     """Interactions in training."""
     user_popularity: Float64[np.ndarray, "item"] | None
     """Users in training, late ones weighing more; None in older bundles."""
-    items: tuple[Item, ...]
+    items: ItemLines
     """Words and attributes, by row; `read_picture` reads the pictures."""
     pictures: PackedPictures
     encoders: Mapping[str, ModalityEncoder]

@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 from PIL import Image
 
-from clairo_core.attributes import as_json, from_json
+from clairo_core.attributes import as_json
+from clairo_core.bundle.item_lines import ItemLines, read_item_lines
 from clairo_core.encoders.pictures import decode_picture
 from clairo_core.errors import BundleError, ContentError
 from clairo_core.items import Item, picture_digest
@@ -77,25 +78,20 @@ def save_items(folder: Path, items: Sequence[Item], progress: Progress[Item] = s
     save_arrays(folder / "pictures.npz", offsets=offsets, digests=digests)
 
 
-def load_items(folder: Path) -> tuple[tuple[Item, ...], PackedPictures]:
+def load_items(folder: Path) -> tuple[ItemLines, PackedPictures]:
     """Load saved items, without their pictures, and the pictures apart.
 
     Raises:
         BundleError: a file is damaged although its digest is correct.
     """
     try:
-        with (folder / "items.jsonl").open(encoding="utf-8") as lines:
-            records = [json.loads(line) for line in lines]
-        items = tuple(
-            Item(item_id=record["item_id"], texts=record["texts"], attributes=from_json(record["attributes"]))
-            for record in records
-        )
+        items = read_item_lines(folder / "items.jsonl")
         (offsets,) = load_arrays(folder / "pictures.npz", "offsets")
         digests = find_array(folder / "pictures.npz", "digests")
         with (folder / "pictures.bin").open("rb") as file:
             # Mapped once, not opened for each picture: a newer bundle may replace the folder meanwhile.
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if offsets[-1] else b""
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(f"{folder}: items cannot be read ({error}); copy the bundle again") from error
     return items, PackedPictures(content, offsets, digests)
 

@@ -29,6 +29,8 @@ DISLIKES_FILE = "dislikes.json"
 """Absent where disliked items lower no others."""
 MEASURED_GENERATOR = "measured-generator"
 """Folder of the T5 before its refit; absent without one. No recommendation depends on it."""
+REPORT_PAGE = "report/report.html"
+"""Page of `clairo-train report`, which may write it at any time: not in the manifest, and nothing depends on it."""
 TRAINED_ON = ("measured", "served")
 NUMBERED = ("random", "sequential")
 """Values of the setting `quantize.kind` under which an item's features are a number, not its content."""

@@ -14,6 +14,7 @@
     users/                        ids and newest items of the training's users   (if they were kept)
     measured-generator/           the generator before its refit, for warm starts   (if the bundle was refitted)
     report/metrics.json           the metrics of the manifest, for people
+    report/report.html, charts/   a page about the bundle, by clairo-train report   (not in the manifest)
 
 Each part's own module defines the content of its files.
 """

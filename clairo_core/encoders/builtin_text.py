@@ -10,23 +10,20 @@ complement words, and the first text field (the title) is weighted against all o
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int32
 from scipy import sparse
 
 from clairo_core.encoders.encoder import ModalityEmbeddings
+from clairo_core.encoders.hashed_terms import HASHES_OF, count_hashes, of_unit_length
 from clairo_core.errors import EncoderError
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
 from clairo_core.storage.array_folder import load_array_folder, save_array_folder
 from clairo_core.values.markup import words_of
-
-if TYPE_CHECKING:
-    from sklearn.feature_extraction.text import HashingVectorizer
 
 MAX_FIELD_CHARACTERS = 8_000
 """Read from the first text field, and again from all others together; the rest is ignored."""
@@ -37,13 +34,12 @@ _FIRST_FIELD_WEIGHT = 0.7
 _MAX_FIT_ITEMS = 20_000
 _MAX_COLUMNS = 16_384  # words, and as many n-grams: a 128-dimensional encoder has 8 MB
 _ITEMS_AT_ONCE = 500
-_NUM_HASHES = 2**20
 # Texts of films and of the demo shop, half of them unseen, have at least .81 known terms; those in another alphabet at
 # most .26, numbers and punctuation, whose embedding would be wrong rather than vague.
 _LEAST_KNOWN = 0.25
 
 
-_SORTS = ("word", "ngram")
+_SORTS = tuple(HASHES_OF)
 
 
 @dataclass(frozen=True)
@@ -160,25 +156,10 @@ def _normalized(text: str) -> str:
     return unicodedata.normalize("NFKC", readable).casefold()[:MAX_FIELD_CHARACTERS]
 
 
-@cache
-def _term_counters() -> "dict[str, HashingVectorizer]":
-    # scikit-learn takes a second to import: the first posted item waits for it, not every start.
-    from sklearn.feature_extraction.text import HashingVectorizer  # noqa: PLC0415
-
-    vectorizer = partial(
-        HashingVectorizer, n_features=_NUM_HASHES, lowercase=False, alternate_sign=False, norm=None, dtype=np.float32
-    )
-    return {
-        "word": vectorizer(analyzer="word", token_pattern=r"\w+"),  # noqa: S106 - no password
-        # Character bigrams are the words of Chinese and Japanese, which have no spaces.
-        "ngram": vectorizer(analyzer="char_wb", ngram_range=(2, 4), token_pattern=None),
-    }
-
-
 def _count_terms(items: Sequence[Item]) -> dict[str, tuple[sparse.csr_matrix, sparse.csr_matrix]]:
     """Sort of term -> counts of each hash in the first field, and in the others."""
-    first, others = zip(*(_fields(item) for item in items), strict=True)
-    return {sort: (count.transform(first), count.transform(others)) for sort, count in _term_counters().items()}
+    each = [*zip(*(_fields(item) for item in items), strict=True)]
+    return {sort: (count_hashes(each[0], sort), count_hashes(each[1], sort)) for sort in _SORTS}
 
 
 def _weigh_terms(counts: sparse.csr_matrix) -> TermWeights:
@@ -208,13 +189,11 @@ def _weighted_terms(
     counts: dict[str, tuple[sparse.csr_matrix, sparse.csr_matrix]], term_weights: dict[str, TermWeights]
 ) -> sparse.csr_matrix:
     """Items by known terms of all sorts; each sort has equal energy in an item, each item is of unit length."""
-    from sklearn.preprocessing import normalize  # noqa: PLC0415 - slow to import
-
     by_sort = []
     for sort, weights in term_weights.items():
-        first, others = (normalize(_tf_idf(field, weights)) for field in counts[sort])
-        by_sort.append(normalize(_FIRST_FIELD_WEIGHT * first + others))
-    return normalize(sparse.hstack(by_sort, format="csr"))
+        first, others = (of_unit_length(_tf_idf(field, weights)) for field in counts[sort])
+        by_sort.append(of_unit_length(_FIRST_FIELD_WEIGHT * first + others))
+    return of_unit_length(sparse.hstack(by_sort, format="csr"))
 
 
 def _tf_idf(counts: sparse.csr_matrix, weights: TermWeights) -> sparse.csr_matrix:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Float64, Int32, Int64
 
-from clairo_core.attributes import Single, Value, path_parts, singles_of, texts_of
+from clairo_core.attributes import AttributeValues, Single, Value, path_parts, singles_of, texts_of
 from clairo_core.values.numbers import number_in
 from clairo_core.values.times import moment_in
 
@@ -34,6 +34,24 @@ class AttributeColumn:
         self._values: list[Single] = []
         self._numbers: Float64[np.ndarray, "code"] = np.zeros(0)
         self._seconds: Float64[np.ndarray, "code"] = np.zeros(0)
+
+    @classmethod
+    def of(cls, given: AttributeValues) -> "AttributeColumn":
+        """The column of these values."""
+        column = cls()
+        codes_of = [[column._code(single) for single in singles_of(value)] for value in given.values]
+        counts = np.array([len(codes) for codes in codes_of], dtype=np.int64)
+        starts = np.append(0, np.cumsum(counts))
+        flat = np.array([code for codes in codes_of for code in codes], dtype=np.int32)
+        per_row = counts[given.codes]
+        num_entries = int(per_row.sum())
+        if num_entries:
+            place_in_row = np.arange(num_entries) - np.repeat(np.cumsum(per_row) - per_row, per_row)
+            column._rows = np.repeat(given.rows, per_row)
+            column._codes = flat[np.repeat(starts[given.codes], per_row) + place_in_row]
+            column._num_entries = num_entries
+            column.is_in_order = bool((column._rows == np.arange(num_entries)).all())
+        return column
 
     def __len__(self) -> int:
         """Number of entries: at least one for each item that has the attribute."""
@@ -129,13 +147,21 @@ class AttributeColumns:
 
     def __init__(self, attributes: Iterable[Mapping[str, Value]] = ()) -> None:
         self._columns: dict[str, AttributeColumn] = {}
-        self._names_of_row: list[tuple[str, ...]] = []
+        self._num_rows = 0
         for of_item in attributes:
             self.append(of_item)
 
+    @classmethod
+    def of(cls, given: Mapping[str, AttributeValues], num_rows: int) -> "AttributeColumns":
+        """The columns of a table of so many rows, from its attributes by name."""
+        columns = cls()
+        columns._columns = {name: AttributeColumn.of(values) for name, values in given.items()}
+        columns._num_rows = num_rows
+        return columns
+
     def __len__(self) -> int:
         """Number of rows."""
-        return len(self._names_of_row)
+        return self._num_rows
 
     def find(self, name: str) -> AttributeColumn | None:
         """The attribute's column, or None if no item has it."""
@@ -144,19 +170,17 @@ class AttributeColumns:
 
     def append(self, attributes: Mapping[str, Value]) -> None:
         """Add a row."""
-        given = _given(attributes)
-        for name, values in given.items():
+        for name, values in _given(attributes).items():
             self._columns.setdefault(name, AttributeColumn()).append(len(self), values)
-        self._names_of_row.append(tuple(given))
+        self._num_rows += 1
 
-    def replace(self, attributes_of: Mapping[int, Mapping[str, Value]]) -> None:
-        """Replace the attributes of these rows."""
+    def replace(self, changes: Mapping[int, tuple[Mapping[str, Value], Mapping[str, Value]]]) -> None:
+        """Replace the attributes of these rows: each by what it has, and what it gets."""
         values_of: dict[str, dict[int, Sequence[Single]]] = {}
-        for row, attributes in attributes_of.items():
-            given = _given(attributes)
-            for name in {*self._names_of_row[row], *given}:
+        for row, (before, after) in changes.items():
+            given = _given(after)
+            for name in {*_given(before), *given}:
                 values_of.setdefault(name, {})[row] = given.get(name, ())
-            self._names_of_row[row] = tuple(given)
         for name, of_rows in values_of.items():
             self._columns.setdefault(name, AttributeColumn()).replace(of_rows)
 

@@ -1,37 +1,47 @@
-"""Find the rows whose text contains words, newest first. Start at `TextSearch.rows_with`.
+"""Find the rows whose text contains words, newest first, or has words like them. Start at `TextSearch.rows_with`.
 
 Exact for substrings of any length. Texts of a block of rows lie in one run of bytes, which is searched at gigabytes per
 second: a million titles take tens of milliseconds, less than intersecting the postings of common trigrams, and no
-memory beyond the texts.
+memory beyond the texts. `TextSearch.rows_like` reads a list of each block's words, made by the first such search.
 """
 
-import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Int32, Int64, UInt8
+
+from clairo_core.selection.similar_words import NOT_FOUND, Words, WordsOfRows, is_of_letters, max_edits
 
 ROWS_PER_BLOCK = 1024
+_BLOCKS_WITHOUT_WORDS = 16
+"""Searched before all words are read for the blocks that may contain one: most searches end earlier."""
+
+
+class SearchedRows(Protocol):
+    """A version of rows that grow and change; read in any thread."""
+
+    def version_of(self, block: int) -> object:
+        """The same object for two versions only if no text of this block's `ROWS_PER_BLOCK` rows differs."""
+
+    def texts_of(self, rows: range) -> Sequence[str]:
+        """Texts of consecutive rows. Words are matched as they are, so case is folded on both sides."""
 
 
 class TextSearch:
-    """Texts of rows that grow and change. A block is read when it is first searched, and again once it has changed.
+    """Texts of one version of rows. What was read of one version serves the others where the texts are the same."""
 
-    Args:
-        text_of: a row's text; words are matched as they are, so case is folded on both sides. May run in any thread.
-    """
+    def __init__(self, rows: SearchedRows) -> None:
+        self._rows = rows
+        self._read = _Read()
 
-    def __init__(self, text_of: Callable[[int], str]) -> None:
-        self._text_of = text_of
-        self._blocks: dict[int, _Block] = {}
-        self._num_changes = 0
-        self._lock = threading.Lock()
-
-    def forget(self, rows: Iterable[int]) -> None:
-        """Read the texts of these rows again: they have changed, or are new."""
-        with self._lock:
-            self._num_changes += 1
-            for number in {row // ROWS_PER_BLOCK for row in rows}:
-                self._blocks.pop(number, None)
+    def of(self, rows: SearchedRows) -> "TextSearch":
+        """The search of another version of these rows."""
+        other = TextSearch(rows)
+        other._read = self._read
+        return other
 
     def rows_with(self, words: Sequence[str], num_rows: int) -> Iterator[int]:
         """Rows below `num_rows` whose text contains each of the words, highest first.
@@ -41,28 +51,92 @@ class TextSearch:
             num_rows: rows that have a text.
         """
         encoded = [_encoded(word) for word in words]
-        for number in reversed(range(-(-num_rows // ROWS_PER_BLOCK))):
-            start = number * ROWS_PER_BLOCK
-            limit = min(ROWS_PER_BLOCK, num_rows - start)
+        containing: list[Int32[np.ndarray, "found"]] | None = None
+        for count, (number, start, limit) in enumerate(_blocks_of(num_rows)):
             if not encoded:
                 yield from reversed(range(start, start + limit))
                 continue
+            if count >= _BLOCKS_WITHOUT_WORDS and (of_rows := self._read_words(number, limit)) is not None:
+                if containing is None:
+                    containing = [self._read.words.containing(word) for word in words if is_of_letters(word)]
+                if not all(map(of_rows.has_any, containing)):
+                    continue
             for place in self._block(number, limit).places_with(encoded, limit):
                 yield start + place
 
+    def rows_like(
+        self, words: Sequence[str], num_rows: int
+    ) -> tuple[Int64[np.ndarray, "found"], UInt8[np.ndarray, "found"]]:
+        """Rows below `num_rows` that do not contain all words, but similar ones in place of those that they lack.
+
+        A word of letters alone may differ by one edit, from eight letters on by two; others must be contained.
+
+        Returns:
+            Rows, and the number of edits of all words: fewest first, then highest row first.
+        """
+        exact = [_encoded(word) for word in words if not max_edits(word)]
+        mistyped = [word for word in words if max_edits(word)]
+        blocks = list(_blocks_of(num_rows)) if mistyped else []
+        words_of = [self._words_of(number, limit) for number, _, limit in blocks]
+        similar = [self._read.words.similar_to(word) for word in mistyped]
+        rows, edits = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.uint8)]
+        for (number, start, limit), of_rows in zip(blocks, words_of, strict=True):
+            each = [of_rows.edits_to(*of_word) for of_word in similar]
+            found = [fewest[:limit] for fewest in each if fewest is not None]
+            if len(found) < len(each):
+                continue
+            is_like = np.max(found, axis=0) < NOT_FOUND
+            total = np.asarray(np.sum(found, axis=0, dtype=np.uint8))
+            places = np.flatnonzero(is_like & (total > 0))
+            if exact and len(places):
+                places = np.intersect1d(places, list(self._block(number, limit).places_with(exact, limit)))
+            rows.append(start + places)
+            edits.append(total[places])
+        all_rows, all_edits = np.concatenate(rows), np.concatenate(edits)
+        best_first = np.lexsort((-all_rows, all_edits))
+        return all_rows[best_first], all_edits[best_first]
+
     def _block(self, number: int, num_rows: int) -> "_Block":
-        """A block of at least `num_rows` rows."""
-        block = self._blocks.get(number)
-        if block is not None and len(block.starts) >= num_rows:
-            return block
-        before = self._num_changes
+        """The texts of a block of at least `num_rows` rows."""
+        version = self._rows.version_of(number)
+        of_version = self._read.blocks.get(number)
+        if of_version is not None and of_version[0] is version and len(of_version[1].starts) >= num_rows:
+            return of_version[1]
         first = number * ROWS_PER_BLOCK
-        block = _block_of([self._text_of(row) for row in range(first, first + num_rows)])
-        with self._lock:
-            # A text that changed meanwhile was perhaps read before.
-            if self._num_changes == before:
-                self._blocks[number] = block
+        block = _block_of(self._rows.texts_of(range(first, first + num_rows)))
+        self._read.blocks[number] = version, block
         return block
+
+    def _words_of(self, number: int, num_rows: int) -> WordsOfRows:
+        """The words of a block of at least `num_rows` rows."""
+        of_rows = self._read_words(number, num_rows)
+        if of_rows is None:
+            version = self._rows.version_of(number)
+            of_rows = self._read.words.of_rows(self._block(number, num_rows).all_texts())
+            self._read.words_of[number] = version, of_rows
+        return of_rows
+
+    def _read_words(self, number: int, num_rows: int) -> WordsOfRows | None:
+        """The words of a block of at least `num_rows` rows, if they have been read."""
+        version, of_rows = self._read.words_of.get(number, (None, None))
+        is_current = version is self._rows.version_of(number) and of_rows is not None and of_rows.num_rows >= num_rows
+        return of_rows if is_current else None
+
+
+@dataclass(eq=False)
+class _Read:
+    """What has been read: by block, with the version that it was read of."""
+
+    blocks: "dict[int, tuple[object, _Block]]" = field(default_factory=dict)
+    words_of: dict[int, tuple[object, WordsOfRows]] = field(default_factory=dict)
+    words: Words = field(default_factory=Words)
+
+
+def _blocks_of(num_rows: int) -> Iterator[tuple[int, int, int]]:
+    """Number, first row and number of rows of each block, highest first."""
+    for number in reversed(range(-(-num_rows // ROWS_PER_BLOCK))):
+        start = number * ROWS_PER_BLOCK
+        yield number, start, min(ROWS_PER_BLOCK, num_rows - start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +162,14 @@ class _Block:
                     break
             else:
                 yield place
+
+    def all_texts(self) -> list[str]:
+        """Each row's text."""
+        ends = range(len(self.starts))
+        return [
+            self.texts[start : self._end_of(place)].decode("utf-8", "surrogatepass")
+            for place, start in zip(ends, self.starts, strict=True)
+        ]
 
     def _end_of(self, place: int) -> int:
         return self.starts[place + 1] if place + 1 < len(self.starts) else len(self.texts)

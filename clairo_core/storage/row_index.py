@@ -15,10 +15,13 @@ class RowIndex(Generic[Key]):
     """
 
     def __init__(self, keys: Iterable[Key] = ()) -> None:
-        self._row_of: dict[Key, int] = {}
-        for key in keys:
-            # A repeated key keeps its first row; the owner sees `size` fall short of the table.
-            self._row_of.setdefault(key, len(self._row_of))
+        keys = list(keys)
+        self._row_of: dict[Key, int] = dict(zip(keys, range(len(keys)), strict=True))
+        if len(self._row_of) < len(keys):
+            self._row_of = {}
+            for key in keys:
+                # A repeated key keeps its first row; the owner sees `size` fall short of the table.
+                self._row_of.setdefault(key, len(self._row_of))
         self.size = len(self._row_of)
         self._growing = threading.Lock()
 

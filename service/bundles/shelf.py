@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clairo_core.bundle.manifest import BundleManifest, read_manifest
+from clairo_core.bundle.manifest import REPORT_PAGE, BundleManifest, read_manifest
 from clairo_core.errors import BundleError
 from service.errors import UnknownBundleError, WorseBundleError
 
@@ -25,6 +25,12 @@ class ShelvedBundle:
     manifest: BundleManifest | None
     problem: str | None
     """Why its manifest cannot be read; activation verifies the other files."""
+
+    @property
+    def report(self) -> Path | None:
+        """The page of `clairo-train report`; None without one."""
+        page = self.folder / REPORT_PAGE
+        return page if page.is_file() else None
 
 
 class BundleShelf:

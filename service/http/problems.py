@@ -70,6 +70,7 @@ KINDS: Mapping[type[core.ClairoError], ProblemKind] = {
     service.CannotIngestError: ProblemKind(409, "cannot-ingest", "Bundle has no encoders for new items"),
     core.FeatureSpaceFullError: ProblemKind(409, "feature-space-full", "No free feature set left"),
     service.UnknownBundleError: ProblemKind(404, "unknown-bundle", "Bundle not found"),
+    service.NoReportError: ProblemKind(404, "no-report", "Bundle has no report"),
     service.WorseBundleError: ProblemKind(409, "worse-bundle", "Bundle may be worse than the served one"),
     service.SwapInProgressError: ProblemKind(409, "activation-in-progress", "Another activation is in progress"),
     service.RollbackError: ProblemKind(409, "no-rollback", "Cannot roll back"),

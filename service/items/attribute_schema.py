@@ -8,9 +8,13 @@ Start at `AttributeSchema`.
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import islice
+
+import numpy as np
 
 from clairo_core.attributes import AttributeType
-from service.live_catalogue import LiveCatalogue, ServedItem
+from service.live_catalogue import LiveCatalogue
+from service.served_items import ServedItem, ServedItems
 from service.store.attribute_types import (
     AttributeTypeStore,
     FixedType,
@@ -52,8 +56,8 @@ class AttributeSchema:
         Raises:
             StoreError: the types cannot be stored.
         """
-        attributes = [item.attributes for item in live.bundle.items]
-        first_uses = await asyncio.to_thread(first_uses_of, attributes)
+        values_of = {name: given.values for name, given in live.bundle.items.attributes.items()}
+        first_uses = await asyncio.to_thread(first_uses_of, values_of)
         await self._store.fix(first_uses | live.bundle.manifest.types_of_attributes)
         await self.refresh()
 
@@ -64,11 +68,12 @@ class AttributeSchema:
             StoredValuesError: a value of an item, stored or the bundle's, cannot be read as its new type.
             StoreError: nothing was changed.
         """
-        of_bundle = [
+        # Read in the thread, one by one.
+        of_bundle = (
             (served.item.item_id, served.item.attributes)
-            for served in live.items[: len(live.bundle.items)]
+            for served in islice(live.items, len(live.bundle.items))
             if not served.is_posted
-        ]
+        )
         await asyncio.to_thread(check_readable, of_bundle, types)
         num_converted = await self._store.declare(types)
         await self.refresh()
@@ -94,11 +99,15 @@ class TypedBundleItems:
         self._applied = wanted
 
     def _retyped_items(self, types: Mapping[str, AttributeType]) -> dict[int, ServedItem]:
+        bundle, items = self._live.bundle, self._live.items
+        rows = set(items.rows_changed_since(ServedItems(bundle)))
+        for name, given in bundle.items.attributes.items():
+            is_read_otherwise = [is_other({name: value}, retyped({name: value}, types)) for value in given.values]
+            rows.update(given.rows[np.array(is_read_otherwise)[given.codes]].tolist())
         changed = {}
-        for row, item in enumerate(self._live.bundle.items):
-            served = self._live.items[row]
-            attributes = retyped(item.attributes, types)
-            if not served.is_posted and is_other(served.item.attributes, attributes):
-                content = replace(served.item, attributes=attributes)
-                changed[row] = replace(self._live.with_content(row, content, served.has_picture), is_posted=False)
+        for row in sorted(rows):
+            if row < len(bundle.items) and not (served := items[row]).is_posted:
+                attributes = retyped(bundle.items[row].attributes, types)
+                if is_other(served.item.attributes, attributes):
+                    changed[row] = replace(served, item=replace(served.item, attributes=attributes))
         return changed

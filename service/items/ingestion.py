@@ -26,7 +26,8 @@ from service.items.attribute_schema import AttributeSchema, TypedBundleItems
 from service.items.describer import Describer, check_pictures
 from service.items.picture_pool import PicturePool
 from service.items.stored_changes import StoredChanges
-from service.live_catalogue import LiveCatalogue, ServedItem
+from service.live_catalogue import LiveCatalogue
+from service.served_items import ServedItem
 from service.store.item_patch import ItemPatch
 from service.store.store import ItemWrite, Store, WriteOutcome
 from service.telemetry.metrics import Metrics

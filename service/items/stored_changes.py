@@ -16,7 +16,8 @@ from clairo_core.errors import DuplicateItemError
 from clairo_core.items import Item
 from service.items.describe_changes import ChangeDescriber
 from service.items.describer import Describer
-from service.live_catalogue import LiveCatalogue, ServedItem, posted_item
+from service.live_catalogue import LiveCatalogue
+from service.served_items import ServedItem, posted_item
 from service.store.store import CatalogueChange, ChangeKind, Store, StoredFeatures
 
 CHANGES_AT_ONCE = 2_000

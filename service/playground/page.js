@@ -1,7 +1,7 @@
-// Shared parts of the playground: the client of the API, page elements, the error banner.
+// Shared parts of the playground: the client of the API, page elements, pictures, words of values.
 // Server data enters the page as text, never as HTML.
 
-import { Clairo } from "../clairo.js";
+import { Clairo, ClairoProblem } from "../clairo.js";
 import { askForKey, keptKey } from "./key.js";
 
 export const byId = (id) => document.getElementById(id);
@@ -9,6 +9,8 @@ export const byId = (id) => document.getElementById(id);
 // Asks the user for a key after a 401, and sends again.
 export const clairo = new Clairo({ key: keptKey(), askForKey });
 
+const SHOWN_FIELDS = ["title", "attributes", "picture_url"];
+const MODALITIES = { text: "words", image: "looks" };
 const knownItems = new Map();
 
 export function remember(item) {
@@ -16,8 +18,26 @@ export function remember(item) {
   return item;
 }
 
+// Whether the page has met the product as one posted after training.
+export const isPosted = (itemId) => knownItems.get(itemId)?.origin === "posted";
+
 export async function itemOf(itemId) {
   return knownItems.get(itemId) ?? remember(await clairo.item(itemId));
+}
+
+// Recommendations with what is shown of each item, so that none is asked for.
+export async function recommendShown(body, options) {
+  return (await recommendEach([body], options))[0];
+}
+
+export async function recommendEach(bodies, options) {
+  const shown = bodies.map((body) => ({ ...body, fields: SHOWN_FIELDS }));
+  if (shown.length === 1) return [await clairo.recommend(shown[0], options)];
+  const { results } = await clairo.post("recommend/batch", { requests: shown }, options);
+  return results.map(({ recommendation, problem }) => {
+    if (problem) throw new ClairoProblem(problem);
+    return recommendation;
+  });
 }
 
 export function element(tag, attributes = {}, ...children) {
@@ -32,7 +52,7 @@ export function element(tag, attributes = {}, ...children) {
 
 export function pictureOf(item) {
   const frame = element("span", { class: "picture" });
-  const initial = element("span", { class: "initial", "aria-hidden": "true" }, item.title.slice(0, 1).toUpperCase());
+  const initial = element("span", { class: "initial", "aria-hidden": "true" }, (item.title || item.item_id).slice(0, 1).toUpperCase());
   if (!item.picture_url) {
     frame.append(initial);
     return frame;
@@ -67,8 +87,8 @@ export function written(value) {
 
 export const priceOf = (item) => written(item.attributes.price ?? Object.values(item.attributes)[0] ?? "");
 
-export function showError(error) {
-  if (error.name === "AbortError") return;
-  byId("banner-text").textContent = error.title ? `${error.title}: ${error.message}` : `Error in this page: ${error.message}`;
-  byId("banner").hidden = false;
+// Pairs such as ["looks", 0.83]. Modalities that either product lacks are left out.
+export function knownSimilarities(byModality) {
+  const known = Object.entries(byModality).filter(([, cosine]) => cosine !== null);
+  return known.map(([modality, cosine]) => [MODALITIES[modality] ?? modality, cosine]);
 }

@@ -1,61 +1,78 @@
-// A product's details with similar products, and the form that adds a product.
+// A product's details: its words, its tokens, and its nearest neighbours with the codes they share.
 
-import { ClairoProblem } from "../clairo.js";
-import { byId, clairo, element, pictureOf, priceOf, remember, showError, written } from "./page.js";
+import { findAudience, offerAudience } from "./arrival.js";
+import { addToHistory } from "./history.js";
+import { byId, clairo, element, knownSimilarities, pictureOf, priceOf, remember, written } from "./page.js";
+import { showError } from "./recovery.js";
 
-const MAX_PICTURE_BYTES = 10 * 1024 * 1024;
 const SIMILAR_ITEMS = 6;
 let detailed = null;
-let similarItems = [];
-let pictureFile = null;
-let lastProposedId = "";
 
-// --- details
-
-export async function showDetail(itemId) {
+// `arrivedAfterMs`: the product was added just now, and was recommendable after this time.
+export async function showDetail(itemId, arrivedAfterMs = null) {
   try {
     const item = await clairo.item(itemId);
     detailed = item;
     byId("detail-heading").textContent = item.title;
     byId("detail-picture").replaceChildren(...pictureOf(item).childNodes);
+    const seconds = ((arrivedAfterMs ?? 0) / 1000).toFixed(1);
+    byId("detail-arrived").textContent = `Added. It can be recommended from now on: ${seconds} seconds after you pressed the button, without any training.`;
+    byId("detail-arrived").hidden = arrivedAfterMs === null;
     const words = Object.values(item.texts).filter((text) => text !== item.title);
-    const tokens = item.tokens.map((token) =>
-      element("span", { class: "token", title: `token ${token.token}` }, token.features.map((feature) => `${feature.category}=${feature.value}`).join(" + ")),
-    );
     const rows = [
       ["Id", item.item_id],
       ...Object.entries(item.attributes).map(([name, value]) => [name, written(value)]),
-      ["Semantic id", item.semantic_id.join(" · ")],
-      ["Tokens", ...tokens],
-      ["Missing", item.missing_modalities.join(", ")],
-    ].filter(([, ...values]) => values.some((value) => value !== ""));
+      ["Missing", item.missing_modalities.map((modality) => (modality === "image" ? "picture" : modality)).join(", ")],
+    ].filter(([, value]) => value !== "");
     byId("detail-body").replaceChildren(
       ...words.map((text) => element("p", {}, text)),
-      element("dl", {}, ...rows.flatMap(([name, ...values]) => [element("dt", {}, name), element("dd", {}, ...values)])),
+      element("dl", {}, ...rows.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])),
     );
-    byId("detail-prove").hidden = item.origin !== "posted";
+    showTokens(item, []);
+    byId("similar").replaceChildren();
+    byId("similar-section").hidden = true;
+    offerAudience(item);
     if (!byId("detail").open) byId("detail").showModal();
     byId("detail").scrollTop = 0;
-    await showSimilar(itemId);
+    await showSimilar(item);
+    if (arrivedAfterMs !== null && detailed === item) findAudience(item);
   } catch (error) {
     showError(error);
   }
 }
 
-async function showSimilar(itemId) {
-  similarItems = [];
-  byId("similar").replaceChildren();
-  byId("similar-section").hidden = true;
+// Features by token, as the generator writes them. Coloured: shared with a neighbour.
+function showTokens(item, neighbours) {
+  const cells = item.tokens.map((token) => {
+    const features = token.features.map(({ category, value }) => {
+      const sharing = neighbours.filter((neighbour) => neighbour.feature_set.some((feature) => feature.category === category && feature.value === value)).length;
+      const isShared = sharing > 0 && category !== "collision";
+      const title = `${category} = ${value}${isShared ? `, shared with ${sharing} of the neighbours below` : ""}`;
+      return element("span", { class: isShared ? "code is-shared" : "code", title }, String(value));
+    });
+    return element("span", { class: "token" }, ...features);
+  });
+  byId("tokens").replaceChildren(...cells);
+  byId("tokens").setAttribute("aria-label", `Tokens: ${item.tokens.map((token) => token.features.map((feature) => feature.value).join(" ")).join(", ")}`);
+  const merged = item.tokens.some((token) => token.features.length > 1) ? ` in ${item.tokens.length} tokens` : "";
+  const colours = neighbours.length ? " Coloured ones are shared with a neighbour below." : "";
+  byId("tokens-text").textContent = `The model reads and writes this product as ${item.semantic_id.length} codes${merged}, made of its picture and words.${colours}`;
+}
+
+async function showSimilar(item) {
+  let similar;
   try {
-    const answer = await clairo.similar(itemId, { limit: SIMILAR_ITEMS });
-    if (detailed?.item_id !== itemId) return;
-    similarItems = answer.items.map((similar) => remember(similar.item));
-    byId("similar").replaceChildren(...answer.items.map(similarOf));
-    byId("similar-section").hidden = answer.items.length === 0;
+    similar = (await clairo.similar(item.item_id, { limit: SIMILAR_ITEMS })).items;
   } catch (error) {
     // A bundle of precomputed codes has no embeddings: no section.
     if (error.status !== 409) throw error;
+    return;
   }
+  const neighbours = await Promise.all(similar.map((entry) => clairo.item(remember(entry.item).item_id)));
+  if (detailed !== item) return;
+  byId("similar").replaceChildren(...similar.map(similarOf));
+  byId("similar-section").hidden = similar.length === 0;
+  showTokens(item, neighbours);
 }
 
 function similarOf(similar) {
@@ -68,101 +85,21 @@ function similarOf(similar) {
       pictureOf(similar.item),
       element("span", { class: "title" }, similar.item.title),
       element("span", { class: "figures" }, priceOf(similar.item)),
-      element("span", { class: "figures" }, figuresOf(similar.modality_similarity)),
+      ...knownSimilarities(similar.modality_similarity).map(likenessOf),
     ),
   );
 }
 
-// "text 0.83 · image 0.40". Modalities that either product lacks are left out.
-export function figuresOf(byModality) {
-  const known = Object.entries(byModality).filter(([, cosine]) => cosine !== null);
-  return known.map(([modality, cosine]) => `${modality} ${cosine.toFixed(2)}`).join(" · ");
+function likenessOf([modality, cosine]) {
+  const bar = element("i");
+  // Not an attribute, which the content security policy forbids.
+  bar.style.width = `${Math.max(0, cosine) * 100}%`;
+  return element("span", { class: "likeness" }, element("span", {}, modality), element("span", { class: "bar" }, bar), element("span", {}, cosine.toFixed(2)));
 }
 
-// --- adding a product
-
-function choosePicture(file) {
-  pictureFile = file ?? null;
-  const preview = byId("preview");
-  if (preview.src) URL.revokeObjectURL(preview.src);
-  preview.hidden = pictureFile === null;
-  byId("drop-text").hidden = pictureFile !== null;
-  if (pictureFile === null) preview.removeAttribute("src");
-  else preview.src = URL.createObjectURL(pictureFile);
-}
-
-function proposeId() {
-  const { title, item_id: id } = byId("add-form").elements;
-  if (id.value !== lastProposedId) return;
-  const words = title.value.toLowerCase().normalize("NFKD").replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 60);
-  lastProposedId = words && `${words}-${Math.random().toString(36).slice(2, 6)}`;
-  id.value = lastProposedId;
-}
-
-function showAddProblem(problem) {
-  const place = byId("add-problem");
-  const errors = problem.errors ?? [];
-  const fields = errors.map((error) => element("li", {}, `${error.loc.join(" → ") || "product"}: ${error.msg}`));
-  place.replaceChildren(element("strong", {}, problem.title ?? "Error in this page"), fields.length ? element("ul", {}, ...fields) : problem.message);
-  place.hidden = false;
-  const wrong = new Set(errors.map((error) => String(error.loc.at(-1))));
-  for (const input of byId("add-form").elements) if (input.name) input.setAttribute("aria-invalid", String(wrong.has(input.name)));
-}
-
-async function addProduct(event, onAdded) {
-  event.preventDefault();
-  const form = byId("add-form");
-  byId("add-problem").hidden = true;
-  if (pictureFile && pictureFile.size > MAX_PICTURE_BYTES) {
-    showAddProblem(new ClairoProblem({ title: "The picture is too large", detail: `Got ${(pictureFile.size / 1024 / 1024).toFixed(1)} MiB, expected at most 10 MiB.` }));
-    return;
-  }
-  const body = new FormData();
-  for (const name of ["item_id", "title", "description"]) body.set(name, form.elements[name].value);
-  if (pictureFile) body.set("picture", pictureFile);
-  byId("add-submit").disabled = true;
-  try {
-    const attributes = ["category", "price"].map((name) => [name, form.elements[name].value.trim()]).filter(([, value]) => value);
-    const { attributes: types } = await clairo.get("schema");
-    const typed = attributes.map(([name, value]) => [name, types[name]?.type === "number" && Number.isFinite(Number(value)) ? Number(value) : value]);
-    if (typed.length) body.set("attributes", JSON.stringify(Object.fromEntries(typed)));
-    const item = remember(await (await clairo.fetch("items", { method: "POST", body })).json());
-    byId("add").close();
-    form.reset();
-    choosePicture(null);
-    await onAdded(item);
-    await showDetail(item.item_id);
-  } catch (error) {
-    showAddProblem(error);
-  } finally {
-    byId("add-submit").disabled = false;
-  }
-}
-
-// onPick: add the product to the history. onProve: recommend it after a history of similar products.
-export function setUpProducts({ onPick, onProve, onAdded }) {
-  byId("open-add").addEventListener("click", () => {
-    byId("add-problem").hidden = true;
-    lastProposedId = byId("add-form").elements.item_id.value;
-    byId("add").showModal();
-    byId("add-form").elements.title.focus();
-  });
-  byId("add-form").addEventListener("submit", (event) => addProduct(event, onAdded));
-  byId("add-form").elements.title.addEventListener("input", proposeId);
-  byId("picture").addEventListener("change", (event) => choosePicture(event.target.files[0]));
-  for (const kind of ["dragover", "dragleave", "drop"]) {
-    byId("drop").addEventListener(kind, (event) => {
-      event.preventDefault();
-      byId("drop").classList.toggle("is-over", kind === "dragover");
-      if (kind === "drop") choosePicture(event.dataTransfer.files[0]);
-    });
-  }
+export function setUpProducts() {
   byId("detail-pick").addEventListener("click", () => {
     byId("detail").close();
-    onPick(detailed);
-  });
-  byId("detail-prove").addEventListener("click", () => {
-    byId("detail").close();
-    onProve(detailed, similarItems);
+    addToHistory(detailed);
   });
 }

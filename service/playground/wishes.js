@@ -1,7 +1,8 @@
 // Diversity and filter of the recommendations.
 // The filter's fields are the attributes of the newest products.
 
-import { byId, clairo, element, showError, remember, written } from "./page.js";
+import { byId, clairo, element, remember, written } from "./page.js";
+import { showError } from "./recovery.js";
 
 const SAMPLED_ITEMS = 200;
 const MAX_CHOICES = 60;
@@ -18,13 +19,13 @@ export function wishes() {
   };
 }
 
-export function clearFilter() {
+function clearFilter() {
   byId("only-new").checked = false;
   for (const input of byId("attributes").querySelectorAll("[name]")) input.value = "";
   showCount();
 }
 
-export function setDiversity(diversity) {
+function setDiversity(diversity) {
   byId("diversity").value = diversity;
   byId("diversity-shown").textContent = diversity.toFixed(1);
 }
@@ -61,7 +62,7 @@ export async function loadAttributes() {
     byId("attributes").replaceChildren(...made);
     for (const input of byId("attributes").querySelectorAll("[name]")) input.value = chosen.get(input.name) ?? "";
   } catch (error) {
-    showError(error);
+    showError(error, "attributes", loadAttributes);
   }
 }
 

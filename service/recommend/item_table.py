@@ -7,36 +7,32 @@ bundle gets another table; a request that began with the old one finishes with i
 
 import asyncio
 import hashlib
-import operator
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int, Int64
 
-from clairo_core.attributes import Value
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.catalogue import Catalogue
 from clairo_core.selection.attribute_columns import AttributeColumns
 from clairo_core.selection.diversity import cosine_similarities, shared_code_similarities
 from clairo_core.selection.item_filters import ItemFilter, allowed_rows, warnings_of
 from clairo_core.selection.similar_items import EmbeddingTable, modality_similarities
-from service.live_catalogue import LiveCatalogue, ServedItem
-
-_CHUNK = 4096
+from service.live_catalogue import LiveCatalogue
+from service.served_items import ServedItems
 
 
 class ItemTable:
     """Attributes and embeddings of a bundle's items and those posted since, retired ones included."""
 
-    def __init__(self, bundle: Bundle, items: Sequence[ServedItem]) -> None:
+    def __init__(self, bundle: Bundle, items: ServedItems) -> None:
         self.bundle = bundle
-        self.items: list[ServedItem] = []
-        self.columns = AttributeColumns()
+        self.items = ServedItems(bundle)
+        self.columns = AttributeColumns.of(bundle.items.attributes, len(bundle.items))
         fused = bundle.item_embeddings
         self.vectors = None if fused is None else EmbeddingTable(fused.item_embeddings)
         """None in a bundle without encoders."""
         self._num_changes = -1
-        self._append(items)
+        self._follow(items)
 
     @property
     def bundle_id(self) -> str:
@@ -76,41 +72,24 @@ class ItemTable:
 
     def take_over(self, live: LiveCatalogue) -> None:
         """Bring columns and embeddings in step with `live`, which must hold the same bundle."""
-        if live.num_changes == self._num_changes:
-            return
-        served = live.items
-        attributes_of: dict[int, Mapping[str, Value]] = {}
-        for start in range(0, len(self.items), _CHUNK):
-            chunk = slice(start, min(start + _CHUNK, len(self.items)))
-            # By identity, in compiled code: a hundred thousand unchanged items take a few milliseconds.
-            if any(map(operator.is_not, self.items[chunk], served[chunk])):
-                attributes_of |= self._replace(chunk.start, served[chunk])
-        self.columns.replace(attributes_of)
-        self._append(served[len(self.items) :])
-        self._num_changes = live.num_changes
+        if live.num_changes != self._num_changes:
+            self._follow(live.items)
+            self._num_changes = live.num_changes
 
-    def _append(self, items: Sequence[ServedItem]) -> None:
-        for served in items:
-            self.items.append(served)
+    def _follow(self, items: ServedItems) -> None:
+        """Take over a later version of the items."""
+        before, changed = self.items, items.rows_changed_since(self.items)
+        self.columns.replace({row: (before[row].item.attributes, items[row].item.attributes) for row in changed})
+        for served in items[len(before) :]:
             self.columns.append(served.item.attributes)
-            if self.vectors is not None and len(self.items) > len(self.vectors):
+        if self.vectors is not None:
+            for row in changed:
+                embedding = items[row].item_embedding
+                if embedding is not None and embedding is not before[row].item_embedding:
+                    self.vectors.replace(row, embedding)
+            for served in items[len(before) :]:
                 self.vectors.append(served.item_embedding)
-            elif self.vectors is not None and served.item_embedding is not None:
-                self.vectors.replace(len(self.items) - 1, served.item_embedding)
-
-    def _replace(self, first_row: int, items: Sequence[ServedItem]) -> dict[int, Mapping[str, Value]]:
-        """Take over the changed items of these rows. Return their attributes, by row."""
-        attributes_of = {}
-        for row, served in enumerate(items, first_row):
-            before = self.items[row]
-            if served is before:
-                continue
-            is_moved = served.item_embedding is not before.item_embedding
-            if self.vectors is not None and served.item_embedding is not None and is_moved:
-                self.vectors.replace(row, served.item_embedding)
-            self.items[row] = served
-            attributes_of[row] = served.item.attributes
-        return attributes_of
+        self.items = items
 
 
 class CurrentItemTable:
@@ -128,7 +107,7 @@ class CurrentItemTable:
                 bundle = self._live.bundle
                 if self._newest is None or self._newest.bundle is not bundle:
                     # Many items take seconds: not on the event loop.
-                    self._newest = await asyncio.to_thread(ItemTable, bundle, list(self._live.items))
+                    self._newest = await asyncio.to_thread(ItemTable, bundle, self._live.items)
         self._newest.take_over(self._live)
         return self._newest
 

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, is_dataclass
 from itertools import chain
 
 from clairo_core.recommendation import Recommendation, RecommendationList
-from service.live_catalogue import ServedItem
 from service.recommend.explanations import Explained, Reason
+from service.served_items import ServedItem
 
 ENCODING = 3
 """Part of each key in Redis; raise it when `encoded` writes something else."""

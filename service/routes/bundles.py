@@ -1,17 +1,27 @@
 """/bundles: list bundles, activate one, and go back."""
 
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Query
 from fastapi.openapi.models import Example
+from starlette.responses import FileResponse
 
 from service.bundles.shelf import deciding_metric
+from service.errors import NoReportError
 from service.http.openapi import problem_answers
+from service.http.root_path import linked
 from service.routes.parts import Parts, ReadyParts
 from service.schemas.operator import ActivatedBundle, BundleList, ServableBundle
 
 router = APIRouter(tags=["bundles"])
 
+REPORT_HEADERS = {
+    # Its script draws the map. Sandboxed without an origin, the page reaches no key and no call of this service.
+    "Content-Security-Policy": "sandbox allow-scripts; default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+    "script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-cache",
+}
 EXAMPLE = {"as GET /bundles lists it": Example(value="demo-shop-dd7c513358c7")}
 
 
@@ -27,6 +37,15 @@ async def list_bundles(parts: ReadyParts) -> BundleList:
     Each call reads the folder again, so a bundle that training has just written is listed.
     """
     return BundleList(bundles=listed_bundles(parts))
+
+
+@router.get("/bundles/{bundle_id}/report", include_in_schema=False)
+async def show_report(bundle_id: Annotated[str, Path(max_length=256)], parts: ReadyParts) -> FileResponse:
+    """Show the page that `clairo-train report` wrote into the bundle's folder; 404 if it did not."""
+    page = parts.swap.shelf.find(bundle_id).report
+    if page is None:
+        raise NoReportError(f"bundle {bundle_id!r} has no report; run clairo-train report on its folder")
+    return FileResponse(page, media_type="text/html", headers=REPORT_HEADERS)
 
 
 @router.post(
@@ -92,6 +111,11 @@ def listed_bundles(parts: Parts) -> list[ServableBundle]:
                 created_at=None if manifest is None else manifest.created_at,
                 ndcg_at_10=None if manifest is None else deciding_metric(manifest.metrics),
                 problem=shelved.problem,
+                report_url=(
+                    linked(f"/bundles/{quote(manifest.bundle_id, safe='')}/report")
+                    if manifest is not None and shelved.report is not None
+                    else None
+                ),
             )
         )
     return listed

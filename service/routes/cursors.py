@@ -6,30 +6,35 @@ import math
 
 from clairo_core.values.ids import MAX_ID_CHARACTERS, check_text
 from service.errors import InvalidBodyError
+from service.live_catalogue import PagePlace
 
 MAX_POSITION = 2**31 - 1
 MAX_SEQUENCE = 2**63 - 1
 
 
-def row_cursor(row: int) -> str:
-    """The cursor of the catalogue's rows before this one.
+def page_cursor(place: PagePlace) -> str:
+    """The cursor of a page of items.
 
-    >>> row_of(row_cursor(48))
-    48
+    >>> place_of_page(page_cursor(PagePlace(1, 48)))
+    PagePlace(num_edits=1, before_row=48)
     """
-    return _encoded(f"row:{row}")
+    edits = f"{place.num_edits}:" if place.num_edits else ""
+    return _encoded(f"row:{edits}{place.before_row}")
 
 
-def row_of(cursor: str) -> int:
-    """The inverse of `row_cursor`.
+def place_of_page(cursor: str) -> PagePlace:
+    """The inverse of `page_cursor`.
 
     Raises:
         InvalidBodyError: the cursor is not one of ours.
     """
-    kind, _, row = _decoded(cursor).partition(":")
-    if kind != "row" or not row.isdecimal():
+    kind, *numbers = _decoded(cursor).split(":")
+    if kind != "row" or len(numbers) not in (1, 2) or not all(map(str.isdecimal, numbers)):
         raise _unknown_cursor()
-    return int(row)
+    num_edits, before_row = map(int, ("0", *numbers)[-2:])
+    if max(num_edits, before_row) > MAX_POSITION:
+        raise _unknown_cursor()
+    return PagePlace(num_edits, before_row)
 
 
 def event_cursor(timestamp: float, sequence: int) -> str:

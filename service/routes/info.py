@@ -51,6 +51,7 @@ async def get_info(request: Request, parts: ReadyParts) -> Info:
             for quality, point in serving.recommender.points.items()
         },
         bundle_id=manifest.bundle_id,
+        answering_bundle_ids=[served.live.bundle_id for served in parts.answering],
         preset=manifest.preset,
         dataset_name=manifest.dataset_name,
         dataset_fingerprint=manifest.dataset_fingerprint,

@@ -18,8 +18,8 @@ from service.http.idempotency import PARAMETER, digest_of_texts
 from service.http.openapi import problem_answers
 from service.http.root_path import linked
 from service.items.ingestion import ItemPut
-from service.live_catalogue import LiveCatalogue, ServedItem
-from service.routes.cursors import row_cursor, row_of
+from service.live_catalogue import LiveCatalogue
+from service.routes.cursors import page_cursor, place_of_page
 from service.routes.item_body import (
     EXAMPLE_ITEM_ID,
     REQUEST_BODY,
@@ -40,6 +40,7 @@ from service.schemas.items import (
     Token,
 )
 from service.schemas.request_body import QueryInteger
+from service.served_items import ServedItem
 from service.store.store import WriteOutcome, item_digest
 
 router = APIRouter(tags=["items"], route_class=BodyRoute)
@@ -221,13 +222,17 @@ async def list_items(
     limit: Annotated[QueryInteger, Query(ge=1, le=MAX_PAGE_ITEMS, description="Items per page.")] = 48,
     q: Annotated[str, Query(max_length=200, description="Words that must all occur in id, texts or attributes.")] = "",
 ) -> ItemPage:
-    """Newest first, without retired items. Items added meanwhile do not shift later pages."""
-    before_row = None if cursor is None else row_of(cursor)
+    """Newest first, without retired items. Items added meanwhile do not shift later pages.
+
+    If fewer than 5 items match, items with similar words follow, most similar first: a word of letters alone may differ
+    by one typing error, from 8 letters on by two.
+    """
+    place = None if cursor is None else place_of_page(cursor)
     # A search without matches reads every item: too slow for the event loop.
-    found, next_row = await asyncio.to_thread(parts.served.live.page, q, before_row, limit)
+    found, next_place = await asyncio.to_thread(parts.served.live.page, q, place, limit)
     return ItemPage(
         items=[item_summary(served) for served in found],
-        next_cursor=None if next_row is None else row_cursor(next_row),
+        next_cursor=None if next_place is None else page_cursor(next_place),
     )
 
 

@@ -51,6 +51,12 @@ class Parts:
     tired_after_impressions: int
     """See `Settings`."""
 
+    @property
+    def answering(self) -> tuple[ServedBundle, ...]:
+        """The bundles that can answer: the served one, and that of a running experiment."""
+        treatment = None if self.split is None else self.split.treatment
+        return (self.served,) if treatment is None else (self.served, treatment)
+
 
 @dataclass(slots=True)
 class Readiness:

@@ -133,7 +133,8 @@ def is_repeatable(body: RecommendBody, placement: Placement | None, *, explores:
     is_by_chance = body.seed is None and explores
     # Trending and latest items change with time.
     is_timeless = placement is None or placement.rules.strangers == POPULAR_FOR_STRANGERS
-    return not is_of_owner and not is_by_chance and is_timeless
+    # Changes of an experiment's bundle are not those of the served one.
+    return body.bundle_id is None and not is_of_owner and not is_by_chance and is_timeless
 
 
 @router.post(
@@ -188,18 +189,34 @@ async def recommend_one(body: RecommendBody, parts: Parts) -> RecommendAnswer:
     """Answer one body.
 
     Raises:
-        InvalidBodyError: the placement is not saved, or the cursor is of another request.
+        InvalidBodyError: the placement is not saved, the cursor is of another request, or the bundle does not answer.
         ServiceError: the model is too busy, or the user's history cannot be read.
     """
     placement = named_placement(body, parts.placements)
     owner = await owner_of(body, parts)
     recommendations, arm = parts.served.recommendations, None
-    if parts.split is not None:
+    if body.bundle_id is not None:
+        recommendations = recommendations_of(body.bundle_id, parts)
+    elif parts.split is not None:
         recommendations, arm = parts.split.recommendations_for(None if owner is None else id_of_owner(owner))
     answer = await recommend_under(body, owner, placement, recommendations, parts)
     if parts.split is not None and arm is not None:
         answer.recommendation_id = parts.split.serve(answer.recommendation_id, arm)
     return answer
+
+
+def recommendations_of(bundle_id: str, parts: Parts) -> Recommendations:
+    """Recommendations of the served bundle, or of the experiment's.
+
+    Raises:
+        InvalidBodyError: neither has this id.
+    """
+    for served in parts.answering:
+        if served.live.bundle_id == bundle_id:
+            return served.recommendations
+    known = " or ".join(served.live.bundle_id for served in parts.answering)
+    message = f"got {bundle_id!r}, expected {known}; serve it, or compare it in CLAIRO_EXPERIMENT"
+    raise InvalidBodyError(f"body -> bundle_id: {message}", [{"loc": ["body", "bundle_id"], "msg": message}])
 
 
 def named_placement(body: RecommendBody, placements: SavedPlacements) -> Placement | None:

@@ -40,6 +40,9 @@ class Info(BaseModel):
     settings: dict[str, int | float] = Field(description="Settings, except addresses, paths and secrets.")
     qualities: dict[str, Search] = Field(description="The search behind each `quality` of POST /recommend.")
     bundle_id: str
+    answering_bundle_ids: list[str] = Field(
+        default=[], description="Bundles that `bundle_id` of POST /recommend may name: this one, and an experiment's."
+    )
     preset: str
     dataset_name: str
     dataset_fingerprint: str
@@ -65,6 +68,7 @@ class ServableBundle(BaseModel):
     created_at: str | None = Field(description="ISO 8601, UTC.")
     ndcg_at_10: float | None = Field(description="Measured at training; decides between bundles with the same targets.")
     problem: str | None = Field(description="Why it cannot be served, judged by the manifest alone.")
+    report_url: str | None = Field(description="Page of `clairo-train report` about it; null without one.")
 
 
 class BundleList(BaseModel):

@@ -70,6 +70,12 @@ class RecommendBody(RulesBody):
         "asks for. Unknown and retired ones are listed in `unknown_item_ids`. The placement's filter and group do not "
         "apply; `filter`, `group` and `exclude_item_ids` are refused beside it.",
     )
+    bundle_id: str | None = Field(
+        default=None,
+        max_length=256,
+        description="Answer from this bundle, one of `answering_bundle_ids` of GET /info; by default the served one, "
+        "or that of the user's arm. Such an answer counts in no arm of an experiment.",
+    )
     placement: PlacementName | None = Field(
         default=None, description="A saved placement, whose rules apply; by default the one named `default`, if saved."
     )

@@ -143,13 +143,9 @@ def is_use(value: Value) -> bool:
     return isinstance(value, tuple) or bool(singles_of(value))
 
 
-def first_uses_of(attributes_of_items: Iterable[Attributes]) -> dict[str, AttributeType]:
+def first_uses_of(values_of: Mapping[str, Iterable[Value]]) -> dict[str, AttributeType]:
     """Types of attributes, by name, of those whose values all have one type."""
-    types: dict[str, set[AttributeType]] = {}
-    for attributes in attributes_of_items:
-        for name, value in attributes.items():
-            if is_use(value):
-                types.setdefault(name, set()).add(type_of(value))
+    types = {name: {type_of(value) for value in values if is_use(value)} for name, values in values_of.items()}
     return {name: min(of_name) for name, of_name in types.items() if len(of_name) == 1}
 
 

@@ -18,6 +18,7 @@ from clairo_core.sequences import ItemSequences
 from training.counts.markov import TIE_BREAK, popularity_shares
 from training.counts.popularity import heaviest_of_each, pairs_of
 from training.counts.recent_items import weigh_history
+from training.counts.strongest_entries import row_blocks
 from training.evaluation.choose_settings import Choice, best_on_validation
 from training.evaluation.split import EvaluationSplit
 
@@ -55,6 +56,16 @@ class Vsknn:
     def scores(self, histories: ItemSequences) -> Float64[np.ndarray, "user item"]:
         """The neighbours' items, weighted by similarity. Neighbours tied with the last of them count too."""
         recent = weigh_history(histories, self.has.shape[1], lambda age: self.settings.decay ** age.astype(np.float64))
+        # All users who share an item with each history are many more than the neighbours kept of them.
+        most_users = recent.astype(np.bool_) @ np.diff(self.by_item.indptr)
+        nearest = [sparse.csr_matrix((0, self.has.shape[0]))]
+        nearest += [self._neighbours(recent[rows]) for rows in row_blocks(most_users)]
+        scores: Float64[np.ndarray, "user item"] = (sparse.vstack(nearest) @ self.has).toarray() * self.rarity
+        scores += self.tie_break
+        return scores
+
+    def _neighbours(self, recent: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Similarities of the nearest training users to some histories."""
         neighbours = (recent @ self.by_item).tocsr()
         for begin, end in zip(neighbours.indptr[:-1], neighbours.indptr[1:], strict=True):
             similarities = neighbours.data[begin:end]
@@ -62,9 +73,7 @@ class Vsknn:
                 last = len(similarities) - self.settings.num_neighbours
                 similarities[similarities < np.partition(similarities, last)[last]] = 0.0
         neighbours.eliminate_zeros()
-        scores: Float64[np.ndarray, "user item"] = (neighbours @ self.has).toarray() * self.rarity
-        scores += self.tie_break
-        return scores
+        return neighbours
 
 
 def fit_vsknn(training: ItemSequences, num_items: int, settings: VsknnSettings) -> Vsknn:

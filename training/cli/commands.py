@@ -1,6 +1,6 @@
 """The `clairo-train` command: training, evaluation, comparison and vocabulary reports.
 
-`recommend` and the commands on a data set alone are in modules of their own.
+`recommend`, `report` and the commands on a data set alone are in modules of their own.
 
 Each command parses flags and calls one function of `training`. Expected errors are printed on one line and exit with
 code 2.
@@ -28,6 +28,7 @@ from training.cli.options import (
     UsersOption,
 )
 from training.cli.recommend_command import recommend
+from training.cli.report_command import report as report_of_bundle
 
 if TYPE_CHECKING:
     from training.retraining.retrain import ServiceSource
@@ -53,6 +54,7 @@ app.command()(data_commands.check)
 app.command("fetch-pictures")(data_commands.fetch_pictures)
 app.command(hidden=True)(data_commands.events)
 app.command()(recommend)
+app.command("report")(report_of_bundle)
 app.add_typer(ids_commands.app, name="ids")
 
 SERVICE_PANEL = "With --data service"

@@ -4,6 +4,7 @@ The page shows one seen-item mode at a time and switches without a script.
 """
 
 from html import escape
+from math import isnan
 
 from training.comparison.figures import Comparison, Difference, Figure
 from training.comparison.page_style import series_of, style_sheet
@@ -23,31 +24,49 @@ WORDS_OF_MODES = {
 
 def html_of(comparison: Comparison) -> str:
     """The report as one HTML document."""
-    modes = "".join(_mode(comparison, seen_items) for seen_items in comparison.modes)
-    shown_first = comparison.modes[-1]
-    buttons = "".join(
-        f'<input type="radio" name="mode" id="{mode}"{" checked" if mode == shown_first else ""}>'
-        for mode in comparison.modes
-    )
-    labels = "".join(f'<label for="{mode}">{WORDS_OF_MODES[mode]}</label>' for mode in reversed(comparison.modes))
-    chosen = f" On this split, {CHOSEN_ON_THESE_USERS}." if comparison.split == "validation" else ""
-    rankers = "".join(f"<dt>{escape(name)}</dt><dd>{escape(note)}</dd>" for name, note in comparison.notes.items())
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(comparison.dataset)}: comparison</title><style>{style_sheet()}</style></head><body>
 <header><h1>{escape(comparison.dataset)}, {escape(comparison.split)} split</h1>
-<p>{users_in_words(comparison).capitalize()}, each with {comparison.held_out.to_predict} to predict
-({escape(str(comparison.held_out))}). Full ranking over
-{comparison.num_items:,} items by item id; ties count against the target. Ranges are 95% bootstrap intervals over users
-({comparison.num_resamples:,} resamples).{chosen}</p></header>
-{buttons}
-<div class="modes">Items the user has seen {labels}</div>
-<main>{modes}{sections_of_runs(comparison)}
-<section><h2>Rankers</h2><dl>{rankers}</dl></section>
+<p>{protocol_in_words(comparison)}</p>{mode_switch(comparison)}</header>
+<main>{sections_of_modes(comparison)}{sections_of_runs(comparison)}{section_of_rankers(comparison)}
 <footer>results.json, figures.parquet, differences.parquet and ranks.parquet beside this page hold the same figures and
 each user's ranks.</footer>
 </main></body></html>
 """
+
+
+def protocol_in_words(comparison: Comparison) -> str:
+    """What is measured, on whom and how, as HTML text."""
+    chosen = f" On this split, {CHOSEN_ON_THESE_USERS}." if comparison.split == "validation" else ""
+    return (
+        f"{users_in_words(comparison).capitalize()}, each with {comparison.held_out.to_predict} to predict "
+        f"({escape(str(comparison.held_out))}). Full ranking over {comparison.num_items:,} items by item id; ties "
+        "count against the target. Ranges are 95% bootstrap intervals over users "
+        f"({comparison.num_resamples:,} resamples).{chosen}"
+    )
+
+
+def mode_switch(comparison: Comparison) -> str:
+    """Buttons for the modes; the last is shown first."""
+    shown_first = comparison.modes[-1]
+    buttons = "".join(
+        f'<input type="radio" name="mode" id="{mode}"{" checked" if mode == shown_first else ""}>'
+        f'<label for="{mode}">{WORDS_OF_MODES[mode]}</label>'
+        for mode in reversed(comparison.modes)
+    )
+    return f'<div class="modes" role="group" aria-label="Seen items">Items the user has seen {buttons}</div>'
+
+
+def sections_of_modes(comparison: Comparison) -> str:
+    """Figures, slices, differences and the table, once per mode; the switch shows one of them."""
+    return "".join(_mode(comparison, seen_items) for seen_items in comparison.modes)
+
+
+def section_of_rankers(comparison: Comparison) -> str:
+    """Each ranker with its note."""
+    rankers = "".join(f"<dt>{escape(name)}</dt><dd>{escape(note)}</dd>" for name, note in comparison.notes.items())
+    return f"<section><h2>Rankers</h2><dl>{rankers}</dl></section>"
 
 
 def _mode(comparison: Comparison, seen_items: str) -> str:
@@ -74,13 +93,15 @@ def _mode(comparison: Comparison, seen_items: str) -> str:
             ),
             ("history length", "length of the history", "Number of items in the user's history."),
         )
+        if comparison.slice_sizes(seen_items, kind)
     )
     spread = " ± is the standard deviation over seeds." if comparison.num_seeds > 1 else ""
+    sliced = f'<div class="pair top">{slices}</div>' if slices else ""
     return (
-        f'<div class="{seen_items}"><div class="pair">{overall}</div>'
-        f'<div class="pair top">{slices}</div>{_differences(comparison, seen_items)}'
+        f'<div class="{seen_items}"><div class="pair">{overall}</div>{sliced}{_differences(comparison, seen_items)}'
         f"<section><h2>All figures</h2><p>Best of each column in bold.{spread} {BREADTH_IN_WORDS}.</p>"
-        f'<div class="scroll">{_table(comparison, seen_items)}</div></section></div>'
+        f'<div class="scroll" role="region" aria-label="All figures" tabindex="0">{_table(comparison, seen_items)}'
+        "</div></section></div>"
     )
 
 
@@ -135,6 +156,10 @@ def _spread(figure: Figure) -> str:
     return f"<br>±{figure.spread:.4f}" if figure.num_seeds > 1 else ""
 
 
+def _or_dash(value: float, form: str) -> str:
+    return "–" if isnan(value) else format(value, form)
+
+
 def _table(comparison: Comparison, seen_items: str) -> str:
     heads = "".join(f"<th>{name}</th>" for name in (*METRICS, "coverage@10", "gini@10", "popularity"))
     best = {
@@ -156,6 +181,7 @@ def _table(comparison: Comparison, seen_items: str) -> str:
             f'<tr><td class="series-{series_of(comparison, ranker)}"><span class="dot"></span>'
             f"{escape(ranker)}{seeds}</td>"
             f"{cells}"
-            f"<td>{breadth.coverage:.3f}</td><td>{breadth.gini:.3f}</td><td>{breadth.mean_popularity:,.1f}</td></tr>"
+            f"<td>{breadth.coverage:.3f}</td><td>{_or_dash(breadth.gini, '.3f')}</td>"
+            f"<td>{_or_dash(breadth.mean_popularity, ',.1f')}</td></tr>"
         )
     return f"<table><thead><tr><th>ranker</th>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>"

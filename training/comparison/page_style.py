@@ -49,16 +49,14 @@ td small{display:block;color:var(--quiet);font-size:11px;font-weight:400}
 td.best{font-weight:650}
 .dot{display:inline-block;width:10px;height:10px;border-radius:50%;background:var(--series);margin-right:8px}
 .legend{display:flex;flex-wrap:wrap;gap:4px 20px;margin:0 0 8px;font-size:13px}
-input[name=mode]{position:absolute;opacity:0;pointer-events:none}
-.modes{max-width:1250px;margin:14px auto 18px;padding:0 28px;display:flex;flex-wrap:wrap;gap:8px}
-.modes{align-items:center;color:var(--quiet)}
+.modes{position:relative;margin:14px 0 18px;display:flex;flex-wrap:wrap;gap:8px;align-items:center;color:var(--quiet)}
+.modes input{position:absolute;opacity:0;pointer-events:none}
 .modes label{border:1px solid var(--line);border-radius:999px;padding:4px 14px;cursor:pointer;background:var(--card)}
-#masked:checked~.modes label[for=masked],#weighed:checked~.modes label[for=weighed],
-#allowed:checked~.modes label[for=allowed]{background:var(--ink);color:var(--ground);border-color:var(--ink)}
-#masked:focus-visible~.modes label[for=masked],#weighed:focus-visible~.modes label[for=weighed],
-#allowed:focus-visible~.modes label[for=allowed]{outline:2px solid var(--focus);outline-offset:2px}
-main .masked,main .weighed,main .allowed{display:none}
-#masked:checked~main .masked,#weighed:checked~main .weighed,#allowed:checked~main .allowed{display:block}
+.modes input:checked+label{background:var(--ink);color:var(--ground);border-color:var(--ink)}
+.modes input:focus-visible+label{outline:2px solid var(--focus);outline-offset:2px}
+.masked,.weighed,.allowed{display:none}
+body:has(#masked:checked) .masked,body:has(#weighed:checked) .weighed,
+body:has(#allowed:checked) .allowed{display:block}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 20px;margin:8px 0}dt{font-weight:600}dd{margin:0}
 @media(max-width:600px){section{overflow-x:auto;padding:16px 16px 12px}.scroll{margin:0 -16px;padding:0 16px}
 svg{min-width:470px}dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:8px;color:var(--quiet)}}

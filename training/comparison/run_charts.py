@@ -14,8 +14,8 @@ from training.comparison.svg_charts import Bar, Dot, Line, Span, bar_rows, dot_p
 
 def sections_of_runs(comparison: Comparison) -> str:
     """Training curves of rankers trained in epochs, answering times of all, use of codes and searches of bundles."""
-    pair = f'<div class="pair top">{_latency(comparison)}{_codes(comparison)}</div>'
-    return _curves(comparison) + pair + _searches(comparison)
+    others = _latency(comparison) + _codes(comparison) + _searches(comparison)
+    return _curves(comparison) + (f'<div class="pair top">{others}</div>' if others else "")
 
 
 def legend(comparison: Comparison, rankers: tuple[str, ...]) -> str:
@@ -71,6 +71,9 @@ def _curves(comparison: Comparison) -> str:
             for seed, run in enumerate(comparison.details[ranker])
             if run.curve
         ]
+        if not any(line.values for line in lines):
+            # Without held-out users nothing is validated.
+            continue
         chart = line_chart(lines, title=title, step="epoch", starts_at_zero=not is_loss)
         sections += f"<section><h2>{title}</h2><p>{meaning}</p>{legend(comparison, trained)}{chart}</section>"
     return f'<div class="pair top">{sections}</div>'
@@ -86,7 +89,7 @@ def _codes(comparison: Comparison) -> str:
                 f"{ranker}: {category.name}",
                 category.perplexity / category.size,
                 series_of(comparison, ranker),
-                f"{category.num_used} of {category.size}",
+                f"{category.num_used} of {category.size}, {np.log2(category.perplexity):.1f} bits",
             )
             for category in first.categories
         ]
@@ -96,8 +99,8 @@ def _codes(comparison: Comparison) -> str:
         return ""
     return (
         "<section><h2>Use of the codes</h2><p>Perplexity of each codebook as a share of its size (1 if all codes are "
-        "used equally often), and the number of codes in use. Share of items that only the collision index "
-        f"distinguishes: {'; '.join(colliding)}.</p>"
+        "used equally often), the number of codes in use, and their entropy. Share of items that only the collision "
+        f"index distinguishes: {'; '.join(colliding)}.</p>"
         f"{bar_rows(bars, title='Perplexity of each codebook as a share of its size')}</section>"
     )
 
@@ -124,5 +127,5 @@ def _searches(comparison: Comparison) -> str:
         "<section><h2>Searches</h2><p>Views and beams that training measured on validation users, seen items masked: "
         "NDCG@10, plus and minus a standard error of the difference to the best, and the median time of a request on "
         "the machine that trained. The service searches as chosen for the quality of each request.</p>"
-        f'{legend(comparison, searching)}<div class="narrow">{chart}</div></section>'
+        f"{legend(comparison, searching)}{chart}</section>"
     )

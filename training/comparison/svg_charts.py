@@ -249,4 +249,5 @@ def _in_words(span: Span) -> str:
 
 
 def _open(height: float, title: str) -> str:
-    return f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(title)}">'
+    # Focusable, so that arrow keys scroll a chart that is wider than a phone.
+    return f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(title)}" tabindex="0">'

@@ -210,6 +210,8 @@ class VocabularySettings:
     """Merge rules per catalogue item, at most 40,000 in total: more rules need more training examples to pay off."""
     max_sequences: NotNegative = 0
     """Learn from a seeded sample of this many sequences; 0 uses all."""
+    max_mib: Positive = 4096
+    """Memory that learning may take, in MiB. Where all sequences need more, it reads a seeded sample that fits."""
     spelling: Annotated[str, OneOf(tuple(Spelling))] = "shuffled"
     """`shuffled` features of an item merge; the others keep their order. `marked` opens each further modality's codes
     with a token; `languages` writes each modality on its own. These two need codes by modality, as late fusion has."""

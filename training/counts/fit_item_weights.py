@@ -15,8 +15,9 @@ from clairo_core.sequences import ItemSequences
 from training.config.preset import MixSettings
 from training.counts import ease, markov
 from training.counts.ease import count_users, users_by_items, users_of
+from training.counts.pair_kernels import count_rows_of_pairs
 from training.counts.sparse_ease import SparseEaseSettings, choose_sparse_ease, fit_sparse_ease
-from training.counts.strongest_entries import is_among_strongest, row_blocks, with_entries
+from training.counts.strongest_entries import row_blocks
 from training.evaluation.split import EvaluationSplit
 
 _LEAST_AGE_WEIGHT = 1e-3
@@ -109,19 +110,30 @@ def pair_counts(training: ItemSequences, num_items: int, pairs_per_item: int) ->
     """
     has = users_by_items(training, num_items)
     users = users_of(has).astype(np.float32)
-    by_item, kept = has.T.tocsr(), [sparse.csr_matrix((0, num_items), dtype=np.float32)]
+    by_item = has.T.tocsr()
+    of_users = (has.indptr.astype(np.int64), has.indices, has.data)
+    of_items = (by_item.indptr.astype(np.int64), by_item.indices, by_item.data)
     # An item has at most as many pairs as its users have items.
-    most_pairs = np.bincount(
-        has.indices, weights=np.repeat(np.diff(has.indptr), np.diff(has.indptr)), minlength=num_items
-    )
-    for block in row_blocks(most_pairs):
-        together = by_item[block] @ has
-        together.sort_indices()
-        rows = np.repeat(np.arange(block.start, block.stop), np.diff(together.indptr))
-        together = with_entries(together, together.indices != rows)
-        rows = np.repeat(np.arange(block.start, block.stop), np.diff(together.indptr))
-        cosines = together.data / np.sqrt(users[rows] * users[together.indices])
-        kept.append(with_entries(together, is_among_strongest(together, cosines, pairs_per_item)))
-    strongest_pairs = sparse.vstack(kept, format="csr")
+    num_terms = by_item.astype(np.bool_) @ np.diff(of_users[0])
+    most_of_row = np.minimum(num_terms, num_items)
+    most = int(np.minimum(most_of_row, pairs_per_item).sum())
+    # Memory is taken only where it is written.
+    columns, counts, written = np.empty(most, np.int32), np.empty(most, np.float32), 0
+    offsets = np.zeros(num_items + 1, np.int64)
+    for rows in row_blocks(num_terms):
+        written = count_rows_of_pairs(
+            *of_users,
+            *of_items,
+            users,
+            pairs_per_item,
+            most_of_row,
+            rows.start,
+            rows.stop,
+            written,
+            offsets,
+            columns,
+            counts,
+        )
+    strongest_pairs = sparse.csr_matrix((counts[:written], columns[:written], offsets), (num_items, num_items))
     # Counts are symmetric, so the larger of both sides is the count.
     return strongest_pairs.maximum(strongest_pairs.T).tocsr()

@@ -69,7 +69,7 @@ class Breadth:
     gini: float
     """Gini coefficient of times shown per item: 0 if all are shown equally often, near 1 if a few take all places."""
     mean_popularity: float
-    """Mean training count over all places."""
+    """Mean training count over all places. Both are NaN for bundles of older releases, which did not keep them."""
 
 
 def breadth_of(shown: Int[np.ndarray, "user place"], training_counts: Real[np.ndarray, "item"]) -> Breadth:

@@ -1,52 +1,32 @@
 """The figures of ids, and the items behind codes in pictures, as one self-contained HTML page. Start at `page_of`."""
 
-import base64
-import io
 from collections.abc import Callable, Sequence
 from html import escape
 
 import numpy as np
-from jaxtyping import Int
-from PIL import Image
 
-from clairo_core.encoders.pictures import decode_picture
-from clairo_core.errors import ContentError
 from clairo_core.items import Item
 from clairo_core.progress import Progress
+from training.comparison.item_pictures import ITEMS_IN_A_ROW, PICTURE_STYLE, codes_in_pictures, row_of_items
 from training.comparison.page_style import style_sheet
 from training.comparison.svg_charts import Bar, Span, bar_rows, dot_plot
 from training.ids.ids_figures import WINDOW, Depth, IdsFigures, Likeness, Mean
 from training.ids.ids_text import MEANINGS, as_number, as_share, summary, times_any_pair
 from training.ids.item_ids import ItemIds, groups_of
 
-THUMBNAIL_SIDE = 72
-ITEMS_PER_CODE = 8
-ROWS_OF_PICTURES = 24
-"""Over all levels, so that the page stays small: at most some hundred pictures."""
-FEWEST_PER_LEVEL = 2
 GROUPS_SHOWN = 6
-_SEED = 0
-_STYLE = """
-.behind{display:grid;grid-template-columns:96px 1fr;gap:6px 14px;align-items:center;margin:0 0 6px}
-.behind div{display:flex;flex-wrap:wrap;gap:6px}
-.behind b{font-weight:600}.behind small{display:block;color:var(--quiet)}
-figure{margin:0;width:84px;font-size:11px;line-height:1.25;color:var(--quiet);overflow:hidden;text-align:center}
-figure img,figure span.none{display:block;width:72px;height:72px;margin:0 auto 2px;border-radius:6px;object-fit:contain;
-background:#fff;border:1px solid var(--line)}figure span.none{background:var(--ground)}
-figcaption{display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow:hidden}
-h3{font-size:14px;margin:16px 0 8px}
-@media(max-width:600px){.behind{grid-template-columns:1fr}}
-"""
 
 
 def page_of(ids: ItemIds, figures: IdsFigures, dataset: str, items: Sequence[Item], progress: Progress) -> str:
     """The report as one HTML document; `items` are those of the ids, row by row."""
-    pictures = _codes_in_pictures(ids, items, progress)
+    pictures = codes_in_pictures(
+        ids.semantic_ids, ids.codebook_names, items.__getitem__, progress, "ids: pictures behind codes"
+    )
     sentences = [ids.origin.name, f"{figures.num_items:,} items", *summary(figures)]
     about = " ".join(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in sentences)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(dataset)}: semantic ids</title><style>{style_sheet()}{_STYLE}</style></head><body>
+<title>{escape(dataset)}: semantic ids</title><style>{style_sheet()}{PICTURE_STYLE}</style></head><body>
 <header><h1>Semantic ids of {escape(dataset)}</h1>
 <p>{escape(about)}</p></header>
 <main><div class="pair">{_use(figures)}{_bought_together(figures)}</div>
@@ -118,37 +98,6 @@ def _dots(title: str, meaning: str, named: Sequence[tuple[str, Mean | None, int]
     return f"<section><h2>{title}</h2><p>{meaning}</p>{chart}</section>"
 
 
-def _codes_in_pictures(ids: ItemIds, items: Sequence[Item], progress: Progress) -> str:
-    random = np.random.default_rng(_SEED)
-    num_levels = len(ids.codebook_sizes)
-    num_shown = max(FEWEST_PER_LEVEL, ROWS_OF_PICTURES // num_levels)
-    parts = []
-    for level in progress(range(num_levels), "ids: pictures behind codes", num_levels):
-        codes = ids.semantic_ids[:, level]
-        parts.append(f"<h3>{ids.codebook_names[level]}</h3>")
-        for code in codes_to_show(codes, num_shown):
-            rows = np.flatnonzero(codes == code)
-            drawn = random.permutation(rows)[:ITEMS_PER_CODE]
-            parts.append(_row(f"code {code}", f"{len(rows):,} items", [items[row] for row in drawn.tolist()]))
-    return (
-        "<section><h2>Items behind a code</h2><p>Codes from the most to the least used, and some of their items, drawn "
-        f"at random.</p>{''.join(parts)}</section>"
-    )
-
-
-def codes_to_show(codes: Int[np.ndarray, "item"], most: int) -> list[int]:
-    """Codes at equal steps from the most used to the least used of two items or more.
-
-    >>> codes_to_show(np.array([4, 4, 4, 1, 1, 0, 0, 7]), 2)
-    [4, 1]
-    """
-    counts = np.bincount(codes)
-    order = np.argsort(-counts, kind="stable")
-    used = order[counts[order] > 1] if (counts > 1).any() else order[counts[order] > 0]
-    places = np.unique(np.linspace(0, len(used) - 1, most).astype(np.int64))
-    return [int(code) for code in used[places]]
-
-
 def _shared(ids: ItemIds, items: Sequence[Item]) -> str:
     groups = groups_of(ids.semantic_ids)
     sizes = np.bincount(groups)
@@ -157,10 +106,10 @@ def _shared(ids: ItemIds, items: Sequence[Item]) -> str:
         return ""
     rows = [np.flatnonzero(groups == group) for group in largest]
     shown = "".join(
-        _row(
+        row_of_items(
             " ".join(map(str, ids.semantic_ids[of_group[0]])),
             f"{len(of_group):,} items",
-            [items[row] for row in of_group[:ITEMS_PER_CODE].tolist()],
+            [items[row] for row in of_group[:ITEMS_IN_A_ROW].tolist()],
         )
         for of_group in rows
     )
@@ -168,33 +117,6 @@ def _shared(ids: ItemIds, items: Sequence[Item]) -> str:
         "<section><h2>Items that share a semantic id</h2><p>The largest groups. Only the collision index tells their "
         f"items apart.</p>{shown}</section>"
     )
-
-
-def _row(label: str, note: str, items: Sequence[Item]) -> str:
-    shown = "".join(_figure(item) for item in items)
-    return f'<div class="behind"><span><b>{label}</b><small>{note}</small></span><div>{shown}</div></div>'
-
-
-def _figure(item: Item) -> str:
-    title = escape(item.title or item.item_id)
-    picture = thumbnail(item)
-    shown = f'<img src="{picture}" alt="">' if picture else '<span class="none"></span>'
-    return f'<figure title="{escape(item.item_id)}">{shown}<figcaption>{title}</figcaption></figure>'
-
-
-def thumbnail(item: Item) -> str | None:
-    """The item's picture as a small JPEG in a data url; None without one that can be decoded."""
-    content = item.read_picture()
-    if content is None:
-        return None
-    try:
-        picture = decode_picture(content, shortest_side=THUMBNAIL_SIDE)
-    except ContentError:
-        return None
-    picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
-    file = io.BytesIO()
-    picture.save(file, format="JPEG", quality=75)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _table(figures: IdsFigures) -> str:

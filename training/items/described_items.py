@@ -52,11 +52,14 @@ class DescribedItems:
 
     def _one_column_per_feature(self) -> Float32[np.ndarray, "item feature"]:
         """1 where an item has a feature. The collision index says nothing about content and has no columns."""
-        blocks = [
-            np.eye(size, dtype=np.float32)[self.feature_sets[:, category]]
-            for category, (name, size) in enumerate(
-                zip(self.space.category_names, self.space.category_sizes, strict=True)
-            )
-            if name != COLLISION_CATEGORY
+        sizes = [
+            0 if name == COLLISION_CATEGORY else size
+            for name, size in zip(self.space.category_names, self.space.category_sizes, strict=True)
         ]
-        return np.hstack(blocks)
+        columns = np.zeros((len(self.feature_sets), sum(sizes)), np.float32)
+        rows, first = np.arange(len(columns)), 0
+        for features, size in zip(self.feature_sets.T, sizes, strict=True):
+            if size:
+                columns[rows, first + features] = 1
+                first += size
+        return columns

@@ -1,6 +1,6 @@
 """Keep modality embeddings by content digest, so that no run and no dataset encodes a content twice.
 
-One folder per encoder. Shards are added and never changed.
+One folder per encoder. Shards are added and never changed; vectors are in memory a shard at a time.
 """
 
 import os
@@ -36,18 +36,17 @@ class EmbeddingCache:
         folder.mkdir(parents=True, exist_ok=True)
         # For `remove_old_caches`.
         os.utime(folder)
-        self._shards: list[ModalityEmbeddings] = []
-        self._place: dict[str, tuple[int, int]] = {}
+        self._shard_of: dict[str, Path] = {}
         for path in sorted(folder.glob("shard-*.npz")):
             try:
-                digests, vectors, is_present = load_arrays(path, "digests", "vectors", "is_present")
+                digests, _, _ = _load_shard(path)
             except (OSError, ValueError):
                 # The contents of a damaged shard are encoded again.
                 continue
-            self._remember(digests.astype(str).tolist(), ModalityEmbeddings(vectors, is_present))
+            self._shard_of |= dict.fromkeys(digests, path)
 
     def __contains__(self, digest: str) -> bool:
-        return digest in self._place
+        return digest in self._shard_of
 
     def add(self, digests: Sequence[str], embeddings: ModalityEmbeddings) -> None:
         """Write these rows to disk."""
@@ -59,18 +58,24 @@ class EmbeddingCache:
             vectors=embeddings.vectors,
             is_present=embeddings.is_present,
         )
-        self._remember(digests, embeddings)
+        self._shard_of |= dict.fromkeys(digests, path)
 
     def rows(self, digests: Sequence[str], dim: int) -> ModalityEmbeddings:
         """The embeddings of these contents, all of them added before."""
         vectors = np.zeros((len(digests), dim), np.float32)
         is_present = np.zeros(len(digests), np.bool_)
+        rows_of: dict[Path, list[int]] = {}
         for row, digest in enumerate(digests):
-            shard, place = self._place[digest]
-            vectors[row] = self._shards[shard].vectors[place]
-            is_present[row] = self._shards[shard].is_present[place]
+            rows_of.setdefault(self._shard_of[digest], []).append(row)
+        for path, rows in rows_of.items():
+            of_shard, shard_vectors, shard_is_present = _load_shard(path)
+            place_of = {digest: place for place, digest in enumerate(of_shard)}
+            places = [place_of[digests[row]] for row in rows]
+            vectors[rows], is_present[rows] = shard_vectors[places], shard_is_present[places]
         return ModalityEmbeddings(vectors, is_present)
 
-    def _remember(self, digests: Sequence[str], embeddings: ModalityEmbeddings) -> None:
-        self._place |= {digest: (len(self._shards), place) for place, digest in enumerate(digests)}
-        self._shards.append(embeddings)
+
+def _load_shard(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Digests, vectors and whether each is present. OSError or ValueError if the file is damaged."""
+    digests, vectors, is_present = load_arrays(path, "digests", "vectors", "is_present")
+    return digests.astype(str).tolist(), vectors, is_present

@@ -3,11 +3,11 @@
 Ranking is over the whole catalogue by item id. A target that is not in the returned list is a miss.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from jaxtyping import Real
+from jaxtyping import Int, Real
 
 from clairo_core.errors import TrainingError
 from clairo_core.progress import Progress, silent
@@ -16,11 +16,17 @@ from clairo_core.values.counted import counted
 from training.counts.popularity import Popularity
 from training.datasets import Dataset
 from training.evaluation.item_scorer import ItemScorer
-from training.evaluation.metrics import Metric, ndcg_at, paired_difference, summarize
+from training.evaluation.metrics import Metric, Ranks, bootstrap_interval, ndcg_at, paired_difference, summarize
 from training.evaluation.rankings import Rankings, rank_with_recommender, rank_with_scores
 from training.evaluation.repeat_lift import MASKS, lift_in_words, lift_of_recommender, lift_of_scorer
-from training.evaluation.slices import breadth_of
-from training.evaluation.split import ALLOWED, CHOSEN_ON_THESE_USERS, EvaluationSplit, HeldOut, some_of_each
+from training.evaluation.slices import UserSlice, breadth_of, user_slices
+from training.evaluation.split import (
+    ALLOWED,
+    CHOSEN_ON_THESE_USERS,
+    EvaluationSplit,
+    HeldOut,
+    some_of_each,
+)
 from training.evaluation.split_description import LEAVE_LAST_OUT, SplitDescription
 from training.ranking.dense_head_scorer import DenseHeadScorer
 
@@ -40,6 +46,22 @@ class EvaluationRow:
     """Share of the catalogue that is in some user's first ten places."""
     num_users: int
     """How many users' targets the row rests on."""
+    gini_at_10: float
+    mean_popularity: float
+    """See `Breadth`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SliceRow:
+    """A ranker's NDCG@10 for some of the users, in one seen-item mode."""
+
+    ranker: str
+    seen_items: str
+    kind: str
+    label: str
+    """As in `UserSlice`."""
+    num_users: int
+    ndcg_at_10: Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +80,9 @@ class Evaluation:
     repeat_lifts: Mapping[str, float | None]
     """By ranker, what is added to scores of items of the history where repeats are weighed; None masks them."""
     held_out: SplitDescription
+    slices: tuple[SliceRow, ...] = ()
+    """By training count of the target and by history length, in the last mode alone, a shop's: a manifest stays small.
+    Empty in bundles of older releases."""
 
     def as_dict(self) -> dict[str, object]:
         """Plain values, ready for JSON."""
@@ -72,6 +97,7 @@ def evaluate(
     recommender: Recommender,
     dataset: Dataset,
     popularity: Real[np.ndarray, "item"],
+    training_counts: Int[np.ndarray, "item"],
     targets: HeldOut,
     lift_users: EvaluationSplit,
     *,
@@ -84,7 +110,8 @@ def evaluate(
 ) -> Evaluation:
     """Measure the whole bundle, its parts alone and popularity, with seen items allowed, weighed and masked.
 
-    Each ranker's lift for repeats is chosen on `lift_users`, by one rule for all; see `repeat_lift`.
+    Each ranker's lift for repeats is chosen on `lift_users`, by one rule for all; see `repeat_lift`. The baseline ranks
+    by `popularity`; `training_counts` group the targets.
 
     Raises:
         TrainingError: no user has enough items to hold one out.
@@ -113,15 +140,29 @@ def evaluate(
         if list(recommender.catalogue.item_ids[: len(item_ids)]) == item_ids:
             rank_scored("dense head", DenseHeadScorer(recommender.joint_ranking.dense_heads, len(item_ids)))
     rank_scored("popularity", Popularity(popularity))
-    rows, gains = [], []
+    rows: list[EvaluationRow] = []
+    gains = []
     for seen_items, split in targets.items():
         for ranker, by_mode in rankings.items():
             ranking = by_mode[seen_items]
             metrics = tuple(summarize(ranking.ranks, num_resamples))
-            coverage = breadth_of(ranking.shown, popularity).coverage
-            rows.append(EvaluationRow(ranker, seen_items, metrics, coverage, len(split.targets)))
+            breadth = breadth_of(ranking.shown, training_counts)
+            rows.append(
+                EvaluationRow(
+                    ranker,
+                    seen_items,
+                    metrics,
+                    breadth.coverage,
+                    len(split.targets),
+                    breadth.gini,
+                    breadth.mean_popularity,
+                )
+            )
         ours, popular = (ndcg_at(rankings[ranker][seen_items].ranks, 10) for ranker in (WHOLE, "popularity"))
         gains.append(paired_difference(ours, popular, num_resamples))
+    *_, (shown_mode, shown_split) = targets.items()
+    ranks = {ranker: by_mode[shown_mode].ranks for ranker, by_mode in rankings.items()}
+    parts = [part for part in user_slices(shown_split, training_counts) if part.kind != "all"]
     missing = sum(item_ids[target] not in recommender.catalogue for target in targets[ALLOWED].target_items)
     return Evaluation(
         dataset.name,
@@ -133,7 +174,16 @@ def evaluate(
         tuple(gains),
         {ranker: None if lift == MASKS else lift for ranker, lift in lifts.items()},
         held_out,
+        tuple(row for part in parts for row in _slice_rows(ranks, shown_mode, part, num_resamples)),
     )
+
+
+def _slice_rows(ranks: Mapping[str, Ranks], seen_items: str, part: UserSlice, num_resamples: int) -> Iterator[SliceRow]:
+    gains = np.stack([ndcg_at(of_ranker[part.is_in], 10) for of_ranker in ranks.values()], axis=1)
+    spans = zip(gains.mean(axis=0), *bootstrap_interval(gains, num_resamples, seed=0), strict=True)
+    for ranker, span in zip(ranks, spans, strict=True):
+        metric = Metric("ndcg@10", *map(float, span))
+        yield SliceRow(ranker, seen_items, part.kind, part.label, len(gains), metric)
 
 
 def table_of(evaluation: Evaluation, preset_name: str = WHOLE) -> str:

@@ -9,7 +9,7 @@ from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.progress import Progress
 from clairo_core.recommender import Recommender
 from clairo_core.storage.replaced_file import replace_text
-from training.counts.popularity import count_popularity
+from training.counts.popularity import count_interactions, count_popularity
 from training.datasets import Dataset
 from training.evaluation.repeat_lift import lift_users
 from training.evaluation.split import held_out, test_split, training_sequences, validation_split
@@ -65,10 +65,12 @@ def evaluate_bundle(
     opened = open_bundle(bundle_folder, data, device, progress, report)
     dataset = opened.dataset
     targets = held_out(test_split if split_name == "test" else validation_split, dataset)
+    training = training_sequences(dataset)
     evaluation = evaluate(
         opened.recommender,
         dataset,
-        count_popularity(training_sequences(dataset), len(dataset.items)),
+        count_popularity(training, len(dataset.items)),
+        count_interactions(training, len(dataset.items)),
         targets,
         lift_users(dataset),
         split_name=split_name,

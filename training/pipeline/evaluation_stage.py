@@ -18,6 +18,7 @@ def evaluation_stage(bench: Workbench, recommender: Recommender, split_name: str
         recommender,
         bench.dataset,
         count_popularity(bench.training, len(bench.dataset.items)),
+        bench.training_counts,
         targets,
         lift_users(bench.dataset),
         split_name=split_name,

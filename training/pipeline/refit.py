@@ -27,6 +27,7 @@ def refit(bench: Workbench, measured: TrainedParts) -> TrainedParts:
         ranked = RankedParts(
             refitted_dense_heads_stage(bench, measured.items, ranked.dense_heads),
             refitted_item_weights_stage(bench, ranked.item_weights),
+            ranked.new_items,
         )
         ranking = replace(
             ranking,

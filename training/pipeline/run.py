@@ -7,7 +7,7 @@ Every stage has a file in its room, ROOM/NAME_stage.py, with its inputs, its bui
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from clairo_core.recommender import Recommender
@@ -78,6 +78,8 @@ def train_bundle(
     warn_of_odd_interactions(bench)
     measured = train_parts(bench, start)
     metrics = measured.progress() | {"serving": measured.serving.as_dict()}
+    if measured.ranked is not None and measured.ranked.new_items is not None:
+        metrics["new_items"] = asdict(measured.ranked.new_items)
     evaluation = evaluation_stage(bench, measured.recommender, split_name)
     if evaluation is not None:
         metrics["evaluation"] = evaluation.as_dict()
@@ -108,8 +110,9 @@ def train_parts(bench: Workbench, start: WarmStart | None = None) -> TrainedPart
         generator = generator_stage(bench, items, vocabulary, start.bundle)
     recommender, ranked_by, ranked = generator.recommender.with_popularity(popular_by_users(bench)), generator.key, None
     if bench.preset.dense.dim:
-        ranked = RankedParts(dense_heads_stage(bench, items), item_weights_stage(bench))
-        mixture = mixture_stage(bench, items, generator, ranked.dense_heads, ranked.item_weights)
+        dense_heads, item_weights = dense_heads_stage(bench, items), item_weights_stage(bench)
+        mixture = mixture_stage(bench, items, generator, dense_heads, item_weights)
+        ranked = RankedParts(dense_heads, item_weights, mixture.new_items)
         recommender, ranked_by = recommender.ranked_by(mixture.joint_ranking), mixture.key
     serving = serving_points_stage(bench, recommender, ranked_by)
     recommender = recommender.with_points(serving.points)

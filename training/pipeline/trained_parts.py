@@ -9,6 +9,7 @@ from clairo_core.recommender import Recommender
 from training.counts.item_weights_stage import FittedItemWeights
 from training.generator.generator_stage import TrainedGenerator
 from training.items.described_items import DescribedItems
+from training.ranking.calibrate_new_items import NewItemCalibration
 from training.ranking.dense_heads_stage import TrainedDenseHeads
 from training.ranking.serving_points_stage import ChosenPoints
 from training.vocabulary.vocabulary_stage import TrainedVocabulary
@@ -20,6 +21,8 @@ class RankedParts:
 
     dense_heads: TrainedDenseHeads
     item_weights: FittedItemWeights
+    new_items: NewItemCalibration | None
+    """How new items fared when they were calibrated."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,5 +1,6 @@
 """Stage: generator, dense heads, item weights and validation users -> the joint ranking."""
 
+import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from training.ranking.fit_mixture import fit_mixture, plain_mixture
 from training.ranking.mixture_examples import mixture_examples, with_new_items
 from training.workbench.workbench import Workbench
 
+NEW_ITEMS_FILE = "new-items.json"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedMixture:
@@ -25,6 +28,8 @@ class FittedMixture:
 
     joint_ranking: JointRanking
     key: str
+    new_items: NewItemCalibration | None
+    """Of the mixture; None without validation users or new items to try, and in a cache of older releases."""
 
 
 def mixture_stage(
@@ -66,23 +71,29 @@ def mixture_stage(
         if not (is_validated and examples.has_target.any()):
             bench.report("mixture: no component finds a validation user's next item; all weigh the same")
 
-        def fitted(names: tuple[str, ...], label: str) -> Mixture:
+        def fitted(names: tuple[str, ...], label: str) -> tuple[Mixture, NewItemCalibration | None]:
             of_names = examples.of_components(names)
             if not is_validated:
-                return plain_mixture(of_names)
+                return plain_mixture(of_names), None
             mixture = fit_mixture(of_names, bench.seed)
             mixture, of_new_items = calibrated(mixture, pretended.of_components(names), settings.most_lost_to_new)
             if of_new_items is not None:
                 bench.report(f"{label}: {described(of_new_items, bench.preset.dense.held_out_share)}")
-            return mixture
+            return mixture, of_new_items
 
         every = components.components
         without = tuple(name for name in every if name != GENERATOR)
-        replace(
-            components,
-            mixture=fitted(every, "mixture"),
-            mixture_without_generator=fitted(without, "mixture without generator"),
-        ).save(folder / "ranking")
+        mixture, of_new_items = fitted(every, "mixture")
+        without_generator, _ = fitted(without, "mixture without generator")
+        ranking = replace(components, mixture=mixture, mixture_without_generator=without_generator)
+        ranking.save(folder / "ranking")
+        if of_new_items is not None:
+            (folder / NEW_ITEMS_FILE).write_text(json.dumps(asdict(of_new_items)), encoding="utf-8")
+
+    def load(folder: Path) -> tuple[JointRanking, NewItemCalibration | None]:
+        path = folder / NEW_ITEMS_FILE
+        found = NewItemCalibration(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+        return load_joint_ranking(folder / "ranking", bench.training_counts), found
 
     inputs = {
         "generator": generator.key,
@@ -94,10 +105,9 @@ def mixture_stage(
         "beams": bench.preset.evaluate.num_beams,
         "seed": bench.seed,
     }
-    stage = bench.stages.run(
-        "mixture", inputs, build, lambda folder: load_joint_ranking(folder / "ranking", bench.training_counts)
-    )
-    return FittedMixture(stage.result, stage.key)
+    stage = bench.stages.run("mixture", inputs, build, load)
+    joint_ranking, new_items = stage.result
+    return FittedMixture(joint_ranking, stage.key, new_items)
 
 
 def described(of_new_items: NewItemCalibration, held_out_share: float) -> str:

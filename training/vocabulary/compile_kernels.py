@@ -9,7 +9,7 @@ import clairo_core.generation.parallel.code_kernels
 import clairo_core.generation.parallel.graph_kernels
 import clairo_core.ranking.score_kernels
 import clairo_core.tokens.tokenizer  # noqa: F401 - importing a module registers its kernels
-import training.counts.sparse_ease
+import training.counts.fit_item_weights
 import training.vocabulary.learn_vocabulary  # noqa: F401
 from clairo_core.tokens.kernels.compilation import compile_kernels
 

@@ -26,6 +26,7 @@ def expand_vocabulary(
     added_tokens: int,
     *,
     max_sequences: int | None = None,
+    max_bytes: int | None = None,
     seed: int = 0,
     progress: Progress = silent,
 ) -> Vocabulary:
@@ -39,6 +40,7 @@ def expand_vocabulary(
         new_sequences: to learn from, oldest item first; include older ones for rules that suit both.
         added_tokens: number of rules.
         max_sequences: learn from a random sample of this many sequences; None takes all.
+        max_bytes: that the arrays of learning may take; None sets no limit. See `learn_within_memory`.
         seed: of the sample.
         progress: over counting and merging.
 
@@ -46,6 +48,7 @@ def expand_vocabulary(
         VocabularySizeError: `added_tokens` is below 1, or token numbers overflow.
         FeatureSetError: ragged, negative or unknown features, or a sequence with an item row that has none.
         EmptyCorpusError: no sequence has an item.
+        VocabularyMemoryError: learning takes more than `max_bytes`.
     """
     if added_tokens < 1:
         raise VocabularySizeError(f"added_tokens is {added_tokens}; expected at least 1")
@@ -53,5 +56,5 @@ def expand_vocabulary(
     check_size(size, vocabulary.first_merge_token)
     feature_tokens = vocabulary.feature_tokens(feature_sets)
     chosen = sample_sequences(new_sequences, max_sequences, seed)
-    grown = learn_more_rules(vocabulary, feature_tokens, chosen, size, progress)
+    grown = learn_more_rules(vocabulary, feature_tokens, chosen, size, max_bytes, progress)
     return dataclasses.replace(grown, expanded_at=(*vocabulary.expanded_at, vocabulary.size))

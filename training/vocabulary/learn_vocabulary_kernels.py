@@ -79,7 +79,7 @@ def _note_sequence(heads, row, index, sequence, counters):
 
 @kernel(CORPUS_TYPE, WEIGHTS_TYPE, _INT64_2, _INT32_2, _INT64_1, _INT64_1, _INT64_1, types.int64)
 def count_sequences(corpus, weights, pairs, index, keys, deltas, counters, until):
-    """Add the pairs of sequences up to `until` to table and index, while there is room."""
+    """Add the pairs of sequences up to `until` to table and index, while the table has room. The index always has."""
     tokens, set_sizes, set_weights, slots, starts, num_sets = corpus
     inside, across = weights
     heads = pairs.view(np.int32)
@@ -93,8 +93,6 @@ def count_sequences(corpus, weights, pairs, index, keys, deltas, counters, until
         if not has_room(pairs.shape[0], counters[NUM_PAIRS], count):
             counters[NUM_WANTED] = count
             return TABLE_FULL
-        if counters[NUM_ENTRIES] + count > index.shape[0]:
-            return INDEX_FULL
         counters[VISIT] += 1
         for i in range(count):
             row = row_of(pairs, keys[i])
@@ -107,6 +105,33 @@ def count_sequences(corpus, weights, pairs, index, keys, deltas, counters, until
             pairs[row, COUNT] += deltas[i]
         counters[NUM_COUNTED] += 1
     return FINISHED
+
+
+@kernel(CORPUS_TYPE, WEIGHTS_TYPE, _INT64_2, _INT32_2, _INT64_1, _INT64_1, _INT64_1)
+def write_index_again(corpus, weights, pairs, index, keys, deltas, counters):
+    """Write the index as if all sequences had just been counted, also in the middle of a merge."""
+    tokens, set_sizes, set_weights, slots, starts, num_sets = corpus
+    inside, across = weights
+    heads = pairs.view(np.int32)
+    for row in range(pairs.shape[0]):
+        heads[row, INDEX_HEAD] = 0
+    counters[NUM_ENTRIES] = 1
+    for sequence in range(starts.shape[0]):
+        start = starts[sequence]
+        last = start + num_sets[sequence] - 1
+        count = list_pairs(
+            tokens, set_sizes, set_weights, slots, start, num_sets[sequence], start, last, inside, across, 1, keys,
+            deltas, 0,
+        )  # fmt: skip
+        counters[VISIT] += 1
+        for i in range(count):
+            row = row_of(pairs, keys[i])
+            if heads[row, STAMP] != counters[VISIT]:
+                heads[row, STAMP] = counters[VISIT]
+                _note_sequence(heads, row, index, sequence, counters)
+    # The merge begins its list again: what it has examined, it skips. The pair keeps the list, for the sequences in
+    # which it has recurred.
+    counters[CURRENT_ENTRY] = heads[row_of(pairs, counters[CURRENT_KEY]), INDEX_HEAD]
 
 
 @njit(forceinline=True)
@@ -204,6 +229,7 @@ def _carry_out_merge(corpus, weights, pairs, heads, index, risen, examined, wind
                     counters[NUM_WANTED] = most_pairs
                     return TABLE_FULL
                 if counters[NUM_ENTRIES] + most_pairs > index.shape[0]:
+                    counters[NUM_WANTED] = most_pairs
                     return INDEX_FULL
                 if counters[NUM_RISEN] + most_pairs > risen.shape[0]:
                     return RISEN_FULL

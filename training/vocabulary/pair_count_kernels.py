@@ -33,7 +33,7 @@ CURRENT_ENTRY = 9  # where in the pair's list the merge has got to
 NUM_RULES = 10
 NUM_GIVEN = 11  # rules at the front of the rule arrays that are applied before any is learned
 NUM_COUNTED = 12  # sequences whose pairs are in the table
-NUM_WANTED = 13  # rows of the pair table that a kernel found missing
+NUM_WANTED = 13  # rows of the pair table, or entries of the index, that a kernel found missing
 NUM_COUNTERS = 14
 
 _INT64_1, _INT64_2 = writable(types.int64, 1), writable(types.int64, 2)
@@ -51,8 +51,8 @@ def row_of(pairs, key):
 
 @njit
 def has_room(num_rows, num_pairs, more):
-    """Whether a table of `num_rows` stays at most 60% full with `more` pairs, which keeps searches short."""
-    return 10 * (num_pairs + more) <= 6 * num_rows
+    """Whether a table of `num_rows` stays at most 70% full with `more` pairs, which keeps searches short."""
+    return 10 * (num_pairs + more) <= 7 * num_rows
 
 
 @kernel(_INT64_2, _INT64_2)
@@ -64,6 +64,30 @@ def move_pairs(pairs, larger):
             larger[row_of(larger, pairs[row, KEY])] = pairs[row]
             copied += 1
     return copied
+
+
+@kernel(_INT64_2)
+def drop_gone_pairs(pairs):
+    """Remove the pairs without a count, and move others up so that searches from their homes find them."""
+    for row in range(pairs.shape[0]):
+        # Another pair without a count may have moved here.
+        while pairs[row, KEY] != 0 and pairs[row, COUNT] == 0:
+            _drop_row(pairs, row)
+
+
+@njit
+def _drop_row(pairs, hole):
+    """Close the hole that a row leaves (Knuth vol. 3, 6.4, algorithm R)."""
+    mask = pairs.shape[0] - 1
+    row = (hole + 1) & mask
+    while pairs[row, KEY] != 0:
+        if (row - home_of(pairs[row, KEY], mask)) & mask >= (row - hole) & mask:
+            for column in range(PAIR_COLUMNS):
+                pairs[hole, column] = pairs[row, column]
+            hole = row
+        row = (row + 1) & mask
+    for column in range(PAIR_COLUMNS):
+        pairs[hole, column] = 0
 
 
 @njit

@@ -37,12 +37,7 @@ def report_on_bundle(
         DatasetError: the dataset cannot be read, or contains no item of the bundle.
     """
     bundle = load_bundle(bundle_folder)
-    dataset = open_bundle_dataset(bundle, data, progress, report)
-    histories = known_histories(bundle, dataset)
-    if len(histories) > MOST_HISTORIES:
-        chosen = np.random.default_rng(0).choice(len(histories), MOST_HISTORIES, replace=False)
-        report(f"note: uses are counted in {MOST_HISTORIES:,} of {len(histories):,} histories, chosen at random")
-        histories = histories.select(np.sort(chosen))
+    histories = counted_histories(bundle, open_bundle_dataset(bundle, data, progress, report), report)
     described = report_on_vocabulary(
         bundle.vocabulary,
         modality_shares(bundle.vocabulary, bundle.fusion, bundle.quantizer),
@@ -53,6 +48,20 @@ def report_on_bundle(
         document = described.as_dict() | {"item_ids": bundle.catalogue.item_ids}
         replace_text(json_file, json.dumps(document, indent=1))
     return report_as_text(described, [item.title for item in bundle.items], num_tokens)
+
+
+def counted_histories(bundle: Bundle, dataset: Dataset, report: Callable[[str], None]) -> ItemSequences:
+    """The training sequences in which uses are counted: `known_histories`, or a seeded sample of many.
+
+    Raises:
+        DatasetError: all items are unknown.
+    """
+    histories = known_histories(bundle, dataset)
+    if len(histories) <= MOST_HISTORIES:
+        return histories
+    chosen = np.random.default_rng(0).choice(len(histories), MOST_HISTORIES, replace=False)
+    report(f"note: uses are counted in {MOST_HISTORIES:,} of {len(histories):,} histories, chosen at random")
+    return histories.select(np.sort(chosen))
 
 
 def known_histories(bundle: Bundle, dataset: Dataset) -> ItemSequences:

@@ -132,6 +132,18 @@ def test_a_free_index_is_found_without_listing_all_of_them():
     assert nearest_free_feature_set([(0,)], {(0, 0)}, space) == (0, 1)
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 299), st.integers(0, 299)), min_size=1, max_size=20), st.integers(20, 2**31 - 1)
+)
+def test_all_items_start_at_their_codes_first_collision_index(codes: list[tuple[int, int]], capacity: int) -> None:
+    feature_sets, _ = feature_sets_with_collision_index(np.array(codes), (300, 300), capacity)
+    before: dict[tuple[int, int], int] = {}
+    for row, of_item in enumerate(codes):
+        expected = (first_collision_index(of_item, capacity) + before.get(of_item, 0)) % capacity
+        assert feature_sets[row].tolist() == [*of_item, expected]
+        before[of_item] = before.get(of_item, 0) + 1
+
+
 def test_a_posted_duplicate_gets_the_index_that_training_would_give_it():
     semantic_ids = np.array([[2, 1], [2, 1], [2, 1]], np.int32)
     feature_sets, space = feature_sets_with_collision_index(semantic_ids, (3, 3), 16)

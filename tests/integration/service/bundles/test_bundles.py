@@ -371,3 +371,22 @@ async def test_the_previous_bundle_leaves_no_memory_behind(bundles: Path) -> Non
 async def test_the_shelf_finds_the_configured_bundle_without_a_folder(made: Path) -> None:
     shelf = BundleShelf(made / "first", None)
     assert [shelved.folder.name for shelved in shelf.bundles()] == ["first"]
+
+
+async def test_the_page_about_a_bundle_is_served_without_an_origin_once_there_is_one(
+    client: httpx.AsyncClient, bundles: Path
+) -> None:
+    (first, second) = (id_of(bundles / name) for name in ("first", "second"))
+    missing = await client.get(f"/bundles/{second}/report")
+    assert (missing.status_code, missing.json()["type"]) == (404, "urn:clairo:problem:no-report")
+    assert "run clairo-train report" in missing.json()["detail"]
+    (bundles / "second" / "report" / "report.html").write_text("<h1>second</h1>")
+    listed = {bundle["bundle_id"]: bundle["report_url"] for bundle in (await client.get("/bundles")).json()["bundles"]}
+    assert listed == {first: None, second: f"/bundles/{second}/report"}
+    shown = await client.get(listed[second])
+    assert (shown.status_code, shown.text) == (200, "<h1>second</h1>")
+    assert shown.headers["content-type"] == "text/html; charset=utf-8"
+    assert shown.headers["content-security-policy"].startswith("sandbox allow-scripts; default-src 'none'")
+    activated = await client.post(f"/bundles/{second}/activate?allow_worse=true")
+    assert activated.status_code == 200
+    assert (await client.get("/bundles/nothing/report")).status_code == 404

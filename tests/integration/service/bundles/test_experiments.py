@@ -66,6 +66,31 @@ async def test_each_user_is_answered_by_the_bundle_of_their_arm(
     assert all(arm["hit_rate"] is None for arm in shown["arms"])
 
 
+async def test_either_bundle_can_be_asked_by_name_and_counts_in_no_arm(
+    client: httpx.AsyncClient, bundles: tuple[Bundle, Bundle]
+) -> None:
+    ids = [bundle.manifest.bundle_id for bundle in bundles]
+    assert (await client.get("/info")).json()["answering_bundle_ids"] == ids
+    for bundle_id in ids:
+        body = {"history": ["item-1"], "user_id": USERS[0], "bundle_id": bundle_id}
+        answer = (await client.post("/recommend", json=body)).json()
+        assert answer["bundle_id"] == bundle_id
+        assert "." not in answer["recommendation_id"]
+    (shown,) = (await client.get("/experiments")).json()["experiments"]
+    assert [arm["num_served"] for arm in shown["arms"]] == [0, 0]
+
+
+async def test_a_bundle_that_does_not_answer_is_refused_by_name(
+    client: httpx.AsyncClient, bundles: tuple[Bundle, Bundle]
+) -> None:
+    answer = await client.post("/recommend", json={"history": ["item-1"], "bundle_id": "nowhere"})
+    assert answer.status_code == 422
+    ids = " or ".join(bundle.manifest.bundle_id for bundle in bundles)
+    assert answer.json()["detail"] == (
+        f"body -> bundle_id: got 'nowhere', expected {ids}; serve it, or compare it in CLAIRO_EXPERIMENT"
+    )
+
+
 async def test_feedback_with_a_recommendation_id_counts_for_its_arm(client: httpx.AsyncClient) -> None:
     readiness, feedback = readiness_of(client), FakeFeedback()
     assert readiness.parts is not None

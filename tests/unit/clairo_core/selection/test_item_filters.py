@@ -142,10 +142,12 @@ def test_a_missing_value_is_the_same_as_no_attribute(blank: str) -> None:
 
 def test_a_filter_means_the_same_whatever_the_items_held_before() -> None:
     fresh = AttributeColumns(SHOP)
-    with_a_past = AttributeColumns([{"price": "words", "soldout": "yes", "category": "3"}] * len(SHOP))
+    first: dict[str, Value] = {"price": "words", "soldout": "yes", "category": "3"}
+    second: dict[str, Value] = {"price": "more words", "soldout": "no"}
+    with_a_past = AttributeColumns([first] * len(SHOP))
     for row, attributes in enumerate(SHOP):
-        with_a_past.replace({row: {"price": "more words", "soldout": "no"}})
-        with_a_past.replace({row: attributes})
+        with_a_past.replace({row: (first, second)})
+        with_a_past.replace({row: (second, attributes)})
     for item_filter in (Exists("soldout"), Not(IsBetween("price", below=15)), IsOneOf("category", ("mug", 3))):
         assert np.array_equal(allowed_rows(item_filter, with_a_past, 3), allowed_rows(item_filter, fresh, 3))
         assert warnings_of(item_filter, with_a_past) == warnings_of(item_filter, fresh)
@@ -219,7 +221,7 @@ def test_the_mask_agrees_with_evaluating_item_by_item(
 ) -> None:
     columns = AttributeColumns(shop)
     changed = {row: attributes for row, attributes in changes.items() if row < len(shop)}
-    columns.replace(changed)
+    columns.replace({row: (shop[row], attributes) for row, attributes in changed.items()})
     for row, attributes in changed.items():
         shop[row] = attributes
     expected = [passes(item_filter, row, item) for row, item in enumerate(shop)]

@@ -1,8 +1,6 @@
 """The item table stays in step: items added, items changed, another bundle."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import cast
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,20 +9,12 @@ from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.items import Item
 from clairo_core.selection.item_filters import Exists, IsOneOf
-from service.live_catalogue import LiveCatalogue, ServedItem, posted_item
+from service.live_catalogue import LiveCatalogue
 from service.recommend.item_table import CurrentItemTable, ItemTable, digest_of_rows
+from service.served_items import ServedItems, posted_item
 from tests.tiny import tiny_bundle
 
 MUGS = IsOneOf("category", ("mug",))
-
-
-@dataclass
-class FakeLiveCatalogue:
-    """The part of `LiveCatalogue` that a table reads."""
-
-    bundle: Bundle
-    items: Sequence[ServedItem]
-    num_changes: int = 0
 
 
 @pytest.fixture(scope="module")
@@ -33,40 +23,32 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @pytest.fixture
-def live(bundle: Bundle) -> FakeLiveCatalogue:
-    return FakeLiveCatalogue(bundle, [posted_item(item, False, ()) for item in bundle.items])
-
-
-def tables_of(live: FakeLiveCatalogue) -> CurrentItemTable:
-    return CurrentItemTable(cast(LiveCatalogue, live))
+def live(bundle: Bundle) -> LiveCatalogue:
+    return LiveCatalogue(bundle, bundle.recommender("cpu", num_views=1))
 
 
 async def mugs(tables: CurrentItemTable) -> list[int]:
     return np.flatnonzero((await tables.current()).allowed_rows(MUGS)).tolist()
 
 
-async def test_an_item_with_changed_attributes_passes_by_the_new_ones(live: FakeLiveCatalogue) -> None:
-    tables = tables_of(live)
+async def test_an_item_with_changed_attributes_passes_by_the_new_ones(live: LiveCatalogue) -> None:
+    tables = CurrentItemTable(live)
     before = await mugs(tables)
     other = next(row for row in range(20) if row not in before)
     changed = replace(live.items[other].item, attributes={"category": "mug", "made in": "Delft"})
-    live.items = [*live.items]
-    live.items[other] = replace(live.items[other], item=changed)
-    assert await mugs(tables) == before
-    live.num_changes += 1
+    live.swap(live.recommender, (), {other: live.with_content(other, changed, False)})
     assert await mugs(tables) == sorted([*before, other])
     made_in = (await tables.current()).allowed_rows(Exists("made in"))
     assert np.flatnonzero(made_in).tolist() == [other]
 
 
-async def test_an_added_item_enters_with_its_attributes_and_embedding(live: FakeLiveCatalogue, bundle: Bundle) -> None:
-    tables = tables_of(live)
+async def test_an_added_item_enters_with_its_attributes_and_embedding(live: LiveCatalogue, bundle: Bundle) -> None:
+    tables = CurrentItemTable(live)
     before = await mugs(tables)
     assert bundle.item_embeddings is not None
     new = Item(item_id="new", attributes={"category": "mug"})
     twin = posted_item(new, False, ("image",), bundle.item_embeddings.item_embeddings[3])
-    live.items = [*live.items, twin, posted_item(replace(new, item_id="blank"), False, ())]
-    live.num_changes += 1
+    live.swap(live.recommender, [twin, posted_item(replace(new, item_id="blank"), False, ())])
     assert await mugs(tables) == [*before, 20, 21]
     table = await tables.current()
     assert table.vectors is not None
@@ -79,14 +61,15 @@ async def test_an_added_item_enters_with_its_attributes_and_embedding(live: Fake
 
 
 async def test_another_bundle_gets_another_table_and_the_old_one_stays_as_it_was(
-    live: FakeLiveCatalogue, bundle: Bundle
+    live: LiveCatalogue, bundle: Bundle
 ) -> None:
-    tables = tables_of(live)
+    tables = CurrentItemTable(live)
     old = await tables.current()
-    live.bundle, live.items = replace(bundle), live.items[:5]
+    live.become(LiveCatalogue(replace(bundle), live.recommender))
+    live.swap(live.recommender, [posted_item(Item(item_id="new"), False, ())])
     new = await tables.current()
     assert new is not old
-    assert (len(old.items), len(new.items)) == (20, 5)
+    assert (len(old.items), len(new.items)) == (20, 21)
     assert new.bundle is live.bundle
     assert len(old.allowed_rows(MUGS)) == 20
 
@@ -117,7 +100,7 @@ def test_different_masks_have_different_digests() -> None:
 
 def test_a_bundle_of_ready_made_codes_compares_codes(tmp_path_factory: pytest.TempPathFactory) -> None:
     codes = load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "codes", num_items=12, can_ingest=False))
-    table = ItemTable(codes, [posted_item(item, False, ()) for item in codes.items])
+    table = ItemTable(codes, ServedItems(codes))
     similarities = table.similarities(codes.catalogue, np.array([4, 7]))
     assert similarities.shape == (2, 2)
     assert similarities[0, 0] == 1

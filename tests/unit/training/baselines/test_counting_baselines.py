@@ -19,6 +19,7 @@ from training.baselines.item_graph import ItemGraphSettings, choose_item_graph, 
 from training.baselines.slist import SlistSettings, choose_slist, fit_slist
 from training.baselines.tale import TaleSettings, choose_tale, fit_tale
 from training.baselines.vsknn import VsknnSettings, choose_vsknn, fit_vsknn
+from training.counts import strongest_entries
 from training.datasets.dataset import build_dataset
 from training.evaluation.split import EvaluationSplit
 
@@ -139,6 +140,17 @@ def test_vsknn_agrees_with_comparing_users_one_by_one(
     fitted = fit_vsknn(weighted(sequences), NUM_ITEMS, VsknnSettings(num_neighbours, 0.5, 0.0))
     scores = fitted.scores(plain(*([item for item, _ in history] for history in histories)))
     assert scores == pytest.approx(expected, abs=1e-6)
+
+
+def test_vsknn_scores_in_blocks_of_any_size_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    sequences = [random.integers(NUM_ITEMS, size=random.integers(1, 6)).tolist() for _ in range(40)]
+    fitted, histories = fit_vsknn(plain(*sequences), NUM_ITEMS, VsknnSettings(5, 0.5, 1.0)), plain(*sequences, [])
+    whole = fitted.scores(histories)
+    for most_entries in (1, 30, 200):
+        monkeypatch.setattr(strongest_entries, "MOST_ENTRIES", most_entries)
+        assert np.array_equal(fitted.scores(histories), whole)
+    assert fitted.scores(plain()).shape == (0, NUM_ITEMS)
 
 
 def test_the_graph_scores_hops_and_content_of_a_case_worked_by_hand() -> None:

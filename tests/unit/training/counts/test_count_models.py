@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from clairo_core.errors import TrainingError
 from clairo_core.sequences import ItemSequences
 from tests.repository import SHARED
+from training.counts import strongest_entries
 from training.counts.ease import EaseSettings, choose_ease, count_together, ease_weights, fit_ease
 from training.counts.fit_item_weights import pair_counts
 from training.counts.markov import MarkovSettings, choose_markov, count_followers, fit_markov
@@ -291,6 +292,32 @@ def test_pair_counts_are_symmetric_and_keep_the_strongest_pairs_of_every_item(
     assert np.all((counts == plainly) | (counts == 0))
     num_partners = (plainly > 0).sum(axis=1)
     assert np.all((counts > 0).sum(axis=1) >= np.minimum(num_partners, pairs_per_item))
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(0, 9), st.sampled_from([0.25, 0.5, 1.0])), max_size=8), min_size=1, max_size=12
+    ),
+    st.integers(1, 6),
+    st.sampled_from([1, 20, 8_000_000]),
+)
+def test_pair_counts_are_those_of_a_slow_reading_of_the_definition(
+    sequences: list[list[tuple[int, float]]], pairs_per_item: int, most_entries: int
+) -> None:
+    has = np.zeros((len(sequences), 10), np.float32)
+    for user, sequence in enumerate(sequences):
+        for item, weight in sequence:
+            has[user, item] = max(has[user, item], weight)
+    together, users = has.T @ has, (has**2).sum(axis=0)
+    expected = np.zeros((10, 10))
+    for item in range(10):
+        others = [other for other in range(10) if other != item and together[item, other] > 0]
+        strength = {other: together[item, other] / np.sqrt(users[item] * users[other]) for other in others}
+        for other in sorted(others, key=lambda other: (-strength[other], other))[:pairs_per_item]:
+            expected[item, other] = expected[other, item] = together[item, other]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(strongest_entries, "MOST_ENTRIES", most_entries)
+        assert np.array_equal(pair_counts(weighted(sequences), 10, pairs_per_item).toarray(), expected)
 
 
 def test_a_rare_item_keeps_its_link_with_a_bestseller() -> None:

@@ -16,8 +16,9 @@ from clairo_core.progress import silent
 from clairo_core.quantizers import OpqQuantizer
 from clairo_core.sequences import ItemSequences
 from tests.tiny import tiny_items
+from training.comparison.item_pictures import THUMBNAIL_SIDE, thumbnail
 from training.ids.ids_figures import figures_of, mean_of
-from training.ids.ids_page import THUMBNAIL_SIDE, page_of, thumbnail
+from training.ids.ids_page import page_of
 from training.ids.ids_text import as_share, text_of
 from training.ids.item_ids import Origin, default_names, unique_ids
 from training.ids.item_pairs import num_pairs, pairs_within

@@ -2,6 +2,7 @@
 
 import os
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -31,3 +32,40 @@ def test_a_cache_that_no_run_used_for_a_month_is_removed(tmp_path: Path) -> None
 
 def test_without_any_cache_nothing_is_removed(tmp_path: Path) -> None:
     remove_old_caches(tmp_path / "embeddings")
+
+
+def test_rows_are_found_across_shards_in_any_order_and_more_than_once(tmp_path: Path) -> None:
+    digests = [f"{number:016d}" * 4 for number in range(7)]
+    vectors = np.arange(14, dtype=np.float32).reshape(7, 2)
+    is_present = np.arange(7) % 3 > 0
+    cache = EmbeddingCache(tmp_path)
+    for begin in (0, 3, 6):
+        chunk = slice(begin, begin + 3)
+        cache.add(digests[chunk], ModalityEmbeddings(vectors[chunk], is_present[chunk]))
+    wanted = [6, 0, 4, 0, 3, 2]
+    for opened in (cache, EmbeddingCache(tmp_path)):
+        rows = opened.rows([digests[number] for number in wanted], 2)
+        assert rows.vectors.tolist() == vectors[wanted].tolist()
+        assert rows.is_present.tolist() == is_present[wanted].tolist()
+    assert cache.rows([], 2).vectors.shape == (0, 2)
+
+
+def test_contents_of_a_damaged_shard_are_unknown(tmp_path: Path) -> None:
+    cache = cache_of(tmp_path, "text")
+    (shard,) = cache.folder.glob("shard-*")
+    shard.write_bytes(shard.read_bytes()[:-40])
+    assert "0" * 64 not in EmbeddingCache(cache.folder)
+
+
+def test_memory_holds_one_shard_of_vectors_at_a_time(tmp_path: Path) -> None:
+    cache = EmbeddingCache(tmp_path)
+    digests = [f"{number:016d}" * 4 for number in range(64)]
+    for begin in range(0, 64, 8):
+        of_shard = ModalityEmbeddings(np.ones((8, 10_000), np.float32), np.ones(8, np.bool_))
+        cache.add(digests[begin : begin + 8], of_shard)
+    tracemalloc.start()
+    EmbeddingCache(tmp_path).rows(digests[::8], 10_000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # The result and each shard have 8 vectors, all shards have 64.
+    assert peak < 48 * 40_000

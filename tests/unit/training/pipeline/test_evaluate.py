@@ -93,6 +93,7 @@ def measured(
         recommender,
         FakeDataset(),
         np.array(counts),
+        np.array(counts),
         targets,
         lift_users,
         split_name=split_name,
@@ -227,6 +228,26 @@ def test_a_table_by_time_says_so_and_counts_a_user_once_with_all_targets() -> No
     assert f"{rule.rule}: 3 targets, 1 of them items that training lacks" in table_of(result)
     assert result.as_dict()["held_out"]["rule"] == rule.rule
     assert "\nleave-last-out\n" in table_of(measured(FixedRecommender("abcdef"), in_every_mode(split_of([[0]], [1]))))
+
+
+def test_each_ranker_is_measured_by_training_count_and_by_history_length() -> None:
+    split = split_of([[0], [1], [0, 1, 2, 3, 4]], [1, 0, 5])
+    result = measured(FixedRecommender("abcdef"), in_every_mode(split), counts=(30, 7, 0, 0, 0, 0))
+    found = {
+        (row.kind, row.label): (row.num_users, row.ndcg_at_10.value)
+        for row in result.slices
+        if (row.ranker, row.seen_items) == ("clairo", MASKED)
+    }
+    # Seen items masked, the targets stand in places 1, 1 and 1.
+    assert found == {
+        ("training count", "<5"): (1, 1.0),
+        ("training count", "5-9"): (1, 1.0),
+        ("training count", "<10"): (2, 1.0),
+        ("training count", "20-49"): (1, 1.0),
+        ("history length", "<5"): (2, 1.0),
+        ("history length", "5-9"): (1, 1.0),
+    }
+    assert {row.ranker for row in result.slices} == {"clairo", "popularity"}
 
 
 def test_a_table_on_validation_says_what_was_chosen_on_its_users() -> None:

@@ -13,13 +13,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clairo_core.errors import EmptyCorpusError, FeatureSetError, VocabularyError, VocabularySizeError
+from clairo_core.errors import (
+    EmptyCorpusError,
+    FeatureSetError,
+    VocabularyError,
+    VocabularyMemoryError,
+    VocabularySizeError,
+)
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokens.vocabulary import Vocabulary
 from tests import slow_tokenizer
 from tests.repository import REPOSITORY
 from tests.tiny import random_feature_sets, random_sequences
-from training.vocabulary.learn_vocabulary import learn_vocabulary, sample_sequences
+from training.vocabulary import learn_vocabulary_kernels, pair_count_kernels
+from training.vocabulary.learn_vocabulary import learn_vocabulary, learn_within_memory, sample_sequences
+from training.vocabulary.learning_arrays import LearningArrays
+from training.vocabulary.pair_count_kernels import NUM_ENTRIES
 
 NAMES, SIZES = ("a", "b"), (2, 2)
 NUM_FEATURES = 4
@@ -248,3 +257,93 @@ def test_features_alone_take_no_counts_which_would_not_fit_for_many_categories()
         random_feature_sets(9, sizes), [f"code_{n}" for n in range(17)], sizes, random_sequences(9, 20), 2 + sum(sizes)
     )
     assert (vocabulary.size, len(vocabulary.left)) == (36, 0)
+
+
+def learned_within(num_bytes: int | None, max_sequences: int | None = None) -> Vocabulary:
+    sets, sequences = random_feature_sets(200, (8, 8, 8)), random_sequences(200, 4000)
+    size = 2 + 24 + 900
+    return learn_vocabulary(
+        sets, ("a", "b", "c"), (8, 8, 8), sequences, size, max_sequences=max_sequences, max_bytes=num_bytes
+    )
+
+
+def test_every_memory_that_suffices_gives_the_same_rules() -> None:
+    """The less there is, the fuller the pair table, and the more often the index is written again."""
+    expected, refused = rules_of(learned_within(None)), []
+    for num_kibibytes in (*range(4200, 5400, 100), 20_000):
+        try:
+            assert rules_of(learned_within(num_kibibytes * 1024)) == expected
+        except VocabularyMemoryError as error:
+            refused.append(error)
+    assert 0 < len(refused) < 12
+    assert all(0 < error.num_fitting < 4000 for error in refused)
+    assert "from 4,000 sequences takes more than 4 MiB; allow more" in str(refused[0])
+
+
+def test_with_little_memory_a_sample_is_learned_from() -> None:
+    tried: list[int | None] = []
+
+    def learn(max_sequences: int | None) -> Vocabulary:
+        tried.append(max_sequences)
+        return learned_within(2**21, max_sequences)
+
+    vocabulary, num_sequences = learn_within_memory(learn, None)
+    assert tried[0] is None
+    assert num_sequences == tried[-1]
+    assert 500 < num_sequences < 4000
+    assert rules_of(vocabulary) == rules_of(learned_within(None, num_sequences))
+    assert learn_within_memory(lambda most: learned_within(None, most), None)[1] is None
+    assert learn_within_memory(lambda most: learned_within(None, most), 300)[1] is None
+
+
+def test_memory_for_no_sequence_at_all_is_refused() -> None:
+    with pytest.raises(VocabularyMemoryError, match="from 1 sequences takes more than 0 MiB"):
+        learn_within_memory(lambda most: learned_within(1000, most), None)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.data())
+def test_a_merge_goes_on_after_its_index_was_written_again(data: st.DataObject) -> None:
+    feature_sets = [[0, 0], [0, 1], [1, 0], [1, 1]]
+    sequences = data.draw(st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=7), min_size=2, max_size=12))
+    random = data.draw(st.randoms(use_true_random=False))
+    merge_pairs, lengthened = learn_vocabulary_kernels.merge_pairs, LearningArrays._lengthened_index
+    calls = 0
+
+    def merge_with_a_short_index(corpus: Any, weights: Any, pairs: Any, index: Any, *others: Any) -> int:
+        nonlocal calls
+        calls += 1
+        # Every other call is whole, lest a merge never ends.
+        counters = others[-2]
+        shorter = index[: counters[NUM_ENTRIES] + random.randint(0, 150)] if calls % 2 else index
+        return merge_pairs(corpus, weights, pairs, shorter, *others)
+
+    asked = 0
+
+    def lengthened_at_the_second_call(arrays: LearningArrays) -> bool:
+        nonlocal asked
+        asked += 1
+        return asked % 2 == 0 and lengthened(arrays)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learn_vocabulary_kernels, "merge_pairs", merge_with_a_short_index)
+        patch.setattr(LearningArrays, "_lengthened_index", lengthened_at_the_second_call)
+        vocabulary = learned(feature_sets, sequences, 6)
+    table = vocabulary.feature_tokens(feature_sets)
+    expected = slow_tokenizer.learn([table[rows].tolist() for rows in sequences], 6, 6, num_categories=2)
+    assert rules_of(vocabulary) == [(rule.left, rule.right, rule.scaled_count) for rule in expected]
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=19, unique=True), st.data())
+def test_dropping_the_pairs_that_have_gone_keeps_the_others_findable(keys: list[int], data: st.DataObject) -> None:
+    pairs = np.zeros((32, pair_count_kernels.PAIR_COLUMNS), dtype=np.int64)
+    kept = {}
+    for key in keys:
+        count = data.draw(st.integers(0, 2))
+        pairs[pair_count_kernels.row_of(pairs, key)] = [key, count, 7, 9]
+        if count:
+            kept[key] = count
+    pair_count_kernels.drop_gone_pairs(pairs)
+    assert np.count_nonzero(pairs[:, pair_count_kernels.KEY]) == len(kept)
+    for key, count in kept.items():
+        assert pairs[pair_count_kernels.row_of(pairs, key)].tolist() == [key, count, 7, 9]

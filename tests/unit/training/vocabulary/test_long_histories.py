@@ -13,7 +13,8 @@ from clairo_core.tokens.tokenizer import Tokenizer
 from clairo_core.tokens.vocabulary import Vocabulary
 from tests import slow_tokenizer
 from training.vocabulary import learn_vocabulary_kernels
-from training.vocabulary.learn_vocabulary import MERGES_PER_CALL, learn_vocabulary
+from training.vocabulary.learn_vocabulary import learn_vocabulary
+from training.vocabulary.learning_arrays import MERGES_PER_CALL
 
 NAMES, SIZES = ("a", "b", "c", "d", "e"), (16, 16, 16, 16, 8)
 NUM_ITEMS, NUM_RULES = 60, 200
