@@ -269,6 +269,12 @@ class JobSummary(BaseModel):
     finished_at: datetime | None
 
 
+class JobList(BaseModel):
+    """Jobs, the newest first."""
+
+    jobs: list[JobSummary]
+
+
 class RejectedRow(BaseModel):
     """A rejected row, and the reason."""
 
@@ -458,16 +464,17 @@ class ExperimentArm(BaseModel):
 
 
 class ExperimentAnswer(BaseModel):
-    """The configured experiment."""
+    """An experiment, running or ended."""
 
     name: str
     share: float
     is_running: bool
+    is_in_settings: bool = False
     arms: list[ExperimentArm]
 
 
 class ExperimentList(BaseModel):
-    """The configured experiment, if any."""
+    """The newest experiment, if any."""
 
     experiments: list[ExperimentAnswer]
 
@@ -490,6 +497,23 @@ class BundleList(BaseModel):
     """Bundles that can be served."""
 
     bundles: list[ServableBundle]
+
+
+class BundleDetail(BaseModel):
+    """A bundle with all that its training measured."""
+
+    name: str
+    bundle_id: str | None
+    is_serving: bool
+    preset: str | None
+    dataset_name: str | None
+    created_at: str | None
+    ndcg_at_10: float | None
+    problem: str | None
+    report_url: str | None
+    encoders: dict[str, str]
+    metrics: dict[str, Any]
+    trained_on: dict[str, int] | None
 
 
 class ActivatedBundle(BaseModel):

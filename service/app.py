@@ -17,8 +17,8 @@ from starlette.types import Scope
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.recommender import Recommender
+from service.bundles.experiments import Experiments
 from service.bundles.shelf import BundleShelf
-from service.bundles.split import open_split
 from service.bundles.swap import BundleSwap, first_bundle
 from service.errors import NewerStoreError, OutdatedStoreError, StoreError
 from service.feedback.bulk import FeedbackRows
@@ -74,6 +74,7 @@ from service.serving import SharedParts, open_cache, open_repeated_answers, serv
 from service.settings import Settings
 from service.store.attribute_types import AttributeTypeStore
 from service.store.behaviour import BehaviourStore
+from service.store.experiments import ExperimentStore
 from service.store.feedback import FeedbackStore
 from service.store.idempotency import IdempotencyStore
 from service.store.jobs import JobKind, JobStore
@@ -265,8 +266,9 @@ async def open_parts(
         # Held by `served` alone: a bundle that is swapped out must not stay in memory.
         del first
         opened.push_async_callback(served.ingestion.finish)
-        split = await open_split(shared, served, store_of_feedback)
-        swap = BundleSwap(shelf, shared, served, on_swapped=split.follow_swap if split else lambda: None)
+        of_moment = Experiments(shared, served, store_of_feedback, ExperimentStore(store.database))
+        await of_moment.open()
+        swap = BundleSwap(shelf, shared, served, on_swapped=of_moment.follow_swap)
         opened.push_async_callback(sync.stop)
 
         async def show_serving() -> None:
@@ -275,8 +277,8 @@ async def open_parts(
             metrics.show_serving(served.live.bundle_id, num_items, served.counts.complete_until)
 
         follow = (swap.follow,) if settings.bundles_dir else ()
-        catch_up = (served.catch_up, split.catch_up) if split else (served.catch_up,)
-        await sync.start((attribute_schema.refresh, placements_saved.catch_up, *catch_up, *follow, show_serving))
+        catch_up = (attribute_schema.refresh, placements_saved.catch_up, served.catch_up, of_moment.catch_up)
+        await sync.start((*catch_up, *follow, of_moment.follow, show_serving))
 
         def state_version() -> tuple[object, ...]:
             live = served.live
@@ -315,7 +317,7 @@ async def open_parts(
         yield Parts(
             served=served,
             swap=swap,
-            split=split,
+            experiments=of_moment,
             store=store,
             schema=attribute_schema,
             feedback=store_of_feedback,

@@ -181,6 +181,14 @@ class RollbackError(ServiceError):
     """There is no bundle to go back to, or an experiment compares with the served one."""
 
 
+class UnknownExperimentError(ServiceError):
+    """The newest experiment has another name."""
+
+
+class ExperimentConflictError(ServiceError):
+    """Another experiment runs, the name or the bundle is taken, or the settings name the experiment."""
+
+
 class NotReadyError(ServiceError):
     """The service is starting or shutting down."""
 

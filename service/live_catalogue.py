@@ -5,7 +5,7 @@ thread that reads it once finds recommender, items and search of the same moment
 encoders.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -105,6 +105,11 @@ class LiveCatalogue:
     def num_posted_items(self) -> int:
         """Number of posted items, retired ones included."""
         return len(self.items) - len(self.bundle.items)
+
+    def num_new(self, item_ids: Iterable[str]) -> int:
+        """How many of these items were posted after training."""
+        rows = map(self.recommender.catalogue.find_row, item_ids)
+        return sum(row is not None and row >= len(self.bundle.items) for row in rows)
 
     def swap(
         self,

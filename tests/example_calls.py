@@ -7,8 +7,8 @@ from typing import Any
 METHODS = ("post", "get", "put", "patch", "delete")
 JSON, ANY_BYTES = "application/json", "application/octet-stream"
 FIRST = ("create_item", "put_placement")
-REFUSED = {"roll_back_bundle": 409}
-"""Calls that a new service answers with an error: no bundle was served before."""
+REFUSED = {"roll_back_bundle": 409, "start_experiment": 404, "end_experiment": 404}
+"""Calls that a new service answers with an error: no bundle was served before, and there is no second one."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from clairo_client.answers import (
     ItemDetail,
     ItemPage,
     JobAnswer,
+    JobList,
     JobSummary,
     PatchItemsAnswer,
     PutItemAnswer,
@@ -141,6 +142,11 @@ def create_items(items: Iterable[NewItem], *, idempotency_key: str | None = None
         content="\n".join(lines).encode(),
         headers={"Content-Type": JSON_LINES, **answered_once(idempotency_key)},
     )
+
+
+def list_jobs() -> Call[JobList]:
+    """List unfinished jobs and the last hundred finished ones, the newest first."""
+    return Call("GET", "/jobs", as_model(JobList))
 
 
 def get_job(job_id: str, *, cursor: str | None = None, limit: int = 100) -> Call[JobAnswer]:

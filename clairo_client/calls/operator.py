@@ -1,12 +1,26 @@
 """Calls for operators: bundles, experiments, health, metrics."""
 
-from clairo_client.answers import ActivatedBundle, BundleList, ExperimentList, Info, Live, Ready
-from clairo_client.calls.call import Call, as_model, quoted
+from clairo_client.answers import (
+    ActivatedBundle,
+    BundleDetail,
+    BundleList,
+    ExperimentAnswer,
+    ExperimentList,
+    Info,
+    Live,
+    Ready,
+)
+from clairo_client.calls.call import Call, as_model, as_nothing, quoted
 
 
 def list_bundles() -> Call[BundleList]:
     """List bundles that can be served."""
     return Call("GET", "/bundles", as_model(BundleList))
+
+
+def get_bundle(bundle_id: str) -> Call[BundleDetail]:
+    """Get a bundle with the tables and curves of its training."""
+    return Call("GET", f"/bundles/{quoted(bundle_id)}", as_model(BundleDetail))
 
 
 def activate_bundle(bundle_id: str, *, allow_worse: bool = False) -> Call[ActivatedBundle]:
@@ -21,8 +35,19 @@ def roll_back_bundle() -> Call[ActivatedBundle]:
 
 
 def list_experiments() -> Call[ExperimentList]:
-    """Get the running experiment with the results of each arm."""
+    """Get the newest experiment with the results of each arm."""
     return Call("GET", "/experiments", as_model(ExperimentList))
+
+
+def start_experiment(name: str, share: float, bundle_id: str) -> Call[ExperimentAnswer]:
+    """Answer this share of users, 0 to 1, from another bundle. Answers once it is loaded, which may take minutes."""
+    body = {"name": name, "share": share, "bundle_id": bundle_id}
+    return Call("POST", "/experiments", as_model(ExperimentAnswer), body=body)
+
+
+def end_experiment(name: str) -> Call[None]:
+    """Answer everybody from the served bundle again."""
+    return Call("DELETE", f"/experiments/{quoted(name)}", as_nothing)
 
 
 def check_live() -> Call[Live]:

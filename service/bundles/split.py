@@ -73,15 +73,15 @@ class Split:
         """
         if self.treatment is not None:
             raise RollbackError(
-                f"experiment {self.experiment.name} compares with the served bundle {self.control_bundle_id}; remove "
-                "the experiment from the settings and restart, or name the bundle to compare with from now on: "
-                "POST /bundles/{bundle_id}/activate"
+                f"experiment {self.experiment.name} compares with the served bundle {self.control_bundle_id}; end it "
+                f"with DELETE /experiments/{self.experiment.name}, or remove it from the settings and restart, or name "
+                "the bundle to compare with from now on: POST /bundles/{bundle_id}/activate"
             )
 
     def log_end(self) -> None:
         """Log why the experiment has ended, and the next step."""
         logger.warning(
-            "experiment %s has ended: its bundle %s is served to everybody; remove the experiment from the settings",
+            "experiment %s has ended: its bundle %s is served to everybody; if the settings name it, remove it there",
             self.experiment.name,
             self.experiment.bundle_id,
         )

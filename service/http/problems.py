@@ -74,6 +74,8 @@ KINDS: Mapping[type[core.ClairoError], ProblemKind] = {
     service.WorseBundleError: ProblemKind(409, "worse-bundle", "Bundle may be worse than the served one"),
     service.SwapInProgressError: ProblemKind(409, "activation-in-progress", "Another activation is in progress"),
     service.RollbackError: ProblemKind(409, "no-rollback", "Cannot roll back"),
+    service.UnknownExperimentError: ProblemKind(404, "unknown-experiment", "Experiment not found"),
+    service.ExperimentConflictError: ProblemKind(409, "experiment-conflict", "Experiment cannot be changed"),
     core.NewerBundleError: ProblemKind(409, "newer-bundle", "Bundle was written by a newer CLAIRO"),
     core.BundleDigestError: ProblemKind(409, "damaged-bundle", "Bundle is damaged"),
     core.BundleError: UNUSABLE_BUNDLE,

@@ -29,11 +29,13 @@ OPEN_PATHS = frozenset(
         "/info",
         "/metrics",
         "/openapi.json",
+        "/operator",
     }
 )
 OPEN_PREFIXES = ("/docs/", "/playground/")
 READING_POSTS = ("/recommend", "/complements")
 ADMIN_PREFIXES = ("/bundles", "/experiments")
+ADMIN_PATHS = frozenset({"/jobs"})
 SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key: `Authorization: Bearer clairo_...`."},
     "api_key": {
@@ -62,7 +64,7 @@ def required_scope(method: str, path: str) -> KeyScope | None:
     """
     if path in OPEN_PATHS or path.startswith(OPEN_PREFIXES):
         return None
-    if any(path == prefix or path.startswith(f"{prefix}/") for prefix in ADMIN_PREFIXES):
+    if path in ADMIN_PATHS or any(path == prefix or path.startswith(f"{prefix}/") for prefix in ADMIN_PREFIXES):
         return KeyScope.ADMIN
     if method in ("GET", "HEAD", "OPTIONS"):
         return KeyScope.READ

@@ -100,8 +100,8 @@ class Recommendations:
         """Seed of a request without one: 0, or drawn where the service explores."""
         return secrets.randbelow(SEEDS) if self.explores else 0
 
-    async def recommend(self, wanted: Wanted) -> Recommended:
-        """Recommend the best items for one history.
+    async def recommend(self, wanted: Wanted, *, is_preview: bool = False) -> Recommended:
+        """Recommend the best items for one history. A preview counts in no metric of answers.
 
         Raises:
             OverloadedError: too many requests wait for the model.
@@ -120,7 +120,8 @@ class Recommendations:
         version = (recommender.catalogue.version, *self._live.counts_version)
         key = cache_key(table.bundle_id, version, point, wanted, self._temperature, rules)
         recommended = await self._cache.get(key)
-        self._metrics.count_cache_request(recommended is not None)
+        if not is_preview:
+            self._metrics.count_cache_request(recommended is not None)
         if recommended is None:
             try:
                 async with asyncio.timeout(self._deadline_seconds):
@@ -132,7 +133,9 @@ class Recommendations:
                     f"no answer within {self._deadline_seconds:g} seconds; request less or try again later"
                 ) from error
         answer = recommended.answer
-        self._metrics.count_recommended([item.source for item in answer.items], answer.fallback_reason)
+        if not is_preview:
+            num_new = self._live.num_new(item.item_id for item in answer.items)
+            self._metrics.count_recommended([item.source for item in answer.items], num_new, answer.fallback_reason)
         if wanted.placement is not None:
             seconds = time.perf_counter() - started_at
             self._metrics.count_placement(wanted.placement, answer.fallback_reason, seconds)

@@ -26,6 +26,7 @@ class _KeptAnswer:
     before_id: bytes
     after_id: bytes
     sources: tuple[str, ...]
+    num_new: int
     fallback_reason: str | None
     placement: str | None
 
@@ -60,7 +61,7 @@ class RepeatedAnswers:
         if kept is None or kept.version != self.version_of():
             return None
         self._metrics.count_cache_request(is_hit=True)
-        self._metrics.count_recommended(kept.sources, kept.fallback_reason)
+        self._metrics.count_recommended(kept.sources, kept.num_new, kept.fallback_reason)
         if kept.placement is not None:
             self._metrics.count_placement(kept.placement, kept.fallback_reason, time.perf_counter() - started_at)
         return kept.before_id + uuid.uuid4().hex.encode() + kept.after_id
@@ -73,6 +74,7 @@ class RepeatedAnswers:
         since: Version,
         *,
         sources: tuple[str, ...],
+        num_new: int,
         fallback_reason: str | None,
         placement: str | None,
     ) -> None:
@@ -84,13 +86,16 @@ class RepeatedAnswers:
             recommendation_id: in `answer`.
             since: the version before the computation began.
             sources: of the items, for the metrics.
+            num_new: of them, items posted after training, for the metrics.
             fallback_reason: for the metrics.
             placement: for the metrics.
         """
         if len(body) > MAX_BODY_BYTES or since != self.version_of():
             return
         before_id, _, after_id = answer.partition(recommendation_id.encode())
-        await self._kept.put(body, _KeptAnswer(since, before_id, after_id, sources, fallback_reason, placement))
+        await self._kept.put(
+            body, _KeptAnswer(since, before_id, after_id, sources, num_new, fallback_reason, placement)
+        )
 
 
 def _size_of(kept: _KeptAnswer) -> int:

@@ -1,4 +1,4 @@
-"""POST /items/bulk and GET /jobs/{job_id}: many items at once, and job progress. Start at `submitted_job`."""
+"""POST /items/bulk and GET /jobs: many items at once, and job progress. Start at `submitted_job`."""
 
 import asyncio
 import uuid
@@ -18,9 +18,9 @@ from service.jobs.bulk import MAX_UNFINISHED_JOBS
 from service.jobs.bulk_body import MAX_ROWS, LinesRead, row_batches
 from service.routes.cursors import position_cursor, position_of
 from service.routes.parts import Parts, ReadyParts
-from service.schemas.jobs import MAX_PAGE_ROWS, JobAnswer, JobSummary, RejectedRow
+from service.schemas.jobs import MAX_PAGE_ROWS, JobAnswer, JobList, JobSummary, RejectedRow
 from service.schemas.request_body import QueryInteger
-from service.store.jobs import Job, JobKind
+from service.store.jobs import KEPT_JOBS, Job, JobKind
 
 router = APIRouter(tags=["items"], route_class=BodyRoute)
 
@@ -90,6 +90,18 @@ async def patch_item_lines(request: Request, parts: ReadyParts) -> Response:
     or with an invalid value is rejected; the job lists the reason. For a price list of a whole shop.
     """
     return await submitted_job(request, parts, JobKind.PATCHES, "patch_item_lines", MAX_ROWS)
+
+
+@router.get(
+    "/jobs",
+    operation_id="list_jobs",
+    summary="List jobs",
+    responses=problem_answers(503),
+)
+async def list_jobs(parts: ReadyParts) -> JobList:
+    """Every job, the newest first. All unfinished ones and the last hundred finished ones are kept."""
+    kept = await parts.jobs.newest(KEPT_JOBS + MAX_UNFINISHED_JOBS)
+    return JobList(jobs=[job_summary(job) for job in kept])
 
 
 @router.get(

@@ -1,5 +1,6 @@
 """/bundles: list bundles, activate one, and go back."""
 
+import asyncio
 from typing import Annotated
 from urllib.parse import quote
 
@@ -7,12 +8,12 @@ from fastapi import APIRouter, Path, Query
 from fastapi.openapi.models import Example
 from starlette.responses import FileResponse
 
-from service.bundles.shelf import deciding_metric
-from service.errors import NoReportError
+from service.bundles.shelf import ShelvedBundle, deciding_metric
+from service.errors import NoReportError, UnknownBundleError
 from service.http.openapi import problem_answers
 from service.http.root_path import linked
 from service.routes.parts import Parts, ReadyParts
-from service.schemas.operator import ActivatedBundle, BundleList, ServableBundle
+from service.schemas.operator import ActivatedBundle, BundleDetail, BundleList, ServableBundle
 
 router = APIRouter(tags=["bundles"])
 
@@ -23,6 +24,7 @@ REPORT_HEADERS = {
     "Cache-Control": "no-cache",
 }
 EXAMPLE = {"as GET /bundles lists it": Example(value="demo-shop-dd7c513358c7")}
+BundleIdInPath = Annotated[str, Path(max_length=256, description="As GET /bundles lists it.", openapi_examples=EXAMPLE)]
 
 
 @router.get(
@@ -37,6 +39,25 @@ async def list_bundles(parts: ReadyParts) -> BundleList:
     Each call reads the folder again, so a bundle that training has just written is listed.
     """
     return BundleList(bundles=listed_bundles(parts))
+
+
+@router.get(
+    "/bundles/{bundle_id}",
+    operation_id="get_bundle",
+    summary="Get a bundle with its metrics",
+    responses=problem_answers(404, 422, 503),
+)
+async def get_bundle(bundle_id: BundleIdInPath, parts: ReadyParts) -> BundleDetail:
+    """A bundle of the operator's folder, and what its training measured: tables with intervals, and curves."""
+    shelved = await asyncio.to_thread(parts.swap.shelf.find, bundle_id)
+    if shelved.manifest is None:
+        raise UnknownBundleError(f"bundle {bundle_id!r} cannot be read; GET /bundles lists the reason")
+    return BundleDetail(
+        **_servable(shelved, parts).model_dump(),
+        encoders=dict(shelved.manifest.encoders),
+        metrics=dict(shelved.manifest.metrics),
+        trained_on=None if shelved.manifest.trained_on is None else dict(shelved.manifest.trained_on),
+    )
 
 
 @router.get("/bundles/{bundle_id}/report", include_in_schema=False)
@@ -55,7 +76,7 @@ async def show_report(bundle_id: Annotated[str, Path(max_length=256)], parts: Re
     responses=problem_answers(404, 409, 422, 503),
 )
 async def activate_bundle(
-    bundle_id: Annotated[str, Path(max_length=256, description="As GET /bundles lists it.", openapi_examples=EXAMPLE)],
+    bundle_id: BundleIdInPath,
     parts: ReadyParts,
     allow_worse: Annotated[bool, Query(description="Serve it even if nothing shows that it is as good.")] = False,
 ) -> ActivatedBundle:
@@ -98,24 +119,23 @@ def _activated(parts: Parts, before: str) -> ActivatedBundle:
 
 def listed_bundles(parts: Parts) -> list[ServableBundle]:
     """The shelf as JSON for clients."""
-    listed = []
-    for shelved in parts.swap.shelf.bundles():
-        manifest = shelved.manifest
-        listed.append(
-            ServableBundle(
-                name=shelved.folder.name,
-                bundle_id=None if manifest is None else manifest.bundle_id,
-                is_serving=manifest is not None and manifest.bundle_id == parts.served.live.bundle_id,
-                preset=None if manifest is None else manifest.preset,
-                dataset_name=None if manifest is None else manifest.dataset_name,
-                created_at=None if manifest is None else manifest.created_at,
-                ndcg_at_10=None if manifest is None else deciding_metric(manifest.metrics),
-                problem=shelved.problem,
-                report_url=(
-                    linked(f"/bundles/{quote(manifest.bundle_id, safe='')}/report")
-                    if manifest is not None and shelved.report is not None
-                    else None
-                ),
-            )
-        )
-    return listed
+    return [_servable(shelved, parts) for shelved in parts.swap.shelf.bundles()]
+
+
+def _servable(shelved: ShelvedBundle, parts: Parts) -> ServableBundle:
+    manifest = shelved.manifest
+    return ServableBundle(
+        name=shelved.folder.name,
+        bundle_id=None if manifest is None else manifest.bundle_id,
+        is_serving=manifest is not None and manifest.bundle_id == parts.served.live.bundle_id,
+        preset=None if manifest is None else manifest.preset,
+        dataset_name=None if manifest is None else manifest.dataset_name,
+        created_at=None if manifest is None else manifest.created_at,
+        ndcg_at_10=None if manifest is None else deciding_metric(manifest.metrics),
+        problem=shelved.problem,
+        report_url=(
+            linked(f"/bundles/{quote(manifest.bundle_id, safe='')}/report")
+            if manifest is not None and shelved.report is not None
+            else None
+        ),
+    )

@@ -1,4 +1,7 @@
-"""Pages and scripts, outside the OpenAPI document: playground at /, reference at /docs, /clairo.js for shops."""
+"""Pages and scripts, outside the OpenAPI document.
+
+Playground at /, the operator's page at /operator, reference at /docs, /clairo.js for shops.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,10 @@ def install_pages(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False)
     async def show_playground() -> FileResponse:
         return FileResponse(PLAYGROUND_FOLDER / "index.html", headers=REVALIDATED)
+
+    @app.get("/operator", include_in_schema=False)
+    async def show_operator() -> FileResponse:
+        return FileResponse(PLAYGROUND_FOLDER / "operator" / "index.html", headers=REVALIDATED)
 
     @app.get("/docs", include_in_schema=False)
     async def show_reference() -> FileResponse:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from service.bundles.experiments import Experiments
 from service.bundles.split import Split
 from service.bundles.swap import BundleSwap
 from service.errors import NotReadyError
@@ -31,8 +32,7 @@ class Parts:
 
     served: ServedBundle
     swap: BundleSwap
-    split: Split | None
-    """The experiment in the settings, if any."""
+    experiments: Experiments
     store: Store
     schema: AttributeSchema
     feedback: FeedbackStore
@@ -50,6 +50,11 @@ class Parts:
     """Shares answers and news with other processes; None for a single process."""
     tired_after_impressions: int
     """See `Settings`."""
+
+    @property
+    def split(self) -> Split | None:
+        """The newest experiment, if any."""
+        return self.experiments.split
 
     @property
     def answering(self) -> tuple[ServedBundle, ...]:

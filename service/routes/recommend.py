@@ -121,6 +121,7 @@ async def recommend(body: RecommendBody, parts: ReadyParts, request: Request) ->
             answer.recommendation_id,
             since,
             sources=tuple(item.source for item in answer.items),
+            num_new=parts.served.live.num_new(item.item_id for item in answer.items),
             fallback_reason=answer.fallback_reason,
             placement=None if placement is None else placement.name,
         )
@@ -215,7 +216,7 @@ def recommendations_of(bundle_id: str, parts: Parts) -> Recommendations:
         if served.live.bundle_id == bundle_id:
             return served.recommendations
     known = " or ".join(served.live.bundle_id for served in parts.answering)
-    message = f"got {bundle_id!r}, expected {known}; serve it, or compare it in CLAIRO_EXPERIMENT"
+    message = f"got {bundle_id!r}, expected {known}; serve it, or compare it in an experiment"
     raise InvalidBodyError(f"body -> bundle_id: {message}", [{"loc": ["body", "bundle_id"], "msg": message}])
 
 
@@ -252,7 +253,7 @@ async def recommend_under(
     *,
     is_preview: bool = False,
 ) -> RecommendAnswer:
-    """Answer one body under a placement. A preview has no further page, and no metric of the placement counts it.
+    """Answer one body under a placement. A preview has no further page, and no metric of answers counts it.
 
     Raises:
         InvalidBodyError: the cursor is of another request, or a filter cannot fit a declared type.
@@ -289,7 +290,7 @@ async def recommend_under(
         quality=body.quality,
         placement=placement.name if placement is not None and not is_preview else None,
     )
-    recommended = await recommendations.recommend(wanted)
+    recommended = await recommendations.recommend(wanted, is_preview=is_preview)
     cursor = None if is_preview else next_cursor(body, wanted, recommended)
     return recommend_answer(recommended, rules.fields, cursor)
 

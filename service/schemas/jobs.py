@@ -39,6 +39,12 @@ class JobSummary(BaseModel):
     finished_at: datetime | None
 
 
+class JobList(BaseModel):
+    """Jobs, the newest first."""
+
+    jobs: list[JobSummary]
+
+
 class JobAnswer(JobSummary):
     """Job progress, and a page of rejected rows."""
 

@@ -77,6 +77,14 @@ class BundleList(BaseModel):
     bundles: list[ServableBundle]
 
 
+class BundleDetail(ServableBundle):
+    """A bundle with all that its training measured."""
+
+    encoders: dict[str, str] = Field(description="By modality.")
+    metrics: dict[str, Any] = Field(description="Of the manifest, as in GET /info.")
+    trained_on: dict[str, int] | None = Field(description="As in GET /info.")
+
+
 class ActivatedBundle(BaseModel):
     """The bundle now in service, and the one before."""
 

@@ -14,6 +14,7 @@ from service.schemas.problems import Problem
 from service.schemas.request_body import Identifier, RequestBody, Timestamp
 
 MAX_HISTORY_ITEMS = 1000
+EXPERIMENT_NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,40}$"
 MAX_EXCLUDED_ITEMS = 1000
 MAX_CANDIDATES = 1000
 MAX_CURSOR_CHARACTERS = 500_000
@@ -236,16 +237,27 @@ class ExperimentArm(BaseModel):
     hit_rate_interval: tuple[float, float] | None = Field(description="95% confidence interval.")
 
 
+class StartedExperiment(RequestBody):
+    """An experiment to start."""
+
+    name: str = Field(pattern=EXPERIMENT_NAME_PATTERN, description="In recommendation ids; never used before.")
+    share: float = Field(ge=0, le=1, description="Share of users that the other bundle answers.")
+    bundle_id: str = Field(max_length=256, description="The other bundle, as GET /bundles lists it.")
+
+
 class ExperimentAnswer(BaseModel):
-    """The configured experiment."""
+    """An experiment, running or ended."""
 
     name: str
     share: float = Field(description="Share of users in the treatment arm.")
-    is_running: bool = Field(description="False once the treatment's bundle was activated and answers everybody.")
+    is_running: bool = Field(description="False once it was ended, or its bundle was activated for everybody.")
+    is_in_settings: bool = Field(
+        default=False, description="Whether the settings name it; calls then start and end none."
+    )
     arms: list[ExperimentArm]
 
 
 class ExperimentList(BaseModel):
-    """The configured experiment, if any."""
+    """The newest experiment, if any."""
 
     experiments: list[ExperimentAnswer]

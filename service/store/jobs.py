@@ -154,6 +154,17 @@ class JobStore:
             row = (await connection.execute(select(jobs).where(self._is_job(job_id)))).first()
         return None if row is None else _job(row)
 
+    async def newest(self, limit: int) -> Sequence[Job]:
+        """List jobs, the newest first."""
+        query = (
+            select(jobs)
+            .where(jobs.c.namespace == self._namespace)
+            .order_by(jobs.c.created_at.desc(), jobs.c.job_id)
+            .limit(limit)
+        )
+        async with self._database.reading() as connection:
+            return [_job(row) for row in (await connection.execute(query)).all()]
+
     async def next_unfinished(self) -> Job | None:
         """Find the oldest unfinished job."""
         query = (

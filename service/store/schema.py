@@ -13,7 +13,7 @@ from service.errors import NewerStoreError, OutdatedStoreError
 from service.store import sql_tables
 
 FIRST_VERSION = 1
-NEWEST_VERSION = 11
+NEWEST_VERSION = 12
 
 
 def bring_up_to_date(connection: Connection) -> int:

@@ -239,6 +239,21 @@ bundle_activations = Table(
     sqlite_autoincrement=True,
 )
 
+experiments = Table(
+    "experiments",
+    metadata,
+    Column("namespace", String(63), primary_key=True),
+    # Once and for all: recommendation ids carry it.
+    Column("name", String(41), primary_key=True),
+    Column("share", Float, nullable=False),
+    Column("bundle_id", String(256), nullable=False),
+    # Served when it started.
+    Column("control_bundle_id", String(256), nullable=False),
+    Column("started_at", DateTime(timezone=True), nullable=False),
+    # Null while it runs.
+    Column("ended_at", DateTime(timezone=True), nullable=True),
+)
+
 idempotency_records = Table(
     "idempotency_records",
     metadata,

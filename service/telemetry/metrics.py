@@ -69,6 +69,9 @@ class Metrics:
         self._recommended = Counter(
             "clairo_recommended", "Recommended items by source.", ("source",), registry=registry
         )
+        self._recommended_new = Counter(
+            "clairo_recommended_new", "Recommended items that were posted after training.", registry=registry
+        )
         self._placement_seconds = Histogram(
             "clairo_placement_duration_seconds",
             "Time to recommend for a saved placement.",
@@ -119,10 +122,11 @@ class Metrics:
         """Count a cache lookup."""
         self._cache_requests.labels("hit" if is_hit else "miss").inc()
 
-    def count_recommended(self, sources: Sequence[str], fallback_reason: str | None) -> None:
-        """Count a list of recommendations: each item's source, and the fallback reason if there is one."""
+    def count_recommended(self, sources: Sequence[str], num_new: int, fallback_reason: str | None) -> None:
+        """Count a list of recommendations: each item's source, items posted after training, and any fallback reason."""
         for source in set(sources):
             self._recommended.labels(source).inc(sources.count(source))
+        self._recommended_new.inc(num_new)
         if fallback_reason is not None:
             self._fallbacks.labels(fallback_reason).inc()
 

@@ -89,6 +89,8 @@ EXCLUDED_CHECKS: dict[str, list[Any]] = {
         unsupported_method,
         allow_header_conformance,
     ],
+    # GET /bundles/rollback is the GET of a bundle.
+    "POST /bundles/rollback": [unsupported_method, allow_header_conformance],
     # An Idempotency-Key used with another body, a type with spaces at the ends.
     "POST /feedback": [positive_data_acceptance],
 }

@@ -30,6 +30,8 @@ class EaseSettings:
     decay: float
 
 
+ROWS_AT_ONCE = 256
+
 GRID = tuple(
     EaseSettings(regularization, decay)
     for regularization in (30.0, 100.0, 300.0, 1000.0)
@@ -106,10 +108,38 @@ def users_of(has: sparse.csr_matrix) -> Float64[np.ndarray, "item"]:
 
 def ease_weights(together: Float32[np.ndarray, "item item"], regularization: float) -> Float32[np.ndarray, "item item"]:
     """B of the paper: -P[i, j] / P[j, j], zero on the diagonal."""
-    regularized = together.copy()
     diagonal = np.diag_indices(len(together))
+    regularized = together.copy()
     regularized[diagonal] += np.float32(regularization)
-    weights: Float32[np.ndarray, "item item"] = linalg.inv(regularized, overwrite_a=True, check_finite=False)
+    try:
+        weights = inverse_in_place(regularized)
+    except linalg.LinAlgError:
+        # In float32, counts beyond some hundred million leave rounding errors above the regularization.
+        regularized = together.copy()
+        regularized[diagonal] += np.float32(regularization)
+        weights = linalg.inv(regularized, overwrite_a=True, check_finite=False)
     weights /= -weights[diagonal]
     weights[diagonal] = 0.0
     return weights
+
+
+def inverse_in_place(matrix: Float32[np.ndarray, "item item"]) -> Float32[np.ndarray, "item item"]:
+    """The inverse of a symmetric positive definite matrix, in its memory: half the work of any matrix's, and no copy.
+
+    Raises:
+        LinAlgError: it is not positive definite. `matrix` is lost.
+    """
+    # LAPACK stores columns one after another: the transpose is the same matrix, and needs no copy.
+    factor, fault = linalg.lapack.spotrf(matrix.T, lower=True, overwrite_a=True, clean=False)
+    if not fault:
+        inverse, fault = linalg.lapack.spotri(factor, lower=True, overwrite_c=True)
+    if fault:
+        raise linalg.LinAlgError(f"the matrix of {len(matrix)} rows is not positive definite")
+    rows: Float32[np.ndarray, "item item"] = inverse.T
+    # Its upper triangle is filled; the lower one is mirrored in blocks that stay in the cache.
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        stop = start + ROWS_AT_ONCE
+        upper = np.triu(rows[start:stop, start:stop])
+        rows[start:stop, start:stop] = upper + np.triu(upper, 1).T
+        rows[stop:, start:stop] = rows[start:stop, stop:].T
+    return rows

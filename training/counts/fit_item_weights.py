@@ -14,7 +14,7 @@ from clairo_core.ranking.joint_ranking import EASE, FOLLOWERS
 from clairo_core.sequences import ItemSequences
 from training.config.preset import MixSettings
 from training.counts import ease, markov
-from training.counts.ease import count_users, users_by_items, users_of
+from training.counts.ease import ROWS_AT_ONCE, count_users, users_by_items, users_of
 from training.counts.pair_kernels import count_rows_of_pairs
 from training.counts.sparse_ease import SparseEaseSettings, choose_sparse_ease, fit_sparse_ease
 from training.counts.strongest_entries import row_blocks
@@ -93,13 +93,17 @@ def decayed_ages(decay: float) -> Float64[np.ndarray, "age"]:
 def strongest(weights: Float32[np.ndarray, "item item"], per_row: int) -> sparse.csr_matrix:
     """The `per_row` highest positive weights of each row."""
     per_row = min(per_row, weights.shape[1])
-    columns = np.argpartition(-weights, per_row - 1, axis=1)[:, :per_row]
-    kept = np.take_along_axis(weights, columns, axis=1)
-    rows = np.repeat(np.arange(len(weights)), per_row)
-    is_kept = kept.ravel() > 0
-    return sparse.csr_matrix(
-        (kept.ravel()[is_kept], (rows[is_kept], columns.ravel()[is_kept])), shape=weights.shape, dtype=np.float32
-    )
+    blocks = [sparse.csr_matrix((0, weights.shape[1]), dtype=np.float32)]
+    # Row numbers of the whole matrix would take twice its memory.
+    for start in range(0, len(weights), ROWS_AT_ONCE):
+        block = weights[start : start + ROWS_AT_ONCE]
+        columns = np.argpartition(-block, per_row - 1, axis=1)[:, :per_row]
+        kept = np.take_along_axis(block, columns, axis=1)
+        rows = np.repeat(np.arange(len(block)), per_row)
+        is_kept = kept.ravel() > 0
+        entries = (kept.ravel()[is_kept], (rows[is_kept], columns.ravel()[is_kept]))
+        blocks.append(sparse.csr_matrix(entries, shape=block.shape, dtype=np.float32))
+    return sparse.vstack(blocks, format="csr")
 
 
 def pair_counts(training: ItemSequences, num_items: int, pairs_per_item: int) -> sparse.csr_matrix:

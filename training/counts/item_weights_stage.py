@@ -74,7 +74,7 @@ def item_weights_stage(bench: Workbench) -> FittedItemWeights:
 
 def refitted_item_weights_stage(bench: Workbench, measured: FittedItemWeights) -> FittedItemWeights:
     """Count again, with the settings that validation chose."""
-    if measured.together is None:
+    if not measured.chosen:
         return measured
     chosen, settings, num_items = measured.chosen, bench.preset.mix, len(bench.dataset.items)
 

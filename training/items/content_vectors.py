@@ -18,7 +18,13 @@ def content_vectors(
 
     Rounded to half precision, as they are stored.
     """
-    joined = np.hstack([_of_length_one(of_modality.vectors) for of_modality in embeddings.values()])
+    widths = [of_modality.vectors.shape[1] for of_modality in embeddings.values()]
+    num_items = len(next(iter(embeddings.values())).vectors)
+    joined, begin = np.empty((num_items, sum(widths)), dtype=np.float32), 0
+    # Filled in place: a copy takes a gigabyte for a million items.
+    for width, of_modality in zip(widths, embeddings.values(), strict=True):
+        joined[:, begin : begin + width] = _of_length_one(of_modality.vectors)
+        begin += width
     if joined.shape[1] > most_dimensions:
         _, directions = np.linalg.eigh(joined.T @ joined)
         joined = joined @ directions[:, -most_dimensions:]

@@ -92,6 +92,7 @@ def train_bundle(
         metrics |= verdict.metrics
     served = measured
     if is_refitted and not verdict.is_refused:
+        measured = measured.without_item_weights()
         served = refit(bench.learning_from(bench.dataset.sequences), measured)
         metrics["refit"] = served.progress()
     bundle_stage(bench, out, measured, served, metrics, has_users=has_users)

@@ -1,6 +1,6 @@
 """The parts of a training run, together the recommender that is measured and written."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from jaxtyping import Int64
@@ -45,6 +45,17 @@ class TrainedParts:
     def num_interactions(self) -> int:
         """That they have learned from."""
         return int(self.training_counts.sum())
+
+    def without_item_weights(self) -> "TrainedParts":
+        """For a refit, which counts again: item weights take gigabytes in a large catalogue."""
+        ranked, ranking = self.ranked, self.recommender.joint_ranking
+        if ranked is None or ranking is None:
+            return self
+        return replace(
+            self,
+            ranked=replace(ranked, item_weights=replace(ranked.item_weights, weights={}, together=None)),
+            recommender=self.recommender.ranked_by(replace(ranking, item_weights={}, together=None)),
+        )
 
     def progress(self) -> dict[str, object]:
         """The course of the trainings, ready for JSON."""

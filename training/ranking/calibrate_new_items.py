@@ -20,6 +20,7 @@ from training.ranking.fit_mixture import MixtureExamples, features_of
 PLACES = 10
 LEAST_LIFT, MOST_LIFT = -3.0, 3.0
 """Added to the dense head's log-probabilities."""
+USERS_AT_ONCE = 256
 STEPS = (0.5, 0.1, 0.02)
 """Steps upwards: the search takes a finer one where the last would go too far."""
 
@@ -84,9 +85,13 @@ def calibrated(
 
 def totals_of(mixture: Mixture, examples: MixtureExamples) -> Float64[np.ndarray, "user candidate"]:
     """Every candidate's total: meaningless for new items, -inf for padding."""
-    totals = mixture.totals_of(features_of(examples, mixture.floors))
-    padded: Float64[np.ndarray, "user candidate"] = np.where(examples.is_item, totals, -np.inf)
-    return padded
+    totals = np.full(examples.is_item.shape, -np.inf)
+    # In blocks: features and hidden units of all users together would take gigabytes.
+    for start in range(0, len(totals), USERS_AT_ONCE):
+        users = slice(start, start + USERS_AT_ONCE)
+        of_users = mixture.totals_of(features_of(examples, mixture.floors, users))
+        np.copyto(totals[users], of_users, where=examples.is_item[users])
+    return totals
 
 
 def placed_as_served(

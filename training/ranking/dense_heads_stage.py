@@ -25,13 +25,20 @@ class TrainedDenseHead:
     """A dense head in its best epoch."""
 
     trained: DenseHead
-    as_new: DenseHead
-    """The same head with the item vectors that items would have if they had just been posted."""
+    folder: Path
+    """Of both heads."""
     encoder: str
     """Of histories, as in `DenseSettings`."""
     seed: int
     progress: FitProgress
     key: str
+
+    def as_new(self) -> DenseHead:
+        """The same head with the item vectors that items would have if they had just been posted.
+
+        Read on demand: one stage needs it, and in a large catalogue it takes as much memory as the head.
+        """
+        return load_dense_head(self.folder / "as-new")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +55,9 @@ class TrainedDenseHeads:
         """As trained."""
         return DenseHeads(tuple(member.trained for member in self.members))
 
-    @cached_property
     def as_new(self) -> DenseHeads:
         """With the item vectors that items would have if they had just been posted."""
-        return DenseHeads(tuple(member.as_new for member in self.members))
+        return DenseHeads(tuple(member.as_new() for member in self.members))
 
     @property
     def key(self) -> str:
@@ -149,10 +155,11 @@ def _fitted(
             report=bench.report,
         )
 
-    def load(folder: Path) -> tuple[DenseHead, DenseHead, FitProgress]:
+    def load(folder: Path) -> tuple[DenseHead, FitProgress]:
         heads = folder / "dense-head"
-        return load_dense_head(heads / "trained"), load_dense_head(heads / "as-new"), load_progress(folder)
+        load_dense_head(heads / "as-new")
+        return load_dense_head(heads / "trained"), load_progress(folder)
 
     stage = bench.stages.run(stage_name, inputs, build, load)
-    trained, as_new, progress = stage.result
-    return TrainedDenseHead(trained, as_new, settings.encoder, seed, progress, stage.key)
+    trained, progress = stage.result
+    return TrainedDenseHead(trained, stage.folder / "dense-head", settings.encoder, seed, progress, stage.key)

@@ -146,16 +146,15 @@ def fit_mixture(examples: MixtureExamples, seed: int = 0) -> Mixture:
     floors = floors_of(examples)
     if not examples.has_target.any():
         return plain_mixture(examples)
-    teaching = examples.of_users(examples.has_target)
-    is_known = teaching.is_known
-    features = features_of(teaching, floors)
-    centers = features[is_known].mean(axis=0)
-    scales = np.maximum(features[is_known].std(axis=0), 1e-6)
+    teaching = np.flatnonzero(examples.has_target)
+    is_known = examples.is_known[teaching]
+    features = features_of(examples, floors, teaching)
+    centers, scales = centers_and_scales(features, is_known)
     num_scored = PER_COMPONENT * len(examples.components)
     logs = torch.from_numpy(features[..., :num_scored:PER_COMPONENT].copy())
     features -= centers
     features /= scales
-    targets = torch.from_numpy((teaching.is_target & is_known).argmax(axis=1))
+    targets = torch.from_numpy((examples.is_target[teaching] & is_known).argmax(axis=1))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = MixtureNetwork(len(examples.components), len(examples.evidence_names))
@@ -225,19 +224,34 @@ def trained(
     return network.eval()
 
 
+def centers_and_scales(
+    features: Float32[np.ndarray, "user candidate feature"], is_known: Bool[np.ndarray, "user candidate"]
+) -> tuple[Float32[np.ndarray, "feature"], Float32[np.ndarray, "feature"]]:
+    """Mean and standard deviation of each feature over known candidates."""
+    # One feature at a time: all of them, known candidates alone, would be a second copy of gigabytes.
+    centers, scales = np.zeros((2, features.shape[-1]), dtype=np.float32)
+    for place in range(features.shape[-1]):
+        of_known = features[..., place][is_known].astype(np.float64)
+        centers[place], scales[place] = of_known.mean(), of_known.std()
+    return centers, np.maximum(scales, np.float32(1e-6))
+
+
 def features_of(
-    examples: MixtureExamples, floors: Float64[np.ndarray, "component"]
+    examples: MixtureExamples,
+    floors: Float64[np.ndarray, "component"],
+    users: Int64[np.ndarray, "user"] | slice = slice(None),
 ) -> Float32[np.ndarray, "user candidate feature"]:
-    """The mixture's features of each candidate; 0 for padding."""
-    shape = (*examples.is_item.shape, num_features(len(floors), examples.evidence.shape[-1]))
-    features = np.zeros(shape, dtype=np.float32)
-    for user, (is_item, is_known) in enumerate(zip(examples.is_item, examples.is_known, strict=True)):
-        features[user, is_item] = candidate_features(
-            examples.scores[user, is_item],
-            examples.evidence[user, is_item],
-            examples.training_counts[user, is_item],
+    """The mixture's features of each candidate of the users, by default of all; 0 for padding."""
+    is_item, is_known = examples.is_item[users], examples.is_known[users]
+    features = np.zeros((*is_item.shape, num_features(len(floors), examples.evidence.shape[-1])), dtype=np.float32)
+    for place, user in enumerate(np.arange(len(examples.is_item))[users].tolist()):
+        of_user = is_item[place]
+        features[place, of_user] = candidate_features(
+            examples.scores[user, of_user],
+            examples.evidence[user, of_user],
+            examples.training_counts[user, of_user],
             int(examples.history_lengths[user]),
-            is_known[is_item],
+            is_known[place, of_user],
             floors,
         )
     return features

@@ -17,7 +17,6 @@ from clairo_core.ranking.candidates import Candidates
 from clairo_core.recommender import Recommender
 from clairo_core.serving_points import BALANCED
 from clairo_core.storage.growing_rows import GrowingRows
-from training.counts.strongest_entries import with_entries
 from training.evaluation.split import EvaluationSplit
 from training.evaluation.user_batches import batches_by_length
 from training.ranking.fit_mixture import MixtureExamples, join_examples
@@ -45,7 +44,8 @@ def mixture_examples(
         of_users = examples_of(recommender, rankings, known, len(item_ids), split.targets[users])
         for of_ranking, examples in zip(parts, of_users, strict=True):
             of_ranking.append(examples)
-    return [join_examples(of_ranking) for of_ranking in parts]
+    # Each ranking's parts are dropped before the next one's are joined: both take gigabytes.
+    return [join_examples(parts.pop(0)) for _ in rankings]
 
 
 def examples_of(
@@ -107,10 +107,14 @@ def with_new_items(ranking: JointRanking, as_new: DenseHeads, is_new: Bool[np.nd
     ]
 
     def kept(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
-        return with_entries(matrix, ~(np.repeat(is_new, np.diff(matrix.indptr)) | is_new[matrix.indices]))
+        # Zeros count as no entry, and a matrix with them shares rows and columns with the other one.
+        is_dropped = np.repeat(is_new, np.diff(matrix.indptr)) | is_new[matrix.indices]
+        weights = np.where(is_dropped, np.float32(0), matrix.data)
+        return sparse.csr_matrix((weights, matrix.indices, matrix.indptr), shape=matrix.shape)
 
+    of_posted = DenseHeads(tuple(heads))
     return JointRanking(
-        DenseHeads(tuple(heads)),
+        of_posted if ranking.dense_heads.index is None else of_posted.indexed(),
         {
             component: ItemWeights(kept(weights.matrix), weights.age_weights)
             for component, weights in ranking.item_weights.items()

@@ -4,9 +4,14 @@ import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from clairo_core.ranking import JointRanking, Mixture, load_joint_ranking
-from clairo_core.ranking.joint_ranking import GENERATOR
+import numpy as np
+from jaxtyping import Float32
+
+from clairo_core.ranking import DenseHeads, JointRanking, Mixture, load_mixture
+from clairo_core.ranking.dense_index import INDEXED_FROM, load_dense_index
+from clairo_core.ranking.joint_ranking import CONTENT, GENERATOR, WITHOUT_GENERATOR
 from clairo_core.ranking.mixture import KIND as MIXTURE_KIND
+from clairo_core.ranking.pair_evidence import load_content, save_content
 from training.config.preset import DENSE_RERANKS
 from training.counts.item_weights_stage import FittedItemWeights
 from training.evaluation.split import last_training_items, some_users
@@ -19,6 +24,7 @@ from training.ranking.fit_mixture import fit_mixture, plain_mixture
 from training.ranking.mixture_examples import mixture_examples, with_new_items
 from training.workbench.workbench import Workbench
 
+INDEX, MIXTURE = "dense-index.faiss", "mixture"
 NEW_ITEMS_FILE = "new-items.json"
 
 
@@ -29,7 +35,7 @@ class FittedMixture:
     joint_ranking: JointRanking
     key: str
     new_items: NewItemCalibration | None
-    """Of the mixture; None without validation users or new items to try, and in a cache of older releases."""
+    """Of the mixture; None without validation users or new items to try."""
 
 
 def mixture_stage(
@@ -44,25 +50,31 @@ def mixture_stage(
     Plain weights if no next item can be found. Nothing is fitted where the dense head reranks.
     """
     settings = bench.preset.mix
+    if settings.kind == DENSE_RERANKS:
+        ranking = JointRanking(dense_heads.trained, {}, None, bench.training_counts, reranks_densely=True)
+        return FittedMixture(ranking, f"{generator.key} reranked by {dense_heads.key}", None)
+
+    def unfitted(heads: DenseHeads, content: Float32[np.ndarray, "item dim"] | None) -> JointRanking:
+        return JointRanking(heads, item_weights.weights, None, bench.training_counts, item_weights.together, content)
 
     def build(folder: Path) -> None:
-        if settings.kind == DENSE_RERANKS:
-            trained, counts = dense_heads.trained, bench.training_counts
-            JointRanking(trained, {}, None, counts, reranks_densely=True).save(folder / "ranking")
-            return
-        content = None
+        heads, content = dense_heads.trained, None
+        if heads.num_items >= INDEXED_FROM:
+            # As it is served.
+            heads = heads.indexed()
+            assert heads.index is not None
+            heads.index.save(folder / INDEX)
         if items.content is not None:
             encoded = items.content.encoded
             content = content_vectors({modality: encoded[modality].embeddings() for modality in encoded})
-        components = JointRanking(
-            dense_heads.trained, item_weights.weights, None, bench.training_counts, item_weights.together, content
-        )
-        with_posted = with_new_items(components, dense_heads.as_new, dense_heads.is_held_out)
+            save_content(folder / CONTENT, content)
+        components = unfitted(heads, content)
         users = bench.some_validation_users(settings.max_users)
         is_validated = len(users.targets) > 0
         examples, pretended = mixture_examples(
             generator.recommender,
-            (components, with_posted),
+            # Unnamed, so that the ranking with new items is dropped before the fit takes its memory.
+            (components, with_new_items(components, dense_heads.as_new(), dense_heads.is_held_out)),
             bench.item_ids,
             # Training ends give the scale of the scores, never their weights: every component has learned them.
             users if is_validated else some_users(last_training_items(bench.training), settings.max_users, seed=0),
@@ -85,15 +97,26 @@ def mixture_stage(
         without = tuple(name for name in every if name != GENERATOR)
         mixture, of_new_items = fitted(every, "mixture")
         without_generator, _ = fitted(without, "mixture without generator")
-        ranking = replace(components, mixture=mixture, mixture_without_generator=without_generator)
-        ranking.save(folder / "ranking")
+        mixture.save(folder / MIXTURE)
+        without_generator.save(folder / WITHOUT_GENERATOR)
         if of_new_items is not None:
             (folder / NEW_ITEMS_FILE).write_text(json.dumps(asdict(of_new_items)), encoding="utf-8")
 
     def load(folder: Path) -> tuple[JointRanking, NewItemCalibration | None]:
         path = folder / NEW_ITEMS_FILE
         found = NewItemCalibration(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
-        return load_joint_ranking(folder / "ranking", bench.training_counts), found
+        heads = dense_heads.trained
+        if heads.num_items >= INDEXED_FROM:
+            index = load_dense_index(folder / INDEX, [head.item_vectors for head in heads.heads])
+            heads = replace(heads, index=index)
+        content = None if items.content is None else load_content(folder / CONTENT, len(bench.dataset.items))
+        ranking = replace(
+            # Heads and counts are those in memory: a second copy takes gigabytes in a large catalogue.
+            unfitted(heads, content),
+            mixture=load_mixture(folder / MIXTURE),
+            mixture_without_generator=load_mixture(folder / WITHOUT_GENERATOR),
+        )
+        return ranking, found
 
     inputs = {
         "generator": generator.key,

@@ -95,6 +95,8 @@ def test_health_info_metrics_and_bundles(client: CLAIRO) -> None:
     assert "clairo_bundle_info" in client.get_metrics()
     (bundle,) = client.list_bundles().bundles
     assert (bundle.bundle_id, bundle.is_serving) == (served.bundle_id, True)
+    assert client.get_bundle(served.bundle_id).metrics == served.metrics
+    assert all(job.num_done <= job.num_rows for job in client.list_jobs().jobs)
     assert client.activate_bundle(served.bundle_id).bundle_id == served.bundle_id
     with pytest.raises(ConflictError, match="Cannot roll back"):
         client.roll_back_bundle()

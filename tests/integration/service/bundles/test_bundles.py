@@ -86,6 +86,15 @@ async def test_the_list_marks_the_served_bundle_and_unreadable_ones(client: http
     assert str(bundles) not in str(listed)
 
 
+async def test_a_bundle_is_shown_with_the_metrics_of_its_manifest(client: httpx.AsyncClient, bundles: Path) -> None:
+    measured(bundles / "second", 0.25)
+    shown = (await client.get(f"/bundles/{id_of(bundles / 'second')}")).json()
+    assert (shown["name"], shown["is_serving"], shown["ndcg_at_10"]) == ("second", False, 0.25)
+    assert shown["metrics"] == {"ndcg@10": 0.25}
+    assert shown["encoders"].keys() == {"text", "image"}
+    assert (await client.get("/bundles/nothing")).status_code == 404
+
+
 async def test_posted_items_come_along_and_activating_the_previous_bundle_rolls_back(
     client: httpx.AsyncClient, bundles: Path
 ) -> None:

@@ -87,7 +87,7 @@ async def test_a_bundle_that_does_not_answer_is_refused_by_name(
     assert answer.status_code == 422
     ids = " or ".join(bundle.manifest.bundle_id for bundle in bundles)
     assert answer.json()["detail"] == (
-        f"body -> bundle_id: got 'nowhere', expected {ids}; serve it, or compare it in CLAIRO_EXPERIMENT"
+        f"body -> bundle_id: got 'nowhere', expected {ids}; serve it, or compare it in an experiment"
     )
 
 
@@ -260,3 +260,73 @@ async def test_the_treatment_is_warmed_up_like_the_served_bundle(bundles: tuple[
         async with open_parts(Settings(bundle=bundles[0].folder, experiment=chosen, **settings), metrics=metrics):
             counted.append(metrics.num_generated)
     assert counted == [4, 8]
+
+
+def started(folder: Path, **sent: Any) -> dict[str, Any]:
+    return {"name": "next", "share": 0.5, "bundle_id": read_manifest(folder / "second").bundle_id} | sent
+
+
+async def test_an_experiment_of_the_api_is_followed_by_other_processes_and_survives_a_restart(folder: Path) -> None:
+    first, second = (read_manifest(folder / name).bundle_id for name in ("first", "second"))
+    async with serving(folder, experiment="") as one, serving(folder, experiment="") as other:
+        answer = await one.post("/experiments", json=started(folder))
+        assert (answer.status_code, answer.json()["is_running"], answer.json()["is_in_settings"]) == (201, True, False)
+        assert await answered_by(one) == {first: True, second: True}
+        async with asyncio.timeout(30):
+            while not (await other.get("/experiments")).json()["experiments"]:
+                await asyncio.sleep(0.1)
+        assert await answered_by(other) == {first: True, second: True}
+    async with serving(folder, experiment="") as restarted, serving(folder, experiment="") as other:
+        assert await answered_by(restarted) == {first: True, second: True}
+        for _ in range(2):
+            assert (await restarted.delete("/experiments/next")).status_code == 204
+        assert await answered_by(restarted) == {first: False}
+        async with asyncio.timeout(30):
+            while (await experiment_of(other))["is_running"]:
+                await asyncio.sleep(0.1)
+        assert [arm["bundle_id"] for arm in (await experiment_of(other))["arms"]] == [first, second]
+
+
+async def test_activating_the_bundle_of_an_experiment_of_the_api_ends_it_for_good(folder: Path) -> None:
+    first, second = (read_manifest(folder / name).bundle_id for name in ("first", "second"))
+    async with serving(folder, experiment="") as client:
+        await client.post("/experiments", json=started(folder))
+        for bundle_id in (second, first):
+            await client.post(f"/bundles/{bundle_id}/activate", params={"allow_worse": True}, timeout=60)
+        await asyncio.sleep(1.2)
+    async with serving(folder, experiment="") as restarted:
+        assert (await experiment_of(restarted))["is_running"] is False
+        assert await answered_by(restarted) == {first: False}
+
+
+async def test_an_experiment_that_cannot_be_is_refused_and_nothing_changes(folder: Path) -> None:
+    async with serving(folder, experiment="") as client:
+        for sent, status, expected in (
+            ({"bundle_id": "nowhere"}, 404, "bundle 'nowhere' not found"),
+            ({"name": "Next!"}, 422, "name"),
+            ({"share": 2}, 422, "share"),
+        ):
+            refused = await client.post("/experiments", json=started(folder, **sent))
+            assert (refused.status_code, expected in refused.text) == (status, True), refused.text
+        assert (await client.get("/experiments")).json() == {"experiments": []}
+
+
+async def test_a_second_experiment_a_used_name_the_served_bundle_and_settings_are_conflicts(folder: Path) -> None:
+    first = read_manifest(folder / "first").bundle_id
+    async with serving(folder, experiment="") as client:
+        assert "is served already" in await conflict(client, started(folder, bundle_id=first))
+        await client.post("/experiments", json=started(folder))
+        assert "DELETE /experiments/next first" in await conflict(client, started(folder, name="other"))
+        await client.delete("/experiments/next")
+        assert "choose another name" in await conflict(client, started(folder))
+        assert (await client.delete("/experiments/other")).status_code == 404
+    async with serving(folder) as client:
+        assert "stands in the settings" in await conflict(client, started(folder, name="other"))
+        refused = await client.delete("/experiments/second")
+        assert (refused.status_code, "stands in the settings" in refused.text) == (409, True)
+
+
+async def conflict(client: httpx.AsyncClient, sent: dict[str, Any]) -> str:
+    refused = await client.post("/experiments", json=sent)
+    assert refused.status_code == 409, refused.text
+    return str(refused.json()["detail"])

@@ -103,6 +103,9 @@ async def test_jobs_run_in_order_of_arrival(client: httpx.AsyncClient) -> None:
     for answer in answers:
         await done(client, answer.headers["location"])
     assert (await client.get("/items/x")).json()["title"] == "Version 3"
+    listed = (await client.get("/jobs")).json()["jobs"]
+    assert [job["job_id"] for job in listed] == [answer.json()["job_id"] for answer in reversed(answers)]
+    assert {job["state"] for job in listed} == {"done"}
 
 
 async def test_too_many_jobs_are_refused(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:

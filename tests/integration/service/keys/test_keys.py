@@ -69,7 +69,7 @@ async def client(bundle: Bundle, shop: Shop) -> AsyncIterator[httpx.AsyncClient]
 
 
 def expected_scope(method: str, path: str) -> str:
-    if path.startswith(("/bundles", "/experiments")):
+    if path == "/jobs" or path.startswith(("/bundles", "/experiments")):
         return "admin"
     return "read" if method == "get" or (method, path) in READ_CALLS else "write"
 

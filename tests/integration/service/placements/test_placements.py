@@ -126,16 +126,23 @@ def test_metrics_count_saved_placements_and_no_previews(shop: BlockingService) -
     for _ in range(2):
         shop.recommend(history=HISTORY, placement="home")
     shop.recommend(history=HISTORY)
+    before = counts_of_answers(shop)
     shop.send("POST", "/placements/home/preview", {"rules": {}, "request": {"history": HISTORY}})
-    counts = {
+    counts = counts_of_answers(shop)
+    assert counts == before
+    assert counts["clairo_placement_duration_seconds_count", "home"] == 2
+    assert counts["clairo_placement_fallback_total", "home", "filter_exhausted"] == 2
+    assert {labels[1] for labels in counts if "placement" in labels[0]} == {"home"}
+
+
+def counts_of_answers(shop: BlockingService) -> dict[tuple[str, ...], float]:
+    of_answers = ("clairo_placement", "clairo_recommended", "clairo_fallback", "clairo_cache")
+    return {
         (sample.name, *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(shop.send("GET", "/metrics").text)
         for sample in family.samples
-        if "placement" in sample.name and sample.name.endswith(("_count", "_total"))
+        if sample.name.startswith(of_answers) and sample.name.endswith(("_count", "_total"))
     }
-    assert counts["clairo_placement_duration_seconds_count", "home"] == 2
-    assert counts["clairo_placement_fallback_total", "home", "filter_exhausted"] == 2
-    assert {labels[1] for labels in counts} == {"home"}
 
 
 def test_strangers_of_a_placement_get_popular_items_where_nothing_is_trending(shop: BlockingService) -> None:

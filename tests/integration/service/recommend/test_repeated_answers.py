@@ -33,7 +33,7 @@ def answers_of(version_of: Any, **bounds: float) -> RepeatedAnswers:
 
 async def keep(answers: RepeatedAnswers, body: bytes, items: bytes, since: int) -> None:
     answer = b'{"recommendation_id":"%s","items":"%s"}' % (ID.encode(), items)
-    await answers.keep(body, answer, ID, since, sources=(), fallback_reason=None, placement=None)
+    await answers.keep(body, answer, ID, since, sources=(), num_new=0, fallback_reason=None, placement=None)
 
 
 @given(st.lists(st.tuples(st.sampled_from(["change", "ask", "ask slowly"]), st.sampled_from([b"a", b"b"]))))

@@ -32,6 +32,7 @@ CONTRACT = {
     "clairo_cache_requests_total",
     "clairo_fallback_total",
     "clairo_recommended_total",
+    "clairo_recommended_new_total",
     "clairo_catalogue_items",
     "clairo_bundle_info",
     "clairo_live_counts_timestamp_seconds",
@@ -59,6 +60,15 @@ async def samples(client: httpx.AsyncClient) -> dict[tuple[str, frozenset[tuple[
         for family in text_string_to_metric_families(answer.text)
         for sample in family.samples
     }
+
+
+async def test_items_posted_after_training_are_counted_also_in_repeated_answers(client: httpx.AsyncClient) -> None:
+    assert (await client.post("/items", json=MUG)).status_code == 201
+    for num_answers in (1, 2):
+        await client.post("/recommend", json={"history": ["item-1"], "filter": {"only_new": True}})
+        assert (await samples(client))["clairo_recommended_new_total", frozenset()] == num_answers
+    await client.post("/recommend", json={"history": ["item-1"], "filter": {"only_new": False}})
+    assert (await samples(client))["clairo_recommended_new_total", frozenset()] == 2
 
 
 async def test_requests_batches_caches_and_sources_are_counted(client: httpx.AsyncClient, bundle: Bundle) -> None:

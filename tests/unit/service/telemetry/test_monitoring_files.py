@@ -16,7 +16,7 @@ def samples_of_a_service() -> dict[str, set[str]]:
     """Names and labels of all samples, after every metric was used once."""
     metrics = Metrics()
     metrics.count_request("POST", "/recommend", 200, 0.1)
-    metrics.count_recommended(["popular"], "empty_history")
+    metrics.count_recommended(["popular"], 1, "empty_history")
     metrics.count_batch([0.1], 0.1)
     metrics.show_serving("bundle", 3, 1e9)
     found: dict[str, set[str]] = {}

@@ -11,8 +11,8 @@ from clairo_core.errors import TrainingError
 from clairo_core.sequences import ItemSequences
 from tests.repository import SHARED
 from training.counts import strongest_entries
-from training.counts.ease import EaseSettings, choose_ease, count_together, ease_weights, fit_ease
-from training.counts.fit_item_weights import pair_counts
+from training.counts.ease import ROWS_AT_ONCE, EaseSettings, choose_ease, count_together, ease_weights, fit_ease
+from training.counts.fit_item_weights import pair_counts, strongest
 from training.counts.markov import MarkovSettings, choose_markov, count_followers, fit_markov
 from training.counts.popularity import HALF_LIFE_DAYS, Popularity, count_popularity, user_popularity
 from training.datasets import load_dataset
@@ -324,3 +324,35 @@ def test_a_rare_item_keeps_its_link_with_a_bestseller() -> None:
     histories = [[0, other] for other in (1, 1, 1, 2, 2, 3)] + [[4, 5]]
     counts = pair_counts(ItemSequences.from_lists(histories), 6, pairs_per_item=1).toarray()
     assert counts[0].tolist() == [0, 3, 2, 1, 0, 0]
+
+
+def counted_together(num_items: int) -> np.ndarray:
+    has = (np.random.default_rng(0).random((4 * num_items, num_items)) < 0.05).astype(np.float32)
+    return has.T @ has
+
+
+@pytest.mark.parametrize("num_items", [1, 7, ROWS_AT_ONCE, 2 * ROWS_AT_ONCE + 5])
+def test_ease_weights_match_the_slow_inverse_in_double_precision(num_items: int) -> None:
+    together = counted_together(num_items)
+    inverse = np.linalg.inv(together.astype(np.float64) + 100.0 * np.eye(num_items))
+    expected = -inverse / np.diag(inverse)
+    np.fill_diagonal(expected, 0.0)
+    before = together.copy()
+    np.testing.assert_allclose(ease_weights(together, 100.0), expected, atol=1e-6)
+    np.testing.assert_array_equal(together, before)
+
+
+def test_ease_weights_are_found_where_rounding_leaves_no_positive_definite_matrix() -> None:
+    together = np.array([[0.0, 5.0], [5.0, 0.0]], dtype=np.float32)
+    inverse = np.linalg.inv(together.astype(np.float64) + np.eye(2))
+    np.testing.assert_allclose(ease_weights(together, 1.0), -inverse / np.diag(inverse) * (1 - np.eye(2)), rtol=1e-5)
+
+
+def test_the_strongest_weights_are_those_of_each_row_alone() -> None:
+    weights = np.random.default_rng(1).standard_normal((2 * ROWS_AT_ONCE + 3, 40)).astype(np.float32)
+    kept = strongest(weights, 5).toarray()
+    for row, of_row in enumerate(weights):
+        best = np.argsort(-of_row)[:5]
+        expected = np.zeros(40, dtype=np.float32)
+        expected[best] = np.maximum(of_row[best], 0.0)
+        np.testing.assert_array_equal(kept[row], expected)

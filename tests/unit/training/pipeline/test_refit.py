@@ -16,7 +16,7 @@ from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.bundle.manifest import read_manifest
 from clairo_core.errors import BundleManifestError, TrainingError
 from clairo_core.items import UserHistory
-from clairo_core.ranking import JointRanking
+from clairo_core.ranking import JointRanking, dense_heads
 from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
 from tests.tiny import tiny_items
@@ -28,6 +28,7 @@ from training.evaluation.split import sequences_before_test, training_sequences
 from training.pipeline.refit import refit
 from training.pipeline.run import Verdict, train_bundle, train_parts
 from training.pipeline.trained_parts import TrainedParts
+from training.ranking import mixture_stage
 from training.ranking.fit_dense_head import DenseModel
 from training.workbench.bundle_dataset import check_not_learned
 from training.workbench.stage_cache import StageCache
@@ -165,7 +166,7 @@ def test_an_item_of_held_out_interactions_alone_has_behaviour_at_once(
     for parts, has_behaviour in ((measured.ranked, False), (served.ranked, True)):
         own = (
             parts.dense_heads.members[0].trained.item_vectors[NEWEST]
-            - parts.dense_heads.members[0].as_new.item_vectors[NEWEST]
+            - parts.dense_heads.members[0].as_new().item_vectors[NEWEST]
         )
         assert (np.abs(own).max() > 1e-4) == has_behaviour
         assert all((of.matrix[:, [NEWEST]].nnz > 0) == has_behaviour for of in parts.item_weights.weights.values())
@@ -207,7 +208,7 @@ def test_a_dense_head_starts_as_the_measured_one(bench: Workbench, measured: Tra
     np.testing.assert_allclose(model.head().item_vectors, head.item_vectors, atol=1e-6)
     np.testing.assert_allclose(model.head().log_probabilities(histories), head.log_probabilities(histories), atol=1e-5)
     np.testing.assert_allclose(
-        model.head(as_new=True).item_vectors, measured.ranked.dense_heads.members[0].as_new.item_vectors, atol=1e-6
+        model.head(as_new=True).item_vectors, measured.ranked.dense_heads.members[0].as_new().item_vectors, atol=1e-6
     )
 
 
@@ -342,3 +343,40 @@ def test_a_damaged_trained_on_is_refused(bundle: Bundle, tmp_path: Path, trained
     del content["trained_on"]
     (tmp_path / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
     assert read_manifest(tmp_path).trained_on is None
+
+
+def test_a_refit_needs_no_counts_of_the_measured_parts(
+    bench: Workbench, measured: TrainedParts, served: TrainedParts
+) -> None:
+    light = measured.without_item_weights()
+    assert ranking_of(light).item_weights == {}
+    assert ranking_of(light).together is None
+    again = refit(bench.learning_from(bench.dataset.sequences), light)
+    history = UserHistory(("item-0", "item-1"))
+    assert again.recommender.recommend(history, 5) == served.recommender.recommend(history, 5)
+
+
+def test_a_mixture_shares_heads_and_counts_with_the_stages_that_made_them(measured: TrainedParts) -> None:
+    assert measured.ranked is not None
+    assert ranking_of(measured).item_weights is measured.ranked.item_weights.weights
+    assert ranking_of(measured).together is measured.ranked.item_weights.together
+    heads = (ranking_of(measured).dense_heads, measured.ranked.dense_heads.trained)
+    assert heads[0].heads[0].item_vectors.base is heads[1].heads[0].item_vectors.base
+
+
+def test_the_mixture_of_a_large_catalogue_is_fitted_and_measured_on_the_index_that_is_served(
+    tmp_path: Path, measured: TrainedParts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mixture_stage, "INDEXED_FROM", NUM_ITEMS)
+    monkeypatch.setattr(dense_heads, "INDEXED_FROM", NUM_ITEMS)
+    bench = bench_of(tmp_path / "stages")
+    parts = train_parts(bench)
+    index = ranking_of(parts).dense_heads.index
+    assert index is not None
+    assert index.num_items == NUM_ITEMS
+    again = train_parts(bench_of(tmp_path / "stages"))
+    assert ranking_of(again).dense_heads.index is not None
+    # An index of so few items finds all, so the lists are those of the exact product.
+    history = UserHistory(("item-0", "item-1"))
+    ids = [[entry.item_id for entry in of.recommender.recommend(history, 3).items] for of in (parts, measured)]
+    assert ids[0] == ids[1]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.tiny import plain_sum
-from training.ranking.calibrate_new_items import LEAST_LIFT, calibrated, placed_as_served, totals_of
+from training.ranking.calibrate_new_items import LEAST_LIFT, USERS_AT_ONCE, calibrated, placed_as_served, totals_of
 from training.ranking.fit_mixture import MixtureExamples
 
 NUM_USERS, NUM_OLD, NUM_NEW = 200, 30, 4
@@ -81,3 +81,9 @@ def test_padding_is_in_no_list() -> None:
     padded = examples()
     padded.is_item[:, 5:] = False
     assert np.isneginf(totals_of(MIXTURE, padded)[:, 5:]).all()
+
+
+def test_totals_in_blocks_are_those_of_each_user_alone() -> None:
+    given = examples().of_users(np.arange(2 * USERS_AT_ONCE + 3) % NUM_USERS)
+    alone = [totals_of(MIXTURE, given.of_users(np.array([user]))) for user in range(0, len(given.is_item), 50)]
+    np.testing.assert_allclose(totals_of(MIXTURE, given)[::50], np.concatenate(alone), rtol=1e-6)
