@@ -10,8 +10,10 @@ import shlex
 import tomllib
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
+from itertools import pairwise
 
 import typer
+import yaml
 
 from service.cli.commands import app as serve_app
 from tests.repository import REPOSITORY
@@ -19,7 +21,8 @@ from training.cli import app as train_app
 
 EXTRAS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
 TARGETS = re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-COMPOSE = (REPOSITORY / "docker-compose.yml").read_text(encoding="utf-8")
+COMPOSE = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+IMAGES = re.findall(r" AS (\S+)$", (REPOSITORY / "docker" / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
 COMMENT = re.compile(r"(?:^|\s)# ?[^'\"\n]*$", re.MULTILINE)
 
 
@@ -87,10 +90,31 @@ def _installer(command: Sequence[str]) -> str | None:
 
 
 def _docker(command: Sequence[str]) -> str | None:
-    services = re.findall(r"^  ([a-z-]+):", COMPOSE, re.MULTILINE)
-    if "run" in command and command[-1] not in services:
-        return f"docker compose has no service {command[-1]!r}"
-    return None
+    if command[1] == "compose":
+        profiles = {name for service in COMPOSE.values() for name in service.get("profiles", [])}
+        if "--profile" in command and (profile := command[command.index("--profile") + 1]) not in profiles:
+            return f"docker compose has no profile {profile!r}"
+        if "run" in command and command[-1] not in COMPOSE:
+            return f"docker compose has no service {command[-1]!r}"
+    if "--target" in command and (target := command[command.index("--target") + 1]) not in IMAGES:
+        return f"docker/Dockerfile has no target {target!r}"
+    return _missing_file(command, "--file")
+
+
+def _helm(command: Sequence[str]) -> str | None:
+    chart = command[command.index("--install") + 2]
+    return _missing_file([*command, "--chart", f"{chart}/Chart.yaml"], "--values", "--chart")
+
+
+def _kubectl(command: Sequence[str]) -> str | None:
+    """Check what runs in a pod; kubectl's own flags are its."""
+    return fault_of(command[command.index("--") + 1 :]) if "--" in command else None
+
+
+def _missing_file(command: Sequence[str], *flags: str) -> str | None:
+    named = [value for flag, value in pairwise(command) if flag in flags]
+    missing = [name for name in named if not (REPOSITORY / name).is_file()]
+    return f"{command[0]}: no file {missing[0]}" if missing else None
 
 
 def _python(command: Sequence[str]) -> str | None:
@@ -119,6 +143,8 @@ PROGRAMS: dict[str, Callable[[Sequence[str]], str | None]] = {
     "pip": _installer,
     "uv": _installer,
     "docker": _docker,
+    "helm": _helm,
+    "kubectl": _kubectl,
     "python": _python,
     "python3": _python,
     "torchrun": _torchrun,

@@ -38,7 +38,7 @@ def test_every_command_of_a_block_exists_with_its_flags(block: Block) -> None:
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
 def test_every_command_inside_a_line_exists_with_its_flags(page: Path) -> None:
     text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    lines = re.findall(r"`((?:clairo-train|clairo-serve|make|pip|uv|docker|\S*python3? -m) [^`]+)`", text)
+    lines = re.findall(r"`((?:clairo-train|clairo-serve|make|pip|uv|docker|helm|kubectl|\S*python3? -m) [^`]+)`", text)
     commands = [command for line in lines for command in commands_in(line.replace("\\|", "|"))]
     faults = [fault for command in commands if (fault := fault_of(command, is_complete=False))]
     assert not faults, "\n".join(faults)
@@ -87,6 +87,10 @@ def test_a_wrong_flag_a_missing_argument_and_an_unknown_command_are_found() -> N
     assert fault_of(["make", "presets"]) is not None
     assert fault_of(["pip", "install", "clairo[serv]"]) is not None
     assert fault_of(["unheard-of"]) is not None
+    assert fault_of(["docker", "compose", "--profile", "observ", "up"]) is not None
+    assert fault_of(["docker", "build", "--target", "tpu", "."]) is not None
+    assert fault_of(["helm", "upgrade", "--install", "clairo", "docker/charts"]) is not None
+    assert fault_of(["kubectl", "exec", "deploy/clairo", "--", "clairo-serve", "key", "list"]) is not None
 
 
 def test_commands_are_taken_apart_at_lines_and_connectors() -> None:
