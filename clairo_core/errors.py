@@ -17,6 +17,7 @@ ClairoError
 │   └── FeatureSpaceFullError     every collision index, or every feature set, is taken
 ├── VocabularyError
 │   ├── VocabularySizeError
+│   ├── VocabularyMemoryError     the arrays do not fit into vocabulary.max_mib
 │   ├── EmptyCorpusError
 │   └── VocabularyFileError       damaged, or of a newer schema
 ├── CatalogueError

@@ -132,7 +132,7 @@ def test_the_bundles_folder_holds_what_the_docs_list(trip: Trip) -> None:
     assert trip.names_after_first == {"first", ".stages"}
     assert {path.name for path in trip.bundles.iterdir()} == {"first", "second", ".stages", ".stages-of-service"}
     assert {path.name for path in (trip.bundles / ".stages-of-service").iterdir()} == {"embeddings"}
-    documented = (REPOSITORY / "docs" / "retraining.md").read_text(encoding="utf-8")
+    documented = (REPOSITORY / "docs" / "training.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"`([\w.-]+)/?`", documented[documented.index("## Files") :].split("\n## ")[0]))
     for folder in (trip.bundles, trip.bundles / "first", trip.bundles / "second"):
         names = {path.name for path in folder.iterdir()} - {"first", "second"}

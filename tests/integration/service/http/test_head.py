@@ -34,7 +34,13 @@ def paths(client: httpx.Client) -> list[str]:
         # Until then, its answer changes between two calls.
         time.sleep(0.02)
     assert client.put("/placements/home", json={}).is_success
-    names = {"{item_id}": "mug", "{user_id}": "ann", "{name}": "home", "/jobs/{job_id}": job.headers["location"]}
+    names = {
+        "{item_id}": "mug",
+        "{user_id}": "ann",
+        "{name}": "home",
+        "{bundle_id}": client.get("/info").json()["bundle_id"],
+        "/jobs/{job_id}": job.headers["location"],
+    }
     found = []
     for template in templates():
         path = template

@@ -1,7 +1,6 @@
 """Placements: saved, read, tried and deleted, and what they do to POST /recommend."""
 
 import asyncio
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,6 @@ from service.recommend.recommendations import Recommendations
 from service.recommend.wanted import Strangers, UserHistory, Wanted
 from service.settings import Settings
 from tests.blocking_service import BlockingService, blocking_service
-from tests.repository import REPOSITORY
 from tests.running_service import running_service
 from tests.tiny import tiny_bundle
 
@@ -153,9 +151,9 @@ def test_strangers_of_a_placement_get_popular_items_where_nothing_is_trending(sh
         assert [item[of_item] for item in answer["items"]] == [item[of_item] for item in popular["items"]]
 
 
-def test_the_documented_placement_keeps_what_is_out_of_stock_or_archived_out(shop: BlockingService) -> None:
-    documented = (REPOSITORY / "docs" / "serving.md").read_text(encoding="utf-8").split("-d '")[1].split("'\n")[0]
-    put(shop, "default", **json.loads(documented))
+def test_a_placement_keeps_what_is_out_of_stock_or_archived_out(shop: BlockingService) -> None:
+    for_sale = [{"attribute": "stock", "range": {"gt": 0}}, {"not": {"attribute": "archived", "equals": True}}]
+    put(shop, "default", filter={"all_of": for_sale}, group={"attribute": "brand", "limit": 3})
     for item_id, attributes in {
         "sold-out": {"stock": 0, "archived": False},
         "archived": {"stock": 5, "archived": True},
