@@ -68,7 +68,7 @@ class TrainedSize:
 
 
 def train_size(shop: Path, stages_folder: Path, out: Path, num_items: int, overrides: tuple[str, ...]) -> None:
-    """Train, evaluate, refit and write a bundle, all stages measured. Goes on where a killed run ended.
+    """Train, evaluate, refit and write a bundle, all stages measured. A killed run resumes.
 
     Args:
         shop: folder of the made shop, written first if missing.

@@ -396,6 +396,5 @@ async def test_the_page_about_a_bundle_is_served_without_an_origin_once_there_is
     assert (shown.status_code, shown.text) == (200, "<h1>second</h1>")
     assert shown.headers["content-type"] == "text/html; charset=utf-8"
     assert shown.headers["content-security-policy"].startswith("sandbox allow-scripts; default-src 'none'")
-    activated = await client.post(f"/bundles/{second}/activate?allow_worse=true")
-    assert activated.status_code == 200
+    assert (await client.post(f"/bundles/{second}/activate?allow_worse=true")).status_code == 200
     assert (await client.get("/bundles/nothing/report")).status_code == 404

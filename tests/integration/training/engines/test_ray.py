@@ -149,12 +149,12 @@ def test_a_killed_run_resumes_on_the_cluster_with_the_lists_of_one_process(
 ) -> None:
     monkeypatch.setattr(write_lists, "USERS_PER_PART", 4)
     bundle, whole, out = tiny_bundle(tmp_path / "bundle"), tmp_path / "whole.parquet", tmp_path / "out.parquet"
-    told: list[str] = []
-    recommend_users(bundle, shop, whole, 3, device="cpu", progress=silent, report=told.append)
+    lines: list[str] = []
+    recommend_users(bundle, shop, whole, 3, device="cpu", progress=silent, report=lines.append)
     with pytest.raises(Killed):
-        recommend_users(bundle, shop, out, 3, device="cpu", progress=killed_after(6), report=told.append)
-    recommend_users(bundle, shop, out, 3, device="cpu", engine=engine, progress=silent, report=told.append)
-    assert [line[:21] for line in told] == ["resuming after 4 of 1"]
+        recommend_users(bundle, shop, out, 3, device="cpu", progress=killed_after(6), report=lines.append)
+    recommend_users(bundle, shop, out, 3, device="cpu", engine=engine, progress=silent, report=lines.append)
+    assert [line[:21] for line in lines] == ["resuming after 4 of 1"]
     assert pq.read_table(out).equals(pq.read_table(whole))
 
 
