@@ -73,6 +73,15 @@ class RemoteBundles:
             listed = {name: text for name, text in zip(names, texts, strict=True) if text is not None}
         return {name: self._manifest_or_error(name, text) for name, text in listed.items()}
 
+    def manifest(self, name: str) -> BundleManifest | BundleError:
+        """A bundle's manifest, or why it cannot be read.
+
+        Raises:
+            BundleStorageError: the storage does not answer or refuses.
+        """
+        text = self._objects.read(f"{name}/{MANIFEST_FILE}")
+        return self._not_found(name) if text is None else self._manifest_or_error(name, text)
+
     def fetch(self, name: str, *, is_damaged: bool = False) -> Path:
         """Copy a bundle to this machine unless it is there; return its folder.
 
@@ -112,6 +121,11 @@ class RemoteBundles:
     def _objects(self) -> "_Objects":
         return _Objects(self.address)
 
+    def _not_found(self, name: str) -> BundleNotFoundError:
+        return BundleNotFoundError(
+            f"{self.address / name}: no bundle here, {MANIFEST_FILE} is missing; push one with clairo-train push"
+        )
+
     def _manifest_or_error(self, name: str, text: bytes) -> BundleManifest | BundleError:
         try:
             return parsed_manifest(self.address / name, text)
@@ -121,9 +135,7 @@ class RemoteBundles:
     def _fetch(self, name: str, folder: Path, *, is_damaged: bool) -> None:
         text = self._objects.read(f"{name}/{MANIFEST_FILE}")
         if text is None:
-            raise BundleNotFoundError(
-                f"{self.address / name}: no bundle here, {MANIFEST_FILE} is missing; push one with clairo-train push"
-            )
+            raise self._not_found(name)
         copied = folder / MANIFEST_FILE
         if not is_damaged and copied.is_file() and copied.read_bytes() == text:
             return

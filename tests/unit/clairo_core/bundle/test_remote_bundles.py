@@ -1,4 +1,4 @@
-"""Bundles in object storage, over a real connection: pushed, listed, fetched once, checked, and resumed after a kill."""
+"""Bundles in object storage, over a real connection: pushed, listed, fetched once, checked, resumed after a kill."""
 
 import json
 import shutil
@@ -200,5 +200,5 @@ def test_a_closed_fetch_ends_and_leaves_no_bundle(remote: RemoteBundles) -> None
 
 def test_a_copy_that_cannot_be_written_is_named(remote: RemoteBundles) -> None:
     remote.folder.parent.write_text("a file where the folder of copies should be")
-    with pytest.raises(BundleStorageError, match="cannot be written .*choose another --bundles-cache-dir"):
+    with pytest.raises(BundleStorageError, match=r"cannot be written .*choose another --bundles-cache-dir"):
         remote.fetch("spring")
