@@ -72,14 +72,12 @@ class StoreSettings(BaseSettings):
 class Settings(StoreSettings):
     """All settings of the service. The defaults suit one machine."""
 
-    bundle: BundlePlace = Field(
-        description="Bundle to serve: the --out folder of `clairo-train run`, or s3://BUCKET/PREFIX/NAME."
-    )
+    bundle: BundlePlace = Field(description="--out folder of `clairo-train run`, or s3://BUCKET/PREFIX/NAME.")
     bundles_dir: BundlePlace | None = Field(
-        default=None, description="Folder of bundles that can be activated at runtime, or s3://BUCKET/PREFIX."
+        default=None, description="Folder of bundles to activate, or s3://BUCKET/PREFIX."
     )
     bundles_cache_dir: Path | None = Field(
-        default=None, description="Folder for copies of bundles in object storage, instead of data_dir/bundles."
+        default=None, description="Folder of copies from s3://; default: bundles in data_dir."
     )
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")

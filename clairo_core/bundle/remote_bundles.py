@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,14 @@ from clairo_core.bundle.manifest import (
     sha256_of,
     verify_files,
 )
-from clairo_core.errors import BundleDigestError, BundleError, BundleNotFoundError, BundleStorageError
+from clairo_core.errors import (
+    BundleDigestError,
+    BundleError,
+    BundleManifestError,
+    BundleNotFoundError,
+    BundleStorageError,
+)
+from clairo_core.storage.object_storage import ObjectStorage
 from clairo_core.storage.replaced_file import replaced_file
 from clairo_core.storage.storage_address import StorageAddress
 
@@ -37,9 +44,6 @@ logger = logging.getLogger(__name__)
 NUM_KEPT = 3
 """Copies kept on this machine, those used last: the served bundle, the one before, and that of an experiment."""
 NUM_CONNECTIONS = 8
-CHUNK_BYTES = 8 * 1024**2
-"""S3 answers each read by a request of its own: few large ones."""
-MAX_REASON = 300
 
 
 class RemoteBundles:
@@ -48,7 +52,7 @@ class RemoteBundles:
     def __init__(self, address: StorageAddress, cache_dir: Path) -> None:
         """Connect at the first call. Copies lie in a folder of `cache_dir`."""
         self.address = address
-        self.folder = cache_dir / quote(f"{address.scheme}/{address.bucket}/{address.key}", safe="")
+        self.folder = cache_dir / quote(f"{address.bucket}/{address.key}", safe="")
         self._is_closed = threading.Event()
 
     def close(self) -> None:
@@ -61,16 +65,11 @@ class RemoteBundles:
         Raises:
             BundleStorageError: the storage does not answer or refuses.
         """
-        from pyarrow.fs import FileSelector, FileType  # noqa: PLC0415 - slow to import
-
         objects = self._objects
-        with objects.reaching():
-            found = objects.filesystem.get_file_info(FileSelector(objects.root, allow_not_found=True))
         # A name with a leading dot is no bundle, as in a folder of bundles.
-        names = sorted(one.base_name for one in found if one.type == FileType.Directory and one.base_name[0] != ".")
-        with ThreadPoolExecutor(NUM_CONNECTIONS) as pool:
-            texts = pool.map(lambda name: objects.read(f"{name}/{MANIFEST_FILE}"), names)
-            listed = {name: text for name, text in zip(names, texts, strict=True) if text is not None}
+        names = sorted(name for name in objects.folders() if name[0] != ".")
+        texts = _in_parallel(lambda name: objects.read(f"{name}/{MANIFEST_FILE}"), names)
+        listed = {name: text for name, text in zip(names, texts, strict=True) if text is not None}
         return {name: self._manifest_or_error(name, text) for name, text in listed.items()}
 
     def manifest(self, name: str) -> BundleManifest | BundleError:
@@ -118,8 +117,8 @@ class RemoteBundles:
         return sorted(found, key=lambda folder: folder.stat().st_mtime, reverse=True)
 
     @cached_property
-    def _objects(self) -> "_Objects":
-        return _Objects(self.address)
+    def _objects(self) -> ObjectStorage:
+        return ObjectStorage(self.address)
 
     def _not_found(self, name: str) -> BundleNotFoundError:
         return BundleNotFoundError(
@@ -165,8 +164,11 @@ class RemoteBundles:
     def _fetch_file(self, key: str, path: Path, expected: str) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         digest, num_bytes = hashlib.sha256(), 0
+        chunks = self._objects.chunks(key)
+        if chunks is None:
+            raise BundleDigestError(f"{self.address / key}: missing, but the manifest lists it; push the bundle again")
         with replaced_file(path) as aside, aside.open("wb") as file:
-            for chunk in self._objects.chunks(key):
+            for chunk in chunks:
                 if self._is_closed.is_set():
                     raise BundleStorageError(f"{self.address / key}: not fetched, since the service stops")
                 digest.update(chunk)
@@ -198,87 +200,16 @@ def push_bundle(folder: Path, address: StorageAddress) -> BundleManifest:
     """
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
-    objects, name = _Objects(address), folder.resolve().name
+    objects, name = ObjectStorage(address), folder.resolve().name
     there = objects.read(f"{name}/{MANIFEST_FILE}")
-    if there is not None and parsed_manifest(address / name, there).bundle_id != manifest.bundle_id:
-        raise BundleError(f"{address / name} holds another bundle; rename {folder}, and push it again")
+    # A damaged manifest is repaired too.
+    with suppress(BundleManifestError):
+        if there is not None and parsed_manifest(address / name, there).bundle_id != manifest.bundle_id:
+            raise BundleError(f"{address / name} holds another bundle; rename {folder}, and push it again")
     paths = [*manifest.files, *([REPORT_PAGE] if (folder / REPORT_PAGE).is_file() else [])]
     _in_parallel(lambda path: objects.write(f"{name}/{path}", folder / path), paths)
     objects.write(f"{name}/{MANIFEST_FILE}", folder / MANIFEST_FILE)
     return manifest
-
-
-class _Objects:
-    """Reads and writes objects under an address, by keys relative to it."""
-
-    def __init__(self, address: StorageAddress) -> None:
-        """Connect.
-
-        Raises:
-            BundleStorageError: the address is refused, or the package is missing.
-        """
-        try:
-            from pyarrow.fs import FileSystem  # noqa: PLC0415 - slow to import, and an extra
-        except ModuleNotFoundError as error:
-            raise BundleStorageError(
-                f"{address} needs clairo[storage], but the package pyarrow is missing; "
-                "run pip install 'clairo[storage]'"
-            ) from error
-        self._address = address
-        with self.reaching():
-            self.filesystem, self.root = FileSystem.from_uri(address.url)
-
-    @contextmanager
-    def reaching(self) -> Iterator[None]:
-        """Raise a failure of the storage as our own error, without the secret of the address."""
-        from pyarrow import ArrowException  # noqa: PLC0415 - slow to import
-
-        try:
-            yield
-        except (OSError, ArrowException) as error:
-            reason = str(error).replace(self._address.url, str(self._address)).splitlines()[0][:MAX_REASON]
-            # Not chained: the original may show the whole address.
-            raise BundleStorageError(
-                f"{self._address}: {reason}; check the address, the credentials in the environment, and the network"
-            ) from None
-
-    def read(self, key: str) -> bytes | None:
-        """An object's content; None without one."""
-        with self.reaching():
-            try:
-                with self.filesystem.open_input_file(f"{self.root}/{key}") as source:
-                    content: bytes = source.read()
-            except FileNotFoundError:
-                return None
-        return content
-
-    def chunks(self, key: str) -> Iterator[bytes]:
-        """An object's content, piece by piece.
-
-        Raises:
-            BundleDigestError: there is none.
-        """
-        with self.reaching():
-            try:
-                source = self.filesystem.open_input_file(f"{self.root}/{key}")
-            except FileNotFoundError:
-                source = None
-        if source is None:
-            raise BundleDigestError(f"{self._address / key}: missing, but the manifest lists it; push the bundle again")
-        with source:
-            while chunk := self._next_chunk(source):
-                yield chunk
-
-    def write(self, key: str, path: Path) -> None:
-        """Write a file of this machine as an object."""
-        with path.open("rb") as file, self.reaching(), self.filesystem.open_output_stream(f"{self.root}/{key}") as to:
-            while chunk := file.read(CHUNK_BYTES):
-                to.write(chunk)
-
-    def _next_chunk(self, source: Any) -> bytes:
-        with self.reaching():
-            chunk: bytes = source.read(CHUNK_BYTES)
-        return chunk
 
 
 def _in_parallel(call: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:

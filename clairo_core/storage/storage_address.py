@@ -3,23 +3,26 @@
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
-SCHEMES = ("s3", "gs")
+EXPECTED = (
+    "s3://BUCKET/PREFIX, with ?region=REGION for AWS or ?endpoint_override=HOST:PORT&scheme=http for another server"
+)
 _BUCKET = re.compile(r"[A-Za-z0-9._-]+")
+_OPTIONS = ("endpoint_override", "region", "scheme")
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True)
 class StorageAddress:
-    """A folder in object storage. Its text names the place without credentials; `url` may hold them."""
+    """A folder in object storage, without credentials: those come from the environment."""
 
-    scheme: str
-    credentials: str
-    """KEY:SECRET, percent-encoded; mostly empty, since the environment holds them."""
     bucket: str
     key: str
     """The folder within the bucket, without a slash at either end; may be empty."""
-    query: str
+    endpoint: str = ""
+    """HOST:PORT of the server; empty for AWS."""
+    scheme: str = "https"
+    region: str = ""
 
     @property
     def name(self) -> str:
@@ -31,23 +34,12 @@ class StorageAddress:
         """The folder around this one."""
         return replace(self, key=self.key.rpartition("/")[0])
 
-    @property
-    def url(self) -> str:
-        """The address as given, for a library that connects; never print it."""
-        before = f"{self.credentials}@" if self.credentials else ""
-        path = f"{self.bucket}/{quote(self.key)}".rstrip("/")
-        return f"{self.scheme}://{before}{path}{f'?{self.query}' if self.query else ''}"
-
     def __truediv__(self, name: str) -> "StorageAddress":
         return replace(self, key=f"{self.key}/{name}".lstrip("/"))
 
     def __str__(self) -> str:
-        place = f"{self.scheme}://{self.bucket}/{self.key}".rstrip("/")
-        endpoint = parse_qs(self.query).get("endpoint_override")
-        return f"{place} at {endpoint[0]}" if endpoint else place
-
-    def __repr__(self) -> str:
-        return f"StorageAddress({self!s})"
+        place = f"s3://{self.bucket}/{self.key}".rstrip("/")
+        return f"{place} at {self.endpoint}" if self.endpoint else place
 
 
 Place = Path | StorageAddress
@@ -59,7 +51,7 @@ def place_of(text: str) -> Place:
 
     >>> place_of("s3://shop/bundles/spring?region=eu-central-1").name
     'spring'
-    >>> str(place_of("s3://KEY:SECRET@shop/bundles?endpoint_override=minio:9000"))
+    >>> str(place_of("s3://shop/bundles?endpoint_override=minio:9000&scheme=http"))
     's3://shop/bundles at minio:9000'
 
     Raises:
@@ -67,16 +59,21 @@ def place_of(text: str) -> Place:
     """
     if "://" not in text:
         return Path(text)
-    # A secret key may contain `/`, which ends the part before the bucket, and would then be shown as the bucket.
     parts = urlsplit(text)
-    credentials, _, bucket = parts.netloc.rpartition("@")
-    key = unquote(parts.path).strip("/")
-    names = key.split("/") if key else []
-    is_plain = not any(name in ("", ".", "..") or "@" in name for name in names)
-    if parts.scheme not in SCHEMES or not _BUCKET.fullmatch(bucket) or not is_plain or parts.fragment:
-        known = " or ".join(f"{scheme}://BUCKET/PREFIX" for scheme in SCHEMES)
+    if "@" in text:
+        # A command line is visible to all users of a machine. A secret may contain `/`: it is then not before the host.
         raise ValueError(
-            f"expected {known}, got another address; set credentials in the environment "
-            "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
+            f"expected {EXPECTED}, got one with credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead"
         )
-    return StorageAddress(parts.scheme, credentials, bucket, key, parts.query)
+    if parts.scheme != "s3" or not _BUCKET.fullmatch(parts.netloc) or parts.fragment:
+        raise ValueError(f"expected {EXPECTED}, got another address")
+    key = unquote(parts.path).strip("/")
+    if any(name in ("", ".", "..") for name in key.split("/")) and key:
+        raise ValueError(f"expected {EXPECTED}, got a prefix with an empty name, . or ..")
+    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    if unknown := sorted(options.keys() - set(_OPTIONS)):
+        raise ValueError(f"expected {EXPECTED}, got the option {unknown[0]}; known are {', '.join(_OPTIONS)}")
+    scheme = options.get("scheme", "https")
+    if scheme not in ("http", "https"):
+        raise ValueError("expected scheme=http or scheme=https, got another one")
+    return StorageAddress(parts.netloc, key, options.get("endpoint_override", ""), scheme, options.get("region", ""))

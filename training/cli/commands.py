@@ -172,7 +172,7 @@ def run(
         if test:
             raise SettingsError("--test is set, but retraining measures on the newest interactions; leave it out")
         source = ServiceSource(
-            push=checked_push(push_address, out, overwrite=overwrite),
+            push=checked_push(push_address, out),
             database=service_database,
             since=since,
             serving=serving,
@@ -213,7 +213,7 @@ def run(
     if start_bundle is None:
         settings, start = load_preset(preset or DEFAULT_PRESET, overrides or []), None
     _check_out(out, overwrite)
-    pushed_to = checked_push(push_address, out, overwrite=overwrite)
+    pushed_to = checked_push(push_address, out)
     # torch, transformers and numba take seconds to import: check the flags first.
     from training.cli.run_on_data import run_on_data  # noqa: PLC0415
     from training.retraining.other_data import start_from  # noqa: PLC0415

@@ -6,14 +6,14 @@ from typing import Annotated
 import typer
 
 from clairo_core.errors import SettingsError
-from clairo_core.storage.storage_address import StorageAddress, place_of
+from clairo_core.storage.storage_address import EXPECTED, StorageAddress, place_of
 from training.cli.messages import report
 from training.cli.options import BundleArgument
 
 
 def push(
     bundle: BundleArgument,
-    address: Annotated[str, typer.Argument(help="Folder of bundles: s3://BUCKET/PREFIX or gs://...")],
+    address: Annotated[str, typer.Argument(help="Folder of bundles: s3://BUCKET/PREFIX.")],
 ) -> None:
     """Copy a bundle to object storage, under its folder's name, for a service with that --bundles-dir.
 
@@ -34,11 +34,11 @@ def storage_address(text: str, name: str) -> StorageAddress:
     except ValueError as error:
         raise SettingsError(f"{name}: {error}") from None
     if isinstance(place, Path):
-        raise SettingsError(f"{name}: got the path {place}, expected s3://BUCKET/PREFIX or gs://BUCKET/PREFIX")
+        raise SettingsError(f"{name}: got the path {place}, expected {EXPECTED}")
     return place
 
 
-def checked_push(text: str | None, out: Path, *, overwrite: bool) -> StorageAddress | None:
+def checked_push(text: str | None, out: Path) -> StorageAddress | None:
     """Parse `--push`, and check before a training that the bundle can be put there; None without it.
 
     Raises:
@@ -52,7 +52,7 @@ def checked_push(text: str | None, out: Path, *, overwrite: bool) -> StorageAddr
 
     address = storage_address(text, "--push")
     there = RemoteBundles(address, out.parent).manifest(out.name)
-    if isinstance(there, BundleManifest) and not overwrite:
+    if isinstance(there, BundleManifest):
         raise SettingsError(f"--push: {address / out.name} holds a bundle already; name another --out")
     return address
 

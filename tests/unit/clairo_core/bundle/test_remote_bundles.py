@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,13 @@ def test_half_an_upload_is_not_listed_and_an_unreadable_manifest_is(
         remote.fetch("cut-off")
 
 
+def test_an_empty_prefix_has_no_bundles_and_a_missing_bucket_is_named(storage: ObjectStorage, tmp_path: Path) -> None:
+    assert RemoteBundles(storage.address, tmp_path / "copies").manifests() == {}
+    misspelt = replace(storage.address, bucket="shpo")
+    with pytest.raises(BundleStorageError, match=r"s3://shpo/bundles at .*: the bucket does not exist"):
+        RemoteBundles(misspelt, tmp_path / "copies").manifests()
+
+
 def test_a_bundle_of_a_newer_release_is_refused(remote: RemoteBundles, storage: ObjectStorage) -> None:
     manifest = storage.bundles / "spring" / "manifest.json"
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"schema_version": 999}))
@@ -107,6 +115,7 @@ def test_an_altered_object_is_refused_by_name_and_pushing_again_repairs_it(
         remote.fetch("spring")
     assert not (remote.folder / "spring" / "manifest.json").exists()
     assert not list(remote.folder.rglob("*.tmp"))
+    (storage.bundles / "spring" / "manifest.json").write_text("{")
     push_bundle(made, storage.address)
     load_bundle(remote.fetch("spring"))
 
