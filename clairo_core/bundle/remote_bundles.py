@@ -100,10 +100,16 @@ class RemoteBundles:
         folder = self.folder / name
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with _locked(self.folder / ".lock"):
-                self._fetch(name, folder, is_damaged=is_damaged)
-                os.utime(folder)
-                self._remove_unused()
+            text = self._objects.read(f"{name}/{MANIFEST_FILE}")
+            if text is None:
+                raise self._not_found(name)
+            # Without the lock: going back to an older bundle must not wait until a newer one is fetched.
+            if is_damaged or not _is_copied(folder, text):
+                with _locked(self.folder / ".lock"):
+                    if is_damaged or not _is_copied(folder, text):
+                        self._copy(name, folder, text)
+                        self._remove_unused()
+            os.utime(folder)
         except OSError as error:
             raise BundleStorageError(
                 f"{error.filename or folder}: the copy of {self.address / name} cannot be written "
@@ -131,16 +137,10 @@ class RemoteBundles:
         except BundleError as error:
             return error
 
-    def _fetch(self, name: str, folder: Path, *, is_damaged: bool) -> None:
-        text = self._objects.read(f"{name}/{MANIFEST_FILE}")
-        if text is None:
-            raise self._not_found(name)
-        copied = folder / MANIFEST_FILE
-        if not is_damaged and copied.is_file() and copied.read_bytes() == text:
-            return
+    def _copy(self, name: str, folder: Path, text: bytes) -> None:
         manifest = parsed_manifest(self.address / name, text)
         started = time.monotonic()
-        copied.unlink(missing_ok=True)
+        (folder / MANIFEST_FILE).unlink(missing_ok=True)
 
         def fetch_file(listed: tuple[str, str]) -> int:
             path, digest = listed
@@ -153,7 +153,7 @@ class RemoteBundles:
         folder.mkdir(exist_ok=True)
         num_bytes = sum(_in_parallel(fetch_file, manifest.files.items()))
         page = self._objects.read(f"{name}/{REPORT_PAGE}")
-        for path, content in ((folder / REPORT_PAGE, page), (copied, text)):
+        for path, content in ((folder / REPORT_PAGE, page), (folder / MANIFEST_FILE, text)):
             if content is not None:
                 path.parent.mkdir(exist_ok=True)
                 with replaced_file(path) as aside:
@@ -210,6 +210,14 @@ def push_bundle(folder: Path, address: StorageAddress) -> BundleManifest:
     _in_parallel(lambda path: objects.write(f"{name}/{path}", folder / path), paths)
     objects.write(f"{name}/{MANIFEST_FILE}", folder / MANIFEST_FILE)
     return manifest
+
+
+def _is_copied(folder: Path, text: bytes) -> bool:
+    """Whether the folder is a complete copy of the bundle with this manifest."""
+    try:
+        return (folder / MANIFEST_FILE).read_bytes() == text
+    except FileNotFoundError:
+        return False
 
 
 def _in_parallel(call: Callable[[Any], Any], arguments: Iterable[Any]) -> list[Any]:

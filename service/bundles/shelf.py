@@ -80,7 +80,8 @@ class BundleShelf:
             else configured
         )
         self._folder = RemoteBundles(folder, copies) if isinstance(folder, StorageAddress) else folder
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="clairo-fetch")
+        # One fetches a bundle, one finds meanwhile that another is here.
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="clairo-fetch")
         self._fetches: dict[str, Future[ShelvedBundle]] = {}
 
     @property
@@ -92,7 +93,7 @@ class BundleShelf:
         """End running fetches; the next start resumes them."""
         for remote in self._remotes():
             remote.close()
-        self._thread.shutdown(wait=False)
+        self._threads.shutdown(wait=False)
 
     def bundles(self) -> list[ShelvedBundle]:
         """Each bundle once, by folder name, with the reason if it cannot be read.
@@ -115,12 +116,11 @@ class BundleShelf:
         try:
             bundles = self.bundles()
         except BundleStorageError as error:
-            bundles = [_on_this_machine(folder) for remote in self._remotes() for folder in remote.copies()]
-            copy = _of_id(bundles, bundle_id)
-            if copy is None:
+            here = _of_id([_on_this_machine(folder) for folder in self._folders_here()], bundle_id)
+            if here is None:
                 raise
             logger.warning("bundle %s is taken from its copy on this machine: %s", bundle_id, error)
-            return copy
+            return here
         shelved = _of_id(bundles, bundle_id)
         if shelved is not None:
             return shelved
@@ -138,7 +138,7 @@ class BundleShelf:
             shelved = self.find(bundle_id)
             if shelved.remote is None:
                 return shelved
-            self._fetches[bundle_id] = self._thread.submit(_fetched, shelved)
+            self._fetches[bundle_id] = self._threads.submit(_fetched, shelved)
         fetch = self._fetches[bundle_id]
         wait([fetch], timeout=FETCH_WAIT_SECONDS)
         if not fetch.done():
@@ -152,23 +152,13 @@ class BundleShelf:
         Raises:
             BundleError: it cannot be loaded.
         """
-        if isinstance(self._configured, Path):
-            return load_bundle(self._configured)
-        remote, name = self._configured
-        shelved = ShelvedBundle(remote.folder / name, None, None, remote)
-        try:
-            return shelved.load()
-        except BundleStorageError as error:
-            if shelved.folder not in remote.copies():
-                raise
-            logger.warning("bundle %s is taken from its copy on this machine: %s", name, error)
-            return load_bundle(shelved.folder)
+        return self._configured_bundle().load()
 
     def configured_id(self) -> str | None:
         """Id of the bundle in the settings; None if it cannot be read.
 
         Raises:
-            BundleStorageError: object storage does not answer or refuses.
+            BundleStorageError: object storage does not answer or refuses, and there is no copy.
         """
         manifest = self._configured_bundle().manifest
         return None if manifest is None else manifest.bundle_id
@@ -177,20 +167,37 @@ class BundleShelf:
         found = [self._folder] if isinstance(self._folder, RemoteBundles) else []
         return found if isinstance(self._configured, Path) else [*found, self._configured[0]]
 
+    def _folders_here(self) -> list[Path]:
+        """Folders of bundles on this machine, copies included."""
+        found = [folder for remote in self._remotes() for folder in remote.copies()]
+        found += _folders_in(self._folder) if isinstance(self._folder, Path) else []
+        return [*found, self._configured] if isinstance(self._configured, Path) else found
+
     def _in_folder(self) -> Iterator[ShelvedBundle]:
         if isinstance(self._folder, RemoteBundles):
             for name, manifest in self._folder.manifests().items():
                 yield _in_storage(self._folder, name, manifest)
-        elif self._folder is not None and self._folder.is_dir():
-            # A name with a leading dot is a bundle being written, or one set aside.
-            folders = sorted(path for path in self._folder.iterdir() if path.is_dir() and path.name[0] != ".")
-            yield from map(_on_this_machine, folders)
+        elif self._folder is not None:
+            yield from map(_on_this_machine, _folders_in(self._folder))
 
     def _configured_bundle(self) -> ShelvedBundle:
         if isinstance(self._configured, Path):
             return _on_this_machine(self._configured)
         remote, name = self._configured
-        return _in_storage(remote, name, remote.manifest(name))
+        try:
+            return _in_storage(remote, name, remote.manifest(name))
+        except BundleStorageError as error:
+            if remote.folder / name not in remote.copies():
+                raise
+            logger.warning("bundle %s is taken from its copy on this machine: %s", name, error)
+            return _on_this_machine(remote.folder / name)
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    # A name with a leading dot is a bundle being written, or one set aside.
+    return sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
 
 
 def _on_this_machine(folder: Path) -> ShelvedBundle:

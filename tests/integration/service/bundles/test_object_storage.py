@@ -13,6 +13,7 @@ import pytest
 from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.bundle.manifest import read_manifest
 from clairo_core.bundle.remote_bundles import RemoteBundles, push_bundle
+from clairo_core.errors import BundleStorageError
 from service.bundles.shelf import BundleShelf
 from tests.object_storage import ObjectStorage, running_storage
 from tests.postgres_server import PostgresServer
@@ -108,6 +109,24 @@ def test_without_a_copy_a_start_names_the_storage_that_is_down(storage: ObjectSt
     (failure,) = (line for line in service.lines if line.startswith("clairo-serve: "))
     assert failure.startswith("clairo-serve: s3://shop/bundles at 127.0.0.1")
     assert "check the address, the credentials" in failure
+
+
+async def test_a_start_without_the_storage_serves_the_activated_bundle_or_ends(
+    made: Path, storage: ObjectStorage, tmp_path: Path
+) -> None:
+    first, second = load_bundle(made / "first"), id_of(made / "second")
+    settings = {"bundles_dir": storage.url, "database_url": f"sqlite:///{tmp_path / 'clairo.db'}"}
+    async with running_service(first, bundles_cache_dir=tmp_path / "copies", **settings) as client:
+        await client.post(f"/bundles/{second}/activate", params={"allow_worse": True})
+    storage.kill()
+    async with running_service(first, bundles_cache_dir=tmp_path / "copies", **settings) as client:
+        assert (await client.get("/info")).json()["bundle_id"] == second
+        # The bundle before is on this machine: going back needs no storage.
+        assert (await client.post("/bundles/rollback")).json()["previous_bundle_id"] == second
+        assert (await client.post(f"/bundles/{second}/activate")).json()["bundle_id"] == second
+    with pytest.raises(BundleStorageError, match=r"s3://shop/bundles at 127\.0\.0\.1"):
+        async with running_service(first, bundles_cache_dir=tmp_path / "empty", **settings):
+            pass
 
 
 async def test_bundles_in_storage_are_listed_and_one_is_served(

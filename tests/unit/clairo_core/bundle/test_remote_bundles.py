@@ -1,5 +1,6 @@
 """Bundles in object storage, over a real connection: pushed, listed, fetched once, checked, resumed after a kill."""
 
+import fcntl
 import json
 import shutil
 import signal
@@ -188,6 +189,13 @@ def test_fetches_at_the_same_time_copy_once(remote: RemoteBundles, caplog: pytes
         folders = set(pool.map(lambda one: one.fetch("spring"), [remote, *others]))
     assert len(folders) == 1
     assert len([record for record in caplog.records if record.message.startswith("fetched ")]) == 1
+
+
+def test_a_copy_is_used_while_another_process_fetches(remote: RemoteBundles) -> None:
+    folder = remote.fetch("spring")
+    with (remote.folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert remote.fetch("spring") == folder
 
 
 def test_a_storage_that_is_down_is_named_with_the_next_step(remote: RemoteBundles, storage: ObjectStorage) -> None:
