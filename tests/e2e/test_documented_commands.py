@@ -131,6 +131,14 @@ def test_every_command_of_a_page_runs(page: Path, reader: Reader) -> None:
         reader.follow(command)
 
 
+def test_a_command_that_fails_fails_the_test_with_what_it_printed(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    reader = Reader(tmp_path, request.getfixturevalue)
+    with reader.leaving, pytest.raises(AssertionError, match=r"(?s)check nowhere.*nowhere does not exist"):
+        reader.follow(ShellCommand(("clairo-train", "check", "nowhere")))
+
+
 def test_every_command_of_a_page_is_run_or_has_a_reason_why_not() -> None:
     commands = [command for page in pages() for command in commands_of(page)]
     others = [shlex.join(command.words) for command in commands if not is_run(command)]
