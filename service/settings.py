@@ -72,7 +72,7 @@ class StoreSettings(BaseSettings):
 class Settings(StoreSettings):
     """All settings of the service. The defaults suit one machine."""
 
-    bundle: BundlePlace = Field(description="--out folder of `clairo-train run`, or s3://BUCKET/PREFIX/NAME.")
+    bundle: BundlePlace = Field(description="Bundle to serve: a folder, or s3://BUCKET/PREFIX/NAME.")
     bundles_dir: BundlePlace | None = Field(
         default=None, description="Folder of bundles to activate, or s3://BUCKET/PREFIX."
     )
