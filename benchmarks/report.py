@@ -108,6 +108,13 @@ def bundle_flags() -> ArgumentParser:
     return parser
 
 
+def device_flags() -> ArgumentParser:
+    """The flag of a benchmark whose device can be chosen: --device, by default the CPU."""
+    parser = ArgumentParser(add_help=False)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
+    return parser
+
+
 def add_settings_flag(parser: ArgumentParser) -> None:
     """Add --set, which changes settings of the trained preset."""
     parser.add_argument(

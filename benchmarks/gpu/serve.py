@@ -34,7 +34,7 @@ from training.pipeline.run import train_bundle
 from training.workbench.stage_cache import StageCache
 from training.workbench.workbench import Workbench
 
-NUM_ITEMS, SMALL_NUM_ITEMS = 3_000, 60
+NUM_ITEMS, SMALL_NUM_ITEMS = 2_000, 60
 CUT = (
     *("fit.max_epochs=2", "fit.examples_per_epoch=20_000", "parallel.max_epochs=2"),
     *("parallel.examples_per_epoch=50_000", "dense.max_epochs=2", "dense.examples_per_epoch=50_000"),
