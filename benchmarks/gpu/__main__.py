@@ -11,7 +11,6 @@ sizes; only agreement has musts then. Exits with 1 if a row misses its must or a
 Papers' own sizes, which take a GPU days: `python -m benchmarks.accuracy.published_sizes`.
 """
 
-import os
 import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
@@ -33,7 +32,6 @@ MAX_FIGURE_SECONDS = 5.0
 def main() -> int:
     """Run the checklist. Returns the exit code."""
     chosen = command_line().parse_args()
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     preload()
     try:
         data = description_of(chosen.device)
@@ -124,9 +122,12 @@ class Checklist:
     def _note(self, rows: dict[str, Row], result: Measured | Problem) -> None:
         if isinstance(result, str):
             self.problems.append(result)
-        else:
-            name, value = result
+            return
+        name, value = result
+        if name in rows:
             rows[name] = replace(rows[name], value=value)
+        else:
+            self.problems.append(f"{name!r} was measured, but the checklist has no such row")
 
     def _write(self) -> None:
         if self._json_file is not None:

@@ -93,6 +93,7 @@ def graph_rows(name: str) -> list[Row]:
         Row(f"{name}: time to record them", None, "s", "lower", 60.0),
         agrees(f"{name}: top 10 of the plain search, found by graphs", 99.0),
         agrees(f"{name}: the same after new items", 99.0),
+        Row(f"{name}: time to add them", None, "s", "lower", 60.0, 1.0),
         Row(f"{name}: one request by the plain search, p50", None, "ms", "lower"),
         Row(f"{name}: one request, graphs, times the plain search", None, "x", "higher", 1.0, 3.0),
         Row(f"{name}: {AT_ONCE} at once, graphs, times the plain search", None, "x", "higher", 1.0),

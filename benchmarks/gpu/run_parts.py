@@ -25,11 +25,16 @@ Step: TypeAlias = Callable[[], Iterator[Measured]]
 Problem: TypeAlias = str
 """Why some rows have no value."""
 PRELOADED = ("transformers", "training.pipeline.run", "benchmarks.speed.made_recommenders")
+END_SECONDS = 10
+"""For the end of a part's process once it has measured all."""
 _PROCESSES = multiprocessing.get_context("forkserver")
 
 
 def preload() -> None:
     """Let the server of processes import what the parts share; call it before the first process."""
+    # A library that asks at import whether there is a GPU must not initialize CUDA: no fork could use it then.
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     _PROCESSES.set_forkserver_preload(list(PRELOADED))
 
 
@@ -59,7 +64,7 @@ def measured(module: str, setup: Setup, seconds: float) -> Iterator[Measured | P
         while receiver.poll(max(0.0, give_up_at - time.monotonic())):
             yield receiver.recv()
     except EOFError:
-        process.join()
+        process.join(END_SECONDS)
         if process.exitcode:
             yield f"{module} died, exit code {process.exitcode}"
     finally:

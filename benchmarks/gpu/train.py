@@ -180,10 +180,12 @@ def losses_of(many_steps: ManySteps) -> list[float]:
 def largest_difference(expected: Sequence[float], found: Sequence[float]) -> float:
     """Of two trainings' losses, relative to the first.
 
-    >>> largest_difference([2.0, 1.0], [2.0, 1.25])
-    0.25
+    >>> largest_difference([2.0, 1.0], [2.0, 1.25]), largest_difference([2.0, 1.0], [2.0, float("nan")])
+    (0.25, nan)
     """
-    return max(abs(one - other) / one for one, other in zip(expected, found, strict=True))
+    differences = [abs(one - other) / one for one, other in zip(expected, found, strict=True)]
+    # Unlike Python's, numpy's maximum of a loss that is not a number is none either.
+    return float(np.max(differences))
 
 
 FIGURES: dict[str, Callable[[Setup], Iterator[Measured]]] = {

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks.gpu import __main__ as gpu
-from benchmarks.gpu.checklist import OF_AGREEMENT, PARTS, Part, Setup, checklist
+from benchmarks.gpu.checklist import OF_AGREEMENT, PARTS, Part, Setup, checklist, differs
 from benchmarks.gpu.generate import like, unused_feature_sets, with_items
 from benchmarks.gpu.run_parts import measured
+from benchmarks.gpu.train import largest_difference
 from benchmarks.report import Row
-from benchmarks.speed.made_recommenders import TOKEN, made_recommender
+from benchmarks.speed.made_recommenders import TOKEN, NearRecurrent, NearTransformer, made_recommender
 
 
 @pytest.fixture
@@ -51,6 +53,24 @@ def test_new_items_of_a_trial_have_feature_sets_of_their_own():
     added = unused_feature_sets(generates)
     assert len({tuple(of_item) for of_item in added}) == len(added) > 0
     assert len(with_items(generates, added).catalogue) == 100 + len(added)
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        NearTransformer(8, num_layers=1, num_heads=2, max_history_items=5),
+        NearRecurrent(8, width=4, max_history_items=5),
+    ],
+)
+def test_made_history_encoders_compute_where_the_history_is(encoder):
+    # torch refuses to mix devices, also with one that only knows shapes.
+    assert encoder.eval().to("meta")(torch.empty(2, 3, 8, device="meta")).shape == (2, 3, 8)
+
+
+def test_a_loss_that_is_not_a_number_misses_its_must():
+    difference = largest_difference([1.0, 1.0, 1.0], [1.0, float("nan"), 1.0])
+    assert differs("loss", 1e-3).verdict == ""
+    assert dataclasses.replace(differs("loss", 1e-3), value=difference).verdict == "missed"
 
 
 def test_a_step_that_fails_costs_its_own_rows_alone(trial):
