@@ -22,7 +22,7 @@ from benchmarks.speed.generate_contest import HALF, SERVED, contest_of, share_ke
 from benchmarks.speed.made_recommenders import NUM_CENTROIDS, NUM_CODES, made_recommender, made_requests
 from benchmarks.speed.timing import timed
 from clairo_core.build_recommender import build_recommender
-from clairo_core.generation.recorded.cuda_graphs import Recorder
+from clairo_core.generation.recorded.cuda_graphs import CudaRecorder, Recorder
 from clairo_core.recommendation import RecommendationRequest
 from clairo_core.recommender import Recommender
 from clairo_core.serving_points import BALANCED
@@ -46,7 +46,7 @@ def steps(setup: Setup) -> list[Step]:
 def catalogue_figures(setup: Setup, preset: str, num_items: int) -> Iterator[Measured]:
     """Agreement and rates of a made catalogue."""
     name, seconds, batch = catalogue_name(preset, num_items), setup.seconds, made_requests(num_items, AT_ONCE)
-    on_cpu, on_device = made_recommender(preset, num_items), made_recommender(preset, num_items, setup.device)
+    on_cpu, on_device = made_recommender(preset, num_items), recommender_on(setup.device, preset, num_items)
     generates_on_cpu, generates = on_cpu.ranked_by(None), on_device.ranked_by(None)
     yield f"{name}: the CPU's top 10, found", share_kept(top_tens(on_cpu, batch), top_tens(on_device, batch))
     expected, found = top_tens(generates_on_cpu, batch), top_tens(generates, batch)
@@ -59,7 +59,7 @@ def catalogue_figures(setup: Setup, preset: str, num_items: int) -> Iterator[Mea
         yield f"{name}: {which}{AT_ONCE} at once", rate
         yield f"{name}: {which}{AT_ONCE} at once, times a CPU thread", rate / rate_of(slow, batch, seconds)
     del on_cpu, generates_on_cpu
-    in_half = made_recommender(preset, num_items, setup.device, "bfloat16").ranked_by(None)
+    in_half = recommender_on(setup.device, preset, num_items, "bfloat16").ranked_by(None)
     kept = share_kept(found, top_tens(in_half, batch))
     yield f"{name}: float32's top 10 of the generator, kept by bfloat16", kept
     yield f"{name}: generator in bfloat16, {AT_ONCE} at once", rate_of(in_half, batch, seconds)
@@ -68,6 +68,12 @@ def catalogue_figures(setup: Setup, preset: str, num_items: int) -> Iterator[Mea
         codes = random.integers(NUM_CENTROIDS, size=(NUM_ADDED, NUM_CODES[preset])).tolist()
         # A collision index of 0 follows the codes.
         yield from graph_figures(name, setup, generates, batch, [[*of_item, 0] for of_item in codes])
+
+
+def recommender_on(device: str, preset: str, num_items: int, dtype: str = "float32") -> Recommender:
+    """A made recommender as it is served: on a GPU its search is recorded."""
+    recorder = CudaRecorder(torch.device(device)) if device == "cuda" else None
+    return made_recommender(preset, num_items, device=device, dtype=dtype, recorder=recorder)
 
 
 def largest_difference(expected: Recommender, found: Recommender, requests: Sequence[RecommendationRequest]) -> float:

@@ -64,18 +64,30 @@ class NearTransformer(NearHistory, TransformerHistoryEncoder):
 
 
 def made_recommender(
-    preset: str, num_items: int, device: str = "cpu", dtype: str = "float32", recorder: Recorder | None = None
+    preset: str,
+    num_items: int,
+    search: tuple[int, int] | None = None,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    recorder: Recorder | None = None,
 ) -> Recommender:
     """A recommender of this many items; its weights are the same on every device.
 
-    A `recorder` records the search of preset `clairo_token`.
+    Args:
+        preset: PARALLEL or TOKEN.
+        num_items: in the catalogue.
+        search: views and beams; None takes those that training chooses.
+        device: of generator and dense heads.
+        dtype: of the generator.
+        recorder: records the search of TOKEN.
     """
     random = np.random.default_rng(num_items)
     torch.manual_seed(num_items)
     tokenizer, feature_sets = made_features(preset, num_items, random)
     catalogue = build_catalogue([str(row) for row in range(num_items)], feature_sets, tokenizer)
     counts = random.integers(1, 30, num_items)
-    num_views, num_beams = BEAMS[preset]
+    num_views, num_beams = search or BEAMS[preset]
     ranking = made_ranking(num_items, counts, random)
     if preset == PARALLEL:
         network = ParallelNetwork(
