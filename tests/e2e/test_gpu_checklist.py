@@ -38,9 +38,10 @@ def test_without_a_gpu_the_command_says_so_and_how_to_try_it() -> None:
 
 
 def test_a_trained_bundle_is_served_loaded_and_swapped(tmp_path: Path) -> None:
-    trial = Setup("cpu", is_small=True, seconds=0.0, folder=tmp_path)
+    trial = Setup("cpu", is_small=True, seconds=0.1, folder=tmp_path)
     found = dict(preset_figures(trial, PRESET))
     rows = checklist(PARTS["serve"], trial)
     assert found.keys() == {row.name for row in rows}
     assert found[f"{PRESET}: the CPU's top 10, found over HTTP"] >= 99
+    assert all(found[f"{PRESET}, {clients}: throughput"] > 0 for clients in ("1 client", "32 clients"))
     assert found[f"{PRESET}: items not posted"] == found[f"{PRESET}: not answered meanwhile"] == 0
