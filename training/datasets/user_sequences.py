@@ -33,13 +33,12 @@ class Interactions:
     """Rows that no rule fits, left out already."""
     ignored: Mapping[str, int] = field(default_factory=dict)
     """Rows of ignored types, left out already."""
+    num_unknown: int = 0
+    """Rows of unknown items, left out already."""
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    """Rows left out by `skip_without`, by the first column without a value."""
     time_units: tuple[str, ...] = ()
     """Units that numbers were read in, each once: seconds, milliseconds, ...; none for dates and positions."""
-
-    @property
-    def num_left_out(self) -> int:
-        """Rows that no rule fits, or that are ignored."""
-        return self.num_unmatched + sum(self.ignored.values())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
