@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Int32
 
-_FEWEST_GATHERED = 1_000_000
+FEWEST_GATHERED = 1_000_000
 
 
 class UserNumbers:
@@ -28,7 +28,7 @@ class UserNumbers:
         self._gathered.append(ids)
         self._codes.append(codes)
         self._num_gathered += len(ids)
-        if self._num_gathered >= max(len(self._ids), _FEWEST_GATHERED):
+        if self._num_gathered >= max(len(self._ids), FEWEST_GATHERED):
             self._number()
 
     def take(self) -> tuple[pa.LargeStringArray, Int32[np.ndarray, "row"]]:

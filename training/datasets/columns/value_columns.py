@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Float64, Int64
 
-from clairo_core.values.ids import check_item_id, check_user_id, shown
+from clairo_core.values.ids import MAX_ID_CHARACTERS, check_item_id, check_user_id, shown
 from training.datasets.columns.arrow_columns import (
     first_unlike,
     is_binary,
@@ -67,7 +67,12 @@ def user_id_column(source: SourceTable, field: str) -> pa.DictionaryArray:
     """
     ids = id_column(source, field).dictionary_encode()
     codes = ids.indices.to_numpy()
-    _check_ids(source, field, ids.dictionary.to_pylist(), check_user_id, lambda code: np.flatnonzero(codes == code))
+    # No printable ASCII is refused: of millions of ids, few are left for Python.
+    is_plain = pc.invert(pc.match_substring_regex(ids.dictionary, "[^ -~]"))
+    is_short = pc.less_equal(pc.binary_length(ids.dictionary), MAX_ID_CHARACTERS)
+    odd = np.flatnonzero(~pc.and_(is_plain, is_short).to_numpy(zero_copy_only=False))
+    odd_ids: list[str] = ids.dictionary.take(pa.array(odd)).to_pylist()
+    _check_ids(source, field, odd_ids, check_user_id, lambda place: np.flatnonzero(codes == odd[place]))
     return ids
 
 

@@ -22,10 +22,11 @@ from clairo_core.errors import DatasetError, EmptyTableError, MissingColumnError
 from clairo_core.progress import Progress, silent
 from training.datasets.tables.column_kinds import ColumnKind, check_column_names
 from training.datasets.tables.field_paths import FieldPath
-from training.datasets.tables.parquet_files import BATCH_ROWS, opened, table_batches, type_family
+from training.datasets.tables.parquet_files import opened, table_batches, type_family
 from training.datasets.tables.record_tables import RecordTable, table_of_records
 from training.datasets.tables.row_faults import OnFault, raise_fault
 
+BATCH_ROWS = 262_144
 _SUFFIX = ".parquet"
 _HIDDEN = (".", "_")
 """Beginnings of names that writers use for files without rows, such as _SUCCESS."""
@@ -147,7 +148,7 @@ class ParquetDataset:
         """Yield up to `count` records of the first files, with all columns."""
         for file in self._files:
             with opened(self._name_of(file.name), file.path, self._filesystem) as content:
-                for batch in table_batches(content, file.schema.names, batch_rows=count):
+                for batch in table_batches(content, file.schema.names, count):
                     rows = batch.slice(0, count).to_pylist()
                     yield from ({**file.keys, **row} for row in rows)
                     count -= len(rows)
@@ -161,7 +162,7 @@ class ParquetDataset:
             for file in self._files:
                 of_file = [name for name in columns if name in file.schema.names]
                 with opened(self._name_of(file.name), file.path, self._filesystem) as content:
-                    for table in table_batches(content, of_file):
+                    for table in table_batches(content, of_file, BATCH_ROWS):
                         yield _with_keys(table, file.keys, columns)
 
         num_batches = sum(-(-file.num_rows // BATCH_ROWS) for file in self._files)

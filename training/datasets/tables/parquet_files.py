@@ -10,7 +10,6 @@ from pyarrow import fs
 
 from clairo_core.errors import DatasetError
 
-BATCH_ROWS = 262_144
 _ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
 """A damaged footer may hold names that are not UTF-8."""
 _BUFFER_BYTES = 4 * 1024 * 1024
@@ -38,7 +37,7 @@ def opened(name: str, path: str, filesystem: fs.FileSystem | None = None) -> Ite
         ) from error
 
 
-def table_batches(file: pq.ParquetFile, columns: Sequence[str], batch_rows: int = BATCH_ROWS) -> Iterator[pa.Table]:
+def table_batches(file: pq.ParquetFile, columns: Sequence[str], batch_rows: int) -> Iterator[pa.Table]:
     """Yield the file's rows with some top-level columns."""
     for batch in file.iter_batches(batch_size=batch_rows, columns=list(columns)):
         table = pa.Table.from_batches([batch])

@@ -163,10 +163,10 @@ def read_table(
 
 def is_read_in_parts(path: TableFile, form: TableForm | None = None) -> bool:
     """Whether `table_parts` gives more than one part of a large table."""
-    return _parquet(path) is not None and not (form and form.fill_down)
+    return as_parquet(path) is not None and not (form and form.fill_down)
 
 
-def _parquet(path: TableFile) -> ParquetDataset | None:
+def as_parquet(path: TableFile) -> ParquetDataset | None:
     """The data set, or the file as one; None for other tables."""
     if isinstance(path, Path) and format_suffix(path) == ".parquet":
         return ParquetDataset(str(path))
@@ -188,7 +188,7 @@ def table_parts(
         DatasetError: as `read_table`.
     """
     form = form or TableForm()
-    parquet = _parquet(path)
+    parquet = as_parquet(path)
     if parquet is None or form.fill_down:
         yield read_table(path, kinds, progress, form, on_fault)
         return
@@ -255,7 +255,7 @@ def _row_numbers(path: TableFile, whole: RecordTable) -> Int64[np.ndarray, "reco
 def _read(
     path: TableFile, kinds: Mapping[str, ColumnKind], progress: Progress, form: TableForm, on_fault: OnFault
 ) -> RecordTable:
-    if (parquet := _parquet(path)) is not None:
+    if (parquet := as_parquet(path)) is not None:
         return parquet.records_table(kinds, progress, on_fault)
     if not isinstance(path, Path):
         return RecordTable(path.read(kinds, progress), None)
@@ -283,7 +283,7 @@ def column_names(path: TableFile, form: TableForm | None = None) -> tuple[str, .
     if not isinstance(path, Path):
         return path.column_names()
     _check_file(path)
-    if (parquet := _parquet(path)) is not None:
+    if (parquet := as_parquet(path)) is not None:
         return parquet.column_names()
     suffix = format_suffix(path)
     if suffix in _CSV:
