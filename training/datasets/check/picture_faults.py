@@ -78,7 +78,8 @@ def _starts_as_picture(item: Item) -> bool:
             with picture.open("rb") as file:
                 start = file.read(_START_BYTES)
         else:
-            size, start = len(picture or b""), (picture or b"")[:_START_BYTES]
+            content = item.read_picture() or b""
+            size, start = len(content), content[:_START_BYTES]
     except OSError:
         return False
     is_webp = start.startswith(b"RIFF") and start[8:12] == b"WEBP"

@@ -25,7 +25,8 @@ from training.datasets.columns.arrow_columns import (
 )
 from training.datasets.columns.time_texts import times_in
 from training.datasets.tables.column_kinds import value_as_text
-from training.datasets.tables.table_files import SourceTable
+from training.datasets.tables.parquet_pictures import ParquetPicture, PictureColumn
+from training.datasets.tables.table_files import SourceTable, as_parquet
 
 _MORE_URLS = r"(?s)^(https?://\S*?)\s*,\s*https?://.*$"
 
@@ -120,13 +121,19 @@ def list_column(source: SourceTable, field: str) -> list[list[str] | None]:
     return lists
 
 
-def picture_column(source: SourceTable, field: str) -> list[bytes | str | None]:
+def picture_column(source: SourceTable, field: str) -> list[bytes | ParquetPicture | str | None]:
     """Read encoded pictures as bytes or file paths as text, in row order; missing values are None.
+
+    Bytes in Parquet stay there until a picture is looked at.
 
     Raises:
         RowError: the column is neither bytes nor text.
     """
     column = plain_column(source, field)
+    parquet = as_parquet(source.path)
+    if pa.types.is_integer(column.type) and parquet is not None and parquet.has_bytes(field):
+        stored = PictureColumn(parquet, field)
+        return [None if place is None or place < 0 else stored.picture(place) for place in column.to_pylist()]
     if is_text(column.type):
         _refuse_nul(source, field, column)
     elif not (is_binary(column.type) or pa.types.is_null(column.type)):

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Int64
 from pyarrow import fs
 
@@ -27,6 +28,8 @@ from training.datasets.tables.record_tables import RecordTable, table_of_records
 from training.datasets.tables.row_faults import OnFault, raise_fault
 
 BATCH_ROWS = 262_144
+PICTURE_ROWS = 128
+"""Read at once where a column holds pictures."""
 _SUFFIX = ".parquet"
 _HIDDEN = (".", "_")
 """Beginnings of names that writers use for files without rows, such as _SUCCESS."""
@@ -59,10 +62,16 @@ class _File:
     path: str
     name: str
     """Below the data set's folder."""
-    num_rows: int
+    group_ends: tuple[int, ...]
+    """Rows up to the end of each row group."""
     schema: pa.Schema
     keys: Mapping[str, str | None]
     """Columns by the names of its folders."""
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of the file."""
+        return self.group_ends[-1] if self.group_ends else 0
 
 
 @dataclass(frozen=True)
@@ -93,9 +102,8 @@ class ParquetDataset:
 
     def place_of(self, number: int) -> tuple[str, int]:
         """The name of a row's file, and the row's number in it, from 1."""
-        file = int(np.searchsorted(self._ends, number))
-        before = self._ends[file - 1] if file else 0
-        return self._name_of(self._files[file].name), number - before
+        file, before = self._file_at(number - 1)
+        return self._name_of(file.name), number - before
 
     def read(self, kinds: Mapping[str, ColumnKind], progress: Progress = silent) -> pa.Table:
         """Read some columns of all files.
@@ -110,6 +118,8 @@ class ParquetDataset:
     ) -> RecordTable:
         """Read some columns, or nested fields by their paths, of all files.
 
+        Of pictures as bytes, the rows' places in the data set stand for them, from 0, or -1 for empty ones.
+
         Raises:
             MissingColumnError: no file has a column.
             RowError: a nested value is not of its column's kind.
@@ -117,7 +127,12 @@ class ParquetDataset:
         """
         names = _Names(self.column_names(), kinds)
         self._check_columns(names.top)
-        plain = [_plain(table) for table in self._batches(names.plain, progress)]
+        plain = []
+        before = 0
+        pictures = [name for name in names.plain if kinds[name] == "picture" and self.has_bytes(name)]
+        for batch in self._batches(names.plain, progress, PICTURE_ROWS if pictures else BATCH_ROWS):
+            plain.append(_plain(_with_places(batch, pictures, before)))
+            before += len(batch)
         table = pa.concat_tables(plain, promote_options="permissive") if plain else _no_rows(names.plain)
         if not names.nested:
             return RecordTable(table, None)
@@ -155,18 +170,49 @@ class ParquetDataset:
                     if count <= 0:
                         return
 
-    def _batches(self, columns: Sequence[str], progress: Progress) -> Iterator[pa.Table]:
+    def has_bytes(self, column: str) -> bool:
+        """Whether a top-level column holds bytes."""
+        schemas = [file.schema for file in self._files if column in file.schema.names]
+        return "bytes" in {type_family(schema.field(column).type) for schema in schemas}
+
+    def group_start(self, row: int) -> int:
+        """The first row of a row's group; rows count from 0, through all files."""
+        file, before = self._file_at(row)
+        ends = file.group_ends
+        group = int(np.searchsorted(ends, row - before, side="right"))
+        return before + (ends[group - 1] if group else 0)
+
+    def cells(self, column: str, row: int) -> Iterator[tuple[int, pa.Array]]:
+        """Yield a column a few rows at a time, from a row's group on, each time with the number of the first row."""
+        number = self.group_start(row)
+        first, before = self._file_at(number)
+        groups = [group for group, end in enumerate(first.group_ends) if before + end > number]
+        for file in self._files[self._files.index(first) :]:
+            with opened(self._name_of(file.name), file.path, self._filesystem) as content:
+                of_file = groups if file is first else range(len(file.group_ends))
+                for batch in content.iter_batches(PICTURE_ROWS, row_groups=list(of_file), columns=[column]):
+                    yield number, batch.column(0)
+                    number += batch.num_rows
+
+    def _file_at(self, row: int) -> tuple[_File, int]:
+        """The file of a row, and the number of rows before it; rows count from 0."""
+        file = int(np.searchsorted(self._ends, row, side="right"))
+        return self._files[file], self._ends[file - 1] if file else 0
+
+    def _batches(self, columns: Sequence[str], progress: Progress, batch_rows: int | None = None) -> Iterator[pa.Table]:
         """Yield the rows of all files with some top-level columns."""
+
+        batch_rows = batch_rows or BATCH_ROWS
 
         def batches() -> Iterator[pa.Table]:
             for file in self._files:
                 of_file = [name for name in columns if name in file.schema.names]
                 with opened(self._name_of(file.name), file.path, self._filesystem) as content:
-                    for table in table_batches(content, of_file, BATCH_ROWS):
+                    for table in table_batches(content, of_file, batch_rows):
                         yield _with_keys(table, file.keys, columns)
 
-        num_batches = sum(-(-file.num_rows // BATCH_ROWS) for file in self._files)
-        yield from progress(batches(), f"reading {self}, {BATCH_ROWS:,} rows each", num_batches)
+        num_batches = sum(-(-file.num_rows // batch_rows) for file in self._files)
+        yield from progress(batches(), f"reading {self}, {batch_rows:,} rows each", num_batches)
 
     def _records(self, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
         number = 0
@@ -244,7 +290,8 @@ class ParquetDataset:
         keys = dict(part.split("=", 1) for part in name.split("/")[:-1] if "=" in part)
         values = {key: None if value == _MISSING_VALUE else unquote(value) for key, value in keys.items()}
         with opened(self._name_of(name), path, self._filesystem) as content:
-            return _File(path, name, content.metadata.num_rows, content.schema_arrow, values)
+            groups = (content.metadata.row_group(group).num_rows for group in range(content.num_row_groups))
+            return _File(path, name, tuple(accumulate(groups)), content.schema_arrow, values)
 
     @cached_property
     def _ends(self) -> list[int]:
@@ -284,6 +331,17 @@ def _with_keys(table: pa.Table, keys: Mapping[str, str | None], columns: Sequenc
             column = pa.repeat(pa.scalar(keys[name], pa.large_string()), len(table))
             table = table.append_column(name, column)
     return table.select(list(columns))
+
+
+def _with_places(table: pa.Table, pictures: Sequence[str], before: int) -> pa.Table:
+    """Replace pictures by their places."""
+    for name in pictures:
+        sizes = pc.binary_length(table[name].cast(pa.large_binary()))
+        places = pa.array(np.arange(before, before + len(table)))
+        # Where there is none, its size and so its place are null.
+        places = pc.if_else(pc.greater(sizes, 0), places, -1)
+        table = table.set_column(table.column_names.index(name), name, places)
+    return table
 
 
 def _plain(table: pa.Table) -> pa.Table:

@@ -325,7 +325,7 @@ def test_init_describes_a_folder_that_check_reads(tmp_path):
 
 def peak_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
     """Bytes of Arrow and of NumPy at the peak of reading the interactions."""
-    monkeypatch.setattr(parquet_datasets, "BATCH_ROWS", 1_000)
+    monkeypatch.setattr(parquet_datasets, "BATCH_ROWS", 500)
     described = InteractionsDescription(
         file=ParquetDataset(str(folder)), user_id="user", item_id="sku", order="at", is_time=True
     )
@@ -341,7 +341,7 @@ def peak_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int
 
 
 def test_memory_grows_with_the_numbers_of_events_not_with_their_texts(tmp_path, monkeypatch):
-    rows, long = 4_000, "x" * 200
+    rows, long = 2_000, "x" * 200
     users = [f"{long}{row % 50}" for row in range(rows)]
     table = events(rows, user=users)
     for name, num_files in (("few", 2), ("many", 12)):
