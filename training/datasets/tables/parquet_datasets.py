@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from jaxtyping import Int64
 from pyarrow import fs
 
-from clairo_core.errors import DatasetError, EmptyTableError, MissingColumnError
+from clairo_core.errors import DatasetError, EmptyTableError
 from clairo_core.progress import Progress, silent
 from training.datasets.tables.column_kinds import ColumnKind, check_column_names
 from training.datasets.tables.field_paths import FieldPath
@@ -229,7 +229,8 @@ class ParquetDataset:
                 place = self._name_of(file.name)
                 check_column_names(place, file.schema.names, {name} & set(file.schema.names))
                 if name not in file.schema.names and name not in file.keys:
-                    raise MissingColumnError(
+                    # Not a missing column: the description is right for the other files.
+                    raise DatasetError(
                         f"{place}: there is no column {name!r}, which {self._name_of(self._files[0].name)} has; write "
                         "all files with the same columns"
                     )
