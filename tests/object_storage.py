@@ -34,6 +34,10 @@ class ObjectStorage:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
     def url(self) -> str:
         return f"s3://{BUCKET}/bundles?endpoint_override=127.0.0.1:{self._port}&scheme=http&region=us-east-1"
 
