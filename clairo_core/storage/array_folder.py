@@ -1,17 +1,20 @@
 """Save the state of one fitted part as a folder, and load it with a check of every value.
 
-A folder holds `<part>.json`, a readable header, and `arrays.safetensors`. Start at `save_array_folder` and
-`load_array_folder`.
+A folder holds `<part>.json`, a readable header, and `arrays.safetensors`, which is mapped: values are read when they are
+used, and processes share them. Start at `save_array_folder` and `load_array_folder`.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
+from safetensors.torch import load_file
 
 from clairo_core.errors import ClairoError
 from clairo_core.storage.replaced_file import replace_text, replaced_file
@@ -58,11 +61,17 @@ class ArrayFolder:
                 f"{np.dtype(dtype)} {wanted}; copy the folder again"
             )
         # A minimum is NaN if one value is; no mask of the array's length is made.
-        if array.size and array.dtype.kind == "f" and not np.isfinite([array.min(), array.max()]).all():
+        if array.size and array.dtype.kind == "f" and not all(map(math.isfinite, _smallest_and_largest(array))):
             raise self.error(
                 f"{self.header_path.parent}: array {name!r} has values that are not finite; copy the folder again"
             )
         return array
+
+
+def _smallest_and_largest(array: np.ndarray) -> tuple[float, float]:
+    """By torch: NumPy takes 50 times as long for half precision."""
+    smallest, largest = torch.aminmax(torch.from_numpy(array))
+    return float(smallest), float(largest)
 
 
 def save_array_folder(
@@ -106,7 +115,8 @@ def load_array_folder(folder: Path, part: str, kind: str, error: type[ClairoErro
         )
     arrays_path = folder / _ARRAYS_FILE
     try:
-        arrays = load_file(arrays_path)
+        # By torch, which maps the file; a value that is changed is copied first.
+        arrays = {name: tensor.numpy() for name, tensor in load_file(arrays_path).items()}
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as cause:
         raise error(f"{arrays_path} is missing or damaged ({cause}); copy the folder again") from cause
     return ArrayFolder(header_path, header, arrays, error)
