@@ -1,6 +1,6 @@
 """Save the state of one fitted part as a folder, and load it with a check of every value.
 
-A folder holds `<part>.json`, a readable header, and `arrays.safetensors`, which is mapped: values are read when they are
+A folder holds `<part>.json`, a readable header, and `arrays.safetensors`. The latter is mapped: values are read when
 used, and processes share them. Start at `save_array_folder` and `load_array_folder`.
 """
 
