@@ -38,7 +38,7 @@ def load_item_index(folder: Path, lines: Path) -> ItemLines | None:
     if not folder.is_dir():
         return None
     saved = load_array_folder(folder, _PART, _KIND, BundleError)
-    starts = saved.array("starts", np.int64, (None,))
+    starts = saved.mapped("starts", np.int64, (None,))
     if not len(starts) or starts[-1] != lines.stat().st_size:
         return None
     try:
@@ -55,8 +55,8 @@ def load_item_index(folder: Path, lines: Path) -> ItemLines | None:
 
 
 def _values_in(saved: ArrayFolder, number: int, values: list[object]) -> AttributeValues:
-    rows = saved.array(f"rows-{number}", np.int32, (None,))
-    codes = saved.array(f"codes-{number}", np.int32, (len(rows),))
+    rows = saved.mapped(f"rows-{number}", np.int32, (None,))
+    codes = saved.mapped(f"codes-{number}", np.int32, (len(rows),))
     return AttributeValues(
         rows, codes, tuple(from_json({str(code): value for code, value in enumerate(values)}).values())
     )

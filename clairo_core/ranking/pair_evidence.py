@@ -93,4 +93,4 @@ def load_content(folder: Path, num_items: int) -> Float16[np.ndarray, "item dim"
         ItemWeightsError: a file is missing or damaged.
     """
     saved = load_array_folder(folder, _PART, _KIND, ItemWeightsError)
-    return saved.array("vectors", np.float16, (num_items, None))
+    return saved.mapped("vectors", np.float16, (num_items, None))

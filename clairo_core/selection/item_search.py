@@ -138,16 +138,15 @@ class TextSearch:
 
     def _block(self, number: int, num_rows: int) -> "_Block":
         """The texts of a block of at least `num_rows` rows."""
+        first = number * ROWS_PER_BLOCK
+        if (indexed := self._read.indexed) is not None and self._is_indexed(number):
+            # Not kept: the file is in memory already, and a short copy is soon made.
+            return _Block(*indexed.index.texts_in(range(first, min(first + ROWS_PER_BLOCK, indexed.index.num_rows))))
         version = self._rows.version_of(number)
         of_version = self._read.blocks.get(number)
         if of_version is not None and of_version[0] is version and len(of_version[1].starts) >= num_rows:
             return of_version[1]
-        first = number * ROWS_PER_BLOCK
-        if (indexed := self._read.indexed) is not None and self._is_indexed(number):
-            of_block = range(first, min(first + ROWS_PER_BLOCK, indexed.index.num_rows))
-            block = _Block(*indexed.index.texts_in(of_block))
-        else:
-            block = _block_of(self._rows.texts_of(range(first, first + num_rows)))
+        block = _block_of(self._rows.texts_of(range(first, first + num_rows)))
         self._read.blocks[number] = version, block
         return block
 

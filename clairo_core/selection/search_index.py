@@ -115,15 +115,15 @@ def load_search_index(folder: Path, num_rows: int) -> SearchIndex | None:
     if not folder.is_dir():
         return None
     saved = load_array_folder(folder, _PART, _KIND, BundleError)
-    starts = saved.array("starts", np.int64, (num_rows + 1,))
-    rows = saved.array("rows", np.int32, (None,))
+    starts = saved.mapped("starts", np.int64, (num_rows + 1,))
+    rows = saved.mapped("rows", np.int32, (None,))
     try:
         words = tuple(json.loads(saved.array("words", np.uint8, (None,)).tobytes()))
         with (folder / _TEXTS_FILE).open("rb") as file:
             texts = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if num_rows else b""
     except (OSError, ValueError, TypeError) as error:
         raise BundleError(f"{folder}: cannot be read ({error}); copy the bundle again") from error
-    word_starts = saved.array("word_starts", np.int64, (len(words) + 1,))
+    word_starts = saved.mapped("word_starts", np.int64, (len(words) + 1,))
     if not (_ascend(starts, len(texts)) and _ascend(word_starts, len(rows)) and _are_below(rows, num_rows)):
         raise BundleError(f"{folder}: arrays do not fit each other; copy the bundle again")
     numbers = np.arange(1, len(words) + 1, dtype=np.int32)

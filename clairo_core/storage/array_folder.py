@@ -1,7 +1,7 @@
 """Save the state of one fitted part as a folder, and load it with a check of every value.
 
-A folder holds `<part>.json`, a readable header, and `arrays.safetensors`. The latter is mapped: values are read when
-used, and processes share them. Start at `save_array_folder` and `load_array_folder`.
+A folder holds `<part>.json`, a readable header, and `arrays.safetensors`. Start at `save_array_folder` and
+`load_array_folder`.
 """
 
 import json
@@ -50,6 +50,11 @@ class ArrayFolder:
 
     def array(self, name: str, dtype: np.dtype | type, shape: Sequence[int | None]) -> np.ndarray:
         """An array of exactly this element type and shape (None: any length), all of it finite."""
+        # A copy: the place of an array in a file decides the last bit of its products.
+        return self.mapped(name, dtype, shape).copy()
+
+    def mapped(self, name: str, dtype: np.dtype | type, shape: Sequence[int | None]) -> np.ndarray:
+        """As `array`, but left in the file: read when used, and shared by processes. For large ones to look up in."""
         array = self.arrays.get(name)
         if array is None:
             raise self.error(f"{self.header_path.parent}: array {name!r} is missing; copy the folder again")
