@@ -234,12 +234,11 @@ def build_catalogue(
     feature_sets = np.ascontiguousarray(feature_sets, dtype=np.int32)
     vocabulary = tokenizer.vocabulary
     feature_tokens = vocabulary.feature_tokens(feature_sets)
+    canonical = padded_tokens(tokenizer.canonical_item_tokens(feature_tokens), len(vocabulary.languages[0].places))
     return assembled(
         1,
         item_ids,
-        feature_sets,
-        feature_tokens,
-        padded_tokens(tokenizer.canonical_item_tokens(feature_tokens), len(vocabulary.languages[0].places)),
+        [GrowingRows(rows) for rows in (feature_sets, feature_tokens, canonical.ids, canonical.lengths)],
         np.zeros(len(item_ids), dtype=np.bool_),
         vocabulary.spelled_categories,
     )
@@ -266,12 +265,11 @@ def load_catalogue(folder: Path, vocabulary: Vocabulary) -> Catalogue:
             "canonical_lengths",
             "is_retired",
         )
+        columns = (feature_sets, feature_tokens, canonical_ids, canonical_lengths)
         return assembled(
             int(header["version"]),
             header["item_ids"],
-            feature_sets,
-            feature_tokens,
-            TokenBatch(canonical_ids, canonical_lengths),
+            [GrowingRows.without_copy(rows) for rows in columns],
             is_retired,
             vocabulary.spelled_categories,
         )
@@ -282,17 +280,17 @@ def load_catalogue(folder: Path, vocabulary: Vocabulary) -> Catalogue:
 def assembled(
     version: int,
     item_ids: Sequence[str],
-    feature_sets: Int32[np.ndarray, "item category"],
-    feature_tokens: Int32[np.ndarray, "item category"],
-    canonical: TokenBatch,
+    columns: Sequence[GrowingRows],
     is_retired: Bool[np.ndarray, "item"],
     spelled: SpelledCategories,
 ) -> Catalogue:
-    """Assemble and index a catalogue, after checking that no two rows are alike in any language.
+    """Assemble and index a catalogue of the columns of `Catalogue`, after checking that no two rows are alike in any
+    language.
 
     Raises:
         DuplicateItemError: two rows have the same id or the same feature set.
     """
+    feature_sets = columns[0].rows
     rows_by_id = RowIndex(item_ids)
     each = [RowIndex(keys_of(feature_sets, categories)) for categories in spelled]
     rows_by_features = FeatureIndex(spelled, tuple(each))
@@ -300,7 +298,6 @@ def assembled(
         check_keys_distinct("id", item_ids, item_ids)
     if min(map(len, each)) < len(item_ids):
         check_feature_sets_distinct(feature_sets, spelled, item_ids)
-    columns = [GrowingRows(rows) for rows in (feature_sets, feature_tokens, canonical.ids, canonical.lengths)]
     return of_columns(version, tuple(item_ids), columns, is_retired, rows_by_id, rows_by_features)
 
 

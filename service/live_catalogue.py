@@ -57,7 +57,7 @@ class LiveCatalogue:
             rules=bundle.manifest.rules,
             recommender=recommender,
             items=items,
-            search=TextSearch(items),
+            search=TextSearch(items, bundle.search_index),
         )
 
     @property

@@ -5,17 +5,16 @@ A version never changes. The bundle's own items are read when asked for, so a mi
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import chain
 from typing import overload
 
 import numpy as np
 from jaxtyping import Float32
 
-from clairo_core.attributes import texts_of
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.items import Item
 from clairo_core.selection.item_search import ROWS_PER_BLOCK
+from clairo_core.selection.search_index import search_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,7 @@ class ServedItems(Sequence[ServedItem]):
         items = dict(enumerate(self._bundle.items[rows.start : rows.stop], rows.start))
         for block in range(rows.start // ROWS_PER_BLOCK, -(-rows.stop // ROWS_PER_BLOCK)):
             items |= {row: served.item for row, served in self._blocks[block].items() if row in rows}
-        return [_search_text(items[row]) for row in rows]
+        return [search_text(items[row]) for row in rows]
 
     def _read(self, rows: range) -> Iterator[ServedItem]:
         for row, item in enumerate(self._bundle.items[rows.start : rows.stop], rows.start):
@@ -113,12 +112,3 @@ def posted_item(
 ) -> ServedItem:
     """A posted item as it is served."""
     return ServedItem(item, has_picture, True, missing_modalities, item_embedding)
-
-
-_texts_of = lru_cache(2**16, typed=True)(texts_of)
-"""Most items share their values with others."""
-
-
-def _search_text(item: Item) -> str:
-    attributes = (text for value in item.attributes.values() for text in _texts_of(value))
-    return "\n".join([item.item_id, *item.texts.values(), *attributes]).casefold()

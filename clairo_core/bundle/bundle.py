@@ -22,6 +22,7 @@ from clairo_core.items import Item, described_digest, picture_digest
 from clairo_core.quantizers import Quantizer
 from clairo_core.ranking import JointRanking, RepeatLifts, disliked_neighbours
 from clairo_core.recommender import Recommender
+from clairo_core.selection.search_index import SearchIndex
 from clairo_core.serving_points import BALANCED, ServingPoint, same_for_all
 from clairo_core.tokens.tokenizer import Tokenizer
 from clairo_core.tokens.vocabulary import Vocabulary
@@ -50,6 +51,8 @@ class Bundle:
     repeat_lifts: RepeatLifts
     users: BundleUsers = NO_USERS
     """The training's users, if they were kept."""
+    search_index: SearchIndex | None = None
+    """Of `items`; None in older bundles, whose items are read by the first searches."""
     dislike_strength: float = 0.0
     """See `DislikedNeighbours`; 0 in older bundles."""
 

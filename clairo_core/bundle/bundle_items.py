@@ -1,6 +1,6 @@
 """Save a bundle's items for display: words and attributes as JSON Lines, all pictures in one file.
 
-Rows are those of the catalogue.
+Rows are those of the catalogue. `index_items` adds what spares a service reading every line.
 """
 
 import hashlib
@@ -15,13 +15,16 @@ from jaxtyping import Int64, UInt8
 from PIL import Image
 
 from clairo_core.attributes import as_json
+from clairo_core.bundle.item_index import load_item_index, write_item_index
 from clairo_core.bundle.item_lines import ItemLines, read_item_lines
 from clairo_core.encoders.pictures import decode_picture
 from clairo_core.errors import BundleError, ContentError
 from clairo_core.items import Item, picture_digest
 from clairo_core.progress import Progress, silent
+from clairo_core.selection.search_index import write_search_index
 from clairo_core.storage.array_file import find_array, load_arrays, save_arrays
 
+_LINES_FILE, _ITEM_INDEX, SEARCH_INDEX = "items.jsonl", "lines", "search"
 MAX_SHOWN_SIDE = 512
 """Longest side, in pixels, of a stored picture: it is displayed, never encoded again."""
 MAX_SHOWN_BYTES = 128 * 1024
@@ -65,7 +68,7 @@ def save_items(folder: Path, items: Sequence[Item], progress: Progress[Item] = s
     offsets = np.zeros(len(items) + 1, dtype=np.int64)
     digests = np.zeros((len(items), 32), dtype=np.uint8)
     with (
-        (folder / "items.jsonl").open("w", encoding="utf-8") as lines,
+        (folder / _LINES_FILE).open("w", encoding="utf-8") as lines,
         (folder / "pictures.bin").open("wb") as pictures,
     ):
         for row, item in enumerate(progress(items, "bundle: items and pictures", len(items))):
@@ -78,6 +81,13 @@ def save_items(folder: Path, items: Sequence[Item], progress: Progress[Item] = s
     save_arrays(folder / "pictures.npz", offsets=offsets, digests=digests)
 
 
+def index_items(folder: Path) -> None:
+    """Write the indexes of saved items, for loading and for searching them. Nothing depends on either."""
+    items = read_item_lines(folder / _LINES_FILE)
+    write_item_index(folder / _ITEM_INDEX, items)
+    write_search_index(folder / SEARCH_INDEX, items)
+
+
 def load_items(folder: Path) -> tuple[ItemLines, PackedPictures]:
     """Load saved items, without their pictures, and the pictures apart.
 
@@ -85,7 +95,7 @@ def load_items(folder: Path) -> tuple[ItemLines, PackedPictures]:
         BundleError: a file is damaged although its digest is correct.
     """
     try:
-        items = read_item_lines(folder / "items.jsonl")
+        items = load_item_index(folder / _ITEM_INDEX, folder / _LINES_FILE) or read_item_lines(folder / _LINES_FILE)
         (offsets,) = load_arrays(folder / "pictures.npz", "offsets")
         digests = find_array(folder / "pictures.npz", "digests")
         with (folder / "pictures.bin").open("rb") as file:

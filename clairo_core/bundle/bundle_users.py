@@ -97,7 +97,7 @@ def load_users(folder: Path, num_items: int) -> BundleUsers:
 def _sequences(stored: ArrayFolder, items: str, offsets: str, num_users: int, num_items: int) -> ItemSequences:
     place = stored.header_path.parent
     try:
-        sequences = ItemSequences(stored.array(items, np.int32, [None]), stored.array(offsets, np.int64, [None]))
+        sequences = ItemSequences(stored.mapped(items, np.int32, [None]), stored.mapped(offsets, np.int64, [None]))
     except DatasetError as error:
         raise BundleError(f"{place}: {items} do not fit {offsets} ({error}); copy the bundle again") from error
     if len(sequences) != num_users or int(sequences.items.max(initial=0)) >= max(1, num_items):

@@ -34,13 +34,13 @@ class ItemLines(Sequence[Item]):
     ) -> None:
         """`starts` are of the lines in `content`; the last one is its end."""
         self._content = content
-        self._starts = starts
+        self.starts = starts
         self.attributes = attributes
         """By name, the values of all items."""
         self._item = lru_cache(_KEPT_ITEMS)(self._read)
 
     def __len__(self) -> int:
-        return len(self._starts) - 1
+        return len(self.starts) - 1
 
     @overload
     def __getitem__(self, row: int) -> Item: ...
@@ -66,7 +66,7 @@ class ItemLines(Sequence[Item]):
         return _item_of(json.loads(self._line(row)))
 
     def _line(self, row: int) -> bytes:
-        return self._content[self._starts[row] : self._starts[row + 1]]
+        return self._content[self.starts[row] : self.starts[row + 1]]
 
 
 def read_item_lines(path: Path) -> ItemLines:
@@ -87,9 +87,21 @@ def read_item_lines(path: Path) -> ItemLines:
                 _check(record)
             _add_to_columns(columns, row, [record["attributes"] for record in records])
             row += len(lines)
-        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if row else b""
     starts = np.cumsum(np.frombuffer(lengths, dtype=np.int64))
-    return ItemLines(content, starts, {name: column.values() for name, column in columns.items()})
+    return mapped_item_lines(path, starts, {name: column.values() for name, column in columns.items()})
+
+
+def mapped_item_lines(
+    path: Path, starts: Int64[np.ndarray, "item+1"], attributes: Mapping[str, AttributeValues]
+) -> ItemLines:
+    """Map a file whose lines and attributes are known.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if len(starts) > 1 else b""
+    return ItemLines(content, starts, attributes)
 
 
 class _Column:

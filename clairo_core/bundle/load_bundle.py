@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from clairo_core.bundle.bundle import Bundle
-from clairo_core.bundle.bundle_items import load_items
+from clairo_core.bundle.bundle_items import SEARCH_INDEX, load_items
 from clairo_core.bundle.bundle_users import USERS_FOLDER, load_users
 from clairo_core.bundle.manifest import DISLIKES_FILE, REPEATS_FILE, read_manifest, verify_files
 from clairo_core.catalogue import load_catalogue
@@ -14,6 +14,7 @@ from clairo_core.errors import BundleError
 from clairo_core.fusion import FusedItems, load_fusion
 from clairo_core.quantizers import load_quantizer
 from clairo_core.ranking import load_dislike_strength, load_joint_ranking, load_repeat_lifts
+from clairo_core.selection.search_index import load_search_index
 from clairo_core.storage.array_file import find_array, load_arrays
 from clairo_core.tokens.vocabulary import load_vocabulary
 
@@ -52,6 +53,7 @@ def load_bundle(folder: Path) -> Bundle:
         joint_ranking=load_joint_ranking(folder / "ranking", popularity) if (folder / "ranking").is_dir() else None,
         repeat_lifts=load_repeat_lifts(folder / REPEATS_FILE),
         users=load_users(folder / USERS_FOLDER, len(items)),
+        search_index=load_search_index(folder / "items" / SEARCH_INDEX, len(items)),
         dislike_strength=load_dislike_strength(folder / DISLIKES_FILE),
     )
     if not len(bundle.items) == len(bundle.catalogue) == len(bundle.popularity):

@@ -9,6 +9,7 @@
     repeats.json                  added to the log-probabilities of items that the user already has
     dislikes.json                 how far items like a disliked one sink   (if they do)
     items/                        words, attributes and small pictures, for display
+    items/lines/  items/search/   indexes of these for loading and searching them   (not in older bundles)
     generator/                    the T5 in transformers' format, or a network that predicts all codes at once
     ranking/                      dense head, item weights and their mixture   (if the preset has them)
     users/                        ids and newest items of the training's users   (if they were kept)
@@ -31,7 +32,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from clairo_core.attributes import AttributeType
-from clairo_core.bundle.bundle_items import save_items
+from clairo_core.bundle.bundle_items import index_items, save_items
 from clairo_core.bundle.bundle_users import USERS_FOLDER, BundleUsers
 from clairo_core.bundle.manifest import (
     BUNDLE_SCHEMA,
@@ -137,6 +138,7 @@ def write_bundle(folder: Path, parts: BundleParts, progress: Progress[Item] = si
         if parts.dislike_strength:
             save_dislike_strength(aside / DISLIKES_FILE, parts.dislike_strength)
         recommending = digests_of(aside)
+        index_items(aside / "items")
         if parts.measured_generator_folder is not None:
             (aside / MEASURED_GENERATOR).mkdir()
             for name in generator_files(parts.measured_generator_folder):

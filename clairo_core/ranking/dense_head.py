@@ -109,8 +109,8 @@ class DenseHead:
         )
 
 
-def load_dense_head(folder: Path) -> DenseHead:
-    """Load a saved dense head.
+def load_dense_head(folder: Path, *, is_indexed: bool = False) -> DenseHead:
+    """Load a saved dense head. With an index, vectors are looked up in its file, and not multiplied as a whole.
 
     Raises:
         DenseHeadError: a file is missing or damaged.
@@ -120,7 +120,7 @@ def load_dense_head(folder: Path) -> DenseHead:
         known = ", ".join(HISTORY_ENCODERS)
         raise DenseHeadError(f"{folder}: dense head of kind {kind!r}, expected one of {known}; update CLAIRO")
     saved = load_array_folder(folder, _PART, kind, DenseHeadError)
-    vectors = saved.array("item_vectors", np.float32, (None, None))
+    vectors = saved.mapped("item_vectors", np.float32, (None, None))
     dim = vectors.shape[1]
     content_map = saved.array("content_map", np.float32, (None, dim))
     wanted = HISTORY_ENCODERS[kind].size_names
@@ -133,6 +133,7 @@ def load_dense_head(folder: Path) -> DenseHead:
     encoder = HISTORY_ENCODERS[kind](dim, **sizes)
     weights: dict[str, Tensor] = {}
     for name, weight in encoder.state_dict().items():
-        weights[name] = torch.from_numpy(saved.array(_ENCODER + name, np.float32, tuple(weight.shape)).copy())
+        weights[name] = torch.from_numpy(saved.array(_ENCODER + name, np.float32, tuple(weight.shape)))
     encoder.load_state_dict(weights)
-    return DenseHead(encoder.eval(), GrowingRows(vectors), content_map)
+    rows = GrowingRows.without_copy(vectors) if is_indexed else GrowingRows(vectors)
+    return DenseHead(encoder.eval(), rows, content_map)

@@ -110,16 +110,17 @@ def load_dense_heads(folder: Path) -> DenseHeads:
     Raises:
         DenseHeadError: a file is missing or damaged, or the heads do not fit each other.
     """
-    heads = [load_dense_head(_folder_of(folder, 1))]
+    is_indexed = (folder / _INDEX).exists()
+    heads = [load_dense_head(_folder_of(folder, 1), is_indexed=is_indexed)]
     while _folder_of(folder, len(heads) + 1).is_dir():
-        heads.append(load_dense_head(_folder_of(folder, len(heads) + 1)))
+        heads.append(load_dense_head(_folder_of(folder, len(heads) + 1), is_indexed=is_indexed))
     shapes = {(head.item_vectors.shape, head.content_map.shape) for head in heads}
     if len(shapes) > 1:
         raise DenseHeadError(
             f"{folder}: dense heads of shapes {sorted(shapes)}, expected one shape; copy the bundle again"
         )
     index = None
-    if (folder / _INDEX).exists():
+    if is_indexed:
         index = load_dense_index(folder / _INDEX, [head.item_vectors for head in heads])
     return DenseHeads(tuple(heads), index)
 

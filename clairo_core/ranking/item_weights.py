@@ -142,9 +142,9 @@ def matrix_of(saved: ArrayFolder) -> sparse.csr_matrix:
     Raises:
         ItemWeightsError: the arrays do not fit each other.
     """
-    weights = saved.array("weights", np.float32, (None,))
-    columns = saved.array("columns", np.int32, (len(weights),))
-    offsets = saved.array("offsets", np.int64, (None,))
+    weights = saved.mapped("weights", np.float32, (None,))
+    columns = saved.mapped("columns", np.int32, (len(weights),))
+    offsets = saved.mapped("offsets", np.int64, (None,))
     num_items = len(offsets) - 1
     is_whole = (
         num_items >= 0 and offsets[0] == 0 and offsets[-1] == len(weights) and bool(np.all(np.diff(offsets) >= 0))

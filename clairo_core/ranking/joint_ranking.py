@@ -62,7 +62,7 @@ class JointRanking:
     """Interactions in training, and those counted since; items past its end have none."""
     together: sparse.csr_matrix | None = None
     """How many users have both items of a pair; None in bundles of before, which read no pair evidence."""
-    content: Float32[np.ndarray, "item dim"] | None = None
+    content: Float[np.ndarray, "item dim"] | None = None
     """What items look like and say, as vectors of length 1; see `pair_evidence`."""
     mixture_without_generator: Mixture | None = None
     """Ranks where nothing was generated; None in bundles of before."""

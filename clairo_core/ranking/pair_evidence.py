@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int, Int64
+from jaxtyping import Float, Float16, Float32, Float64, Int, Int64
 
 from clairo_core.errors import ItemWeightsError
 from clairo_core.storage.array_folder import load_array_folder, save_array_folder
@@ -29,7 +29,7 @@ def names_of(matrices: Sequence[str], *, has_content: bool = False) -> tuple[str
 
 def pair_evidence(
     links: Mapping[str, Float32[np.ndarray, "position candidate"]],
-    content: Float32[np.ndarray, "item dim"] | None,
+    content: Float[np.ndarray, "item dim"] | None,
     training_counts: Int64[np.ndarray, "item"],
     history: Int[np.ndarray, "position"],
     item_rows: Int64[np.ndarray, "candidate"],
@@ -38,7 +38,8 @@ def pair_evidence(
 
     Args:
         links: by the matrix's name: the weight from each item of the history to each candidate; pair counts last.
-        content: vectors of length 1, or 0 for an item without content; None without content. Posted items have none.
+        content: vectors of length 1, or 0 for an item without content, in any precision; None without content. Posted
+            items have none.
         training_counts: interactions so far; candidates past their end, posted later, have no evidence.
         history: rows, oldest first; all of them have a count.
         item_rows: of the candidates, ascending.
@@ -61,7 +62,8 @@ def pair_evidence(
     if content is not None:
         alike = np.zeros((len(history), len(known)), dtype=np.float32)
         in_history, among_known = history < len(content), known < len(content)
-        alike[np.ix_(in_history, among_known)] = content[history[in_history]] @ content[known[among_known]].T
+        theirs, others = (content[rows].astype(np.float32) for rows in (history[in_history], known[among_known]))
+        alike[np.ix_(in_history, among_known)] = theirs @ others.T
         found += [alike.max(axis=0), alike[-1]]
     for place, feature in enumerate(found):
         evidence[: len(known), place] = feature
@@ -79,16 +81,16 @@ def pair_cosines(
     return cosines
 
 
-def save_content(folder: Path, content: Float32[np.ndarray, "item dim"]) -> None:
+def save_content(folder: Path, content: Float[np.ndarray, "item dim"]) -> None:
     """Write content vectors in half precision, as content-vectors.json and the array."""
     save_array_folder(folder, _PART, _KIND, {"vectors": content.astype(np.float16)})
 
 
-def load_content(folder: Path, num_items: int) -> Float32[np.ndarray, "item dim"]:
-    """Load saved content vectors.
+def load_content(folder: Path, num_items: int) -> Float16[np.ndarray, "item dim"]:
+    """Load saved content vectors, in half precision as they are stored.
 
     Raises:
         ItemWeightsError: a file is missing or damaged.
     """
     saved = load_array_folder(folder, _PART, _KIND, ItemWeightsError)
-    return saved.array("vectors", np.float16, (num_items, None)).astype(np.float32)
+    return saved.mapped("vectors", np.float16, (num_items, None))

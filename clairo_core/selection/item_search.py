@@ -2,7 +2,8 @@
 
 Exact for substrings of any length. Texts of a block of rows lie in one run of bytes, which is searched at gigabytes per
 second: a million titles take tens of milliseconds, less than intersecting the postings of common trigrams, and no
-memory beyond the texts. `TextSearch.rows_like` reads a list of each block's words, made by the first such search.
+memory beyond the texts. `TextSearch.rows_like` reads a list of each block's words, made by the first such search. Of
+rows as they were when a `SearchIndex` was written, both are read from there.
 """
 
 from bisect import bisect_right
@@ -11,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Int32, Int64, UInt8
+from jaxtyping import Bool, Int32, Int64, UInt8
 
-from clairo_core.selection.similar_words import NOT_FOUND, Words, WordsOfRows, is_of_letters, max_edits
+from clairo_core.selection.search_index import SearchIndex, encoded_text
+from clairo_core.selection.similar_words import Words, WordsOfRows, is_of_letters, max_edits, places_like
 
 ROWS_PER_BLOCK = 1024
 _BLOCKS_WITHOUT_WORDS = 16
@@ -33,9 +35,14 @@ class SearchedRows(Protocol):
 class TextSearch:
     """Texts of one version of rows. What was read of one version serves the others where the texts are the same."""
 
-    def __init__(self, rows: SearchedRows) -> None:
+    def __init__(self, rows: SearchedRows, index: SearchIndex | None = None) -> None:
+        """`index` is of this version of the rows."""
         self._rows = rows
         self._read = _Read()
+        if index is not None:
+            num_blocks = -(-index.num_rows // ROWS_PER_BLOCK)
+            self._read.indexed = _Indexed(index, [rows.version_of(number) for number in range(num_blocks)])
+            self._read.words = Words(index.words)
 
     def of(self, rows: SearchedRows) -> "TextSearch":
         """The search of another version of these rows."""
@@ -50,16 +57,15 @@ class TextSearch:
             words: without white space; all rows contain none.
             num_rows: rows that have a text.
         """
-        encoded = [_encoded(word) for word in words]
-        containing: list[Int32[np.ndarray, "found"]] | None = None
+        encoded = [encoded_text(word) for word in words]
+        wanted: _Wanted | None = None
         for count, (number, start, limit) in enumerate(_blocks_of(num_rows)):
             if not encoded:
                 yield from reversed(range(start, start + limit))
                 continue
-            if count >= _BLOCKS_WITHOUT_WORDS and (of_rows := self._read_words(number, limit)) is not None:
-                if containing is None:
-                    containing = [self._read.words.containing(word) for word in words if is_of_letters(word)]
-                if not all(map(of_rows.has_any, containing)):
+            if count >= _BLOCKS_WITHOUT_WORDS:
+                wanted = wanted or self._wanted(words)
+                if not self._may_have(wanted, number, limit):
                     continue
             for place in self._block(number, limit).places_with(encoded, limit):
                 yield start + place
@@ -74,35 +80,72 @@ class TextSearch:
         Returns:
             Rows, and the number of edits of all words: fewest first, then highest row first.
         """
-        exact = [_encoded(word) for word in words if not max_edits(word)]
+        exact = [encoded_text(word) for word in words if not max_edits(word)]
         mistyped = [word for word in words if max_edits(word)]
         blocks = list(_blocks_of(num_rows)) if mistyped else []
-        words_of = [self._words_of(number, limit) for number, _, limit in blocks]
+        not_indexed = [block for block in blocks if not self._is_indexed(block[0])]
+        words_of = [self._words_of(number, limit) for number, _, limit in not_indexed]
         similar = [self._read.words.similar_to(word) for word in mistyped]
         rows, edits = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.uint8)]
-        for (number, start, limit), of_rows in zip(blocks, words_of, strict=True):
-            each = [of_rows.edits_to(*of_word) for of_word in similar]
-            found = [fewest[:limit] for fewest in each if fewest is not None]
-            if len(found) < len(each):
-                continue
-            is_like = np.max(found, axis=0) < NOT_FOUND
-            total = np.asarray(np.sum(found, axis=0, dtype=np.uint8))
-            places = np.flatnonzero(is_like & (total > 0))
-            if exact and len(places):
-                places = np.intersect1d(places, list(self._block(number, limit).places_with(exact, limit)))
+        if self._read.indexed is not None and mistyped:
+            places, of_places = places_like(self._read.indexed.index.words_of, similar, num_rows)
+            in_indexed = np.isin(places // ROWS_PER_BLOCK, [block[0] for block in not_indexed], invert=True)
+            rows.append(places[in_indexed])
+            edits.append(of_places[in_indexed])
+        for (_, start, limit), of_rows in zip(not_indexed, words_of, strict=True):
+            places, of_places = places_like(of_rows, similar, limit)
             rows.append(start + places)
-            edits.append(total[places])
+            edits.append(of_places)
         all_rows, all_edits = np.concatenate(rows), np.concatenate(edits)
+        if exact:
+            have_all = np.isin(all_rows, self._rows_among(all_rows, exact, num_rows))
+            all_rows, all_edits = all_rows[have_all], all_edits[have_all]
         best_first = np.lexsort((-all_rows, all_edits))
         return all_rows[best_first], all_edits[best_first]
 
+    def _wanted(self, words: Sequence[str]) -> "_Wanted":
+        numbers = [self._read.words.containing(word) for word in words if is_of_letters(word)]
+        indexed = self._read.indexed
+        return _Wanted(numbers, None if indexed is None else indexed.index.blocks_with(numbers, ROWS_PER_BLOCK))
+
+    def _may_have(self, wanted: "_Wanted", number: int, num_rows: int) -> bool:
+        """Whether a block may have a row with all wanted words; true while its words have not been read."""
+        if wanted.indexed_blocks is not None and self._is_indexed(number):
+            return bool(wanted.indexed_blocks[number])
+        of_rows = self._read_words(number, num_rows)
+        return of_rows is None or all(map(of_rows.has_any, wanted.numbers))
+
+    def _rows_among(
+        self, rows: Int64[np.ndarray, "row"], words: Sequence[bytes], num_rows: int
+    ) -> Int64[np.ndarray, "found"]:
+        """Rows of the same blocks, below `num_rows`, whose text contains each of the words."""
+        found = [np.zeros(0, dtype=np.int64)]
+        for number in np.unique(rows // ROWS_PER_BLOCK).tolist():
+            start = number * ROWS_PER_BLOCK
+            limit = min(ROWS_PER_BLOCK, num_rows - start)
+            places = list(self._block(number, limit).places_with(words, limit))
+            found.append(start + np.array(places, dtype=np.int64))
+        return np.concatenate(found)
+
+    def _is_indexed(self, number: int) -> bool:
+        """Whether the block's rows are as in the index."""
+        indexed = self._read.indexed
+        return (
+            indexed is not None
+            and number < len(indexed.versions)
+            and indexed.versions[number] is self._rows.version_of(number)
+        )
+
     def _block(self, number: int, num_rows: int) -> "_Block":
         """The texts of a block of at least `num_rows` rows."""
+        first = number * ROWS_PER_BLOCK
+        if (indexed := self._read.indexed) is not None and self._is_indexed(number):
+            # Not kept: the file is in memory already, and a short copy is soon made.
+            return _Block(*indexed.index.texts_in(range(first, min(first + ROWS_PER_BLOCK, indexed.index.num_rows))))
         version = self._rows.version_of(number)
         of_version = self._read.blocks.get(number)
         if of_version is not None and of_version[0] is version and len(of_version[1].starts) >= num_rows:
             return of_version[1]
-        first = number * ROWS_PER_BLOCK
         block = _block_of(self._rows.texts_of(range(first, first + num_rows)))
         self._read.blocks[number] = version, block
         return block
@@ -130,6 +173,26 @@ class _Read:
     blocks: "dict[int, tuple[object, _Block]]" = field(default_factory=dict)
     words_of: dict[int, tuple[object, WordsOfRows]] = field(default_factory=dict)
     words: Words = field(default_factory=Words)
+    indexed: "_Indexed | None" = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Wanted:
+    """Words that rows must contain."""
+
+    numbers: Sequence[Int32[np.ndarray, "found"]]
+    """For each word of letters, the words that contain it."""
+    indexed_blocks: Bool[np.ndarray, "block"] | None
+    """Blocks of the index that have one of each; None without an index."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Indexed:
+    """Rows as they were when the index was written."""
+
+    index: SearchIndex
+    versions: Sequence[object]
+    """By block."""
 
 
 def _blocks_of(num_rows: int) -> Iterator[tuple[int, int, int]]:
@@ -145,7 +208,7 @@ class _Block:
 
     texts: bytes
     """Separated by line breaks, which no word contains: no match reaches into another text."""
-    starts: list[int]
+    starts: Sequence[int]
 
     def places_with(self, words: Sequence[bytes], num_rows: int) -> Iterator[int]:
         """Places below `num_rows` whose text contains each of the words, highest first."""
@@ -176,13 +239,8 @@ class _Block:
 
 
 def _block_of(texts: Sequence[str]) -> _Block:
-    encoded = [_encoded(text) + b"\n" for text in texts]
+    encoded = [encoded_text(text) + b"\n" for text in texts]
     starts = [0]
     for text in encoded[:-1]:
         starts.append(starts[-1] + len(text))
     return _Block(b"".join(encoded), starts)
-
-
-def _encoded(text: str) -> bytes:
-    # Half a surrogate pair is legal in JSON.
-    return text.encode("utf-8", "surrogatepass")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int32, Int64, UInt8, UInt16
+from jaxtyping import Int32, Int64, Integer, UInt8
 from rapidfuzz.distance import OSA
 from rapidfuzz.process import extract
 
@@ -40,8 +40,9 @@ def max_edits(word: str) -> int:
 class Words:
     """The distinct words of many texts, numbered. A word stays when no text has it any more. Thread-safe."""
 
-    def __init__(self) -> None:
-        self._number_of = _Numbers({_END_OF_TEXT: 0})
+    def __init__(self, words: Sequence[str] = ()) -> None:
+        """`words` have the numbers from 1 on."""
+        self._number_of = _Numbers(zip((_END_OF_TEXT, *words), range(len(words) + 1), strict=True))
         self._growing = threading.Lock()
 
     def of_rows(self, texts: Sequence[str]) -> "WordsOfRows":
@@ -58,19 +59,22 @@ class Words:
 
     def containing(self, word: str) -> Int32[np.ndarray, "found"]:
         """Numbers, ascending, of the words that contain this one."""
-        return np.array([number for number, other in enumerate(self._all()) if word in other], dtype=np.int32)
+        return np.array([number for number, other in enumerate(self._numbered()) if word in other], dtype=np.int32)
 
     def similar_to(self, word: str) -> tuple[Int32[np.ndarray, "found"], UInt8[np.ndarray, "found"]]:
         """Numbers, ascending, of the words that contain this one or are within `max_edits`, and the edits of each."""
-        within = extract(word, self._all(), scorer=OSA.distance, score_cutoff=max_edits(word), limit=None)
+        within = extract(word, self._numbered(), scorer=OSA.distance, score_cutoff=max_edits(word), limit=None)
         edits_of = {number: int(edits) for _, edits, number in within}
         edits_of |= dict.fromkeys(self.containing(word).tolist(), 0)
         numbers = sorted(edits_of)
         edits = [edits_of[number] for number in numbers]
         return np.array(numbers, dtype=np.int32), np.array(edits, dtype=np.uint8)
 
-    def _all(self) -> list[str]:
-        """In the order of their numbers."""
+    def all(self) -> list[str]:
+        """In the order of their numbers; the first has number 1."""
+        return self._numbered()[1:]
+
+    def _numbered(self) -> list[str]:
         with self._growing:
             return list(self._number_of)
 
@@ -87,12 +91,12 @@ NOT_FOUND = 255
 
 @dataclass(frozen=True, slots=True)
 class WordsOfRows:
-    """Which of a few consecutive rows have which words."""
+    """Which of consecutive rows have which words."""
 
     numbers: Int32[np.ndarray, "word"]
     """Ascending."""
     starts: Int64[np.ndarray, "word+1"]
-    places: UInt16[np.ndarray, "occurrence"]
+    places: Integer[np.ndarray, "occurrence"]
     """Rows of each word, counted from the first one."""
     num_rows: int
 
@@ -122,3 +126,28 @@ class WordsOfRows:
         at = np.minimum(np.searchsorted(self.numbers, numbers), len(self.numbers) - 1)
         found = np.flatnonzero(self.numbers[at] == numbers)
         return found, at[found]
+
+
+def places_like(
+    of_rows: WordsOfRows,
+    similar: Sequence[tuple[Int32[np.ndarray, "found"], UInt8[np.ndarray, "found"]]],
+    num_rows: int,
+) -> tuple[Int64[np.ndarray, "found"], UInt8[np.ndarray, "found"]]:
+    """Places below `num_rows` that have a word of each of these lists, not all of them without edits.
+
+    Args:
+        of_rows: rows, and their words.
+        similar: by searched word, what `Words.similar_to` returns.
+        num_rows: rows to look at.
+
+    Returns:
+        Places, ascending, and the edits of all words.
+    """
+    each = [of_rows.edits_to(*of_word) for of_word in similar]
+    found = [fewest[:num_rows] for fewest in each if fewest is not None]
+    if not each or len(found) < len(each):
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.uint8)
+    is_like = np.max(found, axis=0) < NOT_FOUND
+    total = np.asarray(np.sum(found, axis=0, dtype=np.uint8))
+    places = np.flatnonzero(is_like & (total > 0))
+    return places, total[places]

@@ -30,8 +30,20 @@ class GrowingRows:
     """
 
     def __init__(self, rows: Shaped[np.ndarray, "row ..."]) -> None:
-        self._buffer = _Buffer(_with_spare_room(rows), len(rows))
+        self._buffer = _Buffer(_with_spare_room(rows, 0), len(rows))
         self.rows: Shaped[np.ndarray, "row ..."] = self._buffer.array[: len(rows)]
+
+    @classmethod
+    def without_copy(cls, rows: Shaped[np.ndarray, "row ..."]) -> "GrowingRows":
+        """Rows that nothing else changes, such as those of a mapped file: the first longer version copies them."""
+        return cls._of(_Buffer(rows, len(rows)), len(rows))
+
+    @classmethod
+    def _of(cls, buffer: _Buffer, num_rows: int) -> "GrowingRows":
+        of_buffer = cls.__new__(cls)
+        of_buffer._buffer = buffer
+        of_buffer.rows = buffer.array[:num_rows]
+        return of_buffer
 
     def __reduce__(self) -> tuple[type["GrowingRows"], tuple[Shaped[np.ndarray, "row ..."]]]:
         """For another process: a copy, which shares nothing."""
@@ -43,14 +55,13 @@ class GrowingRows:
         with self._buffer.growing:
             is_newest = self._buffer.num_rows == size
             if not is_newest or size + len(added) > len(self._buffer.array):
-                # The spare room is used up, or holds rows of another version.
-                return GrowingRows(np.concatenate([self.rows, added]))
-            self._buffer.array[size : size + len(added)] = added
-            self._buffer.num_rows += len(added)
-        longer = GrowingRows.__new__(GrowingRows)
-        longer._buffer = self._buffer
-        longer.rows = self._buffer.array[: size + len(added)]
-        return longer
+                # There is no spare room, or it holds rows of another version.
+                buffer = _Buffer(_with_spare_room(self.rows, len(added)), size)
+            else:
+                buffer = self._buffer
+            buffer.array[size : size + len(added)] = added
+            buffer.num_rows += len(added)
+        return GrowingRows._of(buffer, size + len(added))
 
     def with_replaced(
         self, places: Int[np.ndarray, "replaced"], values: Shaped[np.ndarray, "replaced ..."]
@@ -88,8 +99,8 @@ class DeviceCopy:
         return self._rows[: len(rows)]
 
 
-def _with_spare_room(rows: Shaped[np.ndarray, "row ..."]) -> Shaped[np.ndarray, "capacity ..."]:
-    capacity = len(rows) + max(len(rows) // 8, _MIN_SPARE_ROWS)
+def _with_spare_room(rows: Shaped[np.ndarray, "row ..."], num_added: int) -> Shaped[np.ndarray, "capacity ..."]:
+    capacity = len(rows) + num_added + max((len(rows) + num_added) // 8, _MIN_SPARE_ROWS)
     array = np.empty((capacity, *rows.shape[1:]), dtype=rows.dtype)
     array[: len(rows)] = rows
     return array

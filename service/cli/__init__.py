@@ -10,7 +10,7 @@ from clairo_core.errors import missing_extra
 BLAS_VARIABLE = "OPENBLAS_NUM_THREADS"
 _chosen = os.environ.get(BLAS_VARIABLE)
 os.environ[BLAS_VARIABLE] = "1"
-# The collector would look through all that is imported, again and again.
+# The collector would look through all that is imported, again and again, now and whenever it looks through everything.
 gc.disable()
 try:
     from service.cli.commands import main
@@ -20,6 +20,7 @@ except ModuleNotFoundError as error:
         sys.exit(reason)
     raise
 finally:
+    gc.freeze()
     gc.enable()
     del os.environ[BLAS_VARIABLE]
     if _chosen is not None:

@@ -75,7 +75,7 @@ def load_network(folder: Path) -> ParallelNetwork:
     with torch.device("meta"), _Undrawn():
         network = ParallelNetwork(NetworkSizes(reader=str(reader), **sizes))
     weights = {
-        name: torch.from_numpy(saved.array(name, np.float32, tuple(weight.shape)).copy())
+        name: torch.from_numpy(saved.array(name, np.float32, tuple(weight.shape)))
         for name, weight in network.state_dict().items()
     }
     network.load_state_dict(weights, assign=True)
@@ -96,4 +96,4 @@ def load_links(folder: Path) -> Links | None:
         raise GeneratorError(
             f"{saved.header_path}: {_STEPS} is {num_steps!r}, expected 1 or more; copy the folder again"
         )
-    return Links(saved.array(_NEIGHBOURS, np.int32, (None, None)), num_steps)
+    return Links(saved.mapped(_NEIGHBOURS, np.int32, (None, None)), num_steps)

@@ -167,16 +167,28 @@ def test_two_versions_grown_by_many_items_are_independent():
     assert len(catalogue.feature_sets) == 20
 
 
-@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 100)), max_size=30))
+@given(
+    st.sampled_from([GrowingRows, GrowingRows.without_copy]),
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 100)), max_size=30),
+)
 @settings(deadline=None)
-def test_versions_of_growing_rows_agree_with_plain_copies(steps):
-    versions = [(GrowingRows(np.arange(3, dtype=np.int32)), list(range(3)))]
+def test_versions_of_growing_rows_agree_with_plain_copies(new, steps):
+    versions = [(new(np.arange(3, dtype=np.int32)), list(range(3)))]
     for number, (chosen, num_added) in enumerate(steps):
         growing, expected = versions[chosen % len(versions)]
         added = np.arange(1000 * number, 1000 * number + num_added, dtype=np.int32)
         versions.append((growing.with_rows(added), expected + added.tolist()))
     for growing, expected in versions:
         assert growing.rows.tolist() == expected
+
+
+def test_rows_of_a_file_are_copied_when_a_version_first_grows():
+    of_file = np.arange(3, dtype=np.int32)
+    rows = GrowingRows.without_copy(of_file)
+    longer = rows.with_rows(np.array([3], dtype=np.int32))
+    assert np.shares_memory(rows.rows, of_file)
+    assert not np.shares_memory(longer.rows, of_file)
+    assert np.shares_memory(longer.rows, longer.with_rows(np.array([4], dtype=np.int32)).rows)
 
 
 def test_an_empty_catalogue_can_grow():

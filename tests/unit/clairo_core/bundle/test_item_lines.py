@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clairo_core.attributes import Value, singles_of
-from clairo_core.bundle.bundle_items import load_items, save_items
+from clairo_core.bundle.bundle_items import index_items, load_items, save_items
 from clairo_core.bundle.item_lines import read_item_lines
 from clairo_core.errors import BundleError
 from clairo_core.items import Item
 from clairo_core.selection.attribute_columns import AttributeColumns
+from clairo_core.storage.array_folder import save_array_folder
 
 TEXT = st.text(st.characters(codec=None), max_size=6)
 VALUES = st.one_of(
@@ -48,10 +50,12 @@ def by_row(columns: AttributeColumns) -> dict[str, Counter[tuple[int, str]]]:
 
 
 @settings(max_examples=60, deadline=None)
-@given(ITEMS, st.slices(9))
-def test_items_are_read_as_they_were_saved(saved: list[Item], some: slice) -> None:
+@given(ITEMS, st.slices(9), st.booleans())
+def test_items_are_read_as_they_were_saved(saved: list[Item], some: slice, is_indexed: bool) -> None:
     with TemporaryDirectory() as folder:
         save_items(Path(folder), saved)
+        if is_indexed:
+            index_items(Path(folder))
         items, _ = load_items(Path(folder))
     assert list(items) == saved
     assert [items[row] for row in range(len(items))] == saved
@@ -120,3 +124,32 @@ def test_a_line_that_is_not_an_item_is_refused(tmp_path: Path, line: str) -> Non
         lines.write(line + "\n")
     with pytest.raises(BundleError, match="items cannot be read"):
         load_items(tmp_path)
+
+
+def test_indexed_lines_are_not_parsed_until_an_item_is_asked_for(tmp_path: Path) -> None:
+    save_items(tmp_path, [Item(item_id="a", attributes={"kind": "mug"}), Item(item_id="b")])
+    index_items(tmp_path)
+    lines = tmp_path / "items.jsonl"
+    lines.write_bytes(b"?" * lines.stat().st_size)
+    items, _ = load_items(tmp_path)
+    assert (len(items), items.attributes["kind"].values) == (2, ("mug",))
+
+
+def test_lines_that_were_edited_are_read_without_their_index(tmp_path: Path) -> None:
+    save_items(tmp_path, [Item(item_id="a"), Item(item_id="b")])
+    index_items(tmp_path)
+    lines = tmp_path / "items.jsonl"
+    lines.write_text(lines.read_text().replace('"a"', '"longer"'))
+    assert [item.item_id for item in load_items(tmp_path)[0]] == ["longer", "b"]
+
+
+def test_a_damaged_index_is_refused(tmp_path: Path) -> None:
+    save_items(tmp_path, [Item(item_id="a", attributes={"kind": "mug"}), Item(item_id="b")])
+    index_items(tmp_path)
+    starts = load_items(tmp_path)[0].starts
+    folder, header = tmp_path / "lines", {"rows-0": np.array([0], np.int32), "codes-0": np.array([0], np.int32)}
+    for values, code, words in ((b'{"kind": ["mug"]}', 1, "do not fit"), (b'{"kind": [null]}', 0, "cannot be read")):
+        arrays = header | {"starts": starts, "codes-0": np.array([code], np.int32)}
+        save_array_folder(folder, "items", "lines", arrays | {"values": np.frombuffer(values, dtype=np.uint8)})
+        with pytest.raises(BundleError, match=words):
+            load_items(tmp_path)

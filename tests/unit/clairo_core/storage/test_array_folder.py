@@ -28,6 +28,16 @@ def test_a_loaded_folder_equals_the_saved_one(folder: Path) -> None:
     assert np.array_equal(saved.array("numbers", np.float32, (2, None)), NUMBERS)
 
 
+def test_a_mapped_array_is_shared_until_it_changes_and_never_changes_its_file(folder: Path) -> None:
+    saved = load_array_folder(folder, "quantizer", "opq", QuantizerError)
+    mapped = saved.mapped("numbers", np.float32, (2, 3))
+    assert np.shares_memory(mapped, saved.mapped("numbers", np.float32, (2, 3)))
+    assert not np.shares_memory(mapped, saved.array("numbers", np.float32, (2, 3)))
+    mapped[0] = -1.0
+    again = load_array_folder(folder, "quantizer", "opq", QuantizerError)
+    assert np.array_equal(again.mapped("numbers", np.float32, (2, 3)), NUMBERS)
+
+
 @given(
     arrays.arrays(
         st.sampled_from([np.float16, np.float32, np.int32, np.int64, np.bool_]),
