@@ -115,7 +115,7 @@ def _counted(corpus: corpus_kernels.Corpus, weights: corpus_kernels.Weights, fir
             pair_count_kernels.move_pairs(pairs, larger)
             pairs = larger
     num_pairs, num_entries = int(counters[NUM_PAIRS]), int(counters[NUM_ENTRIES])
-    of_pairs, counts, begins = np.empty((3, num_pairs), dtype=np.int64)
+    found, counts, begins = np.empty((3, num_pairs), dtype=np.int64)
     in_sequences = np.empty(num_entries, dtype=np.int32)
-    count_part_kernels.list_counts(pairs, entries[:num_entries], first_sequence, of_pairs, counts, begins, in_sequences)
-    return CountedPairs(of_pairs, counts, begins, in_sequences)
+    count_part_kernels.list_counts(pairs, entries[:num_entries], first_sequence, found, counts, begins, in_sequences)
+    return CountedPairs(found, counts, begins, in_sequences)

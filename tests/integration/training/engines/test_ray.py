@@ -55,8 +55,10 @@ def address() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def engine(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    with opened_ray(address, 2, "cpu", tmp_path_factory.mktemp("ray")) as opened:
-        yield opened
+    with pytest.MonkeyPatch.context() as patched, opened_ray(address, 2, "cpu", tmp_path_factory.mktemp("ray")) as ray:
+        # Two processes per training that watch for machines about to be taken away.
+        patched.setenv("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+        yield ray
 
 
 @pytest.fixture
