@@ -1,6 +1,6 @@
 """Turn shell text of the documentation into commands, and check each against what it calls, without running it.
 
-Start at `commands_in` and `fault_of`.
+Start at `shell_commands` and `fault_of`.
 """
 
 import contextlib
@@ -9,6 +9,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import pairwise
 
@@ -23,26 +24,55 @@ EXTRAS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8
 TARGETS = re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 COMPOSE = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
 IMAGES = re.findall(r" AS (\S+)$", (REPOSITORY / "docker" / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+INSIDE = re.compile(r"`((?:clairo-train|clairo-serve|make|pip|uv|docker|helm|kubectl|\S*python3? -m) [^`]+)`")
 COMMENT = re.compile(r"(?:^|\s)# ?[^'\"\n]*$", re.MULTILINE)
 
 
-def commands_in(text: str) -> list[list[str]]:
-    """The commands of shell text, each as its words, without comments, variables set before it, and redirections."""
+@dataclass(frozen=True)
+class ShellCommand:
+    """A command's words, and the variables set before it as `NAME=VALUE`."""
+
+    words: tuple[str, ...]
+    variables: tuple[str, ...] = ()
+
+
+def shell_commands(text: str) -> list[ShellCommand]:
+    """The commands of shell text, without comments and redirections."""
     plain = re.sub(r"\$\([^)]*\)", "SUBSTITUTED", COMMENT.sub("", text).replace("\\\n", " "))
     lexer = shlex.shlex(plain, posix=True, punctuation_chars=";&|>\n")
     lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t", True, ""
-    commands: list[list[str]] = [[]]
+    commands: list[tuple[list[str], list[str]]] = [([], [])]
     is_file = False
     for word in lexer:
+        words, variables = commands[-1]
         if set(word) <= set(";&|\n"):
-            commands.append([])
+            commands.append(([], []))
         elif word.startswith(">"):
             is_file = True
         elif is_file:
             is_file = False
-        elif commands[-1] or not re.match(r"[A-Z_]+=", word):
-            commands[-1].append(word)
-    return [command for command in commands if command]
+        elif words or not re.match(r"[A-Z_]+=", word):
+            words.append(word)
+        else:
+            variables.append(word)
+    return [ShellCommand(tuple(words), tuple(variables)) for words, variables in commands if words]
+
+
+def commands_in(text: str) -> list[list[str]]:
+    """The words of each command."""
+    return [list(command.words) for command in shell_commands(text)]
+
+
+def commands_inside_lines(text: str) -> list[ShellCommand]:
+    """The commands between backticks in the lines of a page, outside of its blocks."""
+    lines = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return [command for found in INSIDE.findall(lines) for command in shell_commands(found.replace("\\|", "|"))]
+
+
+def scheduled_command(text: str) -> ShellCommand:
+    """The training in a crontab or in a manifest of Kubernetes."""
+    (found,) = re.findall(r"clairo-train [^>]+?(?=>>|\n\s+\w+:|$)", text)
+    return shell_commands(" ".join(found.split()))[0]
 
 
 def fault_of(command: Sequence[str], *, is_complete: bool = True) -> str | None:

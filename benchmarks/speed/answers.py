@@ -4,8 +4,8 @@
 
 Made recommenders of both presets answer requests with histories of 10 items, seen ones masked, at the views and beams
 that training chooses; one thread. Sides of one size take turns. Where an index finds the dense heads' candidates, its
-recall against all products is a row, and how far its estimate of the sum over all items is off. --quick stops at
-100,000 items.
+recall against all products is a row, and how far its estimate of the sum over all items is off. Searches of before,
+3 and 5 views of 50 beams, take turns with the chosen ones at 10,000 items. --quick stops at 100,000 items.
 """
 
 import sys
@@ -35,6 +35,8 @@ NUM_COMPARED = 32
 """Requests, for recall."""
 LEAST_GAIN = 2.5
 """Of 16 requests at once over one by one."""
+SEARCHES = {"1 x 20": (1, 20), "3 x 50": (3, 50), "5 x 50": (5, 50)}
+"""Views and beams: chosen now, of tables and preset before, of the service before."""
 
 
 def answer(recommender: Recommender, requests: list[RecommendationRequest], at_once: int) -> None:
@@ -61,6 +63,23 @@ def size_rows(preset: str, num_items: int, runs: int) -> list[Row]:
         histories = [recommender.known_rows(request.history) for request in requests[:NUM_COMPARED]]
         table += index_rows(name, heads, histories)
     return table
+
+
+def search_rows(num_items: int, runs: int) -> list[Row]:
+    """Time of a request by views and beams, beside the parallel generator's."""
+    recommenders = {f"{TOKEN}, {name}": made_recommender(TOKEN, num_items, search) for name, search in SEARCHES.items()}
+    recommenders[PARALLEL] = made_recommender(PARALLEL, num_items)
+    requests = made_requests(num_items, NUM_REQUESTS)
+    for recommender in recommenders.values():
+        answer(recommender, requests[:4], 1)
+    seconds = fastest_in_turn(
+        {name: (partial(answer, recommender, requests, 1), runs) for name, recommender in recommenders.items()},
+        time.process_time,
+    )
+    return [
+        Row(f"{name}: alone, {num_items:,} items, in turn", 1000 * taken / NUM_REQUESTS, "ms", "lower")
+        for name, taken in seconds.items()
+    ]
 
 
 def index_rows(name: str, heads: DenseHeads, histories: list[Int64[np.ndarray, "position"]]) -> list[Row]:
@@ -94,6 +113,8 @@ def rows(quick: bool, preset: str | None) -> tuple[str, list[Row]]:
         alone = [of_size[0].value for of_size in of_preset[1:]]
         slope = np.polyfit(np.log(sizes[1:]), np.log(alone), 1)[0]
         table.append(Row(f"{name}: growth of an answer from 10,000 items, exponent", float(slope), "", "lower", 0.35))
+    if preset is None:
+        table += search_rows(SIZES[1], RUNS)
     return f"made items, {NUM_REQUESTS} requests, processor time on one thread", table
 
 

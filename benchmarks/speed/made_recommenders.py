@@ -62,14 +62,14 @@ class NearTransformer(NearHistory, TransformerHistoryEncoder):
     """The transformer."""
 
 
-def made_recommender(preset: str, num_items: int) -> Recommender:
-    """A recommender of this many items."""
+def made_recommender(preset: str, num_items: int, search: tuple[int, int] | None = None) -> Recommender:
+    """A recommender of this many items; `search`: its views and beams, else those that training chooses."""
     random = np.random.default_rng(num_items)
     torch.manual_seed(num_items)
     tokenizer, feature_sets = made_features(preset, num_items, random)
     catalogue = build_catalogue([str(row) for row in range(num_items)], feature_sets, tokenizer)
     counts = random.integers(1, 30, num_items)
-    num_views, num_beams = BEAMS[preset]
+    num_views, num_beams = search or BEAMS[preset]
     ranking = made_ranking(num_items, counts, random)
     if preset == PARALLEL:
         network = ParallelNetwork(

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.documented_blocks import Block, all_blocks, pages
-from tests.documented_commands import commands_in, fault_of
+from tests.documented_commands import commands_in, commands_inside_lines, fault_of, scheduled_command
 from training.config.load_preset import load_preset
 from training.datasets.dataset_toml import read_description
 
@@ -37,10 +37,8 @@ def test_every_command_of_a_block_exists_with_its_flags(block: Block) -> None:
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
 def test_every_command_inside_a_line_exists_with_its_flags(page: Path) -> None:
-    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    lines = re.findall(r"`((?:clairo-train|clairo-serve|make|pip|uv|docker|helm|kubectl|\S*python3? -m) [^`]+)`", text)
-    commands = [command for line in lines for command in commands_in(line.replace("\\|", "|"))]
-    faults = [fault for command in commands if (fault := fault_of(command, is_complete=False))]
+    commands = commands_inside_lines(page.read_text(encoding="utf-8"))
+    faults = [fault for command in commands if (fault := fault_of(command.words, is_complete=False))]
     assert not faults, "\n".join(faults)
 
 
@@ -48,8 +46,7 @@ def test_every_command_inside_a_line_exists_with_its_flags(page: Path) -> None:
 def test_every_command_of_a_schedule_exists_with_its_flags(block: Block) -> None:
     if block.language == "yaml":
         list(yaml.safe_load_all(block.text))
-    (command,) = re.findall(r"clairo-train [^>]+?(?=>>|\n\s+\w+:|$)", block.text)
-    assert not fault_of(commands_in(" ".join(command.split()))[0])
+    assert not fault_of(scheduled_command(block.text).words)
 
 
 @named([block for block in all_blocks("toml") if not re.search(r"^(\[split\]|published)", block.text)])
