@@ -1,12 +1,12 @@
 """Turn training sequences into item weights: counts of followers, the strongest weights of EASE, and pair counts."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32, Int64
+from jaxtyping import Float32, Float64
 from scipy import sparse
 
 from clairo_core.progress import Progress
@@ -15,8 +15,8 @@ from clairo_core.ranking.joint_ranking import EASE, FOLLOWERS
 from clairo_core.sequences import ItemSequences
 from training.config.preset import MixSettings
 from training.counts import ease, markov, strongest_entries
+from training.counts.count_pairs import counting_pairs
 from training.counts.ease import ROWS_AT_ONCE, count_users, users_by_items, users_of
-from training.counts.pair_kernels import count_rows_of_pairs
 from training.counts.sparse_ease import SparseEaseSettings, choose_sparse_ease, fit_sparse_ease
 from training.engines.engine import IN_THIS_PROCESS, Engine
 from training.engines.row_pieces import row_pieces
@@ -131,34 +131,12 @@ def pair_counts(
     columns, counts, written = np.empty(most, np.int32), np.empty(most, np.float32), 0
     offsets = np.zeros(num_items + 1, np.int64)
     pieces = list(row_pieces(num_terms, strongest_entries.MOST_ENTRIES))
-    counted = engine.map(partial(_counting_pairs, has, most_of_row, pairs_per_item), pieces)
-    for rows, (row_ends, of_columns, of_counts) in zip(pieces, counted, strict=True):
-        entries = slice(written, written + len(of_columns))
-        columns[entries], counts[entries] = of_columns, of_counts
-        offsets[rows.start + 1 : rows.stop + 1] = written + row_ends
+    counted = engine.map(partial(counting_pairs, has, users_of(has), most_of_row, pairs_per_item), pieces)
+    for rows, pairs in zip(pieces, counted, strict=True):
+        entries = slice(written, written + len(pairs.columns))
+        columns[entries], counts[entries] = pairs.columns, pairs.counts
+        offsets[rows.start + 1 : rows.stop + 1] = written + pairs.row_ends
         written = entries.stop
     strongest_pairs = sparse.csr_matrix((counts[:written], columns[:written], offsets), (num_items, num_items))
     # Counts are symmetric, so the larger of both sides is the count.
     return strongest_pairs.maximum(strongest_pairs.T).tocsr()
-
-
-def _counting_pairs(
-    has: sparse.csr_matrix, most_of_row: Int64[np.ndarray, "item"], pairs_per_item: int
-) -> Callable[[slice], tuple[Int64[np.ndarray, "row"], Int32[np.ndarray, "pair"], Float32[np.ndarray, "pair"]]]:
-    """Some items -> where each one's strongest pairs end, the other items, and the counts."""
-    by_item, users = has.T.tocsr(), users_of(has).astype(np.float32)
-    of_users = (has.indptr.astype(np.int64), has.indices, has.data)
-    of_items = (by_item.indptr.astype(np.int64), by_item.indices, by_item.data)
-
-    def count(
-        rows: slice,
-    ) -> tuple[Int64[np.ndarray, "row"], Int32[np.ndarray, "pair"], Float32[np.ndarray, "pair"]]:
-        most = int(np.minimum(most_of_row[rows], pairs_per_item).sum())
-        columns, counts = np.empty(most, np.int32), np.empty(most, np.float32)
-        row_ends = np.empty(rows.stop - rows.start, np.int64)
-        written = count_rows_of_pairs(
-            *of_users, *of_items, users, pairs_per_item, most_of_row, rows.start, rows.stop, row_ends, columns, counts
-        )
-        return row_ends, columns[:written], counts[:written]
-
-    return count

@@ -1,4 +1,4 @@
-"""Count the users of pairs of items, a row of the matrix at a time, compiled. `pair_counts` gives the words.
+"""Count the users of pairs of items, a row of the matrix at a time, compiled. `count_pairs.py` gives the words.
 
 A row is counted in a hash table of its own size: an array over all items would leave the processor's cache as the
 catalogue grows. Nothing is sorted but what a row keeps.
