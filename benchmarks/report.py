@@ -25,7 +25,8 @@ class Row:
     """One figure."""
 
     name: str
-    value: float
+    value: float | None
+    """None: not measured."""
     unit: str
     better: str
     """`higher` or `lower`."""
@@ -35,7 +36,9 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """`missed`, `must` or `aim`; empty without limits."""
+        """`missed`, `must` or `aim`; empty without limits or a value."""
+        if self.value is None:
+            return ""
         sign = 1 if self.better == "higher" else -1
         if self.must is not None and not sign * self.value >= sign * self.must:
             return "missed"
@@ -68,23 +71,28 @@ def run_benchmark(rows: Callable[..., tuple[str, Sequence[Row]]], flags: Argumen
         sys.exit(str(error))
     print(table_of(data, table))
     if json_file is not None:
-        document = {
-            "command": f"{command} {shlex.join(sys.argv[1:])}",
-            "commit": commit(),
-            "machine": machine(),
-            "data": data,
-            "rows": [asdict(row) for row in table],
-        }
-        replace_text(json_file, json.dumps(document, indent=2))
+        write_rows(json_file, data, table)
     return 1 if any(row.verdict == "missed" for row in table) else 0
 
 
+def write_rows(json_file: Path, data: str, table: Sequence[Row], **further: object) -> None:
+    """Write the rows, what they were measured on, and `further` fields."""
+    document = {
+        "command": f"python -m {module_name()} {shlex.join(sys.argv[1:])}",
+        "commit": commit(),
+        "machine": machine(),
+        "data": data,
+        "rows": [asdict(row) for row in table],
+    }
+    replace_text(json_file, json.dumps(document | further, indent=2))
+
+
 def module_name() -> str:
-    """Name of the module that `python -m` runs."""
+    """Name of the module or room that `python -m` runs."""
     spec = sys.modules["__main__"].__spec__
     if spec is None:
         sys.exit(f"{sys.argv[0]} runs as a file; run it as a module: python -m benchmarks.ROOM.NAME")
-    return spec.name
+    return spec.name.removesuffix(".__main__")
 
 
 def bundle_flags() -> ArgumentParser:
@@ -97,6 +105,13 @@ def bundle_flags() -> ArgumentParser:
         help="bundle to measure, trained with --no-refit (default: bundles/demo-measured)",
     )
     parser.add_argument("--data", type=Path, default=DEMO_SHOP, help="its training data (default: demo/shop)")
+    return parser
+
+
+def device_flags() -> ArgumentParser:
+    """The flag of a benchmark whose device can be chosen: --device, by default the CPU."""
+    parser = ArgumentParser(add_help=False)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (default: cpu)")
     return parser
 
 
@@ -114,8 +129,13 @@ def table_of(data: str, rows: Sequence[Row]) -> str:
     for row in rows:
         limits = [("must", row.must), ("aim", row.aim)]
         shown = "".join(f"  {label} {shortened(limit)}" for label, limit in limits if limit is not None)
-        lines.append(f"{row.name:{width}}  {shortened(row.value):>10} {row.unit:10}{shown}  {row.verdict}".rstrip())
+        lines.append(f"{row.name:{width}}  {shown_value(row.value):>12} {row.unit:10}{shown}  {row.verdict}".rstrip())
     return "\n".join(lines)
+
+
+def shown_value(value: float | None) -> str:
+    """The value in short, or that there is none."""
+    return "not measured" if value is None else shortened(value)
 
 
 def shortened(value: float) -> str:

@@ -1,6 +1,7 @@
 """Recommend to users with short histories: accuracy by the number of known items.
 
-    python -m benchmarks.accuracy.cold_users [--bundle BUNDLE] [--data DATA] [--json FILE] [--quick]
+    python -m benchmarks.accuracy.cold_users [--bundle BUNDLE] [--data DATA] [--device DEVICE] [--json FILE]
+        [--quick]
 
 Test users with at least ten items before the last, cut to their newest 0, 1, 2, 3, 5 or 10 items. The last item is
 ranked among all items, known ones masked. All rows have the same users, so only the histories differ. Baselines:
@@ -9,6 +10,7 @@ was trained on DATA with --no-refit; by default, `make bench` makes both.
 """
 
 import sys
+from argparse import ArgumentParser
 from collections import Counter
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from benchmarks.accuracy.paired_rows import paired_rows
-from benchmarks.report import Row, bundle_flags, run_benchmark
+from benchmarks.report import Row, bundle_flags, device_flags, run_benchmark
 from clairo_core.items import UserHistory
 from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
@@ -41,9 +43,9 @@ MAX_USERS, QUICK_USERS = 2000, 100
 CUTOFF = 10
 
 
-def rows(*, bundle: Path, data: Path, quick: bool) -> tuple[str, list[Row]]:
+def rows(*, bundle: Path, data: Path, device: str, quick: bool) -> tuple[str, list[Row]]:
     """Describe the data, and compare the bundle with both baselines."""
-    opened = open_bundle(bundle, data, "cpu", progress_bar, lambda line: print(line, file=sys.stderr))
+    opened = open_bundle(bundle, data, device, progress_bar, lambda line: print(line, file=sys.stderr))
     recommender, dataset = opened.recommender, opened.dataset
     training, num_items = training_sequences(dataset), len(dataset.items)
     split = long_enough(test_split(dataset), QUICK_USERS if quick else MAX_USERS)
@@ -108,4 +110,4 @@ def sources_of(recommender: Recommender, item_ids: list[str], histories: ItemSeq
 
 
 if __name__ == "__main__":
-    sys.exit(run_benchmark(rows, bundle_flags()))
+    sys.exit(run_benchmark(rows, ArgumentParser(add_help=False, parents=[bundle_flags(), device_flags()])))

@@ -1,6 +1,7 @@
 """Measure the gain of each ranking component, on validation users held out of the mixture's fit.
 
-    python -m benchmarks.accuracy.components [--bundle BUNDLE] [--data DATA] [--json FILE] [--quick]
+    python -m benchmarks.accuracy.components [--bundle BUNDLE] [--data DATA] [--device DEVICE] [--json FILE]
+        [--quick]
 
 Users are split into five parts. A mixture of some components is fitted on four parts and ranks the fifth. NDCG@10 over
 all users, seen items masked; every row beside the whole mixture, paired by user. A component alone ranks by its own
@@ -8,13 +9,14 @@ score, without a fit. BUNDLE was trained on DATA with --no-refit; by default, `m
 """
 
 import sys
+from argparse import ArgumentParser
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64
 
 from benchmarks.accuracy.paired_rows import paired_rows
-from benchmarks.report import Row, bundle_flags, run_benchmark
+from benchmarks.report import Row, bundle_flags, device_flags, run_benchmark
 from training.evaluation.metrics import ndcg_at
 from training.evaluation.split import some_users, validation_split
 from training.pipeline.evaluate_bundle import open_bundle
@@ -29,9 +31,9 @@ NOWHERE = 1_000_000
 """Rank of a target that is not a candidate."""
 
 
-def rows(*, bundle: Path, data: Path, quick: bool) -> tuple[str, list[Row]]:
+def rows(*, bundle: Path, data: Path, device: str, quick: bool) -> tuple[str, list[Row]]:
     """Describe the data, and compare every subset of components with the whole."""
-    opened = open_bundle(bundle, data, "cpu", progress_bar, lambda line: print(line, file=sys.stderr))
+    opened = open_bundle(bundle, data, device, progress_bar, lambda line: print(line, file=sys.stderr))
     recommender, dataset = opened.recommender, opened.dataset
     ranking = recommender.joint_ranking
     if ranking is None:
@@ -82,4 +84,4 @@ def ndcg(
 
 
 if __name__ == "__main__":
-    sys.exit(run_benchmark(rows, bundle_flags()))
+    sys.exit(run_benchmark(rows, ArgumentParser(add_help=False, parents=[bundle_flags(), device_flags()])))

@@ -1,6 +1,6 @@
 """Measure the price of diversity: NDCG@10 on held-out items beside the distance within lists, by setting.
 
-    python -m benchmarks.accuracy.diversity [--json FILE] [--quick]
+    python -m benchmarks.accuracy.diversity [--device DEVICE] [--json FILE] [--quick]
 
 On the demo bundle of `make demo-bundle` and the demo shop that it was trained on, written again if missing. Lists are
 those of POST /recommend: the best 10 of 50 generated items, seen items masked.
@@ -11,7 +11,7 @@ import sys
 import numpy as np
 
 from benchmarks.accuracy.datasets import demo_shop
-from benchmarks.report import Row, run_benchmark
+from benchmarks.report import Row, device_flags, run_benchmark
 from benchmarks.repository import DEMO_BUNDLE
 from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.items import UserHistory
@@ -27,7 +27,7 @@ POOL_ITEMS = 50
 LIST_ITEMS = 10
 
 
-def rows(quick: bool) -> tuple[str, list[Row]]:
+def rows(*, device: str, quick: bool) -> tuple[str, list[Row]]:
     """Describe the data, and measure each setting."""
     if not (DEMO_BUNDLE / "manifest.json").is_file():
         sys.exit(f"no bundle at {DEMO_BUNDLE}; run `make demo-bundle` first")
@@ -36,7 +36,7 @@ def rows(quick: bool) -> tuple[str, list[Row]]:
         sys.exit(
             f"{DEMO_BUNDLE} was trained on precomputed codes, without item embeddings; run `make demo-bundle` again"
         )
-    recommender = bundle.recommender("cpu")
+    recommender = bundle.recommender(device)
     dataset = open_dataset(demo_shop(), DatasetSettings(), tuple(bundle.manifest.encoders), progress_bar)
     split = some_users(test_split(dataset), 100 if quick else 1000, seed=0)
     item_ids = [item.item_id for item in dataset.items]
@@ -70,4 +70,4 @@ def rows(quick: bool) -> tuple[str, list[Row]]:
 
 
 if __name__ == "__main__":
-    sys.exit(run_benchmark(rows))
+    sys.exit(run_benchmark(rows, device_flags()))

@@ -1,6 +1,6 @@
 """Match held-out posters to their films' words: by the image encoder learned on the catalogue, or the built-in one.
 
-    python -m benchmarks.accuracy.image_encoder [--json FILE] [--quick]
+    python -m benchmarks.accuracy.image_encoder [--device DEVICE] [--json FILE] [--quick]
 
 MovieLens posters and their films' words; a tenth of the films is held out of every fit. Words are embedded by the
 built-in text encoder. Each held-out poster ranks its own words among those of 100 films (its group of a seeded order);
@@ -21,8 +21,9 @@ from sklearn.linear_model import RidgeCV
 from sklearn.preprocessing import normalize
 
 from benchmarks.accuracy.datasets import MOVIELENS
-from benchmarks.report import Row, run_benchmark
+from benchmarks.report import Row, device_flags, run_benchmark
 from clairo_core.encoders import BuiltinImageEncoder, BuiltinTextEncoder, ModalityEmbeddings
+from clairo_core.generation.t5.generator import choose_device
 from clairo_core.items import Item
 from training.config.preset import EncodeSettings
 from training.datasets.described_dataset import load_described_dataset
@@ -55,7 +56,7 @@ def found_words(
     return float((places < 1).mean()), float((places < 10).mean())
 
 
-def rows(quick: bool) -> tuple[str, list[Row]]:
+def rows(*, device: str, quick: bool) -> tuple[str, list[Row]]:
     """Describe the data, and measure each encoder."""
     if not MOVIELENS.is_dir():
         return f"nothing measured: {MOVIELENS} is missing; set CLAIRO_SHARED to the folder that holds data/", []
@@ -73,7 +74,7 @@ def rows(quick: bool) -> tuple[str, list[Row]]:
     words = text_encoder.encode(items)
     builtin, builtin_seconds = encoded_by_builtin(training_items, items)
     epochs = 4 if quick else EncodeSettings().learned_epochs
-    learned, learned_seconds = encoded_by_learned(training_items, items, words, is_held_out, epochs)
+    learned, learned_seconds = encoded_by_learned(training_items, items, words, is_held_out, epochs, device)
     usable = builtin.is_present & learned.is_present & words.is_present
     table = []
     for name, vectors in (
@@ -109,7 +110,12 @@ def encoded_by_builtin(training_items: list[Item], items: list[Item]) -> tuple[M
 
 
 def encoded_by_learned(
-    training_items: list[Item], items: list[Item], words: ModalityEmbeddings, is_held_out: np.ndarray, epochs: int
+    training_items: list[Item],
+    items: list[Item],
+    words: ModalityEmbeddings,
+    is_held_out: np.ndarray,
+    epochs: int,
+    device: str,
 ) -> tuple[ModalityEmbeddings, float]:
     """Embeddings of every item by a network trained on those not held out, and the seconds to train and encode."""
     started = time.perf_counter()
@@ -119,7 +125,7 @@ def encoded_by_learned(
             training_items,
             ModalityEmbeddings(words.vectors[~is_held_out], words.is_present[~is_held_out]),
             EncodeSettings(learned_epochs=epochs),
-            torch.device("cpu"),
+            choose_device(device),
             0,
             progress=progress_bar,
             report=lambda message: print(message, file=sys.stderr),
@@ -128,4 +134,4 @@ def encoded_by_learned(
 
 
 if __name__ == "__main__":
-    sys.exit(run_benchmark(rows))
+    sys.exit(run_benchmark(rows, device_flags()))

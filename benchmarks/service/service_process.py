@@ -65,7 +65,7 @@ def children_of(process_id: int) -> list[int]:
 def served_bundle(bundle: Path, data_dir: Path, **settings: object) -> Iterator[ServiceProcess]:
     """Run `clairo-serve run` on one thread and a free port; its output goes into `data_dir`.
 
-    Settings are those of `service.settings`, by name.
+    Settings are those of `service.settings`, by name; the device is the CPU unless they name one.
     """
     with serving_module("service.cli", bundle, data_dir, settings) as service:
         yield service
@@ -79,11 +79,12 @@ def serving_module(
     data_dir.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", module, "run", "--bundle", str(bundle), "--data-dir", str(data_dir)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CLAIRO_")}
-    environment |= variables | {f"CLAIRO_{name.upper()}": str(value) for name, value in settings.items()}
+    chosen = {"device": "cpu", "port": 0} | dict(settings)
+    environment |= variables | {f"CLAIRO_{name.upper()}": str(value) for name, value in chosen.items()}
     log = data_dir / OUTPUT_FILE
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*command, "--port", "0", "--device", "cpu"],
+            command,
             env=environment | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -110,7 +110,7 @@ def rows(quick: bool, preset: str | None) -> tuple[str, list[Row]]:
         sizes = QUICK_SIZES if quick else SIZES
         of_preset = [size_rows(name, num_items, RUNS) for num_items in sizes]
         table += [row for of_size in of_preset for row in of_size]
-        alone = [of_size[0].value for of_size in of_preset[1:]]
+        alone = np.array([of_size[0].value for of_size in of_preset[1:]], dtype=np.float64)
         slope = np.polyfit(np.log(sizes[1:]), np.log(alone), 1)[0]
         table.append(Row(f"{name}: growth of an answer from 10,000 items, exponent", float(slope), "", "lower", 0.35))
     if preset is None:

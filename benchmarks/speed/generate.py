@@ -1,9 +1,6 @@
 """Time a request from history to ranked items, beside transformers' generate and the published loop, in one process.
 
     python -m benchmarks.speed.generate [--json FILE] [--quick]
-    python -m benchmarks.speed.generate --device cuda [--json FILE] [--quick]
-
---device cuda runs `speed.generate_gpu` instead.
 
 The catalogue is Instruments (6,250 items, 4 text codes and a collision index) if CLAIRO_SHARED, or a folder `shared`
 beside the checkout, has it, else a made one of that size. The T5 has random weights and the published shape: d_model
@@ -13,7 +10,6 @@ float32. All sides take turns, and each counts its fastest. OMP_NUM_THREADS sets
 """
 
 import sys
-from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -37,7 +33,6 @@ from benchmarks.speed.generate_contest import (
     token_generator,
     top_tens,
 )
-from benchmarks.speed.generate_gpu import NOT_MEASURED, rows_on_gpu
 from benchmarks.speed.generate_rivals import generate_with_prefix_function, published_loop
 from benchmarks.speed.timing import fastest_in_turn
 from clairo_core.build_recommender import build_recommender
@@ -131,10 +126,8 @@ def agreement_with_transformers(contest: Contest, num_requests: int) -> float:
     return share_kept(theirs, top_tens(one_view, contest.requests[:num_requests]))
 
 
-def rows(*, device: str | None, quick: bool) -> tuple[str, list[Row]]:
+def rows(quick: bool) -> tuple[str, list[Row]]:
     """Describe the data, and time both vocabularies."""
-    if device == "cuda":
-        return rows_on_gpu(quick)
     corpus = instruments(("text",))
     table = []
     for vocabulary_size in (10_000, 40_000):
@@ -147,16 +140,8 @@ def rows(*, device: str | None, quick: bool) -> tuple[str, list[Row]]:
         table += quality_rows(contest, 2 if quick else 8)
         agreement = agreement_with_transformers(contest, 2 if quick else 5)
         table.append(Row(f"{contest.label}, vocabulary: transformers' top 10 found", agreement, "%", "higher"))
-    gpu = "GPU: see --device cuda" if torch.cuda.is_available() else f"GPU {NOT_MEASURED}"
-    return f"{corpus.name}; {torch.get_num_threads()} torch thread(s); {gpu}", table
-
-
-def flags() -> ArgumentParser:
-    """The device."""
-    parser = ArgumentParser(add_help=False)
-    parser.add_argument("--device", choices=["cuda"], help="measure on a GPU (default: on the CPU)")
-    return parser
+    return f"{corpus.name}; {torch.get_num_threads()} torch thread(s)", table
 
 
 if __name__ == "__main__":
-    sys.exit(run_benchmark(rows, flags()))
+    sys.exit(run_benchmark(rows))

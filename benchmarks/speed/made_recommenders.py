@@ -22,7 +22,8 @@ from clairo_core.catalogue import build_catalogue
 from clairo_core.features import collision_capacity, feature_sets_with_collision_index
 from clairo_core.generation.parallel.network import NetworkSizes, ParallelNetwork
 from clairo_core.generation.parallel.parallel_generator import parallel_generator
-from clairo_core.generation.t5.generator import Generator, load_generator
+from clairo_core.generation.recorded.cuda_graphs import Recorder
+from clairo_core.generation.t5.generator import Generator, dtype_of, load_generator
 from clairo_core.generation.t5.generator_checkpoint import Softmax
 from clairo_core.items import UserHistory
 from clairo_core.ranking import NO_LIFTS, DenseHead, DenseHeads, ItemWeights, JointRanking, Mixture
@@ -49,7 +50,7 @@ class NearHistory:
 
     def forward(self, vectors: Float[Tensor, "history position dim"]) -> Float[Tensor, "history position dim"]:
         """Read the items of each history."""
-        mean = vectors.cumsum(dim=1) / torch.arange(1, vectors.shape[1] + 1)[:, None]
+        mean = vectors.cumsum(dim=1) / torch.arange(1, vectors.shape[1] + 1, device=vectors.device)[:, None]
         near: Float[Tensor, "history position dim"] = super().forward(vectors) + mean  # type: ignore[misc]
         return near
 
@@ -62,8 +63,25 @@ class NearTransformer(NearHistory, TransformerHistoryEncoder):
     """The transformer."""
 
 
-def made_recommender(preset: str, num_items: int, search: tuple[int, int] | None = None) -> Recommender:
-    """A recommender of this many items; `search`: its views and beams, else those that training chooses."""
+def made_recommender(
+    preset: str,
+    num_items: int,
+    search: tuple[int, int] | None = None,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    recorder: Recorder | None = None,
+) -> Recommender:
+    """A recommender of this many items; its weights are the same on every device.
+
+    Args:
+        preset: PARALLEL or TOKEN.
+        num_items: in the catalogue.
+        search: views and beams; None takes those that training chooses.
+        device: of generator and dense heads.
+        dtype: of the generator.
+        recorder: records the search of TOKEN.
+    """
     random = np.random.default_rng(num_items)
     torch.manual_seed(num_items)
     tokenizer, feature_sets = made_features(preset, num_items, random)
@@ -77,7 +95,7 @@ def made_recommender(preset: str, num_items: int, search: tuple[int, int] | None
         )
         torch.nn.init.normal_(network.code_vectors)
         return recommender_of(
-            parallel_generator(network, catalogue),
+            parallel_generator(network.to(device, dtype_of(dtype)), catalogue),
             catalogue,
             tokenizer,
             counts,
@@ -89,12 +107,13 @@ def made_recommender(preset: str, num_items: int, search: tuple[int, int] | None
     return build_recommender(
         catalogue,
         tokenizer,
-        made_t5(tokenizer.vocabulary.size),
+        made_t5(tokenizer.vocabulary.size, device, dtype),
         counts,
         num_views=num_views,
         num_beams=num_beams,
         max_history_items=10,
         joint_ranking=ranking,
+        recorder=recorder,
     )
 
 
@@ -126,7 +145,7 @@ def made_features(
     return Tokenizer(vocabulary), feature_sets
 
 
-def made_t5(vocabulary_size: int) -> Generator:
+def made_t5(vocabulary_size: int, device: str, dtype: str) -> Generator:
     """A T5 of the preset's shape, with the softmax over reachable tokens."""
     config = T5Config(
         vocab_size=vocabulary_size,
@@ -141,7 +160,7 @@ def made_t5(vocabulary_size: int) -> Generator:
     )
     with TemporaryDirectory() as folder:
         T5ForConditionalGeneration(config).eval().save_pretrained(folder)
-        generator = load_generator(Path(folder), "cpu")
+        generator = load_generator(Path(folder), device, dtype=dtype)
     return Generator(dataclasses.replace(generator.config, softmax=Softmax.REACHABLE), generator.weights)
 
 

@@ -13,12 +13,14 @@ allow.
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from benchmarks.memory import MIB, in_own_process, peak_bytes
 from benchmarks.report import Row, run_benchmark
@@ -35,7 +37,7 @@ from training.ranking import drawn_items
 from training.ranking.drawn_items import item_draw
 from training.ranking.fit_dense_head import DenseModel, fit_dense_head
 from training.workbench.adamw_by_rows import AdamWByRows
-from training.workbench.next_item_windows import WindowEpochs
+from training.workbench.next_item_windows import NextItemBatch, WindowEpochs
 from training.workbench.stage_cache import StageCache
 from training.workbench.workbench import Workbench
 
@@ -88,20 +90,13 @@ def step_rows(num_items: int, num_steps: int, *, is_full: bool) -> list[Row]:
         examples_per_epoch=30_000,
     )
     batches, _ = windows.batches(0, SETTINGS.positions_per_batch)
-    is_trained = np.bincount(sequences.items, minlength=num_items) > 0
     milliseconds = {}
     for name in ("full", "sampled")[0 if is_full else 1 :]:
-        torch.manual_seed(0)
-        model = DenseModel(made_content(num_items), is_trained, np.zeros(num_items, np.bool_), SETTINGS).train()
-        optimizer = AdamWByRows(model.parameters(), lr=SETTINGS.learning_rate, weight_decay=0.0, betas=(0.9, 0.98))
-        draw = item_draw(sequences, CPU) if name == "sampled" else None
+        step = dense_step(sequences, num_items, SETTINGS, CPU, is_sampled=name == "sampled")
         seconds = []
         for batch in batches[: num_steps + 1]:
             started = time.process_time()
-            loss = model.loss(batch, SETTINGS.own_dropout, draw)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+            step(batch)
             seconds.append(time.process_time() - started)
         milliseconds[name] = 1000 * float(np.median(seconds[1:]))
     label = f"{num_items:,} items"
@@ -110,6 +105,26 @@ def step_rows(num_items: int, num_steps: int, *, is_full: bool) -> list[Row]:
         ratio = milliseconds["full"] / milliseconds["sampled"]
         table.append(Row(f"{label}: full over sampled", ratio, "x", "higher"))
     return table
+
+
+def dense_step(
+    sequences: ItemSequences, num_items: int, settings: DenseSettings, device: torch.device, *, is_sampled: bool
+) -> Callable[[NextItemBatch], Tensor]:
+    """A call that trains one batch, as in `fit_dense_head`, and returns its loss."""
+    is_trained = np.bincount(sequences.items, minlength=num_items) > 0
+    torch.manual_seed(0)
+    model = DenseModel(made_content(num_items), is_trained, np.zeros(num_items, np.bool_), settings).train().to(device)
+    optimizer = AdamWByRows(model.parameters(), lr=settings.learning_rate, weight_decay=0.0, betas=(0.9, 0.98))
+    draw = item_draw(sequences, device) if is_sampled else None
+
+    def step(batch: NextItemBatch) -> Tensor:
+        loss = model.loss(batch.to(device), settings.own_dropout, draw)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        return loss.detach()
+
+    return step
 
 
 def peak_of_an_epoch(num_items: int) -> int:

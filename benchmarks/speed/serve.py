@@ -1,6 +1,6 @@
 """Time requests over HTTP to a service in its own process, beside direct calls of the engine.
 
-    python -m benchmarks.speed.serve [--json FILE] [--quick]
+    python -m benchmarks.speed.serve [--device DEVICE] [--json FILE] [--quick]
 
 Catalogue, model and histories are those of `speed.generate`: 10k vocabulary, 5 views, 50 beams, float32. The engine's
 rate is that of batches of 16 in this process, the better of one run before and one after. Both have one thread, and the
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from jaxtyping import Float64
 
-from benchmarks.report import Row, run_benchmark
+from benchmarks.report import Row, device_flags, run_benchmark
 from benchmarks.service.http_load import ConnectionPool, closed_loop, constant_rate
 from benchmarks.service.service_process import served_bundle
 from benchmarks.speed.corpora import instruments
@@ -38,8 +38,8 @@ NUM_PAIRED, QUICK_NUM_PAIRED = 200, 40
 class Engine:
     """The service's recommender, called directly."""
 
-    def __init__(self, bundle: Path, histories: Sequence[Sequence[str]]) -> None:
-        self._recommender = load_bundle(bundle).recommender("cpu", num_views=NUM_VIEWS, num_beams=NUM_BEAMS)
+    def __init__(self, bundle: Path, histories: Sequence[Sequence[str]], device: str) -> None:
+        self._recommender = load_bundle(bundle).recommender(device, num_views=NUM_VIEWS, num_beams=NUM_BEAMS)
         self._requests = [
             RecommendationRequest(history=UserHistory(tuple(history)), limit=10, include_seen=True)
             for history in histories
@@ -95,8 +95,9 @@ def load_rows(
     return rows, 1 / lone.per_second, full.per_second
 
 
-def rows(quick: bool) -> tuple[str, list[Row]]:
+def rows(*, device: str, quick: bool) -> tuple[str, list[Row]]:
     """Describe the data, and measure engine and service."""
+    settings: dict[str, object] = {**SIZES, "device": device}
     seconds, num_batches, num_paired = (5.0, 2, QUICK_NUM_PAIRED) if quick else (15.0, 6, NUM_PAIRED)
     torch.set_num_threads(1)
     corpus = instruments(("text",))
@@ -104,12 +105,12 @@ def rows(quick: bool) -> tuple[str, list[Row]]:
     with TemporaryDirectory() as folder:
         bundle = Path(folder) / "bundle"
         write_random_bundle(corpus, bundle)
-        engine = Engine(bundle, histories)
+        engine = Engine(bundle, histories, device)
         before = engine.seconds(BATCH, num_batches)
-        with served_bundle(bundle, Path(folder) / "off", **SIZES, cache_max_entries=0) as service:
+        with served_bundle(bundle, Path(folder) / "off", **settings, cache_max_entries=0) as service:
             pairs = asyncio.run(paired_seconds(service.url, engine, histories, num_paired))
             table, _, rate = load_rows(service.url, "cache off", histories, seconds)
-        with served_bundle(bundle, Path(folder) / "on", **SIZES) as service:
+        with served_bundle(bundle, Path(folder) / "on", **settings) as service:
             cached, cached_seconds, _ = load_rows(service.url, "cache on", histories, seconds)
         full = min(before, engine.seconds(BATCH, num_batches))
     lone, over_http = (float(np.median(side)) for side in pairs.T)
@@ -125,8 +126,8 @@ def rows(quick: bool) -> tuple[str, list[Row]]:
         *cached,
         Row("cache on, 1 client: a cached request", 1000 * cached_seconds, "ms", "lower"),
     ]
-    return f"{corpus.name}; one thread", table
+    return f"{corpus.name}; {device}, one thread", table
 
 
 if __name__ == "__main__":
-    sys.exit(run_benchmark(rows))
+    sys.exit(run_benchmark(rows, device_flags()))

@@ -16,6 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from benchmarks.report import Row, run_benchmark
 from benchmarks.speed.corpora import Corpus, instruments
@@ -55,34 +56,9 @@ def shape_rows(
     corpus: Corpus, vocabulary: Vocabulary, shape: str, settings: GeneratorSettings, num_batches: int, repeats: int
 ) -> list[Row]:
     """Examples per second of the rival, of the same loss and of all levers, and both speedups."""
-    tokenizer = Tokenizer(vocabulary)
-    feature_tokens = vocabulary.feature_tokens(corpus.feature_sets)
-    canonical = tokenizer.canonical_item_tokens(feature_tokens)
-    choices = token_choices(trie_of_tokens(canonical, np.zeros(len(canonical), dtype=np.bool_)), canonical)
-    prefixes, labels = every_prefix(corpus.sequences, 20), label_table(canonical)
+    choices, by_length, unsorted = made_batches(corpus, vocabulary, num_batches, BATCH_SIZE)
     num_examples = num_batches * BATCH_SIZE
-
-    # One pool of examples, in both orders: by length as in training, and unsorted.
-    by_length, unsorted = (
-        list(
-            shuffled_batches(
-                prefixes,
-                tokenizer,
-                feature_tokens,
-                labels,
-                batch_size=BATCH_SIZE,
-                num_examples=POOL_BATCHES * BATCH_SIZE,
-                seed=0,
-                pool_batches=pool_batches,
-            )
-        )
-        for pool_batches in (POOL_BATCHES, 1)
-    )
-    # Evenly spaced from short to long, so a few batches represent the pool.
-    by_length.sort(key=lambda batch: batch.input_ids.shape[1])
-    apart = POOL_BATCHES // num_batches
-    by_length = by_length[apart // 2 :: apart][:num_batches]
-    rival = padded_steps(new_generator(settings, vocabulary, seed=0), unsorted[:num_batches])
+    rival = padded_steps(new_generator(settings, vocabulary, seed=0), unsorted)
     same = our_steps(Softmax.VOCABULARY, settings, vocabulary, choices, by_length)
     all_levers = our_steps(Softmax.REACHABLE, replace(settings, dropout_rate=0.0), vocabulary, choices, by_length)
     sides = {RIVAL: (rival, repeats), SAME_LOSS: (same, repeats), ALL_LEVERS: (all_levers, repeats)}
@@ -94,26 +70,67 @@ def shape_rows(
     ]
 
 
+def made_batches(
+    corpus: Corpus, vocabulary: Vocabulary, num_batches: int, batch_size: int
+) -> tuple[TokenChoices, list[TrainingBatch], list[TrainingBatch]]:
+    """Batches of one pool of examples.
+
+    Returns:
+        The tokens that can follow each other; batches by length as in training; unsorted ones.
+    """
+    tokenizer = Tokenizer(vocabulary)
+    feature_tokens = vocabulary.feature_tokens(corpus.feature_sets)
+    canonical = tokenizer.canonical_item_tokens(feature_tokens)
+    choices = token_choices(trie_of_tokens(canonical, np.zeros(len(canonical), dtype=np.bool_)), canonical)
+    prefixes, labels = every_prefix(corpus.sequences, 20), label_table(canonical)
+    by_length, unsorted = (
+        list(
+            shuffled_batches(
+                prefixes,
+                tokenizer,
+                feature_tokens,
+                labels,
+                batch_size=batch_size,
+                num_examples=POOL_BATCHES * batch_size,
+                seed=0,
+                pool_batches=pool_batches,
+            )
+        )
+        for pool_batches in (POOL_BATCHES, 1)
+    )
+    # Evenly spaced from short to long, so a few batches represent the pool.
+    by_length.sort(key=lambda batch: batch.input_ids.shape[1])
+    apart = POOL_BATCHES // num_batches
+    return choices, by_length[apart // 2 :: apart][:num_batches], unsorted[:num_batches]
+
+
 def our_steps(
     softmax: Softmax,
     settings: GeneratorSettings,
     vocabulary: Vocabulary,
     choices: TokenChoices,
     batches: Sequence[TrainingBatch],
-) -> Callable[[], None]:
-    """Build a call of one step per batch, as in `fit_generator`."""
-    model = new_generator(settings, vocabulary, seed=0, softmax=softmax)
-    loss_of = NextItemLoss(softmax, choices, 0.0, torch.device("cpu"))
+    device: str = "cpu",
+    *,
+    in_half: bool = False,
+) -> Callable[[], list[Tensor]]:
+    """Build a call of one step per batch, as in `fit_generator`; `in_half` as on a GPU. It returns the losses."""
+    model = new_generator(settings, vocabulary, seed=0, softmax=softmax).to(device)
+    loss_of = NextItemLoss(softmax, choices, 0.0, torch.device(device))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01, fused=True)
     model.train()
 
-    def call() -> None:
+    def call() -> list[Tensor]:
+        losses = []
         for batch in batches:
-            loss = loss_of(model, batch)
+            with torch.autocast(device, torch.bfloat16, enabled=in_half):
+                loss = loss_of(model, batch)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
+            losses.append(loss.detach())
+        return losses
 
     return call
 

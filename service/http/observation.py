@@ -39,7 +39,7 @@ class Observation:
                 status = message["status"]
             await send(message)
 
-        with request_span(method, Headers(scope=scope)) as span:
+        with request_span(method, scope["path"], Headers(scope=scope)) as span:
             try:
                 await self._app(scope, receive, send_observed)
             finally:

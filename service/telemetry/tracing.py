@@ -14,6 +14,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 DEFAULT_SERVICE_NAME = "clairo"
 FLUSH_MILLISECONDS = 2000
+WATCHED = ("/health/", "/metrics")
+"""Paths that machines ask every few seconds: their spans would bury the others."""
 
 _ADDRESSES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _PROPAGATOR = TraceContextTextMapPropagator()
@@ -59,10 +61,9 @@ def flush_spans() -> None:
 
 
 @contextmanager
-def request_span(method: str, headers: Mapping[str, str]) -> Iterator[trace.Span]:
-    """The span of a request, a child of the client's span if `traceparent` is valid."""
-    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-        # Nothing is recorded.
+def request_span(method: str, path: str, headers: Mapping[str, str]) -> Iterator[trace.Span]:
+    """The span of a request, a child of the client's span if `traceparent` is valid; none for health and metrics."""
+    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider) or path.startswith(WATCHED):
         yield trace.INVALID_SPAN
         return
     parent = _PROPAGATOR.extract({name: headers[name] for name in ("traceparent", "tracestate") if name in headers})

@@ -255,7 +255,7 @@ def collector() -> Iterator[Collector]:
     collector.thread.join()
 
 
-def test_a_real_process_sends_spans_below_the_clients_and_logs_json(
+def test_a_real_process_sends_spans_below_the_clients_but_not_of_those_who_watch_it_and_logs_json(
     bundle: Bundle, tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
@@ -268,6 +268,8 @@ def test_a_real_process_sends_spans_below_the_clients_and_logs_json(
         assert asked.status_code == 200
         nonsense = httpx.get(f"{service.url}/items/item-2?q=words", headers={"traceparent": "00-nonsense"})
         assert nonsense.status_code == 200
+        watched = [httpx.get(service.url + path) for path in ("/health/live", "/health/ready", "/metrics")]
+        assert [answer.status_code for answer in watched] == [200, 200, 200]
         service.terminate()
     assert collector.service_names == {"clairo"}
     assert sorted(span.name for span in collector.spans) == [
