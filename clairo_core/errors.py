@@ -33,6 +33,7 @@ ClairoError
     ├── BundleNotFoundError
     ├── BundleDigestError         a file is missing, truncated or altered
     ├── BundleManifestError
+    ├── BundleStorageError        object storage does not answer, or refuses
     └── NewerBundleError          written by a newer CLAIRO than this one
 """
 
@@ -212,6 +213,10 @@ class BundleDigestError(BundleError):
 
 class BundleManifestError(BundleError):
     """The manifest is not JSON, or a field is missing or of the wrong type."""
+
+
+class BundleStorageError(BundleError):
+    """Object storage does not answer or refuses the call, or a copy of a bundle cannot be written."""
 
 
 class NewerBundleError(BundleError):

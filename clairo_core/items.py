@@ -4,12 +4,19 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float
 
 from clairo_core.attributes import Value
+
+
+class PictureFile(Protocol):
+    """Holds an encoded picture, as a `Path` does."""
+
+    def read_bytes(self) -> bytes:
+        """Read the picture."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +26,7 @@ class Item:
     item_id: str
     texts: Mapping[str, str] = field(default_factory=dict)
     """Text fields in reading order, such as title, then description."""
-    picture: bytes | Path | None = None
+    picture: bytes | PictureFile | None = None
     """An encoded JPEG, PNG or WebP, or the file that holds one."""
     vectors: Mapping[str, Float[np.ndarray, "dim"]] = field(default_factory=dict)
     """Modality name -> precomputed modality embedding (audio, video, ...)."""
@@ -42,7 +49,8 @@ class Item:
         Raises:
             OSError: the file cannot be read.
         """
-        return self.picture.read_bytes() if isinstance(self.picture, Path) else self.picture
+        picture = self.picture
+        return picture if picture is None or isinstance(picture, bytes) else picture.read_bytes()
 
 
 def described_digest(texts: Mapping[str, str], of_picture: str | None) -> str:

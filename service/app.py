@@ -15,7 +15,6 @@ from fastapi import FastAPI
 from starlette.types import Scope
 
 from clairo_core.bundle.bundle import Bundle
-from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.recommender import Recommender
 from service.bundles.experiments import Experiments
 from service.bundles.shelf import BundleShelf
@@ -70,7 +69,7 @@ from service.routes import (
 from service.routes import metrics as metrics_route
 from service.routes.pages import install_pages
 from service.routes.parts import Parts, Readiness
-from service.serving import SharedParts, open_cache, open_repeated_answers, serve_bundle
+from service.serving import ServedBundle, SharedParts, open_cache, open_repeated_answers, serve_bundle
 from service.settings import Settings
 from service.store.attribute_types import AttributeTypeStore
 from service.store.behaviour import BehaviourStore
@@ -222,9 +221,10 @@ async def open_parts(
         StoreError: the database cannot be used.
     """
     metrics = metrics or Metrics()
+    shelf = BundleShelf(settings.bundle, settings.bundles_dir, settings.bundle_copies)
     if bundle is None and settings.bundles_dir is None:
         # Before a database is created for it. Where bundles can be swapped, the store decides which one to load.
-        bundle = await asyncio.to_thread(load_bundle, settings.bundle)
+        bundle = await asyncio.to_thread(shelf.load_configured)
     redis = RedisLink(settings.redis_url) if settings.redis_url else None
     sync = CatalogueSync(redis=redis, channel=f"clairo:{settings.namespace}:written")
     store = SqlStore(settings.store_location, settings.namespace, may_migrate=settings.migrate or None)
@@ -245,6 +245,7 @@ async def open_parts(
     )
     # Closed in reverse: parts opened first are needed longest.
     async with AsyncExitStack() as opened:
+        opened.callback(shelf.close)
         if redis is not None:
             opened.push_async_callback(redis.close)
         opened.push_async_callback(store.close)
@@ -258,15 +259,10 @@ async def open_parts(
         await placements_saved.catch_up()
         opened.push_async_callback(batcher.stop)
         await batcher.start()
-        shelf = BundleShelf(settings.bundle, settings.bundles_dir)
-        first = await first_bundle(settings, bundle, shelf, store)
-        served = await serve_bundle(
-            first, shared, num_warm_up=shared.full_batch, recommender=recommender if first is bundle else None
-        )
-        # Held by `served` alone: a bundle that is swapped out must not stay in memory.
-        del first
+        served = await _serve_first(bundle, recommender, shelf, shared)
         opened.push_async_callback(served.ingestion.finish)
         of_moment = Experiments(shared, served, store_of_feedback, ExperimentStore(store.database))
+        opened.callback(of_moment.close)
         await of_moment.open()
         swap = BundleSwap(shelf, shared, served, on_swapped=of_moment.follow_swap)
         opened.push_async_callback(sync.stop)
@@ -333,6 +329,15 @@ async def open_parts(
             redis=redis,
             tired_after_impressions=settings.tired_after_impressions,
         )
+
+
+async def _serve_first(
+    bundle: Bundle | None, recommender: Recommender | None, shelf: BundleShelf, shared: SharedParts
+) -> ServedBundle:
+    """Serve the first bundle, the given one with its recommender; a swap frees it, as no other name holds it."""
+    first = await first_bundle(shared.settings, bundle, shelf, shared.store)
+    made = recommender if first is bundle else None
+    return await serve_bundle(first, shared, num_warm_up=shared.full_batch, recommender=made)
 
 
 async def open_store(store: Store, wait_seconds: float) -> None:

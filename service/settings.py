@@ -10,18 +10,24 @@ import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, InstanceOf, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from clairo_core.errors import SettingsError
+from clairo_core.storage.storage_address import StorageAddress, place_of
 from service.origins import parsed_origin
 from service.picture_urls.hosts import parsed_hosts
 
 ENVIRONMENT_PREFIX = "CLAIRO_"
 Chosen = TypeVar("Chosen", bound=BaseSettings)
 HOST_AND_PORT = re.compile(r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+BundlePlace = Annotated[
+    InstanceOf[Path] | InstanceOf[StorageAddress],
+    BeforeValidator(lambda place: place_of(place) if isinstance(place, str) else place),
+]
+"""A folder, or an address in object storage."""
 POSTGRES_SCHEMES = ("postgresql+psycopg", "postgresql", "postgres")
 
 
@@ -66,8 +72,13 @@ class StoreSettings(BaseSettings):
 class Settings(StoreSettings):
     """All settings of the service. The defaults suit one machine."""
 
-    bundle: Path = Field(description="Bundle to serve: the --out folder of `clairo-train run`.")
-    bundles_dir: Path | None = Field(default=None, description="Folder of bundles that can be activated at runtime.")
+    bundle: BundlePlace = Field(description="Bundle to serve: a folder, or s3://BUCKET/PREFIX/NAME.")
+    bundles_dir: BundlePlace | None = Field(
+        default=None, description="Folder of bundles to activate, or s3://BUCKET/PREFIX."
+    )
+    bundles_cache_dir: Path | None = Field(
+        default=None, description="Folder of copies from s3://; default: bundles in data_dir."
+    )
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     workers: int = Field(default=1, ge=1, le=64, description="Number of worker processes; each loads the bundle.")
@@ -164,6 +175,18 @@ class Settings(StoreSettings):
     log_format: str = Field(
         default="text", pattern=r"^(text|json)$", description="Log format: text for people, json for machines."
     )
+
+    @field_validator("bundle")
+    @classmethod
+    def _bundle_has_a_name(cls, bundle: Path | StorageAddress) -> Path | StorageAddress:
+        if isinstance(bundle, StorageAddress) and not bundle.name:
+            raise ValueError(f"got {bundle}, expected the bundle's own folder, such as {bundle / 'spring'}")
+        return bundle
+
+    @property
+    def bundle_copies(self) -> Path:
+        """Folder of copies of bundles in object storage."""
+        return self.bundles_cache_dir or self.data_dir / "bundles"
 
     @field_validator("redis_url")
     @classmethod

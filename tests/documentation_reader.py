@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from clairo_core.bundle.manifest import read_manifest
 from tests.documented_commands import ShellCommand
 from tests.fresh_processes import fresh_process
+from tests.object_storage import running_storage
 from tests.readers_shop import link_pictures, sized, write_database
 from tests.redis_server import running_redis
 
@@ -102,6 +103,13 @@ class Reader:
     def with_redis(self) -> None:
         self.values["redis://host:6379/0"] = self.leaving.enter_context(running_redis(self.folder)).url
 
+    def with_storage(self) -> None:
+        if self.values.get("s3://shop-bundles"):
+            return
+        storage = self.leaving.enter_context(running_storage(self.folder / "storage"))
+        bucket, options = storage.url.split("/bundles?")
+        self.values |= {"s3://shop-bundles": bucket, "region=eu-central-1": options}
+
     def with_tables_in_sql(self) -> None:
         url = write_database(self.fixture("postgres"), self.folder / "shop")
         self.values["postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"] = url
@@ -156,6 +164,7 @@ class Reader:
 PREPARED: dict[str, Callable[[Reader], None]] = {
     ".*--database-url postgresql": Reader.with_postgres,
     ".*--redis-url": Reader.with_redis,
+    ".*s3://shop-bundles": Reader.with_storage,
     "export CLAIRO_DATA_URL": Reader.with_tables_in_sql,
     "clairo-train fetch-pictures": Reader.with_pictures_by_url,
     "clairo-serve run .*--bundles-dir": Reader.with_another_bundle,

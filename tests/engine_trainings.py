@@ -1,5 +1,7 @@
 """Small trainings of every network, for engines to run. Without dropout, so that processes take the same steps.
 
+Each training imports its own network: a process of a cluster runs one.
+
     torchrun --nproc-per-node 2 -m tests.engine_trainings FOLDER
 
 runs them all, and kills its second process in the middle of the last one.
@@ -19,24 +21,17 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from clairo_core.catalogue import build_catalogue
 from clairo_core.progress import silent
 from clairo_core.sequences import ItemSequences
-from clairo_core.tokens.tokenizer import Tokenizer
-from tests.tiny import random_feature_sets, tiny_vocabulary
 from training.config.preset import DenseSettings, FitSettings, GeneratorSettings, ParallelSettings
 from training.engines.processes import ALONE, Processes
 from training.engines.torchrun import opened_torchrun
 from training.evaluation.split import EvaluationSplit
-from training.generator.examples import every_prefix
-from training.generator.fit_generator import fit_generator
-from training.generator.fit_parallel import fit_parallel
-from training.generator.tasks import lessons_of
 from training.ranking.fit_dense_head import fit_dense_head
 from training.workbench.checkpoints import FitProgress
 
 NUM_ITEMS = 12
-CODES = random_feature_sets(NUM_ITEMS, (8, 8, 8))
+CODE_SIZES = (8, 8, 8)
 CPU = torch.device("cpu")
 PARALLEL = ParallelSettings(
     width=16, max_epochs=3, positions_per_batch=60, learning_rate=0.02, max_history_items=5, dropout_rate=0.0
@@ -73,15 +68,25 @@ def ignored(_: object) -> None:
 
 
 def parallel(folder: Path, progress: Any = silent, processes: Processes = ALONE) -> FitProgress:
+    from tests.tiny import random_feature_sets
+    from training.generator.fit_parallel import fit_parallel
+
     return fit_parallel(
-        folder, cycles(), CODES, 8, PARALLEL,
+        folder, cycles(), random_feature_sets(NUM_ITEMS, CODE_SIZES), 8, PARALLEL,
         device=CPU, seed=1, validate=epoch_of, progress=progress, report=ignored, processes=processes,
     )  # fmt: skip
 
 
 def t5(folder: Path, progress: Any = silent, processes: Processes = ALONE) -> FitProgress:
-    tokenizer = Tokenizer(tiny_vocabulary())
-    catalogue = build_catalogue([f"item-{row}" for row in range(NUM_ITEMS)], CODES, tokenizer)
+    from clairo_core.catalogue import build_catalogue
+    from clairo_core.tokens.tokenizer import Tokenizer
+    from tests.tiny import random_feature_sets, tiny_vocabulary
+    from training.generator.examples import every_prefix
+    from training.generator.fit_generator import fit_generator
+    from training.generator.tasks import lessons_of
+
+    codes, tokenizer = random_feature_sets(NUM_ITEMS, CODE_SIZES), Tokenizer(tiny_vocabulary())
+    catalogue = build_catalogue([f"item-{row}" for row in range(NUM_ITEMS)], codes, tokenizer)
     lessons = lessons_of(catalogue, tokenizer, every_prefix(cycles(), 5), np.arange(NUM_ITEMS))
     sizes = GeneratorSettings(d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2, dropout_rate=0.0)
     return fit_generator(

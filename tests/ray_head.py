@@ -1,4 +1,4 @@
-"""A real Ray cluster of one machine with two CPUs, in a folder of its own."""
+"""A real Ray cluster of one machine, in a folder of its own. Its three CPUs and its GPU are numbers to Ray alone."""
 
 import os
 import shutil
@@ -44,8 +44,19 @@ def _started(folder: Path) -> tuple[subprocess.Popen[bytes], str | None]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-cpus", "2"]
+    command = [
+        str(Path(sys.executable).with_name("ray")),
+        "start",
+        "--head",
+        "--block",
+        "--num-cpus",
+        "3",
+        "--num-gpus",
+        "1",
+    ]
     command += ["--port", str(port), "--include-dashboard=false", "--temp-dir", str(folder / str(port))]
+    # Neither scales the cluster nor forwards its logs.
+    command += ["--no-monitor", "--include-log-monitor=false"]
     own = {"HOME": str(folder), "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
     log = folder / "log"
     with log.open("wb") as output:

@@ -57,7 +57,7 @@ class ServiceProcess:
 
     def __init__(
         self,
-        bundle: Path,
+        bundle: Path | str,
         data_dir: Path,
         *flags: str,
         threads: int | None = 1,
@@ -125,7 +125,7 @@ class ServiceProcess:
 
 @contextmanager
 def running_process(
-    bundle: Path,
+    bundle: Path | str,
     data_dir: Path,
     *flags: str,
     threads: int | None = 1,

@@ -20,6 +20,7 @@ from clairo_core.errors import (
 from clairo_core.events import InteractionRules, read_rules
 from clairo_core.serving_points import DEFAULT_POINT, QUALITIES, Points, read_points
 from clairo_core.storage.replaced_folder import set_aside_name
+from clairo_core.storage.storage_address import StorageAddress
 from clairo_core.values.times import microseconds_in
 
 BUNDLE_SCHEMA = 2
@@ -137,12 +138,27 @@ def read_manifest(folder: Path) -> BundleManifest:
     """
     path = folder / MANIFEST_FILE
     try:
-        content = json.loads(path.read_bytes())
+        text = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         replaced = set_aside_name(folder)
         hint = f"a write was cut off: rename {replaced} to {folder.name}" if replaced.exists() else "train one first"
         raise BundleNotFoundError(f"{folder}: no bundle here, {MANIFEST_FILE} is missing; {hint}") from error
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise BundleManifestError(f"{path}: cannot be read ({error}); copy the bundle again") from error
+    return parsed_manifest(folder, text)
+
+
+def parsed_manifest(folder: Path | StorageAddress, text: bytes) -> BundleManifest:
+    """Parse the manifest of the bundle in `folder`.
+
+    Raises:
+        BundleManifestError: it is damaged, or a field is missing.
+        NewerBundleError: a newer release wrote it.
+    """
+    path = folder / MANIFEST_FILE
+    try:
+        content = json.loads(text)
+    except ValueError as error:
         raise BundleManifestError(f"{path}: cannot be read ({error}); copy the bundle again") from error
     if not isinstance(content, dict) or not isinstance(content.get("schema_version"), int):
         raise BundleManifestError(f"{path}: schema_version is missing; give the folder of a bundle")
@@ -154,7 +170,7 @@ def read_manifest(folder: Path) -> BundleManifest:
     return checked_manifest(path, content)
 
 
-def checked_manifest(path: Path, content: Mapping[str, Any]) -> BundleManifest:
+def checked_manifest(path: Path | StorageAddress, content: Mapping[str, Any]) -> BundleManifest:
     """Check the fields of a manifest; unknown fields are dropped.
 
     Raises:

@@ -13,12 +13,13 @@ from clairo_core.encoders.builtin_text import BuiltinTextEncoder
 from clairo_core.encoders.encoder import ModalityEmbeddings, ModalityEncoder
 from clairo_core.encoders.precomputed import PrecomputedEncoder
 from clairo_core.errors import EncoderError
-from clairo_core.storage.array_folder import load_kind
+from clairo_core.storage.array_folder import load_array_folder, load_kind
 
 if TYPE_CHECKING:
     from clairo_core.encoders.learned_image import LearnedImageEncoder
     from clairo_core.encoders.onnx_encoder import OnnxImageEncoder, OnnxTextEncoder
     from clairo_core.encoders.open_clip_image import OpenClipEncoder
+    from clairo_core.encoders.picture_preparation import PicturePreparation
     from clairo_core.encoders.sentence_transformer import SentenceTransformerEncoder
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "PrecomputedEncoder",
     "SentenceTransformerEncoder",
     "load_encoder",
+    "load_preparation",
 ]
 
 # A process that encodes pictures alone does without torch.
@@ -81,3 +83,23 @@ def load_encoder(folder: Path, *, use_gpu: bool = True) -> ModalityEncoder:
     if kind not in loaders:
         raise EncoderError(f"{folder} holds the encoder {kind!r}, expected one of {', '.join(loaders)}; update CLAIRO")
     return loaders[kind]()
+
+
+def load_preparation(folder: Path) -> "PicturePreparation | None":
+    """How a saved encoder's pictures are prepared, without its weights. None if it does more than embed them.
+
+    Raises:
+        EncoderError: the folder is damaged.
+    """
+    from clairo_core.encoders.learned_image import PREPARATION, LearnedImageEncoder  # noqa: PLC0415 - see above
+    from clairo_core.encoders.onnx_encoder import OnnxImageEncoder  # noqa: PLC0415
+    from clairo_core.encoders.open_clip_image import OpenClipEncoder  # noqa: PLC0415
+    from clairo_core.encoders.picture_preparation import PicturePreparation  # noqa: PLC0415
+
+    kind = load_kind(folder, "encoder", EncoderError)
+    if kind == LearnedImageEncoder.kind:
+        return PREPARATION
+    if kind not in (OnnxImageEncoder.kind, OpenClipEncoder.kind):
+        return None
+    header = load_array_folder(folder, "encoder", kind, EncoderError).header
+    return PicturePreparation.from_header(header.get("preparation"))

@@ -19,9 +19,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from clairo_core.encoders.encoder import ModalityEmbeddings
-from clairo_core.encoders.item_content import IMAGE, batches_of, picture_of
+from clairo_core.encoders.item_content import IMAGE, batches_of
 from clairo_core.encoders.optional_library import optional_library, quiet_transformers
-from clairo_core.encoders.picture_preparation import PicturePreparation
+from clairo_core.encoders.picture_preparation import PicturePreparation, ResizedPictures, resized_pictures
 from clairo_core.errors import EncoderError
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
@@ -134,16 +134,23 @@ def encode_pictures(encoder: Any, items: Sequence[Item], progress: Progress) -> 
     vectors = np.zeros((len(items), encoder.dim), np.float32)
     is_present = np.zeros(len(items), np.bool_)
     for start, batch in batches_of(items, BATCH_SIZE, f"encoding pictures by {encoder.source}", progress):
-        rows, prepared = [], []
-        for row, item in enumerate(batch, start):
-            picture = picture_of(item, encoder.preparation.decoded_side)
-            if picture is not None:
-                rows.append(row)
-                prepared.append(encoder.preparation(picture))
-        if rows:
-            vectors[rows] = encoder.embed(np.stack(prepared))
-            is_present[rows] = True
+        embedded = embed_pictures(encoder, resized_pictures(encoder.preparation, batch))
+        rows = slice(start, start + len(batch))
+        vectors[rows], is_present[rows] = embedded.vectors, embedded.is_present
     return ModalityEmbeddings(vectors, is_present)
+
+
+def embed_pictures(encoder: Any, pictures: ResizedPictures) -> ModalityEmbeddings:
+    """The second half of `encode_pictures`, in the same batches."""
+    vectors = np.zeros((len(pictures.is_present), encoder.dim), np.float32)
+    before = 0
+    for start in range(0, len(vectors), BATCH_SIZE):
+        rows = start + np.flatnonzero(pictures.is_present[start : start + BATCH_SIZE])
+        batch = pictures.pixels[before : before + len(rows)]
+        if len(rows):
+            vectors[rows] = encoder.embed(np.stack([encoder.preparation.normalized(pixels) for pixels in batch]))
+        before += len(rows)
+    return ModalityEmbeddings(vectors, pictures.is_present)
 
 
 def _pretrained(library: Any, name: str, tag: str | None) -> tuple[Any, dict[str, Any], PicturePreparation]:

@@ -3,15 +3,17 @@
 Reimplements open_clip's inference transform with Pillow and numpy, so serving needs no torchvision.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32, UInt8
 from PIL import Image, ImageOps
 
+from clairo_core.encoders.item_content import picture_of
 from clairo_core.errors import EncoderError
+from clairo_core.items import Item
 
 _RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 _RESIZE_MODES = ("shortest", "longest", "squash")
@@ -89,8 +91,16 @@ class PicturePreparation:
 
     def __call__(self, picture: Image.Image) -> Float32[np.ndarray, "3 height width"]:
         """Prepare an RGB picture."""
-        pixels = np.asarray(self._resized(picture), np.float32) / 255
-        normalized = (pixels - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
+        return self.normalized(self.resized(picture))
+
+    def resized(self, picture: Image.Image) -> UInt8[np.ndarray, "height width 3"]:
+        """The first step, a quarter of the bytes of the second."""
+        return np.asarray(self._resized(picture))
+
+    def normalized(self, pixels: UInt8[np.ndarray, "height width 3"]) -> Float32[np.ndarray, "3 height width"]:
+        """The second step."""
+        of_one = pixels.astype(np.float32) / 255
+        normalized = (of_one - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return np.ascontiguousarray(normalized.transpose(2, 0, 1))
 
     def _resized(self, picture: Image.Image) -> Image.Image:
@@ -122,3 +132,26 @@ class PicturePreparation:
             picture = ImageOps.expand(picture, border, fill=(self.fill_color,) * 3)
         left, top = round((picture.width - self.width) / 2), round((picture.height - self.height) / 2)
         return picture.crop((left, top, left + self.width, top + self.height))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResizedPictures:
+    """Pictures of items, decoded and resized, not normalized."""
+
+    pixels: UInt8[np.ndarray, "picture height width 3"]
+    """Of the items that have a picture, in their order."""
+    is_present: Bool[np.ndarray, "item"]
+
+
+def resized_pictures(preparation: PicturePreparation, items: Sequence[Item]) -> ResizedPictures:
+    """Decode and resize each item's picture; missing if there is none, or it is unreadable."""
+    pixels = np.empty((len(items), preparation.height, preparation.width, 3), np.uint8)
+    is_present = np.zeros(len(items), np.bool_)
+    num_pictures = 0
+    for row, item in enumerate(items):
+        picture = picture_of(item, preparation.decoded_side)
+        if picture is not None:
+            pixels[num_pictures] = preparation.resized(picture)
+            is_present[row] = True
+            num_pictures += 1
+    return ResizedPictures(pixels[:num_pictures], is_present)

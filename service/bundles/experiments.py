@@ -8,7 +8,6 @@ import asyncio
 import logging
 import time
 
-from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.errors import ClairoError
 from service.bundles.experiment import Experiment
 from service.bundles.outcomes import FeedbackLog, Outcomes
@@ -36,6 +35,10 @@ class Experiments:
         self._served = served
         self._feedback = feedback
         self._store = store
+        settings = shared.settings
+        self._shelf = BundleShelf(
+            settings.bundle, settings.bundles_dir or settings.bundle.parent, settings.bundle_copies
+        )
         self._one_at_a_time = asyncio.Lock()
         self._may_try_at = 0.0
 
@@ -53,7 +56,7 @@ class Experiments:
             BundleError: its bundle cannot be served.
             StoreError: the database cannot be used.
         """
-        self.split = await open_split(self._shared, self._served, self._feedback)
+        self.split = await open_split(self._shared, self._served, self._feedback, self._shelf)
         await self.follow()
 
     async def start(self, experiment: Experiment) -> Split:
@@ -133,12 +136,18 @@ class Experiments:
         if time.monotonic() < self._may_try_at:
             return
         try:
+            if await asyncio.to_thread(self._shelf.fetched, stored.bundle_id) is None:
+                return
             treatment = await self._treatment(stored.bundle_id)
         except ClairoError as error:
             self._may_try_at = time.monotonic() + RETRY_SECONDS
             logger.warning("experiment %s cannot be followed here: %s", stored.name, error)
             return
         self.split = self._new_split(experiment, self._served.live.bundle_id, treatment)
+
+    def close(self) -> None:
+        """End running fetches of bundles."""
+        self._shelf.close()
 
     def follow_swap(self) -> None:
         """Compare with the bundle that is served now; end the experiment if that is its own."""
@@ -155,10 +164,8 @@ class Experiments:
             await self.split.catch_up()
 
     async def _treatment(self, bundle_id: str) -> ServedBundle:
-        settings = self._shared.settings
-        shelf = BundleShelf(settings.bundle, settings.bundles_dir or settings.bundle.parent)
-        shelved = await asyncio.to_thread(shelf.find, bundle_id)
-        bundle = await asyncio.to_thread(load_bundle, shelved.folder)
+        shelved = await asyncio.to_thread(self._shelf.find, bundle_id)
+        bundle = await asyncio.to_thread(shelved.load)
         return await serve_bundle(bundle, self._shared, num_warm_up=1)
 
     def _new_split(self, experiment: Experiment, control_id: str, treatment: ServedBundle | None) -> Split:

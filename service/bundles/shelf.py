@@ -1,20 +1,27 @@
-"""List the bundles that can be served, and compare their metrics.
+"""Find the bundles that can be served, in folders and in object storage.
 
 A shelf is a folder of bundle folders, and the bundle in the settings. Each look reads the folder again, so a bundle
-that training has just written is found.
+that training has just written is found. One in object storage is copied to this machine before it is loaded.
 """
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.bundle.manifest import REPORT_PAGE, BundleManifest, read_manifest
-from clairo_core.errors import BundleError
-from service.errors import UnknownBundleError, WorseBundleError
+from clairo_core.bundle.remote_bundles import RemoteBundles
+from clairo_core.errors import BundleDigestError, BundleError, BundleStorageError
+from clairo_core.storage.storage_address import Place, StorageAddress
+from service.errors import UnknownBundleError
 
-DECIDING_METRIC = "ndcg@10"
-MASKED = "masked"
+logger = logging.getLogger("clairo.bundles")
+
+FETCH_WAIT_SECONDS = 0.5
+"""How long a look waits for a fetch in the background: a small bundle is there by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +29,12 @@ class ShelvedBundle:
     """A bundle on the shelf, or a folder that cannot be read as one."""
 
     folder: Path
+    """On this machine. That of a bundle in object storage is complete after `fetch`."""
     manifest: BundleManifest | None
     problem: str | None
     """Why its manifest cannot be read; activation verifies the other files."""
+    remote: RemoteBundles | None = None
+    """Where to fetch it from; None if it is on this machine."""
 
     @property
     def report(self) -> Path | None:
@@ -32,164 +42,183 @@ class ShelvedBundle:
         page = self.folder / REPORT_PAGE
         return page if page.is_file() else None
 
+    def fetch(self) -> None:
+        """Copy its files to this machine, unless they are there.
+
+        Raises:
+            BundleError: it cannot be copied, or is damaged.
+        """
+        if self.remote is not None:
+            self.remote.fetch(self.folder.name)
+
+    def load(self) -> Bundle:
+        """Fetch, verify and load it.
+
+        Raises:
+            BundleError: it is damaged, truncated, newer than this release, or cannot be copied.
+            ClairoError: a part of it cannot be used.
+        """
+        self.fetch()
+        try:
+            return load_bundle(self.folder)
+        except BundleDigestError as error:
+            if self.remote is None:
+                raise
+            # The storage's files were right when they were copied.
+            logger.warning("the copy of a bundle is repaired: %s", error)
+            return load_bundle(self.remote.fetch(self.folder.name, is_damaged=True))
+
 
 class BundleShelf:
-    """The bundles in `folder`, if given, and the one at `configured`."""
+    """The bundles in `folder`, if given, and the one at `configured`. Thread-safe."""
 
-    def __init__(self, configured: Path, folder: Path | None) -> None:
-        self._configured = configured
-        self._folder = folder
+    def __init__(self, configured: Place, folder: Place | None, copies: Path) -> None:
+        """Bundles in object storage are copied to a folder in `copies`."""
+        self._configured = (
+            (RemoteBundles(configured.parent, copies), configured.name)
+            if isinstance(configured, StorageAddress)
+            else configured
+        )
+        self._folder = RemoteBundles(folder, copies) if isinstance(folder, StorageAddress) else folder
+        # One fetches a bundle, one finds meanwhile that another is here.
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="clairo-fetch")
+        self._fetches: dict[str, Future[ShelvedBundle]] = {}
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether any bundle is in object storage."""
+        return bool(self._remotes())
+
+    def close(self) -> None:
+        """End running fetches; the next start resumes them."""
+        for remote in self._remotes():
+            remote.close()
+        self._threads.shutdown(wait=False)
 
     def bundles(self) -> list[ShelvedBundle]:
-        """Each bundle once, by folder name, with the reason if it cannot be read."""
+        """Each bundle once, by folder name, with the reason if it cannot be read.
+
+        Raises:
+            BundleStorageError: object storage does not answer or refuses.
+        """
         found: dict[str, ShelvedBundle] = {}
-        for folder in self._folders():
-            try:
-                shelved = ShelvedBundle(folder, read_manifest(folder), None)
-            except BundleError as error:
-                # Without the path, which clients that list bundles need not learn.
-                shelved = ShelvedBundle(folder, None, str(error).replace(str(folder), folder.name))
-            found.setdefault(shelved.manifest.bundle_id if shelved.manifest else f"/{folder}", shelved)
+        for shelved in (*self._in_folder(), self._configured_bundle()):
+            found.setdefault(shelved.manifest.bundle_id if shelved.manifest else f"/{shelved.folder}", shelved)
         return list(found.values())
 
     def find(self, bundle_id: str) -> ShelvedBundle:
-        """The bundle of this id.
+        """The bundle of this id. If object storage does not answer, a copy of it on this machine will do.
 
         Raises:
             UnknownBundleError: no bundle has it.
+            BundleStorageError: object storage does not answer or refuses, and there is no copy.
         """
-        bundles = self.bundles()
-        for shelved in bundles:
-            if shelved.manifest is not None and shelved.manifest.bundle_id == bundle_id:
-                return shelved
-        known = ", ".join(sorted(shelved.manifest.bundle_id for shelved in bundles if shelved.manifest)) or "none"
+        try:
+            bundles = self.bundles()
+        except BundleStorageError as error:
+            here = _of_id([_on_this_machine(folder) for folder in self._folders_here()], bundle_id)
+            if here is None:
+                raise
+            logger.warning("bundle %s is taken from its copy on this machine: %s", bundle_id, error)
+            return here
+        shelved = _of_id(bundles, bundle_id)
+        if shelved is not None:
+            return shelved
+        known = ", ".join(sorted(one.manifest.bundle_id for one in bundles if one.manifest)) or "none"
         raise UnknownBundleError(f"bundle {bundle_id!r} not found, only {known}; copy it to bundles_dir")
 
+    def fetched(self, bundle_id: str) -> ShelvedBundle | None:
+        """The bundle of this id, its files on this machine; None while a thread fetches them. Ask again later.
+
+        Raises:
+            UnknownBundleError: no bundle has it.
+            BundleError: it cannot be fetched, or is damaged; the next call tries again.
+        """
+        if bundle_id not in self._fetches:
+            shelved = self.find(bundle_id)
+            if shelved.remote is None:
+                return shelved
+            self._fetches[bundle_id] = self._threads.submit(_fetched, shelved)
+        fetch = self._fetches[bundle_id]
+        wait([fetch], timeout=FETCH_WAIT_SECONDS)
+        if not fetch.done():
+            return None
+        del self._fetches[bundle_id]
+        return fetch.result()
+
+    def load_configured(self) -> Bundle:
+        """Load the bundle in the settings. If object storage does not answer, a copy on this machine will do.
+
+        Raises:
+            BundleError: it cannot be loaded.
+        """
+        return self._configured_bundle().load()
+
     def configured_id(self) -> str | None:
-        """Id of the bundle in the settings; None if it cannot be read."""
+        """Id of the bundle in the settings; None if it cannot be read.
+
+        Raises:
+            BundleStorageError: object storage does not answer or refuses, and there is no copy.
+        """
+        manifest = self._configured_bundle().manifest
+        return None if manifest is None else manifest.bundle_id
+
+    def _remotes(self) -> list[RemoteBundles]:
+        found = [self._folder] if isinstance(self._folder, RemoteBundles) else []
+        return found if isinstance(self._configured, Path) else [*found, self._configured[0]]
+
+    def _folders_here(self) -> list[Path]:
+        """Folders of bundles on this machine, copies included."""
+        found = [folder for remote in self._remotes() for folder in remote.copies()]
+        found += _folders_in(self._folder) if isinstance(self._folder, Path) else []
+        return [*found, self._configured] if isinstance(self._configured, Path) else found
+
+    def _in_folder(self) -> Iterator[ShelvedBundle]:
+        if isinstance(self._folder, RemoteBundles):
+            for name, manifest in self._folder.manifests().items():
+                yield _in_storage(self._folder, name, manifest)
+        elif self._folder is not None:
+            yield from map(_on_this_machine, _folders_in(self._folder))
+
+    def _configured_bundle(self) -> ShelvedBundle:
+        if isinstance(self._configured, Path):
+            return _on_this_machine(self._configured)
+        remote, name = self._configured
         try:
-            return read_manifest(self._configured).bundle_id
-        except BundleError:
-            return None
-
-    def _folders(self) -> Iterator[Path]:
-        if self._folder is not None and self._folder.is_dir():
-            # A name with a leading dot is a bundle being written, or one set aside.
-            yield from sorted(path for path in self._folder.iterdir() if path.is_dir() and path.name[0] != ".")
-        yield self._configured
+            return _in_storage(remote, name, remote.manifest(name))
+        except BundleStorageError as error:
+            if remote.folder / name not in remote.copies():
+                raise
+            logger.warning("bundle %s is taken from its copy on this machine: %s", name, error)
+            return _on_this_machine(remote.folder / name)
 
 
-def deciding_metric(metrics: Mapping[str, Any]) -> float | None:
-    """NDCG@10 in the bundle's evaluation; None if not measured.
-
-    Seen items masked, as the service does and as every release measured. Without masked targets the first row counts.
-    The bundle's own row is the first of each kind.
-
-    >>> deciding_metric({"evaluation": {"rows": [{"metrics": [{"name": "ndcg@10", "value": 0.25}]}]}})
-    0.25
-    >>> deciding_metric({"ndcg@10": 0.5})
-    0.5
-    """
-    value = metrics.get(DECIDING_METRIC)
-    if value is None:
-        row = _deciding_row(metrics)
-        try:
-            value = next(metric["value"] for metric in row["metrics"] if metric["name"] == DECIDING_METRIC)
-        except (KeyError, TypeError, StopIteration):
-            return None
-    return _number(value)
+def _folders_in(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    # A name with a leading dot is a bundle being written, or one set aside.
+    return sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
 
 
-def _deciding_row(metrics: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The row of `deciding_metric`; empty without one."""
+def _on_this_machine(folder: Path) -> ShelvedBundle:
     try:
-        rows = metrics["evaluation"]["rows"]
-        row = next((row for row in rows if row.get("seen_items") == MASKED), rows[0])
-    except (KeyError, IndexError, TypeError, AttributeError):
-        return {}
-    return row if isinstance(row, Mapping) else {}
+        return ShelvedBundle(folder, read_manifest(folder), None)
+    except BundleError as error:
+        # Without the path, which clients that list bundles need not learn.
+        return ShelvedBundle(folder, None, str(error).replace(str(folder), folder.name))
 
 
-def refusal_by_retraining(metrics: Mapping[str, Any], serving_bundle_id: str) -> str | None:
-    """Why retraining's comparison with the served bundle refuses this one; empty if it does not.
-
-    None without a comparison with that bundle. Releases before this one stored no refusal: their figures count.
-
-    >>> refusal_by_retraining({"against_serving": {"serving_bundle_id": "old", "refusal": None}}, "old")
-    ''
-    >>> refusal_by_retraining({"against_serving": {
-    ...     "serving_bundle_id": "old", "num_users": 9, "serving_ndcg_at_10": 0.2, "ndcg_at_10": 0.1}}, "old")
-    'NDCG@10 on 9 targets is 0.1000, the served bundle has 0.2000'
-    """
-    against = metrics.get("against_serving")
-    if not isinstance(against, Mapping) or against.get("serving_bundle_id") != serving_bundle_id:
-        return None
-    if "refusal" in against:
-        return str(against["refusal"] or "")
-    serving_value, value = _number(against.get("serving_ndcg_at_10")), _number(against.get("ndcg_at_10"))
-    return refusal_of_figures(value, serving_value, against.get("num_users"))
+def _in_storage(remote: RemoteBundles, name: str, manifest: BundleManifest | BundleError) -> ShelvedBundle:
+    folder = remote.folder / name
+    if isinstance(manifest, BundleManifest):
+        return ShelvedBundle(folder, manifest, None, remote)
+    return ShelvedBundle(folder, None, str(manifest).replace(str(remote.address / name), name), remote)
 
 
-def refusal_of_figures(value: float | None, serving_value: float | None, num_targets: object) -> str:
-    """Why these figures on the same targets do not show a bundle that is as good; empty if they do."""
-    if value is None or serving_value is None:
-        return f"{'it' if value is None else 'the served bundle'} has no measured {DECIDING_METRIC}"
-    if value < serving_value:
-        on_targets = f" on {num_targets} targets" if num_targets else ""
-        return f"NDCG@10{on_targets} is {value:.4f}, the served bundle has {serving_value:.4f}"
-    return "" if value > 0 else "neither bundle finds any target, so nothing was compared"
+def _of_id(bundles: list[ShelvedBundle], bundle_id: str) -> ShelvedBundle | None:
+    return next((one for one in bundles if one.manifest is not None and one.manifest.bundle_id == bundle_id), None)
 
 
-def own_targets(manifest: BundleManifest) -> dict[str, object]:
-    """What determines the targets of a bundle's own evaluation, by name."""
-    evaluation = manifest.metrics.get("evaluation")
-    fields = evaluation if isinstance(evaluation, Mapping) else {}
-    num_users, num_in_split = fields.get("num_users"), fields.get("num_users_in_split")
-    return {
-        "dataset": manifest.dataset_fingerprint,
-        "event types": [name for name in manifest.rules.types if manifest.rules.is_target(name)],
-        "split": fields.get("split"),
-        "held out": _rule_of_split(fields),
-        "seen items": _deciding_row(manifest.metrics).get("seen_items"),
-        "users": num_users,
-        "users in split": num_in_split,
-        "seed of the users": manifest.settings.get("seed") if num_users != num_in_split else None,
-    }
-
-
-def _rule_of_split(evaluation: Mapping[str, Any]) -> object:
-    """Releases before splits by time held out each user's last items."""
-    held_out = evaluation.get("held_out")
-    return held_out.get("rule") if isinstance(held_out, Mapping) else "leave-last-out"
-
-
-def check_not_worse(candidate: BundleManifest, serving: BundleManifest) -> None:
-    """Refuse a bundle that is worse, or that nothing shows to be as good.
-
-    Retraining's measurement of both bundles on the same targets decides, else each bundle's own evaluation, if both
-    rest on the same targets.
-
-    Raises:
-        WorseBundleError: its NDCG@10 is lower, or not measured, or measured on other targets, or neither finds any.
-    """
-    refusal = refusal_by_retraining(candidate.metrics, serving.bundle_id)
-    if refusal is None:
-        value, serving_value = deciding_metric(candidate.metrics), deciding_metric(serving.metrics)
-        targets, serving_targets = own_targets(candidate), own_targets(serving)
-        refusal = refusal_of_figures(value, serving_value, targets["users"])
-        differing = [
-            f"{name} {targets[name]}, the served bundle {serving_targets[name]}"
-            for name in targets
-            if targets[name] != serving_targets[name]
-        ]
-        if value is not None and serving_value is not None and differing:
-            refusal = f"it was not measured on the same targets ({'; '.join(differing)})"
-    if refusal:
-        raise WorseBundleError(
-            f"bundle {candidate.bundle_id} may be worse than the served bundle {serving.bundle_id}: {refusal}; "
-            "compare them with clairo-train run --data service, or activate with allow_worse=true"
-        )
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+def _fetched(shelved: ShelvedBundle) -> ShelvedBundle:
+    shelved.fetch()
+    return shelved

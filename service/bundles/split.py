@@ -9,8 +9,6 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from clairo_core.bundle.load_bundle import load_bundle
-from clairo_core.bundle.manifest import read_manifest
 from clairo_core.errors import SettingsError
 from service.bundles.experiment import Arm, Experiment, parsed_experiment
 from service.bundles.outcomes import FeedbackLog, Outcomes
@@ -87,7 +85,9 @@ class Split:
         )
 
 
-async def open_split(shared: SharedParts, served: ServedBundle, feedback: FeedbackLog) -> Split | None:
+async def open_split(
+    shared: SharedParts, served: ServedBundle, feedback: FeedbackLog, shelf: BundleShelf
+) -> Split | None:
     """Open the experiment in the settings, warmed up; None if they name none.
 
     An experiment whose bundle was activated has ended.
@@ -105,11 +105,11 @@ async def open_split(shared: SharedParts, served: ServedBundle, feedback: Feedba
     control_id = served.live.bundle_id
     treatment = None
     if experiment.bundle_id != control_id:
-        shelf = BundleShelf(settings.bundle, settings.bundles_dir or settings.bundle.parent)
-        bundle = await asyncio.to_thread(load_bundle, shelf.find(experiment.bundle_id).folder)
+        shelved = await asyncio.to_thread(shelf.find, experiment.bundle_id)
+        bundle = await asyncio.to_thread(shelved.load)
         treatment = await serve_bundle(bundle, shared, num_warm_up=shared.full_batch)
     else:
-        control_id = await _bundle_before(experiment, shared)
+        control_id = await _bundle_before(experiment, shared, shelf)
     outcomes = Outcomes(experiment, feedback, lambda: served.live.rules)
     split = Split(experiment, outcomes, served, control_id, treatment)
     if treatment is None:
@@ -117,7 +117,7 @@ async def open_split(shared: SharedParts, served: ServedBundle, feedback: Feedba
     return split
 
 
-async def _bundle_before(experiment: Experiment, shared: SharedParts) -> str:
+async def _bundle_before(experiment: Experiment, shared: SharedParts, shelf: BundleShelf) -> str:
     """Id of the bundle served before the experiment's own was activated.
 
     Raises:
@@ -126,8 +126,8 @@ async def _bundle_before(experiment: Experiment, shared: SharedParts) -> str:
     settings = shared.settings
     recorded = await shared.store.bundle_activations() if settings.bundles_dir is not None else ()
     activated = [activation.bundle_id for activation in recorded]
-    configured = (await asyncio.to_thread(read_manifest, settings.bundle)).bundle_id
-    before = [bundle_id for bundle_id in (configured, *activated) if bundle_id != experiment.bundle_id]
+    configured = await asyncio.to_thread(shelf.configured_id)
+    before = [one for one in (configured, *activated) if one is not None and one != experiment.bundle_id]
     if activated[-1:] != [experiment.bundle_id] or not before:
         raise SettingsError(
             f"experiment {experiment.name}: {experiment.bundle_id} is served already; name another bundle"

@@ -17,9 +17,9 @@ from contextlib import contextmanager
 import torch
 
 from clairo_core.bundle.bundle import Bundle
-from clairo_core.bundle.load_bundle import load_bundle
-from clairo_core.errors import ClairoError
-from service.bundles.shelf import DECIDING_METRIC, BundleShelf, check_not_worse, deciding_metric
+from clairo_core.errors import BundleStorageError, ClairoError
+from service.bundles.not_worse import DECIDING_METRIC, check_not_worse, deciding_metric
+from service.bundles.shelf import BundleShelf
 from service.errors import RollbackError, SwapInProgressError, UnknownBundleError
 from service.serving import ServedBundle, SharedParts, serve_bundle
 from service.settings import Settings
@@ -107,7 +107,7 @@ class BundleSwap:
             return before
         if not allow_worse and bundle_id != await self._previous(before):
             check_not_worse(shelved.manifest, self._served.live.bundle.manifest)
-        bundle = await asyncio.to_thread(load_bundle, shelved.folder)
+        bundle = await asyncio.to_thread(shelved.load)
         await self._swap_to(bundle, is_recorded=True)
         return before
 
@@ -151,8 +151,11 @@ class BundleSwap:
             # Verifying a large bundle takes all cores for a while.
             self._may_try_at = time.monotonic() + RETRY_SECONDS
             try:
-                shelved = await asyncio.to_thread(self.shelf.find, activated)
-                bundle = await asyncio.to_thread(load_bundle, shelved.folder)
+                shelved = await asyncio.to_thread(self.shelf.fetched, activated)
+                if shelved is None:
+                    # Items of other processes are followed meanwhile.
+                    return
+                bundle = await asyncio.to_thread(shelved.load)
                 await self._swap_to(bundle, is_recorded=False)
             except ClairoError as error:
                 if self._unservable != activated:
@@ -193,18 +196,21 @@ async def first_bundle(settings: Settings, bundle: Bundle | None, shelf: BundleS
     """The bundle to start with: the last activated one if it can be loaded, else the one given or in the settings.
 
     Raises:
-        BundleError: it cannot be served.
+        BundleError: it cannot be served, or object storage does not answer: the one activated last may be there.
         StoreError: the store cannot be read.
     """
     activated = await last_activated(store) if settings.bundles_dir is not None else None
     if activated is not None and (bundle is None or bundle.manifest.bundle_id != activated):
         try:
-            bundle = await asyncio.to_thread(load_bundle, shelf.find(activated).folder)
+            shelved = await asyncio.to_thread(shelf.find, activated)
+            bundle = await asyncio.to_thread(shelved.load)
             logger.info("bundle %s was activated last and is served instead of %s", activated, settings.bundle)
+        except BundleStorageError:
+            raise
         except ClairoError as error:
             logger.warning("bundle %s was activated last, but cannot be served: %s", activated, error)
     if bundle is None:
-        bundle = await asyncio.to_thread(load_bundle, settings.bundle)
+        bundle = await asyncio.to_thread(shelf.load_configured)
     return bundle
 
 

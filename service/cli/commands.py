@@ -56,7 +56,7 @@ def clairo_serve() -> None:
 
 @app.command()
 def run(
-    bundle: Annotated[Path | None, _option("bundle")] = None,
+    bundle: Annotated[str | None, _option("bundle")] = None,
     host: Annotated[str | None, _option("host")] = None,
     port: Annotated[int | None, _option("port")] = None,
     workers: Annotated[int | None, _option("workers")] = None,
@@ -72,7 +72,8 @@ def run(
     device: Annotated[str | None, _option("device")] = None,
     num_views: Annotated[int | None, _option("num_views")] = None,
     num_beams: Annotated[int | None, _option("num_beams")] = None,
-    bundles_dir: Annotated[Path | None, _option("bundles_dir")] = None,
+    bundles_dir: Annotated[str | None, _option("bundles_dir")] = None,
+    bundles_cache_dir: Annotated[Path | None, _option("bundles_cache_dir")] = None,
     redis_url: Annotated[str | None, _option("redis_url")] = None,
     keep_alive_seconds: Annotated[int | None, _option("keep_alive_seconds")] = None,
     log_format: Annotated[str | None, _option("log_format")] = None,
@@ -100,6 +101,7 @@ def run(
         "num_views": num_views,
         "num_beams": num_beams,
         "bundles_dir": bundles_dir,
+        "bundles_cache_dir": bundles_cache_dir,
         "redis_url": redis_url,
         "keep_alive_seconds": keep_alive_seconds,
         "log_format": log_format,
@@ -114,8 +116,9 @@ def run(
 
 @app.command()
 def doctor(
-    bundle: Annotated[Path | None, _option("bundle")] = None,
-    bundles_dir: Annotated[Path | None, _option("bundles_dir")] = None,
+    bundle: Annotated[str | None, _option("bundle")] = None,
+    bundles_dir: Annotated[str | None, _option("bundles_dir")] = None,
+    bundles_cache_dir: Annotated[Path | None, _option("bundles_cache_dir")] = None,
     data_dir: Annotated[Path | None, _option("data_dir")] = None,
     database_url: Annotated[str | None, _option("database_url")] = None,
     namespace: Annotated[str | None, _option("namespace")] = None,
@@ -129,6 +132,7 @@ def doctor(
     flags = {
         "bundle": bundle,
         "bundles_dir": bundles_dir,
+        "bundles_cache_dir": bundles_cache_dir,
         "data_dir": data_dir,
         "database_url": database_url,
         "namespace": namespace,

@@ -13,10 +13,13 @@ from pathlib import Path
 
 import torch
 
-from clairo_core.bundle.manifest import read_manifest, verify_files
+from clairo_core.bundle.manifest import BundleManifest, read_manifest, verify_files
+from clairo_core.bundle.remote_bundles import RemoteBundles
 from clairo_core.errors import ClairoError
 from clairo_core.generation.t5.generator import choose_device
-from service.bundles.shelf import BundleShelf, deciding_metric
+from clairo_core.storage.storage_address import StorageAddress
+from service.bundles.not_worse import deciding_metric
+from service.bundles.shelf import BundleShelf
 from service.errors import NewerStoreError, OutdatedStoreError
 from service.replicas.redis_link import RedisLink
 from service.settings import Settings
@@ -76,34 +79,59 @@ async def examine(settings: Settings) -> list[Finding]:
 
 
 async def examine_bundle(settings: Settings) -> Finding:
-    """Check that the bundle exists, is complete, and has a supported schema."""
+    """Check that the bundle exists, is complete, and has a supported schema; of one in object storage, the manifest."""
     try:
-        manifest = read_manifest(settings.bundle)
-        await asyncio.to_thread(verify_files, settings.bundle, manifest)
+        manifest, files = await asyncio.to_thread(_examined_files, settings)
     except ClairoError as error:
-        found, _, next_step = str(error).rpartition(";")
-        return Finding("bundle", State.BROKEN, found or str(error), next_step.strip() or "train or copy a bundle")
-    size_mib = sum((settings.bundle / name).stat().st_size for name in manifest.files) / 1024**2
+        return _broken("bundle", error, "train or copy a bundle")
     value = deciding_metric(manifest.metrics)
     accuracy = "NDCG@10 not measured" if value is None else f"NDCG@10 {value:.4f}"
-    found = f"{manifest.bundle_id}: {len(manifest.files)} files, {size_mib:.0f} MiB, all digests match; {accuracy}"
+    found = f"{manifest.bundle_id}: {files}; {accuracy}"
     if not manifest.encoders:
         return Finding("bundle", State.WARNING, f"{found}; no encoders", "to post items, train a bundle with encoders")
     return Finding("bundle", State.OK, found)
+
+
+def _examined_files(settings: Settings) -> tuple[BundleManifest, str]:
+    """The bundle's manifest, and what was found of its files.
+
+    Raises:
+        ClairoError: the bundle cannot be used.
+    """
+    bundle = settings.bundle
+    if isinstance(bundle, StorageAddress):
+        read = RemoteBundles(bundle.parent, settings.bundle_copies).manifest(bundle.name)
+        if isinstance(read, ClairoError):
+            raise read
+        return read, f"{len(read.files)} files in object storage, checked when they are fetched at the start"
+    manifest = read_manifest(bundle)
+    verify_files(bundle, manifest)
+    size_mib = sum((bundle / name).stat().st_size for name in manifest.files) / 1024**2
+    return manifest, f"{len(manifest.files)} files, {size_mib:.0f} MiB, all digests match"
+
+
+def _broken(subject: str, error: ClairoError, next_step: str) -> Finding:
+    """The finding of an error, whose text has the next step after its last semicolon, if any."""
+    found, _, named = str(error).rpartition(";")
+    return Finding(subject, State.BROKEN, found or str(error), named.strip() or next_step)
 
 
 async def examine_shelf(settings: Settings) -> Finding:
     """Check the folder of bundles that can be activated."""
     if settings.bundles_dir is None:
         return Finding("bundles_dir", State.OK, "not set: no other bundle can be activated")
-    if not settings.bundles_dir.is_dir():
+    if isinstance(settings.bundles_dir, Path) and not settings.bundles_dir.is_dir():
         return Finding(
             "bundles_dir",
             State.BROKEN,
             f"{settings.bundles_dir} is not a folder",
             "create it, or unset CLAIRO_BUNDLES_DIR",
         )
-    shelved = await asyncio.to_thread(BundleShelf(settings.bundle, settings.bundles_dir).bundles)
+    try:
+        shelf = BundleShelf(settings.bundle, settings.bundles_dir, settings.bundle_copies)
+        shelved = await asyncio.to_thread(shelf.bundles)
+    except ClairoError as error:
+        return _broken("bundles_dir", error, "correct CLAIRO_BUNDLES_DIR")
     damaged = [bundle for bundle in shelved if bundle.problem]
     found = f"{len(shelved) - len(damaged)} bundle(s) can be activated"
     if damaged:

@@ -1,8 +1,10 @@
 """Load a bundle and its recommender once, for worker processes that are forked afterwards. Start at `preload`."""
 
 import asyncio
+import multiprocessing
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -40,17 +42,31 @@ def preload(settings: Settings) -> Preloaded | None:
     os.environ.setdefault(NVML_VARIABLE, "1")
     if settings.device != "cpu" and not (settings.device == "auto" and not torch.cuda.is_available()):
         return None
-    bundle = load_bundle(settings.bundle) if settings.bundles_dir is None else asyncio.run(_activated_bundle(settings))
+    shelf = BundleShelf(settings.bundle, settings.bundles_dir, settings.bundle_copies)
+    if shelf.is_remote:
+        # The library that connects starts threads, and only a process without any can fork workers.
+        with multiprocessing.get_context("fork").Pool(1) as pool:
+            bundle = load_bundle(pool.apply(_folder_of_first, (settings,)))
+    else:
+        bundle = asyncio.run(_first_bundle(settings, shelf))
     recommender = recommender_of(bundle, settings)
     history = UserHistory(recommender.catalogue.item_ids[: recommender.max_history_items])
     recommender.recommend_batch([RecommendationRequest(history=history, limit=1)])
     return Preloaded(bundle, recommender)
 
 
-async def _activated_bundle(settings: Settings) -> Bundle:
+def _folder_of_first(settings: Settings) -> Path:
+    """Fetch and try the first bundle in another process; return its folder on this machine."""
+    shelf = BundleShelf(settings.bundle, settings.bundles_dir, settings.bundle_copies)
+    return asyncio.run(_first_bundle(settings, shelf)).folder
+
+
+async def _first_bundle(settings: Settings, shelf: BundleShelf) -> Bundle:
+    if settings.bundles_dir is None:
+        return shelf.load_configured()
     store = SqlStore(settings.store_location, settings.namespace, may_migrate=settings.migrate or None)
     try:
         await open_store(store, settings.database_wait_seconds)
-        return await first_bundle(settings, None, BundleShelf(settings.bundle, settings.bundles_dir), store)
+        return await first_bundle(settings, None, shelf, store)
     finally:
         await store.close()

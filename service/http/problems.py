@@ -78,6 +78,7 @@ KINDS: Mapping[type[core.ClairoError], ProblemKind] = {
     service.ExperimentConflictError: ProblemKind(409, "experiment-conflict", "Experiment cannot be changed"),
     core.NewerBundleError: ProblemKind(409, "newer-bundle", "Bundle was written by a newer CLAIRO"),
     core.BundleDigestError: ProblemKind(409, "damaged-bundle", "Bundle is damaged"),
+    core.BundleStorageError: ProblemKind(503, "bundle-storage-unavailable", "Storage of bundles is unavailable"),
     core.BundleError: UNUSABLE_BUNDLE,
     # A part of a bundle: damaged, of another bundle, or without its library. Activation meets them, and ingestion.
     core.CatalogueError: UNUSABLE_BUNDLE,

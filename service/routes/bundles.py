@@ -8,7 +8,8 @@ from fastapi import APIRouter, Path, Query
 from fastapi.openapi.models import Example
 from starlette.responses import FileResponse
 
-from service.bundles.shelf import ShelvedBundle, deciding_metric
+from service.bundles.not_worse import deciding_metric
+from service.bundles.shelf import ShelvedBundle
 from service.errors import NoReportError, UnknownBundleError
 from service.http.openapi import problem_answers
 from service.http.root_path import linked
@@ -38,7 +39,8 @@ async def list_bundles(parts: ReadyParts) -> BundleList:
 
     Each call reads the folder again, so a bundle that training has just written is listed.
     """
-    return BundleList(bundles=listed_bundles(parts))
+    shelved = await asyncio.to_thread(parts.swap.shelf.bundles)
+    return BundleList(bundles=[_servable(one, parts) for one in shelved])
 
 
 @router.get(
@@ -63,7 +65,7 @@ async def get_bundle(bundle_id: BundleIdInPath, parts: ReadyParts) -> BundleDeta
 @router.get("/bundles/{bundle_id}/report", include_in_schema=False)
 async def show_report(bundle_id: Annotated[str, Path(max_length=256)], parts: ReadyParts) -> FileResponse:
     """Show the page that `clairo-train report` wrote into the bundle's folder; 404 if it did not."""
-    page = parts.swap.shelf.find(bundle_id).report
+    page = (await asyncio.to_thread(parts.swap.shelf.find, bundle_id)).report
     if page is None:
         raise NoReportError(f"bundle {bundle_id!r} has no report; run clairo-train report on its folder")
     return FileResponse(page, media_type="text/html", headers=REPORT_HEADERS)
@@ -115,11 +117,6 @@ def _activated(parts: Parts, before: str) -> ActivatedBundle:
         previous_bundle_id=before,
         catalogue_version=parts.served.live.catalogue_version,
     )
-
-
-def listed_bundles(parts: Parts) -> list[ServableBundle]:
-    """The shelf as JSON for clients."""
-    return [_servable(shelved, parts) for shelved in parts.swap.shelf.bundles()]
 
 
 def _servable(shelved: ShelvedBundle, parts: Parts) -> ServableBundle:

@@ -21,6 +21,7 @@ NOT_RUN = {
     "clairo-train recommend bundles/shop --users shop/dataset.toml --engine ray": "test_ray.py recommends on a cluster",
     "clairo-train report bundles/shop": "test_report.py writes a report; UMAP takes eight seconds to compile",
     "clairo-train run --data demo/shop --set encode.": "loads models; test_encoder_bundles.py has small ones",
+    "clairo-train run --data service --push": "test_push.py retrains into object storage",
     "clairo-train run --engine ray": "test_ray.py trains on a cluster",
     "curl": "test_documented_blocks.py sends the calls",
     "docker": "there is no Docker here; tests/unit/deployment reads its files",

@@ -31,6 +31,7 @@ from training.cli.options import (
     UsersOption,
     WorkersOption,
 )
+from training.cli.push_command import checked_push, push, push_to
 from training.cli.recommend_command import recommend
 from training.cli.report_command import report as report_of_bundle
 
@@ -62,6 +63,7 @@ app.command("fetch-pictures")(data_commands.fetch_pictures)
 app.command(hidden=True)(data_commands.events)
 app.command()(recommend)
 app.command("report")(report_of_bundle)
+app.command()(push)
 app.add_typer(ids_commands.app, name="ids")
 
 SERVICE_PANEL = "With --data service"
@@ -92,6 +94,9 @@ def run(
     with_users: Annotated[
         bool, typer.Option("--with-users", help="Keep user ids and newest items in the bundle.")
     ] = False,
+    push_address: Annotated[
+        str | None, typer.Option("--push", help="Also copy the bundle to s3://BUCKET/PREFIX.")
+    ] = None,
     engine: EngineOption = EngineName.PROCESS,
     address: AddressOption = None,
     workers: WorkersOption = None,
@@ -167,6 +172,7 @@ def run(
         if test:
             raise SettingsError("--test is set, but retraining measures on the newest interactions; leave it out")
         source = ServiceSource(
+            push=checked_push(push_address, out),
             database=service_database,
             since=since,
             serving=serving,
@@ -207,6 +213,7 @@ def run(
     if start_bundle is None:
         settings, start = load_preset(preset or DEFAULT_PRESET, overrides or []), None
     _check_out(out, overwrite)
+    pushed_to = checked_push(push_address, out)
     # torch, transformers and numba take seconds to import: check the flags first.
     from training.cli.run_on_data import run_on_data  # noqa: PLC0415
     from training.retraining.other_data import start_from  # noqa: PLC0415
@@ -230,7 +237,7 @@ def run(
             has_users=with_users,
         )
     report(f"wrote {out} in {time.monotonic() - started:.0f} s")
-    report(f"next: clairo-serve run --bundle {out}")
+    push_to(pushed_to, out)
 
 
 def _check_out(out: Path, overwrite: bool) -> None:

@@ -28,7 +28,7 @@ def demo_data(
 
 
 def init(
-    files: Annotated[list[Path], typer.Argument(help="One file of items, and one or more of interactions.")],
+    files: Annotated[list[str], typer.Argument(help="A file of items, and one or more of interactions.")],
     out: Annotated[Path, typer.Option("--out", help="The new description.")] = Path("dataset.toml"),
 ) -> None:
     """Guess what the columns of your files mean, and write a dataset.toml to edit."""

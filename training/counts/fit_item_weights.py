@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from clairo_core.ranking.joint_ranking import EASE, FOLLOWERS
 from clairo_core.sequences import ItemSequences
 from training.config.preset import MixSettings
 from training.counts import ease, markov, strongest_entries
+from training.counts.count_pairs import counting_pairs
 from training.counts.ease import ROWS_AT_ONCE, count_users, users_by_items, users_of
-from training.counts.pair_kernels import count_rows_of_pairs
 from training.counts.sparse_ease import SparseEaseSettings, choose_sparse_ease, fit_sparse_ease
+from training.engines.engine import IN_THIS_PROCESS, Engine
 from training.engines.row_pieces import row_pieces
 from training.evaluation.split import EvaluationSplit
 
@@ -106,38 +108,35 @@ def strongest(weights: Float32[np.ndarray, "item item"], per_row: int) -> sparse
     return sparse.vstack(blocks, format="csr")
 
 
-def pair_counts(training: ItemSequences, num_items: int, pairs_per_item: int) -> sparse.csr_matrix:
+def pair_counts(
+    training: ItemSequences, num_items: int, pairs_per_item: int, engine: Engine = IN_THIS_PROCESS
+) -> sparse.csr_matrix:
     """How many users have both items of each pair, by weight, symmetric, zero on the diagonal.
 
     A pair is kept if it is among the `pairs_per_item` strongest of either item by cosine, count / sqrt(users of each):
     a rare item keeps its link with a bestseller that has hundreds of stronger ones.
+
+    Args:
+        training: sequences, one per user.
+        num_items: rows and columns of the result.
+        pairs_per_item: see above.
+        engine: where items' pairs are counted.
     """
     has = users_by_items(training, num_items)
-    users = users_of(has).astype(np.float32)
-    by_item = has.T.tocsr()
-    of_users = (has.indptr.astype(np.int64), has.indices, has.data)
-    of_items = (by_item.indptr.astype(np.int64), by_item.indices, by_item.data)
     # An item has at most as many pairs as its users have items.
-    num_terms = by_item.astype(np.bool_) @ np.diff(of_users[0])
+    num_terms = has.T.astype(np.bool_) @ np.diff(has.indptr).astype(np.int64)
     most_of_row = np.minimum(num_terms, num_items)
     most = int(np.minimum(most_of_row, pairs_per_item).sum())
     # Memory is taken only where it is written.
     columns, counts, written = np.empty(most, np.int32), np.empty(most, np.float32), 0
     offsets = np.zeros(num_items + 1, np.int64)
-    for rows in row_pieces(num_terms, strongest_entries.MOST_ENTRIES):
-        written = count_rows_of_pairs(
-            *of_users,
-            *of_items,
-            users,
-            pairs_per_item,
-            most_of_row,
-            rows.start,
-            rows.stop,
-            written,
-            offsets,
-            columns,
-            counts,
-        )
+    pieces = list(row_pieces(num_terms, strongest_entries.MOST_ENTRIES))
+    counted = engine.map(partial(counting_pairs, has, users_of(has), most_of_row, pairs_per_item), pieces)
+    for rows, pairs in zip(pieces, counted, strict=True):
+        entries = slice(written, written + len(pairs.columns))
+        columns[entries], counts[entries] = pairs.columns, pairs.counts
+        offsets[rows.start + 1 : rows.stop + 1] = written + pairs.row_ends
+        written = entries.stop
     strongest_pairs = sparse.csr_matrix((counts[:written], columns[:written], offsets), (num_items, num_items))
     # Counts are symmetric, so the larger of both sides is the count.
     return strongest_pairs.maximum(strongest_pairs.T).tocsr()

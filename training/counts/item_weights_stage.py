@@ -37,7 +37,7 @@ def item_weights_stage(bench: Workbench) -> FittedItemWeights:
 
     def build(folder: Path) -> None:
         num_items = len(bench.dataset.items)
-        together = pair_counts(bench.crowd, num_items, settings.pairs_per_item)
+        together = pair_counts(bench.crowd, num_items, settings.pairs_per_item, bench.engine)
         weights, chosen = fit_item_weights(bench.crowd, num_items, together, bench.validation, settings, bench.progress)
         for component, of_component in weights.items():
             of_component.save(folder / component)
@@ -79,7 +79,7 @@ def refitted_item_weights_stage(bench: Workbench, measured: FittedItemWeights) -
     chosen, settings, num_items = measured.chosen, bench.preset.mix, len(bench.dataset.items)
 
     def build(folder: Path) -> None:
-        together = pair_counts(bench.crowd, num_items, settings.pairs_per_item)
+        together = pair_counts(bench.crowd, num_items, settings.pairs_per_item, bench.engine)
         weights = item_weights_of(bench.crowd, num_items, together, chosen, settings.ease_weights_per_item)
         for component, of_component in bench.progress(weights, "counting again", len(chosen)):
             of_component.save(folder / component)

@@ -1,4 +1,4 @@
-"""Count the users of pairs of items, a row of the matrix at a time, compiled. `pair_counts` gives the words.
+"""Count the users of pairs of items, a row of the matrix at a time, compiled. `count_pairs.py` gives the words.
 
 A row is counted in a hash table of its own size: an array over all items would leave the processor's cache as the
 catalogue grows. Nothing is sorted but what a row keeps.
@@ -38,17 +38,18 @@ def _slot_of(slots, item, mask):
 
 @kernel(
     _INT64, _INT32, _FLOAT32, _INT64, _INT32, _FLOAT32, _FLOAT32, types.int64, _INT64, types.int64, types.int64,
-    types.int64, writable(types.int64, 1), writable(types.int32, 1), writable(types.float32, 1),
+    writable(types.int64, 1), writable(types.int32, 1), writable(types.float32, 1),
 )  # fmt: skip
 def count_rows_of_pairs(
     user_offsets, users_items, user_weights, item_offsets, items_users, item_weights, num_users, per_row, most_of_row,
-    begin, end, written, offsets, columns, counts,
+    begin, end, row_ends, columns, counts,
 ):  # fmt: skip
-    """Fill rows begin..end of a sparse matrix with the strongest pairs of each item, columns ascending.
+    """List the strongest pairs of items begin..end, one row after another, columns ascending, and where each row ends.
 
     A user's items and an item's users come with weights above 0. Strength is the cosine; ties go to the lower column.
-    `most_of_row` bounds the items counted for each row. Entries come from `written` on; returns their new end.
+    `most_of_row` bounds the items counted for each row. Returns the number of entries.
     """
+    written = 0
     most = most_of_row[begin:end].max()
     slots = np.empty(4 * most + 16, np.int32)
     totals = np.empty(len(slots), np.float32)
@@ -80,7 +81,7 @@ def count_rows_of_pairs(
             columns[written] = found[place]
             counts[written] = totals[_slot_of(slots, found[place], mask)]
             written += 1
-        offsets[item + 1] = written
+        row_ends[item - begin] = written
     return written
 
 

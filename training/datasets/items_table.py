@@ -14,7 +14,7 @@ from jaxtyping import Bool, Int32, Int64
 
 from clairo_core.attributes import AttributeType
 from clairo_core.errors import DatasetError
-from clairo_core.items import Item
+from clairo_core.items import Item, PictureFile
 from clairo_core.progress import Progress, silent
 from training.datasets.columns.attribute_columns import attribute_column, attribute_type
 from training.datasets.columns.number_columns import code_columns, vector_column
@@ -28,6 +28,7 @@ from training.datasets.description import (
 from training.datasets.item_names import ItemNames, find_names
 from training.datasets.pictures.picture_urls import fetched_picture, first_url
 from training.datasets.tables.column_kinds import ColumnKind
+from training.datasets.tables.parquet_pictures import ParquetPicture
 from training.datasets.tables.table_files import SourceTable, TableReader, read_table
 from training.datasets.variants import group_variants, option_attributes
 
@@ -97,8 +98,8 @@ def read_items(
 
 def read_picture_cells(
     description: DatasetDescription, progress: Progress = silent
-) -> tuple[list[str], list[bytes | str | None]]:
-    """Read every item's id, and its picture's bytes, path or url.
+) -> tuple[list[str], list[bytes | ParquetPicture | str | None]]:
+    """Read every item's id, and its picture, or its path or url.
 
     Raises:
         DatasetError: as `read_items`.
@@ -148,8 +149,8 @@ def _row_of_each_id(source: SourceTable, field: str, ids: Sequence[str]) -> dict
 
 def _picture_cells(
     description: DatasetDescription, source: SourceTable, progress: Progress, read: TableReader
-) -> tuple[SourceTable, str, Int64[np.ndarray, "item"], list[bytes | str | None]] | None:
-    """The table of pictures, its column, every item's row in it (-1: none), and its bytes, path or url."""
+) -> tuple[SourceTable, str, Int64[np.ndarray, "item"], list[bytes | ParquetPicture | str | None]] | None:
+    """The table of pictures, its column, every item's row in it (-1: none), and its picture, path or url."""
     described = description.items
     if description.pictures is not None:
         picture_source, rows = _rows_beside(source, description.pictures, progress, read)
@@ -164,7 +165,7 @@ def _picture_cells(
 
 def _pictures(
     description: DatasetDescription, source: SourceTable, progress: Progress, read: TableReader
-) -> tuple[PictureOrigin | None, list[bytes | Path | None]]:
+) -> tuple[PictureOrigin | None, list[bytes | PictureFile | None]]:
     """Read the origin of the pictures, and every item's picture."""
     described = description.items
     found = _picture_cells(description, source, progress, read)
@@ -173,7 +174,7 @@ def _pictures(
     picture_source, field, rows, cells = found
     origin_rows = np.where(rows < 0, rows, picture_source.file_rows(field)[rows])
     origin = PictureOrigin(picture_source.path, field, origin_rows, described.unreadable_pictures)
-    pictures: list[bytes | Path | None] = []
+    pictures: list[bytes | PictureFile | None] = []
     absent: dict[str, list[int]] = {}
     for item, cell in enumerate(cells):
         if not isinstance(cell, str):

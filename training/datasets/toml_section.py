@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from clairo_core.errors import DatasetError, DescriptionError
+from training.datasets.tables.parquet_datasets import table_at
 from training.datasets.tables.sql_tables import DEFAULT_URL_ENV, SqlQuery
+from training.datasets.tables.table_source import TableFile
 
 T = TypeVar("T")
 
@@ -82,11 +84,15 @@ class TomlSection:
             raise self.error(key, "empty text, expected a name")
         return value
 
-    def table(self) -> Path | SqlQuery:
+    def table(self) -> TableFile:
         """Key `file`, or `sql` with `url_env`."""
         if "sql" not in self:
             self.know("sql")
-            return self.folder / self.text("file")
+            file = self.text("file")
+            try:
+                return table_at(self.folder, file)
+            except DatasetError as error:
+                raise self.error("file", str(error)) from None
         if "file" in self:
             raise self.error("sql", "both of file and sql, expected one")
         place = f"{self.path}, [{self._name}] sql"

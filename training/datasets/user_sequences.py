@@ -33,13 +33,12 @@ class Interactions:
     """Rows that no rule fits, left out already."""
     ignored: Mapping[str, int] = field(default_factory=dict)
     """Rows of ignored types, left out already."""
+    num_unknown: int = 0
+    """Rows of unknown items, left out already."""
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    """Rows left out by `skip_without`, by the first column without a value."""
     time_units: tuple[str, ...] = ()
     """Units that numbers were read in, each once: seconds, milliseconds, ...; none for dates and positions."""
-
-    @property
-    def num_left_out(self) -> int:
-        """Rows that no rule fits, or that are ignored."""
-        return self.num_unmatched + sum(self.ignored.values())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,9 +120,11 @@ def build_sequences(
     events = _Events(interactions, rules)
     kept = np.flatnonzero(is_item_wanted[items])
     disliked = events.newest_dislikes(kept)
-    is_of_disliked = _is_in(events.pairs[kept], events.pairs[disliked])
-    num_of_disliked = int(np.count_nonzero(events.is_positive[kept[is_of_disliked]]))
-    kept = kept[~is_of_disliked]
+    num_of_disliked = 0
+    if len(disliked):
+        is_of_disliked = _is_in(events.pairs[kept], events.pairs[disliked])
+        num_of_disliked = int(np.count_nonzero(events.is_positive[kept[is_of_disliked]]))
+        kept = kept[~is_of_disliked]
     unread = kept[events.counts_alone[kept]]
     kept = kept[events.is_read[kept]]
     kept = events.merged(kept, by_time=True)
@@ -206,19 +207,23 @@ class _Events:
 
     def merged(self, rows: Int64[np.ndarray, "row"], *, by_time: bool = False) -> Int64[np.ndarray, "row"]:
         """Leave one row per pair of user and item, the oldest, or with `by_time` one at each time."""
-        pairs, order = self.pairs[rows], self.order[rows]
+        # Rising and distinct rows: as many as there are, they are all, and need no copy.
+        pairs = self.pairs if len(rows) == len(self.pairs) else self.pairs[rows]
         by_pair = np.argsort(pairs, kind="stable")
+        in_order = pairs[by_pair]
         is_same_as_next = np.zeros(len(pairs) + 1, dtype=np.bool_)
-        is_same_as_next[1:-1] = pairs[by_pair[1:]] == pairs[by_pair[:-1]]
+        is_same_as_next[1:-1] = in_order[1:] == in_order[:-1]
+        del in_order
         # Few pairs repeat, and only those need the slower sort by time.
         repeated = by_pair[is_same_as_next[1:] | is_same_as_next[:-1]]
         if not len(repeated):
             return rows
         # Both sorts are stable: equal rows keep their order in the source.
-        repeated = repeated[np.lexsort((order[repeated], pairs[repeated]))]
+        repeated = repeated[np.lexsort((self.order[rows[repeated]], pairs[repeated]))]
         is_later = pairs[repeated[1:]] == pairs[repeated[:-1]]
         if by_time:
-            is_later &= order[repeated[1:]] == order[repeated[:-1]]
+            order = self.order[rows[repeated]]
+            is_later &= order[1:] == order[:-1]
         starts = np.flatnonzero(np.concatenate([[True], ~is_later]))
         firsts, members = rows[repeated[starts]], rows[repeated]
         if self.weights is not None:

@@ -1,4 +1,4 @@
-"""The engine of a Ray cluster: Ray Data runs pieces on actors, Ray Train runs trainings.
+"""The engine of a Ray cluster: actors run pieces, Ray Train runs trainings.
 
 A piece whose worker dies is computed again. A training whose worker dies starts again after its last whole epoch.
 Start at `opened_ray`.
@@ -8,15 +8,17 @@ import logging
 import os
 import shutil
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
 from clairo_core.errors import ClairoError, SettingsError, TrainingError
 from clairo_core.generation.t5.generator import choose_device
-from training.engines.engine import Piece, Result, Train
+from training.engines.engine import Piece, Prepared, Result, Train, preparing, unprepared
 from training.engines.processes import Processes
 
 # Ray reads these when it is imported. It reports its use to its makers unless it is switched off.
@@ -25,15 +27,18 @@ os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
 
 try:
     import ray
-    import ray.data
     import ray.train
     import torch
     from ray.train.torch import TorchConfig, TorchTrainer, get_device
+
+    from training.engines.ray_worker import Worker, prepared
 except ModuleNotFoundError as error:
     raise SettingsError(f"--engine ray needs Ray ({error}); install it with pip install 'clairo[ray]'") from error
 
 _RESTARTS = 3
-"""Of a training, after workers that died."""
+"""Of a training, or a piece, after workers that died."""
+_PIECES_PER_WORKER = 2
+"""Sent, and not read yet: one is computed, the next one is there."""
 
 
 @contextmanager
@@ -49,8 +54,7 @@ def opened_ray(address: str | None, workers: int | None, device: str, folder: Pa
     Raises:
         SettingsError: no cluster is at `address`, or it has too few GPUs or CPUs.
     """
-    for name in ("ray.data", "ray.train"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("ray.train").setLevel(logging.ERROR)
     try:
         # Workers' own lines, such as an epoch's loss, come through; Ray's about each of its actors do not.
         ray.init(address=address, logging_level=logging.ERROR, logging_config=ray.LoggingConfig(log_level="ERROR"))
@@ -78,35 +82,59 @@ class RayCluster:
         self.folder = folder
         self.directory = Path.cwd()
         """Relative paths start there on every machine."""
+        self._workers: list[Any] = []
+        """They stay for the next work: a process takes seconds to import what it needs."""
 
-    def map(self, work: Callable[[], Callable[[Piece], Result]], pieces: Sequence[Piece]) -> Iterator[Result]:
-        """Run pieces on actors. Ray Data starts none while results wait for the reader.
+    def map(
+        self,
+        work: Callable[[], Callable[[Prepared], Result]],
+        pieces: Sequence[Piece],
+        prepare: Callable[[Piece], Prepared] = unprepared,
+    ) -> Iterator[Result]:
+        """Run pieces on actors, and prepare them on CPUs if the actors have GPUs. Few results wait for the reader.
 
         Raises:
             ClairoError: of a piece, as it was raised.
             TrainingError: any other failure.
         """
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        context.execution_options.preserve_order = True
-        if not pieces:
-            return
-        numbers = ray.data.range(len(pieces), override_num_blocks=len(pieces))
-        results = numbers.map(
-            _Worker,  # type: ignore[arg-type]
-            fn_constructor_args=(self.directory, ray.put(work), [ray.put(piece) for piece in pieces]),
-            compute=ray.data.ActorPoolStrategy(size=min(self.num_workers, len(pieces))),
-            num_cpus=1,
-            num_gpus=1 if self.has_gpus else 0,
-        )
+        workers = self._started_workers(len(pieces))
+        shared, ready = self._steps(work, prepare)
+        most_sent = _PIECES_PER_WORKER * len(workers)
+        if ready is not unprepared:
+            most_sent += int(ray.cluster_resources()["CPU"])  # type: ignore[no-untyped-call]
+        sent: deque[Any] = deque()
+        worker_of: dict[Any, int] = {}
         try:
-            for row in results.iter_rows():
-                result = ray.cloudpickle.loads(row["result"])
-                if isinstance(result, ClairoError):
-                    raise result
-                yield result
+            for piece in pieces:
+                if len(sent) == most_sent:
+                    yield ray.get(sent.popleft())
+                number = _least_busy(worker_of, len(workers))
+                result = workers[number].run.remote(shared, ready(piece))
+                worker_of[result] = number
+                sent.append(result)
+            while sent:
+                yield ray.get(sent.popleft())
         except ray.exceptions.RayError as error:
             raise _error_of(error) from error
+
+    def _steps(
+        self, work: Callable[[], Callable[[Prepared], Result]], prepare: Callable[[Piece], Prepared]
+    ) -> tuple[list[Any], Callable[[Piece], Any]]:
+        """What workers run, as `Worker.run` takes it, and what makes a piece ready for them."""
+        if prepare is unprepared or not self.has_gpus:
+            both: Callable[[], Callable[[Piece], Result]] = partial(preparing, work, prepare)
+            return [ray.put(both)], unprepared
+        preparation: Any = ray.remote(num_cpus=1, max_retries=_RESTARTS)(prepared)
+        return [ray.put(work)], partial(preparation.remote, self.directory, ray.put(prepare))
+
+    def _started_workers(self, most: int) -> list[Any]:
+        """Up to `most` workers."""
+        # Those of GPUs leave the CPUs to what prepares their pieces.
+        resources: dict[str, Any] = {"num_gpus": 1, "num_cpus": 0} if self.has_gpus else {"num_cpus": 1}
+        actor = ray.remote(max_restarts=-1, max_task_retries=_RESTARTS, **resources)(Worker)
+        while len(self._workers) < min(most, self.num_workers):
+            self._workers.append(actor.remote(self.directory))
+        return self._workers[:most]
 
     def fit(self, train: Train) -> None:
         """Train on the workers.
@@ -114,6 +142,9 @@ class RayCluster:
         Raises:
             TrainingError: a worker failed, the last time after restarts.
         """
+        # A training takes their place.
+        while self._workers:
+            ray.kill(self._workers.pop())
         shared, has_gpus, directory = ray.put(train), self.has_gpus, self.directory
 
         def train_in_worker() -> None:
@@ -146,25 +177,18 @@ class RayCluster:
             shutil.rmtree(storage, ignore_errors=True)
 
 
-class _Worker:
-    """An actor that holds what its work needs."""
+def _least_busy(worker_of: dict[Any, int], num_workers: int) -> int:
+    """The worker with the fewest results to come. Forgets results that have come.
 
-    def __init__(self, directory: Path, work: Any, pieces: list[Any]) -> None:
-        os.chdir(directory)
-        self.work, self.pieces = work, pieces
-        self.function: Callable[[Any], object] | None = None
-
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        result: object
-        try:
-            if self.function is None:
-                self.function = ray.get(self.work)()
-            result = self.function(ray.get(self.pieces[row["id"]]))
-        except ClairoError as error:
-            # Raised, it would come back in Ray's words alone.
-            result = error
-        # As bytes: Ray Data would make columns of tuples and arrays.
-        return {"result": ray.cloudpickle.dumps(result)}  # type: ignore[no-untyped-call]
+    Args:
+        worker_of: result to come, or come lately -> number of its worker.
+        num_workers: numbers below it.
+    """
+    come, _ = ray.wait(list(worker_of), num_returns=len(worker_of), timeout=0) if worker_of else ([], [])
+    for result in come:
+        del worker_of[result]
+    busy = list(worker_of.values())
+    return min(range(num_workers), key=busy.count)
 
 
 def _error_of(failure: BaseException) -> ClairoError:

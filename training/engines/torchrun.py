@@ -13,7 +13,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
-from training.engines.engine import IN_THIS_PROCESS, Piece, Result, Train
+from training.engines.engine import IN_THIS_PROCESS, Piece, Prepared, Result, Train, unprepared
 from training.engines.processes import Processes
 
 _LONGEST_WAIT = timedelta(days=30)
@@ -45,9 +45,14 @@ class Torchrun:
     def __init__(self, processes: Processes) -> None:
         self.processes = processes
 
-    def map(self, work: Callable[[], Callable[[Piece], Result]], pieces: Sequence[Piece]) -> Iterator[Result]:
+    def map(
+        self,
+        work: Callable[[], Callable[[Prepared], Result]],
+        pieces: Sequence[Piece],
+        prepare: Callable[[Piece], Prepared] = unprepared,
+    ) -> Iterator[Result]:
         """A plain loop in the first process."""
-        return IN_THIS_PROCESS.map(work, pieces)
+        return IN_THIS_PROCESS.map(work, pieces, prepare)
 
     def fit(self, train: Train) -> None:
         """Send the training to the others, and take part."""

@@ -1,6 +1,7 @@
 """Keep modality embeddings by content digest, so that no run and no dataset encodes a content twice.
 
-One folder per encoder. Shards are added and never changed; vectors are in memory a shard at a time.
+One folder per encoder, of Parquet files: digest, vector, is_present. Shards are added and never changed; vectors are
+in memory a shard at a time.
 """
 
 import os
@@ -10,9 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from clairo_core.encoders import ModalityEmbeddings
-from clairo_core.storage.array_file import load_arrays, save_arrays
+from clairo_core.storage.replaced_file import replaced_file
 
 KEPT_DAYS = 30
 
@@ -37,10 +40,10 @@ class EmbeddingCache:
         # For `remove_old_caches`.
         os.utime(folder)
         self._shard_of: dict[str, Path] = {}
-        for path in sorted(folder.glob("shard-*.npz")):
+        for path in sorted(folder.glob("shard-*.parquet")):
             try:
                 digests, _, _ = _load_shard(path)
-            except (OSError, ValueError):
+            except (OSError, ValueError, pa.ArrowException):
                 # The contents of a damaged shard are encoded again.
                 continue
             self._shard_of |= dict.fromkeys(digests, path)
@@ -51,13 +54,12 @@ class EmbeddingCache:
     def add(self, digests: Sequence[str], embeddings: ModalityEmbeddings) -> None:
         """Write these rows to disk."""
         # Named by content: two processes that encode the same items write the same file.
-        path = self.folder / f"shard-{digests[0][:16]}-{len(digests)}.npz"
-        save_arrays(
-            path,
-            digests=np.array(digests, dtype="S64"),
-            vectors=embeddings.vectors,
-            is_present=embeddings.is_present,
-        )
+        path = self.folder / f"shard-{digests[0][:16]}-{len(digests)}.parquet"
+        vectors = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.vectors.ravel()), embeddings.vectors.shape[1])
+        columns = {"digest": pa.array(digests), "vector": vectors, "is_present": pa.array(embeddings.is_present)}
+        with replaced_file(path) as aside:
+            # Vectors neither repeat nor shrink.
+            pq.write_table(pa.table(columns), aside, compression="none", use_dictionary=False, write_page_checksum=True)
         self._shard_of |= dict.fromkeys(digests, path)
 
     def rows(self, digests: Sequence[str]) -> ModalityEmbeddings:
@@ -77,6 +79,8 @@ class EmbeddingCache:
 
 
 def _load_shard(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Digests, vectors and whether each is present. OSError or ValueError if the file is damaged."""
-    digests, vectors, is_present = load_arrays(path, "digests", "vectors", "is_present")
-    return digests.astype(str).tolist(), vectors, is_present
+    """Digests, vectors and whether each is present. OSError, ValueError or ArrowException if the file is damaged."""
+    table = pq.read_table(path, page_checksum_verification=True)
+    digests, vectors, is_present = (table[name].combine_chunks() for name in ("digest", "vector", "is_present"))
+    values = vectors.flatten().to_numpy().reshape(len(digests), -1)
+    return digests.to_pylist(), values, is_present.to_numpy(zero_copy_only=False)

@@ -4,13 +4,15 @@ Embeddings are cached by the digests of encoder and content: equal contents are 
 only its new items.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from clairo_core.bundle.manifest import digests_of
-from clairo_core.encoders import ModalityEmbeddings, ModalityEncoder, load_encoder
+from clairo_core.encoders import ModalityEmbeddings, ModalityEncoder, load_encoder, load_preparation
 from clairo_core.encoders.item_content import encoder_input_digest
+from clairo_core.encoders.open_clip_image import embed_pictures
+from clairo_core.encoders.picture_preparation import ResizedPictures, resized_pictures
 from clairo_core.items import Item
 from clairo_core.progress import Progress
 from clairo_core.storage.array_file import load_arrays, save_arrays
@@ -56,7 +58,7 @@ def encode_items(
     left = list(row_of)
     chunks = [left[start : start + CHUNK_ITEMS] for start in range(0, len(left), CHUNK_ITEMS)]
     pieces = [[items[row_of[digest]] for digest in chunk] for chunk in chunks]
-    encoded = engine.map(partial(encoding, encoder_folder), pieces)
+    encoded = _encoded(encoder_folder, pieces, engine)
     for chunk in progress(chunks, f"{modality}: {len(left)} contents, chunks of {CHUNK_ITEMS}", len(chunks)):
         cache.add(chunk, next(encoded))
     save_embeddings(folder / "embeddings.npz", cache.rows(digests))
@@ -65,6 +67,18 @@ def encode_items(
 def encoding(encoder_folder: Path) -> Callable[[Sequence[Item]], ModalityEmbeddings]:
     """Load an encoder, even if it was fitted just now: saved numbers may be shorter, and they are served."""
     return load_encoder(encoder_folder).encode
+
+
+def _encoded(encoder_folder: Path, pieces: Sequence[Sequence[Item]], engine: Engine) -> Iterator[ModalityEmbeddings]:
+    preparation = load_preparation(encoder_folder)
+    if preparation is None:
+        return engine.map(partial(encoding, encoder_folder), pieces)
+    return engine.map(partial(embedding, encoder_folder), pieces, partial(resized_pictures, preparation))
+
+
+def embedding(encoder_folder: Path) -> Callable[[ResizedPictures], ModalityEmbeddings]:
+    """Load an encoder of pictures that others decode, as many in a batch as `encoding` takes."""
+    return partial(embed_pictures, load_encoder(encoder_folder))
 
 
 def save_embeddings(path: Path, embeddings: ModalityEmbeddings) -> None:

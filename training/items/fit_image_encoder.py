@@ -149,12 +149,14 @@ def _pairs(
 ) -> tuple[UInt8[Tensor, "pair 3 72 72"], Float[Tensor, "pair text"]]:
     """Pictures and text embeddings of the items that have both, shuffled. Texts are centred and scaled."""
     order = np.random.default_rng(seed).permutation(np.flatnonzero(words.is_present))[:MAX_PICTURES]
-    found, rows = [], []
-    for row in progress(order.tolist(), "reading pictures", len(order)):
+    picture_at = {}
+    # In the order of their files.
+    for row in progress(np.sort(order).tolist(), "reading pictures", len(order)):
         picture = picture_of(items[row], STORED_SIDE)
         if picture is not None:
-            found.append(np.asarray(picture.resize((STORED_SIDE, STORED_SIDE), Image.Resampling.BILINEAR)))
-            rows.append(row)
+            picture_at[row] = np.asarray(picture.resize((STORED_SIDE, STORED_SIDE), Image.Resampling.BILINEAR))
+    rows = [row for row in order.tolist() if row in picture_at]
+    found = [picture_at[row] for row in rows]
     if not found:
         return torch.zeros((0, 3, STORED_SIDE, STORED_SIDE), dtype=torch.uint8), torch.zeros((0, 1))
     texts = words.vectors[rows]

@@ -7,7 +7,8 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
-from clairo_core.bundle.manifest import MANIFEST_FILE, read_manifest
+from clairo_core.bundle.manifest import MANIFEST_FILE, BundleManifest, read_manifest
+from clairo_core.bundle.remote_bundles import RemoteBundles
 from clairo_core.errors import BundleError, SettingsError, TrainingError
 
 TIMEOUT_SECONDS = 30
@@ -88,6 +89,22 @@ def bundle_of_id(folder: Path, bundle_id: str) -> Path:
     raise SettingsError(
         f"the service serves bundle {bundle_id}, which is not in {folder}; name its folder with --serving, or put "
         "--out into the service's bundles_dir"
+    )
+
+
+def fetched_of_id(remote: RemoteBundles, bundle_id: str) -> Path:
+    """Find the bundle with this id in object storage, and copy it to this machine.
+
+    Raises:
+        SettingsError: it is not there.
+        BundleError: it cannot be copied.
+    """
+    for name, manifest in remote.manifests().items():
+        if isinstance(manifest, BundleManifest) and manifest.bundle_id == bundle_id:
+            return remote.fetch(name)
+    raise SettingsError(
+        f"the service serves bundle {bundle_id}, which is not in {remote.address}; push it there with clairo-train "
+        "push, or name its folder with --serving"
     )
 
 

@@ -14,10 +14,12 @@ from typing import Any
 
 from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.bundle.manifest import read_manifest
+from clairo_core.bundle.remote_bundles import RemoteBundles, push_bundle
 from clairo_core.errors import SettingsError
 from clairo_core.generation.t5.generator import choose_device
 from clairo_core.progress import Progress
 from clairo_core.recommender import Recommender
+from clairo_core.storage.storage_address import StorageAddress
 from training.datasets.open_dataset import open_dataset
 from training.engines.engine import IN_THIS_PROCESS, Engine
 from training.evaluation.split import split_by
@@ -34,12 +36,13 @@ from training.retraining.against_serving import (
     with_items_carried,
 )
 from training.retraining.carried_over import differences, next_preset, next_rules
-from training.retraining.promotion import ServiceCalls, bundle_of_id, read_key
+from training.retraining.promotion import ServiceCalls, bundle_of_id, fetched_of_id, read_key
 from training.retraining.service_tables import newest_discoveries, write_service_tables
 from training.workbench.stage_cache import StageCache
 from training.workbench.workbench import Workbench
 
 STAGES_FOLDER = ".stages-of-service"
+FETCHED_FOLDER = ".fetched"
 KEPT_STAGE = "embeddings"
 """Modality embeddings by content, which the next run can use."""
 
@@ -53,6 +56,8 @@ class ServiceSource:
     since: str | None = None
     serving: Path | None = None
     """The serving bundle. None asks the service for its id and looks beside the new bundle."""
+    push: StorageAddress | None = None
+    """The service's bundles in object storage: the serving one is fetched from there, the new one pushed to it."""
     promote_url: str | None = None
     promote_key_file: Path | None = None
     warm_start: bool = False
@@ -108,18 +113,12 @@ def retrain(
         SettingsError: the serving bundle is not specified, or is `out`; a setting is not allowed.
         DatasetError: the service's tables cannot be exported.
         TrainingError: training failed, or the service refused the key or the bundle.
-        BundleError: the serving bundle cannot be read.
+        BundleError: the serving bundle cannot be read, or the new one cannot be pushed.
     """
     calls = None if source.promote_url is None else ServiceCalls(source.promote_url, read_key(source.promote_key_file))
     if calls is not None:
         calls.check_access()
-    serving_folder = source.serving
-    if serving_folder is None:
-        if calls is None:
-            raise SettingsError(
-                "the serving bundle is not specified; name it with --serving, or the service's address with --promote"
-            )
-        serving_folder = bundle_of_id(out.parent, calls.serving_bundle_id())
+    serving_folder = _serving_folder(source, out, calls)
     if out.resolve() == serving_folder.resolve():
         raise SettingsError(f"--out {out} is the serving bundle; name another folder, so that you can go back")
     serving = load_bundle(serving_folder)
@@ -179,7 +178,30 @@ def retrain(
     # The next run will have other data: a schedule must not fill the disk.
     remove_old_caches(stages.folder / KEPT_STAGE)
     stages.remove_unused(keep=(KEPT_STAGE,))
+    if source.push is not None:
+        push_bundle(out, source.push)
+        report(f"pushed {out} to {source.push}")
     if calls is None or against_serving.refusal is not None:
         return Retrained(bundle_id, against_serving, False)
     calls.activate(bundle_id)
     return Retrained(bundle_id, against_serving, True)
+
+
+def _serving_folder(source: ServiceSource, out: Path, calls: ServiceCalls | None) -> Path:
+    """The serving bundle's folder: the given one, or that of the service's id beside `out` or in object storage.
+
+    Raises:
+        SettingsError: it is not specified, or not there.
+        TrainingError: the service does not name its bundle.
+        BundleError: it cannot be fetched.
+    """
+    if source.serving is not None:
+        return source.serving
+    if calls is None:
+        raise SettingsError(
+            "the serving bundle is not specified; name it with --serving, or the service's address with --promote"
+        )
+    bundle_id = calls.serving_bundle_id()
+    if source.push is None:
+        return bundle_of_id(out.parent, bundle_id)
+    return fetched_of_id(RemoteBundles(source.push, out.parent / FETCHED_FOLDER), bundle_id)

@@ -16,6 +16,7 @@ from clairo_core.errors import VocabularySizeError
 from clairo_core.progress import Progress, silent
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokens.vocabulary import Vocabulary, check_size
+from training.engines.engine import IN_THIS_PROCESS, Engine
 from training.vocabulary.learn_vocabulary import learn_more_rules, sample_sequences
 
 
@@ -29,6 +30,7 @@ def expand_vocabulary(
     max_bytes: int | None = None,
     seed: int = 0,
     progress: Progress = silent,
+    engine: Engine = IN_THIS_PROCESS,
 ) -> Vocabulary:
     """Append up to `added_tokens` merge rules learned from `new_sequences`.
 
@@ -43,6 +45,7 @@ def expand_vocabulary(
         max_bytes: that the arrays of learning may take; None sets no limit. See `learn_within_memory`.
         seed: of the sample.
         progress: over counting and merging.
+        engine: see `learn_vocabulary`.
 
     Raises:
         VocabularySizeError: `added_tokens` is below 1, or token numbers overflow.
@@ -56,5 +59,5 @@ def expand_vocabulary(
     check_size(size, vocabulary.first_merge_token)
     feature_tokens = vocabulary.feature_tokens(feature_sets)
     chosen = sample_sequences(new_sequences, max_sequences, seed)
-    grown = learn_more_rules(vocabulary, feature_tokens, chosen, size, max_bytes, progress)
+    grown = learn_more_rules(vocabulary, feature_tokens, chosen, size, max_bytes, progress, engine)
     return dataclasses.replace(grown, expanded_at=(*vocabulary.expanded_at, vocabulary.size))

@@ -20,7 +20,9 @@ from clairo_core.progress import Progress, silent
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokens.tokenizer import check_item_rows
 from clairo_core.tokens.vocabulary import Vocabulary, check_size, vocabulary_of_features
-from training.vocabulary.learning_arrays import SEQUENCES_PER_CALL, LearningArrays
+from training.engines.engine import IN_THIS_PROCESS, Engine
+from training.vocabulary.count_parts import count_in_parts
+from training.vocabulary.learning_arrays import LearningArrays
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ def learn_vocabulary(
     max_bytes: int | None = None,
     seed: int = 0,
     progress: Progress = silent,
+    engine: Engine = IN_THIS_PROCESS,
 ) -> Vocabulary:
     """Learn merge rules until the vocabulary has `vocabulary_size` tokens, PAD, EOS and all features included.
 
@@ -52,6 +55,7 @@ def learn_vocabulary(
         max_bytes: that the arrays of learning may take; None sets no limit. See `learn_within_memory`.
         seed: of the sample.
         progress: over counting and merging.
+        engine: where pairs are counted. This process merges them.
 
     Raises:
         FeatureSetError: ragged, negative or unknown features, or a sequence with an item row that has none.
@@ -66,7 +70,7 @@ def learn_vocabulary(
     if vocabulary_size == features_only.size:
         return features_only
     chosen = sample_sequences(sequences, max_sequences, seed)
-    return learn_more_rules(features_only, feature_tokens, chosen, vocabulary_size, max_bytes, progress)
+    return learn_more_rules(features_only, feature_tokens, chosen, vocabulary_size, max_bytes, progress, engine)
 
 
 def learn_within_memory(
@@ -115,6 +119,7 @@ def learn_more_rules(
     vocabulary_size: int,
     max_bytes: int | None = None,
     progress: Progress = silent,
+    engine: Engine = IN_THIS_PROCESS,
 ) -> Vocabulary:
     """Apply a vocabulary's rules to the sequences, then learn more until there are `vocabulary_size` tokens."""
     check_item_rows(sequences, len(feature_tokens))
@@ -124,9 +129,10 @@ def learn_more_rules(
             "check the dataset's interactions and its split"
         )
     learning = LearningArrays(vocabulary, feature_tokens, sequences, vocabulary_size, max_bytes)
-    num_calls = -(-len(sequences) // SEQUENCES_PER_CALL)
-    for _ in progress(learning.count_pairs(), "counting pairs", num_calls):
-        pass
+    set_weights, weights = learning.corpus.set_weights, learning.weights
+    for part in count_in_parts(feature_tokens, sequences, set_weights, weights, engine, progress):
+        learning.add_counts(part)
+    learning.queue_heaviest()
     for _ in progress(learning.merge_pairs(), "merging pairs", vocabulary_size - vocabulary.first_merge_token):
         pass
     learned = learning.vocabulary()

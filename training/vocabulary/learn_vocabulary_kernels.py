@@ -29,16 +29,21 @@ from training.vocabulary.corpus_kernels import (
     list_pairs,
     merge_windows,
 )
+from training.vocabulary.count_part_kernels import NEXT, SEQUENCE
 from training.vocabulary.pair_count_kernels import (
+    CHOSEN,
     COUNT,
     CURRENT_ENTRY,
     CURRENT_KEY,
     CURRENT_TOKEN,
+    FINISHED,
+    HEAP_DRY,
+    HEAP_FULL,
     HEAP_SIZE,
+    INDEX_FULL,
     INDEX_HEAD,
     KEY,
     MERGE_FIRST_VISIT,
-    NUM_COUNTED,
     NUM_ENTRIES,
     NUM_GIVEN,
     NUM_PAIRS,
@@ -46,7 +51,9 @@ from training.vocabulary.pair_count_kernels import (
     NUM_RULES,
     NUM_WANTED,
     QUEUED,
+    RISEN_FULL,
     STAMP,
+    TABLE_FULL,
     THRESHOLD,
     VISIT,
     has_room,
@@ -55,13 +62,7 @@ from training.vocabulary.pair_count_kernels import (
     settle_top,
 )
 
-# Columns of the index: a list of sequences per pair, newest first.
-SEQUENCE, NEXT = 0, 1
-
 NOT_FOUND = -1
-
-# Status codes that a kernel returns.
-FINISHED, CHOSEN, TABLE_FULL, INDEX_FULL, RISEN_FULL, HEAP_FULL, HEAP_DRY = 0, 1, 2, 3, 4, 5, 6
 
 _INT32_1, _INT32_2 = writable(types.int32, 1), writable(types.int32, 2)
 _INT64_1, _INT64_2 = writable(types.int64, 1), writable(types.int64, 2)
@@ -75,36 +76,6 @@ def _note_sequence(heads, row, index, sequence, counters):
     index[entry, NEXT] = heads[row, INDEX_HEAD]
     heads[row, INDEX_HEAD] = entry
     counters[NUM_ENTRIES] += 1
-
-
-@kernel(CORPUS_TYPE, WEIGHTS_TYPE, _INT64_2, _INT32_2, _INT64_1, _INT64_1, _INT64_1, types.int64)
-def count_sequences(corpus, weights, pairs, index, keys, deltas, counters, until):
-    """Add the pairs of sequences up to `until` to table and index, while the table has room. The index always has."""
-    tokens, set_sizes, set_weights, slots, starts, num_sets = corpus
-    inside, across = weights
-    heads = pairs.view(np.int32)
-    for sequence in range(counters[NUM_COUNTED], until):
-        start = starts[sequence]
-        last = start + num_sets[sequence] - 1
-        count = list_pairs(
-            tokens, set_sizes, set_weights, slots, start, num_sets[sequence], start, last, inside, across, 1, keys,
-            deltas, 0,
-        )  # fmt: skip
-        if not has_room(pairs.shape[0], counters[NUM_PAIRS], count):
-            counters[NUM_WANTED] = count
-            return TABLE_FULL
-        counters[VISIT] += 1
-        for i in range(count):
-            row = row_of(pairs, keys[i])
-            if pairs[row, KEY] == 0:
-                pairs[row, KEY] = keys[i]
-                counters[NUM_PAIRS] += 1
-            if heads[row, STAMP] != counters[VISIT]:
-                heads[row, STAMP] = counters[VISIT]
-                _note_sequence(heads, row, index, sequence, counters)
-            pairs[row, COUNT] += deltas[i]
-        counters[NUM_COUNTED] += 1
-    return FINISHED
 
 
 @kernel(CORPUS_TYPE, WEIGHTS_TYPE, _INT64_2, _INT32_2, _INT64_1, _INT64_1, _INT64_1)

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 import numpy as np
-from jaxtyping import Int32, Int64
+from jaxtyping import Int32
 
 from clairo_core.errors import VocabularyError, VocabularyMemoryError
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokens.kernels.pair_kernels import empty_rule_table
 from clairo_core.tokens.vocabulary import MAX_SCALED_COUNT, Vocabulary, weight_scale
-from training.vocabulary import corpus_kernels, learn_vocabulary_kernels, pair_count_kernels
+from training.vocabulary import corpus_kernels, count_part_kernels, learn_vocabulary_kernels, pair_count_kernels
+from training.vocabulary.count_parts import CountedPairs, corpus_of, empty_pair_table, pairs_per_position
 from training.vocabulary.pair_count_kernels import (
     HEAP_SIZE,
     NUM_COUNTED,
@@ -27,11 +28,9 @@ from training.vocabulary.pair_count_kernels import (
     THRESHOLD,
 )
 
-_CACHE_LINE = 64
 _FINEST_WEIGHT = 64
 """Steps of the heaviest event's weight."""
 
-SEQUENCES_PER_CALL = 4096
 MERGES_PER_CALL = 32
 """Work per call of a kernel, between updates of the progress bar and checks for Ctrl-C."""
 
@@ -72,21 +71,12 @@ class LearningArrays:
                 f"counts of {num_positions:,} interactions with {num_categories} categories do not fit 64 bits; "
                 "use fewer categories, or learn from a sample with max_sequences"
             )
-        # In any state a set has at most so many pairs inside and to the next set.
-        pairs_per_position = num_categories * (num_categories - 1) // 2 + max(num_categories**2, 2 * num_categories)
-        num_entries = num_positions * pairs_per_position + 1
+        num_entries = num_positions * pairs_per_position(num_categories) + 1
         self.examined = np.zeros(len(sequences), dtype=np.int64)
         self._check_bytes_at_first(num_positions * 4 * (num_categories + 3) + 8 * num_entries)
-        self.corpus = corpus_kernels.Corpus(
-            tokens=feature_tokens[sequences.items],
-            set_sizes=np.full(num_positions, num_categories, dtype=np.int32),
-            set_weights=set_weights,
-            slots=np.zeros(num_positions, dtype=np.int32),
-            starts=sequences.offsets[:-1].copy(),
-            num_sets=sequences.lengths.astype(np.int32),
-        )
+        self.corpus = corpus_of(feature_tokens, sequences, set_weights)
         self.weights = _pair_weights(num_categories, scale, self.unit)
-        self.pairs = _empty_pair_table(1 << 16)
+        self.pairs = empty_pair_table(1 << 16)
         self.heap = np.empty((1 << 12, 2), dtype=np.int64)
         self.risen = np.empty(1 << 12, dtype=np.int64)
         self.windows = np.empty((int(sequences.lengths.max()), 2), dtype=np.int64)
@@ -108,18 +98,18 @@ class LearningArrays:
         self.counters[NUM_ENTRIES] = 1
         self.counters[NUM_GIVEN] = num_given
 
-    def count_pairs(self) -> Iterator[None]:
-        """Count the pairs of all sequences, in parts, and queue the heaviest."""
-        for first in range(0, len(self.examined), SEQUENCES_PER_CALL):
-            until = min(first + SEQUENCES_PER_CALL, len(self.examined))
-            while self.counters[NUM_COUNTED] < until:
-                self._make_room(
-                    learn_vocabulary_kernels.count_sequences(
-                        self.corpus, self.weights, self.pairs, self.index, self.keys, self.deltas, self.counters, until
-                    )
+    def add_counts(self, part: CountedPairs) -> None:
+        """Add the pairs of the next part of the sequences."""
+        self.counters[NUM_COUNTED] = 0
+        while self.counters[NUM_COUNTED] < len(part.keys):
+            self._make_room(
+                count_part_kernels.add_counts(
+                    self.pairs, self.index, part.keys, part.counts, part.begins, part.sequences, self.counters
                 )
-            yield
-        # Most pairs are rare and never merge: the heap starts with the heaviest.
+            )
+
+    def queue_heaviest(self) -> None:
+        """Queue the heaviest pairs, once all are counted. Most are rare and never merge."""
         self.counters[THRESHOLD] = max(int(self.pairs[:, pair_count_kernels.COUNT].max()) // 4, 2)
         self._queue_rarer_pairs()
 
@@ -150,7 +140,7 @@ class LearningArrays:
                 until_rule,
             )
             self._make_room(status)
-            is_finished = status == learn_vocabulary_kernels.FINISHED and self.counters[NUM_RULES] < until_rule
+            is_finished = status == pair_count_kernels.FINISHED and self.counters[NUM_RULES] < until_rule
             yield from (None for _ in range(int(self.counters[NUM_RULES]) - before))
 
     def vocabulary(self) -> Vocabulary:
@@ -173,15 +163,15 @@ class LearningArrays:
         Raises:
             VocabularyMemoryError: it takes more than `max_bytes`.
         """
-        if status == learn_vocabulary_kernels.TABLE_FULL:
+        if status == pair_count_kernels.TABLE_FULL:
             self._make_room_for_pairs()
-        elif status == learn_vocabulary_kernels.INDEX_FULL:
+        elif status == pair_count_kernels.INDEX_FULL:
             self._make_room_in_index()
-        elif status == learn_vocabulary_kernels.RISEN_FULL:
+        elif status == pair_count_kernels.RISEN_FULL:
             self.risen = self._grown(self.risen, int(self.counters[NUM_RISEN]), len(self.keys))
-        elif status == learn_vocabulary_kernels.HEAP_FULL:
+        elif status == pair_count_kernels.HEAP_FULL:
             self.heap = self._grown(self.heap, int(self.counters[HEAP_SIZE]), int(self.counters[NUM_RISEN]))
-        elif status == learn_vocabulary_kernels.HEAP_DRY:
+        elif status == pair_count_kernels.HEAP_DRY:
             self.counters[THRESHOLD] = max(int(self.counters[THRESHOLD]) // 2, 1)
             self._queue_rarer_pairs()
 
@@ -203,7 +193,7 @@ class LearningArrays:
             self.counters[NUM_PAIRS] = live
             return
         self._check_fit(num_rows * self.pairs.strides[0])
-        larger = _empty_pair_table(num_rows)
+        larger = empty_pair_table(num_rows)
         self.counters[NUM_PAIRS] = pair_count_kernels.move_pairs(self.pairs, larger)
         self.pairs = larger
 
@@ -296,11 +286,3 @@ def _pair_weights(num_categories: int, scale: int, unit: int) -> corpus_kernels.
     """
     sizes = np.maximum(np.arange(num_categories + 1), 1)
     return corpus_kernels.Weights(inside=2 * scale * unit // sizes, across=scale // (sizes[:, None] * sizes[None, :]))
-
-
-def _empty_pair_table(num_rows: int) -> Int64[np.ndarray, "row column"]:
-    """A pair table whose rows do not straddle cache lines: numpy starts large arrays 16 bytes into one."""
-    columns = pair_count_kernels.PAIR_COLUMNS
-    memory = np.zeros(num_rows * columns + _CACHE_LINE // 8, dtype=np.int64)
-    start = -memory.ctypes.data % _CACHE_LINE // 8
-    return memory[start : start + num_rows * columns].reshape(num_rows, columns)

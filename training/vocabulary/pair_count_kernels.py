@@ -32,9 +32,12 @@ CURRENT_TOKEN = 8
 CURRENT_ENTRY = 9  # where in the pair's list the merge has got to
 NUM_RULES = 10
 NUM_GIVEN = 11  # rules at the front of the rule arrays that are applied before any is learned
-NUM_COUNTED = 12  # sequences whose pairs are in the table
+NUM_COUNTED = 12  # sequences of a part whose pairs are in its table, or pairs of a part that are in the table of all
 NUM_WANTED = 13  # rows of the pair table, or entries of the index, that a kernel found missing
 NUM_COUNTERS = 14
+
+# Status codes that a kernel returns.
+FINISHED, CHOSEN, TABLE_FULL, INDEX_FULL, RISEN_FULL, HEAP_FULL, HEAP_DRY = 0, 1, 2, 3, 4, 5, 6
 
 _INT64_1, _INT64_2 = writable(types.int64, 1), writable(types.int64, 2)
 

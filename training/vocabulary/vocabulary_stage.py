@@ -55,6 +55,7 @@ def vocabulary_stage(bench: Workbench, items: DescribedItems) -> TrainedVocabula
             max_bytes=settings.max_mib * MIB,
             seed=bench.seed,
             progress=bench.progress,
+            engine=bench.engine,
         )
 
     inputs = {
@@ -103,6 +104,7 @@ def grown_vocabulary_stage(
             max_bytes=settings.max_mib * MIB,
             seed=bench.seed,
             progress=bench.progress,
+            engine=bench.engine,
         )
 
     inputs = {

@@ -17,6 +17,9 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- /* What every pod has. Service links would set CLAIRO_PORT and other names that the service refuses. */}}
 {{- define "clairo.pod" -}}
 automountServiceAccountToken: false
+{{- with .Values.serviceAccount }}
+serviceAccountName: {{ . }}
+{{- end }}
 enableServiceLinks: false
 securityContext:
   runAsNonRoot: true
@@ -44,6 +47,12 @@ securityContext:
   valueFrom: {secretKeyRef: {name: {{ .Values.secret }}, key: database-url}}
 {{- end }}
 
+{{- define "clairo.bundlesSecret" -}}
+{{- with .Values.bundlesSecret }}
+envFrom: [{secretRef: {name: {{ . }}}}]
+{{- end }}
+{{- end }}
+
 {{- define "clairo.checked" -}}
 {{- if not .Values.secret }}
 {{- if or (gt (int .Values.replicas) 1) (ne .Values.autoscaling.kind "none") }}
@@ -53,8 +62,11 @@ securityContext:
 {{- fail "retrain.enabled reads the service's PostgreSQL database; set secret to a Secret with the keys database-url and admin-key" }}
 {{- end }}
 {{- end }}
-{{- if and .Values.retrain.enabled (not .Values.bundlesClaim) }}
-{{- fail "retrain.enabled writes bundles that the service activates; set bundlesClaim to a ReadWriteMany claim" }}
+{{- if and .Values.retrain.enabled (not .Values.bundlesClaim) (not .Values.bundlesAddress) }}
+{{- fail "retrain.enabled writes bundles that the service activates; set bundlesClaim to a ReadWriteMany claim, or bundlesAddress to s3://BUCKET/PREFIX" }}
+{{- end }}
+{{- if and .Values.bundlesClaim .Values.bundlesAddress }}
+{{- fail "bundlesClaim and bundlesAddress are both set; leave one of them empty" }}
 {{- end }}
 {{- if gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas) }}
 {{- fail (printf "autoscaling.minReplicas %d is above maxReplicas %d" (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) }}

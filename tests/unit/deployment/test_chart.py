@@ -1,4 +1,4 @@
-"""The chart, rendered by Helm's engine for five sets of values, fits Kubernetes' API and the service's settings."""
+"""The chart, rendered by Helm's engine for six sets of values, fits Kubernetes' API and the service's settings."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,8 +56,8 @@ def environment_of(pod: dict) -> dict[str, str]:
 examples = pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 
 
-def test_there_are_five_sets_of_values() -> None:
-    assert len(EXAMPLES) == 5
+def test_there_are_six_sets_of_values() -> None:
+    assert len(EXAMPLES) == 6
 
 
 @examples
@@ -130,6 +130,20 @@ def test_every_command_exists_with_its_flags(path: Path) -> None:
         assert fault_of(["clairo-train", "run", "--out", "/bundles/x", *container["args"]]) is None
 
 
+def test_bundles_in_storage_need_no_claim_and_both_pods_have_the_credentials() -> None:
+    objects = of_example(CHART / "examples" / "storage.yaml")
+    assert environment_of(objects["Deployment"]["spec"]["template"]["spec"])["CLAIRO_BUNDLES_DIR"].startswith("s3://")
+    pods = [pod for pod in pods_of(objects) if pod["containers"][0]["name"] != "migrate"]
+    assert len(pods) == 2
+    for pod in pods:
+        assert pod["containers"][0]["envFrom"] == [{"secretRef": {"name": "clairo-storage"}}]
+        assert not any("persistentVolumeClaim" in volume for volume in pod["volumes"])
+    (container,) = pods[1]["containers"]
+    assert '--out "/data/retrained-' in container["command"][2]
+    assert "--push=s3://shop-bundles/clairo?region=eu-central-1" in container["args"]
+    assert "persistentVolumeClaim" in str(rendered({**SHOP, "retrain": {"enabled": True}})["CronJob"])
+
+
 def test_replicas_scale_by_the_metric_that_the_service_exports() -> None:
     from service.telemetry.metrics import Metrics
 
@@ -157,6 +171,8 @@ def test_the_schema_is_migrated_before_an_upgrade_and_only_with_a_database() -> 
         ({"autoscaling": {"kind": "hpa"}}, "several replicas share a PostgreSQL database"),
         ({"retrain": {"enabled": True}}, "with the keys database-url and admin-key"),
         ({"secret": "clairo", "retrain": {"enabled": True}}, "set bundlesClaim"),
+        ({**SHOP, "bundlesAddress": "s3://shop/bundles"}, "bundlesClaim and bundlesAddress are both set"),
+        ({"bundlesAddress": "s3://KEY:SECRET@shop/bundles"}, "/bundlesAddress"),
         ({**SHOP, "autoscaling": {"kind": "hpa", "minReplicas": 9}}, "minReplicas 9 is above maxReplicas 8"),
         ({"replica": 2}, "replica"),
         ({**SHOP, "autoscaling": {"kind": "keda"}}, "/autoscaling/prometheus"),

@@ -2,7 +2,6 @@
 
 import dataclasses
 import time
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,9 +24,8 @@ from training.datasets.check.user_ids import compare_user_ids
 from training.datasets.columns.arrow_columns import plain_column
 from training.datasets.description import DatasetDescription
 from training.datasets.event_times import SECONDS_PER_DAY, units_per_second
-from training.datasets.interactions_table import read_interactions
+from training.datasets.interactions_table import joined, read_each
 from training.datasets.items_table import LoadedItems, read_items
-from training.datasets.tables.table_files import TableReader
 from training.datasets.user_sequences import Interactions, build_sequences
 
 
@@ -53,7 +51,7 @@ class Check:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return {
-            "faults": [fault.as_dict() for fault in self.faults],
+            "faults": [one for fault in self.faults for one in fault.as_dicts()],
             "facts": None if self.facts is None else dataclasses.asdict(self.facts),
             "advice": self.advice,
         }
@@ -111,14 +109,15 @@ class _DescribedCheck:
         described = self._described.items
         # Pictures have a check of their own: an item without its picture is an item.
         lenient = dataclasses.replace(self._described, items=dataclasses.replace(described, unreadable_pictures="drop"))
-        items = self._tables.collect(lambda read: read_items(lenient, self._progress, read))
+        items = self._tables.collect(lambda: read_items(lenient, self._progress, self._tables.read))
         if items is not None:
             for name in described.attributes:
                 if "price" in name.lower():
                     self._tables.test(described.file, name, price_column)
         return items
 
-    def _interactions(self, items: LoadedItems | None) -> Interactions | None:
+    def _interactions(self, items: LoadedItems | None) -> list[Interactions] | None:
+        """Read every table of interactions; None if one cannot be read."""
         tables, rules = self._described.interactions, self._described.rules
         names: list[str] = []
         if items is None:
@@ -127,14 +126,14 @@ class _DescribedCheck:
         else:
             names = [*items.names.names, *self._names_of_faulty_items()]
 
-        def read_all(read: TableReader) -> Interactions:
-            return read_interactions(tables, rules, names, self._progress, read)
+        def read_all() -> list[Interactions]:
+            return read_each(tables, rules, names, self._progress, self._tables.read_parts)
 
-        interactions = self._tables.collect(read_all)
-        if interactions is None or not tables[0].is_time or not is_implausible(interactions.order).any():
-            return interactions
+        each = self._tables.collect(read_all)
+        if each is None or not tables[0].is_time or not is_implausible(joined(each).order).any():
+            return each
         for table in tables:
-            self._tables.test(table.file, table.order, time_column)
+            self._tables.test_order(table.file, table.order, time_column, table.form)
         return self._tables.collect(read_all)
 
     def _names_of_faulty_items(self) -> list[str]:
@@ -147,8 +146,10 @@ class _DescribedCheck:
                 names += [str(name) for name in plain_column(source, column).to_pylist() if name is not None]
         return names
 
-    def _facts(self, items: LoadedItems, interactions: Interactions, num_dropped: int) -> Facts:
+    def _facts(self, items: LoadedItems, each: list[Interactions], num_dropped: int) -> Facts:
         described = self._described
+        interactions = joined(each)
+        users = compare_user_ids([one.user_ids for one in each])
         # Faulty items are one more item, whose interactions are in no history.
         item_of_name = np.append(items.names.items, len(items.items))
         of_items = item_of_name[np.minimum(interactions.items, len(item_of_name) - 1)]
@@ -160,15 +161,6 @@ class _DescribedCheck:
             is_time=described.interactions[0].is_time,
         )
         kept = tuple(item for item, keep in zip(items.items, built.is_item_kept, strict=False) if keep)
-        tables = [self._tables.sound_rows(table.file, table.form) for table in described.interactions]
-        num_rows = sum(map(len, tables))
-        users = compare_user_ids(
-            [
-                table.table[one.user_id]
-                for one, table in zip(described.interactions, tables, strict=True)
-                if one.user_id in table.table.column_names
-            ]
-        )
         return Facts(
             name=described.name,
             items=item_facts(kept, built.sequences),
@@ -176,8 +168,8 @@ class _DescribedCheck:
             events_by_type={} if built.counts is None else dict(built.counts.by_type),
             unreadable_pictures=num_dropped,
             has_picture_column=items.picture_origin is not None,
-            unknown_items=max(num_rows - len(interactions.users) - interactions.num_left_out, 0),
-            skipped=sum((Counter(table.skipped) for table in tables), Counter()),
+            unknown_items=interactions.num_unknown,
+            skipped=dict(interactions.skipped),
             unmatched=interactions.num_unmatched,
             steps=0 if built.counts is None else built.counts.num_steps,
             users_alike=users.alike,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Int64
@@ -110,10 +111,11 @@ def item_facts(items: Sequence[Item], chosen: ItemSequences) -> ItemFacts:
 
 
 def _picture_key(item: Item) -> str | None:
-    """The path, or a hash of the bytes: files are not read."""
-    if isinstance(item.picture, bytes):
-        return str(hash(item.picture))
-    return None if item.picture is None else str(item.picture)
+    """The path, or a hash of the bytes: files of pictures are not read."""
+    if isinstance(item.picture, Path):
+        return str(item.picture)
+    picture = item.read_picture()
+    return None if picture is None else str(hash(picture))
 
 
 def history_facts(histories: ItemSequences, days: Float32[np.ndarray, "event"] | None, *, today: float) -> HistoryFacts:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from clairo_core.errors import DatasetError, RowError
+from training.datasets.tables.row_faults import ManyFiles, row_place
 
 _VALUES = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\d[\d.,:-]*")
 """Quoted texts and numbers: problems that differ in them alone are equal."""
@@ -25,8 +26,10 @@ class Fault:
     column: str
     problem: str
     """Of the first row found."""
+    table: object = None
+    """Knows the rows' files, if the table has several."""
     rows: Int64[np.ndarray, "row"] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    """Numbers in the file, rising. Empty: the fault is of the file or the whole column."""
+    """Numbers in the table, rising. Empty: the fault is of the file or the whole column."""
     further_values: list[str] = field(default_factory=list)
     """Other values than the problem's, as far as each was found by itself."""
     is_complete: bool = True
@@ -39,7 +42,7 @@ class Fault:
 
     def __str__(self) -> str:
         rows = self.rows
-        place = f"{self.file}{f' row {rows[0]}' if len(rows) else ''}"
+        place = self._place(int(rows[0])) if len(rows) else self.file
         column = f", field {self.column!r}" if self.column else ""
         start = f"{place}{column}: " if place else ""
         return f"{start}{self.problem}{self._further(rows[1:])}"
@@ -47,21 +50,37 @@ class Fault:
     def _further(self, rows: Int64[np.ndarray, "row"]) -> str:
         if not len(rows):
             return ""
-        shown = ", ".join(map(str, rows[:_ROWS_SHOWN]))
+        in_files = isinstance(self.table, ManyFiles)
+        shown = ", ".join(self._place(int(row)) if in_files else str(row) for row in rows[:_ROWS_SHOWN])
         more = f" and {len(rows) - _ROWS_SHOWN:,} more" if len(rows) > _ROWS_SHOWN else ""
         values = f": {', '.join(self.further_values)}" if self.further_values else ""
         end = "" if self.is_complete else "; or more"
-        return f" (also row{'s' if len(rows) > 1 else ''} {shown}{more}{values}{end})"
+        noun = "" if in_files else "row " if len(rows) == 1 else "rows "
+        return f" (also {noun}{shown}{more}{values}{end})"
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return {
-            "file": self.file,
-            "field": self.column,
-            "problem": self.problem,
-            "rows": self.rows.tolist(),
-            "is_complete": self.is_complete,
-        }
+    def _place(self, number: int) -> str:
+        file, row = row_place(self.table, number)
+        return f"{self._name_of(file)} row {row}"
+
+    def _name_of(self, file: str) -> str:
+        return f"{self.file}{file.removeprefix(str(self.table))}" if isinstance(self.table, ManyFiles) else self.file
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """Plain values, ready for JSON, of each file with such rows."""
+        rows_of: dict[str, list[int]] = {}
+        for number in self.rows.tolist():
+            file, row = row_place(self.table, number)
+            rows_of.setdefault(self._name_of(file), []).append(row)
+        return [
+            {
+                "file": file,
+                "field": self.column,
+                "problem": self.problem,
+                "rows": rows,
+                "is_complete": self.is_complete,
+            }
+            for file, rows in (rows_of or {self.file: []}).items()
+        ]
 
 
 class FaultLog:
@@ -93,7 +112,7 @@ class FaultLog:
         if not isinstance(error, RowError) or error.path is None:
             return self._fault("", "", self._named(error))
         problem = self._named(error.problem)
-        fault = self._fault(self._named(error.path), error.field, problem)
+        fault = self._fault(self._named(error.path), error.field, problem, error.path)
         rows = np.asarray(error.rows, dtype=np.int64)
         if len(rows) and len(fault.rows) and rows.min() < fault.first_row:
             # The problem is that of the first row, whichever was found first.
@@ -103,9 +122,9 @@ class FaultLog:
             fault.further_values = [*fault.further_values, value][:_VALUES_SHOWN]
         return fault
 
-    def _fault(self, file: str, column: str, problem: str) -> Fault:
+    def _fault(self, file: str, column: str, problem: str, table: object = None) -> Fault:
         key = (file, column, _VALUES.sub("_", problem))
-        return self._faults.setdefault(key, Fault(file, column, problem))
+        return self._faults.setdefault(key, Fault(file, column, problem, table))
 
     def _named(self, place: object) -> str:
         return str(place).replace(f"{self._folder}/", "")

@@ -36,7 +36,7 @@ def check_pictures(
     )
     own = dataclasses.replace(tables, left_out=dict(tables.left_out))
     is_dropped = description.items.unreadable_pictures == "drop"
-    loaded = own.collect(lambda read: read_items(description if is_dropped else strict, progress, read))
+    loaded = own.collect(lambda: read_items(description if is_dropped else strict, progress, own.read))
     if loaded is None or loaded.picture_origin is None:
         return 0
     return _check_contents(loaded, own, is_dropped=is_dropped, decode_all=decode_all, progress=progress)
@@ -78,7 +78,8 @@ def _starts_as_picture(item: Item) -> bool:
             with picture.open("rb") as file:
                 start = file.read(_START_BYTES)
         else:
-            size, start = len(picture or b""), (picture or b"")[:_START_BYTES]
+            content = item.read_picture() or b""
+            size, start = len(content), content[:_START_BYTES]
     except OSError:
         return False
     is_webp = start.startswith(b"RIFF") and start[8:12] == b"WEBP"

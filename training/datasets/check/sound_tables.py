@@ -4,7 +4,7 @@ The readers raise at their first fault: it is noted, its rows are left out, and 
 The first fault of a file also has every column tested by itself, so that a row with two faults is noted for both.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -16,9 +16,11 @@ from jaxtyping import Bool, Int64
 from clairo_core.errors import DatasetError, EmptyTableError, RowError
 from clairo_core.progress import Progress, silent
 from training.datasets.check.faults import FaultLog
+from training.datasets.columns.arrow_columns import is_text, plain_column
+from training.datasets.interactions_table import PartReader
 from training.datasets.tables.column_kinds import ColumnKind
 from training.datasets.tables.packed_files import format_suffix
-from training.datasets.tables.table_files import SourceTable, TableReader, column_names, read_table
+from training.datasets.tables.table_files import SourceTable, column_names, is_read_in_parts, read_table, table_parts
 from training.datasets.tables.table_form import TableForm
 from training.datasets.tables.table_source import TableFile
 
@@ -54,13 +56,16 @@ class SoundTables:
     _whole: dict[tuple[TableFile, tuple[str, ...], TableForm | None], SourceTable] = field(default_factory=dict)
     _tested: set[TableFile] = field(default_factory=set)
 
-    def collect(self, read_all: Callable[[TableReader], T]) -> T | None:
-        """Run a reader of tables until it finds no fault. None if a fault stops it for good."""
+    def collect(self, read_all: Callable[[], T]) -> T | None:
+        """Run a reader of tables until it finds no fault. None if a fault stops it for good.
+
+        It reads by `read` and `read_parts`.
+        """
         while True:
             try:
-                return read_all(self.read)
+                return read_all()
             except RowError as error:
-                if not self._leave_out(error):
+                if not self._leave_out(error, list(self._tables_of(error.path))):
                     return None
             except NotedError:
                 return None
@@ -94,6 +99,45 @@ class SoundTables:
             raise NotedError(f"{path} has no row without a fault")
         return sound
 
+    def read_parts(
+        self,
+        path: TableFile,
+        kinds: dict[str, ColumnKind],
+        read_part: PartReader,
+        progress: Progress = silent,
+        form: TableForm | None = None,
+    ) -> None:
+        """Give every part of a table to `read_part`, without faulty rows: each again until it finds no fault.
+
+        A table that is not read in parts is read as by `read`.
+
+        Raises:
+            NotedError: as `read`, or there are too many faults.
+            DatasetError: as `table_parts`.
+        """
+        if not is_read_in_parts(path, form):
+            read_part(self.read(path, kinds, progress, form))
+            return
+        present, missing = self._present(path, kinds, form)
+        for part in table_parts(path, present, self.progress, form, self._note_line):
+            self._read_part(
+                _with_empty(part, missing), read_part, [name for name, kind in kinds.items() if kind == "order"]
+            )
+
+    def _read_part(self, part: SourceTable, read_part: PartReader, orders: Sequence[str]) -> None:
+        # Texts of all parts have one reading: a part by itself does not show their faults.
+        texts = [name for name in orders if is_text(plain_column(part, name).type)]
+        tested = replace(part, table=part.table.drop_columns(texts))
+        while True:
+            try:
+                read_part(_without(part, self.left_out.get(part.path, _NO_ROWS)))
+            except RowError as error:
+                if not self._leave_out(error, [tested]):
+                    raise NotedError(str(error)) from error
+            else:
+                self._tested.discard(part.path)
+                return
+
     def sound_rows(self, path: TableFile, form: TableForm | None = None) -> SourceTable:
         """A file's rows without a fault, read in this form or any, in its order, with some of its columns."""
         read = ((of, read_as, source) for (of, _, read_as), source in self._whole.items())
@@ -108,6 +152,12 @@ class SoundTables:
                 return source.taken(np.flatnonzero(_is_among(source, left_out)))
         return None
 
+    def test_order(self, path: TableFile, column: str, read: ColumnReader, form: TableForm) -> None:
+        """Test a column of times, read by itself where the table is read in parts."""
+        if is_read_in_parts(path, form):
+            self.read(path, {column: "order"}, form=form)
+        self.test(path, column, read)
+
     def test(self, path: TableFile, column: str, read: ColumnReader) -> None:
         """Note the faults that a reader finds in a column, and leave out their rows."""
         left_out = self.left_out.get(path, _NO_ROWS)
@@ -120,7 +170,10 @@ class SoundTables:
     def _tables_of(self, path: TableFile) -> Iterator[SourceTable]:
         return (source for (of_path, _, _), source in self._whole.items() if of_path == path)
 
-    def _read_whole(self, path: TableFile, kinds: Mapping[str, ColumnKind], form: TableForm | None) -> SourceTable:
+    def _present(
+        self, path: TableFile, kinds: Mapping[str, ColumnKind], form: TableForm | None
+    ) -> tuple[dict[str, ColumnKind], list[str]]:
+        """Note the columns that a table lacks. Returns the others and those; `NotedError` if it needs one of those."""
         names = column_names(path, form)
         # A nested field is found by its path, and the first of many records need not have every field.
         is_listed = not isinstance(path, Path) or format_suffix(path) in _WITH_HEADER
@@ -130,7 +183,10 @@ class SoundTables:
             self.faults.add(RowError("", path=path, field=name, problem=f"{problem}; correct the name in dataset.toml"))
         if any(kinds[name] in ("id", "order") for name in missing):
             raise NotedError(f"{path} lacks {missing}")
-        present = {name: kind for name, kind in kinds.items() if name not in missing}
+        return {name: kind for name, kind in kinds.items() if name not in missing}, missing
+
+    def _read_whole(self, path: TableFile, kinds: Mapping[str, ColumnKind], form: TableForm | None) -> SourceTable:
+        present, missing = self._present(path, kinds, form)
         num_noted = self.faults.num_rows
         try:
             source = read_table(path, present, self.progress, form, self._note_line)
@@ -139,10 +195,7 @@ class SoundTables:
                 # Rows there are, each with a fault.
                 raise NotedError(str(error)) from error
             raise
-        table = source.table
-        for name in missing:
-            table = table.append_column(name, pa.nulls(len(source)))
-        return replace(source, table=table)
+        return _with_empty(source, missing)
 
     def _note_line(self, error: RowError) -> None:
         fault = self.faults.add(error)
@@ -150,15 +203,18 @@ class SoundTables:
             fault.is_complete = False
             raise NotedError(str(error))
 
-    def _leave_out(self, error: RowError) -> bool:
-        """Note the fault and leave out its rows. Returns whether reading again can find more."""
+    def _leave_out(self, error: RowError, tables: Sequence[SourceTable]) -> bool:
+        """Note the fault and leave out its rows. Returns whether reading again can find more.
+
+        At the first fault, all columns of `tables` are tested.
+        """
         if error.path is None:
             self.faults.add(error)
             return False
         path, left_out = error.path, self.left_out.get(error.path, _NO_ROWS)
         if path not in self._tested:
             self._tested.add(path)
-            found = self._test_columns(path)
+            found = self._test_columns(path, tables)
             self.left_out[path] = np.union1d(left_out, found)
             if len(found):
                 return True
@@ -169,11 +225,11 @@ class SoundTables:
             return False
         return len(self.left_out[path]) > len(left_out)
 
-    def _test_columns(self, path: TableFile) -> Rows:
+    def _test_columns(self, path: TableFile, tables: Sequence[SourceTable]) -> Rows:
         """Find the faulty rows of every column that has a test."""
         found = [_NO_ROWS]
         for column, read in self.tests.get(path, {}).items():
-            source = next((one for one in self._tables_of(path) if column in one.table.column_names), None)
+            source = next((one for one in tables if column in one.table.column_names), None)
             if source is not None:
                 found.append(self._faults_in(source, column, read))
         return np.unique(np.concatenate(found))
@@ -207,6 +263,13 @@ class SoundTables:
                 else:
                     parts.append(part)
         return found
+
+
+def _with_empty(source: SourceTable, columns: Sequence[str]) -> SourceTable:
+    table = source.table
+    for name in columns:
+        table = table.append_column(name, pa.nulls(len(source)))
+    return replace(source, table=table)
 
 
 def _is_among(source: SourceTable, rows: Rows) -> Bool[np.ndarray, "row"]:

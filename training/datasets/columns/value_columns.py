@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Float64, Int64
 
-from clairo_core.values.ids import check_item_id, check_user_id, shown
+from clairo_core.values.ids import MAX_ID_CHARACTERS, check_item_id, check_user_id, shown
 from training.datasets.columns.arrow_columns import (
     first_unlike,
     is_binary,
@@ -25,7 +25,8 @@ from training.datasets.columns.arrow_columns import (
 )
 from training.datasets.columns.time_texts import times_in
 from training.datasets.tables.column_kinds import value_as_text
-from training.datasets.tables.table_files import SourceTable
+from training.datasets.tables.parquet_pictures import ParquetPicture, PictureColumn
+from training.datasets.tables.table_files import SourceTable, as_parquet
 
 _MORE_URLS = r"(?s)^(https?://\S*?)\s*,\s*https?://.*$"
 
@@ -67,7 +68,12 @@ def user_id_column(source: SourceTable, field: str) -> pa.DictionaryArray:
     """
     ids = id_column(source, field).dictionary_encode()
     codes = ids.indices.to_numpy()
-    _check_ids(source, field, ids.dictionary.to_pylist(), check_user_id, lambda code: np.flatnonzero(codes == code))
+    # No printable ASCII is refused: of millions of ids, few are left for Python.
+    is_plain = pc.invert(pc.match_substring_regex(ids.dictionary, "[^ -~]"))
+    is_short = pc.less_equal(pc.binary_length(ids.dictionary), MAX_ID_CHARACTERS)
+    odd = np.flatnonzero(~pc.and_(is_plain, is_short).to_numpy(zero_copy_only=False))
+    odd_ids: list[str] = ids.dictionary.take(pa.array(odd)).to_pylist()
+    _check_ids(source, field, odd_ids, check_user_id, lambda place: np.flatnonzero(codes == odd[place]))
     return ids
 
 
@@ -115,13 +121,19 @@ def list_column(source: SourceTable, field: str) -> list[list[str] | None]:
     return lists
 
 
-def picture_column(source: SourceTable, field: str) -> list[bytes | str | None]:
+def picture_column(source: SourceTable, field: str) -> list[bytes | ParquetPicture | str | None]:
     """Read encoded pictures as bytes or file paths as text, in row order; missing values are None.
+
+    Bytes in Parquet stay there until a picture is looked at.
 
     Raises:
         RowError: the column is neither bytes nor text.
     """
     column = plain_column(source, field)
+    parquet = as_parquet(source.path)
+    if pa.types.is_integer(column.type) and parquet is not None and parquet.has_bytes(field):
+        stored = PictureColumn(parquet, field)
+        return [None if place is None or place < 0 else stored.picture(place) for place in column.to_pylist()]
     if is_text(column.type):
         _refuse_nul(source, field, column)
     elif not (is_binary(column.type) or pa.types.is_null(column.type)):

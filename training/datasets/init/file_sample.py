@@ -4,21 +4,22 @@ import codecs
 import csv
 import io
 import itertools
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import pyarrow.parquet as pq
 
 from clairo_core.values.missing import is_missing
 from training.datasets.tables.column_kinds import value_as_text
 from training.datasets.tables.csv_files import csv_separator
 from training.datasets.tables.json_files import json_file_records
 from training.datasets.tables.packed_files import format_suffix, unpacked
+from training.datasets.tables.parquet_datasets import ParquetDataset, table_at
 from training.datasets.tables.record_tables import table_of_records
-from training.datasets.tables.table_files import column_names
+from training.datasets.tables.table_files import as_parquet, column_names
 from training.datasets.tables.table_form import TableForm
+from training.datasets.tables.table_source import TableFile
 from training.datasets.tables.xml_feeds import feed_records
 
 MOST_ROWS = 20_000
@@ -31,11 +32,23 @@ _WITHOUT_UTF8 = "cp1252"
 class FileSample:
     """A file's columns and first rows."""
 
-    path: Path
+    path: TableFile
     form: TableForm
     columns: tuple[str, ...]
     """Of the first rows; nested fields are not among them."""
     rows: tuple[Mapping[str, Any], ...]
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return str(self.path).rstrip("/").rpartition("/")[2]
+
+    def seen_from(self, folder: Path) -> str:
+        """The file as a description in `folder` names it."""
+        if "://" in str(self.path):
+            return self.path.address if isinstance(self.path, ParquetDataset) else str(self.path)
+        relative = Path(os.path.relpath(str(self.path), folder)).as_posix()
+        return f"{relative}/" if isinstance(self.path, ParquetDataset) else relative
 
     def texts(self, column: str) -> list[str]:
         """The values of a column, or of a nested field by its path, that are not missing."""
@@ -47,19 +60,23 @@ class FileSample:
         return [value for value in values if value is not None and not is_missing(value)]
 
 
-def sample_file(path: Path) -> FileSample:
-    """Read a file's columns and first rows; the encoding of a CSV is found out.
+def sample_file(file: str) -> FileSample:
+    """Read the columns and first rows of a file or a Parquet data set; the encoding of a CSV is found out.
 
     Raises:
         DatasetError: the file does not exist, has another format, is empty or damaged.
     """
-    form = TableForm()
+    path, form = table_at(Path(), file), TableForm()
+    parquet = as_parquet(path)
+    if parquet is not None:
+        return FileSample(path, form, column_names(path), tuple(parquet.first_rows(MOST_ROWS)))
+    assert isinstance(path, Path)
     suffix = format_suffix(path)
     if suffix in (".csv", ".tsv") and path.is_file():
         form = replace(form, encoding=_encoding_of(path))
     names = column_names(path, form)
     rows = tuple(itertools.islice(_rows(path, suffix, form), MOST_ROWS))
-    if suffix not in (".csv", ".tsv", ".parquet"):
+    if suffix not in (".csv", ".tsv"):
         names = tuple(dict.fromkeys(name for row in rows for name in row))
     return FileSample(path, form, names, rows)
 
@@ -73,11 +90,7 @@ def _as_text(value: Any) -> str | None:
 
 
 def _rows(path: Path, suffix: str, form: TableForm) -> Iterator[Mapping[str, Any]]:
-    if suffix == ".parquet":
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=MOST_ROWS):
-                yield from batch.to_pylist()
-    elif suffix in (".csv", ".tsv"):
+    if suffix in (".csv", ".tsv"):
         encoding = "utf-8-sig" if form.encoding == "utf-8" else form.encoding
         with unpacked(path) as file, io.TextIOWrapper(file, encoding, errors="replace", newline="") as text:
             yield from csv.DictReader(text, delimiter=csv_separator(path, form))

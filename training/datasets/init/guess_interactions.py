@@ -142,7 +142,7 @@ def events_in(sample: FileSample, section: Section) -> Mapping[str, int]:
 
 def event_of_file(sample: FileSample) -> str:
     """The type of all rows of a file without a column of types, by its name."""
-    weight = weight_of(sample.path.name)
+    weight = weight_of(sample.name)
     return _NAME_OF_WEIGHT.get(weight, "view") if isinstance(weight, float) else "view"
 
 

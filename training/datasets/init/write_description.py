@@ -1,6 +1,5 @@
 """Write a commented dataset.toml for files of items and interactions. Start at `write_description`."""
 
-import os
 import tomllib
 from collections import Counter
 from collections.abc import Sequence
@@ -35,11 +34,11 @@ class Written:
     """Keys whose columns were not found."""
 
 
-def write_description(files: Sequence[Path], out: Path) -> Written:
+def write_description(files: Sequence[Path | str], out: Path) -> Written:
     """Look at the columns and first rows of the files, and write a description to edit.
 
     Args:
-        files: one of items, the others of interactions, in any order.
+        files: one of items, the others of interactions, in any order; folders and addresses are Parquet data sets.
         out: the new file; paths in it are relative to its folder.
 
     Raises:
@@ -48,10 +47,10 @@ def write_description(files: Sequence[Path], out: Path) -> Written:
     """
     if out.exists():
         raise SettingsError(f"--out {out} exists; name another file, or move it away")
-    samples = [sample_file(file) for file in files]
+    samples = [sample_file(str(file)) for file in files]
     items, tables = _sort_out(samples)
     sections = _sections(items, tables, out.parent)
-    names = " and ".join(sample.path.name for sample in samples)
+    names = " and ".join(sample.name for sample in samples)
     intro = (
         f"# Guessed by clairo-train init from {names}. Edit it, then run: clairo-train check {out.name}\n"
         "# docs/datasets.md explains every key.\n"
@@ -64,7 +63,7 @@ def write_description(files: Sequence[Path], out: Path) -> Written:
     return Written(
         out,
         [
-            f"{sample.path.name}: {section.what or section.header.strip('[]')}"
+            f"{sample.name}: {section.what or section.header.strip('[]')}"
             for sample, section in zip([items, *tables], sections, strict=False)
         ],
         [f"{section.header} {key}" for section in sections for key in section.to_fill_in],
@@ -77,7 +76,7 @@ def _sort_out(samples: Sequence[FileSample]) -> tuple[FileSample, list[FileSampl
         raise SettingsError(f"got {len(samples)} file, expected one of items and one or more of interactions; add them")
     without_users = [sample for sample in samples if _is_items(sample)]
     if len(without_users) > 1:
-        names = " and ".join(sample.path.name for sample in without_users)
+        names = " and ".join(sample.name for sample in without_users)
         raise SettingsError(f"{names} have no column of users, expected one file of items; leave out the others")
     items = without_users[0] if without_users else samples[0]
     return items, [sample for sample in samples if sample is not items]
@@ -94,7 +93,7 @@ def _sections(items: FileSample, tables: Sequence[FileSample], folder: Path) -> 
     of_items = _finished(guess_items(items, item_column, folder), items, folder)
     _set_item_keys(of_items, links)
     of_tables = [
-        _finished(guess_interactions(table, link, items.path.name), table, folder)
+        _finished(guess_interactions(table, link, items.name), table, folder)
         for table, link in zip(tables, links, strict=True)
     ]
     sections = [of_items, *of_tables]
@@ -119,7 +118,7 @@ def _sections(items: FileSample, tables: Sequence[FileSample], folder: Path) -> 
 
 def _finished(section: Section, sample: FileSample, folder: Path) -> Section:
     """Add the file and its form in front, and the columns not used."""
-    front = [Setting("file", Path(os.path.relpath(sample.path, folder)).as_posix())]
+    front = [Setting("file", sample.seen_from(folder))]
     if sample.form.encoding != "utf-8":
         front.append(Setting("encoding", sample.form.encoding, "the bytes are not UTF-8"))
     section.settings[:0] = front

@@ -3,7 +3,6 @@
 import itertools
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +29,7 @@ class RecordTable(NamedTuple):
 
 
 def table_of_records(
-    path: Path,
+    path: object,
     records: Iterable[tuple[int, Mapping[str, Any]]],
     kinds: Mapping[str, ColumnKind],
     on_fault: OnFault = raise_fault,
@@ -38,7 +37,7 @@ def table_of_records(
     """Read some fields, by name or path, of every record; missing fields are null. Faults of values go to `on_fault`.
 
     Args:
-        path: for errors.
+        path: names the table in errors.
         records: row number in the file, and the record.
         kinds: field to kind. A field of this very name comes before a path.
 

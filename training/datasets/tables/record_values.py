@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from clairo_core.values.missing import is_missing
@@ -20,7 +19,7 @@ _SHOWN_TYPES = {float: "numbers", str: "text", list: "lists"}
 class ValueChecker:
     """Checks values row by row; a column of numbers or times keeps the type of its first value."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: object) -> None:
         self._path = path
         self._row_type: dict[str, type] = {}
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -17,9 +17,23 @@ def raise_fault(fault: RowError) -> None:
     raise fault
 
 
+@runtime_checkable
+class ManyFiles(Protocol):
+    """A table of several files, whose rows are numbered through all of them."""
+
+    def place_of(self, number: int) -> tuple[str, int]:
+        """The name of a row's file, and the row's number in it."""
+
+
+def row_place(path: object, number: int) -> tuple[str, int]:
+    """The name of a row's file, and the row's number in it, for messages. `path` is of the table."""
+    return path.place_of(number) if isinstance(path, ManyFiles) else (str(path), number)
+
+
 def field_fault(path: object, rows: Sequence[int] | np.ndarray, field: str, problem: str) -> RowError:
     """A fault of one column in rows of these numbers; the message names the first. `path` is of the table."""
-    message = f"{path} row {rows[0]}, field {field!r}: {problem}"
+    file, row = row_place(path, int(rows[0]))
+    message = f"{file} row {row}, field {field!r}: {problem}"
     return RowError(message, path=path, rows=rows, field=field, problem=problem)
 
 

@@ -4,21 +4,20 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from jaxtyping import Int64
 
 from clairo_core.errors import DatasetError, EmptyTableError, RowError
 from clairo_core.progress import Progress, silent
-from training.datasets.tables.column_kinds import ColumnKind, check_column_names
+from training.datasets.tables.column_kinds import ColumnKind
 from training.datasets.tables.csv_files import csv_header, csv_row_number, read_csv, read_sound_csv
-from training.datasets.tables.field_paths import FieldPath
 from training.datasets.tables.json_files import is_json_array, json_file_records
 from training.datasets.tables.json_lines import json_lines, json_lines_row_number, read_json_lines
 from training.datasets.tables.packed_files import format_suffix, is_packed
+from training.datasets.tables.parquet_datasets import ParquetDataset
 from training.datasets.tables.record_tables import RecordTable, table_of_records
 from training.datasets.tables.row_faults import OnFault, field_fault, raise_fault
 from training.datasets.tables.table_form import TableForm
@@ -28,9 +27,6 @@ from training.datasets.tables.xml_feeds import feed_records
 
 SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".xml")
 _CSV = (".csv", ".tsv")
-_BATCH_ROWS = 65_536
-_PARQUET_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
-"""A damaged footer may hold names that are not UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,21 +144,88 @@ def read_table(
     if isinstance(path, Path):
         _check_file(path)
     _check_form(path, form)
-    of_form: tuple[str, ...] = (*form.skip_without, *form.fill_down, *([form.order_id] if form.order_id else []))
+    of_form = _columns_of(form)
     all_kinds: dict[str, ColumnKind] = {**dict.fromkeys(of_form, "text"), **kinds}
     if on_fault is raise_fault:
         table, records, numbers = _read(path, all_kinds, progress, form, raise_fault)
     else:
         table, records, numbers = _read_sound(path, all_kinds, progress, form, on_fault)
     if table.num_rows == 0:
-        raise EmptyTableError(f"{path} has no rows, expected at least one; fill it, or name another file")
+        raise _no_rows(path)
     source = SourceTable(path, table, form, records, numbers=numbers)
     if not of_form:
         return source
-    table, kept, skipped = filled_and_kept(table, form)
-    if not len(kept):
-        raise EmptyTableError(f"{path}: no row has a value in {', '.join(form.skip_without)}; correct skip_without")
-    return replace(source, table=table.select(list(kinds)), skipped=skipped).taken(kept)
+    source = _kept(source, list(kinds))
+    if not len(source):
+        raise _nothing_kept(path, form)
+    return source
+
+
+def is_read_in_parts(path: TableFile, form: TableForm | None = None) -> bool:
+    """Whether `table_parts` gives more than one part of a large table."""
+    return as_parquet(path) is not None and not (form and form.fill_down)
+
+
+def as_parquet(path: TableFile) -> ParquetDataset | None:
+    """The data set, or the file as one; None for other tables."""
+    if isinstance(path, Path) and format_suffix(path) == ".parquet":
+        return ParquetDataset(str(path))
+    return path if isinstance(path, ParquetDataset) else None
+
+
+def table_parts(
+    path: TableFile,
+    kinds: Mapping[str, ColumnKind],
+    progress: Progress = silent,
+    form: TableForm | None = None,
+    on_fault: OnFault = raise_fault,
+) -> Iterator[SourceTable]:
+    """Read as `read_table`, Parquet in parts that follow one another; a part may have no row that is kept.
+
+    The rows' numbers are known. Values of one column may be of another type in another part.
+
+    Raises:
+        DatasetError: as `read_table`.
+    """
+    form = form or TableForm()
+    parquet = as_parquet(path)
+    if parquet is None or form.fill_down:
+        yield read_table(path, kinds, progress, form, on_fault)
+        return
+    if isinstance(path, Path):
+        _check_file(path)
+    _check_form(path, form)
+    all_kinds: dict[str, ColumnKind] = {**dict.fromkeys(_columns_of(form), "text"), **kinds}
+    num_rows = num_kept = 0
+    for before, (table, records, numbers) in parquet.parts(all_kinds, progress, on_fault):
+        if numbers is None:
+            numbers = np.arange(before + 1, before + len(table) + 1)  # noqa: PLW2901
+        part = _kept(SourceTable(path, table, form, records, numbers=numbers), list(kinds))
+        num_rows, num_kept = num_rows + len(table), num_kept + len(part)
+        yield part
+    if num_rows == 0:
+        raise _no_rows(path)
+    if num_kept == 0:
+        raise _nothing_kept(path, form)
+
+
+def _columns_of(form: TableForm) -> tuple[str, ...]:
+    return (*form.skip_without, *form.fill_down, *([form.order_id] if form.order_id else []))
+
+
+def _kept(source: SourceTable, columns: list[str]) -> SourceTable:
+    """Apply the form to rows."""
+    table, kept, skipped = filled_and_kept(source.table, source.form)
+    source = replace(source, table=table.select(columns), skipped=skipped)
+    return source if len(kept) == len(table) else source.taken(kept)
+
+
+def _no_rows(path: TableFile) -> EmptyTableError:
+    return EmptyTableError(f"{path} has no rows, expected at least one; fill it, or name another file")
+
+
+def _nothing_kept(path: TableFile, form: TableForm) -> EmptyTableError:
+    return EmptyTableError(f"{path}: no row has a value in {', '.join(form.skip_without)}; correct skip_without")
 
 
 def _read_sound(
@@ -192,13 +255,13 @@ def _row_numbers(path: TableFile, whole: RecordTable) -> Int64[np.ndarray, "reco
 def _read(
     path: TableFile, kinds: Mapping[str, ColumnKind], progress: Progress, form: TableForm, on_fault: OnFault
 ) -> RecordTable:
+    if (parquet := as_parquet(path)) is not None:
+        return parquet.records_table(kinds, progress, on_fault)
     if not isinstance(path, Path):
         return RecordTable(path.read(kinds, progress), None)
     suffix = format_suffix(path)
     if suffix in _CSV:
         return RecordTable(read_csv(path, tuple(kinds), progress, form), None)
-    if suffix == ".parquet":
-        return _read_parquet(path, kinds, progress, on_fault)
     if suffix == ".xml":
         # Names may have the prefix that they have in the feed.
         local = {name: name.removeprefix("g:") for name in kinds}
@@ -220,9 +283,9 @@ def column_names(path: TableFile, form: TableForm | None = None) -> tuple[str, .
     if not isinstance(path, Path):
         return path.column_names()
     _check_file(path)
+    if (parquet := as_parquet(path)) is not None:
+        return parquet.column_names()
     suffix = format_suffix(path)
-    if suffix == ".parquet":
-        return tuple(_parquet_file(path).schema_arrow.names)
     if suffix in _CSV:
         return csv_header(path, form or TableForm())
     records = feed_records(path) if suffix == ".xml" else json_file_records(path)
@@ -263,57 +326,3 @@ def _check_form(path: TableFile, form: TableForm) -> None:
     is_csv = isinstance(path, Path) and format_suffix(path) in _CSV
     if not is_csv and (form.separator is not None or form.encoding != TableForm().encoding):
         raise DatasetError(f"{path}: got a separator or an encoding, which only CSV and TSV have; remove it")
-
-
-def _parquet_file(path: Path) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(path)
-    except _PARQUET_ERRORS as error:
-        raise _damaged_parquet(path, error) from error
-
-
-def _read_parquet(path: Path, kinds: Mapping[str, ColumnKind], progress: Progress, on_fault: OnFault) -> RecordTable:
-    with _parquet_file(path) as file:
-        names = file.schema_arrow.names
-        paths = {name: parsed for name in kinds if name not in names and (parsed := FieldPath.parse(name)) is not None}
-        top = dict.fromkeys(paths[name].first_name if name in paths else name for name in kinds)
-        check_column_names(path, names, top)
-        plain = [name for name in kinds if name not in paths]
-        nested = dict.fromkeys(parsed.first_name for parsed in paths.values())
-        try:
-            table = file.read(columns=plain)
-            # Some writers skip this check; invalid text would fail later, far from its file.
-            table.validate(full=True)
-            # `read` takes a.b.c as a struct's field; `select` only takes top-level columns.
-            table = _without_views(table.select(plain))
-            if not paths:
-                return RecordTable(table, None)
-            records = progress(_parquet_records(file, list(nested)), f"reading {path.name}", file.metadata.num_rows)
-            of_paths = table_of_records(path, records, {name: kinds[name] for name in paths}, on_fault)
-        except _PARQUET_ERRORS as error:
-            raise _damaged_parquet(path, error) from error
-    if of_paths.records is not None:
-        table = table.take(of_paths.records)
-    columns = {name: of_paths.table[name] if name in paths else table[name] for name in kinds}
-    return of_paths._replace(table=pa.table(columns))
-
-
-def _without_views(table: pa.Table) -> pa.Table:
-    """Convert view types, of which Arrow cannot take rows."""
-    for place, name in enumerate(table.column_names):
-        of_view = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}.get(table[name].type)
-        if of_view is not None:
-            table = table.set_column(place, name, table[name].cast(of_view))
-    return table
-
-
-def _parquet_records(file: pq.ParquetFile, columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    number = 0
-    for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
-        for number, record in enumerate(batch.to_pylist(), start=number + 1):  # noqa: B020 - numbers run on
-            yield number, record
-
-
-def _damaged_parquet(path: Path, error: Exception) -> DatasetError:
-    problem = " ".join(str(error).split())
-    return DatasetError(f"{path} is not a Parquet file, or is damaged or cut short ({problem}); write or copy it again")

@@ -21,7 +21,7 @@ from clairo_core.bundle.manifest import digests_of, read_manifest
 from clairo_core.encoders.onnx_encoder import OnnxImageEncoder, write_export_header
 from clairo_core.encoders.picture_preparation import PicturePreparation
 from service.app import open_parts
-from service.bundles import swap
+from service.bundles import shelf
 from service.bundles.shelf import BundleShelf
 from service.settings import Settings
 from tests.running_service import running_service
@@ -305,7 +305,7 @@ async def test_an_activation_waits_until_another_processs_activation_has_been_fo
             time.sleep(1)
             return load_bundle(folder)
 
-        monkeypatch.setattr(swap, "load_bundle", slowly_loaded)
+        monkeypatch.setattr(shelf, "load_bundle", slowly_loaded)
         assert (await activate(one, second)).status_code == 200
         async with asyncio.timeout(30):
             while len(loaded) < 2:
@@ -378,7 +378,7 @@ async def test_the_previous_bundle_leaves_no_memory_behind(bundles: Path) -> Non
 
 
 async def test_the_shelf_finds_the_configured_bundle_without_a_folder(made: Path) -> None:
-    shelf = BundleShelf(made / "first", None)
+    shelf = BundleShelf(made / "first", None, made)
     assert [shelved.folder.name for shelved in shelf.bundles()] == ["first"]
 
 

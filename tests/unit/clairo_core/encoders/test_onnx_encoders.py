@@ -14,8 +14,11 @@ from clairo_core.encoders import (
     OpenClipEncoder,
     SentenceTransformerEncoder,
     load_encoder,
+    load_preparation,
 )
 from clairo_core.encoders.learned_image import PictureNetwork
+from clairo_core.encoders.open_clip_image import embed_pictures
+from clairo_core.encoders.picture_preparation import resized_pictures
 from clairo_core.errors import EncoderError
 from clairo_core.items import Item
 from tests.pretrained import minilm_folder, write_tiny_open_clip, write_tiny_sentence_transformer
@@ -67,6 +70,26 @@ def test_an_export_agrees_with_its_original_without_its_library(
     # An item alone and among others: the batch axis is dynamic.
     alone = exported.encode(items[:1]).vectors[0]
     assert np.allclose(alone, found.vectors[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["t5", "open_clip", "learned"])
+def test_the_preparation_of_pictures_is_read_without_the_weights(kind: str, tmp_path: Path) -> None:
+    encoder = original(kind, tmp_path / "original")
+    saved, export = tmp_path / "saved", tmp_path / "export"
+    for folder in (saved, export):
+        folder.mkdir()
+    encoder.save(saved)
+    export_encoder(encoder, export)
+    assert load_preparation(saved) == load_preparation(export) == getattr(encoder, "preparation", None)
+
+
+def test_pictures_that_were_resized_before_get_the_same_embeddings() -> None:
+    encoder, items = learned_encoder(), tiny_items(40)
+    whole = encoder.encode(items)
+    in_steps = embed_pictures(encoder, resized_pictures(encoder.preparation, items))
+    assert 0 < whole.is_present.sum() < 40
+    assert np.array_equal(in_steps.is_present, whole.is_present)
+    assert np.array_equal(in_steps.vectors, whole.vectors)
 
 
 def test_an_export_can_be_saved_again(tmp_path: Path) -> None:

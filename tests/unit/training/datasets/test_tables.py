@@ -158,7 +158,7 @@ def test_pictures_may_be_in_a_separate_table_and_be_required(tmp_path):
     pq.write_table(pa.Table.from_pylist(pictures), tmp_path / "pictures.parquet")
     sections = '[pictures]\nfile = "pictures.parquet"\nitem_id = "sku"\npicture = "jpeg"'
     dataset = load_dataset(write_shop(tmp_path, in_items="only_with_picture = true", sections=sections))
-    assert {item.item_id: item.picture for item in dataset.items} == {"hat": png("blue"), "cup": png()}
+    assert {item.item_id: item.read_picture() for item in dataset.items} == {"hat": png("blue"), "cup": png()}
     assert check_pictures(dataset) is dataset
 
 

@@ -6,6 +6,7 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from clairo_core.encoders import ModalityEmbeddings
 from training.items.embedding_cache import KEPT_DAYS, EmbeddingCache, remove_old_caches
@@ -47,6 +48,12 @@ def test_rows_are_found_across_shards_in_any_order_and_more_than_once(tmp_path: 
         rows = opened.rows([digests[number] for number in wanted])
         assert rows.vectors.tolist() == vectors[wanted].tolist()
         assert rows.is_present.tolist() == is_present[wanted].tolist()
+
+
+def test_shards_are_parquet_files_of_digests_and_vectors(tmp_path: Path) -> None:
+    (shard,) = cache_of(tmp_path, "text").folder.iterdir()
+    rows = pq.read_table(shard).to_pylist()
+    assert rows == [{"digest": "0" * 64, "vector": [1.0, 1.0], "is_present": True}]
 
 
 def test_contents_of_a_damaged_shard_are_unknown(tmp_path: Path) -> None:

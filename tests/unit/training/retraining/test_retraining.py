@@ -21,7 +21,7 @@ from clairo_core.errors import SettingsError, TrainingError
 from clairo_core.events import EventType, InteractionRules
 from clairo_core.items import Item, UserHistory
 from clairo_core.sequences import ItemSequences
-from service.bundles.shelf import check_not_worse, refusal_by_retraining
+from service.bundles.not_worse import check_not_worse, refusal_by_retraining
 from service.cli.store_commands import parsed_since
 from service.errors import WorseBundleError
 from tests.tiny import tiny_bundle, tiny_items
