@@ -24,6 +24,7 @@ def page(url: str) -> Iterator[Page]:
     """The page, loaded."""
     with opened_page(url) as page:
         expect(page.locator("#recommended li")).to_have_count(10)
+        expect(page.locator("#grid li")).to_have_count(48)
         yield page
 
 
