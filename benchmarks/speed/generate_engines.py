@@ -18,7 +18,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import onnxruntime  # type: ignore[import-untyped]
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -39,6 +38,7 @@ from benchmarks.speed.generate_contest import (
 )
 from benchmarks.speed.timing import fastest_in_turn
 from clairo_core.build_recommender import build_recommender
+from clairo_core.encoders.optional_library import optional_library
 from clairo_core.generation.t5.decoder_state import BeamCache, EncodedViews
 from clairo_core.generation.t5.generator import Generator
 from clairo_core.recommender import Recommender
@@ -210,6 +210,7 @@ def _session(network: torch.nn.Module, example: Mapping[str, Tensor], num_output
             opset_version=_OPSET,
             dynamo=False,
         )
+        onnxruntime = optional_library("onnxruntime", "onnxruntime")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])

@@ -1,11 +1,15 @@
-"""Import a library that only some encoders need."""
+"""Import a library that only some encoders need, without its reports to its makers."""
 
 import importlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
 from clairo_core.errors import EncoderError
+
+NO_REPORTS = ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY")
+"""Variables, read at import, that keep ONNX Runtime and Hugging Face from sending what runs here; ours unless set."""
 
 
 def optional_library(module: str, distribution: str) -> ModuleType:
@@ -14,6 +18,8 @@ def optional_library(module: str, distribution: str) -> ModuleType:
     Raises:
         EncoderError: it is not installed; the message gives the command.
     """
+    for variable in NO_REPORTS:
+        os.environ.setdefault(variable, "1")
     try:
         return importlib.import_module(module)
     except ImportError as error:
