@@ -1,7 +1,9 @@
 """Read and write objects under one address. Start at `ObjectStorage.read`."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ class ObjectStorage:
     """
 
     def __init__(self, address: StorageAddress) -> None:
-        """Connect at the first call.
+        """Connect at the first call. An address without a server takes that of AWS_ENDPOINT_URL, else AWS.
 
         Raises:
             BundleStorageError: the package that connects is missing.
@@ -35,7 +37,7 @@ class ObjectStorage:
                 f"{address} needs clairo[storage], but the package pyarrow is missing; "
                 "run pip install 'clairo[storage]'"
             ) from error
-        self._address = address
+        self._address = address = _with_endpoint(address)
         self._root = f"{address.bucket}/{address.key}".rstrip("/")
         with self._reaching():
             self._filesystem = S3FileSystem(
@@ -116,3 +118,12 @@ class ObjectStorage:
             raise BundleStorageError(
                 f"{self._address}: {reason}; check the address, the credentials in the environment, and the network"
             ) from error
+
+
+def _with_endpoint(address: StorageAddress) -> StorageAddress:
+    """Complete the address by the environment, which pyarrow reads for data sets but not here."""
+    url = os.environ.get("AWS_ENDPOINT_URL", "")
+    if address.endpoint or not url:
+        return address
+    scheme, _, endpoint = url.rpartition("://")
+    return replace(address, endpoint=endpoint.rstrip("/"), scheme=scheme or address.scheme)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
-from clairo_core.bundle.manifest import REPORT_PAGE, BundleManifest, read_manifest
+from clairo_core.bundle.manifest import MANIFEST_FILE, REPORT_PAGE, BundleManifest, read_manifest
 from clairo_core.bundle.remote_bundles import RemoteBundles
 from clairo_core.errors import BundleDigestError, BundleError, BundleStorageError
 from clairo_core.storage.storage_address import Place, StorageAddress
@@ -212,7 +212,11 @@ def _in_storage(remote: RemoteBundles, name: str, manifest: BundleManifest | Bun
     folder = remote.folder / name
     if isinstance(manifest, BundleManifest):
         return ShelvedBundle(folder, manifest, None, remote)
-    return ShelvedBundle(folder, None, str(manifest).replace(str(remote.address / name), name), remote)
+    # Without the address, as above. A server's name is at its end: both spellings are whole addresses.
+    problem = str(manifest)
+    for path in (f"{name}/{MANIFEST_FILE}", name):
+        problem = problem.replace(str(remote.address / path), path)
+    return ShelvedBundle(folder, None, problem, remote)
 
 
 def _of_id(bundles: list[ShelvedBundle], bundle_id: str) -> ShelvedBundle | None:

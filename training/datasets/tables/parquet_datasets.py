@@ -89,13 +89,13 @@ class ParquetDataset:
         return _shown(self.address)
 
     def column_names(self) -> tuple[str, ...]:
-        """List the columns of the first file, then those by the names of folders.
+        """List the columns of the first file, then those that only later files have, by their contents or folders.
 
         Raises:
             DatasetError: the folder does not exist or cannot be read, or a file is not Parquet.
             EmptyTableError: no file is there.
         """
-        return tuple(dict.fromkeys((*self._files[0].schema.names, *self._files[0].keys)))
+        return tuple(dict.fromkeys(name for file in self._files for name in (*file.schema.names, *file.keys)))
 
     def row_numbers(self, num_rows: int) -> Int64[np.ndarray, "row"]:
         """Places among the rows of all files, from 1."""
@@ -231,8 +231,9 @@ class ParquetDataset:
                 check_column_names(place, file.schema.names, {name} & set(file.schema.names))
                 if name not in file.schema.names and name not in file.keys:
                     # Not a missing column: the description is right for the other files.
+                    having = next(one for one in self._files if name in one.schema.names or name in one.keys)
                     raise DatasetError(
-                        f"{place}: there is no column {name!r}, which {self._name_of(self._files[0].name)} has; write "
+                        f"{place}: there is no column {name!r}, which {self._name_of(having.name)} has; write "
                         "all files with the same columns"
                     )
                 family = type_family(file.schema.field(name).type) if name in file.schema.names else "text"
@@ -252,6 +253,11 @@ class ParquetDataset:
             return fs.LocalFileSystem(), self.address
         try:
             filesystem, path = fs.FileSystem.from_uri(self.address)
+        except pa.ArrowInvalid as error:
+            raise DatasetError(
+                f"{self}: got an address that cannot be used ({self._problem(error)}), expected one such as "
+                "s3://BUCKET/FOLDER/; correct it"
+            ) from None
         except (pa.ArrowException, OSError) as error:
             raise self._unreadable(error) from None
         return filesystem, path
@@ -301,9 +307,11 @@ class ParquetDataset:
         return list(accumulate(file.num_rows for file in self._files))
 
     def _unreadable(self, error: Exception) -> DatasetError:
-        problem = " ".join(str(error).replace(self.address, str(self)).split())
         cure = _CURE if "://" in self.address else "check its permissions"
-        return DatasetError(f"{self} cannot be read ({problem}); {cure}")
+        return DatasetError(f"{self} cannot be read ({self._problem(error)}); {cure}")
+
+    def _problem(self, error: Exception) -> str:
+        return " ".join(str(error).replace(self.address, str(self)).split())
 
 
 class _Names:

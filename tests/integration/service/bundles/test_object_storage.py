@@ -142,6 +142,16 @@ async def test_bundles_in_storage_are_listed_and_one_is_served(
     assert (await client.post("/bundles/rollback")).json()["previous_bundle_id"] == second
 
 
+async def test_a_damaged_manifest_is_listed_without_the_storages_address(
+    client: httpx.AsyncClient, storage: ObjectStorage
+) -> None:
+    (storage.bundles / "second" / "manifest.json").write_text("{")
+    listed = (await client.get("/bundles")).json()["bundles"]
+    problem = next(one["problem"] for one in listed if one["name"] == "second")
+    assert problem.startswith("second/manifest.json: cannot be read (")
+    assert "127.0.0.1" not in problem
+
+
 async def test_an_altered_object_is_refused_and_the_old_bundle_serves(
     client: httpx.AsyncClient, made: Path, storage: ObjectStorage
 ) -> None:

@@ -100,6 +100,17 @@ def test_an_empty_prefix_has_no_bundles_and_a_missing_bucket_is_named(storage: O
         RemoteBundles(misspelt, tmp_path / "copies").manifests()
 
 
+def test_an_address_without_a_server_takes_that_of_the_environment(
+    remote: RemoteBundles, storage: ObjectStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", storage.endpoint)
+    bare = replace(storage.address, endpoint="", scheme="https")
+    assert RemoteBundles(bare, tmp_path / "bare").manifests() == remote.manifests() != {}
+    # A server in the address comes first.
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    assert RemoteBundles(storage.address, tmp_path / "named").manifests() == remote.manifests()
+
+
 def test_a_bundle_of_a_newer_release_is_refused(remote: RemoteBundles, storage: ObjectStorage) -> None:
     manifest = storage.bundles / "spring" / "manifest.json"
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"schema_version": 999}))

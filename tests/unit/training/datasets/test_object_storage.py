@@ -105,7 +105,7 @@ def test_a_damaged_object_is_named(bucket):
 def test_storage_that_does_not_answer_is_named_without_secrets(bucket, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(DatasetError) as error:
-        ParquetDataset(f"s3://{BUCKET}/events/?request_timeout=1").column_names()
+        ParquetDataset(f"s3://{BUCKET}/events/").column_names()
     assert str(error.value).startswith(f"s3://{BUCKET}/events/ cannot be read (")
     assert "check the address, AWS_ACCESS_KEY_ID" in str(error.value)
     assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in str(error.value)
@@ -123,5 +123,14 @@ def test_credentials_in_an_address_are_refused_and_not_shown(tmp_path, address):
 
 
 def test_an_unknown_kind_of_address_is_refused(tmp_path):
-    with pytest.raises(DatasetError, match=r"^ftp://shop/events cannot be read"):
+    with pytest.raises(DatasetError, match=r"^ftp://shop/events: got an address .*, expected one such as s3://BUCKET/"):
         ParquetDataset("ftp://shop/events").column_names()
+
+
+def test_check_has_one_fault_for_an_address_with_credentials(tmp_path):
+    toml = (
+        '[items]\nfile = "s3://key:pass@shop/i/"\ntexts = ["title"]\n[interactions]\nfile = "e.csv"\ntimestamp = "at"\n'
+    )
+    faults = [str(fault) for fault in check_dataset(described(tmp_path, toml, "")).faults]
+    assert len(faults) == 1
+    assert "got credentials in the address" in faults[0]

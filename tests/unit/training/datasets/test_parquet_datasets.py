@@ -235,6 +235,13 @@ def test_files_with_different_columns_are_named_with_the_column(tmp_path, last, 
     assert "write all files with" in refusal(folder)
 
 
+def test_a_column_that_the_first_file_alone_lacks_is_that_files_fault(tmp_path):
+    folder = write_shop(tmp_path)
+    pq.write_table(events(3).drop_columns("user"), folder / "events/part-000.parquet")
+    assert "events/part-000.parquet: there is no column 'user', which" in refusal(folder)
+    assert "part-001.parquet has; write all files with the same columns" in refusal(folder)
+
+
 def test_a_column_without_a_value_in_one_file_goes_with_any_type(tmp_path):
     toml = DESCRIPTION.replace('"at"', '"at"\nskip_without = ["at"]')
     folder = write_shop(tmp_path, toml=toml)
