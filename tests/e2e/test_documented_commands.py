@@ -31,7 +31,7 @@ NOT_RUN = {
     "make demo": ".ci/run runs it in a clean clone",
     "npx": "test_generated_clients.py generates the same client",
     "openapi-python-client": "test_generated_clients.py generates the same client",
-    "pip install": ".ci/supply.py installs or resolves each extra of the wheel",
+    "pip install": ".ci/supply.py installs each extra of the wheel",
     "python -m training.vocabulary.compile_kernels": "make install runs it",
     "python3 -m http.server": "Python's own",
     "python3 -m venv": "make install runs it",
