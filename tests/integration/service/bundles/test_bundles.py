@@ -30,15 +30,6 @@ from tests.tiny import tiny_bundle
 MUG = {"item_id": "posted-mug", "title": "blue mug 99", "description": "A mug for every day, in blue."}
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two bundles of one shop."""
-    folder = tmp_path_factory.mktemp("bundles")
-    tiny_bundle(folder / "first", num_items=40)
-    tiny_bundle(folder / "second", num_items=40, seed=1)
-    return folder
-
-
 @pytest.fixture
 def bundles(made: Path, tmp_path: Path) -> Path:
     """Copies for a test to damage."""

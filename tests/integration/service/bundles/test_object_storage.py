@@ -19,18 +19,8 @@ from tests.object_storage import ObjectStorage, running_storage
 from tests.postgres_server import PostgresServer
 from tests.redis_server import running_redis
 from tests.running_service import ServiceProcess, running_process, running_service
-from tests.tiny import tiny_bundle
 
 PROMISED_SECONDS = 5.0
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two bundles of one shop."""
-    folder = tmp_path_factory.mktemp("bundles")
-    tiny_bundle(folder / "first", num_items=40)
-    tiny_bundle(folder / "second", num_items=40, seed=1)
-    return folder
 
 
 @pytest.fixture
