@@ -38,7 +38,7 @@ def rows(*, bundle: Path, data: Path, device: str, quick: bool) -> tuple[str, li
         sys.exit(f"{bundle} has no joint ranking, so no components to compare; train it with dense.dim above 0")
     split = some_users(validation_split(dataset), QUICK_USERS if quick else MAX_USERS, seed=0)
     item_ids = [item.item_id for item in dataset.items]
-    (examples,) = mixture_examples(recommender, (ranking,), item_ids, split, progress_bar)
+    examples = mixture_examples(recommender, ranking, item_ids, split, progress_bar)
     components = ranking.components
     gains = {
         f"{name} alone": ndcg_at(target_ranks(examples.scores[:, place], examples), 10)

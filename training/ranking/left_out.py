@@ -38,7 +38,7 @@ def mixtures_without_each(
     ranking = recommender.joint_ranking
     assert ranking is not None
     assert ranking.mixture is not None
-    (examples,) = mixture_examples(recommender, (ranking,), item_ids, users, progress)
+    examples = mixture_examples(recommender, ranking, item_ids, users, progress)
     return {
         part: replace(fit_mixture(without(examples, part), seed), new_item_lift=ranking.mixture.new_item_lift)
         for part in PARTS

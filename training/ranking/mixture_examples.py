@@ -24,48 +24,31 @@ from training.ranking.fit_mixture import MixtureExamples, join_examples
 
 def mixture_examples(
     recommender: Recommender,
-    rankings: Sequence[JointRanking],
+    ranking: JointRanking,
     item_ids: Sequence[str],
     split: EvaluationSplit,
     progress: Progress[int],
-) -> list[MixtureExamples]:
-    """Score each user's unseen candidates by every component of each ranking.
+) -> MixtureExamples:
+    """Score each user's unseen candidates by every component of the ranking.
 
     Args:
-        recommender: generates once for all rankings.
-        rankings: each gives one result.
+        recommender: generates.
+        ranking: its components need no mixture.
         item_ids: of the rows of the split's items.
         split: the users, at least one. The result is sorted by length of history.
         progress: over batches of users.
     """
-    parts: list[list[MixtureExamples]] = [[] for _ in rankings]
+    parts, point = [], recommender.points[BALANCED]
     for users, histories in batches_by_length(split.histories, item_ids, "mixture: candidates", progress):
         known = [recommender.known_rows(history) for history in histories]
-        of_users = examples_of(recommender, rankings, known, len(item_ids), split.targets[users])
-        for of_ranking, examples in zip(parts, of_users, strict=True):
-            of_ranking.append(examples)
-    # Each ranking's parts are dropped before the next one's are joined: both take gigabytes.
-    return [join_examples(parts.pop(0)) for _ in rankings]
-
-
-def examples_of(
-    recommender: Recommender,
-    rankings: Sequence[JointRanking],
-    histories: Sequence[Int64[np.ndarray, "position"]],
-    num_items: int,
-    targets: Int32[np.ndarray, "user"],
-) -> list[MixtureExamples]:
-    """The candidates of some users by each ranking, seen items masked."""
-    is_allowed = [all_but(history, num_items) for history in histories]
-    point = recommender.points[BALANCED]
-    generated = recommender.generator.generate(
-        histories, [0] * len(histories), point.num_views, point.num_beams, is_allowed
-    )
-    lengths = np.array([len(history) for history in histories], dtype=np.int64)
-    return [
-        examples_from(ranking, ranking.candidates(histories, generated, is_allowed), targets, lengths)
-        for ranking in rankings
-    ]
+        is_allowed = [all_but(history, len(item_ids)) for history in known]
+        generated = recommender.generator.generate(
+            known, [0] * len(known), point.num_views, point.num_beams, is_allowed
+        )
+        lengths = np.array([len(history) for history in known], dtype=np.int64)
+        candidates = ranking.candidates(known, generated, is_allowed)
+        parts.append(examples_from(ranking, candidates, split.targets[users], lengths))
+    return join_examples(parts)
 
 
 def examples_from(

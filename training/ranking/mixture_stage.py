@@ -26,6 +26,8 @@ from training.workbench.workbench import Workbench
 
 INDEX, MIXTURE = "dense-index.faiss", "mixture"
 NEW_ITEMS_FILE = "new-items.json"
+MOST_CALIBRATING = 4000
+"""New items are calibrated on a sample of at most this many validation users, the same for every seed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,17 +71,19 @@ def mixture_stage(
             content = content_vectors({modality: encoded[modality].embeddings() for modality in encoded})
             save_content(folder / CONTENT, content)
         components = unfitted(heads, content)
-        users = bench.some_validation_users(settings.max_users)
-        is_validated = len(users.targets) > 0
-        examples, pretended = mixture_examples(
+        validated = bench.some_validation_users(settings.max_users)
+        is_validated = len(validated.targets) > 0
+        # Training ends give the scale of the scores, never their weights: every component has learned them.
+        users = validated if is_validated else some_users(last_training_items(bench.training), settings.max_users, 0)
+        pretended = mixture_examples(
             generator.recommender,
             # Unnamed, so that the ranking with new items is dropped before the fit takes its memory.
-            (components, with_new_items(components, dense_heads.as_new(), dense_heads.is_held_out)),
+            with_new_items(components, dense_heads.as_new(), dense_heads.is_held_out),
             bench.item_ids,
-            # Training ends give the scale of the scores, never their weights: every component has learned them.
-            users if is_validated else some_users(last_training_items(bench.training), settings.max_users, seed=0),
+            some_users(users, MOST_CALIBRATING, seed=0),
             bench.progress,
         )
+        examples = mixture_examples(generator.recommender, components, bench.item_ids, users, bench.progress)
         if not (is_validated and examples.has_target.any()):
             bench.report("mixture: no component finds a validation user's next item; all weigh the same")
 
