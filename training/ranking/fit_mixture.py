@@ -53,10 +53,9 @@ class MixtureExamples:
 
     @property
     def has_target(self) -> Bool[np.ndarray, "user"]:
-        """Users whose next item is among their candidates."""
-        has_target: Bool[np.ndarray, "user"] = np.isin(
-            np.arange(len(self.num_candidates)), self.user_of[self.is_target]
-        )
+        """Users whose next item is among their candidates and occurs in training: the others teach nothing."""
+        is_found = self.is_target & (self.training_counts > 0)
+        has_target: Bool[np.ndarray, "user"] = np.isin(np.arange(len(self.num_candidates)), self.user_of[is_found])
         return has_target
 
     def slices(self) -> Iterator[slice]:

@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from training.ranking.fit_mixture import MixtureExamples, centers_and_scales, join_examples
+from training.ranking.fit_mixture import (
+    MixtureExamples,
+    centers_and_scales,
+    features_of,
+    fit_mixture,
+    floors_of,
+    join_examples,
+)
 
 
 def examples() -> MixtureExamples:
@@ -69,3 +76,32 @@ def test_a_feature_that_never_varies_is_not_divided_by_zero() -> None:
 def test_means_of_many_candidates_are_not_rounded_away() -> None:
     centers, _ = centers_and_scales(np.full((4_000_000, 1), 1.1, dtype=np.float32))
     np.testing.assert_allclose(centers, 1.1, rtol=1e-6)
+
+
+def shoppers(num_users: int) -> MixtureExamples:
+    """Users with 2 to 6 candidates, one of them the target; the second component scores it highest."""
+    random = np.random.default_rng(0)
+    num_candidates = random.integers(2, 7, size=num_users)
+    is_target = np.zeros(num_candidates.sum(), dtype=np.bool_)
+    is_target[np.cumsum(num_candidates) - random.integers(1, num_candidates + 1)] = True
+    scores = random.random((len(is_target), 2)).astype(np.float32)
+    scores[is_target, 1] += 1.0
+    return MixtureExamples(
+        ("misled", "right"),
+        (),
+        scores,
+        np.zeros((len(scores), 0), dtype=np.float32),
+        np.full(len(scores), 3),
+        is_target,
+        np.ones((len(scores), 2), dtype=np.bool_),
+        num_candidates,
+        np.full(num_users, 4),
+        np.full(num_users, 3),
+    )
+
+
+def test_users_with_different_numbers_of_candidates_teach_one_mixture() -> None:
+    given = shoppers(200)
+    totals = fit_mixture(given).totals_of(features_of(given, floors_of(given)))
+    firsts = [totals[of_user].argmax() == given.is_target[of_user].argmax() for of_user in given.slices()]
+    assert np.mean(firsts) > 0.95
