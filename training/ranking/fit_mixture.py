@@ -87,7 +87,7 @@ class MixtureExamples:
         if components == self.components:
             return self
         columns = [self.components.index(component) for component in components]
-        kept = self.of_candidates(self.is_proposed_by[:, columns].any(axis=1))
+        kept = self.of_candidates(np.logical_or.reduce(self.is_proposed_by[:, columns], axis=1))
         return replace(
             kept,
             components=components,
