@@ -33,13 +33,10 @@ def sink(scores, heap, place):
     heap[place] = row
 
 
-@kernel(read_only(types.float32, 1), types.int64)
-def best_rows(scores, count):
-    """Rows of the `count` highest scores, best first; ties are in the order of rows."""
-    count = min(count, len(scores))
+@njit
+def heap_of_best(scores, count):
+    """Rows of the `count` highest scores as a heap, whose root is the worst of them."""
     heap = np.arange(count)
-    if count == 0:
-        return heap
     for place in range(count // 2 - 1, -1, -1):
         sink(scores, heap, place)
     least = scores[heap[0]]
@@ -49,6 +46,16 @@ def best_rows(scores, count):
             heap[0] = row
             sink(scores, heap, 0)
             least = scores[heap[0]]
+    return heap
+
+
+@kernel(read_only(types.float32, 1), types.int64)
+def best_rows(scores, count):
+    """Rows of the `count` highest scores, best first; ties are in the order of rows."""
+    count = min(count, len(scores))
+    if count == 0:
+        return np.arange(0)
+    heap = heap_of_best(scores, count)
     best = np.empty(count, np.int64)
     for size in range(count, 0, -1):
         best[size - 1] = heap[0]
@@ -56,6 +63,48 @@ def best_rows(scores, count):
         if size > 1:
             sink(scores, heap[: size - 1], 0)
     return best
+
+
+@kernel(
+    read_only(types.float32, 2),
+    types.int64,
+    types.int64,
+    writable(types.int64, 2),
+    writable(types.float32, 2),
+    writable(types.int64, 1),
+    writable(types.float32, 1),
+    writable(types.float32, 1),
+)
+def keep_best(scores, first_row, count, kept_rows, kept_scores, num_kept, least, highest):
+    """Add a block of items, from `first_row` on, to those that are kept of each history: its `count` best, and others.
+
+    `scores` is item times history; kept items are history times place, rows ascending, with more places than `count`.
+    `least` is the worst of a history's best when its places were last full: a score must be above it. `highest` grows.
+    """
+    num_histories, num_places = kept_scores.shape
+    for item in range(len(scores)):
+        num_above = 0
+        for history in range(num_histories):
+            num_above += scores[item, history] > least[history]
+        if num_above == 0:
+            continue
+        for history in range(num_histories):
+            score = scores[item, history]
+            if score <= least[history]:
+                continue
+            highest[history] = max(highest[history], score)
+            of_history, rows = kept_scores[history], kept_rows[history]
+            place = num_kept[history]
+            of_history[place], rows[place] = score, first_row + item
+            place += 1
+            if place == num_places:
+                best = heap_of_best(of_history, count)
+                least[history] = of_history[best[0]]
+                best.sort()
+                for place, kept in enumerate(best):
+                    of_history[place], rows[place] = of_history[kept], rows[kept]
+                place = count
+            num_kept[history] = place
 
 
 @njit

@@ -7,6 +7,7 @@ from scipy import sparse
 
 from clairo_core.ranking.allowed_items import AllowedItems, all_but
 from clairo_core.ranking.best_items import best_items
+from clairo_core.ranking.best_of_blocks import BestOfBlocks
 from clairo_core.ranking.history_links import factors_by_age, history_links
 from clairo_core.ranking.item_weights import ItemWeights
 
@@ -31,6 +32,26 @@ def test_the_best_are_those_of_a_sort_by_score_then_row(
 
 def test_rows_left_out_twice_are_left_out_once() -> None:
     assert all_but(np.array([4, 1, 4]), 6).by_row().tolist() == [True, False, True, True, False, True]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 400), st.integers(1, 3), st.integers(1, 5), st.integers(1, 90))
+def test_the_best_of_blocks_are_those_of_all_scores(
+    seed: int, num_items: int, num_histories: int, count: int, at_once: int
+) -> None:
+    random = np.random.default_rng(seed)
+    scores = random.integers(-9, 0, (num_items, num_histories)).astype(np.float32)
+    scores[random.random(scores.shape) < 0.1] = -np.inf
+    best = BestOfBlocks(num_histories, count)
+    for start in range(0, num_items, at_once):
+        best.add(scores[start : start + at_once])
+    for history, of_history in enumerate(scores.T):
+        rows, found = best.best(history)
+        by_rank = np.lexsort((np.arange(num_items), -of_history))
+        expected = by_rank[of_history[by_rank] > -np.inf][:count]
+        assert rows.tolist() == expected.tolist()
+        np.testing.assert_array_equal(found, of_history[expected])
+        if len(expected):
+            np.testing.assert_allclose(best.log_sum(history), np.logaddexp.reduce(of_history), rtol=1e-5)
 
 
 @given(st.lists(st.integers(0, 11), min_size=1, max_size=8), st.integers(1, 5))

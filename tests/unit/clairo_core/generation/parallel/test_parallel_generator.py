@@ -16,7 +16,7 @@ from clairo_core.generation.parallel.network import NetworkSizes, ParallelNetwor
 from clairo_core.generation.parallel.parallel_checkpoint import load_network, save_network
 from clairo_core.generation.parallel.parallel_generator import ParallelGenerator, parallel_generator
 from clairo_core.items import UserHistory
-from clairo_core.ranking.allowed_items import allowed_by
+from clairo_core.ranking.allowed_items import AllowedItems, all_but, allowed_by
 from clairo_core.tokens.tokenizer import Tokenizer
 from tests.tiny import random_feature_sets, tiny_vocabulary
 
@@ -93,6 +93,37 @@ def test_an_answer_is_independent_of_the_batch(generator: ParallelGenerator) -> 
         ((rows_alone, scores_alone, _),) = generate(generator, [history])
         assert rows.tolist() == rows_alone.tolist()
         np.testing.assert_allclose(scores, scores_alone, atol=1e-5)
+
+
+def test_a_batch_lists_what_single_requests_list() -> None:
+    """Of 16 codes of an item, and more items than come back: of those with equal codes, the lower row comes first."""
+    sizes = (4,) * 16 + (2,)
+    random = np.random.default_rng(0)
+    codes = np.repeat(random.integers(4, size=(5_000, 16)), 2, axis=0)
+    feature_sets = np.column_stack([codes, np.tile([0, 1], len(codes) // 2)]).astype(np.int32)
+    tokenizer = Tokenizer(tiny_vocabulary(sizes))
+    catalogue = build_catalogue([f"item-{row}" for row in range(len(codes))], feature_sets, tokenizer)
+    torch.manual_seed(0)
+    network = ParallelNetwork(NetworkSizes(num_codebooks=16, num_centroids=4, width=12, max_history_items=5))
+    many = parallel_generator(network, catalogue.without_item("item-77"))
+    histories = [random.integers(len(codes), size=4) for _ in range(5)]
+    few = random.random(len(codes)) < 0.01
+    allowed = [
+        all_but(histories[0], len(codes)),
+        AllowedItems(len(codes), histories[1][:0], few),
+        *(all_but(history, len(codes)) for history in histories[2:]),
+    ]
+    at_once = many.generate(histories, [0] * 5, 1, 20, allowed)
+    for history, of_request, (rows, scores, scores_of) in zip(histories, allowed, at_once, strict=True):
+        ((rows_alone, scores_alone, scores_of_alone),) = many.generate([history], [0], 1, 20, [of_request])
+        assert len(rows) == 80
+        assert rows.tolist() == rows_alone.tolist()
+        np.testing.assert_allclose(scores, scores_alone, atol=1e-5)
+        assert scores_of is not None
+        assert scores_of_alone is not None
+        some = np.array([76, 77, 78])
+        np.testing.assert_allclose(scores_of(some), scores_of_alone(some), atol=1e-5)
+        assert few[rows].all() or of_request.mask is None
 
 
 def test_a_posted_item_is_scored_at_once_like_an_old_one_with_its_codes(generator: ParallelGenerator) -> None:
