@@ -14,13 +14,13 @@ from transformers import T5Config, T5ForConditionalGeneration
 from clairo_core.generation.t5.generator_checkpoint import CONTENT_T5, read_config
 
 
-class ContentT5Config(T5Config):
+class ContentT5Config(T5Config):  # type: ignore[misc]
     """A type of its own, so that a release that would leave the content out refuses the checkpoint."""
 
     model_type = CONTENT_T5
 
 
-class ContentT5(T5ForConditionalGeneration):
+class ContentT5(T5ForConditionalGeneration):  # type: ignore[misc]
     """transformers' T5 with one more matrix, of `config.content_dim` columns. The loss reads it."""
 
     config_class = ContentT5Config
@@ -33,7 +33,8 @@ class ContentT5(T5ForConditionalGeneration):
 def start_projection(item_embeddings: Float32[np.ndarray, "item dim"], d_model: int) -> Float[Tensor, "d_model dim"]:
     """A random map, drawn from torch's global random state: its outputs are as long as T5's token embeddings start."""
     mean_square = float(np.square(item_embeddings).sum(axis=1).mean())
-    return torch.randn(d_model, item_embeddings.shape[1]) / max(mean_square, 1e-12) ** 0.5
+    random: Float[Tensor, "d_model dim"] = torch.randn(d_model, item_embeddings.shape[1])
+    return random / max(mean_square, 1e-12) ** 0.5
 
 
 def load_t5(checkpoint: Path) -> T5ForConditionalGeneration:
