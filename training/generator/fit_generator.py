@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -49,27 +50,25 @@ def new_generator(
     which the service reads them.
     """
     torch.manual_seed(seed)
-    kind, more = (T5Config, {}) if content is None else (ContentT5Config, {"content_dim": content.shape[1]})
-    config = kind(
-        vocab_size=vocabulary.size,
-        d_model=settings.d_model,
-        d_kv=settings.d_kv,
-        d_ff=settings.d_ff,
-        num_layers=settings.num_layers,
-        num_decoder_layers=settings.num_layers,
-        num_heads=settings.num_heads,
-        dropout_rate=settings.dropout_rate,
-        pad_token_id=PAD,
-        eos_token_id=EOS,
-        decoder_start_token_id=PAD,
-        softmax=softmax.value,
-        **more,
-    )
+    shape: dict[str, Any] = {
+        "vocab_size": vocabulary.size,
+        "d_model": settings.d_model,
+        "d_kv": settings.d_kv,
+        "d_ff": settings.d_ff,
+        "num_layers": settings.num_layers,
+        "num_decoder_layers": settings.num_layers,
+        "num_heads": settings.num_heads,
+        "dropout_rate": settings.dropout_rate,
+        "pad_token_id": PAD,
+        "eos_token_id": EOS,
+        "decoder_start_token_id": PAD,
+        "softmax": softmax.value,
+    }
     if content is None:
-        model = T5ForConditionalGeneration(config)
+        model = T5ForConditionalGeneration(T5Config(**shape))
     else:
-        model = ContentT5(config)
-        model.content_projection.weight.data = start_projection(content, config.d_model)
+        model = ContentT5(ContentT5Config(**shape, content_dim=content.shape[1]))
+        model.content_projection.weight.data = start_projection(content, settings.d_model)
     model.shared.weight.data = start_embeddings(model.shared.weight.data, vocabulary, feature_vectors)
     return model
 

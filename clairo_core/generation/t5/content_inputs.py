@@ -37,5 +37,5 @@ def content_inputs(
     """
     projected = functional.linear(content, projection)
     of_tokens = projected.repeat_interleave((length - 1) // content.shape[1], dim=1)
-    added: Float[Tensor, "view length d_model"] = functional.pad(of_tokens, (0, 0, 0, length - of_tokens.shape[1]))
+    added: Float[Tensor, "view length d_model"] = functional.pad(of_tokens, (0, 0, 0, 1))
     return added
