@@ -5,6 +5,7 @@ Independent of HTTP. Start at `ItemRows.work_from`.
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Generic
@@ -18,6 +19,10 @@ from service.store.jobs import BYTES_AT_ONCE, Job, JobRow, JobStore, RowsDone
 BATCH_ROWS = 256
 """Of items, which have to be described: enough for all processes that encode pictures."""
 BATCH_PATCHES = 500
+FETCHED_AT_ONCE = 4
+"""Half of what the service fetches at once; single posts keep the other half."""
+FETCH_SECONDS = 5.0
+"""A batch ends once fetching has taken this long, so that slow hosts hold up only what they have not sent."""
 
 ReadItem = Callable[[Any], SentItem[Content]]
 WriteItems = Callable[[Sequence[SentItem[Content]]], Awaitable[object]]
@@ -49,7 +54,7 @@ class ItemRows(Generic[Content]):
         self._batch_rows = batch_rows
 
     async def work_from(self, job: Job, position: int) -> RowsDone:
-        """Write the next rows, up to one that repeats an item's id or until their pictures are large.
+        """Write the next rows, up to one that repeats an item's id or until their pictures are large or slow.
 
         Raises:
             StoreError, OverloadedError: nothing was written.
@@ -62,18 +67,23 @@ class ItemRows(Generic[Content]):
         return await asyncio.to_thread(lambda: [_Row(row, self._read_item) for row in rows])
 
     async def _with_pictures(self, rows: "list[_Row[Content]]") -> "list[_Row[Content]]":
-        """Fetch pictures in order. Return the first rows, with at most one picture beyond `BYTES_AT_ONCE`."""
-        num_bytes = 0
-        for place, row in enumerate(rows):
-            if num_bytes > BYTES_AT_ONCE:
-                return rows[:place]
-            try:
-                num_bytes += await row.fetch_picture(self._picture_urls)
-            except OverloadedError:
-                if place == 0:
-                    raise
-                # Pictures of the rows before it need not be fetched twice.
-                return rows[:place]
+        """Fetch pictures, a few at once. Return the first rows, up to where pictures became large or slow.
+
+        At most `FETCHED_AT_ONCE` pictures go beyond `BYTES_AT_ONCE`.
+        """
+        num_bytes, began = 0, time.monotonic()
+        for begin in range(0, len(rows), FETCHED_AT_ONCE):
+            if num_bytes > BYTES_AT_ONCE or (begin and time.monotonic() - began >= FETCH_SECONDS):
+                return rows[:begin]
+            some = rows[begin : begin + FETCHED_AT_ONCE]
+            fetched = await asyncio.gather(*(row.fetch_picture(self._picture_urls) for row in some))
+            for place, size in enumerate(fetched, begin):
+                if size is None and place == 0:
+                    raise OverloadedError("as many pictures as allowed are being fetched; retry in a second")
+                if size is None:
+                    # Pictures of the rows before it need not be fetched twice.
+                    return rows[:place]
+                num_bytes += size
         return rows
 
     async def _write_rows(self, rows: "Sequence[_Row[Content]]") -> list[JobRow]:
@@ -120,16 +130,17 @@ class _Row(Generic[Content]):
         except ClairoError as error:
             self.refuse(error)
 
-    async def fetch_picture(self, picture_urls: PictureUrls) -> int:
+    async def fetch_picture(self, picture_urls: PictureUrls) -> int | None:
         """Fetch the item's picture if it came by url. Return the size of the item's picture in bytes.
 
-        Raises:
-            OverloadedError: as many pictures as allowed are being fetched.
+        None if as many pictures as allowed are being fetched already.
         """
         if self.sent is None:
             return 0
         try:
             item = await picture_urls.with_picture(self.sent)
+        except OverloadedError:
+            return None
         except PictureUrlError as error:
             self.refuse(error)
             return 0

@@ -20,7 +20,7 @@ from transformers import T5ForConditionalGeneration
 from clairo_core.generation.t5.content_inputs import content_inputs
 from clairo_core.generation.t5.position_bias import distance_buckets
 from clairo_core.tokens.vocabulary import PAD
-from training.generator.eight_bit_dropout import EightBitDropout
+from training.workbench.eight_bit_dropout import EightBitDropout
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from clairo_core.ranking.candidate_features import PER_COMPONENT, candidate_features, num_features
 from clairo_core.ranking.mixture import Mixture
+from training.workbench.eight_bit_dropout import EightBitDropout
 
 FLOOR_SHARE = 0.2
 """A component's floor, as a share of its mean score over candidates."""
@@ -126,7 +127,7 @@ class MixtureNetwork(nn.Module):
         self.score_weights = nn.Parameter(torch.full((num_components,), 1.0 / num_components))
         num_inputs = num_features(num_components, num_evidence)
         self.layers = nn.ModuleList([nn.Linear(num_inputs, HIDDEN), nn.Linear(HIDDEN, HIDDEN), nn.Linear(HIDDEN, 1)])
-        self.dropout = nn.Dropout(DROPOUT_RATE)
+        self.dropout = EightBitDropout(DROPOUT_RATE)
         for parameter in self.layers[-1].parameters():
             nn.init.zeros_(parameter)
 

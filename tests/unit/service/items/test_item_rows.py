@@ -1,5 +1,6 @@
-"""A batch of bulk rows holds a bounded size of pictures, and loses none that it has fetched."""
+"""A batch of bulk rows holds a bounded size of pictures, waits a bounded time, and loses none that it has fetched."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -44,6 +45,19 @@ class FakePictures(PictureUrls):
         return b"0123456789"
 
 
+class MeetingPictures(FakePictures):
+    """Sends none of the first pictures before so many were asked for; then it is busy."""
+
+    def __init__(self, at_once: int) -> None:
+        super().__init__(num_free=at_once)
+        self.all_asked = asyncio.Barrier(at_once)
+
+    async def fetch(self, text: str) -> bytes:
+        picture = await super().fetch(text)
+        await self.all_asked.wait()
+        return picture
+
+
 def rows_with(pictures: PictureUrls, written: list[str]) -> ItemRows[Item]:
     async def write(sent: Sequence[SentItem[Item]]) -> None:
         assert all(one.item.picture for one in sent)
@@ -60,10 +74,21 @@ async def test_a_batch_ends_once_its_pictures_are_large(monkeypatch: pytest.Monk
     monkeypatch.setattr(bulk, "BYTES_AT_ONCE", 25)
     written: list[str] = []
     rows, position = rows_with(FakePictures(), written), 0
-    for num_rows in (3, 3, 1):
+    for num_rows in (4, 3):
         assert (await rows.work_from(JOB, position)).num_rows == num_rows
         position += num_rows
     assert written == [f"item-{number}" for number in range(NUM_ROWS)]
+
+
+async def test_a_batch_ends_once_its_pictures_have_taken_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "FETCH_SECONDS", 0.0)
+    rows = rows_with(FakePictures(), [])
+    assert (await rows.work_from(JOB, 0)).num_rows == 4
+
+
+async def test_pictures_are_fetched_some_at_once() -> None:
+    pictures = MeetingPictures(at_once=4)
+    assert (await rows_with(pictures, []).work_from(JOB, 0)).num_rows == 4
 
 
 async def test_pictures_fetched_before_the_service_was_busy_are_written() -> None:

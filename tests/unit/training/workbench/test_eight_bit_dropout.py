@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training.generator.eight_bit_dropout import EightBitDropout
+from training.workbench.eight_bit_dropout import EightBitDropout
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.1, 0.5])
