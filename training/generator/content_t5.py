@@ -3,6 +3,7 @@
 Start at `ContentT5`.
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +34,7 @@ class ContentT5(T5ForConditionalGeneration):  # type: ignore[misc]
 def start_projection(item_embeddings: Float32[np.ndarray, "item dim"], d_model: int) -> Float[Tensor, "d_model dim"]:
     """A random map, drawn from torch's global random state: its outputs are as long as T5's token embeddings start."""
     mean_square = float(np.square(item_embeddings).sum(axis=1).mean())
-    random: Float[Tensor, "d_model dim"] = torch.randn(d_model, item_embeddings.shape[1])
-    return random / max(mean_square, 1e-12) ** 0.5
+    return torch.randn(d_model, item_embeddings.shape[1]) / math.sqrt(max(mean_square, 1e-12))
 
 
 def load_t5(checkpoint: Path) -> T5ForConditionalGeneration:
