@@ -13,22 +13,20 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Float
 
 from benchmarks.accuracy.paired_rows import paired_rows
 from benchmarks.report import Row, bundle_flags, device_flags, run_benchmark
 from training.evaluation.metrics import ndcg_at
 from training.evaluation.split import some_users, validation_split
 from training.pipeline.evaluate_bundle import open_bundle
-from training.ranking.calibrate_new_items import totals_of
+from training.ranking.calibrate_new_items import target_ranks, totals_of
 from training.ranking.fit_mixture import MixtureExamples, fit_mixture
 from training.ranking.mixture_examples import mixture_examples
 from training.workbench.progress_bar import progress_bar
 
 NUM_PARTS = 5
 MAX_USERS, QUICK_USERS = 8000, 400
-NOWHERE = 1_000_000
-"""Rank of a target that is not a candidate."""
 
 
 def rows(*, bundle: Path, data: Path, device: str, quick: bool) -> tuple[str, list[Row]]:
@@ -42,7 +40,10 @@ def rows(*, bundle: Path, data: Path, device: str, quick: bool) -> tuple[str, li
     item_ids = [item.item_id for item in dataset.items]
     (examples,) = mixture_examples(recommender, (ranking,), item_ids, split, progress_bar)
     components = ranking.components
-    gains = {f"{name} alone": ndcg(alone(examples, place), examples.is_target) for place, name in enumerate(components)}
+    gains = {
+        f"{name} alone": ndcg_at(target_ranks(examples.scores[:, place], examples), 10)
+        for place, name in enumerate(components)
+    }
     subsets = {"all": examples} | {
         f"all but {left_out}": examples.of_components(tuple(name for name in components if name != left_out))
         for left_out in components
@@ -50,7 +51,7 @@ def rows(*, bundle: Path, data: Path, device: str, quick: bool) -> tuple[str, li
     if ranking.evidence:
         subsets["all but pair evidence"] = examples.without_evidence()
     for label, kept in progress_bar(subsets.items(), "fitting", len(subsets)):
-        gains[label] = ndcg(left_out_totals(kept), kept.is_target)
+        gains[label] = left_out_ndcg(kept)
     table = []
     for label, of_users in gains.items():
         table.append(Row(f"{label}: NDCG@10", float(of_users.mean()), "", "higher"))
@@ -59,28 +60,15 @@ def rows(*, bundle: Path, data: Path, device: str, quick: bool) -> tuple[str, li
     return f"{dataset.name}, {len(split.targets)} validation users, {NUM_PARTS} parts, bundle {bundle}", table
 
 
-def alone(examples: MixtureExamples, component: int) -> Float64[np.ndarray, "user candidate"]:
-    """A component's own scores."""
-    return np.where(examples.is_item, examples.scores[..., component], -np.inf)
-
-
-def left_out_totals(examples: MixtureExamples) -> Float64[np.ndarray, "user candidate"]:
-    """Each user's totals, by weights fitted on the other parts."""
-    part_of_user = np.random.default_rng(0).permutation(len(examples.is_item)) % NUM_PARTS
-    totals = np.empty(examples.is_item.shape)
+def left_out_ndcg(examples: MixtureExamples) -> Float[np.ndarray, "user"]:
+    """NDCG@10 of each user, by weights fitted on the other parts."""
+    part_of_user = np.random.default_rng(0).permutation(len(examples.num_candidates)) % NUM_PARTS
+    gains = np.empty(len(part_of_user))
     for part in range(NUM_PARTS):
         mixture = fit_mixture(examples.of_users(part_of_user != part))
-        totals[part_of_user == part] = totals_of(mixture, examples.of_users(part_of_user == part))
-    return totals
-
-
-def ndcg(
-    totals: Float64[np.ndarray, "user candidate"], is_target: Bool[np.ndarray, "user candidate"]
-) -> Float[np.ndarray, "user"]:
-    """NDCG@10 of each user; ties count against the target."""
-    of_target = np.where(is_target, totals, -np.inf).max(axis=1, keepdims=True)
-    ranks = np.where(np.isfinite(of_target[:, 0]), (totals >= of_target).sum(axis=1), NOWHERE)
-    return ndcg_at(ranks, 10)
+        ranked = examples.of_users(part_of_user == part)
+        gains[part_of_user == part] = ndcg_at(target_ranks(totals_of(mixture, ranked), ranked), 10)
+    return gains
 
 
 if __name__ == "__main__":

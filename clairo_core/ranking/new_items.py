@@ -31,9 +31,15 @@ def with_new_placed(
     """
     if not is_new.any():
         return totals
-    dense = np.log(np.maximum(dense_probabilities, _LEAST_PROBABILITY))
+    dense = log_probabilities(dense_probabilities)
     placed = quantile_map(dense[is_reference], totals[is_reference])(dense + lift)
     for scores in () if count_scores is None else count_scores.T:
         by_counts = quantile_map(scores[is_reference], totals[is_reference])(scores)
         placed = np.where(scores > 0, np.maximum(placed, by_counts), placed)
     return np.where(is_new, placed, totals)
+
+
+def log_probabilities(dense_probabilities: Float64[np.ndarray, "item"]) -> Float64[np.ndarray, "item"]:
+    """The dense head's log-probabilities, finite for every item."""
+    logs: Float64[np.ndarray, "item"] = np.log(np.maximum(dense_probabilities, _LEAST_PROBABILITY))
+    return logs

@@ -78,25 +78,22 @@ def candidates_of(
     histories = validation.histories.select(users)
     all_scores = np.stack([np.asarray(scorer.scores(histories), dtype=np.float64) for scorer in scorers], axis=-1)
     of_users = [candidates_among(scores, history) for scores, history in zip(all_scores, histories, strict=True)]
-    shape = (len(users), max((len(candidates) for candidates in of_users), default=0))
-    examples = MixtureExamples(
+    num_candidates = np.array([len(candidates) for candidates in of_users], dtype=np.int64)
+    places = np.repeat(np.arange(len(users)), num_candidates)
+    candidates = np.concatenate([np.zeros(0, dtype=np.int64), *of_users])
+    targets = validation.targets[users]
+    return MixtureExamples(
         tuple(str(place) for place in range(len(scorers))),
         (),
-        np.zeros((*shape, len(scorers)), dtype=np.float32),
-        np.zeros((*shape, 0), dtype=np.float32),
-        np.zeros(shape, dtype=np.int64),
-        np.zeros(shape, dtype=np.bool_),
-        np.zeros(shape, dtype=np.bool_),
-        np.ones((*shape, len(scorers)), dtype=np.bool_),
+        all_scores[places, candidates].astype(np.float32),
+        np.zeros((len(candidates), 0), dtype=np.float32),
+        training_counts[candidates],
+        candidates == targets[places],
+        np.ones((len(candidates), len(scorers)), dtype=np.bool_),
+        num_candidates,
         histories.lengths,
-        training_counts[validation.targets[users]],
+        training_counts[targets],
     )
-    for place, candidates in enumerate(of_users):
-        examples.scores[place, : len(candidates)] = all_scores[place, candidates]
-        examples.training_counts[place, : len(candidates)] = training_counts[candidates]
-        examples.is_item[place, : len(candidates)] = True
-        examples.is_target[place, : len(candidates)] = candidates == validation.targets[users[place]]
-    return examples
 
 
 def candidates_among(

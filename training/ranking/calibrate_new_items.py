@@ -7,15 +7,18 @@ lift new items vanish, with too large a lift they flood. The share of first plac
 share of users who want one, unless other users would lose too much.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64
 
 from clairo_core.ranking import Mixture
 from clairo_core.ranking.joint_ranking import DENSE
-from clairo_core.ranking.new_items import with_new_placed
-from training.ranking.fit_mixture import MixtureExamples, features_of
+from clairo_core.ranking.new_items import log_probabilities
+from clairo_core.ranking.quantile_map import QuantileMap, quantile_map
+from training.evaluation.metrics import recall_at
+from training.ranking.fit_mixture import MixtureExamples, features_of, rows_of
 
 PLACES = 10
 LEAST_LIFT, MOST_LIFT = -3.0, 3.0
@@ -54,22 +57,22 @@ def calibrated(
         The mixture with its lift, and the calibration. Without candidates, or both new and other targets: no lift,
         and None.
     """
-    is_new = examples.is_item & (examples.training_counts == 0)
     wants_new = examples.target_counts == 0
-    if wants_new.all() or not wants_new.any() or not examples.is_item.any():
+    if wants_new.all() or not wants_new.any() or not len(examples.scores):
         return replace(mixture, new_item_lift=0.0), None
     totals = totals_of(mixture, examples)
-    without = recall(np.where(is_new, -np.inf, totals), examples.is_target, ~wants_new)
+    without = recall(np.where(examples.training_counts == 0, -np.inf, totals), examples, ~wants_new)
+    contenders = contenders_of(examples, totals)
 
     def tried(lift: float) -> NewItemCalibration:
-        placed = placed_as_served(examples, totals, lift)
+        placed = contenders.placed(lift)
         return NewItemCalibration(
             lift,
-            share_of_places(placed, is_new),
+            share_of_places(placed, contenders.examples),
             float(wants_new.mean()),
             without,
-            recall(placed, examples.is_target, ~wants_new),
-            recall(placed, examples.is_target, wants_new),
+            recall(placed, contenders.examples, ~wants_new),
+            recall(placed, contenders.examples, wants_new),
         )
 
     def is_too_much(of_lift: NewItemCalibration) -> bool:
@@ -83,41 +86,69 @@ def calibrated(
     return replace(mixture, new_item_lift=chosen.lift), chosen
 
 
-def totals_of(mixture: Mixture, examples: MixtureExamples) -> Float64[np.ndarray, "user candidate"]:
-    """Every candidate's total: meaningless for new items, -inf for padding."""
-    totals = np.full(examples.is_item.shape, -np.inf)
+def totals_of(mixture: Mixture, examples: MixtureExamples) -> Float64[np.ndarray, "candidate"]:
+    """Every candidate's total: meaningless for new items."""
+    totals = [np.zeros(0)]
     # In blocks: features and hidden units of all users together would take gigabytes.
-    for start in range(0, len(totals), USERS_AT_ONCE):
-        users = slice(start, start + USERS_AT_ONCE)
-        of_users = mixture.totals_of(features_of(examples, mixture.floors, users))
-        np.copyto(totals[users], of_users, where=examples.is_item[users])
-    return totals
+    for start in range(0, len(examples.num_candidates), USERS_AT_ONCE):
+        of_users = examples.of_users(np.arange(len(examples.num_candidates))[start : start + USERS_AT_ONCE])
+        totals.append(mixture.totals_of(features_of(of_users, mixture.floors)))
+    return np.concatenate(totals)
 
 
-def placed_as_served(
-    examples: MixtureExamples, totals: Float64[np.ndarray, "user candidate"], lift: float
-) -> Float64[np.ndarray, "user candidate"]:
-    """The totals, with new items placed among the others as in `JointRanking`."""
-    placed, dense_column = totals.copy(), examples.components.index(DENSE)
-    for user, (is_item, is_known_of_all) in enumerate(zip(examples.is_item, examples.is_known, strict=True)):
-        is_known = is_known_of_all[is_item]
-        dense = examples.scores[user, is_item, dense_column].astype(np.float64)
-        placed[user, is_item] = with_new_placed(totals[user, is_item], dense, ~is_known, is_known, lift)
-    return placed
+@dataclass(frozen=True, slots=True, eq=False)
+class Contenders:
+    """What can take a user's first places, whatever the lift: new items, and the first of the others."""
+
+    examples: MixtureExamples
+    totals: Float64[np.ndarray, "candidate"]
+    """Meaningless for new items."""
+    dense: Float64[np.ndarray, "candidate"]
+    """The dense head's log-probabilities."""
+    maps: Sequence[QuantileMap]
+    """By user, from the dense head's to totals, of all candidates that are not new."""
+
+    def placed(self, lift: float) -> Float64[np.ndarray, "candidate"]:
+        """The totals, with new items placed among the others as in `JointRanking`."""
+        is_new = self.examples.training_counts == 0
+        placed = self.totals.copy()
+        for of_user, to_totals in zip(self.examples.slices(), self.maps, strict=True):
+            of_new = is_new[of_user]
+            placed[of_user][of_new] = to_totals(self.dense[of_user][of_new] + lift)
+        return placed
 
 
-def share_of_places(totals: Float64[np.ndarray, "user candidate"], is_new: Bool[np.ndarray, "user candidate"]) -> float:
+def contenders_of(examples: MixtureExamples, totals: Float64[np.ndarray, "candidate"]) -> Contenders:
+    """Leave out what no new item could move into the first places."""
+    is_new = examples.training_counts == 0
+    dense = log_probabilities(examples.scores[:, examples.components.index(DENSE)].astype(np.float64))
+    maps, is_contender = [], is_new.copy()
+    for of_user in examples.slices():
+        is_other = ~is_new[of_user]
+        maps.append(quantile_map(dense[of_user][is_other], totals[of_user][is_other]))
+        is_contender[of_user] |= totals[of_user] >= maps[-1].to_scores[-PLACES:].min(initial=np.inf)
+    return Contenders(examples.of_candidates(is_contender), totals[is_contender], dense[is_contender], maps)
+
+
+def share_of_places(totals: Float64[np.ndarray, "candidate"], examples: MixtureExamples) -> float:
     """Share of all first places that new items take."""
-    first = np.argsort(-totals, axis=1, kind="stable")[:, :PLACES]
-    return float(np.take_along_axis(is_new, first, axis=1).mean())
+    best_first = np.lexsort((-totals, examples.user_of))
+    starts = np.cumsum(examples.num_candidates) - examples.num_candidates
+    first = best_first[rows_of(starts, np.minimum(examples.num_candidates, PLACES))]
+    return float((examples.training_counts[first] == 0).mean())
 
 
 def recall(
-    totals: Float64[np.ndarray, "user candidate"],
-    is_target: Bool[np.ndarray, "user candidate"],
-    users: Bool[np.ndarray, "user"],
+    totals: Float64[np.ndarray, "candidate"], examples: MixtureExamples, users: Bool[np.ndarray, "user"]
 ) -> float:
-    """Share of these users whose target is in the first places. Ties count against it."""
-    of_target = np.where(is_target[users], totals[users], -np.inf).max(axis=1, keepdims=True)
-    rank = (totals[users] >= of_target).sum(axis=1)
-    return float((np.isfinite(of_target[:, 0]) & (rank <= PLACES)).mean())
+    """Share of these users whose target is in the first places."""
+    return float(recall_at(target_ranks(totals, examples)[users], PLACES).mean())
+
+
+def target_ranks(totals: Float64[np.ndarray, "candidate"], examples: MixtureExamples) -> Int64[np.ndarray, "user"]:
+    """The rank of each user's target, 0 if it is no candidate. Ties count against it."""
+    num_users, user_of = len(examples.num_candidates), examples.user_of
+    of_target = np.full(num_users, -np.inf)
+    of_target[user_of[examples.is_target]] = totals[examples.is_target]
+    ranks = np.bincount(user_of[totals >= of_target[user_of]], minlength=num_users)
+    return np.where(np.isfinite(of_target), ranks, 0)

@@ -74,29 +74,23 @@ def examples_from(
     targets: Int32[np.ndarray, "user"],
     history_lengths: Int64[np.ndarray, "user"],
 ) -> MixtureExamples:
-    """Pad the candidates of all users to one width."""
-    shape = (len(everybody), max(len(candidates.item_rows) for candidates in everybody))
-    examples = MixtureExamples(
+    """The allowed candidates of all users."""
+    allowed = [np.flatnonzero(candidates.is_allowed) for candidates in everybody]
+    of_users = list(zip(everybody, allowed, strict=True))
+    num_candidates = np.array([len(rows) for rows in allowed], dtype=np.int64)
+    item_rows = np.concatenate([candidates.item_rows[rows] for candidates, rows in of_users])
+    return MixtureExamples(
         ranking.components,
         ranking.evidence,
-        np.zeros((*shape, len(ranking.components)), dtype=np.float32),
-        np.zeros((*shape, len(ranking.evidence)), dtype=np.float32),
-        np.zeros(shape, dtype=np.int64),
-        np.zeros(shape, dtype=np.bool_),
-        np.zeros(shape, dtype=np.bool_),
-        np.zeros((*shape, len(ranking.components)), dtype=np.bool_),
+        np.concatenate([candidates.scores[rows] for candidates, rows in of_users]).astype(np.float32),
+        np.concatenate([candidates.evidence[rows] for candidates, rows in of_users]),
+        np.concatenate([candidates.training_counts[rows] for candidates, rows in of_users]),
+        item_rows == np.repeat(targets, num_candidates),
+        np.concatenate([candidates.is_proposed_by[rows] for candidates, rows in of_users]),
+        num_candidates,
         history_lengths,
         ranking.counts_of(targets),
     )
-    for place, (candidates, target) in enumerate(zip(everybody, targets, strict=True)):
-        allowed = np.flatnonzero(candidates.is_allowed)
-        examples.scores[place, : len(allowed)] = candidates.scores[allowed]
-        examples.evidence[place, : len(allowed)] = candidates.evidence[allowed]
-        examples.training_counts[place, : len(allowed)] = candidates.training_counts[allowed]
-        examples.is_item[place, : len(allowed)] = True
-        examples.is_target[place, : len(allowed)] = candidates.item_rows[allowed] == target
-        examples.is_proposed_by[place, : len(allowed)] = candidates.is_proposed_by[allowed]
-    return examples
 
 
 def with_new_items(ranking: JointRanking, as_new: DenseHeads, is_new: Bool[np.ndarray, "item"]) -> JointRanking:
