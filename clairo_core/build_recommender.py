@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Real
+from jaxtyping import Float, Real
 
 from clairo_core.catalogue import Catalogue
 from clairo_core.errors import GeneratorError
@@ -22,6 +22,7 @@ from clairo_core.recommender import Recommender
 from clairo_core.request_chunks import REQUESTS_AT_ONCE_ON_GPU
 from clairo_core.selection.popular_items import popular_items
 from clairo_core.serving_points import DEFAULT_POINT, ServingPoint, same_for_all
+from clairo_core.storage.growing_rows import GrowingRows
 from clairo_core.tokens.tokenizer import Tokenizer
 
 
@@ -38,6 +39,7 @@ def load_recommender(
     max_history_items: int = 20,
     joint_ranking: JointRanking | None = None,
     repeat_lifts: RepeatLifts = NO_LIFTS,
+    item_embeddings: Float[np.ndarray, "item dim"] | None = None,
     cuda_graphs: bool = True,
 ) -> Recommender:
     """Load a checkpoint of either kind and build a recommender around it; see `build_recommender`.
@@ -56,10 +58,12 @@ def load_recommender(
         max_history_items: that a T5 reads; a network knows its own.
         joint_ranking: on any device.
         repeat_lifts: for items of the history.
+        item_embeddings: by catalogue row; for a T5 that reads content.
         cuda_graphs: record a T5's search.
 
     Raises:
-        GeneratorError: the checkpoint cannot be used, or was trained with another vocabulary or other codes.
+        GeneratorError: the checkpoint cannot be used, or was trained with another vocabulary, other codes, or item
+            embeddings that are not there.
     """
     if holds_network(generator_folder):
         network = load_network(generator_folder).to(choose_device(device), dtype_of(dtype))
@@ -89,6 +93,7 @@ def load_recommender(
         max_history_items=max_history_items,
         joint_ranking=joint_ranking,
         repeat_lifts=repeat_lifts,
+        item_embeddings=item_embeddings,
         recorder=CudaRecorder(generator.device) if cuda_graphs and generator.device.type == "cuda" else None,
     )
 
@@ -104,6 +109,7 @@ def build_recommender(
     max_history_items: int = 20,
     joint_ranking: JointRanking | None = None,
     repeat_lifts: RepeatLifts = NO_LIFTS,
+    item_embeddings: Float[np.ndarray, "item dim"] | None = None,
     recorder: Recorder | None = None,
 ) -> Recommender:
     """Build the first recommender of a catalogue around a T5; `Recommender` documents the parts.
@@ -118,13 +124,22 @@ def build_recommender(
         max_history_items: as in training.
         joint_ranking: on any device; it is moved to the generator's.
         repeat_lifts: for items of the history.
-        recorder: records the search now, for replay on a GPU; None, or several languages, searches step by step.
+        item_embeddings: by catalogue row; for a T5 that reads content.
+        recorder: records the search now, for replay on a GPU; None, several languages, or a T5 that reads content,
+            searches step by step.
+
+    Raises:
+        GeneratorError: the T5 reads content, and embeddings are missing or of another length, or the vocabulary
+            merges tokens of items or has several languages.
     """
     languages = tokenizer.vocabulary.languages
+    read = None
+    if generator.config.content_dim:
+        read = embeddings_to_read(generator.config.content_dim, item_embeddings, catalogue, tokenizer)
     tokens = [catalogue.canonical_in(language, tokenizer) for language in languages]
     tries = tuple(DeviceTrie(trie_of_tokens(canonical, catalogue.is_retired), generator) for canonical in tokens)
     recorded_search = None
-    if recorder is not None and len(languages) == 1:
+    if recorder is not None and len(languages) == 1 and read is None:
         longest_view = max_history_items * len(languages[0].places) + 1
         num_items = num_items_kept(tries[0], num_beams)
         sizes = SearchSizes(num_views, num_beams, num_items, REQUESTS_AT_ONCE_ON_GPU, longest_view)
@@ -136,6 +151,7 @@ def build_recommender(
         tries=tries,
         max_history_items=max_history_items,
         recorded_search=recorded_search,
+        item_embeddings=read,
     )
     return recommender_of(
         token_generator,
@@ -147,6 +163,31 @@ def build_recommender(
         joint_ranking=joint_ranking,
         repeat_lifts=repeat_lifts,
     )
+
+
+def embeddings_to_read(
+    content_dim: int,
+    item_embeddings: Float[np.ndarray, "item dim"] | None,
+    catalogue: Catalogue,
+    tokenizer: Tokenizer,
+) -> GrowingRows:
+    """The embeddings that a T5 reads beside the tokens of a catalogue's items.
+
+    Raises:
+        GeneratorError: see `build_recommender`.
+    """
+    expected, found = (len(catalogue), content_dim), None if item_embeddings is None else item_embeddings.shape
+    if item_embeddings is None or found != expected:
+        raise GeneratorError(
+            f"the T5 reads item embeddings of shape {expected}, got {found}; use those of the bundle that holds it"
+        )
+    if len(tokenizer.vocabulary.left) or len(tokenizer.vocabulary.languages) > 1:
+        raise GeneratorError(
+            f"the T5 reads item embeddings beside the tokens of each item, but the vocabulary has "
+            f"{len(tokenizer.vocabulary.left)} merge rules and {len(tokenizer.vocabulary.languages)} languages, "
+            "expected 0 and 1; use the vocabulary that it was trained with"
+        )
+    return GrowingRows.without_copy(np.ascontiguousarray(item_embeddings, dtype=np.float32))
 
 
 def recommender_of(

@@ -86,12 +86,14 @@ class Recommender:
 
         Args:
             catalogue: the later version.
-            item_embeddings: of its new items, in their order; a joint ranking needs them.
+            item_embeddings: of its new items, in their order; a joint ranking needs them, and a generator that reads
+                content.
             changed_vectors: by row, dense vectors of items with other content; see `Bundle.dense_vectors`.
             changed_embeddings: by row, embeddings of items with other content; see `Bundle.moved_embedding`.
 
         Raises:
             RankingError: embeddings of another length, or for another number of items.
+            GeneratorError: the same, for a generator that reads content.
         """
         joint_ranking, num_new = self.joint_ranking, len(catalogue) - len(self.catalogue)
         if joint_ranking is not None and changed_vectors:
@@ -109,7 +111,7 @@ class Recommender:
         return replace(
             self,
             catalogue=catalogue,
-            generator=self.generator.with_catalogue(catalogue),
+            generator=self.generator.with_catalogue(catalogue, item_embeddings, changed_embeddings),
             popular=self.popular.extended(len(catalogue)),
             joint_ranking=joint_ranking,
             disliked_neighbours=neighbours.with_items(item_embeddings, num_new),

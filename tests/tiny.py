@@ -27,6 +27,7 @@ from clairo_core.ranking.candidate_features import num_features
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokens.tokenizer import TokenBatch, Tokenizer
 from clairo_core.tokens.vocabulary import EOS, PAD, Vocabulary
+from training.generator.content_t5 import ContentT5, ContentT5Config
 from training.vocabulary.learn_vocabulary import learn_vocabulary
 
 # With tensors this small, threads spend up to ten times their work on waiting for each other.
@@ -63,7 +64,10 @@ def random_sequences(num_items: int, num_sequences: int, seed: int = 0) -> ItemS
 
 
 def random_t5(vocab_size: int, seed: int = 0, **settings: object) -> T5ForConditionalGeneration:
-    """A T5 with random weights, in evaluation mode; `settings` replace fields of its configuration."""
+    """A T5 with random weights, in evaluation mode; `settings` replace fields of its configuration.
+
+    With `content_dim` among them, it reads item embeddings of this length.
+    """
     shape: dict[str, object] = {
         "vocab_size": vocab_size,
         "d_model": 24,
@@ -77,7 +81,8 @@ def random_t5(vocab_size: int, seed: int = 0, **settings: object) -> T5ForCondit
     }
     random_state = torch.get_rng_state()
     torch.manual_seed(seed)
-    model = T5ForConditionalGeneration(T5Config(**(shape | settings)))
+    kind, config = (ContentT5, ContentT5Config) if "content_dim" in settings else (T5ForConditionalGeneration, T5Config)
+    model: T5ForConditionalGeneration = kind(config(**(shape | settings)))
     torch.set_rng_state(random_state)
     return model.eval()
 

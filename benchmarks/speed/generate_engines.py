@@ -58,9 +58,14 @@ class CompiledGenerator(Generator):
         self._encode = torch.compile(super().encode, dynamic=True)
         self._step = torch.compile(super().step, dynamic=True)
 
-    def encode(self, ids: Int[Tensor, "view length"], lengths: Int[Tensor, "view"]) -> EncodedViews:
+    def encode(
+        self,
+        ids: Int[Tensor, "view length"],
+        lengths: Int[Tensor, "view"],
+        content: Float[Tensor, "view place dim"] | None = None,
+    ) -> EncodedViews:
         """As `Generator.encode`."""
-        return self._encode(ids, lengths)
+        return self._encode(ids, lengths, content)
 
     def step(
         self,
@@ -94,8 +99,14 @@ class OnnxGenerator(Generator):
             2,
         )
 
-    def encode(self, ids: Int[Tensor, "view length"], lengths: Int[Tensor, "view"]) -> EncodedViews:
-        """As `Generator.encode`."""
+    def encode(
+        self,
+        ids: Int[Tensor, "view length"],
+        lengths: Int[Tensor, "view"],
+        content: Float[Tensor, "view place dim"] | None = None,
+    ) -> EncodedViews:
+        """As `Generator.encode`; the exported graph has no input for content."""
+        assert content is None
         return EncodedViews(*_run(self._encoder, {"ids": ids, "lengths": lengths}))
 
     def step(

@@ -122,6 +122,7 @@ class Bundle:
         if num_views is not None or num_beams is not None:
             balanced = ServingPoint(num_views or balanced.num_views, num_beams or balanced.num_beams)
             points = same_for_all(balanced)
+        embeddings = None if self.item_embeddings is None else self.item_embeddings.item_embeddings
         recommender = load_recommender(
             self.generator_folder,
             Tokenizer(self.vocabulary),
@@ -134,9 +135,9 @@ class Bundle:
             max_history_items=self.manifest.max_history_items,
             joint_ranking=self.joint_ranking,
             repeat_lifts=self.repeat_lifts,
+            item_embeddings=embeddings,
             cuda_graphs=cuda_graphs,
         )
-        embeddings = None if self.item_embeddings is None else self.item_embeddings.item_embeddings
         neighbours = disliked_neighbours(self.dislike_strength, embeddings)
         return recommender.with_points(points).with_disliked_neighbours(neighbours)
 

@@ -1,11 +1,11 @@
 """What every kind of generator offers: histories in, items with log-probabilities out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 
 from clairo_core.catalogue import Catalogue
 from clairo_core.ranking import Generated
@@ -48,5 +48,16 @@ class ItemGenerator(Protocol):
             Item rows, best first, and log-probabilities per history.
         """
 
-    def with_catalogue(self, catalogue: Catalogue) -> "ItemGenerator":
-        """Return a generator for a later version of the same catalogue."""
+    def with_catalogue(
+        self,
+        catalogue: Catalogue,
+        item_embeddings: Float[np.ndarray, "new dim"] | None = None,
+        changed_embeddings: Mapping[int, Float[np.ndarray, "dim"]] | None = None,
+    ) -> "ItemGenerator":
+        """Return a generator for a later version of the same catalogue.
+
+        Args:
+            catalogue: the later version.
+            item_embeddings: of its new items, in their order; a generator that reads content needs them.
+            changed_embeddings: by row, embeddings of items with other content.
+        """

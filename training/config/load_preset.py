@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
+from clairo_core.bundle.manifest import NUMBERED
 from clairo_core.errors import SettingsError
 from clairo_core.tokens.spelling import Spelling
-from training.config.preset import DENSE_RERANKS, HASH, LAST, LATE, RECURRENT, VQVAE, Preset, SplitSettings
+from training.config.preset import DENSE_RERANKS, HASH, LAST, LATE, PARALLEL, RECURRENT, VQVAE, Preset, SplitSettings
 from training.config.ranges import AllowedValues
 
 DEFAULT_PRESET = "clairo"
@@ -158,7 +159,8 @@ def check_together(preset: Preset) -> None:
             late-fused modalities, they cannot share the codebooks equally, a VQ-VAE has several codebooks, the
             diversity loss has no gradient to act on, features would merge although they keep their order, a spelling
             needs codes by modality that there are not, hash buckets would tell items apart in languages, there is no
-            dense head that could rerank, or a horizon is set but not held out.
+            dense head that could rerank, the generator would read content that it cannot, or a horizon is set but not
+            held out.
     """
     dense, fuse, quantize, autoencoder = preset.dense, preset.fuse, preset.quantize, preset.autoencoder
     vocabulary, parallel = preset.vocabulary, preset.parallel
@@ -193,6 +195,24 @@ def check_together(preset: Preset) -> None:
         raise SettingsError("dense.dim is 0; expected at least 1, as mix.kind=dense_reranks ranks by the dense head")
     _check_split(preset.split)
     _check_modalities(preset)
+    if preset.generator.reads_content:
+        _check_content_reader(preset)
+
+
+def _check_content_reader(preset: Preset) -> None:
+    quantize, vocabulary = preset.quantize, preset.vocabulary
+    way_out = "with generator.reads_content=true, which adds an item's embedding to each of its tokens"
+    if preset.generator.kind == PARALLEL:
+        raise SettingsError(f"generator.kind is {PARALLEL}; expected token {way_out}")
+    if quantize.kind in NUMBERED:
+        raise SettingsError(f"quantize.kind is {quantize.kind}; expected a kind that reads content {way_out}")
+    if vocabulary.size or vocabulary.merges_per_item:
+        raise SettingsError(
+            f"vocabulary.size is {vocabulary.size} and vocabulary.merges_per_item {vocabulary.merges_per_item:g}; "
+            f"expected 0 for both {way_out}"
+        )
+    if vocabulary.spelling == Spelling.LANGUAGES:
+        raise SettingsError(f"vocabulary.spelling is languages; expected another one {way_out}")
 
 
 def _check_split(split: SplitSettings) -> None:

@@ -224,6 +224,9 @@ class GeneratorSettings:
     kind: Annotated[str, OneOf((TOKEN, PARALLEL))] = TOKEN
     """`token`: a T5 generates an item token by token. `parallel`: a network predicts all codes at once, as in RPG; it
     reads [parallel], not this section or [fit]. It is best with 16 codebooks or more."""
+    reads_content: bool = False
+    """The T5 reads, at each token of an item, a linear map of its embedding too, as in LIGER. Needs content, and tokens
+    that do not merge."""
     d_model: Positive = 64
     d_kv: Positive = 16
     d_ff: Positive = 256

@@ -76,7 +76,8 @@ def generator_of(preset: Preset) -> str:
         parallel = preset.parallel
         graph = f", graph of {parallel.graph_degree} edges" if parallel.search == GRAPH else ""
         return f"all codes at once, {parallel.encoder} of width {parallel.width}{graph}"
-    return f"T5, {preset.generator.num_layers} layers of {preset.generator.d_model}"
+    content = ", reads content" if preset.generator.reads_content else ""
+    return f"T5, {preset.generator.num_layers} layers of {preset.generator.d_model}{content}"
 
 
 def ranking_of(preset: Preset) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Int, Int32, Int64
 
+from clairo_core.generation.t5.content_inputs import padded_content
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokens.spelling import Language
 from clairo_core.tokens.tokenizer import TokenBatch, Tokenizer
@@ -62,6 +63,8 @@ class TrainingBatch:
     """None where all weigh 1."""
     language: int = 0
     """Place of the labels' language among the vocabulary's."""
+    content: Float32[np.ndarray, "example place dim"] | None = None
+    """Embeddings of the histories' items, for a T5 that reads them; see `padded_content`."""
 
     @property
     def total_weight(self) -> float:
@@ -77,6 +80,7 @@ class TrainingBatch:
             self.targets[first::step],
             None if self.weights is None else self.weights[first::step],
             self.language,
+            None if self.content is None else self.content[first::step],
         )
 
 
@@ -114,13 +118,14 @@ def shuffled_batches(
     reads: Language | None = None,
     writes: int = 0,
     marker: int | None = None,
+    content: Float32[np.ndarray, "item dim"] | None = None,
     pool_batches: int = POOL_BATCHES,
 ) -> Iterator[TrainingBatch]:
     """One epoch of `num_examples` examples in random order, each history in a new random view.
 
     At most `most_of_user` examples of one user take part. With `balance_users`, an example's chance is one over the
     number of its user's examples that do. Histories are in the language `reads`, behind the token `marker` if there is
-    one; `labels` are in the language at place `writes`.
+    one; `labels` are in the language at place `writes`. `content` are the items' embeddings, for a T5 that reads them.
     """
     random = np.random.default_rng(seed)
     most = int(examples.num_of_user.max(initial=0)) if most_of_user is None else most_of_user
@@ -146,7 +151,12 @@ def shuffled_batches(
             spelt = labels[targets]
             width = int((spelt != PAD).sum(axis=1).max())
             weights = None if examples.weights is None else examples.weights[pool[batch]]
-            yield TrainingBatch(views.ids[batch, : lengths.max()], lengths, spelt[:, :width], targets, weights, writes)
+            of_items = None
+            if content is not None:
+                histories = examples.histories(pool[batch])
+                of_items = padded_content(content, histories.items, histories.lengths)
+            ids = views.ids[batch, : lengths.max()]
+            yield TrainingBatch(ids, lengths, spelt[:, :width], targets, weights, writes, of_items)
 
 
 def led_by(token: int, batch: TokenBatch) -> TokenBatch:

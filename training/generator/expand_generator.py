@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from transformers import T5ForConditionalGeneration
 
 from clairo_core.errors import GeneratorError
 from clairo_core.tokens.vocabulary import Vocabulary
+from training.generator.content_t5 import load_t5
 
 
 def expand_generator(checkpoint: Path, out: Path, vocabulary: Vocabulary) -> None:
@@ -19,7 +19,7 @@ def expand_generator(checkpoint: Path, out: Path, vocabulary: Vocabulary) -> Non
     Raises:
         GeneratorError: the checkpoint's number of tokens is not that of an earlier state of the vocabulary.
     """
-    model = T5ForConditionalGeneration.from_pretrained(checkpoint, local_files_only=True)
+    model = load_t5(checkpoint)
     old = model.shared.weight.detach()
     if len(old) > vocabulary.size or len(old) < vocabulary.first_merge_token:
         raise GeneratorError(

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from clairo_core.progress import Progress
 from clairo_core.tokens.vocabulary import EOS, PAD, Vocabulary
 from training.config.preset import FitSettings, GeneratorSettings
 from training.engines.processes import ALONE, Processes
+from training.generator.content_t5 import ContentT5, ContentT5Config, load_t5, start_projection
 from training.generator.examples import TrainingBatch
 from training.generator.next_item_loss import NextItemLoss
 from training.generator.start_embeddings import start_embeddings
@@ -40,27 +42,33 @@ def new_generator(
     *,
     softmax: Softmax = Softmax.VOCABULARY,
     feature_vectors: Float32[np.ndarray, "feature dim"] | None = None,
+    content: Float32[np.ndarray, "item dim"] | None = None,
 ) -> T5ForConditionalGeneration:
     """A T5 with tied embeddings and random weights, but for `start_embeddings`. Padding starts the decoder, as in T5.
 
-    The softmax goes into config.json, from which the service reads it.
+    With `content`, it reads item embeddings like these too. The softmax and their length go into config.json, from
+    which the service reads them.
     """
     torch.manual_seed(seed)
-    config = T5Config(
-        vocab_size=vocabulary.size,
-        d_model=settings.d_model,
-        d_kv=settings.d_kv,
-        d_ff=settings.d_ff,
-        num_layers=settings.num_layers,
-        num_decoder_layers=settings.num_layers,
-        num_heads=settings.num_heads,
-        dropout_rate=settings.dropout_rate,
-        pad_token_id=PAD,
-        eos_token_id=EOS,
-        decoder_start_token_id=PAD,
-        softmax=softmax.value,
-    )
-    model = T5ForConditionalGeneration(config)
+    shape: dict[str, Any] = {
+        "vocab_size": vocabulary.size,
+        "d_model": settings.d_model,
+        "d_kv": settings.d_kv,
+        "d_ff": settings.d_ff,
+        "num_layers": settings.num_layers,
+        "num_decoder_layers": settings.num_layers,
+        "num_heads": settings.num_heads,
+        "dropout_rate": settings.dropout_rate,
+        "pad_token_id": PAD,
+        "eos_token_id": EOS,
+        "decoder_start_token_id": PAD,
+        "softmax": softmax.value,
+    }
+    if content is None:
+        model = T5ForConditionalGeneration(T5Config(**shape))
+    else:
+        model = ContentT5(ContentT5Config(**shape, content_dim=content.shape[1]))
+        model.content_projection.weight.data = start_projection(content, settings.d_model)
     model.shared.weight.data = start_embeddings(model.shared.weight.data, vocabulary, feature_vectors)
     return model
 
@@ -108,10 +116,15 @@ def fit_generator(
     softmax = Softmax(settings.softmax)
     if start_from is None:
         model = new_generator(
-            generator_settings, lessons.tokenizer.vocabulary, seed, softmax=softmax, feature_vectors=feature_vectors
+            generator_settings,
+            lessons.tokenizer.vocabulary,
+            seed,
+            softmax=softmax,
+            feature_vectors=feature_vectors,
+            content=lessons.content,
         )
     else:
-        model = T5ForConditionalGeneration.from_pretrained(start_from, local_files_only=True, dtype=torch.float32)
+        model = load_t5(start_from)
         model.config.softmax = softmax.value
     model.to(device)
     losses = [NextItemLoss(softmax, written.choices, settings.label_smoothing, device) for written in lessons.written]

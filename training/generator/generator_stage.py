@@ -123,6 +123,7 @@ def _trained(
         popularity=bench.training_counts,
         device=bench.device,
         max_history_items=fit.max_history_items,
+        item_embeddings=None if items.content is None else items.content.fused.item_embeddings,
     )
     validate = None
     if users is not None and len(users.targets):
@@ -166,12 +167,15 @@ def _fit_t5(
     validate: Validate | None,
 ) -> None:
     """`started` makes the checkpoint to start from in the stage's folder."""
-    examples = every_prefix(bench.training, fit.max_history_items)
+    examples, content = every_prefix(bench.training, fit.max_history_items), None
+    if bench.preset.generator.reads_content and items.content is not None:
+        content = items.content.fused.item_embeddings.astype(np.float32)
+    tokenizer, taught_items = Tokenizer(vocabulary.vocabulary), np.flatnonzero(bench.teaches)
     bench.engine.fit(
         partial(
             fit_generator,
             folder,
-            lessons_of(catalogue, Tokenizer(vocabulary.vocabulary), examples, np.flatnonzero(bench.teaches)),
+            lessons_of(catalogue, tokenizer, examples, taught_items, content),
             bench.preset.generator,
             fit,
             feature_vectors=items.start_vectors(),

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import T5ForConditionalGeneration
 
+from clairo_core.generation.t5.content_inputs import content_inputs
 from clairo_core.generation.t5.position_bias import distance_buckets
 from clairo_core.tokens.vocabulary import PAD
 from training.workbench.eight_bit_dropout import EightBitDropout
@@ -36,6 +37,8 @@ class ToDecode:
     """Labels whose hidden states are needed: a prefix of each example."""
     tokens: Int[Tensor, "token"]
     """Further tokens whose embeddings the loss needs."""
+    content: Float[Tensor, "example place dim"] | None = None
+    """Embeddings of the histories' items, for a T5 that reads them."""
 
 
 Decoded = tuple[Float[Tensor, "row d_model"], Float[Tensor, "token d_model"]]
@@ -59,6 +62,9 @@ class LeanT5:
         embedded = functional.embedding(tokens, self.model.shared.weight)
         sizes = [input_ids.numel(), len(written), len(wanted.tokens)]
         of_inputs, of_written, of_others = torch.split(embedded, sizes)
+        if wanted.content is not None:
+            projection = self.model.content_projection.weight
+            of_inputs = of_inputs + content_inputs(wanted.content, projection, input_ids.shape[1]).flatten(0, 1)
         padding = None if bool(wanted.is_input.all()) else self.padding_bias(wanted.is_input)
         encoded = self.encoded(of_inputs, input_ids.shape, padding).view(*input_ids.shape, -1)
         hidden = self.dropout(of_written)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import T5ForConditionalGeneration
 
+from clairo_core.generation.t5.content_inputs import content_inputs
 from clairo_core.generation.t5.generator_checkpoint import Softmax
 from clairo_core.tokens.vocabulary import PAD
 from training.generator.examples import TrainingBatch
@@ -149,7 +150,8 @@ class NextItemLoss:
         input_ids = torch.from_numpy(batch.input_ids).to(self.device, torch.long)
         lengths = torch.from_numpy(batch.input_lengths).to(self.device)
         is_input = torch.arange(input_ids.shape[1], device=self.device)[None, :] < lengths[:, None]
-        wanted = ToDecode(input_ids, is_input, labels, is_step, tokens)
+        content = None if batch.content is None else torch.from_numpy(batch.content).to(self.device)
+        wanted = ToDecode(input_ids, is_input, labels, is_step, tokens, content)
         is_lean = self.device.type == "cpu"
         hidden, embeddings = LeanT5(model).decoded(wanted) if is_lean else plainly_decoded(model, wanted)
         return hidden * model.config.d_model**-0.5, embeddings
@@ -157,7 +159,11 @@ class NextItemLoss:
 
 def plainly_decoded(model: T5ForConditionalGeneration, wanted: ToDecode) -> Decoded:
     """`LeanT5.decoded` as transformers computes it."""
-    encoded = model.encoder(input_ids=wanted.input_ids, attention_mask=wanted.is_input).last_hidden_state
+    embedded = functional.embedding(wanted.input_ids, model.shared.weight)
+    if wanted.content is not None:
+        projection = model.content_projection.weight
+        embedded = embedded + content_inputs(wanted.content, projection, wanted.input_ids.shape[1])
+    encoded = model.encoder(inputs_embeds=embedded, attention_mask=wanted.is_input).last_hidden_state
     states: Float[Tensor, "example step d_model"] = model.decoder(
         input_ids=functional.pad(wanted.labels[:, :-1], (1, 0), value=PAD),
         encoder_hidden_states=encoded,

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int, Int32
+from jaxtyping import Float32, Int, Int32
 
 from clairo_core.catalogue import Catalogue
 from clairo_core.generation.trie.trie import trie_of_tokens
@@ -54,10 +54,16 @@ class Lessons:
     feature_tokens: Int32[np.ndarray, "item category"]
     written: tuple[WrittenItems, ...]
     """One per language."""
+    content: Float32[np.ndarray, "item dim"] | None = None
+    """Item embeddings for a T5 that reads them beside tokens."""
 
 
 def lessons_of(
-    catalogue: Catalogue, tokenizer: Tokenizer, examples: Examples, taught_items: Int[np.ndarray, "taught"]
+    catalogue: Catalogue,
+    tokenizer: Tokenizer,
+    examples: Examples,
+    taught_items: Int[np.ndarray, "taught"],
+    content: Float32[np.ndarray, "item dim"] | None = None,
 ) -> Lessons:
     """The tasks of a vocabulary.
 
@@ -66,6 +72,7 @@ def lessons_of(
         tokenizer: of the catalogue's vocabulary.
         examples: histories and next items.
         taught_items: rows of items that may be learned in several languages.
+        content: item embeddings for a T5 that reads them, which takes a single language.
     """
     written = []
     for language in tokenizer.vocabulary.languages:
@@ -73,7 +80,7 @@ def lessons_of(
         choices = token_choices(trie_of_tokens(canonical, catalogue.is_retired), canonical)
         written.append(WrittenItems(label_table(canonical), choices))
     tasks = tasks_of(tokenizer, examples, taught_items)
-    return Lessons(tasks, tokenizer, catalogue.feature_tokens, tuple(written))
+    return Lessons(tasks, tokenizer, catalogue.feature_tokens, tuple(written), content)
 
 
 def tasks_of(tokenizer: Tokenizer, examples: Examples, taught_items: Int[np.ndarray, "taught"]) -> tuple[Task, ...]:
@@ -139,6 +146,7 @@ def mixed_batches(lessons: Lessons, sizes: EpochSizes, seed: int, *, balance_use
             reads=task.reads,
             writes=task.writes,
             marker=task.marker,
+            content=lessons.content,
         )
         for task, num_examples, most, seed_of_task in zip(
             lessons.tasks, sizes.num_examples, sizes.most_of_user, seeds, strict=True

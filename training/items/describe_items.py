@@ -53,9 +53,18 @@ def describe_by_numbers(bench: Workbench) -> DescribedItems:
 
 
 def describe_by_codes(bench: Workbench) -> DescribedItems:
-    """Take precomputed codes as they are. A collision index is added unless they tell all items apart."""
+    """Take precomputed codes as they are. A collision index is added unless they tell all items apart.
+
+    Raises:
+        SettingsError: the generator would read content.
+    """
     dataset = bench.dataset
     assert dataset.semantic_ids is not None
+    if bench.preset.generator.reads_content:
+        raise SettingsError(
+            f"generator.reads_content is true, but the items of {dataset.name} come with codes, which replace their "
+            "content; expected --set generator.reads_content=false, or --set dataset.codes=vectors"
+        )
     spelling = bench.preset.vocabulary.spelling
     if spelling == Spelling.LANGUAGES:
         feature_sets, space = told_apart_in_languages(

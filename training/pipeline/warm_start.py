@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.errors import SettingsError
 from clairo_core.generation.parallel.parallel_checkpoint import holds_network, load_network
-from clairo_core.generation.t5.generator_checkpoint import Softmax
+from clairo_core.generation.t5.generator_checkpoint import CONTENT_T5, Softmax
 from training.config.preset import PARALLEL, GeneratorSettings, Preset
 from training.generator.fit_parallel import READERS
 from training.workbench.bundle_dataset import split_of
@@ -67,9 +67,15 @@ def preset_of(start: WarmStart, preset: Preset) -> Preset:
         generator = dataclasses.replace(preset.generator, kind=PARALLEL)
         return dataclasses.replace(preset, generator=generator, parallel=shaped)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    shape = {field.name: config[field.name] for field in dataclasses.fields(GeneratorSettings) if field.name != "kind"}
+    reads_content = config["model_type"] == CONTENT_T5
+    if reads_content and start.added_tokens:
+        raise SettingsError(
+            f"--added-tokens {start.added_tokens}: the bundle's T5 has generator.reads_content=true, which "
+            "takes tokens that do not merge; leave the flag out"
+        )
+    names = {field.name for field in dataclasses.fields(GeneratorSettings)} - {"kind", "reads_content"}
     return dataclasses.replace(
         preset,
-        generator=GeneratorSettings(**shape),
+        generator=GeneratorSettings(reads_content=reads_content, **{name: config[name] for name in names}),
         fit=dataclasses.replace(preset.fit, softmax=config.get("softmax", Softmax.VOCABULARY.value)),
     )

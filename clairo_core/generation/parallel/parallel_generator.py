@@ -4,7 +4,7 @@ Every item is scored, or a graph of similar semantic ids is searched: see `id_gr
 nothing is recorded as CUDA graphs.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
@@ -63,8 +63,16 @@ class ParallelGenerator:
         """As in training."""
         return self.network.sizes.max_history_items
 
-    def with_catalogue(self, catalogue: Catalogue) -> "ParallelGenerator":
-        """Return a generator for a later version of the same catalogue. New items are scored by their codes at once."""
+    def with_catalogue(
+        self,
+        catalogue: Catalogue,
+        item_embeddings: Float[np.ndarray, "new dim"] | None = None,
+        changed_embeddings: Mapping[int, Float[np.ndarray, "dim"]] | None = None,
+    ) -> "ParallelGenerator":
+        """Return a generator for a later version of the same catalogue. New items are scored by their codes at once.
+
+        Embeddings are not read.
+        """
         if catalogue.has_items_of(self.catalogue):
             return replace(self, catalogue=catalogue)
         num_before = len(self.catalogue)

@@ -69,6 +69,7 @@ def search(
     num_items: int | None = None,
     is_allowed: Sequence[AllowedItems] | None = None,
     request_of_view: Int[np.ndarray, "view"] | None = None,
+    content: Float32[np.ndarray, "view place content_dim"] | None = None,
 ) -> Beams:
     """Find the `num_beams` most probable items of each view, or all that may be generated if fewer.
 
@@ -83,6 +84,7 @@ def search(
             tokens more cost little, since most need no step of their own; otherwise fewer may come back.
         is_allowed: by request, the items that may be generated; None allows all but retired ones.
         request_of_view: the place in `is_allowed` for each view; None pairs view v with place v.
+        content: for a generator that reads it, the embeddings of the histories' items; see `padded_content`.
 
     Raises:
         GeneratorError: a view is empty, `num_beams` is below 1, or `num_items` is below `num_beams`.
@@ -102,7 +104,9 @@ def search(
             requests = requests.to(generator.device, non_blocking=True)
         ids, lengths = (torch.from_numpy(array) for array in (views.ids, views.lengths))
         encoded = generator.encode(
-            ids.to(generator.device, non_blocking=True), lengths.to(generator.device, non_blocking=True)
+            ids.to(generator.device, non_blocking=True),
+            lengths.to(generator.device, non_blocking=True),
+            None if content is None else torch.from_numpy(content).to(generator.device, non_blocking=True),
         )
         return _Search(generator, trie, encoded, live, requests, num_beams, num_items).run()
 

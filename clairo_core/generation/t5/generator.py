@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from clairo_core.errors import GeneratorError
+from clairo_core.generation.t5.content_inputs import content_inputs
 from clairo_core.generation.t5.decoder_state import BeamCache, EncodedViews
 from clairo_core.generation.t5.generator_checkpoint import (
     DecoderBlock,
@@ -52,8 +53,25 @@ class Generator:
         """Type of the weights; log-probabilities are always float32."""
         return self.weights.token_embeddings.dtype
 
-    def encode(self, ids: Int[Tensor, "view length"], lengths: Int[Tensor, "view"]) -> EncodedViews:
-        """Encode views of `lengths` tokens each, at least one, filled with PAD."""
+    def encode(
+        self,
+        ids: Int[Tensor, "view length"],
+        lengths: Int[Tensor, "view"],
+        content: Float[Tensor, "view place content_dim"] | None = None,
+    ) -> EncodedViews:
+        """Encode views of `lengths` tokens each, at least one, filled with PAD.
+
+        `content` are the embeddings of the items of each view, filled with zeros; see `content_inputs`.
+
+        Raises:
+            GeneratorError: there is content and the T5 reads none, or the other way round.
+        """
+        projection = self.weights.content_projection
+        if (content is None) != (projection is None):
+            raise GeneratorError(
+                f"the T5 reads {'tokens alone' if projection is None else 'item embeddings'}, but got "
+                f"{'none' if content is None else 'item embeddings'}; pass them where content_dim is above 0"
+            )
         num_views, length = ids.shape
         num_heads, d_kv = self.config.num_heads, self.config.d_kv
         positions = torch.arange(length, device=self.device)
@@ -64,6 +82,8 @@ class Generator:
         distances = (positions[None, :] - positions[:, None]).clamp(-reach, reach) + reach
         bias = self._encoder_bias_by_distance[:, distances] + padding_bias
         hidden = functional.embedding(ids.view(-1), self.weights.token_embeddings).float()
+        if content is not None and projection is not None:
+            hidden += content_inputs(content, projection, length).view(hidden.shape)
         for block in self.weights.encoder_blocks:
             projected = functional.linear(self._normed(hidden), block.query_key_value)
             query, keys, values = projected.view(num_views, length, 3, num_heads, d_kv).permute(2, 0, 3, 1, 4)

@@ -15,6 +15,10 @@ from torch import Tensor
 
 from clairo_core.errors import GeneratorError
 
+T5, CONTENT_T5 = "t5", "content_t5"
+"""Types of model in config.json: transformers' own, and one that also reads item embeddings, of which it has one matrix
+more."""
+
 
 class Softmax(StrEnum):
     """The tokens that the next one's softmax is over; a checkpoint is served as it was trained."""
@@ -43,7 +47,9 @@ class GeneratorConfig:
     scales_output: bool
     """Hidden states are scaled by d_model^-0.5 before the output matrix."""
     softmax: Softmax = Softmax.VOCABULARY
-    """The one field that transformers' T5 lacks; `softmax` in config.json."""
+    """Like `content_dim`, a field of config.json that transformers' T5 lacks."""
+    content_dim: int = 0
+    """Length of the item embeddings that the encoder of a `CONTENT_T5` reads; 0 for others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +86,8 @@ class GeneratorWeights:
     decoder_blocks: tuple[DecoderBlock, ...]
     decoder_position_bias: Float[Tensor, "bucket head"]
     cross_keys_and_values: Float[Tensor, "layer*2*head*d_kv d_model"]
+    content_projection: Float[Tensor, "d_model content_dim"] | None = None
+    """Of item embeddings, always float32; None where the encoder reads tokens alone."""
 
 
 def read_config(folder: Path) -> GeneratorConfig:
@@ -91,8 +99,11 @@ def read_config(folder: Path) -> GeneratorConfig:
     path = folder / "config.json"
     try:
         fields: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if fields["model_type"] != "t5":
-            raise GeneratorError(f"{path}: model_type is {fields['model_type']!r}, expected 't5'; give a T5 checkpoint")
+        if fields["model_type"] not in (T5, CONTENT_T5):
+            raise GeneratorError(
+                f"{path}: model_type is {fields['model_type']!r}, expected {T5!r} or {CONTENT_T5!r}; "
+                "give a T5 checkpoint"
+            )
         feed_forward = fields.get("feed_forward_proj", "relu")
         if feed_forward not in ("relu", "gated-gelu"):
             raise GeneratorError(
@@ -118,6 +129,7 @@ def read_config(folder: Path) -> GeneratorConfig:
             is_gated=feed_forward == "gated-gelu",
             scales_output=bool(fields.get("scale_decoder_outputs", fields.get("tie_word_embeddings") is not False)),
             softmax=Softmax(softmax),
+            content_dim=int(fields["content_dim"]) if fields["model_type"] == CONTENT_T5 else 0,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise GeneratorError(
@@ -194,5 +206,8 @@ def load_weights(folder: Path, config: GeneratorConfig, device: torch.device, dt
             "encoder.final_layer_norm",
             *(f"{block}.layer.1.EncDecAttention.{name}" for block in decoder_blocks for name in "kv"),
             rows=inner,
+        ),
+        content_projection=(
+            take("content_projection.weight", config.d_model, config.content_dim) if config.content_dim else None
         ),
     )

@@ -58,7 +58,7 @@ class RecordingGenerator:
         self.asked.append((len(histories), num_views, num_beams))
         return [Generated(np.array([7, 9]), np.log([0.5, 0.25])) for _ in histories]
 
-    def with_catalogue(self, catalogue: Catalogue) -> "RecordingGenerator":
+    def with_catalogue(self, catalogue: Catalogue, *_embeddings: object) -> "RecordingGenerator":
         return self
 
 

@@ -109,3 +109,6 @@ async def test_a_preset_trains_is_evaluated_serves_and_takes_a_posted_item_or_sa
         everything = {"history": history, "limit": NUM_ITEMS + 1}
         listed = (await client.post("/recommend", json=everything)).json()["items"]
         assert [item for item in listed if item["item_id"] == "new" and item["source"] != "popular"]
+        answer = await client.post("/recommend", json={"history": [*history, "new"], "limit": 10, "explain": True})
+        assert answer.status_code == 200, answer.text
+        assert "new" not in {item["item_id"] for item in answer.json()["items"]}

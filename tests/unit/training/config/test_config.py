@@ -23,6 +23,7 @@ from training.config.preset import Preset
 from training.config.ranges import AllowedValues, AtLeast, BelowOne, ListOf, OneOf
 
 _UNMERGED = ("vocabulary.size=0", "vocabulary.merges_per_item=0")
+_READS_CONTENT = ("generator.kind=token", "generator.reads_content=true")
 SETTINGS = {
     f"{section}.{key}": type_and_range(hint)
     for section, kind in get_type_hints(Preset).items()
@@ -164,6 +165,19 @@ def test_a_bad_override_is_refused_with_the_next_step(override: str, words: str)
             "encode.modalities is text; expected two or more with .*=languages",
         ),
         (["vocabulary.spelling=ordered"], "ordered, which merges nothing; expected vocabulary.size=0"),
+        (["generator.reads_content=true"], "generator.kind is parallel; expected token with generator.reads_content"),
+        (
+            [*_READS_CONTENT, *_UNMERGED, "quantize.kind=random"],
+            "quantize.kind is random; expected a kind that reads content with generator.reads_content=true",
+        ),
+        (
+            [*_READS_CONTENT, "vocabulary.merges_per_item=0.5"],
+            "vocabulary.merges_per_item 0.5; expected 0 for both with generator.reads_content=true",
+        ),
+        (
+            [*_READS_CONTENT, *_UNMERGED, "vocabulary.spelling=languages", "fuse.scheme=late"],
+            "vocabulary.spelling is languages; expected another one with generator.reads_content=true",
+        ),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(overrides: list[str], words: str) -> None:
