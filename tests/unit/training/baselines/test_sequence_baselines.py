@@ -23,7 +23,7 @@ from training.baselines.fit_sequence_model import (
 )
 from training.baselines.gated_blocks import HstuBlock, LigrBlock
 from training.baselines.padded_windows import Windows, last_windows, number_of_window_batches, window_batches
-from training.baselines.sampled_softmax import NUM_NEGATIVES, mean_sampled_softmax_loss
+from training.baselines.sampled_softmax import NUM_NEGATIVES, STATES_PER_DRAW, mean_sampled_softmax_loss
 from training.baselines.sequence_model import MAX_LENGTH, SequenceModelSettings, SequenceScorer
 from training.evaluation.metrics import ranks_by_scores
 from training.evaluation.split import EvaluationSplit
@@ -137,17 +137,19 @@ def test_states_do_not_depend_on_later_items(name: str) -> None:
 
 def test_sampled_softmax_is_the_full_one_over_the_drawn_items() -> None:
     torch.manual_seed(0)
-    states, rows = torch.randn(3, 4), torch.randn(NUM_ITEMS, 4)
-    targets, weights = torch.tensor([2, 2, 5]), torch.tensor([1.0, 0.5, 0.25])
+    num_states = STATES_PER_DRAW + 1
+    states, rows = torch.randn(num_states, 4), torch.randn(NUM_ITEMS, 4)
+    targets, weights = torch.randint(NUM_ITEMS, (num_states,)), torch.rand(num_states)
     torch.manual_seed(1)
     loss = mean_sampled_softmax_loss(states, rows, targets, weights)
     torch.manual_seed(1)
-    negatives = torch.randint(NUM_ITEMS, (NUM_NEGATIVES,)).tolist()
+    draws = torch.randint(NUM_ITEMS, (2, NUM_NEGATIVES)).tolist()
     by_hand = 0.0
-    for state, target, weight in zip(states, targets.tolist(), weights.tolist(), strict=True):
-        logits = rows[[target, *(item for item in negatives if item != target)]] @ state
+    for place, (state, target, weight) in enumerate(zip(states, targets.tolist(), weights.tolist(), strict=True)):
+        negatives = [item for item in draws[place // STATES_PER_DRAW] if item != target]
+        logits = rows[[target, *negatives]] @ state
         by_hand += weight * float(logits.exp().sum().log() - logits[0])
-    assert float(loss) == pytest.approx(by_hand / 1.75, rel=1e-5)
+    assert float(loss) == pytest.approx(by_hand / float(weights.sum()), rel=1e-5)
 
 
 def test_a_ligr_block_adds_nothing_where_its_gates_are_closed() -> None:
