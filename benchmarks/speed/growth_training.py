@@ -39,6 +39,7 @@ CUT = (
     "parallel.examples_per_epoch=300_000",
     "dense.max_epochs=1",
     "dense.examples_per_epoch=300_000",
+    "mix.max_users=4_000",
     "evaluate.max_users=2_000",
 )
 """Budgets with which a million items take hours, not a night. None that is cut decides the peak of memory."""
