@@ -116,7 +116,7 @@ def train_size(shop: Path, stages_folder: Path, out: Path, num_items: int, overr
         num_items,
         commit(),
         stages.costs | costs,
-        {name: token_stages.costs[name] for name in ("quantize", "vocabulary")},
+        {name: token_stages.costs[name] for name in ("quantize", "vocabulary", "vocabulary-in-memory")},
         targets,
         all_targets,
         growth,
