@@ -1,7 +1,7 @@
 """Cross-entropy of hidden states against a few drawn items instead of all.
 
 Source: Klenitskiy and Vasilev 2023, "Turning Dross Into Gold Loss", and arXiv 2508.06450 (eSASRec). We differ: 16
-neighbouring states, about one history, share their negatives. Shared by a whole step, 256 of them would push away too
+neighbouring states, roughly one history, share their negatives. Shared by a whole step, 256 of them would push away too
 few items.
 """
 
@@ -31,7 +31,7 @@ def mean_sampled_softmax_loss(
     num_draws = -(-len(states) // STATES_PER_DRAW)
     filling = num_draws * STATES_PER_DRAW - len(states)
     negatives = torch.randint(len(rows), (num_draws, NUM_NEGATIVES))
-    grouped = functional.pad(states, (0, 0, 0, filling)).view(num_draws, STATES_PER_DRAW, -1)
+    grouped = functional.pad(states, (0, 0, 0, filling)).view(num_draws, STATES_PER_DRAW, states.shape[1])
     of_negatives = torch.bmm(grouped, rows[negatives].transpose(1, 2)).flatten(0, 1)[: len(states)]
     is_target = negatives.repeat_interleave(STATES_PER_DRAW, dim=0)[: len(states)] == targets[:, None]
     of_targets = (states * rows[targets]).sum(dim=1)

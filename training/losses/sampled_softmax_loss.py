@@ -22,7 +22,7 @@ def sampled_softmax_loss(
     rows: Float[Tensor, "row dim"],
     targets: Int[Tensor, "state"],
     drawn: Int[Tensor, "drawn"],
-    log_counts: Float[Tensor, "drawn"] | None = None,
+    log_counts: Float[Tensor, "drawn"],
     weights: Float[Tensor, "state"] | None = None,
 ) -> Float[Tensor, ""]:
     """The weighted sum over states of the cross-entropy, in nats, of `targets` among themselves and the drawn rows.
@@ -32,7 +32,7 @@ def sampled_softmax_loss(
         rows: what is chosen from.
         targets: of the states, as places in `rows`.
         drawn: places in `rows`; one that is a state's target is left out for that state.
-        log_counts: logarithm of how many rows each drawn one stands for; without, of one.
+        log_counts: logarithm of how many rows each drawn one stands for.
         weights: of the states; without, each weighs 1.
     """
     loss: Float[Tensor, ""] = _SampledSoftmaxLoss.apply(  # type: ignore[no-untyped-call]
@@ -50,7 +50,7 @@ class _SampledSoftmaxLoss(torch.autograd.Function):
         others: Float[Tensor, "drawn dim"],
         targets: Int[Tensor, "state"],
         drawn: Int[Tensor, "drawn"],
-        log_counts: Float[Tensor, "drawn"] | None,
+        log_counts: Float[Tensor, "drawn"],
         weights: Float[Tensor, "state"] | None,
     ) -> Float[Tensor, ""]:
         num_drawn = len(others)
@@ -61,8 +61,7 @@ class _SampledSoftmaxLoss(torch.autograd.Function):
             block = slice(start, start + STATES_AT_ONCE)
             some = states[block]
             logits = torch.mm(some, others.T, out=buffer[: len(some) * num_drawn].view(len(some), num_drawn))
-            if log_counts is not None:
-                logits.add_(log_counts)
+            logits.add_(log_counts)
             logits.masked_fill_(drawn == targets[block, None], -torch.inf)
             own_logits = (some * own[block]).sum(dim=1, keepdim=True)
             highest = torch.maximum(logits.amax(dim=1, keepdim=True), own_logits)

@@ -29,7 +29,7 @@ def test_loss_and_gradients_are_those_of_torch(num_states: int, num_drawn: int, 
     torch.manual_seed(num_states * num_drawn)
     states, rows = torch.randn(num_states, 6).double() * scale, torch.randn(12, 6).double()
     targets, drawn = torch.randint(12, (num_states,)), torch.randint(12, (num_drawn,))
-    log_counts = None if is_plain else torch.rand(num_drawn).double()
+    log_counts = torch.rand(num_drawn).double()
     weights = None if is_plain else torch.rand(num_states).double()
     gradients = []
     for is_fused in (True, False):
@@ -38,8 +38,7 @@ def test_loss_and_gradients_are_those_of_torch(num_states: int, num_drawn: int, 
             loss = sampled_softmax_loss(*parts, targets, drawn, log_counts, weights)
         else:
             logits = parts[0] @ parts[1].T
-            others = logits[:, drawn] + (0.0 if log_counts is None else log_counts)
-            others = others.masked_fill(drawn == targets[:, None], -torch.inf)
+            others = (logits[:, drawn] + log_counts).masked_fill(drawn == targets[:, None], -torch.inf)
             logits = torch.cat([logits.gather(1, targets[:, None]), others], dim=1)
             losses = functional.cross_entropy(logits, torch.zeros_like(targets), reduction="none")
             loss = losses.sum() if weights is None else weights @ losses
