@@ -88,7 +88,7 @@ def index_rows(name: str, heads: DenseHeads, histories: list[Int64[np.ndarray, "
     errors = []
     everything = all_but(np.zeros(0, dtype=np.int64), heads.num_items)
     exact = DenseHeads(heads.heads).scores(histories, NUM_DENSE_CANDIDATES)
-    for found, expected in zip(heads.scores(histories, NUM_DENSE_CANDIDATES), exact, strict=True):
+    for found, expected in zip(heads.scores(histories, [NUM_DENSE_CANDIDATES] * len(histories)), exact, strict=True):
         for count, shares in kept.items():
             ours, best = (set(side.best(count, 0, everything, None)[0].tolist()) for side in (found, expected))
             shares.append(100 * len(ours & best) / count)
