@@ -138,7 +138,8 @@ def retrain(
     stages = StageCache(out.parent / STAGES_FOLDER, report)
 
     def export(folder: Path) -> None:
-        report(write_service_tables(folder / name, serving_folder, source.database, source.since))
+        others = None if source.rules is None else rules
+        report(write_service_tables(folder / name, serving_folder, source.database, source.since, others))
 
     # A stage of this run alone, so that no other run replaces or removes the tables. `open_dataset` reads them.
     this_run = {"out": str(out.resolve()), "started_at": time.time()}
