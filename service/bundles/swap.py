@@ -153,7 +153,7 @@ class BundleSwap:
             try:
                 shelved = await asyncio.to_thread(self.shelf.fetched, activated)
                 if shelved is None:
-                    # Items of other processes are followed meanwhile.
+                    # The next step looks again: an activation here need not wait for the fetch.
                     return
                 bundle = await asyncio.to_thread(shelved.load)
                 await self._swap_to(bundle, is_recorded=False)

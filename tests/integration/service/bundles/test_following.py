@@ -1,0 +1,90 @@
+"""Two processes on one store: what one does while the other loads a bundle."""
+
+import asyncio
+import shutil
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.load_bundle import load_bundle
+from clairo_core.bundle.manifest import read_manifest
+from service.bundles import shelf
+from tests.running_service import running_service
+
+MUG = {"item_id": "posted-mug", "title": "blue mug 99", "description": "A mug for every day, in blue."}
+
+
+@pytest.fixture
+def bundles(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "bundles"))
+
+
+@pytest.fixture
+async def processes(bundles: Path) -> AsyncIterator[tuple[httpx.AsyncClient, httpx.AsyncClient]]:
+    settings = {"bundles_dir": bundles, "database_url": f"sqlite:///{bundles.parent / 'clairo.db'}"}
+    first = load_bundle(bundles / "first")
+    async with running_service(first, **settings) as one, running_service(first, **settings) as other:
+        yield one, other
+
+
+class SlowLoads:
+    """Loads the first bundle at once, and each later one when it may."""
+
+    def __init__(self) -> None:
+        self.num_begun = 0
+        self.may_end = threading.Event()
+
+    def __call__(self, folder: Path) -> Bundle:
+        self.num_begun += 1
+        if self.num_begun > 1:
+            self.may_end.wait(timeout=30)
+        return load_bundle(folder)
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowLoads]:
+    loads = SlowLoads()
+    monkeypatch.setattr(shelf, "load_bundle", loads)
+    yield loads
+    loads.may_end.set()
+
+
+async def until(is_so: Callable[[], Any]) -> None:
+    async with asyncio.timeout(20):
+        while not await is_so():
+            await asyncio.sleep(0.02)
+
+
+async def test_items_are_followed_while_another_processs_bundle_is_loaded(
+    processes: tuple[httpx.AsyncClient, httpx.AsyncClient], loads: SlowLoads, bundles: Path
+) -> None:
+    one, other = processes
+    second = read_manifest(bundles / "second").bundle_id
+
+    async def serves_second() -> bool:
+        return bool((await other.get("/info")).json()["bundle_id"] == second)
+
+    async def is_loading() -> bool:
+        return loads.num_begun == 2
+
+    async def has_mug() -> bool:
+        return (await other.get("/items/posted-mug")).status_code == 200
+
+    async def has_retired_one() -> bool:
+        return bool((await other.get("/items/item-3")).json()["is_retired"])
+
+    assert (await one.post(f"/bundles/{second}/activate", timeout=60)).status_code == 200
+    await until(is_loading)
+    assert (await one.post("/items", json=MUG)).status_code == 201
+    assert (await one.delete("/items/item-3")).status_code == 204
+    await until(has_mug)
+    await until(has_retired_one)
+    assert not await serves_second()
+    loads.may_end.set()
+    await until(serves_second)
+    assert await has_mug()
