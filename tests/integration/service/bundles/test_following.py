@@ -1,4 +1,4 @@
-"""Two processes on one store: what one does while the other loads a bundle."""
+"""Two processes on one store: what one does while the other loads a bundle, and what a swap replaces at once."""
 
 import asyncio
 import shutil
@@ -13,7 +13,9 @@ import pytest
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.bundle.manifest import read_manifest
+from service.app import open_parts
 from service.bundles import shelf
+from service.settings import Settings
 from tests.running_service import running_service
 
 MUG = {"item_id": "posted-mug", "title": "blue mug 99", "description": "A mug for every day, in blue."}
@@ -88,3 +90,43 @@ async def test_items_are_followed_while_another_processs_bundle_is_loaded(
     loads.may_end.set()
     await until(serves_second)
     assert await has_mug()
+
+
+async def test_an_experiment_can_be_ended_through_a_process_that_still_loads_its_bundle(
+    processes: tuple[httpx.AsyncClient, httpx.AsyncClient], loads: SlowLoads, bundles: Path
+) -> None:
+    one, other = processes
+
+    async def is_loading() -> bool:
+        return loads.num_begun == 2
+
+    async def has_ended() -> bool:
+        return not (await one.get("/experiments")).json()["experiments"][0]["is_running"]
+
+    sent = {"name": "next", "share": 0.5, "bundle_id": read_manifest(bundles / "second").bundle_id}
+    assert (await one.post("/experiments", json=sent, timeout=60)).status_code == 201
+    await until(is_loading)
+    assert (await other.delete("/experiments/another")).status_code == 404
+    assert (await other.delete("/experiments/next")).status_code == 204
+    await until(has_ended)
+
+
+async def test_a_swap_replaces_catalogue_and_counts_at_one_moment(bundles: Path) -> None:
+    second = read_manifest(bundles / "second").bundle_id
+    settings = Settings(
+        bundle=bundles / "first",
+        bundles_dir=bundles,
+        database_url="sqlite:///:memory:",
+        device="cpu",
+        num_views=1,
+        live_counts_seconds=0,
+    )
+    async with open_parts(settings) as parts:
+        served, seen = parts.served, []
+        activating = asyncio.create_task(parts.swap.activate(second))
+        while not activating.done():
+            of_moment = served.live.bundle, served.counts.pairs
+            if of_moment not in seen:
+                seen.append(of_moment)
+            await asyncio.sleep(0)
+        assert [bundle.folder.name for bundle, _ in seen] == ["first", "second"]
