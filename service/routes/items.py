@@ -155,6 +155,9 @@ async def patch_item(item_id: ItemIdInPath, body: PatchItemBody, parts: ReadyPar
         message = "differs from the id in the url; leave it out"
         raise InvalidBodyError(f"item_id: {message}", [{"loc": ["body", "item_id"], "msg": message}])
     live = parts.served.live
+    if live.recommender.catalogue.find_row(item_id) is None:
+        # Another process may just have posted it.
+        await parts.served.ingestion.catch_up()
     live.row_of(item_id)
     sent = sent_patch(body, item_id)
     patch = await parts.picture_urls.with_picture(sent)
