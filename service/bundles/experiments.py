@@ -144,9 +144,10 @@ class Experiments:
             if await asyncio.to_thread(self._shelf.fetched, stored.bundle_id) is None:
                 return
             treatment = await self._treatment(stored.bundle_id)
-        except ClairoError as error:
+        except Exception as error:
             self._may_try_at = time.monotonic() + RETRY_SECONDS
-            logger.warning("experiment %s cannot be followed here: %s", stored.name, error)
+            unforeseen = None if isinstance(error, ClairoError) else error
+            logger.warning("experiment %s cannot be followed here: %s", stored.name, error, exc_info=unforeseen)
             return
         self.split = self._new_split(experiment, self._served.live.bundle_id, treatment)
 

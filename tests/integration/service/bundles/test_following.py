@@ -35,16 +35,19 @@ async def processes(bundles: Path) -> AsyncIterator[tuple[httpx.AsyncClient, htt
 
 
 class SlowLoads:
-    """Loads the first bundle at once, and each later one when it may."""
+    """Loads the first bundle at once, and each later one when it may, or fails."""
 
     def __init__(self) -> None:
         self.num_begun = 0
         self.may_end = threading.Event()
+        self.failure: Exception | None = None
 
     def __call__(self, folder: Path) -> Bundle:
         self.num_begun += 1
         if self.num_begun > 1:
             self.may_end.wait(timeout=30)
+            if self.failure is not None:
+                raise self.failure
         return load_bundle(folder)
 
 
@@ -90,6 +93,27 @@ async def test_items_are_followed_while_another_processs_bundle_is_loaded(
     loads.may_end.set()
     await until(serves_second)
     assert await has_mug()
+
+
+async def test_a_process_that_fails_to_load_the_activated_bundle_is_degraded_and_does_not_try_all_the_time(
+    processes: tuple[httpx.AsyncClient, httpx.AsyncClient], loads: SlowLoads, bundles: Path
+) -> None:
+    one, other = processes
+    second = read_manifest(bundles / "second").bundle_id
+    loads.failure = RuntimeError("CUDA out of memory")
+    loads.may_end.set()
+
+    async def is_degraded() -> bool:
+        return bool((await other.get("/health/ready")).json()["status"] == "degraded")
+
+    async def has_mug() -> bool:
+        return (await other.get("/items/posted-mug")).status_code == 200
+
+    assert (await one.post(f"/bundles/{second}/activate", timeout=60)).status_code == 200
+    await until(is_degraded)
+    assert (await one.post("/items", json=MUG)).status_code == 201
+    await until(has_mug)
+    assert loads.num_begun == 2
 
 
 async def test_an_experiment_can_be_ended_through_a_process_that_still_loads_its_bundle(
