@@ -196,10 +196,13 @@ class LiveCounts:
         if any(self._live.recommender.catalogue.find_row(kept.event.item_id) is None for kept in new.events):
             # An item may have been posted by another process just before its first event.
             await self._ingestion.catch_up()
-        earlier = await self._store.events_up_to(sequence, {owner_of(kept.event) for kept in new.events})
+        owners = {owner_of(kept.event) for kept in new.events}
+        earlier = await self._store.events_up_to(sequence, owners)
+        kept_users = [owner for owner in owners if isinstance(owner, str) and bundle.users.find_row(owner) is not None]
+        forgotten = await self._store.forgotten_among(kept_users) if kept_users else set()
         catalogue = self._live.recommender.catalogue
         increments = await asyncio.to_thread(
-            lambda: increments_of(actions_of(earlier, new.events, catalogue, bundle, rules), len(catalogue))
+            lambda: increments_of(actions_of(earlier, new.events, catalogue, bundle, rules, forgotten), len(catalogue))
         )
         return _NextEvents(increments, new.up_to, is_last=len(new.events) < MAX_EVENTS_AT_ONCE)
 
