@@ -220,6 +220,23 @@ async def test_counts_forget_what_the_store_forgets(
         assert (await together_with(restarted, "item-3", limit=1))[0]["support"] == 2.0
 
 
+async def test_counts_are_soon_followed_again_after_an_import_whose_writes_they_waited_for(
+    client: httpx.AsyncClient,
+) -> None:
+    parts = client._transport.app.state.readiness.parts  # type: ignore[attr-defined]
+    *_, last_but_one, last = await fallback_list(client)
+
+    def write(_: object) -> None:
+        # Longer than it takes until the next step begins.
+        time.sleep(1.2)
+
+    await buy(client, [last_but_one], 1)
+    for _ in range(4):
+        await parts.served.ingestion.between_writes(write, lambda _: None)
+    await buy(client, [last], MANY)
+    await soon(lambda: is_first_of_fallback(client, last))
+
+
 async def test_what_a_bundle_kept_of_a_forgotten_user_is_not_counted_with_what_he_does_later(tmp_path: Path) -> None:
     names = [f"{name}-{number}" for name in ("forgotten", "known") for number in range(3)]
     users = keep_users(names, ItemSequences.from_lists([[3]] * 6))
