@@ -272,9 +272,9 @@ async def open_parts(
             num_items = served.live.recommender.catalogue.num_live
             metrics.show_serving(served.live.bundle_id, num_items, served.counts.complete_until)
 
-        follow = (swap.follow,) if settings.bundles_dir else ()
         catch_up = (attribute_schema.refresh, placements_saved.catch_up, served.catch_up, of_moment.catch_up)
-        await sync.start((*catch_up, *follow, of_moment.follow, show_serving))
+        follow = ((swap.follow,),) if settings.bundles_dir else ()
+        await sync.start((*catch_up, show_serving), *follow, (of_moment.follow,))
 
         def state_version() -> tuple[object, ...]:
             live = served.live

@@ -53,7 +53,7 @@ class SharedParts:
     @property
     def full_batch(self) -> int:
         """Number of requests in a full batch."""
-        return min(self.settings.max_batch_size, self.settings.max_queue_depth)
+        return self.batcher.full_batch
 
 
 @dataclass(frozen=True, slots=True)

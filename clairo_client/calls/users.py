@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import uuid
 from collections.abc import Iterable, Sequence
 from typing import Required, TypedDict
 
@@ -27,17 +28,30 @@ class FeedbackEvent(TypedDict, total=False):
 
 def add_feedback(events: Sequence[FeedbackEvent], *, idempotency_key: str | None = None) -> Call[FeedbackAnswer]:
     """Record what users did. An event sent twice is stored once."""
-    body = {"events": [dict(event) for event in events]}
+    body = {"events": _safe_to_repeat(events, idempotency_key)}
     return Call("POST", "/feedback", as_model(FeedbackAnswer), body=body, headers=answered_once(idempotency_key))
 
 
 def add_feedback_lines(events: Iterable[FeedbackEvent], *, idempotency_key: str | None = None) -> Call[JobSummary]:
     """Record many events in the background, up to a million; see `get_job` for progress. Sent as gzip."""
-    lines = "\n".join(json.dumps(event) for event in events)
+    lines = "\n".join(json.dumps(event) for event in _safe_to_repeat(events, idempotency_key))
     headers = {"Content-Type": JSON_LINES, "Content-Encoding": "gzip", **answered_once(idempotency_key)}
     # Without the time in the header, the same events are the same body.
     content = gzip.compress(lines.encode(), mtime=0)
     return Call("POST", "/feedback/bulk", as_model(JobSummary), content=content, headers=headers)
+
+
+def _safe_to_repeat(events: Iterable[FeedbackEvent], idempotency_key: str | None) -> list[FeedbackEvent]:
+    """The events, those without id and timestamp with an id: an attempt answered 503 may have stored them.
+
+    With a key the body stays as it is: sent again by the caller, it must be the same.
+    """
+    return [
+        {**event, "event_id": uuid.uuid4().hex}
+        if idempotency_key is None and event.get("event_id") is None and event.get("timestamp") is None
+        else event
+        for event in events
+    ]
 
 
 def remove_event(event_id: str) -> Call[None]:

@@ -90,17 +90,22 @@ class Experiments:
     async def end(self, name: str) -> None:
         """Answer everybody from the served bundle again. An experiment that has ended stays so.
 
+        The store decides which one is the newest: this process may be loading its bundle, or unable to.
+
         Raises:
             ExperimentConflictError: it is in the settings.
             UnknownExperimentError: it is not the newest one.
             StoreError: nothing has changed.
         """
-        if self.split is None or self.split.experiment.name != name:
-            raise UnknownExperimentError(f"no experiment {name!r}; GET /experiments lists the newest one")
-        if self.is_in_settings:
+        here = self.split if self.split is not None and self.split.experiment.name == name else None
+        if self.is_in_settings and here is not None:
             raise ExperimentConflictError(f"experiment {name} {FROM_SETTINGS}")
+        stored = None if self.is_in_settings else await self._store.newest()
+        if stored is None or stored.name != name:
+            raise UnknownExperimentError(f"no experiment {name!r}; GET /experiments lists the newest one")
         await self._store.end(name)
-        self.split.treatment = None
+        if here is not None:
+            here.treatment = None
         logger.info("experiment %s has ended", name)
         self._shared.on_written()
 
@@ -139,9 +144,10 @@ class Experiments:
             if await asyncio.to_thread(self._shelf.fetched, stored.bundle_id) is None:
                 return
             treatment = await self._treatment(stored.bundle_id)
-        except ClairoError as error:
+        except Exception as error:
             self._may_try_at = time.monotonic() + RETRY_SECONDS
-            logger.warning("experiment %s cannot be followed here: %s", stored.name, error)
+            unforeseen = None if isinstance(error, ClairoError) else error
+            logger.warning("experiment %s cannot be followed here: %s", stored.name, error, exc_info=unforeseen)
             return
         self.split = self._new_split(experiment, self._served.live.bundle_id, treatment)
 

@@ -153,13 +153,17 @@ class BundleSwap:
             try:
                 shelved = await asyncio.to_thread(self.shelf.fetched, activated)
                 if shelved is None:
-                    # Items of other processes are followed meanwhile.
+                    # The next step looks again: an activation here need not wait for the fetch.
                     return
                 bundle = await asyncio.to_thread(shelved.load)
                 await self._swap_to(bundle, is_recorded=False)
-            except ClairoError as error:
+            except Exception as error:
+                # Also what no bundle should raise, such as a GPU's lack of memory.
                 if self._unservable != activated:
-                    logger.warning("bundle %s was activated, but cannot be served here: %s", activated, error)
+                    unforeseen = None if isinstance(error, ClairoError) else error
+                    logger.warning(
+                        "bundle %s was activated, but cannot be served here: %s", activated, error, exc_info=unforeseen
+                    )
                 self._unservable = activated
 
     @property

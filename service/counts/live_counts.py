@@ -11,8 +11,10 @@ Start at `LiveCounts.catch_up`.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Int64
@@ -31,7 +33,7 @@ MAX_EVENTS_AT_ONCE = 20_000
 MAX_STEPS_AT_START = 5
 """As many events as are folded before the first request; the rest follow beside it."""
 BUSY_SHARE = 0.1
-"""Folding takes at most this share of the time: the next step waits nine times as long as the last one took."""
+"""Folding takes at most this share of the time: the next step waits nine times as long as the last one worked."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +88,8 @@ class LiveCounts:
         self._ingestion = ingestion
         self._interval_seconds = interval_seconds
         self._may_fold_at = 0.0
+        self._worked_seconds = 0.0
+        """By this step, without its waits for writes of items, which an import or a swap may prolong."""
         self._sequence: int | None = None
         self._num_changes = 0
         self._recount: _Recount | None = None
@@ -120,17 +124,16 @@ class LiveCounts:
         Raises:
             StoreError: the store cannot be read; the counts stay as they are.
         """
-        started = time.monotonic()
-        if not self._interval_seconds or started < self._may_fold_at:
+        if not self._interval_seconds or time.monotonic() < self._may_fold_at:
             return
+        self._worked_seconds = 0.0
         num_changes = await self._store.num_changes()
         if self._recount is None and num_changes != self._num_changes:
             self._recount = _Recount(num_changes)
         is_behind = self._recount is not None and await self._count_again(self._recount)
         is_behind = await self._fold_next() or is_behind
-        took = time.monotonic() - started
-        pause = took / BUSY_SHARE - took
-        self._may_fold_at = started + took + (pause if is_behind else max(self._interval_seconds, pause))
+        pause = self._worked_seconds / BUSY_SHARE - self._worked_seconds
+        self._may_fold_at = time.monotonic() + (pause if is_behind else max(self._interval_seconds, pause))
 
     def become(self, other: "LiveCounts") -> None:
         """Take over the counts of a bundle that was swapped in; call it between the swap and the next await."""
@@ -190,17 +193,21 @@ class LiveCounts:
         since = bundle.manifest.learned_until
         if sequence is None:
             sequence = await self._store.sequence_before(since)
-        new = await self._store.events_after(sequence, since, MAX_EVENTS_AT_ONCE)
+        with self._working():
+            new = await self._store.events_after(sequence, since, MAX_EVENTS_AT_ONCE)
         if not new.events:
             return _NextEvents(None, new.up_to, is_last=True)
         if any(self._live.recommender.catalogue.find_row(kept.event.item_id) is None for kept in new.events):
             # An item may have been posted by another process just before its first event.
             await self._ingestion.catch_up()
-        earlier = await self._store.events_up_to(sequence, {owner_of(kept.event) for kept in new.events})
-        catalogue = self._live.recommender.catalogue
-        increments = await asyncio.to_thread(
-            lambda: increments_of(actions_of(earlier, new.events, catalogue, bundle, rules), len(catalogue))
-        )
+        owners = {owner_of(kept.event) for kept in new.events}
+        kept_users = [owner for owner in owners if isinstance(owner, str) and bundle.users.find_row(owner) is not None]
+        with self._working():
+            earlier = await self._store.events_up_to(sequence, owners)
+            forgotten = await self._store.forgotten_among(kept_users) if kept_users else set()
+            catalogue = self._live.recommender.catalogue
+            actions = partial(actions_of, earlier, new.events, catalogue, bundle, rules, forgotten)
+            increments = await asyncio.to_thread(lambda: increments_of(actions(), len(catalogue)))
         return _NextEvents(increments, new.up_to, is_last=len(new.events) < MAX_EVENTS_AT_ONCE)
 
     async def _serve(
@@ -216,8 +223,20 @@ class LiveCounts:
                 recommender, self._pairs = outcome
                 self._live.recount(recommender, (up_to, num_changes))
 
-        await self._ingestion.between_writes(recounted, serve)
+        def recounted_at_work(recommender: Recommender) -> tuple[Recommender, PairCounts] | None:
+            with self._working():
+                return recounted(recommender)
+
+        await self._ingestion.between_writes(recounted_at_work, serve)
         return is_served
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._worked_seconds += time.monotonic() - began
 
 
 def _pairs_of(recommender: Recommender) -> PairCounts | None:

@@ -1,6 +1,6 @@
 """Turn stored events into the actions that counts are made of, by the bundle's rules. Start at `actions_of`."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -20,10 +20,11 @@ def actions_of(
     catalogue: Catalogue,
     bundle: Bundle,
     rules: InteractionRules,
+    forgotten: Container[str] = (),
 ) -> list[UserActions]:
     """Each user's positive events on items of the catalogue: items that the bundle kept, then earlier and new events.
 
-    Users without a new one among them are left out.
+    Users without a new one among them are left out. What the bundle kept of `forgotten` users is not read.
     """
     counted: dict[Owner, list[_Action]] = {}
     added: dict[Owner, list[_Action]] = {}
@@ -34,7 +35,8 @@ def actions_of(
                 by_user.setdefault(owner_of(kept.event), []).append(action)
     actions = []
     for owner, last in added.items():
-        first = [*_kept_actions(bundle, owner), *counted.get(owner, ())]
+        of_bundle = [] if owner in forgotten else _kept_actions(bundle, owner)
+        first = [*of_bundle, *counted.get(owner, ())]
         rows, weights, is_read = zip(*first, *last, strict=True)
         actions.append(UserActions(np.array(rows), np.array(weights), np.array(is_read), len(first)))
     return actions

@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from starlette.requests import Request
@@ -29,7 +30,18 @@ PARAMETER = {
     "run; the same key with another body is a 422.",
 }
 
-Work = Callable[[bool], Awaitable[Response]]
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One run of a call."""
+
+    call_id: str | None = None
+    """The same for each attempt of a call with a key; None without a key."""
+    is_retry: bool = False
+    """Whether an earlier attempt may have succeeded."""
+
+
+Work = Callable[[Attempt], Awaitable[Response]]
 
 
 class AnsweredOnce:
@@ -40,7 +52,7 @@ class AnsweredOnce:
         self._running: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def answer(self, request: Request, call: str, body_digest: str, work: Work) -> Response:
-        """Answer with `work(is_retry)`, or with its earlier answer; a retry follows an attempt that may have succeeded.
+        """Answer with `work`, or with its earlier answer.
 
         Raises:
             InvalidBodyError: the header is not a valid key.
@@ -49,7 +61,7 @@ class AnsweredOnce:
         """
         key = request.headers.get(HEADER)
         if key is None:
-            return await work(False)
+            return await work(Attempt())
         if not KEY_PATTERN.fullmatch(key):
             message = "expected 1 to 255 visible ASCII characters"
             raise InvalidBodyError(f"header -> {HEADER}: {message}", [{"loc": ["header", HEADER], "msg": message}])
@@ -59,8 +71,9 @@ class AnsweredOnce:
             if claim.answer is not None:
                 headers = claim.answer.headers | {REPLAYED_HEADER: "true"}
                 return Response(claim.answer.body, claim.answer.status, headers)
+            call_id = digest_of_texts(call, key, claim.claimed_at.isoformat())
             try:
-                answer = await work(claim.is_retry)
+                answer = await work(Attempt(call_id, claim.is_retry))
             except ClairoError as error:
                 # If the database fails at the commit, the commit may have been made.
                 if not claim.is_retry and not isinstance(error, StoreError):

@@ -98,6 +98,10 @@ class TypedBundleItems:
             live.swap(live.recommender, (), changed, wanted[1])
         self._applied = wanted
 
+    def become(self, other: "TypedBundleItems") -> None:
+        """Take over what `other` has applied to items that are in this live catalogue now."""
+        self._applied = other._applied
+
     def _retyped_items(self, types: Mapping[str, AttributeType]) -> dict[int, ServedItem]:
         bundle, items = self._live.bundle, self._live.items
         rows = set(items.rows_changed_since(ServedItems(bundle)))

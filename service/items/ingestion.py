@@ -147,6 +147,8 @@ class Ingestion:
     async def take_over(self, candidate: "Ingestion") -> None:
         """Serve what `candidate` prepared under another bundle, items posted meanwhile included.
 
+        Nothing is awaited after the swap, so the caller can replace all that belongs to the bundle at the same moment.
+
         Raises:
             StoreError: the store cannot be read; what is served stays as it is.
         """
@@ -154,7 +156,7 @@ class Ingestion:
             await candidate.catch_up()
             self._live.become(candidate._live)
             self._changes.applied_version = candidate._changes.applied_version
-            await self._typed_items.apply()
+            self._typed_items.become(candidate._typed_items)
 
     async def finish(self) -> None:
         """Wait for all writes."""

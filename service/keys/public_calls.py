@@ -4,6 +4,7 @@ A browser states the page's origin with every POST and every fetch of another or
 programs can state any origin, so a public key opens nothing that a visitor may not read.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -26,6 +27,7 @@ MAX_KEY_CHARACTERS = 200
 IPV6_CLIENT_BITS = 64
 """A client of IPv6 owns a whole network of this prefix."""
 _MAX_SHOWN_CHARACTERS = 100
+_WITH_PORT = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<ipv4>[0-9.]+))(?::[0-9]{1,5})?")
 
 Networks = Sequence[IPv4Network | IPv6Network]
 
@@ -90,7 +92,9 @@ def client_address(scope: Scope, headers: Headers, trusted_proxies: Networks) ->
     for forwarded in reversed(",".join(headers.getlist("x-forwarded-for")).split(",")):
         if not _is_in(address, trusted_proxies) or not (forwarded := forwarded.strip()):
             break
-        address = forwarded
+        # Some proxies add the port, which differs with each connection of one client.
+        with_port = _WITH_PORT.fullmatch(forwarded)
+        address = (with_port["ipv6"] or with_port["ipv4"]) if with_port else forwarded
     try:
         parsed = ip_address(address)
     except ValueError:

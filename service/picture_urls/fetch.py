@@ -10,7 +10,9 @@ Source: OWASP, "Server-Side Request Forgery Prevention Cheat Sheet".
 
 import asyncio
 import dataclasses
+import functools
 import logging
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -137,11 +139,12 @@ class PictureUrls:
             "User-Agent": f"clairo/{version('clairo')}",
             "Connection": "close",
         }
+        tls = await asyncio.to_thread(tls_context)
         # For this url alone: a kept connection would skip the address check.
         network = PublicNetwork(self._resolve, self._may_connect_to)
         async with (
             network,
-            httpcore.AsyncConnectionPool(max_connections=1, network_backend=network) as pool,
+            httpcore.AsyncConnectionPool(tls, max_connections=1, network_backend=network) as pool,
             pool.stream("GET", address, headers=list(headers.items())) as answer,
         ):
             if answer.status in REDIRECTS:
@@ -156,3 +159,9 @@ class PictureUrls:
                         f"the picture has more than {MAX_PICTURE_BYTES:,} bytes; send the url of a smaller one"
                     )
             return bytes(content)
+
+
+@functools.cache
+def tls_context() -> ssl.SSLContext:
+    """What checks certificates. Reading them takes 40 ms of processor, which answers would wait for at each picture."""
+    return httpcore.default_ssl_context()

@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 from service.errors import NotReadyError, OverloadedError
 
@@ -71,6 +72,11 @@ class Batcher(Generic[Request, Answer]):
         self._is_stopping = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="clairo-model")
         self._worker: asyncio.Task[None] | None = None
+
+    @property
+    def full_batch(self) -> int:
+        """Number of requests in a full batch."""
+        return min(self._max_batch_size, self._max_queue_depth)
 
     async def start(self) -> None:
         """Accept requests."""
@@ -199,7 +205,9 @@ class Batcher(Generic[Request, Answer]):
         return answers
 
 
-class _Waiting(NamedTuple, Generic[Request, Answer]):
+# Found in the queue by identity: requests with arrays cannot be compared.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting(Generic[Request, Answer]):
     request: Request
     future: "asyncio.Future[Answer]"
     since: float

@@ -10,6 +10,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -86,6 +87,8 @@ class Recommendations:
         self._batcher = batcher
         self._cache = cache
         self._flights: SingleFlight[Recommended] = SingleFlight()
+        self._may_explain = asyncio.Semaphore(batcher.full_batch)
+        """One explanation is as many requests as its history has items: all of them together wait as one full batch."""
         self._deadline_seconds = deadline_seconds
         self._temperature = exploration_temperature
         self._metrics = metrics or Metrics()
@@ -180,7 +183,9 @@ class Recommendations:
             without_each = requests_without_each(
                 recommender, wanted.history, answer.items, wanted.seed, wanted.quality, wanted.disliked
             )
-            answers = await self._all_of([ModelRequest(recommender, request) for request in without_each])
+            answers = await self._all_of(
+                [ModelRequest(recommender, request) for request in without_each], self._may_explain
+            )
             explanations = explain(table, recommender, wanted.history, answer, answers)
         distinct = dict.fromkeys(wanted.history.item_ids)
         recommended = Recommended(
@@ -230,9 +235,19 @@ class Recommendations:
             items += found.items
         return pinned, RecommendationList(tuple(items), found.fallback_reason)
 
-    async def _all_of(self, requests: Sequence[ModelRequest]) -> list[RecommendationList]:
-        """Answer all requests, in order; the first failure takes the others out of the queue."""
-        submitted = [asyncio.create_task(self._batcher.submit(request)) for request in requests]
+    async def _all_of(
+        self, requests: Sequence[ModelRequest], turnstile: AbstractAsyncContextManager[object] | None = None
+    ) -> list[RecommendationList]:
+        """Answer all requests, in order; the first failure takes the others out of the queue.
+
+        `turnstile` bounds how many of them wait for the model at once.
+        """
+
+        async def answered(request: ModelRequest) -> RecommendationList:
+            async with turnstile or nullcontext():
+                return await self._batcher.submit(request)
+
+        submitted = [asyncio.create_task(answered(request)) for request in requests]
         try:
             return await asyncio.gather(*submitted)
         finally:

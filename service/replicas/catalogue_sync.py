@@ -21,12 +21,15 @@ logger = logging.getLogger("clairo.sync")
 LISTEN_SECONDS = 5.0
 """How long to wait for a message before checking that Redis still answers."""
 
+Step = Callable[[], Awaitable[None]]
+
 
 class CatalogueSync:
-    """Takes steps, in order, every `interval_seconds`, and as soon as another process publishes a write.
+    """Takes steps every `interval_seconds`, and as soon as another process publishes a write.
 
-    A failing step is logged once and retried; it ends neither the task nor the steps after it.
-    Belongs to one event loop.
+    The steps of a group are taken in order. Groups do not wait for each other: loading a bundle takes minutes, and
+    items are followed meanwhile. A failing step is logged once and retried; it ends neither the task nor the steps
+    after it. Belongs to one event loop.
     """
 
     def __init__(
@@ -40,18 +43,20 @@ class CatalogueSync:
         self._channel = channel
         self._interval_seconds = interval_seconds
         self._own_name = uuid.uuid4().hex.encode()
-        self._must_poll = asyncio.Event()
+        self._must_poll: list[asyncio.Event] = []
+        """One per group."""
         self._has_written = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._has_failed = False
 
     def publish_write(self) -> None:
         """Publish that something was written; returns at once."""
         self._has_written.set()
 
-    async def start(self, steps: Sequence[Callable[[], Awaitable[None]]]) -> None:
-        """Begin to take `steps`, each of which reads the store, and to listen where there is Redis."""
-        self._tasks.append(asyncio.create_task(self._poll(steps), name="catalogue-sync"))
+    async def start(self, *groups: Sequence[Step]) -> None:
+        """Begin to take the steps, each of which reads the store, and to listen where there is Redis."""
+        self._must_poll = [asyncio.Event() for _ in groups]
+        for steps, must_poll in zip(groups, self._must_poll, strict=True):
+            self._tasks.append(asyncio.create_task(self._poll(steps, must_poll), name="catalogue-sync"))
         if self._redis is not None:
             self._tasks.append(asyncio.create_task(self._listen(self._redis), name="catalogue-sync-listen"))
             self._tasks.append(asyncio.create_task(self._publish(self._redis), name="catalogue-sync-publish"))
@@ -62,17 +67,18 @@ class CatalogueSync:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _poll(self, steps: Sequence[Callable[[], Awaitable[None]]]) -> None:
+    async def _poll(self, steps: Sequence[Step], must_poll: asyncio.Event) -> None:
+        has_failed = False
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval_seconds):
-                    await self._must_poll.wait()
-            self._must_poll.clear()
+                    await must_poll.wait()
+            must_poll.clear()
             failures = [error for step in steps if (error := await _failure_of(step)) is not None]
             # Mostly the database is down, which calls that need it report in detail.
-            if failures and not self._has_failed:
+            if failures and not has_failed:
                 logger.warning("cannot follow the other processes now, retrying: %s", failures[0])
-            self._has_failed = bool(failures)
+            has_failed = bool(failures)
 
     async def _publish(self, redis: RedisLink) -> None:
         while True:
@@ -92,7 +98,7 @@ class CatalogueSync:
                 await client.aclose()
 
     async def _receive(self, client: "Redis") -> None:
-        """Wake the polling task at every message of another process, until Redis fails.
+        """Wake the polling tasks at every message of another process, until Redis fails.
 
         Raises:
             RedisError, OSError: Redis does not answer.
@@ -104,10 +110,11 @@ class CatalogueSync:
                 if message is None:
                     await channel.ping()
                 elif message["type"] == "message" and message["data"] != self._own_name:
-                    self._must_poll.set()
+                    for must_poll in self._must_poll:
+                        must_poll.set()
 
 
-async def _failure_of(step: Callable[[], Awaitable[None]]) -> Exception | None:
+async def _failure_of(step: Step) -> Exception | None:
     try:
         await step()
     except Exception as error:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from clairo_core.errors import ContentTooLargeError
 from service.errors import InvalidBodyError, OverloadedError, UnknownJobError
 from service.http.body_route import BodyRoute
-from service.http.idempotency import PARAMETER, digest_of_texts
+from service.http.idempotency import PARAMETER, Attempt, digest_of_texts
 from service.http.openapi import problem_answers
 from service.http.root_path import linked
 from service.jobs.bulk import MAX_UNFINISHED_JOBS
@@ -161,7 +161,7 @@ async def submitted_job(request: Request, parts: Parts, kind: JobKind, call: str
     try:
         read = await _receive(request, parts, job_id, max_rows)
 
-        async def submit(_: bool) -> Response:
+        async def submit(_: Attempt) -> Response:
             nonlocal is_submitted
             await parts.jobs.submit(job_id, read.num_rows)
             is_submitted = True

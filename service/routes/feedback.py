@@ -16,7 +16,7 @@ from service.feedback.meanings import is_undeclared, undeclared_types, undeclare
 from service.http.body_route import BEACON, BodyRoute
 from service.http.field_errors import readable_errors
 from service.http.id_paths import id_in_path
-from service.http.idempotency import PARAMETER, digest_of_texts
+from service.http.idempotency import PARAMETER, Attempt, digest_of_texts
 from service.http.openapi import problem_answers
 from service.live_catalogue import LiveCatalogue
 from service.routes.bulk import ACCEPTED, lines_body, submitted_job
@@ -91,9 +91,11 @@ async def add_feedback(body: FeedbackBody, request: Request, parts: ReadyParts) 
     live = parts.served.live
     catalogue = live.recommender.catalogue
 
-    async def add(_: bool) -> Response:
+    async def add(attempt: Attempt) -> Response:
         now = time.time()
-        events = [_event_of(event, now) for event in body.events]
+        # An attempt that was cut short may have stored the events: also one without id and timestamp counts once.
+        ids = [None if attempt.call_id is None else f"made-{attempt.call_id[:40]}-{n}" for n in range(len(body.events))]
+        events = [_event_of(event, now, event_id) for event, event_id in zip(body.events, ids, strict=True)]
         outcomes = await parts.feedback.add_events(events)
         results = [
             EventResult(

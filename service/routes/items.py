@@ -14,7 +14,7 @@ from service.errors import InvalidBodyError, InvalidItemError, NoPictureError
 from service.http.body_route import BodyRoute
 from service.http.etags import answer_unless_known
 from service.http.id_paths import id_in_path
-from service.http.idempotency import PARAMETER, digest_of_texts
+from service.http.idempotency import PARAMETER, Attempt, digest_of_texts
 from service.http.openapi import problem_answers
 from service.http.root_path import linked
 from service.items.ingestion import ItemPut
@@ -86,7 +86,7 @@ async def create_item(request: Request, parts: ReadyParts) -> Response:
     sent = await read_new_item(request)
     sent_digest = item_digest(sent.item, sent.item.read_picture())
 
-    async def add(is_retry: bool) -> Response:
+    async def add(attempt: Attempt) -> Response:
         item = await parts.picture_urls.with_picture(sent)
         try:
             with sent.blaming_url():
@@ -94,7 +94,7 @@ async def create_item(request: Request, parts: ReadyParts) -> Response:
         except DuplicateItemError:
             # An earlier attempt may have been cut short after the commit.
             digest = item_digest(item, item.read_picture())
-            if not is_retry or await parts.store.read_item_digest(item.item_id) != digest:
+            if not attempt.is_retry or await parts.store.read_item_digest(item.item_id) != digest:
                 raise
         body = item_detail(parts.served.live, item.item_id).model_dump_json()
         return Response(body, 201, {"Location": item_url(item.item_id)}, "application/json")
@@ -155,6 +155,9 @@ async def patch_item(item_id: ItemIdInPath, body: PatchItemBody, parts: ReadyPar
         message = "differs from the id in the url; leave it out"
         raise InvalidBodyError(f"item_id: {message}", [{"loc": ["body", "item_id"], "msg": message}])
     live = parts.served.live
+    if live.recommender.catalogue.find_row(item_id) is None:
+        # Another process may just have posted it.
+        await parts.served.ingestion.catch_up()
     live.row_of(item_id)
     sent = sent_patch(body, item_id)
     patch = await parts.picture_urls.with_picture(sent)

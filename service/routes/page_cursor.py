@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from clairo_core.values.ids import MAX_ID_CHARACTERS
+from clairo_core.values.ids import MAX_ID_CHARACTERS, check_unicode
 from service.errors import InvalidBodyError
 from service.schemas.recommend import MAX_CURSOR_CHARACTERS, MAX_SEED, RecommendBody
 
@@ -76,11 +76,20 @@ def _unpacked(cursor: str) -> tuple[int, dict[str, str], Sequence[str]]:
             0 <= seed <= MAX_SEED
             and not isinstance(seed, bool)
             and len(item_ids) < MAX_LISTED_ITEMS
-            and all(isinstance(item_id, str) for item_id in item_ids)
+            and all(isinstance(item_id, str) and _is_unicode(item_id) for item_id in item_ids)
             and len(digests) <= len(RecommendBody.model_fields)
         ):
             return seed, digests, item_ids
     raise _refused("not a next_cursor of POST /recommend; leave it out to get the first page")
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether the next page's cursor can hold the text."""
+    try:
+        check_unicode(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _refused(message: str) -> InvalidBodyError:

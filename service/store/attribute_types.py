@@ -4,10 +4,12 @@ Every write checks its attributes in its own transaction, under the catalogue's 
 one name two types. Start at `AttributeTypeStore`.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Row, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from clairo_core.attributes import (
@@ -88,19 +90,8 @@ class AttributeTypeStore:
             columns.namespace == self._namespace
         )
         rows = (await connection.execute(query.order_by(columns.item_id))).all()
-        before = {row.item_id: from_json(row.attributes) for row in rows}
-        check_readable(before.items(), types)
-        after = {item_id: retyped(attributes, types) for item_id, attributes in before.items()}
-        contents = [
-            {
-                "of_item": row.item_id,
-                **words_values(
-                    Item(item_id=row.item_id, texts=dict(row.texts), attributes=after[row.item_id]), row.picture_digest
-                ),
-            }
-            for row in rows
-            if is_other(before[row.item_id], after[row.item_id])
-        ]
+        # In a thread: a hundred thousand items take seconds, and requests are answered meanwhile.
+        contents = await asyncio.to_thread(_converted_contents, rows, types)
         await update_contents(connection, self._namespace, contents)
         changes = [(ChangeKind.CHANGED, str(content["of_item"])) for content in contents]
         await insert_changes(connection, self._namespace, changes)
@@ -178,6 +169,27 @@ def check_readable(attributes_of_items: Iterable[tuple[str, Attributes]], types:
             f"attribute {name!r}: {len(found)} items have values that are not {EXPECTED[types[name]]}, such as "
             f"{_shown(value)} of item {item_id!r}; change them with PATCH /items first, or declare another type"
         )
+
+
+def _converted_contents(rows: Sequence[Row], types: Mapping[str, AttributeType]) -> list[dict[str, Any]]:
+    """Contents of the items with a value that these types read otherwise, for `update_contents`.
+
+    Raises:
+        StoredValuesError: a value cannot be read as its new type.
+    """
+    before = {row.item_id: from_json(row.attributes) for row in rows}
+    check_readable(before.items(), types)
+    after = {item_id: retyped(attributes, types) for item_id, attributes in before.items()}
+    return [
+        {
+            "of_item": row.item_id,
+            **words_values(
+                Item(item_id=row.item_id, texts=dict(row.texts), attributes=after[row.item_id]), row.picture_digest
+            ),
+        }
+        for row in rows
+        if is_other(before[row.item_id], after[row.item_id])
+    ]
 
 
 def _converted(value: Value, wanted: AttributeType) -> Value:

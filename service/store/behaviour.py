@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from clairo_core.events import InteractionRules
 from service.store.database import Database, in_utc
+from service.store.event_marks import EventMarks, user_digest
 from service.store.event_meanings import EventMeanings
 from service.store.feedback import FEEDBACK_LOCK, KeptEvent
 from service.store.feedback_event import FeedbackEvent, Owner, Session
@@ -65,6 +66,7 @@ class BehaviourStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._namespace = database.namespace
+        self._marks = EventMarks(database)
 
     async def num_changes(self) -> int:
         """How often stored events were deleted or became a user's: counts of before hold them as they were."""
@@ -132,6 +134,15 @@ class BehaviourStore:
                 query = select(of_users).where(of_users.c.place <= MAX_EARLIER_EVENTS).order_by(of_users.c.sequence)
                 found += [_kept(row) for row in (await connection.execute(query)).all()]
         return found
+
+    async def forgotten_among(self, user_ids: Sequence[str]) -> set[str]:
+        """The users among these who asked to be forgotten, then or later."""
+        digests = {user_digest(user_id): user_id for user_id in user_ids}
+        marks: dict[str, float] = {}
+        async with self._database.reading() as connection:
+            for some in _chunks(list(digests)):
+                marks |= await self._marks.forgotten_until(connection, some)
+        return {digests[digest] for digest in marks}
 
     async def users_within(self, since: float, until: float, rules: InteractionRules) -> dict[str, ItemUsers]:
         """Users with a positive event in (since, until], in seconds since 1970, by item."""

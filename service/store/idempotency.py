@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.errors import IdempotencyKeyReusedError
-from service.store.database import Database
+from service.store.database import Database, in_utc
 from service.store.sql_tables import idempotency_records as records
 
 LIFETIME = timedelta(days=1)
@@ -36,6 +36,8 @@ class Claim:
     """The earlier answer, if there is one."""
     is_retry: bool
     """Whether an earlier attempt may have done the work or part of it."""
+    claimed_at: datetime
+    """The same for each attempt of a call; a day later the key is another call's."""
 
 
 class IdempotencyStore:
@@ -71,12 +73,13 @@ class IdempotencyStore:
                         created_at=now,
                     )
                 )
-                return Claim(None, is_retry=False)
+                return Claim(None, is_retry=False, claimed_at=now)
         if row.body_digest != body_digest:
             raise IdempotencyKeyReusedError("this Idempotency-Key was used with another body; use a new key per body")
         if row.status is None:
-            return Claim(None, is_retry=True)
-        return Claim(StoredAnswer(row.status, dict(row.headers), row.body), is_retry=True)
+            return Claim(None, is_retry=True, claimed_at=in_utc(row.created_at))
+        answer = StoredAnswer(row.status, dict(row.headers), row.body)
+        return Claim(answer, is_retry=True, claimed_at=in_utc(row.created_at))
 
     async def keep_answer(self, call: str, key: str, answer: StoredAnswer) -> None:
         """Store the answer of a claimed call.

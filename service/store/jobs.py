@@ -215,7 +215,9 @@ class JobStore:
     async def finish_rows(self, job_id: str, worker: str, outcome: RowsDone) -> bool:
         """Mark the next rows as done and store the rejected ones; False if another worker took over."""
         async with self._database.transaction() as connection:
-            job = (await connection.execute(select(jobs).where(self._is_workers(job_id, worker)))).first()
+            # Locked, which SQLite's writers are anyway: another worker must not take over between this and the update.
+            own = select(jobs).where(self._is_workers(job_id, worker)).with_for_update()
+            job = (await connection.execute(own)).first()
             if job is None:
                 return False
             done = job.num_done + outcome.num_rows

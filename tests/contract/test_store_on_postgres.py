@@ -9,15 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, text, update
 
 from clairo_core.items import Item
 from service.errors import FeatureSetTakenError, StoreError
 from service.store.database import Database
 from service.store.feedback import FEEDBACK_LOCK, EventOutcome, FeedbackStore
 from service.store.feedback_event import FeedbackEvent
+from service.store.jobs import JobRow, JobStore, RowsDone
 from service.store.sql_store import SqlStore
-from service.store.sql_tables import feedback_events
+from service.store.sql_tables import feedback_events, jobs
 from service.store.store import StoredFeatures
 from tests.postgres_server import PostgresServer
 
@@ -123,3 +124,28 @@ async def test_paging_does_not_skip_an_event_that_commits_late(postgres: Postgre
         assert not reading.done()
     assert [kept.event.event_id for kept in await reading] == ["late", "early"]
     await database.close()
+
+
+async def test_a_worker_that_is_replaced_while_it_finishes_rows_finishes_none(postgres: PostgresServer) -> None:
+    url = postgres.new_database()
+    database, other = Database(url), Database(url)
+    await database.open()
+    stored = JobStore(database)
+    await stored.begin("job")
+    await stored.add_rows("job", [JobRow(place, place + 1, b"{}") for place in range(4)])
+    await stored.submit("job", 4)
+    job = await stored.next_unfinished()
+    assert job is not None
+    assert await stored.take(job, "stalled")
+    async with other.transaction() as connection:
+        taken_over = update(jobs).values(worker="successor", heartbeat=jobs.c.heartbeat + 1)
+        await connection.execute(taken_over)
+        finishing = asyncio.create_task(stored.finish_rows("job", "stalled", RowsDone(2)))
+        waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        async with asyncio.timeout(20):
+            while not (await connection.execute(waiting)).scalar_one():
+                await asyncio.sleep(0.01)
+    assert not await finishing
+    assert [row.content for row in await stored.rows_from("job", 0, 10)] == [b"{}"] * 4
+    await database.close()
+    await other.close()

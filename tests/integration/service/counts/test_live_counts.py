@@ -11,7 +11,9 @@ import httpx
 import pytest
 
 from clairo_core.bundle.bundle import Bundle
+from clairo_core.bundle.bundle_users import keep_users
 from clairo_core.bundle.load_bundle import load_bundle
+from clairo_core.sequences import ItemSequences
 from service.counts import live_counts
 from tests.running_service import running_service
 from tests.tiny import tiny_bundle
@@ -216,6 +218,43 @@ async def test_counts_forget_what_the_store_forgets(
     async with counting_service(bundle, database_url=database_url) as restarted:
         assert await fallback_list(restarted) == kept
         assert (await together_with(restarted, "item-3", limit=1))[0]["support"] == 2.0
+
+
+async def test_counts_are_soon_followed_again_after_an_import_whose_writes_they_waited_for(
+    client: httpx.AsyncClient,
+) -> None:
+    parts = client._transport.app.state.readiness.parts  # type: ignore[attr-defined]
+    *_, last_but_one, last = await fallback_list(client)
+
+    def write(_: object) -> None:
+        # Longer than it takes until the next step begins.
+        time.sleep(1.2)
+
+    await buy(client, [last_but_one], 1)
+    for _ in range(4):
+        await parts.served.ingestion.between_writes(write, lambda _: None)
+    await buy(client, [last], MANY)
+    await soon(lambda: is_first_of_fallback(client, last))
+
+
+async def test_what_a_bundle_kept_of_a_forgotten_user_is_not_counted_with_what_he_does_later(tmp_path: Path) -> None:
+    names = [f"{name}-{number}" for name in ("forgotten", "known") for number in range(3)]
+    users = keep_users(names, ItemSequences.from_lists([[3]] * 6))
+    async with counting_service(load_bundle(tiny_bundle(tmp_path / "with-users", users=users))) as client:
+        for number in range(3):
+            await client.delete(f"/users/forgotten-{number}")
+        await buy(client, ["item-50"], 3, name="forgotten")
+        await buy(client, ["item-51"], 3, name="known")
+
+        async def by_behaviour() -> list[str]:
+            listed = await together_with(client, "item-3", limit=60)
+            return [found["item"]["item_id"] for found in listed if found["source"] == "behaviour"]
+
+        async def are_counted() -> bool:
+            return "item-51" in await by_behaviour()
+
+        await soon(are_counted)
+        assert await by_behaviour() == ["item-51"]
 
 
 async def test_a_metric_says_up_to_when_counts_are_complete(client: httpx.AsyncClient) -> None:

@@ -89,6 +89,21 @@ async def test_an_attempt_cut_short_after_its_work_is_answered_like_a_complete_o
         assert (again.status_code, again.content) == (201, first.content)
 
 
+async def test_events_without_id_and_time_are_stored_once_by_an_attempt_cut_short_and_its_retry(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    events = {"events": [{"user_id": "ann", "item_id": "item-1", "type": kind} for kind in ("view", "view", "cart")]}
+    async with running_service(bundle, data_dir=tmp_path, database_url="") as client:
+        database = Database(tmp_path / "clairo.db")
+        for key in (KEY, {"Idempotency-Key": "order-18"}):
+            for _ in range(2):
+                assert (await client.post("/feedback", json=events, headers=key)).status_code == 200
+                async with database.transaction() as connection:
+                    await connection.execute(update(idempotency_records).values(status=None, body=None))
+        await database.close()
+        assert len((await client.get("/users/ann")).json()["events"]) == 6
+
+
 async def test_feedback_and_bulk_jobs_are_answered_once(client: httpx.AsyncClient) -> None:
     event = {"event_id": "e", "user_id": "ann", "item_id": "x", "type": "click"}
     feedback = [await client.post("/feedback", json={"events": [event]}, headers=KEY) for _ in range(2)]

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 
+import numpy as np
 import pytest
 
 from service.errors import NotReadyError, OverloadedError
@@ -24,7 +25,7 @@ class Doubler:
         self.may_run.wait(timeout=10)
         self.batches.append(list(numbers))
         self.threads.add(threading.current_thread().name)
-        if 13 in numbers:
+        if any(np.any(number == 13) for number in numbers):
             raise ValueError("13 is unlucky")
         return [2 * number for number in numbers]
 
@@ -92,6 +93,22 @@ async def test_the_request_of_a_client_that_left_is_not_computed(batcher: Batche
     assert await running == 0
     assert await staying == 4
     assert doubler.batches == [[0], [2]]
+
+
+async def test_a_client_that_left_is_found_behind_a_request_that_cannot_be_compared(
+    batcher: Batcher[np.ndarray, np.ndarray], doubler: Doubler
+) -> None:
+    """As filters of equal histories: arrays of items."""
+    doubler.may_run.clear()
+    running = asyncio.create_task(batcher.submit(np.zeros(2)))
+    await asyncio.sleep(0.1)
+    staying = asyncio.create_task(batcher.submit(np.ones(2)))
+    leaving = asyncio.create_task(batcher.submit(np.full(2, 2.0)))
+    await asyncio.sleep(0.01)
+    leaving.cancel()
+    doubler.may_run.set()
+    await asyncio.gather(running, staying)
+    assert [len(batch) for batch in doubler.batches] == [1, 1]
 
 
 async def test_a_client_that_leaves_during_its_batch_does_not_affect_the_others(

@@ -1,5 +1,6 @@
 """`explain` in POST /recommend: explanations agree with leaving items out."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -135,3 +136,17 @@ async def test_a_queue_too_short_for_an_explanation_is_overloaded(bundle: Bundle
         assert answer.status_code in (200, 429)
         # Refused requests leave the queue.
         assert (await client.post("/recommend", json={"history": HISTORY})).status_code == 200
+
+
+async def test_an_explanation_never_fills_the_queue_of_the_model(bundle: Bundle) -> None:
+    history = [f"item-{number}" for number in range(12)]
+    async with running_service(bundle, max_queue_depth=8, max_batch_size=4) as client:
+
+        async def asked(number: int, **request: Any) -> int:
+            body = {"history": history, "limit": 3, "seed": number} | request
+            return (await client.post("/recommend", json=body)).status_code
+
+        explaining = [asyncio.create_task(asked(number, explain=True)) for number in range(2)]
+        while not all(task.done() for task in explaining):
+            assert await asked(0, history=["item-1"]) == 200
+        assert [task.result() for task in explaining] == [200, 200]

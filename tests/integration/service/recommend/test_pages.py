@@ -1,6 +1,7 @@
 """Pages of POST /recommend: cursors that never repeat an item, and fit one request alone."""
 
 import base64
+import json
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
 from service.errors import InvalidBodyError
-from service.routes.page_cursor import MAX_LISTED_ITEMS, EarlierPages, earlier_pages, page_cursor
+from service.routes.page_cursor import MAX_LISTED_ITEMS, EarlierPages, _digests, earlier_pages, page_cursor
 from service.schemas.recommend import RecommendBody
 from tests.blocking_service import BlockingService, blocking_service
 from tests.tiny import tiny_bundle
@@ -105,6 +106,13 @@ def test_limit_fields_and_explain_may_differ_from_the_first_page(shop: BlockingS
     cursor = shop.recommend(history=HISTORY, limit=5)["next_cursor"]
     page = shop.recommend(history=HISTORY, limit=2, fields=["title"], explain=True, cursor=cursor)
     assert [item["rank"] for item in page["items"]] == [6, 7]
+
+
+def test_a_cursor_with_half_a_surrogate_pair_is_refused(shop: BlockingService) -> None:
+    content = json.dumps([0, _digests(RecommendBody(history=["item-1"])), ["\ud800"]])
+    cursor = base64.urlsafe_b64encode(zlib.compress(content.encode())).decode().rstrip("=")
+    answer = shop.send("POST", "/recommend", {"history": ["item-1"], "limit": 5, "cursor": cursor})
+    assert (answer.status_code, answer.json()["errors"][0]["loc"]) == (422, ["body", "cursor"])
 
 
 def test_a_batch_takes_cursors_too(shop: BlockingService) -> None:

@@ -60,3 +60,17 @@ async def test_an_item_posted_to_one_is_soon_recommendable_on_the_other(bundle: 
                 await asyncio.sleep(0.05)
         assert there[:8] == there[8:]
         assert len(set(there)) == 8
+
+
+async def test_an_item_can_be_changed_through_one_right_after_it_was_posted_to_the_other(
+    bundle: Bundle, database_url: str
+) -> None:
+    async with (
+        running_service(bundle, database_url=database_url, migrate=True) as one,
+        running_service(bundle, database_url=database_url, migrate=True) as other,
+    ):
+        for number in range(3):
+            await post(one, f"mug-{number}")
+            changed = await other.patch(f"/items/mug-{number}", json={"attributes": {"price": "17.00"}})
+            assert changed.status_code == 200, changed.text
+        assert (await other.patch("/items/nothing", json={"title": "Nothing"})).status_code == 404

@@ -56,6 +56,11 @@ def test_what_a_client_claims_before_its_proxy_does_not_count() -> None:
     assert address("10.0.0.1", "203.0.113.9", "198.51.100.7, 10.9.9.9") == "198.51.100.7"
 
 
+def test_the_port_that_a_proxy_adds_does_not_count() -> None:
+    assert address("10.0.0.1", "198.51.100.7:50312, 10.9.9.9:443") == "198.51.100.7"
+    assert address("10.0.0.1", "[2001:db9:1:2::1]:50312") == address("10.0.0.1", "2001:db9:1:2::1")
+
+
 def test_the_addresses_of_one_ipv6_network_are_one_client() -> None:
     assert address("2001:db9:1:2::1") == address("2001:db9:1:2:ffff::9") == "2001:db9:1:2::/64"
     assert address("2001:db9:1:3::1") != address("2001:db9:1:2::1")

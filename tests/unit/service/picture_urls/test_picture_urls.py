@@ -290,6 +290,20 @@ async def test_a_host_without_tls_gets_no_https_request(host: FakeHost) -> None:
     assert not any(b"mug.png" in request for request in host.requests)
 
 
+async def test_certificates_are_read_once_and_not_for_each_picture(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetching.tls_context()
+
+    def read_again() -> None:
+        raise AssertionError("certificates are read on the event loop")
+
+    monkeypatch.setattr("httpcore._async.connection.default_ssl_context", read_again)
+    host.waits_for = b"\x16\x03"
+    with pytest.raises(PictureUrlError, match="failed or broke off"):
+        await asking_loopback(host).fetch("https://shop.test/mug.png")
+
+
 async def test_concurrent_fetches_are_limited(host: FakeHost) -> None:
     host.will_answer("200 OK", PICTURE)
     host.seconds_between_bytes = 0.02
