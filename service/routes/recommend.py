@@ -196,13 +196,15 @@ async def recommend_one(body: RecommendBody, parts: Parts) -> RecommendAnswer:
     placement = named_placement(body, parts.placements)
     owner = await owner_of(body, parts)
     recommendations, arm = parts.served.recommendations, None
+    # Another experiment may begin while this one answers.
+    split = parts.split
     if body.bundle_id is not None:
         recommendations = recommendations_of(body.bundle_id, parts)
-    elif parts.split is not None:
-        recommendations, arm = parts.split.recommendations_for(None if owner is None else id_of_owner(owner))
+    elif split is not None:
+        recommendations, arm = split.recommendations_for(None if owner is None else id_of_owner(owner))
     answer = await recommend_under(body, owner, placement, recommendations, parts)
-    if parts.split is not None and arm is not None:
-        answer.recommendation_id = parts.split.serve(answer.recommendation_id, arm)
+    if split is not None and arm is not None:
+        answer.recommendation_id = split.serve(answer.recommendation_id, arm)
     return answer
 
 
