@@ -6,6 +6,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from service.store import schema
+from tests import new_databases
 from tests.postgres_server import PostgresServer
 
 # Test models are tiny: a second thread only waits, eight times as long on a busy machine.
@@ -25,3 +27,10 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
     finally:
         server.delete()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_new_databases() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(schema, "bring_up_to_date", new_databases.bring_up_to_date)
+        yield
