@@ -28,12 +28,10 @@ from training.workbench.stage_cache import StageCache
 from training.workbench.workbench import Workbench
 
 NUM_ITEMS = 40
-NUM_LOGS = 20
+NUM_LOGS = 12
 TINY = (
     "fit.learning_rate=0.01",
     "fit.max_epochs=4",
-    "dense.max_epochs=2",
-    "dense.encoder=recurrent",
     # The gate measures by itself, on all users.
     "evaluate.max_users=5",
 )
@@ -125,7 +123,7 @@ def test_the_gate_never_promotes_an_untrained_bundle_nor_refuses_a_better_one(
         outcomes["promoted"] += against.refusal is None
         outcomes["too few targets"] += against.num_users < FEWEST_TARGETS
     # Both outcomes occur among the drawn logs.
-    assert min(outcomes.values()) >= 4, outcomes
+    assert min(outcomes.values()) >= 3, outcomes
 
 
 def test_the_same_bundle_is_as_good_as_itself_on_enough_targets(tmp_path: Path) -> None:
