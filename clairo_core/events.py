@@ -24,6 +24,8 @@ OnUnknownItem: TypeAlias = Literal["error", "drop"]
 LIFTING_TYPES = ("like", "purchase")
 """Positive types that end an earlier dislike of the item, besides the targets."""
 LONGEST_TYPE = 64
+LEAST_WEIGHT, MOST_WEIGHT = 1e-6, 1_000_000
+"""Products of two weights, summed over many users, stay finite and above 0 in single precision."""
 _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -91,7 +93,8 @@ class EventType:
 
     meaning: Meaning = "positive"
     weight: float = 1.0
-    """How much an event counts in co-occurrence, popularity and losses; above 0. Of positive types alone."""
+    """How much an event counts in co-occurrence, popularity and losses; `LEAST_WEIGHT` to `MOST_WEIGHT`. Of positive
+    types alone."""
     is_read: bool = True
     """Whether a positive event enters the history that models read. Others count towards popularity alone."""
     when: Condition | None = None
@@ -194,8 +197,10 @@ def check_rules(rules: InteractionRules) -> InteractionRules:
             raise SettingsError(
                 f"type {name!r}: expected 1 to {LONGEST_TYPE} printable characters without spaces at the ends"
             )
-        if not (math.isfinite(one.weight) and one.weight > 0):
-            raise SettingsError(f"type {name!r}: got weight {one.weight}, expected a number above 0")
+        if not LEAST_WEIGHT <= one.weight <= MOST_WEIGHT:
+            raise SettingsError(
+                f"type {name!r}: got weight {one.weight}, expected a number from {LEAST_WEIGHT:g} to {MOST_WEIGHT:,}"
+            )
         if one.meaning != "positive" and (one.weight != 1.0 or not one.is_read):
             raise SettingsError(f"type {name!r}: weight and history belong to positive types; this is {one.meaning}")
     columns = sorted({one.when.column for one in rules.types.values() if one.when is not None})
@@ -237,7 +242,7 @@ def read_rules(content: Mapping[str, Any]) -> InteractionRules:
             min_interactions=_of_kind(content["min_interactions"], int),
             unknown_items=_one_of(content["unknown_items"], get_args(OnUnknownItem)),
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, OverflowError) as error:
         raise SettingsError(f"missing or of a wrong type: {error}") from error
     return check_rules(rules)
 

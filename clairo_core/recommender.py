@@ -249,10 +249,10 @@ class Recommender:
             if self.catalogue.is_retired.any():
                 may_be_listed = [of_request.within(~self.catalogue.is_retired) for of_request in may_be_listed]
             # A lift may drop every item of the history: as many others must be ranked.
-            num_places = max(
+            num_places = [
                 request.limit + len(history) * request.include_seen
                 for request, history in zip(requests, histories, strict=True)
-            )
+            ]
             lifts = [self.lifts_of(request) for request in requests]
             ranked = self.joint_ranking.rank(histories, generated, may_be_listed, num_places, penalties, lifts)
         return [

@@ -87,8 +87,9 @@ def index_rows(name: str, heads: DenseHeads, histories: list[Int64[np.ndarray, "
     kept: dict[int, list[float]] = {10: [], NUM_DENSE_CANDIDATES: []}
     errors = []
     everything = all_but(np.zeros(0, dtype=np.int64), heads.num_items)
-    exact = DenseHeads(heads.heads).scores(histories, NUM_DENSE_CANDIDATES)
-    for found, expected in zip(heads.scores(histories, NUM_DENSE_CANDIDATES), exact, strict=True):
+    num_best = [NUM_DENSE_CANDIDATES] * len(histories)
+    exact = DenseHeads(heads.heads).scores(histories, num_best)
+    for found, expected in zip(heads.scores(histories, num_best), exact, strict=True):
         for count, shares in kept.items():
             ours, best = (set(side.best(count, 0, everything, None)[0].tolist()) for side in (found, expected))
             shares.append(100 * len(ours & best) / count)

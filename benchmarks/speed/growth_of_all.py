@@ -9,7 +9,7 @@ preset's own. A peak is the resident memory of the training's process in a stage
 Times of a service are its processor time per answer, over HTTP.
 
 Each size runs in its own process. Stages and figures stay in bundles/growth/SIZE, where a killed run goes on; remove
-the folder to measure again. --quick measures 1,000 and 10,000 items in a folder that it removes. Linux only.
+the folder to measure again. --quick cuts further, in a folder that it removes: some minutes. Linux only.
 """
 
 import os
@@ -45,7 +45,7 @@ from clairo_core.errors import TrainingError
 from training.config.load_preset import load_preset
 
 GROWTH = REPOSITORY / "bundles" / "growth"
-SIZES, QUICK_SIZES, LARGEST = (1_000, 10_000, 100_000), (1_000, 10_000), 1_000_000
+SIZES, LARGEST = (1_000, 10_000, 100_000), 1_000_000
 FITTED_FROM = 10_000
 """Below, what does not grow at all takes most of the time."""
 MOST_GROWTH_OF_TRAINING, MOST_GROWTH_OF_ANSWERS = 1.15, 0.35
@@ -83,18 +83,13 @@ def rows(quick: bool, sizes: Sequence[int] | None, uncut: bool) -> tuple[str, li
     with TemporaryDirectory() as folder:
         root = Path(folder) if quick else GROWTH
         overrides = () if uncut else CUT + QUICK_CUT if quick else CUT
-        measured = [measured_size(root / str(size), size, overrides, quick) for size in sizes_of(sizes, quick)]
+        measured = [measured_size(root / str(size), size, overrides, quick) for size in sizes or SIZES]
     commits = sorted({size.trained.commit for size in measured})
     budgets = f"cut budgets ({', '.join(overrides)})" if overrides else "the preset's budgets"
     data = f"made shops with titles, preset {PRESET}, {budgets}, one thread; trained at commit {', '.join(commits)}"
     table = [row for size in measured for row in size_rows(size, uncut)]
     grown = [size for size in measured if size.num_items >= FITTED_FROM]
     return data, table + (growth_rows(grown, uncut) if len(grown) > 1 else [])
-
-
-def sizes_of(sizes: Sequence[int] | None, quick: bool) -> Sequence[int]:
-    """The sizes asked for, or the default."""
-    return sizes or (QUICK_SIZES if quick else SIZES)
 
 
 def measured_size(folder: Path, num_items: int, overrides: tuple[str, ...], quick: bool) -> Size:

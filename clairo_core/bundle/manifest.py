@@ -35,6 +35,8 @@ REPORT_PAGE = "report/report.html"
 TRAINED_ON = ("measured", "served")
 NUMBERED = ("random", "sequential")
 """Values of the setting `quantize.kind` under which an item's features are a number, not its content."""
+_RANGES = (("max_history_items", 1, 1_000_000_000), ("trained_until", -1_000_000_000_000, 1_000_000_000_000))
+"""Of a manifest's numbers: no digest protects them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +160,7 @@ def parsed_manifest(folder: Path | StorageAddress, text: bytes) -> BundleManifes
     path = folder / MANIFEST_FILE
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleManifestError(f"{path}: cannot be read ({error}); copy the bundle again") from error
     if not isinstance(content, dict) or not isinstance(content.get("schema_version"), int):
         raise BundleManifestError(f"{path}: schema_version is missing; give the folder of a bundle")
@@ -176,20 +178,27 @@ def checked_manifest(path: Path | StorageAddress, content: Mapping[str, Any]) ->
     Raises:
         BundleManifestError: a field is missing or of another type.
     """
-    kinds = {"int": int, "str": str, "float | None": float}
+    # JSON has one kind of number: other programs write 5.0 as 5.
+    kinds: dict[str, Any] = {"int": int, "str": str, "float | None": int | float}
     known = {}
     for field in fields(BundleManifest):
         if field.default is None and content.get(field.name) is None:
             continue
-        kind = kinds.get(str(getattr(field.type, "__name__", field.type)), dict)
-        if not isinstance(content.get(field.name), kind):
+        kind, value = kinds.get(str(getattr(field.type, "__name__", field.type)), dict), content.get(field.name)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            name_of_kind = getattr(kind, "__name__", kind)
             raise BundleManifestError(
-                f"{path}: {field.name} is {content.get(field.name)!r}, expected {kind.__name__}; copy the bundle again"
+                f"{path}: {field.name} is {value!r}, expected {name_of_kind}; copy the bundle again"
             )
-        known[field.name] = content[field.name]
-    for name in known["files"]:
+        known[field.name] = value
+    for name in (*known["files"], *known["encoders"]):
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise BundleManifestError(f"{path}: lists {name!r}, which is outside the bundle; do not use it")
+    for name, least, most in _RANGES:
+        if name in known and not least <= known[name] <= most:
+            raise BundleManifestError(
+                f"{path}: {name} is {known[name]}, expected {least:,} to {most:,}; copy the bundle again"
+            )
     for name, mapping in (("files", known["files"]), ("encoders", known["encoders"])):
         if not all(isinstance(value, str) for value in mapping.values()):
             raise BundleManifestError(f"{path}: {name} has values that are not strings; copy the bundle again")
@@ -209,7 +218,7 @@ def checked_manifest(path: Path | StorageAddress, content: Mapping[str, Any]) ->
     for field_name, property_name in checked.items():
         try:
             getattr(manifest, property_name)
-        except SettingsError as error:
+        except (SettingsError, TypeError) as error:
             raise BundleManifestError(f"{path}: {field_name}: {error}; copy the bundle again") from error
     return manifest
 

@@ -74,18 +74,18 @@ class DenseHeads:
             mean -= torch.logsumexp(torch.from_numpy(mean), dim=1, keepdim=True).numpy()
         return mean
 
-    def scores(self, histories: Sequence[Int[np.ndarray, "position"]], num_best: int) -> list[DenseScores]:
-        """Score each history's items: its `num_best` are asked for. Exact without an index, and on a GPU."""
+    def scores(self, histories: Sequence[Int[np.ndarray, "position"]], num_best: Sequence[int]) -> list[DenseScores]:
+        """Score each history's items: so many of its best are asked for. Exact without an index, and on a GPU."""
         if self.index is None or self.heads[0].device.type != "cpu":
             return [ExactScores(of_history) for of_history in self.log_probabilities(histories)]
         queries = [head.encoded(histories).numpy() / np.float32(len(self.heads)) for head in self.heads]
         vectors = tuple(head.item_vectors for head in self.heads)
         num_posted = self.num_items - self.index.num_items
         not_indexed = np.union1d(self.changed, np.arange(num_posted) + self.index.num_items)
-        found = self.index.nearest(np.concatenate(queries, axis=1), int(SPARE * num_best))
+        found = self.index.nearest(np.concatenate(queries, axis=1), int(SPARE * max(num_best)))
         return [
-            IndexedScores(tuple(of_heads), vectors, self.index, of_history, not_indexed)
-            for *of_heads, of_history in zip(*queries, found, strict=True)
+            IndexedScores(tuple(of_heads), vectors, self.index, best_first[: int(SPARE * count)], not_indexed)
+            for *of_heads, best_first, count in zip(*queries, found, num_best, strict=True)
         ]
 
     def indexed(self) -> "DenseHeads":

@@ -43,7 +43,8 @@ class DenseIndex:
     def nearest(
         self, queries: Float32[np.ndarray, "query dim"], count: int, mask: Bool[np.ndarray, "item"] | None = None
     ) -> list[Int64[np.ndarray, "found"]]:
-        """Rows of about the `count` items of the highest product with each query; `mask` leaves the others out."""
+        """Rows of about the `count` items of the highest product with each query, best first; `mask` leaves the others
+        out."""
         faiss = _faiss()
         num_probed = max(1, int(self.faiss_index.nlist * _SHARE_PROBED))
         parameters = faiss.SearchParametersIVF(nprobe=num_probed)

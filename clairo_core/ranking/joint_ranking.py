@@ -144,19 +144,23 @@ class JointRanking:
         histories: Sequence[Int[np.ndarray, "position"]],
         generated: Sequence[Generated] | None,
         is_allowed: Sequence[AllowedItems],
-        num_places: int = NUM_DENSE_CANDIDATES,
+        num_places: Sequence[int] | None = None,
         lifts: Sequence[Float64[np.ndarray, "item"] | None] | None = None,
     ) -> list[Candidates]:
-        """Collect each user's candidates and reference items.
+        """Collect each user's candidates and reference items. They do not depend on the other users.
 
         Args:
             histories: rows of items, oldest first; none empty.
             generated: the generator's items and their log-probabilities; None if nothing was generated.
             is_allowed: by history, the items that may be listed.
-            num_places: candidates of the dense head.
+            num_places: by history, candidates of the dense head; `NUM_DENSE_CANDIDATES` by default.
             lifts: added to each user's log-probabilities where these candidates are chosen, by row.
         """
-        num_best = max(NUM_DENSE_CANDIDATES, num_places) + max(len(of_one.left_out) for of_one in is_allowed)
+        num_dense = [NUM_DENSE_CANDIDATES] * len(histories) if num_places is None else num_places
+        num_best = [
+            max(NUM_DENSE_CANDIDATES, wanted) + len(allowed.left_out)
+            for wanted, allowed in zip(num_dense, is_allowed, strict=True)
+        ]
         dense = self.dense_heads.scores(histories, num_best)
         return [
             self._candidates_of_one(
@@ -164,7 +168,7 @@ class JointRanking:
                 NOTHING_GENERATED if generated is None else generated[user],
                 np.asarray(history),
                 allowed,
-                num_places,
+                num_dense[user],
                 None if lifts is None else lifts[user],
             )
             for user, (history, allowed) in enumerate(zip(histories, is_allowed, strict=True))
@@ -232,11 +236,11 @@ class JointRanking:
         histories: Sequence[Int[np.ndarray, "position"]],
         generated: Sequence[Generated] | None,
         is_allowed: Sequence[AllowedItems],
-        num_places: int,
+        num_places: Sequence[int],
         penalties: Sequence[Penalty | None] | None = None,
         lifts: Sequence[Float64[np.ndarray, "item"] | None] | None = None,
     ) -> list[RankedItems]:
-        """Rank each user's `num_places` best candidates; ties are in the order of item rows.
+        """Rank each user's best candidates; ties are in the order of item rows. No list depends on the other users.
 
         With `generated=None`, nothing was generated, and the mixture without generator ranks. Where the dense head
         reranks, a list holds generated, untrained and lifted items alone.
@@ -245,7 +249,7 @@ class JointRanking:
             histories: see `candidates`.
             generated: see `candidates`.
             is_allowed: see `candidates`.
-            num_places: length of the lists.
+            num_places: length of each list.
             penalties: what lowers each user's candidates; None lowers none.
             lifts: see `candidates`; the penalties hold them too.
 
@@ -259,12 +263,12 @@ class JointRanking:
             which = "the mixture" if generated is not None else "the mixture without generator"
             raise MixtureError(f"{which} is not fitted; fit it first")
         columns = [self.components.index(component) for component in mixture.components]
-        num_places_dense = max(NUM_DENSE_CANDIDATES, num_places)
-        candidates_of_users = self.candidates(histories, generated, is_allowed, num_places_dense, lifts)
+        num_dense = [max(NUM_DENSE_CANDIDATES, of_list) for of_list in num_places]
+        candidates_of_users = self.candidates(histories, generated, is_allowed, num_dense, lifts)
         return [
-            ranked_for_one(mixture, columns, candidates, len(history), num_places, penalty)
-            for candidates, history, penalty in zip(
-                candidates_of_users, histories, penalties or [None] * len(histories), strict=True
+            ranked_for_one(mixture, columns, candidates, len(history), of_list, penalty)
+            for candidates, history, of_list, penalty in zip(
+                candidates_of_users, histories, num_places, penalties or [None] * len(histories), strict=True
             )
         ]
 
@@ -273,7 +277,7 @@ class JointRanking:
         histories: Sequence[Int[np.ndarray, "position"]],
         generated: Sequence[Generated],
         is_allowed: Sequence[AllowedItems],
-        num_places: int,
+        num_places: Sequence[int],
         penalties: Sequence[Penalty | None] | None,
         lifts: Sequence[Float64[np.ndarray, "item"] | None] | None,
     ) -> list[RankedItems]:
@@ -281,11 +285,12 @@ class JointRanking:
         everything = np.arange(self.dense_heads.num_items)
         is_untrained = self.counts_of(everything) == of_rows(self.counted_since, everything)
         return [
-            reranked_for_one(dense, of_user, is_untrained, allowed.by_row(), num_places, penalty, of_lifts)
-            for dense, of_user, allowed, penalty, of_lifts in zip(
+            reranked_for_one(dense, of_user, is_untrained, allowed.by_row(), of_list, penalty, of_lifts)
+            for dense, of_user, allowed, of_list, penalty, of_lifts in zip(
                 self.dense_heads.log_probabilities(histories),
                 generated,
                 is_allowed,
+                num_places,
                 penalties or nothing,
                 lifts or nothing,
                 strict=True,

@@ -82,15 +82,20 @@ class Exported:
 
 
 async def export_tables(
-    store: SqlStore, feedback: FeedbackStore, folder: Path, bundle: "Bundle | None", since: float = -math.inf
+    store: SqlStore,
+    feedback: FeedbackStore,
+    folder: Path,
+    bundle: "Bundle | None",
+    since: float = -math.inf,
+    rules: InteractionRules | None = None,
 ) -> Exported:
     """Write items, interactions and dataset.toml into `folder`, replacing an earlier export.
 
     Retired items are included because histories hold them; under a new bundle the service retires them again. A file
     of its own lists them. A merged session is its user's; any other is a user of its own, under `anonymous_user_id`.
-    Impressions, events that the bundle's rules do not declare, and events before `since` (seconds since 1970) are left
-    out. With a bundle, its items come first, except those whose content the store has, and dataset.toml has its rules.
-    Items whose ids training refuses are left out and listed.
+    Impressions, events that the rules do not declare, and events before `since` (seconds since 1970) are left out.
+    With a bundle, its items come first, except those whose content the store has. dataset.toml has `rules`, by default
+    the bundle's. Items whose ids training refuses are left out and listed.
 
     Raises:
         ExportError: `folder` is something else, or cannot be written.
@@ -101,11 +106,11 @@ async def export_tables(
     types |= {} if bundle is None else bundle.manifest.types_of_attributes
     types |= {name: fixed.type for name, fixed in stored.items() if fixed.is_declared}
     exported = Exported(types={name: one for name, one in types.items() if one is not AttributeType.TEXT})
-    if bundle is None or bundle.manifest.interactions is None:
+    if rules is None:
         # Feedback on items that the store lacks.
         rules = dataclasses.replace(NO_RULES, unknown_items="drop")
-    else:
-        rules = bundle.manifest.rules
+        if bundle is not None and bundle.manifest.interactions is not None:
+            rules = bundle.manifest.rules
     try:
         with replaced_folder(folder, marker=INTERACTIONS_FILE, expected="an export", error=ExportError) as aside:
             (aside / PICTURES_FOLDER).mkdir()

@@ -4,6 +4,7 @@ An error is one line on standard error.
 """
 
 import asyncio
+import json
 import math
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -15,6 +16,7 @@ import typer
 
 from clairo_core.bundle.manifest import BundleManifest, read_manifest
 from clairo_core.errors import ClairoError, SettingsError
+from clairo_core.events import InteractionRules, read_rules
 from clairo_core.values.ids import shown
 from clairo_core.values.times import microseconds_in
 from service.cli.export import Exported, export_tables
@@ -143,6 +145,9 @@ def export(
     since: Annotated[
         str | None, typer.Option("--since", help="Oldest feedback: a date (2026-01-31) or an age in days (90d).")
     ] = None,
+    rules: Annotated[
+        Path | None, typer.Option("--rules", help="Rules of interactions in place of the bundle's, as in a manifest.")
+    ] = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     namespace: Namespace = None,
@@ -154,6 +159,7 @@ def export(
     settings = store_settings(data_dir, database_url, namespace)
     try:
         from_then_on = -math.inf if since is None else parsed_since(since, datetime.now(UTC))
+        of_file = None if rules is None else _rules_in(rules)
     except SettingsError as error:
         typer.echo(f"clairo-serve: {error}", err=True)
         sys.exit(USAGE_ERROR)
@@ -164,12 +170,12 @@ def export(
             from clairo_core.bundle.load_bundle import load_bundle  # noqa: PLC0415 - slow to import
 
             loaded = await asyncio.to_thread(load_bundle, bundle)
-        return await export_tables(store, FeedbackStore(store.database), out, loaded, from_then_on)
+        return await export_tables(store, FeedbackStore(store.database), out, loaded, from_then_on, of_file)
 
     exported = with_store(settings, run)
     if exported.num_undeclared:
         typer.echo(
-            f"clairo-serve: {_are(exported.num_undeclared, 'event')} left out: no rule of the bundle fits them",
+            f"clairo-serve: {_are(exported.num_undeclared, 'event')} left out: no rule fits them",
             err=True,
         )
     if exported.num_unfit:
@@ -191,6 +197,13 @@ def export(
             f"training leaves them out; {cure}",
             err=True,
         )
+
+
+def _rules_in(file: Path) -> InteractionRules:
+    try:
+        return read_rules(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"--rules {file}: cannot be read ({error}); name a file of rules") from error
 
 
 def _are(number: int, noun: str) -> str:

@@ -18,6 +18,7 @@ from clairo_core.errors import SettingsError
 from training.cli import data_commands, ids_commands
 from training.cli.messages import report, run_command
 from training.cli.options import (
+    LARGEST_SEED,
     MEASURED_USERS,
     SERVICE,
     AddressOption,
@@ -80,7 +81,9 @@ def run(
         Path | None, typer.Option("--from", help="Start from a bundle of other data: its codes and weights.")
     ] = None,
     device: DeviceOption = "auto",
-    seed: Annotated[int | None, typer.Option(help="Seed of all random choices.", show_default="0")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=LARGEST_SEED, help="Seed of all random choices.", show_default="0")
+    ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Override a setting, such as fit.max_epochs=10; repeatable.")
     ] = None,

@@ -8,13 +8,14 @@ import typer
 
 from clairo_core.errors import SettingsError
 from training.cli.messages import report
+from training.cli.options import LARGEST_SEED
 
 
 def demo_data(
     out: Annotated[Path, typer.Option("--out", help="New or empty folder for the dataset.")],
     items: Annotated[int, typer.Option(min=50, max=20_000, help="Number of products.")] = 1000,
     users: Annotated[int, typer.Option(min=50, max=1_000_000, help="Number of shoppers.")] = 3000,
-    seed: Annotated[int, typer.Option(help="Seed of the whole shop.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the whole shop.")] = 0,
 ) -> None:
     """Write the demo shop: products with pictures and texts, and shoppers' purchase histories."""
     from training.demo_shop import write_demo_shop  # noqa: PLC0415

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from training.cli.messages import report
+from training.cli.options import LARGEST_SEED
 from training.ids.layouts import Layout
 
 app = typer.Typer(help="Make, judge, import and export semantic ids.", no_args_is_help=True)
@@ -24,7 +25,7 @@ def make(
         str | None, typer.Option(help="Short for --set quantize.kind=...", show_default="the preset's")
     ] = None,
     device: DeviceOption = "auto",
-    seed: Annotated[int, typer.Option(help="Seed of all random choices.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of all random choices.")] = 0,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Override a setting of the preset; repeatable.")
     ] = None,

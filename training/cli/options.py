@@ -34,6 +34,8 @@ AddressOption = Annotated[
 WorkersOption = Annotated[
     int | None, typer.Option("--workers", min=1, help="Ray workers; default: all GPUs, or all CPUs.")
 ]
+LARGEST_SEED = 2_000_000_000
+"""Libraries take 31 bits; a stage adds to the seed."""
 SplitOption = Annotated[Split, typer.Option(help="Held-out items to rank.")]
 MEASURED_USERS = 25_000
 UsersOption = Annotated[int, typer.Option(min=0, help="Measure on a seeded sample of users; 0 takes all.")]

@@ -195,7 +195,9 @@ def fit_without(setup: ComparisonSetup, name: str, bundle: Path, seed: int) -> P
         for part in PARTS:
             load_mixture(folder / part)
 
-    return setup.stages.run(f"without-{name}-seed{seed}", {"manifest": manifest_digest(bundle)}, build, load).folder
+    # A bundle may be measured on other data than it was trained on.
+    inputs = {"dataset": setup.dataset.fingerprint, "manifest": manifest_digest(bundle)}
+    return setup.stages.run(f"without-{name}-seed{seed}", inputs, build, load).folder
 
 
 def _rank_bundle(setup: ComparisonSetup, name: str, bundle: Path, seed: int, part: str, folder: Path) -> None:

@@ -46,8 +46,9 @@ clairo-train run --data demo/shop --from bundles/other --set fit.max_epochs=4 --
 `--from` takes a bundle of any preset that reads content. Encoders, fusion, codebooks and vocabulary stay, so codes
 mean the same on both data sets; all items get theirs from content, as posted items do. The generator starts from the
 bundle's weights, as measured before the refit. Dense heads and counts are learned from the new data alone. Settings
-are the bundle's, but for `--set`. Codes that came with the new data are not read, and its items need the modalities
-that the bundle reads. For several data sets, repeat the second command, or write them as one first.
+are the bundle's, but for `--set`, which is refused for what the bundle has decided. Codes that came with the new data
+are not read, and its items need the modalities that the bundle reads. For several data sets, repeat the second command,
+or write them as one first.
 """
 _PAGE_FOOT = "This page is written from the presets' files by `make pages`.\n"
 

@@ -187,7 +187,8 @@ def check_together(preset: Preset) -> None:
         raise SettingsError(f"fuse.final_dim is {fuse.final_dim}; expected 0, as fuse.scheme=late mixes no modalities")
     if dense.encoder != RECURRENT and dense.dim % dense.num_heads:
         raise SettingsError(f"dense.dim is {dense.dim}; expected a multiple of dense.num_heads, {dense.num_heads}")
-    if parallel.encoder != RECURRENT and parallel.width % parallel.num_heads:
+    # A checkpoint of either reader has both, and is loaded if they go together.
+    if parallel.width % parallel.num_heads:
         raise SettingsError(
             f"parallel.width is {parallel.width}; expected a multiple of parallel.num_heads, {parallel.num_heads}"
         )

@@ -115,9 +115,9 @@ def ease_weights(together: Float32[np.ndarray, "item item"], regularization: flo
         weights = inverse_in_place(regularized)
     except linalg.LinAlgError:
         # In float32, counts beyond some hundred million leave rounding errors above the regularization.
-        regularized = together.copy()
-        regularized[diagonal] += np.float32(regularization)
-        weights = linalg.inv(regularized, overwrite_a=True, check_finite=False)
+        precise = together.astype(np.float64)
+        precise[diagonal] += regularization
+        weights = linalg.inv(precise, overwrite_a=True, check_finite=False).astype(np.float32)
     weights /= -weights[diagonal]
     weights[diagonal] = 0.0
     return weights

@@ -65,6 +65,8 @@ def generator_stage(
         "fit": asdict(fit),
         "seed": bench.seed,
         **({} if start is None else {"start": start.manifest.bundle_id}),
+        # Each language is learned from the items that teach; precomputed codes depend on none.
+        **({"num_taught": int(bench.teaches.sum())} if len(vocabulary.vocabulary.languages) > 1 else {}),
     }
     users = bench.users_per_epoch(fit.validation_users)
     if isinstance(fit, ParallelSettings):

@@ -67,7 +67,8 @@ def align_items(
     regression = RidgeCV(_PENALTIES, fit_intercept=False).fit(
         content[teaches] / scale, behaviour[teaches], sample_weight=trust[teaches]
     )
-    prediction = regression.coef_.T / scale
+    # Of a single dimension, scikit-learn gives a vector.
+    prediction = np.atleast_2d(regression.coef_).T / scale
     energy = np.square(content[is_training]).sum(axis=1).mean() or 1.0
     weight = settings.content_weight / np.sqrt(energy)
 
@@ -83,10 +84,11 @@ def align_items(
     for rows in blocks:
         item_embeddings[rows] = placed(rows) @ components
     left_over = np.square(behaviour[teaches] - content[teaches] @ prediction).sum()
+    spread = np.square(behaviour[teaches]).sum()
     return AlignedItems(
         alignment=(np.hstack([prediction, weight * np.eye(content.shape[1])]) @ components).astype(np.float32),
         item_embeddings=item_embeddings,
-        explained=1.0 - float(left_over / np.square(behaviour[teaches]).sum()),
+        explained=1.0 - float(left_over / spread) if spread else 0.0,
     )
 
 
@@ -122,8 +124,11 @@ def principal_axes(moments: Float64[np.ndarray, "dim dim"], num_axes: int) -> Fl
 
 
 def centred(vectors: Float[np.ndarray, "item dim"], counted: Bool[np.ndarray, "item"]) -> Float[np.ndarray, "item dim"]:
-    """Centre the counted rows and scale them to a mean squared length of 1. The others become zeros."""
+    """Centre the counted rows and scale them to a mean squared length of 1. The others become zeros.
+
+    Rows that are all alike, as vectors of one dimension may be, become zeros too.
+    """
     mean = vectors[counted].mean(axis=0, dtype=np.float64).astype(vectors.dtype)
     moved = np.where(counted[:, None], vectors - mean, 0.0)
     energy = np.square(moved[counted]).sum(axis=1).mean()
-    return np.asarray(moved / np.sqrt(energy))
+    return np.asarray(moved / np.sqrt(energy or 1.0))

@@ -59,7 +59,7 @@ def fuse_content(
         parts = dict(
             zip(embeddings, np.split(content.fuse(embeddings).item_embeddings, len(embeddings), axis=1), strict=True)
         )
-        weights = choose_weights(parts, validation, seed)
+        weights = choose_weights(parts, validation)
         listed = ", ".join(f"{modality} {weight:g}" for modality, weight in weights.items())
         report(f"fuse: weights chosen on validation: {listed}")
     if weights:

@@ -49,14 +49,13 @@ def nearest_neighbour_recall(
 
 
 def choose_weights(
-    parts: Mapping[str, Float32[np.ndarray, "item component"]], validation: EvaluationSplit, seed: int = 0
+    parts: Mapping[str, Float32[np.ndarray, "item component"]], validation: EvaluationSplit
 ) -> dict[str, float]:
     """Choose one weight per modality: coordinate search over five values, in two rounds.
 
     Args:
         parts: modality -> each item's part of the item embedding at weight 1.
         validation: next items to predict; never the test split.
-        seed: of the sample of users, the same for every choice.
     """
     weights = dict.fromkeys(parts, 1.0)
     if len(parts) < 2:
@@ -64,7 +63,7 @@ def choose_weights(
 
     def quality(tried: Mapping[str, float]) -> float:
         fused = np.concatenate([part * np.float32(tried[modality]) for modality, part in parts.items()], axis=1)
-        return nearest_neighbour_recall(fused, validation, seed=seed)
+        return nearest_neighbour_recall(fused, validation)
 
     best = quality(weights)
     for _ in range(2):

@@ -9,10 +9,9 @@ from pathlib import Path
 
 from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.errors import SettingsError
-from training.config.load_preset import parse_override
 from training.config.preset import Preset
 from training.datasets import Dataset
-from training.pipeline.warm_start import WarmStart, preset_of
+from training.pipeline.warm_start import WarmStart, taken_over
 from training.retraining.carried_over import next_preset
 
 
@@ -25,20 +24,7 @@ def start_from(folder: Path, overrides: Sequence[str], report: Callable[[str], N
     """
     start = WarmStart(load_bundle(folder), keeps_items=False)
     asked = next_preset(start.bundle.manifest, None, overrides, report)
-    taken = preset_of(start, asked)
-    replaced = sorted({override for override in overrides if value_of(override, asked) != value_of(override, taken)})
-    if replaced:
-        raise SettingsError(
-            f"--from: the modalities and the generator's shape are those of bundle {start.bundle.manifest.bundle_id}; "
-            f"got --set {', '.join(replaced)}; leave it out, or train from scratch"
-        )
-    return taken, start
-
-
-def value_of(override: str, preset: Preset) -> object:
-    """What a preset has for the setting of a SECTION.KEY=VALUE."""
-    section, key, _ = parse_override(override)
-    return getattr(getattr(preset, section), key)
+    return taken_over(start, asked, overrides, "--from"), start
 
 
 def check_modalities(start: WarmStart, dataset: Dataset) -> None:

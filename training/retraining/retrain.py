@@ -26,7 +26,7 @@ from training.evaluation.split import split_by
 from training.items.embedding_cache import remove_old_caches
 from training.pipeline.present_modalities import with_present_modalities
 from training.pipeline.run import Verdict, train_bundle
-from training.pipeline.warm_start import WarmStart, preset_of
+from training.pipeline.warm_start import WarmStart, taken_over
 from training.retraining.against_serving import (
     NOT_WORSE_THAN,
     AgainstServing,
@@ -126,7 +126,7 @@ def retrain(
     start = None
     if source.warm_start:
         start = WarmStart(serving, source.added_tokens)
-        chosen_preset = preset_of(start, chosen_preset)
+        chosen_preset = taken_over(start, chosen_preset, overrides, "--warm-start")
     if seed is None:
         seed = int(serving.manifest.settings.get("seed", 0))
     rules = next_rules(serving.manifest, source.rules)
@@ -138,7 +138,8 @@ def retrain(
     stages = StageCache(out.parent / STAGES_FOLDER, report)
 
     def export(folder: Path) -> None:
-        report(write_service_tables(folder / name, serving_folder, source.database, source.since))
+        others = None if source.rules is None else rules
+        report(write_service_tables(folder / name, serving_folder, source.database, source.since, others))
 
     # A stage of this run alone, so that no other run replaces or removes the tables. `open_dataset` reads them.
     this_run = {"out": str(out.resolve()), "started_at": time.time()}

@@ -16,6 +16,7 @@ import numpy as np
 
 from clairo_core.errors import DatasetError
 from clairo_core.events import InteractionRules
+from clairo_core.storage.replaced_file import replace_text
 
 EXPORT = ("-m", "service.cli", "export")
 DATABASE_VARIABLE = "CLAIRO_DATABASE_URL"
@@ -25,7 +26,9 @@ NO_RULES = InteractionRules()
 UNTYPED = "interaction"
 
 
-def write_service_tables(folder: Path, serving: Path, database: str | None, since: str | None) -> str:
+def write_service_tables(
+    folder: Path, serving: Path, database: str | None, since: str | None, rules: InteractionRules | None = None
+) -> str:
     """Write the tables into `folder`, replacing earlier ones. Returns the command's summary.
 
     Args:
@@ -33,16 +36,21 @@ def write_service_tables(folder: Path, serving: Path, database: str | None, sinc
         serving: the serving bundle; its items come first.
         database: as in `clairo-serve run --database-url`; None takes it from the environment (CLAIRO_...).
         since: only feedback from then on, as in `clairo-serve export --since`.
+        rules: in place of the serving bundle's, which would leave out events of types that it does not declare.
 
     Raises:
         DatasetError: the command failed; the text includes its last line.
     """
     command = [sys.executable, *EXPORT, "--out", str(folder), "--bundle", str(serving)]
+    folder.parent.mkdir(parents=True, exist_ok=True)
     if since is not None:
         command += ["--since", since]
+    if rules is not None:
+        rules_file = folder.with_name(f"{folder.name}.rules.json")
+        replace_text(rules_file, json.dumps(rules.as_dict()))
+        command += ["--rules", str(rules_file)]
     # Not a flag: the URL may contain a password, and every user of a machine can list flags.
     environment = dict(os.environ) if database is None else os.environ | {DATABASE_VARIABLE: database}
-    folder.parent.mkdir(parents=True, exist_ok=True)
     ended = subprocess.run(  # noqa: S603 - our own program, no shell
         command, env=environment, capture_output=True, text=True, check=False
     )

@@ -71,6 +71,8 @@ def test_a_dislike_ends_with_a_like_a_purchase_or_a_target() -> None:
     [
         ({"a": EventType(weight=0.0)}, "got weight 0.0"),
         ({"a": EventType(weight=float("nan"))}, "got weight nan"),
+        ({"a": EventType(weight=1e300)}, "got weight 1e.300, expected a number from 1e-06 to 1,000,000"),
+        ({"a": EventType(weight=1e-300)}, "got weight 1e-300"),
         ({" a": EventType()}, "printable"),
         ({"a" * 65: EventType()}, "1 to 64"),
         ({"a": EventType(meaning="negative", weight=2.0)}, "belong to positive types"),

@@ -106,7 +106,7 @@ def test_each_quality_searches_as_its_point_says_and_fast_may_leave_the_generato
 def test_without_generator_the_second_mixture_ranks_and_must_be_there(together: Recommender) -> None:
     assert together.joint_ranking is not None
     allowed = all_but(np.array([3, 1, 4]), NUM_ITEMS)
-    (expected,) = together.joint_ranking.rank([np.array([3, 1, 4])], None, [allowed], 10)
+    (expected,) = together.joint_ranking.rank([np.array([3, 1, 4])], None, [allowed], [10])
     assert ids_of(together.recommend_batch([asked("fast", 10)])[0]) == [f"item-{row}" for row in expected.item_rows]
     before = dataclasses.replace(together.joint_ranking, mixture_without_generator=None)
     with pytest.raises(MixtureError, match="the mixture without generator is not fitted"):

@@ -53,6 +53,16 @@ def test_an_accepted_loss_beyond_a_share_is_refused(tmp_path: Path, share: str) 
     assert "expected a share of 0 to 1" in str(result.exception)
 
 
+@pytest.mark.parametrize("seed", ["-1", "4294967296"])
+@pytest.mark.parametrize(
+    "command", ["run --data shop --out new", "ids make shop --out ids.parquet", "demo-data --out new"]
+)
+def test_a_seed_that_no_library_takes_is_refused(command: str, seed: str) -> None:
+    result = CliRunner().invoke(app, [*command.split(), "--seed", seed])
+    assert result.exit_code == 2
+    assert "0<=x<=2000000000" in result.output
+
+
 def test_an_unknown_split_is_refused_with_the_choices() -> None:
     result = CliRunner().invoke(app, ["evaluate", "bundle", "--data", "shop", "--split", "train"])
     assert result.exit_code == 2

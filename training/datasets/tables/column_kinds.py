@@ -72,9 +72,46 @@ def attribute_array(values: Sequence[Any]) -> pa.Array:
         return pa.array([one or None for one in texts], pa.list_(pa.large_string()))
     if types in ({Decimal}, {Decimal, int}):
         return pa.array([None if value is None else float(value) for value in values], pa.float64())
-    if types in ({datetime}, {date}, {bool}, {int}, {float}, {int, float}):
-        return pa.array(values, pa.float64() if types == {int, float} else None)
+    if types == {int, float}:
+        return pa.array(_as_decimal(list(values)), pa.float64())
+    if types in ({datetime}, {date}, {bool}, {int}, {float}):
+        return pa.array(values)
     return pa.array(
         [str(value) if isinstance(value, date | Decimal) else value_as_text(value) for value in values],
         pa.large_string(),
     )
+
+
+def inferred_array(values: Sequence[Any]) -> pa.Array:
+    """Convert numbers, times or lists of numbers to an Arrow column of their type.
+
+    Whole numbers that no decimal number holds exactly are rounded beside decimal ones, as in CSV.
+
+    >>> inferred_array([2**60 + 1, 0.5]).to_pylist()
+    [1.152921504606847e+18, 0.5]
+    """
+    try:
+        return pa.array(values)
+    except pa.ArrowInvalid:
+        return pa.array(_as_decimal(list(values)))
+
+
+def joined_tables(tables: Sequence[pa.Table]) -> pa.Table:
+    """Concatenate tables whose columns may be of whole numbers in one and of decimal numbers in another."""
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowInvalid:
+        return pa.concat_tables(map(_with_decimals, tables), promote_options="permissive")
+
+
+def _as_decimal(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_as_decimal(part) for part in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _with_decimals(table: pa.Table) -> pa.Table:
+    for place, field in enumerate(table.schema):
+        if pa.types.is_integer(field.type):
+            table = table.set_column(place, field.name, table[field.name].cast(pa.float64(), safe=False))
+    return table

@@ -10,7 +10,13 @@ import pyarrow as pa
 from jaxtyping import Int64
 
 from clairo_core.errors import RowError
-from training.datasets.tables.column_kinds import ColumnKind, attribute_array, check_column_names
+from training.datasets.tables.column_kinds import (
+    ColumnKind,
+    attribute_array,
+    check_column_names,
+    inferred_array,
+    joined_tables,
+)
 from training.datasets.tables.field_paths import ABSENT, FieldPath, longest_lists, rows_of
 from training.datasets.tables.record_values import ValueChecker
 from training.datasets.tables.row_faults import OnFault, raise_fault
@@ -104,10 +110,10 @@ class _Columns:
 
     def table(self) -> pa.Table:
         self.close_chunk(at_least=0)
-        gathered = pa.concat_tables(self._chunks, promote_options="permissive")
+        gathered = joined_tables(self._chunks)
         attributes = {name: attribute_array(values) for name, values in self._attributes.items()}
         return pa.table({name: attributes[name] if name in attributes else gathered[name] for name in self._kinds})
 
     def _array(self, name: str) -> pa.Array:
         is_text = self._kinds[name] in ("id", "text", "picture")
-        return pa.array(self._values[name], pa.large_string() if is_text else None)
+        return pa.array(self._values[name], pa.large_string()) if is_text else inferred_array(self._values[name])

@@ -24,7 +24,14 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from clairo_core.errors import DatasetError
 from clairo_core.progress import Progress, silent
 from clairo_core.values.ids import shown
-from training.datasets.tables.column_kinds import ColumnKind, attribute_array, check_column_names, value_as_text
+from training.datasets.tables.column_kinds import (
+    ColumnKind,
+    attribute_array,
+    check_column_names,
+    inferred_array,
+    joined_tables,
+    value_as_text,
+)
 from training.datasets.tables.row_faults import field_fault
 
 DEFAULT_URL_ENV = "CLAIRO_DATA_URL"
@@ -96,7 +103,7 @@ class SqlQuery:
                 batches.append(pa.table(arrays))
         if not batches:
             return pa.table({name: pa.nulls(0) for name in kinds})
-        gathered = pa.concat_tables(batches, promote_options="permissive")
+        gathered = joined_tables(batches)
         of_attributes = {name: attribute_array(values) for name, values in attributes.items()}
         return pa.table({name: of_attributes[name] if name in of_attributes else gathered[name] for name in kinds})
 
@@ -292,7 +299,7 @@ def _array(values: Sequence[Any], types: set[type], reading: _Reading) -> pa.Arr
     if any(reading.converters[one] for one in types):
         converters = {**reading.converters, NoneType: None}
         values = [value if (convert := converters[type(value)]) is None else convert(value) for value in values]
-    return pa.array(values, reading.arrow_type)
+    return inferred_array(values) if reading.arrow_type is None else pa.array(values, reading.arrow_type)
 
 
 def _unfit(place: int, value: Any, expected: str) -> _UnfitError:

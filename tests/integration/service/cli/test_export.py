@@ -17,6 +17,7 @@ from tests.running_service import drawn_picture, running_service
 from tests.tiny import tiny_bundle
 from training.datasets import load_dataset
 from training.datasets.dataset_toml import read_description
+from training.retraining.service_tables import newest_discoveries, write_service_tables
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +144,7 @@ async def test_an_export_keeps_types_values_and_rules_of_the_bundle(tmp_path: Pa
         assert (await client.post("/feedback", json={"events": events})).json()["num_accepted"] == 10
     out = tmp_path / "export"
     told = await asyncio.to_thread(export, tmp_path / "store", out, "--bundle", str(typed.folder))
-    assert "2 events are left out: no rule of the bundle fits them" in told
+    assert "2 events are left out: no rule fits them" in told
     rows = [json.loads(line) for line in (out / "interactions.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [(row["type"], row["item_id"], row["rating"]) for row in rows] == [
         ("view", "item-1", None),
@@ -156,6 +157,28 @@ async def test_an_export_keeps_types_values_and_rules_of_the_bundle(tmp_path: Pa
     dataset = load_dataset(out)
     assert dataset.rules == TYPED
     assert [dataset.items[row].item_id for row in dataset.sequences.items] == ["item-3"]
+
+
+async def test_rules_for_the_next_training_export_types_that_the_bundle_does_not_declare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = load_bundle(tiny_bundle(tmp_path / "typed", rules=InteractionRules(types={"purchase": EventType()})))
+    async with running_service(typed, data_dir=tmp_path / "store", database_url="") as client:
+        sent = [("purchase", "item-1", None), ("wish", "item-2", None), ("stars", "item-3", 5), ("stars", "item-4", 2)]
+        events = [
+            {"user_id": "ann", "item_id": item, "type": kind, "timestamp": n, "value": value}
+            for n, (kind, item, value) in enumerate(sent)
+        ]
+        assert (await client.post("/feedback", json={"events": events})).json()["num_accepted"] == 4
+    loved = EventType(when=Condition.parse("rating >= 4"))
+    rules = InteractionRules(types={"purchase": EventType(), "wish": EventType(weight=0.5), "loved": loved})
+    monkeypatch.setenv("CLAIRO_DATA_DIR", str(tmp_path / "store"))
+    monkeypatch.setenv("CLAIRO_DATABASE_URL", "")
+    await asyncio.to_thread(write_service_tables, tmp_path / "shop", typed.folder, None, None, rules)
+    dataset = load_dataset(tmp_path / "shop")
+    assert dataset.rules == rules
+    assert [dataset.items[row].item_id for row in dataset.sequences.items] == ["item-1", "item-2", "item-3"]
+    assert newest_discoveries(tmp_path / "shop", {"item-1", "item-2", "item-3"}, rules) == {"ann": 2.0}
 
 
 def test_with_a_bundle_its_items_are_exported_and_the_stores_content_wins(

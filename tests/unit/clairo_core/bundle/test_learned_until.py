@@ -1,5 +1,6 @@
 """Until when a bundle has learned: later feedback adds to its counts, earlier feedback does not."""
 
+import math
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -37,6 +38,20 @@ def test_a_manifest_without_a_readable_time_is_refused_by_name(manifest: BundleM
     write_manifest(tmp_path, replace(manifest, trained_until="soon"))  # type: ignore[arg-type]
     with pytest.raises(BundleManifestError, match="trained_until"):
         read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("moment", [math.nan, math.inf, 1e300, True])
+def test_no_time_that_cannot_be_meant_is_taken(manifest: BundleManifest, moment: float, tmp_path: Path) -> None:
+    write_manifest(tmp_path, replace(manifest, trained_until=moment))
+    with pytest.raises(BundleManifestError, match="trained_until"):
+        read_manifest(tmp_path)
+
+
+def test_a_time_that_another_program_wrote_as_a_whole_number_is_the_same(
+    manifest: BundleManifest, tmp_path: Path
+) -> None:
+    write_manifest(tmp_path, replace(manifest, trained_until=1_700_000_000))
+    assert read_manifest(tmp_path).learned_until == 1.7e9
 
 
 def test_no_interaction_is_later_than_the_newest_second() -> None:

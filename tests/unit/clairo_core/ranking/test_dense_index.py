@@ -37,7 +37,7 @@ def test_an_index_that_finds_all_gives_what_all_products_give(
     allowed = AllowedItems(num_items, np.array(sorted(left_out), dtype=np.int64), mask)
     lifts = random.random(num_items) if mask_seed is not None and mask_seed % 2 else None
     exact = DenseHeads(heads.heads).scores(HISTORIES, num_places)
-    for found, expected in zip(heads.scores(HISTORIES, NUM_ITEMS), exact, strict=True):
+    for found, expected in zip(heads.scores(HISTORIES, [NUM_ITEMS] * len(HISTORIES)), exact, strict=True):
         rows = np.arange(num_items)
         np.testing.assert_allclose(found.of(rows), expected.of(rows), atol=1e-5)
         of_all, best = found.best(7, num_places, allowed, lifts)

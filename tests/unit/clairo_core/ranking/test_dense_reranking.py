@@ -44,7 +44,7 @@ def test_posted_items_come_back_although_the_generator_never_finds_them() -> Non
     later = reranking().with_items(np.full((2, 3), 0.1, dtype=np.float32))
     counted = later.with_counts(bought_after(earlier=4, bought=NUM_ITEMS))
     for ranking in (later, counted):
-        (ranked,) = ranking.rank([HISTORY], generated(7), everything(NUM_ITEMS + 2), 9)
+        (ranked,) = ranking.rank([HISTORY], generated(7), everything(NUM_ITEMS + 2), [9])
         # Item 0 was never seen in training.
         assert sorted(ranked.item_rows.tolist()) == [0, 7, NUM_ITEMS, NUM_ITEMS + 1]
 
@@ -52,8 +52,8 @@ def test_posted_items_come_back_although_the_generator_never_finds_them() -> Non
 def test_a_loaded_reranking_equals_the_saved_one(tmp_path: Path) -> None:
     reranking().save(tmp_path)
     again = load_joint_ranking(tmp_path, COUNTS)
-    (before,) = reranking().rank([HISTORY], generated(7, 5), everything(), 10)
-    (after,) = again.rank([HISTORY], generated(7, 5), everything(), 10)
+    (before,) = reranking().rank([HISTORY], generated(7, 5), everything(), [10])
+    (after,) = again.rank([HISTORY], generated(7, 5), everything(), [10])
     assert before.item_rows.tolist() == after.item_rows.tolist()
     assert np.array_equal(before.scores, after.scores)
     with pytest.raises(MixtureError, match=f"a dense head of {NUM_ITEMS} items, expected {NUM_ITEMS - 1}"):
@@ -62,4 +62,4 @@ def test_a_loaded_reranking_equals_the_saved_one(tmp_path: Path) -> None:
 
 def test_without_generated_items_there_is_nothing_to_rerank() -> None:
     with pytest.raises(MixtureError, match="the mixture without generator is not fitted"):
-        reranking().rank([HISTORY], None, everything(), 3)
+        reranking().rank([HISTORY], None, everything(), [3])

@@ -22,7 +22,7 @@ from clairo_core.ranking import (
     load_item_weights,
     load_joint_ranking,
 )
-from clairo_core.ranking.allowed_items import AllowedItems, allowed_by
+from clairo_core.ranking.allowed_items import AllowedItems, all_but, allowed_by
 from clairo_core.ranking.candidate_features import num_features
 from tests.tiny import plain_sum
 from tests.unit.clairo_core.ranking.test_dense_head import NUM_ITEMS, random_head
@@ -70,10 +70,10 @@ def test_a_generator_that_scores_all_items_scores_every_candidate() -> None:
 
 def test_only_allowed_items_are_listed_and_every_place_is_filled() -> None:
     odd = allowed_by(np.arange(NUM_ITEMS)[None] % 2 == 1)
-    (ranked,) = random_ranking().rank([HISTORY], generated(7, 5), odd, 100)
+    (ranked,) = random_ranking().rank([HISTORY], generated(7, 5), odd, [100])
     assert sorted(ranked.item_rows.tolist()) == list(range(1, NUM_ITEMS, 2))
     assert np.all(np.diff(ranked.scores) <= 0)
-    (of_all,) = random_ranking().rank([HISTORY], generated(7, 5), everything(), 100)
+    (of_all,) = random_ranking().rank([HISTORY], generated(7, 5), everything(), [100])
     assert np.exp(of_all.scores).sum() == pytest.approx(1.0)
     # Filtering others out does not raise probabilities.
     score_of = dict(zip(of_all.item_rows.tolist(), of_all.scores.tolist(), strict=True))
@@ -83,8 +83,8 @@ def test_only_allowed_items_are_listed_and_every_place_is_filled() -> None:
 
 def test_an_item_unseen_in_training_is_scored_by_the_dense_head_alone() -> None:
     ranking = random_ranking()
-    (with_it,) = ranking.rank([HISTORY], generated(0, 7), everything(), NUM_ITEMS)
-    (without,) = ranking.rank([HISTORY], generated(7), everything(), NUM_ITEMS)
+    (with_it,) = ranking.rank([HISTORY], generated(0, 7), everything(), [NUM_ITEMS])
+    (without,) = ranking.rank([HISTORY], generated(7), everything(), [NUM_ITEMS])
     place = with_it.item_rows.tolist().index(0)
     assert with_it.is_dense[place]
     (alone,) = ranking.candidates([HISTORY], generated(0), everything())
@@ -94,20 +94,20 @@ def test_an_item_unseen_in_training_is_scored_by_the_dense_head_alone() -> None:
 
 def test_a_new_item_is_placed_where_the_dense_head_ranks_it() -> None:
     ranking = random_ranking((5.0, 0.2, 3.0))
-    (ranked,) = ranking.rank([HISTORY], generated(7, 5), everything(), NUM_ITEMS)
+    (ranked,) = ranking.rank([HISTORY], generated(7, 5), everything(), [NUM_ITEMS])
     dense = ranking.dense_heads.log_probabilities([HISTORY])[0]
     place = ranked.item_rows.tolist().index(0)
     unseen = ~np.isin(ranked.item_rows, HISTORY)
     assert unseen[:place].sum() == (dense[ranked.item_rows[unseen]] > dense[0]).sum()
     assert ranking.mixture is not None
     lifted = replace(ranking, mixture=replace(ranking.mixture, new_item_lift=50.0))
-    (ranked,) = lifted.rank([HISTORY], generated(7, 5), everything(), NUM_ITEMS)
+    (ranked,) = lifted.rank([HISTORY], generated(7, 5), everything(), [NUM_ITEMS])
     assert ranked.item_rows[0] == 0
 
 
 def test_a_filter_of_new_items_alone_gives_a_list() -> None:
     only_new = allowed_by(np.arange(NUM_ITEMS)[None] == 0)
-    (ranked,) = random_ranking().rank([HISTORY], generated(), only_new, 3)
+    (ranked,) = random_ranking().rank([HISTORY], generated(), only_new, [3])
     assert ranked.item_rows.tolist() == [0]
     assert ranked.scores[0] < 0
 
@@ -115,10 +115,10 @@ def test_a_filter_of_new_items_alone_gives_a_list() -> None:
 def test_the_source_is_the_model_that_scored_an_item_higher() -> None:
     dense = random_ranking().dense_heads.log_probabilities([HISTORY])[0]
     above = [Generated(np.array([5, 7]), dense[[5, 7]].astype(np.float64) + 0.1)]
-    (by_generator,) = random_ranking((9.0, 0.1, 0.0)).rank([HISTORY], above, everything(), 2)
+    (by_generator,) = random_ranking((9.0, 0.1, 0.0)).rank([HISTORY], above, everything(), [2])
     assert sorted(by_generator.item_rows.tolist()) == [5, 7]
     assert not by_generator.is_dense.any()
-    (by_head,) = random_ranking((0.1, 9.0, 0.0)).rank([HISTORY], generated(7, 5), everything(), 2)
+    (by_head,) = random_ranking((0.1, 9.0, 0.0)).rank([HISTORY], generated(7, 5), everything(), [2])
     assert by_head.is_dense.all()
 
 
@@ -127,7 +127,7 @@ def test_posted_items_are_ranked_at_once() -> None:
     like_the_best = ranking.dense_heads.heads[0].encoder
     assert like_the_best is ranking.with_items(np.zeros((1, 3))).dense_heads.heads[0].encoder
     later = ranking.with_items(np.full((2, 3), 0.1, dtype=np.float32))
-    (ranked,) = later.rank([HISTORY], generated(7), everything(NUM_ITEMS + 2), NUM_ITEMS + 2)
+    (ranked,) = later.rank([HISTORY], generated(7), everything(NUM_ITEMS + 2), [NUM_ITEMS + 2])
     assert {NUM_ITEMS, NUM_ITEMS + 1} <= set(ranked.item_rows.tolist())
 
 
@@ -135,8 +135,8 @@ def test_a_loaded_ranking_equals_the_saved_one(tmp_path: Path) -> None:
     ranking = random_ranking()
     ranking.save(tmp_path / "ranking")
     again = load_joint_ranking(tmp_path / "ranking", COUNTS)
-    (before,) = ranking.rank([HISTORY], generated(7, 5), everything(), 10)
-    (after,) = again.rank([HISTORY], generated(7, 5), everything(), 10)
+    (before,) = ranking.rank([HISTORY], generated(7, 5), everything(), [10])
+    (after,) = again.rank([HISTORY], generated(7, 5), everything(), [10])
     assert np.array_equal(before.item_rows, after.item_rows)
     assert np.array_equal(before.scores, after.scores)
 
@@ -174,7 +174,7 @@ def with_pairs(ranking: JointRanking) -> JointRanking:
 def test_item_weights_propose_what_the_dense_head_has_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clairo_core.ranking.joint_ranking.NUM_DENSE_CANDIDATES", 2)
     paired = with_pairs(random_ranking())
-    (candidates,) = paired.candidates([HISTORY], generated(7, 5), everything(), 2)
+    (candidates,) = paired.candidates([HISTORY], generated(7, 5), everything(), [2])
     by_followers = paired.item_weights["followers"].scores([HISTORY], NUM_ITEMS)[0]
     best_dense = np.argsort(-paired.dense_heads.log_probabilities([HISTORY])[0])[:2]
     assert set(candidates.item_rows) == {5, 7, *best_dense, *np.flatnonzero(by_followers > 0)}
@@ -185,11 +185,11 @@ def test_item_weights_propose_what_the_dense_head_has_missed(monkeypatch: pytest
 
 def test_pair_evidence_changes_the_order_and_survives_a_round_trip(tmp_path: Path) -> None:
     paired = with_pairs(random_ranking())
-    (plainly,) = random_ranking().rank([HISTORY], generated(7, 5), everything(), NUM_ITEMS)
-    (before,) = paired.rank([HISTORY], generated(7, 5), everything(), NUM_ITEMS)
+    (plainly,) = random_ranking().rank([HISTORY], generated(7, 5), everything(), [NUM_ITEMS])
+    (before,) = paired.rank([HISTORY], generated(7, 5), everything(), [NUM_ITEMS])
     assert before.item_rows.tolist() != plainly.item_rows.tolist()
     paired.save(tmp_path)
-    (after,) = load_joint_ranking(tmp_path, COUNTS).rank([HISTORY], generated(7, 5), everything(), NUM_ITEMS)
+    (after,) = load_joint_ranking(tmp_path, COUNTS).rank([HISTORY], generated(7, 5), everything(), [NUM_ITEMS])
     assert before.item_rows.tolist() == after.item_rows.tolist()
     assert np.array_equal(before.scores, after.scores)
 
@@ -197,13 +197,27 @@ def test_pair_evidence_changes_the_order_and_survives_a_round_trip(tmp_path: Pat
 def test_without_generating_the_second_mixture_ranks() -> None:
     paired = with_pairs(random_ranking())
     paired = replace(paired, mixture_without_generator=replace(plain_sum("dense", "followers")))
-    (ranked,) = replace(paired, together=None, content=None).rank([HISTORY], None, everything(), NUM_ITEMS)
+    (ranked,) = replace(paired, together=None, content=None).rank([HISTORY], None, everything(), [NUM_ITEMS])
     alone = replace(random_ranking((0.0, 1.0, 1.0)), training_counts=COUNTS)
-    (same,) = alone.rank([HISTORY], generated(), everything(), NUM_ITEMS)
+    (same,) = alone.rank([HISTORY], generated(), everything(), [NUM_ITEMS])
     assert ranked.item_rows.tolist() == same.item_rows.tolist()
     assert ranked.is_dense.all()
     with pytest.raises(MixtureError, match="the mixture without generator is not fitted"):
-        random_ranking().rank([HISTORY], None, everything(), 3)
+        random_ranking().rank([HISTORY], None, everything(), [3])
+
+
+@pytest.mark.parametrize("is_indexed", [False, True])
+def test_no_list_depends_on_the_other_lists_of_a_batch(is_indexed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clairo_core.ranking.joint_ranking.NUM_DENSE_CANDIDATES", 2)
+    ranking = random_ranking((1.0, 0.2, 3.0))
+    if is_indexed:
+        ranking = replace(ranking, dense_heads=ranking.dense_heads.indexed())
+    histories, allowed = [HISTORY, np.arange(5, 15)], [all_but(HISTORY, NUM_ITEMS), *everything()]
+    together = ranking.rank(histories, generated(7, 5) * 2, allowed, [2, NUM_ITEMS])
+    for place, num_places in enumerate([2, NUM_ITEMS]):
+        (alone,) = ranking.rank([histories[place]], generated(7, 5), [allowed[place]], [num_places])
+        assert together[place].item_rows.tolist() == alone.item_rows.tolist()
+        assert together[place].scores == pytest.approx(alone.scores, abs=1e-6)
 
 
 def test_a_mixture_that_reads_other_evidence_is_refused(tmp_path: Path) -> None:
@@ -217,7 +231,7 @@ def test_a_mixture_that_reads_other_evidence_is_refused(tmp_path: Path) -> None:
 def test_a_ranking_without_a_mixture_is_refused(tmp_path: Path) -> None:
     unfitted = replace(random_ranking(), mixture=None)
     with pytest.raises(MixtureError, match="the mixture is not fitted"):
-        unfitted.rank([HISTORY], generated(7), everything(), 3)
+        unfitted.rank([HISTORY], generated(7), everything(), [3])
     with pytest.raises(MixtureError, match="the mixture is not fitted"):
         unfitted.save(tmp_path)
 
@@ -229,8 +243,8 @@ def test_a_lifted_item_competes_although_the_dense_head_would_not_propose_it(mon
     last = int(np.argmin(dense))
     lifts = np.zeros(NUM_ITEMS)
     lifts[last] = 50.0
-    (plain,) = ranking.rank([HISTORY], generated(), everything(), 2)
-    (lifted,) = ranking.rank([HISTORY], generated(), everything(), 2, [lambda rows: -lifts[rows]], [lifts])
+    (plain,) = ranking.rank([HISTORY], generated(), everything(), [2])
+    (lifted,) = ranking.rank([HISTORY], generated(), everything(), [2], [lambda rows: -lifts[rows]], [lifts])
     assert last not in plain.item_rows
     assert lifted.item_rows[0] == last
 
@@ -256,7 +270,7 @@ def test_a_posted_item_rises_for_users_of_the_items_that_its_buyers_had() -> Non
     histories = [HISTORY, np.array([2, 5])]
 
     def places(of: JointRanking) -> list[int]:
-        ranked = of.rank(histories, None, is_allowed, NUM_ITEMS + 1)
+        ranked = of.rank(histories, None, is_allowed, [NUM_ITEMS + 1] * len(histories))
         return [one.item_rows.tolist().index(posted) for one in ranked]
 
     ranking, counted = (replace(one, mixture_without_generator=one.mixture) for one in (ranking, counted))

@@ -143,6 +143,7 @@ def test_a_bad_override_is_refused_with_the_next_step(override: str, words: str)
     [
         (["dense.encoder=transformer", "dense.num_heads=3"], "expected a multiple of dense.num_heads, 3"),
         (["parallel.encoder=transformer", "parallel.num_heads=3"], "expected a multiple of parallel.num_heads, 3"),
+        (["parallel.encoder=recurrent", "parallel.width=75"], "expected a multiple of parallel.num_heads, 2"),
         (["mix.kind=dense_reranks", "dense.dim=0"], "expected at least 1, as mix.kind=dense_reranks"),
         (["fuse.scheme=late", "fuse.final_dim=8"], "expected 0, as fuse.scheme=late"),
         (["vocabulary.spelling=languages", "quantize.collision=hash"], "expected index with vocabulary.spelling"),

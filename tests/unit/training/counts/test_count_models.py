@@ -348,6 +348,14 @@ def test_ease_weights_are_found_where_rounding_leaves_no_positive_definite_matri
     np.testing.assert_allclose(ease_weights(together, 1.0), -inverse / np.diag(inverse) * (1 - np.eye(2)), rtol=1e-5)
 
 
+def test_ease_weights_are_found_where_heavy_events_leave_nothing_of_the_regularization() -> None:
+    # Two items that the same users have, by events of a great weight: 2**34 + 100 is 2**34 in float32.
+    together = np.full((2, 2), 2.0**34, dtype=np.float32)
+    inverse = np.linalg.inv(together.astype(np.float64) + 100.0 * np.eye(2))
+    expected = -inverse / np.diag(inverse) * (1 - np.eye(2))
+    np.testing.assert_allclose(ease_weights(together, 100.0), expected, rtol=1e-5)
+
+
 def test_the_strongest_weights_are_those_of_each_row_alone() -> None:
     weights = np.random.default_rng(1).standard_normal((2 * ROWS_AT_ONCE + 3, 40)).astype(np.float32)
     kept = strongest(weights, 5).toarray()

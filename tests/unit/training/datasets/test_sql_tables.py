@@ -17,6 +17,7 @@ from tests.documented_blocks import documented
 from training.datasets import describe_dataset, load_dataset
 from training.datasets.check import check_dataset
 from training.datasets.columns.value_columns import order_column
+from training.datasets.tables.column_kinds import attribute_array
 from training.datasets.tables.sql_tables import SqlQuery, _Column, _UnfitError
 from training.datasets.tables.table_files import SourceTable, column_names, read_table
 
@@ -227,6 +228,26 @@ def test_a_column_keeps_the_type_of_its_first_value():
     with pytest.raises(_UnfitError, match="expected lists of numbers") as unfit:
         _Column("numbers").read([[1.0], ["one"]])
     assert unfit.value.place == 1
+
+
+LARGE = (2**60 + 1, 2**60 + 300, 1.5, 2.5)
+"""Whole numbers that no decimal number holds, and decimal ones beside them."""
+
+
+@pytest.mark.parametrize("rows_per_batch", [2, 3, 10])
+def test_large_whole_numbers_beside_decimal_ones_are_rounded_as_in_csv(rows_per_batch, monkeypatch, tmp_path):
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as database:
+        database.execute("CREATE TABLE orders (at)")
+        database.executemany("INSERT INTO orders VALUES (?)", [(moment,) for moment in LARGE])
+        database.commit()
+    monkeypatch.setenv("CLAIRO_DATA_URL", f"sqlite:///{tmp_path / 'shop.db'}")
+    monkeypatch.setattr("training.datasets.tables.sql_tables._ROWS_PER_BATCH", rows_per_batch)
+    monkeypatch.setattr("training.datasets.tables.record_tables._ROWS_PER_CHUNK", rows_per_batch)
+    (tmp_path / "orders.jsonl").write_text("".join(f'{{"at": {moment}}}\n' for moment in LARGE))
+    (tmp_path / "orders.csv").write_text("at\n" + "".join(f"{moment}\n" for moment in LARGE))
+    for table in (query("SELECT at FROM orders"), tmp_path / "orders.jsonl", tmp_path / "orders.csv"):
+        assert order_column(read_table(table, {"at": "order"}), "at").tolist() == list(map(float, LARGE))
+    assert attribute_array(LARGE).to_pylist() == list(map(float, LARGE))
 
 
 def test_a_server_streams_the_rows_of_a_transaction_that_cannot_write(postgres, monkeypatch):

@@ -164,6 +164,17 @@ def test_constant_content_leaves_placement_to_behaviour(prior_interactions: floa
     assert not placed.item_embeddings[~is_training].any(), "unused items have no behaviour"
 
 
+def test_behaviour_of_one_dimension_says_nothing_and_content_decides() -> None:
+    """All vectors of length 1 are alike: the first component of what is used together has one sign."""
+    everybody = ItemSequences.from_lists([np.random.default_rng(user).permutation(12).tolist() for user in range(60)])
+    content = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
+    everything, nothing = np.ones(12, dtype=np.bool_), np.zeros(12, dtype=np.bool_)
+    placed = align_items(content, everything, everybody, AlignSettings(dim=1, window=11), 0, nothing)
+    assert np.isfinite(placed.item_embeddings).all()
+    assert np.isfinite(placed.alignment).all()
+    assert placed.explained == 0.0
+
+
 def some_embeddings() -> ModalityEmbeddings:
     vectors = np.random.default_rng(0).normal(size=(30, 10)).astype(np.float32)
     return ModalityEmbeddings(vectors, np.ones(30, dtype=np.bool_))

@@ -1,6 +1,7 @@
 """A warm start from a bundle: known items keep their features, new ones are described by it."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,11 @@ from clairo_core.tokens.tokenizer import Tokenizer
 from clairo_core.tokens.vocabulary import vocabulary_of_features
 from tests.tiny import tiny_bundle, tiny_items
 from training.config.load_preset import load_preset
-from training.config.preset import TOKEN
+from training.config.preset import TOKEN, Preset
 from training.datasets.dataset import build_dataset
 from training.generator.expand_generator import expand_generator
 from training.items.carry_items import carry_items
-from training.pipeline.warm_start import WarmStart, preset_of
+from training.pipeline.warm_start import WarmStart, preset_of, taken_over
 from training.vocabulary.vocabulary_stage import grown_vocabulary_stage
 from training.workbench.stage_cache import StageCache
 from training.workbench.workbench import Workbench
@@ -114,6 +115,39 @@ def test_the_preset_takes_over_the_bundles_modalities_and_shape(bundle: Bundle) 
     assert (preset.generator.d_model, preset.generator.num_heads) == (24, 3)
     assert preset.fit.softmax == "vocabulary"
     assert preset.fit.max_epochs == 2
+
+
+def trained_by(bundle: Bundle, preset: Preset) -> WarmStart:
+    """A start from the bundle as if this preset had made it."""
+    settings = json.loads(json.dumps(preset.as_dict()))
+    return WarmStart(dataclasses.replace(bundle, manifest=dataclasses.replace(bundle.manifest, settings=settings)))
+
+
+def test_settings_of_features_and_tokens_are_those_that_made_the_bundle(bundle: Bundle) -> None:
+    overrides = ["quantize.num_codebooks=8", "fuse.weights=text=1,image=0.5", "vocabulary.size=900"]
+    made_by = load_preset("clairo_token", overrides)
+    taken = preset_of(trained_by(bundle, made_by), load_preset("tiger", ["vocabulary.max_mib=64"]))
+    assert (taken.quantize, taken.fuse, taken.align) == (made_by.quantize, made_by.fuse, made_by.align)
+    assert dataclasses.replace(taken.vocabulary, max_mib=made_by.vocabulary.max_mib) == made_by.vocabulary
+    assert taken.vocabulary.max_mib == 64
+    assert taken.dense == load_preset("tiger").dense
+
+
+@pytest.mark.parametrize(
+    "override", ["quantize.num_codebooks=8", "encode.text_dim=32", "vocabulary.size=900", "generator.d_model=32"]
+)
+def test_an_override_that_would_change_nothing_is_refused(bundle: Bundle, override: str) -> None:
+    start = trained_by(bundle, load_preset("clairo_token"))
+    overrides = ["fit.max_epochs=2", override]
+    with pytest.raises(SettingsError, match=f"--warm-start: encoders, .* got --set {override}; leave it out"):
+        taken_over(start, load_preset("clairo_token", overrides), overrides, "--warm-start")
+
+
+def test_an_override_that_says_what_the_bundle_has_is_taken(bundle: Bundle) -> None:
+    start = trained_by(bundle, load_preset("clairo_token", ["quantize.num_codebooks=8"]))
+    overrides = ["quantize.num_codebooks=8", "fit.max_epochs=2"]
+    taken = taken_over(start, load_preset("clairo_token", overrides), overrides, "--warm-start")
+    assert (taken.quantize.num_codebooks, taken.fit.max_epochs) == (8, 2)
 
 
 def test_weights_that_were_trained_with_another_split_are_refused(bundle: Bundle) -> None:

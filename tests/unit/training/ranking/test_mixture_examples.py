@@ -62,5 +62,5 @@ def test_new_items_take_the_vectors_of_posted_ones_beside_an_index_too() -> None
     expected = np.where(IS_NEW[:, None], heads(1).heads[0].item_vectors, heads(0).heads[0].item_vectors)
     np.testing.assert_array_equal(indexed.dense_heads.heads[0].item_vectors, expected)
     rows, history = np.arange(NUM_ITEMS), [np.array([1, 2])]
-    found, of_all = (of.dense_heads.scores(history, NUM_ITEMS)[0].of(rows) for of in (indexed, exact))
+    found, of_all = (of.dense_heads.scores(history, [NUM_ITEMS])[0].of(rows) for of in (indexed, exact))
     np.testing.assert_allclose(found - found[0], of_all - of_all[0], atol=1e-4)

@@ -4,19 +4,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.errors import RankingError
-from clairo_core.items import UserHistory
+from clairo_core.items import Item, UserHistory
 from clairo_core.progress import silent
 from clairo_core.ranking import RankedItems, RepeatLifts, load_repeat_lifts, placed_with_repeats
 from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
 from tests.tiny import tiny_bundle
+from training.config.preset import Preset
+from training.datasets.dataset import build_dataset
+from training.ranking import repeat_lifts_stage as repeat_lifts_stage_module
 from training.ranking.fit_repeat_lifts import fit_repeat_lifts, repeat_share
+from training.workbench.stage_cache import StageCache
+from training.workbench.workbench import Workbench
 
 SEEN = UserHistory(("item-3", "item-1", "item-4", "item-3"))
 LISTS = st.lists(
@@ -87,6 +93,22 @@ def test_without_repeats_in_training_the_lift_makes_them_as_rare_as_they_were(re
 def test_without_users_there_is_no_lift(recommender: Recommender) -> None:
     nobody = ItemSequences.from_lists([])
     assert fit_repeat_lifts(recommender, [], nobody, nobody, silent) == RepeatLifts()
+
+
+def test_the_lifts_are_fitted_on_the_same_users_whatever_the_seed(
+    recommender: Recommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repeat_lifts_stage_module, "USERS", 2)
+    items = tuple(Item(item_id=item_id) for item_id in recommender.catalogue.item_ids)
+    sequences = ItemSequences.from_lists([[user, user + 7, user + 1, user + 3] for user in range(30)])
+    dataset = build_dataset("shop", items, tuple(map(str, range(30))), sequences)
+
+    def lifts_of(seed: int) -> RepeatLifts:
+        stages = StageCache(tmp_path / str(seed))
+        bench = Workbench(dataset, Preset("plain"), seed, torch.device("cpu"), stages, silent, lambda _message: None)
+        return repeat_lifts_stage_module.repeat_lifts_stage(bench, recommender, "ranked")
+
+    assert lifts_of(0) == lifts_of(1)
 
 
 def test_the_share_of_repeats_counts_every_repeated_item() -> None:
