@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import re
 import runpy
+import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,11 +30,16 @@ CONTEXT.set_forkserver_preload(
         "training.retraining.retrain",
     ]
 )
+FEW_ANSWERS = 3
+"""Timed by a training, in place of 40."""
 MAINS = {"clairo-train": "training.cli", "clairo-serve": "service.cli"}
 
 
-class FreshProcess:
-    """`clairo-train ...`, `clairo-serve ...` or `python -m MODULE ...`, with one thread and nothing to read."""
+class ForkedProcess:
+    """A command with one thread and nothing to read, under the names of `subprocess.Popen`.
+
+    `clairo-train ...`, `clairo-serve ...` or `python -m MODULE ...`.
+    """
 
     def __init__(self, words: Sequence[str], folder: Path, variables: Mapping[str, str]) -> None:
         """Start in `folder`; of this process' variables, those of CLAIRO are left out."""
@@ -45,8 +51,36 @@ class FreshProcess:
         )
         self._process.start()
         writing.close()
-        self._printed = os.fdopen(os.dup(reading.fileno()), encoding="utf-8", errors="replace")
+        self.stdout = os.fdopen(os.dup(reading.fileno()), encoding="utf-8", errors="replace")
+        """Standard output and error."""
         reading.close()
+        assert self._process.pid is not None
+        self.pid: int = self._process.pid
+
+    def poll(self) -> int | None:
+        """The exit code, if it has ended."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end and return the exit code."""
+        self._process.join(timeout)
+        code = self.poll()
+        if code is None:
+            raise TimeoutError(f"process {self.pid} runs after {timeout} seconds")
+        return code
+
+    def send_signal(self, kind: signal.Signals) -> None:
+        """Send a signal, if it runs."""
+        if self.poll() is None:
+            os.kill(self.pid, kind)
+
+
+class FreshProcess:
+    """A command whose output is read where one waits for it."""
+
+    def __init__(self, words: Sequence[str], folder: Path, variables: Mapping[str, str]) -> None:
+        """As `ForkedProcess`."""
+        self._process = ForkedProcess(words, folder, variables)
         self.output = ""
         """What was read of standard output and error so far."""
 
@@ -56,7 +90,7 @@ class FreshProcess:
         Raises:
             RuntimeError: the process ended before.
         """
-        for line in self._printed:
+        for line in self._process.stdout:
             self.output += line
             if found := re.search(pattern, line):
                 return found[1]
@@ -64,18 +98,14 @@ class FreshProcess:
 
     def wait(self) -> int:
         """Wait for the end and return the exit code."""
-        self.output += self._printed.read()
-        self._process.join()
-        code = self._process.exitcode
-        assert code is not None
-        return code
+        self.output += self._process.stdout.read()
+        return self._process.wait()
 
     def stop(self) -> int:
         """Send SIGTERM, if it runs, and return the exit code."""
-        if self._process.is_alive():
-            self._process.terminate()
+        self._process.send_signal(signal.SIGTERM)
         code = self.wait()
-        self._printed.close()
+        self._process.stdout.close()
         return code
 
 
@@ -94,6 +124,9 @@ def _run(words: tuple[str, ...], folder: Path, variables: Mapping[str, str], wri
     # Imported already where this runs.
     import torch
 
+    from training.evaluation import answer_times
+
+    answer_times.ANSWERS_TIMED = FEW_ANSWERS
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)

@@ -79,14 +79,21 @@ class PostgresServer:
             subprocess.run(command, check=False, stderr=subprocess.DEVNULL, **self._as_user)
 
     def delete(self) -> None:
-        """Stop, and remove the folder."""
-        self.stop()
+        """Stop, and remove the folder, so that nothing need be written to it."""
+        self.stop(signal.SIGQUIT)
         shutil.rmtree(self.folder)
 
     def new_database(self, encoding: str = "UTF8") -> str:
         """The url of an empty database that nobody else has."""
+        return self._create(f"ENCODING '{encoding}' TEMPLATE template0")
+
+    def copied_database(self, url: str) -> str:
+        """The url of a copy of a database to which nobody is connected."""
+        return self._create(f"TEMPLATE {url.partition('?')[0].rpartition('/')[2]}")
+
+    def _create(self, how: str) -> str:
         name = f"test_{os.getpid()}_{next(self._numbers)}"
-        self.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0")
+        self.execute(f"CREATE DATABASE {name} {how}")
         return f"postgresql+psycopg://clairo@/{name}?host={self.folder}"
 
     def execute(self, statement: str, database: str = "postgres") -> str:

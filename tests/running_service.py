@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -23,6 +23,7 @@ from service.app import create_app
 from service.picture_urls.fetch import PictureUrls
 from service.routes.parts import Parts
 from service.settings import Settings
+from tests.fresh_processes import ForkedProcess
 from tests.repository import REPOSITORY
 
 START_SECONDS = 120
@@ -53,7 +54,7 @@ async def running_service(
 
 
 class ServiceProcess:
-    """`clairo-serve run` as a process of its own."""
+    """`clairo-serve run` as a process of its own: a fork, or with further threads or workers a new interpreter."""
 
     def __init__(
         self,
@@ -64,22 +65,14 @@ class ServiceProcess:
         settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """`threads` are torch's; with None the service chooses. `settings` are variables, for those without a flag."""
-        command = [sys.executable, "-m", "service.cli", "run", "--bundle", str(bundle), "--data-dir", str(data_dir)]
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith("CLAIRO_") and name != "OMP_NUM_THREADS"
-        }
-        if threads is not None:
-            environment["OMP_NUM_THREADS"] = str(threads)
-        self.process = subprocess.Popen(
-            [*command, "--port", "0", "--device", "cpu", "--num-views", "2", "--num-beams", "20", *flags],
-            cwd=REPOSITORY,
-            env=environment | {"PYTHONUNBUFFERED": "1"} | dict(settings),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        words = ["run", "--bundle", str(bundle), "--data-dir", str(data_dir), "--port", "0", "--device", "cpu"]
+        words += ["--num-views", "2", "--num-beams", "20", *flags]
+        self.process: ForkedProcess | subprocess.Popen[str]
+        # Numbers of threads and the folder of workers' metrics are read at import.
+        if threads == 1 and "--workers" not in flags:
+            self.process = ForkedProcess(["clairo-serve", *words], REPOSITORY, settings)
+        else:
+            self.process = _new_interpreter(words, threads, settings)
         self.lines: list[str] = []
         self.url = ""
         self._is_ready = threading.Event()
@@ -121,6 +114,24 @@ class ServiceProcess:
                 self.url = found[1]
                 self._is_ready.set()
         self._is_ready.set()
+
+
+def _new_interpreter(words: Sequence[str], threads: int | None, settings: Mapping[str, str]) -> "subprocess.Popen[str]":
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("CLAIRO_") and name != "OMP_NUM_THREADS"
+    }
+    if threads is not None:
+        environment["OMP_NUM_THREADS"] = str(threads)
+    return subprocess.Popen(
+        [sys.executable, "-m", "service.cli", *words],
+        cwd=REPOSITORY,
+        env=environment | {"PYTHONUNBUFFERED": "1"} | dict(settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 @contextmanager

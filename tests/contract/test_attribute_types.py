@@ -14,6 +14,7 @@ from service.store.attribute_types import AttributeTypeStore, FixedType
 from service.store.item_patch import ItemPatch
 from service.store.sql_store import SqlStore
 from service.store.store import StoredFeatures
+from tests.new_databases import migrated_database
 from tests.postgres_server import PostgresServer
 
 TEXT, NUMBER, LIST, BOOLEAN = AttributeType.TEXT, AttributeType.NUMBER, AttributeType.LIST, AttributeType.BOOLEAN
@@ -24,7 +25,7 @@ def location(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
     if request.param == "sqlite":
         return tmp_path / "clairo.db"
     postgres: PostgresServer = request.getfixturevalue("postgres")
-    return postgres.new_database()
+    return migrated_database(postgres)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from service.store.feedback import FeedbackStore
 from service.store.feedback_event import FeedbackEvent
 from service.store.sql_store import SqlStore
 from service.store.store import ItemWrite, StoredFeatures
+from tests.new_databases import migrated_database
 from tests.postgres_server import PostgresServer
 from training.datasets import load_dataset
 
@@ -54,7 +55,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     location: Path | str | None = tmp_path / "clairo.db" if request.param == "sqlite file" else None
     if request.param == "postgresql":
         postgres: PostgresServer = request.getfixturevalue("postgres")
-        location = postgres.new_database()
+        location = migrated_database(postgres)
     store = BusyStore(location, may_migrate=True)
     await store.open()
     yield store

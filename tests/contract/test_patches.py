@@ -14,6 +14,7 @@ from service.store.item_patch import ItemPatch
 from service.store.sql_store import SqlStore
 from service.store.store import CatalogueChange, ChangeKind, ItemWrite, Store, StoredFeatures, WriteOutcome
 from tests.fake_store import MemoryStore
+from tests.new_databases import migrated_database
 from tests.postgres_server import PostgresServer
 
 PICTURE = b"\x89PNG picture"
@@ -34,7 +35,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         store = SqlStore(tmp_path / "clairo.db")
     elif request.param == "postgresql":
         postgres: PostgresServer = request.getfixturevalue("postgres")
-        store = SqlStore(postgres.new_database(), may_migrate=True)
+        store = SqlStore(migrated_database(postgres), may_migrate=True)
     await store.open()
     await store.add_item(MUG, StoredFeatures("bundle-a", (1, 2), np.float32([0.5]), ()))
     yield store

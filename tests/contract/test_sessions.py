@@ -14,6 +14,7 @@ from service.store.behaviour import BehaviourStore
 from service.store.database import Database
 from service.store.feedback import EventOutcome, FeedbackStore, SessionMerged
 from service.store.feedback_event import FeedbackEvent, Session, made_event_id
+from tests.new_databases import migrated_database
 from tests.postgres_server import PostgresServer
 
 SESSIONS = ("s-1", "s-2", "s-3")
@@ -25,7 +26,7 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     location: Path | str | None = tmp_path / "clairo.db" if request.param == "sqlite file" else None
     if request.param == "postgresql":
         postgres: PostgresServer = request.getfixturevalue("postgres")
-        location = postgres.new_database()
+        location = migrated_database(postgres)
     database = Database(location)
     await database.open()
     yield database

@@ -21,6 +21,7 @@ from service.store.store import (
     WriteOutcome,
 )
 from tests.fake_store import MemoryStore, content_of, digest
+from tests.new_databases import migrated_database
 from tests.postgres_server import PostgresServer
 
 
@@ -31,7 +32,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         store = MemoryStore()
     elif request.param == "postgresql":
         postgres: PostgresServer = request.getfixturevalue("postgres")
-        store = SqlStore(postgres.new_database(), may_migrate=True)
+        store = SqlStore(migrated_database(postgres), may_migrate=True)
     else:
         store = SqlStore(tmp_path / "store" / "clairo.db" if request.param == "sqlite file" else None)
     await store.open()

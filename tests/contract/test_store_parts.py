@@ -12,6 +12,7 @@ from service.store.database import Database
 from service.store.idempotency import IdempotencyStore, StoredAnswer
 from service.store.jobs import MAX_UNDECLARED_TYPES, JobRow, JobState, JobStore, RowsDone
 from service.store.keys import KeyStore
+from tests.new_databases import migrated_database
 from tests.postgres_server import PostgresServer
 
 
@@ -20,7 +21,7 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     location: Path | str | None = tmp_path / "clairo.db" if request.param == "sqlite file" else None
     if request.param == "postgresql":
         postgres: PostgresServer = request.getfixturevalue("postgres")
-        location = postgres.new_database()
+        location = migrated_database(postgres)
     database = Database(location)
     await database.open()
     yield database

@@ -25,10 +25,16 @@ from service.store.jobs import JobKind, JobStore
 from service.store.keys import KeyStore
 from service.store.sql_store import SqlStore
 from service.store.store import ChangeKind, ItemWrite, WriteOutcome
+from tests.new_databases import run_steps
 from tests.postgres_server import PostgresServer
 from tests.repository import REPOSITORY
 
 VERSION_1 = REPOSITORY / "tests" / "data" / "store_version_1.sql"
+
+
+@pytest.fixture(autouse=True)
+def _every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "bring_up_to_date", run_steps)
 
 
 @pytest.fixture

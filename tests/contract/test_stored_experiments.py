@@ -9,6 +9,7 @@ import pytest
 from service.errors import ExperimentConflictError
 from service.store.database import Database
 from service.store.experiments import ExperimentStore
+from tests.new_databases import migrated_database
 from tests.postgres_server import PostgresServer
 
 
@@ -17,7 +18,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     location: Path | str = tmp_path / "clairo.db"
     if request.param == "postgresql":
         postgres: PostgresServer = request.getfixturevalue("postgres")
-        location = postgres.new_database()
+        location = migrated_database(postgres)
     database = Database(location)
     await database.open()
     yield ExperimentStore(database)

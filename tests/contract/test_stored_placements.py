@@ -10,6 +10,7 @@ from service.errors import TooManyPlacementsError
 from service.store import placements as placements_module
 from service.store.database import Database
 from service.store.placements import PlacementStore
+from tests.new_databases import migrated_database
 from tests.postgres_server import PostgresServer
 
 
@@ -18,7 +19,7 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     location: Path | str | None = tmp_path / "clairo.db" if request.param == "sqlite file" else None
     if request.param == "postgresql":
         postgres: PostgresServer = request.getfixturevalue("postgres")
-        location = postgres.new_database()
+        location = migrated_database(postgres)
     database = Database(location)
     await database.open()
     yield database

@@ -8,6 +8,7 @@ import pytest
 from service.store.database import Database
 from service.store.feedback import FeedbackStore, UserCount
 from service.store.feedback_event import FeedbackEvent, made_event_id
+from tests.new_databases import migrated_database
 from tests.postgres_server import PostgresServer
 
 
@@ -16,7 +17,7 @@ async def feedback(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     location: Path | str | None = tmp_path / "clairo.db" if request.param == "sqlite file" else None
     if request.param == "postgresql":
         postgres: PostgresServer = request.getfixturevalue("postgres")
-        location = postgres.new_database()
+        location = migrated_database(postgres)
     database = Database(location)
     await database.open()
     yield FeedbackStore(database)

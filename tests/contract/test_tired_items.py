@@ -13,6 +13,7 @@ from clairo_core.events import Condition, EventType, InteractionRules
 from service.store.database import Database
 from service.store.feedback import FeedbackStore
 from service.store.feedback_event import FeedbackEvent
+from tests.new_databases import migrated_database
 from tests.postgres_server import PostgresServer
 
 UNDECLARED = InteractionRules()
@@ -34,7 +35,7 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     location: Path | str = tmp_path / "clairo.db"
     if request.param == "postgresql":
         postgres: PostgresServer = request.getfixturevalue("postgres")
-        location = postgres.new_database()
+        location = migrated_database(postgres)
     database = Database(location)
     await database.open()
     yield database

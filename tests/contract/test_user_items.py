@@ -11,6 +11,7 @@ from clairo_core.events import Condition, EventType, InteractionRules
 from service.store.database import Database
 from service.store.feedback import FeedbackStore, UserItems
 from service.store.feedback_event import FeedbackEvent
+from tests.new_databases import migrated_database
 from tests.postgres_server import PostgresServer
 
 TYPES = ("view", "click", "like", "purchase", "dislike", "impression")
@@ -50,7 +51,7 @@ async def feedback(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     location: Path | str = tmp_path / "clairo.db"
     if request.param == "postgresql":
         postgres: PostgresServer = request.getfixturevalue("postgres")
-        location = postgres.new_database()
+        location = migrated_database(postgres)
     database = Database(location)
     await database.open()
     yield FeedbackStore(database)

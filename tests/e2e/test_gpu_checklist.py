@@ -21,7 +21,7 @@ def run_checklist(*flags: str) -> "subprocess.CompletedProcess[str]":
 
 def test_a_trial_of_the_command_prints_and_writes_its_rows(tmp_path: Path) -> None:
     file = tmp_path / "rows.json"
-    ran = run_checklist("--device", "cpu", "--small", "--parts", "train", "--json", str(file))
+    ran = run_checklist("--device", "cpu", "--small", "--parts", "encode", "--json", str(file))
     assert ran.returncode == 0, ran.stdout + ran.stderr
     document = json.loads(file.read_text(encoding="utf-8"))
     assert document["command"].startswith("python -m benchmarks.gpu --device cpu --small")

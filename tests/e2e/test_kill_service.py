@@ -113,7 +113,7 @@ def test_kills_at_start_and_when_idle_lose_nothing(bundle: Path, tmp_path: Path)
         acknowledged = {number: post(service.url, number) for number in range(3)}
         time.sleep(0.5)
         service.kill()
-    for seconds in (0.5, 3.0, 6.0):
+    for seconds in (0.1, 0.3, 1.0):
         starting = ServiceProcess(bundle, tmp_path)
         time.sleep(seconds)
         starting.kill()

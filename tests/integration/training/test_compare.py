@@ -19,6 +19,9 @@ SMALL = (
     "encode.text_dim=16",
     "fuse.dim_per_modality=8",
     "align.dim=16",
+    "dense.encoder=recurrent",
+    "dense.width=16",
+    "dense.max_epochs=1",
     "evaluate.num_beams=20",
     "evaluate.num_resamples=50",
 )

@@ -31,6 +31,7 @@ FAST = (
     "encode.text_dim=16",
     "fuse.dim_per_modality=8",
     "align.dim=16",
+    "dense.width=16",
     "evaluate.num_beams=20",
     "evaluate.num_resamples=20",
 )

@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from clairo_core.bundle.manifest import read_manifest
+from tests.fresh_processes import fresh_process
 from tests.repository import REPOSITORY
 from tests.running_service import running_process
 from tests.sqlite_shop import write_sqlite_shop
@@ -102,19 +101,10 @@ def invoke(*arguments: str) -> str:
 
 
 def serve(*arguments: str) -> str:
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("CLAIRO_") or name == DEFAULT_URL_ENV
-    }
-    ended = subprocess.run(
-        [sys.executable, "-m", "service.cli", *arguments],
-        cwd=REPOSITORY,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout + ended.stderr
+    variables = {name: value for name, value in os.environ.items() if name == DEFAULT_URL_ENV}
+    with fresh_process(["clairo-serve", *arguments], REPOSITORY, variables) as process:
+        assert process.wait() == 0, process.output
+    return process.output
 
 
 def attributes_in(lines: Iterator[str]) -> dict[str, object]:

@@ -25,6 +25,10 @@ FAST = (
     "encode.text_dim=16",
     "fuse.dim_per_modality=8",
     "align.dim=16",
+    "dense.encoder=recurrent",
+    "dense.width=16",
+    "dense.max_epochs=2",
+    "mix.max_users=50",
     "evaluate.num_beams=20",
     "evaluate.num_resamples=50",
 )

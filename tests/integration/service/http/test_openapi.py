@@ -9,6 +9,7 @@ import pytest
 
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
+from tests.client_answers import openapi_document
 from tests.running_service import running_service
 from tests.tiny import tiny_bundle
 
@@ -26,8 +27,13 @@ async def client(bundle: Bundle) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def operations(client: httpx.AsyncClient) -> dict[tuple[str, str], dict[str, Any]]:
-    document = (await client.get("/openapi.json")).json()
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    """Made once: it takes a second."""
+    return openapi_document()
+
+
+def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     return {
         (method, path): operation
         for path, methods in document["paths"].items()
@@ -36,8 +42,12 @@ async def operations(client: httpx.AsyncClient) -> dict[tuple[str, str], dict[st
     }
 
 
-async def test_the_document_lists_exactly_the_promised_calls(client: httpx.AsyncClient) -> None:
-    assert set(await operations(client)) == {
+async def test_the_document_is_served(client: httpx.AsyncClient, document: dict[str, Any]) -> None:
+    assert (await client.get("/openapi.json")).json() == document
+
+
+def test_the_document_lists_exactly_the_promised_calls(document: dict[str, Any]) -> None:
+    assert set(operations(document)) == {
         ("post", "/recommend"),
         ("post", "/recommend/batch"),
         ("get", "/items/{item_id}/similar"),
@@ -87,8 +97,8 @@ async def test_the_document_lists_exactly_the_promised_calls(client: httpx.Async
     }
 
 
-async def test_every_call_has_an_id_and_a_description(client: httpx.AsyncClient) -> None:
-    found = await operations(client)
+def test_every_call_has_an_id_and_a_description(document: dict[str, Any]) -> None:
+    found = operations(document)
     for key, operation in found.items():
         assert operation["operationId"], key
         assert operation["summary"], key
@@ -96,19 +106,20 @@ async def test_every_call_has_an_id_and_a_description(client: httpx.AsyncClient)
     assert len({operation["operationId"] for operation in found.values()}) == len(found)
 
 
-async def test_every_error_is_declared_as_a_problem(client: httpx.AsyncClient) -> None:
-    document = (await client.get("/openapi.json")).json()
+def test_every_error_is_declared_as_a_problem(document: dict[str, Any]) -> None:
     assert "Problem" in document["components"]["schemas"]
     assert "HTTPValidationError" not in str(document)
-    for key, operation in (await operations(client)).items():
+    for key, operation in operations(document).items():
         errors = {status: answer for status, answer in operation["responses"].items() if status >= "400"}
         assert errors, key
         for status, answer in errors.items():
             assert list(answer["content"]) == ["application/problem+json"], (key, status)
 
 
-async def test_calls_without_a_key_refuse_a_body_that_is_too_large(client: httpx.AsyncClient) -> None:
-    found = await operations(client)
+async def test_calls_without_a_key_refuse_a_body_that_is_too_large(
+    client: httpx.AsyncClient, document: dict[str, Any]
+) -> None:
+    found = operations(document)
     for path in ("/health/live", "/health/ready", "/info", "/metrics"):
         refused = await client.get(path, headers={"Content-Length": str(2**21)})
         assert refused.status_code == 413, path
@@ -117,16 +128,14 @@ async def test_calls_without_a_key_refuse_a_body_that_is_too_large(client: httpx
 
 async def test_put_says_that_it_removes_absent_fields_but_a_picture(client: httpx.AsyncClient) -> None:
     await client.get("/openapi.json")
-    body = (await operations(client))["put", "/items/{item_id}"]["requestBody"]
+    body = operations((await client.get("/openapi.json")).json())["put", "/items/{item_id}"]["requestBody"]
     assert body["description"].startswith(
         "The whole item: a field that is absent is removed. An absent picture stays; null removes it."
     )
     assert body["description"].count("gzip") == 1
 
 
-async def test_every_reference_leads_somewhere(client: httpx.AsyncClient) -> None:
-    document = (await client.get("/openapi.json")).json()
-
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     def references(part: Any) -> set[str]:
         if isinstance(part, dict):
             own = {part["$ref"]} if isinstance(part.get("$ref"), str) else set()
@@ -134,7 +143,7 @@ async def test_every_reference_leads_somewhere(client: httpx.AsyncClient) -> Non
         return set().union(*(references(value) for value in part)) if isinstance(part, list) else set()
 
     for reference in references(document):
-        part = document
+        part: Any = document
         for name in reference.removeprefix("#/").split("/"):
             part = part[name]
 
@@ -149,8 +158,8 @@ def example_bodies(operation: dict[str, Any]) -> list[tuple[str, Any]]:
     ]
 
 
-async def test_every_example_runs(client: httpx.AsyncClient) -> None:
-    found = await operations(client)
+async def test_every_example_runs(client: httpx.AsyncClient, document: dict[str, Any]) -> None:
+    found = operations(document)
     job_url = ""
     # These create the item and the placement that the other examples name; deletions come last.
     first = (("post", "/items"), ("put", "/placements/{name}"))

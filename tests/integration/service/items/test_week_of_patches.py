@@ -18,7 +18,7 @@ from tests.running_service import running_service
 from tests.tiny import tiny_bundle
 
 NUM_HOURS = int(os.environ.get("PATCHED_HOURS", "3"))
-NUM_ITEMS = 5000
+NUM_ITEMS = 2000
 NUM_CLIENTS = 20
 PROMISED_SECONDS = 1.0
 

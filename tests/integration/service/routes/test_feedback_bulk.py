@@ -14,6 +14,7 @@ from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
 from service.store.database import Database
 from service.store.jobs import JobKind, JobRow, JobState, JobStore
+from tests.new_databases import migrated_database
 from tests.postgres_server import PostgresServer
 from tests.running_service import running_service
 from tests.tiny import tiny_bundle
@@ -31,7 +32,7 @@ async def client(bundle: Bundle, request: pytest.FixtureRequest) -> AsyncIterato
     settings: dict[str, Any] = {}
     if request.param == "postgresql":
         postgres: PostgresServer = request.getfixturevalue("postgres")
-        settings = {"database_url": postgres.new_database(), "migrate": True}
+        settings = {"database_url": migrated_database(postgres), "migrate": True}
     async with running_service(bundle, **settings) as client:
         yield client
 

@@ -60,7 +60,7 @@ def twin_rules(vocabulary: Vocabulary) -> list[slow_tokenizer.Rule]:
     ]
 
 
-@settings(deadline=None, max_examples=600)
+@settings(deadline=None, max_examples=300)
 @given(corpora())
 def test_learned_merges_match_the_slow_twin(corpus: tuple[np.ndarray, list[list[int]], int]) -> None:
     feature_sets, sequences, num_rules = corpus
@@ -86,7 +86,7 @@ def test_merges_of_long_histories_match_the_slow_twin(corpus: tuple[np.ndarray, 
     assert canonical.tolist() == slow_tokenizer.encode_canonical(sets[0], slow_tokenizer.by_pair(expected))
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=200)
 @given(corpora(), st.integers(0, 2**31))
 def test_encodings_match_the_slow_twin(corpus: tuple[np.ndarray, list[list[int]], int], seed: int) -> None:
     feature_sets, sequences, num_rules = corpus

@@ -35,7 +35,8 @@ async def unpacked(packed: bytes, size: int = 1000) -> bytes:
 @example([b"x" * (2 * PIECE_BYTES + 1)], 1, 9)
 async def test_unpacking_is_the_inverse_of_compressing(bodies: list[bytes], chunk_size: int, level: int) -> None:
     packed = b"".join(gzip.compress(body, level) for body in bodies)
-    assert await unpacked(packed, chunk_size) == b"".join(bodies)
+    # A thousand chunks suffice: uncompressed bodies are large.
+    assert await unpacked(packed, max(chunk_size, len(packed) // 1000)) == b"".join(bodies)
 
 
 @given(BODIES, st.data())
