@@ -141,6 +141,7 @@ def test_answers_on_a_kept_connection_are_not_delayed() -> None:
     [
         ("service.cli", ("torch", "fastapi", "numba")),
         ("service.cli.server", ("sklearn", "transformers", "faiss")),
+        ("service.items.picture_process", ("torch", "fastapi", "sqlalchemy")),
     ],
 )
 def test_slow_imports_wait_until_needed(module: str, left_out: tuple[str, ...]) -> None:

@@ -40,7 +40,7 @@ def test_a_mapped_array_is_shared_until_it_changes_and_never_changes_its_file(fo
 
 @given(
     arrays.arrays(
-        st.sampled_from([np.float16, np.float32, np.int32, np.int64, np.bool_]),
+        st.sampled_from([np.float16, np.float32, np.float64, np.bool_, "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"]),
         arrays.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=4),
     )
 )
@@ -103,11 +103,22 @@ def test_an_array_that_is_not_as_expected_is_named(folder: Path) -> None:
         saved.texts("kind")
 
 
-def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
-    save_array_folder(tmp_path, "quantizer", "opq", {"numbers": np.array([1, np.nan], np.float32)})
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_refused(tmp_path: Path, dtype: type, value: float) -> None:
+    largest = np.finfo(dtype).max
+    save_array_folder(tmp_path, "quantizer", "opq", {"numbers": np.array([[largest, -largest], [0, value]], dtype)})
     saved = load_array_folder(tmp_path, "quantizer", "opq", QuantizerError)
     with pytest.raises(QuantizerError, match="not finite"):
-        saved.array("numbers", np.float32, (2,))
+        saved.array("numbers", dtype, (2, 2))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_the_largest_values_are_finite(tmp_path: Path, dtype: type) -> None:
+    largest = np.array([np.finfo(dtype).max, -np.finfo(dtype).max], dtype)
+    save_array_folder(tmp_path, "quantizer", "opq", {"numbers": largest})
+    saved = load_array_folder(tmp_path, "quantizer", "opq", QuantizerError)
+    assert np.array_equal(saved.array("numbers", dtype, (2,)), largest)
 
 
 def test_saving_again_replaces_the_files_and_leaves_no_others(folder: Path) -> None:
