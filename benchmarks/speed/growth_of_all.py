@@ -9,7 +9,7 @@ preset's own. A peak is the resident memory of the training's process in a stage
 Times of a service are its processor time per answer, over HTTP.
 
 Each size runs in its own process. Stages and figures stay in bundles/growth/SIZE, where a killed run goes on; remove
-the folder to measure again. --quick cuts further, in a folder that it removes: some minutes. Linux only.
+the folder to measure again. --quick cuts further, in a folder that it removes: ten minutes. Linux only.
 """
 
 import os
