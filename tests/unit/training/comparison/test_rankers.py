@@ -1,20 +1,18 @@
 """Parts of a bundle that can rank beside the whole."""
 
 import json
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from clairo_core.items import Item
 from clairo_core.progress import silent
 from clairo_core.sequences import ItemSequences
+from tests.unbuilt_stages import UnbuiltStages
 from training.comparison.rankers import ComparisonSetup, fit_without, parts_of
 from training.datasets.dataset import build_dataset
 from training.evaluation.repeat_lift import lift_users
 from training.evaluation.split import held_out, test_split
-from training.workbench.stage_cache import FinishedStage, StageCache, digest_of
 
 
 @pytest.mark.parametrize(
@@ -36,24 +34,11 @@ def test_a_part_is_left_out_only_where_weights_can_be_fitted_for_the_others(
     assert [part.startswith("without ") for part in parts[2:]] == [True] * num_left_out
 
 
-class NothingIsBuilt(StageCache):
-    """Finishes every stage without its result."""
-
-    def run(
-        self,
-        name: str,
-        inputs: Mapping[str, object],
-        build: Callable[[Path], None],
-        load: Callable[[Path], Any],
-    ) -> FinishedStage[Any]:
-        return FinishedStage(self.folder / f"{name}-{digest_of(inputs)}", None)
-
-
 def setup_of(histories: list[list[int]], folder: Path) -> ComparisonSetup:
     items = tuple(Item(item_id=f"item-{row}") for row in range(8))
     users = tuple(f"user-{row}" for row in range(len(histories)))
     dataset = build_dataset("shop", items, users, ItemSequences.from_lists(histories))
-    targets, stages = held_out(test_split, dataset), NothingIsBuilt(folder)
+    targets, stages = held_out(test_split, dataset), UnbuiltStages(folder)
     return ComparisonSetup(
         folder, dataset, targets, lift_users(dataset), {}, stages, "cpu", silent, lambda _message: None
     )

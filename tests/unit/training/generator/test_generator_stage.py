@@ -1,8 +1,6 @@
 """The key of a trained generator: what changes it makes another one."""
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -11,28 +9,15 @@ from clairo_core.progress import silent
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokens.spelling import Spelling
 from clairo_core.tokens.vocabulary import vocabulary_of_features
+from tests.unbuilt_stages import UnbuiltStages
 from training.config.load_preset import load_preset
 from training.datasets.dataset import Codes, build_dataset
 from training.generator.generator_stage import generator_stage
 from training.items.describe_items import describe_by_codes
 from training.vocabulary.vocabulary_stage import TrainedVocabulary
-from training.workbench.stage_cache import FinishedStage, StageCache, digest_of
 from training.workbench.workbench import Workbench
 
 NUM_ITEMS = 40
-
-
-class NothingIsTrained(StageCache):
-    """Finishes every stage without its result."""
-
-    def run(
-        self,
-        name: str,
-        inputs: Mapping[str, object],
-        build: Callable[[Path], None],
-        load: Callable[[Path], Any],
-    ) -> FinishedStage[Any]:
-        return FinishedStage(self.folder / f"{name}-{digest_of(inputs)}", (None, None))
 
 
 def key_with(*overrides: str) -> str:
@@ -43,7 +28,7 @@ def key_with(*overrides: str) -> str:
     codes = Codes(torch.stack([rows % 8, rows // 8], dim=1).numpy(), ("text_0", "image_0"), (8, 8), are_unique=False)
     dataset = build_dataset("shop", items, tuple(map(str, range(40))), sequences, codes=codes)
     preset = load_preset("mql4grec", overrides)
-    stages = NothingIsTrained(Path("never-written"))
+    stages = UnbuiltStages(Path("never-written"), (None, None))
     bench = Workbench(dataset, preset, 0, torch.device("cpu"), stages, silent, lambda _message: None)
     described = describe_by_codes(bench)
     vocabulary = vocabulary_of_features(
