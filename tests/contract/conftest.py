@@ -1,0 +1,31 @@
+"""Each kind of database, empty and migrated: what a file tests less or more of overrides them."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from service.store.database import Database
+from service.store.feedback import FeedbackStore
+from tests.new_databases import migrated_database
+
+
+@pytest.fixture(params=["sqlite file", "sqlite in memory", "postgresql"])
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str | None:
+    """A store's location; None is in memory."""
+    if request.param == "postgresql":
+        return migrated_database(request.getfixturevalue("postgres"))
+    return tmp_path / "clairo.db" if request.param == "sqlite file" else None
+
+
+@pytest.fixture
+async def database(location: Path | str | None) -> AsyncIterator[Database]:
+    database = Database(location)
+    await database.open()
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def feedback(database: Database) -> FeedbackStore:
+    return FeedbackStore(database)
