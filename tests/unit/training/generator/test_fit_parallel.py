@@ -14,6 +14,7 @@ from clairo_core.generation.parallel.parallel_checkpoint import load_links, load
 from clairo_core.generation.parallel.parallel_generator import code_rows
 from clairo_core.progress import silent
 from clairo_core.sequences import ItemSequences
+from tests.engine_trainings import NUM_ITEMS, cycles
 from tests.tiny import random_feature_sets
 from training.config.preset import ParallelSettings
 from training.generator.fit_generator import Validate
@@ -21,16 +22,8 @@ from training.generator.fit_parallel import NextItemLoss, fit_parallel
 from training.workbench.checkpoints import FitProgress
 from training.workbench.next_item_windows import NOTHING, NextItemBatch
 
-NUM_ITEMS = 12
 CODES = random_feature_sets(NUM_ITEMS, (8, 8, 8))
 SMALL = ParallelSettings(width=16, max_epochs=4, positions_per_batch=60, learning_rate=0.02, max_history_items=5)
-
-
-def cycles(num_users: int = 60) -> ItemSequences:
-    """Each item is followed by the next. The last item does not occur."""
-    return ItemSequences.from_lists(
-        [[(user + step) % (NUM_ITEMS - 1) for step in range(2 + user % 9)] for user in range(num_users)]
-    )
 
 
 def fit(
