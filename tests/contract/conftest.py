@@ -7,6 +7,9 @@ import pytest
 
 from service.store.database import Database
 from service.store.feedback import FeedbackStore
+from service.store.sql_store import SqlStore
+from service.store.store import Store
+from tests.fake_store import MemoryStore
 from tests.new_databases import migrated_database
 
 
@@ -16,6 +19,20 @@ def location(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str | Non
     if request.param == "postgresql":
         return migrated_database(request.getfixturevalue("postgres"))
     return tmp_path / "clairo.db" if request.param == "sqlite file" else None
+
+
+@pytest.fixture(params=["fake", "sqlite file", "sqlite in memory", "postgresql"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    store: Store
+    if request.param == "fake":
+        store = MemoryStore()
+    elif request.param == "postgresql":
+        store = SqlStore(migrated_database(request.getfixturevalue("postgres")), may_migrate=True)
+    else:
+        store = SqlStore(tmp_path / "store" / "clairo.db" if request.param == "sqlite file" else None)
+    await store.open()
+    yield store
+    await store.close()
 
 
 @pytest.fixture
