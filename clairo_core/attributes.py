@@ -112,6 +112,8 @@ def read_text(text: str, wanted: AttributeType, *, separator: str = ",") -> Valu
             return number
         case AttributeType.BOOLEAN if stripped.lower() in _BOOLEANS:
             return _BOOLEANS[stripped.lower()]
+        case AttributeType.BOOLEAN:
+            raise ValueError("expected true or false, yes or no, 1 or 0")
         case AttributeType.DATE:
             moment_in(stripped)
             return stripped

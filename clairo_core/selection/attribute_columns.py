@@ -34,6 +34,7 @@ class AttributeColumn:
         self._values: list[Single] = []
         self._numbers: Float64[np.ndarray, "code"] = np.zeros(0)
         self._seconds: Float64[np.ndarray, "code"] = np.zeros(0)
+        self._booleans: Float64[np.ndarray, "code"] = np.zeros(0)
 
     @classmethod
     def of(cls, given: AttributeValues) -> "AttributeColumn":
@@ -84,8 +85,14 @@ class AttributeColumn:
         self._seconds = self._extended(self._seconds, _seconds_of)
         return self._seconds
 
+    @property
+    def booleans(self) -> Float64[np.ndarray, "code"]:
+        """1 for true and 0 for false; NaN if a code's value is neither."""
+        self._booleans = self._extended(self._booleans, lambda value: value if isinstance(value, bool) else math.nan)
+        return self._booleans
+
     def entries_outside(self, measures: Float64[np.ndarray, "code"]) -> Int64[np.ndarray, "outside"]:
-        """Entries whose value is NaN in `numbers` or `seconds`."""
+        """Entries whose value is NaN in `numbers`, `seconds` or `booleans`."""
         return np.flatnonzero(np.isnan(measures)[self.codes])
 
     def text_of(self, entry: int) -> str:

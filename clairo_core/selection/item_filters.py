@@ -127,7 +127,8 @@ def allowed_rows(item_filter: ItemFilter, columns: AttributeColumns, first_new_r
 
 
 def warnings_of(item_filter: ItemFilter, columns: AttributeColumns) -> tuple[str, ...]:
-    """Say which conditions name an attribute of no item, and which compare values that are not numbers with numbers.
+    """Say which conditions name an attribute of no item, and which compare values with numbers, times or booleans that
+    they are not.
 
     Each sentence once, in the order of the filter. They depend on the items alone, not on values that items once had.
     """
@@ -143,8 +144,11 @@ def _warnings(item_filter: ItemFilter, columns: AttributeColumns) -> Iterator[st
             elif isinstance(item_filter, IsBetween):
                 kind = "time" if item_filter.is_time else "number"
                 yield from _outside(attribute, column, item_filter.measures(column), kind)
-            elif isinstance(item_filter, IsOneOf) and item_filter.numbers:
-                yield from _outside(attribute, column, column.numbers, "number")
+            elif isinstance(item_filter, IsOneOf):
+                if item_filter.numbers:
+                    yield from _outside(attribute, column, column.numbers, "number")
+                if any(isinstance(value, bool) for value in item_filter.values):
+                    yield from _outside(attribute, column, column.booleans, "boolean")
         case Not(other):
             yield from _warnings(other, columns)
         case AllOf(filters) | AnyOf(filters):
@@ -157,11 +161,12 @@ def _outside(
 ) -> Iterator[str]:
     entries = column.entries_outside(measures)
     if len(entries):
+        compared = "true and false" if kind == "boolean" else f"range and {kind}s"
         rows = column.rows[entries]
         first = column.text_of(int(entries[np.argmin(rows)]))[:60]
         yield (
             f"{len(np.unique(rows))} of {len(np.unique(column.rows))} items have an attribute {attribute!r} that is "
-            f"not a {kind}, such as {first!r}: range and {kind}s do not match them, and `not` of those does"
+            f"not a {kind}, such as {first!r}: {compared} do not match them, and `not` of those does"
         )
 
 

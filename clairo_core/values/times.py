@@ -85,7 +85,9 @@ def microseconds_in(text: str, *, needs_zone: bool = False) -> int:
         ValueError: the text is neither, or lacks a needed zone; its message begins with "expected".
     """
     form = _ISO.fullmatch(text)
-    if form is None or (needs_zone and form["zone"] is None):
+    if form is not None and form["hour"] and needs_zone and not form["zone"]:
+        raise ValueError("expected a zone after the time, such as Z for UTC in 2024-05-31T17:00:00Z")
+    if form is None or (needs_zone and not form["zone"]):
         raise ValueError(f"expected a date and time such as 2024-05-31T17:00:00{'Z' if needs_zone else ''}")
     clock = [int(form[part] or 0) for part in ("hour", "minute", "second")]
     zone = (form["zone"] or "+00").upper().replace("Z", "+00").replace(":", "")

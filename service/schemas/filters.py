@@ -71,10 +71,13 @@ def _check_value(sent: object) -> Single:
 
 
 def _check_bound(sent: object) -> float | str:
-    if isinstance(sent, str):
+    if not isinstance(sent, str):
+        return _check_number(sent, "a number or a date")
+    try:
         microseconds_in(sent)
-        return sent
-    return _check_number(sent, "a number or a date")
+    except ValueError as error:
+        raise ValueError(str(error).replace("expected", "got text, expected a number, or", 1)) from error
+    return sent
 
 
 def _check_number(sent: object, expected: str) -> float:

@@ -85,7 +85,7 @@ def run(
         int | None, typer.Option(min=0, max=LARGEST_SEED, help="Seed of all random choices.", show_default="0")
     ] = None,
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a setting, such as fit.max_epochs=10; repeatable.")
+        list[str] | None, typer.Option("--set", help="Override a setting: parallel.max_epochs=5; repeatable.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
     test: Annotated[
@@ -235,6 +235,7 @@ def run(
             data,
             out,
             settings,
+            overrides or [],
             start,
             seed or 0,
             device,

@@ -1,10 +1,12 @@
 """Train a bundle on a dataset: open and split it, set up the workbench, run all stages."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from clairo_core.generation.t5.generator import choose_device
 from training.cli.messages import report
 from training.config.preset import Preset
+from training.config.unread_settings import unread_overrides
 from training.datasets.event_times import date_range
 from training.datasets.open_dataset import open_dataset
 from training.engines.engine import Engine
@@ -22,6 +24,7 @@ def run_on_data(
     data: Path,
     out: Path,
     settings: Preset,
+    overrides: Sequence[str],
     start: WarmStart | None,
     seed: int,
     device: str,
@@ -32,6 +35,8 @@ def run_on_data(
     has_users: bool,
 ) -> None:
     """Train, measure, refit and write the bundle; see `train_bundle`.
+
+    `settings` have `overrides` already; those that change nothing are reported.
 
     Raises:
         ClairoError: the data, or the bundle to start from, does not go with the settings.
@@ -46,6 +51,8 @@ def run_on_data(
     stages = StageCache(out.parent / ".stages", report)
     chosen = choose_device(device)
     report(f"preset {settings.name}, device {chosen}, seed {seed}, stages in {stages.folder}")
+    for line in unread_overrides(settings, overrides):
+        report(line)
     if start is None:
         settings = with_present_modalities(settings, dataset, report)
     else:

@@ -69,7 +69,7 @@ def parse_override(override: str) -> tuple[str, str, object]:
     name, equals, text = override.partition("=")
     section, dot, key = name.strip().partition(".")
     if not equals or not dot or not section or not key:
-        raise SettingsError(f"--set {override!r}: expected section.key=value, such as fit.max_epochs=10")
+        raise SettingsError(f"--set {override!r}: expected section.key=value, such as parallel.max_epochs=5")
     try:
         value: object = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

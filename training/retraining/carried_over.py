@@ -13,6 +13,7 @@ from clairo_core.errors import SettingsError
 from clairo_core.events import InteractionRules
 from training.config.load_preset import DEFAULT_PRESET, load_preset, overridden_preset, settings_of
 from training.config.preset import Preset
+from training.config.unread_settings import unread_overrides
 from training.datasets import DESCRIPTION_NAME
 from training.datasets.dataset_toml import read_description
 
@@ -25,11 +26,21 @@ def next_preset(
 ) -> Preset:
     """The preset of this name, else the serving bundle's settings; overrides apply to either.
 
-    A setting that this release does not have, or not with this value, is reported and left out.
+    A setting that this release does not have, or not with this value, is reported and left out; overrides that change
+    nothing are reported.
 
     Raises:
         SettingsError: the preset or an override is not allowed.
     """
+    chosen = _chosen(serving, preset, overrides, report)
+    for line in unread_overrides(chosen, overrides):
+        report(line)
+    return chosen
+
+
+def _chosen(
+    serving: BundleManifest, preset: str | None, overrides: Sequence[str], report: Callable[[str], None]
+) -> Preset:
     if preset is not None:
         return load_preset(preset, overrides)
     source = f"bundle {serving.bundle_id}"

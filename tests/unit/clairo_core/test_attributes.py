@@ -32,10 +32,16 @@ def test_a_text_is_read_as_its_type(text: str, wanted: str, value: Value) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"), [("a dozen", "number"), ("maybe", "boolean"), ("soon", "date"), ("Home > > Mugs", "path")]
+    ("text", "wanted", "expected"),
+    [
+        ("a dozen", "number", "a number"),
+        ("maybe", "boolean", "true or false, yes or no, 1 or 0"),
+        ("soon", "date", "a date and time"),
+        ("Home > > Mugs", "path", "a category path"),
+    ],
 )
-def test_a_text_of_another_type_is_refused_with_what_is_expected(text: str, wanted: str) -> None:
-    with pytest.raises(ValueError, match=r"^expected"):
+def test_a_text_of_another_type_is_refused_with_what_is_expected(text: str, wanted: str, expected: str) -> None:
+    with pytest.raises(ValueError, match=f"^expected {expected}"):
         read_text(text, AttributeType(wanted))
 
 

@@ -12,7 +12,6 @@ ITEM_IDS = (
     "asin",
     "parent_asin",
     "movie_id",
-    "movieid",
     "business_id",
     "article_id",
     "artikelnummer",
@@ -96,19 +95,21 @@ PICTURES = (
 )
 USERS = (
     "user_id",
-    "userid",
     "user",
     "customer_id",
-    "customerid",
     "customer",
     "customer_email",
     "email",
     "email_billing",
+    "billing_email",
+    "email_address",
     "kundennummer",
     "kunden_nr",
+    "kunden_id",
     "kunde",
+    "nutzer_id",
+    "nutzer",
     "visitor_id",
-    "visitorid",
     "visitor",
     "user_pseudo_id",
     "client_id",
@@ -134,17 +135,49 @@ TIMES = (
     "ts",
     "date",
     "datum",
+    "zeitstempel",
+    "zeitpunkt",
+    "zeit",
     "at",
 )
 _TIME_ENDINGS = ("_at", "_time", "_date", "_timestamp", "datum")
 _ID_ENDINGS = ("_id", "_sku", "_nr", "_no", "_number", "_code", "_key", "_nummer")
+ORDERS = (
+    "order_id",
+    "order_number",
+    "order_no",
+    "order_name",
+    "order",
+    "transaction_id",
+    "invoice_number",
+    "invoice_no",
+    "bestellnummer",
+    "bestell_nr",
+    "bestellung",
+    "auftragsnummer",
+    "auftrags_nr",
+    "rechnungsnummer",
+)
 POSITIONS = ("position", "order", "sequence", "index")
-TYPES = ("event_type", "event_name", "event", "type", "action", "behavior", "behaviour", "interaction", "kind")
+TYPES = (
+    "event_type",
+    "event_name",
+    "event",
+    "type",
+    "action",
+    "behavior",
+    "behaviour",
+    "interaction",
+    "kind",
+    "ereignistyp",
+    "ereignis",
+    "aktion",
+)
 RATINGS = ("rating", "stars", "score", "overall", "bewertung")
 
 _WEIGHTS: tuple[tuple[str, float | str], ...] = (
     (r"dislike|downvote|thumbs?_down", "negative"),
-    (r"return|refund|cancel|storno|remove", "negative"),
+    (r"return|refund|cancel|storn|retour|remove", "negative"),
     (r"impression|shown|view_item_list|view_promotion", "impression"),
     (r"page_view|scroll|session|first_visit|search|shipping|payment", "ignored"),
     (r"purchas|order|buy|bought|transaction|sale|kauf|bestell", 1.0),
@@ -164,15 +197,19 @@ def plain(name: str) -> str:
 
 
 def best_column(columns: Iterable[str], words: Sequence[str]) -> str | None:
-    """The column whose name comes first in `words`; None if none does."""
-    of_name = {plain(column): column for column in reversed(list(columns))}
-    return next((of_name[word] for word in words if word in of_name), None)
+    """The column whose name comes first in `words`; None if none does.
+
+    >>> best_column(["qty", "E-Mail"], USERS), best_column(["ProductID", "title"], ITEM_IDS)
+    ('E-Mail', 'ProductID')
+    """
+    return next(iter(matching_columns(columns, words)), None)
 
 
 def matching_columns(columns: Iterable[str], words: Sequence[str]) -> tuple[str, ...]:
     """All columns with a name in `words`, in the order of `words`."""
-    named = [column for column in columns if plain(column) in words]
-    return tuple(sorted(named, key=lambda column: words.index(plain(column))))
+    places = {_joined(word): place for place, word in enumerate(words)}
+    named = [column for column in columns if _joined(column) in places]
+    return tuple(sorted(named, key=lambda column: places[_joined(column)]))
 
 
 def time_column(columns: Sequence[str]) -> str | None:
@@ -193,7 +230,8 @@ def id_columns(columns: Iterable[str]) -> tuple[str, ...]:
     """
     columns = list(columns)
     known = matching_columns(columns, ITEM_IDS)
-    ending = [column for column in columns if plain(column).endswith(_ID_ENDINGS) and plain(column) not in USERS]
+    users = matching_columns(columns, USERS)
+    ending = [column for column in columns if plain(column).endswith(_ID_ENDINGS) and column not in users]
     return (*known, *(column for column in ending if column not in known))
 
 
@@ -211,6 +249,11 @@ def weights_of(events: Iterable[str]) -> Mapping[str, float | str]:
     """Weights of types, the heaviest first, then those that are not positive."""
     weights = {event: weight_of(event) for event in events}
     return dict(sorted(weights.items(), key=lambda one: (isinstance(one[1], str), -_number(one[1]), one[0])))
+
+
+def _joined(name: str) -> str:
+    """A name without what separates its words: shops write userid, user_id and User-ID."""
+    return plain(name).replace("_", "")
 
 
 def _number(weight: float | str) -> float:

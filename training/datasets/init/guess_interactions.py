@@ -8,9 +8,11 @@ import numpy as np
 import pyarrow as pa
 
 from clairo_core.errors import RowError
+from clairo_core.values.missing import is_missing
 from training.datasets.columns.value_columns import order_column
 from training.datasets.init.column_words import (
     ITEM_IDS,
+    ORDERS,
     POSITIONS,
     RATINGS,
     TYPES,
@@ -102,11 +104,30 @@ def _fill_by_names(section: Section, sample: FileSample, link: ItemLink, items_n
     else:
         section.set("timestamp", time or TO_FILL_IN, "" if time else "no column is named as a time")
     section.set("type", _type_column(sample, {user, link.column, time}) or "")
-    sparse = [column for column in (user, link.column) if column and len(sample.texts(column)) < len(sample.rows)]
-    section.set("skip_without", tuple(sparse), "some rows have no value")
+    order = _order_column(sample, user) if user else None
+    section.set("order_id", order or "", f"some rows leave {user} to the first row of their order")
+    filled_by = ((user, order), (link.column, None))
+    sparse = tuple(column for column, order in filled_by if column and _rows_without(sample, column, order))
+    section.set("skip_without", sparse, "some rows have no value")
     if 0 < link.found_share < 1:
         missing = f"{1 - link.found_share:.0%} of the first items are not in {items_name}"
         section.set("unknown_items", "drop", missing)
+
+
+def _order_column(sample: FileSample, user: str) -> str | None:
+    """The column of orders that give their user to rows without one; None if there is none."""
+    blank = _rows_without(sample, user)
+    orders = matching_columns(sample.columns, ORDERS) if blank else ()
+    return next((order for order in orders if _rows_without(sample, user, order) < blank), None)
+
+
+def _rows_without(sample: FileSample, column: str, order: str | None = None) -> int:
+    """How many rows have no value in a column, nor any row of their order."""
+    blank = [row for row in sample.rows if is_missing(row.get(column))]
+    if order is None:
+        return len(blank)
+    filled = {str(row.get(order)) for row in sample.rows if not is_missing(row.get(column))}
+    return sum(is_missing(row.get(order)) or str(row[order]) not in filled for row in blank)
 
 
 def _type_column(sample: FileSample, used: set[str | None]) -> str | None:

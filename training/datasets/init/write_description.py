@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clairo_core.errors import SettingsError
 from training.datasets.dataset_toml import describe
-from training.datasets.init.column_words import USERS, best_column
+from training.datasets.init.column_words import TITLES, USERS, best_column
 from training.datasets.init.file_sample import FileSample, sample_file
 from training.datasets.init.guess_interactions import (
     ItemLink,
@@ -71,14 +71,21 @@ def write_description(files: Sequence[Path | str], out: Path) -> Written:
 
 
 def _sort_out(samples: Sequence[FileSample]) -> tuple[FileSample, list[FileSample]]:
-    """Tell the items file, the one without users, from the others."""
+    """Tell the items file from the others: the only one without users, else the only one of these with titles."""
     if len(samples) < 2:
         raise SettingsError(f"got {len(samples)} file, expected one of items and one or more of interactions; add them")
-    without_users = [sample for sample in samples if _is_items(sample)]
-    if len(without_users) > 1:
-        names = " and ".join(sample.name for sample in without_users)
-        raise SettingsError(f"{names} have no column of users, expected one file of items; leave out the others")
-    items = without_users[0] if without_users else samples[0]
+    found = [sample for sample in samples if _is_items(sample)]
+    if len(found) > 1:
+        # A column of users may have a name that is not known.
+        titled = [sample for sample in found if best_column(sample.columns, TITLES) is not None]
+        if len(titled) != 1:
+            names = " and ".join(sample.name for sample in found)
+            raise SettingsError(
+                f"{names} have no column that is named as a user, expected that of one file, the items; "
+                "leave out the others, or call their column of users user_id"
+            )
+        found = titled
+    items = found[0] if found else samples[0]
     return items, [sample for sample in samples if sample is not items]
 
 

@@ -150,14 +150,20 @@ def test_every_type_of_error_has_a_sentence_of_ours() -> None:
 
 
 async def test_a_value_of_no_type_of_a_union_has_one_error_in_its_place(client: httpx.AsyncClient) -> None:
-    history = [5, {"item_id": 5}, {"item_id": "a", "timestamp": "noon"}]
+    history = [
+        5,
+        {"item_id": 5},
+        {"item_id": "a", "timestamp": "noon"},
+        {"item_id": "a", "timestamp": "2024-05-31T17:00"},
+    ]
     condition = {"attribute": "brand", "equals": []}
     answer = await client.post("/recommend", json={"history": history, "filter": condition})
     errors = {tuple(error["loc"]): error["msg"] for error in answer.json()["errors"]}
-    assert len(errors) == len(answer.json()["errors"]) == 4
+    assert len(errors) == len(answer.json()["errors"]) == 5
     assert errors["body", "history", 0] == "got 5, expected text or an object"
     assert errors["body", "history", 1, "item_id"] == "got 5, expected text"
     assert errors["body", "history", 2, "timestamp"] == "expected a date and time such as 2024-05-31T17:00:00Z"
+    assert errors["body", "history", 3, "timestamp"].startswith("expected a zone after the time, such as Z for UTC")
     assert errors["body", "filter", "equals"] == "expected text, a number, true or false"
 
 

@@ -125,6 +125,17 @@ def test_values_that_are_not_numbers_are_counted_in_a_warning_wherever_numbers_a
     assert passing(Not(dear)) == [0, 1, 2, 4]
 
 
+def test_values_that_are_not_booleans_are_counted_in_a_warning_where_booleans_are_compared() -> None:
+    columns = AttributeColumns([{"available": "ja"}, {"available": "nein"}, {"available": True}])
+    for item_filter in (IsOneOf("available", (True,)), Not(IsOneOf("available", ("ja", False)))):
+        (warning,) = warnings_of(item_filter, columns)
+        assert warning == (
+            "2 of 3 items have an attribute 'available' that is not a boolean, such as 'ja': true and false do not "
+            "match them, and `not` of those does"
+        )
+    assert warnings_of(IsOneOf("available", ("ja",)), columns) == ()
+
+
 def test_prices_of_any_format_are_compared_as_numbers() -> None:
     prices = ["12.50", "$8.00", "$1,299.00", "15.00 €", "9,90 €", "1.234,56 €", "USD 20", "₹499", "CHF 30"]
     shop = [{"price": price} for price in prices]

@@ -131,6 +131,51 @@ def test_refunded_orders_are_noted_and_ga4_items_without_an_id_are_skipped(tmp_p
     assert 'skip_without = ["user_pseudo_id", "items[].item_id"]' in texts["ga4_merchant"]
 
 
+def test_names_are_recognized_however_their_words_are_joined(tmp_path):
+    items = write_csv(tmp_path / "artikel.csv", "Artikel-Nr.;Bezeichnung;Preis", "a;Tasse;4,50 €", "b;Krug;9,50 €")
+    orders = write_csv(tmp_path / "log.csv", "E-Mail;ArtikelNr;Zeit", "ann@x.de;a;31.5.2024", "bob@x.de;b;1.6.2024")
+    assert write_description([items, orders], tmp_path / "dataset.toml").to_fill_in == []
+    description = read_description(tmp_path / "dataset.toml")
+    (table,) = description.interactions
+    assert (description.items.item_id, table.user_id, table.item_id, table.order) == (
+        "Artikel-Nr.",
+        "E-Mail",
+        "ArtikelNr",
+        "Zeit",
+    )
+
+
+def test_further_rows_of_an_order_are_not_left_out(tmp_path):
+    items = write_csv(tmp_path / "items.csv", "sku,title", "a,Cup", "b,Jug", "c,Hat")
+    orders = write_csv(
+        tmp_path / "orders.csv",
+        "Order Number,email,sku,date,status",
+        "1,ann,a,2024-05-31,sold",
+        "1,,b,,",
+        "2,bob,c,2024-06-01,sold",
+    )
+    out = write_description([items, orders], tmp_path / "dataset.toml").path
+    assert 'order_id = "Order Number"' in out.read_text()
+    assert "skip_without" not in out.read_text()
+    check = check_dataset(tmp_path)
+    assert list(check.faults) == []
+    assert check.facts is not None
+    assert check.facts.histories.events == 3
+    out.unlink()
+    with orders.open("a", encoding="utf-8") as file:
+        file.write("3,,c,2024-06-02,sold\n")
+    write_description([items, orders], out)
+    assert 'skip_without = ["email"]' in out.read_text()
+
+
+def test_users_under_a_name_that_is_not_known_are_left_to_fill_in(tmp_path):
+    items = write_csv(tmp_path / "items.csv", "sku,title", "a,Cup")
+    orders = write_csv(tmp_path / "orders.csv", "who,sku,date", "ann,a,2024-05-31")
+    written = write_description([orders, items], tmp_path / "dataset.toml")
+    assert written.recognized == ["items.csv: items", "orders.csv: interactions"]
+    assert written.to_fill_in == ["[interactions] user_id"]
+
+
 def test_a_column_that_is_not_found_is_left_to_fill_in(tmp_path):
     items = write_csv(tmp_path / "items.csv", "sku,title", "a,Cup")
     events = write_csv(tmp_path / "events.csv", "who,sku,user", "ann,a,1")
@@ -175,7 +220,7 @@ def test_an_existing_file_is_not_overwritten(tmp_path):
 def test_two_files_of_items_or_one_file_are_refused(tmp_path):
     items = write_csv(tmp_path / "items.csv", "sku,title", "a,Cup")
     more = write_csv(tmp_path / "more.csv", "sku,title", "b,Jug")
-    with pytest.raises(SettingsError, match=r"items\.csv and more\.csv have no column of users"):
+    with pytest.raises(SettingsError, match=r"items\.csv and more\.csv have no column that is named as a user"):
         write_description([items, more], tmp_path / "dataset.toml")
     with pytest.raises(SettingsError, match="got 1 file, expected one of items and one or more of interactions"):
         write_description([items], tmp_path / "dataset.toml")

@@ -75,10 +75,10 @@ def test_an_override_applies_to_the_serving_bundles_settings_and_is_listed(servi
 
 
 def test_a_named_preset_replaces_the_serving_bundles_settings(serving: BundleManifest) -> None:
-    preset = next_preset(serving, "clairo", ["fit.max_epochs=2"], silent)
-    assert preset == load_preset("clairo", ["fit.max_epochs=2"])
+    preset = next_preset(serving, "clairo", ["parallel.max_epochs=2"], silent)
+    assert preset == load_preset("clairo", ["parallel.max_epochs=2"])
     listed = differences(serving, preset.as_dict() | {"seed": 7}, RULES)
-    assert "fit.max_epochs: 2 (serving bundle: 4)" in listed
+    assert f"parallel.max_epochs: 2 (serving bundle: {serving.settings['parallel']['max_epochs']})" in listed
     assert 'name: "clairo" (serving bundle: "clairo_token")' in listed
 
 
@@ -104,9 +104,16 @@ def test_settings_that_only_go_together_are_carried_over(serving: BundleManifest
 
 def test_a_bundle_without_settings_is_followed_by_the_default_preset(tiny: BundleManifest) -> None:
     reported: list[str] = []
-    preset = next_preset(replace(tiny, settings={}), None, ["fit.max_epochs=2"], reported.append)
-    assert preset == load_preset("clairo", ["fit.max_epochs=2"])
+    preset = next_preset(replace(tiny, settings={}), None, ["parallel.max_epochs=2"], reported.append)
+    assert preset == load_preset("clairo", ["parallel.max_epochs=2"])
     assert reported == [f"bundle {tiny.bundle_id} has no settings; preset clairo is taken"]
+
+
+def test_an_override_that_changes_nothing_is_reported(serving: BundleManifest) -> None:
+    reported: list[str] = []
+    next_preset(serving, None, ["parallel.max_epochs=2", "fit.max_epochs=2"], reported.append)
+    (line,) = reported
+    assert line.startswith("--set parallel.max_epochs=2 changes nothing: generator.kind is token")
 
 
 def test_an_override_of_the_bundles_settings_is_checked(serving: BundleManifest) -> None:
