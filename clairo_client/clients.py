@@ -22,6 +22,7 @@ Answer = TypeVar("Answer")
 Arguments = ParamSpec("Arguments")
 
 TRY_AGAIN = frozenset({429, 503})
+NOT_CARRIED_OUT = frozenset({429})
 FIRST_WAIT_SECONDS = 0.25
 MAX_WAIT_SECONDS = 30.0
 
@@ -29,8 +30,9 @@ MAX_WAIT_SECONDS = 30.0
 class _Attempts:
     """The attempts left for a call, and the waits between them."""
 
-    def __init__(self, max_attempts: int) -> None:
+    def __init__(self, max_attempts: int, *, is_repeatable: bool) -> None:
         self._left = max_attempts
+        self._statuses = TRY_AGAIN if is_repeatable else NOT_CARRIED_OUT
         self._wait_seconds = FIRST_WAIT_SECONDS
 
     def seconds_before_next(self, outcome: httpx2.Response | httpx2.TransportError) -> float | None:
@@ -40,7 +42,7 @@ class _Attempts:
         """
         self._left -= 1
         if isinstance(outcome, httpx2.Response):
-            is_worth_it = outcome.status_code in TRY_AGAIN
+            is_worth_it = outcome.status_code in self._statuses
             asked = outcome.headers.get("Retry-After", "")
         else:
             is_worth_it, asked = isinstance(outcome, httpx2.ConnectError | httpx2.ConnectTimeout), ""
@@ -63,7 +65,7 @@ class _Client:
         Args:
             url: of the service, such as `http://127.0.0.1:8000`.
             api_key: sent as `Authorization: Bearer`.
-            timeout_seconds: per attempt.
+            timeout_seconds: per attempt; calls that bring a bundle into service have half an hour.
             max_attempts: for a call that is answered 429 or 503, the first attempt included.
         """
         self._base_url = url.rstrip("/")
@@ -71,16 +73,19 @@ class _Client:
         self._timeout_seconds = timeout_seconds
         self._max_attempts = max_attempts
 
+    def _attempts(self, call: Call[Any]) -> _Attempts:
+        return _Attempts(self._max_attempts, is_repeatable=call.is_repeatable)
 
-def _request_of(call: Call[Any]) -> dict[str, Any]:
-    return {
-        "method": call.method,
-        "url": call.path,
-        "params": call.query,
-        "json": call.body,
-        "content": call.content,
-        "headers": call.headers,
-    }
+    def _request(self, call: Call[Any]) -> dict[str, Any]:
+        return {
+            "method": call.method,
+            "url": call.path,
+            "params": call.query,
+            "json": call.body,
+            "content": call.content,
+            "headers": call.headers,
+            "timeout": httpx2.Timeout(self._timeout_seconds, read=max(self._timeout_seconds, call.timeout_seconds)),
+        }
 
 
 class _Method(Generic[Arguments, Answer]):
@@ -172,27 +177,25 @@ class CLAIRO(_Client, _Operations):
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         super().__init__(url, api_key=api_key, timeout_seconds=timeout_seconds, max_attempts=max_attempts)
-        self._http = httpx2.Client(
-            base_url=self._base_url, headers=self._headers, timeout=timeout_seconds, transport=transport
-        )
+        self._http = httpx2.Client(base_url=self._base_url, headers=self._headers, transport=transport)
 
     def send(self, call: Call[Answer]) -> Answer:
         """Send one call and read its answer.
 
         Raises:
-            ProblemError: the service answered with an error; see its subclasses.
+            ProblemError: the service answered with an error, or something else answered; see its subclasses.
             httpx2.TransportError: the service cannot be reached, or the connection broke.
         """
-        attempts = _Attempts(self._max_attempts)
+        attempts = self._attempts(call)
         while True:
             try:
-                answer = self._http.request(**_request_of(call))
+                answer = self._http.request(**self._request(call))
             except httpx2.TransportError as error:
                 wait_seconds = attempts.seconds_before_next(error)
                 if wait_seconds is None:
                     raise
             else:
-                if answer.status_code < 400:
+                if answer.is_success:
                     return call.read(answer)
                 wait_seconds = attempts.seconds_before_next(answer)
                 if wait_seconds is None:
@@ -225,27 +228,25 @@ class AsyncCLAIRO(_Client, _Operations):
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         super().__init__(url, api_key=api_key, timeout_seconds=timeout_seconds, max_attempts=max_attempts)
-        self._http = httpx2.AsyncClient(
-            base_url=self._base_url, headers=self._headers, timeout=timeout_seconds, transport=transport
-        )
+        self._http = httpx2.AsyncClient(base_url=self._base_url, headers=self._headers, transport=transport)
 
     async def send(self, call: Call[Answer]) -> Answer:
         """Send one call and read its answer.
 
         Raises:
-            ProblemError: the service answered with an error; see its subclasses.
+            ProblemError: the service answered with an error, or something else answered; see its subclasses.
             httpx2.TransportError: the service cannot be reached, or the connection broke.
         """
-        attempts = _Attempts(self._max_attempts)
+        attempts = self._attempts(call)
         while True:
             try:
-                answer = await self._http.request(**_request_of(call))
+                answer = await self._http.request(**self._request(call))
             except httpx2.TransportError as error:
                 wait_seconds = attempts.seconds_before_next(error)
                 if wait_seconds is None:
                     raise
             else:
-                if answer.status_code < 400:
+                if answer.is_success:
                     return call.read(answer)
                 wait_seconds = attempts.seconds_before_next(answer)
                 if wait_seconds is None:

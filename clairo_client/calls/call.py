@@ -6,7 +6,9 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import httpx2
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
+
+from clairo_client.problems import unreadable
 
 JSON_LINES = "application/x-ndjson"
 
@@ -27,15 +29,30 @@ class Call(Generic[Answer]):
     content: bytes | None = None
     """Sent unchanged if `body` is None; `headers` hold its `Content-Type`."""
     headers: Mapping[str, str] = field(default_factory=dict)
+    timeout_seconds: float = 0.0
+    """Waited for an answer even if the client's timeout is shorter."""
+    is_repeatable: bool = True
+    """Whether a repetition does no harm where the first attempt, answered 503, was carried out after all."""
 
 
 def as_model(model: type[Model]) -> Callable[[httpx2.Response], Model]:
     """Parse the answer's JSON as `model`, ignoring fields of a newer service."""
-    return lambda answer: model.model_validate_json(answer.content)
+
+    def read(answer: httpx2.Response) -> Model:
+        try:
+            return model.model_validate_json(answer.content)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, (model.__name__, *first["loc"])))
+            raise unreadable(answer, f"{place}: {first['msg']}") from error
+
+    return read
 
 
-def as_nothing(_: httpx2.Response) -> None:
-    """Ignore the answer's body."""
+def as_nothing(answer: httpx2.Response) -> None:
+    """Expect an empty answer: a page of a proxy would otherwise pass for a deletion."""
+    if answer.content:
+        raise unreadable(answer, "expected no content")
 
 
 def quoted(segment: str) -> str:
