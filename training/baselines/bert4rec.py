@@ -36,13 +36,15 @@ class Bert4Rec(nn.Module):
         self.blocks = nn.ModuleList(
             TransformerBlock(settings.dim, NUM_HEADS, settings.dropout) for _ in range(NUM_BLOCKS)
         )
-        self.norm, self.dropout = nn.LayerNorm(settings.dim), nn.Dropout(settings.dropout)
+        self.input_norm, self.norm = nn.LayerNorm(settings.dim), nn.LayerNorm(settings.dim)
+        self.dropout = nn.Dropout(settings.dropout)
         self.apply(start_small)
 
     def states(self, items: Int[Tensor, "user place"]) -> Float[Tensor, "user place dim"]:
         """Encode each place, to predict its own item; padding is never attended to."""
         may_attend = (items != self.num_items)[:, None, None, :]
-        states = self.dropout(self.items(items) + self.positions(torch.arange(items.shape[1])))
+        positions = self.positions(torch.arange(items.shape[1]))
+        states = self.dropout(self.input_norm(self.items(items) + positions))
         for block in self.blocks:
             states = block(states, may_attend=may_attend)
         normed: Float[Tensor, "user place dim"] = self.norm(states)

@@ -1,8 +1,8 @@
 """SASRec and its kin: causal blocks over a history, each place predicting the next item.
 
 Source: Kang and McAuley 2018, "Self-Attentive Sequential Recommendation". We differ: the softmax runs over all items
-(Klenitskiy and Vasilev 2023 show that this, not the architecture, explains BERT4Rec's lead), blocks are pre-norm, and
-positions count from a window's start.
+(Klenitskiy and Vasilev 2023 show that this, not the architecture, explains BERT4Rec's lead), blocks are pre-norm, items
+are normalized before the first block, and positions count from a window's start.
 
 Blocks and loss are parts. LiGR blocks and sampled softmax make eSASRec (arXiv 2508.06450), HSTU blocks and sampled
 softmax HSTU (Zhai et al. 2024). We differ: both have two blocks and the grid of SASRec, and scores are inner products.
@@ -46,13 +46,14 @@ class SasRec(nn.Module):
         self.items = nn.Embedding(num_items + 1, settings.dim)
         self.positions = nn.Embedding(MAX_LENGTH, settings.dim)
         self.blocks = nn.ModuleList(new_block(settings.dim, NUM_HEADS, settings.dropout) for _ in range(NUM_BLOCKS))
-        self.norm, self.dropout = nn.LayerNorm(settings.dim), nn.Dropout(settings.dropout)
+        self.input_norm, self.norm = nn.LayerNorm(settings.dim), nn.LayerNorm(settings.dim)
+        self.dropout = nn.Dropout(settings.dropout)
         self.apply(start_small)
 
     def states(self, windows: Windows) -> Float[Tensor, "user place dim"]:
         """Encode each place, from itself and earlier places, to predict the next item."""
         positions = self.positions(torch.arange(windows.items.shape[1]))
-        states = self.dropout(self.items(windows.items) + positions)
+        states = self.dropout(self.input_norm(self.items(windows.items)) + positions)
         for block in self.blocks:
             # Padding follows the items: with causal attention no item attends to it.
             states = block(states)
