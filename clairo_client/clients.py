@@ -16,7 +16,7 @@ import httpx2
 
 from clairo_client import calls
 from clairo_client.calls import Call
-from clairo_client.problems import problem_of
+from clairo_client.problems import problem_of, unreadable
 
 Answer = TypeVar("Answer")
 Arguments = ParamSpec("Arguments")
@@ -86,6 +86,13 @@ class _Client:
             "headers": call.headers,
             "timeout": httpx2.Timeout(self._timeout_seconds, read=max(self._timeout_seconds, call.timeout_seconds)),
         }
+
+
+def _read(call: Call[Answer], answer: httpx2.Response) -> Answer:
+    try:
+        return call.read(answer)
+    except ValueError as error:
+        raise unreadable(answer, error) from error
 
 
 class _Method(Generic[Arguments, Answer]):
@@ -196,7 +203,7 @@ class CLAIRO(_Client, _Operations):
                     raise
             else:
                 if answer.is_success:
-                    return call.read(answer)
+                    return _read(call, answer)
                 wait_seconds = attempts.seconds_before_next(answer)
                 if wait_seconds is None:
                     raise problem_of(answer)
@@ -247,7 +254,7 @@ class AsyncCLAIRO(_Client, _Operations):
                     raise
             else:
                 if answer.is_success:
-                    return call.read(answer)
+                    return _read(call, answer)
                 wait_seconds = attempts.seconds_before_next(answer)
                 if wait_seconds is None:
                     raise problem_of(answer)

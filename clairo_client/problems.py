@@ -74,11 +74,15 @@ class _Document(BaseModel):
     errors: list[FieldError] = []
 
 
-def unreadable(answer: httpx2.Response, expected: str) -> ProblemError:
-    """The exception for a success that is not the service's answer."""
+def unreadable(answer: httpx2.Response, error: ValueError) -> ProblemError:
+    """Turn a success that is not the service's answer into its exception."""
+    reason = str(error)
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        reason = f"{'.'.join(map(str, (error.title, *first['loc'])))}: {first['msg']}"
     detail = (
         f"{answer.request.url} answered {answer.headers.get('content-type', 'without a type')} {answer.text[:200]!r} "
-        f"({expected}); check the client's url, and that service and client have the same release"
+        f"({reason}); check the client's url, and that service and client have the same release"
     )
     request_id = answer.headers.get("X-Request-ID")
     return ProblemError(answer.status_code, "about:blank", "Not an answer of the service", detail, request_id, [])

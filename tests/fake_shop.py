@@ -42,7 +42,7 @@ class FakeShop:
 
     def put_items(self, *items: dict[str, Any]) -> None:
         """Fill the catalogue; every item is recommended in this order."""
-        plain = {"title": "", "attributes": {}, "picture_url": None, "origin": "bundle"}
+        plain: dict[str, Any] = {"title": "", "attributes": {}, "picture_url": None, "origin": "bundle"}
         listed = [plain | item for item in items]
         detail = {
             "texts": {},
