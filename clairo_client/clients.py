@@ -69,7 +69,9 @@ class _Client:
             max_attempts: for a call that is answered 429 or 503, the first attempt included.
         """
         self._base_url = url.rstrip("/")
-        self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+        # A key read from a file ends with a line break, and a variable may be empty.
+        key = (api_key or "").strip()
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._timeout_seconds = timeout_seconds
         self._max_attempts = max_attempts
 

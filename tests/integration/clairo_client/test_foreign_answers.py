@@ -115,3 +115,13 @@ def test_a_lone_id_is_no_cart_of_its_letters() -> None:
     with CLAIRO("http://shop", transport=httpx2.MockTransport(service)) as client, pytest.raises(RefusedError):
         client.list_complements("mug-12")
     assert b'"item_ids":"mug-12"' in service.requests[0].content.replace(b" ", b"")
+
+
+@pytest.mark.parametrize(("api_key", "sent"), [("key-1\n", "Bearer key-1"), ("", None), (None, None)])
+def test_a_key_from_a_file_or_an_empty_variable_is_a_header_that_can_be_sent(
+    api_key: str | None, sent: str | None
+) -> None:
+    service = Recorded(httpx2.Response(200, json={"status": "live"}))
+    with CLAIRO("http://shop", api_key=api_key, transport=httpx2.MockTransport(service)) as client:
+        client.check_live()
+    assert service.requests[0].headers.get("Authorization") == sent
