@@ -181,7 +181,7 @@ def nearest_free_feature_set(
     """Find the nearest codes that have a free collision index, and the first such index.
 
     Args:
-        nearest_codes: semantic ids, nearest first, such as `Quantizer.nearest_codes`; read as far as needed.
+        nearest_codes: semantic ids, nearest first, such as `quantizers.nearest_codes`; read as far as needed.
         taken: the catalogue's feature sets, those of retired items included.
         space: one category per codebook, then the collision index; without one, the codes alone must be free.
 

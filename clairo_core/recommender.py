@@ -38,7 +38,7 @@ from clairo_core.recommendation import (
     RecommendationRequest,
 )
 from clairo_core.request_chunks import answers_by_chunk
-from clairo_core.selection.allowed_items import allowed_items, allowed_items_of
+from clairo_core.selection.allowed_by_requests import allowed_items, allowed_items_of
 from clairo_core.selection.popular_items import PopularItems, popular_items
 from clairo_core.serving_points import BALANCED, Points, ServingPoint
 from clairo_core.tokens.tokenizer import Tokenizer

@@ -235,7 +235,7 @@ async def open_parts(
         max_queue_depth=settings.max_queue_depth,
         deadline_seconds=settings.request_deadline_seconds,
         length_of=history_length,
-        observer=metrics,
+        metrics=metrics,
     )
     attribute_schema = AttributeSchema(AttributeTypeStore(store.database))
     behaviour, cache = BehaviourStore(store.database), open_cache(settings, redis)

@@ -261,25 +261,12 @@ def _entries(text: str) -> list[str]:
     return [entry for part in text.split(",") if (entry := part.strip().lower())]
 
 
-def load_settings(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Settings:
+def load_settings(kind: type[Chosen], flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Chosen:
     """Load the settings: flags that are not None first, then the environment, then the defaults.
 
     Raises:
         SettingsError: an unknown CLAIRO_* name (the text has the nearest known one), a wrong type, or out of range.
     """
-    return _loaded(Settings, flags, environment)
-
-
-def load_store_settings(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> StoreSettings:
-    """Load the settings of the store alone; see `load_settings`.
-
-    Raises:
-        SettingsError: as for `load_settings`.
-    """
-    return _loaded(StoreSettings, flags, environment)
-
-
-def _loaded(kind: type[Chosen], flags: Mapping[str, Any], environment: Mapping[str, str]) -> Chosen:
     check_environment_names(environment)
     try:
         return kind(**{name: value for name, value in flags.items() if value is not None})

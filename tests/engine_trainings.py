@@ -43,11 +43,16 @@ DENSE = DenseSettings(
 )  # fmt: skip
 
 
-def cycles(num_users: int = 30) -> ItemSequences:
-    """Each item is followed by the next, and weighs more from user to user."""
-    sequences = ItemSequences.from_lists(
+def cycles(num_users: int = 60) -> ItemSequences:
+    """Each item is followed by the next. The last item does not occur."""
+    return ItemSequences.from_lists(
         [[(user + step) % (NUM_ITEMS - 1) for step in range(2 + user % 9)] for user in range(num_users)]
     )
+
+
+def weighted_cycles() -> ItemSequences:
+    """Events weigh more from user to user."""
+    sequences = cycles(30)
     weights = np.linspace(0.5, 2.0, len(sequences.items)).astype(np.float32)
     return ItemSequences(sequences.items, sequences.offsets, weights)
 
@@ -72,7 +77,7 @@ def parallel(folder: Path, progress: Any = silent, processes: Processes = ALONE)
     from training.generator.fit_parallel import fit_parallel
 
     return fit_parallel(
-        folder, cycles(), random_feature_sets(NUM_ITEMS, CODE_SIZES), 8, PARALLEL,
+        folder, weighted_cycles(), random_feature_sets(NUM_ITEMS, CODE_SIZES), 8, PARALLEL,
         device=CPU, seed=1, validate=epoch_of, progress=progress, report=ignored, processes=processes,
     )  # fmt: skip
 
@@ -87,7 +92,7 @@ def t5(folder: Path, progress: Any = silent, processes: Processes = ALONE) -> Fi
 
     codes, tokenizer = random_feature_sets(NUM_ITEMS, CODE_SIZES), Tokenizer(tiny_vocabulary())
     catalogue = build_catalogue([f"item-{row}" for row in range(NUM_ITEMS)], codes, tokenizer)
-    lessons = lessons_of(catalogue, tokenizer, every_prefix(cycles(), 5), np.arange(NUM_ITEMS))
+    lessons = lessons_of(catalogue, tokenizer, every_prefix(weighted_cycles(), 5), np.arange(NUM_ITEMS))
     sizes = GeneratorSettings(d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2, dropout_rate=0.0)
     return fit_generator(
         folder, lessons, sizes, T5,
@@ -100,7 +105,7 @@ def dense(
 ) -> FitProgress:
     content = np.random.default_rng(0).normal(size=(NUM_ITEMS, 4)).astype(np.float32)
     return fit_dense_head(
-        folder, cycles(), content, np.zeros(NUM_ITEMS, np.bool_), last_items(), settings,
+        folder, weighted_cycles(), content, np.zeros(NUM_ITEMS, np.bool_), last_items(), settings,
         device=CPU, seed=1, progress=progress, report=ignored, processes=processes,
     )  # fmt: skip
 

@@ -8,14 +8,15 @@ from service.cli.commands import app
 from service.settings import Settings
 from tests.api_page import api_page
 from tests.client_answers import openapi_document
+from tests.presets_page import presets_page
 from tests.repository import REPOSITORY
 from tests.settings_page import settings_page
-from training.config.list_presets import known_presets, presets_as_page
+from training.config.list_presets import known_presets
 
 DOCS = REPOSITORY / "docs"
 PAGES: dict[str, Callable[[], str]] = {
     "api.md": lambda: api_page(openapi_document()),
-    "presets.md": lambda: presets_as_page(known_presets()),
+    "presets.md": lambda: presets_page(known_presets()),
     "settings.md": lambda: settings_page(Settings.model_fields, flags_of_run()),
 }
 

@@ -32,6 +32,7 @@ from clairo_core.encoders import ModalityEmbeddings
 from clairo_core.encoders.pictures import decode_picture
 from clairo_core.features import FeatureSpace, nearest_free_feature_set
 from clairo_core.items import Item
+from clairo_core.quantizers.nearest_codes import nearest_codes
 from clairo_core.recommender import Recommender
 from clairo_core.tokens.tokenizer import Tokenizer
 from service.app import open_parts
@@ -151,7 +152,7 @@ def quantized(
     if bundle.fusion is None or bundle.quantizer is None:
         raise SystemExit(f"{bundle.folder} was trained on precomputed codes; remove it and run make demo-bundle")
     fused = bundle.fusion.fuse(embeddings)
-    nearest = bundle.quantizer.nearest_codes(fused.item_embeddings[0])
+    nearest = nearest_codes(bundle.quantizer, fused.item_embeddings[0])
     feature_set = nearest_free_feature_set(nearest, taken, space)
     tokenizer.encode_canonical(bundle.vocabulary.feature_tokens(np.array([feature_set], dtype=np.int32)))
     return feature_set, fused.item_embeddings[0]
@@ -183,7 +184,7 @@ def measure_bulk(bundle: Bundle, count: int) -> tuple[float, float, float]:
         feature_sets = []
         item_embeddings = bundle.fusion.fuse(embeddings).item_embeddings
         for embedding in item_embeddings:
-            feature_sets.append(nearest_free_feature_set(bundle.quantizer.nearest_codes(embedding), taken, space))
+            feature_sets.append(nearest_free_feature_set(nearest_codes(bundle.quantizer, embedding), taken, space))
             taken.added.add(feature_sets[-1])
         catalogue = recommender.catalogue.with_items(
             [item.item_id for item in items], feature_sets, recommender.tokenizer

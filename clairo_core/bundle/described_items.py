@@ -13,6 +13,7 @@ from clairo_core.features import FeatureSpace, nearest_free_feature_set
 from clairo_core.fusion import FusedItems, Fusion
 from clairo_core.items import Item
 from clairo_core.quantizers import Quantizer
+from clairo_core.quantizers.nearest_codes import nearest_codes
 from clairo_core.tokens.tokenizer import Tokenizer
 from clairo_core.tokens.vocabulary import Vocabulary
 
@@ -52,7 +53,7 @@ def describe_content(
     in_use = TakenFeatureSets(vocabulary.spelled_categories, taken)
     described = []
     for row, item_embedding in enumerate(fused.item_embeddings):
-        nearest = quantizer.nearest_codes(item_embedding)
+        nearest = nearest_codes(quantizer, item_embedding)
         semantic_id = next(nearest)
         feature_set = nearest_free_feature_set(chain([semantic_id], nearest), in_use, space)
         in_use.add(feature_set)

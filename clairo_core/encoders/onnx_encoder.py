@@ -13,21 +13,43 @@ import torch
 from jaxtyping import Float32
 
 from clairo_core.encoders.encoder import ModalityEmbeddings
-from clairo_core.encoders.item_content import IMAGE, TEXT, batches_of, normalized_text
+from clairo_core.encoders.item_content import IMAGE, TEXT
 from clairo_core.encoders.open_clip_image import encode_pictures
 from clairo_core.encoders.optional_library import optional_library
 from clairo_core.encoders.picture_preparation import PicturePreparation
+from clairo_core.encoders.sentence_transformer import encode_texts
 from clairo_core.errors import EncoderError
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
-from clairo_core.storage.array_folder import ArrayFolder, load_array_folder, save_array_folder
+from clairo_core.storage.array_folder import load_array_folder, save_array_folder
 
 MODEL_FILE, TOKENIZER_FILE = "model.onnx", "tokenizer.json"
 OUTPUT = "modality_embedding"
 _BATCH_SIZE = 32
 
 
-class OnnxTextEncoder:
+class OnnxEncoder:
+    """What both kinds of exports share."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, folder: Path) -> None:
+        self.saved = load_array_folder(folder, "encoder", self.kind, EncoderError)
+        self.folder, self.source = folder, self.saved.text("source")
+        self.dim = int(self.saved.array("dim", np.int64, (1,))[0])
+        self._session = onnx_session(folder / MODEL_FILE)
+
+    @property
+    def name(self) -> str:
+        """`onnx:` and the name of the exported encoder."""
+        return f"onnx:{self.source}"
+
+    def save(self, folder: Path) -> None:
+        """Copy the export."""
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+
+
+class OnnxTextEncoder(OnnxEncoder):
     """Words -> text embedding. Made by training's export."""
 
     kind: ClassVar[str] = "onnx-text"
@@ -39,10 +61,7 @@ class OnnxTextEncoder:
         Raises:
             EncoderError: the folder is damaged or holds something else, or a library is not installed.
         """
-        saved = load_array_folder(folder, "encoder", self.kind, EncoderError)
-        self.folder, self.source = folder, saved.text("source")
-        self.dim = _dim_of(saved)
-        self._session = onnx_session(folder / MODEL_FILE)
+        super().__init__(folder)
         self._inputs = [given.name for given in self._session.get_inputs()]
         tokenizers = optional_library("tokenizers", "tokenizers")
         try:
@@ -51,27 +70,12 @@ class OnnxTextEncoder:
             # The library raises bare exceptions.
             raise EncoderError(f"{folder / TOKENIZER_FILE} cannot be read ({error}); copy the folder again") from error
 
-    @property
-    def name(self) -> str:
-        """`onnx:` and the name of the exported encoder."""
-        return f"onnx:{self.source}"
-
     def encode(self, items: Sequence[Item], progress: Progress = silent) -> ModalityEmbeddings:
         """Embed each item's words; missing if there are none."""
-        texts = [normalized_text(item) for item in items]
-        vectors = np.zeros((len(items), self.dim), np.float32)
-        is_present = np.array([bool(text) for text in texts], np.bool_)
-        for start, batch in batches_of(items, _BATCH_SIZE, f"encoding texts by {self.source}", progress):
-            rows = [row for row in range(start, start + len(batch)) if is_present[row]]
-            if rows:
-                vectors[rows] = self._embed([texts[row] for row in rows])
-        return ModalityEmbeddings(vectors, is_present)
+        return encode_texts(self, items, _BATCH_SIZE, progress)
 
-    def save(self, folder: Path) -> None:
-        """Copy the export."""
-        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
-
-    def _embed(self, texts: Sequence[str]) -> Float32[np.ndarray, "text dim"]:
+    def embed(self, texts: Sequence[str]) -> Float32[np.ndarray, "text dim"]:
+        """Embed texts."""
         tokens = self._tokenizer.encode_batch(list(texts))
         columns = {
             "input_ids": [text.ids for text in tokens],
@@ -82,7 +86,7 @@ class OnnxTextEncoder:
         return np.asarray(self._session.run([OUTPUT], given)[0], np.float32)
 
 
-class OnnxImageEncoder:
+class OnnxImageEncoder(OnnxEncoder):
     """Picture -> image embedding. Made by training's export."""
 
     kind: ClassVar[str] = "onnx-image"
@@ -94,16 +98,8 @@ class OnnxImageEncoder:
         Raises:
             EncoderError: the folder is damaged or holds something else, or ONNX Runtime is not installed.
         """
-        saved = load_array_folder(folder, "encoder", self.kind, EncoderError)
-        self.folder, self.source = folder, saved.text("source")
-        self.dim = _dim_of(saved)
-        self.preparation = PicturePreparation.from_header(saved.header.get("preparation"))
-        self._session = onnx_session(folder / MODEL_FILE)
-
-    @property
-    def name(self) -> str:
-        """`onnx:` and the name of the exported encoder."""
-        return f"onnx:{self.source}"
+        super().__init__(folder)
+        self.preparation = PicturePreparation.from_header(self.saved.header.get("preparation"))
 
     def encode(self, items: Sequence[Item], progress: Progress = silent) -> ModalityEmbeddings:
         """Embed each item's picture; missing if there is none, or it is unreadable."""
@@ -112,10 +108,6 @@ class OnnxImageEncoder:
     def embed(self, prepared: Float32[np.ndarray, "picture 3 height width"]) -> Float32[np.ndarray, "picture dim"]:
         """Embed prepared pictures."""
         return np.asarray(self._session.run([OUTPUT], {"pictures": prepared})[0], np.float32)
-
-    def save(self, folder: Path) -> None:
-        """Copy the export."""
-        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
 
 
 def write_export_header(folder: Path, kind: str, source: str, dim: int, **header: object) -> None:
@@ -144,7 +136,3 @@ def onnx_session(path: Path) -> Any:
     except Exception as error:
         # The runtime's own error classes have no narrower base.
         raise EncoderError(f"{path} cannot be run by ONNX Runtime ({error}); export the encoder again") from error
-
-
-def _dim_of(saved: ArrayFolder) -> int:
-    return int(saved.array("dim", np.int64, (1,))[0])

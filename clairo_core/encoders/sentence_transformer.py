@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from jaxtyping import Float32
 
 from clairo_core.encoders.encoder import ModalityEmbeddings
 from clairo_core.encoders.item_content import TEXT, batches_of, normalized_text
@@ -35,7 +36,7 @@ class SentenceTransformerEncoder:
         self.model = model.eval()
         self.source = source
         # The method that returns the dimension has different names across releases.
-        self.dim = int(self._embed(["length"]).shape[1])
+        self.dim = int(self.embed(["length"]).shape[1])
 
     @property
     def name(self) -> str:
@@ -59,14 +60,7 @@ class SentenceTransformerEncoder:
 
     def encode(self, items: Sequence[Item], progress: Progress = silent) -> ModalityEmbeddings:
         """Embed each item's words; missing if there are none."""
-        vectors = np.zeros((len(items), self.dim), np.float32)
-        texts = [normalized_text(item) for item in items]
-        is_present = np.array([bool(text) for text in texts], np.bool_)
-        for start, batch in batches_of(items, BATCH_SIZE, f"encoding texts by {self.source}", progress):
-            rows = [row for row in range(start, start + len(batch)) if is_present[row]]
-            if rows:
-                vectors[rows] = self._embed([texts[row] for row in rows])
-        return ModalityEmbeddings(vectors, is_present)
+        return encode_texts(self, items, BATCH_SIZE, progress)
 
     def save(self, folder: Path) -> None:
         """Write encoder.json, and the model in the library's own format into a subfolder."""
@@ -89,12 +83,25 @@ class SentenceTransformerEncoder:
             model = model.to("cuda", torch.bfloat16)
         return cls(model, source)
 
-    def _embed(self, texts: Sequence[str]) -> np.ndarray:
+    def embed(self, texts: Sequence[str]) -> Float32[np.ndarray, "text dim"]:
+        """Embed texts."""
         with torch.inference_mode():
             embedded = self.model.encode(
                 list(texts), batch_size=BATCH_SIZE, show_progress_bar=False, convert_to_tensor=True
             )
         return np.asarray(embedded.float().cpu().numpy(), np.float32)
+
+
+def encode_texts(encoder: Any, items: Sequence[Item], batch_size: int, progress: Progress) -> ModalityEmbeddings:
+    """Embed the words of items that have any in batches, for an encoder with `embed`, `dim` and `source`."""
+    vectors = np.zeros((len(items), encoder.dim), np.float32)
+    texts = [normalized_text(item) for item in items]
+    is_present = np.array([bool(text) for text in texts], np.bool_)
+    for start, batch in batches_of(items, batch_size, f"encoding texts by {encoder.source}", progress):
+        rows = [row for row in range(start, start + len(batch)) if is_present[row]]
+        if rows:
+            vectors[rows] = encoder.embed([texts[row] for row in rows])
+    return ModalityEmbeddings(vectors, is_present)
 
 
 def is_hub_name(name: str) -> bool:

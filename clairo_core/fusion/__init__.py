@@ -7,13 +7,12 @@ import numpy as np
 
 from clairo_core.errors import FusionError
 from clairo_core.fusion import concat_pca
-from clairo_core.fusion.aligned import AlignedFusion
 from clairo_core.fusion.attention import AttentionFusion, load_attention
 from clairo_core.fusion.concat_pca import ConcatPcaFusion, fit_fusion
 from clairo_core.fusion.evened import EvenedFusion, evened, load_evened
 from clairo_core.fusion.fusion import FusedItems, Fusion
 from clairo_core.fusion.gate import GatedFusion, load_gate
-from clairo_core.fusion.projected import ProjectedFusion, fit_final_pca
+from clairo_core.fusion.projected import AlignedFusion, ProjectedFusion, fit_final_pca
 from clairo_core.storage.array_folder import load_array_folder, load_kind
 
 __all__ = [

@@ -50,11 +50,7 @@ class AttentionFusion:
         return int(self.values.shape[2])
 
     def fuse(self, embeddings: Mapping[str, ModalityEmbeddings]) -> FusedItems:
-        """Fuse each row of the modality embeddings; zeros for an item without modalities.
-
-        Raises:
-            FusionError: a modality is missing, its vectors have another length, or the numbers of items differ.
-        """
+        """Fuse each row of the modality embeddings; zeros for an item without modalities."""
         fused = self.content.fuse(embeddings)
         parts = fused.item_embeddings.reshape(len(fused.item_embeddings), *self.values.shape[:2])
         shares = self.attention(parts, fused.is_present) * len(self.modalities)

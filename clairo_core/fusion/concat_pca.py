@@ -40,11 +40,7 @@ class ConcatPcaFusion:
         return sum(projection.shape[1] for projection in self.projections.values())
 
     def fuse(self, embeddings: Mapping[str, ModalityEmbeddings]) -> FusedItems:
-        """Fuse each row of the modality embeddings; modalities that were not fitted are ignored.
-
-        Raises:
-            FusionError: a modality is missing, its vectors have another length, or the numbers of items differ.
-        """
+        """Fuse each row of the modality embeddings; modalities that were not fitted are ignored."""
         given = [self._checked(modality, embeddings) for modality in self.modalities]
         if len({len(part) for part in given}) > 1:
             counts = {modality: len(part) for modality, part in zip(self.modalities, given, strict=True)}

@@ -48,11 +48,7 @@ class EvenedFusion:
         return self.content.dim
 
     def fuse(self, embeddings: Mapping[str, ModalityEmbeddings]) -> FusedItems:
-        """Fuse each row of the modality embeddings; zeros for an item without modalities.
-
-        Raises:
-            FusionError: a modality is missing, its vectors have another length, or the numbers of items differ.
-        """
+        """Fuse each row of the modality embeddings; zeros for an item without modalities."""
         fused = self.content.fuse(embeddings)
         factors = self.factors[set_numbers(fused.is_present)]
         return FusedItems(fused.item_embeddings * factors[:, None], fused.is_present)

@@ -47,11 +47,7 @@ class GatedFusion:
         return self.content.dim
 
     def fuse(self, embeddings: Mapping[str, ModalityEmbeddings]) -> FusedItems:
-        """Fuse each row of the modality embeddings.
-
-        Raises:
-            FusionError: a modality is missing, its vectors have another length, or the numbers of items differ.
-        """
+        """Fuse each row of the modality embeddings."""
         fused = self.content.fuse(embeddings)
         width = self.dim // len(self.modalities)
         opened = np.repeat(self.gates(fused.item_embeddings, fused.is_present), width, axis=1)

@@ -1,6 +1,6 @@
-"""Project another fusion's item embeddings by a matrix, such as the principal components of all modalities together.
+"""Project another fusion's item embeddings by a matrix: principal components of all modalities, or fitted to behaviour.
 
-Start at `ProjectedFusion.fuse`; `fit_final_pca` fits one.
+Start at `ProjectedFusion.fuse`; `fit_final_pca` fits one, training fits an `AlignedFusion`.
 """
 
 from collections.abc import Mapping
@@ -41,11 +41,7 @@ class ProjectedFusion:
         return int(self.alignment.shape[1])
 
     def fuse(self, embeddings: Mapping[str, ModalityEmbeddings]) -> FusedItems:
-        """Fuse each row of the modality embeddings.
-
-        Raises:
-            FusionError: a modality is missing, its vectors have another length, or the numbers of items differ.
-        """
+        """Fuse each row of the modality embeddings."""
         fused = self.content.fuse(embeddings)
         return FusedItems(fused.item_embeddings @ self.alignment, fused.is_present)
 
@@ -59,6 +55,19 @@ class ProjectedFusion:
             folder, "fusion", self.kind, {"alignment": self.alignment, "content_spread": self.content_spread}
         )
         self.content.save(folder / "content")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AlignedFusion(ProjectedFusion):
+    """A content fusion, then a matrix fitted to behaviour: items that follow each other in histories are close.
+
+    The matrix amplifies directions that predict usage, and damps the rest. An item without interactions is placed by
+    its content, near items of similar content and known usage. Similar to DropoutNet (Volkovs et al. 2017), which
+    learns to cope without behaviour by dropping it; here one linear regression suffices, which takes seconds and is
+    deterministic.
+    """
+
+    kind: ClassVar[str] = "aligned"
 
 
 def fit_final_pca(

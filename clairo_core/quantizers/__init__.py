@@ -6,7 +6,7 @@ from pathlib import Path
 from clairo_core.errors import QuantizerError
 from clairo_core.quantizers import autoencoded, opq, residual, side_by_side
 from clairo_core.quantizers.autoencoded import AutoencodedQuantizer
-from clairo_core.quantizers.opq import OpqQuantizer, fit_opq, load_opq
+from clairo_core.quantizers.opq import OpqQuantizer, fit_opq
 from clairo_core.quantizers.quantizer import CodeDistances, Quantizer
 from clairo_core.quantizers.residual import ResidualQuantizer
 from clairo_core.quantizers.side_by_side import SideBySide
@@ -20,7 +20,6 @@ __all__ = [
     "ResidualQuantizer",
     "SideBySide",
     "fit_opq",
-    "load_opq",
     "load_quantizer",
 ]
 
@@ -32,7 +31,7 @@ def load_quantizer(folder: Path) -> Quantizer:
         QuantizerError: the folder is damaged, or its kind is unknown.
     """
     loaders: dict[str, Callable[[Path], Quantizer]] = {
-        opq.KIND: load_opq,
+        opq.KIND: opq.load_opq,
         residual.KIND: residual.load_residual,
         autoencoded.KIND: autoencoded.load_autoencoded,
         side_by_side.KIND: lambda folder: side_by_side.load_side_by_side(folder, load_quantizer),

@@ -7,7 +7,6 @@ Source: Rajput et al. 2023, "Recommender Systems with Generative Retrieval" (TIG
 "Autoregressive Image Generation using Residual Quantization".
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64, Int, Int32
 
 from clairo_core.errors import QuantizerError
-from clairo_core.quantizers.nearest_codes import codes_nearest_first
 from clairo_core.quantizers.quantizer import CodeDistances, check_item_embeddings
 from clairo_core.quantizers.residual import ResidualQuantizer
 from clairo_core.storage.array_folder import ArrayFolder, load_array_folder, save_array_folder
@@ -64,19 +62,11 @@ class AutoencodedQuantizer:
         return self.latent.num_centroids
 
     def encode(self, item_embeddings: Float[np.ndarray, "item dim"]) -> Int32[np.ndarray, "item codebook"]:
-        """Quantize the latent vectors; ties take the lower index.
-
-        Raises:
-            QuantizerError: the embeddings have another length.
-        """
+        """Quantize the latent vectors; ties take the lower index."""
         return self.latent.encode(self._latent_vectors(item_embeddings))
 
     def decode(self, semantic_ids: Int[np.ndarray, "item codebook"]) -> Float32[np.ndarray, "item dim"]:
-        """Reconstruct embeddings from codes: the decoder of the sum of the centroids.
-
-        Raises:
-            QuantizerError: another number of codebooks, or a code outside its codebook.
-        """
+        """Reconstruct embeddings from codes: the decoder of the sum of the centroids."""
         return self.decoder(self.latent.decode(semantic_ids)).astype(np.float32)
 
     def code_vectors(self) -> Float32[np.ndarray, "codebook centroid dim"]:
@@ -91,20 +81,8 @@ class AutoencodedQuantizer:
         return self.latent.codebooks
 
     def code_distances(self, item_embedding: Float[np.ndarray, "dim"]) -> CodeDistances:
-        """Distances in the latent space.
-
-        Raises:
-            QuantizerError: the embedding has another length.
-        """
+        """Distances in the latent space."""
         return self.latent.code_distances(self._latent_vectors(item_embedding[None])[0])
-
-    def nearest_codes(self, item_embedding: Float[np.ndarray, "dim"]) -> Iterator[tuple[int, ...]]:
-        """Every semantic id, lowest sum of regrets first.
-
-        Raises:
-            QuantizerError: the embedding has another length.
-        """
-        return codes_nearest_first(self.num_codebooks, self.code_distances(item_embedding))
 
     def save(self, folder: Path) -> None:
         """Write quantizer.json and the arrays into `folder`."""

@@ -1,11 +1,21 @@
-"""Every semantic id of one item, nearest first: best-first search over prefixes. Start at `codes_nearest_first`."""
+"""Every semantic id of one item, nearest first: best-first search over prefixes. Start at `nearest_codes`."""
 
 import heapq
 from collections.abc import Iterator
 
 import numpy as np
+from jaxtyping import Float
 
-from clairo_core.quantizers.quantizer import CodeDistances
+from clairo_core.quantizers.quantizer import CodeDistances, Quantizer
+
+
+def nearest_codes(quantizer: Quantizer, item_embedding: Float[np.ndarray, "dim"]) -> Iterator[tuple[int, ...]]:
+    """Yield every semantic id of one item, nearest first; the first is what `encode` gives.
+
+    Raises:
+        QuantizerError: the embedding has another length.
+    """
+    return codes_nearest_first(quantizer.num_codebooks, quantizer.code_distances(item_embedding))
 
 
 def codes_nearest_first(num_codebooks: int, code_distances: CodeDistances) -> Iterator[tuple[int, ...]]:

@@ -6,7 +6,6 @@ fits; encoding is plain numpy, so serving needs no FAISS. Start at `OpqQuantizer
 Source: Ge et al. 2013, "Optimized Product Quantization", as FAISS implements it.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,6 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, Int32
 
 from clairo_core.errors import QuantizerError
-from clairo_core.quantizers.nearest_codes import codes_nearest_first
 from clairo_core.quantizers.quantizer import CodeDistances, check_item_embeddings, check_semantic_ids
 from clairo_core.quantizers.squared_distances import squared_distances
 from clairo_core.storage.array_folder import load_array_folder, save_array_folder
@@ -48,11 +46,7 @@ class OpqQuantizer:
         return int(self.codebooks.shape[1])
 
     def encode(self, item_embeddings: Float[np.ndarray, "item dim"]) -> Int32[np.ndarray, "item codebook"]:
-        """Find the nearest centroid of every codebook, by squared Euclidean distance; ties take the lower index.
-
-        Raises:
-            QuantizerError: the embeddings have another length.
-        """
+        """Find the nearest centroid of every codebook, by squared Euclidean distance; ties take the lower index."""
         codes = np.empty((len(item_embeddings), len(self.codebooks)), np.int32)
         for start in range(0, len(item_embeddings), _ITEMS_AT_ONCE):
             codes[start : start + _ITEMS_AT_ONCE] = self._distances(
@@ -60,22 +54,8 @@ class OpqQuantizer:
             ).argmin(axis=2)
         return codes
 
-    def distances(self, item_embedding: Float[np.ndarray, "dim"]) -> Float32[np.ndarray, "codebook centroid"]:
-        """Squared Euclidean distance from each part of one item's rotated embedding to each centroid.
-
-        The least distances are at the codes that `encode` returns.
-
-        Raises:
-            QuantizerError: the embedding has another length.
-        """
-        return np.asarray(self._distances(item_embedding[None, :])[0])
-
     def decode(self, semantic_ids: Int[np.ndarray, "item codebook"]) -> Float32[np.ndarray, "item dim"]:
-        """Reconstruct embeddings from codes: the centroids side by side, rotated back.
-
-        Raises:
-            QuantizerError: another number of codebooks, or a code outside its codebook.
-        """
+        """Reconstruct embeddings from codes: the centroids side by side, rotated back."""
         check_semantic_ids(semantic_ids, self.num_codebooks, self.num_centroids)
         centroids = self.codebooks[np.arange(self.num_codebooks), semantic_ids]
         return np.asarray(centroids.reshape(len(semantic_ids), self.dim) @ self.rotation)
@@ -93,21 +73,9 @@ class OpqQuantizer:
         return vectors.reshape(num_codebooks, num_centroids, self.dim)
 
     def code_distances(self, item_embedding: Float[np.ndarray, "dim"]) -> CodeDistances:
-        """Distances of one item, codebook by codebook; they do not depend on the codes before.
-
-        Raises:
-            QuantizerError: the embedding has another length.
-        """
-        distances = self.distances(item_embedding)
+        """Distances of one item, codebook by codebook; they do not depend on the codes before."""
+        distances = self._distances(item_embedding[None])[0]
         return lambda prefix: distances[len(prefix)]
-
-    def nearest_codes(self, item_embedding: Float[np.ndarray, "dim"]) -> Iterator[tuple[int, ...]]:
-        """Every semantic id, lowest sum of distances first.
-
-        Raises:
-            QuantizerError: the embedding has another length.
-        """
-        return codes_nearest_first(self.num_codebooks, self.code_distances(item_embedding))
 
     def save(self, folder: Path) -> None:
         """Write quantizer.json and the arrays into `folder`."""

@@ -1,6 +1,6 @@
 """The protocol of all quantizers: item embeddings in, semantic ids out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -59,15 +59,6 @@ class Quantizer(Protocol):
 
     def code_distances(self, item_embedding: Float[np.ndarray, "dim"]) -> CodeDistances:
         """Distances of one item to codes, codebook by codebook.
-
-        Raises:
-            QuantizerError: the embedding has another length.
-        """
-
-    def nearest_codes(self, item_embedding: Float[np.ndarray, "dim"]) -> Iterator[tuple[int, ...]]:
-        """Every semantic id, nearest first; the first is what `encode` gives.
-
-        See `nearest_codes.codes_nearest_first`.
 
         Raises:
             QuantizerError: the embedding has another length.

@@ -6,7 +6,7 @@ Source: Babenko and Lempitsky 2014, "Additive Quantization for Extreme Vector Co
 vector quantization): the nearest code of each level, without a beam.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,6 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, Int32
 
 from clairo_core.errors import QuantizerError
-from clairo_core.quantizers.nearest_codes import codes_nearest_first
 from clairo_core.quantizers.quantizer import CodeDistances, check_item_embeddings, check_semantic_ids
 from clairo_core.quantizers.squared_distances import squared_distances
 from clairo_core.storage.array_folder import load_array_folder, save_array_folder
@@ -45,11 +44,7 @@ class ResidualQuantizer:
         return int(self.codebooks.shape[1])
 
     def encode(self, item_embeddings: Float[np.ndarray, "item dim"]) -> Int32[np.ndarray, "item codebook"]:
-        """Find the nearest centroid of every level, given those before; ties take the lower index.
-
-        Raises:
-            QuantizerError: the embeddings have another length.
-        """
+        """Find the nearest centroid of every level, given those before; ties take the lower index."""
         check_item_embeddings(item_embeddings, self.dim)
         codes = np.empty((len(item_embeddings), self.num_codebooks), np.int32)
         for start in range(0, len(item_embeddings), _ITEMS_AT_ONCE):
@@ -61,11 +56,7 @@ class ResidualQuantizer:
         return codes
 
     def decode(self, semantic_ids: Int[np.ndarray, "item codebook"]) -> Float32[np.ndarray, "item dim"]:
-        """Reconstruct embeddings from codes: the sum of the centroids.
-
-        Raises:
-            QuantizerError: another number of codebooks, or a code outside its codebook.
-        """
+        """Reconstruct embeddings from codes: the sum of the centroids."""
         check_semantic_ids(semantic_ids, self.num_codebooks, self.num_centroids)
         return np.asarray(self.codebooks[np.arange(self.num_codebooks), semantic_ids].sum(axis=1))
 
@@ -78,11 +69,7 @@ class ResidualQuantizer:
         return self.codebooks
 
     def code_distances(self, item_embedding: Float[np.ndarray, "dim"]) -> CodeDistances:
-        """Distances of what a prefix leaves over of the item.
-
-        Raises:
-            QuantizerError: the embedding has another length.
-        """
+        """Distances of what a prefix leaves over of the item."""
         check_item_embeddings(item_embedding[None], self.dim)
         codebooks = self.codebooks.astype(np.float64)
 
@@ -93,14 +80,6 @@ class ResidualQuantizer:
             return np.asarray(squared_distances(residual[None], codebooks[len(prefix)])[0])
 
         return distances
-
-    def nearest_codes(self, item_embedding: Float[np.ndarray, "dim"]) -> Iterator[tuple[int, ...]]:
-        """Every semantic id, lowest sum of regrets first.
-
-        Raises:
-            QuantizerError: the embedding has another length.
-        """
-        return codes_nearest_first(self.num_codebooks, self.code_distances(item_embedding))
 
     def save(self, folder: Path) -> None:
         """Write quantizer.json and the arrays into `folder`."""

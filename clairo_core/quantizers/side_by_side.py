@@ -1,6 +1,6 @@
 """Quantize each part of an item embedding on its own, the codes side by side: late fusion. Start at `SideBySide`."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, Int32
 
 from clairo_core.errors import QuantizerError
-from clairo_core.quantizers.nearest_codes import codes_nearest_first
 from clairo_core.quantizers.quantizer import CodeDistances, Quantizer, check_item_embeddings, check_semantic_ids
 from clairo_core.storage.array_folder import load_array_folder, save_array_folder
 
@@ -37,21 +36,13 @@ class SideBySide:
         return self.parts[0].num_centroids
 
     def encode(self, item_embeddings: Float[np.ndarray, "item dim"]) -> Int32[np.ndarray, "item codebook"]:
-        """Each part's codes.
-
-        Raises:
-            QuantizerError: the embeddings have another length.
-        """
+        """Each part's codes."""
         check_item_embeddings(item_embeddings, self.dim)
         split = _split(item_embeddings, [part.dim for part in self.parts])
         return np.hstack([part.encode(given) for part, given in zip(self.parts, split, strict=True)])
 
     def decode(self, semantic_ids: Int[np.ndarray, "item codebook"]) -> Float32[np.ndarray, "item dim"]:
-        """Each part's reconstruction.
-
-        Raises:
-            QuantizerError: another number of codebooks, or a code outside its codebook.
-        """
+        """Each part's reconstruction."""
         check_semantic_ids(semantic_ids, self.num_codebooks, self.num_centroids)
         split = _split(semantic_ids, [part.num_codebooks for part in self.parts])
         return np.hstack([part.decode(codes) for part, codes in zip(self.parts, split, strict=True)])
@@ -65,11 +56,7 @@ class SideBySide:
         return _block_diagonal([part.start_vectors() for part in self.parts])
 
     def code_distances(self, item_embedding: Float[np.ndarray, "dim"]) -> CodeDistances:
-        """Each part's distances, which do not depend on the codes of other parts.
-
-        Raises:
-            QuantizerError: the embedding has another length.
-        """
+        """Each part's distances, which do not depend on the codes of other parts."""
         check_item_embeddings(item_embedding[None], self.dim)
         split = _split(item_embedding[None], [part.dim for part in self.parts])
         of_parts = [part.code_distances(given[0]) for part, given in zip(self.parts, split, strict=True)]
@@ -80,14 +67,6 @@ class SideBySide:
             return of_parts[part](prefix[part_of.index(part) :])
 
         return distances
-
-    def nearest_codes(self, item_embedding: Float[np.ndarray, "dim"]) -> Iterator[tuple[int, ...]]:
-        """Every semantic id, lowest sum of regrets over all parts first.
-
-        Raises:
-            QuantizerError: the embedding has another length.
-        """
-        return codes_nearest_first(self.num_codebooks, self.code_distances(item_embedding))
 
     def save(self, folder: Path) -> None:
         """Write quantizer.json, and each part into a folder of its own."""

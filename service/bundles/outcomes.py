@@ -12,39 +12,13 @@ from typing import Protocol
 
 from clairo_core.events import InteractionRules
 from service.bundles.experiment import Arm, Experiment
+from service.store.feedback import KeptEvent
+from service.store.feedback_event import FeedbackEvent
 
 MAX_TRACKED = 200_000
 """Recommendations remembered, so that two events of one count once; the one whose last event is oldest goes first."""
 EVENTS_AT_ONCE = 5000
 _CONFIDENCE = 1.96
-
-
-class CountedEvent(Protocol):
-    """One event, as far as counting reads it."""
-
-    @property
-    def type(self) -> str:
-        """As sent."""
-
-    @property
-    def value(self) -> float | None:
-        """A number for conditions of the rules, if any."""
-
-    @property
-    def recommendation_id(self) -> str | None:
-        """Recommendation that the event is about, if any."""
-
-
-class NumberedEvent(Protocol):
-    """An event and its place among all events."""
-
-    @property
-    def sequence(self) -> int:
-        """Place in order of arrival, ascending."""
-
-    @property
-    def event(self) -> CountedEvent:
-        """The event."""
 
 
 class FeedbackLog(Protocol):
@@ -57,7 +31,7 @@ class FeedbackLog(Protocol):
             StoreError: it cannot be read now.
         """
 
-    async def events_after(self, sequence: int, limit: int) -> Sequence[NumberedEvent]:
+    async def events_after(self, sequence: int, limit: int) -> Sequence[KeptEvent]:
         """Events after `sequence`, in order of arrival.
 
         Raises:
@@ -136,7 +110,7 @@ class Outcomes:
                     self._count(event.event, rules)
                 self._read_up_to = kept[-1].sequence
 
-    def _count(self, event: CountedEvent, rules: InteractionRules) -> None:
+    def _count(self, event: FeedbackEvent, rules: InteractionRules) -> None:
         recommendation_id = event.recommendation_id
         if recommendation_id is None:
             return

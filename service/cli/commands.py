@@ -56,6 +56,7 @@ def clairo_serve() -> None:
 
 @app.command()
 def run(
+    context: typer.Context,
     bundle: Annotated[str | None, _option("bundle")] = None,
     host: Annotated[str | None, _option("host")] = None,
     port: Annotated[int | None, _option("port")] = None,
@@ -83,31 +84,8 @@ def run(
     The playground is at /, the reference at /docs, the API description at /openapi.json. Every option is also an
     environment variable: --data-dir is CLAIRO_DATA_DIR.
     """
-    flags = {
-        "bundle": bundle,
-        "host": host,
-        "port": port,
-        "workers": workers,
-        "allow_open_network": allow_open_network,
-        "allowed_hosts": allowed_hosts,
-        "cors_origins": cors_origins,
-        "trusted_proxies": trusted_proxies,
-        "root_path": root_path,
-        "data_dir": data_dir,
-        "database_url": database_url,
-        "namespace": namespace,
-        "migrate": migrate,
-        "device": device,
-        "num_views": num_views,
-        "num_beams": num_beams,
-        "bundles_dir": bundles_dir,
-        "bundles_cache_dir": bundles_cache_dir,
-        "redis_url": redis_url,
-        "keep_alive_seconds": keep_alive_seconds,
-        "log_format": log_format,
-    }
     try:
-        settings = load_settings(flags)
+        settings = load_settings(Settings, context.params)
     except SettingsError as error:
         _fail(str(error), USAGE_ERROR)
     set_up_logging(settings.log_format)
@@ -116,6 +94,7 @@ def run(
 
 @app.command()
 def doctor(
+    context: typer.Context,
     bundle: Annotated[str | None, _option("bundle")] = None,
     bundles_dir: Annotated[str | None, _option("bundles_dir")] = None,
     bundles_cache_dir: Annotated[Path | None, _option("bundles_cache_dir")] = None,
@@ -129,20 +108,9 @@ def doctor(
 
     Reads the flags and CLAIRO_* variables of `clairo-serve run`, prints a next step per problem, and changes nothing.
     """
-    flags = {
-        "bundle": bundle,
-        "bundles_dir": bundles_dir,
-        "bundles_cache_dir": bundles_cache_dir,
-        "data_dir": data_dir,
-        "database_url": database_url,
-        "namespace": namespace,
-        "redis_url": redis_url,
-        "device": device,
-        # No check depends on it.
-        "allow_open_network": True,
-    }
     try:
-        settings = load_settings(flags)
+        # No check depends on the network.
+        settings = load_settings(Settings, {**context.params, "allow_open_network": True})
     except SettingsError as error:
         _fail(str(error), USAGE_ERROR)
     from service.cli.doctor import State, as_table, examine  # noqa: PLC0415 - slow to import

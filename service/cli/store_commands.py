@@ -25,7 +25,7 @@ from service.feedback.meanings import undeclared_warning
 from service.keys.api_key import Scope, new_key
 from service.keys.public_calls import DEFAULT_CALLS_PER_MINUTE
 from service.origins import parsed_origin
-from service.settings import StoreSettings, load_store_settings
+from service.settings import StoreSettings, load_settings
 from service.store.database import Database, location_name
 from service.store.feedback import NO_RULES, FeedbackStore
 from service.store.keys import KeyStore
@@ -312,7 +312,8 @@ def _key_store(store: SqlStore) -> KeyStore:
 def store_settings(data_dir: Path | None, database_url: str | None, namespace: str | None) -> StoreSettings:
     """Read the store's settings from flags and environment; print an invalid one and exit."""
     try:
-        return load_store_settings({"data_dir": data_dir, "database_url": database_url, "namespace": namespace})
+        flags = {"data_dir": data_dir, "database_url": database_url, "namespace": namespace}
+        return load_settings(StoreSettings, flags)
     except SettingsError as error:
         typer.echo(f"clairo-serve: {error}", err=True)
         sys.exit(USAGE_ERROR)

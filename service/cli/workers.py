@@ -26,6 +26,7 @@ from typing import Any
 
 from clairo_core.errors import ClairoError
 from service.settings import Settings
+from service.usable_cores import usable_cores
 
 logger = logging.getLogger("clairo.workers")
 
@@ -128,11 +129,6 @@ def threads_per_worker(num_workers: int, num_cores: int) -> int:
     [8, 2, 1]
     """
     return max(1, num_cores // num_workers)
-
-
-def usable_cores() -> int:
-    """Cores that this process may use; all of them on systems without affinity."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Workers:

@@ -1,6 +1,7 @@
 """What is known of users: their feedback, and before it the items that the served bundle kept of them.
 
-A user who asked to be forgotten is unknown to every bundle. Start at `items_of_user`.
+A user who asked to be forgotten is unknown to every bundle. Every function raises `StoreError` where the store cannot
+be read. Start at `items_of_user`.
 """
 
 import bisect
@@ -27,9 +28,6 @@ async def items_of_user(owner: Owner, live: LiveCatalogue, feedback: FeedbackSto
     """A user's items by the served bundle's rules. Those that the bundle kept come first, unless feedback has them.
 
     A bundle keeps none of a session.
-
-    Raises:
-        StoreError: the store cannot be read.
     """
     # Taken at one moment: a swap of bundles never mixes two.
     rules, users, item_ids = live.rules, live.bundle.users, live.bundle.catalogue.item_ids
@@ -44,11 +42,7 @@ async def items_of_user(owner: Owner, live: LiveCatalogue, feedback: FeedbackSto
 
 
 async def bundle_items_of(user_id: str, live: LiveCatalogue, feedback: FeedbackStore) -> Sequence[str]:
-    """The items that the served bundle kept of a user, oldest first.
-
-    Raises:
-        StoreError: the store cannot be read.
-    """
+    """The items that the served bundle kept of a user, oldest first."""
     users, item_ids = live.bundle.users, live.bundle.catalogue.item_ids
     row = users.find_row(user_id)
     if row is None or await feedback.forgotten_among([user_id]):
@@ -67,9 +61,6 @@ async def users_page(
         after: the last user of the page before; "" before the first.
         limit: of the page.
         has_events: whether that user has events; if not, only the bundle's users are left.
-
-    Raises:
-        StoreError: the store cannot be read.
     """
     users = live.bundle.users
     page: list[KnownUser] = []

@@ -23,6 +23,7 @@ from clairo_core.encoders.encoder import ModalityEmbeddings, ModalityEncoder
 from clairo_core.items import Item
 from clairo_core.progress import Progress, silent
 from service.items import picture_process
+from service.usable_cores import usable_cores
 
 FEWEST_PICTURES = 16
 """Fewer are encoded here: sending them would take as long."""
@@ -35,7 +36,7 @@ class PicturePool:
 
     def __init__(self, num_processes: int | None = None, *, idle_seconds: float = IDLE_SECONDS) -> None:
         """By default one process per core; with one, this process encodes."""
-        self._num_processes = num_processes or _usable_cores()
+        self._num_processes = num_processes or usable_cores()
         self._idle_seconds = idle_seconds
         self._running: list[_Running] = []
         self._idle: threading.Timer | None = None
@@ -185,7 +186,3 @@ def _readable_picture(item: Item) -> bytes | None:
     except OSError:
         # Missing, as the encoder has it.
         return None
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -4,15 +4,10 @@ Without Redis, or while it is down, N processes together allow up to N times the
 """
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from collections.abc import Callable
 
 from service.keys.rate import TokenBucket
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
-Answer = TypeVar("Answer")
+from service.replicas.redis_link import RedisLink
 
 MAX_BUCKETS = 100_000
 """Of one process. A public key has one for each address; the least recently used are dropped."""
@@ -34,17 +29,10 @@ return string.format('%.6f', wait)
 """
 
 
-class Link(Protocol):
-    """A Redis that may be down."""
-
-    async def attempt(self, call: "Callable[[Redis], Awaitable[Answer]]") -> Answer | None:
-        """Return its answer; None if it does not answer."""
-
-
 class KeyRates:
     """The calls that each key, or each address that uses a public key, has left."""
 
-    def __init__(self, clock: Callable[[], float], redis: Link | None = None, prefix: str = "") -> None:
+    def __init__(self, clock: Callable[[], float], redis: RedisLink | None = None, prefix: str = "") -> None:
         """`prefix` is the prefix of the buckets' names in Redis."""
         self._clock = clock
         self._redis = redis

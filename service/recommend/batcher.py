@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from service.errors import NotReadyError, OverloadedError
+from service.telemetry.metrics import Metrics
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
@@ -23,16 +24,6 @@ WEIGHT_OF_NEWEST = 0.3
 """Weight of the newest batch in the running mean of seconds per request."""
 SAFE_SHARE = 0.5
 """Share of the deadline that the queue may take: a machine may slow down suddenly."""
-
-
-class BatchObserver(Protocol):
-    """Observes a batcher; `metrics.Metrics` is one."""
-
-    def show_queue_depth(self, depth: int) -> None:
-        """Record how many requests wait."""
-
-    def count_batch(self, waited_seconds: Sequence[float], generate_seconds: float) -> None:
-        """Record a finished batch, and how long each of its requests waited."""
 
 
 class Batcher(Generic[Request, Answer]):
@@ -54,7 +45,7 @@ class Batcher(Generic[Request, Answer]):
         max_queue_depth: int,
         deadline_seconds: float = math.inf,
         length_of: Callable[[Request], int] = lambda _request: 0,
-        observer: BatchObserver | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._run_batch = run_batch
         self._max_batch_size = max_batch_size
@@ -62,7 +53,7 @@ class Batcher(Generic[Request, Answer]):
         self._max_queue_depth = max_queue_depth
         self._deadline_seconds = deadline_seconds
         self._length_of = length_of
-        self._observer = observer
+        self._metrics = metrics
         self._seconds_per_request = 0.0
         self._expected_free_at = 0.0
         self._had_company = True
@@ -124,8 +115,8 @@ class Batcher(Generic[Request, Answer]):
             raise
 
     def _show_queue_depth(self) -> None:
-        if self._observer is not None:
-            self._observer.show_queue_depth(len(self._queue))
+        if self._metrics is not None:
+            self._metrics.show_queue_depth(len(self._queue))
 
     def _expected_wait_seconds(self) -> float:
         """Seconds until a request made now is answered, by the running mean."""
@@ -145,8 +136,8 @@ class Batcher(Generic[Request, Answer]):
             self._expected_free_at = started_at + len(batch) * self._seconds_per_request
             outcomes = await loop.run_in_executor(self._thread, self._run_isolating_failures, requests)
             generate_seconds = loop.time() - started_at
-            if self._observer is not None:
-                self._observer.count_batch([started_at - waiting.since for waiting in batch], generate_seconds)
+            if self._metrics is not None:
+                self._metrics.count_batch([started_at - waiting.since for waiting in batch], generate_seconds)
             newest = generate_seconds / len(batch)
             weight = WEIGHT_OF_NEWEST if self._seconds_per_request else 1.0
             self._seconds_per_request += weight * (newest - self._seconds_per_request)

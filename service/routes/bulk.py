@@ -34,33 +34,24 @@ EXAMPLE_PATCHES = """{"item_id": "mug-dawn", "attributes": {"price": "17.00"}}
 """
 
 
-def lines_body(row: str, example: str, rows: str) -> dict[str, Any]:
-    """The OpenAPI description of a body of lines."""
+def job_of_lines(row: str, example: str, rows: str) -> dict[str, Any]:
+    """What every call that takes lines as a job declares; `row` describes a line, and `rows` are the example's."""
     schema = {"type": "string", "format": "binary", "description": f"{row} per line."}
+    content = {media_type: {"schema": schema, "examples": {example: {"value": rows}}} for media_type in MEDIA_TYPES}
+    location = {"Location": {"description": "The job's url.", "schema": {"type": "string"}}}
     return {
-        "required": True,
-        "content": {
-            media_type: {"schema": schema, "examples": {example: {"value": rows}}} for media_type in MEDIA_TYPES
-        },
+        "status_code": 202,
+        "response_model": JobSummary,
+        "responses": {202: {"headers": location}, **problem_answers(400, 413, 415, 422, 429, 503)},
+        "openapi_extra": {"requestBody": {"required": True, "content": content}, "parameters": [PARAMETER]},
     }
-
-
-ACCEPTED: dict[int | str, dict[str, Any]] = {
-    202: {"headers": {"Location": {"description": "The job's url.", "schema": {"type": "string"}}}}
-}
 
 
 @router.post(
     "/items/bulk",
-    status_code=202,
     operation_id="create_items",
     summary="Add or change many products",
-    response_model=JobSummary,
-    responses={**ACCEPTED, **problem_answers(400, 413, 415, 422, 429, 503)},
-    openapi_extra={
-        "requestBody": lines_body("One item, as the JSON body of POST /items,", "two mugs", EXAMPLE_ROWS),
-        "parameters": [PARAMETER],
-    },
+    **job_of_lines("One item, as the JSON body of POST /items,", "two mugs", EXAMPLE_ROWS),
 )
 async def create_items(request: Request, parts: ReadyParts) -> Response:
     """JSON Lines: one item per line, as the JSON body of POST /items; at most 100,000 lines and 256 MiB.
@@ -73,15 +64,9 @@ async def create_items(request: Request, parts: ReadyParts) -> Response:
 
 @router.patch(
     "/items/bulk",
-    status_code=202,
     operation_id="patch_item_lines",
     summary="Change fields of many products",
-    response_model=JobSummary,
-    responses={**ACCEPTED, **problem_answers(400, 413, 415, 422, 429, 503)},
-    openapi_extra={
-        "requestBody": lines_body("One change, as in `items` of PATCH /items,", "two prices", EXAMPLE_PATCHES),
-        "parameters": [PARAMETER],
-    },
+    **job_of_lines("One change, as in `items` of PATCH /items,", "two prices", EXAMPLE_PATCHES),
 )
 async def patch_item_lines(request: Request, parts: ReadyParts) -> Response:
     """JSON Lines: one change per line, with `item_id`, as in PATCH /items; at most 100,000 lines and 256 MiB.
@@ -129,20 +114,7 @@ async def get_job(
 
 def job_summary(job: Job) -> JobSummary:
     """A job as JSON."""
-    return JobSummary(
-        job_id=job.job_id,
-        kind=job.kind.value,
-        state=job.state.value,
-        num_rows=job.num_rows,
-        num_done=job.num_done,
-        num_accepted=job.num_accepted,
-        num_rejected=job.num_rejected,
-        num_duplicates=job.num_duplicates,
-        num_undeclared=job.num_undeclared,
-        undeclared_types=dict(job.undeclared_types),
-        created_at=job.created_at,
-        finished_at=job.finished_at,
-    )
+    return JobSummary.model_validate(job, from_attributes=True)
 
 
 async def submitted_job(request: Request, parts: Parts, kind: JobKind, call: str, max_rows: int) -> Response:

@@ -1,4 +1,7 @@
-"""Cursors of pages: a place in a list as opaque text, so that clients do not depend on its meaning."""
+"""Cursors of pages: a place in a list as opaque text, so that clients do not depend on its meaning.
+
+A cursor that is none of ours is an `InvalidBodyError`.
+"""
 
 import base64
 import binascii
@@ -23,11 +26,7 @@ def page_cursor(place: PagePlace) -> str:
 
 
 def place_of_page(cursor: str) -> PagePlace:
-    """The inverse of `page_cursor`.
-
-    Raises:
-        InvalidBodyError: the cursor is not one of ours.
-    """
+    """The inverse of `page_cursor`."""
     kind, *numbers = _decoded(cursor).split(":")
     if kind != "row" or len(numbers) not in (1, 2) or not all(map(str.isdecimal, numbers)):
         raise _unknown_cursor()
@@ -47,11 +46,7 @@ def event_cursor(timestamp: float, sequence: int) -> str:
 
 
 def place_of_event(cursor: str) -> tuple[float, int]:
-    """The inverse of `event_cursor`.
-
-    Raises:
-        InvalidBodyError: the cursor is not one of ours.
-    """
+    """The inverse of `event_cursor`."""
     kind, *parts = _decoded(cursor).split(":")
     try:
         timestamp, sequence = float(parts[0]), int(parts[1])
@@ -72,11 +67,7 @@ def position_cursor(position: int) -> str:
 
 
 def position_of(cursor: str) -> int:
-    """The inverse of `position_cursor`.
-
-    Raises:
-        InvalidBodyError: the cursor is not one of ours.
-    """
+    """The inverse of `position_cursor`."""
     kind, _, position = _decoded(cursor).partition(":")
     if kind != "at" or not position.isdecimal() or int(position) > MAX_POSITION:
         raise _unknown_cursor()
@@ -93,11 +84,7 @@ def user_cursor(user_id: str, *, has_events: bool) -> str:
 
 
 def place_of_user(cursor: str) -> tuple[str, bool]:
-    """The inverse of `user_cursor`.
-
-    Raises:
-        InvalidBodyError: the cursor is not one of ours.
-    """
+    """The inverse of `user_cursor`."""
     kind, _, user_id = _decoded(cursor).partition(":")
     try:
         check_text(user_id)

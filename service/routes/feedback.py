@@ -19,10 +19,9 @@ from service.http.id_paths import id_in_path
 from service.http.idempotency import PARAMETER, Attempt, digest_of_texts
 from service.http.openapi import problem_answers
 from service.live_catalogue import LiveCatalogue
-from service.routes.bulk import ACCEPTED, lines_body, submitted_job
+from service.routes.bulk import job_of_lines, submitted_job
 from service.routes.parts import ReadyParts
 from service.schemas.feedback import EventResult, FeedbackAnswer, FeedbackBody, FeedbackEventBody
-from service.schemas.jobs import JobSummary
 from service.schemas.request_body import TEXT_SCHEMA
 from service.store.feedback import EventOutcome
 from service.store.feedback_event import FeedbackEvent, Owner, Session, made_event_id
@@ -132,15 +131,9 @@ async def add_feedback(body: FeedbackBody, request: Request, parts: ReadyParts) 
 
 @router.post(
     "/feedback/bulk",
-    status_code=202,
     operation_id="add_feedback_lines",
     summary="Record many events",
-    response_model=JobSummary,
-    responses={**ACCEPTED, **problem_answers(400, 413, 415, 422, 429, 503)},
-    openapi_extra={
-        "requestBody": lines_body("One event, as in `events` of POST /feedback,", "two events", EXAMPLE_ROWS),
-        "parameters": [PARAMETER],
-    },
+    **job_of_lines("One event, as in `events` of POST /feedback,", "two events", EXAMPLE_ROWS),
 )
 async def add_feedback_lines(request: Request, parts: ReadyParts) -> Response:
     """JSON Lines, gzip allowed: one event per line; at most 1,000,000 lines and 256 MiB.

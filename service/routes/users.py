@@ -8,7 +8,7 @@ from fastapi.openapi.models import Example
 from pydantic import AfterValidator
 
 from clairo_core.values.ids import MAX_ID_CHARACTERS, check_user_id
-from service.feedback.known_users import KnownUser, bundle_items_of, users_page
+from service.feedback.known_users import bundle_items_of, users_page
 from service.http.body_route import BodyRoute
 from service.http.id_paths import id_in_path
 from service.http.openapi import problem_answers
@@ -57,17 +57,8 @@ async def list_users(
     page = await users_page(parts.served.live, parts.feedback, after, limit + 1, has_events=has_events)
     last = page[limit - 1] if len(page) > limit else None
     return UserPage(
-        users=[_summary(user) for user in page[:limit]],
+        users=[UserSummary.model_validate(user, from_attributes=True) for user in page[:limit]],
         next_cursor=None if last is None else user_cursor(last.user_id, has_events=last.num_events > 0),
-    )
-
-
-def _summary(user: KnownUser) -> UserSummary:
-    return UserSummary(
-        user_id=user.user_id,
-        num_events=user.num_events,
-        newest_at=user.newest_at,
-        num_bundle_items=user.num_bundle_items,
     )
 
 
@@ -89,17 +80,7 @@ async def get_user(
     page = kept[:limit]
     return UserAnswer(
         user_id=user_id,
-        events=[
-            UserEvent(
-                event_id=entry.event.event_id,
-                item_id=entry.event.item_id,
-                type=entry.event.type,
-                timestamp=entry.event.timestamp,
-                recommendation_id=entry.event.recommendation_id,
-                value=entry.event.value,
-            )
-            for entry in page
-        ],
+        events=[UserEvent.model_validate(entry.event, from_attributes=True) for entry in page],
         next_cursor=event_cursor(page[-1].event.timestamp, page[-1].sequence) if len(kept) > limit else None,
         bundle_item_ids=list(await bundle_items_of(user_id, parts.served.live, parts.feedback)),
     )

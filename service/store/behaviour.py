@@ -15,8 +15,8 @@ from clairo_core.events import InteractionRules
 from service.store.database import Database, in_utc
 from service.store.event_marks import EventMarks, user_digest
 from service.store.event_meanings import EventMeanings
-from service.store.feedback import FEEDBACK_LOCK, KeptEvent
-from service.store.feedback_event import FeedbackEvent, Owner, Session
+from service.store.feedback import FEEDBACK_LOCK, KeptEvent, kept_event
+from service.store.feedback_event import Owner, Session
 from service.store.sql_tables import catalogue_changes, event_changes, feedback_events
 from service.store.store import ChangeKind
 
@@ -104,7 +104,7 @@ class BehaviourStore:
                 return NewEvents([], sequence)
         async with self._database.reading(FEEDBACK_LOCK) as connection:
             newest = await self._newest_sequence(connection)
-            events = [_kept(row) for row in (await connection.execute(query)).all()]
+            events = [kept_event(row) for row in (await connection.execute(query)).all()]
         return NewEvents(events, events[-1].sequence if len(events) == limit else newest)
 
     async def _newest_sequence(self, connection: AsyncConnection) -> int:
@@ -132,7 +132,7 @@ class BehaviourStore:
                     .subquery()
                 )
                 query = select(of_users).where(of_users.c.place <= MAX_EARLIER_EVENTS).order_by(of_users.c.sequence)
-                found += [_kept(row) for row in (await connection.execute(query)).all()]
+                found += [kept_event(row) for row in (await connection.execute(query)).all()]
         return found
 
     async def forgotten_among(self, user_ids: Sequence[str]) -> set[str]:
@@ -160,8 +160,7 @@ class BehaviourStore:
             .subquery()
         )
         query = select(of_user.c.item_id, func.count(), func.sum(of_user.c.weight)).group_by(of_user.c.item_id)
-        async with self._database.reading() as connection:
-            rows = (await connection.execute(query)).all()
+        rows = await self._database.rows(query)
         return {item_id: ItemUsers(num_users, float(weight)) for item_id, num_users, weight in rows}
 
     async def posted_since(self, since: float) -> dict[str, float]:
@@ -176,8 +175,7 @@ class BehaviourStore:
             )
             .group_by(columns.item_id)
         )
-        async with self._database.reading() as connection:
-            rows = (await connection.execute(query)).all()
+        rows = await self._database.rows(query)
         return {item_id: in_utc(created_at).timestamp() for item_id, created_at in rows}
 
     async def repeated_items(self, user_id: str, rules: InteractionRules) -> list[RepeatedItem]:
@@ -232,19 +230,3 @@ def _median_intervals(is_purchase: Any, item_ids: Sequence[str]) -> Select:
 
 def _chunks(ids: Sequence[str]) -> list[Sequence[str]]:
     return [ids[start : start + _USERS_AT_ONCE] for start in range(0, len(ids), _USERS_AT_ONCE)]
-
-
-def _kept(row: Any) -> KeptEvent:
-    return KeptEvent(
-        row.sequence,
-        FeedbackEvent(
-            event_id=row.event_id,
-            user_id=row.user_id,
-            item_id=row.item_id,
-            type=row.type,
-            timestamp=row.timestamp,
-            recommendation_id=row.recommendation_id,
-            value=row.value,
-            session_id=row.session_id,
-        ),
-    )

@@ -7,8 +7,6 @@ from typing import Any
 from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from clairo_core.items import Item
-from service.store.item_rows import content_values
 from service.store.sql_tables import catalogue_changes, items
 from service.store.store import ChangeKind
 
@@ -32,13 +30,6 @@ async def newest_version(connection: AsyncConnection, namespace: str) -> int:
     """The newest catalogue version; 0 before the first."""
     newest = select(func.max(catalogue_changes.c.version)).where(catalogue_changes.c.namespace == namespace)
     return int((await connection.execute(newest)).scalar() or 0)
-
-
-async def insert_items(connection: AsyncConnection, namespace: str, new_items: Sequence[Item]) -> None:
-    """Insert items that the store lacks, with their pictures."""
-    await insert_contents(
-        connection, namespace, [{"item_id": item.item_id, **content_values(item)} for item in new_items]
-    )
 
 
 async def insert_contents(connection: AsyncConnection, namespace: str, contents: Sequence[Mapping[str, Any]]) -> None:

@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import text
+from sqlalchemy import Row, Select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -109,6 +109,11 @@ class Database:
                     yield connection
                 finally:
                     await connection.close()
+
+    async def rows(self, query: Select) -> Sequence[Row]:
+        """Read all rows of one query."""
+        async with self.reading() as connection:
+            return (await connection.execute(query)).all()
 
     def insert(self, table: object) -> SqliteInsert | PostgresInsert:
         """An INSERT with ON CONFLICT, which both databases spell alike."""

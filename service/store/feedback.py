@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, and_, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from clairo_core.events import InteractionRules
@@ -74,7 +74,10 @@ class SessionMerged:
 
 
 class FeedbackStore:
-    """Events of one namespace. Each writing method is one transaction."""
+    """Events of one namespace. Each writing method is one transaction.
+
+    Raises `StoreError` where the store cannot be used; a transaction has then changed nothing.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -85,9 +88,6 @@ class FeedbackStore:
         """Store events whose event_id is new. The first event of an id counts; a removed one stays out.
 
         Events of a merged session are its user's.
-
-        Raises:
-            StoreError: none was stored.
         """
         if not events:
             return []
@@ -116,11 +116,7 @@ class FeedbackStore:
         return outcomes
 
     async def load_events(self, events: Sequence[FeedbackEvent]) -> int:
-        """Store many events whose event_id is new, faster than `add_events`. Return the number of new ones.
-
-        Raises:
-            StoreError: none was stored.
-        """
+        """Store many events whose event_id is new, faster than `add_events`. Return the number of new ones."""
         async with self._database.transaction(FEEDBACK_LOCK, is_shared=True) as connection:
             rows = await self._new_rows(connection, await self._admitted(connection, events))
             if not rows:
@@ -133,11 +129,7 @@ class FeedbackStore:
             return len((await connection.execute(statement, rows)).all())
 
     async def remove_event(self, event_id: str) -> bool:
-        """Delete an event, and keep it out from then on. Return whether the store had it, or removed it before.
-
-        Raises:
-            StoreError: nothing was deleted.
-        """
+        """Delete an event, and keep it out from then on. Return whether the store had it, or removed it before."""
         columns = feedback_events.c
         # Alone: the same event, sent again meanwhile, would be stored again.
         async with self._database.transaction(FEEDBACK_LOCK) as connection:
@@ -151,11 +143,7 @@ class FeedbackStore:
             return bool(await self._marks.removed_among(connection, [event_id]))
 
     async def num_removed(self) -> int:
-        """Number of events removed so far.
-
-        Raises:
-            StoreError: the store cannot be read.
-        """
+        """Number of events removed so far."""
         async with self._database.reading() as connection:
             return await self._marks.num_removed(connection)
 
@@ -164,7 +152,6 @@ class FeedbackStore:
 
         Raises:
             SessionMergedError: the session is another user's.
-            StoreError: nothing was changed.
         """
         is_of_session = self._is_of(Session(session_id))
         # Alone: an event of the session that arrives meanwhile would be nobody's.
@@ -188,11 +175,7 @@ class FeedbackStore:
             return SessionMerged(merged.rowcount, forgotten.rowcount)
 
     async def owner_of_session(self, session_id: str) -> Owner:
-        """The user that a session was merged into, or the session itself.
-
-        Raises:
-            StoreError: the store cannot be read.
-        """
+        """The user that a session was merged into, or the session itself."""
         async with self._database.reading() as connection:
             users = await self._marks.users_of_sessions(connection, [session_id])
         return users.get(session_id, Session(session_id))
@@ -219,9 +202,6 @@ class FeedbackStore:
 
         With chosen targets, an item with a target event stands in the history for its target events alone; with
         `repeats="drop"` every item stands there once, at its first time.
-
-        Raises:
-            StoreError: the store cannot be read.
         """
         if "\x00" in id_of_owner(owner):
             # No event has such a user, and PostgreSQL refuses the query.
@@ -248,9 +228,6 @@ class FeedbackStore:
             num_impressions: at least 1.
             since: seconds since 1970; older events count for nothing.
             rules: of the bundle. Positive and negative events are actions.
-
-        Raises:
-            StoreError: the store cannot be read.
         """
         if "\x00" in id_of_owner(owner):
             return frozenset()
@@ -268,8 +245,7 @@ class FeedbackStore:
             .order_by(columns.user_id)
             .limit(limit)
         )
-        async with self._database.reading() as connection:
-            rows = (await connection.execute(query)).all()
+        rows = await self._database.rows(query)
         return [UserCount(row.user_id, row.num_events, row.newest_at) for row in rows]
 
     async def have_events(self, user_ids: Collection[str]) -> set[str]:
@@ -301,9 +277,6 @@ class FeedbackStore:
         """Delete all events of a user, and refuse events dated up to `until` from then on.
 
         Both hold for sessions merged into him; his events of them are deleted, later ones are nobody's.
-
-        Raises:
-            StoreError: nothing was deleted.
         """
         async with self._database.transaction(FEEDBACK_LOCK) as connection:
             deleted = await connection.execute(delete(feedback_events).where(self._is_of(user_id)))
@@ -367,19 +340,21 @@ class FeedbackStore:
     async def _read(self, query: Select, after_writers: str = "") -> list[KeptEvent]:
         async with self._database.reading(after_writers) as connection:
             rows = (await connection.execute(query)).all()
-        return [
-            KeptEvent(
-                row.sequence,
-                FeedbackEvent(
-                    event_id=row.event_id,
-                    user_id=row.user_id,
-                    item_id=row.item_id,
-                    type=row.type,
-                    timestamp=row.timestamp,
-                    recommendation_id=row.recommendation_id,
-                    value=row.value,
-                    session_id=row.session_id,
-                ),
-            )
-            for row in rows
-        ]
+        return [kept_event(row) for row in rows]
+
+
+def kept_event(row: Row) -> KeptEvent:
+    """A row of `feedback_events`."""
+    return KeptEvent(
+        row.sequence,
+        FeedbackEvent(
+            event_id=row.event_id,
+            user_id=row.user_id,
+            item_id=row.item_id,
+            type=row.type,
+            timestamp=row.timestamp,
+            recommendation_id=row.recommendation_id,
+            value=row.value,
+            session_id=row.session_id,
+        ),
+    )

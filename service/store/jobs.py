@@ -162,8 +162,7 @@ class JobStore:
             .order_by(jobs.c.created_at.desc(), jobs.c.job_id)
             .limit(limit)
         )
-        async with self._database.reading() as connection:
-            return [_job(row) for row in (await connection.execute(query)).all()]
+        return [_job(row) for row in await self._database.rows(query)]
 
     async def next_unfinished(self) -> Job | None:
         """Find the oldest unfinished job."""
@@ -257,9 +256,7 @@ class JobStore:
         return await self._rows(query)
 
     async def _rows(self, query: Select) -> list[JobRow]:
-        async with self._database.reading() as connection:
-            rows = (await connection.execute(query)).all()
-        return [JobRow(row.position, row.line, row.content, row.reason) for row in rows]
+        return [JobRow(row.position, row.line, row.content, row.reason) for row in await self._database.rows(query)]
 
     async def _update_if(self, condition: ColumnElement[bool], **values: object) -> bool:
         statement = update(jobs).where(condition).values(heartbeat=jobs.c.heartbeat + 1, **values)

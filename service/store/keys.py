@@ -27,18 +27,14 @@ class KeyRecord:
 
 
 class KeyStore:
-    """Keys of one namespace."""
+    """Keys of one namespace. Raises `StoreError` where the store cannot be used."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._namespace = database.namespace
 
     async def add_key(self, key: KeyRecord) -> None:
-        """Store a key.
-
-        Raises:
-            StoreError: it was not stored.
-        """
+        """Store a key."""
         async with self._database.transaction("keys") as connection:
             await connection.execute(
                 insert(api_keys).values(
@@ -54,11 +50,7 @@ class KeyStore:
             )
 
     async def revoke_key(self, key_id: str) -> bool:
-        """Revoke a key permanently; False if it is unknown or already revoked.
-
-        Raises:
-            StoreError: nothing was changed.
-        """
+        """Revoke a key permanently; False if it is unknown or already revoked."""
         columns = api_keys.c
         statement = (
             update(api_keys)
@@ -71,8 +63,7 @@ class KeyStore:
     async def list_keys(self) -> Sequence[KeyRecord]:
         """List all keys, oldest first, revoked ones included."""
         query = select(api_keys).where(api_keys.c.namespace == self._namespace).order_by(api_keys.c.created_at)
-        async with self._database.reading() as connection:
-            rows = (await connection.execute(query)).all()
+        rows = await self._database.rows(query)
         return [
             KeyRecord(
                 key_id=row.key_id,

@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from clairo_core.attributes import AttributeType, Value, from_json
 from clairo_core.items import Item, picture_digest
 from service.store.attribute_types import is_other, read_types, retyped, typed
-from service.store.content_writes import insert_changes, insert_items, update_contents
+from service.store.content_writes import insert_changes, insert_contents, update_contents
 from service.store.item_patch import ItemPatch, patched
-from service.store.item_rows import words_values
+from service.store.item_rows import content_values, words_values
 from service.store.sql_tables import items
 from service.store.store import ChangeKind, WriteOutcome
 
@@ -27,7 +27,8 @@ async def write_patches(
     stored = await _stored_rows(connection, namespace, [patch.item_id for patch in patches])
     # In a thread: requests are answered meanwhile.
     merged = await asyncio.to_thread(_merged, patches, given, stored, trained, types)
-    await insert_items(connection, namespace, merged.inserted)
+    inserted = [{"item_id": item.item_id, **content_values(item)} for item in merged.inserted]
+    await insert_contents(connection, namespace, inserted)
     for contents in merged.updated.values():
         await update_contents(connection, namespace, contents)
     await insert_changes(connection, namespace, [(ChangeKind.CHANGED, item_id) for item_id in merged.changed])

@@ -31,7 +31,7 @@ class StoredPlacement:
 
 
 class PlacementStore:
-    """Placements of one namespace."""
+    """Placements of one namespace. Raises `StoreError` where the store cannot be used."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -42,7 +42,6 @@ class PlacementStore:
 
         Raises:
             TooManyPlacementsError: `MAX_PLACEMENTS` others are saved.
-            StoreError: nothing was written.
         """
         async with self._database.transaction("placements") as connection:
             newest = {placement.name: placement for placement in await self._newest(connection)}
@@ -54,11 +53,7 @@ class PlacementStore:
             return await self._add(connection, name, newest.get(name), rules)
 
     async def delete(self, name: str) -> bool:
-        """Delete a placement; its versions stay readable. False if it is not saved.
-
-        Raises:
-            StoreError: nothing was written.
-        """
+        """Delete a placement; its versions stay readable. False if it is not saved."""
         async with self._database.transaction("placements") as connection:
             newest = {placement.name: placement for placement in await self._newest(connection)}
             if name not in newest or newest[name].rules is None:

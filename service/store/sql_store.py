@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Table, and_, insert, select
+from sqlalchemy import ColumnElement, Row, Select, Table, and_, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from clairo_core.attributes import from_json
@@ -149,8 +149,7 @@ class SqlStore:
             .order_by(changes.c.version)
             .limit(limit)
         )
-        async with self.database.reading() as connection:
-            rows = (await connection.execute(query)).all()
+        rows = await self.database.rows(query)
         # In a thread: a thousand changed items take long enough to delay other requests.
         return await asyncio.to_thread(lambda: [change_from_row(row, bundle_id) for row in rows])
 
@@ -165,8 +164,7 @@ class SqlStore:
         query = select(items.c.item_id, items.c.picture).where(
             items.c.namespace == self._namespace, items.c.item_id.in_(item_ids), items.c.picture.is_not(None)
         )
-        async with self.database.reading() as connection:
-            return {row.item_id: row.picture for row in (await connection.execute(query)).all()}
+        return {row.item_id: row.picture for row in await self.database.rows(query)}
 
     async def items_after(self, item_id: str, limit: int) -> Sequence[Item]:
         """List posted items with their pictures, by id, those after `item_id`; "" starts at the first."""
@@ -176,8 +174,7 @@ class SqlStore:
             .order_by(items.c.item_id)
             .limit(limit)
         )
-        async with self.database.reading() as connection:
-            rows = (await connection.execute(query)).all()
+        rows = await self.database.rows(query)
         return [
             Item(item_id=row.item_id, texts=dict(row.texts), attributes=from_json(row.attributes), picture=row.picture)
             for row in rows
@@ -185,15 +182,7 @@ class SqlStore:
 
     async def retired_items(self) -> list[str]:
         """List the ids of the items that are retired, the bundle's too."""
-        changes = catalogue_changes.c
-        query = (
-            select(changes.item_id, changes.kind)
-            .where(changes.namespace == self._namespace, changes.kind.in_(_STATE_KINDS))
-            .order_by(changes.version)
-        )
-        async with self.database.reading() as connection:
-            kind_of = {row.item_id: row.kind for row in (await connection.execute(query)).all()}
-        return [item_id for item_id, kind in kind_of.items() if kind == ChangeKind.RETIRED.value]
+        return _retired_in(await self.database.rows(self._states()))
 
     async def read_item_digest(self, item_id: str) -> str | None:
         """See `Store.read_item_digest`."""
@@ -215,8 +204,7 @@ class SqlStore:
             .where(columns.namespace == self._namespace)
             .order_by(columns.sequence)
         )
-        async with self.database.reading() as connection:
-            rows = (await connection.execute(query)).all()
+        rows = await self.database.rows(query)
         return [BundleActivation(row.bundle_id, row.path, row.metrics, in_utc(row.activated_at)) for row in rows]
 
     async def _typed(self, connection: AsyncConnection, writes: Sequence[ItemWrite]) -> list[ItemWrite]:
@@ -273,21 +261,22 @@ class SqlStore:
         return {row.item_id: row for row in (await connection.execute(query)).all()}
 
     async def _retired_among(self, connection: AsyncConnection, item_ids: Collection[str]) -> set[str]:
+        query = self._states().where(catalogue_changes.c.item_id.in_(item_ids))
+        return set(_retired_in((await connection.execute(query)).all()))
+
+    def _states(self) -> Select:
+        """Select the changes that decide whether items are retired, in order."""
         changes = catalogue_changes.c
-        query = (
-            select(changes.item_id, changes.kind)
-            .where(
-                changes.namespace == self._namespace,
-                changes.item_id.in_(item_ids),
-                changes.kind.in_(_STATE_KINDS),
-            )
-            .order_by(changes.version)
-        )
-        kind_of = {row.item_id: row.kind for row in (await connection.execute(query)).all()}
-        return {item_id for item_id, kind in kind_of.items() if kind == ChangeKind.RETIRED.value}
+        is_state = and_(changes.namespace == self._namespace, changes.kind.in_(_STATE_KINDS))
+        return select(changes.item_id, changes.kind).where(is_state).order_by(changes.version)
 
     def _is_item(self, table: Table, item_id: str) -> ColumnElement[bool]:
         return and_(table.c.namespace == self._namespace, table.c.item_id == item_id)
+
+
+def _retired_in(states: Sequence[Row]) -> list[str]:
+    newest = {row.item_id: row.kind for row in states}
+    return [item_id for item_id, kind in newest.items() if kind == ChangeKind.RETIRED.value]
 
 
 def _content_of(write: ItemWrite, stored: Row | None) -> dict[str, Any]:

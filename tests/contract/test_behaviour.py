@@ -2,9 +2,7 @@
 
 import random
 import statistics
-from collections.abc import AsyncIterator
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
@@ -13,8 +11,6 @@ from service.store.behaviour import MAX_EARLIER_EVENTS, MIN_INTERVAL_SECONDS, MI
 from service.store.database import Database
 from service.store.feedback import FeedbackStore
 from service.store.feedback_event import FeedbackEvent
-from tests.new_databases import migrated_database
-from tests.postgres_server import PostgresServer
 
 NO_RULES = InteractionRules()
 SHOP = InteractionRules(
@@ -28,18 +24,6 @@ SHOP = InteractionRules(
     targets=("purchase",),
 )
 DAY = 24 * 3600.0
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    location: Path | str = tmp_path / "clairo.db"
-    if request.param == "postgresql":
-        postgres: PostgresServer = request.getfixturevalue("postgres")
-        location = migrated_database(postgres)
-    database = Database(location)
-    await database.open()
-    yield database
-    await database.close()
 
 
 def drawn_events(number: int, seed: int = 0) -> list[FeedbackEvent]:

@@ -18,8 +18,6 @@ from service.store.feedback import FeedbackStore
 from service.store.feedback_event import FeedbackEvent
 from service.store.sql_store import SqlStore
 from service.store.store import ItemWrite, StoredFeatures
-from tests.new_databases import migrated_database
-from tests.postgres_server import PostgresServer
 from training.datasets import load_dataset
 
 
@@ -50,12 +48,8 @@ class BusyStore(SqlStore):
         return await super().items_after(item_id, limit)
 
 
-@pytest.fixture(params=["sqlite file", "sqlite in memory", "postgresql"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BusyStore]:
-    location: Path | str | None = tmp_path / "clairo.db" if request.param == "sqlite file" else None
-    if request.param == "postgresql":
-        postgres: PostgresServer = request.getfixturevalue("postgres")
-        location = migrated_database(postgres)
+@pytest.fixture
+async def store(location: Path | str | None) -> AsyncIterator[BusyStore]:
     store = BusyStore(location, may_migrate=True)
     await store.open()
     yield store

@@ -1,9 +1,7 @@
 """Patches of items: the same for a fake, SQLite and PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +9,7 @@ import pytest
 from clairo_core.items import Item
 from service.errors import InvalidItemError
 from service.store.item_patch import ItemPatch
-from service.store.sql_store import SqlStore
 from service.store.store import CatalogueChange, ChangeKind, ItemWrite, Store, StoredFeatures, WriteOutcome
-from tests.fake_store import MemoryStore
-from tests.new_databases import migrated_database
-from tests.postgres_server import PostgresServer
 
 PICTURE = b"\x89PNG picture"
 MUG = Item(
@@ -28,18 +22,10 @@ LAMP = Item(item_id="lamp", texts={"title": "Lamp"}, attributes={"price": 40.0},
 CHANGED, UNCHANGED = WriteOutcome.CHANGED, WriteOutcome.UNCHANGED
 
 
-@pytest.fixture(params=["fake", "sqlite", "postgresql"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    store: Store = MemoryStore()
-    if request.param == "sqlite":
-        store = SqlStore(tmp_path / "clairo.db")
-    elif request.param == "postgresql":
-        postgres: PostgresServer = request.getfixturevalue("postgres")
-        store = SqlStore(migrated_database(postgres), may_migrate=True)
-    await store.open()
+@pytest.fixture
+async def store(store: Store) -> Store:
     await store.add_item(MUG, StoredFeatures("bundle-a", (1, 2), np.float32([0.5]), ()))
-    yield store
-    await store.close()
+    return store
 
 
 async def newest(store: Store, item_id: str = "mug") -> CatalogueChange:

@@ -1,9 +1,8 @@
 """Sessions that become users, and removed events, in every kind of database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -14,28 +13,9 @@ from service.store.behaviour import BehaviourStore
 from service.store.database import Database
 from service.store.feedback import EventOutcome, FeedbackStore, SessionMerged
 from service.store.feedback_event import FeedbackEvent, Session, made_event_id
-from tests.new_databases import migrated_database
-from tests.postgres_server import PostgresServer
 
 SESSIONS = ("s-1", "s-2", "s-3")
 USERS = {"s-1": "ann", "s-2": "ann", "s-3": "bob"}
-
-
-@pytest.fixture(params=["sqlite file", "sqlite in memory", "postgresql"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    location: Path | str | None = tmp_path / "clairo.db" if request.param == "sqlite file" else None
-    if request.param == "postgresql":
-        postgres: PostgresServer = request.getfixturevalue("postgres")
-        location = migrated_database(postgres)
-    database = Database(location)
-    await database.open()
-    yield database
-    await database.close()
-
-
-@pytest.fixture
-def feedback(database: Database) -> FeedbackStore:
-    return FeedbackStore(database)
 
 
 def in_session(event_id: str, session_id: str = "s-1", item_id: str = "mug", at: float = 100.0) -> FeedbackEvent:

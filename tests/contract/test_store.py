@@ -1,9 +1,7 @@
 """One suite for all stores: a fake, SQLite in a file and in memory, and PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +9,6 @@ import pytest
 from clairo_core.errors import DuplicateItemError
 from clairo_core.items import Item
 from service.errors import FeatureSetTakenError
-from service.store.sql_store import SqlStore
 from service.store.store import (
     ChangeKind,
     DescribedContent,
@@ -20,24 +17,7 @@ from service.store.store import (
     StoredFeatures,
     WriteOutcome,
 )
-from tests.fake_store import MemoryStore, content_of, digest
-from tests.new_databases import migrated_database
-from tests.postgres_server import PostgresServer
-
-
-@pytest.fixture(params=["fake", "sqlite file", "sqlite in memory", "postgresql"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    store: Store
-    if request.param == "fake":
-        store = MemoryStore()
-    elif request.param == "postgresql":
-        postgres: PostgresServer = request.getfixturevalue("postgres")
-        store = SqlStore(migrated_database(postgres), may_migrate=True)
-    else:
-        store = SqlStore(tmp_path / "store" / "clairo.db" if request.param == "sqlite file" else None)
-    await store.open()
-    yield store
-    await store.close()
+from tests.fake_store import content_of, digest
 
 
 def features(*feature_set: int, bundle_id: str = "bundle-a") -> StoredFeatures:

@@ -1,8 +1,6 @@
 """Jobs, keys and idempotency records in every kind of database."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -12,20 +10,6 @@ from service.store.database import Database
 from service.store.idempotency import IdempotencyStore, StoredAnswer
 from service.store.jobs import MAX_UNDECLARED_TYPES, JobRow, JobState, JobStore, RowsDone
 from service.store.keys import KeyStore
-from tests.new_databases import migrated_database
-from tests.postgres_server import PostgresServer
-
-
-@pytest.fixture(params=["sqlite file", "sqlite in memory", "postgresql"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    location: Path | str | None = tmp_path / "clairo.db" if request.param == "sqlite file" else None
-    if request.param == "postgresql":
-        postgres: PostgresServer = request.getfixturevalue("postgres")
-        location = migrated_database(postgres)
-    database = Database(location)
-    await database.open()
-    yield database
-    await database.close()
 
 
 async def test_a_job_has_one_worker_at_a_time(database: Database) -> None:

@@ -1,31 +1,16 @@
 """Experiments in every kind of database: one runs at a time, each name once."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from service.errors import ExperimentConflictError
 from service.store.database import Database
 from service.store.experiments import ExperimentStore
-from tests.new_databases import migrated_database
-from tests.postgres_server import PostgresServer
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ExperimentStore]:
-    location: Path | str = tmp_path / "clairo.db"
-    if request.param == "postgresql":
-        postgres: PostgresServer = request.getfixturevalue("postgres")
-        location = migrated_database(postgres)
-    database = Database(location)
-    await database.open()
-    yield ExperimentStore(database)
-    await database.close()
-
-
-async def test_one_experiment_runs_at_a_time_and_each_name_once(store: ExperimentStore) -> None:
+async def test_one_experiment_runs_at_a_time_and_each_name_once(database: Database) -> None:
+    store = ExperimentStore(database)
     assert await store.newest() is None
     started = [store.start(name, 0.5, "second", "first") for name in ("a", "b", "c")]
     refused = [outcome for outcome in await asyncio.gather(*started, return_exceptions=True) if outcome is not None]

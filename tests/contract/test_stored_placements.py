@@ -1,7 +1,6 @@
 """Placements in every kind of database: versions, deletions, and the most that are kept."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -10,20 +9,6 @@ from service.errors import TooManyPlacementsError
 from service.store import placements as placements_module
 from service.store.database import Database
 from service.store.placements import PlacementStore
-from tests.new_databases import migrated_database
-from tests.postgres_server import PostgresServer
-
-
-@pytest.fixture(params=["sqlite file", "sqlite in memory", "postgresql"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    location: Path | str | None = tmp_path / "clairo.db" if request.param == "sqlite file" else None
-    if request.param == "postgresql":
-        postgres: PostgresServer = request.getfixturevalue("postgres")
-        location = migrated_database(postgres)
-    database = Database(location)
-    await database.open()
-    yield database
-    await database.close()
 
 
 async def test_each_put_is_a_version_and_old_ones_stay_readable(database: Database) -> None:

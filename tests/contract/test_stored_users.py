@@ -1,27 +1,7 @@
 """Loading many events, listing users, and marks of forgotten users, in every kind of database."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
-
-from service.store.database import Database
 from service.store.feedback import FeedbackStore, UserCount
 from service.store.feedback_event import FeedbackEvent, made_event_id
-from tests.new_databases import migrated_database
-from tests.postgres_server import PostgresServer
-
-
-@pytest.fixture(params=["sqlite file", "sqlite in memory", "postgresql"])
-async def feedback(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[FeedbackStore]:
-    location: Path | str | None = tmp_path / "clairo.db" if request.param == "sqlite file" else None
-    if request.param == "postgresql":
-        postgres: PostgresServer = request.getfixturevalue("postgres")
-        location = migrated_database(postgres)
-    database = Database(location)
-    await database.open()
-    yield FeedbackStore(database)
-    await database.close()
 
 
 def rated(user_id: str, number: int) -> FeedbackEvent:

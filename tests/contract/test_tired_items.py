@@ -1,9 +1,7 @@
 """Items that a user was shown in vain, in every kind of database."""
 
 import random
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from sqlalchemy import event as hooks
@@ -13,8 +11,6 @@ from clairo_core.events import Condition, EventType, InteractionRules
 from service.store.database import Database
 from service.store.feedback import FeedbackStore
 from service.store.feedback_event import FeedbackEvent
-from tests.new_databases import migrated_database
-from tests.postgres_server import PostgresServer
 
 UNDECLARED = InteractionRules()
 DECLARED = InteractionRules(
@@ -28,23 +24,6 @@ DECLARED = InteractionRules(
     }
 )
 TYPES = ("impression", "impression", "view", "dislike", "return", "shown", "search", "teleport", "rating", "rating")
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    location: Path | str = tmp_path / "clairo.db"
-    if request.param == "postgresql":
-        postgres: PostgresServer = request.getfixturevalue("postgres")
-        location = migrated_database(postgres)
-    database = Database(location)
-    await database.open()
-    yield database
-    await database.close()
-
-
-@pytest.fixture
-def feedback(database: Database) -> FeedbackStore:
-    return FeedbackStore(database)
 
 
 def events(*actions: tuple[str, str, float], user_id: str = "ann") -> list[FeedbackEvent]:

@@ -1,18 +1,13 @@
 """A user's history, all older items and dislikes, in every kind of database."""
 
 import random
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from clairo_core.events import Condition, EventType, InteractionRules
-from service.store.database import Database
 from service.store.feedback import FeedbackStore, UserItems
 from service.store.feedback_event import FeedbackEvent
-from tests.new_databases import migrated_database
-from tests.postgres_server import PostgresServer
 
 TYPES = ("view", "click", "like", "purchase", "dislike", "impression")
 NO_RULES = InteractionRules()
@@ -44,18 +39,6 @@ OF_RULES = {
     "a shop without targets": replace(SHOP, targets=()),
     "ratings": RATINGS,
 }
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def feedback(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[FeedbackStore]:
-    location: Path | str = tmp_path / "clairo.db"
-    if request.param == "postgresql":
-        postgres: PostgresServer = request.getfixturevalue("postgres")
-        location = migrated_database(postgres)
-    database = Database(location)
-    await database.open()
-    yield FeedbackStore(database)
-    await database.close()
 
 
 def events(*actions: tuple[str, str, float], user_id: str = "ann") -> list[FeedbackEvent]:

@@ -6,7 +6,6 @@ step counts more than a rare one. Content is words and codes. Start at `choose_i
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,12 +95,8 @@ def choose_item_graph(
 ) -> Choice[ItemGraphSettings]:
     """Choose the settings that rank validation users' next items best."""
     followers, terms = count_followers(training, len(dataset.items)), content_terms(dataset, training)
-
-    def candidates() -> Iterator[tuple[ItemGraphSettings, ItemGraph]]:
-        for settings in grid:
-            yield settings, _item_graph(training, followers, terms, settings)
-
-    return best_on_validation(candidates(), len(grid), validation, "graph: settings", progress)
+    candidates = ((settings, _item_graph(training, followers, terms, settings)) for settings in grid)
+    return best_on_validation(candidates, len(grid), validation, "graph: settings", progress)
 
 
 def content_terms(dataset: Dataset, training: ItemSequences) -> sparse.csr_matrix:

@@ -6,7 +6,6 @@ similarity is divided by the root of a neighbour's length, an item weighs decay^
 all users can be neighbours, not a sample of recent ones. Users' own training sequences are among them.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,9 +95,5 @@ def choose_vsknn(
     grid: tuple[VsknnSettings, ...] = GRID,
 ) -> Choice[VsknnSettings]:
     """Choose the settings that rank validation users' next items best."""
-
-    def candidates() -> Iterator[tuple[VsknnSettings, Vsknn]]:
-        for settings in grid:
-            yield settings, fit_vsknn(training, num_items, settings)
-
-    return best_on_validation(candidates(), len(grid), validation, "vsknn: settings", progress)
+    candidates = ((settings, fit_vsknn(training, num_items, settings)) for settings in grid)
+    return best_on_validation(candidates, len(grid), validation, "vsknn: settings", progress)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from training.engines.engine import Engine
-    from training.retraining.retrain import ServiceSource
+    from training.retraining.retrain import Retrained
 
 # Waiting threads must sleep, not spin: with one of two cores busy, spinning slowed training 20-fold. OpenMP reads this
 # when torch is loaded, which happens inside the commands below.
@@ -170,7 +170,8 @@ def run(
             load_preset(preset, overrides or [])
         _check_out(out, overwrite)
         from training.retraining.against_serving import NOT_WORSE_THAN  # noqa: PLC0415
-        from training.retraining.retrain import ServiceSource  # noqa: PLC0415
+        from training.retraining.retrain import ServiceSource, retrain  # noqa: PLC0415
+        from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
 
         if test:
             raise SettingsError("--test is set, but retraining measures on the newest interactions; leave it out")
@@ -188,17 +189,20 @@ def run(
         )
         with open_engine() as opened:
             if opened is not None:
-                _run_on_service(
+                retrained = retrain(
                     source,
                     out,
-                    preset,
-                    overrides or [],
-                    seed,
-                    device,
-                    opened,
+                    preset=preset,
+                    overrides=overrides or [],
+                    seed=seed,
+                    device=device,
+                    engine=opened,
                     is_refitted=not no_refit,
                     has_users=with_users,
+                    progress=progress_bar,
+                    report=report,
                 )
+                _show_outcome(retrained, out)
         return
     service_flags = {
         "--service-database": service_database,
@@ -248,34 +252,7 @@ def _check_out(out: Path, overwrite: bool) -> None:
         raise SettingsError(f"--out {out} already holds a bundle; name another folder, or add --overwrite")
 
 
-def _run_on_service(
-    source: "ServiceSource",
-    out: Path,
-    preset: str | None,
-    overrides: list[str],
-    seed: int | None,
-    device: str,
-    engine: "Engine",
-    *,
-    is_refitted: bool,
-    has_users: bool,
-) -> None:
-    from training.retraining.retrain import retrain  # noqa: PLC0415
-    from training.workbench.progress_bar import progress_bar  # noqa: PLC0415
-
-    retrained = retrain(
-        source,
-        out,
-        preset=preset,
-        overrides=overrides,
-        seed=seed,
-        device=device,
-        engine=engine,
-        is_refitted=is_refitted,
-        has_users=has_users,
-        progress=progress_bar,
-        report=report,
-    )
+def _show_outcome(retrained: "Retrained", out: Path) -> None:
     typer.echo(str(retrained.against_serving))
     if retrained.is_promoted:
         typer.echo(f"bundle {retrained.bundle_id} is served from now on")

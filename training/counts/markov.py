@@ -8,7 +8,6 @@ weight 1/r. Popularity breaks ties and ranks items that never followed.
 PROTOCOL's figures for the Markov baseline are num_recent 3, power 1, shrinkage 10 on Instruments and 1 on MovieLens.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,12 +86,8 @@ def choose_markov(
     """Choose the settings that rank validation users' next items best."""
     followers = count_followers(training, num_items)
     tie_break = shared_scores(TIE_BREAK * popularity_shares(training, num_items))
-
-    def candidates() -> Iterator[tuple[MarkovSettings, Markov]]:
-        for settings in grid:
-            yield settings, _markov(followers, tie_break, settings)
-
-    return best_on_validation(candidates(), len(grid), validation, "markov: settings", progress)
+    candidates = ((settings, _markov(followers, tie_break, settings)) for settings in grid)
+    return best_on_validation(candidates, len(grid), validation, "markov: settings", progress)
 
 
 def count_followers(training: ItemSequences, num_items: int) -> sparse.csr_matrix:

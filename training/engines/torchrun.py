@@ -6,14 +6,14 @@ Start at `opened_torchrun`.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 
-from training.engines.engine import IN_THIS_PROCESS, Piece, Prepared, Result, Train, unprepared
+from training.engines.engine import InThisProcess, Train
 from training.engines.processes import Processes
 
 _LONGEST_WAIT = timedelta(days=30)
@@ -39,20 +39,11 @@ def opened_torchrun() -> Iterator["Torchrun | None"]:
     dist.destroy_process_group()
 
 
-class Torchrun:
-    """Trains in all processes of torchrun."""
+class Torchrun(InThisProcess):
+    """Trains in all processes of torchrun; pieces run in the first one."""
 
     def __init__(self, processes: Processes) -> None:
         self.processes = processes
-
-    def map(
-        self,
-        work: Callable[[], Callable[[Prepared], Result]],
-        pieces: Sequence[Piece],
-        prepare: Callable[[Piece], Prepared] = unprepared,
-    ) -> Iterator[Result]:
-        """A plain loop in the first process."""
-        return IN_THIS_PROCESS.map(work, pieces, prepare)
 
     def fit(self, train: Train) -> None:
         """Send the training to the others, and take part."""

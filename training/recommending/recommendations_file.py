@@ -6,13 +6,14 @@ user_id (text), rank (from 1), item_id (text), score (number), source (text)
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from clairo_client.answers import RecommendAnswer
 from clairo_core.errors import SettingsError
+from clairo_core.recommendation import RecommendationList
 from clairo_core.storage.replaced_file import replaced_file
 
 SCHEMA = pa.schema(
@@ -27,27 +28,7 @@ SCHEMA = pa.schema(
 SUFFIXES = (".parquet", ".csv")
 
 
-class RankedItem(Protocol):
-    """An item of a list, of a recommender or of a service's answer."""
-
-    @property
-    def item_id(self) -> str: ...  # noqa: D102
-    @property
-    def rank(self) -> int: ...  # noqa: D102
-    @property
-    def score(self) -> float: ...  # noqa: D102
-    @property
-    def source(self) -> str: ...  # noqa: D102
-
-
-class RankedList(Protocol):
-    """What one user gets, best item first."""
-
-    @property
-    def items(self) -> Sequence[RankedItem]: ...  # noqa: D102
-
-
-def table_of(user_ids: Sequence[str], lists: Sequence[RankedList]) -> pa.Table:
+def table_of(user_ids: Sequence[str], lists: Sequence[RecommendationList | RecommendAnswer]) -> pa.Table:
     """Rows of some users, best item first."""
     rows = [
         (user_id, item.rank, item.item_id, item.score, item.source)

@@ -1,4 +1,4 @@
-"""The canonical tokens of all items as one flat trie. Start at `build_trie`.
+"""The canonical tokens of all items as one flat trie. Start at `trie_of_tokens`.
 
 Nodes are numbered level by level, in lexicographic order within a level, so the children of a node are a range of
 nodes. Items are in lexicographic order too, so the items at or below a node are a range of items: one subtraction of
@@ -13,7 +13,6 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Int, Int32, Int64
 
-from clairo_core.catalogue import Catalogue
 from clairo_core.errors import CatalogueError
 from clairo_core.tokens.tokenizer import TokenBatch
 from clairo_core.tokens.vocabulary import PAD
@@ -161,11 +160,6 @@ class Trie:
                 return path, child
             path.append(child)
         return path, int(self.first_child[path[-1]])
-
-
-def build_trie(catalogue: Catalogue) -> Trie:
-    """Build the trie of all items of the catalogue, in the vocabulary's first language."""
-    return trie_of_tokens(catalogue.canonical, catalogue.is_retired)
 
 
 def trie_of_tokens(canonical: TokenBatch, is_retired: Bool[np.ndarray, "item"]) -> Trie:

@@ -1,6 +1,6 @@
 """`clairo-train recommend` by a running service: its users, under its placements, each once, also after a kill."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from clairo_client import CLAIRO
 from clairo_core.errors import SettingsError, TrainingError
 from clairo_core.progress import silent
 from service.cli.commands import app as service_app
+from tests.recommending import Killed, killed_after
 from tests.running_service import running_process
 from tests.tiny import tiny_bundle
 from training.cli import app
@@ -24,10 +25,6 @@ from training.recommending.ask_service import ask_service
 USERS = [f"user-{number:02}" for number in range(11)]
 PINNED, HIDDEN = "item-40", "lamp"
 NO_SERVICE = "http://127.0.0.1:1"
-
-
-class Killed(BaseException):
-    """A kill, as far as the process lives to notice."""
 
 
 @pytest.fixture(scope="module")
@@ -65,16 +62,6 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "USERS_PER_PART", 4)
     monkeypatch.setattr(asking, "USERS_PER_CALL", 3)
     monkeypatch.setattr(asking, "USERS_PER_PAGE", 5)
-
-
-def killed_after(num_users: int) -> Any:
-    def progress(steps: Iterable[int], label: str, total: int | None = None) -> Iterator[int]:
-        for done, step in enumerate(steps):
-            if label == "recommending" and done == num_users:
-                raise Killed
-            yield step
-
-    return progress
 
 
 def asked(shop: tuple[str, str], out: Path, placement: str | None = None, progress: Any = silent) -> list[str]:

@@ -5,7 +5,6 @@ import csv
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.errors import SettingsError
 from clairo_core.items import UserHistory
 from clairo_core.progress import silent
+from tests.recommending import Killed, killed_after, write_visits
 from tests.running_service import drawn_picture, running_service
 from tests.tiny import tiny_bundle
 from training.cli import app
@@ -28,10 +28,6 @@ from training.recommending.recommend_users import recommend_users
 NUM_USERS = 11
 
 
-class Killed(BaseException):
-    """A kill, as far as the process lives to notice."""
-
-
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
@@ -40,18 +36,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
     """A data set whose user n went from item-n to item-(n + 2), and once to an item that no bundle has."""
-    folder = tmp_path / "shop"
-    folder.mkdir()
-    items = [f"item-{number}" for number in range(20)]
-    steps = [(f"user-{user:02}", f"item-{user + step}", step) for user in range(NUM_USERS) for step in range(3)]
-    (folder / "items.csv").write_text("\n".join(["item_id,title", *(f"{one},Thing {one}" for one in items)]))
-    rows = [f"{user_id},{item_id},{order}" for user_id, item_id, order in [*steps, ("user-00", "gone", 9)]]
-    (folder / "visits.csv").write_text("\n".join(["user_id,item_id,position", *rows]))
-    (folder / "dataset.toml").write_text(
-        'name = "shop"\n[items]\nfile = "items.csv"\ntexts = ["title"]\n'
-        '[interactions]\nfile = "visits.csv"\nposition = "position"\nmin_interactions = 3\nunknown_items = "drop"\n'
+    return write_visits(
+        tmp_path / "shop", NUM_USERS, [("user-00", "gone", 9)], min_interactions="3", unknown_items='"drop"'
     )
-    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -64,16 +51,6 @@ def recommended(bundle: Path, shop: Path, out: Path, limit: int = 3, progress: A
     told: list[str] = []
     told.append(recommend_users(bundle, shop, out, limit, device="cpu", progress=progress, report=told.append))
     return told
-
-
-def killed_after(num_users: int) -> Any:
-    def progress(steps: Iterable[int], label: str, total: int | None = None) -> Iterator[int]:
-        for done, step in enumerate(steps):
-            if label == "recommending" and done == num_users:
-                raise Killed
-            yield step
-
-    return progress
 
 
 def test_every_user_of_a_data_set_gets_what_the_recommender_gives_him(bundle: Path, shop: Path, tmp_path: Path) -> None:

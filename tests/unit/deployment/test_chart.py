@@ -8,7 +8,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from service.settings import load_settings
+from service.settings import Settings, load_settings
 from tests.documented_commands import fault_of
 from tests.repository import REPOSITORY
 
@@ -73,7 +73,7 @@ def test_every_setting_of_the_service_is_known(path: Path, monkeypatch: pytest.M
     environment = environment_of(of_example(path)["Deployment"]["spec"]["template"]["spec"])
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    settings = load_settings({}, environment)
+    settings = load_settings(Settings, {}, environment)
     assert (settings.host, settings.device) == ("0.0.0.0", "cuda" if path.stem == "gpu" else "cpu")
     assert settings.allow_open_network is (path.stem == "trial")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from service.settings import load_settings
+from service.settings import Settings, load_settings
 from service.telemetry.tracing import is_wanted
 from tests.repository import REPOSITORY
 
@@ -44,7 +44,7 @@ def test_every_setting_of_the_services_is_known(name: str, monkeypatch: pytest.M
     environment = {"CLAIRO_BUNDLE": "/bundles/demo", **of_compose}
     for key, value in environment.items():
         monkeypatch.setenv(key, value)
-    settings = load_settings({}, environment)
+    settings = load_settings(Settings, {}, environment)
     assert settings.device == ("cuda" if name == "clairo-gpu" else "cpu")
     assert not is_wanted(environment)
 

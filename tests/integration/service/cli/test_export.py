@@ -20,11 +20,6 @@ from training.datasets.dataset_toml import read_description
 from training.retraining.service_tables import newest_discoveries, write_service_tables
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
-
-
 @pytest.fixture
 async def data_dir(bundle: Bundle, tmp_path: Path) -> Path:
     """A store with two posted items, one of the bundle's changed, and some feedback."""

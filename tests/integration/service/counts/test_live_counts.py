@@ -24,11 +24,6 @@ MANY = 150
 """Users: more than any item of the tiny shop has in training."""
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
-
-
 @asynccontextmanager
 async def counting_service(bundle: Bundle, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
     async with running_service(bundle, **{"live_counts_seconds": 0.01} | settings) as client:

@@ -8,25 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from clairo_core.bundle.bundle import Bundle
-from clairo_core.bundle.load_bundle import load_bundle
-from tests.running_service import drawn_picture, running_service
-from tests.tiny import tiny_bundle
+from tests.running_service import drawn_picture
 
 MEBIBYTE = 1024 * 1024
 JSON = "application/json"
 FORM = "multipart/form-data; boundary=cut"
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
-
-
-@pytest.fixture
-async def client(bundle: Bundle) -> AsyncIterator[httpx.AsyncClient]:
-    async with running_service(bundle) as client:
-        yield client
 
 
 def problem_of(answer: httpx.Response, status: int) -> dict[str, Any]:

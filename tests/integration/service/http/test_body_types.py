@@ -2,31 +2,14 @@
 
 import gzip
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
-from clairo_core.bundle.bundle import Bundle
-from clairo_core.bundle.load_bundle import load_bundle
-from tests.running_service import running_service
-from tests.tiny import tiny_bundle
-
 BEACON_TYPE = "text/plain;charset=UTF-8"
 WRONG_TYPES = (None, "", "application/x-www-form-urlencoded", BEACON_TYPE, "text/json", "json", "*/*")
 MEBIBYTE = 2**20
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
-
-
-@pytest.fixture
-async def client(bundle: Bundle) -> AsyncIterator[httpx.AsyncClient]:
-    async with running_service(bundle) as client:
-        yield client
 
 
 async def calls_with_a_body(client: httpx.AsyncClient) -> list[tuple[str, str, dict[str, Any]]]:

@@ -11,28 +11,15 @@ import pytest
 from sqlalchemy import func, select, update
 
 from clairo_core.bundle.bundle import Bundle
-from clairo_core.bundle.load_bundle import load_bundle
 from service.errors import IdempotencyKeyReusedError
 from service.store import idempotency
 from service.store.database import Database
 from service.store.idempotency import IdempotencyStore, StoredAnswer
 from service.store.sql_tables import idempotency_records
 from tests.running_service import drawn_picture, running_service
-from tests.tiny import tiny_bundle
 
 KEY = {"Idempotency-Key": "order-17"}
 MUG = {"item_id": "mug", "title": "Dawn mug"}
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
-
-
-@pytest.fixture
-async def client(bundle: Bundle) -> AsyncIterator[httpx.AsyncClient]:
-    async with running_service(bundle) as client:
-        yield client
 
 
 @pytest.fixture

@@ -1,15 +1,8 @@
 """Numbers are accepted as JSON and urls write them, without coercion."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
-import pytest
-
-from clairo_core.bundle.bundle import Bundle
-from clairo_core.bundle.load_bundle import load_bundle
-from tests.running_service import running_service
-from tests.tiny import tiny_bundle
 
 WRONG: list[dict[str, Any]] = [
     {"seed": 1349.0},
@@ -24,17 +17,6 @@ WRONG: list[dict[str, Any]] = [
     {"history": [{"item_id": "a", "timestamp": "3"}]},
     {"filter": {"attribute": "price", "range": {"gte": "3"}}},
 ]
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
-
-
-@pytest.fixture
-async def client(bundle: Bundle) -> AsyncIterator[httpx.AsyncClient]:
-    async with running_service(bundle) as client:
-        yield client
 
 
 async def test_a_body_accepts_no_number_of_another_type(client: httpx.AsyncClient) -> None:

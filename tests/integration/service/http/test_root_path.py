@@ -7,18 +7,11 @@ import httpx
 import pytest
 
 from clairo_core.bundle.bundle import Bundle
-from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.errors import SettingsError
-from service.settings import load_settings
+from service.settings import Settings, load_settings
 from tests.running_service import running_service
-from tests.tiny import tiny_bundle
 
 PREFIX = "/shop/recommender"
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
 
 
 @pytest.fixture
@@ -73,4 +66,4 @@ async def test_without_a_prefix_links_start_at_the_root(bundle: Bundle) -> None:
 @pytest.mark.parametrize("root_path", ["recommender", "/recommender/", "/", "/a b"])
 def test_a_prefix_starts_with_a_slash_and_ends_without(root_path: str) -> None:
     with pytest.raises(SettingsError, match="--root-path"):
-        load_settings({"bundle": "bundle", "root_path": root_path}, {})
+        load_settings(Settings, {"bundle": "bundle", "root_path": root_path}, {})

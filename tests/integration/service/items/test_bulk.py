@@ -11,26 +11,13 @@ import httpx
 import pytest
 
 from clairo_core.bundle.bundle import Bundle
-from clairo_core.bundle.load_bundle import load_bundle
 from service.jobs import bulk, bulk_body
 from service.jobs.bulk_body import LinesRead, row_batches
 from service.store.database import Database
 from service.store.jobs import JobRow, JobState, JobStore, RowsDone
 from tests.running_service import drawn_picture, running_service
-from tests.tiny import tiny_bundle
 
 JSON_LINES = {"Content-Type": "application/x-ndjson"}
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
-
-
-@pytest.fixture
-async def client(bundle: Bundle) -> AsyncIterator[httpx.AsyncClient]:
-    async with running_service(bundle) as client:
-        yield client
 
 
 def lines(*rows: Any) -> bytes:

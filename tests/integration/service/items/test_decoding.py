@@ -14,23 +14,16 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from clairo_core.bundle.bundle import Bundle
-from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.encoders.pictures import decode_picture
 from clairo_core.errors import ContentError
 from tests.hostile_pictures import HOSTILE_PICTURES
 from tests.picture_host import FakeHost, pictures_from, running_host
 from tests.running_service import drawn_picture, running_service
-from tests.tiny import tiny_bundle
 
 URL = "http://old.test/mug.png"
 PICTURE = drawn_picture()
 IN_BASE64 = base64.b64encode(PICTURE).decode()
 DAMAGED_IN_BASE64 = base64.b64encode(PICTURE[:100]).decode()
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import random
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +19,6 @@ from tests.tiny import tiny_bundle
 
 MUG = {"title": "red mug 7", "description": "A mug for every day, in red.", "attributes": {"price": "18"}}
 POSTER = {"title": "blue poster 3", "description": "A poster for every day, in blue."}
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
-
-
-@pytest.fixture
-async def client(bundle: Bundle) -> AsyncIterator[httpx.AsyncClient]:
-    async with running_service(bundle) as client:
-        yield client
 
 
 async def put(client: httpx.AsyncClient, item_id: str, **content: Any) -> dict[str, Any]:

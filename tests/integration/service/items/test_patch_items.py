@@ -12,10 +12,8 @@ import httpx
 import pytest
 
 from clairo_core.bundle.bundle import Bundle
-from clairo_core.bundle.load_bundle import load_bundle
 from service.items import describer
 from tests.running_service import drawn_picture, running_service
-from tests.tiny import tiny_bundle
 
 MUG = {
     "title": "Dawn mug",
@@ -24,11 +22,6 @@ MUG = {
     "picture": base64.b64encode(drawn_picture()).decode(),
 }
 MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
 
 
 @pytest.fixture

@@ -10,21 +10,14 @@ import httpx
 import pytest
 
 from clairo_core.bundle.bundle import Bundle
-from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.errors import SettingsError
-from service.settings import load_settings
+from service.settings import Settings, load_settings
 from tests.picture_host import FakeHost, pictures_from, running_host
 from tests.running_service import drawn_picture, running_service
-from tests.tiny import tiny_bundle
 
 PICTURE = drawn_picture()
 URL = "http://old.test/mug.png"
 MUG = {"item_id": "mug", "title": "Mug", "picture_url": URL}
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
 
 
 @pytest.fixture
@@ -136,4 +129,4 @@ async def test_bulk_lines_can_have_urls_and_rejected_ones_have_a_reason(client: 
 
 def test_an_invalid_list_of_hosts_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="expected HOST"):
-        load_settings({"bundle": tmp_path, "picture_url_hosts": "https://shop.test/pictures"}, {})
+        load_settings(Settings, {"bundle": tmp_path, "picture_url_hosts": "https://shop.test/pictures"}, {})

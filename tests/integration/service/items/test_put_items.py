@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,6 @@ from tests.running_service import drawn_picture, running_service
 from tests.tiny import tiny_bundle
 
 MUG = {"title": "Dawn mug", "description": "Stoneware, pink glaze", "attributes": {"price": "18"}}
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
-
-
-@pytest.fixture
-async def client(bundle: Bundle) -> AsyncIterator[httpx.AsyncClient]:
-    async with running_service(bundle) as client:
-        yield client
 
 
 async def put(client: httpx.AsyncClient, item_id: str, status: int, **content: Any) -> dict[str, Any]:

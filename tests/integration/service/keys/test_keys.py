@@ -10,7 +10,6 @@ import pytest
 from typer.testing import CliRunner
 
 from clairo_core.bundle.bundle import Bundle
-from clairo_core.bundle.load_bundle import load_bundle
 from service.cli.commands import app
 from service.keys import key_ring
 from service.keys.api_key import Scope, id_of_key, is_key_of, new_key
@@ -22,7 +21,6 @@ from service.keys.shared_rate import KeyRates
 from service.replicas.redis_link import RedisLink
 from tests.redis_server import running_redis
 from tests.running_service import running_service
-from tests.tiny import tiny_bundle
 
 PAGE = "https://shop.example"
 OPEN_CALLS = {("get", "/health/live"), ("get", "/health/ready"), ("get", "/info"), ("get", "/metrics")}
@@ -42,11 +40,6 @@ def made_key(data_dir: Path, *flags: str, namespace: str = "default") -> str:
     made = CliRunner().invoke(app, command)
     assert made.exit_code == 0, made.output
     return made.stdout.strip()
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
 
 
 @pytest.fixture(scope="module")

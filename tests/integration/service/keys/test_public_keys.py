@@ -9,10 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from clairo_core.bundle.bundle import Bundle
-from clairo_core.bundle.load_bundle import load_bundle
 from service.cli.commands import app
 from tests.running_service import drawn_picture, running_service
-from tests.tiny import tiny_bundle
 
 SHOP = "https://shop.example"
 ITEM = "/items/item-1"
@@ -21,11 +19,6 @@ ITEM = "/items/item-1"
 def run_keys(data_dir: Path, *flags: str) -> tuple[int, str]:
     made = CliRunner().invoke(app, ["keys", "create", "--name", "page", "--data-dir", str(data_dir), *flags])
     return made.exit_code, made.stdout.strip() if made.exit_code == 0 else made.output
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from clairo_core.bundle.bundle import Bundle
-from clairo_core.bundle.load_bundle import load_bundle
 from service.app import open_parts
 from service.keys.api_key import Scope
 from service.keys.authentication import required_scope
@@ -19,16 +18,10 @@ from service.recommend.wanted import Strangers, UserHistory, Wanted
 from service.settings import Settings
 from tests.blocking_service import BlockingService, blocking_service
 from tests.running_service import running_service
-from tests.tiny import tiny_bundle
 
 HISTORY = ["item-3", "item-8"]
 MUGS = {"attribute": "category", "equals": "mug"}
 LAMPS = {"attribute": "category", "equals": "lamp"}
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
 
 
 @pytest.fixture

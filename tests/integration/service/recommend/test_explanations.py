@@ -1,32 +1,18 @@
 """`explain` in POST /recommend: explanations agree with leaving items out."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
 from clairo_core.bundle.bundle import Bundle
-from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.items import UserHistory
 from clairo_core.recommendation import RecommendationRequest
 from service.recommend.explanations import ALIKE, LEAST_EFFECT
 from tests.running_service import running_service
-from tests.tiny import tiny_bundle
 
 HISTORY = ["item-3", "item-8", "item-20", "item-3"]
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
-
-
-@pytest.fixture
-async def client(bundle: Bundle) -> AsyncIterator[httpx.AsyncClient]:
-    async with running_service(bundle) as client:
-        yield client
 
 
 async def explained(client: httpx.AsyncClient, **request: Any) -> dict[str, Any]:

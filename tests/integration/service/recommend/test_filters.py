@@ -1,30 +1,15 @@
 """Filters in POST /recommend: which items pass, posted ones included, and errors of invalid filters."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
 from clairo_core.bundle.bundle import Bundle
-from clairo_core.bundle.load_bundle import load_bundle
 from service.schemas.filters import MAX_FILTER_CONDITIONS, MAX_FILTER_DEPTH
-from tests.running_service import running_service
-from tests.tiny import tiny_bundle
 
 MUGS = {"attribute": "category", "equals": "mug"}
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
-
-
-@pytest.fixture
-async def client(bundle: Bundle) -> AsyncIterator[httpx.AsyncClient]:
-    async with running_service(bundle) as client:
-        yield client
 
 
 async def recommended(client: httpx.AsyncClient, item_filter: dict[str, Any], **request: Any) -> dict[str, Any]:

@@ -10,17 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clairo_core.bundle.bundle import Bundle
-from clairo_core.bundle.load_bundle import load_bundle
 from tests.blocking_service import BlockingService, blocking_service
-from tests.tiny import tiny_bundle
 
 HISTORY = ["item-3", "item-8"]
 ALL_IDS = [f"item-{row}" for row in range(60)]
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Diversity and exploration in POST /recommend."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -8,23 +7,10 @@ import numpy as np
 import pytest
 
 from clairo_core.bundle.bundle import Bundle
-from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.selection.diversity import cosine_similarities, intra_list_distance
 from tests.running_service import running_service
-from tests.tiny import tiny_bundle
 
 HISTORY = ["item-3", "item-8"]
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
-
-
-@pytest.fixture
-async def client(bundle: Bundle) -> AsyncIterator[httpx.AsyncClient]:
-    async with running_service(bundle) as client:
-        yield client
 
 
 async def recommended(client: httpx.AsyncClient, **request: Any) -> dict[str, Any]:

@@ -8,12 +8,10 @@ import httpx
 import pytest
 
 from clairo_core.bundle.bundle import Bundle
-from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.events import InteractionRules
 from service.errors import StoreError
 from service.store.feedback import MAX_HISTORY_ITEMS, UserItems
 from tests.running_service import running_service
-from tests.tiny import tiny_bundle
 
 
 class FakeUserHistories:
@@ -26,11 +24,6 @@ class FakeUserHistories:
         if user_id == "broken":
             raise StoreError("disk full")
         return UserItems(self._histories.get(user_id, ()))
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
 
 
 @pytest.fixture

@@ -9,15 +9,13 @@ import httpx
 import pytest
 
 from clairo_core.bundle.bundle import Bundle
-from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.errors import SettingsError
 from service.recommend.cache import InProcessCache
 from service.recommend.redis_cache import MAX_ANSWER_BYTES, LayeredCache, RedisCache
 from service.replicas.redis_link import MAX_BACKOFF_SECONDS, RedisLink
-from service.settings import load_settings
+from service.settings import Settings, load_settings
 from tests.redis_server import RedisProcess, running_redis
 from tests.running_service import running_service
-from tests.tiny import tiny_bundle
 
 
 class Clock:
@@ -38,11 +36,6 @@ def bytes_cache(link: RedisLink, prefix: str, *, ttl_seconds: float = 60) -> Red
 def redis(tmp_path: Path) -> Iterator[RedisProcess]:
     with running_redis(tmp_path) as redis:
         yield redis
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
 
 
 async def test_another_process_finds_a_computed_answer(redis: RedisProcess) -> None:
@@ -176,7 +169,7 @@ async def test_two_services_share_answers(bundle: Bundle, redis: RedisProcess) -
 
 def test_a_malformed_redis_url_is_refused_without_showing_its_password() -> None:
     with pytest.raises(SettingsError, match="expected redis://HOST:PORT/DB") as refused:
-        load_settings({"bundle": Path("bundle"), "redis_url": "http://:hidden-word@cache:6379"}, {})
+        load_settings(Settings, {"bundle": Path("bundle"), "redis_url": "http://:hidden-word@cache:6379"}, {})
     assert "hidden-word" not in str(refused.value)
 
 

@@ -17,10 +17,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from clairo_core.bundle.manifest import read_manifest
-from service.cli.workers import threads_per_worker, usable_cores
+from service.cli.workers import threads_per_worker
 from service.errors import StoreError
 from service.replicas.catalogue_sync import CatalogueSync
 from service.replicas.redis_link import RedisLink
+from service.usable_cores import usable_cores
 from tests.postgres_server import PostgresServer
 from tests.redis_server import running_redis
 from tests.repository import REPOSITORY

@@ -11,20 +11,13 @@ import httpx
 import pytest
 
 from clairo_core.bundle.bundle import Bundle
-from clairo_core.bundle.load_bundle import load_bundle
 from service.store.database import Database
 from service.store.jobs import JobKind, JobRow, JobState, JobStore
 from tests.new_databases import migrated_database
 from tests.postgres_server import PostgresServer
 from tests.running_service import running_service
-from tests.tiny import tiny_bundle
 
 JSON_LINES = {"Content-Type": "application/x-ndjson"}
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

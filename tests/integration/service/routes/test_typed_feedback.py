@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +34,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     )
     folder = tmp_path_factory.mktemp("bundles") / "typed"
     return load_bundle(tiny_bundle(folder, rules=RULES, users=users))
-
-
-@pytest.fixture
-async def client(bundle: Bundle) -> AsyncIterator[httpx.AsyncClient]:
-    async with running_service(bundle) as client:
-        yield client
 
 
 async def send(client: httpx.AsyncClient, *events: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +16,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.parser import text_string_to_metric_families
 
 from clairo_core.bundle.bundle import Bundle
-from clairo_core.bundle.load_bundle import load_bundle
 from service.telemetry.logs import REQUEST_ID, JsonLines, TextLines, without_secrets
 from service.telemetry.tracing import is_wanted
 from tests.running_service import running_process, running_service
-from tests.tiny import tiny_bundle
 
 CONTRACT = {
     "clairo_request_duration_seconds",
@@ -38,17 +36,6 @@ CONTRACT = {
     "clairo_live_counts_timestamp_seconds",
 }
 MUG = {"item_id": "secret-item-77", "title": "Blue mug", "description": "Holds tea"}
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return load_bundle(tiny_bundle(tmp_path_factory.mktemp("bundles") / "tiny"))
-
-
-@pytest.fixture
-async def client(bundle: Bundle) -> AsyncIterator[httpx.AsyncClient]:
-    async with running_service(bundle) as client:
-        yield client
 
 
 async def samples(client: httpx.AsyncClient) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:

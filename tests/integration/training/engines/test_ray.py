@@ -1,10 +1,9 @@
 """Two workers of a real Ray cluster give what one process gives, also where one of them is killed."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -21,6 +20,7 @@ from clairo_core.sequences import ItemSequences
 from tests.engine_pieces import KilledInTheMiddle, process_of, refusing, squaring, with_its_process
 from tests.engine_trainings import dense, killed_file, killing, noted, weights_of
 from tests.ray_head import ray_head
+from tests.recommending import Killed, killed_after, write_visits
 from tests.tiny import random_feature_sets, random_sequences, tiny_bundle, tiny_items
 from training.cli import app
 from training.counts import strongest_entries
@@ -43,10 +43,6 @@ pytestmark = [
 ]
 
 
-class Killed(BaseException):
-    """A kill, as far as the process lives to notice."""
-
-
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     with ray_head() as started:
@@ -64,18 +60,7 @@ def engine(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[E
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
     """A data set whose user n went from item-n to item-(n + 2)."""
-    folder = tmp_path / "shop"
-    folder.mkdir()
-    items = [f"item-{number}" for number in range(20)]
-    steps = [(f"user-{user:02}", f"item-{user + step}", step) for user in range(11) for step in range(3)]
-    (folder / "items.csv").write_text("\n".join(["item_id,title", *(f"{one},Thing {one}" for one in items)]))
-    rows = [f"{user_id},{item_id},{order}" for user_id, item_id, order in steps]
-    (folder / "visits.csv").write_text("\n".join(["user_id,item_id,position", *rows]))
-    (folder / "dataset.toml").write_text(
-        'name = "shop"\n[items]\nfile = "items.csv"\ntexts = ["title"]\n'
-        '[interactions]\nfile = "visits.csv"\nposition = "position"\n'
-    )
-    return folder
+    return write_visits(tmp_path / "shop", 11)
 
 
 # First: a process has one connection, which `engine` keeps.
@@ -158,16 +143,6 @@ def test_counts_rules_and_embeddings_are_equal_to_the_bit_though_a_worker_is_kil
         found.append(compute(run_by, tmp_path / name))
     assert (tmp_path / "killed").exists()
     assert found[0] == found[1]
-
-
-def killed_after(num_users: int) -> Any:
-    def progress(steps: Iterable[int], label: str, total: int | None = None) -> Iterator[int]:
-        for done, step in enumerate(steps):
-            if label == "recommending" and done == num_users:
-                raise Killed
-            yield step
-
-    return progress
 
 
 def test_a_killed_run_resumes_on_the_cluster_with_the_lists_of_one_process(

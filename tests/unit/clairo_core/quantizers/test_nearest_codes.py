@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 
 from clairo_core.features import FeatureSpace, first_collision_index, nearest_free_feature_set
 from clairo_core.quantizers import OpqQuantizer
-from clairo_core.quantizers.nearest_codes import codes_nearest_first
+from clairo_core.quantizers.nearest_codes import codes_nearest_first, nearest_codes
 
 
 @given(
@@ -66,7 +66,7 @@ def test_an_opq_item_is_ordered_by_its_distance():
         np.linalg.qr(random.normal(size=(6, 6)))[0].astype(np.float32), random.normal(size=(3, 4, 2)).astype(np.float32)
     )
     embedding = random.normal(size=6).astype(np.float32)
-    nearest = list(quantizer.nearest_codes(embedding))
+    nearest = list(nearest_codes(quantizer, embedding))
     assert nearest[0] == tuple(quantizer.encode(embedding[None])[0].tolist())
     assert sorted(nearest) == list(itertools.product(range(4), repeat=3))
     errors = np.square(quantizer.decode(np.array(nearest)) - embedding).sum(axis=1)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from clairo_core.selection import item_search
 from clairo_core.selection.item_search import TextSearch
 from clairo_core.selection.similar_words import max_edits
+from tests.searched_blocks import Blocks
 
 TEXTS = st.text(alphabet="ab é\n\ud800" + string.digits[:2], max_size=6)
 WORDS = st.lists(st.text(alphabet="abé\ud8001", min_size=1, max_size=3), max_size=3)
@@ -25,23 +26,6 @@ class Texts(list[str]):
 
     def texts_of(self, rows: range) -> Sequence[str]:
         return self[rows.start : rows.stop]
-
-
-class Blocks:
-    """Rows of which each block is a tuple."""
-
-    def __init__(self, texts: Sequence[str], before: "Blocks | None" = None) -> None:
-        size = item_search.ROWS_PER_BLOCK
-        self.blocks = [tuple(texts[start : start + size]) for start in range(0, len(texts), size)]
-        for number, (old, new) in enumerate(zip(before.blocks if before else [], self.blocks, strict=False)):
-            self.blocks[number] = old if old == new else new
-
-    def version_of(self, block: int) -> object:
-        return self.blocks[block]
-
-    def texts_of(self, rows: range) -> Sequence[str]:
-        size = item_search.ROWS_PER_BLOCK
-        return [self.blocks[row // size][row % size] for row in rows]
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -13,27 +13,11 @@ from clairo_core.items import Item
 from clairo_core.selection import item_search
 from clairo_core.selection.item_search import TextSearch
 from clairo_core.selection.search_index import load_search_index, search_text, write_search_index
+from tests.searched_blocks import Blocks
 
 WORD = st.sampled_from(["teapot", "taepot", "umbrella", "umbrela", "mug", "blue", "red-1", "7", "é\ud800", "Ä"])
 TITLES = st.lists(st.lists(WORD, max_size=4).map(" ".join), max_size=14)
 SEARCHED = st.lists(st.sampled_from(["teapot", "umbrella", "blu", "mug", "red-1", "7", "é"]), max_size=3)
-
-
-class Blocks:
-    """Rows of which each block is a tuple."""
-
-    def __init__(self, texts: Sequence[str], before: "Blocks | None" = None) -> None:
-        size = item_search.ROWS_PER_BLOCK
-        self.blocks = [tuple(texts[start : start + size]) for start in range(0, len(texts), size)]
-        for number, (old, new) in enumerate(zip(before.blocks if before else [], self.blocks, strict=False)):
-            self.blocks[number] = old if old == new else new
-
-    def version_of(self, block: int) -> object:
-        return self.blocks[block]
-
-    def texts_of(self, rows: range) -> Sequence[str]:
-        size = item_search.ROWS_PER_BLOCK
-        return [self.blocks[row // size][row % size] for row in rows]
 
 
 class Unread(Blocks):

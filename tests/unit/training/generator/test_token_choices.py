@@ -11,7 +11,7 @@ from transformers import T5ForConditionalGeneration
 
 from clairo_core.catalogue import build_catalogue
 from clairo_core.generation.t5.generator_checkpoint import Softmax
-from clairo_core.generation.trie.trie import build_trie
+from clairo_core.generation.trie.trie import trie_of_tokens
 from clairo_core.tokens.tokenizer import Tokenizer
 from clairo_core.tokens.vocabulary import EOS, PAD
 from tests.tiny import random_feature_sets, tiny_vocabulary
@@ -32,7 +32,9 @@ def choices_of(num_items: int, seed: int = 0) -> tuple[TokenChoices, np.ndarray]
     catalogue = build_catalogue(
         [f"item-{row}" for row in range(num_items)], random_feature_sets(num_items, SIZES, seed), TOKENIZER
     )
-    return token_choices(build_trie(catalogue), catalogue.canonical), label_table(catalogue.canonical)
+    return token_choices(trie_of_tokens(catalogue.canonical, catalogue.is_retired), catalogue.canonical), label_table(
+        catalogue.canonical
+    )
 
 
 @settings(deadline=None, max_examples=30)

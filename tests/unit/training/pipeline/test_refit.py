@@ -16,6 +16,7 @@ from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.bundle.manifest import read_manifest
 from clairo_core.errors import BundleManifestError, TrainingError
 from clairo_core.items import UserHistory
+from clairo_core.progress import silent
 from clairo_core.ranking import JointRanking, dense_heads
 from clairo_core.recommender import Recommender
 from clairo_core.sequences import ItemSequences
@@ -68,15 +69,7 @@ def shop() -> Dataset:
 
 def bench_of(stages: Path, *overrides: str) -> Workbench:
     preset = load_preset("clairo_token", [*SETTINGS, *overrides])
-    return Workbench(
-        shop(),
-        preset,
-        0,
-        torch.device("cpu"),
-        StageCache(stages),
-        lambda things, _label, _total: things,
-        lambda _: None,
-    )
+    return Workbench(shop(), preset, 0, torch.device("cpu"), StageCache(stages), silent, lambda _: None)
 
 
 @pytest.fixture(scope="module")

@@ -68,15 +68,8 @@ def write_shop(folder: Path) -> Path:
 def test_a_bundle_learns_purchases_and_keeps_what_events_mean(tmp_path: Path) -> None:
     dataset = load_dataset(write_shop(tmp_path))
     lines: list[str] = []
-    bench = Workbench(
-        dataset,
-        load_preset("clairo", SETTINGS),
-        0,
-        torch.device("cpu"),
-        StageCache(tmp_path / "stages"),
-        silent,
-        lines.append,
-    )
+    stages = StageCache(tmp_path / "stages")
+    bench = Workbench(dataset, load_preset("clairo", SETTINGS), 0, torch.device("cpu"), stages, silent, lines.append)
     evaluation = train_bundle(bench, tmp_path / "bundle")
     assert evaluation is not None
     assert evaluation.num_users == NUM_USERS

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
 from clairo_core.errors import SettingsError, TrainingError
+from clairo_core.progress import silent
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokens.spelling import Spelling
 from clairo_core.tokens.tokenizer import Tokenizer
@@ -43,9 +44,7 @@ def bench_of(folder: Path, start: WarmStart) -> Workbench:
     dataset = build_dataset("shop", items, users, ItemSequences.from_lists(sequences))
     preset = preset_of(start, load_preset("clairo"))
     stages = StageCache(folder)
-    return Workbench(
-        dataset, preset, 0, torch.device("cpu"), stages, lambda things, _label, _total: things, stages.report
-    )
+    return Workbench(dataset, preset, 0, torch.device("cpu"), stages, silent, stages.report)
 
 
 def test_known_items_keep_their_features_and_new_ones_are_described_by_the_bundle(

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from clairo_core.catalogue import build_catalogue
+from clairo_core.progress import silent
 from clairo_core.ranking import DislikedNeighbours
 from clairo_core.recommendation import POPULAR, Recommendation, RecommendationList, RecommendationRequest
 from clairo_core.recommender import Recommender
@@ -63,15 +64,8 @@ def shop(validation_target: int, num_disliking: int = NUM_USERS) -> Dataset:
 
 
 def bench_of(dataset: Dataset, stages: Path, told: list[str], *overrides: str) -> Workbench:
-    return Workbench(
-        dataset,
-        load_preset("clairo", overrides),
-        0,
-        torch.device("cpu"),
-        StageCache(stages),
-        lambda things, _label, _total: things,
-        told.append,
-    )
+    preset = load_preset("clairo", overrides)
+    return Workbench(dataset, preset, 0, torch.device("cpu"), StageCache(stages), silent, told.append)
 
 
 def chosen(bench: Workbench, recommender: BlueFirst) -> DislikedNeighbours:

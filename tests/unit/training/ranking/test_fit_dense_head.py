@@ -13,8 +13,8 @@ from clairo_core.errors import TrainingError
 from clairo_core.progress import silent
 from clairo_core.ranking import load_dense_head
 from clairo_core.sequences import ItemSequences
+from tests.engine_trainings import NUM_ITEMS, cycles, last_items
 from training.config.preset import DenseSettings
-from training.evaluation.split import EvaluationSplit
 from training.ranking.fit_dense_head import DenseModel, fit_dense_head, rate_share
 from training.ranking.learned_item_vectors import LearnedItemVectors
 from training.workbench.checkpoints import load_progress
@@ -27,7 +27,6 @@ from training.workbench.next_item_windows import (
     windows_per_user,
 )
 
-NUM_ITEMS = 12
 SETTINGS = DenseSettings(
     dim=16,
     num_layers=1,
@@ -38,19 +37,6 @@ SETTINGS = DenseSettings(
     max_history_items=5,
     learning_rate=0.02,
 )
-
-
-def cycles(num_users: int = 60) -> ItemSequences:
-    """Each item is followed by the next. The last item does not occur."""
-    return ItemSequences.from_lists(
-        [[(user + step) % (NUM_ITEMS - 1) for step in range(2 + user % 9)] for user in range(num_users)]
-    )
-
-
-def last_items() -> EvaluationSplit:
-    last = np.arange(NUM_ITEMS - 1)
-    histories = ItemSequences.from_lists([[item] for item in last])
-    return EvaluationSplit(histories, ((last + 1) % (NUM_ITEMS - 1)).astype(np.int32), last.astype(np.int32))
 
 
 @settings(deadline=None)

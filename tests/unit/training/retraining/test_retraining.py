@@ -20,6 +20,7 @@ from clairo_core.bundle.manifest import BundleManifest, read_manifest
 from clairo_core.errors import SettingsError, TrainingError
 from clairo_core.events import EventType, InteractionRules
 from clairo_core.items import Item, UserHistory
+from clairo_core.progress import silent
 from clairo_core.sequences import ItemSequences
 from service.bundles.not_worse import check_not_worse, refusal_by_retraining
 from service.cli.store_commands import parsed_since
@@ -74,7 +75,7 @@ def compared(candidate: Bundle, serving: Bundle, dataset: Dataset, newest_at: di
         max_users=0,
         num_resamples=20,
         seed=0,
-        progress=lambda things, _label, _total: things,
+        progress=silent,
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from clairo_core.features import FeatureSpace
+from clairo_core.progress import silent
 from clairo_core.sequences import ItemSequences
 from tests.tiny import random_feature_sets, tiny_items
 from training.config.load_preset import load_preset
@@ -29,7 +30,7 @@ def bench(tmp_path: Path) -> Workbench:
     dataset = build_dataset("shop", tuple(tiny_items(NUM_ITEMS)), users, sequences)
     preset = load_preset("clairo_token", ["vocabulary.merges_per_item=2"])
     stages = StageCache(tmp_path)
-    return Workbench(dataset, preset, 0, torch.device("cpu"), stages, lambda things, _label, _total: things, print)
+    return Workbench(dataset, preset, 0, torch.device("cpu"), stages, silent, print)
 
 
 def items() -> DescribedItems:

@@ -12,7 +12,7 @@ from clairo_core.catalogue import build_catalogue
 from clairo_core.errors import CatalogueError
 from clairo_core.generation.trie.device_trie import DeviceTrie
 from clairo_core.generation.trie.live_items import live_items
-from clairo_core.generation.trie.trie import ROOT, Trie, build_trie, trie_of_tokens
+from clairo_core.generation.trie.trie import ROOT, Trie, trie_of_tokens
 from clairo_core.ranking.allowed_items import all_but, allowed_by
 from clairo_core.tokens.tokenizer import Tokenizer
 from tests.tiny import random_feature_sets, tiny_vocabulary, token_batch
@@ -129,7 +129,8 @@ def test_an_updated_trie_equals_a_rebuilt_one(num_added):
     for row in range(200, 200 + num_added):
         later = later.with_item(str(row), tuple(feature_sets[row].tolist()), tokenizer)
     later = later.without_item("7").without_item(str(199 + num_added))
-    assert_same(build_trie(first).updated(later.canonical, later.is_retired), build_trie(later))
+    before, after = (trie_of_tokens(version.canonical, version.is_retired) for version in (first, later))
+    assert_same(before.updated(later.canonical, later.is_retired), after)
 
 
 def test_items_with_the_same_tokens_are_refused_with_their_rows():
