@@ -84,7 +84,7 @@ def test_numbers_reach_the_service_as_written(monkeypatch: pytest.MonkeyPatch) -
     assert (environment["CLAIRO_MIGRATE"], environment["OTEL_TRACES_SAMPLER_ARG"]) == ("true", "0.25")
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert load_settings({}, environment).cache_max_entries == 2_000_000
+    assert load_settings(Settings, {}, environment).cache_max_entries == 2_000_000
 
 
 @examples
