@@ -87,7 +87,7 @@ pages: install   ## write the pages of docs/ that follow from the code
 	$(BIN)/python -m tests.generated_pages
 
 docs: install    ## build the documentation into site/
-	@PATH=$(CURDIR)/$(BIN):$$PATH .ci/site
+	@PATH="$(CURDIR)/$(BIN):$$PATH" .ci/site
 	@echo 'Open site/index.html, or with its search: python3 -m http.server --directory site'
 
 lock:            ## write requirements.lock again (needs uv)

@@ -16,12 +16,13 @@ import httpx2
 
 from clairo_client import calls
 from clairo_client.calls import Call
-from clairo_client.problems import problem_of
+from clairo_client.problems import problem_of, unreadable
 
 Answer = TypeVar("Answer")
 Arguments = ParamSpec("Arguments")
 
 TRY_AGAIN = frozenset({429, 503})
+NOT_CARRIED_OUT = frozenset({429})
 FIRST_WAIT_SECONDS = 0.25
 MAX_WAIT_SECONDS = 30.0
 
@@ -29,8 +30,9 @@ MAX_WAIT_SECONDS = 30.0
 class _Attempts:
     """The attempts left for a call, and the waits between them."""
 
-    def __init__(self, max_attempts: int) -> None:
+    def __init__(self, max_attempts: int, *, is_repeatable: bool) -> None:
         self._left = max_attempts
+        self._statuses = TRY_AGAIN if is_repeatable else NOT_CARRIED_OUT
         self._wait_seconds = FIRST_WAIT_SECONDS
 
     def seconds_before_next(self, outcome: httpx2.Response | httpx2.TransportError) -> float | None:
@@ -40,7 +42,7 @@ class _Attempts:
         """
         self._left -= 1
         if isinstance(outcome, httpx2.Response):
-            is_worth_it = outcome.status_code in TRY_AGAIN
+            is_worth_it = outcome.status_code in self._statuses
             asked = outcome.headers.get("Retry-After", "")
         else:
             is_worth_it, asked = isinstance(outcome, httpx2.ConnectError | httpx2.ConnectTimeout), ""
@@ -63,24 +65,36 @@ class _Client:
         Args:
             url: of the service, such as `http://127.0.0.1:8000`.
             api_key: sent as `Authorization: Bearer`.
-            timeout_seconds: per attempt.
+            timeout_seconds: per attempt; calls that bring a bundle into service have half an hour.
             max_attempts: for a call that is answered 429 or 503, the first attempt included.
         """
         self._base_url = url.rstrip("/")
-        self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+        # A key read from a file ends with a line break, and a variable may be empty.
+        key = (api_key or "").strip()
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._timeout_seconds = timeout_seconds
         self._max_attempts = max_attempts
 
+    def _attempts(self, call: Call[Any]) -> _Attempts:
+        return _Attempts(self._max_attempts, is_repeatable=call.is_repeatable)
 
-def _request_of(call: Call[Any]) -> dict[str, Any]:
-    return {
-        "method": call.method,
-        "url": call.path,
-        "params": call.query,
-        "json": call.body,
-        "content": call.content,
-        "headers": call.headers,
-    }
+    def _request(self, call: Call[Any]) -> dict[str, Any]:
+        return {
+            "method": call.method,
+            "url": call.path,
+            "params": call.query,
+            "json": call.body,
+            "content": call.content,
+            "headers": call.headers,
+            "timeout": httpx2.Timeout(self._timeout_seconds, read=max(self._timeout_seconds, call.timeout_seconds)),
+        }
+
+
+def _read(call: Call[Answer], answer: httpx2.Response) -> Answer:
+    try:
+        return call.read(answer)
+    except ValueError as error:
+        raise unreadable(answer, error) from error
 
 
 class _Method(Generic[Arguments, Answer]):
@@ -172,28 +186,26 @@ class CLAIRO(_Client, _Operations):
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         super().__init__(url, api_key=api_key, timeout_seconds=timeout_seconds, max_attempts=max_attempts)
-        self._http = httpx2.Client(
-            base_url=self._base_url, headers=self._headers, timeout=timeout_seconds, transport=transport
-        )
+        self._http = httpx2.Client(base_url=self._base_url, headers=self._headers, transport=transport)
 
     def send(self, call: Call[Answer]) -> Answer:
         """Send one call and read its answer.
 
         Raises:
-            ProblemError: the service answered with an error; see its subclasses.
+            ProblemError: the service answered with an error, or something else answered; see its subclasses.
             httpx2.TransportError: the service cannot be reached, or the connection broke.
         """
-        attempts = _Attempts(self._max_attempts)
+        attempts = self._attempts(call)
         while True:
             try:
-                answer = self._http.request(**_request_of(call))
+                answer = self._http.request(**self._request(call))
             except httpx2.TransportError as error:
                 wait_seconds = attempts.seconds_before_next(error)
                 if wait_seconds is None:
                     raise
             else:
-                if answer.status_code < 400:
-                    return call.read(answer)
+                if answer.is_success:
+                    return _read(call, answer)
                 wait_seconds = attempts.seconds_before_next(answer)
                 if wait_seconds is None:
                     raise problem_of(answer)
@@ -225,28 +237,26 @@ class AsyncCLAIRO(_Client, _Operations):
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         super().__init__(url, api_key=api_key, timeout_seconds=timeout_seconds, max_attempts=max_attempts)
-        self._http = httpx2.AsyncClient(
-            base_url=self._base_url, headers=self._headers, timeout=timeout_seconds, transport=transport
-        )
+        self._http = httpx2.AsyncClient(base_url=self._base_url, headers=self._headers, transport=transport)
 
     async def send(self, call: Call[Answer]) -> Answer:
         """Send one call and read its answer.
 
         Raises:
-            ProblemError: the service answered with an error; see its subclasses.
+            ProblemError: the service answered with an error, or something else answered; see its subclasses.
             httpx2.TransportError: the service cannot be reached, or the connection broke.
         """
-        attempts = _Attempts(self._max_attempts)
+        attempts = self._attempts(call)
         while True:
             try:
-                answer = await self._http.request(**_request_of(call))
+                answer = await self._http.request(**self._request(call))
             except httpx2.TransportError as error:
                 wait_seconds = attempts.seconds_before_next(error)
                 if wait_seconds is None:
                     raise
             else:
-                if answer.status_code < 400:
-                    return call.read(answer)
+                if answer.is_success:
+                    return _read(call, answer)
                 wait_seconds = attempts.seconds_before_next(answer)
                 if wait_seconds is None:
                     raise problem_of(answer)

@@ -1,6 +1,6 @@
 """Problem documents (RFC 9457) as exceptions.
 
-ProblemError
+ProblemError                other statuses, redirects, and answers of something that is not the service
 ├── NotFoundError       404
 ├── ConflictError       409: it exists already, or the bundle is damaged or worse
 ├── RefusedError        400, 401, 403, 413, 415, 422: the request is wrong
@@ -74,8 +74,27 @@ class _Document(BaseModel):
     errors: list[FieldError] = []
 
 
+def unreadable(answer: httpx2.Response, error: ValueError) -> ProblemError:
+    """Turn a success that is not the service's answer into its exception."""
+    reason = str(error)
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        reason = f"{'.'.join(map(str, (error.title, *first['loc'])))}: {first['msg']}"
+    detail = (
+        f"{answer.request.url} answered {answer.headers.get('content-type', 'without a type')} {answer.text[:200]!r} "
+        f"({reason}); check the client's url, and that service and client have the same release"
+    )
+    request_id = answer.headers.get("X-Request-ID")
+    return ProblemError(answer.status_code, "about:blank", "Not an answer of the service", detail, request_id, [])
+
+
 def problem_of(answer: httpx2.Response) -> ProblemError:
-    """Turn an answer of 400 or more into its exception."""
+    """Turn an answer that is not a success into its exception."""
+    if answer.has_redirect_location:
+        detail = (
+            f"{answer.request.url} redirects to {answer.headers['Location']}; give the client the url of the service"
+        )
+        return ProblemError(answer.status_code, "about:blank", answer.reason_phrase, detail, None, [])
     try:
         document = _Document.model_validate_json(answer.content)
     except ValidationError:

@@ -47,7 +47,9 @@ def list_complements(
     item_ids: Sequence[str], *, limit: int = 10, filter: ItemFilter | None = None
 ) -> Call[ComplementList]:
     """List what users have together with the items of a cart more often than by chance."""
-    body = given(item_ids=list(item_ids), limit=limit, filter=filter)
+    # The service refuses a lone id; its letters would be a cart of unknown items.
+    listed = item_ids if isinstance(item_ids, str) else list(item_ids)
+    body = given(item_ids=listed, limit=limit, filter=filter)
     return Call("POST", "/complements", as_model(ComplementList), body=body)
 
 

@@ -21,12 +21,17 @@ class Call(Generic[Answer]):
     method: str
     path: str
     read: Callable[[httpx2.Response], Answer]
+    """Raises ValueError if the service cannot have answered this."""
     query: Mapping[str, Any] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
     """Sent as JSON."""
     content: bytes | None = None
     """Sent unchanged if `body` is None; `headers` hold its `Content-Type`."""
     headers: Mapping[str, str] = field(default_factory=dict)
+    timeout_seconds: float = 0.0
+    """Waited for an answer even if the client's timeout is shorter."""
+    is_repeatable: bool = True
+    """Whether a repetition does no harm where the first attempt, answered 503, was carried out after all."""
 
 
 def as_model(model: type[Model]) -> Callable[[httpx2.Response], Model]:
@@ -34,8 +39,10 @@ def as_model(model: type[Model]) -> Callable[[httpx2.Response], Model]:
     return lambda answer: model.model_validate_json(answer.content)
 
 
-def as_nothing(_: httpx2.Response) -> None:
-    """Ignore the answer's body."""
+def as_nothing(answer: httpx2.Response) -> None:
+    """Expect an empty answer: a page of a proxy would otherwise pass for a deletion."""
+    if answer.content:
+        raise ValueError("expected no content")
 
 
 def quoted(segment: str) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from types import EllipsisType
 from typing import Any, Literal, Required, TypedDict
@@ -57,7 +58,7 @@ def create_item(
         picture=picture,
         picture_url=picture_url,
     )
-    return Call("POST", "/items", as_model(ItemDetail), body=body, headers=answered_once(idempotency_key))
+    return Call("POST", "/items", as_model(ItemDetail), body=body, headers=_answered_once(idempotency_key))
 
 
 def put_item(
@@ -117,7 +118,7 @@ def patch_item_lines(items: Iterable[Mapping[str, Any]], *, idempotency_key: str
         "/items/bulk",
         as_model(JobSummary),
         content="\n".join(json.dumps(_changes(item)) for item in items).encode(),
-        headers={"Content-Type": JSON_LINES, **answered_once(idempotency_key)},
+        headers={"Content-Type": JSON_LINES, **_answered_once(idempotency_key)},
     )
 
 
@@ -140,7 +141,7 @@ def create_items(items: Iterable[NewItem], *, idempotency_key: str | None = None
         "/items/bulk",
         as_model(JobSummary),
         content="\n".join(lines).encode(),
-        headers={"Content-Type": JSON_LINES, **answered_once(idempotency_key)},
+        headers={"Content-Type": JSON_LINES, **_answered_once(idempotency_key)},
     )
 
 
@@ -178,6 +179,11 @@ def get_item(item_id: str) -> Call[ItemDetail]:
 def get_item_picture(item_id: str) -> Call[bytes]:
     """Get an item's picture as a JPEG, PNG or WebP file."""
     return Call("GET", f"/items/{quoted(item_id)}/picture", lambda answer: answer.content)
+
+
+def _answered_once(idempotency_key: str | None) -> dict[str, str]:
+    """A key of the caller or of this call: an attempt that was answered 503 may have stored the items."""
+    return answered_once(uuid.uuid4().hex if idempotency_key is None else idempotency_key)
 
 
 def _changes(changes: Mapping[str, Any]) -> dict[str, Any]:

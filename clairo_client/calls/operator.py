@@ -12,6 +12,9 @@ from clairo_client.answers import (
 )
 from clairo_client.calls.call import Call, as_model, as_nothing, quoted
 
+LOADING_SECONDS = 1800.0
+"""A bundle that comes into service is verified, given posted items, and warmed up first."""
+
 
 def list_bundles() -> Call[BundleList]:
     """List bundles that can be served."""
@@ -26,12 +29,20 @@ def get_bundle(bundle_id: str) -> Call[BundleDetail]:
 def activate_bundle(bundle_id: str, *, allow_worse: bool = False) -> Call[ActivatedBundle]:
     """Serve another bundle. Answers once it is in service, which may take minutes."""
     query = {"allow_worse": "true"} if allow_worse else {}
-    return Call("POST", f"/bundles/{quoted(bundle_id)}/activate", as_model(ActivatedBundle), query=query)
+    return Call(
+        "POST",
+        f"/bundles/{quoted(bundle_id)}/activate",
+        as_model(ActivatedBundle),
+        query=query,
+        timeout_seconds=LOADING_SECONDS,
+    )
 
 
 def roll_back_bundle() -> Call[ActivatedBundle]:
     """Serve the bundle that the served one replaced. Answers once it is in service, which may take minutes."""
-    return Call("POST", "/bundles/rollback", as_model(ActivatedBundle))
+    # Twice, it goes two bundles back.
+    read = as_model(ActivatedBundle)
+    return Call("POST", "/bundles/rollback", read, timeout_seconds=LOADING_SECONDS, is_repeatable=False)
 
 
 def list_experiments() -> Call[ExperimentList]:
@@ -42,7 +53,8 @@ def list_experiments() -> Call[ExperimentList]:
 def start_experiment(name: str, share: float, bundle_id: str) -> Call[ExperimentAnswer]:
     """Answer this share of users, 0 to 1, from another bundle. Answers once it is loaded, which may take minutes."""
     body = {"name": name, "share": share, "bundle_id": bundle_id}
-    return Call("POST", "/experiments", as_model(ExperimentAnswer), body=body)
+    read = as_model(ExperimentAnswer)
+    return Call("POST", "/experiments", read, body=body, timeout_seconds=LOADING_SECONDS, is_repeatable=False)
 
 
 def end_experiment(name: str) -> Call[None]:

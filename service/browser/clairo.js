@@ -377,7 +377,7 @@ class ClairoRecommendations extends HTMLElement {
 }
 
 function pictureOf(clairo, item) {
-  const initial = element("span", { part: "picture", "aria-hidden": "true" }, (item.title || item.item_id).slice(0, 1).toUpperCase());
+  const initial = element("span", { part: "picture", "aria-hidden": "true" }, Array.from(item.title || item.item_id)[0].toUpperCase());
   const url = clairo.pictureUrl(item);
   if (url === null) return initial;
   const picture = element("img", { part: "picture", src: url, alt: "", loading: "lazy", decoding: "async" });

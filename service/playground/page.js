@@ -9,9 +9,21 @@ export const byId = (id) => document.getElementById(id);
 // Asks the user for a key after a 401, and sends again.
 export const clairo = new Clairo({ key: keptKey(), askForKey });
 
+// 0: it cannot be reached. 502 to 504: a proxy, a service that loads its bundle, a store that is away.
+const AWAY = [0, 502, 503, 504];
 const SHOWN_FIELDS = ["title", "attributes", "picture_url"];
 const MODALITIES = { text: "words", image: "looks" };
 const knownItems = new Map();
+
+export const isAway = (error) => AWAY.includes(error.status);
+
+export async function isReady() {
+  try {
+    return (await fetch(new URL("health/ready", clairo.url))).ok;
+  } catch {
+    return false;
+  }
+}
 
 export function remember(item) {
   knownItems.set(item.item_id, item);
@@ -52,7 +64,7 @@ export function element(tag, attributes = {}, ...children) {
 
 export function pictureOf(item) {
   const frame = element("span", { class: "picture" });
-  const initial = element("span", { class: "initial", "aria-hidden": "true" }, (item.title || item.item_id).slice(0, 1).toUpperCase());
+  const initial = element("span", { class: "initial", "aria-hidden": "true" }, Array.from(item.title || item.item_id)[0].toUpperCase());
   if (!item.picture_url) {
     frame.append(initial);
     return frame;

@@ -12,6 +12,7 @@ const FALLBACKS = {
   unknown_history: "The catalogue lacks every product of this history: these are the most popular ones.",
   catalogue_exhausted: "The catalogue has no further products.",
   filter_exhausted: "No further products pass the filter.",
+  group_exhausted: "No further products fit into their groups.",
 };
 const SOURCES = {
   generative: ["generated", "The model wrote this product as the next one."],

@@ -1,9 +1,7 @@
 // The error banner. While the service is away, wait for it, then repeat what failed.
 
-import { byId, clairo } from "./page.js";
+import { byId, isAway, isReady } from "./page.js";
 
-// 0: it cannot be reached. 502 to 504: a proxy, a service that loads its bundle, a store that is away.
-const AWAY = [0, 502, 503, 504];
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 10_000;
 const pending = new Map();
@@ -13,7 +11,7 @@ let isAboutAway = false;
 // What can be repeated has a name: only its newest attempt is.
 export function showError(error, name = null, repeat = null) {
   if (error.name === "AbortError") return;
-  isAboutAway = AWAY.includes(error.status);
+  isAboutAway = isAway(error);
   if (isAboutAway && repeat) pending.set(name, repeat);
   byId("banner-text").textContent = isAboutAway
     ? `${error.title}. This page tries again until it answers.`
@@ -35,14 +33,6 @@ async function waitForService() {
   }
   // Unless a repetition ended in another error.
   if (isAboutAway) byId("banner").hidden = true;
-}
-
-async function isReady() {
-  try {
-    return (await fetch(new URL("health/ready", clairo.url))).ok;
-  } catch {
-    return false;
-  }
 }
 
 byId("banner-close").addEventListener("click", () => (byId("banner").hidden = true));

@@ -61,6 +61,12 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 20px;margin:8px 0}
 @media(max-width:600px){section{overflow-x:auto;padding:16px 16px 12px}.scroll{margin:0 -16px;padding:0 16px}
 svg{min-width:470px}dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:8px;color:var(--quiet)}}
 footer{padding:6px 0 48px;color:var(--quiet);font-size:13px}
+figcaption,dt,td:first-child{unicode-bidi:plaintext}
+@media print{*{print-color-adjust:exact;-webkit-print-color-adjust:exact}body{background:none}main,header{padding:0}
+section{break-inside:avoid}h2,h3,summary{break-after:avoid}tr,.behind{break-inside:avoid}
+.scroll{overflow:visible;margin:0;padding:0}table{white-space:normal}th,td{padding:4px 0 4px 5px;font-size:10px}
+td small{font-size:8px;white-space:nowrap}thead th{font-size:9px;overflow-wrap:anywhere}
+.modes label:not(input:checked+label),.map-bar{display:none}details::details-content{content-visibility:visible}}
 """
 
 

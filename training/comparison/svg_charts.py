@@ -93,7 +93,7 @@ def dot_plot(spans: Sequence[Span], *, title: str, starts_at_zero: bool = True) 
         parts.append(
             f'<g class="series-{span.series}"><title>{_in_words(span)}</title>'
             f'<rect class="hover" x="0" y="{y - ROW_HEIGHT / 2:.1f}" width="{WIDTH}" height="{ROW_HEIGHT}"/>'
-            f'<text class="label" x="{left - 14:.1f}" y="{y + 4:.1f}" text-anchor="end">{escape(span.label)}</text>'
+            f"{_label(span.label, left - 14, y + 4)}"
             f'<line class="interval" x1="{x(span.low):.1f}" x2="{x(span.high):.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
             f'<circle cx="{x(span.value):.1f}" cy="{y:.1f}" r="5.5"/>'
             f'<text class="value" x="{right + 12}" y="{y + 4:.1f}">{escape(shown)}</text></g>'
@@ -151,7 +151,7 @@ def bar_rows(bars: Sequence[Bar], *, title: str) -> str:
         width = (right - left) * min(max(bar.share, 0.0), 1.0)
         parts.append(
             f'<g class="series-{bar.series}"><title>{escape(f"{bar.label}: {bar.share:.1%}, {bar.text}")}</title>'
-            f'<text class="label" x="{left - 14:.1f}" y="{y + 4:.1f}" text-anchor="end">{escape(bar.label)}</text>'
+            f"{_label(bar.label, left - 14, y + 4)}"
             f'<rect class="ground" x="{left:.1f}" y="{y - 6:.1f}" width="{right - left:.1f}" height="12" rx="2"/>'
             f'<rect class="bar" x="{left:.1f}" y="{y - 6:.1f}" width="{width:.1f}" height="12" rx="2"/>'
             f'<text class="value" x="{right + 12:.1f}" y="{y + 4:.1f}">{escape(bar.text)}</text></g>'
@@ -242,6 +242,12 @@ def nice_ticks(low: float, high: float) -> list[float]:
 def signed(value: float, is_plain: bool) -> str:
     """Four decimals, with a plus sign unless plain."""
     return f"{value:.4f}" if is_plain else f"{value:+.4f}"
+
+
+def _label(label: str, right: float, y: float) -> str:
+    """A row's label up to `right`, narrowed where it would begin outside the picture."""
+    narrowed = f' textLength="{right:.0f}" lengthAdjust="spacingAndGlyphs"' if LETTER_WIDTH * len(label) > right else ""
+    return f'<text class="label" x="{right:.1f}" y="{y:.1f}" text-anchor="end"{narrowed}>{escape(label)}</text>'
 
 
 def _in_words(span: Span) -> str:

@@ -42,6 +42,11 @@ securityContext:
   capabilities: {drop: [ALL]}
 {{- end }}
 
+{{- /* A value in quotes. Helm reads numbers as floats, and toString writes a million as 1e+06. */}}
+{{- define "clairo.text" -}}
+{{ ternary . (toJson .) (kindIs "string" .) | quote }}
+{{- end }}
+
 {{- define "clairo.databaseUrl" -}}
 - name: CLAIRO_DATABASE_URL
   valueFrom: {secretKeyRef: {name: {{ .Values.secret }}, key: database-url}}

@@ -3,7 +3,7 @@
 import { byId, clairo, element } from "../page.js";
 import { choice } from "./bundles.js";
 import { intervals, percentage, shares } from "./charts.js";
-import { asking, problemOf, showChanged } from "./parts.js";
+import { asking, problemOf, repeated, showChanged } from "./parts.js";
 
 const EVERY_MS = 5_000;
 const ARMS = { control: "served bundle", treatment: "other bundle" };
@@ -20,12 +20,11 @@ export async function showExperiments(signal) {
   );
   if (!experiments.length) return;
   drawArms(arms, experiments[0]);
-  while (!signal.aborted) {
-    await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
-    if (signal.aborted || document.hidden || !arms.isConnected) continue;
+  await repeated(byId("experiments-problem"), EVERY_MS, signal, async () => {
+    if (!arms.isConnected) return;
     const counted = await clairo.get("experiments", {}, { signal });
     if (counted.experiments.length) drawArms(arms, counted.experiments[0]);
-  }
+  });
 }
 
 function cardOf(experiment, arms, signal) {
@@ -111,6 +110,7 @@ function formOf(bundles, signal) {
   const share = element("input", { type: "range", min: 1, max: 99, value: 50 });
   const shown = element("span", {}, "50%");
   const problem = element("div", { role: "alert" });
+  const start = element("button", { class: "primary", type: "submit" }, "Start");
   share.addEventListener("input", () => (shown.textContent = `${share.value}%`));
   const form = element(
     "form",
@@ -120,11 +120,13 @@ function formOf(bundles, signal) {
     bundle.label,
     element("label", {}, element("span", {}, "Share of users who get it: ", shown), share),
     problem,
-    element("div", { class: "actions start" }, element("button", { class: "primary", type: "submit" }, "Start")),
+    element("div", { class: "actions start" }, start),
   );
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     problem.replaceChildren();
+    // It answers once the bundle is loaded, which may take minutes.
+    start.disabled = true;
     try {
       const body = { name: name.value, share: Number(share.value) / 100, bundle_id: bundle.select.value };
       await clairo.post("experiments", body);
@@ -132,6 +134,8 @@ function formOf(bundles, signal) {
       showExperiments(signal).catch((error) => showChanged(error.message));
     } catch (error) {
       problem.replaceChildren(problemOf(error));
+    } finally {
+      start.disabled = false;
     }
   });
   return form;

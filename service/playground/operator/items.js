@@ -29,8 +29,11 @@ async function find(isFirst) {
     const page = await clairo.get("items", { limit: PAGE_ITEMS, q: query, cursor: isFirst ? null : nextCursor }, { signal });
     const found = isFirst && query && !page.items.some((item) => item.item_id === query) ? await retiredOf(query, signal) : [];
     const cards = [...found, ...page.items].map(cardOf);
+    const focused = document.activeElement.closest("#items-grid [data-item-id]")?.dataset.itemId;
     if (isFirst) byId("items-grid").replaceChildren(...cards);
     else byId("items-grid").append(...cards);
+    const next = isFirst ? cards.find((card) => card.dataset.itemId === focused) : cards[0];
+    if (focused || !isFirst) (next?.querySelector("button") ?? byId("items-query")).focus({ preventScroll: true });
     nextCursor = page.next_cursor;
     byId("items-more").hidden = nextCursor === null;
     const count = byId("items-grid").childElementCount;
@@ -80,7 +83,7 @@ async function edit(itemId) {
 
 function editorOf(item, types) {
   const texts = { title: "", description: "", ...item.texts };
-  const textFields = Object.entries(texts).map(([name, text]) => ({ name, before: text, input: element(name === "title" ? "input" : "textarea", { maxlength: 20000, rows: 4, autocomplete: "off" }) }));
+  const textFields = Object.entries(texts).map(([name, text]) => ({ name, before: text, input: element(name === "title" ? "input" : "textarea", { maxlength: 20000, rows: 4, autocomplete: "off", dir: "auto" }) }));
   for (const { before, input } of textFields) input.value = before;
   const names = [...new Set([...Object.keys(item.attributes), ...Object.keys(types)])].toSorted();
   const attributeFields = names.map((name) => ({ name, before: item.attributes[name], ...inputOf(types[name]?.type, item.attributes[name]) }));

@@ -2,7 +2,7 @@
 
 import { byId, clairo, element } from "../page.js";
 import { progress } from "./charts.js";
-import { ago, problemOf } from "./parts.js";
+import { ago, problemOf, repeated } from "./parts.js";
 
 const EVERY_MS = 1_500;
 const SHOWN_ROWS = 100;
@@ -12,23 +12,22 @@ const opened = new Set();
 // Returns once `signal` aborts.
 export async function showJobs(signal) {
   let before = "";
-  while (!signal.aborted) {
-    if (!document.hidden) {
-      const { jobs } = await clairo.get("jobs", {}, { signal });
-      const now = JSON.stringify(jobs);
-      if (now !== before) draw(jobs);
-      before = now;
-    }
-    await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
-  }
+  await repeated(byId("jobs-problem"), EVERY_MS, signal, async () => {
+    const { jobs } = await clairo.get("jobs", {}, { signal });
+    const now = JSON.stringify(jobs);
+    if (now !== before) draw(jobs);
+    before = now;
+  });
 }
 
 function draw(jobs) {
   const unfinished = jobs.filter((job) => job.state !== "done").length;
   byId("jobs-status").textContent = jobs.length ? `${unfinished} unfinished of ${jobs.length}` : "";
+  const focused = document.activeElement.closest("#jobs-list [data-job-id]")?.dataset.jobId;
   byId("jobs-list").replaceChildren(
     ...(jobs.length ? jobs.map(cardOf) : [element("li", { class: "empty" }, "No jobs yet. POST /items/bulk, PATCH /items/bulk and POST /feedback/bulk make one.")]),
   );
+  if (focused) byId("jobs-list").querySelector(`[data-job-id="${CSS.escape(focused)}"] summary`)?.focus({ preventScroll: true });
 }
 
 function cardOf(job) {

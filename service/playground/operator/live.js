@@ -2,7 +2,7 @@
 
 import { byId, clairo, element } from "../page.js";
 import { bars, lines, percentage, shares } from "./charts.js";
-import { showProblem } from "./parts.js";
+import { repeated } from "./parts.js";
 
 const EVERY_MS = 2_000;
 const KEPT_SECONDS = 300;
@@ -22,23 +22,10 @@ const readings = [];
 
 // Returns once `signal` aborts.
 export async function showLive(signal) {
-  let problem = "";
-  while (!signal.aborted) {
-    if (!document.hidden) {
-      try {
-        take(readingOf(await (await clairo.fetch("metrics", { signal })).text()));
-        if (problem) showProblem(byId("live-problem"), null);
-        problem = "";
-        draw();
-      } catch (error) {
-        if (signal.aborted) return;
-        // Once: a screen reader would read it every two seconds.
-        if (error.message !== problem) showProblem(byId("live-problem"), error);
-        problem = error.message;
-      }
-    }
-    await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
-  }
+  await repeated(byId("live-problem"), EVERY_MS, signal, async () => {
+    take(readingOf(await (await clairo.fetch("metrics", { signal })).text()));
+    draw();
+  });
 }
 
 // Prometheus's text format -> the sums that the plots need.

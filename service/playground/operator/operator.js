@@ -2,7 +2,7 @@
 // Server data enters the page as text, never as HTML.
 
 import { keptKey } from "../key.js";
-import { byId, clairo } from "../page.js";
+import { byId, clairo, isAway, isReady } from "../page.js";
 import { showBundles } from "./bundles.js";
 import { showExperiments } from "./experiments.js";
 import { setUpItems, showItems } from "./items.js";
@@ -12,10 +12,11 @@ import { changeKey, showProblem } from "./parts.js";
 import { showPlacements } from "./placements.js";
 
 const ROOMS = { live: showLive, bundles: showBundles, experiments: showExperiments, placements: showPlacements, items: showItems, jobs: showJobs };
+const RETRY_MS = 2_000;
 let leaving = new AbortController();
 
 async function enter() {
-  const name = location.hash.slice(1) in ROOMS ? location.hash.slice(1) : "live";
+  const name = Object.hasOwn(ROOMS, location.hash.slice(1)) ? location.hash.slice(1) : "live";
   leaving.abort();
   leaving = new AbortController();
   const { signal } = leaving;
@@ -32,7 +33,18 @@ async function enter() {
     showProblem(byId(`${name}-problem`), null);
     await ROOMS[name](signal);
   } catch (error) {
-    if (!signal.aborted) showProblem(byId(`${name}-problem`), error);
+    if (signal.aborted) return;
+    showProblem(byId(`${name}-problem`), error);
+    if (isAway(error)) await enterOnceReady(signal);
+  }
+}
+
+async function enterOnceReady(signal) {
+  while (!signal.aborted) {
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    if (signal.aborted || !(await isReady())) continue;
+    showServed();
+    await enter();
   }
 }
 

@@ -25,6 +25,31 @@ export function showProblem(place, error) {
   return place.replaceChildren(shown);
 }
 
+// Repeats `step` until `signal` aborts. A failure shows in `place` until a step succeeds again: the service may restart.
+export async function repeated(place, everyMs, signal, step) {
+  let problem = null;
+  while (!signal.aborted) {
+    if (!document.hidden) {
+      try {
+        await step();
+        if (problem !== null) {
+          showProblem(place, null);
+          document.dispatchEvent(new Event("clairo-changed"));
+        }
+        problem = null;
+      } catch (error) {
+        if (signal.aborted) return;
+        // Once: a screen reader would read it every few seconds.
+        if (error.message !== problem) showProblem(place, error);
+        problem = error.message;
+        // The next step would open the key dialog again.
+        if ([401, 403].includes(error.status)) return;
+      }
+    }
+    await new Promise((resolve) => setTimeout(resolve, everyMs));
+  }
+}
+
 export async function changeKey() {
   if (await askForKey("Enter a key with scope admin.")) location.reload();
 }
@@ -43,7 +68,8 @@ export function asking(name, { question, confirm, act, otherwise = () => null, i
     const buttons = element("div", { class: "buttons" }, yes, no);
     const group = element("div", { class: "question", role: "group", "aria-label": name }, element("p", {}, question()), buttons, problem);
     yes.addEventListener("click", async () => {
-      yes.disabled = true;
+      // Neither repeated nor taken back while it is carried out.
+      yes.disabled = no.disabled = true;
       problem.replaceChildren();
       try {
         await act();
@@ -51,8 +77,10 @@ export function asking(name, { question, confirm, act, otherwise = () => null, i
       } catch (error) {
         const next = otherwise(error);
         problem.replaceChildren(problemOf(error), ...(next === null ? [] : [next]));
-        yes.disabled = false;
+        yes.disabled = no.disabled = false;
         yes.hidden = next !== null;
+        // A disabled button loses the focus.
+        if (document.activeElement === document.body) (next?.querySelector("button") ?? yes).focus();
         group.scrollIntoView({ block: "nearest" });
       }
     });
@@ -60,7 +88,7 @@ export function asking(name, { question, confirm, act, otherwise = () => null, i
       if (event.key !== "Escape") return;
       event.stopPropagation();
       event.preventDefault();
-      takeBack();
+      if (!no.disabled) takeBack();
     });
     place.replaceChildren(group);
     group.scrollIntoView({ block: "nearest" });

@@ -78,6 +78,15 @@ def test_every_setting_of_the_service_is_known(path: Path, monkeypatch: pytest.M
     assert settings.allow_open_network is (path.stem == "trial")
 
 
+def test_numbers_reach_the_service_as_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = {"CLAIRO_CACHE_MAX_ENTRIES": 2_000_000, "CLAIRO_MIGRATE": True, "OTEL_TRACES_SAMPLER_ARG": 0.25}
+    environment = environment_of(rendered({**SHOP, "settings": chosen})["Deployment"]["spec"]["template"]["spec"])
+    assert (environment["CLAIRO_MIGRATE"], environment["OTEL_TRACES_SAMPLER_ARG"]) == ("true", "0.25")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings(Settings, {}, environment).cache_max_entries == 2_000_000
+
+
 @examples
 def test_every_pod_has_a_read_only_root_and_no_rights(path: Path) -> None:
     for pod in pods_of(of_example(path)):

@@ -1,12 +1,17 @@
 """The image's libraries are the lock's; what the build needs reaches the builder. pip and python are fakes."""
 
+import ast
 import os
 import re
 import shutil
 import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.repository import REPOSITORY
 
@@ -86,3 +91,29 @@ def test_the_image_runs_as_a_numbered_user_and_checks_its_health() -> None:
     assert re.search(r"^USER 10001$", DOCKERFILE, re.MULTILINE)
     assert re.search(r"^HEALTHCHECK ", DOCKERFILE, re.MULTILINE)
     assert "NUMBA_CACHE_DIR" not in DOCKERFILE, "on a read-only root, numba refuses a folder that it cannot write"
+
+
+class FakeHealth(BaseHTTPRequestHandler):
+    """Answers with the server's status."""
+
+    def do_GET(self) -> None:
+        self.send_response(self.server.status if self.path == "/health/ready" else 404)  # type: ignore[attr-defined]
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
+
+
+def test_the_health_check_asks_the_service_itself_whatever_proxy_the_container_has() -> None:
+    (in_image,) = re.findall(r"^HEALTHCHECK.*\n\s+CMD (.*)$", DOCKERFILE, re.MULTILINE)
+    compose = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text(encoding="utf-8"))
+    _, interpreter, flag, program = compose["services"]["clairo"]["healthcheck"]["test"]
+    assert ast.literal_eval(in_image) == [interpreter, flag, program] == ["python", "-c", program]
+    server = HTTPServer(("127.0.0.1", 0), FakeHealth)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    command = [sys.executable, "-c", program.replace("8000", str(server.server_port))]
+    environment = os.environ | {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
+    for server.status, exit_code in ((200, 0), (503, 1)):  # type: ignore[attr-defined]
+        assert subprocess.run(command, env=environment, check=False).returncode == exit_code
+    server.shutdown()
+    server.server_close()
