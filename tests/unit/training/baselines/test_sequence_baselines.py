@@ -111,7 +111,7 @@ def test_a_loss_is_a_mean_by_weight_and_plain_where_all_weigh_the_same(name: str
 
     plain = loss_of([1, 1, 1, 1])
     assert loss_of([0.5] * 4).item() == pytest.approx(plain.item(), rel=1e-5)
-    assert loss_of([1, 0.1, 0.5, 1]).item() != pytest.approx(plain.item(), rel=1e-3)
+    assert loss_of([1, 0.1, 0.5, 1]).item() != pytest.approx(plain.item(), rel=1e-4)
     without_target = loss_of([1] * 4, [False] * 4)
     assert without_target.item() == 0.0
     without_target.backward()
