@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import TextIOWrapper
@@ -57,8 +58,8 @@ class Exported:
     """Values of posted items that do not fit their attribute's type, and are left out."""
     num_without_item: int = 0
     """Interactions with items that are not exported; training drops them, or they are left out."""
-    num_undeclared: int = 0
-    """Events left out because the rules have no type for them."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Number of events by type, of those that no rule fits."""
 
     def column(self, kind: str, name: str) -> str:
         """Name the column of a text field or an attribute: its own name, or a prefixed one if that is taken."""
@@ -187,7 +188,7 @@ async def _write_interactions(
                 continue
             event_type = rules.type_of(event.type, event.value)
             if event_type is None:
-                exported.num_undeclared += 1
+                exported.left_out[event.type] += 1
             elif rules.of(event_type).meaning != "impression":
                 has_item = event.item_id in exported.item_ids
                 exported.num_without_item += not has_item

@@ -21,7 +21,7 @@ from clairo_core.values.ids import shown
 from clairo_core.values.times import microseconds_in
 from service.cli.export import Exported, export_tables
 from service.cli.import_events import Imported, import_events
-from service.feedback.meanings import undeclared_warning
+from service.feedback.meanings import MAX_SHOWN_TYPES, undeclared_warning
 from service.keys.api_key import Scope, new_key
 from service.keys.public_calls import DEFAULT_CALLS_PER_MINUTE
 from service.origins import parsed_origin
@@ -173,9 +173,11 @@ def export(
         return await export_tables(store, FeedbackStore(store.database), out, loaded, from_then_on, of_file)
 
     exported = with_store(settings, run)
-    if exported.num_undeclared:
+    if exported.left_out:
+        types = ", ".join(f"{name!r} ({number:,})" for name, number in exported.left_out.most_common(MAX_SHOWN_TYPES))
         typer.echo(
-            f"clairo-serve: {_are(exported.num_undeclared, 'event')} left out: no rule fits them",
+            f"clairo-serve: {_are(exported.left_out.total(), 'event')} left out: no rule fits {types}; "
+            "to keep them, give --rules that declare these types",
             err=True,
         )
     if exported.num_unfit:

@@ -139,7 +139,7 @@ async def test_an_export_keeps_types_values_and_rules_of_the_bundle(tmp_path: Pa
         assert (await client.post("/feedback", json={"events": events})).json()["num_accepted"] == 10
     out = tmp_path / "export"
     told = await asyncio.to_thread(export, tmp_path / "store", out, "--bundle", str(typed.folder))
-    assert "2 events are left out: no rule fits them" in told
+    assert "2 events are left out: no rule fits 'stars' (1), 'unheard of' (1); to keep them, give --rules" in told
     rows = [json.loads(line) for line in (out / "interactions.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [(row["type"], row["item_id"], row["rating"]) for row in rows] == [
         ("view", "item-1", None),
