@@ -127,8 +127,7 @@ def allowed_rows(item_filter: ItemFilter, columns: AttributeColumns, first_new_r
 
 
 def warnings_of(item_filter: ItemFilter, columns: AttributeColumns) -> tuple[str, ...]:
-    """Say which conditions name an attribute of no item, and which compare values with numbers, times or booleans that
-    they are not.
+    """Say which conditions name an attribute of no item, and which compare values of another kind.
 
     Each sentence once, in the order of the filter. They depend on the items alone, not on values that items once had.
     """
