@@ -3,7 +3,7 @@
 Two networks are available: a recurrent one as in Hidasi et al. 2016, "Session-based Recommendations with Recurrent
 Neural Networks" (GRU4Rec), or a causal transformer as in Kang & McAuley 2018, "Self-Attentive Sequential
 Recommendation" (SASRec). We differ: the recurrent state is wider than an item's vector and projected back; the
-transformer is pre-norm, with GELU and a final norm.
+transformer is pre-norm, with GELU and a final norm; one form of it normalizes its input.
 """
 
 from collections.abc import Mapping
@@ -80,15 +80,46 @@ class TransformerHistoryEncoder(HistoryEncoder):
     def forward(self, vectors: Float[Tensor, "history position dim"]) -> Float[Tensor, "history position dim"]:
         """Predict the next vector after each position; at most `max_history_items` positions."""
         length = vectors.shape[1]
-        hidden = self.dropout(vectors * self.dim**0.5 + self.positions[:length])
+        hidden = self.dropout(self.scaled(vectors) + self.positions[:length])
         mask = nn.Transformer.generate_square_subsequent_mask(length, device=vectors.device, dtype=vectors.dtype)
         for layer in self.layers:
             hidden = layer(hidden, src_mask=mask, is_causal=True)
         encoded: Float[Tensor, "history position dim"] = self.norm(hidden)
         return encoded
 
+    def scaled(self, vectors: Float[Tensor, "history position dim"]) -> Float[Tensor, "history position dim"]:
+        """The vectors as the first layer reads them, before positions are added."""
+        return vectors * self.dim**0.5
+
+
+class NormalizedTransformerHistoryEncoder(TransformerHistoryEncoder):
+    """Layers of causal self-attention over normalized vectors.
+
+    For vectors that start small: what the layers add would drown them.
+    """
+
+    kind = "normalized-causal-transformer"
+
+    def __init__(
+        self, dim: int, *, num_layers: int, num_heads: int, max_history_items: int, dropout_rate: float = 0.0
+    ) -> None:
+        super().__init__(
+            dim,
+            num_layers=num_layers,
+            num_heads=num_heads,
+            max_history_items=max_history_items,
+            dropout_rate=dropout_rate,
+        )
+        self.input_norm = nn.LayerNorm(dim)
+
+    def scaled(self, vectors: Float[Tensor, "history position dim"]) -> Float[Tensor, "history position dim"]:
+        """The vectors as the first layer reads them, before positions are added."""
+        normalized: Float[Tensor, "history position dim"] = self.input_norm(vectors)
+        return normalized
+
 
 HISTORY_ENCODERS: Mapping[str, type[HistoryEncoder]] = {
-    encoder.kind: encoder for encoder in (RecurrentHistoryEncoder, TransformerHistoryEncoder)
+    encoder.kind: encoder
+    for encoder in (RecurrentHistoryEncoder, TransformerHistoryEncoder, NormalizedTransformerHistoryEncoder)
 }
 """By kind."""

@@ -21,7 +21,7 @@ from clairo_core.generation.parallel.network import NetworkSizes, ParallelNetwor
 from clairo_core.generation.parallel.parallel_checkpoint import load_network, save_network
 from clairo_core.generation.parallel.parallel_generator import code_rows
 from clairo_core.progress import Progress
-from clairo_core.ranking.history_encoder import RecurrentHistoryEncoder, TransformerHistoryEncoder
+from clairo_core.ranking.history_encoder import NormalizedTransformerHistoryEncoder, RecurrentHistoryEncoder
 from clairo_core.sequences import ItemSequences
 from training.config.preset import GRAPH, RECURRENT, TRANSFORMER, ParallelSettings
 from training.engines.processes import ALONE, Processes
@@ -33,7 +33,7 @@ from training.workbench.next_item_windows import NOTHING, NextItemBatch, WindowE
 
 STATES_SCORED, ITEMS_SCORED = 200, 10_000
 """Per batch: the loss over items takes a random sample of states, and of items."""
-READERS = {RECURRENT: RecurrentHistoryEncoder.kind, TRANSFORMER: TransformerHistoryEncoder.kind}
+READERS = {RECURRENT: RecurrentHistoryEncoder.kind, TRANSFORMER: NormalizedTransformerHistoryEncoder.kind}
 
 
 class NextItemLoss:

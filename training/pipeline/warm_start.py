@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.manifest import BundleManifest
-from clairo_core.errors import SettingsError
+from clairo_core.errors import GeneratorError, SettingsError
 from clairo_core.generation.parallel.parallel_checkpoint import holds_network, load_network
 from clairo_core.generation.t5.generator_checkpoint import CONTENT_T5, Softmax
 from training.config.load_preset import parse_override
@@ -75,7 +75,7 @@ def preset_of(start: WarmStart, preset: Preset) -> Preset:
     """The preset with the bundle's settings of features and tokens, and its generator: kind, shape, a T5's softmax.
 
     Raises:
-        GeneratorError: the bundle's generator cannot be read.
+        GeneratorError: the bundle's generator cannot be read, or is of a shape that is not trained any more.
         SettingsError: tokens are added for a generator that reads none, or the bundle was trained with another split.
     """
     manifest = start.bundle.manifest
@@ -95,11 +95,17 @@ def preset_of(start: WarmStart, preset: Preset) -> Preset:
                 "leave the flag out"
             )
         sizes = load_network(folder).sizes
+        encoder = next((encoder for encoder, kind in READERS.items() if kind == sizes.reader), None)
+        if encoder is None:
+            raise GeneratorError(
+                f"the bundle to start from, {manifest.bundle_id}, has a generator that reads histories by "
+                f"{sizes.reader}, which is not trained any more; train from scratch"
+            )
         shaped = dataclasses.replace(
             preset.parallel,
             width=sizes.width,
             max_history_items=sizes.max_history_items,
-            encoder=next(encoder for encoder, kind in READERS.items() if kind == sizes.reader),
+            encoder=encoder,
             num_layers=sizes.num_layers,
             num_heads=sizes.num_heads,
         )

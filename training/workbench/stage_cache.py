@@ -22,7 +22,7 @@ from typing import Generic, Literal, TextIO, TypeVar
 from clairo_core.errors import TrainingError
 from clairo_core.storage.failed_write import naming_failed_writes
 
-FORMAT = 18
+FORMAT = 19
 """Raise it with every change to what a stage computes or writes, so that no run takes an older release's result."""
 LOCK = "lock"
 NOT_ABOUT_THE_RESULT = (MemoryError, RuntimeError, PermissionError)

@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 
 from clairo_core.errors import DenseHeadError
 from clairo_core.ranking import DenseHead, load_dense_head
-from clairo_core.ranking.history_encoder import HistoryEncoder, RecurrentHistoryEncoder, TransformerHistoryEncoder
+from clairo_core.ranking.history_encoder import (
+    HistoryEncoder,
+    NormalizedTransformerHistoryEncoder,
+    RecurrentHistoryEncoder,
+    TransformerHistoryEncoder,
+)
 from clairo_core.storage.growing_rows import DeviceCopy, GrowingRows
 
 NUM_ITEMS, DIM, CONTENT = 20, 8, 3
@@ -25,7 +30,11 @@ def transformer() -> HistoryEncoder:
     return TransformerHistoryEncoder(DIM, num_layers=2, num_heads=2, max_history_items=6)
 
 
-both_encoders = pytest.mark.parametrize("new_encoder", [recurrent, transformer])
+def normalized_transformer() -> HistoryEncoder:
+    return NormalizedTransformerHistoryEncoder(DIM, num_layers=2, num_heads=2, max_history_items=6)
+
+
+all_encoders = pytest.mark.parametrize("new_encoder", [recurrent, transformer, normalized_transformer])
 
 
 def random_head(seed: int = 0, new_encoder: Callable[[], HistoryEncoder] = transformer) -> DenseHead:
@@ -38,7 +47,7 @@ def random_head(seed: int = 0, new_encoder: Callable[[], HistoryEncoder] = trans
 HISTORIES = st.lists(st.lists(st.integers(0, NUM_ITEMS - 1), min_size=1, max_size=9), min_size=1, max_size=5)
 
 
-@both_encoders
+@all_encoders
 @settings(max_examples=25, deadline=None)
 @given(histories=HISTORIES)
 def test_probabilities_of_a_history_do_not_depend_on_the_batch(
@@ -52,7 +61,15 @@ def test_probabilities_of_a_history_do_not_depend_on_the_batch(
         assert head.log_probabilities([np.array(history)])[0] == pytest.approx(row, abs=1e-4)
 
 
-@both_encoders
+@pytest.mark.parametrize("new_encoder", [recurrent, normalized_transformer])
+def test_normalized_vectors_are_read_alike_at_every_scale(new_encoder: Callable[[], HistoryEncoder]) -> None:
+    torch.manual_seed(0)
+    encoder, vectors = new_encoder().eval(), torch.randn(3, 6, DIM)
+    with torch.inference_mode():
+        torch.testing.assert_close(encoder(100 * vectors), encoder(10 * vectors), atol=1e-4, rtol=0)
+
+
+@all_encoders
 def test_only_the_newest_items_are_read(new_encoder: Callable[[], HistoryEncoder]) -> None:
     head = random_head(new_encoder=new_encoder)
     newest = [3, 1, 4, 1, 5, 9]
@@ -61,7 +78,7 @@ def test_only_the_newest_items_are_read(new_encoder: Callable[[], HistoryEncoder
     )
 
 
-@both_encoders
+@all_encoders
 def test_a_position_does_not_depend_on_later_ones(new_encoder: Callable[[], HistoryEncoder]) -> None:
     encoder = random_head(new_encoder=new_encoder).encoder
     vectors = torch.randn(1, 6, DIM)
@@ -110,7 +127,7 @@ def test_vectors_stay_on_the_encoders_device_and_posted_ones_join_them() -> None
     assert np.shares_memory(head.vectors.on(head.device).numpy(), head.item_vectors)
 
 
-@both_encoders
+@all_encoders
 def test_a_loaded_head_equals_the_saved_one(new_encoder: Callable[[], HistoryEncoder], tmp_path: Path) -> None:
     head = random_head(new_encoder=new_encoder)
     head.save(tmp_path)

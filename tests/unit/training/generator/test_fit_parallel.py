@@ -57,7 +57,7 @@ def test_a_transformer_learns_the_codes_alone_and_ends_with_a_graph(tmp_path: Pa
     done = fit(tmp_path, settings)
     assert done.losses[-1] < 0.9 * done.losses[0]
     network, links = load_network(tmp_path / "generator"), load_links(tmp_path / "generator")
-    assert network.sizes.reader == "causal-transformer"
+    assert network.sizes.reader == "normalized-causal-transformer"
     # Only the loss over items moves the scale.
     untrained = ParallelNetwork(network.sizes)
     assert network.log_scale.item() == untrained.log_scale.item()

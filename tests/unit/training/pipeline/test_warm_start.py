@@ -11,7 +11,9 @@ from safetensors.torch import load_file
 
 from clairo_core.bundle.bundle import Bundle
 from clairo_core.bundle.load_bundle import load_bundle
-from clairo_core.errors import SettingsError, TrainingError
+from clairo_core.errors import GeneratorError, SettingsError, TrainingError
+from clairo_core.generation.parallel.network import NetworkSizes, ParallelNetwork
+from clairo_core.generation.parallel.parallel_checkpoint import save_network
 from clairo_core.progress import silent
 from clairo_core.sequences import ItemSequences
 from clairo_core.tokens.spelling import Spelling
@@ -147,6 +149,31 @@ def test_an_override_that_says_what_the_bundle_has_is_taken(bundle: Bundle) -> N
     overrides = ["quantize.num_codebooks=8", "fit.max_epochs=2"]
     taken = taken_over(start, load_preset("clairo_token", overrides), overrides, "--warm-start")
     assert (taken.quantize.num_codebooks, taken.fit.max_epochs) == (8, 2)
+
+
+@pytest.mark.parametrize(
+    ("reader", "encoder"), [("gated-recurrent", "recurrent"), ("normalized-causal-transformer", "transformer")]
+)
+def test_a_network_of_all_codes_goes_on_with_its_reader(
+    bundle: Bundle, tmp_path: Path, reader: str, encoder: str
+) -> None:
+    taken = preset_of(WarmStart(with_network(bundle, tmp_path, reader)), load_preset("rpg"))
+    assert (taken.parallel.encoder, taken.parallel.width, taken.parallel.num_layers) == (encoder, 8, 2)
+
+
+def test_a_reader_that_is_not_trained_any_more_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    start = WarmStart(with_network(bundle, tmp_path, "causal-transformer"))
+    with pytest.raises(GeneratorError, match=r"reads histories by causal-transformer, .* train from scratch"):
+        preset_of(start, load_preset("rpg"))
+
+
+def with_network(bundle: Bundle, folder: Path, reader: str) -> Bundle:
+    """The bundle with a network of all codes for its generator."""
+    sizes = NetworkSizes(
+        num_codebooks=3, num_centroids=8, width=8, max_history_items=5, reader=reader, num_layers=2, num_heads=2
+    )
+    save_network(ParallelNetwork(sizes), folder / "generator")
+    return dataclasses.replace(bundle, folder=folder)
 
 
 def test_weights_that_were_trained_with_another_split_are_refused(bundle: Bundle) -> None:

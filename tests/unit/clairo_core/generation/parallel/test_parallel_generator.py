@@ -187,14 +187,15 @@ def test_a_loaded_network_generates_what_the_saved_one_did(generator: ParallelGe
         np.testing.assert_array_equal(found[1], expected[1])
 
 
-def test_a_network_with_a_transformer_survives_a_round_trip(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reader", ["causal-transformer", "normalized-causal-transformer"])
+def test_a_network_with_a_transformer_survives_a_round_trip(tmp_path: Path, reader: str) -> None:
     torch.manual_seed(0)
     sizes = NetworkSizes(
         num_codebooks=3,
         num_centroids=8,
         width=12,
         max_history_items=5,
-        reader="causal-transformer",
+        reader=reader,
         num_layers=2,
         num_heads=3,
     )
