@@ -287,7 +287,8 @@ class ParquetDataset:
         for path, name in below.items():
             if not path.lower().endswith(_SUFFIX):
                 raise DatasetError(
-                    f"{self}: got the file {name or path}, expected only files that end in {_SUFFIX}; move it away"
+                    f"{self}: got the file {name or path}, expected only files that end in {_SUFFIX}, which are one "
+                    "table; name the table's own file, or move this one away"
                 )
         if not below:
             raise EmptyTableError(f"{self} has no file that ends in {_SUFFIX}; write the table into it")
