@@ -3,8 +3,8 @@
     codes -> item vectors -> reader of histories -> one head per codebook -> logits of codes -> item scores
 
 Source: Hou et al. 2025, "Generating Long Semantic IDs in Parallel for Recommendation" (RPG). We differ: the reader may
-be recurrent; heads are linear; scores are scaled, since an item's codes depend on each other. Items have no parameters
-of their own, so a posted one is read and scored like any other.
+be recurrent, and normalizes what it reads; heads are linear; scores are scaled, since an item's codes depend on each
+other. Items have no parameters of their own, so a posted one is read and scored like any other.
 """
 
 import math
