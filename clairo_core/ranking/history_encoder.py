@@ -89,7 +89,8 @@ class TransformerHistoryEncoder(HistoryEncoder):
 
     def scaled(self, vectors: Float[Tensor, "history position dim"]) -> Float[Tensor, "history position dim"]:
         """The vectors as the first layer reads them, before positions are added."""
-        return vectors * self.dim**0.5
+        lengthened: Float[Tensor, "history position dim"] = vectors * self.dim**0.5
+        return lengthened
 
 
 class NormalizedTransformerHistoryEncoder(TransformerHistoryEncoder):
