@@ -101,16 +101,8 @@ class NormalizedTransformerHistoryEncoder(TransformerHistoryEncoder):
 
     kind = "normalized-causal-transformer"
 
-    def __init__(
-        self, dim: int, *, num_layers: int, num_heads: int, max_history_items: int, dropout_rate: float = 0.0
-    ) -> None:
-        super().__init__(
-            dim,
-            num_layers=num_layers,
-            num_heads=num_heads,
-            max_history_items=max_history_items,
-            dropout_rate=dropout_rate,
-        )
+    def __init__(self, dim: int, *, dropout_rate: float = 0.0, **sizes: int) -> None:
+        super().__init__(dim, dropout_rate=dropout_rate, **sizes)
         self.input_norm = nn.LayerNorm(dim)
 
     def scaled(self, vectors: Float[Tensor, "history position dim"]) -> Float[Tensor, "history position dim"]:
